@@ -1,0 +1,1 @@
+"""The brain: plan and live state become OpenFlow rules."""

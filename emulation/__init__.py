@@ -1,0 +1,1 @@
+"""The machine: worlds, nodes, links and switches."""

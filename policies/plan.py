@@ -1,0 +1,188 @@
+"""The compiled policy: frozen data that the controller turns into rules and the emulation into queues.
+
+A plan names everything by number where the switches do (labels, VRF and role numbers, DSCP) and
+keeps the policy's own names beside them, so that every rule can be explained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from functools import cached_property
+from ipaddress import IPv4Network
+
+from topology.model import Network
+
+
+class Protocol(IntEnum):
+    """IP protocol numbers a contract can name (IANA)."""
+
+    ICMP = 1
+    TCP = 6
+    UDP = 17
+
+
+class Scheduling(str, Enum):
+    """How a class queue is served."""
+
+    STRICT = "strict"  # before all weighted queues, lower queue number first
+    WEIGHTED = "weighted"  # deficit round robin among the weighted queues
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficClass:
+    """A class of service. ``queue`` is its number in every link (0 served first), ``dscps`` the code
+    points that belong to it (the first is the one it marks with), ``weight`` its deficit-round-robin
+    share, ``police_share`` the part of an access line's rate it is policed to (0 = not policed),
+    ``buffer_us`` how long its queue may grow, in time at line rate."""
+
+    name: str
+    queue: int
+    dscps: tuple[int, ...]
+    scheduling: Scheduling
+    weight: int
+    police_share: float
+    buffer_us: int
+    delay_target_us: int
+    jitter_target_us: int
+    loss_target: float
+
+    @property
+    def dscp(self) -> int:
+        """The code point this class marks with."""
+        return self.dscps[0]
+
+    @property
+    def mpls_tc(self) -> int:
+        """The MPLS traffic class: the DSCP's top three bits (class selector; RFC 3270, RFC 5462)."""
+        return self.dscp >> 3
+
+
+@dataclass(frozen=True, slots=True)
+class PortMatch:
+    """A transport port range as value/mask, as OpenFlow can match it (mask 0xffff: one port)."""
+
+    value: int
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A catalogue service: protocol and server ports (none for ICMP), and the class it travels in."""
+
+    name: str
+    protocol: Protocol
+    ports: tuple[PortMatch, ...]
+    class_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vpn:
+    """A VPN with one VRF: ``id`` is the VRF number, ``label`` its MPLS VPN label (RFC 4364)."""
+
+    name: str
+    id: int
+    label: int
+    imports: frozenset[str]
+    exports: frozenset[str]
+    sites: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Sites that the policy treats alike: one VPN, the same contracts. ``prefixes`` cover exactly
+    the addresses of its sites (unused addresses of an aggregate may be inside)."""
+
+    id: int
+    name: str
+    vpn: str
+    sites: tuple[str, ...]
+    prefixes: tuple[IPv4Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """``client`` role may open ``service`` to ``server`` role; replies flow back, nothing else does.
+
+    ``source`` is the policy's ``file:line`` and ``name`` its entry, for explanations."""
+
+    name: str
+    client: int
+    server: int
+    service: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One access line as the switch sees it. ``police`` maps class name to its policer, bit/s."""
+
+    site: str
+    router: str
+    vlan: int
+    backup: bool
+    vpn: str
+    role: int
+    police: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """An egress set: routers that reach the same sites, preferred first. ``index`` counts from 0."""
+
+    index: int
+    routers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """In ``vpn``, ``prefix`` is reached over egress set ``egress`` (an index)."""
+
+    vpn: str
+    prefix: IPv4Network
+    egress: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the controller and the emulation need to know of a policy on a network."""
+
+    policy: str
+    network: Network
+    classes: tuple[TrafficClass, ...]
+    services: tuple[Service, ...]
+    vpns: tuple[Vpn, ...]
+    roles: tuple[Role, ...]
+    contracts: tuple[Contract, ...]
+    attachments: tuple[Attachment, ...]
+    egresses: tuple[Egress, ...]
+    routes: tuple[Route, ...]
+
+    @cached_property
+    def vpn(self) -> dict[str, Vpn]:
+        """VPNs by name."""
+        return {vpn.name: vpn for vpn in self.vpns}
+
+    @cached_property
+    def service(self) -> dict[str, Service]:
+        """Services by name."""
+        return {service.name: service for service in self.services}
+
+    @cached_property
+    def traffic_class(self) -> dict[str, TrafficClass]:
+        """Classes by name."""
+        return {cls.name: cls for cls in self.classes}
+
+    @cached_property
+    def role_of_site(self) -> dict[str, Role]:
+        """The role each site plays, by site id."""
+        return {site: role for role in self.roles for site in role.sites}
+
+    @cached_property
+    def allowed(self) -> frozenset[tuple[int, int, str]]:
+        """All (client role, server role, service) triples that a contract allows."""
+        return frozenset((contract.client, contract.server, contract.service) for contract in self.contracts)
+
+    def imports_from(self, vpn: Vpn) -> tuple[Vpn, ...]:
+        """The VPNs whose routes ``vpn`` imports: an exported route target it lists (RFC 4364, 4.3.1)."""
+        return tuple(other for other in self.vpns if other.exports & vpn.imports)

@@ -1,0 +1,1 @@
+"""The rehearsal: timelines of traffic and faults, and the verdict on them."""

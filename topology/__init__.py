@@ -1,0 +1,1 @@
+"""The blueprint: what the network is, before any of it runs."""
