@@ -135,7 +135,7 @@ class Site:
     @property
     def mac(self) -> str:
         """The site's MAC address on every access line (locally administered)."""
-        return f"02:51:{self.index >> 24 & 255:02x}:{self.index >> 16 & 255:02x}:{self.index >> 8 & 255:02x}:{self.index & 255:02x}"
+        return "02:51:" + self.index.to_bytes(4, "big").hex(":")
 
 
 def router_mac(router: Router) -> str:
