@@ -1,0 +1,81 @@
+"""The one door to YAML files: what they say, where they say it, and whether it fits a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from topology import yaml_tree
+from topology.errors import InputError, Problem
+from topology.schema_errors import explain
+
+MAX_BYTES = 4_000_000
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML file as plain data that knows which line each value stands on."""
+
+    name: str
+    data: Any
+    lines: Mapping[yaml_tree.Path, int] = field(repr=False, default_factory=dict)
+
+    def where(self, path: Sequence[str | int] = ()) -> str:
+        """``file:line: contracts[3].client`` for a path; the line of the nearest enclosing value
+        when the path itself is not in the file."""
+        known = tuple(path)
+        while known and known not in self.lines:
+            known = known[:-1]
+        place = f"{self.name}:{self.lines.get(known, 1)}"
+        return f"{place}: {dotted(path)}" if path else place
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A path as people write it: ``contracts[3].client``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def load(path: Path) -> Document:
+    """Read a YAML file. Raises ``InputError`` with ``file:line:column`` when it cannot be read."""
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise InputError(Problem(name, None, "no such file", "check the path")) from None
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+        raise InputError(Problem(name, None, reason, "check the path and its permissions")) from None
+    return loads(raw, name)
+
+
+def loads(raw: bytes, name: str) -> Document:
+    """A document from bytes; ``name`` is what its errors call it. Raises ``InputError``."""
+    if len(raw) > MAX_BYTES:
+        raise InputError(Problem(name, None, f"is larger than {MAX_BYTES} bytes", "split the file"))
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        value = raw[error.start : error.start + 1]
+        raise InputError(Problem(f"{name}:{line}:{column}", value, "is not UTF-8", "save the file as UTF-8")) from None
+    tree = yaml_tree.parse(text, name)
+    return Document(name, tree.data, tree.lines)
+
+
+def validate(document: Document, model: type[Model]) -> Model:
+    """The document as an instance of ``model``. Raises one ``InputError`` with a problem for every
+    key that does not fit: file, line, key, offending value, reason and hint."""
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise InputError(*(explain(document, model, detail) for detail in details)) from None

@@ -1,0 +1,179 @@
+"""Pydantic's validation errors as problems in plain words, each at its line, with a hint."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from topology.errors import Problem
+
+if TYPE_CHECKING:
+    from topology.document import Document
+
+_QUOTED = re.compile(r"'([^']*)'")
+_PLAIN = {
+    "string_type": "should be text",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "list_type": "should be a list",
+    "tuple_type": "should be a list",
+    "set_type": "should be a list",
+    "frozen_set_type": "should be a list",
+    "dict_type": "should be a map of keys to values",
+    "model_type": "should be a map of keys to values",
+    "model_attributes_type": "should be a map of keys to values",
+    "none_required": "should be empty",
+}
+
+
+def explain(document: Document, model: type[BaseModel], error: ErrorDetails) -> Problem:
+    """One pydantic error as a problem in ``document``, which was validated against ``model``."""
+    path = _in_document(document.data, error["loc"])
+    value = _shown(error["input"])
+    if error["type"] == "missing":
+        path, value = [*path, str(error["loc"][-1])], None
+    elif error["type"] == "extra_forbidden":
+        value = None
+    elif error["type"] == "union_tag_invalid":
+        path, value = [*path, _discriminator(error)], error["ctx"]["tag"]
+    reason, hint = _WRITERS.get(error["type"], _plain)(model, error)
+    return Problem(document.where(path), value, reason, hint)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint towards the known name that ``name`` was probably meant to be, or all of them."""
+    names = sorted(known)
+    folded = {candidate.casefold(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1)
+    if close:
+        return f"did you mean {folded[close[0]]!r}?"
+    return "one of " + ", ".join(names) if names else ""
+
+
+def _in_document(data: Any, loc: tuple[int | str, ...]) -> list[str | int]:
+    """The part of pydantic's location that is in the data: without its union tags and the like."""
+    path: list[str | int] = []
+    for part in loc:
+        in_map = isinstance(data, dict) and part in data
+        if in_map or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
+            data = data[part]
+            path.append(part)
+    return path
+
+
+def _shown(value: object) -> object:
+    """A value fit for one line of an error message; a list or map is not."""
+    return None if isinstance(value, dict | list | BaseModel) else value
+
+
+def _missing(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
+    key = str(error["loc"][-1])
+    for owner in _models_at(model, error["loc"][:-1]):
+        field = _fields(owner).get(key)
+        if field is not None and field.description:
+            return "is missing", f"add {key}: {field.description}"
+    return "is missing", f"add {key}"
+
+
+def _unknown_key(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
+    known = {name for owner in _models_at(model, error["loc"][:-1]) for name in _fields(owner)}
+    return "unknown key", nearest(str(error["loc"][-1]), known)
+
+
+def _not_allowed(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
+    context = error["ctx"]
+    allowed = _QUOTED.findall(str(context.get("expected") or context.get("expected_tags")))
+    value = context.get("tag", error["input"])
+    listed = "one of " + ", ".join(allowed)
+    guess = nearest(value, allowed) if isinstance(value, str) else listed
+    return "is not allowed", guess if guess.startswith("one of") else f"{guess} {listed}"
+
+
+def _no_tag(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
+    return f"key {_discriminator(error)} is missing", "it says which kind of entry this is"
+
+
+def _discriminator(error: ErrorDetails) -> str:
+    return str(error["ctx"]["discriminator"]).strip("'")
+
+
+def _refused(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
+    """A ValueError of ours: ``reason`` and ``hint`` where it has them (units.UnitError)."""
+    cause = error.get("ctx", {}).get("error")
+    return str(getattr(cause, "reason", cause)), str(getattr(cause, "hint", ""))
+
+
+def _plain(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
+    message = error["msg"].removeprefix("Input ")
+    reason = _PLAIN.get(error["type"], message[:1].lower() + message[1:])
+    hint = "put it in quotes" if error["type"] == "string_type" and _shown(error["input"]) is not None else ""
+    return reason, hint
+
+
+_WRITERS: Mapping[str, Callable[[type[BaseModel], ErrorDetails], tuple[str, str]]] = {
+    "missing": _missing,
+    "extra_forbidden": _unknown_key,
+    "enum": _not_allowed,
+    "literal_error": _not_allowed,
+    "union_tag_invalid": _not_allowed,
+    "union_tag_not_found": _no_tag,
+    "value_error": _refused,
+    "assertion_error": _refused,
+}
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's fields under the names that a file gives them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _models_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[type[BaseModel]]:
+    """The models that may stand at a pydantic location below ``model``."""
+    types: list[Any] = [model]
+    for part in loc:
+        types = [below for kind in types for below in _step(kind, part)]
+    return [kind for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _step(kind: Any, part: int | str) -> Iterator[Any]:
+    """The types reached from ``kind`` by one element of a location; ``kind`` itself for a union's tag."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = _fields(kind).get(str(part))
+        if field is not None:
+            yield from _alternatives(field.annotation)
+        elif part == kind.__name__ or _has_tag(kind, part):
+            yield kind
+        return
+    for argument in get_args(kind)[-1:] if get_origin(kind) is dict else get_args(kind):
+        yield from _alternatives(argument)
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """An annotation's types, with ``Annotated`` unwrapped and unions taken apart."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif origin in (Union, UnionType):
+        for argument in get_args(annotation):
+            yield from _alternatives(argument)
+    else:
+        yield annotation
+
+
+def _has_tag(model: type[BaseModel], tag: int | str) -> bool:
+    """Whether one of the model's ``Literal`` fields is ``tag``, as in a discriminated union."""
+    return any(
+        get_origin(field.annotation) is Literal and tag in get_args(field.annotation)
+        for field in model.model_fields.values()
+    )
