@@ -1,0 +1,51 @@
+# The developer's verbs; `make help` lists them. Each sets up what it needs first, which takes a moment once it is there.
+
+BIN := .venv/bin
+PACKAGES := topology policies controller emulation scenarios
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.PHONY: help setup ready scenario scenarios test test-unit test-emulated lint bench clean
+
+ifeq ($(filter scenario,$(MAKECMDGOALS))$(NAME),scenario)
+$(error NAME is missing (hint: make scenario NAME=region-failover; `make scenarios` lists them))
+endif
+
+help: ## List the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: ready ## Set up system packages (apt), .venv and the C extensions; the other verbs do it by themselves
+	@echo "helsewan is set up; next: make scenario NAME=region-failover"
+
+ready:
+	@tools/setup
+
+scenario: ready ## Run one: make scenario NAME=region-failover [SITES=500] [SEED=7] [SET="key=value key=value"]
+	@tools/privileged $(BIN)/helsewan scenario run $(NAME) \
+		$(if $(SITES),--sites $(SITES)) $(if $(SEED),--seed $(SEED)) $(foreach pair,$(SET),--set '$(pair)') \
+	|| { code=$$?; echo "helsewan: exit code $$code (0 pass, 1 a check failed, 2 bad input, 3 void)" >&2; exit $$code; }
+
+scenarios: ready ## List the scenarios
+	@$(BIN)/helsewan scenario list
+
+test: ready ## Run all tests; the emulated ones need root or sudo (ARGS="-k name -x" goes to pytest)
+	@tools/privileged $(BIN)/python -m pytest $(ARGS)
+
+test-unit: ready ## Run the tests that need no privileges
+	@$(BIN)/python -m pytest -m "not emulated" $(ARGS)
+
+test-emulated: ready ## Run the tests on real namespaces, Open vSwitch and packets
+	@tools/privileged $(BIN)/python -m pytest -m emulated $(ARGS)
+
+lint: ready ## Check style (ruff) and types (mypy --strict)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: ready ## Measure what the project promises (ARGS="name …" for some of it) and print it beside the target
+	@tools/privileged $(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## Remove what setup, tests and tools made (results/ stays)
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find $(PACKAGES) -name '*.so' -delete
+	find $(PACKAGES) tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
