@@ -1,0 +1,31 @@
+"""The one door to other programs: no shell, a deadline, and errors that say what was run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+
+
+class CommandError(RuntimeError):
+    """A program failed: carries its arguments, exit status and what it said."""
+
+    def __init__(self, argv: Sequence[str], status: int | str, stderr: str) -> None:
+        self.argv, self.status, self.stderr = tuple(argv), status, stderr
+        super().__init__(f"{' '.join(argv)}: exit {status}: {stderr.strip() or 'no message'}")
+
+
+def run(argv: Sequence[str], deadline_s: float = 30.0, env: Mapping[str, str] | None = None) -> str:
+    """Run ``argv`` to its end and return what it printed; ``env`` adds to the environment.
+
+    Raises CommandError on failure or when ``deadline_s`` passes."""
+    whole = {**os.environ, **(env or {})}
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=deadline_s, check=False, env=whole)
+    except subprocess.TimeoutExpired:
+        raise CommandError(argv, "none", f"no end within {deadline_s:g} s") from None
+    except OSError as error:
+        raise CommandError(argv, "none", str(error)) from error
+    if done.returncode:
+        raise CommandError(argv, done.returncode, done.stderr)
+    return done.stdout

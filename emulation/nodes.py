@@ -1,0 +1,110 @@
+"""Sites as Mininet hosts: a network namespace each, and no process until a command is run in it."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+from mininet.link import Intf
+from mininet.node import Host, Node
+
+from emulation.namespaces import Namespace
+from emulation.netlink import Netlink
+from topology.model import Site
+
+# The default of rp_filter comes from the machine and would drop what arrives on a backup line;
+# IPv6 router discovery would talk on lines that carry only what the site sends.
+SYSCTLS = {
+    "ipv4/conf/all/rp_filter": 0,
+    "ipv4/conf/default/rp_filter": 0,
+    "ipv6/conf/all/disable_ipv6": 1,
+    "ipv6/conf/default/disable_ipv6": 1,
+}
+
+
+class NamespaceNode(Node):  # type: ignore[misc]
+    """A Mininet node over a namespace of its own; its shell starts at the first ``cmd``.
+
+    Mininet's own node is a shell from birth (25 ms and a process each) and needs the mnexec helper.
+    """
+
+    def __init__(self, name: str, **params: Any) -> None:
+        self.namespace = Namespace()
+        self.namespace.sysctl(SYSCTLS)
+        self.netlink = Netlink(self.namespace)
+        super().__init__(name, **params | {"inNamespace": True})
+
+    @classmethod
+    def setup(cls) -> None:
+        """Mininet asks here for mnexec and ifconfig: neither is used."""
+
+    def startShell(self, mnopts: str | None = None) -> None:
+        """Put off until a command needs the shell."""
+
+    def _popen(self, cmd: list[str], **params: Any) -> subprocess.Popen[Any]:
+        """Start a process in the namespace; only Mininet's shell comes with ``mnexec OPTIONS`` in front,
+        whose part (own session, namespace) is done here."""
+        is_shell = cmd[0] == "mnexec"
+        with self.namespace.entered():
+            return subprocess.Popen(cmd[2:] if is_shell else cmd, start_new_session=is_shell, **params)
+
+    def sendCmd(self, *args: Any, **kwargs: Any) -> None:
+        """Send a command to the node's shell, which is started when there is none yet."""
+        if not self.shell:
+            super().startShell()
+        super().sendCmd(*args, **kwargs | {"printPid": False})  # printing it would need mnexec
+
+    def cmd(self, *args: Any, **kwargs: Any) -> str:
+        """Run a command in the node's shell and return what it printed."""
+        self.sendCmd(*args, **kwargs)
+        return str(self.waitOutput(kwargs.get("verbose", False)))
+
+    def popen(self, *args: Any, **kwargs: Any) -> subprocess.Popen[Any]:
+        """A process in the node's namespace, with Mininet's arguments."""
+        return super().popen(*args, **kwargs | {"mncmd": []})  # type: ignore[no-any-return]
+
+    def terminate(self) -> None:
+        """End the shell, if there ever was one, and let go of the namespace."""
+        super().terminate()
+        if self.namespace.fd >= 0:
+            self.netlink.close()
+            self.namespace.close()
+            self.namespace.fd = -1
+
+
+class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
+    """A customer site: its address on ``lo``, a default route over each access line, primary first."""
+
+    def __init__(self, name: str, site: Site, **params: Any) -> None:
+        self.site = site
+        super().__init__(name, **params)
+
+    def config(self, **_params: Any) -> dict[str, Any]:
+        """Set the site's address and routes; Mininet calls this once all lines are there."""
+        self.netlink.add_loopback_address(self.site.address4)
+        for line in range(len(self.site.accesses)):
+            self.raise_line(line)
+        return {}
+
+    def raise_line(self, line: int) -> None:
+        """Take access line ``line`` (0 = primary) into use, as a CE router does when light comes back."""
+        name = access_interface(line)
+        self.netlink.set_link(name, up=True)
+        self.netlink.set_default_route(self.site.gateway4, name, self.site.address4, metric=100 * (line + 1))
+
+    def lower_line(self, line: int) -> None:
+        """Loss of light on access line ``line``: its default route goes, the backup's stays."""
+        self.netlink.set_link(access_interface(line), up=False)
+
+    def IP(self, intf: Intf | None = None) -> str:
+        """The site's address, whichever line it is asked of."""
+        return str(self.site.address4)
+
+    def MAC(self, intf: Intf | None = None) -> str:
+        """The site's MAC address, the same on every line."""
+        return self.site.mac
+
+
+def access_interface(line: int) -> str:
+    """The name a site gives its access line ``line`` (0 = primary)."""
+    return f"wan{line}"

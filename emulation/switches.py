@@ -1,0 +1,130 @@
+"""Routers as Mininet switches: a private Open vSwitch each, in its own namespace, so one can really die.
+
+Userspace datapath: no kernel module is needed. Several vswitchd in one namespace would collide, and
+each wakes for every port it has, so one per router with few ports is also the fast arrangement.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from mininet.node import Switch
+
+from emulation.commands import run
+from emulation.nodes import NamespaceNode
+from topology.model import TRUNK_INTERFACE, TRUNK_PORT
+
+BRIDGE = "br0"
+ACCESS_LOGICAL_PORT = 10_000  # Mininet numbers interfaces; access lines have no OpenFlow port of their own
+SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+STARTERS = 4  # starting is exec and fsync: a little more than the cores keeps them busy
+
+
+class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
+    """One router: ``ovsdb-server`` and ``ovs-vswitchd`` with everything of theirs under ``home``."""
+
+    controlIntf = None  # Mininet looks here first for a default interface
+
+    def __init__(self, name: str, home: Path, log_dir: Path, controller: Path, **params: Any) -> None:
+        """``home`` gets sockets and the database; ``controller`` is the socket the controller listens on."""
+        self.home, self.log_dir, self.controller = home / name, log_dir, controller
+        self.batch = True
+        super().__init__(name, **params)
+
+    def start(self, controllers: Sequence[object]) -> None:
+        """Left to ``batchStartup``: routers start side by side."""
+
+    @classmethod
+    def batchStartup(cls, switches: Sequence[RouterSwitch]) -> Sequence[RouterSwitch]:
+        """Start many routers at once; raises CommandError when one does not come up."""
+        if switches:
+            template = switches[0].home.parent / "empty.db"
+            run(["ovsdb-tool", "create", str(template), str(SCHEMA)])
+            with ThreadPoolExecutor(STARTERS) as pool:
+                list(pool.map(lambda switch: switch.power_on(template), switches))
+        return switches
+
+    @classmethod
+    def batchShutdown(cls, switches: Sequence[RouterSwitch]) -> Sequence[RouterSwitch]:
+        """Stop many routers at once."""
+        for switch in switches:
+            switch.power_off()
+        return switches
+
+    def power_on(self, template: Path | None = None) -> None:
+        """Start from an empty database ``template``, or again from what the router last stored."""
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        database = self.home / "conf.db"
+        if template:
+            self._controller_link.symlink_to(self.controller)
+            shutil.copyfile(template, database)
+        with self.namespace.entered():
+            run(["ovsdb-server", str(database), f"--remote=punix:{self._socket}", *self._daemon("ovsdb-server")])
+            run(["ovs-vsctl", f"--db=unix:{self._socket}", "--no-wait", "--timeout=20", *self._configuration()])
+            own = {"OVS_RUNDIR": str(self.home)}
+            run(["ovs-vswitchd", f"unix:{self._socket}", *self._daemon("ovs-vswitchd")], env=own)
+
+    def power_off(self) -> None:
+        """Kill both daemons as a power cut would; nothing of the router's state in memory survives."""
+        for daemon in ("ovs-vswitchd", "ovsdb-server"):
+            pidfile = self.home / f"{daemon}.pid"
+            if pidfile.exists():
+                pid = int(pidfile.read_text())
+                pidfile.unlink()
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)  # orphans of --detach are children of the world's first process
+
+    def openflow_ports(self) -> dict[str, int]:
+        """The interfaces that are OpenFlow ports, with their numbers; all access lines are one trunk."""
+        fibres = {intf.name: port for port, intf in self.intfs.items() if port < ACCESS_LOGICAL_PORT}
+        return fibres | ({TRUNK_INTERFACE: TRUNK_PORT} if len(fibres) < len(self.intfs) else {})
+
+    def appctl(self, *argv: str) -> str:
+        """What ``ovs-appctl`` answers from this router's vswitchd."""
+        return run(["ovs-appctl", "-t", str(self.home / "ovs-vswitchd.ctl"), *argv])
+
+    def ofctl(self, command: str, *argv: str) -> str:
+        """What ``ovs-ofctl -O OpenFlow13 COMMAND`` answers from this router's bridge."""
+        return run(["ovs-ofctl", "-O", "OpenFlow13", command, f"unix:{self.home / (BRIDGE + '.mgmt')}", *argv])
+
+    @property
+    def _socket(self) -> Path:
+        return self.home / "db.sock"
+
+    @property
+    def _controller_link(self) -> Path:
+        """Open vSwitch follows a controller's unix socket only inside its own run directory."""
+        return self.home / "controller.sock"
+
+    def _daemon(self, name: str) -> list[str]:
+        """Options common to both: with --detach the command returns when the daemon is ready."""
+        return [
+            "--detach",
+            "--no-chdir",
+            f"--pidfile={self.home / name}.pid",
+            f"--unixctl={self.home / name}.ctl",
+            f"--log-file={self.log_dir / self.name}.{name}.log",
+            "-vconsole:off",
+            "-vsyslog:off",
+            "-vfile:info",
+        ]
+
+    def _configuration(self) -> list[str]:
+        """The bridge and its ports, idempotent, so that a restart says it again."""
+        argv = ["init", "--", "set", "Open_vSwitch", ".", "other_config:n-handler-threads=1"]
+        argv += ["other_config:n-revalidator-threads=1", "other_config:flow-restore-wait=false"]
+        argv += ["--", "--may-exist", "add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=netdev"]
+        argv += [f"other_config:datapath-id={self.dpid}", "other_config:disable-in-band=true"]
+        argv += ["fail_mode=secure", "protocols=OpenFlow13,OpenFlow14,OpenFlow15"]
+        argv += ["--", "set-controller", BRIDGE, f"unix:{self._controller_link}"]
+        argv += ["--", "set", "Controller", BRIDGE, "max_backoff=1000", "inactivity_probe=5000"]
+        for name, port in sorted(self.openflow_ports().items()):
+            argv += ["--", "--may-exist", "add-port", BRIDGE, name]
+            argv += ["--", "set", "Interface", name, f"ofport_request={port}"]
+        return argv

@@ -1,0 +1,80 @@
+"""A world: the set of namespaces one run lives in, and what the machine must offer for it.
+
+``unshare`` makes the namespaces and the world's first process; everything of the run descends from
+that process. When it ends, however it ends, the kernel ends the rest: processes with the pid
+namespace, interfaces with the network namespaces, mounts with the mount namespace.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from emulation.namespaces import mount_tmpfs
+from topology.errors import InputError, Problem
+
+RUN_DIR = Path("/run/helsewan")  # on a tmpfs that only this world sees
+TUN = Path("/dev/net/tun")
+
+# What a world needs of the system, and the Debian package each comes in.
+PROGRAMS = {
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
+    "ovs-vswitchd": "openvswitch-switch",
+    "ovsdb-server": "openvswitch-common",
+    "ovsdb-tool": "openvswitch-common",
+    "ovs-vsctl": "openvswitch-switch",
+    "ovs-appctl": "openvswitch-common",
+    "ovs-ofctl": "openvswitch-common",
+}
+
+
+def command(argv: Sequence[str]) -> list[str]:
+    """``argv`` as the first process of a new world that dies with the calling thread.
+
+    As an ordinary user a user namespace comes first, in which the world's processes are root.
+    """
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    flags = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]
+    return ["setpriv", "--pdeathsig", "KILL", "unshare", *user, *flags, *argv]
+
+
+def require() -> None:
+    """Raise InputError naming every program and permission that a world would miss on this machine."""
+    problems = [
+        Problem("program", name, "is not installed", f"install the package {package}, or run `make setup`")
+        for name, package in PROGRAMS.items()
+        if shutil.which(name, path=_path()) is None
+    ]
+    if not TUN.exists():
+        problems.append(Problem("device", str(TUN), "does not exist", "load the kernel's tun module"))
+    elif not os.access(TUN, os.R_OK | os.W_OK):
+        problems.append(Problem("device", str(TUN), "may not be opened by this user", "run as root or with sudo"))
+    if not problems and (refusal := _refusal()):
+        problems.append(Problem("permission", None, f"no new namespaces: {refusal}", "run as root or with sudo"))
+    if problems:
+        raise InputError(*problems)
+
+
+def enter() -> None:
+    """Furnish the world from inside its first process: a private /run and as many files as may be."""
+    mount_tmpfs(RUN_DIR.parent)
+    RUN_DIR.mkdir(mode=0o700)
+    os.environ["PATH"] = _path()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _path() -> str:
+    """The search path with the administrator's programs in it, which users often lack."""
+    return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def _refusal() -> str:
+    """Why this user may not make a world; empty when it works. Making one is the only sure test."""
+    tried = subprocess.run(command(["true"]), capture_output=True, text=True, check=False)
+    return tried.stderr.strip() if tried.returncode else ""

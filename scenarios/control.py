@@ -1,0 +1,65 @@
+"""The controller as a process of its own, and the events it reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from policies.plan import Plan
+
+Event = dict[str, Any]
+
+
+class ControllerFailed(RuntimeError):
+    """The controller ended or did not report in time; the message says what was waited for."""
+
+
+class ControllerProcess:
+    """Starts ``controller.main`` on ``plan`` and follows its events, each handed to ``on_event`` as it comes."""
+
+    def __init__(self, plan: Plan, run_dir: Path, log: Path, on_event: Callable[[Event], None]) -> None:
+        self.socket = run_dir / "controller.sock"
+        self.events: list[Event] = []
+        self._on_event = on_event
+        self._news = threading.Condition()
+        self._ended = False
+        plan_file = run_dir / "plan.pickle"
+        with open(os.open(plan_file, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
+            pickle.dump(plan, file)
+        reading, writing = os.pipe()
+        argv = [sys.executable, "-m", "controller.main", "--plan", str(plan_file)]
+        argv += ["--listen", str(self.socket), "--events", str(writing)]
+        with log.open("w") as output:
+            self.process = subprocess.Popen(argv, pass_fds=[writing], stdout=output, stderr=output)
+        os.close(writing)
+        threading.Thread(target=self._follow, args=(reading,), name="controller-events", daemon=True).start()
+
+    def wait_for(self, what: str, wanted: Callable[[list[Event]], bool], deadline_s: float) -> None:
+        """Return once ``wanted`` holds of the events so far; raises ControllerFailed when it cannot any more."""
+        end = time.monotonic() + deadline_s
+        with self._news:
+            while not wanted(self.events):
+                if self._ended:
+                    raise ControllerFailed(f"the controller ended while waiting for {what}: see controller.log")
+                if not self._news.wait(end - time.monotonic()) and time.monotonic() >= end:
+                    raise ControllerFailed(f"no {what} from the controller within {deadline_s:g} s")
+
+    def _follow(self, reading: int) -> None:
+        with open(reading, encoding="utf-8") as lines:
+            for line in lines:
+                event = json.loads(line)
+                self._on_event(event)
+                with self._news:
+                    self.events.append(event)
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()

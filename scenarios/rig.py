@@ -1,0 +1,129 @@
+"""The running network of one world: links, routers, sites and the controller, and the hands that break it.
+
+Faults reach the machine here and nowhere else: lines are cut in the link engine, the far ends lose
+light, routers lose power.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mininet.net import Mininet
+
+from emulation.engine import EngineProcess
+from emulation.links import Plant, QueueModel, access_name, fibre_interface
+from emulation.nodes import SiteNode
+from emulation.switches import RouterSwitch
+from policies.plan import Plan, Scheduling
+from scenarios.control import ControllerProcess, Event
+from scenarios.faults import Outage
+from topology.mininet_build import build
+
+QUEUES = 8
+PROGRAM_DEADLINE_S = 60.0
+
+
+class Rig:
+    """Brings ``plan.network`` up under ``plan``; ``log_dir`` gets the daemons' logs."""
+
+    def __init__(self, plan: Plan, run_dir: Path, log_dir: Path, on_event: Callable[[Event], None]) -> None:
+        self.plan = plan
+        self.network = plan.network
+        self._run_dir, self._log_dir, self._on_event = run_dir, log_dir, on_event
+
+    def start(self, stage: Callable[[str], None]) -> None:
+        """Build, start and program everything; ``stage`` is told what is being done.
+
+        Raises CommandError, OSError or ControllerFailed when a part does not come up."""
+        stage("starting the controller and the link engine")
+        self.controller = ControllerProcess(self.plan, self._run_dir, self._log_dir / "controller.log", self._on_event)
+        self.engine = EngineProcess()
+        self.engine.start()
+        configure_classes(self.engine, self.plan)
+        stage(f"building {len(self.network.sites)} sites and {len(self.network.routers)} routers")
+        self.plant = Plant(self.engine, QueueModel(_buffers(self.plan)))
+        self.net: Mininet = build(self.network, self.plant, self._run_dir, self._log_dir, self.controller.socket)
+        self._wait("listening")
+        stage("starting the routers")
+        self.net.start()
+        stage("programming the routers")
+        self._wait("all-programmed")
+
+    def site(self, name: str) -> SiteNode:
+        """A site's node by id."""
+        return self.net[name]
+
+    def router(self, name: str) -> RouterSwitch:
+        """A router's node by id."""
+        return self.net[name]
+
+    def fail(self, outage: Outage) -> int:
+        """Let ``outage`` happen; returns the instant the lines went dark (CLOCK_REALTIME, ns)."""
+        dark = list(outage.dark_links(self.network))
+        accesses = outage.dark_accesses(self.network)
+        instant = self.plant.set_down(dark + [access_name(*access) for access in accesses], down=True)
+        self._light(outage, dark, up=False)
+        for site, line in accesses:
+            self.site(site).lower_line(line)
+        for router in sorted(outage.routers):
+            self.router(router).power_off()
+        return instant
+
+    def restore(self, outage: Outage) -> int:
+        """Undo ``outage``: power first, then rules, then light, as a router that boots does.
+
+        Returns the instant the lines carry again (CLOCK_REALTIME, ns)."""
+        since = len(self.controller.events)
+        for router in sorted(outage.routers):
+            self.router(router).power_on()
+        for router in sorted(outage.routers):
+            self._wait("switch-programmed", since, router)
+        dark = list(outage.dark_links(self.network))
+        accesses = outage.dark_accesses(self.network)
+        instant = self.plant.set_down(dark + [access_name(*access) for access in accesses], down=False)
+        self._light(outage, dark, up=True)
+        for site, line in accesses:
+            self.site(site).raise_line(line)
+        return instant
+
+    def _light(self, outage: Outage, links: list[str], up: bool) -> None:
+        """Give or take light at the living ends of ``links``."""
+        for name in links:
+            fibre = self.network.link[name]
+            for end in (fibre.a, fibre.b):
+                if end not in outage.routers:
+                    port = self.network.ports[end][name]
+                    self.router(end).netlink.set_link(fibre_interface(port), up=up)
+
+    def _wait(self, kind: str, since: int = 0, router: str | None = None) -> None:
+        """Wait for an event of ``kind`` (of ``router``) among those from number ``since`` on."""
+
+        def seen(events: list[Event]) -> bool:
+            return any(e["event"] == kind and router in (None, e.get("router")) for e in events[since:])
+
+        self.controller.wait_for(f"{kind} {router or ''}".strip(), seen, PROGRAM_DEADLINE_S)
+
+
+def configure_classes(engine: EngineProcess, plan: Plan) -> None:
+    """Tell the engine which frames belong in which queue and how each queue is served."""
+    best_effort = max(plan.classes, key=lambda cls: cls.queue).queue
+    dscp_to_queue, tc_to_queue = [best_effort] * 64, [best_effort] * 8
+    for cls in plan.classes:
+        for dscp in cls.dscps:
+            dscp_to_queue[dscp] = cls.queue
+            tc_to_queue[dscp >> 3] = cls.queue
+    weights = [1] * QUEUES
+    strict = [False] * QUEUES
+    for cls in plan.classes:
+        weights[cls.queue] = cls.weight
+        strict[cls.queue] = cls.scheduling is Scheduling.STRICT
+    engine.configure(
+        dscp_to_queue=dscp_to_queue, tc_to_queue=tc_to_queue, other_queue=0, strict=strict, weights=weights
+    )
+
+
+def _buffers(plan: Plan) -> tuple[int, ...]:
+    """How long each queue may grow, in microseconds at line rate, by queue number."""
+    by_queue = {cls.queue: cls.buffer_us for cls in plan.classes}
+    return tuple(by_queue.get(queue, 0) for queue in range(QUEUES))
