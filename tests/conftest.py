@@ -1,0 +1,73 @@
+"""What every test run shares: the printed seed, and the rule that emulated tests run or fail, never skip."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+SEED = int(os.environ.get("HELSEWAN_SEED") or (1 if IN_CI else random.SystemRandom().randrange(1, 2**31)))
+EMULATED = Path(__file__).parent / "emulated"
+PROGRAMS = ("ovs-vswitchd", "ovsdb-server", "ovs-vsctl", "ovs-ofctl", "ip", "unshare")
+NEW_NAMESPACES = ("--net", "--mount", "--pid", "--fork")
+
+# Deadlines measure the machine, not the code. CI repeats the same examples every time and keeps none.
+settings.register_profile("local", deadline=None, print_blob=True, database=None)
+settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True)
+settings.load_profile("ci" if IN_CI else "local")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give hypothesis the seed of the run, unless the command line names another."""
+    if config.getoption("--hypothesis-seed") is None and not IN_CI:
+        config.option.hypothesis_seed = SEED
+
+
+def pytest_report_header() -> str:
+    """Print the seed: with it the run can be repeated."""
+    return f"seed: {SEED} (repeat with HELSEWAN_SEED={SEED})"
+
+
+@pytest.fixture
+def seed() -> int:
+    """The seed of this test run."""
+    return SEED
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever stands in tests/emulated is an emulated test, marked or not; before ``-m`` selects."""
+    for item in items:
+        if EMULATED in item.path.parents:
+            item.add_marker(pytest.mark.emulated)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail an emulated test where it cannot run: a skipped test would pass for a passed one."""
+    if item.get_closest_marker("emulated") and (lacks := missing_for_emulation()):
+        pytest.fail(f"emulated tests cannot run here: {'; '.join(lacks)} (hint: make test-unit)", pytrace=False)
+
+
+@cache
+def missing_for_emulation() -> tuple[str, ...]:
+    """What this machine lacks for an emulated network, each with what to do about it."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    lacks = [f"no {name} (run make setup)" for name in PROGRAMS if shutil.which(name, path=path) is None]
+    if "no unshare (run make setup)" not in lacks:
+        as_root = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+        tried = subprocess.run(["unshare", *as_root, *NEW_NAMESPACES, "true"], capture_output=True, text=True)
+        if tried.returncode != 0:
+            lacks.append(f"no new namespaces (run as root or with sudo): {tried.stderr.strip()}")
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as error:
+        lacks.append(f"/dev/net/tun: {error.strerror} (run as root, or give the container the device)")
+    return tuple(lacks)

@@ -1,0 +1,120 @@
+"""The layout of the code: which package may import which, and how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAX_LINES = 500
+
+MAY_IMPORT = {
+    "topology": set(),
+    "policies": {"topology"},
+    "controller": {"topology", "policies"},
+    "emulation": {"topology"},
+    "scenarios": {"topology", "policies", "controller", "emulation"},
+}
+EXCEPTIONS = {PurePosixPath("topology/mininet_build.py"): {"emulation"}}  # where the blueprint meets the machine
+FRAMEWORKS = {"os_ken", "ryu"}
+FRAMEWORK_DOOR = PurePosixPath("controller/framework.py")
+OUTSIDE = {"tests", "benchmarks"}  # no package may know of them
+
+
+def imported_modules(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every absolute import of a module with its line, those by name (``import_module("x.y")``) included.
+
+    Relative imports cannot leave their package and are passed over.
+    """
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from ((node.lineno, alias.name) for alias in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield node.lineno, module
+            case ast.Call(
+                func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(module)), *_],
+            ):
+                yield node.lineno, module
+
+
+def violations(path: PurePosixPath, source: str) -> list[str]:
+    """What in ``source``, a module of a package at ``path``, breaks the import directions."""
+    package = path.parts[0]
+    forbidden = (set(MAY_IMPORT) | OUTSIDE) - MAY_IMPORT[package] - {package} - EXCEPTIONS.get(path, set())
+    if path != FRAMEWORK_DOOR:
+        forbidden |= FRAMEWORKS
+    return [
+        f"{path}:{line}: imports {module}"
+        for line, module in imported_modules(ast.parse(source, filename=str(path)))
+        if module.split(".")[0] in forbidden
+    ]
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+
+
+def test_every_package_has_its_place() -> None:
+    packages = {init.parent.name for init in ROOT.glob("*/__init__.py")} - OUTSIDE
+    assert packages == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_go_one_way(package: str) -> None:
+    files = python_files(package)
+    assert files
+    found = [
+        violation
+        for file in files
+        for violation in violations(PurePosixPath(file.relative_to(ROOT)), file.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+def test_files_stay_short() -> None:
+    sources = python_files(*MAY_IMPORT, *OUTSIDE) + [
+        file for package in MAY_IMPORT for file in (ROOT / package).rglob("*.[ch]")
+    ]
+    lengths = {str(file.relative_to(ROOT)): len(file.read_bytes().splitlines()) for file in sources}
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("topology/model.py", "import policies"),
+        ("topology/model.py", "import policies.plan as plan"),
+        ("topology/model.py", "from emulation import world"),
+        ("policies/compile.py", "from controller.rules import Rule"),
+        ("controller/app.py", "def late():\n    from emulation.world import World"),
+        ("emulation/world.py", "from policies.plan import Plan"),
+        ("emulation/world.py", "if TYPE_CHECKING:\n    from policies.plan import Plan"),
+        ("emulation/world.py", "import importlib\nimportlib.import_module('scenarios.run')"),
+        ("scenarios/run.py", "from tests.helpers import anything"),
+        ("scenarios/run.py", "import os_ken.ofproto"),
+        ("controller/app.py", "from os_ken.base import app_manager"),
+        ("controller/app.py", "__import__('ryu.base')"),
+    ],
+)
+def test_a_wrong_import_is_found(path: str, source: str) -> None:
+    assert len(violations(PurePosixPath(path), source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("topology/mininet_build.py", "from emulation.host import Host"),
+        ("policies/compile.py", "from topology.model import Network"),
+        ("controller/framework.py", "from os_ken.base import app_manager"),
+        ("controller/app.py", "from . import framework"),
+        ("scenarios/run.py", "import topology, policies, controller, emulation"),
+        ("emulation/world.py", "import topology_of_another_project"),
+    ],
+)
+def test_a_right_import_passes(path: str, source: str) -> None:
+    assert violations(PurePosixPath(path), source) == []
