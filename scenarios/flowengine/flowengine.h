@@ -1,0 +1,131 @@
+/* The flow engine: one thread that sends paced UDP datagrams from many sockets, receives on as many,
+ * and keeps one record a datagram. Plain C, no Python: module.c binds it.
+ *
+ * All times are CLOCK_REALTIME nanoseconds, because that is the clock of the kernel's receive
+ * timestamps; one-way delay is then the difference of two readings of one clock. */
+#ifndef HELSEWAN_FLOWENGINE_H
+#define HELSEWAN_FLOWENGINE_H
+
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define FE_MAGIC 0x48535746u /* "HSWF" */
+#define FE_HEADER_BYTES 24
+#define FE_PAYLOAD_MAX 65507     /* the largest UDP payload over IPv4 */
+#define FE_LATENESS_STEP_NS 20000 /* width of a lateness bucket */
+
+/* What a datagram starts with; integers in network byte order. */
+struct fe_header {
+    uint32_t magic;  /* FE_MAGIC */
+    uint32_t cookie; /* the run it belongs to */
+    uint32_t flow;   /* flow id */
+    uint32_t seq;    /* counts the flow's due datagrams from 0 */
+    uint64_t tx_ns;  /* clock reading right before the send */
+} __attribute__((packed));
+
+/* One valid datagram that arrived. */
+struct fe_record {
+    int64_t tx_ns;     /* from its header */
+    int64_t rx_ns;     /* the kernel's receive timestamp */
+    uint32_t flow;     /* from its header */
+    uint32_t seq;      /* from its header */
+    uint32_t receiver; /* id of the receiver it arrived at */
+    uint32_t source;   /* IPv4 source address, host byte order */
+    uint16_t bytes;    /* UDP payload length */
+    uint8_t tos;       /* IPv4 TOS byte on arrival */
+    uint8_t timed;     /* 1: rx_ns is the kernel's; 0: read after the receive call */
+    uint32_t reserved; /* 0 */
+};
+
+/* A sender's counters; sent + all errors = datagrams that came due. */
+struct fe_sender_counters {
+    uint64_t sent;        /* taken by the kernel */
+    uint64_t unreachable; /* no route, host or interface */
+    uint64_t refused;     /* an ICMP error reported on the socket, twice in a row */
+    uint64_t full;        /* no room in the socket or the interface queue */
+    uint64_t failed;      /* any other error */
+    int64_t worst_late_ns; /* largest (send - due) */
+};
+
+/* A receiver's counters. */
+struct fe_receiver_counters {
+    uint64_t received; /* valid datagrams, recorded or not */
+    uint64_t invalid;  /* datagrams that are not this run's */
+    uint64_t dropped;  /* datagrams the kernel dropped because the socket's buffer was full */
+    uint64_t errors;   /* errors the socket reported (ICMP) */
+};
+
+/* A paced sender. */
+struct fe_sender {
+    int fd;                      /* UDP socket, borrowed */
+    struct sockaddr_in to;       /* destination */
+    int64_t due_ns;              /* when the next burst is due */
+    int64_t stop_ns;             /* nothing is due from here on */
+    int64_t interval_ns;         /* between bursts */
+    uint32_t burst;              /* datagrams a burst */
+    uint32_t payload_bytes;      /* UDP payload of each */
+    uint32_t flow;               /* flow id */
+    uint32_t seq;                /* next sequence number */
+};
+
+/* A listening socket. */
+struct fe_receiver {
+    int fd;      /* UDP socket, borrowed */
+    uint32_t id; /* what its records carry */
+};
+
+/* The engine; its arrays belong to the caller, its lists to itself. */
+struct fe_engine {
+    struct fe_record *records;                     /* filled from the front */
+    uint64_t records_max;                          /* room in records */
+    _Atomic uint64_t recorded;                     /* records in use */
+    _Atomic uint64_t unrecorded;                   /* valid datagrams that found no room */
+    struct fe_sender_counters *sender_counters;    /* one a sender, in order of adding */
+    uint32_t senders_max;                          /* room in sender_counters */
+    struct fe_receiver_counters *receiver_counters; /* one a receiver, in order of adding */
+    uint32_t receivers_max;                        /* room in receiver_counters */
+    uint64_t *lateness;                            /* histogram of (send - due); the last bucket is open */
+    uint32_t lateness_buckets;                     /* buckets in lateness */
+    uint32_t cookie;                               /* only datagrams with this cookie are this run's */
+
+    struct fe_sender *senders;     /* senders_max of them, owned */
+    uint32_t senders_count;        /* in use */
+    struct fe_receiver *receivers; /* receivers_max of them, owned */
+    uint32_t receivers_count;      /* in use */
+    uint32_t *heap;                /* indices of unfinished senders, a binary heap by due_ns, owned */
+    uint32_t heap_count;           /* in use */
+    uint8_t *payload;              /* FE_PAYLOAD_MAX bytes, header in front, zeros behind, owned */
+    int epoll_fd;                  /* all receivers, the timer and the control fd, owned */
+    int timer_fd;                  /* absolute CLOCK_REALTIME timer, owned */
+    int64_t armed_ns;              /* what timer_fd is set to; 0: nothing */
+    int64_t clock_offset_ns;       /* CLOCK_REALTIME - CLOCK_MONOTONIC at the first run */
+    int clock_seen;                /* clock_offset_ns is set */
+};
+
+/* Outcomes of fe_engine_run. */
+enum fe_outcome {
+    FE_STOPPED = 0,     /* the control fd became readable */
+    FE_INTERRUPTED = 1, /* a signal arrived: run again after handling it */
+    FE_FAILED = -1,     /* errno says why */
+};
+
+/* Allocates the lists; the caller has set the arrays, their sizes and the cookie. 0, or -1 with errno. */
+int fe_engine_open(struct fe_engine *engine);
+
+/* Frees all the engine owns; safe after a failed open and twice. */
+void fe_engine_close(struct fe_engine *engine);
+
+/* Takes over ``sender`` (its due_ns is its start). 0, or -1 with errno (ENOSPC: no room). */
+int fe_engine_add_sender(struct fe_engine *engine, const struct fe_sender *sender);
+
+/* Listens on ``fd``: timestamps, TOS and drop counts on. 0, or -1 with errno (ENOSPC: no room). */
+int fe_engine_add_receiver(struct fe_engine *engine, int fd, uint32_t id);
+
+/* Sends and receives until ``control_fd`` is readable. */
+enum fe_outcome fe_engine_run(struct fe_engine *engine, int control_fd);
+
+/* How far CLOCK_REALTIME was stepped since the first run, ns; 0 before it. */
+int64_t fe_engine_clock_step_ns(const struct fe_engine *engine);
+
+#endif
