@@ -1,0 +1,143 @@
+"""Passes over what stands alone in a policy: its classes of service and its service catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations, pairwise
+
+from policies.dscp import dscp_name
+from policies.plan import Scheduling, Service, TrafficClass
+from policies.ports import match_all
+from policies.report import Report
+from policies.schema import QUEUES, ClassSpec, PoliceStep, PolicySpec, ProtocolName, ServiceSpec
+from topology.schema_errors import nearest
+from topology.units import format_rate
+
+
+def compile_classes(spec: PolicySpec, report: Report) -> tuple[TrafficClass, ...]:
+    """The classes in order of their queues.
+
+    Queue numbers, code points and core traffic classes must each tell the classes apart, and the
+    policed shares of one line may not exceed it.
+    """
+    for name, cls in spec.classes.items():
+        _check_scheduling(name, cls, report)
+        _check_steps(name, cls.police, report)
+    _check_distinct(spec, report)
+    _check_shares(spec, report)
+    classes = (_traffic_class(name, cls) for name, cls in spec.classes.items())
+    return tuple(sorted(classes, key=lambda cls: cls.queue))
+
+
+def _traffic_class(name: str, cls: ClassSpec) -> TrafficClass:
+    return TrafficClass(
+        name=name,
+        queue=cls.queue,
+        dscps=cls.dscps,
+        scheduling=cls.scheduling,
+        weight=cls.weight or 0,
+        police_share=cls.police[-1].share if cls.police else 0.0,
+        buffer_us=cls.buffer,
+        delay_target_us=cls.targets.delay,
+        jitter_target_us=cls.targets.jitter,
+        loss_target=cls.targets.loss,
+    )
+
+
+def _check_scheduling(name: str, cls: ClassSpec, report: Report) -> None:
+    at = ("classes", name)
+    if not 0 <= cls.queue < QUEUES:
+        report.add((*at, "queue"), cls.queue, "is no queue of a link", f"queues are 0..{QUEUES - 1}")
+    if cls.scheduling is Scheduling.WEIGHTED and cls.weight is None:
+        report.add(at, None, "a weighted class needs a weight", "add weight: its share among the weighted classes")
+    if cls.scheduling is Scheduling.STRICT and cls.weight is not None:
+        report.add((*at, "weight"), cls.weight, "a strict class has no weight", "strict queues go in order of number")
+    if cls.buffer == 0:
+        report.add((*at, "buffer"), None, "a queue without room drops every packet that waits", "write 20 ms or more")
+
+
+def _check_steps(name: str, steps: tuple[PoliceStep, ...], report: Report) -> None:
+    at = ("classes", name, "police")
+    for i, (step, following) in enumerate(pairwise(steps)):
+        if step.up_to is None:
+            report.add((*at, i), None, "takes all speeds, so no later step is used", "only the last step has no up_to")
+        elif following.up_to is not None and following.up_to <= step.up_to:
+            shown = format_rate(following.up_to)
+            report.add((*at, i + 1, "up_to"), shown, "is not above the step before it", "write steps in rising order")
+    if steps and steps[-1].up_to is not None:
+        report.add((*at, len(steps) - 1), None, "leaves faster lines without a policer", "the last step has no up_to")
+
+
+def _check_distinct(spec: PolicySpec, report: Report) -> None:
+    """Each queue, code point and marked MPLS traffic class belongs to one class; 0 belongs to some."""
+    queues: dict[int, str] = {}
+    dscps: dict[int, str] = {}
+    markings: dict[int, str] = {}
+    for name, cls in spec.classes.items():
+        at = ("classes", name)
+        if (owner := queues.setdefault(cls.queue, name)) != name:
+            report.add((*at, "queue"), cls.queue, f"is the queue of class {owner} already", "one queue a class")
+        for i, dscp in enumerate(cls.dscps):
+            if (owner := dscps.setdefault(dscp, name)) != name or dscp in cls.dscps[:i]:
+                reason = f"belongs to class {owner} already"
+                report.add((*at, "dscps", i), dscp_name(dscp), reason, "one class a code point")
+        marking = cls.dscps[0] >> 3
+        if (owner := markings.setdefault(marking, name)) != name and dscps[cls.dscps[0]] == name:
+            reason = f"has MPLS traffic class {marking}, as class {owner}: the core could not tell them apart"
+            report.add(
+                (*at, "dscps", 0), dscp_name(cls.dscps[0]), reason, "mark with another class selector (RFC 5462)"
+            )
+    if 0 not in dscps:
+        report.add(
+            ("classes",), None, "no class has DSCP 0: unmarked packets would have no queue", "give BE to the last class"
+        )
+    _check_strict_first(spec, report)
+
+
+def _check_strict_first(spec: PolicySpec, report: Report) -> None:
+    """Strict queues are served before weighted ones, so their numbers must be lower too."""
+    weighted = [cls.queue for cls in spec.classes.values() if cls.scheduling is Scheduling.WEIGHTED]
+    for name, cls in spec.classes.items():
+        if cls.scheduling is Scheduling.STRICT and cls.queue > min(weighted, default=QUEUES):
+            reason = "is strict and stands after a weighted queue"
+            report.add(("classes", name, "queue"), cls.queue, reason, "number the strict queues first")
+
+
+def _check_shares(spec: PolicySpec, report: Report) -> None:
+    """At every access speed the policed shares together leave the line whole."""
+    steps = {step.up_to for cls in spec.classes.values() for step in cls.police if step.up_to is not None}
+    for rate in (*sorted(steps), max(steps, default=0) + 1):
+        total = sum(cls.share_at(rate) for cls in spec.classes.values())
+        if total > 1 + 1e-9:  # shares are decimal percentages held as floats
+            line = f"lines up to {format_rate(rate)}" if rate in steps else "the fastest lines"
+            report.add(("classes",), None, f"the policed shares of {line} sum to {total:.0%}", "keep the sum to 100 %")
+
+
+def compile_services(spec: PolicySpec, report: Report) -> tuple[Service, ...]:
+    """The catalogue, ports as value/mask. A packet may belong to one service only, so none overlap."""
+    for name, service in spec.services.items():
+        at = ("services", name)
+        if service.cls not in spec.classes:
+            report.add((*at, "class"), service.cls, "is no class of this policy", nearest(service.cls, spec.classes))
+        if service.protocol is ProtocolName.ICMP and service.ports:
+            report.add((*at, "ports"), None, "icmp has no ports", "remove the line")
+        if service.protocol is not ProtocolName.ICMP and not service.ports:
+            report.add(at, None, f"{service.protocol.value} needs the server's ports", "add ports: [8443]")
+    for name, other, shared in _overlaps(spec.services.items()):
+        report.add(("services", name), shared, f"is in service {other} already", "a packet belongs to one service")
+    return tuple(
+        Service(name, service.protocol.number, match_all(service.ports), service.cls)
+        for name, service in spec.services.items()
+    )
+
+
+def _overlaps(services: Iterable[tuple[str, ServiceSpec]]) -> Iterator[tuple[str, str, str]]:
+    """(service, earlier service, what both have) for every clash; a service can clash with itself."""
+    entries = [(name, service.protocol, ports) for name, service in services for ports in service.ports or (None,)]
+    for (other, protocol, theirs), (name, same, ours) in combinations(entries, 2):
+        if protocol is not same:
+            continue
+        if ours is None and theirs is None and protocol is ProtocolName.ICMP:
+            yield name, other, protocol.value
+        elif ours is not None and theirs is not None and ours.overlaps(theirs):
+            yield name, other, f"{protocol.value} {ours}"

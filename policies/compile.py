@@ -1,0 +1,73 @@
+"""The policy compiler: a policy and a network to a plan, in named passes.
+
+Each pass takes frozen values and returns one; what is wrong goes to the report. All that is wrong with
+the policy is raised at once; addresses are judged after that, on VPNs known to be sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from policies.catalogue import compile_classes, compile_services
+from policies.contracts import check_imports, compile_contracts, compile_roles
+from policies.membership import check_site_names, compile_clauses, compile_vpns
+from policies.plan import Attachment, Plan, Role
+from policies.prefixes import Aggregates
+from policies.report import Report
+from policies.routing import check_overlaps, compile_egresses, compile_routes
+from policies.schema import PolicySpec
+from policies.selection import Population
+from policies.source import Policy, library_names, library_path, load_policy, read_policy
+from topology.model import Network
+
+__all__ = ["Policy", "compile_policy", "library_names", "library_path", "load_policy", "read_policy"]
+
+
+def compile_policy(policy: Policy, network: Network) -> Plan:
+    """What ``policy`` means on ``network``. Raises ``InputError`` with every semantic problem and its line."""
+    spec, report = policy.spec, Report(policy.document)
+    population, aggregates = Population(network), Aggregates(network)
+
+    classes = compile_classes(spec, report)
+    services = compile_services(spec, report)
+    check_site_names(spec, population, report)
+    vpns = compile_vpns(spec, population, report)
+    clauses = compile_clauses(spec, population, report)
+    check_imports(clauses, vpns, report)
+    report.raise_if_any()
+
+    egresses = compile_egresses(network)
+    routes = compile_routes(vpns, egresses, aggregates)
+    check_overlaps(vpns, routes, report)
+    report.raise_if_any()
+
+    roles = compile_roles(vpns, clauses, aggregates)
+    contracts = compile_contracts(clauses, roles, report)
+    attachments = compile_attachments(spec, roles, network)
+    return Plan(spec.name, network, classes, services, vpns, roles, contracts, attachments, egresses, routes)
+
+
+def compile_attachments(spec: PolicySpec, roles: Sequence[Role], network: Network) -> tuple[Attachment, ...]:
+    """Every access line with its VPN, its role and its policers, in order of sites, primary lines first."""
+    role_of = {site: role for role in roles for site in role.sites}
+    rates = {access.rate_bps for site in network.sites for access in site.accesses}
+    policers = {rate: _policers(spec, rate) for rate in rates}
+    return tuple(
+        Attachment(
+            site=site.id,
+            router=access.router,
+            vlan=access.vlan,
+            backup=i > 0,
+            vpn=role_of[site.id].vpn,
+            role=role_of[site.id].id,
+            police=policers[access.rate_bps],
+        )
+        for site in network.sites
+        for i, access in enumerate(site.accesses)
+    )
+
+
+def _policers(spec: PolicySpec, rate_bps: int) -> tuple[tuple[str, int], ...]:
+    """Class names and their policed rates on a line of ``rate_bps``; a share of 0 is no policer."""
+    shares = ((name, cls.share_at(rate_bps)) for name, cls in spec.classes.items())
+    return tuple((name, round(rate_bps * share)) for name, share in shares if share > 0)

@@ -1,0 +1,78 @@
+"""Passes from site sets to roles: sites the policy treats alike are one role, contracts join roles."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from policies.membership import Clause
+from policies.plan import Contract, Role, Vpn
+from policies.prefixes import Aggregates
+from policies.report import Report
+from topology.model import Site
+
+
+def compile_roles(vpns: Sequence[Vpn], clauses: Sequence[Clause], aggregates: Aggregates) -> tuple[Role, ...]:
+    """The coarsest partition of the sites that no VPN and no clause tells apart, numbered from 1."""
+    network = aggregates.network
+    signatures: dict[str, list[int]] = {site.id: [] for site in network.sites}
+    for number, clause in enumerate(clauses):
+        for site in clause.clients:
+            signatures[site].append(2 * number)
+        for site in clause.servers:
+            signatures[site].append(2 * number + 1)
+    roles: dict[tuple[str, tuple[int, ...]], list[Site]] = defaultdict(list)
+    for vpn in vpns:
+        for site in vpn.sites:
+            roles[vpn.name, tuple(signatures[site])].append(network.site[site])
+    names = _names([(vpn, sites) for (vpn, _), sites in roles.items()])
+    return tuple(
+        Role(number, name, vpn, tuple(site.id for site in sites), aggregates.cover(sites))
+        for number, (name, ((vpn, _), sites)) in enumerate(zip(names, roles.items(), strict=True), start=1)
+    )
+
+
+def _names(roles: Sequence[tuple[str, Sequence[Site]]]) -> list[str]:
+    """Names that tell what each role is: its VPN and site or kinds, then regions, then a number."""
+    names = [f"{vpn}/{_what(sites)}" for vpn, sites in roles]
+    names = _distinguish(names, ["-".join(sorted({site.region.value for site in sites})) for _, sites in roles])
+    return _distinguish(names, [str(number) for number in range(1, len(roles) + 1)])
+
+
+def _what(sites: Sequence[Site]) -> str:
+    return sites[0].id if len(sites) == 1 else "+".join(sorted({site.kind.value for site in sites}))
+
+
+def _distinguish(names: Sequence[str], suffixes: Iterable[str]) -> list[str]:
+    """Add its suffix to every name that is not unique."""
+    times = Counter(names)
+    return [name if times[name] == 1 else f"{name}-{suffix}" for name, suffix in zip(names, suffixes, strict=True)]
+
+
+def compile_contracts(clauses: Sequence[Clause], roles: Sequence[Role], report: Report) -> tuple[Contract, ...]:
+    """Role pairs and the services between them; where entries overlap, the first in the file is named."""
+    role_of = {site: role.id for role in roles for site in role.sites}
+    granted: dict[tuple[int, int, str], Contract] = {}
+    for clause in clauses:
+        source = report.source(("contracts", clause.name))
+        clients = sorted({role_of[site] for site in clause.clients})
+        servers = sorted({role_of[site] for site in clause.servers})
+        for key in (
+            (client, server, service) for client in clients for server in servers for service in clause.services
+        ):
+            granted.setdefault(key, Contract(clause.name, *key, source))
+    return tuple(granted.values())
+
+
+def check_imports(clauses: Sequence[Clause], vpns: Sequence[Vpn], report: Report) -> None:
+    """Packets need a route there and replies one back: both VPNs of a clause import each other."""
+    vpn_of = {site: vpn for vpn in vpns for site in vpn.sites}
+    for clause in clauses:
+        ours = {vpn_of[site].name: vpn_of[site] for site in sorted(clause.clients) if site in vpn_of}
+        theirs = {vpn_of[site].name: vpn_of[site] for site in sorted(clause.servers) if site in vpn_of}
+        for mine, other in ((mine, other) for mine in ours.values() for other in theirs.values()):
+            for importer, exporter in ((mine, other), (other, mine)):
+                if not importer.imports & exporter.exports:
+                    reason = f"VPN {importer.name} does not import {exporter.name}"
+                    hint = f"add one of {', '.join(sorted(exporter.exports))} to the imports of {importer.name}"
+                    report.add(("contracts", clause.name), None, reason, hint)

@@ -1,0 +1,61 @@
+"""Transport port ranges: read from text, and split into the value/mask pairs OpenFlow can match."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from policies.plan import PortMatch
+from topology.units import UnitError
+
+MAX_PORT = 0xFFFF
+_RANGE = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """The ports ``first`` to ``last``, both included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+    def overlaps(self, other: PortRange) -> bool:
+        """Whether a port is in both."""
+        return self.first <= other.last and other.first <= self.last
+
+
+def parse_ports(value: object) -> PortRange:
+    """A range from a port number or from text ``16384-16639``; ``UnitError`` outside 1..65535 or if turned round."""
+    if isinstance(value, PortRange):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        first = last = value
+    elif isinstance(value, str) and (match := _RANGE.fullmatch(value)):
+        first, last = int(match[1]), int(match[2])
+    else:
+        raise UnitError("is no port", "write a number or a range like 16384-16639")
+    if not (1 <= first <= MAX_PORT and 1 <= last <= MAX_PORT):
+        raise UnitError("is no port", f"ports are 1..{MAX_PORT}")
+    if first > last:
+        raise UnitError("is turned round", f"write {last}-{first}")
+    return PortRange(first, last)
+
+
+def split(ports: PortRange) -> Iterator[PortMatch]:
+    """The fewest aligned value/mask blocks that cover exactly ``ports``, lowest first."""
+    first = ports.first
+    while first <= ports.last:
+        size = first & -first  # the largest block aligned at first; port 0 is never here
+        while first + size - 1 > ports.last:
+            size >>= 1
+        yield PortMatch(first, MAX_PORT & -size)
+        first += size
+
+
+def match_all(ranges: Iterable[PortRange]) -> tuple[PortMatch, ...]:
+    """Value/mask pairs for several ranges, in order of port."""
+    return tuple(match for ports in sorted(ranges) for match in split(ports))

@@ -1,0 +1,43 @@
+"""Passes from VPNs to routes: which prefixes, over which egress routers, and what a VPN can see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from policies.plan import Egress, Route, Vpn
+from policies.prefixes import Aggregates, Homing
+from policies.report import Report
+from topology.model import Network
+
+
+def compile_egresses(network: Network) -> tuple[Egress, ...]:
+    """One egress set for each distinct homing of a site, ordered by router numbers."""
+    homings = {site.homing for site in network.sites}
+    by_number = sorted(homings, key=lambda homing: [network.router[router].index for router in homing])
+    return tuple(Egress(index, homing) for index, homing in enumerate(by_number))
+
+
+def compile_routes(vpns: Sequence[Vpn], egresses: Iterable[Egress], aggregates: Aggregates) -> tuple[Route, ...]:
+    """Each VPN's own prefixes, as wide as the address plan allows, and the egress set that reaches them."""
+    egress_of: Mapping[Homing, int] = {egress.routers: egress.index for egress in egresses}
+    sites = aggregates.network.site
+    return tuple(
+        Route(vpn.name, prefix, egress_of[homing])
+        for vpn in vpns
+        for prefix, homing in sorted(aggregates.cover_by_homing(sites[site] for site in vpn.sites).items())
+    )
+
+
+def check_overlaps(vpns: Sequence[Vpn], routes: Iterable[Route], report: Report) -> None:
+    """Routes that meet in one VPN, its own or imported, must differ; elsewhere addresses may repeat."""
+    own: dict[str, list[tuple[int, int, Route]]] = {vpn.name: [] for vpn in vpns}
+    for route in routes:
+        own[route.vpn].append((int(route.prefix.network_address), route.prefix.prefixlen, route))
+    for vpn in vpns:
+        seen = [other.name for other in vpns if other is vpn or other.exports & vpn.imports]
+        met = sorted((entry for name in seen for entry in own[name]), key=lambda entry: entry[:2])
+        for (_, _, one), (_, _, two) in pairwise(met):
+            if one.prefix.overlaps(two.prefix):
+                reason = f"sees {one.prefix} of VPN {one.vpn} and {two.prefix} of VPN {two.vpn}, which overlap"
+                report.add(("vpns", vpn.name), None, reason, "import only one of them, or renumber the sites")

@@ -1,0 +1,46 @@
+"""Selectors applied to a network's sites."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+
+from policies.schema import Selector
+from topology.model import Kind, Network, Region
+
+SiteIds = frozenset[str]
+NOBODY: SiteIds = frozenset()
+
+
+@dataclass(frozen=True)
+class Population:
+    """A network's sites, grouped by what selectors ask for, so that a selector is tried once a group."""
+
+    network: Network
+
+    @cached_property
+    def groups(self) -> dict[tuple[Kind, Region, str, frozenset[str]], SiteIds]:
+        """Site ids by (kind, region, tier, tags)."""
+        groups = defaultdict(list)
+        for site in self.network.sites:
+            groups[site.kind, site.region, site.tier, site.tags].append(site.id)
+        return {profile: frozenset(ids) for profile, ids in groups.items()}
+
+    @cached_property
+    def by_region(self) -> dict[Region, SiteIds]:
+        """Site ids by region."""
+        return {region: self.select(Selector(region=(region,))) for region in Region}
+
+    def select(self, selector: Selector) -> SiteIds:
+        """The ids of all sites that match ``selector``."""
+        matching = (
+            ids
+            for (kind, region, tier, tags), ids in self.groups.items()
+            if (selector.kind is None or kind in selector.kind)
+            and (selector.region is None or region in selector.region)
+            and (selector.tier is None or tier in selector.tier)
+            and (selector.tags is None or not tags.isdisjoint(selector.tags))
+        )
+        chosen = NOBODY.union(*matching)
+        return chosen if selector.site is None else chosen & frozenset(selector.site)
