@@ -1,0 +1,58 @@
+"""Access lines: which routers a site hangs on, at what distance, under which VLAN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from topology.errors import InputError, Problem
+from topology.geo import Vector, great_circle_km, unit_vector
+from topology.model import Access, Pop, Site
+
+FIRST_VLAN, LAST_VLAN = 2, 4094  # IEEE 802.1Q: 0 and 4095 are reserved; 1 is many switches' default
+ROUTING_FACTOR = 1.4  # [A] fibre over great circle
+MIN_DELAY_US = 50  # [A] as of 10 km: no line is shorter, and its equipment takes time
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A site that wants lines: ``rate_bps`` on each, ``dual`` for a backup in another town, ``via``
+    the primary's PoP where it is not the nearest one."""
+
+    site: Site
+    rate_bps: int
+    dual: bool = False
+    via: str = ""
+
+
+def plug_in(orders: Iterable[Order], pops: Sequence[Pop], us_per_km: float) -> list[Site]:
+    """The ordered sites with their lines, in order: the primary to the nearest PoP, the backup to the
+    nearest other one; in a PoP with two routers sites take turns by index. VLANs count up per router.
+
+    Raises ``InputError`` when a router runs out of VLANs.
+    """
+    placed = [(unit_vector(pop.lat, pop.lon), pop) for pop in pops]
+    next_vlan = {router: FIRST_VLAN for pop in pops for router in pop.routers}
+    plugged: list[Site] = []
+    for order in orders:
+        site = order.site
+        accesses = []
+        for pop in _homes(order, placed):
+            router = pop.routers[site.index % len(pop.routers)]
+            km = great_circle_km(site.lat, site.lon, pop.lat, pop.lon)
+            delay_us = max(MIN_DELAY_US, round(km * ROUTING_FACTOR * us_per_km))
+            accesses.append(Access(router, next_vlan[router], order.rate_bps, delay_us))
+            next_vlan[router] += 1
+        plugged.append(replace(site, accesses=tuple(accesses)))
+    full = [router for router, vlan in next_vlan.items() if vlan > LAST_VLAN + 1]
+    if full:
+        reason = f"more than {LAST_VLAN - FIRST_VLAN + 1} access lines, as many as there are VLANs"
+        raise InputError(*(Problem(f"router {router}", None, reason, "use fewer sites") for router in full))
+    return plugged
+
+
+def _homes(order: Order, placed: Sequence[tuple[Vector, Pop]]) -> tuple[Pop, ...]:
+    """The PoPs an order's lines lead to, primary first."""
+    x, y, z = unit_vector(order.site.lat, order.site.lon)
+    ranked = sorted((pop.id != order.via, -(x * a + y * b + z * c), pop.id, pop) for (a, b, c), pop in placed)
+    return tuple(pop for *_, pop in ranked[: 1 + order.dual])

@@ -1,0 +1,83 @@
+"""The backbone: PoPs, their routers, and the fibre links dealt out to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from topology.atlas import Atlas, Detour, Town
+from topology.geo import bearing_deg, great_circle_km
+from topology.model import Link, Pop, Router
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The part of a network that carries other people's traffic."""
+
+    pops: tuple[Pop, ...]
+    routers: tuple[Router, ...]
+    links: tuple[Link, ...]
+
+
+def build(atlas: Atlas, swedish_route: bool = False) -> Backbone:
+    """The backbone of the atlas. A town with two routers joins them by an interconnect and has its
+    fibres dealt to them in turn, going round the compass, so that neighbouring directions part."""
+    towns = {town.id: town for town in atlas.towns}
+    pops = tuple(
+        Pop(town.id, town.name, town.region, town.lat, town.lon, router_ids(town.id, town.routers))
+        for town in atlas.towns
+    )
+    names = [(router, pop.id) for pop in pops for router in pop.routers]
+    routers = tuple(Router(router, pop, index) for index, (router, pop) in enumerate(names, start=1))
+    ends = _deal(pops, towns, [(fibre.id, fibre.a, fibre.b) for fibre in atlas.fibres])
+    links = [
+        Link(
+            fibre.id,
+            ends[fibre.id, fibre.a],
+            ends[fibre.id, fibre.b],
+            fibre.rate_bps,
+            round(fibre.fibre_km * atlas.fibre_us_per_km),
+            fibre.fibre_km,
+            (fibre.srlg,),
+        )
+        for fibre in atlas.fibres
+    ]
+    links += [_interconnect(pop, atlas) for pop in pops if len(pop.routers) == 2]
+    if swedish_route:
+        links.append(_detour_link(atlas.swedish_route, {pop.id: pop for pop in pops}, atlas.fibre_us_per_km))
+    return Backbone(pops, routers, tuple(links))
+
+
+def router_ids(pop: str, routers: int) -> tuple[str, ...]:
+    """A PoP's router ids: ``molde``, or ``oslo-1`` and ``oslo-2``."""
+    return (pop,) if routers == 1 else tuple(f"{pop}-{number}" for number in range(1, routers + 1))
+
+
+def _deal(
+    pops: Iterable[Pop], towns: Mapping[str, Town], fibres: Iterable[tuple[str, str, str]]
+) -> dict[tuple[str, str], str]:
+    """The router at each end of each fibre, by (fibre id, town id)."""
+    arriving: dict[str, list[tuple[float, str]]] = {pop.id: [] for pop in pops}
+    for fibre, a, b in fibres:
+        for here, there in ((towns[a], towns[b]), (towns[b], towns[a])):
+            arriving[here.id].append((bearing_deg(here.lat, here.lon, there.lat, there.lon), fibre))
+    return {
+        (fibre, pop.id): pop.routers[turn % len(pop.routers)]
+        for pop in pops
+        for turn, (_, fibre) in enumerate(sorted(arriving[pop.id]))
+    }
+
+
+def _interconnect(pop: Pop, atlas: Atlas) -> Link:
+    first, second = pop.routers
+    delay_us = round(atlas.interconnect_km * atlas.fibre_us_per_km)
+    return Link(f"{first}--{second}", first, second, atlas.interconnect_bps, delay_us, atlas.interconnect_km)
+
+
+def _detour_link(detour: Detour, pops: Mapping[str, Pop], us_per_km: float) -> Link:
+    """The link through the place abroad; it lands on each town's first router."""
+    a, b = pops[detour.a], pops[detour.b]
+    halves = (great_circle_km(end.lat, end.lon, detour.lat, detour.lon) for end in (a, b))
+    fibre_km = round(sum(halves) * detour.routing_factor, 1)
+    delay_us = round(fibre_km * us_per_km)
+    return Link(f"{a.id}-{b.id}", a.routers[0], b.routers[0], detour.rate_bps, delay_us, fibre_km, ("sweden",))
