@@ -32,7 +32,7 @@ class Clause:
 def check_site_names(spec: PolicySpec, population: Population, report: Report) -> None:
     """Every site that a selector names must exist; other keys may match nothing in a small network."""
     for path, selector in _selectors(spec):
-        for i, site in enumerate(selector.site or ()):
+        for i, site in enumerate(selector.site):
             if site not in population.network.site:
                 close = difflib.get_close_matches(site, population.network.site, n=1)
                 hint = f"did you mean {close[0]!r}?" if close else "see the network's list of sites"

@@ -15,7 +15,7 @@ from policies.dscp import parse_dscp
 from policies.plan import Protocol, Scheduling
 from policies.ports import PortRange, parse_ports
 from topology.model import Kind, Region
-from topology.units import parse_duration_us, parse_rate_bps, parse_share
+from topology.units import UnitError, parse_duration_us, parse_rate_bps, parse_share
 
 QUEUES = 8  # per link: the MPLS traffic class tells eight apart (RFC 5462)
 
@@ -55,22 +55,27 @@ class ProtocolName(str, Enum):
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
 
 class Targets(_Strict):
-    """What a class promises from site to site; packets beyond ``delay`` or ``loss`` break it."""
+    """What a class promises one way from site to site."""
 
     delay: Duration
+    """longest one-way delay"""
     jitter: Duration
+    """longest delay variation"""
     loss: Share
+    """largest part of packets lost"""
 
 
 class PoliceStep(_Strict):
-    """The policed share of access lines up to rate ``up_to``; the last step has none and takes the rest."""
+    """What sites may send in a class on access lines up to a speed."""
 
     up_to: Rate | None = None
+    """fastest access line of this step; left out in the last step, which takes the rest"""
     share: Share
+    """part of the access line's rate"""
 
     def covers(self, rate_bps: int) -> bool:
         """Whether a line of ``rate_bps`` is within this step."""
@@ -81,12 +86,19 @@ class ClassSpec(_Strict):
     """A class of service: its queue, code points, share of lines and targets."""
 
     queue: Annotated[int, Field(strict=True)]
+    """queue number in every link, 0..7, 0 is served first"""
     dscps: Annotated[tuple[Dscp, ...], Field(min_length=1)]
+    """code points of the class; the first marks its packets"""
     scheduling: Scheduling
+    """strict (before all weighted queues) or weighted"""
     weight: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
+    """share among the weighted queues"""
     police: tuple[PoliceStep, ...] = ()
+    """what sites may send, by access speed in rising order; not limited if left out"""
     buffer: Duration
+    """how long the queue may grow, in time at line rate"""
     targets: Targets
+    """one-way delay, jitter and loss that the class promises"""
 
     def share_at(self, rate_bps: int) -> float:
         """The part of an access line of ``rate_bps`` this class is policed to; 0 = not policed."""
@@ -97,23 +109,31 @@ class ServiceSpec(_Strict):
     """A catalogue service: what its server listens on, and the class its packets travel in."""
 
     protocol: ProtocolName
+    """tcp, udp or icmp"""
     ports: tuple[Ports, ...] = ()
-    cls: Name = Field(alias="class")
+    """server ports, single or ranges; none for icmp"""
+    cls: Annotated[Name, Field(alias="class")]
+    """class of service of its packets, both ways"""
 
 
 class Selector(_Strict):
     """Sites that match every key given; within a key, any of its values."""
 
-    kind: tuple[Kind, ...] | None = None
-    region: tuple[Region, ...] | None = None
-    tier: tuple[str, ...] | None = None
-    tags: tuple[str, ...] | None = None
-    site: tuple[str, ...] | None = None
+    kind: Annotated[tuple[Kind, ...], Field(min_length=1)] = ()
+    """kinds of site"""
+    region: Annotated[tuple[Region, ...], Field(min_length=1)] = ()
+    """health regions"""
+    tier: Annotated[tuple[str, ...], Field(min_length=1)] = ()
+    """hospital tiers"""
+    tags: Annotated[tuple[str, ...], Field(min_length=1)] = ()
+    """tags of which the site has at least one"""
+    site: Annotated[tuple[str, ...], Field(min_length=1)] = ()
+    """site ids"""
 
     @model_validator(mode="after")
     def _says_something(self) -> Selector:
-        if not self.model_dump(exclude_none=True):
-            raise ValueError("selects nothing: name a kind, region, tier, tags or site")
+        if not self.model_fields_set:
+            raise UnitError("selects nothing", "name a kind, region, tier, tags or site")
         return self
 
 
@@ -121,29 +141,43 @@ class VpnSpec(_Strict):
     """A VPN: its member sites, and the route targets it imports and exports (RFC 4364, 4.3.1)."""
 
     members: Selector
-    imports: tuple[RouteTarget, ...] = Field(default=(), alias="import")
+    """the sites in it; every site is in exactly one VPN"""
+    imports: Annotated[tuple[RouteTarget, ...], Field(alias="import")] = ()
+    """route targets whose routes it sees; without its own, its members do not reach each other"""
     exports: Annotated[tuple[RouteTarget, ...], Field(min_length=1, alias="export")]
+    """route targets that its routes carry"""
 
 
 class ContractSpec(_Strict):
-    """Who may open which services to whom; with ``both_ways`` the other side may open them too."""
+    """Who may open which services to whom."""
 
-    client: Selector = Field(alias="from")
-    server: Selector = Field(alias="to")
+    client: Annotated[Selector, Field(alias="from")]
+    """the sites that may open the services"""
+    server: Annotated[Selector, Field(alias="to")]
+    """the sites they may open them to"""
     services: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """names from the service catalogue"""
     both_ways: Annotated[bool, Field(strict=True)] = False
+    """the other side may open them too"""
     same_region: Annotated[bool, Field(strict=True)] = False
+    """only where both sites are in one health region"""
 
 
 class PolicySpec(_Strict):
-    """One policy file."""
+    """A policy of the network: classes of service, service catalogue, VPNs and contracts."""
 
     name: Name
+    """the policy's name"""
     description: str = ""
+    """what it is for"""
     classes: Annotated[dict[Name, ClassSpec], Field(min_length=1)]
+    """classes of service by name"""
     services: dict[Name, ServiceSpec]
+    """service catalogue by name"""
     vpns: Annotated[dict[Name, VpnSpec], Field(min_length=1)]
+    """VPNs by name"""
     contracts: dict[Name, ContractSpec]
+    """contracts by name; what none allows is dropped"""
 
 
 def policy_json_schema() -> dict[str, Any]:

@@ -37,10 +37,10 @@ class Population:
         matching = (
             ids
             for (kind, region, tier, tags), ids in self.groups.items()
-            if (selector.kind is None or kind in selector.kind)
-            and (selector.region is None or region in selector.region)
-            and (selector.tier is None or tier in selector.tier)
-            and (selector.tags is None or not tags.isdisjoint(selector.tags))
+            if (not selector.kind or kind in selector.kind)
+            and (not selector.region or region in selector.region)
+            and (not selector.tier or tier in selector.tier)
+            and (not selector.tags or not tags.isdisjoint(selector.tags))
         )
         chosen = NOBODY.union(*matching)
-        return chosen if selector.site is None else chosen & frozenset(selector.site)
+        return chosen & frozenset(selector.site) if selector.site else chosen
