@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
-import subprocess
 from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from emulation.world import require
+from topology.errors import InputError
+
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 SEED = int(os.environ.get("HELSEWAN_SEED") or (1 if IN_CI else random.SystemRandom().randrange(1, 2**31)))
 EMULATED = Path(__file__).parent / "emulated"
-PROGRAMS = ("ovs-vswitchd", "ovsdb-server", "ovs-vsctl", "ovs-ofctl", "ip", "unshare")
-NEW_NAMESPACES = ("--net", "--mount", "--pid", "--fork")
 
 # Deadlines measure the machine, not the code. CI repeats the same examples every time and keeps none.
 settings.register_profile("local", deadline=None, print_blob=True, database=None)
@@ -59,15 +58,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @cache
 def missing_for_emulation() -> tuple[str, ...]:
     """What this machine lacks for an emulated network, each with what to do about it."""
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
-    lacks = [f"no {name} (run make setup)" for name in PROGRAMS if shutil.which(name, path=path) is None]
-    if "no unshare (run make setup)" not in lacks:
-        as_root = () if os.geteuid() == 0 else ("--user", "--map-root-user")
-        tried = subprocess.run(["unshare", *as_root, *NEW_NAMESPACES, "true"], capture_output=True, text=True)
-        if tried.returncode != 0:
-            lacks.append(f"no new namespaces (run as root or with sudo): {tried.stderr.strip()}")
     try:
-        os.close(os.open("/dev/net/tun", os.O_RDWR))
-    except OSError as error:
-        lacks.append(f"/dev/net/tun: {error.strerror} (run as root, or give the container the device)")
-    return tuple(lacks)
+        require()
+    except InputError as error:
+        return tuple(map(str, error.problems))
+    return ()
