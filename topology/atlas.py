@@ -111,14 +111,14 @@ def atlas() -> Atlas:
     rates = {tier: parse_rate_bps(rate) for tier, rate in backbone["tiers"].items()}
     return Atlas(
         fibre_us_per_km=backbone["fibre_us_per_km"],
-        interconnect_km=backbone["interconnect"]["length_km"],
+        interconnect_km=float(backbone["interconnect"]["length_km"]),
         interconnect_bps=parse_rate_bps(backbone["interconnect"]["rate"]),
         towns=tuple(
-            Town(pop["id"], pop["town"], Region(pop["region"]), pop["lat"], pop["lon"], pop["routers"])
+            Town(pop["id"], pop["town"], Region(pop["region"]), float(pop["lat"]), float(pop["lon"]), pop["routers"])
             for pop in backbone["pops"]
         ),
         fibres=tuple(
-            Fibre(link["id"], link["a"], link["b"], link["fibre_km"], rates[link["tier"]], link["srlg"])
+            Fibre(link["id"], link["a"], link["b"], float(link["fibre_km"]), rates[link["tier"]], link["srlg"])
             for link in backbone["links"]
         ),
         swedish_route=_detour(backbone["swedish_route"], rates),

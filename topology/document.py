@@ -32,7 +32,7 @@ class Document:
         known = tuple(path)
         while known and known not in self.lines:
             known = known[:-1]
-        place = f"{self.name}:{self.lines.get(known, 1)}"
+        place = f"{self.name}:{self.lines.get(known, 1)}" if self.lines else self.name
         return f"{place}: {dotted(path)}" if path else place
 
 

@@ -1,0 +1,160 @@
+"""A network in other programs' formats: GraphML and GeoJSON out, and a complete JSON out and in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, Literal
+
+import networkx as nx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from topology.document import Document
+from topology.errors import InputError, Problem
+from topology.model import Link, Network, Pop, Router, Site
+from topology.schema_errors import explain
+
+FORMAT = "helsewan-network/1"
+
+
+def to_graphml(network: Network) -> str:
+    """GraphML (graphml.graphdrawing.org): routers and sites as nodes, fibres and access lines as edges.
+
+    Attributes carry their units in the name; an edge's ``id`` is the link's, or ``site/router``.
+    """
+    graph = nx.MultiGraph(name=network.name, seed=network.seed)
+    for router in network.routers:
+        pop = network.pop_of(router.id)
+        place = {"region": pop.region.value, "latitude": pop.lat, "longitude": pop.lon}
+        graph.add_node(router.id, kind="router", label=router.id, pop=pop.id, index=router.index, **place)
+    for site in network.sites:
+        place = {"region": site.region.value, "latitude": site.lat, "longitude": site.lon}
+        addresses = {"prefix4": str(site.prefix4), "prefix6": str(site.prefix6)}
+        graph.add_node(site.id, kind=site.kind.value, label=site.name, tier=site.tier, **place, **addresses)
+    for link in network.links:
+        carries = {"rate_bps": link.rate_bps, "delay_us": link.delay_us, "fibre_km": link.fibre_km}
+        graph.add_edge(link.a, link.b, key=link.id, kind="fibre", srlg=",".join(link.srlg), **carries)
+    for site in network.sites:
+        for number, access in enumerate(site.accesses):
+            carries = {"rate_bps": access.rate_bps, "delay_us": access.delay_us}
+            kind = "backup" if number else "primary"
+            key = f"{site.id}/{access.router}"
+            graph.add_edge(site.id, access.router, key=key, kind=kind, vlan=access.vlan, **carries)
+    return "\n".join(nx.generate_graphml(graph, named_key_ids=True)) + "\n"
+
+
+def to_geojson(network: Network) -> str:
+    """GeoJSON (RFC 7946): a point for every PoP and site, a line for every link and access line
+    between two places; ``properties.layer`` tells them apart."""
+    features = [*_points(network), *_lines(network)]
+    return _dump({"type": "FeatureCollection", "features": features})
+
+
+def to_json(network: Network) -> str:
+    """The complete network; ``from_json`` gives an equal one back."""
+    whole = {"format": FORMAT, **{field.name: getattr(network, field.name) for field in fields(network)}}
+    whole["blocks4"] = [
+        {"zone": zone, "homing": homing, "prefix": prefix} for (zone, homing), prefix in network.blocks4.items()
+    ]
+    return _dump(whole)
+
+
+def from_json(text: str, name: str = "network") -> Network:
+    """The network that ``to_json`` wrote; ``name`` is what errors call the text. Raises ``InputError``."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(Problem(name, None, f"is not JSON: {error}", "export the network again")) from None
+    try:
+        file = _File.model_validate(data)
+    except ValidationError as error:
+        document = Document(name, data)
+        raise InputError(*(explain(document, _File, entry) for entry in error.errors(include_url=False))) from None
+    blocks = {(block.zone, block.homing): block.prefix for block in file.blocks4}
+    parts = {field: getattr(file, field) for field in _File.model_fields if field not in ("format", "blocks4")}
+    network = Network(**parts, blocks4=blocks)
+    problems = tuple(_dangling(network, name))
+    if problems:
+        raise InputError(*problems)
+    return network
+
+
+class _Block(BaseModel):
+    """An entry of ``blocks4``."""
+
+    zone: str
+    homing: tuple[str, ...]
+    prefix: IPv4Network
+
+
+class _File(BaseModel):
+    """The JSON file's schema: ``Network`` with a format name, and ``blocks4`` as a list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["helsewan-network/1"]
+    name: str
+    seed: int
+    pops: tuple[Pop, ...]
+    routers: tuple[Router, ...]
+    links: tuple[Link, ...]
+    sites: tuple[Site, ...]
+    zones4: dict[str, IPv4Network]
+    zones6: dict[str, IPv6Network]
+    blocks4: tuple[_Block, ...]
+
+
+def _dangling(network: Network, name: str) -> Iterator[Problem]:
+    """References to PoPs and routers that are not in the network."""
+    hint = "export the network again"
+    for router in network.routers:
+        if router.pop not in network.pop:
+            yield Problem(f"{name}: router {router.id}", router.pop, "is not a PoP of this network", hint)
+    ends = [(f"link {link.id}", end) for link in network.links for end in (link.a, link.b)]
+    ends += [(f"site {site.id}", router) for site in network.sites for router in site.homing]
+    ends += [(f"PoP {pop.id}", router) for pop in network.pops for router in pop.routers]
+    for owner, router_id in ends:
+        if router_id not in network.router:
+            yield Problem(f"{name}: {owner}", router_id, "is not a router of this network", hint)
+
+
+def _points(network: Network) -> Iterator[dict[str, Any]]:
+    for pop in network.pops:
+        about = {"name": pop.town, "region": pop.region, "routers": pop.routers}
+        yield _feature("Point", [pop.lon, pop.lat], "pop", pop.id, about)
+    for site in network.sites:
+        about = {"name": site.name, "kind": site.kind, "region": site.region, "tier": site.tier}
+        about |= {"municipality": site.municipality, "prefix4": str(site.prefix4), "prefix6": str(site.prefix6)}
+        yield _feature("Point", [site.lon, site.lat], "site", site.id, about)
+
+
+def _lines(network: Network) -> Iterator[dict[str, Any]]:
+    for link in network.links:
+        a, b = network.pop_of(link.a), network.pop_of(link.b)
+        if a is not b:
+            about = {"rate_bps": link.rate_bps, "delay_us": link.delay_us, "fibre_km": link.fibre_km, "srlg": link.srlg}
+            yield _feature("LineString", [[a.lon, a.lat], [b.lon, b.lat]], "link", link.id, about)
+    for site in network.sites:
+        for number, access in enumerate(site.accesses):
+            pop = network.pop_of(access.router)
+            about = {"rate_bps": access.rate_bps, "delay_us": access.delay_us, "backup": number > 0}
+            line = [[site.lon, site.lat], [pop.lon, pop.lat]]
+            yield _feature("LineString", line, "access", f"{site.id}/{access.router}", about)
+
+
+def _feature(shape: str, coordinates: Any, layer: str, id_: str, about: dict[str, Any]) -> dict[str, Any]:
+    geometry = {"type": shape, "coordinates": coordinates}
+    return {"type": "Feature", "id": id_, "geometry": geometry, "properties": {"layer": layer, **about}}
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, default=_plain, ensure_ascii=False, indent=1) + "\n"
+
+
+def _plain(value: Any) -> object:
+    """What json cannot write itself."""
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return sorted(value) if isinstance(value, frozenset) else str(value)

@@ -1,0 +1,68 @@
+"""A network in numbers: what it has, where, and which towns it cannot lose."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import networkx as nx
+
+from topology.model import Kind, Network, Region
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts of a network. ``single_points`` maps each town (PoP id) whose loss parts the backbone to
+    the number of sites that are then cut off from its largest remaining part."""
+
+    name: str
+    seed: int
+    pops: int
+    routers: int
+    links: int
+    fibre_km: float
+    sites: int
+    dual_homed: int
+    counts: Mapping[tuple[Region, Kind], int]
+    single_points: Mapping[str, int]
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """A table of sites by region and kind: a header, a row for each region, the totals."""
+        columns = list(Kind)
+        lines = [(region.label, [self.counts.get((region, kind), 0) for kind in columns]) for region in Region]
+        lines.append(("Norway", [sum(column) for column in zip(*(row for _, row in lines), strict=True)]))
+        header = ("region", *(kind.value for kind in columns), "sites")
+        return [header, *((label, *map(str, row), str(sum(row))) for label, row in lines)]
+
+
+def summary(network: Network) -> Summary:
+    """The numbers of a network."""
+    return Summary(
+        name=network.name,
+        seed=network.seed,
+        pops=len(network.pops),
+        routers=len(network.routers),
+        links=len(network.links),
+        fibre_km=round(sum(link.fibre_km for link in network.links), 1),
+        sites=len(network.sites),
+        dual_homed=sum(len(site.accesses) > 1 for site in network.sites),
+        counts=Counter((site.region, site.kind) for site in network.sites),
+        single_points=_single_points(network),
+    )
+
+
+def _single_points(network: Network) -> dict[str, int]:
+    """Articulation points of the graph of towns, each with the number of sites its loss cuts off."""
+    towns = nx.Graph()
+    towns.add_nodes_from(network.pop)
+    towns.add_edges_from((network.router[link.a].pop, network.router[link.b].pop) for link in network.links)
+    towns.remove_edges_from(list(nx.selfloop_edges(towns)))
+    homes = [{network.router[router].pop for router in site.homing} for site in network.sites]
+    found: dict[str, int] = {}
+    for town in sorted(nx.articulation_points(towns)):
+        rest = towns.subgraph(set(towns) - {town})
+        largest = max(nx.connected_components(rest), key=len)
+        found[town] = sum(not home & largest for home in homes)
+    return found
