@@ -1,0 +1,146 @@
+"""What the link engine counts, read from the memory it shares: numpy views of ``linkengine/stats.h``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from emulation import _linkengine
+
+STATS_LAYOUT = 1
+QUEUES = 8
+LATENESS_BINS = 160
+
+Records: TypeAlias = npt.NDArray[np.void]
+
+
+def _words(*fields: str | tuple[str, int]) -> np.dtype[np.void]:
+    """A struct of 64-bit words; a field with a number is an array."""
+    return np.dtype([(field, "<u8") if isinstance(field, str) else (field[0], "<u8", (field[1],)) for field in fields])
+
+
+ENGINE_DTYPE = _words(
+    "layout",
+    "ports",
+    "pipes",
+    "memory_bytes",
+    "rounds",
+    "longest_round_ns",
+    "lateness_max_ns",
+    "lateness_max_at_ns",
+    "lateness_max_pipe",
+    ("lateness", LATENESS_BINS),
+)
+PORT_DTYPE = _words("frames_in", "bytes_in", "frames_out", "bytes_out", "drop_runt", "drop_vlan", "retired", "reserved")
+PIPE_DTYPE = _words(
+    "frames_in",
+    "bytes_in",
+    "frames_out",
+    "bytes_out",
+    ("drop_queue", QUEUES),
+    "drop_down",
+    "drop_loss",
+    "drop_memory",
+    "drop_machine",
+    "drop_dst_down",
+    "queued_frames",
+    "queued_bytes",
+    "flight_frames",
+    "lateness_max_ns",
+    "lateness_max_at_ns",
+    ("reserved", 2),
+)
+_built = (
+    _linkengine.STATS_LAYOUT,
+    _linkengine.ENGINE_STATS_BYTES,
+    _linkengine.PORT_STATS_BYTES,
+    _linkengine.PIPE_STATS_BYTES,
+)
+if _built != (STATS_LAYOUT, ENGINE_DTYPE.itemsize, PORT_DTYPE.itemsize, PIPE_DTYPE.itemsize):
+    raise ImportError("the link engine was built from other sources: build it again (python setup.py build_ext -i)")
+
+
+def counters_bytes(max_ports: int, max_pipes: int) -> int:
+    """How much memory the counters of so many ports and pipes take."""
+    return ENGINE_DTYPE.itemsize + max_ports * PORT_DTYPE.itemsize + max_pipes * PIPE_DTYPE.itemsize
+
+
+def bin_limits_ns() -> npt.NDArray[np.uint64]:
+    """The upper limit (exclusive) of every lateness bin: exact below 4 ns, then four bins an octave."""
+    edges = np.arange(1, LATENESS_BINS + 1, dtype=np.uint64)
+    octave = np.maximum(edges >> np.uint64(2), np.uint64(1)) - np.uint64(1)
+    return np.where(edges < 4, edges, (np.uint64(4) + (edges & np.uint64(3))) << octave)
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """How much later than due frames were delivered. Percentiles are upper limits of histogram bins
+    (at most a quarter above the true value); ``max_at_ns`` is CLOCK_REALTIME, ``max_pipe`` where it was."""
+
+    deliveries: int
+    p50_us: float
+    p99_us: float
+    max_us: float
+    max_at_ns: int
+    max_pipe: int
+    longest_round_us: float
+    histogram: tuple[int, ...]
+
+    def share_above(self, limit_us: float) -> float:
+        """The share of deliveries whose bin lies wholly above ``limit_us``."""
+        lower = np.concatenate(([0], bin_limits_ns()[:-1]))
+        late = int(np.asarray(self.histogram)[lower >= limit_us * 1000].sum())
+        return late / self.deliveries if self.deliveries else 0.0
+
+
+class Counters:
+    """Live views of the counters in ``memory``. The arrays change while the engine runs: copy to keep."""
+
+    def __init__(self, memory: Any, max_ports: int, max_pipes: int) -> None:
+        """``memory``: the engine's counters buffer, of ``counters_bytes(max_ports, max_pipes)``."""
+        ports_at = ENGINE_DTYPE.itemsize
+        pipes_at = ports_at + max_ports * PORT_DTYPE.itemsize
+        self._engine: Records = np.frombuffer(memory, ENGINE_DTYPE, count=1)
+        self._ports: Records = np.frombuffer(memory, PORT_DTYPE, count=max_ports, offset=ports_at)
+        self._pipes: Records = np.frombuffer(memory, PIPE_DTYPE, count=max_pipes, offset=pipes_at)
+
+    @property
+    def engine(self) -> Records:
+        """The engine's own record (ENGINE_DTYPE), an array of one."""
+        return self._engine
+
+    @property
+    def ports(self) -> Records:
+        """One record (PORT_DTYPE) per port, by number."""
+        return self._ports[: int(self._engine["ports"][0])]
+
+    @property
+    def pipes(self) -> Records:
+        """One record (PIPE_DTYPE) per pipe, by number."""
+        return self._pipes[: int(self._engine["pipes"][0])]
+
+    def lateness(self) -> Lateness:
+        """How punctual all deliveries so far were."""
+        record = self._engine[0]
+        histogram = record["lateness"].copy()
+        deliveries = int(histogram.sum())
+        cumulative = np.cumsum(histogram)
+
+        def quantile_us(share: float) -> float:
+            if not deliveries:
+                return 0.0
+            return float(bin_limits_ns()[np.searchsorted(cumulative, share * deliveries)]) / 1000
+
+        return Lateness(
+            deliveries=deliveries,
+            p50_us=quantile_us(0.50),
+            p99_us=quantile_us(0.99),
+            max_us=int(record["lateness_max_ns"]) / 1000,
+            max_at_ns=int(record["lateness_max_at_ns"]),
+            max_pipe=int(record["lateness_max_pipe"]),
+            longest_round_us=int(record["longest_round_ns"]) / 1000,
+            histogram=tuple(histogram.tolist()),
+        )

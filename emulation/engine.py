@@ -1,0 +1,247 @@
+"""The link engine, driven from Python: a process of its own that carries frames between ports.
+
+A port is a TAP's descriptor (or, in tests, a socket that keeps message boundaries); a pipe is one direction of a line
+from port to port. Either end of a pipe may be a VLAN of a trunk port.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from emulation.counters import Counters, Lateness, Records, counters_bytes
+from emulation.engine_wire import receive_message, send_message
+
+LINE_OVERHEAD_BYTES = 24  # FCS 4, preamble and start delimiter 8, interframe gap 12 (IEEE 802.3)
+FULL_FRAME_BYTES = 1664  # a core link's MTU of 1600 with Ethernet header, tag and line overhead
+_FDS_PER_MESSAGE = 200
+_REPLY_TIMEOUT_S = 30.0
+_CLOSE_TIMEOUT_S = 10.0
+_LOSS_ALL = 1 << 32
+
+
+class EngineError(RuntimeError):
+    """The engine refused a request or is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipeSpec:
+    """One direction of a line. Frames read from ``src_port`` (with VLAN ``src_vlan``, which is taken off; 0 = the
+    port has one pipe only) are queued by class, sent at ``rate_bps``, and come out of ``dst_port`` (with VLAN
+    ``dst_vlan`` put on) ``delay_us`` after their last bit was sent.
+
+    A frame of n bytes (without the trunk's tag) takes (n + overhead_bytes) * 8 / rate_bps seconds on the line.
+    ``queue_limits``: how many bytes may wait in each class queue. ``loss``: the probability that the line loses a
+    frame, drawn from a generator of ``seed``."""
+
+    src_port: int
+    src_vlan: int
+    dst_port: int
+    dst_vlan: int
+    rate_bps: int
+    delay_us: int
+    queue_limits: tuple[int, ...]
+    overhead_bytes: int = LINE_OVERHEAD_BYTES
+    loss: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PipeChange:
+    """New settings of a pipe; None leaves as is. The frame being sent and frames in flight keep their times,
+    except that ``down`` drops all frames in the pipe and whatever comes until it is up again."""
+
+    pipe: int
+    rate_bps: int | None = None
+    delay_us: int | None = None
+    down: bool | None = None
+    loss: float | None = None
+
+
+def quanta(strict: Sequence[bool], weights: Sequence[int]) -> list[int]:
+    """Deficit-round-robin quanta in bytes, 0 for strict queues: in proportion to the weights, and such that the
+    lightest weighted queue may send a full frame in every turn (Shreedhar and Varghese, SIGCOMM 1995)."""
+    weighted = [weight for weight, first in zip(weights, strict, strict=True) if not first]
+    if weighted and min(weighted) < 1:
+        raise ValueError(f"weights {list(weights)}: a weighted queue's weight is at least 1")
+    return [
+        0 if first else weight * FULL_FRAME_BYTES // min(weighted)
+        for weight, first in zip(weights, strict, strict=True)
+    ]
+
+
+class EngineProcess:
+    """A link engine in a process of its own, from ``start()`` to ``close()`` (or the end of a ``with``).
+
+    Methods raise EngineError when the engine refuses or is gone; they may be called from any thread. The process
+    also ends with the thread that started it. ``scheduling`` says what priority it got: ``rr`` (real time),
+    ``nice`` or ``none``; ``memory_locked`` whether its memory stays in RAM."""
+
+    def __init__(self, max_ports: int = 16_384, max_pipes: int = 32_768, memory_bytes: int = 256 * 1024 * 1024) -> None:
+        """``memory_bytes`` bounds what all frames in the engine take together."""
+        self._max_ports, self._max_pipes, self._memory_bytes = max_ports, max_pipes, memory_bytes
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.scheduling = "none"
+        self.memory_locked = False
+
+    def start(self) -> None:
+        """Start the process and wait until it is ready."""
+        counters_fd = os.memfd_create("link-engine-counters")
+        self._control, theirs = socket.socketpair()
+        try:
+            os.ftruncate(counters_fd, counters_bytes(self._max_ports, self._max_pipes))
+            numbers = (theirs.fileno(), counters_fd, self._max_ports, self._max_pipes, self._memory_bytes)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "emulation.engine_process", *map(str, numbers)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), counters_fd),
+            )
+            memory = mmap.mmap(counters_fd, 0, prot=mmap.PROT_READ)
+        finally:
+            theirs.close()
+            os.close(counters_fd)
+        self._counters = Counters(memory, self._max_ports, self._max_pipes)
+        self._control.settimeout(_REPLY_TIMEOUT_S)
+        granted = self._receive()
+        self.scheduling, self.memory_locked = granted["scheduling"], granted["memory_locked"]
+
+    def close(self) -> None:
+        """End the process. Its counters stay readable. Closing twice is closing once."""
+        if self._process is None:
+            return
+        self._control.close()
+        try:
+            self._process.wait(_CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def __enter__(self) -> EngineProcess:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The running process."""
+        if self._process is None:
+            raise EngineError("the link engine is not running")
+        return self._process.pid
+
+    def configure(
+        self,
+        dscp_to_queue: Sequence[int],
+        tc_to_queue: Sequence[int],
+        other_queue: int,
+        strict: Sequence[bool],
+        weights: Sequence[int],
+    ) -> None:
+        """Set the classes, before any pipe is added: the queue of each DSCP (64), of each MPLS traffic class (8)
+        and of other frames; per queue (up to 8) whether it is strict (lower number first) or else its weight.
+
+        Without this there is one queue for all."""
+        self._request(
+            "configure",
+            dscp=list(dscp_to_queue),
+            tc=list(tc_to_queue),
+            other=other_queue,
+            quanta=quanta(strict, weights),
+        )
+
+    def add_ports(self, fds: Sequence[int]) -> list[int]:
+        """Add ports; their numbers, counted from 0. The engine gets its own copies of the descriptors."""
+        ports: list[int] = []
+        for start in range(0, len(fds), _FDS_PER_MESSAGE):
+            ports += self._request("add_ports", fds[start : start + _FDS_PER_MESSAGE])["ports"]
+        return ports
+
+    def add_pipes(self, specs: Sequence[PipeSpec]) -> list[int]:
+        """Add pipes; their numbers, counted from 0. When one is refused, those before it were added."""
+        rows = [
+            (
+                spec.src_port,
+                spec.src_vlan,
+                spec.dst_port,
+                spec.dst_vlan,
+                spec.rate_bps,
+                spec.delay_us * 1000,
+                spec.overhead_bytes,
+                spec.queue_limits,
+                _loss_of(spec.loss),
+                spec.seed,
+            )
+            for spec in specs
+        ]
+        pipes: list[int] = self._request("add_pipes", pipes=rows)["pipes"]
+        return pipes
+
+    def set_pipes(self, changes: Sequence[PipeChange]) -> int:
+        """Change pipes, all at one moment or, if one change is refused, none; that moment (CLOCK_REALTIME, ns)."""
+        rows = [
+            (
+                change.pipe,
+                change.rate_bps,
+                None if change.delay_us is None else change.delay_us * 1000,
+                change.down,
+                None if change.loss is None else _loss_of(change.loss),
+            )
+            for change in changes
+        ]
+        return int(self._request("set_pipes", changes=rows)["applied_at_ns"])
+
+    def counters(self) -> Records:
+        """A live view of the pipes' counters (``counters.PIPE_DTYPE``), by pipe number; copy to keep."""
+        return self._counters.pipes
+
+    def port_counters(self) -> Records:
+        """A live view of the ports' counters (``counters.PORT_DTYPE``), by port number; copy to keep."""
+        return self._counters.ports
+
+    def lateness(self) -> Lateness:
+        """How punctual deliveries have been since the start or the last ``restart_lateness``."""
+        return self._counters.lateness()
+
+    def restart_lateness(self) -> None:
+        """Forget all lateness so far, also the pipes' own."""
+        self._request("restart_lateness")
+
+    def _request(self, op: str, fds: Sequence[int] = (), **arguments: Any) -> dict[str, Any]:
+        with self._lock:
+            if self._process is None:
+                raise EngineError("the link engine is not running")
+            try:
+                send_message(self._control, {"op": op, **arguments}, fds)
+            except OSError as error:
+                raise EngineError(f"the link engine is gone: {error}") from error
+            return self._receive()
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            received = receive_message(self._control)
+        except TimeoutError as error:
+            raise EngineError(f"the link engine did not answer for {_REPLY_TIMEOUT_S:g} s") from error
+        if received is None:
+            status = self._process.poll() if self._process else None
+            raise EngineError(f"the link engine is gone (exit status {status})")
+        reply, _ = received
+        if "error" in reply:
+            raise EngineError(reply["error"])
+        return reply
+
+
+def _loss_of(probability: float) -> int:
+    """A probability in units of 2**-32."""
+    if not 0.0 <= probability <= 1.0:
+        raise ValueError(f"loss {probability} is not a probability")
+    return round(probability * _LOSS_ALL)

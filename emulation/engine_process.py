@@ -1,0 +1,113 @@
+"""The link engine's process: runs the loop, and between two turns of it does what its client asks.
+
+``python -m emulation.engine_process CONTROL_FD COUNTERS_FD MAX_PORTS MAX_PIPES MEMORY_BYTES``; ``EngineProcess`` in
+``emulation/engine.py`` starts it. It ends when the control socket or the thread that started it does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from emulation import _linkengine
+from emulation.engine_wire import receive_message, send_message
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_TIMERSLACK = 29
+_MCL_CURRENT, _MCL_ONFAULT = 1, 4
+_NICE = -10
+
+
+class EngineServer:
+    """Answers a client's messages for one engine."""
+
+    def __init__(self, engine: _linkengine.Engine) -> None:
+        self._engine = engine
+
+    def answer(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        """The reply to a message; what goes wrong is a reply too: ``{"error": …}``."""
+        kept = 0
+        try:
+            match message.pop("op"):
+                case "configure":
+                    self._configure(**message)
+                    return {}
+                case "add_ports":
+                    ports = []
+                    for fd in fds:
+                        ports.append(self._engine.add_port(fd))
+                        kept += 1
+                    return {"ports": ports}
+                case "add_pipes":
+                    return {"pipes": [self._engine.add_pipe(*spec) for spec in message["pipes"]]}
+                case "set_pipes":
+                    self._engine.set_pipes([tuple(change) for change in message["changes"]])
+                    return {"applied_at_ns": time.time_ns()}
+                case "restart_lateness":
+                    self._engine.restart_lateness()
+                    return {}
+                case unknown:
+                    raise ValueError(f"unknown operation {unknown!r}")
+        except Exception as error:  # the loop outlives any message
+            return {"error": f"{type(error).__name__}: {error}"}
+        finally:
+            for fd in fds[kept:]:
+                os.close(fd)
+
+    def _configure(self, dscp: list[int], tc: list[int], other: int, quanta: list[int]) -> None:
+        self._engine.configure(bytes(dscp), bytes(tc), other, quanta)
+
+    def serve(self, control: socket.socket) -> None:
+        """Run the engine until the client is gone."""
+        while True:
+            self._engine.run(control.fileno())
+            received = receive_message(control)
+            if received is None:
+                return
+            send_message(control, self.answer(*received))
+
+
+def _raise_priority() -> str:
+    """Be punctual as far as this user may: ``rr`` (real time, round robin), ``nice`` or ``none``."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        return "rr"
+    except OSError:
+        pass
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+        return "nice"
+    except OSError:
+        return "none"
+
+
+def _prepare() -> dict[str, Any]:
+    """Set the process up for its work; what it was granted, for the client."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc.prctl(_PR_SET_TIMERSLACK, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's: for the client to decide
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    locked = libc.mlockall(_MCL_CURRENT | _MCL_ONFAULT) == 0  # not what is mapped later: a limit would make that fail
+    return {"scheduling": _raise_priority(), "memory_locked": locked}
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the client at the other end of the control socket until it is gone."""
+    control_fd, counters_fd, max_ports, max_pipes, memory_bytes = map(int, arguments)
+    with socket.socket(fileno=control_fd) as control:
+        engine = _linkengine.Engine(mmap.mmap(counters_fd, 0), max_ports, max_pipes, memory_bytes)
+        send_message(control, _prepare())
+        EngineServer(engine).serve(control)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,79 @@
+/* Ports and pipes together, in virtual time and without I/O: what loop.c runs and what tests simulate. */
+#ifndef LINKENGINE_ENGINE_H
+#define LINKENGINE_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "classify.h"
+#include "frame.h"
+#include "heap.h"
+#include "pipe.h"
+#include "queue.h"
+#include "stats.h"
+
+#define ENGINE_VLANS 4096
+#define ENGINE_NO_PIPE UINT32_MAX
+
+struct engine_port {
+    uint32_t pipe;           /* the pipe that leaves from it, ENGINE_NO_PIPE: none, or a trunk */
+    uint32_t *pipe_of_vlan;  /* of a trunk: the pipe of each VLAN; else NULL */
+};
+
+struct engine {
+    struct classify_tables tables;       /* for all pipes */
+    struct queue_discipline discipline;  /* for all pipes */
+    struct frame_pool pool;              /* for all pipes */
+    struct engine_port *ports;           /* by number */
+    struct pipe *pipes;                  /* by number */
+    uint32_t port_count, max_ports;      /* in use, room for */
+    uint32_t pipe_count, max_pipes;      /* in use, room for */
+    struct heap heap;                    /* pipes with something on its way */
+    struct engine_stats *stats;          /* in shared memory */
+    struct port_stats *port_stats;       /* in shared memory, by port number */
+    struct pipe_stats *pipe_stats;       /* in shared memory, by pipe number */
+};
+
+struct engine_pipe_spec {
+    uint32_t src_port, dst_port;              /* where frames come from and go to */
+    uint16_t src_vlan, dst_vlan;              /* tag stripped and pushed, 0: none */
+    uint32_t overhead_bytes;                  /* per frame on the line */
+    uint64_t limit_bytes[STATS_QUEUES];       /* of each class queue */
+    uint64_t seed;                            /* of the loss generator */
+    struct pipe_settings settings;            /* at the start */
+};
+
+enum engine_outcome {
+    ENGINE_DELIVERED,  /* the port took the frame */
+    ENGINE_REFUSED,    /* the machine had no room for it */
+    ENGINE_PORT_DOWN,  /* the port's interface is down or gone */
+};
+
+/* Hands a frame that is due to its port. */
+typedef enum engine_outcome (*engine_sink)(void *context, struct pipe *pipe, const struct frame *frame);
+
+/* Bytes of shared memory an engine needs. */
+size_t engine_stats_bytes(uint32_t max_ports, uint32_t max_pipes);
+
+/* stats: zeroed, aligned to 8, of engine_stats_bytes(). Returns 0, or -1 when out of memory. */
+int engine_init(struct engine *engine, void *stats, uint32_t max_ports, uint32_t max_pipes, size_t memory_bytes);
+void engine_clear(struct engine *engine);
+
+/* Adds a port; its number, or -1 when there is no room. */
+int64_t engine_add_port(struct engine *engine);
+
+/* Why the specification cannot be added as a pipe, NULL if it can. */
+const char *engine_refuse_pipe(const struct engine *engine, const struct engine_pipe_spec *spec);
+
+/* Adds a pipe that engine_refuse_pipe() has nothing against; its number, or -1 when out of memory. */
+int64_t engine_add_pipe(struct engine *engine, const struct engine_pipe_spec *spec);
+
+/* A frame was read from a port. data may be overwritten. */
+void engine_arrive(struct engine *engine, uint32_t port, uint8_t *data, uint32_t length, int64_t now_ns);
+
+/* Deliver all that is due by now_ns, earliest first. */
+void engine_deliver_due(struct engine *engine, int64_t now_ns, engine_sink sink, void *context);
+
+void engine_set_pipe(struct engine *engine, uint32_t pipe, const struct pipe_settings *settings, int64_t now_ns);
+
+#endif

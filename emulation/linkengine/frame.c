@@ -1,0 +1,85 @@
+#include "frame.h"
+
+#include <stdlib.h>
+
+#define FRAME_SMALLEST_SHIFT 7  /* the smallest block: 128 bytes */
+
+static size_t frame_block_bytes(unsigned size)
+{
+    return (size_t)1 << (FRAME_SMALLEST_SHIFT + size);
+}
+
+static unsigned frame_size_for(uint32_t length)
+{
+    unsigned size = 0;
+    while (frame_block_bytes(size) < sizeof(struct frame) + length)
+        size++;
+    return size;
+}
+
+void frame_pool_init(struct frame_pool *pool, size_t limit_bytes)
+{
+    *pool = (struct frame_pool){.limit_bytes = limit_bytes};
+}
+
+void frame_pool_clear(struct frame_pool *pool)
+{
+    for (unsigned size = 0; size < FRAME_SIZES; size++) {
+        struct frame *frame = pool->spare[size];
+        while (frame) {
+            struct frame *next = frame->next;
+            free(frame);
+            pool->held_bytes -= frame_block_bytes(size);
+            frame = next;
+        }
+        pool->spare[size] = NULL;
+    }
+}
+
+struct frame *frame_new(struct frame_pool *pool, uint32_t length)
+{
+    unsigned size = frame_size_for(length);
+    struct frame *frame = pool->spare[size];
+
+    if (frame) {
+        pool->spare[size] = frame->next;
+    } else {
+        size_t block = frame_block_bytes(size);
+        if (pool->held_bytes + block > pool->limit_bytes)
+            frame_pool_clear(pool); /* spare blocks of other sizes may be what is in the way */
+        if (pool->held_bytes + block > pool->limit_bytes || !(frame = malloc(block)))
+            return NULL;
+        pool->held_bytes += block;
+    }
+    frame->next = NULL;
+    frame->length = length;
+    frame->size = size;
+    return frame;
+}
+
+void frame_free(struct frame_pool *pool, struct frame *frame)
+{
+    frame->next = pool->spare[frame->size];
+    pool->spare[frame->size] = frame;
+}
+
+void frame_fifo_push(struct frame_fifo *fifo, struct frame *frame)
+{
+    frame->next = NULL;
+    if (fifo->head)
+        fifo->tail->next = frame;
+    else
+        fifo->head = frame;
+    fifo->tail = frame;
+    fifo->frames++;
+    fifo->bytes += frame->line_bytes;
+}
+
+struct frame *frame_fifo_pop(struct frame_fifo *fifo)
+{
+    struct frame *frame = fifo->head;
+    fifo->head = frame->next;
+    fifo->frames--;
+    fifo->bytes -= frame->line_bytes;
+    return frame;
+}

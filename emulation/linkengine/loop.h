@@ -1,0 +1,46 @@
+/* The loop that runs an engine in real time over file descriptors. */
+#ifndef LINKENGINE_LOOP_H
+#define LINKENGINE_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine.h"
+
+struct loop_port {
+    int fd;                       /* TAP or socket, non-blocking; -1: only simulated */
+    bool ready;                   /* may have frames to read: in the ready list */
+    struct loop_port *next;       /* in the ready list */
+};
+
+struct loop {
+    struct engine *engine;        /* what it runs */
+    struct loop_port *ports;      /* by port number */
+    int epoll_fd;                 /* watches all ports, edge-triggered */
+    struct loop_port *ready_head; /* ports to read, the longest waiting first */
+    struct loop_port *ready_tail; /* the last of them; undefined when there is none */
+    int64_t left_ns;              /* when loop_run last returned, 0: it never ran */
+    uint8_t *scratch;             /* the frame being read */
+};
+
+/* Returns 0, or -1 with errno. */
+int loop_init(struct loop *loop, struct engine *engine);
+void loop_clear(struct loop *loop);
+
+/* Read and write this port's frames on fd, which is made non-blocking and stays the caller's to close. -1: a port that
+ * is only simulated. Returns 0, or -1 with errno. */
+int loop_watch(struct loop *loop, uint32_t port, int fd);
+
+/* Run until control_fd is readable. Returns 0, or -1 with errno; EINTR after a signal. */
+int loop_run(struct loop *loop, int control_fd);
+
+/* Deliver what is due now. */
+void loop_deliver_due(struct loop *loop);
+
+/* Forget all lateness so far and the longest round. */
+void loop_restart_lateness(struct loop *loop);
+
+/* CLOCK_MONOTONIC, the engine's clock. */
+int64_t loop_now_ns(void);
+
+#endif
