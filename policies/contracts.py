@@ -66,7 +66,7 @@ def compile_contracts(clauses: Sequence[Clause], roles: Sequence[Role], report: 
 
 def check_imports(clauses: Sequence[Clause], vpns: Sequence[Vpn], report: Report) -> None:
     """Packets need a route there and replies one back: both VPNs of a clause import each other."""
-    vpn_of = {site: vpn for vpn in vpns for site in vpn.sites}
+    vpn_of = {site: vpn for vpn in reversed(vpns) for site in vpn.sites}  # the first, should there be two
     for clause in clauses:
         ours = {vpn_of[site].name: vpn_of[site] for site in sorted(clause.clients) if site in vpn_of}
         theirs = {vpn_of[site].name: vpn_of[site] for site in sorted(clause.servers) if site in vpn_of}
@@ -74,5 +74,5 @@ def check_imports(clauses: Sequence[Clause], vpns: Sequence[Vpn], report: Report
             for importer, exporter in ((mine, other), (other, mine)):
                 if not importer.imports & exporter.exports:
                     reason = f"VPN {importer.name} does not import {exporter.name}"
-                    hint = f"add one of {', '.join(sorted(exporter.exports))} to the imports of {importer.name}"
+                    hint = f"add {' or '.join(sorted(exporter.exports))} to the imports of {importer.name}"
                     report.add(("contracts", clause.name), None, reason, hint)

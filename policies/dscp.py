@@ -6,7 +6,7 @@ lower effort RFC 8622.
 
 from __future__ import annotations
 
-from topology.units import UnitError
+from policies.refusal import Refusal
 
 MAX_DSCP = 63
 
@@ -21,12 +21,12 @@ _NAMES: dict[str, int] = {
 
 
 def parse_dscp(value: object) -> int:
-    """A code point from its name (``EF``, ``AF41``, ``CS6``, ``BE``) or number 0..63; ``UnitError`` if neither."""
+    """A code point from its name (``EF``, ``AF41``, ``CS6``, ``BE``) or number 0..63; ``Refusal`` if neither."""
     if isinstance(value, str) and value.upper() in _NAMES:
         return _NAMES[value.upper()]
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_DSCP:
         return value
-    raise UnitError("is no DSCP", "write EF, BE, CS0..CS7, AF11..AF43 or a number 0..63")
+    raise Refusal("is no DSCP", "write EF, BE, CS0..CS7, AF11..AF43 or a number 0..63")
 
 
 def dscp_name(dscp: int) -> str:

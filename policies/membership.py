@@ -86,7 +86,7 @@ def _check_membership(members: dict[str, SiteIds], population: Population, repor
         for other in others:
             clashes[first, other].append(site)
     for (first, other), shared in clashes.items():
-        reason = f"in VPN {first} already: {_some(shared)}"
+        reason = f"has members of VPN {first}: {_some(shared)}"
         report.add(("vpns", other, "members"), None, reason, "a site is in one VPN; import routes to reach another")
     if homeless := [site.id for site in population.network.sites if site.id not in owners]:
         report.add(("vpns",), None, f"no VPN has as member: {_some(homeless)}", "give every site a VPN")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from policies.plan import PortMatch
-from topology.units import UnitError
+from policies.refusal import Refusal
 
 MAX_PORT = 0xFFFF
 _RANGE = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*")
@@ -29,7 +29,7 @@ class PortRange:
 
 
 def parse_ports(value: object) -> PortRange:
-    """A range from a port number or from text ``16384-16639``; ``UnitError`` outside 1..65535 or if turned round."""
+    """A range from a port number or from text ``16384-16639``; ``Refusal`` outside 1..65535 or if turned round."""
     if isinstance(value, PortRange):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -37,11 +37,11 @@ def parse_ports(value: object) -> PortRange:
     elif isinstance(value, str) and (match := _RANGE.fullmatch(value)):
         first, last = int(match[1]), int(match[2])
     else:
-        raise UnitError("is no port", "write a number or a range like 16384-16639")
+        raise Refusal("is no port", "write a number or a range like 16384-16639")
     if not (1 <= first <= MAX_PORT and 1 <= last <= MAX_PORT):
-        raise UnitError("is no port", f"ports are 1..{MAX_PORT}")
+        raise Refusal("is no port", f"ports are 1..{MAX_PORT}")
     if first > last:
-        raise UnitError("is turned round", f"write {last}-{first}")
+        raise Refusal("is turned round", f"write {last}-{first}")
     return PortRange(first, last)
 
 

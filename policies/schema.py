@@ -6,17 +6,21 @@ several entries, or on a network, is judged by the compile passes.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from policies.dscp import parse_dscp
 from policies.plan import Protocol, Scheduling
 from policies.ports import PortRange, parse_ports
+from policies.refusal import Refusal
 from topology.model import Kind, Region
-from topology.units import UnitError, parse_duration_us, parse_rate_bps, parse_share
+from topology.units import parse_duration_us, parse_rate_bps, parse_share
 
+_NAME = r"[a-z0-9][a-z0-9.-]{0,59}"
+Item = TypeVar("Item")
 QUEUES = 8  # per link: the MPLS traffic class tells eight apart (RFC 5462)
 
 
@@ -24,8 +28,21 @@ def _quantity(example: str, description: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "examples": [example], "description": description})
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60)]
-RouteTarget = Annotated[str, Field(pattern=r"^\S+$", max_length=60)]
+def _name(value: str) -> str:
+    if not re.fullmatch(_NAME, value):
+        raise Refusal("is no name", "use a to z, 0 to 9, . and -, at most 60 of them")
+    return value
+
+
+def _not_empty(values: tuple[Item, ...]) -> tuple[Item, ...]:
+    if not values:
+        raise Refusal("is empty", "write at least one")
+    return values
+
+
+Some = Annotated[tuple[Item, ...], AfterValidator(_not_empty), Field(json_schema_extra={"minItems": 1})]
+Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{_NAME}$"})]
+RouteTarget = Annotated[str, Field(min_length=1)]
 Duration = Annotated[int, BeforeValidator(parse_duration_us), _quantity("20 ms", "a duration with its unit")]
 Rate = Annotated[int, BeforeValidator(parse_rate_bps), _quantity("2 Mbit/s", "a rate with its unit")]
 Share = Annotated[float, BeforeValidator(parse_share), _quantity("30 %", "a percentage")]
@@ -87,7 +104,7 @@ class ClassSpec(_Strict):
 
     queue: Annotated[int, Field(strict=True)]
     """queue number in every link, 0..7, 0 is served first"""
-    dscps: Annotated[tuple[Dscp, ...], Field(min_length=1)]
+    dscps: Some[Dscp]
     """code points of the class; the first marks its packets"""
     scheduling: Scheduling
     """strict (before all weighted queues) or weighted"""
@@ -119,21 +136,21 @@ class ServiceSpec(_Strict):
 class Selector(_Strict):
     """Sites that match every key given; within a key, any of its values."""
 
-    kind: Annotated[tuple[Kind, ...], Field(min_length=1)] = ()
+    kind: Some[Kind] = ()
     """kinds of site"""
-    region: Annotated[tuple[Region, ...], Field(min_length=1)] = ()
+    region: Some[Region] = ()
     """health regions"""
-    tier: Annotated[tuple[str, ...], Field(min_length=1)] = ()
+    tier: Some[str] = ()
     """hospital tiers"""
-    tags: Annotated[tuple[str, ...], Field(min_length=1)] = ()
+    tags: Some[str] = ()
     """tags of which the site has at least one"""
-    site: Annotated[tuple[str, ...], Field(min_length=1)] = ()
+    site: Some[str] = ()
     """site ids"""
 
     @model_validator(mode="after")
     def _says_something(self) -> Selector:
         if not self.model_fields_set:
-            raise UnitError("selects nothing", "name a kind, region, tier, tags or site")
+            raise Refusal("selects nothing", "name a kind, region, tier, tags or site")
         return self
 
 
@@ -144,7 +161,7 @@ class VpnSpec(_Strict):
     """the sites in it; every site is in exactly one VPN"""
     imports: Annotated[tuple[RouteTarget, ...], Field(alias="import")] = ()
     """route targets whose routes it sees; without its own, its members do not reach each other"""
-    exports: Annotated[tuple[RouteTarget, ...], Field(min_length=1, alias="export")]
+    exports: Annotated[Some[RouteTarget], Field(alias="export")]
     """route targets that its routes carry"""
 
 
@@ -155,7 +172,7 @@ class ContractSpec(_Strict):
     """the sites that may open the services"""
     server: Annotated[Selector, Field(alias="to")]
     """the sites they may open them to"""
-    services: Annotated[tuple[Name, ...], Field(min_length=1)]
+    services: Some[Name]
     """names from the service catalogue"""
     both_ways: Annotated[bool, Field(strict=True)] = False
     """the other side may open them too"""
@@ -170,11 +187,11 @@ class PolicySpec(_Strict):
     """the policy's name"""
     description: str = ""
     """what it is for"""
-    classes: Annotated[dict[Name, ClassSpec], Field(min_length=1)]
+    classes: dict[Name, ClassSpec]
     """classes of service by name"""
     services: dict[Name, ServiceSpec]
     """service catalogue by name"""
-    vpns: Annotated[dict[Name, VpnSpec], Field(min_length=1)]
+    vpns: dict[Name, VpnSpec]
     """VPNs by name"""
     contracts: dict[Name, ContractSpec]
     """contracts by name; what none allows is dropped"""
