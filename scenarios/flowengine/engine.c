@@ -104,7 +104,18 @@ static void fe_send_one(struct fe_engine *engine, struct fe_sender *sender, stru
     int64_t now_ns = fe_clock_ns(CLOCK_REALTIME);
     int64_t late_ns = now_ns > sender->due_ns ? now_ns - sender->due_ns : 0;
     uint64_t bucket = (uint64_t)late_ns / FE_LATENESS_STEP_NS;
+    union {
+        struct cmsghdr header;
+        uint8_t bytes[CMSG_SPACE(sizeof(int))];
+    } ancillary = {.header = {CMSG_LEN(sizeof(int)), IPPROTO_IP, IP_TOS}};
+    struct iovec part = {engine->payload, sender->payload_bytes};
+    struct msghdr message = {
+        .msg_name = &sender->to, .msg_namelen = sizeof(sender->to), .msg_iov = &part, .msg_iovlen = 1,
+        .msg_control = &ancillary, .msg_controllen = sizeof(ancillary),
+    };
     ssize_t sent;
+
+    memcpy(CMSG_DATA(&ancillary.header), &sender->tos, sizeof(sender->tos));
 
     engine->lateness[bucket < engine->lateness_buckets ? bucket : engine->lateness_buckets - 1]++;
     if (late_ns > counters->worst_late_ns)
@@ -116,8 +127,7 @@ static void fe_send_one(struct fe_engine *engine, struct fe_sender *sender, stru
     header->tx_ns = htobe64((uint64_t)now_ns);
     /* A send may report, instead of sending, an ICMP error an earlier datagram caused: then once more. */
     for (int attempt = 0; attempt < 2; attempt++) {
-        sent = sendto(sender->fd, engine->payload, sender->payload_bytes, MSG_DONTWAIT | MSG_NOSIGNAL,
-                      (const struct sockaddr *)&sender->to, sizeof(sender->to));
+        sent = sendmsg(sender->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent >= 0 || errno != ECONNREFUSED)
             break;
     }

@@ -67,6 +67,7 @@ struct fe_sender {
     uint32_t payload_bytes;      /* UDP payload of each */
     uint32_t flow;               /* flow id */
     uint32_t seq;                /* next sequence number */
+    int tos;                     /* IPv4 TOS byte to send with */
 };
 
 /* A listening socket. */

@@ -100,14 +100,14 @@ static int fem_idle(FemEngine *self)
 static PyObject *fem_add_sender(FemEngine *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"fd",      "flow",        "address", "port",          "start_ns",
-                            "stop_ns", "interval_ns", "burst",   "payload_bytes", NULL};
+                            "stop_ns", "interval_ns", "burst",   "payload_bytes", "tos",  NULL};
     struct fe_sender sender = {.to = {.sin_family = AF_INET}};
     const char *address;
     unsigned short port;
     long long start_ns, stop_ns, interval_ns;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iIsHLLLII", names, &sender.fd, &sender.flow, &address, &port,
-                                     &start_ns, &stop_ns, &interval_ns, &sender.burst, &sender.payload_bytes))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iIsHLLLII|i", names, &sender.fd, &sender.flow, &address, &port,
+                                     &start_ns, &stop_ns, &interval_ns, &sender.burst, &sender.payload_bytes, &sender.tos))
         return NULL;
     if (fem_idle(self) < 0)
         return NULL;
@@ -118,6 +118,8 @@ static PyObject *fem_add_sender(FemEngine *self, PyObject *args, PyObject *kwarg
     if (sender.payload_bytes < FE_HEADER_BYTES || sender.payload_bytes > FE_PAYLOAD_MAX)
         return PyErr_Format(PyExc_ValueError, "payload_bytes: %u is not within %d to %d", sender.payload_bytes,
                             FE_HEADER_BYTES, FE_PAYLOAD_MAX);
+    if (sender.tos < 0 || sender.tos > UINT8_MAX)
+        return PyErr_Format(PyExc_ValueError, "tos: %d is no byte", sender.tos);
     sender.to.sin_port = htons(port);
     sender.due_ns = start_ns;
     sender.stop_ns = stop_ns;

@@ -1,0 +1,189 @@
+"""The traffic of a scenario, planned: who sends what to whom and when. Pure, and the same for the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from random import Random
+
+from policies.plan import Plan, Protocol, Service, TrafficClass
+from scenarios.flowspec import Endpoint, ExchangeSpec, FlowKind, FlowSpec, TrafficPlan
+from scenarios.isolation import plan_isolation
+from scenarios.pairs import PairFinder, PortBook
+from scenarios.schema import (
+    IsolationSpec,
+    MessageSpec,
+    ScenarioSpec,
+    TransactionSpec,
+    VideoSpec,
+    VoiceSpec,
+)
+from scenarios.voice_quality import CODECS
+from topology.document import Document
+from topology.errors import InputError, Problem
+from topology.model import Site
+from topology.schema_errors import nearest
+
+RTP_HEADER_BYTES = 12
+MEDIA_BYTES = 1200  # a video datagram's payload at most, as video senders choose it to fit any path
+
+PairsSpec = VoiceSpec | VideoSpec | MessageSpec | TransactionSpec
+
+
+def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficPlan:
+    """Every flow and exchange of a scenario, ids set. Raises ``InputError`` with a problem for each entry
+    that names an unknown service, or that no pair of sites fits; ``document`` says where it stands."""
+    planner = _Planner(spec, plan, document, PairFinder(plan), PortBook())
+    flows: list[FlowSpec] = []
+    exchanges: list[ExchangeSpec] = []
+    problems: list[Problem] = []
+    for entry, traffic in spec.traffic.items():
+        try:
+            if isinstance(traffic, IsolationSpec):
+                flows += planner.isolation(entry, traffic)
+            elif isinstance(traffic, TransactionSpec):
+                exchanges += planner.exchanges(entry, traffic)
+            else:
+                flows += planner.flows(entry, traffic)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    return TrafficPlan(
+        tuple(replace(flow, id=id_) for id_, flow in enumerate(flows)),
+        tuple(replace(exchange, id=id_) for id_, exchange in enumerate(exchanges)),
+    )
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """What one direction of an entry sends: a burst every interval."""
+
+    interval_ns: int
+    burst: int
+    payload_bytes: int
+
+
+@dataclass(frozen=True)
+class _Planner:
+    spec: ScenarioSpec
+    plan: Plan
+    document: Document
+    finder: PairFinder
+    ports: PortBook
+
+    def isolation(self, entry: str, traffic: IsolationSpec) -> list[FlowSpec]:
+        flows = plan_isolation(entry, traffic, self.plan, self.ports, self._rng(entry), self.spec.duration)
+        if not flows:
+            raise self._problem(entry, "count", traffic.count, "the policy denies nothing a datagram could try", "")
+        return flows
+
+    def flows(self, entry: str, traffic: VoiceSpec | VideoSpec | MessageSpec) -> Iterator[FlowSpec]:
+        rng = self._rng(entry)
+        service = self._service(entry, traffic, Protocol.UDP)
+        there, back = _streams(traffic)
+        for number, (client, server) in enumerate(self._pairs(entry, traffic, rng), start=1):
+            near = self.ports.of_client(client) if traffic.kind == "messages" else self.ports.of_service(client, service)
+            far = self.ports.of_service(server, service)
+            flow = self._flow_maker(entry, traffic, service, client, server, rng)
+            name = f"{entry}/{number:03d} {client.id}"
+            yield flow(f"{name} > {server.id}", near, far, there)
+            yield flow(f"{name} < {server.id}", far, near, back)
+
+    def exchanges(self, entry: str, traffic: TransactionSpec) -> Iterator[ExchangeSpec]:
+        rng = self._rng(entry)
+        service = self._service(entry, traffic, Protocol.TCP)
+        for number, (client, server) in enumerate(self._pairs(entry, traffic, rng), start=1):
+            yield ExchangeSpec(
+                id=-1,
+                name=f"{entry}/{number:03d} {client.id} > {server.id}",
+                class_name=service.class_name,
+                service=service.name,
+                client=client.id,
+                server=server.id,
+                server_address=server.address4,
+                port=service.ports[0].value,
+                dscp=self._class(service).dscp,
+                interval_us=traffic.every,
+                request_bytes=traffic.request,
+                response_bytes=traffic.response,
+                deadline_us=traffic.deadline,
+                start_us=rng.randrange(traffic.every),
+                stop_us=self.spec.duration,
+                groups=(entry, _region_pair(client, server)),
+            )
+
+    def _flow_maker(
+        self, entry: str, traffic: PairsSpec, service: Service, client: Site, server: Site, rng: Random
+    ) -> Callable[[str, Endpoint, Endpoint, _Stream], FlowSpec]:
+        """What makes both directions of a pair, apart from name, sockets and pace."""
+
+        def flow(name: str, source: Endpoint, destination: Endpoint, stream: _Stream) -> FlowSpec:
+            dscp = self._class(service).dscp
+            return FlowSpec(
+                id=-1,
+                name=name,
+                kind=FlowKind(traffic.kind),
+                class_name=service.class_name,
+                service=service.name,
+                client=client.id,
+                server=server.id,
+                source=source,
+                destination=destination,
+                dscp=dscp,
+                sent_dscp=dscp,
+                interval_ns=stream.interval_ns,
+                burst=stream.burst,
+                payload_bytes=stream.payload_bytes,
+                start_us=rng.randrange(stream.interval_ns // 1000),  # spread: senders are not in step
+                stop_us=self.spec.duration,
+                codec=traffic.codec if isinstance(traffic, VoiceSpec) else "",
+                groups=(entry, _region_pair(client, server)),
+            )
+
+        return flow
+
+    def _pairs(self, entry: str, traffic: PairsSpec, rng: Random) -> list[tuple[Site, Site]]:
+        clients, servers = self.finder.sites(traffic.client), self.finder.sites(traffic.server)
+        pairs = self.finder.draw(traffic.service, traffic.count, clients, servers, traffic.relation, rng)
+        if not pairs:
+            reason = f"joins no two sites that policy {self.plan.policy!r} lets use {traffic.service!r}"
+            raise self._problem(entry, "from", None, reason, f"{len(clients)} clients, {len(servers)} servers selected")
+        return pairs
+
+    def _service(self, entry: str, traffic: PairsSpec, protocol: Protocol) -> Service:
+        service = self.plan.service.get(traffic.service)
+        usable = [known.name for known in self.plan.services if known.protocol is protocol]
+        if service is None or service.protocol is not protocol:
+            reason = f"is no {protocol.name} service of policy {self.plan.policy!r}"
+            raise self._problem(entry, "service", traffic.service, reason, nearest(traffic.service, usable))
+        return service
+
+    def _class(self, service: Service) -> TrafficClass:
+        return self.plan.traffic_class[service.class_name]
+
+    def _rng(self, entry: str) -> Random:
+        """An entry's own random numbers: adding an entry changes no other."""
+        return Random(f"{self.spec.network.seed}:{entry}")
+
+    def _problem(self, entry: str, key: str, value: object, reason: str, hint: str) -> InputError:
+        return InputError(Problem(self.document.where(("traffic", entry, key)), value, reason, hint))
+
+
+def _streams(traffic: VoiceSpec | VideoSpec | MessageSpec) -> tuple[_Stream, _Stream]:
+    """What goes from client to server, and back."""
+    if isinstance(traffic, MessageSpec):
+        interval_ns = traffic.every * 1000
+        return _Stream(interval_ns, 1, traffic.request), _Stream(interval_ns, 1, traffic.reply)
+    if isinstance(traffic, VoiceSpec):
+        codec = CODECS[traffic.codec]
+        stream = _Stream(codec.interval_us * 1000, 1, RTP_HEADER_BYTES + codec.payload_bytes)
+        return stream, stream
+    frame_bytes = traffic.rate // 8 // traffic.frames_per_second
+    burst = -(-frame_bytes // MEDIA_BYTES)
+    stream = _Stream(10**9 // traffic.frames_per_second, burst, max(frame_bytes // burst, 64))
+    return stream, stream
+
+
+def _region_pair(client: Site, server: Site) -> str:
+    return f"{client.region.value}>{server.region.value}"

@@ -1,0 +1,123 @@
+"""What is planned to be sent: datagram flows and TCP exchanges between sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address
+
+
+class FlowKind(str, Enum):
+    """What a flow stands for."""
+
+    VOICE = "voice"
+    VIDEO = "video"
+    MESSAGES = "messages"
+    PROBE = "probe"  # tries what the policy denies
+    CONTROL = "control"  # shows that a probed socket would hear a probe
+
+
+class Expect(str, Enum):
+    """What must become of a flow's datagrams."""
+
+    DELIVERED = "delivered"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """A UDP socket at a site."""
+
+    site: str
+    address: IPv4Address
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSpec:
+    """One direction of paced datagrams. Times count from the run's start.
+
+    ``client`` opens ``service`` at ``server`` in the policy's sense; the flow itself goes from
+    ``source`` to ``destination``, which may be the other way round. ``sent_dscp`` is what the source
+    writes, ``dscp`` what must arrive. ``groups`` name sets of flows: the traffic entry first.
+    """
+
+    id: int
+    name: str
+    kind: FlowKind
+    class_name: str
+    service: str
+    client: str
+    server: str
+    source: Endpoint
+    destination: Endpoint
+    dscp: int
+    sent_dscp: int
+    interval_ns: int
+    burst: int
+    payload_bytes: int
+    start_us: int
+    stop_us: int
+    expect: Expect = Expect.DELIVERED
+    codec: str = ""
+    groups: tuple[str, ...] = ()
+
+    @property
+    def entry(self) -> str:
+        """The entry of the scenario's traffic section it comes from."""
+        return self.groups[0]
+
+    @property
+    def rate_bps(self) -> float:
+        """UDP payload offered, bit/s."""
+        return self.payload_bytes * 8 * self.burst * 1e9 / self.interval_ns
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeSpec:
+    """A client that opens a TCP connection every ``interval_us``, sends a request and reads a response.
+
+    With ``Expect.DENIED`` no connection may come about.
+    """
+
+    id: int
+    name: str
+    class_name: str
+    service: str
+    client: str
+    server: str
+    server_address: IPv4Address
+    port: int
+    dscp: int
+    interval_us: int
+    request_bytes: int
+    response_bytes: int
+    deadline_us: int
+    start_us: int
+    stop_us: int
+    expect: Expect = Expect.DELIVERED
+    groups: tuple[str, ...] = ()
+
+    @property
+    def entry(self) -> str:
+        """The entry of the scenario's traffic section it comes from."""
+        return self.groups[0]
+
+
+@dataclass(frozen=True)
+class TrafficPlan:
+    """All that a scenario sends: ``flows[i].id == i``, ``exchanges[i].id == i``."""
+
+    flows: tuple[FlowSpec, ...]
+    exchanges: tuple[ExchangeSpec, ...]
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Every socket the flows need, each once; the index of one is its receiver id."""
+        return endpoints(self.flows)
+
+
+def endpoints(flows: Iterable[FlowSpec]) -> tuple[Endpoint, ...]:
+    """Every socket ``flows`` need, each once, in the order of first use."""
+    return tuple(dict.fromkeys(end for flow in flows for end in (flow.destination, flow.source)))

@@ -1,0 +1,163 @@
+"""Isolation probes: datagrams that the policy must stop, and controls that show they would be heard.
+
+A probe proves nothing while its listener is deaf. So every socket that is probed also gets a flow that
+must arrive there: from another site where the policy allows one, else from the site itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import cycle, islice
+from random import Random
+
+from policies.plan import Plan, Role, Service
+from scenarios.flowspec import Endpoint, Expect, FlowKind, FlowSpec
+from scenarios.pairs import PortBook, fixed_port, probed_services, roles_with_sites
+from scenarios.schema import IsolationSpec
+from topology.model import Site
+
+PAYLOAD_BYTES = 64
+REPLY_SHAPED = 4  # every so many probes poses as a reply: from the service's port to a client's
+ATTEMPTS_PER_PROBE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Denied:
+    """A pair of roles and a service that no contract allows, in words of the policy."""
+
+    client: Role
+    server: Role
+    service: Service
+
+
+def plan_isolation(
+    entry: str, spec: IsolationSpec, plan: Plan, ports: PortBook, rng: Random, duration_us: int
+) -> list[FlowSpec]:
+    """Probes and controls of one entry of the traffic, ids unset. Empty when the policy denies nothing."""
+    planner = _Planner(entry, spec, plan, ports, rng, duration_us)
+    probes = list(planner.probes())
+    return probes + list(planner.controls(probes))
+
+
+@dataclass(frozen=True)
+class _Planner:
+    entry: str
+    spec: IsolationSpec
+    plan: Plan
+    ports: PortBook
+    rng: Random
+    duration_us: int
+
+    @cached_property
+    def _offers(self) -> frozenset[tuple[int, str]]:
+        """(server role, service) that some contract opens."""
+        return frozenset((server, service) for _, server, service in self.plan.allowed)
+
+    def probes(self) -> Iterator[FlowSpec]:
+        """Up to ``count`` different probes, spread evenly over the kinds of pairs there are."""
+        seen: set[tuple[str, str, str]] = set()
+        for denied in islice(self._draws(), self.spec.count * ATTEMPTS_PER_PROBE):
+            client, server = self._site(denied.client), self._site(denied.server)
+            key = (client.id, server.id, denied.service.name)
+            if client.id == server.id or key in seen:
+                continue
+            seen.add(key)
+            yield self._probe(len(seen), client, server, denied.service)
+            if len(seen) == self.spec.count:
+                return
+
+    def controls(self, probes: list[FlowSpec]) -> Iterator[FlowSpec]:
+        """One control for each socket that ``probes`` aim at."""
+        aims = {probe.destination: probe for probe in probes}
+        for number, (socket, probe) in enumerate(sorted(aims.items()), start=1):
+            site = self.plan.network.site[socket.site]
+            client = self._allowed_client(site, self.plan.service[probe.service], socket) or site
+            name = f"{self.entry}/control-{number:03d} {client.id} > {site.id}:{socket.port}"
+            yield self._flow(
+                name, FlowKind.CONTROL, client, site, self.plan.service[probe.service],
+                self.ports.of_client(client), socket, self.spec.control_every, Expect.DELIVERED, "controls",
+            )  # fmt: skip
+
+    def _draws(self) -> Iterator[_Denied]:
+        """Denied triples without end, each kind of pair in turn; none when nothing is denied."""
+        kinds: defaultdict[tuple[str, ...], list[_Denied]] = defaultdict(list)
+        for denied in self._denied():
+            kinds[self._kind_of(denied)].append(denied)
+        for kind in cycle(sorted(kinds)):
+            yield self.rng.choice(kinds[kind])
+
+    def _denied(self) -> Iterator[_Denied]:
+        services = probed_services(self.plan)
+        roles = roles_with_sites(self.plan)
+        for client in roles:
+            for server in roles:
+                for service in services:
+                    if (client.id, server.id, service.name) not in self.plan.allowed:
+                        yield _Denied(client, server, service)
+
+    def _kind_of(self, denied: _Denied) -> tuple[str, ...]:
+        """What makes two probes alike: kinds of site, the same VPN or not, the same region or not, and
+        whether the server offers the service to others (its rules are then the nearest to a leak)."""
+        client, server = (self.plan.network.site[role.sites[0]] for role in (denied.client, denied.server))
+        same = (denied.client.vpn == denied.server.vpn, client.region == server.region)
+        offered = (denied.server.id, denied.service.name) in self._offers
+        return client.kind.value, server.kind.value, *map(str, same), str(offered)
+
+    def _site(self, role: Role) -> Site:
+        return self.plan.network.site[self.rng.choice(role.sites)]
+
+    def _probe(self, number: int, client: Site, server: Site, service: Service) -> FlowSpec:
+        name = f"{self.entry}/{number:03d} {client.id} > {server.id} {service.name}"
+        if number % REPLY_SHAPED:
+            source, aim = self.ports.of_client(client), fixed_port(server, service)
+            return self._flow(
+                name, FlowKind.PROBE, client, server, service, source, aim, self.spec.every, Expect.DENIED, "requests"
+            )
+        # The server answers a client that may not have asked: client and server keep their meaning.
+        source, aim = fixed_port(server, service), self.ports.of_client(client)
+        return self._flow(
+            name + " (reply)", FlowKind.PROBE, client, server, service, source, aim, self.spec.every, Expect.DENIED,
+            "replies",
+        )  # fmt: skip
+
+    def _allowed_client(self, server: Site, service: Service, socket: Endpoint) -> Site | None:
+        """A site that may reach ``socket``, drawn from all roles that may."""
+        if socket.port != service.ports[0].value:
+            return None
+        server_role = self.plan.role_of_site[server.id].id
+        able = [
+            role
+            for role in roles_with_sites(self.plan)
+            if (role.id, server_role, service.name) in self.plan.allowed and set(role.sites) != {server.id}
+        ]
+        sites = [site for role in able for site in role.sites if site != server.id]
+        return self.plan.network.site[self.rng.choice(sites)] if sites else None
+
+    def _flow(
+        self, name: str, kind: FlowKind, client: Site, server: Site, service: Service, source: Endpoint,
+        destination: Endpoint, every_us: int, expect: Expect, group: str,
+    ) -> FlowSpec:  # fmt: skip
+        traffic_class = self.plan.traffic_class[service.class_name]
+        return FlowSpec(
+            id=-1,
+            name=name,
+            kind=kind,
+            class_name=traffic_class.name,
+            service=service.name,
+            client=client.id,
+            server=server.id,
+            source=source,
+            destination=destination,
+            dscp=traffic_class.dscp,
+            sent_dscp=traffic_class.dscp,
+            interval_ns=every_us * 1000,
+            burst=1,
+            payload_bytes=PAYLOAD_BYTES,
+            start_us=self.rng.randrange(every_us),
+            stop_us=self.duration_us,
+            expect=expect,
+            groups=(self.entry, f"{self.entry}.{group}"),
+        )

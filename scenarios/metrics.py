@@ -1,0 +1,145 @@
+"""The metrics a check can name: what each means, its unit, and limits such as ``< 0.1 %`` on it."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from topology.units import (
+    UnitError,
+    format_duration,
+    format_rate,
+    parse_duration_us,
+    parse_rate_bps,
+    parse_share,
+)
+
+
+class Unit(str, Enum):
+    """What a metric is counted in; durations are in microseconds, rates in bit/s, shares from 0 to 1."""
+
+    COUNT = "count"
+    SHARE = "share"
+    DURATION = "duration"
+    RATE = "rate"
+    SCORE = "score"
+
+
+class Source(str, Enum):
+    """What a metric is taken from."""
+
+    FLOW = "flow"  # datagram flows (scenarios.measure)
+    EXCHANGE = "exchange"  # TCP requests and responses (scenarios.transactions)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure: its unit, what it means, whether more of it is worse, and what it is taken from."""
+
+    name: str
+    unit: Unit
+    meaning: str
+    more_is_worse: bool = True
+    source: Source = Source.FLOW
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("sent", Unit.COUNT, "datagrams that came due", more_is_worse=False),
+        Metric("received", Unit.COUNT, "datagrams that arrived, duplicates not counted", more_is_worse=False),
+        Metric("leaked", Unit.COUNT, "datagrams that arrived although policy denies them"),
+        Metric("misdelivered", Unit.COUNT, "datagrams that arrived at a socket they were not sent to"),
+        Metric("mismarked", Unit.COUNT, "datagrams that arrived without the code point of their class"),
+        Metric("lost", Unit.COUNT, "datagrams that came due and never arrived"),
+        Metric("loss", Unit.SHARE, "lost / sent"),
+        Metric("duplicates", Unit.COUNT, "arrivals of a datagram beyond its first"),
+        Metric("reordered", Unit.COUNT, "arrivals after a later datagram of the flow (RFC 4737, type P reordered)"),
+        Metric("delay_min", Unit.DURATION, "least one-way delay"),
+        Metric("delay_mean", Unit.DURATION, "mean one-way delay"),
+        Metric("delay_p50", Unit.DURATION, "median one-way delay"),
+        Metric("delay_p99", Unit.DURATION, "one-way delay that 99 % of datagrams keep"),
+        Metric("delay_max", Unit.DURATION, "greatest one-way delay"),
+        Metric("jitter", Unit.DURATION, "interarrival jitter at the phase's end (RFC 3550, 6.4.1)"),
+        Metric("pdv_p99", Unit.DURATION, "packet delay variation, 99th percentile (RFC 5481, 4.2)"),
+        Metric("gap", Unit.DURATION, "longest silence at the receiver within the phase"),
+        Metric("rate", Unit.RATE, "UDP payload received per time", more_is_worse=False),
+        Metric("r_factor", Unit.SCORE, "transmission rating R of a voice flow (ITU-T G.107)", more_is_worse=False),
+        Metric("mos", Unit.SCORE, "estimated mean opinion score of a voice flow (ITU-T G.107)", more_is_worse=False),
+        Metric("attempted", Unit.COUNT, "requests begun", more_is_worse=False, source=Source.EXCHANGE),
+        Metric("completed", Unit.COUNT, "requests answered in full", more_is_worse=False, source=Source.EXCHANGE),
+        Metric("failed", Unit.COUNT, "requests refused, broken off or timed out", source=Source.EXCHANGE),
+        Metric("failure", Unit.SHARE, "failed / attempted", source=Source.EXCHANGE),
+        Metric("response_p50", Unit.DURATION, "median time from connect to last byte", source=Source.EXCHANGE),
+        Metric("response_p99", Unit.DURATION, "response time that 99 % of requests keep", source=Source.EXCHANGE),
+    )
+}
+
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_LIMIT = re.compile(r"\s*(?P<comparison>[<>=]=|<|>)\s*(?P<bound>\S.*?)\s*")
+_NUMBER = re.compile(r"\d{1,12}(\.\d{1,6})?")
+_EXAMPLES = {
+    Unit.COUNT: "== 0",
+    Unit.SHARE: "< 0.1 %",
+    Unit.DURATION: "<= 50 ms",
+    Unit.RATE: ">= 64 kbit/s",
+    Unit.SCORE: ">= 4.3",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A comparison with a bound in the metric's own unit."""
+
+    comparison: str
+    bound: float
+    unit: Unit
+
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` keeps the limit; NaN keeps none."""
+        return _COMPARISONS[self.comparison](value, self.bound)
+
+    def __str__(self) -> str:
+        return f"{self.comparison} {show(self.bound, self.unit)}"
+
+
+def parse_limit(text: object, metric: Metric) -> Limit:
+    """A limit such as ``<= 50 ms`` for ``metric``. Raises ``UnitError`` when it does not fit the metric's unit."""
+    example = _EXAMPLES[metric.unit]
+    match = _LIMIT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise UnitError("a limit is a comparison and a value", f"write for example {example!r}")
+    bound = match["bound"]
+    if metric.unit is Unit.DURATION:
+        value: float = parse_duration_us(bound)
+    elif metric.unit is Unit.RATE:
+        value = parse_rate_bps(bound)
+    elif metric.unit is Unit.SHARE:
+        value = parse_share(bound)
+    elif _NUMBER.fullmatch(bound):
+        value = float(bound)
+    else:
+        raise UnitError(f"{bound!r} is not a plain number, as {metric.name} is", f"write for example {example!r}")
+    return Limit(match["comparison"], value, metric.unit)
+
+
+def show(value: float, unit: Unit) -> str:
+    """A value for people."""
+    if value != value:
+        return "none"
+    if unit is Unit.DURATION:
+        return format_duration(round(value)) if value == int(value) and value < 1000 else f"{value / 1000:.4g} ms"
+    if unit is Unit.RATE:
+        return format_rate(round(value))
+    if unit is Unit.SHARE:
+        return f"{value * 100:.4g} %"
+    return f"{value:.0f}" if unit is Unit.COUNT else f"{value:.2f}"

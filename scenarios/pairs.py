@@ -1,0 +1,109 @@
+"""Pairs of sites for traffic to run between, drawn from those that the policy allows, and their ports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from random import Random
+
+from policies.plan import Plan, Protocol, Role, Service
+from policies.selection import Population
+from scenarios.flowspec import Endpoint
+from scenarios.schema import Relation, Selector
+from topology.model import Site
+
+CLIENT_PORTS = range(40_000, 60_000)  # outside every service of the catalogue, below Linux' own choice
+
+
+@dataclass(frozen=True)
+class PairFinder:
+    """Draws allowed (client, server) pairs of ``plan``."""
+
+    plan: Plan
+
+    @cached_property
+    def _population(self) -> Population:
+        return Population(self.plan.network)
+
+    def sites(self, selector: Selector) -> list[Site]:
+        """The selected sites, in the network's order."""
+        chosen = self._population.select(selector)
+        return [site for site in self.plan.network.sites if site.id in chosen]
+
+    def draw(
+        self, service: str, count: int, clients: Sequence[Site], servers: Sequence[Site], relation: Relation, rng: Random
+    ) -> list[tuple[Site, Site]]:
+        """``count`` pairs that may use ``service``, over as many clients as possible, then as many servers.
+        Fewer than ``count`` sites that fit are used again; none at all gives an empty list."""
+        shuffled = rng.sample(clients, len(clients))
+        used: Counter[str] = Counter()
+        pairs: list[tuple[Site, Site]] = []
+        while len(pairs) < count:
+            before = len(pairs)
+            for client in shuffled:
+                if len(pairs) == count:
+                    break
+                able = [server for server in servers if self._fits(service, client, server, relation)]
+                if able:
+                    least = min(used[server.id] for server in able)
+                    server = rng.choice([server for server in able if used[server.id] == least])
+                    used[server.id] += 1
+                    pairs.append((client, server))
+            if len(pairs) == before:
+                return []
+        return pairs
+
+    def _fits(self, service: str, client: Site, server: Site, relation: Relation) -> bool:
+        if client.id == server.id or not self.allowed(service, client, server):
+            return False
+        return relation is Relation.ANY or (client.region == server.region) == (relation is Relation.WITHIN)
+
+    def allowed(self, service: str, client: Site, server: Site) -> bool:
+        """Whether a contract lets ``client`` open ``service`` to ``server``."""
+        roles = self.plan.role_of_site
+        return (roles[client.id].id, roles[server.id].id, service) in self.plan.allowed
+
+
+@dataclass
+class PortBook:
+    """Hands out UDP ports at sites, each once."""
+
+    _used: Counter[str] = field(default_factory=Counter)
+
+    def of_service(self, site: Site, service: Service) -> Endpoint:
+        """The next port at ``site`` within the service's; from the first again when all are in use."""
+        ports = service_ports(service)
+        port = ports[self._next(f"{site.id} {service.name}") % len(ports)]
+        return Endpoint(site.id, site.address4, port)
+
+    def of_client(self, site: Site) -> Endpoint:
+        """The next port at ``site`` that belongs to no service."""
+        return Endpoint(site.id, site.address4, CLIENT_PORTS[self._next(site.id) % len(CLIENT_PORTS)])
+
+    def _next(self, key: str) -> int:
+        self._used[key] += 1
+        return self._used[key] - 1
+
+
+def service_ports(service: Service) -> list[int]:
+    """Every port of a service, lowest first."""
+    return [
+        port for match in service.ports for port in range(match.value, match.value + (0xFFFF & ~match.mask) + 1)
+    ]
+
+
+def fixed_port(site: Site, service: Service) -> Endpoint:
+    """The socket of a service's first port at ``site``."""
+    return Endpoint(site.id, site.address4, service.ports[0].value)
+
+
+def probed_services(plan: Plan) -> tuple[Service, ...]:
+    """The services that datagram probes can try: UDP ones."""
+    return tuple(service for service in plan.services if service.protocol is Protocol.UDP)
+
+
+def roles_with_sites(plan: Plan) -> tuple[Role, ...]:
+    """The roles that any site of the network plays."""
+    return tuple(role for role in plan.roles if role.sites)

@@ -1,0 +1,231 @@
+"""What one scenario file may say, key by key. Unknown keys and wrong types are refused.
+
+What depends on several entries is judged by ``scenarios.spec``, what depends on the network or the
+policy by ``scenarios.flows`` and ``scenarios.targets``.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from policies.schema import Duration, Name, Rate, Selector
+from scenarios.metrics import METRICS, Limit, Unit, parse_limit
+from scenarios.timepoints import TimePoint, parse_time_point
+from topology.model import Region
+from topology.schema_errors import nearest
+from topology.units import UnitError, parse_size_bytes
+
+MAX_DURATION_US = 24 * 3600 * 1_000_000
+MAX_DATAGRAM_BYTES = 1472  # UDP payload of a 1500-byte IPv4 packet
+MIN_DATAGRAM_BYTES = 24  # the flow engine's header
+
+
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise UnitError("is no metric", nearest(name, METRICS))
+    return name
+
+
+MetricName = Annotated[str, AfterValidator(_known_metric)]
+Moment = Annotated[TimePoint, BeforeValidator(parse_time_point)]
+Size = Annotated[int, BeforeValidator(parse_size_bytes), Field(ge=1, le=10**9)]
+DatagramSize = Annotated[
+    int, BeforeValidator(parse_size_bytes), Field(ge=MIN_DATAGRAM_BYTES, le=MAX_DATAGRAM_BYTES)
+]
+Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
+Interval = Annotated[Duration, Field(ge=1_000)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class ParameterType(str, Enum):
+    """What a parameter of a scenario can be."""
+
+    REGION = "region"
+    INTEGER = "integer"
+    DURATION = "duration"
+    TEXT = "text"
+
+
+class ParameterSpec(_Strict):
+    """A value that ``--set`` can change; ``${name}`` stands for it anywhere in the file."""
+
+    type: ParameterType
+    default: str | int
+    help: str
+
+
+class NetworkSpec(_Strict):
+    """The network to build: how many sites in all, and the seed of everything random in the run."""
+
+    sites: Annotated[int, Field(strict=True, ge=1, le=20_000)]
+    seed: Annotated[int, Field(strict=True, ge=0)]
+    swedish_route: Annotated[bool, Field(strict=True)] = False
+
+
+class Relation(str, Enum):
+    """Which pairs of sites an entry of the traffic joins."""
+
+    ANY = "any"
+    WITHIN = "within"  # both in one region
+    ACROSS = "across"  # in two regions
+
+
+class _Pairs(_Strict):
+    """Traffic between pairs of sites that the policy lets use ``service``."""
+
+    service: Name
+    count: Count
+    client: Selector = Field(alias="from")
+    server: Selector = Field(alias="to")
+    relation: Relation = Relation.ANY
+
+
+class VoiceSpec(_Pairs):
+    """Calls: two RTP flows each, one a direction."""
+
+    kind: Literal["voice"]
+    codec: Literal["g711", "g729a"] = "g711"
+
+
+class VideoSpec(_Pairs):
+    """Conferences: two flows each of frames, every frame a burst of datagrams."""
+
+    kind: Literal["video"]
+    rate: Annotated[Rate, Field(ge=64_000, le=100_000_000)]
+    frames_per_second: Annotated[int, Field(strict=True, ge=1, le=60)] = 25
+
+
+class MessageSpec(_Pairs):
+    """Clinical messages as paced datagrams: one each way every ``every``."""
+
+    kind: Literal["messages"]
+    every: Interval
+    request: DatagramSize
+    reply: DatagramSize
+
+
+class TransactionSpec(_Pairs):
+    """Requests and responses over TCP, a connection each."""
+
+    kind: Literal["transactions"]
+    every: Interval
+    request: Size
+    response: Size
+    deadline: Interval
+
+
+class IsolationSpec(_Strict):
+    """Probes between sites that the policy keeps apart, and a control for every socket probed."""
+
+    kind: Literal["isolation"]
+    count: Count
+    every: Interval
+    control_every: Interval = 1_000_000
+
+
+Traffic = Annotated[
+    VoiceSpec | VideoSpec | MessageSpec | TransactionSpec | IsolationSpec, Field(discriminator="kind")
+]
+
+
+class TargetSpec(_Strict):
+    """What an action strikes: exactly one of these."""
+
+    region_core: Region | None = None
+    pop: str | None = None
+    router: str | None = None
+    link: str | None = None
+    srlg: str | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> TargetSpec:
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise UnitError("names no single target", "give one of region_core, pop, router, link, srlg")
+        return self
+
+
+class EventSpec(_Strict):
+    """A moment of the timeline and what is done then: ``fail`` or ``restore`` a target."""
+
+    at: Duration
+    fail: TargetSpec | None = None
+    restore: TargetSpec | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> EventSpec:
+        if (self.fail is None) == (self.restore is None):
+            raise UnitError("does no single thing", "give either fail or restore")
+        return self
+
+
+class PhaseSpec(_Strict):
+    """A window of time that figures are taken over; phases may overlap."""
+
+    begin: Moment = Field(alias="from")
+    end: Moment = Field(alias="to")
+
+
+class Scope(str, Enum):
+    """Flows by what the timeline's failures do to them."""
+
+    ALL = "all"
+    SURVIVING = "surviving"  # both ends keep their primary PoP
+    ACCESS_HIT = "access_hit"  # an end loses its primary PoP and has another
+    CUT = "cut"  # no path is left between the ends
+
+
+class Over(str, Enum):
+    """How a check looks at several flows."""
+
+    EACH = "each"  # the worst flow decides
+    TOGETHER = "together"  # all flows pooled
+
+
+class CheckSpec(_Strict):
+    """A limit on a metric of some flows in a phase; no phase: the whole run."""
+
+    metric: MetricName
+    limit: Limit
+    cls: Name | None = Field(default=None, alias="class")
+    traffic: Name | None = None
+    phase: Name | None = None
+    scope: Scope = Scope.ALL
+    over: Over = Over.EACH
+    optional: Annotated[bool, Field(strict=True)] = False  # without any such flow it is left out, not failed
+
+    @field_validator("limit", mode="before")
+    @classmethod
+    def _read_limit(cls, text: object, info: ValidationInfo) -> object:
+        metric = info.data.get("metric")  # missing when it is itself wrong: one problem is enough
+        return parse_limit(text, METRICS[metric]) if metric else Limit("==", 0, Unit.COUNT)
+
+
+class ScenarioSpec(_Strict):
+    """One scenario file."""
+
+    name: Name
+    description: str
+    network: NetworkSpec
+    policy: str
+    duration: Annotated[Duration, Field(ge=100_000, le=MAX_DURATION_US)]
+    parameters: dict[Name, ParameterSpec] = {}
+    timeline: dict[Name, EventSpec] = {}
+    phases: dict[Name, PhaseSpec] = {}
+    traffic: Annotated[dict[Name, Traffic], Field(min_length=1)]
+    checks: Annotated[dict[Name, CheckSpec], Field(min_length=1)]

@@ -1,0 +1,132 @@
+"""Scenario files: found, read, with ``--set`` applied, and judged as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scenarios import parameters
+from scenarios.metrics import METRICS, Source
+from scenarios.schema import CheckSpec, IsolationSpec, ScenarioSpec, Scope, TransactionSpec
+from scenarios.timepoints import END, START, Moment, TimePoint
+from topology.document import Document, load, validate
+from topology.errors import InputError, Problem
+from topology.schema_errors import nearest
+from topology.units import format_duration
+
+LIBRARY = Path(__file__).parent / "library"
+RUN = "run"  # the phase that every scenario has: all of it
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario ready to run: what its file says with the parameters put in, and where it says it."""
+
+    spec: ScenarioSpec
+    parameters: Mapping[str, parameters.Value]
+    document: Document
+
+    @property
+    def name(self) -> str:
+        """The scenario's name."""
+        return self.spec.name
+
+    @property
+    def planned_moments(self) -> dict[str, Moment]:
+        """When each event of the timeline is due."""
+        return {name: Moment(event.at, event.at) for name, event in self.spec.timeline.items()}
+
+
+def library() -> dict[str, str]:
+    """The scenarios that come with the package: name -> description."""
+    return {path.stem: load_scenario(path).spec.description for path in sorted(LIBRARY.glob("*.yaml"))}
+
+
+def scenario_path(name: str) -> Path:
+    """The file of a scenario, by its name in the library or by its own path (``….yaml``).
+    Raises ``InputError`` with the nearest name when there is none."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    known = [path.stem for path in LIBRARY.glob("*.yaml")]
+    if name not in known:
+        raise InputError(Problem("scenario", name, "is not in the library", nearest(name, known)))
+    return LIBRARY / f"{name}.yaml"
+
+
+def load_scenario(path: Path, overrides: Mapping[str, str] | None = None) -> Scenario:
+    """Read a scenario file and apply ``overrides`` (``--set`` keys and values).
+    Raises ``InputError`` with every problem of the first pass that found any."""
+    return read_scenario(load(path), overrides)
+
+
+def read_scenario(document: Document, overrides: Mapping[str, str] | None = None) -> Scenario:
+    """The scenario in ``document``; see ``load_scenario``."""
+    filled, values = parameters.apply(document, overrides or {})
+    try:
+        spec = validate(filled, ScenarioSpec)
+        problems = [*_time_problems(spec, filled), *_check_problems(spec, filled)]
+        if problems:
+            raise InputError(*problems)
+    except InputError as error:
+        raise parameters.blame_options(error, overrides or {}) from None
+    return Scenario(spec, values, filled)
+
+
+def _time_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
+    """Events within the run, phases between events that exist, none of them empty."""
+    for name, event in spec.timeline.items():
+        where = document.where(("timeline", name, "at"))
+        if event.at >= spec.duration:
+            hint = f"the run ends at {format_duration(spec.duration)}"
+            yield Problem(where, format_duration(event.at), "is not within the run", hint)
+        if name in (START, END, RUN):
+            yield Problem(document.where(("timeline", name)), name, "is a name with a meaning of its own", "")
+    moments = {name: Moment(event.at, event.at) for name, event in spec.timeline.items()}
+    for name, phase in spec.phases.items():
+        if name == RUN:
+            yield Problem(document.where(("phases", name)), name, "is the whole run already", "choose another name")
+        points = {"from": phase.begin, "to": phase.end}
+        unknown = [key for key, point in points.items() if point.anchor not in {START, END, *moments}]
+        for key in unknown:
+            hint = nearest(points[key].anchor, [*moments, END])
+            yield Problem(document.where(("phases", name, key)), str(points[key]), "refers to no event", hint)
+        if not unknown:
+            yield from _window_problems(name, points, moments, spec, document)
+
+
+def _window_problems(
+    name: str, points: Mapping[str, TimePoint], moments: Mapping[str, Moment], spec: ScenarioSpec, document: Document
+) -> Iterator[Problem]:
+    begin_us, end_us = (points[key].resolve(moments, spec.duration) for key in ("from", "to"))
+    if not 0 <= begin_us < end_us <= spec.duration:
+        shown = f"{points['from']} to {points['to']}"
+        yield Problem(document.where(("phases", name)), shown, "is no window of time within the run", "")
+
+
+def _check_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
+    """Checks name phases and traffic that exist and fit their metric."""
+    for name, check in spec.checks.items():
+        if check.phase not in (None, RUN, *spec.phases):
+            hint = nearest(str(check.phase), [*spec.phases, RUN])
+            yield Problem(document.where(("checks", name, "phase")), check.phase, "is no phase", hint)
+        if check.traffic is not None and check.traffic not in _traffic_names(spec):
+            hint = nearest(check.traffic, _traffic_names(spec))
+            yield Problem(document.where(("checks", name, "traffic")), check.traffic, "is no traffic", hint)
+        elif check.traffic in spec.traffic and not _fits(spec, check):
+            reason = f"has no {check.metric}: that is a figure of other traffic"
+            yield Problem(document.where(("checks", name, "metric")), check.traffic, reason, "")
+        if check.scope is not Scope.ALL and not any(event.fail for event in spec.timeline.values()):
+            where = document.where(("checks", name, "scope"))
+            yield Problem(where, check.scope.value, "means nothing where nothing fails", "leave it out")
+
+
+def _traffic_names(spec: ScenarioSpec) -> list[str]:
+    """Entries of the traffic, and the sets of flows inside isolation entries."""
+    probed = [name for name, traffic in spec.traffic.items() if isinstance(traffic, IsolationSpec)]
+    return [*spec.traffic, *(f"{name}.{part}" for name in probed for part in ("requests", "replies", "controls"))]
+
+
+def _fits(spec: ScenarioSpec, check: CheckSpec) -> bool:
+    is_exchange = isinstance(spec.traffic[str(check.traffic)], TransactionSpec)
+    return is_exchange == (METRICS[check.metric].source is Source.EXCHANGE)

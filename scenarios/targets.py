@@ -1,0 +1,125 @@
+"""What an action of the timeline strikes, in routers and links; and what that does to traffic between sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+import networkx as nx
+
+from scenarios.schema import ScenarioSpec, TargetSpec
+from topology.document import Document
+from topology.errors import InputError, Problem
+from topology.model import Network, Pop, Region
+from topology.schema_errors import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Router and link ids that fail, or come back, together. A failed router takes its links along."""
+
+    name: str
+    routers: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+
+
+class Fate(str, Enum):
+    """What a failure leaves to traffic between two sites."""
+
+    SURVIVING = "surviving"  # both ends keep their primary router
+    ACCESS_HIT = "access_hit"  # an end loses its primary router, and a path over another is left
+    CUT = "cut"  # no path is left
+
+
+def region_core(network: Network, region: Region) -> Pop:
+    """The PoP a region hangs on: the one with most routers, then most fibre capacity, then the first id."""
+
+    def weight(pop: Pop) -> tuple[int, int]:
+        capacity_bps = sum(link.rate_bps for link in network.links if {link.a, link.b} & set(pop.routers))
+        return len(pop.routers), capacity_bps
+
+    pops = sorted((pop for pop in network.pops if pop.region is region), key=lambda pop: pop.id)
+    return max(pops, key=weight)
+
+
+def resolve(spec: TargetSpec, network: Network, where: str = "target") -> Target:
+    """The routers and links that ``spec`` means on ``network``. Raises ``InputError`` (at ``where``) for a
+    PoP, router, link or shared-risk group that does not exist."""
+    if spec.region_core is not None:
+        _known({pop.region.value for pop in network.pops}, spec.region_core.value, where)
+        core = region_core(network, spec.region_core)
+        return Target(f"core of {spec.region_core.label} ({core.town})", routers=core.routers)
+    if spec.pop is not None:
+        pop = _known(network.pop, spec.pop, where)
+        return Target(f"PoP {network.pop[pop].town}", routers=network.pop[pop].routers)
+    if spec.router is not None:
+        return Target(f"router {spec.router}", routers=(_known(network.router, spec.router, where),))
+    if spec.link is not None:
+        return Target(f"link {spec.link}", links=(_known(network.link, spec.link, where),))
+    group = _known({group for link in network.links for group in link.srlg}, str(spec.srlg), where)
+    links = tuple(link.id for link in network.links if group in link.srlg)
+    return Target(f"shared-risk group {group}", links=links)
+
+
+def resolve_timeline(spec: ScenarioSpec, network: Network, document: Document) -> dict[str, Target]:
+    """The target of every event of a scenario's timeline. Raises one ``InputError`` for all that are unknown."""
+    targets: dict[str, Target] = {}
+    problems: list[Problem] = []
+    for name, event in spec.timeline.items():
+        action = "fail" if event.fail else "restore"
+        struck = event.fail or event.restore
+        assert struck is not None  # the schema requires one of them
+        key = next(iter(struck.model_dump(exclude_none=True)))
+        try:
+            targets[name] = resolve(struck, network, document.where(("timeline", name, action, key)))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    return targets
+
+
+def failed_together(spec: ScenarioSpec, targets: dict[str, Target]) -> Target:
+    """Everything that the timeline ever fails, as one target."""
+    struck = [targets[name] for name, event in spec.timeline.items() if event.fail]
+    return Target(
+        " and ".join(target.name for target in struck),
+        tuple(dict.fromkeys(router for target in struck for router in target.routers)),
+        tuple(dict.fromkeys(link for target in struck for link in target.links)),
+    )
+
+
+class Connectivity:
+    """Which sites can still reach each other once ``failed`` is gone, whatever the routing."""
+
+    def __init__(self, network: Network, failed: Target) -> None:
+        self._network = network
+        self._failed = frozenset(failed.routers)
+        left = nx.Graph()
+        left.add_nodes_from(router.id for router in network.routers if router.id not in self._failed)
+        left.add_edges_from(
+            (link.a, link.b)
+            for link in network.links
+            if link.id not in failed.links and not {link.a, link.b} & self._failed
+        )
+        self._island = {router: n for n, island in enumerate(nx.connected_components(left)) for router in island}
+
+    def fate(self, a: str, b: str) -> Fate:
+        """What is left of traffic between sites ``a`` and ``b`` (ids)."""
+        if a == b:
+            return Fate.SURVIVING
+        if not self._islands(a) & self._islands(b):
+            return Fate.CUT
+        primaries = {self._network.site[site].homing[0] for site in (a, b)}
+        return Fate.ACCESS_HIT if primaries & self._failed else Fate.SURVIVING
+
+    def _islands(self, site: str) -> set[int]:
+        return {self._island[router] for router in self._network.site[site].homing if router in self._island}
+
+
+def _known(known: Iterable[str], name: str, where: str) -> str:
+    names = list(known)
+    if name not in names:
+        raise InputError(Problem(where, name, "does not exist in this network", nearest(name, names)))
+    return name
