@@ -160,7 +160,9 @@ def parse(text: str, name: str) -> Tree:
         for event in yaml.parse(text, Loader=_Loader):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        # A parser that ran off the end points behind it; what it was parsing began inside.
+        marks = [mark for mark in (error.problem_mark, error.context_mark) if mark is not None]
+        mark = next((mark for mark in marks if mark.line < len(text.splitlines())), marks[-1])
         context = f" {error.context}" if error.context else ""
         raise builder.fail(
             mark, None, f"is not YAML: {error.problem}{context}", "check the text just before it"

@@ -56,8 +56,8 @@ def test_reads(parse, text, value):
         (units.parse_duration_us, "0.3 us", "0.3 us is not a whole number of us (hint: us is the finest step)"),
         (
             units.parse_rate_bps,
-            "100000000000000000.000000000000000001 kbit/s",
-            "100000000000000000000.000000000000001 bit/s is not a whole number of bit/s (hint: bit/s is the finest step)",
+            "1000000000000000.000000000000000001 kbit/s",
+            "1000000000000000000.000000000000001 bit/s is not a whole number of bit/s (hint: bit/s is the finest step)",
         ),
         (units.parse_duration_us, "3 m", "unit 'm' is ambiguous (hint: write min or ms)"),
         (units.parse_duration_us, "3 days", "unit 'days' is unknown (hint: write one of us, µs, ms, s, min, h)"),
