@@ -10,7 +10,7 @@ from policies.plan import PortMatch
 from policies.refusal import Refusal
 
 MAX_PORT = 0xFFFF
-_RANGE = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*")
+_RANGE = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
