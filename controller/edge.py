@@ -1,0 +1,369 @@
+"""A router's access side as rules: who may send, to whom, what, in which class, how much; and delivery.
+
+These rules depend on the plan alone, not on the state of the network: paths change behind the groups
+that the routes point at. Routing is that of RFC 4364: the source's VRF decides what can be seen, the
+destination's VPN label travels under the transport label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Network
+
+from controller.pipeline import (
+    ARP,
+    DESTINATION_ROLE,
+    DESTINATION_VPN,
+    IPV4,
+    IPV6,
+    MPLS,
+    SOURCE_ROLE,
+    VLAN_PRESENT,
+    VRF,
+    Drop,
+    Purpose,
+    cookie,
+    joined,
+)
+from controller.rules import (
+    IN_PORT,
+    Action,
+    DecTtl,
+    FlowRule,
+    Group,
+    Load,
+    Match,
+    MeterRule,
+    Move,
+    Output,
+    PopMpls,
+    PopVlan,
+    PushMpls,
+    PushVlan,
+    RuleSet,
+    SetField,
+    SetMplsTtl,
+    Table,
+    Value,
+    first_of_each,
+)
+from policies.plan import Attachment, Contract, Plan, PortMatch, Protocol, Vpn
+from topology.model import TRUNK_PORT, router_mac
+
+CORE_TTL = 64  # labels start with this, so the core is one hop to a site (short pipe, RFC 3443)
+TCP_ACK, TCP_RST = 0x10, 0x04
+ECHO_REPLY, ECHO_REQUEST = 0, 8
+LATER_FRAGMENT = 3  # Open vSwitch: any fragment (1) and not the first (2)
+_BURST_US = 100_000  # a policer lets this much time's worth of its rate pass at once
+_BURST_MIN_KBIT = 24  # but never less than two full-sized frames
+
+_TOP, _HIGH, _MIDDLE, _LOW, _MISS = 400, 300, 200, 100, 0
+
+
+def ingress_group(egress: int) -> int:
+    """The id of the group that leads from this router to an egress set (by index)."""
+    return 1 + egress
+
+
+def edge_rules(plan: Plan, router: str) -> RuleSet:
+    """Everything a router needs for its own sites."""
+    return _Edge(plan, router).rules()
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """One router's access side."""
+
+    plan: Plan
+    router: str
+
+    def rules(self) -> RuleSet:
+        """All entries, in pipeline order."""
+        flows = (
+            *self.admit(),
+            *self.vrf(),
+            *self.contract(),
+            *self.police(),
+            *self.route(),
+            *self.vpn(),
+            *self.deliver(),
+            *_misses(),
+        )
+        return RuleSet(meters=tuple(self.meters), flows=first_of_each(flows))
+
+    @cached_property
+    def mac(self) -> str:
+        """The router's own MAC address."""
+        return router_mac(self.plan.network.router[self.router])
+
+    @cached_property
+    def lines(self) -> tuple[tuple[int, Attachment], ...]:
+        """This router's access lines with their index in the plan."""
+        return tuple((i, line) for i, line in enumerate(self.plan.attachments) if line.router == self.router)
+
+    @cached_property
+    def vpns(self) -> tuple[Vpn, ...]:
+        """The VPNs that have a line here."""
+        present = {line.vpn for _, line in self.lines}
+        return tuple(vpn for vpn in self.plan.vpns if vpn.name in present)
+
+    @cached_property
+    def roles(self) -> frozenset[int]:
+        """The roles that have a line here."""
+        return frozenset(line.role for _, line in self.lines)
+
+    def admit(self) -> Iterator[FlowRule]:
+        """Only what a site's own addresses send; the gateway answers ARP and ping in the switch itself."""
+        for index, line in self.lines:
+            site = self.plan.network.site[line.site]
+            gateway, prefix = str(site.gateway4), _masked(site.prefix4)
+            where: Match = (("in_port", TRUNK_PORT), ("vlan_vid", line.vlan | VLAN_PRESENT))
+            ip: Match = (*where, ("eth_type", IPV4))
+            own = cookie(Purpose.LINE, index)
+            arp: Match = (("eth_type", ARP), ("arp_op", 1), ("arp_spa", prefix), ("arp_tpa", gateway))
+            yield FlowRule(Table.ADMIT, _TOP, (*where, *arp), self.arp_reply(gateway), cookie=own)
+            ping: Match = (("ipv4_src", prefix), ("ipv4_dst", gateway), ("ip_proto", 1), ("icmpv4_type", ECHO_REQUEST))
+            yield FlowRule(Table.ADMIT, _TOP, (*ip, *ping), self.ping_reply(gateway), cookie=own)
+            identity = joined(VRF.of(self.plan.vpn[line.vpn].id), SOURCE_ROLE.of(line.role))
+            known: Match = (*ip, ("ipv4_src", prefix))
+            yield FlowRule(Table.ADMIT, _HIGH, known, goto=Table.VRF, metadata=identity, cookie=own)
+            yield _drop(Table.ADMIT, _MIDDLE, ip, Drop.SPOOFED)
+            yield _drop(Table.ADMIT, _MIDDLE, (*where, ("eth_type", IPV6)), Drop.IPV6)
+            yield _drop(Table.ADMIT, _LOW + 1, where, Drop.NOT_IPV4)
+        yield _drop(Table.ADMIT, _LOW, (("in_port", TRUNK_PORT),), Drop.UNKNOWN_LINE)
+        for port in sorted(self.plan.network.ports[self.router].values()):
+            labelled: Match = (("in_port", port), ("eth_type", MPLS))
+            yield FlowRule(Table.ADMIT, _HIGH, labelled, goto=Table.CORE, cookie=cookie(Purpose.PASS))
+
+    def arp_reply(self, gateway: str) -> tuple[Action, ...]:
+        """Turns a request for the gateway into the answer (RFC 826)."""
+        return (
+            *self.turned_round(),
+            SetField("arp_op", 2),
+            Move("arp_sha", "arp_tha", 48),
+            SetField("arp_sha", self.mac),
+            Move("arp_spa", "arp_tpa", 32),
+            SetField("arp_spa", gateway),
+            Output(IN_PORT),
+        )
+
+    def ping_reply(self, gateway: str) -> tuple[Action, ...]:
+        """Turns an echo request to the gateway into the answer (RFC 792)."""
+        return (
+            *self.turned_round(),
+            Move("ipv4_src", "ipv4_dst", 32),
+            SetField("ipv4_src", gateway),
+            SetField("icmpv4_type", ECHO_REPLY),
+            Output(IN_PORT),
+        )
+
+    def turned_round(self) -> tuple[Action, ...]:
+        """Back to the sender, from this router."""
+        return Move("eth_src", "eth_dst", 48), SetField("eth_src", self.mac)
+
+    def vrf(self) -> Iterator[FlowRule]:
+        """Who a packet is for, among all that the source's VPN imports: the destination's role and VPN."""
+        for vpn in self.vpns:
+            visible = {other.name: other for other in self.plan.imports_from(vpn)}
+            for role in self.plan.roles:
+                if role.vpn not in visible:
+                    continue
+                found = joined(DESTINATION_ROLE.of(role.id), DESTINATION_VPN.of(visible[role.vpn].id))
+                for prefix in role.prefixes:
+                    to: Match = (("metadata", VRF.of(vpn.id)), ("eth_type", IPV4), ("ipv4_dst", _masked(prefix)))
+                    yield FlowRule(
+                        Table.VRF,
+                        _LOW + prefix.prefixlen,
+                        to,
+                        goto=Table.CONTRACT,
+                        metadata=found,
+                        cookie=cookie(Purpose.PASS),
+                    )
+
+    def contract(self) -> Iterator[FlowRule]:
+        """What a role may open to another, and the replies to it; each is marked with its class."""
+        later: Match = (("eth_type", IPV4), ("ip_frag", (LATER_FRAGMENT, LATER_FRAGMENT)))
+        yield _drop(Table.CONTRACT, _TOP, later, Drop.FRAGMENT)
+        for index, contract in enumerate(self.plan.contracts):
+            service = self.plan.service[contract.service]
+            ports = service.ports or (PortMatch(0, 0),)
+            for port in ports:
+                if contract.client in self.roles:
+                    yield self.opening(index, contract, service.protocol, port)
+                if contract.server in self.roles:
+                    yield from self.replies(index, contract, service.protocol, port)
+
+    def opening(self, index: int, contract: Contract, protocol: Protocol, port: PortMatch) -> FlowRule:
+        """The rule that lets the client open a service."""
+        return self.allowing(index, contract, protocol, "dst", port, ECHO_REQUEST, contract.client, contract.server)
+
+    def replies(self, index: int, contract: Contract, protocol: Protocol, port: PortMatch) -> Iterator[FlowRule]:
+        """The rules that let the server answer. TCP segments must acknowledge or reset: no SYN alone,
+        so a server cannot open a connection from its service port."""
+        rule = self.allowing(index, contract, protocol, "src", port, ECHO_REPLY, contract.server, contract.client)
+        if protocol is not Protocol.TCP:
+            yield rule
+            return
+        for flag in (TCP_ACK, TCP_RST):
+            match = (*rule.match, ("tcp_flags_nxm", (flag, flag)))
+            yield FlowRule(rule.table, rule.priority, match, rule.actions, rule.goto, cookie=rule.cookie)
+
+    def allowing(
+        self,
+        index: int,
+        contract: Contract,
+        protocol: Protocol,
+        side: str,
+        port: PortMatch,
+        icmp_type: int,
+        source: int,
+        destination: int,
+    ) -> FlowRule:
+        """A rule of the contract table: this traffic from source to destination role, marked."""
+        service = self.plan.service[contract.service]
+        dscp = self.plan.traffic_class[service.class_name].dscp
+        between = joined(SOURCE_ROLE.of(source), DESTINATION_ROLE.of(destination))
+        match: Match = (("metadata", between), ("eth_type", IPV4), ("ip_proto", int(protocol)))
+        if protocol is Protocol.ICMP:
+            match = (*match, ("icmpv4_type", icmp_type))
+        elif port.mask:
+            value = port.value if port.mask == 0xFFFF else (port.value, port.mask)
+            match = (*match, (f"{protocol.name.lower()}_{side}", value))
+        # Of two rules that both match, the opening one and the narrower one decide the class.
+        base = _MIDDLE if icmp_type == ECHO_REQUEST else _LOW
+        return FlowRule(
+            Table.CONTRACT,
+            base + port.mask.bit_count(),
+            match,
+            (SetField("ip_dscp", dscp),),
+            Table.POLICE,
+            cookie=cookie(Purpose.CONTRACT, index),
+        )
+
+    @cached_property
+    def policers(self) -> tuple[tuple[Attachment, int, MeterRule], ...]:
+        """(line, code point, meter) of every policed class of every line, meters numbered from 1."""
+        policed = [(line, name, rate) for _, line in self.lines for name, rate in line.police]
+        return tuple(
+            (line, self.plan.traffic_class[name].dscp, _meter(number, rate))
+            for number, (line, name, rate) in enumerate(policed, start=1)
+        )
+
+    @property
+    def meters(self) -> Iterator[MeterRule]:
+        """The policers' meters."""
+        return (meter for _, _, meter in self.policers)
+
+    def police(self) -> Iterator[FlowRule]:
+        """Each class of each line held to its rate, where it has one."""
+        for line, dscp, meter in self.policers:
+            match: Match = (("vlan_vid", line.vlan | VLAN_PRESENT), ("eth_type", IPV4), ("ip_dscp", dscp))
+            yield FlowRule(
+                Table.POLICE, _LOW, match, goto=Table.ROUTE, meter=meter.id, cookie=cookie(Purpose.PASS, meter.id)
+            )
+
+    def route(self) -> Iterator[FlowRule]:
+        """Where a destination is: behind this router, or behind an egress set's group, labelled."""
+        wanted = {other.name: other for vpn in self.vpns for other in self.plan.imports_from(vpn)}
+        for route in self.plan.routes:
+            if route.vpn not in wanted:
+                continue
+            vpn = wanted[route.vpn]
+            to: Match = (
+                ("metadata", DESTINATION_VPN.of(vpn.id)),
+                ("eth_type", IPV4),
+                ("ipv4_dst", _masked(route.prefix)),
+            )
+            here = self.plan.egresses[route.egress].routers[0] == self.router
+            yield FlowRule(
+                Table.ROUTE,
+                _LOW + route.prefix.prefixlen,
+                to,
+                (PopVlan(),) if here else _labelled(vpn, route.egress),
+                Table.DELIVER if here else None,
+                cookie=cookie(Purpose.ROUTE, route.egress),
+            )
+
+    def vpn(self) -> Iterator[FlowRule]:
+        """What arrived from the core, by its VPN label."""
+        for vpn in self.vpns:
+            match: Match = (("eth_type", MPLS), ("mpls_label", vpn.label), ("mpls_bos", 1))
+            yield FlowRule(
+                Table.VPN,
+                _LOW,
+                match,
+                (PopMpls(IPV4),),
+                Table.DELIVER,
+                DESTINATION_VPN.of(vpn.id),
+                cookie=cookie(Purpose.PASS),
+            )
+
+    def deliver(self) -> Iterator[FlowRule]:
+        """Out to the site. The port of entry is forgotten first: from line to line is out where it came in."""
+        for index, line in self.lines:
+            site = self.plan.network.site[line.site]
+            to: Match = (
+                ("metadata", DESTINATION_VPN.of(self.plan.vpn[line.vpn].id)),
+                ("eth_type", IPV4),
+                ("ipv4_dst", _masked(site.prefix4)),
+            )
+            actions = (
+                DecTtl(),
+                SetField("eth_src", self.mac),
+                SetField("eth_dst", site.mac),
+                PushVlan(),
+                SetField("vlan_vid", line.vlan | VLAN_PRESENT),
+                Load("in_port_nxm", 0, 16),
+                Output(TRUNK_PORT),
+            )
+            priority = _LOW + site.prefix4.prefixlen
+            yield FlowRule(Table.DELIVER, priority, to, actions, cookie=cookie(Purpose.LINE, index))
+
+
+def _labelled(vpn: Vpn, egress: int) -> tuple[Action, ...]:
+    """On the way to an egress set: the VPN's label with the packet's class, then the group's transport label."""
+    return (
+        PopVlan(),
+        DecTtl(),
+        Move("ip_dscp", "reg0", 3, source_offset=3),
+        PushMpls(),
+        SetField("mpls_label", vpn.label),
+        Move("reg0", "mpls_tc", 3),
+        SetMplsTtl(CORE_TTL),
+        Group(ingress_group(egress)),
+    )
+
+
+def _meter(number: int, rate_bps: int) -> MeterRule:
+    """A policer's meter; rates are rounded up to whole kbit/s."""
+    rate_kbps = -(-rate_bps // 1000)
+    return MeterRule(number, rate_kbps, max(_BURST_MIN_KBIT, rate_kbps * _BURST_US // 1_000_000))
+
+
+def _misses() -> Iterator[FlowRule]:
+    """What happens to what no rule of a table matches."""
+    reasons = {
+        Table.ADMIT: Drop.NOT_LABELLED,
+        Table.VRF: Drop.NO_ROUTE,
+        Table.CONTRACT: Drop.NO_CONTRACT,
+        Table.ROUTE: Drop.NO_PATH,
+        Table.CORE: Drop.NO_LABEL,
+        Table.VPN: Drop.NO_VPN,
+        Table.DELIVER: Drop.NOT_HERE,
+    }
+    for table, reason in reasons.items():
+        yield _drop(table, _MISS, (), reason)
+    yield FlowRule(Table.POLICE, _MISS, (), goto=Table.ROUTE, cookie=cookie(Purpose.PASS))
+
+
+def _drop(table: Table, priority: int, match: Match, reason: Drop) -> FlowRule:
+    """A rule that drops and counts."""
+    return FlowRule(table, priority, match, cookie=cookie(Purpose.DROP, reason))
+
+
+def _masked(prefix: IPv4Network) -> Value | tuple[Value, Value]:
+    """A prefix as a match value."""
+    address = str(prefix.network_address)
+    return address if prefix.prefixlen == 32 else (address, str(prefix.netmask))

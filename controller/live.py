@@ -1,0 +1,63 @@
+"""What the controller knows of the network's state: which switches it has, which of their ports are up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from controller.paths import Failures
+from topology.model import Network
+
+
+@dataclass
+class LiveNetwork:
+    """The network as reported so far. A switch that was never heard of is taken to be coming: usable."""
+
+    network: Network
+    up_ports: dict[str, set[int]] = field(default_factory=dict)  # of the switches that are connected
+    ready: set[str] = field(default_factory=set)  # connected, and hold their rules
+    met: set[str] = field(default_factory=set)  # have been ready at some time
+
+    def joined(self, router: str, up_ports: frozenset[int]) -> None:
+        """A switch connected."""
+        self.up_ports[router] = set(up_ports)
+        self.ready.discard(router)
+
+    def programmed(self, router: str) -> None:
+        """A switch holds its rules: it can be relied on."""
+        self.ready.add(router)
+        self.met.add(router)
+
+    def left(self, router: str) -> None:
+        """A switch's connection ended. It may forward on: what it holds, it holds."""
+        self.up_ports.pop(router, None)
+        self.ready.discard(router)
+
+    def port_changed(self, router: str, port: int, up: bool) -> None:
+        """A port went up or down."""
+        ports = self.up_ports.get(router)
+        if ports is not None:
+            (ports.add if up else ports.discard)(port)
+
+    def link_is_up(self, link_id: str) -> bool:
+        """Whether both ends are up, as far as they report."""
+        link = self.network.link[link_id]
+        return all(
+            self.network.ports[end][link_id] in self.up_ports[end] for end in (link.a, link.b) if end in self.up_ports
+        )
+
+    def failures(self) -> Failures:
+        """What new paths must not use: links that are down, and switches that cannot be told of new paths."""
+        links = frozenset(link.id for link in self.network.links if not self.link_is_up(link.id))
+        return Failures(links, frozenset(self.met - self.ready))
+
+    def headless(self) -> frozenset[str]:
+        """Switches that lost the controller and seem to forward on: a neighbour sees its port to them up."""
+        gone = self.met - self.up_ports.keys()
+        seen = (
+            (end, link.other(end), link.id) for link in self.network.links for end in (link.a, link.b) if end in gone
+        )
+        return frozenset(
+            end
+            for end, neighbour, link in seen
+            if neighbour in self.up_ports and self.network.ports[neighbour][link] in self.up_ports[neighbour]
+        )

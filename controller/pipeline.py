@@ -1,0 +1,243 @@
+"""The pipeline as data: what each table may match, do and lead to, and how numbers share one field.
+
+    site:  admit -> vrf -> contract -> police -> route -> (group) -> fibre, or deliver
+    fibre: admit -> core -> (group) -> fibre, or vpn -> deliver
+
+`check` raises on an entry outside this; a rule that passes is also one a switch accepts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from controller.rules import (
+    Action,
+    DecMplsTtl,
+    DecTtl,
+    FlowRule,
+    Group,
+    GroupRule,
+    Load,
+    MeterRule,
+    Move,
+    Output,
+    PopMpls,
+    PopVlan,
+    PushMpls,
+    PushVlan,
+    Resubmit,
+    SetField,
+    SetMplsTtl,
+    Table,
+)
+
+IPV4, ARP, IPV6, MPLS, VLAN = 0x0800, 0x0806, 0x86DD, 0x8847, 0x8100
+VLAN_PRESENT = 0x1000  # OFPVID_PRESENT
+
+
+class PipelineError(ValueError):
+    """A rule that the pipeline does not provide for: a defect of ours, not of the user's input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the 64-bit metadata that carries one number from table to table."""
+
+    shift: int
+    bits: int = 16
+
+    @property
+    def mask(self) -> int:
+        """The bits of the metadata that belong to this part."""
+        return ((1 << self.bits) - 1) << self.shift
+
+    def of(self, number: int) -> tuple[int, int]:
+        """``number`` in this part as (value, mask).
+
+        Raises PipelineError if it does not fit."""
+        if not 0 <= number < 1 << self.bits:
+            raise PipelineError(f"{number} does not fit into {self.bits} bits of metadata")
+        return number << self.shift, self.mask
+
+
+VRF = Part(0)  # the source's VPN
+SOURCE_ROLE = Part(16)
+DESTINATION_ROLE = Part(32)
+DESTINATION_VPN = Part(48)
+
+
+def joined(*parts: tuple[int, int]) -> tuple[int, int]:
+    """Several (value, mask) parts as one."""
+    value = mask = 0
+    for part_value, part_mask in parts:
+        value, mask = value | part_value, mask | part_mask
+    return value, mask
+
+
+class Purpose(IntEnum):
+    """What an entry is there for: the top byte of its cookie; the low 32 bits hold a number in that kind."""
+
+    PASS = 1  # carries on
+    LINE = 2  # an access line; number: index of the attachment
+    CONTRACT = 3  # number: index of the contract
+    ROUTE = 4  # number: index of the egress set
+    LABEL = 5  # number: the label; bits 48-49 tell which set of labels, plus one
+    DROP = 6  # number: a Drop
+
+
+class Drop(IntEnum):
+    """Why a packet was dropped; each has a rule of its own, whose counter counts it."""
+
+    UNKNOWN_LINE = 1  # from the trunk, on a VLAN that is no access line
+    SPOOFED = 2  # source address is not the site's
+    NOT_IPV4 = 3  # from a site, neither IPv4 nor an ARP request for its gateway
+    IPV6 = 4
+    NOT_LABELLED = 5  # from a fibre, without a label
+    NO_ROUTE = 6  # the VRF knows no such destination
+    NO_CONTRACT = 7  # nobody may open this, and it is no reply
+    FRAGMENT = 8  # a later fragment: it carries no ports to hold a contract against
+    NO_PATH = 9  # a role's unused address
+    NO_LABEL = 10
+    NO_VPN = 11
+    NOT_HERE = 12  # labelled to this router, for no site of this router
+
+
+def cookie(purpose: Purpose, number: int = 0) -> int:
+    """The cookie of an entry."""
+    return purpose << 56 | number
+
+
+def purpose_of(value: int) -> tuple[Purpose, int]:
+    """What a cookie says: (purpose, number)."""
+    return Purpose(value >> 56), value & 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """What a table may match (fields), do (actions; fields it may set) and lead to (tables)."""
+
+    match: frozenset[str]
+    actions: frozenset[type[Action]] = frozenset()
+    sets: frozenset[str] = frozenset()
+    leads_to: frozenset[Table] = frozenset()
+    writes: int = 0
+    meters: bool = False
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+PIPELINE: dict[Table, TableSpec] = {
+    Table.ADMIT: TableSpec(
+        match=_names("in_port vlan_vid eth_type ipv4_src ipv4_dst ip_proto icmpv4_type arp_op arp_spa arp_tpa"),
+        actions=frozenset({Move, SetField, Output}),
+        sets=_names("eth_src eth_dst arp_op arp_sha arp_tha arp_spa arp_tpa ipv4_src ipv4_dst icmpv4_type"),
+        leads_to=frozenset({Table.VRF, Table.CORE}),
+        writes=VRF.mask | SOURCE_ROLE.mask,
+    ),
+    Table.VRF: TableSpec(
+        match=_names("metadata eth_type ipv4_dst"),
+        leads_to=frozenset({Table.CONTRACT}),
+        writes=DESTINATION_ROLE.mask | DESTINATION_VPN.mask,
+    ),
+    Table.CONTRACT: TableSpec(
+        match=_names("metadata eth_type ip_frag ip_proto tcp_src tcp_dst udp_src udp_dst tcp_flags_nxm icmpv4_type"),
+        actions=frozenset({SetField}),
+        sets=_names("ip_dscp"),
+        leads_to=frozenset({Table.POLICE}),
+    ),
+    Table.POLICE: TableSpec(match=_names("vlan_vid eth_type ip_dscp"), leads_to=frozenset({Table.ROUTE}), meters=True),
+    Table.ROUTE: TableSpec(
+        match=_names("metadata eth_type ipv4_dst"),
+        actions=frozenset({PopVlan, DecTtl, Move, PushMpls, SetField, SetMplsTtl, Group}),
+        sets=_names("reg0 mpls_label mpls_tc"),
+        leads_to=frozenset({Table.DELIVER}),
+    ),
+    Table.CORE: TableSpec(
+        match=_names("eth_type mpls_label"),
+        actions=frozenset({DecMplsTtl, PopMpls, Output, Group}),
+        leads_to=frozenset({Table.VPN}),
+    ),
+    Table.VPN: TableSpec(
+        match=_names("eth_type mpls_label mpls_bos"),
+        actions=frozenset({PopMpls}),
+        leads_to=frozenset({Table.DELIVER}),
+        writes=DESTINATION_VPN.mask,
+    ),
+    Table.DELIVER: TableSpec(
+        match=_names("metadata eth_type ipv4_dst"),
+        actions=frozenset({DecTtl, SetField, PushVlan, Load, Output}),
+        sets=_names("eth_src eth_dst vlan_vid in_port_nxm"),
+    ),
+}
+
+BUCKET = TableSpec(
+    match=frozenset(),
+    actions=frozenset({PushMpls, PopMpls, SetField, Load, Output, Resubmit}),
+    sets=_names("mpls_label in_port_nxm"),
+)
+
+# A field can be matched only where these are matched too (OpenFlow 1.3.5, 7.2.3.8).
+_PREREQUISITES: dict[str, tuple[tuple[str, int], ...]] = {
+    "ipv4_src": (("eth_type", IPV4),),
+    "ipv4_dst": (("eth_type", IPV4),),
+    "ip_proto": (("eth_type", IPV4),),
+    "ip_dscp": (("eth_type", IPV4),),
+    "ip_frag": (("eth_type", IPV4),),
+    "tcp_src": (("ip_proto", 6),),
+    "tcp_dst": (("ip_proto", 6),),
+    "tcp_flags_nxm": (("ip_proto", 6),),
+    "udp_src": (("ip_proto", 17),),
+    "udp_dst": (("ip_proto", 17),),
+    "icmpv4_type": (("ip_proto", 1),),
+    "arp_op": (("eth_type", ARP),),
+    "arp_spa": (("eth_type", ARP),),
+    "arp_tpa": (("eth_type", ARP),),
+    "mpls_label": (("eth_type", MPLS),),
+    "mpls_bos": (("eth_type", MPLS),),
+}
+
+
+def check(entry: FlowRule | GroupRule | MeterRule) -> None:
+    """Raises PipelineError if ``entry`` does what the pipeline does not provide for."""
+    if isinstance(entry, FlowRule):
+        _check_flow(entry, PIPELINE[entry.table])
+    elif isinstance(entry, GroupRule):
+        for bucket in entry.buckets:
+            _check_actions(entry, bucket.actions, BUCKET)
+    elif entry.rate_kbps <= 0 or entry.burst_kbit <= 0:
+        raise PipelineError(f"{entry}: a meter needs a rate and a burst")
+
+
+def _check_flow(rule: FlowRule, spec: TableSpec) -> None:
+    matched = dict(rule.match)
+    if unknown := matched.keys() - spec.match:
+        raise PipelineError(f"{rule}: this table does not match {', '.join(sorted(unknown))}")
+    for name in matched:
+        for needed, value in _PREREQUISITES.get(name, ()):
+            if matched.get(needed) != value:
+                raise PipelineError(f"{rule}: {name} needs {needed}={value:#x}")
+    _check_actions(rule, rule.actions, spec)
+    if rule.goto is not None and (rule.goto not in spec.leads_to or rule.goto <= rule.table):
+        raise PipelineError(f"{rule}: this table does not lead there")
+    if rule.metadata is not None and rule.metadata[1] & ~spec.writes:
+        raise PipelineError(f"{rule}: this table does not write that metadata")
+    if rule.meter is not None and not spec.meters:
+        raise PipelineError(f"{rule}: this table has no meters")
+
+
+def _check_actions(entry: FlowRule | GroupRule, actions: tuple[Action, ...], spec: TableSpec) -> None:
+    for action in actions:
+        if type(action) not in spec.actions:
+            raise PipelineError(f"{entry}: {type(action).__name__} is not done here")
+        changed = (
+            action.field
+            if isinstance(action, SetField | Load)
+            else action.destination
+            if isinstance(action, Move)
+            else None
+        )
+        if changed is not None and changed not in spec.sets:
+            raise PipelineError(f"{entry}: {changed} is not set here")

@@ -1,0 +1,236 @@
+"""What a switch is told, as values: flow, group and meter entries that know nothing of a framework.
+
+Field names are OpenFlow's OXM names and Open vSwitch's NXM names as Ryu spells them; addresses are
+text, numbers are numbers. Everything is frozen and hashable: equal entries are serialised once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+Value = int | str
+Match = tuple[tuple[str, "Value | tuple[Value, Value]"], ...]
+
+
+class Table(IntEnum):
+    """Flow tables in the order a packet meets them: sites' side first, then the core's, then delivery."""
+
+    ADMIT = 0
+    VRF = 1
+    CONTRACT = 2
+    POLICE = 3
+    ROUTE = 4
+    CORE = 5
+    VPN = 6
+    DELIVER = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Send out of a port (or a reserved port, see ``IN_PORT``)."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetField:
+    """Overwrite a header field."""
+
+    field: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Overwrite the low ``bits`` bits of a field by Nicira extension (fields OpenFlow keeps read-only)."""
+
+    field: str
+    value: int
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Copy ``bits`` bits from one field to another (Nicira extension)."""
+
+    source: str
+    destination: str
+    bits: int
+    source_offset: int = 0
+    destination_offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PushVlan:
+    """Push an empty 802.1Q tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class PopVlan:
+    """Take the 802.1Q tag off."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushMpls:
+    """Push a label; on a labelled packet TTL and TC are copied from the label below."""
+
+
+@dataclass(frozen=True, slots=True)
+class PopMpls:
+    """Take the top label off; ``eth_type`` says what is beneath."""
+
+    eth_type: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetMplsTtl:
+    """Set the top label's TTL."""
+
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecTtl:
+    """Count the IP TTL down; a packet that reaches zero is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecMplsTtl:
+    """Count the label's TTL down; a packet that reaches zero is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Hand the packet to a group."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resubmit:
+    """Look the packet up again in a table (Nicira extension; the only way on from a group)."""
+
+    table: Table
+
+
+Action = (
+    Output
+    | SetField
+    | Load
+    | Move
+    | PushVlan
+    | PopVlan
+    | PushMpls
+    | PopMpls
+    | SetMplsTtl
+    | DecTtl
+    | DecMplsTtl
+    | Group
+    | Resubmit
+)
+
+IN_PORT = 0xFFFFFFF8  # OFPP_IN_PORT: back where it came from
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRule:
+    """A flow entry. ``metadata`` is (value, mask) to write; ``meter`` a meter's id."""
+
+    table: Table
+    priority: int
+    match: Match
+    actions: tuple[Action, ...] = ()
+    goto: Table | None = None
+    metadata: tuple[int, int] | None = None
+    meter: int | None = None
+    cookie: int = 0
+
+    def __str__(self) -> str:
+        steps = [_words(action) for action in self.actions]
+        steps += [f"meter {self.meter}"] if self.meter is not None else []
+        steps += [f"metadata {self.metadata[0]:#x}/{self.metadata[1]:#x}"] if self.metadata else []
+        steps += [f"goto {self.goto.name.lower()}"] if self.goto is not None else []
+        matched = ", ".join(f"{field}={_shown(value)}" for field, value in self.match) or "anything"
+        return f"table {self.table.name.lower()}, priority {self.priority}: {matched} -> {'; '.join(steps) or 'drop'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One alternative of a group, used while ``watch_port`` is up."""
+
+    watch_port: int
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRule:
+    """A fast-failover group: the first bucket whose port is up; with no bucket it drops."""
+
+    id: int
+    buckets: tuple[Bucket, ...]
+
+    def __str__(self) -> str:
+        shown = [f"port {b.watch_port} up: {'; '.join(map(_words, b.actions))}" for b in self.buckets]
+        return f"group {self.id}: {' | '.join(shown) or 'drop'}"
+
+
+@dataclass(frozen=True, slots=True)
+class MeterRule:
+    """A meter that drops what exceeds ``rate_kbps`` after a burst of ``burst_kbit``."""
+
+    id: int
+    rate_kbps: int
+    burst_kbit: int
+
+    def __str__(self) -> str:
+        return f"meter {self.id}: drop above {self.rate_kbps} kbit/s, burst {self.burst_kbit} kbit"
+
+
+Entry = FlowRule | GroupRule | MeterRule
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Entries for one switch, in the order they can be installed: a rule comes after what it refers to."""
+
+    meters: tuple[MeterRule, ...] = ()
+    groups: tuple[GroupRule, ...] = ()
+    flows: tuple[FlowRule, ...] = ()
+
+    def __add__(self, other: RuleSet) -> RuleSet:
+        return RuleSet(self.meters + other.meters, self.groups + other.groups, self.flows + other.flows)
+
+    def __iter__(self) -> Iterator[Entry]:
+        yield from self.meters
+        yield from self.groups
+        yield from self.flows
+
+    def __len__(self) -> int:
+        return len(self.meters) + len(self.groups) + len(self.flows)
+
+
+def first_of_each(rules: Iterable[FlowRule]) -> tuple[FlowRule, ...]:
+    """The rules without those a switch could not tell from an earlier one (same table, priority, match)."""
+    kept: dict[tuple[Table, int, Match], FlowRule] = {}
+    for rule in rules:
+        kept.setdefault((rule.table, rule.priority, rule.match), rule)
+    return tuple(kept.values())
+
+
+def with_cookie(rules: Iterable[FlowRule], cookie: int) -> tuple[FlowRule, ...]:
+    """The same rules under another cookie."""
+    return tuple(replace(rule, cookie=cookie) for rule in rules)
+
+
+def _words(action: Action) -> str:
+    """An action as text: its name and its values."""
+    values = [_shown(getattr(action, slot)) for slot in action.__slots__]
+    return " ".join([type(action).__name__, *values])
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return "/".join(_shown(part) for part in value)
+    return value.name.lower() if isinstance(value, Table) else str(value)

@@ -1,0 +1,154 @@
+"""A small network and plan for the controller's tests: a ring of six routers with a chord, one PoP
+with two routers, six sites in three VPNs, one of them dual-homed.
+
+    tromso --- bodo --- trondheim --- bergen
+       \\                   |            |
+        `------ oslo2 ------'            |      (oslo1 and oslo2 are one PoP)
+                  `------ oslo1 --------'
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+
+from policies.plan import (
+    Attachment,
+    Contract,
+    Egress,
+    Plan,
+    PortMatch,
+    Protocol,
+    Role,
+    Route,
+    Scheduling,
+    Service,
+    TrafficClass,
+    Vpn,
+)
+from topology.model import Access, Kind, Link, Network, Pop, Region, Router, Site
+
+ROUTERS = ("oslo1", "oslo2", "bergen", "trondheim", "bodo", "tromso")
+CLASSES = (
+    TrafficClass("voice", 0, (46,), Scheduling.STRICT, 0, 0.25, 20_000, 150_000, 50_000, 0.001),
+    TrafficClass("video", 1, (34,), Scheduling.WEIGHTED, 40, 0.0, 50_000, 150_000, 50_000, 0.01),
+    TrafficClass("data", 2, (18,), Scheduling.WEIGHTED, 30, 0.0, 100_000, 400_000, 100_000, 0.01),
+    TrafficClass("best-effort", 3, (0,), Scheduling.WEIGHTED, 10, 0.0, 200_000, 1_000_000, 500_000, 0.05),
+)
+SERVICES = (
+    Service("voice", Protocol.UDP, (PortMatch(16384, 0xC000),), "voice"),
+    Service("messages", Protocol.TCP, (PortMatch(443, 0xFFFF), PortMatch(8080, 0xFFFF)), "data"),
+    Service("ping", Protocol.ICMP, (), "best-effort"),
+)
+
+
+def links() -> tuple[Link, ...]:
+    """The ring and its chord; Oslo-Bergen and Oslo-Trondheim leave Oslo in one trench."""
+    ends = (
+        ("oslo1", "oslo2", 10, ()),
+        ("oslo1", "bergen", 2400, ("oslo-west",)),
+        ("bergen", "trondheim", 3100, ()),
+        ("oslo2", "trondheim", 2600, ("oslo-west",)),
+        ("trondheim", "bodo", 3500, ()),
+        ("bodo", "tromso", 2700, ()),
+        ("tromso", "oslo2", 8300, ()),
+    )
+    return tuple(Link(f"{a}-{b}", a, b, 1_000_000_000, delay, delay / 4.9, srlg) for a, b, delay, srlg in ends)
+
+
+def _site(index: int, name: str, kind: Kind, region: Region, homing: tuple[str, ...]) -> Site:
+    accesses = tuple(Access(router, 100 + index, 10_000_000, 500) for router in homing)
+    prefix4 = IPv4Network((0x0A000000 + index * 0x10000, 29))
+    prefix6 = IPv6Network((0xFD00 << 112 | index << 64, 64))
+    return Site(name, name, kind, region, 60.0, 10.0, "", index, accesses, prefix4, prefix6)
+
+
+def small_network() -> Network:
+    """Six routers in five PoPs, seven links, six sites."""
+    pops = {"oslo": ("oslo1", "oslo2"), **{name: (name,) for name in ROUTERS[2:]}}
+    sites = (
+        _site(1, "st-olav", Kind.HOSPITAL, Region.MIDT, ("trondheim", "bergen")),
+        _site(2, "bodo-gp", Kind.GP, Region.NORD, ("bodo",)),
+        _site(3, "unn", Kind.HOSPITAL, Region.NORD, ("tromso", "bodo")),
+        _site(4, "broker", Kind.SERVICE, Region.OST, ("oslo1", "oslo2")),
+        _site(5, "bergen-gp", Kind.GP, Region.MIDT, ("bergen",)),
+        _site(6, "trondheim-gp", Kind.GP, Region.MIDT, ("trondheim",)),
+    )
+    return Network(
+        "small",
+        1,
+        tuple(Pop(name, name, Region.MIDT, 60.0, 10.0, routers) for name, routers in pops.items()),
+        tuple(
+            Router(name, next(pop for pop, routers in pops.items() if name in routers), index)
+            for index, name in enumerate(ROUTERS, start=1)
+        ),
+        links(),
+        sites,
+        {site.zone: site.prefix4 for site in sites},
+        {site.zone: site.prefix6 for site in sites},
+        {(site.zone, site.homing): site.prefix4 for site in sites},
+    )
+
+
+def small_plan() -> Plan:
+    """GPs and hospitals of one region see each other and the services; regions do not see each other."""
+    network = small_network()
+    vpns = (
+        Vpn(
+            "midt",
+            1,
+            101,
+            frozenset({"midt", "services"}),
+            frozenset({"midt"}),
+            ("st-olav", "bergen-gp", "trondheim-gp"),
+        ),
+        Vpn("nord", 2, 102, frozenset({"nord", "services"}), frozenset({"nord"}), ("unn", "bodo-gp")),
+        Vpn("services", 3, 103, frozenset({"midt", "nord"}), frozenset({"services"}), ("broker",)),
+    )
+
+    def role(number: int, name: str, vpn: str, *sites: str) -> Role:
+        return Role(number, name, vpn, sites, tuple(network.site[site].prefix4 for site in sites))
+
+    roles = (
+        role(1, "hospital-midt", "midt", "st-olav"),
+        role(2, "gp-midt", "midt", "bergen-gp", "trondheim-gp"),
+        role(3, "hospital-nord", "nord", "unn"),
+        role(4, "gp-nord", "nord", "bodo-gp"),
+        role(5, "broker", "services", "broker"),
+    )
+    contracts = tuple(
+        Contract(f"{client} {service} {server}", client, server, service, "small.yaml:1")
+        for client, server, service in (
+            (1, 2, "voice"),
+            (2, 1, "voice"),
+            (2, 1, "ping"),
+            (3, 4, "voice"),
+            (4, 3, "voice"),
+            (4, 3, "ping"),
+            (1, 5, "messages"),
+            (2, 5, "messages"),
+            (3, 5, "messages"),
+            (4, 5, "messages"),
+            (1, 5, "ping"),
+            (2, 5, "ping"),
+            (3, 5, "ping"),
+        )
+    )
+    role_of = {site: role for role in roles for site in role.sites}
+    attachments = tuple(
+        Attachment(
+            site.id,
+            access.router,
+            access.vlan,
+            place > 0,
+            role_of[site.id].vpn,
+            role_of[site.id].id,
+            (("voice", access.rate_bps // 4),),
+        )
+        for site in network.sites
+        for place, access in enumerate(site.accesses)
+    )
+    homings = tuple(dict.fromkeys([*((router,) for router in ROUTERS), *(site.homing for site in network.sites)]))
+    egresses = tuple(Egress(index, routers) for index, routers in enumerate(homings))
+    index_of = {egress.routers: egress.index for egress in egresses}
+    routes = tuple(Route(role_of[site.id].vpn, site.prefix4, index_of[site.homing]) for site in network.sites)
+    return Plan("small", network, CLASSES, SERVICES, vpns, roles, contracts, attachments, egresses, routes)
