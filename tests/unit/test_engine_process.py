@@ -1,0 +1,248 @@
+"""The link engine's process over sockets: real time, counters in shared memory, and how it ends.
+
+Times are only held to "never early": how late a busy machine is proves nothing about the code.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine_model import ipv4
+
+from emulation.engine import EngineError, EngineProcess, PipeChange, PipeSpec
+
+PATIENCE_S = 10.0
+MS = 1_000_000
+
+
+class Cable:
+    """A socket pair: ``end`` is where a test sends and receives, ``port`` what the engine gets."""
+
+    def __init__(self) -> None:
+        self.end, self.port = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.end.settimeout(PATIENCE_S)
+
+    def close(self) -> None:
+        """Let go of both."""
+        self.end.close()
+        self.port.close()
+
+
+@pytest.fixture
+def engine() -> Iterator[EngineProcess]:
+    """A running engine."""
+    with EngineProcess(max_ports=1024, max_pipes=1024) as running:
+        yield running
+
+
+@pytest.fixture
+def cables(engine: EngineProcess) -> Iterator[list[Cable]]:
+    """Four cables, the engine's ports 0 to 3."""
+    result = [Cable() for _ in range(4)]
+    assert engine.add_ports([cable.port.fileno() for cable in result]) == [0, 1, 2, 3]
+    yield result
+    for cable in result:
+        cable.close()
+
+
+def spec(src: int = 0, dst: int = 1, rate_bps: int = 100_000_000, delay_us: int = 0, **more: float) -> PipeSpec:
+    """A plain pipe with one large queue."""
+    return PipeSpec(src, 0, dst, 0, rate_bps, delay_us, queue_limits=(1 << 24,), **more)  # type: ignore[arg-type]
+
+
+def wait_for(engine: EngineProcess, counter: str, value: int, pipe: int = 0) -> None:
+    """Wait until the pipe's counter has the value."""
+    deadline = time.monotonic() + PATIENCE_S
+    while int(engine.counters()[pipe][counter].sum()) != value:
+        assert time.monotonic() < deadline, f"{counter} is {engine.counters()[pipe][counter]}, not {value}"
+        time.sleep(0.001)
+
+
+def test_frames_come_in_order_whole_and_never_early(engine: EngineProcess, cables: list[Cable]) -> None:
+    engine.add_pipes([spec(rate_bps=20_000_000, delay_us=3000)])
+    frames = [ipv4(1226, mark=mark) for mark in range(30)]
+    start = time.monotonic_ns()
+    for frame in frames:
+        cables[0].end.send(frame)
+    for number, frame in enumerate(frames, start=1):
+        assert cables[1].end.recv(2000) == frame
+        # (1226 + 24) bytes at 20 Mbit/s take 0.5 ms each, one after the other
+        assert time.monotonic_ns() - start >= number * MS // 2 + 3 * MS
+
+
+def test_bursts_longer_than_a_reading_budget_are_all_read(engine: EngineProcess, cables: list[Cable]) -> None:
+    engine.add_pipes([spec(0, 1), spec(1, 0), spec(2, 3), spec(3, 2)])
+    for cable in cables:
+        for mark in range(150):
+            cable.end.send(ipv4(60, mark=mark))
+    for cable in cables:
+        assert [cable.end.recv(100) for _ in range(150)] == [ipv4(60, mark=mark) for mark in range(150)]
+    assert engine.counters()["frames_out"].tolist() == [150] * 4
+    assert engine.port_counters()["frames_in"].tolist() == [150] * 4
+
+
+def test_changes_hold_from_the_moment_told(engine: EngineProcess, cables: list[Cable]) -> None:
+    pipes = engine.add_pipes([spec(0, 1), spec(2, 3)])
+    before = time.time_ns()
+    at_ns = engine.set_pipes([PipeChange(pipe, down=True) for pipe in pipes])
+    assert before <= at_ns <= time.time_ns()
+    for cable in (cables[0], cables[2]):
+        cable.end.send(ipv4(60))
+    for pipe in pipes:
+        wait_for(engine, "drop_down", 1, pipe)
+    engine.set_pipes([PipeChange(pipe, down=False, delay_us=2000, rate_bps=1_000_000) for pipe in pipes])
+    start = time.monotonic_ns()
+    cables[0].end.send(ipv4(101))
+    assert cables[1].end.recv(200) == ipv4(101)
+    assert time.monotonic_ns() - start >= 1 * MS + 2 * MS  # 125 bytes at 1 Mbit/s
+    engine.set_pipes([PipeChange(pipes[0], loss=1.0)])
+    cables[0].end.send(ipv4(60))
+    wait_for(engine, "drop_loss", 1)
+
+
+def test_frames_in_flight_are_lost_when_the_line_is_cut(engine: EngineProcess, cables: list[Cable]) -> None:
+    engine.add_pipes([spec(delay_us=3_000_000_000)])
+    for _ in range(5):
+        cables[0].end.send(ipv4(60))
+    wait_for(engine, "frames_in", 5)
+    engine.set_pipes([PipeChange(0, down=True)])
+    assert engine.counters()[0]["drop_down"] == 5
+    assert engine.counters()[0]["flight_frames"] == 0
+
+
+def test_classes_are_told_apart(engine: EngineProcess, cables: list[Cable]) -> None:
+    dscp = [1] * 64
+    dscp[46] = 0
+    engine.configure(dscp, [1] * 8, other_queue=1, strict=[True, False], weights=[1, 1])
+    engine.add_pipes([PipeSpec(0, 0, 1, 0, 1_000_000, 0, queue_limits=(1 << 20, 1 << 20))])
+    for mark in range(3):
+        cables[0].end.send(ipv4(1226, mark=mark))  # 10 ms each
+    wait_for(engine, "frames_in", 3)
+    cables[0].end.send(ipv4(60, dscp=46))
+    wait_for(engine, "frames_in", 4)
+    assert engine.counters()[0]["queued_frames"] > 1, "the machine was too slow to see the queue"
+    received = [cables[1].end.recv(2000) for _ in range(4)]
+    assert received.index(ipv4(60, dscp=46)) < 3
+
+
+def test_a_request_that_fails_is_answered_and_changes_nothing(engine: EngineProcess, cables: list[Cable]) -> None:
+    engine.add_pipes([spec()])
+    with pytest.raises(EngineError, match="there is no pipe 9"):
+        engine.set_pipes([PipeChange(0, down=True), PipeChange(9, down=True)])
+    with pytest.raises(EngineError, match="rate_bps 0"):
+        engine.set_pipes([PipeChange(0, down=True), PipeChange(0, rate_bps=0)])
+    with pytest.raises(EngineError, match="no such port"):
+        engine.add_pipes([spec(7, 8)])
+    with pytest.raises(EngineError, match="before pipes are added"):
+        engine.configure([0] * 64, [0] * 8, 0, [True], [1])
+    with pytest.raises(EngineError, match="PermissionError"), open(os.devnull) as not_pollable:
+        engine.add_ports([not_pollable.fileno()])
+    cables[0].end.send(ipv4(60))
+    assert cables[1].end.recv(100) == ipv4(60)
+
+
+def test_bad_arguments_do_not_reach_the_engine(engine: EngineProcess) -> None:
+    with pytest.raises(ValueError, match="not a probability"):
+        engine.set_pipes([PipeChange(0, loss=1.5)])
+    with pytest.raises(ValueError, match="at least 1"):
+        engine.configure([0] * 64, [0] * 8, 0, [False], [0])
+
+
+def test_hundreds_of_ports_and_pipes_are_set_up_at_once(engine: EngineProcess) -> None:
+    pairs = [Cable() for _ in range(500)]
+    ports = engine.add_ports([cable.port.fileno() for cable in pairs])
+    assert ports == list(range(500))
+    assert engine.add_pipes([spec(port, port ^ 1) for port in ports]) == list(range(500))
+    assert len(engine.counters()) == len(engine.port_counters()) == 500
+    for cable in pairs:
+        cable.port.close()  # the engine has its own
+    pairs[498].end.send(ipv4(60))
+    assert pairs[499].end.recv(100) == ipv4(60)
+    for cable in pairs:
+        cable.close()
+
+
+def test_a_peer_that_is_gone_is_counted_and_left_alone(engine: EngineProcess, cables: list[Cable]) -> None:
+    engine.add_pipes([spec(0, 1)])
+    cables[1].close()
+    deadline = time.monotonic() + PATIENCE_S
+    while not engine.port_counters()[1]["retired"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    cables[0].end.send(ipv4(60))
+    wait_for(engine, "drop_dst_down", 1)
+
+
+def test_what_the_kernel_refuses_is_counted_as_the_machines_loss(engine: EngineProcess, cables: list[Cable]) -> None:
+    engine.add_pipes([spec(rate_bps=10_000_000_000)])
+    for _ in range(2000):  # nobody receives
+        cables[0].end.send(ipv4(1500))
+    wait_for(engine, "frames_in", 2000)
+    deadline = time.monotonic() + PATIENCE_S
+    while engine.counters()[0]["frames_out"] + engine.counters()[0]["drop_machine"] < 2000:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert engine.counters()[0]["drop_machine"] > 0
+
+
+def test_every_delivery_has_a_lateness(engine: EngineProcess, cables: list[Cable]) -> None:
+    engine.add_pipes([spec(delay_us=1000)])
+    started = time.time_ns()
+    for _ in range(20):
+        cables[0].end.send(ipv4(60))
+        cables[1].end.recv(100)
+    wait_for(engine, "frames_out", 20)
+    lateness = engine.lateness()
+    assert lateness.deliveries == sum(lateness.histogram) == 20
+    assert 0 < lateness.p50_us <= lateness.p99_us <= lateness.max_us * 1.25
+    assert lateness.share_above(0) == 1.0
+    assert lateness.share_above(lateness.max_us) == 0.0
+    assert lateness.max_us == engine.counters()[0]["lateness_max_ns"] / 1000
+    assert started <= lateness.max_at_ns <= time.time_ns()
+    engine.restart_lateness()
+    assert engine.lateness().deliveries == engine.lateness().max_us == engine.counters()[0]["lateness_max_ns"] == 0
+
+
+def test_the_process_ends_with_its_client_and_counters_stay() -> None:
+    engine = EngineProcess(max_ports=4, max_pipes=4)
+    engine.start()
+    assert engine.scheduling in {"rr", "nice", "none"}
+    pidfd = os.pidfd_open(engine.pid)
+    engine.close()
+    assert select.select([pidfd], [], [], PATIENCE_S)[0]
+    os.close(pidfd)
+    assert len(engine.counters()) == 0
+    engine.close()
+    with pytest.raises(EngineError, match="not running"):
+        engine.set_pipes([])
+
+
+def test_a_process_that_died_is_reported(engine: EngineProcess) -> None:
+    os.kill(engine.pid, signal.SIGKILL)
+    with pytest.raises(EngineError, match="gone"):
+        engine.set_pipes([])
+
+
+def test_the_process_dies_with_a_killed_parent() -> None:
+    script = "from emulation.engine import EngineProcess; e = EngineProcess(4, 4); e.start(); print(e.pid); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as parent:
+        assert parent.stdout is not None
+        pidfd = os.pidfd_open(int(parent.stdout.readline()))
+        parent.kill()
+    assert select.select([pidfd], [], [], PATIENCE_S)[0]
+    os.close(pidfd)

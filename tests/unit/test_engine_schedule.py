@@ -1,0 +1,230 @@
+"""When the link engine delivers what: against an exact model, and cases worked by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from engine_model import FOREVER, NS_PER_S, Bench, Line, Model, ipv4, plain_line
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emulation.engine import FULL_FRAME_BYTES, quanta
+
+MS = 1_000_000
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> Line:
+    """Lines of 1 to 4 queues, slow enough to fill and fast enough to run empty."""
+    count = draw(st.integers(1, 4))
+    return Line(
+        rate_bps=draw(st.integers(1, 20_000_000_000) | st.sampled_from([7, 2_000_000, 999_999_937])),
+        delay_ns=draw(st.integers(0, 10 * MS)),
+        overhead_bytes=draw(st.sampled_from([0, 20, 24])),
+        limits=tuple(draw(st.lists(st.integers(0, 20_000), min_size=count, max_size=count))),
+        quanta=tuple(draw(st.lists(st.sampled_from([0, 100, 1664, 5000]), min_size=count, max_size=count))),
+    )
+
+
+@st.composite
+def arrivals_on(draw: st.DrawFn, line: Line) -> list[tuple[int, int, bytes]]:
+    """Frames for queues of the line, spaced in the order of what the line needs for one."""
+    gap_ns = min(1500 * 8 * NS_PER_S // line.rate_bps, 1 << 50)
+    gaps = st.integers(0, 2 * gap_ns + 2) | st.just(0)
+    frames = draw(
+        st.lists(st.tuples(gaps, st.integers(0, len(line.limits) - 1), st.integers(18, 3000)), min_size=1, max_size=40)
+    )
+    now, result = 0, []
+    for mark, (gap, queue, length) in enumerate(frames):
+        now += gap
+        result.append((now, queue, ipv4(length, dscp=queue, mark=mark)))
+    return result
+
+
+@given(st.data(), st.booleans())
+def test_schedule_equals_the_model(data: st.DataObject, prompt: bool) -> None:
+    """However often the engine looks (at every arrival, or once at the end), each frame is due when the model says."""
+    line = data.draw(lines())
+    arrivals = data.draw(arrivals_on(line))
+    model = Model(line)
+    expected = model.run(arrivals)
+
+    bench = Bench()
+    bench.configure(line.quanta)
+    bench.add(line)
+    delivered = bench.engine.simulate([(time, 0, frame) for time, _, frame in arrivals], FOREVER, prompt)
+
+    assert [(due, frame) for due, _, frame in delivered] == expected
+    assert bench.counters.pipes[0]["drop_queue"].tolist()[: len(line.limits)] == model.drops
+
+
+@given(st.data())
+def test_every_frame_is_accounted_for_at_any_time(data: st.DataObject) -> None:
+    line = data.draw(lines())
+    arrivals = data.draw(arrivals_on(line))
+    bench = Bench()
+    bench.configure(line.quanta)
+    bench.add(line, loss=1 << 30, seed=data.draw(st.integers(0, 2**64 - 1)))
+    bench.engine.simulate([(time, 0, frame) for time, _, frame in arrivals], arrivals[-1][0])
+    if data.draw(st.booleans()):
+        bench.engine.set_pipes([(0, None, None, True, None)], arrivals[-1][0])
+
+    record = bench.counters.pipes[0]
+    whereabouts = ("frames_out", "queued_frames", "flight_frames", "drop_queue", "drop_loss", "drop_down")
+    assert record["frames_in"] == len(arrivals) == sum(int(record[name].sum()) for name in whereabouts)
+    assert record["bytes_in"] == sum(len(frame) for _, _, frame in arrivals)
+
+
+def test_a_lone_frame_takes_transmission_and_propagation() -> None:
+    bench = Bench()
+    bench.add(plain_line(rate_bps=10_000_000, delay_ns=5 * MS, overhead_bytes=24))
+    delivered = bench.engine.simulate([(1000, 0, ipv4(1226))], FOREVER)
+    # (1226 + 24) bytes at 10 Mbit/s: 1 ms
+    assert [due for due, _, _ in delivered] == [1000 + 1 * MS + 5 * MS]
+
+
+def test_nothing_is_delivered_before_it_is_due() -> None:
+    bench = Bench()
+    bench.add(plain_line(rate_bps=8_000_000, delay_ns=MS))
+    assert bench.engine.simulate([(0, 0, ipv4(1000))], 2 * MS - 1) == []
+    assert [due for due, _, _ in bench.engine.simulate([], 2 * MS)] == [2 * MS]
+
+
+def test_rate_has_no_drift() -> None:
+    """3 Mbit/s does not divide 8 * 10^9: 3,000 frames of 100 bytes end after exactly 800 ms all the same."""
+    bench = Bench()
+    bench.add(plain_line(rate_bps=3_000_000))
+    delivered = bench.engine.simulate([(0, 0, ipv4(100))] * 3000, FOREVER)
+    assert delivered[-1][0] == 800 * MS
+    assert delivered[0][0] == 266_667  # up, never early
+
+
+def test_strict_queues_go_first_in_their_order() -> None:
+    bench = Bench()
+    bench.configure((0, 0, 1664))
+    bench.add(Line(8_000_000, 0, 0, (1 << 20,) * 3, (0, 0, 1664)))
+    order = [2, 2, 1, 0, 1, 0, 2]
+    arrivals = [(0, 0, ipv4(1000, dscp=queue, mark=number)) for number, queue in enumerate(order)]
+    delivered = bench.engine.simulate(arrivals, FOREVER)
+    # the first found the line free; then by queue, in order of arrival
+    assert [frame[16:20] for _, _, frame in delivered] == [bytes([0, 0, 0, mark]) for mark in (0, 3, 5, 2, 4, 1, 6)]
+
+
+def test_priority_is_decided_when_the_line_gets_free() -> None:
+    """A voice frame that comes during a long data frame waits for that one alone."""
+    bench = Bench()
+    bench.configure((0, 1664))
+    bench.add(Line(2_000_000, 0, 0, (1 << 20,) * 2, (0, 1664)))
+    data = [(0, 0, ipv4(1500, dscp=1))] * 10
+    delivered = bench.engine.simulate([*data, (MS, 0, ipv4(250, dscp=0))], FOREVER)
+    assert delivered[1][0] == 6 * MS + 1 * MS
+    assert len(delivered[1][2]) == 250
+
+
+@pytest.mark.parametrize("lengths", [(1500, 1500, 1500), (1500, 300, 64)])
+def test_weighted_queues_share_by_weight_whatever_their_frame_sizes(lengths: tuple[int, ...]) -> None:
+    weights = [5, 3, 2]
+    shares = quanta([False] * 3, weights)
+    bench = Bench()
+    bench.configure(shares)
+    bench.add(Line(100_000_000, 0, 20, (1 << 24,) * 3, tuple(shares)))
+    arrivals = [
+        (0, 0, ipv4(length, dscp=queue)) for queue, length in enumerate(lengths) for _ in range(4_000_000 // length)
+    ]
+    delivered = bench.engine.simulate(arrivals, 200 * MS)  # all three have a backlog all the time
+    sent: Counter[int] = Counter()
+    for _, _, frame in delivered:
+        sent[frame[15] >> 2] += len(frame) + 20
+    for queue, weight in enumerate(weights):
+        # a queue is ahead or behind by at most its quantum and a frame
+        assert abs(sent[queue] - 2_500_000 * weight / 10) <= shares[queue] + 2 * FULL_FRAME_BYTES
+
+
+def test_an_idle_class_leaves_its_share_to_the_others() -> None:
+    bench = Bench()
+    bench.configure((1664, 16640))
+    bench.add(Line(8_000_000, 0, 0, (1 << 20,) * 2, (1664, 16640)))
+    delivered = bench.engine.simulate([(0, 0, ipv4(1000, dscp=0))] * 5, FOREVER)
+    assert [due for due, _, _ in delivered] == [n * MS for n in range(1, 6)]
+
+
+def test_the_tail_is_dropped_at_the_limit_and_counted_by_class() -> None:
+    bench = Bench()
+    bench.configure((0, 0))
+    bench.add(Line(8_000_000, 0, 0, (2000, 2999), (0, 0)))
+    frames = [ipv4(1000, dscp=0)] * 5 + [ipv4(1000, dscp=1)] * 5
+    delivered = bench.engine.simulate([(0, 0, frame) for frame in frames], FOREVER)
+    # one on the line and two waiting; two waiting, for a third is a byte too much
+    assert Counter(frame[15] >> 2 for _, _, frame in delivered) == {0: 3, 1: 2}
+    assert bench.counters.pipes[0]["drop_queue"].tolist() == [2, 3, 0, 0, 0, 0, 0, 0]
+
+
+def test_a_line_without_buffer_carries_what_finds_it_free() -> None:
+    bench = Bench()
+    bench.add(plain_line(rate_bps=8_000_000, limit=0))
+    delivered = bench.engine.simulate([(time, 0, ipv4(1000)) for time in (0, MS - 1, MS, MS + 1)], FOREVER)
+    assert [due for due, _, _ in delivered] == [1 * MS, 2 * MS]
+
+
+def test_settings_change_between_frames() -> None:
+    bench = Bench()
+    bench.add(plain_line(rate_bps=8_000_000, delay_ns=10 * MS))
+    bench.engine.simulate([(0, 0, ipv4(1000))] * 3, MS // 2)
+    bench.engine.set_pipes([(0, 80_000_000, 0, None, None)], MS // 2)
+    delivered = bench.engine.simulate([], FOREVER)
+    # the first keeps its end and its delay; the others are sent faster but do not overtake it
+    assert [due for due, _, _ in delivered] == [11 * MS, 11 * MS, 11 * MS]
+
+
+def test_a_cut_line_loses_all_that_is_in_it_and_starts_afresh() -> None:
+    bench = Bench()
+    bench.add(plain_line(rate_bps=8_000, delay_ns=10 * MS))  # a second a frame
+    bench.engine.simulate([(0, 0, ipv4(1000))] * 3, MS)
+    bench.engine.set_pipes([(0, None, None, True, None)], MS)
+    assert bench.engine.simulate([(2 * MS, 0, ipv4(1000))], 3 * MS) == []
+    bench.engine.set_pipes([(0, 8_000_000, None, False, None)], 3 * MS)
+    delivered = bench.engine.simulate([(4 * MS, 0, ipv4(1000))], FOREVER)
+    assert [due for due, _, _ in delivered] == [(4 + 1 + 10) * MS]
+    assert bench.drops() == {"drop_down": 4}
+
+
+def test_changes_are_made_all_or_none() -> None:
+    bench = Bench()
+    bench.add(plain_line())
+    with pytest.raises(ValueError, match="there is no pipe 7"):
+        bench.engine.set_pipes([(0, None, None, True, None), (7, None, None, True, None)], 0)
+    assert len(bench.engine.simulate([(0, 0, ipv4(100))], FOREVER)) == 1
+
+
+def test_lost_frames_take_their_time_on_the_line() -> None:
+    bench = Bench()
+    bench.add(plain_line(rate_bps=8_000_000), loss=1 << 31, seed=3)
+    delivered = bench.engine.simulate([(0, 0, ipv4(1000))] * 1000, FOREVER)
+    assert len(delivered) + bench.drops()["drop_loss"] == 1000
+    assert all(due % MS == 0 for due, _, _ in delivered)
+    assert len({due for due, _, _ in delivered}) == len(delivered)
+    assert 421 <= len(delivered) <= 579  # 500 expected, five standard deviations of 15.8
+
+
+def test_loss_depends_on_the_seed_alone() -> None:
+    def survivors(seed: int) -> list[bytes]:
+        bench = Bench()
+        bench.add(plain_line(), loss=1 << 31, seed=seed)
+        arrivals = [(0, 0, ipv4(100, mark=mark)) for mark in range(64)]
+        return [frame for _, _, frame in bench.engine.simulate(arrivals, FOREVER)]
+
+    assert survivors(1) == survivors(1) != survivors(2)
+
+
+@pytest.mark.parametrize(("loss", "survivors"), [(0, 500), (1 << 32, 0)])
+def test_loss_of_none_and_of_all(loss: int, survivors: int) -> None:
+    bench = Bench()
+    bench.add(plain_line(), loss=loss)
+    assert len(bench.engine.simulate([(0, 0, ipv4(100))] * 500, FOREVER)) == survivors
+
+
+def test_quanta_give_the_lightest_a_full_frame() -> None:
+    assert quanta([True, False, False], [9, 2, 5]) == [0, FULL_FRAME_BYTES, FULL_FRAME_BYTES * 5 // 2]
+    with pytest.raises(ValueError, match="at least 1"):
+        quanta([False], [0])
