@@ -47,11 +47,11 @@ contracts:
   calls:
     from: {kind: [hospital]}
     to: {kind: [hospital]}
+    both_ways: true
     services: [call]
   messages:
     from: {kind: [gp, hospital]}
     to: {kind: [service], tags: [messages]}
-    both_ways: true
     services: [mail, ping]
 """
 
@@ -169,7 +169,9 @@ def test_addresses_may_not_repeat_where_vpns_meet() -> None:
 
 
 def test_problems_are_told_once_and_in_the_order_of_lines() -> None:
-    text = GOOD.replace("class: rest", "class: none").replace("services: [call]", "services: [call, call2, call2]")
+    head, contracts = GOOD.split("contracts:\n")
+    text = f"contracts:\n{contracts}{head}".replace("class: rest", "class: none")
+    text = text.replace("services: [call]", "services: [call, call2, call2]")
     lines = message(text).splitlines()
     assert len(lines) == len(set(lines)) == 4
     numbers = [int(line.split(":")[1]) for line in lines]
