@@ -68,10 +68,10 @@ class FlowSpec:
         """The entry of the scenario's traffic section it comes from."""
         return self.groups[0]
 
-    @property
-    def rate_bps(self) -> float:
-        """UDP payload offered, bit/s."""
-        return self.payload_bytes * 8 * self.burst * 1e9 / self.interval_ns
+    def due_before(self, time_us: int) -> int:
+        """How many of its datagrams are due before ``time_us``: also the first sequence number that is not."""
+        active_ns = (min(time_us, self.stop_us) - self.start_us) * 1000
+        return max(-(-active_ns // self.interval_ns), 0) * self.burst
 
 
 @dataclass(frozen=True, slots=True)

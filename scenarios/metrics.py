@@ -45,6 +45,11 @@ class Metric:
     more_is_worse: bool = True
     source: Source = Source.FLOW
 
+    @property
+    def field(self) -> str:
+        """The figure's name with its unit, as results carry it."""
+        return self.name + {Unit.DURATION: "_us", Unit.RATE: "_bps"}.get(self.unit, "")
+
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric

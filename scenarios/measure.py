@@ -1,0 +1,243 @@
+"""Records of datagrams to figures per flow and phase. Pure; numpy does the counting.
+
+A datagram belongs to the phase in which it came due, whether or not it ever arrived, so that sent,
+received and lost add up. A sequence number says when that was: the k-th burst of a flow is due at
+``start + k * interval``. Silence (``gap``) is a matter of the receiver's clock and is taken between
+arrivals within the phase, its edges included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import nan
+
+import numpy as np
+
+from scenarios.flowspec import Endpoint, Expect, FlowSpec
+from scenarios.records import Array
+from scenarios.voice_quality import CODECS, mos, mouth_to_ear_ms, rating
+
+JITTER_BUFFER_US = 40_000  # playout waits this long after the fastest datagram; what comes later is lost to the ear
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A phase as it took place: due times from ``start_us`` to before ``end_us``, from the run's start."""
+
+    name: str
+    start_us: int
+    end_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What became of datagrams in a phase; NaN where there is nothing to take a figure from.
+
+    See ``scenarios.metrics.METRICS`` for what each means.
+    """
+
+    sent: int
+    received: int
+    leaked: int
+    misdelivered: int
+    mismarked: int
+    lost: int
+    duplicates: int
+    reordered: int
+    loss: float = nan
+    delay_min_us: float = nan
+    delay_mean_us: float = nan
+    delay_p50_us: float = nan
+    delay_p99_us: float = nan
+    delay_max_us: float = nan
+    pdv_p99_us: float = nan
+    jitter_us: float = nan
+    gap_us: float = nan
+    rate_bps: float = nan
+    r_factor: float = nan
+    mos: float = nan
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Figures of every flow in every phase, and what they were taken from."""
+
+    figures: Mapping[tuple[int, str], Figures]  # by flow id and phase
+    stray: int  # records of no known flow
+    delays_us: Mapping[tuple[int, str], Array] = field(repr=False)  # of what arrived, by flow id and phase
+
+    def pool(self, flow_ids: Iterable[int], phase: str) -> Figures:
+        """Several flows as one: counts and rates added, delays of all datagrams together; jitter and gap
+        are the worst flow's, R and MOS the mean over flows."""
+        keys = [(flow, phase) for flow in flow_ids]
+        return _pooled([self.figures[key] for key in keys], [self.delays_us[key] for key in keys])
+
+
+def measure(
+    records: Array, flows: Sequence[FlowSpec], ends: Sequence[Endpoint], windows: Sequence[Window], epoch_ns: int, due: Array
+) -> Measurement:
+    """Figures of ``flows`` in ``windows``.
+
+    ``records`` are the engine's (``RECORD``), ``ends[i]`` the socket whose receiver id is i, ``epoch_ns``
+    the flows' time 0, ``due[i]`` how many datagrams of flow i came due at all.
+    """
+    receiver = {end: id_ for id_, end in enumerate(ends)}
+    figures: dict[tuple[int, str], Figures] = {}
+    delays_us: dict[tuple[int, str], Array] = {}
+    for flow, arrived in _by_flow(records, flows):
+        arrivals = _arrivals(arrived, flow, receiver[flow.destination], epoch_ns)
+        for window in windows:
+            figures[flow.id, window.name], delays_us[flow.id, window.name] = _figures(
+                arrivals, flow, window, int(due[flow.id])
+            )
+    stray = int((records["flow"] >= len(flows)).sum())
+    return Measurement(figures, stray, delays_us)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrivals:
+    """One flow's records in order of arrival, in the arrays that figures are taken from."""
+
+    all_seq: Array  # of every arrival, wherever it was
+    right: Array  # whether it was at the right socket
+    marked: Array  # whether it carried the right code point
+    right_us: Array  # arrival times at the right socket, from the run's start
+    seq: Array  # of first arrivals at the right socket
+    delay_us: Array  # of those
+    reordered: Array  # whether those came after a later one
+
+
+def _by_flow(records: Array, flows: Sequence[FlowSpec]) -> Iterator[tuple[FlowSpec, Array]]:
+    """Every flow with its records in order of arrival."""
+    ordered = records[np.lexsort((records["rx_ns"], records["flow"]))]
+    bounds = np.searchsorted(ordered["flow"], np.arange(len(flows) + 1))
+    for flow, first, last in zip(flows, bounds[:-1], bounds[1:], strict=True):
+        yield flow, ordered[first:last]
+
+
+def _arrivals(arrived: Array, flow: FlowSpec, receiver: int, epoch_ns: int) -> _Arrivals:
+    right = arrived["receiver"] == receiver
+    at_home = arrived[right]
+    first = np.sort(np.unique(at_home["seq"], return_index=True)[1])
+    once = at_home[first]
+    seq = once["seq"].astype(np.int64)
+    return _Arrivals(
+        all_seq=arrived["seq"].astype(np.int64),
+        right=right,
+        marked=(arrived["tos"] >> 2) == flow.dscp,
+        right_us=(at_home["rx_ns"] - epoch_ns) / 1000,
+        seq=seq,
+        delay_us=(once["rx_ns"] - once["tx_ns"]) / 1000,
+        reordered=seq < np.maximum.accumulate(seq) if len(seq) else np.zeros(0, bool),
+    )
+
+
+def _figures(arrivals: _Arrivals, flow: FlowSpec, window: Window, due: int) -> tuple[Figures, Array]:
+    """One flow's figures in one window, and the delays they were taken from."""
+    first, last = (min(flow.due_before(edge_us), due) for edge_us in (window.start_us, window.end_us))
+    came = (arrivals.all_seq >= first) & (arrivals.all_seq < last)
+    inside = (arrivals.seq >= first) & (arrivals.seq < last)
+    delay_us = arrivals.delay_us[inside]
+    sent, received = last - first, len(delay_us)
+    all_came = int(came.sum())
+    right = int((came & arrivals.right).sum())
+    denied = flow.expect is Expect.DENIED
+    begin_us, end_us = _active(arrivals, flow, window)
+    figures = Figures(
+        sent=sent,
+        received=received,
+        leaked=all_came if denied else 0,
+        misdelivered=0 if denied else all_came - right,
+        mismarked=0 if denied else int((came & arrivals.right & ~arrivals.marked).sum()),
+        lost=sent - received,
+        duplicates=right - received,
+        reordered=int(arrivals.reordered[inside].sum()),
+        loss=(sent - received) / sent if sent else nan,
+        jitter_us=_jitter_us(delay_us),
+        gap_us=_gap_us(arrivals.right_us, begin_us, end_us),
+        rate_bps=received * flow.payload_bytes * 8e6 / (end_us - begin_us) if end_us > begin_us else nan,
+        **_delay_figures(delay_us),
+        **_voice_figures(flow, sent, delay_us),
+    )
+    return figures, delay_us
+
+
+def _active(arrivals: _Arrivals, flow: FlowSpec, window: Window) -> tuple[float, float]:
+    """The part of the window in which a listener may expect the flow: a flow that begins inside it is
+    first heard one delay after it began."""
+    begin_us: float = window.start_us
+    if flow.start_us > window.start_us:
+        begin_us = flow.start_us + (float(arrivals.delay_us.min()) if len(arrivals.delay_us) else 0.0)
+    return begin_us, min(window.end_us, flow.stop_us)
+
+
+def _gap_us(arrival_us: Array, begin_us: float, end_us: float) -> float:
+    """The longest time without an arrival between ``begin_us`` and ``end_us``, both edges included."""
+    if end_us <= begin_us:
+        return nan
+    heard = arrival_us[np.searchsorted(arrival_us, begin_us) : np.searchsorted(arrival_us, end_us)]
+    return float(np.diff(heard, prepend=begin_us, append=end_us).max())
+
+
+def _jitter_us(delay_us: Array) -> float:
+    """RFC 3550, 6.4.1, at the last arrival: J grows by (|D| - J) / 16 at each, which in closed form is a
+    sum of all |D| with weights that fall by 15/16 each step back."""
+    if len(delay_us) < 2:
+        return nan
+    steps = np.abs(np.diff(delay_us))[::-1]
+    return float(steps @ (15 / 16) ** np.arange(len(steps))) / 16
+
+
+def _delay_figures(delay_us: Array) -> dict[str, float]:
+    if not len(delay_us):
+        return {}
+    p50, p99 = np.percentile(delay_us, (50, 99))
+    least = float(delay_us.min())
+    return {
+        "delay_min_us": least,
+        "delay_mean_us": float(delay_us.mean()),
+        "delay_p50_us": float(p50),
+        "delay_p99_us": float(p99),
+        "delay_max_us": float(delay_us.max()),
+        "pdv_p99_us": float(p99) - least,
+    }
+
+
+def _voice_figures(flow: FlowSpec, sent: int, delay_us: Array) -> dict[str, float]:
+    """R and MOS behind a fixed playout buffer; silence has the worst score there is."""
+    if not flow.codec or not sent:
+        return {}
+    if not len(delay_us):
+        return {"r_factor": 0.0, "mos": mos(0.0)}
+    codec = CODECS[flow.codec]
+    least_us = float(delay_us.min())
+    in_time = int((delay_us <= least_us + JITTER_BUFFER_US).sum())
+    r = rating(mouth_to_ear_ms(least_us, JITTER_BUFFER_US, codec), 1 - in_time / sent, codec)
+    return {"r_factor": r, "mos": mos(r)}
+
+
+def _pooled(parts: Sequence[Figures], delays_us: Sequence[Array]) -> Figures:
+    def total(name: str) -> int:
+        return sum(getattr(part, name) for part in parts)
+
+    def known(name: str) -> list[float]:
+        values = (getattr(part, name) for part in parts)
+        return [value for value in values if value == value]
+
+    def mean(name: str) -> float:
+        values = known(name)
+        return sum(values) / len(values) if values else nan
+
+    counts = ("sent", "received", "leaked", "misdelivered", "mismarked", "lost", "duplicates", "reordered")
+    sent, lost = total("sent"), total("lost")
+    return Figures(
+        **{name: total(name) for name in counts},
+        loss=lost / sent if sent else nan,
+        jitter_us=max(known("jitter_us"), default=nan),
+        gap_us=max(known("gap_us"), default=nan),
+        rate_bps=sum(known("rate_bps")) if parts else nan,
+        r_factor=mean("r_factor"),
+        mos=mean("mos"),
+        **_delay_figures(np.concatenate(delays_us) if delays_us else np.zeros(0)),
+    )
