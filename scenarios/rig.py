@@ -17,7 +17,7 @@ from emulation.nodes import SiteNode
 from emulation.switches import RouterSwitch
 from policies.plan import Plan, Scheduling
 from scenarios.control import ControllerProcess, Event
-from scenarios.faults import Outage
+from scenarios.targets import Target
 from topology.mininet_build import build
 
 QUEUES = 8
@@ -58,41 +58,51 @@ class Rig:
         """A router's node by id."""
         return self.net[name]
 
-    def fail(self, outage: Outage) -> int:
-        """Let ``outage`` happen; returns the instant the lines went dark (CLOCK_REALTIME, ns)."""
-        dark = list(outage.dark_links(self.network))
-        accesses = outage.dark_accesses(self.network)
+    def fail(self, struck: Target) -> int:
+        """Let what ``struck`` names fail; returns the instant the lines went dark (CLOCK_REALTIME, ns)."""
+        dark, accesses = self._dark(struck)
         instant = self.plant.set_down(dark + [access_name(*access) for access in accesses], down=True)
-        self._light(outage, dark, up=False)
+        self._light(struck, dark, up=False)
         for site, line in accesses:
             self.site(site).lower_line(line)
-        for router in sorted(outage.routers):
+        for router in struck.routers:
             self.router(router).power_off()
         return instant
 
-    def restore(self, outage: Outage) -> int:
-        """Undo ``outage``: power first, then rules, then light, as a router that boots does.
+    def restore(self, struck: Target) -> int:
+        """Bring what ``struck`` names back: power first, then rules, then light, as a router that boots does.
 
         Returns the instant the lines carry again (CLOCK_REALTIME, ns)."""
         since = len(self.controller.events)
-        for router in sorted(outage.routers):
+        for router in struck.routers:
             self.router(router).power_on()
-        for router in sorted(outage.routers):
+        for router in struck.routers:
             self._wait("switch-programmed", since, router)
-        dark = list(outage.dark_links(self.network))
-        accesses = outage.dark_accesses(self.network)
+        dark, accesses = self._dark(struck)
         instant = self.plant.set_down(dark + [access_name(*access) for access in accesses], down=False)
-        self._light(outage, dark, up=True)
+        self._light(struck, dark, up=True)
         for site, line in accesses:
             self.site(site).raise_line(line)
         return instant
 
-    def _light(self, outage: Outage, links: list[str], up: bool) -> None:
+    def _dark(self, struck: Target) -> tuple[list[str], list[tuple[str, int]]]:
+        """What carries nothing while ``struck`` is gone: link ids, and access lines as (site id, line number)."""
+        routers, links = set(struck.routers), set(struck.links)
+        dark = [link.id for link in self.network.links if link.id in links or {link.a, link.b} & routers]
+        accesses = [
+            (site.id, line)
+            for site in self.network.sites
+            for line, access in enumerate(site.accesses)
+            if access.router in routers
+        ]
+        return dark, accesses
+
+    def _light(self, struck: Target, links: list[str], up: bool) -> None:
         """Give or take light at the living ends of ``links``."""
         for name in links:
             fibre = self.network.link[name]
             for end in (fibre.a, fibre.b):
-                if end not in outage.routers:
+                if end not in struck.routers:
                     port = self.network.ports[end][name]
                     self.router(end).netlink.set_link(fibre_interface(port), up=up)
 

@@ -1,0 +1,121 @@
+"""The command line: options in, one of the exit codes 0 pass, 1 a check failed, 2 bad input, 3 void out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from topology.errors import InputError, Problem
+
+BAD_INPUT = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+topology_app = typer.Typer(no_args_is_help=True, help="Look at the network's blueprint.")
+scenario_app = typer.Typer(no_args_is_help=True, help="Rehearse traffic and failures.")
+app.add_typer(topology_app, name="topology")
+app.add_typer(scenario_app, name="scenario")
+
+Sites = Annotated[int | None, typer.Option("--sites", help="Number of sites in all.", show_default=False)]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.", show_default=False)]
+Swedish = Annotated[bool, typer.Option("--swedish-route", help="Add the Narvik-Oslo fibre through Sweden.")]
+DEFAULT_SITES = 400
+DEFAULT_SEED = 1
+
+
+@app.callback()
+def helsewan() -> None:
+    """helsewan: Norway's national health network, emulated on this machine."""
+
+
+@topology_app.command("show")
+def topology_show(sites: Sites = None, seed: Seed = None, swedish_route: Swedish = False) -> None:
+    """Print what the national network consists of."""
+    from scenarios.tables import print_topology
+    from topology.national import national_network
+
+    print_topology(national_network(sites or DEFAULT_SITES, seed or DEFAULT_SEED, swedish_route))
+
+
+@topology_app.command("export")
+def topology_export(
+    format: Annotated[str, typer.Option("--format", help="graphml, geojson or json.")],
+    output: Annotated[Path | None, typer.Option("--output", help="A file; standard output without.")] = None,
+    sites: Sites = None,
+    seed: Seed = None,
+    swedish_route: Swedish = False,
+) -> None:
+    """Write the national network in another tool's format."""
+    from topology import export
+    from topology.national import national_network
+
+    writers = {"graphml": export.to_graphml, "geojson": export.to_geojson, "json": export.to_json}
+    if format not in writers:
+        raise InputError(Problem("--format", format, "is not a format helsewan writes", f"one of {', '.join(writers)}"))
+    text = writers[format](national_network(sites or DEFAULT_SITES, seed or DEFAULT_SEED, swedish_route))
+    if output is None:
+        print(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(Problem("--output", str(output), error.strerror or str(error))) from error
+
+
+@scenario_app.command("list")
+def scenario_list() -> None:
+    """Name the scenarios of the library."""
+    from scenarios.spec import library
+    from scenarios.tables import print_library
+
+    print_library(library())
+
+
+@scenario_app.command("run")
+def scenario_run(
+    name: Annotated[str, typer.Argument(help="A scenario of the library, or a path to a scenario file.")],
+    seed: Seed = None,
+    sites: Sites = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter of the scenario: key=value.")] = None,
+    results: Annotated[Path, typer.Option("--results", help="Where results go.")] = Path("results"),
+    debug: Annotated[bool, typer.Option("--debug", help="Tracebacks for errors.")] = False,
+) -> None:
+    """Run a scenario and judge it; everything about the run goes to results/NAME/RUN-ID."""
+    from scenarios.supervise import run_scenario
+
+    raise typer.Exit(run_scenario(name, _settings(set_ or []), seed, sites, results, debug))
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    """``key=value`` options as a mapping; raises InputError for what is not one."""
+    settings: dict[str, str] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise InputError(Problem("--set", pair, "is not key=value", "for example --set region=nord"))
+        settings[key] = value
+    return settings
+
+
+def main() -> None:
+    """Entry point: errors of input are one line each on standard error and exit 2, tracebacks only with --debug."""
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except InputError as error:
+        if debug:
+            raise
+        print(error, file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except BrokenPipeError:
+        sys.exit(0)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Tables that the command line prints, other than verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from topology.model import Network
+from topology.summary import summary
+
+
+def print_topology(network: Network) -> None:
+    """What the network consists of, by region and kind, and the towns it cannot lose."""
+    numbers = summary(network)
+    header, *rows, total = numbers.rows
+    table = Table(title=f"{numbers.name}, seed {numbers.seed}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in header:
+        table.add_column(name, justify="left" if name == header[0] else "right")
+    for row in rows:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*total, style="bold")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{numbers.pops} PoPs, {numbers.routers} routers, {numbers.links} links, {numbers.fibre_km:,.0f} km of fibre; "
+        f"{numbers.dual_homed} of {numbers.sites} sites on two PoPs"
+    )
+    for town, cut_off in numbers.single_points.items():
+        console.print(f"single point of failure: {network.pop[town].town} (its loss cuts off {cut_off} sites)")
+
+
+def print_library(scenarios: Iterable[tuple[str, str]]) -> None:
+    """Scenario names and what each rehearses."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("scenario", style="bold")
+    table.add_column("what it rehearses")
+    for name, description in scenarios:
+        table.add_row(name, description)
+    Console().print(table)
