@@ -208,6 +208,10 @@ class EngineProcess:
         """A live view of the ports' counters (``counters.PORT_DTYPE``), by port number; copy to keep."""
         return self._counters.ports
 
+    def engine_counters(self) -> Records:
+        """A live view of the engine's own counters (``counters.ENGINE_DTYPE``), an array of one."""
+        return self._counters.engine
+
     def lateness(self) -> Lateness:
         """How punctual deliveries have been since the start or the last ``restart_lateness``."""
         return self._counters.lateness()
