@@ -36,7 +36,7 @@ int engine_init(struct engine *engine, void *stats, uint32_t max_ports, uint32_t
 void engine_clear(struct engine *engine)
 {
     for (uint32_t i = 0; i < engine->pipe_count; i++)
-        pipe_flush(&engine->pipes[i]);
+        pipe_clear(&engine->pipes[i]);
     for (uint32_t i = 0; i < engine->port_count; i++)
         free(engine->ports[i].pipe_of_vlan);
     frame_pool_clear(&engine->pool);

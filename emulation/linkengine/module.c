@@ -1,29 +1,15 @@
 /* The Python module emulation._linkengine: an Engine object over engine.c and loop.c. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "module.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
-
-#include "engine.h"
-#include "loop.h"
 
 #define MODULE_MAX_RATE_BPS 10000000000000u     /* 10 Tbit/s: the transmission time's arithmetic stays in 64 bits */
 #define MODULE_MAX_DELAY_NS 3600000000000       /* an hour */
-#define MODULE_MAX_OVERHEAD_BYTES 4096u
+#define MODULE_MAX_OVERHEAD_BYTES 4096
 #define MODULE_MAX_VLAN 4094
 
-struct module_engine {
-    PyObject_HEAD
-    Py_buffer counters;    /* the caller's memory that stats live in */
-    struct engine engine;  /* ports, pipes, frames */
-    struct loop loop;      /* descriptors */
-    bool ready;            /* engine and loop are initialised */
-    bool running;          /* run() is at work, without the GIL */
-};
-
-static int module_check_idle(const struct module_engine *self)
+int module_check_idle(const struct module_engine *self)
 {
     if (!self->running)
         return 0;
@@ -188,23 +174,30 @@ static PyObject *module_add_pipe(struct module_engine *self, PyObject *args, PyO
 {
     static char *names[] = {"src_port", "src_vlan", "dst_port", "dst_vlan", "rate_bps", "delay_ns",
                             "overhead_bytes", "queue_limits", "loss", "seed", NULL};
-    struct engine_pipe_spec spec = {0};
+    struct engine_pipe_spec spec;
     PyObject *limits;
+    int src_port, src_vlan, dst_port, dst_vlan, overhead_bytes;
     unsigned long long rate_bps, loss = 0, seed = 0;
     long long delay_ns;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "IHIHKLIO|KK:add_pipe", names, &spec.src_port, &spec.src_vlan,
-                                     &spec.dst_port, &spec.dst_vlan, &rate_bps, &delay_ns, &spec.overhead_bytes,
-                                     &limits, &loss, &seed) ||
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "iiiiKLiO|KK:add_pipe", names, &src_port, &src_vlan, &dst_port,
+                                     &dst_vlan, &rate_bps, &delay_ns, &overhead_bytes, &limits, &loss, &seed) ||
         module_check_idle(self) < 0)
         return NULL;
-    spec.seed = seed;
-    spec.settings = (struct pipe_settings){.rate_bps = rate_bps, .delay_ns = delay_ns, .loss = loss};
+    if (src_vlan < 0 || src_vlan > MODULE_MAX_VLAN || dst_vlan < 0 || dst_vlan > MODULE_MAX_VLAN)
+        return PyErr_Format(PyExc_ValueError, "a VLAN is not within 0..%d", MODULE_MAX_VLAN);
+    if (overhead_bytes < 0 || overhead_bytes > MODULE_MAX_OVERHEAD_BYTES)
+        return PyErr_Format(PyExc_ValueError, "overhead_bytes is not within 0..%d", MODULE_MAX_OVERHEAD_BYTES);
+    spec = (struct engine_pipe_spec){
+        .src_port = (uint32_t)src_port, /* a negative one is refused as too large */
+        .dst_port = (uint32_t)dst_port,
+        .src_vlan = (uint16_t)src_vlan,
+        .dst_vlan = (uint16_t)dst_vlan,
+        .overhead_bytes = (uint32_t)overhead_bytes,
+        .seed = seed,
+        .settings = {.rate_bps = rate_bps, .delay_ns = delay_ns, .loss = loss},
+    };
     if (module_check_settings(&spec.settings) < 0)
         return NULL;
-    if (spec.src_vlan > MODULE_MAX_VLAN || spec.dst_vlan > MODULE_MAX_VLAN)
-        return PyErr_Format(PyExc_ValueError, "a VLAN is not within 0..%d", MODULE_MAX_VLAN);
-    if (spec.overhead_bytes > MODULE_MAX_OVERHEAD_BYTES)
-        return PyErr_Format(PyExc_ValueError, "overhead_bytes is not within 0..%u", MODULE_MAX_OVERHEAD_BYTES);
     Py_ssize_t count = module_queues(limits, "queue_limits", INT64_MAX, spec.limit_bytes);
     if (count < 0)
         return NULL;
@@ -213,7 +206,7 @@ static PyObject *module_add_pipe(struct module_engine *self, PyObject *args, PyO
                             self->engine.discipline.count);
     const char *refusal = engine_refuse_pipe(&self->engine, &spec);
     if (refusal)
-        return PyErr_Format(PyExc_ValueError, "port %u, VLAN %u: %s", spec.src_port, spec.src_vlan, refusal);
+        return PyErr_Format(PyExc_ValueError, "port %d, VLAN %d: %s", src_port, src_vlan, refusal);
     int64_t number = engine_add_pipe(&self->engine, &spec);
     return number < 0 ? PyErr_NoMemory() : PyLong_FromLongLong(number);
 }
@@ -224,10 +217,12 @@ static int module_parse_change(const struct module_engine *self, PyObject *chang
 {
     PyObject *rate, *delay, *down, *loss;
     uint64_t value;
-    if (!PyArg_ParseTuple(change, "IOOOO:set_pipes", pipe, &rate, &delay, &down, &loss))
+    int number;
+    if (!PyArg_ParseTuple(change, "iOOOO:set_pipes", &number, &rate, &delay, &down, &loss))
         return -1;
+    *pipe = (uint32_t)number;
     if (*pipe >= self->engine.pipe_count) {
-        PyErr_Format(PyExc_ValueError, "there is no pipe %u", *pipe);
+        PyErr_Format(PyExc_ValueError, "there is no pipe %d", number);
         return -1;
     }
     *settings = self->engine.pipes[*pipe].settings;
@@ -308,66 +303,6 @@ static PyObject *module_run(struct module_engine *self, PyObject *args)
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
-/* The sink of simulate(): append (due_ns, port, frame) to the list; a failure shows as a pending exception. */
-static enum engine_outcome module_collect(void *context, struct pipe *pipe, const struct frame *frame)
-{
-    if (PyErr_Occurred())
-        return ENGINE_REFUSED;
-    PyObject *item = Py_BuildValue("LIy#", (long long)frame->due_ns, pipe->dst_port, frame->data,
-                                   (Py_ssize_t)frame->length);
-    if (item) {
-        PyList_Append(context, item);
-        Py_DECREF(item);
-    }
-    return ENGINE_DELIVERED;
-}
-
-static int module_simulate_arrival(struct module_engine *self, PyObject *arrival, bool prompt, PyObject *deliveries)
-{
-    long long now_ns;
-    unsigned int port;
-    const char *data;
-    Py_ssize_t length;
-    if (!PyArg_ParseTuple(arrival, "LIy#:simulate", &now_ns, &port, &data, &length))
-        return -1;
-    if (port >= self->engine.port_count || length > FRAME_MAX_BYTES) {
-        PyErr_SetString(PyExc_ValueError, "no such port, or the frame is too long");
-        return -1;
-    }
-    if (prompt)
-        engine_deliver_due(&self->engine, now_ns, module_collect, deliveries);
-    memcpy(self->loop.scratch, data, (size_t)length);
-    engine_arrive(&self->engine, port, self->loop.scratch, (uint32_t)length, now_ns);
-    return PyErr_Occurred() ? -1 : 0;
-}
-
-static PyObject *module_simulate(struct module_engine *self, PyObject *args, PyObject *keywords)
-{
-    static char *names[] = {"arrivals", "until_ns", "prompt", NULL};
-    PyObject *arrivals, *items = NULL, *deliveries = NULL;
-    long long until_ns;
-    int prompt = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OL|p:simulate", names, &arrivals, &until_ns, &prompt) ||
-        module_check_idle(self) < 0)
-        return NULL;
-    items = PySequence_Fast(arrivals, "a sequence of (time_ns, port, frame)");
-    deliveries = items ? PyList_New(0) : NULL;
-    if (!deliveries)
-        goto failed;
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); i++)
-        if (module_simulate_arrival(self, PySequence_Fast_GET_ITEM(items, i), prompt, deliveries) < 0)
-            goto failed;
-    engine_deliver_due(&self->engine, until_ns, module_collect, deliveries);
-    if (PyErr_Occurred())
-        goto failed;
-    Py_DECREF(items);
-    return deliveries;
-failed:
-    Py_XDECREF(items);
-    Py_XDECREF(deliveries);
-    return NULL;
-}
-
 static PyMethodDef module_methods[] = {
     {"configure", (PyCFunction)module_configure, METH_VARARGS, "Set the class tables and the queues' quanta."},
     {"add_port", (PyCFunction)module_add_port, METH_VARARGS, "Add a port over a descriptor; its number."},
@@ -376,7 +311,7 @@ static PyMethodDef module_methods[] = {
     {"set_pipes", (PyCFunction)module_set_pipes, METH_VARARGS, "Change pipes, all or none, at one moment."},
     {"restart_lateness", (PyCFunction)module_restart_lateness, METH_NOARGS, "Forget all lateness so far."},
     {"run", (PyCFunction)module_run, METH_VARARGS, "Run until a descriptor is readable."},
-    {"simulate", (PyCFunction)(void (*)(void))module_simulate, METH_VARARGS | METH_KEYWORDS,
+    {"simulate", (PyCFunction)(void (*)(void))simulate_run, METH_VARARGS | METH_KEYWORDS,
      "Run arrivals through the pipes in virtual time; the deliveries."},
     {0},
 };

@@ -121,14 +121,12 @@ int64_t pipe_next_event(const struct pipe *pipe)
     return pipe->queues.frames ? pipe_line_free_ns(pipe) : PIPE_NEVER;
 }
 
-void pipe_flush(struct pipe *pipe)
+void pipe_clear(struct pipe *pipe)
 {
-    stats_add(&pipe->stats->drop_down, pipe->flight.frames + pipe->queues.frames);
     while (pipe->flight.head)
         frame_free(pipe->pool, frame_fifo_pop(&pipe->flight));
     while (pipe->queues.frames)
         frame_free(pipe->pool, queue_pop(&pipe->queues, pipe->discipline, pipe->overhead_bytes));
-    pipe_publish(pipe);
 }
 
 void pipe_set(struct pipe *pipe, const struct pipe_settings *settings, int64_t now_ns)
@@ -139,7 +137,8 @@ void pipe_set(struct pipe *pipe, const struct pipe_settings *settings, int64_t n
         pipe->line_rest = 0;
     }
     if (settings->down && !pipe->settings.down) {
-        pipe_flush(pipe);
+        stats_add(&pipe->stats->drop_down, pipe->flight.frames + pipe->queues.frames);
+        pipe_clear(pipe);
         pipe->line_ns = pipe->last_due_ns = now_ns; /* cuts the frame on the line off */
         pipe->line_rest = 0;
     }

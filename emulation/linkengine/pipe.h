@@ -55,7 +55,7 @@ int64_t pipe_next_event(const struct pipe *pipe);
  * going down drops both. */
 void pipe_set(struct pipe *pipe, const struct pipe_settings *settings, int64_t now_ns);
 
-/* Drop all frames, counted as down. */
-void pipe_flush(struct pipe *pipe);
+/* Give all frames back to the pool, uncounted. */
+void pipe_clear(struct pipe *pipe);
 
 #endif

@@ -60,6 +60,40 @@ def test_schedule_equals_the_model(data: st.DataObject, prompt: bool) -> None:
 
 
 @given(st.data())
+def test_many_lines_keep_their_own_schedules_and_the_common_order(data: st.DataObject) -> None:
+    """Eight lines from one trunk, one of them cut on the way: each as if alone, all together by time."""
+    count = 8
+    rates = data.draw(st.lists(st.sampled_from([500_000, 3_000_000, 70_000_000]), min_size=count, max_size=count))
+    lines = [Line(rate, number * MS, 0, (1 << 20,), (0,)) for number, rate in enumerate(rates)]
+    gaps = st.tuples(st.integers(0, 2 * MS), st.integers(0, count - 1), st.integers(60, 1500))
+    times, arrivals, now = data.draw(st.lists(gaps, min_size=1, max_size=60)), [], 0
+    for mark, (gap, number, length) in enumerate(times):
+        now += gap
+        arrivals.append((now, number, ipv4(length, mark=mark)))
+    cut = data.draw(st.integers(0, count - 1))
+    half = len(arrivals) // 2
+    bench = Bench(ports=count + 1)
+    for number, line in enumerate(lines):
+        bench.add(line, (count, number + 1), (number, 0))
+
+    def trunked(part: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+        return [
+            (time, count, data[:12] + b"\x81\x00" + (n + 1).to_bytes(2, "big") + data[12:]) for time, n, data in part
+        ]
+
+    delivered = bench.engine.simulate(trunked(arrivals[:half]), arrivals[half][0])
+    bench.engine.set_pipes([(cut, None, None, True, None)], arrivals[half][0])
+    delivered += bench.engine.simulate(trunked(arrivals[half:]), FOREVER)
+
+    assert [due for due, _, _ in delivered] == sorted(due for due, _, _ in delivered)
+    for number, line in enumerate(lines):
+        expected = Model(line).run([(time, 0, frame) for time, n, frame in arrivals if n == number])
+        if number == cut:
+            expected = [(due, frame) for due, frame in expected if due <= arrivals[half][0]]
+        assert [(due, frame) for due, port, frame in delivered if port == number] == expected
+
+
+@given(st.data())
 def test_every_frame_is_accounted_for_at_any_time(data: st.DataObject) -> None:
     line = data.draw(lines())
     arrivals = data.draw(arrivals_on(line))

@@ -1,0 +1,30 @@
+/* The Engine object of the Python module emulation._linkengine. */
+#ifndef LINKENGINE_MODULE_H
+#define LINKENGINE_MODULE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+
+#include "engine.h"
+#include "loop.h"
+
+struct module_engine {
+    PyObject_HEAD
+    Py_buffer counters;    /* the caller's memory that stats live in */
+    struct engine engine;  /* ports, pipes, frames */
+    struct loop loop;      /* descriptors */
+    bool ready;            /* engine and loop are initialised */
+    bool running;          /* run() is at work, without the GIL */
+};
+
+/* Returns 0, or -1 with an exception while run() is at work in another thread. */
+int module_check_idle(const struct module_engine *self);
+
+/* Engine.simulate(arrivals, until_ns, prompt=True): arrivals (time_ns, port, frame) go through the pipes that run()
+ * uses, in virtual time; returns the deliveries up to until_ns as [(due_ns, port, frame)]. Unless prompt, the engine
+ * looks for what is due only at the end. */
+PyObject *simulate_run(struct module_engine *self, PyObject *args, PyObject *keywords);
+
+#endif
