@@ -7,37 +7,21 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from scenarios._flows import HEADER_BYTES, LATENESS_STEP_NS, Engine
+from scenarios._flows import LATENESS_STEP_NS, Engine
+from scenarios.engine_health import KeepingUp
 from scenarios.flowspec import Endpoint, FlowSpec, endpoints
 from scenarios.records import RECEIVER, RECORD, SENDER, Array, came_due
-
-__all__ = ["HEADER_BYTES", "FlowEngine", "KeepingUp", "SocketIn"]
 
 SocketIn = Callable[[str, int, int], socket.socket]
 """Creates a socket in a site's namespace: (site id, family, type) -> socket."""
 
 RECEIVE_BUFFER_BYTES = 4 << 20  # what arrives while the engine is held up for a while
 LATENESS_BUCKETS = 5_000  # of 20 us: up to 100 ms
+NICENESS = -10  # a late sender would measure itself
 SPARE_RECORDS = 1.25  # duplicates must not fill the buffer
-
-
-@dataclass(frozen=True, slots=True)
-class KeepingUp:
-    """Whether the engine did what was planned when it was planned."""
-
-    lateness_p50_us: float  # of sends after their due time
-    lateness_p99_us: float
-    worst_late_us: float
-    unrecorded: int  # datagrams that found no room in the records
-    dropped: int  # datagrams the kernel dropped because a socket's buffer was full
-    not_sent: int  # datagrams the kernel would not take for lack of room
-    untimed: int  # records without a kernel timestamp
-    clock_step_us: float  # how far the wall clock was set during the run
-    unfinished: int  # datagrams that never came due, because the engine was stopped early
 
 
 class FlowEngine:
@@ -127,9 +111,12 @@ class FlowEngine:
             untimed=int((self.records["timed"] == 0).sum()),
             clock_step_us=self._engine.clock_step_ns / 1000,
             unfinished=int((_planned(self._flows) - self.due).clip(min=0).sum()),
+            mute=int((self.senders["sent"][: len(self._flows)] == 0).sum()),
         )
 
     def _run(self) -> None:
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # this thread only
         try:
             self._engine.run(self._stop_reader.fileno())
         except OSError as error:

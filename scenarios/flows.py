@@ -83,7 +83,9 @@ class _Planner:
         service = self._service(entry, traffic, Protocol.UDP)
         there, back = _streams(traffic)
         for number, (client, server) in enumerate(self._pairs(entry, traffic, rng), start=1):
-            near = self.ports.of_client(client) if traffic.kind == "messages" else self.ports.of_service(client, service)
+            near = (
+                self.ports.of_client(client) if traffic.kind == "messages" else self.ports.of_service(client, service)
+            )
             far = self.ports.of_service(server, service)
             flow = self._flow_maker(entry, traffic, service, client, server, rng)
             name = f"{entry}/{number:03d} {client.id}"

@@ -3,7 +3,8 @@
 A datagram belongs to the phase in which it came due, whether or not it ever arrived, so that sent,
 received and lost add up. A sequence number says when that was: the k-th burst of a flow is due at
 ``start + k * interval``. Silence (``gap``) is a matter of the receiver's clock and is taken between
-arrivals within the phase, its edges included.
+arrivals within the phase, its edges included; what a sender was late is taken out first, so that it
+is the network's silence and not the machine's.
 """
 
 from __future__ import annotations
@@ -75,18 +76,18 @@ class Measurement:
 
 
 def measure(
-    records: Array, flows: Sequence[FlowSpec], ends: Sequence[Endpoint], windows: Sequence[Window], epoch_ns: int, due: Array
+    records: Array, flows: Sequence[FlowSpec], ends: Sequence[Endpoint], windows: Sequence[Window], due: Array
 ) -> Measurement:
     """Figures of ``flows`` in ``windows``.
 
-    ``records`` are the engine's (``RECORD``), ``ends[i]`` the socket whose receiver id is i, ``epoch_ns``
-    the flows' time 0, ``due[i]`` how many datagrams of flow i came due at all.
+    ``records`` are the engine's (``RECORD``), ``ends[i]`` the socket whose receiver id is i,
+    ``due[i]`` how many datagrams of flow i came due at all.
     """
     receiver = {end: id_ for id_, end in enumerate(ends)}
     figures: dict[tuple[int, str], Figures] = {}
     delays_us: dict[tuple[int, str], Array] = {}
     for flow, arrived in _by_flow(records, flows):
-        arrivals = _arrivals(arrived, flow, receiver[flow.destination], epoch_ns)
+        arrivals = _arrivals(arrived, flow, receiver[flow.destination])
         for window in windows:
             figures[flow.id, window.name], delays_us[flow.id, window.name] = _figures(
                 arrivals, flow, window, int(due[flow.id])
@@ -102,7 +103,7 @@ class _Arrivals:
     all_seq: Array  # of every arrival, wherever it was
     right: Array  # whether it was at the right socket
     marked: Array  # whether it carried the right code point
-    right_us: Array  # arrival times at the right socket, from the run's start
+    heard_us: Array  # when each arrived at the right socket, had it been sent when due; from the run's start
     seq: Array  # of first arrivals at the right socket
     delay_us: Array  # of those
     reordered: Array  # whether those came after a later one
@@ -116,17 +117,18 @@ def _by_flow(records: Array, flows: Sequence[FlowSpec]) -> Iterator[tuple[FlowSp
         yield flow, ordered[first:last]
 
 
-def _arrivals(arrived: Array, flow: FlowSpec, receiver: int, epoch_ns: int) -> _Arrivals:
+def _arrivals(arrived: Array, flow: FlowSpec, receiver: int) -> _Arrivals:
     right = arrived["receiver"] == receiver
     at_home = arrived[right]
     first = np.sort(np.unique(at_home["seq"], return_index=True)[1])
     once = at_home[first]
     seq = once["seq"].astype(np.int64)
+    due_us = at_home["seq"] // flow.burst * (flow.interval_ns / 1000)
     return _Arrivals(
         all_seq=arrived["seq"].astype(np.int64),
         right=right,
         marked=(arrived["tos"] >> 2) == flow.dscp,
-        right_us=(at_home["rx_ns"] - epoch_ns) / 1000,
+        heard_us=np.sort(flow.start_us + due_us + (at_home["rx_ns"] - at_home["tx_ns"]) / 1000),
         seq=seq,
         delay_us=(once["rx_ns"] - once["tx_ns"]) / 1000,
         reordered=seq < np.maximum.accumulate(seq) if len(seq) else np.zeros(0, bool),
@@ -155,7 +157,7 @@ def _figures(arrivals: _Arrivals, flow: FlowSpec, window: Window, due: int) -> t
         reordered=int(arrivals.reordered[inside].sum()),
         loss=(sent - received) / sent if sent else nan,
         jitter_us=_jitter_us(delay_us),
-        gap_us=_gap_us(arrivals.right_us, begin_us, end_us),
+        gap_us=_gap_us(arrivals.heard_us, begin_us, end_us),
         rate_bps=received * flow.payload_bytes * 8e6 / (end_us - begin_us) if end_us > begin_us else nan,
         **_delay_figures(delay_us),
         **_voice_figures(flow, sent, delay_us),
@@ -229,10 +231,16 @@ def _pooled(parts: Sequence[Figures], delays_us: Sequence[Array]) -> Figures:
         values = known(name)
         return sum(values) / len(values) if values else nan
 
-    counts = ("sent", "received", "leaked", "misdelivered", "mismarked", "lost", "duplicates", "reordered")
     sent, lost = total("sent"), total("lost")
     return Figures(
-        **{name: total(name) for name in counts},
+        sent=sent,
+        received=total("received"),
+        leaked=total("leaked"),
+        misdelivered=total("misdelivered"),
+        mismarked=total("mismarked"),
+        lost=lost,
+        duplicates=total("duplicates"),
+        reordered=total("reordered"),
         loss=lost / sent if sent else nan,
         jitter_us=max(known("jitter_us"), default=nan),
         gap_us=max(known("gap_us"), default=nan),

@@ -44,6 +44,7 @@ class Metric:
     meaning: str
     more_is_worse: bool = True
     source: Source = Source.FLOW
+    conclusive: bool = False  # no slow machine can cause a bad value
 
     @property
     def field(self) -> str:
@@ -56,9 +57,11 @@ METRICS: Mapping[str, Metric] = {
     for metric in (
         Metric("sent", Unit.COUNT, "datagrams that came due", more_is_worse=False),
         Metric("received", Unit.COUNT, "datagrams that arrived, duplicates not counted", more_is_worse=False),
-        Metric("leaked", Unit.COUNT, "datagrams that arrived although policy denies them"),
-        Metric("misdelivered", Unit.COUNT, "datagrams that arrived at a socket they were not sent to"),
-        Metric("mismarked", Unit.COUNT, "datagrams that arrived without the code point of their class"),
+        Metric("leaked", Unit.COUNT, "datagrams that arrived although policy denies them", conclusive=True),
+        Metric("misdelivered", Unit.COUNT, "datagrams that arrived at a socket they were not sent to", conclusive=True),
+        Metric(
+            "mismarked", Unit.COUNT, "datagrams that arrived without the code point of their class", conclusive=True
+        ),
         Metric("lost", Unit.COUNT, "datagrams that came due and never arrived"),
         Metric("loss", Unit.SHARE, "lost / sent"),
         Metric("duplicates", Unit.COUNT, "arrivals of a datagram beyond its first"),
@@ -70,7 +73,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("delay_max", Unit.DURATION, "greatest one-way delay"),
         Metric("jitter", Unit.DURATION, "interarrival jitter at the phase's end (RFC 3550, 6.4.1)"),
         Metric("pdv_p99", Unit.DURATION, "packet delay variation, 99th percentile (RFC 5481, 4.2)"),
-        Metric("gap", Unit.DURATION, "longest silence at the receiver within the phase"),
+        Metric("gap", Unit.DURATION, "longest silence at the receiver within the phase, less what the sender was late"),
         Metric("rate", Unit.RATE, "UDP payload received per time", more_is_worse=False),
         Metric("r_factor", Unit.SCORE, "transmission rating R of a voice flow (ITU-T G.107)", more_is_worse=False),
         Metric("mos", Unit.SCORE, "estimated mean opinion score of a voice flow (ITU-T G.107)", more_is_worse=False),

@@ -9,9 +9,10 @@ from functools import cached_property
 from random import Random
 
 from policies.plan import Plan, Protocol, Role, Service
+from policies.schema import Selector
 from policies.selection import Population
 from scenarios.flowspec import Endpoint
-from scenarios.schema import Relation, Selector
+from scenarios.schema import Relation
 from topology.model import Site
 
 CLIENT_PORTS = range(40_000, 60_000)  # outside every service of the catalogue, below Linux' own choice
@@ -33,7 +34,13 @@ class PairFinder:
         return [site for site in self.plan.network.sites if site.id in chosen]
 
     def draw(
-        self, service: str, count: int, clients: Sequence[Site], servers: Sequence[Site], relation: Relation, rng: Random
+        self,
+        service: str,
+        count: int,
+        clients: Sequence[Site],
+        servers: Sequence[Site],
+        relation: Relation,
+        rng: Random,
     ) -> list[tuple[Site, Site]]:
         """``count`` pairs that may use ``service``, over as many clients as possible, then as many servers.
         Fewer than ``count`` sites that fit are used again; none at all gives an empty list."""
@@ -89,9 +96,7 @@ class PortBook:
 
 def service_ports(service: Service) -> list[int]:
     """Every port of a service, lowest first."""
-    return [
-        port for match in service.ports for port in range(match.value, match.value + (0xFFFF & ~match.mask) + 1)
-    ]
+    return [port for match in service.ports for port in range(match.value, match.value + (0xFFFF & ~match.mask) + 1)]
 
 
 def fixed_port(site: Site, service: Service) -> Endpoint:

@@ -43,7 +43,10 @@ def apply(document: Document, overrides: Mapping[str, str]) -> tuple[Document, d
         else:
             problems.append(Problem(f"--set {key}", None, "unknown key", nearest(key, [*declared, *paths])))
     values = dict(_values(document, declared, given, problems))
-    data = {key: part if key == "parameters" else _fill(part, (key,), values, document, problems) for key, part in data.items()}
+    data = {
+        key: part if key == "parameters" else _fill(part, (key,), values, document, problems)
+        for key, part in data.items()
+    }
     if problems:
         raise InputError(*problems)
     return Document(document.name, data, document.lines), values

@@ -32,7 +32,6 @@ MAX_DATAGRAM_BYTES = 1472  # UDP payload of a 1500-byte IPv4 packet
 MIN_DATAGRAM_BYTES = 24  # the flow engine's header
 
 
-
 def _known_metric(name: str) -> str:
     if name not in METRICS:
         raise UnitError("is no metric", nearest(name, METRICS))
@@ -42,9 +41,7 @@ def _known_metric(name: str) -> str:
 MetricName = Annotated[str, AfterValidator(_known_metric)]
 Moment = Annotated[TimePoint, BeforeValidator(parse_time_point)]
 Size = Annotated[int, BeforeValidator(parse_size_bytes), Field(ge=1, le=10**9)]
-DatagramSize = Annotated[
-    int, BeforeValidator(parse_size_bytes), Field(ge=MIN_DATAGRAM_BYTES, le=MAX_DATAGRAM_BYTES)
-]
+DatagramSize = Annotated[int, BeforeValidator(parse_size_bytes), Field(ge=MIN_DATAGRAM_BYTES, le=MAX_DATAGRAM_BYTES)]
 Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 Interval = Annotated[Duration, Field(ge=1_000)]
 
@@ -139,9 +136,7 @@ class IsolationSpec(_Strict):
     control_every: Interval = 1_000_000
 
 
-Traffic = Annotated[
-    VoiceSpec | VideoSpec | MessageSpec | TransactionSpec | IsolationSpec, Field(discriminator="kind")
-]
+Traffic = Annotated[VoiceSpec | VideoSpec | MessageSpec | TransactionSpec | IsolationSpec, Field(discriminator="kind")]
 
 
 class TargetSpec(_Strict):

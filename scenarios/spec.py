@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scenarios import parameters
 from scenarios.metrics import METRICS, Source
-from scenarios.schema import CheckSpec, IsolationSpec, ScenarioSpec, Scope, TransactionSpec
+from scenarios.schema import CheckSpec, IsolationSpec, NetworkSpec, ScenarioSpec, Scope, TransactionSpec
 from scenarios.timepoints import END, START, Moment, TimePoint
 from topology.document import Document, load, validate
 from topology.errors import InputError, Problem
@@ -16,6 +16,7 @@ from topology.schema_errors import nearest
 from topology.units import format_duration
 
 LIBRARY = Path(__file__).parent / "library"
+SEED, SITES = "network.seed", "network.sites"
 RUN = "run"  # the phase that every scenario has: all of it
 
 
@@ -33,14 +34,24 @@ class Scenario:
         return self.spec.name
 
     @property
+    def network(self) -> NetworkSpec:
+        """The network to build."""
+        return self.spec.network
+
+    @property
+    def policy(self) -> str:
+        """The policy to run under: a name of the policies' library or a path."""
+        return self.spec.policy
+
+    @property
     def planned_moments(self) -> dict[str, Moment]:
         """When each event of the timeline is due."""
         return {name: Moment(event.at, event.at) for name, event in self.spec.timeline.items()}
 
 
-def library() -> dict[str, str]:
-    """The scenarios that come with the package: name -> description."""
-    return {path.stem: load_scenario(path).spec.description for path in sorted(LIBRARY.glob("*.yaml"))}
+def library() -> tuple[tuple[str, str], ...]:
+    """The scenarios that come with the package: (name, description), by name."""
+    return tuple((path.stem, load_scenario(str(path)).spec.description) for path in sorted(LIBRARY.glob("*.yaml")))
 
 
 def scenario_path(name: str) -> Path:
@@ -54,10 +65,14 @@ def scenario_path(name: str) -> Path:
     return LIBRARY / f"{name}.yaml"
 
 
-def load_scenario(path: Path, overrides: Mapping[str, str] | None = None) -> Scenario:
-    """Read a scenario file and apply ``overrides`` (``--set`` keys and values).
-    Raises ``InputError`` with every problem of the first pass that found any."""
-    return read_scenario(load(path), overrides)
+def load_scenario(
+    name: str, overrides: Mapping[str, str] | None = None, *, seed: int | None = None, sites: int | None = None
+) -> Scenario:
+    """Read a scenario of the library, or a file by its path, and apply ``overrides`` (``--set`` keys and
+    values), ``--seed`` and ``--sites``. Raises ``InputError`` with every problem of the first pass that found any."""
+    options = {SEED: seed, SITES: sites}
+    given = {key: str(value) for key, value in options.items() if value is not None}
+    return read_scenario(load(scenario_path(name)), {**(overrides or {}), **given})
 
 
 def read_scenario(document: Document, overrides: Mapping[str, str] | None = None) -> Scenario:

@@ -40,7 +40,9 @@ class TimePoint:
         if self.anchor in (START, END):
             return (end_us if self.anchor == END else 0) + self.offset_us
         moment = moments[self.anchor]
-        return moment.done_us + self.offset_us if self.offset_us > 0 else moment.begin_us - IN_FLIGHT_US + self.offset_us
+        return (
+            moment.done_us + self.offset_us if self.offset_us > 0 else moment.begin_us - IN_FLIGHT_US + self.offset_us
+        )
 
     def __str__(self) -> str:
         if self.anchor == START:

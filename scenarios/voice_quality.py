@@ -129,7 +129,7 @@ def _talker_echo(line: Line, noise: float, i_st: float, t_ms: float) -> float:
 
 def _listener_echo(line: Line, ro: float, tr_ms: float) -> float:
     """Idle: the listener hears the talker twice (7-25, 7-26)."""
-    rle = 10.5 * (line.wepl + 7) * (tr_ms + 1) ** -0.25
+    rle: float = 10.5 * (line.wepl + 7) * (tr_ms + 1) ** -0.25
     return (ro - rle) / 2 + sqrt((ro - rle) ** 2 / 4 + 169)
 
 
@@ -139,4 +139,5 @@ def _pure_delay(line: Line, ta_ms: float) -> float:
         return 0.0
     x = log2(ta_ms / line.mt_ms)
     six = 6 * line.st
-    return 25 * ((1 + x**six) ** (1 / six) - 3 * (1 + (x / 3) ** six) ** (1 / six) + 2)
+    idd: float = 25 * ((1 + x**six) ** (1 / six) - 3 * (1 + (x / 3) ** six) ** (1 / six) + 2)
+    return idd

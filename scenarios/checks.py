@@ -1,0 +1,167 @@
+"""Judging a run: figures against limits, and whether the machine let them be judged at all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from math import isnan
+
+from scenarios.engine_health import KeepingUp
+from scenarios.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
+from scenarios.measure import Figures, Measurement
+from scenarios.metrics import METRICS, Limit, Metric, Source, show
+from scenarios.schema import CheckSpec, Over, ScenarioSpec, Scope
+from scenarios.spec import RUN
+from scenarios.targets import Fate
+from scenarios.transactions import ExchangeFigures, ExchangeMeasurement
+
+
+class Verdict(str, Enum):
+    """How a run ended."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    VOID = "void"  # the machine could not keep up: nothing was shown
+
+    @property
+    def exit_code(self) -> int:
+        """What the command exits with."""
+        return {"pass": 0, "fail": 1, "void": 3}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """A check's outcome. ``passed`` is None for an optional check that nothing came under; ``value`` is in
+    the metric's own unit (NaN: there was none)."""
+
+    name: str
+    metric: str
+    passed: bool | None
+    value: float
+    limit: str
+    unit: str
+    detail: str
+    conclusive: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The value for people."""
+        return show(self.value, METRICS[self.metric].unit)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run is judged by. ``fates`` maps (client, server) site ids to what the failures did to them."""
+
+    traffic: TrafficPlan
+    fates: Mapping[tuple[str, str], Fate]
+    flows: Measurement
+    exchanges: ExchangeMeasurement
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Something the machine had to keep for the run to count: ``value`` up to ``bound``."""
+
+    name: str
+    value: float
+    bound: float
+    unit: str
+
+    @property
+    def kept(self) -> bool:
+        """Whether it did."""
+        return self.value <= self.bound
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value:g} {self.unit}, allowed {self.bound:g}".replace(" ,", ",")
+
+
+def judge(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
+    """Every check of the scenario, in its order. A check that nothing came under fails unless optional."""
+    return tuple(_judge_one(name, check, evidence) for name, check in spec.checks.items())
+
+
+def verdict(results: Iterable[CheckResult], demands: Iterable[Demand]) -> Verdict:
+    """Void when the machine kept a demand not, except that what no slow machine can cause stays a failure."""
+    failed = [result for result in results if result.passed is False]
+    if any(result.conclusive for result in failed):
+        return Verdict.FAIL
+    if not all(demand.kept for demand in demands):
+        return Verdict.VOID
+    return Verdict.FAIL if failed else Verdict.PASS
+
+
+def flow_engine_demands(keeping: KeepingUp) -> tuple[Demand, ...]:
+    """What the flow engine must keep. Sends may be late: delay counts from the send, gaps have it taken
+    out; but 10 ms is half a voice packet's interval, and a quarter of a second is no pace at all."""
+    return (
+        Demand("99 % of sends late by", keeping.lateness_p99_us / 1000, 10.0, "ms"),
+        Demand("latest send late by", keeping.worst_late_us / 1000, 250.0, "ms"),
+        Demand("datagrams without room in the records", keeping.unrecorded, 0, ""),
+        Demand("datagrams dropped at full sockets", keeping.dropped, 0, ""),
+        Demand("datagrams the machine had no room to send", keeping.not_sent, 0, ""),
+        Demand("datagrams without a kernel timestamp", keeping.untimed, 0, ""),
+        Demand("wall clock set by", abs(keeping.clock_step_us) / 1000, 1.0, "ms"),
+        Demand("datagrams never due", keeping.unfinished, 0, ""),
+        Demand("flows that never sent", keeping.mute, 0, ""),
+    )
+
+
+_Chosen = tuple[FlowSpec | ExchangeSpec, Figures | ExchangeFigures]
+
+
+def _judge_one(name: str, check: CheckSpec, evidence: Evidence) -> CheckResult:
+    metric = METRICS[check.metric]
+    phase = check.phase or RUN
+    chosen = list(_chosen(check, metric, phase, evidence))
+    if not chosen:
+        detail = (
+            "nothing to judge" if check.optional else f"no {metric.source.value} to judge: the scenario has none such"
+        )
+        return _result(name, check, metric, None if check.optional else False, float("nan"), detail)
+    if check.over is Over.TOGETHER:
+        ids = [spec.id for spec, _ in chosen]
+        source = evidence.flows if metric.source is Source.FLOW else evidence.exchanges
+        value = float(getattr(source.pool(ids, phase), metric.field))
+        return _result(name, check, metric, check.limit.holds(value), value, f"{len(chosen)} together")
+    values = [(float(getattr(figures, metric.field)), spec.name) for spec, figures in chosen]
+    value, worst = max(values, key=lambda pair: _badness(pair[0], check.limit))
+    broken = sum(not check.limit.holds(value) for value, _ in values)
+    detail = f"{broken} of {len(values)} break it, worst {worst}" if broken else f"worst of {len(values)}"
+    return _result(name, check, metric, not broken, value, detail)
+
+
+def _chosen(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) -> Iterator[_Chosen]:
+    """What a check looks at, with its figures in the phase."""
+    if metric.source is Source.EXCHANGE:
+        for exchange in evidence.traffic.exchanges:
+            if _comes_under(check, exchange, evidence) and (exchange.id, phase) in evidence.exchanges.figures:
+                yield exchange, evidence.exchanges.figures[exchange.id, phase]
+        return
+    expected = Expect.DENIED if metric.name == "leaked" else Expect.DELIVERED
+    for flow in evidence.traffic.flows:
+        named = check.traffic is not None  # controls are sparse: only checks that name them mean them
+        wanted = flow.expect is expected and (named or flow.kind is not FlowKind.CONTROL)
+        if wanted and _comes_under(check, flow, evidence) and (flow.id, phase) in evidence.flows.figures:
+            yield flow, evidence.flows.figures[flow.id, phase]
+
+
+def _comes_under(check: CheckSpec, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:
+    if check.cls not in (None, spec.class_name) or (check.traffic is not None and check.traffic not in spec.groups):
+        return False
+    return check.scope is Scope.ALL or evidence.fates[spec.client, spec.server].value == check.scope.value
+
+
+def _badness(value: float, limit: Limit) -> float:
+    """Larger is worse: how far on the wrong side of the limit; no value at all is worst."""
+    if isnan(value):
+        return float("inf")
+    if limit.comparison == "==":
+        return abs(value - limit.bound)
+    return value if limit.comparison in ("<", "<=") else -value
+
+
+def _result(name: str, check: CheckSpec, metric: Metric, passed: bool | None, value: float, detail: str) -> CheckResult:
+    return CheckResult(name, metric.name, passed, value, str(check.limit), metric.unit.value, detail, metric.conclusive)

@@ -1,0 +1,237 @@
+"""Requests and responses over TCP between sites: real connections, one thread, and figures of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import nan
+
+import numpy as np
+
+from scenarios.flowspec import ExchangeSpec
+from scenarios.measure import Window
+from scenarios.records import Array
+
+SocketIn = Callable[[str, int, int], socket.socket]
+"""Creates a socket in a site's namespace: (site id, family, type) -> socket."""
+
+CHUNK_BYTES = 65_536
+MAX_BYTES = 10**9
+BACKLOG = 128
+_HEADER = struct.Struct("!4sII")  # magic, request bytes in all, response bytes
+_MAGIC = b"HSWT"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request: begun at ``begin_us`` from the run's start, ended one way or the other at ``end_us``."""
+
+    spec_id: int
+    begin_us: float
+    end_us: float
+    ok: bool
+    received_bytes: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeFigures:
+    """What became of the requests begun in a phase; NaN where there is nothing to take a figure from."""
+
+    attempted: int
+    completed: int
+    failed: int
+    failure: float = nan
+    response_p50_us: float = nan
+    response_p99_us: float = nan
+
+
+@dataclass(frozen=True)
+class ExchangeMeasurement:
+    """Figures of every exchange spec in every phase, and the response times behind them."""
+
+    figures: Mapping[tuple[int, str], ExchangeFigures]
+    responses_us: Mapping[tuple[int, str], Array] = field(repr=False)
+
+    def pool(self, spec_ids: Iterable[int], phase: str) -> ExchangeFigures:
+        """Several specs as one."""
+        keys = [(id_, phase) for id_ in spec_ids]
+        attempted = sum(self.figures[key].attempted for key in keys)
+        return _figures(attempted, np.concatenate([np.zeros(0), *(self.responses_us[key] for key in keys)]))
+
+
+def measure_exchanges(
+    done: Sequence[Exchange], specs: Sequence[ExchangeSpec], windows: Sequence[Window]
+) -> ExchangeMeasurement:
+    """Figures of ``specs`` in ``windows``; a request belongs to the phase it began in."""
+    figures: dict[tuple[int, str], ExchangeFigures] = {}
+    responses_us: dict[tuple[int, str], Array] = {}
+    for spec in specs:
+        own = [exchange for exchange in done if exchange.spec_id == spec.id]
+        for window in windows:
+            inside = [one for one in own if window.start_us <= one.begin_us < window.end_us]
+            key = spec.id, window.name
+            responses_us[key] = np.array([one.end_us - one.begin_us for one in inside if one.ok])
+            figures[key] = _figures(len(inside), responses_us[key])
+    return ExchangeMeasurement(figures, responses_us)
+
+
+def _figures(attempted: int, responses_us: Array) -> ExchangeFigures:
+    completed = len(responses_us)
+    failed = attempted - completed
+    p50, p99 = np.percentile(responses_us, (50, 99)) if completed else (nan, nan)
+    return ExchangeFigures(
+        attempted, completed, failed, failed / attempted if attempted else nan, float(p50), float(p99)
+    )
+
+
+class Transactions:
+    """One run of exchanges: listens at every server at once, connects between start and stop.
+
+    ``socket_in`` errors and ``OSError`` (address in use) leave nothing open.
+    """
+
+    def __init__(self, specs: Sequence[ExchangeSpec], socket_in: SocketIn) -> None:
+        self._specs = specs
+        self._socket_in = socket_in
+        self._done: list[Exchange] = []
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listeners: list[socket.socket] = []
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
+            for spec in {(spec.server, spec.port): spec for spec in specs}.values():
+                self._listeners.append(self._listener(spec))
+            undo.pop_all()
+
+    @property
+    def done(self) -> tuple[Exchange, ...]:
+        """The exchanges that have ended so far."""
+        return tuple(self._done)
+
+    def start(self, epoch_ns: int) -> None:
+        """Begin: the specs' time 0 is ``epoch_ns`` on CLOCK_REALTIME."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, args=(self._loop, epoch_ns), name="exchanges", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End: requests under way are abandoned and not counted."""
+        if self._thread is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._thread = self._loop = None
+
+    def close(self) -> None:
+        """Stop, and close every socket."""
+        self.stop()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    def _listener(self, spec: ExchangeSpec) -> socket.socket:
+        listener = self._open(spec.server, spec.dscp)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((str(spec.server_address), spec.port))
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+    def _open(self, site: str, dscp: int) -> socket.socket:
+        """A TCP socket at a site; what a listener accepts inherits its options."""
+        opened = self._socket_in(site, socket.AF_INET, socket.SOCK_STREAM)
+        opened.setblocking(False)
+        opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
+
+    def _run(self, loop: asyncio.AbstractEventLoop, epoch_ns: int) -> None:
+        servers = [loop.create_task(_serve(loop, listener)) for listener in self._listeners]
+        clients = [loop.create_task(self._client(loop, spec, epoch_ns)) for spec in self._specs]
+        loop.run_forever()
+        left = {*servers, *clients, *asyncio.all_tasks(loop)}
+        for abandoned in left:
+            abandoned.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.close()
+
+    async def _client(self, loop: asyncio.AbstractEventLoop, spec: ExchangeSpec, epoch_ns: int) -> None:
+        """Begin a request whenever one is due, on an absolute schedule."""
+        under_way: set[asyncio.Task[None]] = set()
+        for due_us in range(spec.start_us, spec.stop_us, spec.interval_us):
+            await asyncio.sleep(max(epoch_ns / 1e9 + due_us / 1e6 - time.time(), 0))
+            task = loop.create_task(self._exchange(loop, spec, epoch_ns))
+            under_way.add(task)  # the loop itself keeps no strong reference
+            task.add_done_callback(under_way.discard)
+        await asyncio.gather(*under_way)
+
+    async def _exchange(self, loop: asyncio.AbstractEventLoop, spec: ExchangeSpec, epoch_ns: int) -> None:
+        begin_us = (time.time_ns() - epoch_ns) / 1000
+        received, error = 0, ""
+        try:
+            with self._open(spec.client, spec.dscp) as opened:
+                received = await asyncio.wait_for(_request(loop, opened, spec), spec.deadline_us / 1e6)
+        except asyncio.TimeoutError:
+            error = "deadline"
+        except OSError as failure:
+            error = failure.strerror or str(failure)
+        ok = received == spec.response_bytes
+        end_us = (time.time_ns() - epoch_ns) / 1000
+        self._done.append(Exchange(spec.id, begin_us, end_us, ok, received, error or ("" if ok else "cut short")))
+
+
+async def _request(loop: asyncio.AbstractEventLoop, opened: socket.socket, spec: ExchangeSpec) -> int:
+    """Connect, send the request, read the response to its end; returns the bytes read."""
+    await loop.sock_connect(opened, (str(spec.server_address), spec.port))
+    size = max(spec.request_bytes, _HEADER.size)
+    await loop.sock_sendall(opened, _HEADER.pack(_MAGIC, size, spec.response_bytes) + bytes(size - _HEADER.size))
+    received = 0
+    while chunk := await loop.sock_recv(opened, CHUNK_BYTES):
+        received += len(chunk)
+    return received
+
+
+async def _serve(loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+    """Answer every connection of one listener."""
+    answering: set[asyncio.Task[None]] = set()
+    while True:
+        try:
+            opened, _ = await loop.sock_accept(listener)
+        except OSError:  # a connection that was gone before it was accepted
+            await asyncio.sleep(0.01)
+            continue
+        opened.setblocking(False)
+        task = loop.create_task(_answer(loop, opened))
+        answering.add(task)
+        task.add_done_callback(answering.discard)
+
+
+async def _answer(loop: asyncio.AbstractEventLoop, opened: socket.socket) -> None:
+    """Read a request, send as much as it asks for, close; anything else is closed at once."""
+    with opened, contextlib.suppress(OSError):
+        request = b""
+        while len(request) < _HEADER.size:
+            chunk = await loop.sock_recv(opened, CHUNK_BYTES)
+            if not chunk:
+                return
+            request += chunk
+        magic, size, response_bytes = _HEADER.unpack_from(request)
+        if magic != _MAGIC or size > MAX_BYTES or response_bytes > MAX_BYTES:
+            return
+        left = size - len(request)
+        while left > 0:
+            chunk = await loop.sock_recv(opened, CHUNK_BYTES)
+            if not chunk:
+                return
+            left -= len(chunk)
+        for sent in range(0, response_bytes, CHUNK_BYTES):
+            await loop.sock_sendall(opened, bytes(min(CHUNK_BYTES, response_bytes - sent)))
