@@ -15,6 +15,8 @@ from scenarios.engine_health import KeepingUp
 from scenarios.flowspec import Endpoint, FlowSpec, endpoints
 from scenarios.records import RECEIVER, RECORD, SENDER, Array, came_due
 
+__all__ = ["FlowEngine", "KeepingUp", "SocketIn"]
+
 SocketIn = Callable[[str, int, int], socket.socket]
 """Creates a socket in a site's namespace: (site id, family, type) -> socket."""
 

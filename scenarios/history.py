@@ -21,7 +21,7 @@ class History:
         self._file = os.fdopen(descriptor, "w", encoding="utf-8")
         self._lock = threading.Lock()
 
-    def write(self, event: str, **facts: Any) -> None:
+    def append(self, event: str, **facts: Any) -> None:
         """Append ``event`` with its ``facts``, ``wall_ns`` (CLOCK_REALTIME) and ``monotonic_ns``.
         Facts must be JSON values; paths, enums and the like become text."""
         stamp = {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}

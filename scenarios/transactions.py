@@ -91,7 +91,7 @@ def _figures(attempted: int, responses_us: Array) -> ExchangeFigures:
     )
 
 
-class Transactions:
+class ExchangeEngine:
     """One run of exchanges: listens at every server at once, connects between start and stop.
 
     ``socket_in`` errors and ``OSError`` (address in use) leave nothing open.
@@ -111,7 +111,7 @@ class Transactions:
             undo.pop_all()
 
     @property
-    def done(self) -> tuple[Exchange, ...]:
+    def results(self) -> tuple[Exchange, ...]:
         """The exchanges that have ended so far."""
         return tuple(self._done)
 

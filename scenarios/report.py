@@ -1,0 +1,165 @@
+"""What a run leaves behind: ``result.json``.
+
+    schema          1; grows when a reader must change
+    scenario, run   the scenario's name, the run's id (its directory's name)
+    verdict         "pass", "fail" or "void"; exit_code: 0, 1 or 3
+    void            why the run counts for nothing: each demand on the machine that was not kept
+    checks          name, metric, passed (null: left out), value, limit, unit, detail
+    keeping_up      every demand on the machine: name, value, bound, unit, kept
+    phases          name, start_us, end_us as they took place, from the run's start
+    classes         class -> phase -> figures of its flows together (probes and controls left out)
+    traffic         entry of the traffic -> phase -> figures together
+    flows           each flow: what it was, its fate, phase -> figures
+    exchanges       the same for TCP requests and responses
+    parameters, seed, sites, policy, versions, host, timing
+
+Figures carry their unit in their name (us, bps; shares are from 0 to 1); null means there was nothing to
+take one from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from scenarios.checks import CheckResult, Demand, Evidence, Verdict
+from scenarios.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
+from scenarios.measure import Figures, Window
+from scenarios.spec import Scenario
+from scenarios.transactions import ExchangeFigures
+
+SCHEMA = 1
+RESULT = "result.json"
+DIGITS = 4  # after the point; finer than any figure is true
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A run and what was found: everything ``result.json`` is made of. ``facts`` are keys of the top level
+    that come from the machine: versions, host, timing."""
+
+    scenario: Scenario
+    run_id: str
+    evidence: Evidence
+    windows: Sequence[Window]
+    checks: Sequence[CheckResult]
+    demands: Sequence[Demand]
+    verdict: Verdict
+    facts: Mapping[str, Any]
+
+
+def build_result(judged: Judged) -> Result:
+    """The contents of ``result.json``."""
+    evidence, phases = judged.evidence, [window.name for window in judged.windows]
+    regular = [flow for flow in evidence.traffic.flows if _is_regular(flow)]
+    return {
+        **_heading(judged.scenario, judged.run_id, judged.verdict),
+        "void": [str(demand) for demand in judged.demands if not demand.kept],
+        "checks": [_plain(asdict(check)) for check in judged.checks],
+        "keeping_up": [_plain({**asdict(demand), "kept": demand.kept}) for demand in judged.demands],
+        "phases": [asdict(window) for window in judged.windows],
+        "classes": _together(regular, lambda flow: flow.class_name, phases, evidence.flows.pool),
+        "traffic": {
+            **_together(evidence.traffic.flows, _group, phases, evidence.flows.pool),
+            **_together(evidence.traffic.exchanges, lambda spec: spec.entry, phases, evidence.exchanges.pool),
+        },
+        "flows": [_row(flow, evidence, evidence.flows.figures, phases) for flow in evidence.traffic.flows],
+        "exchanges": [_row(spec, evidence, evidence.exchanges.figures, phases) for spec in evidence.traffic.exchanges],
+        "stray_datagrams": evidence.flows.stray,
+        **judged.facts,
+    }
+
+
+def write_result(directory: Path, result: Result) -> Path:
+    """Write ``result.json`` in one step: a reader sees all of it or none. Returns its path."""
+    descriptor, temporary = tempfile.mkstemp(prefix=".result-", dir=directory)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(result, file, ensure_ascii=False, allow_nan=False, indent=1)
+            file.write("\n")
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, directory / RESULT)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return directory / RESULT
+
+
+def write_died(directory: Path, scenario: Scenario, status: int) -> Path:
+    """The result of a run that ended before it could be judged: void. ``status`` is its exit status,
+    negative for a signal."""
+    ending = f"signal {-status}" if status < 0 else f"status {status}"
+    heading = _heading(scenario, directory.name, Verdict.VOID)
+    return write_result(directory, {**heading, "void": [f"the run ended before its verdict ({ending})"], "checks": []})
+
+
+def _heading(scenario: Scenario, run_id: str, verdict: Verdict) -> Result:
+    return {
+        "schema": SCHEMA,
+        "scenario": scenario.name,
+        "run": run_id,
+        "verdict": verdict.value,
+        "exit_code": verdict.exit_code,
+        "policy": scenario.policy,
+        "seed": scenario.network.seed,
+        "sites": scenario.network.sites,
+        "parameters": dict(scenario.parameters),
+    }
+
+
+def _is_regular(flow: FlowSpec) -> bool:
+    return flow.expect is Expect.DELIVERED and flow.kind is not FlowKind.CONTROL
+
+
+def _group(flow: FlowSpec) -> str:
+    """The entry a flow belongs to; probes and controls by the part of it they are."""
+    return flow.entry if _is_regular(flow) else flow.groups[1]
+
+
+def _together(
+    specs: Iterable[Any],
+    key: Callable[[Any], str],
+    phases: Sequence[str],
+    pool: Callable[[Iterable[int], str], Figures | ExchangeFigures],
+) -> Result:
+    ids: dict[str, list[int]] = {}
+    for spec in specs:
+        ids.setdefault(key(spec), []).append(spec.id)
+    return {name: {phase: _plain(asdict(pool(own, phase))) for phase in phases} for name, own in ids.items()}
+
+
+def _row(
+    spec: FlowSpec | ExchangeSpec,
+    evidence: Evidence,
+    figures: Mapping[tuple[int, str], Any],
+    phases: Sequence[str],
+) -> Result:
+    return {
+        "id": spec.id,
+        "name": spec.name,
+        "class": spec.class_name,
+        "service": spec.service,
+        "client": spec.client,
+        "server": spec.server,
+        "expect": spec.expect.value,
+        "fate": evidence.fates[spec.client, spec.server].value,
+        "groups": list(spec.groups),
+        "phases": {phase: _plain(asdict(figures[spec.id, phase])) for phase in phases},
+    }
+
+
+def _plain(figures: Mapping[str, Any]) -> Result:
+    """Figures as JSON has them: NaN and infinity are null."""
+    return {name: _number(value) if isinstance(value, float) else value for name, value in figures.items()}
+
+
+def _number(value: float) -> float | None:
+    return round(value, DIGITS) if isfinite(value) else None

@@ -1,0 +1,83 @@
+"""The verdict for people: tables on a terminal, plain lines elsewhere. Made from ``result.json``'s contents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scenarios.metrics import METRICS, show
+
+_MARKS = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("-", "dim")}
+_VERDICTS = {"pass": "bold green", "fail": "bold red", "void": "bold yellow"}
+_COLUMNS = ("sent", "loss", "delay_p50", "delay_p99", "pdv_p99", "gap", "rate", "mos")
+
+
+def print_verdict(result: dict[str, Any], console: Console) -> None:
+    """Checks, figures of each class and phase, and the verdict last."""
+    if console.is_terminal:
+        console.print(_checks_table(result))
+        console.print(_classes_table(result))
+    else:
+        for line in _lines(result):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for reason in result["void"]:
+        console.print(f"void: {escape(reason)}", highlight=False, soft_wrap=True)
+    style = _VERDICTS[result["verdict"]]
+    console.print(f"[{style}]{result['verdict']}[/]  {escape(_summary(result))}", highlight=False, soft_wrap=True)
+
+
+def _summary(result: dict[str, Any]) -> str:
+    outcomes = [check["passed"] for check in result["checks"]]
+    kept, broken, left = (outcomes.count(outcome) for outcome in (True, False, None))
+    text = f"{result['scenario']}, seed {result['seed']}: {kept} checks passed, {broken} failed"
+    return text + (f", {left} had nothing to judge" if left else "")
+
+
+def _checks_table(result: dict[str, Any]) -> Table:
+    table = Table(title="Checks", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("check", "", "value", "limit", "detail"):
+        table.add_column(name, justify="right" if name == "value" else "left", overflow="fold")
+    for check in result["checks"]:
+        mark, style = _MARKS[check["passed"]]
+        cells = (escape(cell) for cell in (check["name"], *_check_cells(check)))
+        table.add_row(next(cells), f"[{style}]{mark}[/]", *cells)
+    return table
+
+
+def _check_cells(check: dict[str, Any]) -> tuple[str, str, str]:
+    return _shown(check["value"], check["metric"]), check["limit"], check["detail"]
+
+
+def _classes_table(result: dict[str, Any]) -> Table:
+    table = Table(title="Classes", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("class")
+    table.add_column("phase")
+    for name in _COLUMNS:
+        table.add_column(name.replace("_", " "), justify="right")
+    for name, phase, cells in _class_rows(result):
+        table.add_row(name, phase, *cells)
+    return table
+
+
+def _class_rows(result: dict[str, Any]) -> Iterator[tuple[str, str, Sequence[str]]]:
+    for name, phases in result["classes"].items():
+        for phase, figures in phases.items():
+            yield name, phase, [_shown(figures[METRICS[column].field], column) for column in _COLUMNS]
+
+
+def _lines(result: dict[str, Any]) -> Iterator[str]:
+    for check in result["checks"]:
+        value, limit, detail = _check_cells(check)
+        yield f"{_MARKS[check['passed']][0]}  {check['name']}: {value} ({check['metric']} {limit}; {detail})"
+    for name, phase, cells in _class_rows(result):
+        figures = ", ".join(f"{column} {cell}" for column, cell in zip(_COLUMNS, cells, strict=True))
+        yield f"class {name}, {phase}: {figures}"
+
+
+def _shown(value: float | None, metric: str) -> str:
+    return "-" if value is None else show(value, METRICS[metric].unit)
