@@ -273,6 +273,7 @@ class _Edge:
             vpn = wanted[route.vpn]
             to: Match = (
                 ("metadata", DESTINATION_VPN.of(vpn.id)),
+                ("vlan_vid", (VLAN_PRESENT, VLAN_PRESENT)),  # OpenFlow pops no tag that the match leaves open
                 ("eth_type", IPV4),
                 ("ipv4_dst", _masked(route.prefix)),
             )

@@ -192,7 +192,8 @@ def _meter_delete_all(switch: Any) -> Any:
 
 
 def _match(match: Match) -> Any:
-    return _parser.OFPMatch(**dict(match))
+    """In the rule's own order, prerequisites first: sorted by number, Nicira's fields would come before theirs."""
+    return _parser.OFPMatch(_ordered_fields=list(match))
 
 
 def _actions(actions: tuple[Action, ...]) -> list[Any]:
