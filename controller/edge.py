@@ -44,7 +44,6 @@ from controller.rules import (
     PushVlan,
     RuleSet,
     SetField,
-    SetMplsTtl,
     Table,
     Value,
     first_of_each,
@@ -332,7 +331,7 @@ def _labelled(vpn: Vpn, egress: int) -> tuple[Action, ...]:
         PushMpls(),
         SetField("mpls_label", vpn.label),
         Move("reg0", "mpls_tc", 3),
-        SetMplsTtl(CORE_TTL),
+        SetField("mpls_ttl", CORE_TTL),
         Group(ingress_group(egress)),
     )
 

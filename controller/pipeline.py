@@ -28,7 +28,6 @@ from controller.rules import (
     PushVlan,
     Resubmit,
     SetField,
-    SetMplsTtl,
     Table,
 )
 
@@ -151,8 +150,8 @@ PIPELINE: dict[Table, TableSpec] = {
     Table.POLICE: TableSpec(match=_names("vlan_vid eth_type ip_dscp"), leads_to=frozenset({Table.ROUTE}), meters=True),
     Table.ROUTE: TableSpec(
         match=_names("metadata vlan_vid eth_type ipv4_dst"),
-        actions=frozenset({PopVlan, DecTtl, Move, PushMpls, SetField, SetMplsTtl, Group}),
-        sets=_names("reg0 mpls_label mpls_tc"),
+        actions=frozenset({PopVlan, DecTtl, Move, PushMpls, SetField, Group}),
+        sets=_names("reg0 mpls_label mpls_tc mpls_ttl"),
         leads_to=frozenset({Table.DELIVER}),
     ),
     Table.CORE: TableSpec(

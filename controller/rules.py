@@ -85,13 +85,6 @@ class PopMpls:
 
 
 @dataclass(frozen=True, slots=True)
-class SetMplsTtl:
-    """Set the top label's TTL."""
-
-    ttl: int
-
-
-@dataclass(frozen=True, slots=True)
 class DecTtl:
     """Count the IP TTL down; a packet that reaches zero is dropped."""
 
@@ -116,19 +109,7 @@ class Resubmit:
 
 
 Action = (
-    Output
-    | SetField
-    | Load
-    | Move
-    | PushVlan
-    | PopVlan
-    | PushMpls
-    | PopMpls
-    | SetMplsTtl
-    | DecTtl
-    | DecMplsTtl
-    | Group
-    | Resubmit
+    Output | SetField | Load | Move | PushVlan | PopVlan | PushMpls | PopMpls | DecTtl | DecMplsTtl | Group | Resubmit
 )
 
 IN_PORT = 0xFFFFFFF8  # OFPP_IN_PORT: back where it came from

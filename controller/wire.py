@@ -30,7 +30,6 @@ from controller.rules import (
     PushVlan,
     Resubmit,
     SetField,
-    SetMplsTtl,
 )
 
 _of: Any = ofproto_v1_3
@@ -41,6 +40,8 @@ _ONF = 0x4F4E4600
 _BUNDLE_CONTROL, _BUNDLE_ADD = 2300, 2301
 _OPEN, _COMMIT = 0, 4
 _IN_ONE_STEP = 1 | 2  # atomic, ordered
+_NICIRA = {"ip_frag", "tcp_flags_nxm"}
+_NICIRA_NAME = {"eth_type": "eth_type_nxm", "ip_proto": "ip_proto_nxm"}
 _BUNDLE_ID = 1  # one at a time on a connection
 
 
@@ -219,8 +220,6 @@ def _action(action: Action) -> Any:
             return _parser.OFPActionPushMpls()
         case PopMpls(eth_type):
             return _parser.OFPActionPopMpls(eth_type)
-        case SetMplsTtl(ttl):
-            return _parser.OFPActionSetMplsTtl(ttl)
         case DecTtl():
             return _parser.OFPActionDecNwTtl()
         case DecMplsTtl():

@@ -1,0 +1,204 @@
+"""A world for the controller's tests: the small plan's network as bridges of one private Open vSwitch
+in namespaces of its own, with the real controller process beside it. It dies with one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from policies.plan import Plan
+from topology.model import TRUNK_PORT, Site
+
+REPOSITORY = Path(__file__).parents[2]
+DEADLINE_S = 20.0
+SETUP = "mount -t tmpfs none /run && mkdir -p /run/netns && ip link set lo up && echo ready && exec sleep infinity"
+
+
+def wait_for(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+    """The condition's first true value; fails the test when there is none in time."""
+    until = time.monotonic() + deadline_s
+    while not (value := condition()):
+        assert time.monotonic() < until, f"waited {deadline_s} s for {what}"
+        time.sleep(0.02)
+    return value
+
+
+class ControllerWorld:
+    """Switches, sites and a controller for ``plan``; files go under ``home``."""
+
+    def __init__(self, plan: Plan, home: Path) -> None:
+        self.plan, self.network, self.home = plan, plan.network, home
+        argv = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", SETUP]
+        self.outer = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        assert self.outer.stdout is not None and self.outer.stdout.readline() == "ready\n"
+        pid = self.outer.pid
+        self.inner = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        self.controller: subprocess.Popen[bytes] | None = None
+        self.events_file = home / "events.jsonl"
+        self.events_file.touch()
+        self.env = {**os.environ, **{f"OVS_{name}": str(home) for name in ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR")}}
+
+    def close(self) -> None:
+        """Ends everything."""
+        self.stop_controller()
+        self.outer.kill()
+        self.outer.wait()
+
+    def argv(self, command: str, site: str | None = None) -> list[str]:
+        """A shell command as seen from the world, or from one of its sites."""
+        inside = ["nsenter", f"--target={self.inner}", "--net", "--mount", "--pid", "sh", "-c"]
+        return [*inside, f"exec ip netns exec {site} {command}" if site else command]
+
+    def popen(self, command: str, site: str | None = None) -> subprocess.Popen[str]:
+        """Starts a command."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            self.argv(command, site), stdout=pipe, stderr=subprocess.STDOUT, text=True, env=self.env
+        )
+
+    def sh(self, command: str, site: str | None = None, check: bool = True) -> str:
+        """Runs a command and returns what it prints."""
+        argv = self.argv(command, site)
+        done = subprocess.run(argv, capture_output=True, text=True, env=self.env, timeout=60, check=False)
+        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    def build(self) -> None:
+        """Switches, links and sites; the switches look for the controller from now on."""
+        schema = "/usr/share/openvswitch/vswitch.ovsschema"
+        self.sh(f"ovsdb-tool create {self.home}/conf.db {schema}")
+        self.sh(f"ovsdb-server {self.home}/conf.db --remote=punix:{self.home}/db.sock --pidfile --detach --no-chdir")
+        os.environ["OVS_RUNDIR"] = str(self.home)
+        self.sh("ovs-vsctl --no-wait init")
+        self.sh(f"ovs-vswitchd unix:{self.home}/db.sock --pidfile --detach --no-chdir --log-file={self.home}/ovs.log")
+        commands = [self._line(link.id, link.a, link.b) for link in self.network.links]
+        commands += [self._site(site) for site in self.network.sites]
+        self.sh(" && ".join(commands))
+        self.sh("ovs-vsctl " + " -- ".join(self._bridge(router.id) for router in self.network.routers))
+
+    def interface(self, router: str, link: str) -> str:
+        """The name of a router's fibre interface."""
+        index, port = self.network.router[router].index, self.network.ports[router][link]
+        return f"r{index}-p{port}"
+
+    def _line(self, link: str, a: str, b: str) -> str:
+        first, second = self.interface(a, link), self.interface(b, link)
+        return f"ip link add {first} up type veth peer name {second} && ip link set {second} up"
+
+    def _site(self, site: Site) -> str:
+        steps = [f"ip netns add {site.id}", f"ip -n {site.id} link set lo up"]
+        for number, access in enumerate(site.accesses):
+            name = f"s{site.index}-{number}"
+            steps += [
+                f"ip link add {name} netns {site.id} type veth peer name {name}-pop",
+                f"ip link set {name}-pop up",
+                f"ip netns exec {site.id} ethtool -K {name} tx off >/dev/null",
+                f"ip -n {site.id} link set {name} address {site.mac}",
+                f"ip -n {site.id} addr add {site.address4}/{site.prefix4.prefixlen} dev {name}",
+                f"ip netns exec {site.id} sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.{name}.rp_filter=0",
+            ]
+            if number == 0:
+                steps += [f"ip -n {site.id} link set {name} up"]
+                steps += [f"ip -n {site.id} route add default via {site.gateway4}"]
+        return " && ".join(steps)
+
+    def use_backup(self, site_id: str) -> None:
+        """Moves a dual-homed site to its backup line, as its own equipment would."""
+        site = self.network.site[site_id]
+        self.sh(f"ip -n {site_id} link set s{site.index}-0 down && ip -n {site_id} link set s{site.index}-1 up")
+        self.sh(f"ip -n {site_id} route add default via {site.gateway4}")
+
+    def _bridge(self, router: str) -> str:
+        index = self.network.router[router].index
+        ports = {f"r{index}-p{TRUNK_PORT}": TRUNK_PORT}
+        ports |= {self.interface(router, link): port for link, port in self.network.ports[router].items()}
+        steps = [
+            f"add-br br{index}",
+            f"set bridge br{index} datapath_type=netdev fail_mode=secure other_config:datapath-id={index:016x}",
+            f"set-controller br{index} unix:{self.home}/controller.sock",
+            f"set controller br{index} max_backoff=1000",
+        ]
+        steps += [f"add-port br{index} {n} -- set interface {n} ofport_request={p}" for n, p in ports.items()]
+        # Behind the trunk a plain VLAN switch takes the place of the access lines.
+        steps += [f"set interface r{index}-p{TRUNK_PORT} type=patch options:peer=a{index}-trunk"]
+        steps += [
+            f"add-br acc{index}",
+            f"set bridge acc{index} datapath_type=netdev",
+            f"add-port acc{index} a{index}-trunk",
+        ]
+        steps += [f"set interface a{index}-trunk type=patch options:peer=r{index}-p{TRUNK_PORT}"]
+        for site in self.network.sites:
+            for number, access in enumerate(site.accesses):
+                if access.router == router:
+                    steps += [f"add-port acc{index} s{site.index}-{number}-pop tag={access.vlan}"]
+        return " -- ".join(steps)
+
+    def start_controller(self) -> None:
+        """Starts the controller process."""
+        plan_file = self.home / "plan.pickle"
+        plan_file.touch(mode=0o600)
+        plan_file.write_bytes(pickle.dumps(self.plan))
+        socket = self.home / "controller.sock"
+        socket.unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "controller.main", f"--plan={plan_file}", f"--listen={socket}"]
+        with (self.home / "controller.log").open("ab") as log:
+            events = f"--events={self.events_file}"
+            self.controller = subprocess.Popen([*argv, events], cwd=REPOSITORY, stderr=log, stdin=subprocess.DEVNULL)
+
+    def stop_controller(self) -> None:
+        """Kills the controller process."""
+        if self.controller is not None:
+            self.controller.send_signal(signal.SIGKILL)
+            self.controller.wait()
+            self.controller = None
+
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """What the controller has reported so far."""
+        lines = self.events_file.read_text().splitlines()
+        found = [json.loads(line) for line in lines]
+        return [event for event in found if name is None or event["event"] == name]
+
+    def await_event(self, name: str, count: int = 1, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
+        """The ``count``-th event of this name."""
+
+        def there() -> list[dict[str, Any]]:
+            found = self.events(name)
+            return found if len(found) >= count else []
+
+        found: list[dict[str, Any]] = wait_for(there, f"{name} no. {count}, have {self.events()[-6:]}", deadline_s)
+        return found[count - 1]
+
+    def flows(self, router: str) -> str:
+        """A router's flow entries."""
+        return self.sh(f"ovs-ofctl -O OpenFlow13 dump-flows br{self.network.router[router].index}")
+
+    def dropped(self, router: str, cookie: int) -> int:
+        """Packets counted by the rules with this cookie."""
+        found = re.findall(rf"cookie={cookie:#x}, .*?n_packets=(\d+)", self.flows(router))
+        return sum(map(int, found))
+
+    def set_link(self, link: str, state: str) -> None:
+        """Sets both ends of a fibre up or down."""
+        ends = self.network.link[link]
+        for router in (ends.a, ends.b):
+            self.sh(f"ip link set {self.interface(router, link)} {state}")
+
+    def ping(self, source: str, destination: str, options: str = "-c 2 -i 0.05 -W 1") -> bool:
+        """Whether any echo comes back."""
+        address = self.network.site[destination].address4
+        return ", 0 received" not in self.sh(f"ping -n {options} {address}", source, check=False)
+
+
+def ovs_is_there() -> bool:
+    """Whether Open vSwitch and root are at hand."""
+    return os.geteuid() == 0 and shutil.which("ovs-vswitchd") is not None
