@@ -139,6 +139,11 @@ class EngineProcess:
             raise EngineError("the link engine is not running")
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def configure(
         self,
         dscp_to_queue: Sequence[int],

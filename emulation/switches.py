@@ -7,6 +7,7 @@ each wakes for every port it has, so one per router with few ports is also the f
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from emulation.nodes import NamespaceNode
 from topology.model import TRUNK_INTERFACE, TRUNK_PORT
 
 BRIDGE = "br0"
+DAEMONS = ("ovsdb-server", "ovs-vswitchd")
 ACCESS_LOGICAL_PORT = 10_000  # Mininet numbers interfaces; access lines have no OpenFlow port of their own
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 STARTERS = 4  # starting is exec and fsync: a little more than the cores keeps them busy
@@ -35,6 +37,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         """``home`` gets sockets and the database; ``controller`` is the socket the controller listens on."""
         self.home, self.log_dir, self.controller = home / name, log_dir, controller
         self.batch = True
+        self._pidfds: dict[str, int] = {}
         super().__init__(name, **params)
 
     def start(self, controllers: Sequence[object]) -> None:
@@ -66,19 +69,27 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             shutil.copyfile(template, database)
         with self.namespace.entered():
             run(["ovsdb-server", str(database), f"--remote=punix:{self._socket}", *self._daemon("ovsdb-server")])
+            self._adopt("ovsdb-server")
             run(["ovs-vsctl", f"--db=unix:{self._socket}", "--no-wait", "--timeout=20", *self._configuration()])
             own = {"OVS_RUNDIR": str(self.home)}
             run(["ovs-vswitchd", f"unix:{self._socket}", *self._daemon("ovs-vswitchd")], env=own)
+            self._adopt("ovs-vswitchd")
 
     def power_off(self) -> None:
         """Kill both daemons as a power cut would; nothing of the router's state in memory survives."""
-        for daemon in ("ovs-vswitchd", "ovsdb-server"):
-            pidfile = self.home / f"{daemon}.pid"
-            if pidfile.exists():
-                pid = int(pidfile.read_text())
-                pidfile.unlink()
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)  # orphans of --detach are children of the world's first process
+        for name in reversed(DAEMONS):
+            if (pidfd := self._pidfds.pop(name, None)) is not None:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+                os.close(pidfd)
+
+    def dead_daemons(self) -> list[str]:
+        """Daemons that ended though nobody cut the power."""
+        poll = select.poll()
+        names = {pidfd: name for name, pidfd in self._pidfds.items()}
+        for pidfd in names:
+            poll.register(pidfd, select.POLLIN)
+        return [names[pidfd] for pidfd, _ in poll.poll(0)]
 
     def openflow_ports(self) -> dict[str, int]:
         """The interfaces that are OpenFlow ports, with their numbers; all access lines are one trunk."""
@@ -92,6 +103,10 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
     def ofctl(self, command: str, *argv: str) -> str:
         """What ``ovs-ofctl -O OpenFlow13 COMMAND`` answers from this router's bridge."""
         return run(["ovs-ofctl", "-O", "OpenFlow13", command, f"unix:{self.home / (BRIDGE + '.mgmt')}", *argv])
+
+    def _adopt(self, name: str) -> None:
+        """Hold on to a daemon: with --detach it is a child of the world's first process, us."""
+        self._pidfds[name] = os.pidfd_open(int((self.home / f"{name}.pid").read_text()))
 
     @property
     def _socket(self) -> Path:

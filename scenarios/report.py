@@ -93,12 +93,10 @@ def write_result(directory: Path, result: Result) -> Path:
     return directory / RESULT
 
 
-def write_died(directory: Path, scenario: Scenario, status: int) -> Path:
-    """The result of a run that ended before it could be judged: void. ``status`` is its exit status,
-    negative for a signal."""
-    ending = f"signal {-status}" if status < 0 else f"status {status}"
+def void_result(directory: Path, scenario: Scenario, reason: str) -> Result:
+    """The result of a run that ended before it could be judged."""
     heading = _heading(scenario, directory.name, Verdict.VOID)
-    return write_result(directory, {**heading, "void": [f"the run ended before its verdict ({ending})"], "checks": []})
+    return {**heading, "void": [f"the run ended before its verdict: {reason}"], "checks": [], "classes": {}}
 
 
 def _heading(scenario: Scenario, run_id: str, verdict: Verdict) -> Result:

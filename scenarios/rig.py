@@ -6,6 +6,7 @@ light, routers lose power.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,28 @@ class Rig:
     def router(self, name: str) -> RouterSwitch:
         """A router's node by id."""
         return self.net[name]
+
+    def socket_in(self, site: str, family: int, kind: int) -> socket.socket:
+        """A socket that lives at a site."""
+        return self.site(site).namespace.socket(family, kind)
+
+    def dead_parts(self) -> list[str]:
+        """Parts of the emulation that ended by themselves."""
+        dead = [f"{switch.name}'s {daemon}" for switch in self.net.switches for daemon in switch.dead_daemons()]
+        if self.controller.process.poll() is not None:
+            dead.append("the controller")
+        if not self.engine.alive:
+            dead.append("the link engine")
+        return dead
+
+    def machine_drops(self) -> int:
+        """Frames lost by this machine, not by the model: the engine could not write, or not read in time."""
+        pipes = self.engine.counters()
+        lost = int(pipes["drop_machine"].sum()) + int(pipes["drop_memory"].sum())
+        for node in (*self.net.switches, *self.net.hosts):
+            names = {intf.name.partition(".")[0] for intf in node.intfList()}
+            lost += sum(node.netlink.statistics(name)["tx_dropped"] for name in names)
+        return lost
 
     def fail(self, struck: Target) -> int:
         """Let what ``struck`` names fail; returns the instant the lines went dark (CLOCK_REALTIME, ns)."""

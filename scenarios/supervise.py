@@ -12,14 +12,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from emulation import world
-from policies.compile import compile_policy, load_policy, policy_path
-from policies.plan import Plan
-from scenarios.report import write_died
-from scenarios.spec import Scenario, load_scenario
+from policies.compile import compile_policy, library_path, load_policy
+from scenarios.flows import plan_traffic
+from scenarios.job import Job
+from scenarios.report import void_result, write_result
+from scenarios.spec import load_scenario
+from scenarios.targets import resolve_timeline
 from topology.errors import InputError, Problem
 from topology.national import national_network
 
@@ -27,26 +28,22 @@ VOID = 3
 GRACE_S = 15.0  # for the world to write its results after an interrupt
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a world is asked to do: ``scenario`` under ``plan``, results into ``directory``."""
-
-    scenario: Scenario
-    plan: Plan
-    directory: Path
-    debug: bool
-
-
-def run_scenario(name: str, settings: dict[str, str], seed: int | None, sites: int | None, results: Path, debug: bool) -> int:
+def run_scenario(
+    name: str, settings: dict[str, str], seed: int | None, sites: int | None, results: Path, debug: bool
+) -> int:
     """Run scenario ``name`` in a world of its own; returns the exit code (0 pass, 1 fail, 3 void).
 
     Raises InputError for anything wrong with the input or missing on the machine, before anything exists."""
     scenario = load_scenario(name, settings, seed=seed, sites=sites)
-    network = national_network(scenario.network.sites, scenario.network.seed, scenario.network.swedish_route)
-    plan = compile_policy(load_policy(policy_path(scenario.policy)), network)
+    spec = scenario.spec
+    network = national_network(spec.network.sites, spec.network.seed, spec.network.swedish_route)
+    plan = compile_policy(load_policy(library_path(spec.policy)), network)
+    targets = resolve_timeline(spec, network, scenario.document)
+    traffic = plan_traffic(spec, plan, scenario.document)
     world.require()
-    directory = _make_directory(results / scenario.name)
-    return _run_in_world(Job(scenario, plan, directory, debug))
+    directory = _make_directory(results / spec.name)
+    (directory / "logs").mkdir()
+    return _run_in_world(Job(scenario, plan, targets, traffic, directory, debug))
 
 
 def _run_in_world(job: Job) -> int:
@@ -66,7 +63,8 @@ def _run_in_world(job: Job) -> int:
     finally:
         signal.signal(signal.SIGTERM, stopped)
     if not (job.directory / "result.json").exists():
-        write_died(job.directory, job.scenario, status)
+        ending = f"signal {-status}" if status < 0 else f"exit status {status}"
+        write_result(job.directory, void_result(job.directory, job.scenario, ending))
         status = VOID
         print(f"void: the run ended before its verdict; what is known is in {job.directory}", file=sys.stderr)
     _point_latest(job.directory)

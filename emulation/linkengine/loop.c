@@ -161,11 +161,9 @@ static void loop_read(struct loop *loop, struct loop_port *port)
     for (int budget = LOOP_READ_BUDGET; budget > 0; budget--) {
         ssize_t length = read(port->fd, loop->scratch, FRAME_MAX_BYTES);
         if (length <= 0) {
-            if (length < 0 && errno == EAGAIN)
-                return; /* an edge announces the next frame */
-            epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, port->fd, NULL);
-            stats_set(&loop->engine->port_stats[number].retired, 1);
-            return;
+            if (length == 0 || errno != EAGAIN)
+                stats_set(&loop->engine->port_stats[number].retired, 1);
+            return; /* an edge announces the next frame; there is none from what is gone */
         }
         int64_t now_ns = loop_now_ns();
         engine_arrive(loop->engine, number, loop->scratch, (uint32_t)length, now_ns);

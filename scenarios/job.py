@@ -1,0 +1,24 @@
+"""What the outer half of a run hands to the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from policies.plan import Plan
+from scenarios.flowspec import TrafficPlan
+from scenarios.spec import Scenario
+from scenarios.targets import Target
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a world is asked to do: ``scenario`` on ``plan``, with its events' ``targets`` and its ``traffic``;
+    results go into ``directory``, tracebacks are shown if ``debug``."""
+
+    scenario: Scenario
+    plan: Plan
+    targets: dict[str, Target]
+    traffic: TrafficPlan
+    directory: Path
+    debug: bool

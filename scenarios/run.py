@@ -1,0 +1,123 @@
+"""One run inside its world: bring the network up, send, strike and restore on time, collect.
+
+Judging is not done here: what happened is collected as values and judged by pure code.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from emulation import world
+from emulation.counters import Lateness
+from scenarios.control import Event
+from scenarios.engine import FlowEngine
+from scenarios.engine_health import KeepingUp
+from scenarios.history import History
+from scenarios.job import Job
+from scenarios.machine import MachineWatch, Pressure
+from scenarios.progress import Progress
+from scenarios.records import Array
+from scenarios.rig import Rig
+from scenarios.timepoints import Moment
+from scenarios.transactions import Exchange, ExchangeEngine
+
+LEAD_NS = 500_000_000  # from planning the first datagram to sending it
+TAIL_S = 0.5  # what is under way when sending ends still arrives; longer than any one-way delay
+TICK_S = 0.25
+
+
+class WorldBroken(RuntimeError):
+    """A part of the emulation ended that no scenario told to end."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Everything a run leaves to be judged. ``epoch_ns`` is the traffic's time 0 (CLOCK_REALTIME)."""
+
+    epoch_ns: int
+    moments: dict[str, Moment]
+    records: Array
+    due: Array
+    exchanges: tuple[Exchange, ...]
+    traffic: KeepingUp
+    links: Lateness
+    machine_drops: int
+    pressure: Pressure
+    up_s: float
+    scheduling: str
+
+
+class Run:
+    """The run of ``job``; ``history`` gets every event as it happens."""
+
+    def __init__(self, job: Job, history: History, progress: Progress) -> None:
+        self._job, self._history, self._progress = job, history, progress
+        self._rig = Rig(job.plan, world.RUN_DIR, job.directory / "logs", self._controller_said)
+        self._flows = job.traffic.flows
+
+    def execute(self) -> Collected:
+        """All of it; raises WorldBroken or what a part raised that did not come up."""
+        began = time.monotonic()
+        self._rig.start(self._progress.say)
+        up_s = time.monotonic() - began
+        self._record("network-up", seconds=round(up_s, 3))
+        self._progress.say(f"the network is up and programmed after {up_s:.1f} s")
+        flows = FlowEngine(self._flows, self._rig.socket_in, cookie=self._job.scenario.spec.network.seed & 0xFFFFFFFF)
+        exchanges = ExchangeEngine(self._job.traffic.exchanges, self._rig.socket_in)
+        self._rig.engine.restart_lateness()
+        watch = MachineWatch()
+        epoch_ns = time.time_ns() + LEAD_NS
+        flows.start(epoch_ns)
+        exchanges.start(epoch_ns)
+        self._record("traffic-started", epoch_ns=epoch_ns, flows=len(self._flows))
+        moments = self._follow_timeline(epoch_ns, flows)
+        self._until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9), epoch_ns, flows)
+        exchanges.stop()
+        flows.stop()
+        pressure = watch.stop()
+        self._record("traffic-ended", records=len(flows.records))
+        return Collected(
+            epoch_ns=epoch_ns,
+            moments=moments,
+            records=flows.records,
+            due=flows.due,
+            exchanges=exchanges.results,
+            traffic=flows.keeping_up(),
+            links=self._rig.engine.lateness(),
+            machine_drops=self._rig.machine_drops(),
+            pressure=pressure,
+            up_s=up_s,
+            scheduling=self._rig.engine.scheduling,
+        )
+
+    def _follow_timeline(self, epoch_ns: int, flows: FlowEngine) -> dict[str, Moment]:
+        """Do every event of the timeline when it is due; when each really began and was done."""
+        moments = {}
+        events = sorted(self._job.scenario.spec.timeline.items(), key=lambda item: item[1].at)
+        for name, event in events:
+            self._until(epoch_ns + event.at * 1000, epoch_ns, flows)
+            target = self._job.targets[name]
+            act = self._rig.fail if event.fail else self._rig.restore
+            begun_ns = act(target)
+            moments[name] = Moment((begun_ns - epoch_ns) // 1000, (time.time_ns() - epoch_ns) // 1000)
+            verb = "failed" if event.fail else "restored"
+            self._record(name, action=verb, target=target.name, begun_ns=begun_ns)
+            self._progress.say(f"[bold]{name}[/]: {target.name} {verb}")
+        return moments
+
+    def _until(self, moment_ns: int, epoch_ns: int, flows: FlowEngine) -> None:
+        """Wait for a moment of the schedule, watching over the world meanwhile."""
+        whole_s = self._job.scenario.spec.duration / 1e6
+        while (left_s := (moment_ns - time.time_ns()) / 1e9) > 0:
+            if dead := self._rig.dead_parts():
+                raise WorldBroken(f"ended unexpectedly: {', '.join(dead)}")
+            at_s = (time.time_ns() - epoch_ns) / 1e9
+            self._progress.show(f"{max(at_s, 0):5.1f} of {whole_s:.0f} s, {len(flows.records):,} datagrams arrived")
+            time.sleep(min(left_s, TICK_S))
+
+    def _controller_said(self, event: Event) -> None:
+        self._record("controller." + event["event"], **{key: value for key, value in event.items() if key != "event"})
+
+    def _record(self, event: str, **details: object) -> None:
+        self._history.append(event, **details)
