@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from topology.units import (
     UnitError,
     format_duration,
-    format_rate,
     parse_duration_us,
     parse_rate_bps,
     parse_share,
@@ -117,7 +116,8 @@ class Limit:
         return _COMPARISONS[self.comparison](value, self.bound)
 
     def __str__(self) -> str:
-        return f"{self.comparison} {show(self.bound, self.unit)}"
+        bound = format_duration(round(self.bound)) if self.unit is Unit.DURATION else show(self.bound, self.unit)
+        return f"{self.comparison} {bound}"
 
 
 def parse_limit(text: object, metric: Metric) -> Limit:
@@ -141,13 +141,18 @@ def parse_limit(text: object, metric: Metric) -> Limit:
 
 
 def show(value: float, unit: Unit) -> str:
-    """A value for people."""
+    """A value for people, to four figures."""
     if value != value:
         return "none"
     if unit is Unit.DURATION:
-        return format_duration(round(value)) if value == int(value) and value < 1000 else f"{value / 1000:.4g} ms"
+        return _scaled(value, (("s", 1e6), ("ms", 1e3), ("us", 1)))
     if unit is Unit.RATE:
-        return format_rate(round(value))
+        return _scaled(value, (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3), ("bit/s", 1)))
     if unit is Unit.SHARE:
         return f"{value * 100:.4g} %"
     return f"{value:.0f}" if unit is Unit.COUNT else f"{value:.2f}"
+
+
+def _scaled(value: float, units: Sequence[tuple[str, float]]) -> str:
+    name, factor = next(((name, factor) for name, factor in units if abs(value) >= factor), units[-1])
+    return f"{value / factor:.4g} {name}"
