@@ -2,28 +2,27 @@
 
 It is told what happens and what time it is, and answers with orders for switches and reports for
 people. A change of paths goes make-before-break, so that no packet meets rules of two states: the new
-labels everywhere, then the routes over to them, then the old labels away.
+labels everywhere, then routes and repairs over to them, then the labels that nobody uses away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from controller.core import LABEL_SET_MASK, LabelSet, core_rules, ingress_groups
+from controller.core import Labels, assign_labels, core_rules, ingress_groups
 from controller.edge import edge_rules
 from controller.live import LiveNetwork
-from controller.orders import Add, Order, Program, Remove, Turn
+from controller.orders import Order, Program, Step, both, step
 from controller.paths import Failures, compute_paths
-from controller.rules import GroupRule, RuleSet
+from controller.rules import RuleSet
 from policies.plan import Plan
 
 SETTLE_S = 0.05  # changes that come together are answered together
 ANSWER_S = 5.0  # a switch that has not done its part by then is left behind
 DRAIN_S = 0.5  # longer than any packet is under way in the core
-HEADLESS_S = 3.0  # how long paths wait for a switch that forwards on without us
+PATIENCE_S = 3.0  # how long a change waits for switches that cannot take part in it yet
 
 
 class Phase(Enum):
@@ -32,7 +31,7 @@ class Phase(Enum):
     STEADY = "the paths fit the network"
     SETTLING = "something changed; waiting whether more does"
     ADDING = "the new labels are being installed everywhere"
-    TURNING = "the routes are being turned over to the new labels"
+    TURNING = "the routes and repairs are being turned over to the new labels"
     DRAINING = "packets under the old labels are still on their way"
 
 
@@ -57,12 +56,11 @@ Output = Assignment | Report
 
 @dataclass(frozen=True)
 class _Generation:
-    """The rules for one state of the network under one set of labels."""
+    """Each router's rules for one state of the network."""
 
-    labels: LabelSet
     failures: Failures
-    core: dict[str, RuleSet]
-    ingress: dict[str, tuple[GroupRule, ...]]
+    labels: Labels
+    rules: dict[str, RuleSet]
 
 
 @dataclass
@@ -77,47 +75,47 @@ class Conductor:
     def __post_init__(self) -> None:
         network = self.plan.network
         self.live = LiveNetwork(network)
-        self.edge = {router.id: edge_rules(self.plan, router.id) for router in network.routers}
-        self.current = self._generation(LabelSet(0), Failures())
+        self.edge = edge_rules(self.plan)
+        self.current = self._generation(Failures())
         self.next: _Generation | None = None
+        self.steps: dict[str, Step] = {}  # from current to next
         self.waiting: dict[str, float] = {}  # routers being programmed, since when
-        self.awaited: set[str] = set()  # routers whose word the phase waits for
+        self.awaited: dict[str, Order] = {}  # orders the phase waits for, by router
         self.began: float | None = None
         self.changed: float = 0.0
         self.all_reported = False
 
-    def _generation(self, labels: LabelSet, failures: Failures) -> _Generation:
+    def _generation(self, failures: Failures, previous: Labels | None = None) -> _Generation:
         network, egresses = self.plan.network, self.plan.egresses
         paths = compute_paths(network, egresses, failures)
-        ingress = ingress_groups(network, egresses, paths, labels)
-        return _Generation(labels, failures, core_rules(network, paths, labels), ingress)
+        labels = assign_labels(paths, previous)
+        core, ingress = core_rules(network, paths, labels), ingress_groups(network, egresses, paths, labels)
+        rules = {router: core[router] + RuleSet(groups=ingress[router]) for router in core}
+        return _Generation(failures, labels, rules)
 
     def program_of(self, router: str) -> Program:
-        """All that a router holds at this moment of the change, if any."""
-        core = self.current.core[router]
+        """All that a router is to hold at this moment, be it in the middle of a change."""
+        paths = self.current.rules[router]
         if self.next is not None:
-            core += self.next.core[router]
-        turned = self.next if self.next is not None and self.phase is not Phase.ADDING else self.current
-        return Program(self.edge[router] + core + RuleSet(groups=turned.ingress[router]))
+            coming = self.next.rules[router]
+            paths = both(paths, coming) if self.phase is Phase.ADDING else both(coming, paths)
+        return Program(self.edge[router] + paths)
 
     def joined(self, router: str, up_ports: frozenset[int], now: float) -> list[Output]:
         """A switch connected: it gets everything, and counts for paths once it has it."""
         self.began = now if self.began is None else self.began
         self.live.joined(router, up_ports)
         self.waiting[router] = now
+        program = self.program_of(router)
         if self.phase in (Phase.ADDING, Phase.TURNING):
-            self.awaited.add(router)
-        return [
-            Report("switch-up", {"router": router}),
-            Assignment(router, self.program_of(router)),
-            *self._noticed(now),
-        ]
+            self.awaited[router] = program
+        return [Report("switch-up", {"router": router}), Assignment(router, program), *self._noticed(now)]
 
     def left(self, router: str, now: float) -> list[Output]:
         """A switch's connection ended."""
         self.live.left(router)
         self.waiting.pop(router, None)
-        self.awaited.discard(router)
+        self.awaited.pop(router, None)
         return [Report("switch-down", {"router": router}), *self._noticed(now), *self._advanced(now)]
 
     def port_changed(self, router: str, port: int, up: bool, now: float) -> list[Output]:
@@ -139,7 +137,8 @@ class Conductor:
             outputs.append(Report("switch-programmed", {"router": router, **size, "seconds": round(now - since, 3)}))
             outputs += self._all_programmed(now)
             outputs += self._noticed(now)
-        self.awaited.discard(router)
+        if self.awaited.get(router) is order:
+            del self.awaited[router]
         return outputs + self._advanced(now)
 
     def tick(self, now: float) -> list[Output]:
@@ -163,27 +162,37 @@ class Conductor:
         flows, groups = sum(len(p.flows) for p in programs), sum(len(p.groups) for p in programs)
         return [Report("all-programmed", {"flows": flows, "groups": groups, "seconds": seconds})]
 
+    def _outdated(self) -> bool:
+        """Whether the network is no longer what the paths were made for. A switch that only lost its
+        controller is no reason to change paths: what it holds, it holds."""
+        headless, now, then = self.live.headless(), self.live.failures(), self.current.failures
+        return (now.links, now.routers - headless) != (then.links, then.routers - headless)
+
     def _noticed(self, now: float) -> list[Output]:
-        """Starts a change where the network is no longer what the paths were made for."""
-        if self.phase is Phase.STEADY and self.live.failures() != self.current.failures:
+        """Starts a change where one is called for."""
+        if self.phase is Phase.STEADY and self._outdated():
             self.phase, self.deadline, self.changed = Phase.SETTLING, now + SETTLE_S, now
         return []
 
     def _settled(self, now: float) -> list[Output]:
-        failures = self.live.failures()
-        if failures == self.current.failures:
+        if not self._outdated():
             return self._steady(now)
-        if self.live.headless() and now < self.changed + HEADLESS_S:
-            self.deadline = min(now + SETTLE_S, self.changed + HEADLESS_S)
+        if (self.live.headless() or self.waiting) and now < self.changed + PATIENCE_S:
+            self.deadline = now + SETTLE_S
             return []
-        self.next = self._generation(self.current.labels.other, failures)
-        core = self.next.core
-        return self._begin(Phase.ADDING, now, ((router, Add(core[router])) for router in sorted(self.live.ready)))
+        old, self.next = self.current.rules, self._generation(self.live.failures(), self.current.labels)
+        self.steps = {router: step(old[router], new) for router, new in self.next.rules.items()}
+        return self._begin(Phase.ADDING, 0, now)
 
-    def _begin(self, phase: Phase, now: float, orders: Iterable[tuple[str, Order]]) -> list[Output]:
-        assignments = [Assignment(router, order) for router, order in orders]
+    def _orders(self, part: int) -> list[Assignment]:
+        """One part of the step for every switch that has something to do in it."""
+        orders = ((router, self.steps[router][part]) for router in sorted(self.live.up_ports))
+        return [Assignment(router, order) for router, order in orders if len(order.rules)]
+
+    def _begin(self, phase: Phase, part: int, now: float) -> list[Output]:
+        assignments = self._orders(part)
         self.phase, self.deadline = phase, now + ANSWER_S
-        self.awaited = {assignment.router for assignment in assignments} | set(self.waiting)
+        self.awaited = {assignment.router: assignment.order for assignment in assignments}
         return [*assignments, *self._advanced(now)]
 
     def _advanced(self, now: float) -> list[Output]:
@@ -191,15 +200,13 @@ class Conductor:
         if self.awaited or self.next is None:
             return []
         if self.phase is Phase.ADDING:
-            ingress = self.next.ingress
-            return self._begin(
-                Phase.TURNING, now, ((router, Turn(ingress[router])) for router in sorted(self.live.ready))
-            )
+            return self._begin(Phase.TURNING, 1, now)
         if self.phase is Phase.TURNING:
             self.phase, self.deadline = Phase.DRAINING, now + DRAIN_S
             details = {
                 "links_down": sorted(self.next.failures.links),
                 "routers_out": sorted(self.next.failures.routers),
+                "rules": [sum(len(each[part].rules) for each in self.steps.values()) for part in range(3)],
                 "seconds": round(now - self.changed, 3),
             }
             return [Report("paths-switched", details)]
@@ -207,15 +214,8 @@ class Conductor:
 
     def _drained(self, now: float) -> list[Output]:
         assert self.next is not None
-        old, self.current, self.next = self.current, self.next, None
-        removals = [
-            Assignment(
-                router,
-                Remove(old.labels.cookie, LABEL_SET_MASK, tuple(group.id for group in old.core[router].groups)),
-            )
-            for router in sorted(self.live.up_ports)
-        ]
-        return [*removals, *self._steady(now)]
+        self.current, self.next = self.next, None
+        return [*self._orders(2), *self._steady(now)]
 
     def _steady(self, now: float) -> list[Output]:
         self.phase, self.deadline = Phase.STEADY, None

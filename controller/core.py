@@ -1,8 +1,7 @@
 """A router's core side as rules: labels to ports, with the repair of each hop beside it.
 
-A label names an egress set or a detour, in one of two sets of labels. A change of paths writes the
-set that is not in use, turns the ingress groups over to it, and takes the old one away when the last
-packet has passed: no packet ever meets rules of two different states.
+A label stands for one tree of hops and never for another while a packet may carry it: other hops get
+another label. So paths can change rule by rule, and no packet ever meets hops of two different states.
 """
 
 from __future__ import annotations
@@ -32,76 +31,81 @@ from controller.rules import (
 from policies.plan import Egress
 from topology.model import TRUNK_PORT, Network
 
-_FIRST_LABEL = (10_000, 500_000)  # of either set
-_FIRST_DETOUR = 10_000  # within a set: egress sets come before, detours from here
-_LABELS_PER_SET = 490_000
-_FIRST_GROUP = (1_000_000, 2_000_000)
+_FIRST_LABEL = 10_000
+_END_OF_LABELS = 1 << 20
 _PRIORITY = 100
-_SET_SHIFT = 48  # in the cookie, see pipeline.Purpose.LABEL
-LABEL_SET_MASK = 0xFF << 56 | 3 << _SET_SHIFT
 
 
 @dataclass(frozen=True, slots=True)
-class LabelSet:
-    """One of the two sets of transport labels (``parity`` 0 or 1)."""
+class Labels:
+    """Transport labels: of each egress set (by index) that can be reached, and of each detour (by number).
 
-    parity: int
+    ``meaning`` maps what a label stands for to the label."""
 
-    @property
-    def other(self) -> LabelSet:
-        """The set this one takes turns with."""
-        return LabelSet(1 - self.parity)
-
-    @property
-    def cookie(self) -> int:
-        """What the cookies of all rules of this set have under ``LABEL_SET_MASK``."""
-        return cookie(Purpose.LABEL) | (self.parity + 1) << _SET_SHIFT
-
-    def egress(self, index: int) -> int:
-        """The label that leads to an egress set."""
-        if index >= _FIRST_DETOUR:
-            raise PipelineError(f"egress set {index}: there are labels for {_FIRST_DETOUR}")
-        return _FIRST_LABEL[self.parity] + index
-
-    def detour(self, number: int) -> int:
-        """The label that leads along a detour."""
-        if number >= _LABELS_PER_SET - _FIRST_DETOUR:
-            raise PipelineError(f"detour {number}: out of labels")
-        return _FIRST_LABEL[self.parity] + _FIRST_DETOUR + number
-
-    def group(self, egress: int) -> int:
-        """The id of the group that passes packets on to an egress set."""
-        return _FIRST_GROUP[self.parity] + egress
+    egress: dict[int, int]
+    detour: tuple[int, ...]
+    meaning: dict[object, int]
 
 
-def core_rules(network: Network, paths: Paths, labels: LabelSet) -> dict[str, RuleSet]:
-    """What each router does with labelled packets. Grows with routers and egress sets, not with sites."""
+def assign_labels(paths: Paths, previous: Labels | None = None) -> Labels:
+    """Labels for these paths: those that stand for the same hops as before stay, the others are new.
+
+    Raises PipelineError when there are no labels left."""
+    known = previous.meaning if previous is not None else {}
+    taken = set(known.values())
+    unused = (label for label in range(_FIRST_LABEL, _END_OF_LABELS) if label not in taken)
+    meaning: dict[object, int] = {}
+
+    def label_for(hops: object) -> int:
+        label = known.get(hops) or next(unused, None)
+        if label is None:
+            raise PipelineError("out of labels")
+        meaning[hops] = label
+        return label
+
+    trees: dict[int, list[tuple[str, str]]] = {}
+    for (router, egress), link in paths.primary.items():
+        trees.setdefault(egress, []).append((router, link))
+    ways: list[list[tuple[str, str]]] = [[] for _ in paths.detour_target]
+    for (router, number), link in paths.detour_hop.items():
+        ways[number].append((router, link))
+    return Labels(
+        {egress: label_for((egress, frozenset(tree))) for egress, tree in sorted(trees.items())},
+        tuple(label_for((end, frozenset(way))) for end, way in zip(paths.detour_target, ways, strict=True)),
+        meaning,
+    )
+
+
+def core_rules(network: Network, paths: Paths, labels: Labels) -> dict[str, RuleSet]:
+    """What each router does with labelled packets. Grows with routers and egress sets, not with sites.
+
+    A group that passes an egress set's packets on has the set's label for its id."""
     groups: dict[str, list[GroupRule]] = {router.id: [] for router in network.routers}
     flows: dict[str, list[FlowRule]] = {router.id: [] for router in network.routers}
     passed = {(network.link[link].other(router), egress) for (router, egress), link in paths.primary.items()}
     for router, egress in sorted(passed):
-        label = labels.egress(egress)
+        label = labels.egress[egress]
         if paths.target[router, egress] == router:
-            flows[router].append(_ending(label, labels))
+            flows[router].append(_ending(label))
             continue
         port = network.ports[router][paths.primary[router, egress]]
         onward: Action = Output(port)
         if repair := paths.repair.get((router, egress)):
             first = Bucket(port, (Output(port),))
             second = _repair_bucket(network, router, repair, labels, labelled=True)
-            groups[router].append(GroupRule(labels.group(egress), (first, second)))
-            onward = Group(labels.group(egress))
-        flows[router].append(_passing(label, onward, labels))
+            groups[router].append(GroupRule(label, (first, second)))
+            onward = Group(label)
+        flows[router].append(_passing(label, onward))
     for (router, number), link in paths.detour_hop.items():
-        label = labels.detour(number)
-        flows[router].append(_passing(label, Output(network.ports[router][link]), labels))
+        label = labels.detour[number]
+        flows[router].append(_passing(label, Output(network.ports[router][link])))
     for number, end in enumerate(paths.detour_target):
-        flows[end].append(_ending(labels.detour(number), labels))
+        flows[end].append(_ending(labels.detour[number]))
     return {router: RuleSet(groups=tuple(groups[router]), flows=tuple(flows[router])) for router in flows}
 
 
 def ingress_groups(
-    network: Network, egresses: tuple[Egress, ...], paths: Paths, labels: LabelSet
+    network: Network, egresses: tuple[Egress, ...], paths: Paths, labels: Labels
 ) -> dict[str, tuple[GroupRule, ...]]:
     """At each router, the group that every route to an egress set points at: it adds the transport label.
 
@@ -114,7 +118,7 @@ def ingress_groups(
             buckets = (Bucket(TRUNK_PORT, (Resubmit(Table.VPN),)),)
         elif link := paths.primary.get(key):
             port = network.ports[router][link]
-            label = SetField("mpls_label", labels.egress(egress.index))
+            label = SetField("mpls_label", labels.egress[egress.index])
             buckets = (Bucket(port, (PushMpls(), label, Output(port))),)
             if repair := paths.repair.get(key):
                 buckets += (_repair_bucket(network, router, repair, labels, labelled=False),)
@@ -127,28 +131,30 @@ def ingress_groups(
     }
 
 
-def _repair_bucket(network: Network, router: str, repair: Repair, labels: LabelSet, *, labelled: bool) -> Bucket:
+def _repair_bucket(network: Network, router: str, repair: Repair, labels: Labels, *, labelled: bool) -> Bucket:
     """The second choice: on to the detour, or down to this router's own sites. ``labelled`` says whether
     the packet has a transport label already."""
     if repair.link is None or repair.detour is None:
         down: tuple[Action, ...] = (PopMpls(MPLS), Resubmit(Table.VPN)) if labelled else (Resubmit(Table.VPN),)
         return Bucket(TRUNK_PORT, down)
     port = network.ports[router][repair.link]
-    label = SetField("mpls_label", labels.detour(repair.detour))
+    label = SetField("mpls_label", labels.detour[repair.detour])
     # A detour may begin with the link the packet came in on, and a switch sends nothing back unasked.
     forget = Load("in_port_nxm", 0, 16)
     return Bucket(port, (label, forget, Output(port)) if labelled else (PushMpls(), label, Output(port)))
 
 
-def _passing(label: int, onward: Action, labels: LabelSet) -> FlowRule:
+def _passing(label: int, onward: Action) -> FlowRule:
     """A rule that sends a label on."""
     actions = (DecMplsTtl(), onward)
-    return FlowRule(Table.CORE, _PRIORITY, _labelled(label), actions, cookie=labels.cookie | label)
+    return FlowRule(Table.CORE, _PRIORITY, _labelled(label), actions, cookie=cookie(Purpose.LABEL, label))
 
 
-def _ending(label: int, labels: LabelSet) -> FlowRule:
+def _ending(label: int) -> FlowRule:
     """A rule for a label that ends here: the VPN's label is beneath."""
-    return FlowRule(Table.CORE, _PRIORITY, _labelled(label), (PopMpls(MPLS),), Table.VPN, cookie=labels.cookie | label)
+    return FlowRule(
+        Table.CORE, _PRIORITY, _labelled(label), (PopMpls(MPLS),), Table.VPN, cookie=cookie(Purpose.LABEL, label)
+    )
 
 
 def _labelled(label: int) -> Match:

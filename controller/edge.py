@@ -8,10 +8,11 @@ destination's VPN label travels under the transport label.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv4Network
 
+from controller.contracts import ECHO_REPLY, ECHO_REQUEST, ContractRules, contract_rules, fragment_rule
 from controller.pipeline import (
     ARP,
     DESTINATION_ROLE,
@@ -48,13 +49,10 @@ from controller.rules import (
     Value,
     first_of_each,
 )
-from policies.plan import Attachment, Contract, Plan, PortMatch, Protocol, Vpn
+from policies.plan import Attachment, Plan, Route, Vpn
 from topology.model import TRUNK_PORT, router_mac
 
 CORE_TTL = 64  # labels start with this, so the core is one hop to a site (short pipe, RFC 3443)
-TCP_ACK, TCP_RST = 0x10, 0x04
-ECHO_REPLY, ECHO_REQUEST = 0, 8
-LATER_FRAGMENT = 3  # Open vSwitch: any fragment (1) and not the first (2)
 _BURST_US = 100_000  # a policer lets this much time's worth of its rate pass at once
 _BURST_MIN_KBIT = 24  # but never less than two full-sized frames
 
@@ -66,9 +64,21 @@ def ingress_group(egress: int) -> int:
     return 1 + egress
 
 
-def edge_rules(plan: Plan, router: str) -> RuleSet:
-    """Everything a router needs for its own sites."""
-    return _Edge(plan, router).rules()
+def edge_rules(plan: Plan) -> dict[str, RuleSet]:
+    """Everything each router needs for its own sites."""
+    shared = _Shared(plan, contract_rules(plan), {vpn.name: tuple(_vrf(plan, vpn)) for vpn in plan.vpns}, _routes(plan))
+    return {router.id: _Edge(plan, router.id, shared).rules() for router in plan.network.routers}
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """Rules that are the same on every router that has them: of each contract, of each VPN's VRF, and of each
+    route of the plan from afar."""
+
+    plan: Plan
+    contracts: tuple[ContractRules, ...]
+    vrf: dict[str, tuple[FlowRule, ...]]
+    routes: tuple[FlowRule, ...]
 
 
 @dataclass(frozen=True)
@@ -77,20 +87,21 @@ class _Edge:
 
     plan: Plan
     router: str
+    shared: _Shared
 
     def rules(self) -> RuleSet:
         """All entries, in pipeline order."""
         flows = (
             *self.admit(),
-            *self.vrf(),
+            *(rule for vpn in self.vpns for rule in self.shared.vrf[vpn.name]),
             *self.contract(),
             *self.police(),
             *self.route(),
             *self.vpn(),
             *self.deliver(),
-            *_misses(),
+            *_MISSES,
         )
-        return RuleSet(meters=tuple(self.meters), flows=first_of_each(flows))
+        return RuleSet(meters=tuple(meter for _, _, meter in self.policers), flows=first_of_each(flows))
 
     @cached_property
     def mac(self) -> str:
@@ -162,84 +173,14 @@ class _Edge:
         """Back to the sender, from this router."""
         return Move("eth_src", "eth_dst", 48), SetField("eth_src", self.mac)
 
-    def vrf(self) -> Iterator[FlowRule]:
-        """Who a packet is for, among all that the source's VPN imports: the destination's role and VPN."""
-        for vpn in self.vpns:
-            visible = {other.name: other for other in self.plan.imports_from(vpn)}
-            for role in self.plan.roles:
-                if role.vpn not in visible:
-                    continue
-                found = joined(DESTINATION_ROLE.of(role.id), DESTINATION_VPN.of(visible[role.vpn].id))
-                for prefix in role.prefixes:
-                    to: Match = (("metadata", VRF.of(vpn.id)), ("eth_type", IPV4), ("ipv4_dst", _masked(prefix)))
-                    yield FlowRule(
-                        Table.VRF,
-                        _LOW + prefix.prefixlen,
-                        to,
-                        goto=Table.CONTRACT,
-                        metadata=found,
-                        cookie=cookie(Purpose.PASS),
-                    )
-
     def contract(self) -> Iterator[FlowRule]:
-        """What a role may open to another, and the replies to it; each is marked with its class."""
-        later: Match = (("eth_type", IPV4), ("ip_frag", (LATER_FRAGMENT, LATER_FRAGMENT)))
-        yield _drop(Table.CONTRACT, _TOP, later, Drop.FRAGMENT)
-        for index, contract in enumerate(self.plan.contracts):
-            service = self.plan.service[contract.service]
-            ports = service.ports or (PortMatch(0, 0),)
-            for port in ports:
-                if contract.client in self.roles:
-                    yield self.opening(index, contract, service.protocol, port)
-                if contract.server in self.roles:
-                    yield from self.replies(index, contract, service.protocol, port)
-
-    def opening(self, index: int, contract: Contract, protocol: Protocol, port: PortMatch) -> FlowRule:
-        """The rule that lets the client open a service."""
-        return self.allowing(index, contract, protocol, "dst", port, ECHO_REQUEST, contract.client, contract.server)
-
-    def replies(self, index: int, contract: Contract, protocol: Protocol, port: PortMatch) -> Iterator[FlowRule]:
-        """The rules that let the server answer. TCP segments must acknowledge or reset: no SYN alone,
-        so a server cannot open a connection from its service port."""
-        rule = self.allowing(index, contract, protocol, "src", port, ECHO_REPLY, contract.server, contract.client)
-        if protocol is not Protocol.TCP:
-            yield rule
-            return
-        for flag in (TCP_ACK, TCP_RST):
-            match = (*rule.match, ("tcp_flags_nxm", (flag, flag)))
-            yield FlowRule(rule.table, rule.priority, match, rule.actions, rule.goto, cookie=rule.cookie)
-
-    def allowing(
-        self,
-        index: int,
-        contract: Contract,
-        protocol: Protocol,
-        side: str,
-        port: PortMatch,
-        icmp_type: int,
-        source: int,
-        destination: int,
-    ) -> FlowRule:
-        """A rule of the contract table: this traffic from source to destination role, marked."""
-        service = self.plan.service[contract.service]
-        dscp = self.plan.traffic_class[service.class_name].dscp
-        between = joined(SOURCE_ROLE.of(source), DESTINATION_ROLE.of(destination))
-        match: Match = (("metadata", between), ("eth_type", IPV4), ("ip_proto", int(protocol)))
-        if protocol is Protocol.ICMP:
-            match = (*match, ("icmpv4_type", icmp_type))
-        elif port.mask:
-            value = port.value if port.mask == 0xFFFF else (port.value, port.mask)
-            match = (*match, (f"{protocol.name.lower()}_{side}", value))
-        # Of two rules that both match, the opening one and the narrower one decide the class.
-        base = _MIDDLE if icmp_type == ECHO_REQUEST else _LOW
-        return FlowRule(
-            Table.CONTRACT,
-            base + port.mask.bit_count(),
-            match,
-            (SetField("ip_dscp", dscp),),
-            Table.POLICE,
-            cookie=cookie(Purpose.CONTRACT, index),
-        )
+        """What the roles here may open, and how they may answer."""
+        yield fragment_rule()
+        for rules in self.shared.contracts:
+            if rules.client in self.roles:
+                yield from rules.opening
+            if rules.server in self.roles:
+                yield from rules.replies
 
     @cached_property
     def policers(self) -> tuple[tuple[Attachment, int, MeterRule], ...]:
@@ -249,11 +190,6 @@ class _Edge:
             (line, self.plan.traffic_class[name].dscp, _meter(number, rate))
             for number, (line, name, rate) in enumerate(policed, start=1)
         )
-
-    @property
-    def meters(self) -> Iterator[MeterRule]:
-        """The policers' meters."""
-        return (meter for _, _, meter in self.policers)
 
     def police(self) -> Iterator[FlowRule]:
         """Each class of each line held to its rate, where it has one."""
@@ -265,26 +201,12 @@ class _Edge:
 
     def route(self) -> Iterator[FlowRule]:
         """Where a destination is: behind this router, or behind an egress set's group, labelled."""
-        wanted = {other.name: other for vpn in self.vpns for other in self.plan.imports_from(vpn)}
-        for route in self.plan.routes:
+        wanted = {other.name for vpn in self.vpns for other in self.plan.imports_from(vpn)}
+        for route, afar in zip(self.plan.routes, self.shared.routes, strict=True):
             if route.vpn not in wanted:
                 continue
-            vpn = wanted[route.vpn]
-            to: Match = (
-                ("metadata", DESTINATION_VPN.of(vpn.id)),
-                ("vlan_vid", (VLAN_PRESENT, VLAN_PRESENT)),  # OpenFlow pops no tag that the match leaves open
-                ("eth_type", IPV4),
-                ("ipv4_dst", _masked(route.prefix)),
-            )
             here = self.plan.egresses[route.egress].routers[0] == self.router
-            yield FlowRule(
-                Table.ROUTE,
-                _LOW + route.prefix.prefixlen,
-                to,
-                (PopVlan(),) if here else _labelled(vpn, route.egress),
-                Table.DELIVER if here else None,
-                cookie=cookie(Purpose.ROUTE, route.egress),
-            )
+            yield replace(afar, actions=(PopVlan(),), goto=Table.DELIVER) if here else afar
 
     def vpn(self) -> Iterator[FlowRule]:
         """What arrived from the core, by its VPN label."""
@@ -322,6 +244,36 @@ class _Edge:
             yield FlowRule(Table.DELIVER, priority, to, actions, cookie=cookie(Purpose.LINE, index))
 
 
+def _vrf(plan: Plan, vpn: Vpn) -> Iterator[FlowRule]:
+    """Who a packet is for, among all that its source's VPN imports: the destination's role and VPN."""
+    visible = {other.name: other for other in plan.imports_from(vpn)}
+    for role in plan.roles:
+        if role.vpn not in visible:
+            continue
+        found = joined(DESTINATION_ROLE.of(role.id), DESTINATION_VPN.of(visible[role.vpn].id))
+        for prefix in role.prefixes:
+            to: Match = (("metadata", VRF.of(vpn.id)), ("eth_type", IPV4), ("ipv4_dst", _masked(prefix)))
+            priority = _LOW + prefix.prefixlen
+            yield FlowRule(Table.VRF, priority, to, (), Table.CONTRACT, found, cookie=cookie(Purpose.PASS))
+
+
+def _routes(plan: Plan) -> tuple[FlowRule, ...]:
+    """Every route as routers that are not the first of its egress set have it."""
+
+    def afar(route: Route) -> FlowRule:
+        vpn = plan.vpn[route.vpn]
+        to: Match = (
+            ("metadata", DESTINATION_VPN.of(vpn.id)),
+            ("vlan_vid", (VLAN_PRESENT, VLAN_PRESENT)),  # a tag can be taken off only where there is one
+            ("eth_type", IPV4),
+            ("ipv4_dst", _masked(route.prefix)),
+        )
+        priority, number = _LOW + route.prefix.prefixlen, cookie(Purpose.ROUTE, route.egress)
+        return FlowRule(Table.ROUTE, priority, to, _labelled(vpn, route.egress), cookie=number)
+
+    return tuple(map(afar, plan.routes))
+
+
 def _labelled(vpn: Vpn, egress: int) -> tuple[Action, ...]:
     """On the way to an egress set: the VPN's label with the packet's class, then the group's transport label."""
     return (
@@ -342,22 +294,6 @@ def _meter(number: int, rate_bps: int) -> MeterRule:
     return MeterRule(number, rate_kbps, max(_BURST_MIN_KBIT, rate_kbps * _BURST_US // 1_000_000))
 
 
-def _misses() -> Iterator[FlowRule]:
-    """What happens to what no rule of a table matches."""
-    reasons = {
-        Table.ADMIT: Drop.NOT_LABELLED,
-        Table.VRF: Drop.NO_ROUTE,
-        Table.CONTRACT: Drop.NO_CONTRACT,
-        Table.ROUTE: Drop.NO_PATH,
-        Table.CORE: Drop.NO_LABEL,
-        Table.VPN: Drop.NO_VPN,
-        Table.DELIVER: Drop.NOT_HERE,
-    }
-    for table, reason in reasons.items():
-        yield _drop(table, _MISS, (), reason)
-    yield FlowRule(Table.POLICE, _MISS, (), goto=Table.ROUTE, cookie=cookie(Purpose.PASS))
-
-
 def _drop(table: Table, priority: int, match: Match, reason: Drop) -> FlowRule:
     """A rule that drops and counts."""
     return FlowRule(table, priority, match, cookie=cookie(Purpose.DROP, reason))
@@ -367,3 +303,15 @@ def _masked(prefix: IPv4Network) -> Value | tuple[Value, Value]:
     """A prefix as a match value."""
     address = str(prefix.network_address)
     return address if prefix.prefixlen == 32 else (address, str(prefix.netmask))
+
+
+_MISSES = (
+    _drop(Table.ADMIT, _MISS, (), Drop.NOT_LABELLED),
+    _drop(Table.VRF, _MISS, (), Drop.NO_ROUTE),
+    _drop(Table.CONTRACT, _MISS, (), Drop.NO_CONTRACT),
+    FlowRule(Table.POLICE, _MISS, (), goto=Table.ROUTE, cookie=cookie(Purpose.PASS)),
+    _drop(Table.ROUTE, _MISS, (), Drop.NO_PATH),
+    _drop(Table.CORE, _MISS, (), Drop.NO_LABEL),
+    _drop(Table.VPN, _MISS, (), Drop.NO_VPN),
+    _drop(Table.DELIVER, _MISS, (), Drop.NOT_HERE),
+)

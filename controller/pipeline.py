@@ -81,7 +81,7 @@ class Purpose(IntEnum):
     LINE = 2  # an access line; number: index of the attachment
     CONTRACT = 3  # number: index of the contract
     ROUTE = 4  # number: index of the egress set
-    LABEL = 5  # number: the label; bits 48-49 tell which set of labels, plus one
+    LABEL = 5  # number: the label
     DROP = 6  # number: a Drop
 
 

@@ -7,7 +7,7 @@ text, numbers are numbers. Everything is frozen and hashable: equal entries are 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 
 Value = int | str
@@ -198,11 +198,6 @@ def first_of_each(rules: Iterable[FlowRule]) -> tuple[FlowRule, ...]:
     for rule in rules:
         kept.setdefault((rule.table, rule.priority, rule.match), rule)
     return tuple(kept.values())
-
-
-def with_cookie(rules: Iterable[FlowRule], cookie: int) -> tuple[FlowRule, ...]:
-    """The same rules under another cookie."""
-    return tuple(replace(rule, cookie=cookie) for rule in rules)
 
 
 def _words(action: Action) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
-from controller.orders import Add, Order, Program, Remove, Turn
+from controller.orders import Add, Change, Order, Program
 from controller.rules import (
     Action,
     DecMplsTtl,
@@ -84,17 +84,24 @@ class Encoder:
         elif isinstance(order, Add):
             for entry in order.rules:
                 yield entry, self._entry("add", entry)
-        elif isinstance(order, Turn):
-            yield from _bundle((group, self._entry("modify", group)) for group in order.groups)
-        elif isinstance(order, Remove):
-            flows = _flow_delete(self._switch, order.cookie, order.cookie_mask)
-            yield f"delete flows with cookie {order.cookie:#x}/{order.cookie_mask:#x}", self._serialised(flows)
-            for group in order.groups:
-                yield f"delete group {group}", self._serialised(_group_delete(self._switch, group))
+        elif isinstance(order, Change):
+            yield from _bundle(self._changes(order))
+        else:
+            # Flows first: a switch deletes those that use a group together with the group.
+            for flow in order.rules.flows:
+                yield flow, self._entry("delete", flow)
+            for group in order.rules.groups:
+                yield group, self._entry("delete", group)
+
+    def _changes(self, order: Change) -> Iterator[tuple[object, bytes]]:
+        for group in order.rules.groups:
+            yield group, self._entry("modify", group)
+        for flow in order.rules.flows:
+            yield flow, self._entry("add", flow)
 
     def _replacement(self, order: Program) -> Iterator[tuple[object, bytes]]:
-        yield "delete all groups", self._serialised(_group_delete(self._switch, _of.OFPG_ALL))
-        yield "delete all flows", self._serialised(_flow_delete(self._switch, 0, 0))
+        yield "delete all groups", self._serialised(_group_delete_all(self._switch))
+        yield "delete all flows", self._serialised(_flow_delete_all(self._switch))
         for group in order.rules.groups:
             yield group, self._entry("add", group)
         for flow in order.rules.flows:
@@ -109,9 +116,9 @@ class Encoder:
 
     def _message(self, verb: str, entry: Entry) -> Any:
         if isinstance(entry, FlowRule):
-            return _flow_add(self._switch, entry)
+            return _flow(self._switch, verb, entry)
         if isinstance(entry, GroupRule):
-            command = _of.OFPGC_MODIFY if verb == "modify" else _of.OFPGC_ADD
+            command = {"add": _of.OFPGC_ADD, "modify": _of.OFPGC_MODIFY, "delete": _of.OFPGC_DELETE}[verb]
             buckets = [
                 _parser.OFPBucket(
                     watch_port=bucket.watch_port, watch_group=_of.OFPG_ANY, actions=_actions(bucket.actions)
@@ -151,7 +158,7 @@ def _bundle_message(kind: int, rest: bytes) -> bytes:
     return _HEADER.pack(_of.OFP_VERSION, _of.OFPT_EXPERIMENTER, _HEADER.size + len(body), 0) + body
 
 
-def _flow_add(switch: Any, rule: FlowRule) -> Any:
+def _flow(switch: Any, verb: str, rule: FlowRule) -> Any:
     instructions = []
     if rule.meter is not None:
         instructions.append(_parser.OFPInstructionMeter(rule.meter))
@@ -166,16 +173,17 @@ def _flow_add(switch: Any, rule: FlowRule) -> Any:
         cookie=rule.cookie,
         table_id=int(rule.table),
         priority=rule.priority,
+        command=_of.OFPFC_DELETE_STRICT if verb == "delete" else _of.OFPFC_ADD,
+        out_port=_of.OFPP_ANY,
+        out_group=_of.OFPG_ANY,
         match=_match(rule.match),
         instructions=instructions,
     )
 
 
-def _flow_delete(switch: Any, cookie: int, cookie_mask: int) -> Any:
+def _flow_delete_all(switch: Any) -> Any:
     return _parser.OFPFlowMod(
         switch,
-        cookie=cookie,
-        cookie_mask=cookie_mask,
         table_id=_of.OFPTT_ALL,
         command=_of.OFPFC_DELETE,
         out_port=_of.OFPP_ANY,
@@ -184,8 +192,8 @@ def _flow_delete(switch: Any, cookie: int, cookie_mask: int) -> Any:
     )
 
 
-def _group_delete(switch: Any, group: int) -> Any:
-    return _parser.OFPGroupMod(switch, _of.OFPGC_DELETE, _of.OFPGT_FF, group, [])
+def _group_delete_all(switch: Any) -> Any:
+    return _parser.OFPGroupMod(switch, _of.OFPGC_DELETE, _of.OFPGT_FF, _of.OFPG_ALL, [])
 
 
 def _meter_delete_all(switch: Any) -> Any:
