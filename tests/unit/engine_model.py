@@ -16,7 +16,7 @@ from emulation.counters import Counters, counters_bytes
 
 NS_PER_S = 1_000_000_000
 FOREVER = 1 << 62
-PORTS, PIPES = 16, 16
+PORTS, PIPES = 64, 64
 LINE_FREE, ARRIVAL = 0, 1  # what happens at one moment happens in this order
 
 

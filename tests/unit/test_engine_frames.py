@@ -154,7 +154,7 @@ def test_frames_never_take_more_memory_than_allowed() -> None:
 
 
 def test_memory_of_frames_gone_serves_frames_of_other_sizes() -> None:
-    bench = Bench(memory_bytes=64 * 1024)
+    bench = Bench(memory_bytes=17 * 1024)  # one block for 9,000 bytes, and hardly more
     bench.add(plain_line(rate_bps=1_000_000_000_000))
     for second, length in enumerate((1500, 60, 9000, 1500)):
         arrivals = [(second * 1_000_000_000 + number * 1_000_000, 0, ipv4(length)) for number in range(500)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 
 import pytest
@@ -93,6 +94,22 @@ def test_many_lines_keep_their_own_schedules_and_the_common_order(data: st.DataO
         assert [(due, frame) for due, port, frame in delivered if port == number] == expected
 
 
+@given(st.lists(st.integers(0, 50), min_size=30, max_size=60), st.sets(st.integers(0, 29), max_size=12))
+def test_the_earliest_delivery_is_always_first(delays: list[int], cut: set[int]) -> None:
+    """Also after lines went out of the engine's heap from anywhere in it."""
+    bench = Bench()
+    for number, delay in enumerate(delays):
+        bench.add(plain_line(delay_ns=delay * MS), (0, number + 1), (1, 0))
+    trunked = [
+        bytes(12) + b"\x81\x00" + (number + 1).to_bytes(2, "big") + ipv4(96)[12:] for number in range(len(delays))
+    ]
+    bench.engine.simulate([(0, 0, frame) for frame in trunked], 0)
+    bench.engine.set_pipes([(number, None, None, True, None) for number in sorted(cut)], 0)
+    delivered = bench.engine.simulate([], FOREVER)
+    expected = sorted(delay for number, delay in enumerate(delays) if number not in cut)
+    assert [due // MS for due, _, _ in delivered] == expected
+
+
 @given(st.data())
 def test_every_frame_is_accounted_for_at_any_time(data: st.DataObject) -> None:
     line = data.draw(lines())
@@ -175,6 +192,17 @@ def test_weighted_queues_share_by_weight_whatever_their_frame_sizes(lengths: tup
         assert abs(sent[queue] - 2_500_000 * weight / 10) <= shares[queue] + 2 * FULL_FRAME_BYTES
 
 
+def test_a_queue_that_runs_empty_saves_nothing_up() -> None:
+    bench = Bench()
+    bench.configure((1000, 1000))
+    bench.add(Line(8_000_000, 0, 0, (1 << 20,) * 2, (1000, 1000)))
+    small, large = ipv4(100, dscp=0), ipv4(1000, dscp=1)
+    arrivals = [(0, large), (0, small), *[(0, large)] * 4, *[(3 * MS // 2, ipv4(400, dscp=0))] * 4]
+    delivered = bench.engine.simulate([(time, 0, frame) for time, frame in arrivals], FOREVER)
+    # after its small frame the first queue has 1,000 bytes for its next turn, not 900 more
+    assert [len(frame) for _, _, frame in delivered] == [1000, 100, 1000, 400, 400, 1000, 400, 400, 1000, 1000]
+
+
 def test_an_idle_class_leaves_its_share_to_the_others() -> None:
     bench = Bench()
     bench.configure((1664, 16640))
@@ -211,6 +239,24 @@ def test_settings_change_between_frames() -> None:
     assert [due for due, _, _ in delivered] == [11 * MS, 11 * MS, 11 * MS]
 
 
+def test_what_the_line_began_before_a_change_stays() -> None:
+    """Also when nobody looked in between: the second and third frame began 1 and 2 ms after the first."""
+    bench = Bench()
+    bench.add(plain_line(rate_bps=8_000_000, delay_ns=10 * MS))
+    bench.engine.simulate([(0, 0, ipv4(1000))] * 4, 0)
+    bench.engine.set_pipes([(0, 80_000_000, None, None, None)], 5 * MS // 2)
+    delivered = bench.engine.simulate([], FOREVER)
+    assert [due for due, _, _ in delivered] == [11 * MS, 12 * MS, 13 * MS, 13 * MS + MS // 10]
+
+
+def test_a_new_rate_starts_on_a_whole_nanosecond() -> None:
+    bench = Bench()
+    bench.add(plain_line(rate_bps=3_000_000))
+    bench.engine.simulate([(0, 0, ipv4(100))] * 2, 0)
+    bench.engine.set_pipes([(0, 1_000_000, None, None, None)], 1)
+    assert [due for due, _, _ in bench.engine.simulate([], FOREVER)] == [266_667, 266_667 + 800_000]
+
+
 def test_a_cut_line_loses_all_that_is_in_it_and_starts_afresh() -> None:
     bench = Bench()
     bench.add(plain_line(rate_bps=8_000, delay_ns=10 * MS))  # a second a frame
@@ -221,6 +267,17 @@ def test_a_cut_line_loses_all_that_is_in_it_and_starts_afresh() -> None:
     delivered = bench.engine.simulate([(4 * MS, 0, ipv4(1000))], FOREVER)
     assert [due for due, _, _ in delivered] == [(4 + 1 + 10) * MS]
     assert bench.drops() == {"drop_down": 4}
+
+
+def test_what_was_due_before_a_cut_is_still_delivered() -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with near, far:
+        bench = Bench(ports=1)
+        bench.engine.add_port(near.fileno())
+        bench.add(plain_line())
+        bench.engine.simulate([(1, 0, ipv4(100))], 0)  # long ago, by the clock
+        bench.engine.set_pipes([(0, None, None, True, None)])
+        assert far.recv(200, socket.MSG_DONTWAIT) == ipv4(100)
 
 
 def test_changes_are_made_all_or_none() -> None:
