@@ -15,9 +15,9 @@ from random import Random
 
 from policies.plan import Plan, Role, Service
 from scenarios.flowspec import Endpoint, Expect, FlowKind, FlowSpec
-from scenarios.pairs import PortBook, fixed_port, probed_services, roles_with_sites
+from scenarios.pairs import PortBook, fixed_port, probed_services
 from scenarios.schema import IsolationSpec
-from topology.model import Site
+from topology.model import Kind, Region, Site
 
 PAYLOAD_BYTES = 64
 REPLY_SHAPED = 4  # every so many probes poses as a reply: from the service's port to a client's
@@ -25,11 +25,21 @@ ATTEMPTS_PER_PROBE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Denied:
-    """A pair of roles and a service that no contract allows, in words of the policy."""
+class _Group:
+    """Sites of one role that are also of one kind and region."""
 
-    client: Role
-    server: Role
+    role: Role
+    kind: Kind
+    region: Region
+    sites: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Denied:
+    """A pair of groups and a service that no contract allows between them."""
+
+    client: _Group
+    server: _Group
     service: Service
 
 
@@ -57,7 +67,7 @@ class _Planner:
         return frozenset((server, service) for _, server, service in self.plan.allowed)
 
     def probes(self) -> Iterator[FlowSpec]:
-        """Up to ``count`` different probes, spread evenly over the kinds of pairs there are."""
+        """Up to ``count`` different probes, spread evenly over the kinds of pairs and the ways of being kept apart."""
         seen: set[tuple[str, str, str]] = set()
         for denied in islice(self._draws(), self.spec.count * ATTEMPTS_PER_PROBE):
             client, server = self._site(denied.client), self._site(denied.server)
@@ -82,32 +92,43 @@ class _Planner:
             )  # fmt: skip
 
     def _draws(self) -> Iterator[_Denied]:
-        """Denied triples without end, each kind of pair in turn; none when nothing is denied."""
-        kinds: defaultdict[tuple[str, ...], list[_Denied]] = defaultdict(list)
+        """Denied triples without end: each pair of kinds of site in turn, within it each way of being
+        apart in turn; none when nothing is denied."""
+        pairs: defaultdict[tuple[str, str], defaultdict[tuple[bool, ...], list[_Denied]]]
+        pairs = defaultdict(lambda: defaultdict(list))
         for denied in self._denied():
-            kinds[self._kind_of(denied)].append(denied)
-        for kind in cycle(sorted(kinds)):
-            yield self.rng.choice(kinds[kind])
+            kinds = denied.client.kind.value, denied.server.kind.value
+            pairs[kinds][self._apart(denied)].append(denied)
+        ways = [cycle(list(pairs[kinds].values())) for kinds in sorted(pairs)]
+        for way in cycle(ways):
+            yield self.rng.choice(next(way))
 
     def _denied(self) -> Iterator[_Denied]:
-        services = probed_services(self.plan)
-        roles = roles_with_sites(self.plan)
-        for client in roles:
-            for server in roles:
-                for service in services:
-                    if (client.id, server.id, service.name) not in self.plan.allowed:
+        groups = self._groups()
+        for client in groups:
+            for server in groups:
+                for service in probed_services(self.plan):
+                    if (client.role.id, server.role.id, service.name) not in self.plan.allowed:
                         yield _Denied(client, server, service)
 
-    def _kind_of(self, denied: _Denied) -> tuple[str, ...]:
-        """What makes two probes alike: kinds of site, the same VPN or not, the same region or not, and
-        whether the server offers the service to others (its rules are then the nearest to a leak)."""
-        client, server = (self.plan.network.site[role.sites[0]] for role in (denied.client, denied.server))
-        same = (denied.client.vpn == denied.server.vpn, client.region == server.region)
-        offered = (denied.server.id, denied.service.name) in self._offers
-        return client.kind.value, server.kind.value, *map(str, same), str(offered)
+    def _groups(self) -> list[_Group]:
+        members: defaultdict[tuple[int, Kind, Region], list[str]] = defaultdict(list)
+        for role in self.plan.roles:
+            for name in role.sites:
+                site = self.plan.network.site[name]
+                members[role.id, site.kind, site.region].append(name)
+        roles = {role.id: role for role in self.plan.roles}
+        return [_Group(roles[id_], kind, region, tuple(names)) for (id_, kind, region), names in members.items()]
 
-    def _site(self, role: Role) -> Site:
-        return self.plan.network.site[self.rng.choice(role.sites)]
+    def _apart(self, denied: _Denied) -> tuple[bool, ...]:
+        """How the two are kept apart: in one VPN or two, in one region or two, and whether the server
+        offers the service to others (its rules are then the nearest to a leak)."""
+        client, server = denied.client, denied.server
+        offered = (server.role.id, denied.service.name) in self._offers
+        return client.role.vpn == server.role.vpn, client.region is server.region, offered
+
+    def _site(self, group: _Group) -> Site:
+        return self.plan.network.site[self.rng.choice(group.sites)]
 
     def _probe(self, number: int, client: Site, server: Site, service: Service) -> FlowSpec:
         name = f"{self.entry}/{number:03d} {client.id} > {server.id} {service.name}"
@@ -130,7 +151,7 @@ class _Planner:
         server_role = self.plan.role_of_site[server.id].id
         able = [
             role
-            for role in roles_with_sites(self.plan)
+            for role in self.plan.roles
             if (role.id, server_role, service.name) in self.plan.allowed and set(role.sites) != {server.id}
         ]
         sites = [site for role in able for site in role.sites if site != server.id]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
 
-from policies.plan import Plan, Protocol, Role, Service
+from policies.plan import Plan, Protocol, Service
 from policies.schema import Selector
 from policies.selection import Population
 from scenarios.flowspec import Endpoint
@@ -107,8 +107,3 @@ def fixed_port(site: Site, service: Service) -> Endpoint:
 def probed_services(plan: Plan) -> tuple[Service, ...]:
     """The services that datagram probes can try: UDP ones."""
     return tuple(service for service in plan.services if service.protocol is Protocol.UDP)
-
-
-def roles_with_sites(plan: Plan) -> tuple[Role, ...]:
-    """The roles that any site of the network plays."""
-    return tuple(role for role in plan.roles if role.sites)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import threading
@@ -183,7 +184,7 @@ class ExchangeEngine:
         except asyncio.TimeoutError:
             error = "deadline"
         except OSError as failure:
-            error = failure.strerror or str(failure)
+            error = os.strerror(failure.errno) if failure.errno else str(failure)  # asyncio rewords it
         ok = received == spec.response_bytes
         end_us = (time.time_ns() - epoch_ns) / 1000
         self._done.append(Exchange(spec.id, begin_us, end_us, ok, received, error or ("" if ok else "cut short")))

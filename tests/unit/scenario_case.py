@@ -57,7 +57,14 @@ def arrival(spec: FlowSpec, seq: int, delay_us: float, late_us: float = 0, **cha
     due_ns = EPOCH_NS + spec.start_us * 1000 + seq // spec.burst * spec.interval_ns
     record["tx_ns"] = due_ns + late_us * 1000
     record["rx_ns"] = record["tx_ns"] + delay_us * 1000
-    values = {"flow": spec.id, "seq": seq, "receiver": 0, "tos": spec.dscp << 2, "bytes": spec.payload_bytes, "timed": 1}
+    values = {
+        "flow": spec.id,
+        "seq": seq,
+        "receiver": 0,
+        "tos": spec.dscp << 2,
+        "bytes": spec.payload_bytes,
+        "timed": 1,
+    }
     for name, value in {**values, **changes}.items():
         record[name] = value
     return record

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import isnan
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scenario_case import EPOCH_NS, FLOW, arrival
 
 from scenarios.flowspec import Expect, FlowSpec
 from scenarios.measure import Figures, Measurement, Window, measure
 from scenarios.records import RECORD, Array
-from scenario_case import EPOCH_NS, FLOW, arrival
 
 WHOLE = Window("run", 0, 1_000_000)
 HERE, ELSEWHERE = FLOW.destination, FLOW.source  # receivers 0 and 1
@@ -136,7 +137,9 @@ def reference(flow: FlowSpec, arrivals: list[tuple[int, int, int]], window: Wind
     interval_us = flow.interval_ns // 1000
     dues = {seq: flow.start_us + seq // flow.burst * interval_us for seq in range(flow.due_before(flow.stop_us))}
     inside = {seq for seq, due in dues.items() if window.start_us <= due < window.end_us}
-    heard = sorted((dues[seq] + delay, order, seq, delay) for order, (seq, delay, where) in enumerate(arrivals) if not where)
+    heard = sorted(
+        (dues[seq] + delay, order, seq, delay) for order, (seq, delay, where) in enumerate(arrivals) if not where
+    )
     seen: set[int] = set()
     counts = {"sent": len(inside), "duplicates": 0, "reordered": 0, "received": 0, "misdelivered": 0}
     highest, delays, jitter, previous = -1, [], 0.0, None
@@ -189,4 +192,4 @@ def test_silence_agrees_with_a_walk_over_time(arrived: set[int], begin_us: int, 
     result = figures(*(arrival(FLOW, seq, 5_000) for seq in arrived), window=window)
     heard = [t for t in sorted(seq * 20_000 + 5_000 for seq in arrived) if window.start_us <= t < window.end_us]
     edges = [window.start_us, *heard, window.end_us]
-    assert result.gap_us == max(b - a for a, b in zip(edges, edges[1:], strict=False))
+    assert result.gap_us == max(b - a for a, b in pairwise(edges))

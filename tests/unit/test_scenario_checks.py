@@ -1,0 +1,186 @@
+"""Verdicts: figures against limits, what a check looks at, and when a run counts for nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import isnan, nan
+
+import pytest
+from scenario_case import default_case, flow_between
+
+from scenarios.checks import CheckResult, Demand, Evidence, Verdict, flow_engine_demands, judge, verdict
+from scenarios.engine_health import KeepingUp
+from scenarios.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
+from scenarios.measure import Figures, Measurement
+from scenarios.metrics import METRICS, parse_limit
+from scenarios.schema import CheckSpec, Over, ScenarioSpec, Scope
+from scenarios.spec import RUN
+from scenarios.targets import Fate
+from scenarios.transactions import ExchangeMeasurement
+
+NOTHING = Figures(sent=50, received=50, leaked=0, misdelivered=0, mismarked=0, lost=0, duplicates=0, reordered=0)
+
+
+def evidence(*parts: tuple[FlowSpec, Figures, Fate]) -> Evidence:
+    """What a run of these flows with these figures leaves, in the whole run and in phase ``during``."""
+    flows = tuple(replace(flow, id=id_) for id_, (flow, _, _) in enumerate(parts))
+    figures = {(id_, phase): part[1] for id_, part in enumerate(parts) for phase in (RUN, "during")}
+    delays = dict.fromkeys(figures, ())
+    fates = {(flow.client, flow.server): fate for flow, _, fate in parts}
+    return Evidence(TrafficPlan(flows, ()), fates, Measurement(figures, 0, delays), ExchangeMeasurement({}, {}))  # type: ignore[arg-type]
+
+
+def check(metric: str, limit: str, **options: object) -> CheckSpec:
+    aliased = {"class" if key == "cls" else key: value for key, value in options.items()}
+    return CheckSpec.model_validate({"metric": metric, "limit": limit, **aliased})
+
+
+def judged(found: Evidence, spec: CheckSpec) -> CheckResult:
+    scenario: ScenarioSpec = default_case()[0].spec.model_copy(update={"checks": {"it": spec}})
+    return judge(scenario, found)[0]
+
+
+SURVIVOR = flow_between("a", "b", name="calls/001 a > b")
+OTHER = flow_between("a", "c", name="calls/002 a > c")
+CUT = flow_between("a", "d", name="calls/003 a > d")
+PROBE = replace(flow_between("x", "y", name="isolation/001 x > y"), kind=FlowKind.PROBE, expect=Expect.DENIED)
+CONTROL = replace(SURVIVOR, kind=FlowKind.CONTROL, groups=("isolation", "isolation.controls"))
+
+
+def test_each_flow_must_keep_the_limit_and_the_worst_is_named() -> None:
+    found = evidence(
+        (SURVIVOR, replace(NOTHING, gap_us=30_000.0), Fate.SURVIVING),
+        (OTHER, replace(NOTHING, gap_us=80_000.0), Fate.SURVIVING),
+    )
+    result = judged(found, check("gap", "< 50 ms", cls="voice"))
+    assert (result.passed, result.value, result.limit, result.unit) == (False, 80_000, "< 50 ms", "duration")
+    assert result.detail == "1 of 2 break it, worst calls/002 a > c"
+    assert judged(found, check("gap", "< 100 ms", cls="voice")).passed
+
+
+@pytest.mark.parametrize(("limit", "worst"), [(">= 4.3", 4.1), ("<= 4.3", 4.4), ("== 4.3", 4.1)])
+def test_which_value_is_worst_depends_on_the_limit(limit: str, worst: float) -> None:
+    found = evidence(
+        (SURVIVOR, replace(NOTHING, mos=4.1), Fate.SURVIVING), (OTHER, replace(NOTHING, mos=4.4), Fate.SURVIVING)
+    )
+    assert judged(found, check("mos", limit)).value == worst
+
+
+def test_scope_picks_flows_by_their_fate() -> None:
+    found = evidence(
+        (SURVIVOR, replace(NOTHING, gap_us=20_000.0), Fate.SURVIVING),
+        (CUT, replace(NOTHING, gap_us=10e6), Fate.CUT),
+    )
+    assert judged(found, check("gap", "< 50 ms", scope="surviving", phase="during")).passed
+    assert not judged(found, check("gap", "< 50 ms", phase="during")).passed
+    assert judged(found, check("gap", "> 1 s", scope="cut", phase="during")).passed
+
+
+def test_together_pools_the_flows() -> None:
+    found = evidence(
+        (SURVIVOR, replace(NOTHING, sent=900, lost=0, loss=0.0), Fate.SURVIVING),
+        (OTHER, replace(NOTHING, sent=100, lost=5, loss=0.05), Fate.SURVIVING),
+    )
+    result = judged(found, check("loss", "< 1 %", over=Over.TOGETHER.value))
+    assert (result.passed, result.value, result.detail) == (True, 0.005, "2 together")
+    assert not judged(found, check("loss", "< 1 %")).passed
+
+
+def test_leaks_are_looked_for_in_denied_flows_and_nothing_else_is() -> None:
+    found = evidence(
+        (SURVIVOR, replace(NOTHING, loss=0.0), Fate.SURVIVING),
+        (PROBE, replace(NOTHING, leaked=1, loss=1.0), Fate.SURVIVING),
+    )
+    leak = judged(found, check("leaked", "== 0"))
+    assert (leak.passed, leak.value, leak.conclusive) == (False, 1, True)
+    assert judged(found, check("loss", "== 0 %")).passed
+
+
+def test_controls_are_judged_only_where_they_are_named() -> None:
+    found = evidence(
+        (SURVIVOR, replace(NOTHING, gap_us=20_000.0), Fate.SURVIVING),
+        (CONTROL, replace(NOTHING, gap_us=1e6, received=0), Fate.SURVIVING),
+    )
+    assert judged(found, check("gap", "< 50 ms", cls="voice")).passed
+    assert not judged(found, check("received", ">= 1", traffic="isolation.controls")).passed
+
+
+def test_a_check_that_nothing_comes_under_cannot_pass() -> None:
+    found = evidence((SURVIVOR, NOTHING, Fate.SURVIVING))
+    result = judged(found, check("gap", "< 1 s", scope="cut"))
+    assert result.passed is False and isnan(result.value)
+    assert judged(found, check("gap", "< 1 s", scope="cut", optional=True)).passed is None
+    assert judged(found, check("gap", "< 1 s", phase="dark")).passed is False, "a phase that never took place"
+
+
+def test_a_flow_without_a_figure_breaks_any_limit_on_it() -> None:
+    found = evidence(
+        (SURVIVOR, replace(NOTHING, delay_p99_us=nan), Fate.SURVIVING),
+        (OTHER, replace(NOTHING, delay_p99_us=9_000.0), Fate.SURVIVING),
+    )
+    result = judged(found, check("delay_p99", "< 50 ms"))
+    assert not result.passed and isnan(result.value)
+
+
+# --- the verdict ---------------------------------------------------------------------------------
+
+
+def outcome(passed: bool | None, metric: str = "gap") -> CheckResult:
+    return CheckResult("it", metric, passed, 0.0, "", "", "", METRICS[metric].conclusive)
+
+
+KEPT, BROKEN = Demand("sends late by", 1, 10, "ms"), Demand("sends late by", 20, 10, "ms")
+
+
+@pytest.mark.parametrize(
+    ("results", "demands", "expected", "code"),
+    [
+        ([outcome(True), outcome(None)], [KEPT], Verdict.PASS, 0),
+        ([outcome(True), outcome(False)], [KEPT], Verdict.FAIL, 1),
+        ([outcome(True)], [KEPT, BROKEN], Verdict.VOID, 3),
+        ([outcome(False)], [BROKEN], Verdict.VOID, 3),
+        ([outcome(False, "leaked")], [BROKEN], Verdict.FAIL, 1),  # no slow machine makes a leak
+    ],
+)
+def test_verdicts(results: list[CheckResult], demands: list[Demand], expected: Verdict, code: int) -> None:
+    assert verdict(results, demands) is expected
+    assert expected.exit_code == code
+
+
+PUNCTUAL = KeepingUp(20, 40, 900, 0, 0, 0, 0, 0, 0, 0)
+
+
+def test_a_punctual_engine_keeps_every_demand() -> None:
+    assert all(demand.kept for demand in flow_engine_demands(PUNCTUAL))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lateness_p99_us": 10_100},
+        {"worst_late_us": 250_100},
+        {"unrecorded": 1},
+        {"dropped": 1},
+        {"not_sent": 1},
+        {"untimed": 1},
+        {"clock_step_us": -1_500},
+        {"unfinished": 1},
+        {"mute": 1},
+    ],
+)
+def test_each_demand_can_be_broken(changes: dict[str, float]) -> None:
+    broken = [demand for demand in flow_engine_demands(replace(PUNCTUAL, **changes)) if not demand.kept]  # type: ignore[arg-type]
+    assert len(broken) == 1
+
+
+def test_every_metric_of_flows_and_exchanges_is_a_figure() -> None:
+    from scenarios.transactions import ExchangeFigures
+
+    figures = {"flow": Figures.__dataclass_fields__, "exchange": ExchangeFigures.__dataclass_fields__}
+    for metric in METRICS.values():
+        assert metric.field in figures[metric.source.value], metric.name
+
+
+def test_scopes_are_fates() -> None:
+    assert {scope.value for scope in Scope} - {"all"} == {fate.value for fate in Fate}
+    assert parse_limit("== 0", METRICS["leaked"]).holds(0)
