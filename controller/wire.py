@@ -100,7 +100,7 @@ class Encoder:
             yield flow, self._entry("add", flow)
 
     def _replacement(self, order: Program) -> Iterator[tuple[object, bytes]]:
-        yield "delete all groups", self._serialised(_group_delete_all(self._switch))
+        yield "delete all groups", self._serialised(_group_delete(self._switch, _of.OFPG_ALL))
         yield "delete all flows", self._serialised(_flow_delete_all(self._switch))
         for group in order.rules.groups:
             yield group, self._entry("add", group)
@@ -118,7 +118,9 @@ class Encoder:
         if isinstance(entry, FlowRule):
             return _flow(self._switch, verb, entry)
         if isinstance(entry, GroupRule):
-            command = {"add": _of.OFPGC_ADD, "modify": _of.OFPGC_MODIFY, "delete": _of.OFPGC_DELETE}[verb]
+            if verb == "delete":
+                return _group_delete(self._switch, entry.id)
+            command = _of.OFPGC_MODIFY if verb == "modify" else _of.OFPGC_ADD
             buckets = [
                 _parser.OFPBucket(
                     watch_port=bucket.watch_port, watch_group=_of.OFPG_ANY, actions=_actions(bucket.actions)
@@ -192,8 +194,8 @@ def _flow_delete_all(switch: Any) -> Any:
     )
 
 
-def _group_delete_all(switch: Any) -> Any:
-    return _parser.OFPGroupMod(switch, _of.OFPGC_DELETE, _of.OFPGT_FF, _of.OFPG_ALL, [])
+def _group_delete(switch: Any, group: int) -> Any:
+    return _parser.OFPGroupMod(switch, _of.OFPGC_DELETE, _of.OFPGT_FF, group, [])
 
 
 def _meter_delete_all(switch: Any) -> Any:

@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 import re
-import shutil
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,8 +19,12 @@ from typing import Any
 from policies.plan import Plan
 from topology.model import TRUNK_PORT, Site
 
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
+from controller_plan import small_plan
+
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 20.0
+PROBES = 40  # more than any neighbour discovery on a link
 SETUP = "mount -t tmpfs none /run && mkdir -p /run/netns && ip link set lo up && echo ready && exec sleep infinity"
 
 
@@ -36,8 +40,9 @@ def wait_for(condition: Callable[[], Any], what: str, deadline_s: float = DEADLI
 class ControllerWorld:
     """Switches, sites and a controller for ``plan``; files go under ``home``."""
 
-    def __init__(self, plan: Plan, home: Path) -> None:
-        self.plan, self.network, self.home = plan, plan.network, home
+    def __init__(self, home: Path, plan: Plan | None = None) -> None:
+        self.plan, self.home = plan or small_plan(), home
+        self.network = self.plan.network
         argv = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", SETUP]
         self.outer = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
         assert self.outer.stdout is not None and self.outer.stdout.readline() == "ready\n"
@@ -54,13 +59,13 @@ class ControllerWorld:
         self.outer.kill()
         self.outer.wait()
 
-    def argv(self, command: str, site: str | None = None) -> list[str]:
+    def argv(self, command: str, site: str | None = None, *namespaces: str) -> list[str]:
         """A shell command as seen from the world, or from one of its sites."""
-        inside = ["nsenter", f"--target={self.inner}", "--net", "--mount", "--pid", "sh", "-c"]
+        inside = ["nsenter", f"--target={self.inner}", "--net", "--mount", *namespaces, "sh", "-c"]
         return [*inside, f"exec ip netns exec {site} {command}" if site else command]
 
     def popen(self, command: str, site: str | None = None) -> subprocess.Popen[str]:
-        """Starts a command."""
+        """Starts a command that can be killed: it is this process's child, not the world's."""
         pipe = subprocess.PIPE
         return subprocess.Popen(
             self.argv(command, site), stdout=pipe, stderr=subprocess.STDOUT, text=True, env=self.env
@@ -68,7 +73,7 @@ class ControllerWorld:
 
     def sh(self, command: str, site: str | None = None, check: bool = True) -> str:
         """Runs a command and returns what it prints."""
-        argv = self.argv(command, site)
+        argv = self.argv(command, site, "--pid")
         done = subprocess.run(argv, capture_output=True, text=True, env=self.env, timeout=60, check=False)
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr
@@ -97,7 +102,7 @@ class ControllerWorld:
 
     def _site(self, site: Site) -> str:
         steps = [f"ip netns add {site.id}", f"ip -n {site.id} link set lo up"]
-        for number, access in enumerate(site.accesses):
+        for number in range(len(site.accesses)):
             name = f"s{site.index}-{number}"
             steps += [
                 f"ip link add {name} netns {site.id} type veth peer name {name}-pop",
@@ -107,16 +112,16 @@ class ControllerWorld:
                 f"ip -n {site.id} addr add {site.address4}/{site.prefix4.prefixlen} dev {name}",
                 f"ip netns exec {site.id} sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.{name}.rp_filter=0",
             ]
-            if number == 0:
-                steps += [f"ip -n {site.id} link set {name} up"]
-                steps += [f"ip -n {site.id} route add default via {site.gateway4}"]
+            steps += [f"ip -n {site.id} link set {name} up"]
+        # Both lines take packets; what the site sends goes out on the first.
+        steps += [f"ip -n {site.id} route add default via {site.gateway4} dev s{site.index}-0"]
         return " && ".join(steps)
 
     def use_backup(self, site_id: str) -> None:
         """Moves a dual-homed site to its backup line, as its own equipment would."""
         site = self.network.site[site_id]
-        self.sh(f"ip -n {site_id} link set s{site.index}-0 down && ip -n {site_id} link set s{site.index}-1 up")
-        self.sh(f"ip -n {site_id} route add default via {site.gateway4}")
+        self.sh(f"ip -n {site_id} link set s{site.index}-0 down")
+        self.sh(f"ip -n {site_id} route add default via {site.gateway4} dev s{site.index}-1")
 
     def _bridge(self, router: str) -> str:
         index = self.network.router[router].index
@@ -182,7 +187,7 @@ class ControllerWorld:
         """A router's flow entries."""
         return self.sh(f"ovs-ofctl -O OpenFlow13 dump-flows br{self.network.router[router].index}")
 
-    def dropped(self, router: str, cookie: int) -> int:
+    def counted(self, router: str, cookie: int) -> int:
         """Packets counted by the rules with this cookie."""
         found = re.findall(rf"cookie={cookie:#x}, .*?n_packets=(\d+)", self.flows(router))
         return sum(map(int, found))
@@ -193,12 +198,34 @@ class ControllerWorld:
         for router in (ends.a, ends.b):
             self.sh(f"ip link set {self.interface(router, link)} {state}")
 
-    def ping(self, source: str, destination: str, options: str = "-c 2 -i 0.05 -W 1") -> bool:
-        """Whether any echo comes back."""
-        address = self.network.site[destination].address4
+    def ping(self, source: str, address: str, options: str = "-c 2 -i 0.05 -W 1") -> bool:
+        """Whether any echo comes back to a site."""
         return ", 0 received" not in self.sh(f"ping -n {options} {address}", source, check=False)
 
+    def python(self, program: str, site: str) -> subprocess.Popen[str]:
+        """Starts a Python program at a site; it ends by itself, too."""
+        limited = f"import signal; signal.alarm({DEADLINE_S:.0f})\n{program}"
+        return self.popen(f"{sys.executable} -u -c {shlex.quote(limited)}", site)
 
-def ovs_is_there() -> bool:
-    """Whether Open vSwitch and root are at hand."""
-    return os.geteuid() == 0 and shutil.which("ovs-vswitchd") is not None
+    def behead(self, router: str) -> None:
+        """Leaves a switch without its controller. (Without any controller named it would drop its flows.)"""
+        self.sh(f"ovs-vsctl set-controller br{self.network.router[router].index} unix:{self.home}/nobody.sock")
+
+    def reconnect(self, router: str) -> None:
+        """Makes a switch connect anew, as after a restart."""
+        index = self.network.router[router].index
+        self.sh(f"ovs-vsctl del-controller br{index}")
+        self.sh(f"ovs-vsctl set-controller br{index} unix:{self.home}/controller.sock")
+
+    def hops(self, source: str, address: str) -> set[tuple[str, str]]:
+        """The (from, to) routers that echoes from a site and their answers pass, by the interfaces' counters."""
+        before = self._received()
+        assert self.ping(source, address, f"-c {PROBES} -i 0.01 -W 1")
+        after = self._received()
+        return {hop for hop, count in after.items() if count - before[hop] >= PROBES // 2}
+
+    def _received(self) -> dict[tuple[str, str], int]:
+        """Packets received so far, by (sending, receiving) router."""
+        stats = {line["ifname"]: line["stats64"]["rx"]["packets"] for line in json.loads(self.sh("ip -j -s link"))}
+        ends = ((end, link) for link in self.network.links for end in (link.a, link.b))
+        return {(link.other(end), end): stats[self.interface(end, link.id)] for end, link in ends}

@@ -131,6 +131,7 @@ def small_plan() -> Plan:
             (1, 5, "ping"),
             (2, 5, "ping"),
             (3, 5, "ping"),
+            (4, 5, "ping"),
         )
     )
     role_of = {site: role for role in roles for site in role.sites}
