@@ -18,11 +18,11 @@ from typing import Any
 
 from emulation import _linkengine
 from emulation.engine_wire import receive_message, send_message
+from emulation.priority import LINKS, be_punctual
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_TIMERSLACK = 29
 _MCL_CURRENT, _MCL_ONFAULT = 1, 4
-_NICE = -10
 
 
 class EngineServer:
@@ -74,20 +74,6 @@ class EngineServer:
             send_message(control, self.answer(*received))
 
 
-def _raise_priority() -> str:
-    """Be punctual as far as this user may: ``rr`` (real time, round robin), ``nice`` or ``none``."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-        return "rr"
-    except OSError:
-        pass
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
-        return "nice"
-    except OSError:
-        return "none"
-
-
 def _prepare() -> dict[str, Any]:
     """Set the process up for its work; what it was granted, for the client."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -97,7 +83,7 @@ def _prepare() -> dict[str, Any]:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     locked = libc.mlockall(_MCL_CURRENT | _MCL_ONFAULT) == 0  # not what is mapped later: a limit would make that fail
-    return {"scheduling": _raise_priority(), "memory_locked": locked}
+    return {"scheduling": be_punctual(LINKS), "memory_locked": locked}
 
 
 def main(arguments: list[str]) -> None:

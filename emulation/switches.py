@@ -19,6 +19,7 @@ from mininet.node import Switch
 
 from emulation.commands import run
 from emulation.nodes import NamespaceNode
+from emulation.priority import SWITCHES, be_punctual
 from topology.model import TRUNK_INTERFACE, TRUNK_PORT
 
 BRIDGE = "br0"
@@ -74,6 +75,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             own = {"OVS_RUNDIR": str(self.home)}
             run(["ovs-vswitchd", f"unix:{self._socket}", *self._daemon("ovs-vswitchd")], env=own)
             self._adopt("ovs-vswitchd")
+            be_punctual(SWITCHES, int((self.home / "ovs-vswitchd.pid").read_text()))
 
     def power_off(self) -> None:
         """Kill both daemons as a power cut would; nothing of the router's state in memory survives."""

@@ -40,7 +40,14 @@ class ControllerProcess:
         with log.open("w") as output:
             self.process = subprocess.Popen(argv, pass_fds=[writing], stdout=output, stderr=output)
         os.close(writing)
-        threading.Thread(target=self._follow, args=(reading,), name="controller-events", daemon=True).start()
+        self._follower = threading.Thread(target=self._follow, args=(reading,), name="controller-events", daemon=True)
+        self._follower.start()
+
+    def close(self) -> None:
+        """End the controller; its last events have been handed on when this returns."""
+        self.process.kill()
+        self.process.wait()
+        self._follower.join()
 
     def wait_for(self, what: str, wanted: Callable[[list[Event]], bool], deadline_s: float) -> None:
         """Return once ``wanted`` holds of the events so far; raises ControllerFailed when it cannot any more."""

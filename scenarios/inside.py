@@ -62,7 +62,8 @@ def judged(job: Job, collected: Collected) -> Result:
     spec, traffic = job.scenario.spec, job.traffic
     phases = windows(spec, collected.moments)
     connectivity = Connectivity(job.plan.network, failed_together(spec, job.targets))
-    pairs = {(one.client, one.server) for one in (*traffic.flows, *traffic.exchanges)}
+    pairs = {(flow.client, flow.server) for flow in traffic.flows}
+    pairs |= {(exchange.client, exchange.server) for exchange in traffic.exchanges}
     evidence = Evidence(
         traffic=traffic,
         fates={pair: connectivity.fate(*pair) for pair in pairs},

@@ -53,11 +53,18 @@ class Rig:
 
     def site(self, name: str) -> SiteNode:
         """A site's node by id."""
-        return self.net[name]
+        node: SiteNode = self.net[name]
+        return node
 
     def router(self, name: str) -> RouterSwitch:
         """A router's node by id."""
-        return self.net[name]
+        node: RouterSwitch = self.net[name]
+        return node
+
+    def close(self) -> None:
+        """End what speaks to us; the kernel ends the rest with the world."""
+        if hasattr(self, "controller"):
+            self.controller.close()
 
     def socket_in(self, site: str, family: int, kind: int) -> socket.socket:
         """A socket that lives at a site."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from emulation import world
 from emulation.counters import Lateness
+from emulation.priority import LINKS, be_leisurely, be_punctual
 from scenarios.control import Event
 from scenarios.engine import FlowEngine
 from scenarios.engine_health import KeepingUp
@@ -58,6 +59,12 @@ class Run:
 
     def execute(self) -> Collected:
         """All of it; raises WorldBroken or what a part raised that did not come up."""
+        try:
+            return self._execute()
+        finally:
+            self._rig.close()
+
+    def _execute(self) -> Collected:
         began = time.monotonic()
         self._rig.start(self._progress.say)
         up_s = time.monotonic() - began
@@ -71,8 +78,10 @@ class Run:
         flows.start(epoch_ns)
         exchanges.start(epoch_ns)
         self._record("traffic-started", epoch_ns=epoch_ns, flows=len(self._flows))
+        be_punctual(LINKS)  # a failure strikes all lines at once, not as the machine finds time
         moments = self._follow_timeline(epoch_ns, flows)
         self._until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9), epoch_ns, flows)
+        be_leisurely()
         exchanges.stop()
         flows.stop()
         pressure = watch.stop()

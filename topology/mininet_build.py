@@ -41,9 +41,8 @@ class NetworkTopo(Topo):  # type: ignore[misc]
             self.addHost(self.site_name(site), **({"site": site} if plant else {"ip": f"{site.address4}/8"}))
             for line, access in enumerate(site.accesses):
                 ours = {"cls": AccessLink, "plant": plant, "access": access, "line": line} if plant else {}
-                router = self.router_name(network.router[access.router])
-                options = _stock_options(access.rate_bps, access.delay_us)
-                self.addLink(self.site_name(site), router, **options, **ours)
+                names = [self.site_name(site), self.router_name(network.router[access.router])]
+                self.addLink(*names, **_stock_options(access.rate_bps, access.delay_us), **ours)
 
     def router_name(self, router: Router) -> str:
         """The Mininet name of a router."""
