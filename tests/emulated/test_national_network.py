@@ -1,0 +1,141 @@
+"""The national network runs: who reaches whom, how late, and what a failure does to it. Real packets all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rig_client import RigClient
+from rig_server import SITES
+
+from controller.paths import compute_paths
+from policies.compile import compile_policy, library_path, load_policy
+from policies.explain import is_allowed
+from policies.plan import Plan
+from topology.model import Kind, Network, Site
+from topology.national import national_network
+
+NETWORK = national_network(SITES, seed=1)
+PLAN = compile_policy(load_policy(library_path("national")), NETWORK)
+ARTICULATIONS = {"trondheim", "tromso"}  # without them the country is parted (backbone data)
+FRAME_BITS = (172 + 8 + 20 + 14 + 24) * 8  # a voice datagram on the line: UDP, IP, Ethernet, preamble and gap
+
+
+def sites(kind: Kind) -> list[Site]:
+    """Sites of a kind, in the network's order."""
+    return [site for site in NETWORK.sites if site.kind is kind]
+
+
+def far_pair() -> tuple[Site, Site]:
+    """Two hospitals with one line each, at the two ends of the country."""
+    single = [site for site in sites(Kind.HOSPITAL) if len(site.accesses) == 1]
+    return min(single, key=lambda site: site.lat), max(single, key=lambda site: (site.lon, site.lat))
+
+
+def way(plan: Plan, network: Network, a: Site, b: Site) -> list[str]:
+    """The links of the least-delay way from ``a``'s router to ``b``'s."""
+    paths = compute_paths(network, plan.egresses)
+    egress = next(egress.index for egress in plan.egresses if egress.routers == b.homing)
+    router, links = a.homing[0], []
+    while router != b.homing[0]:
+        links.append(paths.primary[router, egress])
+        router = network.link[links[-1]].other(router)
+    return links
+
+
+def model_delay_us(a: Site, b: Site) -> float:
+    """The way's propagation and serialisation, microseconds, without labels (which only make it longer)."""
+    lines = [*a.accesses[:1], *(NETWORK.link[name] for name in way(PLAN, NETWORK, a, b)), *b.accesses[:1]]
+    return sum(line.delay_us + FRAME_BITS * 1e6 / line.rate_bps for line in lines)
+
+
+def test_every_switch_took_every_rule(rig: RigClient) -> None:
+    """The controller programmed the whole network, and no switch refused a rule."""
+    assert rig.ask("up") == {"errors": [], "dead": []}
+
+
+def test_the_gateway_answers(rig: RigClient) -> None:
+    """ARP and ping of the gateway are answered, at one site of every kind."""
+    for kind in Kind:
+        site = sites(kind)[0]
+        heard = rig.ask("command", site=site.id, line=f"ping -c 3 -i 0.2 {site.gateway4}")
+        assert "3 received" in heard, f"{site.id}: {heard}"
+
+
+def test_a_command_runs_at_its_site(rig: RigClient) -> None:
+    """A site is a namespace of its own with the addresses of the blueprint."""
+    a, b = sites(Kind.GP)[:2]
+    for site in (a, b):
+        heard = rig.ask("command", site=site.id, line="ip -4 addr")
+        assert str(site.address4) in heard
+        assert site.mac in rig.ask("command", site=site.id, line="ip link show wan0")
+
+
+def test_voice_crosses_the_country_marked_and_never_early(rig: RigClient) -> None:
+    """A call from end to end arrives whole, as EF, and never faster than light in fibre allows."""
+    a, b = far_pair()
+    both_ways = [(a, b), (b, a)]
+    answers = rig.ask("stream", pairs=[(x.id, y.id) for x, y in both_ways], datagrams=100)
+    for heard, (x, y) in zip(answers, both_ways, strict=True):
+        assert heard["received"] == heard["sent"] == 100
+        assert heard["tos"] == [46 << 2]
+        assert heard["delay_min_us"] >= model_delay_us(x, y)
+
+
+def test_what_no_contract_allows_does_not_arrive(rig: RigClient) -> None:
+    """GP to GP, GP to pharmacy, hospital data across regions: nothing arrives, while the allowed does."""
+    gps, pharmacies = sites(Kind.GP), sites(Kind.PHARMACY)
+    a, b = far_pair()
+    denied = [(gps[0].id, gps[1].id), (gps[0].id, pharmacies[0].id), (pharmacies[0].id, a.id), (gps[0].id, b.id)]
+    denied = [pair for pair in denied if is_allowed(PLAN, *pair, "voice") is None]
+    assert len(denied) >= 3
+    *silent, allowed = rig.ask("stream", pairs=[*denied, (a.id, b.id)], datagrams=50)
+    assert [heard["received"] for heard in silent] == [0] * len(denied)
+    assert allowed["received"] == 50
+    (across,) = rig.ask("stream", pairs=[(a.id, b.id)], datagrams=50, port=11_112)
+    assert across["received"] == 0, "DICOM crossed from one region to another"
+
+
+def test_a_borrowed_address_gets_nowhere(rig: RigClient) -> None:
+    """A site that sends from another's address is stopped at its own line."""
+    a, b = far_pair()
+    borrowed = next(site for site in sites(Kind.HOSPITAL) if site not in (a, b))
+    rig.ask("command", site=a.id, line=f"ip addr add {borrowed.address4}/32 dev lo")
+    spoofed, honest = (
+        rig.ask("stream", pairs=[(a.id, b.id)], datagrams=50, source=source)[0]
+        for source in (str(borrowed.address4), None)
+    )
+    rig.ask("command", site=a.id, line=f"ip addr del {borrowed.address4}/32 dev lo")
+    assert (spoofed["received"], honest["received"]) == (0, 50)
+
+
+def test_core_rules_do_not_grow_with_sites(rig: RigClient) -> None:
+    """No rule that matches labels names a site's address."""
+    rules = rig.ask("rules", router=NETWORK.routers[0].id).splitlines()
+    labelled = [match for match in (rule.partition("actions=")[0] for rule in rules) if "mpls_label=" in match]
+    assert len(labelled) > len(NETWORK.routers)
+    assert not [match for match in labelled if "nw_dst" in match or "nw_src" in match]
+
+
+def test_failures_on_the_way_are_repaired_without_the_controller(rig: RigClient) -> None:
+    """With the controller gone, calls survive the loss of a fibre on their way, and then of a whole PoP."""
+    a, b = far_pair()
+    pairs = [(a.id, b.id), (b.id, a.id)]
+    links = way(PLAN, NETWORK, a, b)
+    homes = {NETWORK.router[router].pop for site in (a, b) for router in site.homing}
+    on_the_way = (NETWORK.pop_of(end) for name in links for end in (NETWORK.link[name].a, NETWORK.link[name].b))
+    pop = next(pop for pop in on_the_way if pop.id not in homes | ARTICULATIONS)
+    fibre = next(name for name in links if name in NETWORK.link and NETWORK.link[name].srlg)
+    rig.ask("kill_controller")
+    for heard in rig.ask("stream", pairs=pairs, datagrams=200, fail={"links": [fibre]}):
+        assert_repaired(heard)
+    for heard in rig.ask("stream", pairs=pairs, datagrams=100, restore={"links": [fibre]}):
+        assert_repaired(heard)
+    for heard in rig.ask("stream", pairs=pairs, datagrams=200, fail={"routers": list(pop.routers)}):
+        assert_repaired(heard)
+
+
+def assert_repaired(heard: dict[str, Any]) -> None:
+    """What was lost was lost in one go, and the stream went on to its end."""
+    lost = heard["lost"]
+    assert lost == list(range(lost[0], lost[0] + len(lost))) if lost else True, f"lost more than once: {lost}"
+    assert heard["sent"] - 1 not in lost, f"silent to the end: {heard}"
