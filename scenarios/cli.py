@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from topology.errors import InputError, Problem
 
 BAD_INPUT = 2
+VOID = 3
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -101,20 +104,33 @@ def _settings(pairs: list[str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Entry point: errors of input are one line each on standard error and exit 2, tracebacks only with --debug."""
+    """Entry point: errors are one line each on standard error, tracebacks only with ``--debug``."""
     debug = "--debug" in sys.argv
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
     except InputError as error:
-        if debug:
-            raise
-        print(error, file=sys.stderr)
+        _give_up(error, BAD_INPUT, debug)
+    except _USAGE_ERROR as error:
+        if message := error.format_message():  # none where the help was the answer
+            _give_up(f"{message} (hint: --help)", BAD_INPUT, debug)
         sys.exit(BAD_INPUT)
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        _give_up("interrupted", INTERRUPTED, debug)
+    except Exception as error:
+        _give_up(f"helsewan failed: {type(error).__name__}: {error} (hint: --debug shows where)", VOID, debug)
+
+
+_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # click's UsageError, whether Typer brings its own click or not
+
+
+def _give_up(why: object, code: int, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    print(why, file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from emulation import world
@@ -19,7 +20,7 @@ from policies.compile import compile_policy, library_path, load_policy
 from scenarios.flows import plan_traffic
 from scenarios.job import Job
 from scenarios.report import void_result, write_result
-from scenarios.spec import load_scenario
+from scenarios.spec import Scenario, load_scenario
 from scenarios.targets import resolve_timeline
 from topology.errors import InputError, Problem
 from topology.national import national_network
@@ -37,13 +38,22 @@ def run_scenario(
     scenario = load_scenario(name, settings, seed=seed, sites=sites)
     spec = scenario.spec
     network = national_network(spec.network.sites, spec.network.seed, spec.network.swedish_route)
-    plan = compile_policy(load_policy(library_path(spec.policy)), network)
+    plan = compile_policy(load_policy(_policy_file(scenario)), network)
     targets = resolve_timeline(spec, network, scenario.document)
     traffic = plan_traffic(spec, plan, scenario.document)
     world.require()
     directory = _make_directory(results / spec.name)
     (directory / "logs").mkdir()
     return _run_in_world(Job(scenario, plan, targets, traffic, directory, debug))
+
+
+def _policy_file(scenario: Scenario) -> Path:
+    """The scenario's policy: a name of the library or a path; InputError at the scenario's line for neither."""
+    try:
+        return library_path(scenario.policy)
+    except InputError as error:
+        where = scenario.document.where(("policy",))
+        raise InputError(*(replace(problem, where=where) for problem in error.problems)) from None
 
 
 def _run_in_world(job: Job) -> int:

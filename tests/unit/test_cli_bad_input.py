@@ -1,0 +1,108 @@
+"""Bad input on the command line: one clear line, exit 2, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emulation import world
+from scenarios.spec import LIBRARY
+from topology.errors import InputError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def helsewan(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user would."""
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
+    return subprocess.run(
+        [sys.executable, "-m", "scenarios.cli", *argv], cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
+
+
+def edited(tmp_path: Path, old: str, new: str) -> str:
+    """The library's scenario with ``old`` replaced, as a file of the user's."""
+    text = (LIBRARY / "region-failover.yaml").read_text()
+    assert old in text
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace(old, new))
+    return path.name
+
+
+CASES = {
+    "unknown scenario": (["region-failovr"], "scenario: 'region-failovr' is not in the library (hint: "),
+    "unknown region": (["region-failover", "--set", "region=east"], "--set region: 'east' is no health region"),
+    "unknown setting": (["region-failover", "--set", "regoin=nord"], "--set regoin: unknown key"),
+    "not a setting": (["region-failover", "--set", "region"], "--set: 'region' is not key=value"),
+    "too few sites": (["region-failover", "--sites", "3"], "--sites: 3 is too few"),
+    "missing file": (["nowhere.yaml"], "nowhere.yaml"),
+    "unknown option": (["region-failover", "--site", "90"], "No such option: --site"),
+    "no number": (["region-failover", "--seed", "x"], "Invalid value for '--seed'"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_arguments(case: str, tmp_path: Path) -> None:
+    """What is wrong with the arguments is said in one line before anything is created."""
+    argv, said = CASES[case]
+    done = helsewan("scenario", "run", *argv, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said) or said in done.stderr, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("duration: 32 s", "duration: 32 sec", "duration"),
+        ("policy: national", "polici: national", "polici"),
+        ("fail: {region_core", "fail: {region_coer", "region_coer"),
+        ("service: voice,", "service: vioce,", "vioce"),
+        ("policy: national", "policy: nationale", "nationale"),
+    ],
+)
+def test_bad_files(old: str, new: str, said: str, tmp_path: Path) -> None:
+    """What is wrong with a file is said with its line, and every such line is a problem of its own."""
+    name = edited(tmp_path, old, new)
+    done = helsewan("scenario", "run", name, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines and all(line.startswith(f"{name}:") for line in lines), done.stderr
+    assert any(said in line for line in lines)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_missing_program_is_named_with_its_package(tmp_path: Path) -> None:
+    """Without Open vSwitch a run says what to install."""
+    script = (
+        "import emulation.world as world, scenarios.cli as cli, sys\n"
+        "world._path = lambda: '/nonexistent'\n"
+        "sys.argv = ['helsewan', 'scenario', 'run', 'region-failover']\n"
+        "cli.main()\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "program: 'ovs-vswitchd' is not installed (hint: install the package openvswitch-switch" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_ordinary_user_without_permission_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who may not open the TUN device reads that it is in the way, and what to do."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(world, "PROGRAMS", {})
+    with pytest.raises(InputError, match=r"device: '/dev/net/tun' may not be opened by this user \(hint: run as root"):
+        world.require()
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    """``--debug`` is for developers."""
+    done = helsewan("scenario", "run", "region-failover", "--set", "region=east", "--debug", cwd=tmp_path)
+    assert "Traceback" in done.stderr
