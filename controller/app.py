@@ -6,6 +6,7 @@ state and no switch waits for another's rules to be computed.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -99,6 +100,8 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         self.conductor = Conductor(self.plan)
         for router in self.plan.network.routers:  # so that no switch has to wait for its messages to be made
             self.encoder.frame(self.conductor.program_of(router.id), 1)
+        gc.collect()
+        gc.freeze()  # a hundred thousand rules that stay: looking through them again and again takes long
         self.emit("rules-ready", {"seconds": round(time.monotonic() - began, 3)})
         while True:
             deadline = self.conductor.deadline

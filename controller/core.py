@@ -1,7 +1,7 @@
 """A router's core side as rules: labels to ports, with the repair of each hop beside it.
 
-A label stands for one tree of hops and never for another while a packet may carry it: other hops get
-another label. So paths can change rule by rule, and no packet ever meets hops of two different states.
+A label leads one way, and never another while a packet may carry it: other hops get another label. So
+paths can change rule by rule, and no packet ever meets hops of two different states.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.edge import ingress_group
-from controller.paths import Paths, Repair
+from controller.paths import Detour, Paths, Repair
 from controller.pipeline import MPLS, PipelineError, Purpose, cookie
 from controller.rules import (
     Action,
@@ -40,40 +40,37 @@ _PRIORITY = 100
 class Labels:
     """Transport labels: of each egress set (by index) that can be reached, and of each detour (by number).
 
-    ``meaning`` maps what a label stands for to the label."""
+    ``hops`` maps each label to what it stands for: router to link."""
 
     egress: dict[int, int]
     detour: tuple[int, ...]
-    meaning: dict[object, int]
+    of: dict[int | Detour, int]
+    hops: dict[int, dict[str, str]]
 
 
 def assign_labels(paths: Paths, previous: Labels | None = None) -> Labels:
-    """Labels for these paths: those that stand for the same hops as before stay, the others are new.
+    """Labels for these paths. One that leads the same way as before stays: no router it knew sends it elsewhere,
+    though routers may be new to it or need it no more. All others are new.
 
     Raises PipelineError when there are no labels left."""
-    known = previous.meaning if previous is not None else {}
-    taken = set(known.values())
-    unused = (label for label in range(_FIRST_LABEL, _END_OF_LABELS) if label not in taken)
-    meaning: dict[object, int] = {}
-
-    def label_for(hops: object) -> int:
-        label = known.get(hops) or next(unused, None)
+    previous = previous or Labels({}, (), {}, {})
+    unused = (label for label in range(_FIRST_LABEL, _END_OF_LABELS) if label not in previous.hops)
+    wanted: dict[int | Detour, dict[str, str]] = {}
+    for (router, egress), link in paths.primary.items():
+        wanted.setdefault(egress, {})[router] = link
+    for (router, number), link in paths.detour_hop.items():
+        wanted.setdefault(paths.detours[number], {})[router] = link
+    of: dict[int | Detour, int] = {}
+    for meaning, hops in wanted.items():
+        label = previous.of.get(meaning)
+        if label is None or any(hops.get(router, link) != link for router, link in previous.hops[label].items()):
+            label = next(unused, None)
         if label is None:
             raise PipelineError("out of labels")
-        meaning[hops] = label
-        return label
-
-    trees: dict[int, list[tuple[str, str]]] = {}
-    for (router, egress), link in paths.primary.items():
-        trees.setdefault(egress, []).append((router, link))
-    ways: list[list[tuple[str, str]]] = [[] for _ in paths.detour_target]
-    for (router, number), link in paths.detour_hop.items():
-        ways[number].append((router, link))
-    return Labels(
-        {egress: label_for((egress, frozenset(tree))) for egress, tree in sorted(trees.items())},
-        tuple(label_for((end, frozenset(way))) for end, way in zip(paths.detour_target, ways, strict=True)),
-        meaning,
-    )
+        of[meaning] = label
+    egresses = {meaning: label for meaning, label in of.items() if isinstance(meaning, int)}
+    detour = tuple(of[detour] for detour in paths.detours)
+    return Labels(egresses, detour, of, {of[meaning]: hops for meaning, hops in wanted.items()})
 
 
 def core_rules(network: Network, paths: Paths, labels: Labels) -> dict[str, RuleSet]:
@@ -99,8 +96,8 @@ def core_rules(network: Network, paths: Paths, labels: Labels) -> dict[str, Rule
     for (router, number), link in paths.detour_hop.items():
         label = labels.detour[number]
         flows[router].append(_passing(label, Output(network.ports[router][link])))
-    for number, end in enumerate(paths.detour_target):
-        flows[end].append(_ending(labels.detour[number]))
+    for number, detour in enumerate(paths.detours):
+        flows[detour.end].append(_ending(labels.detour[number]))
     return {router: RuleSet(groups=tuple(groups[router]), flows=tuple(flows[router])) for router in flows}
 
 

@@ -44,6 +44,14 @@ class Avoid:
 
 
 @dataclass(frozen=True, slots=True)
+class Detour:
+    """A way to router ``end`` that keeps clear of ``avoid``."""
+
+    avoid: Avoid
+    end: str
+
+
+@dataclass(frozen=True, slots=True)
 class Repair:
     """What a router does with a packet whose next hop is gone: send it on ``link`` under detour number
     ``detour``, or, with neither, deliver it here (this router is in the egress set too)."""
@@ -58,13 +66,13 @@ class Paths:
 
     ``target`` is the egress router a packet is led to, absent where none can be reached; ``primary``
     the link to take, absent at the target; ``repair`` the local repair, absent where there is none.
-    ``detour_target`` lists the end of each detour; ``detour_hop`` maps (router id, detour) to a link.
+    ``detours`` lists the detours by number; ``detour_hop`` maps (router id, detour) to a link.
     """
 
     target: dict[tuple[str, int], str]
     primary: dict[tuple[str, int], str]
     repair: dict[tuple[str, int], Repair]
-    detour_target: tuple[str, ...]
+    detours: tuple[Detour, ...]
     detour_hop: dict[tuple[str, int], str]
 
 
@@ -104,7 +112,7 @@ class _Computation:
     egresses: tuple[Egress, ...]
     failures: Failures
     trees: dict[Avoid, _Tree] = field(default_factory=dict)
-    detours: dict[tuple[Avoid, str], int] = field(default_factory=dict)
+    detours: dict[Detour, int] = field(default_factory=dict)
     detour_hop: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def run(self) -> Paths:
@@ -126,7 +134,7 @@ class _Computation:
                 found = self.repair(router, neighbour, self.network.link[primary[key]], egress)
                 if found is not None:
                     repair[key] = found
-        return Paths(target, primary, repair, tuple(end for _, end in self.detours), self.detour_hop)
+        return Paths(target, primary, repair, tuple(self.detours), self.detour_hop)
 
     def first_reached(self, tree: _Tree, router: str, egress: Egress, avoided: frozenset[str]) -> str | None:
         """The most preferred router of the egress set that ``router`` reaches."""
@@ -146,7 +154,7 @@ class _Computation:
 
     def detour(self, tree: _Tree, avoid: Avoid, router: str, end: str) -> int:
         """The number of the detour to ``end`` that keeps clear of ``avoid``; its hops from ``router`` noted."""
-        number = self.detours.setdefault((avoid, end), len(self.detours))
+        number = self.detours.setdefault(Detour(avoid, end), len(self.detours))
         while router != end and (router, number) not in self.detour_hop:
             self.detour_hop[router, number], router = tree.hop(router, end)
         return number

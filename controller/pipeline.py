@@ -178,7 +178,7 @@ BUCKET = TableSpec(
     sets=_names("mpls_label in_port_nxm"),
 )
 
-# A field can be matched only where these are matched too (OpenFlow 1.3.5, 7.2.3.8).
+# A field can be matched only where these are matched before it (OpenFlow 1.3.5, 7.2.3.8).
 _PREREQUISITES: dict[str, tuple[tuple[str, int], ...]] = {
     "ipv4_src": (("eth_type", IPV4),),
     "ipv4_dst": (("eth_type", IPV4),),
@@ -211,13 +211,14 @@ def check(entry: FlowRule | GroupRule | MeterRule) -> None:
 
 
 def _check_flow(rule: FlowRule, spec: TableSpec) -> None:
-    matched = dict(rule.match)
-    if unknown := matched.keys() - spec.match:
+    if unknown := dict(rule.match).keys() - spec.match:
         raise PipelineError(f"{rule}: this table does not match {', '.join(sorted(unknown))}")
-    for name in matched:
-        for needed, value in _PREREQUISITES.get(name, ()):
-            if matched.get(needed) != value:
-                raise PipelineError(f"{rule}: {name} needs {needed}={value:#x}")
+    before: set[tuple[str, object]] = set()
+    for name, value in rule.match:
+        for needed, number in _PREREQUISITES.get(name, ()):
+            if (needed, number) not in before:
+                raise PipelineError(f"{rule}: {name} needs {needed}={number:#x} before it")
+        before.add((name, value))
     _check_actions(rule, rule.actions, spec)
     if rule.goto is not None and (rule.goto not in spec.leads_to or rule.goto <= rule.table):
         raise PipelineError(f"{rule}: this table does not lead there")

@@ -40,8 +40,7 @@ _ONF = 0x4F4E4600
 _BUNDLE_CONTROL, _BUNDLE_ADD = 2300, 2301
 _OPEN, _COMMIT = 0, 4
 _IN_ONE_STEP = 1 | 2  # atomic, ordered
-_NICIRA = {"ip_frag", "tcp_flags_nxm"}
-_NICIRA_NAME = {"eth_type": "eth_type_nxm", "ip_proto": "ip_proto_nxm"}
+_MOST_KNOWN = 200_000  # messages remembered, some 150 bytes each
 _BUNDLE_ID = 1  # one at a time on a connection
 
 
@@ -111,6 +110,8 @@ class Encoder:
         key = verb, entry
         found = self._known.get(key)
         if found is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
             found = self._known[key] = self._serialised(self._message(verb, entry))
         return found
 
@@ -203,7 +204,8 @@ def _meter_delete_all(switch: Any) -> Any:
 
 
 def _match(match: Match) -> Any:
-    """In the rule's own order, prerequisites first: sorted by number, Nicira's fields would come before theirs."""
+    """A match in the framework's terms, its fields in the rule's order: left to itself the framework sorts them
+    by number, Nicira's before their prerequisites, and a switch refuses that."""
     return _parser.OFPMatch(_ordered_fields=list(match))
 
 

@@ -1,0 +1,257 @@
+"""Switches in Python: they hold the controller's rules, carry out its orders and pass packets, as OpenFlow says.
+
+An independent reading of the rules, to hold what the controller writes against what the plan means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Any
+
+from controller.orders import Change, Order, Program, Remove
+from controller.pipeline import MPLS, Purpose, purpose_of
+from controller.rules import (
+    IN_PORT,
+    Action,
+    DecMplsTtl,
+    DecTtl,
+    FlowRule,
+    Group,
+    GroupRule,
+    Load,
+    Match,
+    Move,
+    Output,
+    PopMpls,
+    PopVlan,
+    PushMpls,
+    PushVlan,
+    Resubmit,
+    RuleSet,
+    SetField,
+    Table,
+)
+from policies.plan import Plan
+from topology.model import TRUNK_PORT
+
+TCP, UDP, ICMP = 6, 17, 1
+
+
+@dataclass
+class Packet:
+    """Header fields by OpenFlow name; labels from the bottom up, each a dict of its fields."""
+
+    fields: dict[str, Any]
+    labels: list[dict[str, int]] = field(default_factory=list)
+
+    def get(self, name: str) -> Any:
+        """A field as a match sees it; None where the packet has none."""
+        if self.labels:
+            top = {**self.labels[-1], "mpls_bos": int(len(self.labels) == 1)}
+            if name in ("mpls_label", "mpls_tc", "mpls_ttl", "mpls_bos"):
+                return top[name]
+            if name == "eth_type":
+                return MPLS
+            if name.startswith(("ip", "tcp", "udp", "icmp")):
+                return None
+        return self.fields.get(name)
+
+    def set(self, name: str, value: Any) -> None:
+        """Overwrites a field."""
+        if name.startswith("mpls_"):
+            self.labels[-1][name] = value
+        else:
+            self.fields[name] = value
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of a packet: the site's line it left on, or the last rule; the routers it passed, and the
+    (label, TC) pairs, bottom first, it carried on each link."""
+
+    router: str
+    vlan: int | None
+    rule: FlowRule | None
+    routers: tuple[str, ...]
+    labels: tuple[tuple[tuple[int, int], ...], ...]
+    packet: Packet
+
+    @property
+    def dropped_for(self) -> int | None:
+        """The Drop that counted it."""
+        purpose, number = purpose_of(self.rule.cookie) if self.rule else (None, 0)
+        return number if purpose is Purpose.DROP else None
+
+
+@dataclass
+class Switch:
+    """One switch's entries."""
+
+    flows: dict[tuple[Table, int, Match], FlowRule] = field(default_factory=dict)
+    groups: dict[int, GroupRule] = field(default_factory=dict)
+
+    def carry_out(self, order: Order) -> None:
+        """An order, with OpenFlow's errors: groups that are there are not added, others not changed."""
+        if isinstance(order, Program):
+            self.flows.clear()
+            self.groups.clear()
+        for group in order.rules.groups:
+            if isinstance(order, Remove):
+                del self.groups[group.id]
+            else:
+                assert (group.id in self.groups) is isinstance(order, Change), group
+                self.groups[group.id] = group
+        for flow in order.rules.flows:
+            key = flow.table, flow.priority, flow.match
+            if isinstance(order, Remove):
+                del self.flows[key]
+                continue
+            assert isinstance(order, Program | Change) or key not in self.flows, flow
+            for action in flow.actions:
+                assert not isinstance(action, Group) or action.id in self.groups, flow
+            self.flows[key] = flow
+
+    def lookup(self, table: Table, packet: Packet) -> FlowRule | None:
+        """The decisive entry; two of equal rank that both match would be chance."""
+        found = [flow for flow in self.flows.values() if flow.table is table and _matches(flow.match, packet)]
+        top = [flow for flow in found if flow.priority == max(flow.priority for flow in found)]
+        assert len({(flow.actions, flow.goto, flow.metadata) for flow in top}) <= 1, [str(flow) for flow in top]
+        return top[0] if top else None
+
+
+@dataclass
+class Fabric:
+    """All switches, and which links are down."""
+
+    plan: Plan
+    switches: dict[str, Switch]
+    down: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, plan: Plan, rules: dict[str, RuleSet]) -> Fabric:
+        """A fabric that holds these rules."""
+        fabric = cls(plan, {router.id: Switch() for router in plan.network.routers})
+        for router, each in rules.items():
+            fabric.switches[router].carry_out(Program(each))
+        return fabric
+
+    def up(self, router: str, port: int) -> bool:
+        """Whether a port is up."""
+        return port == TRUNK_PORT or self._link(router, port) not in self.down
+
+    def _link(self, router: str, port: int) -> str:
+        return next(link for link, number in self.plan.network.ports[router].items() if number == port)
+
+    def send(self, site_id: str, **fields: Any) -> Fate:
+        """A packet from a site's primary line, addressed to its gateway's MAC."""
+        site = self.plan.network.site[site_id]
+        line = site.accesses[0]
+        header = {"eth_type": 0x0800, "vlan_vid": line.vlan | 0x1000, "ipv4_src": str(site.address4), "ttl": 64}
+        return self.forward(line.router, TRUNK_PORT, Packet({**header, "ip_frag": 0, "tcp_flags_nxm": 0, **fields}))
+
+    def forward(self, router: str, port: int, packet: Packet) -> Fate:
+        """Follows a packet from a switch's port to its fate. Fails the test if it goes round in circles."""
+        routers: list[str] = []
+        labels: list[tuple[tuple[int, int], ...]] = []
+        while True:
+            routers.append(router)
+            assert len(routers) <= 64, f"a loop: {routers}"
+            out, rule = _Pass(self, router, packet).run(port)
+            if out is None or out == TRUNK_PORT:
+                vlan = None if out is None else packet.fields["vlan_vid"] & 0xFFF
+                return Fate(router, vlan, rule, tuple(routers), tuple(labels), packet)
+            labels.append(tuple((each["mpls_label"], each["mpls_tc"]) for each in packet.labels))
+            link = self.plan.network.link[self._link(router, out)]
+            if link.id in self.down:
+                return Fate(router, None, rule, tuple(routers), tuple(labels), packet)
+            router = link.other(router)
+            port = self.plan.network.ports[router][link.id]
+
+
+@dataclass
+class _Pass:
+    """One packet in one switch."""
+
+    fabric: Fabric
+    router: str
+    packet: Packet
+    out: int | None = None
+    rule: FlowRule | None = None
+
+    def run(self, port: int) -> tuple[int | None, FlowRule | None]:
+        """Port it leaves by (None: dropped) and the last rule it met."""
+        self.packet.fields |= {"in_port": port, "in_port_nxm": port, "metadata": 0, "reg0": 0}
+        self.table(Table.ADMIT)
+        return self.out, self.rule
+
+    def table(self, table: Table | None) -> None:
+        """Through a table and those it leads to."""
+        while table is not None:
+            self.rule = rule = self.fabric.switches[self.router].lookup(table, self.packet)
+            if rule is None:
+                return
+            if not self.act(rule.actions):
+                return
+            if rule.metadata is not None:
+                value, mask = rule.metadata
+                self.packet.fields["metadata"] = self.packet.fields["metadata"] & ~mask | value
+            table = rule.goto
+
+    def act(self, actions: tuple[Action, ...]) -> bool:
+        """Does the actions; False if the packet's life ran out."""
+        packet = self.packet
+        for action in actions:
+            match action:
+                case Output(port):
+                    came_in = packet.fields["in_port_nxm"]
+                    self.out = came_in if port == IN_PORT else None if port == came_in else port
+                case SetField(name, value) | Load(name, value, _):
+                    packet.set(name, value)
+                case Move(source, destination, bits, offset, to):
+                    value = packet.get(source)
+                    if isinstance(value, int):
+                        old = packet.get(destination) or 0
+                        mask = (1 << bits) - 1
+                        packet.set(destination, old & ~(mask << to) | (value >> offset & mask) << to)
+                    else:
+                        packet.set(destination, value)
+                case PushVlan():
+                    packet.fields["vlan_vid"] = 0x1000
+                case PopVlan():
+                    del packet.fields["vlan_vid"]
+                case PushMpls():
+                    below = packet.labels[-1] if packet.labels else {"mpls_tc": 0, "mpls_ttl": packet.fields["ttl"]}
+                    packet.labels.append({**below, "mpls_label": 0})
+                case PopMpls(eth_type):
+                    packet.labels.pop()
+                    assert (eth_type == MPLS) is bool(packet.labels)
+                case DecTtl():
+                    packet.fields["ttl"] -= 1
+                    if packet.fields["ttl"] <= 0:
+                        return False
+                case DecMplsTtl():
+                    packet.labels[-1]["mpls_ttl"] -= 1
+                    if packet.labels[-1]["mpls_ttl"] <= 0:
+                        return False
+                case Group(number):
+                    group = self.fabric.switches[self.router].groups[number]
+                    alive = [each for each in group.buckets if self.fabric.up(self.router, each.watch_port)]
+                    self.act(alive[0].actions if alive else ())
+                case Resubmit(table):
+                    self.table(table)
+        return True
+
+
+def _matches(match: Match, packet: Packet) -> bool:
+    return all(_matches_field(packet.get(name), wanted) for name, wanted in match)
+
+
+def _matches_field(value: Any, wanted: Any) -> bool:
+    if value is None:
+        return False
+    if not isinstance(wanted, tuple):
+        return bool(value == wanted)
+    expected, mask = (int(IPv4Address(part)) if isinstance(part, str) else part for part in wanted)
+    number = int(IPv4Address(value)) if isinstance(value, str) else value
+    return bool(number & mask == expected)

@@ -1,0 +1,298 @@
+"""When which switch gets which rules. The switches are models that carry orders out in any order between them."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import pytest
+from controller_plan import small_plan
+from controller_switch import TCP, Fabric, Switch
+
+from controller.conductor import ANSWER_S, DRAIN_S, PATIENCE_S, SETTLE_S, Assignment, Conductor, Output, Phase, Report
+from controller.core import assign_labels
+from controller.orders import Order, Program
+from controller.paths import Failures, compute_paths
+from policies.plan import Plan
+
+PLAN = small_plan()
+NETWORK = PLAN.network
+MESSAGES = {"ip_proto": TCP, "tcp_src": 40000, "tcp_dst": 443, "tcp_flags_nxm": 2}
+CLIENTS = ("st-olav", "bergen-gp", "trondheim-gp", "unn", "bodo-gp")
+
+
+@dataclass
+class Stage:
+    """A conductor with its switches: orders wait, one queue a switch, until they are carried out."""
+
+    plan: Plan = PLAN
+    now: float = 100.0
+    reports: list[Report] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.conductor = Conductor(self.plan)
+        self.fabric = Fabric(self.plan, {router: Switch() for router in NETWORK.router})
+        self.queues: dict[str, list[Order]] = {router: [] for router in NETWORK.router}
+
+    def take(self, outputs: list[Output]) -> None:
+        """Files the conductor's outputs."""
+        for output in outputs:
+            if isinstance(output, Assignment):
+                self.queues[output.router].append(output.order)
+            else:
+                self.reports.append(output)
+
+    def connect(self, *routers: str) -> None:
+        """Switches connect, with the ports up that are up."""
+        for router in routers or NETWORK.router:
+            ports = NETWORK.ports[router].items()
+            up = frozenset({1, *(port for link, port in ports if link not in self.fabric.down)})
+            self.queues[router].clear()
+            self.take(self.conductor.joined(router, up, self.now))
+
+    def lose(self, router: str) -> None:
+        """A switch's connection ends, with what was under way on it."""
+        self.queues[router].clear()
+        self.take(self.conductor.left(router, self.now))
+
+    def set_link(self, link: str, up: bool) -> None:
+        """A link changes, and both ends say so."""
+        (self.fabric.down.discard if up else self.fabric.down.add)(link)
+        for router in (NETWORK.link[link].a, NETWORK.link[link].b):
+            self.take(self.conductor.port_changed(router, NETWORK.ports[router][link], up, self.now))
+
+    def carry_out(self, router: str) -> None:
+        """One switch carries out its oldest order."""
+        order = self.queues[router].pop(0)
+        self.fabric.switches[router].carry_out(order)
+        self.take(self.conductor.done(router, order, self.now))
+
+    def pass_time(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+        self.take(self.conductor.tick(self.now))
+
+    def run(self, chance: random.Random | None = None, watch: bool = False) -> None:
+        """Until nothing is to be done and nothing is awaited; with ``watch`` all traffic must flow at every moment."""
+        chance = chance or random.Random(1)
+        while (busy := [router for router, queue in self.queues.items() if queue]) or self.conductor.deadline:
+            if busy:
+                self.carry_out(chance.choice(sorted(busy)))
+            else:
+                self.pass_time(SETTLE_S)
+            if watch:
+                assert self.delivers() == set(CLIENTS)
+
+    def delivers(self) -> set[str]:
+        """The sites whose messages reach the broker, at either of its routers."""
+        address = str(NETWORK.site["broker"].address4)
+        return {site for site in CLIENTS if self.fabric.send(site, ipv4_dst=address, **MESSAGES).vlan == 104}
+
+    def said(self, event: str) -> list[Report]:
+        """The reports of one kind."""
+        return [report for report in self.reports if report.event == event]
+
+    def expected(self, failures: Failures) -> None:
+        """The switches hold what a new controller would give them, but for the labels' numbers."""
+        paths = compute_paths(NETWORK, self.plan.egresses, failures)
+        labels = assign_labels(paths, self.conductor.current.labels)
+        assert labels.egress == self.conductor.current.labels.egress
+        for router, switch in self.fabric.switches.items():
+            rules = self.conductor.program_of(router).rules
+            assert set(switch.flows.values()) == set(rules.flows)
+            assert set(switch.groups.values()) == set(rules.groups)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """All switches programmed."""
+    stage = Stage()
+    stage.connect()
+    stage.run()
+    return stage
+
+
+def test_first_start_programs_each_and_reports_all(stage: Stage) -> None:
+    assert len(stage.said("switch-programmed")) == len(NETWORK.routers)
+    (report,) = stage.said("all-programmed")
+    assert report.details["flows"] == sum(len(switch.flows) for switch in stage.fabric.switches.values())
+    assert not stage.said("paths-switched") and stage.conductor.phase is Phase.STEADY
+    assert stage.delivers() == set(CLIENTS)
+
+
+@pytest.mark.parametrize("link", sorted(NETWORK.link))
+@pytest.mark.parametrize("order", range(3))
+def test_no_packet_is_lost_while_paths_change(stage: Stage, link: str, order: int) -> None:
+    """Down: the local repair carries, then the new paths. Up: the old paths, then the new. At every moment."""
+    chance = random.Random(order)
+    stage.set_link(link, up=False)
+    stage.run(chance, watch=True)
+    assert stage.said("paths-switched")[-1].details["links_down"] == [link]
+    stage.expected(Failures(links=frozenset({link})))
+    stage.set_link(link, up=True)
+    stage.run(chance, watch=True)
+    assert stage.said("paths-switched")[-1].details["links_down"] == []
+    stage.expected(Failures())
+
+
+def test_second_failure_is_repaired_once_the_first_is_known(stage: Stage) -> None:
+    stage.set_link("tromso-oslo2", up=False)
+    stage.run()
+    stage.set_link("bergen-trondheim", up=False)
+    assert stage.delivers() == set(CLIENTS)
+    stage.run(watch=True)
+
+
+def test_changes_that_come_together_are_one_change(stage: Stage) -> None:
+    stage.set_link("oslo2-trondheim", up=False)
+    stage.pass_time(SETTLE_S / 2)
+    stage.set_link("oslo1-bergen", up=False)
+    stage.run()
+    (report,) = stage.said("paths-switched")
+    assert report.details["links_down"] == ["oslo1-bergen", "oslo2-trondheim"]
+
+
+def test_change_within_a_change_follows_it(stage: Stage) -> None:
+    stage.set_link("oslo2-trondheim", up=False)
+    stage.pass_time(SETTLE_S)
+    assert stage.conductor.phase is Phase.ADDING
+    stage.set_link("oslo2-trondheim", up=True)
+    stage.run(watch=True)
+    assert [report.details["links_down"] for report in stage.said("paths-switched")] == [["oslo2-trondheim"], []]
+
+
+def test_flap_that_is_over_changes_nothing(stage: Stage) -> None:
+    stage.set_link("oslo2-trondheim", up=False)
+    stage.set_link("oslo2-trondheim", up=True)
+    stage.run()
+    assert not stage.said("paths-switched")
+
+
+def test_a_label_never_leads_another_way() -> None:
+    """Through a walk of failures: what two states in a row know of a label agrees."""
+    labels, states = None, ["", "bodo-tromso", "oslo2-trondheim", "bodo-tromso", ""]
+    kept = 0
+    for link in states:
+        paths = compute_paths(NETWORK, PLAN.egresses, Failures(links=frozenset({link} - {""})))
+        before, labels = labels, assign_labels(paths, labels)
+        assert len(set(labels.of.values())) == len(labels.of)
+        for label in labels.hops.keys() & (before.hops.keys() if before else set()):
+            assert before is not None
+            assert all(labels.hops[label].get(at, to) == to for at, to in before.hops[label].items())
+            kept += 1
+    assert kept
+
+
+def test_routes_turn_only_when_all_labels_are_there(stage: Stage) -> None:
+    stage.set_link("oslo2-trondheim", up=False)
+    stage.pass_time(SETTLE_S)
+    busy = sorted(router for router, queue in stage.queues.items() if queue)
+    for router in busy[:-1]:
+        stage.carry_out(router)
+        assert stage.conductor.phase is Phase.ADDING
+    stage.carry_out(busy[-1])
+    assert stage.conductor.phase is Phase.TURNING
+
+
+def test_old_labels_stay_until_packets_have_passed(stage: Stage) -> None:
+    stage.set_link("oslo2-trondheim", up=False)
+    while stage.conductor.phase is not Phase.DRAINING:
+        busy = sorted(router for router, queue in stage.queues.items() if queue)
+        stage.carry_out(busy[0]) if busy else stage.pass_time(SETTLE_S)
+    assert not any(stage.queues.values())
+    stage.pass_time(DRAIN_S * 0.9)
+    assert not any(stage.queues.values())
+    stage.pass_time(DRAIN_S * 0.2)
+    assert any(stage.queues.values())
+
+
+def test_silent_switch_is_left_behind_and_named(stage: Stage) -> None:
+    stage.set_link("oslo2-trondheim", up=False)
+    stage.pass_time(SETTLE_S)
+    for router in sorted(router for router, queue in stage.queues.items() if queue and router != "oslo1"):
+        stage.carry_out(router)
+    assert stage.conductor.phase is Phase.ADDING
+    stage.pass_time(ANSWER_S)
+    (report,) = stage.said("error")
+    assert report.details["routers"] == ["oslo1"]
+    assert stage.conductor.phase is Phase.TURNING
+
+
+def test_dead_pop_is_left_out_and_taken_in_again(stage: Stage) -> None:
+    links = [link.id for link in NETWORK.links if "trondheim" in (link.a, link.b)]
+    stage.lose("trondheim")
+    for link in links:
+        stage.set_link(link, up=False)
+    stage.run()
+    assert stage.said("paths-switched")[-1].details["routers_out"] == ["trondheim"]
+    assert stage.delivers() >= {"bergen-gp", "unn", "bodo-gp"}
+    stage.fabric.switches["trondheim"] = Switch()
+    for link in links:
+        stage.set_link(link, up=True)
+    stage.connect("trondheim")
+    stage.run()
+    assert stage.said("paths-switched")[-1].details == {
+        **stage.said("paths-switched")[-1].details,
+        "routers_out": [],
+        "links_down": [],
+    }
+    assert stage.delivers() == set(CLIENTS)
+    stage.expected(Failures())
+
+
+def test_empty_switch_is_programmed_before_a_path_uses_it(stage: Stage) -> None:
+    links = [link.id for link in NETWORK.links if "bodo" in (link.a, link.b)]
+    stage.lose("bodo")
+    for link in links:
+        stage.set_link(link, up=False)
+    stage.run()
+    stage.fabric.switches["bodo"] = Switch()
+    for link in links:
+        stage.set_link(link, up=True)
+    stage.connect("bodo")
+    stage.pass_time(SETTLE_S)
+    assert [order for router, queue in stage.queues.items() for order in queue if router != "bodo"] == []
+    assert isinstance(stage.queues["bodo"][0], Program)
+    stage.run()
+    assert stage.delivers() == set(CLIENTS)
+
+
+@pytest.mark.parametrize("moment", range(0, 24, 3))
+def test_switch_that_reconnects_within_a_change_ends_with_its_rules(stage: Stage, moment: int) -> None:
+    stage.set_link("oslo2-trondheim", up=False)
+    stage.pass_time(SETTLE_S)
+    chance = random.Random(moment)
+    for _ in range(moment):
+        busy = sorted(router for router, queue in stage.queues.items() if queue)
+        stage.carry_out(chance.choice(busy)) if busy else stage.pass_time(SETTLE_S)
+    stage.lose("bergen")
+    stage.connect("bergen")
+    stage.run(chance)
+    assert stage.delivers() == set(CLIENTS)
+    stage.expected(Failures(links=frozenset({"oslo2-trondheim"})))
+
+
+def test_switch_that_only_lost_its_controller_keeps_its_traffic(stage: Stage) -> None:
+    stage.lose("bergen")
+    stage.run()
+    assert not stage.said("paths-switched")
+    stage.connect("bergen")
+    stage.run(watch=True)
+    assert not stage.said("paths-switched")
+
+
+def test_a_change_waits_a_while_for_a_switch_without_controller(stage: Stage) -> None:
+    stage.lose("bergen")
+    stage.set_link("bodo-tromso", up=False)
+    began = stage.now
+    while stage.conductor.phase is Phase.SETTLING:
+        stage.pass_time(SETTLE_S)
+    assert PATIENCE_S <= stage.now - began <= PATIENCE_S + 2 * SETTLE_S
+    stage.run()
+    assert stage.said("paths-switched")[-1].details["routers_out"] == ["bergen"]
+
+
+def test_a_port_that_is_no_fibre_is_no_event(stage: Stage) -> None:
+    before = list(stage.reports)
+    stage.take(stage.conductor.port_changed("oslo1", 1, False, stage.now))
+    assert stage.reports == before and stage.conductor.phase is Phase.STEADY

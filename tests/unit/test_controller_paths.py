@@ -1,0 +1,200 @@
+"""Paths and their repairs: nothing goes round in circles, and what is connected is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
+import networkx as nx
+import pytest
+from controller_plan import small_plan
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.paths import Failures, Paths, compute_paths
+from policies.plan import Egress
+from topology.model import Link, Network, Pop, Region, Router
+from topology.national import national_network
+
+
+def fates(network: Network, egress: Egress, paths: Paths, failed: Failures) -> Iterator[tuple[str, str | None]]:
+    """(source, router it is delivered at or None) for every live router, while ``failed`` is not known to ``paths``."""
+
+    def dead(router: str, link: str) -> bool:
+        return link in failed.links or network.link[link].other(router) in failed.routers
+
+    for source in (router.id for router in network.routers if router.id not in failed.routers):
+        router, detour, steps = source, None, 0
+        while True:
+            steps += 1
+            assert steps <= 2 * len(network.routers), f"a loop from {source} to {egress}"
+            key = router, egress.index
+            if detour is not None:
+                if paths.detours[detour].end == router:
+                    yield source, router
+                    break
+                link = paths.detour_hop[router, detour]
+                if dead(router, link):
+                    yield source, None
+                    break
+            elif paths.target.get(key) == router:
+                yield source, router
+                break
+            else:
+                link = paths.primary.get(key, "")
+                if not link or dead(router, link):
+                    repair = paths.repair.get(key)
+                    if repair is not None and repair.link is None:
+                        yield source, router
+                        break
+                    if not link or repair is None or dead(router, repair.link or ""):
+                        yield source, None
+                        break
+                    link, detour = repair.link or "", repair.detour
+            router = network.link[link].other(router)
+
+
+def unrepaired(network: Network, egresses: tuple[Egress, ...], paths: Paths, failed: Failures) -> list[tuple[str, int]]:
+    """(source, egress) that are connected and yet not delivered; delivered elsewhere or a loop fails the test."""
+    graph = network.graph.copy()
+    graph.remove_nodes_from(failed.routers)
+    graph.remove_edges_from([(u, v, key) for u, v, key in graph.edges(keys=True) if key in failed.links])
+    component = {node: number for number, nodes in enumerate(nx.connected_components(graph)) for node in nodes}
+    missed = []
+    for egress in egresses:
+        reachable = {component[router] for router in egress.routers if router in component}
+        for source, end in fates(network, egress, paths, failed):
+            assert end is None or end in egress.routers
+            if end is None and component[source] in reachable:
+                missed.append((source, egress.index))
+    return missed
+
+
+def single_failures(network: Network) -> Iterator[tuple[str, Failures]]:
+    """Every link, every router, every PoP, every shared-risk group."""
+    for link in network.links:
+        yield f"link {link.id}", Failures(links=frozenset({link.id}))
+    for router in network.routers:
+        yield f"router {router.id}", Failures(routers=frozenset({router.id}))
+    for pop in network.pops:
+        yield f"pop {pop.id}", Failures(routers=frozenset(pop.routers))
+    for group in sorted({group for link in network.links for group in link.srlg}):
+        yield f"srlg {group}", Failures(links=frozenset(link.id for link in network.links if group in link.srlg))
+
+
+@cache
+def national() -> tuple[Network, tuple[Egress, ...]]:
+    """The national core, and some egress sets of each kind."""
+    network = national_network(sites=None, seed=1)
+    homings = tuple(dict.fromkeys(site.homing for site in network.sites if len(site.homing) > 1))
+    singles = tuple((router.id,) for router in network.routers)
+    return network, tuple(Egress(index, homing) for index, homing in enumerate((*homings[::4], *singles[::4])))
+
+
+def test_every_single_failure_of_the_small_network_is_repaired() -> None:
+    """But for the shared trench: Trondheim cannot avoid both it and Oslo's second router, and fears the router more."""
+    plan = small_plan()
+    paths = compute_paths(plan.network, plan.egresses)
+    for name, failed in single_failures(plan.network):
+        missed = unrepaired(plan.network, plan.egresses, paths, failed)
+        assert not missed or name == "srlg oslo-west", name
+
+
+@pytest.mark.parametrize("kind", ["link", "router", "pop", "srlg"])
+def test_every_single_failure_of_the_country_is_repaired(kind: str) -> None:
+    network, egresses = national()
+    paths = compute_paths(network, egresses)
+    for name, failed in single_failures(network):
+        if name.startswith(kind):
+            assert not unrepaired(network, egresses, paths, failed), name
+
+
+def test_after_the_failure_is_known_all_that_is_connected_is_reached() -> None:
+    plan = small_plan()
+    for name, failed in single_failures(plan.network):
+        paths = compute_paths(plan.network, plan.egresses, failed)
+        assert not unrepaired(plan.network, plan.egresses, paths, failed), name
+
+
+def test_paths_are_least_delay() -> None:
+    network, egresses = national()
+    paths = compute_paths(network, egresses)
+    for (source, index), target in paths.target.items():
+        router, delay_us, hops = source, 0, 0
+        while router != target:
+            link = network.link[paths.primary[router, index]]
+            router, delay_us, hops = link.other(router), delay_us + link.delay_us, hops + 1
+        least = nx.shortest_path_length(network.graph, source, target, weight="delay_us")
+        assert least <= delay_us <= least + hops  # a hop counts as 1 us, so that fewer hops win a tie
+
+
+def test_same_input_same_paths() -> None:
+    network, egresses = national()
+    shuffled = replace(network, links=network.links)
+    assert compute_paths(network, egresses) == compute_paths(shuffled, egresses)
+
+
+def test_parallel_links_are_used_one_after_the_other() -> None:
+    links = (
+        Link("slow", "a", "b", 1, 200, 1.0),
+        Link("fast", "a", "b", 1, 100, 1.0),
+    )
+    network = _network(2, links)
+    paths = compute_paths(network, (Egress(0, ("b",)),))
+    assert paths.primary["a", 0] == "fast"
+    repair = paths.repair["a", 0]
+    assert repair.link == "slow" and paths.detours[repair.detour or 0].end == "b"
+
+
+def test_member_of_the_set_delivers_itself_when_the_preferred_router_is_gone() -> None:
+    network = _network(2, (Link("only", "a", "b", 1, 100, 1.0),))
+    paths = compute_paths(network, (Egress(0, ("a", "b")),))
+    assert paths.target["b", 0] == "a" and paths.repair["b", 0].link is None
+    after = compute_paths(network, (Egress(0, ("a", "b")),), Failures(links=frozenset({"only"})))
+    assert after.target == {("a", 0): "a", ("b", 0): "b"}
+
+
+def _network(count: int, links: tuple[Link, ...]) -> Network:
+    """Routers a, b, ... each in a PoP of its own."""
+    names = [chr(ord("a") + number) for number in range(count)]
+    return Network(
+        "drawn",
+        1,
+        tuple(Pop(name, name, Region.MIDT, 0.0, 0.0, (name,)) for name in names),
+        tuple(Router(name, name, index) for index, name in enumerate(names, start=1)),
+        links,
+        (),
+        {},
+        {},
+        {},
+    )
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> tuple[Network, tuple[Egress, ...]]:
+    """Up to seven routers with any links, delays, shared risks and egress sets."""
+    count = draw(st.integers(2, 7))
+    names = [chr(ord("a") + number) for number in range(count)]
+    pairs = st.tuples(st.sampled_from(names), st.sampled_from(names)).filter(lambda pair: pair[0] != pair[1])
+    drawn = draw(st.lists(st.tuples(pairs, st.integers(0, 5), st.sampled_from([(), ("x",), ("y",)])), max_size=14))
+    links = tuple(Link(f"l{i}", a, b, 1, delay, 1.0, srlg) for i, ((a, b), delay, srlg) in enumerate(drawn))
+    sets = draw(st.lists(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True), min_size=1, max_size=4))
+    return _network(count, links), tuple(Egress(index, tuple(members)) for index, members in enumerate(sets))
+
+
+@settings(max_examples=60)
+@given(networks(), st.data())
+def test_any_network_under_any_failures(drawn: tuple[Network, tuple[Egress, ...]], data: st.DataObject) -> None:
+    """Whatever fails, known or not: no loop, and delivery only at a member. Any one link or router: repaired."""
+    network, egresses = drawn
+    link_ids = [link.id for link in network.links]
+    lost = st.lists(st.sampled_from(link_ids), max_size=3) if link_ids else st.just([])
+    known, unknown = Failures(links=frozenset(data.draw(lost))), Failures(links=frozenset(data.draw(lost)))
+    both = Failures(links=known.links | unknown.links)
+    paths = compute_paths(network, egresses, known)
+    unrepaired(network, egresses, paths, both)
+    assert not unrepaired(network, egresses, paths, known)
+    for name, failed in single_failures(network):
+        if name.startswith(("link", "router")) and not known.links:
+            assert not unrepaired(network, egresses, paths, failed), name

@@ -1,0 +1,216 @@
+"""The rules do what the plan says: every pair of sites, every service, by an independent reading of the rules."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import permutations
+from typing import Any
+
+import pytest
+from controller_plan import small_plan
+from controller_switch import ICMP, TCP, UDP, Fabric, Fate
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.conductor import Conductor
+from controller.pipeline import (
+    DESTINATION_VPN,
+    VRF,
+    Drop,
+    PipelineError,
+    Purpose,
+    check,
+    cookie,
+    purpose_of,
+)
+from controller.rules import (
+    Bucket,
+    DecTtl,
+    FlowRule,
+    GroupRule,
+    MeterRule,
+    Output,
+    PushVlan,
+    Resubmit,
+    SetField,
+    Table,
+)
+from policies.compile import compile_policy, library_path, load_policy
+from topology.national import national_network
+
+PLAN = small_plan()
+SITES = tuple(PLAN.network.site)
+OPENINGS: dict[str, dict[str, Any]] = {
+    "voice": {"ip_proto": UDP, "udp_src": 9, "udp_dst": 20000},
+    "messages": {"ip_proto": TCP, "tcp_src": 40000, "tcp_dst": 443, "tcp_flags_nxm": 0x02},
+    "ping": {"ip_proto": ICMP, "icmpv4_type": 8},
+}
+REPLIES: dict[str, dict[str, Any]] = {
+    "voice": {"ip_proto": UDP, "udp_src": 20000, "udp_dst": 9},
+    "messages": {"ip_proto": TCP, "tcp_src": 443, "tcp_dst": 40000, "tcp_flags_nxm": 0x12},
+    "ping": {"ip_proto": ICMP, "icmpv4_type": 0},
+}
+
+
+@cache
+def fabric() -> Fabric:
+    """The small network, programmed."""
+    conductor = Conductor(PLAN)
+    return Fabric.of(PLAN, {router: conductor.program_of(router).rules for router in PLAN.network.router})
+
+
+def sent(source: str, destination: str, header: dict[str, Any], **more: Any) -> Fate:
+    """What becomes of a packet between two sites."""
+    return fabric().send(source, ipv4_dst=str(PLAN.network.site[destination].address4), **header, **more)
+
+
+def arrives(fate: Fate, destination: str) -> bool:
+    """Whether it left on the destination's primary line, addressed to the site; wrongly delivered is an error."""
+    site = PLAN.network.site[destination]
+    if fate.vlan is None:
+        return False
+    assert (fate.router, fate.vlan) == (site.homing[0], site.accesses[0].vlan)
+    assert fate.packet.fields["eth_dst"] == site.mac and not fate.packet.labels
+    return True
+
+
+def visible(source: str, destination: str) -> bool:
+    """Whether the source's VPN imports the destination's (RFC 4364)."""
+    home = PLAN.vpn[PLAN.role_of_site[source].vpn]
+    return PLAN.vpn[PLAN.role_of_site[destination].vpn] in PLAN.imports_from(home)
+
+
+@pytest.mark.parametrize("service", sorted(OPENINGS))
+def test_exactly_the_contracts_are_open(service: str) -> None:
+    for source, destination in permutations(SITES, 2):
+        roles = PLAN.role_of_site[source].id, PLAN.role_of_site[destination].id
+        allowed = (*roles, service) in PLAN.allowed and visible(source, destination)
+        fate = sent(source, destination, OPENINGS[service])
+        assert arrives(fate, destination) is allowed, (source, destination)
+        if not allowed:
+            expected = Drop.NO_CONTRACT if visible(source, destination) else Drop.NO_ROUTE
+            assert fate.dropped_for == expected or (*reversed(roles), service) in PLAN.allowed
+
+
+@pytest.mark.parametrize("service", sorted(REPLIES))
+def test_exactly_the_servers_answer(service: str) -> None:
+    for server, client in permutations(SITES, 2):
+        roles = PLAN.role_of_site[client].id, PLAN.role_of_site[server].id
+        fate = sent(server, client, REPLIES[service])
+        assert arrives(fate, client) is ((*roles, service) in PLAN.allowed), (server, client)
+
+
+def test_server_cannot_open_from_its_port() -> None:
+    assert arrives(sent("broker", "bodo-gp", REPLIES["messages"]), "bodo-gp")
+    syn = {**REPLIES["messages"], "tcp_flags_nxm": 0x02}
+    assert sent("broker", "bodo-gp", syn).dropped_for == Drop.NO_CONTRACT
+
+
+@pytest.mark.parametrize(
+    ("service", "source", "destination", "vpn_label", "dscp"),
+    [("messages", "st-olav", "broker", 103, 18), ("voice", "st-olav", "bergen-gp", 101, 46)],
+)
+def test_class_is_marked_and_carried_on_both_labels(
+    service: str, source: str, destination: str, vpn_label: int, dscp: int
+) -> None:
+    fate = sent(source, destination, OPENINGS[service], ip_dscp=7)
+    assert fate.packet.fields["ip_dscp"] == dscp
+    assert len(fate.labels) == len(fate.routers) - 1 >= 1
+    for bottom, top in fate.labels:
+        assert bottom == (vpn_label, dscp >> 3)
+        assert top[1] == dscp >> 3
+
+
+def test_spoofed_source_goes_nowhere() -> None:
+    fate = sent("bodo-gp", "unn", OPENINGS["voice"], ipv4_src="10.1.0.2")
+    assert fate.dropped_for == Drop.SPOOFED
+
+
+def test_later_fragments_go_nowhere() -> None:
+    assert sent("unn", "bodo-gp", {"ip_proto": UDP, "udp_src": 0, "udp_dst": 0}, ip_frag=3).dropped_for == Drop.FRAGMENT
+    assert sent("bodo-gp", "unn", {"ip_proto": ICMP, "icmpv4_type": 0}, ip_frag=3).dropped_for == Drop.FRAGMENT
+    assert arrives(sent("unn", "bodo-gp", OPENINGS["voice"], ip_frag=1), "bodo-gp")
+
+
+def test_gateway_answers_for_itself() -> None:
+    fate = fabric().send("bodo-gp", ipv4_dst="10.2.0.1", ip_proto=ICMP, icmpv4_type=8, eth_src="02:51:00:00:00:02")
+    answer = fate.packet.fields
+    assert (fate.router, fate.vlan, answer["icmpv4_type"]) == ("bodo", 102, 0)
+    assert (answer["ipv4_src"], answer["ipv4_dst"]) == ("10.2.0.1", "10.2.0.2")
+    assert (answer["eth_src"], answer["eth_dst"]) == ("02:70:00:00:00:05", "02:51:00:00:00:02")
+
+
+def test_gateway_answers_arp() -> None:
+    request = {"eth_type": 0x0806, "arp_op": 1, "arp_spa": "10.2.0.2", "arp_sha": "02:51:00:00:00:02"}
+    fate = fabric().send("bodo-gp", **request, arp_tpa="10.2.0.1", eth_src="02:51:00:00:00:02")
+    answer = fate.packet.fields
+    assert (fate.vlan, answer["arp_op"], answer["arp_sha"]) == (102, 2, "02:70:00:00:00:05")
+    assert (answer["arp_spa"], answer["arp_tpa"], answer["arp_tha"]) == ("10.2.0.1", "10.2.0.2", "02:51:00:00:00:02")
+    assert fabric().send("bodo-gp", **request, arp_tpa="10.3.0.1").dropped_for == Drop.NOT_IPV4
+
+
+def test_short_lived_packets_die() -> None:
+    assert sent("bodo-gp", "unn", OPENINGS["voice"], ttl=1).vlan is None
+    assert arrives(sent("bodo-gp", "unn", OPENINGS["voice"], ttl=3), "unn")
+
+
+@cache
+def national() -> tuple[Conductor, Conductor]:
+    """The country with few and with many sites."""
+    policy = load_policy(library_path("national"))
+    few, many = (Conductor(compile_policy(policy, national_network(sites=sites, seed=1))) for sites in (300, 400))
+    return few, many
+
+
+def test_every_rule_keeps_to_the_pipeline() -> None:
+    for conductor in (Conductor(PLAN), national()[0]):
+        for router in conductor.plan.network.router:
+            for entry in conductor.program_of(router).rules:
+                check(entry)
+
+
+def test_core_does_not_grow_with_sites() -> None:
+    few, many = national()
+    assert len(few.plan.network.sites) < len(many.plan.network.sites)
+    assert few.plan.egresses == many.plan.egresses
+    for router, rules in few.current.rules.items():
+        assert rules == many.current.rules[router]
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (FlowRule(Table.DELIVER, 1, (("in_port", 1),)), "does not match in_port"),
+        (FlowRule(Table.DELIVER, 1, (("ipv4_dst", "10.0.0.1"),)), "needs eth_type=0x800"),
+        (FlowRule(Table.VRF, 1, (), (PushVlan(),)), "PushVlan is not done here"),
+        (FlowRule(Table.DELIVER, 1, (), (SetField("ip_dscp", 1),)), "ip_dscp is not set here"),
+        (FlowRule(Table.VRF, 1, (), goto=Table.ROUTE), "does not lead there"),
+        (FlowRule(Table.CORE, 1, (), goto=Table.ADMIT), "does not lead there"),
+        (FlowRule(Table.VRF, 1, (), metadata=VRF.of(1)), "does not write that metadata"),
+        (FlowRule(Table.VRF, 1, (), meter=1), "has no meters"),
+        (GroupRule(1, (Bucket(1, (PushVlan(),)),)), "PushVlan is not done here"),
+        (MeterRule(1, 0, 1), "needs a rate"),
+    ],
+)
+def test_rules_outside_the_pipeline_are_refused(entry: FlowRule | GroupRule | MeterRule, reason: str) -> None:
+    with pytest.raises(PipelineError, match=reason):
+        check(entry)
+
+
+def test_a_number_too_big_for_its_part_is_refused() -> None:
+    assert DESTINATION_VPN.of(0xFFFF) == (0xFFFF << 48, 0xFFFF << 48)
+    with pytest.raises(PipelineError, match="does not fit"):
+        VRF.of(0x10000)
+
+
+@given(st.sampled_from(Purpose), st.integers(0, 0xFFFFFFFF))
+def test_cookies_say_what_they_were_given(purpose: Purpose, number: int) -> None:
+    assert purpose_of(cookie(purpose, number)) == (purpose, number)
+
+
+def test_rules_read_as_words() -> None:
+    rule = FlowRule(Table.DELIVER, 5, (("eth_type", 2048),), (DecTtl(), Output(1)))
+    assert str(rule) == "table deliver, priority 5: eth_type=2048 -> DecTtl; Output 1"
+    group = GroupRule(7, (Bucket(1, (Resubmit(Table.VPN),)),))
+    assert str(group) == "group 7: port 1 up: Resubmit vpn"
+    assert str(MeterRule(1, 64, 24)) == "meter 1: drop above 64 kbit/s, burst 24 kbit"
