@@ -7,6 +7,7 @@ out together on one TAP there, told apart by VLAN, so that a router has few port
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,12 +58,11 @@ class QueueModel:
 class Plant:
     """The lines of one world: collects them while Mininet builds, hands them to the engine in one go."""
 
-    def __init__(self, engine: EngineProcess, queues: QueueModel, hop_overhead_us: int = 0) -> None:
-        """``hop_overhead_us`` is the machine's own mean delay per line, taken off lines that have it to spare."""
+    def __init__(self, engine: EngineProcess, queues: QueueModel) -> None:
         self.engine = engine
         self.lines: dict[str, Line] = {}
         self._queues = queues
-        self._hop_overhead_us = hop_overhead_us
+        self._delay_us: dict[str, int] = {}
         self._taps: list[int] = []
         self._trunks: dict[str, End] = {}
         self._pipes: list[tuple[str, PipeSpec]] = []
@@ -81,6 +81,7 @@ class Plant:
 
     def join(self, name: str, first: End, second: End, rate_bps: int, delay_us: int) -> None:
         """A line with the same rate and delay both ways; it exists in the engine from ``commit`` on."""
+        self._delay_us[name] = delay_us
         for source, target in ((first, second), (second, first)):
             spec = PipeSpec(
                 src_port=source.port,
@@ -88,7 +89,7 @@ class Plant:
                 dst_port=target.port,
                 dst_vlan=target.vlan,
                 rate_bps=rate_bps,
-                delay_us=max(0, delay_us - self._hop_overhead_us),
+                delay_us=delay_us,
                 overhead_bytes=self._queues.overhead_bytes,
                 queue_limits=self._queues.limits(rate_bps),
             )
@@ -106,6 +107,15 @@ class Plant:
             self.lines[name] = Line(name, forward, back)
         self._taps.clear()
         self._pipes.clear()
+
+    def hasten(self, by_us: Mapping[str, float]) -> None:
+        """Deliver earlier on the lines named, by what the machine itself adds there, as far as their delay allows."""
+        changes = []
+        for name, early_us in by_us.items():
+            delay_us = max(0, round(self._delay_us[name] - early_us))
+            line = self.lines[name]
+            changes += [PipeChange(pipe=pipe, delay_us=delay_us) for pipe in (line.forward, line.back)]
+        self.engine.set_pipes(changes)
 
     def set_down(self, names: list[str], down: bool) -> int:
         """Cut or mend lines, all at the same instant; returns that instant (CLOCK_REALTIME, ns)."""

@@ -7,6 +7,7 @@ import pickle
 import signal
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -76,6 +77,9 @@ def judged(job: Job, collected: Collected) -> Result:
         "versions": machine.versions(),
         "host": machine.facts(),
         "timing": {"up_s": round(collected.up_s, 3), "epoch_ns": collected.epoch_ns},
+        "overhead": {name: round(us, 1) for name, us in asdict(collected.overhead).items()},
+        "pressure": asdict(collected.pressure),
+        "scheduling": collected.scheduling,
     }
     outcome = verdict(checks, demands)
     return build_result(Judged(job.scenario, job.directory.name, evidence, phases, checks, demands, outcome, facts))

@@ -11,7 +11,9 @@
     traffic         entry of the traffic -> phase -> figures together
     flows           each flow: what it was, its fate, phase -> figures
     exchanges       the same for TCP requests and responses
-    parameters, seed, sites, policy, versions, host, timing
+    overhead        what calibration took off every core link and access line, microseconds
+    pressure        processor use: stalled, busy, steal, as shares
+    parameters, seed, sites, policy, versions, host, timing, scheduling
 
 Figures carry their unit in their name (us, bps; shares are from 0 to 1); null means there was nothing to
 take one from.

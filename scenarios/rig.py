@@ -17,6 +17,7 @@ from emulation.links import Plant, QueueModel, access_name, fibre_interface
 from emulation.nodes import SiteNode
 from emulation.switches import RouterSwitch
 from policies.plan import Plan, Scheduling
+from scenarios import calibration
 from scenarios.control import ControllerProcess, Event
 from scenarios.targets import Target
 from topology.mininet_build import build
@@ -50,6 +51,16 @@ class Rig:
         self.net.start()
         stage("programming the routers")
         self._wait("all-programmed")
+        stage("calibrating the lines")
+        self._calibrate()
+
+    def _calibrate(self) -> None:
+        """Measure what the idle machine adds to the model's delays and take it off the lines."""
+        routes = calibration.ways(self.plan, self.network.seed)
+        self.overhead = calibration.fit(routes, calibration.measure_us(routes, self.plan, self.socket_in))
+        fibres = {link.id: self.overhead.core_us for link in self.network.links}
+        accesses = {name: self.overhead.access_us for name in self.plant.lines if name not in fibres}
+        self.plant.hasten(fibres | accesses)
 
     def site(self, name: str) -> SiteNode:
         """A site's node by id."""

@@ -6,11 +6,12 @@ Judging is not done here: what happened is collected as values and judged by pur
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from emulation import world
 from emulation.counters import Lateness
 from emulation.priority import LINKS, be_leisurely, be_punctual
+from scenarios.calibration import Overhead
 from scenarios.control import Event
 from scenarios.engine import FlowEngine
 from scenarios.engine_health import KeepingUp
@@ -46,6 +47,7 @@ class Collected:
     machine_drops: int
     pressure: Pressure
     up_s: float
+    overhead: Overhead
     scheduling: str
 
 
@@ -68,7 +70,8 @@ class Run:
         began = time.monotonic()
         self._rig.start(self._progress.say)
         up_s = time.monotonic() - began
-        self._record("network-up", seconds=round(up_s, 3))
+        overhead = self._rig.overhead
+        self._record("network-up", seconds=round(up_s, 3), overhead=asdict(overhead))
         self._progress.say(f"the network is up and programmed after {up_s:.1f} s")
         flows = FlowEngine(self._flows, self._rig.socket_in, cookie=self._job.scenario.spec.network.seed & 0xFFFFFFFF)
         exchanges = ExchangeEngine(self._job.traffic.exchanges, self._rig.socket_in)
@@ -97,6 +100,7 @@ class Run:
             machine_drops=self._rig.machine_drops(),
             pressure=pressure,
             up_s=up_s,
+            overhead=overhead,
             scheduling=self._rig.engine.scheduling,
         )
 

@@ -40,6 +40,10 @@ class Server:
         errors = [event for event in self.rig.controller.events if event["event"] == "error"]
         return {"errors": errors, "dead": self.rig.dead_parts()}
 
+    def overhead(self) -> dict[str, float]:
+        """What calibration took off the lines, microseconds."""
+        return {"core_us": self.rig.overhead.core_us, "access_us": self.rig.overhead.access_us}
+
     def command(self, site: str, line: str) -> str:
         """What a shell command prints at a site."""
         return self.rig.site(site).cmd(line)
@@ -123,7 +127,7 @@ def main() -> None:
     """Answer requests until standard input ends."""
     server = Server(Path(sys.argv[1]))
     operations: dict[str, Callable[..., Any]] = {
-        name: getattr(server, name) for name in ("up", "command", "rules", "kill_controller", "stream")
+        name: getattr(server, name) for name in ("up", "overhead", "command", "rules", "kill_controller", "stream")
     }
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

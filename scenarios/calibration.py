@@ -1,0 +1,144 @@
+"""How late this machine is by itself, measured on the idle network, and taken off the lines that can spare it.
+
+A frame crosses real queues, wake-ups and switches, which cost some 0.1 to 0.3 ms a hop. The cost grows
+linearly with the links on the way, so a straight line through the excess over the model tells what a
+core link costs (with the router behind it) and what the two access lines and the rest cost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+
+from controller.paths import compute_paths
+from emulation.engine import LINE_OVERHEAD_BYTES
+from policies.plan import Plan, Protocol
+from scenarios.engine import FlowEngine, SocketIn
+from scenarios.flowspec import Endpoint, FlowKind, FlowSpec
+from scenarios.pairs import service_ports
+from topology.model import Link, Network, Site
+
+PAYLOAD_BYTES = 172  # a G.711 datagram
+FRAME_BYTES = PAYLOAD_BYTES + 8 + 20 + 14  # UDP, IPv4, Ethernet
+LABEL_BYTES = 8  # two MPLS labels between routers
+INTERVAL_NS = 40_000_000
+SETTLE = 5  # datagrams before ARP is done and the switches have cached the flow
+DATAGRAMS = 20
+MOST_WAYS = 12
+MOST_US = 2_000.0  # a machine later than this by itself cannot be made to look punctual
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """From ``a`` to ``b`` over their primary lines and ``links``, and the service that may go there."""
+
+    a: Site
+    b: Site
+    service: str
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What the machine adds, microseconds: for each core link, and for each of the two access lines."""
+
+    core_us: float = 0.0
+    access_us: float = 0.0
+
+
+def ways(plan: Plan, seed: int, most: int = MOST_WAYS) -> tuple[Way, ...]:
+    """Ways of many lengths between single-homed sites that may talk UDP, as even in length as they come."""
+    by_length: dict[int, list[Way]] = {}
+    for way in _candidates(plan, Random(seed)):
+        by_length.setdefault(len(way.links), []).append(way)
+    rounds = max(map(len, by_length.values()), default=0)
+    chosen = [by_length[length][n] for n in range(rounds) for length in sorted(by_length) if n < len(by_length[length])]
+    return tuple(chosen[:most])
+
+
+def model_us(way: Way) -> float:
+    """Propagation and serialisation of every line of a way for a calibration datagram, microseconds."""
+
+    def line(rate_bps: int, delay_us: int, frame_bytes: int) -> float:
+        return delay_us + (frame_bytes + LINE_OVERHEAD_BYTES) * 8e6 / rate_bps
+
+    access = sum(line(site.accesses[0].rate_bps, site.accesses[0].delay_us, FRAME_BYTES) for site in (way.a, way.b))
+    return access + sum(line(link.rate_bps, link.delay_us, FRAME_BYTES + LABEL_BYTES) for link in way.links)
+
+
+def measure_us(routes: Sequence[Way], plan: Plan, socket_in: SocketIn) -> list[list[float]]:
+    """One-way delays of the datagrams of each way, sent side by side and evenly spread, microseconds."""
+    flows = [_flow(number, way, plan, len(routes)) for number, way in enumerate(routes)]
+    engine = FlowEngine(flows, socket_in, cookie=time.monotonic_ns() & 0xFFFFFFFF)
+    try:
+        engine.start(time.time_ns() + 20_000_000)
+        time.sleep((SETTLE + DATAGRAMS + 2) * INTERVAL_NS / 1e9)
+        engine.stop()
+        settled = engine.records[engine.records["seq"] >= SETTLE]
+        delays_us = (settled["rx_ns"] - settled["tx_ns"]) / 1000
+        return [delays_us[settled["flow"] == flow.id].tolist() for flow in flows]
+    finally:
+        engine.close()
+
+
+def fit(routes: Sequence[Way], delays_us: Sequence[Sequence[float]]) -> Overhead:
+    """The straight line through the median excess of each way, by its number of links (least squares)."""
+    heard = [(way, float(np.median(own))) for way, own in zip(routes, delays_us, strict=True) if own]
+    lengths = [len(way.links) for way, _ in heard]
+    if len(set(lengths)) < 2:
+        return Overhead()
+    slope, start = np.polyfit(lengths, [median_us - model_us(way) for way, median_us in heard], deg=1)
+    if slope <= 0:  # a machine without overhead, or one too noisy to tell
+        return Overhead()
+    return Overhead(core_us=min(float(slope), MOST_US), access_us=min(max(float(start) / 2, 0.0), MOST_US))
+
+
+def _candidates(plan: Plan, random: Random) -> Iterator[Way]:
+    paths = compute_paths(plan.network, plan.egresses)
+    egress = {egress.routers: egress.index for egress in plan.egresses}
+    single = {site.id: site for site in plan.network.sites if len(site.accesses) == 1}
+    roles = {role.id: [single[name] for name in role.sites if name in single] for role in plan.roles}
+    datagram = [contract for contract in plan.contracts if plan.service[contract.service].protocol is Protocol.UDP]
+    for contract in random.sample(datagram, len(datagram)):
+        clients, servers = roles[contract.client], roles[contract.server]
+        for a in random.sample(clients, min(4, len(clients))):
+            for b in random.sample(servers, min(4, len(servers))):
+                if a is not b:
+                    yield Way(a, b, contract.service, _links(plan.network, paths.primary, a, b, egress[b.homing]))
+
+
+def _links(network: Network, primary: dict[tuple[str, int], str], a: Site, b: Site, egress: int) -> tuple[Link, ...]:
+    router, links = a.homing[0], []
+    while router != b.homing[0]:
+        links.append(network.link[primary[router, egress]])
+        router = links[-1].other(router)
+    return tuple(links)
+
+
+def _flow(number: int, way: Way, plan: Plan, of: int) -> FlowSpec:
+    service = plan.service[way.service]
+    dscp = plan.traffic_class[service.class_name].dscp
+    port = service_ports(service)[0]
+    start_us = number * INTERVAL_NS // of // 1000
+    return FlowSpec(
+        id=number,
+        name=f"{way.a.id} > {way.b.id}",
+        kind=FlowKind.MESSAGES,
+        class_name=service.class_name,
+        service=way.service,
+        client=way.a.id,
+        server=way.b.id,
+        source=Endpoint(way.a.id, way.a.address4, 50_000 + number),
+        destination=Endpoint(way.b.id, way.b.address4, port),
+        dscp=dscp,
+        sent_dscp=dscp,
+        interval_ns=INTERVAL_NS,
+        burst=1,
+        payload_bytes=PAYLOAD_BYTES,
+        start_us=start_us,
+        stop_us=start_us + (SETTLE + DATAGRAMS) * INTERVAL_NS // 1000,
+    )
