@@ -15,6 +15,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -53,7 +54,10 @@ __all__ = [
     "ofproto_v1_3_parser",
     "spawn",
     "start",
+    "wait_for_signal",
 ]
+
+hub.patch()  # does nothing under the native hub
 
 Queue, QueueEmpty = hub.Queue, hub.QueueEmpty
 OnFault = Callable[[BaseException], None]
@@ -61,6 +65,8 @@ OnFault = Callable[[BaseException], None]
 _SOCKET_TIMEOUT_S = 30.0  # a switch that takes nothing for so long is given up
 _ECHO_INTERVAL_S = 5.0
 _ECHOES_UNREPLIED = 3
+_SIGNAL_INTERVAL_S = 0.1
+_NATIVE = getattr(hub, "HUB_TYPE", "eventlet") == "native"  # Ryu knows eventlet only
 
 
 def describer() -> Any:
@@ -98,17 +104,14 @@ def spawn(function: Callable[[], None], on_fault: OnFault) -> Any:
 
 def start(application: type[Any], *args: Any) -> Any:
     """Makes the application and starts it, with the framework's own OpenFlow handler beside it."""
-    hub.patch()
     cfg.CONF(args=[], project="helsewan", default_config_files=[], default_config_dirs=[])
     cfg.CONF.set_override("socket_timeout", _SOCKET_TIMEOUT_S)
     cfg.CONF.set_override("echo_request_interval", _ECHO_INTERVAL_S)
     cfg.CONF.set_override("maximum_unreplied_echo_requests", _ECHOES_UNREPLIED)
     manager = AppManager.get_instance()
     apps = [manager.instantiate(_Handler), manager.instantiate(application, *args)]
-    # Threads are daemons where the thread that starts them is one.
-    starter = threading.Thread(target=lambda: [app.start() for app in apps], daemon=True)
-    starter.start()
-    starter.join()
+    for app in apps:
+        _from_daemon(app.start)
     return apps[1]
 
 
@@ -123,7 +126,22 @@ def listen(path: str, on_fault: OnFault) -> None:
             stream, _ = server.accept()
             spawn(functools.partial(_serve, stream, path), on_fault)
 
-    starter = threading.Thread(target=spawn, args=(accept, on_fault), daemon=True)
+    _from_daemon(functools.partial(spawn, accept, on_fault))
+
+
+def wait_for_signal(*signals: signal.Signals) -> None:
+    """Returns when one of these (blocked) signals has come; the framework's threads run meanwhile."""
+    while signal.sigtimedwait(signals, 0) is None:
+        hub.sleep(_SIGNAL_INTERVAL_S)
+
+
+def _from_daemon(function: Callable[[], object]) -> None:
+    """Calls ``function`` so that the threads it starts are daemons: what a daemon starts is one. Eventlet's threads
+    all live in the one that runs its hub."""
+    if not _NATIVE:
+        function()
+        return
+    starter = threading.Thread(target=function, daemon=True)
     starter.start()
     starter.join()
 

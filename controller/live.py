@@ -51,13 +51,18 @@ class LiveNetwork:
         return Failures(links, frozenset(self.met - self.ready))
 
     def headless(self) -> frozenset[str]:
-        """Switches that lost the controller and seem to forward on: a neighbour sees its port to them up."""
+        """Switches that lost the controller and, for all we know, forward on: a neighbour sees its port to them up,
+        or there is no neighbour left to ask that would not be headless itself."""
         gone = self.met - self.up_ports.keys()
-        seen = (
-            (end, link.other(end), link.id) for link in self.network.links for end in (link.a, link.b) if end in gone
-        )
-        return frozenset(
-            end
-            for end, neighbour, link in seen
-            if neighbour in self.up_ports and self.network.ports[neighbour][link] in self.up_ports[neighbour]
-        )
+        if not self.up_ports:
+            return frozenset(gone)
+        found: set[str] = set()
+        asked = list(self.up_ports)
+        while asked:
+            router = asked.pop()
+            for link_id, port in self.network.ports[router].items():
+                neighbour = self.network.link[link_id].other(router)
+                if neighbour in gone - found and port in self.up_ports.get(router, {port}):
+                    found.add(neighbour)
+                    asked.append(neighbour)
+        return frozenset(found)

@@ -76,7 +76,7 @@ def run(plan: Plan, listen: str, log: EventLog) -> None:
     framework.start(HealthNetController, plan, log.emit, fault)
     framework.listen(listen, fault)
     log.emit("listening", {"path": listen, "seconds": round(time.monotonic() - began, 3)})
-    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    framework.wait_for_signal(signal.SIGTERM, signal.SIGINT)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -83,7 +83,6 @@ class ControllerWorld:
         schema = "/usr/share/openvswitch/vswitch.ovsschema"
         self.sh(f"ovsdb-tool create {self.home}/conf.db {schema}")
         self.sh(f"ovsdb-server {self.home}/conf.db --remote=punix:{self.home}/db.sock --pidfile --detach --no-chdir")
-        os.environ["OVS_RUNDIR"] = str(self.home)
         self.sh("ovs-vsctl --no-wait init")
         self.sh(f"ovs-vswitchd unix:{self.home}/db.sock --pidfile --detach --no-chdir --log-file={self.home}/ovs.log")
         commands = [self._line(link.id, link.a, link.b) for link in self.network.links]

@@ -281,6 +281,25 @@ def test_switch_that_only_lost_its_controller_keeps_its_traffic(stage: Stage) ->
     assert not stage.said("paths-switched")
 
 
+def test_losing_all_switches_and_getting_them_back_changes_no_path(stage: Stage) -> None:
+    for router in NETWORK.router:
+        stage.lose(router)
+    stage.run()
+    stage.connect()
+    stage.run(watch=True)
+    assert not stage.said("paths-switched")
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_switch_behind_a_headless_switch_is_taken_for_headless(stage: Stage, cut: bool) -> None:
+    """Bodo can be asked of by Trondheim and Tromso only."""
+    for router in ("bodo", "tromso"):
+        stage.lose(router)
+    for link in ("trondheim-bodo", *(("tromso-oslo2",) if cut else ())):
+        stage.set_link(link, up=False)
+    assert stage.conductor.live.headless() == (frozenset() if cut else {"bodo", "tromso"})
+
+
 def test_a_change_waits_a_while_for_a_switch_without_controller(stage: Stage) -> None:
     stage.lose("bergen")
     stage.set_link("bodo-tromso", up=False)
