@@ -26,6 +26,9 @@ BRIDGE = "br0"
 DAEMONS = ("ovsdb-server", "ovs-vswitchd")
 ACCESS_LOGICAL_PORT = 10_000  # Mininet numbers interfaces; access lines have no OpenFlow port of their own
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+# vswitchd allocates 32 buffers for every port whenever it wakes (netdev-linux.c), which glibc's malloc does not
+# cache at that size: with jemalloc the same traffic took 20 to 30 % less of both cores. Without it: only slower.
+ALLOCATOR = "libjemalloc.so.2"
 STARTERS = 4  # starting is exec and fsync: a little more than the cores keeps them busy
 
 
@@ -72,7 +75,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             run(["ovsdb-server", str(database), f"--remote=punix:{self._socket}", *self._daemon("ovsdb-server")])
             self._adopt("ovsdb-server")
             run(["ovs-vsctl", f"--db=unix:{self._socket}", "--no-wait", "--timeout=20", *self._configuration()])
-            own = {"OVS_RUNDIR": str(self.home)}
+            own = {"OVS_RUNDIR": str(self.home), "LD_PRELOAD": ALLOCATOR}
             run(["ovs-vswitchd", f"unix:{self._socket}", *self._daemon("ovs-vswitchd")], env=own)
             self._adopt("ovs-vswitchd")
             be_punctual(SWITCHES, int((self.home / "ovs-vswitchd.pid").read_text()))

@@ -147,7 +147,7 @@ def test_the_verdict_names_every_check_and_why_a_run_is_void(result: Result, ter
     text = out.getvalue()
     for check in result["checks"]:
         assert check["name"] in text
-    assert "void: 99 % of sends late by: 40 ms, allowed 10" in text
+    assert "void: 99 % of sends late by: 40 ms, allowed 20" in text
     assert text.rstrip().splitlines()[-1].startswith("fail")
 
 
