@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from rig_client import RigClient
 from rig_server import SITES
 
@@ -19,6 +21,14 @@ PLAN = compile_policy(load_policy(library_path("national")), NETWORK)
 ARTICULATIONS = {"trondheim", "tromso"}  # without them the country is parted (backbone data)
 ROUNDING_US = 20  # the engine's delays are whole microseconds, a line each
 FRAME_BITS = (172 + 8 + 20 + 14 + 24) * 8  # a voice datagram on the line: UDP, IP, Ethernet, preamble and gap
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RigClient]:
+    """A running national network; for tests that only look at it or mend what they break."""
+    client = RigClient(tmp_path_factory.mktemp("rig"))
+    yield client
+    client.close()
 
 
 def sites(kind: Kind) -> list[Site]:

@@ -45,10 +45,12 @@ def test_what_must_arrive_is_allowed_and_what_must_not_is_not() -> None:
 
 
 def test_counts_are_those_of_the_file() -> None:
+    """Voice, video and messages are two flows a pair; exchanges and probes one each."""
+    said = SCENARIO.spec.traffic
     entries = Counter(flow.entry for flow in REGULAR)
-    assert entries == {"calls-within": 40, "calls-across": 40, "calls-struck": 12, "video": 20, "prescriptions": 80}
-    assert len(TRAFFIC.exchanges) == 20
-    assert len(PROBES) == 200
+    assert entries == {name: 2 * said[name].count for name in said if name not in ("records", "isolation")}
+    assert len(TRAFFIC.exchanges) == said["records"].count
+    assert len(PROBES) == said["isolation"].count
 
 
 def test_ids_are_places() -> None:
@@ -78,7 +80,7 @@ def test_a_g711_call_is_one_172_byte_datagram_every_20_ms() -> None:
 
 def test_video_has_the_rate_asked_for() -> None:
     for flow in (flow for flow in REGULAR if flow.kind is FlowKind.VIDEO):
-        assert flow.burst * flow.payload_bytes * 8 * 1e9 / flow.interval_ns == pytest.approx(512_000, rel=0.01)
+        assert flow.burst * flow.payload_bytes * 8 * 1e9 / flow.interval_ns == pytest.approx(384_000, rel=0.01)
         assert flow.payload_bytes <= 1_200
 
 
@@ -106,7 +108,7 @@ def test_probes_cross_regions_and_vpns_and_stay_inside_them() -> None:
 
 def test_some_probes_pose_as_replies() -> None:
     posing = [probe for probe in PROBES if probe.groups[1] == "isolation.replies"]
-    assert len(posing) == 50
+    assert len(posing) == len(PROBES) // 4
     for probe in posing:
         assert (probe.source.site, probe.destination.site) == (probe.server, probe.client)
         assert probe.source.port in service_ports(PLAN.service[probe.service])
@@ -225,7 +227,7 @@ def test_the_default_failure_cuts_some_voice_and_spares_some() -> None:
     core = region_core(PLAN.network, Region.MIDT)
     left = Connectivity(PLAN.network, Target("", routers=core.routers))
     fates = Counter(left.fate(flow.client, flow.server) for flow in REGULAR if flow.kind is FlowKind.VOICE)
-    assert fates[Fate.CUT] >= 6 and fates[Fate.SURVIVING] >= 30
+    assert fates[Fate.CUT] >= 4 and fates[Fate.SURVIVING] >= 8
 
 
 # --- due times -----------------------------------------------------------------------------------
