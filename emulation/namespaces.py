@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _CLONE_NEWNET = 0x40000000
-_MS_NOSUID_NODEV_PRIVATE = (0x2 | 0x4, 1 << 18)
+_MS_NOSUID, _MS_NODEV, _MS_REC, _MS_PRIVATE = 1 << 1, 1 << 2, 1 << 14, 1 << 18
 _TUNSETIFF = 0x400454CA
+_TUNSETPERSIST = 0x400454CB
 _IFF_TAP_NO_PI = 0x0002 | 0x1000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -80,12 +81,16 @@ class Namespace:
 def open_tap(namespace: Namespace, name: str) -> int:
     """Create TAP interface ``name`` inside ``namespace``; the returned descriptor is its far end.
 
+    The interface stays until its namespace goes: closed one by one, each TAP would wait for the kernel
+    (some 20 ms), with their namespaces they go in batches.
+
     No offloads are asked for (TUNSETOFFLOAD stays 0), so frames come MTU-sized and checksummed.
     """
     with namespace.entered():
         fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP_NO_PI))
+            fcntl.ioctl(fd, _TUNSETPERSIST, 1)
         except OSError:
             os.close(fd)
             raise
@@ -94,6 +99,6 @@ def open_tap(namespace: Namespace, name: str) -> int:
 
 def mount_tmpfs(target: Path) -> None:
     """Mount a private tmpfs (mode 0700) on ``target`` in the calling process's mount namespace."""
-    flags, private = _MS_NOSUID_NODEV_PRIVATE
-    _check(_LIBC.mount(b"none", b"/", None, (1 << 14) | private, None), "make mounts private")
-    _check(_LIBC.mount(b"tmpfs", os.fsencode(target), b"tmpfs", flags, b"mode=0700"), f"mount tmpfs on {target}")
+    _check(_LIBC.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "make mounts private")
+    flags, options = _MS_NOSUID | _MS_NODEV, b"mode=0700"
+    _check(_LIBC.mount(b"tmpfs", os.fsencode(target), b"tmpfs", flags, options), f"mount tmpfs on {target}")
