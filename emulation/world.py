@@ -11,13 +11,14 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from emulation.namespaces import mount_tmpfs
 from topology.errors import InputError, Problem
 
-RUN_DIR = Path("/run/helsewan")  # on a tmpfs that only this world sees
+RUN_DIR = Path("/run/helsewan")  # on a tmpfs that only this world sees, and that hides the machine's own /run
 TUN = Path("/dev/net/tun")
 
 # What a world needs of the system, and the Debian package each comes in.
@@ -43,12 +44,22 @@ def command(argv: Sequence[str]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", "unshare", *user, *flags, *argv]
 
 
+def hides(path: Path) -> bool:
+    """Whether ``path`` would be out of sight inside a world."""
+    return path.resolve().is_relative_to(RUN_DIR.parent.resolve())
+
+
 def require() -> None:
     """Raise InputError naming every program and permission that a world would miss on this machine."""
     problems = [
         Problem("program", name, "is not installed", f"install the package {package}, or run `make setup`")
         for name, package in PROGRAMS.items()
         if shutil.which(name, path=_path()) is None
+    ]
+    problems += [
+        Problem("installation", str(path), f"is below {RUN_DIR.parent}, which a run hides", "install it elsewhere")
+        for path in {Path(__file__).parents[1], Path(sys.prefix)}
+        if hides(path)
     ]
     if not TUN.exists():
         problems.append(Problem("device", str(TUN), "does not exist", "load the kernel's tun module"))

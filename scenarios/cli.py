@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -22,8 +21,10 @@ scenario_app = typer.Typer(no_args_is_help=True, help="Rehearse traffic and fail
 app.add_typer(topology_app, name="topology")
 app.add_typer(scenario_app, name="scenario")
 
-Sites = Annotated[int | None, typer.Option("--sites", help="Number of sites in all.", show_default=False)]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.", show_default=False)]
+_SITES = typer.Option("--sites", help="Number of sites in all.")
+_SEED = typer.Option("--seed", help="Seed of everything random.")
+Sites = Annotated[int, _SITES]
+Seed = Annotated[int, _SEED]
 Swedish = Annotated[bool, typer.Option("--swedish-route", help="Add the Narvik-Oslo fibre through Sweden.")]
 DEFAULT_SITES = 400
 DEFAULT_SEED = 1
@@ -35,20 +36,20 @@ def helsewan() -> None:
 
 
 @topology_app.command("show")
-def topology_show(sites: Sites = None, seed: Seed = None, swedish_route: Swedish = False) -> None:
+def topology_show(sites: Sites = DEFAULT_SITES, seed: Seed = DEFAULT_SEED, swedish_route: Swedish = False) -> None:
     """Print what the national network consists of."""
     from scenarios.tables import print_topology
     from topology.national import national_network
 
-    print_topology(national_network(sites or DEFAULT_SITES, seed or DEFAULT_SEED, swedish_route))
+    print_topology(national_network(sites, seed, swedish_route))
 
 
 @topology_app.command("export")
 def topology_export(
     format: Annotated[str, typer.Option("--format", help="graphml, geojson or json.")],
     output: Annotated[Path | None, typer.Option("--output", help="A file; standard output without.")] = None,
-    sites: Sites = None,
-    seed: Seed = None,
+    sites: Sites = DEFAULT_SITES,
+    seed: Seed = DEFAULT_SEED,
     swedish_route: Swedish = False,
 ) -> None:
     """Write the national network in another tool's format."""
@@ -58,14 +59,14 @@ def topology_export(
     writers = {"graphml": export.to_graphml, "geojson": export.to_geojson, "json": export.to_json}
     if format not in writers:
         raise InputError(Problem("--format", format, "is not a format helsewan writes", f"one of {', '.join(writers)}"))
-    text = writers[format](national_network(sites or DEFAULT_SITES, seed or DEFAULT_SEED, swedish_route))
-    if output is None:
-        print(text)
-        return
+    text = writers[format](national_network(sites, seed, swedish_route))
     try:
-        output.write_text(text + "\n", encoding="utf-8")
+        with open(output or sys.stdout.fileno(), "w", encoding="utf-8", closefd=output is not None) as file:
+            print(text, file=file)
+    except BrokenPipeError:  # whoever reads it has seen enough
+        return
     except OSError as error:
-        raise InputError(Problem("--output", str(output), error.strerror or str(error))) from error
+        raise InputError(Problem("--output", str(output or "standard output"), error.strerror or str(error))) from error
 
 
 @scenario_app.command("list")
@@ -80,8 +81,8 @@ def scenario_list() -> None:
 @scenario_app.command("run")
 def scenario_run(
     name: Annotated[str, typer.Argument(help="A scenario of the library, or a path to a scenario file.")],
-    seed: Seed = None,
-    sites: Sites = None,
+    seed: Annotated[int | None, _SEED] = None,
+    sites: Annotated[int | None, _SITES] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter of the scenario: key=value.")] = None,
     results: Annotated[Path, typer.Option("--results", help="Where results go.")] = Path("results"),
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks for errors.")] = False,
@@ -114,9 +115,6 @@ def main() -> None:
         if message := error.format_message():  # none where the help was the answer
             _give_up(f"{message} (hint: --help)", BAD_INPUT, debug)
         sys.exit(BAD_INPUT)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except (KeyboardInterrupt, typer.Abort):
         _give_up("interrupted", INTERRUPTED, debug)
     except Exception as error:

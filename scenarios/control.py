@@ -30,7 +30,7 @@ class ControllerProcess:
         self.events: list[Event] = []
         self._on_event = on_event
         self._news = threading.Condition()
-        self._ended = False
+        self._ending = ""  # why no more events come
         plan_file = run_dir / "plan.pickle"
         with open(os.open(plan_file, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
             pickle.dump(plan, file)
@@ -54,19 +54,23 @@ class ControllerProcess:
         end = time.monotonic() + deadline_s
         with self._news:
             while not wanted(self.events):
-                if self._ended:
-                    raise ControllerFailed(f"the controller ended while waiting for {what}: see controller.log")
+                if self._ending:
+                    raise ControllerFailed(f"no {what} from the controller: {self._ending}")
                 if not self._news.wait(end - time.monotonic()) and time.monotonic() >= end:
                     raise ControllerFailed(f"no {what} from the controller within {deadline_s:g} s")
 
     def _follow(self, reading: int) -> None:
-        with open(reading, encoding="utf-8") as lines:
-            for line in lines:
-                event = json.loads(line)
-                self._on_event(event)
-                with self._news:
-                    self.events.append(event)
-                    self._news.notify_all()
+        ending = "it ended, see controller.log"
+        try:
+            with open(reading, encoding="utf-8") as lines:
+                for line in lines:
+                    event = json.loads(line)
+                    self._on_event(event)
+                    with self._news:
+                        self.events.append(event)
+                        self._news.notify_all()
+        except (OSError, ValueError) as error:  # not JSON, or no room for it in the history
+            ending = f"an event could not be handed on: {error}"
         with self._news:
-            self._ended = True
+            self._ending = ending
             self._news.notify_all()

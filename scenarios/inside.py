@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import signal
 import sys
 import traceback
 from dataclasses import asdict
-from pathlib import Path
-
-from rich.console import Console
 
 from emulation import world
 from scenarios import machine
@@ -22,6 +20,7 @@ from scenarios.phases import windows
 from scenarios.progress import Progress
 from scenarios.report import Judged, Result, build_result, void_result, write_result
 from scenarios.run import Collected, Run
+from scenarios.screen import Screen
 from scenarios.targets import Connectivity, failed_together
 from scenarios.transactions import measure_exchanges
 from scenarios.verdict import print_verdict
@@ -34,28 +33,50 @@ STALLED_SHARE = 0.9  # of the time some task waited for a core: nothing that was
 
 def main(descriptor: int) -> int:
     """Run the job on file ``descriptor``; returns the exit code (0 pass, 1 fail, 3 void)."""
+    if _orphaned():
+        return Verdict.VOID.exit_code
     with os.fdopen(descriptor, "rb") as file:
         job: Job = pickle.load(file)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Verdict.VOID.exit_code))
-    console = Console(highlight=False)
-    with History(job.directory / "history.jsonl") as history:
+    screen = Screen()
+    try:
+        with History(job.directory / "history.jsonl") as history:
+            result = _result(job, history, screen)
+            history.append("verdict", verdict=result["verdict"], void=result["void"])
+        write_result(job.directory, result)
+    except OSError as error:  # a full disk: our word is all there can be
+        print(f"void: the result cannot be written: {error}", file=sys.stderr)
+        return Verdict.VOID.exit_code
+    print_verdict(result, screen)
+    return int(result["exit_code"])
+
+
+def _orphaned() -> bool:
+    """Whether who holds the other end of our standard input ended before the kernel knew to end us with it."""
+    poll = select.poll()
+    poll.register(sys.stdin, 0)  # a hang-up is told unasked
+    return bool(poll.poll(0))
+
+
+def _result(job: Job, history: History, screen: Screen) -> Result:
+    """What comes of the job, an interrupt or a fault included. Interrupts, held back so far, get through
+    while it runs and not afterwards."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             world.enter()
             history.append("run", scenario=job.scenario.name, parameters=dict(job.scenario.parameters))
-            with Progress(console) as progress:
+            with Progress(screen) as progress:
                 collected = Run(job, history, progress).execute()
                 progress.show("judging")
-                result = judged(job, collected)
-        except (Exception, KeyboardInterrupt) as error:
-            if job.debug:
-                traceback.print_exc()
-            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
-            result = void_result(job.directory, job.scenario, reason)
-        history.append("verdict", verdict=result["verdict"], void=result["void"])
-    write_result(job.directory, result)
-    print_verdict(result, console)
-    console.print(f"result: {_shown(job.directory)}/result.json", highlight=False, soft_wrap=True)
-    return int(result["exit_code"])
+                return judged(job, collected)
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    except (Exception, KeyboardInterrupt) as error:
+        if job.debug:
+            traceback.print_exc()
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+        return void_result(job.directory, job.scenario, reason)
 
 
 def judged(job: Job, collected: Collected) -> Result:
@@ -95,11 +116,6 @@ def machine_demands(collected: Collected) -> tuple[Demand, ...]:
     if collected.pressure.stalled is not None:
         demands.append(Demand("time with a task waiting for a core", collected.pressure.stalled, STALLED_SHARE, ""))
     return tuple(demands)
-
-
-def _shown(directory: Path) -> Path:
-    """The directory as the user would write it."""
-    return directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+
+from emulation.commands import run
 
 PRESSURE = Path("/proc/pressure/cpu")  # pressure-stall information (kernel Documentation/accounting/psi.rst)
 
@@ -48,19 +49,34 @@ def facts() -> dict[str, object]:
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "distribution": platform.freedesktop_os_release().get("PRETTY_NAME", "unknown"),
+        "distribution": _distribution(),
     }
 
 
 def versions() -> dict[str, str]:
     """The versions of everything that a result depends on."""
-    switch = subprocess.run(["ovs-vswitchd", "--version"], capture_output=True, text=True, check=False).stdout
     packages = ("helsewan", "mininet", "os-ken", "numpy", "scipy", "pyroute2", "networkx")
     return {
         "python": platform.python_version(),
-        "open_vswitch": switch.splitlines()[0].rpartition(" ")[2] if switch else "unknown",
-        **{name: metadata.version(name) for name in packages},
+        "open_vswitch": run(["ovs-vswitchd", "--version"]).partition("\n")[0].rpartition(" ")[2],
+        **{name: _version(name) for name in packages},
     }
+
+
+def _version(package: str) -> str:
+    """The version of an installed package; unknown for one that runs from its source tree."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _distribution() -> str:
+    """The distribution's name for people; unknown where there is no os-release(5)."""
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "unknown")
+    except OSError:
+        return "unknown"
 
 
 def _stalled_us() -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
 PLAIN_EVERY_S = 5.0
@@ -30,7 +31,8 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/]  {text}", highlight=False)
+        since = f"[dim]{time.monotonic() - self._began:6.1f} s[/]"
+        self._console.print(f"{since}  {escape(text)}", highlight=False, soft_wrap=True)
 
     def show(self, text: str) -> None:
         """Where the run stands now; replaces what was shown, or a line now and then without a terminal."""

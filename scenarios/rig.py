@@ -7,7 +7,7 @@ light, routers lose power.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mininet.net import Mininet
@@ -19,6 +19,7 @@ from emulation.switches import RouterSwitch
 from policies.plan import Plan, Scheduling
 from scenarios import calibration
 from scenarios.control import ControllerProcess, Event
+from scenarios.outage import Lines, Outage
 from scenarios.targets import Target
 from topology.mininet_build import build
 
@@ -33,11 +34,12 @@ class Rig:
         self.plan = plan
         self.network = plan.network
         self._run_dir, self._log_dir, self._on_event = run_dir, log_dir, on_event
+        self._outage = Outage(plan.network)
 
     def start(self, stage: Callable[[str], None]) -> None:
         """Build, start and program everything; ``stage`` is told what is being done.
 
-        Raises CommandError, OSError or ControllerFailed when a part does not come up."""
+        Raises CommandError, OSError, EngineError or ControllerFailed when a part does not come up."""
         stage("starting the controller and the link engine")
         self.controller = ControllerProcess(self.plan, self._run_dir, self._log_dir / "controller.log", self._on_event)
         self.engine = EngineProcess()
@@ -101,10 +103,12 @@ class Rig:
 
     def fail(self, struck: Target) -> int:
         """Let what ``struck`` names fail; returns the instant the lines went dark (CLOCK_REALTIME, ns)."""
-        dark, accesses = self._dark(struck)
-        instant = self.plant.set_down(dark + [access_name(*access) for access in accesses], down=True)
-        self._light(struck, dark, up=False)
-        for site, line in accesses:
+        lines = self._outage.strike(struck)
+        instant = self._set_down(lines, down=True)
+        for router, interface in self._fibre_ends(lines):
+            if router not in self._outage.routers:  # what is dead sees no light go
+                self.router(router).netlink.set_link(interface, up=False)
+        for site, line in lines.accesses:
             self.site(site).lower_line(line)
         for router in struck.routers:
             self.router(router).power_off()
@@ -115,37 +119,28 @@ class Rig:
 
         Returns the instant the lines carry again (CLOCK_REALTIME, ns)."""
         since = len(self.controller.events)
-        for router in struck.routers:
+        dead = [router for router in struck.routers if router in self._outage.routers]
+        for router in dead:
             self.router(router).power_on()
-        for router in struck.routers:
+        for router in dead:
             self._wait("switch-programmed", since, router)
-        dark, accesses = self._dark(struck)
-        instant = self.plant.set_down(dark + [access_name(*access) for access in accesses], down=False)
-        self._light(struck, dark, up=True)
-        for site, line in accesses:
+        lines = self._outage.mend(struck)
+        instant = self._set_down(lines, down=False)
+        for router, interface in self._fibre_ends(lines):
+            self.router(router).netlink.set_link(interface, up=True)
+        for site, line in lines.accesses:
             self.site(site).raise_line(line)
         return instant
 
-    def _dark(self, struck: Target) -> tuple[list[str], list[tuple[str, int]]]:
-        """What carries nothing while ``struck`` is gone: link ids, and access lines as (site id, line number)."""
-        routers, links = set(struck.routers), set(struck.links)
-        dark = [link.id for link in self.network.links if link.id in links or {link.a, link.b} & routers]
-        accesses = [
-            (site.id, line)
-            for site in self.network.sites
-            for line, access in enumerate(site.accesses)
-            if access.router in routers
-        ]
-        return dark, accesses
+    def _set_down(self, lines: Lines, down: bool) -> int:
+        return self.plant.set_down([*lines.links, *(access_name(*access) for access in lines.accesses)], down)
 
-    def _light(self, struck: Target, links: list[str], up: bool) -> None:
-        """Give or take light at the living ends of ``links``."""
-        for name in links:
+    def _fibre_ends(self, lines: Lines) -> Iterator[tuple[str, str]]:
+        """Both ends of every fibre: router id and interface."""
+        for name in lines.links:
             fibre = self.network.link[name]
-            for end in (fibre.a, fibre.b):
-                if end not in struck.routers:
-                    port = self.network.ports[end][name]
-                    self.router(end).netlink.set_link(fibre_interface(port), up=up)
+            for router in (fibre.a, fibre.b):
+                yield router, fibre_interface(self.network.ports[router][name])
 
     def _wait(self, kind: str, since: int = 0, router: str | None = None) -> None:
         """Wait for an event of ``kind`` (of ``router``) among those from number ``since`` on."""

@@ -116,7 +116,7 @@ class Run:
             moments[name] = Moment((begun_ns - epoch_ns) // 1000, (time.time_ns() - epoch_ns) // 1000)
             verb = "failed" if event.fail else "restored"
             self._record(name, action=verb, target=target.name, begun_ns=begun_ns)
-            self._progress.say(f"[bold]{name}[/]: {target.name} {verb}")
+            self._progress.say(f"{name}: {target.name} {verb}")
         return moments
 
     def _until(self, moment_ns: int, epoch_ns: int, flows: FlowEngine) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from scenarios.screen import Screen
 from topology.model import Network
 from topology.summary import summary
 
@@ -23,7 +23,7 @@ def print_topology(network: Network) -> None:
         table.add_row(*row)
     table.add_section()
     table.add_row(*total, style="bold")
-    console = Console()
+    console = Screen()
     console.print(table)
     console.print(
         f"{numbers.pops} PoPs, {numbers.routers} routers, {numbers.links} links, {numbers.fibre_km:,.0f} km of fibre; "
@@ -40,4 +40,4 @@ def print_library(scenarios: Iterable[tuple[str, str]]) -> None:
     table.add_column("what it rehearses")
     for name, description in scenarios:
         table.add_row(name, description)
-    Console().print(table)
+    Screen().print(table)

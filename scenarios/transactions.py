@@ -162,7 +162,8 @@ class ExchangeEngine:
         left = {*servers, *clients, *asyncio.all_tasks(loop)}
         for abandoned in left:
             abandoned.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        if left:  # of nothing, gather would make a future of no loop
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.close()
 
     async def _client(self, loop: asyncio.AbstractEventLoop, spec: ExchangeSpec, epoch_ns: int) -> None:

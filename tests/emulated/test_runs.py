@@ -96,19 +96,43 @@ def test_two_runs_side_by_side(tmp_path: Path) -> None:
     assert outside() == before
 
 
-def test_an_interrupt_ends_a_run_in_order(tmp_path: Path) -> None:
-    """Ctrl-C: the run says so in its result, and nothing is left."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_a_run_in_order(number: signal.Signals, tmp_path: Path) -> None:
+    """Ctrl-C or kill, once or in anger: the run says so in its result, and nothing is left."""
     run = start(tmp_path)
     assert run.stdout is not None
     while "programmed" not in (line := run.stdout.readline()):
         assert line, "the run ended early"
-    inner = [int(trace.split()[0]) for trace in traces(tmp_path) if "scenarios.inside" in trace]
-    for pid in {run.pid, *inner}:
-        os.kill(pid, signal.SIGINT)
-    run.communicate(timeout=60)
-    assert run.returncode == 3
+    for _ in range(1 if number is signal.SIGTERM else 4):
+        run.send_signal(number)
+        time.sleep(0.05)
+    said, _ = run.communicate(timeout=60)
+    assert run.returncode == 3, said
+    assert "Traceback" not in said, said
     assert result_of(tmp_path)["verdict"] == "void"
     assert gone(tmp_path)
+
+
+def test_an_interrupt_while_the_world_starts_is_heard(tmp_path: Path) -> None:
+    """Ctrl-C before the world's first process can answer: it does when it can, without a traceback."""
+    run = start(tmp_path)
+    while not [trace for trace in traces(tmp_path) if "scenarios.inside" in trace]:
+        assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    said, _ = run.communicate(timeout=60)
+    assert run.returncode == 3, said
+    assert "interrupted" in said and "Traceback" not in said, said
+    assert gone(tmp_path)
+
+
+def test_a_run_goes_on_when_its_reader_leaves(tmp_path: Path) -> None:
+    """As under ``| head -1``: the verdict is the run's own, and is kept."""
+    run = start(tmp_path)
+    assert run.stdout is not None and run.stdout.readline()
+    run.stdout.close()
+    assert run.wait(120) in (0, 3)
+    assert result_of(tmp_path)["exit_code"] == run.returncode
+    assert result_of(tmp_path)["checks"], "the run was cut short"
 
 
 @pytest.mark.parametrize("whom", ["outer", "world"])

@@ -106,3 +106,19 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     """``--debug`` is for developers."""
     done = helsewan("scenario", "run", "region-failover", "--set", "region=east", "--debug", cwd=tmp_path)
     assert "Traceback" in done.stderr
+
+
+def test_nought_is_a_number_too(tmp_path: Path) -> None:
+    """``--sites 0`` is refused, not taken for the default; seed 0 is a seed."""
+    done = helsewan("topology", "show", "--sites", "0", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("--sites: 0 is too few")
+    assert "seed 0" in helsewan("topology", "show", "--seed", "0", cwd=tmp_path).stdout
+
+
+def test_a_terminal_without_norwegian_letters_will_do(tmp_path: Path) -> None:
+    """Tables show what they can; exports are UTF-8 wherever they go."""
+    table = helsewan("topology", "show", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert table.returncode == 0 and "S?r" in table.stdout, table.stderr
+    export = helsewan("topology", "export", "--format", "json", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert export.returncode == 0 and "ø" in export.stdout, export.stderr

@@ -196,3 +196,13 @@ def test_a_port_in_use_leaves_nothing_open() -> None:
     with socket.create_server((str(LOCALHOST), 0)) as occupant, pytest.raises(OSError, match="in use"):
         ExchangeEngine([spec(occupant.getsockname()[1])], socket_in)
     assert [opened.fileno() for opened in made] == [-1]
+
+
+def test_an_engine_without_exchanges_ends_in_peace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scenario may have no transactions: its engine starts and stops without a fault in its thread."""
+    faults: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", faults.append)
+    engine = ExchangeEngine([], plain_socket)
+    engine.start(time.time_ns())
+    engine.close()
+    assert not faults

@@ -1,0 +1,58 @@
+"""What stands failed in a network: which lines are dark because of it, and which come back when a part does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scenarios.targets import Target
+from topology.model import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines that go dark or light up together: fibre link ids, and access lines as (site id, line number)."""
+
+    links: tuple[str, ...]
+    accesses: tuple[tuple[str, int], ...]
+
+
+class Outage:
+    """Failures add up: a line is dark while it or a router at its end stands failed, whatever else came back."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.routers: frozenset[str] = frozenset()
+        self._links: frozenset[str] = frozenset()
+
+    def strike(self, target: Target) -> Lines:
+        """``target`` fails: the lines that go dark."""
+        before = self._dark()
+        self.routers |= set(target.routers)
+        self._links |= set(target.links)
+        return _without(self._dark(), before)
+
+    def mend(self, target: Target) -> Lines:
+        """``target`` is restored: the lines that light up."""
+        before = self._dark()
+        self.routers -= set(target.routers)
+        self._links -= set(target.links)
+        return _without(before, self._dark())
+
+    def _dark(self) -> Lines:
+        network, failed = self._network, self.routers
+        return Lines(
+            tuple(link.id for link in network.links if link.id in self._links or {link.a, link.b} & failed),
+            tuple(
+                (site.id, line)
+                for site in network.sites
+                for line, access in enumerate(site.accesses)
+                if access.router in failed
+            ),
+        )
+
+
+def _without(lines: Lines, others: Lines) -> Lines:
+    return Lines(
+        tuple(link for link in lines.links if link not in set(others.links)),
+        tuple(access for access in lines.accesses if access not in set(others.accesses)),
+    )

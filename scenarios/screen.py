@@ -1,0 +1,25 @@
+"""Standard output for people, whoever reads it and whatever its encoding."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+from rich.console import Console
+
+
+class Screen(Console):
+    """A console on standard output. A letter its encoding lacks becomes ``?``; when its reader leaves
+    (``| head``) the rest goes unseen, and what was being done goes on."""
+
+    def __init__(self) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
+        super().__init__(highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich instead of raising."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -1,0 +1,59 @@
+"""Failures that overlap: a line comes back when the last of what keeps it dark does."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scenarios.outage import Lines, Outage
+from scenarios.targets import Target
+from topology.national import national_network
+
+NETWORK = national_network(sites=100, seed=1)
+LINK = NETWORK.links[0]
+A, B = Target("a", routers=(LINK.a,)), Target("b", routers=(LINK.b,))
+FIBRE = Target("fibre", links=(LINK.id,))
+NOTHING = Lines((), ())
+
+
+def test_a_router_takes_its_fibres_and_access_lines_along() -> None:
+    outage = Outage(NETWORK)
+    lines = outage.strike(A)
+    assert set(lines.links) == {link.id for link in NETWORK.links if LINK.a in (link.a, link.b)}
+    assert {site for site, _ in lines.accesses} == {site.id for site in NETWORK.sites if LINK.a in site.homing}
+    assert outage.mend(A) == lines
+
+
+def test_a_cut_fibre_stays_dark_when_the_router_at_its_end_returns() -> None:
+    outage = Outage(NETWORK)
+    assert outage.strike(FIBRE).links == (LINK.id,)
+    assert LINK.id not in outage.strike(A).links
+    assert LINK.id not in outage.mend(A).links
+    assert outage.mend(FIBRE) == Lines((LINK.id,), ())
+
+
+def test_a_fibre_between_two_dead_routers_waits_for_both() -> None:
+    outage = Outage(NETWORK)
+    outage.strike(A)
+    outage.strike(B)
+    assert LINK.id not in outage.mend(A).links
+    assert LINK.id in outage.mend(B).links
+
+
+def test_what_never_failed_or_failed_already_changes_nothing() -> None:
+    outage = Outage(NETWORK)
+    assert outage.mend(A) == NOTHING
+    outage.strike(A)
+    assert outage.strike(A) == NOTHING
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([A, B, FIBRE]))))
+def test_every_line_that_went_dark_lights_up_once_all_is_mended(steps: list[tuple[bool, Target]]) -> None:
+    """Whatever order faults and repairs come in, no line is lit or cut twice, and none is forgotten."""
+    outage, dark = Outage(NETWORK), set[object]()
+    for failing, target in [*steps, *((False, target) for target in (A, B, FIBRE))]:
+        lines = outage.strike(target) if failing else outage.mend(target)
+        changed = {*lines.links, *lines.accesses}
+        assert changed.isdisjoint(dark) if failing else changed <= dark
+        dark = dark | changed if failing else dark - changed
+    assert not dark
