@@ -1,8 +1,6 @@
 """Where the blueprint meets the machine: the network as a Mininet ``Topo``, and as a ``Mininet`` of our nodes.
 
-Stock Mininet can load the blueprint too, with its own nodes and links, under short names (s1, h1)::
-
-    mn --custom topology/mininet_build.py --topo helsewan,sites=150 --controller remote --link tc
+Stock Mininet can load the blueprint too, with its own nodes and links, under short names (s1, h1); see docs/mininet.md.
 """
 
 from __future__ import annotations
@@ -20,15 +18,18 @@ from emulation.switches import RouterSwitch
 from topology.model import Network, Router, Site
 from topology.national import national_network
 
+TC_LINK_MOST_BPS = 1_000_000_000  # Mininet's TCLink refuses to shape beyond
+
 
 class NetworkTopo(Topo):  # type: ignore[misc]
     """A network as a Mininet topology; nodes carry the ids of the network's routers and sites.
 
-    Node and link options are in Mininet's own terms (``dpid``, ``bw`` in Mbit/s, ``delay``) with the
-    model's objects beside them (``site``, ``fibre``, ``access``), so stock and our own classes both find theirs.
+    Options are in Mininet's own terms (``ip``, ``mac``, ``dpid``, ``bw`` in Mbit/s, ``delay``) for its own
+    nodes and links, and the model's objects (``site``, ``fibre``, ``access``) for ours. A stock switch has its
+    fibres on the ports the model gives them, and behind them a port for each access line instead of a trunk.
     """
 
-    def build(self, network: Network, plant: Plant | None = None, **_: Any) -> None:
+    def build(self, network: Network, plant: Plant | None = None) -> None:
         """Add every router, site, fibre and access line; with ``plant`` links are ours."""
         for router in network.routers:
             self.addSwitch(self.router_name(router), dpid=f"{router.index:016x}")
@@ -36,13 +37,15 @@ class NetworkTopo(Topo):  # type: ignore[misc]
             ours = {"cls": FibreLink, "plant": plant, "fibre": fibre, "network": network} if plant else {}
             names = [self.router_name(network.router[end]) for end in (fibre.a, fibre.b)]
             ports = {"port1": network.ports[fibre.a][fibre.id], "port2": network.ports[fibre.b][fibre.id]}
-            self.addLink(*names, **ports, **_stock_options(fibre.rate_bps, fibre.delay_us), **ours)
+            self.addLink(*names, **ports, **_stock_link(fibre.rate_bps, fibre.delay_us), **ours)
         for site in network.sites:
-            self.addHost(self.site_name(site), **({"site": site} if plant else {"ip": f"{site.address4}/8"}))
+            self.addHost(self.site_name(site), **({"site": site} if plant else _stock_host(site)))
             for line, access in enumerate(site.accesses):
                 ours = {"cls": AccessLink, "plant": plant, "access": access, "line": line} if plant else {}
                 names = [self.site_name(site), self.router_name(network.router[access.router])]
-                self.addLink(*names, **_stock_options(access.rate_bps, access.delay_us), **ours)
+                # Fibres have ports 2 to 1 + their number, and VLANs begin at 2: no two ends get one port.
+                ports = {"port1": line, "port2": len(network.ports[access.router]) + access.vlan}
+                self.addLink(*names, **ports, **_stock_link(access.rate_bps, access.delay_us), **ours)
 
     def router_name(self, router: Router) -> str:
         """The Mininet name of a router."""
@@ -56,7 +59,7 @@ class NetworkTopo(Topo):  # type: ignore[misc]
 class NationalTopo(NetworkTopo):
     """The national network for ``mn --topo helsewan,sites=N,seed=N``, under names short enough for ``NAME-eth0``."""
 
-    def build(self, sites: int | None = None, seed: int = 1, **_: Any) -> None:  # type: ignore[override]
+    def build(self, sites: int | None = None, seed: int = 1) -> None:  # type: ignore[override]
         """The national network with ``sites`` sites in all."""
         super().build(national_network(sites=sites, seed=seed))
 
@@ -85,6 +88,12 @@ def build(network: Network, plant: Plant, home: Path, log_dir: Path, controller:
     return net
 
 
-def _stock_options(rate_bps: int, delay_us: int) -> dict[str, Any]:
-    """Rate and delay in the terms of Mininet's TCLink."""
-    return {"bw": rate_bps / 1e6, "delay": f"{delay_us}us"}
+def _stock_host(site: Site) -> dict[str, Any]:
+    """Addresses for Mininet's own hosts, which have one, on the first line, and no router: all share a subnet."""
+    return {"ip": f"{site.address4}/8", "mac": site.mac}
+
+
+def _stock_link(rate_bps: int, delay_us: int) -> dict[str, Any]:
+    """Delay, and rate where it shapes that, in the terms of Mininet's TCLink."""
+    shaped = {"bw": rate_bps / 1e6} if rate_bps <= TC_LINK_MOST_BPS else {}
+    return {**shaped, "delay": f"{delay_us}us"}
