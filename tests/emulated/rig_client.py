@@ -19,14 +19,15 @@ class RigClient:
     def __init__(self, log_dir: Path) -> None:
         script = Path(__file__).with_name("rig_server.py")
         self.log_dir = log_dir
-        self._process = subprocess.Popen(
-            world.command([sys.executable, str(script), str(log_dir)]),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(log_dir / "rig_server.log").open("w"),
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
+        with (log_dir / "rig_server.log").open("w") as log:
+            self._process = subprocess.Popen(
+                world.command([sys.executable, str(script), str(log_dir)]),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=Path(__file__).parents[2],
+            )
         self._read()
 
     def ask(self, op: str, **arguments: Any) -> Any:
@@ -38,8 +39,8 @@ class RigClient:
 
     def close(self) -> None:
         """End the world."""
-        self._process.kill()
-        self._process.wait()
+        with self._process:  # closes the pipes, and waits
+            self._process.kill()
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None

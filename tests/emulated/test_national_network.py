@@ -138,7 +138,7 @@ def test_failures_on_the_way_are_repaired_without_the_controller(rig: RigClient)
     homes = {NETWORK.router[router].pop for site in (a, b) for router in site.homing}
     on_the_way = (NETWORK.pop_of(end) for name in links for end in (NETWORK.link[name].a, NETWORK.link[name].b))
     pop = next(pop for pop in on_the_way if pop.id not in homes | ARTICULATIONS)
-    fibre = next(name for name in links if name in NETWORK.link and NETWORK.link[name].srlg)
+    fibre = next(name for name in links if NETWORK.link[name].srlg)
     rig.ask("kill_controller")
     for heard in rig.ask("stream", pairs=pairs, datagrams=200, fail={"links": [fibre]}):
         assert_repaired(heard)
