@@ -20,7 +20,7 @@ from controller.rules import RuleSet
 from policies.plan import Plan
 
 SETTLE_S = 0.05  # changes that come together are answered together
-ANSWER_S = 5.0  # a switch that has not done its part by then is left behind
+ANSWER_S = 5.0  # a switch that has not done its part so long after it was asked is left behind
 DRAIN_S = 0.5  # longer than any packet is under way in the core
 PATIENCE_S = 3.0  # how long a change waits for switches that cannot take part in it yet
 
@@ -70,7 +70,7 @@ class Conductor:
     plan: Plan
     live: LiveNetwork = field(init=False)
     phase: Phase = Phase.STEADY
-    deadline: float | None = None
+    phase_ends: float | None = None
 
     def __post_init__(self) -> None:
         network = self.plan.network
@@ -81,9 +81,17 @@ class Conductor:
         self.steps: dict[str, Step] = {}  # from current to next
         self.waiting: dict[str, float] = {}  # routers being programmed, since when
         self.awaited: dict[str, Order] = {}  # orders the phase waits for, by router
+        self.queued: list[Assignment] = []  # steps of a change that no switch has been asked for yet
+        self.asked: Assignment | None = None  # the one that a switch is at
+        self.answer_by: float | None = None  # when we give up on it
         self.began: float | None = None
         self.changed: float = 0.0
         self.all_reported = False
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``tick`` is due, if it is."""
+        return min((at for at in (self.phase_ends, self.answer_by) if at is not None), default=None)
 
     def _generation(self, failures: Failures, previous: Labels | None = None) -> _Generation:
         network, egresses = self.plan.network, self.plan.egresses
@@ -109,6 +117,8 @@ class Conductor:
         program = self.program_of(router)
         if self.phase in (Phase.ADDING, Phase.TURNING):
             self.awaited[router] = program
+            self.phase_ends = now + ANSWER_S
+        self._forget(router)
         return [Report("switch-up", {"router": router}), Assignment(router, program), *self._noticed(now)]
 
     def left(self, router: str, now: float) -> list[Output]:
@@ -116,6 +126,7 @@ class Conductor:
         self.live.left(router)
         self.waiting.pop(router, None)
         self.awaited.pop(router, None)
+        self._forget(router)
         return [Report("switch-down", {"router": router}), *self._noticed(now), *self._advanced(now)]
 
     def port_changed(self, router: str, port: int, up: bool, now: float) -> list[Output]:
@@ -139,19 +150,48 @@ class Conductor:
             outputs += self._noticed(now)
         if self.awaited.get(router) is order:
             del self.awaited[router]
+        if self.asked is not None and self.asked.order is order:
+            self.asked = self.answer_by = None
         return outputs + self._advanced(now)
 
     def tick(self, now: float) -> list[Output]:
         """Time has passed; call at ``deadline``."""
-        if self.deadline is None or now < self.deadline:
+        if self.answer_by is not None and now >= self.answer_by:
+            return self._given_up(now)
+        if self.phase_ends is None or now < self.phase_ends:
             return []
         if self.phase is Phase.SETTLING:
             return self._settled(now)
         if self.phase is Phase.DRAINING:
             return self._drained(now)
+        if self.asked is not None:  # its own deadline is still to come
+            self.phase_ends = self.answer_by
+            return []
         late = sorted(self.awaited)
         self.awaited.clear()
         return [Report("error", {"message": "no answer", "routers": late}), *self._advanced(now)]
+
+    def _given_up(self, now: float) -> list[Output]:
+        """The switch that was asked has not answered: the change goes on without it."""
+        assert self.asked is not None
+        late = self.asked.router
+        self.awaited.pop(late, None)
+        self._forget(late)
+        return [Report("error", {"message": "no answer", "routers": [late]}), *self._advanced(now)]
+
+    def _forget(self, router: str) -> None:
+        """Ask nothing more of a router that is gone, or that gets everything anyway."""
+        self.queued = [assignment for assignment in self.queued if assignment.router != router]
+        if self.asked is not None and self.asked.router == router:
+            self.asked = self.answer_by = None
+
+    def _ask(self, now: float) -> list[Output]:
+        """The next step of a change, to one switch at a time: a switch forwards and obeys in one thread, and
+        all at it together would leave no core for the packets."""
+        if self.asked is not None or not self.queued:
+            return []
+        self.asked, self.answer_by = self.queued.pop(0), now + ANSWER_S
+        return [self.asked]
 
     def _all_programmed(self, now: float) -> list[Output]:
         if self.all_reported or len(self.live.ready) < len(self.plan.network.routers):
@@ -171,14 +211,14 @@ class Conductor:
     def _noticed(self, now: float) -> list[Output]:
         """Starts a change where one is called for."""
         if self.phase is Phase.STEADY and self._outdated():
-            self.phase, self.deadline, self.changed = Phase.SETTLING, now + SETTLE_S, now
+            self.phase, self.phase_ends, self.changed = Phase.SETTLING, now + SETTLE_S, now
         return []
 
     def _settled(self, now: float) -> list[Output]:
         if not self._outdated():
             return self._steady(now)
         if (self.live.headless() or self.waiting) and now < self.changed + PATIENCE_S:
-            self.deadline = now + SETTLE_S
+            self.phase_ends = now + SETTLE_S
             return []
         old, self.next = self.current.rules, self._generation(self.live.failures(), self.current.labels)
         self.steps = {router: step(old[router], new) for router, new in self.next.rules.items()}
@@ -191,18 +231,19 @@ class Conductor:
 
     def _begin(self, phase: Phase, part: int, now: float) -> list[Output]:
         assignments = self._orders(part)
-        self.phase, self.deadline = phase, now + ANSWER_S
+        self.phase, self.phase_ends = phase, now + ANSWER_S
+        self.queued += assignments
         self.awaited = {assignment.router: assignment.order for assignment in assignments}
-        return [*assignments, *self._advanced(now)]
+        return self._advanced(now)
 
     def _advanced(self, now: float) -> list[Output]:
-        """Goes on to the next phase where nobody's word is outstanding."""
+        """Asks the next switch, or goes on to the next phase where nobody's word is outstanding."""
         if self.awaited or self.next is None:
-            return []
+            return self._ask(now)
         if self.phase is Phase.ADDING:
             return self._begin(Phase.TURNING, 1, now)
         if self.phase is Phase.TURNING:
-            self.phase, self.deadline = Phase.DRAINING, now + DRAIN_S
+            self.phase, self.phase_ends = Phase.DRAINING, now + DRAIN_S
             details = {
                 "links_down": sorted(self.next.failures.links),
                 "routers_out": sorted(self.next.failures.routers),
@@ -210,13 +251,14 @@ class Conductor:
                 "seconds": round(now - self.changed, 3),
             }
             return [Report("paths-switched", details)]
-        return []
+        return self._ask(now)
 
     def _drained(self, now: float) -> list[Output]:
         assert self.next is not None
         self.current, self.next = self.next, None
-        return [*self._orders(2), *self._steady(now)]
+        self.queued += self._orders(2)
+        return [*self._ask(now), *self._steady(now)]
 
     def _steady(self, now: float) -> list[Output]:
-        self.phase, self.deadline = Phase.STEADY, None
+        self.phase, self.phase_ends = Phase.STEADY, None
         return self._noticed(now)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from emulation.priority import LINKS, be_punctual
 from scenarios._flows import LATENESS_STEP_NS, Engine
 from scenarios.engine_health import KeepingUp
 from scenarios.flowspec import Endpoint, FlowSpec, endpoints
@@ -22,7 +22,6 @@ SocketIn = Callable[[str, int, int], socket.socket]
 
 RECEIVE_BUFFER_BYTES = 4 << 20  # what arrives while the engine is held up for a while
 LATENESS_BUCKETS = 5_000  # of 20 us: up to 100 ms
-NICENESS = -10  # a late sender would measure itself
 SPARE_RECORDS = 1.25  # duplicates must not fill the buffer
 
 
@@ -117,8 +116,7 @@ class FlowEngine:
         )
 
     def _run(self) -> None:
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # this thread only
+        be_punctual(LINKS)
         try:
             self._engine.run(self._stop_reader.fileno())
         except OSError as error:
