@@ -14,7 +14,7 @@ from mininet.net import Mininet
 
 from emulation.engine import EngineProcess
 from emulation.links import Plant, QueueModel, access_name, fibre_interface
-from emulation.nodes import SiteNode
+from emulation.nodes import SiteNode, access_interface
 from emulation.switches import RouterSwitch
 from policies.plan import Plan, Scheduling
 from scenarios import calibration
@@ -22,6 +22,7 @@ from scenarios.control import ControllerProcess, Event
 from scenarios.outage import Lines, Outage
 from scenarios.targets import Target
 from topology.mininet_build import build
+from topology.model import TRUNK_INTERFACE
 
 QUEUES = 8
 PROGRAM_DEADLINE_S = 60.0
@@ -35,6 +36,7 @@ class Rig:
         self.network = plan.network
         self._run_dir, self._log_dir, self._on_event = run_dir, log_dir, on_event
         self._outage = Outage(plan.network)
+        self._darkened: set[tuple[str, str]] = set()  # (node, interface) that lost light at some time
 
     def start(self, stage: Callable[[str], None]) -> None:
         """Build, start and program everything; ``stage`` is told what is being done.
@@ -93,17 +95,22 @@ class Rig:
         return dead
 
     def machine_drops(self) -> int:
-        """Frames lost by this machine, not by the model: the engine could not write, or not read in time."""
+        """Frames lost by this machine, not by the model: the engine could not write, or not read in time.
+
+        What an interface drops as it goes dark is the failure's, so those that ever did are left out."""
         pipes = self.engine.counters()
         lost = int(pipes["drop_machine"].sum()) + int(pipes["drop_memory"].sum())
         for node in (*self.net.switches, *self.net.hosts):
             names = {intf.name.partition(".")[0] for intf in node.intfList()}
-            lost += sum(node.netlink.statistics(name)["tx_dropped"] for name in names)
+            kept = (name for name in names if (node.name, name) not in self._darkened)
+            lost += sum(node.netlink.statistics(name)["tx_dropped"] for name in kept)
         return lost
 
     def fail(self, struck: Target) -> int:
         """Let what ``struck`` names fail; returns the instant the lines went dark (CLOCK_REALTIME, ns)."""
         lines = self._outage.strike(struck)
+        self._darkened.update(self._fibre_ends(lines), ((site, access_interface(n)) for site, n in lines.accesses))
+        self._darkened.update((router, TRUNK_INTERFACE) for router in struck.routers)
         instant = self._set_down(lines, down=True)
         for router, interface in self._fibre_ends(lines):
             if router not in self._outage.routers:  # what is dead sees no light go
