@@ -90,7 +90,9 @@ def scenario_run(
     """Run a scenario and judge it; everything about the run goes to results/NAME/RUN-ID."""
     from scenarios.supervise import run_scenario
 
-    raise typer.Exit(run_scenario(name, _settings(set_ or []), seed, sites, results, debug))
+    code = run_scenario(name, _settings(set_ or []), seed, sites, results, debug)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the verdict stands: one more Ctrl-C must not change the exit code
+    raise typer.Exit(code)
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:
