@@ -28,6 +28,7 @@ from scenarios.verdict import print_verdict
 # A delivery late by this much shows in a one-way delay as much as the promised accuracy (0.5 ms per path).
 LINK_LATE_P99_MS = 2.0
 LINK_LATE_MS = 40.0  # a gap of two voice packets: the most a stall may add before it looks like an outage
+STEAL_SHARE = 0.05  # of processor time taken by others on the host: whole cores vanish for longer than a voice packet
 STALLED_SHARE = 0.9  # of the time some task waited for a core: nothing that was measured can be trusted
 
 
@@ -112,6 +113,7 @@ def machine_demands(collected: Collected) -> tuple[Demand, ...]:
         Demand("99 % of frames late at a link's end by", collected.links.p99_us / 1000, LINK_LATE_P99_MS, "ms"),
         Demand("latest frame at a link's end late by", collected.links.max_us / 1000, LINK_LATE_MS, "ms"),
         Demand("frames dropped by the machine", collected.machine_drops, 0, ""),
+        Demand("share of processor time taken by the host", round(collected.pressure.steal, 3), STEAL_SHARE, ""),
     ]
     if collected.pressure.stalled is not None:
         demands.append(Demand("time with a task waiting for a core", collected.pressure.stalled, STALLED_SHARE, ""))
