@@ -9,18 +9,16 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 
 import numpy as np
 
+from scenarios.engine import SocketIn
 from scenarios.flowspec import ExchangeSpec
 from scenarios.measure import Window
 from scenarios.records import Array
-
-SocketIn = Callable[[str, int, int], socket.socket]
-"""Creates a socket in a site's namespace: (site id, family, type) -> socket."""
 
 CHUNK_BYTES = 65_536
 MAX_BYTES = 10**9

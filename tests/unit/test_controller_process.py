@@ -158,7 +158,7 @@ def test_garbage_ends_one_connection_only(controller: Controller) -> None:
         broken.stream.sendall(bytes(range(64)))
         with closing(FakeSwitch(controller.socket, 2)) as sound:
             sound.serve_until(BARRIER_REQUEST)
-            controller.await_event("switch-programmed")
+            assert controller.await_event("switch-programmed")["router"] == "oslo2"
 
 
 def test_port_events_are_reported(controller: Controller) -> None:

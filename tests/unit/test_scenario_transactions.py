@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from scenarios.engine import SocketIn
 from scenarios.flowspec import ExchangeSpec
 from scenarios.transactions import ExchangeEngine
 
@@ -46,9 +47,6 @@ def spec(port: int, **changes: int) -> ExchangeSpec:
 
 def plain_socket(site: str, family: int, type_: int) -> socket.socket:
     return socket.socket(family, type_)
-
-
-SocketIn = Callable[[str, int, int], socket.socket]
 
 
 @contextmanager
