@@ -20,6 +20,7 @@ from pathlib import Path
 
 from emulation import world
 from policies.compile import compile_policy, library_path, load_policy
+from scenarios.checks import Verdict
 from scenarios.flows import plan_traffic
 from scenarios.job import Job
 from scenarios.report import RESULT, void_result, write_result
@@ -92,24 +93,28 @@ def _run_in_world(job: Job) -> int:
         pickle.dump(job, writing)
     os.lseek(file, 0, os.SEEK_SET)
     argv = world.command([sys.executable, "-m", "scenarios.inside", str(file)])
-    process = None
+    early: list[int] = []
     before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    # The mask is for the world to inherit. Here a library's thread may take the signal in spite of it, and Popen must
+    # not be left halfway: the world would have nobody to tell it.
+    _answer_interrupts(lambda number, _: early.append(number))
     try:
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, pass_fds=[file], cwd=PACKAGES, start_new_session=True)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return process.wait()
-    except KeyboardInterrupt:
-        if process is None:
-            raise
-        return _interrupt(process)
     finally:
         os.close(file)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        _answer_interrupts(signal.default_int_handler)
+        return _interrupt(process) if early else process.wait()
+    except KeyboardInterrupt:
+        return _interrupt(process)
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> int:
     """Let the world end in order; end it by force when that takes long or the user asks again."""
     with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+        if process.stdin is not None:
+            process.stdin.close()  # a world that has not begun yet misses the signal, but not this
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
         return process.wait(GRACE_S)
@@ -123,8 +128,9 @@ def _conclude(job: Job, status: int) -> int:
     result = job.directory / RESULT
     if not result.exists():
         ending = f"signal {-status}" if status < 0 else f"exit status {status}"
-        write_result(job.directory, void_result(job.directory, job.scenario, ending))
-        print("void: the run ended before its verdict", file=sys.stderr)
+        reason = "interrupted" if status == Verdict.VOID.exit_code else ending  # so a world ends that we left early
+        write_result(job.directory, void_result(job.directory, job.scenario, reason))
+        print(f"void: the run ended before its verdict: {reason}", file=sys.stderr)
     code = int(json.loads(result.read_text(encoding="utf-8"))["exit_code"])
     _hand_over(*job.directory.rglob("*"))
     _point_latest(job.directory)
