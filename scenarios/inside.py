@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import select
-import signal
 import sys
 import traceback
 from dataclasses import asdict
+from typing import cast
 
 from emulation import world
 from scenarios import machine
@@ -24,6 +21,7 @@ from scenarios.screen import Screen
 from scenarios.targets import Connectivity, failed_together
 from scenarios.transactions import measure_exchanges
 from scenarios.verdict import print_verdict
+from scenarios.world_process import interruptible, orphaned, read_job
 
 # A delivery late by this much shows in a one-way delay as much as the promised accuracy (0.5 ms per path).
 LINK_LATE_P99_MS = 2.0
@@ -34,10 +32,9 @@ STALLED_SHARE = 0.9  # of the time some task waited for a core: nothing that was
 
 def main(descriptor: int) -> int:
     """Run the job on file ``descriptor``; returns the exit code (0 pass, 1 fail, 3 void)."""
-    if _orphaned():
+    if orphaned():
         return Verdict.VOID.exit_code
-    with os.fdopen(descriptor, "rb") as file:
-        job: Job = pickle.load(file)
+    job = cast(Job, read_job(descriptor))
     screen = Screen()
     try:
         with History(job.directory / "history.jsonl") as history:
@@ -51,28 +48,16 @@ def main(descriptor: int) -> int:
     return int(result["exit_code"])
 
 
-def _orphaned() -> bool:
-    """Whether who holds the other end of our standard input ended before the kernel knew to end us with it."""
-    poll = select.poll()
-    poll.register(sys.stdin, 0)  # a hang-up is told unasked
-    return bool(poll.poll(0))
-
-
 def _result(job: Job, history: History, screen: Screen) -> Result:
-    """What comes of the job, an interrupt or a fault included. Interrupts, held back so far, get through
-    while it runs and not afterwards."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """What comes of the job, an interrupt or a fault included."""
     try:
-        try:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        with interruptible():
             world.enter()
             history.append("run", scenario=job.scenario.name, parameters=dict(job.scenario.parameters))
             with Progress(screen) as progress:
                 collected = Run(job, history, progress).execute()
                 progress.show("judging")
                 return judged(job, collected)
-        finally:
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     except (Exception, KeyboardInterrupt) as error:
         if job.debug:
             traceback.print_exc()

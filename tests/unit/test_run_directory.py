@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios import supervise
+from scenarios import run_directory
 from topology.errors import InputError
 
 Chowned = dict[str, tuple[int, int]]
@@ -31,19 +31,19 @@ def chowned(monkeypatch: pytest.MonkeyPatch) -> Chowned:
 
 def test_under_sudo_only_what_was_made_changes_hands(tmp_path: Path, chowned: Chowned) -> None:
     """A directory that was there before keeps its owner, be it /srv or /tmp."""
-    made = supervise._make_directory(tmp_path / "results" / "short")
-    supervise._point_latest(made)
+    made = run_directory.make_directory(tmp_path / "results" / "short")
+    run_directory._point_latest(made)
     assert set(chowned.values()) == {(1000, 1001)}
     latest = tmp_path / "results" / "short" / f".latest-{made.name}"
     assert set(chowned) == {str(path) for path in (made.parent.parent, made.parent, made, latest)}
     chowned.clear()
-    again = supervise._make_directory(tmp_path / "results" / "short")
+    again = run_directory.make_directory(tmp_path / "results" / "short")
     assert again != made and set(chowned) == {str(again)}
 
 
 def test_without_sudo_nothing_changes_hands(tmp_path: Path, chowned: Chowned, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUDO_UID")
-    supervise._make_directory(tmp_path / "results")
+    run_directory.make_directory(tmp_path / "results")
     assert not chowned
 
 
@@ -53,14 +53,14 @@ def test_a_place_that_cannot_be_is_bad_input(place: str, tmp_path: Path) -> None
     (tmp_path / "file").touch()
     (tmp_path / "dangling").symlink_to("nowhere/at/all")
     with pytest.raises(InputError, match=r"^--results: '.*'"):
-        supervise._make_directory(tmp_path / place)  # an absolute place stays what it is
+        run_directory.make_directory(tmp_path / place)  # an absolute place stays what it is
     assert not Path("/run/results").exists()
 
 
 def test_latest_moves_to_the_last_run(tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        supervise._point_latest(tmp_path / name)
+        run_directory._point_latest(tmp_path / name)
         assert (tmp_path / "latest").readlink() == Path(name)
 
 
@@ -69,6 +69,6 @@ def test_a_directory_named_latest_is_left_alone(tmp_path: Path, capsys: pytest.C
     run = tmp_path / "run"
     run.mkdir()
     (tmp_path / "latest").mkdir()
-    supervise._point_latest(run)
+    run_directory._point_latest(run)
     assert "no link to the latest run" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "run"]
