@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 from mininet.link import Intf
@@ -45,8 +47,16 @@ class NamespaceNode(Node):  # type: ignore[misc]
         """Start a process in the namespace; only Mininet's shell comes with ``mnexec OPTIONS`` in front,
         whose part (own session, namespace) is done here."""
         is_shell = cmd[0] == "mnexec"
+        return self.spawn(cmd[2:] if is_shell else cmd, start_new_session=is_shell, **params)
+
+    def spawn(self, argv: Sequence[str], **params: Any) -> subprocess.Popen[Any]:
+        """A process in the namespace, with ``Popen``'s arguments; signals that its parent holds back reach it."""
         with self.namespace.entered():
-            return subprocess.Popen(cmd[2:] if is_shell else cmd, start_new_session=is_shell, **params)
+            before = signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            try:
+                return subprocess.Popen(argv, **params)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def sendCmd(self, *args: Any, **kwargs: Any) -> None:
         """Send a command to the node's shell, which is started when there is none yet."""

@@ -10,6 +10,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from scenarios.standing_cli import add_verbs
+from scenarios.standing_client import NetworkGone, NetworkRefused
 from topology.errors import InputError, Problem
 
 BAD_INPUT = 2
@@ -21,6 +23,7 @@ topology_app = typer.Typer(no_args_is_help=True, help="Look at the network's blu
 scenario_app = typer.Typer(no_args_is_help=True, help="Rehearse traffic and failures.")
 app.add_typer(topology_app, name="topology")
 app.add_typer(scenario_app, name="scenario")
+add_verbs(app)
 
 _SITES = typer.Option("--sites", help="Number of sites in all.")
 _SEED = typer.Option("--seed", help="Seed of everything random.")
@@ -118,6 +121,10 @@ def main() -> None:
         if message := error.format_message():  # none where the help was the answer
             _give_up(f"{message} (hint: --help)", BAD_INPUT, debug)
         sys.exit(BAD_INPUT)
+    except NetworkRefused as error:
+        _give_up(error, error.status, debug)
+    except NetworkGone as error:
+        _give_up(error, VOID, debug)
     except (KeyboardInterrupt, typer.Abort):
         _give_up("interrupted", INTERRUPTED, debug)
     except Exception as error:

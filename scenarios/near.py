@@ -1,0 +1,18 @@
+"""Names near one that was not found."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_SHOWN = 5
+
+
+def near_names(name: str, names: Iterable[str]) -> str:
+    """`` (near: a, b)`` of those of ``names`` that contain ``name`` or look like it; empty when none does."""
+    names = list(names)
+    within = [other for other in names if name.lower() in other.lower()] if name else []
+    alike = difflib.get_close_matches(name, names, n=_SHOWN, cutoff=0.6)
+    found = list(dict.fromkeys([*alike, *within]))
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f" (near: {', '.join(found[:_SHOWN])}{more})" if found else ""

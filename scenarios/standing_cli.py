@@ -1,0 +1,99 @@
+"""The verbs of standing networks: up, down, status, exec, shell, link, capture, cli."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scenarios.standing_client import Client, NetworkRefused, environment
+
+Name = Annotated[str | None, typer.Option("--name", help="Which network; not needed while one stands.")]
+VOID = 3
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add the verbs to the command line."""
+    app.command("up")(up)
+    app.command("down")(down)
+    app.command("status")(status)
+    app.command("exec", context_settings=PASS_ON)(exec_)
+    app.command("shell")(shell)
+
+
+PASS_ON = {"allow_interspersed_args": False}  # options after the command are the command's
+
+
+def up(
+    sites: Annotated[int, typer.Option("--sites", help="Number of sites in all.")] = 400,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 1,
+    swedish_route: Annotated[bool, typer.Option("--swedish-route", help="Add the Narvik-Oslo fibre.")] = False,
+    policy: Annotated[str, typer.Option("--policy", help="A policy of the library, or a policy file.")] = "national",
+    hosts_per_hospital: Annotated[int, typer.Option(help="Hosts on a LAN behind every hospital.", min=0, max=200)] = 0,
+    name: Annotated[str, typer.Option("--name", help="The network's name.")] = "default",
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is up.")] = False,
+    results: Annotated[Path, typer.Option("--results", help="Where logs and history go.")] = Path("results"),
+    debug: Annotated[bool, typer.Option("--debug", help="Tracebacks for errors.")] = False,
+) -> None:
+    """Keep a network up until `helsewan down` or Ctrl-C."""
+    from scenarios.standing import Wish, stand
+
+    wish = Wish(
+        name=name,
+        sites=sites,
+        seed=seed,
+        swedish_route=swedish_route,
+        policy=policy,
+        lan_hosts=hosts_per_hospital,
+        results=results,
+        debug=debug,
+    )
+    raise typer.Exit(stand(wish, detach))
+
+
+def down(name: Name = None) -> None:
+    """End a network; returns when nothing of it is left."""
+    with Client(name) as client:
+        client.ask("down")
+        if not client.wait_until_gone():
+            raise NetworkRefused(f"network {client.name} was told to end and still stands", VOID)
+
+
+def status(name: Name = None, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """How a network stands."""
+    from scenarios.standing_tables import print_status
+
+    with Client(name) as client:
+        facts = client.ask("status")
+    if as_json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        print_status(facts)
+
+
+def exec_(
+    node: Annotated[str, typer.Argument(help="A site or router.")],
+    command: Annotated[list[str], typer.Argument(help="The command, after --.")],
+    name: Name = None,
+    terminal: Annotated[bool, typer.Option("--tty", "-t", help="Give it a terminal of its own.")] = False,
+) -> None:
+    """Run a command at a site; input, output and exit status are the command's own."""
+    argv = command[1:] if command[0] == "--" else command
+    raise typer.Exit(_run(name, node, argv, terminal))
+
+
+def shell(node: Annotated[str, typer.Argument(help="A site or router.")], name: Name = None) -> None:
+    """Open a shell at a site."""
+    terminal = os.isatty(0) and os.isatty(1)
+    raise typer.Exit(_run(name, node, ["bash", "--norc"], terminal, PS1=f"{node}:\\w\\$ "))
+
+
+def _run(name: str | None, node: str, argv: list[str], terminal: bool, **extra: str) -> int:
+    arguments: dict[str, Any] = {"node": node, "argv": argv, "env": {**environment(), **extra}, "cwd": os.getcwd()}
+    with Client(name) as client:
+        if terminal:
+            return client.run_on_terminal("exec", tty=True, **arguments)
+        return client.run("exec", (0, 1, 2), **arguments)

@@ -1,0 +1,25 @@
+"""What the outer half of ``helsewan up`` hands to the world, and what stands when it is up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from policies.plan import Plan
+
+UP = b"u"  # written to ``StandingJob.ready`` once the network carries traffic
+
+
+@dataclass(frozen=True)
+class StandingJob:
+    """A network to keep up: ``plan`` under ``name``, with ``lan_hosts`` hosts behind every hospital. ``listener`` is
+    the descriptor of the socket that clients come to, ``ready`` one to write UP to, if anybody waits; what happens is
+    told in ``directory``. Tracebacks are shown if ``debug``."""
+
+    name: str
+    plan: Plan
+    directory: Path
+    listener: int
+    ready: int | None
+    lan_hosts: int
+    debug: bool

@@ -1,0 +1,86 @@
+"""What clients may ask of a standing network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from emulation.nodes import NamespaceNode
+from scenarios.history import History
+from scenarios.main_thread import MainThread
+from scenarios.near import near_names
+from scenarios.rig import Rig
+from scenarios.standing_exec import ExecRequest, Executor
+from scenarios.standing_job import StandingJob
+from scenarios.standing_server import VOID, Operation, Refused, Request
+from scenarios.standing_status import status_of
+
+
+class Nothing(Request):
+    """No arguments."""
+
+
+class Operations:
+    """The operations on the network of ``rig``, done by ``main``, the main thread, which is free for it once the
+    network is up; until then ``stage`` is what is being done. ``ended``: whether a client ended it."""
+
+    def __init__(self, job: StandingJob, rig: Rig, history: History) -> None:
+        self._job, self._rig, self._history = job, rig, history
+        self._began = time.monotonic()
+        self.main = MainThread()
+        self._up = False
+        self.stage = "starting"
+        self.ended = False
+
+    def open(self) -> None:
+        """The network is up: from now on it does what it is asked."""
+        self._up = True
+
+    def table(self) -> Mapping[str, Operation]:
+        """The operations by name."""
+        return {
+            "status": Operation(Nothing, self.status),
+            "down": Operation(Nothing, self.down),
+            "exec": Operation(ExecRequest, self._once_up(self.exec), fds=3),
+        }
+
+    def _once_up(self, act: Callable[[Any, Sequence[int]], object]) -> Callable[[Any, Sequence[int]], object]:
+        return partial(self._act_once_up, act)
+
+    def _act_once_up(self, act: Callable[[Any, Sequence[int]], object], request: Request, fds: Sequence[int]) -> object:
+        if not self._up:
+            raise Refused(f"network {self._job.name} is not up yet: {self.stage}", VOID)
+        return self.main.call(lambda: act(request, fds))
+
+    def status(self, request: Nothing, fds: Sequence[int]) -> dict[str, Any]:
+        """How the network stands."""
+        about = {
+            "name": self._job.name,
+            "state": "up" if self._up else "starting",
+            "stage": None if self._up else self.stage,
+            "uptime_s": round(time.monotonic() - self._began, 1),
+            "policy": self._job.plan.policy,
+            "network": self._job.plan.network.name,
+            "seed": self._job.plan.network.seed,
+            "directory": str(self._job.directory),
+        }
+        return about | (self.main.call(lambda: status_of(self._rig)) if self._up else {})
+
+    def down(self, request: Nothing, fds: Sequence[int]) -> None:
+        """End the network."""
+        self._history.append("asked-down")
+        self.ended = True
+
+    def exec(self, request: ExecRequest, fds: Sequence[int]) -> object:
+        """Start a command at a node."""
+        self._node(request.node)
+        return Executor(self._rig.net.nameToNode).start(request, fds)
+
+    def _node(self, name: str) -> NamespaceNode:
+        """A node by name; raises Refused naming those whose names are near."""
+        nodes: Mapping[str, NamespaceNode] = self._rig.net.nameToNode
+        if name not in nodes:
+            raise Refused(f"{name!r} is no site or router of network {self._job.name}{near_names(name, nodes)}")
+        return nodes[name]

@@ -1,0 +1,192 @@
+"""Where standing networks are found: for each a socket and a lock, in a directory that is its user's alone.
+
+Who holds the lock is the network; the kernel takes it away with its last process. A socket whose lock nobody holds is
+left from a network that was killed: whoever comes across it removes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from topology.errors import InputError, Problem
+
+DEFAULT_NAME = "default"
+PLACE_VARIABLE = "HELSEWAN_RUNTIME_DIR"
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_BACKLOG = 64
+_LOCK_EVERY_S = 0.02
+LOCK_PATIENCE_S = 0.2  # others hold a lock for a moment to see whether a network does
+
+
+class Place:
+    """The directory of one user's standing networks."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises InputError where another user could reach what stands there."""
+        self.path = path
+        try:
+            self._fd = _opened(path)
+        except OSError as error:
+            raise InputError(Problem(PLACE_VARIABLE, str(path), error.strerror or str(error))) from error
+        status = os.fstat(self._fd)
+        if os.geteuid() not in (status.st_uid, 0) or stat.S_IMODE(status.st_mode) & 0o077:
+            os.close(self._fd)
+            hint = "make it yours with mode 0700, or name another"
+            raise InputError(Problem(PLACE_VARIABLE, str(path), "is open to other users", hint))
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[socket.socket]:
+        """The listening socket of network ``name``, from now on taken; both go at the end.
+
+        Raises InputError for a name that is none or is in use."""
+        if not _NAME.fullmatch(name):
+            raise InputError(Problem("--name", name, "is no name", "use a to z, 0 to 9 and -, at most 32 of them"))
+        lock = self._lock(name, LOCK_PATIENCE_S)
+        if lock is None:
+            hint = f"end it with `helsewan down --name {name}`, or take another name"
+            raise InputError(Problem("--name", name, "is the name of a network that stands already", hint))
+        with os.fdopen(lock, "rb"):
+            try:
+                with self._listening(name) as listener:
+                    yield listener
+            finally:
+                self._remove(name)
+
+    def names(self) -> tuple[str, ...]:
+        """The networks that stand; what is left of others is removed."""
+        found = []
+        for entry in sorted(os.listdir(self._fd)):
+            name, _, suffix = entry.partition(".")
+            if suffix == "lock" and _NAME.fullmatch(name):
+                if self._is_held(name):
+                    found.append(name)
+                else:
+                    self._remove_stale(name)
+        return tuple(found)
+
+    def connect(self, name: str) -> socket.socket:
+        """A connection to network ``name``; raises OSError when none takes it."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            sock.connect(self._short(f"{name}.sock"))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def wait_until_gone(self, name: str, deadline_s: float) -> bool:
+        """Whether network ``name`` let go of its lock in time."""
+        until = time.monotonic() + deadline_s
+        while self._is_held(name):
+            if time.monotonic() > until:
+                return False
+            time.sleep(_LOCK_EVERY_S)
+        self._remove_stale(name)
+        return True
+
+    def close(self) -> None:
+        """Let go of the directory, and remove it when nothing is in it and nobody else uses it."""
+        with suppress(OSError):
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.path.rmdir()
+        os.close(self._fd)
+
+    def _listening(self, name: str) -> socket.socket:
+        """A listening socket; one of that name is left from a network that was killed."""
+        with suppress(FileNotFoundError):
+            os.unlink(f"{name}.sock", dir_fd=self._fd)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        before = os.umask(0o177)  # the socket's mode is 0600 from the start
+        try:
+            sock.bind(self._short(f"{name}.sock"))
+        finally:
+            os.umask(before)
+        sock.listen(_BACKLOG)
+        return sock
+
+    def _short(self, entry: str) -> str:
+        """A path of an entry short enough for a unix socket's address (108 bytes), however long the directory's."""
+        return f"/proc/self/fd/{self._fd}/{entry}"
+
+    def _lock(self, name: str, patience_s: float = 0.0) -> int | None:
+        """The lock of ``name``, now ours; None where another holds it for longer than it takes to look."""
+        until = time.monotonic() + patience_s
+        while True:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(f"{name}.lock", flags, 0o600, dir_fd=self._fd)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(fd), os.stat(f"{name}.lock", dir_fd=self._fd)):
+                    return fd
+            except FileNotFoundError:  # whoever had it removed it in the meantime
+                pass
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    os.close(fd)
+                    return None
+                time.sleep(_LOCK_EVERY_S)
+            os.close(fd)
+
+    def _is_held(self, name: str) -> bool:
+        """Whether a network of that name stands; leaves no lock behind."""
+        try:
+            fd = os.open(f"{name}.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def _remove_stale(self, name: str) -> None:
+        lock = self._lock(name)
+        if lock is not None:
+            self._remove(name)
+            os.close(lock)
+
+    def _remove(self, name: str) -> None:
+        """Remove what stands for ``name``, whose lock we hold; the lock last."""
+        for entry in (f"{name}.sock", f"{name}.lock"):
+            with suppress(FileNotFoundError):
+                os.unlink(entry, dir_fd=self._fd)
+
+
+def _opened(path: Path) -> int:
+    """The directory, made where there is none, and held so that nobody removes it while we use it."""
+    while True:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        if path.exists() and os.path.samestat(os.fstat(fd), path.stat()):
+            return fd
+        os.close(fd)
+
+
+@contextmanager
+def own_place() -> Iterator[Place]:
+    """The place of this user's networks: what HELSEWAN_RUNTIME_DIR names, or /run/helsewan for root, else
+    ``helsewan`` in XDG_RUNTIME_DIR, or in /tmp where there is none."""
+    if named := os.environ.get(PLACE_VARIABLE):
+        path = Path(named)
+    elif os.geteuid() == 0:
+        path = Path("/run/helsewan")
+    elif runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        path = Path(runtime, "helsewan")
+    else:
+        path = Path(f"/tmp/helsewan-{os.geteuid()}")
+    place = Place(path)
+    try:
+        yield place
+    finally:
+        place.close()

@@ -1,0 +1,37 @@
+"""How a standing network stands, as JSON values."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from scenarios.rig import Rig
+
+
+def status_of(rig: Rig) -> dict[str, Any]:
+    """Sites, routers, lines that are not as the blueprint has them, lateness, drops by the machine, memory."""
+    lateness = rig.engine.lateness()
+    return {
+        "sites": len(rig.network.sites),
+        "routers": len(rig.network.routers),
+        "lines": len(rig.plant.lines),
+        "dead": rig.dead_parts(),
+        "late_p50_us": round(lateness.p50_us, 1),
+        "late_p99_us": round(lateness.p99_us, 1),
+        "late_max_us": round(lateness.max_us, 1),
+        "deliveries": lateness.deliveries,
+        "machine_drops": rig.machine_drops(),
+        "memory_bytes": _memory_bytes(),
+    }
+
+
+def _memory_bytes() -> int:
+    """What all processes of the world take together, shared pages counted once (proc(5), smaps_rollup: Pss)."""
+    total_kib = 0
+    for rollup in Path("/proc").glob("[0-9]*/smaps_rollup"):
+        with suppress(OSError):  # it has ended meanwhile
+            words = rollup.read_text(encoding="ascii", errors="replace").split()
+            if "Pss:" in words:
+                total_kib += int(words[words.index("Pss:") + 1])
+    return total_kib * 1024
