@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulation.counters import Counters, Lateness, Records, counters_bytes
+from emulation.engine_rows import QueueTable, model_row
 from emulation.engine_wire import receive_message, send_message
+from emulation.pipe_model import PipeModel
 
-LINE_OVERHEAD_BYTES = 24  # FCS 4, preamble and start delimiter 8, interframe gap 12 (IEEE 802.3)
-FULL_FRAME_BYTES = 1664  # a core link's MTU of 1600 with Ethernet header, tag and line overhead
 _FDS_PER_MESSAGE = 200
 _REPLY_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 10.0
-_LOSS_ALL = 1 << 32
 
 
 class EngineError(RuntimeError):
@@ -33,48 +32,33 @@ class EngineError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class PipeSpec:
-    """One direction of a line. Frames read from ``src_port`` (with VLAN ``src_vlan``, which is taken off; 0 = the
-    port has one pipe only) are queued by class, sent at ``rate_bps``, and come out of ``dst_port`` (with VLAN
-    ``dst_vlan`` put on) ``delay_us`` after their last bit was sent.
+    """One direction of a line: frames read from ``src_port`` (with VLAN ``src_vlan``, which is taken off; 0 = the port
+    has one pipe only) go through ``model`` and come out of ``dst_port`` (with VLAN ``dst_vlan`` put on).
 
-    A frame of n bytes (without the trunk's tag) takes (n + overhead_bytes) * 8 / rate_bps seconds on the line.
-    ``queue_limits``: how many bytes may wait in each class queue. ``loss``: the probability that the line loses a
-    frame, drawn from a generator of ``seed``."""
+    A trunk's tag is not on the line. What is random is drawn from a generator of ``seed``. Classes beyond the model's
+    last queue share that one."""
 
     src_port: int
     src_vlan: int
     dst_port: int
     dst_vlan: int
-    rate_bps: int
-    delay_us: int
-    queue_limits: tuple[int, ...]
-    overhead_bytes: int = LINE_OVERHEAD_BYTES
-    loss: float = 0.0
+    model: PipeModel
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PipeChange:
-    """New settings of a pipe; None leaves as is. The frame being sent and frames in flight keep their times,
-    except that ``down`` drops all frames in the pipe and whatever comes until it is up again."""
+    """What becomes of a pipe; None leaves as is.
+
+    ``model``: queued frames stay queued, the frame being sent and frames in flight keep their times. ``down``: all
+    frames in the pipe are dropped, and whatever comes until it is up again. ``silent``: frames are sent and then
+    vanish. ``frozen``: time stands still for the pipe; what arrives is queued as far as the limits allow."""
 
     pipe: int
-    rate_bps: int | None = None
-    delay_us: int | None = None
+    model: PipeModel | None = None
     down: bool | None = None
-    loss: float | None = None
-
-
-def quanta(strict: Sequence[bool], weights: Sequence[int]) -> list[int]:
-    """Deficit-round-robin quanta in bytes, 0 for strict queues: in proportion to the weights, and such that the
-    lightest weighted queue may send a full frame in every turn (Shreedhar and Varghese, SIGCOMM 1995)."""
-    weighted = [weight for weight, first in zip(weights, strict, strict=True) if not first]
-    if weighted and min(weighted) < 1:
-        raise ValueError(f"weights {list(weights)}: a weighted queue's weight is at least 1")
-    return [
-        0 if first else weight * FULL_FRAME_BYTES // min(weighted)
-        for weight, first in zip(weights, strict, strict=True)
-    ]
+    silent: bool | None = None
+    frozen: bool | None = None
 
 
 class EngineProcess:
@@ -144,25 +128,10 @@ class EngineProcess:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
-    def configure(
-        self,
-        dscp_to_queue: Sequence[int],
-        tc_to_queue: Sequence[int],
-        other_queue: int,
-        strict: Sequence[bool],
-        weights: Sequence[int],
-    ) -> None:
+    def configure(self, dscp_to_queue: Sequence[int], tc_to_queue: Sequence[int], other_queue: int) -> None:
         """Set the classes, before any pipe is added: the queue of each DSCP (64), of each MPLS traffic class (8)
-        and of other frames; per queue (up to 8) whether it is strict (lower number first) or else its weight.
-
-        Without this there is one queue for all."""
-        self._request(
-            "configure",
-            dscp=list(dscp_to_queue),
-            tc=list(tc_to_queue),
-            other=other_queue,
-            quanta=quanta(strict, weights),
-        )
+        and of other frames. Without this there is one queue for all."""
+        self._request("configure", dscp=list(dscp_to_queue), tc=list(tc_to_queue), other=other_queue)
 
     def add_ports(self, fds: Sequence[int]) -> list[int]:
         """Add ports; their numbers, counted from 0. The engine gets its own copies of the descriptors."""
@@ -173,37 +142,28 @@ class EngineProcess:
 
     def add_pipes(self, specs: Sequence[PipeSpec]) -> list[int]:
         """Add pipes; their numbers, counted from 0. When one is refused, those before it were added."""
+        table = QueueTable()
         rows = [
-            (
-                spec.src_port,
-                spec.src_vlan,
-                spec.dst_port,
-                spec.dst_vlan,
-                spec.rate_bps,
-                spec.delay_us * 1000,
-                spec.overhead_bytes,
-                spec.queue_limits,
-                _loss_of(spec.loss),
-                spec.seed,
-            )
+            (spec.src_port, spec.src_vlan, spec.dst_port, spec.dst_vlan, spec.seed, model_row(spec.model, table))
             for spec in specs
         ]
-        pipes: list[int] = self._request("add_pipes", pipes=rows)["pipes"]
+        pipes: list[int] = self._request("add_pipes", queues=table.rows, pipes=rows)["pipes"]
         return pipes
 
     def set_pipes(self, changes: Sequence[PipeChange]) -> int:
         """Change pipes, all at one moment or, if one change is refused, none; that moment (CLOCK_REALTIME, ns)."""
+        table = QueueTable()
         rows = [
             (
                 change.pipe,
-                change.rate_bps,
-                None if change.delay_us is None else change.delay_us * 1000,
+                None if change.model is None else model_row(change.model, table),
                 change.down,
-                None if change.loss is None else _loss_of(change.loss),
+                change.silent,
+                change.frozen,
             )
             for change in changes
         ]
-        return int(self._request("set_pipes", changes=rows)["applied_at_ns"])
+        return int(self._request("set_pipes", queues=table.rows, changes=rows)["applied_at_ns"])
 
     def counters(self) -> Records:
         """A live view of the pipes' counters (``counters.PIPE_DTYPE``), by pipe number; copy to keep."""
@@ -247,10 +207,3 @@ class EngineProcess:
         if "error" in reply:
             raise EngineError(reply["error"])
         return reply
-
-
-def _loss_of(probability: float) -> int:
-    """A probability in units of 2**-32."""
-    if not 0.0 <= probability <= 1.0:
-        raise ValueError(f"loss {probability} is not a probability")
-    return round(probability * _LOSS_ALL)

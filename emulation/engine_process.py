@@ -46,9 +46,9 @@ class EngineServer:
                         kept += 1
                     return {"ports": ports}
                 case "add_pipes":
-                    return {"pipes": [self._engine.add_pipe(*spec) for spec in message["pipes"]]}
+                    return {"pipes": self._engine.add_pipes(message["queues"], message["pipes"])}
                 case "set_pipes":
-                    self._engine.set_pipes([tuple(change) for change in message["changes"]])
+                    self._engine.set_pipes(message["queues"], message["changes"])
                     return {"applied_at_ns": time.time_ns()}
                 case "restart_lateness":
                     self._engine.restart_lateness()
@@ -61,8 +61,8 @@ class EngineServer:
             for fd in fds[kept:]:
                 os.close(fd)
 
-    def _configure(self, dscp: list[int], tc: list[int], other: int, quanta: list[int]) -> None:
-        self._engine.configure(bytes(dscp), bytes(tc), other, quanta)
+    def _configure(self, dscp: list[int], tc: list[int], other: int) -> None:
+        self._engine.configure(bytes(dscp), bytes(tc), other)
 
     def serve(self, control: socket.socket) -> None:
         """Run the engine until the client is gone."""

@@ -7,21 +7,26 @@ out together on one TAP there, told apart by VLAN, so that a router has few port
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, TypeAlias
+from zlib import crc32
 
 from mininet.link import Intf, Link
 
 from emulation.engine import EngineProcess, PipeChange, PipeSpec
 from emulation.namespaces import open_tap
 from emulation.nodes import NamespaceNode, SiteNode, access_interface
+from emulation.pipe_model import PipeModel
 from emulation.switches import ACCESS_LOGICAL_PORT, RouterSwitch
 from topology.model import TRUNK_INTERFACE, Access, Network
 from topology.model import Link as Fibre
 
 TAP_QUEUE = 2000  # frames a TAP holds while the engine is busy; beyond, the kernel drops and counts them
 CORE_MTU = 1600  # a site's 1500 bytes and up to three labels and a tag
+
+Shape: TypeAlias = Callable[[int, int], PipeModel]  # a line's model by its rate (bit/s) and propagation delay (us)
 
 
 @dataclass(frozen=True)
@@ -32,40 +37,41 @@ class End:
     vlan: int = 0
 
 
+class Direction(str, Enum):
+    """One of a line's two directions."""
+
+    FORWARD = "forward"  # from the first end: from a fibre's router ``a``, from a site
+    BACK = "back"
+
+
 @dataclass(frozen=True)
 class Line:
-    """An emulated line as the engine knows it: pipe ``forward`` from the first end, ``back`` from the second."""
+    """An emulated line as the engine knows it: the numbers of its two pipes."""
 
     name: str
     forward: int
     back: int
 
-
-@dataclass(frozen=True)
-class QueueModel:
-    """How much each class queue may hold (``buffer_us`` at line rate, by queue number) and what a
-    frame costs beyond its bytes (``overhead_bytes``: FCS 4, preamble 8, gap 12; IEEE 802.3)."""
-
-    buffer_us: tuple[int, ...]
-    overhead_bytes: int = 24
-    floor_bytes: int = 3 * 1600  # a queue holds at least three full frames, however slow the line
-
-    def limits(self, rate_bps: int) -> tuple[int, ...]:
-        """Queue limits in bytes for a line of ``rate_bps``."""
-        return tuple(max(self.floor_bytes, rate_bps * time // 8_000_000) for time in self.buffer_us)
+    def pipe(self, direction: Direction) -> int:
+        """The pipe of one direction."""
+        return self.forward if direction is Direction.FORWARD else self.back
 
 
 class Plant:
-    """The lines of one world: collects them while Mininet builds, hands them to the engine in one go."""
+    """The lines of one world: collects them while Mininet builds, hands them to the engine in one go.
 
-    def __init__(self, engine: EngineProcess, queues: QueueModel) -> None:
+    ``models`` are the lines' models as asked for, forward and back, before ``hasten`` shortens their delays."""
+
+    def __init__(self, engine: EngineProcess, shape: Shape, seed: int = 0) -> None:
+        """``shape`` gives lines their models; what is random on them comes from ``seed``."""
         self.engine = engine
         self.lines: dict[str, Line] = {}
-        self._queues = queues
-        self._delay_us: dict[str, int] = {}
+        self.models: dict[str, tuple[PipeModel, PipeModel]] = {}
+        self._shape, self._seed = shape, seed
+        self._early_us: dict[str, float] = {}
         self._taps: list[int] = []
         self._trunks: dict[str, End] = {}
-        self._pipes: list[tuple[str, PipeSpec]] = []
+        self._ends: dict[str, tuple[End, End]] = {}
 
     def end(self, node: NamespaceNode, name: str) -> End:
         """Create TAP ``name`` in ``node``; its number becomes the engine's port number on ``commit``."""
@@ -81,19 +87,9 @@ class Plant:
 
     def join(self, name: str, first: End, second: End, rate_bps: int, delay_us: int) -> None:
         """A line with the same rate and delay both ways; it exists in the engine from ``commit`` on."""
-        self._delay_us[name] = delay_us
-        for source, target in ((first, second), (second, first)):
-            spec = PipeSpec(
-                src_port=source.port,
-                src_vlan=source.vlan,
-                dst_port=target.port,
-                dst_vlan=target.vlan,
-                rate_bps=rate_bps,
-                delay_us=delay_us,
-                overhead_bytes=self._queues.overhead_bytes,
-                queue_limits=self._queues.limits(rate_bps),
-            )
-            self._pipes.append((name, spec))
+        model = self._shape(rate_bps, delay_us)
+        self.models[name] = (model, model)
+        self._ends[name] = (first, second)
 
     def commit(self) -> None:
         """Hand all lines to the engine and let go of the TAPs' descriptors: the engine holds them now."""
@@ -102,25 +98,52 @@ class Plant:
             raise RuntimeError("the engine already had ports: a plant is committed once")
         for fd in self._taps:
             os.close(fd)
-        pipes = self.engine.add_pipes([spec for _, spec in self._pipes])
-        for (name, _), forward, back in zip(self._pipes[::2], pipes[::2], pipes[1::2], strict=True):
+        pipes = self.engine.add_pipes([self._spec(name, direction) for name in self._ends for direction in Direction])
+        for name, forward, back in zip(self._ends, pipes[::2], pipes[1::2], strict=True):
             self.lines[name] = Line(name, forward, back)
         self._taps.clear()
-        self._pipes.clear()
+        self._ends.clear()
+
+    def _spec(self, name: str, direction: Direction) -> PipeSpec:
+        source, target = self._ends[name] if direction is Direction.FORWARD else reversed(self._ends[name])
+        model = self.models[name][direction is Direction.BACK]
+        seed = crc32(f"{self._seed}/{name}/{direction.value}".encode())
+        return PipeSpec(source.port, source.vlan, target.port, target.vlan, model, seed)
 
     def hasten(self, by_us: Mapping[str, float]) -> None:
         """Deliver earlier on the lines named, by what the machine itself adds there, as far as their delay allows."""
-        changes = []
-        for name, early_us in by_us.items():
-            delay_us = max(0, round(self._delay_us[name] - early_us))
-            line = self.lines[name]
-            changes += [PipeChange(pipe=pipe, delay_us=delay_us) for pipe in (line.forward, line.back)]
-        self.engine.set_pipes(changes)
+        self._early_us.update(by_us)
+        self.reshape({name: self.models[name] for name in by_us})
 
-    def set_down(self, names: list[str], down: bool) -> int:
-        """Cut or mend lines, all at the same instant; returns that instant (CLOCK_REALTIME, ns)."""
-        pipes = [pipe for name in names for pipe in (self.lines[name].forward, self.lines[name].back)]
-        return self.engine.set_pipes([PipeChange(pipe=pipe, down=down) for pipe in pipes])
+    def reshape(self, models: Mapping[str, tuple[PipeModel, PipeModel]]) -> int:
+        """Give lines new models, forward and back, all at the same instant; that instant (CLOCK_REALTIME, ns).
+
+        What ``hasten`` takes off their delays stays off. Raises EngineError, and changes nothing, when the engine
+        refuses one."""
+        changes = []
+        for name, pair in models.items():
+            for direction, model in zip(Direction, pair, strict=True):
+                delay_us = max(0, round(model.delay_us - self._early_us.get(name, 0.0)))
+                changes.append(PipeChange(self.lines[name].pipe(direction), replace(model, delay_us=delay_us)))
+        instant = self.engine.set_pipes(changes)
+        self.models.update(models)
+        return instant
+
+    def set_down(self, names: Iterable[str], down: bool) -> int:
+        """Cut or mend lines, all at the same instant; that instant (CLOCK_REALTIME, ns)."""
+        return self.engine.set_pipes([PipeChange(pipe, down=down) for pipe in self._pipes(names)])
+
+    def set_silent(self, name: str, direction: Direction, silent: bool) -> int:
+        """Have frames of one direction vanish on the way, and no more; the instant (CLOCK_REALTIME, ns)."""
+        return self.engine.set_pipes([PipeChange(self.lines[name].pipe(direction), silent=silent)])
+
+    def set_frozen(self, names: Iterable[str], frozen: bool) -> int:
+        """Stop or resume time on lines, all at the same instant; that instant (CLOCK_REALTIME, ns)."""
+        return self.engine.set_pipes([PipeChange(pipe, frozen=frozen) for pipe in self._pipes(names)])
+
+    def _pipes(self, names: Iterable[str]) -> Iterator[int]:
+        for name in names:
+            yield from (self.lines[name].forward, self.lines[name].back)
 
 
 class TapIntf(Intf):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from random import Random
 import numpy as np
 
 from controller.paths import compute_paths
-from emulation.engine import LINE_OVERHEAD_BYTES
+from emulation.pipe_model import LAYER1_OVERHEAD_BYTES
 from policies.plan import Plan, Protocol
 from scenarios.engine import FlowEngine, SocketIn
 from scenarios.flowspec import Endpoint, FlowKind, FlowSpec
@@ -64,7 +64,7 @@ def model_us(way: Way) -> float:
     """Propagation and serialisation of every line of a way for a calibration datagram, microseconds."""
 
     def line(rate_bps: int, delay_us: int, frame_bytes: int) -> float:
-        return delay_us + (frame_bytes + LINE_OVERHEAD_BYTES) * 8e6 / rate_bps
+        return delay_us + (frame_bytes + LAYER1_OVERHEAD_BYTES) * 8e6 / rate_bps
 
     access = sum(line(site.accesses[0].rate_bps, site.accesses[0].delay_us, FRAME_BYTES) for site in (way.a, way.b))
     return access + sum(line(link.rate_bps, link.delay_us, FRAME_BYTES + LABEL_BYTES) for link in way.links)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from mininet.net import Mininet
 
 from emulation.engine import EngineProcess
-from emulation.links import Plant, QueueModel, access_name, fibre_interface
+from emulation.engine_rows import FULL_FRAME_BYTES
+from emulation.links import Plant, Shape, access_name, fibre_interface
 from emulation.nodes import SiteNode, access_interface
+from emulation.pipe_model import ClassQueue, PipeModel
 from emulation.switches import RouterSwitch
-from policies.plan import Plan, Scheduling
+from policies.plan import Plan, Scheduling, TrafficClass
 from scenarios import calibration
 from scenarios.control import ControllerProcess, Event
 from scenarios.outage import Lines, Outage
@@ -24,7 +27,7 @@ from scenarios.targets import Target
 from topology.mininet_build import build
 from topology.model import TRUNK_INTERFACE
 
-QUEUES = 8
+LEAST_QUEUE = 3  # full frames that may wait, however slow the line
 PROGRAM_DEADLINE_S = 60.0
 
 
@@ -48,7 +51,7 @@ class Rig:
         self.engine.start()
         configure_classes(self.engine, self.plan)
         stage(f"building {len(self.network.sites)} sites and {len(self.network.routers)} routers")
-        self.plant = Plant(self.engine, QueueModel(_buffers(self.plan)))
+        self.plant = Plant(self.engine, line_shape(self.plan), self.network.seed)
         self.net: Mininet = build(self.network, self.plant, self._run_dir, self._log_dir, self.controller.socket)
         self._wait("listening")
         stage("starting the routers")
@@ -159,24 +162,31 @@ class Rig:
 
 
 def configure_classes(engine: EngineProcess, plan: Plan) -> None:
-    """Tell the engine which frames belong in which queue and how each queue is served."""
+    """Tell the engine which frames belong in which queue."""
     best_effort = max(plan.classes, key=lambda cls: cls.queue).queue
     dscp_to_queue, tc_to_queue = [best_effort] * 64, [best_effort] * 8
     for cls in plan.classes:
         for dscp in cls.dscps:
             dscp_to_queue[dscp] = cls.queue
             tc_to_queue[dscp >> 3] = cls.queue
-    weights = [1] * QUEUES
-    strict = [False] * QUEUES
-    for cls in plan.classes:
-        weights[cls.queue] = cls.weight
-        strict[cls.queue] = cls.scheduling is Scheduling.STRICT
-    engine.configure(
-        dscp_to_queue=dscp_to_queue, tc_to_queue=tc_to_queue, other_queue=0, strict=strict, weights=weights
-    )
+    engine.configure(dscp_to_queue=dscp_to_queue, tc_to_queue=tc_to_queue, other_queue=0)
 
 
-def _buffers(plan: Plan) -> tuple[int, ...]:
-    """How long each queue may grow, in microseconds at line rate, by queue number."""
-    by_queue = {cls.queue: cls.buffer_us for cls in plan.classes}
-    return tuple(by_queue.get(queue, 0) for queue in range(QUEUES))
+def line_shape(plan: Plan) -> Shape:
+    """The models of the plan's lines: a queue for each class, as long as its buffer, and never shorter than
+    ``LEAST_QUEUE`` full frames."""
+    classes = {cls.queue: cls for cls in plan.classes}
+
+    @cache  # lines of one rate share one value
+    def queues(rate_bps: int) -> tuple[ClassQueue, ...]:
+        least_us = -(-LEAST_QUEUE * FULL_FRAME_BYTES * 8_000_000 // rate_bps)
+        return tuple(_queue(classes.get(number), least_us) for number in range(max(classes) + 1))
+
+    return lambda rate_bps, delay_us: PipeModel(rate_bps, delay_us, queues(rate_bps))
+
+
+def _queue(cls: TrafficClass | None, least_us: int) -> ClassQueue:
+    if cls is None:
+        return ClassQueue(limit_us=least_us)
+    strict = cls.scheduling is Scheduling.STRICT
+    return ClassQueue(limit_us=max(cls.buffer_us, least_us), strict=strict, weight=cls.weight)

@@ -14,7 +14,6 @@ size_t engine_stats_bytes(uint32_t max_ports, uint32_t max_pipes)
 int engine_init(struct engine *engine, void *stats, uint32_t max_ports, uint32_t max_pipes, size_t memory_bytes)
 {
     *engine = (struct engine){
-        .discipline = {.count = 1},
         .ports = calloc(max_ports, sizeof(struct engine_port)),
         .pipes = calloc(max_pipes, sizeof(struct pipe)),
         .max_ports = max_ports,
@@ -95,18 +94,16 @@ int64_t engine_add_pipe(struct engine *engine, const struct engine_pipe_spec *sp
     if (engine_attach(&engine->ports[spec->src_port], spec->src_vlan, number) < 0)
         return -1;
     *pipe = (struct pipe){
-        .settings = spec->settings,
-        .overhead_bytes = spec->overhead_bytes,
+        .model = spec->model,
         .dst_port = spec->dst_port,
         .dst_vlan = spec->dst_vlan,
         .random = spec->seed,
         .heap_slot = HEAP_OUT,
         .tables = &engine->tables,
-        .discipline = &engine->discipline,
         .pool = &engine->pool,
         .stats = &engine->pipe_stats[number],
     };
-    memcpy(pipe->queues.limit_bytes, spec->limit_bytes, sizeof pipe->queues.limit_bytes);
+    pipe->model.policy->users++;
     stats_set(&engine->stats->pipes, number + 1);
     return engine->pipe_count++;
 }
@@ -173,9 +170,9 @@ void engine_deliver_due(struct engine *engine, int64_t now_ns, engine_sink sink,
     }
 }
 
-void engine_set_pipe(struct engine *engine, uint32_t number, const struct pipe_settings *settings, int64_t now_ns)
+void engine_set_pipe(struct engine *engine, uint32_t number, const struct pipe_change *change, int64_t now_ns)
 {
     struct pipe *pipe = &engine->pipes[number];
-    pipe_set(pipe, settings, now_ns);
+    pipe_set(pipe, change, now_ns);
     heap_update(&engine->heap, pipe);
 }

@@ -22,7 +22,6 @@ struct engine_port {
 
 struct engine {
     struct classify_tables tables;       /* for all pipes */
-    struct queue_discipline discipline;  /* for all pipes */
     struct frame_pool pool;              /* for all pipes */
     struct engine_port *ports;           /* by number */
     struct pipe *pipes;                  /* by number */
@@ -35,12 +34,10 @@ struct engine {
 };
 
 struct engine_pipe_spec {
-    uint32_t src_port, dst_port;              /* where frames come from and go to */
-    uint16_t src_vlan, dst_vlan;              /* tag stripped and pushed, 0: none */
-    uint32_t overhead_bytes;                  /* per frame on the line */
-    uint64_t limit_bytes[STATS_QUEUES];       /* of each class queue */
-    uint64_t seed;                            /* of the loss generator */
-    struct pipe_settings settings;            /* at the start */
+    uint32_t src_port, dst_port;  /* where frames come from and go to */
+    uint16_t src_vlan, dst_vlan;  /* tag stripped and pushed, 0: none */
+    uint64_t seed;                /* of its random numbers */
+    struct pipe_model model;      /* at the start; the pipe takes a reference of its own to the policy */
 };
 
 enum engine_outcome {
@@ -74,6 +71,6 @@ void engine_arrive(struct engine *engine, uint32_t port, uint8_t *data, uint32_t
 /* Deliver all that is due by now_ns, earliest first. */
 void engine_deliver_due(struct engine *engine, int64_t now_ns, engine_sink sink, void *context);
 
-void engine_set_pipe(struct engine *engine, uint32_t pipe, const struct pipe_settings *settings, int64_t now_ns);
+void engine_set_pipe(struct engine *engine, uint32_t pipe, const struct pipe_change *change, int64_t now_ns);
 
 #endif

@@ -4,10 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define MODULE_MAX_RATE_BPS 10000000000000u     /* 10 Tbit/s: the transmission time's arithmetic stays in 64 bits */
-#define MODULE_MAX_DELAY_NS 3600000000000       /* an hour */
-#define MODULE_MAX_OVERHEAD_BYTES 4096
-#define MODULE_MAX_VLAN 4094
 
 int module_check_idle(const struct module_engine *self)
 {
@@ -15,55 +11,6 @@ int module_check_idle(const struct module_engine *self)
         return 0;
     PyErr_SetString(PyExc_RuntimeError, "the engine is running");
     return -1;
-}
-
-/* An integer in [0, max], for an argument called name. Returns 0, or -1 with an exception. */
-static int module_integer(PyObject *value, const char *name, uint64_t max, uint64_t *result)
-{
-    *result = PyLong_AsUnsignedLongLong(value);
-    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError))
-        return -1;
-    if (!PyErr_Occurred() && *result <= max)
-        return 0;
-    PyErr_Clear();
-    PyErr_Format(PyExc_ValueError, "%s %R is not within 0..%llu", name, value, (unsigned long long)max);
-    return -1;
-}
-
-static int module_check_settings(const struct pipe_settings *settings)
-{
-    if (settings->rate_bps == 0 || settings->rate_bps > MODULE_MAX_RATE_BPS)
-        PyErr_Format(PyExc_ValueError, "rate_bps %llu is not within 1..%llu", (unsigned long long)settings->rate_bps,
-                     (unsigned long long)MODULE_MAX_RATE_BPS);
-    else if (settings->delay_ns < 0 || settings->delay_ns > MODULE_MAX_DELAY_NS)
-        PyErr_Format(PyExc_ValueError, "delay_ns %lld is not within 0..%lld", (long long)settings->delay_ns,
-                     (long long)MODULE_MAX_DELAY_NS);
-    else if (settings->loss > PIPE_LOSS_ALL)
-        PyErr_Format(PyExc_ValueError, "loss %llu is not within 0..2**32", (unsigned long long)settings->loss);
-    else
-        return 0;
-    return -1;
-}
-
-/* A sequence of integers in [0, max]; at least one, at most STATS_QUEUES. Returns their number, or -1. */
-static Py_ssize_t module_queues(PyObject *sequence, const char *name, uint64_t max, uint64_t *result)
-{
-    Py_ssize_t count = -1;
-    PyObject *items = PySequence_Fast(sequence, "a sequence of integers, one a class queue");
-    if (!items)
-        return -1;
-    if (PySequence_Fast_GET_SIZE(items) < 1 || PySequence_Fast_GET_SIZE(items) > STATS_QUEUES) {
-        PyErr_Format(PyExc_ValueError, "%s: 1 to %d class queues, not %zd", name, STATS_QUEUES,
-                     PySequence_Fast_GET_SIZE(items));
-        goto cleanup;
-    }
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); i++)
-        if (module_integer(PySequence_Fast_GET_ITEM(items, i), name, max, &result[i]) < 0)
-            goto cleanup;
-    count = PySequence_Fast_GET_SIZE(items);
-cleanup:
-    Py_DECREF(items);
-    return count;
 }
 
 static PyObject *module_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
@@ -117,28 +64,31 @@ static void module_dealloc(struct module_engine *self)
     Py_DECREF(type);
 }
 
+/* The least number of queues the table needs. */
+static unsigned module_most(const uint8_t *table, size_t size)
+{
+    unsigned most = 0;
+    for (size_t i = 0; i < size; i++)
+        if (table[i] >= most)
+            most = table[i] + 1u;
+    return most;
+}
+
 static PyObject *module_configure(struct module_engine *self, PyObject *args)
 {
     Py_buffer dscp, tc;
     unsigned char other;
-    PyObject *quanta, *result = NULL;
-    uint64_t quantum[STATS_QUEUES];
-    if (!PyArg_ParseTuple(args, "y*y*bO:configure", &dscp, &tc, &other, &quanta))
+    PyObject *result = NULL;
+    struct classify_tables tables;
+    if (!PyArg_ParseTuple(args, "y*y*b:configure", &dscp, &tc, &other))
         return NULL;
     if (module_check_idle(self) < 0)
         goto cleanup;
-    Py_ssize_t count = module_queues(quanta, "quantum_bytes", UINT32_MAX, quantum);
-    if (count < 0)
-        goto cleanup;
-
-    struct classify_tables tables = {.queue_of_other = other};
-    bool known = dscp.len == sizeof tables.queue_of_dscp && tc.len == sizeof tables.queue_of_tc && other < count;
-    for (Py_ssize_t i = 0; known && i < dscp.len; i++)
-        known = ((const uint8_t *)dscp.buf)[i] < count;
-    for (Py_ssize_t i = 0; known && i < tc.len; i++)
-        known = ((const uint8_t *)tc.buf)[i] < count;
-    if (!known) {
-        PyErr_SetString(PyExc_ValueError, "64 queues by DSCP, 8 by traffic class, one for others, all of them existing");
+    if (dscp.len != sizeof tables.queue_of_dscp || tc.len != sizeof tables.queue_of_tc || other >= STATS_QUEUES ||
+        module_most(dscp.buf, sizeof tables.queue_of_dscp) > STATS_QUEUES ||
+        module_most(tc.buf, sizeof tables.queue_of_tc) > STATS_QUEUES) {
+        PyErr_Format(PyExc_ValueError, "64 queues by DSCP, 8 by traffic class, one for others, all within 0..%d",
+                     STATS_QUEUES - 1);
         goto cleanup;
     }
     if (self->engine.pipe_count) {
@@ -147,10 +97,8 @@ static PyObject *module_configure(struct module_engine *self, PyObject *args)
     }
     memcpy(tables.queue_of_dscp, dscp.buf, sizeof tables.queue_of_dscp);
     memcpy(tables.queue_of_tc, tc.buf, sizeof tables.queue_of_tc);
+    tables.queue_of_other = other;
     self->engine.tables = tables;
-    self->engine.discipline.count = (unsigned)count;
-    for (Py_ssize_t i = 0; i < count; i++)
-        self->engine.discipline.quantum_bytes[i] = (uint32_t)quantum[i];
     result = Py_NewRef(Py_None);
 cleanup:
     PyBuffer_Release(&dscp);
@@ -168,114 +116,6 @@ static PyObject *module_add_port(struct module_engine *self, PyObject *args)
     if (loop_watch(&self->loop, self->engine.port_count, fd) < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     return PyLong_FromLongLong(engine_add_port(&self->engine));
-}
-
-static PyObject *module_add_pipe(struct module_engine *self, PyObject *args, PyObject *keywords)
-{
-    static char *names[] = {"src_port", "src_vlan", "dst_port", "dst_vlan", "rate_bps", "delay_ns",
-                            "overhead_bytes", "queue_limits", "loss", "seed", NULL};
-    struct engine_pipe_spec spec;
-    PyObject *limits;
-    int src_port, src_vlan, dst_port, dst_vlan, overhead_bytes;
-    unsigned long long rate_bps, loss = 0, seed = 0;
-    long long delay_ns;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "iiiiKLiO|KK:add_pipe", names, &src_port, &src_vlan, &dst_port,
-                                     &dst_vlan, &rate_bps, &delay_ns, &overhead_bytes, &limits, &loss, &seed) ||
-        module_check_idle(self) < 0)
-        return NULL;
-    if (src_vlan < 0 || src_vlan > MODULE_MAX_VLAN || dst_vlan < 0 || dst_vlan > MODULE_MAX_VLAN)
-        return PyErr_Format(PyExc_ValueError, "a VLAN is not within 0..%d", MODULE_MAX_VLAN);
-    if (overhead_bytes < 0 || overhead_bytes > MODULE_MAX_OVERHEAD_BYTES)
-        return PyErr_Format(PyExc_ValueError, "overhead_bytes is not within 0..%d", MODULE_MAX_OVERHEAD_BYTES);
-    spec = (struct engine_pipe_spec){
-        .src_port = (uint32_t)src_port, /* a negative one is refused as too large */
-        .dst_port = (uint32_t)dst_port,
-        .src_vlan = (uint16_t)src_vlan,
-        .dst_vlan = (uint16_t)dst_vlan,
-        .overhead_bytes = (uint32_t)overhead_bytes,
-        .seed = seed,
-        .settings = {.rate_bps = rate_bps, .delay_ns = delay_ns, .loss = loss},
-    };
-    if (module_check_settings(&spec.settings) < 0)
-        return NULL;
-    Py_ssize_t count = module_queues(limits, "queue_limits", INT64_MAX, spec.limit_bytes);
-    if (count < 0)
-        return NULL;
-    if (count != (Py_ssize_t)self->engine.discipline.count)
-        return PyErr_Format(PyExc_ValueError, "%zd queue limits for %u class queues", count,
-                            self->engine.discipline.count);
-    const char *refusal = engine_refuse_pipe(&self->engine, &spec);
-    if (refusal)
-        return PyErr_Format(PyExc_ValueError, "port %d, VLAN %d: %s", src_port, src_vlan, refusal);
-    int64_t number = engine_add_pipe(&self->engine, &spec);
-    return number < 0 ? PyErr_NoMemory() : PyLong_FromLongLong(number);
-}
-
-/* A change as (pipe, rate_bps, delay_ns, down, loss), None for what stays. Returns 0, or -1 with an exception. */
-static int module_parse_change(const struct module_engine *self, PyObject *change, uint32_t *pipe,
-                               struct pipe_settings *settings)
-{
-    PyObject *rate, *delay, *down, *loss;
-    uint64_t value;
-    int number;
-    if (!PyArg_ParseTuple(change, "iOOOO:set_pipes", &number, &rate, &delay, &down, &loss))
-        return -1;
-    *pipe = (uint32_t)number;
-    if (*pipe >= self->engine.pipe_count) {
-        PyErr_Format(PyExc_ValueError, "there is no pipe %d", number);
-        return -1;
-    }
-    *settings = self->engine.pipes[*pipe].settings;
-    if (rate != Py_None && module_integer(rate, "rate_bps", MODULE_MAX_RATE_BPS, &settings->rate_bps) < 0)
-        return -1;
-    if (delay != Py_None) {
-        if (module_integer(delay, "delay_ns", MODULE_MAX_DELAY_NS, &value) < 0)
-            return -1;
-        settings->delay_ns = (int64_t)value;
-    }
-    if (down != Py_None) {
-        int truth = PyObject_IsTrue(down);
-        if (truth < 0)
-            return -1;
-        settings->down = truth;
-    }
-    if (loss != Py_None && module_integer(loss, "loss", PIPE_LOSS_ALL, &settings->loss) < 0)
-        return -1;
-    return module_check_settings(settings);
-}
-
-/* Check all changes, or check and apply them. Returns 0, or -1 with an exception. */
-static int module_walk_changes(struct module_engine *self, PyObject *items, bool apply, int64_t now_ns)
-{
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); i++) {
-        uint32_t pipe;
-        struct pipe_settings settings;
-        if (module_parse_change(self, PySequence_Fast_GET_ITEM(items, i), &pipe, &settings) < 0)
-            return -1;
-        if (apply)
-            engine_set_pipe(&self->engine, pipe, &settings, now_ns);
-    }
-    return 0;
-}
-
-static PyObject *module_set_pipes(struct module_engine *self, PyObject *args)
-{
-    PyObject *changes, *items, *result = NULL;
-    long long now_ns = -1;
-    if (!PyArg_ParseTuple(args, "O|L:set_pipes", &changes, &now_ns) || module_check_idle(self) < 0)
-        return NULL;
-    items = PySequence_Fast(changes, "a sequence of changes");
-    if (!items || module_walk_changes(self, items, false, 0) < 0)
-        goto cleanup;
-    if (now_ns < 0) {
-        loop_deliver_due(&self->loop); /* what was due before is not lost to the change */
-        now_ns = loop_now_ns();
-    }
-    if (module_walk_changes(self, items, true, now_ns) == 0)
-        result = Py_NewRef(Py_None);
-cleanup:
-    Py_XDECREF(items);
-    return result;
 }
 
 static PyObject *module_restart_lateness(struct module_engine *self, PyObject *Py_UNUSED(arguments))
@@ -304,11 +144,10 @@ static PyObject *module_run(struct module_engine *self, PyObject *args)
 }
 
 static PyMethodDef module_methods[] = {
-    {"configure", (PyCFunction)module_configure, METH_VARARGS, "Set the class tables and the queues' quanta."},
+    {"configure", (PyCFunction)module_configure, METH_VARARGS, "Set the class tables."},
     {"add_port", (PyCFunction)module_add_port, METH_VARARGS, "Add a port over a descriptor; its number."},
-    {"add_pipe", (PyCFunction)(void (*)(void))module_add_pipe, METH_VARARGS | METH_KEYWORDS,
-     "Add a pipe between ports; its number."},
-    {"set_pipes", (PyCFunction)module_set_pipes, METH_VARARGS, "Change pipes, all or none, at one moment."},
+    {"add_pipes", (PyCFunction)pipes_add, METH_VARARGS, "Add pipes between ports; their numbers."},
+    {"set_pipes", (PyCFunction)pipes_set, METH_VARARGS, "Change pipes, all or none, at one moment."},
     {"restart_lateness", (PyCFunction)module_restart_lateness, METH_NOARGS, "Forget all lateness so far."},
     {"run", (PyCFunction)module_run, METH_VARARGS, "Run until a descriptor is readable."},
     {"simulate", (PyCFunction)(void (*)(void))simulate_run, METH_VARARGS | METH_KEYWORDS,

@@ -22,6 +22,13 @@ struct module_engine {
 /* Returns 0, or -1 with an exception while run() is at work in another thread. */
 int module_check_idle(const struct module_engine *self);
 
+/* Engine.add_pipes(queues, pipes): adds pipes, each a row, whose models name their class queues by number in queues;
+ * returns their numbers. When one is refused, those before it were added. */
+PyObject *pipes_add(struct module_engine *self, PyObject *args);
+
+/* Engine.set_pipes(queues, changes, now_ns): has all changes hold from one moment on, or, if one is refused, none. */
+PyObject *pipes_set(struct module_engine *self, PyObject *args);
+
 /* Engine.simulate(arrivals, until_ns, prompt=True): arrivals (time_ns, port, frame) go through the pipes that run()
  * uses, in virtual time; returns the deliveries up to until_ns as [(due_ns, port, frame)]. Unless prompt, the engine
  * looks for what is due only at the end. */

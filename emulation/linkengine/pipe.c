@@ -18,15 +18,6 @@ static int64_t pipe_line_free_ns(const struct pipe *pipe)
     return pipe->line_ns + (pipe->line_rest != 0);
 }
 
-/* splitmix64 (Steele, Lea and Flood, OOPSLA 2014). */
-static uint64_t pipe_random(struct pipe *pipe)
-{
-    uint64_t z = pipe->random += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 /* Put one frame on the line. The division's rest is carried to the next frame, so that the rate has no drift. */
 static void pipe_transmit(struct pipe *pipe, struct frame *frame)
 {
@@ -34,17 +25,17 @@ static void pipe_transmit(struct pipe *pipe, struct frame *frame)
         pipe->line_ns = frame->arrival_ns;
         pipe->line_rest = 0;
     }
-    uint64_t bits = 8 * ((uint64_t)frame->line_bytes + pipe->overhead_bytes);
+    uint64_t bits = 8 * (uint64_t)((int64_t)frame->line_bytes + pipe->model.overhead_bytes);
     uint64_t time = bits * PIPE_NS_PER_S + pipe->line_rest; /* in 1/rate ns */
-    pipe->line_ns += (int64_t)(time / pipe->settings.rate_bps);
-    pipe->line_rest = time % pipe->settings.rate_bps;
+    pipe->line_ns += (int64_t)(time / pipe->model.rate_bps);
+    pipe->line_rest = time % pipe->model.rate_bps;
 
-    if (pipe->settings.loss && pipe_random(pipe) >> 32 < pipe->settings.loss) {
+    if (loss_strikes(&pipe->model.loss, &pipe->lossy, &pipe->random)) {
         stats_add(&pipe->stats->drop_loss, 1);
         frame_free(pipe->pool, frame);
         return;
     }
-    int64_t due_ns = pipe_line_free_ns(pipe) + pipe->settings.delay_ns;
+    int64_t due_ns = pipe_line_free_ns(pipe) + pipe->model.delay_ns;
     if (due_ns < pipe->last_due_ns)
         due_ns = pipe->last_due_ns; /* the delay was shortened: still in order */
     pipe->last_due_ns = frame->due_ns = due_ns;
@@ -56,7 +47,7 @@ static void pipe_transmit(struct pipe *pipe, struct frame *frame)
 static void pipe_serve(struct pipe *pipe, int64_t now_ns)
 {
     while (pipe->queues.frames && pipe_line_free_ns(pipe) <= now_ns)
-        pipe_transmit(pipe, queue_pop(&pipe->queues, pipe->discipline, pipe->overhead_bytes));
+        pipe_transmit(pipe, queue_pop(&pipe->queues, pipe->model.policy, pipe->model.overhead_bytes));
 }
 
 /* A copy of the frame as it will be written: with the trunk's tag, if the pipe ends on one. */
@@ -77,20 +68,33 @@ static struct frame *pipe_copy(struct pipe *pipe, const uint8_t *data, uint32_t 
     return frame;
 }
 
+/* Classes beyond the last queue share it. */
+static unsigned pipe_queue_of(const struct pipe *pipe, const uint8_t *data, uint32_t length)
+{
+    unsigned queue = classify_frame(pipe->tables, data, length);
+    return queue < pipe->model.policy->count ? queue : pipe->model.policy->count - 1;
+}
+
+static bool pipe_fits(const struct pipe *pipe, unsigned queue, uint32_t length)
+{
+    return queue_fits(&pipe->queues, pipe->model.policy, queue, length, pipe->model.overhead_bytes,
+                      pipe->model.rate_bps);
+}
+
 void pipe_arrive(struct pipe *pipe, const uint8_t *data, uint32_t length, int64_t now_ns)
 {
     stats_add(&pipe->stats->frames_in, 1);
     stats_add(&pipe->stats->bytes_in, length);
-    if (pipe->settings.down) {
+    if (pipe->down) {
         stats_add(&pipe->stats->drop_down, 1);
         return;
     }
     pipe_serve(pipe, now_ns);
 
-    unsigned queue = classify_frame(pipe->tables, data, length);
+    unsigned queue = pipe_queue_of(pipe, data, length);
     struct frame *frame;
     /* The limit is on what waits: a frame that finds the line free does not. */
-    if (pipe_line_free_ns(pipe) > now_ns && !queue_fits(&pipe->queues, queue, length)) {
+    if (pipe_line_free_ns(pipe) > now_ns && !pipe_fits(pipe, queue, length)) {
         stats_add(&pipe->stats->drop_queue[queue], 1);
     } else if (!(frame = pipe_copy(pipe, data, length))) {
         stats_add(&pipe->stats->drop_memory, 1);
@@ -121,27 +125,48 @@ int64_t pipe_next_event(const struct pipe *pipe)
     return pipe->queues.frames ? pipe_line_free_ns(pipe) : PIPE_NEVER;
 }
 
-void pipe_clear(struct pipe *pipe)
+static void pipe_drain(struct pipe *pipe)
 {
     while (pipe->flight.head)
         frame_free(pipe->pool, frame_fifo_pop(&pipe->flight));
     while (pipe->queues.frames)
-        frame_free(pipe->pool, queue_pop(&pipe->queues, pipe->discipline, pipe->overhead_bytes));
+        frame_free(pipe->pool, queue_pop(&pipe->queues, pipe->model.policy, pipe->model.overhead_bytes));
 }
 
-void pipe_set(struct pipe *pipe, const struct pipe_settings *settings, int64_t now_ns)
+void pipe_clear(struct pipe *pipe)
 {
-    pipe_serve(pipe, now_ns);
-    if (settings->rate_bps != pipe->settings.rate_bps) {
+    pipe_drain(pipe);
+    queue_policy_release(pipe->model.policy);
+}
+
+static void pipe_set_model(struct pipe *pipe, const struct pipe_model *model)
+{
+    if (model->rate_bps != pipe->model.rate_bps) {
         pipe->line_ns = pipe_line_free_ns(pipe);
         pipe->line_rest = 0;
     }
-    if (settings->down && !pipe->settings.down) {
-        stats_add(&pipe->stats->drop_down, pipe->flight.frames + pipe->queues.frames);
-        pipe_clear(pipe);
-        pipe->line_ns = pipe->last_due_ns = now_ns; /* cuts the frame on the line off */
-        pipe->line_rest = 0;
-    }
-    pipe->settings = *settings;
+    queue_merge(&pipe->queues, model->policy->count);
+    model->policy->users++;
+    queue_policy_release(pipe->model.policy);
+    pipe->model = *model;
+}
+
+static void pipe_go_down(struct pipe *pipe, int64_t now_ns)
+{
+    stats_add(&pipe->stats->drop_down, pipe->flight.frames + pipe->queues.frames);
+    pipe_drain(pipe);
+    pipe->line_ns = pipe->last_due_ns = now_ns; /* cuts the frame on the line off */
+    pipe->line_rest = 0;
+}
+
+void pipe_set(struct pipe *pipe, const struct pipe_change *change, int64_t now_ns)
+{
+    pipe_serve(pipe, now_ns);
+    if (change->model)
+        pipe_set_model(pipe, change->model);
+    if (change->down == 1 && !pipe->down)
+        pipe_go_down(pipe, now_ns);
+    if (change->down != PIPE_STAYS)
+        pipe->down = change->down;
     pipe_publish(pipe);
 }

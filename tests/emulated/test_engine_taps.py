@@ -13,6 +13,7 @@ import pytest
 from emulation.engine import EngineProcess, PipeSpec
 from emulation.namespaces import Namespace, open_tap
 from emulation.netlink import Netlink
+from emulation.pipe_model import PipeModel
 
 PATIENCE_S = 10.0
 ETH_P_ALL = 0x0003
@@ -32,7 +33,7 @@ class Taps:
         engine.add_ports(fds)
         for fd in fds:
             os.close(fd)
-        engine.add_pipes([PipeSpec(a, 0, b, 0, 1_000_000_000, 0, queue_limits=(1 << 20,)) for a, b in ((0, 1), (1, 0))])
+        engine.add_pipes([PipeSpec(a, 0, b, 0, PipeModel(1_000_000_000, 0)) for a, b in ((0, 1), (1, 0))])
 
     def up(self, name: str) -> socket.socket:
         """Raise a TAP; a socket that sends into it and receives from it."""

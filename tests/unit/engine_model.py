@@ -29,6 +29,17 @@ class Line:
     overhead_bytes: int
     limits: tuple[int, ...]
     quanta: tuple[int, ...]
+    loss: float = 0.0
+
+    @property
+    def queues(self) -> list[tuple[int, None, int]]:
+        """The queues' rows for the engine."""
+        return [(limit, None, quantum) for limit, quantum in zip(self.limits, self.quanta, strict=True)]
+
+    @property
+    def row(self) -> tuple[object, ...]:
+        """The model's row for the engine, with its queues as number 0."""
+        return (self.rate_bps, self.delay_ns, self.overhead_bytes, 0, (0.0, 1.0, self.loss, 1.0))
 
 
 @dataclass
@@ -105,15 +116,19 @@ class Bench:
         for _ in range(ports):
             self.engine.add_port(-1)
 
-    def configure(self, quanta: Sequence[int]) -> None:
-        """Let the DSCP's three lowest bits name the queue, and the MPLS traffic class; the rest goes to queue 0."""
-        count = len(quanta)
+    def configure(self, count: int) -> None:
+        """Let the DSCP's three lowest bits name one of ``count`` queues, and the MPLS class; the rest goes to 0."""
         dscp = bytes(value & 7 if value & 7 < count else 0 for value in range(64))
-        self.engine.configure(dscp, dscp[:8], 0, quanta)
+        self.engine.configure(dscp, dscp[:8], 0)
 
-    def add(self, line: Line, src: tuple[int, int] = (0, 0), dst: tuple[int, int] = (1, 0), **loss: int) -> int:
+    def add(self, line: Line, src: tuple[int, int] = (0, 0), dst: tuple[int, int] = (1, 0), seed: int = 0) -> int:
         """Add a pipe between (port, VLAN) ends."""
-        return self.engine.add_pipe(*src, *dst, line.rate_bps, line.delay_ns, line.overhead_bytes, line.limits, **loss)
+        return self.engine.add_pipes([line.queues], [(*src, *dst, seed, line.row)])[0]
+
+    def change(self, at_ns: int, *pipes: int, line: Line | None = None, down: bool | None = None) -> None:
+        """Have pipes (pipe 0 if none is given) become another line, or go down or up."""
+        lists, row = ([line.queues], line.row) if line else ([], None)
+        self.engine.set_pipes(lists, [(pipe, row, down, None, None) for pipe in pipes or (0,)], at_ns)
 
     def drops(self, pipe: int = 0) -> dict[str, int]:
         """The pipe's drop counters that are not zero."""
@@ -131,6 +146,8 @@ def ipv4(length: int, dscp: int = 0, mark: int = 0) -> bytes:
     return (head + mark.to_bytes(4, "big")).ljust(length, b"\x00")[:length]
 
 
-def plain_line(rate_bps: int = 10_000_000, delay_ns: int = 0, overhead_bytes: int = 0, limit: int = 1 << 30) -> Line:
+def plain_line(
+    rate_bps: int = 10_000_000, delay_ns: int = 0, overhead_bytes: int = 0, limit: int = 1 << 30, loss: float = 0.0
+) -> Line:
     """A line with one queue."""
-    return Line(rate_bps, delay_ns, overhead_bytes, (limit,), (0,))
+    return Line(rate_bps, delay_ns, overhead_bytes, (limit,), (0,), loss)

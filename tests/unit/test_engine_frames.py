@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -22,7 +23,7 @@ def classes_of(frames: list[bytes]) -> list[int]:
     for frame in frames:
         bench = Bench()
         dscp = bytes(value % 3 for value in range(64))
-        bench.engine.configure(dscp, bytes(4 + value % 3 for value in range(8)), OTHER, [0] * 8)
+        bench.engine.configure(dscp, bytes(4 + value % 3 for value in range(8)), OTHER)
         bench.add(Line(1, 0, 0, (0,) * 8, (0,) * 8))
         bench.engine.simulate([(0, 0, frame), (0, 0, frame)], 0)
         result.append(bench.counters.pipes[0]["drop_queue"].tolist().index(1))
@@ -68,7 +69,7 @@ def test_what_is_neither_has_its_own_queue(frame: bytes) -> None:
 @given(st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=80)), max_size=20))
 def test_any_bytes_are_carried_whole_or_counted(frames: list[tuple[int, bytes]]) -> None:
     bench = Bench(ports=3)
-    bench.configure((0, 1664, 1664))
+    bench.configure(3)
     line = Line(1_000_000_000, 0, 24, (1 << 20,) * 3, (0, 1664, 1664))
     bench.add(line, (0, 0), (1, 5))
     bench.add(line, (1, 5), (0, 0))
@@ -163,49 +164,65 @@ def test_memory_of_frames_gone_serves_frames_of_other_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("pipe", "message"),
     [
-        ((9, 0, 1, 0, 1, 0, 0, [1]), "no such port"),
-        ((0, 0, 9, 0, 1, 0, 0, [1]), "no such port"),
-        ((0, 5, 1, 0, 1, 0, 0, [1]), "either plain or a trunk"),
-        ((0, 0, 1, 0, 1, 0, 0, [1]), "another pipe leaves"),
-        ((-1, 0, 1, 0, 1, 0, 0, [1]), "no such port"),
-        ((1, -1, 0, 0, 1, 0, 0, [1]), "VLAN"),
-        ((1, 0, 0, 0, 1, 0, -1, [1]), "overhead_bytes"),
-        ((1, 4095, 0, 0, 1, 0, 0, [1]), "VLAN"),
-        ((1, 0, 0, 4095, 1, 0, 0, [1]), "VLAN"),
-        ((1, 0, 0, 0, 0, 0, 0, [1]), "rate_bps 0"),
-        ((1, 0, 0, 0, 10**14, 0, 0, [1]), "rate_bps"),
-        ((1, 0, 0, 0, 1, -1, 0, [1]), "delay_ns -1"),
-        ((1, 0, 0, 0, 1, 10**13, 0, [1]), "delay_ns"),
-        ((1, 0, 0, 0, 1, 0, 5000, [1]), "overhead_bytes"),
-        ((1, 0, 0, 0, 1, 0, 0, [1, 1]), "2 queue limits for 1"),
-        ((1, 0, 0, 0, 1, 0, 0, [-1]), "queue_limits -1"),
-        ((1, 0, 0, 0, 1, 0, 0, []), "class queues"),
-        ((1, 0, 0, 0, 1, 0, 0, [1], 2**32 + 1), "loss"),
+        ((9, 0, 1, 0), "no such port"),
+        ((0, 0, 9, 0), "no such port"),
+        ((0, 5, 1, 0), "either plain or a trunk"),
+        ((0, 0, 1, 0), "another pipe leaves"),
+        ((-1, 0, 1, 0), "src_port -1"),
+        ((1, -1, 0, 0), "src_vlan -1"),
+        ((1, 4095, 0, 0), "src_vlan 4095"),
+        ((1, 0, 0, 4095), "dst_vlan 4095"),
+        ((1, 0, 0), "pipe: 6 values, not 5"),
     ],
 )
-def test_an_impossible_pipe_is_refused(arguments: tuple[object, ...], message: str) -> None:
+def test_an_impossible_pipe_is_refused(pipe: tuple[int, ...], message: str) -> None:
     bench = Bench()
     bench.add(plain_line())
     with pytest.raises(ValueError, match=message):
-        bench.engine.add_pipe(*arguments)  # type: ignore[arg-type]
+        bench.engine.add_pipes([plain_line().queues], [(*pipe, 0, plain_line().row)])
     assert bench.counters.engine[0]["pipes"] == 1
 
 
 @pytest.mark.parametrize(
-    ("tables", "message"),
+    ("line", "message"),
     [
-        ((bytes(63), bytes(8), 0, [0]), "64 queues"),
-        ((bytes(64), bytes(9), 0, [0]), "8 by traffic class"),
-        ((b"\x01" + bytes(63), bytes(8), 0, [0]), "existing"),
-        ((bytes(64), b"\x01" + bytes(7), 0, [0]), "existing"),
-        ((bytes(64), bytes(8), 1, [0]), "existing"),
-        ((bytes(64), bytes(8), 0, [0] * 9), "class queues"),
+        (plain_line(rate_bps=0), "rate_bps 0"),
+        (plain_line(rate_bps=10**14), "rate_bps"),
+        (plain_line(delay_ns=-1), "delay_ns -1"),
+        (plain_line(delay_ns=10**13), "delay_ns"),
+        (plain_line(overhead_bytes=-15), "overhead_bytes -15"),
+        (plain_line(overhead_bytes=5000), "overhead_bytes 5000"),
+        (plain_line(limit=-1), "limit_bytes -1"),
+        (plain_line(loss=1.5), "loss good 1.5"),
+        (plain_line(loss=math.nan), "loss good nan"),
+        (Line(1, 0, 0, (), ()), "class queues, not 0"),
+        (Line(1, 0, 0, (1,) * 9, (0,) * 9), "class queues, not 9"),
     ],
 )
-def test_impossible_classes_are_refused(tables: tuple[bytes, bytes, int, list[int]], message: str) -> None:
+def test_an_impossible_model_is_refused(line: Line, message: str) -> None:
+    bench = Bench()
     with pytest.raises(ValueError, match=message):
+        bench.add(line)
+    bench.add(plain_line())
+    with pytest.raises(ValueError, match=message):
+        bench.change(0, line=line)
+    assert bench.counters.engine[0]["pipes"] == 1
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        (bytes(63), bytes(8), 0),
+        (bytes(64), bytes(9), 0),
+        (b"\x08" + bytes(63), bytes(8), 0),
+        (bytes(64), b"\x08" + bytes(7), 0),
+        (bytes(64), bytes(8), 8),
+    ],
+)
+def test_impossible_classes_are_refused(tables: tuple[bytes, bytes, int]) -> None:
+    with pytest.raises(ValueError, match=r"64 queues by DSCP, .* within 0\.\.7"):
         Bench().engine.configure(*tables)
 
 
@@ -213,7 +230,7 @@ def test_classes_are_not_changed_under_a_pipe() -> None:
     bench = Bench()
     bench.add(plain_line())
     with pytest.raises(ValueError, match="before pipes"):
-        bench.configure((0, 0))
+        bench.configure(2)
 
 
 def test_ports_and_counters_have_bounds() -> None:

@@ -19,6 +19,7 @@ import pytest
 from engine_model import ipv4
 
 from emulation.engine import EngineError, EngineProcess, PipeChange, PipeSpec
+from emulation.pipe_model import ClassQueue, Loss, PipeModel
 
 PATIENCE_S = 10.0
 MS = 1_000_000
@@ -54,9 +55,14 @@ def cables(engine: EngineProcess) -> Iterator[list[Cable]]:
         cable.close()
 
 
-def spec(src: int = 0, dst: int = 1, rate_bps: int = 100_000_000, delay_us: int = 0, **more: float) -> PipeSpec:
-    """A plain pipe with one large queue."""
-    return PipeSpec(src, 0, dst, 0, rate_bps, delay_us, queue_limits=(1 << 24,), **more)  # type: ignore[arg-type]
+def model(rate_bps: int = 100_000_000, delay_us: int = 0, loss: Loss | None = None) -> PipeModel:
+    """A plain line with one large queue."""
+    return PipeModel(rate_bps, delay_us, (ClassQueue(limit_bytes=1 << 24),), loss=loss)
+
+
+def spec(src: int = 0, dst: int = 1, rate_bps: int = 100_000_000, delay_us: int = 0) -> PipeSpec:
+    """A plain pipe."""
+    return PipeSpec(src, 0, dst, 0, model(rate_bps, delay_us))
 
 
 def wait_for(engine: EngineProcess, counter: str, value: int, pipe: int = 0) -> None:
@@ -101,12 +107,12 @@ def test_changes_hold_from_the_moment_told(engine: EngineProcess, cables: list[C
         cable.end.send(ipv4(60))
     for pipe in pipes:
         wait_for(engine, "drop_down", 1, pipe)
-    engine.set_pipes([PipeChange(pipe, down=False, delay_us=2000, rate_bps=1_000_000) for pipe in pipes])
+    engine.set_pipes([PipeChange(pipe, model(1_000_000, delay_us=2000), down=False) for pipe in pipes])
     start = time.monotonic_ns()
     cables[0].end.send(ipv4(101))
     assert cables[1].end.recv(200) == ipv4(101)
     assert time.monotonic_ns() - start >= 1 * MS + 2 * MS  # 125 bytes at 1 Mbit/s
-    engine.set_pipes([PipeChange(pipes[0], loss=1.0)])
+    engine.set_pipes([PipeChange(pipes[0], model(loss=Loss.bernoulli(1.0)))])
     cables[0].end.send(ipv4(60))
     wait_for(engine, "drop_loss", 1)
 
@@ -124,8 +130,9 @@ def test_frames_in_flight_are_lost_when_the_line_is_cut(engine: EngineProcess, c
 def test_classes_are_told_apart(engine: EngineProcess, cables: list[Cable]) -> None:
     dscp = [1] * 64
     dscp[46] = 0
-    engine.configure(dscp, [1] * 8, other_queue=1, strict=[True, False], weights=[1, 1])
-    engine.add_pipes([PipeSpec(0, 0, 1, 0, 1_000_000, 0, queue_limits=(1 << 20, 1 << 20))])
+    engine.configure(dscp, [1] * 8, other_queue=1)
+    queues = (ClassQueue(limit_bytes=1 << 20), ClassQueue(limit_bytes=1 << 20, strict=False))
+    engine.add_pipes([PipeSpec(0, 0, 1, 0, PipeModel(1_000_000, 0, queues))])
     for mark in range(3):
         cables[0].end.send(ipv4(1226, mark=mark))  # 10 ms each
     wait_for(engine, "frames_in", 3)
@@ -141,11 +148,11 @@ def test_a_request_that_fails_is_answered_and_changes_nothing(engine: EngineProc
     with pytest.raises(EngineError, match="there is no pipe 9"):
         engine.set_pipes([PipeChange(0, down=True), PipeChange(9, down=True)])
     with pytest.raises(EngineError, match="rate_bps 0"):
-        engine.set_pipes([PipeChange(0, down=True), PipeChange(0, rate_bps=0)])
+        engine.set_pipes([PipeChange(0, down=True), PipeChange(0, model(rate_bps=0))])
     with pytest.raises(EngineError, match="no such port"):
         engine.add_pipes([spec(7, 8)])
     with pytest.raises(EngineError, match="before pipes are added"):
-        engine.configure([0] * 64, [0] * 8, 0, [True], [1])
+        engine.configure([0] * 64, [0] * 8, 0)
     with pytest.raises(EngineError, match="PermissionError"), open(os.devnull) as not_pollable:
         engine.add_ports([not_pollable.fileno()])
     cables[0].end.send(ipv4(60))
@@ -153,10 +160,9 @@ def test_a_request_that_fails_is_answered_and_changes_nothing(engine: EngineProc
 
 
 def test_bad_arguments_do_not_reach_the_engine(engine: EngineProcess) -> None:
-    with pytest.raises(ValueError, match="not a probability"):
-        engine.set_pipes([PipeChange(0, loss=1.5)])
+    queues = (ClassQueue(strict=False, weight=0),)
     with pytest.raises(ValueError, match="at least 1"):
-        engine.configure([0] * 64, [0] * 8, 0, [False], [0])
+        engine.set_pipes([PipeChange(0, PipeModel(1, 0, queues))])
 
 
 def test_hundreds_of_ports_and_pipes_are_set_up_at_once(engine: EngineProcess) -> None:

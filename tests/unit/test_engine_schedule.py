@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from engine_model import FOREVER, NS_PER_S, Bench, Line, Model, ipv4, plain_line
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulation.engine import FULL_FRAME_BYTES, quanta
+from emulation.engine_rows import FULL_FRAME_BYTES, quanta
 
 MS = 1_000_000
 
@@ -52,7 +53,7 @@ def test_schedule_equals_the_model(data: st.DataObject, prompt: bool) -> None:
     expected = model.run(arrivals)
 
     bench = Bench()
-    bench.configure(line.quanta)
+    bench.configure(len(line.quanta))
     bench.add(line)
     delivered = bench.engine.simulate([(time, 0, frame) for time, _, frame in arrivals], FOREVER, prompt)
 
@@ -83,7 +84,7 @@ def test_many_lines_keep_their_own_schedules_and_the_common_order(data: st.DataO
         ]
 
     delivered = bench.engine.simulate(trunked(arrivals[:half]), arrivals[half][0])
-    bench.engine.set_pipes([(cut, None, None, True, None)], arrivals[half][0])
+    bench.change(arrivals[half][0], cut, down=True)
     delivered += bench.engine.simulate(trunked(arrivals[half:]), FOREVER)
 
     assert [due for due, _, _ in delivered] == sorted(due for due, _, _ in delivered)
@@ -104,7 +105,8 @@ def test_the_earliest_delivery_is_always_first(delays: list[int], cut: set[int])
         bytes(12) + b"\x81\x00" + (number + 1).to_bytes(2, "big") + ipv4(96)[12:] for number in range(len(delays))
     ]
     bench.engine.simulate([(0, 0, frame) for frame in trunked], 0)
-    bench.engine.set_pipes([(number, None, None, True, None) for number in sorted(cut)], 0)
+    if cut:
+        bench.change(0, *sorted(cut), down=True)
     delivered = bench.engine.simulate([], FOREVER)
     expected = sorted(delay for number, delay in enumerate(delays) if number not in cut)
     assert [due // MS for due, _, _ in delivered] == expected
@@ -115,11 +117,11 @@ def test_every_frame_is_accounted_for_at_any_time(data: st.DataObject) -> None:
     line = data.draw(lines())
     arrivals = data.draw(arrivals_on(line))
     bench = Bench()
-    bench.configure(line.quanta)
-    bench.add(line, loss=1 << 30, seed=data.draw(st.integers(0, 2**64 - 1)))
+    bench.configure(len(line.quanta))
+    bench.add(replace(line, loss=0.25), seed=data.draw(st.integers(0, 2**64 - 1)))
     bench.engine.simulate([(time, 0, frame) for time, _, frame in arrivals], arrivals[-1][0])
     if data.draw(st.booleans()):
-        bench.engine.set_pipes([(0, None, None, True, None)], arrivals[-1][0])
+        bench.change(arrivals[-1][0], down=True)
 
     record = bench.counters.pipes[0]
     whereabouts = ("frames_out", "queued_frames", "flight_frames", "drop_queue", "drop_loss", "drop_down")
@@ -153,7 +155,7 @@ def test_rate_has_no_drift() -> None:
 
 def test_strict_queues_go_first_in_their_order() -> None:
     bench = Bench()
-    bench.configure((0, 0, 1664))
+    bench.configure(3)
     bench.add(Line(8_000_000, 0, 0, (1 << 20,) * 3, (0, 0, 1664)))
     order = [2, 2, 1, 0, 1, 0, 2]
     arrivals = [(0, 0, ipv4(1000, dscp=queue, mark=number)) for number, queue in enumerate(order)]
@@ -165,7 +167,7 @@ def test_strict_queues_go_first_in_their_order() -> None:
 def test_priority_is_decided_when_the_line_gets_free() -> None:
     """A voice frame that comes during a long data frame waits for that one alone."""
     bench = Bench()
-    bench.configure((0, 1664))
+    bench.configure(2)
     bench.add(Line(2_000_000, 0, 0, (1 << 20,) * 2, (0, 1664)))
     data = [(0, 0, ipv4(1500, dscp=1))] * 10
     delivered = bench.engine.simulate([*data, (MS, 0, ipv4(250, dscp=0))], FOREVER)
@@ -178,7 +180,7 @@ def test_weighted_queues_share_by_weight_whatever_their_frame_sizes(lengths: tup
     weights = [5, 3, 2]
     shares = quanta([False] * 3, weights)
     bench = Bench()
-    bench.configure(shares)
+    bench.configure(len(shares))
     bench.add(Line(100_000_000, 0, 20, (1 << 24,) * 3, tuple(shares)))
     arrivals = [
         (0, 0, ipv4(length, dscp=queue)) for queue, length in enumerate(lengths) for _ in range(4_000_000 // length)
@@ -194,7 +196,7 @@ def test_weighted_queues_share_by_weight_whatever_their_frame_sizes(lengths: tup
 
 def test_a_queue_that_runs_empty_saves_nothing_up() -> None:
     bench = Bench()
-    bench.configure((1000, 1000))
+    bench.configure(2)
     bench.add(Line(8_000_000, 0, 0, (1 << 20,) * 2, (1000, 1000)))
     small, large = ipv4(100, dscp=0), ipv4(1000, dscp=1)
     arrivals = [(0, large), (0, small), *[(0, large)] * 4, *[(3 * MS // 2, ipv4(400, dscp=0))] * 4]
@@ -205,7 +207,7 @@ def test_a_queue_that_runs_empty_saves_nothing_up() -> None:
 
 def test_an_idle_class_leaves_its_share_to_the_others() -> None:
     bench = Bench()
-    bench.configure((1664, 16640))
+    bench.configure(2)
     bench.add(Line(8_000_000, 0, 0, (1 << 20,) * 2, (1664, 16640)))
     delivered = bench.engine.simulate([(0, 0, ipv4(1000, dscp=0))] * 5, FOREVER)
     assert [due for due, _, _ in delivered] == [n * MS for n in range(1, 6)]
@@ -213,7 +215,7 @@ def test_an_idle_class_leaves_its_share_to_the_others() -> None:
 
 def test_the_tail_is_dropped_at_the_limit_and_counted_by_class() -> None:
     bench = Bench()
-    bench.configure((0, 0))
+    bench.configure(2)
     bench.add(Line(8_000_000, 0, 0, (2000, 2999), (0, 0)))
     frames = [ipv4(1000, dscp=0)] * 5 + [ipv4(1000, dscp=1)] * 5
     delivered = bench.engine.simulate([(0, 0, frame) for frame in frames], FOREVER)
@@ -233,7 +235,7 @@ def test_settings_change_between_frames() -> None:
     bench = Bench()
     bench.add(plain_line(rate_bps=8_000_000, delay_ns=10 * MS))
     bench.engine.simulate([(0, 0, ipv4(1000))] * 3, MS // 2)
-    bench.engine.set_pipes([(0, 80_000_000, 0, None, None)], MS // 2)
+    bench.change(MS // 2, line=plain_line(rate_bps=80_000_000))
     delivered = bench.engine.simulate([], FOREVER)
     # the first keeps its end and its delay; the others are sent faster but do not overtake it
     assert [due for due, _, _ in delivered] == [11 * MS, 11 * MS, 11 * MS]
@@ -244,7 +246,7 @@ def test_what_the_line_began_before_a_change_stays() -> None:
     bench = Bench()
     bench.add(plain_line(rate_bps=8_000_000, delay_ns=10 * MS))
     bench.engine.simulate([(0, 0, ipv4(1000))] * 4, 0)
-    bench.engine.set_pipes([(0, 80_000_000, None, None, None)], 5 * MS // 2)
+    bench.change(5 * MS // 2, line=plain_line(rate_bps=80_000_000, delay_ns=10 * MS))
     delivered = bench.engine.simulate([], FOREVER)
     assert [due for due, _, _ in delivered] == [11 * MS, 12 * MS, 13 * MS, 13 * MS + MS // 10]
 
@@ -253,7 +255,7 @@ def test_a_new_rate_starts_on_a_whole_nanosecond() -> None:
     bench = Bench()
     bench.add(plain_line(rate_bps=3_000_000))
     bench.engine.simulate([(0, 0, ipv4(100))] * 2, 0)
-    bench.engine.set_pipes([(0, 1_000_000, None, None, None)], 1)
+    bench.change(1, line=plain_line(rate_bps=1_000_000))
     assert [due for due, _, _ in bench.engine.simulate([], FOREVER)] == [266_667, 266_667 + 800_000]
 
 
@@ -261,9 +263,9 @@ def test_a_cut_line_loses_all_that_is_in_it_and_starts_afresh() -> None:
     bench = Bench()
     bench.add(plain_line(rate_bps=8_000, delay_ns=10 * MS))  # a second a frame
     bench.engine.simulate([(0, 0, ipv4(1000))] * 3, MS)
-    bench.engine.set_pipes([(0, None, None, True, None)], MS)
+    bench.change(MS, down=True)
     assert bench.engine.simulate([(2 * MS, 0, ipv4(1000))], 3 * MS) == []
-    bench.engine.set_pipes([(0, 8_000_000, None, False, None)], 3 * MS)
+    bench.change(3 * MS, line=plain_line(rate_bps=8_000_000, delay_ns=10 * MS), down=False)
     delivered = bench.engine.simulate([(4 * MS, 0, ipv4(1000))], FOREVER)
     assert [due for due, _, _ in delivered] == [(4 + 1 + 10) * MS]
     assert bench.drops() == {"drop_down": 4}
@@ -276,7 +278,7 @@ def test_what_was_due_before_a_cut_is_still_delivered() -> None:
         bench.engine.add_port(near.fileno())
         bench.add(plain_line())
         bench.engine.simulate([(1, 0, ipv4(100))], 0)  # long ago, by the clock
-        bench.engine.set_pipes([(0, None, None, True, None)])
+        bench.change(-1, down=True)
         assert far.recv(200, socket.MSG_DONTWAIT) == ipv4(100)
 
 
@@ -284,13 +286,13 @@ def test_changes_are_made_all_or_none() -> None:
     bench = Bench()
     bench.add(plain_line())
     with pytest.raises(ValueError, match="there is no pipe 7"):
-        bench.engine.set_pipes([(0, None, None, True, None), (7, None, None, True, None)], 0)
+        bench.change(0, 0, 7, down=True)
     assert len(bench.engine.simulate([(0, 0, ipv4(100))], FOREVER)) == 1
 
 
 def test_lost_frames_take_their_time_on_the_line() -> None:
     bench = Bench()
-    bench.add(plain_line(rate_bps=8_000_000), loss=1 << 31, seed=3)
+    bench.add(plain_line(rate_bps=8_000_000, loss=0.5), seed=3)
     delivered = bench.engine.simulate([(0, 0, ipv4(1000))] * 1000, FOREVER)
     assert len(delivered) + bench.drops()["drop_loss"] == 1000
     assert all(due % MS == 0 for due, _, _ in delivered)
@@ -301,17 +303,17 @@ def test_lost_frames_take_their_time_on_the_line() -> None:
 def test_loss_depends_on_the_seed_alone() -> None:
     def survivors(seed: int) -> list[bytes]:
         bench = Bench()
-        bench.add(plain_line(), loss=1 << 31, seed=seed)
+        bench.add(plain_line(loss=0.5), seed=seed)
         arrivals = [(0, 0, ipv4(100, mark=mark)) for mark in range(64)]
         return [frame for _, _, frame in bench.engine.simulate(arrivals, FOREVER)]
 
     assert survivors(1) == survivors(1) != survivors(2)
 
 
-@pytest.mark.parametrize(("loss", "survivors"), [(0, 500), (1 << 32, 0)])
-def test_loss_of_none_and_of_all(loss: int, survivors: int) -> None:
+@pytest.mark.parametrize(("loss", "survivors"), [(0.0, 500), (1.0, 0)])
+def test_loss_of_none_and_of_all(loss: float, survivors: int) -> None:
     bench = Bench()
-    bench.add(plain_line(), loss=loss)
+    bench.add(plain_line(loss=loss))
     assert len(bench.engine.simulate([(0, 0, ipv4(100))] * 500, FOREVER)) == survivors
 
 

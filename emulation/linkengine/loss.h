@@ -1,0 +1,16 @@
+/* Loss on the way: Gilbert (1960) and Elliott (1963). Bernoulli's is the case p = 0. */
+#ifndef LINKENGINE_LOSS_H
+#define LINKENGINE_LOSS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loss {
+    double p, r;       /* probability of turning from good to bad, and back, with each frame */
+    double good, bad;  /* probability of losing a frame in either state */
+};
+
+/* Whether the next frame is lost; bad is the state of the line, which may turn after it. */
+bool loss_strikes(const struct loss *loss, bool *bad, uint64_t *random);
+
+#endif
