@@ -21,6 +21,7 @@ from emulation.engine_wire import receive_message, send_message
 from emulation.priority import LINKS, be_punctual
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _PR_SET_TIMERSLACK = 29
 _MCL_CURRENT, _MCL_ONFAULT = 1, 4
 
@@ -79,6 +80,7 @@ def _prepare() -> dict[str, Any]:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.prctl(_PR_SET_TIMERSLACK, 1)
+    libc.prctl(_PR_SET_NAME, b"link-engine")  # what ps and perf show
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's: for the client to decide
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,19 @@
+"""Runs a benchmark's rig in a world of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from emulation import world
+
+
+def in_world(rig: str, *arguments: str) -> Any:
+    """What ``benchmarks/<rig>.py`` printed as JSON; raises RuntimeError with its last words when it could not run."""
+    argv = world.command([sys.executable, "-m", f"benchmarks.{rig}", *arguments])
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{rig}: exit {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
+    return json.loads(done.stdout)
