@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from engine_model import FOREVER, PIPES, PORTS, Bench, Line, ipv4, plain_line
+from engine_bench import FOREVER, PIPES, PORTS, Bench, Line, ipv4, plain_line
 from hypothesis import given
 from hypothesis import strategies as st
 

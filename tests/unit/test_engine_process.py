@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_model import ipv4
+from engine_bench import ipv4
 
 from emulation.engine import EngineError, EngineProcess, PipeChange, PipeSpec
 from emulation.pipe_model import ClassQueue, Loss, PipeModel

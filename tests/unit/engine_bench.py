@@ -1,23 +1,16 @@
-"""A second link engine, in Python and in exact fractions, to compare the C one with; and helpers around both."""
+"""The link engine in virtual time, and frames for it."""
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
-from math import ceil
+from dataclasses import dataclass
 
 import numpy as np
 
 from emulation._linkengine import Engine
 from emulation.counters import Counters, counters_bytes
 
-NS_PER_S = 1_000_000_000
 FOREVER = 1 << 62
 PORTS, PIPES = 64, 64
-LINE_FREE, ARRIVAL = 0, 1  # what happens at one moment happens in this order
 
 
 @dataclass(frozen=True)
@@ -40,70 +33,6 @@ class Line:
     def row(self) -> tuple[object, ...]:
         """The model's row for the engine, with its queues as number 0."""
         return (self.rate_bps, self.delay_ns, self.overhead_bytes, 0, (0.0, 1.0, self.loss, 1.0))
-
-
-@dataclass
-class Model:
-    """One line, event by event: what leaves it when, and what each queue dropped."""
-
-    line: Line
-    queues: list[deque[bytes]] = field(init=False)
-    drops: list[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.queues = [deque() for _ in self.line.quanta]
-        self.drops = [0] * len(self.queues)
-        self._deficit = [0] * len(self.queues)
-        self._turn = 0
-
-    def run(self, arrivals: Sequence[tuple[int, int, bytes]]) -> list[tuple[int, bytes]]:
-        """Deliveries (due_ns, frame) of arrivals (time_ns, queue, frame)."""
-        events: list[tuple[Fraction, int, int]] = [
-            (Fraction(time), ARRIVAL, number) for number, (time, _, _) in enumerate(arrivals)
-        ]
-        heapq.heapify(events)
-        delivered: list[tuple[int, bytes]] = []
-        busy = False
-
-        def send(frame: bytes, start: Fraction) -> None:
-            end = start + Fraction(self._cost(frame) * 8 * NS_PER_S, self.line.rate_bps)
-            delivered.append((ceil(end) + self.line.delay_ns, frame))
-            heapq.heappush(events, (end, LINE_FREE, -1))
-
-        while events:
-            now, kind, number = heapq.heappop(events)
-            if kind == LINE_FREE:
-                busy = any(self.queues)
-                if busy:
-                    send(self._pick(), now)
-                continue
-            _, queue, frame = arrivals[number]
-            if not busy:
-                busy = True
-                self.queues[queue].append(frame)
-                send(self._pick(), now)
-            elif sum(map(len, self.queues[queue])) + len(frame) > self.line.limits[queue]:
-                self.drops[queue] += 1
-            else:
-                self.queues[queue].append(frame)
-        return delivered
-
-    def _cost(self, frame: bytes) -> int:
-        return len(frame) + self.line.overhead_bytes
-
-    def _pick(self) -> bytes:
-        for queue, quantum in zip(self.queues, self.line.quanta, strict=True):
-            if not quantum and queue:
-                return queue.popleft()
-        while True:
-            queue = self.queues[self._turn]
-            if queue and self._cost(queue[0]) <= self._deficit[self._turn]:
-                frame = queue.popleft()
-                self._deficit[self._turn] = self._deficit[self._turn] - self._cost(frame) if queue else 0
-                return frame
-            self._turn = (self._turn + 1) % len(self.queues)
-            if self.queues[self._turn]:
-                self._deficit[self._turn] += self.line.quanta[self._turn]
 
 
 class Bench:
