@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from scenarios.cli_topology import topology_app
 from scenarios.standing_cli import add_verbs
 from scenarios.standing_client import NetworkGone, NetworkRefused
 from topology.errors import InputError, Problem
@@ -19,7 +20,6 @@ VOID = 3
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-topology_app = typer.Typer(no_args_is_help=True, help="Look at the network's blueprint.")
 scenario_app = typer.Typer(no_args_is_help=True, help="Rehearse traffic and failures.")
 app.add_typer(topology_app, name="topology")
 app.add_typer(scenario_app, name="scenario")
@@ -27,50 +27,11 @@ add_verbs(app)
 
 _SITES = typer.Option("--sites", help="Number of sites in all.")
 _SEED = typer.Option("--seed", help="Seed of everything random.")
-Sites = Annotated[int, _SITES]
-Seed = Annotated[int, _SEED]
-Swedish = Annotated[bool, typer.Option("--swedish-route", help="Add the Narvik-Oslo fibre through Sweden.")]
-DEFAULT_SITES = 400
-DEFAULT_SEED = 1
 
 
 @app.callback()
 def helsewan() -> None:
     """helsewan: Norway's national health network, emulated on this machine."""
-
-
-@topology_app.command("show")
-def topology_show(sites: Sites = DEFAULT_SITES, seed: Seed = DEFAULT_SEED, swedish_route: Swedish = False) -> None:
-    """Print what the national network consists of."""
-    from scenarios.tables import print_topology
-    from topology.national import national_network
-
-    print_topology(national_network(sites, seed, swedish_route))
-
-
-@topology_app.command("export")
-def topology_export(
-    format: Annotated[str, typer.Option("--format", help="graphml, geojson or json.")],
-    output: Annotated[Path | None, typer.Option("--output", help="A file; standard output without.")] = None,
-    sites: Sites = DEFAULT_SITES,
-    seed: Seed = DEFAULT_SEED,
-    swedish_route: Swedish = False,
-) -> None:
-    """Write the national network in another tool's format."""
-    from topology import export
-    from topology.national import national_network
-
-    writers = {"graphml": export.to_graphml, "geojson": export.to_geojson, "json": export.to_json}
-    if format not in writers:
-        raise InputError(Problem("--format", format, "is not a format helsewan writes", f"one of {', '.join(writers)}"))
-    text = writers[format](national_network(sites, seed, swedish_route))
-    try:
-        with open(output or sys.stdout.fileno(), "w", encoding="utf-8", closefd=output is not None) as file:
-            print(text, file=file)
-    except BrokenPipeError:  # whoever reads it has seen enough
-        return
-    except OSError as error:
-        raise InputError(Problem("--output", str(output or "standard output"), error.strerror or str(error))) from error
 
 
 @scenario_app.command("list")

@@ -68,8 +68,10 @@ class ParameterSpec(_Strict):
 
 
 class NetworkSpec(_Strict):
-    """The network to build: how many sites in all, and the seed of everything random in the run."""
+    """The network to build: how many sites in all, and the seed of everything random in the run; ``from`` names a
+    network file, relative to the scenario's, in place of the national network."""
 
+    source: Annotated[str, Field(min_length=1)] | None = Field(default=None, alias="from")
     sites: Annotated[int, Field(strict=True, ge=1, le=20_000)]
     seed: Annotated[int, Field(strict=True, ge=0)]
     swedish_route: Annotated[bool, Field(strict=True)] = False

@@ -39,6 +39,12 @@ class Scenario:
         return self.spec.network
 
     @property
+    def source(self) -> Path | None:
+        """The file of the network, None for the national one."""
+        named = self.spec.network.source
+        return None if named is None else Path(self.document.name).parent / named
+
+    @property
     def policy(self) -> str:
         """The policy to run under: a name of the policies' library or a path."""
         return self.spec.policy

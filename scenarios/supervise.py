@@ -13,6 +13,7 @@ from pathlib import Path
 
 from emulation import world
 from policies.compile import compile_policy, library_path, load_policy
+from scenarios.blueprints import blueprint
 from scenarios.checks import Verdict
 from scenarios.flows import plan_traffic
 from scenarios.job import Job
@@ -23,7 +24,6 @@ from scenarios.spec import Scenario, load_scenario
 from scenarios.targets import resolve_timeline
 from scenarios.world_process import answer_interrupts, interrupts, run_in_world
 from topology.errors import InputError
-from topology.national import national_network
 
 
 def run_scenario(
@@ -34,7 +34,8 @@ def run_scenario(
     Raises InputError for anything wrong with the input or missing on the machine, before anything exists."""
     scenario = load_scenario(name, settings, seed=seed, sites=sites)
     spec = scenario.spec
-    network = national_network(spec.network.sites, spec.network.seed, spec.network.swedish_route)
+    wanted = spec.network
+    network = blueprint(scenario.source, wanted.sites, wanted.seed, wanted.swedish_route).network
     plan = compile_policy(load_policy(_policy_file(scenario)), network)
     targets = resolve_timeline(spec, network, scenario.document)
     traffic = plan_traffic(spec, plan, scenario.document)

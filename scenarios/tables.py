@@ -12,8 +12,8 @@ from topology.model import Network
 from topology.summary import summary
 
 
-def print_topology(network: Network) -> None:
-    """What the network consists of, by region and kind, and the towns it cannot lose."""
+def print_topology(network: Network, remarks: Iterable[str] = ()) -> None:
+    """What the network consists of, by region and kind, the towns it cannot lose, and ``remarks`` on its making."""
     numbers = summary(network)
     header, *rows, total = numbers.rows
     table = Table(title=f"{numbers.name}, seed {numbers.seed}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -31,6 +31,8 @@ def print_topology(network: Network) -> None:
     )
     for town, cut_off in numbers.single_points.items():
         console.print(f"single point of failure: {network.pop[town].town} (its loss cuts off {cut_off} sites)")
+    for remark in remarks:
+        console.print(remark, markup=False)
 
 
 def print_library(scenarios: Iterable[tuple[str, str]]) -> None:

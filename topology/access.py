@@ -9,6 +9,7 @@ from topology.errors import InputError, Problem
 from topology.geo import Vector, great_circle_km, unit_vector
 from topology.model import Access, Pop, Site
 
+UNNUMBERED = 0  # the VLAN of a line that has none yet
 FIRST_VLAN, LAST_VLAN = 2, 4094  # IEEE 802.1Q: 0 and 4095 are reserved; 1 is many switches' default
 ROUTING_FACTOR = 1.4  # [A] fibre over great circle
 MIN_DELAY_US = 50  # [A] as of 10 km: no line is shorter, and its equipment takes time
@@ -32,23 +33,44 @@ def plug_in(orders: Iterable[Order], pops: Sequence[Pop], us_per_km: float) -> l
     Raises ``InputError`` when a router runs out of VLANs.
     """
     placed = [(unit_vector(pop.lat, pop.lon), pop) for pop in pops]
-    next_vlan = {router: FIRST_VLAN for pop in pops for router in pop.routers}
-    plugged: list[Site] = []
-    for order in orders:
-        site = order.site
+    return numbered(_plugged(order, placed, us_per_km) for order in orders)
+
+
+def line_delay_us(km: float, us_per_km: float) -> int:
+    """One-way delay of a line to a site ``km`` away as the crow flies."""
+    return max(MIN_DELAY_US, round(km * ROUTING_FACTOR * us_per_km))
+
+
+def numbered(sites: Iterable[Site]) -> list[Site]:
+    """The sites with VLANs on their lines that count up per router, in order, whatever they had.
+
+    Raises ``InputError`` when a router runs out of VLANs.
+    """
+    next_vlan: dict[str, int] = {}
+    done: list[Site] = []
+    for site in sites:
         accesses = []
-        for pop in _homes(order, placed):
-            router = pop.routers[site.index % len(pop.routers)]
-            km = great_circle_km(site.lat, site.lon, pop.lat, pop.lon)
-            delay_us = max(MIN_DELAY_US, round(km * ROUTING_FACTOR * us_per_km))
-            accesses.append(Access(router, next_vlan[router], order.rate_bps, delay_us))
-            next_vlan[router] += 1
-        plugged.append(replace(site, accesses=tuple(accesses)))
+        for line in site.accesses:
+            vlan = next_vlan.get(line.router, FIRST_VLAN)
+            next_vlan[line.router] = vlan + 1
+            accesses.append(replace(line, vlan=vlan))
+        done.append(replace(site, accesses=tuple(accesses)))
     full = [router for router, vlan in next_vlan.items() if vlan > LAST_VLAN + 1]
     if full:
         reason = f"more than {LAST_VLAN - FIRST_VLAN + 1} access lines, as many as there are VLANs"
         raise InputError(*(Problem(f"router {router}", None, reason, "use fewer sites") for router in full))
-    return plugged
+    return done
+
+
+def _plugged(order: Order, placed: Sequence[tuple[Vector, Pop]], us_per_km: float) -> Site:
+    """An ordered site with its lines, not yet numbered."""
+    site = order.site
+    accesses = []
+    for pop in _homes(order, placed):
+        router = pop.routers[site.index % len(pop.routers)]
+        km = great_circle_km(site.lat, site.lon, pop.lat, pop.lon)
+        accesses.append(Access(router, UNNUMBERED, order.rate_bps, line_delay_us(km, us_per_km)))
+    return replace(site, accesses=tuple(accesses))
 
 
 def _homes(order: Order, placed: Sequence[tuple[Vector, Pop]]) -> tuple[Pop, ...]:

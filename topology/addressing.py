@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TypeVar
 
+from topology.backbone import Backbone
 from topology.errors import InputError, Problem
-from topology.model import Kind, Site
+from topology.model import Kind, Network, Site
 
 SUPERNET4 = IPv4Network("10.0.0.0/8")
 SUPERNET6 = IPv6Network("fd68:776e::/32")  # unique local (RFC 4193); "68 77 6e" spells hwn
@@ -77,6 +78,24 @@ def assign(sites: Sequence[Site]) -> Addressed:
         {zone: _net4(block) for zone, block in sorted(zone4.items())},
         {zone: _net6(block) for zone, block in sorted(zone6.items())},
         {key: _net4(block) for key, block in sorted(block4.items())},
+    )
+
+
+def assemble(name: str, seed: int, core: Backbone, sites: Sequence[Site]) -> Network:
+    """The network of a backbone and its plugged-in sites, which get their addresses here.
+
+    Raises ``InputError`` as ``assign`` does."""
+    addressed = assign(sites)
+    return Network(
+        name=name,
+        seed=seed,
+        pops=core.pops,
+        routers=core.routers,
+        links=core.links,
+        sites=addressed.sites,
+        zones4=addressed.zones4,
+        zones6=addressed.zones6,
+        blocks4=addressed.blocks4,
     )
 
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import networkx as nx
+
 from topology.atlas import Atlas, Detour, Town
+from topology.errors import InputError, Problem
 from topology.geo import bearing_deg, great_circle_km
 from topology.model import Link, Pop, Router
+
+# While paths change, a router may need two detours to every other, each under a label of its own: twice the square of
+# the routers must fit into the transport labels, 10,000 to 2**20 (controller/core.py).
+MAX_ROUTERS = 700
+MAX_LINKS = 9_000  # should all meet at one router: its fibres' ports are numbered below 10,000 (emulation/switches.py)
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,30 @@ def build(atlas: Atlas, swedish_route: bool = False) -> Backbone:
     if swedish_route:
         links.append(_detour_link(atlas.swedish_route, {pop.id: pop for pop in pops}, atlas.fibre_us_per_km))
     return Backbone(pops, routers, tuple(links))
+
+
+def check_size(where: str, routers: int, links: int) -> None:
+    """Raises ``InputError`` for a backbone of more routers or links than can be told apart."""
+    counts = ((routers, MAX_ROUTERS, "routers"), (links, MAX_LINKS, "links"))
+    problems = [
+        Problem(where, number, f"{what} are too many", f"labels and ports are for {most} at most")
+        for number, most, what in counts
+        if number > most
+    ]
+    if problems:
+        raise InputError(*problems)
+
+
+def neighbours(core: Backbone) -> nx.Graph:
+    """PoPs by id, an edge between any two that a link joins, with the ``delay_us`` of the quickest."""
+    graph = nx.Graph()
+    graph.add_nodes_from(pop.id for pop in core.pops)
+    pop_of = {router.id: router.pop for router in core.routers}
+    for link in sorted(core.links, key=lambda link: -link.delay_us):  # of parallel links the quickest comes last
+        a, b = pop_of[link.a], pop_of[link.b]
+        if a != b:
+            graph.add_edge(a, b, delay_us=link.delay_us)
+    return graph
 
 
 def router_ids(pop: str, routers: int) -> tuple[str, ...]:

@@ -44,16 +44,20 @@ def dotted(path: Sequence[str | int]) -> str:
 
 def load(path: Path) -> Document:
     """Read a YAML file. Raises ``InputError`` with ``file:line:column`` when it cannot be read."""
+    return loads(read_bytes(path, MAX_BYTES), str(path))
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """A file's bytes, one more than ``most`` of a file that is larger. Raises ``InputError``."""
     name = str(path)
     try:
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            return file.read(most + 1)
     except FileNotFoundError:
         raise InputError(Problem(name, None, "no such file", "check the path")) from None
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
         raise InputError(Problem(name, None, reason, "check the path and its permissions")) from None
-    return loads(raw, name)
 
 
 def loads(raw: bytes, name: str) -> Document:

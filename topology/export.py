@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from topology.document import Document
 from topology.errors import InputError, Problem
-from topology.model import Link, Network, Pop, Router, Site
+from topology.model import MOST_BPS, MOST_DELAY_US, Link, Network, Pop, Router, Site
+from topology.naming import is_name
 from topology.schema_errors import explain
 
 FORMAT = "helsewan-network/1"
@@ -22,20 +23,26 @@ FORMAT = "helsewan-network/1"
 def to_graphml(network: Network) -> str:
     """GraphML (graphml.graphdrawing.org): routers and sites as nodes, fibres and access lines as edges.
 
-    Attributes carry their units in the name; an edge's ``id`` is the link's, or ``site/router``.
+    Attributes carry their units in the name; an edge's ``id`` is the link's, or ``site/router``. networkx sorts edges
+    and turns them round as it likes: ``index`` has the links' order, ``a`` the router where a link begins. The
+    importer gives an equal network back.
     """
     graph = nx.MultiGraph(name=network.name, seed=network.seed)
     for router in network.routers:
         pop = network.pop_of(router.id)
         place = {"region": pop.region.value, "latitude": pop.lat, "longitude": pop.lon}
-        graph.add_node(router.id, kind="router", label=router.id, pop=pop.id, index=router.index, **place)
+        graph.add_node(
+            router.id, kind="router", label=router.id, pop=pop.id, town=pop.town, index=router.index, **place
+        )
     for site in network.sites:
         place = {"region": site.region.value, "latitude": site.lat, "longitude": site.lon}
+        about = {"municipality": site.municipality, "tier": site.tier, "tags": ",".join(sorted(site.tags))}
         addresses = {"prefix4": str(site.prefix4), "prefix6": str(site.prefix6)}
-        graph.add_node(site.id, kind=site.kind.value, label=site.name, tier=site.tier, **place, **addresses)
-    for link in network.links:
+        graph.add_node(site.id, kind=site.kind.value, label=site.name, index=site.index, **about, **place, **addresses)
+    for index, link in enumerate(network.links, start=1):
         carries = {"rate_bps": link.rate_bps, "delay_us": link.delay_us, "fibre_km": link.fibre_km}
-        graph.add_edge(link.a, link.b, key=link.id, kind="fibre", srlg=",".join(link.srlg), **carries)
+        groups = ",".join(link.srlg)
+        graph.add_edge(link.a, link.b, key=link.id, kind="fibre", index=index, a=link.a, srlg=groups, **carries)
     for site in network.sites:
         for number, access in enumerate(site.accesses):
             carries = {"rate_bps": access.rate_bps, "delay_us": access.delay_us}
@@ -75,7 +82,7 @@ def from_json(text: str, name: str = "network") -> Network:
     blocks = {(block.zone, block.homing): block.prefix for block in file.blocks4}
     parts = {field: getattr(file, field) for field in _File.model_fields if field not in ("format", "blocks4")}
     network = Network(**parts, blocks4=blocks)
-    problems = tuple(_dangling(network, name))
+    problems = (*_dangling(network, name), *_impossible(network, name))
     if problems:
         raise InputError(*problems)
     return network
@@ -118,6 +125,23 @@ def _dangling(network: Network, name: str) -> Iterator[Problem]:
     for owner, router_id in ends:
         if router_id not in network.router:
             yield Problem(f"{name}: {owner}", router_id, "is not a router of this network", hint)
+
+
+def _impossible(network: Network, name: str) -> Iterator[Problem]:
+    """Names and numbers that nothing can have."""
+    for id_ in (*network.pop, *network.router, *network.link, *network.site):
+        if not is_name(id_):
+            yield Problem(name, id_, "is no name", "use letters, digits, dots, dashes and underscores")
+    lines = [(f"link {link.id}", link.rate_bps, link.delay_us) for link in network.links]
+    lines += [(f"site {site.id}", line.rate_bps, line.delay_us) for site in network.sites for line in site.accesses]
+    for owner, rate_bps, delay_us in lines:
+        if not 1 <= rate_bps <= MOST_BPS:
+            yield Problem(f"{name}: {owner}: rate_bps", rate_bps, "is no rate of a line", f"1 to {MOST_BPS}")
+        if not 0 <= delay_us <= MOST_DELAY_US:
+            yield Problem(f"{name}: {owner}: delay_us", delay_us, "is no delay of a line", f"0 to {MOST_DELAY_US}")
+    for number in (*(router.index for router in network.routers), *(site.index for site in network.sites)):
+        if not 1 <= number < 1 << 16:
+            yield Problem(name, number, "is no index of a router or site", f"1 to {(1 << 16) - 1}")
 
 
 def _points(network: Network) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import asin, atan2, cos, degrees, radians, sin, sqrt
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius R1, IUGG
@@ -25,9 +26,23 @@ def bearing_deg(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
 
 
 def displaced(lat: float, lon: float, north_km: float, east_km: float) -> tuple[float, float]:
-    """The point a few kilometres away (flat-Earth step: fine below 100 km and off the poles)."""
+    """The point a few kilometres away (flat-Earth step: fine below 100 km; at the poles, which no step
+    crosses, any longitude will do)."""
     km_per_degree = radians(1) * EARTH_RADIUS_KM
-    return lat + north_km / km_per_degree, lon + east_km / (km_per_degree * cos(radians(lat)))
+    east = lon + east_km / (km_per_degree * max(0.01, cos(radians(lat))))
+    return min(90.0, max(-90.0, lat + north_km / km_per_degree)), east if -180 <= east <= 180 else (
+        east + 180
+    ) % 360 - 180
+
+
+def midpoint(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """The middle of points (lat, lon): where the mean of their unit vectors points. Of points that lie opposite
+    each other, the first."""
+    places = list(points)
+    x, y, z = (sum(parts) for parts in zip(*(unit_vector(*place) for place in places), strict=True))
+    if x * x + y * y + z * z < 1e-12:
+        return places[0]
+    return degrees(atan2(z, sqrt(x * x + y * y))), degrees(atan2(y, x))
 
 
 def unit_vector(lat: float, lon: float) -> Vector:

@@ -15,6 +15,8 @@ import networkx as nx
 
 TRUNK_PORT = 1  # OpenFlow port of a router's access trunk; fibre ports follow from 2 upwards
 TRUNK_INTERFACE = "trunk"
+MOST_BPS = 10**13  # the fastest line that the link engine's arithmetic is for
+MOST_DELAY_US = 10_000_000  # the longest way; more is a mistake
 
 
 class Region(str, Enum):

@@ -32,7 +32,7 @@ class Summary:
         """A table of sites by region and kind: a header, a row for each region, the totals."""
         columns = list(Kind)
         lines = [(region.label, [self.counts.get((region, kind), 0) for kind in columns]) for region in Region]
-        lines.append(("Norway", [sum(column) for column in zip(*(row for _, row in lines), strict=True)]))
+        lines.append(("all", [sum(column) for column in zip(*(row for _, row in lines), strict=True)]))
         header = ("region", *(kind.value for kind in columns), "sites")
         return [header, *((label, *map(str, row), str(sum(row))) for label, row in lines)]
 

@@ -1,0 +1,81 @@
+"""The command line's verbs that look at a network's blueprint, the national one or a file's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from topology.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from topology.model import Network
+
+DEFAULT_SEED = 1
+
+topology_app = typer.Typer(no_args_is_help=True, help="Look at the network's blueprint.")
+
+From = Annotated[
+    Path | None, typer.Option("--from", help="A network file: GraphML, GML, YAML or JSON; the national one without.")
+]
+Sites = Annotated[
+    int | None,
+    typer.Option("--sites", help="Number of sites in all; without, 400, or what a file has or needs."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Swedish = Annotated[bool, typer.Option("--swedish-route", help="Add the Narvik-Oslo fibre through Sweden.")]
+Format = Annotated[str, typer.Option("--format", help="graphml, geojson, json, yaml, dot or containerlab.")]
+Output = Annotated[Path | None, typer.Option("--output", help="A file; standard output without.")]
+
+
+@topology_app.command("show")
+def topology_show(
+    from_: From = None, sites: Sites = None, seed: Seed = DEFAULT_SEED, swedish_route: Swedish = False
+) -> None:
+    """Print what the network consists of, and what had to be assumed of a file's."""
+    from scenarios.blueprints import blueprint
+    from scenarios.tables import print_topology
+
+    imported = blueprint(from_, sites, seed, swedish_route)
+    print_topology(imported.network, imported.remarks)
+
+
+@topology_app.command("export")
+def topology_export(
+    format: Format,
+    output: Output = None,
+    from_: From = None,
+    sites: Sites = None,
+    seed: Seed = DEFAULT_SEED,
+    swedish_route: Swedish = False,
+) -> None:
+    """Write the network in another tool's format, or in one that --from reads: graphml, yaml, json."""
+    from scenarios.blueprints import blueprint
+
+    writers = _writers()
+    if format not in writers:
+        raise InputError(Problem("--format", format, "is not a format helsewan writes", f"one of {', '.join(writers)}"))
+    text = writers[format](blueprint(from_, sites, seed, swedish_route).network)
+    try:
+        with open(output or sys.stdout.fileno(), "w", encoding="utf-8", closefd=output is not None) as file:
+            print(text, file=file, end="")
+    except BrokenPipeError:  # whoever reads it has seen enough
+        return
+    except OSError as error:
+        raise InputError(Problem("--output", str(output or "standard output"), error.strerror or str(error))) from error
+
+
+def _writers() -> dict[str, Callable[[Network], str]]:
+    from topology import containerlab, description, drawing, export
+
+    return {
+        "graphml": export.to_graphml,
+        "geojson": export.to_geojson,
+        "json": export.to_json,
+        "yaml": description.write,
+        "dot": drawing.to_dot,
+        "containerlab": containerlab.to_containerlab,
+    }

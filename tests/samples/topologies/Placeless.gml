@@ -1,0 +1,18 @@
+graph [
+  Network "Arcadia"
+  node [ id 0 label "NOC" ]
+  node [ id 1 label "Lab" ]
+  node [ id 2 label "Library" ]
+  node [ id 3 label "Lab" ]
+  node [ id 4 label "Annex" ]
+  node [ id 5 label "Hall" ]
+  node [ id 6 label "Annex" ]
+  edge [ source 0 target 1 LinkLabel "100 Mbps" ]
+  edge [ source 1 target 2 LinkLabel "FastEthernet" ]
+  edge [ source 2 target 3 LinkLabel "" ]
+  edge [ source 3 target 0 LinkLabel "56 kbps" ]
+  edge [ source 3 target 4 LinkLabel "E1" ]
+  edge [ source 4 target 5 LinkLabel "Dark fibre" ]
+  edge [ source 5 target 6 LinkLabel "E3" ]
+  edge [ source 6 target 0 LinkLabel "DS-3" ]
+]

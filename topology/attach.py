@@ -1,0 +1,137 @@
+"""Sites for a backbone that brought none, or too few: the national network's kinds, rates and tiers.
+
+What the country's map says of Norway is assumed here, all [A]: the national services stand at the three best-connected
+PoPs, each region's data centre and university hospital at its best-connected one, and every PoP has a hospital. Each
+PoP has twelve municipalities around it; the country's inhabitants are dealt to PoPs by the number of their neighbours.
+So GP practices, pharmacies and municipalities come in the national network's mix, most where most lines meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count, islice
+from math import cos, sin, sqrt
+
+from topology import access, addressing, allotment
+from topology.access import Order
+from topology.atlas import Facility, Municipality, atlas
+from topology.backbone import Backbone, neighbours
+from topology.geo import displaced, great_circle_km
+from topology.model import Access, Kind, Network, Pop, Site
+from topology.premises import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
+
+SERVICE_TOWNS = 3  # as in services.yaml
+CENTRAL_SHARE = 4  # one in so many hospitals of a region is a central one
+DISTRICTS = 12  # as Norway has municipalities for each of its PoPs
+DISTRICT_KM = 40.0  # how far from its PoP a municipality's centre is at most
+GOLDEN_ANGLE = 2.399963  # radians; points that turn by it from one to the next lie evenly on a disc
+INHABITANTS = 4_700_000  # Norway, 1 January 2008
+
+
+def attach(name: str, core: Backbone, seed: int, total: int | None, barren: frozenset[str] = frozenset()) -> Network:
+    """A network of ``core`` and ``total`` sites; ``None``: hospitals, services and data centres only. At the PoPs
+    ``barren`` nothing stands. A larger network contains the smaller one of the same seed.
+
+    Raises ``InputError`` for a size that cannot be."""
+    town = _Towns(core, barren)
+    orders = list(town.standing())
+    wanted = len(orders) if total is None else total
+    check_size(wanted, len(orders), "hospitals, services and data centres")
+    return _with(name, core, seed, [town.plugged(order) for order in orders], wanted, town)
+
+
+def extend(network: Network, seed: int, total: int) -> Network:
+    """``network`` with further sites, ``total`` in all; the sites it has come first and keep their lines.
+
+    Raises ``InputError`` for fewer than it has, or too many."""
+    check_size(total, len(network.sites), "the sites in the file")
+    core = Backbone(network.pops, network.routers, network.links)
+    return _with(network.name, core, seed, list(network.sites), total, _Towns(core, frozenset()))
+
+
+def _with(name: str, core: Backbone, seed: int, sites: list[Site], total: int, town: _Towns) -> Network:
+    """The network of ``sites`` and as many drawn ones as ``total`` leaves room for."""
+    taken = {site.id for site in sites}
+    fresh = (order for order in town.candidates(seed) if order.site.id not in taken)
+    first = max((site.index for site in sites), default=0) + 1
+    for number, order in enumerate(islice(fresh, total - len(sites)), start=first):
+        sites.append(town.plugged(replace(order, site=replace(order.site, index=number))))
+    return addressing.assemble(name, seed, core, access.numbered(sites))
+
+
+class _Towns:
+    """The PoPs as towns with neighbours."""
+
+    def __init__(self, core: Backbone, barren: frozenset[str]) -> None:
+        self._neighbours = neighbours(core)
+        self._pops = {pop.id: pop for pop in core.pops}
+        inhabited = [pop for pop in core.pops if pop.id not in barren] or list(core.pops)
+        self._best_first = sorted(inhabited, key=lambda pop: (-self._neighbours.degree(pop.id), pop.id))
+        self._weight = {pop.id: 1 + self._neighbours.degree(pop.id) for pop in inhabited}
+        self._us_per_km = atlas().fibre_us_per_km
+
+    def standing(self) -> Iterator[Order]:
+        """Hospitals, services and data centres, the sites that every network has."""
+        index = count(1)
+        for pop, tier in self._hospitals():
+            named = (f"hospital-{pop.id}", f"{pop.town} hospital", Kind.HOSPITAL, next(index))
+            site = unplugged(named, pop.region, (pop.lat, pop.lon), pop.town, tier=tier)
+            yield Order(site, HOSPITAL_RATE_BPS[tier], tier in DUAL_HOMED_TIERS, pop.id)
+        for kind, facility, pop in self._facilities():
+            named = (facility.id, facility.name, kind, next(index))
+            site = unplugged(named, pop.region, (pop.lat, pop.lon), pop.town, tags=facility.tags)
+            yield Order(site, atlas().facility_bps, dual=True, via=pop.id)
+
+    def candidates(self, seed: int) -> Iterator[Order]:
+        """GP practices, pharmacies and municipalities in the order networks take them; indices are to be set."""
+        pop_of = {district: pop.id for pop in self._best_first for district in self._districts(pop)}
+        for candidate in allotment.candidates(list(pop_of), seed):
+            yield replace(drawn(candidate, 0, seed), via=pop_of[candidate.municipality])
+
+    def plugged(self, order: Order) -> Site:
+        """A site with its lines: to its own PoP and, as backup, on from there to the quickest neighbour."""
+        pop = self._pops[order.via]
+        km = great_circle_km(order.site.lat, order.site.lon, pop.lat, pop.lon)
+        delay_us = access.line_delay_us(km, self._us_per_km)
+        ways = [(pop, delay_us)]
+        around = self._neighbours[pop.id]
+        if order.dual and around:
+            backup = min(around, key=lambda other: (around[other]["delay_us"], other))
+            ways.append((self._pops[backup], delay_us + around[backup]["delay_us"]))
+        lines = (
+            Access(home.routers[order.site.index % len(home.routers)], access.UNNUMBERED, order.rate_bps, us)
+            for home, us in ways
+        )
+        return replace(order.site, accesses=tuple(lines))
+
+    def _hospitals(self) -> Iterator[tuple[Pop, str]]:
+        """Every PoP with its hospital's tier, in order of PoPs."""
+        ranks: dict[str, tuple[int, int]] = {}
+        for region in {pop.region for pop in self._best_first}:
+            ranked = [pop.id for pop in self._best_first if pop.region is region]
+            ranks |= {pop: (rank, len(ranked)) for rank, pop in enumerate(ranked)}
+        for pop in (pop for pop in self._pops.values() if pop.id in ranks):
+            rank, among = ranks[pop.id]
+            yield pop, "university" if rank == 0 else "central" if rank <= among // CENTRAL_SHARE else "local"
+
+    def _facilities(self) -> Iterator[tuple[Kind, Facility, Pop]]:
+        """Services over the best-connected PoPs in turn, a data centre at the best-connected of each region."""
+        for number, service in enumerate(atlas().services):
+            yield Kind.SERVICE, service, self._best_first[number % min(SERVICE_TOWNS, len(self._best_first))]
+        for centre in atlas().datacentres:
+            home = next((pop for pop in self._best_first if centre.id == f"datacentre-{pop.region.value}"), None)
+            if home is not None:
+                yield Kind.DATACENTRE, centre, home
+
+    def _districts(self, pop: Pop) -> Sequence[Municipality]:
+        """A PoP's municipalities, the first in the town itself, each with fewer inhabitants than the one before."""
+        people = INHABITANTS * self._weight[pop.id] / sum(self._weight.values())
+        whole = sum(1 / number for number in range(1, DISTRICTS + 1))
+        found = []
+        for number in range(1, DISTRICTS + 1):
+            far, turn = DISTRICT_KM * sqrt((number - 1) / DISTRICTS), GOLDEN_ANGLE * number
+            lat, lon = displaced(pop.lat, pop.lon, far * cos(turn), far * sin(turn))
+            size = max(1, round(people / whole / number))
+            found.append(Municipality(f"{pop.id}-{number}", f"{pop.town} {number}", pop.region, lat, lon, size))
+        return found

@@ -1,0 +1,82 @@
+"""A network as a containerlab topology (containerlab.dev/manual/topo-def-file): plain Linux nodes, joined as here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from topology.model import Network
+from topology.naming import slug
+
+IMAGE = "alpine:3"
+
+_HEAD = """\
+# {name}: a containerlab topology (containerlab deploy --topo FILE). Routers and sites are plain
+# Linux containers: what routes there is up to you. containerlab has no place for rates and delays
+# in this file, it sets them on a running lab (containerlab.dev/cmd/tools/netem/set). The commands
+# that do stand at the end:   sed -n 's/^#! //p' FILE | sudo sh
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line between two nodes, with the number of each end's interface."""
+
+    ends: tuple[tuple[str, int], tuple[str, int]]
+    rate_bps: int
+    delay_us: int
+
+
+def to_containerlab(network: Network) -> str:
+    """The topology file. Interfaces are eth1 and on, as they come up; the link's ``vars`` have its rate and delay."""
+    lab = slug(network.name).replace("-", "_") or "lab"  # a lab's name should have no dashes
+    lines = list(_joined(network))
+    nodes: dict[str, Any] = {
+        router.id: {"labels": {"role": "router", "pop": router.pop}, "group": network.pop_of(router.id).region.value}
+        for router in network.routers
+    }
+    nodes |= {
+        site.id: {
+            "labels": {"role": site.kind.value, "address": f"{site.address4}/{site.prefix4.prefixlen}"},
+            "group": site.region.value,
+        }
+        for site in network.sites
+    }
+    links = [
+        {
+            "endpoints": [f"{node}:eth{number}" for node, number in line.ends],
+            "vars": {"rate_bps": line.rate_bps, "delay_us": line.delay_us},
+        }
+        for line in lines
+    ]
+    topology: dict[str, Any] = {"defaults": {"kind": "linux"}, "kinds": {"linux": {"image": IMAGE}}, "nodes": nodes}
+    whole = {"name": lab, "topology": topology | ({"links": links} if links else {})}
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text = yaml.dump(whole, Dumper=dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    commands = (f"#! {command}\n" for line in lines for command in _impairments(lab, line))
+    return _HEAD.format(name=lab) + text + "".join(commands)
+
+
+def _joined(network: Network) -> Iterator[_Line]:
+    """Every fibre, then every access line, with interfaces numbered as they come up."""
+    used: Counter[str] = Counter()
+    fibres = [(link.a, link.b, link.rate_bps, link.delay_us) for link in network.links]
+    accesses = [
+        (site.id, line.router, line.rate_bps, line.delay_us) for site in network.sites for line in site.accesses
+    ]
+    for a, b, rate_bps, delay_us in fibres + accesses:
+        used[a] += 1
+        used[b] += 1
+        yield _Line(((a, used[a]), (b, used[b])), rate_bps, delay_us)
+
+
+def _impairments(lab: str, line: _Line) -> Iterator[str]:
+    """The commands that set a line's rate (kbit/s, there rounded up) and delay at both ends: each shapes one way."""
+    for node, number in line.ends:
+        rate_kbps = -(-line.rate_bps // 1000)
+        where = f"--node clab-{lab}-{node} --interface eth{number}"
+        yield f"containerlab tools netem set {where} --delay {line.delay_us}us --rate {rate_kbps}"

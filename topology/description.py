@@ -1,0 +1,299 @@
+"""A network in plain YAML: PoPs, links and, if wanted, sites. Strict, with an error for each line that does not fit.
+
+``docs/topologies.md`` shows one. What is left out follows rules: a PoP without ``routers`` has one of its own name;
+lengths become delays at the fibre's speed; without ``sites`` the importer attaches them; without regions it makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import networkx as nx
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from topology import access, addressing
+from topology.atlas import atlas
+from topology.backbone import Backbone, check_size
+from topology.document import Document, validate
+from topology.errors import InputError, Problem
+from topology.model import MOST_BPS, MOST_DELAY_US, Access, Kind, Link, Network, Pop, Region, Router, Site
+from topology.naming import is_name
+from topology.partition import REGIONS_REMARK, regional
+from topology.schema_errors import nearest
+from topology.units import UnitError, format_duration, format_rate, parse_duration_us, parse_rate_bps
+from topology.yaml_tree import Path
+
+LINES = 2  # a primary and a backup
+
+
+def _plain_name(value: str) -> str:
+    if not is_name(value):
+        raise UnitError("is no name", "use at most 100 letters, digits, dots, dashes and underscores")
+    return value
+
+
+def _possible(rate_bps: int) -> int:
+    if not 1 <= rate_bps <= MOST_BPS:
+        raise UnitError("is no rate of a line", f"write 1 bit/s to {format_rate(MOST_BPS)}")
+    return rate_bps
+
+
+Name = Annotated[str, AfterValidator(_plain_name)]
+Rate = Annotated[int, BeforeValidator(parse_rate_bps), AfterValidator(_possible)]
+Delay = Annotated[int, BeforeValidator(parse_duration_us), Field(le=MOST_DELAY_US)]
+Degrees = Annotated[float, Field(allow_inf_nan=False)]
+Km = Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class PopSpec(_Strict):
+    """A town with its routers."""
+
+    town: str = ""
+    """the town's name, the PoP's own where left out"""
+    region: Region | None = None
+    """its health region; either every PoP names one, or none"""
+    lat: Annotated[Degrees, Field(ge=-90, le=90)]
+    """degrees north"""
+    lon: Annotated[Degrees, Field(ge=-180, le=180)]
+    """degrees east"""
+    routers: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """router names; one, named as the PoP, where left out"""
+
+
+class _Long(_Strict):
+    """Something that takes time to pass: its delay, or the fibre's length, or both."""
+
+    delay: Delay | None = None
+    """one way"""
+    km: Km | None = None
+    """length of the fibre"""
+
+    @model_validator(mode="after")
+    def _says_how_long(self) -> _Long:
+        if self.delay is None and self.km is None:
+            raise UnitError("has neither delay nor km", "add delay: 2 ms, or km: 400")
+        return self
+
+    @property
+    def delay_us(self) -> int:
+        """The delay given, else that of the length."""
+        return round((self.km or 0) * atlas().fibre_us_per_km) if self.delay is None else self.delay
+
+    @property
+    def fibre_km(self) -> float:
+        """The length given, else that of the delay."""
+        return round(self.delay_us / atlas().fibre_us_per_km, 1) if self.km is None else self.km
+
+
+class LinkSpec(_Long):
+    """A fibre between two routers."""
+
+    a: Name
+    """a router"""
+    b: Name
+    """the router at the other end"""
+    rate: Rate
+    """each way"""
+    srlg: tuple[str, ...] = ()
+    """shared-risk groups: links that fail together have one in common"""
+
+
+class LineSpec(_Long):
+    """A site's access line."""
+
+    router: Name
+    """the router it leads to"""
+    rate: Rate
+    """each way"""
+
+
+class SiteSpec(_Strict):
+    """A site and its lines, the primary first."""
+
+    name: str = ""
+    """what people call it, its id where left out"""
+    kind: Kind
+    """hospital, gp, pharmacy, municipality, service or datacentre"""
+    region: Region | None = None
+    """its health region, that of its primary line's PoP where left out"""
+    lat: Annotated[Degrees, Field(ge=-90, le=90)] | None = None
+    """degrees north, those of the PoP where left out"""
+    lon: Annotated[Degrees, Field(ge=-180, le=180)] | None = None
+    """degrees east"""
+    municipality: str = ""
+    """where it stands, the PoP's town where left out"""
+    tier: str = ""
+    """a hospital's tier"""
+    tags: tuple[str, ...] = ()
+    """what policies select a service by"""
+    lines: Annotated[tuple[LineSpec, ...], Field(min_length=1, max_length=LINES)]
+    """its access lines"""
+
+
+class NetworkDescription(_Strict):
+    """A network description."""
+
+    name: Name
+    """the network's name"""
+    seed: Annotated[int, Field(strict=True, ge=0)] = 1
+    """the seed it was made with"""
+    pops: Annotated[dict[Name, PopSpec], Field(min_length=1)]
+    """PoPs by name"""
+    links: dict[Name, LinkSpec] = {}
+    """links by name"""
+    sites: dict[Name, SiteSpec] = {}
+    """sites by name"""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a description says, in regions; the sites with lines that are not numbered yet."""
+
+    name: str
+    seed: int
+    core: Backbone
+    sites: tuple[Site, ...]
+    remarks: tuple[str, ...]
+
+
+def read(document: Document) -> Described:
+    """The network that a document describes. Raises ``InputError`` with every problem of the first pass that
+    has any."""
+    spec = validate(document, NetworkDescription)
+    problems = tuple(_problems(spec, document))
+    if problems:
+        raise InputError(*problems)
+    core = _core(spec)
+    check_size(document.name, len(core.routers), len(core.links))
+    unregioned = not any(pop.region for pop in spec.pops.values())
+    core, remarks = (regional(core), (REGIONS_REMARK,)) if unregioned else (core, ())
+    home = {router.id: pop for pop in core.pops for router in core.routers if router.pop == pop.id}
+    sites = (_site(id_, site, index, home) for index, (id_, site) in enumerate(spec.sites.items(), start=1))
+    return Described(spec.name, spec.seed, core, tuple(sites), remarks)
+
+
+def write(network: Network) -> str:
+    """``network`` as a description; ``read`` gives equal PoPs, routers, links and sites again."""
+    whole = {
+        "name": network.name,
+        "seed": network.seed,
+        "pops": {
+            pop.id: {
+                "town": pop.town,
+                "region": pop.region.value,
+                "lat": pop.lat,
+                "lon": pop.lon,
+                "routers": list(pop.routers),
+            }
+            for pop in network.pops
+        },
+        "links": {
+            link.id: {
+                "a": link.a,
+                "b": link.b,
+                "rate": format_rate(link.rate_bps),
+                "delay": format_duration(link.delay_us),
+                "km": link.fibre_km,
+            }
+            | ({"srlg": list(link.srlg)} if link.srlg else {})
+            for link in network.links
+        },
+        "sites": {site.id: _written(site) for site in network.sites},
+    }
+    return yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+
+
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def _written(site: Site) -> dict[str, Any]:
+    lines = [
+        {"router": line.router, "rate": format_rate(line.rate_bps), "delay": format_duration(line.delay_us)}
+        for line in site.accesses
+    ]
+    about = {"name": site.name, "kind": site.kind.value, "region": site.region.value, "lat": site.lat, "lon": site.lon}
+    optional = {"municipality": site.municipality, "tier": site.tier, "tags": sorted(site.tags)}
+    return about | {key: value for key, value in optional.items() if value} | {"lines": lines}
+
+
+def _core(spec: NetworkDescription) -> Backbone:
+    pops = tuple(
+        Pop(id_, pop.town or id_, pop.region or Region.SOR, pop.lat, pop.lon, pop.routers or (id_,))
+        for id_, pop in spec.pops.items()
+    )
+    names = [(router, pop.id) for pop in pops for router in pop.routers]
+    routers = tuple(Router(router, pop, index) for index, (router, pop) in enumerate(names, start=1))
+    links = tuple(
+        Link(id_, link.a, link.b, link.rate, link.delay_us, link.fibre_km, link.srlg)
+        for id_, link in spec.links.items()
+    )
+    return Backbone(pops, routers, links)
+
+
+def _site(id_: str, spec: SiteSpec, index: int, home: dict[str, Pop]) -> Site:
+    pop = home[spec.lines[0].router]
+    lines = (Access(line.router, access.UNNUMBERED, line.rate, line.delay_us) for line in spec.lines)
+    return Site(
+        id=id_,
+        name=spec.name or id_,
+        kind=spec.kind,
+        region=spec.region or pop.region,
+        lat=pop.lat if spec.lat is None else spec.lat,
+        lon=pop.lon if spec.lon is None else spec.lon,
+        municipality=spec.municipality or pop.town,
+        index=index,
+        accesses=tuple(lines),
+        prefix4=addressing.UNASSIGNED4,
+        prefix6=addressing.UNASSIGNED6,
+        tier=spec.tier,
+        tags=frozenset(spec.tags),
+    )
+
+
+def _problems(spec: NetworkDescription, document: Document) -> Iterator[Problem]:
+    """Names that mean two things or nothing, and regions that only some PoPs name."""
+    owner: dict[str, str] = {}
+    for id_, pop in spec.pops.items():
+        for router in pop.routers or (id_,):
+            if owner.setdefault(router, id_) != id_ or (pop.routers or (id_,)).count(router) > 1:
+                hint = "a router stands in one PoP, once"
+                yield Problem(document.where(("pops", id_, "routers")), router, f"is a router of {owner[router]}", hint)
+    ends: list[tuple[Path, str]] = [
+        (("links", id_, end), getattr(link, end)) for id_, link in spec.links.items() for end in ("a", "b")
+    ]
+    for id_, site in spec.sites.items():
+        ends += [(("sites", id_, "lines", i, "router"), line.router) for i, line in enumerate(site.lines)]
+        if len({line.router for line in site.lines}) < len(site.lines):
+            yield Problem(document.where(("sites", id_, "lines")), None, "lead to one router", "use two, or one line")
+        if id_ in owner:
+            yield Problem(document.where(("sites", id_)), id_, "is a router's name too", "rename one of them")
+    for path, router in ends:
+        if router not in owner:
+            yield Problem(document.where(path), router, "is no router of this network", nearest(router, owner))
+    if {end for link in spec.links.values() for end in (link.a, link.b)} <= owner.keys():
+        yield from _parted(spec, owner, document)
+    for id_, link in spec.links.items():
+        if link.a == link.b:
+            yield Problem(document.where(("links", id_)), id_, "joins a router to itself", "name two routers")
+    nowhere = [id_ for id_, pop in spec.pops.items() if pop.region is None]
+    if 0 < len(nowhere) < len(spec.pops):
+        for id_ in nowhere:
+            hint = "others name theirs; name all regions, or none"
+            yield Problem(document.where(("pops", id_, "region")), None, "is missing", hint)
+
+
+def _parted(spec: NetworkDescription, routers: Iterable[str], document: Document) -> Iterator[Problem]:
+    """Routers without a way to the first one."""
+    graph = nx.Graph()
+    graph.add_nodes_from(routers)
+    graph.add_edges_from((link.a, link.b) for link in spec.links.values())
+    first = next(iter(graph))
+    for router in graph.nodes - nx.node_connected_component(graph, first):
+        yield Problem(document.where(("links",)), router, f"has no way to {first}", "add a link, or remove the router")

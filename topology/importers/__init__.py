@@ -1,0 +1,108 @@
+"""Networks from files: GraphML and GML (the Internet Topology Zoo's, and ours), network descriptions, complete JSON.
+
+``network_from`` is the one call that others need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from topology import access, addressing, description, document, export
+from topology.attach import attach, extend
+from topology.backbone import check_size
+from topology.errors import InputError, Problem
+from topology.importers import gml, graphml, own, zoo
+from topology.importers.raw import Graph
+from topology.model import Network
+from topology.naming import slug
+
+MAX_BYTES = 32_000_000  # a JSON of 20,000 sites has some 20 MB
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A network and what was left out or assumed to make it, a line each."""
+
+    network: Network
+    remarks: tuple[str, ...] = ()
+
+
+def network_from(path: Path, sites: int | None = None, seed: int = 1) -> Network:
+    """The network in a file, with ``sites`` sites in all; see ``import_network``."""
+    return import_network(path, sites, seed).network
+
+
+def import_network(path: Path, sites: int | None = None, seed: int = 1) -> Imported:
+    """The network in a file: .graphml, .gml, .yaml or .yml, .json; of another suffix, by what it looks like.
+
+    A file's own sites come first. ``sites`` asks for so many in all, the others attached by the rules of
+    ``topology.attach`` for ``seed``; None for the file's own, or, where it has none, for hospitals, services and data
+    centres. Raises ``InputError`` with file, line, reason and hint.
+    """
+    raw = document.read_bytes(path, MAX_BYTES)
+    name = str(path)
+    if len(raw) > MAX_BYTES:
+        raise InputError(Problem(name, None, f"is larger than {MAX_BYTES} bytes", "export a smaller network"))
+    reader = _READERS.get(path.suffix.lower()) or _looks_like(raw)
+    return reader(raw, path, sites, seed)
+
+
+def _graph(graph: Graph, path: Path, sites: int | None, seed: int) -> Imported:
+    if own.is_own(graph):
+        return _described(own.description(graph), sites, seed)
+    found = zoo.backbone_of(graph)
+    network = attach(slug(path.stem) or "network", found.core, seed, sites, found.barren)
+    return Imported(network, found.remarks)
+
+
+def _graphml(raw: bytes, path: Path, sites: int | None, seed: int) -> Imported:
+    return _graph(graphml.read(raw, str(path)), path, sites, seed)
+
+
+def _gml(raw: bytes, path: Path, sites: int | None, seed: int) -> Imported:
+    return _graph(gml.read(raw, str(path)), path, sites, seed)
+
+
+def _yaml(raw: bytes, path: Path, sites: int | None, seed: int) -> Imported:
+    return _described(document.loads(raw, str(path)), sites, seed)
+
+
+def _described(text: document.Document, sites: int | None, seed: int) -> Imported:
+    found = description.read(text)
+    if not found.sites:
+        return Imported(attach(found.name, found.core, seed, sites), found.remarks)
+    network = addressing.assemble(found.name, found.seed, found.core, access.numbered(found.sites))
+    return Imported(_filled(network, sites, seed), found.remarks)
+
+
+def _json(raw: bytes, path: Path, sites: int | None, seed: int) -> Imported:
+    network = export.from_json(raw.decode("utf-8", "replace"), str(path))
+    check_size(str(path), len(network.routers), len(network.links))
+    return Imported(_filled(network, sites, seed))
+
+
+def _filled(network: Network, sites: int | None, seed: int) -> Network:
+    """The network as it is, or with more sites where more are asked for."""
+    return network if sites in (None, len(network.sites)) else extend(network, seed, sites)
+
+
+_Reader = Callable[[bytes, Path, int | None, int], Imported]
+_READERS: dict[str, _Reader] = {
+    ".graphml": _graphml,
+    ".gml": _gml,
+    ".yaml": _yaml,
+    ".yml": _yaml,
+    ".json": _json,
+}
+
+
+def _looks_like(raw: bytes) -> _Reader:
+    """The reader of a file without a suffix that says it."""
+    start = raw[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"<"):
+        return _graphml
+    if start.startswith(b"{"):
+        return _json
+    return _gml if b"[" in start and b":" not in start.partition(b"[")[0] else _yaml

@@ -1,0 +1,53 @@
+"""Where nodes stand that do not say so: among their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import cos, pi, sin
+
+import networkx as nx
+
+from topology.geo import displaced, midpoint
+
+Point = tuple[float, float]  # latitude, longitude
+
+CIRCLE_CENTRE: Point = (63.99, 12.31)  # the middle of mainland Norway
+CIRCLE_KM = 90.0  # a step that ``displaced`` still takes
+
+
+@dataclass(frozen=True)
+class Places:
+    """A point for every node. ``guessed``: placed between neighbours. ``vague``: placed where it can be drawn,
+    which says nothing of distances."""
+
+    points: dict[str, Point]
+    guessed: frozenset[str]
+    vague: frozenset[str]
+
+
+def place(graph: nx.Graph, known: Mapping[str, Point]) -> Places:
+    """Points for all nodes of a connected ``graph``, of which those of ``known`` are given.
+
+    A node between neighbours in different places stands at their mean; that may place further ones, and so on. Then
+    one with neighbours in a single place stands there too, vaguely. Where nothing is known, all stand on a circle.
+    """
+    if not known:
+        order = {node: number for number, node in enumerate(graph)}
+        turns = {node: 2 * pi * number / len(order) for node, number in order.items()}
+        circle = {
+            node: displaced(*CIRCLE_CENTRE, CIRCLE_KM * cos(turn), CIRCLE_KM * sin(turn))
+            for node, turn in turns.items()
+        }
+        return Places(circle, frozenset(), frozenset(circle))
+    points = dict(known)
+    vague: set[str] = set()
+    while missing := [node for node in graph if node not in points]:
+        around = {
+            node: {points[neighbour]: None for neighbour in graph[node] if neighbour in points} for node in missing
+        }
+        between = {node: midpoint(near) for node, near in around.items() if len(near) > 1}
+        beside = {} if between else {node: next(iter(near)) for node, near in around.items() if near}
+        vague |= beside.keys()
+        points |= between | beside
+    return Places(points, frozenset(points.keys() - known.keys() - vague), frozenset(vague))

@@ -1,0 +1,67 @@
+"""What the readers of graph files hand on: nodes and edges with their attributes as text, and where each stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from topology.errors import InputError, Problem
+
+Attributes = Mapping[str, str]
+
+MAX_DEPTH = 64  # of elements or lists in each other: published files need four
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node; ``line`` is where it begins."""
+
+    id: str
+    attributes: Attributes
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """An edge between the nodes with these ids; ``id`` is empty where the file gives none."""
+
+    id: str
+    source: str
+    target: str
+    attributes: Attributes
+    line: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One graph as the file has it; ``name`` is what errors call the file."""
+
+    name: str
+    directed: bool
+    attributes: Attributes
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+    def where(self, line: int) -> str:
+        """``file:line`` for an error."""
+        return f"{self.name}:{line}"
+
+
+def checked(graph: Graph) -> Graph:
+    """``graph``, if every node has an id of its own and every edge ends at nodes. Raises ``InputError``."""
+    problems: list[Problem] = []
+    first: dict[str, int] = {}
+    for node in graph.nodes:
+        if first.setdefault(node.id, node.line) != node.line:
+            hint = f"it is first given on line {first[node.id]}"
+            problems.append(Problem(graph.where(node.line), node.id, "node id is given twice", hint))
+    for edge in graph.edges:
+        for end in dict.fromkeys((edge.source, edge.target)):
+            if end not in first:
+                reason = "is the end of an edge and no node of this file"
+                problems.append(Problem(graph.where(edge.line), end, reason, "add the node, or remove the edge"))
+    if not graph.nodes:
+        problems.append(Problem(graph.name, None, "has no nodes", "a network needs at least one"))
+    if problems:
+        raise InputError(*problems)
+    return graph

@@ -1,0 +1,214 @@
+"""A graph as of the Internet Topology Zoo (topology-zoo.org) to a backbone: what it says, and what must be assumed.
+
+A node is a PoP with one router. The attributes are the Zoo's, in any case of letters: ``label``, ``Latitude``,
+``Longitude``, ``Internal`` (0: somebody else's), ``hyperedge`` (1: a junction, kept as a router without sites), and of
+links ``LinkSpeedRaw``, ``LinkSpeed`` with ``LinkSpeedUnits``, ``LinkLabel``, ``LinkType``, ``LinkNote``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import networkx as nx
+
+from topology.access import ROUTING_FACTOR
+from topology.atlas import atlas
+from topology.backbone import Backbone, check_size
+from topology.errors import InputError, Problem
+from topology.geo import great_circle_km
+from topology.importers.places import Places, Point, place
+from topology.importers.raw import Attributes, Edge, Graph, Node
+from topology.importers.speeds import parse_speed_bps
+from topology.model import MOST_BPS, Kind, Link, Pop, Region, Router
+from topology.naming import NameBook, slug
+from topology.partition import REGIONS_REMARK, regional
+from topology.units import format_duration, format_rate
+
+DEFAULT_RATE_BPS = 1_000_000_000  # [A] as the national network's regional fibres
+DEFAULT_DELAY_US = 1_000  # [A] as of some 150 km
+_UNKNOWN = frozenset({"", "none", "nan", "null", "n/a", "?"})
+_TEXTS = ("linklabel", "linktype", "linknote", "bandwidth", "capacity", "speed")
+_KINDS = tuple(f"{kind.value}-" for kind in Kind)  # how sites' ids begin
+
+
+@dataclass(frozen=True)
+class Found:
+    """The backbone of a graph. At the PoPs ``barren`` no sites stand; ``remarks`` say what was left out or assumed."""
+
+    core: Backbone
+    barren: frozenset[str]
+    remarks: tuple[str, ...]
+
+
+def backbone_of(graph: Graph) -> Found:
+    """The largest connected part of ``graph`` as a backbone. Raises ``InputError`` for values that cannot be."""
+    nodes = {node.id: {key.lower(): value for key, value in node.attributes.items()} for node in graph.nodes}
+    own, joined, edges, left_out = _kept(graph, nodes)
+    check_size(graph.name, len(own), len(edges))
+    known = _known_points(graph, own, nodes)
+    places = place(joined, known)
+    rates = _rates(graph, edges)
+    pops = _pops(own, nodes, places)
+    links = _links(edges, pops, places, rates)
+    routers = tuple(Router(pop.id, pop.id, index) for index, pop in enumerate(pops.values(), start=1))
+    core = regional(Backbone(tuple(pops.values()), routers, links))
+    barren = frozenset(pops[node.id].id for node in own if nodes[node.id].get("hyperedge") == "1")
+    remarks = left_out + _assumed(places, rates, edges, len(barren))
+    return Found(core, barren, tuple(remarks))
+
+
+def _kept(graph: Graph, nodes: Mapping[str, Attributes]) -> tuple[list[Node], nx.Graph, list[Edge], list[str]]:
+    """Nodes and edges of the largest part that is the network's own, and remarks on the rest."""
+    external = {id_ for id_, about in nodes.items() if about.get("internal") in ("0", "0.0", "false")}
+    loops = [edge for edge in graph.edges if edge.source == edge.target]
+    edges = [edge for edge in graph.edges if edge.source != edge.target and not external & {edge.source, edge.target}]
+    folded = _one_way(edges) if graph.directed else edges
+    whole = nx.Graph()
+    whole.add_nodes_from(node.id for node in graph.nodes if node.id not in external)
+    whole.add_edges_from((edge.source, edge.target) for edge in folded)
+    if not whole:
+        reason, hint = "has no node of its own", "all are marked Internal=0: somebody else's"
+        raise InputError(Problem(graph.name, None, reason, hint))
+    largest = max(nx.connected_components(whole), key=len)  # of equals, the one whose first node comes first
+    joined = whole.subgraph(largest)
+    kept = [edge for edge in folded if edge.source in largest]
+    lost = len(whole) - len(largest)
+    parts = nx.number_connected_components(whole) - 1
+    remarks = [
+        (len(external), f"{_count(len(external), 'external node')} (Internal=0) and the edges there"),
+        (lost, f"{_count(lost, 'node')} in {_count(parts, 'part')} without a way to the largest part"),
+        (len(loops), f"{_count(len(loops), 'edge')} from a node to itself"),
+        (
+            len(edges) - len(folded),
+            f"{_count(len(edges) - len(folded), 'edge')} back along another: links go both ways",
+        ),
+    ]
+    own = [node for node in graph.nodes if node.id in largest]
+    return own, joined, kept, [f"left out: {text}" for number, text in remarks if number]
+
+
+def _one_way(edges: Sequence[Edge]) -> list[Edge]:
+    """A directed graph's edges without those that lead back along an earlier one."""
+    waiting: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for edge in edges:
+        back = edge.target, edge.source
+        if waiting[back]:
+            waiting[back] -= 1
+        else:
+            waiting[edge.source, edge.target] += 1
+            kept.append(edge)
+    return kept
+
+
+def _known_points(graph: Graph, own: Sequence[Node], nodes: Mapping[str, Attributes]) -> dict[str, Point]:
+    """The points that the file gives. Raises ``InputError`` for what is no place on Earth."""
+    points: dict[str, Point] = {}
+    problems: list[Problem] = []
+    for node in own:
+        found = []
+        for names, most in ((("latitude", "lat"), 90), (("longitude", "lon", "lng"), 180)):
+            text = next((nodes[node.id][name] for name in names if name in nodes[node.id]), "").strip()
+            if text.lower() in _UNKNOWN:
+                continue
+            degrees = _number(text)
+            if degrees is None or abs(degrees) > most:
+                where = f"{graph.where(node.line)}: node {node.id}: {names[0]}"
+                problems.append(Problem(where, text, "is no place on Earth", f"write degrees from -{most} to {most}"))
+            else:
+                found.append(degrees)
+        if len(found) == 2:
+            points[node.id] = found[0], found[1]
+    if problems:
+        raise InputError(*problems)
+    return points
+
+
+def _rates(graph: Graph, edges: Sequence[Edge]) -> list[int | None]:
+    """The rate of each edge in bit/s, None where the file gives none that can be read. Raises ``InputError`` for a
+    raw number of bit/s that no link has."""
+    rates: list[int | None] = []
+    problems: list[Problem] = []
+    for edge in edges:
+        about = {key.lower(): value for key, value in edge.attributes.items()}
+        raw = about.get("linkspeedraw", "").strip()
+        bps = _number(raw)
+        if raw.lower() in _UNKNOWN or bps == 0:
+            texts = [about.get("linkspeed", "") + about.get("linkspeedunits", ""), *(about.get(t, "") for t in _TEXTS)]
+            rates.append(next(filter(None, map(parse_speed_bps, texts)), None))
+        elif bps is None or not 1 <= bps <= MOST_BPS:
+            where = f"{graph.where(edge.line)}: edge {edge.source}-{edge.target}: LinkSpeedRaw"
+            hint = f"write bit/s, {format_rate(MOST_BPS)} at most, or leave it out"
+            problems.append(Problem(where, raw, "is no rate of a link", hint))
+        else:
+            rates.append(round(bps))
+    if problems:
+        raise InputError(*problems)
+    return rates
+
+
+def _number(text: str) -> float | None:
+    """A finite number, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
+def _pops(own: Sequence[Node], nodes: Mapping[str, Attributes], places: Places) -> dict[str, Pop]:
+    """PoPs by node id, named after their labels; not yet in a region."""
+    names = NameBook()
+    pops: dict[str, Pop] = {}
+    for node in own:
+        label = " ".join(nodes[node.id].get("label", "").split())
+        number = slug(node.id)
+        name = slug(label) or (number if number[:1].isalpha() else f"node-{number}".rstrip("-"))
+        id_ = names.name(f"pop-{name}" if name.startswith(_KINDS) else name)
+        lat, lon = places.points[node.id]
+        pops[node.id] = Pop(id_, label or id_, Region.SOR, lat, lon, (id_,))
+    return pops
+
+
+def _links(
+    edges: Sequence[Edge], pops: dict[str, Pop], places: Places, rates: Sequence[int | None]
+) -> tuple[Link, ...]:
+    """A link for each edge, parallel ones too; delay by great circle, or the default where a place is vague."""
+    names = NameBook()
+    us_per_km, least_km = atlas().fibre_us_per_km, atlas().interconnect_km
+    links = []
+    for edge, rate in zip(edges, rates, strict=True):
+        a, b = pops[edge.source], pops[edge.target]
+        if places.vague & {edge.source, edge.target}:
+            delay_us, km = DEFAULT_DELAY_US, DEFAULT_DELAY_US / us_per_km
+        else:
+            km = max(least_km, great_circle_km(a.lat, a.lon, b.lat, b.lon) * ROUTING_FACTOR)
+            delay_us = round(km * us_per_km)
+        id_ = names.name(f"{a.id}-{b.id}")
+        links.append(Link(id_, a.id, b.id, rate or DEFAULT_RATE_BPS, delay_us, round(km, 1)))
+    return tuple(links)
+
+
+def _assumed(places: Places, rates: Sequence[int | None], edges: Sequence[Edge], junctions: int) -> list[str]:
+    """Remarks on what the file does not say."""
+    vague = sum(bool(places.vague & {edge.source, edge.target}) for edge in edges)
+    unread = sum(rate is None for rate in rates)
+    of_all = f"of {_count(len(edges), 'link')}"
+    known = len(edges) - vague
+    fibre = f"great circle x {ROUTING_FACTOR} x {atlas().fibre_us_per_km} us/km"
+    delay, rate = format_duration(DEFAULT_DELAY_US), format_rate(DEFAULT_RATE_BPS)
+    remarks = [
+        (known, f"the delay of {known} {of_all}: {fibre}"),
+        (vague, f"{delay} for {vague} {of_all}: the place of an end is unknown"),
+        (unread, f"{rate} for {unread} {of_all}: the speed is missing or cannot be read"),
+        (len(places.guessed), f"the place of {_count(len(places.guessed), 'PoP')}: between the neighbours"),
+        (junctions, f"{_count(junctions, 'junction')} (hyperedge=1): routers without sites"),
+    ]
+    return [*(f"assumed: {text}" for number, text in remarks if number), REGIONS_REMARK]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

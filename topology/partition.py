@@ -1,0 +1,79 @@
+"""A backbone cut into connected regions of about equal size, for networks that do not say what their regions are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from heapq import heappop, heappush
+
+import networkx as nx
+
+from topology.backbone import Backbone, neighbours
+from topology.geo import midpoint
+from topology.model import Pop, Region
+
+Parts = list[list[str]]
+
+REGIONS_REMARK = "assumed: regions: connected parts of about equal size"
+
+
+def regional(core: Backbone) -> Backbone:
+    """A connected ``core`` with its PoPs in as many connected parts as there are regions, fewer where there are fewer
+    PoPs, named by where they lie to each other. Ties fall by id."""
+    graph = neighbours(core)
+    parts = _grow(graph, _spread(graph, min(len(Region), len(graph))))
+    named = _named(parts, {pop.id: pop for pop in core.pops})
+    of = {pop: region for region, part in named.items() for pop in part}
+    return replace(core, pops=tuple(replace(pop, region=of[pop.id]) for pop in core.pops))
+
+
+def _spread(graph: nx.Graph, count: int) -> list[str]:
+    """``count`` PoPs far from each other: the best-connected, then always the one farthest from those chosen."""
+    chosen = [min(graph, key=lambda pop: (-graph.degree(pop), pop))]
+    nearest: dict[str, int] = dict.fromkeys(graph, 1 << 62)
+    while len(chosen) < count:
+        for pop, delay_us in nx.single_source_dijkstra_path_length(graph, chosen[-1], weight="delay_us").items():
+            nearest[pop] = min(nearest[pop], delay_us)
+        chosen.append(min((pop for pop in graph if pop not in chosen), key=lambda pop: (-nearest[pop], pop)))
+    return chosen
+
+
+def _grow(graph: nx.Graph, seeds: Sequence[str]) -> Parts:
+    """Parts that grow from ``seeds`` in turns: the smallest takes the PoP nearest to its seed among its neighbours."""
+    parts: Parts = [[] for _ in seeds]
+    owned: set[str] = set(seeds)
+    fronts: list[list[tuple[int, str]]] = [[] for _ in seeds]
+
+    def take(number: int, delay_us: int, pop: str) -> None:
+        parts[number].append(pop)
+        for neighbour in graph[pop]:
+            heappush(fronts[number], (delay_us + graph.edges[pop, neighbour]["delay_us"], neighbour))
+
+    for number, seed in enumerate(seeds):
+        take(number, 0, seed)
+    growing = set(range(len(seeds)))
+    while growing:
+        number = min(growing, key=lambda part: (len(parts[part]), part))
+        while fronts[number] and fronts[number][0][1] in owned:
+            heappop(fronts[number])
+        if fronts[number]:
+            delay_us, pop = heappop(fronts[number])
+            owned.add(pop)
+            take(number, delay_us, pop)
+        else:
+            growing.discard(number)
+    return parts
+
+
+def _named(parts: Parts, pops: Mapping[str, Pop]) -> dict[Region, list[str]]:
+    """The northernmost part is Nord, then the southernmost Sør, the easternmost Øst, the westernmost Vest."""
+    middles = [midpoint((pops[pop].lat, pops[pop].lon) for pop in part) for part in parts]
+    left = set(range(len(parts)))
+    named: dict[Region, list[str]] = {}
+    ways = ((Region.NORD, 0, 1), (Region.SOR, 0, -1), (Region.OST, 1, 1), (Region.VEST, 1, -1), (Region.MIDT, 0, 1))
+    for region, axis, sign in ways:
+        if left:
+            part = max(left, key=lambda number: (sign * middles[number][axis], -number))
+            named[region] = parts[part]
+            left.discard(part)
+    return named

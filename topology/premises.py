@@ -1,0 +1,84 @@
+"""What stands at the end of an access line: sites of each kind with their rates and homing, not yet plugged in."""
+
+from __future__ import annotations
+
+from math import cos, sin, sqrt, tau
+from random import Random
+
+from topology import addressing
+from topology.access import Order
+from topology.allotment import Candidate
+from topology.atlas import Municipality
+from topology.errors import InputError, Problem
+from topology.geo import displaced
+from topology.model import Kind, Region, Site
+
+# [A] Rates and homing by what a site is: data/README.md, "Access lines".
+HOSPITAL_RATE_BPS = {"university": 1_000_000_000, "central": 100_000_000, "local": 34_000_000}
+DUAL_HOMED_TIERS = frozenset({"university", "central"})
+MUNICIPALITY_RATE_BPS = 10_000_000
+SMALL_SITE_RATES_BPS = ((50_000, 10_000_000), (10_000, 4_000_000), (0, 2_000_000))  # (inhabitants from, rate)
+MAX_SITES = 20_000
+SCATTER_KM = 8.0  # [A] how far from its municipality's centre a GP practice or pharmacy stands at most
+
+_SMALL = {Kind.GP: "GP practice", Kind.PHARMACY: "pharmacy"}
+
+
+def check_size(total: int, least: int, standing: str) -> None:
+    """Raises ``InputError`` for a number of sites that cannot be: fewer than the ``least`` that ``standing``
+    names, or too many."""
+    if total < least:
+        reason, hint = "is too few", f"{standing} alone are {least}"
+    elif total > MAX_SITES:
+        reason, hint = "is too many", f"use {MAX_SITES} at most"
+    else:
+        return
+    raise InputError(Problem("--sites", total, reason, hint))
+
+
+def drawn(candidate: Candidate, index: int, seed: int) -> Order:
+    """A municipality at its centre, or a GP practice or pharmacy somewhere around it."""
+    place, kind = candidate.municipality, candidate.kind
+    if kind is Kind.MUNICIPALITY:
+        id_, name = f"municipality-{place.id}", f"{place.name} municipality"
+        point, rate_bps = (place.lat, place.lon), MUNICIPALITY_RATE_BPS
+    else:
+        id_, name = f"{kind.value}-{place.id}-{candidate.number}", f"{place.name} {_SMALL[kind]} {candidate.number}"
+        point = _scattered(place, Random(f"{seed}:{id_}"))
+        rate_bps = next(rate for least, rate in SMALL_SITE_RATES_BPS if place.population >= least)
+    return Order(unplugged((id_, name, kind, index), place.region, point, place.name), rate_bps)
+
+
+def unplugged(
+    naming: tuple[str, str, Kind, int],
+    region: Region,
+    point: tuple[float, float],
+    municipality: str,
+    tier: str = "",
+    tags: frozenset[str] = frozenset(),
+) -> Site:
+    """A site named (id, name, kind, index) at a point (lat, lon), without lines and addresses so far."""
+    id_, name, kind, index = naming
+    lat, lon = point
+    return Site(
+        id=id_,
+        name=name,
+        kind=kind,
+        region=region,
+        lat=lat,
+        lon=lon,
+        municipality=municipality,
+        index=index,
+        accesses=(),
+        prefix4=addressing.UNASSIGNED4,
+        prefix6=addressing.UNASSIGNED6,
+        tier=tier,
+        tags=tags,
+    )
+
+
+def _scattered(place: Municipality, random: Random) -> tuple[float, float]:
+    """A point evenly drawn from the disc around a municipality's centre, to about 10 m."""
+    distance_km, angle = SCATTER_KM * sqrt(random.random()), tau * random.random()
+    lat, lon = displaced(place.lat, place.lon, distance_km * cos(angle), distance_km * sin(angle))
+    return round(lat, 4), round(lon, 4)
