@@ -13,9 +13,10 @@ from enum import Enum
 from typing import Any, TypeAlias
 from zlib import crc32
 
-from mininet.link import Intf, Link
+from mininet.link import Link
 
 from emulation.engine import EngineProcess, PipeChange, PipeSpec
+from emulation.interfaces import NetlinkIntf
 from emulation.namespaces import open_tap
 from emulation.nodes import NamespaceNode, SiteNode, access_interface
 from emulation.pipe_model import PipeModel
@@ -146,30 +147,62 @@ class Plant:
             yield from (self.lines[name].forward, self.lines[name].back)
 
 
-class TapIntf(Intf):  # type: ignore[misc]
-    """A Mininet interface that was made and is configured through netlink, not ifconfig."""
+class LineIntf(NetlinkIntf):
+    """An end of an emulated line: raising or lowering it lights or cuts the line, and the other end sees that."""
 
-    def config(self, **_params: Any) -> dict[str, Any]:
-        """Nothing: the link that made the interface has configured it."""
-        return {}
+    def light(self, up: bool) -> None:
+        """Light or cut the line."""
+        self.link.light(up)
 
-    def isUp(self, setUp: bool = False) -> bool:
-        """Raise the interface if asked to; True when it is up."""
-        if setUp:
-            self.node.netlink.set_link(self.name, up=True)
-        return bool(self.node.netlink.is_up(self.name))
+
+class SiteIntf(LineIntf):
+    """A site's end of an access line. Unless given an address of its own it has the site's, which is on ``lo``."""
+
+    def IP(self) -> str:
+        """The address the line is used with."""
+        return str(self.ip or self.node.IP())
+
+    def updateIP(self) -> str:
+        """The same, as it is now."""
+        return str(super().updateIP() or self.node.IP())
+
+    def MAC(self) -> str:
+        """The interface's MAC address."""
+        return str(self.mac)
+
+
+class LineLink(Link):  # type: ignore[misc]
+    """A Mininet link over line ``name`` of ``plant``."""
+
+    def __init__(self, name: str, plant: Plant) -> None:
+        self.line, self._plant = name, plant
+
+    def light(self, up: bool) -> None:
+        """Light or cut the line, both ways; its ends follow, as interfaces do that gain or lose carrier."""
+        self._plant.set_down([self.line], not up)
+        self.follow(up)
+
+    def follow(self, up: bool) -> None:
+        """Let the interfaces at both ends gain or lose carrier."""
+        raise NotImplementedError
 
     def delete(self) -> None:
-        """Forget the interface; the kernel removes it with its namespace."""
-        self.node.delIntf(self)
+        """Cut the line for good."""
+        self.light(up=False)
+        super().delete()
+
+    def stop(self) -> None:
+        """Forget the line; it ends with its world."""
+        super().delete()
 
 
-class FibreLink(Link):  # type: ignore[misc]
+class FibreLink(LineLink):
     """A Mininet link between two routers."""
 
     def __init__(
         self, node1: RouterSwitch, node2: RouterSwitch, plant: Plant, fibre: Fibre, network: Network, **_: Any
     ) -> None:
+        super().__init__(fibre.id, plant)
         self.fibre = fibre
         ends = []
         interfaces = []
@@ -178,25 +211,38 @@ class FibreLink(Link):  # type: ignore[misc]
             name = fibre_interface(port)
             ends.append(plant.end(node, name))
             node.netlink.set_link(name, up=True, mtu=CORE_MTU, txqlen=TAP_QUEUE)
-            interfaces.append(TapIntf(name, node=node, port=port, link=self, moveIntfFn=self._ignore))
+            interfaces.append(LineIntf(name, node=node, port=port, link=self))
         plant.join(fibre.id, ends[0], ends[1], fibre.rate_bps, fibre.delay_us)
         self.intf1, self.intf2 = interfaces
 
+    def follow(self, up: bool) -> None:
+        """Let both routers see light or lose it."""
+        for intf in (self.intf1, self.intf2):
+            intf.node.netlink.set_link(intf.device, up=up)
 
-class AccessLink(Link):  # type: ignore[misc]
+
+class AccessLink(LineLink):
     """A Mininet link between a site and its router: line ``line`` of the site (0 = primary)."""
 
     def __init__(self, node1: SiteNode, node2: RouterSwitch, plant: Plant, access: Access, line: int, **_: Any) -> None:
-        self.access = access
+        super().__init__(access_name(node1.site.id, line), plant)
+        self.access, self._number = access, line
         name = access_interface(line)
         site_end = plant.end(node1, name)
         node1.netlink.set_link(name, up=True, address=node1.site.mac)
         trunk_end = plant.trunk_end(node2, access.vlan)
-        plant.join(access_name(node1.site.id, line), site_end, trunk_end, access.rate_bps, access.delay_us)
-        self.intf1 = TapIntf(name, node=node1, port=line, link=self, moveIntfFn=self._ignore)
+        plant.join(self.line, site_end, trunk_end, access.rate_bps, access.delay_us)
+        self.intf1 = SiteIntf(name, node=node1, port=line, link=self, mac=node1.site.mac)
         far_name = f"{TRUNK_INTERFACE}.{access.vlan}"
         port = ACCESS_LOGICAL_PORT + access.vlan
-        self.intf2 = TapIntf(far_name, node=node2, port=port, link=self, moveIntfFn=self._ignore)
+        self.intf2 = LineIntf(far_name, device=TRUNK_INTERFACE, node=node2, port=port, link=self)
+
+    def follow(self, up: bool) -> None:
+        """Let the site see light or lose it; its router's trunk carries other sites' lines as well."""
+        if up:
+            self.intf1.node.raise_line(self._number)
+        else:
+            self.intf1.node.lower_line(self._number)
 
 
 def fibre_interface(port: int) -> str:

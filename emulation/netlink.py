@@ -35,10 +35,15 @@ class Netlink:
         (message,) = self._route.get_links(self.index(name))
         return bool(message["flags"] & 1)  # IFF_UP
 
-    def add_loopback_address(self, address: IPv4Address) -> None:
-        """Give the node its own address on ``lo``: it stays reachable whichever access line is up."""
-        self._route.link("set", index=self.index("lo"), state="up")
-        self._route.addr("add", index=self.index("lo"), address=str(address), prefixlen=32, scope=0)
+    def set_loopback_address(self, address: IPv4Address) -> None:
+        """Give the node its own address on ``lo``, in place of another: it stays reachable whichever access line is
+        up."""
+        index = self.index("lo")
+        self._route.link("set", index=index, state="up")
+        self._route.addr("replace", index=index, address=str(address), prefixlen=32, scope=0)
+        for other in self._route.get_addr(index=index, family=2, prefixlen=32):
+            if (old := other.get_attr("IFA_ADDRESS")) != str(address):
+                self._route.addr("del", index=index, address=old, prefixlen=32)
 
     def set_default_route(self, gateway: IPv4Address, name: str, source: IPv4Address, metric: int) -> None:
         """Default route over ``name``; the gateway is on the link though no prefix says so."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Sequence
+from ipaddress import IPv4Interface
 from typing import Any
 
 from mininet.link import Intf
 from mininet.node import Host, Node
 
+from emulation.interfaces import route_of, routing
 from emulation.namespaces import Namespace
 from emulation.netlink import Netlink
 from topology.model import Site
@@ -73,6 +75,33 @@ class NamespaceNode(Node):  # type: ignore[misc]
         """A process in the node's namespace, with Mininet's arguments."""
         return super().popen(*args, **kwargs | {"mncmd": []})  # type: ignore[no-any-return]
 
+    def setDefaultRoute(self, intf: Intf | str | None = None) -> None:
+        """Prefer a default route: an interface, its name, or ``via ADDRESS``, ``dev NAME`` or both in one string."""
+        words = str(intf or self.defaultIntf()).split()
+        self._add_route("0.0.0.0/0", route_of(words if len(words) > 1 else ["dev", *words]))
+
+    def setHostRoute(self, ip: str, intf: Intf | str) -> None:
+        """Route ``ip`` over an interface."""
+        self._add_route(f"{ip}/32", {"dev": str(intf)})
+
+    def setARP(self, ip: str, mac: str) -> None:
+        """Tell the default interface the MAC address of a neighbour, for good."""
+        with routing(self.namespace) as route:
+            (index,) = route.link_lookup(ifname=self.defaultIntf().device)
+            route.neigh("replace", dst=ip, lladdr=mac, ifindex=index, state="permanent")
+
+    def _add_route(self, to: str, way: dict[str, str]) -> None:
+        """Add or replace a route, preferred to others (metric 0); ``way`` as ``route_of`` gives it."""
+        with routing(self.namespace) as route:
+            onward: dict[str, Any] = {}
+            if "via" in way:
+                onward |= {"gateway": way["via"]}
+            if "dev" in way:
+                onward |= {"oif": route.link_lookup(ifname=way["dev"])[0]}
+            if len(way) == 2:
+                onward |= {"flags": "onlink"}
+            route.route("replace", dst=to, **onward)
+
     def terminate(self) -> None:
         """End the shell, if there ever was one, and let go of the namespace."""
         super().terminate()
@@ -87,32 +116,45 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
 
     def __init__(self, name: str, site: Site, **params: Any) -> None:
         self.site = site
-        super().__init__(name, **params)
+        self._address4 = site.address4
+        super().__init__(name, **params | {"ip": None})  # Mininet proposes one; the site has its own
 
-    def config(self, **_params: Any) -> dict[str, Any]:
-        """Set the site's address and routes; Mininet calls this once all lines are there."""
-        self.netlink.add_loopback_address(self.site.address4)
+    def config(self, ip: str | None = None, mac: str | None = None, **_params: Any) -> dict[str, Any]:
+        """Set the site's address and routes; Mininet calls this once all lines are there, users when they like."""
+        if ip:
+            self._address4 = IPv4Interface(ip).ip
+        self.netlink.set_loopback_address(self._address4)
         for line in range(len(self.site.accesses)):
             self.raise_line(line)
+        if mac:
+            self.setMAC(mac)
         return {}
 
     def raise_line(self, line: int) -> None:
         """Take access line ``line`` (0 = primary) into use, as a CE router does when light comes back."""
         name = access_interface(line)
         self.netlink.set_link(name, up=True)
-        self.netlink.set_default_route(self.site.gateway4, name, self.site.address4, metric=100 * (line + 1))
+        self.netlink.set_default_route(self.site.gateway4, name, self._address4, metric=100 * (line + 1))
 
     def lower_line(self, line: int) -> None:
         """Loss of light on access line ``line``: its default route goes, the backup's stays."""
         self.netlink.set_link(access_interface(line), up=False)
 
     def IP(self, intf: Intf | None = None) -> str:
-        """The site's address, whichever line it is asked of."""
-        return str(self.site.address4)
+        """The site's address, or the one given to interface ``intf``."""
+        return str(self.intf(intf).IP()) if intf else str(self._address4)
 
-    def MAC(self, intf: Intf | None = None) -> str:
-        """The site's MAC address, the same on every line."""
-        return self.site.mac
+    def setIP(self, ip: str, prefixLen: int = 8, intf: Intf | str | None = None, **kwargs: Any) -> str:
+        """Give the site another address, or interface ``intf`` one of its own. The network carries what comes from
+        the site's prefix (``site.prefix4``) and drops all else."""
+        if intf:
+            return str(super().setIP(ip, prefixLen, intf, **kwargs))
+        self.config(ip=ip)
+        return ""
+
+    def _add_route(self, to: str, way: dict[str, str]) -> None:
+        """Over an access line it goes by the gateway: nobody else answers there."""
+        super()._add_route(to, {"via": str(self.site.gateway4)} | way)
 
 
 def access_interface(line: int) -> str:

@@ -20,6 +20,7 @@ from topology.errors import InputError, Problem
 
 RUN_DIR = Path("/run/helsewan")  # on a tmpfs that only this world sees, and that hides the machine's own /run
 TUN = Path("/dev/net/tun")
+_INHABITED = "HELSEWAN_INHABITED"  # in the environment of a program that was started again
 
 # What a world needs of the system, and the Debian package each comes in.
 PROGRAMS = {
@@ -42,6 +43,17 @@ def command(argv: Sequence[str]) -> list[str]:
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     flags = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]
     return ["setpriv", "--pdeathsig", "KILL", "unshare", *user, *flags, *argv]
+
+
+def inhabit() -> None:
+    """Go on in a world of one's own: the program is started again in it, with the same arguments, input and output,
+    and this call returns there only. Raises InputError where there can be no world."""
+    if os.environ.pop(_INHABITED, None):
+        enter()
+        return
+    require()
+    argv = command([sys.executable, *sys.orig_argv[1:]])
+    os.execvpe(argv[0], argv, {**os.environ, _INHABITED: "yes"})
 
 
 def hides(path: Path) -> bool:

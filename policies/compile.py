@@ -17,10 +17,10 @@ from policies.report import Report
 from policies.routing import check_overlaps, compile_egresses, compile_routes
 from policies.schema import PolicySpec
 from policies.selection import Population
-from policies.source import Policy, library_names, library_path, load_policy, read_policy
+from policies.source import Policy, library_names, library_path, load_policy, policy_path, read_policy
 from topology.model import Network
 
-__all__ = ["Policy", "compile_policy", "library_names", "library_path", "load_policy", "read_policy"]
+__all__ = ["Policy", "compile_policy", "library_names", "library_path", "load_policy", "policy_path", "read_policy"]
 
 
 def compile_policy(policy: Policy, network: Network) -> Plan:

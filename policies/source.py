@@ -41,3 +41,10 @@ def library_path(name: str) -> Path:
         known = "one of " + ", ".join(library_names())
         raise InputError(Problem("policy", name, "is not in the library", known))
     return LIBRARY / f"{name}.yaml"
+
+
+def policy_path(name: str) -> Path:
+    """The file of a policy that is named as in the library or by its path (ends in .yaml or .yml). Raises
+    ``InputError`` for a name the library does not have."""
+    path = Path(name)
+    return path if path.suffix in (".yaml", ".yml") else library_path(name)

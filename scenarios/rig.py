@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from mininet.net import Mininet
-
 from emulation.engine import EngineProcess
 from emulation.engine_rows import FULL_FRAME_BYTES
 from emulation.links import Plant, Shape, access_name, fibre_interface
@@ -52,7 +50,7 @@ class Rig:
         configure_classes(self.engine, self.plan)
         stage(f"building {len(self.network.sites)} sites and {len(self.network.routers)} routers")
         self.plant = Plant(self.engine, line_shape(self.plan), self.network.seed)
-        self.net: Mininet = build(self.network, self.plant, self._run_dir, self._log_dir, self.controller.socket)
+        self.net = build(self.network, self.plant, self._run_dir, self._log_dir, self.controller.socket)
         self._wait("listening")
         stage("starting the routers")
         self.net.start()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emulation import world
-from policies.compile import compile_policy, library_path, load_policy
+from policies.compile import compile_policy, load_policy, policy_path
 from policies.plan import Plan
 from scenarios.run_directory import conclude, make_directory, shown
 from scenarios.screen import Screen
@@ -59,7 +59,7 @@ def stand(wish: Wish, detach: bool) -> int:
 def planned(wish: Wish) -> Plan:
     """The network and the policy asked for. Raises InputError."""
     network = national_network(wish.sites, wish.seed, wish.swedish_route)
-    return compile_policy(load_policy(library_path(wish.policy)), network)
+    return compile_policy(load_policy(policy_path(wish.policy)), network)
 
 
 def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:

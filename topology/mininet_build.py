@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mininet.net import Mininet
 from mininet.topo import Topo
 
 from emulation.links import AccessLink, FibreLink, Plant
+from emulation.mininet_net import EmulatedNet
 from emulation.nodes import SiteNode
 from emulation.switches import RouterSwitch
 from topology.model import Network, Router, Site
@@ -75,15 +75,14 @@ class NationalTopo(NetworkTopo):
 topos = {"helsewan": NationalTopo}  # the name Mininet's --custom looks for
 
 
-def build(network: Network, plant: Plant, home: Path, log_dir: Path, controller: Path) -> Mininet:
+def build(network: Network, plant: Plant, home: Path, log_dir: Path, controller: Path) -> EmulatedNet:
     """The network as a built, not yet started Mininet of our nodes inside the present world.
 
     ``plant`` gets all lines (commit it before traffic), ``home`` the routers' sockets, ``controller``
     is the unix socket the controller listens on.
     """
-    Mininet.inited = True  # Mininet.init would change system-wide sysctls and leave them so
     switch = partial(RouterSwitch, home=home, log_dir=log_dir, controller=controller)
-    net = Mininet(topo=NetworkTopo(network, plant=plant), host=SiteNode, switch=switch, controller=None)
+    net = EmulatedNet(topo=NetworkTopo(network, plant=plant), host=SiteNode, switch=switch, controller=None)
     plant.commit()
     return net
 

@@ -1,0 +1,77 @@
+"""An emulated network for Python programs: Mininet's interface to its nodes, and its lines to change.
+
+    from emulation import world
+    from scenarios.emulation import Emulation
+    from topology.national import national_network
+
+    world.inhabit()
+    with Emulation(national_network(sites=90), policy="open") as emulation:
+        net = emulation.net
+        net.pingPair()
+        emulation.lines.change("oslo-hamar", delay="20 ms", loss="1 %")
+
+docs/python.md tells more.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from emulation import world
+from emulation.lan import LanHost, add_lan_host
+from emulation.mininet_net import EmulatedNet
+from policies.compile import compile_policy, load_policy, policy_path
+from scenarios.control import Event
+from scenarios.rig import Rig
+from topology.model import Kind, Network
+
+
+class Emulation:
+    """``network`` under ``policy`` (a name of the library or a path), in the present world, from ``start`` or
+    ``with`` to ``close``. ``log_dir`` gets the daemons' logs; without one they go with the emulation."""
+
+    def __init__(
+        self, network: Network, policy: str = "national", hosts_per_hospital: int = 0, log_dir: Path | None = None
+    ) -> None:
+        """Raises InputError for a policy that does not fit the network."""
+        self.plan = compile_policy(load_policy(policy_path(policy)), network)
+        self.events: list[Event] = []  # what the controller reported
+        self._hosts_per_hospital = hosts_per_hospital
+        self._held = ExitStack()
+        logs = log_dir or Path(self._held.enter_context(tempfile.TemporaryDirectory(prefix="helsewan-")))
+        self.rig = Rig(self.plan, world.RUN_DIR, logs, self.events.append)
+
+    def start(self, stage: Callable[[str], None] = lambda _: None) -> None:
+        """Bring it up; ``stage`` is told what is being done."""
+        self.rig.start(stage)
+        add_lan_hosts(self.rig, self._hosts_per_hospital)
+
+    @property
+    def net(self) -> EmulatedNet:
+        """The network as a Mininet; nodes have the ids of sites and routers."""
+        return self.rig.net
+
+    def close(self) -> None:
+        """End the emulation; the rest goes with the world."""
+        self.rig.close()
+        self._held.close()
+
+    def __enter__(self) -> Emulation:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def add_lan_hosts(rig: Rig, per_hospital: int) -> list[LanHost]:
+    """Put so many hosts behind every hospital. Raises InputError where a prefix has no room for them."""
+    hospitals = [site for site in rig.network.sites if site.kind is Kind.HOSPITAL]
+    return [add_lan_host(rig.net, rig.site(site.id)) for site in hospitals for _ in range(per_hospital)]
