@@ -165,6 +165,15 @@ class EngineProcess:
         ]
         return int(self._request("set_pipes", queues=table.rows, changes=rows)["applied_at_ns"])
 
+    def start_capture(self, pipes: Sequence[int], ring: int, snap_bytes: int) -> None:
+        """Copy what comes out of one or two pipes, up to ``snap_bytes`` of each frame, into the shared memory that
+        descriptor ``ring`` holds (see ``capture.py``). A pipe has one capture at a time."""
+        self._request("start_capture", [ring], pipes=list(pipes), snap_bytes=snap_bytes)
+
+    def stop_capture(self, pipes: Sequence[int]) -> None:
+        """End captures; once this returns, nothing more is copied."""
+        self._request("stop_capture", pipes=list(pipes))
+
     def counters(self) -> Records:
         """A live view of the pipes' counters (``counters.PIPE_DTYPE``), by pipe number; copy to keep."""
         return self._counters.pipes

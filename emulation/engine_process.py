@@ -51,6 +51,12 @@ class EngineServer:
                 case "set_pipes":
                     self._engine.set_pipes(message["queues"], message["changes"])
                     return {"applied_at_ns": time.time_ns()}
+                case "start_capture":
+                    self._engine.start_capture(message["pipes"], fds[0], message["snap_bytes"])
+                    return {}
+                case "stop_capture":
+                    self._engine.stop_capture(message["pipes"])
+                    return {}
                 case "restart_lateness":
                     self._engine.restart_lateness()
                     return {}

@@ -10,11 +10,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeAlias
 from zlib import crc32
 
 from mininet.link import Link
 
+from emulation.capture import SNAP_BYTES, Capture
 from emulation.engine import EngineProcess, PipeChange, PipeSpec
 from emulation.interfaces import NetlinkIntf
 from emulation.namespaces import open_tap
@@ -141,6 +143,15 @@ class Plant:
     def set_frozen(self, names: Iterable[str], frozen: bool) -> int:
         """Stop or resume time on lines, all at the same instant; that instant (CLOCK_REALTIME, ns)."""
         return self.engine.set_pipes([PipeChange(pipe, frozen=frozen) for pipe in self._pipes(names)])
+
+    def capture(self, name: str, direction: Direction | None, file: Path, snap_bytes: int = SNAP_BYTES) -> Capture:
+        """Start to capture what comes out of a line in one direction, or in both (None), to a pcapng file; up to
+        ``snap_bytes`` of each frame. Raises OSError where the file cannot be made, EngineError where that direction is
+        being captured already."""
+        line = self.lines[name]
+        directions = list(Direction) if direction is None else [direction]
+        interfaces = [(f"{name} {one.value}", line.pipe(one)) for one in directions]
+        return Capture(self.engine, interfaces, file, snap_bytes)
 
     def _pipes(self, names: Iterable[str]) -> Iterator[int]:
         for name in names:

@@ -104,12 +104,15 @@ void loop_restart_lateness(struct loop *loop)
     loop->left_ns = loop_now_ns();
 }
 
-/* The engine's sink: write the frame. */
+/* The engine's sink: write the frame, and have it captured as it left the line, whether the port takes it or not. */
 static enum engine_outcome loop_write(void *context, struct pipe *pipe, const struct frame *frame)
 {
     struct loop *loop = context;
     loop_record_lateness(loop, pipe, (uint64_t)(loop_now_ns() - frame->due_ns));
 
+    if (pipe->capture)
+        capture_frame(pipe->capture, pipe->capture_interface, (uint64_t)loop_clock_ns(CLOCK_REALTIME), frame->data,
+                      frame->length, frame->length - frame->line_bytes);
     if (write(loop->ports[pipe->dst_port].fd, frame->data, frame->length) >= 0)
         return ENGINE_DELIVERED;
     switch (errno) {

@@ -56,6 +56,7 @@ static void module_dealloc(struct module_engine *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     if (self->ready) {
+        captures_clear(self);
         loop_clear(&self->loop);
         engine_clear(&self->engine);
     }
@@ -148,6 +149,8 @@ static PyMethodDef module_methods[] = {
     {"add_port", (PyCFunction)module_add_port, METH_VARARGS, "Add a port over a descriptor; its number."},
     {"add_pipes", (PyCFunction)pipes_add, METH_VARARGS, "Add pipes between ports; their numbers."},
     {"set_pipes", (PyCFunction)pipes_set, METH_VARARGS, "Change pipes, all or none, at one moment."},
+    {"start_capture", (PyCFunction)captures_start, METH_VARARGS, "Put copies of pipes' frames into a ring."},
+    {"stop_capture", (PyCFunction)captures_stop, METH_VARARGS, "Put no more copies of pipes' frames into a ring."},
     {"restart_lateness", (PyCFunction)module_restart_lateness, METH_NOARGS, "Forget all lateness so far."},
     {"run", (PyCFunction)module_run, METH_VARARGS, "Run until a descriptor is readable."},
     {"simulate", (PyCFunction)(void (*)(void))simulate_run, METH_VARARGS | METH_KEYWORDS,

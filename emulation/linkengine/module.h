@@ -29,6 +29,16 @@ PyObject *pipes_add(struct module_engine *self, PyObject *args);
 /* Engine.set_pipes(queues, changes, now_ns): has all changes hold from one moment on, or, if one is refused, none. */
 PyObject *pipes_set(struct module_engine *self, PyObject *args);
 
+/* Engine.start_capture(pipes, fd, snap_bytes): puts a copy of what comes out of up to two pipes, from now on, into the
+ * ring of capture.h that fd holds; the interface is the pipe's place in the sequence. */
+PyObject *captures_start(struct module_engine *self, PyObject *args);
+
+/* Engine.stop_capture(pipes): no more copies once it returns. */
+PyObject *captures_stop(struct module_engine *self, PyObject *args);
+
+/* End all captures. */
+void captures_clear(struct module_engine *self);
+
 /* Engine.simulate(arrivals, until_ns, prompt=True): arrivals (time_ns, port, frame) go through the pipes that run()
  * uses, in virtual time; returns the deliveries up to until_ns as [(due_ns, port, frame)]. Unless prompt, the engine
  * looks for what is due only at the end. */

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "capture.h"
 #include "classify.h"
 #include "frame.h"
 #include "loss.h"
@@ -43,6 +44,8 @@ struct pipe {
     uint64_t line_rest;                    /* the rest of that, in 1/rate_bps nanoseconds */
     int64_t last_due_ns;                   /* due_ns of the frame last sent: none overtakes it */
     uint64_t random;                       /* state of its random numbers */
+    struct capture *capture;               /* gets a copy of what comes out, NULL: none */
+    uint32_t capture_interface;            /* which of the capture's interfaces it is */
     uint32_t heap_slot;                    /* its place in the engine's heap, HEAP_OUT: not in it */
     const struct classify_tables *tables;  /* the engine's */
     struct frame_pool *pool;               /* the engine's */

@@ -1,0 +1,169 @@
+"""Captures of lines to pcapng files, started and stopped while the network runs.
+
+A frame is captured as it comes out of the line, without the far trunk's tag, and stamped with the moment it is
+delivered (CLOCK_REALTIME); what a line dropped or lost is not in it. The engine copies frames into a ring in shared
+memory (``linkengine/capture.h``) and never waits: those for which the ring or the disk is too slow are missed and
+counted, in an Interface Statistics Block at the file's end. A thread here writes the ring to the file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import stat
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from emulation import pcapng
+from emulation.engine import EngineError, EngineProcess
+
+SNAP_BYTES = 262_144  # more than any frame has, as tcpdump's default
+RING_BYTES = 16 << 20  # 0.1 s of 1 Gbit/s
+_RING_AT = 4096  # the rest mirrors struct capture_ring; places in 64-bit words
+_HEAD, _FRAMES, _MISSED, _TAIL = 0, 1, 3, 8
+_PERIOD_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """Frames that one interface showed since the capture began: those copied, and those for which there was no room."""
+
+    frames: int
+    missed: int
+
+
+class Ring:
+    """The reader's side of the shared memory that an engine copies frames into."""
+
+    def __init__(self, size: int = RING_BYTES) -> None:
+        """``size`` in bytes; a frame takes its own and 32 to 35 more."""
+        self.fd = os.memfd_create("link-capture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.posix_fallocate(self.fd, 0, _RING_AT + size)
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)  # the engine may rely on it
+            self._memory = mmap.mmap(self.fd, _RING_AT + size)
+        except OSError:
+            os.close(self.fd)
+            raise
+        self._size = size
+        self._words = memoryview(self._memory)[:_RING_AT].cast("Q")
+        self._bytes = memoryview(self._memory)[_RING_AT:]
+
+    def waiting(self) -> list[memoryview]:
+        """What has been put in and not yet taken: whole blocks, in one or two pieces."""
+        tail, head = self._words[_TAIL], self._words[_HEAD]
+        start, length = tail % self._size, head - tail
+        first = self._bytes[start : start + length]
+        return [first, self._bytes[: length - len(first)]]
+
+    def take(self, length: int) -> None:
+        """Give the room of the oldest ``length`` bytes back."""
+        self._words[_TAIL] += length
+
+    def captured(self, interface: int) -> Captured:
+        """The count of one interface so far."""
+        return Captured(self._words[_FRAMES + interface], self._words[_MISSED + interface])
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._words.release()
+        self._bytes.release()
+        self._memory.close()
+        os.close(self.fd)
+
+
+class Capture:
+    """A capture that runs from its making to ``stop()``, or until the file cannot be written: then ``failure`` says
+    why in one line, and the network goes on."""
+
+    def __init__(
+        self,
+        engine: EngineProcess,
+        interfaces: Sequence[tuple[str, int]],
+        file: Path,
+        snap_bytes: int = SNAP_BYTES,
+        ring_bytes: int = RING_BYTES,
+    ) -> None:
+        """Capture (name, pipe) of each of ``interfaces``, one or two, to ``file`` (mode 0600, overwritten).
+
+        Raises OSError where the file cannot be made, EngineError where a pipe is being captured already."""
+        self.file, self.failure = file, None  # type: Path, str | None
+        self._engine = engine
+        self._pipes = [pipe for _, pipe in interfaces]
+        self._counts: list[Captured] = []
+        self._began_ns = time.time_ns()
+        self._stopping = threading.Event()
+        self._written = 0
+        self._fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            if stat.S_ISREG(os.fstat(self._fd).st_mode):
+                os.fchmod(self._fd, 0o600)  # also one that was there before
+            head = [pcapng.interface(name, snap_bytes) for name, _ in interfaces]
+            self._write(b"".join([pcapng.section_header("helsewan"), *head]))
+            self._ring = Ring(ring_bytes)
+        except OSError:
+            os.close(self._fd)
+            raise
+        try:
+            engine.start_capture(self._pipes, self._ring.fd, snap_bytes)
+        except EngineError:
+            self._ring.close()
+            os.close(self._fd)
+            raise
+        self._thread = threading.Thread(target=self._pump, name=f"capture {file}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> list[Captured]:
+        """End the capture and complete the file; the counts by interface. Stopping twice is stopping once."""
+        self._stopping.set()
+        self._thread.join()
+        return self._counts
+
+    def _pump(self) -> None:
+        """Write what comes until told to stop or the file is in the way, then end the file."""
+        try:
+            while not self._stopping.wait(_PERIOD_S):
+                self._drain()
+            self._release()
+            self._drain()
+            self._write(self._statistics())
+        except OSError as error:
+            self.failure = f"{self.file}: the capture ended: {error.strerror}"
+            self._release()
+            with suppress(OSError):
+                os.ftruncate(self._fd, self._written)  # to the last whole block
+        finally:
+            self._counts = [self._ring.captured(number) for number in range(len(self._pipes))]
+            self._ring.close()
+            os.close(self._fd)
+
+    def _release(self) -> None:
+        """Have the engine copy no more; one that is gone copies nothing anyway."""
+        with suppress(EngineError):
+            self._engine.stop_capture(self._pipes)
+
+    def _drain(self) -> None:
+        pieces = self._ring.waiting()
+        self._write(*pieces)
+        self._ring.take(sum(map(len, pieces)))
+
+    def _statistics(self) -> bytes:
+        counts = [self._ring.captured(number) for number in range(len(self._pipes))]
+        now_ns = time.time_ns()
+        return b"".join(
+            pcapng.statistics(number, self._began_ns, now_ns, count.frames, count.missed)
+            for number, count in enumerate(counts)
+        )
+
+    def _write(self, *pieces: bytes | memoryview) -> None:
+        """Write whole blocks, all of them or raise OSError."""
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        self._written += sum(map(len, pieces))
