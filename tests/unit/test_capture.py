@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from engine_model import ipv4
+from engine_bench import ipv4
 from scapy.utils import PcapNgReader, RawPcapNgReader
 
 from emulation.capture import Capture, Captured
