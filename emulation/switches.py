@@ -78,7 +78,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             own = {"OVS_RUNDIR": str(self.home), "LD_PRELOAD": ALLOCATOR}
             run(["ovs-vswitchd", f"unix:{self._socket}", *self._daemon("ovs-vswitchd")], env=own)
             self._adopt("ovs-vswitchd")
-            be_punctual(SWITCHES, int((self.home / "ovs-vswitchd.pid").read_text()))
+            be_punctual(SWITCHES, self.daemon_pid("ovs-vswitchd"))
 
     def power_off(self) -> None:
         """Kill both daemons as a power cut would; nothing of the router's state in memory survives."""
@@ -96,6 +96,15 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             poll.register(pidfd, select.POLLIN)
         return [names[pidfd] for pidfd, _ in poll.poll(0)]
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it was given power, and none cut it since."""
+        return bool(self._pidfds)
+
+    def daemon_pid(self, name: str) -> int:
+        """The process of one of the DAEMONS; its first thread, of vswitchd, is the one that forwards."""
+        return int((self.home / f"{name}.pid").read_text())
+
     def openflow_ports(self) -> dict[str, int]:
         """The interfaces that are OpenFlow ports, with their numbers; all access lines are one trunk."""
         fibres = {intf.name: port for port, intf in self.intfs.items() if port < ACCESS_LOGICAL_PORT}
@@ -111,7 +120,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
 
     def _adopt(self, name: str) -> None:
         """Hold on to a daemon: with --detach it is a child of the world's first process, us."""
-        self._pidfds[name] = os.pidfd_open(int((self.home / f"{name}.pid").read_text()))
+        self._pidfds[name] = os.pidfd_open(self.daemon_pid(name))
 
     @property
     def _socket(self) -> Path:

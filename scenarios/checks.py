@@ -1,4 +1,4 @@
-"""Judging a run: figures against limits, and whether the machine let them be judged at all. Pure."""
+"""Judging a run: figures against limits. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import Enum
 from math import isnan
 
-from scenarios.engine_health import KeepingUp
 from scenarios.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
 from scenarios.measure import Figures, Measurement
 from scenarios.metrics import METRICS, Limit, Metric, Source, show
@@ -15,6 +14,7 @@ from scenarios.schema import CheckSpec, Over, ScenarioSpec, Scope
 from scenarios.spec import RUN
 from scenarios.targets import Fate
 from scenarios.transactions import ExchangeFigures, ExchangeMeasurement
+from scenarios.validity import Grade
 
 
 class Verdict(str, Enum):
@@ -60,54 +60,19 @@ class Evidence:
     exchanges: ExchangeMeasurement
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """Something the machine had to keep for the run to count: ``value`` up to ``bound``."""
-
-    name: str
-    value: float
-    bound: float
-    unit: str
-
-    @property
-    def kept(self) -> bool:
-        """Whether it did."""
-        return self.value <= self.bound
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.value:g} {self.unit}, allowed {self.bound:g}".replace(" ,", ",")
-
-
 def judge(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
     """Every check of the scenario, in its order. A check that nothing came under fails unless optional."""
     return tuple(_judge_one(name, check, evidence) for name, check in spec.checks.items())
 
 
-def verdict(results: Iterable[CheckResult], demands: Iterable[Demand]) -> Verdict:
-    """Void when the machine kept a demand not, except that what no slow machine can cause stays a failure."""
+def verdict(results: Iterable[CheckResult], grade: Grade) -> Verdict:
+    """Void when the machine's ``grade`` is, except that what no slow machine can cause stays a failure."""
     failed = [result for result in results if result.passed is False]
     if any(result.conclusive for result in failed):
         return Verdict.FAIL
-    if not all(demand.kept for demand in demands):
+    if grade is Grade.VOID:
         return Verdict.VOID
     return Verdict.FAIL if failed else Verdict.PASS
-
-
-def flow_engine_demands(keeping: KeepingUp) -> tuple[Demand, ...]:
-    """What the flow engine must keep. Sends may be late: delay counts from the send, gaps have it taken
-    out; but later than a voice packet's interval, and packets go out in pairs, and a quarter of a second
-    is no pace at all."""
-    return (
-        Demand("99 % of sends late by", keeping.lateness_p99_us / 1000, 20.0, "ms"),
-        Demand("latest send late by", keeping.worst_late_us / 1000, 250.0, "ms"),
-        Demand("datagrams without room in the records", keeping.unrecorded, 0, ""),
-        Demand("datagrams dropped at full sockets", keeping.dropped, 0, ""),
-        Demand("datagrams the machine had no room to send", keeping.not_sent, 0, ""),
-        Demand("datagrams without a kernel timestamp", keeping.untimed, 0, ""),
-        Demand("wall clock set by", abs(keeping.clock_step_us) / 1000, 1.0, "ms"),
-        Demand("datagrams never due", keeping.unfinished, 0, ""),
-        Demand("flows that never sent", keeping.mute, 0, ""),
-    )
 
 
 _Chosen = tuple[FlowSpec | ExchangeSpec, Figures | ExchangeFigures]

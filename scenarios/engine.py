@@ -100,6 +100,18 @@ class FlowEngine:
         """Datagrams of each flow that have come due so far."""
         return came_due(self.senders)[: len(self._flows)]
 
+    @property
+    def sender(self) -> threading.Thread:
+        """The thread that sends and receives; only after ``start``."""
+        if self._thread is None:
+            raise RuntimeError("the flow engine was not started")
+        return self._thread
+
+    @property
+    def lateness(self) -> tuple[Array, Array]:
+        """Sends by lateness, live, and where the histogram's bins end (ns; the last one is open)."""
+        return self._lateness, np.arange(1, len(self._lateness) + 1) * LATENESS_STEP_NS
+
     def keeping_up(self) -> KeepingUp:
         """How well the engine kept its schedule so far."""
         return KeepingUp(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import cast
 
 from emulation import world
 from scenarios import machine
-from scenarios.checks import Demand, Evidence, Verdict, flow_engine_demands, judge, verdict
+from scenarios.checks import Evidence, Verdict, judge, verdict
 from scenarios.history import History
 from scenarios.job import Job
 from scenarios.measure import measure
@@ -20,14 +21,9 @@ from scenarios.run import Collected, Run
 from scenarios.screen import Screen
 from scenarios.targets import Connectivity, failed_together
 from scenarios.transactions import measure_exchanges
+from scenarios.validity import Finding, assess, of_links, of_machine, of_second, of_traffic
 from scenarios.verdict import print_verdict
 from scenarios.world_process import interruptible, orphaned, read_job
-
-# A delivery late by this much shows in a one-way delay as much as the promised accuracy (0.5 ms per path).
-LINK_LATE_P99_MS = 2.0
-LINK_LATE_MS = 40.0  # a gap of two voice packets: the most a stall may add before it looks like an outage
-STEAL_SHARE = 0.05  # of processor time taken by others on the host: whole cores vanish for longer than a voice packet
-STALLED_SHARE = 0.9  # of the time some task waited for a core: nothing that was measured can be trusted
 
 
 def main(descriptor: int) -> int:
@@ -39,7 +35,7 @@ def main(descriptor: int) -> int:
     try:
         with History(job.directory / "history.jsonl") as history:
             result = _result(job, history, screen)
-            history.append("verdict", verdict=result["verdict"], void=result["void"])
+            history.append("verdict", verdict=result["verdict"], validity=result["validity"])
         write_result(job.directory, result)
     except OSError as error:  # a full disk: our word is all there can be
         print(f"void: the result cannot be written: {error}", file=sys.stderr)
@@ -79,7 +75,7 @@ def judged(job: Job, collected: Collected) -> Result:
         exchanges=measure_exchanges(collected.exchanges, traffic.exchanges, phases),
     )
     checks = judge(spec, evidence)
-    demands = (*flow_engine_demands(collected.traffic), *machine_demands(collected))
+    validity = assess(findings(collected))
     facts = {
         "versions": machine.versions(),
         "host": machine.facts(),
@@ -88,21 +84,17 @@ def judged(job: Job, collected: Collected) -> Result:
         "pressure": asdict(collected.pressure),
         "scheduling": collected.scheduling,
     }
-    outcome = verdict(checks, demands)
-    return build_result(Judged(job.scenario, job.directory.name, evidence, phases, checks, demands, outcome, facts))
+    outcome = verdict(checks, validity.grade)
+    return build_result(Judged(job.scenario, job.directory.name, evidence, phases, checks, validity, outcome, facts))
 
 
-def machine_demands(collected: Collected) -> tuple[Demand, ...]:
-    """What the links and the machine must keep for the run to count."""
-    demands = [
-        Demand("99 % of frames late at a link's end by", collected.links.p99_us / 1000, LINK_LATE_P99_MS, "ms"),
-        Demand("latest frame at a link's end late by", collected.links.max_us / 1000, LINK_LATE_MS, "ms"),
-        Demand("frames dropped by the machine", collected.machine_drops, 0, ""),
-        Demand("share of processor time taken by the host", round(collected.pressure.steal, 3), STEAL_SHARE, ""),
-    ]
-    if collected.pressure.stalled is not None:
-        demands.append(Demand("time with a task waiting for a core", collected.pressure.stalled, STALLED_SHARE, ""))
-    return tuple(demands)
+def findings(collected: Collected) -> Iterator[Finding]:
+    """All that tells whether the machine kept up."""
+    yield from of_traffic(collected.traffic)
+    yield from of_links(collected.links)
+    yield from of_machine(collected.pressure, collected.machine_drops)
+    for second in collected.seconds:
+        yield from of_second(second)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
     schema          1; grows when a reader must change
     scenario, run   the scenario's name, the run's id (its directory's name)
     verdict         "pass", "fail" or "void"; exit_code: 0, 1 or 3
-    void            why the run counts for nothing: each demand on the machine that was not kept
+    validity        grade: "valid", "suspect" or "void" (docs/validity.md); reasons: each with its grade, what, where
+                    (line or part; "": everywhere), seconds (of the run; []: over all of it), value, limit, unit
+    void            the reasons of grade void, for people
     checks          name, metric, passed (null: left out), value, limit, unit, detail
-    keeping_up      every demand on the machine: name, value, bound, unit, kept
+    keeping_up      every demand on the machine: name, worst value, the bounds suspect and void, unit, kept
     phases          name, start_us, end_us as they took place, from the run's start
     classes         class -> phase -> figures of its flows together (probes and controls left out)
     traffic         entry of the traffic -> phase -> figures together
@@ -30,11 +32,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from scenarios.checks import CheckResult, Demand, Evidence, Verdict
+from scenarios.checks import CheckResult, Evidence, Verdict
 from scenarios.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
 from scenarios.measure import Figures, Window
 from scenarios.spec import Scenario
 from scenarios.transactions import ExchangeFigures
+from scenarios.validity import Grade, Kept, Reason, Validity
 
 SCHEMA = 1
 RESULT = "result.json"
@@ -53,7 +56,7 @@ class Judged:
     evidence: Evidence
     windows: Sequence[Window]
     checks: Sequence[CheckResult]
-    demands: Sequence[Demand]
+    validity: Validity
     verdict: Verdict
     facts: Mapping[str, Any]
 
@@ -64,9 +67,9 @@ def build_result(judged: Judged) -> Result:
     regular = [flow for flow in evidence.traffic.flows if _is_regular(flow)]
     return {
         **_heading(judged.scenario, judged.run_id, judged.verdict),
-        "void": [str(demand) for demand in judged.demands if not demand.kept],
+        **_validity(judged.validity),
         "checks": [_plain(asdict(check)) for check in judged.checks],
-        "keeping_up": [_plain({**asdict(demand), "kept": demand.kept}) for demand in judged.demands],
+        "keeping_up": [_kept(kept) for kept in judged.validity.kept],
         "phases": [asdict(window) for window in judged.windows],
         "classes": _together(regular, lambda flow: flow.class_name, phases, evidence.flows.pool),
         "traffic": {
@@ -98,7 +101,27 @@ def write_result(directory: Path, result: Result) -> Path:
 def void_result(directory: Path, scenario: Scenario, reason: str) -> Result:
     """The result of a run that ended before it could be judged."""
     heading = _heading(scenario, directory.name, Verdict.VOID)
-    return {**heading, "void": [f"the run ended before its verdict: {reason}"], "checks": [], "classes": {}}
+    ended = Reason(Grade.VOID, f"the run ended before its verdict: {reason}")
+    return {**heading, **_validity(Validity(Grade.VOID, (ended,), ())), "checks": [], "classes": {}}
+
+
+def _validity(validity: Validity) -> Result:
+    return {
+        "validity": {
+            "grade": validity.grade.value,
+            "reasons": [
+                _plain({**asdict(reason), "grade": reason.grade.value, "seconds": list(reason.seconds)})
+                for reason in validity.reasons
+            ],
+        },
+        "void": [str(reason) for reason in validity.reasons if reason.grade is Grade.VOID],
+    }
+
+
+def _kept(kept: Kept) -> Result:
+    demand, worst = kept.demand, kept.worst
+    bounds = {"suspect": demand.suspect, "void": demand.void}
+    return _plain({"name": demand.what, "value": worst, **bounds, "unit": demand.unit, "kept": kept.holds})
 
 
 def _heading(scenario: Scenario, run_id: str, verdict: Verdict) -> Result:

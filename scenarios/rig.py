@@ -95,17 +95,9 @@ class Rig:
             dead.append("the link engine")
         return dead
 
-    def machine_drops(self) -> int:
-        """Frames lost by this machine, not by the model: the engine could not write, or not read in time.
-
-        What an interface drops as it goes dark is the failure's, so those that ever did are left out."""
-        pipes = self.engine.counters()
-        lost = int(pipes["drop_machine"].sum()) + int(pipes["drop_memory"].sum())
-        for node in (*self.net.switches, *self.net.hosts):
-            names = {intf.name.partition(".")[0] for intf in node.intfList()}
-            kept = (name for name in names if (node.name, name) not in self._darkened)
-            lost += sum(node.netlink.statistics(name)["tx_dropped"] for name in kept)
-        return lost
+    def is_darkened(self, node: str, interface: str) -> bool:
+        """Whether a failure ever took the light from an interface. What it dropped then is the failure's doing."""
+        return (node, interface) in self._darkened
 
     def fail(self, struck: Target) -> int:
         """Let what ``struck`` names fail; returns the instant the lines went dark (CLOCK_REALTIME, ns)."""

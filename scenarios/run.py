@@ -6,6 +6,7 @@ Judging is not done here: what happened is collected as values and judged by pur
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from emulation import world
@@ -17,12 +18,14 @@ from scenarios.engine import FlowEngine
 from scenarios.engine_health import KeepingUp
 from scenarios.history import History
 from scenarios.job import Job
-from scenarios.machine import MachineWatch, Pressure
+from scenarios.lookout import Lookout
 from scenarios.progress import Progress
 from scenarios.records import Array
 from scenarios.rig import Rig
 from scenarios.timepoints import Moment
 from scenarios.transactions import Exchange, ExchangeEngine
+from scenarios.vitals import Pressure, Second
+from scenarios.watch import Watch
 
 LEAD_NS = 500_000_000  # from planning the first datagram to sending it
 TAIL_S = 0.5  # what is under way when sending ends still arrives; longer than any one-way delay
@@ -44,7 +47,8 @@ class Collected:
     exchanges: tuple[Exchange, ...]
     traffic: KeepingUp
     links: Lateness
-    machine_drops: int
+    machine_drops: Mapping[str, int]
+    seconds: tuple[Second, ...]
     pressure: Pressure
     up_s: float
     overhead: Overhead
@@ -76,10 +80,12 @@ class Run:
         flows = FlowEngine(self._flows, self._rig.socket_in, cookie=self._job.scenario.spec.network.seed & 0xFFFFFFFF)
         exchanges = ExchangeEngine(self._job.traffic.exchanges, self._rig.socket_in)
         self._rig.engine.restart_lateness()
-        watch = MachineWatch()
         epoch_ns = time.time_ns() + LEAD_NS
         flows.start(epoch_ns)
         exchanges.start(epoch_ns)
+        lookout = Lookout(self._rig, flows.sender)
+        watch = Watch(lookout, *flows.lateness, self._second_passed)
+        watch.start(epoch_ns)
         self._record("traffic-started", epoch_ns=epoch_ns, flows=len(self._flows))
         be_punctual(LINKS)  # a failure strikes all lines at once, not as the machine finds time
         moments = self._follow_timeline(epoch_ns, flows)
@@ -87,7 +93,7 @@ class Run:
         be_leisurely()
         exchanges.stop()
         flows.stop()
-        pressure = watch.stop()
+        seconds, pressure = watch.stop()
         self._record("traffic-ended", records=len(flows.records))
         return Collected(
             epoch_ns=epoch_ns,
@@ -97,7 +103,8 @@ class Run:
             exchanges=exchanges.results,
             traffic=flows.keeping_up(),
             links=self._rig.engine.lateness(),
-            machine_drops=self._rig.machine_drops(),
+            machine_drops=lookout.all_drops(),
+            seconds=seconds,
             pressure=pressure,
             up_s=up_s,
             overhead=overhead,
@@ -128,6 +135,9 @@ class Run:
             at_s = (time.time_ns() - epoch_ns) / 1e9
             self._progress.show(f"{max(at_s, 0):5.1f} of {whole_s:.0f} s, {len(flows.records):,} datagrams arrived")
             time.sleep(min(left_s, TICK_S))
+
+    def _second_passed(self, second: Second) -> None:
+        self._record("machine", **second.compact())
 
     def _controller_said(self, event: Event) -> None:
         self._record("controller." + event["event"], **{key: value for key, value in event.items() if key != "event"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,24 +12,41 @@ from rich.markup import escape
 from rich.table import Table
 
 from scenarios.metrics import METRICS, show
+from scenarios.validity import Reason
 
 _MARKS = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("-", "dim")}
 _VERDICTS = {"pass": "bold green", "fail": "bold red", "void": "bold yellow"}
+REASONS_OF_A_KIND = 3
 _COLUMNS = ("sent", "loss", "delay_p50", "delay_p99", "pdv_p99", "gap", "rate", "mos")
 
 
 def print_verdict(result: dict[str, Any], console: Console) -> None:
-    """Checks, figures of each class and phase, and the verdict last."""
+    """Checks, figures of each class and phase, what speaks against trusting them, and the verdict last."""
     if console.is_terminal:
         console.print(_checks_table(result))
         console.print(_classes_table(result))
     else:
         for line in _lines(result):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-    for reason in result["void"]:
-        console.print(f"void: {escape(reason)}", highlight=False, soft_wrap=True)
+    for grade, reason in _reasons(result):
+        console.print(f"{grade}: {escape(reason)}", highlight=False, soft_wrap=True)
     style = _VERDICTS[result["verdict"]]
-    console.print(f"[{style}]{result['verdict']}[/]  {escape(_summary(result))}", highlight=False, soft_wrap=True)
+    suspect = "[bold yellow] (suspect)[/]" if result["validity"]["grade"] == "suspect" else ""
+    summary = escape(_summary(result))
+    console.print(f"[{style}]{result['verdict']}[/]{suspect}  {summary}", highlight=False, soft_wrap=True)
+
+
+def _reasons(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Grade and text of the reasons against a run, the first of a kind only: many lines can be late together."""
+    told: Counter[tuple[str, str]] = Counter()
+    for row in result["validity"]["reasons"]:
+        kind = row["grade"], row["what"]
+        told[kind] += 1
+        if told[kind] <= REASONS_OF_A_KIND:
+            yield row["grade"], str(Reason(**row))
+    for (grade, what), count in told.items():
+        if count > REASONS_OF_A_KIND:
+            yield grade, f"{what}: at {count - REASONS_OF_A_KIND} more places, see result.json"
 
 
 def _summary(result: dict[str, Any]) -> str:

@@ -8,8 +8,7 @@ from math import isnan, nan
 import pytest
 from scenario_case import default_case, flow_between
 
-from scenarios.checks import CheckResult, Demand, Evidence, Verdict, flow_engine_demands, judge, verdict
-from scenarios.engine_health import KeepingUp
+from scenarios.checks import CheckResult, Evidence, Verdict, judge, verdict
 from scenarios.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
 from scenarios.measure import Figures, Measurement
 from scenarios.metrics import METRICS, parse_limit
@@ -17,6 +16,7 @@ from scenarios.schema import CheckSpec, Over, ScenarioSpec, Scope
 from scenarios.spec import RUN
 from scenarios.targets import Fate
 from scenarios.transactions import ExchangeMeasurement
+from scenarios.validity import Grade
 
 NOTHING = Figures(sent=50, received=50, leaked=0, misdelivered=0, mismarked=0, lost=0, duplicates=0, reordered=0)
 
@@ -129,48 +129,21 @@ def outcome(passed: bool | None, metric: str = "gap") -> CheckResult:
     return CheckResult("it", metric, passed, 0.0, "", "", "", METRICS[metric].conclusive)
 
 
-KEPT, BROKEN = Demand("sends late by", 1, 10, "ms"), Demand("sends late by", 20, 10, "ms")
-
-
 @pytest.mark.parametrize(
-    ("results", "demands", "expected", "code"),
+    ("results", "grade", "expected", "code"),
     [
-        ([outcome(True), outcome(None)], [KEPT], Verdict.PASS, 0),
-        ([outcome(True), outcome(False)], [KEPT], Verdict.FAIL, 1),
-        ([outcome(True)], [KEPT, BROKEN], Verdict.VOID, 3),
-        ([outcome(False)], [BROKEN], Verdict.VOID, 3),
-        ([outcome(False, "leaked")], [BROKEN], Verdict.FAIL, 1),  # no slow machine makes a leak
+        ([outcome(True), outcome(None)], Grade.VALID, Verdict.PASS, 0),
+        ([outcome(True), outcome(False)], Grade.VALID, Verdict.FAIL, 1),
+        ([outcome(True)], Grade.SUSPECT, Verdict.PASS, 0),
+        ([outcome(False)], Grade.SUSPECT, Verdict.FAIL, 1),
+        ([outcome(True)], Grade.VOID, Verdict.VOID, 3),
+        ([outcome(False)], Grade.VOID, Verdict.VOID, 3),
+        ([outcome(False, "leaked")], Grade.VOID, Verdict.FAIL, 1),  # no slow machine makes a leak
     ],
 )
-def test_verdicts(results: list[CheckResult], demands: list[Demand], expected: Verdict, code: int) -> None:
-    assert verdict(results, demands) is expected
+def test_verdicts(results: list[CheckResult], grade: Grade, expected: Verdict, code: int) -> None:
+    assert verdict(results, grade) is expected
     assert expected.exit_code == code
-
-
-PUNCTUAL = KeepingUp(20, 40, 900, 0, 0, 0, 0, 0, 0, 0)
-
-
-def test_a_punctual_engine_keeps_every_demand() -> None:
-    assert all(demand.kept for demand in flow_engine_demands(PUNCTUAL))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"lateness_p99_us": 20_100},
-        {"worst_late_us": 250_100},
-        {"unrecorded": 1},
-        {"dropped": 1},
-        {"not_sent": 1},
-        {"untimed": 1},
-        {"clock_step_us": -1_500},
-        {"unfinished": 1},
-        {"mute": 1},
-    ],
-)
-def test_each_demand_can_be_broken(changes: dict[str, float]) -> None:
-    broken = [demand for demand in flow_engine_demands(replace(PUNCTUAL, **changes)) if not demand.kept]  # type: ignore[arg-type]
-    assert len(broken) == 1
 
 
 def test_every_metric_of_flows_and_exchanges_is_a_figure() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scenario_case import default_case
 
-from scenarios.checks import Evidence, Verdict, flow_engine_demands, judge
+from scenarios.checks import Evidence, Verdict, judge
 from scenarios.engine_health import KeepingUp
 from scenarios.history import History, read
 from scenarios.measure import Window, measure
@@ -23,6 +23,7 @@ from scenarios.records import RECORD
 from scenarios.report import RESULT, Judged, Result, build_result, void_result, write_result
 from scenarios.targets import Fate
 from scenarios.transactions import Exchange, measure_exchanges
+from scenarios.validity import assess, of_traffic
 from scenarios.verdict import print_verdict
 
 SCENARIO, _, TRAFFIC = default_case()
@@ -38,10 +39,10 @@ def result() -> Result:
     evidence = Evidence(
         TRAFFIC, dict.fromkeys(pairs, Fate.SURVIVING), flows, measure_exchanges([], TRAFFIC.exchanges, WINDOWS)
     )
-    demands = flow_engine_demands(KeepingUp(20, 40_000, 900, 0, 0, 0, 0, 0, 0, 0))
+    validity = assess(of_traffic(KeepingUp(20, 40_000, 900, 0, 0, 0, 0, 0, 0, 0)))
     checks = judge(SCENARIO.spec, evidence)
     return build_result(
-        Judged(SCENARIO, "run-1", evidence, WINDOWS, checks, demands, Verdict.FAIL, {"host": {"cores": 2}})
+        Judged(SCENARIO, "run-1", evidence, WINDOWS, checks, validity, Verdict.FAIL, {"host": {"cores": 2}})
     )
 
 
@@ -107,7 +108,7 @@ def test_a_result_is_strict_json_and_complete(result: Result, tmp_path: Path) ->
     read_back = json.loads(path.read_text(encoding="utf-8"))
     assert read_back == result
     assert path == tmp_path / RESULT and [entry.name for entry in tmp_path.iterdir()] == [RESULT]
-    assert {"schema", "verdict", "checks", "keeping_up", "classes", "flows", "seed", "host"} <= set(result)
+    assert {"schema", "verdict", "validity", "checks", "keeping_up", "classes", "flows", "seed", "host"} <= set(result)
     assert [check["name"] for check in result["checks"]] == list(SCENARIO.spec.checks)
     assert len(result["flows"]) == len(TRAFFIC.flows)
 

@@ -1,0 +1,138 @@
+"""The one door to what the kernel tells about processor time: pressure, steal, throttling, tasks' waits (proc(5))."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from emulation.namespaces import Namespace
+
+PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+PRESSURE = PROC / "pressure/cpu"  # pressure-stall information (kernel Documentation/accounting/psi.rst)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Counts of the whole machine since boot. ``stalled_us``: time in which some task waited for a core, None where
+    the kernel does not tell. Ticks are those of all cores together. ``throttled_us``: time for which a limit on our
+    control group took all cores away. ``backlog_drops``: frames of any namespace lost on the way into the stack."""
+
+    at_us: int  # CLOCK_MONOTONIC's, as ``os.times`` has it
+    stalled_us: int | None
+    ticks: int
+    idle_ticks: int
+    steal_ticks: int
+    throttled_us: int
+    backlog_drops: int
+
+
+def read_load() -> Load:
+    """The counts as they are now."""
+    ticks = cpu_ticks((PROC / "stat").read_text(encoding="ascii"))
+    return Load(
+        at_us=round(os.times().elapsed * 1e6),
+        stalled_us=_stalled_us(),
+        ticks=sum(ticks[:8]),  # guests' ticks are in user and nice already
+        idle_ticks=ticks[3] + ticks[4],
+        steal_ticks=ticks[7],
+        throttled_us=sum(throttled_us(text) for text in _cgroup_statistics()),
+        backlog_drops=backlog_drops((PROC / "net/softnet_stat").read_text(encoding="ascii")),
+    )
+
+
+def cpu_ticks(stat: str) -> list[int]:
+    """Clock ticks of all cores: user, nice, system, idle, iowait, irq, softirq, steal ..."""
+    return [int(word) for word in stat.split("\n", 1)[0].split()[1:]]
+
+
+def throttled_us(cpu_stat: str) -> int:
+    """How long a control group's tasks were kept from running, of its ``cpu.stat`` (version 2 in us, 1 in ns)."""
+    values = dict(line.split()[:2] for line in cpu_stat.splitlines() if line)
+    return int(values.get("throttled_usec", 0)) + int(values.get("throttled_time", 0)) // 1000
+
+
+def backlog_drops(softnet_stat: str) -> int:
+    """Frames dropped because a core's input queue was full: the second column, in hexadecimal."""
+    return sum(int(line.split()[1], 16) for line in softnet_stat.splitlines())
+
+
+def cgroup_directories(cgroup: str) -> Iterator[Path]:
+    """The control groups that may limit a process's processor time, and all above them, of its /proc/PID/cgroup."""
+    for line in cgroup.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        roots = [CGROUPS / controllers] if controllers else [CGROUPS, CGROUPS / "unified"]
+        inner = Path(path.lstrip("/"))
+        yield from (root / part for root in roots for part in (inner, *inner.parents))
+
+
+class TaskClock:
+    """How long one thread ran and waited for a core, in a file held open: one system call a look."""
+
+    def __init__(self, pid: int, tid: int | None = None) -> None:
+        """Of thread ``tid`` of process ``pid`` (None: its first). Raises OSError when there is none."""
+        self._fd = os.open(PROC / f"{pid}/task/{tid or pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+
+    def read_ns(self) -> tuple[int, int]:
+        """Time on a core, and time runnable but waiting for one (told when the wait is over). Raises OSError when
+        the thread has ended."""
+        ran, waited, _ = os.pread(self._fd, 96, 0).split()
+        return int(ran), int(waited)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
+
+
+class TransmitDrops:
+    """Frames that a namespace's interfaces refused to send, in a file held open. On a TAP: nobody read it in time."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        with namespace.entered():
+            self._fd = os.open(PROC / "thread-self/net/dev", os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self) -> dict[str, int]:
+        """By interface."""
+        return transmit_drops(os.pread(self._fd, 1 << 20, 0).decode("ascii"))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
+
+
+def transmit_drops(net_dev: str) -> dict[str, int]:
+    """The fourth of the transmit columns of ``/proc/net/dev``, by interface."""
+    rows = (line.partition(":") for line in net_dev.splitlines()[2:])
+    return {name.strip(): int(counts.split()[11]) for name, _, counts in rows}
+
+
+def process_clock_ns(pid: int) -> tuple[int, int]:
+    """What ``TaskClock`` tells, of all threads of a process together."""
+    ran = waited = 0
+    for task in (PROC / f"{pid}/task").iterdir():
+        try:
+            words = (task / "schedstat").read_text(encoding="ascii").split()
+        except OSError:  # the thread has just ended
+            continue
+        ran, waited = ran + int(words[0]), waited + int(words[1])
+    return ran, waited
+
+
+def _stalled_us() -> int | None:
+    try:
+        some = PRESSURE.read_text(encoding="ascii").splitlines()[0]
+    except OSError:  # no pressure-stall information in this kernel
+        return None
+    return int(some.rpartition("total=")[2])
+
+
+def _cgroup_statistics() -> Iterator[str]:
+    for directory in cgroup_directories((PROC / "self/cgroup").read_text(encoding="utf-8")):
+        try:
+            yield (directory / "cpu.stat").read_text(encoding="ascii")
+        except OSError:  # not this version's, or not to be seen from here
+            continue
