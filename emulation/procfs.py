@@ -88,23 +88,13 @@ class TaskClock:
         os.close(self._fd)
 
 
-class TransmitDrops:
-    """Frames that a namespace's interfaces refused to send, in a file held open. On a TAP: nobody read it in time."""
-
-    def __init__(self, namespace: Namespace) -> None:
-        with namespace.entered():
-            self._fd = os.open(PROC / "thread-self/net/dev", os.O_RDONLY | os.O_CLOEXEC)
-
-    def read(self) -> dict[str, int]:
-        """By interface."""
-        return transmit_drops(os.pread(self._fd, 1 << 20, 0).decode("ascii"))
-
-    def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._fd)
+def transmit_drops(namespace: Namespace) -> dict[str, int]:
+    """Frames that the interfaces of a namespace refused to send, by interface. On a TAP: nobody read it in time."""
+    with namespace.entered():
+        return parse_transmit_drops((PROC / "thread-self/net/dev").read_text(encoding="ascii"))
 
 
-def transmit_drops(net_dev: str) -> dict[str, int]:
+def parse_transmit_drops(net_dev: str) -> dict[str, int]:
     """The fourth of the transmit columns of ``/proc/net/dev``, by interface."""
     rows = (line.partition(":") for line in net_dev.splitlines()[2:])
     return {name.strip(): int(counts.split()[11]) for name, _, counts in rows}

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import closing
-
-import numpy as np
+from collections.abc import Mapping
 
 from emulation.counters import Records
-from emulation.links import access_name
-from emulation.nodes import NamespaceNode
 from emulation.packet_sockets import PacketSockets
-from emulation.procfs import TransmitDrops
 from scenarios.rig import Rig
 from scenarios.watch import Thread
 
@@ -27,8 +21,7 @@ class Lookout:
     def __init__(self, rig: Rig, sender: threading.Thread) -> None:
         self._rig, self._sender = rig, sender
         self._doors = {switch.name: PacketSockets(switch.namespace) for switch in rig.net.switches}
-        self._sent = {switch.name: TransmitDrops(switch.namespace) for switch in rig.net.switches}
-        self._lines = dict(_line_names(rig))
+        self._lines = rig.line_names()
 
     def threads(self) -> Mapping[str, Thread]:
         """The link engine, the traffic's clock, and every router that has power."""
@@ -58,49 +51,10 @@ class Lookout:
         return self._rig.engine.engine_counters(), self._rig.engine.counters()
 
     def machine_drops(self) -> Mapping[str, int]:
-        """Frames the link engine could not read or write in time, by line and by router's interface."""
-        drops = self._pipe_drops()
-        for switch in self._rig.net.switches:
-            drops |= dict(self._undarkened(switch, self._sent[switch.name].read()))
-        return drops
-
-    def all_drops(self) -> Mapping[str, int]:
-        """The same with the sites' interfaces, which are too many to be asked every second."""
-        drops = dict(self.machine_drops())
-        for node in self._rig.net.hosts:
-            drops |= dict(self._undarkened(node, _read(node)))
-        return drops
+        """The rig's, without the sites: at a second's interval what they could lose shows at the engine first."""
+        return self._rig.machine_drops(sites=False)
 
     def close(self) -> None:
-        """Let go of doors and files."""
-        for name, door in self._doors.items():
+        """Let go of the doors."""
+        for door in self._doors.values():
             door.close()
-            self._sent[name].close()
-
-    def _pipe_drops(self) -> dict[str, int]:
-        pipes = self._rig.engine.counters()
-        lost = pipes["drop_machine"] + pipes["drop_memory"]
-        return {self._lines[int(pipe)]: int(lost[pipe]) for pipe in np.flatnonzero(lost)}
-
-    def _undarkened(self, node: NamespaceNode, sent: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-        """What the node's interfaces dropped, those left out that ever lost light."""
-        for name in {intf.name.partition(".")[0] for intf in node.intfList()}:
-            if not self._rig.is_darkened(node.name, name):
-                yield f"{node.name}'s {name}", sent[name]
-
-
-def _read(node: NamespaceNode) -> dict[str, int]:
-    with closing(TransmitDrops(node.namespace)) as drops:
-        return drops.read()
-
-
-def _line_names(rig: Rig) -> Iterator[tuple[int, str]]:
-    for link in rig.network.links:
-        line = rig.plant.lines[link.id]
-        yield line.forward, f"{link.a} > {link.b}"
-        yield line.back, f"{link.b} > {link.a}"
-    for site in rig.network.sites:
-        for number, access in enumerate(site.accesses):
-            line = rig.plant.lines[access_name(site.id, number)]
-            yield line.forward, f"{site.id} > {access.router}"
-            yield line.back, f"{access.router} > {site.id}"

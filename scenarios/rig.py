@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from emulation.engine import EngineProcess
 from emulation.engine_rows import FULL_FRAME_BYTES
 from emulation.links import Plant, Shape, access_name, fibre_interface
 from emulation.nodes import SiteNode, access_interface
 from emulation.pipe_model import ClassQueue, PipeModel
+from emulation.procfs import transmit_drops
 from emulation.switches import RouterSwitch
 from policies.plan import Plan, Scheduling, TrafficClass
 from scenarios import calibration
@@ -95,9 +98,33 @@ class Rig:
             dead.append("the link engine")
         return dead
 
-    def is_darkened(self, node: str, interface: str) -> bool:
-        """Whether a failure ever took the light from an interface. What it dropped then is the failure's doing."""
-        return (node, interface) in self._darkened
+    def machine_drops(self, sites: bool = True) -> dict[str, int]:
+        """Frames lost so far by this machine, not by the model, by place: the engine could not write, or not read in
+        time. ``sites``: whether to ask the sites' interfaces too, which are many.
+
+        What an interface drops as it goes dark is the failure's, so those that ever did are left out."""
+        pipes = self.engine.counters()
+        lost = pipes["drop_machine"] + pipes["drop_memory"]
+        names = self.line_names() if lost.any() else {}
+        drops = {names[int(pipe)]: int(lost[pipe]) for pipe in np.flatnonzero(lost)}
+        for node in (*self.net.switches, *(self.net.hosts if sites else ())):
+            sent = transmit_drops(node.namespace)
+            for name in {intf.name.partition(".")[0] for intf in node.intfList()}:
+                if sent[name] and (node.name, name) not in self._darkened:
+                    drops[f"{node.name}'s {name}"] = sent[name]
+        return drops
+
+    def line_names(self) -> dict[int, str]:
+        """What the engine's pipes are, by number: ``from > to``."""
+        ends = {link.id: (link.a, link.b) for link in self.network.links}
+        for site in self.network.sites:
+            accesses = enumerate(site.accesses)
+            ends |= {access_name(site.id, number): (site.id, access.router) for number, access in accesses}
+        names: dict[int, str] = {}
+        for name, (a, b) in ends.items():
+            line = self.plant.lines[name]
+            names |= {line.forward: f"{a} > {b}", line.back: f"{b} > {a}"}
+        return names
 
     def fail(self, struck: Target) -> int:
         """Let what ``struck`` names fail; returns the instant the lines went dark (CLOCK_REALTIME, ns)."""

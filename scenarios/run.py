@@ -94,6 +94,7 @@ class Run:
         exchanges.stop()
         flows.stop()
         seconds, pressure = watch.stop()
+        lookout.close()
         self._record("traffic-ended", records=len(flows.records))
         return Collected(
             epoch_ns=epoch_ns,
@@ -103,7 +104,7 @@ class Run:
             exchanges=exchanges.results,
             traffic=flows.keeping_up(),
             links=self._rig.engine.lateness(),
-            machine_drops=lookout.all_drops(),
+            machine_drops=self._rig.machine_drops(),
             seconds=seconds,
             pressure=pressure,
             up_s=up_s,

@@ -21,7 +21,7 @@ def status_of(rig: Rig) -> dict[str, Any]:
         "late_p99_us": round(lateness.p99_us, 1),
         "late_max_us": round(lateness.max_us, 1),
         "deliveries": lateness.deliveries,
-        "machine_drops": rig.machine_drops(),
+        "machine_drops": sum(rig.machine_drops().values()),
         "memory_bytes": _memory_bytes(),
     }
 

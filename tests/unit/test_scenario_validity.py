@@ -15,8 +15,8 @@ from emulation.procfs import (
     backlog_drops,
     cgroup_directories,
     cpu_ticks,
+    parse_transmit_drops,
     throttled_us,
-    transmit_drops,
 )
 from scenarios.engine_health import KeepingUp
 from scenarios.validity import Finding, Grade, assess, of_links, of_machine, of_second, of_traffic
@@ -203,7 +203,10 @@ def test_the_kernels_files_are_read_as_they_are_written() -> None:
     assert throttled_us("usage_usec 5\n") == 0
     assert backlog_drops("0000ffff 0000000a 00000000\n00000001 00000001 00000000\n") == 11
     columns = " ".join(map(str, range(16)))
-    assert transmit_drops(f"Inter-| x\n face | y\n  trunk: {columns}\n    lo:{columns}\n") == {"trunk": 11, "lo": 11}
+    assert parse_transmit_drops(f"Inter-| x\n face | y\n  trunk: {columns}\n    lo:{columns}\n") == {
+        "trunk": 11,
+        "lo": 11,
+    }
 
 
 def test_every_control_group_above_is_asked() -> None:
