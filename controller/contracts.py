@@ -54,20 +54,20 @@ def _openings(plan: Plan, index: int, contract: Contract) -> Iterator[FlowRule]:
     """From client to server. They outrank replies: of two that both match, the opening decides the class."""
     between = _between(contract.client, contract.server)
     for port, header in _headers(plan, contract, "dst", ECHO_REQUEST):
-        yield _allowing(plan, index, contract, _OPENING_PRIORITY + port.mask.bit_count(), (*between, *header))
+        yield from _allowing(plan, index, contract, _OPENING_PRIORITY + 2 * port.mask.bit_count(), (*between, *header))
 
 
 def _replies(plan: Plan, index: int, contract: Contract) -> Iterator[FlowRule]:
     """From server to client."""
     between = _between(contract.server, contract.client)
     for port, header in _headers(plan, contract, "src", ECHO_REPLY):
-        priority = _REPLY_PRIORITY + port.mask.bit_count()
+        priority = _REPLY_PRIORITY + 2 * port.mask.bit_count()
         if plan.service[contract.service].protocol is not Protocol.TCP:
-            yield _allowing(plan, index, contract, priority, (*between, *header))
+            yield from _allowing(plan, index, contract, priority, (*between, *header))
             continue
         for flag in (TCP_ACK, TCP_RST):  # a reset in answer to an acknowledgement has no ACK (RFC 9293, 3.10.7.1)
             match = (*between, *header, ("tcp_flags_nxm", (flag, flag)))
-            yield _allowing(plan, index, contract, priority, match)
+            yield from _allowing(plan, index, contract, priority, match)
 
 
 def _between(source: int, destination: int) -> Match:
@@ -89,8 +89,15 @@ def _headers(plan: Plan, contract: Contract, side: str, icmp_type: int) -> Itera
             yield port, (*protocol, (f"{service.protocol.name.lower()}_{side}", value))
 
 
-def _allowing(plan: Plan, index: int, contract: Contract, priority: int, match: Match) -> FlowRule:
-    """Marks with the service's class and lets pass."""
-    dscp = plan.traffic_class[plan.service[contract.service].class_name].dscp
-    mark, number = SetField("ip_dscp", dscp), cookie(Purpose.CONTRACT, index)
-    return FlowRule(Table.CONTRACT, priority, match, (mark,), Table.POLICE, cookie=number)
+def _allowing(plan: Plan, index: int, contract: Contract, priority: int, match: Match) -> Iterator[FlowRule]:
+    """Marks with the service's class and lets pass; what came marked for a class the service keeps stays in it."""
+    service, number = plan.service[contract.service], cookie(Purpose.CONTRACT, index)
+
+    def allow(priority: int, match: Match, class_name: str) -> FlowRule:
+        mark = SetField("ip_dscp", plan.traffic_class[class_name].dscp)
+        return FlowRule(Table.CONTRACT, priority, match, (mark,), Table.POLICE, cookie=number)
+
+    for name in service.kept:
+        for dscp in plan.traffic_class[name].dscps:
+            yield allow(priority + 1, (*match, ("ip_dscp", dscp)), name)
+    yield allow(priority, match, service.class_name)

@@ -142,7 +142,9 @@ PIPELINE: dict[Table, TableSpec] = {
         writes=DESTINATION_ROLE.mask | DESTINATION_VPN.mask,
     ),
     Table.CONTRACT: TableSpec(
-        match=_names("metadata eth_type ip_frag ip_proto tcp_src tcp_dst udp_src udp_dst tcp_flags_nxm icmpv4_type"),
+        match=_names(
+            "metadata eth_type ip_frag ip_dscp ip_proto tcp_src tcp_dst udp_src udp_dst tcp_flags_nxm icmpv4_type"
+        ),
         actions=frozenset({SetField}),
         sets=_names("ip_dscp"),
         leads_to=frozenset({Table.POLICE}),

@@ -119,6 +119,9 @@ def compile_services(spec: PolicySpec, report: Report) -> tuple[Service, ...]:
         at = ("services", name)
         if service.cls not in spec.classes:
             report.add((*at, "class"), service.cls, "is no class of this policy", nearest(service.cls, spec.classes))
+        for i, kept in enumerate(service.keep):
+            if kept not in spec.classes:
+                report.add((*at, "keep", i), kept, "is no class of this policy", nearest(kept, spec.classes))
         if service.protocol is ProtocolName.ICMP and service.ports:
             report.add((*at, "ports"), None, "icmp has no ports", "remove the line")
         if service.protocol is not ProtocolName.ICMP and not service.ports:
@@ -126,7 +129,7 @@ def compile_services(spec: PolicySpec, report: Report) -> tuple[Service, ...]:
     for name, other, shared in _overlaps(spec.services.items()):
         report.add(("services", name), shared, f"is in service {other} already", "a packet belongs to one service")
     return tuple(
-        Service(name, service.protocol.number, match_all(service.ports), service.cls)
+        Service(name, service.protocol.number, match_all(service.ports), service.cls, service.keep)
         for name, service in spec.services.items()
     )
 

@@ -68,12 +68,14 @@ class PortMatch:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A catalogue service: protocol and server ports (none for ICMP), and the class it travels in."""
+    """A catalogue service: protocol and server ports (none for ICMP), and the class it travels in. Packets that come
+    marked for a class of ``kept`` stay in that class."""
 
     name: str
     protocol: Protocol
     ports: tuple[PortMatch, ...]
     class_name: str
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,20 @@ from policies.plan import PortMatch
 from policies.refusal import Refusal
 
 MAX_PORT = 0xFFFF
+ANY = "any"
 _RANGE = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class PortRange:
-    """The ports ``first`` to ``last``, both included."""
+    """The ports ``first`` to ``last``, both included; from 0 on it is all of them."""
 
     first: int
     last: int
 
     def __str__(self) -> str:
+        if self.first == 0:
+            return ANY
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
     def overlaps(self, other: PortRange) -> bool:
@@ -29,15 +32,18 @@ class PortRange:
 
 
 def parse_ports(value: object) -> PortRange:
-    """A range from a port number or from text ``16384-16639``; ``Refusal`` outside 1..65535 or if turned round."""
+    """A range from a port number, from text ``16384-16639``, or ``any`` for all; ``Refusal`` outside 1..65535 or if
+    turned round."""
     if isinstance(value, PortRange):
         return value
+    if value == ANY:
+        return PortRange(0, MAX_PORT)
     if isinstance(value, int) and not isinstance(value, bool):
         first = last = value
     elif isinstance(value, str) and (match := _RANGE.fullmatch(value)):
         first, last = int(match[1]), int(match[2])
     else:
-        raise Refusal("is no port", "write a number or a range like 16384-16639")
+        raise Refusal("is no port", "write a number, a range like 16384-16639, or any")
     if not (1 <= first <= MAX_PORT and 1 <= last <= MAX_PORT):
         raise Refusal("is no port", f"ports are 1..{MAX_PORT}")
     if first > last:
@@ -49,7 +55,7 @@ def split(ports: PortRange) -> Iterator[PortMatch]:
     """The fewest aligned value/mask blocks that cover exactly ``ports``, lowest first."""
     first = ports.first
     while first <= ports.last:
-        size = first & -first  # the largest block aligned at first; port 0 is never here
+        size = first & -first or MAX_PORT + 1  # the largest block aligned at first; only all ports begin with 0
         while first + size - 1 > ports.last:
             size >>= 1
         yield PortMatch(first, MAX_PORT & -size)

@@ -54,7 +54,7 @@ Dscp = Annotated[
 Ports = Annotated[
     PortRange,
     BeforeValidator(parse_ports),
-    WithJsonSchema({"type": ["string", "integer"], "examples": [2575, "16384-16639"]}),
+    WithJsonSchema({"type": ["string", "integer"], "examples": [2575, "16384-16639", "any"]}),
 ]
 
 
@@ -128,9 +128,11 @@ class ServiceSpec(_Strict):
     protocol: ProtocolName
     """tcp, udp or icmp"""
     ports: tuple[Ports, ...] = ()
-    """server ports, single or ranges; none for icmp"""
+    """server ports, single, ranges or any; none for icmp"""
     cls: Annotated[Name, Field(alias="class")]
     """class of service of its packets, both ways"""
+    keep: tuple[Name, ...] = ()
+    """classes that its packets stay in where their sender marked them so"""
 
 
 class Selector(_Strict):

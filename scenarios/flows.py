@@ -9,7 +9,7 @@ from random import Random
 from policies.plan import Plan, Protocol, Service, TrafficClass
 from scenarios.flowspec import Endpoint, ExchangeSpec, FlowKind, FlowSpec, TrafficPlan
 from scenarios.isolation import plan_isolation
-from scenarios.pairs import PairFinder, PortBook
+from scenarios.pairs import PairFinder, PortBook, service_ports
 from scenarios.schema import (
     IsolationSpec,
     MessageSpec,
@@ -104,7 +104,7 @@ class _Planner:
                 client=client.id,
                 server=server.id,
                 server_address=server.address4,
-                port=service.ports[0].value,
+                port=service_ports(service)[0],
                 dscp=self._class(service).dscp,
                 interval_us=traffic.every,
                 request_bytes=traffic.request,

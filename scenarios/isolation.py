@@ -146,7 +146,7 @@ class _Planner:
 
     def _allowed_client(self, server: Site, service: Service, socket: Endpoint) -> Site | None:
         """A site that may reach ``socket``, drawn from all roles that may."""
-        if socket.port != service.ports[0].value:
+        if socket != fixed_port(server, service):
             return None
         server_role = self.plan.role_of_site[server.id].id
         able = [

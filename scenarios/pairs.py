@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from random import Random
 
 from policies.plan import Plan, Protocol, Service
@@ -95,13 +96,14 @@ class PortBook:
 
 
 def service_ports(service: Service) -> list[int]:
-    """Every port of a service, lowest first."""
-    return [port for match in service.ports for port in range(match.value, match.value + (0xFFFF & ~match.mask) + 1)]
+    """Every port of a service, lowest first. Nothing listens on port 0."""
+    ranges = (range(max(1, match.value), match.value + (0xFFFF & ~match.mask) + 1) for match in service.ports)
+    return list(chain.from_iterable(ranges))
 
 
 def fixed_port(site: Site, service: Service) -> Endpoint:
     """The socket of a service's first port at ``site``."""
-    return Endpoint(site.id, site.address4, service.ports[0].value)
+    return Endpoint(site.id, site.address4, service_ports(service)[0])
 
 
 def probed_services(plan: Plan) -> tuple[Service, ...]:

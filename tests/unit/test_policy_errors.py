@@ -181,7 +181,7 @@ def test_problems_are_told_once_and_in_the_order_of_lines() -> None:
 def test_library_policy_that_does_not_exist() -> None:
     with pytest.raises(InputError) as caught:
         library_path("nationel")
-    assert "'nationel' is not in the library (hint: one of national)" in str(caught.value)
+    assert "'nationel' is not in the library (hint: one of national, open)" in str(caught.value)
 
 
 def test_file_that_does_not_exist(tmp_path: Path) -> None:
