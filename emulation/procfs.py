@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,16 +101,14 @@ def parse_transmit_drops(net_dev: str) -> dict[str, int]:
     return {name.strip(): int(counts.split()[11]) for name, _, counts in rows}
 
 
-def process_clock_ns(pid: int) -> tuple[int, int]:
-    """What ``TaskClock`` tells, of all threads of a process together."""
-    ran = waited = 0
+def thread_clocks_ns(pid: int) -> dict[int, tuple[int, int]]:
+    """What ``TaskClock`` tells, of every thread of a process. Raises OSError when it has ended."""
+    clocks = {}
     for task in (PROC / f"{pid}/task").iterdir():
-        try:
-            words = (task / "schedstat").read_text(encoding="ascii").split()
-        except OSError:  # the thread has just ended
-            continue
-        ran, waited = ran + int(words[0]), waited + int(words[1])
-    return ran, waited
+        with suppress(OSError):  # the thread has just ended
+            ran, waited, _ = (task / "schedstat").read_text(encoding="ascii").split()
+            clocks[int(task.name)] = int(ran), int(waited)
+    return clocks
 
 
 def _stalled_us() -> int | None:

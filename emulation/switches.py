@@ -91,10 +91,14 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
     def dead_daemons(self) -> list[str]:
         """Daemons that ended though nobody cut the power."""
         poll = select.poll()
-        names = {pidfd: name for name, pidfd in self._pidfds.items()}
+        names = {pidfd: name for name, pidfd in dict(self._pidfds).items()}  # any thread may ask
         for pidfd in names:
             poll.register(pidfd, select.POLLIN)
-        return [names[pidfd] for pidfd, _ in poll.poll(0)]
+        return [names[pidfd] for pidfd, event in poll.poll(0) if event & select.POLLIN]
+
+    def pidfds(self) -> list[int]:
+        """Descriptors of the daemons, good until the power goes."""
+        return list(self._pidfds.values())
 
     @property
     def is_on(self) -> bool:

@@ -59,6 +59,12 @@ class ControllerProcess:
                 if not self._news.wait(end - time.monotonic()) and time.monotonic() >= end:
                     raise ControllerFailed(f"no {what} from the controller within {deadline_s:g} s")
 
+    def give_up(self, why: str) -> None:
+        """Let every wait fail from now on, and say ``why``: what is waited for cannot come any more."""
+        with self._news:
+            self._ending = self._ending or why
+            self._news.notify_all()
+
     def _follow(self, reading: int) -> None:
         ending = "it ended, see controller.log"
         try:
@@ -71,6 +77,4 @@ class ControllerProcess:
                         self._news.notify_all()
         except (OSError, ValueError) as error:  # not JSON, or no room for it in the history
             ending = f"an event could not be handed on: {error}"
-        with self._news:
-            self._ending = ending
-            self._news.notify_all()
+        self.give_up(ending)

@@ -6,6 +6,7 @@ light, routers lose power.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -25,6 +26,7 @@ from scenarios import calibration
 from scenarios.control import ControllerProcess, Event
 from scenarios.outage import Lines, Outage
 from scenarios.targets import Target
+from scenarios.vigil import Vigil
 from topology.mininet_build import build
 from topology.model import TRUNK_INTERFACE
 
@@ -48,8 +50,10 @@ class Rig:
         Raises CommandError, OSError, EngineError or ControllerFailed when a part does not come up."""
         stage("starting the controller and the link engine")
         self.controller = ControllerProcess(self.plan, self._run_dir, self._log_dir / "controller.log", self._on_event)
+        self._vigil = Vigil(self._something_ended)
         self.engine = EngineProcess()
         self.engine.start()
+        self._vigil.over([os.pidfd_open(self.engine.pid)])
         configure_classes(self.engine, self.plan)
         stage(f"building {len(self.network.sites)} sites and {len(self.network.routers)} routers")
         self.plant = Plant(self.engine, line_shape(self.plan), self.network.seed)
@@ -57,6 +61,7 @@ class Rig:
         self._wait("listening")
         stage("starting the routers")
         self.net.start()
+        self._vigil.over(pidfd for switch in self.net.switches for pidfd in switch.pidfds())
         stage("programming the routers")
         self._wait("all-programmed")
         stage("calibrating the lines")
@@ -91,7 +96,8 @@ class Rig:
 
     def dead_parts(self) -> list[str]:
         """Parts of the emulation that ended by themselves."""
-        dead = [f"{switch.name}'s {daemon}" for switch in self.net.switches for daemon in switch.dead_daemons()]
+        switches = self.net.switches if hasattr(self, "net") else []
+        dead = [f"{switch.name}'s {daemon}" for switch in switches for daemon in switch.dead_daemons()]
         if self.controller.process.poll() is not None:
             dead.append("the controller")
         if not self.engine.alive:
@@ -149,6 +155,7 @@ class Rig:
         dead = [router for router in struck.routers if router in self._outage.routers]
         for router in dead:
             self.router(router).power_on()
+            self._vigil.over(self.router(router).pidfds())
         for router in dead:
             self._wait("switch-programmed", since, router)
         lines = self._outage.mend(struck)
@@ -168,6 +175,11 @@ class Rig:
             fibre = self.network.link[name]
             for router in (fibre.a, fibre.b):
                 yield router, fibre_interface(self.network.ports[router][name])
+
+    def _something_ended(self) -> None:
+        """A process of ours ended: unless a failure asked for it, nobody need wait for what it was to do."""
+        if dead := self.dead_parts():
+            self.controller.give_up(f"ended unexpectedly: {', '.join(dead)}")
 
     def _wait(self, kind: str, since: int = 0, router: str | None = None) -> None:
         """Wait for an event of ``kind`` (of ``router``) among those from number ``since`` on."""

@@ -28,7 +28,7 @@ class Pressure:
 
 @dataclass(frozen=True, slots=True)
 class Strain:
-    """How one part of the emulation fared within a second. ``waited_us``: runnable without a core;
+    """How one part of the emulation fared within a second. ``waited_us``: a thread of it, runnable without a core;
     ``longest_wait_us``: the most of it between two looks; ``stalled_us``: at least so long frames waited for it and
     it did not run; ``busy``: the share of the second it ran (of all its threads together)."""
 
@@ -114,6 +114,17 @@ def punctuality(histogram: Array, limits_ns: Array | None = None) -> Punctuality
     p99 = int(np.searchsorted(total, 0.99 * int(total[-1])))
     top = int(np.flatnonzero(histogram)[-1])
     return Punctuality(int(total[-1]), float(limits_ns[p99]) / 1000, float(limits_ns[top]) / 1000)
+
+
+def process_strain(
+    before: Mapping[int, tuple[int, int]], after: Mapping[int, tuple[int, int]], elapsed_us: float
+) -> Strain:
+    """How a process fared by its threads' clocks (ns run, ns waited): the longest wait of one, the work of all.
+    A thread that is new began at zero; one that ended takes its clock along."""
+    zero = (0, 0)
+    ran_ns = sum(ran - before.get(thread, zero)[0] for thread, (ran, _) in after.items())
+    waited_ns = max((waited - before.get(thread, zero)[1] for thread, (_, waited) in after.items()), default=0)
+    return Strain(waited_ns / 1000, busy=ran_ns / 1000 / max(1.0, elapsed_us))
 
 
 class Pulse:

@@ -17,9 +17,9 @@ import numpy as np
 from emulation.counters import Records
 from emulation.packet_sockets import PacketSockets
 from emulation.priority import LINKS, be_punctual
-from emulation.procfs import TaskClock, process_clock_ns, read_load
+from emulation.procfs import TaskClock, read_load, thread_clocks_ns
 from scenarios.records import Array
-from scenarios.vitals import Pressure, Pulse, Second, Strain, pressure_between, punctuality
+from scenarios.vitals import Pressure, Pulse, Second, Strain, pressure_between, process_strain, punctuality
 
 LOOK_S = 0.05
 LOOKS_PER_PART_S = 0.001  # larger networks are looked at more rarely: a thousandth of a second for each part
@@ -199,7 +199,7 @@ class _Counts:
         self.sends: Array = sends.astype(np.int64)
         self._late_ns: Array = pipes["lateness_max_ns"].astype(np.int64)
         self.drops = watched.machine_drops()
-        self._processes = {name: process_clock_ns(pid) for name, pid in watched.processes().items()}
+        self._processes = {name: thread_clocks_ns(pid) for name, pid in watched.processes().items()}
 
     def late_lines(self, before: _Counts, names: Mapping[int, str]) -> dict[str, float]:
         """Lines that were later than ever before, and by how much: the latest ones."""
@@ -208,10 +208,8 @@ class _Counts:
         return {names[int(pipe)]: float(self._late_ns[pipe]) / 1000 for pipe in latest}
 
     def strains_since(self, before: _Counts, elapsed_us: int) -> dict[str, Strain]:
-        """The strain of the processes. Threads that ended meanwhile take their clocks along."""
-        strains = {}
-        for name, (ran_ns, waited_ns) in self._processes.items():
-            ran_before_ns, waited_before_ns = before._processes[name]
-            busy = max(0, ran_ns - ran_before_ns) / max(1, elapsed_us) / 1000
-            strains[name] = Strain(max(0, waited_ns - waited_before_ns) / 1000, busy=busy)
-        return strains
+        """The strain of the processes: the wait of that thread which waited longest."""
+        return {
+            name: process_strain(before._processes.get(name, {}), clocks, elapsed_us)
+            for name, clocks in self._processes.items()
+        }

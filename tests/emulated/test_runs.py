@@ -158,3 +158,16 @@ def test_killed_at_any_moment_nothing_is_left(whom: str, tmp_path: Path, seed: i
     last = start(tmp_path / "last")
     said, _ = last.communicate(timeout=120)
     assert last.returncode in (0, 3) and "heard" in said, said
+
+
+def test_a_router_that_dies_during_the_start_is_named_at_once(tmp_path: Path) -> None:
+    """Nobody waits a minute for it to be programmed."""
+    run = start(tmp_path)
+    assert run.stdout is not None
+    while "programming the routers" not in (line := run.stdout.readline()):
+        assert line, "the run ended early"
+    victims = [trace for trace in traces(tmp_path) if "b'ovs-vswitchd" in trace and "oslo-1" in trace]
+    os.kill(int(victims[0].split()[0]), signal.SIGKILL)
+    said, _ = run.communicate(timeout=30)  # the wait for the routers is twice as long
+    assert run.returncode == 3, said
+    assert "ended unexpectedly: oslo-1's ovs-vswitchd" in said, said

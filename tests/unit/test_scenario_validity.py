@@ -20,7 +20,7 @@ from emulation.procfs import (
 )
 from scenarios.engine_health import KeepingUp
 from scenarios.validity import Finding, Grade, assess, of_links, of_machine, of_second, of_traffic
-from scenarios.vitals import Pressure, Pulse, Punctuality, Second, Strain, pressure_between, punctuality
+from scenarios.vitals import Pressure, Pulse, Punctuality, Second, Strain, pressure_between, process_strain, punctuality
 
 CALM = Pressure(stalled=0.2, busy=0.5, steal=0.0)
 QUIET = Second(number=3, pressure=CALM, links=Punctuality(900, 80, 400), sends=Punctuality(100, 60, 200))
@@ -167,6 +167,13 @@ def test_waits_and_work_are_summed_and_start_anew_when_taken() -> None:
     pulse.beat(1_000, 2_000, 50_000)
     pulse.take()
     assert pulse.take() == Strain(0, 0, 0, 0)
+
+
+def test_a_process_fares_as_its_most_patient_thread_does() -> None:
+    before = {1: (1_000_000, 5_000_000), 2: (0, 0), 4: (9_000_000, 9_000_000)}
+    after = {1: (2_000_000, 6_000_000), 2: (3_000_000, 7_000_000), 3: (500_000, 250_000)}
+    assert process_strain(before, after, 9_000) == Strain(7_000, busy=pytest.approx(0.5))
+    assert process_strain({}, {}, 1) == Strain(0)
 
 
 def test_the_history_keeps_only_what_is_worth_it() -> None:

@@ -1,0 +1,37 @@
+"""A process that ends is heard of at once, also when it had ended before."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+
+from scenarios.vigil import Vigil
+
+
+def test_an_end_is_heard_of_once_for_each_process() -> None:
+    ends = threading.Semaphore(0)
+    vigil = Vigil(ends.release)
+    processes = [subprocess.Popen(["cat"], stdin=subprocess.PIPE) for _ in range(3)]
+    pidfds = [os.pidfd_open(process.pid) for process in processes]
+    vigil.over(pidfds)
+    vigil.over(pidfds)  # again is no harm
+    assert not ends.acquire(timeout=0.05)
+    for process in processes:
+        process.kill()
+        assert ends.acquire(timeout=20)
+        process.communicate()
+    assert not ends.acquire(timeout=0.05)
+    for pidfd in pidfds:
+        os.close(pidfd)
+
+
+def test_one_that_ended_before_is_told_at_once() -> None:
+    heard = threading.Event()
+    process = subprocess.Popen(["true"])
+    pidfd = os.pidfd_open(process.pid)
+    os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
+    Vigil(heard.set).over([pidfd])
+    assert heard.wait(20)
+    process.wait()
+    os.close(pidfd)
