@@ -58,6 +58,11 @@ class Netlink:
             flags=onlink,
         )
 
+    def statistics(self, name: str) -> dict[str, int]:
+        """The kernel's counters of ``name`` (``rx_dropped``, ``tx_dropped``, ``rx_packets`` ...)."""
+        (message,) = self._route.get_links(self.index(name))
+        return dict(message.get_attr("IFLA_STATS64"))
+
     def close(self) -> None:
         """Close the socket."""
         self._route.close()
