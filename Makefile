@@ -5,7 +5,7 @@ PACKAGES := topology policies controller emulation scenarios
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready scenario scenarios test test-unit test-emulated lint bench clean
+.PHONY: help setup ready scenario scenarios test test-unit test-emulated conformance lint bench clean
 
 ifeq ($(filter scenario,$(MAKECMDGOALS))$(NAME),scenario)
 $(error NAME is missing (hint: make scenario NAME=region-failover; `make scenarios` lists them))
@@ -36,6 +36,9 @@ test-unit: ready ## Run the tests that need no privileges
 
 test-emulated: ready ## Run the tests on real namespaces, Open vSwitch and packets
 	@tools/privileged $(BIN)/python -m pytest -m emulated $(ARGS)
+
+conformance: ready ## Hold the backends of the link model to one table (ARGS="--backend live" for one of them)
+	@tools/privileged $(BIN)/python -m pytest tests/conformance $(ARGS)
 
 lint: ready ## Check style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check .

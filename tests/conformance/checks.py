@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import chance
 import numpy as np
@@ -24,6 +25,16 @@ def schedule(experiment: Experiment, seen: Observation, precision: Precision) ->
     yield from _compare(expected(experiment, seen), seen, precision)
 
 
+def schedule_in_turns(experiment: Experiment, seen: Observation, precision: Precision) -> Iterable[str]:
+    """The same for queues that take turns: where a clock is off, the line may take a frame of another queue first, so
+    that from there on frames are a turn of two frames earlier or later."""
+    if not precision.exact:
+        longest = max(frame.length for frame in experiment.frames) + experiment.model.overhead_bytes
+        turn_us = 2 * longest * 8 * 1e6 / experiment.model.rate_bps
+        precision = replace(precision, median_us=precision.median_us + turn_us, p99_us=precision.p99_us + turn_us)
+    yield from schedule(experiment, seen, precision)
+
+
 def schedule_of_survivors(experiment: Experiment, seen: Observation, precision: Precision) -> Iterable[str]:
     """The same where chance loses frames: all that came out is told, and in order and on time."""
     arrived = {one.number for one in seen.received}
@@ -39,7 +50,7 @@ def _compare(line: Reference, seen: Observation, precision: Precision) -> Iterab
     if seen.drops is not None and precision.exact and dict(seen.drops) != dict(Counter(line.drops.values())):
         yield f"drops {dict(seen.drops)}, not {dict(Counter(line.drops.values()))}"
     late_us = np.array([(came[number] - due[number]) / NS_PER_US for number in due.keys() & came.keys()])
-    yield from _punctual(late_us, precision)
+    yield from _punctual(late_us - precision.offset_us, precision)
 
 
 def _punctual(late_us: np.ndarray, precision: Precision) -> Iterable[str]:
@@ -54,11 +65,13 @@ def _punctual(late_us: np.ndarray, precision: Precision) -> Iterable[str]:
 
 
 def rate(experiment: Experiment, seen: Observation, precision: Precision) -> Iterable[str]:
-    """Frames in a row take the time on the line that their bits take at its rate, to one per cent."""
-    lengths = [experiment.frames[one.number].length for one in seen.received]
-    bits = sum(length + experiment.model.overhead_bytes for length in lengths[1:]) * 8
-    span_ns = seen.received[-1].time_ns - seen.received[0].time_ns
-    error = bits * NS_PER_S / span_ns / experiment.model.rate_bps - 1
+    """Frames in a row take the time on the line that their bits take at its rate, to one per cent; seen in the later
+    half of them, after all changes."""
+    model = (experiment.model, *(change.model for change in experiment.changes))[-1]
+    later = seen.received[len(seen.received) // 2 :]
+    bits = sum(experiment.frames[one.number].length + model.overhead_bytes for one in later[1:]) * 8
+    span_ns = later[-1].time_ns - later[0].time_ns
+    error = bits * NS_PER_S / span_ns / model.rate_bps - 1
     allowed = 1 / span_ns if precision.exact else RATE_ERROR  # a nanosecond of rounding up
     if abs(error) > allowed:
         yield f"rate is off by {error:.3%}"
@@ -93,7 +106,7 @@ def jitter(experiment: Experiment, seen: Observation, precision: Precision) -> I
     assert model is not None
     mean_due = expected(experiment, seen, Told(jitters_ns=dict.fromkeys(range(len(seen.sent_ns)), 0)))
     due = {one.number: one.due_ns for one in mean_due.deliveries}
-    variations_us = [(one.time_ns - due[one.number]) / NS_PER_US - precision.median_us for one in seen.received]
+    variations_us = [(one.time_ns - due[one.number]) / NS_PER_US - precision.offset_us for one in seen.received]
     yield from _likely("jitter", chance.jitter(variations_us, model))
 
 
@@ -151,7 +164,9 @@ def one_frame_more(experiment: Experiment, seen: Observation, precision: Precisi
     """Frames of queue 0 wait for at most one frame of the other queues, the longest."""
     model = experiment.model
     longest = max(frame.length for frame in experiment.frames if frame.queue)
-    most_ns = (longest + model.overhead_bytes) * 8 * NS_PER_S / model.rate_bps + precision.p99_us * NS_PER_US
+    most_ns = (longest + model.overhead_bytes) * 8 * NS_PER_S / model.rate_bps + (
+        precision.offset_us + precision.p99_us
+    ) * NS_PER_US
     alone = [n for n, frame in enumerate(experiment.frames) if frame.queue == 0]
     extra_ns = []
     for one in seen.received:

@@ -58,8 +58,11 @@ class Observation:
 
 @dataclass(frozen=True)
 class Precision:
-    """How far a backend may be from the model for its clock's sake. All 0: every frame at its nanosecond."""
+    """How far a backend may be from the model for its clock's sake. All 0: every frame at its nanosecond.
 
+    ``offset_us``: what the way through the machine adds to every delay, measured; the rest is judged without it."""
+
+    offset_us: float = 0.0
     median_us: float = 0.0
     p99_us: float = 0.0
 
