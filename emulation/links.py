@@ -187,14 +187,23 @@ class LineLink(Link):  # type: ignore[misc]
 
     def __init__(self, name: str, plant: Plant) -> None:
         self.line, self._plant = name, plant
+        self.lit = True
+        self.ask: Callable[[str, bool], None] | None = None  # who lights and cuts the line where not we ourselves
 
     def light(self, up: bool) -> None:
         """Light or cut the line, both ways; its ends follow, as interfaces do that gain or lose carrier."""
+        if self.ask:
+            self.ask(self.line, up)
+            return
         self._plant.set_down([self.line], not up)
         self.follow(up)
 
     def follow(self, up: bool) -> None:
-        """Let the interfaces at both ends gain or lose carrier."""
+        """Let the interfaces at both ends gain or lose carrier, once the line was lit or cut."""
+        self.lit = up
+        self._raise_ends(up)
+
+    def _raise_ends(self, up: bool) -> None:
         raise NotImplementedError
 
     def delete(self) -> None:
@@ -226,8 +235,7 @@ class FibreLink(LineLink):
         plant.join(fibre.id, ends[0], ends[1], fibre.rate_bps, fibre.delay_us)
         self.intf1, self.intf2 = interfaces
 
-    def follow(self, up: bool) -> None:
-        """Let both routers see light or lose it."""
+    def _raise_ends(self, up: bool) -> None:
         for intf in (self.intf1, self.intf2):
             intf.node.netlink.set_link(intf.device, up=up)
 
@@ -248,8 +256,8 @@ class AccessLink(LineLink):
         port = ACCESS_LOGICAL_PORT + access.vlan
         self.intf2 = LineIntf(far_name, device=TRUNK_INTERFACE, node=node2, port=port, link=self)
 
-    def follow(self, up: bool) -> None:
-        """Let the site see light or lose it; its router's trunk carries other sites' lines as well."""
+    def _raise_ends(self, up: bool) -> None:
+        """The site's alone: its router's trunk carries other sites' lines as well."""
         if up:
             self.intf1.node.raise_line(self._number)
         else:

@@ -22,8 +22,10 @@ from scenarios.standing_job import UP, StandingJob
 from scenarios.standing_place import DEFAULT_NAME, own_place
 from scenarios.world_process import answer_interrupts, interrupts, run_in_world
 from topology.errors import InputError
+from topology.importers import network_from
 from topology.national import national_network
 
+DEFAULT_SITES = 400
 OUTPUT = "up.log"  # what a network in the background would print
 _FOLLOW_S = 0.1
 BAD_INPUT, VOID = 2, 3  # exit codes
@@ -31,11 +33,13 @@ BAD_INPUT, VOID = 2, 3  # exit codes
 
 @dataclass(frozen=True)
 class Wish:
-    """What a user wants to stand. ``results``: where its directory goes."""
+    """What a user wants to stand: the national network with so many sites (DEFAULT_SITES), or that of file ``source``,
+    under a policy, with ``lan_hosts`` hosts behind every hospital. ``results``: where its directory goes."""
 
     name: str = DEFAULT_NAME
-    sites: int = 400
+    sites: int | None = None
     seed: int = 1
+    source: Path | None = None
     swedish_route: bool = False
     policy: str = "national"
     lan_hosts: int = 0
@@ -58,7 +62,10 @@ def stand(wish: Wish, detach: bool) -> int:
 
 def planned(wish: Wish) -> Plan:
     """The network and the policy asked for. Raises InputError."""
-    network = national_network(wish.sites, wish.seed, wish.swedish_route)
+    if wish.source is None:
+        network = national_network(wish.sites or DEFAULT_SITES, wish.seed, wish.swedish_route)
+    else:
+        network = network_from(wish.source, wish.sites, wish.seed)
     return compile_policy(load_policy(policy_path(wish.policy)), network)
 
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from scenarios.link_cli import link_app
 from scenarios.standing_client import Client, NetworkRefused, environment
+from scenarios.standing_options import Json, Name
 
-Name = Annotated[str | None, typer.Option("--name", help="Which network; not needed while one stands.")]
 VOID = 3
 
 
@@ -22,14 +23,17 @@ def add_verbs(app: typer.Typer) -> None:
     app.command("status")(status)
     app.command("exec", context_settings=PASS_ON)(exec_)
     app.command("shell")(shell)
+    app.command("cli")(cli)
+    app.add_typer(link_app, name="link")
 
 
 PASS_ON = {"allow_interspersed_args": False}  # options after the command are the command's
 
 
 def up(
-    sites: Annotated[int, typer.Option("--sites", help="Number of sites in all.")] = 400,
+    sites: Annotated[int | None, typer.Option("--sites", help="Number of sites in all.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 1,
+    source: Annotated[Path | None, typer.Option("--from", help="A network's file: GraphML, GML, YAML, JSON.")] = None,
     swedish_route: Annotated[bool, typer.Option("--swedish-route", help="Add the Narvik-Oslo fibre.")] = False,
     policy: Annotated[str, typer.Option("--policy", help="A policy of the library, or a policy file.")] = "national",
     hosts_per_hospital: Annotated[int, typer.Option(help="Hosts on a LAN behind every hospital.", min=0, max=200)] = 0,
@@ -45,6 +49,7 @@ def up(
         name=name,
         sites=sites,
         seed=seed,
+        source=source,
         swedish_route=swedish_route,
         policy=policy,
         lan_hosts=hosts_per_hospital,
@@ -62,7 +67,7 @@ def down(name: Name = None) -> None:
             raise NetworkRefused(f"network {client.name} was told to end and still stands", VOID)
 
 
-def status(name: Name = None, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def status(name: Name = None, as_json: Json = False) -> None:
     """How a network stands."""
     from scenarios.standing_tables import print_status
 
@@ -89,6 +94,14 @@ def shell(node: Annotated[str, typer.Argument(help="A site or router.")], name: 
     """Open a shell at a site."""
     terminal = os.isatty(0) and os.isatty(1)
     raise typer.Exit(_run(name, node, ["bash", "--norc"], terminal, PS1=f"{node}:\\w\\$ "))
+
+
+def cli(name: Name = None) -> None:
+    """Mininet's command line on a network; a script where standard input is no terminal."""
+    with Client(name) as client:
+        if os.isatty(0) and os.isatty(1):
+            raise typer.Exit(client.run_on_terminal("cli", tty=True, env=environment()))
+        raise typer.Exit(client.run("cli", (0, 1, 2), env=environment()))
 
 
 def _run(name: str | None, node: str, argv: list[str], terminal: bool, **extra: str) -> int:

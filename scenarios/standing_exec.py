@@ -10,11 +10,10 @@ import os
 import select
 import signal
 import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
@@ -72,10 +71,28 @@ class Executor:
             status = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_STARTED
             reason = error.strerror if isinstance(error, OSError) else error
             raise Refused(f"{request.argv[0]}: {reason}", status) from error
-        return Followed({"pid": process.pid}, lambda connection: _follow(process, connection))
+        return followed(process)
 
 
-def _follow(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+class Process(Protocol):
+    """A child process, as ``Popen`` has it."""
+
+    pid: int
+    returncode: int | Any
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs."""
+
+    def wait(self) -> int | None:
+        """Its exit status, once it has ended."""
+
+
+def followed(process: Process) -> Followed:
+    """The answer to a client whose command is started; what follows passes signals on and reports its end."""
+    return Followed({"pid": process.pid}, lambda connection: _follow(process, connection))
+
+
+def _follow(process: Process, connection: socket.socket) -> None:
     """Pass signals on to the command until it ends, and tell its client how it did."""
     pidfd = os.pidfd_open(process.pid)
     connection.settimeout(None)
@@ -96,7 +113,7 @@ def _follow(process: subprocess.Popen[bytes], connection: socket.socket) -> None
         os.close(pidfd)
 
 
-def _end(process: subprocess.Popen[bytes], pidfd: int) -> None:
+def _end(process: Process, pidfd: int) -> None:
     """Hang up on a command, and end it by force where it stays."""
     for number in (signal.SIGCONT, signal.SIGHUP):
         _signal_all(process, number)
@@ -107,7 +124,7 @@ def _end(process: subprocess.Popen[bytes], pidfd: int) -> None:
     process.wait()
 
 
-def _signal_all(process: subprocess.Popen[bytes], number: int) -> None:
+def _signal_all(process: Process, number: int) -> None:
     """Signal the command's process group, which it leads; it alone where it has not got that far."""
     if process.poll() is not None:
         return
@@ -115,4 +132,4 @@ def _signal_all(process: subprocess.Popen[bytes], number: int) -> None:
         try:
             os.killpg(process.pid, number)
         except ProcessLookupError:
-            process.send_signal(number)
+            os.kill(process.pid, number)

@@ -11,6 +11,7 @@ from typing import cast
 
 from emulation import world
 from scenarios.control import Event
+from scenarios.emulation import add_lan_hosts
 from scenarios.history import History
 from scenarios.orphans import Orphans
 from scenarios.progress import Progress
@@ -92,6 +93,7 @@ class StandingNetwork:
                 progress.say(text)
 
             self.rig.start(stage)
+            add_lan_hosts(self.rig, self._job.lan_hosts)
             progress.say(f"the network is up and programmed after {time.monotonic() - began:.1f} s")
         self._history.append("network-up", seconds=round(time.monotonic() - began, 3))
         self.is_up = True

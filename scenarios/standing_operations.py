@@ -7,19 +7,29 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from emulation.links import Direction
 from emulation.nodes import NamespaceNode
 from scenarios.history import History
+from scenarios.line_change import LineRequest, LineState
+from scenarios.line_desk import LineDesk
 from scenarios.main_thread import MainThread
 from scenarios.near import near_names
 from scenarios.rig import Rig
 from scenarios.standing_exec import ExecRequest, Executor
 from scenarios.standing_job import StandingJob
+from scenarios.standing_mininet import CliRequest, start_cli
 from scenarios.standing_server import VOID, Operation, Refused, Request
 from scenarios.standing_status import status_of
 
 
 class Nothing(Request):
     """No arguments."""
+
+
+class LinesMeant(Request):
+    """Lines, as ``line_names.lines_meant`` has them."""
+
+    line: str
 
 
 class Operations:
@@ -37,12 +47,16 @@ class Operations:
     def open(self) -> None:
         """The network is up: from now on it does what it is asked."""
         self._up = True
+        self._lines = LineDesk(self._rig.plan, self._rig.plant, self._rig.net.links)
 
     def table(self) -> Mapping[str, Operation]:
         """The operations by name."""
         return {
             "status": Operation(Nothing, self.status),
             "down": Operation(Nothing, self.down),
+            "lines": Operation(LinesMeant, self._once_up(self.lines)),
+            "change-lines": Operation(LineRequest, self._once_up(self.change_lines)),
+            "cli": Operation(CliRequest, self._once_up(self.cli), fds=3),
             "exec": Operation(ExecRequest, self._once_up(self.exec), fds=3),
         }
 
@@ -66,7 +80,9 @@ class Operations:
             "seed": self._job.plan.network.seed,
             "directory": str(self._job.directory),
         }
-        return about | (self.main.call(lambda: status_of(self._rig)) if self._up else {})
+        if not self._up:
+            return about
+        return about | self.main.call(lambda: status_of(self._rig) | {"changed": self._lines.changed()})
 
     def down(self, request: Nothing, fds: Sequence[int]) -> None:
         """End the network."""
@@ -77,6 +93,25 @@ class Operations:
         """Start a command at a node."""
         self._node(request.node)
         return Executor(self._rig.net.nameToNode).start(request, fds)
+
+    def lines(self, request: LinesMeant, fds: Sequence[int]) -> list[dict[str, Any]]:
+        """How lines are."""
+        return self._lines.told(request.line)
+
+    def change_lines(self, request: LineRequest, fds: Sequence[int]) -> list[str]:
+        """Change lines; their names."""
+        names = self._lines.change(request)
+        self._history.append("lines-changed", lines=names, request=request.model_dump(exclude_unset=True))
+        return list(names)
+
+    def cli(self, request: CliRequest, fds: Sequence[int]) -> object:
+        """Start Mininet's command line."""
+
+        def light(line: str, up: bool) -> None:
+            change = LineRequest(line=line, directions=tuple(Direction), state=LineState(down=not up))
+            self.main.call(lambda: self.change_lines(change, ()))
+
+        return start_cli(self._rig.net, request, fds, light)
 
     def _node(self, name: str) -> NamespaceNode:
         """A node by name; raises Refused naming those whose names are near."""

@@ -6,6 +6,7 @@ what goes wrong is an answer; a client that is slow, breaks the protocol or goes
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import traceback
@@ -124,7 +125,7 @@ class Server:
         if len(fds) != operation.fds:
             raise Refused(f"{message['op']} takes {operation.fds} descriptors, not {len(fds)}")
         try:
-            return operation, operation.request.model_validate(message["arguments"])
+            return operation, operation.request.model_validate_json(json.dumps(message["arguments"]))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scenarios.line_tables import changes_told
 from scenarios.screen import Screen
 
 
@@ -26,6 +27,7 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
             f"late by    {facts['late_p50_us'] / 1000:.3f} ms at the median, {facts['late_p99_us'] / 1000:.3f} ms for "
             f"99 % of {facts['deliveries']:,} frames, {facts['late_max_us'] / 1000:.1f} ms at most",
             f"lost       {facts['machine_drops']:,} frames by the machine",
+            *(f"changed    {line}" for line in changes_told(facts["changed"])),
             f"memory     {facts['memory_bytes'] / 2**20:,.0f} MiB",
         ]
     return [*lines, f"directory  {facts['directory']}"]

@@ -1,0 +1,29 @@
+"""Mininet's command line on our nodes, whose names have dashes and dots."""
+
+from __future__ import annotations
+
+import os
+import sys
+from cmd import IDENTCHARS
+
+from mininet.cli import CLI
+from mininet.log import setLogLevel
+from mininet.net import Mininet
+
+
+class NodeCLI(CLI):  # type: ignore[misc]
+    """Mininet's CLI: ``SITE command``, ``link A B down``, ``pingall``, ``iperf A B``, ``py net['SITE'].IP()`` ..."""
+
+    identchars = IDENTCHARS + "-./"  # of a first word, which may be a node
+    prompt = "helsewan> "
+
+
+def interact(net: Mininet) -> None:
+    """Run the CLI on standard input and output until its end; what is no terminal is read as a script."""
+    setLogLevel("info")
+    if os.isatty(0):
+        NodeCLI(net)
+        return
+    silent, _open = os.pipe()  # commands of the script must not read on in it
+    with open(silent, encoding="utf-8") as nothing:
+        NodeCLI(net, stdin=nothing, script="/proc/self/fd/0", stdout=sys.stdout)

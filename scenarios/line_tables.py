@@ -1,0 +1,72 @@
+"""Lines of a standing network, told to people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scenarios.screen import Screen
+from topology.units import format_duration, format_rate
+
+
+def print_line(told: dict[str, Any]) -> None:
+    """One line: its state, and for each direction its settings and what it carried."""
+    first, second = told["ends"]
+    states = f"  [{', '.join(told['states'])}]" if told["states"] else ""
+    rows = [f"{told['line']}{states}"]
+    for direction, ends in (("forward", f"{first} > {second}"), ("back", f"{second} > {first}")):
+        rows += [f"  {direction:8} {ends}", f"    {_settings(told[direction]['model'])}"]
+        rows.append(f"    {_carried(told[direction]['counters'])}")
+    for row in rows:
+        Screen().print(row, markup=False, soft_wrap=True)
+
+
+def changes_told(changed: list[dict[str, Any]]) -> list[str]:
+    """Lines that are not as built, one by one, with what is other."""
+    told = []
+    for line in changed:
+        words = [*line["states"]]
+        both = line["changes"].get("forward") == line["changes"].get("back")
+        for direction, changes in line["changes"].items():
+            if not (both and direction == "back"):
+                words += [f"{'' if both else direction + ' '}{_said(key, value)}" for key, value in changes.items()]
+        told.append(f"{line['line']}: {', '.join(words)}")
+    return told
+
+
+def _settings(model: dict[str, Any]) -> str:
+    keys = ("rate_bps", "delay_us", "jitter", "loss", "duplicate", "corrupt", "mtu_bytes", "buffer_bytes")
+    said = [_said(key, model[key]) for key in keys if model[key] not in (None, 0.0) or key == "delay_us"]
+    return ", ".join([*said, f"{model['overhead_bytes']:+d} bytes a frame"])
+
+
+def _said(key: str, value: Any) -> str:
+    """A setting as people write it."""
+    if value is None:
+        return f"no {key.rpartition('_')[0] or key}"
+    match key:
+        case "rate_bps":
+            return f"rate {format_rate(value)}"
+        case "delay_us":
+            return f"delay {format_duration(value)}"
+        case "jitter":
+            order = ", order free" if value["reorder"] else ""
+            return f"jitter {format_duration(value['spread_us'])} {value['distribution']}{order}"
+        case "loss" if not value["p"]:
+            return f"loss {value['good']:.4%}"
+        case "loss":
+            return "loss " + " ".join(f"{name} {value[name]:.4%}" for name in ("p", "r", "good", "bad"))
+        case "duplicate" | "corrupt":
+            return f"{key} {value:.4%}"
+        case "queues":
+            return "queues"
+    return f"{key.rpartition('_')[0]} {value} bytes"
+
+
+def _carried(counters: dict[str, Any]) -> str:
+    drops = {key.removeprefix("drop_"): value for key, value in counters.items() if key.startswith("drop_")}
+    lost = {cause: sum(value) if isinstance(value, list) else value for cause, value in drops.items()}
+    told = ", ".join(f"{cause} {number:,}" for cause, number in lost.items() if number)
+    return (
+        f"{counters['frames_in']:,} frames in, {counters['frames_out']:,} out, "
+        f"{counters['queued_frames']:,} waiting" + (f"; dropped: {told}" if told else "")
+    )

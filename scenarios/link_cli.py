@@ -1,0 +1,98 @@
+"""The verbs of a standing network's lines: link list, show, set."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from scenarios.standing_client import Client
+from scenarios.standing_options import Json, Name
+from topology.errors import InputError, Problem
+
+link_app = typer.Typer(no_args_is_help=True, help="Look at and change the lines of a standing network.")
+Line = Annotated[str, typer.Argument(help="oslo-hamar, SITE/wan0, SITE, or a pattern such as 'hospital-*/wan1'.")]
+
+
+def _text(name: str, what: str) -> Any:
+    return typer.Option(f"--{name}", help=what, metavar="VALUE")
+
+
+@link_app.command("list")
+def link_list(pattern: Annotated[str, typer.Argument(help="As for link show.")] = "*", name: Name = None) -> None:
+    """Name the lines."""
+    with Client(name) as client:
+        for line in client.ask("lines", line=pattern):
+            print(line["line"])
+
+
+@link_app.command("show")
+def link_show(line: Line, name: Name = None, as_json: Json = False) -> None:
+    """How lines are, and what they have carried."""
+    from scenarios.line_tables import print_line
+
+    with Client(name) as client:
+        lines = client.ask("lines", line=line)
+    if as_json:
+        print(json.dumps(lines, indent=2))
+    else:
+        for told in lines:
+            print_line(told)
+
+
+@link_app.command("set")
+def link_set(
+    line: Line,
+    name: Name = None,
+    direction: Annotated[str, typer.Option("--direction", help="both, forward (from a site) or back.")] = "both",
+    reset: Annotated[bool, typer.Option("--reset", help="First make it again what the blueprint says.")] = False,
+    rate: Annotated[str | None, _text("rate", "10Mbit/s")] = None,
+    delay: Annotated[str | None, _text("delay", "20ms, one way")] = None,
+    jitter: Annotated[str | None, _text("jitter", "2ms, or none")] = None,
+    distribution: Annotated[str | None, _text("jitter-distribution", "uniform, normal or pareto")] = None,
+    order: Annotated[str | None, _text("order", "kept, or free: frames may overtake")] = None,
+    loss: Annotated[str | None, _text("loss", "1%, each frame by itself, or none")] = None,
+    bursts: Annotated[str | None, _text("loss-bursts", "Gilbert-Elliott: p,r[,good[,bad]] such as 1%,30%")] = None,
+    correlated: Annotated[str | None, _text("loss-correlated", "mean,correlation such as 1%,25%")] = None,
+    duplicate: Annotated[str | None, _text("duplicate", "1%")] = None,
+    corrupt: Annotated[str | None, _text("corrupt", "1%: one bit flipped")] = None,
+    mtu: Annotated[str | None, _text("mtu", "1400B, or none")] = None,
+    buffer: Annotated[str | None, _text("buffer", "200kB for all queues together, or none")] = None,
+    overhead: Annotated[str | None, _text("overhead", "what the rate counts: layer1, layer2 or layer3")] = None,
+    weight: Annotated[list[str] | None, typer.Option("--weight", help="CLASS=30; may be repeated.")] = None,
+    limit: Annotated[list[str] | None, typer.Option("--limit", help="CLASS=64kB, 20ms or none.")] = None,
+    aqm: Annotated[list[str] | None, typer.Option("--aqm", help="CLASS=codel, red:30kB,90kB or none.")] = None,
+    down: Annotated[bool | None, typer.Option("--down/--up", help="Cut the line, or light it.")] = None,
+    silent: Annotated[bool | None, typer.Option("--silent/--heard", help="Lose all frames without a sign.")] = None,
+    frozen: Annotated[bool | None, typer.Option("--freeze/--thaw", help="Stop time on the line.")] = None,
+) -> None:
+    """Change lines while they carry traffic; all that is asked happens at one instant, and no queued frame is lost."""
+    from scenarios.line_options import DIRECTIONS, parsed_change
+
+    if direction not in DIRECTIONS:
+        raise InputError(Problem("--direction", direction, "is none", f"one of {', '.join(DIRECTIONS)}"))
+    options = {
+        "rate": rate,
+        "delay": delay,
+        "jitter": jitter,
+        "jitter-distribution": distribution,
+        "order": order,
+        "loss": loss,
+        "loss-bursts": bursts,
+        "loss-correlated": correlated,
+        "duplicate": duplicate,
+        "corrupt": corrupt,
+        "mtu": mtu,
+        "buffer": buffer,
+        "overhead": overhead,
+    }
+    change = parsed_change(options, {"weight": weight or [], "limit": limit or [], "aqm": aqm or []})
+    state = {"down": down, "silent": silent, "frozen": frozen}
+    if not change and not reset and set(state.values()) == {None}:
+        raise InputError(Problem("link set", line, "nothing to change is given", "for example --delay 20ms"))
+    with Client(name) as client:
+        directions = [direction.value for direction in DIRECTIONS[direction]]
+        names = client.ask("change-lines", line=line, directions=directions, reset=reset, change=change, state=state)
+    if names != [line]:
+        print(f"changed: {', '.join(names)}")
