@@ -21,7 +21,9 @@ def lines_meant(text: str, names: Iterable[str]) -> tuple[str, ...]:
         found = tuple(name for name in names if name in (text, *_turned(text)) or name.startswith(f"{text}/"))
     if not found:
         hint = "helsewan link list names them all"
-        raise InputError(Problem("line", text, f"is no line of this network{near_names(text, names)}", hint))
+        raise InputError(
+            Problem("line", text, f"is no line of this network{near_names(text, names, *_turned(text))}", hint)
+        )
     return found
 
 
