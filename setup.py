@@ -23,7 +23,7 @@ def extension(name: str, folder: str) -> Extension:
         name,
         sources=sorted(str(path) for path in Path(folder).glob("*.c")),
         depends=sorted(str(path) for path in Path(folder).glob("*.h")),
-        extra_compile_args=["-O2", "-std=gnu11", *WARNINGS, *sanitize],
+        extra_compile_args=["-O2", "-std=gnu11", "-ffp-contract=off", *WARNINGS, *sanitize],
         extra_link_args=sanitize,
     )
 

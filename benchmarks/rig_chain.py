@@ -98,7 +98,7 @@ def whereabouts(engine: EngineProcess, routers: list[RouterSwitch]) -> dict[str,
 
 def model_drops(engine: EngineProcess) -> int:
     """Frames dropped because the lines are as they are."""
-    return int(engine.counters()["drop_queue"].sum())
+    return int(engine.class_counters()["drop_tail"].sum())
 
 
 def main() -> None:

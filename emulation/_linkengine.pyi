@@ -9,6 +9,7 @@ STATS_LAYOUT: int
 ENGINE_STATS_BYTES: int
 PORT_STATS_BYTES: int
 PIPE_STATS_BYTES: int
+CLASS_STATS_BYTES: int
 FRAME_MAX_BYTES: int
 
 class Engine:
@@ -19,6 +20,17 @@ class Engine:
     def set_pipes(self, queues: Sequence[Rows], changes: Rows, now_ns: int = -1, /) -> None: ...
     def start_capture(self, pipes: Sequence[int], fd: int, snap_bytes: int, /) -> None: ...
     def stop_capture(self, pipes: Sequence[int], /) -> None: ...
+    def follow_trace(
+        self,
+        pipes: Sequence[int],
+        points: Buffer | None,
+        repeat_ns: int,
+        has_rate: bool,
+        has_delay: bool,
+        has_loss: bool,
+        now_ns: int = -1,
+        /,
+    ) -> None: ...
     def restart_lateness(self) -> None: ...
     def run(self, control_fd: int, /) -> None: ...
     def simulate(

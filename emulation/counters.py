@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from emulation import _linkengine
 
-STATS_LAYOUT = 1
+STATS_LAYOUT = 2
 QUEUES = 8
 LATENESS_BINS = 160
+CLASS_BINS = 88
+CLASS_UNIT_NS = 1024
 
 Records: TypeAlias = npt.NDArray[np.void]
 
@@ -32,6 +34,7 @@ ENGINE_DTYPE = _words(
     "lateness_max_ns",
     "lateness_max_at_ns",
     "lateness_max_pipe",
+    "classes",
     ("lateness", LATENESS_BINS),
 )
 PORT_DTYPE = _words("frames_in", "bytes_in", "frames_out", "bytes_out", "drop_runt", "drop_vlan", "retired", "reserved")
@@ -40,9 +43,13 @@ PIPE_DTYPE = _words(
     "bytes_in",
     "frames_out",
     "bytes_out",
-    ("drop_queue", QUEUES),
-    "drop_down",
+    ("class_record", QUEUES),
+    "duplicated",
+    "corrupted",
+    "drop_mtu",
     "drop_loss",
+    "drop_silent",
+    "drop_down",
     "drop_memory",
     "drop_machine",
     "drop_dst_down",
@@ -51,28 +58,61 @@ PIPE_DTYPE = _words(
     "flight_frames",
     "lateness_max_ns",
     "lateness_max_at_ns",
-    ("reserved", 2),
+    ("reserved", 6),
+)
+CLASS_DTYPE = _words(
+    "frames_in",
+    "bytes_in",
+    "frames_sent",
+    "bytes_sent",
+    "drop_tail",
+    "drop_buffer",
+    "drop_red",
+    "drop_codel",
+    "queue_ns",
+    "queue_max_ns",
+    ("reserved", 6),
+    ("queue_delay", CLASS_BINS),
+    ("lateness", CLASS_BINS),
 )
 _built = (
     _linkengine.STATS_LAYOUT,
     _linkengine.ENGINE_STATS_BYTES,
     _linkengine.PORT_STATS_BYTES,
     _linkengine.PIPE_STATS_BYTES,
+    _linkengine.CLASS_STATS_BYTES,
 )
-if _built != (STATS_LAYOUT, ENGINE_DTYPE.itemsize, PORT_DTYPE.itemsize, PIPE_DTYPE.itemsize):
+_mirrored = (ENGINE_DTYPE, PORT_DTYPE, PIPE_DTYPE, CLASS_DTYPE)
+if _built != (STATS_LAYOUT, *(dtype.itemsize for dtype in _mirrored)):
     raise ImportError("the link engine was built from other sources: build it again (python setup.py build_ext -i)")
 
 
 def counters_bytes(max_ports: int, max_pipes: int) -> int:
-    """How much memory the counters of so many ports and pipes take."""
-    return ENGINE_DTYPE.itemsize + max_ports * PORT_DTYPE.itemsize + max_pipes * PIPE_DTYPE.itemsize
+    """How much memory the counters of so many ports and pipes span; only what is used is ever touched."""
+    pipe_bytes = PIPE_DTYPE.itemsize + QUEUES * CLASS_DTYPE.itemsize
+    return ENGINE_DTYPE.itemsize + max_ports * PORT_DTYPE.itemsize + max_pipes * pipe_bytes
 
 
-def bin_limits_ns() -> npt.NDArray[np.uint64]:
-    """The upper limit (exclusive) of every lateness bin: exact below 4 ns, then four bins an octave."""
-    edges = np.arange(1, LATENESS_BINS + 1, dtype=np.uint64)
+def bin_limits_ns(bins: int = LATENESS_BINS, unit_ns: int = 1) -> npt.NDArray[np.uint64]:
+    """The upper limit (exclusive) of every bin of a histogram over times in ``unit_ns``: exact below 4 units, then
+    four bins an octave. The last bin has all that is longer."""
+    edges = np.arange(1, bins + 1, dtype=np.uint64)
     octave = np.maximum(edges >> np.uint64(2), np.uint64(1)) - np.uint64(1)
-    return np.where(edges < 4, edges, (np.uint64(4) + (edges & np.uint64(3))) << octave)
+    units = np.where(edges < 4, edges, (np.uint64(4) + (edges & np.uint64(3))) << octave)
+    limits: npt.NDArray[np.uint64] = units * np.uint64(unit_ns)
+    return limits
+
+
+CLASS_LIMITS_NS = bin_limits_ns(CLASS_BINS, CLASS_UNIT_NS)  # of a class's queue-delay and lateness histograms
+
+
+def quantile_us(histogram: npt.ArrayLike, share: float, limits_ns: npt.NDArray[np.uint64] = CLASS_LIMITS_NS) -> float:
+    """The upper limit of the bin below or in which ``share`` of the histogram lies, microseconds: at most a quarter
+    (or one unit) above the true quantile; 0 for an empty histogram."""
+    cumulative = np.cumsum(np.asarray(histogram))
+    if not cumulative[-1]:
+        return 0.0
+    return float(limits_ns[np.searchsorted(cumulative, share * cumulative[-1])]) / 1000
 
 
 @dataclass(frozen=True)
@@ -105,7 +145,9 @@ class Counters:
         pipes_at = ports_at + max_ports * PORT_DTYPE.itemsize
         self._engine: Records = np.frombuffer(memory, ENGINE_DTYPE, count=1)
         self._ports: Records = np.frombuffer(memory, PORT_DTYPE, count=max_ports, offset=ports_at)
+        classes_at = pipes_at + max_pipes * PIPE_DTYPE.itemsize
         self._pipes: Records = np.frombuffer(memory, PIPE_DTYPE, count=max_pipes, offset=pipes_at)
+        self._classes: Records = np.frombuffer(memory, CLASS_DTYPE, count=QUEUES * max_pipes, offset=classes_at)
 
     @property
     def engine(self) -> Records:
@@ -122,22 +164,26 @@ class Counters:
         """One record (PIPE_DTYPE) per pipe, by number."""
         return self._pipes[: int(self._engine["pipes"][0])]
 
+    @property
+    def classes(self) -> Records:
+        """One record (CLASS_DTYPE) for each class of each pipe that a frame came to, in order of their first frames.
+        ``pipes["class_record"]`` has their numbers, counted from 1; 0 where there is none."""
+        return self._classes[: int(self._engine["classes"][0])]
+
+    def of_classes(self, pipe: int) -> dict[int, np.void]:
+        """The records (CLASS_DTYPE) of the classes that came to a pipe, by queue number."""
+        numbers = self._pipes[pipe]["class_record"].tolist()
+        return {queue: self._classes[number - 1] for queue, number in enumerate(numbers) if number}
+
     def lateness(self) -> Lateness:
         """How punctual all deliveries so far were."""
         record = self._engine[0]
         histogram = record["lateness"].copy()
         deliveries = int(histogram.sum())
-        cumulative = np.cumsum(histogram)
-
-        def quantile_us(share: float) -> float:
-            if not deliveries:
-                return 0.0
-            return float(bin_limits_ns()[np.searchsorted(cumulative, share * deliveries)]) / 1000
-
         return Lateness(
             deliveries=deliveries,
-            p50_us=quantile_us(0.50),
-            p99_us=quantile_us(0.99),
+            p50_us=quantile_us(histogram, 0.50, bin_limits_ns()),
+            p99_us=quantile_us(histogram, 0.99, bin_limits_ns()),
             max_us=int(record["lateness_max_ns"]) / 1000,
             max_at_ns=int(record["lateness_max_at_ns"]),
             max_pipe=int(record["lateness_max_pipe"]),

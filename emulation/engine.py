@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from emulation.counters import Counters, Lateness, Records, counters_bytes
 from emulation.engine_rows import QueueTable, model_row
 from emulation.engine_wire import receive_message, send_message
@@ -177,6 +179,14 @@ class EngineProcess:
     def counters(self) -> Records:
         """A live view of the pipes' counters (``counters.PIPE_DTYPE``), by pipe number; copy to keep."""
         return self._counters.pipes
+
+    def class_counters(self) -> Records:
+        """A live view of the counters (``counters.CLASS_DTYPE``) of each class of each pipe that a frame came to."""
+        return self._counters.classes
+
+    def of_classes(self, pipe: int) -> dict[int, np.void]:
+        """The live records (``counters.CLASS_DTYPE``) of the classes that came to a pipe, by queue number."""
+        return self._counters.of_classes(pipe)
 
     def port_counters(self) -> Records:
         """A live view of the ports' counters (``counters.PORT_DTYPE``), by port number; copy to keep."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from emulation.pipe_model import ClassQueue, Loss, PipeModel
+from emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red
 
 FULL_FRAME_BYTES = 1664  # a core link's MTU of 1600 with Ethernet header, tag and line overhead
+NS_PER_US = 1000
+_DISTRIBUTIONS = (Distribution.UNIFORM, Distribution.NORMAL, Distribution.PARETO)  # as jitter.h numbers them
 
 
 class QueueTable:
@@ -33,15 +35,18 @@ class QueueTable:
 
 
 def model_row(model: PipeModel, table: QueueTable) -> tuple[Any, ...]:
-    """The model's row, with its queues in the table."""
-    if (model.buffer_bytes, model.mtu_bytes, model.jitter) != (None, None, None) or model.duplicate or model.corrupt:
-        raise ValueError("the link engine does not yet do shared buffers, MTU, jitter, duplicates and corruption")
+    """The model's row, with its queues in the table. Raises ValueError for weights that are none."""
     return (
         model.rate_bps,
-        model.delay_us * 1000,
-        model.overhead_bytes,
+        model.delay_us * NS_PER_US,
         table.number(model.queues),
+        model.overhead_bytes,
+        model.buffer_bytes,
+        model.mtu_bytes,
+        _jitter_row(model.jitter),
         _loss_row(model.loss),
+        model.duplicate,
+        model.corrupt,
     )
 
 
@@ -58,10 +63,31 @@ def quanta(strict: Sequence[bool], weights: Sequence[int]) -> list[int]:
 
 
 def _queue_rows(queues: tuple[ClassQueue, ...]) -> list[list[Any]]:
-    if any(queue.aqm for queue in queues):
-        raise ValueError("the link engine does not yet do active queue management")
     shares = quanta([queue.strict for queue in queues], [queue.weight for queue in queues])
-    return [[queue.limit_bytes, queue.limit_us, share] for queue, share in zip(queues, shares, strict=True)]
+    return [
+        [
+            queue.limit_bytes,
+            queue.limit_us,
+            share,
+            _red_row(queue.aqm) if isinstance(queue.aqm, Red) else None,
+            _codel_row(queue.aqm) if isinstance(queue.aqm, CoDel) else None,
+        ]
+        for queue, share in zip(queues, shares, strict=True)
+    ]
+
+
+def _red_row(red: Red) -> list[Any]:
+    return [red.weight_shift, [[curve.min_bytes, curve.max_bytes, curve.most] for curve in red.curves]]
+
+
+def _codel_row(codel: CoDel) -> list[int]:
+    return [codel.target_us * NS_PER_US, codel.interval_us * NS_PER_US]
+
+
+def _jitter_row(jitter: Jitter | None) -> list[Any] | None:
+    if jitter is None:
+        return None
+    return [jitter.spread_us * NS_PER_US, _DISTRIBUTIONS.index(jitter.distribution), jitter.reorder]
 
 
 def _loss_row(loss: Loss | None) -> list[float] | None:

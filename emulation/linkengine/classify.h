@@ -15,6 +15,13 @@ struct classify_tables {
 /* The queue number of a frame of any bytes and any length. Looks behind up to two VLAN tags. */
 unsigned classify_frame(const struct classify_tables *tables, const uint8_t *data, uint32_t length);
 
+/* The drop precedence, 1 to 3, of an assured-forwarding code point (RFC 2597), also behind MPLS labels; 1 for all
+ * other frames. */
+unsigned classify_precedence(const uint8_t *data, uint32_t length);
+
+/* Bytes of the VLAN tags, two at most, that follow the addresses. */
+uint32_t classify_tag_bytes(const uint8_t *data, uint32_t length);
+
 /* The VLAN id of the outer 802.1Q tag, -1 if the frame has none. */
 int classify_vlan(const uint8_t *data, uint32_t length);
 

@@ -8,7 +8,7 @@
 size_t engine_stats_bytes(uint32_t max_ports, uint32_t max_pipes)
 {
     return sizeof(struct engine_stats) + max_ports * sizeof(struct port_stats) +
-           max_pipes * sizeof(struct pipe_stats);
+           max_pipes * (sizeof(struct pipe_stats) + STATS_QUEUES * sizeof(struct class_stats));
 }
 
 int engine_init(struct engine *engine, void *stats, uint32_t max_ports, uint32_t max_pipes, size_t memory_bytes)
@@ -23,6 +23,10 @@ int engine_init(struct engine *engine, void *stats, uint32_t max_ports, uint32_t
     };
     engine->port_stats = (struct port_stats *)(engine->stats + 1);
     engine->pipe_stats = (struct pipe_stats *)(engine->port_stats + max_ports);
+    engine->classes = (struct stats_classes){
+        .record = (struct class_stats *)(engine->pipe_stats + max_pipes),
+        .used = &engine->stats->classes,
+    };
     frame_pool_init(&engine->pool, memory_bytes);
     if (!engine->ports || !engine->pipes || !engine->heap.entry) {
         engine_clear(engine);
@@ -91,18 +95,24 @@ int64_t engine_add_pipe(struct engine *engine, const struct engine_pipe_spec *sp
     uint32_t number = engine->pipe_count;
     struct pipe *pipe = &engine->pipes[number];
 
-    if (engine_attach(&engine->ports[spec->src_port], spec->src_vlan, number) < 0)
-        return -1;
     *pipe = (struct pipe){
         .model = spec->model,
         .dst_port = spec->dst_port,
         .dst_vlan = spec->dst_vlan,
         .random = spec->seed,
         .heap_slot = HEAP_OUT,
+        .trace = {.next_ns = TRACE_NEVER},
         .tables = &engine->tables,
         .pool = &engine->pool,
         .stats = &engine->pipe_stats[number],
+        .classes = &engine->classes,
     };
+    if (pipe_prepare(pipe, &spec->model) < 0)
+        return -1;
+    if (engine_attach(&engine->ports[spec->src_port], spec->src_vlan, number) < 0) {
+        free(pipe->queues.aqm);
+        return -1;
+    }
     pipe->model.policy->users++;
     stats_set(&engine->stats->pipes, number + 1);
     return engine->pipe_count++;
@@ -170,9 +180,32 @@ void engine_deliver_due(struct engine *engine, int64_t now_ns, engine_sink sink,
     }
 }
 
+int engine_prepare_pipe(struct engine *engine, uint32_t number, const struct pipe_model *model)
+{
+    return pipe_prepare(&engine->pipes[number], model);
+}
+
 void engine_set_pipe(struct engine *engine, uint32_t number, const struct pipe_change *change, int64_t now_ns)
 {
     struct pipe *pipe = &engine->pipes[number];
     pipe_set(pipe, change, now_ns);
     heap_update(&engine->heap, pipe);
+}
+
+void engine_follow(struct engine *engine, uint32_t number, struct trace *trace, int64_t now_ns)
+{
+    struct pipe *pipe = &engine->pipes[number];
+    pipe_follow(pipe, trace, now_ns);
+    heap_update(&engine->heap, pipe);
+}
+
+void engine_restart_lateness(struct engine *engine)
+{
+    for (uint32_t pipe = 0; pipe < engine->pipe_count; pipe++) {
+        stats_set(&engine->pipe_stats[pipe].lateness_max_ns, 0);
+        stats_set(&engine->pipe_stats[pipe].lateness_max_at_ns, 0);
+    }
+    for (uint64_t record = 0; record < engine->stats->classes; record++)
+        for (unsigned bin = 0; bin < STATS_CLASS_BINS; bin++)
+            stats_set(&engine->classes.record[record].lateness[bin], 0);
 }

@@ -11,6 +11,7 @@
 #include "pipe.h"
 #include "queue.h"
 #include "stats.h"
+#include "trace.h"
 
 #define ENGINE_VLANS 4096
 #define ENGINE_NO_PIPE UINT32_MAX
@@ -31,6 +32,7 @@ struct engine {
     struct engine_stats *stats;          /* in shared memory */
     struct port_stats *port_stats;       /* in shared memory, by port number */
     struct pipe_stats *pipe_stats;       /* in shared memory, by pipe number */
+    struct stats_classes classes;        /* in shared memory, as handed out */
 };
 
 struct engine_pipe_spec {
@@ -71,6 +73,16 @@ void engine_arrive(struct engine *engine, uint32_t port, uint8_t *data, uint32_t
 /* Deliver all that is due by now_ns, earliest first. */
 void engine_deliver_due(struct engine *engine, int64_t now_ns, engine_sink sink, void *context);
 
+/* Make room in the pipe for what the model needs. Returns 0, or -1 when out of memory. */
+int engine_prepare_pipe(struct engine *engine, uint32_t pipe, const struct pipe_model *model);
+
+/* Change a pipe; a new model is prepared. */
 void engine_set_pipe(struct engine *engine, uint32_t pipe, const struct pipe_change *change, int64_t now_ns);
+
+/* Have a pipe follow a trace, of which it takes a reference; NULL: none. */
+void engine_follow(struct engine *engine, uint32_t pipe, struct trace *trace, int64_t now_ns);
+
+/* Forget how late deliveries of each pipe and class were. */
+void engine_restart_lateness(struct engine *engine);
 
 #endif

@@ -1,6 +1,7 @@
 #include "frame.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define FRAME_SMALLEST_SHIFT 7  /* the smallest block: 128 bytes */
 
@@ -53,7 +54,7 @@ struct frame *frame_new(struct frame_pool *pool, uint32_t length)
     }
     frame->next = NULL;
     frame->length = length;
-    frame->size = size;
+    frame->size = (uint8_t)size;
     return frame;
 }
 
@@ -63,23 +64,14 @@ void frame_free(struct frame_pool *pool, struct frame *frame)
     pool->spare[frame->size] = frame;
 }
 
-void frame_fifo_push(struct frame_fifo *fifo, struct frame *frame)
+struct frame *frame_copy(struct frame_pool *pool, const struct frame *frame)
 {
-    frame->next = NULL;
-    if (fifo->head)
-        fifo->tail->next = frame;
-    else
-        fifo->head = frame;
-    fifo->tail = frame;
-    fifo->frames++;
-    fifo->bytes += frame->line_bytes;
-}
-
-struct frame *frame_fifo_pop(struct frame_fifo *fifo)
-{
-    struct frame *frame = fifo->head;
-    fifo->head = frame->next;
-    fifo->frames--;
-    fifo->bytes -= frame->line_bytes;
-    return frame;
+    struct frame *copy = frame_new(pool, frame->length);
+    if (!copy)
+        return NULL;
+    copy->arrival_ns = frame->arrival_ns;
+    copy->line_bytes = frame->line_bytes;
+    copy->queue = frame->queue;
+    memcpy(copy->data, frame->data, frame->length);
+    return copy;
 }

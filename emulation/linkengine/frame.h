@@ -10,11 +10,14 @@
 
 struct frame {
     struct frame *next;    /* next in its queue, in flight or in a free list */
+    struct frame *child;   /* in flight out of order: see flight.c */
     int64_t arrival_ns;    /* when it arrived */
     int64_t due_ns;        /* when it is to be delivered; set once its transmission starts */
     uint32_t length;       /* bytes of data, as written to the destination */
     uint32_t line_bytes;   /* bytes on the line: without a trunk's tag */
-    unsigned size;         /* which block size of the pool it occupies */
+    uint32_t order;        /* how many were sent before it, modulo 2^32 */
+    uint8_t size;          /* which block size of the pool it occupies */
+    uint8_t queue;         /* its class queue */
     uint8_t data[];        /* from the destination address on */
 };
 
@@ -38,9 +41,29 @@ void frame_pool_clear(struct frame_pool *pool);
 struct frame *frame_new(struct frame_pool *pool, uint32_t length);
 void frame_free(struct frame_pool *pool, struct frame *frame);
 
-void frame_fifo_push(struct frame_fifo *fifo, struct frame *frame);
+/* Another frame with the same data, length, queue and arrival; NULL when that would pass the pool's limit. */
+struct frame *frame_copy(struct frame_pool *pool, const struct frame *frame);
+
+static inline void frame_fifo_push(struct frame_fifo *fifo, struct frame *frame)
+{
+    frame->next = NULL;
+    if (fifo->head)
+        fifo->tail->next = frame;
+    else
+        fifo->head = frame;
+    fifo->tail = frame;
+    fifo->frames++;
+    fifo->bytes += frame->line_bytes;
+}
 
 /* The oldest frame; the fifo must not be empty. */
-struct frame *frame_fifo_pop(struct frame_fifo *fifo);
+static inline struct frame *frame_fifo_pop(struct frame_fifo *fifo)
+{
+    struct frame *frame = fifo->head;
+    fifo->head = frame->next;
+    fifo->frames--;
+    fifo->bytes -= frame->line_bytes;
+    return frame;
+}
 
 #endif

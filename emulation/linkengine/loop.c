@@ -97,10 +97,7 @@ void loop_restart_lateness(struct loop *loop)
     stats_set(&engine->stats->lateness_max_at_ns, 0);
     stats_set(&engine->stats->lateness_max_pipe, 0);
     stats_set(&engine->stats->longest_round_ns, 0);
-    for (uint32_t pipe = 0; pipe < engine->pipe_count; pipe++) {
-        stats_set(&engine->pipe_stats[pipe].lateness_max_ns, 0);
-        stats_set(&engine->pipe_stats[pipe].lateness_max_at_ns, 0);
-    }
+    engine_restart_lateness(engine);
     loop->left_ns = loop_now_ns();
 }
 
@@ -108,7 +105,9 @@ void loop_restart_lateness(struct loop *loop)
 static enum engine_outcome loop_write(void *context, struct pipe *pipe, const struct frame *frame)
 {
     struct loop *loop = context;
-    loop_record_lateness(loop, pipe, (uint64_t)(loop_now_ns() - frame->due_ns));
+    uint64_t late_ns = (uint64_t)(loop_now_ns() - frame->due_ns);
+    loop_record_lateness(loop, pipe, late_ns);
+    pipe_record_lateness(pipe, frame, late_ns);
 
     if (pipe->capture)
         capture_frame(pipe->capture, pipe->capture_interface, (uint64_t)loop_clock_ns(CLOCK_REALTIME), frame->data,

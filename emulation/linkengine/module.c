@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-
 int module_check_idle(const struct module_engine *self)
 {
     if (!self->running)
@@ -151,6 +150,7 @@ static PyMethodDef module_methods[] = {
     {"set_pipes", (PyCFunction)pipes_set, METH_VARARGS, "Change pipes, all or none, at one moment."},
     {"start_capture", (PyCFunction)captures_start, METH_VARARGS, "Put copies of pipes' frames into a ring."},
     {"stop_capture", (PyCFunction)captures_stop, METH_VARARGS, "Put no more copies of pipes' frames into a ring."},
+    {"follow_trace", (PyCFunction)pipes_follow, METH_VARARGS, "Have pipes follow a trace, or none."},
     {"restart_lateness", (PyCFunction)module_restart_lateness, METH_NOARGS, "Forget all lateness so far."},
     {"run", (PyCFunction)module_run, METH_VARARGS, "Run until a descriptor is readable."},
     {"simulate", (PyCFunction)(void (*)(void))simulate_run, METH_VARARGS | METH_KEYWORDS,
@@ -182,6 +182,7 @@ static int module_exec(PyObject *module)
         PyModule_AddIntConstant(module, "ENGINE_STATS_BYTES", sizeof(struct engine_stats)) < 0 ||
         PyModule_AddIntConstant(module, "PORT_STATS_BYTES", sizeof(struct port_stats)) < 0 ||
         PyModule_AddIntConstant(module, "PIPE_STATS_BYTES", sizeof(struct pipe_stats)) < 0 ||
+        PyModule_AddIntConstant(module, "CLASS_STATS_BYTES", sizeof(struct class_stats)) < 0 ||
         PyModule_AddIntConstant(module, "FRAME_MAX_BYTES", FRAME_MAX_BYTES) < 0)
         return -1;
     return 0;

@@ -39,6 +39,10 @@ PyObject *captures_stop(struct module_engine *self, PyObject *args);
 /* End all captures. */
 void captures_clear(struct module_engine *self);
 
+/* Engine.follow_trace(pipes, points, repeat_ns, has_rate, has_delay, has_loss, now_ns): has pipes follow packed
+ * struct trace_point from one moment on, or, with None for points, no trace any more. */
+PyObject *pipes_follow(struct module_engine *self, PyObject *args);
+
 /* Engine.simulate(arrivals, until_ns, prompt=True): arrivals (time_ns, port, frame) go through the pipes that run()
  * uses, in virtual time; returns the deliveries up to until_ns as [(due_ns, port, frame)]. Unless prompt, the engine
  * looks for what is due only at the end. */

@@ -1,6 +1,8 @@
 /* The methods of the Engine object that add and change pipes. */
 #include "module.h"
 
+#include <string.h>
+
 #include "rows.h"
 
 #define PIPES_MAX_VLAN 4094
@@ -63,6 +65,29 @@ cleanup:
     return numbers;
 }
 
+/* The number of a pipe there is. */
+static int pipes_number(const struct engine *engine, PyObject *value, uint32_t *number)
+{
+    int64_t pipe;
+    if (rows_integer(value, "pipe", INT64_MIN, INT64_MAX, &pipe) < 0)
+        return -1;
+    if (pipe < 0 || pipe >= engine->pipe_count) {
+        PyErr_Format(PyExc_ValueError, "there is no pipe %lld", (long long)pipe);
+        return -1;
+    }
+    *number = (uint32_t)pipe;
+    return 0;
+}
+
+/* The moment a change is made: the one asked for, or, if that is negative, now by the clock. */
+static int64_t pipes_moment(struct module_engine *self, int64_t now_ns)
+{
+    if (now_ns >= 0)
+        return now_ns;
+    loop_deliver_due(&self->loop); /* what was due before is not lost to the change */
+    return loop_now_ns();
+}
+
 struct pipes_change {
     uint32_t pipe;              /* number */
     struct pipe_model model;    /* what change.model points to, if there is a new one */
@@ -70,28 +95,27 @@ struct pipes_change {
 };
 
 /* A change: (pipe, model, down, silent, frozen), None for what stays. */
-static int pipes_parse_change(const struct engine *engine, PyObject *row, const struct rows_policies *policies,
+static int pipes_parse_change(struct engine *engine, PyObject *row, const struct rows_policies *policies,
                               struct pipes_change *result)
 {
     enum { PIPE, MODEL, DOWN, SILENT, FROZEN, COUNT };
     PyObject *item[COUNT];
-    int64_t pipe;
-    if (rows_unpack(row, "change", COUNT, item) < 0 ||
-        rows_integer(item[PIPE], "pipe", INT64_MIN, INT64_MAX, &pipe) < 0 ||
+    if (rows_unpack(row, "change", COUNT, item) < 0 || pipes_number(engine, item[PIPE], &result->pipe) < 0 ||
         rows_switch(item[DOWN], &result->change.down) < 0 || rows_switch(item[SILENT], &result->change.silent) < 0 ||
         rows_switch(item[FROZEN], &result->change.frozen) < 0)
         return -1;
-    if (pipe < 0 || pipe >= engine->pipe_count) {
-        PyErr_Format(PyExc_ValueError, "there is no pipe %lld", (long long)pipe);
+    if (item[MODEL] == Py_None)
+        return 0;
+    if (rows_model(item[MODEL], policies, &result->model) < 0)
         return -1;
-    }
-    result->pipe = (uint32_t)pipe;
-    result->change.model = item[MODEL] == Py_None ? NULL : &result->model;
-    return result->change.model ? rows_model(item[MODEL], policies, &result->model) : 0;
+    result->change.model = &result->model;
+    if (engine_prepare_pipe(engine, result->pipe, &result->model) < 0)
+        PyErr_NoMemory();
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 /* All changes, to be freed with PyMem_Free; NULL with an exception if one is wrong. */
-static struct pipes_change *pipes_parse_changes(const struct engine *engine, PyObject *items,
+static struct pipes_change *pipes_parse_changes(struct engine *engine, PyObject *items,
                                                 const struct rows_policies *policies)
 {
     Py_ssize_t count = PySequence_Fast_GET_SIZE(items);
@@ -117,10 +141,7 @@ PyObject *pipes_set(struct module_engine *self, PyObject *args)
     if (rows_policies(lists, &policies) < 0 || !(items = PySequence_Fast(rows, "changes: a sequence of rows")) ||
         !(changes = pipes_parse_changes(&self->engine, items, &policies)))
         goto cleanup;
-    if (now_ns < 0) {
-        loop_deliver_due(&self->loop); /* what was due before is not lost to the change */
-        now_ns = loop_now_ns();
-    }
+    now_ns = pipes_moment(self, now_ns);
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); i++)
         engine_set_pipe(&self->engine, changes[i].pipe, &changes[i].change, now_ns);
     result = Py_NewRef(Py_None);
@@ -128,5 +149,76 @@ cleanup:
     PyMem_Free(changes);
     Py_XDECREF(items);
     rows_release(&policies);
+    return result;
+}
+
+/* A trace from packed points, checked; NULL with an exception. */
+static struct trace *pipes_trace(const Py_buffer *points, int64_t repeat_ns)
+{
+    size_t count = (size_t)points->len / sizeof(struct trace_point);
+    if (count == 0 || (size_t)points->len % sizeof(struct trace_point)) {
+        PyErr_SetString(PyExc_ValueError, "trace: whole points, at least one");
+        return NULL;
+    }
+    struct trace *trace = trace_new(count);
+    if (!trace)
+        return (struct trace *)PyErr_NoMemory();
+    memcpy(trace->point, points->buf, (size_t)points->len);
+    trace->repeat_ns = repeat_ns;
+    int64_t before_ns = -1;
+    for (size_t i = 0; i < count; before_ns = trace->point[i++].at_ns)
+        if (trace->point[i].at_ns <= before_ns || rows_check_point(&trace->point[i]) < 0) {
+            if (!PyErr_Occurred())
+                PyErr_Format(PyExc_ValueError, "trace: point %zu is not later than the one before", i);
+            break;
+        }
+    if (!PyErr_Occurred() && repeat_ns != 0 && repeat_ns <= before_ns)
+        PyErr_SetString(PyExc_ValueError, "trace: it begins anew before its last point");
+    if (!PyErr_Occurred())
+        return trace;
+    trace_release(trace);
+    return NULL;
+}
+
+/* Have all the pipes, of numbers there are, follow the trace from one moment on. */
+static int pipes_follow_all(struct module_engine *self, PyObject *items, struct trace *trace, int64_t now_ns)
+{
+    uint32_t pipe;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); i++)
+        if (pipes_number(&self->engine, PySequence_Fast_GET_ITEM(items, i), &pipe) < 0)
+            return -1;
+    now_ns = pipes_moment(self, now_ns);
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); i++) {
+        if (pipes_number(&self->engine, PySequence_Fast_GET_ITEM(items, i), &pipe) < 0)
+            return -1;
+        engine_follow(&self->engine, pipe, trace, now_ns);
+    }
+    return 0;
+}
+
+PyObject *pipes_follow(struct module_engine *self, PyObject *args)
+{
+    PyObject *numbers, *items, *result = NULL;
+    Py_buffer points;
+    struct trace *trace = NULL;
+    long long repeat_ns, now_ns = -1;
+    int has_rate, has_delay, has_loss;
+    if (!PyArg_ParseTuple(args, "Oz*Lppp|L:follow_trace", &numbers, &points, &repeat_ns, &has_rate, &has_delay,
+                          &has_loss, &now_ns))
+        return NULL;
+    items = PySequence_Fast(numbers, "pipes: a sequence of numbers");
+    if (!items || module_check_idle(self) < 0 || (points.buf && !(trace = pipes_trace(&points, repeat_ns))))
+        goto cleanup;
+    if (trace) {
+        trace->has_rate = has_rate;
+        trace->has_delay = has_delay;
+        trace->has_loss = has_loss;
+    }
+    if (pipes_follow_all(self, items, trace, now_ns) == 0)
+        result = Py_NewRef(Py_None);
+cleanup:
+    trace_release(trace);
+    Py_XDECREF(items);
+    PyBuffer_Release(&points);
     return result;
 }

@@ -36,50 +36,50 @@ bool queue_fits(const struct queue_set *set, const struct queue_policy *policy, 
     return (unsigned __int128)bits * QUEUE_US_PER_S <= (unsigned __int128)rule->limit_us * rate_bps;
 }
 
-void queue_push(struct queue_set *set, unsigned queue, struct frame *frame)
+unsigned queue_next(struct queue_set *set, const struct queue_policy *policy, int32_t overhead_bytes)
 {
-    frame_fifo_push(&set->fifo[queue], frame);
-    set->frames++;
-    set->bytes += frame->line_bytes;
-}
-
-static unsigned queue_next_weighted(struct queue_set *set, const struct queue_policy *policy, int32_t overhead_bytes)
-{
+    for (unsigned queue = 0; queue < policy->count; queue++)
+        if (policy->rule[queue].quantum_bytes == 0 && set->fifo[queue].head)
+            return queue;
     for (;;) {
         unsigned turn = set->turn;
         const struct frame *head = set->fifo[turn].head;
-        if (head && set->deficit[turn] >= (int64_t)head->line_bytes + overhead_bytes) {
-            set->deficit[turn] -= (int64_t)head->line_bytes + overhead_bytes;
-            if (!head->next)
-                set->deficit[turn] = 0; /* a queue that runs empty saves nothing up */
+        if (head && set->deficit[turn] >= (int64_t)head->line_bytes + overhead_bytes)
             return turn;
-        }
         set->turn = turn = (turn + 1) % policy->count;
         if (set->fifo[turn].head)
             set->deficit[turn] += policy->rule[turn].quantum_bytes;
     }
 }
 
-struct frame *queue_pop(struct queue_set *set, const struct queue_policy *policy, int32_t overhead_bytes)
+void queue_charge(struct queue_set *set, const struct queue_policy *policy, unsigned queue, int64_t cost_bytes)
 {
-    unsigned queue = 0;
-    while (queue < policy->count && !(policy->rule[queue].quantum_bytes == 0 && set->fifo[queue].head))
-        queue++;
-    if (queue == policy->count)
-        queue = queue_next_weighted(set, policy, overhead_bytes);
-
-    struct frame *frame = frame_fifo_pop(&set->fifo[queue]);
-    set->frames--;
-    set->bytes -= frame->line_bytes;
-    return frame;
+    if (policy->rule[queue].quantum_bytes == 0)
+        return;
+    set->deficit[queue] -= cost_bytes; /* below 0 where the head was dropped and a longer frame took its place */
+    if (!set->fifo[queue].head)
+        set->deficit[queue] = 0; /* a queue that runs empty saves nothing up */
 }
 
-void queue_merge(struct queue_set *set, unsigned count)
+int queue_prepare(struct queue_set *set, const struct queue_policy *policy)
 {
-    for (unsigned queue = count; queue < STATS_QUEUES; queue++) {
-        while (set->fifo[queue].head)
-            frame_fifo_push(&set->fifo[count - 1], frame_fifo_pop(&set->fifo[queue]));
-        set->deficit[queue] = 0;
+    if (policy->managed && !set->aqm)
+        set->aqm = calloc(STATS_QUEUES, sizeof *set->aqm);
+    return policy->managed && !set->aqm ? -1 : 0;
+}
+
+void queue_adopt(struct queue_set *set, const struct queue_policy *from, const struct queue_policy *to)
+{
+    for (unsigned queue = 0; queue < STATS_QUEUES; queue++) {
+        if (set->aqm && from->rule[queue].aqm.kind != to->rule[queue].aqm.kind)
+            set->aqm[queue] = (struct aqm_state){0};
+        if (to->rule[queue].quantum_bytes == 0)
+            set->deficit[queue] = 0;
+        while (queue >= to->count && set->fifo[queue].head) {
+            struct frame *frame = frame_fifo_pop(&set->fifo[queue]);
+            frame->queue = (uint8_t)(to->count - 1);
+            frame_fifo_push(&set->fifo[frame->queue], frame);
+        }
     }
-    set->turn %= count;
+    set->turn %= to->count;
 }

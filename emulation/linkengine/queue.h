@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "aqm.h"
 #include "frame.h"
 #include "stats.h"
 
@@ -14,18 +15,21 @@ struct queue_rule {
     uint64_t limit_bytes;    /* how much may wait, QUEUE_NO_LIMIT: any */
     uint64_t limit_us;       /* the same as time on the line, overhead counted; QUEUE_NO_LIMIT: any */
     uint32_t quantum_bytes;  /* deficit round robin: what a turn adds; 0: strict, lower number first */
+    struct aqm_rule aqm;     /* what is dropped before the limits are reached */
 };
 
 /* How queues are served, shared by the pipes that have the same. */
 struct queue_policy {
     uint32_t users;                        /* references held */
     unsigned count;                        /* queues in use, 1 to STATS_QUEUES */
+    bool managed;                          /* a queue has active queue management */
     struct queue_rule rule[STATS_QUEUES];  /* by queue number */
 };
 
 struct queue_set {
     struct frame_fifo fifo[STATS_QUEUES];  /* the frames waiting */
     int64_t deficit[STATS_QUEUES];         /* line bytes a weighted queue may still send in its turn */
+    struct aqm_state *aqm;                 /* by queue; NULL until a policy with active queue management comes */
     unsigned turn;                         /* the weighted queue whose turn it is */
     uint64_t frames;                       /* waiting in all queues */
     uint64_t bytes;                        /* their bytes */
@@ -39,13 +43,34 @@ void queue_policy_release(struct queue_policy *policy);
  * overhead_bytes beyond its own. */
 bool queue_fits(const struct queue_set *set, const struct queue_policy *policy, unsigned queue, uint32_t line_bytes,
                 int32_t overhead_bytes, uint64_t rate_bps);
-void queue_push(struct queue_set *set, unsigned queue, struct frame *frame);
 
-/* Take the frame that is next on the line; the set must not be empty. Deficit round robin as of Shreedhar and
- * Varghese, SIGCOMM 1995. */
-struct frame *queue_pop(struct queue_set *set, const struct queue_policy *policy, int32_t overhead_bytes);
+/* The queue that is next on the line; the set must not be empty. Deficit round robin as of Shreedhar and Varghese,
+ * SIGCOMM 1995. overhead_bytes is what a frame takes on the line beyond its own. */
+unsigned queue_next(struct queue_set *set, const struct queue_policy *policy, int32_t overhead_bytes);
 
-/* Have frames of queues beyond count wait in the last one. */
-void queue_merge(struct queue_set *set, unsigned count);
+static inline void queue_push(struct queue_set *set, unsigned queue, struct frame *frame)
+{
+    frame_fifo_push(&set->fifo[queue], frame);
+    set->frames++;
+    set->bytes += frame->line_bytes;
+}
+
+/* Take the head of the queue, which must have one. */
+static inline struct frame *queue_take(struct queue_set *set, unsigned queue)
+{
+    struct frame *frame = frame_fifo_pop(&set->fifo[queue]);
+    set->frames--;
+    set->bytes -= frame->line_bytes;
+    return frame;
+}
+
+/* A frame of cost_bytes goes on the line from the queue. */
+void queue_charge(struct queue_set *set, const struct queue_policy *policy, unsigned queue, int64_t cost_bytes);
+
+/* Give the set what the policy needs before it may be adopted. Returns 0, or -1 when out of memory. */
+int queue_prepare(struct queue_set *set, const struct queue_policy *policy);
+
+/* Go from one policy to another: frames of queues that are no more wait in the last one. */
+void queue_adopt(struct queue_set *set, const struct queue_policy *from, const struct queue_policy *to);
 
 #endif

@@ -6,6 +6,8 @@
 #define ROWS_MAX_NS 3600000000000         /* an hour */
 #define ROWS_MAX_US 3600000000
 #define ROWS_MAX_OVERHEAD_BYTES 4096
+#define ROWS_MAX_WEIGHT_SHIFT 32
+#define ROWS_MAX_TRACE_NS 31622400000000000  /* a year */
 
 int rows_unpack(PyObject *row, const char *what, Py_ssize_t count, PyObject **items)
 {
@@ -64,10 +66,60 @@ int rows_switch(PyObject *value, int *result)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* A queue: (limit_bytes, limit_us, quantum_bytes), the limits None for none, the quantum 0 for strict. */
+/* A curve of RED: (min_bytes, max_bytes, most). */
+static int rows_curve(PyObject *row, struct aqm_curve *curve)
+{
+    enum { MIN, MAX, MOST, COUNT };
+    PyObject *item[COUNT];
+    int64_t min, max;
+    if (rows_unpack(row, "RED curve", COUNT, item) < 0 ||
+        rows_integer(item[MIN], "min_bytes", 0, INT64_MAX, &min) < 0 ||
+        rows_integer(item[MAX], "max_bytes", min, INT64_MAX, &max) < 0 ||
+        rows_probability(item[MOST], "most", &curve->most) < 0)
+        return -1;
+    curve->min_bytes = (uint64_t)min;
+    curve->max_bytes = (uint64_t)max;
+    return 0;
+}
+
+/* RED: (weight_shift, curves), one curve or one for each drop precedence. */
+static int rows_red(PyObject *row, struct aqm_rule *rule)
+{
+    enum { WEIGHT_SHIFT, CURVES, COUNT };
+    PyObject *item[COUNT], *curve[AQM_PRECEDENCES];
+    int64_t shift;
+    if (rows_unpack(row, "RED", COUNT, item) < 0 ||
+        rows_integer(item[WEIGHT_SHIFT], "weight_shift", 0, ROWS_MAX_WEIGHT_SHIFT, &shift) < 0)
+        return -1;
+    Py_ssize_t count = PySequence_Size(item[CURVES]) == 1 ? 1 : AQM_PRECEDENCES;
+    if (rows_unpack(item[CURVES], "RED curves", count, curve) < 0)
+        return -1;
+    rule->kind = AQM_RED;
+    rule->weight_shift = (unsigned)shift;
+    for (Py_ssize_t i = 0; i < AQM_PRECEDENCES; i++)
+        if (rows_curve(curve[count == 1 ? 0 : i], &rule->curve[i]) < 0)
+            return -1;
+    return 0;
+}
+
+/* CoDel: (target_ns, interval_ns). */
+static int rows_codel(PyObject *row, struct aqm_rule *rule)
+{
+    enum { TARGET, INTERVAL, COUNT };
+    PyObject *item[COUNT];
+    rule->kind = AQM_CODEL;
+    return rows_unpack(row, "CoDel", COUNT, item) < 0 ||
+                   rows_integer(item[TARGET], "target_ns", 0, ROWS_MAX_NS, &rule->target_ns) < 0 ||
+                   rows_integer(item[INTERVAL], "interval_ns", 1, ROWS_MAX_NS, &rule->interval_ns) < 0
+               ? -1
+               : 0;
+}
+
+/* A queue: (limit_bytes, limit_us, quantum_bytes, red, codel), None for what it does not have, the quantum 0 for
+ * strict. */
 static int rows_rule(PyObject *row, struct queue_rule *rule)
 {
-    enum { LIMIT_BYTES, LIMIT_US, QUANTUM, COUNT };
+    enum { LIMIT_BYTES, LIMIT_US, QUANTUM, RED, CODEL, COUNT };
     PyObject *item[COUNT];
     int64_t quantum;
     if (rows_unpack(row, "queue", COUNT, item) < 0 ||
@@ -76,7 +128,9 @@ static int rows_rule(PyObject *row, struct queue_rule *rule)
         rows_integer(item[QUANTUM], "quantum_bytes", 0, UINT32_MAX, &quantum) < 0)
         return -1;
     rule->quantum_bytes = (uint32_t)quantum;
-    return 0;
+    if (item[RED] != Py_None)
+        return rows_red(item[RED], &rule->aqm);
+    return item[CODEL] != Py_None ? rows_codel(item[CODEL], &rule->aqm) : 0;
 }
 
 static int rows_policy(PyObject *list, struct queue_policy *policy)
@@ -92,9 +146,11 @@ static int rows_policy(PyObject *list, struct queue_policy *policy)
     if (rows_unpack(list, "queues", count, row) < 0)
         return -1;
     policy->count = (unsigned)count;
-    for (Py_ssize_t queue = 0; queue < count; queue++)
+    for (Py_ssize_t queue = 0; queue < count; queue++) {
         if (rows_rule(row[queue], &policy->rule[queue]) < 0)
             return -1;
+        policy->managed |= policy->rule[queue].aqm.kind != AQM_NONE;
+    }
     return 0;
 }
 
@@ -145,22 +201,63 @@ static int rows_loss(PyObject *row, struct loss *loss)
                : 0;
 }
 
+/* (spread_ns, number of the distribution, reorder), None: no jitter. */
+static int rows_jitter(PyObject *row, struct jitter *jitter)
+{
+    enum { SPREAD, DISTRIBUTION, REORDER, COUNT };
+    PyObject *item[COUNT];
+    int64_t distribution;
+    *jitter = (struct jitter){0};
+    if (row == Py_None)
+        return 0;
+    if (rows_unpack(row, "jitter", COUNT, item) < 0 ||
+        rows_integer(item[SPREAD], "jitter spread_ns", 0, ROWS_MAX_NS, &jitter->spread_ns) < 0 ||
+        rows_integer(item[DISTRIBUTION], "jitter distribution", 0, JITTER_DISTRIBUTIONS - 1, &distribution) < 0)
+        return -1;
+    int reorder = PyObject_IsTrue(item[REORDER]);
+    jitter->distribution = (enum jitter_distribution)distribution;
+    jitter->reorder = reorder == 1;
+    return reorder < 0 ? -1 : 0;
+}
+
 int rows_model(PyObject *row, const struct rows_policies *policies, struct pipe_model *model)
 {
-    enum { RATE, DELAY, OVERHEAD, QUEUES, LOSS, COUNT };
+    enum { RATE, DELAY, QUEUES, OVERHEAD, BUFFER, MTU, JITTER, LOSS, DUPLICATE, CORRUPT, COUNT };
     PyObject *item[COUNT];
-    int64_t rate, delay, overhead, queues;
+    int64_t rate, delay, queues, overhead;
+    uint64_t mtu;
     if (rows_unpack(row, "model", COUNT, item) < 0 ||
         rows_integer(item[RATE], "rate_bps", 1, ROWS_MAX_RATE_BPS, &rate) < 0 ||
         rows_integer(item[DELAY], "delay_ns", 0, ROWS_MAX_NS, &delay) < 0 ||
+        rows_integer(item[QUEUES], "queues", 0, policies->count - 1, &queues) < 0 ||
         rows_integer(item[OVERHEAD], "overhead_bytes", -CLASSIFY_HEADER_BYTES, ROWS_MAX_OVERHEAD_BYTES, &overhead) <
             0 ||
-        rows_integer(item[QUEUES], "queues", 0, policies->count - 1, &queues) < 0 ||
-        rows_loss(item[LOSS], &model->loss) < 0)
+        rows_optional(item[BUFFER], "buffer_bytes", INT64_MAX, QUEUE_NO_LIMIT, &model->buffer_bytes) < 0 ||
+        rows_optional(item[MTU], "mtu_bytes", UINT16_MAX, PIPE_NO_MTU, &mtu) < 0 ||
+        rows_jitter(item[JITTER], &model->jitter) < 0 || rows_loss(item[LOSS], &model->loss) < 0 ||
+        rows_probability(item[DUPLICATE], "duplicate", &model->duplicate) < 0 ||
+        rows_probability(item[CORRUPT], "corrupt", &model->corrupt) < 0)
         return -1;
     model->rate_bps = (uint64_t)rate;
     model->delay_ns = delay;
-    model->overhead_bytes = (int32_t)overhead;
     model->policy = policies->item[queues];
+    model->overhead_bytes = (int32_t)overhead;
+    model->mtu_bytes = (uint32_t)mtu;
     return 0;
+}
+
+int rows_check_point(const struct trace_point *point)
+{
+    if (point->at_ns > ROWS_MAX_TRACE_NS)
+        PyErr_Format(PyExc_ValueError, "trace: at_ns %lld is not within 0..%lld", (long long)point->at_ns,
+                     (long long)ROWS_MAX_TRACE_NS);
+    else if (point->rate_bps == 0 || point->rate_bps > ROWS_MAX_RATE_BPS)
+        PyErr_Format(PyExc_ValueError, "trace: rate_bps %llu is not within 1..%lld",
+                     (unsigned long long)point->rate_bps, (long long)ROWS_MAX_RATE_BPS);
+    else if (point->delay_ns < 0 || point->delay_ns > ROWS_MAX_NS)
+        PyErr_Format(PyExc_ValueError, "trace: delay_ns %lld is not within 0..%lld", (long long)point->delay_ns,
+                     (long long)ROWS_MAX_NS);
+    else if (!(point->loss >= 0.0 && point->loss <= 1.0))
+        PyErr_SetString(PyExc_ValueError, "trace: loss is not a probability");
+    return PyErr_Occurred() ? -1 : 0;
 }

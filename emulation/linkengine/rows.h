@@ -30,6 +30,9 @@ void rows_release(struct rows_policies *policies);
 /* A pipe's model; its policy is borrowed from policies. */
 int rows_model(PyObject *row, const struct rows_policies *policies, struct pipe_model *model);
 
+/* Whether the engine can carry a point of a trace out. */
+int rows_check_point(const struct trace_point *point);
+
 /* A switch of a change: True, False or None for PIPE_STAYS. */
 int rows_switch(PyObject *value, int *result);
 

@@ -2,17 +2,20 @@
  *
  * One writer (the engine), any number of readers in other processes. Every field is an aligned 64-bit word that
  * is stored whole, so a reader never sees half a value; fields are not consistent with each other to the frame.
- * The buffer holds one engine_stats, then max_ports port_stats, then max_pipes pipe_stats. emulation/counters.py
- * mirrors these structs; STATS_LAYOUT changes with them.
+ * The buffer holds one engine_stats, then max_ports port_stats, max_pipes pipe_stats, and STATS_QUEUES * max_pipes
+ * class_stats. These are handed out one by one, as the first frame of a class comes to a pipe, so that memory is
+ * touched for what is used only. emulation/counters.py mirrors these structs; STATS_LAYOUT changes with them.
  */
 #ifndef LINKENGINE_STATS_H
 #define LINKENGINE_STATS_H
 
 #include <stdint.h>
 
-#define STATS_LAYOUT 1           /* version of this layout */
+#define STATS_LAYOUT 2           /* version of this layout */
 #define STATS_QUEUES 8           /* class queues of a pipe, at most */
-#define STATS_LATENESS_BINS 160  /* four bins an octave: the last starts at 2^40 ns, 18 minutes */
+#define STATS_LATENESS_BINS 160  /* four bins an octave: the last starts at 7 * 2^38 ns, half an hour */
+#define STATS_CLASS_BINS 88      /* the same in units of STATS_CLASS_UNIT_NS: the last starts at 7.5 s */
+#define STATS_CLASS_UNIT_NS 1024 /* a power of two, so that it divides fast */
 
 struct engine_stats {
     uint64_t layout;               /* STATS_LAYOUT */
@@ -24,6 +27,7 @@ struct engine_stats {
     uint64_t lateness_max_ns;      /* worst lateness of a delivery */
     uint64_t lateness_max_at_ns;   /* when that was, CLOCK_REALTIME */
     uint64_t lateness_max_pipe;    /* on which pipe */
+    uint64_t classes;              /* class_stats handed out so far */
     uint64_t lateness[STATS_LATENESS_BINS]; /* deliveries by lateness, see stats_bin() */
 };
 
@@ -39,22 +43,48 @@ struct port_stats {
 };
 
 struct pipe_stats {
-    uint64_t frames_in;                 /* frames that arrived */
-    uint64_t bytes_in;                  /* their bytes, without trunk tag */
-    uint64_t frames_out;                /* frames delivered */
-    uint64_t bytes_out;                 /* their bytes, without trunk tag */
-    uint64_t drop_queue[STATS_QUEUES];  /* tail drops, per class queue */
-    uint64_t drop_down;                 /* the pipe was down, or went down over them */
-    uint64_t drop_loss;                 /* lost on the line, as asked for */
-    uint64_t drop_memory;               /* the frame pool was exhausted */
-    uint64_t drop_machine;              /* the kernel did not take the frame: EAGAIN, ENOBUFS */
-    uint64_t drop_dst_down;             /* the destination's interface is down or gone */
-    uint64_t queued_frames;             /* waiting for the line, as of the pipe's last event */
-    uint64_t queued_bytes;              /* their bytes */
-    uint64_t flight_frames;             /* on the line */
-    uint64_t lateness_max_ns;           /* worst lateness of a delivery */
-    uint64_t lateness_max_at_ns;        /* when that was, CLOCK_REALTIME */
-    uint64_t reserved[2];               /* pads to a cache line */
+    uint64_t frames_in;                   /* frames that arrived */
+    uint64_t bytes_in;                    /* their bytes, without trunk tag */
+    uint64_t frames_out;                  /* frames delivered */
+    uint64_t bytes_out;                   /* their bytes, without trunk tag */
+    uint64_t class_record[STATS_QUEUES];  /* by class queue: which class_stats, counted from 1; 0: none yet */
+    uint64_t duplicated;                  /* frames that were doubled on the way */
+    uint64_t corrupted;                   /* frames that had a bit flipped on the way */
+    uint64_t drop_mtu;                    /* longer than the MTU */
+    uint64_t drop_loss;                   /* lost on the way, as asked for */
+    uint64_t drop_silent;                 /* vanished on the way, as asked for */
+    uint64_t drop_down;                   /* the pipe was down, or went down over them */
+    uint64_t drop_memory;                 /* the frame pool was exhausted */
+    uint64_t drop_machine;                /* the kernel did not take the frame: EAGAIN, ENOBUFS */
+    uint64_t drop_dst_down;               /* the destination's interface is down or gone */
+    uint64_t queued_frames;               /* waiting for the line, as of the pipe's last event */
+    uint64_t queued_bytes;                /* their bytes */
+    uint64_t flight_frames;               /* on the line */
+    uint64_t lateness_max_ns;             /* worst lateness of a delivery */
+    uint64_t lateness_max_at_ns;          /* when that was, CLOCK_REALTIME */
+    uint64_t reserved[6];                 /* pads to a cache line */
+};
+
+struct class_stats {
+    uint64_t frames_in;                    /* frames of this class that arrived */
+    uint64_t bytes_in;                     /* their bytes, without trunk tag */
+    uint64_t frames_sent;                  /* frames put on the line */
+    uint64_t bytes_sent;                   /* their bytes */
+    uint64_t drop_tail;                    /* the queue was at its own limit */
+    uint64_t drop_buffer;                  /* all queues together were at theirs */
+    uint64_t drop_red;                     /* dropped early by RED */
+    uint64_t drop_codel;                   /* dropped at the head by CoDel */
+    uint64_t queue_ns;                     /* what the frames sent waited, all together */
+    uint64_t queue_max_ns;                 /* the longest wait */
+    uint64_t reserved[6];                  /* pads to a cache line */
+    uint64_t queue_delay[STATS_CLASS_BINS];/* frames sent, by how long they waited, see stats_class_bin() */
+    uint64_t lateness[STATS_CLASS_BINS];   /* deliveries, by how late they were */
+};
+
+/* The class_stats of all pipes. */
+struct stats_classes {
+    struct class_stats *record;  /* in shared memory */
+    uint64_t *used;              /* engine_stats.classes */
 };
 
 static inline void stats_set(uint64_t *counter, uint64_t value)
@@ -67,14 +97,34 @@ static inline void stats_add(uint64_t *counter, uint64_t value)
     stats_set(counter, *counter + value);
 }
 
-/* The histogram bin of a lateness: exact below 4 ns, then four bins to each power of two. */
+/* The pipe's record of a class, which comes into being with its first use. */
+static inline struct class_stats *stats_class(struct stats_classes *classes, struct pipe_stats *pipe, unsigned queue)
+{
+    if (!pipe->class_record[queue]) {
+        stats_add(classes->used, 1); /* the record counts before the pipe names it */
+        stats_set(&pipe->class_record[queue], *classes->used);
+    }
+    return &classes->record[pipe->class_record[queue] - 1];
+}
+
+/* The histogram bin of a value: exact below 4, then four bins to each power of two. */
+static inline unsigned stats_bin_of(uint64_t value, unsigned bins)
+{
+    if (value < 4)
+        return (unsigned)value;
+    unsigned octave = 63u - (unsigned)__builtin_clzll(value);
+    unsigned bin = (octave - 1) << 2 | (unsigned)(value >> (octave - 2) & 3);
+    return bin < bins ? bin : bins - 1;
+}
+
 static inline unsigned stats_bin(uint64_t lateness_ns)
 {
-    if (lateness_ns < 4)
-        return (unsigned)lateness_ns;
-    unsigned octave = 63u - (unsigned)__builtin_clzll(lateness_ns);
-    unsigned bin = (octave - 1) << 2 | (unsigned)(lateness_ns >> (octave - 2) & 3);
-    return bin < STATS_LATENESS_BINS ? bin : STATS_LATENESS_BINS - 1;
+    return stats_bin_of(lateness_ns, STATS_LATENESS_BINS);
+}
+
+static inline unsigned stats_class_bin(uint64_t time_ns)
+{
+    return stats_bin_of(time_ns / STATS_CLASS_UNIT_NS, STATS_CLASS_BINS);
 }
 
 #endif

@@ -12,7 +12,7 @@ from loads import QUEUES, decode, encode, flipped_bits, queue_of_dscp
 from reference import Cause, Dice, Frame, Reference
 
 from emulation._linkengine import Engine
-from emulation.counters import Counters, Records, counters_bytes
+from emulation.counters import Counters, counters_bytes
 from emulation.engine_rows import QueueTable, model_row
 
 FOREVER = 1 << 62
@@ -83,7 +83,7 @@ class VirtualBackend:
             sent_ns=tuple(frame.time_ns for frame in experiment.frames),
             changed_ns=tuple(change.time_ns for change in experiment.changes),
             received=tuple(received(time_ns, data, experiment.frames) for time_ns, _, data in delivered),
-            drops=engine_drops(record),
+            drops=engine_drops(record, counters.of_classes(0)),
             inside=int(record["queued_frames"] + record["flight_frames"]),
         )
 
@@ -114,13 +114,22 @@ def received(time_ns: int, data: bytes, frames: tuple[Frame, ...]) -> Received:
 
 
 ENGINE_CAUSES = {
-    Cause.QUEUE: "drop_queue",
+    Cause.MTU: "drop_mtu",
     Cause.DOWN: "drop_down",
+    Cause.SILENT: "drop_silent",
+    Cause.QUEUE: "drop_tail",
+    Cause.BUFFER: "drop_buffer",
+    Cause.RED: "drop_red",
+    Cause.CODEL: "drop_codel",
     Cause.LOSS: "drop_loss",
 }
 
 
-def engine_drops(record: Records) -> dict[Cause, int]:
-    """The drops that the link engine counted on a pipe."""
-    counts = {cause: int(record[field].sum()) for cause, field in ENGINE_CAUSES.items()}
+def engine_drops(pipe: np.void, classes: Mapping[int, np.void]) -> dict[Cause, int]:
+    """The drops that the link engine counted on a pipe and on its classes."""
+    records = [pipe, *classes.values()]
+    counts = {
+        cause: sum(int(record[field]) for record in records if field in record.dtype.names)
+        for cause, field in ENGINE_CAUSES.items()
+    }
     return {cause: count for cause, count in counts.items() if count}

@@ -72,7 +72,7 @@ class LiveBackend:
             sent_ns=tuple(sent_ns),
             changed_ns=tuple(changed_ns),
             received=tuple(received(time_ns, data, experiment.frames) for time_ns, data in arrivals),
-            drops=engine_drops(record),
+            drops=engine_drops(record, self._engine.of_classes(pipe)),
         )
 
     def _line(self, experiment: Experiment) -> tuple[Ends, int]:

@@ -215,7 +215,7 @@ class Reference:
         now_ns = change.time_ns
         if change.model.rate_bps != old.model.rate_bps:
             self._free = Fraction(ceil(self._free))  # a new rate starts on a whole nanosecond
-        self._merge(len(change.model.queues))
+        self._adopt(old.model.queues, change.model.queues)
         if change.frozen and old.frozen:
             self._setting = replace(change, time_ns=old.time_ns)  # since when it stands still
         elif old.frozen:
@@ -226,10 +226,19 @@ class Reference:
             self._queues = [deque() for _ in self._queues]
             self._flight = []
             self._free, self._last_due_ns = Fraction(now_ns), now_ns
+            self._deficit, self._turn = [0] * MAX_QUEUES, 0
         self._advance(now_ns)
 
-    def _merge(self, count: int) -> None:
-        """Frames in queues that the line no longer has wait in its last one."""
+    def _adopt(self, old: tuple[ClassQueue, ...], new: tuple[ClassQueue, ...]) -> None:
+        """Frames in queues that the line no longer has wait in its last one. What a way to serve or to manage a queue
+        remembers is forgotten when another takes its place."""
+        count = len(new)
+        for queue in range(MAX_QUEUES):
+            before, after = (queues[queue] if queue < len(queues) else ClassQueue() for queues in (old, new))
+            if type(before.aqm) is not type(after.aqm):
+                self._average[queue], self._codel[queue] = 0.0, _Controlled()
+            if after.strict:
+                self._deficit[queue] = 0
         for queue in range(count, MAX_QUEUES):
             self._queues[count - 1].extend(self._queues[queue])
             self._queues[queue].clear()
@@ -241,6 +250,12 @@ class Reference:
         self._free = max(self._free + stood_ns, Fraction(now_ns))
         self._flight = [replace(one, due_ns=one.due_ns + stood_ns) for one in self._flight]
         self._last_due_ns += stood_ns
+        for number in {number for queue in self._queues for number in queue}:
+            frame = self._frames[number]
+            self._frames[number] = replace(frame, time_ns=min(frame.time_ns + stood_ns, now_ns))
+        for state in self._codel:
+            state.first_above_time += stood_ns if state.first_above_time else 0
+            state.drop_next += stood_ns
 
     # A frame arrives.
 
@@ -251,7 +266,8 @@ class Reference:
         if cause:
             self._drop(number, cause)
             return
-        self._codel[frame.queue].maxpacket = max(self._codel[frame.queue].maxpacket, frame.length)
+        if isinstance(self._model.queues[frame.queue].aqm, CoDel):
+            self._codel[frame.queue].maxpacket = max(self._codel[frame.queue].maxpacket, frame.length)
         self._queues[frame.queue].append(number)
         self._advance(frame.time_ns)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from emulation._linkengine import Engine
-from emulation.counters import Counters, counters_bytes
+from emulation.counters import QUEUES, Counters, counters_bytes
 
 FOREVER = 1 << 62
 PORTS, PIPES = 64, 64
@@ -25,14 +26,15 @@ class Line:
     loss: float = 0.0
 
     @property
-    def queues(self) -> list[tuple[int, None, int]]:
+    def queues(self) -> list[tuple[int, None, int, None, None]]:
         """The queues' rows for the engine."""
-        return [(limit, None, quantum) for limit, quantum in zip(self.limits, self.quanta, strict=True)]
+        return [(limit, None, quantum, None, None) for limit, quantum in zip(self.limits, self.quanta, strict=True)]
 
     @property
     def row(self) -> tuple[object, ...]:
         """The model's row for the engine, with its queues as number 0."""
-        return (self.rate_bps, self.delay_ns, self.overhead_bytes, 0, (0.0, 1.0, self.loss, 1.0))
+        loss = (0.0, 1.0, self.loss, 1.0)
+        return (self.rate_bps, self.delay_ns, 0, self.overhead_bytes, None, None, None, loss, 0.0, 0.0)
 
 
 class Bench:
@@ -60,13 +62,17 @@ class Bench:
         self.engine.set_pipes(lists, [(pipe, row, down, None, None) for pipe in pipes or (0,)], at_ns)
 
     def drops(self, pipe: int = 0) -> dict[str, int]:
-        """The pipe's drop counters that are not zero."""
-        record = self.counters.pipes[pipe]
-        return {
-            name: int(record[name].sum())
-            for name in record.dtype.names
-            if name.startswith("drop_") and record[name].any()
-        }
+        """The drop counters of the pipe and, summed, of its classes, without those that are zero."""
+        records = [self.counters.pipes[pipe], *self.counters.of_classes(pipe).values()]
+        counts = Counter[str]()
+        for record in records:
+            counts.update({name: int(record[name]) for name in record.dtype.names if name.startswith("drop_")})
+        return {name: count for name, count in counts.items() if count}
+
+    def class_counts(self, name: str, pipe: int = 0) -> list[int]:
+        """A counter of the pipe's classes, by queue number."""
+        records = self.counters.of_classes(pipe)
+        return [int(records[queue][name]) if queue in records else 0 for queue in range(QUEUES)]
 
 
 def ipv4(length: int, dscp: int = 0, mark: int = 0) -> bytes:

@@ -26,7 +26,7 @@ def classes_of(frames: list[bytes]) -> list[int]:
         bench.engine.configure(dscp, bytes(4 + value % 3 for value in range(8)), OTHER)
         bench.add(Line(1, 0, 0, (0,) * 8, (0,) * 8))
         bench.engine.simulate([(0, 0, frame), (0, 0, frame)], 0)
-        result.append(bench.counters.pipes[0]["drop_queue"].tolist().index(1))
+        result.append(bench.class_counts("drop_tail").index(1))
     return result
 
 

@@ -1,0 +1,60 @@
+#include "trace.h"
+
+#include <stdlib.h>
+
+struct trace *trace_new(size_t count)
+{
+    struct trace *trace = calloc(1, sizeof *trace + count * sizeof trace->point[0]);
+    if (!trace)
+        return NULL;
+    trace->users = 1;
+    trace->count = count;
+    return trace;
+}
+
+void trace_release(struct trace *trace)
+{
+    if (trace && --trace->users == 0)
+        free(trace);
+}
+
+void trace_follow(struct trace_place *place, struct trace *trace, int64_t now_ns)
+{
+    if (trace)
+        trace->users++;
+    trace_release(place->trace);
+    *place = (struct trace_place){
+        .trace = trace,
+        .start_ns = now_ns,
+        .next_ns = trace ? now_ns + trace->point[0].at_ns : TRACE_NEVER,
+    };
+}
+
+/* How many points have come by the time since the start of a round. */
+static size_t trace_points_by(const struct trace *trace, int64_t time_ns)
+{
+    size_t from = 0, to = trace->count;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (trace->point[middle].at_ns <= time_ns)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+const struct trace_point *trace_advance(struct trace_place *place, int64_t now_ns)
+{
+    const struct trace *trace = place->trace;
+    int64_t round = trace->repeat_ns ? (now_ns - place->start_ns) / trace->repeat_ns : 0;
+    int64_t round_ns = place->start_ns + round * trace->repeat_ns;
+    size_t come = trace_points_by(trace, now_ns - round_ns);
+    if (come < trace->count)
+        place->next_ns = round_ns + trace->point[come].at_ns;
+    else if (trace->repeat_ns)
+        place->next_ns = round_ns + trace->repeat_ns + trace->point[0].at_ns;
+    else
+        place->next_ns = TRACE_NEVER;
+    return &trace->point[(come ? come : trace->count) - 1]; /* none yet in this round: the last of the one before */
+}
