@@ -1,23 +1,21 @@
-"""How far one-way delays on the idle network are from the model, over 2 and 5 links between routers."""
+"""How far one-way delays are from the model, over 1, 3 and 5 links between routers, idle and under load."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 
 from benchmarks import Figure
-from emulation import world
+from benchmarks.inside import in_world
 
 
 def run() -> list[Figure]:
-    """Measure in a world of its own; raises CalledProcessError where it cannot be made."""
+    """Measure in a world of its own; raises RuntimeError where it cannot be made."""
     with tempfile.TemporaryDirectory() as logs:
-        argv = world.command([sys.executable, "-m", "benchmarks.rig_delay", logs])
-        found = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+        found = in_world("rig_delay", logs)
     figures = []
-    for length, (_, median_us, _, p99_us) in found["errors_us"].items():
-        figures.append(Figure(f"one-way delay error, {length} hops, median", abs(median_us) / 1000, "ms", "< 0.5"))
-        figures.append(Figure(f"one-way delay error, {length} hops, 99th percentile", abs(p99_us) / 1000, "ms"))
+    for row in found["rows"]:
+        name = f"one-way delay error, {row['length']} hops, {row['load']:.0%} load"
+        figures.append(Figure(f"{name}, median", row["error_p50_us"] / 1000, "ms", "< 0.1"))
+        figures.append(Figure(f"{name}, 99th percentile", row["error_p99_us"] / 1000, "ms", "< 0.5"))
+        figures.append(Figure("  late at a link's end, median", row["late_p50_us"] / 1000, "ms"))
     return figures

@@ -72,13 +72,21 @@ def model_us(way: Way) -> float:
 
 def measure_us(routes: Sequence[Way], plan: Plan, socket_in: SocketIn) -> list[list[float]]:
     """One-way delays of the datagrams of each way, sent side by side and evenly spread, microseconds."""
-    flows = [_flow(number, way, plan, len(routes)) for number, way in enumerate(routes)]
+    flows = [
+        flow_over(way, plan, number, start_us=number * INTERVAL_NS // len(routes) // 1000)
+        for number, way in enumerate(routes)
+    ]
+    return one_way_delays_us(flows, socket_in, SETTLE)
+
+
+def one_way_delays_us(flows: Sequence[FlowSpec], socket_in: SocketIn, settle: int) -> list[list[float]]:
+    """Send all of ``flows`` (ids in order); the delays of each one's datagrams after its first ``settle``."""
     engine = FlowEngine(flows, socket_in, cookie=time.monotonic_ns() & 0xFFFFFFFF)
     try:
         engine.start(time.time_ns() + 20_000_000)
-        time.sleep((SETTLE + DATAGRAMS + 2) * INTERVAL_NS / 1e9)
+        time.sleep(0.1 + max(flow.stop_us for flow in flows) / 1e6)  # the longest way takes half of that
         engine.stop()
-        settled = engine.records[engine.records["seq"] >= SETTLE]
+        settled = engine.records[engine.records["seq"] >= settle]
         delays_us = (settled["rx_ns"] - settled["tx_ns"]) / 1000
         return [delays_us[settled["flow"] == flow.id].tolist() for flow in flows]
     finally:
@@ -119,11 +127,21 @@ def _links(network: Network, primary: dict[tuple[str, int], str], a: Site, b: Si
     return tuple(links)
 
 
-def _flow(number: int, way: Way, plan: Plan, of: int) -> FlowSpec:
+def flow_over(
+    way: Way,
+    plan: Plan,
+    number: int,
+    *,
+    start_us: int = 0,
+    interval_ns: int = INTERVAL_NS,
+    bursts: int = SETTLE + DATAGRAMS,
+    burst: int = 1,
+    payload_bytes: int = PAYLOAD_BYTES,
+) -> FlowSpec:
+    """``bursts`` of ``burst`` datagrams over a way, one every ``interval_ns``; ``number`` becomes the flow's id and
+    tells its port from others'."""
     service = plan.service[way.service]
     dscp = plan.traffic_class[service.class_name].dscp
-    port = service_ports(service)[0]
-    start_us = number * INTERVAL_NS // of // 1000
     return FlowSpec(
         id=number,
         name=f"{way.a.id} > {way.b.id}",
@@ -133,12 +151,12 @@ def _flow(number: int, way: Way, plan: Plan, of: int) -> FlowSpec:
         client=way.a.id,
         server=way.b.id,
         source=Endpoint(way.a.id, way.a.address4, 50_000 + number),
-        destination=Endpoint(way.b.id, way.b.address4, port),
+        destination=Endpoint(way.b.id, way.b.address4, service_ports(service)[0]),
         dscp=dscp,
         sent_dscp=dscp,
-        interval_ns=INTERVAL_NS,
-        burst=1,
-        payload_bytes=PAYLOAD_BYTES,
+        interval_ns=interval_ns,
+        burst=burst,
+        payload_bytes=payload_bytes,
         start_us=start_us,
-        stop_us=start_us + (SETTLE + DATAGRAMS) * INTERVAL_NS // 1000,
+        stop_us=start_us + bursts * interval_ns // 1000,
     )
