@@ -30,7 +30,8 @@ def print_topology(network: Network, remarks: Iterable[str] = ()) -> None:
         f"{numbers.dual_homed} of {numbers.sites} sites on two PoPs"
     )
     for town, cut_off in numbers.single_points.items():
-        console.print(f"single point of failure: {network.pop[town].town} (its loss cuts off {cut_off} sites)")
+        name = network.pop[town].town
+        console.print(f"single point of failure: {name} (its loss cuts off {cut_off} sites)", markup=False)
     for remark in remarks:
         console.print(remark, markup=False)
 

@@ -34,6 +34,8 @@ _PLAIN = {
     "model_type": "should be a map of keys to values",
     "model_attributes_type": "should be a map of keys to values",
     "none_required": "should be empty",
+    "too_short": "has too few entries",
+    "too_long": "has too many entries",
 }
 
 

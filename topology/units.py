@@ -104,7 +104,7 @@ def parse_share(text: object) -> float:
 
 def format_rate(bps: int) -> str:
     """``bps`` bit/s for people, exactly: the largest unit that needs at most three decimals."""
-    return _format(bps, {"Gbit/s": 10**9, "Mbit/s": 10**6, "kbit/s": 10**3, "bit/s": 1})
+    return _format(bps, {"Tbit/s": 10**12, "Gbit/s": 10**9, "Mbit/s": 10**6, "kbit/s": 10**3, "bit/s": 1})
 
 
 def format_duration(us: int) -> str:

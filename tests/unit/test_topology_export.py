@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import networkx as nx
 import pytest
+import yaml
 
-from topology import export
+from topology import containerlab, description, drawing, export
 from topology.errors import InputError
+from topology.importers import import_network, network_from
 from topology.national import national_network
 
 
@@ -78,3 +83,106 @@ def test_damaged_json_is_refused(network, change, message):
 def test_what_is_not_json_is_refused(text):
     with pytest.raises(InputError, match="is not JSON"):
         export.from_json(text, "net.json")
+
+
+SAMPLES = Path(__file__).parents[1] / "samples" / "topologies"
+READ_BACK = {"graphml": export.to_graphml, "yaml": description.write, "json": export.to_json}
+NETWORKS = {
+    "national": lambda: national_network(120, seed=7, swedish_route=True),
+    **{path.name: lambda path=path: network_from(path, 45, seed=3) for path in sorted(SAMPLES.iterdir())},
+}
+
+
+@pytest.mark.parametrize("suffix", READ_BACK)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_is_exported_is_imported_as_it_was(name, suffix, tmp_path):
+    """PoPs, routers, links with their order and ends, sites, lines, addresses: all of it."""
+    exported = NETWORKS[name]()
+    path = tmp_path / f"network.{suffix}"
+    path.write_text(READ_BACK[suffix](exported), encoding="utf-8")
+    imported = import_network(path)
+    assert imported.network == exported
+    assert imported.remarks == ()
+
+
+def test_an_exported_network_can_be_imported_larger(tmp_path):
+    small, large = (network_from(SAMPLES / "Ringnett.graphml", sites, seed=3) for sites in (30, 60))
+    path = tmp_path / "network.graphml"
+    path.write_text(export.to_graphml(small), encoding="utf-8")
+    assert network_from(path, 60, seed=3) == large
+
+
+def test_damaged_graphml_of_ours_is_refused_at_its_line(network, tmp_path):
+    text = export.to_graphml(network)
+    path = tmp_path / "network.graphml"
+    path.write_text(text.replace('<data key="rate_bps">2500000000</data>', '<data key="rate_bps">-1</data>', 1))
+    with pytest.raises(InputError, match=r"network\.graphml:\d+: links\.oslo-hamar\.rate: '-1 bit/s' .* negative"):
+        network_from(path)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_dot_has_every_router_site_link_and_line(name):
+    """Held to DOT's grammar as far as we use it: statements of quoted ids and attributes (Graphviz itself read it)."""
+    network = NETWORKS[name]()
+    quoted = r'"(?:[^"\\]|\\.)*"'
+    attributes = rf"\[\w+={quoted}(?:, \w+={quoted})*\]"
+    nodes, edges = [], []
+    for line in drawing.to_dot(network).splitlines()[3:]:
+        if node := re.fullmatch(rf"\s*({quoted}) {attributes};", line):
+            nodes.append(json.loads(node[1]))
+        elif edge := re.fullmatch(rf"\s*({quoted}) -- ({quoted}) {attributes};", line):
+            edges.append((json.loads(edge[1]), json.loads(edge[2])))
+        else:
+            assert re.fullmatch(rf"\s*(subgraph {quoted} {{ label={quoted};|}})", line), line
+    assert sorted(nodes) == sorted([*network.router, *network.site])
+    lines = [(site.id, router) for site in network.sites for router in site.homing]
+    assert edges == [(link.a, link.b) for link in network.links] + lines
+
+
+def test_dot_quotes_what_people_write():
+    network = national_network(None)
+    odd = replace(network.sites[0], name='Ward "7" \\ east')
+    text = drawing.to_dot(replace(network, sites=(odd, *network.sites[1:])))
+    assert 'label="Ward \\"7\\" \\\\ east"' in text
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_containerlab_joins_every_pair_by_interfaces_of_their_own(name):
+    network = NETWORKS[name]()
+    text = containerlab.to_containerlab(network)
+    lab = yaml.safe_load(text)
+    topology = lab["topology"]
+    assert re.fullmatch(r"[a-z0-9_]+", lab["name"])
+    assert set(topology["nodes"]) == {*network.router, *network.site}
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", node) for node in topology["nodes"])  # container names
+    assert topology["kinds"][topology["defaults"]["kind"]]["image"]
+    ends = [end for link in topology.get("links", []) for end in link["endpoints"]]
+    assert len(set(ends)) == len(ends)
+    assert all(re.fullmatch(r"eth[1-9]\d{0,9}", end.partition(":")[2]) for end in ends)  # eth0 is containerlab's own
+    joined = [tuple(end.partition(":")[0] for end in link["endpoints"]) for link in topology.get("links", [])]
+    lines = [(site.id, line) for site in network.sites for line in site.accesses]
+    assert joined == [(link.a, link.b) for link in network.links] + [(site, line.router) for site, line in lines]
+    carried = [(link["vars"]["rate_bps"], link["vars"]["delay_us"]) for link in topology.get("links", [])]
+    pipes = [*network.links, *(line for _, line in lines)]
+    assert carried == [(pipe.rate_bps, pipe.delay_us) for pipe in pipes]
+    commands = [line for line in text.splitlines() if line.startswith("#! ")]
+    assert len(commands) == len(ends)
+    node, _, interface = ends[0].partition(":")
+    rate_kbps = -(-pipes[0].rate_bps // 1000)
+    assert commands[0] == (
+        f"#! containerlab tools netem set --node clab-{lab['name']}-{node} --interface {interface} "
+        f"--delay {pipes[0].delay_us}us --rate {rate_kbps}"
+    )
+
+
+def test_json_with_names_and_numbers_that_cannot_be_is_refused(network):
+    changes = {
+        "net.json: '../../etc' is no name": lambda data: data["links"][0].update(id="../../etc"),
+        "net.json: link oslo-hamar: rate_bps: 0 is no rate of a line": lambda data: data["links"][0].update(rate_bps=0),
+        "net.json: link oslo-hamar: delay_us: -1 is no delay": lambda data: data["links"][0].update(delay_us=-1),
+        "net.json: 0 is no index": lambda data: data["sites"][0].update(index=0),
+    }
+    for message, change in changes.items():
+        with pytest.raises(InputError) as caught:
+            export.from_json(damaged(network, change), "net.json")
+        assert str(caught.value).startswith(message)

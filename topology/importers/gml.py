@@ -14,11 +14,12 @@ from html import unescape
 from typing import NoReturn
 
 from topology.errors import InputError, Problem
-from topology.importers.raw import MAX_DEPTH, Edge, Graph, Node, checked
+from topology.importers.raw import MAX_DEPTH, MAX_PARTS, Edge, Graph, Node, checked
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)|(?P<open>\[)|(?P<close>\])|"(?P<text>[^"]*)"|(?P<word>[^\s\[\]"]+)""", re.ASCII
 )
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[Ee][+-]?[0-9]+)?|[+-]?INF|NAN", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _KINDS = {(): "file", ("graph",): "graph", ("graph", "node"): "node", ("graph", "edge"): "edge"}
 
@@ -71,16 +72,22 @@ class _Parser:
     def take(self, kind: str, value: str, line: int) -> None:
         """Handle one token: a key, then its value."""
         if kind == "close":
-            if self.key is not None or len(self.stack) == 1:
-                self.fail(line, "]", "closes nothing that is open", "is not GML: check the text just before it")
+            if self.key is not None:
+                self.fail(
+                    line, "]", f"stands where the value of {self.key} should be", "add a number, a text or a list"
+                )
+            if len(self.stack) == 1:
+                self.fail(line, "]", "closes nothing that is open", "remove it, or add the [")
             self.close()
         elif self.key is None:
             if kind != "word" or not _KEY.fullmatch(value):
-                self.fail(line, value[:40], "is not GML: here should be a key", "check the text just before it")
+                self.fail(line, value[:40], "is no GML key", "check the text just before it")
             self.key = value
         elif kind == "open":
             self.open(line)
         else:
+            if kind == "word" and not _NUMBER.fullmatch(value):
+                self.fail(line, value[:40], "is no GML value", "write a number, a text in quotes or a list")
             self.stack[-1].values[self.key] = unescape(value) if kind == "text" else value
             self.key = None
 
@@ -101,6 +108,8 @@ class _Parser:
                 if not closed.values.get(needed):
                     self.fail(closed.line, None, f"the {kind} has no {needed}", f"add {needed}")
             self.found[kind].append(closed)
+            if sum(map(len, self.found.values())) > MAX_PARTS:
+                self.fail(closed.line, None, f"is the {MAX_PARTS}th node or edge: too many", "export a smaller network")
 
     def graph(self) -> Graph:
         """What was read, once the file is at its end."""

@@ -12,7 +12,7 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from topology.errors import InputError, Problem
-from topology.importers.raw import MAX_DEPTH, Edge, Graph, Node, checked
+from topology.importers.raw import MAX_DEPTH, MAX_PARTS, Edge, Graph, Node, checked
 
 _OWNERS = ("graph", "node", "edge")
 
@@ -31,7 +31,9 @@ def read(raw: bytes, name: str) -> Graph:
         parser.Parse(raw, True)
     except expat.ExpatError as error:
         place = f"{name}:{error.lineno}:{error.offset + 1}"
-        raise InputError(Problem(place, None, f"is not XML: {expat.ErrorString(error.code)}", "")) from None
+        raise InputError(
+            Problem(place, None, f"is not XML: {expat.ErrorString(error.code)}", "it may be cut off")
+        ) from None
     except (LookupError, ValueError) as error:  # an encoding that Python does not have, or that is no text encoding
         raise InputError(Problem(f"{name}:1", None, f"is not XML: {error}", "save the file as UTF-8")) from None
     if "graph" not in reader.seen:
@@ -66,6 +68,7 @@ class _Reader:
     owners: list[_Open] = field(default_factory=list)
     elements: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    parts: int = 0  # graphs, nodes and edges so far
     directed: bool = False
     closed: dict[str, list[_Open]] = field(default_factory=lambda: defaultdict(list))
     written: list[str] | None = None  # the text of a data or default element, while in one
@@ -111,6 +114,9 @@ class _Reader:
             if not attributes.get(needed):
                 self.fail(None, f"the {kind} has no {needed}", f"add {needed}=...")
         self.seen.add(kind)
+        self.parts += 1
+        if self.parts > MAX_PARTS:
+            self.fail(None, f"is the {MAX_PARTS}th node or edge: too many", "export a smaller network")
         self.owners.append(_Open(kind, attributes, self.parser.CurrentLineNumber))
 
     def text(self, text: str) -> None:

@@ -10,6 +10,7 @@ from topology.errors import InputError, Problem
 Attributes = Mapping[str, str]
 
 MAX_DEPTH = 64  # of elements or lists in each other: published files need four
+MAX_PARTS = 100_000  # nodes and edges; 20,000 sites with two lines each are 60,000
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from topology.model import MOST_BPS
 
+MAX_LABEL = 200  # letters that are looked at
 OC_BPS = 51_840_000  # SONET OC-1 (Telcordia GR-253)
 STM_BPS = 155_520_000  # SDH STM-1 (ITU-T G.707)
 _NAMED = {  # ITU-T G.702, ANSI T1.102, IEEE 802.3
@@ -31,7 +32,8 @@ _NAME = re.compile(rf"{_TIMES}(?<!\w)(?P<name>{'|'.join(sorted(_NAMED, key=len, 
 
 def parse_speed_bps(label: str) -> int | None:
     """The rate that a label speaks of in bit/s; None where it names none that a link can have."""
-    text = re.sub(r"(fast|gigabit)\s+ethernet", r"\1ethernet", re.sub(r"([ted]s?)-(?=[13]\b)", r"\1", label.lower()))
+    plain = " ".join(label.lower().split())[:MAX_LABEL]
+    text = re.sub(r"(fast|gigabit)\s+ethernet", r"\1ethernet", re.sub(r"([ted]s?)-(?=[13]\b)", r"\1", plain))
     found = [match for match in (pattern.search(text) for pattern in (_AMOUNT, _CARRIER, _NAME)) if match]
     if not found:
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import isfinite
 
 import networkx as nx
@@ -27,6 +28,7 @@ from topology.naming import NameBook, slug
 from topology.partition import REGIONS_REMARK, regional
 from topology.units import format_duration, format_rate
 
+MAX_LABEL = 100  # letters of a label that are kept
 DEFAULT_RATE_BPS = 1_000_000_000  # [A] as the national network's regional fibres
 DEFAULT_DELAY_US = 1_000  # [A] as of some 150 km
 _UNKNOWN = frozenset({"", "none", "nan", "null", "n/a", "?"})
@@ -164,7 +166,8 @@ def _pops(own: Sequence[Node], nodes: Mapping[str, Attributes], places: Places) 
     names = NameBook()
     pops: dict[str, Pop] = {}
     for node in own:
-        label = " ".join(nodes[node.id].get("label", "").split())
+        printable = filter(str.isprintable, " ".join(nodes[node.id].get("label", "").split()))
+        label = "".join(islice(printable, MAX_LABEL))
         number = slug(node.id)
         name = slug(label) or (number if number[:1].isalpha() else f"node-{number}".rstrip("-"))
         id_ = names.name(f"pop-{name}" if name.startswith(_KINDS) else name)
