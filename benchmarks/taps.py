@@ -19,6 +19,7 @@ NUMBER_AT = 42  # in a frame of udp_frame(): the first byte of the datagram's da
 def end(plant: Plant, node: NamespaceNode, name: str) -> End:
     """A TAP in ``node``, up, as an end of a line to be."""
     made = plant.end(node, name)
+    node.netlink.withhold_ipv6(name)
     node.netlink.set_link(name, up=True, mtu=CORE_MTU, txqlen=TAP_QUEUE)
     return made
 
@@ -29,7 +30,7 @@ def sites(plant: Plant) -> tuple[list[NamespaceNode], tuple[End, End]]:
     ends = end(plant, nodes[0], INTERFACE), end(plant, nodes[1], INTERFACE)
     for node, mac, address in zip(nodes, MACS, ADDRESSES, strict=True):
         node.netlink.set_link(INTERFACE, up=True, address=mac)
-        node.netlink.add_loopback_address(address)
+        node.netlink.set_loopback_address(address)
     return nodes, ends
 
 

@@ -27,6 +27,7 @@ from topology.model import TRUNK_INTERFACE, Access, Network
 from topology.model import Link as Fibre
 
 TAP_QUEUE = 2000  # frames a TAP holds while the engine is busy; beyond, the kernel drops and counts them
+HANDED_OVER = 200  # TAPs at a time that the engine takes over: held by us all along, they would double the open files
 CORE_MTU = 1600  # a site's 1500 bytes and up to three labels and a tag
 
 Shape: TypeAlias = Callable[[int, int], PipeModel]  # a line's model by its rate (bit/s) and propagation delay (us)
@@ -72,20 +73,24 @@ class Plant:
         self.models: dict[str, tuple[PipeModel, PipeModel]] = {}
         self._shape, self._seed = shape, seed
         self._early_us: dict[str, float] = {}
-        self._taps: list[int] = []
+        self._taps: list[int] = []  # not handed over yet
+        self._handed_over = 0
         self._trunks: dict[str, End] = {}
         self._ends: dict[str, tuple[End, End]] = {}
 
     def end(self, node: NamespaceNode, name: str) -> End:
-        """Create TAP ``name`` in ``node``; its number becomes the engine's port number on ``commit``."""
+        """Create TAP ``name`` in ``node``; its number is the engine's port number."""
         self._taps.append(open_tap(node.namespace, name))
-        return End(len(self._taps) - 1)
+        number = self._handed_over + len(self._taps) - 1
+        if len(self._taps) == HANDED_OVER:
+            self._hand_over()
+        return End(number)
 
     def trunk_end(self, router: RouterSwitch, vlan: int) -> End:
         """The end of access line ``vlan`` on the router's trunk, whose TAP comes with the first line."""
         if router.name not in self._trunks:
             self._trunks[router.name] = self.end(router, TRUNK_INTERFACE)
-            router.netlink.set_link(TRUNK_INTERFACE, up=True, txqlen=TAP_QUEUE)
+            router.raise_port(TRUNK_INTERFACE, txqlen=TAP_QUEUE)
         return End(self._trunks[router.name].port, vlan)
 
     def join(self, name: str, first: End, second: End, rate_bps: int, delay_us: int) -> None:
@@ -95,16 +100,11 @@ class Plant:
         self._ends[name] = (first, second)
 
     def commit(self) -> None:
-        """Hand all lines to the engine and let go of the TAPs' descriptors: the engine holds them now."""
-        ports = self.engine.add_ports(self._taps)
-        if ports != list(range(len(ports))):
-            raise RuntimeError("the engine already had ports: a plant is committed once")
-        for fd in self._taps:
-            os.close(fd)
+        """Hand all lines to the engine."""
+        self._hand_over()
         pipes = self.engine.add_pipes([self._spec(name, direction) for name in self._ends for direction in Direction])
         for name, forward, back in zip(self._ends, pipes[::2], pipes[1::2], strict=True):
             self.lines[name] = Line(name, forward, back)
-        self._taps.clear()
         self._ends.clear()
 
     def _spec(self, name: str, direction: Direction) -> PipeSpec:
@@ -112,6 +112,16 @@ class Plant:
         model = self.models[name][direction is Direction.BACK]
         seed = crc32(f"{self._seed}/{name}/{direction.value}".encode())
         return PipeSpec(source.port, source.vlan, target.port, target.vlan, model, seed)
+
+    def _hand_over(self) -> None:
+        """Let the engine hold the far ends of the TAPs made lately."""
+        ports = self.engine.add_ports(self._taps)
+        if ports != list(range(self._handed_over, self._handed_over + len(self._taps))):
+            raise RuntimeError("the engine has ports of others: it serves one plant")
+        for fd in self._taps:
+            os.close(fd)
+        self._handed_over += len(self._taps)
+        self._taps.clear()
 
     def hasten(self, by_us: Mapping[str, float]) -> None:
         """Deliver earlier on the lines named, by what the machine itself adds there, as far as their delay allows."""
@@ -230,7 +240,7 @@ class FibreLink(LineLink):
             port = network.ports[node.name][fibre.id]
             name = fibre_interface(port)
             ends.append(plant.end(node, name))
-            node.netlink.set_link(name, up=True, mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            node.raise_port(name, mtu=CORE_MTU, txqlen=TAP_QUEUE)
             interfaces.append(LineIntf(name, node=node, port=port, link=self))
         plant.join(fibre.id, ends[0], ends[1], fibre.rate_bps, fibre.delay_us)
         self.intf1, self.intf2 = interfaces
@@ -248,7 +258,6 @@ class AccessLink(LineLink):
         self.access, self._number = access, line
         name = access_interface(line)
         site_end = plant.end(node1, name)
-        node1.netlink.set_link(name, up=True, address=node1.site.mac)
         trunk_end = plant.trunk_end(node2, access.vlan)
         plant.join(self.line, site_end, trunk_end, access.rate_bps, access.delay_us)
         self.intf1 = SiteIntf(name, node=node1, port=line, link=self, mac=node1.site.mac)

@@ -1,68 +1,121 @@
-"""The one door to rtnetlink: interfaces, addresses and routes of one namespace."""
+"""The quick door to rtnetlink: what is done to thousands of interfaces at a start; ``interfaces.py`` has the rest.
+
+A socket is open only while something is asked: thousands of namespaces would hold as many.
+"""
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address
+from pathlib import Path
 
-from pyroute2 import IPRoute
-
+from emulation import rtnetlink
 from emulation.namespaces import Namespace
+
+_NETLINK_ROUTE = 0
+_ANSWER_BYTES = 32_768  # longer than any single answer
+_HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()  # a kernel without refuses to be told of it
 
 
 class Netlink:
-    """A netlink socket inside ``namespace``. Errors are pyroute2's ``NetlinkError`` with code and text."""
+    """What is asked of the kernel about one namespace. Methods raise OSError saying what was refused and why."""
 
     def __init__(self, namespace: Namespace) -> None:
-        with namespace.entered():
-            self._route = IPRoute()
+        self._namespace = namespace
         self._index: dict[str, int] = {}
+        self._put_off: list[tuple[str, bytes]] | None = None
 
-    def index(self, name: str) -> int:
-        """The interface's index; raises OSError when there is none of that name."""
-        if name not in self._index:
-            found = self._route.link_lookup(ifname=name)
-            if not found:
-                raise OSError(f"no interface {name} in this namespace")
-            self._index[name] = found[0]
-        return self._index[name]
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is asked meanwhile is done at the end, in order, in one go; every refusal is found, the first raised."""
+        asked: list[tuple[str, bytes]] = []
+        self._put_off = asked
+        try:
+            yield
+        finally:
+            self._put_off = None
+        self._exchange(asked)
 
-    def set_link(self, name: str, *, up: bool, **attributes: object) -> None:
-        """Administratively raise or lower ``name``; attributes: ``address`` (MAC), ``mtu``, ``txqlen``."""
-        self._route.link("set", index=self.index(name), state="up" if up else "down", **attributes)
+    def set_link(
+        self,
+        name: str,
+        *,
+        up: bool,
+        address: str | None = None,
+        mtu: int | None = None,
+        txqlen: int | None = None,
+    ) -> None:
+        """Raise or lower interface ``name``, and set its MAC address, MTU, and queue length in frames."""
+        message = rtnetlink.set_link(self._index_of(name), up=up, address=address, mtu=mtu, txqlen=txqlen)
+        self._ask(f"set interface {name} {'up' if up else 'down'}", message)
+
+    def withhold_ipv6(self, name: str) -> None:
+        """Have interface ``name`` send nothing of IPv6 by itself when it comes up."""
+        if _HAS_IPV6:
+            self._ask(f"withhold IPv6 from interface {name}", rtnetlink.withhold_ipv6(self._index_of(name)))
 
     def is_up(self, name: str) -> bool:
         """Whether ``name`` is administratively up."""
-        (message,) = self._route.get_links(self.index(name))
-        return bool(message["flags"] & 1)  # IFF_UP
+        return rtnetlink.is_up(self._link(name))
 
-    def set_loopback_address(self, address: IPv4Address) -> None:
+    def set_loopback_address(self, address: IPv4Address, instead_of: IPv4Address | None = None) -> None:
         """Give the node its own address on ``lo``, in place of another: it stays reachable whichever access line is
         up."""
-        index = self.index("lo")
-        self._route.link("set", index=index, state="up")
-        self._route.addr("replace", index=index, address=str(address), prefixlen=32, scope=0)
-        for other in self._route.get_addr(index=index, family=2, prefixlen=32):
-            if (old := other.get_attr("IFA_ADDRESS")) != str(address):
-                self._route.addr("del", index=index, address=old, prefixlen=32)
+        lo = rtnetlink.LOOPBACK_INDEX
+        self._ask("set interface lo up", rtnetlink.set_link(lo, up=True))
+        self._ask(f"set address {address} on lo", rtnetlink.set_address(lo, address))
+        if instead_of is not None and instead_of != address:
+            self._ask(f"take address {instead_of} off lo", rtnetlink.delete_address(lo, instead_of))
 
     def set_default_route(self, gateway: IPv4Address, name: str, source: IPv4Address, metric: int) -> None:
         """Default route over ``name``; the gateway is on the link though no prefix says so."""
-        onlink = 0x4  # RTNH_F_ONLINK
-        self._route.route(
-            "replace",
-            dst="0.0.0.0/0",
-            gateway=str(gateway),
-            oif=self.index(name),
-            prefsrc=str(source),
-            priority=metric,
-            flags=onlink,
-        )
+        message = rtnetlink.set_default_route(gateway, self._index_of(name), source, metric)
+        self._ask(f"set default route by {gateway} on {name}", message)
 
     def statistics(self, name: str) -> dict[str, int]:
         """The kernel's counters of ``name`` (``rx_dropped``, ``tx_dropped``, ``rx_packets`` ...)."""
-        (message,) = self._route.get_links(self.index(name))
-        return dict(message.get_attr("IFLA_STATS64"))
+        return rtnetlink.statistics(self._link(name))
 
-    def close(self) -> None:
-        """Close the socket."""
-        self._route.close()
+    def _index_of(self, name: str) -> int:
+        """The interface's number; an OSError when there is none of that name."""
+        if name not in self._index:
+            with self._namespace.entered():
+                try:
+                    self._index[name] = socket.if_nametoindex(name)
+                except OSError as error:
+                    raise OSError(error.errno, f"no interface {name} in this namespace") from None
+        return self._index[name]
+
+    def _link(self, name: str) -> bytes:
+        (answer,) = self._exchange([(f"look at interface {name}", rtnetlink.get_link(self._index_of(name)))])
+        return answer
+
+    def _ask(self, what: str, message: bytes) -> None:
+        if self._put_off is None:
+            self._exchange([(what, message)])
+        else:
+            self._put_off.append((what, message))
+
+    def _exchange(self, asked: list[tuple[str, bytes]]) -> list[bytes]:
+        """Send the messages as one; what was answered besides that it went well."""
+        if not asked:
+            return []
+        answers: list[bytes] = []
+        refused: OSError | None = None
+        with self._namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE) as opened:
+            opened.send(b"".join(rtnetlink.numbered(message, n) for n, (_, message) in enumerate(asked)))
+            outstanding = len(asked)
+            while outstanding:
+                for kind, number, body in rtnetlink.replies(opened.recv(_ANSWER_BYTES)):
+                    if kind != rtnetlink.NLMSG_ERROR:
+                        answers.append(body)
+                        continue
+                    outstanding -= 1
+                    if (error := rtnetlink.error_of(body)) and refused is None:
+                        refused = OSError(error, f"{asked[number][0]}: {os.strerror(error)}")
+        if refused is not None:
+            raise refused
+        return answers

@@ -92,6 +92,19 @@ def enter() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def require_files(count: int) -> None:
+    """Let this process and those it starts have ``count`` files open. Raises InputError where the limit forbids it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard >= count:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+    except (ValueError, OSError):
+        reason = f"are too few: this network takes {count} in one process"
+        hint = "raise the hard limit (ulimit -Hn), or use fewer sites"
+        raise InputError(Problem("open files", hard, reason, hint)) from None
+
+
 def _path() -> str:
     """The search path with the administrator's programs in it, which users often lack."""
     return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emulation import world
 from emulation.engine import EngineProcess
 from emulation.engine_rows import FULL_FRAME_BYTES
 from emulation.links import Plant, Shape, access_name, fibre_interface
@@ -28,10 +29,11 @@ from scenarios.outage import Lines, Outage
 from scenarios.targets import Target
 from scenarios.vigil import Vigil
 from topology.mininet_build import build
-from topology.model import TRUNK_INTERFACE
+from topology.model import TRUNK_INTERFACE, Network
 
 LEAST_QUEUE = 3  # full frames that may wait, however slow the line
 PROGRAM_DEADLINE_S = 60.0
+SPARE_FILES = 2000
 
 
 class Rig:
@@ -47,7 +49,9 @@ class Rig:
     def start(self, stage: Callable[[str], None]) -> None:
         """Build, start and program everything; ``stage`` is told what is being done.
 
-        Raises CommandError, OSError, EngineError or ControllerFailed when a part does not come up."""
+        Raises CommandError, OSError, EngineError or ControllerFailed when a part does not come up, and InputError
+        where the machine allows fewer open files than the network takes."""
+        world.require_files(_files(self.network))
         stage("starting the controller and the link engine")
         self.controller = ControllerProcess(self.plan, self._run_dir, self._log_dir / "controller.log", self._on_event)
         self._vigil = Vigil(self._something_ended)
@@ -188,6 +192,14 @@ class Rig:
             return any(e["event"] == kind and router in (None, e.get("router")) for e in events[since:])
 
         self.controller.wait_for(f"{kind} {router or ''}".strip(), seen, PROGRAM_DEADLINE_S)
+
+
+def _files(network: Network) -> int:
+    """How many files one process may come to hold: the link engine a TAP for each end of a line, this one a namespace
+    for each node and two daemons for each router; and sockets of the traffic besides."""
+    lines = sum(len(site.accesses) for site in network.sites)
+    taps = lines + len(network.routers) + 2 * len(network.links)
+    return max(taps, len(network.sites) + 3 * len(network.routers)) + SPARE_FILES
 
 
 def configure_classes(engine: EngineProcess, plan: Plan) -> None:

@@ -93,6 +93,5 @@ class LiveBackend:
 
     def close(self) -> None:
         """End the engine and let the TAPs go."""
-        self._netlink.close()
         self._engine.close()
         self._namespace.close()

@@ -69,7 +69,6 @@ def taps() -> Iterator[Taps]:
     with EngineProcess(max_ports=8, max_pipes=8) as engine:
         result = Taps(engine)
         yield result
-        result.netlink.close()
         result.namespace.close()
 
 

@@ -1,0 +1,101 @@
+"""Inside a world: the national network with N sites brought up, every hospital heard by real packets. Prints JSON
+and then stays until it is killed, so that its memory and its end can be measured from outside."""
+
+from __future__ import annotations
+
+import json
+import selectors
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from emulation import world
+from policies.compile import compile_policy, library_path, load_policy
+from scenarios.rig import Rig
+from topology.model import Kind, Site
+from topology.national import national_network
+
+VOICE_PORT = 16_384  # any two hospitals may talk (policies/library/national.yaml)
+REACH_DEADLINE_S = 20.0
+ROUND_S = 1.0  # longer than any round trip
+
+
+class Stages:
+    """How long each stage took; a stage ends where the next one begins."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._name, self._began = "", time.monotonic()
+
+    def begin(self, name: str) -> None:
+        """The present stage is over; ``name`` begins. Figures that vary are left out of names."""
+        now = time.monotonic()
+        if self._name:
+            self.seconds[self._name] = now - self._began
+        self._name, self._began = " ".join(word for word in name.split() if not word.isdigit()), now
+
+
+def unheard(rig: Rig, hospitals: list[Site]) -> list[str]:
+    """The hospitals that did not get a datagram from the one before them and its neighbour's answer to their own.
+
+    Each asks the next one, as in a ring, and each answers what it hears, until all have or time is up."""
+    selector = selectors.DefaultSelector()
+    sockets = []
+    for site in hospitals:
+        opened = rig.socket_in(site.id, socket.AF_INET, socket.SOCK_DGRAM)
+        opened.bind((str(site.address4), VOICE_PORT))
+        opened.setblocking(False)
+        selector.register(opened, selectors.EVENT_READ, site)
+        sockets.append(opened)
+    waiting = {(site.id, what) for site in hospitals for what in (b"ask", b"answer")}
+    end = time.monotonic() + REACH_DEADLINE_S
+    while waiting and time.monotonic() < end:
+        for number, opened in enumerate(sockets):
+            following = hospitals[(number + 1) % len(hospitals)]
+            if {(following.id, b"ask"), (hospitals[number].id, b"answer")} & waiting:
+                opened.sendto(b"ask", (str(following.address4), VOICE_PORT))
+        round_ends = time.monotonic() + ROUND_S
+        while waiting and (left_s := round_ends - time.monotonic()) > 0:
+            for key, _ in selector.select(left_s):
+                what, sender = key.fileobj.recvfrom(64)  # type: ignore[union-attr]
+                waiting.discard((key.data.id, what))
+                if what == b"ask":
+                    key.fileobj.sendto(b"answer", sender)  # type: ignore[union-attr]
+    for opened in sockets:
+        opened.close()
+    return sorted({site for site, _ in waiting})
+
+
+def main(sites: int, logs: Path) -> None:
+    """Bring it up, print what came of it, wait for the end."""
+    world.enter()
+    stages = Stages()
+    stages.begin("planning")
+    plan = compile_policy(load_policy(library_path("national")), national_network(sites, seed=1))
+    events = []
+    rig = Rig(plan, world.RUN_DIR, logs, events.append)
+    rig.start(stages.begin)
+    stages.begin("reaching every hospital")
+    hospitals = [site for site in plan.network.sites if site.kind is Kind.HOSPITAL]
+    missing = unheard(rig, hospitals)
+    stages.begin("end")
+    (programmed,) = (event for event in events if event["event"] == "all-programmed")
+    flows = [event["flows"] for event in events if event["event"] == "switch-programmed"]
+    answer = {
+        "stages_s": stages.seconds,
+        "hospitals": len(hospitals),
+        "unheard": missing,
+        "errors": [event for event in events if event["event"] == "error"],
+        "flows": programmed["flows"],
+        "groups": programmed["groups"],
+        "most_flows": max(flows),
+        "dead": rig.dead_parts(),
+    }
+    print(json.dumps(answer), flush=True)
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

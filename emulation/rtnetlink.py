@@ -1,0 +1,137 @@
+"""Messages of rtnetlink(7) as bytes: the few that a site or router needs, each made in one go.
+
+Thousands of interfaces are set up at a start, and a general library takes most of a millisecond for a message. The
+numbers are those of linux/rtnetlink.h, if_link.h and if_addr.h; all is in the machine's byte order.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+NLMSG_ERROR = 2
+RTM_NEWLINK, RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE = 16, 18, 19, 20, 21, 24
+LOOPBACK_INDEX = 1  # in every namespace
+
+_REQUEST, _ACK, _REPLACE, _CREATE = 0x1, 0x4, 0x100, 0x400
+_IFF_UP = 0x1
+_IFLA_ADDRESS, _IFLA_MTU, _IFLA_TXQLEN, _IFLA_STATS64, _IFLA_AF_SPEC = 1, 4, 13, 23, 26
+_IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 4, 5, 6, 7
+_RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 4, 0, 1
+_RTNH_F_ONLINK = 0x4
+
+_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
+_IFINFO = struct.Struct("=BxHiII")  # family, device type, index, flags, which of them change
+_IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
+_RTMSG = struct.Struct("=BBBBBBBBI")  # family, lengths, TOS, table, protocol, scope, type, flags
+_ATTRIBUTE = struct.Struct("=HH")  # length, type
+_STATISTICS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped")
+
+
+def set_link(
+    index: int, *, up: bool, address: str | None = None, mtu: int | None = None, txqlen: int | None = None
+) -> bytes:
+    """Raise or lower an interface, and give it a MAC address, an MTU, a queue of so many frames."""
+    body = _IFINFO.pack(socket.AF_UNSPEC, 0, index, _IFF_UP if up else 0, _IFF_UP)
+    if address is not None:
+        body += _attribute(_IFLA_ADDRESS, bytes.fromhex(address.replace(":", "")))
+    if mtu is not None:
+        body += _attribute(_IFLA_MTU, _u32(mtu))
+    if txqlen is not None:
+        body += _attribute(_IFLA_TXQLEN, _u32(txqlen))
+    return _request(RTM_SETLINK, body)
+
+
+def withhold_ipv6(index: int) -> bytes:
+    """Give an interface no IPv6 address of its own accord when it comes up, so that it never speaks IPv6 unasked."""
+    mode = _attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes([_ADDR_GEN_NONE]))
+    body = _IFINFO.pack(socket.AF_UNSPEC, 0, index, 0, 0)
+    return _request(RTM_SETLINK, body + _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET6, mode)))
+
+
+def set_address(index: int, address: IPv4Address) -> bytes:
+    """Give an interface an address that is the whole of its network, if it has not got it yet."""
+    return _request(RTM_NEWADDR, _address(index, address), _CREATE | _REPLACE)
+
+
+def delete_address(index: int, address: IPv4Address) -> bytes:
+    """Take such an address off again."""
+    return _request(RTM_DELADDR, _address(index, address))
+
+
+def set_default_route(gateway: IPv4Address, index: int, source: IPv4Address, metric: int) -> bytes:
+    """The default route of ``metric``, whose gateway is on the interface's link though no prefix says so."""
+    scope = _RT_SCOPE_UNIVERSE, _RTN_UNICAST
+    body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, *scope, _RTNH_F_ONLINK)
+    body += _attribute(_RTA_GATEWAY, gateway.packed) + _attribute(_RTA_OIF, _u32(index))
+    body += _attribute(_RTA_PREFSRC, source.packed) + _attribute(_RTA_PRIORITY, _u32(metric))
+    return _request(RTM_NEWROUTE, body, _CREATE | _REPLACE)
+
+
+def get_link(index: int) -> bytes:
+    """Ask for an interface's state; the answer is for `is_up` and `statistics`."""
+    return _request(RTM_GETLINK, _IFINFO.pack(socket.AF_UNSPEC, 0, index, 0, 0))
+
+
+def numbered(message: bytes, number: int) -> bytes:
+    """The message with its sequence number, and a wish to hear how it went."""
+    length, kind, flags, _, _ = _HEADER.unpack_from(message)
+    return _HEADER.pack(length, kind, flags | _ACK, number, 0) + message[_HEADER.size :]
+
+
+def replies(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The messages of a datagram: (type, sequence number, what follows the header)."""
+    at = 0
+    while at < len(data):
+        length, kind, _, number, _ = _HEADER.unpack_from(data, at)
+        yield kind, number, data[at + _HEADER.size : at + length]
+        at += _aligned(length)
+
+
+def error_of(body: bytes) -> int:
+    """The error number in an answer of NLMSG_ERROR; 0: it went well."""
+    (negative,) = struct.unpack_from("=i", body)
+    return -int(negative)
+
+
+def is_up(body: bytes) -> bool:
+    """Whether the interface of an RTM_NEWLINK is administratively up."""
+    return bool(_IFINFO.unpack_from(body)[3] & _IFF_UP)
+
+
+def statistics(body: bytes) -> dict[str, int]:
+    """The counters in an RTM_NEWLINK (``rx_dropped``, ``tx_dropped``, ``rx_packets`` ...)."""
+    at = _IFINFO.size
+    while at < len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, at)
+        if kind == _IFLA_STATS64:
+            values = struct.unpack_from(f"={len(_STATISTICS)}Q", body, at + _ATTRIBUTE.size)
+            return dict(zip(_STATISTICS, values, strict=True))
+        at += _aligned(length)
+    raise ValueError("no counters in this message")
+
+
+def _address(index: int, address: IPv4Address) -> bytes:
+    body = _IFADDR.pack(socket.AF_INET, 32, 0, _RT_SCOPE_UNIVERSE, index)
+    return body + _attribute(_IFA_LOCAL, address.packed) + _attribute(_IFA_ADDRESS, address.packed)
+
+
+def _request(kind: int, body: bytes, flags: int = 0) -> bytes:
+    return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | flags, 0, 0) + body
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    length = _ATTRIBUTE.size + len(value)
+    return _ATTRIBUTE.pack(length, kind) + value + bytes(_aligned(length) - length)
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3
+
+
+def _u32(value: int) -> bytes:
+    return struct.pack("=I", value)

@@ -1,0 +1,85 @@
+"""Netlink against the kernel: what is asked is done, what is refused is told, and nobody speaks unasked."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+import pytest
+
+from emulation.namespaces import Namespace, open_tap
+from emulation.netlink import Netlink
+
+ADDRESS, GATEWAY = IPv4Address("10.1.2.2"), IPv4Address("10.1.2.1")
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    """A namespace with a TAP t0 that somebody holds."""
+    made = Namespace()
+    tap = open_tap(made, "t0")
+    yield made
+    os.close(tap)
+    made.close()
+
+
+def shown(namespace: Namespace, *argv: str) -> str:
+    with namespace.entered():
+        return subprocess.run(["ip", *argv], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_site_is_set_up_in_one_go(namespace: Namespace) -> None:
+    netlink = Netlink(namespace)
+    with netlink.together():
+        netlink.set_loopback_address(ADDRESS)
+        netlink.withhold_ipv6("t0")
+        netlink.set_link("t0", up=True, address="02:51:00:00:00:2a", mtu=1400, txqlen=77)
+        netlink.set_default_route(GATEWAY, "t0", ADDRESS, metric=100)
+    assert f"inet {ADDRESS}/32" in shown(namespace, "address", "show", "lo")
+    link = shown(namespace, "link", "show", "t0")
+    assert all(part in link for part in ("mtu 1400", "qlen 77", "02:51:00:00:00:2a", "UP"))
+    route = shown(namespace, "route", "show", "default").split()
+    assert route[:5] == ["default", "via", str(GATEWAY), "dev", "t0"]
+    assert {"onlink", str(ADDRESS), "100"} <= set(route)
+    assert "inet6" not in shown(namespace, "address", "show", "t0")
+    assert netlink.is_up("t0")
+    netlink.set_link("t0", up=False)
+    assert not netlink.is_up("t0")
+
+
+def test_an_address_takes_the_place_of_another(namespace: Namespace) -> None:
+    netlink, other = Netlink(namespace), IPv4Address("10.1.2.9")
+    netlink.set_loopback_address(ADDRESS)
+    netlink.set_loopback_address(ADDRESS, instead_of=ADDRESS)
+    netlink.set_loopback_address(other, instead_of=ADDRESS)
+    addresses = shown(namespace, "address", "show", "lo")
+    assert f"inet {other}/32" in addresses
+    assert str(ADDRESS) not in addresses
+
+
+def test_a_refusal_names_what_was_asked_and_spares_the_rest(namespace: Namespace) -> None:
+    netlink = Netlink(namespace)
+    refusal = f"set default route by {GATEWAY} on t0: Network is down"
+    with pytest.raises(OSError, match=refusal) as raised, netlink.together():
+        netlink.set_default_route(GATEWAY, "t0", ADDRESS, metric=100)
+        netlink.set_link("t0", up=True)
+    assert raised.value.errno == errno.ENETDOWN
+    assert netlink.is_up("t0")
+
+
+def test_an_interface_that_is_not_there_is_named(namespace: Namespace) -> None:
+    with pytest.raises(OSError, match="no interface t1 in this namespace"):
+        Netlink(namespace).set_link("t1", up=True)
+
+
+def test_what_fails_amid_a_batch_leaves_all_of_it_undone(namespace: Namespace) -> None:
+    netlink = Netlink(namespace)
+    with pytest.raises(RuntimeError, match="ours"), netlink.together():
+        netlink.set_link("t0", up=True)
+        raise RuntimeError("ours")
+    assert not netlink.is_up("t0")
+    netlink.set_link("t0", up=True)
+    assert netlink.is_up("t0")
