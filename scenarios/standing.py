@@ -16,16 +16,14 @@ from pathlib import Path
 from emulation import world
 from policies.compile import compile_policy, load_policy, policy_path
 from policies.plan import Plan
+from scenarios.blueprints import blueprint
 from scenarios.run_directory import conclude, make_directory, shown
 from scenarios.screen import Screen
 from scenarios.standing_job import UP, StandingJob
 from scenarios.standing_place import DEFAULT_NAME, own_place
 from scenarios.world_process import answer_interrupts, interrupts, run_in_world
 from topology.errors import InputError
-from topology.importers import network_from
-from topology.national import national_network
 
-DEFAULT_SITES = 400
 OUTPUT = "up.log"  # what a network in the background would print
 _FOLLOW_S = 0.1
 BAD_INPUT, VOID = 2, 3  # exit codes
@@ -33,7 +31,7 @@ BAD_INPUT, VOID = 2, 3  # exit codes
 
 @dataclass(frozen=True)
 class Wish:
-    """What a user wants to stand: the national network with so many sites (DEFAULT_SITES), or that of file ``source``,
+    """What a user wants to stand: the national network with so many sites, or that of file ``source``,
     under a policy, with ``lan_hosts`` hosts behind every hospital. ``results``: where its directory goes."""
 
     name: str = DEFAULT_NAME
@@ -62,10 +60,7 @@ def stand(wish: Wish, detach: bool) -> int:
 
 def planned(wish: Wish) -> Plan:
     """The network and the policy asked for. Raises InputError."""
-    if wish.source is None:
-        network = national_network(wish.sites or DEFAULT_SITES, wish.seed, wish.swedish_route)
-    else:
-        network = network_from(wish.source, wish.sites, wish.seed)
+    network = blueprint(wish.source, wish.sites, wish.seed, wish.swedish_route).network
     return compile_policy(load_policy(policy_path(wish.policy)), network)
 
 

@@ -14,6 +14,7 @@ from scenarios.spec import LIBRARY
 from topology.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
+SAMPLES = REPOSITORY / "tests" / "samples" / "topologies"
 
 
 def helsewan(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -122,3 +123,38 @@ def test_a_terminal_without_norwegian_letters_will_do(tmp_path: Path) -> None:
     assert table.returncode == 0 and "S?r" in table.stdout, table.stderr
     export = helsewan("topology", "export", "--format", "json", cwd=tmp_path, PYTHONIOENCODING="ascii")
     assert export.returncode == 0 and "ø" in export.stdout, export.stderr
+
+
+TOPOLOGY_CASES = {
+    "missing file": (["show", "--from", "nowhere.gml"], "nowhere.gml: no such file"),
+    "another format": (["export", "--format", "svg"], "--format: 'svg' is not a format helsewan writes (hint: one of "),
+    "no map": (["show", "--from", "mine.yaml"], "mine.yaml:1"),
+    "two networks": (
+        ["show", "--from", "x.gml", "--swedish-route"],
+        "--swedish-route: belongs to the national network",
+    ),
+    "too few sites": (["show", "--from", str(SAMPLES / "Ringnett.graphml"), "--sites", "0"], "--sites: 0 is too few"),
+}
+
+
+@pytest.mark.parametrize("case", TOPOLOGY_CASES)
+def test_bad_networks(case: str, tmp_path: Path) -> None:
+    """A file that will not do is refused in one line, with exit code 2 and nothing on standard output."""
+    argv, said = TOPOLOGY_CASES[case]
+    (tmp_path / "mine.yaml").write_text("no network")
+    done = helsewan("topology", *argv, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said) and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_network_from_a_file_is_shown_with_what_was_assumed(tmp_path: Path) -> None:
+    done = helsewan("topology", "show", "--from", str(SAMPLES / "Kystnett.graphml"), "--sites", "60", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "kystnett, seed 1" in done.stdout and "11 PoPs, 11 routers, 14 links" in done.stdout
+    assert "assumed: 1 Gbit/s for 4 of 14 links: the speed is missing or cannot be read" in done.stdout
+    exported = helsewan(
+        "topology", "export", "--from", str(SAMPLES / "Kystnett.graphml"), "--format", "yaml", cwd=tmp_path
+    )
+    (tmp_path / "again.yaml").write_text(exported.stdout, encoding="utf-8")
+    again = helsewan("topology", "show", "--from", "again.yaml", cwd=tmp_path)
+    assert "11 PoPs, 11 routers, 14 links" in again.stdout and "assumed" not in again.stdout

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scenarios.blueprints import blueprint
 from scenarios.metrics import METRICS, Limit, Unit, parse_limit, show
 from scenarios.phases import windows
 from scenarios.spec import LIBRARY, Scenario, library, load_scenario, read_scenario
@@ -220,3 +221,15 @@ def test_no_value_keeps_no_limit(comparison: str) -> None:
 )
 def test_values_are_shown_to_four_figures(value: float, unit: Unit, expected: str) -> None:
     assert show(value, unit) == expected
+
+
+def test_a_network_file_is_named_relative_to_the_scenario() -> None:
+    assert read().source is None
+    text = SMALL.replace("network: {sites: 120", "network: {from: maps/coast.graphml, sites: 120")
+    assert read_scenario(loads(text.encode(), "my/small.yaml")).source == Path("my/maps/coast.graphml")
+    assert read(text, network__from="/there.gml").source == Path("/there.gml")
+
+
+def test_a_network_file_and_the_swedish_route_exclude_each_other() -> None:
+    with pytest.raises(InputError, match="--swedish-route: belongs to the national network"):
+        blueprint(Path("coast.graphml"), 120, 1, swedish_route=True)
