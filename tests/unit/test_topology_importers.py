@@ -185,3 +185,8 @@ def test_sites_come_in_the_national_kinds_and_stand_where_lines_meet() -> None:
 )  # fmt: skip
 def test_speed_labels(label: str, bps: int | None) -> None:
     assert parse_speed_bps(label) == bps
+
+
+def test_the_documentation_shows_the_sample() -> None:
+    shown = (SAMPLES.parents[2] / "docs" / "topologies.md").read_text(encoding="utf-8")
+    assert (SAMPLES / "three-towns.yaml").read_text(encoding="utf-8").strip() in shown
