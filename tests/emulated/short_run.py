@@ -1,0 +1,93 @@
+"""A short run as a user starts it, and what there is to see of it from outside: used by the tests beside this file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+
+PARTS = {  # by the module that a process runs
+    "scenarios.cli": "outer",
+    "scenarios.inside": "world",
+    "emulation.engine_process": "link engine",
+    "controller.main": "controller",
+}
+
+# Small and short: what is tested here is the run, not the network.
+SCENARIO = """
+name: short
+description: two calls and a few probes, and a fibre that is cut
+network: {sites: 90, seed: 1}
+policy: national
+duration: 3 s
+timeline:
+  cut: {at: 1 s, fail: {link: oslo-hamar}}
+  mended: {at: 2 s, restore: {link: oslo-hamar}}
+phases: {before: {from: start, to: cut}}
+traffic:
+  calls: {kind: voice, service: voice, count: 2, from: {kind: [hospital]}, to: {kind: [hospital]}}
+  isolation: {kind: isolation, count: 20, every: 200 ms}
+checks:
+  isolation: {metric: leaked, limit: "== 0"}
+  heard: {metric: received, class: voice, over: together, limit: "> 0"}
+"""
+
+
+def start(directory: Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """Start the short scenario with its results below ``directory``, as the last words of the command ``under``."""
+    directory.mkdir(exist_ok=True)
+    (directory / "short.yaml").write_text(SCENARIO)
+    argv = [*under, sys.executable, "-m", "scenarios.cli", "scenario", "run", "short.yaml"]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HELSEWAN_TEST": str(directory)}
+    return subprocess.Popen(argv, cwd=directory, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def processes(directory: Path) -> dict[int, str]:
+    """Processes that descend from a run in ``directory``, by the mark in their environment: what each is."""
+    mark = f"HELSEWAN_TEST={directory}".encode()
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                argv = (process / "cmdline").read_bytes().decode().split("\0")
+                found[int(process.name)] = part(argv)
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
+
+
+def part(argv: list[str]) -> str:
+    """Which part of a run a process is, by its arguments; of passing commands, the program's name."""
+    program = Path(argv[0]).name
+    if program in ("setpriv", "unshare"):
+        return "unshare"
+    modules = [name for name in PARTS if name in argv]
+    return PARTS[modules[0]] if modules else program
+
+
+def outside() -> tuple[str, str, bool]:
+    """What a run could leave on the machine itself: interfaces, mounts, its directory below /run."""
+    interfaces = "\n".join(sorted(path.name for path in Path("/sys/class/net").iterdir()))
+    return interfaces, Path("/proc/self/mounts").read_text(), Path("/run/helsewan").exists()
+
+
+def gone(directory: Path, deadline_s: float = 20.0) -> bool:
+    """Whether all processes of the run are gone in time; the kernel takes a moment over many namespaces."""
+    until = time.monotonic() + deadline_s
+    while processes(directory):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def result_of(directory: Path) -> dict[str, object]:
+    """The latest result of the run in ``directory``."""
+    loaded: dict[str, object] = json.loads((directory / "results/short/latest/result.json").read_text())
+    return loaded
