@@ -13,6 +13,7 @@ from short_run import gone, outside, processes, result_of, start
 
 DEADLINE_S = 120.0
 ON_A_DISK_OF = 'mkdir -p results && mount -t tmpfs -o "size=$0" none results && exec "$@"'
+MEMORY_GROUPS = {"/sys/fs/cgroup": "memory.max", "/sys/fs/cgroup/memory": "memory.limit_in_bytes"}  # versions 2 and 1
 MEMORY_BYTES = 120 * 1024 * 1024  # some processes of a run fit in it, all of them do not
 
 
@@ -50,22 +51,18 @@ def test_too_few_files_may_be_open(files: int, tmp_path: Path) -> None:
 @pytest.fixture
 def little_memory(tmp_path: Path) -> Iterator[list[str]]:
     """Words that put a command under a memory limit: a control group's, else one for each process."""
-    name = f"helsewan-test-{os.getpid()}"
-    for root, limit in (
-        (Path("/sys/fs/cgroup"), "memory.max"),
-        (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
-    ):
-        group = root / name
-        try:
-            group.mkdir()
-            (group / limit).write_text(str(MEMORY_BYTES))
-        except OSError:
-            if group.is_dir():
-                group.rmdir()
+    for root, limit in MEMORY_GROUPS.items():
+        group = Path(root, f"helsewan-test-{os.getpid()}")
+        if not Path(root, "cgroup.procs").exists() or not os.access(root, os.W_OK):
             continue
-        yield ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group)]
-        group.rmdir()
-        return
+        group.mkdir()
+        try:
+            if (group / limit).exists():  # else the memory controller is not handed down to here
+                (group / limit).write_text(str(MEMORY_BYTES))
+                yield ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group)]
+                return
+        finally:
+            group.rmdir()
     yield ["prlimit", f"--as={MEMORY_BYTES}"]
 
 
