@@ -5,7 +5,7 @@ PACKAGES := topology policies controller emulation scenarios
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready scenario scenarios test test-unit test-emulated conformance lint bench clean
+.PHONY: help setup ready scenario scenarios test test-unit test-emulated test-kills conformance lint bench clean
 
 ifeq ($(filter scenario,$(MAKECMDGOALS))$(NAME),scenario)
 $(error NAME is missing (hint: make scenario NAME=region-failover; `make scenarios` lists them))
@@ -39,6 +39,9 @@ test-emulated: ready ## Run the tests on real namespaces, Open vSwitch and packe
 
 conformance: ready ## Hold the backends of the link model to one table (ARGS="--backend live" for one of them)
 	@tools/privileged $(BIN)/python -m pytest tests/conformance $(ARGS)
+
+test-kills: ready ## Kill any process of a run at any of 50 moments (KILLS=n), and see that nothing is left
+	@HELSEWAN_KILLS=$(or $(KILLS),50) tools/privileged $(BIN)/python -m pytest tests/emulated/test_kills.py $(ARGS)
 
 lint: ready ## Check style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check .

@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from emulation import world
+
 REPOSITORY = Path(__file__).parents[2]
 
 PARTS = {  # by the module that a process runs
@@ -71,10 +73,10 @@ def part(argv: list[str]) -> str:
     return PARTS[modules[0]] if modules else program
 
 
-def outside() -> tuple[str, str, bool]:
-    """What a run could leave on the machine itself: interfaces, mounts, its directory below /run."""
+def outside() -> tuple[str, str, list[str]]:
+    """What a run could leave on the machine itself: interfaces, mounts, files where worlds keep theirs."""
     interfaces = "\n".join(sorted(path.name for path in Path("/sys/class/net").iterdir()))
-    return interfaces, Path("/proc/self/mounts").read_text(), Path("/run/helsewan").exists()
+    return interfaces, Path("/proc/self/mounts").read_text(), sorted(map(str, world.RUN_DIR.rglob("*")))
 
 
 def gone(directory: Path, deadline_s: float = 20.0) -> bool:
