@@ -21,7 +21,7 @@ from scenarios.run_directory import conclude, make_directory, shown
 from scenarios.screen import Screen
 from scenarios.standing_job import UP, StandingJob
 from scenarios.standing_place import DEFAULT_NAME, own_place
-from scenarios.world_process import answer_interrupts, interrupts, run_in_world
+from scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
 from topology.errors import InputError
 
 OUTPUT = "up.log"  # what a network in the background would print
@@ -81,8 +81,7 @@ def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:
         answer_interrupts(signal.SIG_IGN)
         conclude(directory)
         if status not in (0, VOID):
-            ending = f"signal {-status}" if status < 0 else f"exit status {status}"
-            print(f"the network ended: its first process died of {ending}", file=sys.stderr)
+            print(f"the network ended: its first process: {ending(status)}", file=sys.stderr)
     return 0 if status == 0 else VOID
 
 

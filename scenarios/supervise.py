@@ -22,7 +22,7 @@ from scenarios.run_directory import conclude, make_directory, shown
 from scenarios.screen import Screen
 from scenarios.spec import Scenario, load_scenario
 from scenarios.targets import resolve_timeline
-from scenarios.world_process import answer_interrupts, interrupts, run_in_world
+from scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
 from topology.errors import InputError
 
 
@@ -61,8 +61,8 @@ def _conclude(job: Job, status: int) -> int:
     """Leave a result whatever the end was, say where it is, and return the verdict's exit code."""
     result = job.directory / RESULT
     if not result.exists():
-        ending = f"signal {-status}" if status < 0 else f"exit status {status}"
-        reason = "interrupted" if status == Verdict.VOID.exit_code else ending  # so a world ends that we left early
+        left_early = status == Verdict.VOID.exit_code  # by us, before it had begun
+        reason = "interrupted" if left_early else ending(status)
         write_result(job.directory, void_result(job.directory, job.scenario, reason))
         print(f"void: the run ended before its verdict: {reason}", file=sys.stderr)
     code = int(json.loads(result.read_text(encoding="utf-8"))["exit_code"])

@@ -70,6 +70,13 @@ def run_in_world(module: str, job: object, pass_fds: Sequence[int] = ()) -> int:
         return _interrupt(process)
 
 
+def ending(status: int) -> str:
+    """What ``run_in_world``'s status says of how the world's first process ended."""
+    if status == 1:  # of unshare(1) when its child was killed with signal 9, which it fails to pass on
+        return "killed, or unable to begin"
+    return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+
+
 def _interrupt(process: subprocess.Popen[bytes]) -> int:
     """Let the world end in order; end it by force when that takes long or the user asks again."""
     with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
