@@ -95,6 +95,7 @@ class Run:
         flows.stop()
         seconds, pressure = watch.stop()
         lookout.close()
+        self._check_parts()  # what died in the last moments made the records what they are
         self._record("traffic-ended", records=len(flows.records))
         return Collected(
             epoch_ns=epoch_ns,
@@ -131,11 +132,14 @@ class Run:
         """Wait for a moment of the schedule, watching over the world meanwhile."""
         whole_s = self._job.scenario.spec.duration / 1e6
         while (left_s := (moment_ns - time.time_ns()) / 1e9) > 0:
-            if dead := self._rig.dead_parts():
-                raise WorldBroken(f"ended unexpectedly: {', '.join(dead)}")
+            self._check_parts()
             at_s = (time.time_ns() - epoch_ns) / 1e9
             self._progress.show(f"{max(at_s, 0):5.1f} of {whole_s:.0f} s, {len(flows.records):,} datagrams arrived")
             time.sleep(min(left_s, TICK_S))
+
+    def _check_parts(self) -> None:
+        if dead := self._rig.dead_parts():
+            raise WorldBroken(f"ended unexpectedly: {', '.join(dead)}")
 
     def _second_passed(self, second: Second) -> None:
         self._record("machine", **second.compact())
