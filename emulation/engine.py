@@ -22,6 +22,7 @@ from emulation.counters import Counters, Lateness, Records, counters_bytes
 from emulation.engine_rows import QueueTable, model_row
 from emulation.engine_wire import receive_message, send_message
 from emulation.pipe_model import PipeModel
+from emulation.trace import Trace
 
 _FDS_PER_MESSAGE = 200
 _REPLY_TIMEOUT_S = 30.0
@@ -70,7 +71,7 @@ class EngineProcess:
     also ends with the thread that started it. ``scheduling`` says what priority it got: ``rr`` (real time),
     ``nice`` or ``none``; ``memory_locked`` whether its memory stays in RAM."""
 
-    def __init__(self, max_ports: int = 16_384, max_pipes: int = 32_768, memory_bytes: int = 256 * 1024 * 1024) -> None:
+    def __init__(self, max_ports: int = 20_000, max_pipes: int = 40_000, memory_bytes: int = 256 * 1024 * 1024) -> None:
         """``memory_bytes`` bounds what all frames in the engine take together."""
         self._max_ports, self._max_pipes, self._memory_bytes = max_ports, max_pipes, memory_bytes
         self._lock = threading.Lock()
@@ -175,6 +176,24 @@ class EngineProcess:
     def stop_capture(self, pipes: Sequence[int]) -> None:
         """End captures; once this returns, nothing more is copied."""
         self._request("stop_capture", pipes=list(pipes))
+
+    def follow_trace(self, pipes: Sequence[int], trace: Trace | None) -> int:
+        """Have pipes follow a trace by themselves from one moment on (CLOCK_REALTIME, ns), or, with None, no more.
+
+        What a trace says takes the place of the model's at each of its points; a model that is set meanwhile holds
+        until the next one. Without a trace the values of the last point stay until a model is set. A trace stands
+        still with its pipe while that is frozen."""
+        if trace is None:
+            return int(self._request("follow_trace", pipes=list(pipes), says=None)["applied_at_ns"])
+        fd = os.memfd_create("link-engine-trace")
+        try:
+            with os.fdopen(os.dup(fd), "wb") as file:
+                file.write(trace.packed())
+            repeat_ns = 0 if trace.repeat_us is None else trace.repeat_us * 1000
+            reply = self._request("follow_trace", [fd], pipes=list(pipes), says=trace.says, repeat_ns=repeat_ns)
+        finally:
+            os.close(fd)
+        return int(reply["applied_at_ns"])
 
     def counters(self) -> Records:
         """A live view of the pipes' counters (``counters.PIPE_DTYPE``), by pipe number; copy to keep."""

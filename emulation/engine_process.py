@@ -51,6 +51,9 @@ class EngineServer:
                 case "set_pipes":
                     self._engine.set_pipes(message["queues"], message["changes"])
                     return {"applied_at_ns": time.time_ns()}
+                case "follow_trace":
+                    self._follow_trace(fds, **message)
+                    return {"applied_at_ns": time.time_ns()}
                 case "start_capture":
                     self._engine.start_capture(message["pipes"], fds[0], message["snap_bytes"])
                     return {}
@@ -70,6 +73,13 @@ class EngineServer:
 
     def _configure(self, dscp: list[int], tc: list[int], other: int) -> None:
         self._engine.configure(bytes(dscp), bytes(tc), other)
+
+    def _follow_trace(self, fds: list[int], pipes: list[int], says: list[bool] | None, repeat_ns: int = 0) -> None:
+        if says is None:
+            self._engine.follow_trace(pipes, None, 0, False, False, False)
+            return
+        with mmap.mmap(fds[0], 0, access=mmap.ACCESS_READ) as points:
+            self._engine.follow_trace(pipes, points, repeat_ns, *says)
 
     def serve(self, control: socket.socket) -> None:
         """Run the engine until the client is gone."""

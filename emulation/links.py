@@ -23,6 +23,7 @@ from emulation.namespaces import open_tap
 from emulation.nodes import NamespaceNode, SiteNode, access_interface
 from emulation.pipe_model import PipeModel
 from emulation.switches import ACCESS_LOGICAL_PORT, RouterSwitch
+from emulation.trace import Trace
 from topology.model import TRUNK_INTERFACE, Access, Network
 from topology.model import Link as Fibre
 
@@ -136,8 +137,7 @@ class Plant:
         changes = []
         for name, pair in models.items():
             for direction, model in zip(Direction, pair, strict=True):
-                delay_us = max(0, round(model.delay_us - self._early_us.get(name, 0.0)))
-                changes.append(PipeChange(self.lines[name].pipe(direction), replace(model, delay_us=delay_us)))
+                changes.append(PipeChange(self.lines[name].pipe(direction), self._shortened(name, model)))
         instant = self.engine.set_pipes(changes)
         self.models.update(models)
         return instant
@@ -153,6 +153,30 @@ class Plant:
     def set_frozen(self, names: Iterable[str], frozen: bool) -> int:
         """Stop or resume time on lines, all at the same instant; that instant (CLOCK_REALTIME, ns)."""
         return self.engine.set_pipes([PipeChange(pipe, frozen=frozen) for pipe in self._pipes(names)])
+
+    def follow_trace(self, name: str, direction: Direction, trace: Trace | None) -> int:
+        """Have one direction of a line follow a trace from now on, or its model again (None); the instant
+        (CLOCK_REALTIME, ns). What ``hasten`` takes off the line's delay is taken off the trace's too."""
+        pipe = self.lines[name].pipe(direction)
+        if trace is not None:
+            return self.engine.follow_trace([pipe], self._hastened(name, trace))
+        self.engine.follow_trace([pipe], None)
+        model = self.models[name][direction is Direction.BACK]
+        return self.engine.set_pipes([PipeChange(pipe, self._shortened(name, model))])
+
+    def _hastened(self, name: str, trace: Trace) -> Trace:
+        if trace.points[0].delay_us is None:
+            return trace
+        delays = (self._early(name, point.delay_us or 0) for point in trace.points)
+        points = (replace(point, delay_us=delay_us) for point, delay_us in zip(trace.points, delays, strict=True))
+        return replace(trace, points=tuple(points))
+
+    def _shortened(self, name: str, model: PipeModel) -> PipeModel:
+        return replace(model, delay_us=self._early(name, model.delay_us))
+
+    def _early(self, name: str, delay_us: int) -> int:
+        """What is left of a delay on a line that delivers earlier."""
+        return max(0, round(delay_us - self._early_us.get(name, 0.0)))
 
     def capture(self, name: str, direction: Direction | None, file: Path, snap_bytes: int = SNAP_BYTES) -> Capture:
         """Start to capture what comes out of a line in one direction, or in both (None), to a pcapng file; up to

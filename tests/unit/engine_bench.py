@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from emulation._linkengine import Engine
 from emulation.counters import QUEUES, Counters, counters_bytes
+from emulation.engine_rows import QueueTable, model_row
+from emulation.pipe_model import PipeModel
 
 FOREVER = 1 << 62
 PORTS, PIPES = 64, 64
@@ -56,10 +59,31 @@ class Bench:
         """Add a pipe between (port, VLAN) ends."""
         return self.engine.add_pipes([line.queues], [(*src, *dst, seed, line.row)])[0]
 
-    def change(self, at_ns: int, *pipes: int, line: Line | None = None, down: bool | None = None) -> None:
-        """Have pipes (pipe 0 if none is given) become another line, or go down or up."""
-        lists, row = ([line.queues], line.row) if line else ([], None)
-        self.engine.set_pipes(lists, [(pipe, row, down, None, None) for pipe in pipes or (0,)], at_ns)
+    def change(
+        self,
+        at_ns: int,
+        *pipes: int,
+        line: Line | None = None,
+        model: PipeModel | None = None,
+        down: bool | None = None,
+        silent: bool | None = None,
+        frozen: bool | None = None,
+    ) -> None:
+        """Have pipes (pipe 0 if none is given) become another line, or go down or up, silent, frozen."""
+        table = QueueTable()
+        lists, row = ([line.queues], line.row) if line else (table.rows, model and model_row(model, table))
+        self.engine.set_pipes(lists, [(pipe, row, down, silent, frozen) for pipe in pipes or (0,)], at_ns)
+
+    def lay(self, model: PipeModel, seed: int = 0) -> int:
+        """Add a pipe from port 0 to port 1."""
+        table = QueueTable()
+        row = model_row(model, table)
+        return self.engine.add_pipes(table.rows, [(0, 0, 1, 0, seed, row)])[0]
+
+    def run(self, arrivals: Sequence[tuple[int, bytes]], until_ns: int = FOREVER) -> list[tuple[int, bytes]]:
+        """Deliveries of frames that arrive at port 0."""
+        delivered = self.engine.simulate([(time, 0, frame) for time, frame in arrivals], until_ns)
+        return [(due, frame) for due, _, frame in delivered]
 
     def drops(self, pipe: int = 0) -> dict[str, int]:
         """The drop counters of the pipe and, summed, of its classes, without those that are zero."""
@@ -86,3 +110,8 @@ def plain_line(
 ) -> Line:
     """A line with one queue."""
     return Line(rate_bps, delay_ns, overhead_bytes, (limit,), (0,), loss)
+
+
+def mark_of(frame: bytes) -> int:
+    """The mark of a frame of ``ipv4``."""
+    return int.from_bytes(frame[16:20], "big")

@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 from engine_bench import ipv4
 
+from emulation.counters import quantile_us
 from emulation.engine import EngineError, EngineProcess, PipeChange, PipeSpec
 from emulation.pipe_model import ClassQueue, Loss, PipeModel
+from emulation.trace import Trace, TracePoint
 
 PATIENCE_S = 10.0
 MS = 1_000_000
@@ -141,6 +143,36 @@ def test_classes_are_told_apart(engine: EngineProcess, cables: list[Cable]) -> N
     assert engine.counters()[0]["queued_frames"] > 1, "the machine was too slow to see the queue"
     received = [cables[1].end.recv(2000) for _ in range(4)]
     assert received.index(ipv4(60, dscp=46)) < 3
+
+
+def test_a_trace_is_followed_and_left(engine: EngineProcess, cables: list[Cable]) -> None:
+    (pipe,) = engine.add_pipes([spec()])
+    before = time.time_ns()
+    at_ns = engine.follow_trace([pipe], Trace((TracePoint(0, loss=1.0), TracePoint(10**9, loss=0.0)), 10**9 + 1))
+    assert before <= at_ns <= time.time_ns()
+    for _ in range(3):
+        cables[0].end.send(ipv4(60))
+    wait_for(engine, "drop_loss", 3)
+    engine.follow_trace([pipe], None)
+    engine.set_pipes([PipeChange(pipe, model())])
+    cables[0].end.send(ipv4(60))
+    assert cables[1].end.recv(100) == ipv4(60)
+    with pytest.raises(EngineError, match="there is no pipe 9"):
+        engine.follow_trace([9], Trace((TracePoint(0, loss=1.0),)))
+
+
+def test_deliveries_of_a_class_have_their_lateness(engine: EngineProcess, cables: list[Cable]) -> None:
+    engine.add_pipes([spec(delay_us=1000)])
+    for _ in range(5):
+        cables[0].end.send(ipv4(60))
+        cables[1].end.recv(100)
+    wait_for(engine, "frames_out", 5)
+    (record,) = engine.of_classes(0).values()
+    assert record["lateness"].sum() == record["queue_delay"].sum() == 5
+    assert record == engine.class_counters()[0]
+    assert 0 < quantile_us(record["lateness"], 0.5) <= engine.lateness().max_us * 1.25 + 1.024
+    engine.restart_lateness()
+    assert record["lateness"].sum() == 0 and record["queue_delay"].sum() == 5
 
 
 def test_a_request_that_fails_is_answered_and_changes_nothing(engine: EngineProcess, cables: list[Cable]) -> None:

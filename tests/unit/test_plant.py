@@ -1,0 +1,112 @@
+"""What a world's lines ask of the engine: models as they were asked for, delays as calibration leaves them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from emulation.engine import EngineError, PipeChange, PipeSpec
+from emulation.links import Direction, End, Plant
+from emulation.pipe_model import PipeModel
+from emulation.trace import Trace, TracePoint
+
+FORWARD, BACK = Direction
+INSTANT = 1_234
+
+
+class Recorder:
+    """Stands for an engine: keeps what it is asked, refuses a rate of 0."""
+
+    def __init__(self) -> None:
+        self.specs: list[PipeSpec] = []
+        self.models: dict[int, PipeModel] = {}
+        self.changes: list[PipeChange] = []
+        self.traces: list[tuple[list[int], Trace | None]] = []
+
+    def add_ports(self, fds: Sequence[int]) -> list[int]:
+        return list(range(len(fds)))
+
+    def add_pipes(self, specs: Sequence[PipeSpec]) -> list[int]:
+        self.specs += specs
+        self.models = {number: spec.model for number, spec in enumerate(self.specs)}
+        return list(self.models)
+
+    def set_pipes(self, changes: Sequence[PipeChange]) -> int:
+        if any(change.model and change.model.rate_bps == 0 for change in changes):
+            raise EngineError("rate_bps 0")
+        self.changes = list(changes)
+        self.models |= {change.pipe: change.model for change in changes if change.model}
+        return INSTANT
+
+    def follow_trace(self, pipes: Sequence[int], trace: Trace | None) -> int:
+        self.traces.append((list(pipes), trace))
+        return INSTANT
+
+
+@pytest.fixture
+def plant() -> Plant:
+    """Lines "one" (pipes 0 and 1), "two" (2 and 3) and "three" (4 and 5) over a recorder."""
+    result = Plant(Recorder(), lambda rate_bps, delay_us: PipeModel(rate_bps, delay_us), seed=5)  # type: ignore[arg-type]
+    for number, name in enumerate(("one", "two", "three")):
+        result.join(name, End(number), End(9, vlan=number + 1), 1_000_000, 10_000 + number)
+    result.commit()
+    return result
+
+
+def delays_us(plant: Plant) -> list[int]:
+    """What the engine was told, by pipe."""
+    return [model.delay_us for _, model in sorted(plant.engine.models.items())]  # type: ignore[attr-defined]
+
+
+def test_a_line_is_two_pipes_each_with_its_own_chance(plant: Plant) -> None:
+    specs: list[PipeSpec] = plant.engine.specs  # type: ignore[attr-defined]
+    ends = [(spec.src_port, spec.src_vlan, spec.dst_port, spec.dst_vlan) for spec in specs[:2]]
+    assert ends == [(0, 0, 9, 1), (9, 1, 0, 0)]
+    assert len({spec.seed for spec in specs}) == 6
+    assert [plant.lines["two"].pipe(direction) for direction in Direction] == [2, 3]
+
+
+def test_reshape_keeps_what_calibration_took_off(plant: Plant) -> None:
+    plant.hasten({"one": 150.4, "two": 99_000.0})
+    assert delays_us(plant) == [9_850, 9_850, 0, 0, 10_002, 10_002]
+    assert plant.models["one"][0].delay_us == 10_000
+    fast, slow = PipeModel(5_000_000, 2_000), PipeModel(3_000_000, 100)
+    assert plant.reshape({"one": (fast, slow), "three": (slow, slow)}) == INSTANT
+    assert delays_us(plant) == [1_850, 0, 0, 0, 100, 100]
+    assert plant.models["one"] == (fast, slow)
+    plant.hasten({"one": 50.0})
+    assert delays_us(plant)[:2] == [1_950, 50]
+
+
+def test_a_refused_model_is_not_remembered(plant: Plant) -> None:
+    before = dict(plant.models)
+    with pytest.raises(EngineError):
+        plant.reshape({"one": (PipeModel(0, 0), PipeModel(1, 0))})
+    assert plant.models == before
+
+
+def test_switches_reach_their_pipes(plant: Plant) -> None:
+    asked = plant.engine
+    assert plant.set_down(["one", "three"], True) == INSTANT
+    assert asked.changes == [PipeChange(pipe, down=True) for pipe in (0, 1, 4, 5)]  # type: ignore[attr-defined]
+    assert plant.set_silent("two", BACK, True) == INSTANT
+    assert asked.changes == [PipeChange(3, silent=True)]  # type: ignore[attr-defined]
+    assert plant.set_frozen(["two"], False) == INSTANT
+    assert asked.changes == [PipeChange(pipe, frozen=False) for pipe in (2, 3)]  # type: ignore[attr-defined]
+
+
+def test_a_traces_delays_are_shortened_too_and_the_model_comes_back(plant: Plant) -> None:
+    recorder: Recorder = plant.engine  # type: ignore[assignment]
+    plant.hasten({"one": 100.0})
+    trace = Trace((TracePoint(0, delay_us=50), TracePoint(1_000, delay_us=5_000)), repeat_us=2_000)
+    assert plant.follow_trace("one", BACK, trace) == INSTANT
+    shorter = Trace((TracePoint(0, delay_us=0), TracePoint(1_000, delay_us=4_900)), repeat_us=2_000)
+    assert recorder.traces == [([1], shorter)]
+    rates = Trace((TracePoint(0, rate_bps=5),))
+    plant.follow_trace("one", FORWARD, rates)
+    assert recorder.traces[-1] == ([0], rates)
+    plant.follow_trace("one", BACK, None)
+    assert recorder.traces[-1] == ([1], None)
+    assert recorder.changes == [PipeChange(1, replace(plant.models["one"][1], delay_us=9_900))]
