@@ -34,7 +34,6 @@ static PyObject *module_new(PyTypeObject *type, PyObject *args, PyObject *keywor
         PyErr_SetString(PyExc_ValueError, "counters is too small for so many ports and pipes, or not aligned");
         goto failed;
     }
-    memset(self->counters.buf, 0, engine_stats_bytes(max_ports, max_pipes));
     if (engine_init(&self->engine, self->counters.buf, max_ports, max_pipes, (size_t)memory_bytes) < 0) {
         PyErr_NoMemory();
         goto failed;

@@ -12,7 +12,7 @@
 
 struct module_engine {
     PyObject_HEAD
-    Py_buffer counters;    /* the caller's memory that stats live in */
+    Py_buffer counters;    /* the caller's zeroed memory that stats live in; touched only where something is counted */
     struct engine engine;  /* ports, pipes, frames */
     struct loop loop;      /* descriptors */
     bool ready;            /* engine and loop are initialised */

@@ -211,6 +211,24 @@ def test_hundreds_of_ports_and_pipes_are_set_up_at_once(engine: EngineProcess) -
         cable.close()
 
 
+def test_a_nations_lines_are_one_request_and_touch_little_memory() -> None:
+    """25,000 pipes between four trunks; counters are touched where frames came, not spread over their half gigabyte."""
+    with EngineProcess() as engine:
+        trunks = [Cable() for _ in range(14)]
+        ports = engine.add_ports([cable.port.fileno() for cable in trunks])
+        ends = [(port, vlan) for port in ports[::2] for vlan in range(1, 1787)]
+        lines = [PipeSpec(port + one, vlan, port + 1 - one, vlan, model()) for port, vlan in ends for one in (0, 1)]
+        assert engine.add_pipes(lines) == list(range(25_004))
+        tag = b"\x81\x00" + (1786).to_bytes(2, "big")
+        trunks[13].end.send(ipv4(60)[:12] + tag + ipv4(60)[12:])
+        assert trunks[12].end.recv(100) == ipv4(60)[:12] + tag + ipv4(60)[12:]
+        status = Path(f"/proc/{engine.pid}/status").read_text().splitlines()
+        shared_kib = next(int(line.split()[1]) for line in status if line.startswith("RssShmem"))
+        assert shared_kib < 256
+        for cable in trunks:
+            cable.close()
+
+
 def test_a_peer_that_is_gone_is_counted_and_left_alone(engine: EngineProcess, cables: list[Cable]) -> None:
     engine.add_pipes([spec(0, 1)])
     cables[1].close()
