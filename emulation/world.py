@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emulation.namespaces import mount_tmpfs
+from emulation.obstacles import in_the_way, tun_in_the_way
 from topology.errors import InputError, Problem
 
 RUN_DIR = Path("/run/helsewan")  # on a tmpfs that only this world sees, and that hides the machine's own /run
@@ -73,12 +74,10 @@ def require() -> None:
         for path in {Path(__file__).parents[1], Path(sys.prefix)}
         if hides(path)
     ]
-    if not TUN.exists():
-        problems.append(Problem("device", str(TUN), "does not exist", "load the kernel's tun module"))
-    elif not os.access(TUN, os.R_OK | os.W_OK):
-        problems.append(Problem("device", str(TUN), "may not be opened by this user", "run as root or with sudo"))
+    if problem := tun_in_the_way(TUN):
+        problems.append(problem)
     if not problems and (refusal := _refusal()):
-        problems.append(Problem("permission", None, f"no new namespaces: {refusal}", "run as root or with sudo"))
+        problems.append(in_the_way(refusal, root=os.geteuid() == 0))
     if problems:
         raise InputError(*problems)
 

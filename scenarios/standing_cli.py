@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from scenarios.capture_cli import capture
 from scenarios.link_cli import link_app
 from scenarios.standing_client import Client, NetworkRefused, environment
 from scenarios.standing_options import Json, Name
@@ -24,6 +25,7 @@ def add_verbs(app: typer.Typer) -> None:
     app.command("exec", context_settings=PASS_ON)(exec_)
     app.command("shell")(shell)
     app.command("cli")(cli)
+    app.command("capture")(capture)
     app.add_typer(link_app, name="link")
 
 

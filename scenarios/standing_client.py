@@ -81,6 +81,16 @@ class Client:
             raise NetworkRefused(str(reply.get("error")), int(reply.get("status", 3)))
         return reply["ok"]
 
+    def fileno(self) -> int:
+        """The connection's descriptor."""
+        return self._socket.fileno()
+
+    def finish(self, word: Message) -> Message:
+        """Say ``word`` to what was started, unless it has ended; its last word."""
+        with suppress(WireError):
+            send(self._socket, word, deadline_s=REPLY_DEADLINE_S)
+        return self._end()
+
     def run(self, op: str, fds: Sequence[int], **arguments: object) -> int:
         """Start a command with ``fds`` as standard input, output and error; its exit status at its end, 128 +
         number when a signal ended it. Signals to us are passed on to it meanwhile."""

@@ -15,6 +15,7 @@ from scenarios.line_desk import LineDesk
 from scenarios.main_thread import MainThread
 from scenarios.near import near_names
 from scenarios.rig import Rig
+from scenarios.standing_capture import CaptureRequest, start_capture
 from scenarios.standing_exec import ExecRequest, Executor
 from scenarios.standing_job import StandingJob
 from scenarios.standing_mininet import CliRequest, start_cli
@@ -56,6 +57,7 @@ class Operations:
             "down": Operation(Nothing, self.down),
             "lines": Operation(LinesMeant, self._once_up(self.lines)),
             "change-lines": Operation(LineRequest, self._once_up(self.change_lines)),
+            "capture": Operation(CaptureRequest, self._once_up(self.capture), fds=1),
             "cli": Operation(CliRequest, self._once_up(self.cli), fds=3),
             "exec": Operation(ExecRequest, self._once_up(self.exec), fds=3),
         }
@@ -103,6 +105,10 @@ class Operations:
         names = self._lines.change(request)
         self._history.append("lines-changed", lines=names, request=request.model_dump(exclude_unset=True))
         return list(names)
+
+    def capture(self, request: CaptureRequest, fds: Sequence[int]) -> object:
+        """Start to capture a line."""
+        return start_capture(self._rig.plant, request, fds)
 
     def cli(self, request: CliRequest, fds: Sequence[int]) -> object:
         """Start Mininet's command line."""
