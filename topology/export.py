@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from topology.document import Document
 from topology.errors import InputError, Problem
-from topology.model import MOST_BPS, MOST_DELAY_US, Link, Network, Pop, Router, Site
-from topology.naming import is_name
+from topology.model import Link, Network, Pop, Router, Site
 from topology.schema_errors import explain
+from topology.soundness import unsound
 
 FORMAT = "helsewan-network/1"
 
@@ -82,8 +82,7 @@ def from_json(text: str, name: str = "network") -> Network:
     blocks = {(block.zone, block.homing): block.prefix for block in file.blocks4}
     parts = {field: getattr(file, field) for field in _File.model_fields if field not in ("format", "blocks4")}
     network = Network(**parts, blocks4=blocks)
-    problems = (*_dangling(network, name), *_impossible(network, name))
-    if problems:
+    if problems := tuple(unsound(network, name)):
         raise InputError(*problems)
     return network
 
@@ -111,37 +110,6 @@ class _File(BaseModel):
     zones4: dict[str, IPv4Network]
     zones6: dict[str, IPv6Network]
     blocks4: tuple[_Block, ...]
-
-
-def _dangling(network: Network, name: str) -> Iterator[Problem]:
-    """References to PoPs and routers that are not in the network."""
-    hint = "export the network again"
-    for router in network.routers:
-        if router.pop not in network.pop:
-            yield Problem(f"{name}: router {router.id}", router.pop, "is not a PoP of this network", hint)
-    ends = [(f"link {link.id}", end) for link in network.links for end in (link.a, link.b)]
-    ends += [(f"site {site.id}", router) for site in network.sites for router in site.homing]
-    ends += [(f"PoP {pop.id}", router) for pop in network.pops for router in pop.routers]
-    for owner, router_id in ends:
-        if router_id not in network.router:
-            yield Problem(f"{name}: {owner}", router_id, "is not a router of this network", hint)
-
-
-def _impossible(network: Network, name: str) -> Iterator[Problem]:
-    """Names and numbers that nothing can have."""
-    for id_ in (*network.pop, *network.router, *network.link, *network.site):
-        if not is_name(id_):
-            yield Problem(name, id_, "is no name", "use letters, digits, dots, dashes and underscores")
-    lines = [(f"link {link.id}", link.rate_bps, link.delay_us) for link in network.links]
-    lines += [(f"site {site.id}", line.rate_bps, line.delay_us) for site in network.sites for line in site.accesses]
-    for owner, rate_bps, delay_us in lines:
-        if not 1 <= rate_bps <= MOST_BPS:
-            yield Problem(f"{name}: {owner}: rate_bps", rate_bps, "is no rate of a line", f"1 to {MOST_BPS}")
-        if not 0 <= delay_us <= MOST_DELAY_US:
-            yield Problem(f"{name}: {owner}: delay_us", delay_us, "is no delay of a line", f"0 to {MOST_DELAY_US}")
-    for number in (*(router.index for router in network.routers), *(site.index for site in network.sites)):
-        if not 1 <= number < 1 << 16:
-            yield Problem(name, number, "is no index of a router or site", f"1 to {(1 << 16) - 1}")
 
 
 def _points(network: Network) -> Iterator[dict[str, Any]]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.paths import compute_paths
+from policies.compile import compile_policy, library_path, load_policy
 from scenarios.tables import print_topology
-from topology import importers
+from topology import description, export, importers
 from topology.errors import InputError
-from topology.importers import MAX_BYTES, Imported, gml, graphml, import_network
+from topology.importers import MAX_BYTES, Imported, gml, graphml, import_network, network_from
 from topology.model import Network
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "topologies"
@@ -22,6 +29,7 @@ HEAD = '<?xml version="1.0"?>\n<graphml xmlns="http://graphml.graphdrawing.org/x
 KEYS = '<key id="a" for="node" attr.name="Latitude"/><key id="o" for="node" attr.name="Longitude"/>\n'
 SPEED = '<key id="s" for="edge" attr.name="LinkSpeedRaw"/>\n'
 TWO = '<node id="0"/>\n<node id="1"/>\n'
+OPEN = load_policy(library_path("open"))
 YAML = (SAMPLES / "three-towns.yaml").read_text()
 
 
@@ -187,7 +195,7 @@ def outcome(path: Path, raw: bytes) -> Imported | None:
     except InputError as error:
         assert error.problems and all("\n" not in str(problem) for problem in error.problems)
         return None
-    assert isinstance(imported.network, Network) and imported.network.sites
+    assert isinstance(imported.network, Network)
     return imported
 
 
@@ -212,6 +220,40 @@ def test_mutated_files_give_a_network_or_an_error(
         at = round(place * len(raw))
         raw = raw[:at] + put + raw[at + length :]
     outcome(tmp_path_factory.getbasetemp() / name, raw)
+
+
+ODD = [-1, 0, 1, 2**40, "", "x", "../..", None, 1e400, -0.5, [], {}, True, "10.0.0.0/31", "ost", "9 Gbit/s", "1 ms"]
+
+
+def leaves(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value, lists and maps too."""
+    if path:
+        yield path
+    for key, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
+        yield from leaves(value, (*path, key))
+
+
+@settings(max_examples=300)
+@given(data=st.data(), suffix=st.sampled_from([".json", ".yaml"]))
+def test_a_network_with_odd_values_is_refused_or_compiles(
+    data: st.DataObject, suffix: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever stands in place of some values of our own formats: it is refused, or a policy can live with it."""
+    network = network_from(SAMPLES / "three-towns.yaml")
+    whole = json.loads(export.to_json(network)) if suffix == ".json" else yaml.safe_load(description.write(network))
+    paths = list(leaves(whole))
+    for path in data.draw(st.lists(st.sampled_from(paths), min_size=1, max_size=3)):
+        owner = whole
+        with suppress(KeyError, IndexError, TypeError):  # an earlier change took it away
+            for key in path[:-1]:
+                owner = owner[key]
+            owner[path[-1]] = data.draw(st.sampled_from(ODD))
+    text = json.dumps(whole) if suffix == ".json" else yaml.safe_dump(whole)
+    imported = outcome(tmp_path_factory.getbasetemp() / f"odd{suffix}", text.encode())
+    if imported is not None:
+        with suppress(InputError):
+            plan = compile_policy(OPEN, imported.network)
+            compute_paths(imported.network, plan.egresses)
 
 
 @settings(max_examples=200)

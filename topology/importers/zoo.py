@@ -64,7 +64,7 @@ def backbone_of(graph: Graph) -> Found:
 
 def _kept(graph: Graph, nodes: Mapping[str, Attributes]) -> tuple[list[Node], nx.Graph, list[Edge], list[str]]:
     """Nodes and edges of the largest part that is the network's own, and remarks on the rest."""
-    external = {id_ for id_, about in nodes.items() if about.get("internal") in ("0", "0.0", "false")}
+    external = {id_ for id_, about in nodes.items() if about.get("internal", "").lower() in ("0", "0.0", "false")}
     loops = [edge for edge in graph.edges if edge.source == edge.target]
     edges = [edge for edge in graph.edges if edge.source != edge.target and not external & {edge.source, edge.target}]
     folded = _one_way(edges) if graph.directed else edges

@@ -1,0 +1,79 @@
+"""Whether a complete network, as a file gives it, can be: its references, names, numbers and access lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from topology.access import FIRST_VLAN, LAST_VLAN
+from topology.errors import Problem
+from topology.model import MOST_BPS, MOST_DELAY_US, Network
+from topology.naming import is_name
+
+LONGEST_PREFIX = 30  # network, gateway, site, broadcast
+
+
+def unsound(network: Network, name: str) -> Iterator[Problem]:
+    """What is wrong with ``network``; ``name`` is what the problems call its file."""
+    yield from _dangling(network, name)
+    yield from _impossible(network, name)
+    yield from _unconnectable(network, name)
+
+
+def _dangling(network: Network, name: str) -> Iterator[Problem]:
+    """References to PoPs and routers that are not in the network."""
+    hint = "export the network again"
+    for router in network.routers:
+        if router.pop not in network.pop:
+            yield Problem(f"{name}: router {router.id}", router.pop, "is not a PoP of this network", hint)
+    ends = [(f"link {link.id}", end) for link in network.links for end in (link.a, link.b)]
+    ends += [(f"site {site.id}", router) for site in network.sites for router in site.homing]
+    ends += [(f"PoP {pop.id}", router) for pop in network.pops for router in pop.routers]
+    for owner, router_id in ends:
+        if router_id not in network.router:
+            yield Problem(f"{name}: {owner}", router_id, "is not a router of this network", hint)
+
+
+def _impossible(network: Network, name: str) -> Iterator[Problem]:
+    """Names and numbers that nothing can have."""
+    for id_ in (*network.pop, *network.router, *network.link, *network.site):
+        if not is_name(id_):
+            yield Problem(name, id_, "is no name", "use letters, digits, dots, dashes and underscores")
+    counts = [("PoPs", len(network.pops) - len(network.pop)), ("routers", len(network.routers) - len(network.router))]
+    counts += [("links", len(network.links) - len(network.link)), ("sites", len(network.sites) - len(network.site))]
+    for what, surplus in counts:
+        if surplus:
+            yield Problem(name, surplus, f"{what} have another one's id", "give each its own")
+    places = [(f"PoP {pop.id}", pop.lat, pop.lon) for pop in network.pops]
+    for owner, lat, lon in places + [(f"site {site.id}", site.lat, site.lon) for site in network.sites]:
+        if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+            yield Problem(f"{name}: {owner}", f"{lat} {lon}", "is no place on Earth", "degrees north, degrees east")
+    lines = [(f"link {link.id}", link.rate_bps, link.delay_us) for link in network.links]
+    lines += [(f"site {site.id}", line.rate_bps, line.delay_us) for site in network.sites for line in site.accesses]
+    for owner, rate_bps, delay_us in lines:
+        if not 1 <= rate_bps <= MOST_BPS:
+            yield Problem(f"{name}: {owner}: rate_bps", rate_bps, "is no rate of a line", f"1 to {MOST_BPS}")
+        if not 0 <= delay_us <= MOST_DELAY_US:
+            yield Problem(f"{name}: {owner}: delay_us", delay_us, "is no delay of a line", f"0 to {MOST_DELAY_US}")
+
+
+def _unconnectable(network: Network, name: str) -> Iterator[Problem]:
+    """Sites without a line, or with one that cannot be told from another; numbers that addresses are made of."""
+    for what, numbers in (("router", [r.index for r in network.routers]), ("site", [s.index for s in network.sites])):
+        for number in numbers:
+            if not 1 <= number < 1 << 16:
+                yield Problem(name, number, f"is no index of a {what}", f"1 to {(1 << 16) - 1}")
+        if len(set(numbers)) < len(numbers):
+            yield Problem(name, None, f"two {what}s have one index", "number them from 1")
+    seen: set[tuple[str, int]] = set()
+    for site in network.sites:
+        if not 1 <= len(site.accesses) <= 2 or len(set(site.homing)) < len(site.homing):
+            hint = "a primary, and a backup to another router"
+            yield Problem(f"{name}: site {site.id}", len(site.accesses), "access lines are not what a site has", hint)
+        if site.prefix4.prefixlen > LONGEST_PREFIX:
+            hint = f"at most {LONGEST_PREFIX} bits"
+            yield Problem(f"{name}: site {site.id}", str(site.prefix4), "has no room for gateway and site", hint)
+        for line in site.accesses:
+            if not FIRST_VLAN <= line.vlan <= LAST_VLAN or (line.router, line.vlan) in seen:
+                hint = f"{FIRST_VLAN} to {LAST_VLAN}, each once on a router"
+                yield Problem(f"{name}: site {site.id}: vlan", line.vlan, "cannot be this line's", hint)
+            seen.add((line.router, line.vlan))
