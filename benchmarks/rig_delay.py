@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def main() -> None:
     plan = compile_policy(load_policy(library_path("national")), national_network(SITES, seed=1))
     rig = Rig(plan, world.RUN_DIR, Path(sys.argv[1]), lambda event: None)
     rig.start(lambda stage: None)
-    overhead = {"core_us": rig.overhead.core_us, "access_us": rig.overhead.access_us}
+    overhead = asdict(rig.overhead)
     rows = [row(length, load, plan, rig) for length in LENGTHS for load in LOADS]
     print(json.dumps({"overhead": overhead, "rows": rows}))
 

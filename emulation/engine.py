@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,6 +167,19 @@ class EngineProcess:
             for change in changes
         ]
         return int(self._request("set_pipes", queues=table.rows, changes=rows)["applied_at_ns"])
+
+    def hasten(self, early_us: Mapping[int, float]) -> None:
+        """Have pipes, by number, deliver so much sooner than their model says, for what takes time behind them, and as
+        far as their delay allows."""
+        self._request("hasten", early=[[pipe, round(us * 1000)] for pipe, us in early_us.items()])
+
+    def follow_frames(self, origin_us: float) -> None:
+        """From now on know a frame again that comes back from where it was delivered, and count its way over the next
+        pipe from when it should have come: what took it longer, or less long, is made up for as far as the pipe's
+        delay allows. ``origin_us``: how long frames that come from no pipe have been under way already.
+
+        Only where every IP packet of the network differs from others within some milliseconds, as real ones do."""
+        self._request("follow_frames", origin_ns=round(origin_us * 1000))
 
     def start_capture(self, pipes: Sequence[int], ring: int, snap_bytes: int) -> None:
         """Copy what comes out of one or two pipes, up to ``snap_bytes`` of each frame, into the shared memory that

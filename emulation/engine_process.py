@@ -60,6 +60,12 @@ class EngineServer:
                 case "stop_capture":
                     self._engine.stop_capture(message["pipes"])
                     return {}
+                case "hasten":
+                    self._engine.hasten([tuple(row) for row in message["early"]])
+                    return {}
+                case "follow_frames":
+                    self._engine.follow_frames(message["origin_ns"])
+                    return {}
                 case "restart_lateness":
                     self._engine.restart_lateness()
                     return {}

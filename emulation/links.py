@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -65,7 +65,7 @@ class Line:
 class Plant:
     """The lines of one world: collects them while Mininet builds, hands them to the engine in one go.
 
-    ``models`` are the lines' models as asked for, forward and back, before ``hasten`` shortens their delays."""
+    ``models`` are the lines' models as asked for, forward and back."""
 
     def __init__(self, engine: EngineProcess, shape: Shape, seed: int = 0) -> None:
         """``shape`` gives lines their models; what is random on them comes from ``seed``."""
@@ -73,7 +73,6 @@ class Plant:
         self.lines: dict[str, Line] = {}
         self.models: dict[str, tuple[PipeModel, PipeModel]] = {}
         self._shape, self._seed = shape, seed
-        self._early_us: dict[str, float] = {}
         self._taps: list[int] = []  # not handed over yet
         self._handed_over = 0
         self._trunks: dict[str, End] = {}
@@ -124,20 +123,19 @@ class Plant:
         self._handed_over += len(self._taps)
         self._taps.clear()
 
-    def hasten(self, by_us: Mapping[str, float]) -> None:
-        """Deliver earlier on the lines named, by what the machine itself adds there, as far as their delay allows."""
-        self._early_us.update(by_us)
-        self.reshape({name: self.models[name] for name in by_us})
+    def hasten(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
+        """Deliver earlier on one direction of lines, by what the machine adds behind it, as far as its delay allows."""
+        self.engine.hasten({self.lines[name].pipe(direction): us for (name, direction), us in by_us.items()})
 
     def reshape(self, models: Mapping[str, tuple[PipeModel, PipeModel]]) -> int:
         """Give lines new models, forward and back, all at the same instant; that instant (CLOCK_REALTIME, ns).
 
-        What ``hasten`` takes off their delays stays off. Raises EngineError, and changes nothing, when the engine
+        Lines that were hastened stay so. Raises EngineError, and changes nothing, when the engine
         refuses one."""
         changes = []
         for name, pair in models.items():
             for direction, model in zip(Direction, pair, strict=True):
-                changes.append(PipeChange(self.lines[name].pipe(direction), self._shortened(name, model)))
+                changes.append(PipeChange(self.lines[name].pipe(direction), model))
         instant = self.engine.set_pipes(changes)
         self.models.update(models)
         return instant
@@ -156,27 +154,13 @@ class Plant:
 
     def follow_trace(self, name: str, direction: Direction, trace: Trace | None) -> int:
         """Have one direction of a line follow a trace from now on, or its model again (None); the instant
-        (CLOCK_REALTIME, ns). What ``hasten`` takes off the line's delay is taken off the trace's too."""
+        (CLOCK_REALTIME, ns). A line that was hastened stays so."""
         pipe = self.lines[name].pipe(direction)
         if trace is not None:
-            return self.engine.follow_trace([pipe], self._hastened(name, trace))
+            return self.engine.follow_trace([pipe], trace)
         self.engine.follow_trace([pipe], None)
         model = self.models[name][direction is Direction.BACK]
-        return self.engine.set_pipes([PipeChange(pipe, self._shortened(name, model))])
-
-    def _hastened(self, name: str, trace: Trace) -> Trace:
-        if trace.points[0].delay_us is None:
-            return trace
-        delays = (self._early(name, point.delay_us or 0) for point in trace.points)
-        points = (replace(point, delay_us=delay_us) for point, delay_us in zip(trace.points, delays, strict=True))
-        return replace(trace, points=tuple(points))
-
-    def _shortened(self, name: str, model: PipeModel) -> PipeModel:
-        return replace(model, delay_us=self._early(name, model.delay_us))
-
-    def _early(self, name: str, delay_us: int) -> int:
-        """What is left of a delay on a line that delivers earlier."""
-        return max(0, round(delay_us - self._early_us.get(name, 0.0)))
+        return self.engine.set_pipes([PipeChange(pipe, model)])
 
     def capture(self, name: str, direction: Direction | None, file: Path, snap_bytes: int = SNAP_BYTES) -> Capture:
         """Start to capture what comes out of a line in one direction, or in both (None), to a pcapng file; up to

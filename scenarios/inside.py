@@ -80,7 +80,10 @@ def judged(job: Job, collected: Collected) -> Result:
         "versions": machine.versions(),
         "host": machine.facts(),
         "timing": {"up_s": round(collected.up_s, 3), "epoch_ns": collected.epoch_ns},
-        "overhead": {name: round(us, 1) for name, us in asdict(collected.overhead).items()},
+        "overhead": {
+            **{name: round(us, 1) for name, us in asdict(collected.overhead).items()},
+            "short_lines_us": {name: round(us, 1) for name, us in collected.short_lines_us.items()},
+        },
         "pressure": asdict(collected.pressure),
         "scheduling": collected.scheduling,
     }

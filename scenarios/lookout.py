@@ -24,12 +24,12 @@ class Lookout:
         self._lines = rig.line_names()
 
     def threads(self) -> Mapping[str, Thread]:
-        """The link engine, the traffic's clock, and every router that has power."""
+        """The link engine, the traffic's clock, and every router that carries: one that boots may wait."""
         threads = {LINK_ENGINE: Thread(self._rig.engine.pid, self._rig.engine.pid)}
         if self._sender.native_id:
             threads[TRAFFIC] = Thread(os.getpid(), self._sender.native_id)
         for switch in self._rig.net.switches:
-            if switch.is_on:
+            if switch.is_on and switch.name not in self._rig.failed_routers:
                 pid = switch.daemon_pid(FORWARDER)
                 threads[switch.name] = Thread(pid, pid)
         return threads

@@ -13,7 +13,8 @@
     traffic         entry of the traffic -> phase -> figures together
     flows           each flow: what it was, its fate, phase -> figures
     exchanges       the same for TCP requests and responses
-    overhead        what calibration took off every core link and access line, microseconds
+    overhead        what calibration found that the machine adds, microseconds (docs/decisions/0006);
+                    short_lines_us: lines with less delay than they should be early, and what they lack
     pressure        processor use: stalled, busy, steal, as shares
     parameters, seed, sites, policy, versions, host, timing, scheduling
 

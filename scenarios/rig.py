@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from emulation import world
 from emulation.engine import EngineProcess
 from emulation.engine_rows import FULL_FRAME_BYTES
-from emulation.links import Plant, Shape, access_name, fibre_interface
+from emulation.links import Direction, Plant, Shape, access_name, fibre_interface
 from emulation.nodes import SiteNode, access_interface
 from emulation.pipe_model import ClassQueue, PipeModel
 from emulation.procfs import transmit_drops
@@ -72,12 +73,22 @@ class Rig:
         self._calibrate()
 
     def _calibrate(self) -> None:
-        """Measure what the idle machine adds to the model's delays and take it off the lines."""
+        """Measure what the idle machine adds to the model's delays and have the lines make up for it."""
         routes = calibration.ways(self.plan, self.network.seed)
-        self.overhead = calibration.fit(routes, calibration.measure_us(routes, self.plan, self.socket_in))
-        fibres = {link.id: self.overhead.core_us for link in self.network.links}
-        accesses = {name: self.overhead.access_us for name in self.plant.lines if name not in fibres}
-        self.plant.hasten(fibres | accesses)
+        raw = calibration.fit(routes, calibration.measure_us(routes, self.plan, self.socket_in))
+        fibres = {link.id for link in self.network.links}
+        to_routers = [
+            (name, direction)
+            for name in self.plant.lines
+            for direction in (Direction if name in fibres else (Direction.FORWARD,))
+        ]
+        self.plant.hasten(dict.fromkeys(to_routers, raw.core_us))
+        self.engine.follow_frames(0.0)
+        ends_us = calibration.rest_us(routes, calibration.measure_us(routes, self.plan, self.socket_in))
+        self.engine.follow_frames(ends_us)
+        self.overhead = replace(raw, ends_us=ends_us)
+        delays_us = {name: self.plant.models[name][0].delay_us for name, _ in to_routers}
+        self.short_lines_us = calibration.short_lines_us(delays_us, raw.core_us)
 
     def site(self, name: str) -> SiteNode:
         """A site's node by id."""
@@ -123,6 +134,11 @@ class Rig:
                 if sent[name] and (node.name, name) not in self._darkened:
                     drops[f"{node.name}'s {name}"] = sent[name]
         return drops
+
+    @property
+    def failed_routers(self) -> frozenset[str]:
+        """Routers that stand failed, until their lines carry again."""
+        return self._outage.routers
 
     def line_names(self) -> dict[int, str]:
         """What the engine's pipes are, by number: ``from > to``."""

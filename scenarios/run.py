@@ -52,6 +52,7 @@ class Collected:
     pressure: Pressure
     up_s: float
     overhead: Overhead
+    short_lines_us: Mapping[str, float]
     scheduling: str
 
 
@@ -110,6 +111,7 @@ class Run:
             pressure=pressure,
             up_s=up_s,
             overhead=overhead,
+            short_lines_us=self._rig.short_lines_us,
             scheduling=self._rig.engine.scheduling,
         )
 

@@ -19,6 +19,7 @@ int engine_init(struct engine *engine, void *stats, uint32_t max_ports, uint32_t
         .max_ports = max_ports,
         .max_pipes = max_pipes,
         .heap = {.entry = calloc(max_pipes, sizeof(struct heap_entry))},
+        .passage = calloc(1, sizeof(struct passage)),
         .stats = stats,
     };
     engine->port_stats = (struct port_stats *)(engine->stats + 1);
@@ -28,7 +29,7 @@ int engine_init(struct engine *engine, void *stats, uint32_t max_ports, uint32_t
         .used = &engine->stats->classes,
     };
     frame_pool_init(&engine->pool, memory_bytes);
-    if (!engine->ports || !engine->pipes || !engine->heap.entry) {
+    if (!engine->ports || !engine->pipes || !engine->heap.entry || !engine->passage) {
         engine_clear(engine);
         return -1;
     }
@@ -46,6 +47,7 @@ void engine_clear(struct engine *engine)
     free(engine->ports);
     free(engine->pipes);
     free(engine->heap.entry);
+    free(engine->passage);
     *engine = (struct engine){0};
 }
 
@@ -141,7 +143,8 @@ void engine_arrive(struct engine *engine, uint32_t number, uint8_t *data, uint32
         stats_add(&stats->drop_vlan, 1);
         return;
     }
-    pipe_arrive(&engine->pipes[pipe], data, length, now_ns);
+    int64_t ideal_ns = passage_arrive(engine->passage, data, length, now_ns);
+    pipe_arrive(&engine->pipes[pipe], data, length, now_ns, ideal_ns);
     heap_update(&engine->heap, &engine->pipes[pipe]);
     stats_set(&engine->stats->memory_bytes, engine->pool.held_bytes);
 }
@@ -154,6 +157,7 @@ static void engine_deliver(struct engine *engine, struct pipe *pipe, struct fram
 
     switch (sink(context, pipe, frame)) {
     case ENGINE_DELIVERED:
+        passage_leave(engine->passage, frame->data, frame->length, frame->ideal_ns);
         stats_add(&pipe->stats->frames_out, 1);
         stats_add(&pipe->stats->bytes_out, frame->line_bytes);
         stats_add(&port_stats->frames_out, 1);
@@ -208,4 +212,15 @@ void engine_restart_lateness(struct engine *engine)
     for (uint64_t record = 0; record < engine->stats->classes; record++)
         for (unsigned bin = 0; bin < STATS_CLASS_BINS; bin++)
             stats_set(&engine->classes.record[record].lateness[bin], 0);
+}
+
+void engine_follow_frames(struct engine *engine, int64_t origin_ns)
+{
+    engine->passage->follows = true;
+    engine->passage->origin_ns = origin_ns;
+}
+
+void engine_hasten(struct engine *engine, uint32_t pipe, int64_t early_ns)
+{
+    engine->pipes[pipe].early_ns = early_ns;
 }

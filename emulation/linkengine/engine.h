@@ -8,6 +8,7 @@
 #include "classify.h"
 #include "frame.h"
 #include "heap.h"
+#include "passage.h"
 #include "pipe.h"
 #include "queue.h"
 #include "stats.h"
@@ -28,6 +29,7 @@ struct engine {
     struct pipe *pipes;                  /* by number */
     uint32_t port_count, max_ports;      /* in use, room for */
     uint32_t pipe_count, max_pipes;      /* in use, room for */
+    struct passage *passage;             /* frames between two lines */
     struct heap heap;                    /* pipes with something on its way */
     struct engine_stats *stats;          /* in shared memory */
     struct port_stats *port_stats;       /* in shared memory, by port number */
@@ -84,5 +86,12 @@ void engine_follow(struct engine *engine, uint32_t pipe, struct trace *trace, in
 
 /* Forget how late deliveries of each pipe and class were. */
 void engine_restart_lateness(struct engine *engine);
+
+/* From now on know frames again that come back from where they were delivered, and count from when they should have.
+ * origin_ns: how long frames that come from no line have been on their way when they are read. */
+void engine_follow_frames(struct engine *engine, int64_t origin_ns);
+
+/* Deliver the pipe's frames early_ns sooner from now on, as far as its delay allows. */
+void engine_hasten(struct engine *engine, uint32_t pipe, int64_t early_ns);
 
 #endif

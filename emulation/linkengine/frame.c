@@ -70,6 +70,7 @@ struct frame *frame_copy(struct frame_pool *pool, const struct frame *frame)
     if (!copy)
         return NULL;
     copy->arrival_ns = frame->arrival_ns;
+    copy->ideal_ns = frame->ideal_ns;
     copy->line_bytes = frame->line_bytes;
     copy->queue = frame->queue;
     memcpy(copy->data, frame->data, frame->length);

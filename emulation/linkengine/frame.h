@@ -12,6 +12,7 @@ struct frame {
     struct frame *next;    /* next in its queue, in flight or in a free list */
     struct frame *child;   /* in flight out of order: see flight.c */
     int64_t arrival_ns;    /* when it arrived */
+    int64_t ideal_ns;      /* when it should have arrived; once its transmission starts, when it should be delivered */
     int64_t due_ns;        /* when it is to be delivered; set once its transmission starts */
     uint32_t length;       /* bytes of data, as written to the destination */
     uint32_t line_bytes;   /* bytes on the line: without a trunk's tag */

@@ -43,6 +43,12 @@ void captures_clear(struct module_engine *self);
  * struct trace_point from one moment on, or, with None for points, no trace any more. */
 PyObject *pipes_follow(struct module_engine *self, PyObject *args);
 
+/* Engine.hasten(rows): pipes deliver sooner from now on, by rows of (pipe, early_ns). */
+PyObject *pipes_hasten(struct module_engine *self, PyObject *args);
+
+/* Engine.follow_frames(origin_ns): see engine_follow_frames(). */
+PyObject *pipes_follow_frames(struct module_engine *self, PyObject *args);
+
 /* Engine.simulate(arrivals, until_ns, prompt=True): arrivals (time_ns, port, frame) go through the pipes that run()
  * uses, in virtual time; returns the deliveries up to until_ns as [(due_ns, port, frame)]. Unless prompt, the engine
  * looks for what is due only at the end. */

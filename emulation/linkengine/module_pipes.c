@@ -6,6 +6,7 @@
 #include "rows.h"
 
 #define PIPES_MAX_VLAN 4094
+#define PIPES_MAX_EARLY_NS 1000000000
 
 /* Add one pipe: (src_port, src_vlan, dst_port, dst_vlan, seed, model). Its number, or -1 with an exception. */
 static int64_t pipes_add_one(struct engine *engine, PyObject *row, const struct rows_policies *policies)
@@ -221,4 +222,33 @@ cleanup:
     Py_XDECREF(items);
     PyBuffer_Release(&points);
     return result;
+}
+
+PyObject *pipes_hasten(struct module_engine *self, PyObject *args)
+{
+    enum { PIPE, EARLY, COUNT };
+    PyObject *rows, *item[COUNT];
+    uint32_t pipe;
+    int64_t early_ns;
+    if (!PyArg_ParseTuple(args, "O!:hasten", &PyList_Type, &rows) || module_check_idle(self) < 0)
+        return NULL;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(rows); i++) {
+        if (rows_unpack(PyList_GET_ITEM(rows, i), "hasten", COUNT, item) < 0 ||
+            pipes_number(&self->engine, item[PIPE], &pipe) < 0 ||
+            rows_integer(item[EARLY], "early_ns", 0, PIPES_MAX_EARLY_NS, &early_ns) < 0)
+            return NULL;
+        engine_hasten(&self->engine, pipe, early_ns);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *pipes_follow_frames(struct module_engine *self, PyObject *args)
+{
+    PyObject *origin;
+    int64_t origin_ns;
+    if (!PyArg_ParseTuple(args, "O:follow_frames", &origin) || module_check_idle(self) < 0 ||
+        rows_integer(origin, "origin_ns", 0, PIPES_MAX_EARLY_NS, &origin_ns) < 0)
+        return NULL;
+    engine_follow_frames(&self->engine, origin_ns);
+    Py_RETURN_NONE;
 }

@@ -84,13 +84,17 @@ static void pipe_corrupt(struct pipe *pipe, struct frame *frame)
     stats_add(&pipe->stats->corrupted, 1);
 }
 
-/* When a frame whose last bit has just been sent is due. */
-static int64_t pipe_due_ns(struct pipe *pipe)
+/* When a frame whose last bit has just been sent is due. What came late makes up for it, and what is to be early is,
+ * as far as the delay allows. */
+static int64_t pipe_due_ns(struct pipe *pipe, struct frame *frame)
 {
     int64_t delay_ns = pipe->model.delay_ns;
     if (pipe->model.jitter.spread_ns)
         delay_ns += jitter_draw(&pipe->model.jitter, &pipe->random);
-    int64_t due_ns = pipe_line_free_ns(pipe) + (delay_ns > 0 ? delay_ns : 0);
+    frame->ideal_ns = pipe->ideal_ns + (delay_ns > 0 ? delay_ns : 0);
+    int64_t due_ns = frame->ideal_ns - pipe->early_ns;
+    if (due_ns < pipe_line_free_ns(pipe))
+        due_ns = pipe_line_free_ns(pipe);
     if (due_ns < pipe->last_due_ns && !pipe->model.jitter.reorder)
         return pipe->last_due_ns;
     return due_ns;
@@ -119,7 +123,7 @@ static void pipe_leave(struct pipe *pipe, struct frame *frame)
     bool doubled = random_happens(&pipe->random, pipe->model.duplicate);
     if (random_happens(&pipe->random, pipe->model.corrupt))
         pipe_corrupt(pipe, frame);
-    int64_t due_ns = pipe_due_ns(pipe);
+    int64_t due_ns = pipe_due_ns(pipe, frame);
     if (doubled) {
         stats_add(&pipe->stats->duplicated, 1);
         if (!(copy = frame_copy(pipe->pool, frame)))
@@ -167,10 +171,12 @@ static void pipe_transmit(struct pipe *pipe)
 {
     int64_t start_ns = pipe_line_free_ns(pipe);
     struct frame *frame = pipe_choose(pipe, start_ns);
+    int64_t ideal_ns = frame->ideal_ns > pipe->ideal_ns ? frame->ideal_ns : pipe->ideal_ns; /* of its start */
     uint64_t bits = 8 * (uint64_t)((int64_t)frame->line_bytes + pipe->model.overhead_bytes);
     uint64_t time = bits * PIPE_NS_PER_S + pipe->line_rest; /* in 1/rate ns */
     pipe->line_ns += (int64_t)(time / pipe->model.rate_bps);
     pipe->line_rest = time % pipe->model.rate_bps;
+    pipe->ideal_ns = pipe_line_free_ns(pipe) - (start_ns - ideal_ns);
     pipe_count_sent(pipe, frame, (uint64_t)(start_ns - frame->arrival_ns));
     pipe_leave(pipe, frame);
 }
@@ -243,7 +249,7 @@ static uint64_t *pipe_refuses(struct pipe *pipe, unsigned queue, const uint8_t *
 }
 
 /* Queue a frame, or drop it. The line has taken its decisions up to time_ns. */
-static void pipe_queue(struct pipe *pipe, const uint8_t *data, uint32_t length, int64_t time_ns)
+static void pipe_queue(struct pipe *pipe, const uint8_t *data, uint32_t length, int64_t time_ns, int64_t ideal_ns)
 {
     bool waits = pipe->frozen || pipe_line_free_ns(pipe) > time_ns;
     unsigned queue = pipe_queue_of(pipe, data, length);
@@ -259,6 +265,7 @@ static void pipe_queue(struct pipe *pipe, const uint8_t *data, uint32_t length, 
         stats_add(&pipe->stats->drop_memory, 1);
     } else {
         frame->arrival_ns = time_ns;
+        frame->ideal_ns = ideal_ns;
         frame->queue = (uint8_t)queue;
         if (!waits)
             pipe_rest_line(pipe, time_ns);
@@ -269,7 +276,7 @@ static void pipe_queue(struct pipe *pipe, const uint8_t *data, uint32_t length, 
     }
 }
 
-void pipe_arrive(struct pipe *pipe, const uint8_t *data, uint32_t length, int64_t now_ns)
+void pipe_arrive(struct pipe *pipe, const uint8_t *data, uint32_t length, int64_t now_ns, int64_t ideal_ns)
 {
     int64_t time_ns = pipe_time(pipe, now_ns);
     stats_add(&pipe->stats->frames_in, 1);
@@ -281,7 +288,7 @@ void pipe_arrive(struct pipe *pipe, const uint8_t *data, uint32_t length, int64_
     } else {
         pipe_serve(pipe, time_ns);
         pipe_heed_trace(pipe, time_ns);
-        pipe_queue(pipe, data, length, time_ns);
+        pipe_queue(pipe, data, length, time_ns, pipe->frozen ? time_ns : ideal_ns - pipe->skew_ns);
         pipe_publish(pipe);
     }
 }
@@ -296,6 +303,7 @@ struct frame *pipe_take_due(struct pipe *pipe, int64_t now_ns)
     if ((head = flight_head(&pipe->flight)) && head->due_ns <= time_ns) {
         frame = flight_pop(&pipe->flight);
         frame->due_ns += pipe->skew_ns;
+        frame->ideal_ns += pipe->skew_ns;
     }
     pipe_publish(pipe);
     return frame;
@@ -356,7 +364,7 @@ static void pipe_go_down(struct pipe *pipe, int64_t time_ns)
 {
     stats_add(&pipe->stats->drop_down, flight_frames(&pipe->flight) + pipe->queues.frames);
     pipe_drain(pipe);
-    pipe->line_ns = pipe->last_due_ns = time_ns; /* cuts the frame on the line off */
+    pipe->line_ns = pipe->ideal_ns = pipe->last_due_ns = time_ns; /* cuts the frame on the line off */
     pipe->line_rest = 0;
 }
 

@@ -54,6 +54,8 @@ struct pipe {
     struct flight flight;                  /* sent, not yet delivered */
     int64_t line_ns;                       /* when the line gets free, whole nanoseconds */
     uint64_t line_rest;                    /* the rest of that, in 1/rate_bps nanoseconds */
+    int64_t ideal_ns;                      /* when it would get free had every frame come when it should */
+    int64_t early_ns;                      /* frames are delivered so much sooner, for what takes time behind it */
     int64_t last_due_ns;                   /* due_ns of the frame last sent: none overtakes it */
     int64_t skew_ns;                       /* how long it has been frozen in all */
     int64_t frozen_ns;                     /* the time at which it stands still */
@@ -67,8 +69,9 @@ struct pipe {
     struct stats_classes *classes;         /* the engine's */
 };
 
-/* A frame arrives at now_ns, which never decreases. data is copied; length >= CLASSIFY_HEADER_BYTES. */
-void pipe_arrive(struct pipe *pipe, const uint8_t *data, uint32_t length, int64_t now_ns);
+/* A frame arrives at now_ns, which never decreases, and should have at ideal_ns: it is delivered as if it had, though
+ * not before the line has sent it. data is copied; length >= CLASSIFY_HEADER_BYTES. */
+void pipe_arrive(struct pipe *pipe, const uint8_t *data, uint32_t length, int64_t now_ns, int64_t ideal_ns);
 
 /* The next frame to be delivered by now_ns, NULL if there is none yet. The caller frees it. */
 struct frame *pipe_take_due(struct pipe *pipe, int64_t now_ns);

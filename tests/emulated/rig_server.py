@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,8 @@ class Server:
         return {"errors": errors, "dead": self.rig.dead_parts()}
 
     def overhead(self) -> dict[str, float]:
-        """What calibration took off the lines, microseconds."""
-        return {"core_us": self.rig.overhead.core_us, "access_us": self.rig.overhead.access_us}
+        """What calibration found, microseconds."""
+        return asdict(self.rig.overhead)
 
     def command(self, site: str, line: str) -> str:
         """What a shell command prints at a site."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policies.compile import compile_policy, library_path, load_policy
-from scenarios.calibration import MOST_US, Overhead, fit, model_us, ways
+from scenarios.calibration import MOST_US, Overhead, fit, model_us, rest_us, short_lines_us, ways
 from topology.national import national_network
 
 PLAN = compile_policy(load_policy(library_path("national")), national_network(200, seed=1))
@@ -48,3 +48,20 @@ def test_fit_is_bounded() -> None:
     assert fit(ROUTES, [[0.0] for _ in ROUTES]) == Overhead()
     hopeless = fit(ROUTES, [[model_us(way) + 1e6 * len(way.links)] for way in ROUTES])
     assert hopeless.core_us == MOST_US
+
+
+def test_the_rest_is_the_ends_of_ways_that_have_a_core_link() -> None:
+    """A way within one router has no line that could make up for it; silence says nothing."""
+    longer = [way for way in ROUTES if way.links]
+    assert rest_us(longer, [[model_us(way) + 60.0] * 5 + [9e4] for way in longer]) == pytest.approx(60.0)
+    assert rest_us(longer, [[model_us(way) - 60.0] for way in longer]) == 0.0
+    assert rest_us(longer, [[] for _ in longer]) == 0.0
+    within = [way for way in ROUTES if not way.links]
+    assert rest_us(within, [[1e5] for _ in within]) == 0.0
+
+
+def test_lines_without_delay_to_spare_are_listed_with_what_they_lack() -> None:
+    assert short_lines_us({"oslo-1--oslo-2": 10, "a/wan0": 50, "bodo--fauske": 250}, 200.0) == {
+        "oslo-1--oslo-2": 190.0,
+        "a/wan0": 150.0,
+    }
