@@ -1,4 +1,5 @@
-"""Orders as OpenFlow 1.3 bytes. Making a message is what costs time, so equal entries are made once.
+"""Orders as OpenFlow 1.3 bytes. Making a message is what costs time, so equal entries are made once, and of flows,
+which are the many, equal match fields and actions too: the framework makes those, this module puts them together.
 
 An order that must take effect in one step goes as a bundle (ONF extension 230, Open vSwitch has it).
 """
@@ -21,7 +22,7 @@ from controller.rules import (
     Group,
     GroupRule,
     Load,
-    Match,
+    MeterRule,
     Move,
     Output,
     PopMpls,
@@ -36,6 +37,12 @@ _of: Any = ofproto_v1_3
 _parser: Any = ofproto_v1_3_parser
 
 _HEADER = struct.Struct("!BBHI")  # version, type, length, xid
+# cookie and its mask, table, command, timeouts, priority, buffer, out port and group, flags (OpenFlow 1.3.5, 7.3.4.1)
+_FLOW_MOD = struct.Struct("!QQBBHHHIIIH2x")
+_MATCH = struct.Struct("!HH")  # type, length without padding (7.2.3.1)
+# Instructions (7.2.5): type and length, then their own.
+_METER, _METADATA, _GOTO = struct.Struct("!HHI"), struct.Struct("!HH4xQQ"), struct.Struct("!HHB3x")
+_APPLY = struct.Struct("!HH4x")
 _ONF = 0x4F4E4600
 _BUNDLE_CONTROL, _BUNDLE_ADD = 2300, 2301
 _OPEN, _COMMIT = 0, 4
@@ -61,6 +68,8 @@ class Encoder:
     def __init__(self) -> None:
         self._switch = describer()
         self._known: dict[tuple[str, Entry], bytes] = {}
+        self._fields: dict[tuple[str, object], bytes] = {}
+        self._actions: dict[Action, bytes] = {}
 
     def frame(self, order: Order, first: int) -> Frame:
         """The order as bytes, its messages numbered from ``first``."""
@@ -111,13 +120,68 @@ class Encoder:
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            found = self._known[key] = self._serialised(self._message(verb, entry))
+                self._forget()
+            found = self._known[key] = self._made(verb, entry)
         return found
 
-    def _message(self, verb: str, entry: Entry) -> Any:
+    def _forget(self) -> None:
+        for known in (self._known, self._fields, self._actions):
+            known.clear()
+
+    def _made(self, verb: str, entry: Entry) -> bytes:
+        """An entry's message, numbered 0."""
         if isinstance(entry, FlowRule):
-            return _flow(self._switch, verb, entry)
+            return self._flow(verb, entry)
+        return self._serialised(self._message(verb, entry))
+
+    def _flow(self, verb: str, rule: FlowRule) -> bytes:
+        """Fields stay in the rule's order: left to itself the framework sorts them by number, Nicira's before their
+        prerequisites, and a switch refuses that."""
+        command = _of.OFPFC_DELETE_STRICT if verb == "delete" else _of.OFPFC_ADD
+        where = int(rule.table), command, 0, 0, rule.priority, _of.OFP_NO_BUFFER, _of.OFPP_ANY, _of.OFPG_ANY, 0
+        fields = b"".join([self._field(name, value) for name, value in rule.match])
+        length = _MATCH.size + len(fields)
+        body = [
+            _FLOW_MOD.pack(rule.cookie, 0, *where),
+            _MATCH.pack(_of.OFPMT_OXM, length),
+            fields,
+            bytes(-length % 8),
+            *self._instructions(rule),
+        ]
+        size = _HEADER.size + sum(map(len, body))
+        return _HEADER.pack(_of.OFP_VERSION, _of.OFPT_FLOW_MOD, size, 0) + b"".join(body)
+
+    def _instructions(self, rule: FlowRule) -> Iterator[bytes]:
+        if rule.meter is not None:
+            yield _METER.pack(_of.OFPIT_METER, _METER.size, rule.meter)
+        if rule.actions:
+            actions = b"".join([self._action(action) for action in rule.actions])
+            yield _APPLY.pack(_of.OFPIT_APPLY_ACTIONS, _APPLY.size + len(actions)) + actions
+        if rule.metadata is not None:
+            yield _METADATA.pack(_of.OFPIT_WRITE_METADATA, _METADATA.size, *rule.metadata)
+        if rule.goto is not None:
+            yield _GOTO.pack(_of.OFPIT_GOTO_TABLE, _GOTO.size, rule.goto)
+
+    def _field(self, name: str, value: object) -> bytes:
+        """One field of a match."""
+        found = self._fields.get((name, value))
+        if found is None:
+            buffer = bytearray()
+            _parser.OFPMatch(_ordered_fields=[(name, value)]).serialize(buffer, 0)
+            _, length = _MATCH.unpack_from(buffer)
+            found = self._fields[name, value] = bytes(buffer[_MATCH.size : length])
+        return found
+
+    def _action(self, action: Action) -> bytes:
+        """One action; its length is a multiple of eight."""
+        found = self._actions.get(action)
+        if found is None:
+            buffer = bytearray()
+            _action(action).serialize(buffer, 0)
+            found = self._actions[action] = bytes(buffer)
+        return found
+
+    def _message(self, verb: str, entry: GroupRule | MeterRule) -> Any:
         if isinstance(entry, GroupRule):
             if verb == "delete":
                 return _group_delete(self._switch, entry.id)
@@ -161,29 +225,6 @@ def _bundle_message(kind: int, rest: bytes) -> bytes:
     return _HEADER.pack(_of.OFP_VERSION, _of.OFPT_EXPERIMENTER, _HEADER.size + len(body), 0) + body
 
 
-def _flow(switch: Any, verb: str, rule: FlowRule) -> Any:
-    instructions = []
-    if rule.meter is not None:
-        instructions.append(_parser.OFPInstructionMeter(rule.meter))
-    if rule.actions:
-        instructions.append(_parser.OFPInstructionActions(_of.OFPIT_APPLY_ACTIONS, _actions(rule.actions)))
-    if rule.metadata is not None:
-        instructions.append(_parser.OFPInstructionWriteMetadata(*rule.metadata))
-    if rule.goto is not None:
-        instructions.append(_parser.OFPInstructionGotoTable(int(rule.goto)))
-    return _parser.OFPFlowMod(
-        switch,
-        cookie=rule.cookie,
-        table_id=int(rule.table),
-        priority=rule.priority,
-        command=_of.OFPFC_DELETE_STRICT if verb == "delete" else _of.OFPFC_ADD,
-        out_port=_of.OFPP_ANY,
-        out_group=_of.OFPG_ANY,
-        match=_match(rule.match),
-        instructions=instructions,
-    )
-
-
 def _flow_delete_all(switch: Any) -> Any:
     return _parser.OFPFlowMod(
         switch,
@@ -201,12 +242,6 @@ def _group_delete(switch: Any, group: int) -> Any:
 
 def _meter_delete_all(switch: Any) -> Any:
     return _parser.OFPMeterMod(switch, _of.OFPMC_DELETE, 0, _of.OFPM_ALL, [])
-
-
-def _match(match: Match) -> Any:
-    """A match in the framework's terms, its fields in the rule's order: left to itself the framework sorts them
-    by number, Nicira's before their prerequisites, and a switch refuses that."""
-    return _parser.OFPMatch(_ordered_fields=list(match))
 
 
 def _actions(actions: tuple[Action, ...]) -> list[Any]:

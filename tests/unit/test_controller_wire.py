@@ -32,6 +32,7 @@ GROUP = GroupRule(7, (Bucket(2, (PushMpls(), SetField("mpls_label", 10_001), Out
 METER = MeterRule(1, 2500, 250)
 PROGRAM = Program(RuleSet((METER,), (GROUP,), (FLOW,)))
 EXPERIMENTER, BARRIER = 4, 20
+BARRIER_BYTES = 8
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -155,6 +156,46 @@ def test_every_rule_reads_back_as_it_was_written() -> None:
                 flags, band = ofproto_v1_3.OFPMF_KBPS | ofproto_v1_3.OFPMF_BURST, ofproto_v1_3.OFPMBT_DROP
                 written = struct.unpack_from("!HHIHHII", message, 8)
                 assert written == (0, flags, subject.id, band, 16, subject.rate_kbps, subject.burst_kbit)
+
+
+def framework_flow(rule: FlowRule, command: int) -> bytes:
+    """The flow's message as the framework makes it, from first to last byte."""
+    of, parser = ofproto_v1_3, ofproto_v1_3_parser
+    instructions: list[Any] = []
+    if rule.meter is not None:
+        instructions.append(parser.OFPInstructionMeter(rule.meter))
+    if rule.actions:
+        actions = [wire._action(action) for action in rule.actions]
+        instructions.append(parser.OFPInstructionActions(of.OFPIT_APPLY_ACTIONS, actions))
+    if rule.metadata is not None:
+        instructions.append(parser.OFPInstructionWriteMetadata(*rule.metadata))
+    if rule.goto is not None:
+        instructions.append(parser.OFPInstructionGotoTable(int(rule.goto)))
+    message = parser.OFPFlowMod(
+        describer(),
+        cookie=rule.cookie,
+        table_id=int(rule.table),
+        priority=rule.priority,
+        command=command,
+        out_port=of.OFPP_ANY,
+        out_group=of.OFPG_ANY,
+        match=parser.OFPMatch(_ordered_fields=list(rule.match)),
+        instructions=instructions,
+    )
+    message.set_xid(0)
+    message.serialize()
+    return bytes(message.buf)
+
+
+def test_flows_are_the_frameworks_to_the_byte() -> None:
+    of, conductor, encoder = ofproto_v1_3, Conductor(small_plan()), Encoder()
+    flows = {flow for router in conductor.plan.network.router for flow in conductor.program_of(router).rules.flows}
+    assert {type(action) for flow in flows for action in flow.actions} >= {Output, SetField, PushMpls}
+    assert all(any(flow.table is table for flow in flows) for table in Table)
+    for order, command in ((Add, of.OFPFC_ADD), (Remove, of.OFPFC_DELETE_STRICT)):
+        for flow in flows:
+            made = encoder.frame(order(RuleSet(flows=(flow,))), 0).data
+            assert made[:-BARRIER_BYTES] == framework_flow(flow, command), flow
 
 
 def _same_flow(rule: FlowRule, read: Any) -> None:

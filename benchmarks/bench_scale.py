@@ -1,0 +1,33 @@
+"""The national network with 2,500 and with 10,000 sites: how soon every hospital is reachable, in how much memory, and
+how soon nothing is left of it."""
+
+from __future__ import annotations
+
+from benchmarks import Figure
+from benchmarks.world_of_scale import Outcome, bring_up_and_down
+
+SIZES = {2_500: ("< 30", "< 4096"), 10_000: ("< 120", "")}  # sites: targets for the seconds and the MiB
+TEARDOWN = "< 2"
+
+
+def run() -> list[Figure]:
+    """One world of each size after the other; raises RuntimeError where one does not come up whole."""
+    return [figure for sites, targets in SIZES.items() for figure in figures(bring_up_and_down(sites), *targets)]
+
+
+def figures(seen: Outcome, soon: str, small: str) -> list[Figure]:
+    """The figures of one world, beside the targets for its time and memory."""
+    size = f"{seen.sites:,} sites"
+    whole = f"{size}: up, programmed, {seen.answer['hospitals']} hospitals reached"
+    found = [Figure(whole, seen.up_s, "s", soon)]
+    found += [Figure(f"{size}: of it {stage}", seconds, "s") for stage, seconds in seen.answer["stages_s"].items()]
+    return [
+        *found,
+        Figure(f"{size}: memory, peak, as MemAvailable falls", seen.memory_mib, "MiB", small),
+        Figure(f"{size}: of it the processes' (PSS)", seen.processes_mib, "MiB"),
+        Figure(f"{size}: flows of all routers", seen.answer["flows"], ""),
+        Figure(f"{size}: groups of all routers", seen.answer["groups"], ""),
+        Figure(f"{size}: flows of the router with most", seen.answer["most_flows"], ""),
+        Figure(f"{size}: processes gone after the kill", seen.processes_gone_s, "s", TEARDOWN),
+        Figure(f"{size}: nothing left after the kill", seen.gone_s, "s", TEARDOWN),
+    ]
