@@ -15,9 +15,11 @@ from benchmarks.rings import Source
 from benchmarks.taps import INTERFACE, cpu_ns, end, sites, udp_frame
 from emulation import world
 from emulation.engine import EngineProcess
-from emulation.links import Plant, TapIntf
+from emulation.interfaces import NetlinkIntf
+from emulation.links import Plant
 from emulation.nodes import NamespaceNode
 from emulation.pipe_model import ClassQueue, PipeModel
+from emulation.priority import LINKS, be_punctual
 from emulation.switches import RouterSwitch
 
 ROUTERS = 5
@@ -57,7 +59,7 @@ def build(plant: Plant, logs: Path) -> tuple[list[NamespaceNode], list[RouterSwi
         router = RouterSwitch(f"r{place}", world.RUN_DIR, logs, world.RUN_DIR / "none", dpid=f"{place + 1:x}")
         near, far = (end(plant, router, f"port{port}") for port in (WEST, EAST))
         for port in (WEST, EAST):
-            TapIntf(f"port{port}", node=router, port=port, moveIntfFn=lambda *_: None)
+            NetlinkIntf(f"port{port}", node=router, port=port)
         plant.join(f"line{place}", west, near, RATE_BPS, DELAY_US)
         routers.append(router)
         west = far
@@ -106,6 +108,7 @@ def main() -> None:
     logs, seconds, *rates = sys.argv[1:]
     world.enter()
     found = []
+    be_punctual(LINKS + 1)  # the source stands for other machines
     with EngineProcess(max_ports=64, max_pipes=64) as engine:
         plant = Plant(engine, shape)
         nodes, routers = build(plant, Path(logs))

@@ -12,6 +12,7 @@ import shutil
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mininet.node import Switch
 from emulation.commands import run
 from emulation.nodes import NamespaceNode
 from emulation.priority import SWITCHES, be_punctual
+from emulation.switch_ports import widen
 from topology.model import TRUNK_INTERFACE, TRUNK_PORT
 
 BRIDGE = "br0"
@@ -79,6 +81,8 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             run(["ovs-vswitchd", f"unix:{self._socket}", *self._daemon("ovs-vswitchd")], env=own)
             self._adopt("ovs-vswitchd")
             be_punctual(SWITCHES, self.daemon_pid("ovs-vswitchd"))
+            with suppress(OSError):  # an older kernel, or a stricter one: the switch is only less patient
+                widen(self.daemon_pid("ovs-vswitchd"))
 
     def power_off(self) -> None:
         """Kill both daemons as a power cut would; nothing of the router's state in memory survives."""
