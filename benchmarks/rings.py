@@ -12,6 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ _STATUS_USER = _STATUS_SEND_REQUEST = 1
 _ETH_P_IP = 0x0800
 _BLOCK_BYTES = 1 << 16
 _RETRY_S = 0.0005
+_PAUSE_S = 0.0001
 _TX_DATA_AT = 32  # TPACKET2_HDRLEN without its sockaddr_ll
 _HEADER = np.dtype(
     [("status", "<u4"), ("length", "<u4"), ("snap", "<u4"), ("mac", "<u2"), ("net", "<u2"), ("s", "<u4"), ("ns", "<u4")]
@@ -94,8 +96,10 @@ class Source(_Ring):
             room = window - (self.sent - taken())
             if room >= window // 4:
                 self.send(min(room, self.SLOTS))
+            else:
+                time.sleep(_PAUSE_S)
 
-    def send_paced(self, seconds: float, frames_per_s: float, most: int = SLOTS, pause_s: float = 0.0002) -> None:
+    def send_paced(self, seconds: float, frames_per_s: float, most: int = SLOTS, pause_s: float = _PAUSE_S) -> None:
         """Send at a steady rate, in bursts as small as the clock allows; what is late is caught up, up to ``most``
         at a time."""
         start, before = time.monotonic(), self.sent
@@ -107,18 +111,19 @@ class Source(_Ring):
 
 
 class Sink(_Ring):
-    """Keeps the arrival time and the first bytes of every IPv4 frame that arrives on an interface, up to ``slots``."""
+    """Keeps the arrival time and the first bytes of every IPv4 frame that arrives on an interface, up to
+    ``slots``."""
 
     SLOT_BYTES = 256
 
     def __init__(self, namespace: Namespace, interface: str, slots: int) -> None:
         per_block = _BLOCK_BYTES // self.SLOT_BYTES
         slots = -(-slots // per_block) * per_block
-        super().__init__(namespace, interface, socket.htons(_ETH_P_IP), _PACKET_RX_RING, slots, self.SLOT_BYTES)
+        super().__init__(namespace, interface, _ETH_P_IP, _PACKET_RX_RING, slots, self.SLOT_BYTES)
 
-    @property
+    @cached_property
     def count(self) -> int:
-        """How many have arrived."""
+        """How many had arrived when it was first asked for; all else is about these."""
         return int(np.count_nonzero(self.headers["status"] & _STATUS_USER))
 
     def times_ns(self) -> npt.NDArray[np.int64]:
