@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAME_SMALLEST_SHIFT 7  /* the smallest block: 128 bytes */
+#define FRAME_SMALLEST_SHIFT 7    /* the smallest block: 128 bytes */
+#define FRAME_ADDRESSES_BYTES 12  /* a VLAN tag follows the two addresses */
+#define FRAME_TAG_BYTES 4
 
 static size_t frame_block_bytes(unsigned size)
 {
@@ -62,6 +64,31 @@ void frame_free(struct frame_pool *pool, struct frame *frame)
 {
     frame->next = pool->spare[frame->size];
     pool->spare[frame->size] = frame;
+}
+
+struct frame *frame_of_line(struct frame_pool *pool, const uint8_t *data, uint32_t length, uint16_t vlan)
+{
+    uint32_t tag_bytes = vlan ? FRAME_TAG_BYTES : 0;
+    struct frame *frame = frame_new(pool, length + tag_bytes);
+    if (!frame)
+        return NULL;
+    frame->line_bytes = length;
+    memcpy(frame->data, data, FRAME_ADDRESSES_BYTES);
+    if (vlan) {
+        const uint8_t tag[FRAME_TAG_BYTES] = {0x81, 0x00, (uint8_t)(vlan >> 8), (uint8_t)vlan};
+        memcpy(frame->data + FRAME_ADDRESSES_BYTES, tag, sizeof tag);
+    }
+    memcpy(frame->data + FRAME_ADDRESSES_BYTES + tag_bytes, data + FRAME_ADDRESSES_BYTES,
+           length - FRAME_ADDRESSES_BYTES);
+    return frame;
+}
+
+void frame_flip_bit(struct frame *frame, uint32_t bit)
+{
+    uint32_t byte = bit / 8;
+    if (byte >= FRAME_ADDRESSES_BYTES)
+        byte += frame->length - frame->line_bytes;
+    frame->data[byte] ^= (uint8_t)(1 << bit % 8);
 }
 
 struct frame *frame_copy(struct frame_pool *pool, const struct frame *frame)

@@ -42,6 +42,13 @@ void frame_pool_clear(struct frame_pool *pool);
 struct frame *frame_new(struct frame_pool *pool, uint32_t length);
 void frame_free(struct frame_pool *pool, struct frame *frame);
 
+/* A frame with the data of one that came over a line, and, unless vlan is 0, with that tag put on for a trunk. length is
+ * at least that of two addresses. NULL when that would pass the pool's limit. */
+struct frame *frame_of_line(struct frame_pool *pool, const uint8_t *data, uint32_t length, uint16_t vlan);
+
+/* Flip a bit of what was on the line: of a trunk's tag, none. */
+void frame_flip_bit(struct frame *frame, uint32_t bit);
+
 /* Another frame with the same data, length, queue and arrival; NULL when that would pass the pool's limit. */
 struct frame *frame_copy(struct frame_pool *pool, const struct frame *frame);
 

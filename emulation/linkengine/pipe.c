@@ -6,8 +6,6 @@
 #include "random.h"
 
 #define PIPE_NS_PER_S 1000000000u
-#define PIPE_ADDRESSES_BYTES 12     /* a VLAN tag follows the two addresses */
-#define PIPE_TAG_BYTES 4
 
 static void pipe_publish(struct pipe *pipe)
 {
@@ -42,11 +40,10 @@ static void pipe_rest_line(struct pipe *pipe, int64_t now_ns)
     }
 }
 
+/* A rate starts on a whole nanosecond: the rest was of the old one. */
 static void pipe_set_rate(struct pipe *pipe, uint64_t rate_bps)
 {
-    if (rate_bps == pipe->model.rate_bps)
-        return;
-    pipe->line_ns = pipe_line_free_ns(pipe); /* the rest was of the old rate */
+    pipe->line_ns = pipe_line_free_ns(pipe);
     pipe->line_rest = 0;
     pipe->model.rate_bps = rate_bps;
 }
@@ -58,7 +55,8 @@ static void pipe_set_loss(struct pipe *pipe, const struct loss *loss)
     pipe->model.loss = *loss;
 }
 
-/* Go by the trace as it stands at time_ns. */
+/* Go by the trace as it stands at time_ns. Its points set the rate even if it stays the same, so that nothing depends
+ * on how many of them are passed at once. */
 static void pipe_heed_trace(struct pipe *pipe, int64_t time_ns)
 {
     if (time_ns < pipe->trace.next_ns)
@@ -72,15 +70,10 @@ static void pipe_heed_trace(struct pipe *pipe, int64_t time_ns)
         pipe_set_loss(pipe, &(struct loss){.r = 1, .good = point->loss, .bad = 1});
 }
 
-/* Flip one bit of the frame on the line, a trunk's tag left out. */
 static void pipe_corrupt(struct pipe *pipe, struct frame *frame)
 {
     uint64_t bits = 8 * (uint64_t)frame->line_bytes;
-    uint64_t bit = (uint64_t)((unsigned __int128)random_word(&pipe->random) * bits >> 64);
-    uint64_t byte = bit / 8;
-    if (byte >= PIPE_ADDRESSES_BYTES)
-        byte += frame->length - frame->line_bytes;
-    frame->data[byte] ^= (uint8_t)(1 << bit % 8);
+    frame_flip_bit(frame, (uint32_t)((unsigned __int128)random_word(&pipe->random) * bits >> 64));
     stats_add(&pipe->stats->corrupted, 1);
 }
 
@@ -193,24 +186,6 @@ static void pipe_serve(struct pipe *pipe, int64_t time_ns)
     }
 }
 
-/* A copy of the frame as it will be written: with the trunk's tag, if the pipe ends on one. */
-static struct frame *pipe_copy(struct pipe *pipe, const uint8_t *data, uint32_t length)
-{
-    uint32_t tag_bytes = pipe->dst_vlan ? PIPE_TAG_BYTES : 0;
-    struct frame *frame = frame_new(pipe->pool, length + tag_bytes);
-    if (!frame)
-        return NULL;
-    frame->line_bytes = length;
-    memcpy(frame->data, data, PIPE_ADDRESSES_BYTES);
-    if (tag_bytes) {
-        const uint8_t tag[PIPE_TAG_BYTES] = {0x81, 0x00, (uint8_t)(pipe->dst_vlan >> 8), (uint8_t)pipe->dst_vlan};
-        memcpy(frame->data + PIPE_ADDRESSES_BYTES, tag, sizeof tag);
-    }
-    memcpy(frame->data + PIPE_ADDRESSES_BYTES + tag_bytes, data + PIPE_ADDRESSES_BYTES,
-           length - PIPE_ADDRESSES_BYTES);
-    return frame;
-}
-
 /* Classes beyond the last queue share it. */
 static unsigned pipe_queue_of(const struct pipe *pipe, const uint8_t *data, uint32_t length)
 {
@@ -257,7 +232,7 @@ static void pipe_queue(struct pipe *pipe, const uint8_t *data, uint32_t length, 
     stats_add(&stats->frames_in, 1);
     stats_add(&stats->bytes_in, length);
     uint64_t *drop = pipe_refuses(pipe, queue, data, length, waits);
-    struct frame *frame = drop ? NULL : pipe_copy(pipe, data, length);
+    struct frame *frame = drop ? NULL : frame_of_line(pipe->pool, data, length, pipe->dst_vlan);
 
     if (drop) {
         stats_add(drop, 1);
@@ -352,7 +327,8 @@ int pipe_prepare(struct pipe *pipe, const struct pipe_model *model)
 
 static void pipe_set_model(struct pipe *pipe, const struct pipe_model *model)
 {
-    pipe_set_rate(pipe, model->rate_bps);
+    if (model->rate_bps != pipe->model.rate_bps)
+        pipe_set_rate(pipe, model->rate_bps);
     pipe_set_loss(pipe, &model->loss);
     queue_adopt(&pipe->queues, pipe->model.policy, model->policy);
     model->policy->users++;

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from engine_bench import FOREVER, Bench, ipv4
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emulation.pipe_model import Loss, PipeModel
@@ -207,6 +207,7 @@ def test_a_trace_stands_still_with_its_line() -> None:
     st.lists(st.integers(0, 40_000), min_size=1, max_size=30),
     st.none() | st.integers(1, 500),
 )
+@example([(1, 33), (1, 2), (1, 33), (997, 2), (1, 33)], [0, 0, 0], None)  # two points while one frame is sent
 def test_following_equals_changing_at_each_point(
     steps: list[tuple[int, int]], arrivals: list[int], rest_us: int | None
 ) -> None:
@@ -226,7 +227,8 @@ def test_following_equals_changing_at_each_point(
             before = [frame for frame in frames if frame[0] < last_us * US]
             frames = frames[len(before) :]
             delivered += expected.engine.simulate(before, last_us * US)
-            expected.change(last_us * US, model=replace(LINE, rate_bps=rate * 1_000_000))
+            for rate_bps in (1, rate * 1_000_000):  # each point sets the rate anew, also to what it is
+                expected.change(last_us * US, model=replace(LINE, rate_bps=rate_bps))
         rounds += 1
     delivered += expected.engine.simulate(frames, FOREVER)
     for prompt in (True, False):
