@@ -34,7 +34,7 @@ from topology.model import TRUNK_INTERFACE, Network
 
 LEAST_QUEUE = 3  # full frames that may wait, however slow the line
 PROGRAM_DEADLINE_S = 60.0
-SPARE_FILES = 2000
+SPARE_FILES = 1000
 
 
 class Rig:
