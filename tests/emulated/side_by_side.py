@@ -1,0 +1,42 @@
+"""Two tests that each measure in a world of their own, at the same time where two workers run them.
+
+``test_side_by_side.py`` runs this file, alone and with pytest-xdist; HELSEWAN_MEET names the directory where the
+worlds leave their figures and HELSEWAN_WORLDS how many must be up before one measures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from rig_client import RigClient
+from test_national_network import far_pair
+
+MEET = Path(os.environ["HELSEWAN_MEET"])
+WORLDS = int(os.environ["HELSEWAN_WORLDS"])
+DEADLINE_S = 120.0
+DATAGRAMS = 100  # two seconds of voice
+
+
+@pytest.mark.parametrize("world", range(WORLDS))
+def test_far_hospitals_talk(world: int, tmp_path: Path) -> None:
+    """A call through the whole country, and what it would be to hear the other world's."""
+    a, b = far_pair()
+    rig = RigClient(tmp_path)
+    try:
+        (MEET / f"up-{world}").touch()
+        until = time.monotonic() + DEADLINE_S
+        while len(list(MEET.glob("up-*"))) < WORLDS:
+            assert time.monotonic() < until, "the other world did not come up"
+            time.sleep(0.02)
+        (heard,) = rig.ask("stream", pairs=[(a.id, b.id)], datagrams=DATAGRAMS)
+        interfaces = rig.ask("command", site=a.id, line="cat /proc/net/dev")
+        (MEET / f"figures-{world}.json").write_text(json.dumps(heard | {"interfaces": interfaces.count(":")}))
+        while len(list(MEET.glob("figures-*"))) < WORLDS:  # nobody leaves while another measures
+            assert time.monotonic() < until, "the other world did not measure"
+            time.sleep(0.02)
+    finally:
+        rig.close()
