@@ -12,6 +12,7 @@ from emulation.namespaces import Namespace
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
+_CFS = ("quota", "period")
 PRESSURE = PROC / "pressure/cpu"  # pressure-stall information (kernel Documentation/accounting/psi.rst)
 
 
@@ -89,6 +90,15 @@ class TaskClock:
         os.close(self._fd)
 
 
+def task_clock_ns(pid: int) -> tuple[int, int]:
+    """What ``TaskClock`` tells of a process's first thread, once."""
+    clock = TaskClock(pid)
+    try:
+        return clock.read_ns()
+    finally:
+        clock.close()
+
+
 def transmit_drops(namespace: Namespace) -> dict[str, int]:
     """Frames that the interfaces of a namespace refused to send, by interface. On a TAP: nobody read it in time."""
     with namespace.entered():
@@ -109,6 +119,24 @@ def thread_clocks_ns(pid: int) -> dict[int, tuple[int, int]]:
             ran, waited, _ = (task / "schedstat").read_text(encoding="ascii").split()
             clocks[int(task.name)] = int(ran), int(waited)
     return clocks
+
+
+def cpu_limit_cores() -> float | None:
+    """The least limit on processor time of our control groups, in cores; None when there is none."""
+    limits = []
+    for directory in cgroup_directories((PROC / "self/cgroup").read_text(encoding="utf-8")):
+        with suppress(OSError):
+            limits.append(parse_cpu_max((directory / "cpu.max").read_text(encoding="ascii")))
+        with suppress(OSError):
+            quota, period = ((directory / f"cpu.cfs_{what}_us").read_text(encoding="ascii") for what in _CFS)
+            limits.append(parse_cpu_max(f"{quota} {period}"))
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def parse_cpu_max(text: str) -> float | None:
+    """Cores of a quota and its period: ``max`` or a negative quota is no limit."""
+    quota, period = text.split()
+    return None if quota == "max" or int(quota) < 0 else int(quota) / int(period)
 
 
 def _stalled_us() -> int | None:

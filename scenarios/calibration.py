@@ -47,11 +47,13 @@ class Way:
 @dataclass(frozen=True, slots=True)
 class Overhead:
     """What the machine adds, microseconds: for each core link with its router, and for each of the two access lines.
-    ``ends_us``: what is left at both ends of a way together once frames are followed through the routers."""
+    ``ends_us``: what is left at both ends of a way together once frames are followed through the routers.
+    ``hop_us``: the processor time that a router's switch takes for a datagram, when it is woken for each."""
 
     core_us: float = 0.0
     access_us: float = 0.0
     ends_us: float = 0.0
+    hop_us: float = 0.0
 
 
 def ways(plan: Plan, seed: int, most: int = MOST_WAYS) -> tuple[Way, ...]:
@@ -109,6 +111,11 @@ def fit(routes: Sequence[Way], delays_us: Sequence[Sequence[float]]) -> Overhead
     return Overhead(core_us=min(float(slope), MOST_US), access_us=min(max(float(start) / 2, 0.0), MOST_US))
 
 
+def router_visits(routes: Sequence[Way]) -> int:
+    """How often a datagram passes a router in one measurement of the routes."""
+    return (SETTLE + DATAGRAMS) * sum(len(way.links) + 1 for way in routes)
+
+
 def rest_us(routes: Sequence[Way], delays_us: Sequence[Sequence[float]]) -> float:
     """The median excess over the model of ways that have a core link: on those a line can make up for it."""
     medians = [
@@ -133,10 +140,14 @@ def _candidates(plan: Plan, random: Random) -> Iterator[Way]:
         for a in random.sample(clients, min(4, len(clients))):
             for b in random.sample(servers, min(4, len(servers))):
                 if a is not b:
-                    yield Way(a, b, contract.service, _links(plan.network, paths.primary, a, b, egress[b.homing]))
+                    links = links_between(plan.network, paths.primary, a, b, egress[b.homing])
+                    yield Way(a, b, contract.service, links)
 
 
-def _links(network: Network, primary: dict[tuple[str, int], str], a: Site, b: Site, egress: int) -> tuple[Link, ...]:
+def links_between(
+    network: Network, primary: Mapping[tuple[str, int], str], a: Site, b: Site, egress: int
+) -> tuple[Link, ...]:
+    """The core links of the primary path from ``a``'s first router to ``b``'s."""
     router, links = a.homing[0], []
     while router != b.homing[0]:
         links.append(network.link[primary[router, egress]])

@@ -34,6 +34,14 @@ def helsewan() -> None:
     """helsewan: Norway's national health network, emulated on this machine."""
 
 
+@app.command("doctor")
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Show what this machine can carry, and what it has and lacks; exit code 2 when no scenario can run."""
+    from scenarios.doctor import examine, show
+
+    raise typer.Exit(show(examine(), as_json))
+
+
 @scenario_app.command("list")
 def scenario_list() -> None:
     """Name the scenarios of the library."""

@@ -21,7 +21,7 @@ from scenarios.run import Collected, Run
 from scenarios.screen import Screen
 from scenarios.targets import Connectivity, failed_together
 from scenarios.transactions import measure_exchanges
-from scenarios.validity import Finding, assess, of_links, of_machine, of_second, of_traffic
+from scenarios.validity import Finding, assess, of_links, of_machine, of_plan, of_second, of_traffic
 from scenarios.verdict import print_verdict
 from scenarios.world_process import interruptible, orphaned, read_job
 
@@ -84,6 +84,7 @@ def judged(job: Job, collected: Collected) -> Result:
             **{name: round(us, 1) for name, us in asdict(collected.overhead).items()},
             "short_lines_us": {name: round(us, 1) for name, us in collected.short_lines_us.items()},
         },
+        "capacity": {**asdict(collected.capacity), "asked_cores": round(collected.asked_cores, 3)},
         "pressure": asdict(collected.pressure),
         "scheduling": collected.scheduling,
     }
@@ -93,6 +94,7 @@ def judged(job: Job, collected: Collected) -> Result:
 
 def findings(collected: Collected) -> Iterator[Finding]:
     """All that tells whether the machine kept up."""
+    yield from of_plan(collected.asked_cores, collected.capacity.cores)
     yield from of_traffic(collected.traffic)
     yield from of_links(collected.links)
     yield from of_machine(collected.pressure, collected.machine_drops)

@@ -15,6 +15,8 @@
     exchanges       the same for TCP requests and responses
     overhead        what calibration found that the machine adds, microseconds (docs/decisions/0006);
                     short_lines_us: lines with less delay than they should be early, and what they lack
+    capacity        what the machine was found able to carry before (scenarios/capacity.py), and asked_cores: how many
+                    cores the traffic takes by that
     pressure        processor use: stalled, busy, steal, as shares
     parameters, seed, sites, policy, versions, host, timing, scheduling
 

@@ -21,7 +21,7 @@ from emulation.engine_rows import FULL_FRAME_BYTES
 from emulation.links import Direction, Plant, Shape, access_name, fibre_interface
 from emulation.nodes import SiteNode, access_interface
 from emulation.pipe_model import ClassQueue, PipeModel
-from emulation.procfs import transmit_drops
+from emulation.procfs import task_clock_ns, transmit_drops
 from emulation.switches import RouterSwitch
 from policies.plan import Plan, Scheduling, TrafficClass
 from scenarios import calibration
@@ -84,11 +84,17 @@ class Rig:
         ]
         self.plant.hasten(dict.fromkeys(to_routers, raw.core_us))
         self.engine.follow_frames(0.0)
+        before_ns = self._switching_ns()
         ends_us = calibration.rest_us(routes, calibration.measure_us(routes, self.plan, self.socket_in))
+        hop_us = (self._switching_ns() - before_ns) / 1000 / max(1, calibration.router_visits(routes))
         self.engine.follow_frames(ends_us)
-        self.overhead = replace(raw, ends_us=ends_us)
+        self.overhead = replace(raw, ends_us=ends_us, hop_us=hop_us)
         delays_us = {name: self.plant.models[name][0].delay_us for name, _ in to_routers}
         self.short_lines_us = calibration.short_lines_us(delays_us, raw.core_us)
+
+    def _switching_ns(self) -> int:
+        """Processor time of all switches so far."""
+        return sum(task_clock_ns(switch.daemon_pid("ovs-vswitchd"))[0] for switch in self.net.switches)
 
     def site(self, name: str) -> SiteNode:
         """A site's node by id."""

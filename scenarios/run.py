@@ -13,17 +13,20 @@ from emulation import world
 from emulation.counters import Lateness
 from emulation.priority import LINKS, be_leisurely, be_punctual
 from scenarios.calibration import Overhead
+from scenarios.capacity import Capacity, measure_capacity
 from scenarios.control import Event
 from scenarios.engine import FlowEngine
 from scenarios.engine_health import KeepingUp
 from scenarios.history import History
 from scenarios.job import Job
 from scenarios.lookout import Lookout
+from scenarios.offered import offered
 from scenarios.progress import Progress
 from scenarios.records import Array
 from scenarios.rig import Rig
 from scenarios.timepoints import Moment
 from scenarios.transactions import Exchange, ExchangeEngine
+from scenarios.validity import Grade, assess, of_plan
 from scenarios.vitals import Pressure, Second
 from scenarios.watch import Watch
 
@@ -34,6 +37,10 @@ TICK_S = 0.25
 
 class WorldBroken(RuntimeError):
     """A part of the emulation ended that no scenario told to end."""
+
+
+class TooMuchAsked(RuntimeError):
+    """The scenario's traffic is more than this machine can carry."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Collected:
     seconds: tuple[Second, ...]
     pressure: Pressure
     up_s: float
+    capacity: Capacity
+    asked_cores: float
     overhead: Overhead
     short_lines_us: Mapping[str, float]
     scheduling: str
@@ -73,9 +82,12 @@ class Run:
 
     def _execute(self) -> Collected:
         began = time.monotonic()
+        self._progress.say("measuring the machine")
+        capacity = measure_capacity()
         self._rig.start(self._progress.say)
         up_s = time.monotonic() - began
         overhead = self._rig.overhead
+        asked = self._weigh(capacity, overhead)
         self._record("network-up", seconds=round(up_s, 3), overhead=asdict(overhead))
         self._progress.say(f"the network is up and programmed after {up_s:.1f} s")
         flows = FlowEngine(self._flows, self._rig.socket_in, cookie=self._job.scenario.spec.network.seed & 0xFFFFFFFF)
@@ -110,10 +122,23 @@ class Run:
             seconds=seconds,
             pressure=pressure,
             up_s=up_s,
+            capacity=capacity,
+            asked_cores=asked,
             overhead=overhead,
             short_lines_us=self._rig.short_lines_us,
             scheduling=self._rig.engine.scheduling,
         )
+
+    def _weigh(self, capacity: Capacity, overhead: Overhead) -> float:
+        """How many cores the traffic asks for; raises TooMuchAsked for what this machine plainly does not have."""
+        load = offered(self._job.traffic, self._job.plan)
+        cores = load.cores(capacity.line_us, overhead.hop_us)
+        self._record("capacity", **asdict(capacity), hop_us=overhead.hop_us, offered=asdict(load), asked_cores=cores)
+        for reason in assess(of_plan(cores, capacity.cores)).reasons:
+            if reason.grade is Grade.VOID:
+                raise TooMuchAsked(str(reason))
+            self._progress.say(f"{reason.grade.value}: {reason}")
+        return cores
 
     def _follow_timeline(self, epoch_ns: int, flows: FlowEngine) -> dict[str, Moment]:
         """Do every event of the timeline when it is due; when each really began and was done."""

@@ -123,6 +123,9 @@ BUSY = Demand("share of a second on a core", "", suspect=0.95, void=None)
 PROCESS_WAIT = Demand("waited for a core within a second", "ms", suspect=500.0, void=None)
 
 # --- the machine ---
+# What the plan takes of the cores when every switch is woken for every frame, as it is on a quiet network. Under load
+# wake-ups are shared, which has made a hop four to eight times cheaper: beyond four no machine gets round to it all.
+ASKED = Demand("share of all cores that the traffic asks for", "", suspect=0.8, void=4.0)
 # A twentieth of two cores gone is one core for 100 ms in every second: longer than any of the waits above.
 STEAL = Demand("share of processor time taken by the host", "", suspect=0.01, void=0.05)
 SECOND_STEAL = Demand("share of a second's processor time taken by the host", "", suspect=0.05, void=None)
@@ -199,6 +202,11 @@ def of_machine(pressure: Pressure, drops: Mapping[str, int]) -> Iterator[Finding
     yield Finding(DROPS, 0)
     for place, lost in drops.items():
         yield Finding(DROPS, lost, place)
+
+
+def of_plan(asked_cores: float, cores: int) -> Iterator[Finding]:
+    """What the traffic asks for before it has begun, of how many cores."""
+    yield Finding(ASKED, round(asked_cores / cores, 3))
 
 
 def of_second(second: Second) -> Iterator[Finding]:

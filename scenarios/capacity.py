@@ -1,0 +1,109 @@
+"""What this machine can carry, measured in a fraction of a second: how late it wakes, and what a frame costs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from emulation.engine import EngineProcess
+from emulation.links import CORE_MTU, TAP_QUEUE, Plant
+from emulation.nodes import NamespaceNode
+from emulation.pipe_model import PipeModel
+from emulation.priority import LINKS, be_punctual
+from emulation.procfs import task_clock_ns
+
+NAPS = 100
+NAP_S = 0.001
+FRAME = bytes.fromhex("02000000000202000000000188b5") + bytes(1500)  # a type for experiments (IEEE 802a)
+BURST = TAP_QUEUE // 2
+BURSTS = 4
+DRAIN_S = 1.0
+RATE_BPS = 10_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a machine can carry. ``timer_p50_us``, ``timer_p99_us``: how late a thread of the link engine's priority
+    wakes. ``line_us``: the link engine's processor time for a full frame on a line; ``lines_per_s``: how many it
+    carries with a core to itself. ``scheduling``: the priority that was granted (``emulation.priority``)."""
+
+    timer_p50_us: float
+    timer_p99_us: float
+    line_us: float
+    scheduling: str
+    cores: int
+
+    @property
+    def lines_per_s(self) -> float:
+        """Frames a second over one line each."""
+        return 1e6 / self.line_us
+
+
+def measure_capacity() -> Capacity:
+    """Measure, inside a world (namespaces and TAPs are made). Raises OSError or EngineError where that fails."""
+    p50_us, p99_us = timer_lateness_us()
+    line_us, scheduling = _line_cost()
+    return Capacity(p50_us, p99_us, line_us, scheduling, len(os.sched_getaffinity(0)))
+
+
+def timer_lateness_us() -> tuple[float, float]:
+    """Median and 99th percentile of how much longer than a millisecond a nap of one takes."""
+    late_us: list[float] = []
+
+    def nap() -> None:
+        be_punctual(LINKS)
+        for _ in range(NAPS):
+            began_ns = time.monotonic_ns()
+            time.sleep(NAP_S)
+            late_us.append((time.monotonic_ns() - began_ns) / 1000 - NAP_S * 1e6)
+
+    thread = threading.Thread(target=nap, name="naps")
+    thread.start()
+    thread.join()
+    return float(np.percentile(late_us, 50)), float(np.percentile(late_us, 99))
+
+
+def _line_cost() -> tuple[float, str]:
+    """Processor time of a frame over a scratch line, and the priority the engine got."""
+    with EngineProcess(max_ports=2, max_pipes=2) as engine:
+        plant = Plant(engine, PipeModel)
+        nodes = [NamespaceNode(f"scratch{number}") for number in range(2)]
+        ends = [plant.end(node, "line0") for node in nodes]
+        for node in nodes:
+            node.netlink.set_link("line0", up=True, mtu=CORE_MTU, txqlen=TAP_QUEUE)
+        plant.join("scratch", ends[0], ends[1], RATE_BPS, 0)
+        plant.commit()
+        before_ns, _ = task_clock_ns(engine.pid)
+        carried = burst_through(engine, nodes[0], "line0")
+        ran_ns = task_clock_ns(engine.pid)[0] - before_ns
+        for node in nodes:
+            node.terminate()
+        return ran_ns / max(1, carried) / 1000, engine.scheduling
+
+
+def burst_through(engine: EngineProcess, node: NamespaceNode, interface: str) -> int:
+    """Send full frames from a node in bursts; how many the engine delivered, over all lines together."""
+    before = _delivered(engine)
+    with node.namespace.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.bind((interface, 0))
+        for _ in range(BURSTS):
+            for _ in range(BURST):
+                sender.send(FRAME)
+            _wait_read(engine)
+    return _delivered(engine) - before
+
+
+def _delivered(engine: EngineProcess) -> int:
+    return int(engine.counters()["frames_out"].sum())
+
+
+def _wait_read(engine: EngineProcess) -> None:
+    """Until the engine has read all that was sent, or reads no more."""
+    until, seen = time.monotonic() + DRAIN_S, -1
+    while time.monotonic() < until and seen != (seen := _delivered(engine)):
+        time.sleep(0.002)

@@ -1,0 +1,171 @@
+"""What a doctor looks at, as plain values and what to make of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+# What a site and a router take of this machine's memory (docs/benchmarks.md), and the rest of a run.
+SITE_BYTES = 400_000
+ROUTER_BYTES = 22_000_000
+RUN_BYTES = 700_000_000
+ROUTERS = 39  # of the national network
+DESCRIPTORS_A_SITE = 4  # namespace, netlink socket, TAP, and a socket of its traffic
+CHAIN_ROUTERS = 5
+FRAME_BITS = 1500 * 8
+LOAD = 0.8  # of the cores: as much as a run may ask for and not be suspect
+
+
+class Status(str, Enum):
+    """How something stands."""
+
+    OK = "ok"
+    WARNING = "warning"  # runs, but slower, less exact, or not as much of it
+    MISSING = "missing"  # no scenario runs without it
+    UNKNOWN = "unknown"  # this user may not look
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something looked at: how it stands, its value, why it matters and what to do about it."""
+
+    topic: str
+    name: str
+    status: Status
+    value: str
+    why: str = ""
+    do: str = ""
+
+
+def of_machine(facts: Mapping[str, Any]) -> Iterator[Item]:
+    """Cores, memory and what others take of them, from ``doctor.look``."""
+    topic = "machine"
+    cores = facts["cores"]
+    few = Status.OK if cores >= 2 else Status.WARNING
+    yield Item(topic, "cores", few, str(cores), "the links' process takes one by itself under load", "two or more")
+    yield Item(topic, "memory available", *_memory(facts["memory_bytes"]))
+    limit = facts["cgroup_cores"]
+    status = Status.OK if limit is None or limit >= cores else Status.WARNING
+    shown = "none" if limit is None else f"{limit:g} cores"
+    why = "beyond it every part is stopped at once, and a run turns suspect or void"
+    yield Item(topic, "limit on processor time", status, shown, why, "run outside the control group, or raise cpu.max")
+    steal = facts["steal"]
+    status = Status.OK if steal <= 0.01 else Status.WARNING
+    why = "time that the host gives to others: late links"
+    yield Item(topic, "taken by the host now", status, f"{steal:.1%}", why, "a quieter host, or dedicated cores")
+    busy = facts["busy"]
+    status = Status.OK if busy < 0.5 else Status.WARNING
+    yield Item(topic, "cores in use now", status, f"{busy:.0%}", "what runs beside takes its share", "stop it")
+    clock = facts["clock_source"]
+    status = _graded(clock, {"tsc", "kvm-clock", "arch_sys_counter"})
+    why = "every frame reads the clock several times; others cost a system call each"
+    yield Item(topic, "clock source", status, clock or "not visible", why, "boot with clocksource=tsc")
+    governor = facts["governor"]
+    status = Status.WARNING if governor == "powersave" else Status.OK
+    why = "a core that first has to speed up is late"
+    yield Item(
+        topic, "frequency governor", status, governor or "not visible", why, "cpupower frequency-set -g performance"
+    )
+
+
+def of_kernel(facts: Mapping[str, Any]) -> Iterator[Item]:
+    """What the kernel tells and allows."""
+    topic = "kernel"
+    yield Item(topic, "release", Status.OK, facts["kernel"])
+    status = Status.OK if facts["psi"] else Status.WARNING
+    shown = "there" if facts["psi"] else "not there"
+    yield Item(topic, "pressure-stall information", status, shown, "part of a run's validity", "boot with psi=1")
+    status = Status.OK if facts["schedstat"] else Status.WARNING
+    shown = "there" if facts["schedstat"] else "not there"
+    yield Item(topic, "waits for a core", status, shown, "which router stood still, and when", "CONFIG_SCHED_INFO")
+    status = {True: Status.OK, False: Status.WARNING, None: Status.UNKNOWN}[facts["user_namespaces"]]
+    shown = {True: "open", False: "closed", None: "not visible"}[facts["user_namespaces"]]
+    why = "without them only root can run scenarios"
+    yield Item(topic, "user namespaces", status, shown, why, facts["user_namespaces_setting"])
+
+
+def of_privileges(facts: Mapping[str, Any]) -> Iterator[Item]:
+    """What this user is granted."""
+    topic = "privileges"
+    scheduling = facts["scheduling"]
+    status = Status.OK if scheduling == "rr" else Status.WARNING
+    shown = {"rr": "real time", "nice": "nice only", "none": "refused"}[scheduling]
+    why = "links and switches run before all else, or late"
+    yield Item(topic, "priority", status, shown, why, "run as root, or LimitRTPRIO=2")
+    files = facts["open_files"]
+    status = Status.OK if files >= 4_000 else Status.WARNING
+    why = f"{DESCRIPTORS_A_SITE} for every site"
+    yield Item(topic, "open files (hard limit)", status, f"{files:,}", why, "ulimit -Hn 65536")
+    locked = facts["locked_bytes"]
+    shown = "unlimited" if locked is None else f"{locked / 2**20:.0f} MiB"
+    status = Status.OK if locked is None or locked >= 2**26 or facts["root"] else Status.WARNING
+    yield Item(topic, "locked memory", status, shown, "the links' process must not wait for a page", "ulimit -Hl")
+
+
+def of_programs(facts: Mapping[str, Any]) -> Iterator[Item]:
+    """Programs, devices and libraries; ``problems`` are what ``world.require`` says, and no run gets past them."""
+    topic = "software"
+    for problem in facts["problems"]:
+        yield Item(topic, problem["name"], Status.MISSING, problem["reason"], "no world without it", problem["hint"])
+    if not facts["problems"]:
+        yield Item(topic, "programs, devices, namespaces", Status.OK, "all there")
+    if facts["open_vswitch"]:
+        yield Item(topic, "Open vSwitch", Status.OK, facts["open_vswitch"])
+    status = Status.OK if facts["jemalloc"] else Status.WARNING
+    shown = "there" if facts["jemalloc"] else "not there"
+    why = "switches take a fifth to a third less processor time with it"
+    yield Item(topic, "jemalloc", status, shown, why, "install the package libjemalloc2")
+
+
+def of_capacity(facts: Mapping[str, Any], measured: Mapping[str, float]) -> Iterator[Item]:
+    """What the machine carries, from ``doctor_world``, and what that makes of scenarios."""
+    topic = "capacity"
+    late_us = measured["timer_p99_us"]
+    status = Status.OK if late_us <= 500 else Status.WARNING
+    why = "every link is late by as much; 0.5 ms is what a path may be"
+    yield Item(topic, "timers late (99 %)", status, f"{late_us:.0f} us", why, "a quieter machine, real-time priority")
+    frames = 1e6 / measured["line_us"]
+    yield Item(topic, "link engine", Status.OK, f"{frames:,.0f} full frames/s on one core")
+    yield Item(topic, "router", Status.OK, f"{1e6 / measured['router_us']:,.0f} full frames/s on one core")
+    rate_bps = chain_bps(facts["cores"], measured["line_us"], measured["router_us"])
+    status = Status.OK if rate_bps >= 100e6 else Status.WARNING
+    name = f"{CHAIN_ROUTERS} routers in a chain"
+    yield Item(topic, name, status, f"about {rate_bps / 1e6:,.0f} Mbit/s", "estimated from both", "more cores")
+    yield Item(topic, "namespaces", Status.OK, f"{measured['namespaces_per_s']:,.0f}/s")
+    sites = most_sites(facts["memory_bytes"], facts["open_files"])
+    status = Status.OK if sites >= 260 else Status.WARNING
+    why = "the default scenario has 260"
+    yield Item(topic, "sites (memory, open files)", status, f"up to {sites:,}", why, "more memory, more open files")
+
+
+def chain_bps(cores: int, line_us: float, router_us: float) -> float:
+    """What full frames can be sent through a chain of routers: the engine is one thread, switches share the rest."""
+    lines_us = (CHAIN_ROUTERS + 1) * line_us
+    frame_us = max(lines_us, router_us, (lines_us + CHAIN_ROUTERS * router_us) / (LOAD * cores))
+    return FRAME_BITS * 1e6 / frame_us
+
+
+def most_sites(memory_bytes: int, open_files: int) -> int:
+    """How many sites the national network can have by memory and open files, to two figures."""
+    by_memory = (memory_bytes - RUN_BYTES - ROUTERS * ROUTER_BYTES) / SITE_BYTES
+    sites = max(0, int(min(by_memory, open_files / DESCRIPTORS_A_SITE)))
+    step: int = 10 ** max(0, len(str(sites)) - 2)
+    return sites // step * step
+
+
+def can_run(items: list[Item]) -> bool:
+    """Whether a scenario can run."""
+    return all(item.status is not Status.MISSING for item in items)
+
+
+def _memory(available_bytes: int) -> tuple[Status, str, str, str]:
+    status = Status.OK if available_bytes >= RUN_BYTES + ROUTERS * ROUTER_BYTES else Status.WARNING
+    return status, f"{available_bytes / 2**30:.1f} GiB", f"{ROUTERS} routers and their sites live in it", "more memory"
+
+
+def _graded(value: str, good: set[str]) -> Status:
+    if not value:
+        return Status.UNKNOWN
+    return Status.OK if value in good else Status.WARNING

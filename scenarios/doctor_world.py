@@ -1,0 +1,68 @@
+"""What the doctor measures inside a world: the machine's capacity, a router, how fast sites are made. Prints JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from emulation import world
+from emulation.engine import EngineProcess
+from emulation.interfaces import NetlinkIntf
+from emulation.links import CORE_MTU, TAP_QUEUE, Plant
+from emulation.namespaces import Namespace, open_tap
+from emulation.nodes import NamespaceNode
+from emulation.pipe_model import PipeModel
+from emulation.procfs import task_clock_ns
+from emulation.switches import RouterSwitch
+from scenarios.capacity import RATE_BPS, burst_through, measure_capacity
+
+NAMESPACES = 100
+
+
+def router_us(run_dir: Path) -> float:
+    """Processor time of a router's switch for a full frame, when they come in bursts."""
+    with EngineProcess(max_ports=4, max_pipes=4) as engine:
+        plant = Plant(engine, PipeModel)
+        sites = [NamespaceNode(f"end{number}") for number in range(2)]
+        router = RouterSwitch("router", run_dir, run_dir, run_dir / "none", dpid="1")
+        for number, site in enumerate(sites):
+            ends = plant.end(site, "line0"), plant.end(router, f"port{number + 1}")
+            site.netlink.set_link("line0", up=True, mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            router.netlink.set_link(f"port{number + 1}", up=True, mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            NetlinkIntf(f"port{number + 1}", node=router, port=number + 1)
+            plant.join(f"line{number}", *ends, RATE_BPS, 0)
+        plant.commit()
+        RouterSwitch.batchStartup([router])
+        router.ofctl("add-flow", "in_port=1,actions=output:2")
+        burst_through(engine, sites[0], "line0")  # the first fills the switch's caches
+        pid = router.daemon_pid("ovs-vswitchd")
+        before_ns, _ = task_clock_ns(pid)
+        crossings = burst_through(engine, sites[0], "line0")
+        ran_ns = task_clock_ns(pid)[0] - before_ns
+        router.power_off()
+        return ran_ns / max(1, crossings / 2) / 1000  # every frame crosses two lines
+
+
+def namespaces_per_s() -> float:
+    """How many namespaces with a TAP are made in a second."""
+    began = time.monotonic()
+    for _ in range(NAMESPACES):
+        open_tap(Namespace(), "wan0")
+    return NAMESPACES / (time.monotonic() - began)
+
+
+def main() -> None:
+    """Measure and print."""
+    world.enter()
+    found = {
+        **asdict(measure_capacity()),
+        "namespaces_per_s": namespaces_per_s(),
+        "router_us": router_us(world.RUN_DIR),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The doctor: what it makes of facts, and that it runs as anybody."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from emulation.procfs import parse_cpu_max
+from scenarios.doctor import look, show
+from scenarios.doctor_items import (
+    Item,
+    Status,
+    can_run,
+    chain_bps,
+    most_sites,
+    of_capacity,
+    of_kernel,
+    of_machine,
+    of_privileges,
+    of_programs,
+)
+
+GOOD: dict[str, Any] = {
+    "root": True,
+    "cores": 8,
+    "memory_bytes": 32 << 30,
+    "cgroup_cores": None,
+    "steal": 0.0,
+    "busy": 0.1,
+    "clock_source": "tsc",
+    "governor": "performance",
+    "kernel": "6.1.0",
+    "psi": True,
+    "schedstat": True,
+    "user_namespaces": True,
+    "user_namespaces_setting": "",
+    "scheduling": "rr",
+    "open_files": 1 << 20,
+    "locked_bytes": None,
+    "problems": [],
+    "open_vswitch": "3.1.0",
+    "jemalloc": True,
+}
+MEASURED = {"timer_p99_us": 80.0, "line_us": 3.0, "router_us": 5.0, "namespaces_per_s": 900.0}
+
+
+def items(**changes: Any) -> dict[str, Item]:
+    """Everything the doctor finds with some facts changed, by name."""
+    facts = {**GOOD, **changes}
+    found = [*of_programs(facts), *of_privileges(facts), *of_machine(facts), *of_kernel(facts)]
+    return {item.name: item for item in (*found, *of_capacity(facts, MEASURED))}
+
+
+def test_a_good_machine_has_nothing_to_mend() -> None:
+    assert {item.status for item in items().values()} == {Status.OK}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "status"),
+    [
+        ({"cores": 1}, "cores", Status.WARNING),
+        ({"memory_bytes": 1 << 30}, "memory available", Status.WARNING),
+        ({"memory_bytes": 1 << 30}, "sites (memory, open files)", Status.WARNING),
+        ({"cgroup_cores": 1.5}, "limit on processor time", Status.WARNING),
+        ({"steal": 0.05}, "taken by the host now", Status.WARNING),
+        ({"busy": 0.9}, "cores in use now", Status.WARNING),
+        ({"clock_source": "hpet"}, "clock source", Status.WARNING),
+        ({"clock_source": ""}, "clock source", Status.UNKNOWN),
+        ({"governor": "powersave"}, "frequency governor", Status.WARNING),
+        ({"psi": False}, "pressure-stall information", Status.WARNING),
+        ({"schedstat": False}, "waits for a core", Status.WARNING),
+        ({"user_namespaces": False}, "user namespaces", Status.WARNING),
+        ({"user_namespaces": None}, "user namespaces", Status.UNKNOWN),
+        ({"scheduling": "none"}, "priority", Status.WARNING),
+        ({"open_files": 1024}, "open files (hard limit)", Status.WARNING),
+        ({"locked_bytes": 65536, "root": False}, "locked memory", Status.WARNING),
+        ({"jemalloc": False}, "jemalloc", Status.WARNING),
+        ({"problems": [{"name": "ovs-ofctl", "reason": "is not installed", "hint": ""}]}, "ovs-ofctl", Status.MISSING),
+    ],
+)
+def test_what_is_amiss_is_said_with_why(changes: dict[str, Any], name: str, status: Status) -> None:
+    found = items(**changes)
+    assert found[name].status is status
+    assert found[name].why
+    assert can_run(list(found.values())) is (status is not Status.MISSING)
+
+
+def test_a_chain_is_as_fast_as_what_is_scarcest() -> None:
+    """The engine's one thread, a switch's one thread, or the cores together."""
+    assert chain_bps(64, 3.0, 5.0) == pytest.approx(12_000 / 18e-6)
+    assert chain_bps(64, 3.0, 50.0) == pytest.approx(12_000 / 50e-6)
+    assert chain_bps(2, 3.0, 5.0) == pytest.approx(12_000 / (43e-6 / 1.6))
+
+
+def test_sites_are_told_to_two_figures() -> None:
+    assert most_sites(64 << 30, 20_000) == 5_000
+    assert most_sites(3 << 30, 1 << 20) == 4_100
+    assert most_sites(1 << 28, 1 << 20) == 0
+
+
+@pytest.mark.parametrize(("text", "cores"), [("max 100000", None), ("150000 100000", 1.5), ("-1 100000", None)])
+def test_limits_of_control_groups(text: str, cores: float | None) -> None:
+    assert parse_cpu_max(text) == cores
+
+
+def test_it_looks_at_this_machine_and_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = look()
+    found = [*of_programs(facts), *of_privileges(facts), *of_machine(facts), *of_kernel(facts)]
+    code = show(found, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert code == (0 if told["can_run"] else 2)
+    assert {row["name"] for row in told["items"]} >= {"cores", "priority", "clock source"}
+    assert show(found, as_json=False) == code
+    assert "scenarios " in capsys.readouterr().out
+
+
+def test_exit_code_2_when_no_scenario_can_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show([Item("software", "unshare", Status.MISSING, "is not installed")], as_json=False) == 2
+    assert "do not run here" in capsys.readouterr().out
