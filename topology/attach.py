@@ -52,7 +52,7 @@ def extend(network: Network, seed: int, total: int) -> Network:
 
 def _with(name: str, core: Backbone, seed: int, sites: list[Site], total: int, town: _Towns) -> Network:
     """The network of ``sites`` and as many drawn ones as ``total`` leaves room for."""
-    taken = {site.id for site in sites}
+    taken = {site.id for site in sites} | {router.id for router in core.routers}
     fresh = (order for order in town.candidates(seed) if order.site.id not in taken)
     first = max((site.index for site in sites), default=0) + 1
     for number, order in enumerate(islice(fresh, total - len(sites)), start=first):

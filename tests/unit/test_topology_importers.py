@@ -190,3 +190,11 @@ def test_speed_labels(label: str, bps: int | None) -> None:
 def test_the_documentation_shows_the_sample() -> None:
     shown = (SAMPLES.parents[2] / "docs" / "topologies.md").read_text(encoding="utf-8")
     assert (SAMPLES / "three-towns.yaml").read_text(encoding="utf-8").strip() in shown
+
+
+def test_no_site_that_is_added_takes_a_name_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text((SAMPLES / "three-towns.yaml").read_text().replace("hamar", "gp-bergen-1-1"))
+    assert "gp-bergen-1-1" in sample("three-towns.yaml", 200).site
+    network = network_from(path, 200)
+    assert not set(network.router) & set(network.site) and len(network.site) == 200
