@@ -5,7 +5,8 @@ PACKAGES := topology policies controller emulation scenarios
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready scenario scenarios test test-unit test-emulated test-kills conformance lint bench clean
+.PHONY: help setup ready ready-fuzz scenario scenarios test test-unit test-emulated test-kills conformance fuzz lint \
+	bench clean
 
 ifeq ($(filter scenario,$(MAKECMDGOALS))$(NAME),scenario)
 $(error NAME is missing (hint: make scenario NAME=region-failover; `make scenarios` lists them))
@@ -20,6 +21,9 @@ setup: ready ## Set up system packages (apt), .venv and the C extensions; the ot
 ready:
 	@tools/setup
 
+ready-fuzz:
+	@tools/setup fuzz
+
 scenario: ready ## Run one: make scenario NAME=region-failover [SITES=500] [SEED=7] [SET="key=value key=value"]
 	@tools/privileged $(BIN)/helsewan scenario run $(NAME) \
 		$(if $(SITES),--sites $(SITES)) $(if $(SEED),--seed $(SEED)) $(foreach pair,$(SET),--set '$(pair)') \
@@ -28,10 +32,10 @@ scenario: ready ## Run one: make scenario NAME=region-failover [SITES=500] [SEED
 scenarios: ready ## List the scenarios
 	@$(BIN)/helsewan scenario list
 
-test: ready ## Run all tests; the emulated ones need root or sudo (ARGS="-k name -x" goes to pytest)
+test: ready-fuzz ## Run all tests; the emulated ones need root or sudo (ARGS="-k name -x" goes to pytest)
 	@tools/privileged $(BIN)/python -m pytest $(ARGS)
 
-test-unit: ready ## Run the tests that need no privileges
+test-unit: ready-fuzz ## Run the tests that need no privileges
 	@$(BIN)/python -m pytest -m "not emulated" $(ARGS)
 
 test-emulated: ready ## Run the tests on real namespaces, Open vSwitch and packets
@@ -39,6 +43,9 @@ test-emulated: ready ## Run the tests on real namespaces, Open vSwitch and packe
 
 conformance: ready ## Hold the backends of the link model to one table (ARGS="--backend live" for one of them)
 	@tools/privileged $(BIN)/python -m pytest tests/conformance $(ARGS)
+
+fuzz: ready-fuzz ## Fuzz the link engine under sanitizers: make fuzz [SECONDS=600] [SEED=7]
+	@$(BIN)/python tests/fuzz/fuzzing.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 test-kills: ready ## Kill any process of a run at any of 50 moments (KILLS=n), and see that nothing is left
 	@HELSEWAN_KILLS=$(or $(KILLS),50) tools/privileged $(BIN)/python -m pytest tests/emulated/test_kills.py $(ARGS)

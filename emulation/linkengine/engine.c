@@ -135,13 +135,15 @@ void engine_arrive(struct engine *engine, uint32_t number, uint8_t *data, uint32
     if (port->pipe_of_vlan) {
         int vlan = classify_vlan(data, length);
         pipe = vlan < 0 ? ENGINE_NO_PIPE : port->pipe_of_vlan[vlan];
-        memmove(data + ENGINE_TAG_BYTES, data, CLASSIFY_HEADER_BYTES - 2); /* the addresses, over the tag */
-        data += ENGINE_TAG_BYTES;
-        length -= ENGINE_TAG_BYTES;
     }
     if (pipe == ENGINE_NO_PIPE) {
         stats_add(&stats->drop_vlan, 1);
         return;
+    }
+    if (port->pipe_of_vlan) {
+        memmove(data + ENGINE_TAG_BYTES, data, CLASSIFY_HEADER_BYTES - 2); /* the addresses, over the tag */
+        data += ENGINE_TAG_BYTES;
+        length -= ENGINE_TAG_BYTES;
     }
     int64_t ideal_ns = passage_arrive(engine->passage, data, length, now_ns);
     pipe_arrive(&engine->pipes[pipe], data, length, now_ns, ideal_ns);
@@ -173,11 +175,12 @@ static void engine_deliver(struct engine *engine, struct pipe *pipe, struct fram
     frame_free(&engine->pool, frame);
 }
 
+/* A pipe is asked as of its event, not of now: what it then has for later must not overtake other pipes' frames. */
 void engine_deliver_due(struct engine *engine, int64_t now_ns, engine_sink sink, void *context)
 {
-    while (heap_earliest_ns(&engine->heap) <= now_ns) {
+    for (int64_t event_ns; (event_ns = heap_earliest_ns(&engine->heap)) <= now_ns;) {
         struct pipe *pipe = engine->heap.entry[0].pipe;
-        struct frame *frame = pipe_take_due(pipe, now_ns);
+        struct frame *frame = pipe_take_due(pipe, event_ns);
         heap_update(&engine->heap, pipe);
         if (frame)
             engine_deliver(engine, pipe, frame, sink, context);

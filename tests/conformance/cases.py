@@ -131,12 +131,11 @@ def chances() -> list[Case]:
 
 
 def queues() -> list[Case]:
-    """Class queues and limits. Bursts are at 2 Mbit/s, where a full frame takes 6 ms: a live backend offers a whole
+    """Class queues and limits. Bursts are at 1 Mbit/s, where a full frame takes 12 ms: a live backend offers a whole
     burst within the first one."""
-    two = 2 * MBIT
     voice = steady(40, 10 * MS, 218, queue=0)
     classes = (ClassQueue(), ClassQueue(strict=False, weight=3), ClassQueue(strict=False, weight=1))
-    strict = PipeModel(two, 1_000, classes)
+    strict = PipeModel(2 * MBIT, 1_000, classes)
     # lower classes fill the line twice
     data = together(steady(70, 6 * MS, FULL, queue=1), steady(70, 6 * MS, FULL, queue=2))
     result = [case("strict-priority", strict, together(voice, data), checks.schedule_in_turns, checks.one_frame_more)]
@@ -151,15 +150,15 @@ def queues() -> list[Case]:
         result.append(case(f"drr-{name}-frames", weighted, together(*loads), *what))
 
     # ten full frames wait, and one is on the line
-    burst = steady(40, 0, FULL)
-    bytes_limit = PipeModel(two, 1_000, (ClassQueue(limit_bytes=10 * FULL),))
+    burst = steady(15, 0, FULL)
+    bytes_limit = PipeModel(MBIT, 1_000, (ClassQueue(limit_bytes=10 * FULL),))
     result.append(case("limit-bytes", bytes_limit, burst, checks.schedule, checks.survivors(0, 11)))
-    # 50 ms hold eight full frames of 6.152 ms
-    time_limit = PipeModel(two, 1_000, (ClassQueue(limit_us=50_000),))
+    # 100 ms hold eight full frames of 12.304 ms
+    time_limit = PipeModel(MBIT, 1_000, (ClassQueue(limit_us=100_000),))
     result.append(case("limit-time", time_limit, burst, checks.schedule, checks.survivors(0, 9)))
     # the first queue takes eight of ten places, so that the second gets two
-    shared = PipeModel(two, 1_000, (ClassQueue(limit_bytes=8 * FULL), ClassQueue()), buffer_bytes=10 * FULL)
-    load = together(burst[:20], steady(20, 0, FULL, queue=1))
+    shared = PipeModel(MBIT, 1_000, (ClassQueue(limit_bytes=8 * FULL), ClassQueue()), buffer_bytes=10 * FULL)
+    load = together(burst[:10], steady(5, 0, FULL, queue=1))
     kept = (checks.survivors(0, 9), checks.survivors(1, 2))
     result.append(case("buffer-shared", shared, load, checks.schedule, *kept, needs=frozenset({Feature.BUFFER})))
 

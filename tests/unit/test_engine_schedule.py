@@ -68,6 +68,18 @@ def test_the_earliest_delivery_is_always_first(delays: list[int], cut: set[int])
     assert [due // MS for due, _, _ in delivered] == expected
 
 
+def test_the_earliest_is_first_even_when_nobody_looked_for_long() -> None:
+    """The first line's frame waits for it to thaw, so that when it is due shows only then."""
+    bench = Bench()
+    for vlan, delay_ns in ((1, 10 * MS), (2, 5 * MS)):
+        bench.add(plain_line(delay_ns=delay_ns), (0, vlan), (1, 0))
+    bench.change(0, 0, frozen=True)
+    trunked = [bytes(12) + b"\x81\x00" + vlan.to_bytes(2, "big") + ipv4(96)[12:] for vlan in (1, 2)]
+    bench.engine.simulate([(0, 0, frame) for frame in trunked], 0)
+    bench.change(MS, 0, frozen=False)
+    assert [due // MS for due, _, _ in bench.engine.simulate([], FOREVER)] == [5, 11]
+
+
 def test_a_lone_frame_takes_transmission_and_propagation() -> None:
     bench = Bench()
     bench.add(plain_line(rate_bps=10_000_000, delay_ns=5 * MS, overhead_bytes=24))

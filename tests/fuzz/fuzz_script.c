@@ -1,0 +1,96 @@
+/* An engine under a script of operations, in any order and at any time. */
+#include "fuzz.h"
+
+#define PORTS 5
+#define PIPES 6
+
+enum operation { ADD_PORT, ADD_PIPE, ARRIVE, ADVANCE, CHANGE, SWITCH, FOLLOW, RESTART, OPERATIONS };
+
+static void script_add_pipe(struct fuzz_world *world)
+{
+    struct fuzz_input *input = world->input;
+    struct engine_pipe_spec spec = {
+        .src_port = (uint32_t)fuzz_upto(input, PORTS), /* one that does not exist is among them */
+        .dst_port = (uint32_t)fuzz_upto(input, PORTS),
+        .src_vlan = (uint16_t)fuzz_upto(input, 3),
+        .dst_vlan = (uint16_t)fuzz_upto(input, 3),
+        .seed = fuzz_take(input, 8),
+        .model = fuzz_model(input),
+    };
+    fuzz_world_add(world, spec);
+}
+
+static void script_arrive(struct fuzz_world *world)
+{
+    uint32_t length;
+    if (!world->engine.port_count)
+        return;
+    uint32_t port = (uint32_t)fuzz_upto(world->input, world->engine.port_count - 1);
+    uint8_t *data = fuzz_frame(world->input, &length);
+    engine_arrive(&world->engine, port, data, length, world->now_ns);
+    free(data);
+}
+
+static int script_state(struct fuzz_world *world)
+{
+    return (int)fuzz_upto(world->input, 2) - 1; /* PIPE_STAYS, off, on */
+}
+
+static void script_change(struct fuzz_world *world, bool with_model)
+{
+    uint32_t pipe = (uint32_t)fuzz_upto(world->input, world->engine.pipe_count - 1);
+    struct pipe_change change = {
+        .down = script_state(world), .silent = script_state(world), .frozen = script_state(world)};
+    struct pipe_model model;
+    if (with_model) {
+        model = fuzz_model(world->input);
+        FUZZ_CHECK(engine_prepare_pipe(&world->engine, pipe, &model) == 0);
+        change.model = &model;
+    }
+    engine_set_pipe(&world->engine, pipe, &change, world->now_ns);
+    if (with_model)
+        queue_policy_release(model.policy);
+}
+
+static void script_follow(struct fuzz_world *world)
+{
+    uint32_t pipe = (uint32_t)fuzz_upto(world->input, world->engine.pipe_count - 1);
+    struct trace *trace = fuzz_take(world->input, 1) & 1 ? fuzz_trace(world->input) : NULL;
+    engine_follow(&world->engine, pipe, trace, world->now_ns);
+    trace_release(trace);
+}
+
+static void script_step(struct fuzz_world *world)
+{
+    static const int64_t step[] = {0, 1, 1000, 1000000, 1000000000, 3600000000000};
+    enum operation operation = (enum operation)fuzz_upto(world->input, OPERATIONS - 1);
+    bool pipes = world->engine.pipe_count;
+
+    if (operation == ADD_PORT)
+        engine_add_port(&world->engine);
+    else if (operation == ADD_PIPE)
+        script_add_pipe(world);
+    else if (operation == ARRIVE)
+        script_arrive(world);
+    else if (operation == ADVANCE)
+        fuzz_world_advance(world, step[fuzz_upto(world->input, 5)] * (int64_t)fuzz_take(world->input, 1));
+    else if (operation == RESTART)
+        engine_restart_lateness(&world->engine);
+    else if (pipes && operation == FOLLOW)
+        script_follow(world);
+    else if (pipes)
+        script_change(world, operation == CHANGE);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    struct fuzz_input input = {.at = bytes, .end = bytes + size};
+    struct fuzz_world world;
+    fuzz_world_open(&world, &input, PORTS, PIPES);
+    while (input.at < input.end) {
+        script_step(&world);
+        fuzz_world_check(&world);
+    }
+    fuzz_world_close(&world);
+    return 0;
+}
