@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     uint32_t length = (uint32_t)size;
     FUZZ_CHECK(classify_frame(&tables, data, length) <= 72);
     FUZZ_CHECK(length >= CLASSIFY_HEADER_BYTES || classify_frame(&tables, data, length) == 72);
+    FUZZ_CHECK(passage_key(data, length) == passage_key(bytes, length));
     FUZZ_CHECK(classify_vlan(data, length) >= -1 && classify_vlan(data, length) < ENGINE_VLANS);
     if (length >= CLASSIFY_HEADER_BYTES) { /* shorter frames do not get that far */
         uint32_t tag_bytes = classify_tag_bytes(data, length);

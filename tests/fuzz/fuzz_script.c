@@ -3,8 +3,9 @@
 
 #define PORTS 5
 #define PIPES 6
+#define MOST_EARLY_NS 1000000000 /* as module_pipes.c has it */
 
-enum operation { ADD_PORT, ADD_PIPE, ARRIVE, ADVANCE, CHANGE, SWITCH, FOLLOW, RESTART, OPERATIONS };
+enum operation { ADD_PORT, ADD_PIPE, ARRIVE, ADVANCE, CHANGE, SWITCH, FOLLOW, HASTEN, PASSAGES, RESTART, OPERATIONS };
 
 static void script_add_pipe(struct fuzz_world *world)
 {
@@ -60,6 +61,12 @@ static void script_follow(struct fuzz_world *world)
     trace_release(trace);
 }
 
+static void script_hasten(struct fuzz_world *world)
+{
+    uint32_t pipe = (uint32_t)fuzz_upto(world->input, world->engine.pipe_count - 1);
+    engine_hasten(&world->engine, pipe, (int64_t)fuzz_upto(world->input, MOST_EARLY_NS));
+}
+
 static void script_step(struct fuzz_world *world)
 {
     static const int64_t step[] = {0, 1, 1000, 1000000, 1000000000, 3600000000000};
@@ -76,8 +83,12 @@ static void script_step(struct fuzz_world *world)
         fuzz_world_advance(world, step[fuzz_upto(world->input, 5)] * (int64_t)fuzz_take(world->input, 1));
     else if (operation == RESTART)
         engine_restart_lateness(&world->engine);
+    else if (operation == PASSAGES)
+        engine_follow_frames(&world->engine, (int64_t)fuzz_upto(world->input, MOST_EARLY_NS));
     else if (pipes && operation == FOLLOW)
         script_follow(world);
+    else if (pipes && operation == HASTEN)
+        script_hasten(world);
     else if (pipes)
         script_change(world, operation == CHANGE);
 }
