@@ -31,12 +31,11 @@ def capture(
     name: Name = None,
 ) -> None:
     """Capture what comes out of a line, until Ctrl-C; `-w - | wireshark -k -i -` shows it live."""
-    from scenarios.line_options import DIRECTIONS
+    from scenarios.line_options import directions_of, duration_us
 
-    if direction not in DIRECTIONS:
-        raise InputError(Problem("--direction", direction, "is none", f"one of {', '.join(DIRECTIONS)}"))
-    limit_s = _seconds(duration)
-    one_way = None if direction == "both" else direction
+    limit_us = duration_us("--duration", duration)
+    limit_s = None if limit_us is None else limit_us / 1e6
+    (one_way,) = directions_of(direction) if direction != "both" else (None,)
     with Client(name) as client, _output(write or f"{line.replace('/', '-')}.pcapng") as output:
         if count is None:
             client.ask("capture", (output,), line=line, direction=one_way)
@@ -75,15 +74,6 @@ def _output(path: str) -> Iterator[int]:
         yield file
     finally:
         os.close(file)
-
-
-def _seconds(duration: str | None) -> float | None:
-    from topology.units import UnitError, parse_duration_us
-
-    try:
-        return None if duration is None else parse_duration_us(duration) / 1e6
-    except UnitError as error:
-        raise InputError(Problem("--duration", duration, error.reason, error.hint)) from error
 
 
 def _wait(connection: int, limit_s: float | None) -> None:

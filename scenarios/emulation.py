@@ -8,13 +8,14 @@
     with Emulation(national_network(sites=90), policy="open") as emulation:
         net = emulation.net
         net.pingPair()
-        emulation.lines.change("oslo-hamar", delay="20 ms", loss="1 %")
+        emulation.set_line("oslo-hamar", delay="20 ms", loss="1 %")
 
 docs/python.md tells more.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,6 +26,9 @@ from emulation.lan import LanHost, add_lan_host
 from emulation.mininet_net import EmulatedNet
 from policies.compile import compile_policy, load_policy, policy_path
 from scenarios.control import Event
+from scenarios.line_change import LineRequest
+from scenarios.line_desk import LineDesk
+from scenarios.line_options import directions_of, parsed_change
 from scenarios.rig import Rig
 from topology.model import Kind, Network
 
@@ -48,11 +52,35 @@ class Emulation:
         """Bring it up; ``stage`` is told what is being done."""
         self.rig.start(stage)
         add_lan_hosts(self.rig, self._hosts_per_hospital)
+        self.lines = LineDesk(self.plan, self.rig.plant, self.rig.net.links)
 
     @property
     def net(self) -> EmulatedNet:
         """The network as a Mininet; nodes have the ids of sites and routers."""
         return self.rig.net
+
+    def set_line(
+        self,
+        line: str,
+        direction: str = "both",
+        reset: bool = False,
+        *,
+        down: bool | None = None,
+        silent: bool | None = None,
+        frozen: bool | None = None,
+        **options: str,
+    ) -> tuple[str, ...]:
+        """Change lines as ``helsewan link set`` does, with its options by name (``delay="20 ms"``,
+        ``loss_bursts="1 %,30 %"``); the lines changed. Raises InputError for what cannot be."""
+        change = parsed_change({name.replace("_", "-"): text for name, text in options.items()}, {})
+        request = {
+            "line": line,
+            "directions": directions_of(direction),
+            "reset": reset,
+            "change": change,
+            "state": {"down": down, "silent": silent, "frozen": frozen},
+        }
+        return self.lines.change(LineRequest.model_validate_json(json.dumps(request)))
 
     def close(self) -> None:
         """End the emulation; the rest goes with the world."""

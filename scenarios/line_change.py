@@ -115,3 +115,14 @@ class LineRequest(Request):
     reset: bool = False
     change: LineChange = LineChange()
     state: LineState = LineState()
+
+
+class TraceRequest(Request):
+    """Have the lines that ``line`` means follow the trace in the file that comes with the request and is called
+    ``file``, again every ``repeat_us`` where that is given; ``off``: follow none."""
+
+    line: str
+    directions: tuple[Direction, ...]
+    file: str
+    repeat_us: Annotated[int, Field(ge=1)] | None = None
+    off: bool = False

@@ -10,8 +10,9 @@ from emulation.counters import PIPE_DTYPE
 from emulation.engine import EngineError
 from emulation.links import Direction, LineLink, Plant
 from emulation.pipe_model import PipeModel
+from emulation.trace import Trace
 from policies.plan import Plan
-from scenarios.line_change import LineRequest, LineState, applied
+from scenarios.line_change import LineRequest, LineState, TraceRequest, applied
 from scenarios.line_names import lines_meant
 from scenarios.near import near_names
 from topology.errors import InputError, Problem
@@ -30,6 +31,7 @@ class LineDesk:
         self._blueprint = dict(plant.models)
         self._silent: set[tuple[str, Direction]] = set()
         self._frozen: set[str] = set()
+        self._traces: dict[tuple[str, Direction], str] = {}
 
     def names(self) -> tuple[str, ...]:
         """All lines."""
@@ -38,6 +40,9 @@ class LineDesk:
     def change(self, request: LineRequest) -> tuple[str, ...]:
         """Make the change; the lines it was made on. Raises InputError for what cannot be, and changes nothing."""
         names = lines_meant(request.line, self._links)
+        if request.reset:
+            for name, direction in [key for key in self._traces if key[0] in names]:
+                self._follow(name, direction, None, "")
         models = {name: self._changed(name, request) for name in names}
         self._check_state(request)
         try:
@@ -47,6 +52,20 @@ class LineDesk:
             raise InputError(Problem(request.line, None, f"cannot be changed so: {error}")) from error
         self._change_state(names, request)
         return names
+
+    def follow(self, request: TraceRequest, trace: Trace | None) -> tuple[str, ...]:
+        """Have lines follow a trace from now on, or their models again; the lines. Raises InputError for no line."""
+        names = lines_meant(request.line, self._links)
+        for name in names:
+            for direction in request.directions:
+                self._follow(name, direction, trace, request.file)
+        return names
+
+    def _follow(self, name: str, direction: Direction, trace: Trace | None, file: str) -> None:
+        self._plant.follow_trace(name, direction, trace)
+        self._traces.pop((name, direction), None)
+        if trace:
+            self._traces[name, direction] = file
 
     def told(self, text: str) -> list[dict[str, Any]]:
         """What ``text`` means, line by line: how both directions are, and what they have carried."""
@@ -106,6 +125,7 @@ class LineDesk:
             *([] if self._links[name].lit else ["down"]),
             *(["frozen"] if name in self._frozen else []),
             *(f"silent {direction.value}" for direction in Direction if (name, direction) in self._silent),
+            *(f"{way.value} follows {self._traces[name, way]}" for way in Direction if (name, way) in self._traces),
         ]
 
     def _told(self, name: str) -> dict[str, Any]:

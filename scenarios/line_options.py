@@ -7,6 +7,7 @@ from typing import Any
 
 from emulation.links import Direction
 from emulation.pipe_model import LAYER1_OVERHEAD_BYTES, LAYER2_OVERHEAD_BYTES, LAYER3_OVERHEAD_BYTES, Distribution, Loss
+from scenarios.near import near_names
 from topology.errors import InputError, Problem
 from topology.units import UnitError, parse_duration_us, parse_rate_bps, parse_share, parse_size_bytes
 
@@ -16,13 +17,30 @@ _OVERHEADS = {"layer1": LAYER1_OVERHEAD_BYTES, "layer2": LAYER2_OVERHEAD_BYTES, 
 _ORDERS = {"kept": False, "free": True}
 
 
+def directions_of(text: str) -> list[str]:
+    """What ``--direction`` names. Raises InputError."""
+    if text not in DIRECTIONS:
+        raise InputError(Problem("--direction", text, "is none", f"one of {', '.join(DIRECTIONS)}"))
+    return [direction.value for direction in DIRECTIONS[text]]
+
+
+def duration_us(option: str, text: str | None) -> int | None:
+    """An option's duration, None where it is not given. Raises InputError."""
+    try:
+        return None if text is None else parse_duration_us(text)
+    except UnitError as error:
+        raise InputError(Problem(option, text, error.reason, error.hint)) from error
+
+
 def parsed_change(options: Mapping[str, str | None], by_class: Mapping[str, Iterable[str]]) -> dict[str, Any]:
     """``line_change.LineChange`` as JSON: from ``options`` by name without dashes (None: not given), and from those
     that are ``CLASS=VALUE`` and may be given often. Raises InputError with every one that cannot be read."""
     problems: list[Problem] = []
     change: dict[str, Any] = {}
     for name, text in options.items():
-        if text is not None:
+        if name not in _READERS:
+            problems.append(Problem(f"--{name}", None, f"no such setting{near_names(name, _READERS)}"))
+        elif text is not None:
             change |= _read(f"--{name}", text, _READERS[name], problems)
     queues: dict[str, dict[str, Any]] = {}
     for name, pairs in by_class.items():

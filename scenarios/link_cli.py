@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -68,10 +70,9 @@ def link_set(
     frozen: Annotated[bool | None, typer.Option("--freeze/--thaw", help="Stop time on the line.")] = None,
 ) -> None:
     """Change lines while they carry traffic; all that is asked happens at one instant, and no queued frame is lost."""
-    from scenarios.line_options import DIRECTIONS, parsed_change
+    from scenarios.line_options import directions_of, parsed_change
 
-    if direction not in DIRECTIONS:
-        raise InputError(Problem("--direction", direction, "is none", f"one of {', '.join(DIRECTIONS)}"))
+    directions = directions_of(direction)
     options = {
         "rate": rate,
         "delay": delay,
@@ -92,7 +93,29 @@ def link_set(
     if not change and not reset and set(state.values()) == {None}:
         raise InputError(Problem("link set", line, "nothing to change is given", "for example --delay 20ms"))
     with Client(name) as client:
-        directions = [direction.value for direction in DIRECTIONS[direction]]
         names = client.ask("change-lines", line=line, directions=directions, reset=reset, change=change, state=state)
     if names != [line]:
         print(f"changed: {', '.join(names)}")
+
+
+@link_app.command("trace")
+def link_trace(
+    line: Line,
+    file: Annotated[str, typer.Argument(help="CSV with columns time_ms and rate_bps, delay_us, loss; none to end.")],
+    name: Name = None,
+    direction: Annotated[str, typer.Option("--direction", help="both, forward (from a site) or back.")] = "both",
+    repeat: Annotated[str | None, typer.Option("--repeat", help="Begin anew every 60s.")] = None,
+) -> None:
+    """Have lines follow a trace from now on."""
+    from emulation.trace import MAX_BYTES
+    from scenarios.line_options import NONE, directions_of, duration_us
+    from topology.document import read_bytes
+
+    copy = os.memfd_create("trace")
+    raw = b"" if file == NONE else read_bytes(Path(file), MAX_BYTES)
+    if len(raw) > MAX_BYTES:
+        raise InputError(Problem(file, None, f"is larger than {MAX_BYTES} bytes", "split the file"))
+    with open(copy, "wb", buffering=0) as trace, Client(name) as client:
+        trace.write(raw)
+        arguments = {"line": line, "directions": directions_of(direction), "file": file, "off": file == NONE}
+        client.ask("trace", (copy,), **arguments, repeat_us=duration_us("--repeat", repeat))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -9,8 +10,9 @@ from typing import Any
 
 from emulation.links import Direction
 from emulation.nodes import NamespaceNode
+from emulation.trace import MAX_BYTES, parse_trace
 from scenarios.history import History
-from scenarios.line_change import LineRequest, LineState
+from scenarios.line_change import LineRequest, LineState, TraceRequest
 from scenarios.line_desk import LineDesk
 from scenarios.main_thread import MainThread
 from scenarios.near import near_names
@@ -57,6 +59,7 @@ class Operations:
             "down": Operation(Nothing, self.down),
             "lines": Operation(LinesMeant, self._once_up(self.lines)),
             "change-lines": Operation(LineRequest, self._once_up(self.change_lines)),
+            "trace": Operation(TraceRequest, self._once_up(self.trace), fds=1),
             "capture": Operation(CaptureRequest, self._once_up(self.capture), fds=1),
             "cli": Operation(CliRequest, self._once_up(self.cli), fds=3),
             "exec": Operation(ExecRequest, self._once_up(self.exec), fds=3),
@@ -104,6 +107,15 @@ class Operations:
         """Change lines; their names."""
         names = self._lines.change(request)
         self._history.append("lines-changed", lines=names, request=request.model_dump(exclude_unset=True))
+        return list(names)
+
+    def trace(self, request: TraceRequest, fds: Sequence[int]) -> list[str]:
+        """Have lines follow a trace; their names."""
+        trace = None
+        if not request.off:
+            trace = parse_trace(os.pread(fds[0], MAX_BYTES, 0), request.file, request.repeat_us)
+        names = self._lines.follow(request, trace)
+        self._history.append("lines-follow", lines=names, request=request.model_dump(exclude_unset=True))
         return list(names)
 
     def capture(self, request: CaptureRequest, fds: Sequence[int]) -> object:
