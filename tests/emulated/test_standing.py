@@ -217,7 +217,7 @@ def test_a_shell_has_a_terminal(terminal: Terminal) -> None:
         assert time.monotonic() < end
         time.sleep(0.05)
     os.write(master, b"\x03")
-    expect(b"$ ")
+    expect(b"hospital-a:")
     os.write(master, b"exit 9\n")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
     os.close(master)
@@ -245,8 +245,7 @@ def test_lines_are_changed_and_made_again_what_they_were(terminal: Terminal) -> 
 
 def test_a_line_is_cut_silenced_and_frozen(terminal: Terminal) -> None:
     def lost() -> bool:
-        done = terminal.run("exec", "hospital-b", "--", "ping", "-q", "-c", "1", "-W", "1", "10.0.2.2")
-        return b"100% packet loss" in done.stdout
+        return terminal.run("exec", "hospital-b", "--", "ping", "-c", "1", "-W", "1", "10.0.2.2").returncode != 0
 
     for on, off in (("--down", "--up"), ("--silent", "--heard"), ("--freeze", "--thaw")):
         assert terminal.run("link", "set", "hospital-b", on).returncode == 0
