@@ -11,20 +11,21 @@ RATES_MBIT_S = (200, 300, 400, 500, 600)
 PROMISED_MBIT_S = 400
 SECONDS = 3
 TOLERABLE = 0.001  # of the frames, dropped by the machine
+SENT = 0.99  # of what was to be sent, or else a rate was not offered
 
 
 def run() -> list[Figure]:
     """Measure in a world of its own; raises RuntimeError where it cannot be made."""
     with tempfile.TemporaryDirectory() as logs:
         found = in_world("rig_chain", logs, str(SECONDS), *map(str, RATES_MBIT_S))
-    share = {row["mbit_s"]: row["by_machine"] / row["sent"] for row in found}
+    share = {row["mbit_s"]: row["by_machine"] / row["sent"] for row in found if row["sent"] >= SENT * row["asked"]}
     cpu_us = next(row["cpu_us"] for row in found if row["mbit_s"] == PROMISED_MBIT_S)
     engine_us = cpu_us.pop("engine")
     carried = max((rate for rate in share if share[rate] < TOLERABLE), default=0)
     at = f"{PROMISED_MBIT_S} Mbit/s"
     return [
         Figure("five routers in a chain, 1500-byte packets", carried, "Mbit/s", f">= {PROMISED_MBIT_S}"),
-        Figure(f"  dropped by the machine at {at}", 100 * share[PROMISED_MBIT_S], "%", "< 0.1"),
+        Figure(f"  dropped by the machine at {at}", 100 * share.get(PROMISED_MBIT_S, 1), "%", "< 0.1"),
         Figure(f"  a router's processor time at {at}", sum(cpu_us.values()) / len(cpu_us), "us/frame"),
         Figure(f"  the engine's, for six lines, at {at}", engine_us, "us/frame"),
     ]

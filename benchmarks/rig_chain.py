@@ -79,12 +79,20 @@ def offer(
     sent = source.sent
     arrived = nodes[1].netlink.statistics(INTERFACE)["rx_packets"]
     by_model = model_drops(engine)
-    source.send_paced(seconds, mbit_s * 1e6 / (8 * IP_BYTES))
+    frames_per_s = mbit_s * 1e6 / (8 * IP_BYTES)
+    source.send_paced(seconds, frames_per_s)
     time.sleep(SETTLE_S)
     sent = source.sent - sent
     arrived = nodes[1].netlink.statistics(INTERFACE)["rx_packets"] - arrived
     by_model = model_drops(engine) - by_model
-    return {"sent": sent, "arrived": arrived, "by_model": by_model, "by_machine": sent - arrived - by_model}
+    asked = int(frames_per_s * seconds)
+    return {
+        "asked": asked,
+        "sent": sent,
+        "arrived": arrived,
+        "by_model": by_model,
+        "by_machine": sent - arrived - by_model,
+    }
 
 
 def whereabouts(engine: EngineProcess, routers: list[RouterSwitch]) -> dict[str, int]:

@@ -19,6 +19,8 @@ struct loop {
     int epoll_fd;                 /* watches all ports, edge-triggered */
     struct loop_port *ready_head; /* ports to read, the longest waiting first */
     struct loop_port *ready_tail; /* the last of them; undefined when there is none */
+    int64_t looked_ns;            /* when it last looked for arrivals */
+    bool busy;                    /* then it had looked within two grains before: it is under load */
     int64_t left_ns;              /* when loop_run last returned, 0: it never ran */
     uint8_t *scratch;             /* the frame being read */
 };
