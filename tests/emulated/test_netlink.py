@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -14,6 +15,8 @@ from emulation.namespaces import Namespace, open_tap
 from emulation.netlink import Netlink
 
 ADDRESS, GATEWAY = IPv4Address("10.1.2.2"), IPv4Address("10.1.2.1")
+PATIENCE_S = 30.0
+UNASKED = 3  # groups joined, a neighbour looked for, routers sought: what an interface says when IPv6 begins
 
 
 @pytest.fixture
@@ -83,3 +86,20 @@ def test_what_fails_amid_a_batch_leaves_all_of_it_undone(namespace: Namespace) -
     assert not netlink.is_up("t0")
     netlink.set_link("t0", up=True)
     assert netlink.is_up("t0")
+
+
+def test_an_interface_without_ipv6_stays_silent_while_its_neighbour_speaks() -> None:
+    namespace = Namespace()
+    taps = [open_tap(namespace, name) for name in ("t0", "t1")]
+    try:
+        netlink = Netlink(namespace)
+        netlink.withhold_ipv6("t0")
+        for name in ("t0", "t1"):
+            netlink.set_link(name, up=True)
+        for _ in range(UNASKED):
+            assert select.select(taps, [], [], PATIENCE_S)[0] == taps[1:]
+            os.read(taps[1], 2048)
+    finally:
+        for tap in taps:
+            os.close(tap)
+        namespace.close()
