@@ -5,8 +5,8 @@ PACKAGES := topology policies controller emulation scenarios
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready ready-fuzz scenario scenarios test test-unit test-emulated test-kills conformance fuzz lint \
-	bench clean
+.PHONY: help setup ready ready-fuzz ready-guest scenario scenarios test test-unit test-emulated test-kills conformance fuzz \
+	test-kernel lint bench clean
 
 ifeq ($(filter scenario,$(MAKECMDGOALS))$(NAME),scenario)
 $(error NAME is missing (hint: make scenario NAME=region-failover; `make scenarios` lists them))
@@ -24,9 +24,13 @@ ready:
 ready-fuzz:
 	@tools/setup fuzz
 
-scenario: ready ## Run one: make scenario NAME=region-failover [SITES=500] [SEED=7] [SET="key=value key=value"]
+ready-guest:
+	@tools/setup guest
+
+scenario: ready ## Run one: make scenario NAME=region-failover [SITES=500] [SEED=7] [SET="key=value key=value"] [DATAPLANE=kernel]
 	@tools/privileged $(BIN)/helsewan scenario run $(NAME) \
-		$(if $(SITES),--sites $(SITES)) $(if $(SEED),--seed $(SEED)) $(foreach pair,$(SET),--set '$(pair)') \
+		$(if $(SITES),--sites $(SITES)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(DATAPLANE),--dataplane $(DATAPLANE)) $(foreach pair,$(SET),--set '$(pair)') \
 	|| { code=$$?; echo "helsewan: exit code $$code (0 pass, 1 a check failed, 2 bad input, 3 void)" >&2; exit $$code; }
 
 scenarios: ready ## List the scenarios
@@ -50,6 +54,9 @@ fuzz: ready-fuzz ## Fuzz the link engine under sanitizers: make fuzz [SECONDS=60
 test-kills: ready ## Kill any process of a run at any of 50 moments (KILLS=n), and see that nothing is left
 	@HELSEWAN_KILLS=$(or $(KILLS),50) tools/privileged $(BIN)/python -m pytest tests/emulated/test_kills.py $(ARGS)
 
+test-kernel: ready-guest ## Run the kernel backend's tests in a virtual machine with Debian's stock kernel (ARGS goes to pytest)
+	@GUEST_LIMIT_S=1800 tools/guest .venv/bin/python -m pytest -p no:cacheprovider $(or $(ARGS),tests/kernel)
+
 lint: ready ## Check style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -59,6 +66,6 @@ bench: ready ## Measure what the project promises (ARGS="name …" for some of i
 	@tools/privileged $(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove what setup, tests and tools made (results/ stays)
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .guest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find $(PACKAGES) -name '*.so' -delete
 	find $(PACKAGES) tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Mininet links over the link engine: a TAP at each end, the engine between them.
+"""Mininet links over the lines of a plant; and the plant of the link engine: a TAP at each end, the engine between.
 
 Fibre links join two routers. Access lines join a site to its router's trunk: their far ends come
 out together on one TAP there, told apart by VLAN, so that a router has few ports.
@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from zlib import crc32
 
 from mininet.link import Link
@@ -22,6 +21,7 @@ from emulation.interfaces import NetlinkIntf
 from emulation.namespaces import open_tap
 from emulation.nodes import NamespaceNode, SiteNode, access_interface
 from emulation.pipe_model import PipeModel
+from emulation.plant import CORE_MTU, Dataplane, Direction, End, LinePlant, Models, Shape
 from emulation.switches import ACCESS_LOGICAL_PORT, RouterSwitch
 from emulation.trace import Trace
 from topology.model import TRUNK_INTERFACE, Access, Network
@@ -29,24 +29,6 @@ from topology.model import Link as Fibre
 
 TAP_QUEUE = 2000  # frames a TAP holds while the engine is busy; beyond, the kernel drops and counts them
 HANDED_OVER = 200  # TAPs at a time that the engine takes over: held by us all along, they would double the open files
-CORE_MTU = 1600  # a site's 1500 bytes and up to three labels and a tag
-
-Shape: TypeAlias = Callable[[int, int], PipeModel]  # a line's model by its rate (bit/s) and propagation delay (us)
-
-
-@dataclass(frozen=True)
-class End:
-    """One end of a line: the engine's port and the VLAN that tells it apart there (0 = none)."""
-
-    port: int
-    vlan: int = 0
-
-
-class Direction(str, Enum):
-    """One of a line's two directions."""
-
-    FORWARD = "forward"  # from the first end: from a fibre's router ``a``, from a site
-    BACK = "back"
 
 
 @dataclass(frozen=True)
@@ -63,9 +45,9 @@ class Line:
 
 
 class Plant:
-    """The lines of one world: collects them while Mininet builds, hands them to the engine in one go.
+    """See ``plant.LinePlant``: hands all lines to the engine in one go, and changes them at one instant."""
 
-    ``models`` are the lines' models as asked for, forward and back."""
+    dataplane = Dataplane.ENGINE
 
     def __init__(self, engine: EngineProcess, shape: Shape, seed: int = 0) -> None:
         """``shape`` gives lines their models; what is random on them comes from ``seed``."""
@@ -127,7 +109,7 @@ class Plant:
         """Deliver earlier on one direction of lines, by what the machine adds behind it, as far as its delay allows."""
         self.engine.hasten({self.lines[name].pipe(direction): us for (name, direction), us in by_us.items()})
 
-    def reshape(self, models: Mapping[str, tuple[PipeModel, PipeModel]]) -> int:
+    def reshape(self, models: Models) -> int:
         """Give lines new models, forward and back, all at the same instant; that instant (CLOCK_REALTIME, ns).
 
         Lines that were hastened stay so. Raises EngineError, and changes nothing, when the engine
@@ -203,7 +185,7 @@ class SiteIntf(LineIntf):
 class LineLink(Link):  # type: ignore[misc]
     """A Mininet link over line ``name`` of ``plant``."""
 
-    def __init__(self, name: str, plant: Plant) -> None:
+    def __init__(self, name: str, plant: LinePlant) -> None:
         self.line, self._plant = name, plant
         self.lit = True
         self.ask: Callable[[str, bool], None] | None = None  # who lights and cuts the line where not we ourselves
@@ -238,7 +220,7 @@ class FibreLink(LineLink):
     """A Mininet link between two routers."""
 
     def __init__(
-        self, node1: RouterSwitch, node2: RouterSwitch, plant: Plant, fibre: Fibre, network: Network, **_: Any
+        self, node1: RouterSwitch, node2: RouterSwitch, plant: LinePlant, fibre: Fibre, network: Network, **_: Any
     ) -> None:
         super().__init__(fibre.id, plant)
         self.fibre = fibre
@@ -261,7 +243,9 @@ class FibreLink(LineLink):
 class AccessLink(LineLink):
     """A Mininet link between a site and its router: line ``line`` of the site (0 = primary)."""
 
-    def __init__(self, node1: SiteNode, node2: RouterSwitch, plant: Plant, access: Access, line: int, **_: Any) -> None:
+    def __init__(
+        self, node1: SiteNode, node2: RouterSwitch, plant: LinePlant, access: Access, line: int, **_: Any
+    ) -> None:
         super().__init__(access_name(node1.site.id, line), plant)
         self.access, self._number = access, line
         name = access_interface(line)

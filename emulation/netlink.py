@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
+from itertools import islice
 from pathlib import Path
 
 from emulation import rtnetlink
@@ -17,6 +18,7 @@ from emulation.namespaces import Namespace
 
 _NETLINK_ROUTE = 0
 _ANSWER_BYTES = 32_768  # longer than any single answer
+_TOGETHER = 32  # messages at a time, so that they and their answers fit the socket's buffers
 _HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()  # a kernel without refuses to be told of it
 
 
@@ -49,13 +51,13 @@ class Netlink:
         txqlen: int | None = None,
     ) -> None:
         """Raise or lower interface ``name``, and set its MAC address, MTU, and queue length in frames."""
-        message = rtnetlink.set_link(self._index_of(name), up=up, address=address, mtu=mtu, txqlen=txqlen)
+        message = rtnetlink.set_link(self.index_of(name), up=up, address=address, mtu=mtu, txqlen=txqlen)
         self._ask(f"set interface {name} {'up' if up else 'down'}", message)
 
     def withhold_ipv6(self, name: str) -> None:
         """Have interface ``name`` send nothing of IPv6 by itself when it comes up."""
         if _HAS_IPV6:
-            self._ask(f"withhold IPv6 from interface {name}", rtnetlink.withhold_ipv6(self._index_of(name)))
+            self._ask(f"withhold IPv6 from interface {name}", rtnetlink.withhold_ipv6(self.index_of(name)))
 
     def is_up(self, name: str) -> bool:
         """Whether ``name`` is administratively up."""
@@ -72,14 +74,20 @@ class Netlink:
 
     def set_default_route(self, gateway: IPv4Address, name: str, source: IPv4Address, metric: int) -> None:
         """Default route over ``name``; the gateway is on the link though no prefix says so."""
-        message = rtnetlink.set_default_route(gateway, self._index_of(name), source, metric)
+        message = rtnetlink.set_default_route(gateway, self.index_of(name), source, metric)
         self._ask(f"set default route by {gateway} on {name}", message)
 
     def statistics(self, name: str) -> dict[str, int]:
         """The kernel's counters of ``name`` (``rx_dropped``, ``tx_dropped``, ``rx_packets`` ...)."""
         return rtnetlink.statistics(self._link(name))
 
-    def _index_of(self, name: str) -> int:
+    def request(self, asked: Iterable[tuple[str, bytes]]) -> None:
+        """Send messages that others made (``tc_wire``), in order, each with what it asks."""
+        waiting = iter(asked)
+        while batch := list(islice(waiting, _TOGETHER)):
+            self._exchange(batch)
+
+    def index_of(self, name: str) -> int:
         """The interface's number; an OSError when there is none of that name."""
         if name not in self._index:
             with self._namespace.entered():
@@ -90,7 +98,7 @@ class Netlink:
         return self._index[name]
 
     def _link(self, name: str) -> bytes:
-        (answer,) = self._exchange([(f"look at interface {name}", rtnetlink.get_link(self._index_of(name)))])
+        (answer,) = self._exchange([(f"look at interface {name}", rtnetlink.get_link(self.index_of(name)))])
         return answer
 
     def _ask(self, what: str, message: bytes) -> None:

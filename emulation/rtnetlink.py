@@ -15,9 +15,12 @@ NLMSG_ERROR = 2
 RTM_NEWLINK, RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE = 16, 18, 19, 20, 21, 24
 LOOPBACK_INDEX = 1  # in every namespace
 
-_REQUEST, _ACK, _REPLACE, _CREATE = 0x1, 0x4, 0x100, 0x400
+CREATE, EXCLUSIVE = 0x400, 0x200
+_REQUEST, _ACK, _REPLACE = 0x1, 0x4, 0x100
 _IFF_UP = 0x1
 _IFLA_ADDRESS, _IFLA_MTU, _IFLA_TXQLEN, _IFLA_STATS64, _IFLA_AF_SPEC = 1, 4, 13, 23, 26
+_IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 3, 18, 28
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 4, 5, 6, 7
@@ -38,43 +41,58 @@ def set_link(
     """Raise or lower an interface, and give it a MAC address, an MTU, a queue of so many frames."""
     body = _IFINFO.pack(socket.AF_UNSPEC, 0, index, _IFF_UP if up else 0, _IFF_UP)
     if address is not None:
-        body += _attribute(_IFLA_ADDRESS, bytes.fromhex(address.replace(":", "")))
+        body += attribute(_IFLA_ADDRESS, bytes.fromhex(address.replace(":", "")))
     if mtu is not None:
-        body += _attribute(_IFLA_MTU, _u32(mtu))
+        body += attribute(_IFLA_MTU, _u32(mtu))
     if txqlen is not None:
-        body += _attribute(_IFLA_TXQLEN, _u32(txqlen))
-    return _request(RTM_SETLINK, body)
+        body += attribute(_IFLA_TXQLEN, _u32(txqlen))
+    return request(RTM_SETLINK, body)
+
+
+def add_veth(name: str, mtu: int, peer: str, peer_namespace: int | None = None) -> bytes:
+    """Make a pair of virtual Ethernet interfaces: ``name`` here, ``peer`` here or in the namespace that a descriptor
+    holds. Both have ``mtu``; a namespace's end its own default."""
+    other = _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, peer.encode() + b"\0")
+    if peer_namespace is None:
+        other += attribute(_IFLA_MTU, _u32(mtu))
+    else:
+        other += attribute(_IFLA_NET_NS_FD, _u32(peer_namespace))
+    about = attribute(_IFLA_INFO_KIND, b"veth\0")
+    about += attribute(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, other))
+    body = _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, name.encode() + b"\0")
+    body += attribute(_IFLA_MTU, _u32(mtu)) + attribute(_IFLA_LINKINFO, about)
+    return request(RTM_NEWLINK, body, CREATE | EXCLUSIVE)
 
 
 def withhold_ipv6(index: int) -> bytes:
     """Give an interface no IPv6 address of its own accord when it comes up, so that it never speaks IPv6 unasked."""
-    mode = _attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes([_ADDR_GEN_NONE]))
+    mode = attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes([_ADDR_GEN_NONE]))
     body = _IFINFO.pack(socket.AF_UNSPEC, 0, index, 0, 0)
-    return _request(RTM_SETLINK, body + _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET6, mode)))
+    return request(RTM_SETLINK, body + attribute(_IFLA_AF_SPEC, attribute(socket.AF_INET6, mode)))
 
 
 def set_address(index: int, address: IPv4Address) -> bytes:
     """Give an interface an address that is the whole of its network, if it has not got it yet."""
-    return _request(RTM_NEWADDR, _address(index, address), _CREATE | _REPLACE)
+    return request(RTM_NEWADDR, _address(index, address), CREATE | _REPLACE)
 
 
 def delete_address(index: int, address: IPv4Address) -> bytes:
     """Take such an address off again."""
-    return _request(RTM_DELADDR, _address(index, address))
+    return request(RTM_DELADDR, _address(index, address))
 
 
 def set_default_route(gateway: IPv4Address, index: int, source: IPv4Address, metric: int) -> bytes:
     """The default route of ``metric``, whose gateway is on the interface's link though no prefix says so."""
     scope = _RT_SCOPE_UNIVERSE, _RTN_UNICAST
     body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, *scope, _RTNH_F_ONLINK)
-    body += _attribute(_RTA_GATEWAY, gateway.packed) + _attribute(_RTA_OIF, _u32(index))
-    body += _attribute(_RTA_PREFSRC, source.packed) + _attribute(_RTA_PRIORITY, _u32(metric))
-    return _request(RTM_NEWROUTE, body, _CREATE | _REPLACE)
+    body += attribute(_RTA_GATEWAY, gateway.packed) + attribute(_RTA_OIF, _u32(index))
+    body += attribute(_RTA_PREFSRC, source.packed) + attribute(_RTA_PRIORITY, _u32(metric))
+    return request(RTM_NEWROUTE, body, CREATE | _REPLACE)
 
 
 def get_link(index: int) -> bytes:
     """Ask for an interface's state; the answer is for `is_up` and `statistics`."""
-    return _request(RTM_GETLINK, _IFINFO.pack(socket.AF_UNSPEC, 0, index, 0, 0))
+    return request(RTM_GETLINK, _IFINFO.pack(socket.AF_UNSPEC, 0, index, 0, 0))
 
 
 def numbered(message: bytes, number: int) -> bytes:
@@ -117,14 +135,16 @@ def statistics(body: bytes) -> dict[str, int]:
 
 def _address(index: int, address: IPv4Address) -> bytes:
     body = _IFADDR.pack(socket.AF_INET, 32, 0, _RT_SCOPE_UNIVERSE, index)
-    return body + _attribute(_IFA_LOCAL, address.packed) + _attribute(_IFA_ADDRESS, address.packed)
+    return body + attribute(_IFA_LOCAL, address.packed) + attribute(_IFA_ADDRESS, address.packed)
 
 
-def _request(kind: int, body: bytes, flags: int = 0) -> bytes:
+def request(kind: int, body: bytes, flags: int = 0) -> bytes:
+    """A message of ``kind``; ``numbered`` makes it ready to be sent."""
     return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | flags, 0, 0) + body
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
+    """An attribute of a message, padded."""
     length = _ATTRIBUTE.size + len(value)
     return _ATTRIBUTE.pack(length, kind) + value + bytes(_aligned(length) - length)
 

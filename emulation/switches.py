@@ -25,12 +25,15 @@ from emulation.switch_ports import widen
 from topology.model import TRUNK_INTERFACE, TRUNK_PORT
 
 BRIDGE = "br0"
+KERNEL_DATAPATH = "ovs-system"  # of all bridges of a namespace
+USERSPACE, KERNEL = "netdev", "system"  # values of datapath_type
 DAEMONS = ("ovsdb-server", "ovs-vswitchd")
 ACCESS_LOGICAL_PORT = 10_000  # Mininet numbers interfaces; access lines have no OpenFlow port of their own
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 # vswitchd allocates 32 buffers for every port whenever it wakes (netdev-linux.c), which glibc's malloc does not
 # cache at that size: with jemalloc the same traffic took 20 to 30 % less of both cores. Without it: only slower.
 ALLOCATOR = "libjemalloc.so.2"
+START_DEADLINE_S = 120.0  # for a daemon to be ready: a second where there are cores, half a minute on emulated ones
 STARTERS = 4  # starting is exec and fsync: a little more than the cores keeps them busy
 
 
@@ -39,9 +42,12 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
 
     controlIntf = None  # Mininet looks here first for a default interface
 
-    def __init__(self, name: str, home: Path, log_dir: Path, controller: Path, **params: Any) -> None:
-        """``home`` gets sockets and the database; ``controller`` is the socket the controller listens on."""
-        self.home, self.log_dir, self.controller = home / name, log_dir, controller
+    def __init__(
+        self, name: str, home: Path, log_dir: Path, controller: Path, datapath: str = USERSPACE, **params: Any
+    ) -> None:
+        """``home`` gets sockets and the database; ``controller`` is the socket the controller listens on;
+        ``datapath`` is Open vSwitch's ``datapath_type``."""
+        self.home, self.log_dir, self.controller, self.datapath = home / name, log_dir, controller, datapath
         self.batch = True
         self._pidfds: dict[str, int] = {}
         super().__init__(name, **params)
@@ -74,11 +80,14 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             self._controller_link.symlink_to(self.controller)
             shutil.copyfile(template, database)
         with self.namespace.entered():
-            run(["ovsdb-server", str(database), f"--remote=punix:{self._socket}", *self._daemon("ovsdb-server")])
+            run(
+                ["ovsdb-server", str(database), f"--remote=punix:{self._socket}", *self._daemon("ovsdb-server")],
+                START_DEADLINE_S,
+            )
             self._adopt("ovsdb-server")
             run(["ovs-vsctl", f"--db=unix:{self._socket}", "--no-wait", "--timeout=20", *self._configuration()])
             own = {"OVS_RUNDIR": str(self.home), "LD_PRELOAD": ALLOCATOR}
-            run(["ovs-vswitchd", f"unix:{self._socket}", *self._daemon("ovs-vswitchd")], env=own)
+            run(["ovs-vswitchd", f"unix:{self._socket}", *self._daemon("ovs-vswitchd")], START_DEADLINE_S, own)
             self._adopt("ovs-vswitchd")
             be_punctual(SWITCHES, self.daemon_pid("ovs-vswitchd"))
             with suppress(OSError):  # an older kernel, or a stricter one: the switch is only less patient
@@ -91,6 +100,9 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
                 os.close(pidfd)
+        if self.datapath == KERNEL:  # it would go on forwarding what it knows
+            with self.namespace.entered():
+                run(["ovs-dpctl", "del-dp", KERNEL_DATAPATH])
 
     def raise_port(self, name: str, txqlen: int, mtu: int | None = None) -> None:
         """Take the interface of a port into use: it forwards frames and sends none of its own."""
@@ -162,7 +174,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         """The bridge and its ports, idempotent, so that a restart says it again."""
         argv = ["init", "--", "set", "Open_vSwitch", ".", "other_config:n-handler-threads=1"]
         argv += ["other_config:n-revalidator-threads=1", "other_config:flow-restore-wait=false"]
-        argv += ["--", "--may-exist", "add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=netdev"]
+        argv += ["--", "--may-exist", "add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, f"datapath_type={self.datapath}"]
         argv += [f"other_config:datapath-id={self.dpid}", "other_config:disable-in-band=true"]
         argv += ["fail_mode=secure", "protocols=OpenFlow13,OpenFlow14,OpenFlow15"]
         argv += ["--", "set-controller", BRIDGE, f"unix:{self._controller_link}"]

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from emulation.engine import EngineProcess
-from emulation.links import CORE_MTU, TAP_QUEUE, Plant
+from emulation.links import TAP_QUEUE, Plant
 from emulation.nodes import NamespaceNode
 from emulation.pipe_model import PipeModel
+from emulation.plant import CORE_MTU
 from emulation.priority import LINKS, be_punctual
 from emulation.procfs import task_clock_ns
 

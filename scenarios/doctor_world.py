@@ -10,10 +10,11 @@ from pathlib import Path
 from emulation import world
 from emulation.engine import EngineProcess
 from emulation.interfaces import NetlinkIntf
-from emulation.links import CORE_MTU, TAP_QUEUE, Plant
+from emulation.links import TAP_QUEUE, Plant
 from emulation.namespaces import Namespace, open_tap
 from emulation.nodes import NamespaceNode
 from emulation.pipe_model import PipeModel
+from emulation.plant import CORE_MTU
 from emulation.procfs import task_clock_ns
 from emulation.switches import RouterSwitch
 from scenarios.capacity import RATE_BPS, burst_through, measure_capacity

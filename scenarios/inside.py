@@ -84,19 +84,28 @@ def judged(job: Job, collected: Collected) -> Result:
             **{name: round(us, 1) for name, us in asdict(collected.overhead).items()},
             "short_lines_us": {name: round(us, 1) for name, us in collected.short_lines_us.items()},
         },
-        "capacity": {**asdict(collected.capacity), "asked_cores": round(collected.asked_cores, 3)},
+        "capacity": _capacity(collected),
         "pressure": asdict(collected.pressure),
         "scheduling": collected.scheduling,
+        "dataplane": collected.dataplane.value,
     }
     outcome = verdict(checks, validity.grade)
     return build_result(Judged(job.scenario, job.directory.name, evidence, phases, checks, validity, outcome, facts))
 
 
+def _capacity(collected: Collected) -> dict[str, object] | None:
+    if collected.capacity is None or collected.asked_cores is None:
+        return None
+    return {**asdict(collected.capacity), "asked_cores": round(collected.asked_cores, 3)}
+
+
 def findings(collected: Collected) -> Iterator[Finding]:
     """All that tells whether the machine kept up."""
-    yield from of_plan(collected.asked_cores, collected.capacity.cores)
+    if collected.capacity is not None and collected.asked_cores is not None:
+        yield from of_plan(collected.asked_cores, collected.capacity.cores)
     yield from of_traffic(collected.traffic)
-    yield from of_links(collected.links)
+    if collected.links is not None:
+        yield from of_links(collected.links)
     yield from of_machine(collected.pressure, collected.machine_drops)
     for second in collected.seconds:
         yield from of_second(second)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from emulation.plant import Dataplane
 from policies.plan import Plan
 from scenarios.flowspec import TrafficPlan
 from scenarios.spec import Scenario
@@ -14,7 +15,8 @@ from scenarios.targets import Target
 @dataclass(frozen=True)
 class Job:
     """What a world is asked to do: ``scenario`` on ``plan``, with its events' ``targets`` and its ``traffic``;
-    results go into ``directory``, tracebacks are shown if ``debug``."""
+    results go into ``directory``, tracebacks are shown if ``debug``,
+    frames are carried by ``dataplane``."""
 
     scenario: Scenario
     plan: Plan
@@ -22,3 +24,4 @@ class Job:
     traffic: TrafficPlan
     directory: Path
     debug: bool
+    dataplane: Dataplane = Dataplane.ENGINE

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from emulation.links import Direction
 from emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
+from emulation.plant import Direction
 from scenarios.standing_server import Request
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]

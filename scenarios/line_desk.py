@@ -8,8 +8,9 @@ from typing import Any
 
 from emulation.counters import PIPE_DTYPE
 from emulation.engine import EngineError
-from emulation.links import Direction, LineLink, Plant
+from emulation.links import LineLink, Plant
 from emulation.pipe_model import PipeModel
+from emulation.plant import Direction
 from emulation.trace import Trace
 from policies.plan import Plan
 from scenarios.line_change import LineRequest, LineState, TraceRequest, applied

@@ -25,7 +25,9 @@ class Lookout:
 
     def threads(self) -> Mapping[str, Thread]:
         """The link engine, the traffic's clock, and every router that carries: one that boots may wait."""
-        threads = {LINK_ENGINE: Thread(self._rig.engine.pid, self._rig.engine.pid)}
+        threads = {}
+        if self._rig.has_engine:
+            threads[LINK_ENGINE] = Thread(self._rig.engine.pid, self._rig.engine.pid)
         if self._sender.native_id:
             threads[TRAFFIC] = Thread(os.getpid(), self._sender.native_id)
         for switch in self._rig.net.switches:
@@ -46,8 +48,10 @@ class Lookout:
         """``from > to``, by pipe."""
         return self._lines
 
-    def counters(self) -> tuple[Records, Records]:
+    def counters(self) -> tuple[Records, Records] | None:
         """The link engine's, live."""
+        if not self._rig.has_engine:
+            return None
         return self._rig.engine.engine_counters(), self._rig.engine.counters()
 
     def machine_drops(self) -> Mapping[str, int]:

@@ -18,7 +18,8 @@
     capacity        what the machine was found able to carry before (scenarios/capacity.py), and asked_cores: how many
                     cores the traffic takes by that
     pressure        processor use: stalled, busy, steal, as shares
-    parameters, seed, sites, policy, versions, host, timing, scheduling
+    parameters, seed, sites, policy, versions, host, timing, scheduling (null without an engine)
+    dataplane       what carried the frames: "engine" or "kernel"
 
 Figures carry their unit in their name (us, bps; shares are from 0 to 1); null means there was nothing to
 take one from.

@@ -1,6 +1,6 @@
 """The running network of one world: links, routers, sites and the controller, and the hands that break it.
 
-Faults reach the machine here and nowhere else: lines are cut in the link engine, the far ends lose
+Faults reach the machine here and nowhere else: lines are cut in their plant, the far ends lose
 light, routers lose power.
 """
 
@@ -18,9 +18,12 @@ import numpy as np
 from emulation import world
 from emulation.engine import EngineProcess
 from emulation.engine_rows import FULL_FRAME_BYTES
-from emulation.links import Direction, Plant, Shape, access_name, fibre_interface
+from emulation.kernel_classifier import Classes
+from emulation.kernel_plant import KernelPlant
+from emulation.links import Plant, access_name, fibre_interface
 from emulation.nodes import SiteNode, access_interface
 from emulation.pipe_model import ClassQueue, PipeModel
+from emulation.plant import Dataplane, Direction, Shape
 from emulation.procfs import task_clock_ns, transmit_drops
 from emulation.switches import RouterSwitch
 from policies.plan import Plan, Scheduling, TrafficClass
@@ -33,15 +36,25 @@ from topology.mininet_build import build
 from topology.model import TRUNK_INTERFACE, Network
 
 LEAST_QUEUE = 3  # full frames that may wait, however slow the line
-PROGRAM_DEADLINE_S = 60.0
+PROGRAM_DEADLINE_S = 300.0  # a machine that emulates its processor takes minutes
 SPARE_FILES = 1000
 
 
 class Rig:
-    """Brings ``plan.network`` up under ``plan``; ``log_dir`` gets the daemons' logs."""
+    """Brings ``plan.network`` up under ``plan``; ``log_dir`` gets the daemons' logs. ``dataplane`` carries the
+    frames: the link engine, or the kernel, which does without ``engine``."""
 
-    def __init__(self, plan: Plan, run_dir: Path, log_dir: Path, on_event: Callable[[Event], None]) -> None:
-        self.plan = plan
+    plant: Plant | KernelPlant
+
+    def __init__(
+        self,
+        plan: Plan,
+        run_dir: Path,
+        log_dir: Path,
+        on_event: Callable[[Event], None],
+        dataplane: Dataplane = Dataplane.ENGINE,
+    ) -> None:
+        self.plan, self.dataplane = plan, dataplane
         self.network = plan.network
         self._run_dir, self._log_dir, self._on_event = run_dir, log_dir, on_event
         self._outage = Outage(plan.network)
@@ -53,15 +66,11 @@ class Rig:
         Raises CommandError, OSError, EngineError or ControllerFailed when a part does not come up, and InputError
         where the machine allows fewer open files than the network takes."""
         world.require_files(_files(self.network))
-        stage("starting the controller and the link engine")
+        stage("starting the controller and the lines")
         self.controller = ControllerProcess(self.plan, self._run_dir, self._log_dir / "controller.log", self._on_event)
         self._vigil = Vigil(self._something_ended)
-        self.engine = EngineProcess()
-        self.engine.start()
-        self._vigil.over([os.pidfd_open(self.engine.pid)])
-        configure_classes(self.engine, self.plan)
+        self.plant = self._new_plant()
         stage(f"building {len(self.network.sites)} sites and {len(self.network.routers)} routers")
-        self.plant = Plant(self.engine, line_shape(self.plan), self.network.seed)
         self.net = build(self.network, self.plant, self._run_dir, self._log_dir, self.controller.socket)
         self._wait("listening")
         stage("starting the routers")
@@ -71,6 +80,33 @@ class Rig:
         self._wait("all-programmed")
         stage("calibrating the lines")
         self._calibrate()
+
+    def _new_plant(self) -> Plant | KernelPlant:
+        shape, classes = line_shape(self.plan), line_classes(self.plan)
+        if self.dataplane is Dataplane.KERNEL:
+            return KernelPlant(shape, classes)
+        engine = EngineProcess()
+        engine.start()
+        self._vigil.over([os.pidfd_open(engine.pid)])
+        engine.configure(classes.dscp_to_queue, classes.tc_to_queue, classes.other_queue)
+        return Plant(engine, shape, self.network.seed)
+
+    @property
+    def engine_plant(self) -> Plant:
+        """The link engine's plant; raises RuntimeError where the kernel carries the lines."""
+        if not isinstance(self.plant, Plant):
+            raise RuntimeError("the kernel carries the lines: there is no link engine")
+        return self.plant
+
+    @property
+    def engine(self) -> EngineProcess:
+        """The link engine; raises RuntimeError where the kernel carries the lines."""
+        return self.engine_plant.engine
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether the link engine carries the lines."""
+        return self.dataplane is Dataplane.ENGINE
 
     def _calibrate(self) -> None:
         """Measure what the idle machine adds to the model's delays and have the lines make up for it."""
@@ -83,12 +119,14 @@ class Rig:
             for direction in (Direction if name in fibres else (Direction.FORWARD,))
         ]
         self.plant.hasten(dict.fromkeys(to_routers, raw.core_us))
-        self.engine.follow_frames(0.0)
-        before_ns = self._switching_ns()
-        ends_us = calibration.rest_us(routes, calibration.measure_us(routes, self.plan, self.socket_in))
-        hop_us = (self._switching_ns() - before_ns) / 1000 / max(1, calibration.router_visits(routes))
-        self.engine.follow_frames(ends_us)
-        self.overhead = replace(raw, ends_us=ends_us, hop_us=hop_us)
+        self.overhead = raw
+        if self.has_engine:  # the kernel does not know a frame again
+            self.engine.follow_frames(0.0)
+            before_ns = self._switching_ns()
+            ends_us = calibration.rest_us(routes, calibration.measure_us(routes, self.plan, self.socket_in))
+            hop_us = (self._switching_ns() - before_ns) / 1000 / max(1, calibration.router_visits(routes))
+            self.engine.follow_frames(ends_us)
+            self.overhead = replace(raw, ends_us=ends_us, hop_us=hop_us)
         delays_us = {name: self.plant.models[name][0].delay_us for name, _ in to_routers}
         self.short_lines_us = calibration.short_lines_us(delays_us, raw.core_us)
 
@@ -121,7 +159,7 @@ class Rig:
         dead = [f"{switch.name}'s {daemon}" for switch in switches for daemon in switch.dead_daemons()]
         if self.controller.process.poll() is not None:
             dead.append("the controller")
-        if not self.engine.alive:
+        if self.has_engine and hasattr(self, "plant") and not self.engine.alive:
             dead.append("the link engine")
         return dead
 
@@ -130,10 +168,7 @@ class Rig:
         time. ``sites``: whether to ask the sites' interfaces too, which are many.
 
         What an interface drops as it goes dark is the failure's, so those that ever did are left out."""
-        pipes = self.engine.counters()
-        lost = pipes["drop_machine"] + pipes["drop_memory"]
-        names = self.line_names() if lost.any() else {}
-        drops = {names[int(pipe)]: int(lost[pipe]) for pipe in np.flatnonzero(lost)}
+        drops = self._engine_drops() if self.has_engine else {}
         for node in (*self.net.switches, *(self.net.hosts if sites else ())):
             sent = transmit_drops(node.namespace)
             for name in {intf.name.partition(".")[0] for intf in node.intfList()}:
@@ -146,15 +181,23 @@ class Rig:
         """Routers that stand failed, until their lines carry again."""
         return self._outage.routers
 
+    def _engine_drops(self) -> dict[str, int]:
+        pipes = self.engine.counters()
+        lost = pipes["drop_machine"] + pipes["drop_memory"]
+        names = self.line_names() if lost.any() else {}
+        return {names[int(pipe)]: int(lost[pipe]) for pipe in np.flatnonzero(lost)}
+
     def line_names(self) -> dict[int, str]:
-        """What the engine's pipes are, by number: ``from > to``."""
+        """What the engine's pipes are, by number: ``from > to``; none where there is no engine."""
+        if not self.has_engine:
+            return {}
         ends = {link.id: (link.a, link.b) for link in self.network.links}
         for site in self.network.sites:
             accesses = enumerate(site.accesses)
             ends |= {access_name(site.id, number): (site.id, access.router) for number, access in accesses}
         names: dict[int, str] = {}
         for name, (a, b) in ends.items():
-            line = self.plant.lines[name]
+            line = self.engine_plant.lines[name]
             names |= {line.forward: f"{a} > {b}", line.back: f"{b} > {a}"}
         return names
 
@@ -224,15 +267,15 @@ def _files(network: Network) -> int:
     return max(taps, len(network.sites) + 3 * len(network.routers)) + SPARE_FILES
 
 
-def configure_classes(engine: EngineProcess, plan: Plan) -> None:
-    """Tell the engine which frames belong in which queue."""
+def line_classes(plan: Plan) -> Classes:
+    """Which frames belong in which queue."""
     best_effort = max(plan.classes, key=lambda cls: cls.queue).queue
     dscp_to_queue, tc_to_queue = [best_effort] * 64, [best_effort] * 8
     for cls in plan.classes:
         for dscp in cls.dscps:
             dscp_to_queue[dscp] = cls.queue
             tc_to_queue[dscp >> 3] = cls.queue
-    engine.configure(dscp_to_queue=dscp_to_queue, tc_to_queue=tc_to_queue, other_queue=0)
+    return Classes(tuple(dscp_to_queue), tuple(tc_to_queue), other_queue=0)
 
 
 def line_shape(plan: Plan) -> Shape:

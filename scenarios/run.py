@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 from emulation import world
 from emulation.counters import Lateness
+from emulation.plant import Dataplane
 from emulation.priority import LINKS, be_leisurely, be_punctual
 from scenarios.calibration import Overhead
 from scenarios.capacity import Capacity, measure_capacity
@@ -45,7 +46,8 @@ class TooMuchAsked(RuntimeError):
 
 @dataclass(frozen=True)
 class Collected:
-    """Everything a run leaves to be judged. ``epoch_ns`` is the traffic's time 0 (CLOCK_REALTIME)."""
+    """Everything a run leaves to be judged. ``epoch_ns`` is the traffic's time 0 (CLOCK_REALTIME).
+    ``links``, ``capacity``, ``asked_cores`` and ``scheduling`` are the link engine's: None where the kernel carried."""
 
     epoch_ns: int
     moments: dict[str, Moment]
@@ -53,16 +55,17 @@ class Collected:
     due: Array
     exchanges: tuple[Exchange, ...]
     traffic: KeepingUp
-    links: Lateness
+    links: Lateness | None
     machine_drops: Mapping[str, int]
     seconds: tuple[Second, ...]
     pressure: Pressure
     up_s: float
-    capacity: Capacity
-    asked_cores: float
+    capacity: Capacity | None
+    asked_cores: float | None
     overhead: Overhead
     short_lines_us: Mapping[str, float]
-    scheduling: str
+    scheduling: str | None
+    dataplane: Dataplane
 
 
 class Run:
@@ -70,7 +73,7 @@ class Run:
 
     def __init__(self, job: Job, history: History, progress: Progress) -> None:
         self._job, self._history, self._progress = job, history, progress
-        self._rig = Rig(job.plan, world.RUN_DIR, job.directory / "logs", self._controller_said)
+        self._rig = Rig(job.plan, world.RUN_DIR, job.directory / "logs", self._controller_said, job.dataplane)
         self._flows = job.traffic.flows
 
     def execute(self) -> Collected:
@@ -82,17 +85,17 @@ class Run:
 
     def _execute(self) -> Collected:
         began = time.monotonic()
-        self._progress.say("measuring the machine")
-        capacity = measure_capacity()
+        capacity = self._measure_capacity()
         self._rig.start(self._progress.say)
         up_s = time.monotonic() - began
         overhead = self._rig.overhead
-        asked = self._weigh(capacity, overhead)
+        asked = self._weigh(capacity, overhead) if capacity else None
         self._record("network-up", seconds=round(up_s, 3), overhead=asdict(overhead))
         self._progress.say(f"the network is up and programmed after {up_s:.1f} s")
         flows = FlowEngine(self._flows, self._rig.socket_in, cookie=self._job.scenario.spec.network.seed & 0xFFFFFFFF)
         exchanges = ExchangeEngine(self._job.traffic.exchanges, self._rig.socket_in)
-        self._rig.engine.restart_lateness()
+        if self._rig.has_engine:
+            self._rig.engine.restart_lateness()
         epoch_ns = time.time_ns() + LEAD_NS
         flows.start(epoch_ns)
         exchanges.start(epoch_ns)
@@ -117,7 +120,7 @@ class Run:
             due=flows.due,
             exchanges=exchanges.results,
             traffic=flows.keeping_up(),
-            links=self._rig.engine.lateness(),
+            links=self._rig.engine.lateness() if self._rig.has_engine else None,
             machine_drops=self._rig.machine_drops(),
             seconds=seconds,
             pressure=pressure,
@@ -126,8 +129,16 @@ class Run:
             asked_cores=asked,
             overhead=overhead,
             short_lines_us=self._rig.short_lines_us,
-            scheduling=self._rig.engine.scheduling,
+            scheduling=self._rig.engine.scheduling if self._rig.has_engine else None,
+            dataplane=self._rig.dataplane,
         )
+
+    def _measure_capacity(self) -> Capacity | None:
+        """What the machine can carry; None where no engine will, of whose work it is the measure."""
+        if not self._rig.has_engine:
+            return None
+        self._progress.say("measuring the machine")
+        return measure_capacity()
 
     def _weigh(self, capacity: Capacity, overhead: Overhead) -> float:
         """How many cores the traffic asks for; raises TooMuchAsked for what this machine plainly does not have."""

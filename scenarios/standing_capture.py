@@ -13,7 +13,8 @@ from pydantic import Field
 
 from emulation.capture import SNAP_BYTES, Capture
 from emulation.engine import EngineError
-from emulation.links import Direction, Plant
+from emulation.links import Plant
+from emulation.plant import Direction
 from scenarios.line_names import line_meant
 from scenarios.standing_server import Followed, Refused, Request
 from scenarios.standing_wire import WireError, receive, send

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from emulation.links import Direction
 from emulation.nodes import NamespaceNode
+from emulation.plant import Direction
 from emulation.trace import MAX_BYTES, parse_trace
 from scenarios.history import History
 from scenarios.line_change import LineRequest, LineState, TraceRequest
@@ -50,7 +50,7 @@ class Operations:
     def open(self) -> None:
         """The network is up: from now on it does what it is asked."""
         self._up = True
-        self._lines = LineDesk(self._rig.plan, self._rig.plant, self._rig.net.links)
+        self._lines = LineDesk(self._rig.plan, self._rig.engine_plant, self._rig.net.links)
 
     def table(self) -> Mapping[str, Operation]:
         """The operations by name."""
@@ -120,7 +120,7 @@ class Operations:
 
     def capture(self, request: CaptureRequest, fds: Sequence[int]) -> object:
         """Start to capture a line."""
-        return start_capture(self._rig.plant, request, fds)
+        return start_capture(self._rig.engine_plant, request, fds)
 
     def cli(self, request: CliRequest, fds: Sequence[int]) -> object:
         """Start Mininet's command line."""

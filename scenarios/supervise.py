@@ -11,7 +11,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from emulation import world
+from emulation import kernel_probe, world
+from emulation.plant import Dataplane
 from policies.compile import compile_policy, library_path, load_policy
 from scenarios.blueprints import blueprint
 from scenarios.checks import Verdict
@@ -27,7 +28,13 @@ from topology.errors import InputError
 
 
 def run_scenario(
-    name: str, settings: dict[str, str], seed: int | None, sites: int | None, results: Path, debug: bool
+    name: str,
+    settings: dict[str, str],
+    seed: int | None,
+    sites: int | None,
+    results: Path,
+    debug: bool,
+    dataplane: Dataplane = Dataplane.ENGINE,
 ) -> int:
     """Run scenario ``name`` in a world of its own; returns the exit code (0 pass, 1 fail, 3 void).
 
@@ -40,8 +47,10 @@ def run_scenario(
     targets = resolve_timeline(spec, network, scenario.document)
     traffic = plan_traffic(spec, plan, scenario.document)
     world.require()
+    if dataplane is Dataplane.KERNEL:
+        kernel_probe.require()
     directory = make_directory(results / spec.name)
-    job = Job(scenario, plan, targets, traffic, directory, debug)
+    job = Job(scenario, plan, targets, traffic, directory, debug, dataplane)
     with interrupts():
         status = run_in_world("scenarios.inside", job)
         answer_interrupts(signal.SIG_IGN)

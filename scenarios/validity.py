@@ -212,8 +212,9 @@ def of_plan(asked_cores: float, cores: int) -> Iterator[Finding]:
 def of_second(second: Second) -> Iterator[Finding]:
     """What one second shows."""
     at = second.number
-    yield Finding(SECOND_P99, second.links.p99_us / 1000, second=at)
-    yield Finding(UNREAD, second.unread_us / 1000, second=at)
+    if second.links is not None:
+        yield Finding(SECOND_P99, second.links.p99_us / 1000, second=at)
+        yield Finding(UNREAD, second.unread_us / 1000, second=at)
     yield Finding(BACKLOG, second.backlog_drops, second=at)
     yield Finding(SECOND_STEAL, round(second.pressure.steal, 4), second=at)
     yield Finding(THROTTLED, second.throttled_us / 1000, second=at)

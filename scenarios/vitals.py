@@ -58,7 +58,7 @@ class Second:
 
     number: int
     pressure: Pressure
-    links: Punctuality = Punctuality()
+    links: Punctuality | None = None
     sends: Punctuality = Punctuality()
     late_lines: Mapping[str, float] = field(default_factory=dict)
     unread_us: float = 0.0
@@ -76,7 +76,7 @@ class Second:
             if strain.longest_wait_us >= WORTH_TELLING_US or strain.stalled_us
         }
         facts: dict[str, Any] = {
-            "links_late_us": [round(self.links.p99_us), round(self.links.max_us)],
+            "links_late_us": self.links and [round(self.links.p99_us), round(self.links.max_us)],
             "sends_late_us": [round(self.sends.p99_us), round(self.sends.max_us)],
             "busy": round(self.pressure.busy, 3),
             "steal": round(self.pressure.steal, 3),

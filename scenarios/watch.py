@@ -79,8 +79,8 @@ class Watched(Protocol):
     def line_names(self) -> Mapping[int, str]:
         """What the engine's pipes are, by number."""
 
-    def counters(self) -> tuple[Records, Records]:
-        """The link engine's own counters and its pipes', live."""
+    def counters(self) -> tuple[Records, Records] | None:
+        """The link engine's own counters and its pipes', live; None where there is no engine."""
 
     def machine_drops(self) -> Mapping[str, int]:
         """Frames lost by the machine and not by the model since the network was made, by place."""
@@ -166,7 +166,7 @@ class Watch:
         second = Second(
             number=number,
             pressure=pressure_between(load_before, load),
-            links=punctuality(counts.links - before.links),
+            links=None if counts.links is None else punctuality(counts.links - before.links),
             sends=punctuality(counts.sends - before.sends, self._send_limits_ns),
             late_lines=counts.late_lines(before, self._lines),
             unread_us=counts.unread_us if counts.unread_us > before.unread_us else 0.0,
@@ -193,11 +193,15 @@ class _Counts:
     """Copies of what only ever grows, at one moment."""
 
     def __init__(self, watched: Watched, sends: Array) -> None:
-        engine, pipes = watched.counters()
-        self.links: Array = engine["lateness"][0].astype(np.int64)
-        self.unread_us = int(engine["longest_round_ns"][0]) / 1000
+        self.links: Array | None = None
+        self.unread_us = 0.0
+        self._late_ns: Array = np.zeros(0, np.int64)
+        if counters := watched.counters():
+            engine, pipes = counters
+            self.links = engine["lateness"][0].astype(np.int64)
+            self.unread_us = int(engine["longest_round_ns"][0]) / 1000
+            self._late_ns = pipes["lateness_max_ns"].astype(np.int64)
         self.sends: Array = sends.astype(np.int64)
-        self._late_ns: Array = pipes["lateness_max_ns"].astype(np.int64)
         self.drops = watched.machine_drops()
         self._processes = {name: thread_clocks_ns(pid) for name, pid in watched.processes().items()}
 

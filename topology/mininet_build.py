@@ -11,9 +11,10 @@ from typing import Any
 
 from mininet.topo import Topo
 
-from emulation.links import AccessLink, FibreLink, Plant
+from emulation.links import AccessLink, FibreLink
 from emulation.mininet_net import EmulatedNet
 from emulation.nodes import SiteNode
+from emulation.plant import LinePlant
 from emulation.switches import RouterSwitch
 from topology.model import Network, Router, Site
 from topology.national import national_network
@@ -29,7 +30,7 @@ class NetworkTopo(Topo):  # type: ignore[misc]
     fibres on the ports the model gives them, and behind them a port for each access line instead of a trunk.
     """
 
-    def build(self, network: Network, plant: Plant | None = None) -> None:
+    def build(self, network: Network, plant: LinePlant | None = None) -> None:
         """Add every router, site, fibre and access line; with ``plant`` links are ours."""
         for router in network.routers:
             self.addSwitch(self.router_name(router), dpid=f"{router.index:016x}")
@@ -75,13 +76,14 @@ class NationalTopo(NetworkTopo):
 topos = {"helsewan": NationalTopo}  # the name Mininet's --custom looks for
 
 
-def build(network: Network, plant: Plant, home: Path, log_dir: Path, controller: Path) -> EmulatedNet:
+def build(network: Network, plant: LinePlant, home: Path, log_dir: Path, controller: Path) -> EmulatedNet:
     """The network as a built, not yet started Mininet of our nodes inside the present world.
 
     ``plant`` gets all lines (commit it before traffic), ``home`` the routers' sockets, ``controller``
     is the unix socket the controller listens on.
     """
-    switch = partial(RouterSwitch, home=home, log_dir=log_dir, controller=controller)
+    datapath = plant.dataplane.datapath_type
+    switch = partial(RouterSwitch, home=home, log_dir=log_dir, controller=controller, datapath=datapath)
     net = EmulatedNet(topo=NetworkTopo(network, plant=plant), host=SiteNode, switch=switch, controller=None)
     plant.commit()
     return net

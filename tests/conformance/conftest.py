@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 from backends import Backend, ReferenceBackend, VirtualBackend
 from cases import TABLE
+from kernel import KernelBackend
 from live import LiveBackend
 
-BACKENDS = {"reference": ReferenceBackend, "virtual": VirtualBackend, "live": LiveBackend}
+BACKENDS = {"reference": ReferenceBackend, "virtual": VirtualBackend, "live": LiveBackend, "kernel": KernelBackend}
 DEFAULT = ("reference", "virtual", "live")
 EMULATED = {"live", "kernel"}
 

@@ -13,10 +13,10 @@ from real_time import Ends, wait_for
 from reference import NS_PER_US, Change
 
 from emulation.engine import EngineProcess, PipeChange, PipeSpec
-from emulation.links import CORE_MTU
 from emulation.namespaces import Namespace, open_tap
 from emulation.netlink import Netlink
 from emulation.pipe_model import PipeModel
+from emulation.plant import CORE_MTU
 
 TAP_QUEUE = 10_000  # frames: all that a case offers, should the engine be late
 

@@ -11,9 +11,10 @@ import pytest
 from scapy.utils import PcapNgReader
 
 from emulation.engine import EngineProcess
-from emulation.links import Direction, Plant
+from emulation.links import Plant
 from emulation.nodes import NamespaceNode
 from emulation.pipe_model import PipeModel
+from emulation.plant import Direction
 
 PATIENCE_S = 10.0
 ETH_P_ALL = 0x0003

@@ -1,0 +1,137 @@
+"""The lines of one world as kernel queueing disciplines between veth pairs; no process carries them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from emulation.kernel_classifier import Classes
+from emulation.kernel_pipe import NotInKernel
+from emulation.kernel_wire import Egress, KernelPipe, Wire
+from emulation.nodes import NamespaceNode
+from emulation.pipe_model import PipeModel
+from emulation.plant import Dataplane, Direction, End, Models, Shape
+from emulation.switches import RouterSwitch
+from topology.model import TRUNK_INTERFACE
+
+PORT_QUEUE = 1000  # a veth has no queue of its own; its disciplines have theirs
+
+
+@dataclass(frozen=True)
+class Lead:
+    """A port: interface ``name`` of ``node``, and the index of its other end in the wire."""
+
+    node: NamespaceNode
+    name: str
+    index: int
+
+    @property
+    def egress(self) -> Egress:
+        """The node's sending side."""
+        return Egress(self.node.netlink, self.node.netlink.index_of(self.name))
+
+
+@dataclass(frozen=True)
+class KernelLine:
+    """A line's pipes, forward and back, and the interfaces of the wire that go dark with it."""
+
+    forward: KernelPipe
+    back: KernelPipe
+    lights: tuple[int, int]
+
+    def pipe(self, direction: Direction) -> KernelPipe:
+        """The pipe of one direction."""
+        return self.forward if direction is Direction.FORWARD else self.back
+
+
+class KernelPlant:
+    """See ``plant.LinePlant``. Lines are changed one after the other, each in some tens of microseconds.
+
+    Raises NotInKernel for a model that the kernel cannot do, OSError for what it refuses."""
+
+    dataplane = Dataplane.KERNEL
+
+    def __init__(self, shape: Shape, classes: Classes) -> None:
+        self.lines: dict[str, KernelLine] = {}
+        self.models: dict[str, tuple[PipeModel, PipeModel]] = {}
+        self._wire = Wire()
+        self._shape, self._classes = shape, classes
+        self._early_us: dict[tuple[str, Direction], float] = {}
+        self._leads: list[Lead] = []
+        self._trunks: dict[str, End] = {}
+        self._ends: dict[str, tuple[End, End]] = {}
+
+    def end(self, node: NamespaceNode, name: str) -> End:
+        """Create the veth ``name`` in ``node``."""
+        self._leads.append(Lead(node, name, self._wire.lead(node.namespace, name)))
+        return End(len(self._leads) - 1)
+
+    def trunk_end(self, router: RouterSwitch, vlan: int) -> End:
+        """The end of access line ``vlan`` on the router's trunk."""
+        if router.name not in self._trunks:
+            self._trunks[router.name] = self.end(router, TRUNK_INTERFACE)
+            router.raise_port(TRUNK_INTERFACE, txqlen=PORT_QUEUE)
+        return End(self._trunks[router.name].port, vlan)
+
+    def join(self, name: str, first: End, second: End, rate_bps: int, delay_us: int) -> None:
+        """A line with the same rate and delay both ways."""
+        model = self._shape(rate_bps, delay_us)
+        self.models[name] = (model, model)
+        self._ends[name] = (first, second)
+
+    def commit(self) -> None:
+        """Make all lines."""
+        for name, (first, second) in self._ends.items():
+            make = self._access if second.vlan else self._fibre
+            self.lines[name] = make(self.models[name], self._leads[first.port], self._leads[second.port], second.vlan)
+        self._ends.clear()
+
+    def _fibre(self, models: tuple[PipeModel, PipeModel], first: Lead, second: Lead, _: int) -> KernelLine:
+        self._wire.redirect(first.index, second.index)
+        self._wire.redirect(second.index, first.index)
+        forward = KernelPipe(first.egress, self._wire.egress(second.index), self._classes, models[0])
+        back = KernelPipe(second.egress, self._wire.egress(first.index), self._classes, models[1])
+        return KernelLine(forward, back, (first.index, second.index))
+
+    def _access(self, models: tuple[PipeModel, PipeModel], site: Lead, trunk: Lead, vlan: int) -> KernelLine:
+        near, far = self._wire.pair()
+        self._wire.redirect(site.index, near)
+        self._wire.redirect(far, trunk.index, vlan)
+        self._wire.redirect_tagged(trunk.index, vlan, far)
+        self._wire.redirect(near, site.index)
+        forward = KernelPipe(site.egress, self._wire.egress(near), self._classes, models[0])
+        back = KernelPipe(self._wire.egress(far), self._wire.egress(site.index), self._classes, models[1])
+        return KernelLine(forward, back, (site.index, near))
+
+    def hasten(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
+        """Deliver earlier on one direction of lines."""
+        self._early_us.update(by_us)
+        self.reshape({name: self.models[name] for name, _ in by_us})
+
+    def reshape(self, models: Models) -> int:
+        """Give lines new models; what ``hasten`` takes off their delays stays off."""
+        for name, pair in models.items():
+            for direction, model in zip(Direction, pair, strict=True):
+                delay_us = max(0, round(model.delay_us - self._early_us.get((name, direction), 0.0)))
+                self.lines[name].pipe(direction).change(replace(model, delay_us=delay_us))
+        self.models.update(models)
+        return time.time_ns()
+
+    def set_down(self, names: Iterable[str], down: bool) -> int:
+        """Cut or mend lines: all lose or gain carrier, and what a cut line holds is gone."""
+        self._wire.light([index for name in names for index in self.lines[name].lights], up=not down)
+        return time.time_ns()
+
+    def set_silent(self, name: str, direction: Direction, silent: bool) -> int:
+        """Have frames of one direction vanish on the way, and no more."""
+        pipe = self.lines[name].pipe(direction)
+        pipe.change(pipe.model, silent)
+        return time.time_ns()
+
+    def set_frozen(self, names: Iterable[str], frozen: bool) -> int:
+        """Refused: raises NotInKernel."""
+        raise NotInKernel(
+            "the kernel cannot stop time on a line: plug and netem's slots hold frames, but let go at once of all "
+            "whose time came meanwhile"
+        )

@@ -1,0 +1,174 @@
+"""What this machine's kernel has of what ``--dataplane kernel`` needs, by trying each part in a namespace of its own.
+
+A configuration file says what was meant, and a module that is there may not load; only the trial is sure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pyroute2.netlink import genlmsg
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.generic import GenericNetlinkSocket
+
+from emulation import rtnetlink, tc_wire
+from emulation.interfaces import routing
+from emulation.kernel_classifier import too_long_program
+from emulation.namespaces import Namespace
+from emulation.netlink import Netlink
+from emulation.pipe_model import CoDel, Red, RedCurve
+from emulation.tc_wire import Netem, Request
+from topology.errors import InputError, Problem
+
+_DEVICE = "trial"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the kernel: ``option`` is what builds it in; ``needed`` by the kernel dataplane, and what for."""
+
+    name: str
+    option: str
+    purpose: str
+    needed: bool = True
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether the kernel has a part; if not, what it said."""
+
+    part: Part
+    refusal: str = ""
+
+    @property
+    def has(self) -> bool:
+        """Whether the trial succeeded."""
+        return not self.refusal
+
+
+class _Bench:
+    """A namespace in which parts are tried."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self.netlink = Netlink(namespace)
+        self._devices = 0
+
+    def device(self) -> int:
+        """The index of a new interface to try something on; raises OSError when there is no veth."""
+        name = f"try{self._devices}"
+        self._devices += 1
+        self.netlink.request([("make a veth", rtnetlink.add_veth(name, 1500, f"{name}p"))])
+        return self.netlink.index_of(name)
+
+
+def probe() -> tuple[Finding, ...]:
+    """Try every part; raises OSError where not even a namespace can be made."""
+    namespace = Namespace()
+    try:
+        bench = _Bench(namespace)
+        return tuple(Finding(part, _refusal(trial, bench)) for part, trial in _TRIALS)
+    finally:
+        namespace.close()
+
+
+def missing() -> tuple[Finding, ...]:
+    """The parts that the kernel dataplane needs and this kernel lacks."""
+    return tuple(finding for finding in probe() if finding.part.needed and not finding.has)
+
+
+def require() -> None:
+    """Raise InputError, a line for each part that the kernel dataplane would miss."""
+    try:
+        lacking = missing()
+    except PermissionError as error:
+        problem = Problem("--dataplane", "kernel", f"may not be tried: {error.strerror}", "run as root or with sudo")
+        raise InputError(problem) from None
+    problems = [
+        Problem(
+            "--dataplane kernel",
+            finding.part.name,
+            f"is not in this kernel: {finding.part.purpose} would be missing ({finding.refusal})",
+            f"boot one with {finding.part.option}; the link engine needs none of it",
+        )
+        for finding in lacking
+    ]
+    if problems:
+        raise InputError(*problems)
+
+
+def _refusal(trial: Callable[[_Bench], None], bench: _Bench) -> str:
+    try:
+        trial(bench)
+    except (OSError, NetlinkError) as error:
+        return str(error.args[-1])
+    return ""
+
+
+def _qdisc(kind: str, options: bytes = b"") -> Callable[[_Bench], None]:
+    def trial(bench: _Bench) -> None:
+        bench.netlink.request([tc_wire.qdisc(bench.device(), 0x10000, tc_wire.ROOT, kind, options)])
+
+    return trial
+
+
+def _classifier(bench: _Bench) -> None:
+    index = bench.device()
+    below = tc_wire.qdisc(index, 0x10000, tc_wire.ROOT, "htb", tc_wire.htb(1))
+    bench.netlink.request([below, tc_wire.classifier(index, 0x10000, 1, too_long_program(None), drop=True)])
+
+
+def _redirection(make: Callable[[int], Request]) -> Callable[[_Bench], None]:
+    def trial(bench: _Bench) -> None:
+        index = bench.device()
+        bench.netlink.request([tc_wire.clsact(index), make(index)])
+
+    return trial
+
+
+def _link(kind: str, **attributes: object) -> Callable[[_Bench], None]:
+    def trial(bench: _Bench) -> None:
+        with routing(bench.namespace) as route:
+            route.link("add", ifname=f"try-{kind}", kind=kind, **attributes)
+
+    return trial
+
+
+def _open_vswitch(bench: _Bench) -> None:
+    with bench.namespace.entered(), GenericNetlinkSocket() as generic:
+        generic.bind("ovs_datapath", genlmsg)
+
+
+def _mpls_routing(bench: _Bench) -> None:
+    bench.namespace.sysctl({"mpls/platform_labels": 1000})
+
+
+def _veth(bench: _Bench) -> None:
+    bench.device()
+
+
+def _trials() -> Iterator[tuple[Part, Callable[[_Bench], None]]]:
+    curve = RedCurve(10_000, 20_000)
+    yield Part("veth", "CONFIG_VETH", "every line's end"), _veth
+    yield Part("htb", "CONFIG_NET_SCH_HTB", "a line's rate"), _qdisc("htb", tc_wire.htb(1))
+    yield Part("ets", "CONFIG_NET_SCH_ETS", "strict and weighted queues"), _qdisc("ets", tc_wire.ets(1, [1664], 0))
+    yield Part("bfifo", "CONFIG_NET_SCHED", "a queue's limit"), _qdisc("bfifo", tc_wire.bfifo(10_000))
+    yield Part("netem", "CONFIG_NET_SCH_NETEM", "delay, jitter and loss"), _qdisc("netem", tc_wire.netem(Netem(10)))
+    yield Part("bpf, gact", "CONFIG_NET_CLS_BPF, _ACT_GACT", "telling the classes of frames"), _classifier
+    yield (
+        Part("matchall, mirred, vlan", "CONFIG_NET_CLS_MATCHALL, _ACT_MIRRED, _ACT_VLAN", "joining a line's ends"),
+        _redirection(lambda index: tc_wire.redirect(index, index, vlan=2)),
+    )
+    yield (
+        Part("flower", "CONFIG_NET_CLS_FLOWER", "access lines on a trunk"),
+        _redirection(lambda index: tc_wire.untagged_redirect(index, 2, index)),
+    )
+    yield Part("openvswitch", "CONFIG_OPENVSWITCH", "the routers"), _open_vswitch
+    yield Part("red", "CONFIG_NET_SCH_RED", "RED", needed=False), _qdisc("red", tc_wire.red(Red((curve,)), 50_000))
+    yield Part("codel", "CONFIG_NET_SCH_CODEL", "CoDel", needed=False), _qdisc("codel", tc_wire.codel(CoDel()))
+    yield Part("vrf", "CONFIG_NET_VRF", "routing instances", needed=False), _link("vrf", vrf_table=10)
+    yield Part("mpls_router", "CONFIG_MPLS_ROUTING", "routing by label", needed=False), _mpls_routing
+
+
+_TRIALS = tuple(_trials())

@@ -1,0 +1,81 @@
+"""What lines a world has, whoever carries them: the interface that the link engine's plant and the kernel's share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, TypeAlias
+
+from emulation.nodes import NamespaceNode
+from emulation.pipe_model import PipeModel
+from emulation.switches import KERNEL, USERSPACE, RouterSwitch
+
+CORE_MTU = 1600  # a site's 1500 bytes and up to three labels and a tag
+
+Shape: TypeAlias = Callable[[int, int], PipeModel]  # a line's model by its rate (bit/s) and propagation delay (us)
+Models: TypeAlias = Mapping[str, tuple[PipeModel, PipeModel]]  # by line: forward and back
+
+
+class Dataplane(str, Enum):
+    """What carries frames, and which datapath of Open vSwitch's goes with it (``datapath_type``)."""
+
+    ENGINE = "engine"
+    KERNEL = "kernel"
+
+    @property
+    def datapath_type(self) -> str:
+        """Open vSwitch's userspace datapath, or the kernel's."""
+        return USERSPACE if self is Dataplane.ENGINE else KERNEL
+
+
+class Direction(str, Enum):
+    """One of a line's two directions."""
+
+    FORWARD = "forward"  # from the first end: from a fibre's router ``a``, from a site
+    BACK = "back"
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a line: the number of a port and the VLAN that tells it apart there (0 = none)."""
+
+    port: int
+    vlan: int = 0
+
+
+class LinePlant(Protocol):
+    """Collects lines while Mininet builds, makes them on ``commit``, and changes them from then on. Changes return
+    the instant at which they held (CLOCK_REALTIME, ns).
+
+    ``models`` are the lines' models as asked for, forward and back, before ``hasten`` shortens their delays."""
+
+    dataplane: Dataplane
+    models: dict[str, tuple[PipeModel, PipeModel]]
+
+    def end(self, node: NamespaceNode, name: str) -> End:
+        """Create interface ``name`` in ``node``, a line's end."""
+
+    def trunk_end(self, router: RouterSwitch, vlan: int) -> End:
+        """The end of access line ``vlan`` on the router's trunk, which comes with the first line."""
+
+    def join(self, name: str, first: End, second: End, rate_bps: int, delay_us: int) -> None:
+        """A line with the same rate and delay both ways; it exists from ``commit`` on."""
+
+    def commit(self) -> None:
+        """Make all lines."""
+
+    def hasten(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
+        """Deliver earlier on one direction of lines, by what the machine adds behind it, as far as its delay allows."""
+
+    def reshape(self, models: Models) -> int:
+        """Give lines new models; queued frames stay."""
+
+    def set_down(self, names: Iterable[str], down: bool) -> int:
+        """Cut or mend lines."""
+
+    def set_silent(self, name: str, direction: Direction, silent: bool) -> int:
+        """Have frames of one direction vanish on the way, and no more."""
+
+    def set_frozen(self, names: Iterable[str], frozen: bool) -> int:
+        """Stop or resume time on lines."""

@@ -1,0 +1,105 @@
+"""The kernel's queueing disciplines in real time, on veth pairs between namespaces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from backends import TC_TO_QUEUE, received
+from experiment import Experiment, Feature, Observation, Precision, expected
+from loads import queue_of_dscp, steady
+from real_time import PATIENCE_S, Ends
+from reference import NS_PER_US, Change
+
+from emulation.kernel_classifier import Classes
+from emulation.kernel_pipe import NotInKernel
+from emulation.kernel_wire import KernelPipe, Wire
+from emulation.namespaces import Namespace
+from emulation.netlink import Netlink
+from emulation.pipe_model import PipeModel
+from emulation.plant import CORE_MTU
+
+CLASSES = Classes(tuple(queue_of_dscp()), tuple(TC_TO_QUEUE), 0)
+QUIET_S = 0.3  # longer than any line of the table holds a frame
+
+
+class KernelBackend:
+    """A line of its own for each experiment.
+
+    Its precision is what the project promises of a one-way delay, as the live engine's, once the way through the
+    machine is taken off; that is measured on frames that meet no others."""
+
+    name = "kernel"
+    lacks: Mapping[Feature, str] = {
+        Feature.TAGS: "a packet socket takes tags off what it hears",
+        Feature.RATE_10G: "no packet socket sends that fast",
+        Feature.BUFFER: "each queueing discipline counts its own frames",
+        Feature.WRED: "gred reads another mark than DSCP",
+        Feature.TRACE: "changes are made one message at a time",
+    }
+    attempts = 3
+
+    def __init__(self) -> None:
+        self._wire = Wire()
+        self.precision = self._measured()
+
+    def _measured(self) -> Precision:
+        lone = Experiment(PipeModel(1_000_000_000, delay_us=1_000), tuple(steady(300, 1_000_000, 200)))
+        seen = self.run(lone)
+        due = {one.number: one.due_ns for one in expected(lone, seen).deliveries}
+        late_us = [(one.time_ns - due[one.number]) / NS_PER_US for one in seen.received]
+        median_us, p99_us = np.percentile(late_us, [50, 99])
+        spread_us = p99_us - median_us
+        return Precision(offset_us=median_us, median_us=100 + spread_us, p99_us=500 + spread_us)
+
+    def run(self, experiment: Experiment) -> Observation:
+        """Play the experiment on a line of its own: the sender's end, a veth with the shaper, the receiver's end."""
+        nodes = Namespace(), Namespace()
+        try:
+            source, target = (self._wire.lead(node, "end") for node in nodes)
+            near, far = self._wire.pair()
+            self._wire.redirect(source, near)
+            self._wire.redirect(far, target)
+            pipe = KernelPipe(self._wire.egress(near), self._wire.egress(target), CLASSES, experiment.model)
+            for node in nodes:
+                netlink = Netlink(node)
+                netlink.withhold_ipv6("end")
+                netlink.set_link("end", up=True, mtu=CORE_MTU)
+            ends = Ends((nodes[0], "end"), (nodes[1], "end"))
+            try:
+                lights = [near, target]
+                sent_ns, changed_ns = ends.play(experiment, lambda change: self._change(pipe, lights, change))
+                arrivals = self._received(ends)
+            finally:
+                ends.close()
+        finally:
+            for node in nodes:
+                node.close()
+        return Observation(
+            sent_ns=tuple(sent_ns),
+            changed_ns=tuple(changed_ns),
+            received=tuple(received(time_ns, data, experiment.frames) for time_ns, data in arrivals),
+        )
+
+    def _change(self, pipe: KernelPipe, lights: list[int], change: Change) -> int:
+        if change.frozen:
+            raise NotInKernel("the kernel cannot stop time on a line")
+        pipe.change(change.model, change.silent)
+        self._wire.light(lights, up=not change.down)
+        return time.time_ns()
+
+    def _received(self, ends: Ends) -> list[tuple[int, bytes]]:
+        """All that comes until nothing came for a while."""
+        arrivals: list[tuple[int, bytes]] = []
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            time.sleep(QUIET_S)
+            more = ends.received()
+            arrivals += more
+            if not more:
+                return arrivals
+        raise TimeoutError(f"frames still come after {PATIENCE_S:g} s")
+
+    def close(self) -> None:
+        """The wire goes with the process."""
