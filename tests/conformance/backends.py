@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
+from decisions import Dice
 from experiment import Experiment, Feature, Observation, Precision, Received
 from loads import QUEUES, decode, encode, flipped_bits, queue_of_dscp
-from reference import Cause, Dice, Frame, Reference
+from reference import NS_PER_US, Cause, Change, Frame, Reference
 
 from emulation._linkengine import Engine
 from emulation.counters import Counters, counters_bytes
@@ -99,8 +100,16 @@ class VirtualBackend:
             table = QueueTable()
             row = model_row(change.model, table)
             engine.set_pipes(table.rows, [(0, row, change.down, change.silent, change.frozen)], change.time_ns)
+            self._follow(engine, change)
         until_ns = FOREVER if experiment.until_ns is None else experiment.until_ns
         return delivered + engine.simulate(arrivals[done:], until_ns, self._prompt)
+
+    def _follow(self, engine: Engine, change: Change) -> None:
+        if change.trace is None:
+            engine.follow_trace([0], None, 0, False, False, False, change.time_ns)
+        else:
+            repeat_ns = (change.trace.repeat_us or 0) * NS_PER_US
+            engine.follow_trace([0], change.trace.packed(), repeat_ns, *change.trace.says, change.time_ns)
 
     def close(self) -> None:
         """Nothing to close."""

@@ -30,6 +30,7 @@ from emulation.pipe_model import (
     Red,
     RedCurve,
 )
+from emulation.trace import Trace, TracePoint
 
 US, MS = 1_000, 1_000_000
 FULL = 1514
@@ -188,9 +189,7 @@ def active() -> list[Case]:
     result.append(case("wred", wred, mixed, checks.early_drops, needs=frozenset({Feature.WRED})))
 
     codel = PipeModel(20 * MBIT, 1_000, (ClassQueue(aqm=CoDel(target_us=2_000, interval_us=20_000)),))
-    result.append(
-        case("codel", codel, backlog(codel, 1_200, load_percent=110), checks.schedule, checks.controlled_delay)
-    )
+    result.append(case("codel", codel, backlog(codel, 1_200, load_percent=110), checks.controlled_delay))
     # 30 frames wait 18 ms at most, which is less than the interval
     bursts = together(*(steady(30, 0, FULL, start_ns=start * 60 * MS) for start in range(5)))
     result.append(case("codel-bursts", codel, bursts, checks.schedule, checks.everything_arrives))
@@ -207,12 +206,22 @@ def changing() -> list[Case]:
         case("change-rate-down", fast, load, *kept, changes=(Change(60 * MS, slow),)),
         case("change-delay-down", slow, load, *kept, changes=(Change(60 * MS, replace(slow, delay_us=2_000)),)),
         case("change-delay-up", slow, load, *kept, changes=(Change(60 * MS, replace(slow, delay_us=50_000)),)),
-        case("freeze", slow, load, *kept, changes=(Change(60 * MS, slow, frozen=True), Change(120 * MS, slow))),
         case(
             "silent", slow, load, checks.schedule, changes=(Change(60 * MS, slow, silent=True), Change(120 * MS, slow))
         ),
         case("down", slow, load, checks.schedule, changes=(Change(60 * MS, slow, down=True), Change(120 * MS, slow))),
     ]
+    changes = (Change(60 * MS, slow, frozen=True), Change(120 * MS, slow))
+    result.append(case("freeze", slow, load, *kept, changes=changes, needs=frozenset({Feature.FREEZE})))
+    points = (
+        (0, 10 * MBIT, 20_000),
+        (30_000, 50 * MBIT, 5_000),
+        (60_000, 5 * MBIT, 30_000),
+        (90_000, 20 * MBIT, 1_000),
+    )
+    trace = Trace(tuple(TracePoint(at_us, rate_bps, delay_us) for at_us, rate_bps, delay_us in points))
+    changes = (Change(20 * MS, slow, trace=trace),)
+    result.append(case("trace", slow, load, *kept, changes=changes, needs=frozenset({Feature.TRACE})))
     light, heavy = (
         PipeModel(20 * MBIT, 1_000, tuple(ClassQueue(strict=False, weight=weight) for weight in weights))
         for weights in ((1, 3), (3, 1))

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import chance
 import numpy as np
+from decisions import Told
 from experiment import Experiment, Observation, Precision, expected
-from reference import NS_PER_S, NS_PER_US, Cause, Reference, Told
+from reference import NS_PER_S, NS_PER_US, Cause, Reference
 
 Check = Callable[[Experiment, Observation, Precision], Iterable[str]]
 
@@ -203,7 +204,10 @@ def shares_by_weight(experiment: Experiment, seen: Observation, precision: Preci
 
 
 def controlled_delay(experiment: Experiment, seen: Observation, precision: Precision) -> Iterable[str]:
-    """CoDel lets a burst pass and drops, more and more, what stays: as the reference does, to a frame in ten."""
+    """CoDel drops, more and more, of what stays: as many as the reference, to one in ten. Which ones hangs on single
+    microseconds of when frames came, so that only an exact clock is asked."""
+    if precision.exact:
+        yield from schedule(experiment, seen, precision)
     line = expected(experiment, seen)
     drops = len(experiment.frames) - len(seen.received)
     planned = sum(cause is Cause.CODEL for cause in line.drops.values())

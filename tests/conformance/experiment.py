@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from reference import Cause, Change, Dice, Frame, Reference, Told
+from decisions import Dice, Told
+from reference import Cause, Change, Frame, Reference
 
 from emulation.pipe_model import PipeModel
 
@@ -17,6 +18,7 @@ class Feature(Enum):
     TAGS = "VLAN tags of a frame's own"
     BUFFER = "a buffer shared by the queues"
     WRED = "a RED curve for each drop precedence"
+    FREEZE = "standing still"
     TRACE = "following a trace"
     JITTER_ORDER = "jitter that keeps the order"
     RATE_10G = "10 Gbit/s"

@@ -89,7 +89,8 @@ class LiveBackend:
 
     def _change(self, pipe: int, change: Change) -> int:
         asked = PipeChange(pipe, change.model, down=change.down, silent=change.silent, frozen=change.frozen)
-        return self._engine.set_pipes([asked])
+        changed_ns = self._engine.set_pipes([asked])
+        return changed_ns if change.trace is None else self._engine.follow_trace([pipe], change.trace)
 
     def close(self) -> None:
         """End the engine and let the TAPs go."""

@@ -10,23 +10,24 @@ At one moment the line gets free first, then settings change, then frames arrive
 
 from __future__ import annotations
 
-import random
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
-from math import ceil, isqrt, sqrt
-from typing import Protocol
+from itertools import count, zip_longest
+from math import ceil, isqrt
 
-from emulation.pipe_model import PARETO_SHAPE, ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red
+from decisions import Decisions
+
+from emulation.pipe_model import ClassQueue, CoDel, Loss, PipeModel, Red
+from emulation.trace import Trace, TracePoint
 
 NS_PER_US = 1_000
 NS_PER_S = 1_000_000_000
 ETHERNET_HEADER_BYTES = 14
 FULL_FRAME_BYTES = 1664  # a quantum of deficit round robin is at least that: the lightest may send in every turn
 MAX_QUEUES = 8
-JITTER_BOUND = 4.0  # standard deviations
 
 
 class Cause(Enum):
@@ -58,13 +59,16 @@ class Frame:
 @dataclass(frozen=True, slots=True)
 class Change:
     """From ``time_ns`` on the line is as ``model`` says, cut (``down``), dropping unseen what it sends (``silent``), or
-    standing still with all that is in it (``frozen``). What is on its way keeps its time of arrival."""
+    standing still with all that is in it (``frozen``). What is on its way keeps its time of arrival.
+
+    ``trace``: from then on, at each of the trace's points, what it says takes the place of the model's."""
 
     time_ns: int
     model: PipeModel
     down: bool = False
     silent: bool = False
     frozen: bool = False
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,74 +79,6 @@ class Delivery:
     number: int
     corrupted: bool = False
     duplicate: bool = False
-
-
-class Decisions(Protocol):
-    """What chance decides of frame ``number``."""
-
-    def dropped_early(self, number: int, probability: float) -> bool: ...
-    def lost(self, number: int, loss: Loss) -> bool: ...
-    def duplicated(self, number: int, probability: float) -> bool: ...
-    def corrupted(self, number: int, probability: float) -> bool: ...
-    def jitter_ns(self, number: int, jitter: Jitter) -> int: ...
-
-
-class Dice:
-    """Throws for each frame as the model says."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-        self._bad = False
-
-    def dropped_early(self, number: int, probability: float) -> bool:
-        return self._random.random() < probability
-
-    duplicated = corrupted = dropped_early
-
-    def lost(self, number: int, loss: Loss) -> bool:
-        """By the state it finds; then the state turns (Gilbert 1960, Elliott 1963)."""
-        lost = self._random.random() < (loss.bad if self._bad else loss.good)
-        if self._random.random() < (loss.r if self._bad else loss.p):
-            self._bad = not self._bad
-        return lost
-
-    def jitter_ns(self, number: int, jitter: Jitter) -> int:
-        spread_ns = jitter.spread_us * NS_PER_US
-        if jitter.distribution is Distribution.UNIFORM:
-            return round(self._random.uniform(-spread_ns, spread_ns))
-        if jitter.distribution is Distribution.NORMAL:
-            deviations = self._random.gauss(0, 1)
-        else:  # a Pareto variate of minimum 1 has mean a/(a-1) and variance a/((a-1)^2 (a-2))
-            shape = PARETO_SHAPE
-            deviation = sqrt(shape / (shape - 2)) / (shape - 1)
-            deviations = (self._random.paretovariate(shape) - shape / (shape - 1)) / deviation
-        return round(spread_ns * max(-JITTER_BOUND, min(JITTER_BOUND, deviations)))
-
-
-@dataclass(frozen=True)
-class Told:
-    """Decisions seen elsewhere, by frame number."""
-
-    early: frozenset[int] = frozenset()
-    losses: frozenset[int] = frozenset()
-    duplicates: frozenset[int] = frozenset()
-    corruptions: frozenset[int] = frozenset()
-    jitters_ns: Mapping[int, int] = field(default_factory=dict)
-
-    def dropped_early(self, number: int, probability: float) -> bool:
-        return number in self.early
-
-    def lost(self, number: int, loss: Loss) -> bool:
-        return number in self.losses
-
-    def duplicated(self, number: int, probability: float) -> bool:
-        return number in self.duplicates
-
-    def corrupted(self, number: int, probability: float) -> bool:
-        return number in self.corruptions
-
-    def jitter_ns(self, number: int, jitter: Jitter) -> int:
-        return self.jitters_ns[number]
 
 
 @dataclass
@@ -171,6 +107,8 @@ class Reference:
         self._queues: list[deque[int]] = [deque() for _ in range(MAX_QUEUES)]
         self._flight: list[Delivery] = []
         self._free = Fraction(0)  # when the line gets free
+        self._skew_ns = 0  # how long it stood still so far
+        self._frozen_ns = 0  # the moment at which it stands still
         self._last_due_ns = 0
         self._deficit = [0] * MAX_QUEUES
         self._turn = 0
@@ -179,7 +117,7 @@ class Reference:
 
     def run(self, frames: Iterable[Frame], changes: Iterable[Change] = (), until_ns: int | None = None) -> None:
         """Offer frames (numbered from 0) while settings change; then wait, for all or until a time."""
-        events: list[tuple[int, int, Change | Frame]] = [(change.time_ns, -1, change) for change in changes]
+        events: list[tuple[int, int, Change | Frame]] = [(one.time_ns, -1, one) for one in _with_points(tuple(changes))]
         events += [(frame.time_ns, number, frame) for number, frame in enumerate(frames)]
         for time_ns, number, event in sorted(events, key=lambda event: event[:2]):
             self._advance(time_ns)
@@ -199,35 +137,41 @@ class Reference:
     def _model(self) -> PipeModel:
         return self._setting.model
 
-    # Time passes.
+    # Time passes. Within, all times are the line's own, which stands still while it is frozen.
+
+    def _own_time(self, now_ns: int) -> int:
+        return self._frozen_ns if self._setting.frozen else now_ns - self._skew_ns
 
     def _advance(self, now_ns: int | None) -> None:
         """All that follows from the past alone, up to and with now_ns; None: to the end of time."""
         if self._setting.frozen:
             return
-        while any(self._queues) and (now_ns is None or self._free <= now_ns):
+        own_ns = None if now_ns is None else self._own_time(now_ns)
+        while any(self._queues) and (own_ns is None or self._free <= own_ns):
             self._send_next()
-        self.deliveries += [one for one in self._flight if now_ns is None or one.due_ns <= now_ns]
-        self._flight = [one for one in self._flight if now_ns is not None and one.due_ns > now_ns]
+        due = [one for one in self._flight if own_ns is None or one.due_ns <= own_ns]
+        self._flight = [one for one in self._flight if own_ns is not None and one.due_ns > own_ns]
+        self.deliveries += [replace(one, due_ns=one.due_ns + self._skew_ns) for one in due]
 
     def _change(self, change: Change) -> None:
+        own_ns = self._own_time(change.time_ns)
         old, self._setting = self._setting, change
-        now_ns = change.time_ns
         if change.model.rate_bps != old.model.rate_bps:
             self._free = Fraction(ceil(self._free))  # a new rate starts on a whole nanosecond
         self._adopt(old.model.queues, change.model.queues)
-        if change.frozen and old.frozen:
-            self._setting = replace(change, time_ns=old.time_ns)  # since when it stands still
-        elif old.frozen:
-            self._thaw(now_ns - old.time_ns, now_ns)
         if change.down and not old.down:
             for number in self.inside:
                 self._drop(number, Cause.DOWN)
             self._queues = [deque() for _ in self._queues]
             self._flight = []
-            self._free, self._last_due_ns = Fraction(now_ns), now_ns
+            self._free, self._last_due_ns = Fraction(own_ns), own_ns
             self._deficit, self._turn = [0] * MAX_QUEUES, 0
-        self._advance(now_ns)
+        if change.frozen:
+            self._frozen_ns = own_ns
+        elif old.frozen:
+            self._skew_ns = change.time_ns - own_ns
+            self._free = max(self._free, Fraction(own_ns))  # what came meanwhile came at this moment
+        self._advance(change.time_ns)
 
     def _adopt(self, old: tuple[ClassQueue, ...], new: tuple[ClassQueue, ...]) -> None:
         """Frames in queues that the line no longer has wait in its last one. What a way to serve or to manage a queue
@@ -245,22 +189,11 @@ class Reference:
             self._deficit[queue] = 0
         self._turn %= count
 
-    def _thaw(self, stood_ns: int, now_ns: int) -> None:
-        """Everything in the line is later by the time that it stood still."""
-        self._free = max(self._free + stood_ns, Fraction(now_ns))
-        self._flight = [replace(one, due_ns=one.due_ns + stood_ns) for one in self._flight]
-        self._last_due_ns += stood_ns
-        for number in {number for queue in self._queues for number in queue}:
-            frame = self._frames[number]
-            self._frames[number] = replace(frame, time_ns=min(frame.time_ns + stood_ns, now_ns))
-        for state in self._codel:
-            state.first_above_time += stood_ns if state.first_above_time else 0
-            state.drop_next += stood_ns
-
     # A frame arrives.
 
     def _arrive(self, number: int, frame: Frame) -> None:
-        frame = replace(frame, queue=min(frame.queue, len(self._model.queues) - 1))
+        now_ns, own_ns = frame.time_ns, self._own_time(frame.time_ns)
+        frame = replace(frame, time_ns=own_ns, queue=min(frame.queue, len(self._model.queues) - 1))
         self._frames[number] = frame
         cause = self._refusal(number, frame)
         if cause:
@@ -269,7 +202,9 @@ class Reference:
         if isinstance(self._model.queues[frame.queue].aqm, CoDel):
             self._codel[frame.queue].maxpacket = max(self._codel[frame.queue].maxpacket, frame.length)
         self._queues[frame.queue].append(number)
-        self._advance(frame.time_ns)
+        if not self._setting.frozen:
+            self._free = max(self._free, Fraction(own_ns))
+            self._advance(now_ns)
 
     def _refusal(self, number: int, frame: Frame) -> Cause | None:
         model = self._model
@@ -319,12 +254,9 @@ class Reference:
 
     def _send_next(self) -> None:
         """Choose a frame for the line that is free, and put it on its way."""
-        now = self._free
-        number = self._choose(now)
-        if number is None:
-            return  # all that waited was dropped at the head
+        number = self._choose(ceil(self._free))
         model = self._model
-        self._free = max(now, Fraction(self._frames[number].time_ns)) + self._line_time_ns(self._cost(number))
+        self._free += self._line_time_ns(self._cost(number))
         if model.loss and self._decisions.lost(number, model.loss):
             self._drop(number, Cause.LOSS)
             return
@@ -344,35 +276,31 @@ class Reference:
         if duplicated:
             self._flight.append(Delivery(due_ns, number, corrupted, duplicate=True))
 
-    def _choose(self, now: Fraction) -> int | None:
-        """Strict queues first; the others by deficit round robin. None when head drops emptied them all."""
+    def _choose(self, now_ns: int) -> int:
+        """Strict queues first; the others by deficit round robin (Shreedhar and Varghese, SIGCOMM 1995)."""
         settings = self._model.queues
         for queue, setting in enumerate(settings):
             if setting.strict and self._queues[queue]:
-                number = self._take(queue, now)
-                if number is not None:
-                    return number
-        while any(self._queues):
+                return self._take(queue, now_ns)
+        while True:
             turn = self._turn
             if self._queues[turn] and self._cost(self._queues[turn][0]) <= self._deficit[turn]:
-                number = self._take(turn, now)
-                if number is not None:
-                    self._deficit[turn] -= self._cost(number)
+                number = self._take(turn, now_ns)
+                self._deficit[turn] -= self._cost(number)
                 if not self._queues[turn]:
                     self._deficit[turn] = 0  # a queue that runs empty saves nothing up
-                if number is not None:
-                    return number
+                return number
             self._turn = turn = (turn + 1) % len(settings)
             if self._queues[turn]:
                 self._deficit[turn] += _quantum_bytes(settings, turn)
-        return None
 
-    def _take(self, queue: int, now: Fraction) -> int | None:
-        """The queue's oldest frame, or a later one after CoDel's drops (RFC 8289, section 5.5: dequeue)."""
+    def _take(self, queue: int, now_ns: int) -> int:
+        """The queue's oldest frame, or a later one after CoDel's drops (RFC 8289, section 5.5: dequeue). CoDel never
+        drops the last one, behind which there is less than a frame."""
         codel = self._model.queues[queue].aqm
         if not isinstance(codel, CoDel):
             return self._queues[queue].popleft()
-        state, now_ns = self._codel[queue], ceil(now)
+        state = self._codel[queue]
         interval_ns = codel.interval_us * NS_PER_US
         number, ok_to_drop = self._do_dequeue(queue, codel, now_ns)
         if state.dropping:
@@ -393,11 +321,9 @@ class Reference:
             state.drop_next = now_ns + isqrt(interval_ns**2 // state.count)
         return number
 
-    def _do_dequeue(self, queue: int, codel: CoDel, now_ns: int) -> tuple[int | None, bool]:
+    def _do_dequeue(self, queue: int, codel: CoDel, now_ns: int) -> tuple[int, bool]:
+        """The queue's oldest frame, and whether it may be dropped: frames waited too long for an interval."""
         state, waiting = self._codel[queue], self._queues[queue]
-        if not waiting:
-            state.first_above_time = 0
-            return None, False
         number = waiting.popleft()
         sojourn_ns = now_ns - self._frames[number].time_ns
         if sojourn_ns < codel.target_us * NS_PER_US or self._bytes(waiting) <= state.maxpacket:
@@ -410,8 +336,7 @@ class Reference:
 
     # Sums.
 
-    def _drop(self, number: int | None, cause: Cause) -> None:
-        assert number is not None
+    def _drop(self, number: int, cause: Cause) -> None:
         self.drops.setdefault(number, cause)
 
     def _bytes(self, numbers: Iterable[int]) -> int:
@@ -423,6 +348,31 @@ class Reference:
 
     def _line_time_ns(self, cost_bytes: int) -> Fraction:
         return Fraction(cost_bytes * 8 * NS_PER_S, self._model.rate_bps)
+
+
+def _with_points(changes: tuple[Change, ...]) -> Iterator[Change]:
+    """The changes, and behind each the points of its trace as changes of their own, until the next change. (Not for a
+    line that stands still; a trace that repeats ends with a change.)"""
+    for change, following in zip_longest(changes, changes[1:]):
+        yield change
+        if change.trace is None:
+            continue
+        assert following or change.trace.repeat_us is None
+        model = change.model
+        for at_us, point in _points(change.trace):
+            time_ns = change.time_ns + at_us * NS_PER_US
+            if following and time_ns >= following.time_ns:
+                break
+            loss = None if point.loss is None else Loss.bernoulli(point.loss)
+            said = {"rate_bps": point.rate_bps, "delay_us": point.delay_us, "loss": loss}
+            model = replace(model, **{name: value for name, value in said.items() if value is not None})
+            yield replace(change, time_ns=time_ns, model=model, trace=None)
+
+
+def _points(trace: Trace) -> Iterator[tuple[int, TracePoint]]:
+    """Points with their times since the trace began to be followed, without end if it repeats."""
+    rounds = [0] if trace.repeat_us is None else count(0, trace.repeat_us)
+    return ((round_us + point.at_us, point) for round_us in rounds for point in trace.points)
 
 
 def _quantum_bytes(queues: tuple[ClassQueue, ...], queue: int) -> int:

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from backends import VirtualBackend
 from checks import accounted_for
+from decisions import Told
 from experiment import Experiment, Observation, expected
 from hypothesis import given
 from hypothesis import strategies as st
 from loads import SHORTEST
-from reference import NS_PER_S, Change, Frame, Told
+from reference import NS_PER_S, Change, Frame
 
 from emulation.pipe_model import ClassQueue, CoDel, Jitter, Loss, PipeModel, Red, RedCurve
+from emulation.trace import Trace, TracePoint
 
 RATES_BPS = st.integers(1, 20_000_000_000) | st.sampled_from([7, 2_000_000, 10_000_000, 999_999_937])
 MS = 1_000_000
@@ -64,6 +66,14 @@ def loads(draw: st.DrawFn, rate_bps: int) -> list[Frame]:
 
 
 @st.composite
+def traces(draw: st.DrawFn) -> Trace:
+    """Up to four points within 10 ms that say something of rate and delay."""
+    times = sorted(draw(st.sets(st.integers(0, 10_000), min_size=1, max_size=4)))
+    points = tuple(TracePoint(at_us, draw(RATES_BPS), draw(st.integers(0, 10_000))) for at_us in times)
+    return Trace(points, draw(st.none() | st.integers(times[-1] + 1, 20_000)))
+
+
+@st.composite
 def experiments(draw: st.DrawFn) -> Experiment:
     """A line that changes a few times under load, looked at somewhere or at the end."""
     model = draw(models())
@@ -88,6 +98,18 @@ def agree(experiment: Experiment, seen: Observation, told: Told | None = None) -
 @given(experiments(), st.booleans())
 def test_engine_and_reference_agree(experiment: Experiment, prompt: bool) -> None:
     """However often the engine looks: at every arrival, or only when it must."""
+    agree(experiment, VirtualBackend(prompt).run(experiment))
+
+
+@given(st.data(), st.booleans())
+def test_engine_follows_traces_as_the_reference_does(data: st.DataObject, prompt: bool) -> None:
+    """Also one that begins anew, until another takes its place."""
+    model = data.draw(models())
+    frames = data.draw(loads(model.rate_bps))
+    first = Change(data.draw(st.integers(0, 5 * MS)), model, trace=data.draw(traces()))
+    second = Change(first.time_ns + data.draw(st.integers(0, 40 * MS)), model, trace=data.draw(traces()))
+    third = Change(second.time_ns + data.draw(st.integers(0, 40 * MS)), data.draw(models()))
+    experiment = Experiment(model, tuple(frames), (first, second, third))
     agree(experiment, VirtualBackend(prompt).run(experiment))
 
 
