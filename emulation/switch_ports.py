@@ -7,6 +7,7 @@ than 3 ms at 400 Mbit/s: a switch that waits longer for its turn on a core loses
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 
@@ -29,9 +30,13 @@ def widen(pid: int) -> int:
     pidfd = os.pidfd_open(pid)
     try:
         for name in os.listdir(f"/proc/{pid}/fd"):
-            if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
-                with socket.socket(fileno=_copy(pidfd, int(name))) as sock:
-                    found += sock.family == socket.AF_PACKET and _widen(sock)
+            try:
+                if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
+                    with socket.socket(fileno=_copy(pidfd, int(name))) as sock:
+                        found += sock.family == socket.AF_PACKET and _widen(sock)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.EBADF):  # closed since it was listed
+                    raise
     finally:
         os.close(pidfd)
     return found
