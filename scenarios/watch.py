@@ -1,8 +1,7 @@
 """Watches over the machine while a run goes on, in a thread of its own, and sums up every second.
 
-Nothing is asked of what is watched: the engine's counters are in shared memory, all else is in /proc. One look
-costs two microseconds a part (and twelve more for a router that rested), every 50 ms: less than a hundredth of a core
-for the national network.
+Nothing is asked of what is watched: the engine's counters are in shared memory, all else is in /proc. With 39 routers
+that takes some 2 % of a core.
 """
 
 from __future__ import annotations
