@@ -27,6 +27,7 @@ from scenarios.doctor_items import (
     Status,
     can_run,
     of_capacity,
+    of_dataplane,
     of_kernel,
     of_machine,
     of_privileges,
@@ -55,7 +56,8 @@ def examine() -> list[Item]:
     if not can_run(items):
         return items
     try:
-        return [*items, *of_capacity(facts, _measure())]
+        measured = _measure()
+        return [*items, *of_dataplane(measured["kernel_parts"]), *of_capacity(facts, measured)]
     except (subprocess.SubprocessError, ValueError) as error:
         detail = getattr(error, "stderr", "") or str(error)
         last = detail.strip().splitlines()[-1:] or ["no message"]
@@ -119,12 +121,12 @@ def _show_item(screen: Screen, item: Item) -> None:
     screen.print(line, highlight=False, soft_wrap=True)
 
 
-def _measure() -> dict[str, float]:
+def _measure() -> dict[str, Any]:
     """What ``doctor_world`` finds in a world of its own."""
     argv = world.command([sys.executable, "-m", "scenarios.doctor_world"])
     packages = Path(__file__).parents[1]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=MEASURE_S, cwd=packages)
-    found: dict[str, float] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -119,7 +119,19 @@ def of_programs(facts: Mapping[str, Any]) -> Iterator[Item]:
     yield Item(topic, "jemalloc", status, shown, why, "install the package libjemalloc2")
 
 
-def of_capacity(facts: Mapping[str, Any], measured: Mapping[str, float]) -> Iterator[Item]:
+def of_dataplane(parts: Iterable[Mapping[str, Any]]) -> Iterator[Item]:
+    """What the kernel has of what ``--dataplane kernel`` needs, from ``emulation.kernel_probe``; the link engine needs
+    none of it."""
+    for part in parts:
+        topic, why, do = "for --dataplane kernel", str(part["purpose"]), f"a kernel with {part['option']}"
+        if part["refusal"]:
+            why = why if part["needed"] else f"{why}, where asked for"
+            yield Item(topic, part["name"], Status.WARNING, f"not there: {part['refusal']}", why, do)
+        else:
+            yield Item(topic, part["name"], Status.OK, "there")
+
+
+def of_capacity(facts: Mapping[str, Any], measured: Mapping[str, Any]) -> Iterator[Item]:
     """What the machine carries, from ``doctor_world``, and what that makes of scenarios."""
     topic = "capacity"
     late_us = measured["timer_p99_us"]

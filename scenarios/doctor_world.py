@@ -6,10 +6,12 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from emulation import world
 from emulation.engine import EngineProcess
 from emulation.interfaces import NetlinkIntf
+from emulation.kernel_probe import probe
 from emulation.links import TAP_QUEUE, Plant
 from emulation.namespaces import Namespace, open_tap
 from emulation.nodes import NamespaceNode
@@ -57,11 +59,10 @@ def namespaces_per_s() -> float:
 def main() -> None:
     """Measure and print."""
     world.enter()
-    found = {
-        **asdict(measure_capacity()),
-        "namespaces_per_s": namespaces_per_s(),
-        "router_us": router_us(world.RUN_DIR),
-    }
+    found: dict[str, Any] = asdict(measure_capacity())
+    found["namespaces_per_s"] = namespaces_per_s()
+    found["router_us"] = router_us(world.RUN_DIR)
+    found["kernel_parts"] = [{**asdict(finding.part), "refusal": finding.refusal} for finding in probe()]
     print(json.dumps(found))
 
 

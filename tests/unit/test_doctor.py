@@ -16,6 +16,7 @@ from scenarios.doctor_items import (
     chain_bps,
     most_sites,
     of_capacity,
+    of_dataplane,
     of_kernel,
     of_machine,
     of_privileges,
@@ -85,6 +86,14 @@ def test_what_is_amiss_is_said_with_why(changes: dict[str, Any], name: str, stat
     assert found[name].status is status
     assert found[name].why
     assert can_run(list(found.values())) is (status is not Status.MISSING)
+
+
+def test_the_kernel_dataplane_lacks_what_was_refused() -> None:
+    netem = {"name": "netem", "option": "CONFIG_NET_SCH_NETEM", "purpose": "delay", "needed": True, "refusal": ""}
+    there, gone = of_dataplane([netem, {**netem, "refusal": "No such file or directory"}])
+    assert (there.status, gone.status) == (Status.OK, Status.WARNING)
+    assert "CONFIG_NET_SCH_NETEM" in gone.do
+    assert can_run([gone]), "the link engine needs none of it"
 
 
 def test_a_chain_is_as_fast_as_what_is_scarcest() -> None:
