@@ -36,6 +36,7 @@ class KernelBackend:
         Feature.RATE_10G: "no packet socket sends that fast",
         Feature.BUFFER: "each queueing discipline counts its own frames",
         Feature.WRED: "gred reads another mark than DSCP",
+        Feature.FREEZE: "no queueing discipline stops the time of what it holds",
         Feature.TRACE: "changes are made one message at a time",
     }
     attempts = 3
