@@ -13,6 +13,7 @@ from emulation import world
 from emulation.engine import EngineProcess
 from emulation.links import Plant
 from emulation.pipe_model import PipeModel
+from emulation.priority import LINKS, be_punctual
 
 SECONDS = 3.0
 WARM_UP_S = 0.5
@@ -27,6 +28,7 @@ def main() -> None:
     world.enter()
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[:-1] or cores)
+    be_punctual(LINKS + 1)  # the source stands for another machine
     with EngineProcess(max_ports=2, max_pipes=2) as engine:
         os.sched_setaffinity(engine.pid, cores[-1:])
         plant = Plant(engine, PipeModel)
