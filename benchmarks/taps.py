@@ -20,8 +20,7 @@ NUMBER_AT = 42  # in a frame of udp_frame(): the first byte of the datagram's da
 def end(plant: Plant, node: NamespaceNode, name: str) -> End:
     """A TAP in ``node``, up, as an end of a line to be."""
     made = plant.end(node, name)
-    node.netlink.withhold_ipv6(name)
-    node.netlink.set_link(name, up=True, mtu=CORE_MTU, txqlen=TAP_QUEUE)
+    node.raise_port(name, mtu=CORE_MTU, txqlen=TAP_QUEUE)
     return made
 
 

@@ -69,6 +69,12 @@ class NamespaceNode(Node):  # type: ignore[misc]
         """A process in the node's namespace, with Mininet's arguments."""
         return super().popen(*args, **kwargs | {"mncmd": []})  # type: ignore[no-any-return]
 
+    def raise_port(self, name: str, txqlen: int, mtu: int | None = None) -> None:
+        """Take an interface into use that sends only what it is given to send."""
+        with self.netlink.together():
+            self.netlink.withhold_ipv6(name)
+            self.netlink.set_link(name, up=True, txqlen=txqlen, mtu=mtu)
+
     def setDefaultRoute(self, intf: Intf | str | None = None) -> None:
         """Prefer a default route: an interface, its name, or ``via ADDRESS``, ``dev NAME`` or both in one string."""
         words = str(intf or self.defaultIntf()).split()

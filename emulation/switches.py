@@ -104,12 +104,6 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             with self.namespace.entered():
                 run(["ovs-dpctl", "del-dp", KERNEL_DATAPATH])
 
-    def raise_port(self, name: str, txqlen: int, mtu: int | None = None) -> None:
-        """Take the interface of a port into use: it forwards frames and sends none of its own."""
-        with self.netlink.together():
-            self.netlink.withhold_ipv6(name)
-            self.netlink.set_link(name, up=True, txqlen=txqlen, mtu=mtu)
-
     def dead_daemons(self) -> list[str]:
         """Daemons that ended though nobody cut the power."""
         poll = select.poll()

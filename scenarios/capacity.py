@@ -76,7 +76,7 @@ def _line_cost() -> tuple[float, str]:
         nodes = [NamespaceNode(f"scratch{number}") for number in range(2)]
         ends = [plant.end(node, "line0") for node in nodes]
         for node in nodes:
-            node.netlink.set_link("line0", up=True, mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            node.raise_port("line0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
         plant.join("scratch", ends[0], ends[1], RATE_BPS, 0)
         plant.commit()
         before_ns, _ = task_clock_ns(engine.pid)

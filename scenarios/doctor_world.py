@@ -32,8 +32,8 @@ def router_us(run_dir: Path) -> float:
         router = RouterSwitch("router", run_dir, run_dir, run_dir / "none", dpid="1")
         for number, site in enumerate(sites):
             ends = plant.end(site, "line0"), plant.end(router, f"port{number + 1}")
-            site.netlink.set_link("line0", up=True, mtu=CORE_MTU, txqlen=TAP_QUEUE)
-            router.netlink.set_link(f"port{number + 1}", up=True, mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            site.raise_port("line0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            router.raise_port(f"port{number + 1}", mtu=CORE_MTU, txqlen=TAP_QUEUE)
             NetlinkIntf(f"port{number + 1}", node=router, port=number + 1)
             plant.join(f"line{number}", *ends, RATE_BPS, 0)
         plant.commit()
