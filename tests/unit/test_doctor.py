@@ -104,7 +104,7 @@ def test_a_chain_is_as_fast_as_what_is_scarcest() -> None:
 
 
 def test_sites_are_told_to_two_figures() -> None:
-    assert most_sites(64 << 30, 20_000) == 5_000
+    assert most_sites(64 << 30, 20_000) == 10_000
     assert most_sites(3 << 30, 1 << 20) == 4_100
     assert most_sites(1 << 28, 1 << 20) == 0
 
