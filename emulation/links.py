@@ -203,6 +203,10 @@ class LineLink(Link):  # type: ignore[misc]
         self.lit = up
         self._raise_ends(up)
 
+    def ends(self) -> tuple[tuple[str, str], ...]:
+        """The interfaces, as (node, name), that lose carrier when the line is cut."""
+        return tuple((intf.node.name, intf.device) for intf in (self.intf1, self.intf2))
+
     def _raise_ends(self, up: bool) -> None:
         raise NotImplementedError
 
@@ -256,6 +260,10 @@ class AccessLink(LineLink):
         far_name = f"{TRUNK_INTERFACE}.{access.vlan}"
         port = ACCESS_LOGICAL_PORT + access.vlan
         self.intf2 = LineIntf(far_name, device=TRUNK_INTERFACE, node=node2, port=port, link=self)
+
+    def ends(self) -> tuple[tuple[str, str], ...]:
+        """The site's alone."""
+        return super().ends()[:1]
 
     def _raise_ends(self, up: bool) -> None:
         """The site's alone: its router's trunk carries other sites' lines as well."""

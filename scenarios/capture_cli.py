@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from scenarios.options import Name
 from scenarios.standing_client import Client
-from scenarios.standing_options import Name
 from topology.errors import InputError, Problem
 
 FAILED = 1  # exit code

@@ -6,17 +6,15 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from scenarios.cli_topology import topology_app
+from scenarios.options import DataplaneName, dataplane_named
 from scenarios.standing_cli import add_verbs
 from scenarios.standing_client import NetworkGone, NetworkRefused
 from topology.errors import InputError, Problem
-
-if TYPE_CHECKING:
-    from emulation.plant import Dataplane
 
 BAD_INPUT = 2
 VOID = 3
@@ -62,25 +60,14 @@ def scenario_run(
     set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter of the scenario: key=value.")] = None,
     results: Annotated[Path, typer.Option("--results", help="Where results go.")] = Path("results"),
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks for errors.")] = False,
-    dataplane: Annotated[str, typer.Option("--dataplane", help="What carries frames: engine or kernel.")] = "engine",
+    dataplane: DataplaneName = "engine",
 ) -> None:
     """Run a scenario and judge it; everything about the run goes to results/NAME/RUN-ID."""
     from scenarios.supervise import run_scenario
 
-    code = run_scenario(name, _settings(set_ or []), seed, sites, results, debug, _dataplane(dataplane))
+    code = run_scenario(name, _settings(set_ or []), seed, sites, results, debug, dataplane_named(dataplane))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the verdict stands: one more Ctrl-C must not change the exit code
     raise typer.Exit(code)
-
-
-def _dataplane(name: str) -> Dataplane:
-    """A dataplane by name; raises InputError for what is none."""
-    from emulation.plant import Dataplane
-
-    try:
-        return Dataplane(name)
-    except ValueError:
-        known = ", ".join(one.value for one in Dataplane)
-        raise InputError(Problem("--dataplane", name, "is no dataplane", f"one of {known}")) from None
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:

@@ -52,7 +52,7 @@ class Emulation:
         """Bring it up; ``stage`` is told what is being done."""
         self.rig.start(stage)
         add_lan_hosts(self.rig, self._hosts_per_hospital)
-        self.lines = LineDesk(self.plan, self.rig.engine_plant, self.rig.net.links)
+        self.lines = LineDesk(self.rig)
 
     @property
     def net(self) -> EmulatedNet:

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 from emulation.counters import PIPE_DTYPE
 from emulation.engine import EngineError
-from emulation.links import LineLink, Plant
+from emulation.links import LineLink
 from emulation.pipe_model import PipeModel
 from emulation.plant import Direction
 from emulation.trace import Trace
-from policies.plan import Plan
 from scenarios.line_change import LineRequest, LineState, TraceRequest, applied
 from scenarios.line_names import lines_meant
 from scenarios.near import near_names
+from scenarios.rig import Rig
 from topology.errors import InputError, Problem
 
 _COUNTERS = tuple(name for name in PIPE_DTYPE.names or () if not name.startswith(("reserved", "lateness_max_at")))
 
 
 class LineDesk:
-    """Changes to the lines of ``plant``, whose ends are ``links``. Every change of one request is made at the same
+    """Changes to the lines of ``rig``. Every change of one request is made at the same
     instant."""
 
-    def __init__(self, plan: Plan, plant: Plant, links: Iterable[object]) -> None:
-        self._plant = plant
-        self._queue_of = {cls.name: cls.queue for cls in plan.classes}
-        self._links = {link.line: link for link in links if isinstance(link, LineLink)}
-        self._blueprint = dict(plant.models)
+    def __init__(self, rig: Rig) -> None:
+        self._rig, self._plant = rig, rig.plant
+        self._queue_of = {cls.name: cls.queue for cls in rig.plan.classes}
+        self._links = {link.line: link for link in rig.net.links if isinstance(link, LineLink)}
+        self._blueprint = dict(rig.plant.models)
         self._silent: set[tuple[str, Direction]] = set()
         self._frozen: set[str] = set()
         self._traces: dict[tuple[str, Direction], str] = {}
@@ -63,7 +62,7 @@ class LineDesk:
         return names
 
     def _follow(self, name: str, direction: Direction, trace: Trace | None, file: str) -> None:
-        self._plant.follow_trace(name, direction, trace)
+        self._rig.engine_plant.follow_trace(name, direction, trace)
         self._traces.pop((name, direction), None)
         if trace:
             self._traces[name, direction] = file
@@ -119,6 +118,7 @@ class LineDesk:
         if state.down is not None:
             self._plant.set_down(names, state.down)
             for name in names:
+                self._rig.lost_light(self._links[name].ends())
                 self._links[name].follow(up=not state.down)
 
     def _states(self, name: str) -> list[str]:
@@ -130,17 +130,20 @@ class LineDesk:
         ]
 
     def _told(self, name: str) -> dict[str, Any]:
-        link, line = self._links[name], self._plant.lines[name]
-        counters = self._plant.engine.counters()
+        link = self._links[name]
         directions = {
-            direction.value: {
-                "model": _plain(model),
-                "counters": {field: counters[line.pipe(direction)][field].tolist() for field in _COUNTERS},
-            }
+            direction.value: {"model": _plain(model), "counters": self._counters(name, direction)}
             for direction, model in zip(Direction, self._plant.models[name], strict=True)
         }
         ends = (link.intf1.node.name, link.intf2.node.name)
         return {"line": name, "ends": ends, "states": self._states(name), **directions}
+
+    def _counters(self, name: str, direction: Direction) -> dict[str, Any]:
+        """What one direction has carried; nothing is known of it where the kernel carries it."""
+        if not self._rig.has_engine:
+            return {}
+        record = self._rig.engine.counters()[self._rig.engine_plant.lines[name].pipe(direction)]
+        return {field: record[field].tolist() for field in _COUNTERS}
 
 
 def _plain(model: PipeModel) -> dict[str, Any]:

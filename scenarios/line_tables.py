@@ -15,7 +15,8 @@ def print_line(told: dict[str, Any]) -> None:
     rows = [f"{told['line']}{states}"]
     for direction, ends in (("forward", f"{first} > {second}"), ("back", f"{second} > {first}")):
         rows += [f"  {direction:8} {ends}", f"    {_settings(told[direction]['model'])}"]
-        rows.append(f"    {_carried(told[direction]['counters'])}")
+        if counters := told[direction]["counters"]:
+            rows.append(f"    {_carried(counters)}")
     for row in rows:
         Screen().print(row, markup=False, soft_wrap=True)
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from scenarios.options import Json, Name
 from scenarios.standing_client import Client
-from scenarios.standing_options import Json, Name
 from topology.errors import InputError, Problem
 
 link_app = typer.Typer(no_args_is_help=True, help="Look at and change the lines of a standing network.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -175,6 +175,10 @@ class Rig:
                 if sent[name] and (node.name, name) not in self._darkened:
                     drops[f"{node.name}'s {name}"] = sent[name]
         return drops
+
+    def lost_light(self, ends: Iterable[tuple[str, str]]) -> None:
+        """Interfaces (node, name) went dark by somebody's wish: what they drop from now on is not the machine's."""
+        self._darkened.update(ends)
 
     @property
     def failed_routers(self) -> frozenset[str]:

@@ -13,7 +13,8 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emulation import world
+from emulation import kernel_probe, world
+from emulation.plant import Dataplane
 from policies.compile import compile_policy, load_policy, policy_path
 from policies.plan import Plan
 from scenarios.blueprints import blueprint
@@ -41,6 +42,7 @@ class Wish:
     swedish_route: bool = False
     policy: str = "national"
     lan_hosts: int = 0
+    dataplane: Dataplane = Dataplane.ENGINE
     results: Path = field(default_factory=lambda: Path("results"))
     debug: bool = False
 
@@ -52,6 +54,8 @@ def stand(wish: Wish, detach: bool) -> int:
     with the input or missing on the machine, before anything exists."""
     plan = planned(wish)
     world.require()
+    if wish.dataplane is Dataplane.KERNEL:
+        kernel_probe.require()
     directory = make_directory(wish.results / "up")
     if detach:
         return _in_background(wish, plan, directory)
@@ -74,6 +78,7 @@ def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:
             listener=listener.fileno(),
             ready=ready,
             lan_hosts=wish.lan_hosts,
+            dataplane=wish.dataplane,
             debug=wish.debug,
         )
         fds = [listener.fileno()] + ([] if ready is None else [ready])

@@ -11,8 +11,8 @@ import typer
 
 from scenarios.capture_cli import capture
 from scenarios.link_cli import link_app
+from scenarios.options import DataplaneName, Json, Name, dataplane_named
 from scenarios.standing_client import Client, NetworkRefused, environment
-from scenarios.standing_options import Json, Name
 
 VOID = 3
 
@@ -39,6 +39,7 @@ def up(
     swedish_route: Annotated[bool, typer.Option("--swedish-route", help="Add the Narvik-Oslo fibre.")] = False,
     policy: Annotated[str, typer.Option("--policy", help="A policy of the library, or a policy file.")] = "national",
     hosts_per_hospital: Annotated[int, typer.Option(help="Hosts on a LAN behind every hospital.", min=0, max=200)] = 0,
+    dataplane: DataplaneName = "engine",
     name: Annotated[str, typer.Option("--name", help="The network's name.")] = "default",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is up.")] = False,
     results: Annotated[Path, typer.Option("--results", help="Where logs and history go.")] = Path("results"),
@@ -55,6 +56,7 @@ def up(
         swedish_route=swedish_route,
         policy=policy,
         lan_hosts=hosts_per_hospital,
+        dataplane=dataplane_named(dataplane),
         results=results,
         debug=debug,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from emulation.plant import Dataplane
 from policies.plan import Plan
 
 UP = b"u"  # written to ``StandingJob.ready`` once the network carries traffic
@@ -12,7 +13,8 @@ UP = b"u"  # written to ``StandingJob.ready`` once the network carries traffic
 
 @dataclass(frozen=True)
 class StandingJob:
-    """A network to keep up: ``plan`` under ``name``, with ``lan_hosts`` hosts behind every hospital. ``listener`` is
+    """A network to keep up: ``plan`` under ``name``, with ``lan_hosts`` hosts behind every hospital,
+    its frames carried by ``dataplane``. ``listener`` is
     the descriptor of the socket that clients come to, ``ready`` one to write UP to, if anybody waits; what happens is
     told in ``directory``. Tracebacks are shown if ``debug``."""
 
@@ -22,4 +24,5 @@ class StandingJob:
     listener: int
     ready: int | None
     lan_hosts: int
+    dataplane: Dataplane
     debug: bool

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from emulation.links import Plant
 from emulation.nodes import NamespaceNode
 from emulation.plant import Direction
 from emulation.trace import MAX_BYTES, parse_trace
@@ -50,7 +51,7 @@ class Operations:
     def open(self) -> None:
         """The network is up: from now on it does what it is asked."""
         self._up = True
-        self._lines = LineDesk(self._rig.plan, self._rig.engine_plant, self._rig.net.links)
+        self._lines = LineDesk(self._rig)
 
     def table(self) -> Mapping[str, Operation]:
         """The operations by name."""
@@ -112,6 +113,7 @@ class Operations:
     def trace(self, request: TraceRequest, fds: Sequence[int]) -> list[str]:
         """Have lines follow a trace; their names."""
         trace = None
+        self._engine_plant()
         if not request.off:
             trace = parse_trace(os.pread(fds[0], MAX_BYTES, 0), request.file, request.repeat_us)
         names = self._lines.follow(request, trace)
@@ -130,6 +132,12 @@ class Operations:
             self.main.call(lambda: self.change_lines(change, ()))
 
         return start_cli(self._rig.net, request, fds, light)
+
+    def _engine_plant(self) -> Plant:
+        """The link engine's lines. Raises Refused where the kernel carries them."""
+        if not self._rig.has_engine:
+            raise Refused("lines of the kernel can be neither captured nor traced (hint: --dataplane engine)")
+        return self._rig.engine_plant
 
     def _node(self, name: str) -> NamespaceNode:
         """A node by name; raises Refused naming those whose names are near."""

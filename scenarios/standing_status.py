@@ -11,18 +11,28 @@ from scenarios.rig import Rig
 
 def status_of(rig: Rig) -> dict[str, Any]:
     """Sites, routers, lines that are not as the blueprint has them, lateness, drops by the machine, memory."""
-    lateness = rig.engine.lateness()
+    drops = rig.machine_drops()
     return {
         "sites": len(rig.network.sites),
         "routers": len(rig.network.routers),
         "lines": len(rig.plant.lines),
+        "dataplane": rig.dataplane.value,
         "dead": rig.dead_parts(),
+        **(_lateness(rig) if rig.has_engine else {}),
+        "machine_drops": sum(drops.values()),
+        "dropped_at": drops,
+        "memory_bytes": _memory_bytes(),
+    }
+
+
+def _lateness(rig: Rig) -> dict[str, Any]:
+    """How much later than due the link engine delivered."""
+    lateness = rig.engine.lateness()
+    return {
         "late_p50_us": round(lateness.p50_us, 1),
         "late_p99_us": round(lateness.p99_us, 1),
         "late_max_us": round(lateness.max_us, 1),
         "deliveries": lateness.deliveries,
-        "machine_drops": sum(rig.machine_drops().values()),
-        "memory_bytes": _memory_bytes(),
     }
 
 

@@ -24,10 +24,18 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
     if facts["state"] == "up":
         lines += [
             f"parts      {facts['sites']} sites, {facts['routers']} routers, {facts['lines']} lines",
-            f"late by    {facts['late_p50_us'] / 1000:.3f} ms at the median, {facts['late_p99_us'] / 1000:.3f} ms for "
-            f"99 % of {facts['deliveries']:,} frames, {facts['late_max_us'] / 1000:.1f} ms at most",
+            *_lateness(facts),
             f"lost       {facts['machine_drops']:,} frames by the machine",
             *(f"changed    {line}" for line in changes_told(facts["changed"])),
             f"memory     {facts['memory_bytes'] / 2**20:,.0f} MiB",
         ]
     return [*lines, f"directory  {facts['directory']}"]
+
+
+def _lateness(facts: dict[str, Any]) -> list[str]:
+    """What the link engine tells of itself, where it carries the lines."""
+    if "deliveries" not in facts:
+        return []
+    p50_ms, p99_ms, most_ms = (facts[f"late_{which}_us"] / 1000 for which in ("p50", "p99", "max"))
+    frames = f"{facts['deliveries']:,} frames"
+    return [f"late by    {p50_ms:.3f} ms at the median, {p99_ms:.3f} ms for 99 % of {frames}, {most_ms:.1f} ms at most"]
