@@ -27,6 +27,7 @@ def test_a_network_comes_up_loses_a_fibre_and_keeps_what_the_policy_forbids(tmp_
     )  # fmt: skip
     assert done.returncode in (0, 3), done.stdout + done.stderr
     result = json.loads((tmp_path / "results/fibre-cut/latest/result.json").read_text())
+    assert "dataplane" in result, result["validity"]  # else it was never judged, and this says why
     assert result["dataplane"] == "kernel" and result["scheduling"] is None
     assert all(check["passed"] for check in result["checks"]) and result["checks"], done.stdout
     assert not [demand for demand in result["keeping_up"] if "link" in demand["name"]]
