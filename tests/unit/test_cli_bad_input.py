@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -95,11 +96,19 @@ def test_a_missing_program_is_named_with_its_package(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_an_ordinary_user_without_permission_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user who may not open the TUN device reads that it is in the way, and what to do."""
+def test_an_ordinary_user_without_permission_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A user who may not open the TUN device reads that its mode is in the way, and what to do."""
+    device = tmp_path / "tun"
+    device.touch(0o600)
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "open", refuse)
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(world, "PROGRAMS", {})
-    with pytest.raises(InputError, match=r"device: '/dev/net/tun' may not be opened by this user \(hint: run as root"):
+    monkeypatch.setattr(world, "TUN", device)
+    with pytest.raises(InputError, match=r"device: '.*/tun' has mode 0600, not 0666 \(hint: sudo chmod 0666"):
         world.require()
 
 
