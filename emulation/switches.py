@@ -176,4 +176,8 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         for name, port in sorted(self.openflow_ports().items()):
             argv += ["--", "--may-exist", "add-port", BRIDGE, name]
             argv += ["--", "set", "Interface", name, f"ofport_request={port}"]
+            if self.datapath == KERNEL:  # else it would take our disciplines off
+                argv += ["--", "set", "Port", name, "qos=@ours"]
+        if self.datapath == KERNEL:
+            argv += ["--", "--id=@ours", "create", "QoS", "type=linux-noop"]
         return argv
