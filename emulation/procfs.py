@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from emulation.namespaces import Namespace
 
@@ -111,13 +112,22 @@ def parse_transmit_drops(net_dev: str) -> dict[str, int]:
     return {name.strip(): int(counts.split()[11]) for name, _, counts in rows}
 
 
-def thread_clocks_ns(pid: int) -> dict[int, tuple[int, int]]:
-    """What ``TaskClock`` tells, of every thread of a process. Raises OSError when it has ended."""
+class ThreadClock(NamedTuple):
+    """What ``TaskClock`` tells of a thread, and whether it ran or could have run at that moment."""
+
+    ran_ns: int = 0
+    waited_ns: int = 0
+    runnable: bool = True
+
+
+def thread_clocks(pid: int) -> dict[int, ThreadClock]:
+    """Of every thread of a process. Raises OSError when it has ended."""
     clocks = {}
     for task in (PROC / f"{pid}/task").iterdir():
         with suppress(OSError):  # the thread has just ended
+            state = (task / "stat").read_text(encoding="utf-8", errors="replace").rpartition(") ")[2][0]
             ran, waited, _ = (task / "schedstat").read_text(encoding="ascii").split()
-            clocks[int(task.name)] = int(ran), int(waited)
+            clocks[int(task.name)] = ThreadClock(int(ran), int(waited), state == "R")
     return clocks
 
 

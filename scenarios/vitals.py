@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from emulation.counters import bin_limits_ns
-from emulation.procfs import Load
+from emulation.procfs import Load, ThreadClock
 from scenarios.records import Array
 
 WORTH_TELLING_US = 10_000  # threads that never waited for longer at a time stay out of the history
@@ -116,15 +116,19 @@ def punctuality(histogram: Array, limits_ns: Array | None = None) -> Punctuality
     return Punctuality(int(total[-1]), float(limits_ns[p99]) / 1000, float(limits_ns[top]) / 1000)
 
 
-def process_strain(
-    before: Mapping[int, tuple[int, int]], after: Mapping[int, tuple[int, int]], elapsed_us: float
-) -> Strain:
-    """How a process fared by its threads' clocks (ns run, ns waited): the longest wait of one, the work of all.
-    A thread that is new began at zero; one that ended takes its clock along."""
-    zero = (0, 0)
-    ran_ns = sum(ran - before.get(thread, zero)[0] for thread, (ran, _) in after.items())
-    waited_ns = max((waited - before.get(thread, zero)[1] for thread, (_, waited) in after.items()), default=0)
-    return Strain(waited_ns / 1000, busy=ran_ns / 1000 / max(1.0, elapsed_us))
+def process_strain(before: Mapping[int, ThreadClock], after: Mapping[int, ThreadClock], elapsed_us: float) -> Strain:
+    """How a process fared by its threads' clocks: the longest wait of one, the work of all. A thread that is new
+    began at zero; one that ended takes its clock along."""
+    ran_ns = longest_ns = 0
+    for thread, now in after.items():
+        then = before.get(thread, ThreadClock())
+        ran_ns += now.ran_ns - then.ran_ns
+        waited_ns = now.waited_ns - then.waited_ns
+        # Linux 6.12 and later take some sleeps for waits (delayed dequeue; seen as timeouts of exactly 5 s): who waited
+        # for longer than since the last look must have been waiting at it.
+        if then.runnable or waited_ns <= elapsed_us * 1000:
+            longest_ns = max(longest_ns, waited_ns)
+    return Strain(longest_ns / 1000, busy=ran_ns / 1000 / max(1.0, elapsed_us))
 
 
 class Pulse:

@@ -16,7 +16,7 @@ import numpy as np
 from emulation.counters import Records
 from emulation.packet_sockets import PacketSockets
 from emulation.priority import LINKS, be_punctual
-from emulation.procfs import TaskClock, read_load, thread_clocks_ns
+from emulation.procfs import TaskClock, read_load, thread_clocks
 from scenarios.records import Array
 from scenarios.vitals import Pressure, Pulse, Second, Strain, pressure_between, process_strain, punctuality
 
@@ -202,7 +202,7 @@ class _Counts:
             self._late_ns = pipes["lateness_max_ns"].astype(np.int64)
         self.sends: Array = sends.astype(np.int64)
         self.drops = watched.machine_drops()
-        self._processes = {name: thread_clocks_ns(pid) for name, pid in watched.processes().items()}
+        self._processes = {name: thread_clocks(pid) for name, pid in watched.processes().items()}
 
     def late_lines(self, before: _Counts, names: Mapping[int, str]) -> dict[str, float]:
         """Lines that were later than ever before, and by how much: the latest ones."""

@@ -12,6 +12,7 @@ from emulation.counters import Lateness, bin_limits_ns
 from emulation.packet_sockets import meminfo, messages
 from emulation.procfs import (
     Load,
+    ThreadClock,
     backlog_drops,
     cgroup_directories,
     cpu_ticks,
@@ -170,10 +171,22 @@ def test_waits_and_work_are_summed_and_start_anew_when_taken() -> None:
 
 
 def test_a_process_fares_as_its_most_patient_thread_does() -> None:
-    before = {1: (1_000_000, 5_000_000), 2: (0, 0), 4: (9_000_000, 9_000_000)}
-    after = {1: (2_000_000, 6_000_000), 2: (3_000_000, 7_000_000), 3: (500_000, 250_000)}
+    before = {1: ThreadClock(1_000_000, 5_000_000), 2: ThreadClock(), 4: ThreadClock(9_000_000, 9_000_000)}
+    after = {
+        1: ThreadClock(2_000_000, 6_000_000),
+        2: ThreadClock(3_000_000, 7_000_000),
+        3: ThreadClock(500_000, 250_000),
+    }
     assert process_strain(before, after, 9_000) == Strain(7_000, busy=pytest.approx(0.5))
     assert process_strain({}, {}, 1) == Strain(0)
+
+
+def test_a_sleep_that_the_kernel_took_for_a_wait_is_none() -> None:
+    """5 s of it within one second: only a thread that was already waiting a second ago can have waited so long."""
+    after = {1: ThreadClock(1_000, 5_000_000_000, runnable=False)}
+    for runnable, waited_us in ((False, 0.0), (True, 5_000_000.0)):
+        assert process_strain({1: ThreadClock(0, 0, runnable)}, after, 1_000_000).waited_us == waited_us
+    assert process_strain({1: ThreadClock(0, 4_500_000_000, False)}, after, 1_000_000).waited_us == 500_000.0
 
 
 def test_the_history_keeps_only_what_is_worth_it() -> None:
