@@ -12,8 +12,8 @@ import typer
 
 from scenarios.cli_topology import topology_app
 from scenarios.options import DataplaneName, dataplane_named
-from scenarios.standing_cli import add_verbs
-from scenarios.standing_client import NetworkGone, NetworkRefused
+from scenarios.standing.cli import add_verbs
+from scenarios.standing.client import NetworkGone, NetworkRefused
 from topology.errors import InputError, Problem
 
 BAD_INPUT = 2

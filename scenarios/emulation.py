@@ -26,10 +26,10 @@ from emulation.lan import LanHost, add_lan_host
 from emulation.mininet_net import EmulatedNet
 from policies.compile import compile_policy, load_policy, policy_path
 from scenarios.control import Event
-from scenarios.line_change import LineRequest
-from scenarios.line_desk import LineDesk
-from scenarios.line_options import directions_of, parsed_change
 from scenarios.rig import Rig
+from scenarios.standing.line_change import LineRequest
+from scenarios.standing.line_desk import LineDesk
+from scenarios.standing.line_options import directions_of, parsed_change
 from topology.model import Kind, Network
 
 

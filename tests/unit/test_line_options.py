@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import pytest
 
 from emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
-from scenarios.line_change import LineChange, applied
-from scenarios.line_names import line_meant, lines_meant
-from scenarios.line_options import parsed_change
+from scenarios.standing.line_change import LineChange, applied
+from scenarios.standing.line_names import line_meant, lines_meant
+from scenarios.standing.line_options import parsed_change
 from topology.errors import InputError
 
 NAMES = ("oslo-hamar", "oslo-1--oslo-2", "hospital-voss/wan0", "hospital-voss/wan1", "gp-voss-1/wan0")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.standing_client import find
-from scenarios.standing_place import PLACE_VARIABLE, Place, own_place
+from scenarios.standing.client import find
+from scenarios.standing.place import PLACE_VARIABLE, Place, own_place
 from topology.errors import InputError
 
 

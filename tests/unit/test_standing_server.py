@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from scenarios.standing_server import Operation, Refused, Request, Server
-from scenarios.standing_wire import REPLY_LIMIT_BYTES, VERSION, Message, receive, send
+from scenarios.standing.server import Operation, Refused, Request, Server
+from scenarios.standing.wire import REPLY_LIMIT_BYTES, VERSION, Message, receive, send
 from topology.errors import InputError, Problem
 
 

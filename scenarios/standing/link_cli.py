@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from scenarios.options import Json, Name
-from scenarios.standing_client import Client
+from scenarios.standing.client import Client
 from topology.errors import InputError, Problem
 
 link_app = typer.Typer(no_args_is_help=True, help="Look at and change the lines of a standing network.")
@@ -32,7 +32,7 @@ def link_list(pattern: Annotated[str, typer.Argument(help="As for link show.")] 
 @link_app.command("show")
 def link_show(line: Line, name: Name = None, as_json: Json = False) -> None:
     """How lines are, and what they have carried."""
-    from scenarios.line_tables import print_line
+    from scenarios.standing.line_tables import print_line
 
     with Client(name) as client:
         lines = client.ask("lines", line=line)
@@ -70,7 +70,7 @@ def link_set(
     frozen: Annotated[bool | None, typer.Option("--freeze/--thaw", help="Stop time on the line.")] = None,
 ) -> None:
     """Change lines while they carry traffic; all that is asked happens at one instant, and no queued frame is lost."""
-    from scenarios.line_options import directions_of, parsed_change
+    from scenarios.standing.line_options import directions_of, parsed_change
 
     directions = directions_of(direction)
     options = {
@@ -108,7 +108,7 @@ def link_trace(
 ) -> None:
     """Have lines follow a trace from now on."""
     from emulation.trace import MAX_BYTES
-    from scenarios.line_options import NONE, directions_of, duration_us
+    from scenarios.standing.line_options import NONE, directions_of, duration_us
     from topology.document import read_bytes
 
     copy = os.memfd_create("trace")

@@ -11,10 +11,10 @@ from emulation.links import LineLink
 from emulation.pipe_model import PipeModel
 from emulation.plant import Direction
 from emulation.trace import Trace
-from scenarios.line_change import LineRequest, LineState, TraceRequest, applied
-from scenarios.line_names import lines_meant
 from scenarios.near import near_names
 from scenarios.rig import Rig
+from scenarios.standing.line_change import LineRequest, LineState, TraceRequest, applied
+from scenarios.standing.line_names import lines_meant
 from topology.errors import InputError, Problem
 
 _COUNTERS = tuple(name for name in PIPE_DTYPE.names or () if not name.startswith(("reserved", "lateness_max_at")))

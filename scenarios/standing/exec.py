@@ -18,8 +18,8 @@ from typing import Annotated, Any, Protocol
 from pydantic import Field
 
 from emulation.nodes import NamespaceNode
-from scenarios.standing_server import Followed, Refused, Request
-from scenarios.standing_wire import REQUEST_LIMIT_BYTES, WireError, receive, send
+from scenarios.standing.server import Followed, Refused, Request
+from scenarios.standing.wire import REQUEST_LIMIT_BYTES, WireError, receive, send
 
 FORWARDED = (
     signal.SIGHUP,

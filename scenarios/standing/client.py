@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from scenarios.near import near_names
-from scenarios.standing_place import Place, own_place
-from scenarios.standing_wire import REPLY_LIMIT_BYTES, VERSION, Message, WireError, receive, send
+from scenarios.standing.place import Place, own_place
+from scenarios.standing.wire import REPLY_LIMIT_BYTES, VERSION, Message, WireError, receive, send
 from topology.errors import InputError, Problem
 
 REPLY_DEADLINE_S = 60.0

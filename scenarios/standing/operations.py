@@ -13,17 +13,17 @@ from emulation.nodes import NamespaceNode
 from emulation.plant import Direction
 from emulation.trace import MAX_BYTES, parse_trace
 from scenarios.history import History
-from scenarios.line_change import LineRequest, LineState, TraceRequest
-from scenarios.line_desk import LineDesk
 from scenarios.main_thread import MainThread
 from scenarios.near import near_names
 from scenarios.rig import Rig
-from scenarios.standing_capture import CaptureRequest, start_capture
-from scenarios.standing_exec import ExecRequest, Executor
-from scenarios.standing_job import StandingJob
-from scenarios.standing_mininet import CliRequest, start_cli
-from scenarios.standing_server import VOID, Operation, Refused, Request
-from scenarios.standing_status import status_of
+from scenarios.standing.capture import CaptureRequest, start_capture
+from scenarios.standing.console import CliRequest, start_cli
+from scenarios.standing.exec import ExecRequest, Executor
+from scenarios.standing.job import StandingJob
+from scenarios.standing.line_change import LineRequest, LineState, TraceRequest
+from scenarios.standing.line_desk import LineDesk
+from scenarios.standing.server import VOID, Operation, Refused, Request
+from scenarios.standing.status import status_of
 
 
 class Nothing(Request):

@@ -17,10 +17,10 @@ from scenarios.orphans import Orphans
 from scenarios.progress import Progress
 from scenarios.rig import Rig
 from scenarios.screen import Screen
-from scenarios.standing_job import UP, StandingJob
-from scenarios.standing_operations import Operations
-from scenarios.standing_place import DEFAULT_NAME
-from scenarios.standing_server import Server
+from scenarios.standing.job import UP, StandingJob
+from scenarios.standing.operations import Operations
+from scenarios.standing.place import DEFAULT_NAME
+from scenarios.standing.server import Server
 from scenarios.world_process import interruptible, orphaned, read_job
 
 DOWN, VOID = 0, 3  # exit codes

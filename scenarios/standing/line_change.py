@@ -10,7 +10,7 @@ from pydantic import Field
 
 from emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
 from emulation.plant import Direction
-from scenarios.standing_server import Request
+from scenarios.standing.server import Request
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 MAX_DELAY_US = 3_600_000_000

@@ -15,9 +15,9 @@ from emulation.capture import SNAP_BYTES, Capture
 from emulation.engine import EngineError
 from emulation.links import Plant
 from emulation.plant import Direction
-from scenarios.line_names import line_meant
-from scenarios.standing_server import Followed, Refused, Request
-from scenarios.standing_wire import WireError, receive, send
+from scenarios.standing.line_names import line_meant
+from scenarios.standing.server import Followed, Refused, Request
+from scenarios.standing.wire import WireError, receive, send
 
 _LOOK_EVERY_S = 0.1
 _STOP_LIMIT_BYTES = 1024

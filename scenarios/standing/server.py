@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from scenarios.standing_wire import REQUEST_LIMIT_BYTES, VERSION, Message, WireError, close_all, receive, send
+from scenarios.standing.wire import REQUEST_LIMIT_BYTES, VERSION, Message, WireError, close_all, receive, send
 from topology.errors import InputError
 
 BAD_INPUT, VOID = 2, 3  # exit codes

@@ -17,9 +17,9 @@ from contextlib import suppress
 from emulation.links import LineLink
 from emulation.mininet_cli import interact
 from emulation.mininet_net import EmulatedNet
-from scenarios.standing_exec import followed
-from scenarios.standing_server import Followed, Request
-from scenarios.standing_wire import WireError, receive, send
+from scenarios.standing.exec import followed
+from scenarios.standing.server import Followed, Request
+from scenarios.standing.wire import WireError, receive, send
 
 _ASKED_LIMIT_BYTES = 4096
 

@@ -20,8 +20,8 @@ from policies.plan import Plan
 from scenarios.blueprints import blueprint
 from scenarios.run_directory import conclude, make_directory, shown
 from scenarios.screen import Screen
-from scenarios.standing_job import UP, StandingJob
-from scenarios.standing_place import DEFAULT_NAME, own_place
+from scenarios.standing.job import UP, StandingJob
+from scenarios.standing.place import DEFAULT_NAME, own_place
 from scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
 from topology.errors import InputError
 
@@ -82,7 +82,7 @@ def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:
             debug=wish.debug,
         )
         fds = [listener.fileno()] + ([] if ready is None else [ready])
-        status = run_in_world("scenarios.standing_inside", job, fds)
+        status = run_in_world("scenarios.standing.inside", job, fds)
         answer_interrupts(signal.SIG_IGN)
         conclude(directory)
         if status not in (0, VOID):

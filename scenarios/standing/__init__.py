@@ -1,0 +1,1 @@
+"""Networks that are kept up: `helsewan up`, and what another terminal does with one."""
