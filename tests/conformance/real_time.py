@@ -16,9 +16,9 @@ from emulation.namespaces import Namespace
 PATIENCE_S = 10.0
 LEAD_NS = 2_000_000  # from laying out an experiment to its first frame
 NAP_NS = 1_000_000  # what a sleep may be late: the rest of a wait is spent looking at the clock
-RECEIVE_BYTES = 64 << 20
+BUFFER_BYTES = 64 << 20
 LONGEST_FRAME = 1 << 16
-_SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 35  # asm-generic/socket.h; not in the module socket
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 32, 33, 35  # asm-generic/socket.h; not in the module socket
 _TIMESPEC = struct.Struct("@ll")
 
 
@@ -28,9 +28,10 @@ class Ends:
 
     def __init__(self, source: tuple[Namespace, str], target: tuple[Namespace, str]) -> None:
         self._out = source[0].socket(socket.AF_PACKET, socket.SOCK_RAW)
+        self._out.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, BUFFER_BYTES)  # or a line's queue makes it wait
         self._out.bind((source[1], 0))
         self._in = target[0].socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))  # ETH_P_ALL
-        self._in.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BYTES)
+        self._in.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER_BYTES)
         self._in.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._in.bind((target[1], 0))
         self._in.setblocking(False)
