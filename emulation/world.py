@@ -112,4 +112,4 @@ def _path() -> str:
 def _refusal() -> str:
     """Why this user may not make a world; empty when it works. Making one is the only sure test."""
     tried = subprocess.run(command(["true"]), capture_output=True, text=True, check=False)
-    return tried.stderr.strip() if tried.returncode else ""
+    return (tried.stderr.strip() or f"exit status {tried.returncode}") if tried.returncode else ""

@@ -67,9 +67,9 @@ def processes(directory: Path) -> dict[int, str]:
 def part(argv: list[str]) -> str:
     """Which part of a run a process is, by its arguments; of passing commands, the program's name."""
     program = Path(argv[0]).name
-    if program in ("setpriv", "unshare"):
-        return "unshare"
     modules = [name for name in PARTS if name in argv]
+    if program in ("setpriv", "unshare") and modules:  # without: making a world was only tried
+        return "unshare"
     return PARTS[modules[0]] if modules else program
 
 
