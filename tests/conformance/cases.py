@@ -200,18 +200,19 @@ def changing() -> list[Case]:
     """Changes while frames are queued and on their way: none is lost but by a cut or in silence."""
     slow, fast = PipeModel(10 * MBIT, 20_000), PipeModel(50 * MBIT, 20_000)
     load = steady(150, MS, FULL)  # 185 ms at 10 Mbit/s
+    # A frame takes 1.23 ms. Both fall a quarter millisecond into one, so that a change made up to a millisecond late
+    # meets the same frame: the 49th and the 98th.
+    begin, end = 59_300_000, 119_600_000
     kept = (checks.schedule, checks.everything_arrives, checks.in_order)
     result = [
         case("change-rate-up", slow, load, *kept, changes=(Change(60 * MS, fast),)),
         case("change-rate-down", fast, load, *kept, changes=(Change(60 * MS, slow),)),
         case("change-delay-down", slow, load, *kept, changes=(Change(60 * MS, replace(slow, delay_us=2_000)),)),
         case("change-delay-up", slow, load, *kept, changes=(Change(60 * MS, replace(slow, delay_us=50_000)),)),
-        case(
-            "silent", slow, load, checks.schedule, changes=(Change(60 * MS, slow, silent=True), Change(120 * MS, slow))
-        ),
-        case("down", slow, load, checks.schedule, changes=(Change(60 * MS, slow, down=True), Change(120 * MS, slow))),
+        case("silent", slow, load, checks.schedule, changes=(Change(begin, slow, silent=True), Change(end, slow))),
+        case("down", slow, load, checks.schedule, changes=(Change(begin, slow, down=True), Change(end, slow))),
     ]
-    changes = (Change(60 * MS, slow, frozen=True), Change(120 * MS, slow))
+    changes = (Change(begin, slow, frozen=True), Change(end, slow))
     result.append(case("freeze", slow, load, *kept, changes=changes, needs=frozenset({Feature.FREEZE})))
     points = (
         (0, 10 * MBIT, 20_000),
