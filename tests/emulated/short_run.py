@@ -69,7 +69,7 @@ def part(argv: list[str]) -> str:
     program = Path(argv[0]).name
     modules = [name for name in PARTS if name in argv]
     if program in ("setpriv", "unshare") and modules:  # without: making a world was only tried
-        return "unshare"
+        return "launcher"
     return PARTS[modules[0]] if modules else program
 
 

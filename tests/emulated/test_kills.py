@@ -19,7 +19,7 @@ from short_run import gone, outside, processes, result_of, start
 KILLS = int(os.environ.get("HELSEWAN_KILLS", "6"))
 DEADLINE_S = 60.0
 NOBODY_SPEAKS = ("outer",)  # whose death leaves nobody to write a result
-SPOKEN_FOR = {"world": "killed", "unshare": "killed"}  # how the outer half names what it cannot see into
+SPOKEN_FOR = {"world": "killed", "launcher": "killed"}  # how the outer half names what it cannot see into
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def test_an_interrupt_ends_a_run_in_order(number: signal.Signals, tmp_path: Path
 def test_an_interrupt_while_the_world_starts_is_heard(tmp_path: Path) -> None:
     """Ctrl-C before the world's first process can answer: it does when it can, without a traceback."""
     run = start(tmp_path)
-    while "unshare" not in processes(tmp_path).values():
+    while "launcher" not in processes(tmp_path).values():
         assert run.poll() is None
     run.send_signal(signal.SIGINT)
     said, _ = run.communicate(timeout=60)
