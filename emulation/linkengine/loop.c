@@ -19,6 +19,9 @@
  * a wake-up costs several times what a frame does, here and in the switch that gets it. A frame then waits half of it
  * on average, which is what a wake-up for it alone would take. */
 #define LOOP_GRAIN_NS 80000
+#define LOOP_WINDOW_NS 4000000     /* over which the load is measured: a few trains of frames */
+#define LOOP_LOADED_PERCENT 50     /* of a window at work: under load from then on ... */
+#define LOOP_EASED_PERCENT 20      /* ... until no more than this: the grain itself saves work */
 
 static int64_t loop_clock_ns(clockid_t clock)
 {
@@ -200,11 +203,23 @@ static int loop_wait(struct loop *loop, struct epoll_event *events, int64_t unti
     return ready <= 0 ? ready : epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, 0);
 }
 
+/* Take a turn into account, and say at the end of a window whether the loop is under load. */
+static void loop_weigh(struct loop *loop, int64_t start_ns, int64_t end_ns)
+{
+    loop->worked_ns += end_ns - start_ns;
+    int64_t window_ns = end_ns - loop->window_ns;
+    if (window_ns < LOOP_WINDOW_NS)
+        return;
+    loop->loaded = loop->worked_ns * 100 > window_ns * (loop->loaded ? LOOP_EASED_PERCENT : LOOP_LOADED_PERCENT);
+    loop->window_ns = end_ns;
+    loop->worked_ns = 0;
+}
+
 /* Under load, sleep until the grain is over, whatever arrives. */
 static void loop_rest(const struct loop *loop)
 {
     int64_t until_ns = loop->looked_ns + LOOP_GRAIN_NS;
-    if (loop->ready_head || !loop->busy || loop_now_ns() >= until_ns)
+    if (loop->ready_head || !loop->loaded || loop_now_ns() >= until_ns)
         return;
     struct timespec until = {.tv_sec = until_ns / LOOP_NS_PER_S, .tv_nsec = until_ns % LOOP_NS_PER_S};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
@@ -222,7 +237,6 @@ static int loop_turn(struct loop *loop)
         return -1;
 
     int64_t start_ns = loop_now_ns();
-    loop->busy = start_ns - loop->looked_ns < 2 * LOOP_GRAIN_NS;
     loop->looked_ns = start_ns;
     for (int i = 0; i < count; i++) {
         if (events[i].data.u32 == LOOP_CONTROL)
@@ -237,7 +251,9 @@ static int loop_turn(struct loop *loop)
         if (port == last)
             break;
     }
-    loop_record_round(loop, (uint64_t)(loop_now_ns() - start_ns));
+    int64_t end_ns = loop_now_ns();
+    loop_record_round(loop, (uint64_t)(end_ns - start_ns));
+    loop_weigh(loop, start_ns, end_ns);
     stats_add(&loop->engine->stats->rounds, 1);
     return control;
 }

@@ -20,7 +20,9 @@ struct loop {
     struct loop_port *ready_head; /* ports to read, the longest waiting first */
     struct loop_port *ready_tail; /* the last of them; undefined when there is none */
     int64_t looked_ns;            /* when it last looked for arrivals */
-    bool busy;                    /* then it had looked within two grains before: it is under load */
+    int64_t window_ns;            /* when the present window of the load's measurement began */
+    int64_t worked_ns;            /* of it: time awake */
+    bool loaded;                  /* most of the last window was work */
     int64_t left_ns;              /* when loop_run last returned, 0: it never ran */
     uint8_t *scratch;             /* the frame being read */
 };

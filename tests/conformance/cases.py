@@ -205,10 +205,10 @@ def changing() -> list[Case]:
     begin, end = 59_300_000, 119_600_000
     kept = (checks.schedule, checks.everything_arrives, checks.in_order)
     result = [
-        case("change-rate-up", slow, load, *kept, changes=(Change(60 * MS, fast),)),
-        case("change-rate-down", fast, load, *kept, changes=(Change(60 * MS, slow),)),
-        case("change-delay-down", slow, load, *kept, changes=(Change(60 * MS, replace(slow, delay_us=2_000)),)),
-        case("change-delay-up", slow, load, *kept, changes=(Change(60 * MS, replace(slow, delay_us=50_000)),)),
+        case("change-rate-up", slow, load, *kept, changes=(Change(begin, fast),)),
+        case("change-rate-down", fast, load, *kept, changes=(Change(begin, slow),)),
+        case("change-delay-down", slow, load, *kept, changes=(Change(begin, replace(slow, delay_us=2_000)),)),
+        case("change-delay-up", slow, load, *kept, changes=(Change(begin, replace(slow, delay_us=50_000)),)),
         case("silent", slow, load, checks.schedule, changes=(Change(begin, slow, silent=True), Change(end, slow))),
         case("down", slow, load, checks.schedule, changes=(Change(begin, slow, down=True), Change(end, slow))),
     ]

@@ -12,10 +12,12 @@ from emulation.pipe_model import PipeModel
 
 PATIENCE_S = 10.0
 GRAIN_NS = 80_000  # LOOP_GRAIN_NS
-BUSY_S = 0.3
+BUSY_S = 0.5
+AT_ONCE = 200  # frames on their way: fewer would leave the engine idle between them
 
 
-def test_under_load_it_turns_once_a_grain() -> None:
+def turns_while(frames_at_once: int) -> tuple[int, int, int]:
+    """What the loop does while somebody sends so many frames at a time and waits for them: turns, frames, time."""
     pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
     (source, _), (sink, _) = pairs
     with EngineProcess(max_ports=2, max_pipes=1) as engine:
@@ -25,13 +27,25 @@ def test_under_load_it_turns_once_a_grain() -> None:
         rounds = engine.engine_counters()["rounds"]
         frames, before, began_ns = 0, int(rounds[0]), time.monotonic_ns()
         while time.monotonic_ns() - began_ns < BUSY_S * 1e9:
-            source.send(ipv4(100))
-            sink.recv(65536)
-            frames += 1
+            for _ in range(frames_at_once):
+                source.send(ipv4(100))
+            for _ in range(frames_at_once):
+                sink.recv(65536)
+            frames += frames_at_once
         turns, took_ns = int(rounds[0]) - before, time.monotonic_ns() - began_ns
     for pair in pairs:
         for sock in pair:
             sock.close()
-    # Two turns in a row without a rest between them come after one of two grains or more.
-    assert turns <= took_ns / GRAIN_NS + 2
-    assert frames > 100, "too few to tell"
+    return turns, frames, took_ns
+
+
+def test_under_load_it_turns_once_a_grain() -> None:
+    turns, frames, took_ns = turns_while(AT_ONCE)
+    assert frames > 100 * AT_ONCE, "too few to tell"
+    assert turns < 2 * took_ns / GRAIN_NS  # a window or two without the rest, at the start
+
+
+def test_a_lone_frame_waits_for_no_grain() -> None:
+    turns, frames, took_ns = turns_while(1)
+    assert took_ns / frames < GRAIN_NS
+    assert turns >= frames
