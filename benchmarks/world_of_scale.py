@@ -18,7 +18,7 @@ from emulation import world
 
 GONE_DEADLINE_S = 120.0
 POLL_S = 0.02
-CACHED = 30  # namespaces that the kernel's allocator may count as in use though it has them back
+CACHED = 70  # namespaces that the kernel's allocator may count as in use though it has them back
 
 
 @dataclass(frozen=True)
