@@ -39,7 +39,7 @@ class LiveBackend:
         Feature.TAGS: "a packet socket takes tags off what it hears; the same code runs in virtual time",
         Feature.RATE_10G: "no packet socket sends that fast; the same code runs in virtual time",
     }
-    attempts = 3
+    attempts = 5
 
     def __init__(self) -> None:
         self._spinning = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in os.sched_getaffinity(0)]
