@@ -11,11 +11,7 @@ from emulation.kernel_pipe import NotInKernel
 from emulation.kernel_wire import Egress, KernelPipe, Wire
 from emulation.nodes import NamespaceNode
 from emulation.pipe_model import PipeModel
-from emulation.plant import Dataplane, Direction, End, Models, Shape
-from emulation.switches import RouterSwitch
-from topology.model import TRUNK_INTERFACE
-
-PORT_QUEUE = 1000  # a veth has no queue of its own; its disciplines have theirs
+from emulation.plant import Dataplane, Direction, End, LinePlant, Models, Shape
 
 
 @dataclass(frozen=True)
@@ -45,40 +41,26 @@ class KernelLine:
         return self.forward if direction is Direction.FORWARD else self.back
 
 
-class KernelPlant:
-    """See ``plant.LinePlant``. Lines are changed one after the other, each in some tens of microseconds.
+class KernelPlant(LinePlant):
+    """Lines are changed one after the other, each in some tens of microseconds.
 
     Raises NotInKernel for a model that the kernel cannot do, OSError for what it refuses."""
 
     dataplane = Dataplane.KERNEL
+    trunk_queue = 1000  # a veth has no queue of its own; its disciplines have theirs
 
     def __init__(self, shape: Shape, classes: Classes) -> None:
+        super().__init__(shape)
         self.lines: dict[str, KernelLine] = {}
-        self.models: dict[str, tuple[PipeModel, PipeModel]] = {}
         self._wire = Wire()
-        self._shape, self._classes = shape, classes
+        self._classes = classes
         self._early_us: dict[tuple[str, Direction], float] = {}
         self._leads: list[Lead] = []
-        self._trunks: dict[str, End] = {}
-        self._ends: dict[str, tuple[End, End]] = {}
 
     def end(self, node: NamespaceNode, name: str) -> End:
         """Create the veth ``name`` in ``node``."""
         self._leads.append(Lead(node, name, self._wire.lead(node.namespace, name)))
         return End(len(self._leads) - 1)
-
-    def trunk_end(self, router: RouterSwitch, vlan: int) -> End:
-        """The end of access line ``vlan`` on the router's trunk."""
-        if router.name not in self._trunks:
-            self._trunks[router.name] = self.end(router, TRUNK_INTERFACE)
-            router.raise_port(TRUNK_INTERFACE, txqlen=PORT_QUEUE)
-        return End(self._trunks[router.name].port, vlan)
-
-    def join(self, name: str, first: End, second: End, rate_bps: int, delay_us: int) -> None:
-        """A line with the same rate and delay both ways."""
-        model = self._shape(rate_bps, delay_us)
-        self.models[name] = (model, model)
-        self._ends[name] = (first, second)
 
     def commit(self) -> None:
         """Make all lines."""

@@ -7,6 +7,7 @@ out together on one TAP there, told apart by VLAN, so that a router has few port
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,6 @@ from emulation.engine import EngineProcess, PipeChange, PipeSpec
 from emulation.interfaces import NetlinkIntf
 from emulation.namespaces import open_tap
 from emulation.nodes import NamespaceNode, SiteNode, access_interface
-from emulation.pipe_model import PipeModel
 from emulation.plant import CORE_MTU, Dataplane, Direction, End, LinePlant, Models, Shape
 from emulation.switches import ACCESS_LOGICAL_PORT, RouterSwitch
 from emulation.trace import Trace
@@ -44,21 +44,20 @@ class Line:
         return self.forward if direction is Direction.FORWARD else self.back
 
 
-class Plant:
-    """See ``plant.LinePlant``: hands all lines to the engine in one go, and changes them at one instant."""
+class Plant(LinePlant):
+    """Hands all lines to the engine in one go, and changes them at one instant."""
 
     dataplane = Dataplane.ENGINE
+    trunk_queue = TAP_QUEUE
 
     def __init__(self, engine: EngineProcess, shape: Shape, seed: int = 0) -> None:
         """``shape`` gives lines their models; what is random on them comes from ``seed``."""
+        super().__init__(shape)
         self.engine = engine
         self.lines: dict[str, Line] = {}
-        self.models: dict[str, tuple[PipeModel, PipeModel]] = {}
-        self._shape, self._seed = shape, seed
+        self._seed = seed
         self._taps: list[int] = []  # not handed over yet
         self._handed_over = 0
-        self._trunks: dict[str, End] = {}
-        self._ends: dict[str, tuple[End, End]] = {}
 
     def end(self, node: NamespaceNode, name: str) -> End:
         """Create TAP ``name`` in ``node``; its number is the engine's port number."""
@@ -67,19 +66,6 @@ class Plant:
         if len(self._taps) == HANDED_OVER:
             self._hand_over()
         return End(number)
-
-    def trunk_end(self, router: RouterSwitch, vlan: int) -> End:
-        """The end of access line ``vlan`` on the router's trunk, whose TAP comes with the first line."""
-        if router.name not in self._trunks:
-            self._trunks[router.name] = self.end(router, TRUNK_INTERFACE)
-            router.raise_port(TRUNK_INTERFACE, txqlen=TAP_QUEUE)
-        return End(self._trunks[router.name].port, vlan)
-
-    def join(self, name: str, first: End, second: End, rate_bps: int, delay_us: int) -> None:
-        """A line with the same rate and delay both ways; it exists in the engine from ``commit`` on."""
-        model = self._shape(rate_bps, delay_us)
-        self.models[name] = (model, model)
-        self._ends[name] = (first, second)
 
     def commit(self) -> None:
         """Hand all lines to the engine."""
@@ -182,7 +168,7 @@ class SiteIntf(LineIntf):
         return str(self.mac)
 
 
-class LineLink(Link):  # type: ignore[misc]
+class LineLink(Link, ABC):  # type: ignore[misc]
     """A Mininet link over line ``name`` of ``plant``."""
 
     def __init__(self, name: str, plant: LinePlant) -> None:
@@ -207,8 +193,9 @@ class LineLink(Link):  # type: ignore[misc]
         """The interfaces, as (node, name), that lose carrier when the line is cut."""
         return tuple((intf.node.name, intf.device) for intf in (self.intf1, self.intf2))
 
+    @abstractmethod
     def _raise_ends(self, up: bool) -> None:
-        raise NotImplementedError
+        """Raise or lower the interfaces at the line's ends."""
 
     def delete(self) -> None:
         """Cut the line for good."""

@@ -1,15 +1,17 @@
-"""What lines a world has, whoever carries them: the interface that the link engine's plant and the kernel's share."""
+"""What lines a world has, whoever carries them: what the link engine's plant and the kernel's have in common."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import ClassVar, TypeAlias
 
 from emulation.nodes import NamespaceNode
 from emulation.pipe_model import PipeModel
 from emulation.switches import KERNEL, USERSPACE, RouterSwitch
+from topology.model import TRUNK_INTERFACE
 
 CORE_MTU = 1600  # a site's 1500 bytes and up to three labels and a tag
 
@@ -44,38 +46,59 @@ class End:
     vlan: int = 0
 
 
-class LinePlant(Protocol):
+class LinePlant(ABC):
     """Collects lines while Mininet builds, makes them on ``commit``, and changes them from then on. Changes return
     the instant at which they held (CLOCK_REALTIME, ns).
 
     ``models`` are the lines' models as asked for, forward and back, before ``hasten`` shortens their delays."""
 
-    dataplane: Dataplane
-    models: dict[str, tuple[PipeModel, PipeModel]]
+    dataplane: ClassVar[Dataplane]
+    trunk_queue: ClassVar[int]  # frames that a trunk's interface holds on their way out
 
+    def __init__(self, shape: Shape) -> None:
+        """``shape`` gives lines their models."""
+        self.models: dict[str, tuple[PipeModel, PipeModel]] = {}
+        self._shape = shape
+        self._trunks: dict[str, End] = {}
+        self._ends: dict[str, tuple[End, End]] = {}  # of the lines to make
+
+    @abstractmethod
     def end(self, node: NamespaceNode, name: str) -> End:
         """Create interface ``name`` in ``node``, a line's end."""
 
     def trunk_end(self, router: RouterSwitch, vlan: int) -> End:
         """The end of access line ``vlan`` on the router's trunk, which comes with the first line."""
+        if router.name not in self._trunks:
+            self._trunks[router.name] = self.end(router, TRUNK_INTERFACE)
+            router.raise_port(TRUNK_INTERFACE, txqlen=self.trunk_queue)
+        return End(self._trunks[router.name].port, vlan)
 
     def join(self, name: str, first: End, second: End, rate_bps: int, delay_us: int) -> None:
         """A line with the same rate and delay both ways; it exists from ``commit`` on."""
+        model = self._shape(rate_bps, delay_us)
+        self.models[name] = (model, model)
+        self._ends[name] = (first, second)
 
+    @abstractmethod
     def commit(self) -> None:
         """Make all lines."""
 
+    @abstractmethod
     def hasten(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
         """Deliver earlier on one direction of lines, by what the machine adds behind it, as far as its delay allows."""
 
+    @abstractmethod
     def reshape(self, models: Models) -> int:
         """Give lines new models; queued frames stay."""
 
+    @abstractmethod
     def set_down(self, names: Iterable[str], down: bool) -> int:
         """Cut or mend lines."""
 
+    @abstractmethod
     def set_silent(self, name: str, direction: Direction, silent: bool) -> int:
         """Have frames of one direction vanish on the way, and no more."""
 
+    @abstractmethod
     def set_frozen(self, names: Iterable[str], frozen: bool) -> int:
         """Stop or resume time on lines."""

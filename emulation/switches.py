@@ -130,10 +130,6 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         fibres = {intf.name: port for port, intf in self.intfs.items() if port < ACCESS_LOGICAL_PORT}
         return fibres | ({TRUNK_INTERFACE: TRUNK_PORT} if len(fibres) < len(self.intfs) else {})
 
-    def appctl(self, *argv: str) -> str:
-        """What ``ovs-appctl`` answers from this router's vswitchd."""
-        return run(["ovs-appctl", "-t", str(self.home / "ovs-vswitchd.ctl"), *argv])
-
     def ofctl(self, command: str, *argv: str) -> str:
         """What ``ovs-ofctl -O OpenFlow13 COMMAND`` answers from this router's bridge."""
         return run(["ovs-ofctl", "-O", "OpenFlow13", command, f"unix:{self.home / (BRIDGE + '.mgmt')}", *argv])

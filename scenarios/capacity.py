@@ -30,19 +30,14 @@ RATE_BPS = 10_000_000_000
 @dataclass(frozen=True, slots=True)
 class Capacity:
     """What a machine can carry. ``timer_p50_us``, ``timer_p99_us``: how late a thread of the link engine's priority
-    wakes. ``line_us``: the link engine's processor time for a full frame on a line; ``lines_per_s``: how many it
-    carries with a core to itself. ``scheduling``: the priority that was granted (``emulation.priority``)."""
+    wakes. ``line_us``: the link engine's processor time for a full frame on a line. ``scheduling``: the priority
+    that was granted (``emulation.priority``)."""
 
     timer_p50_us: float
     timer_p99_us: float
     line_us: float
     scheduling: str
     cores: int
-
-    @property
-    def lines_per_s(self) -> float:
-        """Frames a second over one line each."""
-        return 1e6 / self.line_us
 
 
 def measure_capacity() -> Capacity:

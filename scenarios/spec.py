@@ -49,11 +49,6 @@ class Scenario:
         """The policy to run under: a name of the policies' library or a path."""
         return self.spec.policy
 
-    @property
-    def planned_moments(self) -> dict[str, Moment]:
-        """When each event of the timeline is due."""
-        return {name: Moment(event.at, event.at) for name, event in self.spec.timeline.items()}
-
 
 def library() -> tuple[tuple[str, str], ...]:
     """The scenarios that come with the package: (name, description), by name."""
