@@ -18,7 +18,7 @@ from emulation import world
 
 GONE_DEADLINE_S = 120.0
 POLL_S = 0.02
-CACHED = 70  # namespaces that the kernel's allocator may count as in use though it has them back
+FILES_IN_DOUBT = 1_000  # the kernel counts those its allocator keeps at hand; a namespace has 60, a world 150,000
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Outcome:
 
 def bring_up_and_down(sites: int) -> Outcome:
     """One world with so many sites, from its first process to its last namespace. Needs root, for the kernel's count
-    of namespaces. Raises RuntimeError where the network does not come up whole, or not go down."""
-    namespaces = net_namespaces()
+    of files. Raises RuntimeError where the network does not come up whole, or not go down."""
+    files = files_of_namespaces()
     with tempfile.TemporaryDirectory() as logs, memory_fall_mib() as fallen_mib:
         began = time.monotonic()
         argv = world.command([sys.executable, "-m", "benchmarks.rig_scale", str(sites), logs])
@@ -54,7 +54,7 @@ def bring_up_and_down(sites: int) -> Outcome:
             killed = time.monotonic()
             first.kill()
     processes_gone_s = _wait(killed, lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
-    gone_s = _wait(killed, lambda: net_namespaces() <= namespaces + CACHED)
+    gone_s = _wait(killed, lambda: files_of_namespaces() < files + FILES_IN_DOUBT)
     answer = json.loads(line) if line else {}
     if not answer or answer["unheard"] or answer["errors"] or answer["dead"]:
         raise RuntimeError(f"{sites} sites did not come up whole: {line.strip() or 'see above'}")
@@ -70,10 +70,12 @@ def _wait(since: float, gone: Callable[[], bool]) -> float:
     return time.monotonic() - since
 
 
-def net_namespaces() -> int:
-    """How many network namespaces the kernel has, to within a few that its allocator caches (slabinfo(5))."""
+def files_of_namespaces() -> int:
+    """How many files the kernel has made in /proc, which are in the main those of network namespaces (slabinfo(5)).
+
+    A namespace's go when it is taken down. Its own structure tells less: the directory cache holds on to that."""
     with open("/proc/slabinfo", encoding="ascii") as table:
-        return next(int(line.split()[1]) for line in table if line.startswith("net_namespace "))
+        return next(int(line.split()[1]) for line in table if line.startswith("proc_dir_entry "))
 
 
 def descendants(process: int) -> list[int]:
