@@ -5,19 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-import numpy as np
 from backends import TC_TO_QUEUE, received
-from experiment import Experiment, Feature, Observation, Precision, expected
-from loads import queue_of_dscp, steady
-from real_time import PATIENCE_S, Ends
-from reference import NS_PER_US, Change
+from experiment import Experiment, Feature, Observation
+from loads import queue_of_dscp
+from real_time import PATIENCE_S, Ends, measured
+from reference import Change
 
 from emulation.kernel_classifier import Classes
 from emulation.kernel_pipe import NotInKernel
 from emulation.kernel_wire import KernelPipe, Wire
 from emulation.namespaces import Namespace
 from emulation.netlink import Netlink
-from emulation.pipe_model import PipeModel
 from emulation.plant import CORE_MTU
 
 CLASSES = Classes(tuple(queue_of_dscp()), tuple(TC_TO_QUEUE), 0)
@@ -25,10 +23,7 @@ QUIET_S = 0.3  # longer than any line of the table holds a frame
 
 
 class KernelBackend:
-    """A line of its own for each experiment.
-
-    Its precision is what the project promises of a one-way delay, as the live engine's, once the way through the
-    machine is taken off; that is measured on frames that meet no others."""
+    """A line of its own for each experiment."""
 
     name = "kernel"
     lacks: Mapping[Feature, str] = {
@@ -43,16 +38,7 @@ class KernelBackend:
 
     def __init__(self) -> None:
         self._wire = Wire()
-        self.precision = self._measured()
-
-    def _measured(self) -> Precision:
-        lone = Experiment(PipeModel(1_000_000_000, delay_us=1_000), tuple(steady(300, 1_000_000, 200)))
-        seen = self.run(lone)
-        due = {one.number: one.due_ns for one in expected(lone, seen).deliveries}
-        late_us = [(one.time_ns - due[one.number]) / NS_PER_US for one in seen.received]
-        median_us, p99_us = np.percentile(late_us, [50, 99])
-        spread_us = p99_us - median_us
-        return Precision(offset_us=median_us, median_us=100 + spread_us, p99_us=500 + spread_us)
+        self.precision = measured(self.run)
 
     def run(self, experiment: Experiment) -> Observation:
         """Play the experiment on a line of its own: the sender's end, a veth with the shaper, the receiver's end."""

@@ -7,17 +7,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-import numpy as np
 from backends import TC_TO_QUEUE, engine_drops, received
-from experiment import Experiment, Feature, Observation, Precision, expected
-from loads import queue_of_dscp, steady
-from real_time import Ends, wait_for
-from reference import NS_PER_US, Change
+from experiment import Experiment, Feature, Observation
+from loads import queue_of_dscp
+from real_time import Ends, measured, wait_for
+from reference import Change
 
 from emulation.engine import EngineProcess, PipeChange, PipeSpec
 from emulation.namespaces import Namespace, open_tap
 from emulation.netlink import Netlink
-from emulation.pipe_model import PipeModel
 from emulation.plant import CORE_MTU
 
 # A core with nothing to do takes 0.05 to 0.5 ms to wake up on a virtual machine, by what it did before. These keep all
@@ -27,12 +25,7 @@ TAP_QUEUE = 10_000  # frames: all that a case offers, should the engine be late
 
 
 class LiveBackend:
-    """A line of its own for each experiment, all in one engine process.
-
-    Its precision is what the project promises: a delay off by at most 0.1 ms in the median and 0.5 ms in the 99th
-    percentile, once the way through the machine (two wake-ups, two system calls) is taken off. That is measured on
-    frames that meet no others. A backlog inherits the lateness of its first frame, one of those, so their 99th
-    percentile is added."""
+    """A line of its own for each experiment, all in one engine process."""
 
     name = "live"
     lacks: Mapping[Feature, str] = {
@@ -52,16 +45,7 @@ class LiveBackend:
         self._namespace.sysctl({"ipv6/conf/default/disable_ipv6": 1})
         self._netlink = Netlink(self._namespace)
         self._taps = 0
-        self.precision = self._measured()
-
-    def _measured(self) -> Precision:
-        lone = Experiment(PipeModel(1_000_000_000, delay_us=1_000), tuple(steady(300, 1_000_000, 200)))
-        seen = self.run(lone)
-        due = {one.number: one.due_ns for one in expected(lone, seen).deliveries}
-        late_us = [(one.time_ns - due[one.number]) / NS_PER_US for one in seen.received]
-        median_us, p99_us = np.percentile(late_us, [50, 99])
-        spread_us = p99_us - median_us
-        return Precision(offset_us=median_us, median_us=100 + spread_us, p99_us=500 + spread_us)
+        self.precision = measured(self.run)
 
     def run(self, experiment: Experiment) -> Observation:
         """Play the experiment on a line of its own."""

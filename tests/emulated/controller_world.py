@@ -11,10 +11,10 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from waiting import wait_for
 
 from policies.plan import Plan
 from topology.model import TRUNK_PORT, Site
@@ -26,15 +26,6 @@ REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 20.0
 PROBES = 40  # more than any neighbour discovery on a link
 SETUP = "mount -t tmpfs none /run && mkdir -p /run/netns && ip link set lo up && echo ready && exec sleep infinity"
-
-
-def wait_for(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
-    """The condition's first true value; fails the test when there is none in time."""
-    until = time.monotonic() + deadline_s
-    while not (value := condition()):
-        assert time.monotonic() < until, f"waited {deadline_s} s for {what}"
-        time.sleep(0.02)
-    return value
 
 
 class ControllerWorld:

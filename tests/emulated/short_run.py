@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from waiting import wait_for
 
 from emulation import world
 
@@ -79,17 +80,22 @@ def outside() -> tuple[str, str, list[str]]:
     return interfaces, Path("/proc/self/mounts").read_text(), sorted(map(str, world.RUN_DIR.rglob("*")))
 
 
-def gone(directory: Path, deadline_s: float = 20.0) -> bool:
-    """Whether all processes of the run are gone in time; the kernel takes a moment over many namespaces."""
-    until = time.monotonic() + deadline_s
-    while processes(directory):
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
+def wait_until_gone(directory: Path) -> None:
+    """Until all processes of the run are gone; the kernel takes a moment over many namespaces."""
+    wait_for(lambda: not processes(directory), "the end of the run's processes")
 
 
 def result_of(directory: Path) -> dict[str, object]:
     """The latest result of the run in ``directory``."""
     loaded: dict[str, object] = json.loads((directory / "results/short/latest/result.json").read_text())
     return loaded
+
+
+def events(directory: Path) -> list[str]:
+    """What had happened so far, by the run's history; a line just being written is not counted."""
+    names = []
+    for history in directory.glob("results/short/*/history.jsonl"):
+        for line in history.read_text().splitlines(keepends=True):
+            if line.endswith("\n"):
+                names.append(json.loads(line)["event"])
+    return names

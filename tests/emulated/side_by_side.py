@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
 from rig_client import RigClient
 from test_national_network import far_pair
+from waiting import wait_for
 
 MEET = Path(os.environ["HELSEWAN_MEET"])
 WORLDS = int(os.environ["HELSEWAN_WORLDS"])
@@ -28,15 +28,11 @@ def test_far_hospitals_talk(world: int, tmp_path: Path) -> None:
     rig = RigClient(tmp_path)
     try:
         (MEET / f"up-{world}").touch()
-        until = time.monotonic() + DEADLINE_S
-        while len(list(MEET.glob("up-*"))) < WORLDS:
-            assert time.monotonic() < until, "the other world did not come up"
-            time.sleep(0.02)
+        wait_for(lambda: len(list(MEET.glob("up-*"))) == WORLDS, "the other world to come up", DEADLINE_S)
         (heard,) = rig.ask("stream", pairs=[(a.id, b.id)], datagrams=DATAGRAMS)
         interfaces = rig.ask("command", site=a.id, line="cat /proc/net/dev")
         (MEET / f"figures-{world}.json").write_text(json.dumps(heard | {"interfaces": interfaces.count(":")}))
-        while len(list(MEET.glob("figures-*"))) < WORLDS:  # nobody leaves while another measures
-            assert time.monotonic() < until, "the other world did not measure"
-            time.sleep(0.02)
+        # nobody leaves while another measures
+        wait_for(lambda: len(list(MEET.glob("figures-*"))) == WORLDS, "the other world to measure", DEADLINE_S)
     finally:
         rig.close()

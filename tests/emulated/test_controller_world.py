@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from controller_world import ControllerWorld, wait_for
+from controller_world import ControllerWorld
+from waiting import wait_for
 
 from controller.core import _FIRST_LABEL
 from controller.pipeline import Drop, Purpose, cookie

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from waiting import wait_for
 
 from emulation.engine import EngineProcess, PipeSpec
 from emulation.namespaces import Namespace, open_tap
@@ -45,10 +46,7 @@ class Taps:
 
     def wait_for(self, counter: str, value: int) -> None:
         """Wait until a counter of pipe 0 has the value."""
-        deadline = time.monotonic() + PATIENCE_S
-        while self.engine.counters()[0][counter] != value:
-            assert time.monotonic() < deadline, f"{counter} is {self.engine.counters()[0][counter]}, not {value}"
-            time.sleep(0.001)
+        wait_for(lambda: self.engine.counters()[0][counter] == value, f"{counter} to be {value}")
 
     def rounds_of_a_while(self) -> int:
         """How often the loop turns while nothing happens."""
@@ -113,10 +111,7 @@ def test_a_tap_that_is_down_is_counted_and_costs_nothing(taps: Taps) -> None:
 def test_a_tap_that_is_gone_is_retired_and_costs_nothing(taps: Taps) -> None:
     source = taps.up("t0")
     taps.delete("t1")
-    deadline = time.monotonic() + PATIENCE_S
-    while not taps.engine.port_counters()[1]["retired"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    wait_for(lambda: taps.engine.port_counters()[1]["retired"], "the TAP to be retired")
     assert taps.rounds_of_a_while() <= IDLE_ROUNDS
     source.send(frame())
     taps.wait_for("drop_dst_down", 1)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -14,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from short_run import gone, outside, processes, result_of, start
+from short_run import events, outside, processes, result_of, start, wait_until_gone
 
 KILLS = int(os.environ.get("HELSEWAN_KILLS", "6"))
 DEADLINE_S = 60.0
@@ -45,7 +44,7 @@ def test_killed_at_any_moment_nothing_is_left(attempt: int, length_s: float, tmp
         kind, ended = "nobody", events(tmp_path)
     said, _ = run.communicate(timeout=DEADLINE_S)
     print(f"killed: {kind} after {ended[-1] if ended else 'no event'}; exit code {run.returncode}")
-    assert gone(tmp_path), processes(tmp_path)
+    wait_until_gone(tmp_path)
     assert outside() == before
     assert "Traceback" not in said, said
     if kind in NOBODY_SPEAKS:
@@ -69,13 +68,3 @@ def kill_one(directory: Path, draw: random.Random) -> str:
     except ProcessLookupError:
         return "nobody"
     return kind
-
-
-def events(directory: Path) -> list[str]:
-    """What had happened so far, by the run's history; a line just being written is not counted."""
-    names = []
-    for history in directory.glob("results/short/*/history.jsonl"):
-        for line in history.read_text().splitlines(keepends=True):
-            if line.endswith("\n"):
-                names.append(json.loads(line)["event"])
-    return names

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
-from short_run import gone, outside, processes, result_of, start
+from short_run import events, outside, processes, result_of, start, wait_until_gone
+from waiting import wait_for
 
 DEADLINE_S = 120.0
 ON_A_DISK_OF = 'mkdir -p results && mount -t tmpfs -o "size=$0" none results && exec "$@"'
@@ -22,7 +23,7 @@ def end(directory: Path, under: Sequence[str] = ()) -> tuple[int, str]:
     before = outside()
     run = start(directory, under)
     said, _ = run.communicate(timeout=DEADLINE_S)
-    assert gone(directory), processes(directory)
+    wait_until_gone(directory)
     assert outside() == before
     assert "Traceback" not in said, said
     return run.returncode, said
@@ -61,9 +62,15 @@ def little_memory(tmp_path: Path) -> Iterator[list[str]]:
                 (group / limit).write_text(str(MEMORY_BYTES))
                 yield ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group)]
                 return
-        finally:
+        finally:  # who was killed for want of memory may still be on the way out
+            wait_for(partial(empty, group), "the control group to empty")
             group.rmdir()
     yield ["prlimit", f"--as={MEMORY_BYTES}"]
+
+
+def empty(group: Path) -> bool:
+    """Whether no process is left in a control group."""
+    return not (group / "cgroup.procs").read_text()
 
 
 def test_too_little_memory(little_memory: list[str], tmp_path: Path) -> None:
@@ -83,12 +90,9 @@ def test_a_router_that_crashes(daemon: str, tmp_path: Path) -> None:
     said, _ = run.communicate(timeout=DEADLINE_S)
     assert run.returncode == 3, said
     assert daemon in str(result_of(tmp_path)["void"])
-    assert gone(tmp_path)
+    wait_until_gone(tmp_path)
 
 
 def history_has(directory: Path, event: str) -> None:
     """Wait until the run's history tells of ``event``."""
-    until = time.monotonic() + DEADLINE_S
-    while not any(f'"{event}"' in path.read_text() for path in directory.glob("results/short/*/history.jsonl")):
-        assert time.monotonic() < until, f"no {event}"
-        time.sleep(0.05)
+    wait_for(lambda: event in events(directory), event)

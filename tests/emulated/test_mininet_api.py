@@ -7,13 +7,13 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from small_network import DESCRIPTION
+from waiting import wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 60.0
@@ -46,10 +46,7 @@ class Script:
 
     def until(self, expression: str, deadline_s: float = DEADLINE_S) -> None:
         """Wait until the expression is true."""
-        end = time.monotonic() + deadline_s
-        while not (value := self(expression)):
-            assert time.monotonic() < end, f"{expression}: still {value!r}"
-            time.sleep(0.1)
+        wait_for(lambda: self(expression), expression, deadline_s)
 
     def _answer(self) -> Any:
         assert self.process.stdout is not None

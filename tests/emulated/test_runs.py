@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from short_run import gone, outside, processes, result_of, start
+from short_run import outside, processes, result_of, start, wait_until_gone
 
 
 def test_two_runs_side_by_side(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_two_runs_side_by_side(tmp_path: Path) -> None:
         assert checks == {"isolation": True, "heard": True}, said
         history = [json.loads(line) for line in (tmp_path / name / "results/short/latest/history.jsonl").open()]
         assert {"network-up", "cut", "mended", "verdict"} <= {event["event"] for event in history}
-        assert gone(tmp_path / name)
+        wait_until_gone(tmp_path / name)
     assert outside() == before
 
 
@@ -42,7 +42,7 @@ def test_an_interrupt_ends_a_run_in_order(number: signal.Signals, tmp_path: Path
     assert run.returncode == 3, said
     assert "Traceback" not in said, said
     assert result_of(tmp_path)["verdict"] == "void"
-    assert gone(tmp_path)
+    wait_until_gone(tmp_path)
 
 
 def test_an_interrupt_while_the_world_starts_is_heard(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_an_interrupt_while_the_world_starts_is_heard(tmp_path: Path) -> None:
     said, _ = run.communicate(timeout=60)
     assert run.returncode == 3, said
     assert "interrupted" in said and "Traceback" not in said, said
-    assert gone(tmp_path)
+    wait_until_gone(tmp_path)
 
 
 def test_a_run_goes_on_when_its_reader_leaves(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from short_run import gone, outside, processes
+from short_run import outside, processes, wait_until_gone
 from small_network import DESCRIPTION
+from waiting import wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 60.0
@@ -79,7 +80,7 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     assert done.returncode == 0, done.stderr
     yield terminal
     assert terminal.run("down").returncode == 0
-    assert gone(terminal.directory)
+    wait_until_gone(terminal.directory)
 
 
 def running(terminal: Terminal, words: str) -> list[int]:
@@ -176,10 +177,7 @@ def test_a_command_ends_with_its_client(terminal: Terminal) -> None:
     with terminal.start("exec", "hospital-a", "--", "sh", "-c", f"echo ready; trap '' HUP; sleep {mark}") as client:
         assert client.stdout is not None and client.stdout.readline() == b"ready\n"
         client.kill()
-    end = time.monotonic() + DEADLINE_S
-    while running(terminal, mark):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    wait_for(lambda: not running(terminal, mark), "the command to end with its client")
 
 
 def test_a_background_process_outlives_its_command(terminal: Terminal) -> None:
@@ -212,10 +210,7 @@ def test_a_shell_has_a_terminal(terminal: Terminal) -> None:
     expect(b"0 0")
     os.write(master, b"sleep 1000; echo status-$?\n")
     expect(b"status-$?")  # the echo of what was typed
-    end = time.monotonic() + DEADLINE_S
-    while not running(terminal, "sleep 1000"):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_for(lambda: running(terminal, "sleep 1000"), "what was typed to run")
     os.write(master, b"\x03")
     expect(b"hospital-a:")
     os.write(master, b"exit 9\n")
@@ -268,10 +263,7 @@ def test_a_line_is_captured(terminal: Terminal) -> None:
     """To a file until an interrupt, and so many frames into a pipe."""
     with terminal.start("capture", "hospital-b", "-w", "b.pcapng") as capture:
         file = terminal.directory / "b.pcapng"
-        end = time.monotonic() + DEADLINE_S
-        while not (file.exists() and file.stat().st_size):
-            assert time.monotonic() < end and capture.poll() is None
-            time.sleep(0.05)
+        wait_for(lambda: file.exists() and file.stat().st_size, "the capture to begin")
         ping_ms(terminal)
         capture.send_signal(signal.SIGINT)
         assert capture.wait(DEADLINE_S) == 0
@@ -347,7 +339,8 @@ def test_an_interrupt_ends_it(tmp_path: Path, number: int) -> None:
     process.send_signal(number)
     assert process.wait(DEADLINE_S) == 0
     process.communicate()
-    assert gone(tmp_path) and outside() == before and not (tmp_path / "place").exists()
+    wait_until_gone(tmp_path)
+    assert outside() == before and not (tmp_path / "place").exists()
 
 
 def test_a_kill_leaves_nothing(tmp_path: Path) -> None:
@@ -357,7 +350,8 @@ def test_a_kill_leaves_nothing(tmp_path: Path) -> None:
     process = terminal.up()
     process.kill()
     process.communicate()
-    assert gone(tmp_path) and outside() == before
+    wait_until_gone(tmp_path)
+    assert outside() == before
     assert terminal.run("status").returncode == 2
     again = terminal.up()
     assert terminal.run("down").returncode == 0
@@ -373,4 +367,4 @@ def test_a_part_that_dies_ends_it_and_is_named(tmp_path: Path) -> None:
     assert process.wait(DEADLINE_S) == 3
     _, said = process.communicate()
     assert b"south's ovs-vswitchd" in said
-    assert gone(tmp_path)
+    wait_until_gone(tmp_path)
