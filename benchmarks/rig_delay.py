@@ -20,6 +20,7 @@ import numpy as np
 
 from emulation import world
 from emulation.pipe_model import LAYER1_OVERHEAD_BYTES
+from emulation.priority import cores_awake
 from policies.compile import compile_policy, library_path, load_policy
 from policies.plan import Plan
 from scenarios.calibration import Way, flow_over, model_us, one_way_delays_us, ways
@@ -93,9 +94,10 @@ def main() -> None:
     world.enter()
     plan = compile_policy(load_policy(library_path("national")), national_network(SITES, seed=1))
     rig = Rig(plan, world.RUN_DIR, Path(sys.argv[1]), lambda event: None)
-    rig.start(lambda stage: None)
-    overhead = asdict(rig.overhead)
-    rows = [row(length, load, plan, rig) for length in LENGTHS for load in LOADS]
+    with cores_awake():  # as in a scenario's run
+        rig.start(lambda stage: None)
+        overhead = asdict(rig.overhead)
+        rows = [row(length, load, plan, rig) for length in LENGTHS for load in LOADS]
     print(json.dumps({"overhead": overhead, "rows": rows}))
 
 

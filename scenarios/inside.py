@@ -86,6 +86,7 @@ def judged(job: Job, collected: Collected) -> Result:
         },
         "capacity": _capacity(collected),
         "pressure": asdict(collected.pressure),
+        "cores_awake": collected.cores_awake,
         "scheduling": collected.scheduling,
         "dataplane": collected.dataplane.value,
     }

@@ -19,6 +19,7 @@
                     cores the traffic takes by that
     pressure        processor use: stalled, busy, steal, as shares
     parameters, seed, sites, policy, versions, host, timing, scheduling (null without an engine)
+    cores_awake     whether idle cores were kept from sleeping (emulation/priority.py)
     dataplane       what carried the frames: "engine" or "kernel"
 
 Figures carry their unit in their name (us, bps; shares are from 0 to 1); null means there was nothing to

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from emulation import world
 from emulation.counters import Lateness
 from emulation.plant import Dataplane
-from emulation.priority import LINKS, be_leisurely, be_punctual
+from emulation.priority import LINKS, be_leisurely, be_punctual, cores_awake
 from scenarios.calibration import Overhead
 from scenarios.capacity import Capacity, measure_capacity
 from scenarios.control import Event
@@ -64,6 +64,7 @@ class Collected:
     asked_cores: float | None
     overhead: Overhead
     short_lines_us: Mapping[str, float]
+    cores_awake: bool
     scheduling: str | None
     dataplane: Dataplane
 
@@ -79,11 +80,12 @@ class Run:
     def execute(self) -> Collected:
         """All of it; raises WorldBroken or what a part raised that did not come up."""
         try:
-            return self._execute()
+            with cores_awake() as awake:
+                return self._execute(awake)
         finally:
             self._rig.close()
 
-    def _execute(self) -> Collected:
+    def _execute(self, awake: bool) -> Collected:
         began = time.monotonic()
         capacity = self._measure_capacity()
         self._rig.start(self._progress.say)
@@ -129,6 +131,7 @@ class Run:
             asked_cores=asked,
             overhead=overhead,
             short_lines_us=self._rig.short_lines_us,
+            cores_awake=awake,
             scheduling=self._rig.engine.scheduling if self._rig.has_engine else None,
             dataplane=self._rig.dataplane,
         )

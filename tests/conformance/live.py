@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 from backends import TC_TO_QUEUE, engine_drops, received
 from experiment import Experiment, Feature, Observation
@@ -17,10 +16,8 @@ from emulation.engine import EngineProcess, PipeChange, PipeSpec
 from emulation.namespaces import Namespace, open_tap
 from emulation.netlink import Netlink
 from emulation.plant import CORE_MTU
+from emulation.priority import cores_awake
 
-# A core with nothing to do takes 0.05 to 0.5 ms to wake up on a virtual machine, by what it did before. These keep all
-# cores awake, yield to everybody, and end with whoever started them.
-SPIN = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(1000))"
 TAP_QUEUE = 10_000  # frames: all that a case offers, should the engine be late
 
 
@@ -35,9 +32,8 @@ class LiveBackend:
     attempts = 5
 
     def __init__(self) -> None:
-        self._spinning = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in os.sched_getaffinity(0)]
-        for spinner in self._spinning:
-            os.sched_setscheduler(spinner.pid, os.SCHED_IDLE, os.sched_param(0))
+        self._awake = ExitStack()
+        self._awake.enter_context(cores_awake())
         self._engine = EngineProcess(max_ports=256, max_pipes=128)
         self._engine.start()
         self._engine.configure(queue_of_dscp(), list(TC_TO_QUEUE), 0)
@@ -86,8 +82,6 @@ class LiveBackend:
 
     def close(self) -> None:
         """End the engine and let the TAPs go."""
-        for spinner in self._spinning:
-            spinner.kill()
-            spinner.wait()
+        self._awake.close()
         self._engine.close()
         self._namespace.close()
