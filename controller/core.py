@@ -58,8 +58,7 @@ def assign_labels(paths: Paths, previous: Labels | None = None) -> Labels:
     wanted: dict[int | Detour, dict[str, str]] = {}
     for (router, egress), link in paths.primary.items():
         wanted.setdefault(egress, {})[router] = link
-    for (router, number), link in paths.detour_hop.items():
-        wanted.setdefault(paths.detours[number], {})[router] = link
+    wanted |= zip(paths.detours, paths.detour_hops, strict=True)
     of: dict[int | Detour, int] = {}
     for meaning, hops in wanted.items():
         label = previous.of.get(meaning)
@@ -93,11 +92,10 @@ def core_rules(network: Network, paths: Paths, labels: Labels) -> dict[str, Rule
             groups[router].append(GroupRule(label, (first, second)))
             onward = Group(label)
         flows[router].append(_passing(label, onward))
-    for (router, number), link in paths.detour_hop.items():
-        label = labels.detour[number]
-        flows[router].append(_passing(label, Output(network.ports[router][link])))
-    for number, detour in enumerate(paths.detours):
-        flows[detour.end].append(_ending(labels.detour[number]))
+    for detour, hops, label in zip(paths.detours, paths.detour_hops, labels.detour, strict=True):
+        for router, link in hops.items():
+            flows[router].append(_passing(label, Output(network.ports[router][link])))
+        flows[detour.end].append(_ending(label))
     return {router: RuleSet(groups=tuple(groups[router]), flows=tuple(flows[router])) for router in flows}
 
 

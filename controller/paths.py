@@ -16,15 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-import numpy.typing as npt
-from scipy.sparse.csgraph import dijkstra
-
 from policies.plan import Egress
+from topology.fibres import Fibres, Ways
 from topology.model import Link, Network
-
-_HOP_COST_US = 1  # makes a link of no delay an edge, and of two equal paths takes the one with fewer hops
-_NOWHERE = -9999  # scipy's predecessor of what cannot be reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +60,14 @@ class Paths:
 
     ``target`` is the egress router a packet is led to, absent where none can be reached; ``primary``
     the link to take, absent at the target; ``repair`` the local repair, absent where there is none.
-    ``detours`` lists the detours by number; ``detour_hop`` maps (router id, detour) to a link.
+    ``detours`` lists the detours by number; ``detour_hops`` has for each the link to take by router id.
     """
 
     target: dict[tuple[str, int], str]
     primary: dict[tuple[str, int], str]
     repair: dict[tuple[str, int], Repair]
     detours: tuple[Detour, ...]
-    detour_hop: dict[tuple[str, int], str]
+    detour_hops: tuple[dict[str, str], ...]
 
 
 def compute_paths(network: Network, egresses: tuple[Egress, ...], failures: Failures = Failures()) -> Paths:
@@ -82,123 +76,96 @@ def compute_paths(network: Network, egresses: tuple[Egress, ...], failures: Fail
 
 
 @dataclass
-class _Tree:
-    """Least-delay trees toward every router in one reduced network."""
-
-    routers: tuple[str, ...]
-    position: dict[str, int]
-    predecessors: npt.NDArray[np.int32]
-    link_between: dict[tuple[int, int], str]
-
-    def reaches(self, router: str, target: str) -> bool:
-        """Whether ``target`` can be reached from ``router``."""
-        return router == target or self._next(router, target) != _NOWHERE
-
-    def hop(self, router: str, target: str) -> tuple[str, str]:
-        """Link and router that come next on the way from ``router`` to a ``target`` it reaches."""
-        following = self._next(router, target)
-        return self.link_between[self.position[router], following], self.routers[following]
-
-    def _next(self, router: str, target: str) -> int:
-        # Paths are the same both ways, so the predecessor on the way from the target is the next hop to it.
-        return int(self.predecessors[self.position[target], self.position[router]])
-
-
-@dataclass
 class _Computation:
-    """One run: trees of reduced networks are made when first asked for, detours numbered as they come up."""
+    """One run. Detours are numbered as they come up; the ways from a router in a reduced network are found when
+    first asked for. Least-delay paths are the same both ways and there is one only (fibres.py), so the ways that
+    routers look up on their own make one tree to each end."""
 
     network: Network
     egresses: tuple[Egress, ...]
     failures: Failures
-    trees: dict[Avoid, _Tree] = field(default_factory=dict)
     detours: dict[Detour, int] = field(default_factory=dict)
-    detour_hop: dict[tuple[str, int], str] = field(default_factory=dict)
+    detour_hops: list[dict[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.fibres = Fibres(self.network).without(self.failures.links, self.failures.routers)
+        self.reduced: dict[Avoid, Fibres] = {}
+        self.routers = [r.id for r in self.network.routers if r.id not in self.failures.routers]
 
     def run(self) -> Paths:
         """All targets, primaries and repairs."""
         target: dict[tuple[str, int], str] = {}
         primary: dict[tuple[str, int], str] = {}
         repair: dict[tuple[str, int], Repair] = {}
-        whole = self.tree(Avoid(frozenset(), frozenset()))
-        for router in (r.id for r in self.network.routers if r.id not in self.failures.routers):
+        ends = {end for egress in self.egresses for end in egress.routers}
+        to = {end: self.fibres.ways(end) for end in ends.intersection(self.routers)}
+        for router in self.routers:
+            behind: dict[str, list[Egress]] = {}
             for egress in self.egresses:
                 key = router, egress.index
-                end = self.first_reached(whole, router, egress, frozenset())
+                end = next((end for end in egress.routers if end in to and to[end].reaches(router)), None)
                 if end is None:
                     continue
                 target[key] = end
-                if end == router:
-                    continue
-                primary[key], neighbour = whole.hop(router, end)
-                found = self.repair(router, neighbour, self.network.link[primary[key]], egress)
-                if found is not None:
-                    repair[key] = found
-        return Paths(target, primary, repair, tuple(self.detours), self.detour_hop)
+                if end != router:
+                    primary[key] = to[end].link_at(router)
+                    behind.setdefault(primary[key], []).append(egress)
+            for link, egresses in behind.items():
+                for egress, found in self.repairs(router, self.network.link[link], egresses):
+                    repair[router, egress.index] = found
+        return Paths(target, primary, repair, tuple(self.detours), tuple(self.detour_hops))
 
-    def first_reached(self, tree: _Tree, router: str, egress: Egress, avoided: frozenset[str]) -> str | None:
-        """The most preferred router of the egress set that ``router`` reaches."""
-        usable = (end for end in egress.routers if end not in avoided and end not in self.failures.routers)
-        return next((end for end in usable if tree.reaches(router, end)), None)
+    def repairs(self, router: str, link: Link, egresses: list[Egress]) -> Iterator[tuple[Egress, Repair]]:
+        """The repairs at ``router`` for the loss of ``link`` on the way to ``egresses``: the most careful there are."""
+        for avoid in self.candidates(router, link):
+            ways, left = self.ways(avoid, router), []
+            for egress in egresses:
+                end = next((end for end in egress.routers if ways.reaches(end) and end not in avoid.routers), None)
+                if end is None:
+                    left.append(egress)
+                elif end == router:
+                    yield egress, Repair(None, None)
+                else:
+                    number = self.detour(ways, avoid, router, end)
+                    yield egress, Repair(number, self.detour_hops[number][router])
+            egresses = left
+            if not egresses:
+                return
 
-    def repair(self, router: str, neighbour: str, link: Link, egress: Egress) -> Repair | None:
-        """The repair at ``router`` for the loss of ``link`` to ``neighbour``: the most careful that exists."""
-        for avoid in self.candidates[router, link.id]:
-            tree = self.tree(avoid)
-            end = self.first_reached(tree, router, egress, avoid.routers)
-            if end == router:
-                return Repair(None, None)
-            if end is not None:
-                return Repair(self.detour(tree, avoid, router, end), tree.hop(router, end)[0])
-        return None
+    def ways(self, avoid: Avoid, router: str) -> Ways:
+        """The ways from ``router`` in the network without the failures and without ``avoid``."""
+        if avoid not in self.reduced:
+            self.reduced[avoid] = self.fibres.without(avoid.links, avoid.routers)
+        return self.reduced[avoid].ways(router)
 
-    def detour(self, tree: _Tree, avoid: Avoid, router: str, end: str) -> int:
+    def detour(self, ways: Ways, avoid: Avoid, router: str, end: str) -> int:
         """The number of the detour to ``end`` that keeps clear of ``avoid``; its hops from ``router`` noted."""
         number = self.detours.setdefault(Detour(avoid, end), len(self.detours))
-        while router != end and (router, number) not in self.detour_hop:
-            self.detour_hop[router, number], router = tree.hop(router, end)
+        if number == len(self.detour_hops):
+            self.detour_hops.append({})
+        if router not in self.detour_hops[number]:
+            self.detour_hops[number].update(ways.hops(end))
         return number
 
-    @cached_property
-    def candidates(self) -> dict[tuple[str, str], tuple[Avoid, ...]]:
-        """(router, link) -> what a detour there may avoid, most careful first."""
-        return {
-            (router, link.id): tuple(dict.fromkeys(self._candidates(router, link)))
-            for link in self.network.links
-            for router in (link.a, link.b)
-        }
-
-    def _candidates(self, router: str, link: Link) -> Iterator[Avoid]:
+    def candidates(self, router: str, link: Link) -> Iterator[Avoid]:
+        """What a detour at ``router`` for the loss of ``link`` may avoid, most careful first."""
         neighbour = link.other(router)
         pop = frozenset(self.network.pop_of(neighbour).routers) - {router}
-        shared = frozenset(other.id for other in self.network.links if set(other.srlg) & set(link.srlg)) | {link.id}
+        shared = frozenset({link.id}).union(*(self.at_risk[group] for group in link.srlg))
+        seen: set[Avoid] = set()
         for routers in (pop, frozenset({neighbour}), frozenset[str]()):
             for links in (shared, frozenset({link.id})):
                 ends_elsewhere = (i for i in links if not routers & {self.network.link[i].a, self.network.link[i].b})
-                yield Avoid(routers, frozenset(ends_elsewhere))
-
-    def tree(self, avoid: Avoid) -> _Tree:
-        """The trees of the network without the failures and without ``avoid``."""
-        if avoid not in self.trees:
-            self.trees[avoid] = self._tree(avoid)
-        return self.trees[avoid]
-
-    def _tree(self, avoid: Avoid) -> _Tree:
-        routers = tuple(router.id for router in self.network.routers)
-        position = {router: place for place, router in enumerate(routers)}
-        no_routers = self.failures.routers | avoid.routers
-        no_links = self.failures.links | avoid.links
-        delay = np.zeros((len(routers), len(routers)))
-        link_between: dict[tuple[int, int], str] = {}
-        for link in self._slowest_first:  # of parallel links the fastest is written last
-            if link.id in no_links or link.a in no_routers or link.b in no_routers:
-                continue
-            a, b = position[link.a], position[link.b]
-            delay[a, b] = delay[b, a] = link.delay_us + _HOP_COST_US
-            link_between[a, b] = link_between[b, a] = link.id
-        predecessors = dijkstra(delay, directed=True, return_predecessors=True)[1]
-        return _Tree(routers, position, predecessors, link_between)
+                avoid = Avoid(routers, frozenset(ends_elsewhere))
+                if avoid not in seen:
+                    seen.add(avoid)
+                    yield avoid
 
     @cached_property
-    def _slowest_first(self) -> list[Link]:
-        return sorted(self.network.links, key=lambda link: (link.delay_us, link.id), reverse=True)
+    def at_risk(self) -> dict[str, list[str]]:
+        """The links of every shared-risk group."""
+        found: dict[str, list[str]] = {}
+        for link in self.network.links:
+            for group in link.srlg:
+                found.setdefault(group, []).append(link.id)
+        return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from unittest.mock import patch
 
 import networkx as nx
 import pytest
@@ -12,8 +13,9 @@ from controller_plan import small_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.paths import Failures, Paths, compute_paths
+from controller.paths import Avoid, Failures, Paths, compute_paths
 from policies.plan import Egress
+from topology.fibres import Fibres
 from topology.model import Link, Network, Pop, Region, Router
 from topology.national import national_network
 
@@ -34,7 +36,7 @@ def fates(network: Network, egress: Egress, paths: Paths, failed: Failures) -> I
                 if paths.detours[detour].end == router:
                     yield source, router
                     break
-                link = paths.detour_hop[router, detour]
+                link = paths.detour_hops[detour][router]
                 if dead(router, link):
                     yield source, None
                     break
@@ -198,3 +200,74 @@ def test_any_network_under_any_failures(drawn: tuple[Network, tuple[Egress, ...]
     for name, failed in single_failures(network):
         if name.startswith(("link", "router")) and not known.links:
             assert not unrepaired(network, egresses, paths, failed), name
+
+
+def reduced(network: Network, avoid: Avoid, failed: Failures) -> nx.MultiGraph:
+    """What is left of the network, each edge with its cost: the delay, and 1 us for the hop."""
+    graph = network.graph.copy()
+    graph.remove_nodes_from(avoid.routers | failed.routers)
+    lost = avoid.links | failed.links
+    graph.remove_edges_from([(u, v, key) for u, v, key in graph.edges(keys=True) if key in lost])
+    for _, _, data in graph.edges(data=True):
+        data["cost"] = data["delay_us"] + 1
+    return graph
+
+
+def careful(network: Network, router: str, link: Link) -> list[Avoid]:
+    """What a repair should avoid, the most first, as decision 4 has it."""
+    neighbour = link.other(router)
+    shared = {other.id for other in network.links if other is link or set(other.srlg) & set(link.srlg)}
+    wishes = []
+    for routers in (set(network.pop_of(neighbour).routers) - {router}, {neighbour}, set()):
+        for links in (shared, {link.id}):
+            kept = {i for i in links if not routers & {network.link[i].a, network.link[i].b}}
+            wishes.append(Avoid(frozenset(routers), frozenset(kept)))
+    return wishes
+
+
+@settings(max_examples=60)
+@given(networks(), st.data())
+def test_detours_are_the_shortest_of_the_most_careful(
+    drawn: tuple[Network, tuple[Egress, ...]], data: st.DataObject
+) -> None:
+    """By networkx, independently: what each repair avoids, where it ends, and the cost of every router's way there."""
+    network, egresses = drawn
+    link_ids = [link.id for link in network.links]
+    failed = Failures(links=frozenset(data.draw(st.lists(st.sampled_from(link_ids), max_size=2)) if link_ids else []))
+    paths = compute_paths(network, egresses, failed)
+    for (router, index), link_id in paths.primary.items():
+        ends = egresses[index].routers
+        options = (
+            (avoid, end)
+            for avoid in careful(network, router, network.link[link_id])
+            for graph in [reduced(network, avoid, failed)]
+            for end in ends
+            if end in graph and nx.has_path(graph, router, end)
+        )
+        best, repair = next(options, None), paths.repair.get((router, index))
+        if best is None or repair is None:
+            assert best is None and repair is None
+        elif best[1] == router:
+            assert repair.link is None
+        else:
+            detour = paths.detours[repair.detour or 0]
+            assert (detour.avoid, detour.end) == best
+            assert repair.link == paths.detour_hops[repair.detour or 0][router]
+    for detour, hops in zip(paths.detours, paths.detour_hops, strict=True):
+        cost = nx.shortest_path_length(reduced(network, detour.avoid, failed), detour.end, weight="cost")
+        for router, link_id in hops.items():
+            link = network.link[link_id]
+            assert cost[router] == link.delay_us + 1 + cost[link.other(router)]
+
+
+def test_a_larger_network_takes_little_more_than_its_output() -> None:
+    """Ways are looked up once a hop and a thing to avoid, not once a pair: a ring of 60 routers with chords."""
+    names = [f"r{number}" for number in range(60)]
+    ends = [(a, (a + 1) % 60) for a in range(60)] + [(a, a + 7) for a in range(0, 50, 5)]
+    links = tuple(Link(f"l{i}", names[a], names[b], 1, 100 + i, 1.0) for i, (a, b) in enumerate(ends))
+    pops = tuple(Pop(name, name, Region.MIDT, 0.0, 0.0, (name,)) for name in names)
+    routers = tuple(Router(name, name, index) for index, name in enumerate(names, start=1))
+    network = Network("ring", 1, pops, routers, links, (), {}, {}, {})
+    with patch.object(Fibres, "ways", autospec=True, side_effect=Fibres.ways) as looked_up:
+        compute_paths(network, tuple(Egress(index, (name,)) for index, name in enumerate(names)))
+    assert looked_up.call_count <= len(names) + 2 * 2 * len(links)

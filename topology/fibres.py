@@ -1,0 +1,176 @@
+"""The fibres between routers as one sparse graph, and least-delay ways in it and in what is left of it.
+
+Of several least-delay ways between two routers one is preferred by all, whoever asks and from whichever end, so
+that ways that were looked up on their own fit together to trees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
+
+from topology.model import Link, Network
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+_HOP_COST_US = 1.0  # makes a link of no delay an edge, and of two equal paths takes the one with fewer hops
+_UNUSABLE = np.inf
+_FAR = 1e15  # beyond any way; scipy would go on over unusable arcs otherwise
+_NOWHERE = -9999  # scipy's predecessor of what cannot be reached
+
+
+def cost_us(link: Link) -> float:
+    """What a hop over ``link`` costs: its delay, one microsecond for the hop, and a fraction of its own that decides
+    between equal paths. Delays are whole microseconds and the fraction is below 1/256, so it decides nothing else."""
+    return link.delay_us + _HOP_COST_US + crc32(link.id.encode()) / 2**40
+
+
+@dataclass(frozen=True)
+class Arcs:
+    """A network's links by direction: arcs are numbered by their routers, parallel links make one arc."""
+
+    network: Network
+
+    @cached_property
+    def routers(self) -> tuple[str, ...]:
+        """Router ids; a router's place in it is its position."""
+        return tuple(router.id for router in self.network.routers)
+
+    @cached_property
+    def position(self) -> dict[str, int]:
+        """Positions of routers by id."""
+        return {router: place for place, router in enumerate(self.routers)}
+
+    @cached_property
+    def ends(self) -> list[tuple[int, int]]:
+        """Positions (from, to) of every arc."""
+        both = {(self.position[a], self.position[b]) for link in self.network.links for a, b in _both_ways(link)}
+        return sorted(both)
+
+    @cached_property
+    def number(self) -> dict[tuple[int, int], int]:
+        """Numbers of arcs by their ends."""
+        return {ends: arc for arc, ends in enumerate(self.ends)}
+
+    @cached_property
+    def links(self) -> list[list[Link]]:
+        """The links of every arc, the one with the least delay first."""
+        found: list[list[Link]] = [[] for _ in self.ends]
+        for link in sorted(self.network.links, key=cost_us):
+            for arc in self.of_link[link.id]:
+                found[arc].append(link)
+        return found
+
+    @cached_property
+    def of_link(self) -> dict[str, tuple[int, int]]:
+        """Both arcs of every link, from ``a`` to ``b`` first."""
+        at, number = self.position, self.number
+        return {
+            link.id: (number[at[link.a], at[link.b]], number[at[link.b], at[link.a]]) for link in self.network.links
+        }
+
+    @cached_property
+    def of_router(self) -> dict[str, list[int]]:
+        """The arcs that begin or end at a router."""
+        found: dict[str, list[int]] = {router: [] for router in self.routers}
+        for arc, ends in enumerate(self.ends):
+            for end in ends:
+                found[self.routers[end]].append(arc)
+        return found
+
+    @cached_property
+    def opposite(self) -> npt.NDArray[np.intp]:
+        """Every arc's number the other way round."""
+        return np.array([self.number[b, a] for a, b in self.ends], dtype=np.intp)
+
+    @cached_property
+    def _rows(self) -> npt.NDArray[np.int32]:
+        begins = np.array([begin for begin, _ in self.ends], dtype=np.int32)
+        return np.searchsorted(begins, np.arange(len(self.routers) + 1)).astype(np.int32)
+
+    @cached_property
+    def _columns(self) -> npt.NDArray[np.int32]:
+        return np.array([end for _, end in self.ends], dtype=np.int32)
+
+    def matrix(self, cost: Floats) -> csr_array:
+        """The graph with these costs of arcs."""
+        return csr_array((cost, self._columns, self._rows), shape=(len(self.routers), len(self.routers)))
+
+
+class Fibres:
+    """The usable part of a network: what each arc costs and which link carries it."""
+
+    def __init__(self, network: Network) -> None:
+        self.arcs = Arcs(network)
+        self.cost: Floats = np.array([cost_us(links[0]) for links in self.arcs.links], dtype=np.float64)
+        self.carrier = [links[0].id for links in self.arcs.links]
+        self.lost: frozenset[str] = frozenset()
+        self.out: frozenset[str] = frozenset()
+
+    def without(self, links: Collection[str], routers: Collection[str]) -> Fibres:
+        """What is left when these links and routers are not used."""
+        left = object.__new__(Fibres)
+        left.arcs, left.cost, left.carrier = self.arcs, self.cost.copy(), self.carrier.copy()
+        left.lost, left.out = self.lost.union(links), self.out.union(routers)
+        for link in links:
+            for arc in self.arcs.of_link[link]:
+                carrier = next((other for other in self.arcs.links[arc] if other.id not in left.lost), None)
+                left.cost[arc] = _UNUSABLE if carrier is None else cost_us(carrier)
+                left.carrier[arc] = "" if carrier is None else carrier.id
+        for router in left.out:
+            left.cost[self.arcs.of_router[router]] = _UNUSABLE
+        return left
+
+    def ways(self, root: str, cost: Floats | None = None) -> Ways:
+        """The cheapest ways between ``root`` and all other routers: least-delay ones, or by ``cost`` of each arc, which
+        counts from ``root`` outwards."""
+        matrix = self.arcs.matrix(self.cost if cost is None else cost)
+        reach, before = dijkstra(matrix, indices=self.arcs.position[root], return_predecessors=True, limit=_FAR)
+        return Ways(self, root, reach.tolist(), before.tolist())
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The tree of cheapest ways at ``root``: by position, how far each router is and which comes before it."""
+
+    fibres: Fibres
+    root: str
+    far: list[float]
+    before: list[int]
+
+    def reaches(self, router: str) -> bool:
+        """Whether there is a way between the root and ``router``."""
+        return router == self.root or self.before[self.fibres.arcs.position[router]] != _NOWHERE
+
+    def link_at(self, router: str) -> str:
+        """The link that leads from ``router``, which is reached, toward the root."""
+        return self._link[self.fibres.arcs.position[router]]
+
+    def hops(self, end: str) -> dict[str, str]:
+        """For every router on the way from the root to ``end``, which it reaches, the link that leads on to ``end``."""
+        routers, before, link = self.fibres.arcs.routers, self.before, self._link
+        found, place = {}, self.fibres.arcs.position[end]
+        while link[place]:
+            found[routers[before[place]]] = link[place]
+            place = before[place]
+        return found
+
+    @cached_property
+    def _link(self) -> list[str]:
+        """By position, the link to the router before it."""
+        number, carrier = self.fibres.arcs.number, self.fibres.carrier
+        return [
+            "" if before == _NOWHERE else carrier[number[place, before]] for place, before in enumerate(self.before)
+        ]
+
+
+def _both_ways(link: Link) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (link.a, link.b), (link.b, link.a)
