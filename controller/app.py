@@ -25,6 +25,7 @@ from controller.framework import (
     spawn,
 )
 from controller.orders import Order
+from controller.slowpath import SlowPath
 from controller.wire import Encoder, Frame
 from policies.plan import Plan
 
@@ -65,11 +66,13 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         self.encoder = Encoder()
         self.sessions: dict[str, _Session] = {}
         self.inbox: Any = Queue()
+        self.slow_path = SlowPath(plan, emit)
 
     def start(self) -> None:
         """Starts the event loop and the thread that works the queue."""
         super().start()
         spawn(self._work, self.fault)
+        spawn(self.slow_path.work, self.fault)
 
     @handles(ofp_event.EventOFPStateChange, MAIN_DISPATCHER, DEAD_DISPATCHER)
     def state_changed(self, ev: Any) -> None:
@@ -93,6 +96,11 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
     def error_message(self, ev: Any) -> None:
         """A switch refused a message."""
         self.inbox.put(lambda: self._refused(ev.msg))
+
+    @handles(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
+    def packet_in(self, ev: Any) -> None:
+        """A switch cannot pass a packet on."""
+        self.slow_path.take(ev.msg)
 
     def _work(self) -> None:
         """Computes all rules, then takes what happened off the queue and wakes the conductor at its deadlines."""
@@ -125,6 +133,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             datapath.close()
             return
         self.sessions[router] = _Session(router, datapath)
+        datapath.send(self.encoder.punts_wanted())
         up = frozenset(number for number, port in datapath.ports.items() if number < _MAX_PORT and _is_up(port))
         self._carry_out(self.conductor.joined(router, up, time.monotonic()))
 

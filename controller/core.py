@@ -21,13 +21,13 @@ from controller.rules import (
     Load,
     Match,
     Output,
-    PopMpls,
     PushMpls,
     Resubmit,
     RuleSet,
     SetField,
     Table,
 )
+from controller.ttl import popped
 from policies.plan import Egress
 from topology.model import TRUNK_PORT, Network
 
@@ -130,7 +130,7 @@ def _repair_bucket(network: Network, router: str, repair: Repair, labels: Labels
     """The second choice: on to the detour, or down to this router's own sites. ``labelled`` says whether
     the packet has a transport label already."""
     if repair.link is None or repair.detour is None:
-        down: tuple[Action, ...] = (PopMpls(MPLS), Resubmit(Table.VPN)) if labelled else (Resubmit(Table.VPN),)
+        down: tuple[Action, ...] = (*popped(MPLS), Resubmit(Table.VPN)) if labelled else (Resubmit(Table.VPN),)
         return Bucket(TRUNK_PORT, down)
     port = network.ports[router][repair.link]
     label = SetField("mpls_label", labels.detour[repair.detour])
@@ -148,7 +148,7 @@ def _passing(label: int, onward: Action) -> FlowRule:
 def _ending(label: int) -> FlowRule:
     """A rule for a label that ends here: the VPN's label is beneath."""
     return FlowRule(
-        Table.CORE, _PRIORITY, _labelled(label), (PopMpls(MPLS),), Table.VPN, cookie=cookie(Purpose.LABEL, label)
+        Table.CORE, _PRIORITY, _labelled(label), popped(MPLS), Table.VPN, cookie=cookie(Purpose.LABEL, label)
     )
 
 

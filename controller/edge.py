@@ -28,7 +28,9 @@ from controller.pipeline import (
     cookie,
     joined,
 )
+from controller.punt import PUNT_METER
 from controller.rules import (
+    CONTROLLER,
     IN_PORT,
     Action,
     DecTtl,
@@ -39,7 +41,6 @@ from controller.rules import (
     MeterRule,
     Move,
     Output,
-    PopMpls,
     PopVlan,
     PushMpls,
     PushVlan,
@@ -49,10 +50,10 @@ from controller.rules import (
     Value,
     first_of_each,
 )
+from controller.ttl import popped
 from policies.plan import Attachment, Plan, Route, Vpn
 from topology.model import TRUNK_PORT, router_mac
 
-CORE_TTL = 64  # labels start with this, so the core is one hop to a site (short pipe, RFC 3443)
 _BURST_US = 100_000  # a policer lets this much time's worth of its rate pass at once
 _BURST_MIN_KBIT = 24  # but never less than two full-sized frames
 
@@ -101,7 +102,8 @@ class _Edge:
             *self.deliver(),
             *_MISSES,
         )
-        return RuleSet(meters=tuple(meter for _, _, meter in self.policers), flows=first_of_each(flows))
+        policers = (meter for _, _, meter in self.policers)
+        return RuleSet(meters=(*policers, PUNT_METER), flows=first_of_each(flows))
 
     @cached_property
     def mac(self) -> str:
@@ -216,7 +218,7 @@ class _Edge:
                 Table.VPN,
                 _LOW,
                 match,
-                (PopMpls(IPV4),),
+                popped(IPV4),
                 Table.DELIVER,
                 DESTINATION_VPN.of(vpn.id),
                 cookie=cookie(Purpose.PASS),
@@ -269,21 +271,19 @@ def _routes(plan: Plan) -> tuple[FlowRule, ...]:
             ("ipv4_dst", _masked(route.prefix)),
         )
         priority, number = _LOW + route.prefix.prefixlen, cookie(Purpose.ROUTE, route.egress)
-        return FlowRule(Table.ROUTE, priority, to, _labelled(vpn, route.egress), cookie=number)
+        actions = (PopVlan(), DecTtl(), *onto_labels(vpn, route.egress))
+        return FlowRule(Table.ROUTE, priority, to, actions, cookie=number)
 
     return tuple(map(afar, plan.routes))
 
 
-def _labelled(vpn: Vpn, egress: int) -> tuple[Action, ...]:
+def onto_labels(vpn: Vpn, egress: int) -> tuple[Action, ...]:
     """On the way to an egress set: the VPN's label with the packet's class, then the group's transport label."""
     return (
-        PopVlan(),
-        DecTtl(),
         Move("ip_dscp", "reg0", 3, source_offset=3),
         PushMpls(),
         SetField("mpls_label", vpn.label),
         Move("reg0", "mpls_tc", 3),
-        SetField("mpls_ttl", CORE_TTL),
         Group(ingress_group(egress)),
     )
 
@@ -299,6 +299,11 @@ def _drop(table: Table, priority: int, match: Match, reason: Drop) -> FlowRule:
     return FlowRule(table, priority, match, cookie=cookie(Purpose.DROP, reason))
 
 
+def _told(table: Table, priority: int, match: Match, reason: Drop) -> FlowRule:
+    """A rule that counts what goes no further, and has its sender told."""
+    return FlowRule(table, priority, match, (Output(CONTROLLER),), cookie=cookie(Purpose.DROP, reason))
+
+
 def _masked(prefix: IPv4Network) -> Value | tuple[Value, Value]:
     """A prefix as a match value."""
     address = str(prefix.network_address)
@@ -307,10 +312,10 @@ def _masked(prefix: IPv4Network) -> Value | tuple[Value, Value]:
 
 _MISSES = (
     _drop(Table.ADMIT, _MISS, (), Drop.NOT_LABELLED),
-    _drop(Table.VRF, _MISS, (), Drop.NO_ROUTE),
+    _told(Table.VRF, _MISS, (), Drop.NO_ROUTE),
     _drop(Table.CONTRACT, _MISS, (), Drop.NO_CONTRACT),
     FlowRule(Table.POLICE, _MISS, (), goto=Table.ROUTE, cookie=cookie(Purpose.PASS)),
-    _drop(Table.ROUTE, _MISS, (), Drop.NO_PATH),
+    _told(Table.ROUTE, _MISS, (), Drop.NO_PATH),
     _drop(Table.CORE, _MISS, (), Drop.NO_LABEL),
     _drop(Table.VPN, _MISS, (), Drop.NO_VPN),
     _drop(Table.DELIVER, _MISS, (), Drop.NOT_HERE),

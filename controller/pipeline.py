@@ -13,15 +13,16 @@ from enum import IntEnum
 
 from controller.rules import (
     Action,
+    AnyMeter,
     DecMplsTtl,
     DecTtl,
     FlowRule,
     Group,
     GroupRule,
     Load,
-    MeterRule,
     Move,
     Output,
+    PacketMeterRule,
     PopMpls,
     PopVlan,
     PushMpls,
@@ -138,6 +139,7 @@ PIPELINE: dict[Table, TableSpec] = {
     ),
     Table.VRF: TableSpec(
         match=_names("metadata eth_type ipv4_dst"),
+        actions=frozenset({Output}),
         leads_to=frozenset({Table.CONTRACT}),
         writes=DESTINATION_ROLE.mask | DESTINATION_VPN.mask,
     ),
@@ -152,18 +154,20 @@ PIPELINE: dict[Table, TableSpec] = {
     Table.POLICE: TableSpec(match=_names("vlan_vid eth_type ip_dscp"), leads_to=frozenset({Table.ROUTE}), meters=True),
     Table.ROUTE: TableSpec(
         match=_names("metadata vlan_vid eth_type ipv4_dst"),
-        actions=frozenset({PopVlan, DecTtl, Move, PushMpls, SetField, Group}),
-        sets=_names("reg0 mpls_label mpls_tc mpls_ttl"),
+        actions=frozenset({PopVlan, DecTtl, Move, PushMpls, SetField, Group, Output}),
+        sets=_names("reg0 mpls_label mpls_tc"),
         leads_to=frozenset({Table.DELIVER}),
     ),
     Table.CORE: TableSpec(
         match=_names("eth_type mpls_label"),
-        actions=frozenset({DecMplsTtl, PopMpls, Output, Group}),
+        actions=frozenset({DecMplsTtl, Move, PopMpls, Output, Group}),
+        sets=_names("reg1 mpls_ttl"),
         leads_to=frozenset({Table.VPN}),
     ),
     Table.VPN: TableSpec(
         match=_names("eth_type mpls_label mpls_bos"),
-        actions=frozenset({PopMpls}),
+        actions=frozenset({Move, PopMpls}),
+        sets=_names("reg1 nw_ttl"),
         leads_to=frozenset({Table.DELIVER}),
         writes=DESTINATION_VPN.mask,
     ),
@@ -176,8 +180,8 @@ PIPELINE: dict[Table, TableSpec] = {
 
 BUCKET = TableSpec(
     match=frozenset(),
-    actions=frozenset({PushMpls, PopMpls, SetField, Load, Output, Resubmit}),
-    sets=_names("mpls_label in_port_nxm"),
+    actions=frozenset({PushMpls, Move, PopMpls, SetField, Load, Output, Resubmit}),
+    sets=_names("mpls_label in_port_nxm reg1 mpls_ttl"),
 )
 
 # A field can be matched only where these are matched before it (OpenFlow 1.3.5, 7.2.3.8).
@@ -201,15 +205,22 @@ _PREREQUISITES: dict[str, tuple[tuple[str, int], ...]] = {
 }
 
 
-def check(entry: FlowRule | GroupRule | MeterRule) -> None:
+def check(entry: FlowRule | GroupRule | AnyMeter) -> None:
     """Raises PipelineError if ``entry`` does what the pipeline does not provide for."""
     if isinstance(entry, FlowRule):
         _check_flow(entry, PIPELINE[entry.table])
     elif isinstance(entry, GroupRule):
         for bucket in entry.buckets:
             _check_actions(entry, bucket.actions, BUCKET)
-    elif entry.rate_kbps <= 0 or entry.burst_kbit <= 0:
+    elif min(_limits(entry)) <= 0:
         raise PipelineError(f"{entry}: a meter needs a rate and a burst")
+
+
+def _limits(meter: AnyMeter) -> tuple[int, int]:
+    """A meter's rate and burst, in its own units."""
+    if isinstance(meter, PacketMeterRule):
+        return meter.rate_pps, meter.burst_packets
+    return meter.rate_kbps, meter.burst_kbit
 
 
 def _check_flow(rule: FlowRule, spec: TableSpec) -> None:

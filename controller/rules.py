@@ -74,7 +74,7 @@ class PopVlan:
 
 @dataclass(frozen=True, slots=True)
 class PushMpls:
-    """Push a label; on a labelled packet TTL and TC are copied from the label below."""
+    """Push a label; TTL and TC are copied from the label below, or the TTL from the packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,12 @@ class PopMpls:
 
 @dataclass(frozen=True, slots=True)
 class DecTtl:
-    """Count the IP TTL down; a packet that reaches zero is dropped."""
+    """Count the IP TTL down; a packet that would reach zero goes to the controller and no further."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecMplsTtl:
-    """Count the label's TTL down; a packet that reaches zero is dropped."""
+    """Count the label's TTL down; a packet that would reach zero goes to the controller and no further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,8 @@ Action = (
 )
 
 IN_PORT = 0xFFFFFFF8  # OFPP_IN_PORT: back where it came from
+CONTROLLER = 0xFFFFFFFD  # OFPP_CONTROLLER: for it to tell the sender what became of the packet
+CONTROLLER_METER = 0xFFFFFFFE  # OFPM_CONTROLLER: what all packets on their way to the controller go through
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +171,27 @@ class MeterRule:
         return f"meter {self.id}: drop above {self.rate_kbps} kbit/s, burst {self.burst_kbit} kbit"
 
 
-Entry = FlowRule | GroupRule | MeterRule
+@dataclass(frozen=True, slots=True)
+class PacketMeterRule:
+    """A meter that drops packets, of whatever length, beyond ``rate_pps`` a second after ``burst_packets`` at once."""
+
+    id: int
+    rate_pps: int
+    burst_packets: int
+
+    def __str__(self) -> str:
+        return f"meter {self.id}: drop above {self.rate_pps} packets a second, burst {self.burst_packets}"
+
+
+AnyMeter = MeterRule | PacketMeterRule
+Entry = FlowRule | GroupRule | AnyMeter
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """Entries for one switch, in the order they can be installed: a rule comes after what it refers to."""
 
-    meters: tuple[MeterRule, ...] = ()
+    meters: tuple[AnyMeter, ...] = ()
     groups: tuple[GroupRule, ...] = ()
     flows: tuple[FlowRule, ...] = ()
 

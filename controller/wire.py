@@ -15,6 +15,7 @@ from controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
 from controller.orders import Add, Change, Order, Program
 from controller.rules import (
     Action,
+    AnyMeter,
     DecMplsTtl,
     DecTtl,
     Entry,
@@ -22,9 +23,9 @@ from controller.rules import (
     Group,
     GroupRule,
     Load,
-    MeterRule,
     Move,
     Output,
+    PacketMeterRule,
     PopMpls,
     PopVlan,
     PushMpls,
@@ -81,6 +82,19 @@ class Encoder:
         barrier = first + len(subjects)
         parts.append(_HEADER.pack(_of.OFP_VERSION, _of.OFPT_BARRIER_REQUEST, _HEADER.size, barrier))
         return Frame(b"".join(parts), first, barrier, tuple(subjects))
+
+    def punts_wanted(self) -> bytes:
+        """A message that has a switch hand up packets whose TTL runs out as well; left alone it keeps them."""
+        packet_ins = 1 << _of.OFPR_NO_MATCH | 1 << _of.OFPR_ACTION | 1 << _of.OFPR_INVALID_TTL
+        ports = 1 << _of.OFPPR_ADD | 1 << _of.OFPPR_DELETE | 1 << _of.OFPPR_MODIFY
+        # In pairs: of a master or an equal, and of a slave.
+        return self._serialised(_parser.OFPSetAsync(self._switch, [packet_ins, 0], [ports, ports], [0, 0]))
+
+    def packet_out(self, actions: tuple[Action, ...], frame: bytes) -> bytes:
+        """A message that has a switch send a frame of ours."""
+        return self._serialised(
+            _parser.OFPPacketOut(self._switch, _of.OFP_NO_BUFFER, _of.OFPP_CONTROLLER, _actions(actions), frame)
+        )
 
     def _messages(self, order: Order) -> Iterator[tuple[object, bytes]]:
         if isinstance(order, Program):
@@ -181,7 +195,7 @@ class Encoder:
             found = self._actions[action] = bytes(buffer)
         return found
 
-    def _message(self, verb: str, entry: GroupRule | MeterRule) -> Any:
+    def _message(self, verb: str, entry: GroupRule | AnyMeter) -> Any:
         if isinstance(entry, GroupRule):
             if verb == "delete":
                 return _group_delete(self._switch, entry.id)
@@ -193,8 +207,12 @@ class Encoder:
                 for bucket in entry.buckets
             ]
             return _parser.OFPGroupMod(self._switch, command, _of.OFPGT_FF, entry.id, buckets)
-        band = _parser.OFPMeterBandDrop(rate=entry.rate_kbps, burst_size=entry.burst_kbit)
-        flags = _of.OFPMF_KBPS | _of.OFPMF_BURST
+        if isinstance(entry, PacketMeterRule):
+            band = _parser.OFPMeterBandDrop(rate=entry.rate_pps, burst_size=entry.burst_packets)
+            flags = _of.OFPMF_PKTPS | _of.OFPMF_BURST
+        else:
+            band = _parser.OFPMeterBandDrop(rate=entry.rate_kbps, burst_size=entry.burst_kbit)
+            flags = _of.OFPMF_KBPS | _of.OFPMF_BURST
         return _parser.OFPMeterMod(self._switch, _of.OFPMC_ADD, flags, entry.id, [band])
 
     @staticmethod

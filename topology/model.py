@@ -15,6 +15,7 @@ import networkx as nx
 
 TRUNK_PORT = 1  # OpenFlow port of a router's access trunk; fibre ports follow from 2 upwards
 TRUNK_INTERFACE = "trunk"
+LOOPBACKS4 = IPv4Network("100.64.0.0/16")  # routers' own addresses: a provider's (RFC 6598), no site's
 MOST_BPS = 10**13  # the fastest line that the link engine's arithmetic is for
 MOST_DELAY_US = 10_000_000  # the longest way; more is a mistake
 
@@ -143,6 +144,11 @@ class Site:
 def router_mac(router: Router) -> str:
     """The MAC address a router answers with on its access trunk (locally administered)."""
     return f"02:70:00:00:{router.index >> 8 & 255:02x}:{router.index & 255:02x}"
+
+
+def router_address4(router: Router) -> IPv4Address:
+    """The address a router speaks from, the same in every VPN."""
+    return LOOPBACKS4[router.index]
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,8 @@ def test_core_carries_two_labels_with_the_class(shared: ControllerWorld) -> None
         shared.sh(f'python3 -c "{send}"', "st-olav", check=False)
         seen = dump.stdout.read()
     # Data is AF21 (18), class selector 2, on both labels; the VPN's label is at the bottom and has the plan's number.
-    outer, inner = re.search(r"\(label (\d+), tc 2, ttl 6\d\)", seen), "(label 103, tc 2, [S], ttl 64)"
+    # Both TTLs begin with what the first router leaves of the packet's.
+    outer, inner = re.search(r"\(label (\d+), tc 2, ttl 63\)", seen), "(label 103, tc 2, [S], ttl 63)"
     assert outer is not None and int(outer.group(1)) >= _FIRST_LABEL, seen
     assert inner in seen, seen
     assert "tos 0x48" in seen, seen

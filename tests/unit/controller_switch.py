@@ -12,6 +12,7 @@ from typing import Any
 from controller.orders import Change, Order, Program, Remove
 from controller.pipeline import MPLS, Purpose, purpose_of
 from controller.rules import (
+    CONTROLLER,
     IN_PORT,
     Action,
     DecMplsTtl,
@@ -147,8 +148,20 @@ class Fabric:
         """A packet from a site's primary line, addressed to its gateway's MAC."""
         site = self.plan.network.site[site_id]
         line = site.accesses[0]
-        header = {"eth_type": 0x0800, "vlan_vid": line.vlan | 0x1000, "ipv4_src": str(site.address4), "ttl": 64}
+        header = {"eth_type": 0x0800, "vlan_vid": line.vlan | 0x1000, "ipv4_src": str(site.address4), "nw_ttl": 64}
         return self.forward(line.router, TRUNK_PORT, Packet({**header, "ip_frag": 0, "tcp_flags_nxm": 0, **fields}))
+
+    def inject(self, router: str, packet: Packet, actions: tuple[Action, ...]) -> Fate:
+        """A packet that the controller has a switch treat so."""
+        packet.fields |= {"in_port": CONTROLLER, "in_port_nxm": CONTROLLER, "metadata": 0, "reg0": 0, "reg1": 0}
+        run = _Pass(self, router, packet)
+        run.act(actions)
+        if run.out is None or run.out == TRUNK_PORT:
+            vlan = None if run.out is None else packet.fields["vlan_vid"] & 0xFFF
+            return Fate(router, vlan, run.rule, (router,), (), packet)
+        link = self.plan.network.link[self._link(router, run.out)]
+        far = link.other(router)
+        return self.forward(far, self.plan.network.ports[far][link.id], packet)
 
     def forward(self, router: str, port: int, packet: Packet) -> Fate:
         """Follows a packet from a switch's port to its fate. Fails the test if it goes round in circles."""
@@ -181,7 +194,7 @@ class _Pass:
 
     def run(self, port: int) -> tuple[int | None, FlowRule | None]:
         """Port it leaves by (None: dropped) and the last rule it met."""
-        self.packet.fields |= {"in_port": port, "in_port_nxm": port, "metadata": 0, "reg0": 0}
+        self.packet.fields |= {"in_port": port, "in_port_nxm": port, "metadata": 0, "reg0": 0, "reg1": 0}
         self.table(Table.ADMIT)
         return self.out, self.rule
 
@@ -205,7 +218,7 @@ class _Pass:
             match action:
                 case Output(port):
                     came_in = packet.fields["in_port_nxm"]
-                    self.out = came_in if port == IN_PORT else None if port == came_in else port
+                    self.out = came_in if port == IN_PORT else None if port in (came_in, CONTROLLER) else port
                 case SetField(name, value) | Load(name, value, _):
                     packet.set(name, value)
                 case Move(source, destination, bits, offset, to):
@@ -221,19 +234,19 @@ class _Pass:
                 case PopVlan():
                     del packet.fields["vlan_vid"]
                 case PushMpls():
-                    below = packet.labels[-1] if packet.labels else {"mpls_tc": 0, "mpls_ttl": packet.fields["ttl"]}
+                    below = packet.labels[-1] if packet.labels else {"mpls_tc": 0, "mpls_ttl": packet.fields["nw_ttl"]}
                     packet.labels.append({**below, "mpls_label": 0})
                 case PopMpls(eth_type):
                     packet.labels.pop()
                     assert (eth_type == MPLS) is bool(packet.labels)
                 case DecTtl():
-                    packet.fields["ttl"] -= 1
-                    if packet.fields["ttl"] <= 0:
+                    if packet.fields["nw_ttl"] <= 1:
                         return False
+                    packet.fields["nw_ttl"] -= 1
                 case DecMplsTtl():
-                    packet.labels[-1]["mpls_ttl"] -= 1
-                    if packet.labels[-1]["mpls_ttl"] <= 0:
+                    if packet.labels[-1]["mpls_ttl"] <= 1:
                         return False
+                    packet.labels[-1]["mpls_ttl"] -= 1
                 case Group(number):
                     group = self.fabric.switches[self.router].groups[number]
                     alive = [each for each in group.buckets if self.fabric.up(self.router, each.watch_port)]

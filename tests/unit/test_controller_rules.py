@@ -150,8 +150,8 @@ def test_gateway_answers_arp() -> None:
 
 
 def test_short_lived_packets_die() -> None:
-    assert sent("bodo-gp", "unn", OPENINGS["voice"], ttl=1).vlan is None
-    assert arrives(sent("bodo-gp", "unn", OPENINGS["voice"], ttl=3), "unn")
+    assert sent("bodo-gp", "unn", OPENINGS["voice"], nw_ttl=1).vlan is None
+    assert arrives(sent("bodo-gp", "unn", OPENINGS["voice"], nw_ttl=3), "unn")
 
 
 @cache

@@ -1,0 +1,124 @@
+"""ICMP errors as bytes: what the RFCs say of them, whatever packet they are about."""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.icmp import Ipv4Packet, Trouble, checksum, error, read_ipv4
+from controller.punt import read_frame
+
+ROUTER = IPv4Address("100.64.0.7")
+CS6 = 48
+
+
+def ipv4(
+    source: str = "10.1.0.2", destination: str = "10.3.0.2", protocol: int = 17, fragment: int = 0, body: bytes = b""
+) -> bytes:
+    """An IPv4 packet."""
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 7, fragment, 1, protocol, 0)
+    header += IPv4Address(source).packed + IPv4Address(destination).packed
+    return header[:10] + checksum(header).to_bytes(2, "big") + header[12:] + body
+
+
+def packet(**about: object) -> Ipv4Packet:
+    """The same, read."""
+    found = read_ipv4(ipv4(**about))  # type: ignore[arg-type]
+    assert found is not None
+    return found
+
+
+def test_checksum_of_the_rfcs_example() -> None:
+    assert checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0xFFFF - 0xDDF2  # RFC 1071, 3
+
+
+def test_time_exceeded_to_the_byte() -> None:
+    """As tcpdump finds it right."""
+    about = packet(body=bytes.fromhex("9c40 4e20 0008 0000"))
+    assert error(Trouble.EXPIRED, about, ROUTER, CS6).hex(" ", 4) == (
+        "45c00038 00004000 4001cbbb 64400007 0a010002"  # version, TOS, length; DF; TTL 64, ICMP; source, destination
+        " 0b000a97 00000000"  # time exceeded in transit
+        " 4500001c 00070000 0111a5c3 0a010002 0a030002 9c404e20 00080000"  # what it is about
+    )
+
+
+def test_labels_are_told_behind_a_padded_quote() -> None:
+    message = error(Trouble.EXPIRED, packet(body=bytes(8)), ROUTER, CS6, labels=(0x02710C01, 0x003E9D3F))[20:]
+    assert message[5] * 4 == 128 and message[8 + 28 : 8 + 128] == bytes(100)
+    extension = message[8 + 128 :]
+    assert extension[:2] == b"\x20\x00" and checksum(extension) == 0  # version 2 (RFC 4884, 7)
+    assert extension[4:] == bytes.fromhex("000c 0101 02710c01 003e9d3f")  # length, class, type (RFC 4950)
+
+
+def test_too_long_tells_the_next_lines_mtu() -> None:
+    kind, code, _, unused, mtu = struct.unpack_from(
+        "!BBHHH", error(Trouble.TOO_LONG, packet(), ROUTER, 0, mtu=1400), 20
+    )
+    assert (kind, code, unused, mtu) == (3, 4, 0, 1400)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind", "code"),
+    [(Trouble.EXPIRED, 11, 0), (Trouble.NO_ROUTE, 3, 0), (Trouble.NO_PATH, 3, 1), (Trouble.PROHIBITED, 3, 13)],
+)
+def test_each_trouble_has_its_type_and_code(trouble: Trouble, kind: int, code: int) -> None:
+    assert error(trouble, packet(), ROUTER, 0)[20:22] == bytes([kind, code])
+
+
+@given(
+    st.sampled_from(Trouble),
+    st.binary(max_size=1600),
+    st.lists(st.integers(0, 2**32 - 1), max_size=3),
+    st.integers(0, 63),
+    st.integers(0, 65535),
+)
+def test_every_error_is_sound(trouble: Trouble, body: bytes, labels: list[int], dscp: int, mtu: int) -> None:
+    about = packet(body=body)
+    message = error(trouble, about, ROUTER, dscp, tuple(labels), mtu)
+    read = read_ipv4(message)
+    assert read is not None and read.data == message and len(message) <= 576
+    assert (read.source, read.destination) == (ROUTER, about.source)
+    assert message[1] == dscp << 2
+    assert checksum(message[:20]) == 0 and checksum(message[20:]) == 0
+    whole = min(len(about.data), 128 if labels else 576 - 28)
+    assert message[28 : 28 + whole] == about.data[:whole]
+    assert not read.deserves_answer, "errors about errors"
+
+
+@pytest.mark.parametrize(
+    ("about", "deserves"),
+    [
+        ({}, True),
+        ({"fragment": 0x2000}, True),  # a first fragment
+        ({"fragment": 0x4000}, True),  # whole, and not to be split
+        ({"fragment": 1}, False),
+        ({"protocol": 1, "body": b"\x08"}, True),  # an echo
+        ({"protocol": 1, "body": b"\x03"}, False),
+        ({"protocol": 1}, False),  # too short to tell
+        ({"destination": "224.0.0.251"}, False),
+        ({"source": "224.0.0.1"}, False),
+        ({"source": "255.255.255.255"}, False),
+        ({"source": "0.0.0.0"}, False),
+        ({"source": "127.0.0.1"}, False),
+    ],
+)
+def test_errors_only_where_they_may_be_sent(about: dict[str, object], deserves: bool) -> None:
+    assert packet(**about).deserves_answer is deserves
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    for head in (b"", bytes(12) + b"\x08\x00", bytes(12) + b"\x88\x47", bytes(12) + b"\x81\x00\x00\x05\x88\x47"):
+        contents = read_frame(head + data)
+        if contents is not None:
+            assert contents.packet.deserves_answer in (True, False)
+            error(Trouble.EXPIRED, contents.packet, ROUTER, 0, contents.labels[:3])
+
+
+def test_padding_is_not_part_of_a_packet() -> None:
+    contents = read_frame(bytes(12) + b"\x08\x00" + ipv4() + bytes(26))
+    assert contents is not None and contents.packet.data == ipv4()
