@@ -84,7 +84,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
     def port_status(self, ev: Any) -> None:
         """A port came, went, or changed."""
         msg = ev.msg
-        up = msg.reason != _of.OFPPR_DELETE and _is_up(msg.desc)
+        up = msg.reason != _of.OFPPR_DELETE and _is_live(msg.desc)
         self.inbox.put(lambda: self._port_changed(msg.datapath, msg.desc.port_no, up))
 
     @handles(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
@@ -134,8 +134,9 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             return
         self.sessions[router] = _Session(router, datapath)
         datapath.send(self.encoder.punts_wanted())
-        up = frozenset(number for number, port in datapath.ports.items() if number < _MAX_PORT and _is_up(port))
-        self._carry_out(self.conductor.joined(router, up, time.monotonic()))
+        ports = {number: port for number, port in datapath.ports.items() if number < _MAX_PORT and _has_light(port)}
+        up = frozenset(number for number, port in ports.items() if _is_live(port))
+        self._carry_out(self.conductor.joined(router, up, time.monotonic(), coming=frozenset(ports.keys() - up)))
 
     def _left(self, datapath: Any) -> None:
         session = self._session(datapath)
@@ -178,6 +179,12 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         session.datapath.send(frame.data)
 
 
-def _is_up(port: Any) -> bool:
-    """Whether a port description says that packets pass."""
+def _has_light(port: Any) -> bool:
+    """Whether a port description says that something is at the other end."""
     return not port.config & _of.OFPPC_PORT_DOWN and not port.state & _of.OFPPS_LINK_DOWN
+
+
+def _is_live(port: Any) -> bool:
+    """Whether a port description says that packets pass: with a BFD session, that both ends hear each other. It is
+    what fast-failover groups go by, too."""
+    return _has_light(port) and bool(port.state & _of.OFPPS_LIVE)

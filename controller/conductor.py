@@ -23,6 +23,7 @@ SETTLE_S = 0.05  # changes that come together are answered together
 ANSWER_S = 5.0  # a switch that has not done its part so long after it was asked is left behind
 DRAIN_S = 0.5  # longer than any packet is under way in the core
 PATIENCE_S = 3.0  # how long a change waits for switches that cannot take part in it yet
+HELLO_S = 5.0  # how long a switch's ports have to hear their neighbours: BFD starts at a packet a second
 
 
 class Phase(Enum):
@@ -87,11 +88,14 @@ class Conductor:
         self.began: float | None = None
         self.changed: float = 0.0
         self.all_reported = False
+        self.hello_by: float | None = None  # when ports that are still coming are given up
+        self.links_reported = False
 
     @property
     def deadline(self) -> float | None:
         """When ``tick`` is due, if it is."""
-        return min((at for at in (self.phase_ends, self.answer_by) if at is not None), default=None)
+        moments = self.phase_ends, self.answer_by, self.hello_by
+        return min((at for at in moments if at is not None), default=None)
 
     def _generation(self, failures: Failures, previous: Labels | None = None) -> _Generation:
         network, egresses = self.plan.network, self.plan.egresses
@@ -109,10 +113,14 @@ class Conductor:
             paths = both(paths, coming) if self.phase is Phase.ADDING else both(coming, paths)
         return Program(self.edge[router] + paths)
 
-    def joined(self, router: str, up_ports: frozenset[int], now: float) -> list[Output]:
-        """A switch connected: it gets everything, and counts for paths once it has it."""
+    def joined(
+        self, router: str, up_ports: frozenset[int], now: float, coming: frozenset[int] = frozenset()
+    ) -> list[Output]:
+        """A switch connected: it gets everything, and counts for paths once it has it. ``coming``: ports that have
+        light and have not heard their neighbour yet."""
         self.began = now if self.began is None else self.began
-        self.live.joined(router, up_ports)
+        self.live.joined(router, up_ports, coming)
+        self.hello_by = now + HELLO_S if self.live.coming else None
         self.waiting[router] = now
         program = self.program_of(router)
         if self.phase in (Phase.ADDING, Phase.TURNING):
@@ -130,13 +138,13 @@ class Conductor:
         return [Report("switch-down", {"router": router}), *self._noticed(now), *self._advanced(now)]
 
     def port_changed(self, router: str, port: int, up: bool, now: float) -> list[Output]:
-        """A port went up or down."""
-        self.live.port_changed(router, port, up)
+        """A port is up or down: a switch says so again when something else about it changes."""
+        news = self.live.port_changed(router, port, up)
         link = next((link for link, number in self.plan.network.ports[router].items() if number == port), None)
-        if link is None:
+        if link is None or not news:
             return []
         details = {"router": router, "port": port, "link": link}
-        return [Report("port-up" if up else "port-down", details), *self._noticed(now)]
+        return [Report("port-up" if up else "port-down", details), *self._all_links_up(now), *self._noticed(now)]
 
     def done(self, router: str, order: Order, now: float) -> list[Output]:
         """A switch has carried out an order."""
@@ -147,6 +155,7 @@ class Conductor:
             size = {"flows": len(order.rules.flows), "groups": len(order.rules.groups)}
             outputs.append(Report("switch-programmed", {"router": router, **size, "seconds": round(now - since, 3)}))
             outputs += self._all_programmed(now)
+            outputs += self._all_links_up(now)
             outputs += self._noticed(now)
         if self.awaited.get(router) is order:
             del self.awaited[router]
@@ -158,6 +167,10 @@ class Conductor:
         """Time has passed; call at ``deadline``."""
         if self.answer_by is not None and now >= self.answer_by:
             return self._given_up(now)
+        if self.hello_by is not None and now >= self.hello_by:
+            self.live.none_is_coming()
+            self.hello_by = None
+            return self._noticed(now)
         if self.phase_ends is None or now < self.phase_ends:
             return []
         if self.phase is Phase.SETTLING:
@@ -201,6 +214,13 @@ class Conductor:
         seconds = round(now - (self.began or now), 3)
         flows, groups = sum(len(p.flows) for p in programs), sum(len(p.groups) for p in programs)
         return [Report("all-programmed", {"flows": flows, "groups": groups, "seconds": seconds})]
+
+    def _all_links_up(self, now: float) -> list[Output]:
+        """Once, when every link was first heard at both its ends."""
+        if self.links_reported or not self.all_reported or self.live.coming or self.live.failures().links:
+            return []
+        self.links_reported = True
+        return [Report("all-links-up", {"seconds": round(now - (self.began or now), 3)})]
 
     def _outdated(self) -> bool:
         """Whether the network is no longer what the paths were made for. A switch that only lost its

@@ -14,12 +14,15 @@ class LiveNetwork:
 
     network: Network
     up_ports: dict[str, set[int]] = field(default_factory=dict)  # of the switches that are connected
+    coming: set[tuple[str, int]] = field(default_factory=set)  # of these, ports that have yet to hear their neighbour
     ready: set[str] = field(default_factory=set)  # connected, and hold their rules
     met: set[str] = field(default_factory=set)  # have been ready at some time
 
-    def joined(self, router: str, up_ports: frozenset[int]) -> None:
-        """A switch connected."""
-        self.up_ports[router] = set(up_ports)
+    def joined(self, router: str, up_ports: frozenset[int], coming: frozenset[int] = frozenset()) -> None:
+        """A switch connected. ``coming``: of its ports, those that have light and no session yet; taken to be up."""
+        self.up_ports[router] = set(up_ports | coming)
+        self.coming = {(other, port) for other, port in self.coming if other != router}
+        self.coming |= {(router, port) for port in coming}
         self.ready.discard(router)
 
     def programmed(self, router: str) -> None:
@@ -30,13 +33,24 @@ class LiveNetwork:
     def left(self, router: str) -> None:
         """A switch's connection ended. It may forward on: what it holds, it holds."""
         self.up_ports.pop(router, None)
+        self.coming = {(other, port) for other, port in self.coming if other != router}
         self.ready.discard(router)
 
-    def port_changed(self, router: str, port: int, up: bool) -> None:
-        """A port went up or down."""
+    def port_changed(self, router: str, port: int, up: bool) -> bool:
+        """A port is up or down; whether that is news."""
         ports = self.up_ports.get(router)
-        if ports is not None:
-            (ports.add if up else ports.discard)(port)
+        if ports is None or (not up and (router, port) in self.coming):  # it has yet to come
+            return False
+        news = up is not (port in ports) or (router, port) in self.coming
+        (ports.add if up else ports.discard)(port)
+        self.coming.discard((router, port))
+        return news
+
+    def none_is_coming(self) -> None:
+        """What has not come by now is down."""
+        for router, port in self.coming:
+            self.up_ports[router].discard(port)
+        self.coming.clear()
 
     def link_is_up(self, link_id: str) -> bool:
         """Whether both ends are up, as far as they report."""

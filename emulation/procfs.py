@@ -91,6 +91,14 @@ class TaskClock:
         os.close(self._fd)
 
 
+def threads(pid: int, names: tuple[str, ...]) -> Iterator[int]:
+    """The threads of a process whose name begins with one of ``names``."""
+    for task in (PROC / f"{pid}/task").iterdir():
+        with suppress(OSError):  # it ended
+            if (task / "comm").read_text(encoding="utf-8", errors="replace").startswith(names):
+                yield int(task.name)
+
+
 def task_clock_ns(pid: int) -> tuple[int, int]:
     """What ``TaskClock`` tells of a process's first thread, once."""
     clock = TaskClock(pid)

@@ -18,13 +18,18 @@ from typing import Any
 
 from mininet.node import Switch
 
+from emulation.bfd import Timers
 from emulation.commands import run
 from emulation.nodes import NamespaceNode
 from emulation.priority import SWITCHES, be_punctual
+from emulation.procfs import threads
 from emulation.switch_ports import widen
 from topology.model import TRUNK_INTERFACE, TRUNK_PORT
 
 BRIDGE = "br0"
+# Threads of vswitchd by which packets turn away from a dead line, beside the first, which forwards: one sends BFD's
+# packets and notices that none came (late, it would take every line for dead), the others rewrite cached flows.
+REPAIRERS = ("monitor", "revalidator")
 KERNEL_DATAPATH = "ovs-system"  # of all bridges of a namespace
 USERSPACE, KERNEL = "netdev", "system"  # values of datapath_type
 DAEMONS = ("ovsdb-server", "ovs-vswitchd")
@@ -43,11 +48,19 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
     controlIntf = None  # Mininet looks here first for a default interface
 
     def __init__(
-        self, name: str, home: Path, log_dir: Path, controller: Path, datapath: str = USERSPACE, **params: Any
+        self,
+        name: str,
+        home: Path,
+        log_dir: Path,
+        controller: Path,
+        datapath: str = USERSPACE,
+        bfd: Timers | None = None,
+        **params: Any,
     ) -> None:
         """``home`` gets sockets and the database; ``controller`` is the socket the controller listens on;
-        ``datapath`` is Open vSwitch's ``datapath_type``."""
+        ``datapath`` is Open vSwitch's ``datapath_type``; ``bfd`` the timers of the sessions on fibres, None: none."""
         self.home, self.log_dir, self.controller, self.datapath = home / name, log_dir, controller, datapath
+        self.bfd = bfd
         self.batch = True
         self._pidfds: dict[str, int] = {}
         super().__init__(name, **params)
@@ -89,7 +102,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             own = {"OVS_RUNDIR": str(self.home), "LD_PRELOAD": ALLOCATOR}
             run(["ovs-vswitchd", f"unix:{self._socket}", *self._daemon("ovs-vswitchd")], START_DEADLINE_S, own)
             self._adopt("ovs-vswitchd")
-            be_punctual(SWITCHES, self.daemon_pid("ovs-vswitchd"))
+            self._be_punctual(self.daemon_pid("ovs-vswitchd"))
             with suppress(OSError):  # an older kernel, or a stricter one: the switch is only less patient
                 widen(self.daemon_pid("ovs-vswitchd"))
 
@@ -138,6 +151,11 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         """Hold on to a daemon: with --detach it is a child of the world's first process, us."""
         self._pidfds[name] = os.pidfd_open(self.daemon_pid(name))
 
+    def _be_punctual(self, vswitchd: int) -> None:
+        """What forwards and what repairs; databases and the controller can wait."""
+        for thread in (vswitchd, *threads(vswitchd, REPAIRERS)):
+            be_punctual(SWITCHES, thread)
+
     @property
     def _socket(self) -> Path:
         return self.home / "db.sock"
@@ -172,6 +190,8 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         for name, port in sorted(self.openflow_ports().items()):
             argv += ["--", "--may-exist", "add-port", BRIDGE, name]
             argv += ["--", "set", "Interface", name, f"ofport_request={port}"]
+            if self.bfd and port != TRUNK_PORT:
+                argv += self.bfd.settings()
             if self.datapath == KERNEL:  # else it would take our disciplines off
                 argv += ["--", "set", "Port", name, "qos=@ours"]
         if self.datapath == KERNEL:

@@ -44,7 +44,8 @@ def compile_policy(policy: Policy, network: Network) -> Plan:
     roles = compile_roles(vpns, clauses, aggregates)
     contracts = compile_contracts(clauses, roles, report)
     attachments = compile_attachments(spec, roles, network)
-    return Plan(spec.name, network, classes, services, vpns, roles, contracts, attachments, egresses, routes)
+    parts = classes, services, vpns, roles, contracts, attachments, egresses, routes
+    return Plan(spec.name, network, *parts, detect_within_us=spec.repair.detect_within)
 
 
 def compile_attachments(spec: PolicySpec, roles: Sequence[Role], network: Network) -> tuple[Attachment, ...]:

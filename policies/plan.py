@@ -13,6 +13,8 @@ from ipaddress import IPv4Network
 
 from topology.model import Network
 
+DETECT_WITHIN_US = 2_000_000  # unless a policy says otherwise; a machine that stands still for 0.6 s does no harm then
+
 
 class Protocol(IntEnum):
     """IP protocol numbers a contract can name (IANA)."""
@@ -159,6 +161,7 @@ class Plan:
     attachments: tuple[Attachment, ...]
     egresses: tuple[Egress, ...]
     routes: tuple[Route, ...]
+    detect_within_us: int = DETECT_WITHIN_US
 
     @cached_property
     def vpn(self) -> dict[str, Vpn]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from policies.dscp import parse_dscp
-from policies.plan import Protocol, Scheduling
+from policies.plan import DETECT_WITHIN_US, Protocol, Scheduling
 from policies.ports import PortRange, parse_ports
 from policies.refusal import Refusal
 from topology.model import Kind, Region
@@ -182,6 +182,13 @@ class ContractSpec(_Strict):
     """only where both sites are in one health region"""
 
 
+class RepairSpec(_Strict):
+    """How soon the network has to turn away from what failed."""
+
+    detect_within: Annotated[Duration, Field(ge=9_000, le=3_000_000)] = DETECT_WITHIN_US
+    """how soon both ends of a link know that it carries nothing, though it has light; more is cheaper"""
+
+
 class PolicySpec(_Strict):
     """A policy of the network: classes of service, service catalogue, VPNs and contracts."""
 
@@ -197,6 +204,8 @@ class PolicySpec(_Strict):
     """VPNs by name"""
     contracts: dict[Name, ContractSpec]
     """contracts by name; what none allows is dropped"""
+    repair: RepairSpec = RepairSpec()
+    """how soon failures are found"""
 
 
 def policy_json_schema() -> dict[str, Any]:

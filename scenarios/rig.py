@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emulation import world
+from emulation import bfd, world
 from emulation.engine import EngineProcess
 from emulation.engine_rows import FULL_FRAME_BYTES
 from emulation.kernel_classifier import Classes
@@ -64,20 +64,23 @@ class Rig:
         """Build, start and program everything; ``stage`` is told what is being done.
 
         Raises CommandError, OSError, EngineError or ControllerFailed when a part does not come up, and InputError
-        where the machine allows fewer open files than the network takes."""
+        where the machine allows fewer open files than the network takes, or has not the cores for BFD so fast."""
         world.require_files(_files(self.network))
+        cores = len(os.sched_getaffinity(0))
+        self.bfd = bfd.timers(self.plan.detect_within_us // 1000, len(self.network.links), cores)
         stage("starting the controller and the lines")
         self.controller = ControllerProcess(self.plan, self._run_dir, self._log_dir / "controller.log", self._on_event)
         self._vigil = Vigil(self._something_ended)
         self.plant = self._new_plant()
         stage(f"building {len(self.network.sites)} sites and {len(self.network.routers)} routers")
-        self.net = build(self.network, self.plant, self._run_dir, self._log_dir, self.controller.socket)
+        self.net = build(self.network, self.plant, self._run_dir, self._log_dir, self.controller.socket, self.bfd)
         self._wait("listening")
         stage("starting the routers")
         self.net.start()
         self._vigil.over(pidfd for switch in self.net.switches for pidfd in switch.pidfds())
         stage("programming the routers")
         self._wait("all-programmed")
+        self._wait("all-links-up")
         stage("calibrating the lines")
         self._calibrate()
 

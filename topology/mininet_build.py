@@ -11,6 +11,7 @@ from typing import Any
 
 from mininet.topo import Topo
 
+from emulation.bfd import Timers
 from emulation.links import AccessLink, FibreLink
 from emulation.mininet_net import EmulatedNet
 from emulation.nodes import SiteNode
@@ -76,14 +77,16 @@ class NationalTopo(NetworkTopo):
 topos = {"helsewan": NationalTopo}  # the name Mininet's --custom looks for
 
 
-def build(network: Network, plant: LinePlant, home: Path, log_dir: Path, controller: Path) -> EmulatedNet:
+def build(
+    network: Network, plant: LinePlant, home: Path, log_dir: Path, controller: Path, bfd: Timers | None = None
+) -> EmulatedNet:
     """The network as a built, not yet started Mininet of our nodes inside the present world.
 
     ``plant`` gets all lines (commit it before traffic), ``home`` the routers' sockets, ``controller``
-    is the unix socket the controller listens on.
+    is the unix socket the controller listens on, ``bfd`` the timers of the sessions on fibres (None: none).
     """
     datapath = plant.dataplane.datapath_type
-    switch = partial(RouterSwitch, home=home, log_dir=log_dir, controller=controller, datapath=datapath)
+    switch = partial(RouterSwitch, home=home, log_dir=log_dir, controller=controller, datapath=datapath, bfd=bfd)
     net = EmulatedNet(topo=NetworkTopo(network, plant=plant), host=SiteNode, switch=switch, controller=None)
     plant.commit()
     return net

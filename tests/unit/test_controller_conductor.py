@@ -9,7 +9,18 @@ import pytest
 from controller_plan import small_plan
 from controller_switch import TCP, Fabric, Switch
 
-from controller.conductor import ANSWER_S, DRAIN_S, PATIENCE_S, SETTLE_S, Assignment, Conductor, Output, Phase, Report
+from controller.conductor import (
+    ANSWER_S,
+    DRAIN_S,
+    HELLO_S,
+    PATIENCE_S,
+    SETTLE_S,
+    Assignment,
+    Conductor,
+    Output,
+    Phase,
+    Report,
+)
 from controller.core import assign_labels
 from controller.orders import Order, Program
 from controller.paths import Failures, compute_paths
@@ -49,6 +60,14 @@ class Stage:
             up = frozenset({1, *(port for link, port in ports if link not in self.fabric.down)})
             self.queues[router].clear()
             self.take(self.conductor.joined(router, up, self.now))
+
+    def greet(self, router: str, *links: str) -> None:
+        """A switch connects; its ports to ``links`` have light and have not heard their neighbour yet."""
+        ports = NETWORK.ports[router]
+        coming = frozenset(ports[link] for link in links)
+        up = frozenset({1, *ports.values()}) - coming
+        self.queues[router].clear()
+        self.take(self.conductor.joined(router, up, self.now, coming))
 
     def lose(self, router: str) -> None:
         """A switch's connection ends, with what was under way on it."""
@@ -323,3 +342,39 @@ def test_a_port_that_is_no_fibre_is_no_event(stage: Stage) -> None:
     before = list(stage.reports)
     stage.take(stage.conductor.port_changed("oslo1", 1, False, stage.now))
     assert stage.reports == before and stage.conductor.phase is Phase.STEADY
+
+
+def test_what_is_said_twice_is_told_once(stage: Stage) -> None:
+    """A switch reports a port again when its light goes after its session did."""
+    stage.set_link("bodo-tromso", up=False)
+    stage.set_link("bodo-tromso", up=False)
+    assert len(stage.said("port-down")) == 2
+    stage.set_link("bodo-tromso", up=True)
+    stage.set_link("bodo-tromso", up=True)
+    assert len(stage.said("port-up")) == 2
+
+
+def test_ports_that_have_yet_to_hear_their_neighbour_change_no_path() -> None:
+    """As at every start: sessions take a second or two, and the light going out of sight for them is no news."""
+    stage = Stage()
+    for router in NETWORK.router:
+        stage.greet(router, *NETWORK.ports[router])
+    while any(stage.queues.values()):
+        stage.carry_out(next(router for router, queue in stage.queues.items() if queue))
+    stage.take(stage.conductor.port_changed("bodo", NETWORK.ports["bodo"]["bodo-tromso"], False, stage.now))
+    assert not stage.said("all-links-up") and not stage.said("port-down")
+    for link in NETWORK.links:
+        stage.set_link(link.id, up=True)
+    assert len(stage.said("all-links-up")) == 1
+    stage.run()
+    assert not stage.said("paths-switched")
+
+
+def test_a_port_that_never_hears_its_neighbour_is_down(stage: Stage) -> None:
+    stage.greet("bodo", "bodo-tromso")
+    began = stage.now
+    while not stage.said("paths-switched"):
+        stage.run()
+        assert stage.now < began + 10 * HELLO_S
+    assert stage.said("paths-switched")[-1].details["links_down"] == ["bodo-tromso"]
+    assert stage.now >= began + HELLO_S

@@ -27,7 +27,7 @@ DEADLINE_S = 20.0
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
 PORT_STATUS, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 12, 18, 19, 20, 21
 METER_MOD = 29
-LINK_DOWN = 1
+LINK_DOWN, LIVE = 1, 4
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
@@ -100,7 +100,7 @@ class FakeSwitch:
                 raise EOFError
         return data
 
-    def port(self, number: int, state: int = 0) -> bytes:
+    def port(self, number: int, state: int = LIVE) -> bytes:
         """A port description."""
         return struct.pack("!I4x6s2x16sII24x", number, bytes(6), b"p%d" % number, 0, state)
 

@@ -1,0 +1,53 @@
+"""Bidirectional forwarding detection (RFC 5880, RFC 5881) on fibres: which timers keep a promise, and what they cost.
+
+Open vSwitch runs the sessions. A line that goes dark is seen at once without them; they find the line that has light
+and loses everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from topology.errors import InputError, Problem
+
+# With two, the end that hears nothing knows after two intervals, and the other end, which has to be told in the next
+# packet, after three. A single lost packet does no harm, nor does a switch that stands still for an interval.
+MULTIPLIER = 2
+SENT_EARLY = 0.125  # of the interval on average: each packet goes out up to a quarter early (RFC 5880, 6.8.7)
+PACKET_US = 180  # processor time from end to end: sender, line, receiver (docs/benchmarks.md, repair)
+MOST_SHARE = 0.2  # of all cores; beyond, detection would itself be what delays the packets
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """A packet each way every ``interval_ms``; a session ends when ``multiplier`` intervals brought none."""
+
+    interval_ms: int
+    multiplier: int = MULTIPLIER
+
+    def cores(self, links: int) -> float:
+        """How much of a core the sessions of so many links take."""
+        packets_per_s = 2 * links * 1000 / (self.interval_ms * (1 - SENT_EARLY))
+        return packets_per_s * PACKET_US / 1e6
+
+    def settings(self) -> Iterator[str]:
+        """The columns of an Open vSwitch interface (ovs-vswitchd.conf.db(5), BFD)."""
+        yield "bfd:enable=true"
+        yield f"bfd:min_tx={self.interval_ms}"
+        yield f"bfd:min_rx={self.interval_ms}"  # its own default is a second
+        yield f"bfd:mult={self.multiplier}"
+
+
+def timers(detect_within_ms: int, links: int, cores: int) -> Timers:
+    """The timers by which both ends of each of ``links`` know within ``detect_within_ms`` that nothing comes through,
+    even if only one direction is struck: after MULTIPLIER intervals the end that hears nothing, one later the other.
+
+    Raises InputError where that takes more than ``MOST_SHARE`` of ``cores``."""
+    chosen = Timers(detect_within_ms // (MULTIPLIER + 1))
+    affordable = MOST_SHARE * cores
+    if chosen.cores(links) > affordable:
+        least_ms = int(detect_within_ms * chosen.cores(links) / affordable) + MULTIPLIER + 1
+        reason = f"takes {chosen.cores(links):.2f} of {cores} cores for {links} links; {affordable:.2g} are allowed"
+        raise InputError(Problem("repair.detect_within", f"{detect_within_ms} ms", reason, f"at least {least_ms} ms"))
+    return chosen
