@@ -96,6 +96,7 @@ def assemble(name: str, seed: int, core: Backbone, sites: Sequence[Site]) -> Net
         zones4=addressed.zones4,
         zones6=addressed.zones6,
         blocks4=addressed.blocks4,
+        operations=core.operations,
     )
 
 

@@ -97,6 +97,7 @@ class Atlas:
     towns: tuple[Town, ...]
     fibres: tuple[Fibre, ...]
     swedish_route: Detour
+    operations: str
     hospitals: tuple[Hospital, ...]
     municipalities: tuple[Municipality, ...]
     facility_bps: int
@@ -122,6 +123,7 @@ def atlas() -> Atlas:
             for link in backbone["links"]
         ),
         swedish_route=_detour(backbone["swedish_route"], rates),
+        operations=backbone["operations"],
         hospitals=tuple(
             Hospital(
                 row["id"],

@@ -46,7 +46,7 @@ def extend(network: Network, seed: int, total: int) -> Network:
 
     Raises ``InputError`` for fewer than it has, or too many."""
     check_size(total, len(network.sites), "the sites in the file")
-    core = Backbone(network.pops, network.routers, network.links)
+    core = Backbone(network.pops, network.routers, network.links, network.operations)
     return _with(network.name, core, seed, list(network.sites), total, _Towns(core, frozenset()))
 
 

@@ -20,11 +20,12 @@ MAX_LINKS = 9_000  # should all meet at one router: its fibres' ports are number
 
 @dataclass(frozen=True)
 class Backbone:
-    """The part of a network that carries other people's traffic."""
+    """The part of a network that carries other people's traffic; ``operations`` as in ``model.Network``."""
 
     pops: tuple[Pop, ...]
     routers: tuple[Router, ...]
     links: tuple[Link, ...]
+    operations: str = ""
 
 
 def build(atlas: Atlas, swedish_route: bool = False) -> Backbone:
@@ -53,7 +54,7 @@ def build(atlas: Atlas, swedish_route: bool = False) -> Backbone:
     links += [_interconnect(pop, atlas) for pop in pops if len(pop.routers) == 2]
     if swedish_route:
         links.append(_detour_link(atlas.swedish_route, {pop.id: pop for pop in pops}, atlas.fibre_us_per_km))
-    return Backbone(pops, routers, tuple(links))
+    return Backbone(pops, routers, tuple(links), atlas.operations)
 
 
 def check_size(where: str, routers: int, links: int) -> None:

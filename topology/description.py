@@ -144,6 +144,8 @@ class NetworkDescription(_Strict):
     """the network's name"""
     seed: Annotated[int, Field(strict=True, ge=0)] = 1
     """the seed it was made with"""
+    operations: Name | None = None
+    """the PoP where the operations centre stands, the first where left out"""
     pops: Annotated[dict[Name, PopSpec], Field(min_length=1)]
     """PoPs by name"""
     links: dict[Name, LinkSpec] = {}
@@ -184,6 +186,7 @@ def write(network: Network) -> str:
     whole = {
         "name": network.name,
         "seed": network.seed,
+        **({"operations": network.operations} if network.operations else {}),
         "pops": {
             pop.id: {
                 "town": pop.town,
@@ -234,7 +237,7 @@ def _core(spec: NetworkDescription) -> Backbone:
         Link(id_, link.a, link.b, link.rate, link.delay_us, link.fibre_km, link.srlg)
         for id_, link in spec.links.items()
     )
-    return Backbone(pops, routers, links)
+    return Backbone(pops, routers, links, spec.operations or "")
 
 
 def _site(id_: str, spec: SiteSpec, index: int, home: dict[str, Pop]) -> Site:
@@ -260,6 +263,9 @@ def _site(id_: str, spec: SiteSpec, index: int, home: dict[str, Pop]) -> Site:
 def _problems(spec: NetworkDescription, document: Document) -> Iterator[Problem]:
     """Names that mean two things or nothing, and regions that only some PoPs name."""
     owner: dict[str, str] = {}
+    if spec.operations is not None and spec.operations not in spec.pops:
+        hint = nearest(spec.operations, spec.pops)
+        yield Problem(document.where(("operations",)), spec.operations, "is no PoP of this network", hint)
     for id_, pop in spec.pops.items():
         for router in pop.routers or (id_,):
             if owner.setdefault(router, id_) != id_ or (pop.routers or (id_,)).count(router) > 1:

@@ -27,7 +27,7 @@ def to_graphml(network: Network) -> str:
     and turns them round as it likes: ``index`` has the links' order, ``a`` the router where a link begins. The
     importer gives an equal network back.
     """
-    graph = nx.MultiGraph(name=network.name, seed=network.seed)
+    graph = nx.MultiGraph(name=network.name, seed=network.seed, operations=network.operations)
     for router in network.routers:
         pop = network.pop_of(router.id)
         place = {"region": pop.region.value, "latitude": pop.lat, "longitude": pop.lon}
@@ -110,6 +110,7 @@ class _File(BaseModel):
     zones4: dict[str, IPv4Network]
     zones6: dict[str, IPv6Network]
     blocks4: tuple[_Block, ...]
+    operations: str = ""
 
 
 def _points(network: Network) -> Iterator[dict[str, Any]]:

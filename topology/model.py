@@ -154,7 +154,8 @@ def router_address4(router: Router) -> IPv4Address:
 @dataclass(frozen=True)
 class Network:
     """The whole blueprint. ``zones4``/``zones6`` map a zone to its aggregate; ``blocks4`` maps
-    (zone, homing) to the aggregate of that zone's sites with that homing."""
+    (zone, homing) to the aggregate of that zone's sites with that homing. ``operations`` is the PoP where the
+    operations centre stands, empty for the first."""
 
     name: str
     seed: int
@@ -165,6 +166,7 @@ class Network:
     zones4: dict[str, IPv4Network]
     zones6: dict[str, IPv6Network]
     blocks4: dict[tuple[str, tuple[str, ...]], IPv4Network]
+    operations: str = ""
 
     @cached_property
     def pop(self) -> dict[str, Pop]:

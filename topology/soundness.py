@@ -22,6 +22,8 @@ def unsound(network: Network, name: str) -> Iterator[Problem]:
 def _dangling(network: Network, name: str) -> Iterator[Problem]:
     """References to PoPs and routers that are not in the network."""
     hint = "export the network again"
+    if network.operations and network.operations not in network.pop:
+        yield Problem(f"{name}: operations", network.operations, "is not a PoP of this network", hint)
     for router in network.routers:
         if router.pop not in network.pop:
             yield Problem(f"{name}: router {router.id}", router.pop, "is not a PoP of this network", hint)

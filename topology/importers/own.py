@@ -34,6 +34,8 @@ class _Translation:
         data: dict[str, Any] = {"name": about.get("name", ""), "pops": {}, "links": {}, "sites": {}}
         if about.get("seed", "").isdecimal():
             data["seed"] = int(about["seed"])
+        if about.get("operations"):
+            data["operations"] = about["operations"]
         for node in sorted(self.graph.nodes, key=_place):
             if node.attributes.get("kind") == ROUTER:
                 self.router(data["pops"], node.id, node.attributes, node.line)
