@@ -56,7 +56,7 @@ def build(plant: Plant, logs: Path) -> tuple[list[NamespaceNode], list[RouterSwi
     nodes, (west, east) = sites(plant)
     routers = []
     for place in range(ROUTERS):
-        router = RouterSwitch(f"r{place}", world.RUN_DIR, logs, world.RUN_DIR / "none", dpid=f"{place + 1:x}")
+        router = RouterSwitch(f"r{place}", world.RUN_DIR, logs, dpid=f"{place + 1:x}")
         near, far = (end(plant, router, f"port{port}") for port in (WEST, EAST))
         for port in (WEST, EAST):
             NetlinkIntf(f"port{port}", node=router, port=port)

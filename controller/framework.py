@@ -7,6 +7,8 @@ Under os-ken's native hub (threads) four things fail without a word; each is hel
 * an exception in a handler ends the application's event loop: `handles` guards every handler;
 * ``hub.spawn`` swallows exceptions: `spawn` hands them to a callback;
 * its threads keep the process alive: all are started from a daemon thread, and so are daemons.
+
+What a switch sends may be anything, so whatever goes wrong on its connection ends that connection and nothing else.
 """
 
 from __future__ import annotations
@@ -17,9 +19,15 @@ import importlib.util
 import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any
+
+from controller.entrance import Entrance
+from controller.inflow import Refused
+from controller.tls import TlsStream
+from topology.management import datapath_name
 
 os.environ.setdefault("OSKEN_HUB_TYPE", "native")
 
@@ -28,7 +36,13 @@ if importlib.util.find_spec("os_ken"):
     from os_ken.base.app_manager import AppManager
     from os_ken.base.app_manager import OSKenApp as RyuApp
     from os_ken.controller import controller, ofp_event, ofp_handler
-    from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+    from os_ken.controller.handler import (
+        CONFIG_DISPATCHER,
+        DEAD_DISPATCHER,
+        MAIN_DISPATCHER,
+        set_ev_cls,
+        set_ev_handler,
+    )
     from os_ken.lib import hub
     from os_ken.ofproto import ofproto_protocol, ofproto_v1_3, ofproto_v1_3_parser
 else:
@@ -36,7 +50,13 @@ else:
     from ryu import cfg
     from ryu.base.app_manager import AppManager, RyuApp
     from ryu.controller import controller, ofp_event, ofp_handler
-    from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+    from ryu.controller.handler import (
+        CONFIG_DISPATCHER,
+        DEAD_DISPATCHER,
+        MAIN_DISPATCHER,
+        set_ev_cls,
+        set_ev_handler,
+    )
     from ryu.lib import hub
     from ryu.ofproto import ofproto_protocol, ofproto_v1_3, ofproto_v1_3_parser
 
@@ -61,11 +81,15 @@ hub.patch()  # does nothing under the native hub
 
 Queue, QueueEmpty = hub.Queue, hub.QueueEmpty
 OnFault = Callable[[BaseException], None]
+OnRefusal = Callable[[str, str], None]  # address, reason
 
-_SOCKET_TIMEOUT_S = 30.0  # a switch that takes nothing for so long is given up
 _ECHO_INTERVAL_S = 5.0
 _ECHOES_UNREPLIED = 3
 _SIGNAL_INTERVAL_S = 0.1
+_BACKLOG = 1024  # switches that connect at the same moment
+_MOST_UNSENT = 1024  # messages to one switch; the framework would wait, and all switches with it
+_MOST_PORTS = 10_000  # of one switch
+_RETRY_S = 0.1  # where the machine has no room for a connection
 _NATIVE = getattr(hub, "HUB_TYPE", "eventlet") == "native"  # Ryu knows eventlet only
 
 
@@ -105,7 +129,6 @@ def spawn(function: Callable[[], None], on_fault: OnFault) -> Any:
 def start(application: type[Any], *args: Any) -> Any:
     """Makes the application and starts it, with the framework's own OpenFlow handler beside it."""
     cfg.CONF(args=[], project="helsewan", default_config_files=[], default_config_dirs=[])
-    cfg.CONF.set_override("socket_timeout", _SOCKET_TIMEOUT_S)
     cfg.CONF.set_override("echo_request_interval", _ECHO_INTERVAL_S)
     cfg.CONF.set_override("maximum_unreplied_echo_requests", _ECHOES_UNREPLIED)
     manager = AppManager.get_instance()
@@ -115,18 +138,27 @@ def start(application: type[Any], *args: Any) -> Any:
     return apps[1]
 
 
-def listen(path: str, on_fault: OnFault) -> None:
-    """Takes in switches on a Unix socket, each in a thread of its own. Returns when the socket listens.
+def listen(
+    address: tuple[str, int], context: ssl.SSLContext, on_refusal: OnRefusal, on_fault: OnFault
+) -> tuple[str, int]:
+    """Takes in switches over TLS, each in a thread of its own; returns where, as soon as the socket listens.
+    ``on_refusal`` is told of those that are turned away, from any thread.
 
     Raises OSError where the socket cannot be made."""
-    server = hub.listen(path, family=socket.AF_UNIX)
+    server = socket.create_server(address, backlog=_BACKLOG)
+    door = _Door(context, on_refusal)
 
     def accept() -> None:
         while True:
-            stream, _ = server.accept()
-            spawn(functools.partial(_serve, stream, path), on_fault)
+            try:
+                stream, (peer, _) = server.accept()
+                hub.spawn(door.admit, stream, peer)
+            except (OSError, RuntimeError):  # the peer is gone again; no descriptor, no thread left
+                hub.sleep(_RETRY_S)
 
     _from_daemon(functools.partial(spawn, accept, on_fault))
+    host, port = server.getsockname()
+    return host, port
 
 
 def wait_for_signal(*signals: signal.Signals) -> None:
@@ -146,13 +178,47 @@ def _from_daemon(function: Callable[[], object]) -> None:
     starter.join()
 
 
-def _serve(stream: Any, path: str) -> None:
-    """One switch's connection, until it ends."""
-    datapath = _Datapath(_UnixStream(stream), path)
-    try:
-        datapath.serve()
-    finally:
-        datapath.close()
+class _Door:
+    """Where switches come in: what goes wrong with one is its own affair, and told once."""
+
+    def __init__(self, context: ssl.SSLContext, on_refusal: OnRefusal) -> None:
+        self._context, self._on_refusal = context, on_refusal
+        self._entrance = Entrance()
+
+    def admit(self, raw: Any, address: str) -> None:
+        """One connection, until it ends."""
+        if not self._entrance.enter(address):
+            raw.close()
+            self._turned_away(address, "it has too many connections already")
+            return
+        try:
+            self._serve(raw, address)
+        except Refused as refused:
+            self._turned_away(address, str(refused))
+        except OSError:  # the connection broke
+            pass
+        except Exception as error:  # the framework's own handlers trust what they are sent
+            self._turned_away(address, f"it sent what cannot be dealt with: {type(error).__name__}: {error}")
+        finally:
+            self._entrance.leave(address)
+
+    def _serve(self, raw: Any, address: str) -> None:
+        stream = TlsStream(raw, self._context)
+        try:
+            names = stream.shake_hands()
+            datapath = _Datapath(stream, address, names, lambda: self._entrance.welcome(address))
+            try:
+                datapath.serve()
+            finally:
+                datapath.close()
+        finally:
+            stream.close()
+        if stream.refusal:
+            raise Refused(stream.refusal)
+
+    def _turned_away(self, address: str, reason: str) -> None:
+        if self._entrance.is_news(address, reason):
+            self._on_refusal(address, reason)
 
 
 class _Handler(ofp_handler.OFPHandler):  # type: ignore[misc]
@@ -161,22 +227,49 @@ class _Handler(ofp_handler.OFPHandler):  # type: ignore[misc]
     def start(self) -> None:
         RyuApp.start(self)
 
+    def _hello_failed(self, datapath: Any, error_desc: str) -> None:
+        datapath.socket.refusal = "it speaks no OpenFlow 1.3"
+        super()._hello_failed(datapath, error_desc)  # says so to the switch, and closes
 
-class _UnixStream:
-    """A Unix socket where the framework expects TCP: it takes no TCP options."""
+    @set_ev_handler(ofp_event.EventOFPSwitchFeatures, CONFIG_DISPATCHER)  # type: ignore[untyped-decorator]
+    def switch_features_handler(self, ev: Any) -> None:
+        """A switch says which datapath it is: its certificate must say so too."""
+        name = datapath_name(ev.msg.datapath_id)
+        if name not in ev.msg.datapath.certified:
+            raise Refused(f"it says it is {name}, its certificate does not")
+        super().switch_features_handler(ev)
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def setsockopt(self, *_: Any) -> None:
-        """The framework asks for no delay, which Unix sockets have not got."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+    @set_ev_handler(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]
+    def port_status_handler(self, ev: Any) -> None:
+        """A port came, went or changed; the framework remembers every number it hears of."""
+        if len(ev.msg.datapath.ports) > _MOST_PORTS:
+            raise Refused(f"it has more than {_MOST_PORTS} ports")
+        super().port_status_handler(ev)
 
 
 class _Datapath(controller.Datapath):  # type: ignore[misc]
-    """A switch whose loss is known at once, not when the next echo is due."""
+    """A switch whose loss is known at once, not when the next echo is due, and that nobody waits for to take what it
+    is sent. ``certified`` are the datapaths its certificate names."""
+
+    def __init__(self, stream: TlsStream, address: str, certified: frozenset[str], on_join: Callable[[], None]) -> None:
+        self.certified, self._on_join = certified, on_join
+        super().__init__(stream, address)
+        self.send_q, self._send_q_sem = hub.Queue(_MOST_UNSENT), hub.BoundedSemaphore(_MOST_UNSENT)
+
+    def set_state(self, state: str) -> None:
+        if state == MAIN_DISPATCHER:
+            self.socket.inflow.established = True
+            self._on_join()
+        super().set_state(state)
+
+    def send(self, buf: bytes, close_socket: bool = False) -> bool:
+        """Puts a message on its way; a switch with too many under way is given up."""
+        queue = self.send_q
+        if queue is None or not self._send_q_sem.acquire(blocking=False):
+            self.close()
+            return False
+        queue.put((buf, close_socket))
+        return True
 
     def _recv_loop(self) -> None:
         try:

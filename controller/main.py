@@ -1,8 +1,8 @@
-"""``python -m controller.main --plan FILE --listen PATH --events FD_OR_PATH``: the controller's process.
+"""``python -m controller.main --plan FILE --listen ADDRESS:PORT --key FILE --certificate FILE --authority FILE
+--events FD_OR_PATH``: the controller's process.
 
-The plan is a pickle that the parent wrote for this run alone; switches connect to the Unix socket; every
-event is one JSON line with the time in nanoseconds since the epoch (CLOCK_REALTIME). The process ends
-with its parent.
+The plan is a pickle that the parent wrote for this run alone; switches connect over mutual TLS; every event is one
+JSON line with the time in nanoseconds since the epoch (CLOCK_REALTIME). The process ends with its parent.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import json
 import os
 import pickle
 import signal
+import ssl
 import sys
 import threading
 import time
 import traceback
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TextIO
 
+from controller.tls import server_context
 from policies.plan import Plan
 from topology.errors import InputError, Problem
 
@@ -63,7 +66,17 @@ def die_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(plan: Plan, listen: str, log: EventLog) -> None:
+def socket_address(text: str) -> tuple[str, int]:
+    """``ADDRESS:PORT``; port 0 is any that is free. Raises InputError for what is none."""
+    host, _, port = text.rpartition(":")
+    try:
+        return str(IPv4Address(host)), int(port)
+    except ValueError:
+        hint = "write an IPv4 address and a port, such as 127.0.0.1:6653"
+        raise InputError(Problem("--listen", text, "is no address", hint)) from None
+
+
+def run(plan: Plan, listen: tuple[str, int], context: ssl.SSLContext, log: EventLog) -> None:
     """Serves switches until the process is killed; a fault in a thread ends it with status 1."""
     from controller import framework
     from controller.app import HealthNetController
@@ -72,10 +85,13 @@ def run(plan: Plan, listen: str, log: EventLog) -> None:
         log.emit("error", {"message": "".join(traceback.format_exception(error))})
         os._exit(1)
 
+    def refused(address: str, reason: str) -> None:
+        log.emit("switch-turned-away", {"address": address, "reason": reason})
+
     began = time.monotonic()
     framework.start(HealthNetController, plan, log.emit, fault)
-    framework.listen(listen, fault)
-    log.emit("listening", {"path": listen, "seconds": round(time.monotonic() - began, 3)})
+    host, port = framework.listen(listen, context, refused, fault)
+    log.emit("listening", {"address": host, "port": port, "seconds": round(time.monotonic() - began, 3)})
     framework.wait_for_signal(signal.SIGTERM, signal.SIGINT)
 
 
@@ -83,13 +99,17 @@ def main(argv: list[str] | None = None) -> int:
     """Command line; exit status 0 when told to end, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="controller", description="OpenFlow controller of one run")
     parser.add_argument("--plan", required=True, type=Path, help="pickled plan, readable by this user alone")
-    parser.add_argument("--listen", required=True, help="path of the Unix socket that switches connect to")
+    parser.add_argument("--listen", required=True, help="ADDRESS:PORT that switches connect to")
+    parser.add_argument("--key", required=True, type=Path, help="the controller's key (PEM)")
+    parser.add_argument("--certificate", required=True, type=Path, help="the controller's certificate (PEM)")
+    parser.add_argument("--authority", required=True, type=Path, help="who must have signed switches' certificates")
     parser.add_argument("--events", required=True, help="file descriptor or path for JSON lines")
     options = parser.parse_args(argv)
     die_with_parent()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
-        run(read_plan(options.plan), options.listen, EventLog(options.events))
+        context = server_context(options.key, options.certificate, options.authority)
+        run(read_plan(options.plan), socket_address(options.listen), context, EventLog(options.events))
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -72,10 +72,19 @@ class Netlink:
         if instead_of is not None and instead_of != address:
             self._ask(f"take address {instead_of} off lo", rtnetlink.delete_address(lo, instead_of))
 
+    def set_address(self, address: IPv4Address, name: str) -> None:
+        """Give interface ``name`` an address that is the whole of its network."""
+        self._ask(f"set address {address} on {name}", rtnetlink.set_address(self.index_of(name), address))
+
     def set_default_route(self, gateway: IPv4Address, name: str, source: IPv4Address, metric: int) -> None:
         """Default route over ``name``; the gateway is on the link though no prefix says so."""
         message = rtnetlink.set_default_route(gateway, self.index_of(name), source, metric)
         self._ask(f"set default route by {gateway} on {name}", message)
+
+    def set_link_route(self, destination: IPv4Address, name: str) -> None:
+        """Route to one address, which is on the link of ``name``."""
+        message = rtnetlink.set_link_route(destination, self.index_of(name))
+        self._ask(f"set route to {destination} on {name}", message)
 
     def statistics(self, name: str) -> dict[str, int]:
         """The kernel's counters of ``name`` (``rx_dropped``, ``tx_dropped``, ``rx_packets`` ...)."""

@@ -75,7 +75,10 @@ class LinePlant(ABC):
 
     def join(self, name: str, first: End, second: End, rate_bps: int, delay_us: int) -> None:
         """A line with the same rate and delay both ways; it exists from ``commit`` on."""
-        model = self._shape(rate_bps, delay_us)
+        self.join_as(name, first, second, self._shape(rate_bps, delay_us))
+
+    def join_as(self, name: str, first: End, second: End, model: PipeModel) -> None:
+        """A line with the same model both ways; it exists from ``commit`` on."""
         self.models[name] = (model, model)
         self._ends[name] = (first, second)
 

@@ -23,8 +23,8 @@ _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 3, 18, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 4, 5, 6, 7
-_RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 4, 0, 1
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 1, 4, 5, 6, 7
+_RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RTN_UNICAST = 254, 4, 0, 253, 1
 _RTNH_F_ONLINK = 0x4
 
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
@@ -87,6 +87,14 @@ def set_default_route(gateway: IPv4Address, index: int, source: IPv4Address, met
     body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, *scope, _RTNH_F_ONLINK)
     body += attribute(_RTA_GATEWAY, gateway.packed) + attribute(_RTA_OIF, _u32(index))
     body += attribute(_RTA_PREFSRC, source.packed) + attribute(_RTA_PRIORITY, _u32(metric))
+    return request(RTM_NEWROUTE, body, CREATE | _REPLACE)
+
+
+def set_link_route(destination: IPv4Address, index: int) -> bytes:
+    """A route to one address, which is on the interface's link."""
+    scope = _RT_SCOPE_LINK, _RTN_UNICAST
+    body = _RTMSG.pack(socket.AF_INET, 32, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, *scope, 0)
+    body += attribute(_RTA_DST, destination.packed) + attribute(_RTA_OIF, _u32(index))
     return request(RTM_NEWROUTE, body, CREATE | _REPLACE)
 
 

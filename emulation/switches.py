@@ -13,11 +13,13 @@ import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mininet.node import Switch
 
+from emulation.authority import Credentials
 from emulation.bfd import Timers
 from emulation.commands import run
 from emulation.nodes import NamespaceNode
@@ -42,6 +44,14 @@ START_DEADLINE_S = 120.0  # for a daemon to be ready: a second where there are c
 STARTERS = 4  # starting is exec and fsync: a little more than the cores keeps them busy
 
 
+@dataclass(frozen=True, slots=True)
+class ControlChannel:
+    """How a router reaches its controller: Open vSwitch's target, and what it shows for itself there."""
+
+    target: str
+    credentials: Credentials
+
+
 class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
     """One router: ``ovsdb-server`` and ``ovs-vswitchd`` with everything of theirs under ``home``."""
 
@@ -52,15 +62,15 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         name: str,
         home: Path,
         log_dir: Path,
-        controller: Path,
         datapath: str = USERSPACE,
         bfd: Timers | None = None,
         **params: Any,
     ) -> None:
-        """``home`` gets sockets and the database; ``controller`` is the socket the controller listens on;
-        ``datapath`` is Open vSwitch's ``datapath_type``; ``bfd`` the timers of the sessions on fibres, None: none."""
-        self.home, self.log_dir, self.controller, self.datapath = home / name, log_dir, controller, datapath
-        self.bfd = bfd
+        """``home`` gets sockets and the database; ``datapath`` is Open vSwitch's ``datapath_type``; ``bfd`` the timers
+        of the sessions on fibres, None: none. Without a ``control`` channel when it starts, a router is its own
+        master."""
+        self.home, self.log_dir, self.datapath, self.bfd = home / name, log_dir, datapath, bfd
+        self.control: ControlChannel | None = None
         self.batch = True
         self._pidfds: dict[str, int] = {}
         super().__init__(name, **params)
@@ -90,7 +100,6 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         self.home.mkdir(mode=0o700, exist_ok=True)
         database = self.home / "conf.db"
         if template:
-            self._controller_link.symlink_to(self.controller)
             shutil.copyfile(template, database)
         with self.namespace.entered():
             run(
@@ -160,11 +169,6 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
     def _socket(self) -> Path:
         return self.home / "db.sock"
 
-    @property
-    def _controller_link(self) -> Path:
-        """Open vSwitch follows a controller's unix socket only inside its own run directory."""
-        return self.home / "controller.sock"
-
     def _daemon(self, name: str) -> list[str]:
         """Options common to both: with --detach the command returns when the daemon is ready."""
         return [
@@ -185,8 +189,11 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         argv += ["--", "--may-exist", "add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, f"datapath_type={self.datapath}"]
         argv += [f"other_config:datapath-id={self.dpid}", "other_config:disable-in-band=true"]
         argv += ["fail_mode=secure", "protocols=OpenFlow13,OpenFlow14,OpenFlow15"]
-        argv += ["--", "set-controller", BRIDGE, f"unix:{self._controller_link}"]
-        argv += ["--", "set", "Controller", BRIDGE, "max_backoff=1000", "inactivity_probe=5000"]
+        if self.control:
+            shown = self.control.credentials
+            argv += ["--", "set-ssl", str(shown.key), str(shown.certificate), str(shown.authority)]
+            argv += ["--", "set-controller", BRIDGE, self.control.target]
+            argv += ["--", "set", "Controller", BRIDGE, "max_backoff=1000", "inactivity_probe=5000"]
         for name, port in sorted(self.openflow_ports().items()):
             argv += ["--", "--may-exist", "add-port", BRIDGE, name]
             argv += ["--", "set", "Interface", name, f"ofport_request={port}"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import subprocess
 import sys
 import threading
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from emulation.management import ManagementNetwork
 from policies.plan import Plan
 
 Event = dict[str, Any]
@@ -23,10 +23,12 @@ class ControllerFailed(RuntimeError):
 
 
 class ControllerProcess:
-    """Starts ``controller.main`` on ``plan`` and follows its events, each handed to ``on_event`` as it comes."""
+    """Starts ``controller.main`` on ``plan`` in the operations centre of ``management``, and follows its events, each
+    handed to ``on_event`` as it comes."""
 
-    def __init__(self, plan: Plan, run_dir: Path, log: Path, on_event: Callable[[Event], None]) -> None:
-        self.socket = run_dir / "controller.sock"
+    def __init__(
+        self, plan: Plan, management: ManagementNetwork, run_dir: Path, log: Path, on_event: Callable[[Event], None]
+    ) -> None:
         self.events: list[Event] = []
         self._on_event = on_event
         self._news = threading.Condition()
@@ -36,9 +38,12 @@ class ControllerProcess:
             pickle.dump(plan, file)
         reading, writing = os.pipe()
         argv = [sys.executable, "-m", "controller.main", "--plan", str(plan_file)]
-        argv += ["--listen", str(self.socket), "--events", str(writing)]
+        host, port = management.address
+        shown = management.controller_credentials()
+        argv += ["--listen", f"{host}:{port}", "--events", str(writing)]
+        argv += ["--key", str(shown.key), "--certificate", str(shown.certificate), "--authority", str(shown.authority)]
         with log.open("w") as output:
-            self.process = subprocess.Popen(argv, pass_fds=[writing], stdout=output, stderr=output)
+            self.process = management.centre.spawn(argv, pass_fds=[writing], stdout=output, stderr=output)
         os.close(writing)
         self._follower = threading.Thread(target=self._follow, args=(reading,), name="controller-events", daemon=True)
         self._follower.start()

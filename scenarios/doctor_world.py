@@ -29,7 +29,7 @@ def router_us(run_dir: Path) -> float:
     with EngineProcess(max_ports=4, max_pipes=4) as engine:
         plant = Plant(engine, PipeModel)
         sites = [NamespaceNode(f"end{number}") for number in range(2)]
-        router = RouterSwitch("router", run_dir, run_dir, run_dir / "none", dpid="1")
+        router = RouterSwitch("router", run_dir, run_dir, dpid="1")
         for number, site in enumerate(sites):
             ends = plant.end(site, "line0"), plant.end(router, f"port{number + 1}")
             site.raise_port("line0", mtu=CORE_MTU, txqlen=TAP_QUEUE)

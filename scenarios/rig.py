@@ -21,6 +21,7 @@ from emulation.engine_rows import FULL_FRAME_BYTES
 from emulation.kernel_classifier import Classes
 from emulation.kernel_plant import KernelPlant
 from emulation.links import Plant, access_name, fibre_interface
+from emulation.management import ManagementNetwork, line_name
 from emulation.nodes import SiteNode, access_interface
 from emulation.pipe_model import ClassQueue, PipeModel
 from emulation.plant import Dataplane, Direction, Shape
@@ -32,6 +33,7 @@ from scenarios.control import ControllerProcess, Event
 from scenarios.outage import Lines, Outage
 from scenarios.targets import Target
 from scenarios.vigil import Vigil
+from topology.management import Management
 from topology.mininet_build import build
 from topology.model import TRUNK_INTERFACE, Network
 
@@ -58,6 +60,7 @@ class Rig:
         self.network = plan.network
         self._run_dir, self._log_dir, self._on_event = run_dir, log_dir, on_event
         self._outage = Outage(plan.network)
+        self._management_lines = {line_name(router.id): router.id for router in plan.network.routers}
         self._darkened: set[tuple[str, str]] = set()  # (node, interface) that lost light at some time
 
     def start(self, stage: Callable[[str], None]) -> None:
@@ -69,11 +72,13 @@ class Rig:
         cores = len(os.sched_getaffinity(0))
         self.bfd = bfd.timers(self.plan.detect_within_us // 1000, len(self.network.links), cores)
         stage("starting the controller and the lines")
-        self.controller = ControllerProcess(self.plan, self._run_dir, self._log_dir / "controller.log", self._on_event)
+        management = ManagementNetwork(Management(self.network), self._run_dir / "credentials")
+        log = self._log_dir / "controller.log"
+        self.controller = ControllerProcess(self.plan, management, self._run_dir, log, self._on_event)
         self._vigil = Vigil(self._something_ended)
         self.plant = self._new_plant()
         stage(f"building {len(self.network.sites)} sites and {len(self.network.routers)} routers")
-        self.net = build(self.network, self.plant, self._run_dir, self._log_dir, self.controller.socket, self.bfd)
+        self.net = build(self.network, self.plant, self._run_dir, self._log_dir, management, self.bfd)
         self._wait("listening")
         stage("starting the routers")
         self.net.start()
@@ -120,6 +125,7 @@ class Rig:
             (name, direction)
             for name in self.plant.lines
             for direction in (Direction if name in fibres else (Direction.FORWARD,))
+            if name not in self._management_lines
         ]
         self.plant.hasten(dict.fromkeys(to_routers, raw.core_us))
         self.overhead = raw
@@ -202,6 +208,7 @@ class Rig:
         for site in self.network.sites:
             accesses = enumerate(site.accesses)
             ends |= {access_name(site.id, number): (site.id, access.router) for number, access in accesses}
+        ends |= {name: (router, "operations") for name, router in self._management_lines.items()}
         names: dict[int, str] = {}
         for name, (a, b) in ends.items():
             line = self.engine_plant.lines[name]
@@ -219,6 +226,7 @@ class Rig:
                 self.router(router).netlink.set_link(interface, up=False)
         for site, line in lines.accesses:
             self.site(site).lower_line(line)
+        self.plant.set_down(map(line_name, struck.routers), down=True)
         for router in struck.routers:
             self.router(router).power_off()
         return instant
@@ -229,6 +237,7 @@ class Rig:
         Returns the instant the lines carry again (CLOCK_REALTIME, ns)."""
         since = len(self.controller.events)
         dead = [router for router in struck.routers if router in self._outage.routers]
+        self.plant.set_down(map(line_name, dead), down=False)
         for router in dead:
             self.router(router).power_on()
             self._vigil.over(self.router(router).pidfds())
@@ -270,7 +279,7 @@ def _files(network: Network) -> int:
     """How many files one process may come to hold: the link engine a TAP for each end of a line, this one a namespace
     for each node and two daemons for each router; and sockets of the traffic besides."""
     lines = sum(len(site.accesses) for site in network.sites)
-    taps = lines + len(network.routers) + 2 * len(network.links)
+    taps = lines + 3 * len(network.routers) + 2 * len(network.links)
     return max(taps, len(network.sites) + 3 * len(network.routers)) + SPARE_FILES
 
 

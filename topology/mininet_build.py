@@ -13,6 +13,7 @@ from mininet.topo import Topo
 
 from emulation.bfd import Timers
 from emulation.links import AccessLink, FibreLink
+from emulation.management import ManagementNetwork
 from emulation.mininet_net import EmulatedNet
 from emulation.nodes import SiteNode
 from emulation.plant import LinePlant
@@ -78,16 +79,22 @@ topos = {"helsewan": NationalTopo}  # the name Mininet's --custom looks for
 
 
 def build(
-    network: Network, plant: LinePlant, home: Path, log_dir: Path, controller: Path, bfd: Timers | None = None
+    network: Network,
+    plant: LinePlant,
+    home: Path,
+    log_dir: Path,
+    management: ManagementNetwork,
+    bfd: Timers | None = None,
 ) -> EmulatedNet:
     """The network as a built, not yet started Mininet of our nodes inside the present world.
 
-    ``plant`` gets all lines (commit it before traffic), ``home`` the routers' sockets, ``controller``
-    is the unix socket the controller listens on, ``bfd`` the timers of the sessions on fibres (None: none).
+    ``plant`` gets all lines, ``home`` the routers' sockets; over ``management`` they reach their controller; ``bfd``
+    are the timers of the sessions on fibres (None: none).
     """
-    datapath = plant.dataplane.datapath_type
-    switch = partial(RouterSwitch, home=home, log_dir=log_dir, controller=controller, datapath=datapath, bfd=bfd)
+    switch = partial(RouterSwitch, home=home, log_dir=log_dir, datapath=plant.dataplane.datapath_type, bfd=bfd)
     net = EmulatedNet(topo=NetworkTopo(network, plant=plant), host=SiteNode, switch=switch, controller=None)
+    for router in net.switches:
+        management.connect(router, plant)
     plant.commit()
     return net
 

@@ -16,7 +16,9 @@ from typing import Any
 
 from waiting import wait_for
 
+from emulation.authority import Authority
 from policies.plan import Plan
+from topology.management import OPENFLOW_PORT
 from topology.model import TRUNK_PORT, Site
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
@@ -24,6 +26,7 @@ from controller_plan import small_plan
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 20.0
+LISTEN = f"127.0.0.1:{OPENFLOW_PORT}"
 PROBES = 40  # more than any neighbour discovery on a link
 SETUP = "mount -t tmpfs none /run && mkdir -p /run/netns && ip link set lo up && echo ready && exec sleep infinity"
 
@@ -39,6 +42,8 @@ class ControllerWorld:
         assert self.outer.stdout is not None and self.outer.stdout.readline() == "ready\n"
         pid = self.outer.pid
         self.inner = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        self.authority = Authority(home / "credentials")
+        self.credentials = self.authority.for_controller()
         self.controller: subprocess.Popen[bytes] | None = None
         self.events_file = home / "events.jsonl"
         self.events_file.touch()
@@ -79,6 +84,9 @@ class ControllerWorld:
         commands = [self._line(link.id, link.a, link.b) for link in self.network.links]
         commands += [self._site(site) for site in self.network.sites]
         self.sh(" && ".join(commands))
+        # All bridges are one box's, whose certificate names them all.
+        shown = self.authority.for_switch("all", [router.index for router in self.network.routers])
+        self.sh(f"ovs-vsctl set-ssl {shown.key} {shown.certificate} {shown.authority}")
         self.sh("ovs-vsctl " + " -- ".join(self._bridge(router.id) for router in self.network.routers))
 
     def interface(self, router: str, link: str) -> str:
@@ -120,7 +128,7 @@ class ControllerWorld:
         steps = [
             f"add-br br{index}",
             f"set bridge br{index} datapath_type=netdev fail_mode=secure other_config:datapath-id={index:016x}",
-            f"set-controller br{index} unix:{self.home}/controller.sock",
+            f"set-controller br{index} ssl:{LISTEN}",
             f"set controller br{index} max_backoff=1000",
         ]
         steps += [f"add-port br{index} {n} -- set interface {n} ofport_request={p}" for n, p in ports.items()]
@@ -143,12 +151,14 @@ class ControllerWorld:
         plan_file = self.home / "plan.pickle"
         plan_file.touch(mode=0o600)
         plan_file.write_bytes(pickle.dumps(self.plan))
-        socket = self.home / "controller.sock"
-        socket.unlink(missing_ok=True)
-        argv = [sys.executable, "-m", "controller.main", f"--plan={plan_file}", f"--listen={socket}"]
+        command = (
+            f"{sys.executable} -m controller.main --plan={plan_file} --listen={LISTEN} --events={self.events_file}"
+        )
+        shown = self.credentials
+        command += f" --key={shown.key} --certificate={shown.certificate} --authority={shown.authority}"
         with (self.home / "controller.log").open("ab") as log:
-            events = f"--events={self.events_file}"
-            self.controller = subprocess.Popen([*argv, events], cwd=REPOSITORY, stderr=log, stdin=subprocess.DEVNULL)
+            argv = self.argv(f"cd {REPOSITORY} && exec {command}")
+            self.controller = subprocess.Popen(argv, stderr=log, stdin=subprocess.DEVNULL)
 
     def stop_controller(self) -> None:
         """Kills the controller process."""
@@ -199,13 +209,13 @@ class ControllerWorld:
 
     def behead(self, router: str) -> None:
         """Leaves a switch without its controller. (Without any controller named it would drop its flows.)"""
-        self.sh(f"ovs-vsctl set-controller br{self.network.router[router].index} unix:{self.home}/nobody.sock")
+        self.sh(f"ovs-vsctl set-controller br{self.network.router[router].index} ssl:127.0.0.1:1")
 
     def reconnect(self, router: str) -> None:
         """Makes a switch connect anew, as after a restart."""
         index = self.network.router[router].index
         self.sh(f"ovs-vsctl del-controller br{index}")
-        self.sh(f"ovs-vsctl set-controller br{index} unix:{self.home}/controller.sock")
+        self.sh(f"ovs-vsctl set-controller br{index} ssl:{LISTEN}")
 
     def hops(self, source: str, address: str) -> set[tuple[str, str]]:
         """The (from, to) routers that echoes from a site and their answers pass, by the interfaces' counters."""

@@ -2,142 +2,48 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import signal
-import socket
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_plan import small_plan
+from controller_process import (
+    BARRIER_REQUEST,
+    DEADLINE_S,
+    ERROR,
+    FEATURES_REPLY,
+    LINK_DOWN,
+    METER_MOD,
+    MULTIPART_REQUEST,
+    PORT_STATUS,
+    REPOSITORY,
+    Controller,
+    FakeSwitch,
+    running,
+    wait_for,
+)
 
 from controller import framework
 from controller.main import read_plan
 from topology.errors import InputError
 
-REPOSITORY = Path(__file__).parents[2]
-DEADLINE_S = 20.0
-HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
-PORT_STATUS, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 12, 18, 19, 20, 21
-METER_MOD = 29
-LINK_DOWN, LIVE = 1, 4
-
-
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """The condition's first true value."""
-    until = time.monotonic() + DEADLINE_S
-    while not (value := condition()):
-        assert time.monotonic() < until, f"waited {DEADLINE_S} s for {what}"
-        time.sleep(0.01)
-    return value
-
-
-class Controller:
-    """A controller process and its events."""
-
-    def __init__(self, home: Path) -> None:
-        self.home, self.socket, self.events_file = home, home / "c.sock", home / "events.jsonl"
-        self.plan_file = home / "plan.pickle"
-        self.plan_file.touch(mode=0o600)
-        self.plan_file.write_bytes(pickle.dumps(small_plan()))
-        self.events_file.touch()
-        arguments = [f"--plan={self.plan_file}", f"--listen={self.socket}", f"--events={self.events_file}"]
-        self.argv = [sys.executable, "-m", "controller.main", *arguments]
-
-    def start(self) -> subprocess.Popen[str]:
-        """Starts it and waits until it listens."""
-        process = subprocess.Popen(self.argv, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
-        self.await_event("listening")
-        return process
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """The events of one kind so far."""
-        found = [json.loads(line) for line in self.events_file.read_text().splitlines()]
-        return [event for event in found if event["event"] == name]
-
-    def await_event(self, name: str) -> dict[str, Any]:
-        """The first event of one kind."""
-        found: list[dict[str, Any]] = wait_for(lambda: self.events(name), name)
-        return found[0]
-
-
-class FakeSwitch:
-    """Just enough of a switch: shakes hands, confirms barriers."""
-
-    def __init__(self, path: Path, datapath_id: int) -> None:
-        self.datapath_id = datapath_id
-        self.stream = socket.socket(socket.AF_UNIX)
-        self.stream.settimeout(DEADLINE_S)
-        self.stream.connect(str(path))
-        self.send(HELLO, 1)
-
-    def close(self) -> None:
-        """Ends the connection."""
-        self.stream.close()
-
-    def send(self, kind: int, xid: int, body: bytes = b"") -> None:
-        """Sends one message."""
-        self.stream.sendall(struct.pack("!BBHI", 4, kind, 8 + len(body), xid) + body)
-
-    def receive(self) -> tuple[int, int, bytes]:
-        """The next message: type, xid, body."""
-        header = self._exactly(8)
-        _, kind, length, xid = struct.unpack("!BBHI", header)
-        return kind, xid, self._exactly(length - 8)
-
-    def _exactly(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            data += (part := self.stream.recv(count - len(data)))
-            if not part:
-                raise EOFError
-        return data
-
-    def port(self, number: int, state: int = LIVE) -> bytes:
-        """A port description."""
-        return struct.pack("!I4x6s2x16sII24x", number, bytes(6), b"p%d" % number, 0, state)
-
-    def serve_until(self, last: int) -> int:
-        """Answers as a switch would until a message of type ``last`` came, and was answered; its xid."""
-        while True:
-            kind, xid, body = self.receive()
-            if kind == FEATURES_REQUEST:
-                self.send(FEATURES_REPLY, xid, struct.pack("!QIBB2xII", self.datapath_id, 0, 254, 0, 0, 0))
-            elif kind == MULTIPART_REQUEST:
-                ports = b"".join(map(self.port, (1, 2, 3)))
-                self.send(MULTIPART_REPLY, xid, struct.pack("!HH4x", 13, 0) + ports)
-            elif kind == ECHO_REQUEST:
-                self.send(ECHO_REPLY, xid, body)
-            elif kind == BARRIER_REQUEST:
-                self.send(BARRIER_REPLY, xid)
-            if kind == last:
-                return xid
-
 
 @pytest.fixture
 def controller(tmp_path: Path) -> Iterator[Controller]:
     """A running controller."""
-    made = Controller(tmp_path)
-    process = made.start()
-    try:
+    with running(tmp_path) as made:
         yield made
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-    finally:
-        process.kill()
-        process.wait()
-        if process.stderr:
-            process.stderr.close()
 
 
 def test_switch_is_programmed_and_its_loss_is_noticed_at_once(controller: Controller) -> None:
-    with closing(FakeSwitch(controller.socket, 1)) as switch:
+    with closing(controller.switch(1)) as switch:
         switch.serve_until(BARRIER_REQUEST)
         event = controller.await_event("switch-programmed")
         assert event["router"] == "oslo1" and event["flows"] > 0
@@ -147,22 +53,22 @@ def test_switch_is_programmed_and_its_loss_is_noticed_at_once(controller: Contro
 
 
 def test_silent_switch_does_not_keep_others_waiting(controller: Controller) -> None:
-    with closing(FakeSwitch(controller.socket, 1)), closing(FakeSwitch(controller.socket, 2)) as second:
+    with closing(controller.switch(1)), closing(controller.switch(2)) as second:
         second.serve_until(BARRIER_REQUEST)
         assert controller.await_event("switch-programmed")["router"] == "oslo2"
 
 
 def test_garbage_ends_one_connection_only(controller: Controller) -> None:
-    with closing(FakeSwitch(controller.socket, 1)) as broken:
+    with closing(controller.switch(1)) as broken:
         broken.send(FEATURES_REPLY, 1, b"?")
         broken.stream.sendall(bytes(range(64)))
-        with closing(FakeSwitch(controller.socket, 2)) as sound:
+        with closing(controller.switch(2)) as sound:
             sound.serve_until(BARRIER_REQUEST)
             assert controller.await_event("switch-programmed")["router"] == "oslo2"
 
 
 def test_port_events_are_reported(controller: Controller) -> None:
-    with closing(FakeSwitch(controller.socket, 1)) as switch:
+    with closing(controller.switch(1)) as switch:
         switch.serve_until(BARRIER_REQUEST)
         switch.send(PORT_STATUS, 0, struct.pack("!B7x", 2) + switch.port(2, LINK_DOWN))
         assert controller.await_event("port-down")["link"] == "oslo1-oslo2"
@@ -171,7 +77,7 @@ def test_port_events_are_reported(controller: Controller) -> None:
 
 
 def test_refused_rule_is_named(controller: Controller) -> None:
-    with closing(FakeSwitch(controller.socket, 4)) as switch:
+    with closing(controller.switch(4)) as switch:
         xid = switch.serve_until(METER_MOD)
         switch.send(ERROR, xid, struct.pack("!HH", 12, 1) + struct.pack("!BBHI", 4, METER_MOD, 8, xid))
         event = controller.await_event("error")
@@ -179,7 +85,7 @@ def test_refused_rule_is_named(controller: Controller) -> None:
 
 
 def test_stranger_is_turned_away(controller: Controller) -> None:
-    with closing(FakeSwitch(controller.socket, 77)) as switch:
+    with closing(controller.switch(77)) as switch:
         assert "unknown datapath id 77" in _error_of(controller, switch)
         with pytest.raises((EOFError, ConnectionError)):
             while True:
@@ -194,7 +100,7 @@ def _error_of(controller: Controller, switch: FakeSwitch) -> str:
 def test_ends_when_told_though_switches_are_connected(tmp_path: Path) -> None:
     controller = Controller(tmp_path)
     process = controller.start()
-    with closing(FakeSwitch(controller.socket, 1)) as switch:
+    with closing(controller.switch(1)) as switch:
         switch.serve_until(BARRIER_REQUEST)
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0

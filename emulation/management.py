@@ -1,0 +1,62 @@
+"""The management network of a world: the operations centre's namespace, where the controller runs, and a line from
+there to each router.
+
+Addresses are unnumbered, as operators do it: a router has one on its line, the centre one for all lines, and each end
+a route to the other's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emulation.authority import Authority, Credentials
+from emulation.nodes import NamespaceNode
+from emulation.pipe_model import ClassQueue, PipeModel
+from emulation.plant import LinePlant
+from emulation.switches import ControlChannel, RouterSwitch
+from topology.management import CONTROLLER4, OPENFLOW_PORT, RATE_BPS, Management
+
+INTERFACE = "mgmt"  # of a router
+QUEUE_US = 100_000  # of each line: the window of a TCP connection from one end of the country to the other, twice
+_TXQLEN = 1_000  # frames, as Ethernet interfaces have it
+
+
+class ManagementNetwork:
+    """The management network ``blueprint``; ``folder`` gets its certificates."""
+
+    def __init__(self, blueprint: Management, folder: Path) -> None:
+        """Raises OSError where namespace, address or files cannot be made."""
+        self._blueprint = blueprint
+        self._authority = Authority(folder)
+        self.centre = NamespaceNode("operations")
+        self.centre.netlink.set_loopback_address(CONTROLLER4)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the controller listens."""
+        return str(CONTROLLER4), OPENFLOW_PORT
+
+    def controller_credentials(self) -> Credentials:
+        """New ones for a controller."""
+        return self._authority.for_controller()
+
+    def connect(self, router: RouterSwitch, plant: LinePlant) -> None:
+        """Give a router its line, address and credentials; they count from its start, the line from ``commit`` on."""
+        line = self._blueprint.lines[router.name]
+        far = f"r{self._blueprint.network.router[router.name].index}"
+        ends = plant.end(router, INTERFACE), plant.end(self.centre, far)
+        model = PipeModel(RATE_BPS, line.delay_us, (ClassQueue(limit_us=QUEUE_US),))
+        plant.join_as(line_name(router.name), *ends, model)
+        router.raise_port(INTERFACE, txqlen=_TXQLEN)
+        with router.netlink.together():
+            router.netlink.set_address(line.address4, INTERFACE)
+            router.netlink.set_link_route(CONTROLLER4, INTERFACE)
+        self.centre.raise_port(far, txqlen=_TXQLEN)
+        self.centre.netlink.set_link_route(line.address4, far)
+        target = f"ssl:{CONTROLLER4}:{OPENFLOW_PORT}"
+        router.control = ControlChannel(target, self._authority.for_switch(router.name, [int(router.dpid, 16)]))
+
+
+def line_name(router: str) -> str:
+    """The name of a router's management line among the world's lines."""
+    return f"{router}/{INTERFACE}"
