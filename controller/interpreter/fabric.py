@@ -1,0 +1,157 @@
+"""All switches together: a packet's way from an access line to its end, hop by hop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+
+from controller.interpreter.packet import Packet
+from controller.interpreter.switch import Stop, Switch, Visit
+from controller.paths import Failures
+from controller.pipeline import VLAN_PRESENT, Drop
+from controller.rules import CONTROLLER, RuleSet
+from topology.model import TRUNK_PORT, Network
+
+
+class End(Enum):
+    """How a packet's way ends."""
+
+    DELIVERED = "out of a site's line"
+    DROPPED = "a switch sent it nowhere, or to the controller alone"
+    LOST = "sent out of a port that leads nowhere now"
+    LOOPED = "it came where it had been, as it had been, but for its age"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A packet about to enter a router by a port."""
+
+    router: str
+    port: int
+    packet: Packet
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """What one router on the way did; ``came`` is how the packet reached it."""
+
+    came: Place
+    visit: Visit
+
+    def __str__(self) -> str:
+        lines = [f"{self.came.router}, in by port {self.came.port}"]
+        lines += [f"  {rule}" for rule in self.visit.rules]
+        for choice in self.visit.choices:
+            taken = "no bucket is alive" if choice.bucket is None else f"takes bucket {choice.bucket}"
+            lines.append(f"  {choice.group}: {taken}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A packet's whole way. ``site`` is whose line it left on, ``packet`` as what; ``reason`` is why it was dropped."""
+
+    hops: tuple[Hop, ...]
+    end: End
+    site: str | None = None
+    packet: Packet | None = None
+    reason: Drop | Stop | None = None
+
+    @property
+    def routers(self) -> tuple[str, ...]:
+        """The routers it met."""
+        return tuple(hop.came.router for hop in self.hops)
+
+    def __str__(self) -> str:
+        reason = "" if self.reason is None else f" ({self.reason.name})"
+        return "\n".join([*map(str, self.hops), f"{self.end.name}{reason} {self.site or ''}".rstrip()])
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """A network's switches while some of its links and routers have failed and every port shows it."""
+
+    network: Network
+    switches: Mapping[str, Switch]
+    failures: Failures = field(default_factory=Failures)
+
+    @classmethod
+    def of(cls, network: Network, rules: Mapping[str, RuleSet]) -> Fabric:
+        """A whole network whose switches hold these rules, by router id."""
+        return cls(network, {router: Switch.of(each) for router, each in rules.items()})
+
+    def walk_from(self, site: str, packet: Packet, line: int = 0) -> Walk:
+        """The way of a packet that a site sends on its access line number ``line``."""
+        access = self.network.site[site].accesses[line]
+        return self.walk(Place(access.router, TRUNK_PORT, packet.but(vlan_vid=access.vlan | VLAN_PRESENT)))
+
+    def walk(self, start: Place) -> Walk:
+        """The way of a packet from a place on.
+
+        Raises ValueError where a switch sends two packets on: no rule does that."""
+        hops: list[Hop] = []
+        met: set[Place] = set()
+        at = start
+        while True:
+            hops.append(Hop(at, self.visit(at)))
+            visit, ageless = hops[-1].visit, Place(at.router, at.port, at.packet.ageless())
+            ways = [(port, packet) for port, packet in visit.outputs if port != CONTROLLER]
+            if not ways:
+                return Walk(tuple(hops), End.DROPPED, reason=visit.reason)
+            if len(ways) > 1:
+                raise ValueError(f"{at.router} sends {len(ways)} packets out")
+            port, packet = ways[0]
+            if port == TRUNK_PORT:
+                site = self.site_behind(at.router, packet)
+                return Walk(tuple(hops), End.DELIVERED if site else End.LOST, site, packet)
+            onward = self.beyond(at.router, port, packet)
+            if onward is None:
+                return Walk(tuple(hops), End.LOST)
+            met.add(ageless)
+            if Place(onward.router, onward.port, onward.packet.ageless()) in met:
+                return Walk(tuple(hops), End.LOOPED)
+            at = onward
+
+    def visit(self, place: Place) -> Visit:
+        """What the router there does to the packet."""
+        return self.switches[place.router].receive(place.packet, place.port, self.ports_down[place.router])
+
+    def beyond(self, router: str, port: int, packet: Packet) -> Place | None:
+        """Where a packet comes that leaves by a fibre's port; None if there is no way."""
+        link = self._link_at[router].get(port)
+        if link is None or port in self.ports_down[router]:
+            return None
+        far = self.network.link[link].other(router)
+        return Place(far, self.network.ports[far][link], packet)
+
+    def site_behind(self, router: str, packet: Packet) -> str | None:
+        """The site on whose access line of this router a packet leaves; None if there is no such line."""
+        return self._sites.get((router, packet.fields.get("vlan_vid", 0)))
+
+    @cached_property
+    def ports_down(self) -> dict[str, frozenset[int]]:
+        """The ports of each router behind which a link or the neighbour has failed."""
+        return {
+            router: frozenset(port for link, port in ports.items() if self._is_down(router, link))
+            for router, ports in self.network.ports.items()
+        }
+
+    def _is_down(self, router: str, link: str) -> bool:
+        far = self.network.link[link].other(router)
+        return link in self.failures.links or bool({router, far} & self.failures.routers)
+
+    @cached_property
+    def _link_at(self) -> dict[str, dict[int, str]]:
+        """Links by router and port."""
+        return {router: {port: link for link, port in ports.items()} for router, ports in self.network.ports.items()}
+
+    @cached_property
+    def _sites(self) -> dict[tuple[str, int], str]:
+        """Sites by router and tag of their access lines."""
+        return {
+            (access.router, access.vlan | VLAN_PRESENT): site.id
+            for site in self.network.sites
+            for access in site.accesses
+        }
