@@ -99,7 +99,7 @@ class Conductor:
 
     def _generation(self, failures: Failures, previous: Labels | None = None) -> _Generation:
         network, egresses = self.plan.network, self.plan.egresses
-        paths = compute_paths(network, egresses, failures)
+        paths = compute_paths(network, egresses, failures, self.plan.traffic)
         labels = assign_labels(paths, previous)
         core, ingress = core_rules(network, paths, labels), ingress_groups(network, egresses, paths, labels)
         rules = {router: core[router] + RuleSet(groups=ingress[router]) for router in core}

@@ -51,7 +51,7 @@ from controller.rules import (
     first_of_each,
 )
 from controller.ttl import popped
-from policies.plan import Attachment, Plan, Route, Vpn
+from policies.plan import Attachment, PathChoice, Plan, Route, TrafficClass, Vpn
 from topology.model import TRUNK_PORT, router_mac
 
 _BURST_US = 100_000  # a policer lets this much time's worth of its rate pass at once
@@ -79,7 +79,7 @@ class _Shared:
     plan: Plan
     contracts: tuple[ContractRules, ...]
     vrf: dict[str, tuple[FlowRule, ...]]
-    routes: tuple[FlowRule, ...]
+    routes: tuple[tuple[FlowRule, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -207,8 +207,10 @@ class _Edge:
         for route, afar in zip(self.plan.routes, self.shared.routes, strict=True):
             if route.vpn not in wanted:
                 continue
-            here = self.plan.egresses[route.egress].routers[0] == self.router
-            yield replace(afar, actions=(PopVlan(),), goto=Table.DELIVER) if here else afar
+            if self.plan.egresses[route.egress].routers[0] == self.router:
+                yield replace(afar[0], actions=(PopVlan(),), goto=Table.DELIVER)
+            else:
+                yield from afar
 
     def vpn(self) -> Iterator[FlowRule]:
         """What arrived from the core, by its VPN label."""
@@ -259,22 +261,26 @@ def _vrf(plan: Plan, vpn: Vpn) -> Iterator[FlowRule]:
             yield FlowRule(Table.VRF, priority, to, (), Table.CONTRACT, found, cookie=cookie(Purpose.PASS))
 
 
-def _routes(plan: Plan) -> tuple[FlowRule, ...]:
-    """Every route as routers that are not the first of its egress set have it."""
+def _routes(plan: Plan) -> tuple[tuple[FlowRule, ...], ...]:
+    """Every route as routers that are not the first of its egress set have it: a rule for all packets, and before it
+    one for each class that goes by other paths."""
+    apart = [cls for cls in plan.classes if cls.path is not PathChoice.LEAST_DELAY]
 
-    def afar(route: Route) -> FlowRule:
-        vpn = plan.vpn[route.vpn]
+    def afar(route: Route, cls: TrafficClass | None) -> FlowRule:
+        vpn, homing = plan.vpn[route.vpn], plan.egresses[route.egress].routers
+        egress = plan.egress_index[homing, cls.path] if cls else route.egress
         to: Match = (
             ("metadata", DESTINATION_VPN.of(vpn.id)),
             ("vlan_vid", (VLAN_PRESENT, VLAN_PRESENT)),  # a tag can be taken off only where there is one
             ("eth_type", IPV4),
+            *((("ip_dscp", cls.dscp),) if cls else ()),
             ("ipv4_dst", _masked(route.prefix)),
         )
-        priority, number = _LOW + route.prefix.prefixlen, cookie(Purpose.ROUTE, route.egress)
-        actions = (PopVlan(), DecTtl(), *onto_labels(vpn, route.egress))
+        priority, number = _LOW + 2 * route.prefix.prefixlen + (cls is not None), cookie(Purpose.ROUTE, egress)
+        actions = (PopVlan(), DecTtl(), *onto_labels(vpn, egress))
         return FlowRule(Table.ROUTE, priority, to, actions, cookie=number)
 
-    return tuple(map(afar, plan.routes))
+    return tuple((afar(route, None), *(afar(route, cls) for cls in apart)) for route in plan.routes)
 
 
 def onto_labels(vpn: Vpn, egress: int) -> tuple[Action, ...]:

@@ -1,6 +1,6 @@
-"""Paths by least delay, and for every hop of every path a detour that is ready before it is needed.
+"""Paths, and for every hop of every path a detour that is ready before it is needed.
 
-Each egress set has one tree of least-delay paths. Where a router's port on that tree goes down, the
+Each egress set has one tree of paths (policies/placement.py). Where a router's port on that tree goes down, the
 router itself moves the packet on to a detour: a path in the network without what may have failed
 (the neighbour's PoP, the links in the same shared-risk group), under a label of its own. A packet on
 a detour is not repaired again, so it can go round in no circle: it follows one tree to its end,
@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from policies.plan import Egress
+from policies.placement import place
+from policies.plan import NO_TRAFFIC, Egress, Traffic
 from topology.fibres import Fibres, Ways
 from topology.model import Link, Network
 
@@ -70,9 +71,14 @@ class Paths:
     detour_hops: tuple[dict[str, str], ...]
 
 
-def compute_paths(network: Network, egresses: tuple[Egress, ...], failures: Failures = Failures()) -> Paths:
-    """Least-delay trees to every egress set, and a local repair for every hop that has one."""
-    return _Computation(network, egresses, failures).run()
+def compute_paths(
+    network: Network,
+    egresses: tuple[Egress, ...],
+    failures: Failures = Failures(),
+    traffic: Traffic = NO_TRAFFIC,
+) -> Paths:
+    """A tree to every egress set as it chooses, and a local repair for every hop that has one."""
+    return _Computation(network, egresses, failures, traffic).run()
 
 
 @dataclass
@@ -84,6 +90,7 @@ class _Computation:
     network: Network
     egresses: tuple[Egress, ...]
     failures: Failures
+    traffic: Traffic
     detours: dict[Detour, int] = field(default_factory=dict)
     detour_hops: list[dict[str, str]] = field(default_factory=list)
 
@@ -97,18 +104,17 @@ class _Computation:
         target: dict[tuple[str, int], str] = {}
         primary: dict[tuple[str, int], str] = {}
         repair: dict[tuple[str, int], Repair] = {}
-        ends = {end for egress in self.egresses for end in egress.routers}
-        to = {end: self.fibres.ways(end) for end in ends.intersection(self.routers)}
+        trees = place(self.fibres, self.egresses, self.traffic).trees
         for router in self.routers:
             behind: dict[str, list[Egress]] = {}
             for egress in self.egresses:
                 key = router, egress.index
-                end = next((end for end in egress.routers if end in to and to[end].reaches(router)), None)
-                if end is None:
+                ways = next((ways for ways in trees[egress.index] if ways.reaches(router)), None)
+                if ways is None:
                     continue
-                target[key] = end
-                if end != router:
-                    primary[key] = to[end].link_at(router)
+                target[key] = ways.root
+                if ways.root != router:
+                    primary[key] = ways.link_at(router)
                     behind.setdefault(primary[key], []).append(egress)
             for link, egresses in behind.items():
                 for egress, found in self.repairs(router, self.network.link[link], egresses):

@@ -153,7 +153,7 @@ PIPELINE: dict[Table, TableSpec] = {
     ),
     Table.POLICE: TableSpec(match=_names("vlan_vid eth_type ip_dscp"), leads_to=frozenset({Table.ROUTE}), meters=True),
     Table.ROUTE: TableSpec(
-        match=_names("metadata vlan_vid eth_type ipv4_dst"),
+        match=_names("metadata vlan_vid eth_type ip_dscp ipv4_dst"),
         actions=frozenset({PopVlan, DecTtl, Move, PushMpls, SetField, Group, Output}),
         sets=_names("reg0 mpls_label mpls_tc"),
         leads_to=frozenset({Table.DELIVER}),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
 
 from policies.dscp import dscp_name
-from policies.plan import Scheduling, Service, TrafficClass
+from policies.plan import PathChoice, Scheduling, Service, TrafficClass
 from policies.ports import match_all
 from policies.report import Report
 from policies.schema import QUEUES, ClassSpec, PoliceStep, PolicySpec, ProtocolName, ServiceSpec
@@ -22,6 +22,9 @@ def compile_classes(spec: PolicySpec, report: Report) -> tuple[TrafficClass, ...
     """
     for name, cls in spec.classes.items():
         _check_scheduling(name, cls, report)
+        if cls.path is not PathChoice.LEAST_DELAY and spec.paths is None:
+            reason = "cannot be chosen without knowing the demand"
+            report.add(("classes", name, "path"), cls.path.value, reason, "add paths: {busy: 10 %}")
         _check_steps(name, cls.police, report)
     _check_distinct(spec, report)
     _check_shares(spec, report)
@@ -41,6 +44,7 @@ def _traffic_class(name: str, cls: ClassSpec) -> TrafficClass:
         delay_target_us=cls.targets.delay,
         jitter_target_us=cls.targets.jitter,
         loss_target=cls.targets.loss,
+        path=cls.path,
     )
 
 

@@ -7,13 +7,16 @@ the policy is raised at once; addresses are judged after that, on VPNs known to 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from policies.catalogue import compile_classes, compile_services
 from policies.contracts import check_imports, compile_contracts, compile_roles
+from policies.demand import compile_traffic
 from policies.membership import check_site_names, compile_clauses, compile_vpns
 from policies.plan import Attachment, Plan, Role
 from policies.prefixes import Aggregates
 from policies.report import Report
+from policies.room import check_room
 from policies.routing import check_overlaps, compile_egresses, compile_routes
 from policies.schema import PolicySpec
 from policies.selection import Population
@@ -36,7 +39,7 @@ def compile_policy(policy: Policy, network: Network) -> Plan:
     check_imports(clauses, vpns, report)
     report.raise_if_any()
 
-    egresses = compile_egresses(network)
+    egresses = compile_egresses(network, classes, report)
     routes = compile_routes(vpns, egresses, aggregates)
     check_overlaps(vpns, routes, report)
     report.raise_if_any()
@@ -45,7 +48,14 @@ def compile_policy(policy: Policy, network: Network) -> Plan:
     contracts = compile_contracts(clauses, roles, report)
     attachments = compile_attachments(spec, roles, network)
     parts = classes, services, vpns, roles, contracts, attachments, egresses, routes
-    return Plan(spec.name, network, *parts, detect_within_us=spec.repair.detect_within)
+    plan = Plan(spec.name, network, *parts, detect_within_us=spec.repair.detect_within)
+    if spec.paths is None:
+        return plan
+    plan = replace(plan, traffic=compile_traffic(spec, spec.paths, plan))
+    if plan.traffic.fill:
+        check_room(plan, report)
+    report.raise_if_any()
+    return plan
 
 
 def compile_attachments(spec: PolicySpec, roles: Sequence[Role], network: Network) -> tuple[Attachment, ...]:

@@ -6,7 +6,7 @@ keeps the policy's own names beside them, so that every rule can be explained.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from functools import cached_property
 from ipaddress import IPv4Network
@@ -31,12 +31,20 @@ class Scheduling(str, Enum):
     WEIGHTED = "weighted"  # deficit round robin among the weighted queues
 
 
+class PathChoice(str, Enum):
+    """By what a class's paths are chosen; all packets of one choice to one egress set share a tree of paths."""
+
+    LEAST_DELAY = "least-delay"  # the shortest ways with room for the demand
+    LEAST_LOADED = "least-loaded"  # around what is busy, one tree after the other
+    MIN_MAX = "min-max"  # so that the busiest fibre is the least busy, by linear programming
+
+
 @dataclass(frozen=True, slots=True)
 class TrafficClass:
     """A class of service. ``queue`` is its number in every link (0 served first), ``dscps`` the code
     points that belong to it (the first is the one it marks with), ``weight`` its deficit-round-robin
     share, ``police_share`` the part of an access line's rate it is policed to (0 = not policed),
-    ``buffer_us`` how long its queue may grow, in time at line rate."""
+    ``buffer_us`` how long its queue may grow, in time at line rate, ``path`` what its paths are chosen by."""
 
     name: str
     queue: int
@@ -48,6 +56,7 @@ class TrafficClass:
     delay_target_us: int
     jitter_target_us: int
     loss_target: float
+    path: PathChoice = PathChoice.LEAST_DELAY
 
     @property
     def dscp(self) -> int:
@@ -132,19 +141,33 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """An egress set: routers that reach the same sites, preferred first. ``index`` counts from 0."""
+    """An egress set and how to get there: routers that reach the same sites, preferred first, by paths of one
+    choice. ``index`` counts from 0."""
 
     index: int
     routers: tuple[str, ...]
+    path: PathChoice = PathChoice.LEAST_DELAY
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """In ``vpn``, ``prefix`` is reached over egress set ``egress`` (an index)."""
+    """In ``vpn``, ``prefix`` is reached over egress set ``egress`` (an index; of the least-delay choice)."""
 
     vpn: str
     prefix: IPv4Network
     egress: int
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What paths must carry at the busiest hour. ``demand_bps`` maps (router, egress index) to what enters at the
+    router for the egress set; ``fill`` is the part of a fibre's rate that demand may take (0 = not limited)."""
+
+    demand_bps: dict[tuple[str, int], int] = field(default_factory=dict)
+    fill: float = 0.0
+
+
+NO_TRAFFIC = Traffic()
 
 
 @dataclass(frozen=True)
@@ -162,6 +185,12 @@ class Plan:
     egresses: tuple[Egress, ...]
     routes: tuple[Route, ...]
     detect_within_us: int = DETECT_WITHIN_US
+    traffic: Traffic = NO_TRAFFIC
+
+    @cached_property
+    def egress_index(self) -> dict[tuple[tuple[str, ...], PathChoice], int]:
+        """Indices of egress sets by their routers and choice of paths."""
+        return {(egress.routers, egress.path): egress.index for egress in self.egresses}
 
     @cached_property
     def vpn(self) -> dict[str, Vpn]:

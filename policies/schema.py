@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from policies.dscp import parse_dscp
-from policies.plan import DETECT_WITHIN_US, Protocol, Scheduling
+from policies.plan import DETECT_WITHIN_US, PathChoice, Protocol, Scheduling
 from policies.ports import PortRange, parse_ports
 from policies.refusal import Refusal
 from topology.model import Kind, Region
@@ -116,6 +116,8 @@ class ClassSpec(_Strict):
     """how long the queue may grow, in time at line rate"""
     targets: Targets
     """one-way delay, jitter and loss that the class promises"""
+    path: PathChoice = PathChoice.LEAST_DELAY
+    """least-delay, least-loaded (around busy fibres) or min-max (the same by linear programming)"""
 
     def share_at(self, rate_bps: int) -> float:
         """The part of an access line of ``rate_bps`` this class is policed to; 0 = not policed."""
@@ -189,6 +191,15 @@ class RepairSpec(_Strict):
     """how soon both ends of a link know that it carries nothing, though it has light; more is cheaper"""
 
 
+class PathsSpec(_Strict):
+    """What the backbone's paths must carry; without it they are chosen by delay alone."""
+
+    busy: Share
+    """part of an access line's rate that its site sends at the busiest hour"""
+    fill: Share | None = None
+    """part of a fibre's rate that this demand may take; not limited if left out"""
+
+
 class PolicySpec(_Strict):
     """A policy of the network: classes of service, service catalogue, VPNs and contracts."""
 
@@ -206,6 +217,8 @@ class PolicySpec(_Strict):
     """contracts by name; what none allows is dropped"""
     repair: RepairSpec = RepairSpec()
     """how soon failures are found"""
+    paths: PathsSpec | None = None
+    """demand that paths must carry, and how far it may fill fibres"""
 
 
 def policy_json_schema() -> dict[str, Any]:

@@ -130,17 +130,17 @@ def short_lines_us(delays_us: Mapping[str, int], early_us: float) -> dict[str, f
 
 
 def _candidates(plan: Plan, random: Random) -> Iterator[Way]:
-    paths = compute_paths(plan.network, plan.egresses)
-    egress = {egress.routers: egress.index for egress in plan.egresses}
+    primary = compute_paths(plan.network, plan.egresses, traffic=plan.traffic).primary
     single = {site.id: site for site in plan.network.sites if len(site.accesses) == 1}
     roles = {role.id: [single[name] for name in role.sites if name in single] for role in plan.roles}
     datagram = [contract for contract in plan.contracts if plan.service[contract.service].protocol is Protocol.UDP]
     for contract in random.sample(datagram, len(datagram)):
+        path = plan.traffic_class[plan.service[contract.service].class_name].path
         clients, servers = roles[contract.client], roles[contract.server]
         for a in random.sample(clients, min(4, len(clients))):
             for b in random.sample(servers, min(4, len(servers))):
                 if a is not b:
-                    links = links_between(plan.network, paths.primary, a, b, egress[b.homing])
+                    links = links_between(plan.network, primary, a, b, plan.egress_index[b.homing, path])
                     yield Way(a, b, contract.service, links)
 
 

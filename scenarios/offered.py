@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.paths import compute_paths
-from policies.plan import Plan
+from policies.plan import PathChoice, Plan
 from scenarios.calibration import links_between
 from scenarios.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan
 
@@ -55,15 +55,15 @@ def _exchange_rate(exchange: ExchangeSpec) -> float:
 
 def _link_counter(plan: Plan) -> Callable[[str, str], int]:
     """Core links between two sites, by id."""
-    primary = compute_paths(plan.network, plan.egresses).primary
-    egress = {egress.routers: egress.index for egress in plan.egresses}
+    primary = compute_paths(plan.network, plan.egresses, traffic=plan.traffic).primary
     known: dict[tuple[str, str], int] = {}
 
     def count(client: str, server: str) -> int:
         a, b = plan.network.site[client], plan.network.site[server]
         pair = a.homing[0], b.homing[0]
         if pair not in known:
-            known[pair] = len(links_between(plan.network, primary, a, b, egress[b.homing]))
+            egress = plan.egress_index[b.homing, PathChoice.LEAST_DELAY]
+            known[pair] = len(links_between(plan.network, primary, a, b, egress))
         return known[pair]
 
     return count

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import TypeAlias
 from zlib import crc32
 
@@ -143,12 +144,28 @@ class Ways:
 
     fibres: Fibres
     root: str
-    far: list[float]
+    far: list[float]  # inf: not reached
     before: list[int]
 
     def reaches(self, router: str) -> bool:
         """Whether there is a way between the root and ``router``."""
         return router == self.root or self.before[self.fibres.arcs.position[router]] != _NOWHERE
+
+    def reaches_place(self, place: int) -> bool:
+        """The same for the router at a position."""
+        return isfinite(self.far[place])
+
+    @cached_property
+    def root_place(self) -> int:
+        """The root's position."""
+        return self.fibres.arcs.position[self.root]
+
+    @cached_property
+    def farthest_first(self) -> list[int]:
+        """The positions that are reached; a router comes before the one that its way leads to."""
+        return sorted(
+            (place for place, far in enumerate(self.far) if isfinite(far)), key=lambda place: -self.far[place]
+        )
 
     def link_at(self, router: str) -> str:
         """The link that leads from ``router``, which is reached, toward the root."""

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.paths import Avoid, Failures, Paths, compute_paths
-from policies.plan import Egress
+from policies.plan import Egress, PathChoice, Traffic
 from topology.fibres import Fibres
 from topology.model import Link, Network, Pop, Region, Router
 from topology.national import national_network
@@ -110,6 +110,20 @@ def test_every_single_failure_of_the_country_is_repaired(kind: str) -> None:
     for name, failed in single_failures(network):
         if name.startswith(kind):
             assert not unrepaired(network, egresses, paths, failed), name
+
+
+@pytest.mark.parametrize("path", [PathChoice.LEAST_LOADED, PathChoice.MIN_MAX])
+def test_every_single_failure_is_repaired_on_paths_by_load(path: PathChoice) -> None:
+    """The same for trees that turn away from the least delay: any single link, router and PoP."""
+    network, egresses = national()
+    chosen = tuple(replace(egress, path=path) for egress in egresses[::3])
+    chosen = tuple(replace(egress, index=index) for index, egress in enumerate(chosen))
+    traffic = Traffic({(router.id, egress.index): 10**8 for router in network.routers for egress in chosen})
+    paths = compute_paths(network, chosen, traffic=traffic)
+    shortest = compute_paths(network, tuple(replace(egress, path=PathChoice.LEAST_DELAY) for egress in chosen))
+    assert paths.target == shortest.target and paths.primary != shortest.primary
+    for name, failed in single_failures(network):
+        assert not unrepaired(network, chosen, paths, failed), name
 
 
 def test_after_the_failure_is_known_all_that_is_connected_is_reached() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
-from itertools import permutations
+from itertools import chain, permutations
 from typing import Any
 
 import pytest
@@ -36,10 +37,12 @@ from controller.rules import (
     Table,
 )
 from policies.compile import compile_policy, library_path, load_policy
+from policies.plan import Egress, PathChoice, Plan, Traffic
 from topology.national import national_network
 
 PLAN = small_plan()
 SITES = tuple(PLAN.network.site)
+LOADED = PathChoice.LEAST_LOADED
 OPENINGS: dict[str, dict[str, Any]] = {
     "voice": {"ip_proto": UDP, "udp_src": 9, "udp_dst": 20000},
     "messages": {"ip_proto": TCP, "tcp_src": 40000, "tcp_dst": 443, "tcp_flags_nxm": 0x02},
@@ -119,6 +122,37 @@ def test_class_is_marked_and_carried_on_both_labels(
     for bottom, top in fate.labels:
         assert bottom == (vpn_label, dscp >> 3)
         assert top[1] == dscp >> 3
+
+
+def planes() -> Plan:
+    """The plan with classes that go round what is busy: Trondheim-Bergen carries more than it can."""
+    classes = tuple(replace(cls, path=LOADED if cls.name == "voice" else cls.path) for cls in PLAN.classes)
+    first = len(PLAN.egresses)
+    egresses = PLAN.egresses + tuple(Egress(first + e.index, e.routers, LOADED) for e in PLAN.egresses)
+    index = next(egress.index for egress in PLAN.egresses if egress.routers == ("bergen",))
+    traffic = Traffic({("trondheim", index): 2 * 10**9, ("trondheim", first + index): 10**8})
+    return replace(PLAN, classes=classes, egresses=egresses, traffic=traffic)
+
+
+def test_classes_go_by_paths_of_their_own() -> None:
+    """Voice from Trondheim goes round to Bergen; echo requests and replies stay on the shortest way."""
+    plan = planes()
+    conductor = Conductor(plan)
+    programs = {router: conductor.program_of(router).rules for router in plan.network.router}
+    switches = Fabric.of(plan, programs)
+    for entry in chain.from_iterable(programs.values()):
+        check(entry)
+    to = str(plan.network.site["bergen-gp"].address4)
+    assert switches.send("st-olav", ipv4_dst=to, **OPENINGS["voice"]).routers == (
+        "trondheim",
+        "oslo2",
+        "oslo1",
+        "bergen",
+    )
+    assert switches.send("st-olav", ipv4_dst=to, **REPLIES["ping"]).routers == ("trondheim", "bergen")
+    more = len(conductor.edge["trondheim"]) - len(Conductor(PLAN).edge["trondheim"])
+    routes = [rule for rule in conductor.edge["trondheim"].flows if purpose_of(rule.cookie)[0] is Purpose.ROUTE]
+    assert 0 < more < len(routes) / 2  # one rule a route from afar
 
 
 def test_spoofed_source_goes_nowhere() -> None:

@@ -112,7 +112,7 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
 def test_json_schema_is_closed_and_described() -> None:
     schema = policy_json_schema()
     assert set(schema["required"]) == {"name", "classes", "services", "vpns", "contracts"}
-    assert len(list(objects(schema))) == 9
+    assert len(list(objects(schema))) == 10
     for entry in objects(schema):
         assert entry["additionalProperties"] is False
         assert all("description" in key or "$ref" in key for key in entry["properties"].values())

@@ -1,0 +1,159 @@
+"""Demand on fibres: which tree of paths every egress set gets, as its classes choose, and how full that makes them.
+
+Trees are placed one after the other, those of least delay first. One that would fill a fibre beyond the limit is led
+round it. Those that choose by load come last, around what is busy by then.
+
+Pure, and the same for the network as planned (a policy that does not fit is refused) and for what is left of it
+after failures (there what does not fit goes the shortest way all the same: better late than never).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from policies.minmax import least_utilisation
+from policies.plan import Egress, PathChoice, Traffic
+from topology.fibres import Fibres, Floats, Ways
+
+Tree = tuple[Ways, ...]  # to the routers of an egress set, preferred first: the first that reaches a router counts
+
+# Slopes of the cost of a link by its utilisation: Fortz and Thorup, "Internet traffic engineering by optimizing OSPF
+# weights", INFOCOM 2000, equation 5.
+_KNEES = np.array([1 / 3, 2 / 3, 9 / 10, 1, 11 / 10])
+_SLOPES = np.array([1, 3, 10, 70, 500, 5000], dtype=np.float64)
+_ROUNDS = 3  # each tree is taken off and placed anew so often
+
+
+@dataclass
+class Placement:
+    """Trees by egress index, and the load of every arc of ``fibres`` in bit/s."""
+
+    fibres: Fibres
+    traffic: Traffic
+    trees: dict[int, Tree] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.load_bps: Floats = np.zeros(len(self.fibres.cost))
+        self.sources: dict[int, list[tuple[int, int]]] = {}  # egress index -> (position of a router, bit/s)
+        for (router, egress), rate in self.traffic.demand_bps.items():
+            self.sources.setdefault(egress, []).append((self.fibres.arcs.position[router], rate))
+
+    @cached_property
+    def rate_bps(self) -> Floats:
+        """Every arc's rate: that of the link which carries it, 1 where none does."""
+        link = self.fibres.arcs.network.link
+        return np.array([link[carrier].rate_bps if carrier else 1 for carrier in self.fibres.carrier], dtype=np.float64)
+
+    @property
+    def utilisation(self) -> Floats:
+        """How full every arc is."""
+        return self.load_bps / self.rate_bps
+
+    def put(self, egress: Egress, tree: Tree) -> None:
+        """Gives ``egress`` this tree, instead of another it may have."""
+        if egress.index in self.trees:
+            self.load_bps = self.load_bps - self.load(egress, self.trees[egress.index])
+        self.trees[egress.index] = tree
+        self.load_bps = self.load_bps + self.load(egress, tree)
+
+    def load(self, egress: Egress, tree: Tree) -> Floats:
+        """What the demand for ``egress`` puts on each arc if it takes ``tree``."""
+        load, number = np.zeros(len(self.fibres.cost)), self.fibres.arcs.number
+        waiting = self.sources.get(egress.index, [])
+        for ways in tree:
+            through = [0] * len(ways.before)
+            for place, rate in waiting:
+                through[place] += rate if ways.reaches_place(place) else 0
+            waiting = [(place, rate) for place, rate in waiting if not ways.reaches_place(place)]
+            for place in ways.farthest_first:
+                if through[place] and place != ways.root_place:
+                    load[number[place, ways.before[place]]] += through[place]
+                    through[ways.before[place]] += through[place]
+        return load
+
+    def wanted_bps(self, egress: Egress) -> int:
+        """The demand for ``egress`` in all."""
+        return sum(rate for _, rate in self.sources.get(egress.index, ()))
+
+    def copy(self) -> Placement:
+        """The same trees, to try others on."""
+        other = replace(self, trees=dict(self.trees))
+        other.load_bps = self.load_bps
+        return other
+
+
+def place(fibres: Fibres, egresses: Sequence[Egress], traffic: Traffic) -> Placement:
+    """A tree for every egress set. Among those of one choice, the set with the most demand chooses first."""
+    placement, known = Placement(fibres, traffic), dict[str, Ways]()
+    by_demand = sorted(egresses, key=placement.wanted_bps, reverse=True)
+    for path in PathChoice:
+        chosen = [egress for egress in by_demand if egress.path is path]
+        for egress in chosen:
+            shortest = _tree(fibres, egress, known)
+            placement.put(egress, _with_room(placement, egress, shortest) if traffic.fill else shortest)
+        if path is PathChoice.LEAST_LOADED and chosen:
+            placement = _emptiest(placement, _spread(placement, chosen))
+        if path is PathChoice.MIN_MAX and chosen:
+            placement = _emptiest(placement, [_levelled(placement, chosen), *_spread(placement, chosen)])
+    return placement
+
+
+def _tree(fibres: Fibres, egress: Egress, known: dict[str, Ways]) -> Tree:
+    """The least-delay tree to ``egress``; ``known`` keeps the ways to each router."""
+    for end in egress.routers:
+        if end not in fibres.out and end not in known:
+            known[end] = fibres.ways(end)
+    return tuple(known[end] for end in egress.routers if end in known)
+
+
+def _by_cost(placement: Placement, egress: Egress, cost: Floats) -> Tree:
+    """The cheapest tree to ``egress`` where ``cost`` is that of every arc taken toward it."""
+    fibres = placement.fibres
+    outwards = np.where(np.isfinite(fibres.cost), cost, np.inf)[fibres.arcs.opposite]
+    return tuple(fibres.ways(end, outwards) for end in egress.routers if end not in fibres.out)
+
+
+def _with_room(placement: Placement, egress: Egress, shortest: Tree) -> Tree:
+    """The shortest tree after leaving out, one at a time, the arc that it would fill most beyond the limit; the
+    shortest of all where that leaves some router without a way."""
+    tree, cost = shortest, placement.fibres.cost.copy()
+    room = placement.traffic.fill * placement.rate_bps - placement.load_bps
+    while all(set(a.farthest_first) == set(b.farthest_first) for a, b in zip(tree, shortest, strict=True)):
+        load = placement.load(egress, tree)
+        excess = np.where(load > 0, (load - room) / placement.rate_bps, 0.0)
+        if excess.max(initial=0.0) <= 0:
+            return tree
+        cost[excess.argmax()] = np.inf
+        tree = _by_cost(placement, egress, cost)
+    return shortest
+
+
+def _spread(placement: Placement, egresses: Sequence[Egress]) -> list[Placement]:
+    """Some placements where each of ``egresses`` in turn took the way that is cheapest by the load of all others."""
+    tried, found = placement.copy(), []
+    for _ in range(_ROUNDS):
+        for egress in egresses:
+            others = tried.load_bps - tried.load(egress, tried.trees[egress.index])
+            slope = _SLOPES[np.searchsorted(_KNEES, (others + tried.wanted_bps(egress)) / tried.rate_bps)]
+            shorter_first = tried.fibres.cost * 1e-9  # where load does not decide
+            tried.put(egress, _by_cost(tried, egress, slope * 1e9 / tried.rate_bps + shorter_first))
+        found.append(tried.copy())
+    return found
+
+
+def _levelled(placement: Placement, egresses: Sequence[Egress]) -> Placement:
+    """A placement after the linear program's solution, in which demand may split: each router takes the arc that
+    carries the most of it."""
+    levelled = placement.copy()
+    for egress, tree in least_utilisation(placement, egresses).trees.items():
+        levelled.put(egress, tree)
+    return levelled
+
+
+def _emptiest(first: Placement, others: Sequence[Placement]) -> Placement:
+    """The placement whose fullest arc is the least full; of equal ones the one that is less full in all."""
+    return min((first, *others), key=lambda each: (round(each.utilisation.max(initial=0.0), 6), each.utilisation.sum()))

@@ -1,0 +1,42 @@
+"""Whether the backbone can carry what the policy demands of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from policies.minmax import least_utilisation
+from policies.placement import Placement, place
+from policies.plan import Plan
+from policies.report import Report
+from topology.fibres import Fibres
+from topology.units import format_rate
+
+_SHOWN = 3  # fibres named; the fullest say enough
+
+
+def check_room(plan: Plan, report: Report) -> None:
+    """The trees of paths, placed on the whole network, may fill no fibre beyond the policy's limit."""
+    placement = place(Fibres(plan.network), plan.egresses, plan.traffic)
+    excess = np.argsort(-placement.utilisation, kind="stable")[:_SHOWN]
+    too_full = [int(arc) for arc in excess if placement.utilisation[arc] > plan.traffic.fill]
+    if not too_full:
+        return
+    hint = _hint(placement, plan)
+    for arc in too_full:
+        start = placement.fibres.arcs.routers[placement.fibres.arcs.ends[arc][0]]
+        load, rate = (_shown(each[arc]) for each in (placement.load_bps, placement.rate_bps))
+        link = placement.fibres.carrier[arc]
+        reason = f"leaves no path with room: {link} from {start} would carry {load} of its {rate} at the busiest hour"
+        report.add(("paths", "fill"), f"{plan.traffic.fill:.0%}", reason, hint)
+
+
+def _shown(rate_bps: float) -> str:
+    """A rate with three digits that count."""
+    return format_rate(int(float(f"{rate_bps:.3g}")))
+
+
+def _hint(placement: Placement, plan: Plan) -> str:
+    bound = least_utilisation(placement, plan.egresses).bound
+    if bound > plan.traffic.fill:
+        return f"no choice of paths stays below {bound:.0%}; allow more, lower busy, or add fibre"
+    return f"if demand could split, {bound:.0%} would do; allow more, or give a class with much traffic path: min-max"
