@@ -44,13 +44,14 @@ class Answers:
         if contents is None or trouble is None or not contents.packet.deserves_answer:
             return None
         route = self._way_back(punt, contents)
-        if route is None:
+        if route is None or (trouble is Trouble.TOO_LONG and contents.packet.may_be_split):
             return None
         return self._answer(punt, trouble, contents, route)
 
     def _answer(self, punt: Punt, trouble: Trouble, contents: Contents, route: Route) -> Answer:
         router = self.plan.network.router[punt.router]
-        message = error(trouble, contents.packet, router_address4(router), CONTROL_DSCP, contents.labels)
+        source, about = router_address4(router), contents.packet
+        message = error(trouble, about, source, CONTROL_DSCP, contents.labels, punt.mtu_bytes)
         mac = bytes.fromhex(router_mac(router).replace(":", ""))
         frame = mac + mac + IPV4.to_bytes(2, "big") + message
         vpn = self.plan.vpn[route.vpn]

@@ -13,6 +13,7 @@ from functools import cached_property
 from ipaddress import IPv4Network
 
 from controller.contracts import ECHO_REPLY, ECHO_REQUEST, ContractRules, contract_rules, fragment_rule
+from controller.fit import fitted
 from controller.pipeline import (
     ARP,
     DESTINATION_ROLE,
@@ -52,7 +53,7 @@ from controller.rules import (
 )
 from controller.ttl import popped
 from policies.plan import Attachment, PathChoice, Plan, Route, TrafficClass, Vpn
-from topology.model import TRUNK_PORT, router_mac
+from topology.model import SITE_MTU, TRUNK_PORT, router_mac
 
 _BURST_US = 100_000  # a policer lets this much time's worth of its rate pass at once
 _BURST_MIN_KBIT = 24  # but never less than two full-sized frames
@@ -230,6 +231,7 @@ class _Edge:
         """Out to the site. The port of entry is forgotten first: from line to line is out where it came in."""
         for index, line in self.lines:
             site = self.plan.network.site[line.site]
+            mtu_bytes = site.accesses[line.backup].mtu_bytes
             to: Match = (
                 ("metadata", DESTINATION_VPN.of(self.plan.vpn[line.vpn].id)),
                 ("eth_type", IPV4),
@@ -245,7 +247,8 @@ class _Edge:
                 Output(TRUNK_PORT),
             )
             priority = _LOW + site.prefix4.prefixlen
-            yield FlowRule(Table.DELIVER, priority, to, actions, cookie=cookie(Purpose.LINE, index))
+            out = FlowRule(Table.DELIVER, priority, to, actions, cookie=cookie(Purpose.LINE, index))
+            yield from fitted(out, mtu_bytes) if mtu_bytes < SITE_MTU else (out,)
 
 
 def _vrf(plan: Plan, vpn: Vpn) -> Iterator[FlowRule]:

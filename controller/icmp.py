@@ -87,13 +87,15 @@ def error(
 ) -> bytes:
     """The IPv4 packet that tells ``packet``'s sender of ``trouble``, from ``source``, marked ``dscp``.
 
-    ``labels`` are the label stack entries it came with, top first; ``mtu`` is the next line's, in bytes."""
+    ``labels`` are the label stack entries it came with, top first; ``mtu`` is the next line's, in bytes, told where the
+    packet is too long for that."""
     stack = _label_stack(labels) if labels else b""
     quote = packet.data[: _LONGEST - _HEADER.size - _ERROR.size]
     if stack:
         quote = quote[:_QUOTE_BEFORE_EXTENSION].ljust(_QUOTE_BEFORE_EXTENSION, b"\0")
     words = len(quote) // 4 if stack else 0
-    message = _ERROR.pack(*_TYPE_AND_CODE[trouble], 0, words, mtu) + quote + stack
+    told = mtu if trouble is Trouble.TOO_LONG else 0
+    message = _ERROR.pack(*_TYPE_AND_CODE[trouble], 0, words, told) + quote + stack
     message = _summed(message, 2)
     length = _HEADER.size + len(message)
     header = _HEADER.pack(

@@ -2,6 +2,7 @@
 
     site:  admit -> vrf -> contract -> police -> route -> (group) -> fibre, or deliver
     fibre: admit -> core -> (group) -> fibre, or vpn -> deliver
+    deliver -> fit, where the line takes less than others
 
 `check` raises on an entry outside this; a rule that passes is also one a switch accepts.
 """
@@ -14,6 +15,7 @@ from enum import IntEnum
 from controller.rules import (
     Action,
     AnyMeter,
+    CheckLarger,
     DecMplsTtl,
     DecTtl,
     FlowRule,
@@ -101,6 +103,7 @@ class Drop(IntEnum):
     NO_LABEL = 10
     NO_VPN = 11
     NOT_HERE = 12  # labelled to this router, for no site of this router
+    TOO_LONG = 13  # longer than the site's line takes
 
 
 def cookie(purpose: Purpose, number: int = 0) -> int:
@@ -173,8 +176,14 @@ PIPELINE: dict[Table, TableSpec] = {
     ),
     Table.DELIVER: TableSpec(
         match=_names("metadata eth_type ipv4_dst"),
-        actions=frozenset({DecTtl, SetField, PushVlan, Load, Output}),
-        sets=_names("eth_src eth_dst vlan_vid in_port_nxm"),
+        actions=frozenset({DecTtl, CheckLarger, SetField, PushVlan, Load, Output}),
+        sets=_names("reg2 eth_src eth_dst vlan_vid in_port_nxm"),
+        leads_to=frozenset({Table.FIT}),
+    ),
+    Table.FIT: TableSpec(
+        match=_names("metadata eth_type ipv4_dst reg2"),
+        actions=frozenset({SetField, PushVlan, Load, Output}),
+        sets=_names("reg1 eth_src eth_dst vlan_vid in_port_nxm"),
     ),
 }
 
@@ -250,6 +259,8 @@ def _check_actions(entry: FlowRule | GroupRule, actions: tuple[Action, ...], spe
             if isinstance(action, SetField | Load)
             else action.destination
             if isinstance(action, Move)
+            else action.register
+            if isinstance(action, CheckLarger)
             else None
         )
         if changed is not None and changed not in spec.sets:

@@ -21,19 +21,21 @@ _BOTTOM_OF_STACK = 0x100
 _TROUBLE_OF = {
     Drop.NO_ROUTE: Trouble.NO_ROUTE,
     Drop.NO_PATH: Trouble.NO_PATH,
+    Drop.TOO_LONG: Trouble.TOO_LONG,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Punt:
     """A packet as ``router`` handed it up: ``expired`` says that its TTL ran out, ``cookie`` and ``metadata`` are those
-    of the rule it met last."""
+    of the rule it met last, ``mtu_bytes`` is the next line's where it is too long for that."""
 
     router: str
     expired: bool
     cookie: int
     metadata: int
     frame: bytes
+    mtu_bytes: int = 0
 
     @property
     def trouble(self) -> Trouble | None:

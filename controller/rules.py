@@ -25,6 +25,7 @@ class Table(IntEnum):
     CORE = 5
     VPN = 6
     DELIVER = 7
+    FIT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,15 @@ class DecMplsTtl:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckLarger:
+    """Set the lowest bit of a register if the frame, its tags not counted, is longer than ``frame_bytes``, else clear
+    it (Nicira extension)."""
+
+    frame_bytes: int
+    register: str
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Hand the packet to a group."""
 
@@ -109,7 +119,19 @@ class Resubmit:
 
 
 Action = (
-    Output | SetField | Load | Move | PushVlan | PopVlan | PushMpls | PopMpls | DecTtl | DecMplsTtl | Group | Resubmit
+    Output
+    | SetField
+    | Load
+    | Move
+    | PushVlan
+    | PopVlan
+    | PushMpls
+    | PopMpls
+    | DecTtl
+    | DecMplsTtl
+    | CheckLarger
+    | Group
+    | Resubmit
 )
 
 IN_PORT = 0xFFFFFFF8  # OFPP_IN_PORT: back where it came from

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from controller.answers import Answers
+from controller.fit import MTU_REGISTER
 from controller.framework import Queue, ofproto_v1_3
 from controller.punt import Punt
 from controller.wire import Encoder
@@ -49,7 +50,8 @@ class SlowPath:
         if router is None:
             return
         expired = message.reason == _of.OFPR_INVALID_TTL
-        metadata = message.match.get("metadata", 0)
-        answer = self._answers.to(Punt(router, expired, message.cookie, metadata, bytes(message.data)))
+        metadata, mtu_bytes = (message.match.get(field, 0) for field in ("metadata", MTU_REGISTER))
+        punt = Punt(router, expired, message.cookie, metadata, bytes(message.data), mtu_bytes)
+        answer = self._answers.to(punt)
         if answer is not None:
             message.datapath.send(self._encoder.packet_out(answer.actions, answer.frame))

@@ -16,6 +16,7 @@ from controller.orders import Add, Change, Order, Program
 from controller.rules import (
     Action,
     AnyMeter,
+    CheckLarger,
     DecMplsTtl,
     DecTtl,
     Entry,
@@ -44,7 +45,8 @@ _MATCH = struct.Struct("!HH")  # type, length without padding (7.2.3.1)
 # Instructions (7.2.5): type and length, then their own.
 _METER, _METADATA, _GOTO = struct.Struct("!HHI"), struct.Struct("!HH4xQQ"), struct.Struct("!HHB3x")
 _APPLY = struct.Struct("!HH4x")
-_ONF = 0x4F4E4600
+_ONF, _NICIRA = 0x4F4E4600, 0x2320
+_CHECK_LARGER = 49  # NXAST_CHECK_PKT_LARGER: the framework does not know it
 _BUNDLE_CONTROL, _BUNDLE_ADD = 2300, 2301
 _OPEN, _COMMIT = 0, 4
 _IN_ONE_STEP = 1 | 2  # atomic, ordered
@@ -289,6 +291,11 @@ def _action(action: Action) -> Any:
             return _parser.OFPActionDecNwTtl()
         case DecMplsTtl():
             return _parser.OFPActionDecMplsTtl()
+        case CheckLarger(frame_bytes, register):
+            header = bytearray()
+            _of.oxm_serialize_header(_of.oxm_from_user_header(register), header, 0)
+            body = struct.pack("!HHH4s6x", _CHECK_LARGER, frame_bytes, 0, bytes(header))  # bit 0 of the field
+            return _parser.OFPActionExperimenterUnknown(_NICIRA, body)
         case Group(number):
             return _parser.OFPActionGroup(number)
         case Resubmit(table):

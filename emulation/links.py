@@ -24,7 +24,7 @@ from emulation.nodes import NamespaceNode, SiteNode, access_interface
 from emulation.plant import CORE_MTU, Dataplane, Direction, End, LinePlant, Models, Shape
 from emulation.switches import ACCESS_LOGICAL_PORT, RouterSwitch
 from emulation.trace import Trace
-from topology.model import TRUNK_INTERFACE, Access, Network
+from topology.model import SITE_MTU, TRUNK_INTERFACE, Access, Network
 from topology.model import Link as Fibre
 
 TAP_QUEUE = 2000  # frames a TAP holds while the engine is busy; beyond, the kernel drops and counts them
@@ -242,7 +242,8 @@ class AccessLink(LineLink):
         name = access_interface(line)
         site_end = plant.end(node1, name)
         trunk_end = plant.trunk_end(node2, access.vlan)
-        plant.join(self.line, site_end, trunk_end, access.rate_bps, access.delay_us)
+        mtu_bytes = access.mtu_bytes if access.mtu_bytes < SITE_MTU else None
+        plant.join(self.line, site_end, trunk_end, access.rate_bps, access.delay_us, mtu_bytes)
         self.intf1 = SiteIntf(name, node=node1, port=line, link=self, mac=node1.site.mac)
         far_name = f"{TRUNK_INTERFACE}.{access.vlan}"
         port = ACCESS_LOGICAL_PORT + access.vlan

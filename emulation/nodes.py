@@ -14,7 +14,7 @@ from mininet.node import Host, Node
 from emulation.interfaces import route_of, routing
 from emulation.namespaces import Namespace
 from emulation.netlink import Netlink
-from topology.model import Site
+from topology.model import SITE_MTU, Site
 
 # The default of rp_filter comes from the machine and would drop what arrives on a backup line. A site with one line
 # does without: opening a sysctl file takes longer the more namespaces have one of its name, a millisecond at 2,500.
@@ -139,7 +139,8 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
 
     def _raise_line(self, line: int, mac: str | None = None) -> None:
         name = access_interface(line)
-        self.netlink.set_link(name, up=True, address=mac)
+        mtu = self.site.accesses[line].mtu_bytes
+        self.netlink.set_link(name, up=True, address=mac, mtu=mtu if mtu < SITE_MTU else None)
         self.netlink.set_default_route(self.site.gateway4, name, self._address4, metric=100 * (line + 1))
 
     def lower_line(self, line: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import ClassVar, TypeAlias
 
@@ -73,9 +73,12 @@ class LinePlant(ABC):
             router.raise_port(TRUNK_INTERFACE, txqlen=self.trunk_queue)
         return End(self._trunks[router.name].port, vlan)
 
-    def join(self, name: str, first: End, second: End, rate_bps: int, delay_us: int) -> None:
-        """A line with the same rate and delay both ways; it exists from ``commit`` on."""
-        self.join_as(name, first, second, self._shape(rate_bps, delay_us))
+    def join(
+        self, name: str, first: End, second: End, rate_bps: int, delay_us: int, mtu_bytes: int | None = None
+    ) -> None:
+        """A line with the same rate and delay both ways; it exists from ``commit`` on. Without ``mtu_bytes`` it takes
+        what its ends send."""
+        self.join_as(name, first, second, replace(self._shape(rate_bps, delay_us), mtu_bytes=mtu_bytes))
 
     def join_as(self, name: str, first: End, second: End, model: PipeModel) -> None:
         """A line with the same model both ways; it exists from ``commit`` on."""

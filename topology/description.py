@@ -19,14 +19,15 @@ from topology.atlas import atlas
 from topology.backbone import Backbone, check_size
 from topology.document import Document, validate
 from topology.errors import InputError, Problem
-from topology.model import MOST_BPS, MOST_DELAY_US, Access, Kind, Link, Network, Pop, Region, Router, Site
+from topology.model import MOST_BPS, MOST_DELAY_US, SITE_MTU, Access, Kind, Link, Network, Pop, Region, Router, Site
 from topology.naming import is_name
 from topology.partition import REGIONS_REMARK, regional
 from topology.schema_errors import nearest
-from topology.units import UnitError, format_duration, format_rate, parse_duration_us, parse_rate_bps
+from topology.units import UnitError, format_duration, format_rate, parse_duration_us, parse_rate_bps, parse_size_bytes
 from topology.yaml_tree import Path
 
 LINES = 2  # a primary and a backup
+LEAST_MTU = 1280  # any line that carries IPv6 takes as much (RFC 8200, 5)
 
 
 def _plain_name(value: str) -> str:
@@ -44,6 +45,7 @@ def _possible(rate_bps: int) -> int:
 Name = Annotated[str, AfterValidator(_plain_name)]
 Rate = Annotated[int, BeforeValidator(parse_rate_bps), AfterValidator(_possible)]
 Delay = Annotated[int, BeforeValidator(parse_duration_us), Field(le=MOST_DELAY_US)]
+Mtu = Annotated[int, BeforeValidator(parse_size_bytes), Field(ge=LEAST_MTU, le=SITE_MTU)]
 Degrees = Annotated[float, Field(allow_inf_nan=False)]
 Km = Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
 
@@ -112,6 +114,8 @@ class LineSpec(_Long):
     """the router it leads to"""
     rate: Rate
     """each way"""
+    mtu: Mtu = SITE_MTU
+    """the longest IP packet it takes, 1280 B to 1500 B"""
 
 
 class SiteSpec(_Strict):
@@ -219,6 +223,7 @@ _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 def _written(site: Site) -> dict[str, Any]:
     lines = [
         {"router": line.router, "rate": format_rate(line.rate_bps), "delay": format_duration(line.delay_us)}
+        | ({"mtu": f"{line.mtu_bytes} B"} if line.mtu_bytes < SITE_MTU else {})
         for line in site.accesses
     ]
     about = {"name": site.name, "kind": site.kind.value, "region": site.region.value, "lat": site.lat, "lon": site.lon}
@@ -242,7 +247,7 @@ def _core(spec: NetworkDescription) -> Backbone:
 
 def _site(id_: str, spec: SiteSpec, index: int, home: dict[str, Pop]) -> Site:
     pop = home[spec.lines[0].router]
-    lines = (Access(line.router, access.UNNUMBERED, line.rate, line.delay_us) for line in spec.lines)
+    lines = (Access(line.router, access.UNNUMBERED, line.rate, line.delay_us, line.mtu) for line in spec.lines)
     return Site(
         id=id_,
         name=spec.name or id_,

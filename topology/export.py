@@ -45,7 +45,7 @@ def to_graphml(network: Network) -> str:
         graph.add_edge(link.a, link.b, key=link.id, kind="fibre", index=index, a=link.a, srlg=groups, **carries)
     for site in network.sites:
         for number, access in enumerate(site.accesses):
-            carries = {"rate_bps": access.rate_bps, "delay_us": access.delay_us}
+            carries = {"rate_bps": access.rate_bps, "delay_us": access.delay_us, "mtu_bytes": access.mtu_bytes}
             kind = "backup" if number else "primary"
             key = f"{site.id}/{access.router}"
             graph.add_edge(site.id, access.router, key=key, kind=kind, vlan=access.vlan, **carries)

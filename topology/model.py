@@ -17,6 +17,7 @@ TRUNK_PORT = 1  # OpenFlow port of a router's access trunk; fibre ports follow f
 TRUNK_INTERFACE = "trunk"
 LOOPBACKS4 = IPv4Network("100.64.0.0/16")  # routers' own addresses: a provider's (RFC 6598), no site's
 MOST_BPS = 10**13  # the fastest line that the link engine's arithmetic is for
+SITE_MTU = 1500  # bytes of an IP packet on an access line, unless the line takes less
 MOST_DELAY_US = 10_000_000  # the longest way; more is a mistake
 
 
@@ -86,12 +87,14 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """An access line from a site to ``router``; ``vlan`` tells lines apart on the router's trunk."""
+    """An access line from a site to ``router``; ``vlan`` tells lines apart on the router's trunk. ``mtu_bytes`` is the
+    longest IP packet it takes."""
 
     router: str
     vlan: int
     rate_bps: int
     delay_us: int
+    mtu_bytes: int = SITE_MTU
 
 
 @dataclass(frozen=True, slots=True)

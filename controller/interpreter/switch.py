@@ -17,6 +17,7 @@ from controller.rules import (
     CONTROLLER,
     IN_PORT,
     Action,
+    CheckLarger,
     DecMplsTtl,
     DecTtl,
     FlowRule,
@@ -200,6 +201,8 @@ class _Work:
                 return self.older("nw_ttl", header)
             case DecMplsTtl():
                 return self.older("mpls_ttl", header)
+            case CheckLarger(frame_bytes, register):  # a packet of no stated length fits everywhere
+                header.write(register, int((header.read("frame_bytes") or 0) > frame_bytes))
             case Group(id_):
                 self.group(id_, header)
             case Resubmit(table):

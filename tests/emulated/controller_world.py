@@ -17,6 +17,7 @@ from typing import Any
 from waiting import wait_for
 
 from emulation.authority import Authority
+from emulation.plant import CORE_MTU
 from policies.plan import Plan
 from topology.management import OPENFLOW_PORT
 from topology.model import TRUNK_PORT, Site
@@ -96,7 +97,8 @@ class ControllerWorld:
 
     def _line(self, link: str, a: str, b: str) -> str:
         first, second = self.interface(a, link), self.interface(b, link)
-        return f"ip link add {first} up type veth peer name {second} && ip link set {second} up"
+        make = f"ip link add {first} up mtu {CORE_MTU} type veth peer name {second} mtu {CORE_MTU}"
+        return f"{make} && ip link set {second} up"
 
     def _site(self, site: Site) -> str:
         steps = [f"ip netns add {site.id}", f"ip -n {site.id} link set lo up"]

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.emulated
 
 TRACE = Path(__file__).with_name("udp_trace.py")
 VOICE = 20000
+SHORT, SHORT_MTU = "bodo-gp", 1400  # a site whose line takes less than the others
+HEADERS = 28  # IP and UDP
 FLOOD = """
 import socket, sys, time
 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -46,10 +48,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerWorld]
         world.close()
 
 
-def trace(world: ControllerWorld, source: str, target: str, port: int, ttls: tuple[int, int]) -> list[Any]:
-    """The ICMP errors on datagrams from one site to another, by TTL."""
+def trace(
+    world: ControllerWorld, source: str, target: str, port: int, ttls: tuple[int, int], size: int = 32
+) -> list[Any]:
+    """The ICMP errors on datagrams of ``size`` bytes from one site to another, by TTL."""
     site, address = world.network.site[source].address4, world.network.site[target].address4
-    heard = world.sh(f"{sys.executable} {TRACE} {site} {address} {port} {ttls[0]} {ttls[1]}", source)
+    heard = world.sh(f"{sys.executable} {TRACE} {site} {address} {port} {ttls[0]} {ttls[1]} {size}", source)
     return [json.loads(line) for line in heard.splitlines()]
 
 
@@ -114,3 +118,28 @@ def test_unknown_destination_is_told_forbidden_is_not(world: ControllerWorld) ->
     before = world.counted("bodo", refused)
     assert trace(world, "bodo-gp", "unn", 9, (64, 64)) == [None]
     assert world.counted("bodo", refused) == before + 1
+
+
+def test_too_long_for_the_last_line_is_told_what_it_takes(world: ControllerWorld) -> None:
+    longest = SHORT_MTU - HEADERS
+    assert trace(world, "unn", SHORT, VOICE, (64, 64), longest) == [None]
+    (told,) = trace(world, "unn", SHORT, VOICE, (64, 64), longest + 1)
+    assert told[:4] == [3, 4, address(world, "bodo"), SHORT_MTU]
+    assert trace(world, "unn", SHORT, VOICE, (1, 1), 1472)[0][:3] == [11, 0, address(world, "tromso")]
+
+
+def test_tcp_finds_the_path_mtu(world: ControllerWorld) -> None:
+    """The client asks for full segments, which its line does not take."""
+    serve = (
+        "import socket; s=socket.create_server(('',443)); print('up',flush=True)\n"
+        "c=s.accept()[0]; c.sendall(bytes(200000)); c.close()"
+    )
+    client, server = world.network.site[SHORT], world.network.site["broker"]
+    with world.python(serve, server.id) as process:
+        assert process.stdout is not None and process.stdout.readline() == "up\n"
+        fetch = (
+            f"import socket; s=socket.create_connection(('{server.address4}',443),9); n=0\n"
+            "while got:=len(s.recv(65536)): n+=got\nprint(n)"
+        )
+        assert world.sh(f'{sys.executable} -c "{fetch}"', client.id) == "200000\n"
+    assert f"mtu {SHORT_MTU}" in world.sh(f"ip route get {client.address4}", server.id)

@@ -25,8 +25,9 @@ from policies.plan import (
     TrafficClass,
     Vpn,
 )
-from topology.model import Access, Kind, Link, Network, Pop, Region, Router, Site
+from topology.model import SITE_MTU, Access, Kind, Link, Network, Pop, Region, Router, Site
 
+SHORT_MTU = 1400
 ROUTERS = ("oslo1", "oslo2", "bergen", "trondheim", "bodo", "tromso")
 CLASSES = (
     TrafficClass("voice", 0, (46,), Scheduling.STRICT, 0, 0.25, 20_000, 150_000, 50_000, 0.001),
@@ -55,19 +56,21 @@ def links() -> tuple[Link, ...]:
     return tuple(Link(f"{a}-{b}", a, b, 1_000_000_000, delay, delay / 4.9, srlg) for a, b, delay, srlg in ends)
 
 
-def _site(index: int, name: str, kind: Kind, region: Region, homing: tuple[str, ...]) -> Site:
-    accesses = tuple(Access(router, 100 + index, 10_000_000, 500) for router in homing)
+def _site(
+    index: int, name: str, kind: Kind, region: Region, homing: tuple[str, ...], mtu_bytes: int = SITE_MTU
+) -> Site:
+    accesses = tuple(Access(router, 100 + index, 10_000_000, 500, mtu_bytes) for router in homing)
     prefix4 = IPv4Network((0x0A000000 + index * 0x10000, 29))
     prefix6 = IPv6Network((0xFD00 << 112 | index << 64, 64))
     return Site(name, name, kind, region, 60.0, 10.0, "", index, accesses, prefix4, prefix6)
 
 
 def small_network() -> Network:
-    """Six routers in five PoPs, seven links, six sites."""
+    """Six routers in five PoPs, seven links, six sites; one site's line takes less than the others."""
     pops = {"oslo": ("oslo1", "oslo2"), **{name: (name,) for name in ROUTERS[2:]}}
     sites = (
         _site(1, "st-olav", Kind.HOSPITAL, Region.MIDT, ("trondheim", "bergen")),
-        _site(2, "bodo-gp", Kind.GP, Region.NORD, ("bodo",)),
+        _site(2, "bodo-gp", Kind.GP, Region.NORD, ("bodo",), SHORT_MTU),
         _site(3, "unn", Kind.HOSPITAL, Region.NORD, ("tromso", "bodo")),
         _site(4, "broker", Kind.SERVICE, Region.OST, ("oslo1", "oslo2")),
         _site(5, "bergen-gp", Kind.GP, Region.MIDT, ("bergen",)),

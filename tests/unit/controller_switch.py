@@ -15,6 +15,7 @@ from controller.rules import (
     CONTROLLER,
     IN_PORT,
     Action,
+    CheckLarger,
     DecMplsTtl,
     DecTtl,
     FlowRule,
@@ -37,6 +38,7 @@ from policies.plan import Plan
 from topology.model import TRUNK_PORT
 
 TCP, UDP, ICMP = 6, 17, 1
+REGISTERS = {"reg0": 0, "reg1": 0, "reg2": 0}
 
 
 @dataclass
@@ -153,7 +155,14 @@ class Fabric:
 
     def inject(self, router: str, packet: Packet, actions: tuple[Action, ...]) -> Fate:
         """A packet that the controller has a switch treat so."""
-        packet.fields |= {"in_port": CONTROLLER, "in_port_nxm": CONTROLLER, "metadata": 0, "reg0": 0, "reg1": 0}
+        packet.fields |= {
+            "in_port": CONTROLLER,
+            "in_port_nxm": CONTROLLER,
+            "metadata": 0,
+            "reg0": 0,
+            "reg1": 0,
+            "reg2": 0,
+        }
         run = _Pass(self, router, packet)
         run.act(actions)
         if run.out is None or run.out == TRUNK_PORT:
@@ -194,7 +203,7 @@ class _Pass:
 
     def run(self, port: int) -> tuple[int | None, FlowRule | None]:
         """Port it leaves by (None: dropped) and the last rule it met."""
-        self.packet.fields |= {"in_port": port, "in_port_nxm": port, "metadata": 0, "reg0": 0, "reg1": 0}
+        self.packet.fields |= {"in_port": port, "in_port_nxm": port, "metadata": 0, **REGISTERS}
         self.table(Table.ADMIT)
         return self.out, self.rule
 
@@ -251,6 +260,8 @@ class _Pass:
                     group = self.fabric.switches[self.router].groups[number]
                     alive = [each for each in group.buckets if self.fabric.up(self.router, each.watch_port)]
                     self.act(alive[0].actions if alive else ())
+                case CheckLarger(frame_bytes, register):
+                    packet.set(register, int(packet.fields.get("frame_bytes", 0) > frame_bytes))
                 case Resubmit(table):
                     self.table(table)
         return True

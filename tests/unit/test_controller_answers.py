@@ -8,12 +8,13 @@ from ipaddress import IPv4Address
 from itertools import permutations
 
 import pytest
-from controller_plan import small_plan
+from controller_plan import SHORT_MTU, small_plan
 from controller_switch import UDP, Fabric, Fate, Packet
 from test_icmp import ipv4
 
 from controller.answers import Answer, Answers
 from controller.conductor import Conductor
+from controller.fit import MTU_REGISTER
 from controller.icmp import Trouble
 from controller.pipeline import Drop, Purpose, cookie
 from controller.punt import Punt
@@ -24,6 +25,9 @@ ANSWERS = Answers(PLAN)
 VOICE = {"ip_proto": UDP, "udp_src": 9, "udp_dst": 20000}
 
 
+DONT_FRAGMENT = 0x4000
+
+
 @cache
 def fabric() -> Fabric:
     """The small network, programmed."""
@@ -31,7 +35,7 @@ def fabric() -> Fabric:
     return Fabric.of(PLAN, {router: conductor.program_of(router).rules for router in PLAN.network.router})
 
 
-def handed_up(fate: Fate, *, expired: bool) -> Punt:
+def handed_up(fate: Fate, *, expired: bool, fragment: int = DONT_FRAGMENT) -> Punt:
     """A packet as a switch hands it up."""
     fields = fate.packet.fields
     entries = b""
@@ -40,9 +44,10 @@ def handed_up(fate: Fate, *, expired: bool) -> Punt:
         number = label["mpls_label"] << 12 | label["mpls_tc"] << 9 | bottom << 8 | label["mpls_ttl"]
         entries = struct.pack("!I", number) + entries
     kind = 0x8847 if entries else 0x0800
-    frame = bytes(12) + kind.to_bytes(2, "big") + entries + ipv4(fields["ipv4_src"], fields["ipv4_dst"], body=bytes(8))
+    packet = ipv4(fields["ipv4_src"], fields["ipv4_dst"], fragment=fragment, body=bytes(8))
+    frame = bytes(12) + kind.to_bytes(2, "big") + entries + packet
     assert fate.rule is not None
-    return Punt(fate.router, expired, fate.rule.cookie, fields["metadata"], frame)
+    return Punt(fate.router, expired, fate.rule.cookie, fields["metadata"], frame, fields[MTU_REGISTER])
 
 
 def delivered(answer: Answer) -> Fate:
@@ -101,6 +106,21 @@ def test_unknown_destination_is_answered_in_the_senders_vpn() -> None:
     answer = ANSWERS.to(handed_up(fate, expired=False))
     assert answer is not None and answer.frame[34:36] == b"\x03\x00"
     assert delivered(answer).vlan == PLAN.network.site["bodo-gp"].accesses[0].vlan
+
+
+def test_too_long_is_answered_with_the_lines_mtu_if_it_may_not_be_split() -> None:
+    frame_bytes, address = 14 + SHORT_MTU, str(PLAN.network.site["bodo-gp"].address4)
+    assert fabric().send("unn", ipv4_dst=address, frame_bytes=frame_bytes, **VOICE).vlan is not None
+    fate = fabric().send("unn", ipv4_dst=address, frame_bytes=frame_bytes + 1, **VOICE)
+    assert fate.dropped_for == Drop.TOO_LONG
+    answer = ANSWERS.to(handed_up(fate, expired=False))
+    assert answer is not None and answer.router == "bodo"
+    kind, code, mtu = struct.unpack_from("!BB4xH", answer.frame, 34)
+    assert (kind, code, mtu) == (3, 4, SHORT_MTU)
+    assert delivered(answer).vlan == PLAN.network.site["unn"].accesses[0].vlan
+    assert ANSWERS.to(handed_up(fate, expired=False, fragment=0)) is None
+    # One that runs out of hops as well is told of that: no router looks further.
+    assert fabric().send("unn", ipv4_dst=address, frame_bytes=1514, nw_ttl=2, **VOICE).dropped_for is None
 
 
 def test_nobody_is_told_where_nobody_can_be() -> None:

@@ -14,8 +14,10 @@ from controller import wire
 from controller.conductor import Conductor
 from controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
 from controller.orders import Add, Change, Program, Remove
+from controller.punt import PUNT_METER
 from controller.rules import (
     Bucket,
+    CheckLarger,
     FlowRule,
     GroupRule,
     MeterRule,
@@ -211,6 +213,21 @@ def _same_flow(rule: FlowRule, read: Any) -> None:
     if rule.meter is not None:
         assert steps["OFPInstructionMeter"].meter_id == rule.meter
     assert len(steps["OFPInstructionActions"].actions if rule.actions else ()) == len(rule.actions)
+
+
+def test_what_the_framework_lacks_is_written_as_open_vswitch_does() -> None:
+    """The bytes are ``ovs-ofctl add-flow``'s for ``check_pkt_larger(1414)->reg2[0]``."""
+    rule = FlowRule(Table.DELIVER, 1, (), (CheckLarger(1414, "reg2"),))
+    ((_, _, message), _) = messages(Encoder().frame(Add(RuleSet(flows=(rule,))), 1).data)
+    assert message.endswith(bytes.fromhex("ffff0018 00002320 0031 0586 0000 00010404 000000000000"))
+
+
+def test_meters_of_packets_count_packets() -> None:
+    ((_, _, message), _) = messages(Encoder().frame(Add(RuleSet(meters=(PUNT_METER,))), 1).data)
+    of = ofproto_v1_3
+    flags = of.OFPMF_PKTPS | of.OFPMF_BURST
+    written = struct.unpack_from("!HHIHHII", message, 8)
+    assert written == (0, flags, of.OFPM_CONTROLLER, of.OFPMBT_DROP, 16, PUNT_METER.rate_pps, PUNT_METER.burst_packets)
 
 
 def test_fields_stay_in_the_rules_order() -> None:

@@ -22,6 +22,16 @@ def network():
     return national_network(120, seed=7, swedish_route=True)
 
 
+def test_a_lines_mtu_is_told_and_reads_back(network, tmp_path):
+    first, *others = network.sites
+    short = replace(first, accesses=(replace(first.accesses[0], mtu_bytes=1400), *first.accesses[1:]))
+    network = replace(network, sites=(short, *others))
+    assert export.from_json(export.to_json(network)).site[first.id] == short
+    for name, text in (("n.yaml", description.write(network)), ("n.graphml", export.to_graphml(network))):
+        (tmp_path / name).write_text(text)
+        assert network_from(tmp_path / name).site[first.id].accesses == short.accesses
+
+
 def test_json_reads_back_equal_and_is_stable(network):
     text = export.to_json(network)
     again = export.from_json(text)

@@ -79,7 +79,7 @@ class _Translation:
         lines.append({"router": router} | self.carries(edge))
 
     def carries(self, edge: Edge) -> dict[str, Any]:
-        units = (("rate", "rate_bps", "bit/s"), ("delay", "delay_us", "us"))
+        units = (("rate", "rate_bps", "bit/s"), ("delay", "delay_us", "us"), ("mtu", "mtu_bytes", "B"))
         return {key: f"{edge.attributes[name]} {unit}" for key, name, unit in units if name in edge.attributes}
 
 
