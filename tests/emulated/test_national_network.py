@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +16,15 @@ from controller.paths import compute_paths
 from policies.compile import compile_policy, library_path, load_policy
 from policies.explain import is_allowed
 from policies.plan import Plan
-from topology.model import Kind, Network, Site
+from topology.model import Kind, Network, Site, router_address4
 from topology.national import national_network
 
 NETWORK = national_network(SITES, seed=1)
 PLAN = compile_policy(load_policy(library_path("national")), NETWORK)
 ARTICULATIONS = {"trondheim", "tromso"}  # without them the country is parted (backbone data)
+FINNMARK = {"alta", "hammerfest", "karasjok", "vadso", "kirkenes"}
+TRACE = Path(__file__).with_name("udp_trace.py")
+PRESCRIPTIONS = 9443
 ROUNDING_US = 20  # the engine's delays are whole microseconds, a line each
 FRAME_BITS = (172 + 8 + 20 + 14 + 24) * 8  # a voice datagram on the line: UDP, IP, Ethernet, preamble and gap
 
@@ -119,6 +125,25 @@ def test_a_borrowed_address_gets_nowhere(rig: RigClient) -> None:
     )
     rig.ask("command", site=a.id, line=f"ip addr del {borrowed.address4}/32 dev lo")
     assert (spoofed["received"], honest["received"]) == (0, 50)
+
+
+def test_trace_from_finnmark_shows_the_routers_on_the_way(rig: RigClient) -> None:
+    """A GP in the north-east traces the way to the prescription service: every router on it answers for itself, none
+    before light could have been there and back."""
+    practice = max(sites(Kind.GP), key=lambda site: (site.lon, site.lat))
+    service = next(site for site in sites(Kind.SERVICE) if "prescriptions" in site.tags)
+    links = way(PLAN, NETWORK, practice, service)
+    routers = [practice.homing[0]]
+    for name in links:
+        routers.append(NETWORK.link[name].other(routers[-1]))
+    assert len(routers) >= 5 and NETWORK.pop_of(routers[0]).id in FINNMARK
+    line = f"{sys.executable} {TRACE} {practice.address4} {service.address4} {PRESCRIPTIONS} 1 {len(routers)}"
+    heard = [json.loads(each) for each in rig.ask("command", site=practice.id, line=line).splitlines()]
+    assert [each[:3] for each in heard] == [[11, 0, str(router_address4(NETWORK.router[name]))] for name in routers]
+    reached_us = practice.accesses[0].delay_us
+    for name, (*_, took_ms) in zip(["", *links], heard, strict=True):
+        reached_us += NETWORK.link[name].delay_us if name else 0
+        assert took_ms * 1000 >= 2 * reached_us - rig.ask("overhead")["ends_us"] - ROUNDING_US
 
 
 def test_core_rules_do_not_grow_with_sites(rig: RigClient) -> None:
