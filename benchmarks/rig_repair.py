@@ -14,15 +14,17 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from emulation import world
+from emulation.links import fibre_interface
 from emulation.plant import Direction
 from emulation.priority import LINKS, be_punctual
+from emulation.procfs import thread_clocks
 from policies.compile import compile_policy, library_path, load_policy
 from scenarios.engine import FlowEngine
 from scenarios.flowspec import Endpoint, FlowKind, FlowSpec
@@ -41,6 +43,7 @@ BEFORE_S = 0.3  # established by then
 AFTER_S = 0.7  # longer than what is still under way under the old labels
 MOST_S = 40  # a trial
 DEADLINE_S = 30.0
+IDLE_S = 10
 
 
 def description(extra_us: int) -> str:
@@ -172,6 +175,34 @@ def _missing(records: Array) -> list[int]:
     return [seq for seq in range(min(arrived), max(arrived)) if seq not in arrived]
 
 
+def processor_us(rig: Rig) -> float:
+    """What a control packet of BFD costs from end to end: the switches' and the link engine's time on the idle network,
+    less what they take without sessions."""
+    with_sessions, packets = _idle(rig)
+    for switch in rig.net.switches:
+        for port in rig.network.ports[switch.name].values():
+            switch.set_interface(fibre_interface(port), "bfd:enable=false")
+    time.sleep(AFTER_S)
+    without, _ = _idle(rig)
+    return (with_sessions - without) / packets
+
+
+def _idle(rig: Rig) -> tuple[float, int]:
+    """Processor time (us) of the idle network for a while, and the frames on its fibres."""
+
+    def now() -> tuple[int, int]:
+        pids = [rig.engine.pid, *(switch.daemon_pid("ovs-vswitchd") for switch in rig.net.switches)]
+        frames = rig.engine.counters()["frames_in"]
+        pipes = [pipe for link in rig.network.links for pipe in astuple(rig.engine_plant.lines[link.id])[1:]]
+        clocks = (clock for pid in pids for clock in thread_clocks(pid).values())
+        return sum(clock.ran_ns for clock in clocks), int(frames[pipes].sum())
+
+    before_ns, before = now()
+    time.sleep(IDLE_S)
+    after_ns, after = now()
+    return (after_ns - before_ns) / 1000, after - before
+
+
 def main() -> None:
     """Measure and print: extra delay of the other side (us), detection goal (ms), trials, kinds of failure."""
     logs, extra_us, goal_ms, trials, *kinds = sys.argv[1:]
@@ -183,7 +214,7 @@ def main() -> None:
     rig = Rig(replace(plan, detect_within_us=int(goal_ms) * 1000), world.RUN_DIR, Path(logs), lambda event: None)
     rig.start(lambda stage: None)
     rows = [{"kind": kind, **row} for kind in kinds for _ in range(int(trials)) for row in trial(rig, kind)]
-    print(json.dumps({"interval_ms": rig.bfd.interval_ms, "rows": rows}))
+    print(json.dumps({"interval_ms": rig.bfd.interval_ms, "packet_us": processor_us(rig), "rows": rows}))
 
 
 if __name__ == "__main__":

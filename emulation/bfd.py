@@ -15,7 +15,7 @@ from topology.errors import InputError, Problem
 # packet, after three. A single lost packet does no harm, nor does a switch that stands still for an interval.
 MULTIPLIER = 2
 SENT_EARLY = 0.125  # of the interval on average: each packet goes out up to a quarter early (RFC 5880, 6.8.7)
-PACKET_US = 180  # processor time from end to end: sender, line, receiver (docs/benchmarks.md, repair)
+PACKET_US = 250  # processor time from end to end: sender, line, receiver (docs/benchmarks.md, repair)
 MOST_SHARE = 0.2  # of all cores; beyond, detection would itself be what delays the packets
 
 

@@ -91,11 +91,11 @@ class TaskClock:
         os.close(self._fd)
 
 
-def threads(pid: int, names: tuple[str, ...]) -> Iterator[int]:
-    """The threads of a process whose name begins with one of ``names``."""
+def threads(pid: int, name: str) -> Iterator[int]:
+    """The threads of a process whose name begins so."""
     for task in (PROC / f"{pid}/task").iterdir():
         with suppress(OSError):  # it ended
-            if (task / "comm").read_text(encoding="utf-8", errors="replace").startswith(names):
+            if (task / "comm").read_text(encoding="utf-8", errors="replace").startswith(name):
                 yield int(task.name)
 
 

@@ -23,15 +23,15 @@ from emulation.authority import Credentials
 from emulation.bfd import Timers
 from emulation.commands import run
 from emulation.nodes import NamespaceNode
-from emulation.priority import SWITCHES, be_punctual
+from emulation.priority import LINKS, SWITCHES, be_punctual
 from emulation.procfs import threads
 from emulation.switch_ports import widen
 from topology.model import TRUNK_INTERFACE, TRUNK_PORT
 
 BRIDGE = "br0"
-# Threads of vswitchd by which packets turn away from a dead line, beside the first, which forwards: one sends BFD's
-# packets and notices that none came (late, it would take every line for dead), the others rewrite cached flows.
-REPAIRERS = ("monitor", "revalidator")
+# Threads of vswitchd beside the first, which forwards: one sends BFD's packets and notices that none came (late, it
+# would take every line for dead), the others rewrite cached flows when a port goes.
+MONITOR, REVALIDATOR = "monitor", "revalidator"
 KERNEL_DATAPATH = "ovs-system"  # of all bridges of a namespace
 USERSPACE, KERNEL = "netdev", "system"  # values of datapath_type
 DAEMONS = ("ovsdb-server", "ovs-vswitchd")
@@ -156,14 +156,20 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         """What ``ovs-ofctl -O OpenFlow13 COMMAND`` answers from this router's bridge."""
         return run(["ovs-ofctl", "-O", "OpenFlow13", command, f"unix:{self.home / (BRIDGE + '.mgmt')}", *argv])
 
+    def set_interface(self, name: str, *settings: str) -> None:
+        """Change columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has done so."""
+        run(["ovs-vsctl", f"--db=unix:{self._socket}", "--timeout=20", "set", "Interface", name, *settings])
+
     def _adopt(self, name: str) -> None:
         """Hold on to a daemon: with --detach it is a child of the world's first process, us."""
         self._pidfds[name] = os.pidfd_open(self.daemon_pid(name))
 
     def _be_punctual(self, vswitchd: int) -> None:
         """What forwards and what repairs; databases and the controller can wait."""
-        for thread in (vswitchd, *threads(vswitchd, REPAIRERS)):
-            be_punctual(SWITCHES, thread)
+        be_punctual(SWITCHES, vswitchd)
+        for name, level in ((MONITOR, LINKS), (REVALIDATOR, SWITCHES)):
+            for thread in threads(vswitchd, name):
+                be_punctual(level, thread)
 
     @property
     def _socket(self) -> Path:

@@ -13,7 +13,7 @@ from ipaddress import IPv4Network
 
 from topology.model import Network
 
-DETECT_WITHIN_US = 2_000_000  # unless a policy says otherwise; a machine that stands still for 0.6 s does no harm then
+DETECT_WITHIN_US = 2_400_000  # unless a policy says otherwise; a machine that stands still for 0.8 s does no harm then
 
 
 class Protocol(IntEnum):

@@ -41,5 +41,5 @@ def test_a_refusal_says_what_would_do() -> None:
     with pytest.raises(InputError) as caught:
         timers(30, links=55, cores=1)
     text = str(caught.value)
-    assert text.startswith("repair.detect_within: '30 ms' takes 2.26 of 1 cores for 55 links; 0.2 are allowed"), text
-    assert "hint: at least 3" in text
+    assert text.startswith("repair.detect_within: '30 ms' takes 3.14 of 1 cores for 55 links; 0.2 are allowed"), text
+    assert "hint: at least 4" in text
