@@ -43,6 +43,29 @@ def topology_show(
     print_topology(imported.network, imported.remarks)
 
 
+@topology_app.command("paths")
+def topology_paths(
+    start: Annotated[str | None, typer.Argument(help="A site, town or router; all sites without.")] = None,
+    end: Annotated[str | None, typer.Argument(help="Another.")] = None,
+    from_: From = None,
+    sites: Sites = None,
+    seed: Seed = DEFAULT_SEED,
+    swedish_route: Swedish = False,
+) -> None:
+    """Print up to three independent ways between two places; or, without places, the sites that have fewer than three
+    to some national service. Independent: no link, shared-risk group or town in common but those at the ends."""
+    from scenarios.blueprints import blueprint
+    from scenarios.independence import show_footings, show_ways
+
+    network = blueprint(from_, sites, seed, swedish_route).network
+    if start is None or end is None:
+        if start is not None:
+            raise InputError(Problem("END", None, "is missing", "name two places, or none for all sites"))
+        show_footings(network)
+    else:
+        show_ways(network, start, end)
+
+
 @topology_app.command("export")
 def topology_export(
     format: Format,

@@ -1,0 +1,66 @@
+"""``helsewan topology paths``: independent ways between two places, and the sites that have few."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from scenarios.screen import Screen
+from topology.errors import InputError, Problem
+from topology.independence import MOST, footings, independent_ways
+from topology.model import Kind, Network
+from topology.schema_errors import nearest
+
+
+def show_ways(network: Network, start: str, end: str) -> None:
+    """Prints the independent ways from one place to another, the shortest first. Raises InputError for a place that
+    the network does not have, and for two places in one town."""
+    here, there = _routers_of(network, "START", start), _routers_of(network, "END", end)
+    common = {network.pop_of(router).town for router in here} & {network.pop_of(router).town for router in there}
+    if common:
+        raise InputError(Problem("END", end, f"shares {', '.join(sorted(common))} with {start}", "name places apart"))
+    ways, console = independent_ways(network, here, there), Screen()
+    for number, way in enumerate(ways, start=1):
+        console.print(f"{number}  {way.delay_us / 1000:.2f} ms  {' - '.join(way.routers)}", markup=False)
+        groups = sorted({group for link in way.links for group in network.link[link].srlg})
+        console.print(f"   over {', '.join(groups) or 'no shared-risk group'}", markup=False)
+    if len(ways) < MOST:
+        console.print("no further way is independent of these" if ways else "there is no way")
+
+
+def show_footings(network: Network) -> None:
+    """Prints which sites have fewer than three independent ways to some national service. Raises InputError if the
+    network has no such service."""
+    services = [site for site in network.sites if site.kind is Kind.SERVICE]
+    if not services:
+        raise InputError(Problem("START", None, "is missing, and there is no national service", "name two places"))
+    found = footings(network, services)
+    table = Table(title="fewest independent ways to a national service", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("sites in")
+    table.add_column("sites", justify="right")
+    table.add_column("ways", justify="right")
+    table.add_column("to")
+    for footing in found:
+        if footing.ways < MOST:
+            towns, to = (", ".join(network.pop[town].town for town in each) for each in (footing.towns, footing.to))
+            table.add_row(towns, str(footing.sites), str(footing.ways), to)
+    console = Screen()
+    console.print(table)
+    counts = Counter[int]()
+    for footing in found:
+        counts[footing.ways] += footing.sites
+    numbers = ", ".join(f"{counts[ways]} have {ways}" for ways in range(MOST + 1) if counts[ways])
+    console.print(f"of {counts.total()} sites apart from some service: {numbers} (at most {MOST} are counted)")
+
+
+def _routers_of(network: Network, where: str, place: str) -> tuple[str, ...]:
+    if place in network.site:
+        return network.site[place].homing
+    if place in network.pop:
+        return network.pop[place].routers
+    if place in network.router:
+        return (place,)
+    known = (*network.pop, *network.site)
+    raise InputError(Problem(where, place, "is no site, town or router of this network", nearest(place, known)))
