@@ -5,8 +5,8 @@ PACKAGES := topology policies controller emulation scenarios
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready ready-fuzz ready-guest scenario scenarios test test-unit test-emulated test-kills conformance fuzz \
-	test-kernel lint bench clean
+.PHONY: help setup ready ready-fuzz ready-guest ready-ryu scenario scenarios test test-unit test-emulated test-kills \
+	conformance fuzz test-kernel test-ryu lint bench clean
 
 ifeq ($(filter scenario,$(MAKECMDGOALS))$(NAME),scenario)
 $(error NAME is missing (hint: make scenario NAME=region-failover; `make scenarios` lists them))
@@ -26,6 +26,9 @@ ready-fuzz:
 
 ready-guest:
 	@tools/setup guest
+
+ready-ryu:
+	@tools/setup ryu
 
 scenario: ready ## Run one: make scenario NAME=region-failover [SITES=500] [SEED=7] [SET="key=value key=value"] [DATAPLANE=kernel]
 	@tools/privileged $(BIN)/helsewan scenario run $(NAME) \
@@ -57,6 +60,13 @@ test-kills: ready ## Kill any process of a run at any of 50 moments (KILLS=n), a
 test-kernel: ready-guest ## Run the kernel backend's tests in a virtual machine with Debian's stock kernel (ARGS goes to pytest)
 	@GUEST_LIMIT_S=1800 tools/guest .venv/bin/python -m pytest -p no:cacheprovider $(or $(ARGS),tests/kernel)
 
+# Tests in which the framework runs, in the test's process or in the controller's.
+OF_FRAMEWORK = $(shell grep -lE 'controller_(world|peer)|controller\.(framework|wire)|import framework' \
+	tests/unit/test_*.py tests/emulated/test_*.py)
+
+test-ryu: ready-ryu ## Run the controller's tests, emulated ones too, under Ryu 4.34 in os-ken's place (ARGS goes to pytest)
+	@HELSEWAN_FRAMEWORK="Ryu 4.34" tools/privileged .venv-ryu/bin/python -m pytest $(or $(ARGS),$(OF_FRAMEWORK))
+
 lint: ready ## Check style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -66,6 +76,6 @@ bench: ready ## Measure what the project promises (ARGS="name …" for some of i
 	@tools/privileged $(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove what setup, tests and tools made (results/ stays)
-	rm -rf .venv .guest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-ryu .guest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find $(PACKAGES) -name '*.so' -delete
 	find $(PACKAGES) tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,11 +1,12 @@
 """The one door to the OpenFlow framework: os-ken, or Ryu 4.34 where os-ken is not installed.
 
-Under os-ken's native hub (threads) four things fail without a word; each is held here:
+Under os-ken's native hub (threads) these fail without a word; each is held here:
 
 * a lost switch is noticed only when an echo is due: `_Datapath` says so the moment its socket closes,
   and echoes are on for switches that hang;
 * an exception in a handler ends the application's event loop: `handles` guards every handler;
 * ``hub.spawn`` swallows exceptions: `spawn` hands them to a callback;
+* ``hub.Event.wait`` never times out: `Queue.get` does, and is the only wait there is;
 * its threads keep the process alive: all are started from a daemon thread, and so are daemons.
 
 What a switch sends may be anything, so whatever goes wrong on its connection ends that connection and nothing else.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.metadata
 import importlib.util
 import os
 import signal
@@ -45,6 +47,8 @@ if importlib.util.find_spec("os_ken"):
     )
     from os_ken.lib import hub
     from os_ken.ofproto import ofproto_protocol, ofproto_v1_3, ofproto_v1_3_parser
+
+    NAME = f"os-ken {importlib.metadata.version('os-ken')}"
 else:
     importlib.import_module("eventlet.wsgi").__dict__["ALREADY_HANDLED"] = object()  # Ryu imports it; it is gone
     from ryu import cfg
@@ -60,9 +64,12 @@ else:
     from ryu.lib import hub
     from ryu.ofproto import ofproto_protocol, ofproto_v1_3, ofproto_v1_3_parser
 
+    NAME = f"Ryu {importlib.metadata.version('ryu')}"
+
 __all__ = [
     "DEAD_DISPATCHER",
     "MAIN_DISPATCHER",
+    "NAME",
     "Queue",
     "QueueEmpty",
     "RyuApp",

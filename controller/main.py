@@ -91,7 +91,8 @@ def run(plan: Plan, listen: tuple[str, int], context: ssl.SSLContext, log: Event
     began = time.monotonic()
     framework.start(HealthNetController, plan, log.emit, fault)
     host, port = framework.listen(listen, context, refused, fault)
-    log.emit("listening", {"address": host, "port": port, "seconds": round(time.monotonic() - began, 3)})
+    seconds = round(time.monotonic() - began, 3)
+    log.emit("listening", {"address": host, "port": port, "framework": framework.NAME, "seconds": seconds})
     framework.wait_for_signal(signal.SIGTERM, signal.SIGINT)
 
 

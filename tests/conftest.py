@@ -23,16 +23,26 @@ settings.register_profile("ci", parent=settings.get_profile("local"), derandomiz
 settings.load_profile("ci" if IN_CI else "local")
 
 
+FRAMEWORK = os.environ.get("HELSEWAN_FRAMEWORK")  # the one that must run; without it os-ken, which is the default
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Give hypothesis the seed of the run, unless the command line names another."""
+    """Give hypothesis the seed of the run, unless the command line names another; refuse to run under another
+    OpenFlow framework than the one asked for."""
+    if FRAMEWORK is not None:
+        from controller import framework
+
+        if framework.NAME != FRAMEWORK:
+            raise pytest.UsageError(f"the framework is {framework.NAME}, not {FRAMEWORK} (hint: make test-ryu)")
     if config.getoption("--hypothesis-seed") is None and not IN_CI:
         config.option.hypothesis_seed = SEED
 
 
 def pytest_report_header() -> str:
-    """Print the seed: with it the run can be repeated."""
-    return f"seed: {SEED} (repeat with HELSEWAN_SEED={SEED})"
+    """Print the seed: with it the run can be repeated; and the OpenFlow framework, if one was asked for."""
+    ran = f"framework: {FRAMEWORK}\n" if FRAMEWORK else ""
+    return f"{ran}seed: {SEED} (repeat with HELSEWAN_SEED={SEED})"
 
 
 @pytest.fixture

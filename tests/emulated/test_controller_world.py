@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -39,6 +40,10 @@ def _world(home: Path) -> Iterator[ControllerWorld]:
         yield world
     finally:
         world.close()
+
+
+def test_controller_runs_on_the_framework_asked_for(shared: ControllerWorld) -> None:
+    assert shared.await_event("listening")["framework"].startswith(os.environ.get("HELSEWAN_FRAMEWORK", "os-ken 4."))
 
 
 def test_no_switch_refuses_a_rule(shared: ControllerWorld) -> None:

@@ -21,7 +21,7 @@ from controller_plan import small_plan
 from emulation.authority import Authority, Credentials
 
 REPOSITORY = Path(__file__).parents[2]
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
 PORT_STATUS, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 12, 18, 19, 20, 21
 METER_MOD = 29
@@ -42,6 +42,7 @@ class Controller:
 
     def __init__(self, home: Path) -> None:
         self.home, self.events_file = home, home / "events.jsonl"
+        self.log_file = home / "controller.log"
         self.plan_file = home / "plan.pickle"
         self.plan_file.touch(mode=0o600)
         self.plan_file.write_bytes(pickle.dumps(small_plan()))
@@ -52,9 +53,10 @@ class Controller:
         arguments += [f"--key={shown.key}", f"--certificate={shown.certificate}", f"--authority={shown.authority}"]
         self.argv = [sys.executable, "-m", "controller.main", *arguments]
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self) -> subprocess.Popen[bytes]:
         """Starts it and waits until it listens."""
-        process = subprocess.Popen(self.argv, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+        with self.log_file.open("wb") as log:
+            process = subprocess.Popen(self.argv, cwd=REPOSITORY, stderr=log)
         listening = self.await_event("listening")
         self.address = listening["address"], listening["port"]
         return process
@@ -131,15 +133,15 @@ class FakeSwitch:
 
 
 @contextmanager
-def running(home: Path) -> Iterator[Controller]:
-    """A controller that runs, and must still run at the end."""
+def running(home: Path, *program: str) -> Iterator[Controller]:
+    """A controller that runs, and must still run at the end; ``program`` are Python's arguments for another than
+    the usual."""
     made = Controller(home)
+    made.argv[1:3] = program or made.argv[1:3]
     process = made.start()
     try:
         yield made
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert process.poll() is None, made.log_file.read_text()
     finally:
         process.kill()
         process.wait()
-        if process.stderr:
-            process.stderr.close()

@@ -7,18 +7,15 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from controller_process import (
     BARRIER_REQUEST,
     DEADLINE_S,
     ERROR,
-    FEATURES_REPLY,
     LINK_DOWN,
     METER_MOD,
     MULTIPART_REQUEST,
@@ -30,7 +27,6 @@ from controller_process import (
     wait_for,
 )
 
-from controller import framework
 from controller.main import read_plan
 from topology.errors import InputError
 
@@ -42,29 +38,17 @@ def controller(tmp_path: Path) -> Iterator[Controller]:
         yield made
 
 
-def test_switch_is_programmed_and_its_loss_is_noticed_at_once(controller: Controller) -> None:
+def test_switch_is_programmed(controller: Controller) -> None:
     with closing(controller.switch(1)) as switch:
         switch.serve_until(BARRIER_REQUEST)
         event = controller.await_event("switch-programmed")
         assert event["router"] == "oslo1" and event["flows"] > 0
-    left = time.monotonic()
-    controller.await_event("switch-down")
-    assert time.monotonic() - left < framework._ECHO_INTERVAL_S / 2  # long before an echo would be missed
 
 
 def test_silent_switch_does_not_keep_others_waiting(controller: Controller) -> None:
     with closing(controller.switch(1)), closing(controller.switch(2)) as second:
         second.serve_until(BARRIER_REQUEST)
         assert controller.await_event("switch-programmed")["router"] == "oslo2"
-
-
-def test_garbage_ends_one_connection_only(controller: Controller) -> None:
-    with closing(controller.switch(1)) as broken:
-        broken.send(FEATURES_REPLY, 1, b"?")
-        broken.stream.sendall(bytes(range(64)))
-        with closing(controller.switch(2)) as sound:
-            sound.serve_until(BARRIER_REQUEST)
-            assert controller.await_event("switch-programmed")["router"] == "oslo2"
 
 
 def test_port_events_are_reported(controller: Controller) -> None:
@@ -104,8 +88,6 @@ def test_ends_when_told_though_switches_are_connected(tmp_path: Path) -> None:
         switch.serve_until(BARRIER_REQUEST)
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0
-    if process.stderr:
-        process.stderr.close()
 
 
 def test_ends_with_its_parent(tmp_path: Path) -> None:
@@ -144,31 +126,3 @@ def test_pickle_of_something_else_is_refused(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps({"not": "a plan"}))
     with pytest.raises(InputError, match="holds no plan"):
         read_plan(path)
-
-
-def test_handlers_hand_their_exceptions_on() -> None:
-    class App:
-        def __init__(self) -> None:
-            self.faults: list[BaseException] = []
-
-        def fault(self, error: BaseException) -> None:
-            self.faults.append(error)
-
-        @framework.handles(framework.ofp_event.EventOFPBarrierReply, framework.MAIN_DISPATCHER)
-        def broken(self, _: Any) -> None:
-            raise ValueError("a defect")
-
-    app = App()
-    app.broken(None)
-    assert [str(fault) for fault in app.faults] == ["a defect"]
-
-
-def test_threads_hand_their_exceptions_on() -> None:
-    faults: list[BaseException] = []
-
-    def broken() -> None:
-        raise ValueError("a defect")
-
-    framework.spawn(broken, faults.append)
-    wait_for(lambda: faults, "the fault")
-    assert str(faults[0]) == "a defect"

@@ -1,0 +1,183 @@
+"""What the framework's threads would let slip without a word must not be let slip: a test for each trap."""
+
+from __future__ import annotations
+
+import signal
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+from controller_process import (
+    BARRIER_REQUEST,
+    DEADLINE_S,
+    ERROR,
+    FEATURES_REPLY,
+    FEATURES_REQUEST,
+    HELLO,
+    MULTIPART_REPLY,
+    MULTIPART_REQUEST,
+    Controller,
+    running,
+    wait_for,
+)
+
+from controller import framework
+
+HURRIED = """
+import sys
+from controller import framework, main
+framework._ECHO_INTERVAL_S = 0.1
+sys.exit(main.main())
+"""
+
+# The controller's process with another application, whose handler has a defect, and with fewer ciphers. Told to end, it
+# runs to its end as any program would.
+DEFECTIVE = """
+import signal, ssl
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # before a library starts threads
+from controller import app, framework, main
+
+class Application(framework.RyuApp):
+    OFP_VERSIONS = (4,)
+
+    def __init__(self, plan, emit, fault):
+        super().__init__()
+        self.fault = lambda error: emit("fault", {"message": str(error)})
+
+    @framework.handles(framework.ofp_event.EventOFPStateChange, framework.MAIN_DISPATCHER)
+    def joined(self, ev):
+        raise ValueError(f"a defect at switch {ev.datapath.id}")
+
+def fewer_ciphers(*files):
+    context = server_context(*files)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # later versions leave no choice
+    context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    return context
+
+server_context, main.server_context, app.HealthNetController = main.server_context, fewer_ciphers, Application
+assert main.main() == 0
+"""
+
+
+@pytest.fixture
+def controller(tmp_path: Path) -> Iterator[Controller]:
+    """A running controller."""
+    with running(tmp_path) as made:
+        yield made
+
+
+def test_a_lost_switch_is_noticed_at_once(controller: Controller) -> None:
+    with closing(controller.switch(1)) as switch:
+        switch.serve_until(BARRIER_REQUEST)
+        controller.await_event("switch-programmed")
+    left = time.monotonic()
+    controller.await_event("switch-down")
+    assert time.monotonic() - left < framework._ECHO_INTERVAL_S / 2  # long before an echo would be missed
+
+
+def test_a_switch_that_hangs_is_noticed(tmp_path: Path) -> None:
+    with running(tmp_path, "-c", HURRIED) as controller, closing(controller.switch(1)) as switch:
+        switch.serve_until(BARRIER_REQUEST)
+        controller.await_event("switch-down")  # it answers no echo any more, though it stays connected
+
+
+@pytest.fixture
+def defective(tmp_path: Path) -> Iterator[Controller]:
+    """The process of ``DEFECTIVE``."""
+    with running(tmp_path, "-c", DEFECTIVE) as made:
+        yield made
+
+
+def test_an_exception_in_a_handler_is_told_and_the_next_event_handled(defective: Controller) -> None:
+    for number in (1, 2):
+        with closing(defective.switch(number)) as switch:
+            switch.serve_until(MULTIPART_REQUEST)
+            wait_for(lambda: len(defective.events("fault")) == number, "the fault")  # noqa: B023
+    told = [event["message"] for event in defective.events("fault")]
+    assert told == ["a defect at switch 1", "a defect at switch 2"]
+
+
+def test_fewer_ciphers_break_no_connection(defective: Controller) -> None:
+    with closing(defective.switch(1)) as switch:
+        switch.serve_until(MULTIPART_REQUEST)
+        assert switch.stream.cipher()[0] == "ECDHE-ECDSA-AES128-GCM-SHA256"
+
+
+def test_threads_let_the_process_end(tmp_path: Path) -> None:
+    controller = Controller(tmp_path)
+    controller.argv[1:3] = ["-c", DEFECTIVE]
+    process = controller.start()
+    with closing(controller.switch(1)) as switch:
+        switch.serve_until(MULTIPART_REQUEST)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0
+
+
+def test_an_exception_in_a_thread_is_told() -> None:
+    faults: list[BaseException] = []
+
+    def broken() -> None:
+        raise ValueError("a defect")
+
+    framework.spawn(broken, faults.append)
+    wait_for(lambda: faults, "the fault")
+    assert str(faults[0]) == "a defect"
+
+
+def test_waiting_with_a_limit_ends() -> None:
+    outcomes: list[BaseException] = []
+    framework.spawn(lambda: framework.Queue().get(timeout=0.05), outcomes.append)
+    wait_for(lambda: outcomes, "the wait to end")
+    assert isinstance(outcomes[0], framework.QueueEmpty)
+
+
+def test_nothing_that_never_times_out_is_on_offer() -> None:
+    assert not {"Event", "Timeout", "hub"} & set(framework.__all__)
+
+
+UNKNOWN_VERSION = struct.pack("!BBHI", 77, HELLO, 8, 1)
+VERSION_1_0_ONLY = struct.pack("!BBHI", 1, HELLO, 8, 1)
+PORTS_BEFORE_FEATURES = struct.pack("!BBHIHH4x", 4, MULTIPART_REPLY, 16 + 64, 1, 13, 0) + bytes(64)
+HELLO_FAILED_IN_LATIN_1 = struct.pack("!BBHIHH", 4, ERROR, 14, 1, 0, 0) + b"\xe6\xf8"
+FEATURES_CUT_SHORT = struct.pack("!BBHI", 4, FEATURES_REPLY, 9, 1) + b"?"
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        UNKNOWN_VERSION,
+        VERSION_1_0_ONLY,
+        PORTS_BEFORE_FEATURES,
+        HELLO_FAILED_IN_LATIN_1,
+        FEATURES_CUT_SHORT,
+        bytes(64),
+        bytes(range(64)),
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_nonsense_ends_one_connection_at_most(controller: Controller, nonsense: bytes) -> None:
+    with closing(controller.switch(1)) as broken:
+        broken.stream.sendall(nonsense)
+        with closing(controller.switch(2)) as sound:
+            sound.serve_until(BARRIER_REQUEST)
+            assert controller.await_event("switch-programmed")["router"] == "oslo2"
+
+
+def test_any_messages_at_any_time_end_one_connection_at_most(controller: Controller, seed: int) -> None:
+    """Of every type, of any content and length, before, amid and after the handshake."""
+    random = Random(seed)
+    for last in (None, FEATURES_REQUEST, BARRIER_REQUEST):
+        for _ in range(10):
+            with closing(controller.switch(1)) as broken:
+                if last is not None:
+                    broken.serve_until(last)
+                with suppress(ConnectionError):
+                    for kind in random.sample(range(40), 12):
+                        broken.send(kind, random.randrange(1 << 32), random.randbytes(random.randrange(200)))
+    with closing(controller.switch(2)) as sound:
+        sound.serve_until(BARRIER_REQUEST)
+        wait_for(lambda: {e["router"] for e in controller.events("switch-programmed")} >= {"oslo2"}, "the sound switch")
