@@ -32,6 +32,8 @@ from policies.plan import Plan
 Emit = Callable[[str, dict[str, Any]], None]
 
 _of: Any = ofproto_v1_3
+_MOST_WAITING = 10_000  # things that happened; then switches' own words wait, on their side of the connection
+_MOST_TOLD = 100  # refusals of one connection: who refuses more says nothing new
 _MAX_PORT = 0xFFFFFF00  # OFPP_MAX: above are reserved ports
 
 
@@ -43,6 +45,7 @@ class _Session:
     datapath: Any
     next_xid: int = 1
     frames: dict[int, tuple[Order, Frame]] = field(default_factory=dict)
+    told: int = 0  # of its refusals
 
     def subject(self, xid: int) -> object:
         """What the message with this transaction number was about."""
@@ -65,7 +68,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         self.router_of = {router.index: router.id for router in plan.network.routers}
         self.encoder = Encoder()
         self.sessions: dict[str, _Session] = {}
-        self.inbox: Any = Queue()
+        self.inbox: Any = Queue(_MOST_WAITING)
         self.slow_path = SlowPath(plan, emit)
 
     def start(self) -> None:
@@ -134,7 +137,9 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             return
         self.sessions[router] = _Session(router, datapath)
         datapath.send(self.encoder.punts_wanted())
-        ports = {number: port for number, port in datapath.ports.items() if number < _MAX_PORT and _has_light(port)}
+        ports = {
+            number: port for number, port in tuple(datapath.ports.items()) if number < _MAX_PORT and _has_light(port)
+        }
         up = frozenset(number for number, port in ports.items() if _is_live(port))
         self._carry_out(self.conductor.joined(router, up, time.monotonic(), coming=frozenset(ports.keys() - up)))
 
@@ -157,7 +162,8 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
 
     def _refused(self, msg: Any) -> None:
         session = self._session(msg.datapath)
-        if session is not None:
+        if session is not None and session.told < _MOST_TOLD:
+            session.told += 1
             reason = f"error type {msg.type} code {getattr(msg, 'code', '?')}"
             subject = str(session.subject(msg.xid))
             self.emit("error", {"message": f"refused: {reason}", "router": session.router, "rule": subject})

@@ -18,6 +18,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -46,7 +47,7 @@ if importlib.util.find_spec("os_ken"):
         set_ev_handler,
     )
     from os_ken.lib import hub
-    from os_ken.ofproto import ofproto_protocol, ofproto_v1_3, ofproto_v1_3_parser
+    from os_ken.ofproto import ofproto_parser, ofproto_protocol, ofproto_v1_3, ofproto_v1_3_parser
 
     NAME = f"os-ken {importlib.metadata.version('os-ken')}"
 else:
@@ -62,7 +63,7 @@ else:
         set_ev_handler,
     )
     from ryu.lib import hub
-    from ryu.ofproto import ofproto_protocol, ofproto_v1_3, ofproto_v1_3_parser
+    from ryu.ofproto import ofproto_parser, ofproto_protocol, ofproto_v1_3, ofproto_v1_3_parser
 
     NAME = f"Ryu {importlib.metadata.version('ryu')}"
 
@@ -219,7 +220,7 @@ class _Door:
             finally:
                 datapath.close()
         finally:
-            stream.close()
+            stream.release()
         if stream.refusal:
             raise Refused(stream.refusal)
 
@@ -228,10 +229,23 @@ class _Door:
             self._on_refusal(address, reason)
 
 
+class _Unreadable(logging.Handler):
+    """The framework logs a message that it cannot read, at length, and reads on. That would fill a disk; here it ends
+    the connection."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called in the thread of the connection, whose reading this ends."""
+        raise Refused("sent a message that cannot be read")
+
+
 class _Handler(ofp_handler.OFPHandler):  # type: ignore[misc]
     """The framework's handshake, port and echo handling, without its TCP server: switches come in by `listen`."""
 
     def start(self) -> None:
+        self.logger.setLevel(logging.CRITICAL)  # of what switches send it says too much, and we tell ourselves
+        unreadable = logging.getLogger(ofproto_parser.__name__)
+        unreadable.addHandler(_Unreadable())
+        unreadable.propagate = False
         RyuApp.start(self)
 
     def _hello_failed(self, datapath: Any, error_desc: str) -> None:
@@ -260,6 +274,7 @@ class _Datapath(controller.Datapath):  # type: ignore[misc]
 
     def __init__(self, stream: TlsStream, address: str, certified: frozenset[str], on_join: Callable[[], None]) -> None:
         self.certified, self._on_join = certified, on_join
+        self._gone = threading.Event()
         super().__init__(stream, address)
         self.send_q, self._send_q_sem = hub.Queue(_MOST_UNSENT), hub.BoundedSemaphore(_MOST_UNSENT)
 
@@ -278,9 +293,20 @@ class _Datapath(controller.Datapath):  # type: ignore[misc]
         queue.put((buf, close_socket))
         return True
 
+    def _echo_request_loop(self) -> None:
+        """As the framework's, but over as soon as the connection is: a switch that comes and goes leaves no threads."""
+        while self.send_q and len(self.unreplied_echo_requests) <= self.max_unreplied_echo_requests:
+            request = self.ofproto_parser.OFPEchoRequest(self)
+            self.unreplied_echo_requests.append(self.set_xid(request))
+            self.send_msg(request)
+            if self._gone.wait(self.echo_request_interval):
+                return
+        self.close()
+
     def _recv_loop(self) -> None:
         try:
             super()._recv_loop()
         finally:
+            self._gone.set()
             self.close()
             self.send(b"", close_socket=True)  # wakes the sending thread, which ends

@@ -100,7 +100,13 @@ class TlsStream:
         self._sender.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """The same, without a word. The framework closes while another thread may still be sending, so the descriptor
+        stays until ``release``."""
+        with suppress(OSError):
+            self.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Lets go of the connection; no other thread uses it any more."""
         self._sender.close()
         self._receiver.close()
 

@@ -48,7 +48,7 @@ class Controller:
         self.plan_file.write_bytes(pickle.dumps(small_plan()))
         self.events_file.touch()
         self.authority, self._numbers = Authority(home / "credentials"), count()
-        shown = self.authority.for_controller()
+        shown = self.credentials = self.authority.for_controller()
         arguments = [f"--plan={self.plan_file}", "--listen=127.0.0.1:0", f"--events={self.events_file}"]
         arguments += [f"--key={shown.key}", f"--certificate={shown.certificate}", f"--authority={shown.authority}"]
         self.argv = [sys.executable, "-m", "controller.main", *arguments]
