@@ -27,11 +27,11 @@ from controller.rules import (
     SetField,
     Table,
 )
-from controller.ttl import popped
+from controller.stack import FIRST_LABEL
+from controller.ttl import NOTED, popped, restored
 from policies.plan import Egress
 from topology.model import TRUNK_PORT, Network
 
-_FIRST_LABEL = 10_000
 _END_OF_LABELS = 1 << 20
 _PRIORITY = 100
 
@@ -54,7 +54,7 @@ def assign_labels(paths: Paths, previous: Labels | None = None) -> Labels:
 
     Raises PipelineError when there are no labels left."""
     previous = previous or Labels({}, (), {}, {})
-    unused = (label for label in range(_FIRST_LABEL, _END_OF_LABELS) if label not in previous.hops)
+    unused = (label for label in range(FIRST_LABEL, _END_OF_LABELS) if label not in previous.hops)
     wanted: dict[int | Detour, dict[str, str]] = {}
     for (router, egress), link in paths.primary.items():
         wanted.setdefault(egress, {})[router] = link
@@ -86,15 +86,18 @@ def core_rules(network: Network, paths: Paths, labels: Labels) -> dict[str, Rule
             continue
         port = network.ports[router][paths.primary[router, egress]]
         onward: Action = Output(port)
-        if repair := paths.repair.get((router, egress)):
+        repair = paths.repair.get((router, egress))
+        if repair is not None:
             first = Bucket(port, (Output(port),))
             second = _repair_bucket(network, router, repair, labels, labelled=True)
             groups[router].append(GroupRule(label, (first, second)))
             onward = Group(label)
-        flows[router].append(_passing(label, onward))
+        # A bucket takes labels off before it does anything else, so what it is to know of them is noted before.
+        noting = (NOTED,) if repair is not None and repair.link is None else ()
+        flows[router].append(_passing(label, *noting, DecMplsTtl(), onward))
     for detour, hops, label in zip(paths.detours, paths.detour_hops, labels.detour, strict=True):
         for router, link in hops.items():
-            flows[router].append(_passing(label, Output(network.ports[router][link])))
+            flows[router].append(_passing(label, DecMplsTtl(), Output(network.ports[router][link])))
         flows[detour.end].append(_ending(label))
     return {router: RuleSet(groups=tuple(groups[router]), flows=tuple(flows[router])) for router in flows}
 
@@ -130,7 +133,7 @@ def _repair_bucket(network: Network, router: str, repair: Repair, labels: Labels
     """The second choice: on to the detour, or down to this router's own sites. ``labelled`` says whether
     the packet has a transport label already."""
     if repair.link is None or repair.detour is None:
-        down: tuple[Action, ...] = (*popped(MPLS), Resubmit(Table.VPN)) if labelled else (Resubmit(Table.VPN),)
+        down: tuple[Action, ...] = (*restored(MPLS), Resubmit(Table.VPN)) if labelled else (Resubmit(Table.VPN),)
         return Bucket(TRUNK_PORT, down)
     port = network.ports[router][repair.link]
     label = SetField("mpls_label", labels.detour[repair.detour])
@@ -139,9 +142,8 @@ def _repair_bucket(network: Network, router: str, repair: Repair, labels: Labels
     return Bucket(port, (label, forget, Output(port)) if labelled else (PushMpls(), label, Output(port)))
 
 
-def _passing(label: int, onward: Action) -> FlowRule:
+def _passing(label: int, *actions: Action) -> FlowRule:
     """A rule that sends a label on."""
-    actions = (DecMplsTtl(), onward)
     return FlowRule(Table.CORE, _PRIORITY, _labelled(label), actions, cookie=cookie(Purpose.LABEL, label))
 
 

@@ -33,6 +33,7 @@ from controller.rules import (
     SetField,
     Table,
 )
+from controller.stack import label_fault
 
 IPV4, ARP, IPV6, MPLS, VLAN = 0x0800, 0x0806, 0x86DD, 0x8847, 0x8100
 VLAN_PRESENT = 0x1000  # OFPVID_PRESENT
@@ -190,7 +191,8 @@ PIPELINE: dict[Table, TableSpec] = {
 BUCKET = TableSpec(
     match=frozenset(),
     actions=frozenset({PushMpls, Move, PopMpls, SetField, Load, Output, Resubmit}),
-    sets=_names("mpls_label in_port_nxm reg1 mpls_ttl"),
+    sets=_names("mpls_label in_port_nxm mpls_ttl"),
+    leads_to=frozenset({Table.VPN}),
 )
 
 # A field can be matched only where these are matched before it (OpenFlow 1.3.5, 7.2.3.8).
@@ -221,6 +223,7 @@ def check(entry: FlowRule | GroupRule | AnyMeter) -> None:
     elif isinstance(entry, GroupRule):
         for bucket in entry.buckets:
             _check_actions(entry, bucket.actions, BUCKET)
+        _check_labels(entry)
     elif min(_limits(entry)) <= 0:
         raise PipelineError(f"{entry}: a meter needs a rate and a burst")
 
@@ -246,14 +249,24 @@ def _check_flow(rule: FlowRule, spec: TableSpec) -> None:
         raise PipelineError(f"{rule}: this table does not lead there")
     if rule.metadata is not None and rule.metadata[1] & ~spec.writes:
         raise PipelineError(f"{rule}: this table does not write that metadata")
+    if rule.metadata is not None and rule.metadata[0] & ~rule.metadata[1]:
+        raise PipelineError(f"{rule}: metadata outside its mask")
     if rule.meter is not None and not spec.meters:
         raise PipelineError(f"{rule}: this table has no meters")
+    _check_labels(rule)
+
+
+def _check_labels(entry: FlowRule | GroupRule) -> None:
+    if fault := label_fault(entry):
+        raise PipelineError(f"{entry}: {fault}")
 
 
 def _check_actions(entry: FlowRule | GroupRule, actions: tuple[Action, ...], spec: TableSpec) -> None:
     for action in actions:
         if type(action) not in spec.actions:
             raise PipelineError(f"{entry}: {type(action).__name__} is not done here")
+        if isinstance(action, Resubmit) and action.table not in spec.leads_to:
+            raise PipelineError(f"{entry}: nothing leads from here to table {action.table.name.lower()}")
         changed = (
             action.field
             if isinstance(action, SetField | Load)

@@ -14,7 +14,15 @@ REGISTER = "reg1"  # holds the TTL while the label comes off
 _TTL_BITS = 8
 
 
+NOTED = Move("mpls_ttl", REGISTER, _TTL_BITS)  # before the label comes off
+
+
 def popped(eth_type: int) -> tuple[Action, ...]:
     """Takes the top label off; its TTL goes to what is beneath, which is an ``eth_type``."""
+    return NOTED, *restored(eth_type)
+
+
+def restored(eth_type: int) -> tuple[Action, ...]:
+    """Takes the top label off; the TTL that was noted goes to what is beneath, which is an ``eth_type``."""
     below = "mpls_ttl" if eth_type == MPLS else "nw_ttl"
-    return Move("mpls_ttl", REGISTER, _TTL_BITS), PopMpls(eth_type), Move(REGISTER, below, _TTL_BITS)
+    return PopMpls(eth_type), Move(REGISTER, below, _TTL_BITS)

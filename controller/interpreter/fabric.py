@@ -20,7 +20,7 @@ class End(Enum):
 
     DELIVERED = "out of a site's line"
     DROPPED = "a switch sent it nowhere, or to the controller alone"
-    LOST = "sent out of a port that leads nowhere now"
+    LOST = "sent out of a port or on a VLAN that leads nowhere"
     LOOPED = "it came where it had been, as it had been, but for its age"
 
 
@@ -119,9 +119,9 @@ class Fabric:
         return self.switches[place.router].receive(place.packet, place.port, self.ports_down[place.router])
 
     def beyond(self, router: str, port: int, packet: Packet) -> Place | None:
-        """Where a packet comes that leaves by a fibre's port; None if there is no way."""
+        """Where a packet comes that leaves by a port; None if there is no fibre."""
         link = self._link_at[router].get(port)
-        if link is None or port in self.ports_down[router]:
+        if link is None:
             return None
         far = self.network.link[link].other(router)
         return Place(far, self.network.ports[far][link], packet)

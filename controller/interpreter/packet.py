@@ -16,7 +16,6 @@ from ipaddress import ip_address
 from controller.pipeline import IPV4, IPV6, MPLS
 from controller.rules import Value
 
-MAX_LABELS = 3  # Open vSwitch's FLOW_MAX_MPLS_LABELS: a fourth costs the packet its life
 _FRESH_TTL = 64  # also of a label pushed on what has no TTL (flow_push_mpls)
 _EXPLICIT_NULL = {IPV4: 0, IPV6: 2}  # a pushed label until it is set (RFC 3032, 2.1)
 

@@ -11,7 +11,7 @@ from enum import Enum
 from itertools import groupby
 
 from controller.interpreter.lookup import Classifier
-from controller.interpreter.packet import MAX_LABELS, Header, Packet, number, plain
+from controller.interpreter.packet import Header, Packet, number, plain
 from controller.pipeline import VLAN_PRESENT, Drop, Purpose, purpose_of
 from controller.rules import (
     CONTROLLER,
@@ -35,6 +35,7 @@ from controller.rules import (
     SetField,
     Table,
 )
+from controller.stack import MAX_LABELS
 
 _EMPTY = Classifier(())
 
@@ -51,6 +52,7 @@ class Stop(Enum):
     METER = "a meter had enough"
     NO_BUCKET = "every port that the group could use is down"
     IN_PORT = "it would leave where it came in"
+    PORT_DOWN = "the port it would leave by is down"
     TOO_MANY_LABELS = "a fourth label"
     CONTROLLER = "the controller was handed it instead"
     NO_ACTION = "the last entry neither sends it out nor on"
@@ -217,6 +219,9 @@ class _Work:
             port = header.seen["in_port"]
         elif port == header.seen["in_port"]:
             self.stop = Stop.IN_PORT
+            return
+        if port in self.down:
+            self.stop = Stop.PORT_DOWN
             return
         self.outputs.append((port, header.packet()))
 

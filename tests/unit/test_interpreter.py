@@ -293,7 +293,7 @@ def test_loops_and_losses_are_told_apart() -> None:
     assert through(onward, Output(TRUNK_PORT)).walk(start).end is End.LOST
     assert through(Output(99), Output(1)).walk(start).end is End.LOST
     down = replace(through(onward, Output(1)), failures=Failures(links=frozenset({link.id})))
-    assert down.walk(start).end is End.LOST
+    assert down.walk(start).reason is Stop.PORT_DOWN
     forked = replace(looping, switches={"bodo": switch(first(Output(2), Output(3)))})
     with pytest.raises(ValueError, match="2 packets"):
         forked.walk(start)
