@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from controller.edge import ingress_group
 from controller.paths import Detour, Paths, Repair
-from controller.pipeline import MPLS, PipelineError, Purpose, cookie
+from controller.pipeline import MPLS, Purpose, cookie
 from controller.rules import (
     Action,
     Bucket,
@@ -30,9 +30,12 @@ from controller.rules import (
 from controller.stack import FIRST_LABEL
 from controller.ttl import NOTED, popped, restored
 from policies.plan import Egress
+from topology.errors import InputError, Problem
 from topology.model import TRUNK_PORT, Network
 
 _END_OF_LABELS = 1 << 20
+_LABELS = _END_OF_LABELS - _FIRST_LABEL
+_FEWER = "have fewer routers, sets of routers that sites share, or choices of path"
 _PRIORITY = 100
 
 
@@ -52,7 +55,7 @@ def assign_labels(paths: Paths, previous: Labels | None = None) -> Labels:
     """Labels for these paths. One that leads the same way as before stays: no router it knew sends it elsewhere,
     though routers may be new to it or need it no more. All others are new.
 
-    Raises PipelineError when there are no labels left."""
+    Raises InputError when there are no labels left: the network has more ways to tell apart than labels."""
     previous = previous or Labels({}, (), {}, {})
     unused = (label for label in range(FIRST_LABEL, _END_OF_LABELS) if label not in previous.hops)
     wanted: dict[int | Detour, dict[str, str]] = {}
@@ -65,7 +68,8 @@ def assign_labels(paths: Paths, previous: Labels | None = None) -> Labels:
         if label is None or any(hops.get(router, link) != link for router, link in previous.hops[label].items()):
             label = next(unused, None)
         if label is None:
-            raise PipelineError("out of labels")
+            reason = f"need a label each, {len(previous.hops)} are still in use, and there are {_LABELS}"
+            raise InputError(Problem("network", f"{len(wanted)} trees of paths", reason, _FEWER))
         of[meaning] = label
     egresses = {meaning: label for meaning, label in of.items() if isinstance(meaning, int)}
     detour = tuple(of[detour] for detour in paths.detours)

@@ -13,8 +13,10 @@ from controller_plan import small_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.core import assign_labels
 from controller.paths import Avoid, Failures, Paths, compute_paths
 from policies.plan import Egress, PathChoice, Traffic
+from topology.errors import InputError
 from topology.fibres import Fibres
 from topology.model import Link, Network, Pop, Region, Router
 from topology.national import national_network
@@ -285,3 +287,13 @@ def test_a_larger_network_takes_little_more_than_its_output() -> None:
     with patch.object(Fibres, "ways", autospec=True, side_effect=Fibres.ways) as looked_up:
         compute_paths(network, tuple(Egress(index, (name,)) for index, name in enumerate(names)))
     assert looked_up.call_count <= len(names) + 2 * 2 * len(links)
+
+
+def test_more_trees_than_labels_are_refused_in_words() -> None:
+    plan = small_plan()
+    paths = compute_paths(plan.network, plan.egresses)
+    with (
+        patch("controller.core._END_OF_LABELS", 10_004),
+        pytest.raises(InputError, match="trees of paths' need a label"),
+    ):
+        assign_labels(paths)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.conductor import Conductor
+from controller.paths import compute_paths
 from controller.pipeline import (
     DESTINATION_VPN,
     VRF,
@@ -207,11 +208,17 @@ def test_every_rule_keeps_to_the_pipeline() -> None:
 
 
 def test_core_does_not_grow_with_sites() -> None:
-    few, many = national()
-    assert len(few.plan.network.sites) < len(many.plan.network.sites)
-    assert few.plan.egresses == many.plan.egresses
-    for router, rules in few.current.rules.items():
-        assert rules == many.current.rules[router]
+    """By delay alone the core's rules follow from routers and the sets of them that sites hang on, of which small
+    networks lack some; paths by load have as many trees."""
+    policy = load_policy(library_path("national"))
+    few, many = (compile_policy(policy, national_network(sites=sites, seed=1)) for sites in (1000, 2500))
+    by_delay = tuple(egress for egress in many.egresses if egress.path is PathChoice.LEAST_DELAY)
+    assert len(many.egresses) == 2 * len(by_delay)
+    bare = (replace(plan, egresses=by_delay, contracts=(), routes=()) for plan in (few, many))
+    one, other = (Conductor(plan).current.rules for plan in bare)
+    assert one == other
+    detours = [len(compute_paths(p.network, p.egresses, traffic=p.traffic).detours) for p in (few, many)]
+    assert detours[1] < detours[0] * 1.1
 
 
 @pytest.mark.parametrize(
