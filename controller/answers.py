@@ -58,7 +58,7 @@ class Answers:
         if self.plan.egresses[route.egress].routers[0] == punt.router:
             number, _ = DESTINATION_VPN.of(vpn.id)
             return Answer(punt.router, frame, (Load("metadata", number, 64), Resubmit(Table.DELIVER)))
-        return Answer(punt.router, frame, onto_labels(vpn, route.egress))
+        return Answer(punt.router, frame, onto_labels(vpn.label, route.egress))
 
     def _way_back(self, punt: Punt, contents: Contents) -> Route | None:
         """The route to the sender: in its own VPN where it just came from a site, else as its destination's VPN sees
@@ -99,7 +99,7 @@ class _Routes:
 
     @classmethod
     def of(cls, routes: Iterable[Route]) -> _Routes:
-        by_prefix = {route.prefix: route for route in routes}
+        by_prefix = {route.prefix: route for route in routes if isinstance(route.prefix, IPv4Network)}
         return cls(by_prefix, tuple(sorted({prefix.prefixlen for prefix in by_prefix}, reverse=True)))
 
     def to(self, address: IPv4Address) -> Route | None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from controller.pipeline import DESTINATION_ROLE, IPV4, SOURCE_ROLE, Drop, Purpose, cookie, joined
+from controller.family import FAMILIES, Family
+from controller.pipeline import CLASS, DESTINATION_ROLE, SOURCE_ROLE, Drop, Purpose, cookie, drop_rule, joined
 from controller.rules import FlowRule, Match, SetField, Table
 from policies.plan import Contract, Plan, PortMatch, Protocol
 
 TCP_ACK, TCP_RST = 0x10, 0x04
-ECHO_REPLY, ECHO_REQUEST = 0, 8
 LATER_FRAGMENT = 3  # Open vSwitch: any fragment (1) and not the first (2)
 
 _FRAGMENT_PRIORITY, _OPENING_PRIORITY, _REPLY_PRIORITY = 400, 200, 100
@@ -37,30 +37,31 @@ def contract_rules(plan: Plan) -> tuple[ContractRules, ...]:
         ContractRules(
             contract.client,
             contract.server,
-            tuple(_openings(plan, index, contract)),
-            tuple(_replies(plan, index, contract)),
+            tuple(rule for family in FAMILIES for rule in _openings(plan, index, contract, family)),
+            tuple(rule for family in FAMILIES for rule in _replies(plan, index, contract, family)),
         )
         for index, contract in enumerate(plan.contracts)
     )
 
 
-def fragment_rule() -> FlowRule:
-    """Drops and counts fragments but the first."""
-    match: Match = (("eth_type", IPV4), ("ip_frag", (LATER_FRAGMENT, LATER_FRAGMENT)))
-    return FlowRule(Table.CONTRACT, _FRAGMENT_PRIORITY, match, cookie=cookie(Purpose.DROP, Drop.FRAGMENT))
+def fragment_rules() -> Iterator[FlowRule]:
+    """Drop and count fragments but the first."""
+    for family in FAMILIES:
+        match: Match = (("eth_type", family.eth_type), ("ip_frag", (LATER_FRAGMENT, LATER_FRAGMENT)))
+        yield drop_rule(Table.CONTRACT, _FRAGMENT_PRIORITY, match, Drop.FRAGMENT)
 
 
-def _openings(plan: Plan, index: int, contract: Contract) -> Iterator[FlowRule]:
+def _openings(plan: Plan, index: int, contract: Contract, family: Family) -> Iterator[FlowRule]:
     """From client to server. They outrank replies: of two that both match, the opening decides the class."""
-    between = _between(contract.client, contract.server)
-    for port, header in _headers(plan, contract, "dst", ECHO_REQUEST):
+    between = _between(contract.client, contract.server, family)
+    for port, header in _headers(plan, contract, "dst", family, family.echo_request):
         yield from _allowing(plan, index, contract, _OPENING_PRIORITY + 2 * port.mask.bit_count(), (*between, *header))
 
 
-def _replies(plan: Plan, index: int, contract: Contract) -> Iterator[FlowRule]:
+def _replies(plan: Plan, index: int, contract: Contract, family: Family) -> Iterator[FlowRule]:
     """From server to client."""
-    between = _between(contract.server, contract.client)
-    for port, header in _headers(plan, contract, "src", ECHO_REPLY):
+    between = _between(contract.server, contract.client, family)
+    for port, header in _headers(plan, contract, "src", family, family.echo_reply):
         priority = _REPLY_PRIORITY + 2 * port.mask.bit_count()
         if plan.service[contract.service].protocol is not Protocol.TCP:
             yield from _allowing(plan, index, contract, priority, (*between, *header))
@@ -70,18 +71,22 @@ def _replies(plan: Plan, index: int, contract: Contract) -> Iterator[FlowRule]:
             yield from _allowing(plan, index, contract, priority, match)
 
 
-def _between(source: int, destination: int) -> Match:
+def _between(source: int, destination: int, family: Family) -> Match:
     """From one role to another."""
-    return ("metadata", joined(SOURCE_ROLE.of(source), DESTINATION_ROLE.of(destination))), ("eth_type", IPV4)
+    roles = joined(SOURCE_ROLE.of(source), DESTINATION_ROLE.of(destination))
+    return ("metadata", roles), ("eth_type", family.eth_type)
 
 
-def _headers(plan: Plan, contract: Contract, side: str, icmp_type: int) -> Iterator[tuple[PortMatch, Match]]:
+def _headers(
+    plan: Plan, contract: Contract, side: str, family: Family, icmp_type: int
+) -> Iterator[tuple[PortMatch, Match]]:
     """The service's headers, one match for each of its port ranges; ``side`` is where the server's port stands."""
     service = plan.service[contract.service]
-    protocol: Match = (("ip_proto", int(service.protocol)),)
+    icmp = service.protocol is Protocol.ICMP
+    protocol: Match = (("ip_proto", family.icmp if icmp else int(service.protocol)),)
     for port in service.ports or (PortMatch(0, 0),):
-        if service.protocol is Protocol.ICMP:
-            yield port, (*protocol, ("icmpv4_type", icmp_type))
+        if icmp:
+            yield port, (*protocol, (family.icmp_type, icmp_type))
         elif port.mask == 0:
             yield port, protocol
         else:
@@ -94,8 +99,9 @@ def _allowing(plan: Plan, index: int, contract: Contract, priority: int, match: 
     service, number = plan.service[contract.service], cookie(Purpose.CONTRACT, index)
 
     def allow(priority: int, match: Match, class_name: str) -> FlowRule:
-        mark = SetField("ip_dscp", plan.traffic_class[class_name].dscp)
-        return FlowRule(Table.CONTRACT, priority, match, (mark,), Table.POLICE, cookie=number)
+        dscp = plan.traffic_class[class_name].dscp
+        mark = SetField("ip_dscp", dscp)
+        return FlowRule(Table.CONTRACT, priority, match, (mark,), Table.POLICE, CLASS.of(dscp), cookie=number)
 
     for name in service.kept:
         for dscp in plan.traffic_class[name].dscps:

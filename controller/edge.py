@@ -10,29 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from ipaddress import IPv4Network
 
-from controller.contracts import ECHO_REPLY, ECHO_REQUEST, ContractRules, contract_rules, fragment_rule
+from controller.admission import Admission
+from controller.contracts import ContractRules, contract_rules, fragment_rules
+from controller.family import FAMILIES, IP4, IP6, family_of
 from controller.fit import fitted
 from controller.pipeline import (
-    ARP,
+    CLASS,
     DESTINATION_ROLE,
     DESTINATION_VPN,
-    IPV4,
-    IPV6,
     MPLS,
-    SOURCE_ROLE,
     VLAN_PRESENT,
     VRF,
     Drop,
     Purpose,
     cookie,
+    drop_rule,
     joined,
 )
 from controller.punt import PUNT_METER
 from controller.rules import (
     CONTROLLER,
-    IN_PORT,
     Action,
     DecTtl,
     FlowRule,
@@ -48,7 +46,6 @@ from controller.rules import (
     RuleSet,
     SetField,
     Table,
-    Value,
     first_of_each,
 )
 from controller.ttl import popped
@@ -58,7 +55,7 @@ from topology.model import SITE_MTU, TRUNK_PORT, router_mac
 _BURST_US = 100_000  # a policer lets this much time's worth of its rate pass at once
 _BURST_MIN_KBIT = 24  # but never less than two full-sized frames
 
-_TOP, _HIGH, _MIDDLE, _LOW, _MISS = 400, 300, 200, 100, 0
+_LOW, _MISS = 100, 0
 
 
 def ingress_group(egress: int) -> int:
@@ -94,7 +91,7 @@ class _Edge:
     def rules(self) -> RuleSet:
         """All entries, in pipeline order."""
         flows = (
-            *self.admit(),
+            *Admission(self.plan, self.router, self.lines).rules(),
             *(rule for vpn in self.vpns for rule in self.shared.vrf[vpn.name]),
             *self.contract(),
             *self.police(),
@@ -127,58 +124,9 @@ class _Edge:
         """The roles that have a line here."""
         return frozenset(line.role for _, line in self.lines)
 
-    def admit(self) -> Iterator[FlowRule]:
-        """Only what a site's own addresses send; the gateway answers ARP and ping in the switch itself."""
-        for index, line in self.lines:
-            site = self.plan.network.site[line.site]
-            gateway, prefix = str(site.gateway4), _masked(site.prefix4)
-            where: Match = (("in_port", TRUNK_PORT), ("vlan_vid", line.vlan | VLAN_PRESENT))
-            ip: Match = (*where, ("eth_type", IPV4))
-            own = cookie(Purpose.LINE, index)
-            arp: Match = (("eth_type", ARP), ("arp_op", 1), ("arp_spa", prefix), ("arp_tpa", gateway))
-            yield FlowRule(Table.ADMIT, _TOP, (*where, *arp), self.arp_reply(gateway), cookie=own)
-            ping: Match = (("ipv4_src", prefix), ("ipv4_dst", gateway), ("ip_proto", 1), ("icmpv4_type", ECHO_REQUEST))
-            yield FlowRule(Table.ADMIT, _TOP, (*ip, *ping), self.ping_reply(gateway), cookie=own)
-            identity = joined(VRF.of(self.plan.vpn[line.vpn].id), SOURCE_ROLE.of(line.role))
-            known: Match = (*ip, ("ipv4_src", prefix))
-            yield FlowRule(Table.ADMIT, _HIGH, known, goto=Table.VRF, metadata=identity, cookie=own)
-            yield _drop(Table.ADMIT, _MIDDLE, ip, Drop.SPOOFED)
-            yield _drop(Table.ADMIT, _MIDDLE, (*where, ("eth_type", IPV6)), Drop.IPV6)
-            yield _drop(Table.ADMIT, _LOW + 1, where, Drop.NOT_IPV4)
-        yield _drop(Table.ADMIT, _LOW, (("in_port", TRUNK_PORT),), Drop.UNKNOWN_LINE)
-        for port in sorted(self.plan.network.ports[self.router].values()):
-            labelled: Match = (("in_port", port), ("eth_type", MPLS))
-            yield FlowRule(Table.ADMIT, _HIGH, labelled, goto=Table.CORE, cookie=cookie(Purpose.PASS))
-
-    def arp_reply(self, gateway: str) -> tuple[Action, ...]:
-        """Turns a request for the gateway into the answer (RFC 826)."""
-        return (
-            *self.turned_round(),
-            SetField("arp_op", 2),
-            Move("arp_sha", "arp_tha", 48),
-            SetField("arp_sha", self.mac),
-            Move("arp_spa", "arp_tpa", 32),
-            SetField("arp_spa", gateway),
-            Output(IN_PORT),
-        )
-
-    def ping_reply(self, gateway: str) -> tuple[Action, ...]:
-        """Turns an echo request to the gateway into the answer (RFC 792)."""
-        return (
-            *self.turned_round(),
-            Move("ipv4_src", "ipv4_dst", 32),
-            SetField("ipv4_src", gateway),
-            SetField("icmpv4_type", ECHO_REPLY),
-            Output(IN_PORT),
-        )
-
-    def turned_round(self) -> tuple[Action, ...]:
-        """Back to the sender, from this router."""
-        return Move("eth_src", "eth_dst", 48), SetField("eth_src", self.mac)
-
     def contract(self) -> Iterator[FlowRule]:
         """What the roles here may open, and how they may answer."""
-        yield fragment_rule()
+        yield from fragment_rules()
         for rules in self.shared.contracts:
             if rules.client in self.roles:
                 yield from rules.opening
@@ -197,7 +145,7 @@ class _Edge:
     def police(self) -> Iterator[FlowRule]:
         """Each class of each line held to its rate, where it has one."""
         for line, dscp, meter in self.policers:
-            match: Match = (("vlan_vid", line.vlan | VLAN_PRESENT), ("eth_type", IPV4), ("ip_dscp", dscp))
+            match: Match = (("metadata", CLASS.of(dscp)), ("vlan_vid", line.vlan | VLAN_PRESENT))
             yield FlowRule(
                 Table.POLICE, _LOW, match, goto=Table.ROUTE, meter=meter.id, cookie=cookie(Purpose.PASS, meter.id)
             )
@@ -216,27 +164,16 @@ class _Edge:
     def vpn(self) -> Iterator[FlowRule]:
         """What arrived from the core, by its VPN label."""
         for vpn in self.vpns:
-            match: Match = (("eth_type", MPLS), ("mpls_label", vpn.label), ("mpls_bos", 1))
-            yield FlowRule(
-                Table.VPN,
-                _LOW,
-                match,
-                popped(IPV4),
-                Table.DELIVER,
-                DESTINATION_VPN.of(vpn.id),
-                cookie=cookie(Purpose.PASS),
-            )
+            for label, family in ((vpn.label, IP4), (vpn.label6, IP6)):
+                match: Match = (("eth_type", MPLS), ("mpls_label", label), ("mpls_bos", 1))
+                pop, found = popped(family.eth_type), DESTINATION_VPN.of(vpn.id)
+                yield FlowRule(Table.VPN, _LOW, match, pop, Table.DELIVER, found, cookie=cookie(Purpose.PASS))
 
     def deliver(self) -> Iterator[FlowRule]:
         """Out to the site. The port of entry is forgotten first: from line to line is out where it came in."""
         for index, line in self.lines:
             site = self.plan.network.site[line.site]
             mtu_bytes = site.accesses[line.backup].mtu_bytes
-            to: Match = (
-                ("metadata", DESTINATION_VPN.of(self.plan.vpn[line.vpn].id)),
-                ("eth_type", IPV4),
-                ("ipv4_dst", _masked(site.prefix4)),
-            )
             actions = (
                 DecTtl(),
                 SetField("eth_src", self.mac),
@@ -246,9 +183,12 @@ class _Edge:
                 Load("in_port_nxm", 0, 16),
                 Output(TRUNK_PORT),
             )
-            priority = _LOW + site.prefix4.prefixlen
-            out = FlowRule(Table.DELIVER, priority, to, actions, cookie=cookie(Purpose.LINE, index))
-            yield from fitted(out, mtu_bytes) if mtu_bytes < SITE_MTU else (out,)
+            vpn: Match = (("metadata", DESTINATION_VPN.of(self.plan.vpn[line.vpn].id)),)
+            for family, prefix in zip(FAMILIES, site.prefixes, strict=True):
+                to = (*vpn, *family.is_to(prefix))
+                priority = _LOW + prefix.prefixlen
+                out = FlowRule(Table.DELIVER, priority, to, actions, cookie=cookie(Purpose.LINE, index))
+                yield from fitted(out, mtu_bytes) if mtu_bytes < SITE_MTU else (out,)
 
 
 def _vrf(plan: Plan, vpn: Vpn) -> Iterator[FlowRule]:
@@ -259,7 +199,7 @@ def _vrf(plan: Plan, vpn: Vpn) -> Iterator[FlowRule]:
             continue
         found = joined(DESTINATION_ROLE.of(role.id), DESTINATION_VPN.of(visible[role.vpn].id))
         for prefix in role.prefixes:
-            to: Match = (("metadata", VRF.of(vpn.id)), ("eth_type", IPV4), ("ipv4_dst", _masked(prefix)))
+            to: Match = (("metadata", VRF.of(vpn.id)), *family_of(prefix).is_to(prefix))
             priority = _LOW + prefix.prefixlen
             yield FlowRule(Table.VRF, priority, to, (), Table.CONTRACT, found, cookie=cookie(Purpose.PASS))
 
@@ -272,26 +212,26 @@ def _routes(plan: Plan) -> tuple[tuple[FlowRule, ...], ...]:
     def afar(route: Route, cls: TrafficClass | None) -> FlowRule:
         vpn, homing = plan.vpn[route.vpn], plan.egresses[route.egress].routers
         egress = plan.egress_index[homing, cls.path] if cls else route.egress
+        family, towards = family_of(route.prefix), DESTINATION_VPN.of(vpn.id)
         to: Match = (
-            ("metadata", DESTINATION_VPN.of(vpn.id)),
+            ("metadata", joined(towards, CLASS.of(cls.dscp)) if cls else towards),
             ("vlan_vid", (VLAN_PRESENT, VLAN_PRESENT)),  # a tag can be taken off only where there is one
-            ("eth_type", IPV4),
-            *((("ip_dscp", cls.dscp),) if cls else ()),
-            ("ipv4_dst", _masked(route.prefix)),
+            *family.is_to(route.prefix),
         )
         priority, number = _LOW + 2 * route.prefix.prefixlen + (cls is not None), cookie(Purpose.ROUTE, egress)
-        actions = (PopVlan(), DecTtl(), *onto_labels(vpn, egress))
+        label = vpn.label if family is IP4 else vpn.label6
+        actions = (PopVlan(), DecTtl(), *onto_labels(label, egress))
         return FlowRule(Table.ROUTE, priority, to, actions, cookie=number)
 
     return tuple((afar(route, None), *(afar(route, cls) for cls in apart)) for route in plan.routes)
 
 
-def onto_labels(vpn: Vpn, egress: int) -> tuple[Action, ...]:
+def onto_labels(label: int, egress: int) -> tuple[Action, ...]:
     """On the way to an egress set: the VPN's label with the packet's class, then the group's transport label."""
     return (
         Move("ip_dscp", "reg0", 3, source_offset=3),
         PushMpls(),
-        SetField("mpls_label", vpn.label),
+        SetField("mpls_label", label),
         Move("reg0", "mpls_tc", 3),
         Group(ingress_group(egress)),
     )
@@ -303,29 +243,18 @@ def _meter(number: int, rate_bps: int) -> MeterRule:
     return MeterRule(number, rate_kbps, max(_BURST_MIN_KBIT, rate_kbps * _BURST_US // 1_000_000))
 
 
-def _drop(table: Table, priority: int, match: Match, reason: Drop) -> FlowRule:
-    """A rule that drops and counts."""
-    return FlowRule(table, priority, match, cookie=cookie(Purpose.DROP, reason))
-
-
 def _told(table: Table, priority: int, match: Match, reason: Drop) -> FlowRule:
     """A rule that counts what goes no further, and has its sender told."""
     return FlowRule(table, priority, match, (Output(CONTROLLER),), cookie=cookie(Purpose.DROP, reason))
 
 
-def _masked(prefix: IPv4Network) -> Value | tuple[Value, Value]:
-    """A prefix as a match value."""
-    address = str(prefix.network_address)
-    return address if prefix.prefixlen == 32 else (address, str(prefix.netmask))
-
-
 _MISSES = (
-    _drop(Table.ADMIT, _MISS, (), Drop.NOT_LABELLED),
+    drop_rule(Table.ADMIT, _MISS, (), Drop.NOT_LABELLED),
     _told(Table.VRF, _MISS, (), Drop.NO_ROUTE),
-    _drop(Table.CONTRACT, _MISS, (), Drop.NO_CONTRACT),
+    drop_rule(Table.CONTRACT, _MISS, (), Drop.NO_CONTRACT),
     FlowRule(Table.POLICE, _MISS, (), goto=Table.ROUTE, cookie=cookie(Purpose.PASS)),
     _told(Table.ROUTE, _MISS, (), Drop.NO_PATH),
-    _drop(Table.CORE, _MISS, (), Drop.NO_LABEL),
-    _drop(Table.VPN, _MISS, (), Drop.NO_VPN),
-    _drop(Table.DELIVER, _MISS, (), Drop.NOT_HERE),
+    drop_rule(Table.CORE, _MISS, (), Drop.NO_LABEL),
+    drop_rule(Table.VPN, _MISS, (), Drop.NO_VPN),
+    drop_rule(Table.DELIVER, _MISS, (), Drop.NOT_HERE),
 )

@@ -15,7 +15,7 @@ from controller.rules import CONTROLLER, CheckLarger, FlowRule, Load, Output, Ta
 MTU_REGISTER = "reg1"  # tells the controller the line's MTU
 _VERDICT = "reg2"
 _ETHERNET_BYTES = 14
-_ABOVE = 100  # more than the priorities of prefixes of any two lengths are apart
+_ABOVE = 200  # more than the priorities of prefixes of any two lengths are apart
 
 
 def fitted(rule: FlowRule, mtu_bytes: int) -> Iterator[FlowRule]:

@@ -1,6 +1,7 @@
 """The pipeline as data: what each table may match, do and lead to, and how numbers share one field.
 
     site:  admit -> vrf -> contract -> police -> route -> (group) -> fibre, or deliver
+           admit -> neighbour
     fibre: admit -> core -> (group) -> fibre, or vpn -> deliver
     deliver -> fit, where the line takes less than others
 
@@ -22,6 +23,7 @@ from controller.rules import (
     Group,
     GroupRule,
     Load,
+    Match,
     Move,
     Output,
     PacketMeterRule,
@@ -64,7 +66,8 @@ class Part:
         return number << self.shift, self.mask
 
 
-VRF = Part(0)  # the source's VPN
+VRF = Part(0, 10)  # the source's VPN
+CLASS = Part(10, 6)  # the code point that its class marks with
 SOURCE_ROLE = Part(16)
 DESTINATION_ROLE = Part(32)
 DESTINATION_VPN = Part(48)
@@ -94,8 +97,8 @@ class Drop(IntEnum):
 
     UNKNOWN_LINE = 1  # from the trunk, on a VLAN that is no access line
     SPOOFED = 2  # source address is not the site's
-    NOT_IPV4 = 3  # from a site, neither IPv4 nor an ARP request for its gateway
-    IPV6 = 4
+    NOT_IP = 3  # from a site, neither IP nor an ARP request for its gateway
+    LINK_LOCAL = 4  # from a site's link-local address or none, and no question for its gateway
     NOT_LABELLED = 5  # from a fibre, without a label
     NO_ROUTE = 6  # the VRF knows no such destination
     NO_CONTRACT = 7  # nobody may open this, and it is no reply
@@ -117,6 +120,11 @@ def purpose_of(value: int) -> tuple[Purpose, int]:
     return Purpose(value >> 56), value & 0xFFFFFFFF
 
 
+def drop_rule(table: Table, priority: int, match: Match, reason: Drop) -> FlowRule:
+    """A rule that drops and counts."""
+    return FlowRule(table, priority, match, cookie=cookie(Purpose.DROP, reason))
+
+
 @dataclass(frozen=True)
 class TableSpec:
     """What a table may match (fields), do (actions; fields it may set) and lead to (tables)."""
@@ -135,29 +143,37 @@ def _names(text: str) -> frozenset[str]:
 
 PIPELINE: dict[Table, TableSpec] = {
     Table.ADMIT: TableSpec(
-        match=_names("in_port vlan_vid eth_type ipv4_src ipv4_dst ip_proto icmpv4_type arp_op arp_spa arp_tpa"),
+        match=_names(
+            "in_port vlan_vid eth_type ipv4_src ipv4_dst ipv6_src ipv6_dst ip_proto icmpv4_type icmpv6_type"
+            " ipv6_nd_target arp_op arp_spa arp_tpa"
+        ),
         actions=frozenset({Move, SetField, Output}),
-        sets=_names("eth_src eth_dst arp_op arp_sha arp_tha arp_spa arp_tpa ipv4_src ipv4_dst icmpv4_type"),
-        leads_to=frozenset({Table.VRF, Table.CORE}),
+        sets=_names(
+            "eth_src eth_dst arp_op arp_sha arp_tha arp_spa arp_tpa ipv4_src ipv4_dst icmpv4_type"
+            " ipv6_src ipv6_dst icmpv6_type nd_reserved nd_options_type"
+        ),
+        leads_to=frozenset({Table.VRF, Table.CORE, Table.NEIGHBOUR}),
         writes=VRF.mask | SOURCE_ROLE.mask,
     ),
     Table.VRF: TableSpec(
-        match=_names("metadata eth_type ipv4_dst"),
+        match=_names("metadata eth_type ipv4_dst ipv6_dst"),
         actions=frozenset({Output}),
         leads_to=frozenset({Table.CONTRACT}),
         writes=DESTINATION_ROLE.mask | DESTINATION_VPN.mask,
     ),
     Table.CONTRACT: TableSpec(
         match=_names(
-            "metadata eth_type ip_frag ip_dscp ip_proto tcp_src tcp_dst udp_src udp_dst tcp_flags_nxm icmpv4_type"
+            "metadata eth_type ip_frag ip_dscp ip_proto tcp_src tcp_dst udp_src udp_dst tcp_flags_nxm"
+            " icmpv4_type icmpv6_type"
         ),
         actions=frozenset({SetField}),
         sets=_names("ip_dscp"),
         leads_to=frozenset({Table.POLICE}),
+        writes=CLASS.mask,
     ),
-    Table.POLICE: TableSpec(match=_names("vlan_vid eth_type ip_dscp"), leads_to=frozenset({Table.ROUTE}), meters=True),
+    Table.POLICE: TableSpec(match=_names("metadata vlan_vid"), leads_to=frozenset({Table.ROUTE}), meters=True),
     Table.ROUTE: TableSpec(
-        match=_names("metadata vlan_vid eth_type ip_dscp ipv4_dst"),
+        match=_names("metadata vlan_vid eth_type ipv4_dst ipv6_dst"),
         actions=frozenset({PopVlan, DecTtl, Move, PushMpls, SetField, Group, Output}),
         sets=_names("reg0 mpls_label mpls_tc"),
         leads_to=frozenset({Table.DELIVER}),
@@ -176,15 +192,20 @@ PIPELINE: dict[Table, TableSpec] = {
         writes=DESTINATION_VPN.mask,
     ),
     Table.DELIVER: TableSpec(
-        match=_names("metadata eth_type ipv4_dst"),
+        match=_names("metadata eth_type ipv4_dst ipv6_dst"),
         actions=frozenset({DecTtl, CheckLarger, SetField, PushVlan, Load, Output}),
         sets=_names("reg2 eth_src eth_dst vlan_vid in_port_nxm"),
         leads_to=frozenset({Table.FIT}),
     ),
     Table.FIT: TableSpec(
-        match=_names("metadata eth_type ipv4_dst reg2"),
+        match=_names("metadata eth_type ipv4_dst ipv6_dst reg2"),
         actions=frozenset({SetField, PushVlan, Load, Output}),
         sets=_names("reg1 eth_src eth_dst vlan_vid in_port_nxm"),
+    ),
+    Table.NEIGHBOUR: TableSpec(
+        match=_names("eth_type ip_proto icmpv6_type"),
+        actions=frozenset({SetField, Output}),
+        sets=_names("ipv6_nd_tll"),
     ),
 }
 
@@ -195,19 +216,24 @@ BUCKET = TableSpec(
     leads_to=frozenset({Table.VPN}),
 )
 
-# A field can be matched only where these are matched before it (OpenFlow 1.3.5, 7.2.3.8).
+# A field can be matched only where one of these is matched before it (OpenFlow 1.3.5, 7.2.3.8).
+_IP = (("eth_type", IPV4), ("eth_type", IPV6))
 _PREREQUISITES: dict[str, tuple[tuple[str, int], ...]] = {
     "ipv4_src": (("eth_type", IPV4),),
     "ipv4_dst": (("eth_type", IPV4),),
-    "ip_proto": (("eth_type", IPV4),),
-    "ip_dscp": (("eth_type", IPV4),),
-    "ip_frag": (("eth_type", IPV4),),
+    "ipv6_src": (("eth_type", IPV6),),
+    "ipv6_dst": (("eth_type", IPV6),),
+    "ip_proto": _IP,
+    "ip_dscp": _IP,
+    "ip_frag": _IP,
     "tcp_src": (("ip_proto", 6),),
     "tcp_dst": (("ip_proto", 6),),
     "tcp_flags_nxm": (("ip_proto", 6),),
     "udp_src": (("ip_proto", 17),),
     "udp_dst": (("ip_proto", 17),),
     "icmpv4_type": (("ip_proto", 1),),
+    "icmpv6_type": (("ip_proto", 58),),
+    "ipv6_nd_target": (("icmpv6_type", 135),),
     "arp_op": (("eth_type", ARP),),
     "arp_spa": (("eth_type", ARP),),
     "arp_tpa": (("eth_type", ARP),),
@@ -240,9 +266,10 @@ def _check_flow(rule: FlowRule, spec: TableSpec) -> None:
         raise PipelineError(f"{rule}: this table does not match {', '.join(sorted(unknown))}")
     before: set[tuple[str, object]] = set()
     for name, value in rule.match:
-        for needed, number in _PREREQUISITES.get(name, ()):
-            if (needed, number) not in before:
-                raise PipelineError(f"{rule}: {name} needs {needed}={number:#x} before it")
+        needed = _PREREQUISITES.get(name)
+        if needed and before.isdisjoint(needed):
+            either = " or ".join(f"{field}={number:#x}" for field, number in needed)
+            raise PipelineError(f"{rule}: {name} needs {either} before it")
         before.add((name, value))
     _check_actions(rule, rule.actions, spec)
     if rule.goto is not None and (rule.goto not in spec.leads_to or rule.goto <= rule.table):

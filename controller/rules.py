@@ -15,7 +15,8 @@ Match = tuple[tuple[str, "Value | tuple[Value, Value]"], ...]
 
 
 class Table(IntEnum):
-    """Flow tables in the order a packet meets them: sites' side first, then the core's, then delivery."""
+    """Flow tables in the order a packet meets them: sites' side first, then the core's, then
+    delivery, and last what a router answers a neighbour."""
 
     ADMIT = 0
     VRF = 1
@@ -26,6 +27,7 @@ class Table(IntEnum):
     VPN = 6
     DELIVER = 7
     FIT = 8
+    NEIGHBOUR = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class PopMpls:
 
 @dataclass(frozen=True, slots=True)
 class DecTtl:
-    """Count the IP TTL down; a packet that would reach zero goes to the controller and no further."""
+    """Count the IP TTL or hop limit down; a packet that would reach zero goes to the controller and no further."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ An order that must take effect in one step goes as a bundle (ONF extension 230, 
 from __future__ import annotations
 
 import struct
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,9 @@ _OPEN, _COMMIT = 0, 4
 _IN_ONE_STEP = 1 | 2  # atomic, ordered
 _MOST_KNOWN = 200_000  # messages remembered, some 150 bytes each
 _BUNDLE_ID = 1  # one at a time on a connection
+# Open vSwitch's fields of neighbour discovery (OXM class 0x1000, fields 1 and 2), which the framework knows by number
+# only, and the bytes of their values.
+_BY_NUMBER = {"nd_reserved": (0x1000 << 7 | 1, 4), "nd_options_type": (0x1000 << 7 | 2, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +277,10 @@ def _action(action: Action) -> Any:
     match action:
         case Output(port):
             return _parser.OFPActionOutput(port)
+        case SetField(field, int(value)) if field in _BY_NUMBER:
+            number, length = _BY_NUMBER[field]
+            encoded = b64encode(value.to_bytes(length, "big")).decode()
+            return _parser.OFPActionSetField(**{f"field_{number}": encoded})
         case SetField(field, value):
             return _parser.OFPActionSetField(**{field: value})
         case Load(field, value, bits):

@@ -14,8 +14,8 @@ from policies.schema import ContractSpec, PolicySpec, Selector
 from policies.selection import Population, SiteIds
 from topology.schema_errors import nearest
 
-FIRST_VPN_LABEL = 1000  # the VPN with id n has label 1000 + n
-MAX_VPNS = 1000  # their labels stay clear of the transport labels, which begin at 10000
+FIRST_VPN_LABEL, FIRST_VPN_LABEL6 = 1000, 3000  # the VPN with id n has labels 1000 + n and 3000 + n
+MAX_VPNS = 1000  # their labels stay clear of each other and of the transport labels, which begin at 10000
 _SHOWN = 3  # sites named in one message
 
 
@@ -60,6 +60,7 @@ def compile_vpns(spec: PolicySpec, population: Population, report: Report) -> tu
             name=name,
             id=number,
             label=FIRST_VPN_LABEL + number,
+            label6=FIRST_VPN_LABEL6 + number,
             imports=frozenset(vpn.imports),
             exports=frozenset(vpn.exports),
             sites=tuple(sorted(members[name], key=order.__getitem__)),

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from functools import cached_property
-from ipaddress import IPv4Network
 
-from topology.model import Network
+from topology.model import Network, Prefix
 
 DETECT_WITHIN_US = 2_400_000  # unless a policy says otherwise; a machine that stands still for 0.8 s does no harm then
 
@@ -91,11 +90,13 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Vpn:
-    """A VPN with one VRF: ``id`` is the VRF number, ``label`` its MPLS VPN label (RFC 4364)."""
+    """A VPN with one VRF: ``id`` is the VRF number, ``label`` the MPLS VPN label of its IPv4 packets (RFC 4364) and
+    ``label6`` of its IPv6 packets (RFC 4659), so that a label says what is beneath it."""
 
     name: str
     id: int
     label: int
+    label6: int
     imports: frozenset[str]
     exports: frozenset[str]
     sites: tuple[str, ...]
@@ -103,14 +104,14 @@ class Vpn:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """Sites that the policy treats alike: one VPN, the same contracts. ``prefixes`` cover exactly
-    the addresses of its sites (unused addresses of an aggregate may be inside)."""
+    """Sites that the policy treats alike: one VPN, the same contracts. ``prefixes``, of both
+    versions, cover exactly the addresses of its sites (unused addresses of an aggregate may be inside)."""
 
     id: int
     name: str
     vpn: str
     sites: tuple[str, ...]
-    prefixes: tuple[IPv4Network, ...]
+    prefixes: tuple[Prefix, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class Route:
     """In ``vpn``, ``prefix`` is reached over egress set ``egress`` (an index; of the least-delay choice)."""
 
     vpn: str
-    prefix: IPv4Network
+    prefix: Prefix
     egress: int
 
 

@@ -6,13 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Network
 from typing import TypeVar
 
-from topology.model import Network, Site
+from topology.model import Network, Prefix, Site
 
 Key = TypeVar("Key")
 Homing = tuple[str, ...]
+_Version = tuple[Callable[[Site], Prefix], Mapping[str, Prefix], Mapping[tuple[str, Homing], Prefix]]
 
 
 def _zone(site: Site) -> str:
@@ -37,22 +37,44 @@ class Aggregates:
     def _block_sizes(self) -> Counter[tuple[str, Homing]]:
         return Counter(map(_block, self.network.sites))
 
-    def cover(self, sites: Iterable[Site]) -> tuple[IPv4Network, ...]:
-        """Prefixes that hold ``sites`` and no other site: whole zones, else whole blocks, else single sites."""
-        zones, rest = _whole(sites, _zone, self._zone_sizes, self.network.zones4)
-        blocks, rest = _whole(rest, _block, self._block_sizes, self.network.blocks4)
-        return tuple(sorted([*zones.values(), *blocks.values(), *(site.prefix4 for site in rest)]))
+    def cover(self, sites: Iterable[Site]) -> tuple[Prefix, ...]:
+        """Prefixes that hold ``sites`` and no other site, of IPv4 and then of IPv6: whole zones, else whole blocks,
+        else single sites."""
+        members, found = tuple(sites), list[Prefix]()
+        for prefix_of, zones, blocks in self._versions:
+            whole_zones, rest = _whole(members, _zone, self._zone_sizes, zones)
+            whole_blocks, rest = _whole(rest, _block, self._block_sizes, blocks)
+            found += sorted([*whole_zones.values(), *whole_blocks.values(), *map(prefix_of, rest)], key=_place)
+        return tuple(found)
 
-    def cover_by_homing(self, sites: Iterable[Site]) -> dict[IPv4Network, Homing]:
+    def cover_by_homing(self, sites: Iterable[Site]) -> list[tuple[Prefix, Homing]]:
         """Prefixes that hold ``sites`` and no other site, each with the homing all its sites share."""
-        blocks, rest = _whole(sites, _block, self._block_sizes, self.network.blocks4)
-        homings = {prefix: homing for (_, homing), prefix in blocks.items()}
-        return homings | {site.prefix4: site.homing for site in rest}
+        members, found = tuple(sites), list[tuple[Prefix, Homing]]()
+        for prefix_of, _, blocks in self._versions:
+            whole, rest = _whole(members, _block, self._block_sizes, blocks)
+            homed = [(prefix, homing) for (_, homing), prefix in whole.items()]
+            homed += [(prefix_of(site), site.homing) for site in rest]
+            found += sorted(homed, key=lambda each: _place(each[0]))
+        return found
+
+    @property
+    def _versions(self) -> tuple[_Version, _Version]:
+        """For IPv4 and IPv6: a site's prefix, and the aggregates of zones and blocks."""
+        network = self.network
+        return (
+            (lambda site: site.prefix4, network.zones4, network.blocks4),
+            (lambda site: site.prefix6, network.zones6, network.blocks6),
+        )
+
+
+def _place(prefix: Prefix) -> tuple[int, int]:
+    """Where a prefix stands among those of its version."""
+    return int(prefix.network_address), prefix.prefixlen
 
 
 def _whole(
-    sites: Iterable[Site], key: Callable[[Site], Key], sizes: Mapping[Key, int], prefixes: Mapping[Key, IPv4Network]
-) -> tuple[dict[Key, IPv4Network], list[Site]]:
+    sites: Iterable[Site], key: Callable[[Site], Key], sizes: Mapping[Key, int], prefixes: Mapping[Key, Prefix]
+) -> tuple[dict[Key, Prefix], list[Site]]:
     """The prefixes of groups that are complete in ``sites``, and the sites of all other groups."""
     groups: dict[Key, list[Site]] = defaultdict(list)
     for site in sites:

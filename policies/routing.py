@@ -35,19 +35,20 @@ def compile_routes(vpns: Sequence[Vpn], egresses: Iterable[Egress], aggregates: 
     return tuple(
         Route(vpn.name, prefix, egress_of[homing])
         for vpn in vpns
-        for prefix, homing in sorted(aggregates.cover_by_homing(sites[site] for site in vpn.sites).items())
+        for prefix, homing in aggregates.cover_by_homing(sites[site] for site in vpn.sites)
     )
 
 
 def check_overlaps(vpns: Sequence[Vpn], routes: Iterable[Route], report: Report) -> None:
     """Routes that meet in one VPN, its own or imported, must differ; elsewhere addresses may repeat."""
-    own: dict[str, list[tuple[int, int, Route]]] = {vpn.name: [] for vpn in vpns}
+    own: dict[str, list[tuple[int, int, int, Route]]] = {vpn.name: [] for vpn in vpns}
     for route in routes:
-        own[route.vpn].append((int(route.prefix.network_address), route.prefix.prefixlen, route))
+        place = int(route.prefix.network_address), route.prefix.prefixlen
+        own[route.vpn].append((route.prefix.version, *place, route))
     for vpn in vpns:
         seen = [other.name for other in vpns if other is vpn or other.exports & vpn.imports]
-        met = sorted((entry for name in seen for entry in own[name]), key=lambda entry: entry[:2])
-        for (_, _, one), (_, _, two) in pairwise(met):
-            if one.prefix.overlaps(two.prefix):
+        met = sorted((entry for name in seen for entry in own[name]), key=lambda entry: entry[:3])
+        for (*_, one), (*_, two) in pairwise(met):
+            if one.prefix.version == two.prefix.version and one.prefix.overlaps(two.prefix):
                 reason = f"sees {one.prefix} of VPN {one.vpn} and {two.prefix} of VPN {two.vpn}, which overlap"
                 report.add(("vpns", vpn.name), None, reason, "import only one of them, or renumber the sites")

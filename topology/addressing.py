@@ -43,6 +43,7 @@ class Addressed:
     zones4: dict[str, IPv4Network]
     zones6: dict[str, IPv6Network]
     blocks4: dict[tuple[str, Homing], IPv4Network]
+    blocks6: dict[tuple[str, Homing], IPv6Network]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def assign(sites: Sequence[Site]) -> Addressed:
         {zone: _net4(block) for zone, block in sorted(zone4.items())},
         {zone: _net6(block) for zone, block in sorted(zone6.items())},
         {key: _net4(block) for key, block in sorted(block4.items())},
+        {key: _net6(block) for key, block in sorted(block6.items())},
     )
 
 
@@ -96,6 +98,7 @@ def assemble(name: str, seed: int, core: Backbone, sites: Sequence[Site]) -> Net
         zones4=addressed.zones4,
         zones6=addressed.zones6,
         blocks4=addressed.blocks4,
+        blocks6=addressed.blocks6,
         operations=core.operations,
     )
 

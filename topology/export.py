@@ -62,9 +62,8 @@ def to_geojson(network: Network) -> str:
 def to_json(network: Network) -> str:
     """The complete network; ``from_json`` gives an equal one back."""
     whole = {"format": FORMAT, **{field.name: getattr(network, field.name) for field in fields(network)}}
-    whole["blocks4"] = [
-        {"zone": zone, "homing": homing, "prefix": prefix} for (zone, homing), prefix in network.blocks4.items()
-    ]
+    for name, blocks in (("blocks4", network.blocks4), ("blocks6", network.blocks6)):
+        whole[name] = [{"zone": zone, "homing": homing, "prefix": prefix} for (zone, homing), prefix in blocks.items()]
     return _dump(whole)
 
 
@@ -79,24 +78,35 @@ def from_json(text: str, name: str = "network") -> Network:
     except ValidationError as error:
         document = Document(name, data)
         raise InputError(*(explain(document, _File, entry) for entry in error.errors(include_url=False))) from None
-    blocks = {(block.zone, block.homing): block.prefix for block in file.blocks4}
-    parts = {field: getattr(file, field) for field in _File.model_fields if field not in ("format", "blocks4")}
-    network = Network(**parts, blocks4=blocks)
+    blocks4 = {(block.zone, block.homing): block.prefix for block in file.blocks4}
+    blocks6 = {(block.zone, block.homing): block.prefix for block in file.blocks6}
+    whole = _File.model_fields.keys() - {"format", "blocks4", "blocks6"}
+    network = Network(**{field: getattr(file, field) for field in whole}, blocks4=blocks4, blocks6=blocks6)
     if problems := tuple(unsound(network, name)):
         raise InputError(*problems)
     return network
 
 
 class _Block(BaseModel):
-    """An entry of ``blocks4``."""
-
     zone: str
     homing: tuple[str, ...]
+
+
+class _Block4(_Block):
+    """An entry of ``blocks4``."""
+
     prefix: IPv4Network
 
 
+class _Block6(_Block):
+    """An entry of ``blocks6``."""
+
+    prefix: IPv6Network
+
+
 class _File(BaseModel):
-    """The JSON file's schema: ``Network`` with a format name, and ``blocks4`` as a list."""
+    """The JSON file's schema: ``Network`` with a format name, and the blocks as lists. Without
+    ``blocks6``, as files once were, each site gets an IPv6 route of its own."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -109,7 +119,8 @@ class _File(BaseModel):
     sites: tuple[Site, ...]
     zones4: dict[str, IPv4Network]
     zones6: dict[str, IPv6Network]
-    blocks4: tuple[_Block, ...]
+    blocks4: tuple[_Block4, ...]
+    blocks6: tuple[_Block6, ...] = ()
     operations: str = ""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import networkx as nx
 
@@ -19,6 +19,9 @@ LOOPBACKS4 = IPv4Network("100.64.0.0/16")  # routers' own addresses: a provider'
 MOST_BPS = 10**13  # the fastest line that the link engine's arithmetic is for
 SITE_MTU = 1500  # bytes of an IP packet on an access line, unless the line takes less
 MOST_DELAY_US = 10_000_000  # the longest way; more is a mistake
+
+Prefix = IPv4Network | IPv6Network
+GATEWAY6 = IPv6Address("fe80::1")  # every site's next hop: a link-local address may be the same on all access lines
 
 
 class Region(str, Enum):
@@ -101,7 +104,8 @@ class Access:
 class Site:
     """A customer site. ``accesses[0]`` is the primary line, ``accesses[1]``, if any, the backup.
 
-    ``prefix4[1]`` is the gateway's address (the PoP side), ``prefix4[2]`` the site's own.
+    Of either prefix, address 1 is the gateway's (the PoP side) and 2 the site's own. IPv6 packets find the
+    gateway by its link-local address, ``GATEWAY6``.
     """
 
     id: str
@@ -127,6 +131,16 @@ class Site:
     def address4(self) -> IPv4Address:
         """The site's own address."""
         return self.prefix4[2]
+
+    @property
+    def address6(self) -> IPv6Address:
+        """The site's own IPv6 address."""
+        return self.prefix6[2]
+
+    @property
+    def prefixes(self) -> tuple[Prefix, Prefix]:
+        """The site's IPv4 and IPv6 prefix."""
+        return self.prefix4, self.prefix6
 
     @property
     def homing(self) -> tuple[str, ...]:
@@ -156,9 +170,9 @@ def router_address4(router: Router) -> IPv4Address:
 
 @dataclass(frozen=True)
 class Network:
-    """The whole blueprint. ``zones4``/``zones6`` map a zone to its aggregate; ``blocks4`` maps
-    (zone, homing) to the aggregate of that zone's sites with that homing. ``operations`` is the PoP where the
-    operations centre stands, empty for the first."""
+    """The whole blueprint. ``zones4``/``zones6`` map a zone to its aggregate; ``blocks4``/``blocks6``
+    map (zone, homing) to the aggregate of that zone's sites with that homing. ``operations`` is the PoP
+    where the operations centre stands, empty for the first."""
 
     name: str
     seed: int
@@ -169,6 +183,7 @@ class Network:
     zones4: dict[str, IPv4Network]
     zones6: dict[str, IPv6Network]
     blocks4: dict[tuple[str, tuple[str, ...]], IPv4Network]
+    blocks6: dict[tuple[str, tuple[str, ...]], IPv6Network]
     operations: str = ""
 
     @cached_property

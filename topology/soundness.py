@@ -9,7 +9,7 @@ from topology.errors import Problem
 from topology.model import MOST_BPS, MOST_DELAY_US, Network
 from topology.naming import is_name
 
-LONGEST_PREFIX = 30  # network, gateway, site, broadcast
+LONGEST_PREFIXES = 30, 126  # of IPv4 and IPv6: network, gateway, site, and one more
 
 
 def unsound(network: Network, name: str) -> Iterator[Problem]:
@@ -71,9 +71,10 @@ def _unconnectable(network: Network, name: str) -> Iterator[Problem]:
         if not 1 <= len(site.accesses) <= 2 or len(set(site.homing)) < len(site.homing):
             hint = "a primary, and a backup to another router"
             yield Problem(f"{name}: site {site.id}", len(site.accesses), "access lines are not what a site has", hint)
-        if site.prefix4.prefixlen > LONGEST_PREFIX:
-            hint = f"at most {LONGEST_PREFIX} bits"
-            yield Problem(f"{name}: site {site.id}", str(site.prefix4), "has no room for gateway and site", hint)
+        for prefix, longest in zip(site.prefixes, LONGEST_PREFIXES, strict=True):
+            if prefix.prefixlen > longest:
+                hint = f"at most {longest} bits"
+                yield Problem(f"{name}: site {site.id}", str(prefix), "has no room for gateway and site", hint)
         for line in site.accesses:
             if not FIRST_VLAN <= line.vlan <= LAST_VLAN or (line.router, line.vlan) in seen:
                 hint = f"{FIRST_VLAN} to {LAST_VLAN}, each once on a router"

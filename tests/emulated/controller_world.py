@@ -11,6 +11,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from emulation.authority import Authority
 from emulation.plant import CORE_MTU
 from policies.plan import Plan
 from topology.management import OPENFLOW_PORT
-from topology.model import TRUNK_PORT, Site
+from topology.model import GATEWAY6, TRUNK_PORT, Site
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from controller_plan import small_plan
@@ -109,19 +110,28 @@ class ControllerWorld:
                 f"ip link set {name}-pop up",
                 f"ip netns exec {site.id} ethtool -K {name} tx off >/dev/null",
                 f"ip -n {site.id} link set {name} address {site.mac}",
+                f"ip -n {site.id} link set {name} addrgenmode none",
                 f"ip -n {site.id} addr add {site.address4}/{site.prefix4.prefixlen} dev {name}",
+                f"ip -n {site.id} addr add fe80::2/64 dev {name} nodad",
                 f"ip netns exec {site.id} sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.{name}.rp_filter=0",
             ]
             steps += [f"ip -n {site.id} link set {name} up"]
         # Both lines take packets; what the site sends goes out on the first.
-        steps += [f"ip -n {site.id} route add default via {site.gateway4} dev s{site.index}-0"]
+        steps += [f"ip -n {site.id} addr add {site.address6}/128 dev lo nodad", *self._routes(site, f"s{site.index}-0")]
         return " && ".join(steps)
+
+    def _routes(self, site: Site, name: str) -> list[str]:
+        """Commands that send what leaves a site over one of its lines."""
+        return [
+            f"ip -n {site.id} route add default via {site.gateway4} dev {name}",
+            f"ip -n {site.id} -6 route add default via {GATEWAY6} dev {name} src {site.address6}",
+        ]
 
     def use_backup(self, site_id: str) -> None:
         """Moves a dual-homed site to its backup line, as its own equipment would."""
         site = self.network.site[site_id]
         self.sh(f"ip -n {site_id} link set s{site.index}-0 down")
-        self.sh(f"ip -n {site_id} route add default via {site.gateway4} dev s{site.index}-1")
+        self.sh(" && ".join(self._routes(site, f"s{site.index}-1")))
 
     def _bridge(self, router: str) -> str:
         index = self.network.router[router].index
@@ -231,3 +241,16 @@ class ControllerWorld:
         stats = {line["ifname"]: line["stats64"]["rx"]["packets"] for line in json.loads(self.sh("ip -j -s link"))}
         ends = ((end, link) for link in self.network.links for end in (link.a, link.b))
         return {(link.other(end), end): stats[self.interface(end, link.id)] for end, link in ends}
+
+
+def running(home: Path, plan: Plan | None = None) -> Iterator[ControllerWorld]:
+    """A programmed world, for a fixture to yield."""
+    world = ControllerWorld(home, plan)
+    try:
+        world.start_controller()
+        world.await_event("listening")
+        world.build()
+        world.await_event("all-programmed")
+        yield world
+    finally:
+        world.close()

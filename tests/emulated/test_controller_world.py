@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from controller_world import ControllerWorld
+from controller_world import ControllerWorld, running
 from waiting import wait_for
 
 from controller.core import _FIRST_LABEL
@@ -21,25 +21,13 @@ pytestmark = pytest.mark.emulated
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerWorld]:
     """A programmed world for tests that leave it as they found it."""
-    yield from _world(tmp_path_factory.mktemp("shared"))
+    yield from running(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[ControllerWorld]:
     """A programmed world for a test that breaks something."""
-    yield from _world(tmp_path)
-
-
-def _world(home: Path) -> Iterator[ControllerWorld]:
-    world = ControllerWorld(home)
-    try:
-        world.start_controller()
-        world.await_event("listening")
-        world.build()
-        world.await_event("all-programmed")
-        yield world
-    finally:
-        world.close()
+    yield from running(tmp_path)
 
 
 def test_controller_runs_on_the_framework_asked_for(shared: ControllerWorld) -> None:
@@ -81,13 +69,6 @@ def test_spoofed_source_is_dropped_and_counted(shared: ControllerWorld) -> None:
     shared.sh("ping -n -c 3 -i 0.05 -W 0.2 -I 10.3.0.2 10.3.0.1", "bodo-gp", check=False)
     wait_for(lambda: shared.counted("bodo", spoofed) >= before + 3, "the drops to be counted")
     shared.sh("ip addr del 10.3.0.2/32 dev lo", "bodo-gp")
-
-
-def test_ipv6_is_dropped_and_counted(shared: ControllerWorld) -> None:
-    dropped = cookie(Purpose.DROP, Drop.IPV6)
-    before = shared.counted("bodo", dropped)
-    shared.sh("ping -6 -n -c 2 -i 0.05 -W 0.2 ff02::1%s2-0", "bodo-gp", check=False)
-    wait_for(lambda: shared.counted("bodo", dropped) > before, "the drops to be counted")
 
 
 def test_later_fragments_are_dropped_and_counted(shared: ControllerWorld) -> None:

@@ -89,6 +89,7 @@ def small_network() -> Network:
         {site.zone: site.prefix4 for site in sites},
         {site.zone: site.prefix6 for site in sites},
         {(site.zone, site.homing): site.prefix4 for site in sites},
+        {(site.zone, site.homing): site.prefix6 for site in sites},
     )
 
 
@@ -100,16 +101,17 @@ def small_plan() -> Plan:
             "midt",
             1,
             101,
+            201,
             frozenset({"midt", "services"}),
             frozenset({"midt"}),
             ("st-olav", "bergen-gp", "trondheim-gp"),
         ),
-        Vpn("nord", 2, 102, frozenset({"nord", "services"}), frozenset({"nord"}), ("unn", "bodo-gp")),
-        Vpn("services", 3, 103, frozenset({"midt", "nord"}), frozenset({"services"}), ("broker",)),
+        Vpn("nord", 2, 102, 202, frozenset({"nord", "services"}), frozenset({"nord"}), ("unn", "bodo-gp")),
+        Vpn("services", 3, 103, 203, frozenset({"midt", "nord"}), frozenset({"services"}), ("broker",)),
     )
 
     def role(number: int, name: str, vpn: str, *sites: str) -> Role:
-        return Role(number, name, vpn, sites, tuple(network.site[site].prefix4 for site in sites))
+        return Role(number, name, vpn, sites, tuple(prefix for site in sites for prefix in network.site[site].prefixes))
 
     roles = (
         role(1, "hospital-midt", "midt", "st-olav"),
@@ -154,5 +156,7 @@ def small_plan() -> Plan:
     homings = tuple(dict.fromkeys([*((router,) for router in ROUTERS), *(site.homing for site in network.sites)]))
     egresses = tuple(Egress(index, routers) for index, routers in enumerate(homings))
     index_of = {egress.routers: egress.index for egress in egresses}
-    routes = tuple(Route(role_of[site.id].vpn, site.prefix4, index_of[site.homing]) for site in network.sites)
+    routes = tuple(
+        Route(role_of[site.id].vpn, prefix, index_of[site.homing]) for site in network.sites for prefix in site.prefixes
+    )
     return Plan("small", network, CLASSES, SERVICES, vpns, roles, contracts, attachments, egresses, routes)

@@ -6,7 +6,8 @@ An independent reading of the rules, to hold what the controller writes against 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from functools import cache
+from ipaddress import ip_address
 from typing import Any
 
 from controller.orders import Change, Order, Program, Remove
@@ -276,6 +277,11 @@ def _matches_field(value: Any, wanted: Any) -> bool:
         return False
     if not isinstance(wanted, tuple):
         return bool(value == wanted)
-    expected, mask = (int(IPv4Address(part)) if isinstance(part, str) else part for part in wanted)
-    number = int(IPv4Address(value)) if isinstance(value, str) else value
-    return bool(number & mask == expected)
+    expected, mask = map(_number, wanted)
+    return bool(_number(value) & mask == expected)
+
+
+@cache
+def _number(value: int | str) -> int:
+    """A field's value, be it an address, as a number."""
+    return int(ip_address(value)) if isinstance(value, str) else value

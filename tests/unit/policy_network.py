@@ -36,7 +36,7 @@ SITES: tuple[Row, ...] = (
 
 
 def small_network(rows: Sequence[Row] = SITES) -> Network:
-    """A network of ``rows``: zones are /16, blocks /20 in them, sites /24 in those."""
+    """A network of ``rows``: zones are /16, blocks /20 in them, sites /24 in those; of IPv6 /48, /60, /64."""
     routers = tuple(Router(f"r{i}", f"pop-{i}", i) for i in (1, 2, 3))
     regions = (Region.MIDT, Region.MIDT, Region.NORD)
     pops = tuple(
@@ -46,10 +46,10 @@ def small_network(rows: Sequence[Row] = SITES) -> Network:
     links = tuple(Link(f"{a}-{b}", a, b, 10**9, 1000, 200.0) for a, b in (("r1", "r2"), ("r2", "r3"), ("r1", "r3")))
     sites = _addressed(rows)
     zones4 = {zone: IPv4Network((10 << 24 | i << 16, 16)) for i, zone in enumerate(_zones(sites))}
-    blocks4 = {}
-    for site in sites:
-        blocks4[site.zone, site.homing] = site.prefix4.supernet(new_prefix=20)
-    return Network("small", 1, pops, routers, links, sites, zones4, {}, blocks4)
+    zones6 = {zone: IPv6Network((0xFD51 << 112 | i << 80, 48)) for i, zone in enumerate(_zones(sites))}
+    blocks4 = {(site.zone, site.homing): site.prefix4.supernet(new_prefix=20) for site in sites}
+    blocks6 = {(site.zone, site.homing): site.prefix6.supernet(new_prefix=60) for site in sites}
+    return Network("small", 1, pops, routers, links, sites, zones4, zones6, blocks4, blocks6)
 
 
 def _zones(sites: Sequence[Site]) -> list[str]:
@@ -66,7 +66,8 @@ def _addressed(rows: Sequence[Row]) -> tuple[Site, ...]:
             blocks[zone].append(homing)
         members[zone, homing] += 1
         third = blocks[zone].index(homing) << 4 | members[zone, homing]
-        prefix4 = IPv4Network((10 << 24 | list(blocks).index(zone) << 16 | third << 8, 24))
+        number = list(blocks).index(zone)
+        prefix4 = IPv4Network((10 << 24 | number << 16 | third << 8, 24))
         accesses = tuple(Access(router, 100 + index, rate * 10**6, 200) for router in homing.split())
         sites.append(
             Site(
@@ -80,7 +81,7 @@ def _addressed(rows: Sequence[Row]) -> tuple[Site, ...]:
                 index + 1,
                 accesses,
                 prefix4,
-                IPv6Network((0xFD51 << 112 | index << 64, 64)),
+                IPv6Network((0xFD51 << 112 | number << 80 | third << 64, 64)),
                 tier,
                 frozenset(tags.split()),
             )

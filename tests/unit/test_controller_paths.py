@@ -186,6 +186,7 @@ def _network(count: int, links: tuple[Link, ...]) -> Network:
         {},
         {},
         {},
+        {},
     )
 
 

@@ -184,7 +184,7 @@ def test_gateway_answers_arp() -> None:
     answer = fate.packet.fields
     assert (fate.vlan, answer["arp_op"], answer["arp_sha"]) == (102, 2, "02:70:00:00:00:05")
     assert (answer["arp_spa"], answer["arp_tpa"], answer["arp_tha"]) == ("10.2.0.1", "10.2.0.2", "02:51:00:00:00:02")
-    assert fabric().send("bodo-gp", **request, arp_tpa="10.3.0.1").dropped_for == Drop.NOT_IPV4
+    assert fabric().send("bodo-gp", **request, arp_tpa="10.3.0.1").dropped_for == Drop.NOT_IP
 
 
 def test_short_lived_packets_die() -> None:

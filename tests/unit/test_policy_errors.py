@@ -152,8 +152,9 @@ def test_messages_are_the_golden_ones() -> None:
 def with_twins(vpn_members: str) -> tuple[str, Network]:
     """The good policy with a third VPN for a pharmacy that has the address of gp-1."""
     network = small_network()
-    twin = replace(network.site["ph-1"], id="twin", prefix4=network.site["gp-1"].prefix4)
-    network = replace(network, sites=(*network.sites, twin), zones4={}, blocks4={})
+    one = network.site["gp-1"]
+    twin = replace(network.site["ph-1"], id="twin", prefix4=one.prefix4, prefix6=one.prefix6)
+    network = replace(network, sites=(*network.sites, twin), zones4={}, zones6={}, blocks4={}, blocks6={})
     others = ", ".join(site.id for site in small_network().sites if site.kind in (Kind.GP, Kind.PHARMACY))
     text = GOOD.replace("{kind: [gp, pharmacy]}", f"{{site: [{others}]}}")
     return text.replace("contracts:", f"  apart:\n    members: {{site: [twin]}}\n{vpn_members}contracts:"), network

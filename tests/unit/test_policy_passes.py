@@ -41,7 +41,8 @@ def _ports(ports: Iterable[PortMatch]) -> str:
 
 def vpns(plan: Plan) -> Iterable[str]:
     for vpn in plan.vpns:
-        yield f"{vpn.id} {vpn.name}: label {vpn.label}, imports {sorted(vpn.imports)}, exports {sorted(vpn.exports)}"
+        labels, targets = f"labels {vpn.label} {vpn.label6}", (sorted(vpn.imports), sorted(vpn.exports))
+        yield f"{vpn.id} {vpn.name}: {labels}, imports {targets[0]}, exports {targets[1]}"
         yield f"  sees {', '.join(other.name for other in plan.imports_from(vpn))}; sites {' '.join(vpn.sites)}"
 
 

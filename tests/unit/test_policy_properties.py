@@ -157,9 +157,10 @@ def test_prefixes_of_a_role_hold_its_sites_and_no_other(case: tuple[dict[str, An
     data, network = case
     plan = compiled(data, network)
     for role, site in product(plan.roles, network.sites):
-        inside = [prefix for prefix in role.prefixes if site.prefix4.subnet_of(prefix)]
-        assert len(inside) == (site.id in role.sites)
-        assert inside or not any(site.prefix4.overlaps(prefix) for prefix in role.prefixes)
+        for own in site.prefixes:
+            near = [prefix for prefix in role.prefixes if prefix.version == own.version and prefix.overlaps(own)]
+            assert len(near) == (site.id in role.sites)
+            assert all(own.subnet_of(prefix) for prefix in near)
 
 
 @settings(max_examples=40, deadline=None)
@@ -168,11 +169,13 @@ def test_routes_of_a_vpn_lead_to_its_sites_and_no_other(case: tuple[dict[str, An
     data, network = case
     plan = compiled(data, network)
     assert [egress.index for egress in plan.egresses] == list(range(len(plan.egresses)))
-    for vpn, site in product(plan.vpns, network.sites):
-        routes = [route for route in plan.routes if route.vpn == vpn.name and route.prefix.overlaps(site.prefix4)]
+    for vpn, site, version in product(plan.vpns, network.sites, (0, 1)):
+        own = site.prefixes[version]
+        theirs = [route for route in plan.routes if route.vpn == vpn.name and route.prefix.version == own.version]
+        routes = [route for route in theirs if route.prefix.overlaps(own)]
         assert len(routes) == (site.id in vpn.sites)
         for route in routes:
-            assert site.prefix4.subnet_of(route.prefix)
+            assert own.subnet_of(route.prefix)
             assert plan.egresses[route.egress].routers == site.homing
 
 
@@ -188,7 +191,7 @@ from policy_network import small_network
 from policies.compile import compile_policy, library_path, load_policy
 plan = compile_policy(load_policy(library_path("national")), small_network())
 print(plan.roles, plan.contracts, plan.attachments, plan.egresses, plan.routes, plan.services, plan.classes)
-print([(vpn.id, vpn.name, vpn.label, vpn.sites) for vpn in plan.vpns])
+print([(vpn.id, vpn.name, vpn.label, vpn.label6, vpn.sites) for vpn in plan.vpns])
 """
 
 

@@ -34,17 +34,19 @@ def disjoint(networks):
     return all(not low.overlaps(high) for low, high in pairwise(ordered))
 
 
-def check(sites, zones4, zones6, blocks4):
+def check(sites, zones4, zones6, blocks4, blocks6):
     assert disjoint([site.prefix4 for site in sites]) and disjoint([site.prefix6 for site in sites])
-    assert disjoint(zones4.values()) and disjoint(zones6.values()) and disjoint(blocks4.values())
+    assert all(disjoint(aggregates.values()) for aggregates in (zones4, zones6, blocks4, blocks6))
     assert set(zones4) == set(zones6) == {site.zone for site in sites}
-    assert set(blocks4) == {(site.zone, site.homing) for site in sites}
+    assert set(blocks4) == set(blocks6) == {(site.zone, site.homing) for site in sites}
     for site in sites:
         block = blocks4[site.zone, site.homing]
         assert site.prefix4.prefixlen == SITE_PREFIX4[site.kind] and site.prefix6.prefixlen == 64
         assert site.prefix4.subnet_of(block) and block.subnet_of(zones4[site.zone])
         assert zones4[site.zone].subnet_of(SUPERNET4)
-        assert site.prefix6.subnet_of(zones6[site.zone]) and zones6[site.zone].subnet_of(SUPERNET6)
+        block6 = blocks6[site.zone, site.homing]
+        assert site.prefix6.subnet_of(block6) and block6.subnet_of(zones6[site.zone])
+        assert zones6[site.zone].subnet_of(SUPERNET6)
         assert site.gateway4 in site.prefix4 and site.address4 in site.prefix4
 
 
@@ -52,7 +54,7 @@ def check(sites, zones4, zones6, blocks4):
 @given(site_lists())
 def test_aggregates_cover_exactly_their_own(sites):
     addressed = assign(sites)
-    check(addressed.sites, addressed.zones4, addressed.zones6, addressed.blocks4)
+    check(addressed.sites, addressed.zones4, addressed.zones6, addressed.blocks4, addressed.blocks6)
     assert [site.id for site in addressed.sites] == [site.id for site in sites]
     assert assign(addressed.sites) == addressed
 
@@ -69,7 +71,7 @@ def test_blocks_waste_less_than_half(sites):
 @pytest.mark.parametrize("size", [None, 400, 10_000])
 def test_the_national_network_fits(size):
     network = national_network(size)
-    check(network.sites, network.zones4, network.zones6, network.blocks4)
+    check(network.sites, network.zones4, network.zones6, network.blocks4, network.blocks6)
 
 
 def test_one_site_gets_one_prefix():

@@ -1,0 +1,139 @@
+"""What a router lets in: from a site's line only what its own addresses send, from a fibre only labels.
+
+A gateway answers ARP, neighbour solicitations and pings in the switch itself. Sites find it by ARP at the first address
+of their prefix, and for IPv6 at one link-local address that is the same on all lines, so that one rule answers for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv6Network
+
+from controller.family import FAMILIES, IP6, Family, masked
+from controller.pipeline import (
+    ARP,
+    MPLS,
+    SOURCE_ROLE,
+    VLAN_PRESENT,
+    VRF,
+    Drop,
+    Purpose,
+    cookie,
+    drop_rule,
+    joined,
+)
+from controller.rules import IN_PORT, Action, FlowRule, Match, Move, Output, SetField, Table, Value
+from policies.plan import Attachment, Plan
+from topology.model import GATEWAY6, TRUNK_PORT, Site, router_mac
+
+_SOLICITATION, _ADVERTISEMENT = 135, 136  # ICMPv6 types (RFC 4861, 4.3 and 4.4)
+_ROUTER_SOLICITED_OVERRIDE = 0xE000_0000  # the advertisement's flags, at the head of its reserved bits
+_TARGET_LINK_ADDRESS = 2  # the option that a solicitation's source address becomes
+_ON_LINE = IPv6Network("fe80::/10"), IPv6Network("::/128")  # sources that mean something on one line only
+_VLAN_BITS = 12
+
+_FIRST, _TOP, _HIGH, _MIDDLE, _LOW, _LAST = 500, 400, 300, 200, 150, 100
+
+
+@dataclass(frozen=True)
+class Admission:
+    """One router's entries of the first table, and of the one that its answers to neighbours go through."""
+
+    plan: Plan
+    router: str
+    lines: tuple[tuple[int, Attachment], ...]  # with their index in the plan
+
+    @cached_property
+    def mac(self) -> str:
+        """The router's own MAC address."""
+        return router_mac(self.plan.network.router[self.router])
+
+    def rules(self) -> Iterator[FlowRule]:
+        """All entries."""
+        for index, line in self.lines:
+            where: Match = (("in_port", TRUNK_PORT), ("vlan_vid", line.vlan | VLAN_PRESENT))
+            yield from self._admit_line(where, self.plan.network.site[line.site], line, cookie(Purpose.LINE, index))
+        trunk: Match = (("in_port", TRUNK_PORT),)
+        for vlans in _vlans_without({line.vlan for _, line in self.lines}):
+            yield drop_rule(Table.ADMIT, _FIRST, (*trunk, ("vlan_vid", vlans)), Drop.UNKNOWN_LINE)
+        yield self._solicited(trunk)
+        for source in _ON_LINE:
+            yield drop_rule(Table.ADMIT, _MIDDLE, (*trunk, *IP6.is_from(source)), Drop.LINK_LOCAL)
+        for family in FAMILIES:
+            yield drop_rule(Table.ADMIT, _LOW, (*trunk, ("eth_type", family.eth_type)), Drop.SPOOFED)
+        yield drop_rule(Table.ADMIT, _LAST, trunk, Drop.NOT_IP)
+        for port in sorted(self.plan.network.ports[self.router].values()):
+            labelled: Match = (("in_port", port), ("eth_type", MPLS))
+            yield FlowRule(Table.ADMIT, _HIGH, labelled, goto=Table.CORE, cookie=cookie(Purpose.PASS))
+        yield self._advertise()
+
+    def _admit_line(self, where: Match, site: Site, line: Attachment, own: int) -> Iterator[FlowRule]:
+        """A site's packets on one of its lines, in VRF and role; ARP requests and pings for its gateway."""
+        asks, gateway = ("arp_spa", masked(site.prefix4)), str(site.gateway4)
+        arp: Match = (("eth_type", ARP), ("arp_op", 1), asks, ("arp_tpa", gateway))
+        yield FlowRule(Table.ADMIT, _TOP, (*where, *arp), self._arp_reply(gateway), cookie=own)
+        identity = joined(VRF.of(self.plan.vpn[line.vpn].id), SOURCE_ROLE.of(line.role))
+        for family, prefix in zip(FAMILIES, site.prefixes, strict=True):
+            known, gateway = (*where, *family.is_from(prefix)), str(prefix[1])
+            echo = ("ip_proto", family.icmp), (family.icmp_type, family.echo_request)
+            ping: Match = (*known, (family.destination, gateway), *echo)
+            yield FlowRule(Table.ADMIT, _TOP, ping, self._ping_reply(family, gateway), cookie=own)
+            yield FlowRule(Table.ADMIT, _HIGH, known, goto=Table.VRF, metadata=identity, cookie=own)
+
+    def _solicited(self, trunk: Match) -> FlowRule:
+        """Turns a solicitation for the gateway into the answer (RFC 4861, 7.2.4), but for its link-layer address.
+        Who asks does not matter: the answer goes back on the same line."""
+        about = ("eth_type", IP6.eth_type), ("ip_proto", IP6.icmp), (IP6.icmp_type, _SOLICITATION)
+        answer = (
+            *self._returned(IP6, str(GATEWAY6)),
+            SetField("icmpv6_type", _ADVERTISEMENT),
+            SetField("nd_reserved", _ROUTER_SOLICITED_OVERRIDE),
+            SetField("nd_options_type", _TARGET_LINK_ADDRESS),
+        )
+        match = (*trunk, *about, ("ipv6_nd_target", str(GATEWAY6)))
+        return FlowRule(Table.ADMIT, _TOP, match, answer, Table.NEIGHBOUR, cookie=cookie(Purpose.PASS))
+
+    def _advertise(self) -> FlowRule:
+        """Puts this router's MAC address into the answer: a switch sets it only in what it matched as one."""
+        about = ("eth_type", IP6.eth_type), ("ip_proto", IP6.icmp), (IP6.icmp_type, _ADVERTISEMENT)
+        send = SetField("ipv6_nd_tll", self.mac), Output(IN_PORT)
+        return FlowRule(Table.NEIGHBOUR, _LOW, about, send, cookie=cookie(Purpose.PASS))
+
+    def _arp_reply(self, gateway: str) -> tuple[Action, ...]:
+        """Turns a request for the gateway into the answer (RFC 826)."""
+        return (
+            *self._turned_round(),
+            SetField("arp_op", 2),
+            Move("arp_sha", "arp_tha", 48),
+            SetField("arp_sha", self.mac),
+            Move("arp_spa", "arp_tpa", 32),
+            SetField("arp_spa", gateway),
+            Output(IN_PORT),
+        )
+
+    def _ping_reply(self, family: Family, gateway: str) -> tuple[Action, ...]:
+        """Turns an echo request to the gateway into the answer (RFC 792, RFC 4443)."""
+        return (*self._returned(family, gateway), SetField(family.icmp_type, family.echo_reply), Output(IN_PORT))
+
+    def _returned(self, family: Family, gateway: str) -> tuple[Action, ...]:
+        """An IP packet back to the sender, from the gateway."""
+        back = Move(family.source, family.destination, family.address_bits)
+        return (*self._turned_round(), back, SetField(family.source, gateway))
+
+    def _turned_round(self) -> tuple[Action, ...]:
+        """Back to the sender, from this router."""
+        return Move("eth_src", "eth_dst", 48), SetField("eth_src", self.mac)
+
+
+def _vlans_without(used: set[int], first: int = 0, bits: int = _VLAN_BITS) -> Iterator[int | tuple[Value, Value]]:
+    """Match values of all tags but ``used``, and of no tag: blocks of ``2**bits`` VLANs from ``first`` on, halved
+    until they hold none that is used."""
+    if bits == _VLAN_BITS:
+        yield 0
+    if not any(first <= vlan < first + (1 << bits) for vlan in used):
+        yield first | VLAN_PRESENT, VLAN_PRESENT | (1 << _VLAN_BITS) - (1 << bits)
+    elif bits:
+        yield from _vlans_without(used, first, bits - 1)
+        yield from _vlans_without(used, first + (1 << bits - 1), bits - 1)
