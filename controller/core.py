@@ -34,7 +34,7 @@ from topology.errors import InputError, Problem
 from topology.model import TRUNK_PORT, Network
 
 _END_OF_LABELS = 1 << 20
-_LABELS = _END_OF_LABELS - _FIRST_LABEL
+_LABELS = _END_OF_LABELS - FIRST_LABEL
 _FEWER = "have fewer routers, sets of routers that sites share, or choices of path"
 _PRIORITY = 100
 
