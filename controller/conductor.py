@@ -22,7 +22,7 @@ from policies.plan import Plan
 SETTLE_S = 0.05  # changes that come together are answered together
 ANSWER_S = 5.0  # a switch that has not done its part so long after it was asked is left behind
 DRAIN_S = 0.5  # longer than any packet is under way in the core
-PATIENCE_S = 3.0  # how long a change waits for switches that cannot take part in it yet
+PATIENCE_S = 3.0  # how long a change waits for switches that cannot take part in it yet, or not usefully
 HELLO_S = 5.0  # how long a switch's ports have to hear their neighbours: BFD starts at a packet a second
 
 
@@ -228,6 +228,17 @@ class Conductor:
         headless, now, then = self.live.headless(), self.live.failures(), self.current.failures
         return (now.links, now.routers - headless) != (then.links, then.routers - headless)
 
+    def _more_is_coming(self) -> bool:
+        """Whether a router that is back has not heard its neighbours yet, or a link that is back was heard at one of
+        its ends only: the rest follows within a moment, and one change does for all."""
+        before, now = self._unusable(self.current.failures), self._unusable(self.live.failures())
+        return now == before or any(self.live.half_up(link) for link in before & now)
+
+    def _unusable(self, failures: Failures) -> set[str]:
+        """The links that cannot be used."""
+        ends = {link for router in failures.routers for link in self.plan.network.ports[router]}
+        return ends | failures.links
+
     def _noticed(self, now: float) -> list[Output]:
         """Starts a change where one is called for."""
         if self.phase is Phase.STEADY and self._outdated():
@@ -237,7 +248,7 @@ class Conductor:
     def _settled(self, now: float) -> list[Output]:
         if not self._outdated():
             return self._steady(now)
-        if (self.live.headless() or self.waiting) and now < self.changed + PATIENCE_S:
+        if (self.live.headless() or self.waiting or self._more_is_coming()) and now < self.changed + PATIENCE_S:
             self.phase_ends = now + SETTLE_S
             return []
         old, self.next = self.current.rules, self._generation(self.live.failures(), self.current.labels)

@@ -19,9 +19,12 @@ class LiveNetwork:
     met: set[str] = field(default_factory=set)  # have been ready at some time
 
     def joined(self, router: str, up_ports: frozenset[int], coming: frozenset[int] = frozenset()) -> None:
-        """A switch connected. ``coming``: of its ports, those that have light and no session yet; taken to be up."""
-        self.up_ports[router] = set(up_ports | coming)
+        """A switch connected. ``coming``: of its ports, those that have light and no session yet. Of a switch that was
+        never heard of they are taken to be up; one that was here before has been done without, till they are."""
         self.coming = {(other, port) for other, port in self.coming if other != router}
+        if router in self.met:
+            coming = frozenset()
+        self.up_ports[router] = set(up_ports | coming)
         self.coming |= {(router, port) for port in coming}
         self.ready.discard(router)
 
@@ -58,6 +61,12 @@ class LiveNetwork:
         return all(
             self.network.ports[end][link_id] in self.up_ports[end] for end in (link.a, link.b) if end in self.up_ports
         )
+
+    def half_up(self, link_id: str) -> bool:
+        """Whether one end says that it is up, and the other that it is not."""
+        link = self.network.link[link_id]
+        ends = [end for end in (link.a, link.b) if end in self.up_ports]
+        return len(ends) == 2 and len({self.network.ports[end][link_id] in self.up_ports[end] for end in ends}) == 2
 
     def failures(self) -> Failures:
         """What new paths must not use: links that are down, and switches that cannot be told of new paths."""

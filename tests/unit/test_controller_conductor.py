@@ -370,7 +370,31 @@ def test_ports_that_have_yet_to_hear_their_neighbour_change_no_path() -> None:
     assert not stage.said("paths-switched")
 
 
-def test_a_port_that_never_hears_its_neighbour_is_down(stage: Stage) -> None:
+def test_a_router_that_comes_back_changes_paths_once_when_it_hears_its_neighbours(stage: Stage) -> None:
+    links = list(NETWORK.ports["bodo"])
+    for link in links:
+        stage.set_link(link, up=False)
+    stage.lose("bodo")
+    stage.run()
+    before = len(stage.said("paths-switched"))
+    stage.greet("bodo", *links)
+    stage.carry_out("bodo")
+    for _ in range(5):
+        stage.pass_time(SETTLE_S)
+    for link in links:  # each is heard at one end, and a little later at the other
+        stage.take(stage.conductor.port_changed("bodo", NETWORK.ports["bodo"][link], True, stage.now))
+        stage.pass_time(SETTLE_S)
+        stage.set_link(link, up=True)
+    stage.run()
+    assert stage.delivers() == set(CLIENTS)
+    (report,) = stage.said("paths-switched")[before:]
+    assert (report.details["links_down"], report.details["routers_out"]) == ([], [])
+    stage.expected(Failures())
+
+
+def test_a_port_that_never_hears_its_neighbour_is_down() -> None:
+    stage = Stage()
+    stage.connect(*(router for router in NETWORK.router if router != "bodo"))
     stage.greet("bodo", "bodo-tromso")
     began = stage.now
     while not stage.said("paths-switched"):
