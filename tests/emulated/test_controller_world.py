@@ -12,8 +12,8 @@ import pytest
 from controller_world import ControllerWorld, running
 from waiting import wait_for
 
-from controller.core import _FIRST_LABEL
 from controller.pipeline import Drop, Purpose, cookie
+from controller.stack import FIRST_LABEL
 
 pytestmark = pytest.mark.emulated
 
@@ -109,7 +109,7 @@ def test_core_carries_two_labels_with_the_class(shared: ControllerWorld) -> None
     # Data is AF21 (18), class selector 2, on both labels; the VPN's label is at the bottom and has the plan's number.
     # Both TTLs begin with what the first router leaves of the packet's.
     outer, inner = re.search(r"\(label (\d+), tc 2, ttl 63\)", seen), "(label 103, tc 2, [S], ttl 63)"
-    assert outer is not None and int(outer.group(1)) >= _FIRST_LABEL, seen
+    assert outer is not None and int(outer.group(1)) >= FIRST_LABEL, seen
     assert inner in seen, seen
     assert "tos 0x48" in seen, seen
 
