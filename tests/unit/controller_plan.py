@@ -9,12 +9,14 @@ with two routers, six sites in three VPNs, one of them dual-homed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
 from policies.plan import (
     Attachment,
     Contract,
     Egress,
+    PathChoice,
     Plan,
     PortMatch,
     Protocol,
@@ -22,6 +24,7 @@ from policies.plan import (
     Route,
     Scheduling,
     Service,
+    Traffic,
     TrafficClass,
     Vpn,
 )
@@ -160,3 +163,15 @@ def small_plan() -> Plan:
         Route(role_of[site.id].vpn, prefix, index_of[site.homing]) for site in network.sites for prefix in site.prefixes
     )
     return Plan("small", network, CLASSES, SERVICES, vpns, roles, contracts, attachments, egresses, routes)
+
+
+def plan_with_choices(class_name: str) -> Plan:
+    """The same where one class goes round what is busy: the fibre between Trondheim and Bergen, overfull both ways."""
+    plan, path = small_plan(), PathChoice.LEAST_LOADED
+    classes = tuple(replace(cls, path=path) if cls.name == class_name else cls for cls in plan.classes)
+    first = len(plan.egresses)
+    apart = tuple(Egress(first + egress.index, egress.routers, path) for egress in plan.egresses)
+    full = {egress.routers: egress.index for egress in plan.egresses}
+    demand = {("trondheim", full["bergen",]): 2 * 10**9, ("bergen", full["trondheim",]): 2 * 10**9}
+    demand |= {(router, egress.index): 10**6 for router in ("trondheim", "bergen") for egress in apart}
+    return replace(plan, classes=classes, egresses=plan.egresses + apart, traffic=Traffic(demand))

@@ -8,7 +8,7 @@ from itertools import chain, permutations
 from typing import Any
 
 import pytest
-from controller_plan import small_plan
+from controller_plan import plan_with_choices, small_plan
 from controller_switch import ICMP, TCP, UDP, Fabric, Fate
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,12 +41,11 @@ from controller.rules import (
     Table,
 )
 from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import Egress, PathChoice, Plan, Traffic
+from policies.plan import PathChoice
 from topology.national import national_network
 
 PLAN = small_plan()
 SITES = tuple(PLAN.network.site)
-LOADED = PathChoice.LEAST_LOADED
 OPENINGS: dict[str, dict[str, Any]] = {
     "voice": {"ip_proto": UDP, "udp_src": 9, "udp_dst": 20000},
     "messages": {"ip_proto": TCP, "tcp_src": 40000, "tcp_dst": 443, "tcp_flags_nxm": 0x02},
@@ -128,19 +127,9 @@ def test_class_is_marked_and_carried_on_both_labels(
         assert top[1] == dscp >> 3
 
 
-def planes() -> Plan:
-    """The plan with classes that go round what is busy: Trondheim-Bergen carries more than it can."""
-    classes = tuple(replace(cls, path=LOADED if cls.name == "voice" else cls.path) for cls in PLAN.classes)
-    first = len(PLAN.egresses)
-    egresses = PLAN.egresses + tuple(Egress(first + e.index, e.routers, LOADED) for e in PLAN.egresses)
-    index = next(egress.index for egress in PLAN.egresses if egress.routers == ("bergen",))
-    traffic = Traffic({("trondheim", index): 2 * 10**9, ("trondheim", first + index): 10**8})
-    return replace(PLAN, classes=classes, egresses=egresses, traffic=traffic)
-
-
 def test_classes_go_by_paths_of_their_own() -> None:
     """Voice from Trondheim goes round to Bergen; echo requests and replies stay on the shortest way."""
-    plan = planes()
+    plan = plan_with_choices("voice")
     conductor = Conductor(plan)
     programs = {router: conductor.program_of(router).rules for router in plan.network.router}
     switches = Fabric.of(plan, programs)
