@@ -9,12 +9,13 @@ import os
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 from pathlib import Path
 
 from emulation import rtnetlink
 from emulation.namespaces import Namespace
+from emulation.rtnetlink import Address
 
 _NETLINK_ROUTE = 0
 _ANSWER_BYTES = 32_768  # longer than any single answer
@@ -76,7 +77,15 @@ class Netlink:
         """Give interface ``name`` an address that is the whole of its network."""
         self._ask(f"set address {address} on {name}", rtnetlink.set_address(self.index_of(name), address))
 
-    def set_default_route(self, gateway: IPv4Address, name: str, source: IPv4Address, metric: int) -> None:
+    def set_ipv6(self, address: IPv6Address, gateway: IPv6Address, name: str, metric: int) -> None:
+        """Have the node speak IPv6 over ``name``: its own address, which is on ``lo`` and here, so that neighbours are
+        asked in its name, and a default route. The kernel forgets both when the interface goes down."""
+        if _HAS_IPV6:
+            for index in (rtnetlink.LOOPBACK_INDEX, self.index_of(name)):
+                self._ask(f"set address {address}", rtnetlink.set_address(index, address))
+            self.set_default_route(gateway, name, address, metric)
+
+    def set_default_route(self, gateway: Address, name: str, source: Address, metric: int) -> None:
         """Default route over ``name``; the gateway is on the link though no prefix says so."""
         message = rtnetlink.set_default_route(gateway, self.index_of(name), source, metric)
         self._ask(f"set default route by {gateway} on {name}", message)

@@ -14,7 +14,7 @@ from mininet.node import Host, Node
 from emulation.interfaces import route_of, routing
 from emulation.namespaces import Namespace
 from emulation.netlink import Netlink
-from topology.model import SITE_MTU, Site
+from topology.model import GATEWAY6, SITE_MTU, Site
 
 # The default of rp_filter comes from the machine and would drop what arrives on a backup line. A site with one line
 # does without: opening a sysctl file takes longer the more namespaces have one of its name, a millisecond at 2,500.
@@ -111,7 +111,7 @@ class NamespaceNode(Node):  # type: ignore[misc]
 
 
 class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
-    """A customer site: its address on ``lo``, a default route over each access line, primary first."""
+    """A customer site: its addresses on ``lo``, a default route over each access line, primary first."""
 
     def __init__(self, name: str, site: Site, **params: Any) -> None:
         self.site = site
@@ -142,6 +142,7 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
         mtu = self.site.accesses[line].mtu_bytes
         self.netlink.set_link(name, up=True, address=mac, mtu=mtu if mtu < SITE_MTU else None)
         self.netlink.set_default_route(self.site.gateway4, name, self._address4, metric=100 * (line + 1))
+        self.netlink.set_ipv6(self.site.address6, GATEWAY6, name, metric=100 * (line + 1))
 
     def lower_line(self, line: int) -> None:
         """Loss of light on access line ``line``: its default route goes, the backup's stays."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 NLMSG_ERROR = 2
 RTM_NEWLINK, RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE = 16, 18, 19, 20, 21, 24
@@ -26,6 +26,9 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 1, 4, 5, 6, 7
 _RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RTN_UNICAST = 254, 4, 0, 253, 1
 _RTNH_F_ONLINK = 0x4
+_IFA_F_NODAD = 0x2  # nobody else can have it: no asking around before it may be used (IPv6)
+
+Address = IPv4Address | IPv6Address
 
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
 _IFINFO = struct.Struct("=BxHiII")  # family, device type, index, flags, which of them change
@@ -71,20 +74,20 @@ def withhold_ipv6(index: int) -> bytes:
     return request(RTM_SETLINK, body + attribute(_IFLA_AF_SPEC, attribute(socket.AF_INET6, mode)))
 
 
-def set_address(index: int, address: IPv4Address) -> bytes:
+def set_address(index: int, address: Address) -> bytes:
     """Give an interface an address that is the whole of its network, if it has not got it yet."""
     return request(RTM_NEWADDR, _address(index, address), CREATE | _REPLACE)
 
 
-def delete_address(index: int, address: IPv4Address) -> bytes:
+def delete_address(index: int, address: Address) -> bytes:
     """Take such an address off again."""
     return request(RTM_DELADDR, _address(index, address))
 
 
-def set_default_route(gateway: IPv4Address, index: int, source: IPv4Address, metric: int) -> bytes:
+def set_default_route(gateway: Address, index: int, source: Address, metric: int) -> bytes:
     """The default route of ``metric``, whose gateway is on the interface's link though no prefix says so."""
     scope = _RT_SCOPE_UNIVERSE, _RTN_UNICAST
-    body = _RTMSG.pack(socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, *scope, _RTNH_F_ONLINK)
+    body = _RTMSG.pack(_family(gateway), 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, *scope, _RTNH_F_ONLINK)
     body += attribute(_RTA_GATEWAY, gateway.packed) + attribute(_RTA_OIF, _u32(index))
     body += attribute(_RTA_PREFSRC, source.packed) + attribute(_RTA_PRIORITY, _u32(metric))
     return request(RTM_NEWROUTE, body, CREATE | _REPLACE)
@@ -141,8 +144,13 @@ def statistics(body: bytes) -> dict[str, int]:
     raise ValueError("no counters in this message")
 
 
-def _address(index: int, address: IPv4Address) -> bytes:
-    body = _IFADDR.pack(socket.AF_INET, 32, 0, _RT_SCOPE_UNIVERSE, index)
+def _family(address: Address) -> int:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
+
+
+def _address(index: int, address: Address) -> bytes:
+    flags = _IFA_F_NODAD if address.version == 6 else 0
+    body = _IFADDR.pack(_family(address), address.max_prefixlen, flags, _RT_SCOPE_UNIVERSE, index)
     return body + attribute(_IFA_LOCAL, address.packed) + attribute(_IFA_ADDRESS, address.packed)
 
 

@@ -73,11 +73,23 @@ def test_every_switch_took_every_rule(rig: RigClient) -> None:
 
 
 def test_the_gateway_answers(rig: RigClient) -> None:
-    """ARP and ping of the gateway are answered, at one site of every kind."""
+    """ARP, neighbour solicitations and pings of the gateway are answered, at one site of every kind."""
     for kind in Kind:
         site = sites(kind)[0]
-        heard = rig.ask("command", site=site.id, line=f"ping -c 3 -i 0.2 {site.gateway4}")
-        assert "3 received" in heard, f"{site.id}: {heard}"
+        for gateway in (prefix[1] for prefix in site.prefixes):
+            heard = rig.ask("command", site=site.id, line=f"ping -c 3 -i 0.2 {gateway}")
+            assert "3 received" in heard, f"{site.id}: {heard}"
+
+
+def test_ipv6_goes_where_contracts_let_it_and_nowhere_else(rig: RigClient) -> None:
+    """Every site pings some other as the policy says, over IPv6: to the services yes, to another region's GP no."""
+    gps, hospitals, services = sites(Kind.GP), sites(Kind.HOSPITAL), sites(Kind.SERVICE)
+    pairs = [(gps[0], services[0]), (hospitals[0], services[-1]), (gps[0], gps[-1]), (gps[-1], hospitals[0])]
+    allowed = [is_allowed(PLAN, a.id, b.id, "ping") is not None for a, b in pairs]
+    assert set(allowed) == {True, False}
+    for (a, b), expected in zip(pairs, allowed, strict=True):
+        heard = rig.ask("command", site=a.id, line=f"ping -c 3 -i 0.2 -W 1 {b.address6}")
+        assert ("3 received" if expected else "0 received") in heard, f"{a.id} > {b.id}: {heard}"
 
 
 def test_a_command_runs_at_its_site(rig: RigClient) -> None:

@@ -7,7 +7,7 @@ import os
 import select
 import subprocess
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
@@ -51,6 +51,19 @@ def test_a_site_is_set_up_in_one_go(namespace: Namespace) -> None:
     assert netlink.is_up("t0")
     netlink.set_link("t0", up=False)
     assert not netlink.is_up("t0")
+
+
+def test_ipv6_is_usable_at_once(namespace: Namespace) -> None:
+    netlink, address, gateway = Netlink(namespace), IPv6Address("fd00:1::2"), IPv6Address("fe80::1")
+    with netlink.together():
+        netlink.withhold_ipv6("t0")
+        netlink.set_link("t0", up=True)
+        netlink.set_ipv6(address, gateway, "t0", metric=100)
+    shows = shown(namespace, "-6", "address", "show", "dev", "t0")
+    assert f"inet6 {address}/128" in shows and "tentative" not in shows and "fe80" not in shows
+    route = shown(namespace, "-6", "route", "show", "default").split()
+    assert route[:5] == ["default", "via", str(gateway), "dev", "t0"]
+    assert {str(address), "100"} <= set(route)
 
 
 def test_an_address_takes_the_place_of_another(namespace: Namespace) -> None:
