@@ -26,8 +26,8 @@ class ManagementNetwork:
 
     def __init__(self, blueprint: Management, folder: Path) -> None:
         """Raises OSError where namespace, address or files cannot be made."""
-        self._blueprint = blueprint
-        self._authority = Authority(folder)
+        self.blueprint = blueprint
+        self.authority = Authority(folder)
         self.centre = NamespaceNode("operations")
         self.centre.netlink.set_loopback_address(CONTROLLER4)
 
@@ -38,12 +38,12 @@ class ManagementNetwork:
 
     def controller_credentials(self) -> Credentials:
         """New ones for a controller."""
-        return self._authority.for_controller()
+        return self.authority.for_controller()
 
     def connect(self, router: RouterSwitch, plant: LinePlant) -> None:
         """Give a router its line, address and credentials; they count from its start, the line from ``commit`` on."""
-        line = self._blueprint.lines[router.name]
-        far = f"r{self._blueprint.network.router[router.name].index}"
+        line = self.blueprint.lines[router.name]
+        far = f"r{self.blueprint.network.router[router.name].index}"
         ends = plant.end(router, INTERFACE), plant.end(self.centre, far)
         model = PipeModel(RATE_BPS, line.delay_us, (ClassQueue(limit_us=QUEUE_US),))
         plant.join_as(line_name(router.name), *ends, model)
@@ -54,7 +54,7 @@ class ManagementNetwork:
         self.centre.raise_port(far, txqlen=_TXQLEN)
         self.centre.netlink.set_link_route(line.address4, far)
         target = f"ssl:{CONTROLLER4}:{OPENFLOW_PORT}"
-        router.control = ControlChannel(target, self._authority.for_switch(router.name, [int(router.dpid, 16)]))
+        router.control = ControlChannel(target, self.authority.for_switch(router.name, [int(router.dpid, 16)]))
 
 
 def line_name(router: str) -> str:
