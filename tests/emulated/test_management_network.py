@@ -56,11 +56,10 @@ def show(do: Script, router: str, credentials: str) -> None:
 def test_line_has_the_delay_of_the_quickest_way(do: Script, router: str) -> None:
     found = re.search(r"rtt min/avg/max/mdev = ([\d.]+)/", ping(do, router))
     assert found is not None, router
-    assert float(found.group(1)) >= 2 * DELAYS_MS[router]
-    # How much more is the machine's; what the line takes is held to its word elsewhere.
-    assert (
-        do(f"[way.delay_us for way in emulation.rig.plant.models['{router}/mgmt']]") == [DELAYS_MS[router] * 1000] * 2
-    )
+    assert float(found.group(1)) >= 2 * DELAYS_MS[router] - EARLY_MS
+    # How much more is the machine's; what a line takes is held to its word elsewhere.
+    delays_us = do(f"[way.delay_us for way in emulation.rig.plant.models['{router}/mgmt']]")
+    assert delays_us == [DELAYS_MS[router] * 1000] * 2
 
 
 def test_sites_and_neighbours_do_not_reach_it(do: Script) -> None:
