@@ -85,8 +85,6 @@ __all__ = [
     "wait_for_signal",
 ]
 
-hub.patch()  # does nothing under the native hub
-
 Queue, QueueEmpty = hub.Queue, hub.QueueEmpty
 OnFault = Callable[[BaseException], None]
 OnRefusal = Callable[[str, str], None]  # address, reason
@@ -136,6 +134,7 @@ def spawn(function: Callable[[], None], on_fault: OnFault) -> Any:
 
 def start(application: type[Any], *args: Any) -> Any:
     """Makes the application and starts it, with the framework's own OpenFlow handler beside it."""
+    hub.patch()  # under eventlet: from here on whatever waits lets others go on
     cfg.CONF(args=[], project="helsewan", default_config_files=[], default_config_dirs=[])
     cfg.CONF.set_override("echo_request_interval", _ECHO_INTERVAL_S)
     cfg.CONF.set_override("maximum_unreplied_echo_requests", _ECHOES_UNREPLIED)

@@ -46,7 +46,18 @@ class Application(framework.RyuApp):
 
     def __init__(self, plan, emit, fault):
         super().__init__()
-        self.fault = lambda error: emit("fault", {"message": str(error)})
+        self.emit = emit
+        framework.spawn(self.broken, self.fault)
+        framework.spawn(self.waiting, lambda error: emit("waited", {"error": type(error).__name__}))
+
+    def fault(self, error):
+        self.emit("fault", {"message": str(error)})
+
+    def broken(self):
+        raise ValueError("a defect in a thread")
+
+    def waiting(self):
+        framework.Queue().get(timeout=0.05)
 
     @framework.handles(framework.ofp_event.EventOFPStateChange, framework.MAIN_DISPATCHER)
     def joined(self, ev):
@@ -92,13 +103,16 @@ def defective(tmp_path: Path) -> Iterator[Controller]:
         yield made
 
 
+def told(controller: Controller) -> list[str]:
+    """The faults that the application told of."""
+    return [event["message"] for event in controller.events("fault")]
+
+
 def test_an_exception_in_a_handler_is_told_and_the_next_event_handled(defective: Controller) -> None:
     for number in (1, 2):
         with closing(defective.switch(number)) as switch:
             switch.serve_until(MULTIPART_REQUEST)
-            wait_for(lambda: len(defective.events("fault")) == number, "the fault")  # noqa: B023
-    told = [event["message"] for event in defective.events("fault")]
-    assert told == ["a defect at switch 1", "a defect at switch 2"]
+            wait_for(lambda: f"a defect at switch {number}" in told(defective), "the fault")  # noqa: B023
 
 
 def test_fewer_ciphers_break_no_connection(defective: Controller) -> None:
@@ -117,22 +131,12 @@ def test_threads_let_the_process_end(tmp_path: Path) -> None:
         assert process.wait(DEADLINE_S) == 0
 
 
-def test_an_exception_in_a_thread_is_told() -> None:
-    faults: list[BaseException] = []
-
-    def broken() -> None:
-        raise ValueError("a defect")
-
-    framework.spawn(broken, faults.append)
-    wait_for(lambda: faults, "the fault")
-    assert str(faults[0]) == "a defect"
+def test_an_exception_in_a_thread_is_told(defective: Controller) -> None:
+    wait_for(lambda: "a defect in a thread" in told(defective), "the fault")
 
 
-def test_waiting_with_a_limit_ends() -> None:
-    outcomes: list[BaseException] = []
-    framework.spawn(lambda: framework.Queue().get(timeout=0.05), outcomes.append)
-    wait_for(lambda: outcomes, "the wait to end")
-    assert isinstance(outcomes[0], framework.QueueEmpty)
+def test_waiting_with_a_limit_ends(defective: Controller) -> None:
+    assert defective.await_event("waited")["error"] in ("Empty", "QueueEmpty")
 
 
 def test_nothing_that_never_times_out_is_on_offer() -> None:
