@@ -17,6 +17,7 @@ from controller.conductor import Conductor
 from controller.paths import compute_paths
 from controller.pipeline import (
     DESTINATION_VPN,
+    IPV6,
     VRF,
     Drop,
     PipelineError,
@@ -104,6 +105,18 @@ def test_exactly_the_servers_answer(service: str) -> None:
         roles = PLAN.role_of_site[client].id, PLAN.role_of_site[server].id
         fate = sent(server, client, REPLIES[service])
         assert arrives(fate, client) is ((*roles, service) in PLAN.allowed), (server, client)
+
+
+@pytest.mark.parametrize("service", sorted(OPENINGS))
+def test_the_same_contracts_are_open_over_ipv6(service: str) -> None:
+    header = {"ip_proto": 58, "icmpv6_type": 128} if service == "ping" else OPENINGS[service]
+    for source, destination in permutations(SITES, 2):
+        ends = (str(PLAN.network.site[site].address6) for site in (source, destination))
+        fate = fabric().send(source, **dict(zip(("ipv6_src", "ipv6_dst"), ends, strict=True)), eth_type=IPV6, **header)
+        roles = PLAN.role_of_site[source].id, PLAN.role_of_site[destination].id
+        assert arrives(fate, destination) is ((*roles, service) in PLAN.allowed), (source, destination)
+        if not visible(source, destination):
+            assert fate.dropped_for == Drop.NO_ROUTE
 
 
 def test_server_cannot_open_from_its_port() -> None:
