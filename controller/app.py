@@ -25,7 +25,6 @@ from controller.framework import (
     spawn,
 )
 from controller.orders import Order
-from controller.slowpath import SlowPath
 from controller.wire import Encoder, Frame
 from policies.plan import Plan
 
@@ -69,13 +68,11 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         self.encoder = Encoder()
         self.sessions: dict[str, _Session] = {}
         self.inbox: Any = Queue(_MOST_WAITING)
-        self.slow_path = SlowPath(plan, emit)
 
     def start(self) -> None:
         """Starts the event loop and the thread that works the queue."""
         super().start()
         spawn(self._work, self.fault)
-        spawn(self.slow_path.work, self.fault)
 
     @handles(ofp_event.EventOFPStateChange, MAIN_DISPATCHER, DEAD_DISPATCHER)
     def state_changed(self, ev: Any) -> None:
@@ -99,11 +96,6 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
     def error_message(self, ev: Any) -> None:
         """A switch refused a message."""
         self.inbox.put(lambda: self._refused(ev.msg))
-
-    @handles(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
-    def packet_in(self, ev: Any) -> None:
-        """A switch cannot pass a packet on."""
-        self.slow_path.take(ev.msg)
 
     def _work(self) -> None:
         """Computes all rules, then takes what happened off the queue and wakes the conductor at its deadlines."""
@@ -136,7 +128,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             datapath.close()
             return
         self.sessions[router] = _Session(router, datapath)
-        datapath.send(self.encoder.punts_wanted())
+        datapath.send(self.encoder.reports(packets=False))
         ports = {
             number: port for number, port in tuple(datapath.ports.items()) if number < _MAX_PORT and _has_light(port)
         }

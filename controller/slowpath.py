@@ -1,57 +1,108 @@
-"""The slow path: takes what switches hand up, and has them send what a router would answer.
+"""``python -m controller.slowpath --plan FILE --sockets PATH``: the routers' own processors.
 
-It has a queue and a thread of its own, and knows the plan alone: however much is handed up, what keeps the network's
-paths up to date does not wait for it.
+What a router cannot pass on, its switch hands up; here it is answered as the router would, and the same switch sends
+the answer. That happens beside each router, not at the operations centre: an answer takes no time of the management
+network's, needs no controller, and however much is handed up, the controller does not hear of it.
 """
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import sys
 import traceback
-from collections.abc import Callable
+from asyncio import StreamReader, StreamWriter
+from pathlib import Path
 from typing import Any
 
 from controller.answers import Answers
 from controller.fit import MTU_REGISTER
-from controller.framework import Queue, ofproto_v1_3
+from controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
+from controller.main import die_with_parent, read_plan
 from controller.punt import Punt
 from controller.wire import Encoder
 from policies.plan import Plan
+from topology.errors import InputError
 
 _of: Any = ofproto_v1_3
-_BACKLOG = 64  # what waits longer than so many others is not worth an answer any more
+_AGAIN_S = 0.2  # after a router could not be reached
+_HEADER_BYTES = 8  # version, type, length, transaction (OpenFlow 1.3.5, 7.1)
 
 
-class SlowPath:
-    """Answers for all switches of a plan."""
+async def serve(plan: Plan, sockets: str) -> None:
+    """Answers for all routers of a plan, for ever. ``sockets`` is the path of a switch's management socket, with
+    ``{router}`` for the router's id and ``{index}`` for its number."""
+    answers, encoder = Answers(plan), Encoder()
+    await asyncio.gather(
+        *(
+            _Router(router.id, sockets.format(router=router.id, index=router.index), answers, encoder).attend()
+            for router in plan.network.routers
+        )
+    )
 
-    def __init__(self, plan: Plan, emit: Callable[[str, dict[str, Any]], None]) -> None:
-        self._answers = Answers(plan)
-        self._router_of = {router.index: router.id for router in plan.network.routers}
-        self._emit = emit
-        self._encoder = Encoder()
-        self._inbox: Any = Queue()
 
-    def take(self, message: Any) -> None:
-        """A packet-in message; answered later, or not at all while too many wait."""
-        if self._inbox.qsize() < _BACKLOG:
-            self._inbox.put(message)
+class _Router:
+    """One router's slow path."""
 
-    def work(self) -> None:
-        """Answers what comes, for ever. A packet that cannot even be looked at is reported and forgotten."""
+    def __init__(self, router: str, path: str, answers: Answers, encoder: Encoder) -> None:
+        self.router, self.path, self.answers, self.encoder = router, path, answers, encoder
+
+    async def attend(self) -> None:
+        """Serves the switch whenever it is up."""
         while True:
-            message = self._inbox.get()
             try:
-                self._answer(message)
-            except Exception as error:
-                self._emit("error", {"message": "".join(traceback.format_exception(error))})
+                reader, writer = await asyncio.open_unix_connection(self.path)
+                try:
+                    await self._serve(reader, writer)
+                finally:
+                    writer.close()
+            except (OSError, asyncio.IncompleteReadError):  # it is off, or went
+                await asyncio.sleep(_AGAIN_S)
 
-    def _answer(self, message: Any) -> None:
-        router = self._router_of.get(message.datapath.id)
-        if router is None:
-            return
-        expired = message.reason == _of.OFPR_INVALID_TTL
-        metadata, mtu_bytes = (message.match.get(field, 0) for field in ("metadata", MTU_REGISTER))
-        punt = Punt(router, expired, message.cookie, metadata, bytes(message.data), mtu_bytes)
-        answer = self._answers.to(punt)
-        if answer is not None:
-            message.datapath.send(self._encoder.packet_out(answer.actions, answer.frame))
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        writer.write(self.encoder.hello() + self.encoder.whole_packets() + self.encoder.reports(packets=True))
+        while True:
+            header = await reader.readexactly(_HEADER_BYTES)
+            length = int.from_bytes(header[2:4], "big")
+            message = header + await reader.readexactly(max(0, length - _HEADER_BYTES))
+            if message[1] == _of.OFPT_ECHO_REQUEST:
+                writer.write(message[:1] + bytes([_of.OFPT_ECHO_REPLY]) + message[2:])
+            elif message[1] == _of.OFPT_PACKET_IN:
+                writer.write(self._answered(message))
+            elif message[1] == _of.OFPT_ERROR:
+                print(f"{self.router} refused: {message.hex()}", file=sys.stderr, flush=True)
+            await writer.drain()
+
+    def _answered(self, message: bytes) -> bytes:
+        """The message that has the answer sent, or none. One that breaks something is reported and forgotten."""
+        try:
+            answer = self.answers.to(self._punt(message))
+            return self.encoder.packet_out(answer.actions, answer.frame) if answer else b""
+        except Exception:
+            traceback.print_exc()
+            return b""
+
+    def _punt(self, message: bytes) -> Punt:
+        length, number = int.from_bytes(message[2:4], "big"), int.from_bytes(message[4:8], "big")
+        read = ofproto_v1_3_parser.OFPPacketIn.parser(describer(), message[0], message[1], length, number, message)
+        metadata, mtu_bytes = (read.match.get(field, 0) for field in ("metadata", MTU_REGISTER))
+        expired = read.reason == _of.OFPR_INVALID_TTL
+        return Punt(self.router, expired, read.cookie, metadata, bytes(read.data), mtu_bytes)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; runs until it is killed. Exit status 2 for bad input."""
+    parser = argparse.ArgumentParser(prog="slowpath", description="the routers' slow path in one run")
+    parser.add_argument("--plan", required=True, type=Path, help="pickled plan, readable by this user alone")
+    parser.add_argument("--sockets", required=True, help="management sockets, with {router} or {index} in the path")
+    options = parser.parse_args(argv)
+    die_with_parent()
+    try:
+        asyncio.run(serve(read_plan(options.plan), options.sockets))
+    except (InputError, OSError) as error:
+        print(error, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -89,12 +89,22 @@ class Encoder:
         parts.append(_HEADER.pack(_of.OFP_VERSION, _of.OFPT_BARRIER_REQUEST, _HEADER.size, barrier))
         return Frame(b"".join(parts), first, barrier, tuple(subjects))
 
-    def punts_wanted(self) -> bytes:
-        """A message that has a switch hand up packets whose TTL runs out as well; left alone it keeps them."""
+    def hello(self) -> bytes:
+        """The first message on a connection."""
+        return self._serialised(_parser.OFPHello(self._switch))
+
+    def whole_packets(self) -> bytes:
+        """A message that has a switch hand up whole packets, on connections that get none unasked too."""
+        return self._serialised(_parser.OFPSetConfig(self._switch, 0, _of.OFPCML_NO_BUFFER))
+
+    def reports(self, *, packets: bool) -> bytes:
+        """A message that says what a switch reports on a connection: packets that it cannot pass on, those whose TTL
+        runs out among them, or else the state of its ports."""
         packet_ins = 1 << _of.OFPR_NO_MATCH | 1 << _of.OFPR_ACTION | 1 << _of.OFPR_INVALID_TTL
         ports = 1 << _of.OFPPR_ADD | 1 << _of.OFPPR_DELETE | 1 << _of.OFPPR_MODIFY
-        # In pairs: of a master or an equal, and of a slave.
-        return self._serialised(_parser.OFPSetAsync(self._switch, [packet_ins, 0], [ports, ports], [0, 0]))
+        # In pairs: to a master or an equal, and to a slave.
+        asked = ([packet_ins, 0], [0, 0]) if packets else ([0, 0], [ports, ports])
+        return self._serialised(_parser.OFPSetAsync(self._switch, *asked, [0, 0]))
 
     def packet_out(self, actions: tuple[Action, ...], frame: bytes) -> bytes:
         """A message that has a switch send a frame of ours."""

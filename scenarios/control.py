@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from emulation.management import ManagementNetwork
+from emulation.switches import BRIDGE
 from policies.plan import Plan
 
 Event = dict[str, Any]
@@ -20,6 +22,26 @@ Event = dict[str, Any]
 
 class ControllerFailed(RuntimeError):
     """The controller ended or did not report in time; the message says what was waited for."""
+
+
+PLAN_FILE = "plan.pickle"
+
+
+class SlowPathProcess:
+    """Starts the routers' slow path on the plan that a controller was started on; ``routers`` has a folder for each
+    router with its switch's socket in it."""
+
+    def __init__(self, run_dir: Path, routers: Path, log: Path) -> None:
+        sockets = routers / "{router}" / f"{BRIDGE}.mgmt"
+        argv = [sys.executable, "-m", "controller.slowpath"]
+        argv += ["--plan", str(run_dir / PLAN_FILE), "--sockets", str(sockets)]
+        with log.open("w") as output:
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
 
 
 class ControllerProcess:
@@ -33,7 +55,7 @@ class ControllerProcess:
         self._on_event = on_event
         self._news = threading.Condition()
         self._ending = ""  # why no more events come
-        plan_file = run_dir / "plan.pickle"
+        plan_file = run_dir / PLAN_FILE
         with open(os.open(plan_file, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
             pickle.dump(plan, file)
         reading, writing = os.pipe()

@@ -29,7 +29,7 @@ from emulation.procfs import task_clock_ns, transmit_drops
 from emulation.switches import RouterSwitch
 from policies.plan import Plan, Scheduling, TrafficClass
 from scenarios import calibration
-from scenarios.control import ControllerProcess, Event
+from scenarios.control import ControllerProcess, Event, SlowPathProcess
 from scenarios.outage import Lines, Outage
 from scenarios.targets import Target
 from scenarios.vigil import Vigil
@@ -84,6 +84,8 @@ class Rig:
         self.net.start()
         self._vigil.over(pidfd for switch in self.net.switches for pidfd in switch.pidfds())
         stage("programming the routers")
+        slow_path = self._log_dir / "slowpath.log"
+        self.slow_path = SlowPathProcess(self._run_dir, self._run_dir, slow_path)
         self._wait("all-programmed")
         self._wait("all-links-up")
         stage("calibrating the lines")
@@ -155,6 +157,8 @@ class Rig:
 
     def close(self) -> None:
         """End what speaks to us; the kernel ends the rest with the world."""
+        if hasattr(self, "slow_path"):
+            self.slow_path.close()
         if hasattr(self, "controller"):
             self.controller.close()
 
@@ -168,6 +172,8 @@ class Rig:
         dead = [f"{switch.name}'s {daemon}" for switch in switches for daemon in switch.dead_daemons()]
         if self.controller.process.poll() is not None:
             dead.append("the controller")
+        if hasattr(self, "slow_path") and self.slow_path.process.poll() is not None:
+            dead.append("the routers' slow path")
         if self.has_engine and hasattr(self, "plant") and not self.engine.alive:
             dead.append("the link engine")
         return dead

@@ -47,6 +47,10 @@ class ControllerWorld:
         self.authority = Authority(home / "credentials")
         self.credentials = self.authority.for_controller()
         self.controller: subprocess.Popen[bytes] | None = None
+        self.slow_path: subprocess.Popen[bytes] | None = None
+        self.plan_file = home / "plan.pickle"
+        self.plan_file.touch(mode=0o600)
+        self.plan_file.write_bytes(pickle.dumps(self.plan))
         self.events_file = home / "events.jsonl"
         self.events_file.touch()
         self.env = {**os.environ, **{f"OVS_{name}": str(home) for name in ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR")}}
@@ -54,6 +58,9 @@ class ControllerWorld:
     def close(self) -> None:
         """Ends everything."""
         self.stop_controller()
+        if self.slow_path is not None:
+            self.slow_path.kill()
+            self.slow_path.wait()
         self.outer.kill()
         self.outer.wait()
 
@@ -160,17 +167,21 @@ class ControllerWorld:
 
     def start_controller(self) -> None:
         """Starts the controller process."""
-        plan_file = self.home / "plan.pickle"
-        plan_file.touch(mode=0o600)
-        plan_file.write_bytes(pickle.dumps(self.plan))
         command = (
-            f"{sys.executable} -m controller.main --plan={plan_file} --listen={LISTEN} --events={self.events_file}"
+            f"{sys.executable} -m controller.main --plan={self.plan_file} --listen={LISTEN} --events={self.events_file}"
         )
         shown = self.credentials
         command += f" --key={shown.key} --certificate={shown.certificate} --authority={shown.authority}"
         with (self.home / "controller.log").open("ab") as log:
             argv = self.argv(f"cd {REPOSITORY} && exec {command}")
             self.controller = subprocess.Popen(argv, stderr=log, stdin=subprocess.DEVNULL)
+
+    def start_slow_path(self) -> None:
+        """Starts what answers for the routers."""
+        sockets = self.home / "br{index}.mgmt"
+        argv = [sys.executable, "-m", "controller.slowpath", f"--plan={self.plan_file}", f"--sockets={sockets}"]
+        with (self.home / "slowpath.log").open("ab") as log:
+            self.slow_path = subprocess.Popen(argv, cwd=REPOSITORY, stderr=log, stdin=subprocess.DEVNULL)
 
     def stop_controller(self) -> None:
         """Kills the controller process."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from controller_world import ControllerWorld
+from waiting import wait_for
 
 from controller.pipeline import Drop, Purpose, cookie
 from controller.punt import PUNT_METER
@@ -42,7 +43,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerWorld]
         world.start_controller()
         world.await_event("listening")
         world.build()
+        world.start_slow_path()
         world.await_event("all-programmed")
+        wait_for(lambda: trace(world, "unn", SHORT, VOICE, (1, 1)) != [None], "an answer")
         yield world
     finally:
         world.close()
@@ -143,3 +146,10 @@ def test_tcp_finds_the_path_mtu(world: ControllerWorld) -> None:
         )
         assert world.sh(f'{sys.executable} -c "{fetch}"', client.id) == "200000\n"
     assert f"mtu {SHORT_MTU}" in world.sh(f"ip route get {client.address4}", server.id)
+
+
+def test_routers_answer_without_a_controller(world: ControllerWorld) -> None:
+    """The last test: the world has no controller after it."""
+    world.stop_controller()
+    (heard,) = trace(world, "unn", SHORT, VOICE, (1, 1))
+    assert heard[:3] == [11, 0, address(world, "tromso")]

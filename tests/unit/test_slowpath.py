@@ -1,0 +1,84 @@
+"""The slow path's reading of OpenFlow: what it answers, and that no message ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from pathlib import Path
+
+import pytest
+from controller_plan import small_plan
+from hypothesis import given
+from hypothesis import strategies as st
+from test_icmp import ipv4
+
+from controller.answers import Answers
+from controller.pipeline import VRF, Drop, Purpose, cookie
+from controller.slowpath import _Router
+from controller.wire import Encoder
+
+PLAN = small_plan()
+ROUTER = _Router("bodo", "", Answers(PLAN), Encoder())
+HELLO, ECHO_REQUEST, ECHO_REPLY, PACKET_IN, PACKET_OUT = 0, 2, 3, 10, 13
+ACTION = 1  # OFPR_ACTION
+
+
+def packet_in(frame: bytes, number: int, metadata: int) -> bytes:
+    """A packet-in message as OpenFlow 1.3.5 (7.4.1) lays it out."""
+    match = struct.pack("!HHIQ", 1, 16, 0x80000408, metadata)
+    body = struct.pack("!IHBBQ", 0xFFFFFFFF, len(frame), ACTION, 1, number) + match + bytes(2) + frame
+    return struct.pack("!BBHI", 4, PACKET_IN, 8 + len(body), 7) + body
+
+
+UNKNOWN = packet_in(
+    bytes(12) + b"\x08\x00" + ipv4("10.2.0.2", "10.1.0.2", body=bytes(8)),
+    cookie(Purpose.DROP, Drop.NO_ROUTE),
+    VRF.of(PLAN.vpn["nord"].id)[0],
+)
+
+
+def test_a_packet_handed_up_is_answered() -> None:
+    answer = ROUTER._answered(UNKNOWN)
+    assert answer[1] == PACKET_OUT and int.from_bytes(answer[2:4], "big") == len(answer)
+    assert answer.endswith(ipv4("10.2.0.2", "10.1.0.2", body=bytes(8)))
+
+
+@given(st.integers(0, len(UNKNOWN)), st.binary(max_size=40))
+def test_no_message_ends_it(cut: int, rest: bytes) -> None:
+    assert isinstance(ROUTER._answered(UNKNOWN[:cut].ljust(8, b"\0") + rest), bytes)
+
+
+def test_it_answers_echoes_and_comes_back_to_a_switch_that_was_gone(tmp_path: Path) -> None:
+    """A switch that cuts the line in the middle of a message is met again."""
+
+    async def met() -> list[bytes]:
+        greetings: list[bytes] = []
+        twice = asyncio.Event()
+
+        async def switch(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            greetings.append(await reader.readexactly(8))
+            if len(greetings) == 1:
+                writer.write(b"\x04\x0a\x00")
+            else:
+                writer.write(struct.pack("!BBHI", 4, ECHO_REQUEST, 8, 99))
+                while (message := await reader.readexactly(8))[1] != ECHO_REPLY:
+                    await reader.readexactly(int.from_bytes(message[2:4], "big") - 8)
+                greetings.append(message)
+                twice.set()
+            writer.close()
+
+        path = str(tmp_path / "switch")
+        attending = asyncio.create_task(_Router("bodo", path, Answers(PLAN), Encoder()).attend())
+        async with await asyncio.start_unix_server(switch, path):
+            await asyncio.wait_for(twice.wait(), 20)
+            attending.cancel()
+        return greetings
+
+    first, second, echo = asyncio.run(met())
+    assert first[:2] == second[:2] == bytes([4, HELLO])
+    assert echo == struct.pack("!BBHI", 4, ECHO_REPLY, 8, 99)
+
+
+@pytest.mark.parametrize(("packets", "masks"), [(True, (0b111, 0, 0, 0, 0, 0)), (False, (0, 0, 0b111, 0b111, 0, 0))])
+def test_each_connection_asks_for_its_own_reports(packets: bool, masks: tuple[int, ...]) -> None:
+    assert struct.unpack_from("!6I", Encoder().reports(packets=packets), 8) == masks
