@@ -284,7 +284,7 @@ def test_a_larger_network_takes_little_more_than_its_output() -> None:
     links = tuple(Link(f"l{i}", names[a], names[b], 1, 100 + i, 1.0) for i, (a, b) in enumerate(ends))
     pops = tuple(Pop(name, name, Region.MIDT, 0.0, 0.0, (name,)) for name in names)
     routers = tuple(Router(name, name, index) for index, name in enumerate(names, start=1))
-    network = Network("ring", 1, pops, routers, links, (), {}, {}, {})
+    network = Network("ring", 1, pops, routers, links, (), {}, {}, {}, {})
     with patch.object(Fibres, "ways", autospec=True, side_effect=Fibres.ways) as looked_up:
         compute_paths(network, tuple(Egress(index, (name,)) for index, name in enumerate(names)))
     assert looked_up.call_count <= len(names) + 2 * 2 * len(links)

@@ -38,7 +38,7 @@ def drawn_network(count: int, ends: list[tuple[int, int, int, int]]) -> Network:
     )
     pops = tuple(Pop(name, name, Region.MIDT, 0.0, 0.0, (name,)) for name in names)
     routers = tuple(Router(name, name, index) for index, name in enumerate(names, start=1))
-    return Network("drawn", 1, pops, routers, links, (), {}, {}, {})
+    return Network("drawn", 1, pops, routers, links, (), {}, {}, {}, {})
 
 
 @st.composite

@@ -28,7 +28,7 @@ def network_of(towns: list[int], ends: list[tuple[int, int, int, tuple[str, ...]
         for town in sorted(set(towns))
     )
     links = tuple(Link(f"l{i}", f"r{a}", f"r{b}", 1, delay, 1.0, srlg) for i, (a, b, delay, srlg) in enumerate(ends))
-    return Network("drawn", 1, pops, routers, links, (), {}, {}, {})
+    return Network("drawn", 1, pops, routers, links, (), {}, {}, {}, {})
 
 
 @st.composite
