@@ -133,7 +133,8 @@ def _vlans_without(used: set[int], first: int = 0, bits: int = _VLAN_BITS) -> It
     if bits == _VLAN_BITS:
         yield 0
     if not any(first <= vlan < first + (1 << bits) for vlan in used):
-        yield first | VLAN_PRESENT, VLAN_PRESENT | (1 << _VLAN_BITS) - (1 << bits)
+        tag = first | VLAN_PRESENT
+        yield (tag, VLAN_PRESENT | (1 << _VLAN_BITS) - (1 << bits)) if bits else tag
     elif bits:
         yield from _vlans_without(used, first, bits - 1)
         yield from _vlans_without(used, first + (1 << bits - 1), bits - 1)

@@ -7,12 +7,14 @@ state and no switch waits for another's rules to be computed.
 from __future__ import annotations
 
 import gc
+import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from controller.conductor import Assignment, Conductor, Output, Report
+from controller.conductor import Conductor
+from controller.difference import difference
 from controller.framework import (
     DEAD_DISPATCHER,
     MAIN_DISPATCHER,
@@ -24,11 +26,16 @@ from controller.framework import (
     ofproto_v1_3,
     spawn,
 )
-from controller.orders import Order
-from controller.wire import Encoder, Frame
+from controller.orders import Output, Report, Store, updates
+from controller.readback import Decoder
+from controller.refusals import in_words
+from controller.rules import RuleSet
+from controller.session import Session
+from controller.wire import Encoder
 from policies.plan import Plan
 
 Emit = Callable[[str, dict[str, Any]], None]
+Keep = Callable[[Plan], None]
 
 _of: Any = ofproto_v1_3
 _MOST_WAITING = 10_000  # things that happened; then switches' own words wait, on their side of the connection
@@ -36,22 +43,12 @@ _MOST_TOLD = 100  # refusals of one connection: who refuses more says nothing ne
 _MAX_PORT = 0xFFFFFF00  # OFPP_MAX: above are reserved ports
 
 
-@dataclass
-class _Session:
-    """One connection of one switch: the orders it has not confirmed yet, by the barrier that will."""
+@dataclass(frozen=True)
+class _Connection:
+    """A switch's latest connection, and what is under way on it."""
 
-    router: str
     datapath: Any
-    next_xid: int = 1
-    frames: dict[int, tuple[Order, Frame]] = field(default_factory=dict)
-    told: int = 0  # of its refusals
-
-    def subject(self, xid: int) -> object:
-        """What the message with this transaction number was about."""
-        for _, frame in self.frames.values():
-            if frame.first <= xid < frame.barrier:
-                return frame.subjects[xid - frame.first]
-        return f"message {xid}"
+    session: Session
 
 
 class HealthNetController(RyuApp):  # type: ignore[misc]
@@ -59,14 +56,15 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
 
     OFP_VERSIONS = (_of.OFP_VERSION,)
 
-    def __init__(self, plan: Plan, emit: Emit, on_fault: Callable[[BaseException], None]) -> None:
+    def __init__(self, plan: Plan, emit: Emit, store: Keep, on_fault: Callable[[BaseException], None]) -> None:
         super().__init__()
         self.plan = plan
         self.emit = emit
+        self.store = store
         self.fault = on_fault
         self.router_of = {router.index: router.id for router in plan.network.routers}
-        self.encoder = Encoder()
-        self.sessions: dict[str, _Session] = {}
+        self.encoder, self.decoder = Encoder(), Decoder()
+        self.connections: dict[str, _Connection] = {}
         self.inbox: Any = Queue(_MOST_WAITING)
 
     def start(self) -> None:
@@ -97,12 +95,37 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         """A switch refused a message."""
         self.inbox.put(lambda: self._refused(ev.msg))
 
+    @handles(ofp_event.EventOFPFlowStatsReply, MAIN_DISPATCHER)
+    def flows_told(self, ev: Any) -> None:
+        """A part of a switch's flows."""
+        self.inbox.put(lambda: self._told(ev.msg))
+
+    @handles(ofp_event.EventOFPGroupDescStatsReply, MAIN_DISPATCHER)
+    def groups_told(self, ev: Any) -> None:
+        """A part of a switch's groups."""
+        self.inbox.put(lambda: self._told(ev.msg))
+
+    @handles(ofp_event.EventOFPMeterConfigStatsReply, MAIN_DISPATCHER)
+    def meters_told(self, ev: Any) -> None:
+        """A part of a switch's meters."""
+        self.inbox.put(lambda: self._told(ev.msg))
+
+    @handles(ofp_event.EventOFPAggregateStatsReply, MAIN_DISPATCHER)
+    def flows_counted(self, ev: Any) -> None:
+        """How many flows a switch has."""
+        self.inbox.put(lambda: self._counted(ev.msg))
+
+    def change_plan(self, plan: Plan) -> None:
+        """Another policy for the same network; events tell what becomes of it. From any thread."""
+        self.inbox.put(lambda: self._carry_out(self.conductor.change_plan(plan, time.monotonic())))
+
     def _work(self) -> None:
         """Computes all rules, then takes what happened off the queue and wakes the conductor at its deadlines."""
         began = time.monotonic()
         self.conductor = Conductor(self.plan)
         for router in self.plan.network.routers:  # so that no switch has to wait for its messages to be made
-            self.encoder.frame(self.conductor.program_of(router.id), 1)
+            for order in updates(difference(RuleSet(), self.conductor.target(router.id))):
+                self.encoder.frame(order, 1)
         gc.collect()
         gc.freeze()  # a hundred thousand rules that stay: looking through them again and again takes long
         self.emit("rules-ready", {"seconds": round(time.monotonic() - began, 3)})
@@ -116,10 +139,10 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             else:
                 happened()
 
-    def _session(self, datapath: Any) -> _Session | None:
+    def _session(self, datapath: Any) -> Session | None:
         """The session of this very connection, if it is still the switch's latest."""
-        session = self.sessions.get(self.router_of.get(datapath.id, ""))
-        return session if session is not None and session.datapath is datapath else None
+        connection = self.connections.get(self.router_of.get(datapath.id, ""))
+        return connection.session if connection is not None and connection.datapath is datapath else None
 
     def _joined(self, datapath: Any) -> None:
         router = self.router_of.get(datapath.id)
@@ -127,7 +150,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             self.emit("error", {"message": f"a switch with unknown datapath id {datapath.id} was turned away"})
             datapath.close()
             return
-        self.sessions[router] = _Session(router, datapath)
+        self.connections[router] = _Connection(datapath, Session(router, self.encoder, self.decoder))
         datapath.send(self.encoder.reports(packets=False))
         ports = {
             number: port for number, port in tuple(datapath.ports.items()) if number < _MAX_PORT and _has_light(port)
@@ -138,7 +161,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
     def _left(self, datapath: Any) -> None:
         session = self._session(datapath)
         if session is not None:
-            del self.sessions[session.router]
+            del self.connections[session.router]
             self._carry_out(self.conductor.left(session.router, time.monotonic()))
 
     def _port_changed(self, datapath: Any, port: int, up: bool) -> None:
@@ -148,33 +171,53 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
 
     def _confirmed(self, datapath: Any, xid: int) -> None:
         session = self._session(datapath)
-        if session is not None and xid in session.frames:
-            order, _ = session.frames.pop(xid)
-            self._carry_out(self.conductor.done(session.router, order, time.monotonic()))
+        confirmed = session.confirmed(xid) if session is not None else None
+        if session is not None and confirmed is not None:
+            order, refusal = confirmed
+            self._carry_out(self.conductor.done(session.router, order, time.monotonic(), refusal))
 
     def _refused(self, msg: Any) -> None:
         session = self._session(msg.datapath)
-        if session is not None and session.told < _MOST_TOLD:
-            session.told += 1
-            reason = f"error type {msg.type} code {getattr(msg, 'code', '?')}"
-            subject = str(session.subject(msg.xid))
-            self.emit("error", {"message": f"refused: {reason}", "router": session.router, "rule": subject})
+        reason = in_words(msg.type, getattr(msg, "code", -1))
+        if session is None or session.refused(msg.xid, reason) or session.strays >= _MOST_TOLD:
+            return
+        session.strays += 1
+        details = {"router": session.router, "rule": f"message {msg.xid}"}
+        self.emit("error", {"message": f"refused: {reason}", **details})
+
+    def _told(self, msg: Any) -> None:
+        session = self._session(msg.datapath)
+        if session is None:
+            return
+        body = b"".join(part.data for part in msg.body)
+        try:
+            told = session.told(msg.xid, body, more=bool(msg.flags & _of.OFPMPF_REPLY_MORE))
+        except (ValueError, IndexError, struct.error) as error:
+            self.emit(
+                "error", {"message": f"what the switch says it holds is unreadable: {error}", "router": session.router}
+            )
+            msg.datapath.close()
+            return
+        if told is not None:
+            order, held = told
+            self._carry_out(self.conductor.holds(session.router, held, order, time.monotonic()))
+
+    def _counted(self, msg: Any) -> None:
+        session = self._session(msg.datapath)
+        order = session.counting.pop(msg.xid, None) if session is not None else None
+        if session is not None and order is not None:
+            count = msg.body.flow_count
+            self._carry_out(self.conductor.counts(session.router, count, order, time.monotonic()))
 
     def _carry_out(self, outputs: list[Output]) -> None:
         for output in outputs:
             if isinstance(output, Report):
                 self.emit(output.event, output.details)
-            else:
-                self._send(output)
-
-    def _send(self, assignment: Assignment) -> None:
-        session = self.sessions.get(assignment.router)
-        if session is None:
-            return
-        frame = self.encoder.frame(assignment.order, session.next_xid)
-        session.next_xid = frame.barrier + 1
-        session.frames[frame.barrier] = assignment.order, frame
-        session.datapath.send(frame.data)
+            elif isinstance(output, Store):
+                self.store(output.plan)
+            elif output.router in self.connections:
+                connection = self.connections[output.router]
+                connection.datapath.send(connection.session.data(output.order))
 
 
 def _has_light(port: Any) -> bool:

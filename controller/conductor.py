@@ -1,67 +1,51 @@
 """When which switch gets which rules: a state machine without threads, sockets or clocks.
 
-It is told what happens and what time it is, and answers with orders for switches and reports for
-people. A change of paths goes make-before-break, so that no packet meets rules of two states: the new
-labels everywhere, then routes and repairs over to them, then the labels that nobody uses away.
+It is told what happens and what time it is, and answers with orders for switches and reports for people. What a
+switch holds is read back before it is told anything, and it is sent the difference. A change of paths or policy
+goes as a `Rollout`, one at a time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
-from controller.core import Labels, assign_labels, core_rules, ingress_groups
-from controller.edge import edge_rules
+from controller.audit import Audit, drift
+from controller.difference import Step, both, difference
+from controller.generation import Generation, first_generation
 from controller.live import LiveNetwork
-from controller.orders import Order, Program, Step, both, step
-from controller.paths import Failures, compute_paths
+from controller.numbering import renumbered
+from controller.orders import Assignment, Order, Output, Read, Refusal, Report, Store, Update, updates
+from controller.paths import Failures
+from controller.pipeline import PipelineError
+from controller.recovery import labels_held
+from controller.rollout import Rollout, Stage
 from controller.rules import RuleSet
 from policies.plan import Plan
 
 SETTLE_S = 0.05  # changes that come together are answered together
-ANSWER_S = 5.0  # a switch that has not done its part so long after it was asked is left behind
-DRAIN_S = 0.5  # longer than any packet is under way in the core
+ADOPTED = "adopted"  # the event of a start that goes on from what switches hold
 PATIENCE_S = 3.0  # how long a change waits for switches that cannot take part in it yet, or not usefully
 HELLO_S = 5.0  # how long a switch's ports have to hear their neighbours: BFD starts at a packet a second
 
 
 class Phase(Enum):
-    """Where a change of paths stands."""
+    """What the conductor is about."""
 
-    STEADY = "the paths fit the network"
+    GATHERING = "switches hold rules from before; waiting to see what all of them hold"
+    STEADY = "the rules fit the network and the policy"
     SETTLING = "something changed; waiting whether more does"
-    ADDING = "the new labels are being installed everywhere"
-    TURNING = "the routes and repairs are being turned over to the new labels"
-    DRAINING = "packets under the old labels are still on their way"
+    CHANGING = "a change is being rolled out"
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """An order for one router."""
+@dataclass
+class _Joining:
+    """A switch on its way to what it is to hold: ``toward`` is what the orders that are left make of it."""
 
-    router: str
-    order: Order
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Something worth telling people."""
-
-    event: str
-    details: dict[str, Any]
-
-
-Output = Assignment | Report
-
-
-@dataclass(frozen=True)
-class _Generation:
-    """Each router's rules for one state of the network."""
-
-    failures: Failures
-    labels: Labels
-    rules: dict[str, RuleSet]
+    since: float
+    toward: RuleSet | None = None  # None: it was asked what it holds
+    orders: list[Update] = field(default_factory=list)
+    sent: int = 0  # entries
 
 
 @dataclass
@@ -69,22 +53,23 @@ class Conductor:
     """The state machine. Times are seconds of any one clock."""
 
     plan: Plan
-    live: LiveNetwork = field(init=False)
     phase: Phase = Phase.STEADY
     phase_ends: float | None = None
 
     def __post_init__(self) -> None:
         network = self.plan.network
         self.live = LiveNetwork(network)
-        self.edge = edge_rules(self.plan)
-        self.current = self._generation(Failures())
-        self.next: _Generation | None = None
-        self.steps: dict[str, Step] = {}  # from current to next
-        self.waiting: dict[str, float] = {}  # routers being programmed, since when
-        self.awaited: dict[str, Order] = {}  # orders the phase waits for, by router
-        self.queued: list[Assignment] = []  # steps of a change that no switch has been asked for yet
-        self.asked: Assignment | None = None  # the one that a switch is at
-        self.answer_by: float | None = None  # when we give up on it
+        self.current = first_generation(self.plan)
+        self.next: Generation | None = None
+        self.rollout: Rollout | None = None
+        self.rollouts = 0
+        self.announced = ""  # the event to report when the rollout has turned; none once that is done
+        self.sizes: list[int] = []  # of the rollout
+        self.joining: dict[str, _Joining] = {}
+        self.gathered: dict[str, RuleSet] | None = {}  # what switches held at first; None once that is dealt with
+        self.wanted: Plan | None = None  # a policy to change to
+        self.impossible: object = None  # the failures of a change that was refused: not tried again
+        self.audit = Audit(tuple(router.id for router in network.routers))
         self.began: float | None = None
         self.changed: float = 0.0
         self.all_reported = False
@@ -94,48 +79,46 @@ class Conductor:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` is due, if it is."""
-        moments = self.phase_ends, self.answer_by, self.hello_by
-        return min((at for at in moments if at is not None), default=None)
+        times = [self.phase_ends, self.hello_by, self.rollout.deadline if self.rollout else self.audit.next_at]
+        return min((at for at in times if at is not None), default=None)
 
-    def _generation(self, failures: Failures, previous: Labels | None = None) -> _Generation:
-        network, egresses = self.plan.network, self.plan.egresses
-        paths = compute_paths(network, egresses, failures, self.plan.traffic)
-        labels = assign_labels(paths, previous)
-        core, ingress = core_rules(network, paths, labels), ingress_groups(network, egresses, paths, labels)
-        rules = {router: core[router] + RuleSet(groups=ingress[router]) for router in core}
-        return _Generation(failures, labels, rules)
-
-    def program_of(self, router: str) -> Program:
+    def target(self, router: str) -> RuleSet:
         """All that a router is to hold at this moment, be it in the middle of a change."""
-        paths = self.current.rules[router]
-        if self.next is not None:
-            coming = self.next.rules[router]
-            paths = both(paths, coming) if self.phase is Phase.ADDING else both(coming, paths)
-        return Program(self.edge[router] + paths)
+        if self.next is None or self.rollout is None:
+            return self.current.rules(router)
+        old, new = self.current.rules(router), self.next.rules(router)
+        if self.rollout.stage in (Stage.REMOVING, Stage.DONE):
+            return new
+        ahead = self.rollout.undoing or self.rollout.stage in (Stage.TURNING, Stage.DRAINING)
+        return both(new, old) if ahead else both(old, new)
 
     def joined(
         self, router: str, up_ports: frozenset[int], now: float, coming: frozenset[int] = frozenset()
     ) -> list[Output]:
-        """A switch connected: it gets everything, and counts for paths once it has it. ``coming``: ports that have
-        light and have not heard their neighbour yet."""
+        """A switch connected: what it holds is read, and it counts for paths once it holds what it is to. ``coming``:
+        ports that have light and have not heard their neighbour yet."""
         self.began = now if self.began is None else self.began
+        again = router in self.live.up_ports
         self.live.joined(router, up_ports, coming)
         self.hello_by = now + HELLO_S if self.live.coming else None
-        self.waiting[router] = now
-        program = self.program_of(router)
-        if self.phase in (Phase.ADDING, Phase.TURNING):
-            self.awaited[router] = program
-            self.phase_ends = now + ANSWER_S
-        self._forget(router)
-        return [Report("switch-up", {"router": router}), Assignment(router, program), *self._noticed(now)]
+        self.joining[router] = _Joining(now)
+        outputs: list[Output] = [Report("switch-up", {"router": router}), Assignment(router, Read())]
+        if self.rollout is not None and again:
+            outputs += self._rolled(self.rollout.lost(router, now), now)
+        if self.rollout is not None:
+            self.rollout.rejoins(router, now)
+        return outputs + self._noticed(now)
 
     def left(self, router: str, now: float) -> list[Output]:
         """A switch's connection ended."""
         self.live.left(router)
-        self.waiting.pop(router, None)
-        self.awaited.pop(router, None)
-        self._forget(router)
-        return [Report("switch-down", {"router": router}), *self._noticed(now), *self._advanced(now)]
+        self.joining.pop(router, None)
+        if self.gathered is not None:
+            self.gathered.pop(router, None)
+        outputs: list[Output] = [Report("switch-down", {"router": router})]
+        if self.rollout is not None:
+            outputs += self._rolled(self.rollout.lost(router, now), now)
+        return outputs + self._noticed(now)
 
     def port_changed(self, router: str, port: int, up: bool, now: float) -> list[Output]:
         """A port is up or down: a switch says so again when something else about it changes."""
@@ -146,71 +129,143 @@ class Conductor:
         details = {"router": router, "port": port, "link": link}
         return [Report("port-up" if up else "port-down", details), *self._all_links_up(now), *self._noticed(now)]
 
-    def done(self, router: str, order: Order, now: float) -> list[Output]:
-        """A switch has carried out an order."""
-        outputs: list[Output] = []
-        if isinstance(order, Program) and router in self.waiting:
-            since = self.waiting.pop(router)
-            self.live.programmed(router)
-            size = {"flows": len(order.rules.flows), "groups": len(order.rules.groups)}
-            outputs.append(Report("switch-programmed", {"router": router, **size, "seconds": round(now - since, 3)}))
-            outputs += self._all_programmed(now)
-            outputs += self._all_links_up(now)
-            outputs += self._noticed(now)
-        if self.awaited.get(router) is order:
-            del self.awaited[router]
-        if self.asked is not None and self.asked.order is order:
-            self.asked = self.answer_by = None
-        return outputs + self._advanced(now)
+    def change_plan(self, plan: Plan, now: float) -> list[Output]:
+        """Another policy for the same network is wanted; of several that come while one is under way the last."""
+        if plan.network != self.plan.network:
+            reason = "it is made for another network"
+            return [Report("policy-refused", {"policy": plan.policy, "reason": reason}), Store(self.plan)]
+        self.wanted = plan
+        return self._noticed(now)
+
+    def holds(self, router: str, held: RuleSet, order: Order, now: float) -> list[Output]:
+        """A switch has said what it holds."""
+        joining = self.joining.get(router)
+        if joining is not None and joining.toward is None:
+            return self._gather(router, held, now) if self.gathered is not None else self._bring(router, held, now)
+        if not self.audit.answers(router, order):
+            return []
+        self.audit.rest(now)
+        found = difference(held, self.target(router))
+        if not len(found):
+            return []
+        self.joining[router] = _Joining(now)
+        return [drift(router, found), *self._bring(router, held, now)]
+
+    def counts(self, router: str, flows: int, order: Order, now: float) -> list[Output]:
+        """A switch has said how many flows it holds: where that is wrong it is asked for all."""
+        if not self.audit.answers(router, order):
+            return []
+        self.audit.rest(now)
+        return [] if flows == len(self.target(router).flows) else [self.audit.ask(router, Read(), now)]
+
+    def done(self, router: str, order: Order, now: float, refusal: Refusal | None = None) -> list[Output]:
+        """A switch has carried out an order, or refused a part of it and so the whole."""
+        joining = self.joining.get(router)
+        if joining is not None and joining.orders and joining.orders[0] is order:
+            return self._brought(router, joining, refusal, now)
+        if self.rollout is None:
+            return []
+        return self._rolled(self.rollout.answered(router, order, refusal, now), now)
 
     def tick(self, now: float) -> list[Output]:
         """Time has passed; call at ``deadline``."""
-        if self.answer_by is not None and now >= self.answer_by:
-            return self._given_up(now)
         if self.hello_by is not None and now >= self.hello_by:
             self.live.none_is_coming()
             self.hello_by = None
             return self._noticed(now)
-        if self.phase_ends is None or now < self.phase_ends:
-            return []
-        if self.phase is Phase.SETTLING:
-            return self._settled(now)
-        if self.phase is Phase.DRAINING:
-            return self._drained(now)
-        if self.asked is not None:  # its own deadline is still to come
-            self.phase_ends = self.answer_by
-            return []
-        late = sorted(self.awaited)
-        self.awaited.clear()
-        return [Report("error", {"message": "no answer", "routers": late}), *self._advanced(now)]
+        if self.rollout is not None:
+            return self._rolled(self.rollout.tick(now), now)
+        if self.phase_ends is not None and now >= self.phase_ends:
+            return self._adopt(now) if self.phase is Phase.GATHERING else self._settled(now)
+        if self.phase is Phase.STEADY and self.audit.next_at is not None and now >= self.audit.next_at:
+            return [*self.audit.look(frozenset(self.live.ready - self.joining.keys()), now)]
+        return []
 
-    def _given_up(self, now: float) -> list[Output]:
-        """The switch that was asked has not answered: the change goes on without it."""
-        assert self.asked is not None
-        late = self.asked.router
-        self.awaited.pop(late, None)
-        self._forget(late)
-        return [Report("error", {"message": "no answer", "routers": [late]}), *self._advanced(now)]
+    # What a switch that joins holds, and is to hold
 
-    def _forget(self, router: str) -> None:
-        """Ask nothing more of a router that is gone, or that gets everything anyway."""
-        self.queued = [assignment for assignment in self.queued if assignment.router != router]
-        if self.asked is not None and self.asked.router == router:
-            self.asked = self.answer_by = None
+    def _gather(self, router: str, held: RuleSet, now: float) -> list[Output]:
+        """At the start: a switch that holds nothing is programmed at once. Where one holds rules, another controller
+        was here before: what all hold decides."""
+        assert self.gathered is not None
+        self.gathered[router] = held
+        if self.phase is not Phase.GATHERING:
+            if not len(held):
+                self.gathered[router] = self.target(router)
+                return self._bring(router, held, now)
+            self.phase, self.phase_ends = Phase.GATHERING, now + PATIENCE_S
+        whole = len(self.gathered) == len(self.plan.network.routers)
+        return self._adopt(now) if whole else []
 
-    def _ask(self, now: float) -> list[Output]:
-        """The next step of a change, to one switch at a time: a switch forwards and obeys in one thread, and
-        all at it together would leave no core for the packets."""
-        if self.asked is not None or not self.queued:
-            return []
-        self.asked, self.answer_by = self.queued.pop(0), now + ANSWER_S
-        return [self.asked]
+    def _adopt(self, now: float) -> list[Output]:
+        """Goes on from what the switches hold, with their labels."""
+        assert self.gathered is not None
+        held, self.gathered = self.gathered, None
+        fresh = self.current.with_paths(self.live.failures())
+        labels = labels_held(self.plan.network, fresh.labels, fresh.core, held)
+        intended = self.current.with_paths(self.live.failures(), labels)
+        nothing = {router: RuleSet() for router in intended.core}
+        self.current = Generation(self.plan, intended.failures, labels, nothing, nothing | held)
+        steps = {router: each for router, each in self.current.steps_to(intended).items() if router in held}
+        known = [router for router, joining in self.joining.items() if joining.toward is None and router in held]
+        since = {router: self.joining.pop(router).since for router in known}
+        for router in known:
+            self.live.programmed(router)
+        self.changed = now
+        outputs = self._roll_out(intended, steps, now, ADOPTED)
+        for router in known:
+            sent = sum(map(len, (steps[router].add, steps[router].turn, steps[router].remove)))
+            outputs.append(self._programmed_report(router, sent, now - since[router]))
+        return [*outputs, *self._all_programmed(now), *self._all_links_up(now)]
+
+    def _bring(self, router: str, held: RuleSet, now: float) -> list[Output]:
+        """To a switch the difference between what it holds and what it is to hold now."""
+        joining = self.joining[router]
+        joining.toward = self.target(router)
+        change = difference(held, joining.toward)
+        joining.orders, joining.sent = list(updates(change)), joining.sent + len(change)
+        if not joining.orders:
+            return self._programmed(router, now)
+        return [Assignment(router, joining.orders[0])]
+
+    def _brought(self, router: str, joining: _Joining, refusal: Refusal | None, now: float) -> list[Output]:
+        order = joining.orders.pop(0)
+        if refusal is not None:
+            del self.joining[router]
+            details = {"message": f"refused: {refusal.reason}", "router": router, "rule": refusal.rule}
+            back = updates(order.difference.meters().inverse())
+            return [Report("error", details), *(Assignment(router, each) for each in back)]
+        if joining.orders:
+            return [Assignment(router, joining.orders[0])]
+        assert joining.toward is not None
+        if len(difference(joining.toward, self.target(router))):  # a change went on meanwhile
+            return self._bring(router, joining.toward, now)
+        return self._programmed(router, now)
+
+    def _programmed(self, router: str, now: float) -> list[Output]:
+        """A switch holds what it is to hold."""
+        joining = self.joining.pop(router)
+        outputs: list[Output] = []
+        if router in self.live.ready:
+            outputs.append(Report("drift-repaired", {"router": router, "entries": joining.sent}))
+        else:
+            self.live.programmed(router)
+            outputs.append(self._programmed_report(router, joining.sent, now - joining.since))
+            outputs += [*self._all_programmed(now), *self._all_links_up(now)]
+        if self.rollout is not None:
+            outputs += self._rolled(self.rollout.rejoined(router, now), now)
+        return outputs + self._noticed(now)
+
+    def _programmed_report(self, router: str, changed: int, seconds: float) -> Report:
+        rules = self.target(router)
+        size = {"flows": len(rules.flows), "groups": len(rules.groups), "changed": changed}
+        return Report("switch-programmed", {"router": router, **size, "seconds": round(seconds, 3)})
 
     def _all_programmed(self, now: float) -> list[Output]:
         if self.all_reported or len(self.live.ready) < len(self.plan.network.routers):
             return []
-        self.all_reported = True
-        programs = [self.program_of(router).rules for router in self.edge]
+        self.all_reported, self.gathered = True, None
+        self.audit.rest(now)
+        programs = [self.target(router.id) for router in self.plan.network.routers]
         seconds = round(now - (self.began or now), 3)
         flows, groups = sum(len(p.flows) for p in programs), sum(len(p.groups) for p in programs)
         return [Report("all-programmed", {"flows": flows, "groups": groups, "seconds": seconds})]
@@ -222,11 +277,14 @@ class Conductor:
         self.links_reported = True
         return [Report("all-links-up", {"seconds": round(now - (self.began or now), 3)})]
 
+    # Changes of paths and policy
+
     def _outdated(self) -> bool:
         """Whether the network is no longer what the paths were made for. A switch that only lost its
         controller is no reason to change paths: what it holds, it holds."""
         headless, now, then = self.live.headless(), self.live.failures(), self.current.failures
-        return (now.links, now.routers - headless) != (then.links, then.routers - headless)
+        different = (now.links, now.routers - headless) != (then.links, then.routers - headless)
+        return different and now != self.impossible
 
     def _more_is_coming(self) -> bool:
         """Whether a router that is back has not heard its neighbours yet, or a link that is back was heard at one of
@@ -241,55 +299,91 @@ class Conductor:
 
     def _noticed(self, now: float) -> list[Output]:
         """Starts a change where one is called for."""
-        if self.phase is Phase.STEADY and self._outdated():
+        if self.phase is Phase.STEADY and (self.wanted is not None or self._outdated()):
             self.phase, self.phase_ends, self.changed = Phase.SETTLING, now + SETTLE_S, now
         return []
 
     def _settled(self, now: float) -> list[Output]:
-        if not self._outdated():
+        if self.wanted is None and not self._outdated():
             return self._steady(now)
-        if (self.live.headless() or self.waiting or self._more_is_coming()) and now < self.changed + PATIENCE_S:
+        unready = self.live.headless() or self.joining or (self._outdated() and self._more_is_coming())
+        if unready and now < self.changed + PATIENCE_S:
             self.phase_ends = now + SETTLE_S
             return []
-        old, self.next = self.current.rules, self._generation(self.live.failures(), self.current.labels)
-        self.steps = {router: step(old[router], new) for router, new in self.next.rules.items()}
-        return self._begin(Phase.ADDING, 0, now)
+        wanted, self.wanted = self.wanted, None
+        if wanted is not None and (headless := self.live.headless()):
+            reason = f"without controller, and forwarding: {', '.join(sorted(headless))}"
+            refused = Report("policy-refused", {"policy": wanted.policy, "reason": reason})
+            return [refused, Store(self.plan), *self._steady(now)]
+        failures = self.live.failures()
+        try:
+            new = self.current if failures == self.current.failures else self.current.with_paths(failures)
+            new = new if wanted is None else new.with_plan(renumbered(wanted, self.plan))
+        except PipelineError as error:
+            self.impossible = failures
+            if wanted is None:
+                return [Report("error", {"message": str(error)}), *self._steady(now)]
+            refused = Report("policy-refused", {"policy": wanted.policy, "reason": str(error)})
+            return [refused, Store(self.plan), *self._steady(now)]
+        return self._roll_out(new, self.current.steps_to(new), now, "policy-switched" if wanted else "paths-switched")
 
-    def _orders(self, part: int) -> list[Assignment]:
-        """One part of the step for every switch that has something to do in it."""
-        orders = ((router, self.steps[router][part]) for router in sorted(self.live.up_ports))
-        return [Assignment(router, order) for router, order in orders if len(order.rules)]
+    def _roll_out(self, new: Generation, steps: dict[str, Step], now: float, event: str) -> list[Output]:
+        """Begins a change from the current generation to ``new``; ``event`` is reported when it has turned."""
+        self.phase, self.phase_ends, self.gathered = Phase.CHANGING, None, None
+        policy = new.plan is not self.current.plan
+        self.rollouts += 2  # undoing takes a number too
+        self.next, self.announced = new, event
+        self.rollout = Rollout(
+            steps,
+            self.live.up_ports,
+            self.rollouts,
+            strict=policy,
+            undoable=event != ADOPTED,
+            at_turn=(Store(new.plan),) if policy else (),
+            at_return=(Store(self.current.plan),) if policy else (),
+        )
+        self.sizes = self.rollout.sizes
+        for router in self.joining:
+            self.rollout.rejoins(router, now)
+        return self._rolled(self.rollout.begin(now), now)
 
-    def _begin(self, phase: Phase, part: int, now: float) -> list[Output]:
-        assignments = self._orders(part)
-        self.phase, self.phase_ends = phase, now + ANSWER_S
-        self.queued += assignments
-        self.awaited = {assignment.router: assignment.order for assignment in assignments}
-        return self._advanced(now)
+    def _rolled(self, outputs: list[Output], now: float) -> list[Output]:
+        """Follows the rollout after each of its moves."""
+        rollout, new = self.rollout, self.next
+        assert rollout is not None and new is not None
+        if rollout.undoing and self.announced:
+            self.announced = ""
+            self.current, self.next = new, self.current
+        if self.announced and rollout.stage in (Stage.DRAINING, Stage.REMOVING, Stage.DONE):
+            outputs = [*outputs, self._turned(new, now)]
+            self.announced = ""
+        return [*outputs, *self._finished(rollout, now)] if rollout.stage is Stage.DONE else outputs
 
-    def _advanced(self, now: float) -> list[Output]:
-        """Asks the next switch, or goes on to the next phase where nobody's word is outstanding."""
-        if self.awaited or self.next is None:
-            return self._ask(now)
-        if self.phase is Phase.ADDING:
-            return self._begin(Phase.TURNING, 1, now)
-        if self.phase is Phase.TURNING:
-            self.phase, self.phase_ends = Phase.DRAINING, now + DRAIN_S
-            details = {
-                "links_down": sorted(self.next.failures.links),
-                "routers_out": sorted(self.next.failures.routers),
-                "rules": [sum(len(each[part].rules) for each in self.steps.values()) for part in range(3)],
-                "seconds": round(now - self.changed, 3),
-            }
-            return [Report("paths-switched", details)]
-        return self._ask(now)
+    def _turned(self, new: Generation, now: float) -> Report:
+        details = {
+            "policy": new.plan.policy,
+            "links_down": sorted(new.failures.links),
+            "routers_out": sorted(new.failures.routers),
+            "rules": self.sizes,
+            "seconds": round(now - self.changed, 3),
+        }
+        return Report(self.announced, details)
 
-    def _drained(self, now: float) -> list[Output]:
+    def _finished(self, rollout: Rollout, now: float) -> list[Output]:
+        """All that could be told hold the next generation, or, where one refused, the one before again."""
         assert self.next is not None
-        self.current, self.next = self.next, None
-        self.queued += self._orders(2)
-        return [*self._ask(now), *self._steady(now)]
+        given_up, self.current, self.next, self.rollout = self.current, self.next, None, None
+        self.plan = self.current.plan
+        outputs: list[Output] = []
+        if rollout.undoing and rollout.refused is not None:
+            router, refusal = rollout.refused
+            details = {"policy": given_up.plan.policy, "router": router, "rule": refusal.rule}
+            self.impossible = given_up.failures if given_up.failures != self.current.failures else None
+            event = "policy-refused" if given_up.plan is not self.plan else "paths-refused"
+            outputs.append(Report(event, {**details, "reason": refusal.reason}))
+        return [*outputs, *self._steady(now)]
 
     def _steady(self, now: float) -> list[Output]:
         self.phase, self.phase_ends = Phase.STEADY, None
+        self.audit.rest(now)
         return self._noticed(now)

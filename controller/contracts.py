@@ -37,10 +37,10 @@ def contract_rules(plan: Plan) -> tuple[ContractRules, ...]:
         ContractRules(
             contract.client,
             contract.server,
-            tuple(rule for family in FAMILIES for rule in _openings(plan, index, contract, family)),
-            tuple(rule for family in FAMILIES for rule in _replies(plan, index, contract, family)),
+            tuple(rule for family in FAMILIES for rule in _openings(plan, contract, family)),
+            tuple(rule for family in FAMILIES for rule in _replies(plan, contract, family)),
         )
-        for index, contract in enumerate(plan.contracts)
+        for contract in plan.contracts
     )
 
 
@@ -51,24 +51,24 @@ def fragment_rules() -> Iterator[FlowRule]:
         yield drop_rule(Table.CONTRACT, _FRAGMENT_PRIORITY, match, Drop.FRAGMENT)
 
 
-def _openings(plan: Plan, index: int, contract: Contract, family: Family) -> Iterator[FlowRule]:
+def _openings(plan: Plan, contract: Contract, family: Family) -> Iterator[FlowRule]:
     """From client to server. They outrank replies: of two that both match, the opening decides the class."""
     between = _between(contract.client, contract.server, family)
     for port, header in _headers(plan, contract, "dst", family, family.echo_request):
-        yield from _allowing(plan, index, contract, _OPENING_PRIORITY + 2 * port.mask.bit_count(), (*between, *header))
+        yield from _allowing(plan, contract, _OPENING_PRIORITY + 2 * port.mask.bit_count(), (*between, *header))
 
 
-def _replies(plan: Plan, index: int, contract: Contract, family: Family) -> Iterator[FlowRule]:
+def _replies(plan: Plan, contract: Contract, family: Family) -> Iterator[FlowRule]:
     """From server to client."""
     between = _between(contract.server, contract.client, family)
     for port, header in _headers(plan, contract, "src", family, family.echo_reply):
         priority = _REPLY_PRIORITY + 2 * port.mask.bit_count()
         if plan.service[contract.service].protocol is not Protocol.TCP:
-            yield from _allowing(plan, index, contract, priority, (*between, *header))
+            yield from _allowing(plan, contract, priority, (*between, *header))
             continue
         for flag in (TCP_ACK, TCP_RST):  # a reset in answer to an acknowledgement has no ACK (RFC 9293, 3.10.7.1)
             match = (*between, *header, ("tcp_flags_nxm", (flag, flag)))
-            yield from _allowing(plan, index, contract, priority, match)
+            yield from _allowing(plan, contract, priority, match)
 
 
 def _between(source: int, destination: int, family: Family) -> Match:
@@ -94,9 +94,9 @@ def _headers(
             yield port, (*protocol, (f"{service.protocol.name.lower()}_{side}", value))
 
 
-def _allowing(plan: Plan, index: int, contract: Contract, priority: int, match: Match) -> Iterator[FlowRule]:
+def _allowing(plan: Plan, contract: Contract, priority: int, match: Match) -> Iterator[FlowRule]:
     """Marks with the service's class and lets pass; what came marked for a class the service keeps stays in it."""
-    service, number = plan.service[contract.service], cookie(Purpose.CONTRACT, index)
+    service, number = plan.service[contract.service], cookie(Purpose.CONTRACT, contract.id)
 
     def allow(priority: int, match: Match, class_name: str) -> FlowRule:
         dscp = plan.traffic_class[class_name].dscp

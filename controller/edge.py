@@ -53,6 +53,7 @@ from policies.plan import Attachment, PathChoice, Plan, Route, TrafficClass, Vpn
 from topology.model import SITE_MTU, TRUNK_PORT, router_mac
 
 _BURST_US = 100_000  # a policer lets this much time's worth of its rate pass at once
+_QUEUE_BITS = 4  # a meter's number: the line's VLAN, then the class's queue; it stays the same under another policy
 _BURST_MIN_KBIT = 24  # but never less than two full-sized frames
 
 _LOW, _MISS = 100, 0
@@ -135,11 +136,10 @@ class _Edge:
 
     @cached_property
     def policers(self) -> tuple[tuple[Attachment, int, MeterRule], ...]:
-        """(line, code point, meter) of every policed class of every line, meters numbered from 1."""
-        policed = [(line, name, rate) for _, line in self.lines for name, rate in line.police]
+        """(line, code point, meter) of every policed class of every line."""
+        policed = [(line, self.plan.traffic_class[name], rate) for _, line in self.lines for name, rate in line.police]
         return tuple(
-            (line, self.plan.traffic_class[name].dscp, _meter(number, rate))
-            for number, (line, name, rate) in enumerate(policed, start=1)
+            (line, cls.dscp, _meter(line.vlan << _QUEUE_BITS | cls.queue, rate)) for line, cls, rate in policed
         )
 
     def police(self) -> Iterator[FlowRule]:

@@ -85,6 +85,19 @@ __all__ = [
     "wait_for_signal",
 ]
 
+
+class _Whole:
+    """The body of a statistics reply as it came: `readback` takes it apart, ten times as fast as the framework."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.length = data, len(data)
+
+    @classmethod
+    def parser(cls, buf: Any, offset: int) -> _Whole:
+        """All that is left of the message."""
+        return cls(bytes(buf[offset:]))
+
+
 Queue, QueueEmpty = hub.Queue, hub.QueueEmpty
 OnFault = Callable[[BaseException], None]
 OnRefusal = Callable[[str, str], None]  # address, reason
@@ -135,6 +148,8 @@ def spawn(function: Callable[[], None], on_fault: OnFault) -> Any:
 def start(application: type[Any], *args: Any) -> Any:
     """Makes the application and starts it, with the framework's own OpenFlow handler beside it."""
     hub.patch()  # under eventlet: from here on whatever waits lets others go on
+    for reply in ("Flow", "GroupDesc", "MeterConfig"):
+        getattr(ofproto_v1_3_parser, f"OFP{reply}StatsReply").cls_stats_body_cls = _Whole
     cfg.CONF(args=[], project="helsewan", default_config_files=[], default_config_dirs=[])
     cfg.CONF.set_override("echo_request_interval", _ECHO_INTERVAL_S)
     cfg.CONF.set_override("maximum_unreplied_echo_requests", _ECHOES_UNREPLIED)
@@ -168,10 +183,11 @@ def listen(
     return host, port
 
 
-def wait_for_signal(*signals: signal.Signals) -> None:
-    """Returns when one of these (blocked) signals has come; the framework's threads run meanwhile."""
-    while signal.sigtimedwait(signals, 0) is None:
+def wait_for_signal(*signals: signal.Signals) -> int:
+    """The one of these (blocked) signals that has come; the framework's threads run meanwhile."""
+    while (come := signal.sigtimedwait(signals, 0)) is None:
         hub.sleep(_SIGNAL_INTERVAL_S)
+    return come.si_signo
 
 
 def _from_daemon(function: Callable[[], object]) -> None:

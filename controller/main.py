@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import json
 import os
 import pickle
@@ -58,6 +59,18 @@ def read_plan(path: Path) -> Plan:
     return plan
 
 
+def write_plan(path: Path, plan: Plan) -> None:
+    """Puts a plan in the place of the one at ``path``, whole or not at all, also when the power fails.
+
+    Raises OSError where it cannot be written."""
+    beside = path.with_name(path.name + ".new")
+    with open(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+        pickle.dump(plan, file)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)
+
+
 def die_with_parent() -> None:
     """Asks the kernel to kill this process when its parent ends (prctl(2))."""
     parent = os.getppid()
@@ -76,8 +89,11 @@ def socket_address(text: str) -> tuple[str, int]:
         raise InputError(Problem("--listen", text, "is no address", hint)) from None
 
 
-def run(plan: Plan, listen: tuple[str, int], context: ssl.SSLContext, log: EventLog) -> None:
-    """Serves switches until the process is killed; a fault in a thread ends it with status 1."""
+def run(plan_file: Path, listen: tuple[str, int], context: ssl.SSLContext, log: EventLog) -> None:
+    """Serves switches until the process is told to end; a fault in a thread ends it with status 1.
+
+    SIGHUP makes it read the plan again and change to it. The file always holds the plan that a controller which
+    starts anew is to go by: a new one that is refused gives way to the old one again."""
     from controller import framework
     from controller.app import HealthNetController
 
@@ -89,11 +105,16 @@ def run(plan: Plan, listen: tuple[str, int], context: ssl.SSLContext, log: Event
         log.emit("switch-turned-away", {"address": address, "reason": reason})
 
     began = time.monotonic()
-    framework.start(HealthNetController, plan, log.emit, fault)
+    store = functools.partial(write_plan, plan_file)
+    app = framework.start(HealthNetController, read_plan(plan_file), log.emit, store, fault)
     host, port = framework.listen(listen, context, refused, fault)
     seconds = round(time.monotonic() - began, 3)
     log.emit("listening", {"address": host, "port": port, "framework": framework.NAME, "seconds": seconds})
-    framework.wait_for_signal(signal.SIGTERM, signal.SIGINT)
+    while framework.wait_for_signal(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) == signal.SIGHUP:
+        try:
+            app.change_plan(read_plan(plan_file))
+        except (InputError, OSError, pickle.UnpicklingError) as error:
+            log.emit("policy-refused", {"policy": str(plan_file), "reason": str(error)})
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -107,10 +128,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--events", required=True, help="file descriptor or path for JSON lines")
     options = parser.parse_args(argv)
     die_with_parent()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
     try:
         context = server_context(options.key, options.certificate, options.authority)
-        run(read_plan(options.plan), socket_address(options.listen), context, EventLog(options.events))
+        run(options.plan, socket_address(options.listen), context, EventLog(options.events))
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

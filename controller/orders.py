@@ -1,82 +1,100 @@
-"""What the controller asks of one switch at a time, and how one state of a switch leads to the next.
+"""What the controller asks of one switch at a time, and what it tells people.
 
-Every order ends with the switch's word that it is done.
+Every order ends with the switch's word: that it is done, or what it refused and why.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from controller.rules import FlowRule, GroupRule, Match, RuleSet, Table
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """Replace all that the switch holds by this, in one step."""
-
-    rules: RuleSet
+from controller.difference import Difference
+from controller.rules import RuleSet
 
 
 @dataclass(frozen=True, slots=True)
-class Add:
-    """Install these beside what is there; no packet needs them yet."""
-
-    rules: RuleSet
+class Read:
+    """Say all that the switch holds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """Give groups and flows that are there new actions, all in one step."""
-
-    rules: RuleSet
+class Count:
+    """Say how many flows the switch holds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
-    """Delete these; no packet needs them any more."""
+class Update:
+    """Make this difference, groups and flows in one step. Meters cannot be part of a step (Open vSwitch): new and
+    changed ones come before it, and `updates` sees to it that removed ones come after its success."""
 
-    rules: RuleSet
-
-
-Order = Program | Add | Change | Remove
-Step = tuple[Add, Change, Remove]
+    difference: Difference
 
 
-def step(old: RuleSet, new: RuleSet) -> Step:
-    """From old to new rules: what to install first, then to change, and to delete in the end. Meters stay."""
-    old_groups, new_groups = _groups(old), _groups(new)
-    old_flows, new_flows = _flows(old), _flows(new)
-    return (
-        Add(
-            RuleSet(
-                groups=tuple(group for id_, group in new_groups.items() if id_ not in old_groups),
-                flows=tuple(flow for key, flow in new_flows.items() if key not in old_flows),
-            )
-        ),
-        Change(
-            RuleSet(
-                groups=tuple(group for id_, group in new_groups.items() if old_groups.get(id_, group) != group),
-                flows=tuple(flow for key, flow in new_flows.items() if old_flows.get(key, flow) != flow),
-            )
-        ),
-        Remove(
-            RuleSet(
-                groups=tuple(group for id_, group in old_groups.items() if id_ not in new_groups),
-                flows=tuple(flow for key, flow in old_flows.items() if key not in new_flows),
-            )
-        ),
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Take this difference in as bundle ``number``, and do nothing yet."""
+
+    difference: Difference
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Make the difference of bundle ``number`` in one step."""
+
+    difference: Difference
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Forget bundle ``number``."""
+
+    number: int
+
+
+Order = Read | Count | Update | Prepare | Commit | Discard
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a switch did not take, in words, and why."""
+
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """An order for one router."""
+
+    router: str
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something worth telling people."""
+
+    event: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Keep this plan where a controller that starts anew finds it, before going on."""
+
+    plan: Any
+
+
+Output = Assignment | Report | Store
+
+
+def updates(whole: Difference) -> tuple[Update, ...]:
+    """The orders that make a difference: a meter goes when the flows that use it are gone for sure, for a switch
+    deletes those together with the meter."""
+    unused = RuleSet(meters=whole.remove.meters)
+    first = Difference(
+        whole.add, whole.change, RuleSet(groups=whole.remove.groups, flows=whole.remove.flows), whole.was
     )
-
-
-def both(decisive: RuleSet, other: RuleSet) -> RuleSet:
-    """All rules of two sets; where a switch can hold only one of two, the decisive set's."""
-    groups, flows = _groups(other) | _groups(decisive), _flows(other) | _flows(decisive)
-    return RuleSet(decisive.meters, tuple(groups.values()), tuple(flows.values()))
-
-
-def _groups(rules: RuleSet) -> dict[int, GroupRule]:
-    return {group.id: group for group in rules.groups}
-
-
-def _flows(rules: RuleSet) -> dict[tuple[Table, int, Match], FlowRule]:
-    return {(flow.table, flow.priority, flow.match): flow for flow in rules.flows}
+    return tuple(Update(part) for part in (first, Difference(remove=unused)) if len(part))

@@ -86,7 +86,7 @@ class Purpose(IntEnum):
 
     PASS = 1  # carries on
     LINE = 2  # an access line; number: index of the attachment
-    CONTRACT = 3  # number: index of the contract
+    CONTRACT = 3  # number: id of the contract
     ROUTE = 4  # number: index of the egress set
     LABEL = 5  # number: the label
     DROP = 6  # number: a Drop

@@ -29,6 +29,14 @@ class Table(IntEnum):
     FIT = 8
     NEIGHBOUR = 9
 
+    @classmethod
+    def _missing_(cls, value: object) -> Table:
+        """A table that is none of ours: switches have 254, and others may have put rules there."""
+        assert isinstance(value, int)
+        other = int.__new__(cls, value)
+        other._name_, other._value_ = f"TABLE {value}", value
+        return other
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -120,6 +128,13 @@ class Resubmit:
     table: Table
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Something read back from a switch that this pipeline has no word for. It is never sent."""
+
+    what: str
+
+
 Action = (
     Output
     | SetField
@@ -134,8 +149,10 @@ Action = (
     | CheckLarger
     | Group
     | Resubmit
+    | Foreign
 )
 
+TLV = "tlv"  # stands for a field read back that has no name here: the value is its bytes in hex
 IN_PORT = 0xFFFFFFF8  # OFPP_IN_PORT: back where it came from
 CONTROLLER = 0xFFFFFFFD  # OFPP_CONTROLLER: for it to tell the sender what became of the packet
 CONTROLLER_METER = 0xFFFFFFFE  # OFPM_CONTROLLER: what all packets on their way to the controller go through
@@ -158,9 +175,9 @@ class FlowRule:
         steps = [_words(action) for action in self.actions]
         steps += [f"meter {self.meter}"] if self.meter is not None else []
         steps += [f"metadata {self.metadata[0]:#x}/{self.metadata[1]:#x}"] if self.metadata else []
-        steps += [f"goto {self.goto.name.lower()}"] if self.goto is not None else []
+        steps += [f"goto {_shown(self.goto)}"] if self.goto is not None else []
         matched = ", ".join(f"{field}={_shown(value)}" for field, value in self.match) or "anything"
-        return f"table {self.table.name.lower()}, priority {self.priority}: {matched} -> {'; '.join(steps) or 'drop'}"
+        return f"table {_shown(self.table)}, priority {self.priority}: {matched} -> {'; '.join(steps) or 'drop'}"
 
 
 @dataclass(frozen=True, slots=True)

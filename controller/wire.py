@@ -1,7 +1,8 @@
 """Orders as OpenFlow 1.3 bytes. Making a message is what costs time, so equal entries are made once, and of flows,
 which are the many, equal match fields and actions too: the framework makes those, this module puts them together.
 
-An order that must take effect in one step goes as a bundle (ONF extension 230, Open vSwitch has it).
+What must take effect in one step goes as a bundle: ONF extension 230, which is OpenFlow 1.4's as 1.3 can say it. Both
+frameworks and Open vSwitch have it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from controller.difference import Difference
 from controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
-from controller.orders import Add, Change, Order, Program
+from controller.orders import Commit, Discard, Order, Prepare, Update
 from controller.rules import (
+    TLV,
     Action,
     AnyMeter,
     CheckLarger,
@@ -46,16 +49,18 @@ _MATCH = struct.Struct("!HH")  # type, length without padding (7.2.3.1)
 # Instructions (7.2.5): type and length, then their own.
 _METER, _METADATA, _GOTO = struct.Struct("!HHI"), struct.Struct("!HH4xQQ"), struct.Struct("!HHB3x")
 _APPLY = struct.Struct("!HH4x")
-_ONF, _NICIRA = 0x4F4E4600, 0x2320
-_CHECK_LARGER = 49  # NXAST_CHECK_PKT_LARGER: the framework does not know it
+_ONF, NICIRA = 0x4F4E4600, 0x2320
+CHECK_LARGER = 49  # NXAST_CHECK_PKT_LARGER: the framework does not know it
 _BUNDLE_CONTROL, _BUNDLE_ADD = 2300, 2301
-_OPEN, _COMMIT = 0, 4
+_OPEN, _COMMIT, _DISCARD = 0, 4, 6
 _IN_ONE_STEP = 1 | 2  # atomic, ordered
+_METER_COMMANDS = {"add": _of.OFPMC_ADD, "modify": _of.OFPMC_MODIFY, "delete": _of.OFPMC_DELETE}
+_ADD_FLAGS = struct.pack("!2xH", _IN_ONE_STEP)
 _MOST_KNOWN = 200_000  # messages remembered, some 150 bytes each
-_BUNDLE_ID = 1  # one at a time on a connection
+_ONE_OFF = 0xFFFFFFFE  # the number of a bundle that is committed by the order that opens it
 # Open vSwitch's fields of neighbour discovery (OXM class 0x1000, fields 1 and 2), which the framework knows by number
 # only, and the bytes of their values.
-_BY_NUMBER = {"nd_reserved": (0x1000 << 7 | 1, 4), "nd_options_type": (0x1000 << 7 | 2, 1)}
+BY_NUMBER = {"nd_reserved": (0x1000 << 7 | 1, 4), "nd_options_type": (0x1000 << 7 | 2, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,37 +118,38 @@ class Encoder:
         )
 
     def _messages(self, order: Order) -> Iterator[tuple[object, bytes]]:
-        if isinstance(order, Program):
-            yield "delete all meters", self._serialised(_meter_delete_all(self._switch))
-            for meter in order.rules.meters:
-                yield meter, self._entry("add", meter)
-            # Deleting a group deletes the flows that use it; the rest of the flows go after it.
-            yield from _bundle(self._replacement(order))
-        elif isinstance(order, Add):
-            for entry in order.rules:
-                yield entry, self._entry("add", entry)
-        elif isinstance(order, Change):
-            yield from _bundle(self._changes(order))
-        else:
-            # Flows first: a switch deletes those that use a group together with the group.
-            for flow in order.rules.flows:
-                yield flow, self._entry("delete", flow)
-            for group in order.rules.groups:
-                yield group, self._entry("delete", group)
+        if isinstance(order, Discard):
+            yield "discard a bundle", _control(_DISCARD, order.number)
+        elif isinstance(order, Prepare):
+            yield from self._filled(order.difference, order.number)
+        elif isinstance(order, Commit):
+            yield from self._meters(order.difference)
+            yield "commit a bundle", _control(_COMMIT, order.number)
+        elif isinstance(order, Update):
+            yield from self._meters(order.difference)
+            if any(len(part.groups) + len(part.flows) for part in order.difference.parts):
+                yield from self._filled(order.difference, _ONE_OFF)
+                yield "commit a bundle", _control(_COMMIT, _ONE_OFF)
+            for meter in order.difference.remove.meters:
+                yield meter, self._entry("delete", meter)
 
-    def _changes(self, order: Change) -> Iterator[tuple[object, bytes]]:
-        for group in order.rules.groups:
-            yield group, self._entry("modify", group)
-        for flow in order.rules.flows:
-            yield flow, self._entry("add", flow)
+    def _meters(self, change: Difference) -> Iterator[tuple[object, bytes]]:
+        for meter in change.add.meters:
+            yield meter, self._entry("add", meter)
+        for meter in change.change.meters:
+            yield meter, self._entry("modify", meter)
 
-    def _replacement(self, order: Program) -> Iterator[tuple[object, bytes]]:
-        yield "delete all groups", self._serialised(_group_delete(self._switch, _of.OFPG_ALL))
-        yield "delete all flows", self._serialised(_flow_delete_all(self._switch))
-        for group in order.rules.groups:
-            yield group, self._entry("add", group)
-        for flow in order.rules.flows:
-            yield flow, self._entry("add", flow)
+    def _filled(self, change: Difference, number: int) -> Iterator[tuple[object, bytes]]:
+        """A bundle opened and filled. What refers comes after what it refers to, and goes before: a switch deletes
+        the flows that use a group together with the group."""
+        yield "open a bundle", _control(_OPEN, number)
+        entries: list[tuple[str, Entry]] = [("delete", flow) for flow in change.remove.flows]
+        entries += [("add", group) for group in change.add.groups]
+        entries += [("modify", group) for group in change.change.groups]
+        entries += [("add", flow) for flow in (*change.add.flows, *change.change.flows)]
+        entries += [("delete", group) for group in change.remove.groups]
+        for verb, entry in entries:
+            yield entry, _bundle_message(_BUNDLE_ADD, number, _ADD_FLAGS + self._entry(verb, entry))
 
     def _entry(self, verb: str, entry: Entry) -> bytes:
         key = verb, entry
@@ -176,7 +182,7 @@ class Encoder:
             _MATCH.pack(_of.OFPMT_OXM, length),
             fields,
             bytes(-length % 8),
-            *self._instructions(rule),
+            *(self._instructions(rule) if verb != "delete" else ()),
         ]
         size = _HEADER.size + sum(map(len, body))
         return _HEADER.pack(_of.OFP_VERSION, _of.OFPT_FLOW_MOD, size, 0) + b"".join(body)
@@ -195,6 +201,8 @@ class Encoder:
     def _field(self, name: str, value: object) -> bytes:
         """One field of a match."""
         found = self._fields.get((name, value))
+        if found is None and name == TLV:
+            found = self._fields[name, value] = bytes.fromhex(str(value))
         if found is None:
             buffer = bytearray()
             _parser.OFPMatch(_ordered_fields=[(name, value)]).serialize(buffer, 0)
@@ -229,7 +237,8 @@ class Encoder:
         else:
             band = _parser.OFPMeterBandDrop(rate=entry.rate_kbps, burst_size=entry.burst_kbit)
             flags = _of.OFPMF_KBPS | _of.OFPMF_BURST
-        return _parser.OFPMeterMod(self._switch, _of.OFPMC_ADD, flags, entry.id, [band])
+        bands = [] if verb == "delete" else [band]
+        return _parser.OFPMeterMod(self._switch, _METER_COMMANDS[verb], flags, entry.id, bands)
 
     @staticmethod
     def _serialised(message: Any) -> bytes:
@@ -246,36 +255,17 @@ def _numbered(message: bytes, xid: int) -> bytes:
     return message[:4] + number + message[8:]
 
 
-def _bundle(messages: Iterator[tuple[object, bytes]]) -> Iterator[tuple[object, bytes]]:
-    """The messages as one bundle: opened, filled, committed."""
-    yield "open a bundle", _bundle_message(_BUNDLE_CONTROL, struct.pack("!HH", _OPEN, _IN_ONE_STEP))
-    for subject, message in messages:
-        yield subject, _bundle_message(_BUNDLE_ADD, struct.pack("!2xH", _IN_ONE_STEP) + message)
-    yield "commit a bundle", _bundle_message(_BUNDLE_CONTROL, struct.pack("!HH", _COMMIT, _IN_ONE_STEP))
+def _control(kind: int, number: int) -> bytes:
+    return _bundle_message(_BUNDLE_CONTROL, number, struct.pack("!HH", kind, _IN_ONE_STEP))
 
 
-def _bundle_message(kind: int, rest: bytes) -> bytes:
-    body = struct.pack("!III", _ONF, kind, _BUNDLE_ID) + rest
+def _bundle_message(kind: int, number: int, rest: bytes) -> bytes:
+    body = struct.pack("!III", _ONF, kind, number) + rest
     return _HEADER.pack(_of.OFP_VERSION, _of.OFPT_EXPERIMENTER, _HEADER.size + len(body), 0) + body
-
-
-def _flow_delete_all(switch: Any) -> Any:
-    return _parser.OFPFlowMod(
-        switch,
-        table_id=_of.OFPTT_ALL,
-        command=_of.OFPFC_DELETE,
-        out_port=_of.OFPP_ANY,
-        out_group=_of.OFPG_ANY,
-        match=_parser.OFPMatch(),
-    )
 
 
 def _group_delete(switch: Any, group: int) -> Any:
     return _parser.OFPGroupMod(switch, _of.OFPGC_DELETE, _of.OFPGT_FF, group, [])
-
-
-def _meter_delete_all(switch: Any) -> Any:
-    return _parser.OFPMeterMod(switch, _of.OFPMC_DELETE, 0, _of.OFPM_ALL, [])
 
 
 def _actions(actions: tuple[Action, ...]) -> list[Any]:
@@ -287,8 +277,8 @@ def _action(action: Action) -> Any:
     match action:
         case Output(port):
             return _parser.OFPActionOutput(port)
-        case SetField(field, int(value)) if field in _BY_NUMBER:
-            number, length = _BY_NUMBER[field]
+        case SetField(field, int(value)) if field in BY_NUMBER:
+            number, length = BY_NUMBER[field]
             encoded = b64encode(value.to_bytes(length, "big")).decode()
             return _parser.OFPActionSetField(**{f"field_{number}": encoded})
         case SetField(field, value):
@@ -312,8 +302,8 @@ def _action(action: Action) -> Any:
         case CheckLarger(frame_bytes, register):
             header = bytearray()
             _of.oxm_serialize_header(_of.oxm_from_user_header(register), header, 0)
-            body = struct.pack("!HHH4s6x", _CHECK_LARGER, frame_bytes, 0, bytes(header))  # bit 0 of the field
-            return _parser.OFPActionExperimenterUnknown(_NICIRA, body)
+            body = struct.pack("!HHH4s6x", CHECK_LARGER, frame_bytes, 0, bytes(header))  # bit 0 of the field
+            return _parser.OFPActionExperimenterUnknown(NICIRA, body)
         case Group(number):
             return _parser.OFPActionGroup(number)
         case Resubmit(table):

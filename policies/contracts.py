@@ -60,7 +60,7 @@ def compile_contracts(clauses: Sequence[Clause], roles: Sequence[Role], report: 
         for key in (
             (client, server, service) for client in clients for server in servers for service in clause.services
         ):
-            granted.setdefault(key, Contract(clause.name, *key, source))
+            granted.setdefault(key, Contract(clause.name, *key, source, id=len(granted)))
     return tuple(granted.values())
 
 

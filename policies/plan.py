@@ -118,13 +118,15 @@ class Role:
 class Contract:
     """``client`` role may open ``service`` to ``server`` role; replies flow back, nothing else does.
 
-    ``source`` is the policy's ``file:line`` and ``name`` its entry, for explanations."""
+    ``source`` is the policy's ``file:line`` and ``name`` its entry, for explanations; ``id`` is its number in the
+    counters."""
 
     name: str
     client: int
     server: int
     service: str
     source: str
+    id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,22 +124,24 @@ def small_plan() -> Plan:
         role(5, "broker", "services", "broker"),
     )
     contracts = tuple(
-        Contract(f"{client} {service} {server}", client, server, service, "small.yaml:1")
-        for client, server, service in (
-            (1, 2, "voice"),
-            (2, 1, "voice"),
-            (2, 1, "ping"),
-            (3, 4, "voice"),
-            (4, 3, "voice"),
-            (4, 3, "ping"),
-            (1, 5, "messages"),
-            (2, 5, "messages"),
-            (3, 5, "messages"),
-            (4, 5, "messages"),
-            (1, 5, "ping"),
-            (2, 5, "ping"),
-            (3, 5, "ping"),
-            (4, 5, "ping"),
+        Contract(f"{client} {service} {server}", client, server, service, "small.yaml:1", number)
+        for number, (client, server, service) in enumerate(
+            (
+                (1, 2, "voice"),
+                (2, 1, "voice"),
+                (2, 1, "ping"),
+                (3, 4, "voice"),
+                (4, 3, "voice"),
+                (4, 3, "ping"),
+                (1, 5, "messages"),
+                (2, 5, "messages"),
+                (3, 5, "messages"),
+                (4, 5, "messages"),
+                (1, 5, "ping"),
+                (2, 5, "ping"),
+                (3, 5, "ping"),
+                (4, 5, "ping"),
+            )
         )
     )
     role_of = {site: role for role in roles for site in role.sites}

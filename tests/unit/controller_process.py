@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 60.0
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
 PORT_STATUS, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 12, 18, 19, 20, 21
-METER_MOD = 29
+METER_MOD, PORTS = 29, 13
 LINK_DOWN, LIVE = 1, 4
 
 
@@ -122,8 +122,9 @@ class FakeSwitch:
             if kind == FEATURES_REQUEST:
                 self.send(FEATURES_REPLY, xid, struct.pack("!QIBB2xII", self.datapath_id, 0, 254, 0, 0, 0))
             elif kind == MULTIPART_REQUEST:
-                ports = b"".join(map(self.port, (1, 2, 3)))
-                self.send(MULTIPART_REPLY, xid, struct.pack("!HH4x", 13, 0) + ports)
+                (wanted,) = struct.unpack_from("!H", body)
+                told = b"".join(map(self.port, (1, 2, 3))) if wanted == PORTS else b""  # it holds no rules
+                self.send(MULTIPART_REPLY, xid, struct.pack("!HH4x", wanted, 0) + told)
             elif kind == ECHO_REQUEST:
                 self.send(ECHO_REPLY, xid, body)
             elif kind == BARRIER_REQUEST:

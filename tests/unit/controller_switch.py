@@ -5,20 +5,24 @@ An independent reading of the rules, to hold what the controller writes against 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
-from controller.orders import Change, Order, Program, Remove
+from controller.difference import Difference, difference
+from controller.orders import Commit, Discard, Order, Prepare, Refusal, Update
 from controller.pipeline import MPLS, Purpose, purpose_of
 from controller.rules import (
     CONTROLLER,
     IN_PORT,
     Action,
+    AnyMeter,
     CheckLarger,
     DecMplsTtl,
     DecTtl,
+    Entry,
     FlowRule,
     Group,
     GroupRule,
@@ -90,35 +94,69 @@ class Fate:
 
 @dataclass
 class Switch:
-    """One switch's entries."""
+    """One switch's entries, and the bundles it has been given. It refuses entries that ``refuses`` picks."""
 
     flows: dict[tuple[Table, int, Match], FlowRule] = field(default_factory=dict)
     groups: dict[int, GroupRule] = field(default_factory=dict)
+    meters: dict[int, AnyMeter] = field(default_factory=dict)
+    bundles: dict[int, Difference] = field(default_factory=dict)
+    by_table: dict[Table, list[FlowRule]] = field(default_factory=dict)  # for looking up; empty: to be made
+    refuses: Callable[[Entry], bool] = lambda entry: False
 
-    def carry_out(self, order: Order) -> None:
-        """An order, with OpenFlow's errors: groups that are there are not added, others not changed."""
-        if isinstance(order, Program):
-            self.flows.clear()
-            self.groups.clear()
-        for group in order.rules.groups:
-            if isinstance(order, Remove):
-                del self.groups[group.id]
-            else:
-                assert (group.id in self.groups) is isinstance(order, Change), group
-                self.groups[group.id] = group
-        for flow in order.rules.flows:
-            key = flow.table, flow.priority, flow.match
-            if isinstance(order, Remove):
-                del self.flows[key]
-                continue
-            assert isinstance(order, Program | Change) or key not in self.flows, flow
+    @property
+    def held(self) -> RuleSet:
+        """All it holds, as it would tell."""
+        return RuleSet(tuple(self.meters.values()), tuple(self.groups.values()), tuple(self.flows.values()))
+
+    def carry_out(self, order: Order) -> Refusal | None:
+        """An order, with OpenFlow's errors: groups that are there are not added, others not changed. Meters are
+        changed one by one, the rest all or nothing."""
+        if isinstance(order, Prepare):
+            self.bundles[order.number] = order.difference
+        elif isinstance(order, Discard):
+            del self.bundles[order.number]
+        elif isinstance(order, Commit):
+            assert self.bundles.pop(order.number) == order.difference
+            return self.change(order.difference)
+        elif isinstance(order, Update):
+            return self.change(order.difference)
+        return None
+
+    def change(self, change: Difference) -> Refusal | None:
+        """Makes a difference."""
+        self.by_table.clear()
+        for meter in (*change.add.meters, *change.change.meters):
+            assert (meter.id in self.meters) is (meter in change.change.meters), meter
+            self.meters[meter.id] = meter
+        for entry in (*change.add, *change.change, *change.remove):
+            if self.refuses(entry):
+                return Refusal(str(entry), "not wanted")
+        for group in (*change.add.groups, *change.change.groups):
+            assert (group.id in self.groups) is (group in change.change.groups), group
+            self.groups[group.id] = group
+        for flow in change.change.flows:
+            assert (flow.table, flow.priority, flow.match) in self.flows, flow
+        for flow in (*change.add.flows, *change.change.flows):
             for action in flow.actions:
                 assert not isinstance(action, Group) or action.id in self.groups, flow
-            self.flows[key] = flow
+            assert flow.meter is None or flow.meter in self.meters, flow
+            self.flows[flow.table, flow.priority, flow.match] = flow
+        for flow in change.remove.flows:
+            self.flows.pop((flow.table, flow.priority, flow.match), None)
+        for group in change.remove.groups:
+            self.groups.pop(group.id, None)
+            assert not any(Group(group.id) in flow.actions for flow in self.flows.values()), group
+        for meter in change.remove.meters:
+            self.meters.pop(meter.id, None)
+            assert not any(flow.meter == meter.id for flow in self.flows.values()), meter
+        return None
 
     def lookup(self, table: Table, packet: Packet) -> FlowRule | None:
         """The decisive entry; two of equal rank that both match would be chance."""
-        found = [flow for flow in self.flows.values() if flow.table is table and _matches(flow.match, packet)]
+        if not self.by_table:
+            for flow in self.flows.values():
+                self.by_table.setdefault(flow.table, []).append(flow)
+        found = [flow for flow in self.by_table.get(table, ()) if _matches(flow.match, packet)]
         top = [flow for flow in found if flow.priority == max(flow.priority for flow in found)]
         assert len({(flow.actions, flow.goto, flow.metadata) for flow in top}) <= 1, [str(flow) for flow in top]
         return top[0] if top else None
@@ -137,7 +175,7 @@ class Fabric:
         """A fabric that holds these rules."""
         fabric = cls(plan, {router.id: Switch() for router in plan.network.routers})
         for router, each in rules.items():
-            fabric.switches[router].carry_out(Program(each))
+            fabric.switches[router].change(difference(RuleSet(), each))
         return fabric
 
     def up(self, router: str, port: int) -> bool:

@@ -32,7 +32,7 @@ DONT_FRAGMENT = 0x4000
 def fabric() -> Fabric:
     """The small network, programmed."""
     conductor = Conductor(PLAN)
-    return Fabric.of(PLAN, {router: conductor.program_of(router).rules for router in PLAN.network.router})
+    return Fabric.of(PLAN, {router: conductor.target(router) for router in PLAN.network.router})
 
 
 def handed_up(fate: Fate, *, expired: bool, fragment: int = DONT_FRAGMENT) -> Punt:

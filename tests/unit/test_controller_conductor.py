@@ -9,21 +9,12 @@ import pytest
 from controller_plan import small_plan
 from controller_switch import TCP, Fabric, Switch
 
-from controller.conductor import (
-    ANSWER_S,
-    DRAIN_S,
-    HELLO_S,
-    PATIENCE_S,
-    SETTLE_S,
-    Assignment,
-    Conductor,
-    Output,
-    Phase,
-    Report,
-)
+from controller.conductor import HELLO_S, PATIENCE_S, SETTLE_S, Conductor, Phase
 from controller.core import assign_labels
-from controller.orders import Order, Program
+from controller.orders import Assignment, Count, Order, Output, Read, Report, Store
 from controller.paths import Failures, compute_paths
+from controller.rollout import ANSWER_S, DRAIN_S
+from controller.rollout import Stage as Turn
 from policies.plan import Plan
 
 PLAN = small_plan()
@@ -39,6 +30,7 @@ class Stage:
     plan: Plan = PLAN
     now: float = 100.0
     reports: list[Report] = field(default_factory=list)
+    stored: list[Plan] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.conductor = Conductor(self.plan)
@@ -50,6 +42,8 @@ class Stage:
         for output in outputs:
             if isinstance(output, Assignment):
                 self.queues[output.router].append(output.order)
+            elif isinstance(output, Store):
+                self.stored.append(output.plan)
             else:
                 self.reports.append(output)
 
@@ -82,9 +76,14 @@ class Stage:
 
     def carry_out(self, router: str) -> None:
         """One switch carries out its oldest order."""
-        order = self.queues[router].pop(0)
-        self.fabric.switches[router].carry_out(order)
-        self.take(self.conductor.done(router, order, self.now))
+        order, switch = self.queues[router].pop(0), self.fabric.switches[router]
+        if isinstance(order, Read):
+            self.take(self.conductor.holds(router, switch.held, order, self.now))
+        elif isinstance(order, Count):
+            self.take(self.conductor.counts(router, len(switch.flows), order, self.now))
+        else:
+            refusal = switch.carry_out(order)
+            self.take(self.conductor.done(router, order, self.now, refusal))
 
     def pass_time(self, seconds: float) -> None:
         """Time passes."""
@@ -94,13 +93,23 @@ class Stage:
     def run(self, chance: random.Random | None = None, watch: bool = False) -> None:
         """Until nothing is to be done and nothing is awaited; with ``watch`` all traffic must flow at every moment."""
         chance = chance or random.Random(1)
-        while (busy := [router for router, queue in self.queues.items() if queue]) or self.conductor.deadline:
+        while (busy := [router for router, queue in self.queues.items() if queue]) or self.changing:
             if busy:
                 self.carry_out(chance.choice(sorted(busy)))
             else:
                 self.pass_time(SETTLE_S)
             if watch:
                 assert self.delivers() == set(CLIENTS)
+
+    @property
+    def changing(self) -> bool:
+        """Whether anything is under way but the audit."""
+        return self.conductor.phase is not Phase.STEADY or self.conductor.hello_by is not None
+
+    @property
+    def step(self) -> Turn | None:
+        """Where the change under way stands."""
+        return self.conductor.rollout.stage if self.conductor.rollout else None
 
     def delivers(self) -> set[str]:
         """The sites whose messages reach the broker, at either of its routers."""
@@ -117,9 +126,10 @@ class Stage:
         labels = assign_labels(paths, self.conductor.current.labels)
         assert labels.egress == self.conductor.current.labels.egress
         for router, switch in self.fabric.switches.items():
-            rules = self.conductor.program_of(router).rules
+            rules = self.conductor.target(router)
             assert set(switch.flows.values()) == set(rules.flows)
             assert set(switch.groups.values()) == set(rules.groups)
+            assert set(switch.meters.values()) == set(rules.meters)
 
 
 @pytest.fixture
@@ -174,7 +184,7 @@ def test_changes_that_come_together_are_one_change(stage: Stage) -> None:
 def test_change_within_a_change_follows_it(stage: Stage) -> None:
     stage.set_link("oslo2-trondheim", up=False)
     stage.pass_time(SETTLE_S)
-    assert stage.conductor.phase is Phase.ADDING
+    assert stage.step is Turn.ADDING
     stage.set_link("oslo2-trondheim", up=True)
     stage.run(watch=True)
     assert [report.details["links_down"] for report in stage.said("paths-switched")] == [["oslo2-trondheim"], []]
@@ -206,19 +216,20 @@ def test_routes_turn_only_when_all_labels_are_there(stage: Stage) -> None:
     """One switch at a time gets its new labels, and only after the last one do routes turn."""
     stage.set_link("oslo2-trondheim", up=False)
     stage.pass_time(SETTLE_S)
-    asked = []
-    while stage.conductor.phase is Phase.ADDING:
+    assert stage.conductor.rollout is not None
+    steps, asked = stage.conductor.rollout.steps, []
+    while stage.step is Turn.ADDING:
         (busy,) = (router for router, queue in stage.queues.items() if queue)
         asked.append(busy)
         stage.carry_out(busy)
-    assert stage.conductor.phase is Phase.TURNING
-    assert sorted(asked) == sorted(router for router, parts in stage.conductor.steps.items() if len(parts[0].rules))
+    assert stage.step is Turn.PREPARING
+    assert sorted(asked) == sorted(router for router, parts in steps.items() if len(parts.add))
     assert len(asked) > 2
 
 
 def test_old_labels_stay_until_packets_have_passed(stage: Stage) -> None:
     stage.set_link("oslo2-trondheim", up=False)
-    while stage.conductor.phase is not Phase.DRAINING:
+    while stage.step is not Turn.DRAINING:
         busy = sorted(router for router, queue in stage.queues.items() if queue)
         stage.carry_out(busy[0]) if busy else stage.pass_time(SETTLE_S)
     assert not any(stage.queues.values())
@@ -239,10 +250,10 @@ def test_silent_switch_is_left_behind_and_named(stage: Stage) -> None:
     stage.pass_time(ANSWER_S * 0.2)
     (report,) = stage.said("error")
     assert report.details["routers"] == [silent]
-    while stage.conductor.phase is Phase.ADDING:
+    while stage.step is Turn.ADDING:
         (busy,) = (router for router, queue in stage.queues.items() if queue)
         stage.carry_out(busy)
-    assert stage.conductor.phase is Phase.TURNING
+    assert stage.step is Turn.PREPARING
 
 
 def test_dead_pop_is_left_out_and_taken_in_again(stage: Stage) -> None:
@@ -279,7 +290,7 @@ def test_empty_switch_is_programmed_before_a_path_uses_it(stage: Stage) -> None:
     stage.connect("bodo")
     stage.pass_time(SETTLE_S)
     assert [order for router, queue in stage.queues.items() for order in queue if router != "bodo"] == []
-    assert isinstance(stage.queues["bodo"][0], Program)
+    assert isinstance(stage.queues["bodo"][0], Read)
     stage.run()
     assert stage.delivers() == set(CLIENTS)
 

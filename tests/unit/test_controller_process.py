@@ -63,9 +63,11 @@ def test_port_events_are_reported(controller: Controller) -> None:
 def test_refused_rule_is_named(controller: Controller) -> None:
     with closing(controller.switch(4)) as switch:
         xid = switch.serve_until(METER_MOD)
-        switch.send(ERROR, xid, struct.pack("!HH", 12, 1) + struct.pack("!BBHI", 4, METER_MOD, 8, xid))
+        switch.send(ERROR, xid, struct.pack("!HH", 12, 10) + struct.pack("!BBHI", 4, METER_MOD, 8, xid))
+        switch.serve_until(BARRIER_REQUEST)
         event = controller.await_event("error")
-        assert (event["router"], event["rule"]) == ("trondheim", "delete all meters")
+        assert event["router"] == "trondheim" and event["rule"].startswith("meter ")
+        assert "refused: there is room for no more meters" in event["message"]
 
 
 def test_stranger_is_turned_away(controller: Controller) -> None:

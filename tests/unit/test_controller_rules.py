@@ -63,7 +63,7 @@ REPLIES: dict[str, dict[str, Any]] = {
 def fabric() -> Fabric:
     """The small network, programmed."""
     conductor = Conductor(PLAN)
-    return Fabric.of(PLAN, {router: conductor.program_of(router).rules for router in PLAN.network.router})
+    return Fabric.of(PLAN, {router: conductor.target(router) for router in PLAN.network.router})
 
 
 def sent(source: str, destination: str, header: dict[str, Any], **more: Any) -> Fate:
@@ -144,7 +144,7 @@ def test_classes_go_by_paths_of_their_own() -> None:
     """Voice from Trondheim goes round to Bergen; echo requests and replies stay on the shortest way."""
     plan = plan_with_choices("voice")
     conductor = Conductor(plan)
-    programs = {router: conductor.program_of(router).rules for router in plan.network.router}
+    programs = {router: conductor.target(router) for router in plan.network.router}
     switches = Fabric.of(plan, programs)
     for entry in chain.from_iterable(programs.values()):
         check(entry)
@@ -156,8 +156,8 @@ def test_classes_go_by_paths_of_their_own() -> None:
         "bergen",
     )
     assert switches.send("st-olav", ipv4_dst=to, **REPLIES["ping"]).routers == ("trondheim", "bergen")
-    more = len(conductor.edge["trondheim"]) - len(Conductor(PLAN).edge["trondheim"])
-    routes = [rule for rule in conductor.edge["trondheim"].flows if purpose_of(rule.cookie)[0] is Purpose.ROUTE]
+    more = len(conductor.current.edge["trondheim"]) - len(Conductor(PLAN).current.edge["trondheim"])
+    routes = [rule for rule in conductor.current.edge["trondheim"].flows if purpose_of(rule.cookie)[0] is Purpose.ROUTE]
     assert 0 < more < len(routes) / 2  # one rule a route from afar
 
 
@@ -205,7 +205,7 @@ def national() -> tuple[Conductor, Conductor]:
 def test_every_rule_keeps_to_the_pipeline() -> None:
     for conductor in (Conductor(PLAN), national()[0]):
         for router in conductor.plan.network.router:
-            for entry in conductor.program_of(router).rules:
+            for entry in conductor.target(router):
                 check(entry)
 
 
@@ -217,7 +217,7 @@ def test_core_does_not_grow_with_sites() -> None:
     by_delay = tuple(egress for egress in many.egresses if egress.path is PathChoice.LEAST_DELAY)
     assert len(many.egresses) == 2 * len(by_delay)
     bare = (replace(plan, egresses=by_delay, contracts=(), routes=()) for plan in (few, many))
-    one, other = (Conductor(plan).current.rules for plan in bare)
+    one, other = (Conductor(plan).current.core for plan in bare)
     assert one == other
     detours = [len(compute_paths(p.network, p.egresses, traffic=p.traffic).detours) for p in (few, many)]
     assert detours[1] < detours[0] * 1.1

@@ -12,8 +12,9 @@ from controller_plan import small_plan
 
 from controller import wire
 from controller.conductor import Conductor
+from controller.difference import Difference, difference
 from controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
-from controller.orders import Add, Change, Program, Remove
+from controller.orders import Commit, Discard, Prepare, Update
 from controller.punt import PUNT_METER
 from controller.rules import (
     Bucket,
@@ -32,9 +33,16 @@ from controller.wire import Encoder, Frame
 FLOW = FlowRule(Table.CORE, 100, (("eth_type", 0x8847), ("mpls_label", 10_001)), (Output(2),), cookie=5)
 GROUP = GroupRule(7, (Bucket(2, (PushMpls(), SetField("mpls_label", 10_001), Output(2))), Bucket(3, (Output(3),))))
 METER = MeterRule(1, 2500, 250)
-PROGRAM = Program(RuleSet((METER,), (GROUP,), (FLOW,)))
-EXPERIMENTER, BARRIER = 4, 20
-BARRIER_BYTES = 8
+RULES = RuleSet((METER,), (GROUP,), (FLOW,))
+PROGRAM = Update(Difference(add=RULES))
+
+
+def adding(flow: FlowRule) -> Update:
+    """The order that adds a flow."""
+    return Update(Difference(add=RuleSet(flows=(flow,))))
+
+
+EXPERIMENTER, FLOW_MOD, BARRIER = 4, 14, 20
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -94,58 +102,72 @@ def test_every_message_is_numbered_and_named(first: int) -> None:
     assert parsed(by_xid[first + frame.subjects.index(FLOW)]).cookie == FLOW.cookie
 
 
-def test_program_replaces_everything_in_one_bundle() -> None:
+def test_update_is_one_bundle_after_its_meters() -> None:
     frame = Encoder().frame(PROGRAM, 1)
     subjects = [str(subject).split(":")[0] for subject in frame.subjects]
-    assert subjects == [
-        "delete all meters",
-        "meter 1",
-        "open a bundle",
-        "delete all groups",
-        "delete all flows",
-        "group 7",
-        "table core, priority 100",
-        "commit a bundle",
-    ]
+    assert subjects == ["meter 1", "open a bundle", "group 7", "table core, priority 100", "commit a bundle"]
+
+
+def test_prepared_difference_is_committed_by_its_number() -> None:
+    """The bundle's control messages: (number, type, flags) with OpenFlow 1.4's types, atomic and ordered."""
+    found = []
+    for order in (Prepare(PROGRAM.difference, 7), Commit(PROGRAM.difference, 7), Discard(7)):
+        for kind, _, message in messages(Encoder().frame(order, 1).data):
+            if kind == EXPERIMENTER:
+                assert message[8:16] == struct.pack("!II", 0x4F4E4600, 2300)
+                found.append(struct.unpack("!IHH", message[16:]))
+    assert found == [(7, 0, 3), (7, 4, 3), (7, 6, 3)]
+    assert len(list(messages(Encoder().frame(Commit(PROGRAM.difference, 7), 1).data))) == 3  # meter, commit, barrier
 
 
 def test_same_entry_gives_the_same_bytes_but_for_the_number() -> None:
     encoder = Encoder()
-    once, again = encoder.frame(Add(RuleSet(flows=(FLOW,))), 1), encoder.frame(Add(RuleSet(flows=(FLOW,))), 3)
-    assert once.data.replace(b"\0\0\0\1", b"\0\0\0\3", 1)[:-8] == again.data[:-8]
+    once, again = encoder.frame(adding(FLOW), 1), encoder.frame(adding(FLOW), 5)
+    firsts, seconds = list(messages(once.data)), list(messages(again.data))
+    for (kind, xid, message), (other_kind, other_xid, other) in zip(firsts, seconds, strict=True):
+        assert (kind, xid + 4) == (other_kind, other_xid)
+        assert message[:4] + message[8:] == other[:4] + other[8:]
 
 
 def test_memory_of_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "_MOST_KNOWN", 2)
     encoder, plain = Encoder(), Encoder()
     flows = tuple(FlowRule(Table.CORE, 1, (), (Output(port),)) for port in range(1, 6))
-    assert encoder.frame(Add(RuleSet(flows=flows)), 1) == plain.frame(Add(RuleSet(flows=flows)), 1)
+    order = Update(Difference(add=RuleSet(flows=flows)))
+    assert encoder.frame(order, 1) == plain.frame(order, 1)
 
 
-def test_each_order_has_its_verbs() -> None:
-    of, rules = ofproto_v1_3, RuleSet((), (GROUP,), (FLOW,))
-    verbs = {Add: (of.OFPGC_ADD, of.OFPFC_ADD), Change: (of.OFPGC_MODIFY, of.OFPFC_ADD)}
-    verbs[Remove] = (of.OFPGC_DELETE, of.OFPFC_DELETE_STRICT)
-    for order, (of_group, of_flow) in verbs.items():
-        found = list(messages(Encoder().frame(order(rules), 1).data))
-        (group,) = (GroupMod.of(message) for kind, _, message in found if kind == of.OFPT_GROUP_MOD)
-        (flow,) = (parsed(message) for kind, _, message in found if kind == of.OFPT_FLOW_MOD)
-        assert (group.command, flow.command) == (of_group, of_flow)
-        # A switch refuses to delete a group that is described.
-        assert group.watch_ports == (() if order is Remove else (2, 3))
+@pytest.mark.parametrize("part", ["add", "change", "remove"])
+def test_each_part_of_a_difference_has_its_verbs(part: str) -> None:
+    of = ofproto_v1_3
+    verbs = {
+        "add": (of.OFPMC_ADD, of.OFPGC_ADD, of.OFPFC_ADD),
+        "change": (of.OFPMC_MODIFY, of.OFPGC_MODIFY, of.OFPFC_ADD),
+        "remove": (of.OFPMC_DELETE, of.OFPGC_DELETE, of.OFPFC_DELETE_STRICT),
+    }
+    found = list(messages(Encoder().frame(Update(Difference(**{part: RULES})), 1).data))
+    (meter,) = (message for kind, _, message in found if kind == of.OFPT_METER_MOD)
+    (group,) = (GroupMod.of(message) for kind, _, message in found if kind == of.OFPT_GROUP_MOD)
+    (flow,) = (parsed(message) for kind, _, message in found if kind == of.OFPT_FLOW_MOD)
+    assert (struct.unpack_from("!H", meter, 8)[0], group.command, flow.command) == verbs[part]
+    # A switch refuses to delete a group that is described.
+    assert group.watch_ports == (() if part == "remove" else (2, 3))
 
 
 def test_what_refers_comes_after_what_it_refers_to_and_goes_before() -> None:
-    rules = RuleSet((), (GROUP,), (FLOW,))
     of = ofproto_v1_3
-    assert kinds(Encoder().frame(Add(rules), 1)) == [of.OFPT_GROUP_MOD, of.OFPT_FLOW_MOD, BARRIER]
-    assert kinds(Encoder().frame(Remove(rules), 1)) == [of.OFPT_FLOW_MOD, of.OFPT_GROUP_MOD, BARRIER]
+    wanted = {of.OFPT_METER_MOD, of.OFPT_GROUP_MOD, of.OFPT_FLOW_MOD}
+    for difference_, order in (
+        (Difference(add=RULES), [of.OFPT_METER_MOD, of.OFPT_GROUP_MOD, of.OFPT_FLOW_MOD]),
+        (Difference(remove=RULES), [of.OFPT_FLOW_MOD, of.OFPT_GROUP_MOD, of.OFPT_METER_MOD]),
+    ):
+        assert [kind for kind in kinds(Encoder().frame(Update(difference_), 1)) if kind in wanted] == order
 
 
 def test_every_rule_reads_back_as_it_was_written() -> None:
     conductor, encoder = Conductor(small_plan()), Encoder()
     for router in conductor.plan.network.router:
-        frame = encoder.frame(conductor.program_of(router), 1)
+        frame = encoder.frame(Update(difference(RuleSet(), conductor.target(router))), 1)
         for _, xid, message in messages(frame.data):
             subject = frame.subjects[xid - 1] if xid < frame.barrier else None
             if isinstance(subject, FlowRule):
@@ -191,13 +213,18 @@ def framework_flow(rule: FlowRule, command: int) -> bytes:
 
 def test_flows_are_the_frameworks_to_the_byte() -> None:
     of, conductor, encoder = ofproto_v1_3, Conductor(small_plan()), Encoder()
-    flows = {flow for router in conductor.plan.network.router for flow in conductor.program_of(router).rules.flows}
+    flows = {flow for router in conductor.plan.network.router for flow in conductor.target(router).flows}
     assert {type(action) for flow in flows for action in flow.actions} >= {Output, SetField, PushMpls}
     assert all(any(flow.table is table for flow in flows) for table in Table)
-    for order, command in ((Add, of.OFPFC_ADD), (Remove, of.OFPFC_DELETE_STRICT)):
-        for flow in flows:
-            made = encoder.frame(order(RuleSet(flows=(flow,))), 0).data
-            assert made[:-BARRIER_BYTES] == framework_flow(flow, command), flow
+    for flow in flows:
+        ((_, _, made),) = (
+            each for each in messages(encoder.frame(adding(flow), 0).data) if each[0] == of.OFPT_FLOW_MOD
+        )
+        assert _unnumbered(made) == framework_flow(flow, of.OFPFC_ADD), flow
+
+
+def _unnumbered(message: bytes) -> bytes:
+    return message[:4] + bytes(4) + message[8:]
 
 
 def _same_flow(rule: FlowRule, read: Any) -> None:
@@ -218,12 +245,13 @@ def _same_flow(rule: FlowRule, read: Any) -> None:
 def test_what_the_framework_lacks_is_written_as_open_vswitch_does() -> None:
     """The bytes are ``ovs-ofctl add-flow``'s for ``check_pkt_larger(1414)->reg2[0]``."""
     rule = FlowRule(Table.DELIVER, 1, (), (CheckLarger(1414, "reg2"),))
-    ((_, _, message), _) = messages(Encoder().frame(Add(RuleSet(flows=(rule,))), 1).data)
+    (message,) = (each for kind, _, each in messages(Encoder().frame(adding(rule), 1).data) if kind == FLOW_MOD)
     assert message.endswith(bytes.fromhex("ffff0018 00002320 0031 0586 0000 00010404 000000000000"))
 
 
 def test_meters_of_packets_count_packets() -> None:
-    ((_, _, message), _) = messages(Encoder().frame(Add(RuleSet(meters=(PUNT_METER,))), 1).data)
+    order = Update(Difference(add=RuleSet(meters=(PUNT_METER,))))
+    ((_, _, message), _) = messages(Encoder().frame(order, 1).data)
     of = ofproto_v1_3
     flags = of.OFPMF_PKTPS | of.OFPMF_BURST
     written = struct.unpack_from("!HHIHHII", message, 8)
@@ -236,5 +264,5 @@ def test_fields_stay_in_the_rules_order() -> None:
         1,
         (("eth_type", 0x0800), ("ip_proto", 6), ("tcp_src", 443), ("tcp_flags_nxm", (16, 16))),
     )
-    ((_, _, message), _) = messages(Encoder().frame(Add(RuleSet(flows=(rule,))), 1).data)
+    (message,) = (each for kind, _, each in messages(Encoder().frame(adding(rule), 1).data) if kind == FLOW_MOD)
     assert list(dict(parsed(message).match.items())) == ["eth_type", "ip_proto", "tcp_src", "tcp_flags_nxm"]

@@ -236,7 +236,7 @@ def test_an_unknown_action_is_not_passed_over() -> None:
 def fabric() -> Fabric:
     """The small network, programmed."""
     conductor = Conductor(PLAN)
-    return Fabric.of(PLAN.network, {router: conductor.program_of(router).rules for router in PLAN.network.router})
+    return Fabric.of(PLAN.network, {router: conductor.target(router) for router in PLAN.network.router})
 
 
 def ping(source: str, destination: str, **more: Any) -> Packet:

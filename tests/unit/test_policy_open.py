@@ -44,7 +44,7 @@ def plan() -> Plan:
 @cache
 def fabric() -> Fabric:
     conductor = Conductor(plan())
-    return Fabric.of(plan(), {router: conductor.program_of(router).rules for router in plan().network.router})
+    return Fabric.of(plan(), {router: conductor.target(router) for router in plan().network.router})
 
 
 def sent(source: str, destination: str, **header: Any) -> Fate:

@@ -1,0 +1,88 @@
+"""A new plan in the numbers of the one before, so that a change of policy changes what it is about and no more.
+
+A number that packets carry from switch to switch keeps its meaning while a packet may carry it: a VPN keeps its
+label only if no address in it becomes another site's. Numbers that live inside one switch (roles, contracts) are
+kept where they fit, so that rules stay the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
+from itertools import count, pairwise
+
+from policies.plan import Plan, Role, Vpn
+from topology.model import Network
+
+
+def renumbered(plan: Plan, before: Plan) -> Plan:
+    """``plan`` with the numbers of ``before`` for what goes on, and unused ones for what is new."""
+    vpns = _vpns(plan, before)
+    role_id = _roles(plan, before)
+    contract_id = {(each.client, each.server, each.service): each.id for each in before.contracts}
+    unused = _unused(contract_id.values(), 0)
+    contracts = []
+    for contract in plan.contracts:
+        client, server = role_id[contract.client], role_id[contract.server]
+        number = contract_id.get((client, server, contract.service))
+        number = next(unused) if number is None else number
+        contracts.append(replace(contract, client=client, server=server, id=number))
+    return replace(
+        plan,
+        vpns=vpns,
+        roles=tuple(replace(role, id=role_id[role.id]) for role in plan.roles),
+        contracts=tuple(contracts),
+        attachments=tuple(replace(line, role=role_id[line.role]) for line in plan.attachments),
+    )
+
+
+def _vpns(plan: Plan, before: Plan) -> tuple[Vpn, ...]:
+    unused_ids = _unused({vpn.id for vpn in before.vpns}, 1)
+    unused_labels = _unused({vpn.label for vpn in before.vpns}, min(vpn.label for vpn in before.vpns))
+    unused_labels6 = _unused({vpn.label6 for vpn in before.vpns}, min(vpn.label6 for vpn in before.vpns))
+    numbered = []
+    for vpn in plan.vpns:
+        old = before.vpn.get(vpn.name)
+        if old is not None and not _moved(plan.network, old, vpn):
+            numbered.append(replace(vpn, id=old.id, label=old.label, label6=old.label6))
+        else:
+            label, label6 = next(unused_labels), next(unused_labels6)
+            numbered.append(replace(vpn, id=next(unused_ids), label=label, label6=label6))
+    return tuple(numbered)
+
+
+def _moved(network: Network, old: Vpn, new: Vpn) -> bool:
+    """Whether an address would be one site's in the old VPN and another's in the new."""
+    sites = [network.site[name] for name in {*old.sites, *new.sites}]
+    return _overlap(site.prefix4 for site in sites) or _overlap(site.prefix6 for site in sites)
+
+
+def _overlap(prefixes: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """Whether two prefixes of one address family share an address."""
+    ranges = sorted((int(prefix.network_address), int(prefix.broadcast_address)) for prefix in prefixes)
+    return any(start <= end for (_, end), (start, _) in pairwise(ranges))
+
+
+def _roles(plan: Plan, before: Plan) -> dict[int, int]:
+    """The number of each new role: of the old role most of its sites come from, where no other has it yet."""
+    role_of = before.role_of_site
+    taken: dict[int, int] = {}
+
+    def likeness(role: Role) -> list[tuple[int, int, int]]:
+        """(sites in common, -old number, new number) of each old role of the same VPN."""
+        shared = Counter(role_of[site].id for site in role.sites if role_of[site].vpn == role.vpn)
+        return [(sites, -old, role.id) for old, sites in shared.items()]
+
+    for _, old, new in sorted((each for role in plan.roles for each in likeness(role)), reverse=True):
+        if new not in taken and -old not in taken.values():
+            taken[new] = -old
+    unused = _unused({role.id for role in before.roles}, 1)
+    return {role.id: taken[role.id] if role.id in taken else next(unused) for role in plan.roles}
+
+
+def _unused(used: Collection[int], first: int) -> Iterator[int]:
+    """Numbers from ``first`` on that are not in use."""
+    kept = frozenset(used)
+    return (number for number in count(first) if number not in kept)
