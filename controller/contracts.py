@@ -2,7 +2,7 @@
 
 Without state in the switch, a reply is told by its source port; a TCP reply must also acknowledge or
 reset, so that a server cannot open a connection from its service port. What is no contract is dropped
-and counted, later fragments too: they carry no ports to hold a contract against.
+and counted, fragments too: a switch sees no ports in them to hold a contract against.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from controller.rules import FlowRule, Match, SetField, Table
 from policies.plan import Contract, Plan, PortMatch, Protocol
 
 TCP_ACK, TCP_RST = 0x10, 0x04
-LATER_FRAGMENT = 3  # Open vSwitch: any fragment (1) and not the first (2)
+ANY_FRAGMENT = 1  # the bit that Open vSwitch sets for the first and the later ones
 
 _FRAGMENT_PRIORITY, _OPENING_PRIORITY, _REPLY_PRIORITY = 400, 200, 100
 
@@ -45,9 +45,10 @@ def contract_rules(plan: Plan) -> tuple[ContractRules, ...]:
 
 
 def fragment_rules() -> Iterator[FlowRule]:
-    """Drop and count fragments but the first."""
+    """Drop and count fragments. The first too: look-ups see zero for its ports and ICMP type (OFPC_FRAG_NORMAL), so
+    any ICMP fragment would pass for an echo reply."""
     for family in FAMILIES:
-        match: Match = (("eth_type", family.eth_type), ("ip_frag", (LATER_FRAGMENT, LATER_FRAGMENT)))
+        match: Match = (("eth_type", family.eth_type), ("ip_frag", (ANY_FRAGMENT, ANY_FRAGMENT)))
         yield drop_rule(Table.CONTRACT, _FRAGMENT_PRIORITY, match, Drop.FRAGMENT)
 
 

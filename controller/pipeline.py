@@ -102,7 +102,7 @@ class Drop(IntEnum):
     NOT_LABELLED = 5  # from a fibre, without a label
     NO_ROUTE = 6  # the VRF knows no such destination
     NO_CONTRACT = 7  # nobody may open this, and it is no reply
-    FRAGMENT = 8  # a later fragment: it carries no ports to hold a contract against
+    FRAGMENT = 8  # a switch sees no ports in it to hold a contract against
     NO_PATH = 9  # a role's unused address
     NO_LABEL = 10
     NO_VPN = 11

@@ -119,9 +119,9 @@ class Fabric:
         return self.switches[place.router].receive(place.packet, place.port, self.ports_down[place.router])
 
     def beyond(self, router: str, port: int, packet: Packet) -> Place | None:
-        """Where a packet comes that leaves by a port; None if there is no fibre."""
+        """Where a packet comes that leaves by a fibre's port; None if there is no way."""
         link = self._link_at[router].get(port)
-        if link is None:
+        if link is None or port in self.ports_down[router]:
             return None
         far = self.network.link[link].other(router)
         return Place(far, self.network.ports[far][link], packet)

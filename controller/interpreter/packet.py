@@ -19,6 +19,12 @@ from controller.rules import Value
 _FRESH_TTL = 64  # also of a label pushed on what has no TTL (flow_push_mpls)
 _EXPLICIT_NULL = {IPV4: 0, IPV6: 2}  # a pushed label until it is set (RFC 3032, 2.1)
 
+_UPPER = {
+    1: ("icmpv4_type", "icmpv4_code"),
+    6: ("tcp_src", "tcp_dst"),
+    17: ("udp_src", "udp_dst"),
+    58: ("icmpv6_type", "icmpv6_code"),
+}
 _NO_NOTES: Mapping[str, int] = {}
 _SPELLINGS = {"nd_target": "ipv6_nd_target", "nd_sll": "ipv6_nd_sll", "nd_tll": "ipv6_nd_tll"}
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", re.IGNORECASE)
@@ -119,6 +125,12 @@ class Header:
             header.beneath = list(packet.labels[:0:-1])
             header._show(packet.labels[0])
         return header
+
+    def matched(self) -> dict[str, int]:
+        """What look-ups see: of a fragment, the first too, ports and ICMP types as zero (OFPC_FRAG_NORMAL)."""
+        if not self.seen.get("ip_frag"):
+            return self.seen
+        return self.seen | dict.fromkeys(_UPPER.get(self.seen["ip_proto"], ()), 0)
 
     @property
     def depth(self) -> int:

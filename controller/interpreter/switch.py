@@ -52,7 +52,6 @@ class Stop(Enum):
     METER = "a meter had enough"
     NO_BUCKET = "every port that the group could use is down"
     IN_PORT = "it would leave where it came in"
-    PORT_DOWN = "the port it would leave by is down"
     TOO_MANY_LABELS = "a fourth label"
     CONTROLLER = "the controller was handed it instead"
     NO_ACTION = "the last entry neither sends it out nor on"
@@ -158,7 +157,7 @@ class _Work:
     def table(self, table: Table | None, header: Header) -> None:
         """Through a table and those its entries lead to."""
         while table is not None:
-            rule = self.switch.tables.get(table, _EMPTY).lookup(header.seen)
+            rule = self.switch.tables.get(table, _EMPTY).lookup(header.matched())
             if rule is None:
                 self.stop = Stop.NO_RULE
                 return
@@ -214,14 +213,11 @@ class _Work:
         return True
 
     def output(self, port: int, header: Header) -> None:
-        """Out of a port; where it came in only if asked in so many words."""
+        """Out of a port, though it be down; where it came in only if asked in so many words."""
         if port == IN_PORT:
             port = header.seen["in_port"]
         elif port == header.seen["in_port"]:
             self.stop = Stop.IN_PORT
-            return
-        if port in self.down:
-            self.stop = Stop.PORT_DOWN
             return
         self.outputs.append((port, header.packet()))
 

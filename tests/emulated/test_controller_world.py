@@ -71,11 +71,12 @@ def test_spoofed_source_is_dropped_and_counted(shared: ControllerWorld) -> None:
     shared.sh("ip addr del 10.3.0.2/32 dev lo", "bodo-gp")
 
 
-def test_later_fragments_are_dropped_and_counted(shared: ControllerWorld) -> None:
+def test_fragments_are_dropped_and_counted(shared: ControllerWorld) -> None:
+    """The first of the three that each of two echoes makes, too."""
     dropped = cookie(Purpose.DROP, Drop.FRAGMENT)
     before = shared.counted("trondheim", dropped)
     assert not shared.ping("st-olav", "10.4.0.2", "-c 2 -i 0.05 -W 0.3 -s 3000")
-    wait_for(lambda: shared.counted("trondheim", dropped) >= before + 2, "the drops to be counted")
+    wait_for(lambda: shared.counted("trondheim", dropped) >= before + 6, "the drops to be counted")
 
 
 def test_server_answers_but_cannot_open(shared: ControllerWorld) -> None:

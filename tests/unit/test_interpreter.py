@@ -108,6 +108,13 @@ def test_registers_are_there_from_the_start_and_other_fields_only_if_the_packet_
     assert Classifier([first(match=(("tcp_dst", (0, 0)),))]).lookup({}) is None
 
 
+def test_a_fragment_shows_no_ports_though_it_be_the_first() -> None:
+    opening = FlowRule(Table.ADMIT, 1, (("ip_proto", 17), ("udp_dst", 53)), (Output(2),))
+    query = IP.but(ip_proto=17, udp_src=9, udp_dst=53)
+    assert switch(opening).receive(query.but(ip_frag=0), in_port=1).outputs
+    assert not switch(opening).receive(query.but(ip_frag=1), in_port=1).outputs
+
+
 # Headers and actions.
 
 _labels = st.lists(st.builds(Label, st.integers(0, 2**20 - 1), st.integers(0, 7), st.integers(2, 255)), max_size=3)
@@ -293,7 +300,7 @@ def test_loops_and_losses_are_told_apart() -> None:
     assert through(onward, Output(TRUNK_PORT)).walk(start).end is End.LOST
     assert through(Output(99), Output(1)).walk(start).end is End.LOST
     down = replace(through(onward, Output(1)), failures=Failures(links=frozenset({link.id})))
-    assert down.walk(start).reason is Stop.PORT_DOWN
+    assert down.walk(start).end is End.LOST
     forked = replace(looping, switches={"bodo": switch(first(Output(2), Output(3)))})
     with pytest.raises(ValueError, match="2 packets"):
         forked.walk(start)
