@@ -190,7 +190,10 @@ class Rollout:
         changed: they are no part of a bundle."""
         assert self.refused is not None
         refuser, committing = self.refused[0], self.stage is Stage.TURNING
-        waiting = [router for router in sorted(self.prepared - self.turned) if router in self.connected]
+        untouched = (
+            self.prepared - self.turned - ({refuser} if committing else set())
+        )  # a failed commit takes its bundle
+        waiting = [router for router in sorted(untouched) if router in self.connected]
         discards = [Assignment(router, Discard(self.number)) for router in waiting]
         steps = {router: self._reversed(router, step) for router, step in self.steps.items()}
         if committing:
