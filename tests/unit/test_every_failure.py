@@ -1,0 +1,342 @@
+"""Every single failure of the national network, proved in the interpreter: what is connected is delivered, to its own
+site, and nothing goes round in circles; before the controller has noticed and after it has.
+
+Three steps make the proof, each exhaustive:
+
+1. At the edge. A packet that no contract allows ends at its first router and asks no group, so no failure matters to
+   it. One that is allowed is delivered there, or handed to the group of its destination's egress set under the label
+   of its destination's VPN.
+2. Through the core. What routers do with labelled packets hangs on the transport label alone, so one packet stands for
+   all from a router to an egress set: it is followed from every router to every egress set under every failure.
+3. At the far edge. Where the transport label ends, VPN label and address lead to the destination's own line.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+import pytest
+from single_failures import components, single_failures
+from walks import Outcome, Steps, Walks
+
+from controller.edge import ingress_group
+from controller.generation import Generation, first_generation
+from controller.interpreter.fabric import End, Fabric
+from controller.interpreter.packet import Label, Packet
+from controller.interpreter.switch import Choice, Switch, Visit
+from controller.paths import Failures
+from controller.pipeline import BUCKET, IPV4, PIPELINE, VLAN_PRESENT, Drop
+from controller.rules import Table
+from policies.compile import compile_policy, library_path, load_policy
+from policies.plan import Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
+from topology.model import TRUNK_PORT, Site
+from topology.national import national_network
+
+CORE_TTL = 64
+SYN, SYN_ACK = 0x02, 0x12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_search_for_garbage() -> Iterator[None]:
+    """Millions of small values and no cycle among them: looking for cycles would take as long as the proof."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@cache
+def plan() -> Plan:
+    """The country: every hospital, service and data centre, and a sample of the rest."""
+    return compile_policy(load_policy(library_path("national")), national_network(sites=300, seed=1))
+
+
+@cache
+def intact() -> Generation:
+    """The rules of the network in which nothing has failed."""
+    return first_generation(plan())
+
+
+@cache
+def edge() -> dict[str, Switch]:
+    """The routers' access sides, which no failure changes."""
+    return {router: Switch.of(rules) for router, rules in intact().edge.items()}
+
+
+@cache
+def whole() -> Fabric:
+    """All routers with these rules."""
+    return fabric_of(intact())
+
+
+def fabric_of(generation: Generation) -> Fabric:
+    """All routers with the rules for one state of the network, in that state."""
+    switches = {router: each.having(generation.core[router]) for router, each in edge().items()}
+    return Fabric(plan().network, switches, generation.failures)
+
+
+# 1. At the edge.
+
+
+class Header(NamedTuple):
+    """A packet's headers above IP, and the services that it opens or answers."""
+
+    fields: tuple[tuple[str, int], ...]
+    opens: frozenset[str]
+    answers: frozenset[str]
+
+
+def _within(port: int, ranges: tuple[PortMatch, ...]) -> bool:
+    return any(port & each.mask == each.value for each in ranges) or not ranges
+
+
+def _services(protocol: Protocol, port: int) -> frozenset[str]:
+    services = (service for service in plan().services if service.protocol is protocol)
+    return frozenset(service.name for service in services if _within(port, service.ports))
+
+
+@cache
+def headers() -> tuple[Header, ...]:
+    """An opening and a reply of every port range of every service, and a segment that only looks like a reply."""
+
+    def of(service: Service, port: int) -> Iterator[Header]:
+        protocol, known = service.protocol, _services(service.protocol, port)
+        if protocol is Protocol.ICMP:
+            for kind, opens, answers in (
+                (8, known, frozenset()),
+                (0, frozenset(), known),
+                (3, frozenset(), frozenset()),
+            ):
+                yield Header((("ip_proto", 1), ("icmpv4_type", kind)), opens, answers)
+            return
+        name = protocol.name.lower()
+        for source, destination, flags in ((1, port, SYN), (port, 1, SYN_ACK), (port, 1, SYN)):
+            fields = {"ip_proto": int(protocol), f"{name}_src": source, f"{name}_dst": destination}
+            reply = source == port and (protocol is Protocol.UDP or flags == SYN_ACK)
+            fields |= {"tcp_flags": flags} if protocol is Protocol.TCP else {}
+            yield Header(
+                tuple(fields.items()),
+                known if destination == port else frozenset(),
+                known if reply else frozenset(),
+            )
+
+    ports = ((service, each.value) for service in plan().services for each in service.ports or (PortMatch(0, 0),))
+    return tuple(dict.fromkeys(header for service, port in ports for header in of(service, port)))
+
+
+def is_allowed(source: Site, destination: Site, header: Header) -> bool:
+    """What the policy says, by its contracts."""
+    a, b = (plan().role_of_site[site.id].id for site in (source, destination))
+    return any((a, b, service) in plan().allowed for service in header.opens) or any(
+        (b, a, service) in plan().allowed for service in header.answers
+    )
+
+
+def is_visible(source: Site, destination: Site) -> bool:
+    """Whether the source's VPN has a route to the destination (RFC 4364)."""
+    home, far = (plan().vpn[plan().role_of_site[site.id].vpn] for site in (source, destination))
+    return far in plan().imports_from(home)
+
+
+def sent(line: Attachment, destination: Site, header: Header) -> Visit:
+    """What the first router makes of a packet."""
+    source = plan().network.site[line.site]
+    packet = Packet.of(
+        eth_type=IPV4,
+        vlan_vid=line.vlan | VLAN_PRESENT,
+        ipv4_src=str(source.address4),
+        ipv4_dst=str(destination.address4),
+        nw_ttl=CORE_TTL,
+        ip_dscp=0,
+        ip_frag=0,
+        **dict(header.fields),
+    )
+    return whole().switches[line.router].receive(packet, TRUNK_PORT)
+
+
+def check_edge(line: Attachment, destination: Site, header: Header) -> None:
+    """Step 1 for one packet."""
+    source = plan().network.site[line.site]
+    visit = sent(line, destination, header)
+    shown = line.router, source.id, destination.id, header
+    if not (is_allowed(source, destination, header) and is_visible(source, destination)):
+        expected = Drop.NO_CONTRACT if is_visible(source, destination) else Drop.NO_ROUTE
+        assert not visit.choices and visit.reason is expected, shown
+        return
+    if destination.homing[0] == line.router:
+        ((port, packet),) = visit.outputs
+        assert port == TRUNK_PORT and whole().site_behind(line.router, packet) == destination.id, shown
+        assert not visit.choices, shown
+        return
+    (choice,) = visit.choices
+    vpn = plan().vpn[plan().role_of_site[destination.id].vpn]
+    path = next(cls.path for cls in plan().classes if choice.packet.fields["ip_dscp"] in cls.dscps)
+    assert choice.group.id == ingress_group(plan().egress_index[destination.homing, path]), shown
+    assert [label.label for label in choice.packet.labels] == [vpn.label], shown
+    assert choice.packet.fields["ipv4_dst"] == int(destination.address4), shown
+
+
+@cache
+def sources() -> tuple[Attachment, ...]:
+    """An access line for every router and role."""
+    return tuple({(line.router, line.role): line for line in plan().attachments}.values())
+
+
+@cache
+def destinations() -> tuple[Site, ...]:
+    """A site for every egress set and role."""
+    found = {(site.homing, plan().role_of_site[site.id].id): site for site in plan().network.sites}
+    return tuple(found.values())
+
+
+def test_every_service_between_all_roles_keeps_to_the_contracts() -> None:
+    lines = {line.role: line for line in plan().attachments}.values()
+    sites = {plan().role_of_site[site.id].id: site for site in plan().network.sites}.values()
+    verdicts = set()
+    for line, site, header in product(lines, sites, headers()):
+        if line.site != site.id:
+            check_edge(line, site, header)
+            verdicts.add(is_allowed(plan().network.site[line.site], site, header))
+    assert verdicts == {True, False}
+
+
+def test_every_router_leads_all_its_roles_to_every_egress_set() -> None:
+    """What is allowed and what is not, one header each."""
+    for line, site in product(sources(), destinations()):
+        if line.site != site.id:
+            source = plan().network.site[line.site]
+            told_apart = {is_allowed(source, site, header): header for header in headers()}
+            for header in told_apart.values():
+                check_edge(line, site, header)
+
+
+# 2. Through the core.
+
+
+@cache
+def example(egress: int, vpn: str) -> Site | None:
+    """A site of a VPN behind an egress set."""
+    routers = plan().egresses[egress].routers
+    sites = (plan().network.site[site] for site in plan().vpn[vpn].sites)
+    return next((site for site in sites if site.homing == routers), None)
+
+
+@cache
+def handed() -> tuple[tuple[str, Egress, Site, Choice], ...]:
+    """A packet handed to the group of every egress set at every router that does not reach the set's sites itself."""
+    first = {egress.index: next(filter(None, (example(egress.index, vpn.name) for vpn in plan().vpns)), None)
+             for egress in plan().egresses}  # fmt: skip
+    found = []
+    for router, egress in product(whole().switches, plan().egresses):
+        site = first[egress.index]
+        if site is not None and egress.routers[0] != router:
+            group = whole().switches[router].groups[ingress_group(egress.index)]
+            found.append((router, egress, site, Choice(group, _labelled(site), {"metadata": 0}, None)))
+    return tuple(found)
+
+
+def _labelled(site: Site) -> Packet:
+    label = Label(plan().vpn[plan().role_of_site[site.id].vpn].label, 0, CORE_TTL)
+    address = str(site.address4)
+    return Packet.of(label, eth_type=IPV4, eth_src=1, eth_dst=2, ipv4_dst=address, nw_ttl=CORE_TTL)
+
+
+def ways(fabric: Fabric, steps: Steps) -> Iterator[tuple[str, Egress, Site, Outcome]]:
+    """How the way of every packet that a living router is handed ends."""
+    walks = Walks(fabric, steps)
+    for router, egress, site, choice in handed():
+        if router not in fabric.failures.routers:
+            yield router, egress, site, walks.of(router, choice)
+
+
+def check_core(failed: Failures, ways: Iterable[tuple[str, Egress, Site, Outcome]]) -> None:
+    """Step 2 for one state of the network."""
+    part_of = components(plan().network, failed)
+    reachable = {
+        egress.index: {part_of[router] for router in egress.routers if router in part_of} for egress in plan().egresses
+    }
+    for router, egress, site, outcome in ways:
+        shown = failed, router, egress, outcome
+        assert outcome.end is not End.LOOPED and outcome.hops < CORE_TTL, shown
+        if part_of[router] in reachable[egress.index]:
+            assert outcome.end is End.DELIVERED and outcome.site == site.id, shown
+            assert outcome.router in set(egress.routers) - failed.routers, shown
+        else:
+            assert outcome.end in (End.DROPPED, End.LOST), shown
+
+
+def failures() -> tuple[Failures, ...]:
+    """Every link, every router, every PoP, every shared-risk group; of the same only one."""
+    return tuple(dict.fromkeys(failed for _, failed in single_failures(plan().network)))
+
+
+def test_core_looks_at_nothing_but_the_transport_label() -> None:
+    """And a group leads to no table that looks at more, but where the label ends."""
+    assert PIPELINE[Table.CORE].match == {"eth_type", "mpls_label"}
+    assert BUCKET.leads_to == {Table.VPN}
+
+
+def test_every_failure_is_repaired_where_it_happens() -> None:
+    """The controller has not noticed: rules of the whole network, and ports that are down. A way on which nothing is
+    down is the same as ever."""
+    steps = Steps()
+    calm = tuple(ways(whole(), steps))
+    check_core(Failures(), calm)
+    for failed in failures():
+        fabric = replace(whole(), failures=failed)
+        troubled = failed.routers | {router for router, ports in fabric.ports_down.items() if ports}
+        walks = Walks(fabric, steps)
+        check_core(
+            failed,
+            (
+                (router, egress, site, outcome if outcome.met.isdisjoint(troubled) else walks.of(router, choice))
+                for (router, egress, site, outcome), (*_, choice) in zip(calm, handed(), strict=True)
+                if router not in failed.routers
+            ),
+        )
+
+
+def test_every_failure_is_survived_once_the_controller_knows() -> None:
+    """Rules for the network that is left."""
+    for failed in failures():
+        check_core(failed, ways(fabric_of(intact().with_paths(failed)), Steps()))
+
+
+# 3. At the far edge.
+
+
+def arriving(router: str, site: Site, vpn: Vpn) -> Visit | None:
+    """What a router makes of a packet that arrives for a site, under a VPN's label; None where no way ends."""
+    switch = whole().switches[router]
+    ending = (dict(rule.match)["mpls_label"] for rule in switch.tables[Table.CORE].rules if rule.goto is Table.VPN)
+    transport = next((label for label in ending if isinstance(label, int)), None)
+    if transport is None:
+        return None
+    labels = Label(transport, 0, CORE_TTL), Label(vpn.label, 0, CORE_TTL)
+    port = min(plan().network.ports[router].values())
+    return switch.receive(replace(_labelled(site), labels=labels), port)
+
+
+def test_where_the_transport_label_ends_every_site_gets_its_own() -> None:
+    for site in plan().network.sites:
+        for access in site.accesses:
+            visit = arriving(access.router, site, plan().vpn[plan().role_of_site[site.id].vpn])
+            assert visit is not None, site.id
+            ((port, packet),) = visit.outputs
+            assert (port, packet.fields["vlan_vid"] & 0xFFF) == (TRUNK_PORT, access.vlan), site.id
+            assert packet.fields["eth_dst"] == int(site.mac.replace(":", ""), 16) and not packet.labels
+
+
+def test_a_site_that_is_not_here_is_delivered_nowhere() -> None:
+    """Not even if its packet is misled: another VPN's label, or another router."""
+    strays = 0
+    for router, site, vpn in product(plan().network.router, destinations(), plan().vpns):
+        visit = arriving(router, site, vpn)
+        if visit is not None and not (router in site.homing and site.id in vpn.sites):
+            assert visit.reason in (Drop.NO_VPN, Drop.NOT_HERE), (router, site.id, vpn.name)
+            strays += 1
+    assert strays

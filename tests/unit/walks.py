@@ -1,0 +1,94 @@
+"""Very many ways through a fabric at once: what is known of a place holds for every packet that comes by.
+
+A switch does not look at a packet's age but to end its life. So places are told apart without it, which makes
+them finitely many: a packet that comes to a place twice goes round for ever, and otherwise its way has an end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from controller.interpreter.fabric import End, Fabric, Place
+from controller.interpreter.packet import Packet
+from controller.interpreter.switch import Choice, Visit
+from topology.model import TRUNK_PORT
+
+Sent = tuple[int, Packet] | None  # the port a router sends a packet out of, and what it sends
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a way ends: where, at which site's line if any; ``met`` are the routers on it and ``hops`` their number."""
+
+    end: End
+    router: str
+    site: str | None = None
+    met: frozenset[str] = frozenset()
+    hops: int = 0
+
+    def after(self, router: str) -> Outcome:
+        """The same end of a way that begins one router earlier."""
+        return replace(self, met=self.met | {router}, hops=self.hops + 1)
+
+
+@dataclass
+class Steps:
+    """What switches do, worked out once for every packet and every set of their ports that are down."""
+
+    passing: dict[tuple[Place, frozenset[int]], Sent] = field(default_factory=dict)
+    entering: dict[tuple[str, int, Packet, frozenset[int]], Sent] = field(default_factory=dict)
+
+    def on(self, fabric: Fabric, place: Place) -> Sent:
+        """From a place on."""
+        key = place, fabric.ports_down[place.router]
+        if key not in self.passing:
+            self.passing[key] = _sent(fabric.visit(place))
+        return self.passing[key]
+
+    def off(self, fabric: Fabric, router: str, choice: Choice) -> Sent:
+        """From a site's line at a router, handed to a group."""
+        down = fabric.ports_down[router]
+        key = router, choice.group.id, choice.packet, down
+        if key not in self.entering:
+            self.entering[key] = _sent(fabric.switches[router].choose_again(choice, TRUNK_PORT, down))
+        return self.entering[key]
+
+
+@dataclass
+class Walks:
+    """Ways through one fabric. ``steps`` may be shared by fabrics that have the same switches."""
+
+    fabric: Fabric
+    steps: Steps = field(default_factory=Steps)
+    outcomes: dict[Place, Outcome] = field(default_factory=dict)
+
+    def of(self, router: str, choice: Choice) -> Outcome:
+        """What becomes of a packet that a router hands to a group."""
+        way: list[Place] = []
+        onward = self._after(router, self.steps.off(self.fabric, router, choice))
+        while isinstance(onward, Place):
+            known = self.outcomes.get(onward)
+            if known is None:
+                way.append(onward)
+                self.outcomes[onward] = Outcome(End.LOOPED, onward.router)  # unless an end is found
+                onward = self._after(onward.router, self.steps.on(self.fabric, onward))
+            else:
+                onward = known
+        for place in reversed(way):
+            onward = self.outcomes[place] = onward.after(place.router)
+        return onward.after(router)
+
+    def _after(self, router: str, sent: Sent) -> Place | Outcome:
+        if sent is None:
+            return Outcome(End.DROPPED, router)
+        port, packet = sent
+        if port == TRUNK_PORT:
+            return Outcome(End.DELIVERED, router, self.fabric.site_behind(router, packet))
+        return self.fabric.beyond(router, port, packet) or Outcome(End.LOST, router)
+
+
+def _sent(visit: Visit) -> Sent:
+    if not visit.outputs:
+        return None
+    ((port, packet),) = visit.outputs
+    return port, packet.ageless()
