@@ -12,6 +12,7 @@ import pytest
 from controller_plan import small_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from single_failures import components, single_failures
 
 from controller.core import assign_labels
 from controller.paths import Avoid, Failures, Paths, compute_paths
@@ -61,10 +62,7 @@ def fates(network: Network, egress: Egress, paths: Paths, failed: Failures) -> I
 
 def unrepaired(network: Network, egresses: tuple[Egress, ...], paths: Paths, failed: Failures) -> list[tuple[str, int]]:
     """(source, egress) that are connected and yet not delivered; delivered elsewhere or a loop fails the test."""
-    graph = network.graph.copy()
-    graph.remove_nodes_from(failed.routers)
-    graph.remove_edges_from([(u, v, key) for u, v, key in graph.edges(keys=True) if key in failed.links])
-    component = {node: number for number, nodes in enumerate(nx.connected_components(graph)) for node in nodes}
+    component = components(network, failed)
     missed = []
     for egress in egresses:
         reachable = {component[router] for router in egress.routers if router in component}
@@ -73,18 +71,6 @@ def unrepaired(network: Network, egresses: tuple[Egress, ...], paths: Paths, fai
             if end is None and component[source] in reachable:
                 missed.append((source, egress.index))
     return missed
-
-
-def single_failures(network: Network) -> Iterator[tuple[str, Failures]]:
-    """Every link, every router, every PoP, every shared-risk group."""
-    for link in network.links:
-        yield f"link {link.id}", Failures(links=frozenset({link.id}))
-    for router in network.routers:
-        yield f"router {router.id}", Failures(routers=frozenset({router.id}))
-    for pop in network.pops:
-        yield f"pop {pop.id}", Failures(routers=frozenset(pop.routers))
-    for group in sorted({group for link in network.links for group in link.srlg}):
-        yield f"srlg {group}", Failures(links=frozenset(link.id for link in network.links if group in link.srlg))
 
 
 @cache
