@@ -44,7 +44,7 @@ from controller import app, framework, main
 class Application(framework.RyuApp):
     OFP_VERSIONS = (4,)
 
-    def __init__(self, plan, emit, fault):
+    def __init__(self, plan, emit, *_):
         super().__init__()
         self.emit = emit
         framework.spawn(self.broken, self.fault)
