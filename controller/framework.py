@@ -24,6 +24,7 @@ import signal
 import socket
 import ssl
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +52,9 @@ if importlib.util.find_spec("os_ken"):
 
     NAME = f"os-ken {importlib.metadata.version('os-ken')}"
 else:
-    importlib.import_module("eventlet.wsgi").__dict__["ALREADY_HANDLED"] = object()  # Ryu imports it; it is gone
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # eventlet advises against itself, to whoever runs it
+        importlib.import_module("eventlet.wsgi").__dict__["ALREADY_HANDLED"] = object()  # Ryu imports it; it is gone
     from ryu import cfg
     from ryu.base.app_manager import AppManager, RyuApp
     from ryu.controller import controller, ofp_event, ofp_handler
