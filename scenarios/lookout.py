@@ -6,10 +6,9 @@ import os
 import threading
 from collections.abc import Mapping
 
-from emulation.counters import Records
 from emulation.packet_sockets import PacketSockets
 from scenarios.rig import Rig
-from scenarios.watch import Thread
+from scenarios.watch import LinkCounters, Thread
 
 LINK_ENGINE, TRAFFIC, CONTROLLER, RUN = "link engine", "traffic's clock", "controller", "traffic and timeline"
 FORWARDER = "ovs-vswitchd"
@@ -48,11 +47,12 @@ class Lookout:
         """``from > to``, by pipe."""
         return self._lines
 
-    def counters(self) -> tuple[Records, Records] | None:
+    def counters(self) -> LinkCounters | None:
         """The link engine's, live."""
         if not self._rig.has_engine:
             return None
-        return self._rig.engine.engine_counters(), self._rig.engine.counters()
+        engine = self._rig.engine
+        return LinkCounters(engine.engine_counters(), engine.counters(), engine.class_counters())
 
     def machine_drops(self) -> Mapping[str, int]:
         """The rig's, without the sites: at a second's interval what they could lose shows at the engine first."""

@@ -51,7 +51,7 @@ class Punctuality:
 class Second:
     """One second of a run: ``number`` from the traffic's start on.
 
-    ``late_lines``: lines whose latest delivery of the whole run so far fell into it, with how late that was.
+    ``late_lines``: the lines with its latest deliveries, and how late those were.
     ``unread_us``: the longest the link engine did not look for frames, if that was longer than ever before.
     ``drops``: frames that the machine lost and not the model, by place. ``threads``: those whose punctuality is the
     emulation's, by name; ``processes``: those that matter as a whole."""

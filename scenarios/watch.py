@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from emulation.counters import Records
+from emulation.counters import Latest, Records
 from emulation.packet_sockets import PacketSockets
 from emulation.priority import LINKS, be_punctual
 from emulation.procfs import TaskClock, read_load, thread_clocks
@@ -63,6 +63,14 @@ class Part:
         self._clock.close()
 
 
+class LinkCounters(NamedTuple):
+    """The link engine's own counters, its pipes' and its classes', live."""
+
+    engine: Records
+    pipes: Records
+    classes: Records
+
+
 class Watched(Protocol):
     """What the watch needs to know of the network it watches over; nothing in it may take long."""
 
@@ -78,8 +86,8 @@ class Watched(Protocol):
     def line_names(self) -> Mapping[int, str]:
         """What the engine's pipes are, by number."""
 
-    def counters(self) -> tuple[Records, Records] | None:
-        """The link engine's own counters and its pipes', live; None where there is no engine."""
+    def counters(self) -> LinkCounters | None:
+        """The link engine's; None where there is no engine."""
 
     def machine_drops(self) -> Mapping[str, int]:
         """Frames lost by the machine and not by the model since the network was made, by place."""
@@ -194,21 +202,22 @@ class _Counts:
     def __init__(self, watched: Watched, sends: Array) -> None:
         self.links: Array | None = None
         self.unread_us = 0.0
-        self._late_ns: Array = np.zeros(0, np.int64)
+        self._latest: Latest | None = None
         if counters := watched.counters():
-            engine, pipes = counters
-            self.links = engine["lateness"][0].astype(np.int64)
-            self.unread_us = int(engine["longest_round_ns"][0]) / 1000
-            self._late_ns = pipes["lateness_max_ns"].astype(np.int64)
+            self.links = counters.engine["lateness"][0].astype(np.int64)
+            self.unread_us = int(counters.engine["longest_round_ns"][0]) / 1000
+            self._latest = Latest.of(counters.pipes, counters.classes)
         self.sends: Array = sends.astype(np.int64)
         self.drops = watched.machine_drops()
         self._processes = {name: thread_clocks(pid) for name, pid in watched.processes().items()}
 
     def late_lines(self, before: _Counts, names: Mapping[int, str]) -> dict[str, float]:
-        """Lines that were later than ever before, and by how much: the latest ones."""
-        risen = np.flatnonzero(self._late_ns > before._late_ns)
-        latest = risen[np.argsort(self._late_ns[risen])[::-1]][:LINES_NAMED]
-        return {names[int(pipe)]: float(self._late_ns[pipe]) / 1000 for pipe in latest}
+        """The lines with the latest frames since ``before``, and how late those were, microseconds."""
+        if self._latest is None or before._latest is None:
+            return {}
+        late_ns = self._latest.since(before._latest)
+        latest = np.argsort(late_ns)[::-1][:LINES_NAMED]
+        return {names[int(pipe)]: float(late_ns[pipe]) / 1000 for pipe in latest if late_ns[pipe]}
 
     def strains_since(self, before: _Counts, elapsed_us: int) -> dict[str, Strain]:
         """The strain of the processes: the wait of that thread which waited longest."""
