@@ -10,13 +10,14 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from controller_plan import small_plan
+from waiting import wait_for
 
 from controller import framework
 from controller.main import read_plan
@@ -28,15 +29,6 @@ HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1,
 PORT_STATUS, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 12, 18, 19, 20, 21
 METER_MOD = 29
 LINK_DOWN = 1
-
-
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """The condition's first true value."""
-    until = time.monotonic() + DEADLINE_S
-    while not (value := condition()):
-        assert time.monotonic() < until, f"waited {DEADLINE_S} s for {what}"
-        time.sleep(0.01)
-    return value
 
 
 class Controller:
