@@ -9,14 +9,14 @@ import ssl
 import struct
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from controller_plan import small_plan
+from waiting import wait_for
 
 from emulation.authority import Authority, Credentials
 
@@ -26,15 +26,6 @@ HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1,
 PORT_STATUS, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 12, 18, 19, 20, 21
 METER_MOD, PORTS = 29, 13
 LINK_DOWN, LIVE = 1, 4
-
-
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """The condition's first true value."""
-    until = time.monotonic() + DEADLINE_S
-    while not (value := condition()):
-        assert time.monotonic() < until, f"waited {DEADLINE_S} s for {what}"
-        time.sleep(0.01)
-    return value
 
 
 class Controller:

@@ -6,13 +6,14 @@ import resource
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from engine_bench import ipv4
 from scapy.utils import PcapNgReader, RawPcapNgReader
+from waiting import wait_for
 
 from emulation.capture import Capture, Captured
 from emulation.engine import EngineError, EngineProcess, PipeChange, PipeSpec
@@ -84,14 +85,6 @@ def received_and_dropped(file: Path) -> list[tuple[int, int]]:
     return found
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, not for ever."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
 def test_both_directions_are_captured_as_they_were_on_the_line(line: Line, tmp_path: Path) -> None:
     file = tmp_path / "line.pcapng"
     there, back = some(40), some(30, length=60)
@@ -135,7 +128,7 @@ def test_what_the_line_lost_is_not_in_it(line: Line, tmp_path: Path) -> None:
     line.engine.set_pipes([PipeChange(THERE, lossy)])
     for frame in some(10):
         line.ends[PLAIN].send(frame)
-    wait_until(lambda: line.engine.counters()[THERE]["drop_loss"] == 10)
+    wait_for(lambda: line.engine.counters()[THERE]["drop_loss"] == 10, "ten lost frames", PATIENCE_S)
     assert capture.stop() == [Captured(0, 0)]
     assert packets(capture.file) == []
 
@@ -168,7 +161,7 @@ def test_a_file_that_cannot_grow_ends_the_capture_and_not_the_line(line: Line, t
     capture = Capture(line.engine, [("there", THERE)], tmp_path / "line.pcapng")
     with largest_file(20_000):
         line.carry(frames)
-        wait_until(lambda: capture.failure is not None)
+        wait_for(lambda: capture.failure is not None, "the failure", PATIENCE_S)
     assert capture.failure == f"{capture.file}: the capture ended: File too large"
     line.carry(frames)
     found = [frame for _, frame in packets(capture.file)]

@@ -31,8 +31,8 @@ from controller_process import (
     Controller,
     FakeSwitch,
     running,
-    wait_for,
 )
+from waiting import wait_for
 
 from controller.entrance import MOST_CONNECTIONS
 from emulation.authority import Authority, Credentials

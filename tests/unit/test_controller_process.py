@@ -24,8 +24,8 @@ from controller_process import (
     Controller,
     FakeSwitch,
     running,
-    wait_for,
 )
+from waiting import wait_for
 
 from controller.main import read_plan
 from topology.errors import InputError

@@ -13,9 +13,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+import waiting
 from engine_bench import ipv4
 
 from emulation.counters import quantile_us
@@ -67,12 +69,12 @@ def spec(src: int = 0, dst: int = 1, rate_bps: int = 100_000_000, delay_us: int 
     return PipeSpec(src, 0, dst, 0, model(rate_bps, delay_us))
 
 
+soon = partial(waiting.wait_for, deadline_s=PATIENCE_S, pause_s=0.001)
+
+
 def wait_for(engine: EngineProcess, counter: str, value: int, pipe: int = 0) -> None:
     """Wait until the pipe's counter has the value."""
-    deadline = time.monotonic() + PATIENCE_S
-    while int(engine.counters()[pipe][counter].sum()) != value:
-        assert time.monotonic() < deadline, f"{counter} is {engine.counters()[pipe][counter]}, not {value}"
-        time.sleep(0.001)
+    soon(lambda: int(engine.counters()[pipe][counter].sum()) == value, f"{counter} to be {value}")
 
 
 def test_frames_come_in_order_whole_and_never_early(engine: EngineProcess, cables: list[Cable]) -> None:
@@ -232,10 +234,7 @@ def test_a_nations_lines_are_one_request_and_touch_little_memory() -> None:
 def test_a_peer_that_is_gone_is_counted_and_left_alone(engine: EngineProcess, cables: list[Cable]) -> None:
     engine.add_pipes([spec(0, 1)])
     cables[1].close()
-    deadline = time.monotonic() + PATIENCE_S
-    while not engine.port_counters()[1]["retired"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    soon(lambda: engine.port_counters()[1]["retired"], "the port to be retired")
     cables[0].end.send(ipv4(60))
     wait_for(engine, "drop_dst_down", 1)
     rounds = engine.engine_counters()["rounds"].copy()
@@ -248,10 +247,7 @@ def test_what_the_kernel_refuses_is_counted_as_the_machines_loss(engine: EngineP
     for _ in range(2000):  # nobody receives
         cables[0].end.send(ipv4(1500))
     wait_for(engine, "frames_in", 2000)
-    deadline = time.monotonic() + PATIENCE_S
-    while engine.counters()[0]["frames_out"] + engine.counters()[0]["drop_machine"] < 2000:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    soon(lambda: engine.counters()[0]["frames_out"] + engine.counters()[0]["drop_machine"] >= 2000, "all frames' fate")
     assert engine.counters()[0]["drop_machine"] > 0
 
 

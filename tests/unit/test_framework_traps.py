@@ -22,8 +22,8 @@ from controller_process import (
     MULTIPART_REQUEST,
     Controller,
     running,
-    wait_for,
 )
+from waiting import wait_for
 
 from controller import framework
 

@@ -7,13 +7,15 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from scenario_case import FLOW
+from waiting import wait_for
 
 from scenarios._flows import HEADER_BYTES, Engine
 from scenarios.engine import FlowEngine
@@ -31,11 +33,7 @@ def bound() -> socket.socket:
     return opened
 
 
-def wait_until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not done():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.005)
+wait_until = partial(wait_for, what="what was sent to be counted", deadline_s=DEADLINE_S, pause_s=0.005)
 
 
 class Bench:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from ipaddress import IPv4Address
 
 import pytest
+from waiting import wait_for
 
 from scenarios.engine import SocketIn
 from scenarios.flowspec import ExchangeSpec
@@ -60,10 +61,7 @@ def running(one: ExchangeSpec, socket_in: SocketIn = plain_socket) -> Iterator[E
 
 def run_until(engine: ExchangeEngine, count: int) -> None:
     engine.start(time.time_ns())
-    deadline = time.monotonic() + DEADLINE_S
-    while len(engine.results) < count:
-        assert time.monotonic() < deadline, "the exchanges never ended"
-        time.sleep(0.005)
+    wait_for(lambda: len(engine.results) >= count, "the exchanges to end", DEADLINE_S, pause_s=0.005)
     engine.stop()
 
 
