@@ -12,13 +12,12 @@ from enum import Enum
 
 from controller.audit import Audit, drift
 from controller.difference import Step, both, difference
-from controller.generation import Generation, first_generation
+from controller.generation import CoreState, Generation, first_generation
 from controller.live import LiveNetwork
 from controller.numbering import renumbered
 from controller.orders import Assignment, Order, Output, Read, Refusal, Report, Store, Update, updates
 from controller.paths import Failures
 from controller.pipeline import PipelineError
-from controller.recovery import labels_held
 from controller.rollout import Rollout, Stage
 from controller.rules import RuleSet
 from policies.plan import Plan
@@ -200,11 +199,10 @@ class Conductor:
         """Goes on from what the switches hold, with their labels."""
         assert self.gathered is not None
         held, self.gathered = self.gathered, None
-        fresh = self.current.with_paths(self.live.failures())
-        labels = labels_held(self.plan.network, fresh.labels, fresh.core, held)
-        intended = self.current.with_paths(self.live.failures(), labels)
+        intended = self.current.adopting(held, self.live.failures())
         nothing = {router: RuleSet() for router in intended.core}
-        self.current = Generation(self.plan, intended.failures, labels, nothing, nothing | held)
+        found = CoreState(intended.failures, intended.labels, nothing | held)
+        self.current = Generation(self.plan, nothing, found, found)
         steps = {router: each for router, each in self.current.steps_to(intended).items() if router in held}
         known = [router for router, joining in self.joining.items() if joining.toward is None and router in held]
         since = {router: self.joining.pop(router).since for router in known}

@@ -51,29 +51,34 @@ class Labels:
     hops: dict[int, dict[str, str]]
 
 
-def assign_labels(paths: Paths, previous: Labels | None = None) -> Labels:
-    """Labels for these paths. One that leads the same way as before stays: no router it knew sends it elsewhere,
-    though routers may be new to it or need it no more. All others are new.
+def assign_labels(paths: Paths, *known: Labels) -> Labels:
+    """Labels for these paths. One of ``known``, of earlier ones first, that leads the same way stays: no router that
+    knew it sends it elsewhere, though routers may be new to it or need it no more. All others are new.
 
     Raises InputError when there are no labels left: the network has more ways to tell apart than labels."""
-    previous = previous or Labels({}, (), {}, {})
-    unused = (label for label in range(FIRST_LABEL, _END_OF_LABELS) if label not in previous.hops)
+    taken = set[int]().union(*(labels.hops for labels in known))
+    unused = (label for label in range(FIRST_LABEL, _END_OF_LABELS) if label not in taken)
     wanted: dict[int | Detour, dict[str, str]] = {}
     for (router, egress), link in paths.primary.items():
         wanted.setdefault(egress, {})[router] = link
     wanted |= zip(paths.detours, paths.detour_hops, strict=True)
     of: dict[int | Detour, int] = {}
     for meaning, hops in wanted.items():
-        label = previous.of.get(meaning)
-        if label is None or any(hops.get(router, link) != link for router, link in previous.hops[label].items()):
-            label = next(unused, None)
+        candidates = (labels.of[meaning] for labels in known if meaning in labels.of)
+        label = next((each for each in candidates if _leads_so(each, hops, known)), None) or next(unused, None)
         if label is None:
-            reason = f"need a label each, {len(previous.hops)} are still in use, and there are {_LABELS}"
+            reason = f"need a label each, {len(taken)} are still in use, and there are {_LABELS}"
             raise InputError(Problem("network", f"{len(wanted)} trees of paths", reason, _FEWER))
         of[meaning] = label
     egresses = {meaning: label for meaning, label in of.items() if isinstance(meaning, int)}
     detour = tuple(of[detour] for detour in paths.detours)
     return Labels(egresses, detour, of, {of[meaning]: hops for meaning, hops in wanted.items()})
+
+
+def _leads_so(label: int, hops: dict[str, str], known: tuple[Labels, ...]) -> bool:
+    """Whether a label leads nowhere else than ``hops`` do, at the routers that know it."""
+    ways = (labels.hops.get(label, {}) for labels in known)
+    return all(hops.get(router, link) == link for way in ways for router, link in way.items())
 
 
 def core_rules(network: Network, paths: Paths, labels: Labels) -> dict[str, RuleSet]:

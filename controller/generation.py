@@ -1,26 +1,60 @@
-"""Each router's rules for one policy and one state of the network."""
+"""Each router's rules for one policy and one state of the network.
+
+What the intact network needs in the core stays in the switches when something fails, beside what is used meanwhile: a
+failure is mended sooner or later, and then nothing is to be computed or installed before traffic goes back.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from controller.core import Labels, assign_labels, core_rules, ingress_groups
-from controller.difference import Step, step
+from controller.difference import Step, both, step
 from controller.edge import edge_rules
 from controller.paths import Failures, compute_paths
+from controller.recovery import labels_held, labels_not_held
 from controller.rules import RuleSet
 from policies.plan import Plan
+
+_INTACT = Failures()
+
+
+@dataclass(frozen=True)
+class CoreState:
+    """The core's rules, by router, for one state of the network."""
+
+    failures: Failures
+    labels: Labels
+    rules: dict[str, RuleSet]
 
 
 @dataclass(frozen=True)
 class Generation:
-    """The rules, by router: ``edge`` follows from the plan, ``core`` from the network's state and the labels."""
+    """The rules, by router: ``edge`` follows from the plan, the core's from plan and state, ``intact`` and ``now``."""
 
     plan: Plan
-    failures: Failures
-    labels: Labels
     edge: dict[str, RuleSet]
-    core: dict[str, RuleSet]
+    intact: CoreState
+    now: CoreState
+
+    @property
+    def failures(self) -> Failures:
+        """The state of the network that packets are led by."""
+        return self.now.failures
+
+    @property
+    def labels(self) -> Labels:
+        """The labels that packets get."""
+        return self.now.labels
+
+    @cached_property
+    def core(self) -> dict[str, RuleSet]:
+        """What each router holds in the core."""
+        if self.now is self.intact:
+            return self.now.rules
+        return {router: both(rules, self.intact.rules[router]) for router, rules in self.now.rules.items()}
 
     def rules(self, router: str) -> RuleSet:
         """All that a router is to hold."""
@@ -36,31 +70,47 @@ class Generation:
         }
 
     def with_plan(self, plan: Plan) -> Generation:
-        """The same state of the network under another policy. Raises PipelineError where a number does not fit."""
+        """The same state of the network under another policy. Raises PipelineError where a number does not fit and
+        InputError when there are no labels left."""
         edge = edge_rules(plan)
         kept = {router: old if old == edge[router] else edge[router] for router, old in self.edge.items()}
-        new = replace(self, plan=plan, edge=kept)
-        same_paths = (plan.egresses, plan.traffic) == (self.plan.egresses, self.plan.traffic)
-        return new if same_paths else new.with_paths(self.failures)
+        if (plan.egresses, plan.traffic) == (self.plan.egresses, self.plan.traffic):
+            return replace(self, plan=plan, edge=kept)
+        intact = _state(plan, _INTACT, self.intact.labels, self.now.labels)
+        return Generation(plan, kept, intact, intact)._in(self.failures, self.now.labels, self.intact.labels)
 
-    def with_paths(self, failures: Failures, labels: Labels | None = None) -> Generation:
-        """The same policy on another state of the network, going on with the labels there are.
+    def with_paths(self, failures: Failures) -> Generation:
+        """The same policy in another state of the network, going on with the labels there are.
 
-        Raises PipelineError when there are no labels left."""
-        new, core = _core(self.plan, failures, labels or self.labels)
-        return replace(self, failures=failures, labels=new, core=core)
+        Raises InputError when there are no labels left."""
+        return self._in(failures, self.now.labels)
+
+    def adopting(self, held: Mapping[str, RuleSet], failures: Failures) -> Generation:
+        """The same policy in a state of the network, as far as can be with the labels that switches hold."""
+        network, fresh = self.plan.network, self.with_paths(failures)
+        known = labels_held(network, fresh.labels, fresh.now.rules, held)
+        if failures == _INTACT:
+            intact = _state(self.plan, _INTACT, known)
+        else:
+            intact = _state(self.plan, _INTACT, labels_not_held(self.intact.labels, known), known)
+        return replace(self, intact=intact, now=intact)._in(failures, known)
+
+    def _in(self, failures: Failures, *known: Labels) -> Generation:
+        if failures == _INTACT:
+            return replace(self, now=self.intact)
+        return replace(self, now=_state(self.plan, failures, self.intact.labels, *known))
 
 
 def first_generation(plan: Plan) -> Generation:
     """The rules of a network in which nothing has failed yet."""
-    labels, core = _core(plan, Failures(), None)
-    return Generation(plan, Failures(), labels, edge_rules(plan), core)
+    intact = _state(plan, _INTACT)
+    return Generation(plan, edge_rules(plan), intact, intact)
 
 
-def _core(plan: Plan, failures: Failures, previous: Labels | None) -> tuple[Labels, dict[str, RuleSet]]:
+def _state(plan: Plan, failures: Failures, *known: Labels) -> CoreState:
     """What follows from the network's state."""
     network, egresses = plan.network, plan.egresses
     paths = compute_paths(network, egresses, failures, plan.traffic)
-    labels = assign_labels(paths, previous)
+    labels = assign_labels(paths, *known)
     core, ingress = core_rules(network, paths, labels), ingress_groups(network, egresses, paths, labels)
-    return labels, {router: core[router] + RuleSet(groups=ingress[router]) for router in core}
+    return CoreState(failures, labels, {router: core[router] + RuleSet(groups=ingress[router]) for router in core})

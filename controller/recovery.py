@@ -18,7 +18,7 @@ _Votes = dict[int, Counter[int]]
 
 def labels_held(network: Network, fresh: Labels, rules: Mapping[str, RuleSet], held: Mapping[str, RuleSet]) -> Labels:
     """The labels in ``held`` (by router) for the meanings of ``fresh``, whose rules are ``rules``: one that leads as
-    wanted, if there is one. Good as the ``previous`` of `assign_labels`."""
+    wanted, if there is one. Good as ``known`` of `assign_labels`."""
     hops = _hops(network, held)
     votes: _Votes = defaultdict(Counter)
     numbers = set(fresh.of.values())
@@ -36,6 +36,13 @@ def labels_held(network: Network, fresh: Labels, rules: Mapping[str, RuleSet], h
     chosen = _chosen(fresh, hops, votes)
     of = {meaning: chosen[label] for meaning, label in fresh.of.items() if label in chosen}
     return Labels({}, (), of, {**{label: {} for label in of.values()}, **hops})
+
+
+def labels_not_held(labels: Labels, held: Labels) -> Labels:
+    """Of ``labels`` those that are not ``held`` for something else. Good as ``known`` of `assign_labels`."""
+    meaning = {label: meaning for meaning, label in held.of.items()}
+    of = {each: label for each, label in labels.of.items() if meaning.get(label, each) == each}
+    return Labels({}, (), of, {label: labels.hops[label] for label in of.values()})
 
 
 def _hops(network: Network, held: Mapping[str, RuleSet]) -> dict[int, dict[str, str]]:
