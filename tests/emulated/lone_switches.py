@@ -16,7 +16,8 @@ from typing import NamedTuple
 from scapy.utils import rdpcap
 from waiting import wait_for
 
-from controller.orders import Program
+from controller.difference import difference
+from controller.orders import updates
 from controller.rules import RuleSet
 from controller.wire import Encoder
 from topology.model import TRUNK_PORT, Network
@@ -65,7 +66,8 @@ class LoneSwitches:
 
     def program(self, router: str, rules: RuleSet) -> None:
         """Gives a switch its rules, in the controller's own bytes. An error it answers with fails the test."""
-        frame = Encoder().frame(Program(rules), first=1)
+        (whole,) = updates(difference(RuleSet(), rules))
+        frame = Encoder().frame(whole, first=1)
         with socket.socket(socket.AF_UNIX) as switch:
             switch.settimeout(20)
             switch.connect(str(self.home / f"{self.bridge(router)}.mgmt"))

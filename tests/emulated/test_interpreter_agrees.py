@@ -121,7 +121,7 @@ def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneSwitches]
     try:
         conductor = Conductor(PLAN)
         for router in NETWORK.router:
-            switches.program(router, conductor.program_of(router).rules)
+            switches.program(router, conductor.target(router))
         yield switches
     finally:
         switches.close()
@@ -143,7 +143,7 @@ def agrees(visit: Visit, switches: LoneSwitches, router: str, port: int, data: b
 @pytest.mark.parametrize("router", sorted(NETWORK.router))
 def test_interpreter_and_open_vswitch_agree(switches: LoneSwitches, router: str, some_down: bool) -> None:
     chance = random.Random(f"{SEED} {router} {some_down}")
-    rules = Conductor(PLAN).program_of(router).rules
+    rules = Conductor(PLAN).target(router)
     ours = Switch.of(rules)
     fibres = sorted(NETWORK.ports[router].values())
     down = frozenset(chance.sample(fibres, chance.randrange(1, len(fibres)))) if some_down else frozenset[int]()
