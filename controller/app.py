@@ -198,7 +198,9 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             )
             msg.datapath.close()
             return
-        if told is not None:
+        if isinstance(told, bytes):
+            msg.datapath.send(told)
+        elif told is not None:
             order, held = told
             self._carry_out(self.conductor.holds(session.router, held, order, time.monotonic()))
 

@@ -1,0 +1,51 @@
+"""A switch that holds rules is read a slice at a time: every flow once, and nothing asked before the last has come."""
+
+from __future__ import annotations
+
+import struct
+from random import Random
+
+import pytest
+
+from controller.readback import Decoder
+from controller.reading import Reading
+from controller.rules import GroupRule
+
+FLOW, METERS, GROUPS = 1, 10, 7
+EMPTY_GROUP = struct.pack("!HBxI", 8, 3, 1)  # fast failover, no bucket
+
+
+def asked(reading: Reading, groups: bytes) -> list[tuple[int, int]]:
+    """(cookie, mask) of the requests for flows of a switch that has these groups, and no flows."""
+    slices = []
+    while (request := reading.next_request(5)) is not None:
+        _, _, length, xid, kind = struct.unpack_from("!BBHIH", request)
+        assert (length, xid) == (len(request), 5) and kind in (FLOW, METERS, GROUPS)
+        if kind == FLOW:
+            slices.append(struct.unpack_from("!QQ", request, 16 + 16))
+        reading.take(groups if kind == GROUPS else b"")
+    return slices
+
+
+def test_slices_hold_every_flow_once() -> None:
+    reading, chance = Reading(Decoder()), Random(1)
+    slices = asked(reading, EMPTY_GROUP)
+    assert len(slices) > 1
+    for cookie in (0, 1, 2**64 - 1, *(chance.randrange(2**64) for _ in range(1000))):
+        assert sum(cookie & mask == value for value, mask in slices) == 1
+    assert reading.held().groups == (GroupRule(1, ()),)
+
+
+def test_new_switch_is_asked_once() -> None:
+    reading = Reading(Decoder())
+    assert asked(reading, b"") == [(0, 0)]
+    assert not len(reading.held())
+
+
+def test_garbled_groups_are_an_error() -> None:
+    reading = Reading(Decoder())
+    reading.next_request(1)
+    reading.take(b"\x00\x01")
+    reading.next_request(2)
+    with pytest.raises((ValueError, IndexError, struct.error)):
+        reading.next_request(3)
