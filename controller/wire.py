@@ -205,9 +205,8 @@ class Encoder:
             found = self._fields[name, value] = bytes.fromhex(str(value))
         if found is None:
             buffer = bytearray()
-            _parser.OFPMatch(_ordered_fields=[(name, value)]).serialize(buffer, 0)
-            _, length = _MATCH.unpack_from(buffer)
-            found = self._fields[name, value] = bytes(buffer[_MATCH.size : length])
+            _of.oxm_serialize(*_of.oxm_from_user(name, value), buffer, 0)
+            found = self._fields[name, value] = bytes(buffer)
         return found
 
     def _action(self, action: Action) -> bytes:
