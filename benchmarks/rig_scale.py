@@ -81,6 +81,7 @@ def main(sites: int, logs: Path) -> None:
     hospitals = [site for site in plan.network.sites if site.kind is Kind.HOSPITAL]
     missing = unheard(rig, hospitals)
     stages.begin("end")
+    (computed,) = (event for event in events if event["event"] == "rules-ready")
     (programmed,) = (event for event in events if event["event"] == "all-programmed")
     flows = [event["flows"] for event in events if event["event"] == "switch-programmed"]
     answer = {
@@ -88,6 +89,8 @@ def main(sites: int, logs: Path) -> None:
         "hospitals": len(hospitals),
         "unheard": missing,
         "errors": [event for event in events if event["event"] == "error"],
+        "computed_s": computed["seconds"],
+        "installed_s": programmed["seconds"],
         "flows": programmed["flows"],
         "groups": programmed["groups"],
         "most_flows": max(flows),
