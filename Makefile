@@ -71,6 +71,7 @@ lint: ready ## Check style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file tests/mypy.ini
 
 bench: ready ## Measure what the project promises (ARGS="name …" for some of it) and print it beside the target
 	@tools/privileged $(BIN)/python -m benchmarks $(ARGS)

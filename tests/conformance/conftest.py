@@ -10,7 +10,12 @@ from cases import TABLE
 from kernel import KernelBackend
 from live import LiveBackend
 
-BACKENDS = {"reference": ReferenceBackend, "virtual": VirtualBackend, "live": LiveBackend, "kernel": KernelBackend}
+BACKENDS: dict[str, type[Backend]] = {
+    "reference": ReferenceBackend,
+    "virtual": VirtualBackend,
+    "live": LiveBackend,
+    "kernel": KernelBackend,
+}
 DEFAULT = ("reference", "virtual", "live")
 EMULATED = {"live", "kernel"}
 

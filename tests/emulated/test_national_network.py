@@ -17,7 +17,7 @@ from controller.paths import compute_paths
 from policies.compile import compile_policy, library_path, load_policy
 from policies.explain import is_allowed
 from policies.plan import Plan
-from topology.model import Kind, Network, Site, router_address4
+from topology.model import Access, Kind, Link, Network, Site, router_address4
 from topology.national import national_network
 
 NETWORK = national_network(SITES, seed=1)
@@ -64,8 +64,9 @@ def least_delay_us(a: Site, b: Site, overhead: dict[str, float]) -> float:
     """Propagation and serialisation of the whole way, less what both ends cost by calibration, microseconds."""
     fibres = [NETWORK.link[name] for name in way(PLAN, NETWORK, a, b)]
     accesses = [*a.accesses[:1], *b.accesses[:1]]
-    serialisation_us = sum(FRAME_BITS * 1e6 / line.rate_bps for line in (*fibres, *accesses))
-    return serialisation_us + sum(line.delay_us for line in (*fibres, *accesses)) - overhead["ends_us"]
+    lines: list[Link | Access] = [*fibres, *accesses]
+    serialisation_us = sum(FRAME_BITS * 1e6 / line.rate_bps for line in lines)
+    return serialisation_us + sum(line.delay_us for line in lines) - overhead["ends_us"]
 
 
 def test_every_switch_took_every_rule(rig: RigClient) -> None:

@@ -66,7 +66,7 @@ def tagged(frame: bytes) -> bytes:
 def packets(file: Path) -> list[tuple[int, bytes]]:
     """(nanoseconds, frame) of each packet in the file."""
     with RawPcapNgReader(str(file)) as reader:
-        return [((meta.tshigh << 32) + meta.tslow, data) for data, meta in reader]
+        return [((meta.tshigh << 32) + meta.tslow, data) for data, meta in reader]  # type: ignore[attr-defined]  # pcapng's own
 
 
 def received_and_dropped(file: Path) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from scenario_case import default_case
 
 from scenarios.checks import Evidence, Verdict, judge
 from scenarios.engine_health import KeepingUp
+from scenarios.flowspec import ExchangeSpec, FlowSpec
 from scenarios.history import History, read
 from scenarios.measure import Window, measure
 from scenarios.records import RECORD
@@ -35,7 +36,8 @@ def result() -> Result:
     """The result of a run in which nothing arrived."""
     due = np.array([flow.due_before(flow.stop_us) for flow in TRAFFIC.flows])
     flows = measure(np.zeros(0, RECORD), TRAFFIC.flows, TRAFFIC.endpoints, WINDOWS, due)
-    pairs = {(spec.client, spec.server) for spec in (*TRAFFIC.flows, *TRAFFIC.exchanges)}
+    specs: list[FlowSpec | ExchangeSpec] = [*TRAFFIC.flows, *TRAFFIC.exchanges]
+    pairs = {(spec.client, spec.server) for spec in specs}
     evidence = Evidence(
         TRAFFIC, dict.fromkeys(pairs, Fate.SURVIVING), flows, measure_exchanges([], TRAFFIC.exchanges, WINDOWS)
     )

@@ -14,6 +14,7 @@ import yaml
 from topology import containerlab, description, drawing, export
 from topology.errors import InputError
 from topology.importers import import_network, network_from
+from topology.model import Access, Link
 from topology.national import national_network
 
 
@@ -173,7 +174,7 @@ def test_containerlab_joins_every_pair_by_interfaces_of_their_own(name):
     lines = [(site.id, line) for site in network.sites for line in site.accesses]
     assert joined == [(link.a, link.b) for link in network.links] + [(site, line.router) for site, line in lines]
     carried = [(link["vars"]["rate_bps"], link["vars"]["delay_us"]) for link in topology.get("links", [])]
-    pipes = [*network.links, *(line for _, line in lines)]
+    pipes: list[Link | Access] = [*network.links, *(line for _, line in lines)]
     assert carried == [(pipe.rate_bps, pipe.delay_us) for pipe in pipes]
     commands = [line for line in text.splitlines() if line.startswith("#! ")]
     assert len(commands) == len(ends)
