@@ -28,7 +28,7 @@ from controller.framework import (
 )
 from controller.orders import Output, Report, Store, updates
 from controller.readback import Decoder
-from controller.refusals import in_words
+from controller.refusals import in_words, is_anothers
 from controller.rules import RuleSet
 from controller.session import Session
 from controller.wire import Encoder
@@ -36,6 +36,7 @@ from policies.plan import Plan
 
 Emit = Callable[[str, dict[str, Any]], None]
 Keep = Callable[[Plan], None]
+Superseded = Callable[[], None]
 
 _of: Any = ofproto_v1_3
 _MOST_WAITING = 10_000  # things that happened; then switches' own words wait, on their side of the connection
@@ -52,15 +53,25 @@ class _Connection:
 
 
 class HealthNetController(RyuApp):  # type: ignore[misc]
-    """Programs the switches of a network with a plan, and keeps their paths up to date."""
+    """Programs the switches of a network with a plan, and keeps their paths up to date, once it leads. Until then it
+    stands by: it has its rules ready and its connections open, and gives no orders."""
 
     OFP_VERSIONS = (_of.OFP_VERSION,)
 
-    def __init__(self, plan: Plan, emit: Emit, store: Keep, on_fault: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        emit: Emit,
+        store: Keep,
+        superseded: Superseded,
+        on_fault: Callable[[BaseException], None],
+    ) -> None:
+        """``superseded`` is called when a switch says that it obeys another."""
         super().__init__()
+        self.generation: int | None = None  # of our leading, once we lead
         self.plan = plan
         self.emit = emit
-        self.store = store
+        self.store, self.superseded = store, superseded
         self.fault = on_fault
         self.router_of = {router.index: router.id for router in plan.network.routers}
         self.encoder, self.decoder = Encoder(), Decoder()
@@ -95,6 +106,11 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         """A switch refused a message."""
         self.inbox.put(lambda: self._refused(ev.msg))
 
+    @handles(ofp_event.EventOFPRoleReply, MAIN_DISPATCHER)
+    def role_told(self, ev: Any) -> None:
+        """A switch has given us a role."""
+        self.inbox.put(lambda: self._given_role(ev.msg))
+
     @handles(ofp_event.EventOFPFlowStatsReply, MAIN_DISPATCHER)
     def flows_told(self, ev: Any) -> None:
         """A part of a switch's flows."""
@@ -117,10 +133,34 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
 
     def change_plan(self, plan: Plan) -> None:
         """Another policy for the same network; events tell what becomes of it. From any thread."""
-        self.inbox.put(lambda: self._carry_out(self.conductor.change_plan(plan, time.monotonic())))
+        self.inbox.put(lambda: self._change_plan(plan))
 
-    def _work(self) -> None:
-        """Computes all rules, then takes what happened off the queue and wakes the conductor at its deadlines."""
+    def lead(self, plan: Plan, generation: int) -> None:
+        """Gives orders from now on, by this plan and in this generation of leaders. From any thread."""
+        self.inbox.put(lambda: self._lead(plan, generation))
+
+    def _change_plan(self, plan: Plan) -> None:
+        if self.generation is not None:
+            self._carry_out(self.conductor.change_plan(plan, time.monotonic()))
+        else:
+            self._prepare(plan)
+
+    def _prepare(self, plan: Plan) -> None:
+        """Computes all rules of a plan, if they are not those there are."""
+        if plan == self.plan:
+            return
+        self.plan = plan
+        self._compute()
+
+    def _lead(self, plan: Plan, generation: int) -> None:
+        self._prepare(plan)
+        self.generation = generation
+        self.emit("leading", {"generation": generation, "switches": len(self.connections)})
+        for router, connection in tuple(self.connections.items()):
+            self._take_on(router, connection.datapath)
+
+    def _compute(self) -> None:
+        """All rules, and the messages they take."""
         began = time.monotonic()
         gc.disable()  # a hundred thousand rules that stay: looking through them again and again takes a third more
         self.conductor = Conductor(self.plan)
@@ -131,6 +171,10 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         gc.freeze()
         gc.enable()
         self.emit("rules-ready", {"seconds": round(time.monotonic() - began, 3)})
+
+    def _work(self) -> None:
+        """Computes all rules, then takes what happened off the queue and wakes the conductor at its deadlines."""
+        self._compute()
         while True:
             deadline = self.conductor.deadline
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -142,9 +186,11 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
                 happened()
 
     def _session(self, datapath: Any) -> Session | None:
-        """The session of this very connection, if it is still the switch's latest."""
+        """The session of this very connection, if it is still the switch's latest, and we lead."""
         connection = self.connections.get(self.router_of.get(datapath.id, ""))
-        return connection.session if connection is not None and connection.datapath is datapath else None
+        if connection is None or connection.datapath is not datapath or self.generation is None:
+            return None
+        return connection.session
 
     def _joined(self, datapath: Any) -> None:
         router = self.router_of.get(datapath.id)
@@ -154,17 +200,34 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             return
         self.connections[router] = _Connection(datapath, Session(router, self.encoder, self.decoder))
         datapath.send(self.encoder.reports(packets=False))
+        if self.generation is None:
+            self._follow(datapath)
+        else:
+            self._take_on(router, datapath)
+
+    def _follow(self, datapath: Any) -> None:
+        """Asks a switch for its generation of masters, in which to be its slave."""
+        datapath.send(self.encoder.role(_of.OFPCR_ROLE_NOCHANGE, 0))
+
+    def _take_on(self, router: str, datapath: Any) -> None:
+        """Becomes a switch's master. If that is refused, its word comes before its answer to any order."""
+        datapath.send(self.encoder.role(_of.OFPCR_ROLE_MASTER, self.generation or 0))
         ports = {
             number: port for number, port in tuple(datapath.ports.items()) if number < _MAX_PORT and _has_light(port)
         }
         up = frozenset(number for number, port in ports.items() if _is_live(port))
         self._carry_out(self.conductor.joined(router, up, time.monotonic(), coming=frozenset(ports.keys() - up)))
 
+    def _given_role(self, msg: Any) -> None:
+        if self.generation is None and msg.role == _of.OFPCR_ROLE_EQUAL:
+            msg.datapath.send(self.encoder.role(_of.OFPCR_ROLE_SLAVE, msg.generation_id))
+
     def _left(self, datapath: Any) -> None:
-        session = self._session(datapath)
-        if session is not None:
-            del self.connections[session.router]
-            self._carry_out(self.conductor.left(session.router, time.monotonic()))
+        router = self.router_of.get(datapath.id, "")
+        if router in self.connections and self.connections[router].datapath is datapath:
+            del self.connections[router]
+            if self.generation is not None:
+                self._carry_out(self.conductor.left(router, time.monotonic()))
 
     def _port_changed(self, datapath: Any, port: int, up: bool) -> None:
         session = self._session(datapath)
@@ -179,8 +242,12 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             self._carry_out(self.conductor.done(session.router, order, time.monotonic(), refusal))
 
     def _refused(self, msg: Any) -> None:
+        kind, code = msg.type, getattr(msg, "code", -1)
+        if is_anothers(kind, code):
+            self._follow(msg.datapath) if self.generation is None else self.superseded()
+            return
         session = self._session(msg.datapath)
-        reason = in_words(msg.type, getattr(msg, "code", -1))
+        reason = in_words(kind, code)
         if session is None or session.refused(msg.xid, reason) or session.strays >= _MOST_TOLD:
             return
         session.strays += 1

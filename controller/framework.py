@@ -83,6 +83,7 @@ __all__ = [
     "ofp_event",
     "ofproto_v1_3",
     "ofproto_v1_3_parser",
+    "sleep",
     "spawn",
     "start",
     "wait_for_signal",
@@ -101,7 +102,7 @@ class _Whole:
         return cls(bytes(buf[offset:]))
 
 
-Queue, QueueEmpty = hub.Queue, hub.QueueEmpty
+Queue, QueueEmpty, sleep = hub.Queue, hub.QueueEmpty, hub.sleep
 OnFault = Callable[[BaseException], None]
 OnRefusal = Callable[[str, str], None]  # address, reason
 
@@ -136,8 +137,8 @@ def handles(event: Any, *states: str) -> Callable[[Callable[[Any, Any], None]], 
     return decorate
 
 
-def spawn(function: Callable[[], None], on_fault: OnFault) -> Any:
-    """Runs ``function`` in a thread of its own; what it raises goes to ``on_fault``."""
+def spawn(function: Callable[[], None], on_fault: OnFault) -> None:
+    """Runs ``function`` in a thread of its own, which keeps no process alive; what it raises goes to ``on_fault``."""
 
     def guarded() -> None:
         try:
@@ -145,7 +146,7 @@ def spawn(function: Callable[[], None], on_fault: OnFault) -> Any:
         except BaseException as error:
             on_fault(error)
 
-    return hub.spawn(guarded)
+    _from_daemon(functools.partial(hub.spawn, guarded))
 
 
 def start(application: type[Any], *args: Any) -> Any:
@@ -181,7 +182,7 @@ def listen(
             except (OSError, RuntimeError):  # the peer is gone again; no descriptor, no thread left
                 hub.sleep(_RETRY_S)
 
-    _from_daemon(functools.partial(spawn, accept, on_fault))
+    spawn(accept, on_fault)
     host, port = server.getsockname()
     return host, port
 

@@ -21,13 +21,17 @@ import time
 import traceback
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
+from controller.lease import RENEW_S, Lease
 from controller.tls import server_context
 from policies.plan import Plan
 from topology.errors import InputError, Problem
 
+LEASE_FILE = "lease"  # beside the plan
 _PR_SET_PDEATHSIG = 1
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+_LOOK_S = 0.1  # at whether the leader is still there
 
 
 class EventLog:
@@ -43,6 +47,11 @@ class EventLog:
         with self._lock:
             self._stream.write(line + "\n")
             self._stream.flush()
+
+    def begin_anew(self) -> NoReturn:
+        """This process as it was started, in place of what it has become; no line is cut short."""
+        with self._lock:
+            os.execv(sys.executable, sys.orig_argv)
 
 
 def read_plan(path: Path) -> Plan:
@@ -93,7 +102,10 @@ def run(plan_file: Path, listen: tuple[str, int], context: ssl.SSLContext, log: 
     """Serves switches until the process is told to end; a fault in a thread ends it with status 1.
 
     SIGHUP makes it read the plan again and change to it. The file always holds the plan that a controller which
-    starts anew is to go by: a new one that is refused gives way to the old one again."""
+    starts anew is to go by: a new one that is refused gives way to the old one again.
+
+    Of several on one plan file one leads. The others stand by, and one of them goes on where the leader ends, hangs,
+    or is told to hand over (SIGUSR1). Who leads no more stands by from then on, with nothing of what it knew."""
     from controller import framework
     from controller.app import HealthNetController
 
@@ -104,13 +116,36 @@ def run(plan_file: Path, listen: tuple[str, int], context: ssl.SSLContext, log: 
     def refused(address: str, reason: str) -> None:
         log.emit("switch-turned-away", {"address": address, "reason": reason})
 
+    lease = Lease(plan_file.with_name(LEASE_FILE))
+
+    def stand_by(reason: str = "another leads") -> NoReturn:
+        log.emit("standing-by", {"reason": reason})
+        log.begin_anew()
+
+    def store(plan: Plan) -> None:
+        if not lease.renew(functools.partial(write_plan, plan_file, plan)):
+            stand_by()
+
+    def lead() -> None:
+        if not lease.take():
+            log.emit("standing-by", {"reason": "another leads"})
+            while not lease.take():
+                framework.sleep(_LOOK_S)
+        app.lead(read_plan(plan_file), lease.generation)
+        while lease.renew():
+            framework.sleep(RENEW_S)
+        stand_by()
+
     began = time.monotonic()
-    store = functools.partial(write_plan, plan_file)
-    app = framework.start(HealthNetController, read_plan(plan_file), log.emit, store, fault)
+    app = framework.start(HealthNetController, read_plan(plan_file), log.emit, store, stand_by, fault)
+    framework.spawn(lead, fault)
     host, port = framework.listen(listen, context, refused, fault)
     seconds = round(time.monotonic() - began, 3)
     log.emit("listening", {"address": host, "port": port, "framework": framework.NAME, "seconds": seconds})
-    while framework.wait_for_signal(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) == signal.SIGHUP:
+    while (told := framework.wait_for_signal(*_SIGNALS)) in (signal.SIGHUP, signal.SIGUSR1):
+        if told == signal.SIGUSR1:
+            lease.resign()
+            stand_by("told to hand over")
         try:
             app.change_plan(read_plan(plan_file))
         except (InputError, OSError, pickle.UnpicklingError) as error:
@@ -128,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--events", required=True, help="file descriptor or path for JSON lines")
     options = parser.parse_args(argv)
     die_with_parent()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         context = server_context(options.key, options.certificate, options.authority)
         run(options.plan, socket_address(options.listen), context, EventLog(options.events))

@@ -56,6 +56,7 @@ _OPEN, _COMMIT, _DISCARD = 0, 4, 6
 _IN_ONE_STEP = 1 | 2  # atomic, ordered
 _METER_COMMANDS = {"add": _of.OFPMC_ADD, "modify": _of.OFPMC_MODIFY, "delete": _of.OFPMC_DELETE}
 _ADD_FLAGS = struct.pack("!2xH", _IN_ONE_STEP)
+_ROLE = struct.Struct("!I4xQ")  # role, generation (7.3.9)
 _MOST_KNOWN = 200_000  # messages remembered, some 150 bytes each
 _ONE_OFF = 0xFFFFFFFE  # the number of a bundle that is committed by the order that opens it
 # Open vSwitch's fields of neighbour discovery (OXM class 0x1000, fields 1 and 2), which the framework knows by number
@@ -110,6 +111,12 @@ class Encoder:
         # In pairs: to a master or an equal, and to a slave.
         asked = ([packet_ins, 0], [0, 0]) if packets else ([0, 0], [ports, ports])
         return self._serialised(_parser.OFPSetAsync(self._switch, *asked, [0, 0]))
+
+    @staticmethod
+    def role(role: int, generation: int) -> bytes:
+        """A message that asks for a role (OFPCR_*) in a generation of masters; the switch says which it has given."""
+        rest = _ROLE.pack(role, generation)
+        return _HEADER.pack(_of.OFP_VERSION, _of.OFPT_ROLE_REQUEST, _HEADER.size + len(rest), 0) + rest
 
     def packet_out(self, actions: tuple[Action, ...], frame: bytes) -> bytes:
         """A message that has a switch send a frame of ours."""

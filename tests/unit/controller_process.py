@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 60.0
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
 PORT_STATUS, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 12, 18, 19, 20, 21
-METER_MOD, PORTS = 29, 13
+ROLE_REQUEST, ROLE_REPLY, METER_MOD, PORTS = 24, 25, 29, 13
+NOCHANGE, EQUAL, MASTER, SLAVE = range(4)
 LINK_DOWN, LIVE = 1, 4
 
 
@@ -47,10 +49,18 @@ class Controller:
     def start(self) -> subprocess.Popen[bytes]:
         """Starts it and waits until it listens."""
         with self.log_file.open("wb") as log:
-            process = subprocess.Popen(self.argv, cwd=REPOSITORY, stderr=log)
+            process = self.process = subprocess.Popen(self.argv, cwd=REPOSITORY, stderr=log)
         listening = self.await_event("listening")
         self.address = listening["address"], listening["port"]
         return process
+
+    def beside(self) -> Controller:
+        """A second one on the same plan, with events of its own; not started yet."""
+        second = copy(self)
+        second.events_file, second.log_file = self.home / "events-2.jsonl", self.home / "controller-2.log"
+        second.argv = [*self.argv, f"--events={second.events_file}"]
+        second.events_file.touch()
+        return second
 
     def switch(self, datapath_id: int) -> FakeSwitch:
         """A switch that connects, with a certificate of its own."""
@@ -78,6 +88,7 @@ class FakeSwitch:
         context.load_verify_locations(shown.authority)
         context.load_cert_chain(shown.certificate, shown.key)
         self.stream = context.wrap_socket(socket.create_connection(address, DEADLINE_S))
+        self.role, self.generation = EQUAL, 0
         self.send(HELLO, 1)
 
     def close(self) -> None:
@@ -116,6 +127,11 @@ class FakeSwitch:
                 (wanted,) = struct.unpack_from("!H", body)
                 told = b"".join(map(self.port, (1, 2, 3))) if wanted == PORTS else b""  # it holds no rules
                 self.send(MULTIPART_REPLY, xid, struct.pack("!HH4x", wanted, 0) + told)
+            elif kind == ROLE_REQUEST:
+                role, generation = struct.unpack("!I4xQ", body)
+                if role != NOCHANGE:
+                    self.role, self.generation = role, generation
+                self.send(ROLE_REPLY, xid, struct.pack("!I4xQ", self.role, self.generation))
             elif kind == ECHO_REQUEST:
                 self.send(ECHO_REPLY, xid, body)
             elif kind == BARRIER_REQUEST:

@@ -53,6 +53,9 @@ class Application(framework.RyuApp):
     def fault(self, error):
         self.emit("fault", {"message": str(error)})
 
+    def lead(self, *_):
+        pass
+
     def broken(self):
         raise ValueError("a defect in a thread")
 
