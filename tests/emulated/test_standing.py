@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,15 @@ class Terminal:
         return subprocess.Popen(
             self.argv(*words), stdin=pipe, stdout=pipe, stderr=pipe, env=self.env, cwd=self.directory
         )
+
+    @contextmanager
+    def ending(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A command that is over in the end, also where the test fails before it has ended it."""
+        with self.start(*words) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def up(self, *words: str) -> subprocess.Popen[bytes]:
         """Start a network in the foreground and wait until it stands."""
@@ -166,7 +175,7 @@ def test_what_cannot_be_is_said_in_one_line(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 41), (signal.SIGTERM, 42), (signal.SIGUSR1, 43)])
 def test_signals_reach_the_command(terminal: Terminal, number: int, code: int) -> None:
     script = f"trap 'exit {code}' {number}; echo ready; while :; do sleep 0.05; done"
-    with terminal.start("exec", "hospital-a", "--", "bash", "-c", script) as client:
+    with terminal.ending("exec", "hospital-a", "--", "bash", "-c", script) as client:
         assert client.stdout is not None and client.stdout.readline() == b"ready\n"
         client.send_signal(number)
         assert client.wait(DEADLINE_S) == code
@@ -174,7 +183,7 @@ def test_signals_reach_the_command(terminal: Terminal, number: int, code: int) -
 
 def test_a_command_ends_with_its_client(terminal: Terminal) -> None:
     mark = f"10000{os.getpid()}"
-    with terminal.start("exec", "hospital-a", "--", "sh", "-c", f"echo ready; trap '' HUP; sleep {mark}") as client:
+    with terminal.ending("exec", "hospital-a", "--", "sh", "-c", f"echo ready; trap '' HUP; sleep {mark}") as client:
         assert client.stdout is not None and client.stdout.readline() == b"ready\n"
         client.kill()
     wait_for(lambda: not running(terminal, mark), "the command to end with its client")
@@ -261,14 +270,14 @@ def test_a_line_follows_a_trace(terminal: Terminal) -> None:
 
 def test_a_line_is_captured(terminal: Terminal) -> None:
     """To a file until an interrupt, and so many frames into a pipe."""
-    with terminal.start("capture", "hospital-b", "-w", "b.pcapng") as capture:
+    with terminal.ending("capture", "hospital-b", "-w", "b.pcapng") as capture:
         file = terminal.directory / "b.pcapng"
         wait_for(lambda: file.exists() and file.stat().st_size, "the capture to begin")
         ping_ms(terminal)
         capture.send_signal(signal.SIGINT)
         assert capture.wait(DEADLINE_S) == 0
     assert packets(file.read_bytes()) >= 6
-    with terminal.start("capture", "gp-c", "-w", "-", "--count", "4", "--direction", "forward") as capture:
+    with terminal.ending("capture", "gp-c", "-w", "-", "--count", "4", "--direction", "forward") as capture:
         until = time.monotonic() + DEADLINE_S
         while capture.poll() is None:
             assert time.monotonic() < until
