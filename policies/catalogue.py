@@ -121,11 +121,12 @@ def compile_services(spec: PolicySpec, report: Report) -> tuple[Service, ...]:
     """The catalogue, ports as value/mask. A packet may belong to one service only, so none overlap."""
     for name, service in spec.services.items():
         at = ("services", name)
-        if service.cls not in spec.classes:
-            report.add((*at, "class"), service.cls, "is no class of this policy", nearest(service.cls, spec.classes))
-        for i, kept in enumerate(service.keep):
-            if kept not in spec.classes:
-                report.add((*at, "keep", i), kept, "is no class of this policy", nearest(kept, spec.classes))
+        for where, entered in [("class",), service.cls], *((("keep", i), kept) for i, kept in enumerate(service.keep)):
+            if (cls := spec.classes.get(entered)) is None:
+                report.add((*at, *where), entered, "is no class of this policy", nearest(entered, spec.classes))
+            elif cls.scheduling is Scheduling.STRICT and not cls.police:
+                reason = "is strict and has no policer: one site's packets could starve all others"
+                report.add((*at, *where), entered, reason, f"add police: to class {entered}, or name another")
         if service.protocol is ProtocolName.ICMP and service.ports:
             report.add((*at, "ports"), None, "icmp has no ports", "remove the line")
         if service.protocol is not ProtocolName.ICMP and not service.ports:

@@ -84,6 +84,7 @@ CASES: dict[str, tuple[str, str]] = {
     "queue-twice": ("queue: 2", "queue: 1"),
     "strict-after-weighted": ("queue: 2", "queue: 0"),
     "weighted-without-weight": ("    weight: 10\n", ""),
+    "strict-without-policer": ("    police: [{up_to: 2 Mbit/s, share: 40 %}, {share: 20 %}]\n", ""),
     "strict-with-weight": ("scheduling: strict", "scheduling: strict\n    weight: 5"),
     "no-buffer": ("buffer: 20 ms", "buffer: 0 ms"),
     "dscp-in-two-classes": ("[BE, AF11]", "[BE, EF]"),
