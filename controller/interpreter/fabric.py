@@ -11,7 +11,7 @@ from controller.interpreter.packet import Packet
 from controller.interpreter.switch import Stop, Switch, Visit
 from controller.paths import Failures
 from controller.pipeline import VLAN_PRESENT, Drop
-from controller.rules import CONTROLLER, RuleSet
+from controller.rules import CONTROLLER, Action, RuleSet
 from topology.model import TRUNK_PORT, Network
 
 
@@ -91,12 +91,19 @@ class Fabric:
         """The way of a packet from a place on.
 
         Raises ValueError where a switch sends two packets on: no rule does that."""
+        return self._follow(start, self.visit(start))
+
+    def walk_out_of(self, router: str, packet: Packet, actions: tuple[Action, ...]) -> Walk:
+        """The way of a packet that a router's own processor has it treat so."""
+        visit = self.switches[router].send(packet, actions, self.ports_down[router])
+        return self._follow(Place(router, CONTROLLER, packet), visit)
+
+    def _follow(self, at: Place, visit: Visit) -> Walk:
+        """The way from a first router on, where ``visit`` became of the packet."""
         hops: list[Hop] = []
         met: set[Place] = set()
-        at = start
         while True:
-            hops.append(Hop(at, self.visit(at)))
-            visit, ageless = hops[-1].visit, Place(at.router, at.port, at.packet.ageless())
+            hops.append(Hop(at, visit))
             ways = [(port, packet) for port, packet in visit.outputs if port != CONTROLLER]
             if not ways:
                 return Walk(tuple(hops), End.DROPPED, reason=visit.reason)
@@ -109,10 +116,10 @@ class Fabric:
             onward = self.beyond(at.router, port, packet)
             if onward is None:
                 return Walk(tuple(hops), End.LOST)
-            met.add(ageless)
+            met.add(Place(at.router, at.port, at.packet.ageless()))
             if Place(onward.router, onward.port, onward.packet.ageless()) in met:
                 return Walk(tuple(hops), End.LOOPED)
-            at = onward
+            at, visit = onward, self.visit(onward)
 
     def visit(self, place: Place) -> Visit:
         """What the router there does to the packet."""

@@ -68,6 +68,15 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedUp:
+    """A packet that the controller was handed, with metadata and registers; ``expired``: because its TTL ran out."""
+
+    packet: Packet
+    notes: Mapping[str, int]
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Visit:
     """What a switch did to a packet. ``outputs`` may name the controller; ``reason`` is why the packet left by no
     port, None where it did."""
@@ -76,6 +85,7 @@ class Visit:
     choices: tuple[Choice, ...]
     outputs: tuple[tuple[int, Packet], ...]
     reason: Drop | Stop | None
+    handed_up: HandedUp | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,7 @@ class _Work:
     choices: list[Choice] = field(default_factory=list)
     outputs: list[tuple[int, Packet]] = field(default_factory=list)
     stop: Stop = Stop.NO_ACTION
+    handed_up: HandedUp | None = None
 
     def result(self, run: Callable[[], object]) -> Visit:
         """Runs, and tells what happened."""
@@ -145,7 +156,7 @@ class _Work:
         except _StoppedError:
             self.outputs.clear()
         reason = self.reason() if all(port == CONTROLLER for port, _ in self.outputs) else None
-        return Visit(tuple(self.rules), tuple(self.choices), tuple(self.outputs), reason)
+        return Visit(tuple(self.rules), tuple(self.choices), tuple(self.outputs), reason, self.handed_up)
 
     def reason(self) -> Drop | Stop:
         """Why nothing left: the last entry's own reason, if it has one."""
@@ -219,7 +230,13 @@ class _Work:
         elif port == header.seen["in_port"]:
             self.stop = Stop.IN_PORT
             return
+        if port == CONTROLLER:
+            self.hand_up(header, expired=False)
         self.outputs.append((port, header.packet()))
+
+    def hand_up(self, header: Header, *, expired: bool) -> None:
+        """The packet as it is now to the controller."""
+        self.handed_up = HandedUp(header.packet(), header.notes(), expired)
 
     def push_label(self, header: Header) -> None:
         """A label more."""
@@ -236,6 +253,7 @@ class _Work:
             return True
         if ttl <= 1:
             self.stop = Stop.TTL
+            self.hand_up(header, expired=True)
             return False
         header.write(name, ttl - 1)
         return True

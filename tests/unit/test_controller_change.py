@@ -98,7 +98,7 @@ def test_drift_is_told_and_repaired(stage: rig.Stage) -> None:
     before = held(stage)
     switch = stage.fabric.switches["bergen"]
     switch.flows.pop(next(iter(switch.flows)))
-    switch.by_table.clear()
+    switch.known = None
     for _ in range(200):
         stage.pass_time(0.5)
         stage.run()

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.conductor import Conductor
+from controller.interpreter.packet import number
 from controller.paths import compute_paths
 from controller.pipeline import (
     DESTINATION_VPN,
@@ -77,7 +78,7 @@ def arrives(fate: Fate, destination: str) -> bool:
     if fate.vlan is None:
         return False
     assert (fate.router, fate.vlan) == (site.homing[0], site.accesses[0].vlan)
-    assert fate.packet.fields["eth_dst"] == site.mac and not fate.packet.labels
+    assert fate.packet.fields["eth_dst"] == number(site.mac) and not fate.packet.labels
     return True
 
 
@@ -176,16 +177,17 @@ def test_gateway_answers_for_itself() -> None:
     fate = fabric().send("bodo-gp", ipv4_dst="10.2.0.1", ip_proto=ICMP, icmpv4_type=8, eth_src="02:51:00:00:00:02")
     answer = fate.packet.fields
     assert (fate.router, fate.vlan, answer["icmpv4_type"]) == ("bodo", 102, 0)
-    assert (answer["ipv4_src"], answer["ipv4_dst"]) == ("10.2.0.1", "10.2.0.2")
-    assert (answer["eth_src"], answer["eth_dst"]) == ("02:70:00:00:00:05", "02:51:00:00:00:02")
+    assert (answer["ipv4_src"], answer["ipv4_dst"]) == (number("10.2.0.1"), number("10.2.0.2"))
+    assert (answer["eth_src"], answer["eth_dst"]) == (number("02:70:00:00:00:05"), number("02:51:00:00:00:02"))
 
 
 def test_gateway_answers_arp() -> None:
-    request = {"eth_type": 0x0806, "arp_op": 1, "arp_spa": "10.2.0.2", "arp_sha": "02:51:00:00:00:02"}
+    request = {"eth_type": 0x0806, "arp_op": 1, "arp_spa": "10.2.0.2", "arp_sha": "02:51:00:00:00:02", "arp_tha": 0}
     fate = fabric().send("bodo-gp", **request, arp_tpa="10.2.0.1", eth_src="02:51:00:00:00:02")
     answer = fate.packet.fields
-    assert (fate.vlan, answer["arp_op"], answer["arp_sha"]) == (102, 2, "02:70:00:00:00:05")
-    assert (answer["arp_spa"], answer["arp_tpa"], answer["arp_tha"]) == ("10.2.0.1", "10.2.0.2", "02:51:00:00:00:02")
+    assert (fate.vlan, answer["arp_op"], answer["arp_sha"]) == (102, 2, number("02:70:00:00:00:05"))
+    assert (answer["arp_spa"], answer["arp_tpa"]) == (number("10.2.0.1"), number("10.2.0.2"))
+    assert answer["arp_tha"] == number("02:51:00:00:00:02")
     assert fabric().send("bodo-gp", **request, arp_tpa="10.3.0.1").dropped_for == Drop.NOT_IP
 
 
