@@ -42,10 +42,20 @@ def _possible(rate_bps: int) -> int:
     return rate_bps
 
 
+def _carries_ip(mtu_bytes: int) -> int:
+    """An access line's MTU."""
+    if not LEAST_MTU <= mtu_bytes <= SITE_MTU:
+        reason = (
+            "is less than IPv6 needs of every line (RFC 8200, 5)" if mtu_bytes < LEAST_MTU else "is more than any takes"
+        )
+        raise UnitError(reason, f"write {LEAST_MTU} B to {SITE_MTU} B")
+    return mtu_bytes
+
+
 Name = Annotated[str, AfterValidator(_plain_name)]
 Rate = Annotated[int, BeforeValidator(parse_rate_bps), AfterValidator(_possible)]
 Delay = Annotated[int, BeforeValidator(parse_duration_us), Field(le=MOST_DELAY_US)]
-Mtu = Annotated[int, BeforeValidator(parse_size_bytes), Field(ge=LEAST_MTU, le=SITE_MTU)]
+Mtu = Annotated[int, BeforeValidator(parse_size_bytes), AfterValidator(_carries_ip)]
 Degrees = Annotated[float, Field(allow_inf_nan=False)]
 Km = Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
 

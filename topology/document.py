@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from topology import yaml_tree
 from topology.errors import InputError, Problem
@@ -82,4 +83,14 @@ def validate(document: Document, model: type[Model]) -> Model:
         return model.model_validate(document.data)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise InputError(*(explain(document, model, detail) for detail in details)) from None
+        raise InputError(
+            *(explain(document, model, detail) for detail in details if not _follows(detail, details))
+        ) from None
+
+
+def _follows(detail: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is called too short only because entries in it, each a problem by itself, do not count."""
+    depth = len(detail["loc"])
+    return detail["type"] == "too_short" and any(
+        len(other["loc"]) > depth and other["loc"][:depth] == detail["loc"] for other in others
+    )

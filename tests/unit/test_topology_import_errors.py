@@ -100,6 +100,8 @@ CASES: dict[str, str | bytes] = {
     "off-the-map.yaml": YAML.replace("lat: 60.79", "lat: 160.79"),
     "bad-name.yaml": YAML.replace("hospital-west:", "../../etc:"),
     "no-lines.yaml": YAML.replace("lines: [{router: bergen, rate: 34 Mbit/s, km: 3}]", "lines: []"),
+    "no-room-for-ipv6.yaml": YAML.replace("rate: 34 Mbit/s, km: 3", "rate: 34 Mbit/s, km: 3, mtu: 1279 B"),
+    "longer-than-ethernet.yaml": YAML.replace("rate: 34 Mbit/s, km: 3", "rate: 34 Mbit/s, km: 3, mtu: 9000 B"),
     "no-pops.yaml": "name: nowhere\npops: {}\n",
     "not.json": "{",
     "other.json": '{"format": "other"}',
