@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from controller.edge import onto_labels
-from controller.icmp import Trouble, error
-from controller.pipeline import DESTINATION_VPN, IPV4, VRF, Part
+from controller.icmp import Ipv4Packet, Trouble, error
+from controller.icmp6 import error6
+from controller.pipeline import DESTINATION_VPN, IPV4, IPV6, VRF, Part
 from controller.punt import Contents, Punt, read_frame
 from controller.rules import Action, Load, Resubmit, Table
 from policies.plan import Plan, Route, Vpn
-from topology.model import router_address4, router_mac
+from topology.model import Prefix, router_address4, router_address6, router_mac
 
 CONTROL_DSCP = 48  # CS6: network control (RFC 4594, 3.1)
 _LABEL_SHIFT = 12  # a label above TC, bottom of stack and TTL (RFC 3032, 2.1)
@@ -49,16 +50,20 @@ class Answers:
         return self._answer(punt, trouble, contents, route)
 
     def _answer(self, punt: Punt, trouble: Trouble, contents: Contents, route: Route) -> Answer:
-        router = self.plan.network.router[punt.router]
-        source, about = router_address4(router), contents.packet
-        message = error(trouble, about, source, CONTROL_DSCP, contents.labels, punt.mtu_bytes)
-        mac = bytes.fromhex(router_mac(router).replace(":", ""))
-        frame = mac + mac + IPV4.to_bytes(2, "big") + message
+        router, about = self.plan.network.router[punt.router], contents.packet
         vpn = self.plan.vpn[route.vpn]
+        came_with = () if self._vpn_in(punt.metadata, VRF) else contents.labels  # from a site: they are our own
+        told = CONTROL_DSCP, came_with, punt.mtu_bytes
+        if isinstance(about, Ipv4Packet):
+            kind, label, message = IPV4, vpn.label, error(trouble, about, router_address4(router), *told)
+        else:
+            kind, label, message = IPV6, vpn.label6, error6(trouble, about, router_address6(router), *told)
+        mac = bytes.fromhex(router_mac(router).replace(":", ""))
+        frame = mac + mac + kind.to_bytes(2, "big") + message
         if self.plan.egresses[route.egress].routers[0] == punt.router:
             number, _ = DESTINATION_VPN.of(vpn.id)
             return Answer(punt.router, frame, (Load("metadata", number, 64), Resubmit(Table.DELIVER)))
-        return Answer(punt.router, frame, onto_labels(vpn.label, route.egress))
+        return Answer(punt.router, frame, onto_labels(label, route.egress))
 
     def _way_back(self, punt: Punt, contents: Contents) -> Route | None:
         """The route to the sender: in its own VPN where it just came from a site, else as its destination's VPN sees
@@ -83,7 +88,7 @@ class Answers:
 
     @cached_property
     def _vpn_by_label(self) -> dict[int, Vpn]:
-        return {vpn.label: vpn for vpn in self.plan.vpns}
+        return {label: vpn for vpn in self.plan.vpns for label in (vpn.label, vpn.label6)}
 
     @cached_property
     def _routes(self) -> dict[str, _Routes]:
@@ -92,17 +97,19 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class _Routes:
-    """One VPN's own routes, by prefix; ``lengths`` are the prefix lengths there are, longest first."""
+    """One VPN's own routes, by prefix; ``lengths`` are the prefix lengths there are in each version, longest first."""
 
-    by_prefix: dict[IPv4Network, Route]
-    lengths: tuple[int, ...]
+    by_prefix: dict[Prefix, Route]
+    lengths: dict[int, list[int]]
 
     @classmethod
     def of(cls, routes: Iterable[Route]) -> _Routes:
-        by_prefix = {route.prefix: route for route in routes if isinstance(route.prefix, IPv4Network)}
-        return cls(by_prefix, tuple(sorted({prefix.prefixlen for prefix in by_prefix}, reverse=True)))
+        by_prefix = {route.prefix: route for route in routes}
+        known = sorted({(prefix.version, prefix.prefixlen) for prefix in by_prefix}, reverse=True)
+        return cls(by_prefix, {version: [length for of, length in known if of == version] for version in (4, 6)})
 
-    def to(self, address: IPv4Address) -> Route | None:
+    def to(self, address: IPv4Address | IPv6Address) -> Route | None:
         """The most specific route to an address."""
-        candidates = (IPv4Network((address, length), strict=False) for length in self.lengths)
+        network = IPv4Network if address.version == 4 else IPv6Network
+        candidates = (network((int(address), length), strict=False) for length in self.lengths[address.version])
         return next((self.by_prefix[prefix] for prefix in candidates if prefix in self.by_prefix), None)

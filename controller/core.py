@@ -12,6 +12,7 @@ from controller.edge import ingress_group
 from controller.paths import Detour, Paths, Repair
 from controller.pipeline import MPLS, Purpose, cookie
 from controller.rules import (
+    CONTROLLER,
     Action,
     Bucket,
     DecMplsTtl,
@@ -114,13 +115,12 @@ def core_rules(network: Network, paths: Paths, labels: Labels) -> dict[str, Rule
 def ingress_groups(
     network: Network, egresses: tuple[Egress, ...], paths: Paths, labels: Labels
 ) -> dict[str, tuple[GroupRule, ...]]:
-    """At each router, the group that every route to an egress set points at: it adds the transport label.
-
-    A group without buckets drops: nothing leads there now."""
+    """At each router, the group that every route to an egress set points at: it adds the transport label. Where
+    nothing leads there now, it has the senders told."""
 
     def group(router: str, egress: Egress) -> GroupRule:
         key = router, egress.index
-        buckets: tuple[Bucket, ...] = ()
+        buckets: tuple[Bucket, ...] = (Bucket(TRUNK_PORT, (Output(CONTROLLER),)),)
         if paths.target.get(key) == router:
             buckets = (Bucket(TRUNK_PORT, (Resubmit(Table.VPN),)),)
         elif link := paths.primary.get(key):

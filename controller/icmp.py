@@ -1,4 +1,4 @@
-"""ICMP errors: what a router tells the sender of a packet that it could not pass on.
+"""ICMP errors: what a router tells the sender of an IPv4 packet that it could not pass on, and what ICMPv6 shares.
 
 Bytes in, bytes out. Formats are RFC 792's and RFC 1191's, the label stack is told by RFC 4884 and RFC 4950; when an
 error may be sent, and how much of the packet it quotes, is RFC 1812's (4.3.2).
@@ -15,8 +15,8 @@ ICMP = 1
 _HEADER = struct.Struct("!BBHHHBBH4s4s")  # IPv4 without options (RFC 791, 3.1)
 _ERROR = struct.Struct("!BBHxBH")  # type, code, checksum, length of the quote in words (RFC 4884), MTU (RFC 1191)
 _LONGEST = 576  # no error is longer (RFC 1812, 4.3.2.3)
-_QUOTE_BEFORE_EXTENSION = 128  # what receivers that know of extensions, and those that do not, expect (RFC 4884, 5.5)
-_TTL = 64
+QUOTE_BEFORE_EXTENSION = 128  # what receivers that know of extensions, and those that do not, expect (RFC 4884, 5.5)
+TTL = 64  # of errors
 _DONT_FRAGMENT, _OFFSET = 0x4000, 0x1FFF
 _NO_ERRORS = frozenset({0, 8, 13, 14, 15, 16, 17, 18})  # ICMP types that ask and answer; all others may be errors
 _EXTENSION_VERSION = 2 << 12
@@ -89,29 +89,27 @@ def error(
 
     ``labels`` are the label stack entries it came with, top first; ``mtu`` is the next line's, in bytes, told where the
     packet is too long for that."""
-    stack = _label_stack(labels) if labels else b""
+    stack = label_stack(labels) if labels else b""
     quote = packet.data[: _LONGEST - _HEADER.size - _ERROR.size]
     if stack:
-        quote = quote[:_QUOTE_BEFORE_EXTENSION].ljust(_QUOTE_BEFORE_EXTENSION, b"\0")
+        quote = quote[:QUOTE_BEFORE_EXTENSION].ljust(QUOTE_BEFORE_EXTENSION, b"\0")
     words = len(quote) // 4 if stack else 0
     told = mtu if trouble is Trouble.TOO_LONG else 0
     message = _ERROR.pack(*_TYPE_AND_CODE[trouble], 0, words, told) + quote + stack
-    message = _summed(message, 2)
+    message = summed(message, 2)
     length = _HEADER.size + len(message)
-    header = _HEADER.pack(
-        0x45, dscp << 2, length, 0, _DONT_FRAGMENT, _TTL, ICMP, 0, source.packed, packet.source.packed
-    )
-    return _summed(header, 10) + message
+    header = _HEADER.pack(0x45, dscp << 2, length, 0, _DONT_FRAGMENT, TTL, ICMP, 0, source.packed, packet.source.packed)
+    return summed(header, 10) + message
 
 
-def _label_stack(labels: tuple[int, ...]) -> bytes:
+def label_stack(labels: tuple[int, ...]) -> bytes:
     """An extension structure that holds one label stack (RFC 4884, 7 and 8; RFC 4950)."""
     entries = b"".join(label.to_bytes(4, "big") for label in labels)
     body = struct.pack("!HBB", 4 + len(entries), *_LABEL_STACK) + entries
-    return _summed(struct.pack("!HH", _EXTENSION_VERSION, 0) + body, 2)
+    return summed(struct.pack("!HH", _EXTENSION_VERSION, 0) + body, 2)
 
 
-def _summed(data: bytes, place: int) -> bytes:
+def summed(data: bytes, place: int) -> bytes:
     """``data`` with its checksum at ``place``, where there are zeros yet."""
     return data[:place] + checksum(data).to_bytes(2, "big") + data[place + 2 :]
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.icmp import Ipv4Packet, Trouble, read_ipv4
-from controller.pipeline import IPV4, MPLS, VLAN, Drop, Purpose, purpose_of
+from controller.icmp6 import Ipv6Packet, read_ipv6
+from controller.pipeline import IPV4, IPV6, MPLS, VLAN, Drop, Purpose, purpose_of
 from controller.rules import CONTROLLER_METER, PacketMeterRule
 
 # A flood that no router answers in full does no harm; a few traceroutes at once get all their answers.
@@ -56,11 +57,12 @@ class Contents:
     """What a frame holds: label stack entries, top first, and the packet beneath."""
 
     labels: tuple[int, ...]
-    packet: Ipv4Packet
+    packet: Ipv4Packet | Ipv6Packet
 
 
 def read_frame(frame: bytes) -> Contents | None:
-    """The labels and the IPv4 packet in an Ethernet frame; None where it holds no whole one."""
+    """The labels and the IP packet in an Ethernet frame; None where it holds no whole one. What is beneath labels
+    says itself which version it is."""
     kind, place = _ether_type(frame, _ETHERNET_BYTES), _ETHERNET_BYTES
     if kind == VLAN:
         place += _TAG_BYTES
@@ -73,8 +75,9 @@ def read_frame(frame: bytes) -> Contents | None:
         labels.append(int.from_bytes(entry, "big"))
         place += _LABEL_BYTES
         if labels[-1] & _BOTTOM_OF_STACK:
-            kind = IPV4
-    packet = read_ipv4(frame[place:]) if kind == IPV4 else None
+            kind = IPV6 if frame[place : place + 1] >= b"\x60" else IPV4
+    read = {IPV4: read_ipv4, IPV6: read_ipv6}.get(kind)
+    packet = read(frame[place:]) if read else None
     return None if packet is None else Contents(tuple(labels), packet)
 
 

@@ -190,7 +190,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class GroupRule:
-    """A fast-failover group: the first bucket whose port is up; with no bucket it drops."""
+    """A fast-failover group: the first bucket whose port is up; where none is, it drops."""
 
     id: int
     buckets: tuple[Bucket, ...]

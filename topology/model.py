@@ -16,6 +16,7 @@ import networkx as nx
 TRUNK_PORT = 1  # OpenFlow port of a router's access trunk; fibre ports follow from 2 upwards
 TRUNK_INTERFACE = "trunk"
 LOOPBACKS4 = IPv4Network("100.64.0.0/16")  # routers' own addresses: a provider's (RFC 6598), no site's
+LOOPBACKS6 = IPv6Network("fd68:7772::/64")  # unique local (RFC 4193), beside the sites' own
 MOST_BPS = 10**13  # the fastest line that the link engine's arithmetic is for
 SITE_MTU = 1500  # bytes of an IP packet on an access line, unless the line takes less
 MOST_DELAY_US = 10_000_000  # the longest way; more is a mistake
@@ -166,6 +167,11 @@ def router_mac(router: Router) -> str:
 def router_address4(router: Router) -> IPv4Address:
     """The address a router speaks from, the same in every VPN."""
     return LOOPBACKS4[router.index]
+
+
+def router_address6(router: Router) -> IPv6Address:
+    """The same in IPv6."""
+    return LOOPBACKS6[router.index]
 
 
 @dataclass(frozen=True)

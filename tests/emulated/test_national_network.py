@@ -17,7 +17,7 @@ from controller.paths import compute_paths
 from policies.compile import compile_policy, library_path, load_policy
 from policies.explain import is_allowed
 from policies.plan import Plan
-from topology.model import Access, Kind, Link, Network, Site, router_address4
+from topology.model import Access, Kind, Link, Network, Site, router_address4, router_address6
 from topology.national import national_network
 
 NETWORK = national_network(SITES, seed=1)
@@ -141,7 +141,8 @@ def test_a_borrowed_address_gets_nowhere(rig: RigClient) -> None:
     assert (spoofed["received"], honest["received"]) == (0, 50)
 
 
-def test_trace_from_finnmark_shows_the_routers_on_the_way(rig: RigClient) -> None:
+@pytest.mark.parametrize("version", [4, 6])
+def test_trace_from_finnmark_shows_the_routers_on_the_way(rig: RigClient, version: int) -> None:
     """A GP in the north-east traces the way to the prescription service: every router on it answers for itself, none
     before light could have been there and back, and the first one long before the last one could."""
     practice = max(sites(Kind.GP), key=lambda site: (site.lon, site.lat))
@@ -151,12 +152,14 @@ def test_trace_from_finnmark_shows_the_routers_on_the_way(rig: RigClient) -> Non
     for name in links:
         routers.append(NETWORK.link[name].other(routers[-1]))
     assert len(routers) >= 5 and NETWORK.pop_of(routers[0]).id in FINNMARK
-    line = f"{sys.executable} {TRACE} {practice.address4} {service.address4} {PRESCRIPTIONS} 1 {len(routers)}"
+    own_address, expired = (router_address4, [11, 0]) if version == 4 else (router_address6, [3, 0])
+    ends = " ".join(str(site.address4 if version == 4 else site.address6) for site in (practice, service))
+    line = f"{sys.executable} {TRACE} {ends} {PRESCRIPTIONS} 1 {len(routers)}"
     traces = [
         [json.loads(each) for each in rig.ask("command", site=practice.id, line=line).splitlines()] for _ in "123"
     ]
     for trace in traces:
-        assert [each[:3] for each in trace] == [[11, 0, str(router_address4(NETWORK.router[name]))] for name in routers]
+        assert [each[:3] for each in trace] == [[*expired, str(own_address(NETWORK.router[name]))] for name in routers]
     took_us = [min(trace[hop][4] for trace in traces) * 1000 for hop in range(len(routers))]
     reached_us = list(accumulate([practice.accesses[0].delay_us, *(NETWORK.link[name].delay_us for name in links)]))
     early_us = rig.ask("overhead")["ends_us"] + ROUNDING_US

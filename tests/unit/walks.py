@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from controller.interpreter.fabric import End, Fabric, Place
 from controller.interpreter.packet import Packet
 from controller.interpreter.switch import Choice, Visit
+from controller.rules import CONTROLLER
 from topology.model import TRUNK_PORT
 
 Sent = tuple[int, Packet] | None  # the port a router sends a packet out of, and what it sends
@@ -88,7 +89,8 @@ class Walks:
 
 
 def _sent(visit: Visit) -> Sent:
-    if not visit.outputs:
+    outward = [(port, packet.ageless()) for port, packet in visit.outputs if port != CONTROLLER]
+    if not outward:
         return None
-    ((port, packet),) = visit.outputs
-    return port, packet.ageless()
+    (sent,) = outward
+    return sent
