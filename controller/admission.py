@@ -12,19 +12,8 @@ from functools import cached_property
 from ipaddress import IPv6Network
 
 from controller.family import FAMILIES, IP6, Family, masked
-from controller.pipeline import (
-    ARP,
-    MPLS,
-    SOURCE_ROLE,
-    VLAN_PRESENT,
-    VRF,
-    Drop,
-    Purpose,
-    cookie,
-    drop_rule,
-    joined,
-)
-from controller.rules import IN_PORT, Action, FlowRule, Match, Move, Output, SetField, Table, Value
+from controller.pipeline import SOURCE_ROLE, VLAN_PRESENT, VRF, Drop, Purpose, cookie, drop_rule, joined
+from controller.rules import ARP, IN_PORT, MPLS, Action, FlowRule, Match, Move, Output, SetField, Table, Value
 from policies.plan import Attachment, Plan
 from topology.model import GATEWAY6, TRUNK_PORT, Site, router_mac
 

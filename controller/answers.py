@@ -14,9 +14,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from controller.edge import onto_labels
 from controller.icmp import Ipv4Packet, Trouble, error
 from controller.icmp6 import error6
-from controller.pipeline import DESTINATION_VPN, IPV4, IPV6, VRF, Part
+from controller.pipeline import DESTINATION_VPN, VRF, Part
 from controller.punt import Contents, Punt, read_frame
-from controller.rules import Action, Load, Resubmit, Table
+from controller.rules import IPV4, IPV6, Action, Load, Resubmit, Table
 from policies.plan import Plan, Route, Vpn
 from topology.model import Prefix, router_address4, router_address6, router_mac
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from controller.edge import ingress_group
 from controller.paths import Detour, Paths, Repair
-from controller.pipeline import MPLS, Purpose, cookie
+from controller.pipeline import Purpose, cookie
 from controller.rules import (
     CONTROLLER,
+    MPLS,
     Action,
     Bucket,
     DecMplsTtl,

@@ -19,7 +19,6 @@ from controller.pipeline import (
     CLASS,
     DESTINATION_ROLE,
     DESTINATION_VPN,
-    MPLS,
     VLAN_PRESENT,
     VRF,
     Drop,
@@ -31,6 +30,7 @@ from controller.pipeline import (
 from controller.punt import PUNT_METER
 from controller.rules import (
     CONTROLLER,
+    MPLS,
     Action,
     DecTtl,
     FlowRule,

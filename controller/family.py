@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.pipeline import IPV4, IPV6
-from controller.rules import Match, Value
+from controller.rules import IPV4, IPV6, Match, Value
 from topology.model import Prefix
 
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from controller.prerequisites import unmet
 from controller.rules import (
+    MPLS,
     Action,
     AnyMeter,
     CheckLarger,
@@ -37,7 +39,6 @@ from controller.rules import (
 )
 from controller.stack import label_fault
 
-IPV4, ARP, IPV6, MPLS, VLAN = 0x0800, 0x0806, 0x86DD, 0x8847, 0x8100
 VLAN_PRESENT = 0x1000  # OFPVID_PRESENT
 
 
@@ -215,31 +216,7 @@ BUCKET = TableSpec(
     sets=_names("mpls_label in_port_nxm mpls_ttl"),
     leads_to=frozenset({Table.VPN}),
 )
-
-# A field can be matched only where one of these is matched before it (OpenFlow 1.3.5, 7.2.3.8).
-_IP = (("eth_type", IPV4), ("eth_type", IPV6))
-_PREREQUISITES: dict[str, tuple[tuple[str, int], ...]] = {
-    "ipv4_src": (("eth_type", IPV4),),
-    "ipv4_dst": (("eth_type", IPV4),),
-    "ipv6_src": (("eth_type", IPV6),),
-    "ipv6_dst": (("eth_type", IPV6),),
-    "ip_proto": _IP,
-    "ip_dscp": _IP,
-    "ip_frag": _IP,
-    "tcp_src": (("ip_proto", 6),),
-    "tcp_dst": (("ip_proto", 6),),
-    "tcp_flags_nxm": (("ip_proto", 6),),
-    "udp_src": (("ip_proto", 17),),
-    "udp_dst": (("ip_proto", 17),),
-    "icmpv4_type": (("ip_proto", 1),),
-    "icmpv6_type": (("ip_proto", 58),),
-    "ipv6_nd_target": (("icmpv6_type", 135),),
-    "arp_op": (("eth_type", ARP),),
-    "arp_spa": (("eth_type", ARP),),
-    "arp_tpa": (("eth_type", ARP),),
-    "mpls_label": (("eth_type", MPLS),),
-    "mpls_bos": (("eth_type", MPLS),),
-}
+_LABELLED = (("eth_type", MPLS),)  # every packet that comes to a group
 
 
 def check(entry: FlowRule | GroupRule | AnyMeter) -> None:
@@ -250,6 +227,8 @@ def check(entry: FlowRule | GroupRule | AnyMeter) -> None:
         for bucket in entry.buckets:
             _check_actions(entry, bucket.actions, BUCKET)
         _check_labels(entry)
+        for bucket in entry.buckets:
+            _check_prerequisites(entry, unmet((), bucket.actions, _LABELLED))
     elif min(_limits(entry)) <= 0:
         raise PipelineError(f"{entry}: a meter needs a rate and a burst")
 
@@ -264,13 +243,6 @@ def _limits(meter: AnyMeter) -> tuple[int, int]:
 def _check_flow(rule: FlowRule, spec: TableSpec) -> None:
     if unknown := dict(rule.match).keys() - spec.match:
         raise PipelineError(f"{rule}: this table does not match {', '.join(sorted(unknown))}")
-    before: set[tuple[str, object]] = set()
-    for name, value in rule.match:
-        needed = _PREREQUISITES.get(name)
-        if needed and before.isdisjoint(needed):
-            either = " or ".join(f"{field}={number:#x}" for field, number in needed)
-            raise PipelineError(f"{rule}: {name} needs {either} before it")
-        before.add((name, value))
     _check_actions(rule, rule.actions, spec)
     if rule.goto is not None and (rule.goto not in spec.leads_to or rule.goto <= rule.table):
         raise PipelineError(f"{rule}: this table does not lead there")
@@ -281,10 +253,16 @@ def _check_flow(rule: FlowRule, spec: TableSpec) -> None:
     if rule.meter is not None and not spec.meters:
         raise PipelineError(f"{rule}: this table has no meters")
     _check_labels(rule)
+    _check_prerequisites(rule, unmet(rule.match, rule.actions))
 
 
 def _check_labels(entry: FlowRule | GroupRule) -> None:
     if fault := label_fault(entry):
+        raise PipelineError(f"{entry}: {fault}")
+
+
+def _check_prerequisites(entry: FlowRule | GroupRule, fault: str | None) -> None:
+    if fault:
         raise PipelineError(f"{entry}: {fault}")
 
 

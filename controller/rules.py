@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+IPV4, ARP, IPV6, MPLS, VLAN = 0x0800, 0x0806, 0x86DD, 0x8847, 0x8100  # EtherTypes
+
 Value = int | str
 Match = tuple[tuple[str, "Value | tuple[Value, Value]"], ...]
 

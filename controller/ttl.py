@@ -7,8 +7,7 @@ Open vSwitch copies the TTL itself when it pushes a label, and does not have Ope
 
 from __future__ import annotations
 
-from controller.pipeline import MPLS
-from controller.rules import Action, Move, PopMpls
+from controller.rules import MPLS, Action, Move, PopMpls
 
 REGISTER = "reg1"  # holds the TTL while the label comes off
 _TTL_BITS = 8

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from ipaddress import ip_address
 
-from controller.pipeline import IPV4, IPV6, MPLS
-from controller.rules import Value
+from controller.rules import IPV4, IPV6, MPLS, Value
 
 _FRESH_TTL = 64  # also of a label pushed on what has no TTL (flow_push_mpls)
 _EXPLICIT_NULL = {IPV4: 0, IPV6: 2}  # a pushed label until it is set (RFC 3032, 2.1)

@@ -15,8 +15,8 @@ from controller.interpreter.switch import HandedUp
 from controller.interpreter.switch import Switch as Reading
 from controller.orders import Commit, Discard, Order, Prepare, Refusal, Update
 from controller.paths import Failures
-from controller.pipeline import IPV4, Drop
-from controller.rules import Action, AnyMeter, Entry, FlowRule, Group, GroupRule, Match, RuleSet, Table
+from controller.pipeline import Drop
+from controller.rules import IPV4, Action, AnyMeter, Entry, FlowRule, Group, GroupRule, Match, RuleSet, Table
 from policies.plan import Plan
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58

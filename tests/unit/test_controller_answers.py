@@ -21,8 +21,9 @@ from controller.icmp import Trouble
 from controller.interpreter.fabric import End
 from controller.interpreter.packet import Packet
 from controller.paths import Failures
-from controller.pipeline import MPLS, Drop, Purpose, cookie
+from controller.pipeline import Drop, Purpose, cookie
 from controller.punt import Punt
+from controller.rules import MPLS
 from topology.model import Router, Site, router_address4, router_address6
 
 PLAN = small_plan()

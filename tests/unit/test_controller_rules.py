@@ -16,24 +16,18 @@ from hypothesis import strategies as st
 from controller.conductor import Conductor
 from controller.interpreter.packet import number
 from controller.paths import compute_paths
-from controller.pipeline import (
-    DESTINATION_VPN,
-    IPV6,
-    VRF,
-    Drop,
-    PipelineError,
-    Purpose,
-    check,
-    cookie,
-    purpose_of,
-)
+from controller.pipeline import DESTINATION_VPN, VRF, Drop, PipelineError, Purpose, check, cookie, purpose_of
 from controller.rules import (
+    IPV6,
+    MPLS,
     Bucket,
+    DecMplsTtl,
     DecTtl,
     FlowRule,
     Group,
     GroupRule,
     MeterRule,
+    Move,
     Output,
     PopMpls,
     PushMpls,
@@ -58,6 +52,8 @@ REPLIES: dict[str, dict[str, Any]] = {
     "messages": {"ip_proto": TCP, "tcp_src": 443, "tcp_dst": 40000, "tcp_flags_nxm": 0x12},
     "ping": {"ip_proto": ICMP, "icmpv4_type": 0},
 }
+
+IP_PACKET, MPLS_PACKET = (("eth_type", 0x800),), (("eth_type", MPLS),)
 
 
 @cache
@@ -253,6 +249,23 @@ def test_core_does_not_grow_with_sites() -> None:
         (
             FlowRule(Table.CONTRACT, 1, (("eth_type", 0x800), ("ip_proto", 17), ("tcp_dst", 5))),
             "tcp_dst needs ip_proto",
+        ),
+        (FlowRule(Table.CONTRACT, 1, (), (SetField("ip_dscp", 5),)), "ip_dscp needs eth_type=0x800 or eth_type=0x86dd"),
+        (FlowRule(Table.DELIVER, 1, (), (DecTtl(),)), "DecTtl needs eth_type"),
+        (FlowRule(Table.CORE, 1, (), (DecMplsTtl(),)), "DecMplsTtl needs eth_type=0x8847"),
+        (FlowRule(Table.CORE, 1, (), (Move("mpls_ttl", "reg1", 8),)), "mpls_ttl needs eth_type=0x8847"),
+        (
+            FlowRule(Table.VPN, 1, MPLS_PACKET, (PopMpls(MPLS), Move("reg1", "nw_ttl", 8))),
+            "nw_ttl needs eth_type",
+        ),
+        (FlowRule(Table.ROUTE, 1, IP_PACKET, (PushMpls(), Move("ip_dscp", "reg0", 3))), "ip_dscp needs eth_type=0x800"),
+        (
+            FlowRule(Table.NEIGHBOUR, 1, IP_PACKET, (SetField("ipv6_nd_tll", "02::"),)),
+            "ipv6_nd_tll needs icmpv6",
+        ),
+        (
+            GroupRule(10_000, (Bucket(1, (PopMpls(0x800), SetField("mpls_label", 1))),)),
+            "mpls_label needs eth_type",
         ),
         (MeterRule(1, 0, 1), "needs a rate"),
         (MeterRule(1, 1, 0), "needs a rate and a burst"),

@@ -30,8 +30,8 @@ from controller.interpreter.fabric import End, Fabric
 from controller.interpreter.packet import Label, Packet
 from controller.interpreter.switch import Choice, Switch, Visit
 from controller.paths import Failures
-from controller.pipeline import BUCKET, IPV4, PIPELINE, VLAN_PRESENT, Drop
-from controller.rules import Table
+from controller.pipeline import BUCKET, PIPELINE, VLAN_PRESENT, Drop
+from controller.rules import IPV4, Table
 from policies.compile import compile_policy, library_path, load_policy
 from policies.plan import Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
 from topology.model import TRUNK_PORT, Site

@@ -17,10 +17,13 @@ from controller.interpreter.lookup import ChanceError, Classifier
 from controller.interpreter.packet import Header, Label, Packet, number
 from controller.interpreter.switch import NotModelledError, Stop, Switch
 from controller.paths import Failures
-from controller.pipeline import IPV4, IPV6, MPLS, Drop
+from controller.pipeline import Drop
 from controller.rules import (
     CONTROLLER,
     IN_PORT,
+    IPV4,
+    IPV6,
+    MPLS,
     Action,
     Bucket,
     DecMplsTtl,
