@@ -21,6 +21,7 @@ from controller.pipeline import PipelineError
 from controller.rollout import Rollout, Stage
 from controller.rules import RuleSet
 from policies.plan import Plan
+from topology.errors import InputError
 
 SETTLE_S = 0.05  # changes that come together are answered together
 ADOPTED = "adopted"  # the event of a start that goes on from what switches hold
@@ -317,12 +318,13 @@ class Conductor:
         try:
             new = self.current if failures == self.current.failures else self.current.with_paths(failures)
             new = new if wanted is None else new.with_plan(renumbered(wanted, self.plan))
-        except PipelineError as error:
+        except (PipelineError, InputError) as error:
+            if wanted is not None:
+                refused = Report("policy-refused", {"policy": wanted.policy, "reason": str(error)})
+                return [refused, Store(self.plan), *self._steady(now)]
             self.impossible = failures
-            if wanted is None:
-                return [Report("error", {"message": str(error)}), *self._steady(now)]
-            refused = Report("policy-refused", {"policy": wanted.policy, "reason": str(error)})
-            return [refused, Store(self.plan), *self._steady(now)]
+            refused = Report("paths-refused", {"policy": self.plan.policy, "reason": str(error)})
+            return [refused, *self._steady(now)]
         return self._roll_out(new, self.current.steps_to(new), now, "policy-switched" if wanted else "paths-switched")
 
     def _roll_out(self, new: Generation, steps: dict[str, Step], now: float, event: str) -> list[Output]:

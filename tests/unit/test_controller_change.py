@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 import test_controller_conductor as rig
+from controller_plan import plan_with_choices
 from controller_switch import ICMP
 
 from controller.orders import Report
@@ -92,6 +95,36 @@ def test_new_controller_finishes_what_the_last_began(stage: rig.Stage, moment: i
     again.connect()
     again.run(watch=True)
     again.expected(again.conductor.current.failures)
+
+
+@pytest.fixture
+def no_labels_left(stage: rig.Stage) -> Iterator[None]:
+    """As many transport labels as are in use, and no more."""
+    with patch("controller.core._END_OF_LABELS", max(stage.conductor.current.labels.hops) + 1):
+        yield
+
+
+@pytest.mark.usefixtures("no_labels_left")
+def test_failure_for_which_no_labels_are_left_changes_nothing_and_is_told_once(stage: rig.Stage) -> None:
+    before = held(stage)
+    stage.set_link("bodo-tromso", up=False)
+    stage.run()
+    (refused,) = stage.said("paths-refused")
+    assert "trees of paths' need a label each" in refused.details["reason"]
+    assert held(stage) == before and not stage.said("paths-switched")
+    stage.set_link("bodo-tromso", up=True)
+    stage.run(watch=True)
+    assert len(stage.said("paths-refused")) == 1
+
+
+@pytest.mark.usefixtures("no_labels_left")
+def test_policy_for_which_no_labels_are_left_changes_nothing(stage: rig.Stage) -> None:
+    before, greedy = held(stage), replace(plan_with_choices("voice"), policy="greedy")
+    stage.take(stage.conductor.change_plan(greedy, stage.now))
+    stage.run(watch=True)
+    (refused,) = stage.said("policy-refused")
+    assert refused.details["policy"] == "greedy" and "need a label each" in refused.details["reason"]
+    assert held(stage) == before and stage.stored == [rig.PLAN]
 
 
 def test_drift_is_told_and_repaired(stage: rig.Stage) -> None:
