@@ -13,6 +13,8 @@ from policies.schema import QUEUES, ClassSpec, PoliceStep, PolicySpec, ProtocolN
 from topology.schema_errors import nearest
 from topology.units import format_rate
 
+_WHOLE = 1 + 1e-9  # of a line: shares are decimal percentages held as floats
+
 
 def compile_classes(spec: PolicySpec, report: Report) -> tuple[TrafficClass, ...]:
     """The classes in order of their queues.
@@ -108,13 +110,24 @@ def _check_strict_first(spec: PolicySpec, report: Report) -> None:
 
 
 def _check_shares(spec: PolicySpec, report: Report) -> None:
-    """At every access speed the policed shares together leave the line whole."""
+    """At every access speed the policed shares together leave the line whole; the class that takes more than is left
+    is named."""
     steps = {step.up_to for cls in spec.classes.values() for step in cls.police if step.up_to is not None}
+    told = set[tuple[str, int]]()
     for rate in (*sorted(steps), max(steps, default=0) + 1):
-        total = sum(cls.share_at(rate) for cls in spec.classes.values())
-        if total > 1 + 1e-9:  # shares are decimal percentages held as floats
-            line = f"lines up to {format_rate(rate)}" if rate in steps else "the fastest lines"
-            report.add(("classes",), None, f"the policed shares of {line} sum to {total:.0%}", "keep the sum to 100 %")
+        total = 0.0
+        for name, cls in spec.classes.items():
+            place = next((place for place, step in enumerate(cls.police) if step.covers(rate)), None)
+            if place is None:
+                continue
+            share, before = cls.police[place].share, total
+            total += share
+            if before <= _WHOLE < total and (name, place) not in told:
+                told.add((name, place))
+                line = f"lines up to {format_rate(rate)}" if rate in steps else "the fastest lines"
+                reason = f"brings the policed shares of {line} to {total:.0%}, more than the line carries"
+                at = ("classes", name, "police", place, "share")
+                report.add(at, f"{share:.0%}", reason, f"{max(0.0, 1 - before):.0%} is left by the classes before it")
 
 
 def compile_services(spec: PolicySpec, report: Report) -> tuple[Service, ...]:

@@ -50,7 +50,8 @@ def _selectors(spec: PolicySpec) -> Iterator[tuple[Path, Selector]]:
 def compile_vpns(spec: PolicySpec, population: Population, report: Report) -> tuple[Vpn, ...]:
     """The VPNs with their members. Each site must be in exactly one, each import exported by some."""
     if len(spec.vpns) > MAX_VPNS:
-        report.add(("vpns",), len(spec.vpns), "VPNs are too many", f"at most {MAX_VPNS}")
+        reason = "VPNs need more labels than there are: two each, and a VRF number"
+        report.add(("vpns",), len(spec.vpns), reason, f"labels are kept for {MAX_VPNS}")
     _check_imports(spec, report)
     members = {name: population.select(vpn.members) for name, vpn in spec.vpns.items()}
     _check_membership(members, population, report)

@@ -92,6 +92,14 @@ CASES: dict[str, tuple[str, str]] = {
     "same-traffic-class": ("[BE, AF11]", "[CS5, BE]"),
     "no-best-effort": ("[BE, AF11]", "[AF11]"),
     "shares-above-line": ("    weight: 10", "    weight: 10\n    police: [{share: 70 %}]"),
+    "shares-above-every-line": (
+        "    weight: 10",
+        "    weight: 10\n    police: [{up_to: 1 Mbit/s, share: 61 %}, {share: 90 %}]",
+    ),
+    "too-many-vpns": (
+        "contracts:\n",
+        "".join(f"  v{n}: {{members: {{tags: [none]}}, export: [x]}}\n" for n in range(999)) + "contracts:\n",
+    ),
     "steps-not-rising": ("{share: 20 %}]", "{up_to: 1 Mbit/s, share: 30 %}, {share: 20 %}]"),
     "step-never-used": ("{up_to: 2 Mbit/s, share: 40 %}", "{share: 40 %}"),
     "steps-without-rest": ("{share: 20 %}]", "{up_to: 10 Mbit/s, share: 20 %}]"),
