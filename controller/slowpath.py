@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import pickle
+import struct
 import sys
 import traceback
 from asyncio import StreamReader, StreamWriter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +23,41 @@ from controller.fit import MTU_REGISTER
 from controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
 from controller.main import die_with_parent, read_plan
 from controller.punt import Punt
+from controller.refusals import in_words
 from controller.wire import Encoder
-from policies.plan import Plan
 from topology.errors import InputError
 
 _of: Any = ofproto_v1_3
 _AGAIN_S = 0.2  # after a router could not be reached
+_LOOK_S = 1.0  # at whether the plan is another
+_MOST_TOLD = 20  # of one router, of each kind of trouble: who has more says nothing new
 _HEADER_BYTES = 8  # version, type, length, transaction (OpenFlow 1.3.5, 7.1)
 
 
-async def serve(plan: Plan, sockets: str) -> None:
-    """Answers for all routers of a plan, for ever. ``sockets`` is the path of a switch's management socket, with
-    ``{router}`` for the router's id and ``{index}`` for its number."""
+async def serve(plan_file: Path, sockets: str) -> None:
+    """Answers for all routers of a plan, for ever, and as its file says at the time. ``sockets`` is the path of a
+    switch's management socket, with ``{router}`` for the router's id and ``{index}`` for its number."""
+    seen, plan = _version(plan_file), read_plan(plan_file)
     answers, encoder = Answers(plan), Encoder()
-    await asyncio.gather(
-        *(
-            _Router(router.id, sockets.format(router=router.id, index=router.index), answers, encoder).attend()
-            for router in plan.network.routers
-        )
-    )
+    routers = [
+        _Router(router.id, sockets.format(router=router.id, index=router.index), answers, encoder)
+        for router in plan.network.routers
+    ]
+    attending = asyncio.gather(*(router.attend() for router in routers))
+    while not attending.done():
+        await asyncio.wait([attending], timeout=_LOOK_S)
+        with suppress(OSError, InputError, pickle.UnpicklingError, EOFError):  # it is being written
+            if (now := _version(plan_file)) != seen:
+                answers, seen = Answers(read_plan(plan_file)), now
+                for router in routers:
+                    router.answers = answers
+    await attending
+
+
+def _version(plan_file: Path) -> tuple[int, int]:
+    """Another where the controller has put another plan in its place."""
+    status = plan_file.stat()
+    return status.st_ino, status.st_mtime_ns
 
 
 class _Router:
@@ -46,6 +65,7 @@ class _Router:
 
     def __init__(self, router: str, path: str, answers: Answers, encoder: Encoder) -> None:
         self.router, self.path, self.answers, self.encoder = router, path, answers, encoder
+        self.refusals = self.failures = 0
 
     async def attend(self) -> None:
         """Serves the switch whenever it is up."""
@@ -70,7 +90,7 @@ class _Router:
             elif message[1] == _of.OFPT_PACKET_IN:
                 writer.write(self._answered(message))
             elif message[1] == _of.OFPT_ERROR:
-                print(f"{self.router} refused: {message.hex()}", file=sys.stderr, flush=True)
+                self._refused(message)
             await writer.drain()
 
     def _answered(self, message: bytes) -> bytes:
@@ -79,8 +99,16 @@ class _Router:
             answer = self.answers.to(self._punt(message))
             return self.encoder.packet_out(answer.actions, answer.frame) if answer else b""
         except Exception:
-            traceback.print_exc()
+            self.failures += 1
+            if self.failures <= _MOST_TOLD:
+                traceback.print_exc()
             return b""
+
+    def _refused(self, message: bytes) -> None:
+        self.refusals += 1
+        if self.refusals <= _MOST_TOLD:
+            kind, code = struct.unpack_from("!HH", message.ljust(_HEADER_BYTES + 4, b"\0"), _HEADER_BYTES)
+            print(f"{self.router} refused an answer: {in_words(kind, code)}", file=sys.stderr, flush=True)
 
     def _punt(self, message: bytes) -> Punt:
         length, number = int.from_bytes(message[2:4], "big"), int.from_bytes(message[4:8], "big")
@@ -98,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     die_with_parent()
     try:
-        asyncio.run(serve(read_plan(options.plan), options.sockets))
+        asyncio.run(serve(options.plan, options.sockets))
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
     return 2

@@ -7,6 +7,7 @@ a route to the other's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from emulation.authority import Authority, Credentials
@@ -22,19 +23,16 @@ _TXQLEN = 1_000  # frames, as Ethernet interfaces have it
 
 
 class ManagementNetwork:
-    """The management network ``blueprint``; ``folder`` gets its certificates."""
+    """The management network ``blueprint``; ``folder`` gets its certificates. Routers look for a controller on each of
+    ``ports`` at the centre."""
 
-    def __init__(self, blueprint: Management, folder: Path) -> None:
+    def __init__(self, blueprint: Management, folder: Path, ports: Sequence[int] = (OPENFLOW_PORT,)) -> None:
         """Raises OSError where namespace, address or files cannot be made."""
         self.blueprint = blueprint
+        self.addresses = [(str(CONTROLLER4), port) for port in ports]
         self.authority = Authority(folder)
         self.centre = NamespaceNode("operations")
         self.centre.netlink.set_loopback_address(CONTROLLER4)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Where the controller listens."""
-        return str(CONTROLLER4), OPENFLOW_PORT
 
     def controller_credentials(self) -> Credentials:
         """New ones for a controller."""
@@ -53,8 +51,8 @@ class ManagementNetwork:
             router.netlink.set_link_route(CONTROLLER4, INTERFACE)
         self.centre.raise_port(far, txqlen=_TXQLEN)
         self.centre.netlink.set_link_route(line.address4, far)
-        target = f"ssl:{CONTROLLER4}:{OPENFLOW_PORT}"
-        router.control = ControlChannel(target, self.authority.for_switch(router.name, [int(router.dpid, 16)]))
+        targets = tuple(f"ssl:{host}:{port}" for host, port in self.addresses)
+        router.control = ControlChannel(targets, self.authority.for_switch(router.name, [int(router.dpid, 16)]))
 
 
 def line_name(router: str) -> str:

@@ -1,4 +1,4 @@
-"""The controller as a process of its own, and the events it reports."""
+"""The controllers as processes of their own, and the events it reports."""
 
 from __future__ import annotations
 
@@ -44,37 +44,82 @@ class SlowPathProcess:
         self.process.wait()
 
 
-class ControllerProcess:
-    """Starts ``controller.main`` on ``plan`` in the operations centre of ``management``, and follows its events, each
-    handed to ``on_event`` as it comes."""
+class Controllers:
+    """Starts ``controller.main`` on ``plan`` in the operations centre of ``management``, once for each of its
+    addresses: one leads, another stands by. Their events are handed to ``on_event`` as they come; where there are
+    several, ``controller`` is the number of the one that speaks. ``log_dir`` gets their logs."""
 
     def __init__(
-        self, plan: Plan, management: ManagementNetwork, run_dir: Path, log: Path, on_event: Callable[[Event], None]
+        self, plan: Plan, management: ManagementNetwork, run_dir: Path, log_dir: Path, on_event: Callable[[Event], None]
     ) -> None:
         self.events: list[Event] = []
+        self._management, self._plan_file, self._log_dir = management, run_dir / PLAN_FILE, log_dir
         self._on_event = on_event
         self._news = threading.Condition()
         self._ending = ""  # why no more events come
-        plan_file = run_dir / PLAN_FILE
-        with open(os.open(plan_file, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
+        self._killed: set[int] = set()
+        self._followers: list[threading.Thread] = []
+        self._leader = 0
+        with open(os.open(self._plan_file, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
             pickle.dump(plan, file)
-        reading, writing = os.pipe()
-        argv = [sys.executable, "-m", "controller.main", "--plan", str(plan_file)]
-        host, port = management.address
-        shown = management.controller_credentials()
-        argv += ["--listen", f"{host}:{port}", "--events", str(writing)]
-        argv += ["--key", str(shown.key), "--certificate", str(shown.certificate), "--authority", str(shown.authority)]
-        with log.open("w") as output:
-            self.process = management.centre.spawn(argv, pass_fds=[writing], stdout=output, stderr=output)
-        os.close(writing)
-        self._follower = threading.Thread(target=self._follow, args=(reading,), name="controller-events", daemon=True)
-        self._follower.start()
+        self._shown = management.controller_credentials()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        for number in range(len(management.addresses)):
+            self._processes.append(self._start(number))
 
-    def close(self) -> None:
-        """End the controller; its last events have been handed on when this returns."""
+    def _start(self, number: int) -> subprocess.Popen[bytes]:
+        host, port = self._management.addresses[number]
+        reading, writing = os.pipe()
+        argv = [sys.executable, "-m", "controller.main", "--plan", str(self._plan_file)]
+        argv += ["--listen", f"{host}:{port}", "--events", str(writing), "--key", str(self._shown.key)]
+        argv += ["--certificate", str(self._shown.certificate), "--authority", str(self._shown.authority)]
+        log = self._log_dir / f"{self._name(number).replace(' ', '-')}.log"
+        with log.open("a") as output:
+            process = self._management.centre.spawn(argv, pass_fds=[writing], stdout=output, stderr=output)
+        os.close(writing)
+        name = f"controller-events-{number}"
+        follower = threading.Thread(target=self._follow, args=(reading, number), name=name, daemon=True)
+        follower.start()
+        self._followers.append(follower)
+        return process
+
+    @staticmethod
+    def _name(number: int) -> str:
+        return "controller" if not number else f"controller {number + 1}"
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The one that leads, as far as it has said so."""
+        return self._processes[self._leader]
+
+    def dead(self) -> list[str]:
+        """Those that ended by themselves."""
+        ended = (number for number, process in enumerate(self._processes) if process.poll() is not None)
+        return [f"the {self._name(number)}" for number in ended if number not in self._killed]
+
+    def kill_leader(self) -> int:
+        """End the one that leads, without warning; the instant (CLOCK_REALTIME, ns)."""
+        self._killed.add(self._leader)
+        instant = time.time_ns()
         self.process.kill()
         self.process.wait()
-        self._follower.join()
+        return instant
+
+    def revive(self) -> int:
+        """Start again whom `kill_leader` ended; the instant (CLOCK_REALTIME, ns)."""
+        instant = time.time_ns()
+        for number in sorted(self._killed):
+            self._processes[number] = self._start(number)
+            self._killed.discard(number)
+        return instant
+
+    def close(self) -> None:
+        """End the controllers; their last events have been handed on when this returns."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        for follower in self._followers:
+            follower.join()
 
     def wait_for(self, what: str, wanted: Callable[[list[Event]], bool], deadline_s: float) -> None:
         """Return once ``wanted`` holds of the events so far; raises ControllerFailed when it cannot any more."""
@@ -92,16 +137,23 @@ class ControllerProcess:
             self._ending = self._ending or why
             self._news.notify_all()
 
-    def _follow(self, reading: int) -> None:
-        ending = "it ended, see controller.log"
+    def _follow(self, reading: int, number: int) -> None:
+        ending = f"it ended, see {self._name(number).replace(' ', '-')}.log"
         try:
             with open(reading, encoding="utf-8") as lines:
                 for line in lines:
-                    event = json.loads(line)
-                    self._on_event(event)
-                    with self._news:
-                        self.events.append(event)
-                        self._news.notify_all()
+                    self._heard(json.loads(line), number)
         except (OSError, ValueError) as error:  # not JSON, or no room for it in the history
-            ending = f"an event could not be handed on: {error}"
-        self.give_up(ending)
+            self.give_up(f"an event could not be handed on: {error}")
+        if number not in self._killed:
+            self.give_up(ending)
+
+    def _heard(self, event: Event, number: int) -> None:
+        if len(self._management.addresses) > 1:
+            event["controller"] = number + 1
+        if event["event"] == "leading":
+            self._leader = number
+        with self._news:
+            self._on_event(event)
+            self.events.append(event)
+            self._news.notify_all()

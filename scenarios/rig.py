@@ -29,11 +29,11 @@ from emulation.procfs import task_clock_ns, transmit_drops
 from emulation.switches import RouterSwitch
 from policies.plan import Plan, Scheduling, TrafficClass
 from scenarios import calibration
-from scenarios.control import ControllerProcess, Event, SlowPathProcess
+from scenarios.control import Controllers, Event, SlowPathProcess
 from scenarios.outage import Lines, Outage
 from scenarios.targets import Target
 from scenarios.vigil import Vigil
-from topology.management import Management
+from topology.management import OPENFLOW_PORT, STANDBY_PORT, Management
 from topology.mininet_build import build
 from topology.model import TRUNK_INTERFACE, Network
 
@@ -44,7 +44,8 @@ SPARE_FILES = 1000
 
 class Rig:
     """Brings ``plan.network`` up under ``plan``; ``log_dir`` gets the daemons' logs. ``dataplane`` carries the
-    frames: the link engine, or the kernel, which does without ``engine``."""
+    frames: the link engine, or the kernel, which does without ``engine``. With ``standby`` a second controller stands
+    by."""
 
     plant: Plant | KernelPlant
 
@@ -55,8 +56,9 @@ class Rig:
         log_dir: Path,
         on_event: Callable[[Event], None],
         dataplane: Dataplane = Dataplane.ENGINE,
+        standby: bool = False,
     ) -> None:
-        self.plan, self.dataplane = plan, dataplane
+        self.plan, self.dataplane, self._standby = plan, dataplane, standby
         self.network = plan.network
         self._run_dir, self._log_dir, self._on_event = run_dir, log_dir, on_event
         self._outage = Outage(plan.network)
@@ -72,9 +74,9 @@ class Rig:
         cores = len(os.sched_getaffinity(0))
         self.bfd = bfd.timers(self.plan.detect_within_us // 1000, len(self.network.links), cores)
         stage("starting the controller and the lines")
-        self.management = ManagementNetwork(Management(self.network), self._run_dir / "credentials")
-        log = self._log_dir / "controller.log"
-        self.controller = ControllerProcess(self.plan, self.management, self._run_dir, log, self._on_event)
+        ports = (OPENFLOW_PORT, STANDBY_PORT) if self._standby else (OPENFLOW_PORT,)
+        self.management = ManagementNetwork(Management(self.network), self._run_dir / "credentials", ports)
+        self.controller = Controllers(self.plan, self.management, self._run_dir, self._log_dir, self._on_event)
         self._vigil = Vigil(self._something_ended)
         self.plant = self._new_plant()
         stage(f"building {len(self.network.sites)} sites and {len(self.network.routers)} routers")
@@ -170,8 +172,7 @@ class Rig:
         """Parts of the emulation that ended by themselves."""
         switches = self.net.switches if hasattr(self, "net") else []
         dead = [f"{switch.name}'s {daemon}" for switch in switches for daemon in switch.dead_daemons()]
-        if self.controller.process.poll() is not None:
-            dead.append("the controller")
+        dead += self.controller.dead()
         if hasattr(self, "slow_path") and self.slow_path.process.poll() is not None:
             dead.append("the routers' slow path")
         if self.has_engine and hasattr(self, "plant") and not self.engine.alive:
@@ -222,7 +223,9 @@ class Rig:
         return names
 
     def fail(self, struck: Target) -> int:
-        """Let what ``struck`` names fail; returns the instant the lines went dark (CLOCK_REALTIME, ns)."""
+        """Let what ``struck`` names fail; returns the instant it did, or the lines went dark (CLOCK_REALTIME, ns)."""
+        if struck.controller:
+            return self.controller.kill_leader()
         lines = self._outage.strike(struck)
         self._darkened.update(self._fibre_ends(lines), ((site, access_interface(n)) for site, n in lines.accesses))
         self._darkened.update((router, TRUNK_INTERFACE) for router in struck.routers)
@@ -240,7 +243,9 @@ class Rig:
     def restore(self, struck: Target) -> int:
         """Bring what ``struck`` names back: power first, then rules, then light, as a router that boots does.
 
-        Returns the instant the lines carry again (CLOCK_REALTIME, ns)."""
+        Returns the instant that began, or the lines carry again (CLOCK_REALTIME, ns)."""
+        if struck.controller:
+            return self.controller.revive()
         since = len(self.controller.events)
         dead = [router for router in struck.routers if router in self._outage.routers]
         self.plant.set_down(map(line_name, dead), down=False)

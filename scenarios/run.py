@@ -74,7 +74,8 @@ class Run:
 
     def __init__(self, job: Job, history: History, progress: Progress) -> None:
         self._job, self._history, self._progress = job, history, progress
-        self._rig = Rig(job.plan, world.RUN_DIR, job.directory / "logs", self._controller_said, job.dataplane)
+        standby = job.scenario.spec.standby
+        self._rig = Rig(job.plan, world.RUN_DIR, job.directory / "logs", self._controller_said, job.dataplane, standby)
         self._flows = job.traffic.flows
 
     def execute(self) -> Collected:

@@ -149,11 +149,12 @@ class TargetSpec(_Strict):
     router: str | None = None
     link: str | None = None
     srlg: str | None = None
+    controller: Literal["leading"] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> TargetSpec:
         if len(self.model_dump(exclude_none=True)) != 1:
-            raise UnitError("names no single target", "give one of region_core, pop, router, link, srlg")
+            raise UnitError("names no single target", "give one of region_core, pop, router, link, srlg, controller")
         return self
 
 
@@ -220,6 +221,7 @@ class ScenarioSpec(_Strict):
     description: str
     network: NetworkSpec
     policy: str
+    standby: Annotated[bool, Field(strict=True)] = False  # a second controller, which takes over from the first
     duration: Annotated[Duration, Field(ge=100_000, le=MAX_DURATION_US)]
     parameters: dict[Name, ParameterSpec] = {}
     timeline: dict[Name, EventSpec] = {}

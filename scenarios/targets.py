@@ -17,11 +17,13 @@ from topology.schema_errors import nearest
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Router and link ids that fail, or come back, together. A failed router takes its links along."""
+    """Router and link ids that fail, or come back, together, or the ``controller`` that leads. A failed router takes
+    its links along."""
 
     name: str
     routers: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    controller: bool = False
 
 
 class Fate(str, Enum):
@@ -46,6 +48,8 @@ def region_core(network: Network, region: Region) -> Pop:
 def resolve(spec: TargetSpec, network: Network, where: str = "target") -> Target:
     """The routers and links that ``spec`` means on ``network``. Raises ``InputError`` (at ``where``) for a
     PoP, router, link or shared-risk group that does not exist."""
+    if spec.controller is not None:
+        return Target("the leading controller", controller=True)
     if spec.region_core is not None:
         _known({pop.region.value for pop in network.pops}, spec.region_core.value, where)
         core = region_core(network, spec.region_core)

@@ -17,6 +17,7 @@ from topology.model import Network
 PREFIX4 = IPv4Network("172.31.248.0/22")  # outside addressing.SUPERNET4, with room for backbone.MAX_ROUTERS
 CONTROLLER4 = PREFIX4[1]
 OPENFLOW_PORT = 6653  # IANA's, for OpenFlow with TLS and without
+STANDBY_PORT = 6654  # a second controller's
 RATE_BPS = 100_000_000
 
 

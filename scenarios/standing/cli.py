@@ -40,6 +40,7 @@ def up(
     policy: Annotated[str, typer.Option("--policy", help="A policy of the library, or a policy file.")] = "national",
     hosts_per_hospital: Annotated[int, typer.Option(help="Hosts on a LAN behind every hospital.", min=0, max=200)] = 0,
     dataplane: DataplaneName = "engine",
+    standby: Annotated[bool, typer.Option("--standby", help="A second controller stands by.")] = False,
     name: Annotated[str, typer.Option("--name", help="The network's name.")] = "default",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is up.")] = False,
     results: Annotated[Path, typer.Option("--results", help="Where logs and history go.")] = Path("results"),
@@ -57,6 +58,7 @@ def up(
         policy=policy,
         lan_hosts=hosts_per_hospital,
         dataplane=dataplane_named(dataplane),
+        standby=standby,
         results=results,
         debug=debug,
     )

@@ -60,7 +60,8 @@ class StandingNetwork:
         self._job = job
         self._screen = Screen()
         self._history = History(job.directory / "history.jsonl")
-        self.rig = Rig(job.plan, world.RUN_DIR, job.directory / "logs", self._controller_said, job.dataplane)
+        logs = job.directory / "logs"
+        self.rig = Rig(job.plan, world.RUN_DIR, logs, self._controller_said, job.dataplane, job.standby)
         self.operations = Operations(job, self.rig, self._history)
         self.is_up = False
 

@@ -14,9 +14,9 @@ UP = b"u"  # written to ``StandingJob.ready`` once the network carries traffic
 @dataclass(frozen=True)
 class StandingJob:
     """A network to keep up: ``plan`` under ``name``, with ``lan_hosts`` hosts behind every hospital,
-    its frames carried by ``dataplane``. ``listener`` is
-    the descriptor of the socket that clients come to, ``ready`` one to write UP to, if anybody waits; what happens is
-    told in ``directory``. Tracebacks are shown if ``debug``."""
+    its frames carried by ``dataplane``, with a second controller if ``standby``. ``listener`` is the descriptor of the
+    socket that clients come to, ``ready`` one to write UP to, if anybody waits; what happens is told in ``directory``.
+    Tracebacks are shown if ``debug``."""
 
     name: str
     plan: Plan
@@ -25,4 +25,5 @@ class StandingJob:
     ready: int | None
     lan_hosts: int
     dataplane: Dataplane
+    standby: bool
     debug: bool

@@ -33,7 +33,8 @@ BAD_INPUT, VOID = 2, 3  # exit codes
 @dataclass(frozen=True)
 class Wish:
     """What a user wants to stand: the national network with so many sites, or that of file ``source``,
-    under a policy, with ``lan_hosts`` hosts behind every hospital. ``results``: where its directory goes."""
+    under a policy, with ``lan_hosts`` hosts behind every hospital, and with a second controller if ``standby``.
+    ``results``: where its directory goes."""
 
     name: str = DEFAULT_NAME
     sites: int | None = None
@@ -43,6 +44,7 @@ class Wish:
     policy: str = "national"
     lan_hosts: int = 0
     dataplane: Dataplane = Dataplane.ENGINE
+    standby: bool = False
     results: Path = field(default_factory=lambda: Path("results"))
     debug: bool = False
 
@@ -79,6 +81,7 @@ def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:
             ready=ready,
             lan_hosts=wish.lan_hosts,
             dataplane=wish.dataplane,
+            standby=wish.standby,
             debug=wish.debug,
         )
         fds = [listener.fileno()] + ([] if ready is None else [ready])

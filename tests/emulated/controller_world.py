@@ -17,10 +17,11 @@ from typing import Any
 
 from waiting import wait_for
 
+from controller.main import write_plan
 from emulation.authority import Authority
 from emulation.plant import CORE_MTU
 from policies.plan import Plan
-from topology.management import OPENFLOW_PORT
+from topology.management import OPENFLOW_PORT, STANDBY_PORT
 from topology.model import GATEWAY6, TRUNK_PORT, Site
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
@@ -28,7 +29,9 @@ from controller_plan import small_plan
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 60.0
-LISTEN = f"127.0.0.1:{OPENFLOW_PORT}"
+LISTEN = (f"127.0.0.1:{OPENFLOW_PORT}", f"127.0.0.1:{STANDBY_PORT}")
+TARGETS = " ".join(f"ssl:{address}" for address in LISTEN)
+QUOTED = tuple(f"'\"ssl:{address}\"'" for address in LISTEN)  # for ovs-vsctl, by a shell
 PROBES = 40  # more than any neighbour discovery on a link
 SETUP = "mount -t tmpfs none /run && mkdir -p /run/netns && ip link set lo up && echo ready && exec sleep infinity"
 
@@ -46,7 +49,7 @@ class ControllerWorld:
         self.inner = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
         self.authority = Authority(home / "credentials")
         self.credentials = self.authority.for_controller()
-        self.controller: subprocess.Popen[bytes] | None = None
+        self.controllers: dict[int, subprocess.Popen[bytes]] = {}
         self.slow_path: subprocess.Popen[bytes] | None = None
         self.plan_file = home / "plan.pickle"
         self.plan_file.touch(mode=0o600)
@@ -57,7 +60,8 @@ class ControllerWorld:
 
     def close(self) -> None:
         """Ends everything."""
-        self.stop_controller()
+        for number in tuple(self.controllers):
+            self.stop_controller(number)
         if self.slow_path is not None:
             self.slow_path.kill()
             self.slow_path.wait()
@@ -147,8 +151,8 @@ class ControllerWorld:
         steps = [
             f"add-br br{index}",
             f"set bridge br{index} datapath_type=netdev fail_mode=secure other_config:datapath-id={index:016x}",
-            f"set-controller br{index} ssl:{LISTEN}",
-            f"set controller br{index} max_backoff=1000",
+            *(f"--id=@c{index}-{n} create controller target={t} max_backoff=1000" for n, t in enumerate(QUOTED)),
+            f"set bridge br{index} controller=[@c{index}-0,@c{index}-1]",
         ]
         steps += [f"add-port br{index} {n} -- set interface {n} ofport_request={p}" for n, p in ports.items()]
         # Behind the trunk a plain VLAN switch takes the place of the access lines.
@@ -165,16 +169,15 @@ class ControllerWorld:
                     steps += [f"add-port acc{index} s{site.index}-{number}-pop tag={access.vlan}"]
         return " -- ".join(steps)
 
-    def start_controller(self) -> None:
-        """Starts the controller process."""
-        command = (
-            f"{sys.executable} -m controller.main --plan={self.plan_file} --listen={LISTEN} --events={self.events_file}"
-        )
+    def start_controller(self, number: int = 0) -> None:
+        """Starts a controller process: the first, or one beside it."""
+        command = f"{sys.executable} -m controller.main --plan={self.plan_file} --listen={LISTEN[number]}"
+        command += f" --events={self.events_file}"
         shown = self.credentials
         command += f" --key={shown.key} --certificate={shown.certificate} --authority={shown.authority}"
         with (self.home / "controller.log").open("ab") as log:
             argv = self.argv(f"cd {REPOSITORY} && exec {command}")
-            self.controller = subprocess.Popen(argv, stderr=log, stdin=subprocess.DEVNULL)
+            self.controllers[number] = subprocess.Popen(argv, stderr=log, stdin=subprocess.DEVNULL)
 
     def start_slow_path(self) -> None:
         """Starts what answers for the routers."""
@@ -183,12 +186,22 @@ class ControllerWorld:
         with (self.home / "slowpath.log").open("ab") as log:
             self.slow_path = subprocess.Popen(argv, cwd=REPOSITORY, stderr=log, stdin=subprocess.DEVNULL)
 
-    def stop_controller(self) -> None:
-        """Kills the controller process."""
-        if self.controller is not None:
-            self.controller.send_signal(signal.SIGKILL)
-            self.controller.wait()
-            self.controller = None
+    def stop_controller(self, number: int = 0) -> None:
+        """Kills a controller process."""
+        controller = self.controllers.pop(number, None)
+        if controller is not None:
+            controller.send_signal(signal.SIGKILL)
+            controller.wait()
+
+    def signal_controller(self, sent: signal.Signals, number: int = 0) -> None:
+        """Sends a controller process a signal."""
+        self.controllers[number].send_signal(sent)
+
+    def change_plan(self, plan: Plan) -> None:
+        """Has the controllers read another plan."""
+        write_plan(self.plan_file, plan)
+        for number in self.controllers:
+            self.signal_controller(signal.SIGHUP, number)
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """What the controller has reported so far."""
@@ -209,6 +222,17 @@ class ControllerWorld:
     def flows(self, router: str) -> str:
         """A router's flow entries."""
         return self.sh(f"ovs-ofctl -O OpenFlow13 dump-flows br{self.network.router[router].index}")
+
+    def flows_without_counters(self, router: str) -> list[str]:
+        """A router's flow entries, as they were written."""
+        counters = r"(duration|n_packets|n_bytes|idle_age|hard_age)=[^ ,]+,? ?"
+        return sorted(re.sub(counters, "", line) for line in self.flows(router).splitlines()[1:])
+
+    def roles(self) -> set[str]:
+        """The roles that switches have given connected controllers."""
+        shown = self.sh("ovs-vsctl --format=json --columns=is_connected,role list controller")
+        roles = {role for connected, role in json.loads(shown)["data"] if connected}
+        return {str(role) for role in roles if isinstance(role, str)}
 
     def counted(self, router: str, cookie: int) -> int:
         """Packets counted by the rules with this cookie."""
@@ -238,7 +262,7 @@ class ControllerWorld:
         """Makes a switch connect anew, as after a restart."""
         index = self.network.router[router].index
         self.sh(f"ovs-vsctl del-controller br{index}")
-        self.sh(f"ovs-vsctl set-controller br{index} ssl:{LISTEN}")
+        self.sh(f"ovs-vsctl set-controller br{index} {TARGETS}")
 
     def hops(self, source: str, address: str) -> set[tuple[str, str]]:
         """The (from, to) routers that echoes from a site and their answers pass, by the interfaces' counters."""

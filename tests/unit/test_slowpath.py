@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 from test_icmp import ipv4
 
 from controller.answers import Answers
+from controller.main import write_plan
 from controller.pipeline import VRF, Drop, Purpose, cookie
-from controller.slowpath import _Router
+from controller.slowpath import _Router, serve
 from controller.wire import Encoder
 
 PLAN = small_plan()
 ROUTER = _Router("bodo", "", Answers(PLAN), Encoder())
-HELLO, ECHO_REQUEST, ECHO_REPLY, PACKET_IN, PACKET_OUT = 0, 2, 3, 10, 13
+HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, PACKET_IN, PACKET_OUT = 0, 1, 2, 3, 10, 13
 ACTION = 1  # OFPR_ACTION
 
 
@@ -77,6 +79,47 @@ def test_it_answers_echoes_and_comes_back_to_a_switch_that_was_gone(tmp_path: Pa
     first, second, echo = asyncio.run(met())
     assert first[:2] == second[:2] == bytes([4, HELLO])
     assert echo == struct.pack("!BBHI", 4, ECHO_REPLY, 8, 99)
+
+
+def test_it_goes_by_the_plan_as_it_is_by_then(tmp_path: Path) -> None:
+    """What was answered is answered no more once the plan knows no way to the sender."""
+    plan_file = tmp_path / "plan"
+    write_plan(plan_file, PLAN)
+
+    async def switch(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answered = 0
+        while True:
+            writer.write(UNKNOWN + struct.pack("!BBHI", 4, ECHO_REQUEST, 8, 99))
+            kinds = []
+            while ECHO_REPLY not in kinds:
+                header = await reader.readexactly(8)
+                await reader.readexactly(int.from_bytes(header[2:4], "big") - 8)
+                kinds.append(header[1])
+            if PACKET_OUT in kinds:
+                answered += 1
+                if answered == 1:
+                    write_plan(plan_file, replace(PLAN, routes=()))
+            elif answered:
+                done.set()
+                return
+            await asyncio.sleep(0.02)
+
+    async def run() -> None:
+        serving = asyncio.create_task(serve(plan_file, str(tmp_path / "{router}")))
+        async with await asyncio.start_unix_server(switch, str(tmp_path / "bodo")):
+            await asyncio.wait_for(done.wait(), 20)
+            serving.cancel()
+
+    done = asyncio.Event()
+    asyncio.run(run())
+
+
+def test_a_switch_that_refuses_everything_is_told_of_for_a_while(capsys: pytest.CaptureFixture[str]) -> None:
+    router = _Router("bodo", "", Answers(PLAN), Encoder())
+    for _ in range(1000):
+        router._refused(struct.pack("!BBHIHH", 4, ERROR, 12, 7, 2, 4))
+    said = capsys.readouterr().err.splitlines()
+    assert 1 <= len(said) < 100 and "bodo" in said[0] and "sends to a port that cannot be" in said[0]
 
 
 @pytest.mark.parametrize(("packets", "masks"), [(True, (0b111, 0, 0, 0, 0, 0)), (False, (0, 0, 0b111, 0b111, 0, 0))])
