@@ -26,6 +26,7 @@ from topology.errors import InputError
 SETTLE_S = 0.05  # changes that come together are answered together
 ADOPTED = "adopted"  # the event of a start that goes on from what switches hold
 PATIENCE_S = 3.0  # how long a change waits for switches that cannot take part in it yet, or not usefully
+GATHER_S = 10.0  # how long a controller that starts waits for all switches to say what they hold, once one holds rules
 HELLO_S = 5.0  # how long a switch's ports have to hear their neighbours: BFD starts at a packet a second
 
 
@@ -188,11 +189,13 @@ class Conductor:
         was here before: what all hold decides."""
         assert self.gathered is not None
         self.gathered[router] = held
+        if len(held):
+            self.live.none_is_coming(router)
         if self.phase is not Phase.GATHERING:
             if not len(held):
                 self.gathered[router] = self.target(router)
                 return self._bring(router, held, now)
-            self.phase, self.phase_ends = Phase.GATHERING, now + PATIENCE_S
+            self.phase, self.phase_ends = Phase.GATHERING, now + GATHER_S
         whole = len(self.gathered) == len(self.plan.network.routers)
         return self._adopt(now) if whole else []
 

@@ -49,11 +49,12 @@ class LiveNetwork:
         self.coming.discard((router, port))
         return news
 
-    def none_is_coming(self) -> None:
-        """What has not come by now is down."""
-        for router, port in self.coming:
-            self.up_ports[router].discard(port)
-        self.coming.clear()
+    def none_is_coming(self, router: str | None = None) -> None:
+        """What has not come by now, at a router or at any, is down."""
+        late = {(at, port) for at, port in self.coming if router in (None, at)}
+        for at, port in late:
+            self.up_ports[at].discard(port)
+        self.coming -= late
 
     def link_is_up(self, link_id: str) -> bool:
         """Whether both ends are up, as far as they report."""

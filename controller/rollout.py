@@ -39,7 +39,8 @@ _AFTER = dict(zip(Stage, list(Stage)[1:], strict=False))
 class Rollout:
     """The state machine. ``connected`` are the routers that can be asked now. A ``strict`` change is undone also
     where a switch does not answer or is lost before all have taken their bundles; others go on without it. One that
-    is not ``undoable`` goes on without a switch that refuses.
+    is not ``undoable`` goes on without a switch that refuses. After a strict change what the old rules need stays for
+    a while for a switch that was lost before it turned: it may forward by them, and be back in a moment.
 
     ``at_turn`` goes out before the first switch changes, ``at_return`` before the first changes back."""
 
@@ -57,6 +58,7 @@ class Rollout:
     queue: deque[Assignment] = field(default_factory=deque)
     asked: dict[str, tuple[Order, float]] = field(default_factory=dict)  # order and when we give up on it
     rejoining: dict[str, float] = field(default_factory=dict)  # routers that get all anew, until when we wait for them
+    behind: dict[str, float] = field(default_factory=dict)  # routers lost before they turned, until when we wait
     added: set[str] = field(default_factory=set)
     prepared: set[str] = field(default_factory=set)
     turned: set[str] = field(default_factory=set)
@@ -64,7 +66,8 @@ class Rollout:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` is due, if it is."""
-        times = [until for _, until in self.asked.values()] + list(self.rejoining.values())
+        times = [until for _, until in self.asked.values()]
+        times += [*self.rejoining.values(), *self.behind.values()]
         times += [self.ends] if self.ends is not None else []
         return min(times, default=None)
 
@@ -94,12 +97,16 @@ class Rollout:
         self.prepared.discard(router)
         self.queue = deque(each for each in self.queue if each.router != router)
         self.asked.pop(router, None)
-        if self._must_not_fail and len(self.steps.get(router, Step()).turn):
+        turns = len(self.steps.get(router, Step()).turn) > 0
+        if self.strict and turns and router not in self.turned:
+            self.behind[router] = now + ANSWER_S
+        if self._must_not_fail and turns:
             return self._refused(router, Refusal("all", "the switch was lost"), now)
         return self._go_on(now)
 
     def rejoins(self, router: str, now: float) -> None:
         """A switch is about to get all it is to hold, with its part in this change."""
+        self.behind.pop(router, None)
         self.rejoining[router] = now + ANSWER_S
 
     def rejoined(self, router: str, now: float) -> list[Output]:
@@ -115,9 +122,10 @@ class Rollout:
     def tick(self, now: float) -> list[Output]:
         """Time has passed."""
         outputs: list[Output] = []
-        for router in [router for router, until in self.rejoining.items() if now >= until]:
-            del self.rejoining[router]
-            outputs.append(_no_answer(router))
+        for waiting in (self.rejoining, self.behind):
+            for router in [router for router, until in waiting.items() if now >= until]:
+                del waiting[router]
+                outputs.append(_no_answer(router))
         for router in [router for router, (_, until) in self.asked.items() if now >= until]:
             del self.asked[router]
             self._note(router)  # it may have done it
@@ -148,6 +156,8 @@ class Rollout:
         if self.queue or self.asked or self.ends is not None or self.stage is Stage.DONE:
             return outputs
         if self.rejoining and self.stage in (Stage.ADDING, Stage.PREPARING, Stage.TURNING):
+            return outputs
+        if self.behind and self.stage is Stage.TURNING:
             return outputs
         return outputs + self._enter(_AFTER[self.stage], now)
 
@@ -200,6 +210,8 @@ class Rollout:
             steps[refuser] = Step(turn=self.steps[refuser].turn.meters().inverse(), remove=steps[refuser].remove)
         elif self.stage is Stage.ADDING and refuser not in self.added:
             steps[refuser] = Step(remove=self.steps[refuser].add.meters().inverse())
+        away = {router: now + ANSWER_S for router in self.turned if router not in self.connected}
+        self.behind = away if self.strict else {}
         self.steps, self.undoing, self.number = steps, True, self.number + 1
         self.prepared, self.turned = set(), set()
         self.stage = Stage.ADDING

@@ -13,6 +13,8 @@ from controller_plan import plan_with_choices
 from controller_switch import ICMP
 
 from controller.orders import Report
+from controller.rollout import ANSWER_S, DRAIN_S
+from controller.rollout import Stage as Turn
 from controller.rules import FlowRule, Table
 from policies.plan import Plan
 
@@ -20,6 +22,30 @@ from policies.plan import Plan
 def without_ping(plan: Plan) -> Plan:
     """A policy in which nobody may ping."""
     return replace(plan, policy="no ping", contracts=tuple(c for c in plan.contracts if c.service != "ping"))
+
+
+def with_other_labels(plan: Plan) -> Plan:
+    """The same policy with VPNs of other names, and therefore of other labels."""
+    return replace(
+        plan,
+        policy="other labels",
+        vpns=tuple(replace(vpn, name=f"{vpn.name}-2") for vpn in plan.vpns),
+        roles=tuple(replace(role, vpn=f"{role.vpn}-2") for role in plan.roles),
+        attachments=tuple(replace(line, vpn=f"{line.vpn}-2") for line in plan.attachments),
+        routes=tuple(replace(route, vpn=f"{route.vpn}-2") for route in plan.routes),
+    )
+
+
+def advance(stage: rig.Stage) -> None:
+    """One order carried out, or, where none waits, some time."""
+    busy = sorted(router for router, queue in stage.queues.items() if queue)
+    stage.carry_out(busy[0]) if busy else stage.pass_time(rig.SETTLE_S)
+
+
+def knows(stage: rig.Stage, router: str, label: int) -> bool:
+    """Whether a switch has an entry for a VPN's label."""
+    flows = stage.fabric.switches[router].flows.values()
+    return any(flow.table is Table.VPN and dict(flow.match).get("mpls_label") == label for flow in flows)
 
 
 def pings(stage: rig.Stage) -> bool:
@@ -140,3 +166,44 @@ def test_drift_is_told_and_repaired(stage: rig.Stage) -> None:
         "drift-repaired",
     ]
     assert held(stage) == before
+
+
+@pytest.mark.parametrize("turned", range(3))
+def test_what_a_lost_switch_forwards_by_stays_until_it_is_back(stage: rig.Stage, turned: int) -> None:
+    """It was lost before it turned: packets that it lets in by the old policy are carried on by it, to their end."""
+    label = rig.PLAN.vpn["services"].label
+    stage.take(stage.conductor.change_plan(with_other_labels(rig.PLAN), stage.now))
+    while stage.step is not Turn.TURNING or len(stage.conductor.rollout.turned) < turned:
+        advance(stage)
+    stage.lose("trondheim")
+    lost = stage.now
+    while stage.now < lost + ANSWER_S * 0.9:
+        advance(stage)
+        assert stage.delivers() == set(rig.CLIENTS) and knows(stage, "oslo1", label)
+    stage.connect("trondheim")
+    stage.run(watch=True)
+    assert len(stage.said("policy-switched")) == 1 and not knows(stage, "oslo1", label)
+
+
+def test_a_switch_that_stays_away_does_not_hold_up_a_policy_for_ever(stage: rig.Stage) -> None:
+    stage.take(stage.conductor.change_plan(without_ping(rig.PLAN), stage.now))
+    while stage.step is not Turn.TURNING:
+        advance(stage)
+    stage.lose("trondheim")
+    lost = stage.now
+    while not stage.said("policy-switched"):
+        advance(stage)
+    assert stage.now < lost + 2 * ANSWER_S
+
+
+def test_a_line_that_fell_silent_under_the_last_controller_is_no_way_for_the_new(stage: rig.Stage) -> None:
+    """It has light and hears nothing: a new controller does not take it for one that is only starting."""
+    stage.set_link("bodo-tromso", up=False)
+    stage.run()
+    again = rig.Stage()
+    again.fabric = stage.fabric
+    for router in rig.NETWORK.router:
+        again.greet(router, *({"bodo-tromso"} & rig.NETWORK.ports[router].keys()))
+    again.run(watch=True)
+    (adopted,) = again.said("adopted")
+    assert adopted.details["rules"] == [0, 0, 0] and adopted.details["links_down"] == ["bodo-tromso"]
