@@ -13,7 +13,7 @@ from controller_plan import plan_with_choices
 from controller_switch import ICMP
 
 from controller.orders import Report
-from controller.rollout import ANSWER_S, DRAIN_S
+from controller.rollout import ANSWER_S
 from controller.rollout import Stage as Turn
 from controller.rules import FlowRule, Table
 from policies.plan import Plan
