@@ -47,7 +47,8 @@ class FlowEngine:
             undo.callback(self.close)
             self._stop_reader, self._stop_writer = socket.socketpair()
             for id_, end in enumerate(self.endpoints):
-                self._sockets[end] = socket_in(end.site, socket.AF_INET, socket.SOCK_DGRAM)
+                family = socket.AF_INET if end.address.version == 4 else socket.AF_INET6
+                self._sockets[end] = socket_in(end.site, family, socket.SOCK_DGRAM)
                 _prepare(self._sockets[end], end)
                 self._engine.add_receiver(self._sockets[end].fileno(), id_)
             undo.pop_all()

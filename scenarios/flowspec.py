@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 
 class FlowKind(str, Enum):
@@ -25,12 +25,12 @@ class Expect(str, Enum):
     DENIED = "denied"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A UDP socket at a site."""
 
     site: str
-    address: IPv4Address
+    address: IPv4Address | IPv6Address
     port: int
 
 

@@ -1,4 +1,5 @@
-"""Isolation probes: datagrams that the policy must stop, and controls that show they would be heard.
+"""Isolation probes: datagrams that the policy must stop, over either IP version by lot, and controls that show they
+would be heard.
 
 A probe proves nothing while its listener is deaf. So every socket that is probed also gets a flow that
 must arrive there: from another site where the policy allows one, else from the site itself.
@@ -15,7 +16,7 @@ from random import Random
 
 from policies.plan import Plan, Role, Service
 from scenarios.flowspec import Endpoint, Expect, FlowKind, FlowSpec
-from scenarios.pairs import PortBook, fixed_port, probed_services
+from scenarios.pairs import IpVersion, PortBook, fixed_port, probed_services
 from scenarios.schema import IsolationSpec
 from topology.model import Kind, Region, Site
 
@@ -82,13 +83,13 @@ class _Planner:
     def controls(self, probes: list[FlowSpec]) -> Iterator[FlowSpec]:
         """One control for each socket that ``probes`` aim at."""
         aims = {probe.destination: probe for probe in probes}
-        for number, (socket, probe) in enumerate(sorted(aims.items()), start=1):
-            site = self.plan.network.site[socket.site]
+        for number, (socket, probe) in enumerate(sorted(aims.items(), key=lambda aim: _order(aim[0])), start=1):
+            site, version = self.plan.network.site[socket.site], socket.address.version
             client = self._allowed_client(site, self.plan.service[probe.service], socket) or site
-            name = f"{self.entry}/control-{number:03d} {client.id} > {site.id}:{socket.port}"
+            name = f"{self.entry}/control-{number:03d} {client.id} > {site.id}:{socket.port} IPv{version}"
             yield self._flow(
                 name, FlowKind.CONTROL, client, site, self.plan.service[probe.service],
-                self.ports.of_client(client), socket, self.spec.control_every, Expect.DELIVERED, "controls",
+                self.ports.of_client(client, version), socket, self.spec.control_every, Expect.DELIVERED, "controls",
             )  # fmt: skip
 
     def _draws(self) -> Iterator[_Denied]:
@@ -131,14 +132,15 @@ class _Planner:
         return self.plan.network.site[self.rng.choice(group.sites)]
 
     def _probe(self, number: int, client: Site, server: Site, service: Service) -> FlowSpec:
-        name = f"{self.entry}/{number:03d} {client.id} > {server.id} {service.name}"
+        version: IpVersion = self.rng.choice((4, 6))
+        name = f"{self.entry}/{number:03d} {client.id} > {server.id} {service.name} IPv{version}"
         if number % REPLY_SHAPED:
-            source, aim = self.ports.of_client(client), fixed_port(server, service)
+            source, aim = self.ports.of_client(client, version), fixed_port(server, service, version)
             return self._flow(
                 name, FlowKind.PROBE, client, server, service, source, aim, self.spec.every, Expect.DENIED, "requests"
             )
         # The server answers a client that may not have asked: client and server keep their meaning.
-        source, aim = fixed_port(server, service), self.ports.of_client(client)
+        source, aim = fixed_port(server, service, version), self.ports.of_client(client, version)
         return self._flow(
             name + " (reply)", FlowKind.PROBE, client, server, service, source, aim, self.spec.every, Expect.DENIED,
             "replies",
@@ -146,7 +148,7 @@ class _Planner:
 
     def _allowed_client(self, server: Site, service: Service, socket: Endpoint) -> Site | None:
         """A site that may reach ``socket``, drawn from all roles that may."""
-        if socket != fixed_port(server, service):
+        if socket != fixed_port(server, service, socket.address.version):
             return None
         server_role = self.plan.role_of_site[server.id].id
         able = [
@@ -182,3 +184,7 @@ class _Planner:
             expect=expect,
             groups=(self.entry, f"{self.entry}.{group}"),
         )
+
+
+def _order(socket: Endpoint) -> tuple[str, int, int, int]:
+    return socket.site, socket.address.version, int(socket.address), socket.port

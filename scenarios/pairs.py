@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address
 from itertools import chain
 from random import Random
+from typing import Literal
 
 from policies.plan import Plan, Protocol, Service
 from policies.schema import Selector
@@ -16,6 +18,7 @@ from scenarios.flowspec import Endpoint
 from scenarios.schema import Relation
 from topology.model import Site
 
+IpVersion = Literal[4, 6]
 CLIENT_PORTS = range(40_000, 60_000)  # outside every service of the catalogue, below Linux' own choice
 
 
@@ -86,9 +89,9 @@ class PortBook:
         port = ports[self._next(f"{site.id} {service.name}") % len(ports)]
         return Endpoint(site.id, site.address4, port)
 
-    def of_client(self, site: Site) -> Endpoint:
+    def of_client(self, site: Site, version: IpVersion = 4) -> Endpoint:
         """The next port at ``site`` that belongs to no service."""
-        return Endpoint(site.id, site.address4, CLIENT_PORTS[self._next(site.id) % len(CLIENT_PORTS)])
+        return Endpoint(site.id, address_of(site, version), CLIENT_PORTS[self._next(site.id) % len(CLIENT_PORTS)])
 
     def _next(self, key: str) -> int:
         self._used[key] += 1
@@ -101,9 +104,14 @@ def service_ports(service: Service) -> list[int]:
     return list(chain.from_iterable(ranges))
 
 
-def fixed_port(site: Site, service: Service) -> Endpoint:
+def address_of(site: Site, version: IpVersion) -> IPv4Address | IPv6Address:
+    """A site's own address of an IP version."""
+    return site.address4 if version == 4 else site.address6
+
+
+def fixed_port(site: Site, service: Service, version: IpVersion = 4) -> Endpoint:
     """The socket of a service's first port at ``site``."""
-    return Endpoint(site.id, site.address4, service_ports(service)[0])
+    return Endpoint(site.id, address_of(site, version), service_ports(service)[0])
 
 
 def probed_services(plan: Plan) -> tuple[Service, ...]:

@@ -16,7 +16,7 @@ RECORD = np.dtype(
         ("flow", "u4"),
         ("seq", "u4"),
         ("receiver", "u4"),
-        ("source", "u4"),  # IPv4 address as a number
+        ("source", "u4"),  # IPv4 address as a number; 0 over IPv6
         ("bytes", "u2"),  # UDP payload
         ("tos", "u1"),
         ("timed", "u1"),  # 1: rx_ns is the kernel's timestamp

@@ -108,13 +108,18 @@ static void fe_send_one(struct fe_engine *engine, struct fe_sender *sender, stru
         struct cmsghdr header;
         uint8_t bytes[CMSG_SPACE(sizeof(int))];
     } ancillary = {.header = {CMSG_LEN(sizeof(int)), IPPROTO_IP, IP_TOS}};
+    int six = sender->to.any.sa_family == AF_INET6;
     struct iovec part = {engine->payload, sender->payload_bytes};
     struct msghdr message = {
-        .msg_name = &sender->to, .msg_namelen = sizeof(sender->to), .msg_iov = &part, .msg_iovlen = 1,
-        .msg_control = &ancillary, .msg_controllen = sizeof(ancillary),
+        .msg_name = &sender->to, .msg_namelen = six ? sizeof(sender->to.v6) : sizeof(sender->to.v4),
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &ancillary, .msg_controllen = sizeof(ancillary),
     };
     ssize_t sent;
 
+    if (six) {
+        ancillary.header.cmsg_level = IPPROTO_IPV6;
+        ancillary.header.cmsg_type = IPV6_TCLASS;
+    }
     memcpy(CMSG_DATA(&ancillary.header), &sender->tos, sizeof(sender->tos));
 
     engine->lateness[bucket < engine->lateness_buckets ? bucket : engine->lateness_buckets - 1]++;
@@ -172,6 +177,10 @@ static void fe_read_ancillary(struct msghdr *message, struct fe_record *record, 
             counters->dropped = dropped;
         } else if (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_TOS) {
             record->tos = *CMSG_DATA(part);
+        } else if (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_TCLASS) {
+            int traffic_class;
+            memcpy(&traffic_class, CMSG_DATA(part), sizeof(traffic_class));
+            record->tos = (uint8_t)traffic_class;
         }
     }
 }
@@ -190,7 +199,7 @@ static void fe_keep_record(struct fe_engine *engine, const struct fe_record *rec
 static void fe_take_datagram(struct fe_engine *engine, uint32_t index, struct mmsghdr *datagram)
 {
     struct fe_receiver_counters *counters = &engine->receiver_counters[index];
-    const struct sockaddr_in *from = datagram->msg_hdr.msg_name;
+    const union fe_address *from = datagram->msg_hdr.msg_name;
     struct fe_header header;
     struct fe_record record = {0};
 
@@ -208,7 +217,7 @@ static void fe_take_datagram(struct fe_engine *engine, uint32_t index, struct mm
     record.flow = be32toh(header.flow);
     record.seq = be32toh(header.seq);
     record.receiver = engine->receivers[index].id;
-    record.source = ntohl(from->sin_addr.s_addr);
+    record.source = from->any.sa_family == AF_INET ? ntohl(from->v4.sin_addr.s_addr) : 0;
     record.bytes = (uint16_t)datagram->msg_len;
     fe_keep_record(engine, &record);
 }
@@ -220,7 +229,7 @@ static void fe_receive(struct fe_engine *engine, uint32_t index)
         struct cmsghdr aligned;
         uint8_t bytes[FE_ANCILLARY];
     } ancillary[FE_BATCH];
-    struct sockaddr_in from[FE_BATCH];
+    union fe_address from[FE_BATCH];
     struct iovec parts[FE_BATCH];
     struct mmsghdr datagrams[FE_BATCH];
     int fd = engine->receivers[index].fd;
@@ -362,14 +371,18 @@ int fe_engine_add_sender(struct fe_engine *engine, const struct fe_sender *sende
 
 int fe_engine_add_receiver(struct fe_engine *engine, int fd, uint32_t id)
 {
-    int on = 1;
+    int on = 1, domain = AF_INET;
+    socklen_t domain_bytes = sizeof(domain);
     if (engine->receivers_count == engine->receivers_max) {
         errno = ENOSPC;
         return -1;
     }
-    if (setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on)) < 0 ||
-        setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on)) < 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_bytes) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on)) < 0)
+        return -1;
+    if (domain == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on)) < 0
+                           : setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on)) < 0)
         return -1;
     if (fe_watch(engine, fd, engine->receivers_count, EPOLLIN) < 0)
         return -1;

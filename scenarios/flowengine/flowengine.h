@@ -31,9 +31,9 @@ struct fe_record {
     uint32_t flow;     /* from its header */
     uint32_t seq;      /* from its header */
     uint32_t receiver; /* id of the receiver it arrived at */
-    uint32_t source;   /* IPv4 source address, host byte order */
+    uint32_t source;   /* IPv4 source address, host byte order; 0 over IPv6 */
     uint16_t bytes;    /* UDP payload length */
-    uint8_t tos;       /* IPv4 TOS byte on arrival */
+    uint8_t tos;       /* IPv4 TOS or IPv6 traffic class on arrival */
     uint8_t timed;     /* 1: rx_ns is the kernel's; 0: read after the receive call */
     uint32_t reserved; /* 0 */
 };
@@ -56,10 +56,17 @@ struct fe_receiver_counters {
     uint64_t errors;   /* errors the socket reported (ICMP) */
 };
 
+/* A socket address of either IP version. */
+union fe_address {
+    struct sockaddr any;    /* its family */
+    struct sockaddr_in v4;  /* if that is AF_INET */
+    struct sockaddr_in6 v6; /* if that is AF_INET6 */
+};
+
 /* A paced sender. */
 struct fe_sender {
-    int fd;                      /* UDP socket, borrowed */
-    struct sockaddr_in to;       /* destination */
+    int fd;                      /* UDP socket of the destination's IP version, borrowed */
+    union fe_address to;         /* destination */
     int64_t due_ns;              /* when the next burst is due */
     int64_t stop_ns;             /* nothing is due from here on */
     int64_t interval_ns;         /* between bursts */
@@ -67,7 +74,7 @@ struct fe_sender {
     uint32_t payload_bytes;      /* UDP payload of each */
     uint32_t flow;               /* flow id */
     uint32_t seq;                /* next sequence number */
-    int tos;                     /* IPv4 TOS byte to send with */
+    int tos;                     /* IPv4 TOS or IPv6 traffic class to send with */
 };
 
 /* A listening socket. */
@@ -120,7 +127,7 @@ void fe_engine_close(struct fe_engine *engine);
 /* Takes over ``sender`` (its due_ns is its start). 0, or -1 with errno (ENOSPC: no room). */
 int fe_engine_add_sender(struct fe_engine *engine, const struct fe_sender *sender);
 
-/* Listens on ``fd``: timestamps, TOS and drop counts on. 0, or -1 with errno (ENOSPC: no room). */
+/* Listens on ``fd``, a socket of either IP version: timestamps, TOS and drop counts on. 0, or -1 with errno (ENOSPC: no room). */
 int fe_engine_add_receiver(struct fe_engine *engine, int fd, uint32_t id);
 
 /* Sends and receives until ``control_fd`` is readable. */

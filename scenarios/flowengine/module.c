@@ -101,7 +101,7 @@ static PyObject *fem_add_sender(FemEngine *self, PyObject *args, PyObject *kwarg
 {
     static char *names[] = {"fd",      "flow",        "address", "port",          "start_ns",
                             "stop_ns", "interval_ns", "burst",   "payload_bytes", "tos",  NULL};
-    struct fe_sender sender = {.to = {.sin_family = AF_INET}};
+    struct fe_sender sender = {0};
     const char *address;
     unsigned short port;
     long long start_ns, stop_ns, interval_ns;
@@ -111,8 +111,15 @@ static PyObject *fem_add_sender(FemEngine *self, PyObject *args, PyObject *kwarg
         return NULL;
     if (fem_idle(self) < 0)
         return NULL;
-    if (inet_pton(AF_INET, address, &sender.to.sin_addr) != 1)
-        return PyErr_Format(PyExc_ValueError, "address: not an IPv4 address: %s", address);
+    if (inet_pton(AF_INET, address, &sender.to.v4.sin_addr) == 1) {
+        sender.to.v4.sin_family = AF_INET;
+        sender.to.v4.sin_port = htons(port);
+    } else if (inet_pton(AF_INET6, address, &sender.to.v6.sin6_addr) == 1) {
+        sender.to.v6.sin6_family = AF_INET6;
+        sender.to.v6.sin6_port = htons(port);
+    } else {
+        return PyErr_Format(PyExc_ValueError, "address: not an IP address: %s", address);
+    }
     if (start_ns <= 0 || interval_ns <= 0)
         return PyErr_Format(PyExc_ValueError, "start_ns and interval_ns must be above 0");
     if (sender.payload_bytes < FE_HEADER_BYTES || sender.payload_bytes > FE_PAYLOAD_MAX)
@@ -120,7 +127,6 @@ static PyObject *fem_add_sender(FemEngine *self, PyObject *args, PyObject *kwarg
                             FE_HEADER_BYTES, FE_PAYLOAD_MAX);
     if (sender.tos < 0 || sender.tos > UINT8_MAX)
         return PyErr_Format(PyExc_ValueError, "tos: %d is no byte", sender.tos);
-    sender.to.sin_port = htons(port);
     sender.due_ns = start_ns;
     sender.stop_ns = stop_ns;
     sender.interval_ns = interval_ns;

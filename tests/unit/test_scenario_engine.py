@@ -27,9 +27,9 @@ DEADLINE_S = 20.0
 MS = 1_000_000
 
 
-def bound() -> socket.socket:
-    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    opened.bind(("127.0.0.1", 0))
+def bound(address: str = "127.0.0.1") -> socket.socket:
+    opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    opened.bind((address, 0))
     return opened
 
 
@@ -89,6 +89,22 @@ def test_datagrams_arrive_as_they_were_sent(bench: Bench) -> None:
     assert (got["rx_ns"] >= got["tx_ns"]).all()
     assert bench.senders["sent"][0] == 20 and bench.receivers["received"][0] == 20
     assert bench.lateness.sum() == 20
+
+
+def test_datagrams_over_ipv6_arrive_marked_too(bench: Bench) -> None:
+    with bound("::1") as near, bound("::1") as far:
+        bench.engine.add_receiver(far.fileno(), 6)
+        start_ns = time.time_ns()
+        pace = {"start_ns": start_ns, "stop_ns": start_ns + 10 * MS, "interval_ns": MS, "burst": 1}
+        to = far.getsockname()[1]
+        bench.engine.add_sender(near.fileno(), flow=4, address="::1", port=to, payload_bytes=100, tos=46 << 2, **pace)
+        bench.send(count=10, tos=34 << 2)
+        with bench.running():
+            wait_until(lambda: bench.engine.recorded == 20)
+    four, six = (bench.records[:20][bench.records[:20]["flow"] == flow] for flow in (3, 4))
+    assert set(six["receiver"]) == {6} and six["seq"].tolist() == list(range(10))
+    assert (set(six["tos"]), set(four["tos"])) == ({46 << 2}, {34 << 2})
+    assert six["timed"].all() and set(six["source"]) == {0}
 
 
 def test_nothing_is_sent_before_it_is_due_and_the_schedule_does_not_drift(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -60,7 +61,8 @@ def test_ids_are_places() -> None:
 
 def test_addresses_are_the_sites_own() -> None:
     for end in TRAFFIC.endpoints:
-        assert end.address == PLAN.network.site[end.site].address4
+        assert end.address in (PLAN.network.site[end.site].address4, PLAN.network.site[end.site].address6)
+    assert {end.address.version for flow in REGULAR for end in (flow.source, flow.destination)} == {4}
 
 
 def test_every_call_and_conference_has_sockets_of_its_own() -> None:
@@ -113,6 +115,20 @@ def test_some_probes_pose_as_replies() -> None:
         assert (probe.source.site, probe.destination.site) == (probe.server, probe.client)
         assert probe.source.port in service_ports(PLAN.service[probe.service])
         assert probe.destination.port in CLIENT_PORTS
+
+
+def test_probes_of_every_shape_try_both_ip_versions() -> None:
+    home = {site: role.vpn for site, role in PLAN.role_of_site.items()}
+    shapes: list[Callable[[FlowSpec], object]] = [
+        lambda probe: probe.groups[1],
+        lambda probe: home[probe.client] == home[probe.server],
+        lambda probe: PLAN.network.site[probe.server].kind,
+    ]
+    for shape in shapes:
+        tried = {(shape(probe), probe.source.address.version) for probe in PROBES}
+        assert tried == {(each, version) for each, _ in tried for version in (4, 6)}
+    for flow in (*PROBES, *CONTROLS):
+        assert flow.source.address.version == flow.destination.address.version
 
 
 def test_every_probed_socket_has_a_control() -> None:
