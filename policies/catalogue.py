@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 from policies.dscp import dscp_name
 from policies.plan import PathChoice, Scheduling, Service, TrafficClass
 from policies.ports import match_all
-from policies.report import Report
+from policies.report import Path, Report
 from policies.schema import QUEUES, ClassSpec, PoliceStep, PolicySpec, ProtocolName, ServiceSpec
 from topology.schema_errors import nearest
 from topology.units import format_rate
@@ -134,7 +134,9 @@ def compile_services(spec: PolicySpec, report: Report) -> tuple[Service, ...]:
     """The catalogue, ports as value/mask. A packet may belong to one service only, so none overlap."""
     for name, service in spec.services.items():
         at = ("services", name)
-        for where, entered in [("class",), service.cls], *((("keep", i), kept) for i, kept in enumerate(service.keep)):
+        named: list[tuple[Path, str]] = [(("class",), service.cls)]
+        named += [(("keep", i), kept) for i, kept in enumerate(service.keep)]
+        for where, entered in named:
             if (cls := spec.classes.get(entered)) is None:
                 report.add((*at, *where), entered, "is no class of this policy", nearest(entered, spec.classes))
             elif cls.scheduling is Scheduling.STRICT and not cls.police:
