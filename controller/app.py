@@ -32,6 +32,7 @@ from controller.refusals import in_words, is_anothers
 from controller.rules import RuleSet
 from controller.session import Session
 from controller.wire import Encoder
+from controller.wishes import Origin
 from policies.plan import Plan
 
 Emit = Callable[[str, dict[str, Any]], None]
@@ -69,7 +70,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         """``superseded`` is called when a switch says that it obeys another."""
         super().__init__()
         self.generation: int | None = None  # of our leading, once we lead
-        self.plan = plan
+        self.plan = self.kept = plan
         self.emit = emit
         self.store, self.superseded = store, superseded
         self.fault = on_fault
@@ -131,17 +132,29 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         """How many flows a switch has."""
         self.inbox.put(lambda: self._counted(ev.msg))
 
-    def change_plan(self, plan: Plan) -> None:
+    def change_plan(self, plan: Plan, origin: Origin | None = None) -> None:
         """Another policy for the same network; events tell what becomes of it. From any thread."""
-        self.inbox.put(lambda: self._change_plan(plan))
+        self.inbox.put(lambda: self._change_plan(plan, origin))
+
+    def withdraw(self, places: frozenset[str], origin: Origin) -> None:
+        """Takes these links and PoPs out of service, and no others. In the thread that works the queue."""
+        self._carry_out(self.conductor.withdraw(places, time.monotonic(), origin))
+
+    def poll(self, router: str, cookie: int, mask: int, answer: Callable[[bytes], None]) -> bool:
+        """Asks a switch for the counters of its flows with such cookies; whether it can be asked. ``answer`` gets the
+        whole, unless the connection ends before. In the thread that works the queue."""
+        connection = self.connections.get(router)
+        if connection is not None:
+            connection.datapath.send(connection.session.poll(cookie, mask, answer))
+        return connection is not None
 
     def lead(self, plan: Plan, generation: int) -> None:
         """Gives orders from now on, by this plan and in this generation of leaders. From any thread."""
         self.inbox.put(lambda: self._lead(plan, generation))
 
-    def _change_plan(self, plan: Plan) -> None:
+    def _change_plan(self, plan: Plan, origin: Origin | None) -> None:
         if self.generation is not None:
-            self._carry_out(self.conductor.change_plan(plan, time.monotonic()))
+            self._carry_out(self.conductor.change_plan(plan, time.monotonic(), origin))
         else:
             self._prepare(plan)
 
@@ -149,7 +162,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         """Computes all rules of a plan, if they are not those there are."""
         if plan == self.plan:
             return
-        self.plan = plan
+        self.plan = self.kept = plan
         self._compute()
 
     def _lead(self, plan: Plan, generation: int) -> None:
@@ -285,6 +298,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             if isinstance(output, Report):
                 self.emit(output.event, output.details)
             elif isinstance(output, Store):
+                self.kept = output.plan
                 self.store(output.plan)
             elif output.router in self.connections:
                 connection = self.connections[output.router]

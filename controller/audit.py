@@ -7,7 +7,7 @@ Pure: it says whom to ask, and judges the answers.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.difference import Difference
 from controller.orders import Assignment, Count, Order, Read, Report
@@ -28,6 +28,7 @@ class Audit:
     counted: int = 0
     read: int = 0
     asked: Assignment | None = None
+    seen: dict[str, float] = field(default_factory=dict)  # when each router's answer was last as it should be
 
     def rest(self, now: float) -> None:
         """Forget a look that is under way, for rules are changing; begin again after a pause."""

@@ -7,7 +7,7 @@ goes as a `Rollout`, one at a time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from controller.audit import Audit, drift
@@ -20,6 +20,7 @@ from controller.paths import Failures
 from controller.pipeline import PipelineError
 from controller.rollout import Rollout, Stage
 from controller.rules import RuleSet
+from controller.wishes import OURSELVES, InForce, Origin, Wish, told_of
 from policies.plan import Plan
 from topology.errors import InputError
 
@@ -68,7 +69,10 @@ class Conductor:
         self.sizes: list[int] = []  # of the rollout
         self.joining: dict[str, _Joining] = {}
         self.gathered: dict[str, RuleSet] | None = {}  # what switches held at first; None once that is dealt with
-        self.wanted: Plan | None = None  # a policy to change to
+        self.wanted: Wish | None = None  # a policy to change to
+        self.granted: Wish | None = None  # what is being rolled out
+        self.in_force = InForce(self.plan)
+        self.withdrawal = OURSELVES  # who last took lines out of service, or gave them back
         self.impossible: object = None  # the failures of a change that was refused: not tried again
         self.audit = Audit(tuple(router.id for router in network.routers))
         self.began: float | None = None
@@ -130,13 +134,28 @@ class Conductor:
         details = {"router": router, "port": port, "link": link}
         return [Report("port-up" if up else "port-down", details), *self._all_links_up(now), *self._noticed(now)]
 
-    def change_plan(self, plan: Plan, now: float) -> list[Output]:
-        """Another policy for the same network is wanted; of several that come while one is under way the last."""
+    def change_plan(self, plan: Plan, now: float, origin: Origin | None = None) -> list[Output]:
+        """Another policy for the same network is wanted; of several that come while one is under way the last. One that
+        expects to take the place of another policy than it would is refused."""
+        wish = Wish(plan, origin or Origin())
         if plan.network != self.plan.network:
-            reason = "it is made for another network"
-            return [Report("policy-refused", {"policy": plan.policy, "reason": reason}), Store(self.plan)]
-        self.wanted = plan
-        return self._noticed(now)
+            return [wish.refused("it is made for another network"), Store(self.plan)]
+        if wish.origin.expects and (self.wanted or self.granted):
+            return [wish.refused("another policy is on its way", conflict=True)]
+        if wish.origin.expects not in ("", self.in_force.version):
+            return [wish.refused(f"the policy in force is {self.in_force.version} by now", conflict=True)]
+        passed_over = [self.wanted.refused("another came after it")] if self.wanted is not None else []
+        self.wanted = wish
+        return [*passed_over, *self._noticed(now)]
+
+    def withdraw(self, places: frozenset[str], now: float, origin: Origin) -> list[Output]:
+        """From now on these links and PoPs, and no others, are out of service: paths take a link of theirs only where
+        no other way leads."""
+        if places == self.live.withdrawn:
+            return []
+        turn = {"before": sorted(self.live.withdrawn), "after": sorted(places)}
+        self.live.withdrawn, self.withdrawal, self.impossible = places, origin, None
+        return [Report("withdrawn", {**turn, **origin.told}), *self._noticed(now)]
 
     def holds(self, router: str, held: RuleSet, order: Order, now: float) -> list[Output]:
         """A switch has said what it holds."""
@@ -148,6 +167,7 @@ class Conductor:
         self.audit.rest(now)
         found = difference(held, self.target(router))
         if not len(found):
+            self.audit.seen[router] = now
             return []
         self.joining[router] = _Joining(now)
         return [drift(router, found), *self._bring(router, held, now)]
@@ -285,12 +305,14 @@ class Conductor:
         """Whether the network is no longer what the paths were made for. A switch that only lost its
         controller is no reason to change paths: what it holds, it holds."""
         headless, now, then = self.live.headless(), self.live.failures(), self.current.failures
-        different = (now.links, now.routers - headless) != (then.links, then.routers - headless)
+        different = replace(now, routers=now.routers - headless) != replace(then, routers=then.routers - headless)
         return different and now != self.impossible
 
     def _more_is_coming(self) -> bool:
         """Whether a router that is back has not heard its neighbours yet, or a link that is back was heard at one of
         its ends only: the rest follows within a moment, and one change does for all."""
+        if self.live.avoided() != self.current.failures.avoided:  # nothing that comes by itself
+            return False
         before, now = self._unusable(self.current.failures), self._unusable(self.live.failures())
         return now == before or any(self.live.half_up(link) for link in before & now)
 
@@ -315,19 +337,18 @@ class Conductor:
         wanted, self.wanted = self.wanted, None
         if wanted is not None and (headless := self.live.headless()):
             reason = f"without controller, and forwarding: {', '.join(sorted(headless))}"
-            refused = Report("policy-refused", {"policy": wanted.policy, "reason": reason})
-            return [refused, Store(self.plan), *self._steady(now)]
+            return [wanted.refused(reason), Store(self.plan), *self._steady(now)]
         failures = self.live.failures()
         try:
             new = self.current if failures == self.current.failures else self.current.with_paths(failures)
-            new = new if wanted is None else new.with_plan(renumbered(wanted, self.plan))
+            new = new if wanted is None else new.with_plan(renumbered(wanted.plan, self.plan))
         except (PipelineError, InputError) as error:
             if wanted is not None:
-                refused = Report("policy-refused", {"policy": wanted.policy, "reason": str(error)})
-                return [refused, Store(self.plan), *self._steady(now)]
+                return [wanted.refused(str(error)), Store(self.plan), *self._steady(now)]
             self.impossible = failures
-            refused = Report("paths-refused", {"policy": self.plan.policy, "reason": str(error)})
-            return [refused, *self._steady(now)]
+            details = {"policy": self.plan.policy, "reason": str(error), **told_of(failures)}
+            return [Report("paths-refused", details), *self._steady(now)]
+        self.granted = wanted
         return self._roll_out(new, self.current.steps_to(new), now, "policy-switched" if wanted else "paths-switched")
 
     def _roll_out(self, new: Generation, steps: dict[str, Step], now: float, event: str) -> list[Output]:
@@ -363,27 +384,32 @@ class Conductor:
         return [*outputs, *self._finished(rollout, now)] if rollout.stage is Stage.DONE else outputs
 
     def _turned(self, new: Generation, now: float) -> Report:
-        details = {
-            "policy": new.plan.policy,
-            "links_down": sorted(new.failures.links),
-            "routers_out": sorted(new.failures.routers),
-            "rules": self.sizes,
-            "seconds": round(now - self.changed, 3),
-        }
-        return Report(self.announced, details)
+        told = {"policy": new.plan.policy, **told_of(new.failures), "rules": self.sizes}
+        told["seconds"] = round(now - self.changed, 3)
+        if self.granted is not None:
+            before, self.in_force = self.in_force, InForce(new.plan, self.in_force.number + 1)
+            told |= {**self.granted.origin.told, "before": before.told, "after": self.in_force.told}
+        else:
+            by = self.withdrawal if new.failures.avoided != self.current.failures.avoided else OURSELVES
+            told |= {**by.told, "before": told_of(self.current.failures), "after": told_of(new.failures)}
+        return Report(self.announced, told)
 
     def _finished(self, rollout: Rollout, now: float) -> list[Output]:
         """All that could be told hold the next generation, or, where one refused, the one before again."""
         assert self.next is not None
         given_up, self.current, self.next, self.rollout = self.current, self.next, None, None
+        wish, self.granted = self.granted, None
         self.plan = self.current.plan
         outputs: list[Output] = []
         if rollout.undoing and rollout.refused is not None:
             router, refusal = rollout.refused
-            details = {"policy": given_up.plan.policy, "router": router, "rule": refusal.rule}
             self.impossible = given_up.failures if given_up.failures != self.current.failures else None
-            event = "policy-refused" if given_up.plan is not self.plan else "paths-refused"
-            outputs.append(Report(event, {**details, "reason": refusal.reason}))
+            details = {"router": router, "rule": refusal.rule}
+            if wish is not None:
+                outputs.append(wish.refused(refusal.reason, **details))
+            else:
+                details |= {"policy": self.plan.policy, "reason": refusal.reason}
+                outputs.append(Report("paths-refused", {**details, **told_of(given_up.failures)}))
         return [*outputs, *self._steady(now)]
 
     def _steady(self, now: float) -> list[Output]:

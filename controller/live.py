@@ -17,6 +17,7 @@ class LiveNetwork:
     coming: set[tuple[str, int]] = field(default_factory=set)  # of these, ports that have yet to hear their neighbour
     ready: set[str] = field(default_factory=set)  # connected, and hold their rules
     met: set[str] = field(default_factory=set)  # have been ready at some time
+    withdrawn: frozenset[str] = frozenset()  # places that somebody took out of service: links and PoPs
 
     def joined(self, router: str, up_ports: frozenset[int], coming: frozenset[int] = frozenset()) -> None:
         """A switch connected. ``coming``: of its ports, those that have light and no session yet. Of a switch that was
@@ -70,9 +71,14 @@ class LiveNetwork:
         return len(ends) == 2 and len({self.network.ports[end][link_id] in self.up_ports[end] for end in ends}) == 2
 
     def failures(self) -> Failures:
-        """What new paths must not use: links that are down, and switches that cannot be told of new paths."""
+        """What new paths must not use: links that are down, and switches that cannot be told of new paths; and what
+        they should not."""
         links = frozenset(link.id for link in self.network.links if not self.link_is_up(link.id))
-        return Failures(links, frozenset(self.met - self.ready))
+        return Failures(links, frozenset(self.met - self.ready), self.avoided())
+
+    def avoided(self) -> frozenset[str]:
+        """The links that are out of service."""
+        return frozenset[str]().union(*(links_of(self.network, place) for place in self.withdrawn))
 
     def headless(self) -> frozenset[str]:
         """Switches that lost the controller and, for all we know, forward on: a neighbour sees its port to them up,
@@ -90,3 +96,14 @@ class LiveNetwork:
                     found.add(neighbour)
                     asked.append(neighbour)
         return frozenset(found)
+
+
+def links_of(network: Network, place: str) -> frozenset[str]:
+    """The links that are out of service with a place: a link itself, or those that lead to a PoP from elsewhere; none
+    for what is no place."""
+    if place in network.link:
+        return frozenset({place})
+    if place not in network.pop:
+        return frozenset()
+    routers = frozenset(network.pop[place].routers)
+    return frozenset(link.id for link in network.links if len({link.a, link.b} & routers) == 1)

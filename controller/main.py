@@ -25,6 +25,7 @@ from typing import Any, NoReturn, TextIO
 
 from controller.lease import RENEW_S, Lease
 from controller.tls import server_context
+from policies.changes import changes as differences
 from policies.plan import Plan
 from topology.errors import InputError, Problem
 
@@ -98,7 +99,7 @@ def socket_address(text: str) -> tuple[str, int]:
         raise InputError(Problem("--listen", text, "is no address", hint)) from None
 
 
-def run(plan_file: Path, listen: tuple[str, int], context: ssl.SSLContext, log: EventLog) -> None:
+def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLContext, log: EventLog) -> None:
     """Serves switches until the process is told to end; a fault in a thread ends it with status 1.
 
     SIGHUP makes it read the plan again and change to it. The file always holds the plan that a controller which
@@ -108,18 +109,32 @@ def run(plan_file: Path, listen: tuple[str, int], context: ssl.SSLContext, log: 
     or is told to hand over (SIGUSR1). Who leads no more stands by from then on, with nothing of what it knew."""
     from controller import framework
     from controller.app import HealthNetController
+    from controller.changelog import ChangeLog
+    from controller.desk import Desk
+    from controller.door import Door
+    from controller.wishes import Origin
+
+    plan_file: Path = options.plan
+    desk = Desk(read_plan)
+    changes = ChangeLog(options.changes, framework.Queue()) if options.changes else None
+
+    def emit(event: str, details: dict[str, Any]) -> None:
+        log.emit(event, details)
+        desk.heard(event, details)
+        if changes is not None:
+            changes.note(event, details, time.time_ns)
 
     def fault(error: BaseException) -> None:
-        log.emit("error", {"message": "".join(traceback.format_exception(error))})
+        emit("error", {"message": "".join(traceback.format_exception(error))})
         os._exit(1)
 
     def refused(address: str, reason: str) -> None:
-        log.emit("switch-turned-away", {"address": address, "reason": reason})
+        emit("switch-turned-away", {"address": address, "reason": reason})
 
     lease = Lease(plan_file.with_name(LEASE_FILE))
 
     def stand_by(reason: str = "another leads") -> NoReturn:
-        log.emit("standing-by", {"reason": reason})
+        emit("standing-by", {"reason": reason})
         log.begin_anew()
 
     def store(plan: Plan) -> None:
@@ -128,28 +143,33 @@ def run(plan_file: Path, listen: tuple[str, int], context: ssl.SSLContext, log: 
 
     def lead() -> None:
         if not lease.take():
-            log.emit("standing-by", {"reason": "another leads"})
+            emit("standing-by", {"reason": "another leads"})
             while not lease.take():
                 framework.sleep(_LOOK_S)
         app.lead(read_plan(plan_file), lease.generation)
+        if options.door:
+            framework.spawn(Door(options.door, desk, fault).serve, fault)
         while lease.renew():
             framework.sleep(RENEW_S)
         stand_by()
 
     began = time.monotonic()
-    app = framework.start(HealthNetController, read_plan(plan_file), log.emit, store, stand_by, fault)
+    app = desk.app = framework.start(HealthNetController, read_plan(plan_file), emit, store, stand_by, fault)
+    if changes is not None:
+        framework.spawn(changes.write, fault)
     framework.spawn(lead, fault)
     host, port = framework.listen(listen, context, refused, fault)
     seconds = round(time.monotonic() - began, 3)
-    log.emit("listening", {"address": host, "port": port, "framework": framework.NAME, "seconds": seconds})
+    emit("listening", {"address": host, "port": port, "framework": framework.NAME, "seconds": seconds})
     while (told := framework.wait_for_signal(*_SIGNALS)) in (signal.SIGHUP, signal.SIGUSR1):
         if told == signal.SIGUSR1:
             lease.resign()
             stand_by("told to hand over")
         try:
-            app.change_plan(read_plan(plan_file))
+            wanted = read_plan(plan_file)
+            app.change_plan(wanted, Origin(changes=differences(app.kept.source, wanted.source)))
         except (InputError, OSError, pickle.UnpicklingError) as error:
-            log.emit("policy-refused", {"policy": str(plan_file), "reason": str(error)})
+            emit("policy-refused", {"policy": str(plan_file), "reason": str(error)})
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -161,12 +181,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--certificate", required=True, type=Path, help="the controller's certificate (PEM)")
     parser.add_argument("--authority", required=True, type=Path, help="who must have signed switches' certificates")
     parser.add_argument("--events", required=True, help="file descriptor or path for JSON lines")
+    parser.add_argument("--door", type=Path, help="a unix socket to make, where the northbound server asks")
+    parser.add_argument("--changes", type=Path, help="the audit log of changes, which is appended to")
     options = parser.parse_args(argv)
     die_with_parent()
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         context = server_context(options.key, options.certificate, options.authority)
-        run(options.plan, socket_address(options.listen), context, EventLog(options.events))
+        run(options, socket_address(options.listen), context, EventLog(options.events))
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

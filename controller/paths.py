@@ -24,10 +24,12 @@ from topology.model import Link, Network
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """What cannot be used now: link ids and router ids."""
+    """What cannot be used now: link ids and router ids; and the links that somebody took out of service, which are
+    ``avoided``: taken only where no other way leads."""
 
     links: frozenset[str] = frozenset()
     routers: frozenset[str] = frozenset()
+    avoided: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class _Computation:
     detour_hops: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.fibres = Fibres(self.network).without(self.failures.links, self.failures.routers)
+        failed = self.failures
+        self.fibres = Fibres(self.network).avoiding(failed.avoided).without(failed.links, failed.routers)
         self.reduced: dict[Avoid, Fibres] = {}
         self.routers = [r.id for r in self.network.routers if r.id not in self.failures.routers]
 

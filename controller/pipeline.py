@@ -111,7 +111,7 @@ class Drop(IntEnum):
     TOO_LONG = 13  # longer than the site's line takes
 
 
-def cookie(purpose: Purpose, number: int = 0) -> int:
+def cookie(purpose: int, number: int = 0) -> int:
     """The cookie of an entry."""
     return purpose << 56 | number
 

@@ -32,6 +32,11 @@ def count_request(xid: int) -> bytes:
     return _request(xid, _of.OFPMP_AGGREGATE, _flows(0, 0))
 
 
+def flows_request(xid: int, cookie: int, mask: int) -> bytes:
+    """A message that asks for the flows whose cookies are ``cookie`` under ``mask``, with their counters."""
+    return _request(xid, _of.OFPMP_FLOW, _flows(cookie, mask))
+
+
 class Reading:
     """One reading of a switch: groups and meters, then flows; all flows at once where there are no groups, for then
     it is new and its flows are few."""

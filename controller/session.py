@@ -5,11 +5,12 @@ Pure: bytes in and out, no socket.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from controller.orders import Commit, Count, Discard, Order, Prepare, Read, Refusal
 from controller.readback import Decoder
-from controller.reading import Reading, count_request
+from controller.reading import Reading, count_request, flows_request
 from controller.rules import RuleSet
 from controller.wire import Encoder, Frame
 
@@ -35,6 +36,7 @@ class Session:
     prepared: dict[int, Frame] = field(default_factory=dict)  # by bundle number: a commit's errors are about these
     reading: dict[int, tuple[Read, Reading]] = field(default_factory=dict)  # by the request under way
     counting: dict[int, Count] = field(default_factory=dict)
+    polls: dict[int, tuple[bytearray, Callable[[bytes], None]]] = field(default_factory=dict)
     strays: int = 0  # refusals that no order is about
 
     def data(self, order: Order) -> bytes:
@@ -51,6 +53,13 @@ class Session:
         if isinstance(order, Prepare):
             self.prepared[order.number] = frame
         return frame.data
+
+    def poll(self, cookie: int, mask: int, answer: Callable[[bytes], None]) -> bytes:
+        """The request for the flows whose cookies are ``cookie`` under ``mask``, with their counters; ``answer`` gets
+        the body of the reply."""
+        self.polls[self.next_xid] = bytearray(), answer
+        self.next_xid += 1
+        return flows_request(self.next_xid - 1, cookie, mask)
 
     def confirmed(self, xid: int) -> tuple[Order, Refusal | None] | None:
         """The order that a barrier reply ends, with what was refused of it; None for a barrier of nobody's."""
@@ -78,6 +87,9 @@ class Session:
         """A part of what a switch holds has come: the next request, or, when that was the last, the whole.
 
         Raises ValueError, IndexError or struct.error if it cannot be read."""
+        if xid in self.polls:
+            self._polled(xid, body, more)
+            return None
         order, reading = self.reading.get(xid, (None, None))
         if order is None or reading is None:
             return None
@@ -86,6 +98,13 @@ class Session:
             return None
         del self.reading[xid]
         return self._ask(order, reading) or (order, reading.held())
+
+    def _polled(self, xid: int, body: bytes, more: bool) -> None:
+        bodies, answer = self.polls[xid]
+        bodies.extend(body)
+        if not more:
+            del self.polls[xid]
+            answer(bytes(bodies))
 
     def _ask(self, order: Read, reading: Reading) -> bytes | None:
         request = reading.next_request(self.next_xid)

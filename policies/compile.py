@@ -48,7 +48,8 @@ def compile_policy(policy: Policy, network: Network) -> Plan:
     contracts = compile_contracts(clauses, roles, report)
     attachments = compile_attachments(spec, roles, network)
     parts = classes, services, vpns, roles, contracts, attachments, egresses, routes
-    plan = Plan(spec.name, network, *parts, detect_within_us=spec.repair.detect_within)
+    source = policy.document.text
+    plan = Plan(spec.name, network, *parts, detect_within_us=spec.repair.detect_within, source=source)
     if spec.paths is None:
         return plan
     plan = replace(plan, traffic=compile_traffic(spec, spec.paths, plan))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from functools import cached_property
+from hashlib import sha256
 
 from topology.model import Network, Prefix
 
@@ -189,6 +190,12 @@ class Plan:
     routes: tuple[Route, ...]
     detect_within_us: int = DETECT_WITHIN_US
     traffic: Traffic = NO_TRAFFIC
+    source: str = ""  # the policy's file, as it was written
+
+    @cached_property
+    def digest(self) -> str:
+        """Tells policies apart: the beginning of the file's SHA-256, in hex."""
+        return sha256(self.source.encode()).hexdigest()[:12]
 
     @cached_property
     def egress_index(self) -> dict[tuple[tuple[str, ...], PathChoice], int]:
@@ -209,6 +216,14 @@ class Plan:
     def traffic_class(self) -> dict[str, TrafficClass]:
         """Classes by name."""
         return {cls.name: cls for cls in self.classes}
+
+    @cached_property
+    def attachments_of(self) -> dict[str, list[Attachment]]:
+        """The access lines of each site, by site id."""
+        found: dict[str, list[Attachment]] = {site.id: [] for site in self.network.sites}
+        for line in self.attachments:
+            found[line.site].append(line)
+        return found
 
     @cached_property
     def role_of_site(self) -> dict[str, Role]:

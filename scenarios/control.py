@@ -25,6 +25,7 @@ class ControllerFailed(RuntimeError):
 
 
 PLAN_FILE = "plan.pickle"
+DOOR = "controller.door"
 
 
 class SlowPathProcess:
@@ -44,6 +45,25 @@ class SlowPathProcess:
         self.process.wait()
 
 
+class NorthboundProcess:
+    """Starts the northbound server of the controllers on the listening socket ``listener``; ``events`` is the file of
+    what happens, ``changes`` that of the controllers' changes, ``tokens`` says who may come in."""
+
+    def __init__(self, run_dir: Path, events: Path, changes: Path, tokens: Path, listener: int, log: Path) -> None:
+        argv = [sys.executable, "-m", "controller.northbound.main", f"--plan={run_dir / PLAN_FILE}"]
+        argv += [f"--door={run_dir / DOOR}", f"--events={events}", f"--changes={changes}", f"--tokens={tokens}"]
+        argv += [f"--listener={listener}"]
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[listener]
+            )
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
+
+
 class Controllers:
     """Starts ``controller.main`` on ``plan`` in the operations centre of ``management``, once for each of its
     addresses: one leads, another stands by. Their events are handed to ``on_event`` as they come; where there are
@@ -52,6 +72,7 @@ class Controllers:
     def __init__(
         self, plan: Plan, management: ManagementNetwork, run_dir: Path, log_dir: Path, on_event: Callable[[Event], None]
     ) -> None:
+        self.changes = log_dir / "changes.jsonl"
         self.events: list[Event] = []
         self._management, self._plan_file, self._log_dir = management, run_dir / PLAN_FILE, log_dir
         self._on_event = on_event
@@ -73,6 +94,7 @@ class Controllers:
         argv = [sys.executable, "-m", "controller.main", "--plan", str(self._plan_file)]
         argv += ["--listen", f"{host}:{port}", "--events", str(writing), "--key", str(self._shown.key)]
         argv += ["--certificate", str(self._shown.certificate), "--authority", str(self._shown.authority)]
+        argv += ["--door", str(self._plan_file.with_name(DOOR)), "--changes", str(self.changes)]
         log = self._log_dir / f"{self._name(number).replace(' ', '-')}.log"
         with log.open("a") as output:
             process = self._management.centre.spawn(argv, pass_fds=[writing], stdout=output, stderr=output)

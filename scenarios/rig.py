@@ -29,7 +29,7 @@ from emulation.procfs import task_clock_ns, transmit_drops
 from emulation.switches import RouterSwitch
 from policies.plan import Plan, Scheduling, TrafficClass
 from scenarios import calibration
-from scenarios.control import Controllers, Event, SlowPathProcess
+from scenarios.control import Controllers, Event, NorthboundProcess, SlowPathProcess
 from scenarios.outage import Lines, Outage
 from scenarios.targets import Target
 from scenarios.vigil import Vigil
@@ -92,6 +92,12 @@ class Rig:
         self._wait("all-links-up")
         stage("calibrating the lines")
         self._calibrate()
+
+    def start_northbound(self, events: Path, tokens: Path, listener: int) -> None:
+        """Serve the northbound interface on a listening socket; ``events`` is the file that events are appended to."""
+        log = self._log_dir / "northbound.log"
+        changes = self.controller.changes
+        self.northbound = NorthboundProcess(self._run_dir, events, changes, tokens, listener, log)
 
     def _new_plant(self) -> Plant | KernelPlant:
         shape, classes = line_shape(self.plan), line_classes(self.plan)
@@ -159,6 +165,8 @@ class Rig:
 
     def close(self) -> None:
         """End what speaks to us; the kernel ends the rest with the world."""
+        if hasattr(self, "northbound"):
+            self.northbound.close()
         if hasattr(self, "slow_path"):
             self.slow_path.close()
         if hasattr(self, "controller"):

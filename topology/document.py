@@ -26,6 +26,7 @@ class Document:
     name: str
     data: Any
     lines: Mapping[yaml_tree.Path, int] = field(repr=False, default_factory=dict)
+    text: str = field(repr=False, default="")
 
     def where(self, path: Sequence[str | int] = ()) -> str:
         """``file:line: contracts[3].client`` for a path; the line of the nearest enclosing value
@@ -73,7 +74,7 @@ def loads(raw: bytes, name: str) -> Document:
         value = raw[error.start : error.start + 1]
         raise InputError(Problem(f"{name}:{line}:{column}", value, "is not UTF-8", "save the file as UTF-8")) from None
     tree = yaml_tree.parse(text, name)
-    return Document(name, tree.data, tree.lines)
+    return Document(name, tree.data, tree.lines, text)
 
 
 def validate(document: Document, model: type[Model]) -> Model:

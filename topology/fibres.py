@@ -113,27 +113,50 @@ class Fibres:
         self.arcs = Arcs(network)
         self.cost: Floats = np.array([cost_us(links[0]) for links in self.arcs.links], dtype=np.float64)
         self.carrier = [links[0].id for links in self.arcs.links]
+        self.dear = np.zeros(len(self.cost), dtype=np.bool_)
         self.lost: frozenset[str] = frozenset()
         self.out: frozenset[str] = frozenset()
+        self.avoided: frozenset[str] = frozenset()
 
     def without(self, links: Collection[str], routers: Collection[str]) -> Fibres:
         """What is left when these links and routers are not used."""
-        left = object.__new__(Fibres)
-        left.arcs, left.cost, left.carrier = self.arcs, self.cost.copy(), self.carrier.copy()
+        left = self._copy()
         left.lost, left.out = self.lost.union(links), self.out.union(routers)
-        for link in links:
-            for arc in self.arcs.of_link[link]:
-                carrier = next((other for other in self.arcs.links[arc] if other.id not in left.lost), None)
-                left.cost[arc] = _UNUSABLE if carrier is None else cost_us(carrier)
-                left.carrier[arc] = "" if carrier is None else carrier.id
-        for router in left.out:
-            left.cost[self.arcs.of_router[router]] = _UNUSABLE
+        left._carry_anew(links)
         return left
+
+    def avoiding(self, links: Collection[str]) -> Fibres:
+        """The same, where a way takes these links only if no other leads to its end (RFC 8379's last resort)."""
+        left = self._copy()
+        left.avoided = self.avoided.union(links)
+        left._carry_anew(links)
+        return left
+
+    def _copy(self) -> Fibres:
+        other = object.__new__(Fibres)
+        other.arcs, other.cost, other.carrier, other.dear = self.arcs, self.cost.copy(), self.carrier.copy(), self.dear
+        other.lost, other.out, other.avoided = self.lost, self.out, self.avoided
+        return other
+
+    def _carry_anew(self, links: Collection[str]) -> None:
+        """Chooses the carriers of these links' arcs."""
+        self.dear = self.dear.copy()
+        for arc in (arc for link in links for arc in self.arcs.of_link[link]):
+            usable = (link for link in self.arcs.links[arc] if link.id not in self.lost)
+            carrier = min(usable, key=lambda link: link.id in self.avoided, default=None)
+            self.cost[arc] = _UNUSABLE if carrier is None else cost_us(carrier)
+            self.carrier[arc] = "" if carrier is None else carrier.id
+            self.dear[arc] = carrier is not None and carrier.id in self.avoided
+        for router in self.out:
+            self.cost[self.arcs.of_router[router]] = _UNUSABLE
 
     def ways(self, root: str, cost: Floats | None = None) -> Ways:
         """The cheapest ways between ``root`` and all other routers: least-delay ones, or by ``cost`` of each arc, which
         counts from ``root`` outwards."""
-        matrix = self.arcs.matrix(self.cost if cost is None else cost)
+        outwards = self.cost if cost is None else cost
+        if self.dear.any():  # more than any way without them
+            outwards = np.where(self.dear, outwards + outwards[np.isfinite(outwards)].sum(), outwards)
+        matrix = self.arcs.matrix(outwards)
         reach, before = dijkstra(matrix, indices=self.arcs.position[root], return_predecessors=True, limit=_FAR)
         return Ways(self, root, reach.tolist(), before.tolist())
 

@@ -44,6 +44,7 @@ def up(
     name: Annotated[str, typer.Option("--name", help="The network's name.")] = "default",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is up.")] = False,
     results: Annotated[Path, typer.Option("--results", help="Where logs and history go.")] = Path("results"),
+    api: Annotated[str | None, typer.Option("--api", help="Serve REST and metrics: unix, or 127.0.0.1:PORT.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks for errors.")] = False,
 ) -> None:
     """Keep a network up until `helsewan down` or Ctrl-C."""
@@ -61,6 +62,7 @@ def up(
         standby=standby,
         results=results,
         debug=debug,
+        api=api,
     )
     raise typer.Exit(stand(wish, detach))
 

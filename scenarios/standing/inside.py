@@ -9,6 +9,7 @@ import time
 import traceback
 from typing import cast
 
+from controller.northbound.tokens import write_tokens
 from emulation import world
 from scenarios.control import Event
 from scenarios.emulation import add_lan_hosts
@@ -17,6 +18,7 @@ from scenarios.orphans import Orphans
 from scenarios.progress import Progress
 from scenarios.rig import Rig
 from scenarios.screen import Screen
+from scenarios.standing.api import Interface
 from scenarios.standing.job import UP, StandingJob
 from scenarios.standing.operations import Operations
 from scenarios.standing.place import DEFAULT_NAME
@@ -95,6 +97,8 @@ class StandingNetwork:
 
             self.rig.start(stage)
             add_lan_hosts(self.rig, self._job.lan_hosts)
+            if self._job.api is not None:
+                self._serve(self._job.api)
             progress.say(f"the network is up and programmed after {time.monotonic() - began:.1f} s")
         self._history.append("network-up", seconds=round(time.monotonic() - began, 3))
         self.is_up = True
@@ -103,6 +107,11 @@ class StandingNetwork:
         if self._job.ready is not None:
             os.write(self._job.ready, UP)
             os.close(self._job.ready)
+
+    def _serve(self, api: Interface) -> None:
+        tokens = world.RUN_DIR / "tokens"
+        write_tokens(tokens, [api.token])
+        self.rig.start_northbound(self._job.directory / "history.jsonl", tokens, api.listener)
 
     def _watch(self) -> None:
         """Watch over the parts until a client ends the network."""
@@ -116,6 +125,7 @@ class StandingNetwork:
     def _tell_how_to_use_it(self) -> None:
         network = self._job.plan.network
         name = "" if self._job.name == DEFAULT_NAME else f" --name {self._job.name}"
+        usage = f"  {self._job.api.usage}\n" if self._job.api else ""
         site, other = network.sites[0].id, network.sites[1]
         self._screen.print(
             f"\nnetwork {self._job.name}: {len(network.sites)} sites, {len(network.routers)} routers, "
@@ -124,7 +134,7 @@ class StandingNetwork:
             f"  helsewan exec{name} {site} -- ping -c 3 {other.address4}\n"
             f"  helsewan shell{name} {site}\n"
             f"  helsewan link set{name} {network.links[0].id} --delay 20ms --loss 1%\n"
-            f"  helsewan down{name}\n\n"
+            f"  helsewan down{name}\n{usage}\n"
             "It stands until `helsewan down` or Ctrl-C.",
             markup=False,
             soft_wrap=True,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from emulation.plant import Dataplane
 from policies.plan import Plan
+from scenarios.standing.api import Interface
 
 UP = b"u"  # written to ``StandingJob.ready`` once the network carries traffic
 
@@ -16,7 +17,7 @@ class StandingJob:
     """A network to keep up: ``plan`` under ``name``, with ``lan_hosts`` hosts behind every hospital,
     its frames carried by ``dataplane``, with a second controller if ``standby``. ``listener`` is the descriptor of the
     socket that clients come to, ``ready`` one to write UP to, if anybody waits; what happens is told in ``directory``.
-    Tracebacks are shown if ``debug``."""
+    Tracebacks are shown if ``debug``. ``api`` is its northbound interface, if it has one."""
 
     name: str
     plan: Plan
@@ -27,3 +28,4 @@ class StandingJob:
     dataplane: Dataplane
     standby: bool
     debug: bool
+    api: Interface | None = None

@@ -20,6 +20,7 @@ from policies.plan import Plan
 from scenarios.blueprints import blueprint
 from scenarios.run_directory import conclude, make_directory, shown
 from scenarios.screen import Screen
+from scenarios.standing.api import offered
 from scenarios.standing.job import UP, StandingJob
 from scenarios.standing.place import DEFAULT_NAME, own_place
 from scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
@@ -47,6 +48,7 @@ class Wish:
     standby: bool = False
     results: Path = field(default_factory=lambda: Path("results"))
     debug: bool = False
+    api: str | None = None  # where the northbound interface is wanted
 
 
 def stand(wish: Wish, detach: bool) -> int:
@@ -72,7 +74,12 @@ def planned(wish: Wish) -> Plan:
 
 def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:
     """Hold the name and run the world to its end."""
-    with own_place() as place, place.held(wish.name) as listener, interrupts():
+    with (
+        own_place() as place,
+        place.held(wish.name) as listener,
+        offered(place, wish.name, wish.api) as api,
+        interrupts(),
+    ):
         job = StandingJob(
             name=wish.name,
             plan=plan,
@@ -83,8 +90,9 @@ def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:
             dataplane=wish.dataplane,
             standby=wish.standby,
             debug=wish.debug,
+            api=api,
         )
-        fds = [listener.fileno()] + ([] if ready is None else [ready])
+        fds = [listener.fileno(), *([] if ready is None else [ready]), *([] if api is None else [api.listener])]
         status = run_in_world("scenarios.standing.inside", job, fds)
         answer_interrupts(signal.SIG_IGN)
         conclude(directory)

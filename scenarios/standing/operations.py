@@ -85,6 +85,7 @@ class Operations:
             "network": self._job.plan.network.name,
             "seed": self._job.plan.network.seed,
             "directory": str(self._job.directory),
+            "api": None if (api := self._job.api) is None else {"address": api.address, "token_file": api.token_file},
         }
         if not self._up:
             return about

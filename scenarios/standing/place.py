@@ -55,7 +55,7 @@ class Place:
             raise InputError(Problem("--name", name, "is the name of a network that stands already", hint))
         with os.fdopen(lock, "rb"):
             try:
-                with self._listening(name) as listener:
+                with self.listening(name, "sock", socket.SOCK_SEQPACKET) as listener:
                     yield listener
             finally:
                 self._remove(name)
@@ -99,14 +99,21 @@ class Place:
             self.path.rmdir()
         os.close(self._fd)
 
-    def _listening(self, name: str) -> socket.socket:
-        """A listening socket; one of that name is left from a network that was killed."""
-        with suppress(FileNotFoundError):
-            os.unlink(f"{name}.sock", dir_fd=self._fd)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def write(self, name: str, suffix: str, text: str) -> Path:
+        """A file (mode 0600) that goes with network ``name``, which we hold."""
+        self._unlink(f"{name}.{suffix}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(f"{name}.{suffix}", flags, 0o600, dir_fd=self._fd), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path / f"{name}.{suffix}"
+
+    def listening(self, name: str, suffix: str, kind: socket.SocketKind) -> socket.socket:
+        """A listening socket of network ``name``, which we hold; one of that name is left from one that was killed."""
+        self._unlink(f"{name}.{suffix}")
+        sock = socket.socket(socket.AF_UNIX, kind)
         before = os.umask(0o177)  # the socket's mode is 0600 from the start
         try:
-            sock.bind(self._short(f"{name}.sock"))
+            sock.bind(self._short(f"{name}.{suffix}"))
         finally:
             os.umask(before)
         sock.listen(_BACKLOG)
@@ -157,9 +164,12 @@ class Place:
 
     def _remove(self, name: str) -> None:
         """Remove what stands for ``name``, whose lock we hold; the lock last."""
-        for entry in (f"{name}.sock", f"{name}.lock"):
-            with suppress(FileNotFoundError):
-                os.unlink(entry, dir_fd=self._fd)
+        for suffix in ("sock", "api", "token", "lock"):
+            self._unlink(f"{name}.{suffix}")
+
+    def _unlink(self, entry: str) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(entry, dir_fd=self._fd)
 
 
 def _opened(path: Path) -> int:

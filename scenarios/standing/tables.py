@@ -29,6 +29,8 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
             *(f"changed    {line}" for line in changes_told(facts["changed"])),
             f"memory     {facts['memory_bytes'] / 2**20:,.0f} MiB",
         ]
+    api = facts["api"]
+    lines += [f"api        {api['address']}, token in {api['token_file']}"] if api else []
     return [*lines, f"directory  {facts['directory']}"]
 
 

@@ -1,0 +1,82 @@
+"""The interface as one application: routes, their refusals, and the guard before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from controller.northbound import network_routes, policy_routes
+from controller.northbound.context import Context
+from controller.northbound.guard import Guard
+from controller.northbound.problems import Trouble, bad_input
+from controller.northbound.source import Declined, Unreachable
+from topology.errors import Problem
+
+ROUTES = (network_routes.routes, policy_routes.routes, policy_routes.scraped)
+_ABOUT = (
+    "What the controller of one emulated network knows and does. Every request needs a bearer token. "
+    "Refusals are RFC 9457 problem details."
+)
+
+
+def application(context: Context) -> FastAPI:
+    """The routes on ``context``, without their guard."""
+    app = FastAPI(
+        title="helsewan northbound",
+        version="1",
+        description=_ABOUT,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # both pages would load their scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    for routes in ROUTES:
+        app.include_router(routes)
+    app.add_exception_handler(Trouble, _trouble)
+    app.add_exception_handler(Unreachable, _unreachable)
+    app.add_exception_handler(Declined, _declined)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(Exception, _broken)
+    return app
+
+
+def guarded(context: Context, tokens: Sequence[str]) -> Guard:
+    """The whole, as it is served."""
+    return Guard(application(context), tokens)
+
+
+def _trouble(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Trouble)
+    return error.response()
+
+
+def _unreachable(_: Request, error: Exception) -> JSONResponse:
+    return Trouble(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"retry-after": "1"}).response()
+
+
+def _declined(_: Request, error: Exception) -> JSONResponse:
+    return Trouble(HTTPStatus.BAD_GATEWAY, str(error)).response()
+
+
+def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problems = [
+        Problem(".".join(map(str, each["loc"])), each.get("input"), each["msg"].lower()) for each in error.errors()
+    ]
+    return bad_input(problems).response()
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return Trouble(HTTPStatus(error.status_code), str(error.detail), headers=error.headers).response()
+
+
+def _broken(_: Request, error: Exception) -> JSONResponse:
+    return Trouble(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}").response()

@@ -1,0 +1,75 @@
+"""What routes work with, and what all of them may answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Semaphore
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from controller.northbound.computed import Computed
+from controller.northbound.counters import Counters
+from controller.northbound.events import EventFile
+from controller.northbound.models import TroubleOut
+from controller.northbound.policy import Policies
+from controller.northbound.problems import MEDIA_TYPE
+from controller.northbound.service import EFFECT_S, Service
+from controller.northbound.source import Source
+
+MOST_LISTENERS = 32  # at the events
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts of one server; ``changes`` is the audit log."""
+
+    source: Source
+    events: EventFile
+    changes: Path
+    computed: Computed
+    counters: Counters
+    policies: Policies
+    service: Service
+    listeners: Semaphore  # room for those who follow the events
+
+    @classmethod
+    def of(cls, source: Source, events: Path, changes: Path, effect_s: float = EFFECT_S) -> Context:
+        """The parts for a source, and the files of its events and changes."""
+        computed = Computed()
+        return cls(
+            source,
+            EventFile(events),
+            changes,
+            computed,
+            Counters(source),
+            Policies(source, computed),
+            Service(source, effect_s),
+            Semaphore(MOST_LISTENERS),
+        )
+
+
+def _context(request: Request) -> Context:
+    found: Context = request.app.state.context
+    return found
+
+
+def _who(request: Request) -> dict[str, Any]:
+    found: dict[str, Any] = request.state.who
+    return found
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+Parts = Annotated[Context, Depends(_context)]
+Who = Annotated[dict[str, Any], Depends(_who)]
+Body = Annotated[bytes, Depends(_body)]
+
+
+def troubles(**reasons: str) -> dict[int | str, dict[str, Any]]:
+    """The responses of a route that are RFC 9457 problems, for OpenAPI: ``s404="why"``."""
+    schema = {"content": {MEDIA_TYPE: {}}, "model": TroubleOut}
+    return {int(status[1:]): {"description": reason, **schema} for status, reason in reasons.items()}

@@ -1,0 +1,93 @@
+"""Stands before every route: who has no token gets no further, nobody may send or hold up more than is reasonable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from controller.northbound.problems import Trouble
+from controller.northbound.tokens import holder
+from topology.document import MAX_BYTES
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+BODY_S = 10.0  # for a whole body to arrive
+READER_S = 10.0  # for a reader to take what it is sent
+_CHALLENGE = {"www-authenticate": "Bearer"}
+
+
+class Guard:
+    """The ASGI application ``app`` behind ``tokens``."""
+
+    def __init__(self, app: App, tokens: Sequence[str], reader_s: float = READER_S) -> None:
+        self._app, self._tokens, self._reader_s = app, tokens, reader_s
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One connection's request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        name = holder(self._tokens, _header(scope, b"authorization"))
+        if name is None:
+            await self._say(Trouble(HTTPStatus.UNAUTHORIZED, "a token is needed", headers=_CHALLENGE), scope, send)
+            return
+        client = scope.get("client")
+        peer = {"uid": state["uid"]} if "uid" in state else {"address": client[0]} if client else {}
+        state["who"] = {"door": "api", "name": name, **peer}
+        await self._pass(scope, receive, send)
+
+    async def _pass(self, scope: Message, receive: Receive, send: Send) -> None:
+        dropped = False
+
+        async def in_time(message: Message) -> None:
+            nonlocal dropped
+            try:
+                await asyncio.wait_for(send(message), self._reader_s)
+            except asyncio.TimeoutError:  # what waits for a reader that does not read is let go
+                dropped = True
+                scope["state"].get("abort", lambda: None)()
+                raise OSError("the reader does not read") from None
+
+        try:
+            await self._app(scope, _Bounded(receive).receive, in_time)
+        except Exception:
+            if not dropped:
+                raise
+
+    async def _say(self, trouble: Trouble, scope: Message, send: Send) -> None:
+        async def nothing() -> Message:
+            return {"type": "http.disconnect"}
+
+        await trouble.response()(scope, nothing, send)
+
+
+class _Bounded:
+    """A request's body as it comes, up to a size and for so long. What comes after the body is only waited for."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._size, self._whole = receive, 0, False
+
+    async def receive(self) -> Message:
+        """The next message."""
+        if self._whole:
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), BODY_S)
+        except asyncio.TimeoutError:
+            raise Trouble(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
+        self._size += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        if self._size > MAX_BYTES:
+            raise Trouble(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BYTES} bytes")
+        return message
+
+
+def _header(scope: Message, name: bytes) -> bytes:
+    found = [value for key, value in scope["headers"] if key == name]
+    return found[0] if len(found) == 1 else b""

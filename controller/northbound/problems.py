@@ -1,0 +1,59 @@
+"""What the interface answers where it cannot do what was asked: RFC 9457 problem details, one line of reason each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.responses import JSONResponse
+
+from topology.errors import Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Trouble(Exception):
+    """A request that is not done. ``problems`` are what is wrong with its input."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        problems: Sequence[Problem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status, self.detail, self.problems, self.headers = status, detail, problems, headers
+        super().__init__(detail)
+
+    def response(self) -> JSONResponse:
+        """The answer."""
+        return JSONResponse(self.body(), self.status, self.headers, MEDIA_TYPE)
+
+    def body(self) -> dict[str, Any]:
+        """The answer's JSON."""
+        told: dict[str, Any] = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": self.status.value,
+            "detail": self.detail,
+        }
+        if self.problems:
+            told["problems"] = [_told(problem) for problem in self.problems]
+        return told
+
+
+def bad_input(problems: Sequence[Problem], status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY) -> Trouble:
+    """What is wrong with an input; the detail is the first of it, as the command line would say it."""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return Trouble(status, f"{problems[0]}{more}", problems)
+
+
+def no_such(where: str, value: str, reason: str, hint: str = "") -> Trouble:
+    """Something that is named and is not there."""
+    return bad_input([Problem(where, value, reason, hint)], HTTPStatus.NOT_FOUND)
+
+
+def _told(problem: Problem) -> dict[str, Any]:
+    value = problem.value if isinstance(problem.value, str | int | float | bool | None) else str(problem.value)
+    return {"where": problem.where, "value": value, "reason": problem.reason, "hint": problem.hint}
