@@ -47,7 +47,9 @@ class Admission:
         trunk: Match = (("in_port", TRUNK_PORT),)
         for vlans in _vlans_without({line.vlan for _, line in self.lines}):
             yield drop_rule(Table.ADMIT, _FIRST, (*trunk, ("vlan_vid", vlans)), Drop.UNKNOWN_LINE)
-        yield self._solicited(trunk)
+        if self.plan.answers_neighbours:
+            yield self._solicited(trunk)
+            yield self._advertise()
         for source in _ON_LINE:
             yield drop_rule(Table.ADMIT, _MIDDLE, (*trunk, *IP6.is_from(source)), Drop.LINK_LOCAL)
         for family in FAMILIES:
@@ -56,7 +58,6 @@ class Admission:
         for port in sorted(self.plan.network.ports[self.router].values()):
             labelled: Match = (("in_port", port), ("eth_type", MPLS))
             yield FlowRule(Table.ADMIT, _HIGH, labelled, goto=Table.CORE, cookie=cookie(Purpose.PASS))
-        yield self._advertise()
 
     def _admit_line(self, where: Match, site: Site, line: Attachment, own: int) -> Iterator[FlowRule]:
         """A site's packets on one of its lines, in VRF and role; ARP requests and pings for its gateway."""

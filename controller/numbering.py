@@ -35,6 +35,7 @@ def renumbered(plan: Plan, before: Plan) -> Plan:
         roles=tuple(replace(role, id=role_id[role.id]) for role in plan.roles),
         contracts=tuple(contracts),
         attachments=tuple(replace(line, role=role_id[line.role]) for line in plan.attachments),
+        answers_neighbours=before.answers_neighbours,
     )
 
 

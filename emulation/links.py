@@ -24,7 +24,7 @@ from emulation.nodes import NamespaceNode, SiteNode, access_interface
 from emulation.plant import CORE_MTU, Dataplane, Direction, End, LinePlant, Models, Shape
 from emulation.switches import ACCESS_LOGICAL_PORT, RouterSwitch
 from emulation.trace import Trace
-from topology.model import SITE_MTU, TRUNK_INTERFACE, Access, Network
+from topology.model import SITE_MTU, TRUNK_INTERFACE, Access, Network, router_mac
 from topology.model import Link as Fibre
 
 TAP_QUEUE = 2000  # frames a TAP holds while the engine is busy; beyond, the kernel drops and counts them
@@ -235,7 +235,14 @@ class AccessLink(LineLink):
     """A Mininet link between a site and its router: line ``line`` of the site (0 = primary)."""
 
     def __init__(
-        self, node1: SiteNode, node2: RouterSwitch, plant: LinePlant, access: Access, line: int, **_: Any
+        self,
+        node1: SiteNode,
+        node2: RouterSwitch,
+        plant: LinePlant,
+        access: Access,
+        line: int,
+        network: Network,
+        **_: Any,
     ) -> None:
         super().__init__(access_name(node1.site.id, line), plant)
         self.access, self._number = access, line
@@ -244,6 +251,8 @@ class AccessLink(LineLink):
         trunk_end = plant.trunk_end(node2, access.vlan)
         mtu_bytes = access.mtu_bytes if access.mtu_bytes < SITE_MTU else None
         plant.join(self.line, site_end, trunk_end, access.rate_bps, access.delay_us, mtu_bytes)
+        if plant.dataplane is Dataplane.KERNEL:  # whose switches know too little of IPv6 to answer neighbours
+            node1.gateway_macs[line] = router_mac(network.router[access.router])
         self.intf1 = SiteIntf(name, node=node1, port=line, link=self, mac=node1.site.mac)
         far_name = f"{TRUNK_INTERFACE}.{access.vlan}"
         port = ACCESS_LOGICAL_PORT + access.vlan

@@ -90,6 +90,13 @@ class Netlink:
         message = rtnetlink.set_default_route(gateway, self.index_of(name), source, metric)
         self._ask(f"set default route by {gateway} on {name}", message)
 
+    def set_neighbour(self, address: IPv6Address, name: str, mac: str) -> None:
+        """Tell interface ``name`` what MAC address a neighbour has. The kernel forgets it when the interface goes
+        down."""
+        if _HAS_IPV6:
+            message = rtnetlink.set_neighbour(address, self.index_of(name), mac)
+            self._ask(f"set neighbour {address} on {name}", message)
+
     def set_link_route(self, destination: IPv4Address, name: str) -> None:
         """Route to one address, which is on the link of ``name``."""
         message = rtnetlink.set_link_route(destination, self.index_of(name))

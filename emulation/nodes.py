@@ -115,6 +115,7 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
 
     def __init__(self, name: str, site: Site, **params: Any) -> None:
         self.site = site
+        self.gateway_macs: dict[int, str] = {}  # by line, where the router cannot answer for its own
         self._address4 = site.address4
         super().__init__(name, **params | {"ip": None})  # Mininet proposes one; the site has its own
         if len(site.accesses) > 1:
@@ -143,6 +144,8 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
         self.netlink.set_link(name, up=True, address=mac, mtu=mtu if mtu < SITE_MTU else None)
         self.netlink.set_default_route(self.site.gateway4, name, self._address4, metric=100 * (line + 1))
         self.netlink.set_ipv6(self.site.address6, GATEWAY6, name, metric=100 * (line + 1))
+        if line in self.gateway_macs:
+            self.netlink.set_neighbour(GATEWAY6, name, self.gateway_macs[line])
 
     def lower_line(self, line: int) -> None:
         """Loss of light on access line ``line``: its default route goes, the backup's stays."""

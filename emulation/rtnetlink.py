@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 NLMSG_ERROR = 2
 RTM_NEWLINK, RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE = 16, 18, 19, 20, 21, 24
+RTM_NEWNEIGH = 28
 LOOPBACK_INDEX = 1  # in every namespace
 
 CREATE, EXCLUSIVE = 0x400, 0x200
@@ -33,6 +34,8 @@ Address = IPv4Address | IPv6Address
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
 _IFINFO = struct.Struct("=BxHiII")  # family, device type, index, flags, which of them change
 _IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
+_NDMSG = struct.Struct("=BxxxiHxx")  # family, interface, state, and flags and type
+_NDA_DST, _NDA_LLADDR, _NUD_PERMANENT = 1, 2, 0x80
 _RTMSG = struct.Struct("=BBBBBBBBI")  # family, lengths, TOS, table, protocol, scope, type, flags
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _STATISTICS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped")
@@ -99,6 +102,13 @@ def set_link_route(destination: IPv4Address, index: int) -> bytes:
     body = _RTMSG.pack(socket.AF_INET, 32, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, *scope, 0)
     body += attribute(_RTA_DST, destination.packed) + attribute(_RTA_OIF, _u32(index))
     return request(RTM_NEWROUTE, body, CREATE | _REPLACE)
+
+
+def set_neighbour(address: Address, index: int, mac: str) -> bytes:
+    """What MAC address a neighbour has: known for good, so nobody is asked."""
+    body = _NDMSG.pack(_family(address), index, _NUD_PERMANENT)
+    body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, bytes.fromhex(mac.replace(":", "")))
+    return request(RTM_NEWNEIGH, body, CREATE | _REPLACE)
 
 
 def get_link(index: int) -> bytes:

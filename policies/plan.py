@@ -190,6 +190,7 @@ class Plan:
     routes: tuple[Route, ...]
     detect_within_us: int = DETECT_WITHIN_US
     traffic: Traffic = NO_TRAFFIC
+    answers_neighbours: bool = True  # in IPv6; the kernel's Open vSwitch cannot, so its sites know their gateway's MAC
     source: str = ""  # the policy's file, as it was written
 
     @cached_property

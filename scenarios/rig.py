@@ -29,7 +29,7 @@ from emulation.procfs import task_clock_ns, transmit_drops
 from emulation.switches import RouterSwitch
 from policies.plan import Plan, Scheduling, TrafficClass
 from scenarios import calibration
-from scenarios.control import Controllers, Event, NorthboundProcess, SlowPathProcess
+from scenarios.control import ControllerFailed, Controllers, Event, NorthboundProcess, SlowPathProcess
 from scenarios.outage import Lines, Outage
 from scenarios.targets import Target
 from scenarios.vigil import Vigil
@@ -58,7 +58,8 @@ class Rig:
         dataplane: Dataplane = Dataplane.ENGINE,
         standby: bool = False,
     ) -> None:
-        self.plan, self.dataplane, self._standby = plan, dataplane, standby
+        self.plan = replace(plan, answers_neighbours=dataplane is Dataplane.ENGINE)
+        self.dataplane, self._standby = dataplane, standby
         self.network = plan.network
         self._run_dir, self._log_dir, self._on_event = run_dir, log_dir, on_event
         self._outage = Outage(plan.network)
@@ -289,6 +290,9 @@ class Rig:
         """Wait for an event of ``kind`` (of ``router``) among those from number ``since`` on."""
 
         def seen(events: list[Event]) -> bool:
+            for event in events[since:]:
+                if event["event"] == "error" and "rule" in event and router in (None, event["router"]):
+                    raise ControllerFailed(f"{event['router']} {event['message']}: {event['rule']}")
             return any(e["event"] == kind and router in (None, e.get("router")) for e in events[since:])
 
         self.controller.wait_for(f"{kind} {router or ''}".strip(), seen, PROGRAM_DEADLINE_S)

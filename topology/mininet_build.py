@@ -44,7 +44,11 @@ class NetworkTopo(Topo):  # type: ignore[misc]
         for site in network.sites:
             self.addHost(self.site_name(site), **({"site": site} if plant else _stock_host(site)))
             for line, access in enumerate(site.accesses):
-                ours = {"cls": AccessLink, "plant": plant, "access": access, "line": line} if plant else {}
+                ours = (
+                    {"cls": AccessLink, "plant": plant, "access": access, "line": line, "network": network}
+                    if plant
+                    else {}
+                )
                 names = [self.site_name(site), self.router_name(network.router[access.router])]
                 # Fibres have ports 2 to 1 + their number, and VLANs begin at 2: no two ends get one port.
                 ports = {"port1": line, "port2": len(network.ports[access.router]) + access.vlan}

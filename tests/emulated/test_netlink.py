@@ -66,6 +66,14 @@ def test_ipv6_is_usable_at_once(namespace: Namespace) -> None:
     assert {str(address), "100"} <= set(route)
 
 
+def test_a_neighbour_is_known_for_good(namespace: Namespace) -> None:
+    netlink = Netlink(namespace)
+    netlink.set_link("t0", up=True)
+    netlink.set_neighbour(IPv6Address("fe80::1"), "t0", "02:70:00:00:00:07")
+    told = shown(namespace, "-6", "neighbour", "show", "dev", "t0").split()
+    assert told == ["fe80::1", "lladdr", "02:70:00:00:00:07", "PERMANENT"]
+
+
 def test_an_address_takes_the_place_of_another(namespace: Namespace) -> None:
     netlink, other = Netlink(namespace), IPv4Address("10.1.2.9")
     netlink.set_loopback_address(ADDRESS)

@@ -293,3 +293,11 @@ def test_rules_read_as_words() -> None:
     group = GroupRule(7, (Bucket(1, (Resubmit(Table.VPN),)),))
     assert str(group) == "group 7: port 1 up: Resubmit vpn"
     assert str(MeterRule(1, 64, 24)) == "meter 1: drop above 64 kbit/s, burst 24 kbit"
+
+
+def test_switches_that_cannot_answer_neighbours_are_not_asked_to() -> None:
+    """Open vSwitch in the kernel refuses the fields of neighbour discovery, and the whole bundle with them."""
+    plan = replace(PLAN, answers_neighbours=False)
+    told = "".join(str(rule) for router in PLAN.network.router for rule in Conductor(plan).target(router))
+    assert "nd_" not in told and "table neighbour" not in told
+    assert "nd_reserved" in "".join(map(str, Conductor(PLAN).target("bodo")))
