@@ -12,10 +12,11 @@ from scenarios.rig import Rig
 def status_of(rig: Rig) -> dict[str, Any]:
     """Sites, routers, lines that are not as the blueprint has them, lateness, drops by the machine, memory."""
     drops = rig.machine_drops()
+    routers = len(rig.network.routers)
     return {
         "sites": len(rig.network.sites),
-        "routers": len(rig.network.routers),
-        "lines": len(rig.plant.lines),
+        "routers": routers,
+        "lines": len(rig.plant.lines) - routers,  # each router has one to the operations centre as well
         "dataplane": rig.dataplane.value,
         "dead": rig.dead_parts(),
         **(_lateness(rig) if rig.has_engine else {}),
