@@ -210,8 +210,8 @@ def _routes(plan: Plan) -> tuple[tuple[FlowRule, ...], ...]:
     apart = [cls for cls in plan.classes if cls.path is not PathChoice.LEAST_DELAY]
 
     def afar(route: Route, cls: TrafficClass | None) -> FlowRule:
-        vpn, homing = plan.vpn[route.vpn], plan.egresses[route.egress].routers
-        egress = plan.egress_index[homing, cls.path] if cls else route.egress
+        vpn, main = plan.vpn[route.vpn], plan.egresses[route.egress]
+        egress = plan.egress_index[main.routers, main.both, cls.path] if cls else route.egress
         family, towards = family_of(route.prefix), DESTINATION_VPN.of(vpn.id)
         to: Match = (
             ("metadata", joined(towards, CLASS.of(cls.dscp)) if cls else towards),

@@ -115,8 +115,8 @@ class _Computation:
                 ways = next((ways for ways in trees[egress.index] if ways.reaches(router)), None)
                 if ways is None:
                     continue
-                target[key] = ways.root
-                if ways.root != router:
+                target[key] = ways.root_of(router)
+                if target[key] != router:
                     primary[key] = ways.link_at(router)
                     behind.setdefault(primary[key], []).append(egress)
             for link, egresses in behind.items():

@@ -39,7 +39,7 @@ def compile_policy(policy: Policy, network: Network) -> Plan:
     check_imports(clauses, vpns, report)
     report.raise_if_any()
 
-    egresses = compile_egresses(network, classes, report)
+    egresses = compile_egresses(network, vpns, classes, report)
     routes = compile_routes(vpns, egresses, aggregates)
     check_overlaps(vpns, routes, report)
     report.raise_if_any()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from policies.plan import Plan, Scheduling, Traffic
+from policies.plan import Plan, Role, Scheduling, Traffic
 from policies.schema import PathsSpec, PolicySpec
 
 _Rates = dict[str, Counter[tuple[str, ...]]]  # class -> homing of the senders -> bit/s
@@ -25,17 +25,17 @@ _Rates = dict[str, Counter[tuple[str, ...]]]  # class -> homing of the senders -
 def compile_traffic(spec: PolicySpec, paths: PathsSpec, plan: Plan) -> Traffic:
     """The demand of every router for every egress set, by the choice of paths of the classes in it."""
     sent = {role.id: _sent(spec, plan, role.sites, paths.busy) for role in plan.roles}
-    drawing = {role.id: _drawing(plan, role.sites) for role in plan.roles}
+    drawing = {role.id: _drawing(plan, role) for role in plan.roles}
     demand: defaultdict[tuple[str, int], float] = defaultdict(float)
     for (role, name), peers in _peers(plan).items():
-        pull: Counter[tuple[str, ...]] = Counter()
+        pull: Counter[tuple[tuple[str, ...], bool]] = Counter()
         for peer in peers:
             pull.update(drawing[peer])
         whole = sum(pull.values())
         for homing, rate in sent[role][name].items():
-            for there, part in pull.items():
+            for (there, both), part in pull.items():
                 if there[0] != homing[0]:
-                    egress = plan.egress_index[there, plan.traffic_class[name].path]
+                    egress = plan.egress_index[there, both, plan.traffic_class[name].path]
                     demand[homing[0], egress] += rate * part / whole
     return Traffic({key: round(rate) for key, rate in sorted(demand.items())}, paths.fill or 0.0)
 
@@ -60,11 +60,11 @@ def _sent(spec: PolicySpec, plan: Plan, sites: tuple[str, ...], busy: float) -> 
     return found
 
 
-def _drawing(plan: Plan, sites: tuple[str, ...]) -> Counter[tuple[str, ...]]:
-    """How much these sites draw, by homing: their lines' rates."""
-    found: Counter[tuple[str, ...]] = Counter()
-    for site in (plan.network.site[name] for name in sites):
-        found[site.homing] += site.accesses[0].rate_bps
+def _drawing(plan: Plan, role: Role) -> Counter[tuple[tuple[str, ...], bool]]:
+    """How much these sites draw, by homing and whether both their lines are in use: their lines' rates."""
+    found: Counter[tuple[tuple[str, ...], bool]] = Counter()
+    for site in (plan.network.site[name] for name in role.sites):
+        found[site.homing, plan.vpn[role.vpn].uses_both(site.homing)] += site.accesses[0].rate_bps
     return found
 
 

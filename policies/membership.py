@@ -10,7 +10,7 @@ from itertools import chain
 
 from policies.plan import Vpn
 from policies.report import Path, Report
-from policies.schema import ContractSpec, PolicySpec, Selector
+from policies.schema import ContractSpec, Lines, PolicySpec, Selector
 from policies.selection import Population, SiteIds
 from topology.schema_errors import nearest
 
@@ -65,6 +65,7 @@ def compile_vpns(spec: PolicySpec, population: Population, report: Report) -> tu
             imports=frozenset(vpn.imports),
             exports=frozenset(vpn.exports),
             sites=tuple(sorted(members[name], key=order.__getitem__)),
+            both_lines=vpn.lines is Lines.BOTH,
         )
         for number, (name, vpn) in enumerate(spec.vpns.items(), start=1)
     )

@@ -1,7 +1,7 @@
 """The least possible utilisation of the fullest fibre, by linear programming, and trees that come near it.
 
 The arc-based multi-commodity program (Ahuja, Magnanti, Orlin, "Network Flows", 17.1), one commodity for each router
-that demand is led to:
+that demand is led to, or set of routers where the nearest will do:
 
     minimise   u + small * sum of flow * delay
     subject to, for each end t and router v != t:  flow out of v - flow into v  =  demand of v for t
@@ -43,8 +43,8 @@ class Levelled:
 def least_utilisation(placement: Placement, egresses: Sequence[Egress]) -> Levelled:
     """Solves the program for the demand of ``egresses``, on top of the load of all others in ``placement``."""
     firsts = (tree[0] for egress in egresses if (tree := placement.trees[egress.index]))
-    ends = list({ways.root: ways for ways in firsts}.values())
-    index = {ways.root: number for number, ways in enumerate(ends)}
+    ends = list({ways.roots: ways for ways in firsts}.values())
+    index = {ways.roots: number for number, ways in enumerate(ends)}
     background = placement.load_bps.copy()
     demand = np.zeros((len(ends), len(placement.fibres.arcs.routers)))
     for egress in egresses:
@@ -53,11 +53,11 @@ def least_utilisation(placement: Placement, egresses: Sequence[Egress]) -> Level
             continue
         background -= placement.load(egress, tree[:1])
         for place, rate in placement.sources.get(egress.index, ()):
-            demand[index[tree[0].root], place] += rate if tree[0].reaches_place(place) else 0
+            demand[index[tree[0].roots], place] += rate if tree[0].reaches_place(place) else 0
     bound, flow = _solve(placement, ends, demand, np.maximum(background, 0.0))
-    towards = {ways.root: _along(placement, ways, flow[number]) for number, ways in enumerate(ends)}
+    towards = {ways.roots: _along(placement, ways, flow[number]) for number, ways in enumerate(ends)}
     trees = {egress: placement.trees[egress.index] for egress in egresses}
-    return Levelled(bound, {egress: (towards[t[0].root], *t[1:]) if t else t for egress, t in trees.items()})
+    return Levelled(bound, {egress: (towards[t[0].roots], *t[1:]) if t else t for egress, t in trees.items()})
 
 
 def _solve(placement: Placement, ends: Sequence[Ways], demand: Floats, background: Floats) -> tuple[float, Floats]:
@@ -69,7 +69,7 @@ def _solve(placement: Placement, ends: Sequence[Ways], demand: Floats, backgroun
     begin, end = np.array([arcs.ends[arc] for arc in usable], dtype=np.intp).reshape(-1, 2).T
     rows, columns = np.concatenate([begin, end]), np.tile(np.arange(size), 2)
     balance = csr_array(coo_array((np.repeat([1.0, -1.0], size), (rows, columns)), shape=(len(arcs.routers), size)))
-    kept = [np.flatnonzero(np.arange(len(arcs.routers)) != ways.root_place) for ways in ends]
+    kept = [np.setdiff1d(np.arange(len(arcs.routers)), list(ways.root_places)) for ways in ends]
     every = kron(identity(count, format="csr"), balance, format="csr")
     chosen = np.concatenate([rows + number * len(arcs.routers) for number, rows in enumerate(kept)])
     conserved = hstack([every[chosen], csr_array((len(chosen), 1))], format="csr")
@@ -90,7 +90,7 @@ def _solve(placement: Placement, ends: Sequence[Ways], demand: Floats, backgroun
 
 
 def _along(placement: Placement, ways: Ways, flow: Floats) -> Ways:
-    """A tree to the root of ``ways`` along the arcs with the most flow, with routers that send nothing joined by the
+    """A tree to the roots of ``ways`` along the arcs with the most flow, with routers that send nothing joined by the
     least delay. Flow that costs runs in no circle, so neither does the tree."""
     fibres = placement.fibres
     best: dict[int, tuple[float, int]] = {}
@@ -98,5 +98,5 @@ def _along(placement: Placement, ways: Ways, flow: Floats) -> Ways:
         begin, _ = fibres.arcs.ends[arc]
         best[begin] = max(best.get(begin, (0.0, -1)), (float(flow[arc]), int(arc)))
     taken = np.array([best.get(begin, (0.0, arc))[1] == arc for arc, (begin, _) in enumerate(fibres.arcs.ends)])
-    along = fibres.ways(ways.root, np.where(taken, fibres.cost, np.inf)[fibres.arcs.opposite])
+    along = fibres.ways(*ways.roots, cost=np.where(taken, fibres.cost, np.inf)[fibres.arcs.opposite])
     return along if len(along.farthest_first) == len(ways.farthest_first) else ways

@@ -19,7 +19,9 @@ from policies.minmax import least_utilisation
 from policies.plan import Egress, PathChoice, Traffic
 from topology.fibres import Fibres, Floats, Ways
 
-Tree = tuple[Ways, ...]  # to the routers of an egress set, preferred first: the first that reaches a router counts
+Tree = tuple[
+    Ways, ...
+]  # to the routers of an egress set, preferred first, or to the nearest: the first to reach counts
 
 # Slopes of the cost of a link by its utilisation: Fortz and Thorup, "Internet traffic engineering by optimizing OSPF
 # weights", INFOCOM 2000, equation 5.
@@ -70,7 +72,7 @@ class Placement:
                 through[place] += rate if ways.reaches_place(place) else 0
             waiting = [(place, rate) for place, rate in waiting if not ways.reaches_place(place)]
             for place in ways.farthest_first:
-                if through[place] and place != ways.root_place:
+                if through[place] and place not in ways.root_places:
                     load[number[place, ways.before[place]]] += through[place]
                     through[ways.before[place]] += through[place]
         return load
@@ -104,17 +106,27 @@ def place(fibres: Fibres, egresses: Sequence[Egress], traffic: Traffic) -> Place
 
 def _tree(fibres: Fibres, egress: Egress, known: dict[str, Ways]) -> Tree:
     """The least-delay tree to ``egress``; ``known`` keeps the ways to each router."""
+    if egress.both:
+        return _nearest(fibres, egress)
     for end in egress.routers:
         if end not in fibres.out and end not in known:
             known[end] = fibres.ways(end)
     return tuple(known[end] for end in egress.routers if end in known)
 
 
+def _nearest(fibres: Fibres, egress: Egress, cost: Floats | None = None) -> Tree:
+    """The tree whose roots are all routers of ``egress`` that are left."""
+    ends = [end for end in egress.routers if end not in fibres.out]
+    return (fibres.ways(*ends, cost=cost),) if ends else ()
+
+
 def _by_cost(placement: Placement, egress: Egress, cost: Floats) -> Tree:
     """The cheapest tree to ``egress`` where ``cost`` is that of every arc taken toward it."""
     fibres = placement.fibres
     outwards = np.where(np.isfinite(fibres.cost), cost, np.inf)[fibres.arcs.opposite]
-    return tuple(fibres.ways(end, outwards) for end in egress.routers if end not in fibres.out)
+    if egress.both:
+        return _nearest(fibres, egress, outwards)
+    return tuple(fibres.ways(end, cost=outwards) for end in egress.routers if end not in fibres.out)
 
 
 def _with_room(placement: Placement, egress: Egress, shortest: Tree) -> Tree:

@@ -92,7 +92,8 @@ class Service:
 @dataclass(frozen=True, slots=True)
 class Vpn:
     """A VPN with one VRF: ``id`` is the VRF number, ``label`` the MPLS VPN label of its IPv4 packets (RFC 4364) and
-    ``label6`` of its IPv6 packets (RFC 4659), so that a label says what is beneath it."""
+    ``label6`` of its IPv6 packets (RFC 4659), so that a label says what is beneath it. ``both_lines`` says that sites
+    with two lines are reached over either, else over the second only where the first cannot be."""
 
     name: str
     id: int
@@ -101,6 +102,11 @@ class Vpn:
     imports: frozenset[str]
     exports: frozenset[str]
     sites: tuple[str, ...]
+    both_lines: bool = False
+
+    def uses_both(self, homing: tuple[str, ...]) -> bool:
+        """Whether a site of this VPN on these routers is reached over the nearest of them."""
+        return self.both_lines and len(homing) > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +151,13 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """An egress set and how to get there: routers that reach the same sites, preferred first, by paths of one
-    choice. ``index`` counts from 0."""
+    """An egress set and how to get there: routers that reach the same sites, by paths of one choice to the first of
+    them that there is, or, if ``both`` are in use, to the nearest. ``index`` counts from 0."""
 
     index: int
     routers: tuple[str, ...]
     path: PathChoice = PathChoice.LEAST_DELAY
+    both: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +206,19 @@ class Plan:
         return sha256(self.source.encode()).hexdigest()[:12]
 
     @cached_property
-    def egress_index(self) -> dict[tuple[tuple[str, ...], PathChoice], int]:
-        """Indices of egress sets by their routers and choice of paths."""
-        return {(egress.routers, egress.path): egress.index for egress in self.egresses}
+    def egress_index(self) -> dict[tuple[tuple[str, ...], bool, PathChoice], int]:
+        """Indices of egress sets by their routers, whether both are in use, and choice of paths."""
+        return {(egress.routers, egress.both, egress.path): egress.index for egress in self.egresses}
+
+    def homing_of(self, site: str) -> tuple[tuple[str, ...], bool]:
+        """The routers that reach a site, first in use first, and whether both are in use."""
+        homing, vpn = self.network.site[site].homing, self.vpn[self.role_of_site[site].vpn]
+        return homing, vpn.uses_both(homing)
+
+    def egress_to(self, site: str, path: PathChoice) -> int:
+        """The index of the egress set that reaches a site by paths of a choice."""
+        routers, both = self.homing_of(site)
+        return self.egress_index[routers, both, path]
 
     @cached_property
     def vpn(self) -> dict[str, Vpn]:

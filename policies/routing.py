@@ -13,27 +13,31 @@ from topology.model import Network
 MAX_EGRESSES = 9_000  # a switch's groups to egress sets have the numbers below the core's labels
 
 
-def compile_egresses(network: Network, classes: Iterable[TrafficClass], report: Report) -> tuple[Egress, ...]:
-    """One egress set for each distinct homing of a site and each choice of paths that a class makes: those of least
-    delay first, ordered by router numbers."""
-    homings = {site.homing for site in network.sites}
-    by_number = sorted(homings, key=lambda homing: [network.router[router].index for router in homing])
+def compile_egresses(
+    network: Network, vpns: Iterable[Vpn], classes: Iterable[TrafficClass], report: Report
+) -> tuple[Egress, ...]:
+    """One egress set for each distinct homing of a site, whether both its lines are in use, and each choice of paths
+    that a class makes: those of least delay first, ordered by router numbers."""
+    homings = {
+        (site.homing, vpn.uses_both(site.homing)) for vpn in vpns for site in (network.site[name] for name in vpn.sites)
+    }
+    by_number = sorted(homings, key=lambda homing: ([network.router[router].index for router in homing[0]], homing[1]))
     chosen = {PathChoice.LEAST_DELAY, *(cls.path for cls in classes)}
-    wanted = [(homing, path) for path in PathChoice if path in chosen for homing in by_number]
+    wanted = [(*homing, path) for path in PathChoice if path in chosen for homing in by_number]
     if len(wanted) > MAX_EGRESSES:
         reason = f"need {len(wanted)} trees of paths, {len(chosen)} to each of {len(homings)} sets of routers"
         report.add(("classes",), None, reason, f"labels are kept for {MAX_EGRESSES}; use fewer choices of path")
-    return tuple(Egress(index, homing, path) for index, (homing, path) in enumerate(wanted))
+    return tuple(Egress(index, homing, path, both) for index, (homing, both, path) in enumerate(wanted))
 
 
 def compile_routes(vpns: Sequence[Vpn], egresses: Iterable[Egress], aggregates: Aggregates) -> tuple[Route, ...]:
     """Each VPN's own prefixes, as wide as the address plan allows, and the egress set that reaches them."""
-    egress_of: Mapping[Homing, int] = {
-        egress.routers: egress.index for egress in egresses if egress.path is PathChoice.LEAST_DELAY
+    egress_of: Mapping[tuple[Homing, bool], int] = {
+        (egress.routers, egress.both): egress.index for egress in egresses if egress.path is PathChoice.LEAST_DELAY
     }
     sites = aggregates.network.site
     return tuple(
-        Route(vpn.name, prefix, egress_of[homing])
+        Route(vpn.name, prefix, egress_of[homing, vpn.uses_both(homing)])
         for vpn in vpns
         for prefix, homing in aggregates.cover_by_homing(sites[site] for site in vpn.sites)
     )

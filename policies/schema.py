@@ -158,6 +158,13 @@ class Selector(_Strict):
         return self
 
 
+class Lines(str, Enum):
+    """Over which of its two lines a site is reached."""
+
+    PRIMARY = "primary"
+    BOTH = "both"
+
+
 class VpnSpec(_Strict):
     """A VPN: its member sites, and the route targets it imports and exports (RFC 4364, 4.3.1)."""
 
@@ -167,6 +174,8 @@ class VpnSpec(_Strict):
     """route targets whose routes it sees; without its own, its members do not reach each other"""
     exports: Annotated[Some[RouteTarget], Field(alias="export")]
     """route targets that its routes carry"""
+    lines: Lines = Lines.PRIMARY
+    """primary (sites with two lines are reached over the second if the first cannot be) or both (over the nearest)"""
 
 
 class ContractSpec(_Strict):

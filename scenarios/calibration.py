@@ -140,7 +140,7 @@ def _candidates(plan: Plan, random: Random) -> Iterator[Way]:
         for a in random.sample(clients, min(4, len(clients))):
             for b in random.sample(servers, min(4, len(servers))):
                 if a is not b:
-                    links = links_between(plan.network, primary, a, b, plan.egress_index[b.homing, path])
+                    links = links_between(plan.network, primary, a, b, plan.egress_to(b.id, path))
                     yield Way(a, b, contract.service, links)
 
 

@@ -62,7 +62,7 @@ def _link_counter(plan: Plan) -> Callable[[str, str], int]:
         a, b = plan.network.site[client], plan.network.site[server]
         pair = a.homing[0], b.homing[0]
         if pair not in known:
-            egress = plan.egress_index[b.homing, PathChoice.LEAST_DELAY]
+            egress = plan.egress_to(b.id, PathChoice.LEAST_DELAY)
             known[pair] = len(links_between(plan.network, primary, a, b, egress))
         return known[pair]
 

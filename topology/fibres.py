@@ -150,38 +150,49 @@ class Fibres:
         for router in self.out:
             self.cost[self.arcs.of_router[router]] = _UNUSABLE
 
-    def ways(self, root: str, cost: Floats | None = None) -> Ways:
-        """The cheapest ways between ``root`` and all other routers: least-delay ones, or by ``cost`` of each arc, which
-        counts from ``root`` outwards."""
+    def ways(self, *roots: str, cost: Floats | None = None) -> Ways:
+        """The cheapest ways between the nearest of ``roots`` and all other routers: least-delay ones, or by ``cost`` of
+        each arc, which counts from the roots outwards."""
         outwards = self.cost if cost is None else cost
         if self.dear.any():  # more than any way without them
             outwards = np.where(self.dear, outwards + outwards[np.isfinite(outwards)].sum(), outwards)
         matrix = self.arcs.matrix(outwards)
-        reach, before = dijkstra(matrix, indices=self.arcs.position[root], return_predecessors=True, limit=_FAR)
-        return Ways(self, root, reach.tolist(), before.tolist())
+        places = [self.arcs.position[root] for root in roots]
+        reach, before, _ = dijkstra(matrix, indices=places, return_predecessors=True, limit=_FAR, min_only=True)
+        return Ways(self, roots, reach.tolist(), before.tolist())
 
 
 @dataclass(frozen=True)
 class Ways:
-    """The tree of cheapest ways at ``root``: by position, how far each router is and which comes before it."""
+    """The trees of cheapest ways at ``roots``, most often one: by position, how far each router is from the nearest of
+    them and which comes before it."""
 
     fibres: Fibres
-    root: str
+    roots: tuple[str, ...]
     far: list[float]  # inf: not reached
     before: list[int]
 
     def reaches(self, router: str) -> bool:
-        """Whether there is a way between the root and ``router``."""
-        return router == self.root or self.before[self.fibres.arcs.position[router]] != _NOWHERE
+        """Whether there is a way between a root and ``router``."""
+        return router in self.roots or self.before[self.fibres.arcs.position[router]] != _NOWHERE
 
     def reaches_place(self, place: int) -> bool:
         """The same for the router at a position."""
         return isfinite(self.far[place])
 
     @cached_property
-    def root_place(self) -> int:
-        """The root's position."""
-        return self.fibres.arcs.position[self.root]
+    def root_places(self) -> frozenset[int]:
+        """The roots' positions."""
+        return frozenset(self.fibres.arcs.position[root] for root in self.roots)
+
+    def root_of(self, router: str) -> str:
+        """The root that ``router``, which is reached, is led to."""
+        if len(self.roots) == 1:
+            return self.roots[0]
+        place = self.fibres.arcs.position[router]
+        while place not in self.root_places:
+            place = self.before[place]
+        return self.fibres.arcs.routers[place]
 
     @cached_property
     def farthest_first(self) -> list[int]:
@@ -191,7 +202,7 @@ class Ways:
         )
 
     def link_at(self, router: str) -> str:
-        """The link that leads from ``router``, which is reached, toward the root."""
+        """The link that leads from ``router``, which is reached, toward its root."""
         return self._link[self.fibres.arcs.position[router]]
 
     def hops(self, end: str) -> dict[str, str]:

@@ -140,12 +140,15 @@ def _routers(network: Network, where: str, place: str) -> tuple[str, ...]:
     raise no_such(where, place, "is no site, PoP or router of this network", hint)
 
 
-def _homing(plan: Plan, place: str, routers: tuple[str, ...]) -> tuple[str, ...]:
-    """The egress set that packets for a place go to: a site's own, or one that begins there. Raises Trouble."""
-    sets = {egress.routers for egress in plan.egresses}
-    if routers in sets:
-        return routers
-    found = sorted(each for each in sets if each[0] in routers)
+def _homing(plan: Plan, place: str, routers: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """The egress set that packets for a place go to, as `Plan.homing_of` has it: a site's own, or one that begins
+    there. Raises Trouble."""
+    if place in plan.network.site:
+        return plan.homing_of(place)
+    sets = {(egress.routers, egress.both) for egress in plan.egresses}
+    if (routers, False) in sets:
+        return routers, False
+    found = sorted(each for each in sets if each[0][0] in routers)
     if not found:
         raise no_such("to", place, "has no site, so no packets go there", "name a site")
     return found[0]

@@ -33,16 +33,18 @@ def demand_bps(plan: Plan, failures: Failures) -> dict[tuple[str, str], int]:
 
 
 def class_paths(
-    plan: Plan, paths: Paths, start: str, end: tuple[str, ...], down: Collection[str]
+    plan: Plan, paths: Paths, start: str, end: tuple[tuple[str, ...], bool], down: Collection[str]
 ) -> list[ClassPathOut]:
-    """For every class the way from router ``start`` to the egress set ``end``, while the links ``down`` are down."""
+    """For every class the way from router ``start`` to the egress set ``end`` (its routers, and whether both are in
+    use), while the links ``down`` are down."""
     ways: dict[int, ClassPathOut] = {}
+    routers, both = end
     for cls in plan.classes:
-        egress = plan.egress_index[end, cls.path]
+        egress = plan.egress_index[routers, both, cls.path]
         if egress not in ways:
             ways[egress] = _class_path(plan.network, paths, start, egress, frozenset(down))
     return [
-        ways[plan.egress_index[end, cls.path]].model_copy(update={"name": cls.name, "choice": cls.path.value})
+        ways[plan.egress_index[routers, both, cls.path]].model_copy(update={"name": cls.name, "choice": cls.path.value})
         for cls in plan.classes
     ]
 

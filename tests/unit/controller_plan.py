@@ -167,6 +167,13 @@ def small_plan() -> Plan:
     return Plan("small", network, CLASSES, SERVICES, vpns, roles, contracts, attachments, egresses, routes)
 
 
+def plan_with_both_lines() -> Plan:
+    """The same where sites with two lines are reached over the nearest."""
+    plan = small_plan()
+    vpns = tuple(replace(vpn, both_lines=True) for vpn in plan.vpns)
+    return replace(plan, vpns=vpns, egresses=tuple(replace(e, both=len(e.routers) > 1) for e in plan.egresses))
+
+
 def plan_with_choices(class_name: str) -> Plan:
     """The same where one class goes round what is busy: the fibre between Trondheim and Bergen, overfull both ways."""
     plan, path = small_plan(), PathChoice.LEAST_LOADED

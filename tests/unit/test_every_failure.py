@@ -175,7 +175,7 @@ def check_edge(line: Attachment, destination: Site, header: Header) -> None:
     (choice,) = visit.choices
     vpn = plan().vpn[plan().role_of_site[destination.id].vpn]
     path = next(cls.path for cls in plan().classes if choice.packet.fields["ip_dscp"] in cls.dscps)
-    assert choice.group.id == ingress_group(plan().egress_index[destination.homing, path]), shown
+    assert choice.group.id == ingress_group(plan().egress_to(destination.id, path)), shown
     assert [label.label for label in choice.packet.labels] == [vpn.label], shown
     assert choice.packet.fields["ipv4_dst"] == int(destination.address4), shown
 

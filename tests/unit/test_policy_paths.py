@@ -17,7 +17,7 @@ from policies.compile import compile_policy, library_path, load_policy
 from policies.demand import class_shares
 from policies.minmax import least_utilisation
 from policies.placement import Placement, place
-from policies.plan import Egress, PathChoice, Traffic
+from policies.plan import Egress, PathChoice, Traffic, Vpn
 from policies.report import Report
 from policies.routing import compile_egresses
 from policies.source import read_policy
@@ -49,21 +49,28 @@ def demands(draw: st.DrawFn) -> tuple[Network, tuple[Egress, ...], Traffic]:
     ends = draw(st.lists(st.tuples(node, node, st.integers(0, 9), st.sampled_from([50, 100, 400])), max_size=14))
     network = drawn_network(count, ends)
     sets = draw(st.lists(st.lists(node, min_size=1, max_size=2, unique=True), min_size=1, max_size=4))
-    egresses = tuple(Egress(index, tuple(f"r{i}" for i in members)) for index, members in enumerate(sets))
+    both = draw(st.lists(st.booleans(), min_size=len(sets), max_size=len(sets)))
+    egresses = tuple(
+        Egress(index, tuple(f"r{i}" for i in members), both=both[index] and len(members) > 1)
+        for index, members in enumerate(sets)
+    )
     keys = st.tuples(st.sampled_from([r.id for r in network.routers]), st.integers(0, len(sets) - 1))
     return network, egresses, Traffic(draw(st.dictionaries(keys, st.integers(1, 60), max_size=12)))
 
 
 def arrivals(placement: Placement, egress: Egress) -> None:
-    """Every router that is connected to the egress set is led to its first reachable member, in no circle."""
+    """Every router that is connected to the egress set is led to its first reachable member, or where both are in use
+    to any, in no circle."""
     network = placement.fibres.arcs.network
     component = {node: part for part in nx.connected_components(network.graph) for node in part}
     for router in network.router:
         end = next((end for end in egress.routers if end in component[router]), None)
         tree = next((ways for ways in placement.trees[egress.index] if ways.reaches(router)), None)
-        assert (tree.root if tree else None) == end
+        assert (tree is None) is (end is None)
+        root = tree.root_of(router) if tree else None
+        assert root in egress.routers if tree and egress.both else root == end
         steps = 0
-        while tree is not None and router != tree.root:
+        while tree is not None and router != root:
             router, steps = network.link[tree.link_at(router)].other(router), steps + 1
             assert steps < len(network.routers)
 
@@ -73,7 +80,8 @@ def walked_bps(placement: Placement, egresses: tuple[Egress, ...]) -> dict[tuple
     network, found = placement.fibres.arcs.network, dict[tuple[str, str], int]()
     for (router, index), rate in placement.traffic.demand_bps.items():
         tree = next((ways for ways in placement.trees[egresses[index].index] if ways.reaches(router)), None)
-        while tree is not None and router != tree.root:
+        root = tree.root_of(router) if tree else None
+        while tree is not None and router != root:
             link = tree.link_at(router)
             found[router, link] = found.get((router, link), 0) + rate
             router = network.link[link].other(router)
@@ -187,12 +195,16 @@ def test_too_many_trees_are_refused() -> None:
     network = small_network()
     many = tuple(Router(f"x{index}", "pop-1", index) for index in range(4, 5004))
     site = network.sites[5]
-    sites = tuple(replace(site, accesses=(replace(site.accesses[0], router=router.id),)) for router in many)
+    sites = tuple(
+        replace(site, id=router.id, accesses=(replace(site.accesses[0], router=router.id),)) for router in many
+    )
     policy = policy_golden.small_policy()
     classes = (*CLASSES, replace(CLASSES[2], path=PathChoice.MIN_MAX))
     report = Report(policy.document)
-    compile_egresses(replace(network, routers=many, sites=sites), classes[:-1], report)
+    network = replace(network, routers=many, sites=sites)
+    everybody = Vpn("all", 1, 1001, 3001, frozenset(), frozenset(), tuple(network.site))
+    compile_egresses(network, (everybody,), classes[:-1], report)
     report.raise_if_any()
-    compile_egresses(replace(network, routers=many, sites=sites), classes, report)
+    compile_egresses(network, (everybody,), classes, report)
     with pytest.raises(InputError, match=r"small.yaml:\d+: classes: need 10000 trees of paths, 2 to each of 5000 sets"):
         report.raise_if_any()

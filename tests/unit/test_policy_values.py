@@ -120,7 +120,7 @@ def test_json_schema_is_closed_and_described() -> None:
 
 def test_json_schema_speaks_as_the_file_does() -> None:
     definitions = policy_json_schema()["$defs"]
-    assert {"import", "export", "members"} == set(definitions["VpnSpec"]["properties"])
+    assert {"import", "export", "members", "lines"} == set(definitions["VpnSpec"]["properties"])
     assert {"from", "to"} < set(definitions["ContractSpec"]["properties"])
     assert definitions["Targets"]["properties"]["delay"]["type"] == "string"
     assert definitions["Selector"]["properties"]["kind"]["minItems"] == 1
