@@ -187,10 +187,11 @@ class Rollout:
         return [Assignment(router, order) for order in orders]
 
     def _refused(self, router: str, refusal: Refusal, now: float) -> list[Output]:
-        """The change is given up, once those that were asked beside this router have answered."""
+        """The change is given up, once those that were asked beside this router have answered; not where all have
+        turned, and only what nobody needs any more is left."""
         details = {"router": router, "rule": refusal.rule, "reason": refusal.reason, "stage": self.stage.name.lower()}
         report = Report("change-refused", {**details, "undoing": self.undoing})
-        if self.undoable and not self.undoing:
+        if self.undoable and not self.undoing and self.stage is not Stage.REMOVING:
             self.refused = self.refused or (router, refusal)
             self.queue.clear()
         return [report, *self._go_on(now)]
