@@ -144,6 +144,16 @@ class ControllerWorld:
         self.sh(f"ip -n {site_id} link set s{site.index}-0 down")
         self.sh(" && ".join(self._routes(site, f"s{site.index}-1")))
 
+    def use_primary(self, site_id: str) -> None:
+        """Moves a dual-homed site back to its primary line."""
+        site = self.network.site[site_id]
+        self.sh(f"ip -n {site_id} route del default && ip -n {site_id} -6 route del default")
+        raised = [
+            f"ip -n {site_id} link set s{site.index}-0 up",
+            f"ip -n {site_id} addr replace fe80::2/64 dev s{site.index}-0 nodad",
+        ]
+        self.sh(" && ".join([*raised, *self._routes(site, f"s{site.index}-0")]))
+
     def _bridge(self, router: str) -> str:
         index = self.network.router[router].index
         ports = {f"r{index}-p{TRUNK_PORT}": TRUNK_PORT}
