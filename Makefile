@@ -5,8 +5,8 @@ PACKAGES := topology policies controller emulation scenarios
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready ready-fuzz ready-guest ready-ryu scenario scenarios test test-unit test-emulated test-kills \
-	conformance fuzz test-kernel test-ryu lint bench clean
+.PHONY: help setup ready ready-fuzz ready-guest ready-ryu ready-bench scenario scenarios test test-unit test-emulated \
+	test-kills conformance fuzz test-kernel test-ryu lint bench clean
 
 ifeq ($(filter scenario,$(MAKECMDGOALS))$(NAME),scenario)
 $(error NAME is missing (hint: make scenario NAME=region-failover; `make scenarios` lists them))
@@ -29,6 +29,10 @@ ready-guest:
 
 ready-ryu:
 	@tools/setup ryu
+
+# Only the benchmark of repairs compares with others' routers.
+ready-bench:
+	@tools/setup $(if $(filter repair,$(or $(ARGS),repair)),ryu rivals)
 
 scenario: ready ## Run one: make scenario NAME=region-failover [SITES=500] [SEED=7] [SET="key=value key=value"] [DATAPLANE=kernel]
 	@tools/privileged $(BIN)/helsewan scenario run $(NAME) \
@@ -73,7 +77,7 @@ lint: ready ## Check style (ruff) and types (mypy --strict)
 	@$(BIN)/mypy
 	@$(BIN)/mypy --config-file tests/mypy.ini
 
-bench: ready ## Measure what the project promises (ARGS="name …" for some of it) and print it beside the target
+bench: ready-bench ## Measure what the project promises (ARGS="name …" for some of it) and print it beside the target
 	@tools/privileged $(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove what setup, tests and tools made (results/ stays)

@@ -1,0 +1,107 @@
+"""The benchmarks' ring: flows that do not take the way they are said to take end the measuring."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import ring
+from benchmarks.ring import AROUND, LINES_US, OVER, Ring
+
+PACKETS = 100  # between two looks, one second apart
+
+
+@dataclass
+class _Counters:
+    """An engine's counters; at each look the lines have carried what ``growth`` says, forward and back."""
+
+    growth: dict[str, tuple[int, int]]
+    carried: Any = field(default_factory=lambda: np.zeros(2 * len(LINES_US), int))
+
+    def counters(self) -> dict[str, Any]:
+        for place, line in enumerate(LINES_US):
+            self.carried[2 * place : 2 * place + 2] += self.growth.get(line, (0, 0))
+        return {"frames_in": self.carried.copy()}
+
+
+class _Drawn(Ring):
+    """A ring whose lines carry what a test says."""
+
+    def __init__(self, growth: dict[str, tuple[int, int]]) -> None:
+        pipes = {line: SimpleNamespace(forward=2 * n, back=2 * n + 1) for n, line in enumerate(LINES_US)}
+        self.plant = SimpleNamespace(engine=_Counters(growth), lines=pipes)  # type: ignore[assignment]
+
+    def start(self) -> None: ...
+
+    def version(self) -> str:
+        return "drawn"
+
+    def address(self, site: str) -> IPv4Address:
+        raise NotImplementedError
+
+    def socket_in(self, site: str, family: int, kind: int) -> socket.socket:
+        raise NotImplementedError
+
+    def ready(self) -> None: ...
+
+    def set_light(self, line: str, lit: bool) -> int:
+        raise NotImplementedError
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Time that passes in looks only, a second each."""
+    now = [0.0]
+    monkeypatch.setattr(ring.time, "sleep", lambda _: now.__setitem__(0, now[0] + 1))
+    monkeypatch.setattr(ring.time, "monotonic", lambda: now[0])
+    yield
+
+
+def _both(lines: tuple[str, ...], packets: int = PACKETS) -> dict[str, tuple[int, int]]:
+    return dict.fromkeys(lines, (packets, packets))
+
+
+def _seen(growth: dict[str, tuple[int, int]], way: tuple[str, ...]) -> bool:
+    takes = _Drawn(growth).takes(way, PACKETS)
+    ring.time.sleep(ring.LOOK_S)
+    return takes()
+
+
+@pytest.mark.parametrize("way", [OVER, AROUND])
+def test_flows_that_take_a_way_are_found_on_it_beside_a_few_packets_elsewhere(way: tuple[str, ...]) -> None:
+    few = _both(OVER + AROUND, PACKETS // 20)
+    assert _seen(few | _both(way), way)
+
+
+@pytest.mark.parametrize(
+    "growth",
+    [
+        {},
+        _both(AROUND),
+        _both(OVER + AROUND),
+        _both(OVER[:1]),
+        _both(OVER) | {OVER[1]: (PACKETS, 0)},
+        _both(OVER, PACKETS // 3),
+    ],
+    ids=["no flow", "another way", "copies everywhere", "half the way", "one direction", "a third of them"],
+)
+def test_flows_that_do_not_are_not(growth: dict[str, tuple[int, int]]) -> None:
+    assert not _seen(growth, OVER)
+
+
+def test_what_never_comes_about_ends_the_measuring_in_words() -> None:
+    with pytest.raises(RuntimeError, match="flows do not arrive"):
+        ring.wait_for(lambda: False, 1, "flows do not arrive")
+
+
+def test_what_held_for_a_moment_only_is_waited_for_on() -> None:
+    answers = iter([True, True, False, True, True, True, False])
+    ring.wait_for(lambda: next(answers), 3, "never")
+    assert next(answers) is False, "it looked no further than it had to"
