@@ -44,6 +44,7 @@ def run() -> list[Figure]:
     console.print(comparison(found))
     console.print(orders(found))
     rows = ours["rows"]
+    dark = [row for row in rows if row["kind"] in DARK]
     unlike = [row for row in rows if row["longer_us"]]
     cores = Timers(DETECT_WITHIN_US // 1000 // (MULTIPLIER + 1)).cores(len(national_network(400, seed=1).links))
     share = 100 * cores * ours["bfd_packet_us"] / PACKET_US
@@ -51,6 +52,7 @@ def run() -> list[Figure]:
         *(Figure(f"known silence, {each['version']}: error", each["known_silence_error_ms"], "ms") for each in found),
         _gap("port down: gap", rows, DARK, 1, "ms", "< 10"),
         _gap("silent: gap", rows, SILENT, INTERVAL_MS, "BFD intervals", "< 3.5"),
+        Figure("  longest silence, nothing lost in it or not", max(row["longest_silence_ms"] for row in dark), "ms"),
         Figure("re-optimisation and return: lost", _sum(rows, "lost_"), "packets", "<= 0"),
         Figure("  reordered, re-optimisation", _sum(rows, "reordered_reoptimising"), "packets", "<= 0"),
         Figure("  reordered, return by 0.6 ms", _sum(_without(rows, unlike), "reordered_returning"), "packets", "<= 0"),

@@ -123,14 +123,15 @@ def trial(flows: Flows, failure: Failure, longer_us: int) -> list[dict[str, Any]
 
 
 def noticed(flows: Flows, number: int, when: Trial) -> dict[str, Any]:
-    """A flow's longest silence after the failure, and what was lost or overtaken until it ended, then, and after the
-    return."""
+    """A flow's gap: its longest silence after the failure in which packets were lost; its longest of all; and what was
+    lost or overtaken until the gap ended, then, and after the return."""
     arrived, due = flows.due(number, when.struck_ns - LEAD_NS, when.around_ns)
     gap_ns, resumed = silence(arrived)
     lost = missing(arrived, due)
     returning = flows.due(number, when.mended_ns, when.back_ns)
     return {
         "gap_ms": gap_ns / 1e6,
+        "longest_silence_ms": float(np.diff(arrived["rx_ns"]).max()) / 1e6,
         "lost": int((lost < resumed).sum()),
         "lost_reoptimising": int((lost >= resumed).sum()),
         "reordered_reoptimising": overtaken(arrived),
@@ -140,12 +141,14 @@ def noticed(flows: Flows, number: int, when: Trial) -> dict[str, Any]:
 
 
 def silence(arrived: Array) -> tuple[int, int]:
-    """The longest time (ns) between two arrivals, and the number of the packet that ended it. ``arrived`` is in order
-    of arrival; raises RuntimeError where too few did to tell."""
+    """The longest time (ns) between two arrivals with packets missing in between, and the number of the packet that
+    ended it; where none are missing, the longest time. (Packets that come late and all come are lateness, be it the
+    machine's: no loss of connectivity in the sense of RFC 6413.) ``arrived`` is in order of arrival; raises
+    RuntimeError where too few did to tell."""
     if len(arrived) < 2:
         raise RuntimeError(f"{len(arrived)} packets arrived: nothing was measured")
-    silences_ns = np.diff(arrived["rx_ns"])
-    longest = int(np.argmax(silences_ns))
+    silences_ns, jumps = np.diff(arrived["rx_ns"]), np.diff(arrived["seq"].astype(np.int64)) > 1
+    longest = int(np.argmax(np.where(jumps, silences_ns, 0) if jumps.any() else silences_ns))
     return int(silences_ns[longest]), int(arrived["seq"][longest + 1])
 
 

@@ -24,6 +24,18 @@ def test_the_longest_silence_is_found_with_the_packet_that_ended_it() -> None:
     assert silence(_arrived(numbers, _paced(numbers))) == (21 * INTERVAL_NS, 120)
 
 
+def test_packets_that_come_late_and_all_come_are_no_gap() -> None:
+    numbers = [*range(100), *range(103, 300)]
+    at_us = [at + (50_000 if 200 <= n < 250 else 0) for n, at in zip(numbers, _paced(numbers), strict=True)]
+    assert silence(_arrived(numbers, at_us)) == (4 * INTERVAL_NS, 103)
+
+
+def test_where_nothing_is_lost_the_longest_silence_is_the_gap() -> None:
+    numbers = list(range(100))
+    at_us = [at + (7_000 if n >= 50 else 0) for n, at in zip(numbers, _paced(numbers), strict=True)]
+    assert silence(_arrived(numbers, at_us)) == (8 * INTERVAL_NS, 50)
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_flow_of_which_nothing_arrives_has_no_silence_but_an_error(count: int) -> None:
     with pytest.raises(RuntimeError, match="nothing was measured"):
