@@ -3,12 +3,14 @@ site, and nothing goes round in circles; before the controller has noticed and a
 
 Three steps make the proof, each exhaustive:
 
-1. At the edge. A packet that no contract allows ends at its first router and asks no group, so no failure matters to
-   it. One that is allowed is delivered there, or handed to the group of its destination's egress set under the label
-   of its destination's VPN.
+1. At the edge. A packet of either IP version that no contract allows ends at its first router and asks no group, so no
+   failure matters to it. One that is allowed is delivered there, or handed to the group of its destination's egress set
+   under the label of its destination's VPN for that version.
 2. Through the core. What routers do with labelled packets hangs on the transport label alone, so one packet stands for
-   all from a router to an egress set: it is followed from every router to every egress set under every failure.
-3. At the far edge. Where the transport label ends, VPN label and address lead to the destination's own line.
+   all from a router to an egress set, whatever is beneath: it is followed from every router to every egress set under
+   every failure.
+3. At the far edge. Where the transport label ends, VPN label and address lead to the destination's own line, in either
+   version.
 """
 
 from __future__ import annotations
@@ -25,13 +27,14 @@ from single_failures import components, single_failures
 from walks import Outcome, Steps, Walks
 
 from controller.edge import ingress_group
+from controller.family import FAMILIES, IP4, Family
 from controller.generation import Generation, first_generation
 from controller.interpreter.fabric import End, Fabric
-from controller.interpreter.packet import Label, Packet
+from controller.interpreter.packet import Label, Packet, number
 from controller.interpreter.switch import Choice, Switch, Visit
 from controller.paths import Failures
 from controller.pipeline import BUCKET, PIPELINE, VLAN_PRESENT, Drop
-from controller.rules import IPV4, Table
+from controller.rules import Table
 from policies.compile import compile_policy, library_path, load_policy
 from policies.plan import Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
 from topology.model import TRUNK_PORT, Site
@@ -83,8 +86,9 @@ def fabric_of(generation: Generation) -> Fabric:
 
 
 class Header(NamedTuple):
-    """A packet's headers above IP, and the services that it opens or answers."""
+    """A packet's IP version and headers above it, and the services that it opens or answers."""
 
+    family: Family
     fields: tuple[tuple[str, int], ...]
     opens: frozenset[str]
     answers: frozenset[str]
@@ -103,15 +107,15 @@ def _services(protocol: Protocol, port: int) -> frozenset[str]:
 def headers() -> tuple[Header, ...]:
     """An opening and a reply of every port range of every service, and a segment that only looks like a reply."""
 
-    def of(service: Service, port: int) -> Iterator[Header]:
+    def of(family: Family, service: Service, port: int) -> Iterator[Header]:
         protocol, known = service.protocol, _services(service.protocol, port)
         if protocol is Protocol.ICMP:
             for kind, opens, answers in (
-                (8, known, frozenset()),
-                (0, frozenset(), known),
+                (family.echo_request, known, frozenset()),
+                (family.echo_reply, frozenset(), known),
                 (3, frozenset(), frozenset()),
             ):
-                yield Header((("ip_proto", 1), ("icmpv4_type", kind)), opens, answers)
+                yield Header(family, (("ip_proto", family.icmp), (family.icmp_type, kind)), opens, answers)
             return
         name = protocol.name.lower()
         for source, destination, flags in ((1, port, SYN), (port, 1, SYN_ACK), (port, 1, SYN)):
@@ -119,13 +123,15 @@ def headers() -> tuple[Header, ...]:
             reply = source == port and (protocol is Protocol.UDP or flags == SYN_ACK)
             fields |= {"tcp_flags": flags} if protocol is Protocol.TCP else {}
             yield Header(
+                family,
                 tuple(fields.items()),
                 known if destination == port else frozenset(),
                 known if reply else frozenset(),
             )
 
     ports = ((service, each.value) for service in plan().services for each in service.ports or (PortMatch(0, 0),))
-    return tuple(dict.fromkeys(header for service, port in ports for header in of(service, port)))
+    asked = product(FAMILIES, ports)
+    return tuple(dict.fromkeys(header for family, (service, port) in asked for header in of(family, service, port)))
 
 
 def is_allowed(source: Site, destination: Site, header: Header) -> bool:
@@ -142,17 +148,27 @@ def is_visible(source: Site, destination: Site) -> bool:
     return far in plan().imports_from(home)
 
 
+def address(site: Site, family: Family) -> str:
+    """A site's own address."""
+    return str(site.address4 if family is IP4 else site.address6)
+
+
+def label_of(vpn: Vpn, family: Family) -> int:
+    """The label of a VPN's packets."""
+    return vpn.label if family is IP4 else vpn.label6
+
+
 def sent(line: Attachment, destination: Site, header: Header) -> Visit:
     """What the first router makes of a packet."""
-    source = plan().network.site[line.site]
+    family, source = header.family, plan().network.site[line.site]
+    ends = {family.source: address(source, family), family.destination: address(destination, family)}
     packet = Packet.of(
-        eth_type=IPV4,
+        eth_type=family.eth_type,
         vlan_vid=line.vlan | VLAN_PRESENT,
-        ipv4_src=str(source.address4),
-        ipv4_dst=str(destination.address4),
         nw_ttl=CORE_TTL,
         ip_dscp=0,
         ip_frag=0,
+        **ends,
         **dict(header.fields),
     )
     return whole().switches[line.router].receive(packet, TRUNK_PORT)
@@ -176,8 +192,8 @@ def check_edge(line: Attachment, destination: Site, header: Header) -> None:
     vpn = plan().vpn[plan().role_of_site[destination.id].vpn]
     path = next(cls.path for cls in plan().classes if choice.packet.fields["ip_dscp"] in cls.dscps)
     assert choice.group.id == ingress_group(plan().egress_to(destination.id, path)), shown
-    assert [label.label for label in choice.packet.labels] == [vpn.label], shown
-    assert choice.packet.fields["ipv4_dst"] == int(destination.address4), shown
+    assert [label.label for label in choice.packet.labels] == [label_of(vpn, header.family)], shown
+    assert choice.packet.fields[header.family.destination] == number(address(destination, header.family)), shown
 
 
 @cache
@@ -209,7 +225,7 @@ def test_every_router_leads_all_its_roles_to_every_egress_set() -> None:
     for line, site in product(sources(), destinations()):
         if line.site != site.id:
             source = plan().network.site[line.site]
-            told_apart = {is_allowed(source, site, header): header for header in headers()}
+            told_apart = {(is_allowed(source, site, header), header.family): header for header in headers()}
             for header in told_apart.values():
                 check_edge(line, site, header)
 
@@ -239,10 +255,10 @@ def handed() -> tuple[tuple[str, Egress, Site, Choice], ...]:
     return tuple(found)
 
 
-def _labelled(site: Site) -> Packet:
-    label = Label(plan().vpn[plan().role_of_site[site.id].vpn].label, 0, CORE_TTL)
-    address = str(site.address4)
-    return Packet.of(label, eth_type=IPV4, eth_src=1, eth_dst=2, ipv4_dst=address, nw_ttl=CORE_TTL)
+def _labelled(site: Site, family: Family = IP4) -> Packet:
+    label = Label(label_of(plan().vpn[plan().role_of_site[site.id].vpn], family), 0, CORE_TTL)
+    about = {"eth_type": family.eth_type, "eth_src": 1, "eth_dst": 2, "nw_ttl": CORE_TTL}
+    return Packet.of(label, **about, **{family.destination: address(site, family)})
 
 
 def ways(fabric: Fabric, steps: Steps) -> Iterator[tuple[str, Egress, Site, Outcome]]:
@@ -309,22 +325,22 @@ def test_every_failure_is_survived_once_the_controller_knows() -> None:
 # 3. At the far edge.
 
 
-def arriving(router: str, site: Site, vpn: Vpn) -> Visit | None:
+def arriving(router: str, site: Site, vpn: Vpn, family: Family) -> Visit | None:
     """What a router makes of a packet that arrives for a site, under a VPN's label; None where no way ends."""
     switch = whole().switches[router]
     ending = (dict(rule.match)["mpls_label"] for rule in switch.tables[Table.CORE].rules if rule.goto is Table.VPN)
     transport = next((label for label in ending if isinstance(label, int)), None)
     if transport is None:
         return None
-    labels = Label(transport, 0, CORE_TTL), Label(vpn.label, 0, CORE_TTL)
+    labels = Label(transport, 0, CORE_TTL), Label(label_of(vpn, family), 0, CORE_TTL)
     port = min(plan().network.ports[router].values())
-    return switch.receive(replace(_labelled(site), labels=labels), port)
+    return switch.receive(replace(_labelled(site, family), labels=labels), port)
 
 
 def test_where_the_transport_label_ends_every_site_gets_its_own() -> None:
-    for site in plan().network.sites:
+    for family, site in product(FAMILIES, plan().network.sites):
         for access in site.accesses:
-            visit = arriving(access.router, site, plan().vpn[plan().role_of_site[site.id].vpn])
+            visit = arriving(access.router, site, plan().vpn[plan().role_of_site[site.id].vpn], family)
             assert visit is not None, site.id
             ((port, packet),) = visit.outputs
             assert (port, packet.fields["vlan_vid"] & 0xFFF) == (TRUNK_PORT, access.vlan), site.id
@@ -334,8 +350,8 @@ def test_where_the_transport_label_ends_every_site_gets_its_own() -> None:
 def test_a_site_that_is_not_here_is_delivered_nowhere() -> None:
     """Not even if its packet is misled: another VPN's label, or another router."""
     strays = 0
-    for router, site, vpn in product(plan().network.router, destinations(), plan().vpns):
-        visit = arriving(router, site, vpn)
+    for family, router, site, vpn in product(FAMILIES, plan().network.router, destinations(), plan().vpns):
+        visit = arriving(router, site, vpn, family)
         if visit is not None and not (router in site.homing and site.id in vpn.sites):
             assert visit.reason in (Drop.NO_VPN, Drop.NOT_HERE), (router, site.id, vpn.name)
             strays += 1
