@@ -318,8 +318,9 @@ def test_every_failure_is_repaired_where_it_happens() -> None:
 
 def test_every_failure_is_survived_once_the_controller_knows() -> None:
     """Rules for the network that is left."""
+    steps = Steps()
     for failed in failures():
-        check_core(failed, ways(fabric_of(intact().with_paths(failed)), Steps()))
+        check_core(failed, ways(fabric_of(intact().with_paths(failed)), steps))
 
 
 # 3. At the far edge.

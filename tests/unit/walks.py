@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from controller.interpreter.fabric import End, Fabric, Place
 from controller.interpreter.packet import Packet
-from controller.interpreter.switch import Choice, Visit
-from controller.rules import CONTROLLER
+from controller.interpreter.switch import Choice, Switch, Visit
+from controller.rules import CONTROLLER, FlowRule, Group, GroupRule, Table
 from topology.model import TRUNK_PORT
 
 Sent = tuple[int, Packet] | None  # the port a router sends a packet out of, and what it sends
@@ -32,16 +32,20 @@ class Outcome:
         return replace(self, met=self.met | {router}, hops=self.hops + 1)
 
 
+Known = tuple[FlowRule | None, GroupRule | None]  # the entry of the table core that a label meets, and its group
+
+
 @dataclass
 class Steps:
-    """What switches do, worked out once for every packet and every set of their ports that are down."""
+    """What switches do, worked out once for every packet and every set of their ports that are down. It hangs on the
+    entry and the group that a label meets, so it is the same in all states of the network in which these are."""
 
-    passing: dict[tuple[Place, frozenset[int]], Sent] = field(default_factory=dict)
-    entering: dict[tuple[str, int, Packet, frozenset[int]], Sent] = field(default_factory=dict)
+    passing: dict[tuple[Place, Known, frozenset[int]], Sent] = field(default_factory=dict)
+    entering: dict[tuple[str, GroupRule, Packet, frozenset[int]], Sent] = field(default_factory=dict)
 
-    def on(self, fabric: Fabric, place: Place) -> Sent:
+    def on(self, fabric: Fabric, place: Place, known: Known) -> Sent:
         """From a place on."""
-        key = place, fabric.ports_down[place.router]
+        key = place, known, fabric.ports_down[place.router]
         if key not in self.passing:
             self.passing[key] = _sent(fabric.visit(place))
         return self.passing[key]
@@ -49,7 +53,7 @@ class Steps:
     def off(self, fabric: Fabric, router: str, choice: Choice) -> Sent:
         """From a site's line at a router, handed to a group."""
         down = fabric.ports_down[router]
-        key = router, choice.group.id, choice.packet, down
+        key = router, fabric.switches[router].groups[choice.group.id], choice.packet, down
         if key not in self.entering:
             self.entering[key] = _sent(fabric.switches[router].choose_again(choice, TRUNK_PORT, down))
         return self.entering[key]
@@ -57,11 +61,12 @@ class Steps:
 
 @dataclass
 class Walks:
-    """Ways through one fabric. ``steps`` may be shared by fabrics that have the same switches."""
+    """Ways through one fabric. ``steps`` may be shared by fabrics whose switches have the same access side."""
 
     fabric: Fabric
     steps: Steps = field(default_factory=Steps)
     outcomes: dict[Place, Outcome] = field(default_factory=dict)
+    known: dict[str, dict[int, Known]] = field(default_factory=dict)
 
     def of(self, router: str, choice: Choice) -> Outcome:
         """What becomes of a packet that a router hands to a group."""
@@ -72,12 +77,18 @@ class Walks:
             if known is None:
                 way.append(onward)
                 self.outcomes[onward] = Outcome(End.LOOPED, onward.router)  # unless an end is found
-                onward = self._after(onward.router, self.steps.on(self.fabric, onward))
+                onward = self._after(onward.router, self.steps.on(self.fabric, onward, self._met(onward)))
             else:
                 onward = known
         for place in reversed(way):
             onward = self.outcomes[place] = onward.after(place.router)
         return onward.after(router)
+
+    def _met(self, place: Place) -> Known:
+        """What a labelled packet meets there."""
+        if place.router not in self.known:
+            self.known[place.router] = _by_label(self.fabric.switches[place.router])
+        return self.known[place.router].get(place.packet.labels[0].label, (None, None))
 
     def _after(self, router: str, sent: Sent) -> Place | Outcome:
         if sent is None:
@@ -86,6 +97,17 @@ class Walks:
         if port == TRUNK_PORT:
             return Outcome(End.DELIVERED, router, self.fabric.site_behind(router, packet))
         return self.fabric.beyond(router, port, packet) or Outcome(End.LOST, router)
+
+
+def _by_label(switch: Switch) -> dict[int, Known]:
+    """The entries of the table core with their groups."""
+    found: dict[int, Known] = {}
+    for rule in switch.tables[Table.CORE].rules:
+        label = dict(rule.match).get("mpls_label")
+        if isinstance(label, int):
+            group = next((action.id for action in rule.actions if isinstance(action, Group)), None)
+            found[label] = rule, None if group is None else switch.groups[group]
+    return found
 
 
 def _sent(visit: Visit) -> Sent:
