@@ -26,7 +26,7 @@ from controller.framework import (
     ofproto_v1_3,
     spawn,
 )
-from controller.orders import Output, Report, Store, updates
+from controller.orders import Output, Report, Store, Withdraw, updates
 from controller.readback import Decoder
 from controller.refusals import in_words, is_anothers
 from controller.rules import RuleSet
@@ -64,6 +64,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         plan: Plan,
         emit: Emit,
         store: Keep,
+        withdraw: Callable[[frozenset[str]], None],
         superseded: Superseded,
         on_fault: Callable[[BaseException], None],
     ) -> None:
@@ -72,7 +73,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         self.generation: int | None = None  # of our leading, once we lead
         self.plan = self.kept = plan
         self.emit = emit
-        self.store, self.superseded = store, superseded
+        self.store, self.store_withdrawn, self.superseded = store, withdraw, superseded
         self.fault = on_fault
         self.router_of = {router.index: router.id for router in plan.network.routers}
         self.encoder, self.decoder = Encoder(), Decoder()
@@ -148,9 +149,10 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             connection.datapath.send(connection.session.poll(cookie, mask, answer))
         return connection is not None
 
-    def lead(self, plan: Plan, generation: int) -> None:
-        """Gives orders from now on, by this plan and in this generation of leaders. From any thread."""
-        self.inbox.put(lambda: self._lead(plan, generation))
+    def lead(self, plan: Plan, withdrawn: frozenset[str], generation: int) -> None:
+        """Gives orders from now on, by this plan, with these places out of service, and in this generation of leaders.
+        From any thread."""
+        self.inbox.put(lambda: self._lead(plan, withdrawn, generation))
 
     def _change_plan(self, plan: Plan, origin: Origin | None) -> None:
         if self.generation is not None:
@@ -165,8 +167,9 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         self.plan = self.kept = plan
         self._compute()
 
-    def _lead(self, plan: Plan, generation: int) -> None:
+    def _lead(self, plan: Plan, withdrawn: frozenset[str], generation: int) -> None:
         self._prepare(plan)
+        self.conductor.live.withdrawn = withdrawn
         self.generation = generation
         self.emit("leading", {"generation": generation, "switches": len(self.connections)})
         for router, connection in tuple(self.connections.items()):
@@ -300,6 +303,8 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             elif isinstance(output, Store):
                 self.kept = output.plan
                 self.store(output.plan)
+            elif isinstance(output, Withdraw):
+                self.store_withdrawn(output.places)
             elif output.router in self.connections:
                 connection = self.connections[output.router]
                 connection.datapath.send(connection.session.data(output.order))

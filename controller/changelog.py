@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,9 @@ class ChangeLog:
         self._file = os.open(path, flags, 0o600)
         self._queue = queue
 
-    def note(self, event: str, details: Mapping[str, Any], now_ns: Callable[[], int]) -> None:
+    def note(self, event: str, details: Mapping[str, Any], at_ns: int) -> None:
         """Notes an event, if it is a change; returns at once."""
-        told = record(event, details, now_ns())
+        told = record(event, details, at_ns)
         if told is not None:
             self._queue.put(told)
 

@@ -15,7 +15,7 @@ from controller.difference import Step, both, difference
 from controller.generation import CoreState, Generation, first_generation
 from controller.live import LiveNetwork
 from controller.numbering import renumbered
-from controller.orders import Assignment, Order, Output, Read, Refusal, Report, Store, Update, updates
+from controller.orders import Assignment, Order, Output, Read, Refusal, Report, Store, Update, Withdraw, updates
 from controller.paths import Failures
 from controller.pipeline import PipelineError
 from controller.rollout import Rollout, Stage
@@ -155,7 +155,7 @@ class Conductor:
             return []
         turn = {"before": sorted(self.live.withdrawn), "after": sorted(places)}
         self.live.withdrawn, self.withdrawal, self.impossible = places, origin, None
-        return [Report("withdrawn", {**turn, **origin.told}), *self._noticed(now)]
+        return [Withdraw(places), Report("withdrawn", {**turn, **origin.told}), *self._noticed(now)]
 
     def holds(self, router: str, held: RuleSet, order: Order, now: float) -> list[Output]:
         """A switch has said what it holds."""

@@ -31,6 +31,10 @@ class Refused(Exception):
     """The request is none that can be answered; the message says why."""
 
 
+class Busy(Exception):
+    """The request may be answered later."""
+
+
 class Desk:
     """Answers requests about ``app``, from any thread. It hears every event (`heard`)."""
 
@@ -48,7 +52,7 @@ class Desk:
             waiting.put({"event": event, **details})
 
     def answer(self, request: Mapping[str, Any]) -> Any:
-        """The answer to a request, as JSON values. Raises Refused."""
+        """The answer to a request, as JSON values. Raises Refused or Busy, and whatever a wrong argument leads to."""
         operation = _OPERATIONS.get(str(request.get("ask")))
         if operation is None:
             raise Refused(f"no such request: {request.get('ask')!r}")
@@ -130,11 +134,21 @@ class Desk:
     def _in_its_thread(self, question: Callable[[], Any]) -> Any:
         """What ``question`` answers where nothing changes meanwhile."""
         answer = Queue(1)
-        self.app.inbox.put(lambda: answer.put(question()))
+
+        def answered() -> None:  # whatever goes wrong is the asker's affair: that thread has a network to keep up
+            try:
+                answer.put((question(), None))
+            except Exception as error:
+                answer.put((None, error))
+
+        self.app.inbox.put(answered)
         try:
-            return answer.get(timeout=ANSWER_S)
+            found, error = answer.get(timeout=ANSWER_S)
         except QueueEmpty:
-            raise Refused("the controller is busy") from None
+            raise Busy("the controller is busy") from None
+        if error is not None:
+            raise error
+        return found
 
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from controller.desk import Desk, Refused
+from controller.desk import Busy, Desk, Refused
 from controller.framework import spawn
 
 MOST_VISITORS = 8
@@ -64,6 +64,8 @@ class Door:
     def _reply(self, request: Mapping[str, Any]) -> dict[str, Any]:
         try:
             return {"ok": self._desk.answer(request)}
+        except Busy as busy:
+            return {"busy": str(busy)}
         except Refused as refused:
             return {"error": str(refused)}
         except Exception as error:  # what is asked may break no more than the answer

@@ -18,13 +18,15 @@ import ssl
 import sys
 import threading
 import time
-import traceback
+from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from controller import withdrawn
 from controller.lease import RENEW_S, Lease
 from controller.tls import server_context
+from controller.wishes import Origin
 from policies.changes import changes as differences
 from policies.plan import Plan
 from topology.errors import InputError, Problem
@@ -70,12 +72,17 @@ def read_plan(path: Path) -> Plan:
 
 
 def write_plan(path: Path, plan: Plan) -> None:
-    """Puts a plan in the place of the one at ``path``, whole or not at all, also when the power fails.
+    """Puts a plan in the place of the one at ``path``, as `replace_file` does."""
+    replace_file(path, pickle.dumps(plan))
+
+
+def replace_file(path: Path, contents: bytes) -> None:
+    """Puts a file in the place of the one at ``path``, whole or not at all, also when the power fails.
 
     Raises OSError where it cannot be written."""
     beside = path.with_name(path.name + ".new")
     with open(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-        pickle.dump(plan, file)
+        file.write(contents)
         file.flush()
         os.fsync(file.fileno())
     beside.rename(path)
@@ -112,41 +119,33 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
     from controller.changelog import ChangeLog
     from controller.desk import Desk
     from controller.door import Door
-    from controller.wishes import Origin
+    from controller.reporting import Reporting
 
     plan_file: Path = options.plan
     desk = Desk(read_plan)
     changes = ChangeLog(options.changes, framework.Queue()) if options.changes else None
-
-    def emit(event: str, details: dict[str, Any]) -> None:
-        log.emit(event, details)
-        desk.heard(event, details)
-        if changes is not None:
-            changes.note(event, details, time.time_ns)
+    reports = Reporting(log.emit, desk, changes)
+    lease = Lease(plan_file.with_name(LEASE_FILE))
+    withdrawn_file = plan_file.with_name(withdrawn.FILE)
 
     def fault(error: BaseException) -> None:
-        emit("error", {"message": "".join(traceback.format_exception(error))})
+        reports.error(error)
         os._exit(1)
 
-    def refused(address: str, reason: str) -> None:
-        emit("switch-turned-away", {"address": address, "reason": reason})
-
-    lease = Lease(plan_file.with_name(LEASE_FILE))
-
     def stand_by(reason: str = "another leads") -> NoReturn:
-        emit("standing-by", {"reason": reason})
+        reports.emit("standing-by", {"reason": reason})
         log.begin_anew()
 
-    def store(plan: Plan) -> None:
-        if not lease.renew(functools.partial(write_plan, plan_file, plan)):
+    def store(path: Path, contents: bytes) -> None:
+        if not lease.renew(functools.partial(replace_file, path, contents)):
             stand_by()
 
     def lead() -> None:
         if not lease.take():
-            emit("standing-by", {"reason": "another leads"})
+            reports.emit("standing-by", {"reason": "another leads"})
             while not lease.take():
                 framework.sleep(_LOOK_S)
-        app.lead(read_plan(plan_file), lease.generation)
+        app.lead(read_plan(plan_file), withdrawn.read_withdrawn(withdrawn_file), lease.generation)
         if options.door:
             framework.spawn(Door(options.door, desk, fault).serve, fault)
         while lease.renew():
@@ -154,22 +153,32 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
         stand_by()
 
     began = time.monotonic()
-    app = desk.app = framework.start(HealthNetController, read_plan(plan_file), emit, store, stand_by, fault)
+    keepers = (
+        lambda plan: store(plan_file, pickle.dumps(plan)),
+        lambda places: store(withdrawn_file, withdrawn.written(places)),
+    )
+    app = framework.start(HealthNetController, read_plan(plan_file), reports.emit, *keepers, stand_by, fault)
+    desk.app = app
     if changes is not None:
         framework.spawn(changes.write, fault)
     framework.spawn(lead, fault)
-    host, port = framework.listen(listen, context, refused, fault)
+    host, port = framework.listen(listen, context, reports.turned_away, fault)
     seconds = round(time.monotonic() - began, 3)
-    emit("listening", {"address": host, "port": port, "framework": framework.NAME, "seconds": seconds})
+    reports.emit("listening", {"address": host, "port": port, "framework": framework.NAME, "seconds": seconds})
     while (told := framework.wait_for_signal(*_SIGNALS)) in (signal.SIGHUP, signal.SIGUSR1):
         if told == signal.SIGUSR1:
             lease.resign()
             stand_by("told to hand over")
-        try:
-            wanted = read_plan(plan_file)
-            app.change_plan(wanted, Origin(changes=differences(app.kept.source, wanted.source)))
-        except (InputError, OSError, pickle.UnpicklingError) as error:
-            emit("policy-refused", {"policy": str(plan_file), "reason": str(error)})
+        _change_plan(app, plan_file, reports.emit)
+
+
+def _change_plan(app: Any, plan_file: Path, emit: Callable[[str, dict[str, Any]], None]) -> None:
+    """Changes to the plan in the file."""
+    try:
+        wanted = read_plan(plan_file)
+        app.change_plan(wanted, Origin(changes=differences(app.kept.source, wanted.source)))
+    except (InputError, OSError, pickle.UnpicklingError) as error:
+        emit("policy-refused", {"policy": str(plan_file), "reason": str(error)})
 
 
 def main(argv: list[str] | None = None) -> int:

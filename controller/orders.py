@@ -87,7 +87,14 @@ class Store:
     plan: Any
 
 
-Output = Assignment | Report | Store
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Keep these places as what is out of service where a controller that starts anew finds them."""
+
+    places: frozenset[str]
+
+
+Output = Assignment | Report | Store | Withdraw
 
 
 def updates(whole: Difference) -> tuple[Update, ...]:

@@ -132,6 +132,8 @@ class Controller:
             raise Unreachable(f"the controller does not answer: {error}") from None
         finally:
             self._room.release()
+        if "busy" in answer:
+            raise Unreachable(str(answer["busy"]))
         if "ok" not in answer:
             raise Declined(str(answer.get("error")))
         return answer["ok"]

@@ -44,6 +44,8 @@ class Controller:
         shown = self.credentials = self.authority.for_controller()
         arguments = [f"--plan={self.plan_file}", "--listen=127.0.0.1:0", f"--events={self.events_file}"]
         arguments += [f"--key={shown.key}", f"--certificate={shown.certificate}", f"--authority={shown.authority}"]
+        self.door, self.changes_file = home / "door", home / "changes.jsonl"
+        arguments += [f"--door={self.door}", f"--changes={self.changes_file}"]
         self.argv = [sys.executable, "-m", "controller.main", *arguments]
 
     def start(self) -> subprocess.Popen[bytes]:

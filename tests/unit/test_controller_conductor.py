@@ -11,7 +11,7 @@ from controller_switch import TCP, Fabric, Switch
 
 from controller.conductor import HELLO_S, PATIENCE_S, SETTLE_S, Conductor, Phase
 from controller.core import Labels, assign_labels
-from controller.orders import Assignment, Count, Order, Output, Read, Report, Store
+from controller.orders import Assignment, Count, Order, Output, Read, Report, Store, Withdraw
 from controller.paths import Failures, compute_paths
 from controller.rollout import ANSWER_S, DRAIN_S
 from controller.rollout import Stage as Turn
@@ -31,6 +31,7 @@ class Stage:
     now: float = 100.0
     reports: list[Report] = field(default_factory=list)
     stored: list[Plan] = field(default_factory=list)
+    withdrawn: list[frozenset[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.conductor = Conductor(self.plan)
@@ -44,6 +45,8 @@ class Stage:
                 self.queues[output.router].append(output.order)
             elif isinstance(output, Store):
                 self.stored.append(output.plan)
+            elif isinstance(output, Withdraw):
+                self.withdrawn.append(output.places)
             else:
                 self.reports.append(output)
 
