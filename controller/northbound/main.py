@@ -15,7 +15,7 @@ from pathlib import Path
 from controller.main import die_with_parent
 from controller.northbound.api import guarded
 from controller.northbound.context import Context
-from controller.northbound.server import serve
+from controller.northbound.server import server
 from controller.northbound.source import Controller
 from controller.northbound.tokens import read_tokens
 from topology.errors import InputError
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         context = Context.of(Controller(options.door, options.plan), options.events, options.changes)
         app = guarded(context, read_tokens(options.tokens))
-        serve(app, socket.socket(fileno=options.listener))
+        server(app).run([socket.socket(fileno=options.listener)])
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

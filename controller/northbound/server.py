@@ -45,8 +45,8 @@ def outside(uid: int) -> int:
     return uid
 
 
-def serve(app: Any, listener: socket.socket) -> None:
-    """Serves ``app`` until the process is told to end."""
+def server(app: Any) -> uvicorn.Server:
+    """A server of ``app``; its ``run`` takes listening sockets, and returns when the process is told to end."""
     config = uvicorn.Config(
         app,
         http=_Connection,
@@ -61,4 +61,4 @@ def serve(app: Any, listener: socket.socket) -> None:
         timeout_keep_alive=int(IDLE_S),
         timeout_graceful_shutdown=1,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    return uvicorn.Server(config)
