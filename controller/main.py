@@ -26,7 +26,6 @@ from typing import Any, NoReturn, TextIO
 from controller import withdrawn
 from controller.lease import RENEW_S, Lease
 from controller.tls import server_context
-from controller.wishes import Origin
 from policies.changes import changes as differences
 from policies.plan import Plan
 from topology.errors import InputError, Problem
@@ -174,6 +173,8 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
 
 def _change_plan(app: Any, plan_file: Path, emit: Callable[[str, dict[str, Any]], None]) -> None:
     """Changes to the plan in the file."""
+    from controller.wishes import Origin  # with it comes NumPy, whose threads must find the signals blocked
+
     try:
         wanted = read_plan(plan_file)
         app.change_plan(wanted, Origin(changes=differences(app.kept.source, wanted.source)))
