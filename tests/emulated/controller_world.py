@@ -94,6 +94,7 @@ class ControllerWorld:
         self.sh(f"ovsdb-server {self.home}/conf.db --remote=punix:{self.home}/db.sock --pidfile --detach --no-chdir")
         self.sh("ovs-vsctl --no-wait init")
         self.sh(f"ovs-vswitchd unix:{self.home}/db.sock --pidfile --detach --no-chdir --log-file={self.home}/ovs.log")
+        self.sh(f"chrt --rr --pid 1 $(cat {self.home}/ovs-vswitchd.pid)")  # as routers run
         commands = [self._line(link.id, link.a, link.b) for link in self.network.links]
         commands += [self._site(site) for site in self.network.sites]
         self.sh(" && ".join(commands))
