@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import IPv6Network
 
 from controller.family import FAMILIES, IP6, Family, masked
@@ -22,6 +22,7 @@ _ROUTER_SOLICITED_OVERRIDE = 0xE000_0000  # the advertisement's flags, at the he
 _TARGET_LINK_ADDRESS = 2  # the option that a solicitation's source address becomes
 _ON_LINE = IPv6Network("fe80::/10"), IPv6Network("::/128")  # sources that mean something on one line only
 _VLAN_BITS = 12
+KNOWN_LINES = 1 << 15  # whose rules are remembered: under another policy most are the same
 
 _FIRST, _TOP, _HIGH, _MIDDLE, _LOW, _LAST = 500, 400, 300, 200, 150, 100
 
@@ -43,7 +44,8 @@ class Admission:
         """All entries."""
         for index, line in self.lines:
             where: Match = (("in_port", TRUNK_PORT), ("vlan_vid", line.vlan | VLAN_PRESENT))
-            yield from self._admit_line(where, self.plan.network.site[line.site], line, cookie(Purpose.LINE, index))
+            site, vpn = self.plan.network.site[line.site], self.plan.vpn[line.vpn].id
+            yield from _admitted(self.mac, where, site, vpn, line.role, cookie(Purpose.LINE, index))
         trunk: Match = (("in_port", TRUNK_PORT),)
         for vlans in _vlans_without({line.vlan for _, line in self.lines}):
             yield drop_rule(Table.ADMIT, _FIRST, (*trunk, ("vlan_vid", vlans)), Drop.UNKNOWN_LINE)
@@ -59,25 +61,12 @@ class Admission:
             labelled: Match = (("in_port", port), ("eth_type", MPLS))
             yield FlowRule(Table.ADMIT, _HIGH, labelled, goto=Table.CORE, cookie=cookie(Purpose.PASS))
 
-    def _admit_line(self, where: Match, site: Site, line: Attachment, own: int) -> Iterator[FlowRule]:
-        """A site's packets on one of its lines, in VRF and role; ARP requests and pings for its gateway."""
-        asks, gateway = ("arp_spa", masked(site.prefix4)), str(site.gateway4)
-        arp: Match = (("eth_type", ARP), ("arp_op", 1), asks, ("arp_tpa", gateway))
-        yield FlowRule(Table.ADMIT, _TOP, (*where, *arp), self._arp_reply(gateway), cookie=own)
-        identity = joined(VRF.of(self.plan.vpn[line.vpn].id), SOURCE_ROLE.of(line.role))
-        for family, prefix in zip(FAMILIES, site.prefixes, strict=True):
-            known, gateway = (*where, *family.is_from(prefix)), str(prefix[1])
-            echo = ("ip_proto", family.icmp), (family.icmp_type, family.echo_request)
-            ping: Match = (*known, (family.destination, gateway), *echo)
-            yield FlowRule(Table.ADMIT, _TOP, ping, self._ping_reply(family, gateway), cookie=own)
-            yield FlowRule(Table.ADMIT, _HIGH, known, goto=Table.VRF, metadata=identity, cookie=own)
-
     def _solicited(self, trunk: Match) -> FlowRule:
         """Turns a solicitation for the gateway into the answer (RFC 4861, 7.2.4), but for its link-layer address.
         Who asks does not matter: the answer goes back on the same line."""
         about = ("eth_type", IP6.eth_type), ("ip_proto", IP6.icmp), (IP6.icmp_type, _SOLICITATION)
         answer = (
-            *self._returned(IP6, str(GATEWAY6)),
+            *_returned(self.mac, IP6, str(GATEWAY6)),
             SetField("icmpv6_type", _ADVERTISEMENT),
             SetField("nd_reserved", _ROUTER_SOLICITED_OVERRIDE),
             SetField("nd_options_type", _TARGET_LINK_ADDRESS),
@@ -91,30 +80,50 @@ class Admission:
         send = SetField("ipv6_nd_tll", self.mac), Output(IN_PORT)
         return FlowRule(Table.NEIGHBOUR, _LOW, about, send, cookie=cookie(Purpose.PASS))
 
-    def _arp_reply(self, gateway: str) -> tuple[Action, ...]:
-        """Turns a request for the gateway into the answer (RFC 826)."""
-        return (
-            *self._turned_round(),
-            SetField("arp_op", 2),
-            Move("arp_sha", "arp_tha", 48),
-            SetField("arp_sha", self.mac),
-            Move("arp_spa", "arp_tpa", 32),
-            SetField("arp_spa", gateway),
-            Output(IN_PORT),
-        )
 
-    def _ping_reply(self, family: Family, gateway: str) -> tuple[Action, ...]:
-        """Turns an echo request to the gateway into the answer (RFC 792, RFC 4443)."""
-        return (*self._returned(family, gateway), SetField(family.icmp_type, family.echo_reply), Output(IN_PORT))
+@lru_cache(maxsize=KNOWN_LINES)
+def _admitted(mac: str, where: Match, site: Site, vpn: int, role: int, own: int) -> tuple[FlowRule, ...]:
+    """A site's packets on one of its lines, in VRF and role; ARP requests and pings for its gateway, ``mac``."""
+    asks, gateway = ("arp_spa", masked(site.prefix4)), str(site.gateway4)
+    arp: Match = (("eth_type", ARP), ("arp_op", 1), asks, ("arp_tpa", gateway))
+    rules = [FlowRule(Table.ADMIT, _TOP, (*where, *arp), _arp_reply(mac, gateway), cookie=own)]
+    identity = joined(VRF.of(vpn), SOURCE_ROLE.of(role))
+    for family, prefix in zip(FAMILIES, site.prefixes, strict=True):
+        known, gateway = (*where, *family.is_from(prefix)), str(prefix[1])
+        echo = ("ip_proto", family.icmp), (family.icmp_type, family.echo_request)
+        ping: Match = (*known, (family.destination, gateway), *echo)
+        rules.append(FlowRule(Table.ADMIT, _TOP, ping, _ping_reply(mac, family, gateway), cookie=own))
+        rules.append(FlowRule(Table.ADMIT, _HIGH, known, goto=Table.VRF, metadata=identity, cookie=own))
+    return tuple(rules)
 
-    def _returned(self, family: Family, gateway: str) -> tuple[Action, ...]:
-        """An IP packet back to the sender, from the gateway."""
-        back = Move(family.source, family.destination, family.address_bits)
-        return (*self._turned_round(), back, SetField(family.source, gateway))
 
-    def _turned_round(self) -> tuple[Action, ...]:
-        """Back to the sender, from this router."""
-        return Move("eth_src", "eth_dst", 48), SetField("eth_src", self.mac)
+def _arp_reply(mac: str, gateway: str) -> tuple[Action, ...]:
+    """Turns a request for the gateway into the answer (RFC 826)."""
+    return (
+        *_turned_round(mac),
+        SetField("arp_op", 2),
+        Move("arp_sha", "arp_tha", 48),
+        SetField("arp_sha", mac),
+        Move("arp_spa", "arp_tpa", 32),
+        SetField("arp_spa", gateway),
+        Output(IN_PORT),
+    )
+
+
+def _ping_reply(mac: str, family: Family, gateway: str) -> tuple[Action, ...]:
+    """Turns an echo request to the gateway into the answer (RFC 792, RFC 4443)."""
+    return (*_returned(mac, family, gateway), SetField(family.icmp_type, family.echo_reply), Output(IN_PORT))
+
+
+def _returned(mac: str, family: Family, gateway: str) -> tuple[Action, ...]:
+    """An IP packet back to the sender, from the gateway."""
+    back = Move(family.source, family.destination, family.address_bits)
+    return (*_turned_round(mac), back, SetField(family.source, gateway))
+
+
+def _turned_round(mac: str) -> tuple[Action, ...]:
+    """Back to the sender, from this router."""
+    return Move("eth_src", "eth_dst", 48), SetField("eth_src", mac)
 
 
 def _vlans_without(used: set[int], first: int = 0, bits: int = _VLAN_BITS) -> Iterator[int | tuple[Value, Value]]:

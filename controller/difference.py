@@ -96,12 +96,11 @@ def _compared(
     content: Callable[[_Entry], object] = lambda entry: entry,
 ) -> tuple[tuple[_Entry, ...], tuple[_Entry, ...], tuple[_Entry, ...], tuple[_Entry, ...]]:
     """Added, changed (as they are to be), removed, changed (as they were)."""
-    before, after = {key(entry): entry for entry in old}, {key(entry): entry for entry in new}
-    changed = [
-        name
-        for name, entry in after.items()
-        if name in before and before[name] is not entry and content(before[name]) != content(entry)
-    ]
+    old, new = tuple(old), tuple(new)
+    same = {id(entry) for entry in old} & {id(entry) for entry in new}  # most; what is the same object needs no looking
+    before = {key(entry): entry for entry in old if id(entry) not in same}
+    after = {key(entry): entry for entry in new if id(entry) not in same}
+    changed = [name for name, entry in after.items() if name in before and content(before[name]) != content(entry)]
     return (
         tuple(entry for name, entry in after.items() if name not in before),
         tuple(after[name] for name in changed),

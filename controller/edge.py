@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
-from controller.admission import Admission
+from controller.admission import KNOWN_LINES, Admission
 from controller.contracts import ContractRules, contract_rules, fragment_rules
 from controller.family import FAMILIES, IP4, IP6, family_of
 from controller.fit import fitted
@@ -50,13 +50,14 @@ from controller.rules import (
 )
 from controller.ttl import popped
 from policies.plan import Attachment, PathChoice, Plan, Route, TrafficClass, Vpn
-from topology.model import SITE_MTU, TRUNK_PORT, router_mac
+from topology.model import SITE_MTU, TRUNK_PORT, Site, router_mac
 
 _BURST_US = 100_000  # a policer lets this much time's worth of its rate pass at once
 _QUEUE_BITS = 4  # a meter's number: the line's VLAN, then the class's queue; it stays the same under another policy
 _BURST_MIN_KBIT = 24  # but never less than two full-sized frames
 
 _LOW, _MISS = 100, 0
+KNOWN_RULES = 1 << 15  # that routers share
 
 
 def ingress_group(egress: int) -> int:
@@ -66,7 +67,9 @@ def ingress_group(egress: int) -> int:
 
 def edge_rules(plan: Plan) -> dict[str, RuleSet]:
     """Everything each router needs for its own sites."""
-    shared = _Shared(plan, contract_rules(plan), {vpn.name: tuple(_vrf(plan, vpn)) for vpn in plan.vpns}, _routes(plan))
+    shared = _Shared(
+        plan, contract_rules(plan), {vpn.name: tuple(map(_one, _vrf(plan, vpn))) for vpn in plan.vpns}, _routes(plan)
+    )
     return {router.id: _Edge(plan, router.id, shared).rules() for router in plan.network.routers}
 
 
@@ -157,7 +160,7 @@ class _Edge:
             if route.vpn not in wanted:
                 continue
             if self.plan.egresses[route.egress].routers[0] == self.router:
-                yield replace(afar[0], actions=(PopVlan(),), goto=Table.DELIVER)
+                yield _one(replace(afar[0], actions=(PopVlan(),), goto=Table.DELIVER))
             else:
                 yield from afar
 
@@ -170,25 +173,39 @@ class _Edge:
                 yield FlowRule(Table.VPN, _LOW, match, pop, Table.DELIVER, found, cookie=cookie(Purpose.PASS))
 
     def deliver(self) -> Iterator[FlowRule]:
-        """Out to the site. The port of entry is forgotten first: from line to line is out where it came in."""
+        """Out to the sites."""
         for index, line in self.lines:
             site = self.plan.network.site[line.site]
             mtu_bytes = site.accesses[line.backup].mtu_bytes
-            actions = (
-                DecTtl(),
-                SetField("eth_src", self.mac),
-                SetField("eth_dst", site.mac),
-                PushVlan(),
-                SetField("vlan_vid", line.vlan | VLAN_PRESENT),
-                Load("in_port_nxm", 0, 16),
-                Output(TRUNK_PORT),
-            )
-            vpn: Match = (("metadata", DESTINATION_VPN.of(self.plan.vpn[line.vpn].id)),)
-            for family, prefix in zip(FAMILIES, site.prefixes, strict=True):
-                to = (*vpn, *family.is_to(prefix))
-                priority = _LOW + prefix.prefixlen
-                out = FlowRule(Table.DELIVER, priority, to, actions, cookie=cookie(Purpose.LINE, index))
-                yield from fitted(out, mtu_bytes) if mtu_bytes < SITE_MTU else (out,)
+            vpn, own = self.plan.vpn[line.vpn].id, cookie(Purpose.LINE, index)
+            yield from _delivered(self.mac, site, line.vlan, mtu_bytes, vpn, own)
+
+
+@lru_cache(maxsize=KNOWN_LINES)
+def _delivered(mac: str, site: Site, vlan: int, mtu_bytes: int, vpn: int, own: int) -> tuple[FlowRule, ...]:
+    """Out to a site. The port of entry is forgotten first: from line to line is out where it came in."""
+    actions = (
+        DecTtl(),
+        SetField("eth_src", mac),
+        SetField("eth_dst", site.mac),
+        PushVlan(),
+        SetField("vlan_vid", vlan | VLAN_PRESENT),
+        Load("in_port_nxm", 0, 16),
+        Output(TRUNK_PORT),
+    )
+    there: Match = (("metadata", DESTINATION_VPN.of(vpn)),)
+    rules: list[FlowRule] = []
+    for family, prefix in zip(FAMILIES, site.prefixes, strict=True):
+        to = (*there, *family.is_to(prefix))
+        out = FlowRule(Table.DELIVER, _LOW + prefix.prefixlen, to, actions, cookie=own)
+        rules += fitted(out, mtu_bytes) if mtu_bytes < SITE_MTU else (out,)
+    return tuple(rules)
+
+
+@lru_cache(maxsize=KNOWN_RULES)
+def _one(rule: FlowRule) -> FlowRule:
+    """Equal rules as one object, which is compared with itself at once."""
+    return rule
 
 
 def _vrf(plan: Plan, vpn: Vpn) -> Iterator[FlowRule]:
@@ -223,7 +240,7 @@ def _routes(plan: Plan) -> tuple[tuple[FlowRule, ...], ...]:
         actions = (PopVlan(), DecTtl(), *onto_labels(label, egress))
         return FlowRule(Table.ROUTE, priority, to, actions, cookie=number)
 
-    return tuple((afar(route, None), *(afar(route, cls) for cls in apart)) for route in plan.routes)
+    return tuple(tuple(_one(afar(route, cls)) for cls in (None, *apart)) for route in plan.routes)
 
 
 def onto_labels(label: int, egress: int) -> tuple[Action, ...]:

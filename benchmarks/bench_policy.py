@@ -1,0 +1,53 @@
+"""A change of policy that touches one VPN of the national network with 2,500 sites: processor time until its orders to
+all switches stand there as messages."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from benchmarks import Figure
+from controller.difference import difference
+from controller.generation import first_generation
+from controller.numbering import renumbered
+from controller.orders import Prepare, updates
+from controller.rules import RuleSet
+from controller.wire import Encoder
+from policies.compile import compile_policy, library_path, load_policy
+from policies.plan import Plan
+from topology.national import national_network
+
+SITES = 2_500
+TARGET = "< 1"
+
+
+def run() -> list[Figure]:
+    """The change, made once, by a controller that has programmed the network."""
+    plan = compile_policy(load_policy(library_path("national")), national_network(SITES))
+    current, encoder = first_generation(plan), Encoder()
+    for router in current.core:
+        for order in updates(difference(RuleSet(), current.rules(router))):
+            encoder.frame(order, 1)
+    wanted = with_one_contract_less(plan)
+    began = time.process_time()
+    steps = current.steps_to(current.with_plan(renumbered(wanted, plan)))
+    computed_s = time.process_time() - began
+    orders = [each for step in steps.values() for part in (step.add, step.remove) for each in updates(part)]
+    turning = [Prepare(step.turn, 2) for step in steps.values() if len(step.turn)]
+    for order in (*orders, *turning):
+        encoder.frame(order, 1)
+    encoded_s = time.process_time() - began - computed_s
+    name = f"a policy of one VPN less a contract, {SITES:,} sites:"
+    return [
+        Figure(f"{name} computed and as messages, processor time", computed_s + encoded_s, "s", TARGET),
+        Figure(f"{name} of it computing what is different", computed_s, "s"),
+        Figure(f"{name} switches that change", len(turning), ""),
+        Figure(f"{name} entries that change", sum(len(step.turn) for step in steps.values()), ""),
+    ]
+
+
+def with_one_contract_less(plan: Plan) -> Plan:
+    """The policy without one contract of the first VPN's sites."""
+    roles = {role.id for role in plan.roles if role.vpn == plan.vpns[0].name}
+    gone = next(contract for contract in plan.contracts if contract.client in roles)
+    return replace(plan, policy="less", contracts=tuple(each for each in plan.contracts if each is not gone))
