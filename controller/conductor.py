@@ -354,6 +354,7 @@ class Conductor:
     def _roll_out(self, new: Generation, steps: dict[str, Step], now: float, event: str) -> list[Output]:
         """Begins a change from the current generation to ``new``; ``event`` is reported when it has turned."""
         self.phase, self.phase_ends, self.gathered = Phase.CHANGING, None, None
+        self.audit.rest(now)
         policy = new.plan is not self.current.plan
         self.rollouts += 2  # undoing takes a number too
         self.next, self.announced = new, event

@@ -12,7 +12,7 @@ import test_controller_conductor as rig
 from controller_plan import plan_with_choices
 from controller_switch import ICMP
 
-from controller.orders import Report
+from controller.orders import Read, Report
 from controller.rollout import ANSWER_S
 from controller.rollout import Stage as Turn
 from controller.rules import FlowRule, Table
@@ -207,3 +207,21 @@ def test_a_line_that_fell_silent_under_the_last_controller_is_no_way_for_the_new
     again.run(watch=True)
     (adopted,) = again.said("adopted")
     assert adopted.details["rules"] == [0, 0, 0] and adopted.details["links_down"] == ["bodo-tromso"]
+
+
+def test_what_was_read_before_a_change_is_no_drift_in_it(stage: rig.Stage) -> None:
+    """The answer comes when the switch is meant to hold more already."""
+    while not (asked := [router for router, queue in stage.queues.items() if any(isinstance(o, Read) for o in queue)]):
+        for router, queue in stage.queues.items():
+            if queue:
+                stage.carry_out(router)
+        stage.pass_time(0.5)
+    (router,) = asked
+    order, read = stage.queues[router].pop(), stage.fabric.switches[router].held
+    stage.set_link("bergen-trondheim", up=False)
+    while stage.step is None:
+        stage.pass_time(rig.SETTLE_S)
+    stage.take(stage.conductor.holds(router, read, order, stage.now))
+    assert not stage.said("drift")
+    stage.run()
+    assert not stage.said("error") and not stage.said("change-refused")
