@@ -22,6 +22,7 @@ from controller.rules import (
     GroupRule,
     Load,
     Match,
+    Move,
     Output,
     PushMpls,
     Resubmit,
@@ -39,6 +40,7 @@ _END_OF_LABELS = 1 << 20
 _LABELS = _END_OF_LABELS - FIRST_LABEL
 _FEWER = "have fewer routers, sets of routers that sites share, or choices of path"
 _PRIORITY = 100
+_TC_BITS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,10 @@ def _repair_bucket(network: Network, router: str, repair: Repair, labels: Labels
 
 
 def _passing(label: int, *actions: Action) -> FlowRule:
-    """A rule that sends a label on."""
-    return FlowRule(Table.CORE, _PRIORITY, _labelled(label), actions, cookie=cookie(Purpose.LABEL, label))
+    """A rule that sends a label on. Open vSwitch writes a label it changes as a whole, traffic class and all, as it was
+    in the packet for which it worked this out; only what a rule has looked at is sure to be the same in the next."""
+    look = Move("mpls_tc", "reg0", _TC_BITS)
+    return FlowRule(Table.CORE, _PRIORITY, _labelled(label), (look, *actions), cookie=cookie(Purpose.LABEL, label))
 
 
 def _ending(label: int) -> FlowRule:

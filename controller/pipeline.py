@@ -182,7 +182,7 @@ PIPELINE: dict[Table, TableSpec] = {
     Table.CORE: TableSpec(
         match=_names("eth_type mpls_label"),
         actions=frozenset({DecMplsTtl, Move, PopMpls, Output, Group}),
-        sets=_names("reg1 mpls_ttl"),
+        sets=_names("reg0 reg1 mpls_ttl"),
         leads_to=frozenset({Table.VPN}),
     ),
     Table.VPN: TableSpec(

@@ -18,7 +18,7 @@ from controller.conductor import Conductor
 from controller.interpreter.packet import Label, Packet
 from controller.interpreter.switch import Switch, Visit
 from controller.pipeline import VLAN_PRESENT
-from controller.rules import CONTROLLER, Table
+from controller.rules import CONTROLLER, Output, Table
 from topology.model import TRUNK_PORT, Site
 
 PLAN = small_plan()
@@ -171,3 +171,27 @@ def test_interpreter_and_open_vswitch_agree(switches: LoneSwitches, router: str,
     assert expected
     wait_for(lambda: len(found()) >= len(expected), f"{len(expected)} frames of {router}, have {len(found())}")
     assert found() == expected
+
+
+def test_packets_of_one_label_keep_their_own_traffic_class(switches: LoneSwitches) -> None:
+    """They share what the switch remembers of the way of the first."""
+    router = "tromso"
+    rules = Conductor(PLAN).target(router)
+    came_in, leaves = sorted(NETWORK.ports[router].values())
+    for port in (came_in, leaves):
+        switches.set_port(router, port, up=True)
+    passing = next(rule for rule in rules.flows if rule.table is Table.CORE and Output(leaves) in rule.actions)
+    label = dict(passing.match)["mpls_label"]
+    assert isinstance(label, int)
+    drawn, first = Drawn(random.Random(SEED), router, Switch.of(rules)), 1 + 2 * PER_ROUTER
+    classes = dict(enumerate(range(8), first))
+    for mark, tc in classes.items():
+        packet = Packet(drawn.ip(NETWORK.sites[0]).fields, (Label(label, tc, 64), Label(101, tc, 64)))
+        switches.receive(router, came_in, frame(packet, mark))
+
+    def found() -> dict[int, int]:
+        frames = (packet_and_mark(data) for _, data in switches.sent(router))
+        return {mark: packet.labels[0].tc for packet, mark in frames if mark in classes}
+
+    wait_for(lambda: len(found()) == len(classes), "the packets")
+    assert found() == classes
