@@ -18,7 +18,7 @@ from controller.orders import Assignment, Commit, Discard, Order, Output, Prepar
 
 ANSWER_S = 5.0  # a switch that has not done its part so long after it was asked is left behind
 DRAIN_S = 0.5  # longer than any packet is under way in the core
-_AT_A_TIME = 1  # a switch forwards and obeys in one thread, and all at it together would leave no core for packets
+AT_A_TIME = 4  # hides the way there and back; all at it together would leave no core for packets
 
 
 class Stage(Enum):
@@ -149,7 +149,7 @@ class Rollout:
         if self.refused is not None and not self.undoing and not self.asked:
             return self._undo(now)
         outputs: list[Output] = []
-        while self.queue and len(self.asked) < _AT_A_TIME and self.queue[0].router not in self.asked:
+        while self.queue and len(self.asked) < AT_A_TIME and self.queue[0].router not in self.asked:
             assignment = self.queue.popleft()
             self.asked[assignment.router] = assignment.order, now + ANSWER_S
             outputs.append(assignment)

@@ -231,7 +231,7 @@ def packets(network: Network) -> Iterator[Place]:
 @given(changes(), st.data())
 def test_every_packet_meets_one_policy_and_no_mixture(case: Case, data: st.DataObject) -> None:
     before, after = case.before, case.after
-    with patch.object(module, "_AT_A_TIME", len(before.core)):
+    with patch.object(module, "AT_A_TIME", len(before.core)):
         change = Change(before, after, data)
         rollout = change.run()
     network = before.plan.network
