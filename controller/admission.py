@@ -13,7 +13,20 @@ from ipaddress import IPv6Network
 
 from controller.family import FAMILIES, IP6, Family, masked
 from controller.pipeline import SOURCE_ROLE, VLAN_PRESENT, VRF, Drop, Purpose, cookie, drop_rule, joined
-from controller.rules import ARP, IN_PORT, MPLS, Action, FlowRule, Match, Move, Output, SetField, Table, Value
+from controller.rules import (
+    ARP,
+    IN_PORT,
+    MPLS,
+    Action,
+    FlowRule,
+    Match,
+    Move,
+    Output,
+    PushVlan,
+    SetField,
+    Table,
+    Value,
+)
 from policies.plan import Attachment, Plan
 from topology.model import GATEWAY6, TRUNK_PORT, Site, router_mac
 
@@ -42,26 +55,39 @@ class Admission:
 
     def rules(self) -> Iterator[FlowRule]:
         """All entries."""
+        own_ports = self.plan.network.line_ports[self.router]
+        on_trunk: set[int] = set()
         for index, line in self.lines:
-            where: Match = (("in_port", TRUNK_PORT), ("vlan_vid", line.vlan | VLAN_PRESENT))
+            port, tag = own_ports.get(line.number), line.vlan | VLAN_PRESENT
+            where: Match = (("in_port", port or TRUNK_PORT), ("vlan_vid", 0 if port else tag))
+            # All tables know lines by their tag, so packets from a port of its own get the one they would have.
+            tagged = (PushVlan(), SetField("vlan_vid", tag)) if port else ()
             site, vpn = self.plan.network.site[line.site], self.plan.vpn[line.vpn].id
-            yield from _admitted(self.mac, where, site, vpn, line.role, cookie(Purpose.LINE, index))
-        trunk: Match = (("in_port", TRUNK_PORT),)
-        for vlans in _vlans_without({line.vlan for _, line in self.lines}):
-            yield drop_rule(Table.ADMIT, _FIRST, (*trunk, ("vlan_vid", vlans)), Drop.UNKNOWN_LINE)
+            yield from _admitted(self.mac, where, tagged, site, vpn, line.role, cookie(Purpose.LINE, index))
+            on_trunk |= set() if port else {line.vlan}
+        for port in (TRUNK_PORT, *own_ports.values()):
+            entered: Match = (("in_port", port),)
+            tags = _vlans_without(on_trunk) if port == TRUNK_PORT else ((VLAN_PRESENT, VLAN_PRESENT),)
+            for vlans in tags:
+                yield drop_rule(Table.ADMIT, _FIRST, (*entered, ("vlan_vid", vlans)), Drop.UNKNOWN_LINE)
+            yield from self._else(entered)
         if self.plan.answers_neighbours:
-            yield self._solicited(trunk)
             yield self._advertise()
-        for source in _ON_LINE:
-            yield drop_rule(Table.ADMIT, _MIDDLE, (*trunk, *IP6.is_from(source)), Drop.LINK_LOCAL)
-        for family in FAMILIES:
-            yield drop_rule(Table.ADMIT, _LOW, (*trunk, ("eth_type", family.eth_type)), Drop.SPOOFED)
-        yield drop_rule(Table.ADMIT, _LAST, trunk, Drop.NOT_IP)
         for port in sorted(self.plan.network.ports[self.router].values()):
             labelled: Match = (("in_port", port), ("eth_type", MPLS))
             yield FlowRule(Table.ADMIT, _HIGH, labelled, goto=Table.CORE, cookie=cookie(Purpose.PASS))
 
-    def _solicited(self, trunk: Match) -> FlowRule:
+    def _else(self, entered: Match) -> Iterator[FlowRule]:
+        """What else comes in on a port for sites: questions of any, and what none may send."""
+        if self.plan.answers_neighbours:
+            yield self._solicited(entered)
+        for source in _ON_LINE:
+            yield drop_rule(Table.ADMIT, _MIDDLE, (*entered, *IP6.is_from(source)), Drop.LINK_LOCAL)
+        for family in FAMILIES:
+            yield drop_rule(Table.ADMIT, _LOW, (*entered, ("eth_type", family.eth_type)), Drop.SPOOFED)
+        yield drop_rule(Table.ADMIT, _LAST, entered, Drop.NOT_IP)
+
+    def _solicited(self, entered: Match) -> FlowRule:
         """Turns a solicitation for the gateway into the answer (RFC 4861, 7.2.4), but for its link-layer address.
         Who asks does not matter: the answer goes back on the same line."""
         about = ("eth_type", IP6.eth_type), ("ip_proto", IP6.icmp), (IP6.icmp_type, _SOLICITATION)
@@ -71,7 +97,7 @@ class Admission:
             SetField("nd_reserved", _ROUTER_SOLICITED_OVERRIDE),
             SetField("nd_options_type", _TARGET_LINK_ADDRESS),
         )
-        match = (*trunk, *about, ("ipv6_nd_target", str(GATEWAY6)))
+        match = (*entered, *about, ("ipv6_nd_target", str(GATEWAY6)))
         return FlowRule(Table.ADMIT, _TOP, match, answer, Table.NEIGHBOUR, cookie=cookie(Purpose.PASS))
 
     def _advertise(self) -> FlowRule:
@@ -82,7 +108,9 @@ class Admission:
 
 
 @lru_cache(maxsize=KNOWN_LINES)
-def _admitted(mac: str, where: Match, site: Site, vpn: int, role: int, own: int) -> tuple[FlowRule, ...]:
+def _admitted(
+    mac: str, where: Match, tagged: tuple[Action, ...], site: Site, vpn: int, role: int, own: int
+) -> tuple[FlowRule, ...]:
     """A site's packets on one of its lines, in VRF and role; ARP requests and pings for its gateway, ``mac``."""
     asks, gateway = ("arp_spa", masked(site.prefix4)), str(site.gateway4)
     arp: Match = (("eth_type", ARP), ("arp_op", 1), asks, ("arp_tpa", gateway))
@@ -93,7 +121,7 @@ def _admitted(mac: str, where: Match, site: Site, vpn: int, role: int, own: int)
         echo = ("ip_proto", family.icmp), (family.icmp_type, family.echo_request)
         ping: Match = (*known, (family.destination, gateway), *echo)
         rules.append(FlowRule(Table.ADMIT, _TOP, ping, _ping_reply(mac, family, gateway), cookie=own))
-        rules.append(FlowRule(Table.ADMIT, _HIGH, known, goto=Table.VRF, metadata=identity, cookie=own))
+        rules.append(FlowRule(Table.ADMIT, _HIGH, known, tagged, Table.VRF, identity, cookie=own))
     return tuple(rules)
 
 

@@ -23,6 +23,7 @@ from controller.rules import RuleSet
 from controller.wishes import OURSELVES, InForce, Origin, Wish, told_of
 from policies.plan import Plan
 from topology.errors import InputError
+from topology.model import Line, access_name
 
 SETTLE_S = 0.05  # changes that come together are answered together
 ADOPTED = "adopted"  # the event of a start that goes on from what switches hold
@@ -128,10 +129,12 @@ class Conductor:
     def port_changed(self, router: str, port: int, up: bool, now: float) -> list[Output]:
         """A port is up or down: a switch says so again when something else about it changes."""
         news = self.live.port_changed(router, port, up)
-        link = next((link for link, number in self.plan.network.ports[router].items() if number == port), None)
-        if link is None or not news:
+        network = self.plan.network
+        names = {number: link for link, number in network.ports[router].items()}
+        names |= {number: access_name(*line) for line, number in network.line_ports[router].items()}
+        if port not in names or not news:
             return []
-        details = {"router": router, "port": port, "link": link}
+        details = {"router": router, "port": port, "link": names[port]}
         return [Report("port-up" if up else "port-down", details), *self._all_links_up(now), *self._noticed(now)]
 
     def change_plan(self, plan: Plan, now: float, origin: Origin | None = None) -> list[Output]:
@@ -314,12 +317,17 @@ class Conductor:
         if self.live.avoided() != self.current.failures.avoided:  # nothing that comes by itself
             return False
         before, now = self._unusable(self.current.failures), self._unusable(self.live.failures())
-        return now == before or any(self.live.half_up(link) for link in before & now)
+        network, back = self.plan.network, self.current.failures.routers - self.live.failures().routers
+        awaited = {line for router in back for line in network.line_ports[router]}
+        half_up = any(self.live.half_up(link) for link in before & now if isinstance(link, str))
+        return now == before or half_up or bool(awaited & now)
 
-    def _unusable(self, failures: Failures) -> set[str]:
-        """The links that cannot be used."""
-        ends = {link for router in failures.routers for link in self.plan.network.ports[router]}
-        return ends | failures.links
+    def _unusable(self, failures: Failures) -> set[str | Line]:
+        """The links and access lines that cannot be used."""
+        network = self.plan.network
+        links = {link for router in failures.routers for link in network.ports[router]}
+        lines = {line for router in failures.routers for line in network.line_ports[router]}
+        return links | lines | failures.links | failures.lines
 
     def _noticed(self, now: float) -> list[Output]:
         """Starts a change where one is called for."""

@@ -18,7 +18,7 @@ _Entry = TypeVar("_Entry", bound=Hashable)
 
 _NOTHING = RuleSet()
 # Tables that are looked up by a number given before.
-STAMPED = frozenset({Table.CORE, Table.VPN, Table.DELIVER, Table.FIT})
+STAMPED = frozenset({Table.CORE, Table.VPN, Table.DELIVER, Table.FIT, Table.OTHER_LINE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ destination's VPN label travels under the transport label.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -19,6 +19,7 @@ from controller.pipeline import (
     CLASS,
     DESTINATION_ROLE,
     DESTINATION_VPN,
+    DIVERTED,
     VLAN_PRESENT,
     VRF,
     Drop,
@@ -32,9 +33,11 @@ from controller.rules import (
     CONTROLLER,
     MPLS,
     Action,
+    Bucket,
     DecTtl,
     FlowRule,
     Group,
+    GroupRule,
     Load,
     Match,
     MeterRule,
@@ -43,21 +46,35 @@ from controller.rules import (
     PopVlan,
     PushMpls,
     PushVlan,
+    Resubmit,
     RuleSet,
     SetField,
     Table,
     first_of_each,
 )
+from controller.stack import LINE_GROUPS
 from controller.ttl import popped
 from policies.plan import Attachment, PathChoice, Plan, Route, TrafficClass, Vpn
-from topology.model import SITE_MTU, TRUNK_PORT, Site, router_mac
+from topology.model import SITE_MTU, TRUNK_PORT, Line, Site, router_mac
 
 _BURST_US = 100_000  # a policer lets this much time's worth of its rate pass at once
 _QUEUE_BITS = 4  # a meter's number: the line's VLAN, then the class's queue; it stays the same under another policy
 _BURST_MIN_KBIT = 24  # but never less than two full-sized frames
 
 _LOW, _MISS = 100, 0
+_BEFORE = 300  # more than the priorities of any two routes are apart
+_DIVERTED_LABEL = 5_000  # beyond all VPNs' labels, before the transport labels
 KNOWN_RULES = 1 << 15  # that routers share
+
+
+def line_group(line: Attachment) -> int:
+    """The id of the group that leads out of a dual-homed site's line."""
+    return LINE_GROUPS + line.vlan
+
+
+def diverted(label: int) -> int:
+    """A VPN's label on packets that could not leave at the router they were led to."""
+    return label + _DIVERTED_LABEL
 
 
 def ingress_group(egress: int) -> int:
@@ -67,10 +84,26 @@ def ingress_group(egress: int) -> int:
 
 def edge_rules(plan: Plan) -> dict[str, RuleSet]:
     """Everything each router needs for its own sites."""
-    shared = _Shared(
-        plan, contract_rules(plan), {vpn.name: tuple(map(_one, _vrf(plan, vpn))) for vpn in plan.vpns}, _routes(plan)
-    )
+    vrf = {vpn.name: tuple(map(_one, _vrf(plan, vpn))) for vpn in plan.vpns}
+    shared = _Shared(plan, contract_rules(plan), vrf, _from_afar(plan, plan.routes))
     return {router.id: _Edge(plan, router.id, shared).rules() for router in plan.network.routers}
+
+
+def turned_routes(plan: Plan, down: Collection[Line]) -> dict[str, RuleSet]:
+    """By router, the routes to dual-homed sites that lost one of their lines and were reached over it: now to the
+    router of the other alone. They come before the plan's own routes."""
+    routes = tuple(
+        Route(role.vpn, prefix, plan.egress_index[(site.homing[not lost],), False, PathChoice.LEAST_DELAY])
+        for site, lost in ((plan.network.site[name], lost) for name, lost in sorted(down))
+        for role in (plan.role_of_site[site.id],)
+        if (site.id, not lost) not in down and (lost == 0 or plan.vpn[role.vpn].both_lines)
+        for prefix in site.prefixes
+    )
+    if not routes:
+        return {}
+    from_afar = _from_afar(plan, routes, _BEFORE)
+    edges = (_Edge(plan, router.id, _Shared(plan, (), {}, ())) for router in plan.network.routers)
+    return {edge.router: RuleSet(flows=tuple(edge.route(routes, from_afar))) for edge in edges}
 
 
 @dataclass(frozen=True)
@@ -99,13 +132,14 @@ class _Edge:
             *(rule for vpn in self.vpns for rule in self.shared.vrf[vpn.name]),
             *self.contract(),
             *self.police(),
-            *self.route(),
+            *self.route(self.plan.routes, self.shared.routes),
             *self.vpn(),
             *self.deliver(),
+            *self.other_line(),
             *_MISSES,
         )
         policers = (meter for _, _, meter in self.policers)
-        return RuleSet(meters=(*policers, PUNT_METER), flows=first_of_each(flows))
+        return RuleSet((*policers, PUNT_METER), tuple(self.line_groups()), first_of_each(flows))
 
     @cached_property
     def mac(self) -> str:
@@ -153,10 +187,10 @@ class _Edge:
                 Table.POLICE, _LOW, match, goto=Table.ROUTE, meter=meter.id, cookie=cookie(Purpose.PASS, meter.id)
             )
 
-    def route(self) -> Iterator[FlowRule]:
+    def route(self, routes: Iterable[Route], from_afar: Iterable[tuple[FlowRule, ...]]) -> Iterator[FlowRule]:
         """Where a destination is: behind this router, or behind an egress set's group, labelled."""
         wanted = {other.name for vpn in self.vpns for other in self.plan.imports_from(vpn)}
-        for route, afar in zip(self.plan.routes, self.shared.routes, strict=True):
+        for route, afar in zip(routes, from_afar, strict=True):
             if route.vpn not in wanted:
                 continue
             if self.plan.egresses[route.egress].routers[0] == self.router:
@@ -168,31 +202,60 @@ class _Edge:
         """What arrived from the core, by its VPN label."""
         for vpn in self.vpns:
             for label, family in ((vpn.label, IP4), (vpn.label6, IP6)):
-                match: Match = (("eth_type", MPLS), ("mpls_label", label), ("mpls_bos", 1))
+                match = _to_label(label)
                 pop, found = popped(family.eth_type), DESTINATION_VPN.of(vpn.id)
                 yield FlowRule(Table.VPN, _LOW, match, pop, Table.DELIVER, found, cookie=cookie(Purpose.PASS))
+                if self.own_ports:
+                    match, found = _to_label(diverted(label)), joined(found, DIVERTED.of(1))
+                    yield FlowRule(Table.VPN, _LOW, match, pop, Table.DELIVER, found, cookie=cookie(Purpose.PASS))
 
     def deliver(self) -> Iterator[FlowRule]:
-        """Out to the sites."""
+        """Out to the sites. The port of entry is forgotten first: from line to line is out where it came in."""
         for index, line in self.lines:
             site = self.plan.network.site[line.site]
             mtu_bytes = site.accesses[line.backup].mtu_bytes
+            forget = Load("in_port_nxm", 0, 16)
+            actions: tuple[Action, ...] = (DecTtl(), forget, Group(line_group(line)))
+            if line.number not in self.own_ports:
+                tag = PushVlan(), SetField("vlan_vid", line.vlan | VLAN_PRESENT)
+                actions = (DecTtl(), *self.addressed(site), *tag, forget, Output(TRUNK_PORT))
             vpn, own = self.plan.vpn[line.vpn].id, cookie(Purpose.LINE, index)
-            yield from _delivered(self.mac, site, line.vlan, mtu_bytes, vpn, own)
+            yield from _delivered(site, actions, mtu_bytes, vpn, own)
+
+    def addressed(self, site: Site) -> tuple[Action, ...]:
+        """From this router to a site."""
+        return SetField("eth_src", self.mac), SetField("eth_dst", site.mac)
+
+    @cached_property
+    def own_ports(self) -> dict[Line, int]:
+        """The ports of lines that are not on the trunk: those of dual-homed sites."""
+        return self.plan.network.line_ports[self.router]
+
+    def line_groups(self) -> Iterator[GroupRule]:
+        """Out to a dual-homed site while its line here is up, else on to the router of its other line."""
+        for _, line in self.lines:
+            if port := self.own_ports.get(line.number):
+                out = Bucket(port, (*self.addressed(self.plan.network.site[line.site]), Output(port)))
+                yield GroupRule(line_group(line), (out, Bucket(TRUNK_PORT, (Resubmit(Table.OTHER_LINE),))))
+
+    def other_line(self) -> Iterator[FlowRule]:
+        """What cannot leave on a dual-homed site's line here goes to the router of its other one, under a label that
+        says so: it does not come back if that line is down, too."""
+        for _, line in self.lines:
+            if line.number not in self.own_ports:
+                continue
+            site, vpn = self.plan.network.site[line.site], self.plan.vpn[line.vpn]
+            egress = self.plan.egress_index[(site.homing[not line.backup],), False, PathChoice.LEAST_DELAY]
+            undiverted = joined(DESTINATION_VPN.of(vpn.id), DIVERTED.of(0))
+            for label, family, prefix in zip((vpn.label, vpn.label6), FAMILIES, site.prefixes, strict=True):
+                to: Match = (("metadata", undiverted), *family.is_to(prefix))
+                onward = onto_labels(diverted(label), egress)
+                yield FlowRule(Table.OTHER_LINE, _LOW, to, onward, cookie=cookie(Purpose.ROUTE, egress))
 
 
 @lru_cache(maxsize=KNOWN_LINES)
-def _delivered(mac: str, site: Site, vlan: int, mtu_bytes: int, vpn: int, own: int) -> tuple[FlowRule, ...]:
-    """Out to a site. The port of entry is forgotten first: from line to line is out where it came in."""
-    actions = (
-        DecTtl(),
-        SetField("eth_src", mac),
-        SetField("eth_dst", site.mac),
-        PushVlan(),
-        SetField("vlan_vid", vlan | VLAN_PRESENT),
-        Load("in_port_nxm", 0, 16),
-        Output(TRUNK_PORT),
-    )
+def _delivered(site: Site, actions: tuple[Action, ...], mtu_bytes: int, vpn: int, own: int) -> tuple[FlowRule, ...]:
+    """Out to a site by ``actions``."""
     there: Match = (("metadata", DESTINATION_VPN.of(vpn)),)
     rules: list[FlowRule] = []
     for family, prefix in zip(FAMILIES, site.prefixes, strict=True):
@@ -221,9 +284,9 @@ def _vrf(plan: Plan, vpn: Vpn) -> Iterator[FlowRule]:
             yield FlowRule(Table.VRF, priority, to, (), Table.CONTRACT, found, cookie=cookie(Purpose.PASS))
 
 
-def _routes(plan: Plan) -> tuple[tuple[FlowRule, ...], ...]:
+def _from_afar(plan: Plan, routes: Iterable[Route], above: int = 0) -> tuple[tuple[FlowRule, ...], ...]:
     """Every route as routers that are not the first of its egress set have it: a rule for all packets, and before it
-    one for each class that goes by other paths."""
+    one for each class that goes by other paths. ``above`` raises their priority."""
     apart = [cls for cls in plan.classes if cls.path is not PathChoice.LEAST_DELAY]
 
     def afar(route: Route, cls: TrafficClass | None) -> FlowRule:
@@ -235,12 +298,17 @@ def _routes(plan: Plan) -> tuple[tuple[FlowRule, ...], ...]:
             ("vlan_vid", (VLAN_PRESENT, VLAN_PRESENT)),  # a tag can be taken off only where there is one
             *family.is_to(route.prefix),
         )
-        priority, number = _LOW + 2 * route.prefix.prefixlen + (cls is not None), cookie(Purpose.ROUTE, egress)
+        priority, number = above + _LOW + 2 * route.prefix.prefixlen + (cls is not None), cookie(Purpose.ROUTE, egress)
         label = vpn.label if family is IP4 else vpn.label6
         actions = (PopVlan(), DecTtl(), *onto_labels(label, egress))
         return FlowRule(Table.ROUTE, priority, to, actions, cookie=number)
 
-    return tuple(tuple(_one(afar(route, cls)) for cls in (None, *apart)) for route in plan.routes)
+    return tuple(tuple(_one(afar(route, cls)) for cls in (None, *apart)) for route in routes)
+
+
+def _to_label(label: int) -> Match:
+    """Matches the last label."""
+    return ("eth_type", MPLS), ("mpls_label", label), ("mpls_bos", 1)
 
 
 def onto_labels(label: int, egress: int) -> tuple[Action, ...]:
@@ -274,4 +342,5 @@ _MISSES = (
     drop_rule(Table.CORE, _MISS, (), Drop.NO_LABEL),
     drop_rule(Table.VPN, _MISS, (), Drop.NO_VPN),
     drop_rule(Table.DELIVER, _MISS, (), Drop.NOT_HERE),
+    _told(Table.OTHER_LINE, _MISS, (), Drop.NO_LINE),
 )

@@ -7,16 +7,17 @@ failure is mended sooner or later, and then nothing is to be computed or install
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from controller.core import Labels, assign_labels, core_rules, ingress_groups
 from controller.difference import Step, both, step
-from controller.edge import edge_rules
+from controller.edge import edge_rules, turned_routes
 from controller.paths import Failures, compute_paths
 from controller.recovery import labels_held, labels_not_held
 from controller.rules import RuleSet
 from policies.plan import Plan
+from topology.model import Line
 
 _INTACT = Failures()
 
@@ -32,17 +33,20 @@ class CoreState:
 
 @dataclass(frozen=True)
 class Generation:
-    """The rules, by router: ``edge`` follows from the plan, the core's from plan and state, ``intact`` and ``now``."""
+    """The rules, by router: ``edge`` follows from the plan, the core's from plan and state, ``intact`` and ``now``, and
+    ``turned``, routes that come before the plan's, from plan and access lines that are down, ``lines``."""
 
     plan: Plan
     edge: dict[str, RuleSet]
     intact: CoreState
     now: CoreState
+    lines: frozenset[Line] = frozenset()
+    turned: dict[str, RuleSet] = field(default_factory=dict)
 
     @property
     def failures(self) -> Failures:
         """The state of the network that packets are led by."""
-        return self.now.failures
+        return replace(self.now.failures, lines=self.lines)
 
     @property
     def labels(self) -> Labels:
@@ -51,10 +55,11 @@ class Generation:
 
     @cached_property
     def core(self) -> dict[str, RuleSet]:
-        """What each router holds in the core."""
-        if self.now is self.intact:
-            return self.now.rules
-        return {router: both(rules, self.intact.rules[router]) for router, rules in self.now.rules.items()}
+        """What each router holds that hangs on the network's state."""
+        core = self.now.rules
+        if self.now is not self.intact:
+            core = {router: both(rules, self.intact.rules[router]) for router, rules in core.items()}
+        return {router: rules + self.turned[router] for router, rules in core.items()} if self.turned else core
 
     def rules(self, router: str) -> RuleSet:
         """All that a router is to hold."""
@@ -75,7 +80,7 @@ class Generation:
         edge = edge_rules(plan)
         kept = {router: old if old == edge[router] else edge[router] for router, old in self.edge.items()}
         if (plan.egresses, plan.traffic) == (self.plan.egresses, self.plan.traffic):
-            return replace(self, plan=plan, edge=kept)
+            return replace(self, plan=plan, edge=kept, turned=turned_routes(plan, self.lines))
         intact = _state(plan, _INTACT, self.intact.labels, self.now.labels)
         return Generation(plan, kept, intact, intact)._in(self.failures, self.now.labels, self.intact.labels)
 
@@ -83,22 +88,28 @@ class Generation:
         """The same policy in another state of the network, going on with the labels there are.
 
         Raises InputError when there are no labels left."""
+        if failures.of_core == self.now.failures:
+            return replace(self, lines=failures.lines, turned=turned_routes(self.plan, failures.lines))
         return self._in(failures, self.now.labels)
 
     def adopting(self, held: Mapping[str, RuleSet], failures: Failures) -> Generation:
         """The same policy in a state of the network, as far as can be with the labels that switches hold."""
         network, fresh = self.plan.network, self.with_paths(failures)
         known = labels_held(network, fresh.labels, fresh.now.rules, held)
-        if failures == _INTACT:
+        if failures.of_core == _INTACT:
             intact = _state(self.plan, _INTACT, known)
         else:
             intact = _state(self.plan, _INTACT, labels_not_held(self.intact.labels, known), known)
         return replace(self, intact=intact, now=intact)._in(failures, known)
 
     def _in(self, failures: Failures, *known: Labels) -> Generation:
-        if failures == _INTACT:
-            return replace(self, now=self.intact)
-        return replace(self, now=_state(self.plan, failures, self.intact.labels, *known))
+        led, core = (
+            replace(self, lines=failures.lines, turned=turned_routes(self.plan, failures.lines)),
+            failures.of_core,
+        )
+        if core == _INTACT:
+            return replace(led, now=self.intact)
+        return replace(led, now=_state(self.plan, core, self.intact.labels, *known))
 
 
 def first_generation(plan: Plan) -> Generation:

@@ -71,10 +71,16 @@ class LiveNetwork:
         return len(ends) == 2 and len({self.network.ports[end][link_id] in self.up_ports[end] for end in ends}) == 2
 
     def failures(self) -> Failures:
-        """What new paths must not use: links that are down, and switches that cannot be told of new paths; and what
-        they should not."""
+        """What new paths and routes must not use: links and access lines that are down, and switches that cannot be
+        told of new paths; and what they should not."""
         links = frozenset(link.id for link in self.network.links if not self.link_is_up(link.id))
-        return Failures(links, frozenset(self.met - self.ready), self.avoided())
+        lines = frozenset(
+            line
+            for router, up in self.up_ports.items()
+            for line, port in self.network.line_ports[router].items()
+            if port not in up
+        )
+        return Failures(links, frozenset(self.met - self.ready), self.avoided(), lines)
 
     def avoided(self) -> frozenset[str]:
         """The links that are out of service."""

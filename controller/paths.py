@@ -13,23 +13,29 @@ Pure: a network, egress sets and failures in, hops out. Ties fall the same way e
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from policies.placement import place
 from policies.plan import NO_TRAFFIC, Egress, Traffic
 from topology.fibres import Fibres, Ways
-from topology.model import Link, Network
+from topology.model import Line, Link, Network
 
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """What cannot be used now: link ids and router ids; and the links that somebody took out of service, which are
-    ``avoided``: taken only where no other way leads."""
+    """What cannot be used now: link ids, router ids, and access lines of dual-homed sites; and the links that somebody
+    took out of service, which are ``avoided``: taken only where no other way leads."""
 
     links: frozenset[str] = frozenset()
     routers: frozenset[str] = frozenset()
     avoided: frozenset[str] = frozenset()
+    lines: frozenset[Line] = frozenset()
+
+    @property
+    def of_core(self) -> Failures:
+        """Those that paths through the core go by."""
+        return replace(self, lines=frozenset())
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
            admit -> neighbour
     fibre: admit -> core -> (group) -> fibre, or vpn -> deliver
     deliver -> fit, where the line takes less than others
+    deliver -> (group) -> line, or, where a dual-homed site's is down, other line -> (group) -> fibre
 
 `check` raises on an entry outside this; a rule that passes is also one a switch accepts.
 """
@@ -71,7 +72,8 @@ VRF = Part(0, 10)  # the source's VPN
 CLASS = Part(10, 6)  # the code point that its class marks with
 SOURCE_ROLE = Part(16)
 DESTINATION_ROLE = Part(32)
-DESTINATION_VPN = Part(48)
+DESTINATION_VPN = Part(48, 15)
+DIVERTED = Part(63, 1)  # 1: from the router of the site's other line, which is down
 
 
 def joined(*parts: tuple[int, int]) -> tuple[int, int]:
@@ -109,6 +111,7 @@ class Drop(IntEnum):
     NO_VPN = 11
     NOT_HERE = 12  # labelled to this router, for no site of this router
     TOO_LONG = 13  # longer than the site's line takes
+    NO_LINE = 14  # every line to the dual-homed site is down
 
 
 def cookie(purpose: int, number: int = 0) -> int:
@@ -148,9 +151,9 @@ PIPELINE: dict[Table, TableSpec] = {
             "in_port vlan_vid eth_type ipv4_src ipv4_dst ipv6_src ipv6_dst ip_proto icmpv4_type icmpv6_type"
             " ipv6_nd_target arp_op arp_spa arp_tpa"
         ),
-        actions=frozenset({Move, SetField, Output}),
+        actions=frozenset({Move, SetField, PushVlan, Output}),
         sets=_names(
-            "eth_src eth_dst arp_op arp_sha arp_tha arp_spa arp_tpa ipv4_src ipv4_dst icmpv4_type"
+            "vlan_vid eth_src eth_dst arp_op arp_sha arp_tha arp_spa arp_tpa ipv4_src ipv4_dst icmpv4_type"
             " ipv6_src ipv6_dst icmpv6_type nd_reserved nd_options_type"
         ),
         leads_to=frozenset({Table.VRF, Table.CORE, Table.NEIGHBOUR}),
@@ -190,17 +193,17 @@ PIPELINE: dict[Table, TableSpec] = {
         actions=frozenset({Move, PopMpls}),
         sets=_names("reg1 nw_ttl"),
         leads_to=frozenset({Table.DELIVER}),
-        writes=DESTINATION_VPN.mask,
+        writes=DESTINATION_VPN.mask | DIVERTED.mask,
     ),
     Table.DELIVER: TableSpec(
         match=_names("metadata eth_type ipv4_dst ipv6_dst"),
-        actions=frozenset({DecTtl, CheckLarger, SetField, PushVlan, Load, Output}),
+        actions=frozenset({DecTtl, CheckLarger, SetField, PushVlan, Load, Output, Group}),
         sets=_names("reg2 eth_src eth_dst vlan_vid in_port_nxm"),
         leads_to=frozenset({Table.FIT}),
     ),
     Table.FIT: TableSpec(
         match=_names("metadata eth_type ipv4_dst ipv6_dst reg2"),
-        actions=frozenset({SetField, PushVlan, Load, Output}),
+        actions=frozenset({SetField, PushVlan, Load, Output, Group}),
         sets=_names("reg1 eth_src eth_dst vlan_vid in_port_nxm"),
     ),
     Table.NEIGHBOUR: TableSpec(
@@ -208,13 +211,18 @@ PIPELINE: dict[Table, TableSpec] = {
         actions=frozenset({SetField, Output}),
         sets=_names("ipv6_nd_tll"),
     ),
+    Table.OTHER_LINE: TableSpec(
+        match=_names("metadata eth_type ipv4_dst ipv6_dst"),
+        actions=frozenset({Move, PushMpls, SetField, Group, Output}),
+        sets=_names("reg0 mpls_label mpls_tc"),
+    ),
 }
 
 BUCKET = TableSpec(
     match=frozenset(),
     actions=frozenset({PushMpls, Move, PopMpls, SetField, Load, Output, Resubmit}),
-    sets=_names("mpls_label in_port_nxm mpls_ttl"),
-    leads_to=frozenset({Table.VPN}),
+    sets=_names("mpls_label in_port_nxm mpls_ttl eth_src eth_dst"),
+    leads_to=frozenset({Table.VPN, Table.OTHER_LINE}),
 )
 _LABELLED = (("eth_type", MPLS),)  # every packet that comes to a group
 

@@ -22,6 +22,7 @@ _BOTTOM_OF_STACK = 0x100
 _TROUBLE_OF = {
     Drop.NO_ROUTE: Trouble.NO_ROUTE,
     Drop.NO_PATH: Trouble.NO_PATH,
+    Drop.NO_LINE: Trouble.NO_PATH,
     Drop.TOO_LONG: Trouble.TOO_LONG,
 }
 

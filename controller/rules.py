@@ -18,7 +18,7 @@ Match = tuple[tuple[str, "Value | tuple[Value, Value]"], ...]
 
 class Table(IntEnum):
     """Flow tables in the order a packet meets them: sites' side first, then the core's, then
-    delivery, and last what a router answers a neighbour."""
+    delivery, what a router answers a neighbour, and last what it does where a site's line is down."""
 
     ADMIT = 0
     VRF = 1
@@ -30,6 +30,7 @@ class Table(IntEnum):
     DELIVER = 7
     FIT = 8
     NEIGHBOUR = 9
+    OTHER_LINE = 10
 
     @classmethod
     def _missing_(cls, value: object) -> Table:

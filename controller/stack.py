@@ -26,10 +26,11 @@ from controller.rules import (
     SetField,
     Table,
 )
-from topology.model import TRUNK_PORT
+from topology.model import LINE_PORTS, TRUNK_PORT
 
 MAX_LABELS = 3  # Open vSwitch's FLOW_MAX_MPLS_LABELS
 FIRST_LABEL = 10_000  # of the transport labels; a group with such a number is one for packets that have theirs already
+LINE_GROUPS = 1 << 20  # and the line's VLAN: the group of an access line, beyond all labels
 
 _IN_CORE, _WITH_VPN = 2, 1
 _LABELS_IN = {Table.CORE: _IN_CORE, Table.VPN: _WITH_VPN}  # in all other tables behind admit a packet has none
@@ -66,7 +67,7 @@ def labels_in(table: Table) -> int:
 
 def labels_at(group: int) -> int:
     """How many labels a packet has that comes to a group."""
-    return _IN_CORE if group >= FIRST_LABEL else _WITH_VPN
+    return 0 if group >= LINE_GROUPS else _IN_CORE if group >= FIRST_LABEL else _WITH_VPN
 
 
 def _bucket_fault(group: GroupRule, actions: tuple[Action, ...]) -> str | None:
@@ -92,7 +93,7 @@ def _fault(actions: tuple[Action, ...], labels: int, goto: Table | None) -> str 
             case Resubmit(table):
                 expected = labels_in(table)
             case Output(port) if port not in (CONTROLLER, IN_PORT):
-                expected = 0 if port == TRUNK_PORT else _IN_CORE
+                expected = 0 if port == TRUNK_PORT or port > LINE_PORTS else _IN_CORE
         if not 0 <= labels <= MAX_LABELS:
             return f"{labels} labels"
         if expected is not None and labels != expected:

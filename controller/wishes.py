@@ -9,6 +9,7 @@ from typing import Any
 from controller.orders import Report
 from controller.paths import Failures
 from policies.plan import Plan
+from topology.model import access_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def told_of(failures: Failures) -> dict[str, Any]:
     """What paths keep clear of, as a part of a report."""
     return {
         "links_down": sorted(failures.links),
+        "accesses_down": sorted(access_name(*line) for line in failures.lines),
         "routers_out": sorted(failures.routers),
         "withdrawn": sorted(failures.avoided),
     }

@@ -1,7 +1,8 @@
 """Mininet links over the lines of a plant; and the plant of the link engine: a TAP at each end, the engine between.
 
 Fibre links join two routers. Access lines join a site to its router's trunk: their far ends come
-out together on one TAP there, told apart by VLAN, so that a router has few ports.
+out together on one TAP there, told apart by VLAN, so that a router has few ports. Only the lines of
+dual-homed sites have a port each there, which goes dark with the line.
 """
 
 from __future__ import annotations
@@ -20,11 +21,20 @@ from emulation.capture import SNAP_BYTES, Capture
 from emulation.engine import EngineProcess, PipeChange, PipeSpec
 from emulation.interfaces import NetlinkIntf
 from emulation.namespaces import open_tap
-from emulation.nodes import NamespaceNode, SiteNode, access_interface
+from emulation.nodes import NamespaceNode, SiteNode
 from emulation.plant import CORE_MTU, Dataplane, Direction, End, LinePlant, Models, Shape
-from emulation.switches import ACCESS_LOGICAL_PORT, RouterSwitch
+from emulation.switches import ON_TRUNK, RouterSwitch
 from emulation.trace import Trace
-from topology.model import SITE_MTU, TRUNK_INTERFACE, Access, Network, router_mac
+from topology.model import (
+    LINE_PORTS,
+    SITE_MTU,
+    TRUNK_INTERFACE,
+    Access,
+    Network,
+    access_interface,
+    access_name,
+    router_mac,
+)
 from topology.model import Link as Fibre
 
 TAP_QUEUE = 2000  # frames a TAP holds while the engine is busy; beyond, the kernel drops and counts them
@@ -246,35 +256,45 @@ class AccessLink(LineLink):
     ) -> None:
         super().__init__(access_name(node1.site.id, line), plant)
         self.access, self._number = access, line
+        self._has_port = len(node1.site.accesses) > 1
         name = access_interface(line)
         site_end = plant.end(node1, name)
-        trunk_end = plant.trunk_end(node2, access.vlan)
+        far_end = plant.trunk_end(node2, access.vlan)  # every router has a trunk, if only to watch that it is alive
+        if self._has_port:
+            far_end = plant.end(node2, line_interface(access.vlan))
+            node2.raise_port(line_interface(access.vlan), txqlen=plant.trunk_queue)
         mtu_bytes = access.mtu_bytes if access.mtu_bytes < SITE_MTU else None
-        plant.join(self.line, site_end, trunk_end, access.rate_bps, access.delay_us, mtu_bytes)
+        plant.join(self.line, site_end, far_end, access.rate_bps, access.delay_us, mtu_bytes)
         if plant.dataplane is Dataplane.KERNEL:  # whose switches know too little of IPv6 to answer neighbours
             node1.gateway_macs[line] = router_mac(network.router[access.router])
         self.intf1 = SiteIntf(name, node=node1, port=line, link=self, mac=node1.site.mac)
-        far_name = f"{TRUNK_INTERFACE}.{access.vlan}"
-        port = ACCESS_LOGICAL_PORT + access.vlan
-        self.intf2 = LineIntf(far_name, device=TRUNK_INTERFACE, node=node2, port=port, link=self)
+        if self._has_port:
+            far_name, port, device = line_interface(access.vlan), LINE_PORTS + access.vlan, None
+        else:
+            far_name, port, device = f"{TRUNK_INTERFACE}.{access.vlan}", ON_TRUNK + access.vlan, TRUNK_INTERFACE
+        self.intf2 = LineIntf(far_name, device=device, node=node2, port=port, link=self)
 
     def ends(self) -> tuple[tuple[str, str], ...]:
-        """The site's alone."""
-        return super().ends()[:1]
+        """The site's, and its router's where the line has a port of its own there."""
+        return super().ends()[: 2 if self._has_port else 1]
 
     def _raise_ends(self, up: bool) -> None:
-        """The site's alone: its router's trunk carries other sites' lines as well."""
+        """The trunk of a router stays up: it carries other sites' lines as well."""
+        site = self.intf1.node
+        if not up:
+            site.lower_line(self._number)
+        if self._has_port:  # a site that has light again takes packets before its router sends them, and answers after
+            site.netlink.set_link(self.intf1.device, up=up)
+            self.intf2.node.netlink.set_link(self.intf2.device, up=up)
         if up:
-            self.intf1.node.raise_line(self._number)
-        else:
-            self.intf1.node.lower_line(self._number)
+            site.raise_line(self._number)
+
+
+def line_interface(vlan: int) -> str:
+    """The interface of the access line ``vlan`` in its router's namespace, where it is not on the trunk."""
+    return f"line{vlan}"
 
 
 def fibre_interface(port: int) -> str:
     """The interface of OpenFlow port ``port`` in a router's namespace."""
     return f"fibre{port}"
-
-
-def access_name(site: str, line: int) -> str:
-    """The name of a site's access line ``line`` among the world's lines."""
-    return f"{site}/{access_interface(line)}"

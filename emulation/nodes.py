@@ -14,7 +14,7 @@ from mininet.node import Host, Node
 from emulation.interfaces import route_of, routing
 from emulation.namespaces import Namespace
 from emulation.netlink import Netlink
-from topology.model import GATEWAY6, SITE_MTU, Site
+from topology.model import GATEWAY6, SITE_MTU, Site, access_interface
 
 # The default of rp_filter comes from the machine and would drop what arrives on a backup line. A site with one line
 # does without: opening a sysctl file takes longer the more namespaces have one of its name, a millisecond at 2,500.
@@ -166,8 +166,3 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
     def _add_route(self, to: str, way: dict[str, str]) -> None:
         """Over an access line it goes by the gateway: nobody else answers there."""
         super()._add_route(to, {"via": str(self.site.gateway4)} | way)
-
-
-def access_interface(line: int) -> str:
-    """The name a site gives its access line ``line`` (0 = primary)."""
-    return f"wan{line}"

@@ -26,7 +26,7 @@ from emulation.nodes import NamespaceNode
 from emulation.priority import LINKS, SWITCHES, be_punctual
 from emulation.procfs import threads
 from emulation.switch_ports import widen
-from topology.model import TRUNK_INTERFACE, TRUNK_PORT
+from topology.model import LINE_PORTS, TRUNK_INTERFACE, TRUNK_PORT
 
 BRIDGE = "br0"
 # Threads of vswitchd beside the first, which forwards: one sends BFD's packets and notices that none came (late, it
@@ -35,7 +35,7 @@ MONITOR, REVALIDATOR = "monitor", "revalidator"
 KERNEL_DATAPATH = "ovs-system"  # of all bridges of a namespace
 USERSPACE, KERNEL = "netdev", "system"  # values of datapath_type
 DAEMONS = ("ovsdb-server", "ovs-vswitchd")
-ACCESS_LOGICAL_PORT = 10_000  # Mininet numbers interfaces; access lines have no OpenFlow port of their own
+ON_TRUNK = 1 << 16  # and the VLAN: Mininet numbers interfaces, and lines on the trunk have no OpenFlow port each
 BUNDLE_IDLE_S = 600  # a prepared change is kept while all other routers prepare theirs; 10 by default
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 # vswitchd allocates 32 buffers for every port whenever it wakes (netdev-linux.c), which glibc's malloc does not
@@ -149,9 +149,10 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         return int((self.home / f"{name}.pid").read_text())
 
     def openflow_ports(self) -> dict[str, int]:
-        """The interfaces that are OpenFlow ports, with their numbers; all access lines are one trunk."""
-        fibres = {intf.name: port for port, intf in self.intfs.items() if port < ACCESS_LOGICAL_PORT}
-        return fibres | ({TRUNK_INTERFACE: TRUNK_PORT} if len(fibres) < len(self.intfs) else {})
+        """The interfaces that are OpenFlow ports, with their numbers; all lines on the trunk are one."""
+        ports = {intf.name: port for port, intf in self.intfs.items() if port < ON_TRUNK}
+        has_trunk = any(port > LINE_PORTS for port in self.intfs)
+        return ports | ({TRUNK_INTERFACE: TRUNK_PORT} if has_trunk else {})
 
     def ofctl(self, command: str, *argv: str) -> str:
         """What ``ovs-ofctl -O OpenFlow13 COMMAND`` answers from this router's bridge."""
@@ -208,7 +209,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         for name, port in sorted(self.openflow_ports().items()):
             argv += ["--", "--may-exist", "add-port", BRIDGE, name]
             argv += ["--", "set", "Interface", name, f"ofport_request={port}"]
-            if self.bfd and port != TRUNK_PORT:
+            if self.bfd and TRUNK_PORT < port < LINE_PORTS:
                 argv += self.bfd.settings()
             if self.datapath == KERNEL:  # else it would take our disciplines off
                 argv += ["--", "set", "Port", name, "qos=@ours"]

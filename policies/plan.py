@@ -11,7 +11,7 @@ from enum import Enum, IntEnum
 from functools import cached_property
 from hashlib import sha256
 
-from topology.model import Network, Prefix
+from topology.model import Line, Network, Prefix
 
 DETECT_WITHIN_US = 2_400_000  # unless a policy says otherwise; a machine that stands still for 0.8 s does no harm then
 
@@ -147,6 +147,11 @@ class Attachment:
     vpn: str
     role: int
     police: tuple[tuple[str, int], ...]
+
+    @property
+    def number(self) -> Line:
+        """The line it is."""
+        return self.site, int(self.backup)
 
 
 @dataclass(frozen=True, slots=True)

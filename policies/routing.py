@@ -16,11 +16,12 @@ MAX_EGRESSES = 9_000  # a switch's groups to egress sets have the numbers below 
 def compile_egresses(
     network: Network, vpns: Iterable[Vpn], classes: Iterable[TrafficClass], report: Report
 ) -> tuple[Egress, ...]:
-    """One egress set for each distinct homing of a site, whether both its lines are in use, and each choice of paths
-    that a class makes: those of least delay first, ordered by router numbers."""
-    homings = {
-        (site.homing, vpn.uses_both(site.homing)) for vpn in vpns for site in (network.site[name] for name in vpn.sites)
-    }
+    """One egress set for each distinct homing of a site, whether both its lines are in use, for each router of one
+    alone (when the site's other line is down), and each choice of paths that a class makes: those of least delay first,
+    ordered by router numbers."""
+    members = [(vpn, network.site[name]) for vpn in vpns for name in vpn.sites]
+    homings = {(site.homing, vpn.uses_both(site.homing)) for vpn, site in members}
+    homings |= {((router,), False) for _, site in members for router in site.homing}
     by_number = sorted(homings, key=lambda homing: ([network.router[router].index for router in homing[0]], homing[1]))
     chosen = {PathChoice.LEAST_DELAY, *(cls.path for cls in classes)}
     wanted = [(*homing, path) for path in PathChoice if path in chosen for homing in by_number]

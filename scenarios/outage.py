@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scenarios.targets import Target
-from topology.model import Network
+from topology.model import Line, Network
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Lines that go dark or light up together: fibre link ids, and access lines as (site id, line number)."""
+    """Lines that go dark or light up together: fibre link ids, and access lines."""
 
     links: tuple[str, ...]
-    accesses: tuple[tuple[str, int], ...]
+    accesses: tuple[Line, ...]
 
 
 class Outage:
@@ -23,12 +23,14 @@ class Outage:
         self._network = network
         self.routers: frozenset[str] = frozenset()
         self._links: frozenset[str] = frozenset()
+        self._accesses: frozenset[Line] = frozenset()
 
     def strike(self, target: Target) -> Lines:
         """``target`` fails: the lines that go dark."""
         before = self._dark()
         self.routers |= set(target.routers)
         self._links |= set(target.links)
+        self._accesses |= set(target.accesses)
         return _without(self._dark(), before)
 
     def mend(self, target: Target) -> Lines:
@@ -36,6 +38,7 @@ class Outage:
         before = self._dark()
         self.routers -= set(target.routers)
         self._links -= set(target.links)
+        self._accesses -= set(target.accesses)
         return _without(before, self._dark())
 
     def _dark(self) -> Lines:
@@ -46,7 +49,7 @@ class Outage:
                 (site.id, line)
                 for site in network.sites
                 for line, access in enumerate(site.accesses)
-                if access.router in failed
+                if access.router in failed or (site.id, line) in self._accesses
             ),
         )
 

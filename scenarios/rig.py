@@ -20,9 +20,9 @@ from emulation.engine import EngineProcess
 from emulation.engine_rows import FULL_FRAME_BYTES
 from emulation.kernel_classifier import Classes
 from emulation.kernel_plant import KernelPlant
-from emulation.links import Plant, access_name, fibre_interface
+from emulation.links import AccessLink, Plant, fibre_interface
 from emulation.management import ManagementNetwork, line_name
-from emulation.nodes import SiteNode, access_interface
+from emulation.nodes import SiteNode
 from emulation.pipe_model import ClassQueue, PipeModel
 from emulation.plant import Dataplane, Direction, Shape
 from emulation.procfs import task_clock_ns, transmit_drops
@@ -35,7 +35,7 @@ from scenarios.targets import Target
 from scenarios.vigil import Vigil
 from topology.management import OPENFLOW_PORT, STANDBY_PORT, Management
 from topology.mininet_build import build
-from topology.model import TRUNK_INTERFACE, Network
+from topology.model import TRUNK_INTERFACE, Network, access_name
 
 LEAST_QUEUE = 3  # full frames that may wait, however slow the line
 PROGRAM_DEADLINE_S = 300.0  # a machine that emulates its processor takes minutes
@@ -82,6 +82,7 @@ class Rig:
         self.plant = self._new_plant()
         stage(f"building {len(self.network.sites)} sites and {len(self.network.routers)} routers")
         self.net = build(self.network, self.plant, self._run_dir, self._log_dir, self.management, self.bfd)
+        self._access_links = {link.line: link for link in self.net.links if isinstance(link, AccessLink)}
         self._wait("listening")
         stage("starting the routers")
         self.net.start()
@@ -236,15 +237,16 @@ class Rig:
         if struck.controller:
             return self.controller.kill_leader()
         lines = self._outage.strike(struck)
-        self._darkened.update(self._fibre_ends(lines), ((site, access_interface(n)) for site, n in lines.accesses))
+        accesses = [self._access_links[access_name(*line)] for line in lines.accesses]
+        self._darkened.update(self._fibre_ends(lines), *(link.ends() for link in accesses))
         self._darkened.update((router, TRUNK_INTERFACE) for router in struck.routers)
         instant = self._set_down(lines, down=True)
         for router, interface in self._fibre_ends(lines):
             if router not in self._outage.routers:  # what is dead sees no light go
                 self.router(router).netlink.set_link(interface, up=False)
-        for site, line in lines.accesses:
-            self.site(site).lower_line(line)
         self.plant.set_down(map(line_name, struck.routers), down=True)
+        for link in accesses:
+            link.follow(up=False)
         for router in struck.routers:
             self.router(router).power_off()
         return instant
@@ -267,8 +269,8 @@ class Rig:
         instant = self._set_down(lines, down=False)
         for router, interface in self._fibre_ends(lines):
             self.router(router).netlink.set_link(interface, up=True)
-        for site, line in lines.accesses:
-            self.site(site).raise_line(line)
+        for line in lines.accesses:
+            self._access_links[access_name(*line)].follow(up=True)
         return instant
 
     def _set_down(self, lines: Lines, down: bool) -> int:
@@ -299,9 +301,9 @@ class Rig:
 
 
 def _files(network: Network) -> int:
-    """How many files one process may come to hold: the link engine a TAP for each end of a line, this one a namespace
-    for each node and two daemons for each router; and sockets of the traffic besides."""
-    lines = sum(len(site.accesses) for site in network.sites)
+    """How many files one process may come to hold: the link engine a TAP for each end of a line but on trunks, this one
+    a namespace for each node and two daemons for each router; and sockets of the traffic besides."""
+    lines = sum(len(site.accesses) for site in network.sites) + sum(map(len, network.line_ports.values()))
     taps = lines + 3 * len(network.routers) + 2 * len(network.links)
     return max(taps, len(network.sites) + 3 * len(network.routers)) + SPARE_FILES
 

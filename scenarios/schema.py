@@ -148,13 +148,15 @@ class TargetSpec(_Strict):
     pop: str | None = None
     router: str | None = None
     link: str | None = None
+    access: str | None = None
     srlg: str | None = None
     controller: Literal["leading"] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> TargetSpec:
         if len(self.model_dump(exclude_none=True)) != 1:
-            raise UnitError("names no single target", "give one of region_core, pop, router, link, srlg, controller")
+            hint = "give one of region_core, pop, router, link, access, srlg, controller"
+            raise UnitError("names no single target", hint)
         return self
 
 

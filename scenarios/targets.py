@@ -11,26 +11,27 @@ import networkx as nx
 from scenarios.schema import ScenarioSpec, TargetSpec
 from topology.document import Document
 from topology.errors import InputError, Problem
-from topology.model import Network, Pop, Region
+from topology.model import Line, Network, Pop, Region, access_name
 from topology.schema_errors import nearest
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Router and link ids that fail, or come back, together, or the ``controller`` that leads. A failed router takes
-    its links along."""
+    """Router ids, link ids and access lines that fail, or come back, together, or the ``controller`` that leads. A
+    failed router takes its lines along."""
 
     name: str
     routers: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    accesses: tuple[Line, ...] = ()
     controller: bool = False
 
 
 class Fate(str, Enum):
     """What a failure leaves to traffic between two sites."""
 
-    SURVIVING = "surviving"  # both ends keep their primary router
-    ACCESS_HIT = "access_hit"  # an end loses its primary router, and a path over another is left
+    SURVIVING = "surviving"  # both ends keep their primary router and line
+    ACCESS_HIT = "access_hit"  # an end loses its primary router or line, and a path over another is left
     CUT = "cut"  # no path is left
 
 
@@ -61,6 +62,9 @@ def resolve(spec: TargetSpec, network: Network, where: str = "target") -> Target
         return Target(f"router {spec.router}", routers=(_known(network.router, spec.router, where),))
     if spec.link is not None:
         return Target(f"link {spec.link}", links=(_known(network.link, spec.link, where),))
+    if spec.access is not None:
+        known = {access_name(site.id, n): (site.id, n) for site in network.sites for n in range(len(site.accesses))}
+        return Target(f"access line {spec.access}", accesses=(known[_known(known, spec.access, where)],))
     group = _known({group for link in network.links for group in link.srlg}, str(spec.srlg), where)
     links = tuple(link.id for link in network.links if group in link.srlg)
     return Target(f"shared-risk group {group}", links=links)
@@ -91,6 +95,7 @@ def failed_together(spec: ScenarioSpec, targets: dict[str, Target]) -> Target:
         " and ".join(target.name for target in struck),
         tuple(dict.fromkeys(router for target in struck for router in target.routers)),
         tuple(dict.fromkeys(link for target in struck for link in target.links)),
+        tuple(dict.fromkeys(line for target in struck for line in target.accesses)),
     )
 
 
@@ -99,7 +104,7 @@ class Connectivity:
 
     def __init__(self, network: Network, failed: Target) -> None:
         self._network = network
-        self._failed = frozenset(failed.routers)
+        self._failed, self._cut = frozenset(failed.routers), frozenset(failed.accesses)
         left = nx.Graph()
         left.add_nodes_from(router.id for router in network.routers if router.id not in self._failed)
         left.add_edges_from(
@@ -116,10 +121,12 @@ class Connectivity:
         if not self._islands(a) & self._islands(b):
             return Fate.CUT
         primaries = {self._network.site[site].homing[0] for site in (a, b)}
-        return Fate.ACCESS_HIT if primaries & self._failed else Fate.SURVIVING
+        hit = primaries & self._failed or {(a, 0), (b, 0)} & self._cut
+        return Fate.ACCESS_HIT if hit else Fate.SURVIVING
 
     def _islands(self, site: str) -> set[int]:
-        return {self._island[router] for router in self._network.site[site].homing if router in self._island}
+        homing = enumerate(self._network.site[site].homing)
+        return {self._island[router] for n, router in homing if router in self._island and (site, n) not in self._cut}
 
 
 def _known(known: Iterable[str], name: str, where: str) -> str:

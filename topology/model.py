@@ -15,6 +15,7 @@ import networkx as nx
 
 TRUNK_PORT = 1  # OpenFlow port of a router's access trunk; fibre ports follow from 2 upwards
 TRUNK_INTERFACE = "trunk"
+LINE_PORTS = 10_000  # and the VLAN: OpenFlow port of a line that is not on the trunk, beyond all fibres' ports
 LOOPBACKS4 = IPv4Network("100.64.0.0/16")  # routers' own addresses: a provider's (RFC 6598), no site's
 LOOPBACKS6 = IPv6Network("fd68:7772::/64")  # unique local (RFC 4193), beside the sites' own
 MOST_BPS = 10**13  # the fastest line that the link engine's arithmetic is for
@@ -22,6 +23,7 @@ SITE_MTU = 1500  # bytes of an IP packet on an access line, unless the line take
 MOST_DELAY_US = 10_000_000  # the longest way; more is a mistake
 
 Prefix = IPv4Network | IPv6Network
+Line = tuple[str, int]  # an access line: site id and number (0 = primary)
 GATEWAY6 = IPv6Address("fe80::1")  # every site's next hop: a link-local address may be the same on all access lines
 
 
@@ -91,8 +93,8 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """An access line from a site to ``router``; ``vlan`` tells lines apart on the router's trunk. ``mtu_bytes`` is the
-    longest IP packet it takes."""
+    """An access line from a site to ``router``; ``vlan`` is its number there, and tells lines apart on the router's
+    trunk. ``mtu_bytes`` is the longest IP packet it takes."""
 
     router: str
     vlan: int
@@ -159,6 +161,16 @@ class Site:
         return "02:51:" + self.index.to_bytes(4, "big").hex(":")
 
 
+def access_interface(line: int) -> str:
+    """The name a site gives its access line ``line`` (0 = primary)."""
+    return f"wan{line}"
+
+
+def access_name(site: str, line: int) -> str:
+    """The name of a site's access line ``line`` among the network's lines."""
+    return f"{site}/{access_interface(line)}"
+
+
 def router_mac(router: Router) -> str:
     """The MAC address a router answers with on its access trunk (locally administered)."""
     return f"02:70:00:00:{router.index >> 8 & 255:02x}:{router.index & 255:02x}"
@@ -219,6 +231,16 @@ class Network:
         for link in self.links:
             for end in (link.a, link.b):
                 ports[end][link.id] = TRUNK_PORT + 1 + len(ports[end])
+        return ports
+
+    @cached_property
+    def line_ports(self) -> dict[str, dict[Line, int]]:
+        """OpenFlow port numbers of the lines of dual-homed sites, by router id: each has a port of its own, so that its
+        router sees when it goes dark. All other lines come in on the trunk."""
+        ports: dict[str, dict[Line, int]] = {router.id: {} for router in self.routers}
+        for site in self.sites:
+            for number, access in enumerate(site.accesses if len(site.accesses) > 1 else ()):
+                ports[access.router][site.id, number] = LINE_PORTS + access.vlan
         return ports
 
     def pop_of(self, router: str) -> Pop:

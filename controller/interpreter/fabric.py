@@ -85,6 +85,8 @@ class Fabric:
     def walk_from(self, site: str, packet: Packet, line: int = 0) -> Walk:
         """The way of a packet that a site sends on its access line number ``line``."""
         access = self.network.site[site].accesses[line]
+        if port := self.network.line_ports[access.router].get((site, line)):
+            return self.walk(Place(access.router, port, packet))
         return self.walk(Place(access.router, TRUNK_PORT, packet.but(vlan_vid=access.vlan | VLAN_PRESENT)))
 
     def walk(self, start: Place) -> Walk:
@@ -110,8 +112,8 @@ class Fabric:
             if len(ways) > 1:
                 raise ValueError(f"{at.router} sends {len(ways)} packets out")
             port, packet = ways[0]
-            if port == TRUNK_PORT:
-                site = self.site_behind(at.router, packet)
+            if port not in self._link_at[at.router]:
+                site = self.site_behind(at.router, port, packet)
                 return Walk(tuple(hops), End.DELIVERED if site else End.LOST, site, packet)
             onward = self.beyond(at.router, port, packet)
             if onward is None:
@@ -133,15 +135,18 @@ class Fabric:
         far = self.network.link[link].other(router)
         return Place(far, self.network.ports[far][link], packet)
 
-    def site_behind(self, router: str, packet: Packet) -> str | None:
-        """The site on whose access line of this router a packet leaves; None if there is no such line."""
-        return self._sites.get((router, packet.fields.get("vlan_vid", 0)))
+    def site_behind(self, router: str, port: int, packet: Packet) -> str | None:
+        """The site on whose access line of this router a packet leaves; None if there is none, or it is down."""
+        down = port in self.ports_down[router]
+        return None if down else self._sites.get((router, port, packet.fields.get("vlan_vid", 0)))
 
     @cached_property
     def ports_down(self) -> dict[str, frozenset[int]]:
-        """The ports of each router behind which a link or the neighbour has failed."""
+        """The ports of each router behind which a line or the neighbour has failed."""
+        lines = self.network.line_ports
         return {
             router: frozenset(port for link, port in ports.items() if self._is_down(router, link))
+            | frozenset(port for line, port in lines[router].items() if line in self.failures.lines)
             for router, ports in self.network.ports.items()
         }
 
@@ -155,10 +160,16 @@ class Fabric:
         return {router: {port: link for link, port in ports.items()} for router, ports in self.network.ports.items()}
 
     @cached_property
-    def _sites(self) -> dict[tuple[str, int], str]:
-        """Sites by router and tag of their access lines."""
-        return {
-            (access.router, access.vlan | VLAN_PRESENT): site.id
+    def _sites(self) -> dict[tuple[str, int, int], str]:
+        """Sites by router, port and tag of their access lines."""
+        own = {
+            (router, port, 0): site
+            for router in self.network.line_ports
+            for (site, _), port in self.network.line_ports[router].items()
+        }
+        return own | {
+            (access.router, TRUNK_PORT, access.vlan | VLAN_PRESENT): site.id
             for site in self.network.sites
             for access in site.accesses
+            if len(site.accesses) == 1
         }

@@ -22,7 +22,7 @@ from emulation.authority import Authority
 from emulation.plant import CORE_MTU
 from policies.plan import Plan
 from topology.management import OPENFLOW_PORT, STANDBY_PORT
-from topology.model import GATEWAY6, TRUNK_PORT, Site
+from topology.model import GATEWAY6, TRUNK_PORT, Line, Site
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from controller_plan import small_plan
@@ -118,8 +118,8 @@ class ControllerWorld:
         for number in range(len(site.accesses)):
             name = f"s{site.index}-{number}"
             steps += [
-                f"ip link add {name} netns {site.id} type veth peer name {name}-pop",
-                f"ip link set {name}-pop up",
+                f"ip link add {name} netns {site.id} type veth peer name {self.line_interface((site.id, number))}",
+                f"ip link set {self.line_interface((site.id, number))} up",
                 f"ip netns exec {site.id} ethtool -K {name} tx off >/dev/null",
                 f"ip -n {site.id} link set {name} address {site.mac}",
                 f"ip -n {site.id} link set {name} addrgenmode none",
@@ -159,6 +159,8 @@ class ControllerWorld:
         index = self.network.router[router].index
         ports = {f"r{index}-p{TRUNK_PORT}": TRUNK_PORT}
         ports |= {self.interface(router, link): port for link, port in self.network.ports[router].items()}
+        own = self.network.line_ports[router]
+        ports |= {self.line_interface(line): port for line, port in own.items()}
         steps = [
             f"add-br br{index}",
             f"set bridge br{index} datapath_type=netdev fail_mode=secure other_config:datapath-id={index:016x}",
@@ -166,7 +168,7 @@ class ControllerWorld:
             f"set bridge br{index} controller=[@c{index}-0,@c{index}-1]",
         ]
         steps += [f"add-port br{index} {n} -- set interface {n} ofport_request={p}" for n, p in ports.items()]
-        # Behind the trunk a plain VLAN switch takes the place of the access lines.
+        # Behind the trunk a plain VLAN switch takes the place of the access lines that are on it.
         steps += [f"set interface r{index}-p{TRUNK_PORT} type=patch options:peer=a{index}-trunk"]
         steps += [
             f"add-br acc{index}",
@@ -176,8 +178,8 @@ class ControllerWorld:
         steps += [f"set interface a{index}-trunk type=patch options:peer=r{index}-p{TRUNK_PORT}"]
         for site in self.network.sites:
             for number, access in enumerate(site.accesses):
-                if access.router == router:
-                    steps += [f"add-port acc{index} s{site.index}-{number}-pop tag={access.vlan}"]
+                if access.router == router and (site.id, number) not in own:
+                    steps += [f"add-port acc{index} {self.line_interface((site.id, number))} tag={access.vlan}"]
         return " -- ".join(steps)
 
     def start_controller(self, number: int = 0) -> None:
@@ -249,6 +251,14 @@ class ControllerWorld:
         """Packets counted by the rules with this cookie."""
         found = re.findall(rf"cookie={cookie:#x}, .*?n_packets=(\d+)", self.flows(router))
         return sum(map(int, found))
+
+    def line_interface(self, line: Line) -> str:
+        """The name of the router's end of an access line."""
+        return f"s{self.network.site[line[0]].index}-{line[1]}-pop"
+
+    def set_line(self, line: Line, state: str) -> None:
+        """Sets the router's end of an access line up or down; the site's sees its carrier come and go."""
+        self.sh(f"ip link set {self.line_interface(line)} {state}")
 
     def set_link(self, link: str, state: str) -> None:
         """Sets both ends of a fibre up or down."""

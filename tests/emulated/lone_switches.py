@@ -108,7 +108,7 @@ class LoneSwitches:
 
     def sent(self, router: str) -> Iterator[tuple[int, bytes]]:
         """All that has left a switch so far: (port, frame)."""
-        for port in (TRUNK_PORT, *self.network.ports[router].values()):
+        for port in self._ports(router):
             for packet in rdpcap(str(self._capture(router, port))):
                 yield port, bytes(packet)
 
@@ -120,6 +120,9 @@ class LoneSwitches:
         """A router's interface."""
         return f"r{self.network.router[router].index}-p{port}"
 
+    def _ports(self, router: str) -> tuple[int, ...]:
+        return TRUNK_PORT, *self.network.ports[router].values(), *self.network.line_ports[router].values()
+
     def _mgmt(self, router: str) -> Path:
         return self.home / f"{self.bridge(router)}.mgmt"
 
@@ -129,7 +132,7 @@ class LoneSwitches:
     def _bridge(self, router: str) -> Iterator[str]:
         bridge = self.bridge(router)
         yield from ("--", "add-br", bridge, "--", "set", "bridge", bridge, "fail_mode=secure", "protocols=OpenFlow13")
-        for port in (TRUNK_PORT, *self.network.ports[router].values()):
+        for port in self._ports(router):
             name = self.port(router, port)
             yield from ("--", "add-port", bridge, name, "--", "set", "interface", name, "type=dummy")
             yield from (f"ofport_request={port}", f"options:tx_pcap={self._capture(router, port)}")

@@ -18,6 +18,7 @@ from controller.paths import Failures
 from controller.pipeline import Drop
 from controller.rules import IPV4, Action, AnyMeter, Entry, FlowRule, Group, GroupRule, Match, RuleSet, Table
 from policies.plan import Plan
+from topology.model import LINE_PORTS, TRUNK_PORT, Line
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 
@@ -46,7 +47,10 @@ class Fate:
     @property
     def vlan(self) -> int | None:
         """The site's line it left on."""
-        return self.packet.fields["vlan_vid"] & 0xFFF if self.walk.end is End.DELIVERED else None
+        if self.walk.end is not End.DELIVERED:
+            return None
+        ((port, packet),) = self.walk.hops[-1].visit.outputs
+        return packet.fields["vlan_vid"] & 0xFFF if port == TRUNK_PORT else port - LINE_PORTS
 
     @property
     def packet(self) -> Packet:
@@ -146,11 +150,12 @@ class Switch:
 
 @dataclass
 class Fabric:
-    """All switches, and which links are down."""
+    """All switches, and which links and access lines are down."""
 
     plan: Plan
     switches: dict[str, Switch]
     down: set[str] = field(default_factory=set)
+    dark: set[Line] = field(default_factory=set)
     known: Interpreted | None = None  # the last reading of all
 
     @classmethod
@@ -167,18 +172,18 @@ class Fabric:
         fresh = Interpreted(
             self.plan.network,
             {router: switch.reading for router, switch in self.switches.items()},
-            Failures(frozenset(self.down)),
+            Failures(frozenset(self.down), lines=frozenset(self.dark)),
         )
         if self.known is None or (self.known.switches, self.known.failures) != (fresh.switches, fresh.failures):
             self.known = fresh
         return self.known
 
-    def send(self, site_id: str, **fields: Any) -> Fate:
-        """A packet from a site's primary line, addressed to its gateway's MAC. Fails the test if it goes in circles."""
+    def send(self, site_id: str, line: int = 0, **fields: Any) -> Fate:
+        """A packet from a site's line, addressed to its gateway's MAC. Fails the test if it goes in circles."""
         site = self.plan.network.site[site_id]
         header = {"eth_type": IPV4, "eth_src": site.mac, "eth_dst": 0, "nw_ttl": 64, "ip_dscp": 0, "ip_frag": 0}
         header |= {"ipv4_src": str(site.address4)} if "ipv6_dst" not in fields else {}
-        return _sound(self.reading.walk_from(site_id, Packet.of(**{**header, **fields})))
+        return _sound(self.reading.walk_from(site_id, Packet.of(**{**header, **fields}), line))
 
     def inject(self, router: str, packet: Packet, actions: tuple[Action, ...]) -> Fate:
         """A packet that a router's own processor has it treat so."""

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 
 import pytest
 from controller_plan import small_plan
-from controller_switch import TCP, Fabric, Switch
+from controller_switch import TCP, UDP, Fabric, Fate, Switch
 
 from controller.conductor import HELLO_S, PATIENCE_S, SETTLE_S, Conductor, Phase
 from controller.core import Labels, assign_labels
+from controller.edge import diverted
 from controller.orders import Assignment, Count, Order, Output, Read, Report, Store, Withdraw
 from controller.paths import Failures, compute_paths
+from controller.pipeline import Drop
 from controller.rollout import ANSWER_S, AT_A_TIME, DRAIN_S
 from controller.rollout import Stage as Turn
 from policies.plan import Plan
+from topology.model import TRUNK_PORT, Line
 
 PLAN = small_plan()
 NETWORK = PLAN.network
@@ -53,8 +56,14 @@ class Stage:
     def connect(self, *routers: str) -> None:
         """Switches connect, with the ports up that are up."""
         for router in routers or NETWORK.router:
-            ports = NETWORK.ports[router].items()
-            up = frozenset({1, *(port for link, port in ports if link not in self.fabric.down)})
+            ports, lines = NETWORK.ports[router].items(), NETWORK.line_ports[router].items()
+            up = frozenset(
+                {
+                    TRUNK_PORT,
+                    *(port for link, port in ports if link not in self.fabric.down),
+                    *(port for line, port in lines if line not in self.fabric.dark),
+                }
+            )
             self.queues[router].clear()
             self.take(self.conductor.joined(router, up, self.now))
 
@@ -62,7 +71,7 @@ class Stage:
         """A switch connects; its ports to ``links`` have light and have not heard their neighbour yet."""
         ports = NETWORK.ports[router]
         coming = frozenset(ports[link] for link in links)
-        up = frozenset({1, *ports.values()}) - coming
+        up = frozenset({TRUNK_PORT, *ports.values(), *NETWORK.line_ports[router].values()}) - coming
         self.queues[router].clear()
         self.take(self.conductor.joined(router, up, self.now, coming))
 
@@ -76,6 +85,12 @@ class Stage:
         (self.fabric.down.discard if up else self.fabric.down.add)(link)
         for router in (NETWORK.link[link].a, NETWORK.link[link].b):
             self.take(self.conductor.port_changed(router, NETWORK.ports[router][link], up, self.now))
+
+    def set_line(self, line: Line, up: bool) -> None:
+        """A dual-homed site's line changes, and its router says so."""
+        (self.fabric.dark.discard if up else self.fabric.dark.add)(line)
+        router = NETWORK.site[line[0]].accesses[line[1]].router
+        self.take(self.conductor.port_changed(router, NETWORK.line_ports[router][line], up, self.now))
 
     def carry_out(self, router: str) -> None:
         """One switch carries out its oldest order."""
@@ -431,3 +446,43 @@ def test_a_port_that_never_hears_its_neighbour_is_down() -> None:
         assert stage.now < began + 10 * HELLO_S
     assert stage.said("paths-switched")[-1].details["links_down"] == ["bodo-tromso"]
     assert stage.now >= began + HELLO_S
+
+
+@pytest.mark.parametrize("line", [("st-olav", 0), ("unn", 0), ("broker", 0), ("broker", 1)])
+def test_no_packet_is_lost_while_a_dual_homed_site_changes_lines(stage: Stage, line: Line) -> None:
+    """The line's router passes on what it cannot deliver, then all go to the other one; and back."""
+    site, opener = NETWORK.site[line[0]], {"st-olav": "trondheim-gp", "unn": "bodo-gp", "broker": "bodo-gp"}[line[0]]
+    header = MESSAGES if line[0] == "broker" else {"ip_proto": UDP, "udp_src": 9, "udp_dst": 20000}
+
+    def sent() -> Fate:
+        return stage.fabric.send(opener, ipv4_dst=str(site.address4), **header)
+
+    def settle() -> None:
+        while any(stage.queues.values()) or stage.changing:
+            assert sent().site == site.id
+            busy = sorted(router for router, queue in stage.queues.items() if queue)
+            if busy:
+                stage.carry_out(busy[0])
+            else:
+                stage.pass_time(SETTLE_S)
+
+    stage.set_line(line, up=False)
+    settle()
+    assert stage.said("paths-switched")[-1].details["accesses_down"] == [f"{line[0]}/wan{line[1]}"]
+    assert sent().router == site.homing[line[1] == 0]
+    assert not any(label in map(diverted, (101, 102, 103)) for stack in sent().labels for label, _ in stack)
+    stage.set_line(line, up=True)
+    settle()
+    assert sent().router == site.homing[0]
+    assert stage.said("paths-switched")[-1].details["accesses_down"] == []
+    stage.expected(Failures())
+
+
+def test_a_site_without_a_line_gets_nothing_and_its_senders_are_told(stage: Stage) -> None:
+    for line in (("st-olav", 0), ("st-olav", 1)):
+        stage.set_line(line, up=False)
+    stage.run()
+    fate = stage.fabric.send("trondheim-gp", ipv4_dst="10.1.0.2", ip_proto=UDP, udp_src=9, udp_dst=20000)
+    assert (fate.site, fate.dropped_for) == (None, Drop.NO_LINE)
+    assert fate.routers == ("trondheim", "bergen")
+    assert fate.handed_up

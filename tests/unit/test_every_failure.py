@@ -10,7 +10,7 @@ Three steps make the proof, each exhaustive:
    all from a router to an egress set, whatever is beneath: it is followed from every router to every egress set under
    every failure.
 3. At the far edge. Where the transport label ends, VPN label and address lead to the destination's own line, in either
-   version.
+   version; where that line is down, to the destination's other line.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ import pytest
 from single_failures import components, single_failures
 from walks import Outcome, Steps, Walks
 
-from controller.edge import ingress_group
-from controller.family import FAMILIES, IP4, Family
+from controller.edge import ingress_group, line_group, turned_routes
+from controller.family import FAMILIES, IP4, Family, masked
 from controller.generation import Generation, first_generation
 from controller.interpreter.fabric import End, Fabric
 from controller.interpreter.packet import Label, Packet, number
 from controller.interpreter.switch import Choice, Switch, Visit
 from controller.paths import Failures
-from controller.pipeline import BUCKET, PIPELINE, VLAN_PRESENT, Drop
+from controller.pipeline import BUCKET, DESTINATION_VPN, PIPELINE, VLAN_PRESENT, Drop
 from controller.rules import Table
 from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
+from policies.plan import Attachment, Egress, PathChoice, Plan, PortMatch, Protocol, Service, Vpn
 from topology.model import TRUNK_PORT, Site
 from topology.national import national_network
 
@@ -158,20 +158,21 @@ def label_of(vpn: Vpn, family: Family) -> int:
     return vpn.label if family is IP4 else vpn.label6
 
 
-def sent(line: Attachment, destination: Site, header: Header) -> Visit:
+def sent(line: Attachment, destination: Site, header: Header, fabric: Fabric | None = None) -> Visit:
     """What the first router makes of a packet."""
     family, source = header.family, plan().network.site[line.site]
     ends = {family.source: address(source, family), family.destination: address(destination, family)}
+    own = plan().network.line_ports[line.router].get(line.number)
     packet = Packet.of(
         eth_type=family.eth_type,
-        vlan_vid=line.vlan | VLAN_PRESENT,
+        **({} if own else {"vlan_vid": line.vlan | VLAN_PRESENT}),
         nw_ttl=CORE_TTL,
         ip_dscp=0,
         ip_frag=0,
         **ends,
         **dict(header.fields),
     )
-    return whole().switches[line.router].receive(packet, TRUNK_PORT)
+    return (fabric or whole()).switches[line.router].receive(packet, own or TRUNK_PORT)
 
 
 def check_edge(line: Attachment, destination: Site, header: Header) -> None:
@@ -185,15 +186,21 @@ def check_edge(line: Attachment, destination: Site, header: Header) -> None:
         return
     if destination.homing[0] == line.router:
         ((port, packet),) = visit.outputs
-        assert port == TRUNK_PORT and whole().site_behind(line.router, packet) == destination.id, shown
-        assert not visit.choices, shown
+        assert whole().site_behind(line.router, port, packet) == destination.id, shown
         return
+    assert handed_to(visit, destination, destination.homing, header.family), shown
+
+
+def handed_to(visit: Visit, destination: Site, homing: tuple[str, ...], family: Family) -> bool:
+    """Whether a packet was handed to the group of an egress set, as what it is."""
     (choice,) = visit.choices
     vpn = plan().vpn[plan().role_of_site[destination.id].vpn]
     path = next(cls.path for cls in plan().classes if choice.packet.fields["ip_dscp"] in cls.dscps)
-    assert choice.group.id == ingress_group(plan().egress_to(destination.id, path)), shown
-    assert [label.label for label in choice.packet.labels] == [label_of(vpn, header.family)], shown
-    assert choice.packet.fields[header.family.destination] == number(address(destination, header.family)), shown
+    return (
+        choice.group.id == ingress_group(plan().egress_index[homing, False, path])
+        and [label.label for label in choice.packet.labels] == [label_of(vpn, family)]
+        and choice.packet.fields[family.destination] == number(address(destination, family))
+    )
 
 
 @cache
@@ -291,9 +298,9 @@ def failures() -> tuple[Failures, ...]:
 
 
 def test_core_looks_at_nothing_but_the_transport_label() -> None:
-    """And a group leads to no table that looks at more, but where the label ends."""
+    """And a group leads to no table that looks at more, but where the label ends and at a site's line."""
     assert PIPELINE[Table.CORE].match == {"eth_type", "mpls_label"}
-    assert BUCKET.leads_to == {Table.VPN}
+    assert BUCKET.leads_to == {Table.VPN, Table.OTHER_LINE}
 
 
 def test_every_failure_is_repaired_where_it_happens() -> None:
@@ -344,7 +351,7 @@ def test_where_the_transport_label_ends_every_site_gets_its_own() -> None:
             visit = arriving(access.router, site, plan().vpn[plan().role_of_site[site.id].vpn], family)
             assert visit is not None, site.id
             ((port, packet),) = visit.outputs
-            assert (port, packet.fields["vlan_vid"] & 0xFFF) == (TRUNK_PORT, access.vlan), site.id
+            assert whole().site_behind(access.router, port, packet) == site.id
             assert packet.fields["eth_dst"] == int(site.mac.replace(":", ""), 16) and not packet.labels
 
 
@@ -357,3 +364,68 @@ def test_a_site_that_is_not_here_is_delivered_nowhere() -> None:
             assert visit.reason in (Drop.NO_VPN, Drop.NOT_HERE), (router, site.id, vpn.name)
             strays += 1
     assert strays
+
+
+# 4. Access lines of dual-homed sites.
+
+
+@cache
+def dual_homed() -> tuple[Site, ...]:
+    """The sites that have two lines."""
+    return tuple(site for site in plan().network.sites if len(site.accesses) > 1)
+
+
+def to_line(site: Site, router: str, family: Family) -> Choice:
+    """A packet for a dual-homed site as a router hands it to the group that leads there: of its line, or of its
+    egress set."""
+    groups, vpn = whole().switches[router].groups, plan().vpn[plan().role_of_site[site.id].vpn]
+    if router != site.homing[0]:
+        egress = plan().egress_to(site.id, PathChoice.LEAST_DELAY)
+        return Choice(groups[ingress_group(egress)], _labelled(site, family), {"metadata": 0}, None)
+    line = next(line for line in plan().attachments if line.number == (site.id, 0))
+    arrived, (vpn_id, _) = replace(_labelled(site, family), labels=()), DESTINATION_VPN.of(vpn.id)
+    return Choice(groups[line_group(line)], arrived, {"metadata": vpn_id}, None)
+
+
+def test_a_line_that_is_down_is_gone_round_where_it_ends() -> None:
+    """The controller has not noticed: the line's router passes on what it cannot deliver."""
+    steps = Steps()
+    for site, lost, family in product(dual_homed(), (0, 1), FAMILIES):
+        walks = Walks(replace(whole(), failures=Failures(lines=frozenset({(site.id, lost)}))), steps)
+        for router in plan().network.router:
+            outcome = walks.of(router, to_line(site, router, family))
+            assert (outcome.end, outcome.site) == (End.DELIVERED, site.id), (site.id, lost, family, router, outcome)
+            assert outcome.router == site.homing[lost == 0], (site.id, lost, family, router, outcome)
+
+
+def test_what_has_no_line_left_is_not_sent_to_and_fro() -> None:
+    steps = Steps()
+    for site, family in product(dual_homed(), FAMILIES):
+        walks = Walks(replace(whole(), failures=Failures(lines=frozenset({(site.id, 0), (site.id, 1)}))), steps)
+        for router in plan().network.router:
+            outcome = walks.of(router, to_line(site, router, family))
+            assert (outcome.end, outcome.router) == (End.DROPPED, site.homing[1]), (site.id, router, outcome)
+
+
+def test_once_the_controller_knows_all_routers_turn_to_the_line_that_is_left() -> None:
+    """Of what goes to other sites nothing changes: the rules are the same but for those for this site's addresses."""
+    checked = 0
+    for site in dual_homed():
+        turned = turned_routes(plan(), {(site.id, 0)})
+        for rule in (rule for rules in turned.values() for rule in rules.flows):
+            addresses = [value for name, value in rule.match if name in ("ipv4_dst", "ipv6_dst")]
+            assert addresses in [[masked(prefix)] for prefix in site.prefixes], rule
+        fabric = replace(whole(), switches={name: whole().switches[name].having(each) for name, each in turned.items()})
+        for line in sources():
+            source = plan().network.site[line.site]
+            opens = [header for header in headers() if is_allowed(source, site, header)]
+            if line.site == site.id or not opens or not is_visible(source, site):
+                continue
+            visit, backup = sent(line, site, opens[0], fabric), site.homing[1:]
+            if (line.router,) == backup:
+                ((port, packet),) = visit.outputs
+                assert fabric.site_behind(line.router, port, packet) == site.id
+            else:
+                assert handed_to(visit, site, backup, opens[0].family), (line.router, site.id)
+            checked += 1
+    assert checked

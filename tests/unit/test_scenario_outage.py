@@ -13,6 +13,8 @@ NETWORK = national_network(sites=100, seed=1)
 LINK = NETWORK.links[0]
 A, B = Target("a", routers=(LINK.a,)), Target("b", routers=(LINK.b,))
 FIBRE = Target("fibre", links=(LINK.id,))
+HOMED = next(site for site in NETWORK.sites if site.homing[0] == LINK.a)
+ACCESS = Target("access line", accesses=((HOMED.id, 0),))
 NOTHING = Lines((), ())
 
 
@@ -32,6 +34,14 @@ def test_a_cut_fibre_stays_dark_when_the_router_at_its_end_returns() -> None:
     assert outage.mend(FIBRE) == Lines((LINK.id,), ())
 
 
+def test_a_cut_access_line_stays_dark_when_its_router_returns() -> None:
+    outage = Outage(NETWORK)
+    assert outage.strike(ACCESS) == Lines((), ((HOMED.id, 0),))
+    assert (HOMED.id, 0) not in outage.strike(A).accesses
+    assert (HOMED.id, 0) not in outage.mend(A).accesses
+    assert outage.mend(ACCESS) == Lines((), ((HOMED.id, 0),))
+
+
 def test_a_fibre_between_two_dead_routers_waits_for_both() -> None:
     outage = Outage(NETWORK)
     outage.strike(A)
@@ -47,11 +57,11 @@ def test_what_never_failed_or_failed_already_changes_nothing() -> None:
     assert outage.strike(A) == NOTHING
 
 
-@given(st.lists(st.tuples(st.booleans(), st.sampled_from([A, B, FIBRE]))))
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([A, B, FIBRE, ACCESS]))))
 def test_every_line_that_went_dark_lights_up_once_all_is_mended(steps: list[tuple[bool, Target]]) -> None:
     """Whatever order faults and repairs come in, no line is lit or cut twice, and none is forgotten."""
     outage, dark = Outage(NETWORK), set[object]()
-    for failing, target in [*steps, *((False, target) for target in (A, B, FIBRE))]:
+    for failing, target in [*steps, *((False, target) for target in (A, B, FIBRE, ACCESS))]:
         lines = outage.strike(target) if failing else outage.mend(target)
         changed = {*lines.links, *lines.accesses}
         assert changed.isdisjoint(dark) if failing else changed <= dark

@@ -94,8 +94,8 @@ class Walks:
         if sent is None:
             return Outcome(End.DROPPED, router)
         port, packet = sent
-        if port == TRUNK_PORT:
-            return Outcome(End.DELIVERED, router, self.fabric.site_behind(router, packet))
+        if site := self.fabric.site_behind(router, port, packet):
+            return Outcome(End.DELIVERED, router, site)
         return self.fabric.beyond(router, port, packet) or Outcome(End.LOST, router)
 
 
