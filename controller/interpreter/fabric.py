@@ -84,10 +84,14 @@ class Fabric:
 
     def walk_from(self, site: str, packet: Packet, line: int = 0) -> Walk:
         """The way of a packet that a site sends on its access line number ``line``."""
+        return self.walk(self.entrance(site, packet, line))
+
+    def entrance(self, site: str, packet: Packet, line: int = 0) -> Place:
+        """Where a packet comes in that a site sends on its access line number ``line``."""
         access = self.network.site[site].accesses[line]
         if port := self.network.line_ports[access.router].get((site, line)):
-            return self.walk(Place(access.router, port, packet))
-        return self.walk(Place(access.router, TRUNK_PORT, packet.but(vlan_vid=access.vlan | VLAN_PRESENT)))
+            return Place(access.router, port, packet)
+        return Place(access.router, TRUNK_PORT, packet.but(vlan_vid=access.vlan | VLAN_PRESENT))
 
     def walk(self, start: Place) -> Walk:
         """The way of a packet from a place on.

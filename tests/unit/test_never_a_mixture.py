@@ -28,11 +28,11 @@ from controller.interpreter.switch import Stop, Switch, Visit
 from controller.numbering import renumbered
 from controller.orders import Assignment, Output, Refusal
 from controller.paths import Failures
-from controller.pipeline import VLAN_PRESENT, Drop
+from controller.pipeline import Drop
 from controller.rollout import DRAIN_S, Rollout, Stage
 from controller.rules import CONTROLLER, IPV4, RuleSet
 from policies.plan import Plan
-from topology.model import TRUNK_PORT, Kind, Link, Network, Pop, Region, Router
+from topology.model import Kind, Link, Network, Pop, Region, Router
 
 PROTOCOLS = {"a": (6, "tcp", 1), "b": (6, "tcp", 2), "c": (17, "udp", 1)}
 SYN, ACK = 2, 16
@@ -190,8 +190,8 @@ class Travels:
             yield End.DROPPED, None, None, visit.reason
             return
         ((port, packet),) = ways
-        if port == TRUNK_PORT:
-            yield End.DELIVERED, self.fabric.site_behind(place.router, packet), packet.ageless(), None
+        if site := self.fabric.site_behind(place.router, port, packet):
+            yield End.DELIVERED, site, packet.ageless(), None
         elif (onward := self.fabric.beyond(place.router, port, packet)) is None:
             yield End.LOST, None, None, None
         else:
@@ -203,9 +203,9 @@ class Travels:
                     yield from self._from(onward, later, end)
 
 
-def packets(network: Network) -> Iterator[Place]:
+def packets(fabric: Fabric) -> Iterator[Place]:
     """From every line of every site to every other site, opening each service, answering it, and neither."""
-    for source, destination in permutations(network.sites, 2):
+    for source, destination in permutations(fabric.network.sites, 2):
         for protocol, name, port in PROTOCOLS.values():
             for way, flags in (("dst", SYN), ("src", ACK), ("dst", ACK)):
                 other = "src" if way == "dst" else "dst"
@@ -221,8 +221,8 @@ def packets(network: Network) -> Iterator[Place]:
                     nw_ttl=64,
                     **fields,
                 )
-                for access in source.accesses:
-                    yield Place(access.router, TRUNK_PORT, packet.but(vlan_vid=access.vlan | VLAN_PRESENT))
+                for line in range(len(source.accesses)):
+                    yield fabric.entrance(source.id, packet, line)
 
 
 @settings(
@@ -246,7 +246,7 @@ def test_every_packet_meets_one_policy_and_no_mixture(case: Case, data: st.DataO
     for each in ends:
         each.fabric = down
     note(f"undone: {rollout.undoing}")
-    for start in packets(network):
+    for start in packets(down):
         (old,), (new,) = ([fate for _, fate in each.fates(start)] for each in ends)
         for entered, fate in travels.fates(start):
             assert fate in (old, new), f"{start} in state {entered}: {fate}\n old {old}\n new {new}"
