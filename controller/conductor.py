@@ -319,8 +319,9 @@ class Conductor:
         before, now = self._unusable(self.current.failures), self._unusable(self.live.failures())
         network, back = self.plan.network, self.current.failures.routers - self.live.failures().routers
         awaited = {line for router in back for line in network.line_ports[router]}
+        deaf = bool(back) and all(isinstance(each, tuple) for each in before ^ now)  # access lines hear no neighbour
         half_up = any(self.live.half_up(link) for link in before & now if isinstance(link, str))
-        return now == before or half_up or bool(awaited & now)
+        return now == before or deaf or half_up or bool(awaited & now)
 
     def _unusable(self, failures: Failures) -> set[str | Line]:
         """The links and access lines that cannot be used."""
