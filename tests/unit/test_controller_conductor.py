@@ -414,7 +414,11 @@ def test_ports_that_have_yet_to_hear_their_neighbour_change_no_path() -> None:
     assert not stage.said("paths-switched")
 
 
-def test_a_router_that_comes_back_changes_paths_once_when_it_hears_its_neighbours(stage: Stage) -> None:
+@pytest.mark.parametrize("programmed", [False, True], ids=["asked", "programmed"])
+def test_a_router_that_comes_back_changes_paths_once_when_it_hears_its_neighbours(
+    stage: Stage, programmed: bool
+) -> None:
+    """Also where it holds its rules before, and its access lines have light."""
     links = list(NETWORK.ports["bodo"])
     for link in links:
         stage.set_link(link, up=False)
@@ -423,6 +427,8 @@ def test_a_router_that_comes_back_changes_paths_once_when_it_hears_its_neighbour
     before = len(stage.said("paths-switched"))
     stage.greet("bodo", *links)
     stage.carry_out("bodo")
+    while programmed and stage.queues["bodo"]:
+        stage.carry_out("bodo")
     for _ in range(5):
         stage.pass_time(SETTLE_S)
     for link in links:  # each is heard at one end, and a little later at the other
