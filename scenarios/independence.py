@@ -56,11 +56,7 @@ def show_footings(network: Network) -> None:
 
 
 def _routers_of(network: Network, where: str, place: str) -> tuple[str, ...]:
-    if place in network.site:
-        return network.site[place].homing
-    if place in network.pop:
-        return network.pop[place].routers
-    if place in network.router:
-        return (place,)
+    if found := network.routers_of(place):
+        return found
     known = (*network.pop, *network.site)
     raise InputError(Problem(where, place, "is no site, town or router of this network", nearest(place, known)))

@@ -247,6 +247,14 @@ class Network:
         """The PoP a router stands in."""
         return self.pop[self.router[router].pop]
 
+    def routers_of(self, place: str) -> tuple[str, ...]:
+        """The routers of a site, PoP or router, the first in use first; none where ``place`` is none of these."""
+        if place in self.site:
+            return self.site[place].homing
+        if place in self.pop:
+            return self.pop[place].routers
+        return (place,) if place in self.router else ()
+
     @cached_property
     def graph(self) -> nx.MultiGraph:
         """Routers and links as a networkx graph; edges are keyed by link id and carry ``link``."""

@@ -130,12 +130,8 @@ def _accepted(faults: FaultsOut, response: Response) -> FaultsOut:
 
 def _routers(network: Network, where: str, place: str) -> tuple[str, ...]:
     """The routers of a place, the first in use first. Raises Trouble."""
-    if place in network.site:
-        return network.site[place].homing
-    if place in network.pop:
-        return network.pop[place].routers
-    if place in network.router:
-        return (place,)
+    if found := network.routers_of(place):
+        return found
     hint = nearest(place, (*network.pop, *network.site))
     raise no_such(where, place, "is no site, PoP or router of this network", hint)
 
