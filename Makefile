@@ -1,7 +1,7 @@
 # The developer's verbs; `make help` lists them. Each sets up what it needs first, which takes a moment once it is there.
 
 BIN := .venv/bin
-PACKAGES := topology policies controller emulation scenarios
+PACKAGES := topology policies controller verification emulation scenarios
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help

@@ -15,8 +15,9 @@ MAY_IMPORT = {
     "topology": set(),
     "policies": {"topology"},
     "controller": {"topology", "policies"},
+    "verification": {"topology", "policies", "controller"},
     "emulation": {"topology"},
-    "scenarios": {"topology", "policies", "controller", "emulation"},
+    "scenarios": {"topology", "policies", "controller", "verification", "emulation"},
 }
 EXCEPTIONS = {PurePosixPath("topology/mininet_build.py"): {"emulation"}}  # where the blueprint meets the machine
 FRAMEWORKS = {"os_ken", "ryu"}
