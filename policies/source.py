@@ -35,6 +35,11 @@ def library_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in LIBRARY.glob("*.yaml")))
 
 
+def library() -> tuple[tuple[str, str], ...]:
+    """The library's policies with their descriptions."""
+    return tuple((name, load_policy(library_path(name)).spec.description) for name in library_names())
+
+
 def library_path(name: str) -> Path:
     """The file of the library's policy ``name``. Raises ``InputError`` if there is none."""
     if name not in library_names():

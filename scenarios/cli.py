@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from scenarios.cli_policy import policy_app
 from scenarios.cli_topology import topology_app
 from scenarios.options import DataplaneName, dataplane_named
 from scenarios.standing.cli import add_verbs
@@ -23,6 +24,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 scenario_app = typer.Typer(no_args_is_help=True, help="Rehearse traffic and failures.")
 app.add_typer(topology_app, name="topology")
+app.add_typer(policy_app, name="policy")
 app.add_typer(scenario_app, name="scenario")
 add_verbs(app)
 
@@ -49,7 +51,7 @@ def scenario_list() -> None:
     from scenarios.spec import library
     from scenarios.tables import print_library
 
-    print_library(library())
+    print_library("scenario", "what it rehearses", library())
 
 
 @scenario_app.command("run")

@@ -36,11 +36,11 @@ def print_topology(network: Network, remarks: Iterable[str] = ()) -> None:
         console.print(remark, markup=False)
 
 
-def print_library(scenarios: Iterable[tuple[str, str]]) -> None:
-    """Scenario names and what each rehearses."""
+def print_library(what: str, description: str, entries: Iterable[tuple[str, str]]) -> None:
+    """Names and descriptions of what is in a library."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("scenario", style="bold")
-    table.add_column("what it rehearses")
-    for name, description in scenarios:
+    table.add_column(what, style="bold")
+    table.add_column(description)
+    for name, description in entries:
         table.add_row(name, description)
     Screen().print(table)

@@ -1,0 +1,62 @@
+"""Policies as a user reads them on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from policies.changes import changes
+from policies.effect import Effect, effects
+from policies.plan import Plan
+from scenarios.screen import Screen
+from topology.model import Region
+
+_MOST_REGIONS = 4  # pairs of regions named; more are counted
+
+
+def show_policy(plan: Plan) -> None:
+    """One line that says what a policy without errors is."""
+    entries = len({contract.name for contract in plan.contracts})
+    _say(
+        f"{plan.policy}: {_many(len(plan.vpns), 'VPN')}, {_many(len(plan.roles), 'role')}, "
+        f"{_many(entries, 'contract')} between them in {len(plan.contracts)} ways, "
+        f"{_many(len(plan.services), 'service')} in {_many(len(plan.classes), 'class', 'classes')}, "
+        f"on {len(plan.network.sites)} sites"
+    )
+
+
+def show_difference(before: Plan, after: Plan) -> None:
+    """What is written differently, then what is different in effect."""
+    for line in changes(before.source, after.source):
+        _say(line)
+    found = effects(before, after)
+    for effect in found:
+        _say(_told(effect))
+    more, less = (sum(sum(each.pairs.values()) for each in found if each.opened is way) for way in (True, False))
+    _say(
+        f"on {len(before.network.sites)} sites: {_many(more, 'pair')} of sites may open more, "
+        f"{_many(less, 'pair')} may open less"
+    )
+
+
+def _told(effect: Effect) -> str:
+    sign, can = ("+", "may open") if effect.opened else ("-", "may no longer open")
+    client, server, services = effect.client.value, effect.server.value, ", ".join(effect.services)
+    return f"{sign} {client} {can} {services} to {server}: {_regions(effect.pairs)}"
+
+
+def _regions(pairs: Mapping[tuple[Region, Region], int]) -> str:
+    """How many pairs of sites, and in which regions, unless in most."""
+    count = _many(sum(pairs.values()), "pair")
+    if len(pairs) > _MOST_REGIONS:
+        within = all(here is there for here, there in pairs)
+        return f"{count}, each in one region" if within else count
+    named = (here.value if here is there else f"{here.value} to {there.value}" for here, there in sorted(pairs))
+    return f"{count}, {', '.join(named)}"
+
+
+def _many(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _say(line: str) -> None:
+    Screen().print(line, markup=False, soft_wrap=True)
