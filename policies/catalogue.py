@@ -24,9 +24,10 @@ def compile_classes(spec: PolicySpec, report: Report) -> tuple[TrafficClass, ...
     """
     for name, cls in spec.classes.items():
         _check_scheduling(name, cls, report)
-        if cls.path is not PathChoice.LEAST_DELAY and spec.paths is None:
+        if cls.path is not PathChoice.LEAST_DELAY and spec.paths is None and not report.lacks("paths"):
             reason = "cannot be chosen without knowing the demand"
-            report.add(("classes", name, "path"), cls.path.value, reason, "add paths: {busy: 10 %}")
+            hint = "add paths: {busy: 10 %}"
+            report.add(("classes", name, "path"), cls.path.value, reason, hint, [("paths",)])
         _check_steps(name, cls.police, report)
     _check_distinct(spec, report)
     _check_shares(spec, report)
@@ -82,18 +83,20 @@ def _check_distinct(spec: PolicySpec, report: Report) -> None:
     for name, cls in spec.classes.items():
         at = ("classes", name)
         if (owner := queues.setdefault(cls.queue, name)) != name:
-            report.add((*at, "queue"), cls.queue, f"is the queue of class {owner} already", "one queue a class")
+            other = [("classes", owner, "queue")]
+            report.add((*at, "queue"), cls.queue, f"is the queue of class {owner} already", "one queue a class", other)
         for i, dscp in enumerate(cls.dscps):
             if (owner := dscps.setdefault(dscp, name)) != name or dscp in cls.dscps[:i]:
                 reason = f"belongs to class {owner} already"
-                report.add((*at, "dscps", i), dscp_name(dscp), reason, "one class a code point")
+                other = [("classes", owner, "dscps")]
+                report.add((*at, "dscps", i), dscp_name(dscp), reason, "one class a code point", other)
         marking = cls.dscps[0] >> 3
         if (owner := markings.setdefault(marking, name)) != name and dscps[cls.dscps[0]] == name:
             reason = f"has MPLS traffic class {marking}, as class {owner}: the core could not tell them apart"
             report.add(
                 (*at, "dscps", 0), dscp_name(cls.dscps[0]), reason, "mark with another class selector (RFC 5462)"
             )
-    if 0 not in dscps:
+    if 0 not in dscps and not report.lacks("classes"):
         report.add(
             ("classes",), None, "no class has DSCP 0: unmarked packets would have no queue", "give BE to the last class"
         )
@@ -137,17 +140,22 @@ def compile_services(spec: PolicySpec, report: Report) -> tuple[Service, ...]:
         named: list[tuple[Path, str]] = [(("class",), service.cls)]
         named += [(("keep", i), kept) for i, kept in enumerate(service.keep)]
         for where, entered in named:
+            if report.lacks("classes", entered):
+                continue
             if (cls := spec.classes.get(entered)) is None:
-                report.add((*at, *where), entered, "is no class of this policy", nearest(entered, spec.classes))
+                hint = nearest(entered, spec.classes)
+                report.add((*at, *where), entered, "is no class of this policy", hint, [("classes", entered)])
             elif cls.scheduling is Scheduling.STRICT and not cls.police:
                 reason = "is strict and has no policer: one site's packets could starve all others"
-                report.add((*at, *where), entered, reason, f"add police: to class {entered}, or name another")
+                hint = f"add police: to class {entered}, or name another"
+                report.add((*at, *where), entered, reason, hint, [("classes", entered)])
         if service.protocol is ProtocolName.ICMP and service.ports:
             report.add((*at, "ports"), None, "icmp has no ports", "remove the line")
         if service.protocol is not ProtocolName.ICMP and not service.ports:
             report.add(at, None, f"{service.protocol.value} needs the server's ports", "add ports: [8443]")
     for name, other, shared in _overlaps(spec.services.items()):
-        report.add(("services", name), shared, f"is in service {other} already", "a packet belongs to one service")
+        hint = "a packet belongs to one service"
+        report.add(("services", name), shared, f"is in service {other} already", hint, [("services", other)])
     return tuple(
         Service(name, service.protocol.number, match_all(service.ports), service.cls, service.keep)
         for name, service in spec.services.items()

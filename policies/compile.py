@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from policies.catalogue import compile_classes, compile_services
 from policies.contracts import check_imports, compile_contracts, compile_roles
 from policies.demand import compile_traffic
+from policies.exceptions import compile_exceptions, in_force
+from policies.internet import check_internet
 from policies.membership import check_site_names, compile_clauses, compile_vpns
 from policies.plan import Attachment, Plan, Role
 from policies.prefixes import Aggregates
@@ -21,22 +24,28 @@ from policies.routing import check_overlaps, compile_egresses, compile_routes
 from policies.schema import PolicySpec
 from policies.selection import Population
 from policies.source import Policy, library_names, library_path, load_policy, policy_path, read_policy
+from policies.topologies import compile_vrfs, compile_wards
 from topology.model import Network
 
 __all__ = ["Policy", "compile_policy", "library_names", "library_path", "load_policy", "policy_path", "read_policy"]
 
 
-def compile_policy(policy: Policy, network: Network) -> Plan:
-    """What ``policy`` means on ``network``. Raises ``InputError`` with every semantic problem and its line."""
-    spec, report = policy.spec, Report(policy.document)
+def compile_policy(policy: Policy, network: Network, *, now: datetime | None = None) -> Plan:
+    """What ``policy`` means on ``network`` at the moment ``now``; without one, none of its exceptions is in force.
+    Raises ``InputError`` with every problem and its line, those with the schema included."""
+    spec, report = policy.spec, Report.of(policy)
     population, aggregates = Population(network), Aggregates(network)
 
     classes = compile_classes(spec, report)
     services = compile_services(spec, report)
     check_site_names(spec, population, report)
-    vpns = compile_vpns(spec, population, report)
-    clauses = compile_clauses(spec, population, report)
-    check_imports(clauses, vpns, report)
+    wards = compile_wards(spec, population, report)
+    vrfs = compile_vrfs(spec, population, wards, report)
+    vpns = compile_vpns(spec, vrfs, population, report)
+    clauses = compile_clauses(spec, population, report, wards)
+    check_imports(clauses, vpns, vrfs, report)
+    check_internet(spec, clauses, population, report)
+    exceptions = compile_exceptions(spec, now, report)
     report.raise_if_any()
 
     egresses = compile_egresses(network, vpns, classes, report)
@@ -44,12 +53,20 @@ def compile_policy(policy: Policy, network: Network) -> Plan:
     check_overlaps(vpns, routes, report)
     report.raise_if_any()
 
+    clauses = in_force(clauses, exceptions)
     roles = compile_roles(vpns, clauses, aggregates)
     contracts = compile_contracts(clauses, roles, report)
     attachments = compile_attachments(spec, roles, network)
     parts = classes, services, vpns, roles, contracts, attachments, egresses, routes
-    source = policy.document.text
-    plan = Plan(spec.name, network, *parts, detect_within_us=spec.repair.detect_within, source=source)
+    plan = Plan(
+        spec.name,
+        network,
+        *parts,
+        detect_within_us=spec.repair.detect_within,
+        source=policy.document.text,
+        file=policy.document.name,
+        exceptions=exceptions,
+    )
     if spec.paths is None:
         return plan
     plan = replace(plan, traffic=compile_traffic(spec, spec.paths, plan))

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from policies.membership import Clause
 from policies.plan import Contract, Role, Vpn
 from policies.prefixes import Aggregates
-from policies.report import Report
+from policies.report import Path, Report
+from policies.topologies import Vrf
 from topology.model import Site
 
 
@@ -54,7 +55,7 @@ def compile_contracts(clauses: Sequence[Clause], roles: Sequence[Role], report: 
     role_of = {site: role.id for role in roles for site in role.sites}
     granted: dict[tuple[int, int, str], Contract] = {}
     for clause in clauses:
-        source = report.source(("contracts", clause.name))
+        source = report.source(clause.path)
         clients = sorted({role_of[site] for site in clause.clients})
         servers = sorted({role_of[site] for site in clause.servers})
         for key in (
@@ -64,9 +65,10 @@ def compile_contracts(clauses: Sequence[Clause], roles: Sequence[Role], report: 
     return tuple(granted.values())
 
 
-def check_imports(clauses: Sequence[Clause], vpns: Sequence[Vpn], report: Report) -> None:
+def check_imports(clauses: Sequence[Clause], vpns: Sequence[Vpn], vrfs: Sequence[Vrf], report: Report) -> None:
     """Packets need a route there and replies one back: both VPNs of a clause import each other."""
     vpn_of = {site: vpn for vpn in reversed(vpns) for site in vpn.sites}  # the first, should there be two
+    entry = {vrf.name: vrf.entry for vrf in vrfs}
     for clause in clauses:
         ours = {vpn_of[site].name: vpn_of[site] for site in sorted(clause.clients) if site in vpn_of}
         theirs = {vpn_of[site].name: vpn_of[site] for site in sorted(clause.servers) if site in vpn_of}
@@ -75,4 +77,8 @@ def check_imports(clauses: Sequence[Clause], vpns: Sequence[Vpn], report: Report
                 if not importer.imports & exporter.exports:
                     reason = f"VPN {importer.name} does not import {exporter.name}"
                     hint = f"add {' or '.join(sorted(exporter.exports))} to the imports of {importer.name}"
-                    report.add(("contracts", clause.name), None, reason, hint)
+                    if f"{importer.name}:hub" in importer.imports and importer is exporter:
+                        reason = f"VPN {importer.name} is hub-and-spoke, and its spokes have no routes to each other"
+                        hint = "open it to the hub, or from the hub"
+                    because: list[Path] = [("vpns", entry[each.name]) for each in (importer, exporter)]
+                    report.add(clause.path, None, reason, hint, because)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -12,6 +12,7 @@ from policies.plan import Vpn
 from policies.report import Path, Report
 from policies.schema import ContractSpec, Lines, PolicySpec, Selector
 from policies.selection import Population, SiteIds
+from policies.topologies import Vrf, Ward
 from topology.schema_errors import nearest
 
 FIRST_VPN_LABEL, FIRST_VPN_LABEL6 = 1000, 3000  # the VPN with id n has labels 1000 + n and 3000 + n
@@ -21,12 +22,19 @@ _SHOWN = 3  # sites named in one message
 
 @dataclass(frozen=True)
 class Clause:
-    """A contract applied to the network: ``clients`` may open ``services`` to ``servers``."""
+    """A contract or, if that is its ``section``, an exception, applied to the network: ``clients`` may open
+    ``services`` to ``servers``."""
 
     name: str
     clients: SiteIds
     servers: SiteIds
     services: tuple[str, ...]
+    section: str = "contracts"
+
+    @property
+    def path(self) -> Path:
+        """Where it stands in the policy."""
+        return self.section, self.name
 
 
 def check_site_names(spec: PolicySpec, population: Population, report: Report) -> None:
@@ -42,56 +50,74 @@ def check_site_names(spec: PolicySpec, population: Population, report: Report) -
 def _selectors(spec: PolicySpec) -> Iterator[tuple[Path, Selector]]:
     for name, vpn in spec.vpns.items():
         yield ("vpns", name, "members"), vpn.members
-    for name, contract in spec.contracts.items():
-        yield ("contracts", name, "from"), contract.client
-        yield ("contracts", name, "to"), contract.server
+        if vpn.hub is not None:
+            yield ("vpns", name, "hub"), vpn.hub
+    for path, contract in _granting(spec):
+        yield (*path, "from"), contract.client
+        yield (*path, "to"), contract.server
+    if spec.internet is not None:
+        yield ("internet", "at"), spec.internet.at
+    for name, quarantine in spec.quarantine.items():
+        yield ("quarantine", name, "sites"), quarantine.sites
 
 
-def compile_vpns(spec: PolicySpec, population: Population, report: Report) -> tuple[Vpn, ...]:
+def _granting(spec: PolicySpec) -> Iterator[tuple[tuple[str, str], ContractSpec]]:
+    """The contracts, then the exceptions, each with its path."""
+    yield from ((("contracts", name), contract) for name, contract in spec.contracts.items())
+    yield from ((("exceptions", name), exception) for name, exception in spec.exceptions.items())
+
+
+def compile_vpns(spec: PolicySpec, vrfs: Sequence[Vrf], population: Population, report: Report) -> tuple[Vpn, ...]:
     """The VPNs with their members. Each site must be in exactly one, each import exported by some."""
-    if len(spec.vpns) > MAX_VPNS:
+    if len(vrfs) > MAX_VPNS:
         reason = "VPNs need more labels than there are: two each, and a VRF number"
-        report.add(("vpns",), len(spec.vpns), reason, f"labels are kept for {MAX_VPNS}")
-    _check_imports(spec, report)
-    members = {name: population.select(vpn.members) for name, vpn in spec.vpns.items()}
-    _check_membership(members, population, report)
+        report.add(("vpns",), len(vrfs), reason, f"labels are kept for {MAX_VPNS}")
+    _check_imports(spec, vrfs, report)
+    _check_membership(vrfs, population, report)
     order = {site.id: i for i, site in enumerate(population.network.sites)}
     return tuple(
         Vpn(
-            name=name,
+            name=vrf.name,
             id=number,
             label=FIRST_VPN_LABEL + number,
             label6=FIRST_VPN_LABEL6 + number,
-            imports=frozenset(vpn.imports),
-            exports=frozenset(vpn.exports),
-            sites=tuple(sorted(members[name], key=order.__getitem__)),
-            both_lines=vpn.lines is Lines.BOTH,
+            imports=frozenset(vrf.imports),
+            exports=frozenset(vrf.exports),
+            sites=tuple(sorted(vrf.sites, key=order.__getitem__)),
+            both_lines=spec.vpns[vrf.entry].lines is Lines.BOTH,
         )
-        for number, (name, vpn) in enumerate(spec.vpns.items(), start=1)
+        for number, vrf in enumerate(vrfs, start=1)
     )
 
 
-def _check_imports(spec: PolicySpec, report: Report) -> None:
-    exported = frozenset(chain.from_iterable(vpn.exports for vpn in spec.vpns.values()))
+def _check_imports(spec: PolicySpec, vrfs: Iterable[Vrf], report: Report) -> None:
+    if report.lacks("vpns"):  # one that could not be read may export anything
+        return
+    exported = frozenset(chain.from_iterable(vrf.exports for vrf in vrfs))
     for name, vpn in spec.vpns.items():
         for i, target in enumerate(vpn.imports):
             if target not in exported:
-                report.add(("vpns", name, "import", i), target, "is exported by no VPN", nearest(target, exported))
+                at, hint = ("vpns", name, "import", i), nearest(target, exported)
+                report.add(at, target, "is exported by no VPN", hint, [("vpns", target), ("vpns", target, "export")])
 
 
-def _check_membership(members: dict[str, SiteIds], population: Population, report: Report) -> None:
+def _check_membership(vrfs: Iterable[Vrf], population: Population, report: Report) -> None:
     owners: dict[str, list[str]] = defaultdict(list)
-    for name, sites in members.items():
-        for site in sites:
-            owners[site].append(name)
+    for vrf in vrfs:
+        for site in vrf.sites:
+            owners[site].append(vrf.entry)
     clashes: dict[tuple[str, str], list[str]] = defaultdict(list)
     for site, (first, *others) in owners.items():
         for other in others:
             clashes[first, other].append(site)
     for (first, other), shared in clashes.items():
-        reason = f"has members of VPN {first}: {_some(shared)}"
-        report.add(("vpns", other, "members"), None, reason, "a site is in one VPN; import routes to reach another")
-    if homeless := [site.id for site in population.network.sites if site.id not in owners]:
+        reason, hint = (
+            f"has members of VPN {first}: {_some(shared)}",
+            "a site is in one VPN; import routes to reach another",
+        )
+        report.add(("vpns", other, "members"), None, reason, hint, [("vpns", first, "members")])
+    homeless = [site.id for site in population.network.sites if site.id not in owners]
+    if homeless and not report.lacks("vpns"):
         report.add(("vpns",), None, f"no VPN has as member: {_some(homeless)}", "give every site a VPN")
 
 
@@ -102,20 +128,23 @@ def _some(sites: list[str]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def compile_clauses(spec: PolicySpec, population: Population, report: Report) -> tuple[Clause, ...]:
-    """The contracts as pairs of site sets, one for each direction and, where asked, each region.
+def compile_clauses(
+    spec: PolicySpec, population: Population, report: Report, wards: Sequence[Ward] = ()
+) -> tuple[Clause, ...]:
+    """The contracts and exceptions as pairs of site sets, one for each direction and, where asked, each region.
 
-    Clauses that nobody in this network could use are left out.
+    Clauses that nobody in this network could use are left out, as is what quarantines forbid.
     """
-    for name, contract in spec.contracts.items():
+    for path, contract in _granting(spec):
         for i, service in enumerate(contract.services):
-            if service not in spec.services:
-                hint = nearest(service, spec.services)
-                report.add(("contracts", name, "services", i), service, "is no service of this policy", hint)
+            if service not in spec.services and not report.lacks("services", service):
+                hint, removed = nearest(service, spec.services), [("services", service)]
+                report.add((*path, "services", i), service, "is no service of this policy", hint, removed)
     clauses = (
-        Clause(name, clients, servers, tuple(service for service in contract.services if service in spec.services))
-        for name, contract in spec.contracts.items()
-        for clients, servers in _directions(contract, population)
+        Clause(name, *sides, tuple(service for service in contract.services if service in spec.services), section)
+        for (section, name), contract in _granting(spec)
+        for directed in _directions(contract, population)
+        for sides in _apart(directed, wards)
     )
     return tuple(clause for clause in clauses if clause.clients and clause.servers)
 
@@ -127,3 +156,13 @@ def _directions(contract: ContractSpec, population: Population) -> Iterator[tupl
         yield here & area, there & area
         if contract.both_ways:
             yield there & area, here & area
+
+
+def _apart(sides: tuple[SiteIds, SiteIds], wards: Iterable[Ward]) -> Iterator[tuple[SiteIds, SiteIds]]:
+    """Clients and servers outside all quarantines, and within each that lets them."""
+    clients, servers = sides
+    for ward in wards:
+        if ward.within:
+            yield clients & ward.sites, servers & ward.sites
+        clients, servers = clients - ward.sites, servers - ward.sites
+    yield clients, servers

@@ -7,6 +7,7 @@ keeps the policy's own names beside them, so that every rule can be explained.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum, IntEnum
 from functools import cached_property
 from hashlib import sha256
@@ -136,6 +137,28 @@ class Contract:
     id: int
 
 
+class Standing(str, Enum):
+    """How an exception stands at the moment that a plan is of. Only what is in force has contracts in the plan."""
+
+    IN_FORCE = "in force"
+    NOT_BEGUN = "not begun"
+    ENDED = "ended"
+    LEFT_OUT = "left out"  # the plan is of no moment
+
+
+@dataclass(frozen=True, slots=True)
+class TimedException:
+    """Contracts of the same name that hold from ``begins`` (None: at once) until ``ends``, and why. ``source`` is the
+    policy's ``file:line``."""
+
+    name: str
+    reason: str
+    source: str
+    begins: datetime | None
+    ends: datetime
+    standing: Standing
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """One access line as the switch sees it. ``police`` maps class name to its policer, bit/s."""
@@ -203,12 +226,22 @@ class Plan:
     detect_within_us: int = DETECT_WITHIN_US
     traffic: Traffic = NO_TRAFFIC
     answers_neighbours: bool = True  # in IPv6; the kernel's Open vSwitch cannot, so its sites know their gateway's MAC
-    source: str = ""  # the policy's file, as it was written
+    source: str = ""  # the policy's file as it was written or, if it includes others, all of it as one file
+    file: str = ""  # what errors call that file
+    exceptions: tuple[TimedException, ...] = ()
 
     @cached_property
     def digest(self) -> str:
-        """Tells policies apart: the beginning of the file's SHA-256, in hex."""
-        return sha256(self.source.encode()).hexdigest()[:12]
+        """Tells policies apart: the beginning of the SHA-256, in hex, of the file and the exceptions in force."""
+        in_force = (each.name for each in self.exceptions if each.standing is Standing.IN_FORCE)
+        return sha256("\0".join((self.source, *in_force)).encode()).hexdigest()[:12]
+
+    @property
+    def next_turn(self) -> datetime | None:
+        """When the next exception begins or ends, and another plan is due."""
+        turns = [each.ends for each in self.exceptions if each.standing is Standing.IN_FORCE]
+        turns += [each.begins for each in self.exceptions if each.standing is Standing.NOT_BEGUN and each.begins]
+        return min(turns, default=None)
 
     @cached_property
     def egress_index(self) -> dict[tuple[tuple[str, ...], bool, PathChoice], int]:

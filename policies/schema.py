@@ -7,12 +7,14 @@ several entries, or on a network, is judged by the compile passes.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from policies.dscp import parse_dscp
+from policies.moments import Moment, parse_moment
 from policies.plan import DETECT_WITHIN_US, PathChoice, Protocol, Scheduling
 from policies.ports import PortRange, parse_ports
 from policies.refusal import Refusal
@@ -21,6 +23,7 @@ from topology.units import parse_duration_us, parse_rate_bps, parse_share
 
 _NAME = r"[a-z0-9][a-z0-9.-]{0,59}"
 Item = TypeVar("Item")
+ALL = "all"
 QUEUES = 8  # per link: the MPLS traffic class tells eight apart (RFC 5462)
 
 
@@ -32,6 +35,25 @@ def _name(value: str) -> str:
     if not re.fullmatch(_NAME, value):
         raise Refusal("is no name", "use a to z, 0 to 9, . and -, at most 60 of them")
     return value
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _removed(value: object) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    for names in value.values():
+        if names != ALL and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise Refusal("does not say what to remove", f"write contracts: [name, other-name], or contracts: {ALL}")
+    return value
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise Refusal("is empty", "say why, in a sentence")
+    return text
 
 
 def _not_empty(values: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -55,6 +77,18 @@ Ports = Annotated[
     PortRange,
     BeforeValidator(parse_ports),
     WithJsonSchema({"type": ["string", "integer"], "examples": [2575, "16384-16639", "any"]}),
+]
+_NAMES = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]})
+_REMOVED = WithJsonSchema(
+    {
+        "type": "object",
+        "additionalProperties": {"anyOf": [{"const": ALL}, {"type": "array", "items": {"type": "string"}}]},
+    }
+)
+When = Annotated[
+    Moment,
+    BeforeValidator(parse_moment),
+    WithJsonSchema({"type": "string", "examples": ["2026-12-31", "2026-12-31 16:00+01:00"]}),
 ]
 
 
@@ -165,15 +199,30 @@ class Lines(str, Enum):
     BOTH = "both"
 
 
+class Topology(str, Enum):
+    """Who in a VPN, and in those beside it, has routes to whom."""
+
+    MESH = "mesh"
+    HUB_AND_SPOKE = "hub-and-spoke"
+    EXTRANET = "extranet"
+
+
 class VpnSpec(_Strict):
     """A VPN: its member sites, and the route targets it imports and exports (RFC 4364, 4.3.1)."""
 
     members: Selector
     """the sites in it; every site is in exactly one VPN"""
+    topology: Topology | None = None
+    """mesh (members see each other), hub-and-spoke (the hub sees all, the others only the hub) or extranet (members do
+    not see each other, but the VPNs named in partners, and those see them); import and export add to it"""
+    hub: Selector | None = None
+    """the members that are the hub, of a hub-and-spoke"""
+    partners: Some[Name] = ()
+    """the VPNs that an extranet is for"""
     imports: Annotated[tuple[RouteTarget, ...], Field(alias="import")] = ()
     """route targets whose routes it sees; without its own, its members do not reach each other"""
-    exports: Annotated[Some[RouteTarget], Field(alias="export")]
-    """route targets that its routes carry"""
+    exports: Annotated[Some[RouteTarget], Field(alias="export")] = ()
+    """route targets that its routes carry; may be left out where a topology gives it some"""
     lines: Lines = Lines.PRIMARY
     """primary (sites with two lines are reached over the second if the first cannot be) or both (over the nearest)"""
 
@@ -193,6 +242,35 @@ class ContractSpec(_Strict):
     """only where both sites are in one health region"""
 
 
+class ExceptionSpec(ContractSpec):
+    """A contract for a time, and why."""
+
+    reason: Annotated[str, AfterValidator(_said)]
+    """why it is needed, for whoever looks at it later"""
+    begins: When | None = None
+    """the day or time from which it holds; at once if left out"""
+    until: When
+    """the last day on which it holds, or the time at which it ends"""
+
+
+class InternetSpec(_Strict):
+    """The only way to the Internet."""
+
+    at: Selector
+    """the sites where the network meets the Internet"""
+    through: Some[Name]
+    """the services that other sites may open there; nothing else, and nothing the other way"""
+
+
+class QuarantineSpec(_Strict):
+    """Sites that are cut off from all others, whatever contracts and exceptions say."""
+
+    sites: Selector
+    """the sites that are cut off"""
+    within: Annotated[bool, Field(strict=True)] = False
+    """what contracts allow among these sites goes on"""
+
+
 class RepairSpec(_Strict):
     """How soon the network has to turn away from what failed."""
 
@@ -209,7 +287,16 @@ class PathsSpec(_Strict):
     """part of a fibre's rate that this demand may take; not limited if left out"""
 
 
-class PolicySpec(_Strict):
+class LayerKeys(_Strict):
+    """What makes a policy out of others; gone when it is one."""
+
+    include: Annotated[Some[str], BeforeValidator(_listed), _NAMES] = ()
+    """policies that this one changes: names of the library, or files"""
+    remove: Annotated[dict[str, Any], BeforeValidator(_removed), _REMOVED] = {}
+    """what is taken away of what is included, by section: names of entries, or all"""
+
+
+class PolicySpec(LayerKeys):
     """A policy of the network: classes of service, service catalogue, VPNs and contracts."""
 
     name: Name
@@ -224,13 +311,21 @@ class PolicySpec(_Strict):
     """VPNs by name"""
     contracts: dict[Name, ContractSpec]
     """contracts by name; what none allows is dropped"""
+    exceptions: dict[Name, ExceptionSpec] = {}
+    """contracts for a time, with a reason"""
+    internet: InternetSpec | None = None
+    """the only way to the Internet; without it, contracts alone decide"""
+    quarantine: dict[Name, QuarantineSpec] = {}
+    """sites that are cut off"""
     repair: RepairSpec = RepairSpec()
     """how soon failures are found"""
     paths: PathsSpec | None = None
     """demand that paths must carry, and how far it may fill fibres"""
 
 
-def policy_json_schema() -> dict[str, Any]:
-    """The JSON Schema of a policy file, for editors and other tools."""
-    schema = PolicySpec.model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+SECTIONS = {
+    field.alias or name: field
+    for name, field in PolicySpec.model_fields.items()
+    if name not in LayerKeys.model_fields and name not in ("name", "description")
+}
+NAMED_SECTIONS = frozenset(name for name, field in SECTIONS.items() if get_origin(field.annotation) is dict)

@@ -1,33 +1,84 @@
-"""A policy file as read: its contents, and where each of them stands."""
+"""A policy file as read, with what it includes: its contents, and where each of them stands."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from policies.layers import Open, Source, resolve
+from policies.refusal import Refusal
+from policies.salvage import Lost, salvage
 from policies.schema import PolicySpec
-from topology.document import Document, load, validate
+from topology.document import MAX_BYTES, Document, SchemaError, load, loads, read_bytes, validate
 from topology.errors import InputError, Problem
+from topology.schema_errors import nearest
 
 LIBRARY = Path(__file__).parent / "library"
+_FILES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A schema-checked policy and the document it came from."""
+    """A policy and the document it came from. Where entries do not fit the schema, ``spec`` is without those that
+    ``lost`` names, and ``fault`` says what is wrong: the compiler raises it with all else that it finds."""
 
     spec: PolicySpec
     document: Document
+    fault: SchemaError | None = None
+    lost: Lost = frozenset()
 
 
 def read_policy(document: Document) -> Policy:
-    """The policy in ``document``. Raises ``InputError`` with every key that does not fit the schema."""
-    return Policy(validate(document, PolicySpec), document)
+    """The policy in ``document``, which may include policies of the library, but no files. Raises ``InputError`` for
+    what it cannot include, and where nothing of it fits the schema."""
+    return _read(Source(document, document.name), _open_library)
 
 
 def load_policy(path: Path) -> Policy:
-    """Read a policy file. Raises ``InputError`` as ``topology.document.load`` and ``read_policy`` do."""
-    return read_policy(load(path))
+    """Read a policy file and what it includes. Raises ``InputError`` for what cannot be read, as ``read_policy``
+    does."""
+    return _read(Source(load(path), _identity(path)), _open)
+
+
+def _read(source: Source, open_: Open) -> Policy:
+    document = resolve(source, open_)
+    try:
+        return Policy(validate(document, PolicySpec), document)
+    except SchemaError as fault:
+        rest = salvage(document.data, fault.paths)
+        if rest is None:
+            raise
+        return Policy(rest[0], document, fault, rest[1])
+
+
+def _open_library(name: str, source: Source) -> Source:
+    """What a policy includes that did not come from a file here."""
+    if Path(name).suffix in _FILES:
+        hint = "send it as `helsewan policy show` prints it: one file with all that it includes"
+        raise Refusal("is a file, which a policy that is sent cannot include", hint)
+    if name not in library_names():
+        raise Refusal("is not in the library", nearest(name, library_names()))
+    path = library_path(name)
+    return Source(load(path), _identity(path))
+
+
+def _open(name: str, source: Source) -> Source:
+    """A policy of the library, or a file: below the folder of the one that includes it, or by its whole path."""
+    path = Path(name)
+    if path.suffix not in _FILES:
+        return _open_library(name, source)
+    if ".." in path.parts:
+        raise Refusal("leads out of the folder of this file", "move the file, or write its whole path from / on")
+    path = Path(source.document.name).parent / path
+    try:
+        raw = read_bytes(path, MAX_BYTES)
+    except InputError as error:
+        raise Refusal(error.problems[0].reason, error.problems[0].hint) from None
+    return Source(loads(raw, str(path)), _identity(path))
+
+
+def _identity(path: Path) -> str:
+    return str(path.resolve())
 
 
 def library_names() -> tuple[str, ...]:
@@ -52,4 +103,4 @@ def policy_path(name: str) -> Path:
     """The file of a policy that is named as in the library or by its path (ends in .yaml or .yml). Raises
     ``InputError`` for a name the library does not have."""
     path = Path(name)
-    return path if path.suffix in (".yaml", ".yml") else library_path(name)
+    return path if path.suffix in _FILES else library_path(name)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policies.refusal import Refusal
 from scenarios.cli_topology import DEFAULT_SEED, From, Seed, Sites
+from topology.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from policies.plan import Plan
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
 policy_app = typer.Typer(no_args_is_help=True, help="Check, compare and explain policies.")
 
+At = Annotated[
+    str | None,
+    typer.Option("--at", help="The date or time to judge exceptions at, such as 2026-12-31; now without."),
+]
 Policy = Annotated[str, typer.Argument(help="A policy of the library, or a path to a policy file.")]
 
 
@@ -31,28 +37,43 @@ def policy_list() -> None:
 @policy_app.command("schema")
 def policy_schema() -> None:
     """Print the JSON Schema of policy files, for editors."""
-    from policies.schema import policy_json_schema
+    from policies.editors import policy_json_schema
 
     print(json.dumps(policy_json_schema(), indent=2))
 
 
 @policy_app.command("check")
-def policy_check(policy: Policy, sites: Sites = None, from_: From = None, seed: Seed = DEFAULT_SEED) -> None:
+def policy_check(
+    policy: Policy, sites: Sites = None, from_: From = None, seed: Seed = DEFAULT_SEED, at: At = None
+) -> None:
     """Say what a policy is, or every error in it, one line each, with exit code 2."""
     from scenarios.policy_words import show_policy
 
-    show_policy(_compiled(policy, _network(from_, sites, seed)))
+    show_policy(_compiled(policy, _network(from_, sites, seed), at))
+
+
+@policy_app.command("show")
+def policy_show(policy: Policy) -> None:
+    """Print a policy with all that it includes as one file."""
+    from policies.source import load_policy, policy_path
+
+    print(load_policy(policy_path(policy)).document.text, end="")
 
 
 @policy_app.command("diff")
 def policy_diff(
-    before: Policy, after: Policy, sites: Sites = None, from_: From = None, seed: Seed = DEFAULT_SEED
+    before: Policy,
+    after: Policy,
+    sites: Sites = None,
+    from_: From = None,
+    seed: Seed = DEFAULT_SEED,
+    at: At = None,
 ) -> None:
     """Print what leads from one policy to another: entry by entry, and who may open what that could not before."""
     from scenarios.policy_words import show_difference
 
     network = _network(from_, sites, seed)
-    show_difference(_compiled(before, network), _compiled(after, network))
+    show_difference(_compiled(before, network, at), _compiled(after, network, at))
 
 
 def _network(source: Path | None, sites: int | None, seed: int) -> Network:
@@ -61,7 +82,12 @@ def _network(source: Path | None, sites: int | None, seed: int) -> Network:
     return blueprint(source, sites, seed).network
 
 
-def _compiled(policy: str, network: Network) -> Plan:
+def _compiled(policy: str, network: Network, at: str | None) -> Plan:
     from policies.compile import compile_policy, load_policy, policy_path
+    from policies.moments import parse_moment, utc_now
 
-    return compile_policy(load_policy(policy_path(policy)), network)
+    try:
+        now = utc_now() if at is None else parse_moment(at).begins
+    except Refusal as refusal:
+        raise InputError(Problem("--at", at, refusal.reason, refusal.hint)) from None
+    return compile_policy(load_policy(policy_path(policy)), network, now=now)

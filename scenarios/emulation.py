@@ -25,6 +25,7 @@ from emulation import world
 from emulation.lan import LanHost, add_lan_host
 from emulation.mininet_net import EmulatedNet
 from policies.compile import compile_policy, load_policy, policy_path
+from policies.moments import utc_now
 from scenarios.control import Event
 from scenarios.rig import Rig
 from scenarios.standing.line_change import LineRequest
@@ -41,7 +42,7 @@ class Emulation:
         self, network: Network, policy: str = "national", hosts_per_hospital: int = 0, log_dir: Path | None = None
     ) -> None:
         """Raises InputError for a policy that does not fit the network."""
-        self.plan = compile_policy(load_policy(policy_path(policy)), network)
+        self.plan = compile_policy(load_policy(policy_path(policy)), network, now=utc_now())
         self.events: list[Event] = []  # what the controller reported
         self._hosts_per_hospital = hosts_per_hospital
         self._held = ExitStack()

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from policies.changes import changes
 from policies.effect import Effect, effects
-from policies.plan import Plan
+from policies.moments import shown
+from policies.plan import Plan, Standing
 from scenarios.screen import Screen
 from topology.model import Region
 
@@ -14,14 +15,18 @@ _MOST_REGIONS = 4  # pairs of regions named; more are counted
 
 
 def show_policy(plan: Plan) -> None:
-    """One line that says what a policy without errors is."""
-    entries = len({contract.name for contract in plan.contracts})
+    """One line that says what a policy without errors is, and one for each exception."""
+    excepted = {each.name for each in plan.exceptions}
+    entries = len({contract.name for contract in plan.contracts} - excepted)
     _say(
         f"{plan.policy}: {_many(len(plan.vpns), 'VPN')}, {_many(len(plan.roles), 'role')}, "
         f"{_many(entries, 'contract')} between them in {len(plan.contracts)} ways, "
-        f"{_many(len(plan.services), 'service')} in {_many(len(plan.classes), 'class', 'classes')}, "
-        f"on {len(plan.network.sites)} sites"
+        f"{_many(len(plan.services), 'service')} in {_many(len(plan.classes), 'class', 'classes')}"
+        f"{_exceptions(plan)}, on {len(plan.network.sites)} sites"
     )
+    for each in plan.exceptions:
+        begins = f"from {shown(each.begins)} " if each.begins else ""
+        _say(f"exception {each.name}, {each.standing.value}: {begins}until {shown(each.ends)}: {each.reason}")
 
 
 def show_difference(before: Plan, after: Plan) -> None:
@@ -36,6 +41,12 @@ def show_difference(before: Plan, after: Plan) -> None:
         f"on {len(before.network.sites)} sites: {_many(more, 'pair')} of sites may open more, "
         f"{_many(less, 'pair')} may open less"
     )
+
+
+def _exceptions(plan: Plan) -> str:
+    """How many exceptions there are, unless there are none."""
+    in_force = sum(each.standing is Standing.IN_FORCE for each in plan.exceptions)
+    return f", {_many(len(plan.exceptions), 'exception')} ({in_force} in force)" if plan.exceptions else ""
 
 
 def _told(effect: Effect) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from emulation import kernel_probe, world
 from emulation.plant import Dataplane
 from policies.compile import compile_policy, library_path, load_policy
+from policies.moments import utc_now
 from scenarios.blueprints import blueprint
 from scenarios.checks import Verdict
 from scenarios.flows import plan_traffic
@@ -43,7 +44,7 @@ def run_scenario(
     spec = scenario.spec
     wanted = spec.network
     network = blueprint(scenario.source, wanted.sites, wanted.seed, wanted.swedish_route).network
-    plan = compile_policy(load_policy(_policy_file(scenario)), network)
+    plan = compile_policy(load_policy(_policy_file(scenario)), network, now=utc_now())
     targets = resolve_timeline(spec, network, scenario.document)
     traffic = plan_traffic(spec, plan, scenario.document)
     world.require()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -19,6 +19,22 @@ MAX_BYTES = 4_000_000
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class Place(NamedTuple):
+    """Where a value stands. Of files that include one another, ``layer`` 0 is the one that none includes."""
+
+    layer: int
+    file: str
+    line: int
+
+
+class SchemaError(InputError):
+    """Bad input that does not fit its schema; ``paths`` says of each problem where in the data it is."""
+
+    def __init__(self, faults: Sequence[tuple[yaml_tree.Path, Problem]]) -> None:
+        self.paths = tuple(path for path, _ in faults)
+        super().__init__(*(problem for _, problem in faults))
+
+
 @dataclass(frozen=True)
 class Document:
     """A YAML file as plain data that knows which line each value stands on."""
@@ -28,13 +44,21 @@ class Document:
     lines: Mapping[yaml_tree.Path, int] = field(repr=False, default_factory=dict)
     text: str = field(repr=False, default="")
 
-    def where(self, path: Sequence[str | int] = ()) -> str:
-        """``file:line: contracts[3].client`` for a path; the line of the nearest enclosing value
-        when the path itself is not in the file."""
+    def place(self, path: Sequence[str | int] = ()) -> Place:
+        """Where the value at ``path`` stands or, when it is not in the file, the nearest value around it."""
+        return Place(0, self.name, self.lines.get(self.known(path), 1))
+
+    def known(self, path: Sequence[str | int]) -> yaml_tree.Path:
+        """The longest part of ``path`` that is in the file."""
         known = tuple(path)
         while known and known not in self.lines:
             known = known[:-1]
-        place = f"{self.name}:{self.lines.get(known, 1)}" if self.lines else self.name
+        return known
+
+    def where(self, path: Sequence[str | int] = (), at: Sequence[str | int] | None = None) -> str:
+        """``file:line: contracts[3].client`` for a path; the line is that of ``at``, if given."""
+        _, file, line = self.place(path if at is None else at)
+        place = f"{file}:{line}" if self.lines else file
         return f"{place}: {dotted(path)}" if path else place
 
 
@@ -78,15 +102,14 @@ def loads(raw: bytes, name: str) -> Document:
 
 
 def validate(document: Document, model: type[Model]) -> Model:
-    """The document as an instance of ``model``. Raises one ``InputError`` with a problem for every
+    """The document as an instance of ``model``. Raises one ``SchemaError`` with a problem for every
     key that does not fit: file, line, key, offending value, reason and hint."""
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise InputError(
-            *(explain(document, model, detail) for detail in details if not _follows(detail, details))
-        ) from None
+        own = [detail for detail in details if not _follows(detail, details)]
+        raise SchemaError([(detail["loc"], explain(document, model, detail)) for detail in own]) from None
 
 
 def _follows(detail: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:

@@ -16,6 +16,7 @@ from controller.numbering import renumbered
 from controller.pipeline import PipelineError
 from policies.changes import changes
 from policies.compile import compile_policy, read_policy
+from policies.moments import utc_now
 from policies.plan import Plan
 from topology.document import loads
 from topology.errors import InputError
@@ -92,7 +93,7 @@ class Policies:
 
 def _compiled(body: bytes, plan: Plan) -> Plan:
     try:
-        return compile_policy(read_policy(loads(body, BODY)), plan.network)
+        return compile_policy(read_policy(loads(body, BODY)), plan.network, now=utc_now())
     except InputError as error:
         raise bad_input(error.problems) from None
 

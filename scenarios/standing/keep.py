@@ -16,6 +16,7 @@ from pathlib import Path
 from emulation import kernel_probe, world
 from emulation.plant import Dataplane
 from policies.compile import compile_policy, load_policy, policy_path
+from policies.moments import utc_now
 from policies.plan import Plan
 from scenarios.blueprints import blueprint
 from scenarios.run_directory import conclude, make_directory, shown
@@ -69,7 +70,7 @@ def stand(wish: Wish, detach: bool) -> int:
 def planned(wish: Wish) -> Plan:
     """The network and the policy asked for. Raises InputError."""
     network = blueprint(wish.source, wish.sites, wish.seed, wish.swedish_route).network
-    return compile_policy(load_policy(policy_path(wish.policy)), network)
+    return compile_policy(load_policy(policy_path(wish.policy)), network, now=utc_now())
 
 
 def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:

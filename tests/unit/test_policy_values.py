@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from policies.dscp import dscp_name, parse_dscp
+from policies.editors import policy_json_schema
 from policies.plan import PortMatch
 from policies.ports import MAX_PORT, PortRange, parse_ports, split
 from policies.refusal import Refusal
-from policies.schema import policy_json_schema
+from policies.source import library_names, library_path
+from topology.document import load, loads
 
 ports = st.integers(1, MAX_PORT)
 ranges = st.tuples(ports, ports).map(lambda pair: PortRange(min(pair), max(pair)))
@@ -111,16 +114,35 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
 
 def test_json_schema_is_closed_and_described() -> None:
     schema = policy_json_schema()
-    assert set(schema["required"]) == {"name", "classes", "services", "vpns", "contracts"}
-    assert len(list(objects(schema))) == 10
+    assert set(schema["else"]["required"]) == {"name", "classes", "services", "vpns", "contracts"}
+    assert schema["then"]["required"] == ["name"]
+    assert len(list(objects(schema))) == 20
     for entry in objects(schema):
         assert entry["additionalProperties"] is False
         assert all("description" in key or "$ref" in key for key in entry["properties"].values())
 
 
+@pytest.mark.parametrize("name", library_names())
+def test_json_schema_takes_the_library(name: str) -> None:
+    Draft202012Validator(policy_json_schema()).validate(load(library_path(name)).data)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("name: x", "'classes' is a required property"),
+        ("{name: x, include: national, vpns: {gp: {exports: [gp]}}}", "'exports' was unexpected"),
+        ("{name: x, include: national, exceptions: {e: {until: soon, reason: 3}}}", "3 is not of type 'string'"),
+    ],
+)
+def test_json_schema_finds_what_is_wrong(text: str, complaint: str) -> None:
+    errors = Draft202012Validator(policy_json_schema()).iter_errors(loads(text.encode(), "x.yaml").data)
+    assert any(complaint in error.message for error in errors)
+
+
 def test_json_schema_speaks_as_the_file_does() -> None:
     definitions = policy_json_schema()["$defs"]
-    assert {"import", "export", "members", "lines"} == set(definitions["VpnSpec"]["properties"])
+    assert {"import", "export", "members", "lines", "topology"} < set(definitions["VpnSpec"]["properties"])
     assert {"from", "to"} < set(definitions["ContractSpec"]["properties"])
     assert definitions["Targets"]["properties"]["delay"]["type"] == "string"
     assert definitions["Selector"]["properties"]["kind"]["minItems"] == 1

@@ -1,0 +1,46 @@
+"""The pass over exceptions: which of them are in force at a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from policies.membership import Clause
+from policies.moments import shown
+from policies.plan import Standing, TimedException
+from policies.report import Report
+from policies.schema import ExceptionSpec, PolicySpec
+
+
+def compile_exceptions(spec: PolicySpec, now: datetime | None, report: Report) -> tuple[TimedException, ...]:
+    """All exceptions with how they stand at ``now``; without a moment, none is in force."""
+    for name, entry in spec.exceptions.items():
+        at = ("exceptions", name)
+        if entry.begins is not None and entry.begins.begins >= entry.until.ends:
+            ends = shown(entry.until.ends)
+            report.add((*at, "until"), None, f"ends at {ends}, not after it begins", "write a later until")
+        if name in spec.contracts:
+            hint, other = "rules and counters are told by these names", [("contracts", name)]
+            report.add(at, None, "has the name of a contract", hint, other)
+    return tuple(_timed(spec, now, report))
+
+
+def _timed(spec: PolicySpec, now: datetime | None, report: Report) -> Iterator[TimedException]:
+    for name, entry in spec.exceptions.items():
+        begins = None if entry.begins is None else entry.begins.begins
+        source = report.source(("exceptions", name))
+        yield TimedException(name, entry.reason, source, begins, entry.until.ends, _standing(entry, now))
+
+
+def _standing(entry: ExceptionSpec, now: datetime | None) -> Standing:
+    if now is None:
+        return Standing.LEFT_OUT
+    if now >= entry.until.ends:
+        return Standing.ENDED
+    return Standing.NOT_BEGUN if entry.begins is not None and now < entry.begins.begins else Standing.IN_FORCE
+
+
+def in_force(clauses: Iterable[Clause], exceptions: Iterable[TimedException]) -> tuple[Clause, ...]:
+    """The clauses of contracts, and of the exceptions that are in force."""
+    now = {each.name for each in exceptions if each.standing is Standing.IN_FORCE}
+    return tuple(clause for clause in clauses if clause.section == "contracts" or clause.name in now)

@@ -1,0 +1,35 @@
+"""The check that there is one way to the Internet: sites open the proxy there and nothing else, and nobody inward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from policies.membership import Clause
+from policies.report import Report
+from policies.schema import PolicySpec
+from policies.selection import Population
+from topology.schema_errors import nearest
+
+
+def check_internet(spec: PolicySpec, clauses: Iterable[Clause], population: Population, report: Report) -> None:
+    """No contract and no exception, of whatever time, may go round the services that lead ``through``."""
+    if spec.internet is None:
+        return
+    through, border = spec.internet.through, population.select(spec.internet.at)
+    for i, service in enumerate(through):
+        if service not in spec.services and not report.lacks("services", service):
+            hint, removed = nearest(service, spec.services), [("services", service)]
+            report.add(("internet", "through", i), service, "is no service of this policy", hint, removed)
+    rules = [("internet", "at"), ("internet", "through")]
+    for clause in clauses:
+        entry = spec.contracts[clause.name] if clause.section == "contracts" else spec.exceptions[clause.name]
+        if clause.clients - border and clause.servers & border:
+            for i, service in enumerate(entry.services):
+                if service in clause.services and service not in through:
+                    reason = f"would be open to {min(clause.servers & border)}, where the Internet begins"
+                    hint = f"only {' and '.join(through)} may be (internet.through)"
+                    report.add((*clause.path, "services", i), service, reason, hint, rules)
+        if clause.clients & border and clause.servers - border:
+            inward = f"{min(clause.clients & border)}, where the Internet begins, open {', '.join(clause.services)}"
+            reason = f"would let {inward} to {min(clause.servers - border)}"
+            report.add(clause.path, None, reason, "nothing is opened from the Internet (internet.at)", rules)

@@ -1,0 +1,214 @@
+"""Policies that include others: several files become one document, in which every value knows its file and line.
+
+Files lie on one another like sheets: what a file includes is beneath it, the last named on top of the others. A file
+takes away what its ``remove`` names, then lays its own entries on what is left: key by key where an entry of the same
+name is there, and a key's value as a whole. A policy's ``name`` and ``description`` are its own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from policies.refusal import Refusal
+from policies.schema import ALL, NAMED_SECTIONS, SECTIONS, LayerKeys
+from policies.written import written
+from topology.document import MAX_BYTES, Document, Place, validate
+from topology.errors import InputError, Problem
+from topology.schema_errors import nearest
+
+Path = tuple[str | int, ...]
+
+MAX_FILES = 32
+MAX_DEPTH = 8  # files that include one another
+_KEYS = frozenset(LayerKeys.model_fields)
+_OWN = ("name", "description")  # what no other file inherits
+
+
+class Source(NamedTuple):
+    """A document, and what tells its file from others."""
+
+    document: Document
+    id: str
+
+
+Open = Callable[[str, Source], Source]
+"""Opens what a source includes by a name. Raises ``Refusal`` where it may not or cannot, and ``InputError`` for what is
+wrong in the file."""
+
+
+@dataclass(frozen=True)
+class Layered(Document):
+    """A document made of several. ``places`` also has what was taken away, as where that is said."""
+
+    places: Mapping[Path, Place] = field(repr=False, default_factory=dict)
+
+    def place(self, path: Sequence[str | int] = ()) -> Place:
+        """Where the value at ``path`` stands or, when it is not in the files, the nearest value around it."""
+        return self.places[self.known(path)]
+
+
+def resolve(source: Source, open_: Open) -> Document:
+    """``source`` with all that it includes. Raises ``InputError`` with every include and removal that cannot be."""
+    document = source.document
+    if not isinstance(document.data, dict) or not _KEYS & document.data.keys():
+        return document
+    sheets = _Sheets(open_)
+    sheets.add(source, ())
+    pile = _Part(0, document, {})
+    places: dict[Path, Place] = {}
+    if not sheets.problems:
+        for layer, (sheet, _) in zip(reversed(range(len(sheets.found))), sheets.found, strict=True):
+            pile = _without(pile, layer, sheet, places, sheets.problems)
+            pile = _laid(pile, _cut(layer, sheet, (), sheet.data))
+    if sheets.problems:
+        raise InputError(*sheets.problems)
+    places |= _places(pile)
+    own = {key: document.data[key] for key in _OWN if key in document.data}
+    data = {**own, **_data(pile, ())}
+    lines = {path: place.line for path, place in places.items()}
+    return Layered(document.name, data, lines, written(data), places)
+
+
+@dataclass
+class _Sheets:
+    """The files found, what is included before what includes it, each once."""
+
+    open: Open
+    found: list[Source] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    tried: int = 0
+
+    def add(self, source: Source, above: tuple[str, ...]) -> None:
+        """Add a file with all beneath it; ``above`` are those that include it, outermost first."""
+        document = source.document
+        try:
+            keys = {key: document.data[key] for key in _KEYS & document.data.keys()}
+            names = validate(Document(document.name, keys, document.lines), LayerKeys).include
+        except InputError as error:
+            self.problems += error.problems
+            return
+        for number, name in enumerate(names):
+            path = ("include", number) if isinstance(document.data["include"], list) else ("include",)
+            try:
+                self._include(name, source, (*above, source.id))
+            except Refusal as refusal:
+                self.problems.append(Problem(document.where(path), name, refusal.reason, refusal.hint))
+            except InputError as error:
+                self.problems += error.problems
+        self.found.append(source)
+
+    def _include(self, name: str, source: Source, above: tuple[str, ...]) -> None:
+        self.tried += 1
+        if self.tried > MAX_FILES:
+            raise Refusal(f"is more than the {MAX_FILES} includes that a policy may have", "write some into one file")
+        if len(above) > MAX_DEPTH:
+            raise Refusal(f"is included more than {MAX_DEPTH} files deep", "include it from an outer file")
+        included = self.open(name, source)
+        if included.id in above:
+            raise Refusal("leads back to this file, which would include itself", "take one of the includes out")
+        if not isinstance(included.document.data, dict):
+            raise Refusal("is no policy", "a policy is a map of keys to values")
+        if any(included.id == each.id for each in self.found):
+            return
+        if sum(len(each.document.text) for each in (*self.found, included)) > MAX_BYTES:
+            raise Refusal(f"makes the policy longer than {MAX_BYTES} characters", "include less")
+        self.add(included, above)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A value of the pile, as a sheet has it or, of the sections and their entries, put together from ``parts``."""
+
+    layer: int
+    document: Document
+    parts: Mapping[str, _Part] | None
+
+
+def _cut(layer: int, document: Document, path: Path, value: Any) -> _Part:
+    """A sheet's value, in as many parts as other sheets can replace."""
+    parts = None
+    if isinstance(value, dict) and (len(path) < 2 or (len(path) == 2 and path[0] in NAMED_SECTIONS)):
+        keys = value.keys() if path else value.keys() - _KEYS
+        parts = {key: _cut(layer, document, (*path, key), value[key]) for key in value if key in keys}
+    return _Part(layer, document, parts)
+
+
+def _laid(under: _Part | None, over: _Part) -> _Part:
+    """One part on top of another of the same path."""
+    if under is None or under.parts is None or over.parts is None:
+        return over
+    parts = {key: _laid(under.parts.get(key), part) for key, part in over.parts.items()}
+    return _Part(over.layer, over.document, {**under.parts, **parts})
+
+
+def _without(pile: _Part, layer: int, document: Document, places: dict[Path, Place], problems: list[Problem]) -> _Part:
+    """The pile without what a sheet does not inherit and what it removes; ``places`` gets where it says so."""
+    sections = {key: part for key, part in (pile.parts or {}).items() if key not in _OWN}
+    for at, path in _removals(document, problems):
+        parent = sections if len(path) == 1 else dict((sections.get(path[0]) or pile).parts or {})
+        if path[-1] not in parent or path[0] not in sections:
+            known = parent if path[0] in sections or len(path) == 1 else ()
+            reason = "is in nothing that this file includes"
+            problems.append(Problem(document.where(at), path[-1], reason, nearest(path[-1], known)))
+            continue
+        del parent[path[-1]]
+        if len(path) == 2:
+            sections[path[0]] = _Part(layer, document, parent)
+        _, file, line = document.place(at)
+        places[path] = Place(layer, file, line)
+    return _Part(layer, document, sections)
+
+
+def _removals(document: Document, problems: list[Problem]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """What a sheet removes: where it says so, and the path of the section or entry."""
+    for section, names in document.data.get("remove", {}).items():
+        at = ("remove", section)
+        if section not in SECTIONS:
+            problems.append(Problem(document.where(at), None, "is no section of a policy", nearest(section, SECTIONS)))
+        elif names == ALL:
+            yield at, (section,)
+        elif section in NAMED_SECTIONS:
+            yield from (((*at, number), (section, name)) for number, name in enumerate(names))
+        else:
+            problems.append(Problem(document.where(at), None, "has no entries", f"write {ALL} to remove the section"))
+
+
+def _data(part: _Part, path: Path) -> Any:
+    """The plain data of a part."""
+    if part.parts is not None:
+        return {key: _data(below, (*path, key)) for key, below in part.parts.items()}
+    value = part.document.data
+    for key in path:
+        value = value[key]
+    return value
+
+
+def _places(pile: _Part) -> dict[Path, Place]:
+    """Where each value of the pile stands."""
+    found: dict[Path, Place] = {}
+    inside: dict[int, Mapping[Path, Sequence[Path]]] = {}  # by document: what is beneath a path
+
+    def visit(part: _Part, path: Path) -> None:
+        document = part.document
+        if part.parts is None:
+            beneath = inside.setdefault(id(document), _beneath(document))
+            found.update({each: Place(part.layer, document.name, document.lines[each]) for each in beneath[path]})
+            return
+        found[path] = Place(part.layer, *document.place(path)[1:])
+        for key, below in part.parts.items():
+            visit(below, (*path, key))
+
+    visit(pile, ())
+    return found
+
+
+def _beneath(document: Document) -> Mapping[Path, Sequence[Path]]:
+    """The paths of a document by all their beginnings that a part can have."""
+    found: dict[Path, list[Path]] = defaultdict(list)
+    for path in document.lines:
+        for length in range(1, min(len(path), 3) + 1):
+            found[path[:length]].append(path)
+    return found

@@ -1,0 +1,51 @@
+"""Dates and times in policies: when an exception begins and ends."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+
+from policies.refusal import Refusal
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?", re.ASCII)
+_HINT = "write a date like 2026-12-31, or with a time and its offset from UTC, 2026-12-31 16:00+01:00"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in time, or a whole day of UTC: it ``begins`` and ``ends``, both in UTC; a point is both at once."""
+
+    begins: datetime
+    ends: datetime
+
+
+def parse_moment(value: object) -> Moment:
+    """A moment from text; ``Refusal`` for what is none, and for a time whose offset from UTC is not said."""
+    if isinstance(value, Moment):
+        return value
+    if not isinstance(value, str) or not (_DATE.fullmatch(value) or _TIME.fullmatch(value)):
+        raise Refusal("is no date", _HINT)
+    try:
+        if _DATE.fullmatch(value):
+            begins = datetime.combine(date.fromisoformat(value), time(), timezone.utc)
+            return Moment(begins, begins + timedelta(days=1))
+        at = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        if at.tzinfo is None:
+            raise Refusal("is a time without its offset from UTC", f"write {value}+01:00, or {value}Z for UTC")
+        return Moment(*[at.astimezone(timezone.utc)] * 2)
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, Refusal):
+            raise
+        raise Refusal("is no date of the calendar", _HINT) from None
+
+
+def utc_now() -> datetime:
+    """The moment that it is, for those who are not pure."""
+    return datetime.now(timezone.utc)
+
+
+def shown(at: datetime) -> str:
+    """A moment for people, to the minute, in UTC."""
+    return f"{at:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,44 @@
+"""What can be read of a policy in which some entries do not fit the schema, so that the rest is judged as well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from policies.schema import NAMED_SECTIONS, PolicySpec
+
+Path = tuple[str | int, ...]
+Lost = frozenset[tuple[str, ...]]  # (section,) or (section, entry)
+
+_NAMELESS = "unnamed"
+
+
+def salvage(data: Any, faults: Iterable[Path]) -> tuple[PolicySpec, Lost] | None:
+    """The policy without the entries that have ``faults``, and which these are; None where nothing is left to judge."""
+    if not isinstance(data, dict):
+        return None
+    lost = frozenset(_entry(path) for path in faults)
+    kept: dict[str, Any] = {}
+    for section, value in data.items():
+        if isinstance(value, dict) and section in NAMED_SECTIONS:
+            kept[section] = {name: entry for name, entry in value.items() if (section, name) not in lost}
+        else:
+            kept[section] = value
+    for section, *entry in lost:
+        if not entry:
+            kept.pop(section, None)
+    required: dict[str, Any] = {
+        section: {} for section in NAMED_SECTIONS if PolicySpec.model_fields[section].is_required()
+    }
+    try:
+        return PolicySpec.model_validate({"name": _NAMELESS, **required, **kept}), lost
+    except ValidationError:
+        return None
+
+
+def _entry(path: Path) -> tuple[str, ...]:
+    """The entry, or the section without names, that a fault is in."""
+    depth = 2 if path[0] in NAMED_SECTIONS else 1
+    return tuple(str(part) for part in path[:depth])

@@ -1,0 +1,126 @@
+"""The pass from VPNs to VRFs: what a topology means in route targets (RFC 4364, 4.3), and who is kept apart.
+
+A VPN is one VRF, but for a hub-and-spoke, whose hub sees other routes than its spokes and has a VRF of its own, and for
+sites in quarantine, whose VRFs have route targets that nobody else has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from policies.report import Path, Report
+from policies.schema import PolicySpec, Topology, VpnSpec
+from policies.selection import Population, SiteIds
+from topology.schema_errors import nearest
+
+Targets = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Vrf:
+    """Sites that see the same routes. ``entry`` is the VPN of the policy that it is of."""
+
+    name: str
+    entry: str
+    sites: SiteIds
+    imports: Targets
+    exports: Targets
+
+
+@dataclass(frozen=True)
+class Ward:
+    """Sites in quarantine; ``within`` says that they may have to do with each other."""
+
+    name: str
+    sites: SiteIds
+    within: bool
+
+
+def compile_wards(spec: PolicySpec, population: Population, report: Report) -> tuple[Ward, ...]:
+    """The quarantines. A site is in one at most."""
+    wards = list[Ward]()
+    for name, entry in spec.quarantine.items():
+        sites = population.select(entry.sites)
+        for ward in wards:
+            if shared := sites & ward.sites:
+                reason = f"has sites of quarantine {ward.name}: {', '.join(sorted(shared)[:3])}"
+                report.add(
+                    ("quarantine", name), None, reason, "a site is in one quarantine", [("quarantine", ward.name)]
+                )
+        wards.append(Ward(name, sites, entry.within))
+    return tuple(wards)
+
+
+def compile_vrfs(spec: PolicySpec, population: Population, wards: Iterable[Ward], report: Report) -> tuple[Vrf, ...]:
+    """The VRFs of all VPNs, in the order of the policy."""
+    partners = _partners(spec, report)
+    vrfs = [vrf for name, vpn in spec.vpns.items() for vrf in _vrfs(name, vpn, partners[name], population, report)]
+    for ward in wards:
+        vrfs = [each for vrf in vrfs for each in _parted(vrf, ward)]
+    names = set[str]()
+    for vrf in vrfs:
+        if vrf.name in names:
+            reason = f"would be called {vrf.name}, as another VPN is"
+            report.add(("vpns", vrf.entry), None, reason, "give that one another name")
+        names.add(vrf.name)
+    return tuple(vrfs)
+
+
+def _partners(spec: PolicySpec, report: Report) -> Mapping[str, Targets]:
+    """For each VPN, the extranets it is a partner of."""
+    found: dict[str, list[str]] = {name: [] for name in spec.vpns}
+    for name, vpn in spec.vpns.items():
+        for i, partner in enumerate(vpn.partners):
+            if partner in found:
+                found[partner].append(name)
+            elif not report.lacks("vpns", partner):
+                at: Path = ("vpns", name, "partners", i)
+                report.add(at, partner, "is no VPN of this policy", nearest(partner, found), [("vpns", partner)])
+    return {name: tuple(extranets) for name, extranets in found.items()}
+
+
+def _vrfs(name: str, vpn: VpnSpec, extranets: Targets, population: Population, report: Report) -> Iterator[Vrf]:
+    """The VRFs of one VPN: two of a hub-and-spoke, else one."""
+    _check_keys(name, vpn, report)
+    sites = population.select(vpn.members)
+    imports = (*vpn.imports, *extranets)
+    exports = (*vpn.exports, *(f"{extranet}:partners" for extranet in extranets))
+    if vpn.topology is Topology.HUB_AND_SPOKE and vpn.hub is not None:
+        hub = sites & population.select(vpn.hub)
+        to_hub, to_spokes = f"{name}:hub", f"{name}:spokes"
+        yield Vrf(name, name, sites - hub, (to_hub, *imports), (to_spokes, *exports))
+        yield Vrf(f"{name}-hub", name, hub, (to_hub, to_spokes, *imports), (to_hub, *exports))
+    elif vpn.topology is Topology.MESH:
+        yield Vrf(name, name, sites, (name, *imports), (name, *exports))
+    elif vpn.topology is Topology.EXTRANET:
+        yield Vrf(name, name, sites, (f"{name}:partners", *imports), (name, *exports))
+    else:
+        yield Vrf(name, name, sites, imports, exports)
+
+
+def _check_keys(name: str, vpn: VpnSpec, report: Report) -> None:
+    """A topology's own keys are there, and no other's are."""
+    at: Path = ("vpns", name)
+    if vpn.topology is None and not vpn.exports:
+        reason = "exports no route target, and has no topology that would give it one"
+        report.add(at, None, reason, f"add export: [{name}], or topology: mesh")
+    for key, given, topology, means in (
+        ("hub", vpn.hub is not None, Topology.HUB_AND_SPOKE, "which of its members are the hub"),
+        ("partners", bool(vpn.partners), Topology.EXTRANET, "the VPNs that it is for"),
+    ):
+        if given and vpn.topology is not topology:
+            report.add((*at, key), None, f"belongs to topology: {topology.value}", "add that, or take this out")
+        elif not given and vpn.topology is topology:
+            report.add((*at, "topology"), topology.value, f"needs {key}", f"add {key}: {means}")
+
+
+def _parted(vrf: Vrf, ward: Ward) -> Iterator[Vrf]:
+    """A VRF without the sites of a quarantine, and those by themselves, with the same topology among them."""
+    inside = vrf.sites & ward.sites
+    if not inside:
+        yield vrf
+        return
+    yield replace(vrf, sites=vrf.sites - inside)
+    imports, exports = ((*(f"{ward.name}!{target}" for target in each),) for each in (vrf.imports, vrf.exports))
+    yield Vrf(f"{vrf.name}.{ward.name}", vrf.entry, inside, imports if ward.within else (), exports)
