@@ -55,6 +55,7 @@ _BUCKET = struct.Struct("!HHII4x")  # length, weight, watch port, watch group
 _METER = struct.Struct("!HHI")
 _BAND = struct.Struct("!HHII")
 _CHECK, _CHECK_FIELD = struct.Struct("!HHIHHH10x"), 14  # type, length, vendor, subtype, length to check, offset; field
+_PORT = struct.Struct("!I28xII24x")  # number, configuration, state (7.2.1)
 _METADATA = struct.Struct("!QQ")
 _GOTO, _WRITE_METADATA, _APPLY, _METER_INSTRUCTION = 1, 2, 4, 6
 _OTHER_NAMES = {"tcp_flags": "tcp_flags_nxm"}  # OpenFlow 1.5's word for Nicira's
@@ -128,6 +129,13 @@ class Decoder:
         if kind != _of.OFPGT_FF:
             buckets.append(Bucket(0, (Foreign(f"group type {kind}"),)))
         return GroupRule(number, tuple(buckets))
+
+
+def dead_ports(data: bytes) -> frozenset[int]:
+    """The ports that nothing can be sent over now, of a port description reply's body: without light, or whose BFD
+    session is down. Raises struct.error for what is none."""
+    found = (_PORT.unpack(data[at : at + _PORT.size]) for at in range(0, len(data), _PORT.size))
+    return frozenset(port for port, _, state in found if state & _of.OFPPS_LINK_DOWN or not state & _of.OFPPS_LIVE)
 
 
 def _meter(entry: bytes) -> AnyMeter:

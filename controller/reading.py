@@ -37,6 +37,11 @@ def flows_request(xid: int, cookie: int, mask: int) -> bytes:
     return _request(xid, _of.OFPMP_FLOW, _flows(cookie, mask))
 
 
+def ports_request(xid: int) -> bytes:
+    """A message that asks for a switch's ports and their state."""
+    return _request(xid, _of.OFPMP_PORT_DESC, b"")
+
+
 class Reading:
     """One reading of a switch: groups and meters, then flows; all flows at once where there are no groups, for then
     it is new and its flows are few."""

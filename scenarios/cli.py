@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from scenarios.cli_policy import policy_app
+from scenarios.cli_rules import rules_app
 from scenarios.cli_topology import topology_app
 from scenarios.options import DataplaneName, dataplane_named
 from scenarios.standing.cli import add_verbs
@@ -25,6 +26,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 scenario_app = typer.Typer(no_args_is_help=True, help="Rehearse traffic and failures.")
 app.add_typer(topology_app, name="topology")
 app.add_typer(policy_app, name="policy")
+app.add_typer(rules_app, name="rules")
 app.add_typer(scenario_app, name="scenario")
 add_verbs(app)
 

@@ -22,6 +22,7 @@ from scenarios.standing.exec import ExecRequest, Executor
 from scenarios.standing.job import StandingJob
 from scenarios.standing.line_change import LineRequest, LineState, TraceRequest
 from scenarios.standing.line_desk import LineDesk
+from scenarios.standing.rules import start_reading
 from scenarios.standing.server import VOID, Operation, Refused, Request
 from scenarios.standing.status import status_of
 
@@ -63,6 +64,7 @@ class Operations:
             "trace": Operation(TraceRequest, self._once_up(self.trace), fds=1),
             "capture": Operation(CaptureRequest, self._once_up(self.capture), fds=1),
             "cli": Operation(CliRequest, self._once_up(self.cli), fds=3),
+            "rules": Operation(Nothing, self._once_up(self.rules), fds=2),
             "exec": Operation(ExecRequest, self._once_up(self.exec), fds=3),
         }
 
@@ -133,6 +135,10 @@ class Operations:
             self.main.call(lambda: self.change_lines(change, ()))
 
         return start_cli(self._rig.net, request, fds, light)
+
+    def rules(self, request: Nothing, fds: Sequence[int]) -> object:
+        """Start to read what all switches hold."""
+        return start_reading(self._job.name, fds)
 
     def _engine_plant(self) -> Plant:
         """The link engine's lines. Raises Refused where the kernel carries them."""

@@ -1,0 +1,52 @@
+"""The command line's verbs on rules."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scenarios.options import Name
+from topology.errors import InputError, Problem
+
+rules_app = typer.Typer(no_args_is_help=True, help="Look at the rules of switches.")
+
+Policy = Annotated[str | None, typer.Option("--policy", help="A policy of the library, or a policy file.")]
+From = Annotated[Path | None, typer.Option("--from", help="A network's file: GraphML, GML, YAML, JSON.")]
+Sites = Annotated[int | None, typer.Option("--sites", help="Number of sites in all.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
+
+
+@rules_app.command("dump")
+def rules_dump(
+    output: Annotated[Path | None, typer.Option("--output", help="A file; .gz is compressed.")] = None,
+    name: Name = None,
+    policy: Policy = None,
+    sites: Sites = None,
+    seed: Seed = None,
+    from_: From = None,
+) -> None:
+    """Write what all switches of a running network hold; or, with a policy or a network's options, what they are meant
+    to hold. docs/verify.md has the format."""
+    from scenarios.rule_sources import intended, raw_from_switches
+    from scenarios.verify_input import Wanted
+    from verification.dump import write
+
+    wanted = Wanted(name=name, policy=policy, sites=sites, seed=seed, source=from_)
+    raw = b"".join(write(intended(wanted.plan()))) if wanted.is_intended else raw_from_switches(name)
+    if output is not None:
+        from scenarios.files import write_file
+
+        write_file("--output", output, gzip.compress(raw, mtime=0) if output.suffix == ".gz" else raw)
+        return
+    if os.isatty(1):
+        raise InputError(Problem("--output", None, "is needed: this is a terminal", "or pipe it into a program"))
+    try:
+        sys.stdout.buffer.write(raw)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # whoever reads it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

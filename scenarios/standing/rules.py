@@ -1,0 +1,24 @@
+"""What the switches of a standing network hold, for its clients."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from emulation import world
+from emulation.switches import BRIDGE
+from scenarios.control import PLAN_FILE
+from scenarios.standing.exec import followed
+from scenarios.standing.server import Followed
+
+
+def start_reading(name: str, fds: Sequence[int]) -> Followed:
+    """Start to read all switches of network ``name``: the dump goes to the first descriptor, errors to the second; what
+    follows reports the end."""
+    taken = f"read from the switches of network {name} at {datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    sockets = world.RUN_DIR / "{router}" / f"{BRIDGE}.mgmt"
+    argv = [sys.executable, "-m", "scenarios.standing.rules_process", f"--plan={world.RUN_DIR / PLAN_FILE}"]
+    argv += [f"--sockets={sockets}", f"--taken={taken}"]
+    return followed(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=fds[0], stderr=fds[1]))

@@ -1,0 +1,82 @@
+"""What all switches hold, read without the controller: what they see to be down, and switches that do not tell."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from pathlib import Path
+
+import pytest
+from controller_plan import small_plan
+
+from controller.paths import Failures
+from controller.readback import dead_ports
+from controller.rules import RuleSet
+from scenarios.standing.rules_process import Held, ReadingFailed, read_switch, seen_down
+
+LINK_DOWN, LIVE = 1, 4
+
+
+def port(number: int, state: int) -> bytes:
+    """A port as a switch describes it (OpenFlow 1.3.5, 7.2.1)."""
+    return struct.pack("!I4x6s2x16sII24x", number, b"\2" * 6, b"fibre", 0, state)
+
+
+def test_ports_without_light_or_whose_session_is_down_are_dead() -> None:
+    described = port(1, LIVE) + port(2, 0) + port(3, LINK_DOWN | LIVE) + port(0xFFFFFFFE, LIVE)
+    assert dead_ports(described) == {2, 3}
+    with pytest.raises(struct.error):
+        dead_ports(described[:-1])
+
+
+def test_one_end_suffices_and_a_router_that_is_off_takes_no_link_along() -> None:
+    network = small_plan().network
+    alive = {router.id: Held(RuleSet(), frozenset()) for router in network.routers}
+    assert seen_down(network, alive) == Failures()
+    link = network.links[0]
+    one = {**alive, link.b: Held(RuleSet(), frozenset({network.ports[link.b][link.id]}))}
+    assert seen_down(network, one) == Failures(frozenset({link.id}))
+    assert seen_down(network, {**one, link.b: None}) == Failures(routers=frozenset({link.b}))
+    router, line, number = next(
+        (router, line, number) for router, lines in network.line_ports.items() for line, number in lines.items()
+    )
+    dark = {**alive, router: Held(RuleSet(), frozenset({number}))}
+    assert seen_down(network, dark) == Failures(lines=frozenset({line}))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"", "hung up"),
+        (struct.pack("!BBHI", 4, 1, 12, 1) + b"\0\1\0\2", "answers with an error: 00010002"),
+        (struct.pack("!BBHIHH4x", 4, 19, 20, 1, 13, 0) + b"port", "does not say what it holds"),
+        (struct.pack("!BBHI", 4, 19, 4, 1), "does not say what it holds"),
+    ],
+)
+def test_a_switch_that_does_not_tell_is_named(answer: bytes, said: str, tmp_path: Path) -> None:
+    home = tmp_path / "oslo1"
+    home.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(home / "br0.mgmt"))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
+
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        with pytest.raises(ReadingFailed, match=said) as caught:
+            read_switch(home / "br0.mgmt")
+        server.join()
+    assert "oslo1" in str(caught.value)
+
+
+def test_a_router_that_is_off_holds_nothing(tmp_path: Path) -> None:
+    assert read_switch(tmp_path / "br0.mgmt") is None
