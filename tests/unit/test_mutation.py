@@ -1,0 +1,131 @@
+"""Faults in rules: that they are drawn evenly, that what they do is seen by packets alone, and that the verifier
+catches those that change what passes between sites."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+
+import pytest
+from policy_network import small_network
+
+from controller.generation import first_generation
+from controller.pipeline import Purpose, purpose_of
+from controller.rules import FlowRule, RuleSet, SetField, Table
+from policies.compile import compile_policy, library_path, load_policy
+from policies.plan import Plan
+from verification.mutation.corpus import Corpus
+from verification.mutation.draw import mutants
+from verification.mutation.effect import Effect
+from verification.mutation.explain import Survivors
+from verification.mutation.mutant import Mutant, Mutation
+from verification.mutation.witness import Jury
+
+SEED = 5
+
+
+@cache
+def plan() -> Plan:
+    """The national policy on a network of three routers."""
+    return compile_policy(load_policy(library_path("national")), small_network())
+
+
+@cache
+def rules() -> dict[str, RuleSet]:
+    """Its rules."""
+    generation = first_generation(plan())
+    return {router.id: generation.rules(router.id) for router in plan().network.routers}
+
+
+@cache
+def jury() -> Jury:
+    """Who judges faults without the verifier."""
+    return Jury(Corpus(plan(), rules(), SEED, most=3_000))
+
+
+def test_faults_are_the_same_for_a_seed_and_spread_over_kinds_tables_and_routers() -> None:
+    drawn = mutants(plan().network, rules(), 200, SEED)
+    assert drawn == mutants(plan().network, rules(), 200, SEED)
+    assert drawn != mutants(plan().network, rules(), 200, SEED + 1)
+    assert len({(each.router, each.before, each.after) for each in drawn}) == 200
+    assert {each.kind for each in drawn} == set(Mutation)
+    tables = {table.name.lower() for table in Table} - {"fit"} | {"group", "meter"}  # no line of the network is short
+    assert {each.table for each in drawn} == tables
+    assert {each.router for each in drawn} == set(rules())
+    cells = Counter((each.kind, each.table) for each in drawn)
+    assert max(cells.values()) <= 4
+
+
+def test_a_fault_changes_what_it_says_and_no_more() -> None:
+    for each in mutants(plan().network, rules(), 60, SEED):
+        right, faulty = set(rules()[each.router]), set(each.of(rules()[each.router]))
+        assert right - faulty == set(each.before) - set(each.after), each
+        assert faulty - right == set(each.after) - right, each
+
+
+def entry(table: Table, router: str = "r1", **wanted: object) -> FlowRule:
+    """The first entry of a table that matches these fields so."""
+    return next(
+        rule for rule in rules()[router].flows if rule.table is table and wanted.items() <= dict(rule.match).items()
+    )
+
+
+def changed(old: FlowRule, *new: FlowRule) -> Mutant:
+    """A fault at r1."""
+    return Mutant(Mutation.WIDENED, old.table.name.lower(), "r1", "", (old,), new)
+
+
+def but(rule: FlowRule, **changes: object) -> FlowRule:
+    """An entry with some of it otherwise."""
+    known = {name: getattr(rule, name) for name in rule.__slots__}
+    return FlowRule(**{**known, **changes})
+
+
+def above(rule: FlowRule) -> FlowRule:
+    """The same entry once more."""
+    return but(rule, priority=rule.priority + 1)
+
+
+def test_packets_alone_show_what_a_fault_does() -> None:
+    contract = entry(Table.CONTRACT, udp_dst=(16384, 0xFF00))
+    marked = but(contract, actions=(SetField("ip_dscp", 0),))
+    anything = but(entry(Table.CONTRACT, ip_proto=6), match=(("eth_type", 0x0800),), priority=999)
+    no_meter = but(next(rule for rule in rules()["r1"].flows if rule.meter is not None), meter=None)
+    ping = entry(Table.ADMIT, ip_proto=1)
+    for mutant, effect in (
+        (changed(contract), {Effect.REACHES}),
+        (changed(contract, marked), {Effect.MARK}),
+        (changed(contract, contract, anything), {Effect.REACHES, Effect.MARK}),
+        (changed(entry_with_meter(), no_meter), {Effect.POLICED}),
+        (changed(ping), {Effect.ANSWERS}),
+    ):
+        assert jury().judge(mutant).effect in effect, mutant
+
+
+def entry_with_meter() -> FlowRule:
+    """An entry that holds a line's class to its rate."""
+    return next(rule for rule in rules()["r1"].flows if rule.meter is not None)
+
+
+def test_what_is_used_after_a_failure_only_is_seen_too() -> None:
+    detours = [
+        rule
+        for rule in rules()["r1"].flows
+        if rule.table is Table.CORE and purpose_of(rule.cookie)[0] is Purpose.LABEL and "Output" in str(rule.actions)
+    ]
+    found = [jury().judge(changed(rule)) for rule in detours]
+    assert any(each.effect is Effect.REACHES and each.failures.links | each.failures.routers for each in found)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "reason"),
+    [
+        (Mutant(Mutation.ADDED, "contract", "r1", "", (), (above(entry(Table.CONTRACT)),)), "the same is done by"),
+        (Mutant(Mutation.ADDED, "foreign", "r1", "", (), (FlowRule(Table(42), 1, ()),)), "no entry leads to table"),
+    ],
+    ids=["same", "foreign"],
+)
+def test_what_does_no_harm_is_explained(mutant: Mutant, reason: str) -> None:
+    witness = jury().judge(mutant)
+    assert witness.effect is Effect.NONE
+    assert reason in Survivors(jury().corpus).why(mutant, witness)

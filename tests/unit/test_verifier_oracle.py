@@ -1,0 +1,133 @@
+"""Independent opinions on what rules do: constraints for Z3, written from OpenFlow's text, and the interpreter. They
+agree on random small networks, packet by packet, intact, after failures, and with faults in the rules.
+
+HELSEWAN_ORACLE_NETWORKS=n looks at n networks (each takes about four seconds); HELSEWAN_ORACLE_SEED=s begins at seed s.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+import z3
+from oracle_machine import Fate, Machine
+from oracle_networks import random_network, random_plan
+from oracle_packets import as_packet, edges, made_up, model_of, of_model, sane
+from single_failures import single_failures
+
+from controller.generation import first_generation
+from controller.interpreter.fabric import End, Fabric
+from controller.interpreter.lookup import ChanceError
+from controller.paths import Failures
+from controller.rules import RuleSet
+from policies.plan import Plan
+from topology.model import Network
+from verification.mutation.draw import mutants
+
+NETWORKS = int(os.environ.get("HELSEWAN_ORACLE_NETWORKS", "3"))
+FIRST = int(os.environ.get("HELSEWAN_ORACLE_SEED", "1"))
+SEEDS = range(FIRST, FIRST + NETWORKS)
+MADE_UP, FAULTS = 60, 5
+
+INTACT = Failures()
+Rules = dict[str, RuleSet]
+
+
+def drawn(seed: int) -> tuple[Network, Plan, Rules]:
+    """A network, a policy and its rules."""
+    rng = Random(seed)
+    network = random_network(rng)
+    plan = random_plan(rng, network)
+    generation = first_generation(plan)
+    return network, plan, {router.id: generation.rules(router.id) for router in network.routers}
+
+
+def lines(network: Network, failed: Failures = INTACT) -> Iterator[tuple[str, int]]:
+    """The access lines that are there."""
+    for site in network.sites:
+        for number, access in enumerate(site.accesses):
+            if access.router not in failed.routers and (site.id, number) not in failed.lines:
+                yield site.id, number
+
+
+def fate_of(machine: Machine, site: str, line: int) -> Fate:
+    """What Z3 says of a line's packets."""
+    return machine.fate(site, line, sane)
+
+
+def samples(fate: Fate, machine: Machine, rng: Random) -> Iterator[dict[str, int]]:
+    """A packet for every end that Z3 knows, and packets beside each of them."""
+    known = edges(machine.rules)
+    for condition in (*fate.delivered.values(), fate.lost, fate.travelling, fate.chance, fate.elsewhere):
+        solver = z3.SolverFor("QF_BV")
+        solver.add(condition, fate.given)
+        if solver.check() == z3.sat:
+            found = of_model(solver.model(), fate.packet)
+            yield found
+            yield from made_up(known, found, rng, MADE_UP // max(1, len(fate.delivered)))
+
+
+def check_line(machine: Machine, fabric: Fabric, site: str, line: int, seed: int) -> set[str]:
+    """Both opinions on packets from one line; the ends that were seen."""
+    fate, rng, ends = fate_of(machine, site, line), Random(f"{seed} {site} {line}"), set()
+    for values in samples(fate, machine, rng):
+        model = model_of(values, fate.packet)
+
+        def says(condition: z3.BoolRef, model: z3.ModelRef = model) -> bool:
+            return z3.is_true(model.eval(condition, model_completion=True))
+
+        if not says(fate.given):
+            continue
+        shown = f"seed {seed}, {fabric.failures}, {site} line {line}: {values}"
+        try:
+            walk = fabric.walk_from(site, as_packet(values), line)
+        except ChanceError:
+            assert says(fate.chance), shown
+            ends.add("chance")
+            continue
+        assert not says(fate.chance), shown
+        there = {name for name, condition in fate.delivered.items() if says(condition)}
+        assert there == ({walk.site} if walk.end is End.DELIVERED else set()), (shown, str(walk))
+        if walk.end is not End.LOOPED:
+            assert says(fate.lost) is (walk.end is End.LOST), (shown, str(walk))
+        if walk.end is End.DELIVERED and walk.packet and "ip_dscp" in walk.packet.fields:
+            assert model.eval(fate.marked[walk.site or ""]).as_long() == walk.packet.fields["ip_dscp"], shown
+        ends.add(walk.end.name)
+    return ends
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_z3_and_the_interpreter_agree_on_random_networks(seed: int) -> None:
+    network, _, rules = drawn(seed)
+    machine, fabric = Machine(network, rules), Fabric.of(network, rules)
+    ends = set().union(*(check_line(machine, fabric, *line, seed) for line in lines(network)))
+    assert {"DELIVERED", "DROPPED"} <= ends, seed
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_they_agree_after_failures(seed: int) -> None:
+    network, _, rules = drawn(seed)
+    rng = Random(seed)
+    dual = [
+        Failures(lines=frozenset({(site.id, n)})) for site in network.sites if len(site.accesses) > 1 for n in (0, 1)
+    ]
+    cases = [failed for _, failed in single_failures(network)] + dual
+    for failed in rng.sample(cases, 3):
+        machine = Machine(network, rules, failed)
+        fabric = Fabric(network, Fabric.of(network, rules).switches, failed)
+        for line in rng.sample(list(lines(network, failed)), 2):
+            check_line(machine, fabric, *line, seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_they_agree_on_faulty_rules(seed: int) -> None:
+    network, _, rules = drawn(seed)
+    rng = Random(seed)
+    for mutant in mutants(network, rules, FAULTS, seed):
+        faulty = mutant.among(rules)
+        machine, fabric = Machine(network, faulty), Fabric.of(network, faulty)
+        near = [line for line in lines(network) if mutant.router in network.site[line[0]].homing]
+        for line in rng.sample(near, min(2, len(near))):
+            check_line(machine, fabric, *line, seed)

@@ -1,0 +1,1 @@
+"""Mutation testing of isolation: rules and policies with one fault each, and who notices."""

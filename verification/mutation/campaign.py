@@ -1,0 +1,107 @@
+"""A trial of the verifier: fault by fault, what it does, whether it is caught, and why not where it is not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from controller.rules import RuleSet
+from verification.findings import Case, Finding, Report
+from verification.mutation.effect import HARMLESS, Effect, Probe, named
+from verification.mutation.explain import Survivors
+from verification.mutation.mutant import Mutant
+from verification.mutation.witness import Jury, Witness
+
+Verifier = Callable[[Mapping[str, RuleSet]], Report]
+
+
+class Verdict(str, Enum):
+    """How a trial of one fault ends. Only `MISSED` and `FALSE_ALARM` speak against the verifier."""
+
+    CAUGHT = "caught"
+    SURVIVED = "survived"  # it does no harm
+    MISSED = "missed"  # it changes what passes between sites, and nobody noticed
+    FALSE_ALARM = "false alarm"  # the packet that the verifier shows fares as by the right rules
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One fault tried. ``kinds`` are the violations found, ``why`` says why the fault survived."""
+
+    kind: str
+    table: str
+    what: str
+    witness: Witness
+    verdict: Verdict
+    kinds: tuple[str, ...] = ()
+    why: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """As plain data."""
+        return {
+            "kind": self.kind,
+            "table": self.table,
+            "what": self.what,
+            "effect": self.witness.effect.name.lower(),
+            "state": named(self.witness.failures),
+            "verdict": self.verdict.value,
+            "found": list(self.kinds),
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Faults in the rules of one network. ``verify`` is what is on trial, ``cases`` the states that it looks at."""
+
+    jury: Jury
+    verify: Verifier
+    cases: tuple[Case, ...]
+
+    def run(self, mutants: Iterable[Mutant]) -> Iterator[Trial]:
+        """One trial after the other."""
+        survivors = Survivors(self.jury.corpus)
+        for mutant in mutants:
+            witness = self.jury.judge(mutant)
+            report = self.verify(mutant.among(self.jury.corpus.rules))
+            kinds = tuple(sorted({finding.kind.value for finding in report.violations}))
+            about = mutant.kind.value, mutant.table, str(mutant), witness
+            if kinds:
+                real = witness.effect is not Effect.NONE or any(self._shows(mutant, each) for each in report.violations)
+                yield Trial(*about, Verdict.CAUGHT if real else Verdict.FALSE_ALARM, kinds)
+            elif witness.effect in HARMLESS:
+                yield Trial(*about, Verdict.SURVIVED, (), survivors.why(mutant, witness))
+            else:
+                yield Trial(*about, Verdict.MISSED)
+
+    def _shows(self, mutant: Mutant, finding: Finding) -> bool:
+        """Whether the verifier's own packet fares otherwise than by the right rules; what it shows without a packet is
+        believed."""
+        if finding.packet is None:
+            return True
+        failures = next(case.failures for case in self.cases if case.name == finding.case)
+        probe = Probe(finding.site, finding.line, finding.packet)
+        return self.jury.effect(mutant, failures, probe) is not Effect.NONE
+
+
+def changes(trial: Trial) -> bool:
+    """Whether a fault changes what passes between sites: by a packet found independently, or by the verifier's own,
+    followed."""
+    return trial.witness.effect not in HARMLESS or trial.verdict is Verdict.CAUGHT
+
+
+def table(trials: Iterable[Trial]) -> list[tuple[str, str, int, int, int, int]]:
+    """Per kind of fault and table: made, changing reachability or marking, caught, survived."""
+    made: Counter[tuple[str, str]] = Counter()
+    changing: Counter[tuple[str, str]] = Counter()
+    caught: Counter[tuple[str, str]] = Counter()
+    survived: Counter[tuple[str, str]] = Counter()
+    for trial in trials:
+        key = trial.kind, trial.table
+        made[key] += 1
+        changing[key] += changes(trial)
+        caught[key] += trial.verdict is Verdict.CAUGHT
+        survived[key] += trial.verdict is Verdict.SURVIVED
+    return [(*key, made[key], changing[key], caught[key], survived[key]) for key in sorted(made)]

@@ -1,0 +1,157 @@
+"""Why a fault that nobody noticed does no harm. Every reason is worked out, from the rules or from packets followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from controller.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, DIVERTED, SOURCE_ROLE, VRF
+from controller.rules import Entry, FlowRule, Group, GroupRule, MeterRule, Resubmit, RuleSet, SetField, Table
+from topology.model import Network
+from verification.mutation.corpus import INTACT, Corpus
+from verification.mutation.effect import Effect, named
+from verification.mutation.fields import Wanted, covers, meet, wanted
+from verification.mutation.mutant import Mutant
+from verification.mutation.witness import Witness
+
+_PARTS = {
+    "VRF": VRF, "class": CLASS, "source role": SOURCE_ROLE, "destination role": DESTINATION_ROLE,
+    "destination VPN": DESTINATION_VPN, "diversion": DIVERTED,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """Explains faults in the rules of one network."""
+
+    corpus: Corpus
+
+    def why(self, mutant: Mutant, witness: Witness) -> str:
+        """Why a fault of no effect, or of a harmless one, has none."""
+        if witness.effect is not Effect.NONE:
+            return f"changes {witness.effect.value}"
+        rules, faulty = self.corpus.rules[mutant.router], mutant.of(self.corpus.rules[mutant.router])
+        old = [_Router(self, mutant.router, rules).unused(entry) for entry in mutant.before]
+        new = [_Router(self, mutant.router, faulty).unused(entry) for entry in mutant.after]
+        if all(old) and all(new):
+            return "; ".join(dict.fromkeys(filter(None, old + new)))
+        if same := _equivalent(mutant, rules, faulty):
+            return same
+        return self._by_packets(mutant, witness)
+
+    def _by_packets(self, mutant: Mutant, witness: Witness) -> str:
+        """What packets that were followed tell."""
+        spots = [(mutant.router, entry.id if isinstance(entry, GroupRule) else entry) for entry in mutant.before
+                 if isinstance(entry, FlowRule | GroupRule)]  # fmt: skip
+        met = {failures for spot in spots for failures in self.corpus.hits.get(spot, {})}
+        followed = (
+            f"{len(self.corpus.probes)} allowed packets, intact and after {len(self.corpus.cases)} single failures"
+        )
+        if not met and mutant.before:
+            return f"no packet that a contract allows meets it (of {followed}; {witness.tried} more made for it)"
+        where = "intact" if INTACT in met else named(next(iter(met))) if met else "nowhere"
+        return f"to the same effect for {witness.tried} packets that meet it or were made for it (met {where})"
+
+    @cached_property
+    def pushed(self) -> frozenset[int]:
+        """All labels that are pushed anywhere."""
+        return frozenset(_pushed(self.corpus.rules))
+
+    @property
+    def network(self) -> Network:
+        """The network."""
+        return self.corpus.plan.network
+
+
+@dataclass(frozen=True)
+class _Router:
+    """One router's rules, right or faulty."""
+
+    of: Survivors
+    router: str
+    rules: RuleSet
+
+    def unused(self, entry: Entry) -> str | None:
+        """Why no packet between sites can come to an entry; None if one can, as far as this sees."""
+        if isinstance(entry, GroupRule):
+            used = any(Group(entry.id) in rule.actions for rule in self.rules.flows)
+            return None if used else f"no entry leads to group {entry.id}"
+        if not isinstance(entry, FlowRule):
+            if isinstance(entry, MeterRule):
+                used = any(rule.meter == entry.id for rule in self.rules.flows)
+                return None if used else f"no entry uses meter {entry.id}"
+            return "limits what the router hands to the controller, nothing that passes between sites"
+        if entry.table not in self.reached:
+            return f"no entry leads to table {entry.table.name.lower()}"
+        takes = wanted(entry.match)
+        label = takes.get("mpls_label")
+        if label is not None and label.value not in self.of.pushed:
+            return f"nobody pushes label {label.value}"
+        for rule in self.rules.flows:
+            if rule.table is entry.table and rule.priority > entry.priority and covers(rule.match, entry.match):
+                return f"shadowed by {rule}"
+        return self._unwritten(entry.table, takes.get("metadata"))
+
+    def _unwritten(self, table: Table, data: Wanted | None) -> str | None:
+        """A number in the metadata that nothing before the table writes."""
+        for name, part in _PARTS.items() if data is not None else ():
+            asked = Wanted(data.value & part.mask, data.mask & part.mask) if data else Wanted(0, 0)
+            if asked.mask and not any(map(asked.takes, self._written(table, part.mask))):
+                return f"no entry before it writes {name} {asked.value >> part.shift}"
+        return None
+
+    def _written(self, table: Table, mask: int) -> Iterator[int]:
+        """What may stand in a part of the metadata: what is written before, and zero where something leads past."""
+        writing = False
+        for rule in self.rules.flows:
+            if rule.table < table and rule.metadata is not None and rule.metadata[1] & mask:
+                writing = True
+                yield rule.metadata[0] & mask
+        if not writing or table >= Table.CORE:
+            yield 0
+
+    @cached_property
+    def reached(self) -> frozenset[Table]:
+        """The tables that something leads to."""
+        gotos = {rule.goto for rule in self.rules.flows if rule.goto is not None}
+        again = {
+            action.table
+            for group in self.rules.groups
+            for bucket in group.buckets
+            for action in bucket.actions
+            if isinstance(action, Resubmit)
+        }
+        return frozenset({Table.ADMIT, *gotos, *again})
+
+
+def _equivalent(mutant: Mutant, rules: RuleSet, faulty: RuleSet) -> str | None:
+    """Another entry that does the same with what the fault is about; None if there is none, as far as this sees."""
+    for entry, table in [*((each, faulty) for each in mutant.before), *((each, rules) for each in mutant.after)]:
+        if not isinstance(entry, FlowRule):
+            return None
+        if not (other := _takes_over(entry, table)):
+            return None
+    return f"the same is done by {other}" if mutant.before or mutant.after else None
+
+
+def _takes_over(entry: FlowRule, rules: RuleSet) -> FlowRule | None:
+    """The entry that does with an entry's packets what it does itself, and takes all of them."""
+    rivals = [rule for rule in rules.flows if rule.table is entry.table and meet(rule.match, entry.match)]
+    for rule in sorted(rivals, key=lambda rule: -rule.priority):
+        if (rule.actions, rule.goto, rule.metadata, rule.meter) != (
+            entry.actions, entry.goto, entry.metadata, entry.meter,
+        ):  # fmt: skip
+            return None
+        if covers(rule.match, entry.match):
+            return rule
+    return None
+
+
+def _pushed(rules: Mapping[str, RuleSet]) -> Iterator[int]:
+    for each in rules.values():
+        actions = [action for rule in each.flows for action in rule.actions]
+        actions += [action for group in each.groups for bucket in group.buckets for action in bucket.actions]
+        for action in actions:
+            if isinstance(action, SetField) and action.field == "mpls_label" and isinstance(action.value, int):
+                yield action.value

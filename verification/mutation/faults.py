@@ -1,0 +1,348 @@
+"""The faults themselves: an entry in, what takes its place out. Each draws what it leaves to chance from a generator it
+is handed; None where an entry cannot have the fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from random import Random
+from typing import NamedTuple
+
+from controller.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, SOURCE_ROLE, VRF
+from controller.rules import (
+    CONTROLLER,
+    IPV4,
+    IPV6,
+    Action,
+    Bucket,
+    Entry,
+    FlowRule,
+    Group,
+    GroupRule,
+    MeterRule,
+    Output,
+    PacketMeterRule,
+    PopMpls,
+    Resubmit,
+    RuleSet,
+    SetField,
+    Table,
+)
+from verification.mutation.fields import Wanted, is_maskable, meet, wanted, width, written
+from verification.mutation.mutant import Mutation, dependents, table_of
+
+FOREIGN_TABLE = Table(42)
+_HIGHEST = 0xFFFF
+
+
+class Fault(NamedTuple):
+    """What changes, in words and in entries."""
+
+    what: str
+    before: tuple[Entry, ...]
+    after: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A router whose rules are to have a fault; ``ports`` are those of its fibres, ``labels`` all that packets carry
+    anywhere."""
+
+    router: str
+    rules: RuleSet
+    ports: tuple[int, ...]
+    labels: tuple[int, ...]
+
+    @cached_property
+    def tables(self) -> dict[str, list[Entry]]:
+        """The entries by table."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.rules:
+            found.setdefault(table_of(entry), []).append(entry)
+        return found
+
+    def flows(self, table: Table) -> list[FlowRule]:
+        """The flow entries of a table."""
+        return [rule for rule in self.rules.flows if rule.table is table]
+
+
+Maker = Callable[[Place, Entry, Random], "Fault | None"]
+
+
+def dropped(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """The entry is missing, and what refers to it."""
+    also = () if isinstance(entry, FlowRule) else dependents(place.rules, entry)
+    return Fault(f"without {entry}", (entry, *also), ())
+
+
+def widened(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """The match takes more."""
+    if not isinstance(entry, FlowRule) or not entry.match:
+        return None
+    index = rng.randrange(len(entry.match))
+    name, _ = entry.match[index]
+    each = list(wanted(entry.match).values())[index]
+    if not is_maskable(name) or rng.random() < 0.3:
+        return _matching(entry, index, None, f"takes any {name}")
+    bits = [bit for bit in range(width(name)) if each.mask >> bit & 1]
+    if _is_prefix(name):
+        shorter = rng.randint(1, min(8, len(bits)))
+        mask = each.mask & ~sum(1 << bit for bit in bits[:shorter])
+    else:  # of the metadata any bit: a role, VRF or VPN more
+        mask = each.mask & ~(1 << (rng.choice(bits) if "metadata" in name else bits[0]))
+    wider = Wanted(each.value & mask, mask)
+    return _matching(entry, index, written(name, wider) if mask else None, f"takes more by {name}")
+
+
+def narrowed(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """The match takes less: half of what it took, or one code point."""
+    if not isinstance(entry, FlowRule):
+        return None
+    matched = wanted(entry.match)
+    partial = [i for i, (name, each) in enumerate(zip(dict(entry.match), matched.values(), strict=True))
+               if is_maskable(name) and each.mask != (1 << width(name)) - 1]  # fmt: skip
+    if not partial or rng.random() < 0.2:
+        if entry.table is not Table.CONTRACT or "ip_dscp" in matched:
+            return None
+        dscp = rng.choice((0, 18, 46))
+        return Fault(f"takes DSCP {dscp} alone: {entry}", (entry,), (_but(entry, (*entry.match, ("ip_dscp", dscp))),))
+    index = rng.choice(partial)
+    name, each = entry.match[index][0], list(matched.values())[index]
+    free = [bit for bit in range(width(name)) if not each.mask >> bit & 1]
+    bit = 1 << (free[-1] if _is_prefix(name) or "metadata" not in name else rng.choice(free))
+    value = each.value | (bit if rng.random() < 0.5 else 0)
+    return _matching(entry, index, written(name, Wanted(value, each.mask | bit)), f"takes less by {name}")
+
+
+def swapped(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """Two entries of a table do what the other should."""
+    if not isinstance(entry, FlowRule):
+        return None
+    other = rng.choice(place.flows(entry.table))
+    if _does(other) == _does(entry):
+        return None
+    return Fault(f"exchanged with {other}: {entry}", (entry, other), (_doing(entry, other), _doing(other, entry)))
+
+
+def misprioritised(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """Above, below or beside an entry that takes some of the same packets; beside any, if there is none."""
+    if not isinstance(entry, FlowRule):
+        return None
+    others = [rule for rule in place.flows(entry.table) if rule != entry and rule.priority != entry.priority]
+    near = [rule for rule in others if meet(rule.match, entry.match)] or others
+    if not near:
+        return None
+    other = rng.choice(near)
+    step, where = rng.choice(((0, "beside"), (1, "above"), (-1, "below")))
+    priority = min(max(other.priority + step, 0), _HIGHEST)
+    if priority == entry.priority:
+        return None
+    return Fault(f"{where} {other}: {entry}", (entry,), (replace(entry, priority=priority),))
+
+
+def added(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """An entry that does the same as this with all packets, or with all of its protocol; or the same on a table that is
+    not ours."""
+    if not isinstance(entry, FlowRule) or not (entry.actions or entry.goto is not None):
+        return None
+    if rng.random() < 0.1:
+        return Fault(f"on a foreign table: {entry}", (), (replace(entry, table=FOREIGN_TABLE),))
+    ethernet = tuple(each for each in entry.match if each[0] in ("eth_type", "in_port"))
+    match = rng.choice(((), ethernet, ethernet))
+    return Fault(f"for all packets {match or ''}: {entry}", (), (replace(entry, match=match, priority=_HIGHEST),))
+
+
+def action_left_out(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """One action is missing."""
+    if not isinstance(entry, FlowRule) or not entry.actions:
+        return None
+    index = rng.randrange(len(entry.actions))
+    actions = entry.actions[:index] + entry.actions[index + 1 :]
+    return Fault(f"without {entry.actions[index]}: {entry}", (entry,), (replace(entry, actions=actions),))
+
+
+def wrong_way(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """Another port, group or table; no drop but a way on, or no way on but a drop."""
+    if isinstance(entry, GroupRule):
+        return _in_bucket(entry, rng, lambda action: _elsewhere(place, action, rng))
+    if not isinstance(entry, FlowRule):
+        return None
+    for index, action in enumerate(entry.actions):
+        other = _elsewhere(place, action, rng)
+        if other is not None:
+            return _acting(entry, index, other)
+    if entry.goto is None:
+        return None
+    return Fault(f"drops: {entry}", (entry,), (replace(entry, actions=(), goto=None, metadata=None, meter=None),))
+
+
+def wrong_label(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """Another label pushed, or a label taken off as if another protocol were beneath."""
+
+    def other(action: Action) -> Action | None:
+        match action:
+            case SetField("mpls_label", int(label)):  # of the same kind: VPNs' labels are below all others
+                kind = [each for each in place.labels if each != label and (each < 10_000) is (label < 10_000)]
+                return SetField("mpls_label", rng.choice(kind)) if kind else None
+            case PopMpls(eth_type) if eth_type in (IPV4, IPV6):
+                return PopMpls(IPV6 if eth_type == IPV4 else IPV4)
+        return None
+
+    if isinstance(entry, GroupRule):
+        return _in_bucket(entry, rng, other)
+    return _in_actions(entry, other) if isinstance(entry, FlowRule) else None
+
+
+def wrong_mark(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """Another DSCP."""
+
+    def other(action: Action) -> Action | None:
+        if isinstance(action, SetField) and action.field == "ip_dscp":
+            return SetField("ip_dscp", rng.choice([dscp for dscp in (0, 10, 18, 34, 46, 48) if dscp != action.value]))
+        return None
+
+    return _in_actions(entry, other) if isinstance(entry, FlowRule) else None
+
+
+def wrong_metadata(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """Another number written in one part of the metadata: that of another entry of the table."""
+    if not isinstance(entry, FlowRule) or entry.metadata is None:
+        return None
+    value, mask = entry.metadata
+    part = rng.choice([each for each in (VRF, CLASS, SOURCE_ROLE, DESTINATION_ROLE, DESTINATION_VPN)
+                       if each.mask & mask])  # fmt: skip
+    known = {rule.metadata[0] & part.mask for rule in place.flows(entry.table) if rule.metadata is not None}
+    others = sorted(known - {value & part.mask}) or [(value & part.mask) ^ (1 << part.shift)]
+    other = value & ~part.mask | rng.choice(others)
+    what = f"metadata {other:#x} for {value:#x}: {entry}"
+    return Fault(what, (entry,), (replace(entry, metadata=(other, mask)),))
+
+
+def wrong_meter(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """Another meter, none, or one of another rate."""
+    if isinstance(entry, MeterRule):
+        rate = entry.rate_kbps * 10 if rng.random() < 0.5 else max(1, entry.rate_kbps // 10)
+        return Fault(f"{rate} kbit/s: {entry}", (entry,), (replace(entry, rate_kbps=rate),))
+    if isinstance(entry, PacketMeterRule):
+        return Fault(f"ten times the rate: {entry}", (entry,), (replace(entry, rate_pps=10 * entry.rate_pps),))
+    if not isinstance(entry, FlowRule) or entry.meter is None:
+        return None
+    ids = [meter.id for meter in place.rules.meters if isinstance(meter, MeterRule) and meter.id != entry.meter]
+    other = rng.choice([None, *ids])
+    return Fault(f"meter {other} for {entry.meter}: {entry}", (entry,), (replace(entry, meter=other),))
+
+
+def wrong_vlan(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """Another line's VLAN, or one that no line has."""
+
+    def other(action: Action) -> Action | None:
+        if not (isinstance(action, SetField) and action.field == "vlan_vid"):
+            return None
+        used = {
+            each.value for rule in place.flows(entry.table) for each in rule.actions
+            if isinstance(each, SetField) and each.field == "vlan_vid" and each.value != action.value
+        } if isinstance(entry, FlowRule) else set()  # fmt: skip
+        return SetField("vlan_vid", rng.choice([*sorted(used, key=str), 0x1FFE]))
+
+    return _in_actions(entry, other) if isinstance(entry, FlowRule) else None
+
+
+def wrong_bucket(place: Place, entry: Entry, rng: Random) -> Fault | None:
+    """Buckets exchanged, one missing, or one that watches another port."""
+    if not isinstance(entry, GroupRule):
+        return None
+    first, *others = entry.buckets
+    choices: list[tuple[str, tuple[Bucket, ...]]] = []
+    if others:
+        choices += [("buckets exchanged", (*others, first)), ("without its last bucket", entry.buckets[:-1])]
+        choices += [("without its first bucket", tuple(others))]
+    if ports := [port for port in place.ports if port != first.watch_port]:
+        choices.append(("watches another port", (replace(first, watch_port=rng.choice(ports)), *others)))
+    if not choices:
+        return None
+    what, buckets = rng.choice(choices)
+    return Fault(f"{what}: {entry}", (entry,), (replace(entry, buckets=buckets),))
+
+
+FAULTS: dict[Mutation, Maker] = {
+    Mutation.DROPPED: dropped,
+    Mutation.WIDENED: widened,
+    Mutation.NARROWED: narrowed,
+    Mutation.SWAPPED: swapped,
+    Mutation.PRIORITY: misprioritised,
+    Mutation.ADDED: added,
+    Mutation.ACTION: action_left_out,
+    Mutation.WAY: wrong_way,
+    Mutation.LABEL: wrong_label,
+    Mutation.MARK: wrong_mark,
+    Mutation.METADATA: wrong_metadata,
+    Mutation.METER: wrong_meter,
+    Mutation.VLAN: wrong_vlan,
+    Mutation.BUCKET: wrong_bucket,
+}
+
+
+def _is_prefix(name: str) -> bool:
+    return name.startswith(("ipv4", "ipv6", "arp"))
+
+
+def _but(entry: FlowRule, match: tuple[object, ...]) -> FlowRule:
+    return replace(entry, match=match)  # type: ignore[arg-type]
+
+
+def _matching(entry: FlowRule, index: int, value: object | None, what: str) -> Fault:
+    """The entry with one field of its match otherwise, or without it."""
+    name = entry.match[index][0]
+    new = () if value is None else ((name, value),)
+    return Fault(f"{what}: {entry}", (entry,), (_but(entry, (*entry.match[:index], *new, *entry.match[index + 1 :])),))
+
+
+def _does(rule: FlowRule) -> tuple[object, ...]:
+    return rule.actions, rule.goto, rule.metadata, rule.meter
+
+
+def _doing(rule: FlowRule, other: FlowRule) -> FlowRule:
+    """An entry that does what another does."""
+    return replace(rule, actions=other.actions, goto=other.goto, metadata=other.metadata, meter=other.meter)
+
+
+def _acting(entry: FlowRule, index: int, action: Action) -> Fault:
+    actions = (*entry.actions[:index], action, *entry.actions[index + 1 :])
+    return Fault(f"{action} for {entry.actions[index]}: {entry}", (entry,), (replace(entry, actions=actions),))
+
+
+def _in_actions(entry: FlowRule, other: Callable[[Action], Action | None]) -> Fault | None:
+    """The entry with the first action that has another otherwise."""
+    for index, action in enumerate(entry.actions):
+        if (new := other(action)) is not None and new != action:
+            return _acting(entry, index, new)
+    return None
+
+
+def _in_bucket(entry: GroupRule, rng: Random, other: Callable[[Action], Action | None]) -> Fault | None:
+    """The group with an action of one bucket otherwise."""
+    for place in rng.sample(range(len(entry.buckets)), len(entry.buckets)):
+        bucket = entry.buckets[place]
+        for index, action in enumerate(bucket.actions):
+            if (new := other(action)) is not None and new != action:
+                actions = (*bucket.actions[:index], new, *bucket.actions[index + 1 :])
+                buckets = (*entry.buckets[:place], replace(bucket, actions=actions), *entry.buckets[place + 1 :])
+                return Fault(f"{new} for {action} in {entry}", (entry,), (replace(entry, buckets=buckets),))
+    return None
+
+
+def _elsewhere(place: Place, action: Action, rng: Random) -> Action | None:
+    """Somewhere else to send a packet that is treated so; None where an action sends it nowhere."""
+    match action:
+        case Output(port) if port != CONTROLLER:
+            others = [each for each in place.ports if each != port]
+            return Output(rng.choice(others)) if others else None
+        case Group(id_):
+            ids = [each.id for each in place.rules.groups if each.id != id_ and (each.id < 10_000) is (id_ < 10_000)]
+            return Group(rng.choice(ids)) if ids else None
+        case Resubmit(Table.OTHER_LINE):
+            return Output(CONTROLLER)
+        case Resubmit():
+            return Output(rng.choice(place.ports)) if place.ports else None
+    return None

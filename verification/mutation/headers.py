@@ -1,0 +1,146 @@
+"""Packets to try: every service's, from and to where the policy speaks of, and at the edges of what an entry takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from random import Random
+from typing import TypeVar
+
+from controller.contracts import TCP_ACK, TCP_RST
+from controller.family import FAMILIES, IP4, Family
+from controller.interpreter.packet import Packet
+from controller.rules import ARP
+from policies.plan import Plan, PortMatch, Protocol, Service
+from topology.model import GATEWAY6, Site
+from verification.mutation.effect import Probe
+from verification.mutation.fields import Wanted
+
+_ANY_PORT, _SYN, _TTL = 50_000, 0x02, 64
+_UNMARKED = 1  # a code point of no class, so that every mark shows
+Value = TypeVar("Value")
+Header = tuple[tuple[str, int], ...]  # the fields above IP's addresses
+
+
+@dataclass(frozen=True)
+class Headers:
+    """The packets that a plan's services are made of."""
+
+    plan: Plan
+
+    def of_service(self, service: Service, family: Family, opens: bool) -> Iterator[Header]:
+        """A packet that opens a service, or one that answers, for each of its port ranges."""
+        if service.protocol is Protocol.ICMP:
+            kind = family.echo_request if opens else family.echo_reply
+            yield ("ip_proto", family.icmp), (family.icmp_type, kind)
+            return
+        name = service.protocol.name.lower()
+        for ports in service.ports or (PortMatch(0, 0),):
+            server = ports.value or 1
+            ends = (_ANY_PORT, server) if opens else (server, _ANY_PORT)
+            flags = (("tcp_flags", _SYN if opens else TCP_ACK),) if service.protocol is Protocol.TCP else ()
+            yield (("ip_proto", int(service.protocol)), (f"{name}_src", ends[0]), (f"{name}_dst", ends[1]), *flags)
+
+    def allowed(self, source: str, destination: str, family: Family) -> Iterator[Header]:
+        """What a site may send another: openings, and answers to the other's."""
+        a, b = self.plan.role_of_site[source].id, self.plan.role_of_site[destination].id
+        for opens, key in ((True, (a, b)), (False, (b, a))):
+            for service in self.services_between.get(key, ()):
+                yield from self.of_service(self.plan.service[service], family, opens)
+
+    @cached_property
+    def services_between(self) -> dict[tuple[int, int], list[str]]:
+        """Services by client and server role."""
+        found: dict[tuple[int, int], list[str]] = {}
+        for client, server, service in sorted(self.plan.allowed):
+            found.setdefault((client, server), []).append(service)
+        return found
+
+    def every(self, family: Family) -> tuple[Header, ...]:
+        """What any service has, whoever may use it; and a segment that only looks like an answer."""
+        headers = [header for service in self.plan.services for opens in (True, False)
+                   for header in self.of_service(service, family, opens)]  # fmt: skip
+        headers += [_with(header, tcp_flags=_SYN) for header in headers if ("tcp_flags", TCP_ACK) in header]
+        return tuple(dict.fromkeys(headers))
+
+    def at_edges(self, wanted: dict[str, Wanted], family: Family) -> tuple[Header, ...]:
+        """Headers at and beside the edges of what an entry takes."""
+        proto = wanted.get("ip_proto")
+        protocols = [proto.value] if proto else [6, 17, family.icmp]
+        headers: list[Header] = []
+        for protocol in protocols:
+            if protocol == family.icmp:
+                types = _edges(wanted.get(family.icmp_type), 8) or [family.echo_request, family.echo_reply, 3]
+                headers += [(("ip_proto", protocol), (family.icmp_type, each)) for each in types]
+            elif name := {6: "tcp", 17: "udp"}.get(protocol):
+                ends = [_edges(wanted.get(f"{name}_{side}"), 16) or [_ANY_PORT] for side in ("src", "dst")]
+                flags = [_SYN, TCP_ACK, TCP_RST] if protocol == 6 else [0]
+                headers += [
+                    _with((("ip_proto", protocol), (f"{name}_src", a), (f"{name}_dst", b)),
+                          **({"tcp_flags": flag} if protocol == 6 else {}))
+                    for a, b, flag in product(*ends, flags)
+                ]  # fmt: skip
+        marks = _edges(wanted.get("ip_dscp"), 6)
+        return tuple(_with(header, ip_dscp=mark) for header in headers for mark in marks or [_UNMARKED])
+
+
+def _with(header: Header, **fields: int) -> Header:
+    return tuple({**dict(header), **fields}.items())
+
+
+def _edges(wanted: Wanted | None, bits: int) -> list[int]:
+    """The first and last number that is taken, and those beside them."""
+    if wanted is None:
+        return []
+    top = (1 << bits) - 1
+    first, last = wanted.value, wanted.value | ~wanted.mask & top
+    return sorted({first, last, max(first - 1, 0), min(last + 1, top)})
+
+
+def addresses(wanted: Wanted, family: Family) -> list[int]:
+    """Addresses at and beside the edges of a prefix."""
+    return _edges(wanted, family.address_bits)
+
+
+def packet(family: Family, source: int, destination: int, header: Header) -> Packet:
+    """An IP packet as a site sends it."""
+    about = {
+        "eth_type": family.eth_type,
+        "eth_src": 1,
+        "eth_dst": 2,
+        "nw_ttl": _TTL,
+        "ip_dscp": _UNMARKED,
+        "ip_frag": 0,
+    }
+    return Packet({**about, family.source: source, family.destination: destination, **dict(header)})
+
+
+def address(site: Site, family: Family) -> int:
+    """A site's own address."""
+    return int(site.address4 if family is IP4 else site.address6)
+
+
+def questions(site: Site, line: int) -> Iterator[Probe]:
+    """What a site asks its gateway: who has its address, in both versions, and whether it answers."""
+    gateway = int(site.gateway4)
+    arp = {"eth_type": ARP, "eth_src": 1, "eth_dst": 2, "arp_op": 1, "arp_sha": 1, "arp_tha": 0}
+    yield Probe(site.id, line, Packet({**arp, "arp_spa": int(site.address4), "arp_tpa": gateway}))
+    for family, prefix in zip(FAMILIES, site.prefixes, strict=True):
+        ping = ("ip_proto", family.icmp), (family.icmp_type, family.echo_request)
+        yield Probe(site.id, line, packet(family, address(site, family), int(prefix[1]), ping))
+    asks = ("ip_proto", 58), ("icmpv6_type", 135), ("ipv6_nd_target", int(GATEWAY6)), ("ipv6_nd_sll", 1)
+    more = ("nd_reserved", 0), ("nd_options_type", 1)
+    yield Probe(site.id, line, packet(FAMILIES[1], int(site.address6), int(GATEWAY6), (*asks, *more)))
+
+
+def fragment(probe: Probe) -> Probe:
+    """The same as a fragment."""
+    return Probe(probe.site, probe.line, probe.packet.but(ip_frag=1))
+
+
+def sampled(rng: Random, values: Iterable[Value], most: int) -> list[Value]:
+    """At most so many of them, drawn by chance."""
+    known = list(values)
+    return known if len(known) <= most else rng.sample(known, most)
