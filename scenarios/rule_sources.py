@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from controller.generation import first_generation
+from policies.moments import utc_now
 from policies.plan import Plan
 from scenarios.standing.client import Client, NetworkRefused
 from topology.document import read_bytes
@@ -18,7 +19,8 @@ VOID = 3
 def intended(plan: Plan) -> Dump:
     """The rules that follow from a plan while nothing is down."""
     generation = first_generation(plan)
-    return Dump.of(plan, {router.id: generation.rules(router.id) for router in plan.network.routers})
+    rules = {router.id: generation.rules(router.id) for router in plan.network.routers}
+    return Dump.of(plan, rules, moment=utc_now())
 
 
 def from_file(path: Path) -> Dump:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from controller.paths import Failures
 from policies.compile import compile_policy, load_policy, policy_path
+from policies.moments import utc_now
 from policies.plan import Plan
 from scenarios.blueprints import blueprint
 from scenarios.rule_sources import from_file, from_switches, intended
@@ -74,7 +75,7 @@ class Wanted:
 
 
 def _compiled(policy: str, network: Network) -> Plan:
-    return compile_policy(load_policy(policy_path(policy)), network)
+    return compile_policy(load_policy(policy_path(policy)), network, now=utc_now())
 
 
 def as_it_stands(cases: Sequence[Case], down: Failures) -> tuple[Case, ...]:

@@ -15,10 +15,11 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from controller.paths import Failures
 from controller.rules import Action, AnyMeter, Entry, FlowRule, Group, GroupRule, RuleSet
@@ -41,31 +42,45 @@ NOTHING_DOWN = Failures()
 
 @dataclass(frozen=True)
 class Dump:
-    """Rules by router id, of ``network`` under the policy whose text is ``policy``. ``file`` is what the policy's
-    places are told by, ``taken`` says where the rules are from, ``down`` what was down there, ``answers_neighbours`` is
-    as in the plan."""
+    """Rules by router id, of ``network`` under the policy whose text is ``policy``, at the ``moment`` that says which
+    of its exceptions are in force. ``file`` is what the policy's places are told by, ``digest`` its plan's, ``taken`` says
+    where the rules are from, ``down`` what was down there, ``answers_neighbours`` is as in the plan."""
 
     network: Network
     policy: str
     file: str
+    digest: str
     rules: Mapping[str, RuleSet] = field(repr=False)
     taken: str = "intended"
     down: Failures = field(default_factory=Failures)
     answers_neighbours: bool = True
+    moment: datetime | None = None
 
     @classmethod
     def of(
-        cls, plan: Plan, rules: Mapping[str, RuleSet], taken: str = "intended", down: Failures = NOTHING_DOWN
+        cls,
+        plan: Plan,
+        rules: Mapping[str, RuleSet],
+        taken: str = "intended",
+        down: Failures = NOTHING_DOWN,
+        moment: datetime | None = None,
     ) -> Dump:
-        """The dump of a plan's switches."""
-        file = plan.contracts[0].source.rpartition(":")[0] if plan.contracts else f"{plan.policy}.yaml"
-        return cls(plan.network, plan.source, file, rules, taken, down, plan.answers_neighbours)
+        """The dump of a plan's switches; ``moment`` is needed of a plan with exceptions only."""
+        moment = moment if plan.exceptions else None
+        about = plan.network, plan.source, plan.file, plan.digest
+        return cls(*about, rules, taken, down, plan.answers_neighbours, moment)
 
     @property
     def plan(self) -> Plan:
-        """What the policy says on the network. Raises InputError where the text is no policy of it."""
-        policy = read_policy(loads(self.policy.encode(), self.file))
-        return replace(compile_policy(policy, self.network), answers_neighbours=self.answers_neighbours)
+        """What the policy says on the network. Raises InputError where the text is no policy of it, or another."""
+        policy = read_policy(loads(self.policy.encode("utf-8", "surrogatepass"), self.file))
+        plan = replace(
+            compile_policy(policy, self.network, now=self.moment), answers_neighbours=self.answers_neighbours
+        )
+        if plan.digest != self.digest:
+            hint = "name one with --policy, or put its digest into the first line"
+            raise InputError(Problem(f"{self.file}: digest", plan.digest, f"is not the dump's, {self.digest}", hint))
+        return plan
 
 
 class _Of(BaseModel):
@@ -105,6 +120,8 @@ class _Head(BaseModel):
     """how many it has"""
     policy: _Of
     """what the rules are meant to do; named by its file"""
+    moment: Annotated[AwareDatetime, Field(strict=False)] | None
+    """at which the policy's exceptions are or are not in force"""
     down: _Down
     """what was down"""
     answers_neighbours: bool
@@ -120,7 +137,8 @@ def write(dump: Dump) -> Iterator[bytes]:
         "network": {"name": dump.network.name, "digest": _digest(network)},
         "seed": dump.network.seed,
         "sites": len(dump.network.sites),
-        "policy": {"name": dump.file, "digest": _digest(dump.policy)},
+        "policy": {"name": dump.file, "digest": dump.digest},
+        "moment": None if dump.moment is None else dump.moment.isoformat(),
         "down": {
             "links": sorted(dump.down.links),
             "routers": sorted(dump.down.routers),
@@ -158,10 +176,12 @@ def read(raw: bytes, name: str) -> Dump:
         network,
         policy,
         head.policy.name,
+        head.policy.digest,
         rules,
         head.taken,
         _failures(head.down, network, name),
         head.answers_neighbours,
+        head.moment,
     )
 
 
@@ -187,15 +207,9 @@ def _read_head(lines: list[bytes], name: str) -> tuple[_Head, Network, str]:
     if not isinstance(parts[1], str):
         raise InputError(Problem(f"{name}:3: policy", None, "should be text", "dump the rules again"))
     network = _compact(parts[0])
-    for number, told, digest in (
-        (2, head.network.digest, _digest(network)),
-        (3, head.policy.digest, _digest(parts[1])),
-    ):
-        if told != digest:
-            hint = f"where it was changed on purpose, write {digest} into the first line"
-            raise InputError(
-                Problem(f"{name}:{number}", digest, f"is not {told}, of which the first line speaks", hint)
-            )
+    if head.network.digest != (digest := _digest(network)):
+        hint = f"where it was changed on purpose, write {digest} into the first line"
+        raise InputError(Problem(f"{name}:2", digest, f"is not {head.network.digest}, as in the first line", hint))
     return head, from_json(network, f"{name}:2"), parts[1]
 
 

@@ -24,6 +24,7 @@ from controller.readback import Decoder, dead_ports
 from controller.reading import Reading, ports_request
 from controller.rules import RuleSet
 from controller.wire import Encoder
+from policies.moments import utc_now
 from topology.errors import InputError
 from topology.model import Network
 from verification.dump import Dump, write
@@ -132,7 +133,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         plan = read_plan(options.plan)
         rules, down = read_all(plan.network, options.sockets)
-        for line in write(Dump.of(plan, rules, options.taken, down)):
+        for line in write(Dump.of(plan, rules, options.taken, down, utc_now())):
             sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
     except (InputError, ReadingFailed, OSError) as error:

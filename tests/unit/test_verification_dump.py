@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import datetime, timezone
 from functools import cache
 from typing import Any
 
@@ -39,7 +40,9 @@ from controller.rules import (
     SetField,
     Table,
 )
-from policies.compile import compile_policy, load_policy, policy_path
+from policies.compile import compile_policy, load_policy, policy_path, read_policy
+from policies.plan import Standing
+from topology.document import loads
 from topology.errors import InputError
 from topology.national import national_network
 from verification.dump import Dump, read, write
@@ -213,7 +216,6 @@ CASES: dict[str, tuple[int, str, object, str]] = {
     "a head's key": (1, "when", "now", "d:1: when: unknown key"),
     "what is down": (1, "down.links", "nowhere", "d:1: down.links[0]: 'nowhere' is not of this network"),
     "another network": (2, "network.name", "other", "d:2: "),
-    "another policy": (3, "policy", "other", "d:3: "),
     "no policy": (3, "policy", GONE, "d:3: is not the policy"),
 }
 
@@ -223,6 +225,39 @@ def test_what_is_wrong_is_told_where_it_stands(case: str) -> None:
     number, path, value, said = CASES[case]
     (told,) = problems(changed(number, path, value))
     assert told.startswith(f"d:{number}") and said in told, told
+
+
+def test_a_policy_that_is_not_the_dumps_own_is_refused() -> None:
+    plan = compile_policy(load_policy(policy_path("open")), national_network(90, 1))
+    dump = read(raw(Dump.of(plan, {})).replace(b"share: 40 %", b"share: 41 %"), "d")
+    assert dump.policy != plan.source
+    with pytest.raises(InputError, match=rf"open.yaml: digest: '\w+' is not the dump's, {plan.digest} \(hint: name"):
+        _ = dump.plan
+
+
+EXCEPTION = """
+exceptions:
+  exercise:
+    from: {kind: [hospital]}
+    to: {kind: [pharmacy]}
+    services: [ping]
+    reason: an exercise
+    begins: 2026-06-10
+    until: 2026-06-20
+"""
+
+
+def test_exceptions_are_as_they_were() -> None:
+    """Whether one is in force hangs on when the rules were taken, not on when they are looked at."""
+    network = national_network(90, 1)
+    text = (policy_path("open")).read_text() + EXCEPTION
+    policy = read_policy(loads(text.encode(), "mine.yaml"))
+    for day, count in ((1, 0), (15, 1)):
+        moment = datetime(2026, 6, day, tzinfo=timezone.utc)
+        plan = compile_policy(policy, network, now=moment)
+        in_force = [each for each in plan.exceptions if each.standing is Standing.IN_FORCE]
+        assert len(in_force) == count
+        assert read(raw(Dump.of(plan, {}, moment=moment)), "d").plan == plan
 
 
 def test_all_that_is_wrong_is_told_in_one_pass() -> None:
