@@ -1,0 +1,1 @@
+"""Questions played on a running network."""

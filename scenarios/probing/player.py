@@ -1,0 +1,133 @@
+"""Plays frames from sites of a running network, and hears what comes out at all of them.
+
+Every site has one packet socket, on all its lines, from before the first frame until after the last: what arrives where
+it is not expected is heard as well as what arrives where it is. One thread sends and listens in turn.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from emulation.namespaces import Namespace
+from topology.model import access_interface
+
+_ALL_PROTOCOLS = socket.htons(3)  # ETH_P_ALL
+_SOL_PACKET, _PACKET_STATISTICS = 263, 6
+_STATISTICS = struct.Struct("=II")  # packets, drops
+_BUFFER_BYTES = 4 << 20
+_FRAME_BYTES = 2048
+_FRAMES_AT_ONCE = 64  # of one site, before it is another's turn
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A frame that a site sends on its line, so long after the first."""
+
+    site: str
+    line: int
+    frame: bytes
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A frame that came out of a line of a site's."""
+
+    site: str
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What was heard; ``unsent`` counts frames whose line took none, ``late_us`` is how late the latest was sent, and
+    ``dropped`` how many frames came that nobody had time to hear, by site."""
+
+    heard: tuple[Heard, ...]
+    unsent: int
+    late_us: int
+    dropped: Mapping[str, int]
+
+
+def play(
+    sites: Mapping[str, Namespace], sendings: Sequence[Sending], mark: bytes, listen_s: float,
+    enough: Callable[[Collection[Heard]], bool] = lambda _: False,
+) -> Played:  # fmt: skip
+    """Send all in their order, and go on listening for ``listen_s``, or until what was heard is ``enough``. Only frames
+    that hold ``mark`` are kept. Raises OSError where a site has no packet socket to give."""
+    with _Ears(sites, mark) as ears:
+        began_ns = time.monotonic_ns()
+        unsent = late_ns = 0
+        for sending in sendings:
+            due_ns = began_ns + sending.at_us * 1000
+            while (left_ns := due_ns - time.monotonic_ns()) > 0:
+                ears.listen(left_ns / 1e9)
+            late_ns = max(late_ns, -left_ns)
+            unsent += not ears.send(sending)
+            ears.listen(0)
+        until_ns = time.monotonic_ns() + int(listen_s * 1e9)
+        while (left_ns := until_ns - time.monotonic_ns()) > 0 and not enough(ears.heard):
+            ears.listen(min(left_ns / 1e9, 0.05))
+        return Played(tuple(ears.heard), unsent, late_ns // 1000, ears.dropped())
+
+
+class _Ears:
+    """A packet socket at each site."""
+
+    def __init__(self, sites: Mapping[str, Namespace], mark: bytes) -> None:
+        self.heard: list[Heard] = []
+        self._mark = mark
+        self._epoll = select.epoll()
+        self._sockets: dict[str, socket.socket] = {}
+        self._site_of: dict[int, str] = {}
+        try:
+            for name, namespace in sites.items():
+                opened = namespace.socket(socket.AF_PACKET, socket.SOCK_RAW, _ALL_PROTOCOLS)
+                self._sockets[name] = opened
+                self._site_of[opened.fileno()] = name
+                opened.setblocking(False)
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+                self._epoll.register(opened, select.EPOLLIN)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> _Ears:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._epoll.close()
+        for opened in self._sockets.values():
+            opened.close()
+
+    def send(self, sending: Sending) -> bool:
+        """Send a frame; False where the line is down, or has no room."""
+        with suppress(OSError):
+            self._sockets[sending.site].sendto(sending.frame, (access_interface(sending.line), 0))
+            return True
+        return False
+
+    def listen(self, seconds: float) -> None:
+        """Hear what has arrived, or arrives first within ``seconds``."""
+        for descriptor, _ in self._epoll.poll(seconds):
+            site = self._site_of[descriptor]
+            opened = self._sockets[site]
+            with suppress(BlockingIOError):
+                for _ in range(_FRAMES_AT_ONCE):
+                    frame, (interface, _, direction, *_) = opened.recvfrom(_FRAME_BYTES)
+                    if direction != socket.PACKET_OUTGOING and interface.startswith("wan") and self._mark in frame:
+                        self.heard.append(Heard(site, frame))
+
+    def dropped(self) -> dict[str, int]:
+        """Frames that found no room, by site."""
+        lost = {}
+        for name, opened in self._sockets.items():
+            _, drops = _STATISTICS.unpack(opened.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, _STATISTICS.size))
+            if drops:
+                lost[name] = drops
+        return lost

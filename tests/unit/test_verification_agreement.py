@@ -1,0 +1,142 @@
+"""Two answers side by side: what counts as agreement, what as a leak, and how often is asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from controller_plan import small_plan
+from test_verification_questions import SEED, intended
+
+from controller.generation import first_generation
+from controller.interpreter.fabric import Fabric
+from policies.plan import Plan
+from scenarios.probing.player import Played, Sending
+from scenarios.probing.schedule import LINE_GAP_US, RATE_PER_S, turns
+from scenarios.probing.verify_live import TIMES, verify_live
+from verification.agreement import Answer, side_by_side
+from verification.asking.draft import Group
+from verification.findings import Kind
+from verification.outcome import Arrival, Foretold, Outcome
+from verification.questions import Question, mark_of, number_in, questions
+from verification.says import Verdict
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return small_plan()
+
+
+@pytest.fixture(scope="module")
+def fabric(plan: Plan) -> Fabric:
+    return intended(plan)
+
+
+@pytest.fixture(scope="module")
+def asked(plan: Plan, fabric: Fabric) -> tuple[Question, ...]:
+    return questions(plan, fabric, SEED)
+
+
+def answer(plan: Plan, fabric: Fabric, question: Question, live: Outcome | None = None) -> Answer:
+    """A question with the rules' answer, and the network's: the same unless told otherwise."""
+    foretold = Foretold(plan, fabric)
+    walk = foretold.walk(question)
+    static = foretold.outcome(question, walk)
+    return Answer(question, static, static if live is None else live, walk)
+
+
+def first(asked: Sequence[Question], verdict: Verdict) -> Question:
+    return next(each for each in asked if each.says.verdict is verdict and each.group is not Group.CONTROLS)
+
+
+def test_answers_that_agree_pass(plan: Plan, fabric: Fabric, asked: tuple[Question, ...]) -> None:
+    report = side_by_side([answer(plan, fabric, each) for each in asked], SEED, {})
+    assert report.passed and report.deaf == ()
+    assert sum(row[1] for row in report.table()) == len(asked)
+    assert all(row[3:] == (0, 0) for row in report.table())
+
+
+def test_what_arrives_and_is_not_to_is_a_leak_with_its_packet_and_the_rules_way(
+    plan: Plan, fabric: Fabric, asked: tuple[Question, ...]
+) -> None:
+    kept = first(asked, Verdict.KEPT)
+    live = Outcome(frozenset({Arrival(plan.network.sites[0].id, kept.packet)}))
+    (finding,) = side_by_side([answer(plan, fabric, kept, live)], SEED, {}).findings
+    assert (finding.kind, finding.site, finding.packet) == (Kind.LEAK, kept.site, kept.packet)
+    assert finding.walk is not None and plan.network.sites[0].id in finding.says
+
+
+def test_what_does_not_arrive_or_arrives_elsewhere_or_otherwise_fails(
+    plan: Plan, fabric: Fabric, asked: tuple[Question, ...]
+) -> None:
+    allowed = first(asked, Verdict.ARRIVES)
+    right = answer(plan, fabric, allowed)
+    (arrival,) = right.static.arrivals
+    elsewhere = next(site.id for site in plan.network.sites if site.id not in (allowed.says.towards, allowed.site))
+    cases = {
+        Kind.BLACKHOLE: Outcome(),
+        Kind.MISDELIVERED: Outcome(frozenset({arrival, Arrival(elsewhere, arrival.packet)})),
+        Kind.DIFFERS: Outcome(frozenset({Arrival(arrival.site, arrival.packet.but(ip_dscp=63))})),
+    }
+    for kind, live in cases.items():
+        (finding,) = side_by_side([answer(plan, fabric, allowed, live)], SEED, {}).findings
+        assert finding.kind is kind
+    assert "ip_dscp=63" in finding.says
+
+
+def test_a_place_whose_control_is_not_heard_is_named_and_nothing_passes(
+    plan: Plan, fabric: Fabric, asked: tuple[Question, ...]
+) -> None:
+    control = asked[0]
+    report = side_by_side([answer(plan, fabric, control, Outcome())], SEED, {})
+    assert report.deaf == (f"{control.site}/wan{control.line}",)
+    assert not report.passed and report.findings == ()
+
+
+def test_what_ought_to_come_to_something_is_asked_again_and_all_else_once(plan: Plan, fabric: Fabric) -> None:
+    generation = first_generation(plan)
+    rules = {router: generation.rules(router) for router in plan.network.router}
+    times: Counter[int] = Counter()
+
+    def deaf(sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Played:
+        times.update(number for each in sendings if (number := number_in(each.frame, mark)) is not None)
+        return Played((), 0, 0, {})
+
+    report = verify_live(plan, rules, deaf, SEED)
+    for each in report.answers:
+        expected = TIMES if each.static != Outcome() else 1
+        assert times[each.question.number] == expected, each.question.name
+    assert mark_of(SEED) in report.answers[0].question.frame
+
+
+def test_turns_keep_the_rate_and_every_pause() -> None:
+    needs = [(number, {number % 3: LINE_GAP_US}) for number in range(300)]
+    done = turns(needs)
+    assert sorted(turn.number for turn in done) == list(range(300))
+    gaps = [b.at_us - a.at_us for a, b in pairwise(done)]
+    assert min(gaps) >= 1_000_000 // RATE_PER_S
+    for line in range(3):
+        own = [turn.at_us for turn in done if turn.number % 3 == line]
+        assert min(b - a for a, b in pairwise(own)) >= LINE_GAP_US
+
+
+def test_a_leak_in_the_rules_is_one_in_both_answers(plan: Plan) -> None:
+    generation = first_generation(plan)
+    rules = {router: generation.rules(router) for router in plan.network.router}
+    kept = next(
+        each
+        for each in questions(plan, Fabric.of(plan.network, rules), SEED)
+        if each.says.words == "no contract allows it" and each.group is Group.CONTRACTS
+    )
+    router = plan.network.site[kept.site].accesses[kept.line].router
+    walk = Fabric.of(plan.network, rules).walk_from(kept.site, kept.packet, kept.line)
+    denied = walk.hops[0].visit.rules[-1]
+    opened = replace(
+        denied, priority=1000, goto=next(r.goto for r in rules[router].flows if r.table is denied.table and r.goto)
+    )
+    leaky = Fabric.of(plan.network, {**rules, router: replace(rules[router], flows=(opened, *rules[router].flows))})
+    (finding,) = side_by_side([answer(plan, leaky, kept)], SEED, {}).findings
+    assert (finding.kind, finding.towards) == (Kind.LEAK, kept.says.towards)

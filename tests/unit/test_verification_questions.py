@@ -1,0 +1,163 @@
+"""The questions put to a network: which there are, what the policy says of each, and what its rules make of them."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from controller_plan import small_plan
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
+from scapy.layers.l2 import Dot1Q, Ether
+from scapy.packet import Packet as Layer
+
+from controller.generation import first_generation
+from controller.interpreter.fabric import Fabric
+from controller.interpreter.packet import Packet
+from controller.rules import IPV6, VLAN
+from policies.compile import compile_policy, library_path, load_policy
+from policies.plan import Plan
+from topology.national import national_network
+from verification.asking import contracts
+from verification.asking.draft import Draft, Group, Scene
+from verification.frames import FIRST_FRAGMENT, LATER_FRAGMENT, read
+from verification.outcome import Foretold
+from verification.questions import mark_of, number_in, questions
+from verification.says import Intent, Verdict
+
+SEED = 1947
+
+
+def intended(plan: Plan) -> Fabric:
+    generation = first_generation(plan)
+    return Fabric.of(plan.network, {router: generation.rules(router) for router in plan.network.router})
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return small_plan()
+
+
+@pytest.fixture(scope="module")
+def fabric(plan: Plan) -> Fabric:
+    return intended(plan)
+
+
+def test_a_seed_gives_the_same_questions_and_another_others(plan: Plan, fabric: Fabric) -> None:
+    frames = [[each.frame for each in questions(plan, fabric, seed)] for seed in (SEED, SEED, SEED + 1)]
+    assert frames[0] == frames[1] != frames[2]
+
+
+def test_every_question_is_known_again_by_its_mark(plan: Plan, fabric: Fabric) -> None:
+    asked = questions(plan, fabric, SEED)
+    assert [number_in(each.frame, mark_of(SEED)) for each in asked] == list(range(len(asked)))
+    assert number_in(asked[0].frame, mark_of(SEED + 1)) is None
+
+
+def test_every_contract_and_every_pair_of_roles_is_asked_about_in_both_versions() -> None:
+    plan = compile_policy(load_policy(library_path("national")), national_network(130, seed=1))
+    scene = Scene(plan, intended(plan), Random(SEED))
+
+    def asked(drafts: list[Draft]) -> set[tuple[int, ...]]:
+        versions = [{each.about for each in drafts if f"IPv{version}" in each.name} for version in (4, 6)]
+        assert versions[0] == versions[1]
+        return versions[0]
+
+    alone = {role.id for role in plan.roles if len(role.sites) == 1}
+    pairs = {(a.id, b.id) for a in plan.roles for b in plan.roles if a is not b or a.id not in alone}
+    assert asked(list(contracts.pairs(scene))) == pairs
+    usable = {(each.id,) for each in plan.contracts if each.client != each.server or each.client not in alone}
+    assert asked(list(contracts.contracts(scene))) == usable
+
+
+def test_all_kinds_are_asked_and_a_bound_is_shared_out(plan: Plan, fabric: Fabric) -> None:
+    lines = sum(len(site.accesses) for site in plan.network.sites)
+    bounded = questions(plan, fabric, SEED, most=50)
+    assert len(bounded) == 50 + 2 * lines
+    for asked in (questions(plan, fabric, SEED), bounded):
+        assert {each.group for each in asked} == set(Group)
+    controls = [each for each in bounded if each.group is Group.CONTROLS]
+    assert controls == [*bounded[:lines], *bounded[-lines:]], "each place is heard before and after"
+
+
+def test_the_rules_keep_what_the_policy_says_in_every_question(plan: Plan, fabric: Fabric) -> None:
+    foretold = Foretold(plan, fabric)
+    asked = questions(plan, fabric, SEED)
+    wrong = [each.name for each in asked if not foretold.outcome(each, foretold.walk(each)).keeps(each.says)]
+    assert wrong == []
+    assert {each.says.verdict for each in asked} == set(Verdict)
+
+
+def test_hops_end_in_answers_and_their_number_is_exact(plan: Plan, fabric: Fabric) -> None:
+    foretold = Foretold(plan, fabric)
+    outcomes = {
+        each.name: foretold.outcome(each, foretold.walk(each))
+        for each in questions(plan, fabric, SEED)
+        if each.group is Group.TTL
+    }
+    assert outcomes
+    for name, outcome in outcomes.items():
+        words = name.split()
+        ttl, routers = int(words[words.index("TTL") + 1]), int(words[words.index("for") + 1])
+        assert bool(outcome.arrivals) == (ttl > routers), name
+        assert outcome.answered == (ttl <= routers), name
+
+
+def test_what_a_policy_says_of_a_packet(plan: Plan) -> None:
+    contract = next(each for each in plan.contracts if each.service == "messages")
+    roles = {role.id: role for role in plan.roles}
+    names = roles[contract.client].sites[0], roles[contract.server].sites[-1]
+    client, server = (plan.network.site[name] for name in names)
+    intent, there = Intent(plan), {"ipv4_src": str(client.address4), "ipv4_dst": str(server.address4)}
+    opening = Packet.of(
+        eth_type=0x0800, **there, ip_frag=0, nw_ttl=64, ip_proto=6, tcp_src=40_000, tcp_dst=443, tcp_flags=2
+    )
+    allowed = intent.of(client.id, opening)
+    assert (allowed.verdict, allowed.towards, allowed.source) == (Verdict.ARRIVES, server.id, contract.source)
+    assert intent.of(client.id, opening.but(nw_ttl=3)).verdict is Verdict.MAY_ARRIVE
+    for other in (
+        opening.but(tcp_dst=444),
+        opening.but(ip_frag=1),
+        opening.but(ipv4_src=str(server.address4)),
+        opening.but(ipv4_dst="192.0.2.1"),
+        opening.but(vlan_vid=0x1002),
+        opening.but(eth_type=0x88CC),
+    ):
+        assert intent.of(client.id, other).verdict is Verdict.KEPT
+    back = opening.but(ipv4_src=str(server.address4), ipv4_dst=str(client.address4), tcp_src=443, tcp_dst=40_000)
+    assert intent.of(server.id, back).verdict is Verdict.KEPT, "it acknowledges nothing"
+    assert intent.of(server.id, back.but(tcp_flags=0x12)).verdict is Verdict.ARRIVES
+    gateway = opening.but(ipv4_dst=str(client.gateway4), ip_proto=1, icmpv4_type=8)
+    assert intent.of(client.id, gateway).verdict is Verdict.ANSWERED
+
+
+HEAD = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+
+
+def fields(*layers: Layer) -> dict[str, int]:
+    built = HEAD.copy()
+    for layer in layers:
+        built /= layer
+    return dict(read(bytes(built)).fields)
+
+
+def test_a_second_tag_hides_what_is_behind_it() -> None:
+    seen = fields(Dot1Q(vlan=5), Dot1Q(vlan=6), IP(src="10.0.0.1", dst="10.0.0.2"), UDP())
+    assert (seen["vlan_vid"], seen["eth_type"]) == (0x1005, VLAN)
+    assert "ipv4_src" not in seen
+
+
+def test_extension_headers_are_looked_behind_and_a_whole_packet_is_no_fragment() -> None:
+    ends = IPv6(src="fd00::1", dst="fd00::2")
+    seen = fields(ends, IPv6ExtHdrDestOpt(), IPv6ExtHdrFragment(), TCP(dport=443))
+    assert (seen["eth_type"], seen["ip_proto"], seen["tcp_dst"], seen["ip_frag"]) == (IPV6, 6, 443, 0)
+    first = fields(ends, IPv6ExtHdrFragment(m=1), TCP(dport=443))
+    assert (first["ip_proto"], first["ip_frag"]) == (6, FIRST_FRAGMENT)
+    later = fields(ends, IPv6ExtHdrFragment(offset=3), TCP(dport=443))
+    assert (later["ip_proto"], later["ip_frag"]) == (44, LATER_FRAGMENT)
+    assert "tcp_dst" not in later
+
+
+def test_a_header_that_makes_no_sense_reads_as_zeros() -> None:
+    seen = fields(IP(src="10.0.0.1", dst="10.0.0.2", len=2000), UDP())
+    assert (seen["ipv4_src"], seen["ip_proto"]) == (0, 0)

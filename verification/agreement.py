@@ -1,0 +1,120 @@
+"""Two answers to each question laid side by side: that of the rules, and that of the running network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from controller.interpreter.fabric import Walk
+from verification.asking.draft import Group
+from verification.findings import Finding, Kind
+from verification.outcome import Outcome
+from verification.questions import Question
+from verification.says import Verdict
+
+LIVE = "live"  # the case that findings of a running network are of
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question, what the rules make of it and by which way, and what the network did."""
+
+    question: Question
+    static: Outcome
+    live: Outcome
+    walk: Walk
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the network does what its rules say, the packet as it arrives included."""
+        return self.static == self.live
+
+    @property
+    def keeps(self) -> bool:
+        """Whether both are what the policy wants."""
+        return self.static.keeps(self.question.says) and self.live.keeps(self.question.says)
+
+
+@dataclass(frozen=True)
+class LiveReport:
+    """All answers, and what is wrong about them. ``deaf`` names the access lines whose control was not heard: that
+    nothing arrived there shows nothing. ``figures`` are times (``…_s``) and numbers."""
+
+    seed: int
+    answers: tuple[Answer, ...]
+    findings: tuple[Finding, ...]
+    deaf: tuple[str, ...]
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether all answers agree with each other and with the policy, and every place could hear."""
+        return not self.findings and not self.deaf
+
+    def table(self) -> tuple[tuple[str, int, int, int, int], ...]:
+        """For each kind of question: how many were asked, how many packets the rules let arrive, how many answers
+        differ from the rules', and how many from the policy."""
+        rows: dict[Group, Counter[str]] = {group: Counter() for group in Group}
+        for answer in self.answers:
+            told = {"asked": True, "arrive": bool(answer.static.arrivals)}
+            told |= {"differ": not answer.agrees, "wrong": not answer.keeps}
+            rows[answer.question.group].update(name for name, holds in told.items() if holds)
+        order = ("asked", "arrive", "differ", "wrong")
+        return tuple((group.value, *(row[name] for name in order)) for group, row in rows.items() if row)  # type: ignore[misc]
+
+
+def side_by_side(answers: Sequence[Answer], seed: int, figures: Mapping[str, float]) -> LiveReport:
+    """The report on these answers."""
+    deaf = {
+        f"{answer.question.site}/wan{answer.question.line}"
+        for answer in answers
+        if answer.question.group is Group.CONTROLS and not answer.live.answered
+    }
+    findings = tuple(finding for answer in answers for finding in _findings(answer))
+    return LiveReport(seed, tuple(answers), findings, tuple(sorted(deaf)), figures)
+
+
+def _findings(answer: Answer) -> Iterator[Finding]:
+    """What is wrong about an answer: where it breaks the policy, that; and where the rules do not say so, that."""
+    if answer.question.group is Group.CONTROLS and not answer.live.answered:
+        return  # its line is deaf: that is all it says
+    if not answer.keeps:
+        at_fault = answer.live if not answer.live.keeps(answer.question.says) else answer.static
+        yield _finding(_kind(answer, at_fault), answer)
+    elif not answer.agrees:
+        yield _finding(Kind.DIFFERS, answer)
+
+
+def _kind(answer: Answer, outcome: Outcome) -> Kind:
+    says = answer.question.says
+    if outcome.sites - {says.towards}:
+        return Kind.LEAK if says.verdict in (Verdict.KEPT, Verdict.ANSWERED) else Kind.MISDELIVERED
+    return Kind.LEAK if outcome.sites and says.verdict is Verdict.KEPT else Kind.BLACKHOLE
+
+
+def _finding(kind: Kind, answer: Answer) -> Finding:
+    question = answer.question
+    static, live = _told_apart(answer)
+    return Finding(
+        kind=kind,
+        case=LIVE,
+        says=f"{question.name}: {question.says.words}; by the rules it {static}, on the network it {live}",
+        source=question.says.source,
+        site=question.site,
+        line=question.line,
+        towards=question.says.towards,
+        packet=question.packet,
+        walk=answer.walk,
+    )
+
+
+def _told_apart(answer: Answer) -> tuple[str, str]:
+    """Both outcomes in words, and where the sites are the same, in what the packets differ that arrive there."""
+    static, live = str(answer.static), str(answer.live)
+    if answer.agrees or static != live:
+        return static, live
+    ours, theirs = (dict(next(iter(each.arrivals)).packet.fields) for each in (answer.static, answer.live))
+    names = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+    shown = [", ".join(f"{name}={fields.get(name)}" for name in names) for fields in (ours, theirs)]
+    return f"{static} with {shown[0]}", f"{live} with {shown[1]}"
