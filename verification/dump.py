@@ -43,8 +43,8 @@ NOTHING_DOWN = Failures()
 @dataclass(frozen=True)
 class Dump:
     """Rules by router id, of ``network`` under the policy whose text is ``policy``, at the ``moment`` that says which
-    of its exceptions are in force. ``file`` is what the policy's places are told by, ``digest`` its plan's, ``taken`` says
-    where the rules are from, ``down`` what was down there, ``answers_neighbours`` is as in the plan."""
+    of its exceptions are in force. ``file`` is what the policy's places are told by, ``digest`` its plan's; ``taken``
+    says where the rules are from, ``down`` what was down there; ``answers_neighbours`` is as in the plan."""
 
     network: Network
     policy: str
