@@ -10,7 +10,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _STATISTICS = struct.Struct("=II")  # packets, drops
 _BUFFER_BYTES = 4 << 20
 _FRAME_BYTES = 2048
+_LOOK_S = 0.05  # at whether it is over
 _FRAMES_AT_ONCE = 64  # of one site, before it is another's turn
 
 
@@ -45,35 +46,40 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What was heard; ``unsent`` counts frames whose line took none, ``late_us`` is how late the latest was sent, and
-    ``dropped`` how many frames came that nobody had time to hear, by site."""
+    """What was heard; ``unsent`` counts frames whose line took none, ``held_up_us`` is how much longer the whole took
+    than it should, ``dropped`` how many frames came that nobody had time to hear, by site."""
 
     heard: tuple[Heard, ...]
     unsent: int
-    late_us: int
+    held_up_us: int
     dropped: Mapping[str, int]
 
 
 def play(
-    sites: Mapping[str, Namespace], sendings: Sequence[Sending], mark: bytes, listen_s: float,
-    enough: Callable[[Collection[Heard]], bool] = lambda _: False,
-) -> Played:  # fmt: skip
-    """Send all in their order, and go on listening for ``listen_s``, or until what was heard is ``enough``. Only frames
-    that hold ``mark`` are kept. Raises OSError where a site has no packet socket to give."""
+    sites: Mapping[str, Namespace],
+    sendings: Sequence[Sending],
+    mark: bytes,
+    listen_s: float,
+    is_over: Callable[[], bool] = lambda: False,
+) -> Played:
+    """Send all in their order, and go on listening for ``listen_s``; end at once when it ``is_over``. Only frames that
+    hold ``mark`` are kept. Raises OSError where a site has no packet socket to give."""
     with _Ears(sites, mark) as ears:
         began_ns = time.monotonic_ns()
-        unsent = late_ns = 0
+        unsent = held_up_ns = 0
         for sending in sendings:
-            due_ns = began_ns + sending.at_us * 1000
+            due_ns = began_ns + held_up_ns + sending.at_us * 1000
             while (left_ns := due_ns - time.monotonic_ns()) > 0:
                 ears.listen(left_ns / 1e9)
-            late_ns = max(late_ns, -left_ns)
+            held_up_ns -= left_ns  # those that follow are put off as well: a burst would not pass the policers
             unsent += not ears.send(sending)
             ears.listen(0)
+            if is_over():
+                break
         until_ns = time.monotonic_ns() + int(listen_s * 1e9)
-        while (left_ns := until_ns - time.monotonic_ns()) > 0 and not enough(ears.heard):
-            ears.listen(min(left_ns / 1e9, 0.05))
-        return Played(tuple(ears.heard), unsent, late_ns // 1000, ears.dropped())
+        while (left_ns := until_ns - time.monotonic_ns()) > 0 and not is_over():
+            ears.listen(min(left_ns / 1e9, _LOOK_S))
+        return Played(tuple(ears.heard), unsent, held_up_ns // 1000, ears.dropped())
 
 
 class _Ears:
