@@ -6,12 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from random import Random
 
+from controller.generation import first_generation
 from controller.rules import RuleSet
 from verification.findings import Case, Finding, Report
+from verification.mutation.corpus import INTACT
 from verification.mutation.effect import HARMLESS, Effect, Probe, named
 from verification.mutation.explain import Survivors
+from verification.mutation.intent import disputed
 from verification.mutation.mutant import Mutant
+from verification.mutation.policy_faults import PolicyMutant
 from verification.mutation.witness import Jury, Witness
 
 Verifier = Callable[[Mapping[str, RuleSet]], Report]
@@ -21,6 +26,7 @@ class Verdict(str, Enum):
     """How a trial of one fault ends. Only `MISSED` and `FALSE_ALARM` speak against the verifier."""
 
     CAUGHT = "caught"
+    REFUSED = "refused by the compiler"  # a policy that says it means nothing
     SURVIVED = "survived"  # it does no harm
     MISSED = "missed"  # it changes what passes between sites, and nobody noticed
     FALSE_ALARM = "false alarm"  # the packet that the verifier shows fares as by the right rules
@@ -75,6 +81,31 @@ class Campaign:
                 yield Trial(*about, Verdict.SURVIVED, (), survivors.why(mutant, witness))
             else:
                 yield Trial(*about, Verdict.MISSED)
+
+    def run_policies(self, mutants: Iterable[PolicyMutant]) -> Iterator[Trial]:
+        """The same for policies: the rules that come of a faulty one are held against the right one."""
+        plan, right = self.jury.corpus.plan, self.jury.corpus.rules
+        for mutant in mutants:
+            about = mutant.kind, "policy", mutant.what
+            if mutant.plan is None:
+                yield Trial(*about, Witness(Effect.NONE), Verdict.REFUSED, (), mutant.refusal)
+                continue
+            generation = first_generation(mutant.plan)
+            rules = {router: generation.rules(router) for router in right}
+            changed = {router: each for router, each in rules.items() if set(each) != set(right[router])}
+            if not changed:
+                yield Trial(*about, Witness(Effect.NONE), Verdict.SURVIVED, (), "the same rules come of it")
+                continue
+            probes = disputed(plan, mutant.plan, Random(self.jury.corpus.seed))
+            witness = self.jury.weigh(changed, [(INTACT, probes)])
+            kinds = tuple(sorted({finding.kind.value for finding in self.verify(rules).violations}))
+            if kinds:
+                yield Trial(*about, witness, Verdict.CAUGHT, kinds)
+            elif witness.effect in HARMLESS:
+                why = f"of {witness.tried} packets of all pairs of roles, changes {witness.effect.value}"
+                yield Trial(*about, witness, Verdict.SURVIVED, (), why)
+            else:
+                yield Trial(*about, witness, Verdict.MISSED)
 
     def _shows(self, mutant: Mutant, finding: Finding) -> bool:
         """Whether the verifier's own packet fares otherwise than by the right rules; what it shows without a packet is

@@ -50,14 +50,15 @@ class Jury:
     def judge(self, mutant: Mutant) -> Witness:
         """What it does between sites, if a packet shows that; else the gravest of what it does besides."""
         rules = mutant.of(self.corpus.rules[mutant.router])
-        return self._gravest({mutant.router: rules}, self._trials(mutant))
+        return self.weigh({mutant.router: rules}, self._trials(mutant))
 
     def effect(self, mutant: Mutant, failures: Failures, probe: Probe) -> Effect:
         """What it does to one packet."""
         rules = mutant.of(self.corpus.rules[mutant.router])
-        return self._gravest({mutant.router: rules}, [(failures, [probe])]).effect
+        return self.weigh({mutant.router: rules}, [(failures, [probe])]).effect
 
-    def _gravest(self, changed: dict[str, RuleSet], trials: Iterable[tuple[Failures, Iterable[Probe]]]) -> Witness:
+    def weigh(self, changed: dict[str, RuleSet], trials: Iterable[tuple[Failures, Iterable[Probe]]]) -> Witness:
+        """The effect of other rules at some routers, by packets in states of the network."""
         switches = {**self.corpus.fabric.switches, **{router: Switch.of(rules) for router, rules in changed.items()}}
         faulty = replace(self.corpus.fabric, switches=switches)
         meters = {**self.corpus.meters, **meters_of(changed)}
