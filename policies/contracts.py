@@ -74,7 +74,7 @@ def check_imports(clauses: Sequence[Clause], vpns: Sequence[Vpn], vrfs: Sequence
         theirs = {vpn_of[site].name: vpn_of[site] for site in sorted(clause.servers) if site in vpn_of}
         for mine, other in ((mine, other) for mine in ours.values() for other in theirs.values()):
             for importer, exporter in ((mine, other), (other, mine)):
-                if not importer.imports & exporter.exports:
+                if exporter.exports and not importer.imports & exporter.exports:
                     reason = f"VPN {importer.name} does not import {exporter.name}"
                     hint = f"add {' or '.join(sorted(exporter.exports))} to the imports of {importer.name}"
                     if f"{importer.name}:hub" in importer.imports and importer is exporter:

@@ -22,14 +22,15 @@ def check_internet(spec: PolicySpec, clauses: Iterable[Clause], population: Popu
             report.add(("internet", "through", i), service, "is no service of this policy", hint, removed)
     rules = [("internet", "at"), ("internet", "through")]
     for clause in clauses:
+        because = [(*clause.path, "from"), (*clause.path, "to"), *rules]
         entry = spec.contracts[clause.name] if clause.section == "contracts" else spec.exceptions[clause.name]
         if clause.clients - border and clause.servers & border:
             for i, service in enumerate(entry.services):
                 if service in clause.services and service not in through:
                     reason = f"would be open to {min(clause.servers & border)}, where the Internet begins"
                     hint = f"only {' and '.join(through)} may be (internet.through)"
-                    report.add((*clause.path, "services", i), service, reason, hint, rules)
+                    report.add((*clause.path, "services", i), service, reason, hint, because)
         if clause.clients & border and clause.servers - border:
             inward = f"{min(clause.clients & border)}, where the Internet begins, open {', '.join(clause.services)}"
             reason = f"would let {inward} to {min(clause.servers - border)}"
-            report.add(clause.path, None, reason, "nothing is opened from the Internet (internet.at)", rules)
+            report.add(clause.path, None, reason, "nothing is opened from the Internet (internet.at)", because)

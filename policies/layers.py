@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from policies.refusal import Refusal
@@ -156,7 +156,7 @@ def _without(pile: _Part, layer: int, document: Document, places: dict[Path, Pla
             continue
         del parent[path[-1]]
         if len(path) == 2:
-            sections[path[0]] = _Part(layer, document, parent)
+            sections[path[0]] = replace(sections[path[0]], parts=parent)
         _, file, line = document.place(at)
         places[path] = Place(layer, file, line)
     return _Part(layer, document, sections)

@@ -118,7 +118,8 @@ def _check_membership(vrfs: Iterable[Vrf], population: Population, report: Repor
         report.add(("vpns", other, "members"), None, reason, hint, [("vpns", first, "members")])
     homeless = [site.id for site in population.network.sites if site.id not in owners]
     if homeless and not report.lacks("vpns"):
-        report.add(("vpns",), None, f"no VPN has as member: {_some(homeless)}", "give every site a VPN")
+        entries = [path for path in report.document.lines if path[:1] == ("vpns",)]
+        report.add(("vpns",), None, f"no VPN has as member: {_some(homeless)}", "give every site a VPN", entries)
 
 
 def _some(sites: list[str]) -> str:

@@ -94,8 +94,7 @@ def library() -> tuple[tuple[str, str], ...]:
 def library_path(name: str) -> Path:
     """The file of the library's policy ``name``. Raises ``InputError`` if there is none."""
     if name not in library_names():
-        known = "one of " + ", ".join(library_names())
-        raise InputError(Problem("policy", name, "is not in the library", known))
+        raise InputError(Problem("policy", name, "is not in the library", nearest(name, library_names())))
     return LIBRARY / f"{name}.yaml"
 
 

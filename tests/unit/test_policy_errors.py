@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from policy_network import small_network
 
 from policies.compile import compile_policy, library_path, load_policy
+from policies.source import LIBRARY
 from topology.errors import InputError
 from topology.model import Kind, Network
 
@@ -54,6 +56,23 @@ contracts:
     to: {kind: [service], tags: [messages]}
     services: [mail, ping]
 """
+
+EXCEPTION = """\
+exceptions:
+  pictures:
+    from: {kind: [hospital]}
+    to: {kind: [hospital]}
+    services: [mail]
+    reason: help while they move
+    until: 2027-02-01
+"""
+
+
+def excepting(old: str, new: str) -> tuple[str, str]:
+    """A case: an exception in GOOD that is not as it should be."""
+    assert EXCEPTION.count(old) == 1
+    return "contracts:\n", f"{EXCEPTION.replace(old, new)}contracts:\n"
+
 
 # case -> what stands in GOOD, and what to write instead
 CASES: dict[str, tuple[str, str]] = {
@@ -128,6 +147,78 @@ CASES: dict[str, tuple[str, str]] = {
     "no-way-there": ("    import: [care]", "    import: []"),
     "no-way-back": ("    import: [care, primary]", "    import: [care]"),
     "no-way-within": ("    import: [care, primary]", "    import: [primary]"),
+    "no-targets": ("    export: [primary]\n", ""),
+    "unknown-topology": ("    export: [primary]", "    topology: ring"),
+    "hub-without-topology": ("    export: [primary]", "    export: [primary]\n    hub: {kind: [gp]}"),
+    "hub-and-spoke-without-hub": ("    export: [primary]", "    topology: hub-and-spoke"),
+    "hub-of-a-mesh": ("    export: [primary]", "    topology: mesh\n    hub: {kind: [gp]}"),
+    "hub-that-is-no-member": ("    export: [primary]", "    topology: hub-and-spoke\n    hub: {kind: [service]}"),
+    "extranet-without-partners": ("    export: [primary]", "    topology: extranet"),
+    "partner-that-is-no-vpn": ("    export: [primary]", "    topology: extranet\n    partners: [car]"),
+    "hub-has-the-name-of-a-vpn": (
+        "    export: [care]\n",
+        "    export: [care]\n    topology: hub-and-spoke\n    hub: {kind: [service]}\n"
+        "  care-hub: {members: {tags: [none]}, topology: mesh}\n",
+    ),
+    "spoke-to-spoke": (
+        "    import: [care, primary]\n    export: [care]\n",
+        "    import: [primary]\n    export: [care]\n    topology: hub-and-spoke\n    hub: {kind: [service]}\n",
+    ),
+    "unknown-hub-site": ("    export: [primary]", "    topology: hub-and-spoke\n    hub: {site: [gp-9]}"),
+    "exception-without-reason": excepting("    reason: help while they move\n", ""),
+    "exception-with-empty-reason": excepting("help while they move", '" "'),
+    "exception-without-end": excepting("    until: 2027-02-01\n", ""),
+    "exception-until-no-date": excepting("2027-02-01", "next week"),
+    "exception-until-no-day": excepting("2027-02-01", "2027-02-30"),
+    "exception-until-time-of-nowhere": excepting("2027-02-01", "2027-02-01 16:00"),
+    "exception-ends-first": excepting("2027-02-01", "2027-02-01\n    begins: 2027-03-01"),
+    "exception-named-as-contract": excepting("pictures", "calls"),
+    "exception-for-unknown-service": excepting("[mail]", "[fax]"),
+    "exception-without-way": excepting(
+        "from: {kind: [hospital]}\n    to: {kind: [hospital]}", "from: {kind: [gp]}\n    to: {kind: [gp]}"
+    ),
+    "exception-that-is-over-is-judged-too": excepting(
+        "services: [mail]\n    reason: help while they move\n    until: 2027",
+        "services: [fax]\n    reason: help while they moved\n    until: 2020",
+    ),
+    "internet-without-service": ("contracts:\n", "internet: {at: {tags: [internet]}}\ncontracts:\n"),
+    "internet-through-unknown-service": (
+        "contracts:\n",
+        "internet: {at: {tags: [internet]}, through: [proxi]}\ncontracts:\n",
+    ),
+    "internet-not-through-proxy": (
+        "contracts:\n",
+        "internet: {at: {tags: [internet]}, through: [ping]}\ncontracts:\n"
+        "  browse: {from: {kind: [gp]}, to: {kind: [service]}, services: [ping, mail]}\n",
+    ),
+    "internet-inward": (
+        "contracts:\n",
+        "internet: {at: {tags: [internet]}, through: [ping]}\ncontracts:\n"
+        "  inward: {from: {kind: [service]}, to: {kind: [gp]}, services: [ping]}\n",
+    ),
+    "internet-both-ways": (
+        "contracts:\n",
+        "internet: {at: {tags: [internet]}, through: [ping]}\ncontracts:\n"
+        "  test: {from: {kind: [gp]}, to: {kind: [service]}, both_ways: true, services: [ping]}\n",
+    ),
+    "internet-by-exception": (
+        "contracts:\n",
+        "internet: {at: {tags: [internet]}, through: [ping]}\n"
+        + excepting("to: {kind: [hospital]}", "to: {tags: [internet]}")[1],
+    ),
+    "quarantine-of-nobody": ("contracts:\n", "quarantine: {ward: {}}\ncontracts:\n"),
+    "quarantine-of-unknown-site": ("contracts:\n", "quarantine: {ward: {sites: {site: [h-bodoe]}}}\ncontracts:\n"),
+    "site-in-two-quarantines": (
+        "contracts:\n",
+        "quarantine: {one: {sites: {kind: [gp]}}, two: {sites: {region: [midt]}}}\ncontracts:\n",
+    ),
+    "contracts-is-no-map": ("contracts:\n  calls:\n", "contracts: none\nextra:\n  calls:\n"),
+    "schema-and-meaning-at-once": (
+        "  mail: {protocol: tcp, ports: [25, 8080], class: rest}",
+        "  mail: {protocol: tcp, ports: [25, 80800], class: rest}\n  fax: {protocol: tcp, ports: [10], class: slow}",
+    ),
+    "what-is-lost-is-not-missed": ("    scheduling: weighted", "    scheduling: weightd"),
+    "lost-vpn-is-not-missed": ("    export: [primary]", "    exports: [primary]"),
     "several-at-once": (
         "  ping: {protocol: icmp, class: rest}\nvpns:\n  care:\n    members: {kind: [hospital, municipality,",
         "  ping: {protocol: icmp, class: echo}\nvpns:\n  care:\n    members: {kind: [municipality,",
@@ -153,9 +244,104 @@ def test_each_case_changes_the_good_policy_in_one_place(case: str) -> None:
     assert old != new
 
 
-def test_messages_are_the_golden_ones() -> None:
-    sections = (f"== {case}\n{message(GOOD.replace(old, new))}\n" for case, (old, new) in CASES.items())
-    policy_golden.check("errors.txt", "\n".join(sections))
+# case -> a file that includes GOOD as good.yaml, and whatever else there is beside it
+VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
+    "include-unknown-policy": ("include: nationl", {}),
+    "include-unknown-file": ("include: [good.yaml, god.yaml]", {}),
+    "include-number": ("include: [good.yaml, 5]", {}),
+    "include-nothing": ("include: []", {}),
+    "include-map": ("include: {good: yaml}", {}),
+    "include-from-above": ("include: ../good.yaml", {}),
+    "include-a-folder": ("include: folder.yaml", {"folder.yaml/x": ""}),
+    "include-no-policy": ("include: list.yaml", {"list.yaml": "- good"}),
+    "include-no-yaml": ("include: broken.yaml", {"broken.yaml": "name: [x"}),
+    "include-no-utf8": ("include: latin.yaml", {"latin.yaml": "name: \udce6"}),
+    "include-itself": ("include: bad.yaml", {}),
+    "include-in-a-circle": (
+        "include: other.yaml",
+        {"other.yaml": "include: third.yaml", "third.yaml": "include: other.yaml"},
+    ),
+    "include-too-deep": ("include: d0.yaml", {f"d{n}.yaml": f"include: d{n + 1}.yaml" for n in range(9)}),
+    "include-too-many": (f"include: [{', '.join(['good.yaml'] * 33)}]", {}),
+    "several-includes-at-once": ("include: [nationl, god.yaml]\nremove: {contract: all}", {}),
+    "name-is-not-inherited": ("include: good.yaml\ndescription: mine", {}),
+    "remove-without-include": ("name: mine\nremove: {contracts: [calls]}", {}),
+    "remove-unknown-section": ("include: good.yaml\nremove: {contract: [calls]}", {}),
+    "remove-unknown-entry": ("include: good.yaml\nremove: {contracts: [messages, call]}", {}),
+    "remove-absent-section": ("include: good.yaml\nremove: {exceptions: all}", {}),
+    "remove-of-a-section-without-entries": ("include: good.yaml\nremove: {repair: [detect_within]}", {}),
+    "remove-everything": ("include: good.yaml\nremove: everything", {}),
+    "remove-one-as-text": ("include: good.yaml\nremove: {contracts: calls}", {}),
+    "error-in-what-is-included": (
+        "name: mine\ninclude: two.yaml",
+        {"two.yaml": "include: good.yaml\nrepair: {detect: 1 s}"},
+    ),
+    "error-in-an-override": ("name: mine\ninclude: good.yaml\nvpns:\n  care: {exports: [care]}", {}),
+    "entry-that-needs-more": (
+        "name: mine\ninclude: good.yaml\ncontracts:\n  new: {from: {kind: [gp]}, services: [call]}",
+        {},
+    ),
+    "removed-class-is-missed": ("name: mine\ninclude: good.yaml\nremove: {classes: [voice]}", {}),
+    "removed-service-is-missed": ("name: mine\ninclude: good.yaml\nremove: {services: [ping]}", {}),
+    "removed-vpn-is-missed": ("name: mine\ninclude: good.yaml\nremove:\n  vpns: [primary]", {}),
+    "override-takes-the-route": ("name: mine\ninclude: good.yaml\nvpns:\n  care:\n    import: [primary]", {}),
+    "override-takes-another's-sites": ("name: mine\ninclude: good.yaml\nvpns:\n  care: {members: {kind: [gp]}}", {}),
+    "override-takes-another's-queue": ("name: mine\ninclude: good.yaml\nclasses:\n  voice:\n    queue: 2", {}),
+    "override-takes-another's-ports": (
+        "name: mine\ninclude: good.yaml\nservices:\n  call: {protocol: tcp, ports: [20-30]}",
+        {},
+    ),
+    "replaced-in-the-wrong-way": (
+        "name: mine\ninclude: good.yaml\nremove: {vpns: all}\nvpns: {all: {topology: mesh}}",
+        {},
+    ),
+    "internet-of-the-library": (
+        "name: mine\ninclude: national\ncontracts:\n  referrals: {to: {kind: [hospital, service]}, same_region: false}",
+        {},
+    ),
+    "at-both-ends": (
+        "name: mine\ninclude: two.yaml\ncontracts:\n  calls:\n    services: [call, fax]",
+        {"two.yaml": "include: good.yaml\nrepair: {detect: 1 s}"},
+    ),
+}
+
+
+@pytest.fixture
+def variant_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """What is reported for a case of VARIANTS."""
+
+    def message_of(case: str) -> str:
+        text, others = VARIANTS[case]
+        folder = tmp_path / case
+        for name, content in {"good.yaml": GOOD, "bad.yaml": f"{text}\n", **others}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content, encoding="utf-8", errors="surrogateescape")
+        monkeypatch.chdir(folder)
+        with pytest.raises(InputError) as caught:
+            compile_policy(load_policy(Path("bad.yaml")), small_network())
+        return str(caught.value).replace(f"{LIBRARY}/", "LIBRARY/")
+
+    return message_of
+
+
+def test_messages_are_the_golden_ones(variant_message: Callable[[str], str]) -> None:
+    said = {case: message(GOOD.replace(old, new)) for case, (old, new) in CASES.items()}
+    said |= {case: variant_message(case) for case in VARIANTS}
+    assert len(said) == len(CASES) + len(VARIANTS) >= 60
+    policy_golden.check("errors.txt", "\n".join(f"== {case}\n{text}\n" for case, text in said.items()))
+
+
+def test_what_is_sent_may_include_the_library_and_no_file(tmp_path: Path) -> None:
+    (tmp_path / "secret.yaml").write_text("name: secret")
+    for name in (tmp_path / "secret.yaml", "../secret.yaml", "/etc/secret.yml"):
+        with pytest.raises(InputError) as caught:
+            policy_golden.policy(f"name: sent\ninclude: {name}\n", "policy")
+        assert str(caught.value) == (
+            f"policy:2: include: '{name}' is a file, which a policy that is sent cannot include "
+            "(hint: send it as `helsewan policy show` prints it: one file with all that it includes)"
+        )
+    sent = policy_golden.policy("name: sent\ninclude: national\n", "policy")
+    assert compile_policy(sent, small_network()).policy == "sent"
 
 
 def with_twins(vpn_members: str) -> tuple[str, Network]:
@@ -196,7 +382,7 @@ def test_problems_are_told_once_and_in_the_order_of_lines() -> None:
 def test_library_policy_that_does_not_exist() -> None:
     with pytest.raises(InputError) as caught:
         library_path("nationel")
-    assert "'nationel' is not in the library (hint: one of national, open)" in str(caught.value)
+    assert "'nationel' is not in the library (hint: did you mean 'national'?)" in str(caught.value)
 
 
 def test_file_that_does_not_exist(tmp_path: Path) -> None:
