@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 import z3
-from oracle_machine import Fate, Machine
+from oracle_machine import Fate, Machine, possible
 from oracle_networks import random_network, random_plan
 from oracle_packets import as_packet, edges, made_up, model_of, of_model, sane
 from single_failures import single_failures
@@ -24,12 +24,17 @@ from controller.paths import Failures
 from controller.rules import RuleSet
 from policies.plan import Plan
 from topology.model import Network
+from verification.mutation.corpus import Corpus
 from verification.mutation.draw import mutants
+from verification.mutation.effect import HARMLESS, Effect
+from verification.mutation.mutant import Mutant
+from verification.mutation.witness import Jury
 
 NETWORKS = int(os.environ.get("HELSEWAN_ORACLE_NETWORKS", "3"))
 FIRST = int(os.environ.get("HELSEWAN_ORACLE_SEED", "1"))
 SEEDS = range(FIRST, FIRST + NETWORKS)
 MADE_UP, FAULTS = 60, 5
+AT_THE_EDGE = {"admit", "vrf", "contract", "police", "route"}
 
 INTACT = Failures()
 Rules = dict[str, RuleSet]
@@ -131,3 +136,38 @@ def test_they_agree_on_faulty_rules(seed: int) -> None:
         near = [line for line in lines(network) if mutant.router in network.site[line[0]].homing]
         for line in rng.sample(near, min(2, len(near))):
             check_line(machine, fabric, *line, seed)
+
+
+def differing(right: Fate, faulty: Fate, site: str) -> z3.BoolRef:
+    """Where other sites get other packets, or with other marks; only where no entries dispute."""
+    never = z3.BoolVal(False)
+    found = []
+    for name in (right.delivered.keys() | faulty.delivered.keys()) - {site}:
+        one, other = right.delivered.get(name, never), faulty.delivered.get(name, never)
+        found.append(z3.Xor(one, other))
+        if name in right.marked and name in faulty.marked:
+            found.append(z3.And(one, other, right.marked[name] != faulty.marked[name]))
+    return z3.And(right.given, z3.Not(faulty.chance), z3.Or(*found))
+
+
+def changed_for(network: Network, rules: Rules, mutant: Mutant) -> tuple[str, int] | None:
+    """A line whose packets a fault treats otherwise, by Z3 alone."""
+    right, faulty = Machine(network, rules), Machine(network, mutant.among(rules))
+    for line in lines(network):
+        if mutant.table in AT_THE_EDGE and network.site[line[0]].accesses[line[1]].router != mutant.router:
+            continue
+        if possible(differing(fate_of(right, *line), fate_of(faulty, *line), line[0])):
+            return line
+    return None
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_z3_and_the_jury_of_packets_agree_on_what_faults_change(seed: int) -> None:
+    network, plan, rules = drawn(seed)
+    jury = Jury(Corpus(plan, rules, seed, most=2_000))
+    for mutant in mutants(network, rules, FAULTS, seed + 1000):
+        witness = jury.judge(mutant)
+        intact = witness.failures == INTACT and witness.effect in (Effect.REACHES, Effect.MARK)
+        if witness.effect is not Effect.CHANCE and (intact or witness.effect in HARMLESS):
+            line = changed_for(network, rules, mutant)
+            assert (line is not None) is intact, (seed, line, witness, str(mutant))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -123,16 +122,17 @@ def changes(trial: Trial) -> bool:
     return trial.witness.effect not in HARMLESS or trial.verdict is Verdict.CAUGHT
 
 
-def table(trials: Iterable[Trial]) -> list[tuple[str, str, int, int, int, int]]:
-    """Per kind of fault and table: made, changing reachability or marking, caught, survived."""
-    made: Counter[tuple[str, str]] = Counter()
-    changing: Counter[tuple[str, str]] = Counter()
-    caught: Counter[tuple[str, str]] = Counter()
-    survived: Counter[tuple[str, str]] = Counter()
+def table(trials: Iterable[Trial]) -> list[tuple[str, str, int, int, int, int, int, int]]:
+    """Per kind of fault and table: made, changing what passes between sites, caught, refused, survived, missed."""
+    rows: dict[tuple[str, str], list[Trial]] = {}
     for trial in trials:
-        key = trial.kind, trial.table
-        made[key] += 1
-        changing[key] += changes(trial)
-        caught[key] += trial.verdict is Verdict.CAUGHT
-        survived[key] += trial.verdict is Verdict.SURVIVED
-    return [(*key, made[key], changing[key], caught[key], survived[key]) for key in sorted(made)]
+        rows.setdefault((trial.kind, trial.table), []).append(trial)
+
+    def count(row: list[Trial], verdict: Verdict) -> int:
+        return sum(trial.verdict is verdict for trial in row)
+
+    ends = Verdict.CAUGHT, Verdict.REFUSED, Verdict.SURVIVED, Verdict.MISSED
+    return [
+        (*key, len(row), sum(map(changes, row)), *(count(row, verdict) for verdict in ends))  # type: ignore[misc]
+        for key, row in sorted(rows.items())
+    ]

@@ -29,7 +29,8 @@ from controller.rules import (
     SetField,
     Table,
 )
-from verification.mutation.fields import Wanted, is_maskable, meet, wanted, width, written
+from verification.fields import bits as width_of
+from verification.mutation.fields import Wanted, is_maskable, meet, wanted, written
 from verification.mutation.mutant import Mutation, dependents, table_of
 
 FOREIGN_TABLE = Table(42)
@@ -85,7 +86,7 @@ def widened(place: Place, entry: Entry, rng: Random) -> Fault | None:
     each = list(wanted(entry.match).values())[index]
     if not is_maskable(name) or rng.random() < 0.3:
         return _matching(entry, index, None, f"takes any {name}")
-    bits = [bit for bit in range(width(name)) if each.mask >> bit & 1]
+    bits = [bit for bit in range(width_of(name)) if each.mask >> bit & 1]
     if _is_prefix(name):
         shorter = rng.randint(1, min(8, len(bits)))
         mask = each.mask & ~sum(1 << bit for bit in bits[:shorter])
@@ -101,7 +102,7 @@ def narrowed(place: Place, entry: Entry, rng: Random) -> Fault | None:
         return None
     matched = wanted(entry.match)
     partial = [i for i, (name, each) in enumerate(zip(dict(entry.match), matched.values(), strict=True))
-               if is_maskable(name) and each.mask != (1 << width(name)) - 1]  # fmt: skip
+               if is_maskable(name) and each.mask != (1 << width_of(name)) - 1]  # fmt: skip
     if not partial or rng.random() < 0.2:
         if entry.table is not Table.CONTRACT or "ip_dscp" in matched:
             return None
@@ -109,7 +110,7 @@ def narrowed(place: Place, entry: Entry, rng: Random) -> Fault | None:
         return Fault(f"takes DSCP {dscp} alone: {entry}", (entry,), (_but(entry, (*entry.match, ("ip_dscp", dscp))),))
     index = rng.choice(partial)
     name, each = entry.match[index][0], list(matched.values())[index]
-    free = [bit for bit in range(width(name)) if not each.mask >> bit & 1]
+    free = [bit for bit in range(width_of(name)) if not each.mask >> bit & 1]
     bit = 1 << (free[-1] if _is_prefix(name) or "metadata" not in name else rng.choice(free))
     value = each.value | (bit if rng.random() < 0.5 else 0)
     return _matching(entry, index, written(name, Wanted(value, each.mask | bit)), f"takes less by {name}")
