@@ -54,7 +54,7 @@ from controller.rules import (
 )
 from controller.stack import LINE_GROUPS
 from controller.ttl import popped
-from policies.plan import Attachment, PathChoice, Plan, Route, TrafficClass, Vpn
+from policies.plan import SHORTEST, Attachment, Plan, Route, TrafficClass, Vpn
 from topology.model import SITE_MTU, TRUNK_PORT, Line, Site, router_mac
 
 _BURST_US = 100_000  # a policer lets this much time's worth of its rate pass at once
@@ -93,7 +93,7 @@ def turned_routes(plan: Plan, down: Collection[Line]) -> dict[str, RuleSet]:
     """By router, the routes to dual-homed sites that lost one of their lines and were reached over it: now to the
     router of the other alone. They come before the plan's own routes."""
     routes = tuple(
-        Route(role.vpn, prefix, plan.egress_index[(site.homing[not lost],), False, PathChoice.LEAST_DELAY])
+        Route(role.vpn, prefix, plan.egress_index[(site.homing[not lost],), False, SHORTEST])
         for site, lost in ((plan.network.site[name], lost) for name, lost in sorted(down))
         for role in (plan.role_of_site[site.id],)
         if (site.id, not lost) not in down and (lost == 0 or plan.vpn[role.vpn].both_lines)
@@ -245,7 +245,7 @@ class _Edge:
             if line.number not in self.own_ports:
                 continue
             site, vpn = self.plan.network.site[line.site], self.plan.vpn[line.vpn]
-            egress = self.plan.egress_index[(site.homing[not line.backup],), False, PathChoice.LEAST_DELAY]
+            egress = self.plan.egress_index[(site.homing[not line.backup],), False, SHORTEST]
             undiverted = joined(DESTINATION_VPN.of(vpn.id), DIVERTED.of(0))
             for label, family, prefix in zip((vpn.label, vpn.label6), FAMILIES, site.prefixes, strict=True):
                 to: Match = (("metadata", undiverted), *family.is_to(prefix))
@@ -287,7 +287,7 @@ def _vrf(plan: Plan, vpn: Vpn) -> Iterator[FlowRule]:
 def _from_afar(plan: Plan, routes: Iterable[Route], above: int = 0) -> tuple[tuple[FlowRule, ...], ...]:
     """Every route as routers that are not the first of its egress set have it: a rule for all packets, and before it
     one for each class that goes by other paths. ``above`` raises their priority."""
-    apart = [cls for cls in plan.classes if cls.path is not PathChoice.LEAST_DELAY]
+    apart = [cls for cls in plan.classes if cls.path != SHORTEST]
 
     def afar(route: Route, cls: TrafficClass | None) -> FlowRule:
         vpn, main = plan.vpn[route.vpn], plan.egresses[route.egress]

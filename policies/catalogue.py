@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
 
 from policies.dscp import dscp_name
-from policies.plan import PathChoice, Scheduling, Service, TrafficClass
+from policies.plan import PathAlgorithm, PathChoice, Scheduling, Service, TrafficClass
 from policies.ports import match_all
 from policies.report import Path, Report
 from policies.schema import QUEUES, ClassSpec, PoliceStep, PolicySpec, ProtocolName, ServiceSpec
@@ -47,7 +47,7 @@ def _traffic_class(name: str, cls: ClassSpec) -> TrafficClass:
         delay_target_us=cls.targets.delay,
         jitter_target_us=cls.targets.jitter,
         loss_target=cls.targets.loss,
-        path=cls.path,
+        path=PathAlgorithm(cls.path),
     )
 
 

@@ -11,11 +11,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from policies.catalogue import compile_classes, compile_services
+from policies.constraints import check_constraints, compile_constraints
 from policies.contracts import check_imports, compile_contracts, compile_roles
 from policies.demand import compile_traffic
 from policies.exceptions import compile_exceptions, in_force
 from policies.internet import check_internet
 from policies.membership import check_site_names, compile_clauses, compile_vpns
+from policies.placement import place
 from policies.plan import Attachment, Plan, Role
 from policies.prefixes import Aggregates
 from policies.report import Report
@@ -25,6 +27,7 @@ from policies.schema import PolicySpec
 from policies.selection import Population
 from policies.source import Policy, library_names, library_path, load_policy, policy_path, read_policy
 from policies.topologies import compile_vrfs, compile_wards
+from topology.fibres import Fibres
 from topology.model import Network
 
 __all__ = ["Policy", "compile_policy", "library_names", "library_path", "load_policy", "policy_path", "read_policy"]
@@ -36,7 +39,7 @@ def compile_policy(policy: Policy, network: Network, *, now: datetime | None = N
     spec, report = policy.spec, Report.of(policy)
     population, aggregates = Population(network), Aggregates(network)
 
-    classes = compile_classes(spec, report)
+    classes = compile_constraints(spec, compile_classes(spec, report), network, report)
     services = compile_services(spec, report)
     check_site_names(spec, population, report)
     wards = compile_wards(spec, population, report)
@@ -67,12 +70,19 @@ def compile_policy(policy: Policy, network: Network, *, now: datetime | None = N
         file=policy.document.name,
         exceptions=exceptions,
     )
-    if spec.paths is None:
-        return plan
-    plan = replace(plan, traffic=compile_traffic(spec, spec.paths, plan))
-    if plan.traffic.fill:
-        check_room(plan, report)
+    plan = _with_paths(spec, plan, report)
     report.raise_if_any()
+    return plan
+
+
+def _with_paths(spec: PolicySpec, plan: Plan, report: Report) -> Plan:
+    """The plan with what its paths carry, where they keep to what the policy says of them on the whole network."""
+    if spec.paths is not None:
+        plan = replace(plan, traffic=compile_traffic(spec, spec.paths, plan))
+    if plan.traffic.fill or any(cls.path.avoid for cls in plan.classes):
+        placement = place(Fibres(plan.network), plan.egresses, plan.traffic)
+        check_constraints(plan, placement, report)
+        check_room(plan, placement, report)
     return plan
 
 

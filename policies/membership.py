@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -112,20 +112,20 @@ def _check_membership(vrfs: Iterable[Vrf], population: Population, report: Repor
             clashes[first, other].append(site)
     for (first, other), shared in clashes.items():
         reason, hint = (
-            f"has members of VPN {first}: {_some(shared)}",
+            f"has members of VPN {first}: {some(shared)}",
             "a site is in one VPN; import routes to reach another",
         )
         report.add(("vpns", other, "members"), None, reason, hint, [("vpns", first, "members")])
     homeless = [site.id for site in population.network.sites if site.id not in owners]
     if homeless and not report.lacks("vpns"):
         entries = [path for path in report.document.lines if path[:1] == ("vpns",)]
-        report.add(("vpns",), None, f"no VPN has as member: {_some(homeless)}", "give every site a VPN", entries)
+        report.add(("vpns",), None, f"no VPN has as member: {some(homeless)}", "give every site a VPN", entries)
 
 
-def _some(sites: list[str]) -> str:
-    """The first few site ids, and how many more there are."""
-    shown = sorted(sites)[:_SHOWN]
-    more = len(sites) - len(shown)
+def some(names: Collection[str]) -> str:
+    """The first few names, and how many more there are."""
+    shown = sorted(names)[:_SHOWN]
+    more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 

@@ -23,7 +23,7 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array, hstack, identity, kron
 
 from policies.plan import Egress
-from topology.fibres import Floats, Ways
+from topology.fibres import Flags, Floats, Ways
 
 if TYPE_CHECKING:
     from policies.placement import Placement, Tree
@@ -44,6 +44,7 @@ def least_utilisation(placement: Placement, egresses: Sequence[Egress]) -> Level
     """Solves the program for the demand of ``egresses``, on top of the load of all others in ``placement``."""
     firsts = (tree[0] for egress in egresses if (tree := placement.trees[egress.index]))
     ends = list({ways.roots: ways for ways in firsts}.values())
+    alike = len({egress.path for egress in egresses}) == 1  # else what one class avoids is open to others
     index = {ways.roots: number for number, ways in enumerate(ends)}
     background = placement.load_bps.copy()
     demand = np.zeros((len(ends), len(placement.fibres.arcs.routers)))
@@ -54,14 +55,17 @@ def least_utilisation(placement: Placement, egresses: Sequence[Egress]) -> Level
         background -= placement.load(egress, tree[:1])
         for place, rate in placement.sources.get(egress.index, ()):
             demand[index[tree[0].roots], place] += rate if tree[0].reaches_place(place) else 0
-    bound, flow = _solve(placement, ends, demand, np.maximum(background, 0.0))
-    towards = {ways.roots: _along(placement, ways, flow[number]) for number, ways in enumerate(ends)}
+    barred = [ways.fibres.dear_from(ways.roots) & (alike and not ways.strays) for ways in ends]
+    bound, flow = _solve(placement, ends, demand, np.maximum(background, 0.0), barred)
+    towards = {ways.roots: _along(ways, flow[number]) for number, ways in enumerate(ends)}
     trees = {egress: placement.trees[egress.index] for egress in egresses}
     return Levelled(bound, {egress: (towards[t[0].roots], *t[1:]) if t else t for egress, t in trees.items()})
 
 
-def _solve(placement: Placement, ends: Sequence[Ways], demand: Floats, background: Floats) -> tuple[float, Floats]:
-    """(utilisation, flow by end and arc in bit/s)."""
+def _solve(
+    placement: Placement, ends: Sequence[Ways], demand: Floats, background: Floats, barred: Sequence[Flags]
+) -> tuple[float, Floats]:
+    """(utilisation, flow by end and arc in bit/s); for each end some arcs, outwards from it, are ``barred``."""
     arcs, usable = placement.fibres.arcs, np.flatnonzero(np.isfinite(placement.fibres.cost))
     rate: Floats = placement.rate_bps[usable]
     unit = rate.max(initial=1.0)  # flows near 1 keep the solver exact
@@ -76,12 +80,15 @@ def _solve(placement: Placement, ends: Sequence[Ways], demand: Floats, backgroun
     within = hstack([kron(np.ones((1, count)), identity(size)), csr_array(-rate.reshape(-1, 1) / unit)], format="csr")
     delay = placement.fibres.cost[usable]
     tie = _TIE * delay / (delay.max(initial=1.0) * max(demand.sum() / unit, 1.0) * max(len(arcs.routers), 1))
+    closed = np.concatenate([arcs[placement.fibres.arcs.opposite][usable] for arcs in barred] or [np.zeros(0, bool)])
+    most = np.append(np.where(closed, 0.0, np.inf), np.inf)
     found = linprog(
         np.append(np.tile(tie, count), 1.0),
         A_ub=within,
         b_ub=-background[usable] / unit,
         A_eq=conserved,
         b_eq=demand.ravel()[chosen] / unit,
+        bounds=np.column_stack([np.zeros(len(most)), most]),
         method="highs",
     )
     flow = np.zeros((count, len(placement.fibres.cost)))
@@ -89,10 +96,10 @@ def _solve(placement: Placement, ends: Sequence[Ways], demand: Floats, backgroun
     return float(found.x[-1]), flow
 
 
-def _along(placement: Placement, ways: Ways, flow: Floats) -> Ways:
+def _along(ways: Ways, flow: Floats) -> Ways:
     """A tree to the roots of ``ways`` along the arcs with the most flow, with routers that send nothing joined by the
     least delay. Flow that costs runs in no circle, so neither does the tree."""
-    fibres = placement.fibres
+    fibres = ways.fibres
     best: dict[int, tuple[float, int]] = {}
     for arc in np.flatnonzero(flow > _NO_FLOW * max(flow.max(initial=0.0), 1.0)):
         begin, _ = fibres.arcs.ends[arc]

@@ -9,14 +9,14 @@ after failures (there what does not fit goes the shortest way all the same: bett
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from policies.minmax import least_utilisation
-from policies.plan import Egress, PathChoice, Traffic
+from policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Traffic
 from topology.fibres import Fibres, Floats, Ways
 
 Tree = tuple[
@@ -37,6 +37,7 @@ class Placement:
     fibres: Fibres
     traffic: Traffic
     trees: dict[int, Tree] = field(default_factory=dict)
+    views: dict[tuple[Parts, Parts], Fibres] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.load_bps: Floats = np.zeros(len(self.fibres.cost))
@@ -54,6 +55,15 @@ class Placement:
     def utilisation(self) -> Floats:
         """How full every arc is."""
         return self.load_bps / self.rate_bps
+
+    def fibres_by(self, path: PathAlgorithm) -> Fibres:
+        """The fibres as ways by ``path`` take them."""
+        if not (path.avoid or path.prefer):
+            return self.fibres
+        if (path.avoid, path.prefer) not in self.views:
+            view = self.fibres.avoiding(path.avoid.links, path.avoid.routers)
+            self.views[path.avoid, path.prefer] = view.preferring(_in(path.prefer, view)) if path.prefer else view
+        return self.views[path.avoid, path.prefer]
 
     def put(self, egress: Egress, tree: Tree) -> None:
         """Gives ``egress`` this tree, instead of another it may have."""
@@ -90,18 +100,30 @@ class Placement:
 
 def place(fibres: Fibres, egresses: Sequence[Egress], traffic: Traffic) -> Placement:
     """A tree for every egress set. Among those of one choice, the set with the most demand chooses first."""
-    placement, known = Placement(fibres, traffic), dict[str, Ways]()
+    placement = Placement(fibres, traffic)
     by_demand = sorted(egresses, key=placement.wanted_bps, reverse=True)
-    for path in PathChoice:
-        chosen = [egress for egress in by_demand if egress.path is path]
+    for path in _in_order(egresses):
+        chosen, known = [egress for egress in by_demand if egress.path == path], dict[str, Ways]()
         for egress in chosen:
-            shortest = _tree(fibres, egress, known)
+            shortest = _tree(placement.fibres_by(path), egress, known)
             placement.put(egress, _with_room(placement, egress, shortest) if traffic.fill else shortest)
-        if path is PathChoice.LEAST_LOADED and chosen:
+        if path.choice is PathChoice.LEAST_LOADED:
             placement = _emptiest(placement, _spread(placement, chosen))
-        if path is PathChoice.MIN_MAX and chosen:
+        if path.choice is PathChoice.MIN_MAX:
             placement = _emptiest(placement, [_levelled(placement, chosen), *_spread(placement, chosen)])
     return placement
+
+
+def _in_order(egresses: Iterable[Egress]) -> list[PathAlgorithm]:
+    """The algorithms, those of least delay first."""
+    choices = list(PathChoice)
+    return sorted(dict.fromkeys(egress.path for egress in egresses), key=lambda path: choices.index(path.choice))
+
+
+def _in(parts: Parts, fibres: Fibres) -> frozenset[str]:
+    """The links that belong to ``parts``: those named, and all that end at a router named."""
+    arcs = (arc for router in parts.routers for arc in fibres.arcs.of_router[router])
+    return parts.links.union(link.id for arc in arcs for link in fibres.arcs.links[arc])
 
 
 def _tree(fibres: Fibres, egress: Egress, known: dict[str, Ways]) -> Tree:
@@ -122,7 +144,7 @@ def _nearest(fibres: Fibres, egress: Egress, cost: Floats | None = None) -> Tree
 
 def _by_cost(placement: Placement, egress: Egress, cost: Floats) -> Tree:
     """The cheapest tree to ``egress`` where ``cost`` is that of every arc taken toward it."""
-    fibres = placement.fibres
+    fibres = placement.fibres_by(egress.path)
     outwards = np.where(np.isfinite(fibres.cost), cost, np.inf)[fibres.arcs.opposite]
     if egress.both:
         return _nearest(fibres, egress, outwards)
@@ -131,10 +153,10 @@ def _by_cost(placement: Placement, egress: Egress, cost: Floats) -> Tree:
 
 def _with_room(placement: Placement, egress: Egress, shortest: Tree) -> Tree:
     """The shortest tree after leaving out, one at a time, the arc that it would fill most beyond the limit; the
-    shortest of all where that leaves some router without a way."""
+    shortest of all where that leaves some router without a way, or with none but by what the class avoids."""
     tree, cost = shortest, placement.fibres.cost.copy()
     room = placement.traffic.fill * placement.rate_bps - placement.load_bps
-    while all(set(a.farthest_first) == set(b.farthest_first) for a, b in zip(tree, shortest, strict=True)):
+    while all(a.serves_as_well_as(b) for a, b in zip(tree, shortest, strict=True)):
         load = placement.load(egress, tree)
         excess = np.where(load > 0, (load - room) / placement.rate_bps, 0.0)
         if excess.max(initial=0.0) <= 0:
@@ -159,10 +181,11 @@ def _spread(placement: Placement, egresses: Sequence[Egress]) -> list[Placement]
 
 def _levelled(placement: Placement, egresses: Sequence[Egress]) -> Placement:
     """A placement after the linear program's solution, in which demand may split: each router takes the arc that
-    carries the most of it."""
+    carries the most of it, if that goes through nothing that is avoided."""
     levelled = placement.copy()
     for egress, tree in least_utilisation(placement, egresses).trees.items():
-        levelled.put(egress, tree)
+        if all(a.serves_as_well_as(b) for a, b in zip(tree, placement.trees[egress.index], strict=True)):
+            levelled.put(egress, tree)
     return levelled
 
 

@@ -33,11 +33,37 @@ class Scheduling(str, Enum):
 
 
 class PathChoice(str, Enum):
-    """By what a class's paths are chosen; all packets of one choice to one egress set share a tree of paths."""
+    """By what a class's paths are chosen."""
 
     LEAST_DELAY = "least-delay"  # the shortest ways with room for the demand
     LEAST_LOADED = "least-loaded"  # around what is busy, one tree after the other
     MIN_MAX = "min-max"  # so that the busiest fibre is the least busy, by linear programming
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Parts of the backbone: links, and routers to go through (a way may begin or end there)."""
+
+    links: frozenset[str] = frozenset()
+    routers: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.links or self.routers)
+
+
+@dataclass(frozen=True, slots=True)
+class PathAlgorithm:
+    """How a class's paths are chosen, and what they keep to: what RFC 9350 calls a flexible algorithm. All packets of
+    one algorithm to one egress set share trees of paths.
+
+    Ways take nothing of ``avoid`` unless no other leads there, and of ``prefer`` rather than not."""
+
+    choice: PathChoice = PathChoice.LEAST_DELAY
+    avoid: Parts = Parts()
+    prefer: Parts = Parts()
+
+
+SHORTEST = PathAlgorithm()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +83,7 @@ class TrafficClass:
     delay_target_us: int
     jitter_target_us: int
     loss_target: float
-    path: PathChoice = PathChoice.LEAST_DELAY
+    path: PathAlgorithm = SHORTEST
 
     @property
     def dscp(self) -> int:
@@ -179,18 +205,18 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """An egress set and how to get there: routers that reach the same sites, by paths of one choice to the first of
+    """An egress set and how to get there: routers that reach the same sites, by paths of one algorithm to the first of
     them that there is, or, if ``both`` are in use, to the nearest. ``index`` counts from 0."""
 
     index: int
     routers: tuple[str, ...]
-    path: PathChoice = PathChoice.LEAST_DELAY
+    path: PathAlgorithm = SHORTEST
     both: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """In ``vpn``, ``prefix`` is reached over egress set ``egress`` (an index; of the least-delay choice)."""
+    """In ``vpn``, ``prefix`` is reached over egress set ``egress`` (an index; of the shortest paths)."""
 
     vpn: str
     prefix: Prefix
@@ -244,8 +270,8 @@ class Plan:
         return min(turns, default=None)
 
     @cached_property
-    def egress_index(self) -> dict[tuple[tuple[str, ...], bool, PathChoice], int]:
-        """Indices of egress sets by their routers, whether both are in use, and choice of paths."""
+    def egress_index(self) -> dict[tuple[tuple[str, ...], bool, PathAlgorithm], int]:
+        """Indices of egress sets by their routers, whether both are in use, and algorithm of paths."""
         return {(egress.routers, egress.both, egress.path): egress.index for egress in self.egresses}
 
     def homing_of(self, site: str) -> tuple[tuple[str, ...], bool]:
@@ -253,8 +279,8 @@ class Plan:
         homing, vpn = self.network.site[site].homing, self.vpn[self.role_of_site[site].vpn]
         return homing, vpn.uses_both(homing)
 
-    def egress_to(self, site: str, path: PathChoice) -> int:
-        """The index of the egress set that reaches a site by paths of a choice."""
+    def egress_to(self, site: str, path: PathAlgorithm) -> int:
+        """The index of the egress set that reaches a site by paths of an algorithm."""
         routers, both = self.homing_of(site)
         return self.egress_index[routers, both, path]
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from policies.minmax import least_utilisation
-from policies.placement import Placement, place
+from policies.placement import Placement
 from policies.plan import Plan
 from policies.report import Report
-from topology.fibres import Fibres
 from topology.units import format_rate
 
 _SHOWN = 3  # fibres named; the fullest say enough
 
 
-def check_room(plan: Plan, report: Report) -> None:
-    """The trees of paths, placed on the whole network, may fill no fibre beyond the policy's limit."""
-    placement = place(Fibres(plan.network), plan.egresses, plan.traffic)
+def check_room(plan: Plan, placement: Placement, report: Report) -> None:
+    """The trees of paths, placed on the whole network, may fill no fibre beyond the policy's limit, if there is one."""
     excess = np.argsort(-placement.utilisation, kind="stable")[:_SHOWN]
     too_full = [int(arc) for arc in excess if placement.utilisation[arc] > plan.traffic.fill]
-    if not too_full:
+    if not (plan.traffic.fill and too_full):
         return
     hint = _hint(placement, plan)
     for arc in too_full:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from policies.plan import Egress, PathChoice, Route, TrafficClass, Vpn
+from policies.plan import SHORTEST, Egress, PathChoice, Route, TrafficClass, Vpn
 from policies.prefixes import Aggregates, Homing
 from policies.report import Report
 from topology.model import Network
@@ -17,24 +17,24 @@ def compile_egresses(
     network: Network, vpns: Iterable[Vpn], classes: Iterable[TrafficClass], report: Report
 ) -> tuple[Egress, ...]:
     """One egress set for each distinct homing of a site, whether both its lines are in use, for each router of one
-    alone (when the site's other line is down), and each choice of paths that a class makes: those of least delay first,
-    ordered by router numbers."""
+    alone (when the site's other line is down), and each algorithm of paths that a class has: those of least delay
+    first, ordered by router numbers."""
     members = [(vpn, network.site[name]) for vpn in vpns for name in vpn.sites]
     homings = {(site.homing, vpn.uses_both(site.homing)) for vpn, site in members}
     homings |= {((router,), False) for _, site in members for router in site.homing}
     by_number = sorted(homings, key=lambda homing: ([network.router[router].index for router in homing[0]], homing[1]))
-    chosen = {PathChoice.LEAST_DELAY, *(cls.path for cls in classes)}
-    wanted = [(*homing, path) for path in PathChoice if path in chosen for homing in by_number]
+    chosen = dict.fromkeys((SHORTEST, *(cls.path for cls in classes)))
+    wanted = [(*h, path) for choice in PathChoice for path in chosen if path.choice is choice for h in by_number]
     if len(wanted) > MAX_EGRESSES:
         reason = f"need {len(wanted)} trees of paths, {len(chosen)} to each of {len(homings)} sets of routers"
-        report.add(("classes",), None, reason, f"labels are kept for {MAX_EGRESSES}; use fewer choices of path")
+        report.add(("classes",), None, reason, f"labels are kept for {MAX_EGRESSES}; let more classes go the same ways")
     return tuple(Egress(index, homing, path, both) for index, (homing, both, path) in enumerate(wanted))
 
 
 def compile_routes(vpns: Sequence[Vpn], egresses: Iterable[Egress], aggregates: Aggregates) -> tuple[Route, ...]:
     """Each VPN's own prefixes, as wide as the address plan allows, and the egress set that reaches them."""
     egress_of: Mapping[tuple[Homing, bool], int] = {
-        (egress.routers, egress.both): egress.index for egress in egresses if egress.path is PathChoice.LEAST_DELAY
+        (egress.routers, egress.both): egress.index for egress in egresses if egress.path == SHORTEST
     }
     sites = aggregates.network.site
     return tuple(

@@ -133,6 +133,23 @@ class PoliceStep(_Strict):
         return self.up_to is None or rate_bps <= self.up_to
 
 
+class PartsSpec(_Strict):
+    """Parts of the backbone, by their names in the network."""
+
+    links: Some[str] = ()
+    """fibre links"""
+    srlg: Some[str] = ()
+    """shared-risk groups: all links in them"""
+    pops: Some[str] = ()
+    """towns as places to go through; a way may begin or end there"""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> PartsSpec:
+        if not self.model_fields_set:
+            raise Refusal("names nothing", "name links, srlg or pops")
+        return self
+
+
 class ClassSpec(_Strict):
     """A class of service: its queue, code points, share of lines and targets."""
 
@@ -152,6 +169,10 @@ class ClassSpec(_Strict):
     """one-way delay, jitter and loss that the class promises"""
     path: PathChoice = PathChoice.LEAST_DELAY
     """least-delay, least-loaded (around busy fibres) or min-max (the same by linear programming)"""
+    avoid: PartsSpec | None = None
+    """what its ways never take while nothing has failed, and after that only where no other leads"""
+    prefer: PartsSpec | None = None
+    """what its ways take rather: these links count half their delay"""
 
     def share_at(self, rate_bps: int) -> float:
         """The part of an access line of ``rate_bps`` this class is policed to; 0 = not policed."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.paths import compute_paths
-from policies.plan import PathChoice, Plan
+from policies.plan import SHORTEST, Plan
 from scenarios.calibration import links_between
 from scenarios.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan
 
@@ -62,7 +62,7 @@ def _link_counter(plan: Plan) -> Callable[[str, str], int]:
         a, b = plan.network.site[client], plan.network.site[server]
         pair = a.homing[0], b.homing[0]
         if pair not in known:
-            egress = plan.egress_to(b.id, PathChoice.LEAST_DELAY)
+            egress = plan.egress_to(b.id, SHORTEST)
             known[pair] = len(links_between(plan.network, primary, a, b, egress))
         return known[pair]
 

@@ -21,7 +21,9 @@ from scipy.sparse.csgraph import dijkstra
 from topology.model import Link, Network
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
 
+_PREFERRED = 0.5  # a preferred link counts so much of its delay: a way over such may be twice as long
 _HOP_COST_US = 1.0  # makes a link of no delay an edge, and of two equal paths takes the one with fewer hops
 _UNUSABLE = np.inf
 _FAR = 1e15  # beyond any way; scipy would go on over unusable arcs otherwise
@@ -117,6 +119,8 @@ class Fibres:
         self.lost: frozenset[str] = frozenset()
         self.out: frozenset[str] = frozenset()
         self.avoided: frozenset[str] = frozenset()
+        self.bypassed: frozenset[str] = frozenset()
+        self.weight: Floats | None = None
 
     def without(self, links: Collection[str], routers: Collection[str]) -> Fibres:
         """What is left when these links and routers are not used."""
@@ -125,17 +129,26 @@ class Fibres:
         left._carry_anew(links)
         return left
 
-    def avoiding(self, links: Collection[str]) -> Fibres:
-        """The same, where a way takes these links only if no other leads to its end (RFC 8379's last resort)."""
+    def avoiding(self, links: Collection[str], routers: Collection[str] = ()) -> Fibres:
+        """The same, where a way takes these links, or goes through these routers, only if no other leads to its end
+        (RFC 8379's last resort)."""
         left = self._copy()
-        left.avoided = self.avoided.union(links)
+        left.avoided, left.bypassed = self.avoided.union(links), self.bypassed.union(routers)
         left._carry_anew(links)
+        return left
+
+    def preferring(self, links: Collection[str]) -> Fibres:
+        """The same, where these links count as shorter than they are."""
+        left = self._copy()
+        preferred = [carrier in links for carrier in self.carrier]
+        left.weight = np.where(preferred, _PREFERRED, 1.0)
         return left
 
     def _copy(self) -> Fibres:
         other = object.__new__(Fibres)
         other.arcs, other.cost, other.carrier, other.dear = self.arcs, self.cost.copy(), self.carrier.copy(), self.dear
         other.lost, other.out, other.avoided = self.lost, self.out, self.avoided
+        other.bypassed, other.weight = self.bypassed, self.weight
         return other
 
     def _carry_anew(self, links: Collection[str]) -> None:
@@ -150,12 +163,23 @@ class Fibres:
         for router in self.out:
             self.cost[self.arcs.of_router[router]] = _UNUSABLE
 
+    def dear_from(self, roots: Collection[str]) -> Flags:
+        """The arcs, outwards from ``roots``, that a way takes only if no other leads to its end."""
+        through = self.bypassed.difference(roots)
+        if not through:
+            return self.dear
+        begins = np.array([self.arcs.routers[begin] in through for begin, _ in self.arcs.ends], dtype=np.bool_)
+        return self.dear | (begins & np.isfinite(self.cost))
+
     def ways(self, *roots: str, cost: Floats | None = None) -> Ways:
         """The cheapest ways between the nearest of ``roots`` and all other routers: least-delay ones, or by ``cost`` of
         each arc, which counts from the roots outwards."""
         outwards = self.cost if cost is None else cost
-        if self.dear.any():  # more than any way without them
-            outwards = np.where(self.dear, outwards + outwards[np.isfinite(outwards)].sum(), outwards)
+        if self.weight is not None:
+            outwards = outwards * self.weight
+        dear = self.dear_from(roots)
+        if dear.any():  # more than any way without them
+            outwards = np.where(dear, outwards + outwards[np.isfinite(outwards)].sum(), outwards)
         matrix = self.arcs.matrix(outwards)
         places = [self.arcs.position[root] for root in roots]
         reach, before, _ = dijkstra(matrix, indices=places, return_predecessors=True, limit=_FAR, min_only=True)
@@ -200,6 +224,21 @@ class Ways:
         return sorted(
             (place for place, far in enumerate(self.far) if isfinite(far)), key=lambda place: -self.far[place]
         )
+
+    @cached_property
+    def strays(self) -> frozenset[int]:
+        """The positions from which no way led to the roots but over what is taken only then."""
+        dear, number, found = self.fibres.dear_from(self.roots), self.fibres.arcs.number, set[int]()
+        if dear.any():
+            for place in reversed(self.farthest_first):
+                before = self.before[place]
+                if before != _NOWHERE and (before in found or dear[number[before, place]]):
+                    found.add(place)
+        return frozenset(found)
+
+    def serves_as_well_as(self, other: Ways) -> bool:
+        """Whether ways lead from all routers that ``other``, to the same roots, has them from, and as clean ones."""
+        return set(self.farthest_first) == set(other.farthest_first) and self.strays <= other.strays
 
     def link_at(self, router: str) -> str:
         """The link that leads from ``router``, which is reached, toward its root."""

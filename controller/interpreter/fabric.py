@@ -127,6 +127,10 @@ class Fabric:
                 return Walk(tuple(hops), End.LOOPED)
             at, visit = onward, self.visit(onward)
 
+    def links(self, walk: Walk) -> tuple[str, ...]:
+        """The fibres that a packet took on its way."""
+        return tuple(self._link_at[hop.came.router][hop.came.port] for hop in walk.hops[1:])
+
     def visit(self, place: Place) -> Visit:
         """What the router there does to the packet."""
         return self.switches[place.router].receive(place.packet, place.port, self.ports_down[place.router])

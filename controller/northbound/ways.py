@@ -44,7 +44,9 @@ def class_paths(
         if egress not in ways:
             ways[egress] = _class_path(plan.network, paths, start, egress, frozenset(down))
     return [
-        ways[plan.egress_index[routers, both, cls.path]].model_copy(update={"name": cls.name, "choice": cls.path.value})
+        ways[plan.egress_index[routers, both, cls.path]].model_copy(
+            update={"name": cls.name, "choice": cls.path.choice.value}
+        )
         for cls in plan.classes
     ]
 

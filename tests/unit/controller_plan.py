@@ -16,6 +16,7 @@ from policies.plan import (
     Attachment,
     Contract,
     Egress,
+    PathAlgorithm,
     PathChoice,
     Plan,
     PortMatch,
@@ -176,7 +177,7 @@ def plan_with_both_lines() -> Plan:
 
 def plan_with_choices(class_name: str) -> Plan:
     """The same where one class goes round what is busy: the fibre between Trondheim and Bergen, overfull both ways."""
-    plan, path = small_plan(), PathChoice.LEAST_LOADED
+    plan, path = small_plan(), PathAlgorithm(PathChoice.LEAST_LOADED)
     classes = tuple(replace(cls, path=path) if cls.name == class_name else cls for cls in plan.classes)
     first = len(plan.egresses)
     apart = tuple(Egress(first + egress.index, egress.routers, path) for egress in plan.egresses)

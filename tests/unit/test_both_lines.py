@@ -19,7 +19,7 @@ from controller.interpreter.packet import Packet
 from controller.paths import Failures, compute_paths
 from controller.rules import IPV4
 from policies.compile import compile_policy
-from policies.plan import PathChoice
+from policies.plan import SHORTEST
 
 PLAN = plan_with_both_lines()
 NETWORK = PLAN.network
@@ -105,6 +105,6 @@ def test_a_policy_says_which_vpns_use_both() -> None:
     text = text.replace("    members: {site: [h-st-olav", "    lines: both\n    members: {site: [h-st-olav", 1)
     plan = compile_policy(policy_golden.policy(text), small_network())
     dual = [site for site in plan.network.sites if len(site.accesses) > 1]
-    ways = {site.id: plan.egresses[plan.egress_to(site.id, PathChoice.LEAST_DELAY)] for site in dual}
+    ways = {site.id: plan.egresses[plan.egress_to(site.id, SHORTEST)] for site in dual}
     used = {plan.role_of_site[site].vpn: way.both for site, way in ways.items()}
     assert used.pop("care") and used and not any(used.values())

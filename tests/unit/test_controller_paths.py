@@ -16,7 +16,7 @@ from single_failures import components, single_failures
 
 from controller.core import assign_labels
 from controller.paths import Avoid, Failures, Paths, compute_paths
-from policies.plan import Egress, PathChoice, Traffic
+from policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic
 from topology.errors import InputError
 from topology.fibres import Fibres
 from topology.model import Link, Network, Pop, Region, Router
@@ -100,15 +100,15 @@ def test_every_single_failure_of_the_country_is_repaired(kind: str) -> None:
             assert not unrepaired(network, egresses, paths, failed), name
 
 
-@pytest.mark.parametrize("path", [PathChoice.LEAST_LOADED, PathChoice.MIN_MAX])
-def test_every_single_failure_is_repaired_on_paths_by_load(path: PathChoice) -> None:
+@pytest.mark.parametrize("path", [PathAlgorithm(PathChoice.LEAST_LOADED), PathAlgorithm(PathChoice.MIN_MAX)])
+def test_every_single_failure_is_repaired_on_paths_by_load(path: PathAlgorithm) -> None:
     """The same for trees that turn away from the least delay: any single link, router and PoP."""
     network, egresses = national()
     chosen = tuple(replace(egress, path=path) for egress in egresses[::3])
     chosen = tuple(replace(egress, index=index) for index, egress in enumerate(chosen))
     traffic = Traffic({(router.id, egress.index): 10**8 for router in network.routers for egress in chosen})
     paths = compute_paths(network, chosen, traffic=traffic)
-    shortest = compute_paths(network, tuple(replace(egress, path=PathChoice.LEAST_DELAY) for egress in chosen))
+    shortest = compute_paths(network, tuple(replace(egress, path=SHORTEST) for egress in chosen))
     assert paths.target == shortest.target and paths.primary != shortest.primary
     for name, failed in single_failures(network):
         assert not unrepaired(network, chosen, paths, failed), name

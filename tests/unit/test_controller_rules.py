@@ -37,7 +37,7 @@ from controller.rules import (
     Table,
 )
 from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import PathChoice
+from policies.plan import SHORTEST
 from topology.national import national_network
 
 PLAN = small_plan()
@@ -212,7 +212,7 @@ def test_core_does_not_grow_with_sites() -> None:
     networks lack some; paths by load have as many trees."""
     policy = load_policy(library_path("national"))
     few, many = (compile_policy(policy, national_network(sites=sites, seed=1)) for sites in (1000, 2500))
-    by_delay = tuple(egress for egress in many.egresses if egress.path is PathChoice.LEAST_DELAY)
+    by_delay = tuple(egress for egress in many.egresses if egress.path == SHORTEST)
     assert len(many.egresses) == 2 * len(by_delay)
     bare = (replace(plan, egresses=by_delay, contracts=(), routes=()) for plan in (few, many))
     one, other = (Conductor(plan).current.core for plan in bare)

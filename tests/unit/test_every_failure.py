@@ -36,7 +36,7 @@ from controller.paths import Failures
 from controller.pipeline import BUCKET, DESTINATION_VPN, PIPELINE, VLAN_PRESENT, Drop
 from controller.rules import Table
 from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import Attachment, Egress, PathChoice, Plan, PortMatch, Protocol, Service, Vpn
+from policies.plan import SHORTEST, Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
 from topology.model import TRUNK_PORT, Site
 from topology.national import national_network
 
@@ -380,7 +380,7 @@ def to_line(site: Site, router: str, family: Family) -> Choice:
     egress set."""
     groups, vpn = whole().switches[router].groups, plan().vpn[plan().role_of_site[site.id].vpn]
     if router != site.homing[0]:
-        egress = plan().egress_to(site.id, PathChoice.LEAST_DELAY)
+        egress = plan().egress_to(site.id, SHORTEST)
         return Choice(groups[ingress_group(egress)], _labelled(site, family), {"metadata": 0}, None)
     line = next(line for line in plan().attachments if line.number == (site.id, 0))
     arrived, (vpn_id, _) = replace(_labelled(site, family), labels=()), DESTINATION_VPN.of(vpn.id)

@@ -15,7 +15,7 @@ from controller_switch import ICMP, TCP, UDP, Fabric, Fate
 from controller.conductor import Conductor
 from controller.pipeline import Drop
 from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import PathChoice, Plan, PortMatch
+from policies.plan import SHORTEST, Plan, PortMatch
 from policies.ports import parse_ports, split
 from scenarios.pairs import fixed_port, service_ports
 from topology.errors import InputError
@@ -91,7 +91,7 @@ def test_compiles_on_every_sample(name: str) -> None:
 def test_compiles_on_the_national_network_with_its_classes() -> None:
     network = national_network(400)
     found, national = compile_policy(OPEN, network), compile_policy(load_policy(library_path("national")), network)
-    assert found.classes == tuple(replace(cls, path=PathChoice.LEAST_DELAY) for cls in national.classes)
+    assert found.classes == tuple(replace(cls, path=SHORTEST) for cls in national.classes)
     assert set(found.role_of_site) == set(network.site)
 
 

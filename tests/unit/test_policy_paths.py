@@ -17,7 +17,7 @@ from policies.compile import compile_policy, library_path, load_policy
 from policies.demand import class_shares
 from policies.minmax import least_utilisation
 from policies.placement import Placement, place
-from policies.plan import Egress, PathChoice, Traffic, Vpn
+from policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic, Vpn
 from policies.report import Report
 from policies.routing import compile_egresses
 from policies.source import read_policy
@@ -27,7 +27,7 @@ from topology.fibres import Fibres
 from topology.model import Link, Network, Pop, Region, Router
 from topology.national import national_network
 
-LOAD_CHOICES = (PathChoice.LEAST_LOADED, PathChoice.MIN_MAX)
+LOAD_CHOICES = (PathAlgorithm(PathChoice.LEAST_LOADED), PathAlgorithm(PathChoice.MIN_MAX))
 
 
 def drawn_network(count: int, ends: list[tuple[int, int, int, int]]) -> Network:
@@ -89,9 +89,9 @@ def walked_bps(placement: Placement, egresses: tuple[Egress, ...]) -> dict[tuple
 
 
 @settings(max_examples=80, deadline=None)
-@given(demands(), st.sampled_from(PathChoice))
+@given(demands(), st.sampled_from([PathAlgorithm(choice) for choice in PathChoice]))
 def test_every_choice_gives_trees_and_none_is_fuller_than_the_shortest(
-    drawn: tuple[Network, tuple[Egress, ...], Traffic], path: PathChoice
+    drawn: tuple[Network, tuple[Egress, ...], Traffic], path: PathAlgorithm
 ) -> None:
     network, egresses, traffic = drawn
     shortest = place(Fibres(network), egresses, traffic)
@@ -144,7 +144,7 @@ def test_least_delay_turns_aside_for_room() -> None:
 
 
 @pytest.mark.parametrize("path", LOAD_CHOICES)
-def test_load_goes_round_what_the_least_delay_fills(path: PathChoice) -> None:
+def test_load_goes_round_what_the_least_delay_fills(path: PathAlgorithm) -> None:
     egresses = (Egress(0, ("r3",)), Egress(1, ("r3",), path))
     placement = place(Fibres(two_ways()), egresses, Traffic({("r0", 0): 50, ("r0", 1): 40}))
     assert way(placement, 0) == ["l0", "l1"] and way(placement, 1) == ["l2", "l3"]
@@ -152,8 +152,8 @@ def test_load_goes_round_what_the_least_delay_fills(path: PathChoice) -> None:
 
 def test_linear_program_finds_the_least_utilisation() -> None:
     """Six demands of 30 over the two ways: half on each is 90 of 100, whoever takes which."""
-    egresses = tuple(Egress(index, ("r3",), PathChoice.MIN_MAX) for index in range(6))
-    shortest = tuple(replace(egress, path=PathChoice.LEAST_DELAY) for egress in egresses)
+    egresses = tuple(Egress(index, ("r3",), PathAlgorithm(PathChoice.MIN_MAX)) for index in range(6))
+    shortest = tuple(replace(egress, path=SHORTEST) for egress in egresses)
     traffic = Traffic({("r0", index): 30 for index in range(6)})
     assert place(Fibres(two_ways()), shortest, traffic).utilisation.max() == 1.8
     assert least_utilisation(place(Fibres(two_ways()), shortest, traffic), shortest).bound == pytest.approx(0.9)
@@ -163,9 +163,9 @@ def test_linear_program_finds_the_least_utilisation() -> None:
 def test_country_is_less_full_by_load_than_by_delay() -> None:
     policy, network = load_policy(library_path("national")), national_network(400)
     plan = compile_policy(policy, network)
-    assert {cls.name for cls in plan.classes if cls.path is PathChoice.LEAST_LOADED} == {"bulk"}
+    assert {cls.name for cls in plan.classes if cls.path.choice is PathChoice.LEAST_LOADED} == {"bulk"}
     by_load = place(Fibres(network), plan.egresses, plan.traffic)
-    shortest = tuple(replace(egress, path=PathChoice.LEAST_DELAY) for egress in plan.egresses)
+    shortest = tuple(replace(egress, path=SHORTEST) for egress in plan.egresses)
     by_delay = place(Fibres(network), shortest, plan.traffic)
     assert by_load.utilisation.max() < by_delay.utilisation.max()
 
@@ -199,7 +199,7 @@ def test_too_many_trees_are_refused() -> None:
         replace(site, id=router.id, accesses=(replace(site.accesses[0], router=router.id),)) for router in many
     )
     policy = policy_golden.small_policy()
-    classes = (*CLASSES, replace(CLASSES[2], path=PathChoice.MIN_MAX))
+    classes = (*CLASSES, replace(CLASSES[2], path=PathAlgorithm(PathChoice.MIN_MAX)))
     report = Report(policy.document)
     network = replace(network, routers=many, sites=sites)
     everybody = Vpn("all", 1, 1001, 3001, frozenset(), frozenset(), tuple(network.site))
