@@ -22,6 +22,7 @@ from emulation.kernel_classifier import Classes
 from emulation.kernel_plant import KernelPlant
 from emulation.links import AccessLink, Plant, fibre_interface
 from emulation.management import ManagementNetwork, line_name
+from emulation.namespaces import Namespace
 from emulation.nodes import SiteNode
 from emulation.pipe_model import ClassQueue, PipeModel
 from emulation.plant import Dataplane, Direction, Shape
@@ -177,6 +178,10 @@ class Rig:
     def socket_in(self, site: str, family: int, kind: int) -> socket.socket:
         """A socket that lives at a site."""
         return self.site(site).namespace.socket(family, kind)
+
+    def namespaces(self) -> dict[str, Namespace]:
+        """Where each site is."""
+        return {site.id: self.site(site.id).namespace for site in self.network.sites}
 
     def dead_parts(self) -> list[str]:
         """Parts of the emulation that ended by themselves."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from controller.interpreter.fabric import Walk
 from verification.asking.draft import Group
@@ -12,6 +12,7 @@ from verification.findings import Finding, Kind
 from verification.outcome import Outcome
 from verification.questions import Question
 from verification.says import Verdict
+from verification.talks import Talk
 
 LIVE = "live"  # the case that findings of a running network are of
 
@@ -37,12 +38,43 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class TalkAnswer:
+    """A conversation, and whether it came about."""
+
+    talk: Talk
+    live: bool
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the network does what its rules say."""
+        return self.talk.static == self.live
+
+    @property
+    def keeps(self) -> bool:
+        """Whether both are what the policy wants."""
+        return self.talk.allowed == self.talk.static == self.live
+
+
+class Row(NamedTuple):
+    """One kind of question: how many were asked, how many of them arrive or come about by the rules, how many answers
+    of the network differ from the rules', and how many of either from the policy."""
+
+    kind: str
+    asked: int
+    arrive: int
+    differ: int
+    wrong: int
+
+
+@dataclass(frozen=True)
 class LiveReport:
-    """All answers, and what is wrong about them. ``deaf`` names the access lines whose control was not heard: that
-    nothing arrived there shows nothing. ``figures`` are times (``…_s``) and numbers."""
+    """All answers, of single packets and of conversations, and what is wrong about them. ``deaf`` names the access
+    lines whose control was not heard: that nothing arrived there shows nothing. ``figures`` are times (``…_s``) and
+    numbers."""
 
     seed: int
     answers: tuple[Answer, ...]
+    talks: tuple[TalkAnswer, ...]
     findings: tuple[Finding, ...]
     deaf: tuple[str, ...]
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -52,27 +84,31 @@ class LiveReport:
         """Whether all answers agree with each other and with the policy, and every place could hear."""
         return not self.findings and not self.deaf
 
-    def table(self) -> tuple[tuple[str, int, int, int, int], ...]:
-        """For each kind of question: how many were asked, how many packets the rules let arrive, how many answers
-        differ from the rules', and how many from the policy."""
-        rows: dict[Group, Counter[str]] = {group: Counter() for group in Group}
+    def table(self) -> tuple[Row, ...]:
+        """What was asked and what came of it, for each kind of question."""
+        told: dict[str, list[tuple[bool, bool, bool]]] = {group.value: [] for group in Group}
         for answer in self.answers:
-            told = {"asked": True, "arrive": bool(answer.static.arrivals)}
-            told |= {"differ": not answer.agrees, "wrong": not answer.keeps}
-            rows[answer.question.group].update(name for name, holds in told.items() if holds)
-        order = ("asked", "arrive", "differ", "wrong")
-        return tuple((group.value, *(row[name] for name in order)) for group, row in rows.items() if row)  # type: ignore[misc]
+            told[answer.question.group.value].append((bool(answer.static.arrivals), answer.agrees, answer.keeps))
+        told["conversations"] = [(talk.talk.static, talk.agrees, talk.keeps) for talk in self.talks]
+        return tuple(
+            Row(kind, len(each), sum(e[0] for e in each), sum(not e[1] for e in each), sum(not e[2] for e in each))
+            for kind, each in told.items()
+            if each
+        )
 
 
-def side_by_side(answers: Sequence[Answer], seed: int, figures: Mapping[str, float]) -> LiveReport:
+def side_by_side(
+    answers: Sequence[Answer], talks: Sequence[TalkAnswer], seed: int, figures: Mapping[str, float]
+) -> LiveReport:
     """The report on these answers."""
     deaf = {
         f"{answer.question.site}/wan{answer.question.line}"
         for answer in answers
         if answer.question.group is Group.CONTROLS and not answer.live.answered
     }
-    findings = tuple(finding for answer in answers for finding in _findings(answer))
-    return LiveReport(seed, tuple(answers), findings, tuple(sorted(deaf)), figures)
+    findings = [finding for answer in answers for finding in _findings(answer)]
+    findings += [finding for answer in talks for finding in _talk_findings(answer)]
+    return LiveReport(seed, tuple(answers), tuple(talks), tuple(findings), tuple(sorted(deaf)), figures)
 
 
 def _findings(answer: Answer) -> Iterator[Finding]:
@@ -84,6 +120,25 @@ def _findings(answer: Answer) -> Iterator[Finding]:
         yield _finding(_kind(answer, at_fault), answer)
     elif not answer.agrees:
         yield _finding(Kind.DIFFERS, answer)
+
+
+def _talk_findings(answer: TalkAnswer) -> Iterator[Finding]:
+    """What is wrong about a conversation."""
+    talk = answer.talk
+    if answer.keeps:
+        return
+    comes = {True: "comes about", False: "does not come about"}
+    word = "a contract allows it" if talk.allowed else "no contract allows it"
+    yield Finding(
+        kind=Kind.BLACKHOLE if talk.allowed else Kind.LEAK,
+        case=LIVE,
+        says=f"{talk.name}: {word}; by the rules it {comes[talk.static]}, on the network it {comes[answer.live]}",
+        source=talk.source,
+        site=talk.client,
+        towards=talk.server,
+        packet=talk.walk.hops[0].came.packet,
+        walk=talk.walk,
+    )
 
 
 def _kind(answer: Answer, outcome: Outcome) -> Kind:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from policies.plan import Plan
 from scenarios.probing.player import Played, Sending
-from scenarios.probing.verify_live import Player, verify_live
+from scenarios.probing.talker import Call
+from scenarios.probing.verify_live import verify_live
 from scenarios.standing.client import Client
-from scenarios.standing.play import heard_in, written
+from scenarios.standing.play import heard_in, spelt, written
 from verification.agreement import LiveReport
 from verification.dump import Dump
 
@@ -17,19 +21,29 @@ from verification.dump import Dump
 def verify_standing(name: str | None, dump: Dump, plan: Plan, seed: int, most: int | None = None) -> LiveReport:
     """Ask network ``name``, or the only one that stands, what ``plan`` means it to do; ``dump`` is what its switches
     hold. Raises NetworkRefused and NetworkGone."""
-    return verify_live(plan, dump.rules, player_of(name), seed, most, dump.down)
+    return verify_live(plan, dump.rules, Standing(name), seed, most, dump.down)
 
 
-def player_of(name: str | None) -> Player:
-    """Has a standing network play frames."""
+@dataclass(frozen=True)
+class Standing:
+    """The sites of network ``name``, or of the only one that stands."""
 
-    def player(sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Played:
-        file = os.memfd_create("helsewan-questions")
-        with open(file, "r+b") as questions, Client(name) as client:
-            questions.write(written(sendings))
-            questions.flush()
-            client.run("play", (file,), mark=mark.hex(), listen_s=listen_s)
-            questions.seek(0)
-            return heard_in(questions.read())
+    name: str | None
 
-    return player
+    def play(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Played:
+        """Send frames, and hear what arrives."""
+        return heard_in(self._done("play", written(sendings), mark=mark.hex(), listen_s=listen_s))
+
+    def talk(self, calls: Sequence[Call]) -> Sequence[bool]:
+        """Have conversations."""
+        came_about: list[bool] = json.loads(self._done("talk", spelt(calls)))
+        return came_about
+
+    def _done(self, op: str, what: bytes, **arguments: Any) -> bytes:
+        """What a file holds after the network has done what it held."""
+        with open(os.memfd_create("helsewan-questions"), "r+b") as file, Client(self.name) as client:
+            file.write(what)
+            file.flush()
+            client.run(op, (file.fileno(),), **arguments)
+            file.seek(0)
+            return file.read()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from controller.interpreter.fabric import Fabric, Walk
 from controller.paths import Failures
@@ -13,17 +14,26 @@ from controller.rules import RuleSet
 from policies.plan import Plan
 from scenarios.probing.player import Heard, Played, Sending
 from scenarios.probing.schedule import ANSWER_GAP_US, LINE_GAP_US, turns
-from verification.agreement import Answer, LiveReport, side_by_side
+from scenarios.probing.talker import Call
+from verification.agreement import Answer, LiveReport, TalkAnswer, side_by_side
 from verification.frames import read
 from verification.outcome import Foretold, Outcome, together
 from verification.questions import Question, mark_of, number_in, questions
+from verification.talks import Talk, talks
 
 NOTHING_DOWN = Failures()
 LISTEN_S = 2.0  # after the last frame: more than the longest way there and back, with a machine that stands still
 TIMES = 3  # so often is asked what ought to come to something and does not
 
-Player = Callable[[Sequence[Sending], bytes, float], Played]
-"""Sends frames from sites in their order and hears what arrives: (frames, mark, seconds to listen at the end)."""
+
+class Player(Protocol):
+    """A running network's sites."""
+
+    def play(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Played:
+        """Send frames in their order, and hear what arrives with a mark, so long also at the end."""
+
+    def talk(self, calls: Sequence[Call]) -> Sequence[bool]:
+        """Have conversations: whether each came about."""
 
 
 def verify_live(
@@ -34,7 +44,8 @@ def verify_live(
     most: int | None = None,
     down: Failures = NOTHING_DOWN,
 ) -> LiveReport:
-    """Ask a running network all questions of ``seed``, or ``most`` besides the controls, and lay its answers beside
+    """Ask a running network all questions of ``seed``, or ``most`` besides the controls and as many conversations at
+    most, and lay its answers beside
     those of ``rules``, its switches' by router id. ``down`` is what has failed: nothing is asked from such lines.
 
     What is to come to something and does not is asked again, up to ``TIMES``: a busy machine may lose a datagram. What
@@ -42,34 +53,71 @@ def verify_live(
     began = time.monotonic()
     fabric = replace(Fabric.of(plan.network, rules), failures=down)
     foretold = Foretold(plan, fabric)
-    asked = [each for each in questions(plan, fabric, seed, most) if _has_light(each, plan, down)]
+    asked = [each for each in questions(plan, fabric, seed, most) if _has_light(each.site, each.line, plan, down)]
+    wanted = [each for each in talks(plan, fabric, seed, most) if _may_talk(each, plan, down)]
     walks = {question.number: foretold.walk(question) for question in asked}
     static = {question.number: foretold.outcome(question, walks[question.number]) for question in asked}
     prepared_s = time.monotonic() - began
-    live: dict[int, Outcome] = defaultdict(Outcome)
-    open_questions: Sequence[Question] = asked
-    figures = {"prepared_s": prepared_s, "sent": 0.0, "unsent": 0.0, "dropped": 0.0, "held_up_s": 0.0}
+    live, figures = _played(asked, walks, static, foretold, player, seed)
+    came_about = _talked(wanted, plan, player)
+    figures |= {"prepared_s": prepared_s, "played_s": time.monotonic() - began - prepared_s}
+    answers = [Answer(each, static[each.number], live[each.number], walks[each.number]) for each in asked]
+    return side_by_side(answers, list(map(TalkAnswer, wanted, came_about)), seed, figures)
+
+
+def _played(
+    asked: Sequence[Question],
+    walks: Mapping[int, Walk],
+    static: Mapping[int, Outcome],
+    foretold: Foretold,
+    player: Player,
+    seed: int,
+) -> tuple[Mapping[int, Outcome], dict[str, float]]:
+    """What came of each question by number, and figures."""
+    live: defaultdict[int, Outcome] = defaultdict(Outcome)
+    figures = {"sent": 0.0, "unsent": 0.0, "dropped": 0.0, "held_up_s": 0.0}
+    left = asked
     for _ in range(TIMES):
-        played = player(_sendings(open_questions, walks, static), mark_of(seed), LISTEN_S)
+        played = player.play(_sendings(left, walks, static), mark_of(seed), LISTEN_S)
         for number, outcome in _outcomes(played.heard, asked, foretold, seed).items():
             live[number] |= outcome
-        figures["sent"] += len(open_questions)
+        figures["sent"] += len(left)
         figures["unsent"] += played.unsent
         figures["dropped"] += sum(played.dropped.values())
         figures["held_up_s"] += played.held_up_us / 1e6
-        open_questions = [question for question in asked if live[question.number].lacks(static[question.number])]
-        if not open_questions:
+        left = [question for question in asked if live[question.number].lacks(static[question.number])]
+        if not left:
             break
-    figures["played_s"] = time.monotonic() - began - prepared_s
-    answers = [
-        Answer(question, static[question.number], live[question.number], walks[question.number]) for question in asked
-    ]
-    return side_by_side(answers, seed, figures)
+    return live, figures
 
 
-def _has_light(question: Question, plan: Plan, down: Failures) -> bool:
-    router = plan.network.site[question.site].accesses[question.line].router
-    return router not in down.routers and (question.site, question.line) not in down.lines
+def _talked(wanted: Sequence[Talk], plan: Plan, player: Player) -> list[bool]:
+    """Whether each conversation came about; those that were to and did not are tried again."""
+    came_about = [False] * len(wanted)
+    left = list(range(len(wanted)))
+    for _ in range(TIMES):
+        for number, done in zip(left, player.talk([_call(wanted[number], plan) for number in left]), strict=True):
+            came_about[number] = done
+        left = [number for number in left if wanted[number].static and not came_about[number]]
+        if not left:
+            break
+    return came_about
+
+
+def _call(talk: Talk, plan: Plan) -> Call:
+    client, server = (plan.network.site[name] for name in (talk.client, talk.server))
+    ends = (client.address4, server.address4) if talk.version == 4 else (client.address6, server.address6)
+    return Call(client.id, server.id, str(ends[0]), str(ends[1]), int(talk.protocol), talk.port)
+
+
+def _has_light(site: str, line: int, plan: Plan, down: Failures) -> bool:
+    router = plan.network.site[site].accesses[line].router
+    return router not in down.routers and (site, line) not in down.lines
+
+
+def _may_talk(talk: Talk, plan: Plan, down: Failures) -> bool:
+    """Whether both send on the lines that are foretold: a site whose first is dark takes its other."""
+    return all(_has_light(site, 0, plan, down) for site in (talk.client, talk.server))
 
 
 def _sendings(asked: Iterable[Question], walks: Mapping[int, Walk], static: Mapping[int, Outcome]) -> list[Sending]:

@@ -22,7 +22,7 @@ from scenarios.standing.exec import ExecRequest, Executor
 from scenarios.standing.job import StandingJob
 from scenarios.standing.line_change import LineRequest, LineState, TraceRequest
 from scenarios.standing.line_desk import LineDesk
-from scenarios.standing.play import PlayRequest, start_playing
+from scenarios.standing.play import PlayRequest, start_playing, start_talking
 from scenarios.standing.rules import start_reading
 from scenarios.standing.server import VOID, Operation, Refused, Request
 from scenarios.standing.status import status_of
@@ -67,6 +67,7 @@ class Operations:
             "cli": Operation(CliRequest, self._once_up(self.cli), fds=3),
             "rules": Operation(Nothing, self._once_up(self.rules), fds=2),
             "play": Operation(PlayRequest, self._once_up(self.play), fds=1),
+            "talk": Operation(Nothing, self._once_up(self.talk), fds=1),
             "exec": Operation(ExecRequest, self._once_up(self.exec), fds=3),
         }
 
@@ -144,8 +145,11 @@ class Operations:
 
     def play(self, request: PlayRequest, fds: Sequence[int]) -> object:
         """Start to play frames from sites."""
-        sites = {site.id: self._rig.site(site.id).namespace for site in self._rig.network.sites}
-        return start_playing(sites, self._rig.network, request, fds)
+        return start_playing(self._rig.namespaces(), self._rig.network, request, fds)
+
+    def talk(self, request: Nothing, fds: Sequence[int]) -> object:
+        """Start conversations between sites."""
+        return start_talking(self._rig.namespaces(), fds)
 
     def _engine_plant(self) -> Plant:
         """The link engine's lines. Raises Refused where the kernel carries them."""

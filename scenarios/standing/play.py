@@ -1,6 +1,6 @@
-"""Frames that clients of a standing network have its sites send, and what its sites then hear.
+"""Frames that clients of a standing network have its sites send, and conversations that they have its sites have.
 
-A client hands over a file of its own with what to send; what was heard stands in it at the end.
+A client hands over a file of its own with what is to be done; what came of it stands in it at the end.
 """
 
 from __future__ import annotations
@@ -9,22 +9,26 @@ import json
 import os
 import select
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, IPvAnyAddress, TypeAdapter, ValidationError
 
 from emulation.namespaces import Namespace
 from scenarios.probing.player import Heard, Played, Sending, play
+from scenarios.probing.talker import Call, talk
 from scenarios.standing.server import Followed, Refused, Request
 from scenarios.standing.wire import WireError, send
 from topology.model import Network
 
 MOST_BYTES = 256 << 20
 _Us = Annotated[int, Field(ge=0, le=3600 * 1_000_000)]
-_ROWS = TypeAdapter(list[tuple[str, Annotated[int, Field(ge=0, le=1)], Annotated[str, Field(max_length=4096)], _Us]])
+_Hex = Annotated[str, Field(max_length=4096, pattern="^([0-9a-f]{2})+$")]
+_ROWS: TypeAdapter[list[Any]] = TypeAdapter(list[tuple[str, Annotated[int, Field(ge=0, le=1)], _Hex, _Us]])
+_Port = Annotated[int, Field(ge=0, le=0xFFFF)]
+_CALLS: TypeAdapter[list[Any]] = TypeAdapter(list[tuple[str, str, IPvAnyAddress, IPvAnyAddress, int, _Port]])
 
 
 class PlayRequest(Request):
@@ -40,6 +44,11 @@ def written(sendings: Sequence[Sending]) -> bytes:
     return json.dumps([(each.site, each.line, each.frame.hex(), each.at_us) for each in sendings]).encode()
 
 
+def spelt(calls: Sequence[Call]) -> bytes:
+    """The same of conversations."""
+    return json.dumps([astuple(call) for call in calls]).encode()
+
+
 def heard_in(data: bytes) -> Played:
     """What it finds there at the end."""
     told: dict[str, Any] = json.loads(data)
@@ -51,36 +60,58 @@ def start_playing(
 ) -> Followed:
     """Begin to play; what follows ends with the word that all is heard. Raises Refused for what cannot be played."""
     sendings = _read(network, fds[0])
-    file = os.dup(fds[0])
+
+    def act(connection: socket.socket) -> bytes:
+        played = play(sites, sendings, bytes.fromhex(request.mark), request.listen_s, lambda: _is_gone(connection))
+        told = asdict(played) | {"heard": [(each.site, each.frame.hex()) for each in played.heard]}
+        return json.dumps(told).encode()
+
+    return _followed(len(sendings), fds[0], act)
+
+
+def start_talking(sites: Mapping[str, Namespace], fds: Sequence[int]) -> Followed:
+    """Begin conversations; what follows ends with the word that all are over. Raises Refused as ``start_playing``."""
+    calls = [Call(a, b, str(from_), str(to), *rest) for a, b, from_, to, *rest in _rows(_CALLS, fds[0])]
+    if unknown := {name for call in calls for name in (call.client, call.server)} - sites.keys():
+        raise Refused(f"{min(unknown)} is no site")
+    return _followed(
+        len(calls), fds[0], lambda connection: json.dumps(talk(sites, calls, lambda: _is_gone(connection))).encode()
+    )
+
+
+def _followed(count: int, file: int, act: Callable[[socket.socket], bytes]) -> Followed:
+    """What is done while the client waits, with the outcome for its file."""
+    kept = os.dup(file)
 
     def follow(connection: socket.socket) -> None:
         try:
-            played = play(sites, sendings, bytes.fromhex(request.mark), request.listen_s, lambda: _is_gone(connection))
-            _write(file, played)
+            _write(kept, act(connection))
             with suppress(WireError):
                 send(connection, {"exit": 0})
         finally:
-            os.close(file)
+            os.close(kept)
 
-    return Followed({"frames": len(sendings)}, follow)
+    return Followed({"count": count}, follow)
+
+
+def _rows(kind: TypeAdapter[list[Any]], file: int) -> list[Any]:
+    try:
+        return kind.validate_json(os.pread(file, MOST_BYTES, 0))
+    except (OSError, ValidationError) as error:
+        raise Refused(f"what is to be done cannot be read: {str(error).splitlines()[0]}") from None
 
 
 def _read(network: Network, file: int) -> list[Sending]:
-    try:
-        rows = _ROWS.validate_json(os.pread(file, MOST_BYTES, 0))
-        sendings = [Sending(site, line, bytes.fromhex(frame), at_us) for site, line, frame, at_us in rows]
-    except (OSError, ValidationError, ValueError) as error:
-        raise Refused(f"what is to be played cannot be read: {str(error).splitlines()[0]}") from None
+    sendings = [Sending(site, line, bytes.fromhex(frame), at_us) for site, line, frame, at_us in _rows(_ROWS, file)]
     for each in sendings:
         if each.site not in network.site or each.line >= len(network.site[each.site].accesses):
             raise Refused(f"{each.site}/wan{each.line} is no access line")
     return sendings
 
 
-def _write(file: int, played: Played) -> None:
-    told = asdict(played) | {"heard": [(each.site, each.frame.hex()) for each in played.heard]}
+def _write(file: int, data: bytes) -> None:
     os.ftruncate(file, 0)
-    data, at = json.dumps(told).encode(), 0
+    at = 0
     while at < len(data):
         at += os.pwrite(file, data[at:], at)
 

@@ -68,6 +68,7 @@ def test_every_answer_is_the_same(terminal: Terminal) -> None:
     assert report.findings == () and report.deaf == ()
     assert {answer.question.group for answer in report.answers} == set(Group)
     assert any(answer.live.arrivals for answer in report.answers)
+    assert {answer.live for answer in report.talks} == {True, False}
     assert report.figures["dropped"] == report.figures["unsent"] == 0
 
 

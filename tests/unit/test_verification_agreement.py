@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
@@ -16,6 +16,7 @@ from controller.interpreter.fabric import Fabric
 from policies.plan import Plan
 from scenarios.probing.player import Played, Sending
 from scenarios.probing.schedule import LINE_GAP_US, RATE_PER_S, turns
+from scenarios.probing.talker import Call
 from scenarios.probing.verify_live import TIMES, verify_live
 from verification.agreement import Answer, side_by_side
 from verification.asking.draft import Group
@@ -40,6 +41,22 @@ def asked(plan: Plan, fabric: Fabric) -> tuple[Question, ...]:
     return questions(plan, fabric, SEED)
 
 
+@dataclass
+class Deaf:
+    """A network that loses everything, and counts how often it was asked what."""
+
+    asked: Counter[int] = field(default_factory=Counter)
+    called: Counter[Call] = field(default_factory=Counter)
+
+    def play(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Played:
+        self.asked.update(number for each in sendings if (number := number_in(each.frame, mark)) is not None)
+        return Played((), 0, 0, {})
+
+    def talk(self, calls: Sequence[Call]) -> Sequence[bool]:
+        self.called.update(calls)
+        return [False] * len(calls)
+
+
 def answer(plan: Plan, fabric: Fabric, question: Question, live: Outcome | None = None) -> Answer:
     """A question with the rules' answer, and the network's: the same unless told otherwise."""
     foretold = Foretold(plan, fabric)
@@ -53,7 +70,7 @@ def first(asked: Sequence[Question], verdict: Verdict) -> Question:
 
 
 def test_answers_that_agree_pass(plan: Plan, fabric: Fabric, asked: tuple[Question, ...]) -> None:
-    report = side_by_side([answer(plan, fabric, each) for each in asked], SEED, {})
+    report = side_by_side([answer(plan, fabric, each) for each in asked], [], SEED, {})
     assert report.passed and report.deaf == ()
     assert sum(row[1] for row in report.table()) == len(asked)
     assert all(row[3:] == (0, 0) for row in report.table())
@@ -64,7 +81,7 @@ def test_what_arrives_and_is_not_to_is_a_leak_with_its_packet_and_the_rules_way(
 ) -> None:
     kept = first(asked, Verdict.KEPT)
     live = Outcome(frozenset({Arrival(plan.network.sites[0].id, kept.packet)}))
-    (finding,) = side_by_side([answer(plan, fabric, kept, live)], SEED, {}).findings
+    (finding,) = side_by_side([answer(plan, fabric, kept, live)], [], SEED, {}).findings
     assert (finding.kind, finding.site, finding.packet) == (Kind.LEAK, kept.site, kept.packet)
     assert finding.walk is not None and plan.network.sites[0].id in finding.says
 
@@ -82,7 +99,7 @@ def test_what_does_not_arrive_or_arrives_elsewhere_or_otherwise_fails(
         Kind.DIFFERS: Outcome(frozenset({Arrival(arrival.site, arrival.packet.but(ip_dscp=63))})),
     }
     for kind, live in cases.items():
-        (finding,) = side_by_side([answer(plan, fabric, allowed, live)], SEED, {}).findings
+        (finding,) = side_by_side([answer(plan, fabric, allowed, live)], [], SEED, {}).findings
         assert finding.kind is kind
     assert "ip_dscp=63" in finding.says
 
@@ -91,7 +108,7 @@ def test_a_place_whose_control_is_not_heard_is_named_and_nothing_passes(
     plan: Plan, fabric: Fabric, asked: tuple[Question, ...]
 ) -> None:
     control = asked[0]
-    report = side_by_side([answer(plan, fabric, control, Outcome())], SEED, {})
+    report = side_by_side([answer(plan, fabric, control, Outcome())], [], SEED, {})
     assert report.deaf == (f"{control.site}/wan{control.line}",)
     assert not report.passed and report.findings == ()
 
@@ -99,16 +116,15 @@ def test_a_place_whose_control_is_not_heard_is_named_and_nothing_passes(
 def test_what_ought_to_come_to_something_is_asked_again_and_all_else_once(plan: Plan, fabric: Fabric) -> None:
     generation = first_generation(plan)
     rules = {router: generation.rules(router) for router in plan.network.router}
-    times: Counter[int] = Counter()
-
-    def deaf(sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Played:
-        times.update(number for each in sendings if (number := number_in(each.frame, mark)) is not None)
-        return Played((), 0, 0, {})
-
+    deaf = Deaf()
     report = verify_live(plan, rules, deaf, SEED)
     for each in report.answers:
         expected = TIMES if each.static != Outcome() else 1
-        assert times[each.question.number] == expected, each.question.name
+        assert deaf.asked[each.question.number] == expected, each.question.name
+    assert set(deaf.called.values()) == {1, TIMES}
+    assert sum(times for times in deaf.called.values()) == sum(
+        TIMES if each.talk.static else 1 for each in report.talks
+    )
     assert mark_of(SEED) in report.answers[0].question.frame
 
 
@@ -138,5 +154,5 @@ def test_a_leak_in_the_rules_is_one_in_both_answers(plan: Plan) -> None:
         denied, priority=1000, goto=next(r.goto for r in rules[router].flows if r.table is denied.table and r.goto)
     )
     leaky = Fabric.of(plan.network, {**rules, router: replace(rules[router], flows=(opened, *rules[router].flows))})
-    (finding,) = side_by_side([answer(plan, leaky, kept)], SEED, {}).findings
+    (finding,) = side_by_side([answer(plan, leaky, kept)], [], SEED, {}).findings
     assert (finding.kind, finding.towards) == (Kind.LEAK, kept.says.towards)

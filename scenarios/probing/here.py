@@ -1,0 +1,25 @@
+"""Questions for a network of this process's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from emulation.namespaces import Namespace
+from scenarios.probing.player import Played, Sending, play
+from scenarios.probing.talker import Call, talk
+
+
+@dataclass(frozen=True)
+class Here:
+    """Sites by name."""
+
+    sites: Mapping[str, Namespace]
+
+    def play(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Played:
+        """Send frames, and hear what arrives."""
+        return play(self.sites, sendings, mark, listen_s)
+
+    def talk(self, calls: Sequence[Call]) -> Sequence[bool]:
+        """Have conversations."""
+        return talk(self.sites, calls)

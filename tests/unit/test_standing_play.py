@@ -1,0 +1,59 @@
+"""What a standing network takes to be played, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from controller_plan import small_plan
+
+from scenarios.probing.player import Sending
+from scenarios.probing.talker import Call
+from scenarios.standing.play import PlayRequest, spelt, start_playing, start_talking, written
+from scenarios.standing.server import Refused
+
+NETWORK = small_plan().network
+SITE = NETWORK.sites[0].id
+REQUEST = PlayRequest(mark="00" * 12, listen_s=0.0)
+
+
+@pytest.fixture
+def file() -> Iterator[int]:
+    descriptor = os.memfd_create("questions")
+    yield descriptor
+    os.close(descriptor)
+
+
+def put(file: int, contents: bytes) -> int:
+    os.pwrite(file, contents, 0)
+    return file
+
+
+def test_frames_that_can_be_sent_are_taken(file: int) -> None:
+    put(file, written([Sending(SITE, 0, b"\x01\x02", 0), Sending(SITE, 0, b"\x03", 1000)]))
+    assert start_playing({}, NETWORK, REQUEST, [file]).value == {"count": 2}
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b"",
+        b"no JSON",
+        b'[["site"]]',
+        written([Sending("nowhere", 0, b"\x01", 0)]),
+        written([Sending("bergen-gp", 1, b"\x01", 0)]),
+        written([Sending(SITE, 0, b"", 0)]),
+        written([Sending(SITE, 0, b"\x01" * 2049, 0)]),
+        written([Sending(SITE, 0, b"\x01", -1)]),
+    ],
+)
+def test_all_else_is_refused_before_anything_is_sent(file: int, contents: bytes) -> None:
+    with pytest.raises(Refused):
+        start_playing({}, NETWORK, REQUEST, [put(file, contents)])
+
+
+def test_conversations_are_between_sites(file: int) -> None:
+    call = Call(SITE, "nowhere", "10.0.0.2", "10.0.1.2", 6, 443)
+    with pytest.raises(Refused, match="no site"):
+        start_talking({}, [put(file, spelt([call]))])
