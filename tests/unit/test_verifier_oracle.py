@@ -139,7 +139,8 @@ def test_they_agree_on_faulty_rules(seed: int) -> None:
 
 
 def differing(right: Fate, faulty: Fate, site: str) -> z3.BoolRef:
-    """Where other sites get other packets, or with other marks; only where no entries dispute."""
+    """Where other sites get other packets, or with other marks; only where no entries dispute, and of packets that are
+    not too old for any way."""
     never = z3.BoolVal(False)
     found = []
     for name in (right.delivered.keys() | faulty.delivered.keys()) - {site}:
@@ -147,7 +148,7 @@ def differing(right: Fate, faulty: Fate, site: str) -> z3.BoolRef:
         found.append(z3.Xor(one, other))
         if name in right.marked and name in faulty.marked:
             found.append(z3.And(one, other, right.marked[name] != faulty.marked[name]))
-    return z3.And(right.given, z3.Not(faulty.chance), z3.Or(*found))
+    return z3.And(right.given, right.packet["nw_ttl"] == 64, z3.Not(faulty.chance), z3.Or(*found))
 
 
 def changed_for(network: Network, rules: Rules, mutant: Mutant) -> tuple[str, int] | None:

@@ -14,6 +14,7 @@ from verification.mutation.corpus import INTACT
 from verification.mutation.effect import HARMLESS, Effect, Probe, named
 from verification.mutation.explain import Survivors
 from verification.mutation.intent import disputed
+from verification.mutation.live import Live
 from verification.mutation.mutant import Mutant
 from verification.mutation.policy_faults import PolicyMutant
 from verification.mutation.witness import Jury, Witness
@@ -33,7 +34,8 @@ class Verdict(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One fault tried. ``kinds`` are the violations found, ``why`` says why the fault survived."""
+    """One fault tried. ``kinds`` are the violations found, ``why`` says why the fault survived, ``live``
+    whether the live verifier's questions would show it too."""
 
     kind: str
     table: str
@@ -42,6 +44,7 @@ class Trial:
     verdict: Verdict
     kinds: tuple[str, ...] = ()
     why: str = ""
+    live: bool = False
 
     def as_json(self) -> dict[str, object]:
         """As plain data."""
@@ -54,6 +57,7 @@ class Trial:
             "verdict": self.verdict.value,
             "found": list(self.kinds),
             "why": self.why,
+            "live": self.live,
         }
 
 
@@ -64,22 +68,24 @@ class Campaign:
     jury: Jury
     verify: Verifier
     cases: tuple[Case, ...]
+    live: Live
 
     def run(self, mutants: Iterable[Mutant]) -> Iterator[Trial]:
         """One trial after the other."""
-        survivors = Survivors(self.jury.corpus)
+        survivors, rules = Survivors(self.jury.corpus), self.jury.corpus.rules
         for mutant in mutants:
             witness = self.jury.judge(mutant)
             report = self.verify(mutant.among(self.jury.corpus.rules))
             kinds = tuple(sorted({finding.kind.value for finding in report.violations}))
             about = mutant.kind.value, mutant.table, str(mutant), witness
+            live = self.live.sees(self.jury.faulty({mutant.router: mutant.of(rules[mutant.router])}), mutant.router)
             if kinds:
                 real = witness.effect is not Effect.NONE or any(self._shows(mutant, each) for each in report.violations)
-                yield Trial(*about, Verdict.CAUGHT if real else Verdict.FALSE_ALARM, kinds)
+                yield Trial(*about, Verdict.CAUGHT if real else Verdict.FALSE_ALARM, kinds, live=live)
             elif witness.effect in HARMLESS:
-                yield Trial(*about, Verdict.SURVIVED, (), survivors.why(mutant, witness))
+                yield Trial(*about, Verdict.SURVIVED, (), survivors.why(mutant, witness), live)
             else:
-                yield Trial(*about, Verdict.MISSED)
+                yield Trial(*about, Verdict.MISSED, live=live)
 
     def run_policies(self, mutants: Iterable[PolicyMutant]) -> Iterator[Trial]:
         """The same for policies: the rules that come of a faulty one are held against the right one."""

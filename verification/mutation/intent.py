@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from random import Random
 
 from controller.family import FAMILIES, Family
 from policies.plan import Attachment, Plan, Protocol, Service
+from topology.model import Line
 from verification.mutation.effect import Probe
 from verification.mutation.headers import Header, Headers, address, packet, sampled
 
@@ -23,13 +26,16 @@ def disputed(old: Plan, new: Plan, rng: Random) -> Iterator[Probe]:
     lines = {role[line.site]: line for line in old.attachments if not line.backup}
     others = {role[site.id]: site for site in reversed(network.sites)}
     alike: list[Probe] = []
+    words = {family: (_Word(old, family), _Word(new, family)) for family in FAMILIES}
+    headers = {family: _headers(old, new, family) for family in FAMILIES}
     for line, site, family in product(lines.values(), others.values(), FAMILIES):
         if site.id == line.site:
             continue
+        before, after = words[family]
         ends = address(network.site[line.site], family), address(site, family)
-        for header in _headers(old, new, family):
+        for header in headers[family]:
             probe = Probe(*line.number, packet(family, *ends, header))
-            if _says(old, line, site.id, header, family) != _says(new, line, site.id, header, family):
+            if before.on(line, site.id, header) != after.on(line, site.id, header):
                 yield probe
             else:
                 alike.append(probe)
@@ -40,20 +46,41 @@ def _headers(old: Plan, new: Plan, family: Family) -> tuple[Header, ...]:
     return tuple(dict.fromkeys((*Headers(old).every(family), *Headers(new).every(family))))
 
 
-def _says(plan: Plan, line: Attachment, to: str, header: Header, family: Family) -> Saying:
-    """What a plan has to do with a packet: the services it opens or answers between these, their classes and rates."""
-    a, b = plan.role_of_site[line.site].id, plan.role_of_site[to].id
-    fields = dict(header)
-    opened = sorted(
-        s.name for s in plan.services if _is_of(s, fields, "dst", family) and (a, b, s.name) in plan.allowed
-    )
-    answered = sorted(
-        s.name for s in plan.services if _is_of(s, fields, "src", family) and (b, a, s.name) in plan.allowed
-    )
-    classes = [plan.service[name].class_name for name in (*opened, *answered)]
-    rates = dict(next(each for each in plan.attachments if each.number == line.number).police)
-    marks = [(plan.traffic_class[name].dscp, plan.traffic_class[name].path, rates.get(name)) for name in classes]
-    return bool(opened), bool(answered), marks
+@dataclass(frozen=True)
+class _Word:
+    """What a plan has to do with packets between its sites."""
+
+    plan: Plan
+    family: Family
+
+    def on(self, line: Attachment, to: str, header: Header) -> Saying:
+        """Whether a packet opens something or answers, in which classes, at what rates."""
+        a, b = self.plan.role_of_site[line.site].id, self.plan.role_of_site[to].id
+        opening, answering = self._services(header)
+        opened = [name for name in opening if (a, b, name) in self.plan.allowed]
+        answered = [name for name in answering if (b, a, name) in self.plan.allowed]
+        classes = (self.plan.traffic_class[self.plan.service[name].class_name] for name in (*opened, *answered))
+        rates = self._rates[line.number]
+        return bool(opened), bool(answered), [(cls.dscp, cls.path, rates.get(cls.name)) for cls in classes]
+
+    def _services(self, header: Header) -> tuple[list[str], list[str]]:
+        """The services that a packet may open, and those that it may answer."""
+        if header not in self._known:
+            fields, services = dict(header), sorted(self.plan.services, key=lambda service: service.name)
+            opening, answering = (
+                [service.name for service in services if _is_of(service, fields, side, self.family)]
+                for side in ("dst", "src")
+            )
+            self._known[header] = opening, answering
+        return self._known[header]
+
+    @cached_property
+    def _known(self) -> dict[Header, tuple[list[str], list[str]]]:
+        return {}
+
+    @cached_property
+    def _rates(self) -> dict[Line, dict[str, int]]:
+        return {line.number: dict(line.police) for line in self.plan.attachments}
 
 
 def _is_of(service: Service, fields: dict[str, int], side: str, family: Family) -> bool:

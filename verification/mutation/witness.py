@@ -7,7 +7,7 @@ are made at the edges of what the faulty entries take.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
@@ -59,8 +59,7 @@ class Jury:
 
     def weigh(self, changed: dict[str, RuleSet], trials: Iterable[tuple[Failures, Iterable[Probe]]]) -> Witness:
         """The effect of other rules at some routers, by packets in states of the network."""
-        switches = {**self.corpus.fabric.switches, **{router: Switch.of(rules) for router, rules in changed.items()}}
-        faulty = replace(self.corpus.fabric, switches=switches)
+        faulty = self.faulty(changed)
         meters = {**self.corpus.meters, **meters_of(changed)}
         worst, tried = Witness(Effect.NONE), 0
         for failures, probes in trials:
@@ -75,6 +74,11 @@ class Jury:
                 if worst.effect not in HARMLESS:
                     return worst
         return replace(worst, tried=tried)
+
+    def faulty(self, changed: Mapping[str, RuleSet]) -> Fabric:
+        """All switches, with other rules at some routers."""
+        switches = {**self.corpus.fabric.switches, **{router: Switch.of(rules) for router, rules in changed.items()}}
+        return replace(self.corpus.fabric, switches=switches)
 
     def _right(self, failures: Failures) -> Fabric:
         """The right network in a state."""

@@ -1,0 +1,123 @@
+"""Trials of a verifier on faults: what counts as caught, missed, harmless and a false alarm; faults in policies; and
+what the live verifier's questions show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+
+from policy_network import small_network
+from test_mutation import SEED, changed, entry, jury, plan, rules
+
+from controller.pipeline import Purpose, purpose_of
+from controller.rules import FlowRule, RuleSet, Table
+from policies.compile import library_path, load_policy
+from verification.findings import Case, Finding, Kind, Report
+from verification.mutation.campaign import Campaign, Trial, Verdict, changes, table
+from verification.mutation.corpus import INTACT
+from verification.mutation.effect import HARMLESS, Effect, Probe
+from verification.mutation.live import Live
+from verification.mutation.mutant import Mutant, Mutation
+from verification.mutation.policy_faults import FAULTS, PolicyMutant, policy_mutants
+
+CASES = (Case("intact", INTACT),)
+
+
+@cache
+def live() -> Live:
+    """The live verifier's questions on the same network."""
+    return Live(plan(), jury().corpus.fabric, SEED, most=600)
+
+
+def tried(mutant: Mutant, *findings: Finding) -> Trial:
+    """One fault, by a verifier that finds just this."""
+
+    def verify(faulty: Mapping[str, RuleSet]) -> Report:
+        return Report("national", "small", findings, ())
+
+    (trial,) = Campaign(jury(), verify, CASES, live()).run([mutant])
+    return trial
+
+
+def contract() -> FlowRule:
+    """An entry that lets calls pass."""
+    return next(
+        rule
+        for rule in rules()["r1"].flows
+        if rule.table is Table.CONTRACT
+        and purpose_of(rule.cookie)[0] is Purpose.CONTRACT
+        and jury().corpus.hits.get(("r1", rule))
+    )
+
+
+def finding(probe: Probe | None) -> Finding:
+    """A leak, shown by a packet."""
+    if probe is None:
+        return Finding(Kind.LEAK, "intact", "", "")
+    return Finding(Kind.LEAK, "intact", "", "", probe.site, probe.line, packet=probe.packet)
+
+
+def test_a_fault_that_changes_what_passes_is_caught_or_missed() -> None:
+    fault = changed(contract())
+    missed, caught = tried(fault), tried(fault, finding(None))
+    assert (missed.verdict, caught.verdict, caught.kinds) == (Verdict.MISSED, Verdict.CAUGHT, ("leak",))
+    assert missed.witness.effect is Effect.REACHES and changes(missed)
+
+
+def test_a_harmless_fault_survives_and_says_why() -> None:
+    fault = Mutant(Mutation.ADDED, "foreign", "r1", "", (), (FlowRule(Table(42), 1, ()),))
+    survived = tried(fault)
+    assert survived.verdict is Verdict.SURVIVED and "no entry leads to" in survived.why and not changes(survived)
+
+
+def test_an_alarm_is_false_where_its_own_packet_fares_as_by_the_right_rules() -> None:
+    harmless = Mutant(Mutation.ADDED, "foreign", "r1", "", (), (FlowRule(Table(42), 1, ()),))
+    any_probe = jury().corpus.probes[0]
+    assert tried(harmless, finding(any_probe)).verdict is Verdict.FALSE_ALARM
+    rule = contract()
+    (struck, *_) = jury().corpus.hits["r1", rule][INTACT]
+    assert tried(changed(rule), finding(struck)).verdict is Verdict.CAUGHT
+
+
+def test_the_report_counts_every_trial_once() -> None:
+    trials = [tried(changed(contract())), tried(changed(contract()), finding(None)), tried(changed(entry(Table.CORE)))]
+    rows = table(trials)
+    assert sum(row[2] for row in rows) == 3
+    assert all(made == sum(rest) for _, _, made, _, *rest in rows)
+
+
+def test_questions_on_the_running_network_show_a_line_that_is_not_let_in() -> None:
+    dropped = [rule for rule in rules()["r1"].flows if rule.table is Table.ADMIT and rule.goto is Table.VRF]
+    assert any(tried(changed(rule)).live for rule in dropped[:4])
+    assert not tried(Mutant(Mutation.ADDED, "foreign", "r1", "", (), (FlowRule(Table(42), 1, ()),))).live
+
+
+# Policies.
+
+
+@cache
+def faulty_policies() -> tuple[PolicyMutant, ...]:
+    """Faults in the national policy."""
+    return policy_mutants(load_policy(library_path("national")), small_network(), 45, SEED)
+
+
+def test_faults_in_policies_are_the_same_for_a_seed_and_of_every_kind() -> None:
+    again = policy_mutants(load_policy(library_path("national")), small_network(), 45, SEED)
+    assert [each.what for each in again] == [each.what for each in faulty_policies()]
+    assert len({each.what for each in again}) == 45
+    kinds = Counter(each.kind for each in again)
+    assert set(kinds) == set(FAULTS) and max(kinds.values()) <= 4
+
+
+def test_what_the_compiler_refuses_says_why_and_the_rest_is_judged_by_packets() -> None:
+    def nothing(faulty: Mapping[str, RuleSet]) -> Report:
+        return Report("national", "small", (), ())
+
+    trials = list(Campaign(jury(), nothing, CASES, live()).run_policies(faulty_policies()))
+    assert len(trials) == 45
+    by_verdict = Counter(trial.verdict for trial in trials)
+    assert by_verdict[Verdict.REFUSED] and by_verdict[Verdict.SURVIVED]
+    assert by_verdict[Verdict.MISSED] >= 20  # by a verifier that sees nothing
+    assert all(trial.why for trial in trials if trial.verdict in (Verdict.REFUSED, Verdict.SURVIVED))
+    assert all(trial.witness.effect not in HARMLESS for trial in trials if trial.verdict is Verdict.MISSED)

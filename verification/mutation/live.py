@@ -1,0 +1,48 @@
+"""Which faults the live verifier could see: its questions, put to switches with faulty rules. It looks at one state of
+the network, with one packet for each question."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+
+from controller.interpreter.fabric import Fabric
+from controller.interpreter.lookup import ChanceError
+from policies.plan import Plan
+from verification.outcome import Foretold
+from verification.questions import Question, questions
+
+
+@dataclass(frozen=True)
+class Live:
+    """The questions on a plan whose right rules ``fabric`` has; ``most`` bounds them."""
+
+    plan: Plan
+    fabric: Fabric
+    seed: int
+    most: int | None = None
+
+    def sees(self, faulty: Fabric, router: str) -> bool:
+        """Whether an answer breaks the policy where one router's rules are faulty; a switch that may take either of two
+        entries may well answer right. Only packets that come to the router by the right rules can fare otherwise."""
+        foretold = Foretold(self.plan, faulty)
+        return any(not self._keeps(foretold, question) for question in self._by_router[router])
+
+    @cached_property
+    def _by_router(self) -> dict[str, tuple[Question, ...]]:
+        """The questions that are answered right, by the routers that see them."""
+        right, found = Foretold(self.plan, self.fabric), defaultdict(list)
+        for question in dict.fromkeys(questions(self.plan, self.fabric, self.seed, self.most)):
+            walk = right.walk(question)
+            if right.outcome(question, walk).keeps(question.says):
+                for router in set(walk.routers):
+                    found[router].append(question)
+        return defaultdict(tuple, {router: tuple(each) for router, each in found.items()})
+
+    def _keeps(self, foretold: Foretold, question: Question) -> bool:
+        try:
+            walk = foretold.walk(question)
+            return foretold.outcome(question, walk).keeps(question.says)
+        except ChanceError:
+            return True
