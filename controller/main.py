@@ -115,6 +115,7 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
     or is told to hand over (SIGUSR1). Who leads no more stands by from then on, with nothing of what it knew."""
     from controller import framework
     from controller.app import HealthNetController
+    from controller.calendar import Calendar
     from controller.changelog import ChangeLog
     from controller.desk import Desk
     from controller.door import Door
@@ -144,7 +145,10 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
             reports.emit("standing-by", {"reason": "another leads"})
             while not lease.take():
                 framework.sleep(_LOOK_S)
-        app.lead(read_plan(plan_file), withdrawn.read_withdrawn(withdrawn_file), lease.generation)
+        plan = read_plan(plan_file)
+        app.lead(plan, withdrawn.read_withdrawn(withdrawn_file), lease.generation)
+        calendar.keep(plan)
+        framework.spawn(calendar.run, fault)
         if options.door:
             framework.spawn(Door(options.door, desk, fault).serve, fault)
         while lease.renew():
@@ -152,8 +156,14 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
         stand_by()
 
     began = time.monotonic()
+    calendar = Calendar(lambda plan, origin: app.change_plan(plan, origin))
+
+    def keep(plan: Plan) -> None:
+        store(plan_file, pickle.dumps(plan))
+        calendar.keep(plan)
+
     keepers = (
-        lambda plan: store(plan_file, pickle.dumps(plan)),
+        keep,
         lambda places: store(withdrawn_file, withdrawn.written(places)),
     )
     app = framework.start(HealthNetController, read_plan(plan_file), reports.emit, *keepers, stand_by, fault)

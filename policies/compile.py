@@ -27,10 +27,20 @@ from policies.schema import PolicySpec
 from policies.selection import Population
 from policies.source import Policy, library_names, library_path, load_policy, policy_path, read_policy
 from policies.topologies import compile_vrfs, compile_wards
+from topology.document import loads
 from topology.fibres import Fibres
 from topology.model import Network
 
-__all__ = ["Policy", "compile_policy", "library_names", "library_path", "load_policy", "policy_path", "read_policy"]
+__all__ = [
+    "Policy",
+    "compile_anew",
+    "compile_policy",
+    "library_names",
+    "library_path",
+    "load_policy",
+    "policy_path",
+    "read_policy",
+]
 
 
 def compile_policy(policy: Policy, network: Network, *, now: datetime | None = None) -> Plan:
@@ -73,6 +83,11 @@ def compile_policy(policy: Policy, network: Network, *, now: datetime | None = N
     plan = _with_paths(spec, plan, report)
     report.raise_if_any()
     return plan
+
+
+def compile_anew(plan: Plan, now: datetime) -> Plan:
+    """The policy of ``plan`` on its network at another moment."""
+    return compile_policy(read_policy(loads(plan.source.encode(), plan.file)), plan.network, now=now)
 
 
 def _with_paths(spec: PolicySpec, plan: Plan, report: Report) -> Plan:

@@ -47,5 +47,5 @@ def utc_now() -> datetime:
 
 
 def shown(at: datetime) -> str:
-    """A moment for people, to the minute, in UTC."""
-    return f"{at:%Y-%m-%d %H:%M} UTC"
+    """A moment for people, in UTC."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC".replace(":00 UTC", " UTC")
