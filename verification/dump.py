@@ -17,14 +17,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from controller.paths import Failures
 from controller.rules import Action, AnyMeter, Entry, FlowRule, Group, GroupRule, RuleSet
 from policies.compile import compile_policy, read_policy
-from policies.plan import Plan
+from policies.plan import Contract, Plan, TimedException
 from topology.document import Document, dotted, loads
 from topology.errors import InputError, Problem
 from topology.export import from_json, to_json
@@ -43,13 +43,15 @@ NOTHING_DOWN = Failures()
 @dataclass(frozen=True)
 class Dump:
     """Rules by router id, of ``network`` under the policy whose text is ``policy``, at the ``moment`` that says which
-    of its exceptions are in force. ``file`` is what the policy's places are told by, ``digest`` its plan's; ``taken``
+    of its exceptions are in force. ``file`` is what the policy's places are told by, ``sources`` the ``file:line`` of
+    its contracts and exceptions by name, before files that it includes became one; ``digest`` is its plan's. ``taken``
     says where the rules are from, ``down`` what was down there; ``answers_neighbours`` is as in the plan."""
 
     network: Network
     policy: str
     file: str
     digest: str
+    sources: Mapping[str, str]
     rules: Mapping[str, RuleSet] = field(repr=False)
     taken: str = "intended"
     down: Failures = field(default_factory=Failures)
@@ -67,7 +69,9 @@ class Dump:
     ) -> Dump:
         """The dump of a plan's switches; ``moment`` is needed of a plan with exceptions only."""
         moment = moment if plan.exceptions else None
-        about = plan.network, plan.source, plan.file, plan.digest
+        sources = {contract.name: contract.source for contract in plan.contracts}
+        sources |= {exception.name: exception.source for exception in plan.exceptions}
+        about = plan.network, plan.source, plan.file, plan.digest, sources
         return cls(*about, rules, taken, down, plan.answers_neighbours, moment)
 
     @property
@@ -80,7 +84,14 @@ class Dump:
         if plan.digest != self.digest:
             hint = "name one with --policy, or put its digest into the first line"
             raise InputError(Problem(f"{self.file}: digest", plan.digest, f"is not the dump's, {self.digest}", hint))
-        return plan
+        return replace(
+            plan,
+            contracts=tuple(replace(each, source=self._source(each)) for each in plan.contracts),
+            exceptions=tuple(replace(each, source=self._source(each)) for each in plan.exceptions),
+        )
+
+    def _source(self, entry: Contract | TimedException) -> str:
+        return self.sources.get(entry.name, entry.source)
 
 
 class _Of(BaseModel):
@@ -128,6 +139,20 @@ class _Head(BaseModel):
     """whether switches answer IPv6 neighbours by themselves"""
 
 
+class _Text(BaseModel):
+    """The third line."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    policy: str
+    """the policy's text"""
+    sources: dict[str, str]
+    """where its contracts and exceptions stand, by name"""
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
 def write(dump: Dump) -> Iterator[bytes]:
     """The file, a line at a time."""
     network = _compact(json.loads(to_json(dump.network)))
@@ -148,7 +173,7 @@ def write(dump: Dump) -> Iterator[bytes]:
     }
     yield _line(json.dumps(head))
     yield _line(f'{{"network": {network}}}')
-    yield _line(_compact({"policy": dump.policy}))
+    yield _line(_compact({"policy": dump.policy, "sources": dump.sources}))
     for router, rules in dump.rules.items():
         for entry in rules:
             yield _line(json.dumps({"router": router, **entries.to_json(entry)}))
@@ -159,7 +184,7 @@ def read(raw: bytes, name: str) -> Dump:
     cannot be."""
     lines = _unpacked(raw, name).split(b"\n")
     problems: list[Problem] = []
-    head, network, policy = _read_head(lines, name)
+    head, network, (policy, sources) = _read_head(lines, name)
     found: dict[str, list[tuple[int, Entry]]] = {router.id: [] for router in network.routers}
     for number, line in enumerate(lines[_HEAD_LINES:], start=_HEAD_LINES + 1):
         if not line.strip():
@@ -177,6 +202,7 @@ def read(raw: bytes, name: str) -> Dump:
         policy,
         head.policy.name,
         head.policy.digest,
+        sources,
         rules,
         head.taken,
         _failures(head.down, network, name),
@@ -191,31 +217,32 @@ def _raise_if_any(problems: list[Problem], name: str) -> None:
         raise InputError(*problems[:_MOST_TOLD], *more)
 
 
-def _read_head(lines: list[bytes], name: str) -> tuple[_Head, Network, str]:
-    """What the first lines say, once they are one thing."""
+def _read_head(lines: list[bytes], name: str) -> tuple[_Head, Network, tuple[str, dict[str, str]]]:
+    """What the first lines say: the first, the network, and the policy's text with its sources."""
     data = [_parsed(line, f"{name}:{number}") for number, line in enumerate(lines[:_HEAD_LINES], start=1)]
-    try:
-        head = _Head.model_validate(data[0])
-    except ValidationError as error:
-        document = Document(f"{name}:1", data[0])
-        raise InputError(*(explain(document, _Head, each) for each in error.errors(include_url=False))) from None
-    parts = []
+    head = _fitting(_Head, data[0], f"{name}:1")
     for number, key in ((2, "network"), (3, "policy")):
-        if len(data) < number or set(data[number - 1]) != {key}:
+        if len(data) < number or key not in data[number - 1]:
             raise InputError(Problem(f"{name}:{number}", None, f"is not the {key}", "dump the rules again"))
-        parts.append(data[number - 1][key])
-    if not isinstance(parts[1], str):
-        raise InputError(Problem(f"{name}:3: policy", None, "should be text", "dump the rules again"))
-    network = _compact(parts[0])
+    text = _fitting(_Text, data[2], f"{name}:3")
+    network = _compact(data[1]["network"])
     if head.network.digest != (digest := _digest(network)):
         hint = f"where it was changed on purpose, write {digest} into the first line"
         raise InputError(Problem(f"{name}:2", digest, f"is not {head.network.digest}, as in the first line", hint))
-    return head, from_json(network, f"{name}:2"), parts[1]
+    return head, from_json(network, f"{name}:2"), (text.policy, text.sources)
+
+
+def _fitting(model: type[_Model], data: dict[str, Any], where: str) -> _Model:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        document = Document(where, data)
+        raise InputError(*(explain(document, model, each) for each in error.errors(include_url=False))) from None
 
 
 def _read_entry(line: bytes, routers: Mapping[str, object]) -> tuple[str, Entry]:
     try:
-        data = json.loads(line, object_pairs_hook=_once)
+        data = _decoded(line)
     except (ValueError, RecursionError) as error:
         raise entries.Wrong((), None, f"is not JSON: {error}", "one object a line") from None
     if not isinstance(data, dict) or "router" not in data:
@@ -227,6 +254,11 @@ def _read_entry(line: bytes, routers: Mapping[str, object]) -> tuple[str, Entry]
     return router, entries.from_json(data)
 
 
+def _decoded(line: bytes) -> Any:
+    """JSON, in which no object has a key twice. Raises ValueError or RecursionError."""
+    return _DECODER.decode(line.decode())
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object whose keys differ."""
     made = dict(pairs)
@@ -234,6 +266,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"{twice!r} stands twice in one object")
     return made
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once)  # one for all: to make one takes longer than to read a line
 
 
 def _failures(down: _Down, network: Network, name: str) -> Failures:
@@ -323,7 +358,7 @@ def _unpacked(raw: bytes, name: str) -> bytes:
 
 def _parsed(line: bytes, where: str) -> dict[str, Any]:
     try:
-        data = json.loads(line, object_pairs_hook=_once)
+        data = _decoded(line)
     except (ValueError, RecursionError) as error:
         raise InputError(
             Problem(where, None, f"is no line of rules: {error}", "`helsewan rules dump` writes them")

@@ -6,6 +6,7 @@ import gzip
 import json
 from datetime import datetime, timezone
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,6 +218,7 @@ CASES: dict[str, tuple[int, str, object, str]] = {
     "what is down": (1, "down.links", "nowhere", "d:1: down.links[0]: 'nowhere' is not of this network"),
     "another network": (2, "network.name", "other", "d:2: "),
     "no policy": (3, "policy", GONE, "d:3: is not the policy"),
+    "no sources": (3, "sources", 1, "d:3: sources: 1 should be a map of keys to values"),
 }
 
 
@@ -245,6 +247,14 @@ exceptions:
     begins: 2026-06-10
     until: 2026-06-20
 """
+
+
+def test_a_policy_of_several_files_has_its_places(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("include: open\nname: mine\ncontracts:\n  everything: {services: [ping]}\n")
+    plan = compile_policy(load_policy(path), national_network(90, 1))
+    again = read(raw(Dump.of(plan, {})), "d").plan
+    assert again == plan and again.contracts[0].source == f"{path}:4"
 
 
 def test_exceptions_are_as_they_were() -> None:
