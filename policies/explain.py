@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policies.plan import Contract, Plan
+from policies.plan import Contract, Plan, Vpn
+
+_MOST_NEAR = 3  # contracts named that come close; more would be the whole policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,33 @@ class Explanation:
     allowed: bool
     contract: str
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoute:
+    """A VPN that has no route to another: it imports none of ``targets``, which the other exports."""
+
+    vpn: str
+    towards: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A contract that comes close to what is asked, where it stands (``file:line``), and what it allows instead."""
+
+    contract: str
+    source: str
+    allows: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Why a service may not be opened: routes that are missing, there or back, and in any case no contract. Of those,
+    the nearest."""
+
+    no_routes: tuple[NoRoute, ...]
+    nearest: tuple[Near, ...]
 
 
 def is_allowed(plan: Plan, client_site: str, server_site: str, service_name: str) -> Contract | None:
@@ -37,3 +66,42 @@ def _explain(service: str, contract: Contract | None) -> Explanation:
     if contract is None:
         return Explanation(service, False, "", "")
     return Explanation(service, True, contract.name, contract.source)
+
+
+def shared_targets(plan: Plan, vpn: str, towards: str) -> tuple[str, ...]:
+    """The route targets by which one VPN has the routes of another."""
+    return tuple(sorted(plan.vpn[vpn].imports & plan.vpn[towards].exports))
+
+
+def why_denied(plan: Plan, client_site: str, server_site: str, service: str) -> Denial:
+    """Why ``client_site`` may not open ``service`` to ``server_site``. Raises ``KeyError`` for an unknown site."""
+    here, there = (plan.vpn[plan.role_of_site[site].vpn] for site in (client_site, server_site))
+    pairs = dict.fromkeys([(here, there), (there, here)])
+    return Denial(
+        tuple(_no_route(*pair) for pair in pairs if not pair[0].imports & pair[1].exports),
+        _nearest(plan, client_site, server_site, service),
+    )
+
+
+def _no_route(vpn: Vpn, towards: Vpn) -> NoRoute:
+    return NoRoute(vpn.name, towards.name, tuple(sorted(towards.exports)))
+
+
+def _nearest(plan: Plan, client_site: str, server_site: str, service: str) -> tuple[Near, ...]:
+    """The contracts that differ in one thing: who opens, which service, to whom, from whom; in this order."""
+    client, server = plan.role_of_site[client_site].id, plan.role_of_site[server_site].id
+    same = [contract for contract in plan.contracts if contract.service == service]
+    between = [each for each in plan.contracts if (each.client, each.server) == (client, server)]
+    services: dict[str, list[str]] = {}
+    for each in between:
+        services.setdefault(each.name, []).append(each.service)
+    found = [
+        *((each, f"{server_site} to open it") for each in same if (each.client, each.server) == (server, client)),
+        *((each, f"{client_site} to open {', '.join(services[each.name])}") for each in between),
+        *((each, f"{client_site} to open it to other sites") for each in same if each.client == client),
+        *((each, "other sites to open it") for each in same if each.server == server),
+    ]
+    nearest: dict[str, Near] = {}
+    for contract, allows in found:
+        nearest.setdefault(contract.name, Near(contract.name, contract.source, allows))
+    return tuple(nearest.values())[:_MOST_NEAR]

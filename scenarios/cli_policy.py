@@ -76,6 +76,25 @@ def policy_diff(
     show_difference(_compiled(before, network, at), _compiled(after, network, at))
 
 
+@policy_app.command("explain")
+def policy_explain(
+    site: Annotated[str, typer.Argument(help="A site.")],
+    other: Annotated[str, typer.Argument(help="Another.")],
+    service: Annotated[str | None, typer.Option("--service", help="One service; all without.")] = None,
+    policy: Annotated[str, typer.Option("--policy", help="A policy of the library, or a path to one.")] = "national",
+    sites: Sites = None,
+    from_: From = None,
+    seed: Seed = DEFAULT_SEED,
+    at: At = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say why two sites may or may not open services to each other, and how their packets go: over which VPNs, labels
+    and routers, in which class, and where to if something on the way fails. Exit code 0 whatever the answer."""
+    from scenarios.policy_explain import show_explained
+
+    show_explained(_compiled(policy, _network(from_, sites, seed), at), (site, other), service, as_json)
+
+
 def _network(source: Path | None, sites: int | None, seed: int) -> Network:
     from scenarios.blueprints import blueprint
 

@@ -1,0 +1,170 @@
+"""``helsewan policy explain``: why two sites may or may not talk, and how, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from itertools import chain
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from controller.generation import first_generation
+from controller.interpreter.fabric import Fabric
+from policies.dscp import dscp_name
+from policies.explain import Denial
+from policies.plan import Plan
+from scenarios.screen import Screen
+from topology.errors import InputError, Problem
+from topology.schema_errors import nearest
+from topology.units import format_rate
+from verification.explained import Carried, Explained, Opening, explained
+from verification.journey import Journey
+
+
+def show_explained(plan: Plan, sites: tuple[str, str], service: str | None, as_json: bool) -> None:
+    """Prints the answer. Raises InputError for a site or service that there is not."""
+    for argument, site in zip(("SITE", "OTHER"), sites, strict=True):
+        if site not in plan.network.site:
+            raise InputError(Problem(argument, site, "is no site of this network", nearest(site, plan.network.site)))
+    if sites[0] == sites[1]:
+        raise InputError(Problem("OTHER", sites[1], "is the first site again", "name two sites"))
+    if service is not None and service not in plan.service:
+        raise InputError(Problem("--service", service, "is no service of this policy", nearest(service, plan.service)))
+    rules = first_generation(plan)
+    fabric = Fabric.of(plan.network, {router: rules.rules(router) for router in plan.network.router})
+    found = explained(plan, fabric, sites, [service] if service else list(plan.service))
+    if as_json:
+        print(json.dumps(to_json(found), indent=2))
+    else:
+        to_screen(found, Screen())
+
+
+def to_json(found: Explained) -> dict[str, Any]:
+    """The answer for programs: names as in the policy and the network, delays in microseconds one way."""
+    return {
+        "policy": found.plan.policy,
+        "sites": [
+            {"site": site, "vpn": found.plan.role_of_site[site].vpn, "routers": found.plan.network.site[site].homing}
+            for site in found.sites
+        ],
+        "routes": [asdict(each) for each in found.routes],
+        "services": [
+            {
+                "client": each.client,
+                "server": each.server,
+                **asdict(each.answer),
+                "denial": asdict(each.denial) if each.denial else None,
+            }
+            for each in found.openings
+        ],
+        "ways": [
+            {
+                "sender": each.sender,
+                "receiver": each.receiver,
+                "class": each.cls.name,
+                "queue": each.cls.queue,
+                "dscp": each.cls.dscp,
+                "mpls_tc": each.cls.mpls_tc,
+                "police_bps": each.police_bps,
+                "opens": each.opens,
+                "answers": each.answers,
+                "ipv4": asdict(each.way),
+                "ipv6": asdict(each.way6),
+                "detours": [asdict(detour) for detour in each.detours],
+            }
+            for each in found.carried
+        ],
+    }
+
+
+def to_screen(found: Explained, console: Console) -> None:
+    """The answer for people."""
+    for words in _sites(found):
+        console.print(words, markup=False, soft_wrap=True)
+    console.print(_services(found))
+    for words in chain(_contracts(found), _denials(found), *map(_carried, found.carried)):
+        console.print(words, markup=False, soft_wrap=True)
+
+
+def _sites(found: Explained) -> Iterator[str]:
+    plan = found.plan
+    for site in (plan.network.site[name] for name in found.sites):
+        role, routers = plan.role_of_site[site.id], ", else ".join(site.homing)
+        yield f"{site.id}: {site.name}, {site.kind.value}, in VPN {role.vpn}, at {routers}"
+    for route in found.routes:
+        what = "its own routes" if route.towards == route.vpn else f"the routes of VPN {route.towards}"
+        targets = ", ".join(route.targets)
+        yield f"VPN {route.vpn} " + (f"has {what}, by route target {targets}" if targets else f"does not have {what}")
+
+
+def _services(found: Explained) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("service")
+    table.add_column("class")
+    for client in found.sites:
+        table.add_column(f"{client} may open it")
+    by_service: dict[str, list[Opening]] = {}
+    for opening in found.openings:
+        by_service.setdefault(opening.answer.service, []).append(opening)
+    for service, openings in by_service.items():
+        words = (each.answer.contract and f"yes, by {each.answer.contract}" for each in openings)
+        table.add_row(service, found.plan.service[service].class_name, *(word or "no" for word in words))
+    return table
+
+
+def _contracts(found: Explained) -> Iterator[str]:
+    """Where the contracts stand."""
+    answers = (opening.answer for opening in found.openings if opening.answer.allowed)
+    for name, source in dict.fromkeys((answer.contract, answer.source) for answer in answers):
+        yield f"{name}: {source}"
+
+
+def _denials(found: Explained) -> Iterator[str]:
+    """Why not, once for all services of which the same is true; of a service asked for alone, the nearest contracts."""
+    alone = len({opening.answer.service for opening in found.openings}) == 1
+    alike: dict[tuple[str, str, Denial], list[str]] = {}
+    for each in found.openings:
+        if each.denial is not None:
+            denial = each.denial if alone else replace(each.denial, nearest=())
+            alike.setdefault((each.client, each.server, denial), []).append(each.answer.service)
+    for (client, server, denial), services in alike.items():
+        yield f"{client} may not open {', '.join(services)} to {server}:"
+        for route in denial.no_routes:
+            targets = ", ".join(route.targets)
+            yield f"  no route: VPN {route.vpn} imports none of {targets}, which VPN {route.towards} exports"
+        nearest = "; the nearest:" if denial.nearest else ", nor one like it" if alone else ""
+        yield f"  no contract allows it{nearest}"
+        for near in denial.nearest:
+            yield f"    {near.contract} ({near.source}) allows {near.allows}"
+
+
+def _carried(carried: Carried) -> Iterator[str]:
+    cls = carried.cls
+    limit = f", at most {format_rate(carried.police_bps)} from this line" if carried.police_bps else ""
+    yield ""
+    yield (
+        f"{carried.sender} > {carried.receiver}, class {cls.name}: queue {cls.queue}, {dscp_name(cls.dscp)}, "
+        f"MPLS traffic class {cls.mpls_tc}{limit}"
+    )
+    what = [("opens", carried.opens), ("answers", carried.answers)]
+    yield "  " + ", ".join(f"{verb} {', '.join(services)}" for verb, services in what if services)
+    yield f"  {_way(carried.way)}"
+    yield f"  labels {_labels(carried.way)}; IPv6: {_labels(carried.way6)}"
+    for detour in carried.detours:
+        yield f"  if {detour.failed} fails: {_way(detour.journey)}; labels {_labels(detour.journey)}"
+
+
+def _way(journey: Journey) -> str:
+    if journey.site is None:
+        return f"{' > '.join(journey.routers)}, and no further"
+    return f"{' > '.join(journey.routers)}, {journey.delay_us / 1000:.2f} ms"
+
+
+def _labels(journey: Journey) -> str:
+    """The stacks of labels on the way, the transport label first, each once."""
+    stacks = dict.fromkeys(" ".join(str(label.label) for label in leg.labels) for leg in journey.legs)
+    return ", then ".join(stacks) or "none"
