@@ -26,7 +26,8 @@ def show_policy(plan: Plan) -> None:
     )
     for each in plan.exceptions:
         begins = f"from {shown(each.begins)} " if each.begins else ""
-        _say(f"exception {each.name}, {each.standing.value}: {begins}until {shown(each.ends)}: {each.reason}")
+        when = f"{each.standing.value}: {begins}until {shown(each.ends)}"
+        _say(f"exception {each.name}, {when}: {each.reason} ({each.source})")
 
 
 def show_difference(before: Plan, after: Plan) -> None:
