@@ -3,7 +3,7 @@
 The first line says what it is and of what; the second has the whole network, the third the policy's text, so that
 the file can be judged by itself, wherever it comes to. Then a line for each entry of each router:
 
-    {"router": "oslo-1", "flow": {…}}        `verification.entries` has the words
+    {"router": "oslo-1", "flow": {…}}        `verification.entry_json` has the words
 
 Compressed with gzip it reads the same. Pure: bytes in and out.
 """
@@ -30,7 +30,7 @@ from topology.errors import InputError, Problem
 from topology.export import from_json, to_json
 from topology.model import Network, access_name
 from topology.schema_errors import explain, nearest
-from verification import entries
+from verification import entry_json
 
 VERSION = 1
 MOST_BYTES = 512 * 1024 * 1024  # 10,000 sites have some 130 MB
@@ -176,7 +176,7 @@ def write(dump: Dump) -> Iterator[bytes]:
     yield _line(_compact({"policy": dump.policy, "sources": dump.sources}))
     for router, rules in dump.rules.items():
         for entry in rules:
-            yield _line(json.dumps({"router": router, **entries.to_json(entry)}))
+            yield _line(json.dumps({"router": router, **entry_json.to_json(entry)}))
 
 
 def read(raw: bytes, name: str) -> Dump:
@@ -192,7 +192,7 @@ def read(raw: bytes, name: str) -> Dump:
         try:
             router, entry = _read_entry(line, found)
             found[router].append((number, entry))
-        except entries.Wrong as error:
+        except entry_json.Wrong as error:
             problems.append(_problem(error, f"{name}:{number}"))
     _raise_if_any(problems, name)
     _raise_if_any([each for router, held in found.items() for each in _inconsistent(router, held, name)], name)
@@ -244,14 +244,14 @@ def _read_entry(line: bytes, routers: Mapping[str, object]) -> tuple[str, Entry]
     try:
         data = _decoded(line)
     except (ValueError, RecursionError) as error:
-        raise entries.Wrong((), None, f"is not JSON: {error}", "one object a line") from None
+        raise entry_json.Wrong((), None, f"is not JSON: {error}", "one object a line") from None
     if not isinstance(data, dict) or "router" not in data:
-        raise entries.Wrong((), None, "should be a map with a router and an entry")
+        raise entry_json.Wrong((), None, "should be a map with a router and an entry")
     router = data.pop("router")
     if not isinstance(router, str) or router not in routers:
         hint = nearest(router, routers) if isinstance(router, str) else ""
-        raise entries.Wrong(("router",), router, "is no router of this network", hint)
-    return router, entries.from_json(data)
+        raise entry_json.Wrong(("router",), router, "is no router of this network", hint)
+    return router, entry_json.from_json(data)
 
 
 def _decoded(line: bytes) -> Any:
@@ -311,7 +311,7 @@ def _identity(entry: Entry) -> object:
     return "group" if isinstance(entry, GroupRule) else "meter", entry.id
 
 
-def _references(entry: Entry) -> Iterator[tuple[entries.Path, str, int]]:
+def _references(entry: Entry) -> Iterator[tuple[entry_json.Path, str, int]]:
     """The groups and the meter that an entry needs, and where it says so."""
     if isinstance(entry, FlowRule):
         yield from _groups(entry.actions, ("flow", "actions"))
@@ -322,7 +322,7 @@ def _references(entry: Entry) -> Iterator[tuple[entries.Path, str, int]]:
             yield from _groups(bucket.actions, ("group", "buckets", number, "actions"))
 
 
-def _groups(actions: tuple[Action, ...], path: entries.Path) -> Iterator[tuple[entries.Path, str, int]]:
+def _groups(actions: tuple[Action, ...], path: entry_json.Path) -> Iterator[tuple[entry_json.Path, str, int]]:
     for number, action in enumerate(actions):
         if isinstance(action, Group):
             yield (*path, number, "group"), "group", action.id
@@ -336,7 +336,7 @@ def _ruleset(held: list[Entry]) -> RuleSet:
     )
 
 
-def _problem(error: entries.Wrong, where: str) -> Problem:
+def _problem(error: entry_json.Wrong, where: str) -> Problem:
     value = None if isinstance(error.value, dict | list) else error.value
     return Problem(f"{where}: {dotted(error.path)}" if error.path else where, value, error.reason, error.hint)
 

@@ -47,7 +47,7 @@ from topology.document import loads
 from topology.errors import InputError
 from topology.national import national_network
 from verification.dump import Dump, read, write
-from verification.entries import from_json, to_json
+from verification.entry_json import from_json, to_json
 
 PORT = st.integers(0, (1 << 32) - 1)
 TABLE = st.integers(0, 254).map(Table)
