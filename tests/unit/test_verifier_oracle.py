@@ -20,6 +20,7 @@ from single_failures import single_failures
 from controller.generation import first_generation
 from controller.interpreter.fabric import End, Fabric
 from controller.interpreter.lookup import ChanceError
+from controller.interpreter.switch import NotModelledError
 from controller.paths import Failures
 from controller.rules import RuleSet
 from policies.plan import Plan
@@ -91,6 +92,8 @@ def check_line(machine: Machine, fabric: Fabric, site: str, line: int, seed: int
         except ChanceError:
             assert says(fate.chance), shown
             ends.add("chance")
+            continue
+        except NotModelledError:
             continue
         assert not says(fate.chance), shown
         there = {name for name, condition in fate.delivered.items() if says(condition)}

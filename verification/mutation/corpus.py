@@ -31,7 +31,7 @@ class Corpus:
     plan: Plan
     rules: Mapping[str, RuleSet]
     seed: int
-    most: int = 12_000
+    most: int = 6_000
 
     @cached_property
     def fabric(self) -> Fabric:

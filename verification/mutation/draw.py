@@ -20,7 +20,10 @@ def mutants(network: Network, rules: Mapping[str, RuleSet], number: int, seed: i
     """``number`` different faults that a switch would take: in turn one of every kind in every table, each at a router
     of its own choice. Fewer if there are no more."""
     rng = Random(seed)
-    places = {router: _place(network, rules, router) for router in rules}
+    labels = _labels(rules)
+    places = {
+        router: Place(router, each, tuple(network.ports[router].values()), labels) for router, each in rules.items()
+    }
     cells = list(product(Mutation, _TABLES))
     found: dict[tuple[object, ...], Mutant] = {}
     while cells and len(found) < number:
@@ -36,10 +39,6 @@ def mutants(network: Network, rules: Mapping[str, RuleSet], number: int, seed: i
                 break
         cells = alive
     return tuple(found.values())
-
-
-def _place(network: Network, rules: Mapping[str, RuleSet], router: str) -> Place:
-    return Place(router, rules[router], tuple(network.ports[router].values()), _labels(rules))
 
 
 def _labels(rules: Mapping[str, RuleSet]) -> tuple[int, ...]:

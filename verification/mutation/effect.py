@@ -9,6 +9,7 @@ from enum import Enum
 from controller.interpreter.fabric import End, Fabric, Walk
 from controller.interpreter.lookup import ChanceError
 from controller.interpreter.packet import Packet
+from controller.interpreter.switch import NotModelledError
 from controller.paths import Failures
 from controller.rules import AnyMeter, MeterRule, RuleSet
 from topology.model import Network
@@ -20,7 +21,7 @@ class Effect(str, Enum):
     """What is different, the gravest first. All but those of `HARMLESS` concern what passes between sites."""
 
     REACHES = "delivered or not, or to another"
-    CHANCE = "entries of one priority: either may be taken"
+    CHANCE = "entries of one priority dispute it, or one does what nobody models"
     MARK = "another DSCP or MPLS traffic class"
     POLICED = "held to another rate, or to none"
     ASTRAY = "lost or going round instead of dropped"
@@ -46,7 +47,8 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Of a packet's way, what matters. ``chance``: a switch would have to choose among entries."""
+    """Of a packet's way, what matters. ``chance``: a switch would have to choose among entries, or do what the
+    interpreter does not know."""
 
     end: End | None
     site: str | None = None
@@ -69,7 +71,7 @@ def seen(fabric: Fabric, meters: Meters, probe: Probe) -> tuple[Seen, Walk | Non
     """What becomes of a probe."""
     try:
         walk = fabric.walk_from(probe.site, probe.packet, probe.line)
-    except ChanceError:
+    except (ChanceError, NotModelledError):
         return Seen(None, chance=True), None
     passed = (meters.get((hop.came.router, rule.meter)) for hop in walk.hops
               for rule in hop.visit.rules if rule.meter is not None)  # fmt: skip

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from controller.interpreter.fabric import Fabric
 from controller.interpreter.lookup import ChanceError
+from controller.interpreter.switch import NotModelledError
 from policies.plan import Plan
 from verification.outcome import Foretold
 from verification.questions import Question, questions
@@ -44,5 +45,5 @@ class Live:
         try:
             walk = foretold.walk(question)
             return foretold.outcome(question, walk).keeps(question.says)
-        except ChanceError:
+        except (ChanceError, NotModelledError):
             return True
