@@ -189,13 +189,15 @@ def _data(part: _Part, path: Path) -> Any:
 def _places(pile: _Part) -> dict[Path, Place]:
     """Where each value of the pile stands."""
     found: dict[Path, Place] = {}
-    inside: dict[int, Mapping[Path, Sequence[Path]]] = {}  # by document: what is beneath a path
+    inside: dict[int, Mapping[Path, Sequence[Path]]] = {}  # by layer: what is beneath a path
 
     def visit(part: _Part, path: Path) -> None:
         document = part.document
         if part.parts is None:
-            beneath = inside.setdefault(id(document), _beneath(document))
-            found.update({each: Place(part.layer, document.name, document.lines[each]) for each in beneath[path]})
+            if part.layer not in inside:
+                inside[part.layer] = _beneath(document)
+            beneath = inside[part.layer][path]
+            found.update({each: Place(part.layer, document.name, document.lines[each]) for each in beneath})
             return
         found[path] = Place(part.layer, *document.place(path)[1:])
         for key, below in part.parts.items():
