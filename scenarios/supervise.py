@@ -13,7 +13,7 @@ from pathlib import Path
 
 from emulation import kernel_probe, world
 from emulation.plant import Dataplane
-from policies.compile import compile_policy, library_path, load_policy
+from policies.compile import compile_policy, load_policy, policy_path
 from policies.moments import utc_now
 from scenarios.blueprints import blueprint
 from scenarios.checks import Verdict
@@ -59,9 +59,10 @@ def run_scenario(
 
 
 def _policy_file(scenario: Scenario) -> Path:
-    """The scenario's policy: a name of the library or a path; InputError at the scenario's line for neither."""
+    """The scenario's policy: a name of the library, or a path from the scenario's file; InputError at the scenario's
+    line for neither."""
     try:
-        return library_path(scenario.policy)
+        return Path(scenario.document.name).parent / policy_path(scenario.policy)
     except InputError as error:
         where = scenario.document.where(("policy",))
         raise InputError(*(replace(problem, where=where) for problem in error.problems)) from None
