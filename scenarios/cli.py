@@ -13,6 +13,7 @@ import typer
 from scenarios.cli_policy import policy_app
 from scenarios.cli_rules import rules_app
 from scenarios.cli_topology import topology_app
+from scenarios.cli_verify import verify
 from scenarios.options import DataplaneName, dataplane_named
 from scenarios.standing.cli import add_verbs
 from scenarios.standing.client import NetworkGone, NetworkRefused
@@ -27,6 +28,7 @@ scenario_app = typer.Typer(no_args_is_help=True, help="Rehearse traffic and fail
 app.add_typer(topology_app, name="topology")
 app.add_typer(policy_app, name="policy")
 app.add_typer(rules_app, name="rules")
+app.command("verify")(verify)
 app.add_typer(scenario_app, name="scenario")
 add_verbs(app)
 

@@ -37,6 +37,8 @@ def rules_dump(
     from verification.dump import write
 
     wanted = Wanted(name=name, policy=policy, sites=sites, seed=seed, source=from_)
+    if wanted.is_live and policy is not None:
+        raise InputError(Problem("--policy", policy, "goes with no running network", "leave it or --name out"))
     raw = b"".join(write(intended(wanted.plan()))) if wanted.is_intended else raw_from_switches(name)
     if output is not None:
         from scenarios.files import write_file

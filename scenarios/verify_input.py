@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from controller.paths import Failures
 from policies.compile import compile_policy, load_policy, policy_path
 from policies.moments import utc_now
 from policies.plan import Plan
@@ -15,7 +13,6 @@ from scenarios.rule_sources import from_file, from_switches, intended
 from topology.errors import InputError, Problem
 from topology.model import Network
 from verification.dump import Dump
-from verification.findings import Case
 
 DEFAULT_POLICY, DEFAULT_SEED = "national", 1
 
@@ -67,7 +64,11 @@ class Wanted:
         if self.is_intended:
             plan = self.plan()
             return intended(plan), plan
-        dump = from_file(self.dump) if self.dump is not None else from_switches(self.name)
+        if self.dump is not None:
+            dump = from_file(self.dump)
+            dump = replace(dump, taken=f"{self.dump} ({dump.taken})")
+        else:
+            dump = from_switches(self.name)
         if self.policy is None:
             return dump, dump.plan
         plan = _compiled(self.policy, dump.network)
@@ -76,14 +77,3 @@ class Wanted:
 
 def _compiled(policy: str, network: Network) -> Plan:
     return compile_policy(load_policy(policy_path(policy)), network, now=utc_now())
-
-
-def as_it_stands(cases: Sequence[Case], down: Failures) -> tuple[Case, ...]:
-    """Cases of a network in which something is down already: the same, with that down beside."""
-    if down == Failures():
-        return tuple(cases)
-    return tuple(Case(f"{case.name}, as it stands", _with(case.failures, down)) for case in cases)
-
-
-def _with(failures: Failures, down: Failures) -> Failures:
-    return Failures(failures.links | down.links, failures.routers | down.routers, lines=failures.lines | down.lines)

@@ -9,28 +9,34 @@ from xml.etree import ElementTree
 
 from controller.interpreter.fabric import Hop, Walk
 from controller.interpreter.packet import Packet
+from verification.agreement import LiveReport
 from verification.findings import Finding, Proof, Report
 from verification.witness import expression, in_words
 
 FORMAT = "helsewan-verification/1"
 
 
-def as_json(report: Report, rules: str) -> dict[str, Any]:
-    """A report as plain data; ``rules`` says where its rules are from."""
+def as_json(report: Report, rules: str, live: LiveReport | None = None) -> dict[str, Any]:
+    """A report as plain data; ``rules`` says where its rules are from, ``live`` what the network answered, if asked."""
     violations = report.violations
-    flaws = [finding for finding in report.findings if not finding.is_violation]
+    deaf = live.deaf if live is not None else ()
     return {
         "format": FORMAT,
-        "verdict": "violated" if violations else "proved",
-        "exit_code": 1 if violations else 0,
+        "verdict": "violated" if violations else "void" if deaf else "proved",
+        "exit_code": 1 if violations else 3 if deaf else 0,
         "policy": report.policy,
         "network": report.network,
         "rules": rules,
         "violations": [*map(finding_json, violations)],
         "proofs": [*map(_proof, report.proofs)],
-        "flaws": [*map(finding_json, flaws)],
+        "flaws": [finding_json(finding) for finding in report.findings if not finding.is_violation],
+        "live": None if live is None else _live(live),
         "figures": dict(report.figures),
     }
+
+
+def _live(live: LiveReport) -> dict[str, Any]:
+    return {"lot": live.seed, "answers": [row._asdict() for row in live.table()], "deaf": list(live.deaf)}
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:

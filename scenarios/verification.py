@@ -1,0 +1,86 @@
+"""One verification: the rules that are wanted, judged by themselves, by questions to the running network, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from controller.paths import Failures
+from policies.plan import Plan
+from scenarios.verify_input import Wanted
+from topology.errors import InputError, Problem
+from verification.agreement import LiveReport
+from verification.dump import NOTHING_DOWN, Dump
+from verification.findings import Case, Report
+
+SCOPES = ("none", "single", "srlg")
+PROVED, VIOLATED, VOID = 0, 1, 3  # exit codes
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to verify: by the rules in all cases of ``failures`` if ``static``, and if ``live`` by the questions of
+    ``lot`` to the running network, at most ``questions`` besides the controls. Raises InputError for a scope that is
+    none."""
+
+    static: bool = True
+    live: bool = False
+    failures: str = "none"
+    questions: int | None = None
+    lot: int = 1
+
+    def __post_init__(self) -> None:
+        if self.failures not in SCOPES:
+            raise InputError(Problem("--failures", self.failures, "is no scope", f"one of {', '.join(SCOPES)}"))
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The report on rules that are ``taken`` from somewhere, and what the running network answered, if it was asked:
+    what was wrong there is among the report's findings."""
+
+    report: Report
+    taken: str
+    live: LiveReport | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 where nothing breaks the policy, 1 where something does, 3 where what was asked could not be heard."""
+        if self.report.violations:
+            return VIOLATED
+        return VOID if self.live is not None and self.live.deaf else PROVED
+
+
+def verified(wanted: Wanted, method: Method) -> Verified:
+    """Verify. Raises InputError, and what a running network raises."""
+    if method.live and not wanted.is_live:
+        hint = "start one with `helsewan up`, and leave out what makes another"
+        raise InputError(Problem("--live", None, "needs a running network", hint))
+    dump, plan = wanted.read()
+    report = _proved(plan, dump, method.failures) if method.static else Report(plan.policy, plan.network.name, (), ())
+    if not method.live:
+        return Verified(report, dump.taken)
+    from scenarios.probing.standing import verify_standing
+
+    live = verify_standing(wanted.name, dump, plan, method.lot, method.questions)
+    figures = report.figures | {f"live_{name}": value for name, value in live.figures.items()}
+    whole = Report(report.policy, report.network, report.findings + live.findings, report.proofs, figures)
+    return Verified(whole, dump.taken, live)
+
+
+def _proved(plan: Plan, dump: Dump, failures: str) -> Report:
+    cases, verify = import_module("verification.failures").cases, import_module("verification.static").verify
+    report: Report = verify(plan, dump.rules, as_it_stands(cases(plan.network, failures), dump.down))
+    return report
+
+
+def as_it_stands(cases: Sequence[Case], down: Failures) -> tuple[Case, ...]:
+    """Cases of a network in which something is down already: the same, with that down beside."""
+    if down == NOTHING_DOWN:
+        return tuple(cases)
+    return tuple(Case(f"{case.name}, as it stands", _with(case.failures, down)) for case in cases)
+
+
+def _with(failures: Failures, down: Failures) -> Failures:
+    return Failures(failures.links | down.links, failures.routers | down.routers, lines=failures.lines | down.lines)

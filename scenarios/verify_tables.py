@@ -1,0 +1,113 @@
+"""What a verification prints for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import starmap
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from scenarios.screen import Screen
+from scenarios.verification import Verified
+from verification.agreement import LiveReport
+from verification.findings import Finding, Proof
+from verification.results import told
+from verification.witness import in_words
+
+_SHOWN = 20  # violations in the table; all are in --json, --junit and --witness
+
+
+def print_report(found: Verified, flaws: bool) -> None:
+    """The violations and the ways of the first of each kind, what is proved, what the network answered, what is wrong
+    besides, and the times."""
+    screen, report = Screen(), found.report
+    screen.print(f"policy {report.policy} on {report.network}; rules: {found.taken}\n", markup=False, soft_wrap=True)
+    violations = report.violations
+    if violations:
+        screen.print(_violations(violations[:_SHOWN]))
+        if len(violations) > _SHOWN:
+            screen.print(f"and {len(violations) - _SHOWN} more (--json, --junit and --witness have all)\n")
+        for finding in _first_of_each_kind(violations):
+            screen.print(told(finding) + "\n", markup=False, soft_wrap=True)
+    if report.proofs:
+        screen.print(_proofs(report.proofs))
+    if found.live is not None:
+        screen.print(_answers(found.live))
+    _print_flaws(screen, [each for each in report.findings if not each.is_violation], flaws)
+    if report.figures:
+        screen.print(", ".join(starmap(_figure, report.figures.items())), markup=False, soft_wrap=True)
+    verdict, style = _verdict(found)
+    screen.print(verdict, style=style, markup=False, soft_wrap=True)
+
+
+def _figure(name: str, value: float) -> str:
+    """A figure with its name: times to the hundredth of a second, sizes whole."""
+    return f"{name} {value:.2f}" if name.endswith("_s") else f"{name} {value:,.0f}"
+
+
+def _verdict(found: Verified) -> tuple[str, str]:
+    """The last line, and its style."""
+    if violations := found.report.violations:
+        return f"violated: {_counted(violations)}", "bold red"
+    if found.live is not None and found.live.deaf:
+        return f"void: nothing is heard at {', '.join(found.live.deaf)}", "bold yellow"
+    return f"{'proved' if found.report.proofs else 'answered'}: nothing breaks the policy", "bold green"
+
+
+def _answers(live: LiveReport) -> Table:
+    table = Table(title=f"asked of the network, lot {live.seed}", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("questions")
+    for heading in ("asked", "arrive", "not as the rules say", "not as the policy says"):
+        table.add_column(heading, justify="right")
+    for name, *counts in live.table():
+        table.add_row(_plain(name), *map(str, counts))
+    return table
+
+
+def _violations(findings: Iterable[Finding]) -> Table:
+    table = Table(title="violations", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("kind", "case", "from → to", "packet", "policy"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        ends = f"{finding.site}/{finding.line} → {finding.towards or '?'}" if finding.site else finding.where
+        packet = in_words(finding.packet) if finding.packet else ""
+        source = f"{finding.says} ({finding.source.rpartition('/')[2]})" if finding.source else finding.says
+        alike = f" and {finding.alike} more" if finding.alike else ""
+        table.add_row(*map(_plain, (finding.kind.value, finding.case, ends + alike, packet, source)))
+    return table
+
+
+def _proofs(proofs: Iterable[Proof]) -> Table:
+    table = Table(title="proved", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("for every packet", overflow="fold")
+    for heading in ("cases", "lines", "pairs"):
+        table.add_column(heading, justify="right")
+    table.add_column("assumed", overflow="fold")
+    for proof in proofs:
+        counts = (f"{len(proof.cases):,}", f"{proof.lines:,}", f"{proof.pairs:,}")
+        table.add_row(_plain(proof.claim), *counts, _plain("; ".join(proof.assumed)))
+    return table
+
+
+def _print_flaws(screen: Screen, flaws: list[Finding], listed: bool) -> None:
+    if not flaws:
+        return
+    hint = "" if listed else " (--flaws lists them)"
+    screen.print(f"breaks no policy: {_counted(flaws)}{hint}", markup=False, soft_wrap=True)
+    for flaw in flaws if listed else ():
+        screen.print(f"  {flaw.kind.value}: {flaw.where}: {flaw.says}", markup=False, soft_wrap=True)
+
+
+def _first_of_each_kind(findings: Iterable[Finding]) -> Iterable[Finding]:
+    return {finding.kind: finding for finding in reversed(list(findings))}.values()
+
+
+def _counted(findings: Iterable[Finding]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in Counter(each.kind.value for each in findings).items())
+
+
+def _plain(text: str) -> str:
+    """Text without rich's markup."""
+    return text.replace("[", "\\[")

@@ -1,0 +1,46 @@
+"""Witnesses as files: for each violation its packet as a capture and as text, and what a replay needs as JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from scenarios.files import write_file
+from topology.errors import InputError, Problem
+from verification.findings import Finding
+from verification.results import finding_json, told
+from verification.witness import scapy_packet
+
+FORMAT = "helsewan-witness/1"
+
+
+def write_witnesses(directory: Path, violations: Sequence[Finding]) -> None:
+    """Write ``001-leak.pcap``, ``.txt`` and ``.json`` and so on into a directory, made where there is none. Raises
+    InputError where they cannot be, or where others are there, which would be taken for these."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise InputError(Problem("--witness", str(directory), "has files in it", "name a new directory"))
+    except OSError as error:
+        raise InputError(Problem("--witness", str(directory), error.strerror or str(error))) from error
+    for number, finding in enumerate(violations, start=1):
+        stem = directory / f"{number:03}-{finding.kind.value}"
+        write_file("--witness", stem.with_suffix(".txt"), f"{told(finding)}\n".encode())
+        if finding.packet is not None:
+            write_file("--witness", stem.with_suffix(".pcap"), pcap(finding))
+            data = {"format": FORMAT, **finding_json(finding)}
+            write_file("--witness", stem.with_suffix(".json"), json.dumps(data, indent=2, ensure_ascii=False).encode())
+
+
+def pcap(finding: Finding) -> bytes:
+    """A capture of one packet, as it leaves the site. At time zero: the same witness is the same file."""
+    from scapy.utils import PcapWriter
+
+    assert finding.packet is not None
+    packet = scapy_packet(finding.packet)
+    packet.time = 0
+    file = io.BytesIO()
+    PcapWriter(file, linktype=1, sync=True).write(packet)  # Ethernet
+    return file.getvalue()

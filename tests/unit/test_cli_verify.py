@@ -1,0 +1,141 @@
+"""`helsewan verify` without a network that stands: what it proves, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from controller.paths import Failures
+from scenarios.cli import app
+from scenarios.verification import Verified, as_it_stands
+from topology.errors import InputError
+from verification.agreement import LiveReport
+from verification.findings import Case, Finding, Kind, Report
+from verification.results import as_json
+
+SMALL = """
+name: small
+pops:
+  north: {lat: 69.6, lon: 18.9}
+  middle: {lat: 63.4, lon: 10.4}
+  south: {lat: 59.9, lon: 10.7}
+links:
+  north-middle: {a: north, b: middle, rate: 1 Gbit/s, delay: 5 ms}
+  middle-south: {a: middle, b: south, rate: 1 Gbit/s, delay: 3 ms}
+  south-north: {a: south, b: north, rate: 1 Gbit/s, delay: 9 ms}
+sites:
+  hospital-a: {kind: hospital, lines: [{router: north, rate: 100 Mbit/s, delay: 1 ms},
+                                       {router: middle, rate: 34 Mbit/s, delay: 2 ms}]}
+  hospital-b: {kind: hospital, lines: [{router: south, rate: 100 Mbit/s, delay: 1 ms}]}
+  gp-c: {kind: gp, lines: [{router: middle, rate: 4 Mbit/s, delay: 1 ms}]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In a directory with a network's file, where no network stands."""
+    (tmp_path / "small.yaml").write_text(SMALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HELSEWAN_RUNTIME_DIR", str(tmp_path / "place"))
+    yield
+
+
+def run(*argv: str) -> Result:
+    return CliRunner().invoke(app, argv)
+
+
+def refused(*argv: str) -> str:
+    """What a command says that is not carried out."""
+    result = run(*argv)
+    assert isinstance(result.exception, InputError), result
+    assert result.stdout == ""
+    return str(result.exception)
+
+
+def dumped() -> list[str]:
+    assert run("rules", "dump", "--from", "small.yaml", "--policy", "open", "--output", "d.jsonl").exit_code == 0
+    return Path("d.jsonl").read_text().splitlines()
+
+
+def test_intended_rules_are_the_same_file_each_time() -> None:
+    first = dumped()
+    os.unlink("d.jsonl")
+    assert dumped() == first
+
+
+CASES = {
+    "no network": (["verify"], "no network stands (hint: start one with `helsewan up`)"),
+    "no such network": (["verify", "--name", "x"], "no network stands"),
+    "an unknown policy": (["verify", "--policy", "nationl"], "policy: 'nationl' is not in the library"),
+    "no file": (["verify", "--rules", "no.jsonl"], "no.jsonl: no such file"),
+    "no dump": (["verify", "--rules", "small.yaml"], "small.yaml:1: is no line of rules"),
+    "two sources": (["verify", "--rules", "d", "--name", "n"], "--rules: 'd' is not the network that --name means"),
+    "two networks": (["verify", "--rules", "d", "--sites", "90"], "--sites: goes with no dump, which has its network"),
+    "a running and another": (["verify", "--name", "n", "--from", "small.yaml"], "--from: goes with no running"),
+    "a scope": (["verify", "--policy", "open", "--failures", "all"], "--failures: 'all' is no scope (hint: one of"),
+    "two ways": (["verify", "--static", "--live"], "--static, --live, --all: say different things"),
+    "live on nothing": (["verify", "--live", "--policy", "open"], "--live: needs a running network"),
+    "replay of nothing": (["verify", "--replay", "w.json", "--rules", "d"], "--replay: 'w.json' needs a running"),
+    "no witness": (["verify", "--replay", "small.yaml"], "--replay: 'small.yaml' is no witness (hint: name the .json"),
+    "no place": (["rules", "dump", "--policy", "open", "--output", "no/d"], "--output: 'no/d' No such file"),
+    "of a network and a policy": (["rules", "dump", "--name", "n", "--policy", "open"], "--policy: 'open' goes"),
+    "too few sites": (["rules", "dump", "--sites", "0"], "--sites: 0 is too few"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_cannot_be_is_said_in_one_line(case: str) -> None:
+    argv, said = CASES[case]
+    told = refused(*argv)
+    assert said in told and "\n" not in told, told
+
+
+def test_a_broken_rule_is_told_with_its_place() -> None:
+    lines = dumped()
+    number = next(n for n, line in enumerate(lines) if '"ipv4_src"' in line)
+    lines[number] = lines[number].replace('"ipv4_src": "10.', '"ipv4_src": "1000.')
+    Path("d.jsonl").write_text("\n".join(lines))
+    told = refused("verify", "--rules", "d.jsonl")
+    assert told.startswith(f"d.jsonl:{number + 1}: flow.match.ipv4_src: '1000.") and "is no IPv4 address" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"format": "helsewan-witness/2"}, "w.json: format: 'helsewan-witness/2' is not allowed"),
+        ({"from": {"site": "a", "line": 7}}, "w.json: from.line: 7 "),
+        ({"packet": None}, "w.json: packet: "),
+        ({"packet": {"fields": {"ip_dscp": "x"}, "labels": []}}, "w.json: packet.fields.ip_dscp: 'x' should be a"),
+    ],
+)  # fmt: skip
+def test_a_witness_is_checked(change: dict[str, object], said: str) -> None:
+    witness = {
+        "format": "helsewan-witness/1", "kind": "leak", "says": "", "from": {"site": "a", "line": 0},
+        "packet": {"fields": {}, "labels": []}, "way": {"end": "dropped", "site": None},
+    }  # fmt: skip
+    Path("w.json").write_text(json.dumps(witness | change))
+    assert refused("verify", "--replay", "w.json").startswith(said)
+
+
+def test_what_is_down_already_is_so_in_every_case() -> None:
+    intact, link = Case("intact", Failures()), Case("link a", Failures(frozenset({"a"})))
+    assert as_it_stands((intact, link), Failures()) == (intact, link)
+    down = Failures(frozenset({"b"}), frozenset({"r"}), lines=frozenset({("s", 1)}))
+    assert as_it_stands((intact, link), down) == (
+        Case("intact, as it stands", down),
+        Case("link a, as it stands", Failures(frozenset({"a", "b"}), down.routers, lines=down.lines)),
+    )
+
+
+def test_a_network_that_could_not_hear_is_no_proof() -> None:
+    proved = Report("p", "n", (), ())
+    deaf = LiveReport(1, (), (), (), ("a/wan0",))
+    assert Verified(proved, "x", LiveReport(1, (), (), (), ())).exit_code == 0
+    assert Verified(proved, "x", deaf).exit_code == 3 == as_json(proved, "x", deaf)["exit_code"]
+    broken = Report("p", "n", (Finding(Kind.LOOP, "intact", "", ""),), ())
+    assert Verified(broken, "x", deaf).exit_code == 1 == as_json(broken, "x", deaf)["exit_code"]
