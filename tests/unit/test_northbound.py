@@ -279,6 +279,7 @@ REFUSALS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("POST", "/v1/policy/dry-run", {"content": b"\xff"}),
     ("POST", "/v1/policy/dry-run", {"content": "a: [b"}),
     ("POST", "/v1/policy/dry-run", {"content": "name: x\nclases: {}\n"}),
+    ("POST", "/v1/policy/dry-run", {"content": b"name: sent\ninclude: [national, /etc/helsewan/secret.yaml]"}),
 )
 
 
@@ -291,6 +292,12 @@ def test_refusals_say_why_in_one_line(northbound: Northbound) -> None:
         assert problem["status"] == answer.status_code and "\n" not in problem["detail"]
         told.append(f"{method} {path}\n  {answer.status_code} {problem['detail']}")
     golden("refusals.txt", "\n".join(told) + "\n")
+
+
+def test_a_policy_that_is_sent_may_be_a_variant_of_the_librarys(northbound: Northbound) -> None:
+    answer = northbound.ask("POST", "/v1/policy/dry-run", content=b"name: sent\ninclude: regional-silos\n")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["policy"] == "sent"
 
 
 def test_what_the_network_refuses_is_told_with_router_and_rule(tmp_path: Path) -> None:
