@@ -9,7 +9,7 @@ from math import isnan
 
 from scenarios.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
 from scenarios.measure import Figures, Measurement
-from scenarios.metrics import METRICS, Limit, Metric, Source, show
+from scenarios.metrics import METRICS, Limit, Metric, Source, Unit, show
 from scenarios.schema import CheckSpec, Over, ScenarioSpec, Scope
 from scenarios.spec import RUN
 from scenarios.targets import Fate
@@ -47,7 +47,7 @@ class CheckResult:
     @property
     def shown(self) -> str:
         """The value for people."""
-        return show(self.value, METRICS[self.metric].unit)
+        return show(self.value, Unit(self.unit))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from emulation import world
 from scenarios import machine
@@ -24,6 +24,9 @@ from scenarios.transactions import measure_exchanges
 from scenarios.validity import Finding, assess, of_links, of_machine, of_plan, of_second, of_traffic
 from scenarios.verdict import print_verdict
 from scenarios.world_process import interruptible, orphaned, read_job
+
+if TYPE_CHECKING:
+    from scenarios.proof import Proofs
 
 
 def main(descriptor: int) -> int:
@@ -74,7 +77,8 @@ def judged(job: Job, collected: Collected) -> Result:
         flows=measure(collected.records, traffic.flows, traffic.endpoints, phases, collected.due),
         exchanges=measure_exchanges(collected.exchanges, traffic.exchanges, phases),
     )
-    checks = judge(spec, evidence)
+    proved = _proved(job, collected)
+    checks = (*judge(spec, evidence), *(proved.checks() if proved else ()))
     validity = assess(findings(collected))
     facts = {
         "versions": machine.versions(),
@@ -89,9 +93,19 @@ def judged(job: Job, collected: Collected) -> Result:
         "cores_awake": collected.cores_awake,
         "scheduling": collected.scheduling,
         "dataplane": collected.dataplane.value,
+        "isolation": proved and proved.as_json(),
     }
     outcome = verdict(checks, validity.grade)
     return build_result(Judged(job.scenario, job.directory.name, evidence, phases, checks, validity, outcome, facts))
+
+
+def _proved(job: Job, collected: Collected) -> Proofs | None:
+    """What the run proves of isolation, if it is to."""
+    if job.scenario.spec.verify is None:
+        return None
+    from scenarios.proof import proofs  # what it takes for that takes a while to load, and most runs do without
+
+    return proofs(job.plan, collected.readings, collected.live)
 
 
 def _capacity(collected: Collected) -> dict[str, object] | None:

@@ -5,9 +5,12 @@ Judging is not done here: what happened is collected as values and judged by pur
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emulation import world
 from emulation.counters import Lateness
@@ -25,11 +28,17 @@ from scenarios.offered import offered
 from scenarios.progress import Progress
 from scenarios.records import Array
 from scenarios.rig import Rig
+from scenarios.rule_reader import RuleReader
+from scenarios.rule_sources import from_file
+from scenarios.schema import VerifySpec
 from scenarios.timepoints import Moment
 from scenarios.transactions import Exchange, ExchangeEngine
 from scenarios.validity import Grade, assess, of_plan
 from scenarios.vitals import Pressure, Second
 from scenarios.watch import Watch
+
+if TYPE_CHECKING:
+    from verification.agreement import LiveReport
 
 LEAD_NS = 500_000_000  # from planning the first datagram to sending it
 TAIL_S = 0.5  # what is under way when sending ends still arrives; longer than any one-way delay
@@ -47,6 +56,7 @@ class TooMuchAsked(RuntimeError):
 @dataclass(frozen=True)
 class Collected:
     """Everything a run leaves to be judged. ``epoch_ns`` is the traffic's time 0 (CLOCK_REALTIME).
+    ``readings`` are dumps of the switches' rules by the moment, ``live`` what the network answered.
     ``links``, ``capacity``, ``asked_cores`` and ``scheduling`` are the link engine's: None where the kernel carried."""
 
     epoch_ns: int
@@ -67,6 +77,8 @@ class Collected:
     cores_awake: bool
     scheduling: str | None
     dataplane: Dataplane
+    readings: Mapping[str, Path]
+    live: Mapping[str, LiveReport]
 
 
 class Run:
@@ -77,6 +89,8 @@ class Run:
         standby = job.scenario.spec.standby
         self._rig = Rig(job.plan, world.RUN_DIR, job.directory / "logs", self._controller_said, job.dataplane, standby)
         self._flows = job.traffic.flows
+        self._verify = job.scenario.spec.verify or VerifySpec.model_construct()
+        self._reader = RuleReader(job.directory)
 
     def execute(self) -> Collected:
         """All of it; raises WorldBroken or what a part raised that did not come up."""
@@ -95,6 +109,7 @@ class Run:
         asked = self._weigh(capacity, overhead) if capacity else None
         self._record("network-up", seconds=round(up_s, 3), overhead=asdict(overhead))
         self._progress.say(f"the network is up and programmed after {up_s:.1f} s")
+        live = self._ask("before")
         flows = FlowEngine(self._flows, self._rig.socket_in, cookie=self._job.scenario.spec.network.seed & 0xFFFFFFFF)
         exchanges = ExchangeEngine(self._job.traffic.exchanges, self._rig.socket_in)
         if self._rig.has_engine:
@@ -116,6 +131,10 @@ class Run:
         lookout.close()
         self._check_parts()  # what died in the last moments made the records what they are
         self._record("traffic-ended", records=len(flows.records))
+        self._reader.finish()
+        readings = {name: self._reader.done[name] for name in self._verify.rules}
+        flows.close()  # conversations want some of its ports
+        live |= self._ask("after")
         return Collected(
             epoch_ns=epoch_ns,
             moments=moments,
@@ -135,7 +154,29 @@ class Run:
             cores_awake=awake,
             scheduling=self._rig.engine.scheduling if self._rig.has_engine else None,
             dataplane=self._rig.dataplane,
+            readings=readings,
+            live=live,
         )
+
+    def _ask(self, when: str) -> dict[str, LiveReport]:
+        """Ask the quiet network the scenario's questions, if it has any."""
+        if self._verify.questions is None:
+            return {}
+        from scenarios.probing.here import Here
+        from scenarios.probing.verify_live import verify_live  # Scapy takes a while to load, and most runs do without
+        from verification.side_by_side import as_rows
+
+        self._progress.say(f"asking the network {self._verify.questions} questions and more")
+        self._reader.start(f"asked-{when}")
+        self._reader.finish()
+        dump = from_file(self._reader.done[f"asked-{when}"])
+        seed = self._job.scenario.spec.network.seed
+        most = self._verify.questions
+        report = verify_live(self._rig.plan, dump.rules, Here(self._rig.namespaces()), seed, most, dump.down)
+        with (self._job.directory / f"answers-{when}.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in as_rows(report))
+        self._record("asked", when=when, questions=len(report.answers), findings=len(report.findings))
+        return {when: report}
 
     def _measure_capacity(self) -> Capacity | None:
         """What the machine can carry; None where no engine will, of whose work it is the measure."""
@@ -156,19 +197,34 @@ class Run:
         return cores
 
     def _follow_timeline(self, epoch_ns: int, flows: FlowEngine) -> dict[str, Moment]:
-        """Do every event of the timeline when it is due; when each really began and was done."""
-        moments = {}
-        events = sorted(self._job.scenario.spec.timeline.items(), key=lambda item: item[1].at)
-        for name, event in events:
-            self._until(epoch_ns + event.at * 1000, epoch_ns, flows)
-            target = self._job.targets[name]
-            act = self._rig.fail if event.fail else self._rig.restore
-            begun_ns = act(target)
-            moments[name] = Moment((begun_ns - epoch_ns) // 1000, (time.time_ns() - epoch_ns) // 1000)
-            verb = "failed" if event.fail else "restored"
-            self._record(name, action=verb, target=target.name, begun_ns=begun_ns)
-            self._progress.say(f"{name}: {target.name} {verb}")
+        """Do every event of the timeline when it is due, and read rules between; when each event really began and was
+        done. Late or not, all is done in the order that the scenario has it in."""
+        spec, moments = self._job.scenario.spec, dict[str, Moment]()
+        planned = {name: Moment(event.at, event.at) for name, event in spec.timeline.items()}
+        steps = [(event.at, False, name) for name, event in spec.timeline.items()]
+        steps += [(point.resolve(planned, spec.duration), True, name) for name, point in self._verify.rules.items()]
+        for at_us, reads, name in sorted(steps):
+            if reads:
+                at_us = self._verify.rules[name].resolve(moments, spec.duration)
+            else:
+                self._reader.finish()  # rules half of which are older than the event would prove nothing
+            self._until(epoch_ns + at_us * 1000, epoch_ns, flows)
+            if reads:
+                self._reader.start(name)
+                self._record("rules-read", name=name)
+            else:
+                moments[name] = self._act(name, epoch_ns)
         return moments
+
+    def _act(self, name: str, epoch_ns: int) -> Moment:
+        """Do an event of the timeline."""
+        event, target = self._job.scenario.spec.timeline[name], self._job.targets[name]
+        begun_ns = (self._rig.fail if event.fail else self._rig.restore)(target)
+        moment = Moment((begun_ns - epoch_ns) // 1000, (time.time_ns() - epoch_ns) // 1000)
+        verb = "failed" if event.fail else "restored"
+        self._record(name, action=verb, target=target.name, begun_ns=begun_ns)
+        self._progress.say(f"{name}: {target.name} {verb}")
+        return moment
 
     def _until(self, moment_ns: int, epoch_ns: int, flows: FlowEngine) -> None:
         """Wait for a moment of the schedule, watching over the world meanwhile."""

@@ -216,6 +216,20 @@ class CheckSpec(_Strict):
         return parse_limit(text, METRICS[metric]) if metric else Limit("==", 0, Unit.COUNT)
 
 
+class VerifySpec(_Strict):
+    """Proof of isolation: moments, by name, at which the rules of every switch are read back, to be proved when the run
+    is over; and how many questions the network is asked before its traffic, and again after."""
+
+    rules: dict[Name, Moment] = {}
+    questions: Count | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> VerifySpec:
+        if not self.rules and self.questions is None:
+            raise UnitError("verifies nothing", "give rules, questions or both")
+        return self
+
+
 class ScenarioSpec(_Strict):
     """One scenario file."""
 
@@ -228,5 +242,6 @@ class ScenarioSpec(_Strict):
     parameters: dict[Name, ParameterSpec] = {}
     timeline: dict[Name, EventSpec] = {}
     phases: dict[Name, PhaseSpec] = {}
+    verify: VerifySpec | None = None
     traffic: Annotated[dict[Name, Traffic], Field(min_length=1)]
     checks: Annotated[dict[Name, CheckSpec], Field(min_length=1)]

@@ -110,6 +110,13 @@ def _time_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
         if not unknown:
             yield from _window_problems(name, points, moments, spec, document)
 
+    for name, point in (spec.verify.rules if spec.verify else {}).items():
+        where = document.where(("verify", "rules", name))
+        if point.anchor not in {START, END, *moments}:
+            yield Problem(where, str(point), "refers to no event", nearest(point.anchor, [*moments, END]))
+        elif not 0 <= point.resolve(moments, spec.duration) <= spec.duration:
+            yield Problem(where, str(point), "is not within the run", f"it ends at {format_duration(spec.duration)}")
+
 
 def _window_problems(
     name: str, points: Mapping[str, TimePoint], moments: Mapping[str, Moment], spec: ScenarioSpec, document: Document

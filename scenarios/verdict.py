@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scenarios.metrics import METRICS, show
+from scenarios.metrics import METRICS, Unit, show
 from scenarios.validity import Reason
 
 _MARKS = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("-", "dim")}
@@ -68,7 +68,7 @@ def _checks_table(result: dict[str, Any]) -> Table:
 
 
 def _check_cells(check: dict[str, Any]) -> tuple[str, str, str]:
-    return _shown(check["value"], check["metric"]), check["limit"], check["detail"]
+    return _shown(check["value"], Unit(check["unit"])), check["limit"], check["detail"]
 
 
 def _classes_table(result: dict[str, Any]) -> Table:
@@ -85,7 +85,8 @@ def _classes_table(result: dict[str, Any]) -> Table:
 def _class_rows(result: dict[str, Any]) -> Iterator[tuple[str, str, Sequence[str]]]:
     for name, phases in result["classes"].items():
         for phase, figures in phases.items():
-            yield name, phase, [_shown(figures[METRICS[column].field], column) for column in _COLUMNS]
+            metrics = (METRICS[column] for column in _COLUMNS)
+            yield name, phase, [_shown(figures[metric.field], metric.unit) for metric in metrics]
 
 
 def _lines(result: dict[str, Any]) -> Iterator[str]:
@@ -97,5 +98,5 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         yield f"class {name}, {phase}: {figures}"
 
 
-def _shown(value: float | None, metric: str) -> str:
-    return "-" if value is None else show(value, METRICS[metric].unit)
+def _shown(value: float | None, unit: Unit) -> str:
+    return "-" if value is None else show(value, unit)

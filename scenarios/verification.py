@@ -58,7 +58,7 @@ def verified(wanted: Wanted, method: Method) -> Verified:
         hint = "start one with `helsewan up`, and leave out what makes another"
         raise InputError(Problem("--live", None, "needs a running network", hint))
     dump, plan = wanted.read()
-    report = _proved(plan, dump, method.failures) if method.static else Report(plan.policy, plan.network.name, (), ())
+    report = proved(plan, dump, method.failures) if method.static else Report(plan.policy, plan.network.name, (), ())
     if not method.live:
         return Verified(report, dump.taken)
     from scenarios.probing.standing import verify_standing
@@ -69,7 +69,8 @@ def verified(wanted: Wanted, method: Method) -> Verified:
     return Verified(whole, dump.taken, live)
 
 
-def _proved(plan: Plan, dump: Dump, failures: str) -> Report:
+def proved(plan: Plan, dump: Dump, failures: str = "none") -> Report:
+    """What the rules of a dump do, in all cases of failure of a scope beside what is down there already."""
     cases, verify = import_module("verification.failures").cases, import_module("verification.static").verify
     report: Report = verify(plan, dump.rules, as_it_stands(cases(plan.network, failures), dump.down))
     return report

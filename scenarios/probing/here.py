@@ -20,6 +20,6 @@ class Here:
         """Send frames, and hear what arrives."""
         return play(self.sites, sendings, mark, listen_s)
 
-    def talk(self, calls: Sequence[Call]) -> Sequence[bool]:
+    def talk(self, calls: Sequence[Call]) -> Sequence[bool | None]:
         """Have conversations."""
         return talk(self.sites, calls)

@@ -34,9 +34,9 @@ class Standing:
         """Send frames, and hear what arrives."""
         return heard_in(self._done("play", written(sendings), mark=mark.hex(), listen_s=listen_s))
 
-    def talk(self, calls: Sequence[Call]) -> Sequence[bool]:
+    def talk(self, calls: Sequence[Call]) -> Sequence[bool | None]:
         """Have conversations."""
-        came_about: list[bool] = json.loads(self._done("talk", spelt(calls)))
+        came_about: list[bool | None] = json.loads(self._done("talk", spelt(calls)))
         return came_about
 
     def _done(self, op: str, what: bytes, **arguments: Any) -> bytes:

@@ -52,21 +52,24 @@ class _Open:
 
 def talk(
     sites: Mapping[str, Namespace], calls: Sequence[Call], is_over: Callable[[], bool] = lambda: False
-) -> tuple[bool, ...]:
-    """Whether each of the conversations came about. Raises OSError where a site has no socket to give."""
+) -> tuple[bool | None, ...]:
+    """Whether each of the conversations came about; None where it could not be tried, for the server has something of
+    its own at the port. Raises OSError where a site has no socket to give."""
     with ExitStack() as held:
         talker = _Talker(sites, held)
-        began = time.monotonic()
+        began, untried = time.monotonic(), set[int]()
         for number, call in enumerate(calls):
-            talker.listen_for(call)
             while (left_s := began + number / RATE_PER_S - time.monotonic()) > 0:
                 talker.work(left_s)
-            talker.begin(number, call)
+            if talker.is_heard(call):
+                talker.begin(number, call)
+            else:
+                untried.add(number)
             if is_over():
                 break
         while talker.under_way and not is_over():
             talker.work(0.05)
-        return tuple(number in talker.done for number in range(len(calls)))
+        return tuple(None if number in untried else number in talker.done for number in range(len(calls)))
 
 
 @dataclass
@@ -77,7 +80,7 @@ class _Talker:
     held: ExitStack
     done: set[int] = field(default_factory=set)
     under_way: dict[int, _Open] = field(default_factory=dict)
-    servers: dict[tuple[str, str, int, int], socket.socket] = field(default_factory=dict)
+    servers: dict[tuple[str, str, int, int], socket.socket | None] = field(default_factory=dict)
     listeners: dict[int, socket.socket] = field(default_factory=dict)
     echoes: dict[int, socket.socket] = field(default_factory=dict)
     epoll: select.epoll = field(default_factory=select.epoll)
@@ -91,20 +94,32 @@ class _Talker:
         opened.setblocking(False)
         return opened
 
-    def listen_for(self, call: Call) -> None:
-        """Have the server listen. Where one of the site's own does already, that is asked: of TCP it does as well."""
+    def is_heard(self, call: Call) -> bool:
+        """Have the server listen; whether it does."""
         key = call.server, call.server_address, call.protocol, call.port
-        if call.protocol == Protocol.ICMP or key in self.servers:
-            return
-        kind = socket.SOCK_STREAM if call.protocol == Protocol.TCP else socket.SOCK_DGRAM
-        opened = self.servers[key] = self._socket(call.server, call.server_address, kind)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):
+        if call.protocol == Protocol.ICMP:
+            return True
+        if key not in self.servers:
+            self.servers[key] = self._server(call)
+        return self.servers[key] is not None
+
+    def _server(self, call: Call) -> socket.socket | None:
+        is_tcp = call.protocol == Protocol.TCP
+        opened = self._socket(call.server, call.server_address, socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM)
+        if is_tcp:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # though the last questions were just now
+        try:
             opened.bind((call.server_address, call.port))
-            if kind == socket.SOCK_STREAM:
-                opened.listen(BACKLOG)
-            (self.listeners if kind == socket.SOCK_STREAM else self.echoes)[opened.fileno()] = opened
-            self.epoll.register(opened, select.EPOLLIN)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            opened.close()
+            return None
+        if is_tcp:
+            opened.listen(BACKLOG)
+        (self.listeners if is_tcp else self.echoes)[opened.fileno()] = opened
+        self.epoll.register(opened, select.EPOLLIN)
+        return opened
 
     def begin(self, number: int, call: Call) -> None:
         """The client's first packet."""

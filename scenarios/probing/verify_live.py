@@ -23,6 +23,7 @@ from verification.talks import Talk, talks
 
 NOTHING_DOWN = Failures()
 LISTEN_S = 2.0  # after the last frame: more than the longest way there and back, with a machine that stands still
+QUESTIONS_PER_TALK = 4  # where they are bounded
 TIMES = 3  # so often is asked what ought to come to something and does not
 
 
@@ -32,8 +33,8 @@ class Player(Protocol):
     def play(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Played:
         """Send frames in their order, and hear what arrives with a mark, so long also at the end."""
 
-    def talk(self, calls: Sequence[Call]) -> Sequence[bool]:
-        """Have conversations: whether each came about."""
+    def talk(self, calls: Sequence[Call]) -> Sequence[bool | None]:
+        """Have conversations: whether each came about, None where it could not be tried."""
 
 
 def verify_live(
@@ -44,8 +45,8 @@ def verify_live(
     most: int | None = None,
     down: Failures = NOTHING_DOWN,
 ) -> LiveReport:
-    """Ask a running network all questions of ``seed``, or ``most`` besides the controls and as many conversations at
-    most, and lay its answers beside
+    """Ask a running network all questions of ``seed``, or ``most`` besides the controls and a quarter as many
+    conversations, and lay its answers beside
     those of ``rules``, its switches' by router id. ``down`` is what has failed: nothing is asked from such lines.
 
     What is to come to something and does not is asked again, up to ``TIMES``: a busy machine may lose a datagram. What
@@ -54,15 +55,23 @@ def verify_live(
     fabric = replace(Fabric.of(plan.network, rules), failures=down)
     foretold = Foretold(plan, fabric)
     asked = [each for each in questions(plan, fabric, seed, most) if _has_light(each.site, each.line, plan, down)]
-    wanted = [each for each in talks(plan, fabric, seed, most) if _may_talk(each, plan, down)]
+    wanted = [
+        each for each in talks(plan, fabric, seed, most and most // QUESTIONS_PER_TALK) if _may_talk(each, plan, down)
+    ]
     walks = {question.number: foretold.walk(question) for question in asked}
     static = {question.number: foretold.outcome(question, walks[question.number]) for question in asked}
     prepared_s = time.monotonic() - began
     live, figures = _played(asked, walks, static, foretold, player, seed)
     came_about = _talked(wanted, plan, player)
+    figures["untried"] = came_about.count(None)
     figures |= {"prepared_s": prepared_s, "played_s": time.monotonic() - began - prepared_s}
     answers = [Answer(each, static[each.number], live[each.number], walks[each.number]) for each in asked]
-    return side_by_side(answers, list(map(TalkAnswer, wanted, came_about)), seed, figures)
+    return side_by_side(
+        answers,
+        [TalkAnswer(talk, done) for talk, done in zip(wanted, came_about, strict=True) if done is not None],
+        seed,
+        figures,
+    )
 
 
 def _played(
@@ -91,14 +100,14 @@ def _played(
     return live, figures
 
 
-def _talked(wanted: Sequence[Talk], plan: Plan, player: Player) -> list[bool]:
+def _talked(wanted: Sequence[Talk], plan: Plan, player: Player) -> list[bool | None]:
     """Whether each conversation came about; those that were to and did not are tried again."""
-    came_about = [False] * len(wanted)
+    came_about: list[bool | None] = [None] * len(wanted)
     left = list(range(len(wanted)))
     for _ in range(TIMES):
         for number, done in zip(left, player.talk([_call(wanted[number], plan) for number in left]), strict=True):
             came_about[number] = done
-        left = [number for number in left if wanted[number].static and not came_about[number]]
+        left = [number for number in left if wanted[number].static and came_about[number] is False]
         if not left:
             break
     return came_about

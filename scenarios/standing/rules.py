@@ -17,8 +17,13 @@ from scenarios.standing.server import Followed
 def start_reading(name: str, fds: Sequence[int]) -> Followed:
     """Start to read all switches of network ``name``: the dump goes to the first descriptor, errors to the second; what
     follows reports the end."""
-    taken = f"read from the switches of network {name} at {datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    return followed(reading(f"network {name}", fds[0], fds[1]))
+
+
+def reading(of: str, output: int, errors: int) -> subprocess.Popen[bytes]:
+    """Start to read all switches of this world, which is what ``of`` says."""
+    taken = f"read from the switches of {of} at {datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     sockets = world.RUN_DIR / "{router}" / f"{BRIDGE}.mgmt"
     argv = [sys.executable, "-m", "scenarios.standing.rules_process", f"--plan={world.RUN_DIR / PLAN_FILE}"]
     argv += [f"--sockets={sockets}", f"--taken={taken}"]
-    return followed(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=fds[0], stderr=fds[1]))
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)

@@ -52,7 +52,7 @@ class Deaf:
         self.asked.update(number for each in sendings if (number := number_in(each.frame, mark)) is not None)
         return Played((), 0, 0, {})
 
-    def talk(self, calls: Sequence[Call]) -> Sequence[bool]:
+    def talk(self, calls: Sequence[Call]) -> Sequence[bool | None]:
         self.called.update(calls)
         return [False] * len(calls)
 
