@@ -126,11 +126,11 @@ def ingress_groups(
         buckets: tuple[Bucket, ...] = (Bucket(TRUNK_PORT, (Output(CONTROLLER),)),)
         if paths.target.get(key) == router:
             buckets = (Bucket(TRUNK_PORT, (Resubmit(Table.VPN),)),)
-        elif link := paths.primary.get(key):
+        elif link := paths.primary.get(way := (router, paths.begin.get(key, egress.index))):
             port = network.ports[router][link]
-            label = SetField("mpls_label", labels.egress[egress.index])
+            label = SetField("mpls_label", labels.egress[way[1]])
             buckets = (Bucket(port, (PushMpls(), label, Output(port))),)
-            if repair := paths.repair.get(key):
+            if repair := paths.repair.get(way):
                 buckets += (_repair_bucket(network, router, repair, labels, labelled=False),)
         return GroupRule(ingress_group(egress.index), buckets)
 

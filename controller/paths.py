@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from policies.placement import place
+from policies.apart import Way
+from policies.placement import Placement, place
 from policies.plan import NO_TRAFFIC, Egress, Traffic
 from topology.fibres import Fibres, Ways
 from topology.model import Line, Link, Network
@@ -69,6 +70,8 @@ class Paths:
 
     ``target`` is the egress router a packet is led to, absent where none can be reached; ``primary``
     the link to take, absent at the target; ``repair`` the local repair, absent where there is none.
+    Where one tree does not do for an egress set, ``begin`` names the tree that takes what enters at a router: the trees
+    have numbers beyond all egress sets', which stand in their keys in place of the egress index.
     ``detours`` lists the detours by number; ``detour_hops`` has for each the link to take by router id.
     """
 
@@ -77,6 +80,7 @@ class Paths:
     repair: dict[tuple[str, int], Repair]
     detours: tuple[Detour, ...]
     detour_hops: tuple[dict[str, str], ...]
+    begin: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
 def compute_paths(
@@ -113,12 +117,18 @@ class _Computation:
         target: dict[tuple[str, int], str] = {}
         primary: dict[tuple[str, int], str] = {}
         repair: dict[tuple[str, int], Repair] = {}
-        trees = place(self.fibres, self.egresses, self.traffic).trees
+        placement = place(self.fibres, self.egresses, self.traffic)
+        begin, branches = self.branches(placement, target)
         for router in self.routers:
             behind: dict[str, list[Egress]] = {}
+            for tree, hops in branches:
+                if link := hops.get(router):
+                    primary[router, tree.index] = link
+                    behind.setdefault(link, []).append(tree)
             for egress in self.egresses:
                 key = router, egress.index
-                ways = next((ways for ways in trees[egress.index] if ways.reaches(router)), None)
+                trees = placement.trees.get(egress.index, ())
+                ways = next((ways for ways in trees if ways.reaches(router)), None)
                 if ways is None:
                     continue
                 target[key] = ways.root_of(router)
@@ -128,7 +138,25 @@ class _Computation:
             for link, egresses in behind.items():
                 for egress, found in self.repairs(router, self.network.link[link], egresses):
                     repair[router, egress.index] = found
-        return Paths(target, primary, repair, tuple(self.detours), tuple(self.detour_hops))
+        return Paths(target, primary, repair, tuple(self.detours), tuple(self.detour_hops), begin)
+
+    def branches(
+        self, placement: Placement, target: dict[tuple[str, int], str]
+    ) -> tuple[dict[tuple[str, int], int], list[tuple[Egress, Way]]]:
+        """(`Paths.begin`, trees as egress sets of their own with their hops) of egress sets that one tree does not do
+        for; their targets are noted. A tree's number is the same as long as there are not fewer trees."""
+        begin, trees = dict[tuple[str, int], int](), list[tuple[Egress, Way]]()
+        beyond = 1 + max((egress.index for egress in self.egresses), default=0)
+        for egress in (egress for egress in self.egresses if egress.index in placement.apart):
+            found = placement.apart[egress.index]
+            target.update(((end, egress.index), end) for end in found.ends)
+            numbers = [egress.index + (i + 1) * beyond for i in range(len(found.hops))]
+            begin.update(((router, egress.index), numbers[i]) for router, i in found.begins.items())
+            for i, hops in enumerate(found.hops):
+                tree = replace(egress, index=numbers[i])
+                trees.append((tree, hops))
+                target.update(((router, tree.index), found.end(self.network, i, router)) for router in hops)
+        return begin, trees
 
     def repairs(self, router: str, link: Link, egresses: list[Egress]) -> Iterator[tuple[Egress, Repair]]:
         """The repairs at ``router`` for the loss of ``link`` on the way to ``egresses``: the most careful there are."""

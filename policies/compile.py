@@ -94,7 +94,7 @@ def _with_paths(spec: PolicySpec, plan: Plan, report: Report) -> Plan:
     """The plan with what its paths carry, where they keep to what the policy says of them on the whole network."""
     if spec.paths is not None:
         plan = replace(plan, traffic=compile_traffic(spec, spec.paths, plan))
-    if plan.traffic.fill or any(cls.path.avoid for cls in plan.classes):
+    if plan.traffic.fill or any(cls.path.is_constrained for cls in plan.classes):
         placement = place(Fibres(plan.network), plan.egresses, plan.traffic)
         check_constraints(plan, placement, report)
         check_room(plan, placement, report)

@@ -9,30 +9,69 @@ from dataclasses import dataclass, replace
 
 from policies.membership import some
 from policies.placement import Placement
-from policies.plan import Egress, Parts, Plan, TrafficClass
+from policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Plan, Risk, TrafficClass
 from policies.report import Path, Report
 from policies.schema import PartsSpec, PolicySpec
 from topology.model import Network
+from topology.schema_errors import nearest
 
 _SHOWN = 3  # routers named in one message
+_HINTS = {"avoid": "avoid less, or prefer other ways", "disjoint": "let the other class avoid something, or share more"}
 
 
 def compile_constraints(
     spec: PolicySpec, classes: Sequence[TrafficClass], network: Network, report: Report
 ) -> tuple[TrafficClass, ...]:
     """The classes with what their paths keep to. Every name must be one of the network's."""
-    parts = _Parts(network, report)
-    return tuple(
-        replace(
-            cls,
-            path=replace(
-                cls.path,
-                avoid=parts.of(("classes", cls.name, "avoid"), spec.classes[cls.name].avoid),
-                prefer=parts.of(("classes", cls.name, "prefer"), spec.classes[cls.name].prefer),
-            ),
+    parts, order = _Parts(network, report), _Order(spec, report)
+    found: dict[str, PathAlgorithm] = {}
+    for name in order.names():
+        cls = spec.classes[name]
+        found[name] = PathAlgorithm(
+            cls.path,
+            parts.of(("classes", name, "avoid"), cls.avoid),
+            parts.of(("classes", name, "prefer"), cls.prefer),
+            tuple(dict.fromkeys(found[other] for other in order.before[name])),
+            frozenset((Risk.LINKS, *cls.disjoint.share_no)) if cls.disjoint else frozenset(),
         )
-        for cls in classes
-    )
+    return tuple(replace(cls, path=found.get(cls.name, cls.path)) for cls in classes)
+
+
+class _Order:
+    """Which classes choose their ways before which, as ``disjoint`` says."""
+
+    def __init__(self, spec: PolicySpec, report: Report) -> None:
+        self.before: dict[str, list[str]] = {name: [] for name in spec.classes}
+        for name, cls in spec.classes.items():
+            at, disjoint = ("classes", name, "disjoint"), cls.disjoint
+            if disjoint is None:
+                continue
+            if cls.path is not PathChoice.LEAST_DELAY:
+                reason = "takes the shortest ways apart, and cannot choose by load as well"
+                report.add((*at[:2], "path"), cls.path.value, reason, "remove path: or disjoint:")
+            for i, other in enumerate(disjoint.from_):
+                if other not in spec.classes:
+                    hint = nearest(other, spec.classes)
+                    report.add((*at, "from", i), other, "is no class of this policy", hint, [("classes", other)])
+                elif name == other:
+                    report.add((*at, "from", i), other, "is this class itself", "name other classes")
+                elif self.comes_after(other, name):
+                    reason = "is to choose both before this class and after it"
+                    report.add((*at, "from", i), other, reason, "say it of one of the two")
+                else:
+                    self.before[name].append(other)
+
+    def comes_after(self, name: str, other: str) -> bool:
+        """Whether ``other`` is among those that choose before ``name``."""
+        return any(each == other or self.comes_after(each, other) for each in self.before[name])
+
+    def names(self) -> list[str]:
+        """All classes, each after those that choose before it."""
+        return sorted(self.before, key=self.depth)
+
+    def depth(self, name: str) -> int:
+        """How many in a row choose before it."""
+        return max((1 + self.depth(other) for other in self.before[name]), default=0)
 
 
 class _Parts:
@@ -67,34 +106,36 @@ class _Parts:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A way that takes what its class avoids, from a router to an egress set."""
+    """A way that does not keep to what its class says under ``key``, from a router to an egress set."""
 
     class_name: str
+    key: str
     router: str
     egress: Egress
 
 
 def breaches(plan: Plan, placement: Placement) -> Iterator[Breach]:
-    """All ways from routers that have access lines, as ``placement`` leads them, that do not keep to what their class
-    avoids. On the whole network there are none, or the policy is refused."""
-    starts = {line.router for line in plan.attachments}
-    routers = placement.fibres.arcs.routers
-    for cls in plan.classes:
-        for egress in plan.egresses if cls.path.avoid else ():
-            for ways in placement.trees[egress.index][:1] if egress.path == cls.path else ():
-                strays = (routers[place] for place in sorted(ways.strays))
-                yield from (Breach(cls.name, router, egress) for router in strays if router in starts)
+    """All ways from routers that have access lines, as ``placement`` leads them, that take what their class avoids or
+    share what they must not. On the whole network there are none, or the policy is refused."""
+    starts, routers = {line.router for line in plan.attachments}, placement.fibres.arcs.routers
+    for cls in (cls for cls in plan.classes if cls.path.is_constrained):
+        for egress in (egress for egress in plan.egresses if egress.path == cls.path):
+            key, found = "disjoint", placement.apart[egress.index].sharing if cls.path.apart_from else frozenset()
+            if not cls.path.apart_from:
+                key, trees = "avoid", placement.trees[egress.index][:1]
+                found = frozenset(routers[place] for ways in trees for place in ways.strays)
+            yield from (Breach(cls.name, key, router, egress) for router in sorted(found & starts))
 
 
 def check_constraints(plan: Plan, placement: Placement, report: Report) -> None:
-    """The trees of paths, placed on the whole network, must keep to what every class avoids."""
-    found: defaultdict[str, list[Breach]] = defaultdict(list)
+    """The trees of paths, placed on the whole network, must keep to all that classes say of them."""
+    found: defaultdict[tuple[str, str], list[Breach]] = defaultdict(list)
     for breach in breaches(plan, placement):
-        found[breach.class_name].append(breach)
-    for name, each in found.items():
+        found[breach.class_name, breach.key].append(breach)
+    for (name, key), each in found.items():
         ends: defaultdict[str, set[str]] = defaultdict(set)
         for breach in each:
             ends[breach.router].add(breach.egress.routers[0])
         shown = "; ".join(f"from {start} to {some(there)}" for start, there in list(ends.items())[:_SHOWN])
         more = f"; and from {len(ends) - _SHOWN} routers more" if len(ends) > _SHOWN else ""
-        report.add(("classes", name, "avoid"), None, f"leaves no way {shown}{more}", "avoid less, or prefer other ways")
+        report.add(("classes", name, key), None, f"leaves no way {shown}{more}", _HINTS[key])

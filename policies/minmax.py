@@ -42,14 +42,14 @@ class Levelled:
 
 def least_utilisation(placement: Placement, egresses: Sequence[Egress]) -> Levelled:
     """Solves the program for the demand of ``egresses``, on top of the load of all others in ``placement``."""
-    firsts = (tree[0] for egress in egresses if (tree := placement.trees[egress.index]))
+    firsts = (tree[0] for egress in egresses if (tree := placement.trees.get(egress.index, ())))
     ends = list({ways.roots: ways for ways in firsts}.values())
     alike = len({egress.path for egress in egresses}) == 1  # else what one class avoids is open to others
     index = {ways.roots: number for number, ways in enumerate(ends)}
     background = placement.load_bps.copy()
     demand = np.zeros((len(ends), len(placement.fibres.arcs.routers)))
     for egress in egresses:
-        tree = placement.trees[egress.index]
+        tree = placement.trees.get(egress.index, ())
         if not tree:
             continue
         background -= placement.load(egress, tree[:1])
@@ -58,7 +58,7 @@ def least_utilisation(placement: Placement, egresses: Sequence[Egress]) -> Level
     barred = [ways.fibres.dear_from(ways.roots) & (alike and not ways.strays) for ways in ends]
     bound, flow = _solve(placement, ends, demand, np.maximum(background, 0.0), barred)
     towards = {ways.roots: _along(ways, flow[number]) for number, ways in enumerate(ends)}
-    trees = {egress: placement.trees[egress.index] for egress in egresses}
+    trees = {egress: placement.trees.get(egress.index, ()) for egress in egresses}
     return Levelled(bound, {egress: (towards[t[0].roots], *t[1:]) if t else t for egress, t in trees.items()})
 
 

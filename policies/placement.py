@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
+from policies.apart import Branches, Way, branches
 from policies.minmax import least_utilisation
 from policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Traffic
 from topology.fibres import Fibres, Floats, Ways
@@ -38,6 +39,7 @@ class Placement:
     traffic: Traffic
     trees: dict[int, Tree] = field(default_factory=dict)
     views: dict[tuple[Parts, Parts], Fibres] = field(default_factory=dict)
+    apart: dict[int, Branches] = field(default_factory=dict)  # in place of a tree, for those apart from others
 
     def __post_init__(self) -> None:
         self.load_bps: Floats = np.zeros(len(self.fibres.cost))
@@ -72,6 +74,24 @@ class Placement:
         self.trees[egress.index] = tree
         self.load_bps = self.load_bps + self.load(egress, tree)
 
+    def put_apart(self, egress: Egress, found: Branches) -> None:
+        """Gives ``egress`` ways apart from others, and their load."""
+        self.apart[egress.index], load = found, np.zeros(len(self.fibres.cost))
+        arcs = self.fibres.arcs
+        for place, rate in self.sources.get(egress.index, []):
+            for router, link in (found.way(arcs.network, arcs.routers[place]) or {}).items():
+                load[arcs.leaving(router, link)] += rate
+        self.load_bps = self.load_bps + load
+
+    def ways(self, egress: int) -> dict[str, Way]:
+        """The way of every router from which one leads to an egress set (by index)."""
+        routers, network = self.fibres.arcs.routers, self.fibres.arcs.network
+        if egress in self.apart:
+            found = ((router, self.apart[egress].way(network, router)) for router in routers)
+        else:
+            found = ((router, along(self.trees[egress], router)) for router in routers)
+        return {router: way for router, way in found if way is not None}
+
     def load(self, egress: Egress, tree: Tree) -> Floats:
         """What the demand for ``egress`` puts on each arc if it takes ``tree``."""
         load, number = np.zeros(len(self.fibres.cost)), self.fibres.arcs.number
@@ -93,7 +113,7 @@ class Placement:
 
     def copy(self) -> Placement:
         """The same trees, to try others on."""
-        other = replace(self, trees=dict(self.trees))
+        other = replace(self, trees=dict(self.trees), apart=dict(self.apart))
         other.load_bps = self.load_bps
         return other
 
@@ -101,9 +121,16 @@ class Placement:
 def place(fibres: Fibres, egresses: Sequence[Egress], traffic: Traffic) -> Placement:
     """A tree for every egress set. Among those of one choice, the set with the most demand chooses first."""
     placement = Placement(fibres, traffic)
+    index = {(egress.routers, egress.both, egress.path): egress.index for egress in egresses}
     by_demand = sorted(egresses, key=placement.wanted_bps, reverse=True)
     for path in _in_order(egresses):
         chosen, known = [egress for egress in by_demand if egress.path == path], dict[str, Ways]()
+        if path.apart_from:
+            for egress in chosen:
+                others = [index[egress.routers, egress.both, other] for other in path.apart_from]
+                found = branches(placement.fibres_by(path), egress, [placement.ways(each) for each in others])
+                placement.put_apart(egress, found)
+            continue
         for egress in chosen:
             shortest = _tree(placement.fibres_by(path), egress, known)
             placement.put(egress, _with_room(placement, egress, shortest) if traffic.fill else shortest)
@@ -115,9 +142,22 @@ def place(fibres: Fibres, egresses: Sequence[Egress], traffic: Traffic) -> Place
 
 
 def _in_order(egresses: Iterable[Egress]) -> list[PathAlgorithm]:
-    """The algorithms, those of least delay first."""
+    """The algorithms, those of least delay first, but those that are to be apart from others after these."""
     choices = list(PathChoice)
-    return sorted(dict.fromkeys(egress.path for egress in egresses), key=lambda path: choices.index(path.choice))
+    paths = dict.fromkeys(egress.path for egress in egresses)
+    return sorted(paths, key=lambda path: (path.rank, choices.index(path.choice)))
+
+
+def along(tree: Tree, router: str) -> Way | None:
+    """The way from a router by a tree; None where it is not reached."""
+    for ways in tree:
+        if ways.reaches(router):
+            network, way, root = ways.fibres.arcs.network, dict[str, str](), ways.root_of(router)
+            while router != root:
+                way[router] = ways.link_at(router)
+                router = network.link[way[router]].other(router)
+            return way
+    return None
 
 
 def _in(parts: Parts, fibres: Fibres) -> frozenset[str]:

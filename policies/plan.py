@@ -40,6 +40,14 @@ class PathChoice(str, Enum):
     MIN_MAX = "min-max"  # so that the busiest fibre is the least busy, by linear programming
 
 
+class Risk(str, Enum):
+    """What two ways between the same routers may have in common and lose together."""
+
+    LINKS = "links"  # a fibre; a cable within a PoP is none
+    SRLG = "srlg"  # a shared-risk group of fibres
+    POPS = "pops"  # a PoP that both go through
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Parts of the backbone: links, and routers to go through (a way may begin or end there)."""
@@ -56,11 +64,24 @@ class PathAlgorithm:
     """How a class's paths are chosen, and what they keep to: what RFC 9350 calls a flexible algorithm. All packets of
     one algorithm to one egress set share trees of paths.
 
-    Ways take nothing of ``avoid`` unless no other leads there, and of ``prefer`` rather than not."""
+    Ways take nothing of ``avoid`` unless no other leads there, and of ``prefer`` rather than not. They have no
+    risk of ``apart_in`` in common with those of the algorithms ``apart_from`` between the same routers, if they can."""
 
     choice: PathChoice = PathChoice.LEAST_DELAY
     avoid: Parts = Parts()
     prefer: Parts = Parts()
+    apart_from: tuple[PathAlgorithm, ...] = ()
+    apart_in: frozenset[Risk] = frozenset()
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether there is something its ways must not take."""
+        return bool(self.avoid or self.apart_from)
+
+    @property
+    def rank(self) -> int:
+        """After how many others in a row its ways are found."""
+        return max((1 + other.rank for other in self.apart_from), default=0)
 
 
 SHORTEST = PathAlgorithm()

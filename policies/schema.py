@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from policies.dscp import parse_dscp
 from policies.moments import Moment, parse_moment
-from policies.plan import DETECT_WITHIN_US, PathChoice, Protocol, Scheduling
+from policies.plan import DETECT_WITHIN_US, PathChoice, Protocol, Risk, Scheduling
 from policies.ports import PortRange, parse_ports
 from policies.refusal import Refusal
 from topology.model import Kind, Region
@@ -150,6 +150,15 @@ class PartsSpec(_Strict):
         return self
 
 
+class DisjointSpec(_Strict):
+    """Which ways share nothing with those of other classes."""
+
+    from_: Annotated[Some[Name], Field(alias="from")]
+    """the other classes, which choose first"""
+    share_no: Some[Risk] = (Risk.LINKS,)
+    """what the ways do not have in common: links (always), srlg (shared-risk groups), pops (towns between the ends)"""
+
+
 class ClassSpec(_Strict):
     """A class of service: its queue, code points, share of lines and targets."""
 
@@ -173,6 +182,8 @@ class ClassSpec(_Strict):
     """what its ways never take while nothing has failed, and after that only where no other leads"""
     prefer: PartsSpec | None = None
     """what its ways take rather: these links count half their delay"""
+    disjoint: DisjointSpec | None = None
+    """classes whose ways between the same routers share nothing with its own while nothing has failed"""
 
     def share_at(self, rate_bps: int) -> float:
         """The part of an access line of ``rate_bps`` this class is policed to; 0 = not policed."""

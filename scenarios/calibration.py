@@ -130,7 +130,7 @@ def short_lines_us(delays_us: Mapping[str, int], early_us: float) -> dict[str, f
 
 
 def _candidates(plan: Plan, random: Random) -> Iterator[Way]:
-    primary = compute_paths(plan.network, plan.egresses, traffic=plan.traffic).primary
+    paths = compute_paths(plan.network, plan.egresses, traffic=plan.traffic)
     single = {site.id: site for site in plan.network.sites if len(site.accesses) == 1}
     roles = {role.id: [single[name] for name in role.sites if name in single] for role in plan.roles}
     datagram = [contract for contract in plan.contracts if plan.service[contract.service].protocol is Protocol.UDP]
@@ -140,7 +140,9 @@ def _candidates(plan: Plan, random: Random) -> Iterator[Way]:
         for a in random.sample(clients, min(4, len(clients))):
             for b in random.sample(servers, min(4, len(servers))):
                 if a is not b:
-                    links = links_between(plan.network, primary, a, b, plan.egress_to(b.id, path))
+                    egress = plan.egress_to(b.id, path)
+                    tree = paths.begin.get((a.homing[0], egress), egress)
+                    links = links_between(plan.network, paths.primary, a, b, tree)
                     yield Way(a, b, contract.service, links)
 
 

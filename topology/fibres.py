@@ -94,6 +94,10 @@ class Arcs:
         """Every arc's number the other way round."""
         return np.array([self.number[b, a] for a, b in self.ends], dtype=np.intp)
 
+    def leaving(self, router: str, link: str) -> int:
+        """The arc from a router over a link."""
+        return self.of_link[link][self.network.link[link].a != router]
+
     @cached_property
     def _rows(self) -> npt.NDArray[np.int32]:
         begins = np.array([begin for begin, _ in self.ends], dtype=np.int32)

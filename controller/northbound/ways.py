@@ -79,6 +79,7 @@ def _walk(network: Network, paths: Paths, start: str, egress: int, down: frozens
     def arrived(repaired: bool) -> tuple[Way, bool]:
         return Way(tuple(routers), tuple(links), sum(network.link[link].delay_us for link in links)), repaired
 
+    egress = paths.begin.get((start, egress), egress)
     while link := paths.primary.get((routers[-1], egress)):
         if link not in down:
             take(link)

@@ -133,6 +133,23 @@ CASES: dict[str, tuple[str, str]] = {
         "    weight: 10",
         "    weight: 10\n    avoid: {links: [r1-r2], pops: [pop-2, pop-3]}\n    prefer: {pops: [pop-4]}",
     ),
+    "disjoint-from-unknown-class": ("    weight: 10", "    weight: 10\n    disjoint: {from: [voise]}"),
+    "disjoint-from-itself": ("    weight: 10", "    weight: 10\n    disjoint: {from: [rest]}"),
+    "disjoint-from-each-other": (
+        "    buffer: 20 ms\n    targets: {delay: 100 ms, jitter: 50 ms, loss: 0.1 %}\n  rest:",
+        "    buffer: 20 ms\n    targets: {delay: 100 ms, jitter: 50 ms, loss: 0.1 %}\n"
+        "    disjoint: {from: [rest]}\n  rest:\n    disjoint: {from: [voice]}",
+    ),
+    "disjoint-from-nobody": ("    weight: 10", "    weight: 10\n    disjoint: {share_no: [srlg]}"),
+    "disjoint-in-what": ("    weight: 10", "    weight: 10\n    disjoint: {from: [voice], share_no: [towns]}"),
+    "disjoint-by-load": (
+        "    weight: 10",
+        "    weight: 10\n    path: least-loaded\n    disjoint: {from: [voice]}",
+    ),
+    "disjoint-leaves-no-way": (
+        "    weight: 10",
+        "    weight: 10\n    avoid: {links: [r1-r2]}\n    disjoint: {from: [voice]}",
+    ),
     "path-without-demand": ("    weight: 10", "    weight: 10\n    path: least-loaded"),
     "paths-without-busy": ("contracts:\n", "paths: {fill: 80 %}\ncontracts:\n"),
     "no-room-for-demand": ("contracts:\n", "paths: {busy: 50 %, fill: 20 %}\ncontracts:\n"),
