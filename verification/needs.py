@@ -1,0 +1,154 @@
+"""What of a packet's state can still matter at a place in the pipeline: the live variables there.
+
+Two packets that differ only in what no entry ahead looks at have the same future. Knowing that, a table is gone through
+once for each role or VPN and not once for each access line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from controller.interpreter.packet import plain
+from controller.rules import (
+    CONTROLLER,
+    IN_PORT,
+    Action,
+    Foreign,
+    Group,
+    GroupRule,
+    Load,
+    Move,
+    Output,
+    PopVlan,
+    PushVlan,
+    Resubmit,
+    SetField,
+    Table,
+)
+from verification.tables import Effect, TableEntries
+
+ALL_BITS = -1
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Fields, with the bits of them, that can matter; the ports that it matters whether the packet came in by them;
+    ``everything``: all there is can."""
+
+    bits: Mapping[str, int] = field(default_factory=dict)
+    ports: frozenset[int] = frozenset()
+    any_port: bool = False
+    everything: bool = False
+
+    def __or__(self, other: Needs) -> Needs:
+        bits = dict(self.bits)
+        for name, mask in other.bits.items():
+            bits[name] = bits.get(name, 0) | mask
+        return Needs(bits, self.ports | other.ports, self.any_port or other.any_port, self.everything or other.everything)
+
+    def without(self, name: str, mask: int = ALL_BITS) -> Needs:
+        """What can matter before some bits of a field are overwritten."""
+        if name == "in_port":
+            others = {each: bits for each, bits in self.bits.items() if each != name}
+            return Needs(others, everything=self.everything)
+        left = self.bits.get(name, 0) & ~mask
+        bits = {each: bits for each, bits in self.bits.items() if each != name}
+        return replace(self, bits=bits | {name: left} if left else bits)
+
+
+_EVERYTHING = Needs(everything=True)
+
+
+class RouterNeeds:
+    """What can matter at each table and group of one router; ``matched`` are the fields that any entry of the network
+    looks at."""
+
+    def __init__(
+        self, tables: Mapping[Table, TableEntries], groups: Mapping[int, GroupRule], matched: frozenset[str]
+    ) -> None:
+        self._tables, self._groups, self._matched = tables, groups, matched
+        self._at: dict[Table, Needs] = {}
+        self._of_group: dict[int, Needs] = {}
+        self._of_effect: dict[Effect, Needs] = {}
+
+    def at(self, table: Table) -> Needs:
+        """Before a table is looked up."""
+        if table not in self._at:
+            self._at[table] = _EVERYTHING  # of a table that leads back to itself, which no switch accepts
+            self._at[table] = self._before(self._tables.get(table))
+        return self._at[table]
+
+    def of_group(self, number: int) -> Needs:
+        """Before a group is asked."""
+        if number not in self._of_group:
+            self._of_group[number] = _EVERYTHING
+            group, found = self._groups.get(number), Needs()
+            for bucket in group.buckets if group else ():
+                found |= self._acting((bucket.actions, None, None))
+            self._of_group[number] = found
+        return self._of_group[number]
+
+    def _before(self, entries: TableEntries | None) -> Needs:
+        if entries is None:
+            return Needs()
+        bits: dict[str, int] = {}
+        if not entries.is_uniform:
+            for conditions in {(*entry.noted, *entry.header) for entry in entries.entries}:
+                for name, _, mask in conditions:
+                    bits[name] = bits.get(name, 0) | (ALL_BITS if mask is None else mask)
+        found = Needs(bits, any_port="in_port" in bits)
+        for effect in {entry.effect for entry in entries.entries}:
+            found |= self._acting(effect)
+        return found
+
+    def _acting(self, effect: Effect) -> Needs:
+        """Before actions are done and what follows them."""
+        if effect not in self._of_effect:
+            actions, goto, written = effect
+            needs = Needs() if goto is None else self.at(goto)
+            if written is not None:
+                needs = needs.without("metadata", written[1])
+            for action in reversed(actions):
+                needs = self._doing(action, needs)
+            self._of_effect[effect] = needs
+        return self._of_effect[effect]
+
+    def _doing(self, action: Action, after: Needs) -> Needs:
+        match action:
+            case Output(port):
+                return after | self._leaving(port)
+            case SetField(name, _):
+                return after if plain(name) == "vlan_vid" else after.without(plain(name))
+            case Load(name, _, bits):
+                return after.without(plain(name), ALL_BITS if plain(name) == "in_port" else (1 << bits) - 1)
+            case Move(source, destination, _):
+                wanted = plain(destination) in self._matched or plain(destination) in after.bits
+                return after | Needs({plain(source): ALL_BITS}) if wanted else after
+            case PushVlan() | PopVlan():
+                return after.without("vlan_vid")
+            case Group(number):
+                return after | self.of_group(number)
+            case Resubmit(table):
+                return after | self.at(table)
+            case Foreign():
+                return _EVERYTHING
+        return after
+
+    def _leaving(self, port: int) -> Needs:
+        if port == CONTROLLER:
+            return Needs()
+        if port == IN_PORT:
+            return Needs(any_port=True)
+        return Needs({"vlan_vid": ALL_BITS}, frozenset({port}))
+
+
+def matched_fields(tables: Iterable[TableEntries]) -> frozenset[str]:
+    """The fields that any entry looks at, where it matters which entry a packet meets."""
+    return frozenset(
+        name
+        for table in tables
+        if not table.is_uniform
+        for entry in table.entries
+        for name, _, _ in (*entry.noted, *entry.header)
+    )

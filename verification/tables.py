@@ -1,0 +1,141 @@
+"""A table's entries, ready to be asked for those that packets in one state can meet, and which of them takes what.
+
+What a switch noted of a packet (its port of entry, metadata, registers, tag, labels) is mostly one number in all packets
+that come to a table together. So entries are found by hash by these fields, as in `controller.interpreter.lookup`, and
+only the headers of those found are sets of packets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from controller.interpreter.packet import number, plain
+from controller.rules import Action, FlowRule, Table
+from verification.headers import Set, Space
+
+NOTED = frozenset({"in_port", "vlan_vid", "metadata", "mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl"})
+
+Condition = tuple[str, int, "int | None"]  # field, value, mask (None: all of it)
+Effect = tuple[tuple[Action, ...], "Table | None", "tuple[int, int] | None"]  # what an entry does, its meter aside
+
+
+def is_noted(name: str) -> bool:
+    """Whether a field is the switch's own, or a label's or a tag's."""
+    return name in NOTED or "reg" in name
+
+
+class Entry:
+    """A flow entry with its match split into what switches noted and what headers say."""
+
+    __slots__ = ("effect", "header", "key", "noted", "priority", "rule", "takes")
+
+    def __init__(self, rule: FlowRule, space: Space, keys: dict[tuple[Condition, ...], int]) -> None:
+        conditions = sorted(_condition(name, value) for name, value in rule.match)
+        self.rule, self.priority = rule, rule.priority
+        self.noted = tuple(each for each in conditions if is_noted(each[0]))
+        self.header = tuple(each for each in conditions if not is_noted(each[0]))
+        self.effect: Effect = rule.actions, rule.goto, rule.metadata
+        self.key = keys.setdefault(self.header, len(keys))  # equal for entries that look for the same headers
+        self.takes: Set = space.all  # of packets whose headers are as they were sent
+        for name, value, mask in self.header:
+            self.takes &= space.match(name, value, mask)
+
+
+def _condition(name: str, value: object) -> Condition:
+    if isinstance(value, tuple):
+        mask = number(value[1])
+        return plain(name), number(value[0]) & mask, mask
+    return plain(name), number(value), None  # type: ignore[arg-type]
+
+
+class TableEntries:
+    """One table of one router."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.entries = tuple(entries)
+        self._shapes: dict[tuple[tuple[str, int | None], ...], dict[tuple[int, ...], list[Entry]]] = {}
+        for entry in self.entries:
+            shape = tuple((name, mask) for name, _, mask in entry.noted)
+            values = tuple(value for _, value, _ in entry.noted)
+            self._shapes.setdefault(shape, {}).setdefault(values, []).append(entry)
+
+    def met_by(self, noted: Callable[[str], int | None]) -> list[Entry]:
+        """The entries that packets in one state may meet, of highest priority first; ``noted`` gives a field's value,
+        None where packets have different ones, and -1 where they have none."""
+        found: list[Entry] = []
+        for shape, by_values in self._shapes.items():
+            values = [(noted(name), mask) for name, mask in shape]
+            if all(value is not None for value, _ in values):
+                # A field that a packet has not gives -1 under any mask but a register's, which no entry wants.
+                key = tuple(v if m is None or v == -1 else v & m for v, m in values)  # type: ignore[operator]
+                found += by_values.get(key, ())
+                continue
+            for wanted, entries in by_values.items():
+                pairs = zip(values, wanted, strict=True)
+                if all(v is None or v == w or (m is not None and v != -1 and v & m == w) for (v, m), w in pairs):
+                    found += entries
+        found.sort(key=_rank)
+        return found
+
+    @cached_property
+    def is_uniform(self) -> bool:
+        """Whether all entries do the same, and one of them takes every packet: then which one it is does not matter."""
+        if not self.entries:
+            return False
+        some = any(not entry.noted and not entry.header for entry in self.entries)
+        return some and len({entry.effect for entry in self.entries}) == 1
+
+
+def _rank(entry: Entry) -> int:
+    return -entry.priority
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Which of some entries takes what: sets that do not overlap, in the entries' order, and pairs of entries (by place)
+    of one priority that some packet matches both."""
+
+    taken: tuple[Set, ...]
+    rest: Set
+    alike: tuple[tuple[int, int, Set], ...]
+
+
+@dataclass
+class Partition:
+    """Works shares out, once for entries that look for the same, on whichever router."""
+
+    space: Space
+    known: dict[tuple[tuple[int, int], ...], Shares] = field(default_factory=dict)
+
+    def of(self, entries: list[Entry]) -> Shares:
+        """The shares of entries in order of priority, whose headers are looked at as they were sent."""
+        key = tuple((entry.priority, entry.key) for entry in entries)
+        if key not in self.known:
+            self.known[key] = self.among([(entry.priority, entry.takes) for entry in entries])
+        return self.known[key]
+
+    def among(self, wanted: list[tuple[int, Set]]) -> Shares:
+        """The shares of sets by priority, the highest first."""
+        none, left = self.space.none, self.space.all
+        taken: list[Set] = []
+        alike: list[tuple[int, int, Set]] = []
+        first, of_rank = 0, none  # where this priority begins, and what its entries before this one want
+        for place, (priority, wants) in enumerate(wanted):
+            if place and wanted[place - 1][0] != priority:
+                first, of_rank = place, none
+            if left == none:
+                taken.append(none)
+                continue
+            if of_rank != none and wants & of_rank != none:
+                alike += [
+                    (other, place, both)
+                    for other in range(first, place)
+                    if (both := taken[other] & wants) != none
+                ]
+            taken.append(wants & left)
+            of_rank |= taken[-1]
+            left &= ~wants
+        return Shares(tuple(taken), left, tuple(alike))
+
