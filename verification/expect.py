@@ -14,9 +14,8 @@ from functools import cached_property
 
 from controller.rules import IPV4, IPV6
 from policies.plan import Contract, Plan, PortMatch, Protocol
-from topology.model import Network, Site
+from topology.model import Site
 from verification.headers import ANY_FRAGMENT, ICMP4, ICMP6, Set, Space
-from verification.machine import ANSWERED
 
 _ACK, _RST = 0x10, 0x04
 _FAMILIES = ((IPV4, ICMP4, 8, 0), (IPV6, ICMP6, 128, 129))  # EtherType, ICMP, echo request, echo reply
@@ -139,9 +138,6 @@ class Expectation:
             found |= self.space.match(name, int(prefix[1])) & self._icmp(kind, icmp, request)
         return found
 
-    def only_at(self, network: Network, dead: Iterable[str]) -> Set:
-        """Everything that does not end at one of these sites."""
-        return ~self.space.any_of(self.space.out(self._number[site]) for site in dead)
-
-
-__all__ = ["ANSWERED", "Allowed", "Expectation"]
+    def elsewhere(self, sites: Iterable[str]) -> Set:
+        """All that ends at none of these sites."""
+        return ~self.space.any_of(self.space.out(self._number[site]) for site in sites)

@@ -23,6 +23,7 @@ class Kind(str, Enum):
     AMBIGUOUS = "ambiguous"  # two entries of one priority match it and do different things: the switch may take either
     ONE_WAY = "one-way"  # a contract's packets pass, the replies to them do not
     DIFFERS = "differs"  # the running network does with it what its rules do not say, though no policy is broken
+    UNMODELLED = "not modelled"  # an entry does what the verifier cannot judge, so nothing is proved of what meets it
     SHADOWED = "shadowed"  # an entry that no packet can meet, for others before it take them all
     UNREACHED = "unreached"  # an entry or group that no packet comes to
 

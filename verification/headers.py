@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from dd import cudd
 
 from controller.interpreter.packet import Label, Packet
 from controller.pipeline import VLAN_PRESENT
-from controller.rules import ARP, IPV4, IPV6, MPLS, VLAN
+from controller.rules import ARP, IPV4, IPV6, MPLS
 from topology.model import Prefix
 
 Set = Any  # a node of the diagram: dd has no types
@@ -193,6 +192,10 @@ class Space:
         """Those packets of which anything in ``relation`` becomes."""
         return self.bdd.exist([*self._names["out"], *self._names["mark"]], relation)
 
+    def unmarked(self, relation: Set) -> Set:
+        """The relation, whatever the marks."""
+        return self.bdd.exist(self._names["mark"], relation)
+
     def ends(self, relation: Set) -> tuple[int, ...]:
         """All the ends that ``relation`` has, in rising order."""
         names = self._names["out"]
@@ -268,6 +271,3 @@ def _number(chosen: Mapping[str, bool], names: list[str]) -> int:
     for name in names:
         number = number << 1 | bool(chosen.get(name))
     return number
-
-
-__all__ = ["ARP", "IPV4", "IPV6", "VLAN", "IPv4Network", "IPv6Network", "Set", "Space", "UnknownFieldError", "packet_of"]

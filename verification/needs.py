@@ -45,7 +45,9 @@ class Needs:
         bits = dict(self.bits)
         for name, mask in other.bits.items():
             bits[name] = bits.get(name, 0) | mask
-        return Needs(bits, self.ports | other.ports, self.any_port or other.any_port, self.everything or other.everything)
+        return Needs(
+            bits, self.ports | other.ports, self.any_port or other.any_port, self.everything or other.everything
+        )
 
     def without(self, name: str, mask: int = ALL_BITS) -> Needs:
         """What can matter before some bits of a field are overwritten."""
@@ -85,7 +87,7 @@ class RouterNeeds:
             self._of_group[number] = _EVERYTHING
             group, found = self._groups.get(number), Needs()
             for bucket in group.buckets if group else ():
-                found |= self._acting((bucket.actions, None, None))
+                found |= self.acting((bucket.actions, None, None))
             self._of_group[number] = found
         return self._of_group[number]
 
@@ -99,10 +101,10 @@ class RouterNeeds:
                     bits[name] = bits.get(name, 0) | (ALL_BITS if mask is None else mask)
         found = Needs(bits, any_port="in_port" in bits)
         for effect in {entry.effect for entry in entries.entries}:
-            found |= self._acting(effect)
+            found |= self.acting(effect)
         return found
 
-    def _acting(self, effect: Effect) -> Needs:
+    def acting(self, effect: Effect) -> Needs:
         """Before actions are done and what follows them."""
         if effect not in self._of_effect:
             actions, goto, written = effect

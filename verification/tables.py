@@ -1,8 +1,8 @@
 """A table's entries, ready to be asked for those that packets in one state can meet, and which of them takes what.
 
-What a switch noted of a packet (its port of entry, metadata, registers, tag, labels) is mostly one number in all packets
-that come to a table together. So entries are found by hash by these fields, as in `controller.interpreter.lookup`, and
-only the headers of those found are sets of packets.
+What a switch noted of a packet (its port of entry, metadata, registers, tag, labels) is mostly one number in all
+packets that come to a table together. So entries are found by hash by these fields, as in
+`controller.interpreter.lookup`, and only the headers of those found are sets of packets.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from controller.interpreter.packet import number, plain
-from controller.rules import Action, FlowRule, Table
+from controller.rules import Action, FlowRule, Table, Value
 from verification.headers import Set, Space
 
 NOTED = frozenset({"in_port", "vlan_vid", "metadata", "mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl"})
@@ -43,11 +43,11 @@ class Entry:
             self.takes &= space.match(name, value, mask)
 
 
-def _condition(name: str, value: object) -> Condition:
+def _condition(name: str, value: Value | tuple[Value, Value]) -> Condition:
     if isinstance(value, tuple):
         mask = number(value[1])
         return plain(name), number(value[0]) & mask, mask
-    return plain(name), number(value), None  # type: ignore[arg-type]
+    return plain(name), number(value), None
 
 
 class TableEntries:
@@ -67,10 +67,10 @@ class TableEntries:
         found: list[Entry] = []
         for shape, by_values in self._shapes.items():
             values = [(noted(name), mask) for name, mask in shape]
-            if all(value is not None for value, _ in values):
-                # A field that a packet has not gives -1 under any mask but a register's, which no entry wants.
-                key = tuple(v if m is None or v == -1 else v & m for v, m in values)  # type: ignore[operator]
-                found += by_values.get(key, ())
+            # What a packet has not is -1, which no entry wants.
+            key = tuple(v if v is None or m is None or v == -1 else v & m for v, m in values)
+            if None not in key:
+                found += by_values.get(key, ())  # type: ignore[arg-type]
                 continue
             for wanted, entries in by_values.items():
                 pairs = zip(values, wanted, strict=True)
@@ -94,8 +94,8 @@ def _rank(entry: Entry) -> int:
 
 @dataclass(frozen=True)
 class Shares:
-    """Which of some entries takes what: sets that do not overlap, in the entries' order, and pairs of entries (by place)
-    of one priority that some packet matches both."""
+    """Which of some entries takes what: sets that do not overlap, in the entries' order, and pairs of entries (by
+    place) of one priority that some packet matches both."""
 
     taken: tuple[Set, ...]
     rest: Set
@@ -130,12 +130,9 @@ class Partition:
                 continue
             if of_rank != none and wants & of_rank != none:
                 alike += [
-                    (other, place, both)
-                    for other in range(first, place)
-                    if (both := taken[other] & wants) != none
+                    (other, place, both) for other in range(first, place) if (both := taken[other] & wants) != none
                 ]
             taken.append(wants & left)
             of_rank |= taken[-1]
             left &= ~wants
         return Shares(tuple(taken), left, tuple(alike))
-

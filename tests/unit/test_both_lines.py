@@ -9,7 +9,6 @@ import pytest
 from controller_plan import plan_with_both_lines
 from controller_switch import ICMP, UDP, Fabric, Fate
 from policy_network import small_network
-from single_failures import components, single_failures
 
 from controller.conductor import Conductor
 from controller.generation import Generation
@@ -20,6 +19,7 @@ from controller.paths import Failures, compute_paths
 from controller.rules import IPV4
 from policies.compile import compile_policy
 from policies.plan import SHORTEST
+from verification.failures import components, single_failures
 
 PLAN = plan_with_both_lines()
 NETWORK = PLAN.network

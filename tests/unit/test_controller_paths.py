@@ -12,7 +12,6 @@ import pytest
 from controller_plan import small_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from single_failures import components, single_failures
 
 from controller.core import assign_labels
 from controller.paths import Avoid, Failures, Paths, compute_paths
@@ -21,6 +20,7 @@ from topology.errors import InputError
 from topology.fibres import Fibres
 from topology.model import Link, Network, Pop, Region, Router
 from topology.national import national_network
+from verification.failures import components, single_failures
 
 
 def fates(network: Network, egress: Egress, paths: Paths, failed: Failures) -> Iterator[tuple[str, str | None]]:

@@ -23,7 +23,6 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
-from single_failures import components, single_failures
 from walks import Outcome, Steps, Walks
 
 from controller.edge import ingress_group, line_group, turned_routes
@@ -39,6 +38,7 @@ from policies.compile import compile_policy, library_path, load_policy
 from policies.plan import SHORTEST, Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
 from topology.model import TRUNK_PORT, Site
 from topology.national import national_network
+from verification.failures import components, single_failures
 
 CORE_TTL = 64
 SYN, SYN_ACK = 0x02, 0x12

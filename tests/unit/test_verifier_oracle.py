@@ -15,7 +15,6 @@ import z3
 from oracle_machine import Fate, Machine, possible
 from oracle_networks import random_network, random_plan
 from oracle_packets import as_packet, edges, made_up, model_of, of_model, sane
-from single_failures import single_failures
 
 from controller.generation import first_generation
 from controller.interpreter.fabric import End, Fabric
@@ -25,6 +24,7 @@ from controller.paths import Failures
 from controller.rules import RuleSet
 from policies.plan import Plan
 from topology.model import Network
+from verification.failures import single_failures
 from verification.mutation.corpus import Corpus
 from verification.mutation.draw import mutants
 from verification.mutation.effect import HARMLESS, Effect

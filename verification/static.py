@@ -1,0 +1,217 @@
+"""The static verifier: what rules do to every packet that any site can send, beside what the policy says of it.
+
+For each access line it holds two relations against each other, what becomes of packets by the rules (machine.py) and
+by the policy (expect.py): where they are the same node of one diagram, the policy is kept by that line, for all
+packets at once. Under a failure only ways are gone again that it touches: if each of them ends as before, but for sites
+that are cut off, then so does all that leads into it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+from controller.interpreter.packet import Packet
+from controller.paths import Failures
+from controller.pipeline import VLAN_PRESENT
+from controller.rules import MPLS, Group, Output, Resubmit, RuleSet, Table
+from policies.plan import Plan
+from topology.model import TRUNK_PORT, Line, Network
+from verification.differences import Differences
+from verification.expect import Expectation
+from verification.failures import INTACT, components, cut_off
+from verification.findings import Case, Finding, Proof, Report
+from verification.flaws import flaws
+from verification.headers import SENT_LABELS, Set, Space
+from verification.machine import Machine
+from verification.policers import unpoliced
+from verification.program import Program
+from verification.states import ANSWERED, SENT, Deed, LabelEntry, Node, State
+
+ASSUMED = (
+    "a packet has hops enough for its way",
+    "every port shows what failed behind it, and nothing else failed",
+    "meters let what they are asked pass",
+    "links and switches neither change nor make up packets",
+)
+
+
+class Static:
+    """A network's rules and what they do to all packets. Worked out when first asked for."""
+
+    def __init__(self, network: Network, rules: Mapping[str, RuleSet]) -> None:
+        self.network, self.rules = network, rules
+        self.space = Space()
+        self.program = Program(network, rules, self.space)
+        self.machine = Machine(self.program)
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """All access lines: site and number."""
+        return tuple((site.id, number) for site in self.network.sites for number in range(len(site.accesses)))
+
+    def own_port(self, line: Line) -> int | None:
+        """The port of a line that is not on its router's trunk."""
+        return self.network.line_ports[self.router_of(line)].get(line)
+
+    def router_of(self, line: Line) -> str:
+        """The router that a line leads to."""
+        return self.network.site[line[0]].accesses[line[1]].router
+
+    def roots(self, line: Line, machine: Machine | None = None) -> Iterator[tuple[Set, Node]]:
+        """The nodes at which packets from a line come in, and which of them come to which."""
+        machine, router = machine or self.machine, self.router_of(line)
+        port = self.own_port(line)
+        access = self.network.site[line[0]].accesses[line[1]]
+        notes: dict[str, object] = {"in_port": port or TRUNK_PORT}
+        if not port:
+            notes["vlan_vid"] = access.vlan | VLAN_PRESENT
+        noted = tuple(sorted(notes.items()))
+        labelled = self.space.equal("eth_type", MPLS)
+        yield ~labelled, machine.node(router, Table.ADMIT, State(noted))
+        if router in self._lets_labels_in:
+            for depth in range(1, SENT_LABELS + 1):
+                stack: tuple[LabelEntry, ...] = tuple(
+                    ((SENT, place), (SENT, place, 3)) for place in reversed(range(depth))
+                )
+                node = machine.node(router, Table.ADMIT, State(noted, stack))
+                yield labelled & self.space.equal("labels", depth), node
+
+    @cached_property
+    def _lets_labels_in(self) -> frozenset[str]:
+        """The routers with an entry that could do anything to a labelled packet from a site."""
+        return frozenset(
+            router
+            for router, held in self.rules.items()
+            if any(map(self._may_let_in, held.flows, [router] * len(held.flows)))
+        )
+
+    def _may_let_in(self, rule: object, router: str) -> bool:
+        match = dict(rule.match)  # type: ignore[attr-defined]
+        acts = rule.actions or rule.goto is not None  # type: ignore[attr-defined]
+        fibre = match.get("in_port") in self.program.links[router]
+        return bool(rule.table is Table.ADMIT and acts and not fibre and match.get("eth_type", MPLS) == MPLS)  # type: ignore[attr-defined]
+
+    def became(self, line: Line, machine: Machine | None = None) -> Set:
+        """What becomes of all that a line can bring: a relation of packets, ends and marks."""
+        return self.space.any_of(those & node.result.out for those, node in self.roots(line, machine))
+
+    def delivered(self, line: Line, towards: str) -> Set:
+        """Exactly those packets from a line that are delivered to a site, as they were sent."""
+        return self.space.packets(self.became(line) & self.space.out(self.program.index[towards]))
+
+    def outcome(self, site: str, line: int, packet: Packet) -> tuple[int, ...]:
+        """Where one packet ends: numbers of sites in the network's order, or of `machine.FAULTS`; none if dropped."""
+        return self.space.ends(self.became((site, line)) & self.space.of(packet))
+
+    def during(self, failures: Failures) -> Machine:
+        """The same rules while something has failed."""
+        return Machine(self.program, self.program.bits_of(failures), self.machine)
+
+    @cached_property
+    def deeds(self) -> tuple[Deed, ...]:
+        """What is done to packets between a site's line and the first fibre, or a line of the same router: everything
+        that sends them anywhere."""
+        found: dict[tuple[object, ...], Deed] = {}
+        seen: set[int] = set()
+        left = [node for line in self.lines for _, node in self.roots(line)]
+        while left:
+            node = left.pop()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            left += node.after
+            for deed in node.deeds:
+                if any(isinstance(action, Output | Group | Resubmit) for action in deed.effect[0]):
+                    needs = self.program.needs[deed.router].acting(deed.effect)
+                    state = self.machine.narrowed(deed.state, needs)
+                    found.setdefault((deed.router, deed.effect, state), deed)
+        return tuple(found.values())
+
+
+def verify(plan: Plan, rules: Mapping[str, RuleSet], cases: Sequence[Case] = (INTACT,)) -> Report:
+    """Holds ``rules``, by router id, against ``plan`` in every one of ``cases``, the intact network first."""
+    return Verification(plan, Static(plan.network, rules)).run(cases)
+
+
+class Verification:
+    """Holds what rules do against what a policy says."""
+
+    def __init__(self, plan: Plan, static: Static) -> None:
+        self.plan, self.static, self.space = plan, static, static.space
+        self.expectation = Expectation(plan, self.space)
+        self.differences = Differences(plan, static.rules, self.expectation)
+
+    def run(self, cases: Sequence[Case]) -> Report:
+        """All cases, policers and flaws."""
+        figures: dict[str, float] = {}
+        findings: list[Finding] = []
+        began = time.perf_counter()
+        machines = [self.static.machine]
+        findings += self.intact()
+        findings += self.differences.unreadable(self.static.program.unreadable)
+        findings += unpoliced(self.plan, self.static.program, self.static.rules)
+        figures["intact_s"] = time.perf_counter() - began
+        for case in cases:
+            if case.failures != Failures():
+                machine = self.static.during(case.failures)
+                findings += self.case(case, machine, sound=not findings)
+                machines.append(machine)
+        figures["failures_s"] = time.perf_counter() - began - figures["intact_s"]
+        complete = any(case.failures.links for case in cases)
+        findings += flaws(self.static.program, machines, complete)
+        figures |= {"entries": sum(map(len, self.static.rules.values())), "nodes": len(self.static.machine.nodes)}
+        figures |= {"diagram_nodes": len(self.space.bdd), "cases": len(cases)}
+        proofs = self.proofs(cases, findings)
+        return Report(self.plan.policy, self.plan.network.name, tuple(findings), proofs, figures)
+
+    def intact(self) -> list[Finding]:
+        """What is wrong while nothing has failed."""
+        return self.compared(INTACT, self.static.machine, self.static.lines, None)
+
+    def compared(
+        self, case: Case, machine: Machine, lines: Iterable[Line], cut: Mapping[int, frozenset[str]] | None
+    ) -> list[Finding]:
+        """Lines held against the policy one by one."""
+        part = components(self.plan.network, case.failures) if cut else {}
+        answered, found = self.space.out(ANSWERED), self.differences.of(case)
+        for line in lines:
+            site = self.plan.network.site[line[0]]
+            wanted = self.expectation.of_line(site, self.static.own_port(line) is not None)
+            if cut and (gone := cut[part[self.static.router_of(line)]]):
+                wanted &= self.expectation.elsewhere(gone)
+            became = self.static.became(line, machine) & ~answered
+            if became != wanted:
+                found.add(line, became, wanted)
+        return found.findings()
+
+    def case(self, case: Case, machine: Machine, sound: bool) -> list[Finding]:
+        """What is wrong in a case; ``sound``: nothing is in the intact network."""
+        network, failed = self.plan.network, case.failures
+        part, cut = components(network, failed), cut_off(network, failed)
+        elsewhere = {number: self.expectation.elsewhere(sites) for number, sites in cut.items()}
+        touched = [deed for deed in self.static.deeds if deed.result.hangs_on & machine.down and deed.router in part]
+        if sound and all(self._holds(deed, machine, elsewhere[part[deed.router]]) for deed in touched):
+            return []
+        lines = [line for line in self.static.lines if line not in failed.lines and self.static.router_of(line) in part]
+        return self.compared(case, machine, lines, cut)
+
+    def _holds(self, deed: Deed, machine: Machine, elsewhere: Set) -> bool:
+        """Whether packets still end where they did, but for those to sites that are cut off."""
+        now = machine.act(deed.router, deed.table, deed.effect, deed.state).out
+        return bool(now == deed.result.out & elsewhere)
+
+    def proofs(self, cases: Sequence[Case], findings: Sequence[Finding]) -> tuple[Proof, ...]:
+        """What holds: of each case in which nothing was found wrong."""
+        wrong = {finding.case for finding in findings if finding.is_violation}
+        clean = tuple(case.name for case in cases if case.name not in wrong)
+        if not clean:
+            return ()
+        sites = len(self.plan.network.sites)
+        claim = (
+            "what a site sends from any of its lines, whatever its headers, tags or labels, is delivered where a"
+            " contract allows it, to the site that has the address, in its class; all else is delivered nowhere, and"
+            " nothing loops"
+        )
+        return (Proof(claim, clean, len(self.static.lines), sites * sites, ASSUMED),)
