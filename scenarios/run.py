@@ -175,7 +175,7 @@ class Run:
         report = verify_live(self._rig.plan, dump.rules, Here(self._rig.namespaces()), seed, most, dump.down)
         with (self._job.directory / f"answers-{when}.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in as_rows(report))
-        self._record("asked", when=when, questions=len(report.answers), findings=len(report.findings))
+        self._record("asked", when=when, findings=len(report.findings), **report.figures)
         return {when: report}
 
     def _measure_capacity(self) -> Capacity | None:

@@ -61,7 +61,9 @@ class Intent:
         if family is None or family.destination not in fields:
             return Says(Verdict.KEPT, "a site sends IP, and ARP for its gateway")
         if fields.get("icmpv6_type") == _SOLICITATION and fields.get("ipv6_nd_target") == int(GATEWAY6):
-            return Says(Verdict.ANSWERED, "a site may ask for its gateway")
+            if self.plan.answers_neighbours:
+                return Says(Verdict.ANSWERED, "a site may ask for its gateway")
+            return Says(Verdict.KEPT, "sites know their gateway here")
         return self._of_ip(site, packet, family)
 
     @staticmethod

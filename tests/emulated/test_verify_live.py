@@ -92,5 +92,7 @@ def test_what_a_router_lets_pass_against_the_policy_is_seen_in_its_rules_and_on_
 def test_what_a_router_loses_is_seen_in_its_rules_and_on_the_network(terminal: Terminal) -> None:
     with broken(terminal, "south", "table=7,priority=1000,ip,actions=drop"):
         report = asked(from_switches(None))
-    assert {(finding.kind, finding.towards) for finding in report.findings} == {(Kind.BLACKHOLE, "hospital-b")}
-    assert all(answer.agrees for answer in report.answers)
+    assert {finding.kind for finding in report.findings} == {Kind.BLACKHOLE}
+    assert all("hospital-b" in (finding.site, finding.towards) for finding in report.findings), "it hears nothing"
+    assert all(answer.agrees for answer in (*report.answers, *report.talks))
+    assert any(talk.talk.client == "hospital-b" and not talk.live for talk in report.talks), "no replies either"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -129,6 +130,16 @@ def test_what_a_policy_says_of_a_packet(plan: Plan) -> None:
     assert intent.of(server.id, back.but(tcp_flags=0x12)).verdict is Verdict.ARRIVES
     gateway = opening.but(ipv4_dst=str(client.gateway4), ip_proto=1, icmpv4_type=8)
     assert intent.of(client.id, gateway).verdict is Verdict.ANSWERED
+
+
+def test_sites_that_know_their_gateway_need_no_answer(plan: Plan) -> None:
+    """As where the kernel's Open vSwitch carries the frames."""
+    site = plan.network.sites[0]
+    asks = Packet.of(
+        eth_type=0x86DD, ipv6_src="fe80::2", ipv6_dst="fe80::1", ip_proto=58, icmpv6_type=135, ipv6_nd_target="fe80::1"
+    )
+    told = [Intent(replace(plan, answers_neighbours=answers)).of(site.id, asks).verdict for answers in (True, False)]
+    assert told == [Verdict.ANSWERED, Verdict.KEPT]
 
 
 HEAD = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
