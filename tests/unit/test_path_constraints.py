@@ -8,11 +8,7 @@ from functools import cache
 from itertools import permutations, product
 
 import pytest
-<<<<<<< HEAD
 from controller_plan import small_plan
-from verification.failures import components, single_failures
-=======
->>>>>>> 2bbeee5 (The static verifier: rules and policy as two relations, held against each other line by line and failure by failure)
 from test_controller_paths import unrepaired
 
 from controller.family import IP4
@@ -29,11 +25,8 @@ from topology.errors import InputError
 from topology.fibres import Fibres
 from topology.model import Kind, Link, Network
 from topology.national import national_network
-<<<<<<< HEAD
+from verification.failures import components, single_failures
 from verification.journey import packet_of
-=======
-from verification.failures import single_failures
->>>>>>> 2bbeee5 (The static verifier: rules and policy as two relations, held against each other line by line and failure by failure)
 
 CHOICES = ("least-delay", "least-loaded", "min-max")
 
