@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -119,11 +120,17 @@ def replay(witness: Witness, name: str | None) -> Replayed:
     from scenarios.probing.standing import Standing
 
     mark = _MAGIC + secrets.token_bytes(_LOT_BYTES)
-    sender = witness.sender
+    sender, packet = witness.sender, witness.packet
     played = Standing(name).play([Sending(sender.site, sender.line, frame_of(witness, mark), 0)], mark, LISTEN_S)
-    # What a site answers, or a router, quotes the mark: who sent it is no arrival.
-    heard = {(each.site, read(each.frame)) for each in played.heard if each.site != sender.site}
-    return Replayed(witness, tuple(sorted(heard, key=lambda each: each[0])))
+    heard = {(each.site, read(each.frame)) for each in played.heard}
+    # An answer quotes the mark. At the site that sent the packet, what comes from another is one.
+    arrived = (each for each in heard if each[0] != sender.site or _source(each[1].fields) == _source(packet.fields))
+    return Replayed(witness, tuple(sorted(arrived, key=lambda each: each[0])))
+
+
+def _source(fields: Mapping[str, int]) -> int | None:
+    """Who sent a packet, by its own words."""
+    return next((fields[name] for name in ("ipv4_src", "ipv6_src", "arp_spa") if name in fields), None)
 
 
 def print_replay(replayed: Replayed) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, replace
 
 from controller.paths import Failures
 from policies.plan import Plan
@@ -12,9 +12,9 @@ from scenarios.verify_input import Wanted
 from topology.errors import InputError, Problem
 from verification.agreement import LiveReport
 from verification.dump import NOTHING_DOWN, Dump
+from verification.failures import SCOPES, cases
 from verification.findings import Case, Report
 
-SCOPES = ("none", "single", "srlg")
 PROVED, VIOLATED, VOID = 0, 1, 3  # exit codes
 
 
@@ -57,30 +57,34 @@ def verified(wanted: Wanted, method: Method) -> Verified:
     if method.live and not wanted.is_live:
         hint = "start one with `helsewan up`, and leave out what makes another"
         raise InputError(Problem("--live", None, "needs a running network", hint))
+    began = time.monotonic()
     dump, plan = wanted.read()
+    figures = {"rules_s": time.monotonic() - began}
     report = proved(plan, dump, method.failures) if method.static else Report(plan.policy, plan.network.name, (), ())
-    if not method.live:
-        return Verified(report, dump.taken)
-    from scenarios.probing.standing import verify_standing
+    figures |= report.figures
+    live = None
+    if method.live:
+        from scenarios.probing.standing import verify_standing
 
-    live = verify_standing(wanted.name, dump, plan, method.lot, method.questions)
-    figures = report.figures | {f"live_{name}": value for name, value in live.figures.items()}
-    whole = Report(report.policy, report.network, report.findings + live.findings, report.proofs, figures)
-    return Verified(whole, dump.taken, live)
+        live = verify_standing(wanted.name, dump, plan, method.lot, method.questions)
+        report = replace(report, findings=report.findings + live.findings)
+        figures |= {f"live_{name}": value for name, value in live.figures.items()}
+    figures["total_s"] = time.monotonic() - began
+    return Verified(replace(report, figures=figures), dump.taken, live)
 
 
 def proved(plan: Plan, dump: Dump, failures: str = "none") -> Report:
     """What the rules of a dump do, in all cases of failure of a scope beside what is down there already."""
-    cases, verify = import_module("verification.failures").cases, import_module("verification.static").verify
-    report: Report = verify(plan, dump.rules, as_it_stands(cases(plan.network, failures), dump.down))
-    return report
+    from verification.static import verify
+
+    return verify(plan, dump.rules, as_it_stands(cases(plan.network, failures), dump.down))
 
 
-def as_it_stands(cases: Sequence[Case], down: Failures) -> tuple[Case, ...]:
+def as_it_stands(found: Sequence[Case], down: Failures) -> tuple[Case, ...]:
     """Cases of a network in which something is down already: the same, with that down beside."""
     if down == NOTHING_DOWN:
-        return tuple(cases)
-    return tuple(Case(f"{case.name}, as it stands", _with(case.failures, down)) for case in cases)
+        return tuple(found)
+    return tuple(Case(f"{case.name}, as it stands", _with(case.failures, down)) for case in found)
 
 
 def _with(failures: Failures, down: Failures) -> Failures:

@@ -12,7 +12,7 @@ from rich.table import Table
 from scenarios.screen import Screen
 from scenarios.verification import Verified
 from verification.agreement import LiveReport
-from verification.findings import Finding, Proof
+from verification.findings import Finding, Kind, Proof
 from verification.results import told
 from verification.witness import in_words
 
@@ -101,7 +101,10 @@ def _print_flaws(screen: Screen, flaws: list[Finding], listed: bool) -> None:
 
 
 def _first_of_each_kind(findings: Iterable[Finding]) -> Iterable[Finding]:
-    return {finding.kind: finding for finding in reversed(list(findings))}.values()
+    first: dict[Kind, Finding] = {}
+    for finding in findings:
+        first.setdefault(finding.kind, finding)
+    return first.values()
 
 
 def _counted(findings: Iterable[Finding]) -> str:

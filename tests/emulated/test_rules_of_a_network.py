@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from short_run import wait_until_gone
@@ -88,3 +90,44 @@ def test_a_rule_of_somebody_else_is_read_as_it_is(terminal: Terminal) -> None:
         (rule,) = added
         assert (int(rule.table), rule.priority) == (42, 7) and "Foreign" in str(rule)
         ofctl(terminal, "south", "del-flows", "table=42")
+
+
+def verified(terminal: Terminal, *options: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and JSON of `verify`."""
+    done = terminal.run("verify", "--json", *options)
+    assert not done.stderr, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_network_is_proved_both_ways_until_a_rule_is_changed(terminal: Terminal) -> None:
+    code, report = verified(terminal, "--all", "--questions", "40")
+    assert (code, report["violations"]) == (0, []) and report["proofs"]
+    assert report["live"]["deaf"] == [] and sum(row["asked"] for row in report["live"]["answers"]) > 40
+    (prefix,) = {str(site.prefix4) for site in dump(terminal).network.sites if site.id == "gp-c"}
+    with controller_held(terminal):
+        ofctl(terminal, "middle", "mod-flows", f"table=7,ip,nw_dst={prefix},actions=drop")
+        code, report = verified(terminal, "--static", "--witness", "witness")
+        assert code == 1
+        for violation in report["violations"]:
+            assert (violation["kind"], violation["to"]) in {("blackhole", "gp-c"), ("one-way", "gp-c")}
+            last = violation["way"]["hops"][-1]
+            assert last["router"] == "middle" and "table deliver" in last["entries"][-1]
+        witness = next((terminal.directory / "witness").glob("*-blackhole.json"))
+        assert witness.with_suffix(".pcap").exists()
+        replayed = terminal.run("verify", "--replay", str(witness))
+        assert replayed.returncode == 1 and b"arrives nowhere" in replayed.stdout, replayed
+    wait_for(lambda: verified(terminal, "--static")[0] == 0, "the controller to repair it")
+    replayed = terminal.run("verify", "--replay", str(witness))
+    assert replayed.returncode == 0 and b"arrives at gp-c: " in replayed.stdout, replayed
+
+
+def test_a_packet_that_leaks_by_the_rules_leaks_on_the_network(terminal: Terminal) -> None:
+    """A router that asks for no contract: the packet of the proof arrives."""
+    with controller_held(terminal):
+        ofctl(terminal, "middle", "add-flow", "table=2,priority=1000,ip,actions=goto_table:3")
+        code, report = verified(terminal, "--static", "--witness", "leaks")
+        leak = next(path for path in sorted((terminal.directory / "leaks").glob("*.json")) if "leak" in path.name)
+        assert code == 1 and report["violations"]
+        replayed = terminal.run("verify", "--replay", str(leak))
+        assert replayed.returncode == 1 and b"arrives at " in replayed.stdout, replayed
+        ofctl(terminal, "middle", "del-flows", "--strict", "table=2,priority=1000,ip")

@@ -15,6 +15,7 @@ from scenarios.cli import app
 from scenarios.verification import Verified, as_it_stands
 from topology.errors import InputError
 from verification.agreement import LiveReport
+from verification.dump import read
 from verification.findings import Case, Finding, Kind, Report
 from verification.results import as_json
 
@@ -34,6 +35,7 @@ sites:
   hospital-b: {kind: hospital, lines: [{router: south, rate: 100 Mbit/s, delay: 1 ms}]}
   gp-c: {kind: gp, lines: [{router: middle, rate: 4 Mbit/s, delay: 1 ms}]}
 """
+GP_C = "02:51:00:00:00:03"  # its MAC address
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +62,55 @@ def refused(*argv: str) -> str:
 def dumped() -> list[str]:
     assert run("rules", "dump", "--from", "small.yaml", "--policy", "open", "--output", "d.jsonl").exit_code == 0
     return Path("d.jsonl").read_text().splitlines()
+
+
+def broken(*words: str) -> str:
+    """A dump without the first of its rules that has all these words in it; the rule."""
+    lines = dumped()
+    gone = next(line for line in lines[3:] if all(word in line for word in words))
+    lines.remove(gone)
+    Path("d.jsonl").write_text("\n".join(lines))
+    return gone
+
+
+def test_the_rules_that_a_policy_means_are_proved() -> None:
+    result = run("verify", "--static", "--from", "small.yaml", "--policy", "open", "--json", "--failures", "single")
+    data = json.loads(result.stdout)
+    assert (result.exit_code, data["verdict"], data["violations"]) == (0, "proved", [])
+    assert (data["policy"], data["network"], data["rules"]) == ("open", "small", "intended")
+    assert len(data["proofs"][0]["cases"]) > len(read_network_links())
+
+
+def read_network_links() -> tuple[str, ...]:
+    dumped()
+    return tuple(read(Path("d.jsonl").read_bytes(), "d").network.link)
+
+
+def test_a_dump_is_judged_by_the_policy_in_it() -> None:
+    dumped()
+    result = run("verify", "--rules", "d.jsonl")
+    assert result.exit_code == 0, result.stdout
+    assert result.stdout.rstrip().endswith("proved: nothing breaks the policy")
+
+
+def test_a_rule_that_is_lost_shows_in_table_junit_and_witness() -> None:
+    gone = broken('"table": "deliver"', '"ipv4_dst"', GP_C)
+    result = run("verify", "--rules", "d.jsonl", "--junit", "out.xml", "--witness", "w")
+    assert result.exit_code == 1, (gone, result.stdout)
+    assert "blackhole" in result.stdout and "scapy: Ether(" in result.stdout
+    assert "violated: " in result.stdout.splitlines()[-1]
+    assert "<failure" in Path("out.xml").read_text()
+    witnesses = sorted(path.suffix for path in Path("w").glob("001-*"))
+    assert witnesses == [".json", ".pcap", ".txt"]
+    assert "--witness: 'w' has files in it" in str(run("verify", "--rules", "d.jsonl", "--witness", "w").exception)
+
+
+def test_a_dump_may_be_judged_by_another_policy() -> None:
+    dumped()
+    result = run("verify", "--rules", "d.jsonl", "--policy", "national", "--json")
+    data = json.loads(result.stdout)
+    assert (result.exit_code, data["policy"]) == (1, "national")
+    assert "leak" in {each["kind"] for each in data["violations"]}
 
 
 def test_intended_rules_are_the_same_file_each_time() -> None:
