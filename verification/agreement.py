@@ -19,17 +19,19 @@ LIVE = "live"  # the case that findings of a running network are of
 
 @dataclass(frozen=True)
 class Answer:
-    """A question, what the rules make of it and by which way, and what the network did."""
+    """A question, what the rules make of it and by which way, and what the network did. ``proved`` are the sites that
+    the static verifier's sets have its packet reach, where it was asked."""
 
     question: Question
     static: Outcome
     live: Outcome
     walk: Walk
+    proved: frozenset[str] | None = None
 
     @property
     def agrees(self) -> bool:
-        """Whether the network does what its rules say, the packet as it arrives included."""
-        return self.static == self.live
+        """Whether the network does what its rules say, the packet as it arrives included, and the proof says so too."""
+        return self.static == self.live and self.proved in (None, self.static.sites)
 
     @property
     def keeps(self) -> bool:
@@ -167,6 +169,8 @@ def _finding(kind: Kind, answer: Answer) -> Finding:
 def _told_apart(answer: Answer) -> tuple[str, str]:
     """Both outcomes in words, and where the sites are the same, in what the packets differ that arrive there."""
     static, live = str(answer.static), str(answer.live)
+    if answer.proved not in (None, answer.static.sites):
+        return f"{static} (proved: {', '.join(sorted(answer.proved or ())) or 'nobody'})", live
     if answer.agrees or static != live:
         return static, live
     ours, theirs = (dict(next(iter(each.arrivals)).packet.fields) for each in (answer.static, answer.live))

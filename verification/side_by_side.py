@@ -20,6 +20,7 @@ def as_rows(report: LiveReport) -> Iterator[dict[str, Any]]:
             "policy": f"{question.says.verdict.value}: {question.says.words}",
             "source": question.says.source or None,
             "static": str(answer.static),
+            "proved": None if answer.proved is None else sorted(answer.proved),
             "live": str(answer.live),
             "agrees": answer.agrees,
         }
@@ -33,6 +34,7 @@ def as_rows(report: LiveReport) -> Iterator[dict[str, Any]]:
             "policy": "allowed" if talk.allowed else "not allowed",
             "source": talk.source or None,
             "static": talk.static,
+            "proved": None,
             "live": told.live,
             "agrees": told.agrees,
         }

@@ -16,13 +16,16 @@ from scenarios.probing.player import Heard, Played, Sending
 from scenarios.probing.schedule import ANSWER_GAP_US, LINE_GAP_US, turns
 from scenarios.probing.talker import Call
 from verification.agreement import Answer, LiveReport, TalkAnswer, side_by_side
+from verification.asking.draft import TTL
 from verification.frames import read
 from verification.outcome import Foretold, Outcome, together
 from verification.questions import Question, mark_of, number_in, questions
+from verification.static import Static
 from verification.talks import Talk, talks
 
 NOTHING_DOWN = Failures()
 LISTEN_S = 2.0  # after the last frame: more than the longest way there and back, with a machine that stands still
+PROVED = 2000  # questions that the sets of the proof are asked as well: some milliseconds each
 QUESTIONS_PER_TALK = 4  # where they are bounded
 TIMES = 3  # so often is asked what ought to come to something and does not
 
@@ -60,18 +63,39 @@ def verify_live(
     ]
     walks = {question.number: foretold.walk(question) for question in asked}
     static = {question.number: foretold.outcome(question, walks[question.number]) for question in asked}
+    proved = _proved(asked, plan, rules, down)
     prepared_s = time.monotonic() - began
     live, figures = _played(asked, walks, static, foretold, player, seed)
     came_about = _talked(wanted, plan, player)
+    figures |= {"proved": len(proved)}
     figures["untried"] = came_about.count(None)
     figures |= {"prepared_s": prepared_s, "played_s": time.monotonic() - began - prepared_s}
-    answers = [Answer(each, static[each.number], live[each.number], walks[each.number]) for each in asked]
+    answers = [
+        Answer(each, static[each.number], live[each.number], walks[each.number], proved.get(each.number))
+        for each in asked
+    ]
     return side_by_side(
         answers,
         [TalkAnswer(talk, done) for talk, done in zip(wanted, came_about, strict=True) if done is not None],
         seed,
         figures,
     )
+
+
+def _proved(
+    asked: Sequence[Question], plan: Plan, rules: Mapping[str, RuleSet], down: Failures
+) -> dict[int, frozenset[str]]:
+    """The sites that the proof's sets have the first ``PROVED`` questions' packets reach, by number. It takes for
+    granted that a packet has hops enough, so those that may not are left out."""
+    static = Static(plan.network, rules)
+    machine = static.during(down) if down != NOTHING_DOWN else static.machine
+    sites, found = plan.network.sites, dict[int, frozenset[str]]()
+    for question in asked[:PROVED]:
+        if question.packet.fields.get("nw_ttl", TTL) >= TTL:
+            packet, line = static.space.of(question.packet), (question.site, question.line)
+            ends = static.space.ends(static.became(line, machine) & packet)
+            found[question.number] = frozenset(sites[end].id for end in ends if end < len(sites))
+    return found
 
 
 def _played(
