@@ -29,6 +29,7 @@ def compile_classes(spec: PolicySpec, report: Report) -> tuple[TrafficClass, ...
             hint = "add paths: {busy: 10 %}"
             report.add(("classes", name, "path"), cls.path.value, reason, hint, [("paths",)])
         _check_steps(name, cls.police, report)
+        _check_weights(name, cls, report)
     _check_distinct(spec, report)
     _check_shares(spec, report)
     classes = (_traffic_class(name, cls) for name, cls in spec.classes.items())
@@ -42,6 +43,7 @@ def _traffic_class(name: str, cls: ClassSpec) -> TrafficClass:
         dscps=cls.dscps,
         scheduling=cls.scheduling,
         weight=cls.weight or 0,
+        slow_weights=tuple((step.up_to, step.weight) for step in cls.weights),
         police_share=cls.police[-1].share if cls.police else 0.0,
         buffer_us=cls.buffer,
         delay_target_us=cls.targets.delay,
@@ -73,6 +75,17 @@ def _check_steps(name: str, steps: tuple[PoliceStep, ...], report: Report) -> No
             report.add((*at, i + 1, "up_to"), shown, "is not above the step before it", "write steps in rising order")
     if steps and steps[-1].up_to is not None:
         report.add((*at, len(steps) - 1), None, "leaves faster lines without a policer", "the last step has no up_to")
+
+
+def _check_weights(name: str, cls: ClassSpec, report: Report) -> None:
+    """Steps of a weighted class rise."""
+    at = ("classes", name, "weights")
+    if cls.weights and cls.scheduling is Scheduling.STRICT:
+        report.add(at, None, "a strict class has no weights", "strict queues go in order of number")
+    for i, (step, following) in enumerate(pairwise(cls.weights)):
+        if following.up_to <= step.up_to:
+            shown = format_rate(following.up_to)
+            report.add((*at, i + 1, "up_to"), shown, "is not above the step before it", "write steps in rising order")
 
 
 def _check_distinct(spec: PolicySpec, report: Report) -> None:

@@ -72,7 +72,7 @@ def class_shares(spec: PolicySpec, rate_bps: int) -> dict[str, float]:
     """Each class's part of what a site on a line of ``rate_bps`` sends."""
     policed = {name: cls.share_at(rate_bps) for name, cls in spec.classes.items()}
     weights = {
-        name: cls.weight or 0
+        name: cls.weight_at(rate_bps)
         for name, cls in spec.classes.items()
         if cls.scheduling is Scheduling.WEIGHTED and not policed[name]
     }

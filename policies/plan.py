@@ -92,7 +92,8 @@ class TrafficClass:
     """A class of service. ``queue`` is its number in every link (0 served first), ``dscps`` the code
     points that belong to it (the first is the one it marks with), ``weight`` its deficit-round-robin
     share, ``police_share`` the part of an access line's rate it is policed to (0 = not policed),
-    ``buffer_us`` how long its queue may grow, in time at line rate, ``path`` what its paths are chosen by."""
+    ``buffer_us`` how long its queue may grow, in time at line rate, ``path`` what its paths are chosen by,
+    ``slow_weights`` (fastest rate in bit/s, share) of lines where its share is not ``weight``, slowest first."""
 
     name: str
     queue: int
@@ -105,6 +106,11 @@ class TrafficClass:
     jitter_target_us: int
     loss_target: float
     path: PathAlgorithm = SHORTEST
+    slow_weights: tuple[tuple[int, int], ...] = ()
+
+    def weight_at(self, rate_bps: int) -> int:
+        """Its deficit-round-robin share on a line of ``rate_bps``; 0 for a strict class."""
+        return next((weight for up_to, weight in self.slow_weights if rate_bps <= up_to), self.weight)
 
     @property
     def dscp(self) -> int:

@@ -133,6 +133,15 @@ class PoliceStep(_Strict):
         return self.up_to is None or rate_bps <= self.up_to
 
 
+class WeightStep(_Strict):
+    """Another share among the weighted queues, on lines up to a speed."""
+
+    up_to: Rate
+    """fastest line of this step"""
+    weight: Annotated[int, Field(strict=True, ge=1, le=1000)]
+    """share among the weighted queues of such lines"""
+
+
 class PartsSpec(_Strict):
     """Parts of the backbone, by their names in the network."""
 
@@ -170,6 +179,8 @@ class ClassSpec(_Strict):
     """strict (before all weighted queues) or weighted"""
     weight: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
     """share among the weighted queues"""
+    weights: tuple[WeightStep, ...] = ()
+    """other shares on slow lines, by speed in rising order; weight is that of all faster ones"""
     police: tuple[PoliceStep, ...] = ()
     """what sites may send, by access speed in rising order; not limited if left out"""
     buffer: Duration
@@ -184,6 +195,10 @@ class ClassSpec(_Strict):
     """what its ways take rather: these links count half their delay"""
     disjoint: DisjointSpec | None = None
     """classes whose ways between the same routers share nothing with its own while nothing has failed"""
+
+    def weight_at(self, rate_bps: int) -> int:
+        """Its share among the weighted queues of a line of ``rate_bps``; 0 for a strict class."""
+        return next((step.weight for step in self.weights if rate_bps <= step.up_to), self.weight or 0)
 
     def share_at(self, rate_bps: int) -> float:
         """The part of an access line of ``rate_bps`` this class is policed to; 0 = not policed."""

@@ -332,13 +332,13 @@ def line_shape(plan: Plan) -> Shape:
     @cache  # lines of one rate share one value
     def queues(rate_bps: int) -> tuple[ClassQueue, ...]:
         least_us = -(-LEAST_QUEUE * FULL_FRAME_BYTES * 8_000_000 // rate_bps)
-        return tuple(_queue(classes.get(number), least_us) for number in range(max(classes) + 1))
+        return tuple(_queue(classes.get(number), least_us, rate_bps) for number in range(max(classes) + 1))
 
     return lambda rate_bps, delay_us: PipeModel(rate_bps, delay_us, queues(rate_bps))
 
 
-def _queue(cls: TrafficClass | None, least_us: int) -> ClassQueue:
+def _queue(cls: TrafficClass | None, least_us: int, rate_bps: int) -> ClassQueue:
     if cls is None:
         return ClassQueue(limit_us=least_us)
     strict = cls.scheduling is Scheduling.STRICT
-    return ClassQueue(limit_us=max(cls.buffer_us, least_us), strict=strict, weight=cls.weight)
+    return ClassQueue(limit_us=max(cls.buffer_us, least_us), strict=strict, weight=cls.weight_at(rate_bps))

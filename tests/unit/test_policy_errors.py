@@ -133,6 +133,12 @@ CASES: dict[str, tuple[str, str]] = {
         "    weight: 10",
         "    weight: 10\n    avoid: {links: [r1-r2], pops: [pop-2, pop-3]}\n    prefer: {pops: [pop-4]}",
     ),
+    "weights-not-rising": (
+        "    weight: 10",
+        "    weight: 10\n    weights: [{up_to: 2 Mbit/s, weight: 20}, {up_to: 2 Mbit/s, weight: 15}]",
+    ),
+    "weights-without-speed": ("    weight: 10", "    weight: 10\n    weights: [{weight: 20}]"),
+    "strict-with-weights": ("scheduling: strict", "scheduling: strict\n    weights: [{up_to: 2 Mbit/s, weight: 5}]"),
     "disjoint-from-unknown-class": ("    weight: 10", "    weight: 10\n    disjoint: {from: [voise]}"),
     "disjoint-from-itself": ("    weight: 10", "    weight: 10\n    disjoint: {from: [rest]}"),
     "disjoint-from-each-other": (
