@@ -15,9 +15,9 @@ from verification.program import Program
 
 def unpoliced(plan: Plan, program: Program, rules: Mapping[str, RuleSet]) -> Iterator[Finding]:
     """Every class of a line that passes a meter of another rate than its policer's, or none, or one where none is
-    wanted."""
+    wanted. Routers without any rules, for they are off, let nothing pass."""
     meters = {router: {meter.id: meter for meter in held.meters} for router, held in rules.items()}
-    for line in plan.attachments:
+    for line in (line for line in plan.attachments if rules[line.router].flows):
         policed = dict(line.police)
         for cls in plan.classes:
             wanted = -(-policed[cls.name] // 1000) if cls.name in policed else None

@@ -11,10 +11,17 @@ from test_scenario_spec import SMALL, problems, read
 from test_verification_agreement import answer, first
 from test_verification_questions import SEED, intended
 
+from controller.generation import first_generation
+from controller.paths import Failures
+from controller.rules import RuleSet
+from policies.compile import compile_policy, library_path, load_policy
 from scenarios.checks import CheckResult, Verdict, verdict
 from scenarios.proof import Proofs
 from scenarios.validity import Grade
+from scenarios.verification import proved
+from topology.national import national_network
 from verification.agreement import side_by_side
+from verification.dump import Dump
 from verification.findings import Finding, Kind, Proof, Report
 from verification.outcome import Arrival, Outcome
 from verification.questions import questions
@@ -55,14 +62,26 @@ def checks_of(*findings: Finding) -> CheckResult:
 
 
 def test_a_proof_is_a_check_and_a_leak_fails_a_void_run() -> None:
-    proved = checks_of()
-    assert (proved.name, proved.passed, proved.shown) == ("proof-dark", True, "0")
-    assert proved.detail == "nothing leaks"
+    clean = checks_of()
+    assert (clean.name, clean.passed, clean.shown) == ("proof-dark", True, "0")
+    assert clean.detail == "nothing leaks"
     assert checks_of(Finding(Kind.SHADOWED, "dark", "", "")).passed, "no violation"
     leak, lost = (checks_of(Finding(kind, "dark", "a to b", "p.yaml:3")) for kind in (Kind.LEAK, Kind.BLACKHOLE))
     assert (leak.passed, leak.value, leak.detail) == (False, 1.0, "leak: a to b")
     assert verdict([leak], Grade.VOID) is Verdict.FAIL
     assert verdict([lost], Grade.VOID) is Verdict.VOID, "a machine that does not keep up may lose it"
+
+
+def test_a_router_that_is_off_is_not_held_to_what_it_would_do() -> None:
+    plan = compile_policy(load_policy(library_path("national")), national_network(90, seed=1))
+    off, on = (router.id for router in plan.network.routers[:2])
+    failed = Failures(routers=frozenset({off}))
+    generation = first_generation(plan).with_paths(failed)
+    rules = {router: RuleSet() if router == off else generation.rules(router) for router in plan.network.router}
+    report = proved(plan, Dump.of(plan, rules, "read back", failed))
+    assert report.violations == () and report.proofs
+    emptied = {**rules, on: RuleSet()}
+    assert proved(plan, Dump.of(plan, emptied, "read back", failed)).violations, "one that is on is"
 
 
 def test_what_the_network_answered_is_a_check_and_in_the_result() -> None:
