@@ -14,10 +14,11 @@ from functools import cached_property
 
 from controller.rules import IPV4, IPV6
 from policies.plan import Contract, Plan, PortMatch, Protocol
-from topology.model import Site
+from topology.model import SITE_MTU, Site
 from verification.headers import ANY_FRAGMENT, ICMP4, ICMP6, Set, Space
 
 _ACK, _RST = 0x10, 0x04
+_ETHERNET_BYTES = 14
 _FAMILIES = ((IPV4, ICMP4, 8, 0), (IPV6, ICMP6, 128, 129))  # EtherType, ICMP, echo request, echo reply
 
 
@@ -136,6 +137,18 @@ class Expectation:
         for prefix, (kind, icmp, request, _) in zip(site.prefixes, _FAMILIES, strict=True):
             name = "ipv4_dst" if prefix.version == 4 else "ipv6_dst"
             found |= self.space.match(name, int(prefix[1])) & self._icmp(kind, icmp, request)
+        return found
+
+    @cached_property
+    def judged(self) -> Set:
+        """All packets but those too long for a line of the site they are for: what a router does with these hangs on
+        the line, and no contract says it."""
+        found = self.space.all
+        for site in self.plan.network.sites:
+            shortest = min(access.mtu_bytes for access in site.accesses)
+            if shortest < SITE_MTU:
+                to = self.space.any_of(self.space.to(prefix) for prefix in site.prefixes)
+                found &= ~(to & self.space.above("frame_bytes", _ETHERNET_BYTES + shortest))
         return found
 
     def elsewhere(self, sites: Iterable[str]) -> Set:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from controller.pipeline import Purpose
 from controller.rules import Table
@@ -15,26 +15,33 @@ from verification.tables import Entry
 _ONLY_WHEN_BROKEN = frozenset({Table.CORE, Table.VPN, Table.OTHER_LINE})  # also for what is used under failures only
 
 
-def flaws(program: Program, machines: Iterable[Machine], complete: bool) -> Iterator[Finding]:
-    """Entries without a use in any of the states gone through, by router and table; ``complete``: these include
-    failures, without which nothing is said of tables that repairs need. What drops packets is there in case, and is no
-    flaw."""
-    taken: set[tuple[str, Entry]] = set()
-    hidden: set[tuple[str, Entry]] = set()
-    for machine in machines:
+class Uses:
+    """Which entries take packets in any of the states of the network that are gone through."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._taken: set[tuple[str, Entry]] = set()
+        self._hidden: set[tuple[str, Entry]] = set()
+
+    def note(self, machine: Machine) -> None:
+        """What is used in one state."""
         for node in machine.nodes.values():
-            taken.update((node.router, entry) for _, entry in node.edges)
-            hidden.update((node.router, entry) for entry in node.hidden)
-    found: dict[tuple[Kind, str, Table], list[Entry]] = {}
-    for router, held in program.tables.items():
-        for table, entries in held.items():
-            if entries.is_uniform or (table in _ONLY_WHEN_BROKEN and not complete):
-                continue
-            for entry in entries.entries:
-                if (router, entry) not in taken and entry.rule.cookie >> 56 != Purpose.DROP:
-                    kind = Kind.SHADOWED if (router, entry) in hidden else Kind.UNREACHED
-                    found.setdefault((kind, router, table), []).append(entry)
-    for (kind, router, _), entries_ in found.items():
-        says = "others before it take all its packets" if kind is Kind.SHADOWED else "no packet comes to it"
-        where = f"{router}: {entries_[0].rule}"
-        yield Finding(kind, INTACT.name, says, "", where=where, alike=len(entries_) - 1)
+            self._taken.update((node.router, entry) for _, entry in node.edges)
+            self._hidden.update((node.router, entry) for entry in node.hidden)
+
+    def flaws(self, complete: bool) -> Iterator[Finding]:
+        """Entries without a use, by router and table; ``complete``: failures were gone through, too, without which
+        nothing is said of tables that repairs need. What drops packets is there in case, and is no flaw."""
+        found: dict[tuple[Kind, str, Table], list[Entry]] = {}
+        for router, held in self._program.tables.items():
+            for table, entries in held.items():
+                if entries.is_uniform or (table in _ONLY_WHEN_BROKEN and not complete):
+                    continue
+                for entry in entries.entries:
+                    if (router, entry) not in self._taken and entry.rule.cookie >> 56 != Purpose.DROP:
+                        kind = Kind.SHADOWED if (router, entry) in self._hidden else Kind.UNREACHED
+                        found.setdefault((kind, router, table), []).append(entry)
+        for (kind, router, _), unused in found.items():
+            says = "others before it take all its packets" if kind is Kind.SHADOWED else "no packet comes to it"
+            where = f"{router}: {unused[0].rule}"
+            yield Finding(kind, INTACT.name, says, "", where=where, alike=len(unused) - 1)

@@ -21,7 +21,18 @@ from verification.actions import Work
 from verification.headers import Set, Space
 from verification.needs import ALL_BITS, Needs
 from verification.program import Program
-from verification.states import AMBIGUOUS, BENEATH, LOOPED, UNKNOWN, Deed, Node, NotModelledError, Result, State
+from verification.states import (
+    AMBIGUOUS,
+    BENEATH,
+    LOOPED,
+    UNKNOWN,
+    Deed,
+    Node,
+    NotModelledError,
+    Result,
+    Resume,
+    State,
+)
 from verification.tables import Effect, Entry, Partition, TableEntries, is_noted
 
 
@@ -41,14 +52,15 @@ class Machine:
         """The node of packets in a state that come to a table."""
         state = self.narrowed(state, self.program.needs[router].at(table))
         key = router, table, state
-        if self.base is not None and (known := self.base.nodes.get(key)) and not known.result.hangs_on & self.down:
+        known = self.base.nodes.get(key) if self.base else None
+        if known is not None and not known.result.hangs_on & self.down:
             return known
         found = self.nodes.get(key)
         if found is None:
             if key in self._under_way:
                 return Node(router, table, state, Result(self.space.out(LOOPED)))
             self._under_way.add(key)
-            found = self.nodes[key] = self._node(router, table, state)
+            found = self.nodes[key] = self._node(router, table, state, known)
             self._under_way.discard(key)
         return found
 
@@ -66,33 +78,35 @@ class Machine:
                 kept.append((name, value if whole else value & mask))  # type: ignore[operator]
         return State(tuple(kept), state.stack, state.stripped)
 
-    def _node(self, router: str, table: Table, state: State) -> Node:
-        entries = self.program.tables[router].get(table)
-        if entries is None:
-            return Node(router, table, state, Result(self.space.none))
-        if entries.is_uniform:
-            shares: list[tuple[Set, Entry]] = [(self.space.all, entries.entries[0])]
-            hidden: tuple[Entry, ...] = ()
-            ambiguous = self.space.none
+    def _node(self, router: str, table: Table, state: State, known: Node | None) -> Node:
+        """Works a node out; ``known`` is the same in the intact network, which differs in what comes after only."""
+        if known is not None:
+            node = Node(router, table, state, known.result, known.edges, known.hidden, known.ambiguous)
+            todo: list[tuple[Set, Effect, Result | None]]
+            todo = [(takes, deed.effect, deed.result) for takes, deed in known.deeds]
         else:
+            node = Node(router, table, state, Result(self.space.none))
+            if (entries := self.program.tables[router].get(table)) is None:
+                return node
             try:
-                shares, hidden, ambiguous = self._shares(entries, state)
+                node.edges, node.hidden, node.ambiguous = self._shares(entries, state)
             except NotModelledError:
-                return Node(router, table, state, Result(self.space.out(UNKNOWN)))
-        node = Node(router, table, state, Result(self.space.none), tuple(shares), hidden)
-        out, resumes, hangs_on = self.space.none, [], 0
-        deeds: list[Deed] = []
+                node.result = Result(self.space.out(UNKNOWN))
+                return node
+            todo = [(takes, effect, None) for takes, effect in _by_effect(self.space, node.edges)]
+        out, hangs_on = node.ambiguous & self.space.out(AMBIGUOUS) if node.ambiguous is not None else self.space.none, 0
+        resumes: list[tuple[Set, Resume]] = []
+        deeds: list[tuple[Set, Deed]] = []
         after: list[Node] = []
-        for takes, effect in _by_effect(self.space, shares):
-            result = self.act(router, table, effect, state, after)
-            deeds.append(Deed(router, table, effect, state, result))
+        for takes, effect, before in todo:
+            result = before
+            if result is None or result.hangs_on & self.down:
+                result = self.act(router, table, effect, state, after)
+            deeds.append((takes, Deed(router, table, effect, state, result)))
             out |= self._within(takes, result)
             resumes += [(takes & limit, resume) for limit, resume in result.resumes]
             hangs_on |= result.hangs_on
-        node.deeds, node.after = tuple(deeds), tuple(after)
-        if ambiguous != self.space.none:
-            out |= ambiguous & self.space.out(AMBIGUOUS)
-        node.result = Result(out, resumes, hangs_on)
+        node.deeds, node.after, node.result = tuple(deeds), tuple(after), Result(out, resumes, hangs_on)
         return node
 
     def _within(self, takes: Set, result: Result) -> Set:
@@ -103,22 +117,28 @@ class Machine:
             self._anded[key] = takes & result.out
         return self._anded[key]
 
-    def _shares(self, entries: TableEntries, state: State) -> tuple[list[tuple[Set, Entry]], tuple[Entry, ...], Set]:
+    def _shares(
+        self, entries: TableEntries, state: State
+    ) -> tuple[tuple[tuple[Set, Entry], ...], tuple[Entry, ...], Set | None]:
         """Which entry takes which packets; which take none; and packets that two take alike, to different effect."""
+        if entries.is_uniform:
+            return ((self.space.all, entries.entries[0]),), (), None
         notes = dict(state.notes)
         met = entries.met_by(lambda name: _noted(name, notes, state))
-        as_sent = not state.stack and not state.stripped and not any(not is_noted(name) for name in notes)
-        if as_sent and ("vlan_vid" in notes or not any(e for e in met if any(c[0] == "vlan_vid" for c in e.noted))):
-            found = self.partition.of(met)
+        if all(isinstance(label, int) for label, _ in state.stack) and "vlan_vid" in notes and not state.stripped:
+            overwritten = any(not is_noted(name) for name in notes)
+            shares = None if overwritten else self.partition.of(met, labelled=bool(state.stack))
         else:
-            found = self.partition.among([(entry.priority, self._takes(entry, notes, state)) for entry in met])
-        ambiguous = self.space.none
-        for one, other, both in found.alike:
+            shares = None
+        if shares is None:
+            shares = self.partition.among([(entry.priority, self._takes(entry, notes, state)) for entry in met])
+        ambiguous = None
+        for one, other, both in shares.alike:
             if met[one].effect != met[other].effect:
-                ambiguous |= both
-        shares = list(zip(found.taken, met, strict=True))
-        hidden = tuple(entry for takes, entry in shares if takes == self.space.none)
-        return [share for share in shares if share[0] != self.space.none], hidden, ambiguous
+                ambiguous = both if ambiguous is None else ambiguous | both
+        pairs = list(zip(shares.taken, met, strict=True))
+        hidden = tuple(entry for takes, entry in pairs if takes == self.space.none)
+        return tuple(pair for pair in pairs if pair[0] != self.space.none), hidden, ambiguous
 
     def _takes(self, entry: Entry, notes: Mapping[str, object], state: State) -> Set:
         """The packets that an entry takes, where headers are not as they were sent."""

@@ -65,7 +65,8 @@ class Node:
     result: Result
     edges: tuple[tuple[Set, Entry], ...] = ()
     hidden: tuple[Entry, ...] = ()
-    deeds: tuple[Deed, ...] = ()
+    ambiguous: Set | None = None
+    deeds: tuple[tuple[Set, Deed], ...] = ()
     after: tuple[Node, ...] = ()
 
 

@@ -8,8 +8,10 @@ that are cut off, then so does all that leads into it.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 
 from controller.interpreter.packet import Packet
@@ -22,7 +24,7 @@ from verification.differences import Differences
 from verification.expect import Expectation
 from verification.failures import INTACT, components, cut_off
 from verification.findings import Case, Finding, Proof, Report
-from verification.flaws import flaws
+from verification.flaws import Uses
 from verification.headers import SENT_LABELS, Set, Space
 from verification.machine import Machine
 from verification.policers import unpoliced
@@ -30,7 +32,7 @@ from verification.program import Program
 from verification.states import ANSWERED, SENT, Deed, LabelEntry, Node, State
 
 ASSUMED = (
-    "a packet has hops enough for its way",
+    "a packet has hops enough for its way, and is not longer than the lines of the site it is for take",
     "every port shows what failed behind it, and nothing else failed",
     "meters let what they are asked pass",
     "links and switches neither change nor make up packets",
@@ -122,7 +124,7 @@ class Static:
                 continue
             seen.add(id(node))
             left += node.after
-            for deed in node.deeds:
+            for _, deed in node.deeds:
                 if any(isinstance(action, Output | Group | Resubmit) for action in deed.effect[0]):
                     needs = self.program.needs[deed.router].acting(deed.effect)
                     state = self.machine.narrowed(deed.state, needs)
@@ -132,7 +134,20 @@ class Static:
 
 def verify(plan: Plan, rules: Mapping[str, RuleSet], cases: Sequence[Case] = (INTACT,)) -> Report:
     """Holds ``rules``, by router id, against ``plan`` in every one of ``cases``, the intact network first."""
-    return Verification(plan, Static(plan.network, rules)).run(cases)
+    with _uncollected():
+        return Verification(plan, Static(plan.network, rules)).run(cases)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection: what is made here stays, and looking through it takes most of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class Verification:
@@ -148,20 +163,21 @@ class Verification:
         figures: dict[str, float] = {}
         findings: list[Finding] = []
         began = time.perf_counter()
-        machines = [self.static.machine]
+        uses = Uses(self.static.program)
         intact = any(case.failures == Failures() for case in cases)
         findings += self.intact() if intact else []  # where a router is off, nobody knows what it would hold
         findings += self.differences.unreadable(self.static.program.unreadable)
         findings += unpoliced(self.plan, self.static.program, self.static.rules)
+        uses.note(self.static.machine)
         figures["intact_s"] = time.perf_counter() - began
         for case in cases:
             if case.failures != Failures():
                 machine = self.static.during(case.failures)
                 findings += self.case(case, machine, sound=intact and not findings)
-                machines.append(machine)
+                uses.note(machine)
         figures["failures_s"] = time.perf_counter() - began - figures["intact_s"]
         complete = any(case.failures.links for case in cases)
-        findings += flaws(self.static.program, machines, complete)
+        findings += uses.flaws(complete)
         figures |= {"entries": sum(map(len, self.static.rules.values())), "nodes": len(self.static.machine.nodes)}
         figures |= {"diagram_nodes": len(self.space.bdd), "cases": len(cases)}
         proofs = self.proofs(cases, findings)
@@ -182,7 +198,8 @@ class Verification:
             wanted = self.expectation.of_line(site, self.static.own_port(line) is not None)
             if cut and (gone := cut[part[self.static.router_of(line)]]):
                 wanted &= self.expectation.elsewhere(gone)
-            became = self.static.became(line, machine) & ~answered
+            became = self.static.became(line, machine) & ~answered & self.expectation.judged
+            wanted &= self.expectation.judged
             if became != wanted:
                 found.add(line, became, wanted)
         return found.findings()
@@ -201,7 +218,8 @@ class Verification:
     def _holds(self, deed: Deed, machine: Machine, elsewhere: Set) -> bool:
         """Whether packets still end where they did, but for those to sites that are cut off."""
         now = machine.act(deed.router, deed.table, deed.effect, deed.state).out
-        return bool(now == deed.result.out & elsewhere)
+        judged = self.expectation.judged
+        return bool(now & judged == deed.result.out & elsewhere & judged)
 
     def proofs(self, cases: Sequence[Case], findings: Sequence[Finding]) -> tuple[Proof, ...]:
         """What holds: of each case in which nothing was found wrong."""

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from controller.interpreter.packet import number, plain
-from controller.rules import Action, FlowRule, Table, Value
+from controller.rules import MPLS, Action, FlowRule, Table, Value
 from verification.headers import Set, Space
 
 NOTED = frozenset({"in_port", "vlan_vid", "metadata", "mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl"})
+
+_ETHERNET = frozenset({"eth_src", "eth_dst"})
 
 Condition = tuple[str, int, "int | None"]  # field, value, mask (None: all of it)
 Effect = tuple[tuple[Action, ...], "Table | None", "tuple[int, int] | None"]  # what an entry does, its meter aside
@@ -29,7 +31,7 @@ def is_noted(name: str) -> bool:
 class Entry:
     """A flow entry with its match split into what switches noted and what headers say."""
 
-    __slots__ = ("effect", "header", "key", "noted", "priority", "rule", "takes")
+    __slots__ = ("effect", "header", "key", "noted", "priority", "rule", "takes", "takes_labelled")
 
     def __init__(self, rule: FlowRule, space: Space, keys: dict[tuple[Condition, ...], int]) -> None:
         conditions = sorted(_condition(name, value) for name, value in rule.match)
@@ -39,8 +41,11 @@ class Entry:
         self.effect: Effect = rule.actions, rule.goto, rule.metadata
         self.key = keys.setdefault(self.header, len(keys))  # equal for entries that look for the same headers
         self.takes: Set = space.all  # of packets whose headers are as they were sent
+        self.takes_labelled: Set = space.all  # of packets that labels hide
         for name, value, mask in self.header:
             self.takes &= space.match(name, value, mask)
+            if not (name == "eth_type" and MPLS & (-1 if mask is None else mask) == value):
+                self.takes_labelled &= space.match(name, value, mask) if name in _ETHERNET else space.none
 
 
 def _condition(name: str, value: Value | tuple[Value, Value]) -> Condition:
@@ -107,13 +112,14 @@ class Partition:
     """Works shares out, once for entries that look for the same, on whichever router."""
 
     space: Space
-    known: dict[tuple[tuple[int, int], ...], Shares] = field(default_factory=dict)
+    known: dict[tuple[bool, tuple[tuple[int, int], ...]], Shares] = field(default_factory=dict)
 
-    def of(self, entries: list[Entry]) -> Shares:
-        """The shares of entries in order of priority, whose headers are looked at as they were sent."""
-        key = tuple((entry.priority, entry.key) for entry in entries)
+    def of(self, entries: list[Entry], *, labelled: bool) -> Shares:
+        """The shares of entries in order of priority, of packets with headers as they were sent, or under labels."""
+        key = labelled, tuple((entry.priority, entry.key) for entry in entries)
         if key not in self.known:
-            self.known[key] = self.among([(entry.priority, entry.takes) for entry in entries])
+            wanted = [(entry.priority, entry.takes_labelled if labelled else entry.takes) for entry in entries]
+            self.known[key] = self.among(wanted)
         return self.known[key]
 
     def among(self, wanted: list[tuple[int, Set]]) -> Shares:

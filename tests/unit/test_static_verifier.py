@@ -1,0 +1,184 @@
+"""The static verifier: rules that keep a policy are proved to, and each way of breaking it is found, with a packet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from controller_plan import small_plan
+
+from controller.generation import first_generation
+from controller.interpreter.fabric import End
+from controller.pipeline import SOURCE_ROLE, VLAN_PRESENT, Drop, Purpose, cookie
+from controller.rules import Bucket, FlowRule, Output, RuleSet, SetField, Table
+from policies.plan import Plan
+from topology.model import TRUNK_PORT
+from verification.failures import INTACT, cases
+from verification.findings import Finding, Kind, Report
+from verification.static import Static, verify
+
+Rules = dict[str, RuleSet]
+
+
+@cache
+def plan() -> Plan:
+    return small_plan()
+
+
+@cache
+def _intended() -> tuple[tuple[str, RuleSet], ...]:
+    generation = first_generation(plan())
+    return tuple((router.id, generation.rules(router.id)) for router in plan().network.routers)
+
+
+def rules() -> Rules:
+    return dict(_intended())
+
+
+def changed(choose: Callable[[FlowRule], bool], change: Callable[[FlowRule], FlowRule | None]) -> Rules:
+    """The intended rules with the first entry that is chosen, on the first router that has one, changed or gone."""
+    held = rules()
+    for router, each in held.items():
+        for place, rule in enumerate(each.flows):
+            if choose(rule):
+                new = change(rule)
+                flows = (*each.flows[:place], *([new] if new else []), *each.flows[place + 1 :])
+                held[router] = replace(each, flows=flows)
+                return held
+    raise AssertionError("no such entry")
+
+
+def found(held: Rules, scope: str = "none") -> dict[Kind, Finding]:
+    """The first violation of each kind."""
+    report = verify(plan(), held, cases(plan().network, scope))
+    return {finding.kind: finding for finding in reversed(report.violations)}
+
+
+def of_purpose(table: Table, purpose: Purpose) -> Callable[[FlowRule], bool]:
+    return lambda rule: rule.table is table and rule.cookie >> 56 == purpose
+
+
+def without(rule: FlowRule, *names: str) -> FlowRule:
+    return replace(rule, match=tuple(each for each in rule.match if each[0] not in names))
+
+
+def test_rules_that_keep_the_policy_are_proved_to_whatever_one_thing_fails() -> None:
+    everything = cases(plan().network, "single")
+    report: Report = verify(plan(), rules(), everything)
+    assert report.violations == ()
+    assert [proof.cases for proof in report.proofs] == [tuple(case.name for case in everything)]
+    assert everything[0] == INTACT and len(everything) > len(plan().network.links)
+
+
+def test_a_contract_without_its_roles_is_a_leak_with_a_packet_that_goes_through() -> None:
+    voice = lambda rule: rule.table is Table.CONTRACT and ("ip_proto", 17) in rule.match  # noqa: E731
+    held = changed(voice, lambda rule: without(rule, "metadata"))
+    leak = found(held)[Kind.LEAK]
+    assert leak.walk is not None and leak.walk.end is End.DELIVERED and leak.packet is not None
+    assert leak.walk.site == leak.towards
+    assert "allow" in leak.says
+
+
+def test_a_contract_that_is_not_there_is_a_blackhole_that_names_its_line() -> None:
+    held = changed(of_purpose(Table.CONTRACT, Purpose.CONTRACT), lambda rule: None)
+    missing = found(held)
+    hole = missing.get(Kind.BLACKHOLE) or missing[Kind.ONE_WAY]
+    assert hole.walk is not None and hole.walk.reason is Drop.NO_CONTRACT
+    assert ":" in hole.source and "contract" in hole.says
+
+
+def test_a_spoofed_source_that_comes_through_is_a_leak() -> None:
+    admitting = lambda rule: rule.table is Table.ADMIT and rule.goto is Table.VRF  # noqa: E731
+    held = changed(admitting, lambda rule: without(rule, "ipv4_src", "ipv6_src"))
+    leak = found(held)[Kind.LEAK]
+    assert leak.packet is not None
+    site = plan().network.site[leak.site]
+    names = {4: "ipv4_src", 6: "ipv6_src"}
+    sources = [(leak.packet.fields.get(names[prefix.version]), prefix) for prefix in site.prefixes]
+    assert all(number is None or not _inside(number, prefix) for number, prefix in sources)
+
+
+def _inside(number: int, prefix: object) -> bool:
+    return int(prefix.network_address) <= number <= int(prefix.broadcast_address)  # type: ignore[attr-defined]
+
+
+def test_a_wrong_mark_is_found() -> None:
+    def remarked(rule: FlowRule) -> FlowRule:
+        return replace(rule, actions=(SetField("ip_dscp", 63),))
+
+    held = changed(of_purpose(Table.CONTRACT, Purpose.CONTRACT), remarked)
+    assert Kind.MISMARKED in found(held)
+
+
+def test_a_line_without_its_policer_is_found() -> None:
+    held = changed(lambda rule: rule.meter is not None, lambda rule: replace(rule, meter=None))
+    unpoliced = found(held)[Kind.UNPOLICED]
+    assert unpoliced.site and "kbit/s" in unpoliced.says
+
+
+def test_a_packet_out_of_anothers_line_is_misdelivered() -> None:
+    def elsewhere(rule: FlowRule) -> FlowRule:
+        others = [line.vlan for line in plan().attachments if line.router == router_of(rule)]
+        own = next(a.value for a in rule.actions if isinstance(a, SetField) and a.field == "vlan_vid")
+        other = next(vlan for vlan in others if vlan | VLAN_PRESENT != own)
+        retagged = (
+            SetField("vlan_vid", other | VLAN_PRESENT) if isinstance(a, SetField) and a.field == "vlan_vid" else a
+            for a in rule.actions
+        )
+        return replace(rule, actions=tuple(retagged))
+
+    def router_of(rule: FlowRule) -> str:
+        return next(router for router, held in rules().items() if rule in held.flows)
+
+    to_site = lambda rule: rule.table is Table.DELIVER and Output(TRUNK_PORT) in rule.actions  # noqa: E731
+    kinds = found(changed(to_site, elsewhere))
+    assert kinds.keys() & {Kind.LOST, Kind.MISDELIVERED, Kind.LEAK}
+
+
+def test_two_entries_of_one_priority_that_differ_are_found() -> None:
+    held = rules()
+    router, each = next(iter(held.items()))
+    contract = next(rule for rule in each.flows if of_purpose(Table.CONTRACT, Purpose.CONTRACT)(rule))
+    rival = replace(without(contract, "ip_proto", "udp_dst", "udp_src", "tcp_dst", "tcp_src", "tcp_flags_nxm",
+                            "icmpv4_type", "icmpv6_type"), actions=(), goto=None, metadata=None)  # fmt: skip
+    held[router] = replace(each, flows=(*each.flows, rival))
+    assert Kind.AMBIGUOUS in found(held)
+
+
+def test_a_wrong_second_bucket_shows_when_the_first_fails_and_not_before() -> None:
+    held = rules()
+    for router, each in held.items():
+        place = next((i for i, group in enumerate(each.groups) if len(group.buckets) == 2), None)
+        if place is not None:
+            group = each.groups[place]
+            broken = replace(group, buckets=(group.buckets[0], Bucket(TRUNK_PORT, ())))
+            held[router] = replace(each, groups=(*each.groups[:place], broken, *each.groups[place + 1 :]))
+            break
+    assert found(held) == {}
+    failed = found(held, "single")
+    assert failed and all(finding.case != INTACT.name for finding in failed.values())
+
+
+def test_an_entry_that_is_never_met_is_a_flaw_and_no_violation() -> None:
+    held = rules()
+    router, each = next(iter(held.items()))
+    nobody = (("metadata", SOURCE_ROLE.of(0xFFFF)),)
+    idle = FlowRule(Table.CONTRACT, 9_000, nobody, cookie=cookie(Purpose.PASS))
+    held[router] = replace(each, flows=(*each.flows, idle))
+    report = verify(plan(), held)
+    assert report.violations == ()
+    assert any(finding.kind is Kind.UNREACHED and str(idle) in finding.where for finding in report.findings)
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_what_is_delivered_is_told_exactly(far: bool) -> None:
+    static = Static(plan().network, rules())
+    contract = next(each for each in plan().contracts)
+    roles = {role.id: role for role in plan().roles}
+    client, server = roles[contract.client].sites[0], roles[contract.server].sites[-1 if far else 0]
+    delivered = static.delivered((client, 0), server)
+    assert delivered != static.space.none
+    source = plan().network.site[client].prefix4
+    assert delivered & ~static.space.source_in(source) & static.space.of_type((0x0800,)) == static.space.none
