@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .PHONY: help setup ready ready-fuzz ready-guest ready-ryu ready-bench scenario scenarios test test-unit test-emulated \
-	test-kills conformance fuzz test-kernel test-ryu lint bench clean
+	test-kills conformance fuzz test-kernel test-ryu lint bench mutants clean
 
 ifeq ($(filter scenario,$(MAKECMDGOALS))$(NAME),scenario)
 $(error NAME is missing (hint: make scenario NAME=region-failover; `make scenarios` lists them))
@@ -57,6 +57,9 @@ conformance: ready ## Hold the backends of the link model to one table (ARGS="--
 
 fuzz: ready-fuzz ## Fuzz the link engine under sanitizers: make fuzz [SECONDS=600] [SEED=7]
 	@$(BIN)/python tests/fuzz/fuzzing.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+mutants: ready ## Try the verifier on faulty rules and policies (ARGS="--number 500 --seed 2" goes to helsewan mutate)
+	@$(BIN)/helsewan mutate $(ARGS)
 
 test-kills: ready ## Kill any process of a run at any of 50 moments (KILLS=n), and see that nothing is left
 	@HELSEWAN_KILLS=$(or $(KILLS),50) tools/privileged $(BIN)/python -m pytest tests/emulated/test_kills.py $(ARGS)

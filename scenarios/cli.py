@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from scenarios.cli_mutate import mutate
 from scenarios.cli_policy import policy_app
 from scenarios.cli_rules import rules_app
 from scenarios.cli_topology import topology_app
@@ -30,6 +31,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(rules_app, name="rules")
 app.command("verify")(verify)
 app.add_typer(scenario_app, name="scenario")
+app.command("mutate")(mutate)
 add_verbs(app)
 
 _SITES = typer.Option("--sites", help="Number of sites in all.")

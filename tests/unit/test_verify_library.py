@@ -1,0 +1,54 @@
+"""No false alarms: the rules of every policy of the library do what it says, in known-good variations too."""
+
+from __future__ import annotations
+
+import pytest
+from policy_network import small_network
+
+from controller.generation import Generation, first_generation
+from controller.paths import Failures
+from policies.compile import compile_policy, library_names, library_path, load_policy
+from policies.plan import Plan
+from policies.schema import Lines
+from topology.national import national_network
+from verification.failures import INTACT, cases
+from verification.findings import Case
+from verification.static import verify
+
+SMALLEST = 90  # about as few sites as the national network can have
+
+
+def plan_of(name: str, sites: int = 0, both_lines: bool = False) -> Plan:
+    """A policy of the library on the national network, or on one of three routers."""
+    policy = load_policy(library_path(name))
+    if both_lines:
+        vpns = {vpn: spec.model_copy(update={"lines": Lines.BOTH}) for vpn, spec in policy.spec.vpns.items()}
+        policy = type(policy)(policy.spec.model_copy(update={"vpns": vpns}), policy.document)
+    return compile_policy(policy, national_network(sites) if sites else small_network())
+
+
+def alarms(plan: Plan, generation: Generation, states: tuple[Case, ...]) -> list[str]:
+    """What the verifier finds wrong."""
+    rules = {router.id: generation.rules(router.id) for router in plan.network.routers}
+    return [f"{each.kind} {each.case}: {each.says}" for each in verify(plan, rules, states).violations]
+
+
+@pytest.mark.parametrize("name", library_names())
+def test_every_policy_of_the_library_is_kept_by_its_rules(name: str) -> None:
+    plan = plan_of(name, SMALLEST)
+    assert alarms(plan, first_generation(plan), cases(plan.network, "none")) == []
+
+
+@pytest.mark.parametrize("both_lines", [False, True], ids=["primary", "both"])
+@pytest.mark.parametrize("name", ["national", "open"])
+def test_it_is_kept_after_every_single_failure(name: str, both_lines: bool) -> None:
+    plan = plan_of(name, both_lines=both_lines)
+    assert alarms(plan, first_generation(plan), cases(plan.network, "srlg")) == []
+
+
+def test_it_is_kept_once_paths_are_computed_anew() -> None:
+    """While the failure lasts: the same rules would not do for a whole network."""
+    plan = plan_of("national")
+    for failed in (Failures(links=frozenset({"r1-r2"})), Failures(routers=frozenset({"r3"}))):
+        found = alarms(plan, first_generation(plan).with_paths(failed), (INTACT, Case("anew", failed)))
+        assert [each for each in found if " anew: " in each] == []
