@@ -13,13 +13,16 @@ from test_mutation import SEED, changed, entry, jury, plan, rules
 from controller.pipeline import Purpose, purpose_of
 from controller.rules import FlowRule, RuleSet, Table
 from policies.compile import library_path, load_policy
+from verification.failures import cases
 from verification.findings import Case, Finding, Kind, Report
 from verification.mutation.campaign import Campaign, Trial, Verdict, changes, table
 from verification.mutation.corpus import INTACT
+from verification.mutation.draw import mutants
 from verification.mutation.effect import HARMLESS, Effect, Probe
 from verification.mutation.live import Live
 from verification.mutation.mutant import Mutant, Mutation
 from verification.mutation.policy_faults import FAULTS, PolicyMutant, policy_mutants
+from verification.static import verify
 
 CASES = (Case("intact", INTACT),)
 
@@ -121,3 +124,20 @@ def test_what_the_compiler_refuses_says_why_and_the_rest_is_judged_by_packets() 
     assert by_verdict[Verdict.MISSED] >= 20  # by a verifier that sees nothing
     assert all(trial.why for trial in trials if trial.verdict in (Verdict.REFUSED, Verdict.SURVIVED))
     assert all(trial.witness.effect not in HARMLESS for trial in trials if trial.verdict is Verdict.MISSED)
+
+
+# The verifier itself; `make mutants` tries it on many more.
+
+
+def test_the_verifier_catches_every_fault_that_changes_what_passes() -> None:
+    states = cases(plan().network, "single")
+
+    def static(faulty: Mapping[str, RuleSet]) -> Report:
+        intact = verify(plan(), faulty, states[:1])
+        return intact if intact.violations else verify(plan(), faulty, states)
+
+    campaign = Campaign(jury(), static, states, live())
+    trials = [*campaign.run(mutants(plan().network, rules(), 16, SEED)), *campaign.run_policies(faulty_policies()[:8])]
+    bad = [trial for trial in trials if trial.verdict in (Verdict.MISSED, Verdict.FALSE_ALARM)]
+    assert bad == [], f"seed {SEED}"
+    assert sum(trial.verdict is Verdict.CAUGHT for trial in trials) >= 8

@@ -1,0 +1,68 @@
+"""The static verifier on growing national networks: the intended rules, all packets of all lines without a failure, and
+all single failures of links, routers, PoPs and access lines.
+
+Each size is a process of its own, so that its peak of memory is its own.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+
+from benchmarks import Figure
+from controller.generation import first_generation
+from policies.compile import compile_policy, library_path, load_policy
+from topology.national import national_network
+from verification.failures import cases
+from verification.static import verify
+
+# By sites: targets for the seconds without a failure, and for those of all single failures.
+SIZES = {100: ("", ""), 300: ("", ""), 1_000: ("", ""), 2_500: ("< 10", "< 60"), 10_000: ("< 60", "")}
+FAILURES_UP_TO = 2_500  # sites; beyond it nothing is promised of failures
+
+
+def run() -> list[Figure]:
+    """One size after the other; raises RuntimeError where the verifier finds anything wrong."""
+    return [figure for sites, targets in SIZES.items() for figure in figures(sites, *targets)]
+
+
+def figures(sites: int, intact: str, failures: str) -> list[Figure]:
+    """The figures of one size."""
+    child = subprocess.run([sys.executable, "-m", __name__, str(sites)], capture_output=True, text=True)
+    if child.returncode != 0:
+        raise RuntimeError(f"{sites} sites: {child.stderr.strip().splitlines()[-1:]}")
+    seen, size = json.loads(child.stdout), f"{sites:,} sites"
+    found = [
+        Figure(f"{size}: rules of all routers", seen["entries"], ""),
+        Figure(f"{size}: policy and rules computed", seen["rules_s"], "s"),
+        Figure(f"{size}: verified without a failure, loading included", seen["none_s"], "s", intact),
+    ]
+    if "single_s" in seen:
+        name = f"{size}: verified in all {seen['cases']} single failures too"
+        found.append(Figure(name, seen["single_s"], "s", failures))
+    return [*found, Figure(f"{size}: memory, peak", seen["peak_mib"], "MiB")]
+
+
+def measure(sites: int) -> dict[str, float]:
+    """What one size takes, in this process. Raises RuntimeError where a right network does not verify."""
+    began = time.perf_counter()
+    network = national_network(sites)
+    plan = compile_policy(load_policy(library_path("national")), network)
+    generation = first_generation(plan)
+    rules = {router.id: generation.rules(router.id) for router in network.routers}
+    found: dict[str, float] = {"entries": sum(map(len, rules.values())), "rules_s": time.perf_counter() - began}
+    for scope in ("none", "single")[: 2 if sites <= FAILURES_UP_TO else 1]:
+        states, began = cases(network, scope), time.perf_counter()
+        report = verify(plan, rules, states)
+        found[f"{scope}_s"] = time.perf_counter() - began
+        found["cases"] = len(states) - 1
+        if report.violations:
+            raise RuntimeError(f"{len(report.violations)} violations: {report.violations[0].says}")
+    return found | {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(int(sys.argv[1]))))
