@@ -38,13 +38,14 @@ from verification.tables import Effect, Entry, Partition, TableEntries, is_noted
 
 class Machine:
     """Works nodes out, in one state of the network. A machine of an intact network is the ``base`` of those in which
-    something failed: what hangs on nothing that failed is the same there."""
+    something failed (``down``) or rules are others (``changed``): what hangs on none of that is the same there."""
 
-    def __init__(self, program: Program, down: int = 0, base: Machine | None = None) -> None:
+    def __init__(self, program: Program, down: int = 0, base: Machine | None = None, changed: int = 0) -> None:
         self.program, self.space, self.down, self.base = program, program.space, down, base
+        self.stale = down | changed
         self.partition: Partition = base.partition if base else Partition(program.space)
         self.nodes: dict[tuple[object, ...], Node] = {}
-        self.acted: dict[tuple[object, ...], Result] = base.acted if base and not down else {}
+        self.acted: dict[tuple[object, ...], Result] = {}
         self._under_way: set[tuple[object, ...]] = set()
         self._anded: dict[tuple[Set, Set], Set] = base._anded if base else {}
 
@@ -53,13 +54,15 @@ class Machine:
         state = self.narrowed(state, self.program.needs[router].at(table))
         key = router, table, state
         known = self.base.nodes.get(key) if self.base else None
-        if known is not None and not known.result.hangs_on & self.down:
+        if known is not None and not known.result.hangs_on & self.stale:
             return known
         found = self.nodes.get(key)
         if found is None:
             if key in self._under_way:
                 return Node(router, table, state, Result(self.space.out(LOOPED)))
             self._under_way.add(key)
+            if self.base and self.program.tables[router].get(table) is not self.base.program.tables[router].get(table):
+                known = None
             found = self.nodes[key] = self._node(router, table, state, known)
             self._under_way.discard(key)
         return found
@@ -94,13 +97,15 @@ class Machine:
                 node.result = Result(self.space.out(UNKNOWN))
                 return node
             todo = [(takes, effect, None) for takes, effect in _by_effect(self.space, node.edges)]
-        out, hangs_on = node.ambiguous & self.space.out(AMBIGUOUS) if node.ambiguous is not None else self.space.none, 0
+        fibre = bool(state.stack) or dict(state.notes).get("in_port") in self.program.links[router]
+        hangs_on = self.program.side(router, table, fibre)
+        out = node.ambiguous & self.space.out(AMBIGUOUS) if node.ambiguous is not None else self.space.none
         resumes: list[tuple[Set, Resume]] = []
         deeds: list[tuple[Set, Deed]] = []
         after: list[Node] = []
         for takes, effect, before in todo:
             result = before
-            if result is None or result.hangs_on & self.down:
+            if result is None or result.hangs_on & self.stale:
                 result = self.act(router, table, effect, state, after)
             deeds.append((takes, Deed(router, table, effect, state, result)))
             out |= self._within(takes, result)
@@ -186,14 +191,14 @@ class Machine:
         handed = self.narrowed(State(state.notes, stack, state.stripped), needs)
         key = router, "group", id_, handed
         known = None if self.base is None else self.base.acted.get(key)
-        if known is None or known.hangs_on & self.down:
+        if known is None or known.hangs_on & self.stale:
             known = self.acted.get(key)
         if known is None:
             known = self.acted[key] = self._group(router, id_, handed)
         return known
 
     def _group(self, router: str, id_: int, state: State) -> Result:
-        group, hangs_on = self.program.groups[router].get(id_), 0
+        group, hangs_on = self.program.groups[router].get(id_), self.program.groups_of(router)
         for bucket in group.buckets if group else ():
             bit = self.program.port_bit(router, bucket.watch_port)
             hangs_on |= bit

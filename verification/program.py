@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 
 from controller.interpreter.packet import number
 from controller.paths import Failures
 from controller.pipeline import VLAN_PRESENT
-from controller.rules import FlowRule, GroupRule, RuleSet, Table
+from controller.rules import FlowRule, RuleSet, Table
 from topology.model import TRUNK_PORT, Network
 from verification.headers import Space, UnknownFieldError
 from verification.needs import RouterNeeds, matched_fields
 from verification.tables import Entry, TableEntries
+
+_OURS = frozenset(Table)
+# The first table as packets from fibres meet it; groups, and tables that others put there.
+    "fibres",
+    "groups",
+)  # the first table as packets from fibres meet it; groups, and what
+_FIBRES, _GROUPS = _OTHER_SIDES = ("fibres", "groups")
+_SITE_SIDE = frozenset({Table.ADMIT, Table.VRF, Table.CONTRACT, Table.POLICE, Table.ROUTE, Table.NEIGHBOUR})
 
 
 class Program:
@@ -19,28 +28,14 @@ class Program:
 
     def __init__(self, network: Network, rules: Mapping[str, RuleSet], space: Space) -> None:
         self.network, self.space = network, space
-        self.entries: dict[FlowRule, Entry] = {}
         self.unreadable: list[tuple[str, FlowRule]] = []
-        keys: dict[tuple[tuple[str, int, int | None], ...], int] = {}
-        self.tables: dict[str, dict[Table, TableEntries]] = {}
-        self.groups: dict[str, dict[int, GroupRule]] = {}
-        same: dict[int, Entry] = {}
-        for router, held in rules.items():
-            by_table: dict[Table, list[Entry]] = {}
-            for rule in held.flows:
-                entry = same.get(id(rule)) or self.entries.get(rule)
-                if entry is None:
-                    try:
-                        entry = self.entries[rule] = Entry(rule, space, keys)
-                    except (UnknownFieldError, ValueError):
-                        self.unreadable.append((router, rule))
-                        continue
-                same[id(rule)] = entry
-                by_table.setdefault(rule.table, []).append(entry)
-            self.tables[router] = {table: TableEntries(each) for table, each in by_table.items()}
-            self.groups[router] = {group.id: group for group in held.groups}
-        matched = matched_fields(table for tables in self.tables.values() for table in tables.values())
-        self.needs = {r: RouterNeeds(self.tables[r], self.groups[r], matched) for r in self.tables}
+        self._entries: dict[FlowRule, Entry] = {}
+        self._keys: dict[tuple[tuple[str, int, int | None], ...], int] = {}
+        self._same: dict[int, tuple[FlowRule, Entry]] = {}  # a rule that is kept keeps its id
+        self.tables: dict[str, dict[Table, TableEntries]] = {r: self._tables(r, held) for r, held in rules.items()}
+        self.groups = {router: {group.id: group for group in held.groups} for router, held in rules.items()}
+        self._matched = matched_fields(table for tables in self.tables.values() for table in tables.values())
+        self.needs = {r: RouterNeeds(self.tables[r], self.groups[r], self._matched) for r in self.tables}
         self.links = {router: {port: link for link, port in ports.items()} for router, ports in network.ports.items()}
         self.sites = _sites_by_port(network)
         self.macs = {site.id: number(site.mac) for site in network.sites}
@@ -49,12 +44,67 @@ class Program:
             *(link.id for link in network.links),
             *sorted(each for lines in network.line_ports.values() for each in lines),
         ]
-        self.bit = {thing: 1 << place for place, thing in enumerate(things)}
+        sides = [(router, side) for router in sorted(rules) for side in (*Table, *_OTHER_SIDES)]
+        self.bit = {thing: 1 << place for place, thing in enumerate([*things, *sides])}
         self.line_at = {
             (router, port): self.bit[line]
             for router, lines in network.line_ports.items()
             for line, port in lines.items()
         }
+
+    def _tables(self, router: str, held: RuleSet) -> dict[Table, TableEntries]:
+        by_table: dict[Table, list[Entry]] = {}
+        for rule in held.flows:
+            if (known := self._same.get(id(rule))) is None:
+                try:
+                    entry = self._entries.get(rule) or Entry(rule, self.space, self._keys)
+                except (UnknownFieldError, ValueError):
+                    self.unreadable.append((router, rule))
+                    continue
+                self._entries[rule] = entry
+                known = self._same[id(rule)] = rule, entry
+            by_table.setdefault(rule.table, []).append(known[1])
+        return {table: TableEntries(each) for table, each in by_table.items()}
+
+    def having(self, router: str, held: RuleSet) -> tuple[Program, int] | None:
+        """The program with other rules on one router, and what hangs on those that differ, as bits; None where so much
+        else hangs on them that all is to be made ready anew."""
+        tables, groups = self._tables(router, held), {group.id: group for group in held.groups}
+        if not matched_fields(tables.values()) <= self._matched:
+            return None
+        changed = copy(self)
+        kept = {t: old for t, old in self.tables[router].items() if t in tables and old.entries == tables[t].entries}
+        changed.tables = {**self.tables, router: tables | kept}
+        changed.groups = {**self.groups, router: groups}
+        changed.needs = {**self.needs, router: RouterNeeds(tables | kept, groups, self._matched)}
+        stale = 0
+        for table in (set(tables) | set(self.tables[router])) - set(kept):
+            before = self.tables[router][table].entries if table in self.tables[router] else ()
+            after = tables[table].entries if table in tables else ()
+            for entry in set(before) ^ set(after):
+                stale |= self._sides_of(router, entry.rule)
+        return changed, stale | (0 if groups == self.groups[router] else self.groups_of(router))
+
+    def _sides_of(self, router: str, rule: FlowRule) -> int:
+        """Whose packets an entry may meet, as bits."""
+        port = dict(rule.match).get("in_port")
+        if rule.table is Table.ADMIT and port is None:
+            return self.bit[router, Table.ADMIT] | self.bit[router, _FIBRES]
+        return self.side(router, rule.table, port in self.links[router])
+
+    def side(self, router: str, table: Table, from_fibre: bool) -> int:
+        """What the packets at a table hang on, as a bit."""
+        if table is Table.ADMIT and from_fibre:
+            return self.bit[router, _FIBRES]
+        return self.bit[router, table] if table in _OURS else self.bit[router, _GROUPS]
+
+    def groups_of(self, router: str) -> int:
+        """What the packets at a router's groups hang on, as a bit."""
+        return self.bit[router, _GROUPS]
+
+    def seen_from_afar(self, router: str) -> int:
+        """What packets from other routers' sites can hang on at a router, as bits."""
+        return sum(self.bit[router, side] for side in (*_OURS, *_OTHER_SIDES) if side not in _SITE_SIDE)
 
     def bits_of(self, failures: Failures) -> int:
         """The links and lines that carry nothing then."""

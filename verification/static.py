@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
 from controller.interpreter.packet import Packet
 from controller.paths import Failures
 from controller.pipeline import VLAN_PRESENT
-from controller.rules import MPLS, Group, Output, Resubmit, RuleSet, Table
+from controller.rules import MPLS, FlowRule, Group, Output, Resubmit, RuleSet, Table
 from policies.plan import Plan
 from topology.model import TRUNK_PORT, Line, Network
 from verification.differences import Differences
@@ -30,6 +30,7 @@ from verification.machine import Machine
 from verification.policers import unpoliced
 from verification.program import Program
 from verification.states import ANSWERED, SENT, Deed, LabelEntry, Node, State
+from verification.tables import TableEntries
 
 ASSUMED = (
     "a packet has hops enough for its way, and is not longer than the lines of the site it is for take",
@@ -47,6 +48,7 @@ class Static:
         self.space = Space()
         self.program = Program(network, rules, self.space)
         self.machine = Machine(self.program)
+        self._labels: dict[TableEntries | None, bool] = {}
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
@@ -72,7 +74,7 @@ class Static:
         noted = tuple(sorted(notes.items()))
         labelled = self.space.equal("eth_type", MPLS)
         yield ~labelled, machine.node(router, Table.ADMIT, State(noted))
-        if router in self._lets_labels_in:
+        if self._labelled_too(machine.program, router):
             for depth in range(1, SENT_LABELS + 1):
                 stack: tuple[LabelEntry, ...] = tuple(
                     ((SENT, place), (SENT, place, 3)) for place in reversed(range(depth))
@@ -80,20 +82,21 @@ class Static:
                 node = machine.node(router, Table.ADMIT, State(noted, stack))
                 yield labelled & self.space.equal("labels", depth), node
 
-    @cached_property
-    def _lets_labels_in(self) -> frozenset[str]:
-        """The routers with an entry that could do anything to a labelled packet from a site."""
-        return frozenset(
-            router
-            for router, held in self.rules.items()
-            if any(map(self._may_let_in, held.flows, [router] * len(held.flows)))
-        )
+    def _labelled_too(self, program: Program, router: str) -> bool:
+        """The same, found out once for each table."""
+        table = program.tables[router].get(Table.ADMIT)
+        if table not in self._labels:
+            self._labels[table] = self._lets_labels_in(program, router)
+        return self._labels[table]
 
-    def _may_let_in(self, rule: object, router: str) -> bool:
-        match = dict(rule.match)  # type: ignore[attr-defined]
-        acts = rule.actions or rule.goto is not None  # type: ignore[attr-defined]
-        fibre = match.get("in_port") in self.program.links[router]
-        return bool(rule.table is Table.ADMIT and acts and not fibre and match.get("eth_type", MPLS) == MPLS)  # type: ignore[attr-defined]
+    @staticmethod
+    def _lets_labels_in(program: Program, router: str) -> bool:
+        """Whether a router has an entry that could do anything to a labelled packet from a site."""
+        entries = program.tables[router].get(Table.ADMIT)
+        return entries is not None and any(
+            (entry.rule.actions or entry.rule.goto is not None) and _may_be_labelled(entry.rule, program.links[router])
+            for entry in entries.entries
+        )
 
     def became(self, line: Line, machine: Machine | None = None) -> Set:
         """What becomes of all that a line can bring: a relation of packets, ends and marks."""
@@ -130,6 +133,11 @@ class Static:
                     state = self.machine.narrowed(deed.state, needs)
                     found.setdefault((deed.router, deed.effect, state), deed)
         return tuple(found.values())
+
+
+def _may_be_labelled(rule: FlowRule, fibres: Container[object]) -> bool:
+    match = dict(rule.match)
+    return match.get("in_port") not in fibres and match.get("eth_type", MPLS) == MPLS
 
 
 def verify(plan: Plan, rules: Mapping[str, RuleSet], cases: Sequence[Case] = (INTACT,)) -> Report:
@@ -188,11 +196,16 @@ class Verification:
         return self.compared(INTACT, self.static.machine, self.static.lines, None)
 
     def compared(
-        self, case: Case, machine: Machine, lines: Iterable[Line], cut: Mapping[int, frozenset[str]] | None
+        self,
+        case: Case,
+        machine: Machine,
+        lines: Iterable[Line],
+        cut: Mapping[int, frozenset[str]] | None,
+        differences: Differences | None = None,
     ) -> list[Finding]:
         """Lines held against the policy one by one."""
         part = components(self.plan.network, case.failures) if cut else {}
-        answered, found = self.space.out(ANSWERED), self.differences.of(case)
+        answered, found = self.space.out(ANSWERED), (differences or self.differences).of(case)
         for line in lines:
             site = self.plan.network.site[line[0]]
             wanted = self.expectation.of_line(site, self.static.own_port(line) is not None)
@@ -220,6 +233,26 @@ class Verification:
         now = machine.act(deed.router, deed.table, deed.effect, deed.state).out
         judged = self.expectation.judged
         return bool(now & judged == deed.result.out & elsewhere & judged)
+
+    def after(self, router: str, held: RuleSet) -> list[Finding]:
+        """What is wrong in the intact network once one router holds other rules, where before nothing was: only what
+        the difference touches is gone through. Policers and flaws are not looked at."""
+        static = self.static
+        if (changed := static.program.having(router, held)) is None:
+            return Verification(self.plan, Static(static.network, {**static.rules, router: held})).intact()
+        program, stale = changed
+        machine = Machine(program, base=static.machine, changed=stale)
+        touched = {router}
+        if stale & program.seen_from_afar(router):
+            everything = self.space.all
+            touched |= {
+                deed.router
+                for deed in static.deeds
+                if deed.result.hangs_on & stale and deed.router != router and not self._holds(deed, machine, everything)
+            }
+        differences = Differences(self.plan, {**static.rules, router: held}, self.expectation)
+        lines = (line for line in static.lines if static.router_of(line) in touched)
+        return self.compared(INTACT, machine, lines, None, differences)
 
     def proofs(self, cases: Sequence[Case], findings: Sequence[Finding]) -> tuple[Proof, ...]:
         """What holds: of each case in which nothing was found wrong."""

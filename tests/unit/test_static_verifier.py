@@ -17,7 +17,8 @@ from policies.plan import Plan
 from topology.model import TRUNK_PORT
 from verification.failures import INTACT, cases
 from verification.findings import Finding, Kind, Report
-from verification.static import Static, verify
+from verification.mutation.draw import mutants
+from verification.static import Static, Verification, verify
 
 Rules = dict[str, RuleSet]
 
@@ -182,3 +183,21 @@ def test_what_is_delivered_is_told_exactly(far: bool) -> None:
     assert delivered != static.space.none
     source = plan().network.site[client].prefix4
     assert delivered & ~static.space.source_in(source) & static.space.of_type((0x0800,)) == static.space.none
+
+
+def test_after_one_rule_changed_the_same_is_found_as_from_the_beginning() -> None:
+    seed = 7
+    print(f"seed {seed}")
+    verification = Verification(plan(), Static(plan().network, rules()))
+    assert verification.intact() == []
+    broke = 0
+    for mutant in mutants(plan().network, rules(), 40, seed):
+        held = mutant.of(rules()[mutant.router])
+        anew = Verification(plan(), Static(plan().network, {**rules(), mutant.router: held})).intact()
+        assert _told(verification.after(mutant.router, held)) == _told(anew), str(mutant)
+        broke += bool(anew)
+    assert broke > 10
+
+
+def _told(findings: list[Finding]) -> set[tuple[Kind, str, str | None, int]]:
+    return {(finding.kind, finding.site, finding.towards, finding.alike) for finding in findings}
