@@ -16,9 +16,6 @@ from verification.tables import Entry, TableEntries
 
 _OURS = frozenset(Table)
 # The first table as packets from fibres meet it; groups, and tables that others put there.
-    "fibres",
-    "groups",
-)  # the first table as packets from fibres meet it; groups, and what
 _FIBRES, _GROUPS = _OTHER_SIDES = ("fibres", "groups")
 _SITE_SIDE = frozenset({Table.ADMIT, Table.VRF, Table.CONTRACT, Table.POLICE, Table.ROUTE, Table.NEIGHBOUR})
 
