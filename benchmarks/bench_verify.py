@@ -6,21 +6,29 @@ Each size is a process of its own, so that its peak of memory is its own.
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from statistics import median
 
 from benchmarks import Figure
 from controller.generation import first_generation
+from controller.rules import RuleSet
 from policies.compile import compile_policy, library_path, load_policy
+from policies.plan import Plan
 from topology.national import national_network
 from verification.failures import cases
-from verification.static import verify
+from verification.mutation.draw import mutants
+from verification.static import Static, Verification, verify
 
 # By sites: targets for the seconds without a failure, and for those of all single failures.
 SIZES = {100: ("", ""), 300: ("", ""), 1_000: ("", ""), 2_500: ("< 10", "< 60"), 10_000: ("< 60", "")}
+CHANGES, SEED = 100, 3
 FAILURES_UP_TO = 2_500  # sites; beyond it nothing is promised of failures
 
 
@@ -43,6 +51,11 @@ def figures(sites: int, intact: str, failures: str) -> list[Figure]:
     if "single_s" in seen:
         name = f"{size}: verified in all {seen['cases']} single failures too"
         found.append(Figure(name, seen["single_s"], "s", failures))
+    if "change_median_s" in seen:
+        found.append(
+            Figure(f"{size}: after one rule changed, median of {CHANGES}", 1000 * seen["change_median_s"], "ms", "< 50")
+        )
+        found.append(Figure(f"{size}: after one rule changed, longest", 1000 * seen["change_worst_s"], "ms", "< 50"))
     return [*found, Figure(f"{size}: memory, peak", seen["peak_mib"], "MiB")]
 
 
@@ -56,12 +69,27 @@ def measure(sites: int) -> dict[str, float]:
     found: dict[str, float] = {"entries": sum(map(len, rules.values())), "rules_s": time.perf_counter() - began}
     for scope in ("none", "single")[: 2 if sites <= FAILURES_UP_TO else 1]:
         states, began = cases(network, scope), time.perf_counter()
-        report = verify(plan, rules, states)
+        report = verify(plan, rules, states, workers=os.cpu_count() or 1)
         found[f"{scope}_s"] = time.perf_counter() - began
         found["cases"] = len(states) - 1
         if report.violations:
             raise RuntimeError(f"{len(report.violations)} violations: {report.violations[0].says}")
+    if sites <= FAILURES_UP_TO:
+        found |= changes(plan, rules)
     return found | {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def changes(plan: Plan, rules: Mapping[str, RuleSet]) -> dict[str, float]:
+    """What it takes to verify anew after one rule changed, right or wrong, of every table in turn."""
+    gc.disable()  # as verify does
+    verification = Verification(plan, Static(plan.network, rules))
+    verification.intact()
+    took = []
+    for mutant in mutants(plan.network, rules, CHANGES, SEED):
+        held, began = mutant.of(rules[mutant.router]), time.perf_counter()
+        verification.after(mutant.router, held)
+        took.append(time.perf_counter() - began)
+    return {"change_median_s": median(took), "change_worst_s": max(took)}
 
 
 if __name__ == "__main__":

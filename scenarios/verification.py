@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -60,7 +61,9 @@ def verified(wanted: Wanted, method: Method) -> Verified:
     began = time.monotonic()
     dump, plan = wanted.read()
     figures = {"rules_s": time.monotonic() - began}
-    report = proved(plan, dump, method.failures) if method.static else Report(plan.policy, plan.network.name, (), ())
+    report = Report(plan.policy, plan.network.name, (), ())
+    if method.static:
+        report = proved(plan, dump, method.failures, os.cpu_count() or 1)
     figures |= report.figures
     live = None
     if method.live:
@@ -73,11 +76,12 @@ def verified(wanted: Wanted, method: Method) -> Verified:
     return Verified(replace(report, figures=figures), dump.taken, live)
 
 
-def proved(plan: Plan, dump: Dump, failures: str = "none") -> Report:
-    """What the rules of a dump do, in all cases of failure of a scope beside what is down there already."""
+def proved(plan: Plan, dump: Dump, failures: str = "none", workers: int = 1) -> Report:
+    """What the rules of a dump do, in all cases of failure of a scope beside what is down there already; ``workers`` as
+    of `verify`."""
     from verification.static import verify
 
-    return verify(plan, dump.rules, as_it_stands(cases(plan.network, failures), dump.down))
+    return verify(plan, dump.rules, as_it_stands(cases(plan.network, failures), dump.down), workers)
 
 
 def as_it_stands(found: Sequence[Case], down: Failures) -> tuple[Case, ...]:

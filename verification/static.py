@@ -13,6 +13,7 @@ import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from multiprocessing import get_context
 
 from controller.interpreter.packet import Packet
 from controller.paths import Failures
@@ -24,7 +25,7 @@ from verification.differences import Differences
 from verification.expect import Expectation
 from verification.failures import INTACT, components, cut_off
 from verification.findings import Case, Finding, Proof, Report
-from verification.flaws import Uses
+from verification.flaws import Use, Uses
 from verification.headers import SENT_LABELS, Set, Space
 from verification.machine import Machine
 from verification.policers import unpoliced
@@ -140,10 +141,12 @@ def _may_be_labelled(rule: FlowRule, fibres: Container[object]) -> bool:
     return match.get("in_port") not in fibres and match.get("eth_type", MPLS) == MPLS
 
 
-def verify(plan: Plan, rules: Mapping[str, RuleSet], cases: Sequence[Case] = (INTACT,)) -> Report:
-    """Holds ``rules``, by router id, against ``plan`` in every one of ``cases``, the intact network first."""
+def verify(plan: Plan, rules: Mapping[str, RuleSet], cases: Sequence[Case] = (INTACT,), workers: int = 1) -> Report:
+    """Holds ``rules``, by router id, against ``plan`` in every one of ``cases``, the intact network first. If there
+    is more than one of ``workers``, they share the failures: processes forked from this one, which must have no other
+    threads then."""
     with _uncollected():
-        return Verification(plan, Static(plan.network, rules)).run(cases)
+        return Verification(plan, Static(plan.network, rules)).run(cases, workers)
 
 
 @contextmanager
@@ -166,7 +169,7 @@ class Verification:
         self.expectation = Expectation(plan, self.space)
         self.differences = Differences(plan, static.rules, self.expectation)
 
-    def run(self, cases: Sequence[Case]) -> Report:
+    def run(self, cases: Sequence[Case], workers: int = 1) -> Report:
         """All cases, policers and flaws."""
         figures: dict[str, float] = {}
         findings: list[Finding] = []
@@ -178,11 +181,16 @@ class Verification:
         findings += unpoliced(self.plan, self.static.program, self.static.rules)
         uses.note(self.static.machine)
         figures["intact_s"] = time.perf_counter() - began
-        for case in cases:
-            if case.failures != Failures():
-                machine = self.static.during(case.failures)
-                findings += self.case(case, machine, sound=intact and not findings)
-                uses.note(machine)
+        failed, sound = [case for case in cases if case.failures != Failures()], intact and not findings
+        if workers == 1 or len(failed) < workers:
+            findings += self.cases(failed, sound, uses)
+        else:
+            self.static.deeds  # noqa: B018 # worked out once, before others share it
+            shares = [(failed[place::workers], sound) for place in range(workers)]
+            with get_context("fork").Pool(workers, _adopt, (self,)) as pool:
+                for found, known in pool.imap(_share, shares):
+                    findings += found
+                    uses.add(*known)
         figures["failures_s"] = time.perf_counter() - began - figures["intact_s"]
         complete = any(case.failures.links for case in cases)
         findings += uses.flaws(complete)
@@ -190,6 +198,15 @@ class Verification:
         figures |= {"diagram_nodes": len(self.space.bdd), "cases": len(cases)}
         proofs = self.proofs(cases, findings)
         return Report(self.plan.policy, self.plan.network.name, tuple(findings), proofs, figures)
+
+    def cases(self, cases: Iterable[Case], sound: bool, uses: Uses) -> list[Finding]:
+        """What is wrong in each case; ``sound``: nothing is in the intact network."""
+        findings: list[Finding] = []
+        for case in cases:
+            machine = self.static.during(case.failures)
+            findings += self.case(case, machine, sound)
+            uses.note(machine)
+        return findings
 
     def intact(self) -> list[Finding]:
         """What is wrong while nothing has failed."""
@@ -267,3 +284,17 @@ class Verification:
             " nothing loops"
         )
         return (Proof(claim, clean, len(self.static.lines), sites * sites, ASSUMED),)
+
+
+_shared: list[Verification] = []  # in a worker: what it was forked with, which is too large to be sent
+
+
+def _adopt(verification: Verification) -> None:
+    _shared.append(verification)
+
+
+def _share(share: tuple[list[Case], bool]) -> tuple[list[Finding], tuple[set[Use], set[Use]]]:
+    """A worker's part of the cases."""
+    (verification,) = _shared
+    uses = Uses(verification.static.program)
+    return verification.cases(*share, uses), uses.known

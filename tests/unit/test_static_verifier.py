@@ -201,3 +201,15 @@ def test_after_one_rule_changed_the_same_is_found_as_from_the_beginning() -> Non
 
 def _told(findings: list[Finding]) -> set[tuple[Kind, str, str | None, int]]:
     return {(finding.kind, finding.site, finding.towards, finding.alike) for finding in findings}
+
+
+def test_workers_find_what_one_finds() -> None:
+    held = rules()
+    router, each = next(
+        (router, each) for router, each in held.items() if any(len(g.buckets) == 2 for g in each.groups)
+    )
+    held[router] = replace(each, groups=tuple(replace(group, buckets=group.buckets[:1]) for group in each.groups))
+    states = cases(plan().network, "single")
+    alone, shared = (verify(plan(), held, states, workers) for workers in (1, 2))
+    assert alone.violations
+    assert sorted(alone.findings, key=str) == sorted(shared.findings, key=str)
