@@ -28,6 +28,7 @@ from controller.rules import (
     Table,
 )
 from verification.headers import Set
+from verification.needs import TTLS
 from verification.states import (
     ANSWERED,
     BENEATH,
@@ -47,7 +48,7 @@ from verification.tables import is_noted
 if TYPE_CHECKING:
     from verification.machine import Machine
 
-_TTLS = frozenset({"nw_ttl", "mpls_ttl"})
+_NOTED_TTL = "ttl", 0, 8
 _MARKING = Table.CONTRACT  # the last table that may give a packet its class
 
 
@@ -284,14 +285,16 @@ class Work:
 
     def set(self, name: str, value: int) -> None:
         """A field becomes a number."""
-        if name in _TTLS:
+        if name in TTLS:
             return
         if name in ("mpls_label", "mpls_tc"):
             if self.stack:
                 label, tc = self.stack[-1]
                 self.stack[-1] = (value, tc) if name == "mpls_label" else (label, value)
         elif name == "vlan_vid":
-            if self.notes.get(name, VLAN_PRESENT) != 0:
+            if name not in self.notes:
+                raise NotModelledError("a tag that is changed where there may be none")
+            if self.notes[name] != 0:
                 self.notes[name] = value
         elif name == "ip_dscp" and self.table > _MARKING:
             right = self.space.marked(value)
@@ -309,9 +312,11 @@ class Work:
 
     def move(self, source: str, destination: str, bits: int, from_bit: int, to_bit: int) -> None:
         """Bits of one field into another."""
-        if source in _TTLS or destination in _TTLS:
-            if destination not in _TTLS:
-                self.notes[destination] = ("ttl", 0, 8)
+        if source in TTLS or destination in TTLS:
+            if destination not in TTLS:
+                self.notes[destination] = _NOTED_TTL
+            elif source not in TTLS and self.notes.get(source) != _NOTED_TTL:
+                raise NotModelledError("a TTL that is none")
             return
         value = self.stack[-1][1] if source == "mpls_tc" and self.stack else self.notes.get(source)
         if value is None:

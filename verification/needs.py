@@ -29,6 +29,7 @@ from controller.rules import (
 from verification.tables import Effect, TableEntries
 
 ALL_BITS = -1
+TTLS = frozenset({"nw_ttl", "mpls_ttl"})
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class RouterNeeds:
                 return after.without(plain(name), ALL_BITS if plain(name) == "in_port" else (1 << bits) - 1)
             case Move(source, destination, _):
                 wanted = plain(destination) in self._matched or plain(destination) in after.bits
+                wanted |= plain(destination) in TTLS and plain(source) not in TTLS
                 return after | Needs({plain(source): ALL_BITS}) if wanted else after
             case PushVlan() | PopVlan():
                 return after.without("vlan_vid")

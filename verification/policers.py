@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from controller.pipeline import CLASS, VLAN_PRESENT
-from controller.rules import MeterRule, RuleSet, Table
+from controller.rules import MeterRule, RuleSet, SetField, Table
 from policies.plan import Attachment, Plan, TrafficClass
+from topology.model import TRUNK_PORT
 from verification.failures import INTACT
 from verification.findings import Finding, Kind
 from verification.program import Program
@@ -15,35 +16,66 @@ from verification.program import Program
 
 def unpoliced(plan: Plan, program: Program, rules: Mapping[str, RuleSet]) -> Iterator[Finding]:
     """Every class of a line that passes a meter of another rate than its policer's, or none, or one where none is
-    wanted. Routers without any rules, for they are off, let nothing pass."""
+    wanted, or shares one. Routers without any rules, for they are off, let nothing pass."""
+    taken: dict[tuple[str, int], tuple[str, str]] = {}
     meters = {router: {meter.id: meter for meter in held.meters} for router, held in rules.items()}
     for line in (line for line in plan.attachments if rules[line.router].flows):
+        if (tag := _wrong_tag(program, line)) is not None:
+            yield _finding(line, f"its packets have tag {tag:#x} at the meters, not its own")
         policed = dict(line.police)
         for cls in plan.classes:
             wanted = -(-policed[cls.name] // 1000) if cls.name in policed else None
-            number = _meter_met(program, line, cls)
+            number, disputed = _meter_met(program, line, cls)
             meter = None if number is None else meters[line.router].get(number)
             rate = meter.rate_kbps if isinstance(meter, MeterRule) else None
             if rate != wanted or (number is not None and rate is None):
-                yield _finding(line, cls, wanted, rate)
+                yield _finding(line, _held(cls, wanted, rate))
+            elif disputed:
+                yield _finding(line, f"two entries of one priority choose the meter of class {cls.name}")
+            elif number is not None:
+                owner = taken.setdefault((line.router, number), (line.site, cls.name))
+                if owner != (line.site, cls.name):
+                    yield _finding(line, f"class {cls.name} shares a meter with class {owner[1]} of {owner[0]}")
 
 
-def _meter_met(program: Program, line: Attachment, cls: TrafficClass) -> int | None:
-    """The number of the meter that a line's packets of a class go through."""
+def _meter_met(program: Program, line: Attachment, cls: TrafficClass) -> tuple[int | None, bool]:
+    """The number of the meter that a line's packets of a class go through, and whether another entry disputes it."""
     entries = program.tables[line.router].get(Table.POLICE)
     noted = {"metadata": CLASS.of(cls.dscp)[0], "vlan_vid": line.vlan | VLAN_PRESENT}
     met = [] if entries is None else entries.met_by(lambda name: noted.get(name, 0))
-    return met[0].rule.meter if met else None
+    if not met:
+        return None, False
+    alike = {entry.rule.meter for entry in met if entry.priority == met[0].priority}
+    return met[0].rule.meter, len(alike) > 1
 
 
-def _finding(line: Attachment, cls: TrafficClass, wanted: int | None, rate: int | None) -> Finding:
+def _wrong_tag(program: Program, line: Attachment) -> int | None:
+    """Another tag than a line's own, with which its packets go on from the first table; None if there is none."""
+    port, own = program.network.line_ports[line.router].get(line.number), line.vlan | VLAN_PRESENT
+    noted = {"in_port": port or TRUNK_PORT, "vlan_vid": 0 if port else own}
+    entries = program.tables[line.router].get(Table.ADMIT)
+    for entry in [] if entries is None else entries.met_by(lambda name: noted.get(name, 0)):
+        if entry.rule.goto is Table.VRF:
+            tags = [
+                each.value for each in entry.rule.actions if isinstance(each, SetField) and each.field == "vlan_vid"
+            ]
+            tag = tags[-1] if tags else noted["vlan_vid"]
+            if isinstance(tag, int) and tag != own:
+                return tag
+    return None
+
+
+def _held(cls: TrafficClass, wanted: int | None, rate: int | None) -> str:
     said = "is not policed" if wanted is None else f"is held to {wanted} kbit/s"
     done = "through no meter" if rate is None else f"through a meter of {rate} kbit/s"
-    says = f"class {cls.name} of line {line.site} {int(line.backup)} {said}; its packets go {done}"
+    return f"class {cls.name} {said}; its packets go {done}"
+
+
+def _finding(line: Attachment, what: str) -> Finding:
     return Finding(
         Kind.UNPOLICED,
         INTACT.name,
-        says,
+        f"line {line.site} {int(line.backup)}: {what}",
         "",
         site=line.site,
         line=int(line.backup),

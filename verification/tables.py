@@ -131,7 +131,7 @@ class Partition:
         for place, (priority, wants) in enumerate(wanted):
             if place and wanted[place - 1][0] != priority:
                 first, of_rank = place, none
-            if left == none:
+            if left == none and of_rank == none:
                 taken.append(none)
                 continue
             if of_rank != none and wants & of_rank != none:

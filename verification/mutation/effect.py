@@ -12,7 +12,6 @@ from controller.interpreter.packet import Packet
 from controller.interpreter.switch import NotModelledError
 from controller.paths import Failures
 from controller.rules import AnyMeter, MeterRule, RuleSet
-from topology.model import Network
 
 Meters = Mapping[tuple[str, int], AnyMeter]
 
@@ -23,9 +22,10 @@ class Effect(str, Enum):
     REACHES = "delivered or not, or to another"
     CHANCE = "entries of one priority dispute it, or one does what nobody models"
     MARK = "another DSCP or MPLS traffic class"
-    POLICED = "held to another rate, or to none"
+    POLICED = "held to another rate, or to none, or sharing a meter"
     ASTRAY = "lost or going round instead of dropped"
     ADDRESSED = "delivered with another MAC address"
+    METER = "another meter of the same rate, which nobody else uses"
     PATH = "another path only"
     ANSWERS = "only what comes back to the line it was sent on, such as the gateway's answers"
     TOLD = "what its sender is told of a packet that is dropped anyway"
@@ -33,7 +33,7 @@ class Effect(str, Enum):
     NONE = "nothing"
 
 
-HARMLESS = frozenset({Effect.PATH, Effect.ANSWERS, Effect.TOLD, Effect.TTL, Effect.NONE})
+HARMLESS = frozenset({Effect.METER, Effect.PATH, Effect.ANSWERS, Effect.TOLD, Effect.TTL, Effect.NONE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Seen:
     site: str | None = None
     marks: tuple[int, ...] = ()
     meters: tuple[AnyMeter, ...] = ()
-    macs: tuple[int | None, ...] = ()
+    mac: int | None = None
     path: tuple[str, ...] = ()
     ttl: int | None = None
     told: tuple[object, ...] = ()
@@ -86,7 +86,7 @@ def seen(fabric: Fabric, meters: Meters, probe: Probe) -> tuple[Seen, Walk | Non
         walk.site,
         (fields.get("ip_dscp", 0), *traffic_classes),
         held,
-        (fields.get("eth_src"), fields.get("eth_dst")),
+        fields.get("eth_dst"),
         walk.routers,
         fields.get("nw_ttl"),
         is_back=walk.site == probe.site,
@@ -108,26 +108,22 @@ def difference(right: Seen, faulty: Seen) -> Effect:
         return Effect.TOLD if faulty.end is End.DROPPED or faulty.end is right.end else Effect.ASTRAY
     if right.marks[0] != faulty.marks[0] or set(right.marks[1:]) != set(faulty.marks[1:]):
         return Effect.MARK
-    if right.meters != faulty.meters:
+    if [_rate(each) for each in right.meters] != [_rate(each) for each in faulty.meters]:
         return Effect.POLICED
-    if right.macs != faulty.macs:
+    if right.mac != faulty.mac:
         return Effect.ADDRESSED
+    if right.meters != faulty.meters:
+        return Effect.METER
     if right.path != faulty.path:
         return Effect.PATH
     return Effect.TTL if right.ttl != faulty.ttl else Effect.NONE
+
+
+def _rate(meter: AnyMeter) -> tuple[int, int] | None:
+    return (meter.rate_kbps, meter.burst_kbit) if isinstance(meter, MeterRule) else None
 
 
 def named(failures: Failures) -> str:
     """A state of the network in a few words."""
     failed = [*sorted(failures.links), *sorted(failures.routers), *(f"{s} line {n}" for s, n in sorted(failures.lines))]
     return f"without {', '.join(failed)}" if failed else "intact"
-
-
-def failures_of_port(network: Network, router: str, port: int) -> tuple[Failures, ...]:
-    """What may have failed where a router's port is down: its link, the neighbour, or the access line."""
-    for link, each in network.ports[router].items():
-        if each == port:
-            far = network.link[link].other(router)
-            return Failures(links=frozenset({link})), Failures(routers=frozenset({far}))
-    lines = network.line_ports[router]
-    return tuple(Failures(lines=frozenset({line})) for line, each in lines.items() if each == port)

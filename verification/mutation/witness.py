@@ -17,7 +17,7 @@ from controller.interpreter.switch import Switch
 from controller.paths import Failures
 from controller.rules import Entry, FlowRule, GroupRule, RuleSet
 from verification.mutation.corpus import INTACT, Corpus, Spot
-from verification.mutation.effect import HARMLESS, Effect, Probe, Seen, difference, meters_of, seen
+from verification.mutation.effect import HARMLESS, Effect, Meters, Probe, Seen, difference, meters_of, seen
 from verification.mutation.fields import meet
 from verification.mutation.headers import sampled
 from verification.mutation.made import Made
@@ -69,11 +69,23 @@ class Jury:
                 right, _ = seen(right_state, self.corpus.meters, probe)
                 wrong, _ = seen(faulty_state, meters, probe)
                 effect = difference(right, wrong)
+                if effect is Effect.METER and self._shared(failures, probe, wrong, faulty_state, meters):
+                    effect = Effect.POLICED
                 if _GRAVITY[effect] < _GRAVITY[worst.effect]:
                     worst = Witness(effect, tried, failures, probe, right, wrong)
                 if worst.effect not in HARMLESS:
                     return worst
         return replace(worst, tried=tried)
+
+    def _shared(self, failures: Failures, probe: Probe, wrong: Seen, faulty: Fabric, meters: Meters) -> bool:
+        """Whether packets of another line go through the same meter, by the faulty rules too."""
+        router = self.corpus.plan.network.site[probe.site].accesses[probe.line].router
+        for meter in wrong.meters:
+            for rule in dependents(self.corpus.rules[router], meter):
+                for other in self.corpus.hits.get((router, rule), {}).get(failures, ()):
+                    if (other.site, other.line) != (probe.site, probe.line):
+                        return meter in seen(faulty, meters, other)[0].meters
+        return False
 
     def faulty(self, changed: Mapping[str, RuleSet]) -> Fabric:
         """All switches, with other rules at some routers."""
