@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from scenarios.options import Name
+from scenarios.options import Json, Name
 from topology.errors import InputError, Problem
 
 rules_app = typer.Typer(no_args_is_help=True, help="Look at the rules of switches.")
@@ -52,3 +52,24 @@ def rules_dump(
         sys.stdout.buffer.flush()
     except BrokenPipeError:  # whoever reads it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+@rules_app.command("packets")
+def rules_packets(
+    from_site: Annotated[str, typer.Argument(metavar="FROM", help="The site that sends.")],
+    to_site: Annotated[str, typer.Argument(metavar="TO", help="The site that they are delivered to.")],
+    line: Annotated[int, typer.Option("--line", help="0: the sender's first line, 1: its second.", min=0, max=1)] = 0,
+    name: Name = None,
+    policy: Policy = None,
+    sites: Sites = None,
+    seed: Seed = None,
+    from_: From = None,
+    rules: Annotated[Path | None, typer.Option("--rules", help="A dump of rules in place of a network's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write exactly those packets that rules deliver from one site to another, with the DSCP that they arrive with."""
+    from scenarios.exact_packets import delivered, print_packets
+    from scenarios.verify_input import Wanted
+
+    wanted = Wanted(name, policy, sites, seed, from_, rules)
+    print_packets(delivered(wanted, from_site, line, to_site), as_json)

@@ -16,7 +16,7 @@ class Screen(Console):
     def __init__(self) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
-        super().__init__(highlight=False)
+        super().__init__(highlight=False, emoji=False)  # ":a:" is a part of an IPv6 address
 
     def on_broken_pipe(self) -> None:
         """Called by rich instead of raising."""

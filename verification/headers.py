@@ -94,6 +94,19 @@ _FIELDS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Bits:
+    """What is known of a part: ``value`` under ``mask``, of ``width`` bits."""
+
+    value: int
+    mask: int
+    width: int
+
+    def __str__(self) -> str:
+        whole = self.mask == (1 << self.width) - 1
+        return str(self.value) if whole else f"{self.value:#x}/{self.mask:#x}"
+
+
 class UnknownFieldError(Exception):
     """A header field that no set of packets can be told by."""
 
@@ -214,6 +227,24 @@ class Space:
         if chosen is None:
             raise ValueError("the set is empty")
         return {part: _number(chosen, names) for part, names in self._names.items()}
+
+    def blocks(self, those: Set) -> Iterator[dict[str, Bits]]:
+        """The set as parts under masks, which do not overlap and together are all of it."""
+        part_of = {name: (part, place) for part, names in self._names.items() for place, name in enumerate(names)}
+        left: list[tuple[Set, dict[str, Bits]]] = [(those, {})]
+        while left:
+            node, known = left.pop()
+            if node == self.none:
+                continue
+            if node == self.all:
+                yield known
+                continue
+            part, place = part_of[node.var]
+            width = len_of(part)
+            bit, before = 1 << width - 1 - place, known.get(part, Bits(0, 0, width))
+            high, low = (~node.high, ~node.low) if node.negated else (node.high, node.low)
+            left.append((high, {**known, part: Bits(before.value | bit, before.mask | bit, width)}))
+            left.append((low, {**known, part: Bits(before.value, before.mask | bit, width)}))
 
     def of(self, packet: Packet) -> Set:
         """The set of one packet, whatever becomes of it."""

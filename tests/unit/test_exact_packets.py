@@ -1,0 +1,89 @@
+"""Exactly the packets that rules deliver, written out: the blocks are the set, no more and no less."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from controller_plan import small_plan
+from test_cli_verify import SMALL
+from typer.testing import CliRunner
+
+from controller.generation import first_generation
+from controller.interpreter.fabric import End, Fabric
+from controller.interpreter.packet import Packet
+from controller.rules import IPV4
+from scenarios.cli import app
+from scenarios.screen import Screen
+from topology.errors import InputError
+from verification.exact import blocks
+from verification.headers import Space
+from verification.static import Static
+
+
+def test_blocks_are_the_whole_set_and_do_not_overlap() -> None:
+    space = Space()
+    those = space.equal("tp_dst", 0x1F90, 0xFFF0) & space.equal("ip_proto", 6) | space.equal("ip_proto", 17)
+    again = space.none
+    for block in space.blocks(those):
+        each = space.all
+        for part, bits in block.items():
+            each &= space.equal(part, bits.value, bits.mask)
+        assert each & again == space.none
+        again |= each
+    assert again == those
+
+
+def test_more_blocks_than_are_wanted_are_said_to_be_more() -> None:
+    space = Space()
+    found, whole = blocks(space, space.equal("ip_proto", 6) | space.equal("ip_proto", 17), 1)
+    assert len(found) == 1 and not whole
+
+
+def test_what_two_sites_exchange_is_what_the_interpreter_lets_through() -> None:
+    plan = small_plan()
+    generation = first_generation(plan)
+    rules = {router.id: generation.rules(router.id) for router in plan.network.routers}
+    static, fabric = Static(plan.network, rules), Fabric.of(plan.network, rules)
+    contract = plan.contracts[0]
+    roles = {role.id: role for role in plan.roles}
+    sender, receiver = (plan.network.site[roles[role].sites[0]] for role in (contract.client, contract.server))
+    delivered = static.delivered((sender.id, 0), receiver.id)
+    met = set()
+    for port in range(0, 1 << 16, 97):
+        packet = Packet.of(eth_type=IPV4, ipv4_src=str(sender.address4), ipv4_dst=str(receiver.address4), ip_proto=17,
+                           udp_src=4000, udp_dst=port, ip_dscp=0, ip_frag=0, nw_ttl=64)  # fmt: skip
+        walk = fabric.walk_from(sender.id, packet)
+        arrives = walk.end is End.DELIVERED and walk.site == receiver.id
+        assert (delivered & static.space.of(packet) != static.space.none) is arrives, port
+        met.add(arrives)
+    assert met == {True, False}
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_the_command_tells_the_packets_in_words_and_to_programs(network: Path) -> None:
+    pair = ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network)]
+    words = CliRunner().invoke(app, pair)
+    assert words.exit_code == 0 and "fragments none" in words.output and "delivered with DSCP 46" in words.output
+    told = json.loads(CliRunner().invoke(app, [*pair, "--json"]).output)
+    assert told["all"] and len(told["delivered"]) == words.output.count("packets IPv")
+
+
+@pytest.mark.parametrize(("pair", "reason"), [(("hospital-x", "gp-c"), "no site"), (("gp-c", "hospital-x"), "no site")])
+def test_unknown_sites_are_refused(network: Path, pair: tuple[str, str], reason: str) -> None:
+    result = CliRunner().invoke(app, ["rules", "packets", *pair, "--from", str(network)])
+    assert isinstance(result.exception, InputError) and reason in str(result.exception)
+    result = CliRunner().invoke(app, ["rules", "packets", "gp-c", "hospital-a", "--line", "1", "--from", str(network)])
+    assert isinstance(result.exception, InputError) and "--line" in str(result.exception)
+
+
+def test_an_ipv6_address_stays_what_it_is_on_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen().print("fd68:776e:0:a::/64")
+    assert capsys.readouterr().out.strip() == "fd68:776e:0:a::/64"
