@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -130,11 +131,12 @@ def _table(trials: Sequence[Trial]) -> Table:
 
 
 def _survivors(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
-    """Survivors by why they survived, the number of packets followed aside."""
+    """Survivors by why they survived: entries, labels and numbers of packets aside."""
     found: dict[str, list[Trial]] = {}
     for trial in trials:
         if trial.verdict is Verdict.SURVIVED:
-            found.setdefault(trial.why.split(": ")[0].split(" table ")[0], []).append(trial)
+            reason = trial.why.split(" by table ")[0].split(" (met ")[0]
+            found.setdefault(re.sub(r"[0-9]+", "…", reason), []).append(trial)
     return dict(sorted(found.items(), key=lambda each: -len(each[1])))
 
 
