@@ -36,6 +36,7 @@ from verification.states import (
     LOST,
     MISMARKED,
     SENT,
+    UNKNOWN,
     LabelEntry,
     Node,
     NotModelledError,
@@ -79,7 +80,7 @@ class Work:
                 case Output(port):
                     self.output(port)
                 case Group(id_):
-                    self.add(self.machine.group(self.router, id_, self.state), self.leaving())
+                    self.add(self.machine.group(self.router, id_, self.state), self.in_class())
                 case Resubmit(table):
                     self.look_up(table)
                 case PopMpls(kind):
@@ -259,6 +260,12 @@ class Work:
             case DecTtl() | DecMplsTtl():
                 return
             case PushVlan():
+                if self.notes.get("vlan_vid", 0) != 0:
+                    raise NotModelledError("a second tag")
+                if "vlan_vid" not in self.notes:
+                    untagged = self.space.equal("vlan_vid", 0)
+                    self.result.out |= self.limit & ~untagged & self.space.out(UNKNOWN)
+                    self.limit &= untagged
                 self.notes["vlan_vid"] = VLAN_PRESENT
             case PopVlan():
                 self.notes["vlan_vid"] = 0

@@ -129,7 +129,9 @@ class RouterNeeds:
                 wanted = plain(destination) in self._matched or plain(destination) in after.bits
                 wanted |= plain(destination) in TTLS and plain(source) not in TTLS
                 return after | Needs({plain(source): ALL_BITS}) if wanted else after
-            case PushVlan() | PopVlan():
+            case PushVlan():  # there must not be one already
+                return after | Needs({"vlan_vid": ALL_BITS})
+            case PopVlan():
                 return after.without("vlan_vid")
             case Group(number):
                 return after | self.of_group(number)
