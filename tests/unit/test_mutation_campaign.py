@@ -144,9 +144,9 @@ def test_the_verifier_catches_every_fault_that_changes_what_passes() -> None:
 
 
 def test_what_was_missed_once_is_caught() -> None:
-    """Faults that the verifier did not see when it was first tried: a tag where there is one or set where there is none,
-    or that of another line; meters that entries dispute or share; all packets of a table taken by chance; a stale TTL;
-    another traffic class on the way to a site's other line."""
+    """Faults that the verifier did not see at first: a second tag, one set where there is none, one of another line;
+    meters that entries dispute or share; all packets of a table taken by chance; a stale TTL; another traffic class on
+    the way to a site's other line."""
     kinds = {
         ("r2, admit: without PushVlan()", 1),
         ("r2, admit: SetField(field='vlan_vid', value=4196)", 1),
