@@ -59,7 +59,7 @@ fuzz: ready-fuzz ## Fuzz the link engine under sanitizers: make fuzz [SECONDS=60
 	@$(BIN)/python tests/fuzz/fuzzing.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 mutants: ready ## Try the verifier on faulty rules and policies (ARGS="--number 500 --seed 2" goes to helsewan mutate)
-	@$(BIN)/helsewan mutate $(ARGS)
+	@$(BIN)/helsewan mutate $(or $(ARGS),--from tests/samples/three-routers.yaml)
 
 test-kills: ready ## Kill any process of a run at any of 50 moments (KILLS=n), and see that nothing is left
 	@HELSEWAN_KILLS=$(or $(KILLS),50) tools/privileged $(BIN)/python -m pytest tests/emulated/test_kills.py $(ARGS)
