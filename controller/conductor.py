@@ -25,7 +25,7 @@ from policies.plan import Plan
 from topology.errors import InputError
 from topology.model import Line, access_name
 
-SETTLE_S = 0.05  # changes that come together are answered together
+SETTLE_S = 0.2  # for changes that come together, and for the switches to repair what they can first (cf. RFC 8405)
 ADOPTED = "adopted"  # the event of a start that goes on from what switches hold
 PATIENCE_S = 3.0  # how long a change waits for switches that cannot take part in it yet, or not usefully
 GATHER_S = 10.0  # how long a controller that starts waits for all switches to say what they hold, once one holds rules
