@@ -123,6 +123,7 @@ class Space:
         self.none, self.all = self.bdd.false, self.bdd.true
         self._known: dict[tuple[str, int, int | None, bool], Set] = {}
         self._types: dict[tuple[tuple[int, ...], bool], Set] = {}
+        self._ends: dict[int, Set] = {}
         same = self.all
         for mine, other in zip(self._variables["mark"], self._variables["ip_dscp"], strict=True):
             same &= mine.equiv(other)
@@ -188,7 +189,9 @@ class Space:
 
     def out(self, number: int) -> Set:
         """All that end at ``number``."""
-        return self.equal("out", number)
+        if number not in self._ends:
+            self._ends[number] = self.equal("out", number)
+        return self._ends[number]
 
     def marked(self, dscp: int) -> Set:
         """All that leave with a DSCP."""

@@ -116,10 +116,10 @@ class Static:
         return Machine(self.program, self.program.bits_of(failures), self.machine)
 
     @cached_property
-    def deeds(self) -> tuple[Deed, ...]:
+    def deeds(self) -> tuple[tuple[Set, Deed], ...]:
         """What is done to packets between a site's line and the first fibre, or a line of the same router: everything
-        that sends them anywhere."""
-        found: dict[tuple[object, ...], Deed] = {}
+        that sends them anywhere, and which packets come to it at the most."""
+        found: dict[tuple[object, ...], tuple[Set, Deed]] = {}
         seen: set[int] = set()
         left = [node for line in self.lines for _, node in self.roots(line)]
         while left:
@@ -128,11 +128,12 @@ class Static:
                 continue
             seen.add(id(node))
             left += node.after
-            for _, deed in node.deeds:
+            for takes, deed in node.deeds:
                 if any(isinstance(action, Output | Group | Resubmit) for action in deed.effect[0]):
                     needs = self.program.needs[deed.router].acting(deed.effect)
-                    state = self.machine.narrowed(deed.state, needs)
-                    found.setdefault((deed.router, deed.effect, state), deed)
+                    key = deed.router, deed.effect, self.machine.narrowed(deed.state, needs)
+                    others, known = found.get(key, (self.space.none, deed))
+                    found[key] = others | takes, known
         return tuple(found.values())
 
 
@@ -210,24 +211,24 @@ class Verification:
 
     def intact(self) -> list[Finding]:
         """What is wrong while nothing has failed."""
-        return self.compared(INTACT, self.static.machine, self.static.lines, None)
+        return self.compared(INTACT, self.static.machine, self.static.lines)
 
     def compared(
         self,
         case: Case,
         machine: Machine,
         lines: Iterable[Line],
-        cut: Mapping[int, frozenset[str]] | None,
+        elsewhere: Mapping[str, Set] | None = None,
         differences: Differences | None = None,
     ) -> list[Finding]:
-        """Lines held against the policy one by one."""
-        part = components(self.plan.network, case.failures) if cut else {}
+        """Lines held against the policy one by one; ``elsewhere``, by router, is all that does not end at sites that
+        nothing leads to from there."""
         answered, found = self.space.out(ANSWERED), (differences or self.differences).of(case)
         for line in lines:
             site = self.plan.network.site[line[0]]
             wanted = self.expectation.of_line(site, self.static.own_port(line) is not None)
-            if cut and (gone := cut[part[self.static.router_of(line)]]):
-                wanted &= self.expectation.elsewhere(gone)
+            if elsewhere:
+                wanted &= elsewhere[self.static.router_of(line)]
             became = self.static.became(line, machine) & ~answered & self.expectation.judged
             wanted &= self.expectation.judged
             if became != wanted:
@@ -237,19 +238,24 @@ class Verification:
     def case(self, case: Case, machine: Machine, sound: bool) -> list[Finding]:
         """What is wrong in a case; ``sound``: nothing is in the intact network."""
         network, failed = self.plan.network, case.failures
-        part, cut = components(network, failed), cut_off(network, failed)
-        elsewhere = {number: self.expectation.elsewhere(sites) for number, sites in cut.items()}
-        touched = [deed for deed in self.static.deeds if deed.result.hangs_on & machine.down and deed.router in part]
-        if sound and all(self._holds(deed, machine, elsewhere[part[deed.router]]) for deed in touched):
+        cut = {part: self.expectation.elsewhere(sites) for part, sites in cut_off(network, failed).items()}
+        elsewhere = {router: cut[part] for router, part in components(network, failed).items()}
+        touched = (
+            (takes, deed)
+            for takes, deed in self.static.deeds
+            if deed.result.hangs_on & machine.down and deed.router in elsewhere
+        )
+        if sound and all(self._holds(takes, deed, machine, elsewhere[deed.router]) for takes, deed in touched):
             return []
-        lines = [line for line in self.static.lines if line not in failed.lines and self.static.router_of(line) in part]
-        return self.compared(case, machine, lines, cut)
+        lines = [
+            line for line in self.static.lines if line not in failed.lines and self.static.router_of(line) in elsewhere
+        ]
+        return self.compared(case, machine, lines, elsewhere)
 
-    def _holds(self, deed: Deed, machine: Machine, elsewhere: Set) -> bool:
-        """Whether packets still end where they did, but for those to sites that are cut off."""
-        now = machine.act(deed.router, deed.table, deed.effect, deed.state).out
-        judged = self.expectation.judged
-        return bool(now & judged == deed.result.out & elsewhere & judged)
+    def _holds(self, takes: Set, deed: Deed, machine: Machine, elsewhere: Set) -> bool:
+        """Whether the packets that come to a deed still end where they did, but for those to sites that are cut off."""
+        now, judged = machine.act(deed.router, deed.table, deed.effect, deed.state).out, takes & self.expectation.judged
+        return bool(now & judged == deed.result.out & judged & elsewhere)
 
     def after(self, router: str, held: RuleSet) -> list[Finding]:
         """What is wrong in the intact network once one router holds other rules, where before nothing was: only what
@@ -264,12 +270,14 @@ class Verification:
             everything = self.space.all
             touched |= {
                 deed.router
-                for deed in static.deeds
-                if deed.result.hangs_on & stale and deed.router != router and not self._holds(deed, machine, everything)
+                for takes, deed in static.deeds
+                if deed.result.hangs_on & stale
+                and deed.router != router
+                and not self._holds(takes, deed, machine, everything)
             }
         differences = Differences(self.plan, {**static.rules, router: held}, self.expectation)
         lines = (line for line in static.lines if static.router_of(line) in touched)
-        return self.compared(INTACT, machine, lines, None, differences)
+        return self.compared(INTACT, machine, lines, differences=differences)
 
     def proofs(self, cases: Sequence[Case], findings: Sequence[Finding]) -> tuple[Proof, ...]:
         """What holds: of each case in which nothing was found wrong."""
