@@ -102,6 +102,20 @@ class _WhenNeeded(Mapping[str, Switch]):
         return len(self._rules)
 
 
+Key = tuple[str, Kind, int, int]  # a case, what is wrong, and from which role to which
+
+
+def merged(parts: Iterable[Mapping[Key, Finding]], places: Mapping[Line, int]) -> list[Finding]:
+    """The findings of several parts of the lines as if they were of all: the first line shows it, by ``places``."""
+    found: dict[Key, Finding] = {}
+    for part in parts:
+        for key, finding in part.items():
+            other = found.get(key, finding)
+            first = min(finding, other, key=lambda each: places[each.site, each.line])
+            found[key] = first if other is finding else replace(first, alike=finding.alike + other.alike + 1)
+    return list(found.values())
+
+
 @dataclass
 class CaseDifferences:
     """The findings of one case: one for each kind and pair of roles, with the first packet that shows it."""
@@ -112,9 +126,11 @@ class CaseDifferences:
     found: dict[tuple[Kind, int, int], Finding] = field(default_factory=dict)
     pairs: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> dict[Key, Finding]:
         """What was found, with how many pairs of sites it is the same for."""
-        return [replace(finding, alike=self.pairs[key] - 1) for key, finding in self.found.items()]
+        return {
+            (self.case.name, *key): replace(finding, alike=self.pairs[key] - 1) for key, finding in self.found.items()
+        }
 
     def add(self, line: Line, became: Set, wanted: Set) -> None:
         """Notes what is wrong with packets from a line."""

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from controller.rules import MPLS, Table
 from verification.actions import Work
 from verification.headers import Set, Space
-from verification.needs import ALL_BITS, Needs
+from verification.needs import Needs
 from verification.program import Program
 from verification.states import (
     AMBIGUOUS,
@@ -33,7 +33,7 @@ from verification.states import (
     Resume,
     State,
 )
-from verification.tables import Effect, Entry, Partition, TableEntries, is_noted
+from verification.tables import ALL_BITS, Effect, Entry, Partition, TableEntries, is_noted
 
 
 class Machine:

@@ -17,18 +17,15 @@ from controller.rules import (
     Foreign,
     Group,
     GroupRule,
-    Load,
     Move,
     Output,
     PopVlan,
     PushVlan,
     Resubmit,
-    SetField,
     Table,
 )
-from verification.tables import Effect, TableEntries
+from verification.tables import ALL_BITS, Effect, Shape, TableEntries, shape_of
 
-ALL_BITS = -1
 TTLS = frozenset({"nw_ttl", "mpls_ttl"})
 
 
@@ -43,6 +40,8 @@ class Needs:
     everything: bool = False
 
     def __or__(self, other: Needs) -> Needs:
+        if other is self or other is _NOTHING:
+            return self
         bits = dict(self.bits)
         for name, mask in other.bits.items():
             bits[name] = bits.get(name, 0) | mask
@@ -55,12 +54,14 @@ class Needs:
         if name == "in_port":
             others = {each: bits for each, bits in self.bits.items() if each != name}
             return Needs(others, everything=self.everything)
-        left = self.bits.get(name, 0) & ~mask
+        if name not in self.bits:
+            return self
+        left = self.bits[name] & ~mask
         bits = {each: bits for each, bits in self.bits.items() if each != name}
         return replace(self, bits=bits | {name: left} if left else bits)
 
 
-_EVERYTHING = Needs(everything=True)
+_NOTHING, _EVERYTHING = Needs(), Needs(everything=True)
 
 
 class RouterNeeds:
@@ -73,7 +74,7 @@ class RouterNeeds:
         self._tables, self._groups, self._matched = tables, groups, matched
         self._at: dict[Table, Needs] = {}
         self._of_group: dict[int, Needs] = {}
-        self._of_effect: dict[Effect, Needs] = {}
+        self._of_shape: dict[Shape, Needs] = {}
 
     def at(self, table: Table) -> Needs:
         """Before a table is looked up."""
@@ -86,7 +87,7 @@ class RouterNeeds:
         """Before a group is asked."""
         if number not in self._of_group:
             self._of_group[number] = _EVERYTHING
-            group, found = self._groups.get(number), Needs()
+            group, found = self._groups.get(number), _NOTHING
             for bucket in group.buckets if group else ():
                 found |= self.acting((bucket.actions, None, None))
             self._of_group[number] = found
@@ -94,37 +95,38 @@ class RouterNeeds:
 
     def _before(self, entries: TableEntries | None) -> Needs:
         if entries is None:
-            return Needs()
+            return _NOTHING
         bits: dict[str, int] = {}
         if not entries.is_uniform:
             for conditions in {(*entry.noted, *entry.header) for entry in entries.entries}:
                 for name, _, mask in conditions:
                     bits[name] = bits.get(name, 0) | (ALL_BITS if mask is None else mask)
         found = Needs(bits, any_port="in_port" in bits)
-        for effect in {entry.effect for entry in entries.entries}:
-            found |= self.acting(effect)
+        for shape in {entry.shape for entry in entries.entries}:
+            found |= self._acting(shape)
         return found
 
     def acting(self, effect: Effect) -> Needs:
         """Before actions are done and what follows them."""
-        if effect not in self._of_effect:
-            actions, goto, written = effect
-            needs = Needs() if goto is None else self.at(goto)
+        return self._acting(shape_of(effect))
+
+    def _acting(self, shape: Shape) -> Needs:
+        if shape not in self._of_shape:
+            actions, goto, written = shape
+            needs = _NOTHING if goto is None else self.at(goto)
             if written is not None:
-                needs = needs.without("metadata", written[1])
+                needs = needs.without("metadata", written)
             for action in reversed(actions):
                 needs = self._doing(action, needs)
-            self._of_effect[effect] = needs
-        return self._of_effect[effect]
+            self._of_shape[shape] = needs
+        return self._of_shape[shape]
 
-    def _doing(self, action: Action, after: Needs) -> Needs:
+    def _doing(self, action: Action | tuple[str, int], after: Needs) -> Needs:
         match action:
+            case (name, mask):
+                return after.without(name, mask)
             case Output(port):
                 return after | self._leaving(port)
-            case SetField(name, _):
-                return after if plain(name) == "vlan_vid" else after.without(plain(name))
-            case Load(name, _, bits):
-                return after.without(plain(name), ALL_BITS if plain(name) == "in_port" else (1 << bits) - 1)
             case Move(source, destination, _):
                 wanted = plain(destination) in self._matched or plain(destination) in after.bits
                 wanted |= plain(destination) in TTLS and plain(source) not in TTLS
@@ -143,7 +145,7 @@ class RouterNeeds:
 
     def _leaving(self, port: int) -> Needs:
         if port == CONTROLLER:
-            return Needs()
+            return _NOTHING
         if port == IN_PORT:
             return Needs(any_port=True)
         return Needs({"vlan_vid": ALL_BITS}, frozenset({port}))

@@ -12,6 +12,7 @@ import gc
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
 
@@ -21,7 +22,7 @@ from controller.pipeline import VLAN_PRESENT
 from controller.rules import MPLS, FlowRule, Group, Output, Resubmit, RuleSet, Table
 from policies.plan import Plan
 from topology.model import TRUNK_PORT, Line, Network
-from verification.differences import Differences
+from verification.differences import Differences, Key, merged
 from verification.expect import Expectation
 from verification.failures import INTACT, components, cut_off
 from verification.findings import Case, Finding, Proof, Report
@@ -115,27 +116,6 @@ class Static:
         """The same rules while something has failed."""
         return Machine(self.program, self.program.bits_of(failures), self.machine)
 
-    @cached_property
-    def deeds(self) -> tuple[tuple[Set, Deed], ...]:
-        """What is done to packets between a site's line and the first fibre, or a line of the same router: everything
-        that sends them anywhere, and which packets come to it at the most."""
-        found: dict[tuple[object, ...], tuple[Set, Deed]] = {}
-        seen: set[int] = set()
-        left = [node for line in self.lines for _, node in self.roots(line)]
-        while left:
-            node = left.pop()
-            if id(node) in seen:
-                continue
-            seen.add(id(node))
-            left += node.after
-            for takes, deed in node.deeds:
-                if any(isinstance(action, Output | Group | Resubmit) for action in deed.effect[0]):
-                    needs = self.program.needs[deed.router].acting(deed.effect)
-                    key = deed.router, deed.effect, self.machine.narrowed(deed.state, needs)
-                    others, known = found.get(key, (self.space.none, deed))
-                    found[key] = others | takes, known
-        return tuple(found.values())
-
 
 def _may_be_labelled(rule: FlowRule, fibres: Container[object]) -> bool:
     match = dict(rule.match)
@@ -144,7 +124,7 @@ def _may_be_labelled(rule: FlowRule, fibres: Container[object]) -> bool:
 
 def verify(plan: Plan, rules: Mapping[str, RuleSet], cases: Sequence[Case] = (INTACT,), workers: int = 1) -> Report:
     """Holds ``rules``, by router id, against ``plan`` in every one of ``cases``, the intact network first. If there
-    is more than one of ``workers``, they share the failures: processes forked from this one, which must have no other
+    is more than one of ``workers``, they share the lines: processes forked from this one, which must have no other
     threads then."""
     with _uncollected():
         return Verification(plan, Static(plan.network, rules)).run(cases, workers)
@@ -162,56 +142,105 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-class Verification:
-    """Holds what rules do against what a policy says."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What some of the lines show: findings, the entries that they use (see `flaws.Uses`), nodes, and times taken."""
 
-    def __init__(self, plan: Plan, static: Static) -> None:
+    findings: dict[Key, Finding]
+    uses: tuple[set[Use], set[Use]]
+    nodes: int
+    intact_s: float
+    failures_s: float
+
+
+class Verification:
+    """Holds what rules do against what a policy says, for all lines or some of them."""
+
+    def __init__(self, plan: Plan, static: Static, lines: Sequence[Line] | None = None) -> None:
         self.plan, self.static, self.space = plan, static, static.space
+        self.lines = static.lines if lines is None else lines
         self.expectation = Expectation(plan, self.space)
         self.differences = Differences(plan, static.rules, self.expectation)
 
     def run(self, cases: Sequence[Case], workers: int = 1) -> Report:
         """All cases, policers and flaws."""
-        figures: dict[str, float] = {}
-        findings: list[Finding] = []
-        began = time.perf_counter()
-        uses = Uses(self.static.program)
-        intact = any(case.failures == Failures() for case in cases)
-        findings += self.intact() if intact else []  # where a router is off, nobody knows what it would hold
-        findings += self.differences.unreadable(self.static.program.unreadable)
-        findings += unpoliced(self.plan, self.static.program, self.static.rules)
-        uses.note(self.static.machine)
-        figures["intact_s"] = time.perf_counter() - began
-        failed, sound = [case for case in cases if case.failures != Failures()], intact and not findings
-        if workers == 1 or len(failed) < workers:
-            findings += self.cases(failed, sound, uses)
+        shares = self._shares(workers)
+        if len(shares) > 1:
+            with get_context("fork").Pool(len(shares), _adopt, (self, cases)) as pool:
+                parts = pool.map(_of_share, shares, chunksize=1)
         else:
-            self.static.deeds  # noqa: B018 # worked out once, before others share it
-            shares = [(failed[place::workers], sound) for place in range(workers)]
-            with get_context("fork").Pool(workers, _adopt, (self,)) as pool:
-                for found, known in pool.imap(_share, shares):
-                    findings += found
-                    uses.add(*known)
-        figures["failures_s"] = time.perf_counter() - began - figures["intact_s"]
-        complete = any(case.failures.links for case in cases)
-        findings += uses.flaws(complete)
-        figures |= {"entries": sum(map(len, self.static.rules.values())), "nodes": len(self.static.machine.nodes)}
-        figures |= {"diagram_nodes": len(self.space.bdd), "cases": len(cases)}
-        proofs = self.proofs(cases, findings)
-        return Report(self.plan.policy, self.plan.network.name, tuple(findings), proofs, figures)
+            parts = [self.part(cases)]
+        static, uses = self.static, Uses(self.static.program)
+        for part in parts:
+            uses.add(*part.uses)
+        findings = [
+            *merged([part.findings for part in parts], {line: place for place, line in enumerate(self.lines)}),
+            *self.differences.unreadable(static.program.unreadable),
+            *unpoliced(self.plan, static.program, static.rules),
+            *uses.flaws(complete=any(case.failures.links for case in cases)),
+        ]
+        figures = {
+            "intact_s": max(part.intact_s for part in parts),
+            "failures_s": max(part.failures_s for part in parts),
+            "entries": sum(map(len, static.rules.values())),
+            "nodes": sum(part.nodes for part in parts),
+            "cases": len(cases),
+        }
+        return Report(self.plan.policy, self.plan.network.name, tuple(findings), self.proofs(cases, findings), figures)
 
-    def cases(self, cases: Iterable[Case], sound: bool, uses: Uses) -> list[Finding]:
-        """What is wrong in each case; ``sound``: nothing is in the intact network."""
-        findings: list[Finding] = []
+    def _shares(self, workers: int) -> list[list[Line]]:
+        """The lines for each of some workers; those of one router have most of their way in common."""
+        by_router: dict[str, list[Line]] = {}
+        for line in self.lines:
+            by_router.setdefault(self.static.router_of(line), []).append(line)
+        shares: list[list[Line]] = [[] for _ in range(min(workers, len(by_router)))]
+        for lines in sorted(by_router.values(), key=len, reverse=True):
+            min(shares, key=len).extend(lines)
+        return shares
+
+    def part(self, cases: Sequence[Case]) -> Part:
+        """What the lines show in all cases."""
+        static, uses, began = self.static, Uses(self.static.program), time.perf_counter()
+        intact = any(case.failures == Failures() for case in cases)
+        found = self._intact() if intact else {}  # where a router is off, nobody knows what it would hold
+        uses.note(static.machine)
+        intact_s = time.perf_counter() - began
+        sound = intact and not found and not static.program.unreadable
         for case in cases:
-            machine = self.static.during(case.failures)
-            findings += self.case(case, machine, sound)
-            uses.note(machine)
-        return findings
+            if case.failures != Failures():
+                machine = static.during(case.failures)
+                found |= self.case(case, machine, sound)
+                uses.note(machine)
+        failures_s = time.perf_counter() - began - intact_s
+        return Part(found, uses.known, len(static.machine.nodes), intact_s, failures_s)
 
     def intact(self) -> list[Finding]:
         """What is wrong while nothing has failed."""
-        return self.compared(INTACT, self.static.machine, self.static.lines)
+        return list(self._intact().values())
+
+    def _intact(self) -> dict[Key, Finding]:
+        return self.compared(INTACT, self.static.machine, self.lines)
+
+    @cached_property
+    def deeds(self) -> tuple[tuple[Set, Deed], ...]:
+        """What is done to packets between one of the lines and the first fibre, or a line of the same router:
+        everything that sends them anywhere, and which packets come to it at the most."""
+        static, found = self.static, dict[tuple[object, ...], tuple[Set, Deed]]()
+        seen: set[int] = set()
+        left = [node for line in self.lines for _, node in static.roots(line)]
+        while left:
+            node = left.pop()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            left += node.after
+            for takes, deed in node.deeds:
+                if any(isinstance(action, Output | Group | Resubmit) for action in deed.effect[0]):
+                    needs = static.program.needs[deed.router].acting(deed.effect)
+                    key = deed.router, deed.effect, static.machine.narrowed(deed.state, needs)
+                    others, known = found.get(key, (static.space.none, deed))
+                    found[key] = others | takes, known
+        return tuple(found.values())
 
     def compared(
         self,
@@ -220,7 +249,7 @@ class Verification:
         lines: Iterable[Line],
         elsewhere: Mapping[str, Set] | None = None,
         differences: Differences | None = None,
-    ) -> list[Finding]:
+    ) -> dict[Key, Finding]:
         """Lines held against the policy one by one; ``elsewhere``, by router, is all that does not end at sites that
         nothing leads to from there."""
         answered, found = self.space.out(ANSWERED), (differences or self.differences).of(case)
@@ -235,21 +264,19 @@ class Verification:
                 found.add(line, became, wanted)
         return found.findings()
 
-    def case(self, case: Case, machine: Machine, sound: bool) -> list[Finding]:
+    def case(self, case: Case, machine: Machine, sound: bool) -> dict[Key, Finding]:
         """What is wrong in a case; ``sound``: nothing is in the intact network."""
         network, failed = self.plan.network, case.failures
         cut = {part: self.expectation.elsewhere(sites) for part, sites in cut_off(network, failed).items()}
         elsewhere = {router: cut[part] for router, part in components(network, failed).items()}
         touched = (
             (takes, deed)
-            for takes, deed in self.static.deeds
+            for takes, deed in self.deeds
             if deed.result.hangs_on & machine.down and deed.router in elsewhere
         )
         if sound and all(self._holds(takes, deed, machine, elsewhere[deed.router]) for takes, deed in touched):
-            return []
-        lines = [
-            line for line in self.static.lines if line not in failed.lines and self.static.router_of(line) in elsewhere
-        ]
+            return {}
+        lines = [line for line in self.lines if line not in failed.lines and self.static.router_of(line) in elsewhere]
         return self.compared(case, machine, lines, elsewhere)
 
     def _holds(self, takes: Set, deed: Deed, machine: Machine, elsewhere: Set) -> bool:
@@ -270,14 +297,14 @@ class Verification:
             everything = self.space.all
             touched |= {
                 deed.router
-                for takes, deed in static.deeds
+                for takes, deed in self.deeds
                 if deed.result.hangs_on & stale
                 and deed.router != router
                 and not self._holds(takes, deed, machine, everything)
             }
         differences = Differences(self.plan, {**static.rules, router: held}, self.expectation)
-        lines = (line for line in static.lines if static.router_of(line) in touched)
-        return self.compared(INTACT, machine, lines, differences=differences)
+        lines = (line for line in self.lines if static.router_of(line) in touched)
+        return list(self.compared(INTACT, machine, lines, differences=differences).values())
 
     def proofs(self, cases: Sequence[Case], findings: Sequence[Finding]) -> tuple[Proof, ...]:
         """What holds: of each case in which nothing was found wrong."""
@@ -294,15 +321,14 @@ class Verification:
         return (Proof(claim, clean, len(self.static.lines), sites * sites, ASSUMED),)
 
 
-_shared: list[Verification] = []  # in a worker: what it was forked with, which is too large to be sent
+_shared: list[tuple[Verification, Sequence[Case]]] = []  # in a worker: what it was forked with, too large to be sent
 
 
-def _adopt(verification: Verification) -> None:
-    _shared.append(verification)
+def _adopt(verification: Verification, cases: Sequence[Case]) -> None:
+    _shared.append((verification, cases))
 
 
-def _share(share: tuple[list[Case], bool]) -> tuple[list[Finding], tuple[set[Use], set[Use]]]:
-    """A worker's part of the cases."""
-    (verification,) = _shared
-    uses = Uses(verification.static.program)
-    return verification.cases(*share, uses), uses.known
+def _of_share(lines: Sequence[Line]) -> Part:
+    """A worker's part."""
+    ((whole, cases),) = _shared
+    return Verification(whole.plan, whole.static, lines).part(cases)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from controller.interpreter.packet import number, plain
-from controller.rules import MPLS, Action, FlowRule, Table, Value
+from controller.rules import MPLS, Action, FlowRule, Load, SetField, Table, Value
 from verification.headers import Set, Space
 
 NOTED = frozenset({"in_port", "vlan_vid", "metadata", "mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl"})
@@ -21,6 +21,9 @@ _ETHERNET = frozenset({"eth_src", "eth_dst"})
 
 Condition = tuple[str, int, "int | None"]  # field, value, mask (None: all of it)
 Effect = tuple[tuple[Action, ...], "Table | None", "tuple[int, int] | None"]  # what an entry does, its meter aside
+# An effect but for the values that it writes: bits of a field, as a mask, in place of the action that overwrites them.
+Shape = tuple[tuple["Action | tuple[str, int]", ...], "Table | None", "int | None"]
+ALL_BITS = -1
 
 
 def is_noted(name: str) -> bool:
@@ -28,10 +31,26 @@ def is_noted(name: str) -> bool:
     return name in NOTED or "reg" in name
 
 
+def shape_of(effect: Effect) -> Shape:
+    """What an effect looks at and overwrites. A tag is set only where there is one, so that it still matters before."""
+    actions, goto, written = effect
+    bare: list[Action | tuple[str, int]] = []
+    for action in actions:
+        match action:
+            case SetField(name, _):
+                if plain(name) != "vlan_vid":
+                    bare.append((plain(name), ALL_BITS))
+            case Load(name, _, bits):
+                bare.append((plain(name), ALL_BITS if plain(name) == "in_port" else (1 << bits) - 1))
+            case _:
+                bare.append(action)
+    return tuple(bare), goto, None if written is None else written[1]
+
+
 class Entry:
     """A flow entry with its match split into what switches noted and what headers say."""
 
-    __slots__ = ("effect", "header", "key", "noted", "priority", "rule", "takes", "takes_labelled")
+    __slots__ = ("effect", "header", "key", "noted", "priority", "rule", "shape", "takes", "takes_labelled")
 
     def __init__(self, rule: FlowRule, space: Space, keys: dict[tuple[Condition, ...], int]) -> None:
         conditions = sorted(_condition(name, value) for name, value in rule.match)
@@ -39,6 +58,7 @@ class Entry:
         self.noted = tuple(each for each in conditions if is_noted(each[0]))
         self.header = tuple(each for each in conditions if not is_noted(each[0]))
         self.effect: Effect = rule.actions, rule.goto, rule.metadata
+        self.shape = shape_of(self.effect)
         self.key = keys.setdefault(self.header, len(keys))  # equal for entries that look for the same headers
         self.takes: Set = space.all  # of packets whose headers are as they were sent
         self.takes_labelled: Set = space.all  # of packets that labels hide
