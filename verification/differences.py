@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -31,20 +32,20 @@ _LIKELY_PORT, _LIKELY_BYTES, _ACK, _SYN = 40_000, 100, 0x10, 0x02
 
 @dataclass(frozen=True)
 class Differences:
-    """Makes findings for one policy and the rules that are to keep it."""
+    """Makes findings for one policy and the switches that are to keep it, by router."""
 
     plan: Plan
-    rules: Mapping[str, RuleSet]
+    switches: MutableMapping[str, Switch]
     expectation: Expectation
 
     def of(self, case: Case) -> CaseDifferences:
         """Those of one case."""
-        switches = self._switches
-        return CaseDifferences(self, case, Fabric(self.plan.network, switches, case.failures))
+        return CaseDifferences(self, case, Fabric(self.plan.network, self.switches, case.failures))
 
-    @cached_property
-    def _switches(self) -> Mapping[str, Switch]:
-        return _WhenNeeded(self.rules)
+    def having(self, router: str, held: RuleSet) -> Differences:
+        """The same with other rules on one router."""
+        changed = SwitchesWhenNeeded({router: held})
+        return Differences(self.plan, ChainMap(changed, self.switches), self.expectation)
 
     def unreadable(self, rules: Iterable[tuple[str, FlowRule]]) -> Iterator[Finding]:
         """Entries that look at what no set of packets can be told by."""
@@ -84,22 +85,16 @@ class Differences:
         return f"policy {self.plan.policy}: no contract allows it from {names[mine]} to {names[theirs]}", ""
 
 
-class _WhenNeeded(Mapping[str, Switch]):
+class SwitchesWhenNeeded(dict[str, Switch]):
     """Switches as the interpreter has them, made when a packet first comes to one."""
 
     def __init__(self, rules: Mapping[str, RuleSet]) -> None:
-        self._rules, self._made = rules, dict[str, Switch]()
+        super().__init__()
+        self._rules = rules
 
-    def __getitem__(self, router: str) -> Switch:
-        if router not in self._made:
-            self._made[router] = Switch.of(self._rules[router])
-        return self._made[router]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rules)
-
-    def __len__(self) -> int:
-        return len(self._rules)
+    def __missing__(self, router: str) -> Switch:
+        self[router] = Switch.of(self._rules[router])
+        return self[router]
 
 
 Key = tuple[str, Kind, int, int]  # a case, what is wrong, and from which role to which

@@ -22,7 +22,7 @@ from controller.pipeline import VLAN_PRESENT
 from controller.rules import MPLS, FlowRule, Group, Output, Resubmit, RuleSet, Table
 from policies.plan import Plan
 from topology.model import TRUNK_PORT, Line, Network
-from verification.differences import Differences, Key, merged
+from verification.differences import Differences, Key, SwitchesWhenNeeded, merged
 from verification.expect import Expectation
 from verification.failures import INTACT, components, cut_off
 from verification.findings import Case, Finding, Proof, Report
@@ -160,7 +160,7 @@ class Verification:
         self.plan, self.static, self.space = plan, static, static.space
         self.lines = static.lines if lines is None else lines
         self.expectation = Expectation(plan, self.space)
-        self.differences = Differences(plan, static.rules, self.expectation)
+        self.differences = Differences(plan, SwitchesWhenNeeded(static.rules), self.expectation)
 
     def run(self, cases: Sequence[Case], workers: int = 1) -> Report:
         """All cases, policers and flaws."""
@@ -302,7 +302,7 @@ class Verification:
                 and deed.router != router
                 and not self._holds(takes, deed, machine, everything)
             }
-        differences = Differences(self.plan, {**static.rules, router: held}, self.expectation)
+        differences = self.differences.having(router, held)
         lines = (line for line in self.lines if static.router_of(line) in touched)
         return list(self.compared(INTACT, machine, lines, differences=differences).values())
 
