@@ -113,6 +113,7 @@ class Work:
             work.notes[plain(register)] = verdict
             work.limit = self.limit
             work.run(*rest)  # type: ignore[arg-type]
+            self.looked_up += work.looked_up
             self.add(work.result, those)
 
     def stop_here(self, actions: tuple[Action, ...], goto: Table | None, written: tuple[int, int] | None) -> None:
@@ -252,6 +253,7 @@ class Work:
         seen = Work(self.machine, self.router, self.table, self.state)
         seen.run(*rest)  # type: ignore[arg-type]
         self.add_all(seen.result, self.limit & readable)
+        self.looked_up += [*blind.looked_up, *seen.looked_up]
         return False
 
     def rewrite(self, action: Action) -> None:

@@ -9,7 +9,7 @@ ports.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from controller.rules import IPV4, IPV6
@@ -37,6 +37,7 @@ class Expectation:
 
     plan: Plan
     space: Space
+    _of_lines: dict[tuple[str, bool], Set] = field(default_factory=dict, init=False)
 
     @cached_property
     def allowed(self) -> Mapping[tuple[int, int], tuple[Allowed, ...]]:
@@ -125,11 +126,14 @@ class Expectation:
 
     def of_line(self, site: Site, own_port: bool) -> Set:
         """What becomes of all that a site sends: its own addresses only, untagged where a tag could be seen."""
-        role, own = self.plan.role_of_site[site.id].id, self.space.none
-        for prefix in site.prefixes:
-            own |= self.space.source_in(prefix)
-        untagged = self.space.equal("vlan_vid", 0) if own_port else self.space.all
-        return untagged & (own & ~self._gateway(site) & self.from_role[role])
+        if (site.id, own_port) not in self._of_lines:
+            role, own = self.plan.role_of_site[site.id].id, self.space.none
+            for prefix in site.prefixes:
+                own |= self.space.source_in(prefix)
+            untagged = self.space.equal("vlan_vid", 0) if own_port else self.space.all
+            becomes = untagged & (own & ~self._gateway(site) & self.from_role[role])
+            self._of_lines[site.id, own_port] = becomes
+        return self._of_lines[site.id, own_port]
 
     def _gateway(self, site: Site) -> Set:
         """Pings of the site's own gateway, which its router answers itself."""

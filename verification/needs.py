@@ -6,7 +6,7 @@ once for each role or VPN and not once for each access line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.interpreter.packet import plain
@@ -66,15 +66,31 @@ _NOTHING, _EVERYTHING = Needs(), Needs(everything=True)
 
 class RouterNeeds:
     """What can matter at each table and group of one router; ``matched`` are the fields that any entry of the network
-    looks at."""
+    looks at. ``known`` is of other rules of that router: of the same groups, and tables but for ``differ``."""
 
     def __init__(
-        self, tables: Mapping[Table, TableEntries], groups: Mapping[int, GroupRule], matched: frozenset[str]
+        self,
+        tables: Mapping[Table, TableEntries],
+        groups: Mapping[int, GroupRule],
+        matched: frozenset[str],
+        known: RouterNeeds | None = None,
+        differ: Collection[Table] = (),
     ) -> None:
         self._tables, self._groups, self._matched = tables, groups, matched
         self._at: dict[Table, Needs] = {}
         self._of_group: dict[int, Needs] = {}
         self._of_shape: dict[Shape, Needs] = {}
+        if known is not None:
+            self._take_over(known, differ)
+
+    def _take_over(self, known: RouterNeeds, differ: Collection[Table]) -> None:
+        """What is known already, if tables that differ need the same as before: then so does all before them."""
+        for table in known._tables:
+            known.at(table)
+        self._at = {table: needs for table, needs in known._at.items() if table not in differ}
+        self._of_group, self._of_shape = dict(known._of_group), dict(known._of_shape)
+        if any(self.at(table) != known.at(table) for table in differ):
+            self._at, self._of_group, self._of_shape = {}, {}, {}
 
     def at(self, table: Table) -> Needs:
         """Before a table is looked up."""

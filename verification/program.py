@@ -17,7 +17,6 @@ from verification.tables import Entry, TableEntries
 _OURS = frozenset(Table)
 # The first table as packets from fibres meet it; groups, and tables that others put there.
 _FIBRES, _GROUPS = _OTHER_SIDES = ("fibres", "groups")
-_SITE_SIDE = frozenset({Table.ADMIT, Table.VRF, Table.CONTRACT, Table.POLICE, Table.ROUTE, Table.NEIGHBOUR})
 
 
 class Program:
@@ -29,7 +28,10 @@ class Program:
         self._entries: dict[FlowRule, Entry] = {}
         self._keys: dict[tuple[tuple[str, int, int | None], ...], int] = {}
         self._same: dict[int, tuple[FlowRule, Entry]] = {}  # a rule that is kept keeps its id
-        self.tables: dict[str, dict[Table, TableEntries]] = {r: self._tables(r, held) for r, held in rules.items()}
+        self.tables: dict[str, dict[Table, TableEntries]] = {
+            router: {table: TableEntries(each) for table, each in self._entries_of(router, held).items()}
+            for router, held in rules.items()
+        }
         self.groups = {router: {group.id: group for group in held.groups} for router, held in rules.items()}
         self._matched = matched_fields(table for tables in self.tables.values() for table in tables.values())
         self.needs = {r: RouterNeeds(self.tables[r], self.groups[r], self._matched) for r in self.tables}
@@ -49,7 +51,7 @@ class Program:
             for line, port in lines.items()
         }
 
-    def _tables(self, router: str, held: RuleSet) -> dict[Table, TableEntries]:
+    def _entries_of(self, router: str, held: RuleSet) -> dict[Table, list[Entry]]:
         by_table: dict[Table, list[Entry]] = {}
         for rule in held.flows:
             if (known := self._same.get(id(rule))) is None:
@@ -61,26 +63,33 @@ class Program:
                 self._entries[rule] = entry
                 known = self._same[id(rule)] = rule, entry
             by_table.setdefault(rule.table, []).append(known[1])
-        return {table: TableEntries(each) for table, each in by_table.items()}
+        return by_table
 
     def having(self, router: str, held: RuleSet) -> tuple[Program, int] | None:
         """The program with other rules on one router, and what hangs on those that differ, as bits; None where so much
         else hangs on them that all is to be made ready anew."""
-        tables, groups = self._tables(router, held), {group.id: group for group in held.groups}
-        if not matched_fields(tables.values()) <= self._matched:
+        before, groups = self.tables[router], {group.id: group for group in held.groups}
+        tables = {
+            table: before[table]
+            if table in before and before[table].entries == tuple(entries)
+            else TableEntries(entries)
+            for table, entries in self._entries_of(router, held).items()
+        }
+        differ = {table for table in {*tables, *before} if tables.get(table) is not before.get(table)}
+        if not matched_fields(tables[table] for table in differ if table in tables) <= self._matched:
             return None
         changed = copy(self)
-        kept = {t: old for t, old in self.tables[router].items() if t in tables and old.entries == tables[t].entries}
-        changed.tables = {**self.tables, router: tables | kept}
+        changed.tables = {**self.tables, router: tables}
         changed.groups = {**self.groups, router: groups}
-        changed.needs = {**self.needs, router: RouterNeeds(tables | kept, groups, self._matched)}
-        stale = 0
-        for table in (set(tables) | set(self.tables[router])) - set(kept):
-            before = self.tables[router][table].entries if table in self.tables[router] else ()
-            after = tables[table].entries if table in tables else ()
-            for entry in set(before) ^ set(after):
+        is_same = groups == self.groups[router]
+        known = self.needs[router] if is_same else None
+        changed.needs = {**self.needs, router: RouterNeeds(tables, groups, self._matched, known, differ)}
+        stale = 0 if is_same else self.groups_of(router)
+        for table in differ:
+            old, new = (set(each[table].entries) if table in each else set() for each in (before, tables))
+            for entry in old ^ new:
                 stale |= self._sides_of(router, entry.rule)
-        return changed, stale | (0 if groups == self.groups[router] else self.groups_of(router))
+        return changed, stale
 
     def _sides_of(self, router: str, rule: FlowRule) -> int:
         """Whose packets an entry may meet, as bits."""
@@ -98,10 +107,6 @@ class Program:
     def groups_of(self, router: str) -> int:
         """What the packets at a router's groups hang on, as a bit."""
         return self.bit[router, _GROUPS]
-
-    def seen_from_afar(self, router: str) -> int:
-        """What packets from other routers' sites can hang on at a router, as bits."""
-        return sum(self.bit[router, side] for side in (*_OURS, *_OTHER_SIDES) if side not in _SITE_SIDE)
 
     def bits_of(self, failures: Failures) -> int:
         """The links and lines that carry nothing then."""

@@ -143,6 +143,19 @@ def _uncollected() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstSteps:
+    """What is done to packets on their lines' own routers: the tables that they come to, by router; and everything that
+    sends them anywhere, with those packets that come to it at the most, by what it hangs on."""
+
+    tables: frozenset[tuple[str, Table]]
+    deeds: Mapping[int, Sequence[tuple[Set, Deed]]]
+
+    def on(self, things: int) -> Iterator[tuple[Set, Deed]]:
+        """What hangs on any of these."""
+        return (pair for mask, deeds in self.deeds.items() if mask & things for pair in deeds)
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What some of the lines show: findings, the entries that they use (see `flaws.Uses`), nodes, and times taken."""
 
@@ -222,10 +235,10 @@ class Verification:
         return self.compared(INTACT, self.static.machine, self.lines)
 
     @cached_property
-    def deeds(self) -> tuple[tuple[Set, Deed], ...]:
-        """What is done to packets between one of the lines and the first fibre, or a line of the same router:
-        everything that sends them anywhere, and which packets come to it at the most."""
-        static, found = self.static, dict[tuple[object, ...], tuple[Set, Deed]]()
+    def first_steps(self) -> FirstSteps:
+        """What is done to packets between one of the lines and the first fibre, or a line of the same router."""
+        static, tables = self.static, set[tuple[str, Table]]()
+        found: dict[tuple[object, ...], tuple[Set, Deed]] = {}
         seen: set[int] = set()
         left = [node for line in self.lines for _, node in static.roots(line)]
         while left:
@@ -233,6 +246,7 @@ class Verification:
             if id(node) in seen:
                 continue
             seen.add(id(node))
+            tables.add((node.router, node.table))
             left += node.after
             for takes, deed in node.deeds:
                 if any(isinstance(action, Output | Group | Resubmit) for action in deed.effect[0]):
@@ -240,7 +254,10 @@ class Verification:
                     key = deed.router, deed.effect, static.machine.narrowed(deed.state, needs)
                     others, known = found.get(key, (static.space.none, deed))
                     found[key] = others | takes, known
-        return tuple(found.values())
+        by_mask: dict[int, list[tuple[Set, Deed]]] = {}
+        for takes, deed in found.values():
+            by_mask.setdefault(deed.result.hangs_on, []).append((takes, deed))
+        return FirstSteps(frozenset(tables), by_mask)
 
     def compared(
         self,
@@ -269,12 +286,11 @@ class Verification:
         network, failed = self.plan.network, case.failures
         cut = {part: self.expectation.elsewhere(sites) for part, sites in cut_off(network, failed).items()}
         elsewhere = {router: cut[part] for router, part in components(network, failed).items()}
-        touched = (
-            (takes, deed)
-            for takes, deed in self.deeds
-            if deed.result.hangs_on & machine.down and deed.router in elsewhere
-        )
-        if sound and all(self._holds(takes, deed, machine, elsewhere[deed.router]) for takes, deed in touched):
+        if sound and all(
+            self._holds(takes, deed, machine, elsewhere[deed.router])
+            for takes, deed in self.first_steps.on(machine.down)
+            if deed.router in elsewhere
+        ):
             return {}
         lines = [line for line in self.lines if line not in failed.lines and self.static.router_of(line) in elsewhere]
         return self.compared(case, machine, lines, elsewhere)
@@ -291,17 +307,14 @@ class Verification:
         if (changed := static.program.having(router, held)) is None:
             return Verification(self.plan, Static(static.network, {**static.rules, router: held})).intact()
         program, stale = changed
-        machine = Machine(program, base=static.machine, changed=stale)
-        touched = {router}
-        if stale & program.seen_from_afar(router):
-            everything = self.space.all
-            touched |= {
-                deed.router
-                for takes, deed in self.deeds
-                if deed.result.hangs_on & stale
-                and deed.router != router
-                and not self._holds(takes, deed, machine, everything)
-            }
+        machine, everything = Machine(program, base=static.machine, changed=stale), self.space.all
+        touched = {
+            deed.router
+            for takes, deed in self.first_steps.on(stale)
+            if not self._holds(takes, deed, machine, everything)
+        }
+        if any(stale & program.side(router, table, False) for at, table in self.first_steps.tables if at == router):
+            touched.add(router)  # whose lines may be done other things to
         differences = self.differences.having(router, held)
         lines = (line for line in self.lines if static.router_of(line) in touched)
         return list(self.compared(INTACT, machine, lines, differences=differences).values())
