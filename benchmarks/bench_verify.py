@@ -29,6 +29,12 @@ from verification.static import Static, Verification, verify
 # By sites: targets for the seconds without a failure, and for those of all single failures.
 SIZES = {100: ("", ""), 300: ("", ""), 1_000: ("", ""), 2_500: ("< 10", "< 60"), 10_000: ("< 60", "")}
 CHANGES, SEED = 100, 3
+_CHANGES = {
+    "change_s": f"median of {CHANGES}",
+    "change_kept_s": "median where nothing is wrong",
+    "change_broke_s": "median where it breaks the policy, with all findings and their witnesses",
+    "change_worst_s": "longest",
+}
 FAILURES_UP_TO = 2_500  # sites; beyond it nothing is promised of failures
 
 
@@ -51,12 +57,10 @@ def figures(sites: int, intact: str, failures: str) -> list[Figure]:
     if "single_s" in seen:
         name = f"{size}: verified in all {seen['cases']} single failures too"
         found.append(Figure(name, seen["single_s"], "s", failures))
-    if "change_median_s" in seen:
-        found.append(
-            Figure(f"{size}: after one rule changed, median of {CHANGES}", 1000 * seen["change_median_s"], "ms", "< 50")
-        )
-        found.append(Figure(f"{size}: after one rule changed, longest", 1000 * seen["change_worst_s"], "ms", "< 50"))
-    return [*found, Figure(f"{size}: memory, peak", seen["peak_mib"], "MiB")]
+    for name, of in _CHANGES.items():
+        if name in seen:
+            found.append(Figure(f"{size}: after one rule changed, {of}", 1000 * seen[name], "ms", "< 50"))
+    return [*found, Figure(f"{size}: memory, peak of all processes, at the most", seen["peak_mib"], "MiB")]
 
 
 def measure(sites: int) -> dict[str, float]:
@@ -76,7 +80,13 @@ def measure(sites: int) -> dict[str, float]:
             raise RuntimeError(f"{len(report.violations)} violations: {report.violations[0].says}")
     if sites <= FAILURES_UP_TO:
         found |= changes(plan, rules)
-    return found | {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return found | {"peak_mib": _peak_kib() / 1024}
+
+
+def _peak_kib() -> int:
+    """Of this process and its workers, counting what they share for each: an upper bound."""
+    own, worker = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own + worker * (os.cpu_count() or 1)
 
 
 def changes(plan: Plan, rules: Mapping[str, RuleSet]) -> dict[str, float]:
@@ -84,12 +94,20 @@ def changes(plan: Plan, rules: Mapping[str, RuleSet]) -> dict[str, float]:
     gc.disable()  # as verify does
     verification = Verification(plan, Static(plan.network, rules))
     verification.intact()
-    took = []
+    router, held = next(iter(rules.items()))
+    verification.after(router, held)  # what is prepared once for all changes
+    broke: list[float] = []
+    kept: list[float] = []
     for mutant in mutants(plan.network, rules, CHANGES, SEED):
         held, began = mutant.of(rules[mutant.router]), time.perf_counter()
-        verification.after(mutant.router, held)
-        took.append(time.perf_counter() - began)
-    return {"change_median_s": median(took), "change_worst_s": max(took)}
+        found = verification.after(mutant.router, held)
+        (broke if found else kept).append(time.perf_counter() - began)
+    return {
+        "change_s": median(broke + kept),
+        "change_kept_s": median(kept),
+        "change_broke_s": median(broke),
+        "change_worst_s": max(broke + kept),
+    }
 
 
 if __name__ == "__main__":
