@@ -16,7 +16,7 @@ from typing import Any
 
 from controller.framework import ofproto_v1_3
 from controller.readback import Decoder
-from controller.rules import GroupRule, RuleSet
+from controller.rules import RuleSet
 
 _of: Any = ofproto_v1_3
 
@@ -50,14 +50,14 @@ class Reading:
         self._decoder = decoder
         self._waiting = deque([(_of.OFPMP_GROUP_DESC, b""), (_of.OFPMP_METER_CONFIG, _ALL_METERS)])
         self._bodies = {kind: bytearray() for kind in (_of.OFPMP_GROUP_DESC, _of.OFPMP_METER_CONFIG, _of.OFPMP_FLOW)}
-        self._under_way = 0
-        self._groups: tuple[GroupRule, ...] | None = None
+        self._under_way, self._knows_groups = 0, False
 
     def next_request(self, xid: int) -> bytes | None:
         """The next message for the switch; None when it has told all."""
-        if self._groups is None and not self._waiting:
-            self._groups = tuple(self._decoder.groups(bytes(self._bodies[_of.OFPMP_GROUP_DESC])))
-            self._waiting.extend((_of.OFPMP_FLOW, each) for each in _sliced(_SLICES if self._groups else 1))
+        if not self._knows_groups and not self._waiting:
+            self._knows_groups = True
+            slices = _SLICES if self._bodies[_of.OFPMP_GROUP_DESC] else 1
+            self._waiting.extend((_of.OFPMP_FLOW, each) for each in _sliced(slices))
         if not self._waiting:
             return None
         self._under_way, body = self._waiting.popleft()
@@ -69,8 +69,10 @@ class Reading:
 
     def held(self) -> RuleSet:
         """What the switch holds. Raises ValueError, IndexError or struct.error if that cannot be read."""
-        flows, meters = bytes(self._bodies[_of.OFPMP_FLOW]), bytes(self._bodies[_of.OFPMP_METER_CONFIG])
-        return RuleSet(tuple(self._decoder.meters(meters)), self._groups or (), tuple(self._decoder.flows(flows)))
+        kinds = (_of.OFPMP_METER_CONFIG, _of.OFPMP_GROUP_DESC, _of.OFPMP_FLOW)
+        meters, groups, flows = (bytes(self._bodies[kind]) for kind in kinds)
+        decoder = self._decoder
+        return RuleSet(tuple(decoder.meters(meters)), tuple(decoder.groups(groups)), tuple(decoder.flows(flows)))
 
 
 def _sliced(slices: int) -> Iterator[bytes]:

@@ -98,6 +98,7 @@ class Run:
             with cores_awake() as awake:
                 return self._execute(awake)
         finally:
+            self._reader.close()
             self._rig.close()
 
     def _execute(self, awake: bool) -> Collected:
@@ -110,6 +111,7 @@ class Run:
         self._record("network-up", seconds=round(up_s, 3), overhead=asdict(overhead))
         self._progress.say(f"the network is up and programmed after {up_s:.1f} s")
         live = self._ask("before")
+        self._reader.prepare(self._verify.rules)
         flows = FlowEngine(self._flows, self._rig.socket_in, cookie=self._job.scenario.spec.network.seed & 0xFFFFFFFF)
         exchanges = ExchangeEngine(self._job.traffic.exchanges, self._rig.socket_in)
         if self._rig.has_engine:
@@ -167,6 +169,7 @@ class Run:
         from verification.side_by_side import as_rows
 
         self._progress.say(f"asking the network {self._verify.questions} questions and more")
+        self._reader.prepare([f"asked-{when}"])
         self._reader.start(f"asked-{when}")
         self._reader.finish()
         dump = from_file(self._reader.done[f"asked-{when}"])
@@ -207,7 +210,7 @@ class Run:
             if reads:
                 at_us = self._verify.rules[name].resolve(moments, spec.duration)
             else:
-                self._reader.finish()  # rules half of which are older than the event would prove nothing
+                self._reader.told()  # rules half of which are older than the event would prove nothing
             self._until(epoch_ns + at_us * 1000, epoch_ns, flows)
             if reads:
                 self._reader.start(name)

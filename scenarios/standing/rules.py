@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import datetime, timezone
 
 from emulation import world
 from emulation.switches import BRIDGE
@@ -20,10 +19,14 @@ def start_reading(name: str, fds: Sequence[int]) -> Followed:
     return followed(reading(f"network {name}", fds[0], fds[1]))
 
 
-def reading(of: str, output: int, errors: int) -> subprocess.Popen[bytes]:
-    """Start to read all switches of this world, which is what ``of`` says."""
-    taken = f"read from the switches of {of} at {datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+def reading(of: str, output: int, errors: int, told: int | None = None) -> subprocess.Popen[bytes]:
+    """Start to read all switches of this world, which is what ``of`` says; with ``told``, a descriptor, only when it is
+    sent a line, see `rules_process`."""
+    taken = f"read from the switches of {of}"
     sockets = world.RUN_DIR / "{router}" / f"{BRIDGE}.mgmt"
     argv = [sys.executable, "-m", "scenarios.standing.rules_process", f"--plan={world.RUN_DIR / PLAN_FILE}"]
     argv += [f"--sockets={sockets}", f"--taken={taken}"]
-    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
+    if told is None:
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
+    argv.append(f"--told={told}")
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=output, stderr=errors, pass_fds=[told])

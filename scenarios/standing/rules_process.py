@@ -1,17 +1,22 @@
 """``python -m scenarios.standing.rules_process --plan FILE --sockets PATH --taken TEXT``: writes what all switches of a
 world hold to standard output, as a dump. Asks the switches themselves, each by its own management socket.
 
-A process of its own, so that the network's has nothing to do meanwhile.
+A process of its own, so that the network's has nothing to do meanwhile. With ``--told FD`` it goes by its standard
+input: at the first line it asks the switches, and writes a line to that descriptor when they have told all; when the
+input ends it works out what they told. So it can be ready before it is wanted, and a busy network waits for no more
+than the asking.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import struct
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -48,33 +53,52 @@ class Held:
     dead: frozenset[int]
 
 
-def read_switch(path: Path) -> Held | None:
-    """What the switch behind a management socket holds; None where there is none: the router is off.
+@dataclass(frozen=True)
+class Told:
+    """What the switch behind a management socket told, not worked out yet."""
+
+    path: Path
+    reading: Reading
+    ports: bytes
+
+    def held(self) -> Held:
+        """What it holds. Raises ReadingFailed where it makes no sense."""
+        with _named(self.path):
+            return Held(self.reading.held(), dead_ports(self.ports))
+
+
+def ask(path: Path) -> Told | None:
+    """Has the switch behind a management socket tell what it holds; None where there is none: the router is off.
 
     Raises ReadingFailed where it does not say."""
+    with _named(path), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ANSWER_S)
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        connection.sendall(Encoder().hello())
+        with connection.makefile("rb") as answers:
+            return _told(path, connection, answers)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(ANSWER_S)
-            try:
-                connection.connect(str(path))
-            except (FileNotFoundError, ConnectionRefusedError):
-                return None
-            connection.sendall(Encoder().hello())
-            with connection.makefile("rb") as answers:
-                return _held(connection, answers)
+        yield
     except (OSError, ValueError, IndexError, struct.error) as error:
         raise ReadingFailed(f"{path.parent.name} does not say what it holds: {error}") from error
 
 
-def _held(connection: socket.socket, answers: BufferedReader) -> Held:
+def _told(path: Path, connection: socket.socket, answers: BufferedReader) -> Told:
     reading, xid = Reading(Decoder()), 1
     connection.sendall(ports_request(xid))
-    dead = dead_ports(b"".join(_parts(connection, answers, xid)))
+    ports = b"".join(_parts(connection, answers, xid))
     while (request := reading.next_request(xid := xid + 1)) is not None:
         connection.sendall(request)
         for part in _parts(connection, answers, xid):
             reading.take(part)
-    return Held(reading.held(), dead)
+    return Told(path, reading, ports)
 
 
 def _parts(connection: socket.socket, answers: BufferedReader, xid: int) -> Iterator[bytes]:
@@ -97,14 +121,13 @@ def _parts(connection: socket.socket, answers: BufferedReader, xid: int) -> Iter
             yield body[_MULTIPART.size :]
 
 
-def read_all(network: Network, sockets: str) -> tuple[dict[str, RuleSet], Failures]:
-    """What every switch holds, by router, and what they see to be down. ``sockets`` is the path of a management
-    socket, with ``{router}`` for the router's id. Raises ReadingFailed."""
+def ask_all(network: Network, sockets: str) -> dict[str, Told | None]:
+    """Has every switch tell what it holds, by router. ``sockets`` is the path of a management socket, with ``{router}``
+    for the router's id. Raises ReadingFailed."""
     routers = [router.id for router in network.routers]
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        held = pool.map(lambda router: read_switch(Path(sockets.format(router=router))), routers)
-        found = dict(zip(routers, held, strict=True))
-    return {router: held.rules if held else RuleSet() for router, held in found.items()}, seen_down(network, found)
+        told = pool.map(lambda router: ask(Path(sockets.format(router=router))), routers)
+        return dict(zip(routers, told, strict=True))
 
 
 def seen_down(network: Network, found: dict[str, Held | None]) -> Failures:
@@ -128,12 +151,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--plan", required=True, type=Path, help="pickled plan, readable by this user alone")
     parser.add_argument("--sockets", required=True, help="management sockets, with {router} in the path")
     parser.add_argument("--taken", required=True, help="where the rules are from, in words")
+    parser.add_argument("--told", type=int, help="goes by standard input, and says here when all switches have told")
     options = parser.parse_args(argv)
     die_with_parent()
     try:
         plan = read_plan(options.plan)
-        rules, down = read_all(plan.network, options.sockets)
-        for line in write(Dump.of(plan, rules, options.taken, down, utc_now())):
+        if options.told is not None and not sys.stdin.readline():
+            return 0  # never wanted
+        told, at = ask_all(plan.network, options.sockets), utc_now()
+        if options.told is not None:
+            os.write(options.told, b"\n")
+            sys.stdin.read()
+        held = {router: each.held() if each else None for router, each in told.items()}
+        rules = {router: each.rules if each else RuleSet() for router, each in held.items()}
+        taken = f"{options.taken} at {at:%Y-%m-%dT%H:%M:%SZ}"
+        for line in write(Dump.of(plan, rules, taken, seen_down(plan.network, held), at)):
             sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
     except (InputError, ReadingFailed, OSError) as error:

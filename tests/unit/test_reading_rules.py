@@ -13,7 +13,7 @@ from controller_plan import small_plan
 from controller.paths import Failures
 from controller.readback import dead_ports
 from controller.rules import RuleSet
-from scenarios.standing.rules_process import Held, ReadingFailed, read_switch, seen_down
+from scenarios.standing.rules_process import Held, ReadingFailed, ask, seen_down
 
 LINK_DOWN, LIVE = 1, 4
 
@@ -73,10 +73,10 @@ def test_a_switch_that_does_not_tell_is_named(answer: bytes, said: str, tmp_path
         server = threading.Thread(target=serve, daemon=True)
         server.start()
         with pytest.raises(ReadingFailed, match=said) as caught:
-            read_switch(home / "br0.mgmt")
+            ask(home / "br0.mgmt")
         server.join()
     assert "oslo1" in str(caught.value)
 
 
 def test_a_router_that_is_off_holds_nothing(tmp_path: Path) -> None:
-    assert read_switch(tmp_path / "br0.mgmt") is None
+    assert ask(tmp_path / "br0.mgmt") is None
