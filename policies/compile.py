@@ -79,6 +79,7 @@ def compile_policy(policy: Policy, network: Network, *, now: datetime | None = N
         source=policy.document.text,
         file=policy.document.name,
         exceptions=exceptions,
+        contracts_at=report.source(("contracts",)),
     )
     plan = _with_paths(spec, plan, report)
     report.raise_if_any()

@@ -282,6 +282,7 @@ class Plan:
     source: str = ""  # the policy's file as it was written or, if it includes others, all of it as one file
     file: str = ""  # what errors call that file
     exceptions: tuple[TimedException, ...] = ()
+    contracts_at: str = ""  # the ``file:line`` where contracts begin: what none of them allows is forbidden
 
     @cached_property
     def digest(self) -> str:

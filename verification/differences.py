@@ -57,7 +57,7 @@ class Differences:
         """What the policy says of a packet to a site, and where."""
         whole = f"policy {self.plan.policy}"
         if towards is None:
-            return f"{whole}: no site has this address, and nothing goes there", ""
+            return f"{whole}: no site has this address, and nothing goes there", self.plan.contracts_at
         mine, theirs = (self.plan.role_of_site[each.id] for each in (site, towards))
         space = self.expectation.space
         for allowed in self.expectation.allowed.get((mine.id, theirs.id), ()):
@@ -82,7 +82,8 @@ class Differences:
                     contract = allowed.contract
                     says = f"contract {contract.name} allows it from {names[sender]}, and none from {names[mine]}"
                     return says, contract.source
-        return f"policy {self.plan.policy}: no contract allows it from {names[mine]} to {names[theirs]}", ""
+        says = f"policy {self.plan.policy}: no contract allows it from {names[mine]} to {names[theirs]}"
+        return says, self.plan.contracts_at
 
 
 class SwitchesWhenNeeded(dict[str, Switch]):

@@ -44,8 +44,9 @@ NOTHING_DOWN = Failures()
 class Dump:
     """Rules by router id, of ``network`` under the policy whose text is ``policy``, at the ``moment`` that says which
     of its exceptions are in force. ``file`` is what the policy's places are told by, ``sources`` the ``file:line`` of
-    its contracts and exceptions by name, before files that it includes became one; ``digest`` is its plan's. ``taken``
-    says where the rules are from, ``down`` what was down there; ``answers_neighbours`` is as in the plan."""
+    its contracts and exceptions by name, and of where contracts begin by no name, before files that it includes became
+    one; ``digest`` is its plan's. ``taken`` says where the rules are from, ``down`` what was down there;
+    ``answers_neighbours`` is as in the plan."""
 
     network: Network
     policy: str
@@ -69,7 +70,7 @@ class Dump:
     ) -> Dump:
         """The dump of a plan's switches; ``moment`` is needed of a plan with exceptions only."""
         moment = moment if plan.exceptions else None
-        sources = {contract.name: contract.source for contract in plan.contracts}
+        sources = {"": plan.contracts_at} | {contract.name: contract.source for contract in plan.contracts}
         sources |= {exception.name: exception.source for exception in plan.exceptions}
         about = plan.network, plan.source, plan.file, plan.digest, sources
         return cls(*about, rules, taken, down, plan.answers_neighbours, moment)
@@ -88,6 +89,7 @@ class Dump:
             plan,
             contracts=tuple(replace(each, source=self._source(each)) for each in plan.contracts),
             exceptions=tuple(replace(each, source=self._source(each)) for each in plan.exceptions),
+            contracts_at=self.sources.get("", plan.contracts_at),
         )
 
     def _source(self, entry: Contract | TimedException) -> str:

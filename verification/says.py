@@ -33,8 +33,8 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Says:
-    """The verdict on a packet, why, where the policy's file says so (``file:line``, if a contract does), and the site
-    that has its destination address."""
+    """The verdict on a packet, why, where the policy's file says so (``file:line`` of a contract, or of where contracts
+    begin if none allows it), and the site that has its destination address."""
 
     verdict: Verdict
     words: str
@@ -85,12 +85,12 @@ class Intent:
             return Says(Verdict.ANSWERED, "a site may ping its gateway")
         owner = self.owner(destination)
         if owner is None:
-            return Says(Verdict.KEPT, "no site has that address")
+            return Says(Verdict.KEPT, "no site has that address", self.plan.contracts_at)
         if fields.get("ip_frag"):
             return Says(Verdict.KEPT, "fragments are dropped", towards=owner)
         contract = self.contract(site.id, owner, packet, family)
         if contract is None:
-            return Says(Verdict.KEPT, "no contract allows it", towards=owner)
+            return Says(Verdict.KEPT, "no contract allows it", self.plan.contracts_at, owner)
         verdict = Verdict.ARRIVES if fields["nw_ttl"] >= _USUAL_TTL else Verdict.MAY_ARRIVE
         return Says(verdict, f"contract {contract.name} allows {contract.service}", contract.source, owner)
 
