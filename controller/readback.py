@@ -14,7 +14,9 @@ from typing import Any
 
 from controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
 from controller.rules import (
+    MPLS,
     TLV,
+    VLAN,
     Action,
     AnyMeter,
     Bucket,
@@ -50,6 +52,7 @@ _TYPED = struct.Struct("!HH")  # type, length
 # table, priority, cookie; durations, timeouts, flags and counters are not compared (OpenFlow 1.3.5, 7.3.5.2)
 _FLOW = struct.Struct("!2xBx8xH10xQ16x")
 _FLOW_HEAD = 48
+_THIS_TABLE = 0xFF  # of a resubmit: the one that it is in
 _GROUP = struct.Struct("!HBxI")
 _BUCKET = struct.Struct("!HHII4x")  # length, weight, watch port, watch group
 _METER = struct.Struct("!HHI")
@@ -124,8 +127,11 @@ class Decoder:
         _, kind, number = _GROUP.unpack_from(entry)
         buckets: list[Bucket] = []
         for bucket in _split(entry[_GROUP.size :]):
-            _, _, watched, _ = _BUCKET.unpack_from(bucket)
-            buckets.append(Bucket(watched, self._list(bucket[_BUCKET.size :])))
+            _, _, watched, group = _BUCKET.unpack_from(bucket)
+            actions = self._list(bucket[_BUCKET.size :])
+            if group != _of.OFPG_ANY:
+                actions = (Foreign(f"watches group {group}"), *actions)
+            buckets.append(Bucket(watched, actions))
         if kind != _of.OFPGT_FF:
             buckets.append(Bucket(0, (Foreign(f"group type {kind}"),)))
         return GroupRule(number, tuple(buckets))
@@ -211,17 +217,22 @@ def _move(read: Any) -> Action:
     return Move(source, destination, read.n_bits, read.src_ofs, read.dst_ofs)
 
 
+def _resubmit(read: Any) -> Action | None:
+    elsewhere = read.in_port != _of.OFPP_IN_PORT & 0xFFFF or read.table_id == _THIS_TABLE
+    return None if elsewhere else Resubmit(Table(read.table_id))
+
+
 _MAKERS: dict[type, Callable[[Any], Action | None]] = {
     _parser.OFPActionOutput: lambda read: Output(read.port),
     _parser.OFPActionSetField: _set_field,
     _parser.NXActionRegLoad: _load,
     _parser.NXActionRegMove: _move,
-    _parser.OFPActionPushVlan: lambda _: PushVlan(),
+    _parser.OFPActionPushVlan: lambda read: PushVlan() if read.ethertype == VLAN else None,
     _parser.OFPActionPopVlan: lambda _: PopVlan(),
-    _parser.OFPActionPushMpls: lambda _: PushMpls(),
+    _parser.OFPActionPushMpls: lambda read: PushMpls() if read.ethertype == MPLS else None,
     _parser.OFPActionPopMpls: lambda read: PopMpls(read.ethertype),
     _parser.OFPActionDecNwTtl: lambda _: DecTtl(),
     _parser.OFPActionDecMplsTtl: lambda _: DecMplsTtl(),
     _parser.OFPActionGroup: lambda read: Group(read.group_id),
-    _parser.NXActionResubmitTable: lambda read: Resubmit(Table(read.table_id)),
+    _parser.NXActionResubmitTable: _resubmit,
 }

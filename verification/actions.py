@@ -27,14 +27,18 @@ from controller.rules import (
     SetField,
     Table,
 )
+from topology.model import TRUNK_PORT
 from verification.headers import Set
 from verification.needs import TTLS
 from verification.states import (
+    ALTERED,
     ANSWERED,
     BENEATH,
     CLASS_TC,
     LOST,
+    MARKED,
     MISMARKED,
+    RETAGGED,
     SENT,
     UNKNOWN,
     LabelEntry,
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     from verification.machine import Machine
 
 _NOTED_TTL = "ttl", 0, 8
+_REWRITTEN = frozenset({"eth_src", "eth_dst", "eth_type", "ip_dscp"})  # of headers, what routers change
 _MARKING = Table.CONTRACT  # the last table that may give a packet its class
 
 
@@ -64,6 +69,7 @@ class Work:
         self.limit: Set = self.space.all  # those of the packets that are still under way
         self.result = Result(self.space.none)
         self.looked_up: list[Node] = []
+        self.has_sent = False  # packets on, by one of the actions
 
     @property
     def state(self) -> State:
@@ -74,14 +80,16 @@ class Work:
         """Does actions in turn, writes metadata and goes on to a table."""
         for place, action in enumerate(actions):
             match action:
-                case Output(port) if port in self.program.links[self.router] and self.stack[-1:] == [BENEATH]:
+                case Output(port) if self.stack[-1:] == [BENEATH] and self.is_fibre(port):
                     self.stop_here(actions[place:], goto, written)
                     return
                 case Output(port):
                     self.output(port)
                 case Group(id_):
+                    self.once()
                     self.add(self.machine.group(self.router, id_, self.state), self.in_class())
                 case Resubmit(table):
+                    self.once()
                     self.look_up(table)
                 case PopMpls(kind):
                     if self.stack and self.stack[-1] is BENEATH:
@@ -104,14 +112,25 @@ class Work:
             before = self.notes.get("metadata", 0)
             self.notes["metadata"] = before & ~mask | value & mask  # type: ignore[operator]
         if goto is not None:
+            self.once()
             self.look_up(goto)
+
+    def is_fibre(self, port: int) -> bool:
+        """Whether a port, or the one that packets came in by, leads to another router."""
+        return (self.notes.get("in_port") if port == IN_PORT else port) in self.program.links[self.router]
+
+    def once(self) -> None:
+        """Sends packets on, which nothing does twice."""
+        if self.has_sent:
+            raise NotModelledError("packets are sent on twice")
+        self.has_sent = True
 
     def split(self, larger: Set, register: str, *rest: object) -> None:
         """Goes on with long packets and with short ones, each on their own."""
         for verdict, those in ((1, larger), (0, ~larger)):
             work = Work(self.machine, self.router, self.table, self.state)
             work.notes[plain(register)] = verdict
-            work.limit = self.limit
+            work.limit, work.has_sent = self.limit, self.has_sent
             work.run(*rest)  # type: ignore[arg-type]
             self.looked_up += work.looked_up
             self.add(work.result, those)
@@ -128,6 +147,8 @@ class Work:
         if self.stack and self.stack[-1] is BENEATH:
             self.stop_here((), table, None)
             return
+        if self.table > _MARKING >= table and not self.stack:
+            raise NotModelledError("packets get their class twice")
         limit = self.limit if self.table > _MARKING or table <= _MARKING else self.leaving()
         node = self.machine.node(self.router, table, self.state)
         self.looked_up.append(node)
@@ -137,6 +158,8 @@ class Work:
         """Packets on the way out of the tables that mark them, with the mark that they have got."""
         if self.table > _MARKING or self.stack:
             return self.limit
+        if MARKED in self.notes:
+            raise NotModelledError("packets get their class twice")
         dscp = self.notes.get("ip_dscp")
         if dscp is None:
             return self.limit & self.space.kept_mark
@@ -178,12 +201,15 @@ class Work:
             return
         links = self.program.links[self.router]
         if port == IN_PORT:
+            self.once()
             if came_by not in links:
-                self.end(ANSWERED)
+                self.back(came_by)
                 return
             port = came_by
         elif port == came_by:
             return
+        else:
+            self.once()
         bit = self.program.port_bit(self.router, port)
         self.result.hangs_on |= bit
         if bit & self.machine.down:
@@ -193,11 +219,28 @@ class Work:
         else:
             self.deliver(port)
 
+    def back(self, port: object) -> None:
+        """Out of the port on the sites' side that packets came in by: an answer, if it goes to the line they are of."""
+        if RETAGGED not in self.notes:
+            self.end(ANSWERED)
+        elif (site := self.site_at(port)) is not None:
+            self.end(self.program.index[site])
+        else:
+            self.end(LOST)
+
+    def site_at(self, port: object) -> str | None:
+        """The site that packets get to out of a port, with the tag that they have."""
+        vlan = self.notes.get("vlan_vid")
+        return (
+            self.program.sites.get((self.router, port, vlan))
+            if isinstance(vlan, int) and isinstance(port, int)
+            else None
+        )
+
     def deliver(self, port: int) -> None:
         """Out of a port on the sites' side."""
-        vlan = self.notes.get("vlan_vid")
-        site = self.program.sites.get((self.router, port, vlan)) if isinstance(vlan, int) else None
-        whole = site is not None and not self.stack and self.notes.get("eth_dst") == self.program.macs[site]
+        site, is_sent = self.site_at(port), not self.stack and ALTERED not in self.notes
+        whole = site is not None and is_sent and self.notes.get("eth_dst") == self.program.macs[site]
         self.end(self.program.index[site] if site is not None and whole else LOST)
 
     def onward(self, link: str) -> None:
@@ -207,7 +250,11 @@ class Work:
         limit = self.in_class()
         overwritten = {name: value for name, value in self.notes.items() if not is_noted(name) and name[:4] != "eth_"}
         tag = {"vlan_vid": self.notes["vlan_vid"]} if "vlan_vid" in self.notes else {}
-        notes = {**({} if self.stack else overwritten), **tag, "in_port": port}
+        if self.stack:
+            overwritten = {name: value for name, value in overwritten.items() if name in (ALTERED, MARKED)}
+        else:
+            overwritten[MARKED] = 1
+        notes = {**overwritten, **tag, "in_port": port}
         stack: tuple[LabelEntry, ...] = ()
         beneath = self.stack[:-1]
         if self.stack:
@@ -226,7 +273,7 @@ class Work:
         """Those packets whose labels have the traffic class of their class; the others are mismarked."""
         limit = self.leaving()
         for entry in self.stack:
-            if entry is BENEATH or entry[1] == CLASS_TC or entry[0] == SENT:
+            if entry is BENEATH or entry[1] == CLASS_TC or (isinstance(entry[0], tuple) and entry[0][0] == SENT):
                 continue
             right = self.space.none
             if isinstance(entry[1], int):
@@ -268,9 +315,9 @@ class Work:
                     untagged = self.space.equal("vlan_vid", 0)
                     self.result.out |= self.limit & ~untagged & self.space.out(UNKNOWN)
                     self.limit &= untagged
-                self.notes["vlan_vid"] = VLAN_PRESENT
+                self.tag(VLAN_PRESENT)
             case PopVlan():
-                self.notes["vlan_vid"] = 0
+                self.tag(0)
             case PushMpls():
                 self.push()
             case SetField(name, value):
@@ -304,17 +351,33 @@ class Work:
             if name not in self.notes:
                 raise NotModelledError("a tag that is changed where there may be none")
             if self.notes[name] != 0:
-                self.notes[name] = value
+                self.tag(value)
         elif name == "ip_dscp" and self.table > _MARKING:
             right = self.space.marked(value)
             self.result.out |= self.limit & ~right & self.space.out(MISMARKED)
             self.limit &= right
         else:
-            self.notes[name] = value
+            self.write(name, value)
+
+    def write(self, name: str, value: object) -> None:
+        """A field becomes something, which shows in packets if it is one of their headers."""
+        self.notes[name] = value
+        if not is_noted(name) and name not in _REWRITTEN:
+            self.notes[ALTERED] = 1
+
+    def tag(self, vlan: int) -> None:
+        """Another tag, or none. On a port of its own, a line's packets have none."""
+        if self.notes.get("in_port", TRUNK_PORT) != TRUNK_PORT and not vlan:
+            self.notes.pop(RETAGGED, None)
+        elif self.notes.get("vlan_vid") != vlan:
+            self.notes[RETAGGED] = 1
+        self.notes["vlan_vid"] = vlan
 
     def load(self, name: str, value: int, mask: int) -> None:
         """The low bits of a field become a number."""
         before = self.notes.get(name, 0)
+        if name in ("mpls_label", "mpls_tc") and self.stack:
+            before = self.stack[-1][name == "mpls_tc"]
         if not isinstance(before, int):
             raise NotModelledError(f"a part of {name}")
         self.set(name, before & ~mask | value & mask)
@@ -329,13 +392,19 @@ class Work:
             return
         value = self.stack[-1][1] if source == "mpls_tc" and self.stack else self.notes.get(source)
         if value is None:
-            value = 0 if "reg" in source or source == "metadata" else (source, from_bit, bits)
+            value = 0 if is_noted(source) else (source, from_bit, bits)
         elif isinstance(value, int):
             value = value >> from_bit & (1 << bits) - 1
+        elif from_bit or value[2] != bits:  # type: ignore[index]
+            raise NotModelledError(f"a part of {source}")
         if to_bit:
             raise NotModelledError(f"a part of {destination}")
-        if destination == "mpls_tc":
+        if isinstance(value, int):
+            self.load(destination, value, (1 << bits) - 1)
+        elif destination == "mpls_tc":
             if self.stack and self.stack[-1] is not BENEATH:
                 self.stack[-1] = self.stack[-1][0], value
+        elif destination in ("vlan_vid", "mpls_label") or (destination == "ip_dscp" and self.table > _MARKING):
+            raise NotModelledError(f"{destination} is copied from elsewhere")
         else:
-            self.notes[destination] = value
+            self.write(destination, value)

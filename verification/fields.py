@@ -25,6 +25,10 @@ _BITS = {
     "tcp_flags_nxm": 12,
     "ip_frag": 2,
 }
+# What Open vSwitch takes no mask for (ovs-fields(7)).
+_WHOLE_ONLY = {"in_port", "eth_type", "vlan_pcp", "ip_proto", "ip_dscp", "ip_ecn", "nw_ttl", "arp_op"}
+_WHOLE_ONLY |= {"icmpv4_type", "icmpv4_code", "icmpv6_type", "icmpv6_code"}
+_WHOLE_ONLY |= {"mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl"}
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _HEX = re.compile(r"0x[0-9a-f]{1,32}")
 _AS_HEX = frozenset({"metadata", "eth_type", "vlan_vid"})  # as people know them
@@ -60,6 +64,8 @@ def parse(name: str, text: int | str) -> Value | tuple[Value, Value]:
     value, slash, mask = text.partition("/")
     if not slash:
         return _one(name, value)
+    if name in _WHOLE_ONLY:
+        raise FieldError("has a mask, which this field cannot have", "leave it out")
     pair = _one(name, value), _mask(name, mask)
     if _as_number(pair[0]) & ~_as_number(pair[1]):
         raise FieldError("has bits outside its mask", "clear them, or widen the mask")

@@ -16,15 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from controller.rules import MPLS, Table
+from controller.rules import MPLS, Foreign, Table
 from verification.actions import Work
 from verification.headers import Set, Space
 from verification.needs import Needs
 from verification.program import Program
 from verification.states import (
+    ALTERED,
     AMBIGUOUS,
     BENEATH,
     LOOPED,
+    MARKED,
     UNKNOWN,
     Deed,
     Node,
@@ -76,6 +78,8 @@ class Machine:
             if name == "in_port":
                 if needs.any_port or value in needs.ports:
                     kept.append((name, value))
+            elif name in (ALTERED, MARKED):
+                kept.append((name, value))
             elif mask := needs.bits.get(name, 0):
                 whole = mask == ALL_BITS or not isinstance(value, int)
                 kept.append((name, value if whole else value & mask))  # type: ignore[operator]
@@ -83,22 +87,21 @@ class Machine:
 
     def _node(self, router: str, table: Table, state: State, known: Node | None) -> Node:
         """Works a node out; ``known`` is the same in the intact network, which differs in what comes after only."""
+        hangs_on = self.program.side(router, table, dict(state.notes).get("in_port"))
         if known is not None:
             node = Node(router, table, state, known.result, known.edges, known.hidden, known.ambiguous)
             todo: list[tuple[Set, Effect, Result | None]]
             todo = [(takes, deed.effect, deed.result) for takes, deed in known.deeds]
         else:
-            node = Node(router, table, state, Result(self.space.none))
+            node = Node(router, table, state, Result(self.space.none, hangs_on=hangs_on))
             if (entries := self.program.tables[router].get(table)) is None:
                 return node
             try:
                 node.edges, node.hidden, node.ambiguous = self._shares(entries, state)
             except NotModelledError:
-                node.result = Result(self.space.out(UNKNOWN))
+                node.result = Result(self.space.out(UNKNOWN), hangs_on=hangs_on)
                 return node
             todo = [(takes, effect, None) for takes, effect in _by_effect(self.space, node.edges)]
-        fibre = bool(state.stack) or dict(state.notes).get("in_port") in self.program.links[router]
-        hangs_on = self.program.side(router, table, fibre)
         out = node.ambiguous & self.space.out(AMBIGUOUS) if node.ambiguous is not None else self.space.none
         resumes: list[tuple[Set, Resume]] = []
         deeds: list[tuple[Set, Deed]] = []
@@ -130,6 +133,8 @@ class Machine:
             return ((self.space.all, entries.entries[0]),), (), None
         notes = dict(state.notes)
         met = entries.met_by(lambda name: _noted(name, notes, state))
+        if state.stack and any(_noted(name, notes, state) is None for entry in met for name in entry.unseen):
+            raise NotModelledError("the traffic class or time to live of a label decides the way")
         if all(isinstance(label, int) for label, _ in state.stack) and "vlan_vid" in notes and not state.stripped:
             overwritten = any(not is_noted(name) for name in notes)
             shares = None if overwritten else self.partition.of(met, labelled=bool(state.stack))
@@ -153,8 +158,6 @@ class Machine:
                 found &= space.match(name, value, mask)
             elif name == "mpls_label" and state.stack and isinstance(state.stack[-1][0], tuple):
                 found &= space.equal(f"label{state.stack[-1][0][1]}", value, mask)
-            elif name == "mpls_tc" and state.stack and not isinstance(state.stack[-1][1], int):
-                raise NotModelledError("the traffic class decides the way")
         for name, value, mask in entry.header:
             kind = MPLS if state.stack else notes.get("eth_type")
             if name == "eth_type" and kind is not None:
@@ -194,11 +197,17 @@ class Machine:
         if known is None or known.hangs_on & self.stale:
             known = self.acted.get(key)
         if known is None:
+            if key in self._under_way:
+                return Result(self.space.out(LOOPED))
+            self._under_way.add(key)
             known = self.acted[key] = self._group(router, id_, handed)
+            self._under_way.discard(key)
         return known
 
     def _group(self, router: str, id_: int, state: State) -> Result:
         group, hangs_on = self.program.groups[router].get(id_), self.program.groups_of(router)
+        if group and any(isinstance(action, Foreign) for bucket in group.buckets for action in bucket.actions):
+            return Result(self.space.out(UNKNOWN), hangs_on=hangs_on)  # what one bucket says may be of the whole group
         for bucket in group.buckets if group else ():
             bit = self.program.port_bit(router, bucket.watch_port)
             hangs_on |= bit
@@ -225,7 +234,7 @@ def _noted(name: str, notes: Mapping[str, object], state: State) -> int | None:
         label, tc = state.stack[-1]
         if name == "mpls_bos":
             return int(len(state.stack) == 1)
-        value = label if name == "mpls_label" else tc
+        value = {"mpls_label": label, "mpls_tc": tc}.get(name)
         return value if isinstance(value, int) else None
     if name == "vlan_vid" and name not in notes:
         return None

@@ -163,7 +163,7 @@ class RouterNeeds:
         if port == CONTROLLER:
             return _NOTHING
         if port == IN_PORT:
-            return Needs(any_port=True)
+            return Needs({"retagged": ALL_BITS}, any_port=True)
         return Needs({"vlan_vid": ALL_BITS}, frozenset({port}))
 
 

@@ -6,17 +6,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from controller.pipeline import CLASS, VLAN_PRESENT
-from controller.rules import MeterRule, RuleSet, SetField, Table
+from controller.rules import FlowRule, MeterRule, RuleSet, SetField, Table
 from policies.plan import Attachment, Plan, TrafficClass
 from topology.model import TRUNK_PORT
 from verification.failures import INTACT
 from verification.findings import Finding, Kind
 from verification.program import Program
 
+_POLICED_BY = frozenset({"metadata", "vlan_vid"})
+_AFTER_POLICE = frozenset({Table.ROUTE, Table.VPN, Table.DELIVER, Table.FIT, Table.OTHER_LINE})
+_LONGEST_BYTES = 1_500
+
 
 def unpoliced(plan: Plan, program: Program, rules: Mapping[str, RuleSet]) -> Iterator[Finding]:
     """Every class of a line that passes a meter of another rate than its policer's, or none, or one where none is
-    wanted, or shares one. Routers without any rules, for they are off, let nothing pass."""
+    wanted, shares one, or comes by it. Routers without any rules, for they are off, let nothing pass."""
+    yield from _past_meters(rules)
     taken: dict[tuple[str, int], tuple[str, str]] = {}
     meters = {router: {meter.id: meter for meter in held.meters} for router, held in rules.items()}
     for line in (line for line in plan.attachments if rules[line.router].flows):
@@ -32,10 +37,40 @@ def unpoliced(plan: Plan, program: Program, rules: Mapping[str, RuleSet]) -> Ite
                 yield _finding(line, _held(cls, wanted, rate))
             elif disputed:
                 yield _finding(line, f"two entries of one priority choose the meter of class {cls.name}")
+            elif isinstance(meter, MeterRule) and 1000 * meter.burst_kbit < 8 * _LONGEST_BYTES:
+                yield _finding(line, f"class {cls.name} has a burst of {meter.burst_kbit} kbit: no long packet passes")
             elif number is not None:
                 owner = taken.setdefault((line.router, number), (line.site, cls.name))
                 if owner != (line.site, cls.name):
                     yield _finding(line, f"class {cls.name} shares a meter with class {owner[1]} of {owner[0]}")
+
+
+def _past_meters(rules: Mapping[str, RuleSet]) -> Iterator[Finding]:
+    """Entries by which packets come to another meter than that of their class, or to none, or to two."""
+    for router, held in rules.items():
+        found: dict[tuple[Table, str], list[FlowRule]] = {}
+        for rule in held.flows:
+            if (wrong := _goes_past(rule)) is not None:
+                found.setdefault((rule.table, wrong), []).append(rule)
+        for (_, wrong), entries in found.items():
+            where = f"{router}: {entries[0]}"
+            yield Finding(Kind.UNPOLICED, INTACT.name, wrong, "", where=where, alike=len(entries) - 1)
+
+
+def _goes_past(rule: FlowRule) -> str | None:
+    if rule.meter is not None and rule.table is not Table.POLICE:
+        return "a meter where none is wanted"
+    if rule.table < Table.POLICE and rule.goto in _AFTER_POLICE:
+        return "packets go past the meters"
+    if rule.table is Table.POLICE and not {name for name, _ in rule.match} <= _POLICED_BY:
+        return "not all packets of a class come to its meter"
+    if rule.table is Table.CONTRACT and rule.goto is Table.POLICE:
+        marks = [each.value for each in rule.actions if isinstance(each, SetField) and each.field == "ip_dscp"]
+        dscp = marks[-1] if marks else None
+        value, mask = rule.metadata or (0, 0)
+        if not isinstance(dscp, int) or (value & CLASS.mask, mask & CLASS.mask) != CLASS.of(dscp):
+            return "packets come to the meter of another class than that of their mark"
+    return None
 
 
 def _meter_met(program: Program, line: Attachment, cls: TrafficClass) -> tuple[int | None, bool]:

@@ -24,7 +24,7 @@ class Program:
 
     def __init__(self, network: Network, rules: Mapping[str, RuleSet], space: Space) -> None:
         self.network, self.space = network, space
-        self.unreadable: list[tuple[str, FlowRule]] = []
+        self.unreadable: tuple[tuple[str, FlowRule], ...] = ()
         self._entries: dict[FlowRule, Entry] = {}
         self._keys: dict[tuple[tuple[str, int, int | None], ...], int] = {}
         self._same: dict[int, tuple[FlowRule, Entry]] = {}  # a rule that is kept keeps its id
@@ -58,7 +58,7 @@ class Program:
                 try:
                     entry = self._entries.get(rule) or Entry(rule, self.space, self._keys)
                 except (UnknownFieldError, ValueError):
-                    self.unreadable.append((router, rule))
+                    self.unreadable += ((router, rule),)
                     continue
                 self._entries[rule] = entry
                 known = self._same[id(rule)] = rule, entry
@@ -68,17 +68,17 @@ class Program:
     def having(self, router: str, held: RuleSet) -> tuple[Program, int] | None:
         """The program with other rules on one router, and what hangs on those that differ, as bits; None where so much
         else hangs on them that all is to be made ready anew."""
-        before, groups = self.tables[router], {group.id: group for group in held.groups}
+        changed, before, groups = copy(self), self.tables[router], {group.id: group for group in held.groups}
+        changed.unreadable = tuple(each for each in self.unreadable if each[0] != router)
         tables = {
             table: before[table]
             if table in before and before[table].entries == tuple(entries)
             else TableEntries(entries)
-            for table, entries in self._entries_of(router, held).items()
+            for table, entries in changed._entries_of(router, held).items()
         }
         differ = {table for table in {*tables, *before} if tables.get(table) is not before.get(table)}
         if not matched_fields(tables[table] for table in differ if table in tables) <= self._matched:
             return None
-        changed = copy(self)
         changed.tables = {**self.tables, router: tables}
         changed.groups = {**self.groups, router: groups}
         is_same = groups == self.groups[router]
@@ -88,19 +88,14 @@ class Program:
         for table in differ:
             old, new = (set(each[table].entries) if table in each else set() for each in (before, tables))
             for entry in old ^ new:
-                stale |= self._sides_of(router, entry.rule)
+                stale |= self.side(router, table, dict(entry.rule.match).get("in_port"))
         return changed, stale
 
-    def _sides_of(self, router: str, rule: FlowRule) -> int:
-        """Whose packets an entry may meet, as bits."""
-        port = dict(rule.match).get("in_port")
-        if rule.table is Table.ADMIT and port is None:
+    def side(self, router: str, table: Table, port: object = None) -> int:
+        """What packets at a table hang on that came in by a port, as bits; without a port, by any."""
+        if table is Table.ADMIT and not isinstance(port, int):
             return self.bit[router, Table.ADMIT] | self.bit[router, _FIBRES]
-        return self.side(router, rule.table, port in self.links[router])
-
-    def side(self, router: str, table: Table, from_fibre: bool) -> int:
-        """What the packets at a table hang on, as a bit."""
-        if table is Table.ADMIT and from_fibre:
+        if table is Table.ADMIT and port in self.links[router]:
             return self.bit[router, _FIBRES]
         return self.bit[router, table] if table in _OURS else self.bit[router, _GROUPS]
 

@@ -119,7 +119,8 @@ class Static:
 
 def _may_be_labelled(rule: FlowRule, fibres: Container[object]) -> bool:
     match = dict(rule.match)
-    return match.get("in_port") not in fibres and match.get("eth_type", MPLS) == MPLS
+    kind = match.get("eth_type", MPLS)
+    return match.get("in_port") not in fibres and (kind == MPLS or isinstance(kind, tuple))
 
 
 def verify(plan: Plan, rules: Mapping[str, RuleSet], cases: Sequence[Case] = (INTACT,), workers: int = 1) -> Report:
@@ -229,7 +230,8 @@ class Verification:
 
     def intact(self) -> list[Finding]:
         """What is wrong while nothing has failed."""
-        return list(self._intact().values())
+        unreadable = self.differences.unreadable(self.static.program.unreadable)
+        return [*self._intact().values(), *unreadable]
 
     def _intact(self) -> dict[Key, Finding]:
         return self.compared(INTACT, self.static.machine, self.lines)
@@ -251,7 +253,7 @@ class Verification:
             for takes, deed in node.deeds:
                 if any(isinstance(action, Output | Group | Resubmit) for action in deed.effect[0]):
                     needs = static.program.needs[deed.router].acting(deed.effect)
-                    key = deed.router, deed.effect, static.machine.narrowed(deed.state, needs)
+                    key = deed.router, deed.table, deed.effect, static.machine.narrowed(deed.state, needs)
                     others, known = found.get(key, (static.space.none, deed))
                     found[key] = others | takes, known
         by_mask: dict[int, list[tuple[Set, Deed]]] = {}
@@ -313,17 +315,20 @@ class Verification:
             for takes, deed in self.first_steps.on(stale)
             if not self._holds(takes, deed, machine, everything)
         }
-        if any(stale & program.side(router, table, False) for at, table in self.first_steps.tables if at == router):
+        if any(
+            stale & program.side(router, table, TRUNK_PORT) for at, table in self.first_steps.tables if at == router
+        ):
             touched.add(router)  # whose lines may be done other things to
         differences = self.differences.having(router, held)
         lines = (line for line in self.lines if static.router_of(line) in touched)
-        return list(self.compared(INTACT, machine, lines, differences=differences).values())
+        found = self.compared(INTACT, machine, lines, differences=differences)
+        return [*found.values(), *differences.unreadable(program.unreadable)]
 
     def proofs(self, cases: Sequence[Case], findings: Sequence[Finding]) -> tuple[Proof, ...]:
         """What holds: of each case in which nothing was found wrong."""
         wrong = {finding.case for finding in findings if finding.is_violation}
         clean = tuple(case.name for case in cases if case.name not in wrong)
-        if not clean:
+        if not clean or self.static.program.unreadable:  # which say nothing of packets in any case
             return ()
         sites = len(self.plan.network.sites)
         claim = (

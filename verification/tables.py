@@ -15,7 +15,8 @@ from controller.interpreter.packet import number, plain
 from controller.rules import MPLS, Action, FlowRule, Load, SetField, Table, Value
 from verification.headers import Set, Space
 
-NOTED = frozenset({"in_port", "vlan_vid", "metadata", "mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl"})
+NOTED = frozenset({"in_port", "vlan_vid", "metadata", "mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl", "retagged"})
+NOTED |= {f"reg{number}" for number in range(16)}  # those of several registers together are not modelled
 
 _ETHERNET = frozenset({"eth_src", "eth_dst"})
 
@@ -28,7 +29,7 @@ ALL_BITS = -1
 
 def is_noted(name: str) -> bool:
     """Whether a field is the switch's own, or a label's or a tag's."""
-    return name in NOTED or "reg" in name
+    return name in NOTED
 
 
 def shape_of(effect: Effect) -> Shape:
@@ -50,13 +51,14 @@ def shape_of(effect: Effect) -> Shape:
 class Entry:
     """A flow entry with its match split into what switches noted and what headers say."""
 
-    __slots__ = ("effect", "header", "key", "noted", "priority", "rule", "shape", "takes", "takes_labelled")
+    __slots__ = ("effect", "header", "key", "noted", "priority", "rule", "shape", "takes", "takes_labelled", "unseen")
 
     def __init__(self, rule: FlowRule, space: Space, keys: dict[tuple[Condition, ...], int]) -> None:
         conditions = sorted(_condition(name, value) for name, value in rule.match)
         self.rule, self.priority = rule, rule.priority
         self.noted = tuple(each for each in conditions if is_noted(each[0]))
         self.header = tuple(each for each in conditions if not is_noted(each[0]))
+        self.unseen = tuple(name for name, _, _ in self.noted if name in ("mpls_tc", "mpls_ttl"))
         self.effect: Effect = rule.actions, rule.goto, rule.metadata
         self.shape = shape_of(self.effect)
         self.key = keys.setdefault(self.header, len(keys))  # equal for entries that look for the same headers
