@@ -11,7 +11,6 @@ import pytest
 from controller_plan import small_plan
 
 from controller.generation import first_generation
-from controller.pipeline import VLAN_PRESENT
 from controller.readback import Decoder
 from controller.rules import (
     CONTROLLER,
