@@ -65,11 +65,21 @@ def rules_packets(
     seed: Seed = None,
     from_: From = None,
     rules: Annotated[Path | None, typer.Option("--rules", help="A dump of rules in place of a network's.")] = None,
+    outcome: Annotated[
+        str, typer.Option("--outcome", help="What becomes of them: delivered, dropped or looped.")
+    ] = "delivered",
+    case: Annotated[str, typer.Option("--case", help="While this has failed, as reports name it.")] = "intact",
     as_json: Json = False,
 ) -> None:
-    """Write exactly those packets that rules deliver from one site to another, with the DSCP that they arrive with."""
-    from scenarios.exact_packets import delivered, print_packets
+    """Write exactly those packets that rules deliver from one site to another, with the DSCP that they arrive with; or
+    those to its addresses that they drop, or that go round in a loop."""
+    from scenarios.exact_packets import Outcome, packets, print_packets
     from scenarios.verify_input import Wanted
 
     wanted = Wanted(name, policy, sites, seed, from_, rules)
-    print_packets(delivered(wanted, from_site, line, to_site), as_json)
+    try:
+        wanted_outcome = Outcome(outcome)
+    except ValueError:
+        known = ", ".join(each.value for each in Outcome)
+        raise InputError(Problem("--outcome", outcome, "is none", f"one of {known}")) from None
+    print_packets(packets(wanted, from_site, line, to_site, wanted_outcome, case), as_json)

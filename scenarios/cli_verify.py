@@ -35,7 +35,7 @@ def verify(
     witness: Annotated[Path | None, typer.Option("--witness", help=_A_DIRECTORY)] = None,
     flaws: Annotated[bool, typer.Option("--flaws", help="List what is wrong and breaks no policy.")] = False,
     questions: Annotated[int | None, typer.Option("--questions", help="At most so many are played.", min=1)] = None,
-    lot: Annotated[int, typer.Option("--lot", help="Seed of the questions that are played.", min=0)] = 1,
+    lot: Annotated[int | None, typer.Option("--lot", help="Seed of the questions that are played.", min=0)] = None,
     replay: Annotated[Path | None, typer.Option("--replay", help="Send this witness's packet, and no more.")] = None,
 ) -> None:
     """Prove that rules do to every packet what the policy says, or show a packet to which they do not: of a running
@@ -48,8 +48,15 @@ def verify(
         raise typer.Exit(_replayed(replay, wanted))
     if static + live + both > 1:
         raise InputError(Problem("--static, --live, --all", None, "say different things", "--all is both"))
-    found = verified(wanted, Method(not live, live or both, failures, questions, lot))
-    _write_files(found.report, junit, witness)
+    unused: dict[str, object] = {"--questions": questions, "--lot": lot} if not (live or both) else {}
+    if live and failures != "none":
+        unused["--failures"] = failures
+    for option, value in unused.items():
+        if value is not None:
+            hint = "leave it out, or verify both ways with --all"
+            raise InputError(Problem(option, value, "says nothing here", hint))
+    _check_files(junit, witness)
+    found = verified(wanted, Method(not live, live or both, failures, questions, 1 if lot is None else lot))
     if as_json:
         from verification.results import as_json as plain
 
@@ -58,7 +65,20 @@ def verify(
         from scenarios.verify_tables import print_report
 
         print_report(found, flaws)
+    _write_files(found.report, junit, witness)
     raise typer.Exit(found.exit_code)
+
+
+def _check_files(junit: Path | None, witness: Path | None) -> None:
+    """Before anything is looked at: a result that could not be written would come to nothing."""
+    if junit is not None:
+        from scenarios.files import check_writable
+
+        check_writable("--junit", junit)
+    if witness is not None:
+        from scenarios.witness_files import make_room
+
+        make_room(witness)
 
 
 def _write_files(report: Report, junit: Path | None, witness: Path | None) -> None:

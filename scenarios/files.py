@@ -10,6 +10,15 @@ from pathlib import Path
 from topology.errors import InputError, Problem
 
 
+def check_writable(option: str, path: Path) -> None:
+    """Raises InputError, which names ``option``, where no file could be put at ``path``."""
+    if path.is_dir():
+        raise InputError(Problem(option, str(path), "is a directory", "name a file"))
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        reason = "cannot be written" if path.parent.is_dir() else "is in no directory that there is"
+        raise InputError(Problem(option, str(path), reason))
+
+
 def write_file(option: str, path: Path, contents: bytes) -> None:
     """Put a file of mode 0600 in the place of what is at ``path``. Raises InputError, which names ``option``."""
     try:

@@ -16,15 +16,20 @@ from verification.witness import scapy_packet
 FORMAT = "helsewan-witness/1"
 
 
-def write_witnesses(directory: Path, violations: Sequence[Finding]) -> None:
-    """Write ``001-leak.pcap``, ``.txt`` and ``.json`` and so on into a directory, made where there is none. Raises
-    InputError where they cannot be, or where others are there, which would be taken for these."""
+def make_room(directory: Path) -> None:
+    """Make a directory where there is none. Raises InputError where that cannot be, or where files are there, which
+    would be taken for witnesses."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
             raise InputError(Problem("--witness", str(directory), "has files in it", "name a new directory"))
     except OSError as error:
         raise InputError(Problem("--witness", str(directory), error.strerror or str(error))) from error
+
+
+def write_witnesses(directory: Path, violations: Sequence[Finding]) -> None:
+    """Write ``001-leak.pcap``, ``.txt`` and ``.json`` and so on into a directory. Raises InputError where they cannot
+    be."""
     for number, finding in enumerate(violations, start=1):
         stem = directory / f"{number:03}-{finding.kind.value}"
         write_file("--witness", stem.with_suffix(".txt"), f"{told(finding)}\n".encode())

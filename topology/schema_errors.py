@@ -38,6 +38,8 @@ _PLAIN = {
     "too_long": "has too many entries",
 }
 
+_MOST_NAMED = 40  # names that a hint lists
+
 
 def explain(document: Document, model: type[BaseModel], error: ErrorDetails) -> Problem:
     """One pydantic error as a problem in ``document``, which was validated against ``model``."""
@@ -54,13 +56,14 @@ def explain(document: Document, model: type[BaseModel], error: ErrorDetails) -> 
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint towards the known name that ``name`` was probably meant to be, or all of them."""
+    """A hint towards the known name that ``name`` was probably meant to be, or all of them, where they fit a line."""
     names = sorted(known)
     folded = {candidate.casefold(): candidate for candidate in names}
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
     if close:
         return f"did you mean {folded[close[0]]!r}?"
-    return "one of " + ", ".join(names) if names else ""
+    more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
+    return "one of " + ", ".join([*names[:_MOST_NAMED], *more]) if names else ""
 
 
 def _in_document(data: Any, loc: tuple[int | str, ...]) -> list[str | int]:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -304,6 +305,15 @@ def _inconsistent(router: str, held: list[tuple[int, Entry]], name: str) -> Iter
             if (what, referred) not in first:
                 hint = f"add the {what}, or name another one of {router}'s"
                 yield Problem(f"{name}:{number}: {dotted(path)}", referred, f"is no {what} of {router}", hint)
+    groups = {entry.id: entry for _, entry in held if isinstance(entry, GroupRule)}
+    handed = {each.id: [group for _, _, group in _references(each)] for each in groups.values()}
+    try:
+        TopologicalSorter(handed).prepare()
+    except CycleError as error:
+        (again, *_) = circle = error.args[1]
+        way = " to ".join(map(str, reversed(circle)))
+        line = first["group", again]
+        yield Problem(f"{name}:{line}", None, f"hands packets in a circle: group {way}", "no switch takes that")
 
 
 def _identity(entry: Entry) -> object:

@@ -135,6 +135,11 @@ CASES = {
     "no witness": (["verify", "--replay", "small.yaml"], "--replay: 'small.yaml' is no witness (hint: name the .json"),
     "no place": (["rules", "dump", "--policy", "open", "--output", "no/d"], "--output: 'no/d' No such file"),
     "of a network and a policy": (["rules", "dump", "--name", "n", "--policy", "open"], "--policy: 'open' goes"),
+    "no place for JUnit": (["verify", "--policy", "open", "--junit", "no/x.xml"], "--junit: 'no/x.xml' is in no dir"),
+    "no place for witnesses": (["verify", "--policy", "open", "--witness", "."], "--witness: '.' has files in it"),
+    "questions to nobody": (["verify", "--policy", "open", "--questions", "5"], "--questions: 5 says nothing here"),
+    "a lot for nobody": (["verify", "--policy", "open", "--lot", "5"], "--lot: 5 says nothing here"),
+    "failures of the living": (["verify", "--live", "--failures", "srlg"], "--failures: 'srlg' says nothing here"),
     "too few sites": (["rules", "dump", "--sites", "0"], "--sites: 0 is too few"),
 }  # fmt: skip
 

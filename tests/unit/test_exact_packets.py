@@ -16,6 +16,7 @@ from controller.interpreter.packet import Packet
 from controller.rules import IPV4
 from scenarios.cli import app
 from scenarios.screen import Screen
+from topology.document import loads
 from topology.errors import InputError
 from verification.exact import blocks
 from verification.headers import Space
@@ -74,6 +75,24 @@ def test_the_command_tells_the_packets_in_words_and_to_programs(network: Path) -
     assert words.exit_code == 0 and "fragments none" in words.output and "delivered with DSCP 46" in words.output
     told = json.loads(CliRunner().invoke(app, [*pair, "--json"]).output)
     assert told["all"] and len(told["delivered"]) == words.output.count("packets IPv")
+
+
+def test_what_is_dropped_is_all_else_and_a_failure_has_its_name(network: Path) -> None:
+    pair = ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network)]
+    dropped = json.loads(CliRunner().invoke(app, [*pair, "--outcome", "dropped", "--json"]).output)
+    assert dropped["dropped"] and dropped["case"] == "intact" and "delivered" not in dropped
+    looped = json.loads(CliRunner().invoke(app, [*pair, "--outcome", "looped", "--json"]).output)
+    assert looped["looped"] == [] and looped["all"]
+    for option, value in (("--outcome", "lost"), ("--case", "link nowhere")):
+        refused = CliRunner().invoke(app, [*pair, option, value])
+        assert isinstance(refused.exception, InputError) and option in str(refused.exception)
+
+
+def test_a_site_whose_router_is_off_sends_nothing(network: Path) -> None:
+    pair = ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network), "--json"]
+    router = loads(SMALL.encode(), "small.yaml").data["sites"]["hospital-a"]["lines"][0]["router"]
+    told = json.loads(CliRunner().invoke(app, [*pair, "--case", f"router {router}"]).output)
+    assert told["delivered"] == [] and told["case"] == f"router {router}"
 
 
 @pytest.mark.parametrize(("pair", "reason"), [(("hospital-x", "gp-c"), "no site"), (("gp-c", "hospital-x"), "no site")])

@@ -188,6 +188,7 @@ def problems(data: bytes) -> list[str]:
 
 FLOW, GROUPED, METERED = line_of("flow", '"match"'), line_of("flow", '{"group"'), line_of("flow", '"meter"')
 GROUP, METER, MASKS = line_of("group"), line_of("meter"), line_of("flow", '"ipv4_src"')
+OWN = json.loads(raw(small()).splitlines()[GROUP - 1])["group"]["id"]
 
 MASKED_SET = {"set_field": {"ipv4_src": "10.0.0.0/8"}}
 WIDE_MOVE = {"move": {"from": "reg0", "to": "mpls_tc", "bits": 4}}
@@ -211,6 +212,8 @@ CASES: dict[str, tuple[int, str, object, str]] = {
     "a group": (GROUPED, "flow.actions", {"group": 77}, ".group: 77 is no group of oslo1 (hint: add the group"),
     "a meter": (METERED, "flow.meter", 78, "flow.meter: 78 is no meter of oslo1 (hint: add the meter"),
     "a group's group": (GROUP, "group.buckets.0.actions", {"group": 79}, ": group.buckets[0].actions["),
+    "a group's own": (GROUP, "group.buckets.0.actions", {"group": OWN}, f"in a circle: group {OWN} to {OWN}"),
+    "a mask of the type": (FLOW, "flow.match.eth_type", "0x800/0xff00", "has a mask, which this field cannot have"),
     "a meter's rate": (METER, "meter.rate_kbps", "much", "meter.rate_kbps: 'much' should be a whole number"),
     "two entries": (FLOW, "group", {}, "should be one entry"),
     "another format": (1, "format", "helsewan-rules/2", "d:1: format: 'helsewan-rules/2' is not allowed"),
