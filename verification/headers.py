@@ -154,10 +154,15 @@ class Space:
             found = self._known[key] = self._matching(*key)
         return found
 
-    def _matching(self, name: str, value: int, mask: int | None, beneath: bool) -> Set:
-        field = _FIELDS.get(name)
-        if field is None:
+    @staticmethod
+    def check_field(name: str) -> None:
+        """Raises UnknownFieldError for a field that `match` does not know."""
+        if name not in _FIELDS:
             raise UnknownFieldError(name)
+
+    def _matching(self, name: str, value: int, mask: int | None, beneath: bool) -> Set:
+        self.check_field(name)
+        field = _FIELDS[name]
         part = "inner_type" if beneath and name == "eth_type" else field.part
         found = self.equal(part, value, mask, field.bits)
         if field.blank:

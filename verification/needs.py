@@ -169,10 +169,5 @@ class RouterNeeds:
 
 def matched_fields(tables: Iterable[TableEntries]) -> frozenset[str]:
     """The fields that any entry looks at, where it matters which entry a packet meets."""
-    return frozenset(
-        name
-        for table in tables
-        if not table.is_uniform
-        for entry in table.entries
-        for name, _, _ in (*entry.noted, *entry.header)
-    )
+    entries = {entry for table in tables if not table.is_uniform for entry in table.entries}  # many are of all routers
+    return frozenset(name for entry in entries for name, _, _ in (*entry.noted, *entry.header))

@@ -51,7 +51,7 @@ def shape_of(effect: Effect) -> Shape:
 class Entry:
     """A flow entry with its match split into what switches noted and what headers say."""
 
-    __slots__ = ("effect", "header", "key", "noted", "priority", "rule", "shape", "takes", "takes_labelled", "unseen")
+    __slots__ = ("_space", "_takes", "effect", "header", "key", "noted", "priority", "rule", "shape", "unseen")
 
     def __init__(self, rule: FlowRule, space: Space, keys: dict[tuple[Condition, ...], int]) -> None:
         conditions = sorted(_condition(name, value) for name, value in rule.match)
@@ -62,12 +62,22 @@ class Entry:
         self.effect: Effect = rule.actions, rule.goto, rule.metadata
         self.shape = shape_of(self.effect)
         self.key = keys.setdefault(self.header, len(keys))  # equal for entries that look for the same headers
-        self.takes: Set = space.all  # of packets whose headers are as they were sent
-        self.takes_labelled: Set = space.all  # of packets that labels hide
-        for name, value, mask in self.header:
-            self.takes &= space.match(name, value, mask)
-            if not (name == "eth_type" and MPLS & (-1 if mask is None else mask) == value):
-                self.takes_labelled &= space.match(name, value, mask) if name in _ETHERNET else space.none
+        self._space = space
+        self._takes: tuple[Set, Set] | None = None
+        for name, _, _ in self.header:
+            space.check_field(name)
+
+    def takes(self, *, labelled: bool) -> Set:
+        """The packets that it takes, of those whose headers are as they were sent, or of those that labels hide."""
+        if self._takes is None:
+            plain_ones, hidden = self._space.all, self._space.all
+            for name, value, mask in self.header:
+                those = self._space.match(name, value, mask)
+                plain_ones &= those
+                if not (name == "eth_type" and MPLS & (-1 if mask is None else mask) == value):
+                    hidden &= those if name in _ETHERNET else self._space.none
+            self._takes = plain_ones, hidden
+        return self._takes[labelled]
 
 
 def _condition(name: str, value: Value | tuple[Value, Value]) -> Condition:
@@ -140,7 +150,7 @@ class Partition:
         """The shares of entries in order of priority, of packets with headers as they were sent, or under labels."""
         key = labelled, tuple((entry.priority, entry.key) for entry in entries)
         if key not in self.known:
-            wanted = [(entry.priority, entry.takes_labelled if labelled else entry.takes) for entry in entries]
+            wanted = [(entry.priority, entry.takes(labelled=labelled)) for entry in entries]
             self.known[key] = self.among(wanted)
         return self.known[key]
 
