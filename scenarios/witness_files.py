@@ -28,8 +28,9 @@ def make_room(directory: Path) -> None:
 
 
 def write_witnesses(directory: Path, violations: Sequence[Finding]) -> None:
-    """Write ``001-leak.pcap``, ``.txt`` and ``.json`` and so on into a directory. Raises InputError where they cannot
-    be."""
+    """Write ``001-leak.pcap``, ``.txt`` and ``.json`` and so on into a directory, see `make_room`. Raises InputError
+    where they cannot be."""
+    make_room(directory)
     for number, finding in enumerate(violations, start=1):
         stem = directory / f"{number:03}-{finding.kind.value}"
         write_file("--witness", stem.with_suffix(".txt"), f"{told(finding)}\n".encode())
