@@ -9,7 +9,7 @@ import os
 import select
 import subprocess
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +56,8 @@ class RuleReader:
         self._asking[name] = self._ready.pop(name)
         standard_input = self._asking[name].process.stdin
         assert standard_input is not None
-        standard_input.write(b"\n")
-        standard_input.flush()
+        with suppress(BrokenPipeError):  # one that is gone tells nothing, which `told` hears
+            os.write(standard_input.fileno(), b"\n")
 
     def told(self) -> None:
         """Wait until all switches have told what was asked of them. Raises RulesNotRead."""
@@ -75,9 +75,7 @@ class RuleReader:
         for each in self._told.values():
             assert each.process.stdin is not None
             each.process.stdin.close()
-        while self._told:
-            name, each = self._told.popitem()
-            os.close(each.told)
+        for name, each in list(self._told.items()):
             try:
                 status = each.process.wait(DEADLINE_S)
             except subprocess.TimeoutExpired:
@@ -86,6 +84,7 @@ class RuleReader:
             if status:
                 raise RulesNotRead(f"the rules {name} were not read: {errors.read_text().strip()}")
             errors.unlink()
+            os.close(self._told.pop(name).told)
             self.done[name] = self._file(name, "jsonl")
 
     def close(self) -> None:
@@ -93,6 +92,7 @@ class RuleReader:
         for each in [*self._ready.values(), *self._asking.values(), *self._told.values()]:
             each.process.kill()
             each.process.wait()
+            os.close(each.told)
 
     def _file(self, name: str, kind: str) -> Path:
         return self._directory / f"rules-{name}.{kind}"

@@ -35,6 +35,7 @@ from verification.states import (
     ANSWERED,
     BENEATH,
     CLASS_TC,
+    LASTING,
     LOST,
     MARKED,
     MISMARKED,
@@ -230,12 +231,7 @@ class Work:
 
     def site_at(self, port: object) -> str | None:
         """The site that packets get to out of a port, with the tag that they have."""
-        vlan = self.notes.get("vlan_vid")
-        return (
-            self.program.sites.get((self.router, port, vlan))
-            if isinstance(vlan, int) and isinstance(port, int)
-            else None
-        )
+        return self.program.sites.get((self.router, port, self.notes.get("vlan_vid")))
 
     def deliver(self, port: int) -> None:
         """Out of a port on the sites' side."""
@@ -251,7 +247,7 @@ class Work:
         overwritten = {name: value for name, value in self.notes.items() if not is_noted(name) and name[:4] != "eth_"}
         tag = {"vlan_vid": self.notes["vlan_vid"]} if "vlan_vid" in self.notes else {}
         if self.stack:
-            overwritten = {name: value for name, value in overwritten.items() if name in (ALTERED, MARKED)}
+            overwritten = {name: value for name, value in overwritten.items() if name in LASTING}
         else:
             overwritten[MARKED] = 1
         notes = {**overwritten, **tag, "in_port": port}

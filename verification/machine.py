@@ -22,11 +22,10 @@ from verification.headers import Set, Space
 from verification.needs import Needs
 from verification.program import Program
 from verification.states import (
-    ALTERED,
     AMBIGUOUS,
     BENEATH,
+    LASTING,
     LOOPED,
-    MARKED,
     UNKNOWN,
     Deed,
     Node,
@@ -78,7 +77,7 @@ class Machine:
             if name == "in_port":
                 if needs.any_port or value in needs.ports:
                     kept.append((name, value))
-            elif name in (ALTERED, MARKED):
+            elif name in LASTING:
                 kept.append((name, value))
             elif mask := needs.bits.get(name, 0):
                 whole = mask == ALL_BITS or not isinstance(value, int)

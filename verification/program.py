@@ -114,9 +114,12 @@ class Program:
         return self.line_at.get((router, port), 0) if link is None else self.bit[link]
 
 
-def _sites_by_port(network: Network) -> dict[tuple[str, int, int], str]:
-    own = {(router, port, 0): site for router, lines in network.line_ports.items() for (site, _), port in lines.items()}
-    return own | {
+def _sites_by_port(network: Network) -> dict[tuple[object, ...], str]:
+    """The site that is reached from a router, out of a port, with a tag."""
+    found: dict[tuple[object, ...], str] = {
+        (router, port, 0): site for router, lines in network.line_ports.items() for (site, _), port in lines.items()
+    }
+    return found | {
         (access.router, TRUNK_PORT, access.vlan | VLAN_PRESENT): site.id
         for site in network.sites
         for access in site.accesses

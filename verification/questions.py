@@ -5,8 +5,7 @@ Each is one frame that a site sends. The frame carries a mark by which it is kno
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from random import Random
@@ -107,11 +106,3 @@ def _seen(network: Network, site: str, line: int, frame: bytes) -> Packet:
     packet = read(frame[:_ADDRESSES_BYTES] + tag + frame[_ADDRESSES_BYTES:])
     assert packet.fields["vlan_vid"] == access.vlan | VLAN_PRESENT
     return Packet({name: value for name, value in packet.fields.items() if name != "vlan_vid"}, packet.labels)
-
-
-def by_group(asked: Sequence[Question]) -> dict[Group, list[Question]]:
-    """The questions of each kind."""
-    found: defaultdict[Group, list[Question]] = defaultdict(list)
-    for question in asked:
-        found[question.group].append(question)
-    return dict(found)

@@ -15,6 +15,7 @@ Copied = tuple[str, int, int]  # bits of something that is not one number: (of w
 # What becomes of packets beside where they go, noted once it is so: a header is another than the one they were sent
 # with; they got their class on another router; they have not the tag with which their line sends.
 ALTERED, MARKED, RETAGGED = "altered", "marked", "retagged"
+LASTING = frozenset({ALTERED, MARKED})  # matter wherever packets go
 SENT, CLASS_TC, BENEATH = "sent", ("ip_dscp", 3, 3), (-1, -1)  # CLASS_TC: the MPLS traffic class of a packet's class
 LabelEntry = tuple[object, object]  # label and TC: numbers, or Copied; (SENT, place) of a label it was sent with
 Notes = tuple[tuple[str, object], ...]

@@ -4,38 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 
 import pytest
-from controller_plan import small_plan
+from small_rules import Rules, plan, rules
 
-from controller.generation import first_generation
 from controller.interpreter.fabric import End
 from controller.pipeline import SOURCE_ROLE, VLAN_PRESENT, Drop, Purpose, cookie
-from controller.rules import Bucket, FlowRule, Output, RuleSet, SetField, Table
-from policies.plan import Plan
+from controller.rules import Bucket, FlowRule, Output, SetField, Table
 from topology.model import TRUNK_PORT
 from verification.failures import INTACT, cases
 from verification.findings import Finding, Kind, Report
 from verification.mutation.draw import mutants
 from verification.static import Static, Verification, verify
-
-Rules = dict[str, RuleSet]
-
-
-@cache
-def plan() -> Plan:
-    return small_plan()
-
-
-@cache
-def _intended() -> tuple[tuple[str, RuleSet], ...]:
-    generation = first_generation(plan())
-    return tuple((router.id, generation.rules(router.id)) for router in plan().network.routers)
-
-
-def rules() -> Rules:
-    return dict(_intended())
 
 
 def changed(choose: Callable[[FlowRule], bool], change: Callable[[FlowRule], FlowRule | None]) -> Rules:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 
 import pytest
-from controller_plan import small_plan
+from small_rules import plan, rules
 
-from controller.generation import first_generation
 from controller.readback import Decoder
 from controller.rules import (
     CONTROLLER,
@@ -29,35 +27,17 @@ from controller.rules import (
     PushMpls,
     PushVlan,
     Resubmit,
-    RuleSet,
     SetField,
     Table,
 )
-from policies.plan import Plan
 from verification.failures import cases
 from verification.fields import FieldError, parse
 from verification.findings import Finding
 from verification.static import Static, Verification, verify
 
-Rules = dict[str, RuleSet]
 Change = Callable[[FlowRule], FlowRule]
 BODO_GP = ("in_port", 1), ("vlan_vid", 4198)
 ELSEWHERE = 0x7FFF << 48, 0x7FFF << 48  # a VPN that nobody has
-
-
-@cache
-def plan() -> Plan:
-    return small_plan()
-
-
-@cache
-def _intended() -> tuple[tuple[str, RuleSet], ...]:
-    generation = first_generation(plan())
-    return tuple((router.id, generation.rules(router.id)) for router in plan().network.routers)
-
-
-def rules() -> Rules:
-    return dict(_intended())
 
 
 def to(rule: FlowRule) -> object:
