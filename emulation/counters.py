@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from emulation import _linkengine
 
-STATS_LAYOUT = 2
+STATS_LAYOUT = 3
 QUEUES = 8
 LATENESS_BINS = 160
 CLASS_BINS = 88
@@ -30,6 +30,7 @@ ENGINE_DTYPE = _words(
     "pipes",
     "memory_bytes",
     "rounds",
+    "rests",
     "longest_round_ns",
     "lateness_max_ns",
     "lateness_max_at_ns",

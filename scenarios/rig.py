@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -132,7 +132,7 @@ class Rig:
     def _calibrate(self) -> None:
         """Measure what the idle machine adds to the model's delays and have the lines make up for it."""
         routes = calibration.ways(self.plan, self.network.seed)
-        raw = calibration.fit(routes, calibration.measure_us(routes, self.plan, self.socket_in))
+        raw = calibration.undisturbed(lambda: calibration.fit(routes, self._delays_us(routes)))
         fibres = {link.id for link in self.network.links}
         to_routers = [
             (name, direction)
@@ -144,13 +144,21 @@ class Rig:
         self.overhead = raw
         if self.has_engine:  # the kernel does not know a frame again
             self.engine.follow_frames(0.0)
-            before_ns = self._switching_ns()
-            ends_us = calibration.rest_us(routes, calibration.measure_us(routes, self.plan, self.socket_in))
-            hop_us = (self._switching_ns() - before_ns) / 1000 / max(1, calibration.router_visits(routes))
-            self.engine.follow_frames(ends_us)
-            self.overhead = replace(raw, ends_us=ends_us, hop_us=hop_us)
+            rest = calibration.undisturbed(lambda: self._rest(routes))
+            self.engine.follow_frames(rest.ends_us)
+            self.overhead = replace(raw, ends_us=rest.ends_us, hop_us=rest.hop_us)
         delays_us = {name: self.plant.models[name][0].delay_us for name, _ in to_routers}
         self.short_lines_us = calibration.short_lines_us(delays_us, raw.core_us)
+
+    def _delays_us(self, routes: Sequence[calibration.Way]) -> list[list[float]]:
+        return calibration.measure_us(routes, self.plan, self.socket_in)
+
+    def _rest(self, routes: Sequence[calibration.Way]) -> calibration.Overhead:
+        """What is left at the ends of ways, and what a router's switch takes meanwhile."""
+        before_ns = self._switching_ns()
+        ends_us = calibration.rest_us(routes, self._delays_us(routes))
+        hop_us = (self._switching_ns() - before_ns) / 1000 / max(1, calibration.router_visits(routes))
+        return calibration.Overhead(ends_us=ends_us, hop_us=hop_us)
 
     def _switching_ns(self) -> int:
         """Processor time of all switches so far."""

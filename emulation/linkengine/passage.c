@@ -66,16 +66,22 @@ uint64_t passage_key(const uint8_t *data, uint32_t length)
     return hash ? hash : 1;
 }
 
-static struct passage_entry *passage_entry(struct passage *passage, uint64_t key)
+/* The frames that are known by keys like this one. */
+static struct passage_entry *passage_set(struct passage *passage, uint64_t key)
 {
-    return &passage->entry[key >> 32 & (PASSAGE_ENTRIES - 1)];
+    return passage->entry[key >> 32 & (PASSAGE_SETS - 1)];
 }
 
 void passage_leave(struct passage *passage, const uint8_t *data, uint32_t length, int64_t left_ns)
 {
     uint64_t key = passage->follows ? passage_key(data, length) : 0;
-    if (key)
-        *passage_entry(passage, key) = (struct passage_entry){.key = key, .left_ns = left_ns};
+    if (!key)
+        return;
+    struct passage_entry *set = passage_set(passage, key), *oldest = set;
+    for (struct passage_entry *entry = set + 1; entry < set + PASSAGE_WAYS; entry++)
+        if (entry->left_ns < oldest->left_ns)
+            oldest = entry;
+    *oldest = (struct passage_entry){.key = key, .left_ns = left_ns};
 }
 
 int64_t passage_arrive(struct passage *passage, const uint8_t *data, uint32_t length, int64_t now_ns)
@@ -83,10 +89,13 @@ int64_t passage_arrive(struct passage *passage, const uint8_t *data, uint32_t le
     uint64_t key = passage->follows ? passage_key(data, length) : 0;
     if (!key)
         return now_ns;
-    struct passage_entry *entry = passage_entry(passage, key);
-    if (entry->key != key)
+    struct passage_entry *set = passage_set(passage, key), *last = NULL;
+    for (struct passage_entry *entry = set; entry < set + PASSAGE_WAYS; entry++)
+        if (entry->key == key && (!last || entry->left_ns > last->left_ns)) /* the same bytes may have left before */
+            last = entry;
+    if (!last)
         return now_ns - passage->origin_ns;
-    int64_t late_ns = now_ns - entry->left_ns;
-    entry->key = 0; /* what comes again is another */
-    return late_ns < PASSAGE_MOST_NS && late_ns > -PASSAGE_MOST_NS ? entry->left_ns : now_ns;
+    int64_t left_ns = last->left_ns, late_ns = now_ns - left_ns;
+    *last = (struct passage_entry){0}; /* what comes again is another */
+    return late_ns < PASSAGE_MOST_NS && late_ns > -PASSAGE_MOST_NS ? left_ns : now_ns;
 }

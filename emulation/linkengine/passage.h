@@ -11,7 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PASSAGE_ENTRIES (1u << 14)  /* frames between two lines at a time, at most; a power of two */
+#define PASSAGE_SETS (1u << 12)     /* a power of two */
+#define PASSAGE_WAYS 4              /* frames of a set, a cache line of them: what is lost of them is counted wrong */
 #define PASSAGE_MOST_NS 5000000     /* longer is no router's doing: the frame counts from when it came */
 
 struct passage_entry {
@@ -22,7 +23,7 @@ struct passage_entry {
 struct passage {
     bool follows;       /* frames are followed; else each counts from when it came */
     int64_t origin_ns;  /* how late a frame is when it comes from no line */
-    struct passage_entry entry[PASSAGE_ENTRIES];
+    struct passage_entry entry[PASSAGE_SETS][PASSAGE_WAYS]; /* the last frames to leave, by their keys */
 };
 
 /* What a frame is known by, 0 when it is not followed: it is no IP packet, or stays between neighbours (TTL 255,

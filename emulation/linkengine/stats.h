@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#define STATS_LAYOUT 2           /* version of this layout */
+#define STATS_LAYOUT 3           /* version of this layout */
 #define STATS_QUEUES 8           /* class queues of a pipe, at most */
 #define STATS_LATENESS_BINS 160  /* four bins an octave: the last starts at 7 * 2^38 ns, half an hour */
 #define STATS_CLASS_BINS 88      /* the same in units of STATS_CLASS_UNIT_NS: the last starts at 7.5 s */
@@ -23,7 +23,8 @@ struct engine_stats {
     uint64_t pipes;                /* pipes added so far */
     uint64_t memory_bytes;         /* memory held by frames and by the pool's free lists */
     uint64_t rounds;               /* turns of the loop */
-    uint64_t longest_round_ns;     /* longest time without a look for arrivals (turn without its sleep, pause) */
+    uint64_t rests;                /* of them: those that first slept a grain out, under load */
+    uint64_t longest_round_ns;     /* longest time without a look for arrivals (turn, pause, sleeping too long) */
     uint64_t lateness_max_ns;      /* worst lateness of a delivery */
     uint64_t lateness_max_at_ns;   /* when that was, CLOCK_REALTIME */
     uint64_t lateness_max_pipe;    /* on which pipe */

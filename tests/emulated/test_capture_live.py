@@ -28,11 +28,17 @@ def frame(end: int, number: int) -> bytes:
     return head.ljust(60 + number % 1400, b"\x5a")
 
 
+def number_of(data: bytes) -> int:
+    """Of a frame."""
+    return int.from_bytes(data[14:18], "big")
+
+
 class Traffic:
     """Frames sent into both ends of a line, and those that came out, until stopped."""
 
     def __init__(self, nodes: list[NamespaceNode]) -> None:
         self.arrived: list[list[bytes]] = [[], []]  # by sender
+        self._sent = 0  # by either end
         self._stopping = threading.Event()
         self._progress = threading.Condition()
         self._sockets = [self._socket(node) for node in nodes]
@@ -48,11 +54,10 @@ class Traffic:
         return sock
 
     def _send(self) -> None:
-        number = 0
         while not self._stopping.wait(0.0005):
             for end, sock in enumerate(self._sockets):
-                sock.send(frame(end, number))
-            number += 1
+                sock.send(frame(end, self._sent))
+            self._sent += 1
 
     def _take(self, sender: int) -> None:
         while True:
@@ -68,11 +73,11 @@ class Traffic:
                     self._progress.notify_all()
 
     def wait_for_more(self) -> None:
-        """Until ENOUGH more frames have come from either end."""
+        """Until ENOUGH frames that are not sent yet have come from either end."""
+        last = self._sent + ENOUGH
         with self._progress:
-            goals = [len(frames) + ENOUGH for frames in self.arrived]
             assert self._progress.wait_for(
-                lambda: all(len(frames) >= goal for frames, goal in zip(self.arrived, goals, strict=True)), PATIENCE_S
+                lambda: all(frames and number_of(frames[-1]) >= last for frames in self.arrived), PATIENCE_S
             )
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from engine_bench import FOREVER, Bench, Line
@@ -33,11 +34,11 @@ def labelled(number: int, ttl: int = 63) -> bytes:
     return ADDRESSES[::-1] + b"\x88\x47" + labels + packet(number, ttl=ttl)
 
 
-def two_lines(follow_origin_ns: int | None, early_ns: int = 0) -> Bench:
+def two_lines(follow_origin_ns: int | None, early_ns: int = 0, line: Line = LINE) -> Bench:
     """A line from port 0 to 1, and behind the router another from 2 to 3."""
     bench = Bench(ports=4)
-    first = bench.add(LINE)
-    bench.add(LINE, (2, 0), (3, 0))
+    first = bench.add(line)
+    bench.add(line, (2, 0), (3, 0))
     bench.engine.hasten([(first, early_ns)])
     if follow_origin_ns is not None:
         bench.engine.follow_frames(follow_origin_ns)
@@ -111,6 +112,17 @@ def test_a_frame_is_known_again_once() -> None:
     first, second = (at_ns for at_ns, _, _ in bench.engine.simulate(arrivals, FOREVER))
     assert first == model_ns(there, on)
     assert second == again_ns + model_ns(on)
+
+
+def test_many_frames_in_routers_at_a_time_are_all_known_again() -> None:
+    """As many as a busy national network has there; each is held up for 300 us, which none of them shows."""
+    bench = two_lines(0, line=replace(LINE, rate_bps=8_000_000_000))  # a nanosecond a byte
+    frames = [(plain(number), labelled(number)) for number in range(1_000)]
+    sent = [(100 * number, 0, there) for number, (there, _) in enumerate(frames)]
+    out = [at_ns for at_ns, _, _ in bench.engine.simulate(sent, FOREVER // 2)]
+    held = [(at_ns + 300 * US, 2, on) for at_ns, (_, on) in zip(out, frames, strict=True)]
+    arrived = [at_ns for at_ns, _, _ in bench.engine.simulate(held, FOREVER)]
+    assert arrived == [at_ns + len(on) + DELAY_NS for at_ns, (_, on) in zip(out, frames, strict=True)]
 
 
 def test_the_rate_is_kept_by_frames_that_make_up_for_lateness() -> None:
