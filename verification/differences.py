@@ -107,7 +107,7 @@ def merged(parts: Iterable[Mapping[Key, Finding]], places: Mapping[Line, int]) -
     for part in parts:
         for key, finding in part.items():
             other = found.get(key, finding)
-            first = min(finding, other, key=lambda each: places[each.site, each.line])
+            first = min(finding, other, key=lambda each: places.get((each.site, each.line), -1))
             found[key] = first if other is finding else replace(first, alike=finding.alike + other.alike + 1)
     return list(found.values())
 
@@ -137,18 +137,19 @@ class CaseDifferences:
                 self._note(_KIND_OF_FAULT.get(number, Kind.LOST), line, those, fault=True)
                 faults |= those
         more, less = became & ~wanted & ~faults, wanted & ~became
-        if more == space.none and less == space.none:
-            return
-        at_all, allowed = space.unmarked(became), space.unmarked(wanted)
-        self._note(Kind.MISMARKED, line, more & allowed)
-        leaks = more & ~allowed
-        elsewhere = leaks & space.packets(wanted)
-        self._note(Kind.MISDELIVERED, line, elsewhere)
-        self._note(Kind.LEAK, line, leaks & ~elsewhere)
-        holes = less & ~at_all & ~space.packets(faults)
-        opens = self._openings(line)
-        self._note(Kind.BLACKHOLE, line, holes & opens)
-        self._note(Kind.ONE_WAY, line, holes & ~opens)
+        if more != space.none:
+            allowed = space.unmarked(wanted & space.unmarked(more))  # of those packets, to those ends
+            self._note(Kind.MISMARKED, line, more & allowed)
+            leaks = more & ~allowed
+            elsewhere = leaks & space.packets(wanted & space.packets(leaks))
+            self._note(Kind.MISDELIVERED, line, elsewhere)
+            self._note(Kind.LEAK, line, leaks & ~elsewhere)
+        if less != space.none:
+            arrives = space.unmarked(became & space.unmarked(less))
+            holes = less & ~arrives & ~space.packets(faults)
+            opens = self._openings(line)
+            self._note(Kind.BLACKHOLE, line, holes & opens)
+            self._note(Kind.ONE_WAY, line, holes & ~opens)
 
     def _openings(self, line: Line) -> Set:
         """What a line's site may open, to anybody."""

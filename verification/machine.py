@@ -62,11 +62,24 @@ class Machine:
             if key in self._under_way:
                 return Node(router, table, state, Result(self.space.out(LOOPED)))
             self._under_way.add(key)
-            if self.base and self.program.tables[router].get(table) is not self.base.program.tables[router].get(table):
+            if known is not None and self._meets_others(router, table, state):
                 known = None
             found = self.nodes[key] = self._node(router, table, state, known)
             self._under_way.discard(key)
         return found
+
+    def _meets_others(self, router: str, table: Table, state: State) -> bool:
+        """Whether packets in a state meet other entries of a table than by the base's rules."""
+        assert self.base is not None
+        mine, bases = (machine.program.tables[router].get(table) for machine in (self, self.base))
+        if mine is bases or mine is None or bases is None:
+            return mine is not bases
+        notes = dict(state.notes)
+        try:
+            met, met_before = (each.met_by(lambda name: _noted(name, notes, state)) for each in (mine, bases))
+        except NotModelledError:
+            return True
+        return met != met_before
 
     def narrowed(self, state: State, needs: Needs) -> State:
         """Without what cannot matter any more."""
@@ -102,18 +115,24 @@ class Machine:
                 return node
             todo = [(takes, effect, None) for takes, effect in _by_effect(self.space, node.edges)]
         out = node.ambiguous & self.space.out(AMBIGUOUS) if node.ambiguous is not None else self.space.none
-        resumes: list[tuple[Set, Resume]] = []
+        resumes: dict[Resume, Set] = {}  # the same from all that leads there together: else they multiply
         deeds: list[tuple[Set, Deed]] = []
         after: list[Node] = []
         for takes, effect, before in todo:
             result = before
             if result is None or result.hangs_on & self.stale:
                 result = self.act(router, table, effect, state, after)
+                if before and result.out == before.out and result.resumes == before.resumes:
+                    result = before  # what came of it is the same: nothing before it has changed either
             deeds.append((takes, Deed(router, table, effect, state, result)))
             out |= self._within(takes, result)
-            resumes += [(takes & limit, resume) for limit, resume in result.resumes]
+            for limit, resume in result.resumes:
+                resumes[resume] = resumes.get(resume, self.space.none) | takes & limit
             hangs_on |= result.hangs_on
-        node.deeds, node.after, node.result = tuple(deeds), tuple(after), Result(out, resumes, hangs_on)
+        if known is not None and all(deed.result is same for (_, deed), (_, _, same) in zip(deeds, todo, strict=True)):
+            return known
+        waiting = [(those, resume) for resume, those in resumes.items()]
+        node.deeds, node.after, node.result = tuple(deeds), tuple(after), Result(out, waiting, hangs_on)
         return node
 
     def _within(self, takes: Set, result: Result) -> Set:

@@ -9,11 +9,12 @@ that are cut off, then so does all that leads into it.
 from __future__ import annotations
 
 import gc
+import sys
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from multiprocessing import get_context
 
 from controller.interpreter.packet import Packet
@@ -25,7 +26,7 @@ from topology.model import TRUNK_PORT, Line, Network
 from verification.differences import Differences, Key, SwitchesWhenNeeded, merged
 from verification.expect import Expectation
 from verification.failures import INTACT, components, cut_off
-from verification.findings import Case, Finding, Proof, Report
+from verification.findings import Case, Finding, Kind, Proof, Report
 from verification.flaws import Use, Uses
 from verification.headers import SENT_LABELS, Set, Space
 from verification.machine import Machine
@@ -41,6 +42,9 @@ ASSUMED = (
     "links and switches neither change nor make up packets",
 )
 
+# Functions called one in the other: some 25 for each router on a way. Half of what a thread's 8 MiB of stack hold.
+MOST_CALLS = 3_000
+
 
 class Static:
     """A network's rules and what they do to all packets. Worked out when first asked for."""
@@ -51,6 +55,7 @@ class Static:
         self.program = Program(network, rules, self.space)
         self.machine = Machine(self.program)
         self._labels: dict[TableEntries | None, bool] = {}
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), MOST_CALLS))
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
@@ -76,7 +81,7 @@ class Static:
         noted = tuple(sorted(notes.items()))
         labelled = self.space.equal("eth_type", MPLS)
         yield ~labelled, machine.node(router, Table.ADMIT, State(noted))
-        if self._labelled_too(machine.program, router):
+        if self.lets_labels_in(machine.program, router):
             for depth in range(1, SENT_LABELS + 1):
                 stack: tuple[LabelEntry, ...] = tuple(
                     ((SENT, place), (SENT, place, 3)) for place in reversed(range(depth))
@@ -84,21 +89,22 @@ class Static:
                 node = machine.node(router, Table.ADMIT, State(noted, stack))
                 yield labelled & self.space.equal("labels", depth), node
 
-    def _labelled_too(self, program: Program, router: str) -> bool:
-        """The same, found out once for each table."""
+    def differs(self, line: Line, machine: Machine) -> bool:
+        """Whether what a line brings comes to other nodes than it does by the rules as they are."""
+        nodes, others = ([node for _, node in self.roots(line, each)] for each in (self.machine, machine))
+        return len(nodes) != len(others) or any(a is not b for a, b in zip(nodes, others, strict=True))
+
+    def lets_labels_in(self, program: Program, router: str) -> bool:
+        """Whether a router has an entry that could do anything to a labelled packet from a site. Found out once for
+        each table."""
         table = program.tables[router].get(Table.ADMIT)
         if table not in self._labels:
-            self._labels[table] = self._lets_labels_in(program, router)
+            self._labels[table] = table is not None and any(
+                (entry.rule.actions or entry.rule.goto is not None)
+                and _may_be_labelled(entry.rule, program.links[router])
+                for entry in table.entries
+            )
         return self._labels[table]
-
-    @staticmethod
-    def _lets_labels_in(program: Program, router: str) -> bool:
-        """Whether a router has an entry that could do anything to a labelled packet from a site."""
-        entries = program.tables[router].get(Table.ADMIT)
-        return entries is not None and any(
-            (entry.rule.actions or entry.rule.goto is not None) and _may_be_labelled(entry.rule, program.links[router])
-            for entry in entries.entries
-        )
 
     def became(self, line: Line, machine: Machine | None = None) -> Set:
         """What becomes of all that a line can bring: a relation of packets, ends and marks."""
@@ -216,14 +222,16 @@ class Verification:
         """What the lines show in all cases."""
         static, uses, began = self.static, Uses(self.static.program), time.perf_counter()
         intact = any(case.failures == Failures() for case in cases)
-        found = self._intact() if intact else {}  # where a router is off, nobody knows what it would hold
+        found = (
+            self._followed(INTACT, self._intact) if intact else {}
+        )  # where a router is off, nobody knows what it would hold
         uses.note(static.machine)
         intact_s = time.perf_counter() - began
         sound = intact and not found and not static.program.unreadable
         for case in cases:
             if case.failures != Failures():
                 machine = static.during(case.failures)
-                found |= self.case(case, machine, sound)
+                found |= self._followed(case, partial(self.case, case, machine, sound))
                 uses.note(machine)
         failures_s = time.perf_counter() - began - intact_s
         return Part(found, uses.known, len(static.machine.nodes), intact_s, failures_s)
@@ -231,7 +239,15 @@ class Verification:
     def intact(self) -> list[Finding]:
         """What is wrong while nothing has failed."""
         unreadable = self.differences.unreadable(self.static.program.unreadable)
-        return [*self._intact().values(), *unreadable]
+        return [*self._followed(INTACT, self._intact).values(), *unreadable]
+
+    def _followed(self, case: Case, look: Callable[[], dict[Key, Finding]]) -> dict[Key, Finding]:
+        """What a look finds; where it has to follow packets further than it can, that nothing is proved."""
+        try:
+            return look()
+        except RecursionError:
+            says = f"packets go through more than {MOST_CALLS // 25} routers, one after the other: nothing is proved"
+            return {(case.name, Kind.UNMODELLED, -1, -1): Finding(Kind.UNMODELLED, case.name, says, "", where="rules")}
 
     def _intact(self) -> dict[Key, Finding]:
         return self.compared(INTACT, self.static.machine, self.lines)
@@ -299,8 +315,11 @@ class Verification:
 
     def _holds(self, takes: Set, deed: Deed, machine: Machine, elsewhere: Set) -> bool:
         """Whether the packets that come to a deed still end where they did, but for those to sites that are cut off."""
-        now, judged = machine.act(deed.router, deed.table, deed.effect, deed.state).out, takes & self.expectation.judged
-        return bool(now & judged == deed.result.out & judged & elsewhere)
+        now, before = machine.act(deed.router, deed.table, deed.effect, deed.state).out, deed.result.out
+        if now == before and elsewhere == self.space.all:
+            return True
+        judged = takes & self.expectation.judged
+        return bool(now & judged == before & judged & elsewhere)
 
     def after(self, router: str, held: RuleSet) -> list[Finding]:
         """What is wrong in the intact network once one router holds other rules, where before nothing was: only what
@@ -309,20 +328,53 @@ class Verification:
         if (changed := static.program.having(router, held)) is None:
             return Verification(self.plan, Static(static.network, {**static.rules, router: held})).intact()
         program, stale = changed
-        machine, everything = Machine(program, base=static.machine, changed=stale), self.space.all
+        machine = Machine(program, base=static.machine, changed=stale)
+        differences = self.differences.having(router, held)
+        found = self._followed(INTACT, partial(self._moved, router, machine, differences))
+        return [*found.values(), *differences.unreadable(program.unreadable)]
+
+    def _moved(self, router: str, machine: Machine, differences: Differences) -> dict[Key, Finding]:
+        """What is wrong with packets of which something else becomes once one router holds other rules."""
+        if self._is_unmoved(router, machine):
+            return {}
+        static, stale, everything = self.static, machine.stale, self.space.all
         touched = {
             deed.router
             for takes, deed in self.first_steps.on(stale)
             if not self._holds(takes, deed, machine, everything)
         }
-        if any(
-            stale & program.side(router, table, TRUNK_PORT) for at, table in self.first_steps.tables if at == router
-        ):
+        sides = [
+            machine.program.side(router, table, TRUNK_PORT) for at, table in self.first_steps.tables if at == router
+        ]
+        if any(stale & side for side in sides):
             touched.add(router)  # whose lines may be done other things to
-        differences = self.differences.having(router, held)
-        lines = (line for line in self.lines if static.router_of(line) in touched)
-        found = self.compared(INTACT, machine, lines, differences=differences)
-        return [*found.values(), *differences.unreadable(program.unreadable)]
+        lines = (line for line in self.lines if static.router_of(line) in touched and static.differs(line, machine))
+        return self.compared(INTACT, machine, lines, differences=differences)
+
+    @cached_property
+    def nodes_at(self) -> Mapping[tuple[str, Table], Sequence[Node]]:
+        """The nodes of the intact network by router and table."""
+        found: dict[tuple[str, Table], list[Node]] = {}
+        for node in self.static.machine.nodes.values():
+            found.setdefault((node.router, node.table), []).append(node)
+        return found
+
+    def _is_unmoved(self, router: str, machine: Machine) -> bool:
+        """Whether all that comes to a router's tables that differ ends as before: then so does all before it."""
+        static, program = self.static, machine.program
+        tables, before = program.tables[router], static.program.tables[router]
+        differ = [table for table in {*tables, *before} if tables.get(table) is not before.get(table)]
+        looks_alike = all(program.needs[router].at(table) == static.program.needs[router].at(table) for table in differ)
+        return (
+            looks_alike
+            and program.groups[router] == static.program.groups[router]
+            and static.lets_labels_in(program, router) == static.lets_labels_in(static.program, router)
+            and all(
+                machine.node(router, table, node.state) is node
+                for table in differ
+                for node in self.nodes_at.get((router, table), ())
+            )
+        )
 
     def proofs(self, cases: Sequence[Case], findings: Sequence[Finding]) -> tuple[Proof, ...]:
         """What holds: of each case in which nothing was found wrong."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from controller.interpreter.packet import number, plain
 from controller.rules import FlowRule, Match
@@ -34,15 +35,18 @@ class _Alike:
 
 
 class Classifier:
-    """One table's entries."""
+    """One table's entries, put in order when a packet first comes to it."""
 
     def __init__(self, rules: Iterable[FlowRule]) -> None:
         self.rules = tuple(rules)
+
+    @cached_property
+    def _by_rank(self) -> list[tuple[Shape, _Alike]]:
         by_shape: dict[Shape, _Alike] = {}
         for rule in self.rules:
             shape, values = _shape_and_values(rule.match)
             by_shape.setdefault(shape, _Alike()).add(values, rule)
-        self._by_rank = sorted(by_shape.items(), key=lambda item: -item[1].highest)
+        return sorted(by_shape.items(), key=lambda item: -item[1].highest)
 
     def lookup(self, seen: Mapping[str, int]) -> FlowRule | None:
         """The entry of highest priority that matches these fields, if any. Registers not there count as zero.

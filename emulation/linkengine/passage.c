@@ -5,9 +5,11 @@
 enum {
     PASSAGE_ADDRESSES_BYTES = 12,
     PASSAGE_TYPE_IPV4 = 0x0800,
+    PASSAGE_TYPE_IPV6 = 0x86dd,
     PASSAGE_TYPE_VLAN = 0x8100,
     PASSAGE_TYPE_MPLS = 0x8847,
     PASSAGE_IPV4_BYTES = 20,
+    PASSAGE_IPV6_BYTES = 40,
     PASSAGE_LINK_TTL = 255,
     PASSAGE_CARRIED_BYTES = 32, /* headers of TCP or UDP, and what makes datagrams differ behind them */
 };
@@ -17,7 +19,7 @@ static unsigned passage_u16(const uint8_t *at)
     return (unsigned)at[0] << 8 | at[1];
 }
 
-/* Where the IPv4 packet begins, 0 if there is none. */
+/* Where the IP packet begins, 0 if there is none. */
 static uint32_t passage_packet(const uint8_t *data, uint32_t length)
 {
     uint32_t at = PASSAGE_ADDRESSES_BYTES;
@@ -33,10 +35,12 @@ static uint32_t passage_packet(const uint8_t *data, uint32_t length)
             bottom = data[at + 2] & 1;
         if (!bottom)
             return 0;
-    } else if (type != PASSAGE_TYPE_IPV4) {
+    } else if (type != PASSAGE_TYPE_IPV4 && type != PASSAGE_TYPE_IPV6) {
         return 0;
     }
-    return length >= at + PASSAGE_IPV4_BYTES && data[at] >> 4 == 4 ? at : 0;
+    if (length >= at + PASSAGE_IPV4_BYTES && data[at] >> 4 == 4)
+        return at;
+    return length >= at + PASSAGE_IPV6_BYTES && data[at] >> 4 == 6 ? at : 0;
 }
 
 static uint64_t passage_mix(uint64_t hash, const uint8_t *data, uint32_t length)
@@ -55,14 +59,21 @@ static uint64_t passage_mix(uint64_t hash, const uint8_t *data, uint32_t length)
 uint64_t passage_key(const uint8_t *data, uint32_t length)
 {
     uint32_t at = passage_packet(data, length);
-    if (at == 0 || data[at + 8] == PASSAGE_LINK_TTL)
+    bool six = at && data[at] >> 4 == 6;
+    if (at == 0 || data[at + (six ? 7 : 8)] == PASSAGE_LINK_TTL)
         return 0;
-    uint64_t hash = passage_mix(length - at, data + at + 2, 6); /* length, identification, fragment */
-    hash = passage_mix(hash ^ data[at + 9], data + at + 12, 8); /* protocol, addresses */
-    uint32_t carried = length - at - PASSAGE_IPV4_BYTES;
-    if (carried > PASSAGE_CARRIED_BYTES)
-        carried = PASSAGE_CARRIED_BYTES;
-    hash = passage_mix(hash, data + at + PASSAGE_IPV4_BYTES, carried);
+    uint64_t hash;
+    if (six) {
+        hash = passage_mix(length - at, data + at + 2, 5); /* flow label, length, next header */
+        hash = passage_mix(hash, data + at + 8, 32);       /* addresses */
+        at += PASSAGE_IPV6_BYTES;
+    } else {
+        hash = passage_mix(length - at, data + at + 2, 6);          /* length, identification, fragment */
+        hash = passage_mix(hash ^ data[at + 9], data + at + 12, 8); /* protocol, addresses */
+        at += PASSAGE_IPV4_BYTES;
+    }
+    uint32_t carried = length - at < PASSAGE_CARRIED_BYTES ? length - at : PASSAGE_CARRIED_BYTES;
+    hash = passage_mix(hash, data + at, carried);
     return hash ? hash : 1;
 }
 

@@ -34,6 +34,22 @@ def labelled(number: int, ttl: int = 63) -> bytes:
     return ADDRESSES[::-1] + b"\x88\x47" + labels + packet(number, ttl=ttl)
 
 
+def six(number: int, ttl: int = 64) -> bytes:
+    """An IPv6 packet with a datagram whose payload tells it from others, in an Ethernet frame."""
+    datagram = struct.pack("!HHHHI", 1, 2, 48, 0, number) + bytes(36)
+    head = struct.pack(
+        "!IHBB16s16s", 6 << 28 | 7, len(datagram), 17, ttl, b"\xfd" + bytes(15), b"\xfd" + bytes([1] * 15)
+    )
+    return ADDRESSES + b"\x86\xdd" + head + datagram
+
+
+def labelled_six(number: int) -> bytes:
+    """It as a router sends it on, with another class."""
+    inner = bytearray(six(number, ttl=63)[14:])
+    inner[0:2] = b"\x6b\x80"
+    return ADDRESSES[::-1] + b"\x88\x47" + bytes([0, 1, 0, 63]) + bytes([0, 2, 1, 63]) + bytes(inner)
+
+
 def two_lines(follow_origin_ns: int | None, early_ns: int = 0, line: Line = LINE) -> Bench:
     """A line from port 0 to 1, and behind the router another from 2 to 3."""
     bench = Bench(ports=4)
@@ -66,6 +82,11 @@ def test_what_a_router_takes_does_not_count(router_us: int, early_us: int) -> No
     assert found == model_ns(there, on)
 
 
+def test_an_ipv6_packet_is_known_again_too() -> None:
+    there, on = six(1), labelled_six(1)
+    assert delay_ns(two_lines(0), 300 * US, there, on) == model_ns(there, on)
+
+
 def test_without_following_it_counts_in_full() -> None:
     there, on = plain(1), labelled(1)
     assert delay_ns(two_lines(None), 300 * US, there, on) == model_ns(there, on) + 300 * US
@@ -87,11 +108,13 @@ def test_a_frame_from_no_line_has_been_under_way_for_a_while() -> None:
     [
         (plain(1), labelled(2)),  # another packet
         (plain(1, ttl=255), labelled(1, ttl=255)),  # between neighbours
+        (six(1), labelled_six(2)),
+        (six(1, ttl=255), six(1, ttl=255)),
         (ADDRESSES + b"\x08\x06" + bytes(46), ADDRESSES + b"\x08\x06" + bytes(46)),  # ARP
         (plain(1), ADDRESSES + b"\x88\x47" + bytes(8)),  # labels without an end
         (plain(1)[:20], plain(1)[:20]),  # cut short
     ],
-    ids=["another", "neighbours", "arp", "labels", "short"],
+    ids=["another", "neighbours", "another six", "neighbours six", "arp", "labels", "short"],
 )
 def test_what_is_not_known_again_counts_from_when_it_came(there: bytes, on: bytes) -> None:
     assert delay_ns(two_lines(0), 300 * US, there, on) == model_ns(there, on) + 300 * US

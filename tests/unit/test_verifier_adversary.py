@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from small_rules import plan, rules
 
+from controller.generation import first_generation
 from controller.readback import Decoder
 from controller.rules import (
     CONTROLLER,
@@ -30,9 +31,11 @@ from controller.rules import (
     SetField,
     Table,
 )
+from policies.compile import compile_policy, library_path, load_policy
+from topology.national import national_network
 from verification.failures import cases
 from verification.fields import FieldError, parse
-from verification.findings import Finding
+from verification.findings import Finding, Kind
 from verification.static import Static, Verification, verify
 
 Change = Callable[[FlowRule], FlowRule]
@@ -231,6 +234,36 @@ def test_what_comes_later_is_found_as_from_the_beginning(fault: str) -> None:
     found, anew = verification.after("bodo", now), Verification(plan(), Static(plan().network, {**held, "bodo": now}))
     assert _told(found) == _told(anew.intact()) and found
     assert verification.intact() == []
+
+
+def test_packets_under_labels_of_their_own_are_followed_through_the_whole_country() -> None:
+    """A router takes labels from its sites as if they came from a fibre: they may go anywhere."""
+    network = national_network(90)
+    plan = compile_policy(load_policy(library_path("national")), network)
+    generation = first_generation(plan)
+    held = {router.id: generation.rules(router.id) for router in network.routers}
+    at = next(number for number, rule in enumerate(held["moirana"].flows) if is_from_fibre(rule))
+    flows = list(held["moirana"].flows)
+    flows[at] = replace(flows[at], match=tuple(each for each in flows[at].match if each[0] != "in_port"))
+    found = Verification(plan, Static(network, held)).after("moirana", replace(held["moirana"], flows=tuple(flows)))
+    assert any(finding.kind is Kind.LEAK for finding in found)
+    assert not [finding for finding in found if "one after the other" in finding.says]
+
+
+def is_from_fibre(rule: FlowRule) -> bool:
+    match = dict(rule.match)
+    return rule.table is Table.ADMIT and match.get("eth_type") == MPLS and "in_port" in match and rule.goto is not None
+
+
+def test_what_is_too_long_to_be_followed_is_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    static = Static(plan().network, rules())
+    monkeypatch.setattr(static.machine, "node", too_deep)
+    report = Verification(plan(), static).run(cases(plan().network, "none"))
+    assert {finding.kind for finding in report.violations} == {Kind.UNMODELLED} and not report.proofs
+
+
+def too_deep(*_: object) -> None:
+    raise RecursionError
 
 
 def _told(findings: list[Finding]) -> set[tuple[object, ...]]:
