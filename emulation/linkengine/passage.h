@@ -1,9 +1,9 @@
 /* Frames on their way through what is not the engine's: known again when they come back, with when they should have.
  *
  * A router between two lines takes time that the network it emulates does not have. The engine sees a frame go in and
- * come out; that it is the same it knows by what routers leave alone: addresses and identification of the IP packet
- * behind tags and labels, and the beginning of what it carries. So the next line can count from when the frame should
- * have come, not from when it did, and make up for the router as far as the line's delay allows.
+ * come out; that it is the same it knows by what routers leave alone: addresses, and identification or flow label, of
+ * the IP packet behind tags and labels, and the beginning of what it carries. So the next line can count from when the
+ * frame should have come, not from when it did, and make up for the router as far as the line's delay allows.
  */
 #ifndef LINKENGINE_PASSAGE_H
 #define LINKENGINE_PASSAGE_H
