@@ -54,7 +54,11 @@ def packets(wanted: Wanted, sender: str, line: int, receiver: str, outcome: Outc
     space, from_line = static.space, (sender, line)
     is_dark = from_line in failed.failures.lines or static.router_of(from_line) in failed.failures.routers
     machine = static.machine if failed.failures == INTACT.failures else static.during(failed.failures)
-    became = space.none if is_dark else static.became(from_line, machine)
+    try:
+        became = space.none if is_dark else static.became(from_line, machine)
+    except RecursionError:
+        reason = "sends packets through more routers, one after the other, than can be followed"
+        raise InputError(Problem("FROM", sender, reason, "`helsewan verify` tells what is wrong")) from None
     sent = space.any_of(space.to(prefix) for prefix in network.site[receiver].prefixes)
     if outcome is Outcome.DELIVERED:
         those = became & space.out(static.program.index[receiver])

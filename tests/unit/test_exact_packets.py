@@ -103,6 +103,16 @@ def test_unknown_sites_are_refused(network: Path, pair: tuple[str, str], reason:
     assert isinstance(result.exception, InputError) and "--line" in str(result.exception)
 
 
+def test_what_is_too_long_to_be_followed_is_said(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Static, "became", too_deep)
+    result = CliRunner().invoke(app, ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network)])
+    assert isinstance(result.exception, InputError) and "than can be followed" in str(result.exception)
+
+
+def too_deep(*_: object) -> None:
+    raise RecursionError
+
+
 def test_an_ipv6_address_stays_what_it_is_on_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
     Screen().print("fd68:776e:0:a::/64")
     assert capsys.readouterr().out.strip() == "fd68:776e:0:a::/64"
