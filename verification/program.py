@@ -76,10 +76,10 @@ class Program:
             else TableEntries(entries)
             for table, entries in changed._entries_of(router, held).items()
         }
-        differ = {table for table in {*tables, *before} if tables.get(table) is not before.get(table)}
+        changed.tables = {**self.tables, router: tables}
+        differ = changed.differing(self, router)
         if not matched_fields(tables[table] for table in differ if table in tables) <= self._matched:
             return None
-        changed.tables = {**self.tables, router: tables}
         changed.groups = {**self.groups, router: groups}
         is_same = groups == self.groups[router]
         known = self.needs[router] if is_same else None
@@ -90,6 +90,11 @@ class Program:
             for entry in old ^ new:
                 stale |= self.side(router, table, dict(entry.rule.match).get("in_port"))
         return changed, stale
+
+    def differing(self, other: Program, router: str) -> set[Table]:
+        """The tables of a router that hold other entries in another program, one of which was made of the other."""
+        mine, theirs = self.tables[router], other.tables[router]
+        return {table for table in {*mine, *theirs} if mine.get(table) is not theirs.get(table)}
 
     def side(self, router: str, table: Table, port: object = None) -> int:
         """What packets at a table hang on that came in by a port, as bits; without a port, by any."""

@@ -42,8 +42,8 @@ ASSUMED = (
     "links and switches neither change nor make up packets",
 )
 
-# Functions called one in the other: some 25 for each router on a way. Half of what a thread's 8 MiB of stack hold.
-MOST_CALLS = 3_000
+# Routers that packets are followed through, one after the other, and the functions called one in the other for each.
+MOST_ROUTERS, CALLS_A_ROUTER = 120, 25
 
 
 class Static:
@@ -55,7 +55,7 @@ class Static:
         self.program = Program(network, rules, self.space)
         self.machine = Machine(self.program)
         self._labels: dict[TableEntries | None, bool] = {}
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), MOST_CALLS))
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), MOST_ROUTERS * CALLS_A_ROUTER))
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
@@ -222,9 +222,7 @@ class Verification:
         """What the lines show in all cases."""
         static, uses, began = self.static, Uses(self.static.program), time.perf_counter()
         intact = any(case.failures == Failures() for case in cases)
-        found = (
-            self._followed(INTACT, self._intact) if intact else {}
-        )  # where a router is off, nobody knows what it would hold
+        found = self._intact() if intact else {}  # where a router is off, nobody knows what it would hold
         uses.note(static.machine)
         intact_s = time.perf_counter() - began
         sound = intact and not found and not static.program.unreadable
@@ -239,18 +237,18 @@ class Verification:
     def intact(self) -> list[Finding]:
         """What is wrong while nothing has failed."""
         unreadable = self.differences.unreadable(self.static.program.unreadable)
-        return [*self._followed(INTACT, self._intact).values(), *unreadable]
+        return [*self._intact().values(), *unreadable]
 
     def _followed(self, case: Case, look: Callable[[], dict[Key, Finding]]) -> dict[Key, Finding]:
         """What a look finds; where it has to follow packets further than it can, that nothing is proved."""
         try:
             return look()
         except RecursionError:
-            says = f"packets go through more than {MOST_CALLS // 25} routers, one after the other: nothing is proved"
+            says = f"packets go through more than {MOST_ROUTERS} routers, one after the other: nothing is proved"
             return {(case.name, Kind.UNMODELLED, -1, -1): Finding(Kind.UNMODELLED, case.name, says, "", where="rules")}
 
     def _intact(self) -> dict[Key, Finding]:
-        return self.compared(INTACT, self.static.machine, self.lines)
+        return self._followed(INTACT, partial(self.compared, INTACT, self.static.machine, self.lines))
 
     @cached_property
     def first_steps(self) -> FirstSteps:
@@ -362,8 +360,7 @@ class Verification:
     def _is_unmoved(self, router: str, machine: Machine) -> bool:
         """Whether all that comes to a router's tables that differ ends as before: then so does all before it."""
         static, program = self.static, machine.program
-        tables, before = program.tables[router], static.program.tables[router]
-        differ = [table for table in {*tables, *before} if tables.get(table) is not before.get(table)]
+        differ = program.differing(static.program, router)
         looks_alike = all(program.needs[router].at(table) == static.program.needs[router].at(table) for table in differ)
         return (
             looks_alike
