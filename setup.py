@@ -1,16 +1,20 @@
-"""Builds the C extensions: each from all C files of its folder. The rest stands in pyproject.toml.
+"""Names the packages and builds the C extensions. The rest stands in pyproject.toml.
 
-``HELSEWAN_SANITIZE=1`` builds them with the address and undefined-behaviour sanitizers.
+An extension is made of all C files of its folder.
+
+The folders of this checkout are the packages ``helsewan.*`` (``package_dir`` maps them), so that a wheel installs one
+top-level name. ``HELSEWAN_SANITIZE=1`` builds the extensions with the address and undefined-behaviour sanitizers.
 """
 
 import os
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
-FOLDERS = {
-    "emulation._linkengine": "emulation/linkengine",
-    "scenarios._flows": "scenarios/flowengine",
+TOP_PACKAGES = ("topology", "policies", "controller", "verification", "emulation", "scenarios")
+EXTENSION_FOLDERS = {
+    "helsewan.emulation._linkengine": "emulation/linkengine",
+    "helsewan.scenarios._flows": "scenarios/flowengine",
 }
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
@@ -28,4 +32,11 @@ def extension(name: str, folder: str) -> Extension:
     )
 
 
-setup(ext_modules=[extension(name, folder) for name, folder in FOLDERS.items() if list(Path(folder).glob("*.c"))])
+setup(
+    package_dir={f"helsewan.{package}": package for package in TOP_PACKAGES},
+    packages=[
+        f"helsewan.{package}"
+        for package in find_packages(include=[pattern for name in TOP_PACKAGES for pattern in (name, f"{name}.*")])
+    ],
+    ext_modules=[extension(name, folder) for name, folder in EXTENSION_FOLDERS.items()],
+)

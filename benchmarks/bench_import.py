@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks import Figure
-from topology.importers import network_from
+from helsewan.topology.importers import network_from
 
 NODES = 200
 ROUNDS = 5

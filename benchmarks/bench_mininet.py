@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import Figure
 from benchmarks.world_of_scale import bring_up_and_down
-from emulation import world
+from helsewan.emulation import world
 
 SITES = 2_500
 DEADLINE_S = 900

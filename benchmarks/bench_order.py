@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks import Figure
-from controller.paths import Failures, Paths, compute_paths
-from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import Plan
-from topology.national import national_network
+from helsewan.controller.paths import Failures, Paths, compute_paths
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.plan import Plan
+from helsewan.topology.national import national_network
 
 SITES, SEED = 400, 1
 INTERVAL_MS = 1.0  # between the packets of a flow of 1,000 a second

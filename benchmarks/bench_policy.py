@@ -7,15 +7,15 @@ import time
 from dataclasses import replace
 
 from benchmarks import Figure
-from controller.difference import difference
-from controller.generation import first_generation
-from controller.numbering import renumbered
-from controller.orders import Prepare, updates
-from controller.rules import RuleSet
-from controller.wire import Encoder
-from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import Plan
-from topology.national import national_network
+from helsewan.controller.difference import difference
+from helsewan.controller.generation import first_generation
+from helsewan.controller.numbering import renumbered
+from helsewan.controller.orders import Prepare, updates
+from helsewan.controller.rules import RuleSet
+from helsewan.controller.wire import Encoder
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.plan import Plan
+from helsewan.topology.national import national_network
 
 SITES = 2_500
 TARGET = "< 1"

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from benchmarks import Figure
 from benchmarks.inside import in_world
-from emulation.bfd import MULTIPLIER, PACKET_US, Timers
-from policies.plan import DETECT_WITHIN_US
-from topology.national import national_network
+from helsewan.emulation.bfd import MULTIPLIER, PACKET_US, Timers
+from helsewan.policies.plan import DETECT_WITHIN_US
+from helsewan.topology.national import national_network
 
 RYU = Path(".venv-ryu/bin/python")
 INTERVAL_MS = 100  # of BFD, everybody's

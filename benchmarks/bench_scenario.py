@@ -17,7 +17,16 @@ DEADLINE_S = 300
 def run() -> list[Figure]:
     """Run ``region-failover`` once; raises RuntimeError where it could not run at all."""
     with tempfile.TemporaryDirectory() as results:
-        argv = [sys.executable, "-m", "scenarios.cli", "scenario", "run", "region-failover", "--results", results]
+        argv = [
+            sys.executable,
+            "-m",
+            "helsewan.scenarios.cli",
+            "scenario",
+            "run",
+            "region-failover",
+            "--results",
+            results,
+        ]
         began = time.monotonic()
         done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
         took_s = time.monotonic() - began

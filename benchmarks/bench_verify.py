@@ -17,14 +17,14 @@ from collections.abc import Mapping
 from statistics import median
 
 from benchmarks import Figure
-from controller.generation import first_generation
-from controller.rules import RuleSet
-from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import Plan
-from topology.national import national_network
-from verification.failures import cases
-from verification.mutation.draw import mutants
-from verification.static import Static, Verification, verify
+from helsewan.controller.generation import first_generation
+from helsewan.controller.rules import RuleSet
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.plan import Plan
+from helsewan.topology.national import national_network
+from helsewan.verification.failures import cases
+from helsewan.verification.mutation.draw import mutants
+from helsewan.verification.static import Static, Verification, verify
 
 # By sites: targets for the seconds without a failure, and for those of all single failures.
 SIZES = {100: ("", ""), 300: ("", ""), 1_000: ("", ""), 2_500: ("< 10", "< 60"), 10_000: ("< 60", "")}

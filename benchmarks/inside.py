@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-from emulation import world
+from helsewan.emulation import world
 
 
 def in_world(rig: str, *arguments: str) -> Any:

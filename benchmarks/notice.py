@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ring import AROUND, CARRIES, LOOKS, OVER, SITES, Failure, Ring, wait_for
-from emulation.plant import Direction
-from scenarios.engine import FlowEngine
-from scenarios.flowspec import Endpoint, FlowKind, FlowSpec
-from scenarios.records import Array
+from helsewan.emulation.plant import Direction
+from helsewan.scenarios.engine import FlowEngine
+from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec
+from helsewan.scenarios.records import Array
 
 PORT = 20_000
 INTERVAL_NS = 1_000_000

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from benchmarks.rings import Source
 from benchmarks.taps import INTERFACE, cpu_ns, end, sites, udp_frame
-from emulation import world
-from emulation.engine import EngineProcess
-from emulation.interfaces import NetlinkIntf
-from emulation.links import Plant
-from emulation.nodes import NamespaceNode
-from emulation.pipe_model import ClassQueue, PipeModel
-from emulation.priority import LINKS, be_punctual
-from emulation.switches import RouterSwitch
+from helsewan.emulation import world
+from helsewan.emulation.engine import EngineProcess
+from helsewan.emulation.interfaces import NetlinkIntf
+from helsewan.emulation.links import Plant
+from helsewan.emulation.nodes import NamespaceNode
+from helsewan.emulation.pipe_model import ClassQueue, PipeModel
+from helsewan.emulation.priority import LINKS, be_punctual
+from helsewan.emulation.switches import RouterSwitch
 
 ROUTERS = 5
 IP_BYTES = 1500

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from emulation import world
-from emulation.pipe_model import LAYER1_OVERHEAD_BYTES
-from emulation.priority import cores_awake
-from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import Plan
-from scenarios.calibration import Way, flow_over, model_us, one_way_delays_us, ways
-from scenarios.rig import Rig
-from topology.national import national_network
+from helsewan.emulation import world
+from helsewan.emulation.pipe_model import LAYER1_OVERHEAD_BYTES
+from helsewan.emulation.priority import cores_awake
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.plan import Plan
+from helsewan.scenarios.calibration import Way, flow_over, model_us, one_way_delays_us, ways
+from helsewan.scenarios.rig import Rig
+from helsewan.topology.national import national_network
 
 SITES = 260
 LENGTHS = (1, 3, 5)

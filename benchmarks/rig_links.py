@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from benchmarks.rings import Sink, Source
 from benchmarks.taps import INTERFACE, NUMBER_AT, sites, udp_frame
-from emulation import world
-from emulation.engine import EngineProcess
-from emulation.links import Plant
-from emulation.nodes import NamespaceNode
-from emulation.pipe_model import LAYER1_OVERHEAD_BYTES, ClassQueue, Loss, PipeModel
-from emulation.priority import LINKS, be_punctual
+from helsewan.emulation import world
+from helsewan.emulation.engine import EngineProcess
+from helsewan.emulation.links import Plant
+from helsewan.emulation.nodes import NamespaceNode
+from helsewan.emulation.pipe_model import LAYER1_OVERHEAD_BYTES, ClassQueue, Loss, PipeModel
+from helsewan.emulation.priority import LINKS, be_punctual
 from tests.conformance.chance import fates
 
 IP_BYTES = 1500

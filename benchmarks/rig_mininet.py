@@ -19,10 +19,10 @@ from mininet.log import setLogLevel
 from mininet.net import Mininet
 from mininet.node import Host, OVSSwitch
 
-from emulation import world
-from emulation.commands import run
-from emulation.switches import SCHEMA
-from topology.mininet_build import NationalTopo
+from helsewan.emulation import world
+from helsewan.emulation.commands import run
+from helsewan.emulation.switches import SCHEMA
+from helsewan.topology.mininet_build import NationalTopo
 
 OVS_DIR = Path("/run/openvswitch")  # of this world alone
 

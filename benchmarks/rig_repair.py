@@ -13,9 +13,9 @@ from benchmarks.notice import Flows, known_silence, trial
 from benchmarks.ring import FAILURES, Ring
 from benchmarks.ring_helsewan import Helsewan
 from benchmarks.ring_rivals import Ospf, SpanningTree
-from emulation import world
-from emulation.bfd import MULTIPLIER
-from emulation.priority import LINKS, be_punctual
+from helsewan.emulation import world
+from helsewan.emulation.bfd import MULTIPLIER
+from helsewan.emulation.priority import LINKS, be_punctual
 
 
 def ring(name: str, logs: Path, interval_ms: int, python: str) -> Ring:

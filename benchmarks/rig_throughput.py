@@ -9,11 +9,11 @@ import time
 
 from benchmarks.rings import Source
 from benchmarks.taps import INTERFACE, UDP_PORT, cpu_ns, sites, ticks, udp_frame
-from emulation import world
-from emulation.engine import EngineProcess
-from emulation.links import Plant
-from emulation.pipe_model import PipeModel
-from emulation.priority import LINKS, be_punctual
+from helsewan.emulation import world
+from helsewan.emulation.engine import EngineProcess
+from helsewan.emulation.links import Plant
+from helsewan.emulation.pipe_model import PipeModel
+from helsewan.emulation.priority import LINKS, be_punctual
 
 SECONDS = 3.0
 WARM_UP_S = 0.5

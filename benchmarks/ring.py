@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from emulation.links import Plant
-from emulation.plant import Direction
+from helsewan.emulation.links import Plant
+from helsewan.emulation.plant import Direction
 
 ROUTERS = ("west", "near", "east", "south", "far")
 SITES = ("west", "east")  # the routers that have a site

@@ -10,13 +10,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from benchmarks.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS, SITES, Ring
-from emulation import world
-from emulation.links import access_name, fibre_interface
-from emulation.procfs import thread_clocks
-from policies.compile import compile_policy, library_path, load_policy
-from scenarios.rig import Rig
-from scenarios.targets import Target
-from topology.importers import import_network
+from helsewan.emulation import world
+from helsewan.emulation.links import access_name, fibre_interface
+from helsewan.emulation.procfs import thread_clocks
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.scenarios.rig import Rig
+from helsewan.scenarios.targets import Target
+from helsewan.topology.importers import import_network
 
 IDLE_S = 5
 QUIET_S = 1.0

@@ -10,15 +10,15 @@ from pathlib import Path
 from benchmarks.rig_chain import shape
 from benchmarks.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS, SITES, Ring, wait_for
 from benchmarks.taps import end
-from emulation import world
-from emulation.commands import run
-from emulation.engine import EngineProcess
-from emulation.interfaces import NetlinkIntf, routing
-from emulation.links import Plant
-from emulation.nodes import NamespaceNode
-from emulation.priority import LINKS, SWITCHES, be_punctual
-from emulation.procfs import threads
-from emulation.switches import BRIDGE, RouterSwitch
+from helsewan.emulation import world
+from helsewan.emulation.commands import run
+from helsewan.emulation.engine import EngineProcess
+from helsewan.emulation.interfaces import NetlinkIntf, routing
+from helsewan.emulation.links import Plant
+from helsewan.emulation.nodes import NamespaceNode
+from helsewan.emulation.priority import LINKS, SWITCHES, be_punctual
+from helsewan.emulation.procfs import threads
+from helsewan.emulation.switches import BRIDGE, RouterSwitch
 
 SITE = "site"  # a router's interface to its site, and the site's own
 FRR = Path("/usr/lib/frr")

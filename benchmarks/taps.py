@@ -6,9 +6,9 @@ import struct
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from emulation.links import TAP_QUEUE, Plant
-from emulation.nodes import NamespaceNode
-from emulation.plant import CORE_MTU, End
+from helsewan.emulation.links import TAP_QUEUE, Plant
+from helsewan.emulation.nodes import NamespaceNode
+from helsewan.emulation.plant import CORE_MTU, End
 
 INTERFACE = "wan0"
 ADDRESSES = (IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2"))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emulation import world
+from helsewan.emulation import world
 
 GONE_DEADLINE_S = 120.0
 POLL_S = 0.02

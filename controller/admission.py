@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from ipaddress import IPv6Network
 
-from controller.family import FAMILIES, IP6, Family, masked
-from controller.pipeline import SOURCE_ROLE, VLAN_PRESENT, VRF, Drop, Purpose, cookie, drop_rule, joined
-from controller.rules import (
+from helsewan.controller.family import FAMILIES, IP6, Family, masked
+from helsewan.controller.pipeline import SOURCE_ROLE, VLAN_PRESENT, VRF, Drop, Purpose, cookie, drop_rule, joined
+from helsewan.controller.rules import (
     ARP,
     IN_PORT,
     MPLS,
@@ -27,8 +27,8 @@ from controller.rules import (
     Table,
     Value,
 )
-from policies.plan import Attachment, Plan
-from topology.model import GATEWAY6, TRUNK_PORT, Site, router_mac
+from helsewan.policies.plan import Attachment, Plan
+from helsewan.topology.model import GATEWAY6, TRUNK_PORT, Site, router_mac
 
 _SOLICITATION, _ADVERTISEMENT = 135, 136  # ICMPv6 types (RFC 4861, 4.3 and 4.4)
 _ROUTER_SOLICITED_OVERRIDE = 0xE000_0000  # the advertisement's flags, at the head of its reserved bits

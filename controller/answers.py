@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from controller.edge import onto_labels
-from controller.icmp import Ipv4Packet, Trouble, error
-from controller.icmp6 import error6
-from controller.pipeline import DESTINATION_VPN, VRF, Part
-from controller.punt import Contents, Punt, read_frame
-from controller.rules import IPV4, IPV6, Action, Load, Resubmit, Table
-from policies.plan import Plan, Route, Vpn
-from topology.model import Prefix, router_address4, router_address6, router_mac
+from helsewan.controller.edge import onto_labels
+from helsewan.controller.icmp import Ipv4Packet, Trouble, error
+from helsewan.controller.icmp6 import error6
+from helsewan.controller.pipeline import DESTINATION_VPN, VRF, Part
+from helsewan.controller.punt import Contents, Punt, read_frame
+from helsewan.controller.rules import IPV4, IPV6, Action, Load, Resubmit, Table
+from helsewan.policies.plan import Plan, Route, Vpn
+from helsewan.topology.model import Prefix, router_address4, router_address6, router_mac
 
 CONTROL_DSCP = 48  # CS6: network control (RFC 4594, 3.1)
 _LABEL_SHIFT = 12  # a label above TC, bottom of stack and TTL (RFC 3032, 2.1)

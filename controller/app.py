@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from controller.conductor import Conductor
-from controller.difference import difference
-from controller.framework import (
+from helsewan.controller.conductor import Conductor
+from helsewan.controller.difference import difference
+from helsewan.controller.framework import (
     DEAD_DISPATCHER,
     MAIN_DISPATCHER,
     Queue,
@@ -26,14 +26,14 @@ from controller.framework import (
     ofproto_v1_3,
     spawn,
 )
-from controller.orders import Output, Report, Store, Withdraw, updates
-from controller.readback import Decoder
-from controller.refusals import in_words, is_anothers
-from controller.rules import RuleSet
-from controller.session import Session
-from controller.wire import Encoder
-from controller.wishes import Origin
-from policies.plan import Plan
+from helsewan.controller.orders import Output, Report, Store, Withdraw, updates
+from helsewan.controller.readback import Decoder
+from helsewan.controller.refusals import in_words, is_anothers
+from helsewan.controller.rules import RuleSet
+from helsewan.controller.session import Session
+from helsewan.controller.wire import Encoder
+from helsewan.controller.wishes import Origin
+from helsewan.policies.plan import Plan
 
 Emit = Callable[[str, dict[str, Any]], None]
 Keep = Callable[[Plan], None]

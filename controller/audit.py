@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from controller.difference import Difference
-from controller.orders import Assignment, Count, Order, Read, Report
+from helsewan.controller.difference import Difference
+from helsewan.controller.orders import Assignment, Count, Order, Read, Report
 
 LOOK_S = 0.5  # from one look to the next
 READ_EVERY = 4  # looks, of which one reads all

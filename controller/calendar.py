@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from controller.framework import Queue, QueueEmpty
-from controller.wishes import Origin
-from policies.compile import compile_anew
-from policies.moments import utc_now
-from policies.plan import Plan
+from helsewan.controller.framework import Queue, QueueEmpty
+from helsewan.controller.wishes import Origin
+from helsewan.policies.compile import compile_anew
+from helsewan.policies.moments import utc_now
+from helsewan.policies.plan import Plan
 
 RETRY_S = 30.0  # after a change that was refused
 _LOOK_S = 3600.0  # at the clock at least, which may have been set

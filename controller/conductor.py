@@ -10,20 +10,31 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from controller.audit import Audit, drift
-from controller.difference import Step, both, difference
-from controller.generation import CoreState, Generation, first_generation
-from controller.live import LiveNetwork
-from controller.numbering import renumbered
-from controller.orders import Assignment, Order, Output, Read, Refusal, Report, Store, Update, Withdraw, updates
-from controller.paths import Failures
-from controller.pipeline import PipelineError
-from controller.rollout import Rollout, Stage
-from controller.rules import RuleSet
-from controller.wishes import OURSELVES, InForce, Origin, Wish, told_of
-from policies.plan import Plan
-from topology.errors import InputError
-from topology.model import Line, access_name
+from helsewan.controller.audit import Audit, drift
+from helsewan.controller.difference import Step, both, difference
+from helsewan.controller.generation import CoreState, Generation, first_generation
+from helsewan.controller.live import LiveNetwork
+from helsewan.controller.numbering import renumbered
+from helsewan.controller.orders import (
+    Assignment,
+    Order,
+    Output,
+    Read,
+    Refusal,
+    Report,
+    Store,
+    Update,
+    Withdraw,
+    updates,
+)
+from helsewan.controller.paths import Failures
+from helsewan.controller.pipeline import PipelineError
+from helsewan.controller.rollout import Rollout, Stage
+from helsewan.controller.rules import RuleSet
+from helsewan.controller.wishes import OURSELVES, InForce, Origin, Wish, told_of
+from helsewan.policies.plan import Plan
+from helsewan.topology.errors import InputError
+from helsewan.topology.model import Line, access_name
 
 SETTLE_S = 0.2  # for changes that come together, and for the switches to repair what they can first (cf. RFC 8405)
 ADOPTED = "adopted"  # the event of a start that goes on from what switches hold

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from controller.family import FAMILIES, Family
-from controller.pipeline import CLASS, DESTINATION_ROLE, SOURCE_ROLE, Drop, Purpose, cookie, drop_rule, joined
-from controller.rules import FlowRule, Match, SetField, Table
-from policies.plan import Contract, Plan, PortMatch, Protocol
+from helsewan.controller.family import FAMILIES, Family
+from helsewan.controller.pipeline import CLASS, DESTINATION_ROLE, SOURCE_ROLE, Drop, Purpose, cookie, drop_rule, joined
+from helsewan.controller.rules import FlowRule, Match, SetField, Table
+from helsewan.policies.plan import Contract, Plan, PortMatch, Protocol
 
 TCP_ACK, TCP_RST = 0x10, 0x04
 ANY_FRAGMENT = 1  # the bit that Open vSwitch sets for the first and the later ones

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.edge import ingress_group
-from controller.paths import Detour, Paths, Repair
-from controller.pipeline import Purpose, cookie
-from controller.rules import (
+from helsewan.controller.edge import ingress_group
+from helsewan.controller.paths import Detour, Paths, Repair
+from helsewan.controller.pipeline import Purpose, cookie
+from helsewan.controller.rules import (
     CONTROLLER,
     MPLS,
     Action,
@@ -30,11 +30,11 @@ from controller.rules import (
     SetField,
     Table,
 )
-from controller.stack import FIRST_LABEL
-from controller.ttl import NOTED, popped, restored
-from policies.plan import Egress
-from topology.errors import InputError, Problem
-from topology.model import TRUNK_PORT, Network
+from helsewan.controller.stack import FIRST_LABEL
+from helsewan.controller.ttl import NOTED, popped, restored
+from helsewan.policies.plan import Egress
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.model import TRUNK_PORT, Network
 
 _END_OF_LABELS = 1 << 20
 _LABELS = _END_OF_LABELS - FIRST_LABEL

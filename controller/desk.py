@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from controller.framework import Queue, QueueEmpty
-from controller.live import links_of
-from controller.wishes import Origin, told_of
-from topology.errors import InputError
+from helsewan.controller.framework import Queue, QueueEmpty
+from helsewan.controller.live import links_of
+from helsewan.controller.wishes import Origin, told_of
+from helsewan.topology.errors import InputError
 
 if TYPE_CHECKING:
-    from controller.app import HealthNetController
+    from helsewan.controller.app import HealthNetController
 
 ANSWER_S = 5.0  # for what is only looked up, and for a switch to tell its counters
 CHANGE_S = 120.0  # for a policy to be computed and rolled out, or refused

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from controller.rules import Action, AnyMeter, FlowRule, Foreign, MeterRule, RuleSet, Table
+from helsewan.controller.rules import Action, AnyMeter, FlowRule, Foreign, MeterRule, RuleSet, Table
 
 _Entry = TypeVar("_Entry", bound=Hashable)
 

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from controller.desk import Busy, Desk, Refused
-from controller.framework import spawn
+from helsewan.controller.desk import Busy, Desk, Refused
+from helsewan.controller.framework import spawn
 
 MOST_VISITORS = 8
 REQUEST_LIMIT_BYTES = 1 << 20

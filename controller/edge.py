@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-from controller.admission import KNOWN_LINES, Admission
-from controller.contracts import ContractRules, contract_rules, fragment_rules
-from controller.family import FAMILIES, IP4, IP6, family_of
-from controller.fit import fitted
-from controller.pipeline import (
+from helsewan.controller.admission import KNOWN_LINES, Admission
+from helsewan.controller.contracts import ContractRules, contract_rules, fragment_rules
+from helsewan.controller.family import FAMILIES, IP4, IP6, family_of
+from helsewan.controller.fit import fitted
+from helsewan.controller.pipeline import (
     CLASS,
     DESTINATION_ROLE,
     DESTINATION_VPN,
@@ -28,8 +28,8 @@ from controller.pipeline import (
     drop_rule,
     joined,
 )
-from controller.punt import PUNT_METER
-from controller.rules import (
+from helsewan.controller.punt import PUNT_METER
+from helsewan.controller.rules import (
     CONTROLLER,
     MPLS,
     Action,
@@ -52,10 +52,10 @@ from controller.rules import (
     Table,
     first_of_each,
 )
-from controller.stack import LINE_GROUPS
-from controller.ttl import popped
-from policies.plan import SHORTEST, Attachment, Plan, Route, TrafficClass, Vpn
-from topology.model import SITE_MTU, TRUNK_PORT, Line, Site, router_mac
+from helsewan.controller.stack import LINE_GROUPS
+from helsewan.controller.ttl import popped
+from helsewan.policies.plan import SHORTEST, Attachment, Plan, Route, TrafficClass, Vpn
+from helsewan.topology.model import SITE_MTU, TRUNK_PORT, Line, Site, router_mac
 
 _BURST_US = 100_000  # a policer lets this much time's worth of its rate pass at once
 _QUEUE_BITS = 4  # a meter's number: the line's VLAN, then the class's queue; it stays the same under another policy

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.rules import IPV4, IPV6, Match, Value
-from topology.model import Prefix
+from helsewan.controller.rules import IPV4, IPV6, Match, Value
+from helsewan.topology.model import Prefix
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from controller.pipeline import Drop, Purpose, cookie
-from controller.rules import CONTROLLER, CheckLarger, FlowRule, Load, Output, Table
+from helsewan.controller.pipeline import Drop, Purpose, cookie
+from helsewan.controller.rules import CONTROLLER, CheckLarger, FlowRule, Load, Output, Table
 
 MTU_REGISTER = "reg1"  # tells the controller the line's MTU
 _VERDICT = "reg2"

@@ -28,10 +28,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from controller.entrance import Entrance
-from controller.inflow import Refused
-from controller.tls import TlsStream
-from topology.management import datapath_name
+from helsewan.controller.entrance import Entrance
+from helsewan.controller.inflow import Refused
+from helsewan.controller.tls import TlsStream
+from helsewan.topology.management import datapath_name
 
 os.environ.setdefault("OSKEN_HUB_TYPE", "native")
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from controller.core import Labels, assign_labels, core_rules, ingress_groups
-from controller.difference import Step, both, step
-from controller.edge import edge_rules, turned_routes
-from controller.paths import Failures, compute_paths
-from controller.recovery import labels_held, labels_not_held
-from controller.rules import RuleSet
-from policies.plan import Plan
-from topology.model import Line
+from helsewan.controller.core import Labels, assign_labels, core_rules, ingress_groups
+from helsewan.controller.difference import Step, both, step
+from helsewan.controller.edge import edge_rules, turned_routes
+from helsewan.controller.paths import Failures, compute_paths
+from helsewan.controller.recovery import labels_held, labels_not_held
+from helsewan.controller.rules import RuleSet
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import Line
 
 _INTACT = Failures()
 

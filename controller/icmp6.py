@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from controller.icmp import QUOTE_BEFORE_EXTENSION, TTL, Trouble, checksum, label_stack
+from helsewan.controller.icmp import QUOTE_BEFORE_EXTENSION, TTL, Trouble, checksum, label_stack
 
 ICMPV6 = 58
 _HEADER = struct.Struct("!IHBB16s16s")  # RFC 8200, 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from controller.paths import Failures
-from topology.model import Network
+from helsewan.controller.paths import Failures
+from helsewan.topology.model import Network
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""``python -m controller.main --plan FILE --listen ADDRESS:PORT --key FILE --certificate FILE --authority FILE
+"""``python -m helsewan.controller.main --plan FILE --listen ADDRESS:PORT --key FILE --certificate FILE --authority FILE
 --events FD_OR_PATH``: the controller's process.
 
 The plan is a pickle that the parent wrote for this run alone; switches connect over mutual TLS; every event is one
@@ -23,12 +23,12 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from controller import withdrawn
-from controller.lease import RENEW_S, Lease
-from controller.tls import server_context
-from policies.changes import changes as differences
-from policies.plan import Plan
-from topology.errors import InputError, Problem
+from helsewan.controller import withdrawn
+from helsewan.controller.lease import RENEW_S, Lease
+from helsewan.controller.tls import server_context
+from helsewan.policies.changes import changes as differences
+from helsewan.policies.plan import Plan
+from helsewan.topology.errors import InputError, Problem
 
 LEASE_FILE = "lease"  # beside the plan
 _PR_SET_PDEATHSIG = 1
@@ -113,13 +113,13 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
 
     Of several on one plan file one leads. The others stand by, and one of them goes on where the leader ends, hangs,
     or is told to hand over (SIGUSR1). Who leads no more stands by from then on, with nothing of what it knew."""
-    from controller import framework
-    from controller.app import HealthNetController
-    from controller.calendar import Calendar
-    from controller.changelog import ChangeLog
-    from controller.desk import Desk
-    from controller.door import Door
-    from controller.reporting import Reporting
+    from helsewan.controller import framework
+    from helsewan.controller.app import HealthNetController
+    from helsewan.controller.calendar import Calendar
+    from helsewan.controller.changelog import ChangeLog
+    from helsewan.controller.desk import Desk
+    from helsewan.controller.door import Door
+    from helsewan.controller.reporting import Reporting
 
     plan_file: Path = options.plan
     desk = Desk(read_plan)
@@ -183,7 +183,7 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
 
 def _change_plan(app: Any, plan_file: Path, emit: Callable[[str, dict[str, Any]], None]) -> None:
     """Changes to the plan in the file."""
-    from controller.wishes import Origin  # with it comes NumPy, whose threads must find the signals blocked
+    from helsewan.controller.wishes import Origin  # with it comes NumPy, whose threads must find the signals blocked
 
     try:
         wanted = read_plan(plan_file)

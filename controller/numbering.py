@@ -13,8 +13,8 @@ from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from itertools import count, pairwise
 
-from policies.plan import Plan, Role, Vpn
-from topology.model import Network
+from helsewan.policies.plan import Plan, Role, Vpn
+from helsewan.topology.model import Network
 
 
 def renumbered(plan: Plan, before: Plan) -> Plan:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from controller.difference import Difference
-from controller.rules import RuleSet
+from helsewan.controller.difference import Difference
+from helsewan.controller.rules import RuleSet
 
 
 @dataclass(frozen=True, slots=True)

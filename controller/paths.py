@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from policies.apart import Way
-from policies.placement import Placement, place
-from policies.plan import NO_TRAFFIC, Egress, Traffic
-from topology.fibres import Fibres, Ways
-from topology.model import Line, Link, Network
+from helsewan.policies.apart import Way
+from helsewan.policies.placement import Placement, place
+from helsewan.policies.plan import NO_TRAFFIC, Egress, Traffic
+from helsewan.topology.fibres import Fibres, Ways
+from helsewan.topology.model import Line, Link, Network
 
 
 @dataclass(frozen=True, slots=True)

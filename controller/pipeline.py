@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from controller.prerequisites import unmet
-from controller.rules import (
+from helsewan.controller.prerequisites import unmet
+from helsewan.controller.rules import (
     MPLS,
     Action,
     AnyMeter,
@@ -38,7 +38,7 @@ from controller.rules import (
     SetField,
     Table,
 )
-from controller.stack import label_fault
+from helsewan.controller.stack import label_fault
 
 VLAN_PRESENT = 0x1000  # OFPVID_PRESENT
 

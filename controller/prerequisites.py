@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from controller.rules import (
+from helsewan.controller.rules import (
     ARP,
     IPV4,
     IPV6,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.icmp import Ipv4Packet, Trouble, read_ipv4
-from controller.icmp6 import Ipv6Packet, read_ipv6
-from controller.pipeline import Drop, Purpose, purpose_of
-from controller.rules import CONTROLLER_METER, IPV4, IPV6, MPLS, VLAN, PacketMeterRule
+from helsewan.controller.icmp import Ipv4Packet, Trouble, read_ipv4
+from helsewan.controller.icmp6 import Ipv6Packet, read_ipv6
+from helsewan.controller.pipeline import Drop, Purpose, purpose_of
+from helsewan.controller.rules import CONTROLLER_METER, IPV4, IPV6, MPLS, VLAN, PacketMeterRule
 
 # A flood that no router answers in full does no harm; a few traceroutes at once get all their answers.
 PUNT_METER = PacketMeterRule(CONTROLLER_METER, rate_pps=50, burst_packets=50)

@@ -12,8 +12,8 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
-from controller.rules import (
+from helsewan.controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
+from helsewan.controller.rules import (
     MPLS,
     TLV,
     VLAN,
@@ -42,7 +42,7 @@ from controller.rules import (
     Table,
     Value,
 )
-from controller.wire import BY_NUMBER, CHECK_LARGER, NICIRA
+from helsewan.controller.wire import BY_NUMBER, CHECK_LARGER, NICIRA
 
 _of: Any = ofproto_v1_3
 _parser: Any = ofproto_v1_3_parser

@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from controller.framework import ofproto_v1_3
-from controller.readback import Decoder
-from controller.rules import RuleSet
+from helsewan.controller.framework import ofproto_v1_3
+from helsewan.controller.readback import Decoder
+from helsewan.controller.rules import RuleSet
 
 _of: Any = ofproto_v1_3
 

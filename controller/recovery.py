@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
-from controller.core import Labels
-from controller.rules import Group, GroupRule, Output, RuleSet, SetField, Table
-from topology.model import Network
+from helsewan.controller.core import Labels
+from helsewan.controller.rules import Group, GroupRule, Output, RuleSet, SetField, Table
+from helsewan.topology.model import Network
 
 _Votes = dict[int, Counter[int]]
 

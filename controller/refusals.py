@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.framework import ofproto_v1_3
+from helsewan.controller.framework import ofproto_v1_3
 
 _of: Any = ofproto_v1_3
 _BUNDLE_FAILED = 0xFFFF  # an experimenter's: the ONF's errors of bundles (extension 230)

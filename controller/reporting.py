@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from controller.changelog import ChangeLog
-from controller.desk import Desk
+from helsewan.controller.changelog import ChangeLog
+from helsewan.controller.desk import Desk
 
 Emit = Callable[[str, dict[str, Any]], None]
 

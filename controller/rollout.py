@@ -13,8 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 
-from controller.difference import Difference, Step
-from controller.orders import Assignment, Commit, Discard, Order, Output, Prepare, Refusal, Report, updates
+from helsewan.controller.difference import Difference, Step
+from helsewan.controller.orders import Assignment, Commit, Discard, Order, Output, Prepare, Refusal, Report, updates
 
 ANSWER_S = 5.0  # a switch that has not done its part so long after it was asked is left behind
 DRAIN_S = 0.5  # longer than any packet is under way in the core

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from controller.orders import Commit, Count, Discard, Order, Prepare, Read, Refusal
-from controller.readback import Decoder
-from controller.reading import Reading, count_request, flows_request
-from controller.rules import RuleSet
-from controller.wire import Encoder, Frame
+from helsewan.controller.orders import Commit, Count, Discard, Order, Prepare, Read, Refusal
+from helsewan.controller.readback import Decoder
+from helsewan.controller.reading import Reading, count_request, flows_request
+from helsewan.controller.rules import RuleSet
+from helsewan.controller.wire import Encoder, Frame
 
 
 @dataclass

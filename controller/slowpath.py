@@ -1,4 +1,4 @@
-"""``python -m controller.slowpath --plan FILE --sockets PATH``: the routers' own processors.
+"""``python -m helsewan.controller.slowpath --plan FILE --sockets PATH``: the routers' own processors.
 
 What a router cannot pass on, its switch hands up; here it is answered as the router would, and the same switch sends
 the answer. That happens beside each router, not at the operations centre: an answer takes no time of the management
@@ -18,14 +18,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from controller.answers import Answers
-from controller.fit import MTU_REGISTER
-from controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
-from controller.main import die_with_parent, read_plan
-from controller.punt import Punt
-from controller.refusals import in_words
-from controller.wire import Encoder
-from topology.errors import InputError
+from helsewan.controller.answers import Answers
+from helsewan.controller.fit import MTU_REGISTER
+from helsewan.controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
+from helsewan.controller.main import die_with_parent, read_plan
+from helsewan.controller.punt import Punt
+from helsewan.controller.refusals import in_words
+from helsewan.controller.wire import Encoder
+from helsewan.topology.errors import InputError
 
 _of: Any = ofproto_v1_3
 _AGAIN_S = 0.2  # after a router could not be reached

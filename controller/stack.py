@@ -6,7 +6,7 @@ A detour swaps the transport label. So a packet in the core has two, and every e
 
 from __future__ import annotations
 
-from controller.rules import (
+from helsewan.controller.rules import (
     CONTROLLER,
     IN_PORT,
     Action,
@@ -26,7 +26,7 @@ from controller.rules import (
     SetField,
     Table,
 )
-from topology.model import LINE_PORTS, TRUNK_PORT
+from helsewan.topology.model import LINE_PORTS, TRUNK_PORT
 
 MAX_LABELS = 3  # Open vSwitch's FLOW_MAX_MPLS_LABELS
 FIRST_LABEL = 10_000  # of the transport labels; a group with such a number is one for packets that have theirs already

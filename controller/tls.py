@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from controller.inflow import Inflow, Refused
+from helsewan.controller.inflow import Inflow, Refused
 
 _CHUNK_BYTES = 65_536
 _SEND_TIMEOUT_S = 30.0  # a switch that takes nothing for so long is given up

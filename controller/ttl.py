@@ -7,7 +7,7 @@ Open vSwitch copies the TTL itself when it pushes a label, and does not have Ope
 
 from __future__ import annotations
 
-from controller.rules import MPLS, Action, Move, PopMpls
+from helsewan.controller.rules import MPLS, Action, Move, PopMpls
 
 REGISTER = "reg1"  # holds the TTL while the label comes off
 _TTL_BITS = 8

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from controller.difference import Difference
-from controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
-from controller.orders import Commit, Discard, Order, Prepare, Update
-from controller.rules import (
+from helsewan.controller.difference import Difference
+from helsewan.controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
+from helsewan.controller.orders import Commit, Discard, Order, Prepare, Update
+from helsewan.controller.rules import (
     TLV,
     Action,
     AnyMeter,

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.orders import Report
-from controller.paths import Failures
-from policies.plan import Plan
-from topology.model import access_name
+from helsewan.controller.orders import Report
+from helsewan.controller.paths import Failures
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import access_name
 
 
 @dataclass(frozen=True, slots=True)

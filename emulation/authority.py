@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from topology.management import datapath_name
+from helsewan.topology.management import datapath_name
 
 LIFE = timedelta(days=365)  # longer than any network stands
 _BACKDATED = timedelta(days=1)  # for clocks that are set while a world runs

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from emulation import _linkengine
+from helsewan.emulation import _linkengine
 
 STATS_LAYOUT = 3
 QUEUES = 8

@@ -1,6 +1,6 @@
 """The link engine's process: runs the loop, and between two turns of it does what its client asks.
 
-``python -m emulation.engine_process CONTROL_FD COUNTERS_FD MAX_PORTS MAX_PIPES MEMORY_BYTES``; ``EngineProcess`` in
+``python -m helsewan.emulation.engine_process CONTROL_FD COUNTERS_FD MAX_PORTS MAX_PIPES MEMORY_BYTES``; ``EngineProcess`` in
 ``emulation/engine.py`` starts it. It ends when the control socket or the thread that started it does.
 """
 
@@ -16,9 +16,9 @@ import sys
 import time
 from typing import Any
 
-from emulation import _linkengine
-from emulation.engine_wire import receive_message, send_message
-from emulation.priority import LINKS, be_punctual
+from helsewan.emulation import _linkengine
+from helsewan.emulation.engine_wire import receive_message, send_message
+from helsewan.emulation.priority import LINKS, be_punctual
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
 
-from emulation import tc_wire
-from emulation.engine_rows import FULL_FRAME_BYTES
-from emulation.kernel_classifier import Classes, queue_program, too_long_program
-from emulation.pipe_model import PARETO_SHAPE, ClassQueue, CoDel, Distribution, PipeModel, Red
-from emulation.tc_wire import Netem, Request
+from helsewan.emulation import tc_wire
+from helsewan.emulation.engine_rows import FULL_FRAME_BYTES
+from helsewan.emulation.kernel_classifier import Classes, queue_program, too_long_program
+from helsewan.emulation.pipe_model import PARETO_SHAPE, ClassQueue, CoDel, Distribution, PipeModel, Red
+from helsewan.emulation.tc_wire import Netem, Request
 
 BURST_US = 200  # how late HTB's timer may be without the line losing time
 IN_ORDER_BPS = 1 << 40  # a rate too high to matter; a netem with a rate keeps frames in order

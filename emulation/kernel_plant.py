@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from emulation.kernel_classifier import Classes
-from emulation.kernel_pipe import NotInKernel
-from emulation.kernel_wire import Egress, KernelPipe, Wire
-from emulation.nodes import NamespaceNode
-from emulation.pipe_model import PipeModel
-from emulation.plant import Dataplane, Direction, End, LinePlant, Models, Shape
+from helsewan.emulation.kernel_classifier import Classes
+from helsewan.emulation.kernel_pipe import NotInKernel
+from helsewan.emulation.kernel_wire import Egress, KernelPipe, Wire
+from helsewan.emulation.nodes import NamespaceNode
+from helsewan.emulation.pipe_model import PipeModel
+from helsewan.emulation.plant import Dataplane, Direction, End, LinePlant, Models, Shape
 
 
 @dataclass(frozen=True)

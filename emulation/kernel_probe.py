@@ -12,14 +12,14 @@ from pyroute2.netlink import genlmsg
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic import GenericNetlinkSocket
 
-from emulation import rtnetlink, tc_wire
-from emulation.interfaces import routing
-from emulation.kernel_classifier import too_long_program
-from emulation.namespaces import Namespace
-from emulation.netlink import Netlink
-from emulation.pipe_model import CoDel, Red, RedCurve
-from emulation.tc_wire import Netem, Request
-from topology.errors import InputError, Problem
+from helsewan.emulation import rtnetlink, tc_wire
+from helsewan.emulation.interfaces import routing
+from helsewan.emulation.kernel_classifier import too_long_program
+from helsewan.emulation.namespaces import Namespace
+from helsewan.emulation.netlink import Netlink
+from helsewan.emulation.pipe_model import CoDel, Red, RedCurve
+from helsewan.emulation.tc_wire import Netem, Request
+from helsewan.topology.errors import InputError, Problem
 
 _DEVICE = "trial"
 

@@ -18,12 +18,12 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from emulation import rtnetlink, tc_wire
-from emulation.kernel_classifier import Classes
-from emulation.kernel_pipe import Delay, Shaper
-from emulation.namespaces import Namespace
-from emulation.netlink import Netlink
-from emulation.pipe_model import PipeModel
+from helsewan.emulation import rtnetlink, tc_wire
+from helsewan.emulation.kernel_classifier import Classes
+from helsewan.emulation.kernel_pipe import Delay, Shaper
+from helsewan.emulation.namespaces import Namespace
+from helsewan.emulation.netlink import Netlink
+from helsewan.emulation.pipe_model import PipeModel
 
 MTU = 9000  # of the ends here: what is too long for a line is for its model to say
 _SIOCETHTOOL = 0x8946

@@ -13,10 +13,10 @@ from mininet.link import Intf, Link
 from mininet.net import Mininet
 from mininet.node import Host
 
-from emulation.interfaces import NetlinkIntf, routing
-from emulation.nodes import NamespaceNode, SiteNode
-from topology.errors import InputError, Problem
-from topology.model import Site
+from helsewan.emulation.interfaces import NetlinkIntf, routing
+from helsewan.emulation.nodes import NamespaceNode, SiteNode
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.model import Site
 
 BRIDGE = "lan"
 _FIRST_ADDRESS = 3  # of the prefix: 1 is the gateway's, 2 the site's own

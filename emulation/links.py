@@ -17,15 +17,15 @@ from zlib import crc32
 
 from mininet.link import Link
 
-from emulation.capture import SNAP_BYTES, Capture
-from emulation.engine import EngineProcess, PipeChange, PipeSpec
-from emulation.interfaces import NetlinkIntf
-from emulation.namespaces import open_tap
-from emulation.nodes import NamespaceNode, SiteNode
-from emulation.plant import CORE_MTU, Dataplane, Direction, End, LinePlant, Models, Shape
-from emulation.switches import ON_TRUNK, RouterSwitch
-from emulation.trace import Trace
-from topology.model import (
+from helsewan.emulation.capture import SNAP_BYTES, Capture
+from helsewan.emulation.engine import EngineProcess, PipeChange, PipeSpec
+from helsewan.emulation.interfaces import NetlinkIntf
+from helsewan.emulation.namespaces import open_tap
+from helsewan.emulation.nodes import NamespaceNode, SiteNode
+from helsewan.emulation.plant import CORE_MTU, Dataplane, Direction, End, LinePlant, Models, Shape
+from helsewan.emulation.switches import ON_TRUNK, RouterSwitch
+from helsewan.emulation.trace import Trace
+from helsewan.topology.model import (
     LINE_PORTS,
     SITE_MTU,
     TRUNK_INTERFACE,
@@ -35,7 +35,7 @@ from topology.model import (
     access_name,
     router_mac,
 )
-from topology.model import Link as Fibre
+from helsewan.topology.model import Link as Fibre
 
 TAP_QUEUE = 2000  # frames a TAP holds while the engine is busy; beyond, the kernel drops and counts them
 HANDED_OVER = 200  # TAPs at a time that the engine takes over: held by us all along, they would double the open files

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from emulation.authority import Authority, Credentials
-from emulation.nodes import NamespaceNode
-from emulation.pipe_model import ClassQueue, PipeModel
-from emulation.plant import LinePlant
-from emulation.switches import ControlChannel, RouterSwitch
-from topology.management import CONTROLLER4, OPENFLOW_PORT, RATE_BPS, Management
+from helsewan.emulation.authority import Authority, Credentials
+from helsewan.emulation.nodes import NamespaceNode
+from helsewan.emulation.pipe_model import ClassQueue, PipeModel
+from helsewan.emulation.plant import LinePlant
+from helsewan.emulation.switches import ControlChannel, RouterSwitch
+from helsewan.topology.management import CONTROLLER4, OPENFLOW_PORT, RATE_BPS, Management
 
 INTERFACE = "mgmt"  # of a router
 QUEUE_US = 100_000  # of each line: the window of a TCP connection from one end of the country to the other, twice

@@ -13,8 +13,8 @@ from typing import Any
 from mininet.log import output
 from mininet.net import Mininet
 
-from emulation.commands import CommandError
-from emulation.nodes import NamespaceNode
+from helsewan.emulation.commands import CommandError
+from helsewan.emulation.nodes import NamespaceNode
 
 _LISTEN_DEADLINE_S = 10.0
 _LISTENING = "0A"  # st of proc(5), net/tcp

@@ -13,9 +13,9 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 from pathlib import Path
 
-from emulation import rtnetlink
-from emulation.namespaces import Namespace
-from emulation.rtnetlink import Address
+from helsewan.emulation import rtnetlink
+from helsewan.emulation.namespaces import Namespace
+from helsewan.emulation.rtnetlink import Address
 
 _NETLINK_ROUTE = 0
 _ANSWER_BYTES = 32_768  # longer than any single answer

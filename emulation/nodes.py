@@ -11,10 +11,10 @@ from typing import Any
 from mininet.link import Intf
 from mininet.node import Host, Node
 
-from emulation.interfaces import route_of, routing
-from emulation.namespaces import Namespace
-from emulation.netlink import Netlink
-from topology.model import GATEWAY6, SITE_MTU, Site, access_interface
+from helsewan.emulation.interfaces import route_of, routing
+from helsewan.emulation.namespaces import Namespace
+from helsewan.emulation.netlink import Netlink
+from helsewan.topology.model import GATEWAY6, SITE_MTU, Site, access_interface
 
 # The default of rp_filter comes from the machine and would drop what arrives on a backup line. A site with one line
 # does without: opening a sysctl file takes longer the more namespaces have one of its name, a millisecond at 2,500.

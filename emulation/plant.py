@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import ClassVar, TypeAlias
 
-from emulation.nodes import NamespaceNode
-from emulation.pipe_model import PipeModel
-from emulation.switches import KERNEL, USERSPACE, RouterSwitch
-from topology.model import TRUNK_INTERFACE
+from helsewan.emulation.nodes import NamespaceNode
+from helsewan.emulation.pipe_model import PipeModel
+from helsewan.emulation.switches import KERNEL, USERSPACE, RouterSwitch
+from helsewan.topology.model import TRUNK_INTERFACE
 
 CORE_MTU = 1600  # a site's 1500 bytes and up to three labels and a tag
 

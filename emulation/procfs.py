@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from emulation.namespaces import Namespace
+from helsewan.emulation.namespaces import Namespace
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")

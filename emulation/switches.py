@@ -19,14 +19,14 @@ from typing import Any
 
 from mininet.node import Switch
 
-from emulation.authority import Credentials
-from emulation.bfd import Timers
-from emulation.commands import run
-from emulation.nodes import NamespaceNode
-from emulation.priority import LINKS, SWITCHES, be_punctual
-from emulation.procfs import threads
-from emulation.switch_ports import widen
-from topology.model import LINE_PORTS, TRUNK_INTERFACE, TRUNK_PORT
+from helsewan.emulation.authority import Credentials
+from helsewan.emulation.bfd import Timers
+from helsewan.emulation.commands import run
+from helsewan.emulation.nodes import NamespaceNode
+from helsewan.emulation.priority import LINKS, SWITCHES, be_punctual
+from helsewan.emulation.procfs import threads
+from helsewan.emulation.switch_ports import widen
+from helsewan.topology.model import LINE_PORTS, TRUNK_INTERFACE, TRUNK_PORT
 
 BRIDGE = "br0"
 # Threads of vswitchd beside the first, which forwards: one sends BFD's packets and notices that none came (late, it

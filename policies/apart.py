@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from policies.plan import Egress, PathAlgorithm, Risk
-from topology.fibres import Fibres
-from topology.model import Link, Network
+from helsewan.policies.plan import Egress, PathAlgorithm, Risk
+from helsewan.topology.fibres import Fibres
+from helsewan.topology.model import Link, Network
 
 Way = dict[str, str]  # router -> the link it sends on; in order, and without the end
 

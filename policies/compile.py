@@ -10,26 +10,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from policies.catalogue import compile_classes, compile_services
-from policies.constraints import check_constraints, compile_constraints
-from policies.contracts import check_imports, compile_contracts, compile_roles
-from policies.demand import compile_traffic
-from policies.exceptions import compile_exceptions, in_force
-from policies.internet import check_internet
-from policies.membership import check_site_names, compile_clauses, compile_vpns
-from policies.placement import place
-from policies.plan import Attachment, Plan, Role
-from policies.prefixes import Aggregates
-from policies.report import Report
-from policies.room import check_room
-from policies.routing import check_overlaps, compile_egresses, compile_routes
-from policies.schema import PolicySpec
-from policies.selection import Population
-from policies.source import Policy, library_names, library_path, load_policy, policy_path, read_policy
-from policies.topologies import compile_vrfs, compile_wards
-from topology.document import loads
-from topology.fibres import Fibres
-from topology.model import Network
+from helsewan.policies.catalogue import compile_classes, compile_services
+from helsewan.policies.constraints import check_constraints, compile_constraints
+from helsewan.policies.contracts import check_imports, compile_contracts, compile_roles
+from helsewan.policies.demand import compile_traffic
+from helsewan.policies.exceptions import compile_exceptions, in_force
+from helsewan.policies.internet import check_internet
+from helsewan.policies.membership import check_site_names, compile_clauses, compile_vpns
+from helsewan.policies.placement import place
+from helsewan.policies.plan import Attachment, Plan, Role
+from helsewan.policies.prefixes import Aggregates
+from helsewan.policies.report import Report
+from helsewan.policies.room import check_room
+from helsewan.policies.routing import check_overlaps, compile_egresses, compile_routes
+from helsewan.policies.schema import PolicySpec
+from helsewan.policies.selection import Population
+from helsewan.policies.source import Policy, library_names, library_path, load_policy, policy_path, read_policy
+from helsewan.policies.topologies import compile_vrfs, compile_wards
+from helsewan.topology.document import loads
+from helsewan.topology.fibres import Fibres
+from helsewan.topology.model import Network
 
 __all__ = [
     "Policy",

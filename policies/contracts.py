@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from policies.membership import Clause
-from policies.plan import Contract, Role, Vpn
-from policies.prefixes import Aggregates
-from policies.report import Path, Report
-from policies.topologies import Vrf
-from topology.model import Site
+from helsewan.policies.membership import Clause
+from helsewan.policies.plan import Contract, Role, Vpn
+from helsewan.policies.prefixes import Aggregates
+from helsewan.policies.report import Path, Report
+from helsewan.policies.topologies import Vrf
+from helsewan.topology.model import Site
 
 
 def compile_roles(vpns: Sequence[Vpn], clauses: Sequence[Clause], aggregates: Aggregates) -> tuple[Role, ...]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from policies.plan import Plan, PortMatch, Protocol
-from topology.model import Kind, Region, Site
+from helsewan.policies.plan import Plan, PortMatch, Protocol
+from helsewan.topology.model import Kind, Region, Site
 
 _Meaning = tuple[str, Protocol, tuple[PortMatch, ...]]  # a service is another where it has other ports
 _Opens = dict[tuple[int, int], frozenset[_Meaning]]  # by client and server role

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policies.plan import Contract, Plan, Vpn
+from helsewan.policies.plan import Contract, Plan, Vpn
 
 _MOST_NEAR = 3  # contracts named that come close; more would be the whole policy
 

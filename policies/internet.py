@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from policies.membership import Clause
-from policies.report import Report
-from policies.schema import PolicySpec
-from policies.selection import Population
-from topology.schema_errors import nearest
+from helsewan.policies.membership import Clause
+from helsewan.policies.report import Report
+from helsewan.policies.schema import PolicySpec
+from helsewan.policies.selection import Population
+from helsewan.topology.schema_errors import nearest
 
 
 def check_internet(spec: PolicySpec, clauses: Iterable[Clause], population: Population, report: Report) -> None:

@@ -22,11 +22,11 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array, hstack, identity, kron
 
-from policies.plan import Egress
-from topology.fibres import Flags, Floats, Ways
+from helsewan.policies.plan import Egress
+from helsewan.topology.fibres import Flags, Floats, Ways
 
 if TYPE_CHECKING:
-    from policies.placement import Placement, Tree
+    from helsewan.policies.placement import Placement, Tree
 
 _TIE = 1e-3  # the delays' part of the objective, against 1 for the utilisation
 _NO_FLOW = 1e-6  # of the largest demand; less is a rounding error of the solver

@@ -15,10 +15,10 @@ from functools import cached_property
 
 import numpy as np
 
-from policies.apart import Branches, Way, branches
-from policies.minmax import least_utilisation
-from policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Traffic
-from topology.fibres import Fibres, Floats, Ways
+from helsewan.policies.apart import Branches, Way, branches
+from helsewan.policies.minmax import least_utilisation
+from helsewan.policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Traffic
+from helsewan.topology.fibres import Fibres, Floats, Ways
 
 Tree = tuple[
     Ways, ...

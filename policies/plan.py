@@ -12,7 +12,7 @@ from enum import Enum, IntEnum
 from functools import cached_property
 from hashlib import sha256
 
-from topology.model import Line, Network, Prefix
+from helsewan.topology.model import Line, Network, Prefix
 
 DETECT_WITHIN_US = 2_400_000  # unless a policy says otherwise; a machine that stands still for 0.8 s does no harm then
 

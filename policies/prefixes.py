@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from topology.model import Network, Prefix, Site
+from helsewan.topology.model import Network, Prefix, Site
 
 Key = TypeVar("Key")
 Homing = tuple[str, ...]

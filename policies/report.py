@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from policies.salvage import Lost
-from policies.source import Policy
-from topology.document import Document
-from topology.errors import InputError, Problem
+from helsewan.policies.salvage import Lost
+from helsewan.policies.source import Policy
+from helsewan.topology.document import Document
+from helsewan.topology.errors import InputError, Problem
 
 Path = tuple[str | int, ...]
 

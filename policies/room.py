@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from policies.minmax import least_utilisation
-from policies.placement import Placement
-from policies.plan import Plan
-from policies.report import Report
-from topology.units import format_rate
+from helsewan.policies.minmax import least_utilisation
+from helsewan.policies.placement import Placement
+from helsewan.policies.plan import Plan
+from helsewan.policies.report import Report
+from helsewan.topology.units import format_rate
 
 _SHOWN = 3  # fibres named; the fullest say enough
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
-from policies.schema import Selector
-from topology.model import Kind, Network, Region
+from helsewan.policies.schema import Selector
+from helsewan.topology.model import Kind, Network, Region
 
 SiteIds = frozenset[str]
 NOBODY: SiteIds = frozenset()

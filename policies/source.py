@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
-from policies.layers import Open, Source, resolve
-from policies.refusal import Refusal
-from policies.salvage import Lost, salvage
-from policies.schema import PolicySpec
-from topology.document import MAX_BYTES, Document, SchemaError, load, loads, read_bytes, validate
-from topology.errors import InputError, Problem
-from topology.schema_errors import nearest
+from helsewan.policies.layers import Open, Source, resolve
+from helsewan.policies.refusal import Refusal
+from helsewan.policies.salvage import Lost, salvage
+from helsewan.policies.schema import PolicySpec
+from helsewan.topology.document import MAX_BYTES, Document, SchemaError, load, loads, read_bytes, validate
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.schema_errors import nearest
 
-LIBRARY = Path(__file__).parent / "library"
+LIBRARY = Path(str(files("helsewan.policies") / "library"))
 _FILES = (".yaml", ".yml")
 
 

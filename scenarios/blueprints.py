@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from topology.errors import InputError, Problem
-from topology.importers import Imported, import_network
-from topology.national import national_network
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.importers import Imported, import_network
+from helsewan.topology.national import national_network
 
 DEFAULT_SITES = 400  # of the national network
 

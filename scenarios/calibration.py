@@ -16,13 +16,13 @@ from random import Random
 
 import numpy as np
 
-from controller.paths import compute_paths
-from emulation.pipe_model import LAYER1_OVERHEAD_BYTES
-from policies.plan import Plan, Protocol
-from scenarios.engine import FlowEngine, SocketIn
-from scenarios.flowspec import Endpoint, FlowKind, FlowSpec
-from scenarios.pairs import service_ports
-from topology.model import Link, Network, Site
+from helsewan.controller.paths import compute_paths
+from helsewan.emulation.pipe_model import LAYER1_OVERHEAD_BYTES
+from helsewan.policies.plan import Plan, Protocol
+from helsewan.scenarios.engine import FlowEngine, SocketIn
+from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec
+from helsewan.scenarios.pairs import service_ports
+from helsewan.topology.model import Link, Network, Site
 
 PAYLOAD_BYTES = 172  # a G.711 datagram
 FRAME_BYTES = PAYLOAD_BYTES + 8 + 20 + 14  # UDP, IPv4, Ethernet

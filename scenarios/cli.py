@@ -10,15 +10,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from scenarios.cli_mutate import mutate
-from scenarios.cli_policy import policy_app
-from scenarios.cli_rules import rules_app
-from scenarios.cli_topology import topology_app
-from scenarios.cli_verify import verify
-from scenarios.options import DataplaneName, dataplane_named
-from scenarios.standing.cli import add_verbs
-from scenarios.standing.client import NetworkGone, NetworkRefused
-from topology.errors import InputError, Problem
+from helsewan.scenarios.cli_mutate import mutate
+from helsewan.scenarios.cli_policy import policy_app
+from helsewan.scenarios.cli_rules import rules_app
+from helsewan.scenarios.cli_topology import topology_app
+from helsewan.scenarios.cli_verify import verify
+from helsewan.scenarios.options import DataplaneName, dataplane_named
+from helsewan.scenarios.standing.cli import add_verbs
+from helsewan.scenarios.standing.client import NetworkGone, NetworkRefused
+from helsewan.topology.errors import InputError, Problem
 
 BAD_INPUT = 2
 VOID = 3
@@ -46,7 +46,7 @@ def helsewan() -> None:
 @app.command("doctor")
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Show what this machine can carry, and what it has and lacks; exit code 2 when no scenario can run."""
-    from scenarios.doctor import examine, show
+    from helsewan.scenarios.doctor import examine, show
 
     raise typer.Exit(show(examine(), as_json))
 
@@ -54,8 +54,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
 @scenario_app.command("list")
 def scenario_list() -> None:
     """Name the scenarios of the library."""
-    from scenarios.spec import library
-    from scenarios.tables import print_library
+    from helsewan.scenarios.spec import library
+    from helsewan.scenarios.tables import print_library
 
     print_library("scenario", "what it rehearses", library())
 
@@ -71,7 +71,7 @@ def scenario_run(
     dataplane: DataplaneName = "engine",
 ) -> None:
     """Run a scenario and judge it; everything about the run goes to results/NAME/RUN-ID."""
-    from scenarios.supervise import run_scenario
+    from helsewan.scenarios.supervise import run_scenario
 
     code = run_scenario(name, _settings(set_ or []), seed, sites, results, debug, dataplane_named(dataplane))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the verdict stands: one more Ctrl-C must not change the exit code

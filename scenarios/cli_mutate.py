@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scenarios.options import Json
+from helsewan.scenarios.options import Json
 
 _SITES = 90  # hospitals, services and data centres, and some of the others
 
@@ -24,9 +24,9 @@ def mutate(
 ) -> None:
     """Put faults into rules and into the policy, one at a time, and see which the verifier catches; exit code 1 when it
     misses one that changes what passes between sites, or raises a false alarm."""
-    from policies.compile import load_policy, policy_path
-    from scenarios.blueprints import blueprint
-    from scenarios.mutate import Wanted, show, try_out
+    from helsewan.policies.compile import load_policy, policy_path
+    from helsewan.scenarios.blueprints import blueprint
+    from helsewan.scenarios.mutate import Wanted, show, try_out
 
     wanted = Wanted(number, policies, seed, failures)
     if sites is None and from_ is None:

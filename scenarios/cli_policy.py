@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from policies.refusal import Refusal
-from scenarios.cli_topology import DEFAULT_SEED, From, Seed, Sites
-from topology.errors import InputError, Problem
+from helsewan.policies.refusal import Refusal
+from helsewan.scenarios.cli_topology import DEFAULT_SEED, From, Seed, Sites
+from helsewan.topology.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from policies.plan import Plan
-    from topology.model import Network
+    from helsewan.policies.plan import Plan
+    from helsewan.topology.model import Network
 
 policy_app = typer.Typer(no_args_is_help=True, help="Check, compare and explain policies.")
 
@@ -28,8 +28,8 @@ Policy = Annotated[str, typer.Argument(help="A policy of the library, or a path 
 @policy_app.command("list")
 def policy_list() -> None:
     """Name the policies of the library."""
-    from policies.source import library
-    from scenarios.tables import print_library
+    from helsewan.policies.source import library
+    from helsewan.scenarios.tables import print_library
 
     print_library("policy", "what it is for", library())
 
@@ -37,7 +37,7 @@ def policy_list() -> None:
 @policy_app.command("schema")
 def policy_schema() -> None:
     """Print the JSON Schema of policy files, for editors."""
-    from policies.editors import policy_json_schema
+    from helsewan.policies.editors import policy_json_schema
 
     print(json.dumps(policy_json_schema(), indent=2))
 
@@ -47,7 +47,7 @@ def policy_check(
     policy: Policy, sites: Sites = None, from_: From = None, seed: Seed = DEFAULT_SEED, at: At = None
 ) -> None:
     """Say what a policy is, or every error in it, one line each, with exit code 2."""
-    from scenarios.policy_words import show_policy
+    from helsewan.scenarios.policy_words import show_policy
 
     show_policy(_compiled(policy, _network(from_, sites, seed), at))
 
@@ -55,7 +55,7 @@ def policy_check(
 @policy_app.command("show")
 def policy_show(policy: Policy) -> None:
     """Print a policy with all that it includes as one file."""
-    from policies.source import load_policy, policy_path
+    from helsewan.policies.source import load_policy, policy_path
 
     print(load_policy(policy_path(policy)).document.text, end="")
 
@@ -70,7 +70,7 @@ def policy_diff(
     at: At = None,
 ) -> None:
     """Print what leads from one policy to another: entry by entry, and who may open what that could not before."""
-    from scenarios.policy_words import show_difference
+    from helsewan.scenarios.policy_words import show_difference
 
     network = _network(from_, sites, seed)
     show_difference(_compiled(before, network, at), _compiled(after, network, at))
@@ -90,20 +90,20 @@ def policy_explain(
 ) -> None:
     """Say why two sites may or may not open services to each other, and how their packets go: over which VPNs, labels
     and routers, in which class, and where to if something on the way fails. Exit code 0 whatever the answer."""
-    from scenarios.policy_explain import show_explained
+    from helsewan.scenarios.policy_explain import show_explained
 
     show_explained(_compiled(policy, _network(from_, sites, seed), at), (site, other), service, as_json)
 
 
 def _network(source: Path | None, sites: int | None, seed: int) -> Network:
-    from scenarios.blueprints import blueprint
+    from helsewan.scenarios.blueprints import blueprint
 
     return blueprint(source, sites, seed).network
 
 
 def _compiled(policy: str, network: Network, at: str | None) -> Plan:
-    from policies.compile import compile_policy, load_policy, policy_path
-    from policies.moments import parse_moment, utc_now
+    from helsewan.policies.compile import compile_policy, load_policy, policy_path
+    from helsewan.policies.moments import parse_moment, utc_now
 
     try:
         now = utc_now() if at is None else parse_moment(at).begins

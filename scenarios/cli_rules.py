@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from scenarios.options import Json, Name
-from topology.errors import InputError, Problem
+from helsewan.scenarios.options import Json, Name
+from helsewan.topology.errors import InputError, Problem
 
 rules_app = typer.Typer(no_args_is_help=True, help="Look at the rules of switches.")
 
@@ -32,16 +32,16 @@ def rules_dump(
 ) -> None:
     """Write what all switches of a running network hold; or, with a policy or a network's options, what they are meant
     to hold. docs/verify.md has the format."""
-    from scenarios.rule_sources import intended, raw_from_switches
-    from scenarios.verify_input import Wanted
-    from verification.dump import write
+    from helsewan.scenarios.rule_sources import intended, raw_from_switches
+    from helsewan.scenarios.verify_input import Wanted
+    from helsewan.verification.dump import write
 
     wanted = Wanted(name=name, policy=policy, sites=sites, seed=seed, source=from_)
     if wanted.is_live and policy is not None:
         raise InputError(Problem("--policy", policy, "goes with no running network", "leave it or --name out"))
     raw = b"".join(write(intended(wanted.plan()))) if wanted.is_intended else raw_from_switches(name)
     if output is not None:
-        from scenarios.files import write_file
+        from helsewan.scenarios.files import write_file
 
         write_file("--output", output, gzip.compress(raw, mtime=0) if output.suffix == ".gz" else raw)
         return
@@ -73,8 +73,8 @@ def rules_packets(
 ) -> None:
     """Write exactly those packets that rules deliver from one site to another, with the DSCP that they arrive with; or
     those to its addresses that they drop, or that go round in a loop."""
-    from scenarios.exact_packets import Outcome, packets, print_packets
-    from scenarios.verify_input import Wanted
+    from helsewan.scenarios.exact_packets import Outcome, packets, print_packets
+    from helsewan.scenarios.verify_input import Wanted
 
     wanted = Wanted(name, policy, sites, seed, from_, rules)
     try:

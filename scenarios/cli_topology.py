@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topology.errors import InputError, Problem
+from helsewan.topology.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from topology.model import Network
+    from helsewan.topology.model import Network
 
 DEFAULT_SEED = 1
 
@@ -36,8 +36,8 @@ def topology_show(
     from_: From = None, sites: Sites = None, seed: Seed = DEFAULT_SEED, swedish_route: Swedish = False
 ) -> None:
     """Print what the network consists of, and what had to be assumed of a file's."""
-    from scenarios.blueprints import blueprint
-    from scenarios.tables import print_topology
+    from helsewan.scenarios.blueprints import blueprint
+    from helsewan.scenarios.tables import print_topology
 
     imported = blueprint(from_, sites, seed, swedish_route)
     print_topology(imported.network, imported.remarks)
@@ -54,8 +54,8 @@ def topology_paths(
 ) -> None:
     """Print up to three independent ways between two places; or, without places, the sites that have fewer than three
     to some national service. Independent: no link, shared-risk group or town in common but those at the ends."""
-    from scenarios.blueprints import blueprint
-    from scenarios.independence import show_footings, show_ways
+    from helsewan.scenarios.blueprints import blueprint
+    from helsewan.scenarios.independence import show_footings, show_ways
 
     network = blueprint(from_, sites, seed, swedish_route).network
     if start is None or end is None:
@@ -76,7 +76,7 @@ def topology_export(
     swedish_route: Swedish = False,
 ) -> None:
     """Write the network in another tool's format, or in one that --from reads: graphml, yaml, json."""
-    from scenarios.blueprints import blueprint
+    from helsewan.scenarios.blueprints import blueprint
 
     writers = _writers()
     if format not in writers:
@@ -92,7 +92,7 @@ def topology_export(
 
 
 def _writers() -> dict[str, Callable[[Network], str]]:
-    from topology import containerlab, description, drawing, export
+    from helsewan.topology import containerlab, description, drawing, export
 
     return {
         "graphml": export.to_graphml,

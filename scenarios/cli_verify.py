@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scenarios.cli_rules import From, Policy, Seed, Sites
-from scenarios.options import Json, Name
-from topology.errors import InputError, Problem
+from helsewan.scenarios.cli_rules import From, Policy, Seed, Sites
+from helsewan.scenarios.options import Json, Name
+from helsewan.topology.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from scenarios.verify_input import Wanted
-    from verification.findings import Report
+    from helsewan.scenarios.verify_input import Wanted
+    from helsewan.verification.findings import Report
 
 _A_DIRECTORY = "A directory for a packet of each violation."
 
@@ -40,8 +40,8 @@ def verify(
 ) -> None:
     """Prove that rules do to every packet what the policy says, or show a packet to which they do not: of a running
     network, of a policy (--policy, --sites ...), or of a dump (--rules). Exit code 1 when a policy is broken."""
-    from scenarios.verification import Method, verified
-    from scenarios.verify_input import Wanted
+    from helsewan.scenarios.verification import Method, verified
+    from helsewan.scenarios.verify_input import Wanted
 
     wanted = Wanted(name, policy, sites, seed, from_, rules)
     if replay is not None:
@@ -58,11 +58,11 @@ def verify(
     _check_files(junit, witness)
     found = verified(wanted, Method(not live, live or both, failures, questions, 1 if lot is None else lot))
     if as_json:
-        from verification.results import as_json as plain
+        from helsewan.verification.results import as_json as plain
 
         print(json.dumps(plain(found.report, found.taken, found.live), indent=2, ensure_ascii=False))
     else:
-        from scenarios.verify_tables import print_report
+        from helsewan.scenarios.verify_tables import print_report
 
         print_report(found, flaws)
     _write_files(found.report, junit, witness)
@@ -72,30 +72,30 @@ def verify(
 def _check_files(junit: Path | None, witness: Path | None) -> None:
     """Before anything is looked at: a result that could not be written would come to nothing."""
     if junit is not None:
-        from scenarios.files import check_writable
+        from helsewan.scenarios.files import check_writable
 
         check_writable("--junit", junit)
     if witness is not None:
-        from scenarios.witness_files import make_room
+        from helsewan.scenarios.witness_files import make_room
 
         make_room(witness)
 
 
 def _write_files(report: Report, junit: Path | None, witness: Path | None) -> None:
     if junit is not None:
-        from scenarios.files import write_file
-        from verification.results import as_junit
+        from helsewan.scenarios.files import write_file
+        from helsewan.verification.results import as_junit
 
         write_file("--junit", junit, as_junit(report))
     if witness is not None:
-        from scenarios.witness_files import write_witnesses
+        from helsewan.scenarios.witness_files import write_witnesses
 
         write_witnesses(witness, report.violations)
 
 
 def _replayed(path: Path, wanted: Wanted) -> int:
     """Send a witness's packet; the exit code."""
-    from scenarios.replay import print_replay, read_witness, replay
+    from helsewan.scenarios.replay import print_replay, read_witness, replay
 
     if not wanted.is_live:
         raise InputError(Problem("--replay", str(path), "needs a running network", "start one with `helsewan up`"))

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from emulation.management import ManagementNetwork
-from emulation.switches import BRIDGE
-from policies.plan import Plan
+from helsewan.emulation.management import ManagementNetwork
+from helsewan.emulation.switches import BRIDGE
+from helsewan.policies.plan import Plan
 
 Event = dict[str, Any]
 
@@ -25,7 +25,7 @@ class ControllerFailed(RuntimeError):
 
 
 PLAN_FILE = "plan.pickle"
-DOOR = "controller.door"
+DOOR = "controller.sock"
 
 
 class SlowPathProcess:
@@ -34,7 +34,7 @@ class SlowPathProcess:
 
     def __init__(self, run_dir: Path, routers: Path, log: Path) -> None:
         sockets = routers / "{router}" / f"{BRIDGE}.mgmt"
-        argv = [sys.executable, "-m", "controller.slowpath"]
+        argv = [sys.executable, "-m", "helsewan.controller.slowpath"]
         argv += ["--plan", str(run_dir / PLAN_FILE), "--sockets", str(sockets)]
         with log.open("w") as output:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -50,7 +50,7 @@ class NorthboundProcess:
     what happens, ``changes`` that of the controllers' changes, ``tokens`` says who may come in."""
 
     def __init__(self, run_dir: Path, events: Path, changes: Path, tokens: Path, listener: int, log: Path) -> None:
-        argv = [sys.executable, "-m", "controller.northbound.main", f"--plan={run_dir / PLAN_FILE}"]
+        argv = [sys.executable, "-m", "helsewan.controller.northbound.main", f"--plan={run_dir / PLAN_FILE}"]
         argv += [f"--door={run_dir / DOOR}", f"--events={events}", f"--changes={changes}", f"--tokens={tokens}"]
         argv += [f"--listener={listener}"]
         with log.open("w") as output:
@@ -65,7 +65,7 @@ class NorthboundProcess:
 
 
 class Controllers:
-    """Starts ``controller.main`` on ``plan`` in the operations centre of ``management``, once for each of its
+    """Starts ``helsewan.controller.main`` on ``plan`` in the operations centre of ``management``, once for each of its
     addresses: one leads, another stands by. Their events are handed to ``on_event`` as they come; where there are
     several, ``controller`` is the number of the one that speaks. ``log_dir`` gets their logs."""
 
@@ -91,7 +91,7 @@ class Controllers:
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         host, port = self._management.addresses[number]
         reading, writing = os.pipe()
-        argv = [sys.executable, "-m", "controller.main", "--plan", str(self._plan_file)]
+        argv = [sys.executable, "-m", "helsewan.controller.main", "--plan", str(self._plan_file)]
         argv += ["--listen", f"{host}:{port}", "--events", str(writing), "--key", str(self._shown.key)]
         argv += ["--certificate", str(self._shown.certificate), "--authority", str(self._shown.authority)]
         argv += ["--door", str(self._plan_file.with_name(DOOR)), "--changes", str(self.changes)]

@@ -17,12 +17,12 @@ from typing import Any
 
 from rich.markup import escape
 
-from emulation import world
-from emulation.commands import CommandError, run
-from emulation.priority import LINKS, be_punctual
-from emulation.procfs import PRESSURE, cpu_limit_cores, read_load
-from emulation.switches import ALLOCATOR
-from scenarios.doctor_items import (
+from helsewan.emulation import world
+from helsewan.emulation.commands import CommandError, run
+from helsewan.emulation.priority import LINKS, be_punctual
+from helsewan.emulation.procfs import PRESSURE, cpu_limit_cores, read_load
+from helsewan.emulation.switches import ALLOCATOR
+from helsewan.scenarios.doctor_items import (
     Item,
     Status,
     can_run,
@@ -33,9 +33,10 @@ from scenarios.doctor_items import (
     of_privileges,
     of_programs,
 )
-from scenarios.screen import Screen
-from scenarios.vitals import pressure_between
-from topology.errors import InputError
+from helsewan.scenarios.screen import Screen
+from helsewan.scenarios.vitals import pressure_between
+from helsewan.scenarios.world_process import ANYWHERE
+from helsewan.topology.errors import InputError
 
 LOOK_S = 0.5  # over which the machine's present load is taken
 MEASURE_S = 60
@@ -123,9 +124,8 @@ def _show_item(screen: Screen, item: Item) -> None:
 
 def _measure() -> dict[str, Any]:
     """What ``doctor_world`` finds in a world of its own."""
-    argv = world.command([sys.executable, "-m", "scenarios.doctor_world"])
-    packages = Path(__file__).parents[1]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=MEASURE_S, cwd=packages)
+    argv = world.command([sys.executable, "-m", "helsewan.scenarios.doctor_world"])
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=MEASURE_S, cwd=ANYWHERE)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

@@ -8,18 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from emulation import world
-from emulation.engine import EngineProcess
-from emulation.interfaces import NetlinkIntf
-from emulation.kernel_probe import probe
-from emulation.links import TAP_QUEUE, Plant
-from emulation.namespaces import Namespace, open_tap
-from emulation.nodes import NamespaceNode
-from emulation.pipe_model import PipeModel
-from emulation.plant import CORE_MTU
-from emulation.procfs import task_clock_ns
-from emulation.switches import RouterSwitch
-from scenarios.capacity import RATE_BPS, burst_through, measure_capacity
+from helsewan.emulation import world
+from helsewan.emulation.engine import EngineProcess
+from helsewan.emulation.interfaces import NetlinkIntf
+from helsewan.emulation.kernel_probe import probe
+from helsewan.emulation.links import TAP_QUEUE, Plant
+from helsewan.emulation.namespaces import Namespace, open_tap
+from helsewan.emulation.nodes import NamespaceNode
+from helsewan.emulation.pipe_model import PipeModel
+from helsewan.emulation.plant import CORE_MTU
+from helsewan.emulation.procfs import task_clock_ns
+from helsewan.emulation.switches import RouterSwitch
+from helsewan.scenarios.capacity import RATE_BPS, burst_through, measure_capacity
 
 NAMESPACES = 100
 

@@ -1,8 +1,8 @@
 """An emulated network for Python programs: Mininet's interface to its nodes, and its lines to change.
 
     from emulation import world
-    from scenarios.emulation import Emulation
-    from topology.national import national_network
+    from helsewan.scenarios.emulation import Emulation
+    from helsewan.topology.national import national_network
 
     world.inhabit()
     with Emulation(national_network(sites=90), policy="open") as emulation:
@@ -21,17 +21,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from emulation import world
-from emulation.lan import LanHost, add_lan_host
-from emulation.mininet_net import EmulatedNet
-from policies.compile import compile_policy, load_policy, policy_path
-from policies.moments import utc_now
-from scenarios.control import Event
-from scenarios.rig import Rig
-from scenarios.standing.line_change import LineRequest
-from scenarios.standing.line_desk import LineDesk
-from scenarios.standing.line_options import directions_of, parsed_change
-from topology.model import Kind, Network
+from helsewan.emulation import world
+from helsewan.emulation.lan import LanHost, add_lan_host
+from helsewan.emulation.mininet_net import EmulatedNet
+from helsewan.policies.compile import compile_policy, load_policy, policy_path
+from helsewan.policies.moments import utc_now
+from helsewan.scenarios.control import Event
+from helsewan.scenarios.rig import Rig
+from helsewan.scenarios.standing.line_change import LineRequest
+from helsewan.scenarios.standing.line_desk import LineDesk
+from helsewan.scenarios.standing.line_options import directions_of, parsed_change
+from helsewan.topology.model import Kind, Network
 
 
 class Emulation:

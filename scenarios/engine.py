@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from emulation.priority import LINKS, be_punctual
-from scenarios._flows import LATENESS_STEP_NS, Engine
-from scenarios.engine_health import KeepingUp
-from scenarios.flowspec import Endpoint, FlowSpec, endpoints
-from scenarios.records import RECEIVER, RECORD, SENDER, Array, came_due
+from helsewan.emulation.priority import LINKS, be_punctual
+from helsewan.scenarios._flows import LATENESS_STEP_NS, Engine
+from helsewan.scenarios.engine_health import KeepingUp
+from helsewan.scenarios.flowspec import Endpoint, FlowSpec, endpoints
+from helsewan.scenarios.records import RECEIVER, RECORD, SENDER, Array, came_due
 
 __all__ = ["FlowEngine", "KeepingUp", "SocketIn"]
 
@@ -93,7 +93,7 @@ class FlowEngine:
 
     @property
     def records(self) -> Array:
-        """What has arrived so far, as a view (``scenarios.records.RECORD``)."""
+        """What has arrived so far, as a view (``helsewan.scenarios.records.RECORD``)."""
         return self._records[: self._engine.recorded]
 
     @property

@@ -6,15 +6,15 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
-from controller.paths import Failures
-from scenarios.verification import as_it_stands
-from scenarios.verify_input import Wanted
-from topology.errors import InputError, Problem
-from topology.model import Network
-from topology.schema_errors import nearest
-from verification.exact import Block, blocks
-from verification.failures import INTACT, cases
-from verification.findings import Case
+from helsewan.controller.paths import Failures
+from helsewan.scenarios.verification import as_it_stands
+from helsewan.scenarios.verify_input import Wanted
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.model import Network
+from helsewan.topology.schema_errors import nearest
+from helsewan.verification.exact import Block, blocks
+from helsewan.verification.failures import INTACT, cases
+from helsewan.verification.findings import Case
 
 _MOST = 5_000  # blocks; a policy needs some tens for two sites
 
@@ -43,8 +43,8 @@ class Packets:
 def packets(wanted: Wanted, sender: str, line: int, receiver: str, outcome: Outcome, case: str) -> Packets:
     """Those packets from a site's line to a site, by the addresses that they are to, that become ``outcome`` in a case
     of failure. Raises InputError, and what a running network raises."""
-    from verification.states import LOOPED
-    from verification.static import Static
+    from helsewan.verification.states import LOOPED
+    from helsewan.verification.static import Static
 
     dump, plan = wanted.read()
     network = plan.network

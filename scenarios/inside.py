@@ -8,25 +8,25 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
-from emulation import world
-from scenarios import machine
-from scenarios.checks import Evidence, Verdict, judge, verdict
-from scenarios.history import History
-from scenarios.job import Job
-from scenarios.measure import measure
-from scenarios.phases import windows
-from scenarios.progress import Progress
-from scenarios.report import Judged, Result, build_result, void_result, write_result
-from scenarios.run import Collected, Run
-from scenarios.screen import Screen
-from scenarios.targets import Connectivity, failed_together
-from scenarios.transactions import measure_exchanges
-from scenarios.validity import Finding, assess, of_links, of_machine, of_plan, of_second, of_traffic
-from scenarios.verdict import print_verdict
-from scenarios.world_process import interruptible, orphaned, read_job
+from helsewan.emulation import world
+from helsewan.scenarios import machine
+from helsewan.scenarios.checks import Evidence, Verdict, judge, verdict
+from helsewan.scenarios.history import History
+from helsewan.scenarios.job import Job
+from helsewan.scenarios.measure import measure
+from helsewan.scenarios.phases import windows
+from helsewan.scenarios.progress import Progress
+from helsewan.scenarios.report import Judged, Result, build_result, void_result, write_result
+from helsewan.scenarios.run import Collected, Run
+from helsewan.scenarios.screen import Screen
+from helsewan.scenarios.targets import Connectivity, failed_together
+from helsewan.scenarios.transactions import measure_exchanges
+from helsewan.scenarios.validity import Finding, assess, of_links, of_machine, of_plan, of_second, of_traffic
+from helsewan.scenarios.verdict import print_verdict
+from helsewan.scenarios.world_process import interruptible, orphaned, read_job
 
 if TYPE_CHECKING:
-    from scenarios.proof import Proofs
+    from helsewan.scenarios.proof import Proofs
 
 
 def main(descriptor: int) -> int:
@@ -103,7 +103,9 @@ def _proved(job: Job, collected: Collected) -> Proofs | None:
     """What the run proves of isolation, if it is to."""
     if job.scenario.spec.verify is None:
         return None
-    from scenarios.proof import proofs  # what it takes for that takes a while to load, and most runs do without
+    from helsewan.scenarios.proof import (
+        proofs,
+    )  # what it takes for that takes a while to load, and most runs do without
 
     return proofs(job.plan, collected.readings, collected.live)
 

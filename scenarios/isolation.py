@@ -14,11 +14,11 @@ from functools import cached_property
 from itertools import cycle, islice
 from random import Random
 
-from policies.plan import Plan, Role, Service
-from scenarios.flowspec import Endpoint, Expect, FlowKind, FlowSpec
-from scenarios.pairs import IpVersion, PortBook, fixed_port, probed_services
-from scenarios.schema import IsolationSpec
-from topology.model import Kind, Region, Site
+from helsewan.policies.plan import Plan, Role, Service
+from helsewan.scenarios.flowspec import Endpoint, Expect, FlowKind, FlowSpec
+from helsewan.scenarios.pairs import IpVersion, PortBook, fixed_port, probed_services
+from helsewan.scenarios.schema import IsolationSpec
+from helsewan.topology.model import Kind, Region, Site
 
 PAYLOAD_BYTES = 64
 REPLY_SHAPED = 4  # every so many probes poses as a reply: from the service's port to a client's

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulation.plant import Dataplane
-from policies.plan import Plan
-from scenarios.flowspec import TrafficPlan
-from scenarios.spec import Scenario
-from scenarios.targets import Target
+from helsewan.emulation.plant import Dataplane
+from helsewan.policies.plan import Plan
+from helsewan.scenarios.flowspec import TrafficPlan
+from helsewan.scenarios.spec import Scenario
+from helsewan.scenarios.targets import Target
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import os
 import threading
 from collections.abc import Mapping
 
-from emulation.packet_sockets import PacketSockets
-from scenarios.rig import Rig
-from scenarios.watch import LinkCounters, Thread
+from helsewan.emulation.packet_sockets import PacketSockets
+from helsewan.scenarios.rig import Rig
+from helsewan.scenarios.watch import LinkCounters, Thread
 
 LINK_ENGINE, TRAFFIC, CONTROLLER, RUN = "link engine", "traffic's clock", "controller", "traffic and timeline"
 FORWARDER = "ovs-vswitchd"

@@ -6,7 +6,7 @@ import os
 import platform
 from importlib import metadata
 
-from emulation.commands import run
+from helsewan.emulation.commands import run
 
 
 def facts() -> dict[str, object]:

@@ -8,13 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from topology.units import (
-    UnitError,
-    format_duration,
-    parse_duration_us,
-    parse_rate_bps,
-    parse_share,
-)
+from helsewan.topology.units import UnitError, format_duration, parse_duration_us, parse_rate_bps, parse_share
 
 
 class Unit(str, Enum):
@@ -30,8 +24,8 @@ class Unit(str, Enum):
 class Source(str, Enum):
     """What a metric is taken from."""
 
-    FLOW = "flow"  # datagram flows (scenarios.measure)
-    EXCHANGE = "exchange"  # TCP requests and responses (scenarios.transactions)
+    FLOW = "flow"  # datagram flows (helsewan.scenarios.measure)
+    EXCHANGE = "exchange"  # TCP requests and responses (helsewan.scenarios.transactions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from controller.generation import first_generation
-from controller.rules import RuleSet
-from policies.compile import Policy, compile_policy
-from policies.moments import utc_now
-from scenarios.screen import Screen
-from topology.errors import InputError, Problem
-from topology.model import Network
-from verification.failures import SCOPES, cases
-from verification.findings import Report
-from verification.mutation.campaign import Campaign, Trial, Verdict, changes, table
-from verification.mutation.corpus import Corpus
-from verification.mutation.draw import mutants
-from verification.mutation.live import Live
-from verification.mutation.policy_faults import policy_mutants
-from verification.mutation.witness import Jury
-from verification.static import Static, Verification, verify
+from helsewan.controller.generation import first_generation
+from helsewan.controller.rules import RuleSet
+from helsewan.policies.compile import Policy, compile_policy
+from helsewan.policies.moments import utc_now
+from helsewan.scenarios.screen import Screen
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.model import Network
+from helsewan.verification.failures import SCOPES, cases
+from helsewan.verification.findings import Report
+from helsewan.verification.mutation.campaign import Campaign, Trial, Verdict, changes, table
+from helsewan.verification.mutation.corpus import Corpus
+from helsewan.verification.mutation.draw import mutants
+from helsewan.verification.mutation.live import Live
+from helsewan.verification.mutation.policy_faults import policy_mutants
+from helsewan.verification.mutation.witness import Jury
+from helsewan.verification.static import Static, Verification, verify
 
 _SHOWN = 8  # survivors of one reason
 _QUESTIONS = 2_000  # of the live verifier

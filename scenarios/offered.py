@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controller.paths import compute_paths
-from policies.plan import SHORTEST, Plan
-from scenarios.calibration import links_between
-from scenarios.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan
+from helsewan.controller.paths import compute_paths
+from helsewan.policies.plan import SHORTEST, Plan
+from helsewan.scenarios.calibration import links_between
+from helsewan.scenarios.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan
 
 SEGMENT_BYTES = 1448  # of TCP in a 1500-byte packet with time stamps
 SET_UP_FRAMES = 8  # of a TCP connection: opening, closing, and what confirms it

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topology.errors import InputError, Problem
+from helsewan.topology.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from emulation.plant import Dataplane
+    from helsewan.emulation.plant import Dataplane
 
 Name = Annotated[str | None, typer.Option("--name", help="Which network; not needed while one stands.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -18,7 +18,7 @@ DataplaneName = Annotated[str, typer.Option("--dataplane", help="What carries fr
 
 def dataplane_named(name: str) -> Dataplane:
     """A dataplane by name; raises InputError for what is none."""
-    from emulation.plant import Dataplane
+    from helsewan.emulation.plant import Dataplane
 
     try:
         return Dataplane(name)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scenarios.targets import Target
-from topology.model import Line, Network
+from helsewan.scenarios.targets import Target
+from helsewan.topology.model import Line, Network
 
 
 @dataclass(frozen=True, slots=True)

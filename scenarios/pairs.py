@@ -11,12 +11,12 @@ from itertools import chain
 from random import Random
 from typing import Literal
 
-from policies.plan import Plan, Protocol, Service
-from policies.schema import Selector
-from policies.selection import Population
-from scenarios.flowspec import Endpoint
-from scenarios.schema import Relation
-from topology.model import Site
+from helsewan.policies.plan import Plan, Protocol, Service
+from helsewan.policies.schema import Selector
+from helsewan.policies.selection import Population
+from helsewan.scenarios.flowspec import Endpoint
+from helsewan.scenarios.schema import Relation
+from helsewan.topology.model import Site
 
 IpVersion = Literal[4, 6]
 CLIENT_PORTS = range(40_000, 60_000)  # outside every service of the catalogue, below Linux' own choice

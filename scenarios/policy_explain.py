@@ -12,17 +12,17 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from controller.generation import first_generation
-from controller.interpreter.fabric import Fabric
-from policies.dscp import dscp_name
-from policies.explain import Denial
-from policies.plan import Plan
-from scenarios.screen import Screen
-from topology.errors import InputError, Problem
-from topology.schema_errors import nearest
-from topology.units import format_rate
-from verification.explained import Carried, Explained, Opening, explained
-from verification.journey import Journey
+from helsewan.controller.generation import first_generation
+from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.policies.dscp import dscp_name
+from helsewan.policies.explain import Denial
+from helsewan.policies.plan import Plan
+from helsewan.scenarios.screen import Screen
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.schema_errors import nearest
+from helsewan.topology.units import format_rate
+from helsewan.verification.explained import Carried, Explained, Opening, explained
+from helsewan.verification.journey import Journey
 
 
 def show_explained(plan: Plan, sites: tuple[str, str], service: str | None, as_json: bool) -> None:

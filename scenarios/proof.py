@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from policies.plan import Plan
-from scenarios.checks import CheckResult
-from scenarios.metrics import Unit
-from scenarios.rule_sources import from_file
-from scenarios.verification import proved
-from verification import results
-from verification.agreement import LiveReport
-from verification.findings import Finding, Kind, Report
+from helsewan.policies.plan import Plan
+from helsewan.scenarios.checks import CheckResult
+from helsewan.scenarios.metrics import Unit
+from helsewan.scenarios.rule_sources import from_file
+from helsewan.scenarios.verification import proved
+from helsewan.verification import results
+from helsewan.verification.agreement import LiveReport
+from helsewan.verification.findings import Finding, Kind, Report
 
 METRIC, LIMIT = "violations", "== 0"
 _NO_FAULT_OF_THE_MACHINES = frozenset({Kind.LEAK, Kind.MISDELIVERED})

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from controller.interpreter.packet import Label, Packet
-from scenarios.screen import Screen
-from topology.document import Document, read_bytes
-from topology.errors import InputError, Problem
-from topology.schema_errors import explain
-from verification.frames import read
-from verification.witness import in_words, scapy_packet
+from helsewan.controller.interpreter.packet import Label, Packet
+from helsewan.scenarios.screen import Screen
+from helsewan.topology.document import Document, read_bytes
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.schema_errors import explain
+from helsewan.verification.frames import read
+from helsewan.verification.witness import in_words, scapy_packet
 
 MOST_BYTES = 4_000_000
 LISTEN_S = 2.0  # more than the longest way
@@ -116,8 +116,8 @@ def frame_of(witness: Witness, mark: bytes) -> bytes:
 def replay(witness: Witness, name: str | None) -> Replayed:
     """Send the packet on network ``name``, or the only one that stands, and hear where it comes out. Raises
     NetworkRefused and NetworkGone."""
-    from scenarios.probing.player import Sending
-    from scenarios.probing.standing import Standing
+    from helsewan.scenarios.probing.player import Sending
+    from helsewan.scenarios.probing.standing import Standing
 
     mark = _MAGIC + secrets.token_bytes(_LOT_BYTES)
     sender, packet = witness.sender, witness.packet

@@ -39,12 +39,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from scenarios.checks import CheckResult, Evidence, Verdict
-from scenarios.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
-from scenarios.measure import Figures, Window
-from scenarios.spec import Scenario
-from scenarios.transactions import ExchangeFigures
-from scenarios.validity import Grade, Kept, Reason, Validity
+from helsewan.scenarios.checks import CheckResult, Evidence, Verdict
+from helsewan.scenarios.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
+from helsewan.scenarios.measure import Figures, Window
+from helsewan.scenarios.spec import Scenario
+from helsewan.scenarios.transactions import ExchangeFigures
+from helsewan.scenarios.validity import Grade, Kept, Reason, Validity
 
 SCHEMA = 1
 RESULT = "result.json"

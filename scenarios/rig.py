@@ -15,28 +15,28 @@ from pathlib import Path
 
 import numpy as np
 
-from emulation import bfd, world
-from emulation.engine import EngineProcess
-from emulation.engine_rows import FULL_FRAME_BYTES
-from emulation.kernel_classifier import Classes
-from emulation.kernel_plant import KernelPlant
-from emulation.links import AccessLink, Plant, fibre_interface
-from emulation.management import ManagementNetwork, line_name
-from emulation.namespaces import Namespace
-from emulation.nodes import SiteNode
-from emulation.pipe_model import ClassQueue, PipeModel
-from emulation.plant import Dataplane, Direction, Shape
-from emulation.procfs import task_clock_ns, transmit_drops
-from emulation.switches import RouterSwitch
-from policies.plan import Plan, Scheduling, TrafficClass
-from scenarios import calibration
-from scenarios.control import ControllerFailed, Controllers, Event, NorthboundProcess, SlowPathProcess
-from scenarios.outage import Lines, Outage
-from scenarios.targets import Target
-from scenarios.vigil import Vigil
-from topology.management import OPENFLOW_PORT, STANDBY_PORT, Management
-from topology.mininet_build import build
-from topology.model import TRUNK_INTERFACE, Network, access_name
+from helsewan.emulation import bfd, world
+from helsewan.emulation.engine import EngineProcess
+from helsewan.emulation.engine_rows import FULL_FRAME_BYTES
+from helsewan.emulation.kernel_classifier import Classes
+from helsewan.emulation.kernel_plant import KernelPlant
+from helsewan.emulation.links import AccessLink, Plant, fibre_interface
+from helsewan.emulation.management import ManagementNetwork, line_name
+from helsewan.emulation.namespaces import Namespace
+from helsewan.emulation.nodes import SiteNode
+from helsewan.emulation.pipe_model import ClassQueue, PipeModel
+from helsewan.emulation.plant import Dataplane, Direction, Shape
+from helsewan.emulation.procfs import task_clock_ns, transmit_drops
+from helsewan.emulation.switches import RouterSwitch
+from helsewan.policies.plan import Plan, Scheduling, TrafficClass
+from helsewan.scenarios import calibration
+from helsewan.scenarios.control import ControllerFailed, Controllers, Event, NorthboundProcess, SlowPathProcess
+from helsewan.scenarios.outage import Lines, Outage
+from helsewan.scenarios.targets import Target
+from helsewan.scenarios.vigil import Vigil
+from helsewan.topology.management import OPENFLOW_PORT, STANDBY_PORT, Management
+from helsewan.topology.mininet_build import build
+from helsewan.topology.model import TRUNK_INTERFACE, Network, access_name
 
 LEAST_QUEUE = 3  # full frames that may wait, however slow the line
 PROGRAM_DEADLINE_S = 300.0  # a machine that emulates its processor takes minutes

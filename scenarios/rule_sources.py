@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from controller.generation import first_generation
-from policies.moments import utc_now
-from policies.plan import Plan
-from scenarios.standing.client import Client, NetworkRefused
-from topology.document import read_bytes
-from verification.dump import MOST_BYTES, Dump, read
+from helsewan.controller.generation import first_generation
+from helsewan.policies.moments import utc_now
+from helsewan.policies.plan import Plan
+from helsewan.scenarios.standing.client import Client, NetworkRefused
+from helsewan.topology.document import read_bytes
+from helsewan.verification.dump import MOST_BYTES, Dump, read
 
 VOID = 3
 

@@ -12,33 +12,33 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulation import world
-from emulation.counters import Lateness
-from emulation.plant import Dataplane
-from emulation.priority import LINKS, be_leisurely, be_punctual, cores_awake
-from scenarios.calibration import Overhead
-from scenarios.capacity import Capacity, measure_capacity
-from scenarios.control import Event
-from scenarios.engine import FlowEngine
-from scenarios.engine_health import KeepingUp
-from scenarios.history import History
-from scenarios.job import Job
-from scenarios.lookout import Lookout
-from scenarios.offered import offered
-from scenarios.progress import Progress
-from scenarios.records import Array
-from scenarios.rig import Rig
-from scenarios.rule_reader import RuleReader
-from scenarios.rule_sources import from_file
-from scenarios.schema import VerifySpec
-from scenarios.timepoints import Moment
-from scenarios.transactions import Exchange, ExchangeEngine
-from scenarios.validity import Grade, assess, of_plan
-from scenarios.vitals import Pressure, Second
-from scenarios.watch import Watch
+from helsewan.emulation import world
+from helsewan.emulation.counters import Lateness
+from helsewan.emulation.plant import Dataplane
+from helsewan.emulation.priority import LINKS, be_leisurely, be_punctual, cores_awake
+from helsewan.scenarios.calibration import Overhead
+from helsewan.scenarios.capacity import Capacity, measure_capacity
+from helsewan.scenarios.control import Event
+from helsewan.scenarios.engine import FlowEngine
+from helsewan.scenarios.engine_health import KeepingUp
+from helsewan.scenarios.history import History
+from helsewan.scenarios.job import Job
+from helsewan.scenarios.lookout import Lookout
+from helsewan.scenarios.offered import offered
+from helsewan.scenarios.progress import Progress
+from helsewan.scenarios.records import Array
+from helsewan.scenarios.rig import Rig
+from helsewan.scenarios.rule_reader import RuleReader
+from helsewan.scenarios.rule_sources import from_file
+from helsewan.scenarios.schema import VerifySpec
+from helsewan.scenarios.timepoints import Moment
+from helsewan.scenarios.transactions import Exchange, ExchangeEngine
+from helsewan.scenarios.validity import Grade, assess, of_plan
+from helsewan.scenarios.vitals import Pressure, Second
+from helsewan.scenarios.watch import Watch
 
 if TYPE_CHECKING:
-    from verification.agreement import LiveReport
+    from helsewan.verification.agreement import LiveReport
 
 LEAD_NS = 500_000_000  # from planning the first datagram to sending it
 TAIL_S = 0.5  # what is under way when sending ends still arrives; longer than any one-way delay
@@ -164,9 +164,11 @@ class Run:
         """Ask the quiet network the scenario's questions, if it has any."""
         if self._verify.questions is None:
             return {}
-        from scenarios.probing.here import Here
-        from scenarios.probing.verify_live import verify_live  # Scapy takes a while to load, and most runs do without
-        from verification.side_by_side import as_rows
+        from helsewan.scenarios.probing.here import Here
+        from helsewan.scenarios.probing.verify_live import (
+            verify_live,
+        )  # Scapy takes a while to load, and most runs do without
+        from helsewan.verification.side_by_side import as_rows
 
         self._progress.say(f"asking the network {self._verify.questions} questions and more")
         self._reader.prepare([f"asked-{when}"])

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
-from scenarios import parameters
-from scenarios.metrics import METRICS, Source
-from scenarios.schema import CheckSpec, IsolationSpec, NetworkSpec, ScenarioSpec, Scope, TransactionSpec
-from scenarios.timepoints import END, START, Moment, TimePoint
-from topology.document import Document, load, validate
-from topology.errors import InputError, Problem
-from topology.schema_errors import nearest
-from topology.units import format_duration
+from helsewan.scenarios import parameters
+from helsewan.scenarios.metrics import METRICS, Source
+from helsewan.scenarios.schema import CheckSpec, IsolationSpec, NetworkSpec, ScenarioSpec, Scope, TransactionSpec
+from helsewan.scenarios.timepoints import END, START, Moment, TimePoint
+from helsewan.topology.document import Document, load, validate
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.schema_errors import nearest
+from helsewan.topology.units import format_duration
 
-LIBRARY = Path(__file__).parent / "library"
+LIBRARY = Path(str(files("helsewan.scenarios") / "library"))
 SEED, SITES = "network.seed", "network.sites"
 RUN = "run"  # the phase that every scenario has: all of it
 

@@ -11,21 +11,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from emulation import kernel_probe, world
-from emulation.plant import Dataplane
-from policies.compile import compile_policy, load_policy, policy_path
-from policies.moments import utc_now
-from scenarios.blueprints import blueprint
-from scenarios.checks import Verdict
-from scenarios.flows import plan_traffic
-from scenarios.job import Job
-from scenarios.report import RESULT, void_result, write_result
-from scenarios.run_directory import conclude, make_directory, shown
-from scenarios.screen import Screen
-from scenarios.spec import Scenario, load_scenario
-from scenarios.targets import resolve_timeline
-from scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
-from topology.errors import InputError
+from helsewan.emulation import kernel_probe, world
+from helsewan.emulation.plant import Dataplane
+from helsewan.policies.compile import compile_policy, load_policy, policy_path
+from helsewan.policies.moments import utc_now
+from helsewan.scenarios.blueprints import blueprint
+from helsewan.scenarios.checks import Verdict
+from helsewan.scenarios.flows import plan_traffic
+from helsewan.scenarios.job import Job
+from helsewan.scenarios.report import RESULT, void_result, write_result
+from helsewan.scenarios.run_directory import conclude, make_directory, shown
+from helsewan.scenarios.screen import Screen
+from helsewan.scenarios.spec import Scenario, load_scenario
+from helsewan.scenarios.targets import resolve_timeline
+from helsewan.scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
+from helsewan.topology.errors import InputError
 
 
 def run_scenario(
@@ -53,7 +53,7 @@ def run_scenario(
     directory = make_directory(results / spec.name)
     job = Job(scenario, plan, targets, traffic, directory, debug, dataplane)
     with interrupts():
-        status = run_in_world("scenarios.inside", job)
+        status = run_in_world("helsewan.scenarios.inside", job)
         answer_interrupts(signal.SIG_IGN)
         return _conclude(job, status)
 

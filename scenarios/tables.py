@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from scenarios.screen import Screen
-from topology.model import Network
-from topology.summary import summary
+from helsewan.scenarios.screen import Screen
+from helsewan.topology.model import Network
+from helsewan.topology.summary import summary
 
 
 def print_topology(network: Network, remarks: Iterable[str] = ()) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from emulation.counters import Lateness
-from scenarios.engine_health import KeepingUp
-from scenarios.vitals import Pressure, Second
+from helsewan.emulation.counters import Lateness
+from helsewan.scenarios.engine_health import KeepingUp
+from helsewan.scenarios.vitals import Pressure, Second
 
 
 class Grade(str, Enum):

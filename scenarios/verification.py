@@ -7,14 +7,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from controller.paths import Failures
-from policies.plan import Plan
-from scenarios.verify_input import Wanted
-from topology.errors import InputError, Problem
-from verification.agreement import LiveReport
-from verification.dump import NOTHING_DOWN, Dump
-from verification.failures import SCOPES, cases
-from verification.findings import Case, Report
+from helsewan.controller.paths import Failures
+from helsewan.policies.plan import Plan
+from helsewan.scenarios.verify_input import Wanted
+from helsewan.topology.errors import InputError, Problem
+from helsewan.verification.agreement import LiveReport
+from helsewan.verification.dump import NOTHING_DOWN, Dump
+from helsewan.verification.failures import SCOPES, cases
+from helsewan.verification.findings import Case, Report
 
 PROVED, VIOLATED, VOID = 0, 1, 3  # exit codes
 
@@ -67,7 +67,7 @@ def verified(wanted: Wanted, method: Method) -> Verified:
     figures |= report.figures
     live = None
     if method.live:
-        from scenarios.probing.standing import verify_standing
+        from helsewan.scenarios.probing.standing import verify_standing
 
         live = verify_standing(wanted.name, dump, plan, method.lot, method.questions)
         report = replace(report, findings=report.findings + live.findings)
@@ -79,7 +79,7 @@ def verified(wanted: Wanted, method: Method) -> Verified:
 def proved(plan: Plan, dump: Dump, failures: str = "none", workers: int = 1) -> Report:
     """What the rules of a dump do, in all cases of failure of a scope beside what is down there already; ``workers`` as
     of `verify`."""
-    from verification.static import verify
+    from helsewan.verification.static import verify
 
     return verify(plan, dump.rules, as_it_stands(cases(plan.network, failures), dump.down), workers)
 

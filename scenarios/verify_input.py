@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from policies.compile import compile_policy, load_policy, policy_path
-from policies.moments import utc_now
-from policies.plan import Plan
-from scenarios.blueprints import blueprint
-from scenarios.rule_sources import from_file, from_switches, intended
-from topology.errors import InputError, Problem
-from topology.model import Network
-from verification.dump import Dump
+from helsewan.policies.compile import compile_policy, load_policy, policy_path
+from helsewan.policies.moments import utc_now
+from helsewan.policies.plan import Plan
+from helsewan.scenarios.blueprints import blueprint
+from helsewan.scenarios.rule_sources import from_file, from_switches, intended
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.model import Network
+from helsewan.verification.dump import Dump
 
 DEFAULT_POLICY, DEFAULT_SEED = "national", 1
 

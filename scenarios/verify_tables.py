@@ -9,12 +9,12 @@ from itertools import starmap
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from scenarios.screen import Screen
-from scenarios.verification import Verified
-from verification.agreement import LiveReport
-from verification.findings import Finding, Kind, Proof
-from verification.results import told
-from verification.witness import in_words
+from helsewan.scenarios.screen import Screen
+from helsewan.scenarios.verification import Verified
+from helsewan.verification.agreement import LiveReport
+from helsewan.verification.findings import Finding, Kind, Proof
+from helsewan.verification.results import told
+from helsewan.verification.witness import in_words
 
 _SHOWN = 20  # violations in the table; all are in --json, --junit and --witness
 

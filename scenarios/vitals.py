@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from emulation.counters import bin_limits_ns
-from emulation.procfs import Load, ThreadClock
-from scenarios.records import Array
+from helsewan.emulation.counters import bin_limits_ns
+from helsewan.emulation.procfs import Load, ThreadClock
+from helsewan.scenarios.records import Array
 
 WORTH_TELLING_US = 10_000  # threads that never waited for longer at a time stay out of the history
 

@@ -13,12 +13,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from emulation.counters import Latest, Records
-from emulation.packet_sockets import PacketSockets
-from emulation.priority import LINKS, be_punctual
-from emulation.procfs import TaskClock, read_load, thread_clocks
-from scenarios.records import Array
-from scenarios.vitals import Pressure, Pulse, Second, Strain, pressure_between, process_strain, punctuality
+from helsewan.emulation.counters import Latest, Records
+from helsewan.emulation.packet_sockets import PacketSockets
+from helsewan.emulation.priority import LINKS, be_punctual
+from helsewan.emulation.procfs import TaskClock, read_load, thread_clocks
+from helsewan.scenarios.records import Array
+from helsewan.scenarios.vitals import Pressure, Pulse, Second, Strain, pressure_between, process_strain, punctuality
 
 LOOK_S = 0.05
 LOOKS_PER_PART_S = 0.001  # larger networks are looked at more rarely: a thousandth of a second for each part

@@ -7,11 +7,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from scenarios.files import write_file
-from topology.errors import InputError, Problem
-from verification.findings import Finding
-from verification.results import finding_json, told
-from verification.witness import scapy_packet
+from helsewan.scenarios.files import write_file
+from helsewan.topology.errors import InputError, Problem
+from helsewan.verification.findings import Finding
+from helsewan.verification.results import finding_json, told
+from helsewan.verification.witness import scapy_packet
 
 FORMAT = "helsewan-witness/1"
 

@@ -15,11 +15,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
-from emulation import world
+from helsewan.emulation import world
 
-PACKAGES = Path(__file__).parents[1]  # where Python finds this project, whatever lies in the user's directory
+ANYWHERE = "/"  # ``python -m`` looks for modules in its directory first: not in one of the user's
 GRACE_S = 15.0  # for the world to end in order after an interrupt
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
@@ -59,7 +58,7 @@ def run_in_world(module: str, job: object, pass_fds: Sequence[int] = ()) -> int:
     answer_interrupts(lambda number, _: early.append(number))
     try:
         fds = [file, *pass_fds]
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, pass_fds=fds, cwd=PACKAGES, start_new_session=True)
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, pass_fds=fds, cwd=ANYWHERE, start_new_session=True)
     finally:
         os.close(file)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from emulation.world import require
-from topology.errors import InputError
+from helsewan.emulation.world import require
+from helsewan.topology.errors import InputError
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 SEED = int(os.environ.get("HELSEWAN_SEED") or (1 if IN_CI else random.SystemRandom().randrange(1, 2**31)))
@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give hypothesis the seed of the run, unless the command line names another; refuse to run under another
     OpenFlow framework than the one asked for."""
     if FRAMEWORK is not None:
-        from controller import framework
+        from helsewan.controller import framework
 
         if framework.NAME != FRAMEWORK:
             raise pytest.UsageError(f"the framework is {framework.NAME}, not {FRAMEWORK} (hint: make test-ryu)")

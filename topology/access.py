@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from topology.errors import InputError, Problem
-from topology.geo import Vector, great_circle_km, unit_vector
-from topology.model import Access, Pop, Site
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.geo import Vector, great_circle_km, unit_vector
+from helsewan.topology.model import Access, Pop, Site
 
 UNNUMBERED = 0  # the VLAN of a line that has none yet
 FIRST_VLAN, LAST_VLAN = 2, 4094  # IEEE 802.1Q: 0 and 4095 are reserved; 1 is many switches' default

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TypeVar
 
-from topology.backbone import Backbone
-from topology.errors import InputError, Problem
-from topology.model import Kind, Network, Site
+from helsewan.topology.backbone import Backbone
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.model import Kind, Network, Site
 
 SUPERNET4 = IPv4Network("10.0.0.0/8")
 SUPERNET6 = IPv6Network("fd68:776e::/32")  # unique local (RFC 4193); "68 77 6e" spells hwn

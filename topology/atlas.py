@@ -9,9 +9,9 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from topology import document
-from topology.model import Region
-from topology.units import parse_rate_bps
+from helsewan.topology import document
+from helsewan.topology.model import Region
+from helsewan.topology.units import parse_rate_bps
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +165,9 @@ def _facility(entry: Mapping[str, Any]) -> Facility:
 
 
 def _yaml(name: str) -> Any:
-    return document.loads((files("topology") / "data" / name).read_bytes(), name).data
+    return document.loads((files("helsewan.topology") / "data" / name).read_bytes(), name).data
 
 
 def _csv(name: str) -> list[dict[str, str]]:
-    text = (files("topology") / "data" / name).read_text(encoding="utf-8")
+    text = (files("helsewan.topology") / "data" / name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

@@ -13,13 +13,13 @@ from dataclasses import replace
 from itertools import count, islice
 from math import cos, sin, sqrt
 
-from topology import access, addressing, allotment
-from topology.access import Order
-from topology.atlas import Facility, Municipality, atlas
-from topology.backbone import Backbone, neighbours
-from topology.geo import displaced, great_circle_km
-from topology.model import Access, Kind, Network, Pop, Site
-from topology.premises import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
+from helsewan.topology import access, addressing, allotment
+from helsewan.topology.access import Order
+from helsewan.topology.atlas import Facility, Municipality, atlas
+from helsewan.topology.backbone import Backbone, neighbours
+from helsewan.topology.geo import displaced, great_circle_km
+from helsewan.topology.model import Access, Kind, Network, Pop, Site
+from helsewan.topology.premises import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
 
 SERVICE_TOWNS = 3  # as in services.yaml
 CENTRAL_SHARE = 4  # one in so many hospitals of a region is a central one

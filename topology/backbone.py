@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import networkx as nx
 
-from topology.atlas import Atlas, Detour, Town
-from topology.errors import InputError, Problem
-from topology.geo import bearing_deg, great_circle_km
-from topology.model import Link, Pop, Router
+from helsewan.topology.atlas import Atlas, Detour, Town
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.geo import bearing_deg, great_circle_km
+from helsewan.topology.model import Link, Pop, Router
 
 # While paths change, a router may need two detours to every other, each under a label of its own: twice the square of
 # the routers must fit into the transport labels, 10,000 to 2**20 (controller/core.py).

@@ -14,17 +14,36 @@ import networkx as nx
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from topology import access, addressing
-from topology.atlas import atlas
-from topology.backbone import Backbone, check_size
-from topology.document import Document, validate
-from topology.errors import InputError, Problem
-from topology.model import MOST_BPS, MOST_DELAY_US, SITE_MTU, Access, Kind, Link, Network, Pop, Region, Router, Site
-from topology.naming import is_name
-from topology.partition import REGIONS_REMARK, regional
-from topology.schema_errors import nearest
-from topology.units import UnitError, format_duration, format_rate, parse_duration_us, parse_rate_bps, parse_size_bytes
-from topology.yaml_tree import Path
+from helsewan.topology import access, addressing
+from helsewan.topology.atlas import atlas
+from helsewan.topology.backbone import Backbone, check_size
+from helsewan.topology.document import Document, validate
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.model import (
+    MOST_BPS,
+    MOST_DELAY_US,
+    SITE_MTU,
+    Access,
+    Kind,
+    Link,
+    Network,
+    Pop,
+    Region,
+    Router,
+    Site,
+)
+from helsewan.topology.naming import is_name
+from helsewan.topology.partition import REGIONS_REMARK, regional
+from helsewan.topology.schema_errors import nearest
+from helsewan.topology.units import (
+    UnitError,
+    format_duration,
+    format_rate,
+    parse_duration_us,
+    parse_rate_bps,
+    parse_size_bytes,
+)
+from helsewan.topology.yaml_tree import Path
 
 LINES = 2  # a primary and a backup
 LEAST_MTU = 1280  # any line that carries IPv6 takes as much (RFC 8200, 5)

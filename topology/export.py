@@ -11,11 +11,11 @@ from typing import Any, Literal
 import networkx as nx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from topology.document import Document
-from topology.errors import InputError, Problem
-from topology.model import Link, Network, Pop, Router, Site
-from topology.schema_errors import explain
-from topology.soundness import unsound
+from helsewan.topology.document import Document
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.model import Link, Network, Pop, Router, Site
+from helsewan.topology.schema_errors import explain
+from helsewan.topology.soundness import unsound
 
 FORMAT = "helsewan-network/1"
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
-from topology.model import Link, Network, Site
+from helsewan.topology.model import Link, Network, Site
 
 MOST = 3
 _Row = dict[int, float]  # column -> coefficient

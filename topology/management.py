@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import networkx as nx
 
-from topology.model import Network
+from helsewan.topology.model import Network
 
 PREFIX4 = IPv4Network("172.31.248.0/22")  # outside addressing.SUPERNET4, with room for backbone.MAX_ROUTERS
 CONTROLLER4 = PREFIX4[1]

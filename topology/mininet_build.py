@@ -11,15 +11,15 @@ from typing import Any
 
 from mininet.topo import Topo
 
-from emulation.bfd import Timers
-from emulation.links import AccessLink, FibreLink
-from emulation.management import ManagementNetwork
-from emulation.mininet_net import EmulatedNet
-from emulation.nodes import SiteNode
-from emulation.plant import LinePlant
-from emulation.switches import RouterSwitch
-from topology.model import Network, Router, Site
-from topology.national import national_network
+from helsewan.emulation.bfd import Timers
+from helsewan.emulation.links import AccessLink, FibreLink
+from helsewan.emulation.management import ManagementNetwork
+from helsewan.emulation.mininet_net import EmulatedNet
+from helsewan.emulation.nodes import SiteNode
+from helsewan.emulation.plant import LinePlant
+from helsewan.emulation.switches import RouterSwitch
+from helsewan.topology.model import Network, Router, Site
+from helsewan.topology.national import national_network
 
 TC_LINK_MOST_BPS = 1_000_000_000  # Mininet's TCLink refuses to shape beyond
 

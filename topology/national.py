@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from topology import access, addressing, allotment, backbone
-from topology.access import Order
-from topology.atlas import Atlas, Facility, Hospital, Town, atlas
-from topology.model import Kind, Network
-from topology.premises import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
+from helsewan.topology import access, addressing, allotment, backbone
+from helsewan.topology.access import Order
+from helsewan.topology.atlas import Atlas, Facility, Hospital, Town, atlas
+from helsewan.topology.model import Kind, Network
+from helsewan.topology.premises import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
 
 
 def national_network(sites: int | None = 400, seed: int = 1, swedish_route: bool = False) -> Network:

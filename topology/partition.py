@@ -8,9 +8,9 @@ from heapq import heappop, heappush
 
 import networkx as nx
 
-from topology.backbone import Backbone, neighbours
-from topology.geo import midpoint
-from topology.model import Pop, Region
+from helsewan.topology.backbone import Backbone, neighbours
+from helsewan.topology.geo import midpoint
+from helsewan.topology.model import Pop, Region
 
 Parts = list[list[str]]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import cos, sin, sqrt, tau
 from random import Random
 
-from topology import addressing
-from topology.access import Order
-from topology.allotment import Candidate
-from topology.atlas import Municipality
-from topology.errors import InputError, Problem
-from topology.geo import displaced
-from topology.model import Kind, Region, Site
+from helsewan.topology import addressing
+from helsewan.topology.access import Order
+from helsewan.topology.allotment import Candidate
+from helsewan.topology.atlas import Municipality
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.geo import displaced
+from helsewan.topology.model import Kind, Region, Site
 
 # [A] Rates and homing by what a site is: data/README.md, "Access lines".
 HOSPITAL_RATE_BPS = {"university": 1_000_000_000, "central": 100_000_000, "local": 34_000_000}

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from topology.errors import Problem
+from helsewan.topology.errors import Problem
 
 if TYPE_CHECKING:
-    from topology.document import Document
+    from helsewan.topology.document import Document
 
 _QUOTED = re.compile(r"'([^']*)'")
 _PLAIN = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import networkx as nx
 
-from topology.model import Kind, Network, Region
+from helsewan.topology.model import Kind, Network, Region
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Actions, done to all packets of a state at once, by OpenFlow 1.3 and, where that leaves things open, as Open vSwitch
-does; `controller.interpreter.switch` does the same to one packet."""
+does; `helsewan.controller.interpreter.switch` does the same to one packet."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controller.interpreter.packet import number, plain
-from controller.pipeline import VLAN_PRESENT
-from controller.rules import (
+from helsewan.controller.interpreter.packet import number, plain
+from helsewan.controller.pipeline import VLAN_PRESENT
+from helsewan.controller.rules import (
     CONTROLLER,
     IN_PORT,
     MPLS,
@@ -27,10 +27,10 @@ from controller.rules import (
     SetField,
     Table,
 )
-from topology.model import TRUNK_PORT
-from verification.headers import Set
-from verification.needs import TTLS
-from verification.states import (
+from helsewan.topology.model import TRUNK_PORT
+from helsewan.verification.headers import Set
+from helsewan.verification.needs import TTLS
+from helsewan.verification.states import (
     ALTERED,
     ANSWERED,
     BENEATH,
@@ -49,10 +49,10 @@ from verification.states import (
     Resume,
     State,
 )
-from verification.tables import is_noted
+from helsewan.verification.tables import is_noted
 
 if TYPE_CHECKING:
-    from verification.machine import Machine
+    from helsewan.verification.machine import Machine
 
 _NOTED_TTL = "ttl", 0, 8
 _REWRITTEN = frozenset({"eth_src", "eth_dst", "eth_type", "ip_dscp"})  # of headers, what routers change

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from controller.interpreter.fabric import Walk
-from verification.asking.draft import Group
-from verification.findings import Finding, Kind
-from verification.outcome import Outcome
-from verification.questions import Question
-from verification.says import Verdict
-from verification.talks import Talk
+from helsewan.controller.interpreter.fabric import Walk
+from helsewan.verification.asking.draft import Group
+from helsewan.verification.findings import Finding, Kind
+from helsewan.verification.outcome import Outcome
+from helsewan.verification.questions import Question
+from helsewan.verification.says import Verdict
+from helsewan.verification.talks import Talk
 
 LIVE = "live"  # the case that findings of a running network are of
 

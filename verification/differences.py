@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from controller.interpreter.fabric import Fabric, Walk
-from controller.interpreter.lookup import ChanceError
-from controller.interpreter.packet import Packet
-from controller.interpreter.switch import NotModelledError, Switch
-from controller.rules import FlowRule, RuleSet
-from policies.plan import Plan
-from topology.model import Line, Site
-from verification.expect import Allowed, Expectation
-from verification.failures import INTACT
-from verification.findings import Case, Finding, Kind
-from verification.headers import Set, packet_of
-from verification.states import AMBIGUOUS, FAULTS, LOOPED, LOST, MISMARKED, UNKNOWN
+from helsewan.controller.interpreter.fabric import Fabric, Walk
+from helsewan.controller.interpreter.lookup import ChanceError
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.interpreter.switch import NotModelledError, Switch
+from helsewan.controller.rules import FlowRule, RuleSet
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import Line, Site
+from helsewan.verification.expect import Allowed, Expectation
+from helsewan.verification.failures import INTACT
+from helsewan.verification.findings import Case, Finding, Kind
+from helsewan.verification.headers import Set, packet_of
+from helsewan.verification.states import AMBIGUOUS, FAULTS, LOOPED, LOST, MISMARKED, UNKNOWN
 
 _KIND_OF_FAULT = {
     LOOPED: Kind.LOOP,

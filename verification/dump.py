@@ -3,7 +3,7 @@
 The first line says what it is and of what; the second has the whole network, the third the policy's text, so that
 the file can be judged by itself, wherever it comes to. Then a line for each entry of each router:
 
-    {"router": "oslo-1", "flow": {…}}        `verification.entry_json` has the words
+    {"router": "oslo-1", "flow": {…}}        `helsewan.verification.entry_json` has the words
 
 Compressed with gzip it reads the same. Pure: bytes in and out.
 """
@@ -22,16 +22,16 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from controller.paths import Failures
-from controller.rules import Action, AnyMeter, Entry, FlowRule, Group, GroupRule, RuleSet
-from policies.compile import compile_policy, read_policy
-from policies.plan import Contract, Plan, TimedException
-from topology.document import Document, dotted, loads
-from topology.errors import InputError, Problem
-from topology.export import from_json, to_json
-from topology.model import Network, access_name
-from topology.schema_errors import explain, nearest
-from verification import entry_json
+from helsewan.controller.paths import Failures
+from helsewan.controller.rules import Action, AnyMeter, Entry, FlowRule, Group, GroupRule, RuleSet
+from helsewan.policies.compile import compile_policy, read_policy
+from helsewan.policies.plan import Contract, Plan, TimedException
+from helsewan.topology.document import Document, dotted, loads
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.export import from_json, to_json
+from helsewan.topology.model import Network, access_name
+from helsewan.topology.schema_errors import explain, nearest
+from helsewan.verification import entry_json
 
 VERSION = 1
 MOST_BYTES = 512 * 1024 * 1024  # 10,000 sites have some 130 MB

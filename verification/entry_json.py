@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from controller.rules import (
+from helsewan.controller.rules import (
     CONTROLLER,
     IN_PORT,
     TLV,
@@ -44,8 +44,8 @@ from controller.rules import (
     SetField,
     Table,
 )
-from topology.schema_errors import nearest
-from verification import fields
+from helsewan.topology.schema_errors import nearest
+from helsewan.verification import fields
 
 Path = tuple[str | int, ...]
 _MOST32, _MOST64, _LAST_TABLE = (1 << 32) - 1, (1 << 64) - 1, 254

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from itertools import islice
 
-from controller.rules import IPV4, IPV6
-from verification.headers import ANY_FRAGMENT, ICMP4, ICMP6, TCP, UDP, Bits, Set, Space
+from helsewan.controller.rules import IPV4, IPV6
+from helsewan.verification.headers import ANY_FRAGMENT, ICMP4, ICMP6, TCP, UDP, Bits, Set, Space
 
 _PROTOCOLS = {ICMP4: "icmp", TCP: "tcp", UDP: "udp", ICMP6: "icmpv6"}
 _NAMES = {"tp_src": "source port", "tp_dst": "port", "mark": "delivered with DSCP", "ip_dscp": "sent with DSCP"}

@@ -1,4 +1,4 @@
-"""What a policy says becomes of every packet, as a relation like those of `verification.machine`.
+"""What a policy says becomes of every packet, as a relation like those of `helsewan.verification.machine`.
 
 It is written from contracts, services and classes alone: no rule, table or label is looked at. A contract opens a
 service's ports to a role; replies are known by their source port, and TCP replies acknowledge or reset (docs/decisions/
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from controller.rules import IPV4, IPV6
-from policies.plan import Contract, Plan, PortMatch, Protocol
-from topology.model import SITE_MTU, Site
-from verification.headers import ANY_FRAGMENT, ICMP4, ICMP6, Set, Space
+from helsewan.controller.rules import IPV4, IPV6
+from helsewan.policies.plan import Contract, Plan, PortMatch, Protocol
+from helsewan.topology.model import SITE_MTU, Site
+from helsewan.verification.headers import ANY_FRAGMENT, ICMP4, ICMP6, Set, Space
 
 _ACK, _RST = 0x10, 0x04
 _ETHERNET_BYTES = 14

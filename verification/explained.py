@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import groupby, permutations
 
-from controller.family import IP4, IP6
-from controller.interpreter.fabric import Fabric
-from policies.explain import Denial, Explanation, explain, shared_targets, why_denied
-from policies.plan import Plan, Service, TrafficClass
-from verification.journey import Detour, Journey, detours, journey, packet_of
+from helsewan.controller.family import IP4, IP6
+from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.policies.explain import Denial, Explanation, explain, shared_targets, why_denied
+from helsewan.policies.plan import Plan, Service, TrafficClass
+from helsewan.verification.journey import Detour, Journey, detours, journey, packet_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import networkx as nx
 
-from controller.paths import Failures
-from topology.model import Network
-from verification.findings import Case
+from helsewan.controller.paths import Failures
+from helsewan.topology.model import Network
+from helsewan.verification.findings import Case
 
 INTACT = Case("intact", Failures())
 SCOPES = ("none", "single", "srlg")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from controller.interpreter.fabric import Walk
-from controller.interpreter.packet import Packet
-from controller.paths import Failures
+from helsewan.controller.interpreter.fabric import Walk
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.paths import Failures
 
 
 class Kind(str, Enum):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.pipeline import Purpose
-from controller.rules import Table
-from verification.failures import INTACT
-from verification.findings import Finding, Kind
-from verification.machine import Machine
-from verification.program import Program
-from verification.tables import Entry
+from helsewan.controller.pipeline import Purpose
+from helsewan.controller.rules import Table
+from helsewan.verification.failures import INTACT
+from helsewan.verification.findings import Finding, Kind
+from helsewan.verification.machine import Machine
+from helsewan.verification.program import Program
+from helsewan.verification.tables import Entry
 
 _ONLY_WHEN_BROKEN = frozenset({Table.CORE, Table.VPN, Table.OTHER_LINE})  # also for what is used under failures only
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from dd import cudd
 
-from controller.interpreter.packet import Label, Packet
-from controller.pipeline import VLAN_PRESENT
-from controller.rules import ARP, IPV4, IPV6, MPLS
-from topology.model import Prefix
+from helsewan.controller.interpreter.packet import Label, Packet
+from helsewan.controller.pipeline import VLAN_PRESENT
+from helsewan.controller.rules import ARP, IPV4, IPV6, MPLS
+from helsewan.topology.model import Prefix
 
 Set = Any  # a node of the diagram: dd has no types
 

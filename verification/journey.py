@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from controller.contracts import TCP_ACK
-from controller.family import FAMILIES, Family
-from controller.interpreter.fabric import Fabric, Walk
-from controller.interpreter.packet import Label, Packet
-from controller.paths import Failures
-from policies.plan import Plan, Protocol, Service
-from topology.model import Line, Site
+from helsewan.controller.contracts import TCP_ACK
+from helsewan.controller.family import FAMILIES, Family
+from helsewan.controller.interpreter.fabric import Fabric, Walk
+from helsewan.controller.interpreter.packet import Label, Packet
+from helsewan.controller.paths import Failures
+from helsewan.policies.plan import Plan, Protocol, Service
+from helsewan.topology.model import Line, Site
 
 _CLIENT_PORT = 49_152  # the first that is nobody's (RFC 6335, 6)
 _SYN = 0x02  # of TCP's flags (RFC 9293, 3.1)

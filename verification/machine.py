@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from controller.rules import MPLS, Foreign, Table
-from verification.actions import Work
-from verification.headers import Set, Space
-from verification.needs import Needs
-from verification.program import Program
-from verification.states import (
+from helsewan.controller.rules import MPLS, Foreign, Table
+from helsewan.verification.actions import Work
+from helsewan.verification.headers import Set, Space
+from helsewan.verification.needs import Needs
+from helsewan.verification.program import Program
+from helsewan.verification.states import (
     AMBIGUOUS,
     BENEATH,
     LASTING,
@@ -34,7 +34,7 @@ from verification.states import (
     Resume,
     State,
 )
-from verification.tables import ALL_BITS, Effect, Entry, Partition, TableEntries, is_noted
+from helsewan.verification.tables import ALL_BITS, Effect, Entry, Partition, TableEntries, is_noted
 
 
 class Machine:

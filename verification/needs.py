@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from controller.interpreter.packet import plain
-from controller.rules import (
+from helsewan.controller.interpreter.packet import plain
+from helsewan.controller.rules import (
     CONTROLLER,
     IN_PORT,
     Action,
@@ -24,7 +24,7 @@ from controller.rules import (
     Resubmit,
     Table,
 )
-from verification.tables import ALL_BITS, Effect, Shape, TableEntries, shape_of
+from helsewan.verification.tables import ALL_BITS, Effect, Shape, TableEntries, shape_of
 
 TTLS = frozenset({"nw_ttl", "mpls_ttl"})
 

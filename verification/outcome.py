@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 
-from controller.answers import Answers
-from controller.fit import MTU_REGISTER
-from controller.interpreter.fabric import End, Fabric, Walk
-from controller.interpreter.packet import Packet
-from controller.interpreter.switch import HandedUp
-from controller.punt import Punt
-from controller.rules import ARP, IPV4, IPV6, MPLS
-from policies.plan import Plan
-from topology.model import GATEWAY6, LOOPBACKS4, LOOPBACKS6, Site
-from verification.frames import read
-from verification.questions import Question
-from verification.says import Says, Verdict
+from helsewan.controller.answers import Answers
+from helsewan.controller.fit import MTU_REGISTER
+from helsewan.controller.interpreter.fabric import End, Fabric, Walk
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.interpreter.switch import HandedUp
+from helsewan.controller.punt import Punt
+from helsewan.controller.rules import ARP, IPV4, IPV6, MPLS
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import GATEWAY6, LOOPBACKS4, LOOPBACKS6, Site
+from helsewan.verification.frames import read
+from helsewan.verification.questions import Question
+from helsewan.verification.says import Says, Verdict
 
 _ETHERNET_BYTES = 14
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from controller.pipeline import CLASS, VLAN_PRESENT
-from controller.rules import FlowRule, MeterRule, RuleSet, SetField, Table
-from policies.plan import Attachment, Plan, TrafficClass
-from topology.model import TRUNK_PORT
-from verification.failures import INTACT
-from verification.findings import Finding, Kind
-from verification.program import Program
+from helsewan.controller.pipeline import CLASS, VLAN_PRESENT
+from helsewan.controller.rules import FlowRule, MeterRule, RuleSet, SetField, Table
+from helsewan.policies.plan import Attachment, Plan, TrafficClass
+from helsewan.topology.model import TRUNK_PORT
+from helsewan.verification.failures import INTACT
+from helsewan.verification.findings import Finding, Kind
+from helsewan.verification.program import Program
 
 _POLICED_BY = frozenset({"metadata", "vlan_vid"})
 _AFTER_POLICE = frozenset({Table.ROUTE, Table.VPN, Table.DELIVER, Table.FIT, Table.OTHER_LINE})

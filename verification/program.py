@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 
-from controller.interpreter.packet import number
-from controller.paths import Failures
-from controller.pipeline import VLAN_PRESENT
-from controller.rules import FlowRule, RuleSet, Table
-from topology.model import TRUNK_PORT, Network
-from verification.headers import Space, UnknownFieldError
-from verification.needs import RouterNeeds, matched_fields
-from verification.tables import Entry, TableEntries
+from helsewan.controller.interpreter.packet import number
+from helsewan.controller.paths import Failures
+from helsewan.controller.pipeline import VLAN_PRESENT
+from helsewan.controller.rules import FlowRule, RuleSet, Table
+from helsewan.topology.model import TRUNK_PORT, Network
+from helsewan.verification.headers import Space, UnknownFieldError
+from helsewan.verification.needs import RouterNeeds, matched_fields
+from helsewan.verification.tables import Entry, TableEntries
 
 _OURS = frozenset(Table)
 # The first table as packets from fibres meet it; groups, and tables that others put there.

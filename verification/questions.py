@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from random import Random
 
-from controller.interpreter.fabric import Fabric
-from controller.interpreter.packet import Packet
-from controller.pipeline import VLAN_PRESENT
-from controller.rules import VLAN
-from policies.plan import Plan
-from topology.model import Network
-from verification.asking import contracts, forgeries, shapes
-from verification.asking.draft import Draft, Group, Scene
-from verification.frames import read
-from verification.says import Intent, Says
+from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.pipeline import VLAN_PRESENT
+from helsewan.controller.rules import VLAN
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import Network
+from helsewan.verification.asking import contracts, forgeries, shapes
+from helsewan.verification.asking.draft import Draft, Group, Scene
+from helsewan.verification.frames import read
+from helsewan.verification.says import Intent, Says
 
 _MAGIC = b"helsewan"
 _SEED_BITS, _NUMBER_BYTES = 32, 4

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from controller.interpreter.fabric import Hop, Walk
-from controller.interpreter.packet import Packet
-from verification.agreement import LiveReport
-from verification.findings import Finding, Proof, Report
-from verification.witness import expression, in_words
+from helsewan.controller.interpreter.fabric import Hop, Walk
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.verification.agreement import LiveReport
+from helsewan.verification.findings import Finding, Proof, Report
+from helsewan.verification.witness import expression, in_words
 
 FORMAT = "helsewan-verification/1"
 

@@ -11,12 +11,12 @@ from enum import Enum
 from functools import cache, cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from controller.contracts import TCP_ACK, TCP_RST
-from controller.family import IP4, IP6, Family
-from controller.interpreter.packet import Packet
-from controller.rules import ARP
-from policies.plan import Contract, Plan, Protocol, Service
-from topology.model import GATEWAY6, Site
+from helsewan.controller.contracts import TCP_ACK, TCP_RST
+from helsewan.controller.family import IP4, IP6, Family
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.rules import ARP
+from helsewan.policies.plan import Contract, Plan, Protocol, Service
+from helsewan.topology.model import GATEWAY6, Site
 
 _SOLICITATION = 135  # ICMPv6 type (RFC 4861, 4.3)
 _USUAL_TTL = 64  # what hosts send; no way through a network is longer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from verification.agreement import LiveReport
+from helsewan.verification.agreement import LiveReport
 
 
 def as_rows(report: LiveReport) -> Iterator[dict[str, Any]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from controller.rules import Action, Table
-from verification.headers import Set
-from verification.tables import Effect, Entry
+from helsewan.controller.rules import Action, Table
+from helsewan.verification.headers import Set
+from helsewan.verification.tables import Effect, Entry
 
 # Ends beside sites, which have the numbers from 0 on.
 LOOPED, LOST, MISMARKED, AMBIGUOUS, UNKNOWN, ANSWERED = FAULTS = tuple(range(0xFFF0, 0xFFF6))

@@ -17,23 +17,23 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from multiprocessing import get_context
 
-from controller.interpreter.packet import Packet
-from controller.paths import Failures
-from controller.pipeline import VLAN_PRESENT
-from controller.rules import MPLS, FlowRule, Group, Output, Resubmit, RuleSet, Table
-from policies.plan import Plan
-from topology.model import TRUNK_PORT, Line, Network
-from verification.differences import Differences, Key, SwitchesWhenNeeded, merged
-from verification.expect import Expectation
-from verification.failures import INTACT, components, cut_off
-from verification.findings import Case, Finding, Kind, Proof, Report
-from verification.flaws import Use, Uses
-from verification.headers import SENT_LABELS, Set, Space
-from verification.machine import Machine
-from verification.policers import unpoliced
-from verification.program import Program
-from verification.states import ANSWERED, SENT, Deed, LabelEntry, Node, State
-from verification.tables import TableEntries
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.paths import Failures
+from helsewan.controller.pipeline import VLAN_PRESENT
+from helsewan.controller.rules import MPLS, FlowRule, Group, Output, Resubmit, RuleSet, Table
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import TRUNK_PORT, Line, Network
+from helsewan.verification.differences import Differences, Key, SwitchesWhenNeeded, merged
+from helsewan.verification.expect import Expectation
+from helsewan.verification.failures import INTACT, components, cut_off
+from helsewan.verification.findings import Case, Finding, Kind, Proof, Report
+from helsewan.verification.flaws import Use, Uses
+from helsewan.verification.headers import SENT_LABELS, Set, Space
+from helsewan.verification.machine import Machine
+from helsewan.verification.policers import unpoliced
+from helsewan.verification.program import Program
+from helsewan.verification.states import ANSWERED, SENT, Deed, LabelEntry, Node, State
+from helsewan.verification.tables import TableEntries
 
 ASSUMED = (
     "a packet has hops enough for its way, and is not longer than the lines of the site it is for take",

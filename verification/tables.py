@@ -2,7 +2,7 @@
 
 What a switch noted of a packet (its port of entry, metadata, registers, tag, labels) is mostly one number in all
 packets that come to a table together. So entries are found by hash by these fields, as in
-`controller.interpreter.lookup`, and only the headers of those found are sets of packets.
+`helsewan.controller.interpreter.lookup`, and only the headers of those found are sets of packets.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from controller.interpreter.packet import number, plain
-from controller.rules import MPLS, Action, FlowRule, Load, SetField, Table, Value
-from verification.headers import Set, Space
+from helsewan.controller.interpreter.packet import number, plain
+from helsewan.controller.rules import MPLS, Action, FlowRule, Load, SetField, Table, Value
+from helsewan.verification.headers import Set, Space
 
 NOTED = frozenset({"in_port", "vlan_vid", "metadata", "mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl", "retagged"})
 NOTED |= {f"reg{number}" for number in range(16)}  # those of several registers together are not modelled

@@ -1,6 +1,6 @@
 """Conversations: what users of a network do, by the sites' own network stacks. Each takes packets both ways.
 
-They are asked beside single packets (`verification.questions`), for which they cannot stand: a stack forges nothing.
+They are asked beside single packets (`helsewan.verification.questions`), for which they cannot stand: a stack forges nothing.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from controller.interpreter.fabric import End, Fabric, Walk
-from policies.plan import Plan, Protocol, Role, Service
-from topology.model import Site
-from verification.asking.draft import VERSIONS, Scene, Upper, echo, ported
-from verification.frames import read
+from helsewan.controller.interpreter.fabric import End, Fabric, Walk
+from helsewan.policies.plan import Plan, Protocol, Role, Service
+from helsewan.topology.model import Site
+from helsewan.verification.asking.draft import VERSIONS, Scene, Upper, echo, ported
+from helsewan.verification.frames import read
 
 _CLIENT_PORT = 40_000  # stands for whichever the client's stack takes
 

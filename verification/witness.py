@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
-from controller.interpreter.packet import Label, Packet
-from controller.rules import ARP, IPV4, IPV6, MPLS, VLAN
+from helsewan.controller.interpreter.packet import Label, Packet
+from helsewan.controller.rules import ARP, IPV4, IPV6, MPLS, VLAN
 
 if TYPE_CHECKING:
     from scapy.packet import Packet as Scapy

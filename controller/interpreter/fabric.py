@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
-from controller.interpreter.packet import Packet
-from controller.interpreter.switch import Stop, Switch, Visit
-from controller.paths import Failures
-from controller.pipeline import VLAN_PRESENT, Drop
-from controller.rules import CONTROLLER, Action, RuleSet
-from topology.model import TRUNK_PORT, Network
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.interpreter.switch import Stop, Switch, Visit
+from helsewan.controller.paths import Failures
+from helsewan.controller.pipeline import VLAN_PRESENT, Drop
+from helsewan.controller.rules import CONTROLLER, Action, RuleSet
+from helsewan.topology.model import TRUNK_PORT, Network
 
 
 class End(Enum):

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from controller.interpreter.packet import number, plain
-from controller.rules import FlowRule, Match
+from helsewan.controller.interpreter.packet import number, plain
+from helsewan.controller.rules import FlowRule, Match
 
 Shape = tuple[tuple[str, "int | None"], ...]  # field and mask (None: all of it), by name
 

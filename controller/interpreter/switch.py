@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import groupby
 
-from controller.interpreter.lookup import Classifier
-from controller.interpreter.packet import Header, Packet, number, plain
-from controller.pipeline import VLAN_PRESENT, Drop, Purpose, purpose_of
-from controller.rules import (
+from helsewan.controller.interpreter.lookup import Classifier
+from helsewan.controller.interpreter.packet import Header, Packet, number, plain
+from helsewan.controller.pipeline import VLAN_PRESENT, Drop, Purpose, purpose_of
+from helsewan.controller.rules import (
     CONTROLLER,
     IN_PORT,
     Action,
@@ -35,7 +35,7 @@ from controller.rules import (
     SetField,
     Table,
 )
-from controller.stack import MAX_LABELS
+from helsewan.controller.stack import MAX_LABELS
 
 _EMPTY = Classifier(())
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 
-from controller.generation import Generation, first_generation
-from controller.northbound import ways
-from controller.northbound.source import State
-from controller.paths import Paths, compute_paths
-from policies.plan import Plan
-from topology.independence import Way, independent_ways
-from topology.model import Network
+from helsewan.controller.generation import Generation, first_generation
+from helsewan.controller.northbound import ways
+from helsewan.controller.northbound.source import State
+from helsewan.controller.paths import Paths, compute_paths
+from helsewan.policies.plan import Plan
+from helsewan.topology.independence import Way, independent_ways
+from helsewan.topology.model import Network
 
 
 class Computed:

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from controller.northbound.computed import Computed
-from controller.northbound.counters import Counters
-from controller.northbound.events import EventFile
-from controller.northbound.models import TroubleOut
-from controller.northbound.policy import Policies
-from controller.northbound.problems import MEDIA_TYPE
-from controller.northbound.service import EFFECT_S, Service
-from controller.northbound.source import Source
+from helsewan.controller.northbound.computed import Computed
+from helsewan.controller.northbound.counters import Counters
+from helsewan.controller.northbound.events import EventFile
+from helsewan.controller.northbound.models import TroubleOut
+from helsewan.controller.northbound.policy import Policies
+from helsewan.controller.northbound.problems import MEDIA_TYPE
+from helsewan.controller.northbound.service import EFFECT_S, Service
+from helsewan.controller.northbound.source import Source
 
 MOST_LISTENERS = 32  # at the events
 

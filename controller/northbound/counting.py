@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from controller.northbound.models import ClassCountOut, DropOut
-from controller.pipeline import CLASS, Drop, purpose_of
-from controller.rules import Table
-from policies.plan import Plan
+from helsewan.controller.northbound.models import ClassCountOut, DropOut
+from helsewan.controller.pipeline import CLASS, Drop, purpose_of
+from helsewan.controller.rules import Table
+from helsewan.policies.plan import Plan
 
 # length, table; cookie, packets, bytes; the match begins at 48
 _ENTRY = struct.Struct("!HBx4x4x2x2x2x2x4xQQQ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller.northbound.models import (
+from helsewan.controller.northbound.models import (
     AccessOut,
     FaultsOut,
     LineOut,
@@ -18,8 +18,8 @@ from controller.northbound.models import (
     VpnSitesOut,
     WithdrawnOut,
 )
-from policies.plan import Plan, Vpn
-from topology.model import Site
+from helsewan.policies.plan import Plan, Vpn
+from helsewan.topology.model import Site
 
 State = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""``python -m controller.northbound.main --plan FILE --door SOCKET --events FILE --changes FILE --tokens FILE
+"""``python -m helsewan.controller.northbound.main --plan FILE --door SOCKET --events FILE --changes FILE --tokens FILE
 --listener DESCRIPTOR``: the northbound server's process.
 
 It stands beside the controller and gives way to it: what takes long is computed here, at low priority.
@@ -12,13 +12,13 @@ import socket
 import sys
 from pathlib import Path
 
-from controller.main import die_with_parent
-from controller.northbound.api import guarded
-from controller.northbound.context import Context
-from controller.northbound.server import server
-from controller.northbound.source import Controller
-from controller.northbound.tokens import read_tokens
-from topology.errors import InputError
+from helsewan.controller.main import die_with_parent
+from helsewan.controller.northbound.api import guarded
+from helsewan.controller.northbound.context import Context
+from helsewan.controller.northbound.server import server
+from helsewan.controller.northbound.source import Controller
+from helsewan.controller.northbound.tokens import read_tokens
+from helsewan.topology.errors import InputError
 
 _NICE = 10
 

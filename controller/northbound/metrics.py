@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from controller.northbound.counters import Counters
-from controller.northbound.describe import withdrawn_lines
-from controller.northbound.source import Source, State
-from policies.plan import Plan
+from helsewan.controller.northbound.counters import Counters
+from helsewan.controller.northbound.describe import withdrawn_lines
+from helsewan.controller.northbound.source import Source, State
+from helsewan.policies.plan import Plan
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _OUTCOMES = {

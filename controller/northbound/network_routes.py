@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from controller.northbound import describe, ways
-from controller.northbound.context import Parts, Who, troubles
-from controller.northbound.models import (
+from helsewan.controller.northbound import describe, ways
+from helsewan.controller.northbound.context import Parts, Who, troubles
+from helsewan.controller.northbound.models import (
     FaultsOut,
     PathsOut,
     RouterCountersOut,
@@ -18,10 +18,10 @@ from controller.northbound.models import (
     VpnOut,
     VpnSitesOut,
 )
-from controller.northbound.problems import no_such
-from policies.plan import Plan
-from topology.model import Kind, Network, Region
-from topology.schema_errors import nearest
+from helsewan.controller.northbound.problems import no_such
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import Kind, Network, Region
+from helsewan.topology.schema_errors import nearest
 
 MOST_SITES = 1000  # of one page
 

@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
-from controller.northbound.computed import Computed
-from controller.northbound.models import AppliedOut, DryRunOut, RulesOut
-from controller.northbound.problems import Trouble, bad_input
-from controller.northbound.source import Source
-from controller.numbering import renumbered
-from controller.pipeline import PipelineError
-from policies.changes import changes
-from policies.compile import compile_policy, read_policy
-from policies.moments import utc_now
-from policies.plan import Plan
-from topology.document import loads
-from topology.errors import InputError
+from helsewan.controller.northbound.computed import Computed
+from helsewan.controller.northbound.models import AppliedOut, DryRunOut, RulesOut
+from helsewan.controller.northbound.problems import Trouble, bad_input
+from helsewan.controller.northbound.source import Source
+from helsewan.controller.numbering import renumbered
+from helsewan.controller.pipeline import PipelineError
+from helsewan.policies.changes import changes
+from helsewan.policies.compile import compile_policy, read_policy
+from helsewan.policies.moments import utc_now
+from helsewan.policies.plan import Plan
+from helsewan.topology.document import loads
+from helsewan.topology.errors import InputError
 
 BODY = "policy"  # what errors call the file that was sent
 WAIT_S = 20.0  # for another's policy to be done with

@@ -1,4 +1,4 @@
-"""The server's end of the controller's door (`controller.door`), and what is known through it."""
+"""The server's end of the controller's door (`helsewan.controller.door`), and what is known through it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from controller.main import read_plan
-from policies.plan import Plan
+from helsewan.controller.main import read_plan
+from helsewan.policies.plan import Plan
 
 ANSWER_S = 10.0
 CHANGE_S = 150.0  # longer than the controller itself waits

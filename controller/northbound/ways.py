@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from controller.northbound.models import ClassPathOut, RepairOut, WayOut
-from controller.paths import Failures, Paths
-from policies.placement import Placement, place
-from policies.plan import Plan
-from topology.fibres import Fibres
-from topology.independence import Way
-from topology.model import Network
+from helsewan.controller.northbound.models import ClassPathOut, RepairOut, WayOut
+from helsewan.controller.paths import Failures, Paths
+from helsewan.policies.placement import Placement, place
+from helsewan.policies.plan import Plan
+from helsewan.topology.fibres import Fibres
+from helsewan.topology.independence import Way
+from helsewan.topology.model import Network
 
 
 def failures_of(state: Mapping[str, Any]) -> Failures:

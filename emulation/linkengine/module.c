@@ -1,4 +1,4 @@
-/* The Python module emulation._linkengine: an Engine object over engine.c and loop.c. */
+/* The Python module helsewan.emulation._linkengine: an Engine object over engine.c and loop.c. */
 #include "module.h"
 
 #include <errno.h>
@@ -168,7 +168,7 @@ static PyType_Slot module_slots[] = {
 };
 
 static PyType_Spec module_type = {
-    .name = "emulation._linkengine.Engine",
+    .name = "helsewan.emulation._linkengine.Engine",
     .basicsize = sizeof(struct module_engine),
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = module_slots,

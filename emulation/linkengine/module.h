@@ -1,4 +1,4 @@
-/* The Engine object of the Python module emulation._linkengine. */
+/* The Engine object of the Python module helsewan.emulation._linkengine. */
 #ifndef LINKENGINE_MODULE_H
 #define LINKENGINE_MODULE_H
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from emulation.namespaces import Namespace
-from scenarios.probing.player import Played, Sending, play
-from scenarios.probing.talker import Call, talk
+from helsewan.emulation.namespaces import Namespace
+from helsewan.scenarios.probing.player import Played, Sending, play
+from helsewan.scenarios.probing.talker import Call, talk
 
 
 @dataclass(frozen=True)

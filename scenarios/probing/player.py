@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from emulation.namespaces import Namespace
-from topology.model import access_interface
+from helsewan.emulation.namespaces import Namespace
+from helsewan.topology.model import access_interface
 
 _ALL_PROTOCOLS = socket.htons(3)  # ETH_P_ALL
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from policies.plan import Plan
-from scenarios.probing.player import Played, Sending
-from scenarios.probing.talker import Call
-from scenarios.probing.verify_live import verify_live
-from scenarios.standing.client import Client
-from scenarios.standing.play import heard_in, spelt, written
-from verification.agreement import LiveReport
-from verification.dump import Dump
+from helsewan.policies.plan import Plan
+from helsewan.scenarios.probing.player import Played, Sending
+from helsewan.scenarios.probing.talker import Call
+from helsewan.scenarios.probing.verify_live import verify_live
+from helsewan.scenarios.standing.client import Client
+from helsewan.scenarios.standing.play import heard_in, spelt, written
+from helsewan.verification.agreement import LiveReport
+from helsewan.verification.dump import Dump
 
 
 def verify_standing(name: str | None, dump: Dump, plan: Plan, seed: int, most: int | None = None) -> LiveReport:

@@ -14,10 +14,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from controller.icmp import ICMP, checksum
-from controller.icmp6 import ICMPV6
-from emulation.namespaces import Namespace
-from policies.plan import Protocol
+from helsewan.controller.icmp import ICMP, checksum
+from helsewan.controller.icmp6 import ICMPV6
+from helsewan.emulation.namespaces import Namespace
+from helsewan.policies.plan import Protocol
 
 RATE_PER_S = 150  # conversations begun
 PATIENCE_S = 3.5  # a stack that got no answer to its SYN asks again after one second, and after two more (RFC 6298)

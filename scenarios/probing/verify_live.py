@@ -8,20 +8,20 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from controller.interpreter.fabric import Fabric, Walk
-from controller.paths import Failures
-from controller.rules import RuleSet
-from policies.plan import Plan
-from scenarios.probing.player import Heard, Played, Sending
-from scenarios.probing.schedule import ANSWER_GAP_US, LINE_GAP_US, turns
-from scenarios.probing.talker import Call
-from verification.agreement import Answer, LiveReport, TalkAnswer, side_by_side
-from verification.asking.draft import TTL
-from verification.frames import read
-from verification.outcome import Foretold, Outcome, together
-from verification.questions import Question, mark_of, number_in, questions
-from verification.static import Static
-from verification.talks import Talk, talks
+from helsewan.controller.interpreter.fabric import Fabric, Walk
+from helsewan.controller.paths import Failures
+from helsewan.controller.rules import RuleSet
+from helsewan.policies.plan import Plan
+from helsewan.scenarios.probing.player import Heard, Played, Sending
+from helsewan.scenarios.probing.schedule import ANSWER_GAP_US, LINE_GAP_US, turns
+from helsewan.scenarios.probing.talker import Call
+from helsewan.verification.agreement import Answer, LiveReport, TalkAnswer, side_by_side
+from helsewan.verification.asking.draft import TTL
+from helsewan.verification.frames import read
+from helsewan.verification.outcome import Foretold, Outcome, together
+from helsewan.verification.questions import Question, mark_of, number_in, questions
+from helsewan.verification.static import Static
+from helsewan.verification.talks import Talk, talks
 
 NOTHING_DOWN = Failures()
 LISTEN_S = 2.0  # after the last frame: more than the longest way there and back, with a machine that stands still

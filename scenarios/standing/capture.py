@@ -11,13 +11,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from emulation.capture import SNAP_BYTES, Capture
-from emulation.engine import EngineError
-from emulation.links import Plant
-from emulation.plant import Direction
-from scenarios.standing.line_names import line_meant
-from scenarios.standing.server import Followed, Refused, Request
-from scenarios.standing.wire import WireError, receive, send
+from helsewan.emulation.capture import SNAP_BYTES, Capture
+from helsewan.emulation.engine import EngineError
+from helsewan.emulation.links import Plant
+from helsewan.emulation.plant import Direction
+from helsewan.scenarios.standing.line_names import line_meant
+from helsewan.scenarios.standing.server import Followed, Refused, Request
+from helsewan.scenarios.standing.wire import WireError, receive, send
 
 _LOOK_EVERY_S = 0.1
 _STOP_LIMIT_BYTES = 1024

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from scenarios.options import DataplaneName, Json, Name, dataplane_named
-from scenarios.standing.capture_cli import capture
-from scenarios.standing.client import Client, NetworkRefused, environment
-from scenarios.standing.link_cli import link_app
+from helsewan.scenarios.options import DataplaneName, Json, Name, dataplane_named
+from helsewan.scenarios.standing.capture_cli import capture
+from helsewan.scenarios.standing.client import Client, NetworkRefused, environment
+from helsewan.scenarios.standing.link_cli import link_app
 
 VOID = 3
 
@@ -48,7 +48,7 @@ def up(
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks for errors.")] = False,
 ) -> None:
     """Keep a network up until `helsewan down` or Ctrl-C."""
-    from scenarios.standing.keep import Wish, stand
+    from helsewan.scenarios.standing.keep import Wish, stand
 
     wish = Wish(
         name=name,
@@ -77,7 +77,7 @@ def down(name: Name = None) -> None:
 
 def status(name: Name = None, as_json: Json = False) -> None:
     """How a network stands."""
-    from scenarios.standing.tables import print_status
+    from helsewan.scenarios.standing.tables import print_status
 
     with Client(name) as client:
         facts = client.ask("status")

@@ -14,12 +14,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from emulation.links import LineLink
-from emulation.mininet_cli import interact
-from emulation.mininet_net import EmulatedNet
-from scenarios.standing.exec import followed
-from scenarios.standing.server import Followed, Request
-from scenarios.standing.wire import WireError, receive, send
+from helsewan.emulation.links import LineLink
+from helsewan.emulation.mininet_cli import interact
+from helsewan.emulation.mininet_net import EmulatedNet
+from helsewan.scenarios.standing.exec import followed
+from helsewan.scenarios.standing.server import Followed, Request
+from helsewan.scenarios.standing.wire import WireError, receive, send
 
 _ASKED_LIMIT_BYTES = 4096
 

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
-from emulation.nodes import NamespaceNode
-from scenarios.standing.server import Followed, Refused, Request
-from scenarios.standing.wire import REQUEST_LIMIT_BYTES, WireError, receive, send
+from helsewan.emulation.nodes import NamespaceNode
+from helsewan.scenarios.standing.server import Followed, Refused, Request
+from helsewan.scenarios.standing.wire import REQUEST_LIMIT_BYTES, WireError, receive, send
 
 FORWARDED = (
     signal.SIGHUP,

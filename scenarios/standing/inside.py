@@ -9,21 +9,21 @@ import time
 import traceback
 from typing import cast
 
-from controller.northbound.tokens import write_tokens
-from emulation import world
-from scenarios.control import Event
-from scenarios.emulation import add_lan_hosts
-from scenarios.history import History
-from scenarios.orphans import Orphans
-from scenarios.progress import Progress
-from scenarios.rig import Rig
-from scenarios.screen import Screen
-from scenarios.standing.api import Interface
-from scenarios.standing.job import UP, StandingJob
-from scenarios.standing.operations import Operations
-from scenarios.standing.place import DEFAULT_NAME
-from scenarios.standing.server import Server
-from scenarios.world_process import interruptible, orphaned, read_job
+from helsewan.controller.northbound.tokens import write_tokens
+from helsewan.emulation import world
+from helsewan.scenarios.control import Event
+from helsewan.scenarios.emulation import add_lan_hosts
+from helsewan.scenarios.history import History
+from helsewan.scenarios.orphans import Orphans
+from helsewan.scenarios.progress import Progress
+from helsewan.scenarios.rig import Rig
+from helsewan.scenarios.screen import Screen
+from helsewan.scenarios.standing.api import Interface
+from helsewan.scenarios.standing.job import UP, StandingJob
+from helsewan.scenarios.standing.operations import Operations
+from helsewan.scenarios.standing.place import DEFAULT_NAME
+from helsewan.scenarios.standing.server import Server
+from helsewan.scenarios.world_process import interruptible, orphaned, read_job
 
 DOWN, VOID = 0, 3  # exit codes
 TICK_S = 0.25

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulation.plant import Dataplane
-from policies.plan import Plan
-from scenarios.standing.api import Interface
+from helsewan.emulation.plant import Dataplane
+from helsewan.policies.plan import Plan
+from helsewan.scenarios.standing.api import Interface
 
 UP = b"u"  # written to ``StandingJob.ready`` once the network carries traffic
 

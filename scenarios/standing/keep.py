@@ -13,19 +13,19 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emulation import kernel_probe, world
-from emulation.plant import Dataplane
-from policies.compile import compile_policy, load_policy, policy_path
-from policies.moments import utc_now
-from policies.plan import Plan
-from scenarios.blueprints import blueprint
-from scenarios.run_directory import conclude, make_directory, shown
-from scenarios.screen import Screen
-from scenarios.standing.api import offered
-from scenarios.standing.job import UP, StandingJob
-from scenarios.standing.place import DEFAULT_NAME, own_place
-from scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
-from topology.errors import InputError
+from helsewan.emulation import kernel_probe, world
+from helsewan.emulation.plant import Dataplane
+from helsewan.policies.compile import compile_policy, load_policy, policy_path
+from helsewan.policies.moments import utc_now
+from helsewan.policies.plan import Plan
+from helsewan.scenarios.blueprints import blueprint
+from helsewan.scenarios.run_directory import conclude, make_directory, shown
+from helsewan.scenarios.screen import Screen
+from helsewan.scenarios.standing.api import offered
+from helsewan.scenarios.standing.job import UP, StandingJob
+from helsewan.scenarios.standing.place import DEFAULT_NAME, own_place
+from helsewan.scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
+from helsewan.topology.errors import InputError
 
 OUTPUT = "up.log"  # what a network in the background would print
 _FOLLOW_S = 0.1
@@ -94,7 +94,7 @@ def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:
             api=api,
         )
         fds = [listener.fileno(), *([] if ready is None else [ready]), *([] if api is None else [api.listener])]
-        status = run_in_world("scenarios.standing.inside", job, fds)
+        status = run_in_world("helsewan.scenarios.standing.inside", job, fds)
         answer_interrupts(signal.SIG_IGN)
         conclude(directory)
         if status not in (0, VOID):

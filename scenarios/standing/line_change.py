@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
-from emulation.plant import Direction
-from scenarios.standing.server import Request
+from helsewan.emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
+from helsewan.emulation.plant import Direction
+from helsewan.scenarios.standing.server import Request
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 MAX_DELAY_US = 3_600_000_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from scenarios.near import near_names
-from topology.errors import InputError, Problem
+from helsewan.scenarios.near import near_names
+from helsewan.topology.errors import InputError, Problem
 
 _PATTERN = frozenset("*?[")
 

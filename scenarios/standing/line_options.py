@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from emulation.pipe_model import LAYER1_OVERHEAD_BYTES, LAYER2_OVERHEAD_BYTES, LAYER3_OVERHEAD_BYTES, Distribution, Loss
-from emulation.plant import Direction
-from scenarios.near import near_names
-from topology.errors import InputError, Problem
-from topology.units import UnitError, parse_duration_us, parse_rate_bps, parse_share, parse_size_bytes
+from helsewan.emulation.pipe_model import (
+    LAYER1_OVERHEAD_BYTES,
+    LAYER2_OVERHEAD_BYTES,
+    LAYER3_OVERHEAD_BYTES,
+    Distribution,
+    Loss,
+)
+from helsewan.emulation.plant import Direction
+from helsewan.scenarios.near import near_names
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.units import UnitError, parse_duration_us, parse_rate_bps, parse_share, parse_size_bytes
 
 NONE = "none"  # takes a setting away
 DIRECTIONS = {"both": tuple(Direction), "forward": (Direction.FORWARD,), "back": (Direction.BACK,)}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.screen import Screen
-from topology.units import format_duration, format_rate
+from helsewan.scenarios.screen import Screen
+from helsewan.topology.units import format_duration, format_rate
 
 
 def print_line(told: dict[str, Any]) -> None:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from scenarios.options import Json, Name
-from scenarios.standing.client import Client
-from topology.errors import InputError, Problem
+from helsewan.scenarios.options import Json, Name
+from helsewan.scenarios.standing.client import Client
+from helsewan.topology.errors import InputError, Problem
 
 link_app = typer.Typer(no_args_is_help=True, help="Look at and change the lines of a standing network.")
 Line = Annotated[str, typer.Argument(help="oslo-hamar, SITE/wan0, SITE, or a pattern such as 'hospital-*/wan1'.")]
@@ -32,7 +32,7 @@ def link_list(pattern: Annotated[str, typer.Argument(help="As for link show.")] 
 @link_app.command("show")
 def link_show(line: Line, name: Name = None, as_json: Json = False) -> None:
     """How lines are, and what they have carried."""
-    from scenarios.standing.line_tables import print_line
+    from helsewan.scenarios.standing.line_tables import print_line
 
     with Client(name) as client:
         lines = client.ask("lines", line=line)
@@ -70,7 +70,7 @@ def link_set(
     frozen: Annotated[bool | None, typer.Option("--freeze/--thaw", help="Stop time on the line.")] = None,
 ) -> None:
     """Change lines while they carry traffic; all that is asked happens at one instant, and no queued frame is lost."""
-    from scenarios.standing.line_options import directions_of, parsed_change
+    from helsewan.scenarios.standing.line_options import directions_of, parsed_change
 
     directions = directions_of(direction)
     options = {
@@ -107,9 +107,9 @@ def link_trace(
     repeat: Annotated[str | None, typer.Option("--repeat", help="Begin anew every 60s.")] = None,
 ) -> None:
     """Have lines follow a trace from now on."""
-    from emulation.trace import MAX_BYTES
-    from scenarios.standing.line_options import NONE, directions_of, duration_us
-    from topology.document import read_bytes
+    from helsewan.emulation.trace import MAX_BYTES
+    from helsewan.scenarios.standing.line_options import NONE, directions_of, duration_us
+    from helsewan.topology.document import read_bytes
 
     copy = os.memfd_create("trace")
     raw = b"" if file == NONE else read_bytes(Path(file), MAX_BYTES)

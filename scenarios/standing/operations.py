@@ -8,24 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from emulation.links import Plant
-from emulation.nodes import NamespaceNode
-from emulation.plant import Direction
-from emulation.trace import MAX_BYTES, parse_trace
-from scenarios.history import History
-from scenarios.main_thread import MainThread
-from scenarios.near import near_names
-from scenarios.rig import Rig
-from scenarios.standing.capture import CaptureRequest, start_capture
-from scenarios.standing.console import CliRequest, start_cli
-from scenarios.standing.exec import ExecRequest, Executor
-from scenarios.standing.job import StandingJob
-from scenarios.standing.line_change import LineRequest, LineState, TraceRequest
-from scenarios.standing.line_desk import LineDesk
-from scenarios.standing.play import PlayRequest, start_playing, start_talking
-from scenarios.standing.rules import start_reading
-from scenarios.standing.server import VOID, Operation, Refused, Request
-from scenarios.standing.status import status_of
+from helsewan.emulation.links import Plant
+from helsewan.emulation.nodes import NamespaceNode
+from helsewan.emulation.plant import Direction
+from helsewan.emulation.trace import MAX_BYTES, parse_trace
+from helsewan.scenarios.history import History
+from helsewan.scenarios.main_thread import MainThread
+from helsewan.scenarios.near import near_names
+from helsewan.scenarios.rig import Rig
+from helsewan.scenarios.standing.capture import CaptureRequest, start_capture
+from helsewan.scenarios.standing.console import CliRequest, start_cli
+from helsewan.scenarios.standing.exec import ExecRequest, Executor
+from helsewan.scenarios.standing.job import StandingJob
+from helsewan.scenarios.standing.line_change import LineRequest, LineState, TraceRequest
+from helsewan.scenarios.standing.line_desk import LineDesk
+from helsewan.scenarios.standing.play import PlayRequest, start_playing, start_talking
+from helsewan.scenarios.standing.rules import start_reading
+from helsewan.scenarios.standing.server import VOID, Operation, Refused, Request
+from helsewan.scenarios.standing.status import status_of
 
 
 class Nothing(Request):

@@ -16,12 +16,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, IPvAnyAddress, TypeAdapter, ValidationError
 
-from emulation.namespaces import Namespace
-from scenarios.probing.player import Heard, Played, Sending, play
-from scenarios.probing.talker import Call, talk
-from scenarios.standing.server import Followed, Refused, Request
-from scenarios.standing.wire import WireError, send
-from topology.model import Network
+from helsewan.emulation.namespaces import Namespace
+from helsewan.scenarios.probing.player import Heard, Played, Sending, play
+from helsewan.scenarios.probing.talker import Call, talk
+from helsewan.scenarios.standing.server import Followed, Refused, Request
+from helsewan.scenarios.standing.wire import WireError, send
+from helsewan.topology.model import Network
 
 MOST_BYTES = 256 << 20
 _Us = Annotated[int, Field(ge=0, le=3600 * 1_000_000)]

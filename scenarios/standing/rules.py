@@ -6,11 +6,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from emulation import world
-from emulation.switches import BRIDGE
-from scenarios.control import PLAN_FILE
-from scenarios.standing.exec import followed
-from scenarios.standing.server import Followed
+from helsewan.emulation import world
+from helsewan.emulation.switches import BRIDGE
+from helsewan.scenarios.control import PLAN_FILE
+from helsewan.scenarios.standing.exec import followed
+from helsewan.scenarios.standing.server import Followed
 
 
 def start_reading(name: str, fds: Sequence[int]) -> Followed:
@@ -24,7 +24,7 @@ def reading(of: str, output: int, errors: int, told: int | None = None) -> subpr
     sent a line, see `rules_process`."""
     taken = f"read from the switches of {of}"
     sockets = world.RUN_DIR / "{router}" / f"{BRIDGE}.mgmt"
-    argv = [sys.executable, "-m", "scenarios.standing.rules_process", f"--plan={world.RUN_DIR / PLAN_FILE}"]
+    argv = [sys.executable, "-m", "helsewan.scenarios.standing.rules_process", f"--plan={world.RUN_DIR / PLAN_FILE}"]
     argv += [f"--sockets={sockets}", f"--taken={taken}"]
     if told is None:
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)

@@ -1,4 +1,4 @@
-"""``python -m scenarios.standing.rules_process --plan FILE --sockets PATH --taken TEXT``: writes what all switches of a
+"""``python -m helsewan.scenarios.standing.rules_process --plan FILE --sockets PATH --taken TEXT``: writes what all switches of a
 world hold to standard output, as a dump. Asks the switches themselves, each by its own management socket.
 
 A process of its own, so that the network's has nothing to do meanwhile. With ``--told FD`` it goes by its standard
@@ -22,17 +22,17 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from controller.framework import ofproto_v1_3
-from controller.main import die_with_parent, read_plan
-from controller.paths import Failures
-from controller.readback import Decoder, dead_ports
-from controller.reading import Reading, ports_request
-from controller.rules import RuleSet
-from controller.wire import Encoder
-from policies.moments import utc_now
-from topology.errors import InputError
-from topology.model import Network
-from verification.dump import Dump, write
+from helsewan.controller.framework import ofproto_v1_3
+from helsewan.controller.main import die_with_parent, read_plan
+from helsewan.controller.paths import Failures
+from helsewan.controller.readback import Decoder, dead_ports
+from helsewan.controller.reading import Reading, ports_request
+from helsewan.controller.rules import RuleSet
+from helsewan.controller.wire import Encoder
+from helsewan.policies.moments import utc_now
+from helsewan.topology.errors import InputError
+from helsewan.topology.model import Network
+from helsewan.verification.dump import Dump, write
 
 _of: Any = ofproto_v1_3
 _HEADER, _MULTIPART = struct.Struct("!BBHI"), struct.Struct("!HH4x")

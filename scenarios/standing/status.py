@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from scenarios.rig import Rig
+from helsewan.scenarios.rig import Rig
 
 
 def status_of(rig: Rig) -> dict[str, Any]:

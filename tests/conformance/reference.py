@@ -20,8 +20,8 @@ from math import ceil, isqrt
 
 from decisions import Decisions
 
-from emulation.pipe_model import ClassQueue, CoDel, Loss, PipeModel, Red
-from emulation.trace import Trace, TracePoint
+from helsewan.emulation.pipe_model import ClassQueue, CoDel, Loss, PipeModel, Red
+from helsewan.emulation.trace import Trace, TracePoint
 
 NS_PER_US = 1_000
 NS_PER_S = 1_000_000_000

@@ -17,12 +17,12 @@ from typing import Any
 
 from waiting import wait_for
 
-from controller.main import write_plan
-from emulation.authority import Authority
-from emulation.plant import CORE_MTU
-from policies.plan import Plan
-from topology.management import OPENFLOW_PORT, STANDBY_PORT
-from topology.model import GATEWAY6, TRUNK_PORT, Line, Site
+from helsewan.controller.main import write_plan
+from helsewan.emulation.authority import Authority
+from helsewan.emulation.plant import CORE_MTU
+from helsewan.policies.plan import Plan
+from helsewan.topology.management import OPENFLOW_PORT, STANDBY_PORT
+from helsewan.topology.model import GATEWAY6, TRUNK_PORT, Line, Site
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from controller_plan import small_plan
@@ -184,7 +184,7 @@ class ControllerWorld:
 
     def start_controller(self, number: int = 0) -> None:
         """Starts a controller process: the first, or one beside it."""
-        command = f"{sys.executable} -m controller.main --plan={self.plan_file} --listen={LISTEN[number]}"
+        command = f"{sys.executable} -m helsewan.controller.main --plan={self.plan_file} --listen={LISTEN[number]}"
         command += f" --events={self.events_file}"
         shown = self.credentials
         command += f" --key={shown.key} --certificate={shown.certificate} --authority={shown.authority}"
@@ -195,7 +195,13 @@ class ControllerWorld:
     def start_slow_path(self) -> None:
         """Starts what answers for the routers."""
         sockets = self.home / "br{index}.mgmt"
-        argv = [sys.executable, "-m", "controller.slowpath", f"--plan={self.plan_file}", f"--sockets={sockets}"]
+        argv = [
+            sys.executable,
+            "-m",
+            "helsewan.controller.slowpath",
+            f"--plan={self.plan_file}",
+            f"--sockets={sockets}",
+        ]
         with (self.home / "slowpath.log").open("ab") as log:
             self.slow_path = subprocess.Popen(argv, cwd=REPOSITORY, stderr=log, stdin=subprocess.DEVNULL)
 

@@ -16,11 +16,11 @@ from typing import NamedTuple
 from scapy.utils import rdpcap
 from waiting import wait_for
 
-from controller.difference import difference
-from controller.orders import updates
-from controller.rules import RuleSet
-from controller.wire import Encoder
-from topology.model import TRUNK_PORT, Network
+from helsewan.controller.difference import difference
+from helsewan.controller.orders import updates
+from helsewan.controller.rules import RuleSet
+from helsewan.controller.wire import Encoder
+from helsewan.topology.model import TRUNK_PORT, Network
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 _HEADER = struct.Struct("!BBHI")

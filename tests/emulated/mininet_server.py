@@ -9,10 +9,10 @@ import json
 import sys
 from pathlib import Path
 
-from emulation import world
-from emulation.lan import add_lan_host
-from scenarios.emulation import Emulation
-from topology.importers import network_from
+from helsewan.emulation import world
+from helsewan.emulation.lan import add_lan_host
+from helsewan.scenarios.emulation import Emulation
+from helsewan.topology.importers import network_from
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from emulation import world
+from helsewan.emulation import world
 
 
 class RigClient:

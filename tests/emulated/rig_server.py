@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from emulation import world
-from policies.compile import compile_policy, library_path, load_policy
-from scenarios.engine import FlowEngine
-from scenarios.flowspec import Endpoint, FlowKind, FlowSpec
-from scenarios.rig import Rig
-from scenarios.targets import Target
-from topology.national import national_network
+from helsewan.emulation import world
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.scenarios.engine import FlowEngine
+from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec
+from helsewan.scenarios.rig import Rig
+from helsewan.scenarios.targets import Target
+from helsewan.topology.national import national_network
 
 SITES = 130  # all hospitals, services and data centres, and some of every other kind
 INTERVAL_NS = 20_000_000

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from waiting import wait_for
 
-from emulation import world
+from helsewan.emulation import world
 
 REPOSITORY = Path(__file__).parents[2]
 
 PARTS = {  # by the module that a process runs
-    "scenarios.cli": "outer",
-    "scenarios.inside": "world",
-    "emulation.engine_process": "link engine",
-    "controller.main": "controller",
+    "helsewan.scenarios.cli": "outer",
+    "helsewan.scenarios.inside": "world",
+    "helsewan.emulation.engine_process": "link engine",
+    "helsewan.controller.main": "controller",
 }
 
 # Small and short: what is tested here is the run, not the network.
@@ -46,7 +46,7 @@ def start(directory: Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
     """Start the short scenario with its results below ``directory``, as the last words of the command ``under``."""
     directory.mkdir(exist_ok=True)
     (directory / "short.yaml").write_text(SCENARIO)
-    argv = [*under, sys.executable, "-m", "scenarios.cli", "scenario", "run", "short.yaml"]
+    argv = [*under, sys.executable, "-m", "helsewan.scenarios.cli", "scenario", "run", "short.yaml"]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HELSEWAN_TEST": str(directory)}
     return subprocess.Popen(argv, cwd=directory, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -13,8 +13,8 @@ import pytest
 from controller_world import ControllerWorld, running
 from waiting import wait_for
 
-from controller.pipeline import Drop, Purpose, cookie
-from topology.model import access_name
+from helsewan.controller.pipeline import Drop, Purpose, cookie
+from helsewan.topology.model import access_name
 
 pytestmark = pytest.mark.emulated
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.notice import KNOWN_S, WRONG_MS
-from emulation import world
+from helsewan.emulation import world
 
 LONGER_US = 4_000
 FLOWS = 2

@@ -12,8 +12,8 @@ import pytest
 from controller_world import ControllerWorld, running
 from waiting import wait_for
 
-from controller.pipeline import Drop, Purpose, cookie
-from controller.stack import FIRST_LABEL
+from helsewan.controller.pipeline import Drop, Purpose, cookie
+from helsewan.controller.stack import FIRST_LABEL
 
 pytestmark = pytest.mark.emulated
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from controller_world import ControllerWorld
 
-from policies.compile import compile_policy, read_policy
-from policies.moments import utc_now
-from policies.plan import Plan
-from topology.document import loads
-from topology.importers import network_from
+from helsewan.policies.compile import compile_policy, read_policy
+from helsewan.policies.moments import utc_now
+from helsewan.policies.plan import Plan
+from helsewan.topology.document import loads
+from helsewan.topology.importers import network_from
 
 NETWORK = network_from(Path(__file__).parents[1] / "samples" / "topologies" / "three-towns.yaml")
 HOLDS = timedelta(seconds=20)

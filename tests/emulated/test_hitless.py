@@ -12,9 +12,9 @@ import pytest
 from controller_world import ControllerWorld, running
 from waiting import wait_for
 
-from controller.generation import first_generation
-from controller.main import read_plan
-from policies.plan import Plan
+from helsewan.controller.generation import first_generation
+from helsewan.controller.main import read_plan
+from helsewan.policies.plan import Plan
 
 pytestmark = pytest.mark.emulated
 

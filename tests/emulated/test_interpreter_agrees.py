@@ -14,13 +14,13 @@ from frames import FIRST, LATER, frame, packet_and_mark
 from lone_switches import LoneSwitches
 from waiting import wait_for
 
-from controller.conductor import Conductor
-from controller.edge import diverted
-from controller.interpreter.packet import Label, Packet
-from controller.interpreter.switch import Switch, Visit
-from controller.pipeline import VLAN_PRESENT
-from controller.rules import CONTROLLER, Output, Table
-from topology.model import TRUNK_PORT, Site
+from helsewan.controller.conductor import Conductor
+from helsewan.controller.edge import diverted
+from helsewan.controller.interpreter.packet import Label, Packet
+from helsewan.controller.interpreter.switch import Switch, Visit
+from helsewan.controller.pipeline import VLAN_PRESENT
+from helsewan.controller.rules import CONTROLLER, Output, Table
+from helsewan.topology.model import TRUNK_PORT, Site
 
 PLAN = small_plan()
 NETWORK = PLAN.network

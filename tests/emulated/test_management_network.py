@@ -46,7 +46,7 @@ def talks(do: Script, kind: str, count: int) -> None:
 def show(do: Script, router: str, credentials: str) -> None:
     """Has a router connect anew and show these credentials."""
     do(f"globals().update(shown={credentials}, switch=net[{router!r}])")
-    do("globals().update(run=__import__('emulation.commands').commands.run)")
+    do("globals().update(run=__import__('helsewan.emulation.commands', fromlist=['*']).run)")
     files = "*map(str, (shown.key, shown.certificate, shown.authority))"
     do(f"run(['ovs-vsctl', f'--db=unix:{{switch.home}}/db.sock', 'set-ssl', {files}])")
     do("run(['ovs-appctl', f'--target={switch.home}/ovs-vswitchd.ctl', 'bridge/reconnect'])")
@@ -71,7 +71,11 @@ def test_sites_and_neighbours_do_not_reach_it(do: Script) -> None:
 @pytest.mark.parametrize(
     ("credentials", "reason"),
     [
-        ("__import__('emulation.authority').authority.Authority(switch.home / 'other').for_switch('south', [3])", ""),
+        (
+            "__import__('helsewan.emulation.authority', fromlist=['*'])"
+            ".Authority(switch.home / 'other').for_switch('south', [3])",
+            "",
+        ),
         ("emulation.rig.management.authority.for_switch('old', [3], -__import__('datetime').timedelta(1))", "expired"),
         ("emulation.rig.management.authority.for_switch('north2', [1])", "it says it is dpid:0000000000000003"),
     ],
@@ -93,7 +97,9 @@ def test_router_with_a_wrong_certificate_gets_nowhere(do: Script, credentials: s
 
 
 def test_router_that_fails_takes_its_line_along(do: Script) -> None:
-    do("globals().update(struck=__import__('scenarios.targets').targets.Target('middle', ('middle',)))")
+    do(
+        "globals().update(struck=__import__('helsewan.scenarios.targets', fromlist=['*']).Target('middle', ('middle',)))"
+    )
     down, up = len(events(do, "switch-down")), len(events(do, "switch-up"))
     do("emulation.rig.fail(struck)")
     assert ", 0 received" in ping(do, "middle", "-c 2 -i 0.1 -W 0.5")

@@ -13,12 +13,12 @@ import pytest
 from rig_client import RigClient
 from rig_server import SITES
 
-from controller.paths import compute_paths
-from policies.compile import compile_policy, library_path, load_policy
-from policies.explain import is_allowed
-from policies.plan import Plan
-from topology.model import Access, Kind, Link, Network, Site, router_address4, router_address6
-from topology.national import national_network
+from helsewan.controller.paths import compute_paths
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.explain import is_allowed
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import Access, Kind, Link, Network, Site, router_address4, router_address6
+from helsewan.topology.national import national_network
 
 NETWORK = national_network(SITES, seed=1)
 PLAN = compile_policy(load_policy(library_path("national")), NETWORK)

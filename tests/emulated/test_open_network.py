@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from controller_world import ControllerWorld
 
-from policies.compile import compile_policy, library_path, load_policy
-from topology.importers import network_from
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.topology.importers import network_from
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "topologies"
 LISTEN = """

@@ -12,8 +12,8 @@ from short_run import wait_until_gone
 from test_standing import Terminal
 from waiting import wait_for
 
-from controller.difference import difference
-from verification.dump import Dump, read
+from helsewan.controller.difference import difference
+from helsewan.verification.dump import Dump, read
 
 
 @pytest.fixture(scope="module")

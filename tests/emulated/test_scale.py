@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from emulation import world
+from helsewan.emulation import world
 
 SITES = 600
 FILES = 2_000  # more than it takes, and fewer than if every site kept a socket and both its line's ends here

@@ -11,12 +11,12 @@ import pytest
 from short_run import wait_until_gone
 from test_standing import Terminal, running
 
-from scenarios.probing.standing import verify_standing
-from scenarios.rule_sources import from_switches
-from verification.agreement import LiveReport
-from verification.asking.draft import Group
-from verification.dump import Dump
-from verification.findings import Kind
+from helsewan.scenarios.probing.standing import verify_standing
+from helsewan.scenarios.rule_sources import from_switches
+from helsewan.verification.agreement import LiveReport
+from helsewan.verification.asking.draft import Group
+from helsewan.verification.dump import Dump
+from helsewan.verification.findings import Kind
 
 SEED = 1814
 
@@ -45,7 +45,7 @@ def asked(dump: Dump) -> LiveReport:
 @contextmanager
 def broken(terminal: Terminal, router: str, flow: str) -> Iterator[None]:
     """A router has a flow that nobody gave it, and the controller, which would take it away, holds still."""
-    (controller,) = running(terminal, "controller.main")
+    (controller,) = running(terminal, "helsewan.controller.main")
     os.kill(controller, signal.SIGSTOP)
     try:
         change(terminal, router, "add-flow", flow)

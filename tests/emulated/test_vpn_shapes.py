@@ -12,12 +12,12 @@ import pytest
 from controller_world import ControllerWorld, running, small_plan
 from waiting import wait_for
 
-from controller.pipeline import Drop, Purpose, cookie
-from policies.compile import compile_policy
-from policies.plan import Plan
-from policies.source import read_policy
-from topology.document import loads
-from topology.model import Network
+from helsewan.controller.pipeline import Drop, Purpose, cookie
+from helsewan.policies.compile import compile_policy
+from helsewan.policies.plan import Plan
+from helsewan.policies.source import read_policy
+from helsewan.topology.document import loads
+from helsewan.topology.model import Network
 
 pytestmark = pytest.mark.emulated
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
-from policies.plan import (
+from helsewan.policies.plan import (
     Attachment,
     Contract,
     Egress,
@@ -29,7 +29,7 @@ from policies.plan import (
     TrafficClass,
     Vpn,
 )
-from topology.model import SITE_MTU, Access, Kind, Link, Network, Pop, Region, Router, Site
+from helsewan.topology.model import SITE_MTU, Access, Kind, Link, Network, Pop, Region, Router, Site
 
 SHORT_MTU = 1400
 ROUTERS = ("oslo1", "oslo2", "bergen", "trondheim", "bodo", "tromso")

@@ -19,7 +19,7 @@ from typing import Any
 from controller_plan import small_plan
 from waiting import wait_for
 
-from emulation.authority import Authority, Credentials
+from helsewan.emulation.authority import Authority, Credentials
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 60.0
@@ -46,7 +46,7 @@ class Controller:
         arguments += [f"--key={shown.key}", f"--certificate={shown.certificate}", f"--authority={shown.authority}"]
         self.door, self.changes_file = home / "door", home / "changes.jsonl"
         arguments += [f"--door={self.door}", f"--changes={self.changes_file}"]
-        self.argv = [sys.executable, "-m", "controller.main", *arguments]
+        self.argv = [sys.executable, "-m", "helsewan.controller.main", *arguments]
 
     def start(self) -> subprocess.Popen[bytes]:
         """Starts it and waits until it listens."""

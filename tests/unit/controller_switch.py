@@ -7,18 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.difference import Difference, difference
-from controller.interpreter.fabric import End, Walk
-from controller.interpreter.fabric import Fabric as Interpreted
-from controller.interpreter.packet import Packet
-from controller.interpreter.switch import HandedUp
-from controller.interpreter.switch import Switch as Reading
-from controller.orders import Commit, Discard, Order, Prepare, Refusal, Update
-from controller.paths import Failures
-from controller.pipeline import Drop
-from controller.rules import IPV4, Action, AnyMeter, Entry, FlowRule, Group, GroupRule, Match, RuleSet, Table
-from policies.plan import Plan
-from topology.model import LINE_PORTS, TRUNK_PORT, Line
+from helsewan.controller.difference import Difference, difference
+from helsewan.controller.interpreter.fabric import End, Walk
+from helsewan.controller.interpreter.fabric import Fabric as Interpreted
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.interpreter.switch import HandedUp
+from helsewan.controller.interpreter.switch import Switch as Reading
+from helsewan.controller.orders import Commit, Discard, Order, Prepare, Refusal, Update
+from helsewan.controller.paths import Failures
+from helsewan.controller.pipeline import Drop
+from helsewan.controller.rules import IPV4, Action, AnyMeter, Entry, FlowRule, Group, GroupRule, Match, RuleSet, Table
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import LINE_PORTS, TRUNK_PORT, Line
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emulation._linkengine import Engine
-from emulation.counters import QUEUES, Counters, counters_bytes
-from emulation.engine_rows import QueueTable, model_row
-from emulation.pipe_model import PipeModel
+from helsewan.emulation._linkengine import Engine
+from helsewan.emulation.counters import QUEUES, Counters, counters_bytes
+from helsewan.emulation.engine_rows import QueueTable, model_row
+from helsewan.emulation.pipe_model import PipeModel
 
 FOREVER = 1 << 62
 PORTS, PIPES = 64, 64

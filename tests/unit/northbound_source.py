@@ -13,16 +13,16 @@ from typing import Any
 import httpx
 from policy_network import small_network
 
-from controller.live import links_of
-from controller.northbound.api import guarded
-from controller.northbound.context import Context
-from controller.northbound.counting import Counted
-from controller.northbound.source import Declined, State
-from controller.paths import Failures
-from controller.wishes import told_of
-from policies.compile import compile_policy, read_policy
-from policies.plan import Plan
-from topology.document import loads
+from helsewan.controller.live import links_of
+from helsewan.controller.northbound.api import guarded
+from helsewan.controller.northbound.context import Context
+from helsewan.controller.northbound.counting import Counted
+from helsewan.controller.northbound.source import Declined, State
+from helsewan.controller.paths import Failures
+from helsewan.controller.wishes import told_of
+from helsewan.policies.compile import compile_policy, read_policy
+from helsewan.policies.plan import Plan
+from helsewan.topology.document import loads
 
 SMALL = Path(__file__).parents[1] / "golden" / "policy" / "small.yaml"
 TOKEN = "operator.one-two-three"

@@ -17,8 +17,8 @@ import z3
 from z3 import BitVecRef as Bits
 from z3 import BoolRef as Truth
 
-from controller.paths import Failures
-from controller.rules import (
+from helsewan.controller.paths import Failures
+from helsewan.controller.rules import (
     ARP,
     CONTROLLER,
     IN_PORT,
@@ -45,7 +45,7 @@ from controller.rules import (
     SetField,
     Value,
 )
-from topology.model import TRUNK_PORT, Network
+from helsewan.topology.model import TRUNK_PORT, Network
 
 PRESENT = 0x1000  # OFPVID_PRESENT (7.2.3.7)
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58

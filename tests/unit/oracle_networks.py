@@ -11,10 +11,10 @@ import yaml
 from policy_golden import policy
 from policy_network import Row, small_network
 
-from policies.compile import compile_policy
-from policies.plan import Plan
-from topology.errors import InputError
-from topology.model import Kind, Link, Network, Pop, Region, Router
+from helsewan.policies.compile import compile_policy
+from helsewan.policies.plan import Plan
+from helsewan.topology.errors import InputError
+from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
 
 _KINDS = (Kind.HOSPITAL, Kind.GP, Kind.PHARMACY, Kind.MUNICIPALITY, Kind.SERVICE)
 _TARGETS = {"delay": "100 ms", "jitter": "50 ms", "loss": "1 %"}

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from topology.model import Access, Kind, Link, Network, Pop, Region, Router, Site
+from helsewan.topology.model import Access, Kind, Link, Network, Pop, Region, Router, Site
 
 # id, kind, region, routers, access rate in Mbit/s, tier, tags
 Row = tuple[str, Kind, Region, str, int, str, str]

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from policies.compile import compile_policy
-from policies.plan import Plan
-from policies.source import library_path, load_policy
-from scenarios.flows import plan_traffic
-from scenarios.flowspec import Endpoint, FlowKind, FlowSpec, TrafficPlan
-from scenarios.records import RECORD, Array
-from scenarios.spec import Scenario, load_scenario
-from topology.national import national_network
+from helsewan.policies.compile import compile_policy
+from helsewan.policies.plan import Plan
+from helsewan.policies.source import library_path, load_policy
+from helsewan.scenarios.flows import plan_traffic
+from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec, TrafficPlan
+from helsewan.scenarios.records import RECORD, Array
+from helsewan.scenarios.spec import Scenario, load_scenario
+from helsewan.topology.national import national_network
 
 EPOCH_NS = 1_000_000_000_000
 

@@ -6,9 +6,9 @@ from functools import cache
 
 from controller_plan import small_plan
 
-from controller.generation import first_generation
-from controller.rules import RuleSet
-from policies.plan import Plan
+from helsewan.controller.generation import first_generation
+from helsewan.controller.rules import RuleSet
+from helsewan.policies.plan import Plan
 
 Rules = dict[str, RuleSet]
 

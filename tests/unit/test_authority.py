@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emulation.authority import Authority
+from helsewan.emulation.authority import Authority
 
 
 def verdict(authority: Path, certificate: Path, purpose: str) -> str:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulation.bfd import MOST_SHARE, MULTIPLIER, Timers, timers
-from policies.plan import DETECT_WITHIN_US
-from topology.errors import InputError
-from topology.national import national_network
+from helsewan.emulation.bfd import MOST_SHARE, MULTIPLIER, Timers, timers
+from helsewan.policies.plan import DETECT_WITHIN_US
+from helsewan.topology.errors import InputError
+from helsewan.topology.national import national_network
 
 
 @given(goal_ms=st.integers(9, 3_000), links=st.integers(1, 200), cores=st.integers(1, 64))

@@ -10,16 +10,16 @@ from controller_plan import plan_with_both_lines
 from controller_switch import ICMP, UDP, Fabric, Fate
 from policy_network import small_network
 
-from controller.conductor import Conductor
-from controller.generation import Generation
-from controller.interpreter.fabric import End
-from controller.interpreter.fabric import Fabric as Interpreted
-from controller.interpreter.packet import Packet
-from controller.paths import Failures, compute_paths
-from controller.rules import IPV4
-from policies.compile import compile_policy
-from policies.plan import SHORTEST
-from verification.failures import components, single_failures
+from helsewan.controller.conductor import Conductor
+from helsewan.controller.generation import Generation
+from helsewan.controller.interpreter.fabric import End
+from helsewan.controller.interpreter.fabric import Fabric as Interpreted
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.paths import Failures, compute_paths
+from helsewan.controller.rules import IPV4
+from helsewan.policies.compile import compile_policy
+from helsewan.policies.plan import SHORTEST
+from helsewan.verification.failures import components, single_failures
 
 PLAN = plan_with_both_lines()
 NETWORK = PLAN.network

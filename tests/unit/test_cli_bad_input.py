@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from emulation import world
-from scenarios.spec import LIBRARY
-from topology.errors import InputError
+from helsewan.emulation import world
+from helsewan.scenarios.spec import LIBRARY
+from helsewan.topology.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
 SAMPLES = REPOSITORY / "tests" / "samples" / "topologies"
@@ -22,7 +22,12 @@ def helsewan(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedP
     """Run the command line as a user would."""
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
     return subprocess.run(
-        [sys.executable, "-m", "scenarios.cli", *argv], cwd=cwd, env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "helsewan.scenarios.cli", *argv],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -82,7 +87,7 @@ def test_bad_files(old: str, new: str, said: str, tmp_path: Path) -> None:
 def test_a_missing_program_is_named_with_its_package(tmp_path: Path) -> None:
     """Without Open vSwitch a run says what to install."""
     script = (
-        "import emulation.world as world, scenarios.cli as cli, sys\n"
+        "import helsewan.emulation.world as world, helsewan.scenarios.cli as cli, sys\n"
         "world._path = lambda: '/nonexistent'\n"
         "sys.argv = ['helsewan', 'scenario', 'run', 'region-failover']\n"
         "cli.main()\n"

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from controller.paths import Failures
-from scenarios.cli import app
-from scenarios.verification import Verified, as_it_stands
-from topology.errors import InputError
-from verification.agreement import LiveReport
-from verification.dump import read
-from verification.findings import Case, Finding, Kind, Report
-from verification.results import as_json
+from helsewan.controller.paths import Failures
+from helsewan.scenarios.cli import app
+from helsewan.scenarios.verification import Verified, as_it_stands
+from helsewan.topology.errors import InputError
+from helsewan.verification.agreement import LiveReport
+from helsewan.verification.dump import read
+from helsewan.verification.findings import Case, Finding, Kind, Report
+from helsewan.verification.results import as_json
 
 SMALL = """
 name: small

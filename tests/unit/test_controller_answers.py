@@ -13,18 +13,18 @@ from controller_switch import TCP, UDP, Fabric, Fate
 from test_icmp import ipv4
 from test_icmp6 import ipv6
 
-from controller.answers import Answer, Answers
-from controller.conductor import Conductor
-from controller.family import FAMILIES, IP4, IP6, Family
-from controller.fit import MTU_REGISTER
-from controller.icmp import Trouble
-from controller.interpreter.fabric import End
-from controller.interpreter.packet import Packet
-from controller.paths import Failures
-from controller.pipeline import Drop, Purpose, cookie
-from controller.punt import Punt
-from controller.rules import MPLS
-from topology.model import Router, Site, router_address4, router_address6
+from helsewan.controller.answers import Answer, Answers
+from helsewan.controller.conductor import Conductor
+from helsewan.controller.family import FAMILIES, IP4, IP6, Family
+from helsewan.controller.fit import MTU_REGISTER
+from helsewan.controller.icmp import Trouble
+from helsewan.controller.interpreter.fabric import End
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.paths import Failures
+from helsewan.controller.pipeline import Drop, Purpose, cookie
+from helsewan.controller.punt import Punt
+from helsewan.controller.rules import MPLS
+from helsewan.topology.model import Router, Site, router_address4, router_address6
 
 PLAN = small_plan()
 ANSWERS = Answers(PLAN)

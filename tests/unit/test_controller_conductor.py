@@ -9,16 +9,16 @@ import pytest
 from controller_plan import small_plan
 from controller_switch import TCP, UDP, Fabric, Fate, Switch
 
-from controller.conductor import HELLO_S, PATIENCE_S, SETTLE_S, Conductor, Phase
-from controller.core import Labels, assign_labels
-from controller.edge import diverted
-from controller.orders import Assignment, Count, Order, Output, Read, Report, Store, Withdraw
-from controller.paths import Failures, compute_paths
-from controller.pipeline import Drop
-from controller.rollout import ANSWER_S, AT_A_TIME, DRAIN_S
-from controller.rollout import Stage as Turn
-from policies.plan import Plan
-from topology.model import TRUNK_PORT, Line
+from helsewan.controller.conductor import HELLO_S, PATIENCE_S, SETTLE_S, Conductor, Phase
+from helsewan.controller.core import Labels, assign_labels
+from helsewan.controller.edge import diverted
+from helsewan.controller.orders import Assignment, Count, Order, Output, Read, Report, Store, Withdraw
+from helsewan.controller.paths import Failures, compute_paths
+from helsewan.controller.pipeline import Drop
+from helsewan.controller.rollout import ANSWER_S, AT_A_TIME, DRAIN_S
+from helsewan.controller.rollout import Stage as Turn
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import TRUNK_PORT, Line
 
 PLAN = small_plan()
 NETWORK = PLAN.network

@@ -34,8 +34,8 @@ from controller_process import (
 )
 from waiting import wait_for
 
-from controller.entrance import MOST_CONNECTIONS
-from emulation.authority import Authority, Credentials
+from helsewan.controller.entrance import MOST_CONNECTIONS
+from helsewan.emulation.authority import Authority, Credentials
 
 PACKET_IN = 10
 HELLO_FAILED = 0

@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
-from controller.entrance import MOST_COMPLAINTS, MOST_CONNECTIONS, Entrance
-from controller.inflow import BURST_COSTS, COSTS_PER_S, HANDSHAKE_BYTES, PATIENCE_S, Inflow, Refused
+from helsewan.controller.entrance import MOST_COMPLAINTS, MOST_CONNECTIONS, Entrance
+from helsewan.controller.inflow import BURST_COSTS, COSTS_PER_S, HANDSHAKE_BYTES, PATIENCE_S, Inflow, Refused
 
 HELLO = struct.pack("!BBHI", 4, 0, 8, 1)
 

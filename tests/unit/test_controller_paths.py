@@ -13,14 +13,14 @@ from controller_plan import small_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core import assign_labels
-from controller.paths import Avoid, Failures, Paths, compute_paths
-from policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic
-from topology.errors import InputError
-from topology.fibres import Fibres
-from topology.model import Link, Network, Pop, Region, Router
-from topology.national import national_network
-from verification.failures import components, single_failures
+from helsewan.controller.core import assign_labels
+from helsewan.controller.paths import Avoid, Failures, Paths, compute_paths
+from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic
+from helsewan.topology.errors import InputError
+from helsewan.topology.fibres import Fibres
+from helsewan.topology.model import Link, Network, Pop, Region, Router
+from helsewan.topology.national import national_network
+from helsewan.verification.failures import components, single_failures
 
 
 def fates(network: Network, egress: Egress, paths: Paths, failed: Failures) -> Iterator[tuple[str, str | None]]:
@@ -281,7 +281,7 @@ def test_more_trees_than_labels_are_refused_in_words() -> None:
     plan = small_plan()
     paths = compute_paths(plan.network, plan.egresses)
     with (
-        patch("controller.core._END_OF_LABELS", 10_004),
+        patch("helsewan.controller.core._END_OF_LABELS", 10_004),
         pytest.raises(InputError, match="trees of paths' need a label"),
     ):
         assign_labels(paths)

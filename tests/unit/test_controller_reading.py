@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from controller.readback import Decoder
-from controller.reading import Reading
-from controller.rules import GroupRule
+from helsewan.controller.readback import Decoder
+from helsewan.controller.reading import Reading
+from helsewan.controller.rules import GroupRule
 
 FLOW, METERS, GROUPS = 1, 10, 7
 EMPTY_GROUP = struct.pack("!HBxI", 8, 3, 1)  # fast failover, no bucket

@@ -13,11 +13,11 @@ from controller_switch import ICMP, TCP, UDP, Fabric, Fate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.conductor import Conductor
-from controller.interpreter.packet import number
-from controller.paths import compute_paths
-from controller.pipeline import DESTINATION_VPN, VRF, Drop, PipelineError, Purpose, check, cookie, purpose_of
-from controller.rules import (
+from helsewan.controller.conductor import Conductor
+from helsewan.controller.interpreter.packet import number
+from helsewan.controller.paths import compute_paths
+from helsewan.controller.pipeline import DESTINATION_VPN, VRF, Drop, PipelineError, Purpose, check, cookie, purpose_of
+from helsewan.controller.rules import (
     IPV6,
     MPLS,
     Bucket,
@@ -36,9 +36,9 @@ from controller.rules import (
     SetField,
     Table,
 )
-from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import SHORTEST
-from topology.national import national_network
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.plan import SHORTEST
+from helsewan.topology.national import national_network
 
 PLAN = small_plan()
 SITES = tuple(PLAN.network.site)

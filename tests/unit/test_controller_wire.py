@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from controller_plan import small_plan
 
-from controller import wire
-from controller.conductor import Conductor
-from controller.difference import Difference, difference
-from controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
-from controller.orders import Commit, Discard, Prepare, Update
-from controller.punt import PUNT_METER
-from controller.rules import (
+from helsewan.controller import wire
+from helsewan.controller.conductor import Conductor
+from helsewan.controller.difference import Difference, difference
+from helsewan.controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
+from helsewan.controller.orders import Commit, Discard, Prepare, Update
+from helsewan.controller.punt import PUNT_METER
+from helsewan.controller.rules import (
     Bucket,
     CheckLarger,
     FlowRule,
@@ -28,7 +28,7 @@ from controller.rules import (
     SetField,
     Table,
 )
-from controller.wire import Encoder, Frame
+from helsewan.controller.wire import Encoder, Frame
 
 FLOW = FlowRule(Table.CORE, 100, (("eth_type", 0x8847), ("mpls_label", 10_001)), (Output(2),), cookie=5)
 GROUP = GroupRule(7, (Bucket(2, (PushMpls(), SetField("mpls_label", 10_001), Output(2))), Bucket(3, (Output(3),))))

@@ -11,12 +11,12 @@ import test_controller_conductor as rig
 from policy_network import small_network as triangle
 from test_controller_change import held, pings, without_ping
 
-from controller.live import links_of
-from controller.paths import Failures, Paths, compute_paths
-from controller.wishes import Origin
-from policies.plan import Egress
-from topology.model import Network
-from topology.national import national_network
+from helsewan.controller.live import links_of
+from helsewan.controller.paths import Failures, Paths, compute_paths
+from helsewan.controller.wishes import Origin
+from helsewan.policies.plan import Egress
+from helsewan.topology.model import Network
+from helsewan.topology.national import national_network
 
 ANNA, BERIT = Origin({"door": "api", "name": "anna"}), Origin({"door": "api", "name": "berit"})
 PLACES = sorted([*rig.NETWORK.link, *rig.NETWORK.pop])

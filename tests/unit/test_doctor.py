@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from emulation.procfs import parse_cpu_max
-from scenarios.doctor import look, show
-from scenarios.doctor_items import (
+from helsewan.emulation.procfs import parse_cpu_max
+from helsewan.scenarios.doctor import look, show
+from helsewan.scenarios.doctor_items import (
     Item,
     Status,
     can_run,

@@ -10,8 +10,8 @@ from engine_bench import FOREVER, PIPES, PORTS, Bench, Line, ipv4, plain_line
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulation._linkengine import FRAME_MAX_BYTES, Engine
-from emulation.counters import LATENESS_BINS, bin_limits_ns
+from helsewan.emulation._linkengine import FRAME_MAX_BYTES, Engine
+from helsewan.emulation.counters import LATENESS_BINS, bin_limits_ns
 
 ADDRESSES = bytes(range(12))
 OTHER = 3

@@ -25,20 +25,20 @@ from typing import NamedTuple
 import pytest
 from walks import Outcome, Steps, Walks
 
-from controller.edge import ingress_group, line_group, turned_routes
-from controller.family import FAMILIES, IP4, Family, masked
-from controller.generation import Generation, first_generation
-from controller.interpreter.fabric import End, Fabric
-from controller.interpreter.packet import Label, Packet, number
-from controller.interpreter.switch import Choice, Switch, Visit
-from controller.paths import Failures
-from controller.pipeline import BUCKET, DESTINATION_VPN, PIPELINE, VLAN_PRESENT, Drop
-from controller.rules import Table
-from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import SHORTEST, Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
-from topology.model import TRUNK_PORT, Site
-from topology.national import national_network
-from verification.failures import components, single_failures
+from helsewan.controller.edge import ingress_group, line_group, turned_routes
+from helsewan.controller.family import FAMILIES, IP4, Family, masked
+from helsewan.controller.generation import Generation, first_generation
+from helsewan.controller.interpreter.fabric import End, Fabric
+from helsewan.controller.interpreter.packet import Label, Packet, number
+from helsewan.controller.interpreter.switch import Choice, Switch, Visit
+from helsewan.controller.paths import Failures
+from helsewan.controller.pipeline import BUCKET, DESTINATION_VPN, PIPELINE, VLAN_PRESENT, Drop
+from helsewan.controller.rules import Table
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.plan import SHORTEST, Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
+from helsewan.topology.model import TRUNK_PORT, Site
+from helsewan.topology.national import national_network
+from helsewan.verification.failures import components, single_failures
 
 CORE_TTL = 64
 SYN, SYN_ACK = 0x02, 0x12

@@ -10,17 +10,17 @@ from controller_plan import small_plan
 from test_cli_verify import SMALL
 from typer.testing import CliRunner
 
-from controller.generation import first_generation
-from controller.interpreter.fabric import End, Fabric
-from controller.interpreter.packet import Packet
-from controller.rules import IPV4
-from scenarios.cli import app
-from scenarios.screen import Screen
-from topology.document import loads
-from topology.errors import InputError
-from verification.exact import blocks
-from verification.headers import Space
-from verification.static import Static
+from helsewan.controller.generation import first_generation
+from helsewan.controller.interpreter.fabric import End, Fabric
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.rules import IPV4
+from helsewan.scenarios.cli import app
+from helsewan.scenarios.screen import Screen
+from helsewan.topology.document import loads
+from helsewan.topology.errors import InputError
+from helsewan.verification.exact import blocks
+from helsewan.verification.headers import Space
+from helsewan.verification.static import Static
 
 
 def test_blocks_are_the_whole_set_and_do_not_overlap() -> None:

@@ -25,7 +25,7 @@ from controller_process import (
 )
 from waiting import wait_for
 
-from controller import framework
+from helsewan.controller import framework
 
 HURRIED = """
 import sys

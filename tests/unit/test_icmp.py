@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.icmp import Ipv4Packet, Trouble, checksum, error, read_ipv4
-from controller.punt import read_frame
+from helsewan.controller.icmp import Ipv4Packet, Trouble, checksum, error, read_ipv4
+from helsewan.controller.punt import read_frame
 
 ROUTER = IPv4Address("100.64.0.7")
 CS6 = 48

@@ -11,14 +11,14 @@ from controller_plan import small_plan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.conductor import Conductor
-from controller.interpreter.fabric import End, Fabric, Place
-from controller.interpreter.lookup import ChanceError, Classifier
-from controller.interpreter.packet import Header, Label, Packet, number
-from controller.interpreter.switch import NotModelledError, Stop, Switch
-from controller.paths import Failures
-from controller.pipeline import Drop
-from controller.rules import (
+from helsewan.controller.conductor import Conductor
+from helsewan.controller.interpreter.fabric import End, Fabric, Place
+from helsewan.controller.interpreter.lookup import ChanceError, Classifier
+from helsewan.controller.interpreter.packet import Header, Label, Packet, number
+from helsewan.controller.interpreter.switch import NotModelledError, Stop, Switch
+from helsewan.controller.paths import Failures
+from helsewan.controller.pipeline import Drop
+from helsewan.controller.rules import (
     CONTROLLER,
     IN_PORT,
     IPV4,
@@ -44,7 +44,7 @@ from controller.rules import (
     SetField,
     Table,
 )
-from topology.model import TRUNK_PORT
+from helsewan.topology.model import TRUNK_PORT
 
 PLAN = small_plan()
 IP = Packet.of(eth_type=IPV4, ipv4_src="10.0.0.1", ipv4_dst="10.0.0.2", ip_dscp=46, nw_ttl=9)

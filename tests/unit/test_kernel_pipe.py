@@ -7,9 +7,17 @@ from statistics import fmean, pstdev
 
 import pytest
 
-from emulation.kernel_classifier import ONE_QUEUE
-from emulation.kernel_pipe import MOST_SPREADS, TABLE_SCALE, Delay, NotInKernel, Shaper, check, distribution_table
-from emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, PipeModel, Red, RedCurve
+from helsewan.emulation.kernel_classifier import ONE_QUEUE
+from helsewan.emulation.kernel_pipe import (
+    MOST_SPREADS,
+    TABLE_SCALE,
+    Delay,
+    NotInKernel,
+    Shaper,
+    check,
+    distribution_table,
+)
+from helsewan.emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, PipeModel, Red, RedCurve
 
 LINE = PipeModel(10_000_000, 5_000, (ClassQueue(limit_us=50_000), ClassQueue(limit_us=50_000, strict=False)))
 CURVE = RedCurve(10_000, 30_000)

@@ -34,6 +34,8 @@ def imported_modules(tree: ast.AST) -> Iterator[tuple[int, str]]:
         match node:
             case ast.Import(names=names):
                 yield from ((node.lineno, alias.name) for alias in names)
+            case ast.ImportFrom(module="helsewan", names=names, level=0):
+                yield from ((node.lineno, f"helsewan.{alias.name}") for alias in names)
             case ast.ImportFrom(module=str(module), level=0):
                 yield node.lineno, module
             case ast.Call(
@@ -46,13 +48,23 @@ def imported_modules(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def violations(path: PurePosixPath, source: str) -> list[str]:
     """What in ``source``, a module of a package at ``path``, breaks the import directions."""
     package = path.parts[0]
-    forbidden = (set(MAY_IMPORT) | OUTSIDE) - MAY_IMPORT[package] - {package} - EXCEPTIONS.get(path, set())
+    above = set(MAY_IMPORT) - MAY_IMPORT[package] - {package} - EXCEPTIONS.get(path, set())
+    forbidden = {f"helsewan.{name}" for name in above} | OUTSIDE
     if path != FRAMEWORK_DOOR:
         forbidden |= FRAMEWORKS
     return [
         f"{path}:{line}: imports {module}"
         for line, module in imported_modules(ast.parse(source, filename=str(path)))
-        if module.split(".")[0] in forbidden
+        if any(f"{module}.".startswith(f"{name}.") for name in forbidden)
+    ] + bare_imports(path, source)
+
+
+def bare_imports(path: PurePosixPath, source: str) -> list[str]:
+    """Imports of ``topology`` where ``helsewan.topology`` is meant: they would load every module a second time."""
+    return [
+        f"{path}:{line}: imports {module}, not helsewan.{module}"
+        for line, module in imported_modules(ast.parse(source, filename=str(path)))
+        if module.split(".")[0] in MAY_IMPORT
     ]
 
 
@@ -85,21 +97,30 @@ def test_files_stay_short() -> None:
     assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
 
 
+def test_tests_and_benchmarks_import_by_the_full_name() -> None:
+    files = python_files(*OUTSIDE)
+    assert files
+    assert [found for file in files for found in bare_imports(PurePosixPath(file.name), file.read_text("utf-8"))] == []
+
+
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("topology/model.py", "import policies"),
-        ("topology/model.py", "import policies.plan as plan"),
-        ("topology/model.py", "from emulation import world"),
-        ("policies/compile.py", "from controller.rules import Rule"),
-        ("controller/app.py", "def late():\n    from emulation.world import World"),
-        ("emulation/world.py", "from policies.plan import Plan"),
-        ("emulation/world.py", "if TYPE_CHECKING:\n    from policies.plan import Plan"),
-        ("emulation/world.py", "import importlib\nimportlib.import_module('scenarios.run')"),
+        ("topology/model.py", "import helsewan.policies"),
+        ("topology/model.py", "import helsewan.policies.plan as plan"),
+        ("topology/model.py", "from helsewan.emulation import world"),
+        ("policies/compile.py", "from helsewan.controller.rules import Rule"),
+        ("controller/app.py", "def late():\n    from helsewan.emulation.world import World"),
+        ("emulation/world.py", "from helsewan.policies.plan import Plan"),
+        ("emulation/world.py", "if TYPE_CHECKING:\n    from helsewan.policies.plan import Plan"),
+        ("emulation/world.py", "import importlib\nimportlib.import_module('helsewan.scenarios.run')"),
         ("scenarios/run.py", "from tests.helpers import anything"),
         ("scenarios/run.py", "import os_ken.ofproto"),
         ("controller/app.py", "from os_ken.base import app_manager"),
         ("controller/app.py", "__import__('ryu.base')"),
+        ("policies/compile.py", "from helsewan import controller"),
+        ("policies/compile.py", "from topology.model import Network"),
+        ("topology/model.py", "import topology.units"),
     ],
 )
 def test_a_wrong_import_is_found(path: str, source: str) -> None:
@@ -109,11 +130,11 @@ def test_a_wrong_import_is_found(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("topology/mininet_build.py", "from emulation.host import Host"),
-        ("policies/compile.py", "from topology.model import Network"),
+        ("topology/mininet_build.py", "from helsewan.emulation.host import Host"),
+        ("policies/compile.py", "from helsewan.topology.model import Network"),
         ("controller/framework.py", "from os_ken.base import app_manager"),
         ("controller/app.py", "from . import framework"),
-        ("scenarios/run.py", "import topology, policies, controller, emulation"),
+        ("scenarios/run.py", "import helsewan.topology, helsewan.policies, helsewan.controller, helsewan.emulation"),
         ("emulation/world.py", "import topology_of_another_project"),
     ],
 )

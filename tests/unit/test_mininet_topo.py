@@ -8,9 +8,9 @@ import pytest
 from mininet.link import Intf, TCIntf
 from mininet.util import buildTopo
 
-from topology.mininet_build import NationalTopo
-from topology.model import Network
-from topology.national import national_network
+from helsewan.topology.mininet_build import NationalTopo
+from helsewan.topology.model import Network
+from helsewan.topology.national import national_network
 
 SITES, SEED = 100, 7
 IFNAMSIZ = 16  # linux/if.h: an interface's name, with the zero that ends it

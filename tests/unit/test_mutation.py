@@ -9,17 +9,17 @@ from functools import cache
 import pytest
 from policy_network import small_network
 
-from controller.generation import first_generation
-from controller.pipeline import Purpose, purpose_of
-from controller.rules import FlowRule, RuleSet, SetField, Table
-from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import Plan
-from verification.mutation.corpus import Corpus
-from verification.mutation.draw import mutants
-from verification.mutation.effect import Effect
-from verification.mutation.explain import Survivors
-from verification.mutation.mutant import Mutant, Mutation
-from verification.mutation.witness import Jury
+from helsewan.controller.generation import first_generation
+from helsewan.controller.pipeline import Purpose, purpose_of
+from helsewan.controller.rules import FlowRule, RuleSet, SetField, Table
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.plan import Plan
+from helsewan.verification.mutation.corpus import Corpus
+from helsewan.verification.mutation.draw import mutants
+from helsewan.verification.mutation.effect import Effect
+from helsewan.verification.mutation.explain import Survivors
+from helsewan.verification.mutation.mutant import Mutant, Mutation
+from helsewan.verification.mutation.witness import Jury
 
 SEED = 5
 

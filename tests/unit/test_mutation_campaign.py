@@ -10,19 +10,19 @@ from functools import cache
 from policy_network import small_network
 from test_mutation import SEED, changed, entry, jury, plan, rules
 
-from controller.pipeline import Purpose, purpose_of
-from controller.rules import FlowRule, RuleSet, Table
-from policies.compile import library_path, load_policy
-from verification.failures import cases
-from verification.findings import Case, Finding, Kind, Report
-from verification.mutation.campaign import Campaign, Trial, Verdict, changes, table
-from verification.mutation.corpus import INTACT
-from verification.mutation.draw import mutants
-from verification.mutation.effect import HARMLESS, Effect, Probe
-from verification.mutation.live import Live
-from verification.mutation.mutant import Mutant, Mutation
-from verification.mutation.policy_faults import FAULTS, PolicyMutant, policy_mutants
-from verification.static import verify
+from helsewan.controller.pipeline import Purpose, purpose_of
+from helsewan.controller.rules import FlowRule, RuleSet, Table
+from helsewan.policies.compile import library_path, load_policy
+from helsewan.verification.failures import cases
+from helsewan.verification.findings import Case, Finding, Kind, Report
+from helsewan.verification.mutation.campaign import Campaign, Trial, Verdict, changes, table
+from helsewan.verification.mutation.corpus import INTACT
+from helsewan.verification.mutation.draw import mutants
+from helsewan.verification.mutation.effect import HARMLESS, Effect, Probe
+from helsewan.verification.mutation.live import Live
+from helsewan.verification.mutation.mutant import Mutant, Mutation
+from helsewan.verification.mutation.policy_faults import FAULTS, PolicyMutant, policy_mutants
+from helsewan.verification.static import verify
 
 CASES = (Case("intact", INTACT),)
 

@@ -19,20 +19,20 @@ from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 from policy_network import Row, small_network
 
-from controller import rollout as module
-from controller.difference import difference
-from controller.generation import Generation, first_generation
-from controller.interpreter.fabric import End, Fabric, Place
-from controller.interpreter.packet import Packet
-from controller.interpreter.switch import Stop, Switch, Visit
-from controller.numbering import renumbered
-from controller.orders import Assignment, Output, Refusal
-from controller.paths import Failures
-from controller.pipeline import Drop
-from controller.rollout import DRAIN_S, Rollout, Stage
-from controller.rules import CONTROLLER, IPV4, RuleSet
-from policies.plan import Plan
-from topology.model import Kind, Link, Network, Pop, Region, Router
+from helsewan.controller import rollout as module
+from helsewan.controller.difference import difference
+from helsewan.controller.generation import Generation, first_generation
+from helsewan.controller.interpreter.fabric import End, Fabric, Place
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.interpreter.switch import Stop, Switch, Visit
+from helsewan.controller.numbering import renumbered
+from helsewan.controller.orders import Assignment, Output, Refusal
+from helsewan.controller.paths import Failures
+from helsewan.controller.pipeline import Drop
+from helsewan.controller.rollout import DRAIN_S, Rollout, Stage
+from helsewan.controller.rules import CONTROLLER, IPV4, RuleSet
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
 
 PROTOCOLS = {"a": (6, "tcp", 1), "b": (6, "tcp", 2), "c": (17, "udp", 1)}
 SYN, ACK = 2, 16

@@ -15,7 +15,7 @@ import pytest
 from northbound_source import TOKEN, Northbound
 from waiting import wait_for
 
-from controller.northbound import guard, server
+from helsewan.controller.northbound import guard, server
 
 DEADLINE_S = 60.0
 AUTHORIZATION = {"authorization": f"Bearer {TOKEN}"}

@@ -11,22 +11,22 @@ import pytest
 from controller_plan import small_plan
 from test_controller_paths import unrepaired
 
-from controller.family import IP4
-from controller.generation import Generation, first_generation
-from controller.interpreter.fabric import End, Fabric, Walk
-from controller.paths import compute_paths
-from policies.compile import compile_policy, library_path, load_policy
-from policies.constraints import breaches
-from policies.placement import place
-from policies.plan import SHORTEST, Egress, PathAlgorithm, Plan, Risk, Traffic
-from policies.source import read_policy
-from topology.document import loads
-from topology.errors import InputError
-from topology.fibres import Fibres
-from topology.model import Kind, Link, Network
-from topology.national import national_network
-from verification.failures import components, single_failures
-from verification.journey import packet_of
+from helsewan.controller.family import IP4
+from helsewan.controller.generation import Generation, first_generation
+from helsewan.controller.interpreter.fabric import End, Fabric, Walk
+from helsewan.controller.paths import compute_paths
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.constraints import breaches
+from helsewan.policies.placement import place
+from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, Plan, Risk, Traffic
+from helsewan.policies.source import read_policy
+from helsewan.topology.document import loads
+from helsewan.topology.errors import InputError
+from helsewan.topology.fibres import Fibres
+from helsewan.topology.model import Kind, Link, Network
+from helsewan.topology.national import national_network
+from helsewan.verification.failures import components, single_failures
+from helsewan.verification.journey import packet_of
 
 CHOICES = ("least-delay", "least-loaded", "min-max")
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from emulation.engine import EngineError, PipeChange, PipeSpec
-from emulation.links import Direction, End, Plant
-from emulation.pipe_model import PipeModel
-from emulation.trace import Trace, TracePoint
+from helsewan.emulation.engine import EngineError, PipeChange, PipeSpec
+from helsewan.emulation.links import Direction, End, Plant
+from helsewan.emulation.pipe_model import PipeModel
+from helsewan.emulation.trace import Trace, TracePoint
 
 BACK = Direction.BACK
 INSTANT = 1_234

@@ -7,11 +7,11 @@ from itertools import product
 import policy_golden
 from policy_network import small_network
 
-from policies.compile import compile_policy, library_path, load_policy
-from policies.effect import Effect, effects
-from policies.explain import is_allowed
-from policies.plan import Plan
-from topology.model import Kind, Region
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.effect import Effect, effects
+from helsewan.policies.explain import is_allowed
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import Kind, Region
 
 NATIONAL = library_path("national").read_text(encoding="utf-8")
 

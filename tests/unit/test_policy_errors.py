@@ -10,10 +10,10 @@ import policy_golden
 import pytest
 from policy_network import small_network
 
-from policies.compile import compile_policy, library_path, load_policy
-from policies.source import LIBRARY
-from topology.errors import InputError
-from topology.model import Kind, Network
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.source import LIBRARY
+from helsewan.topology.errors import InputError
+from helsewan.topology.model import Kind, Network
 
 GOOD = """\
 name: good

@@ -10,12 +10,12 @@ import policy_golden
 import pytest
 from jsonschema import Draft202012Validator
 
-from policies.compile import compile_policy
-from policies.editors import policy_json_schema
-from policies.schema import SECTIONS
-from topology.document import loads
-from topology.errors import InputError
-from topology.national import national_network
+from helsewan.policies.compile import compile_policy
+from helsewan.policies.editors import policy_json_schema
+from helsewan.policies.schema import SECTIONS
+from helsewan.topology.document import loads
+from helsewan.topology.errors import InputError
+from helsewan.topology.national import national_network
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
 BLOCKS = [match[0] for match in re.finditer(r"(?:^    .*\n|^\n(?=    ))+", PAGE, re.MULTILINE)]

@@ -11,12 +11,12 @@ import policy_golden
 import pytest
 from policy_network import small_network
 
-from controller.calendar import Calendar, turns
-from controller.wishes import Origin
-from policies.compile import compile_anew, compile_policy
-from policies.explain import is_allowed
-from policies.moments import parse_moment
-from policies.plan import Plan, Standing
+from helsewan.controller.calendar import Calendar, turns
+from helsewan.controller.wishes import Origin
+from helsewan.policies.compile import compile_anew, compile_policy
+from helsewan.policies.explain import is_allowed
+from helsewan.policies.moments import parse_moment
+from helsewan.policies.plan import Plan, Standing
 
 POLICY = """\
 name: excepting

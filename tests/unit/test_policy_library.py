@@ -8,17 +8,17 @@ from itertools import pairwise, product
 
 import pytest
 
-from controller.generation import first_generation
-from controller.numbering import renumbered
-from policies.changes import changes
-from policies.compile import compile_policy, library_names, library_path, load_policy
-from policies.effect import effects
-from policies.layers import Layered
-from policies.plan import Plan
-from policies.source import read_policy
-from topology.document import loads
-from topology.model import Kind, Region, Site
-from topology.national import national_network
+from helsewan.controller.generation import first_generation
+from helsewan.controller.numbering import renumbered
+from helsewan.policies.changes import changes
+from helsewan.policies.compile import compile_policy, library_names, library_path, load_policy
+from helsewan.policies.effect import effects
+from helsewan.policies.layers import Layered
+from helsewan.policies.plan import Plan
+from helsewan.policies.source import read_policy
+from helsewan.topology.document import loads
+from helsewan.topology.model import Kind, Region, Site
+from helsewan.topology.national import national_network
 
 SIZES = (90, 260, 600)  # hospitals, services and data centres alone are 83
 STEPS = ("national", "merger-sor-ost-1", "merger-sor-ost-2", "merger-sor-ost-3")

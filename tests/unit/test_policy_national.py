@@ -7,11 +7,11 @@ from itertools import product
 import pytest
 from policy_network import small_network
 
-from policies.compile import compile_policy, library_names, library_path, load_policy
-from policies.explain import Explanation, explain, is_allowed
-from policies.plan import Plan, Scheduling
-from topology.model import Kind, Network
-from topology.national import national_network
+from helsewan.policies.compile import compile_policy, library_names, library_path, load_policy
+from helsewan.policies.explain import Explanation, explain, is_allowed
+from helsewan.policies.plan import Plan, Scheduling
+from helsewan.topology.model import Kind, Network
+from helsewan.topology.national import national_network
 
 CARE = {"voice", "video", "ehr", "ehr-udp", "hl7", "dicom", "dicom-udp", "ping"}
 CALLS = {"voice", "sip", "sip-tcp", "ping"}

@@ -12,15 +12,15 @@ import policy_golden
 import pytest
 from controller_switch import ICMP, TCP, UDP, Fabric, Fate
 
-from controller.conductor import Conductor
-from controller.pipeline import Drop
-from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import SHORTEST, Plan, PortMatch
-from policies.ports import parse_ports, split
-from scenarios.pairs import fixed_port, service_ports
-from topology.errors import InputError
-from topology.importers import network_from
-from topology.national import national_network
+from helsewan.controller.conductor import Conductor
+from helsewan.controller.pipeline import Drop
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.plan import SHORTEST, Plan, PortMatch
+from helsewan.policies.ports import parse_ports, split
+from helsewan.scenarios.pairs import fixed_port, service_ports
+from helsewan.topology.errors import InputError
+from helsewan.topology.importers import network_from
+from helsewan.topology.national import national_network
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "topologies"
 OPEN = load_policy(library_path("open"))

@@ -8,12 +8,12 @@ import policy_golden
 import pytest
 from policy_network import small_network
 
-from policies.compile import compile_policy
-from policies.dscp import dscp_name
-from policies.membership import compile_clauses
-from policies.plan import Plan, PortMatch
-from policies.report import Report
-from policies.selection import Population
+from helsewan.policies.compile import compile_policy
+from helsewan.policies.dscp import dscp_name
+from helsewan.policies.membership import compile_clauses
+from helsewan.policies.plan import Plan, PortMatch
+from helsewan.policies.report import Report
+from helsewan.policies.selection import Population
 
 
 @pytest.fixture(scope="module")

@@ -13,19 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_network import small_network
 
-from policies.compile import compile_policy, library_path, load_policy
-from policies.demand import class_shares
-from policies.minmax import least_utilisation
-from policies.placement import Placement, place
-from policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic, Vpn
-from policies.report import Report
-from policies.routing import compile_egresses
-from policies.source import read_policy
-from topology.document import loads
-from topology.errors import InputError
-from topology.fibres import Fibres
-from topology.model import Link, Network, Pop, Region, Router
-from topology.national import national_network
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.demand import class_shares
+from helsewan.policies.minmax import least_utilisation
+from helsewan.policies.placement import Placement, place
+from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic, Vpn
+from helsewan.policies.report import Report
+from helsewan.policies.routing import compile_egresses
+from helsewan.policies.source import read_policy
+from helsewan.topology.document import loads
+from helsewan.topology.errors import InputError
+from helsewan.topology.fibres import Fibres
+from helsewan.topology.model import Link, Network, Pop, Region, Router
+from helsewan.topology.national import national_network
 
 LOAD_CHOICES = (PathAlgorithm(PathChoice.LEAST_LOADED), PathAlgorithm(PathChoice.MIN_MAX))
 

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_network import Row, small_network
 
-from policies.compile import compile_policy
-from policies.explain import is_allowed
-from policies.plan import Plan
-from policies.schema import PolicySpec
-from policies.source import Policy
-from topology.document import Document
-from topology.model import Kind, Network, Region, Site
+from helsewan.policies.compile import compile_policy
+from helsewan.policies.explain import is_allowed
+from helsewan.policies.plan import Plan
+from helsewan.policies.schema import PolicySpec
+from helsewan.policies.source import Policy
+from helsewan.topology.document import Document
+from helsewan.topology.model import Kind, Network, Region, Site
 
 TARGETS = {"delay": "1 s", "jitter": "1 s", "loss": "1 %"}
 CLASSES = {
@@ -188,7 +188,7 @@ def test_same_input_gives_the_same_plan(case: tuple[dict[str, Any], Network]) ->
 _PRINT_PLAN = """
 import sys; sys.path[:0] = sys.argv[1:]
 from policy_network import small_network
-from policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.compile import compile_policy, library_path, load_policy
 plan = compile_policy(load_policy(library_path("national")), small_network())
 print(plan.roles, plan.contracts, plan.attachments, plan.egresses, plan.routes, plan.services, plan.classes)
 print([(vpn.id, vpn.name, vpn.label, vpn.label6, vpn.sites) for vpn in plan.vpns])

@@ -7,8 +7,8 @@ import pytest
 from policy_network import small_network
 from test_policy_errors import GOOD
 
-from policies.compile import compile_policy
-from policies.plan import Plan
+from helsewan.policies.compile import compile_policy
+from helsewan.policies.plan import Plan
 
 HEAD = GOOD[: GOOD.index("vpns:\n")]
 

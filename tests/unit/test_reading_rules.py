@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from controller_plan import small_plan
 
-from controller.paths import Failures
-from controller.readback import dead_ports
-from controller.rules import RuleSet
-from scenarios.standing.rules_process import Held, ReadingFailed, ask, seen_down
+from helsewan.controller.paths import Failures
+from helsewan.controller.readback import dead_ports
+from helsewan.controller.rules import RuleSet
+from helsewan.scenarios.standing.rules_process import Held, ReadingFailed, ask, seen_down
 
 LINK_DOWN, LIVE = 1, 4
 

@@ -13,7 +13,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from emulation import rtnetlink
+from helsewan.emulation import rtnetlink
 
 REQUEST, ACK, REPLACE, CREATE = 1, 4, 0x100, 0x400
 

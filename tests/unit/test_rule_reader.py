@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scenarios import rule_reader
-from scenarios.rule_reader import RuleReader, RulesNotRead
+from helsewan.scenarios import rule_reader
+from helsewan.scenarios.rule_reader import RuleReader, RulesNotRead
 
 Started = list[subprocess.Popen[bytes]]
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from policies.compile import compile_policy, library_path, load_policy
-from scenarios.calibration import MOST_US, TRIES, Overhead, fit, model_us, rest_us, short_lines_us, undisturbed, ways
-from topology.national import national_network
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.scenarios.calibration import (
+    MOST_US,
+    TRIES,
+    Overhead,
+    fit,
+    model_us,
+    rest_us,
+    short_lines_us,
+    undisturbed,
+    ways,
+)
+from helsewan.topology.national import national_network
 
 PLAN = compile_policy(load_policy(library_path("national")), national_network(200, seed=1))
 ROUTES = ways(PLAN, seed=1)

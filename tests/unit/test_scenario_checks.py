@@ -8,15 +8,15 @@ from math import isnan, nan
 import pytest
 from scenario_case import default_case, flow_between
 
-from scenarios.checks import CheckResult, Evidence, Verdict, judge, verdict
-from scenarios.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
-from scenarios.measure import Figures, Measurement
-from scenarios.metrics import METRICS, parse_limit
-from scenarios.schema import CheckSpec, Over, ScenarioSpec, Scope
-from scenarios.spec import RUN
-from scenarios.targets import Fate
-from scenarios.transactions import ExchangeMeasurement
-from scenarios.validity import Grade
+from helsewan.scenarios.checks import CheckResult, Evidence, Verdict, judge, verdict
+from helsewan.scenarios.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
+from helsewan.scenarios.measure import Figures, Measurement
+from helsewan.scenarios.metrics import METRICS, parse_limit
+from helsewan.scenarios.schema import CheckSpec, Over, ScenarioSpec, Scope
+from helsewan.scenarios.spec import RUN
+from helsewan.scenarios.targets import Fate
+from helsewan.scenarios.transactions import ExchangeMeasurement
+from helsewan.scenarios.validity import Grade
 
 NOTHING = Figures(sent=50, received=50, leaked=0, misdelivered=0, mismarked=0, lost=0, duplicates=0, reordered=0)
 
@@ -147,7 +147,7 @@ def test_verdicts(results: list[CheckResult], grade: Grade, expected: Verdict, c
 
 
 def test_every_metric_of_flows_and_exchanges_is_a_figure() -> None:
-    from scenarios.transactions import ExchangeFigures
+    from helsewan.scenarios.transactions import ExchangeFigures
 
     figures = {"flow": Figures.__dataclass_fields__, "exchange": ExchangeFigures.__dataclass_fields__}
     for metric in METRICS.values():

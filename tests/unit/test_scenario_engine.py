@@ -17,11 +17,11 @@ import pytest
 from scenario_case import FLOW
 from waiting import wait_for
 
-from scenarios._flows import HEADER_BYTES, Engine
-from scenarios.engine import FlowEngine
-from scenarios.flowspec import Endpoint, FlowSpec
-from scenarios.measure import Window, measure
-from scenarios.records import RECEIVER, RECORD, SENDER
+from helsewan.scenarios._flows import HEADER_BYTES, Engine
+from helsewan.scenarios.engine import FlowEngine
+from helsewan.scenarios.flowspec import Endpoint, FlowSpec
+from helsewan.scenarios.measure import Window, measure
+from helsewan.scenarios.records import RECEIVER, RECORD, SENDER
 
 DEADLINE_S = 20.0
 MS = 1_000_000

@@ -9,16 +9,24 @@ from dataclasses import replace
 import pytest
 from scenario_case import FLOW, default_case
 
-from policies.explain import is_allowed
-from policies.plan import Plan, Protocol
-from scenarios.flows import plan_traffic
-from scenarios.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
-from scenarios.pairs import CLIENT_PORTS, service_ports
-from scenarios.schema import TargetSpec
-from scenarios.spec import load_scenario
-from scenarios.targets import Connectivity, Fate, Target, failed_together, region_core, resolve, resolve_timeline
-from topology.errors import InputError
-from topology.model import Region
+from helsewan.policies.explain import is_allowed
+from helsewan.policies.plan import Plan, Protocol
+from helsewan.scenarios.flows import plan_traffic
+from helsewan.scenarios.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
+from helsewan.scenarios.pairs import CLIENT_PORTS, service_ports
+from helsewan.scenarios.schema import TargetSpec
+from helsewan.scenarios.spec import load_scenario
+from helsewan.scenarios.targets import (
+    Connectivity,
+    Fate,
+    Target,
+    failed_together,
+    region_core,
+    resolve,
+    resolve_timeline,
+)
+from helsewan.topology.errors import InputError
+from helsewan.topology.model import Region
 
 SCENARIO, PLAN, TRAFFIC = default_case()
 PROBES = [flow for flow in TRAFFIC.flows if flow.kind is FlowKind.PROBE]

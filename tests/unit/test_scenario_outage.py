@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenarios.outage import Lines, Outage
-from scenarios.targets import Target
-from topology.national import national_network
+from helsewan.scenarios.outage import Lines, Outage
+from helsewan.scenarios.targets import Target
+from helsewan.topology.national import national_network
 
 NETWORK = national_network(sites=100, seed=1)
 LINK = NETWORK.links[0]

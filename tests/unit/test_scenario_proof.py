@@ -11,22 +11,22 @@ from test_scenario_spec import SMALL, problems, read
 from test_verification_agreement import answer, first
 from test_verification_questions import SEED, intended
 
-from controller.generation import first_generation
-from controller.paths import Failures
-from controller.rules import RuleSet
-from policies.compile import compile_policy, library_path, load_policy
-from scenarios.checks import CheckResult, Verdict, verdict
-from scenarios.proof import Proofs
-from scenarios.validity import Grade
-from scenarios.verification import proved
-from topology.national import national_network
-from verification.agreement import side_by_side
-from verification.dump import Dump
-from verification.findings import Finding, Kind, Proof, Report
-from verification.outcome import Arrival, Outcome
-from verification.questions import questions
-from verification.says import Verdict as Word
-from verification.side_by_side import as_rows
+from helsewan.controller.generation import first_generation
+from helsewan.controller.paths import Failures
+from helsewan.controller.rules import RuleSet
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.scenarios.checks import CheckResult, Verdict, verdict
+from helsewan.scenarios.proof import Proofs
+from helsewan.scenarios.validity import Grade
+from helsewan.scenarios.verification import proved
+from helsewan.topology.national import national_network
+from helsewan.verification.agreement import side_by_side
+from helsewan.verification.dump import Dump
+from helsewan.verification.findings import Finding, Kind, Proof, Report
+from helsewan.verification.outcome import Arrival, Outcome
+from helsewan.verification.questions import questions
+from helsewan.verification.says import Verdict as Word
+from helsewan.verification.side_by_side import as_rows
 
 VERIFY = SMALL.replace(
     "\ntraffic:", "\nverify:\n  rules: {dark: failure + 1 s, healed: end}\n  questions: 50\ntraffic:"

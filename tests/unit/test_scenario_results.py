@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scenario_case import default_case
 
-from scenarios.checks import Evidence, Verdict, judge
-from scenarios.engine_health import KeepingUp
-from scenarios.flowspec import ExchangeSpec, FlowSpec
-from scenarios.history import History, read
-from scenarios.measure import Window, measure
-from scenarios.records import RECORD
-from scenarios.report import RESULT, Judged, Result, build_result, void_result, write_result
-from scenarios.targets import Fate
-from scenarios.transactions import Exchange, measure_exchanges
-from scenarios.validity import assess, of_traffic
-from scenarios.verdict import print_verdict
+from helsewan.scenarios.checks import Evidence, Verdict, judge
+from helsewan.scenarios.engine_health import KeepingUp
+from helsewan.scenarios.flowspec import ExchangeSpec, FlowSpec
+from helsewan.scenarios.history import History, read
+from helsewan.scenarios.measure import Window, measure
+from helsewan.scenarios.records import RECORD
+from helsewan.scenarios.report import RESULT, Judged, Result, build_result, void_result, write_result
+from helsewan.scenarios.targets import Fate
+from helsewan.scenarios.transactions import Exchange, measure_exchanges
+from helsewan.scenarios.validity import assess, of_traffic
+from helsewan.scenarios.verdict import print_verdict
 
 SCENARIO, _, TRAFFIC = default_case()
 WINDOWS = [Window(name, 0, 10_000_000) for name in ("run", *SCENARIO.spec.phases)]

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenarios.blueprints import blueprint
-from scenarios.metrics import METRICS, Limit, Unit, parse_limit, show
-from scenarios.phases import windows
-from scenarios.spec import LIBRARY, Scenario, library, load_scenario, read_scenario
-from scenarios.timepoints import IN_FLIGHT_US, Moment, TimePoint, parse_time_point
-from topology.document import loads
-from topology.errors import InputError
-from topology.units import UnitError
+from helsewan.scenarios.blueprints import blueprint
+from helsewan.scenarios.metrics import METRICS, Limit, Unit, parse_limit, show
+from helsewan.scenarios.phases import windows
+from helsewan.scenarios.spec import LIBRARY, Scenario, library, load_scenario, read_scenario
+from helsewan.scenarios.timepoints import IN_FLIGHT_US, Moment, TimePoint, parse_time_point
+from helsewan.topology.document import loads
+from helsewan.topology.errors import InputError
+from helsewan.topology.units import UnitError
 
 SMALL = """\
 name: small

@@ -13,9 +13,9 @@ from ipaddress import IPv4Address
 import pytest
 from waiting import wait_for
 
-from scenarios.engine import SocketIn
-from scenarios.flowspec import ExchangeSpec
-from scenarios.transactions import ExchangeEngine
+from helsewan.scenarios.engine import SocketIn
+from helsewan.scenarios.flowspec import ExchangeSpec
+from helsewan.scenarios.transactions import ExchangeEngine
 
 DEADLINE_S = 20.0
 LOCALHOST = IPv4Address("127.0.0.1")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emulation.counters import Lateness, bin_limits_ns
-from emulation.packet_sockets import meminfo, messages
-from emulation.procfs import (
+from helsewan.emulation.counters import Lateness, bin_limits_ns
+from helsewan.emulation.packet_sockets import meminfo, messages
+from helsewan.emulation.procfs import (
     Load,
     ThreadClock,
     backlog_drops,
@@ -19,9 +19,18 @@ from emulation.procfs import (
     parse_transmit_drops,
     throttled_us,
 )
-from scenarios.engine_health import KeepingUp
-from scenarios.validity import Finding, Grade, assess, of_links, of_machine, of_second, of_traffic
-from scenarios.vitals import Pressure, Pulse, Punctuality, Second, Strain, pressure_between, process_strain, punctuality
+from helsewan.scenarios.engine_health import KeepingUp
+from helsewan.scenarios.validity import Finding, Grade, assess, of_links, of_machine, of_second, of_traffic
+from helsewan.scenarios.vitals import (
+    Pressure,
+    Pulse,
+    Punctuality,
+    Second,
+    Strain,
+    pressure_between,
+    process_strain,
+    punctuality,
+)
 
 CALM = Pressure(stalled=0.2, busy=0.5, steal=0.0)
 QUIET = Second(number=3, pressure=CALM, links=Punctuality(900, 80, 400), sends=Punctuality(100, 60, 200))

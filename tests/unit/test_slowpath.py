@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_icmp import ipv4
 
-from controller.answers import Answers
-from controller.main import write_plan
-from controller.pipeline import VRF, Drop, Purpose, cookie
-from controller.slowpath import _Router, serve
-from controller.wire import Encoder
+from helsewan.controller.answers import Answers
+from helsewan.controller.main import write_plan
+from helsewan.controller.pipeline import VRF, Drop, Purpose, cookie
+from helsewan.controller.slowpath import _Router, serve
+from helsewan.controller.wire import Encoder
 
 PLAN = small_plan()
 ROUTER = _Router("bodo", "", Answers(PLAN), Encoder())

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from controller_plan import small_plan
 
-from scenarios.probing.player import Sending
-from scenarios.probing.talker import Call
-from scenarios.standing.play import PlayRequest, spelt, start_playing, start_talking, written
-from scenarios.standing.server import Refused
+from helsewan.scenarios.probing.player import Sending
+from helsewan.scenarios.probing.talker import Call
+from helsewan.scenarios.standing.play import PlayRequest, spelt, start_playing, start_talking, written
+from helsewan.scenarios.standing.server import Refused
 
 NETWORK = small_plan().network
 SITE = NETWORK.sites[0].id

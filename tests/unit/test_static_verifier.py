@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 from small_rules import Rules, plan, rules
 
-from controller.interpreter.fabric import End
-from controller.pipeline import SOURCE_ROLE, VLAN_PRESENT, Drop, Purpose, cookie
-from controller.rules import Bucket, FlowRule, Output, SetField, Table
-from topology.model import TRUNK_PORT
-from verification.failures import INTACT, cases
-from verification.findings import Finding, Kind, Report
-from verification.mutation.draw import mutants
-from verification.static import Static, Verification, verify
+from helsewan.controller.interpreter.fabric import End
+from helsewan.controller.pipeline import SOURCE_ROLE, VLAN_PRESENT, Drop, Purpose, cookie
+from helsewan.controller.rules import Bucket, FlowRule, Output, SetField, Table
+from helsewan.topology.model import TRUNK_PORT
+from helsewan.verification.failures import INTACT, cases
+from helsewan.verification.findings import Finding, Kind, Report
+from helsewan.verification.mutation.draw import mutants
+from helsewan.verification.static import Static, Verification, verify
 
 
 def changed(choose: Callable[[FlowRule], bool], change: Callable[[FlowRule], FlowRule | None]) -> Rules:

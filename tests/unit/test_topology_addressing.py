@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topology.addressing import SITE_PREFIX4, SUPERNET4, SUPERNET6, UNASSIGNED4, UNASSIGNED6, assign
-from topology.errors import InputError
-from topology.model import Access, Kind, Region, Site
-from topology.national import national_network
+from helsewan.topology.addressing import SITE_PREFIX4, SUPERNET4, SUPERNET6, UNASSIGNED4, UNASSIGNED6, assign
+from helsewan.topology.errors import InputError
+from helsewan.topology.model import Access, Kind, Region, Site
+from helsewan.topology.national import national_network
 
 ROUTERS = ("a", "b-1", "b-2", "c")
 

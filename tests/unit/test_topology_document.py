@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from topology import document, yaml_tree
-from topology.errors import InputError
-from topology.units import parse_rate_bps
+from helsewan.topology import document, yaml_tree
+from helsewan.topology.errors import InputError
+from helsewan.topology.units import parse_rate_bps
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "document"
 

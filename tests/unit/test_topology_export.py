@@ -11,11 +11,11 @@ import networkx as nx
 import pytest
 import yaml
 
-from topology import containerlab, description, drawing, export
-from topology.errors import InputError
-from topology.importers import import_network, network_from
-from topology.model import Access, Link
-from topology.national import national_network
+from helsewan.topology import containerlab, description, drawing, export
+from helsewan.topology.errors import InputError
+from helsewan.topology.importers import import_network, network_from
+from helsewan.topology.model import Access, Link
+from helsewan.topology.national import national_network
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.paths import compute_paths
-from policies.compile import compile_policy, library_path, load_policy
-from scenarios.tables import print_topology
-from topology import description, export, importers
-from topology.errors import InputError
-from topology.importers import MAX_BYTES, Imported, gml, graphml, import_network, network_from
-from topology.model import Network
+from helsewan.controller.paths import compute_paths
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.scenarios.tables import print_topology
+from helsewan.topology import description, export, importers
+from helsewan.topology.errors import InputError
+from helsewan.topology.importers import MAX_BYTES, Imported, gml, graphml, import_network, network_from
+from helsewan.topology.model import Network
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "topologies"
 GOLDEN = Path(__file__).parents[1] / "golden" / "topology" / "import-errors.txt"

@@ -7,13 +7,13 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from controller.paths import compute_paths
-from policies.compile import compile_policy, library_path, load_policy
-from topology.access import ROUTING_FACTOR
-from topology.geo import great_circle_km
-from topology.importers import gml, graphml, import_network, network_from, zoo
-from topology.importers.speeds import parse_speed_bps
-from topology.model import Kind, Network, Region
+from helsewan.controller.paths import compute_paths
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.topology.access import ROUTING_FACTOR
+from helsewan.topology.geo import great_circle_km
+from helsewan.topology.importers import gml, graphml, import_network, network_from, zoo
+from helsewan.topology.importers.speeds import parse_speed_bps
+from helsewan.topology.model import Kind, Network, Region
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "topologies"
 FILES = sorted(path.name for path in SAMPLES.iterdir())

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topology.independence import Way, footings, independent_ways
-from topology.model import Kind, Link, Network, Pop, Region, Router
-from topology.national import national_network
+from helsewan.topology.independence import Way, footings, independent_ways
+from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
+from helsewan.topology.national import national_network
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -118,7 +118,7 @@ def test_every_site_apart_from_a_service_stands_somewhere() -> None:
 def helsewan(*argv: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user would."""
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "scenarios.cli", "topology", "paths", *argv]
+    command = [sys.executable, "-m", "helsewan.scenarios.cli", "topology", "paths", *argv]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from topology import addressing, description, export
-from topology.backbone import MAX_ROUTERS
-from topology.errors import InputError
-from topology.importers import network_from
-from topology.management import CONTROLLER4, PREFIX4, Management
-from topology.model import Network
-from topology.national import national_network
+from helsewan.topology import addressing, description, export
+from helsewan.topology.backbone import MAX_ROUTERS
+from helsewan.topology.errors import InputError
+from helsewan.topology.importers import network_from
+from helsewan.topology.management import CONTROLLER4, PREFIX4, Management
+from helsewan.topology.model import Network
+from helsewan.topology.national import national_network
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,15 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from topology.access import FIRST_VLAN, LAST_VLAN, MIN_DELAY_US, Order, plug_in
-from topology.addressing import UNASSIGNED4, UNASSIGNED6
-from topology.allotment import MILESTONES, candidates
-from topology.atlas import atlas
-from topology.errors import InputError
-from topology.geo import bearing_deg, great_circle_km
-from topology.model import Kind, Pop, Region, Site
-from topology.national import national_network
-from topology.summary import summary
+from helsewan.topology.access import FIRST_VLAN, LAST_VLAN, MIN_DELAY_US, Order, plug_in
+from helsewan.topology.addressing import UNASSIGNED4, UNASSIGNED6
+from helsewan.topology.allotment import MILESTONES, candidates
+from helsewan.topology.atlas import atlas
+from helsewan.topology.errors import InputError
+from helsewan.topology.geo import bearing_deg, great_circle_km
+from helsewan.topology.model import Kind, Pop, Region, Site
+from helsewan.topology.national import national_network
+from helsewan.topology.summary import summary
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 FIXED = 83  # 72 hospitals, 6 services, 5 data centres

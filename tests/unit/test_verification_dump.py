@@ -14,9 +14,9 @@ from controller_plan import small_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.generation import first_generation
-from controller.paths import Failures
-from controller.rules import (
+from helsewan.controller.generation import first_generation
+from helsewan.controller.paths import Failures
+from helsewan.controller.rules import (
     TLV,
     Action,
     Bucket,
@@ -41,13 +41,13 @@ from controller.rules import (
     SetField,
     Table,
 )
-from policies.compile import compile_policy, load_policy, policy_path, read_policy
-from policies.plan import Standing
-from topology.document import loads
-from topology.errors import InputError
-from topology.national import national_network
-from verification.dump import Dump, read, write
-from verification.entry_json import from_json, to_json
+from helsewan.policies.compile import compile_policy, load_policy, policy_path, read_policy
+from helsewan.policies.plan import Standing
+from helsewan.topology.document import loads
+from helsewan.topology.errors import InputError
+from helsewan.topology.national import national_network
+from helsewan.verification.dump import Dump, read, write
+from helsewan.verification.entry_json import from_json, to_json
 
 PORT = st.integers(0, (1 << 32) - 1)
 TABLE = st.integers(0, 254).map(Table)

@@ -12,19 +12,19 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet as Layer
 
-from controller.generation import first_generation
-from controller.interpreter.fabric import Fabric
-from controller.interpreter.packet import Packet
-from controller.rules import IPV6, VLAN
-from policies.compile import compile_policy, library_path, load_policy
-from policies.plan import Plan
-from topology.national import national_network
-from verification.asking import contracts
-from verification.asking.draft import Draft, Group, Scene
-from verification.frames import FIRST_FRAGMENT, LATER_FRAGMENT, read
-from verification.outcome import Foretold
-from verification.questions import mark_of, number_in, questions
-from verification.says import Intent, Verdict
+from helsewan.controller.generation import first_generation
+from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.rules import IPV6, VLAN
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.plan import Plan
+from helsewan.topology.national import national_network
+from helsewan.verification.asking import contracts
+from helsewan.verification.asking.draft import Draft, Group, Scene
+from helsewan.verification.frames import FIRST_FRAGMENT, LATER_FRAGMENT, read
+from helsewan.verification.outcome import Foretold
+from helsewan.verification.questions import mark_of, number_in, questions
+from helsewan.verification.says import Intent, Verdict
 
 SEED = 1947
 

@@ -14,19 +14,19 @@ import pytest
 from controller_plan import small_plan
 from scapy.utils import rdpcap
 
-from controller.generation import first_generation
-from controller.interpreter.fabric import Fabric
-from controller.interpreter.packet import Packet
-from controller.rules import IPV4
-from scenarios.cli_verify import verify
-from scenarios.verification import Verified
-from scenarios.verify_tables import print_report
-from scenarios.witness_files import write_witnesses
-from topology.errors import InputError
-from verification.agreement import LiveReport
-from verification.findings import Finding, Kind, Proof, Report
-from verification.results import as_json, as_junit, told
-from verification.witness import scapy_packet
+from helsewan.controller.generation import first_generation
+from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.rules import IPV4
+from helsewan.scenarios.cli_verify import verify
+from helsewan.scenarios.verification import Verified
+from helsewan.scenarios.verify_tables import print_report
+from helsewan.scenarios.witness_files import write_witnesses
+from helsewan.topology.errors import InputError
+from helsewan.verification.agreement import LiveReport
+from helsewan.verification.findings import Finding, Kind, Proof, Report
+from helsewan.verification.results import as_json, as_junit, told
+from helsewan.verification.witness import scapy_packet
 
 
 @cache

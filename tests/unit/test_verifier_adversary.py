@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from small_rules import plan, rules
 
-from controller.generation import first_generation
-from controller.readback import Decoder
-from controller.rules import (
+from helsewan.controller.generation import first_generation
+from helsewan.controller.readback import Decoder
+from helsewan.controller.rules import (
     CONTROLLER,
     IN_PORT,
     IPV4,
@@ -31,12 +31,12 @@ from controller.rules import (
     SetField,
     Table,
 )
-from policies.compile import compile_policy, library_path, load_policy
-from topology.national import national_network
-from verification.failures import cases
-from verification.fields import FieldError, parse
-from verification.findings import Finding, Kind
-from verification.static import Static, Verification, verify
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.topology.national import national_network
+from helsewan.verification.failures import cases
+from helsewan.verification.fields import FieldError, parse
+from helsewan.verification.findings import Finding, Kind
+from helsewan.verification.static import Static, Verification, verify
 
 Change = Callable[[FlowRule], FlowRule]
 BODO_GP = ("in_port", 1), ("vlan_vid", 4198)

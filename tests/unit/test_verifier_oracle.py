@@ -18,21 +18,21 @@ from oracle_networks import random_network, random_plan
 from oracle_packets import as_packet, edges, made_up, model_of, of_model, sane
 from oracle_sets import as_constraint, parts_of
 
-from controller.generation import first_generation
-from controller.interpreter.fabric import End, Fabric
-from controller.interpreter.lookup import ChanceError
-from controller.interpreter.switch import NotModelledError
-from controller.paths import Failures
-from controller.rules import RuleSet
-from policies.plan import Plan
-from topology.model import Network
-from verification.failures import cases, single_failures
-from verification.mutation.corpus import Corpus
-from verification.mutation.draw import mutants
-from verification.mutation.effect import HARMLESS, Effect
-from verification.mutation.mutant import Mutant
-from verification.mutation.witness import Jury
-from verification.static import Static, verify
+from helsewan.controller.generation import first_generation
+from helsewan.controller.interpreter.fabric import End, Fabric
+from helsewan.controller.interpreter.lookup import ChanceError
+from helsewan.controller.interpreter.switch import NotModelledError
+from helsewan.controller.paths import Failures
+from helsewan.controller.rules import RuleSet
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import Network
+from helsewan.verification.failures import cases, single_failures
+from helsewan.verification.mutation.corpus import Corpus
+from helsewan.verification.mutation.draw import mutants
+from helsewan.verification.mutation.effect import HARMLESS, Effect
+from helsewan.verification.mutation.mutant import Mutant
+from helsewan.verification.mutation.witness import Jury
+from helsewan.verification.static import Static, verify
 
 NETWORKS = int(os.environ.get("HELSEWAN_ORACLE_NETWORKS", "2"))
 FIRST = int(os.environ.get("HELSEWAN_ORACLE_SEED", "1"))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from policy_network import small_network
 
-from controller.generation import Generation, first_generation
-from controller.paths import Failures
-from policies.compile import compile_policy, library_names, library_path, load_policy
-from policies.plan import Plan
-from policies.schema import Lines
-from topology.national import national_network
-from verification.failures import INTACT, cases
-from verification.findings import Case
-from verification.static import verify
+from helsewan.controller.generation import Generation, first_generation
+from helsewan.controller.paths import Failures
+from helsewan.policies.compile import compile_policy, library_names, library_path, load_policy
+from helsewan.policies.plan import Plan
+from helsewan.policies.schema import Lines
+from helsewan.topology.national import national_network
+from helsewan.verification.failures import INTACT, cases
+from helsewan.verification.findings import Case
+from helsewan.verification.static import verify
 
 SMALLEST = 90  # about as few sites as the national network can have
 

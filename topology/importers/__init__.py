@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from topology import access, addressing, description, document, export
-from topology.attach import attach, extend
-from topology.backbone import check_size
-from topology.errors import InputError, Problem
-from topology.importers import gml, graphml, own, zoo
-from topology.importers.raw import Graph
-from topology.model import Network
-from topology.naming import slug
+from helsewan.topology import access, addressing, description, document, export
+from helsewan.topology.attach import attach, extend
+from helsewan.topology.backbone import check_size
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.importers import gml, graphml, own, zoo
+from helsewan.topology.importers.raw import Graph
+from helsewan.topology.model import Network
+from helsewan.topology.naming import slug
 
 MAX_BYTES = 32_000_000  # a JSON of 20,000 sites has some 20 MB
 
@@ -38,7 +38,7 @@ def import_network(path: Path, sites: int | None = None, seed: int = 1) -> Impor
     """The network in a file: .graphml, .gml, .yaml or .yml, .json; of another suffix, by what it looks like.
 
     A file's own sites come first. ``sites`` asks for so many in all, the others attached by the rules of
-    ``topology.attach`` for ``seed``; None for the file's own, or, where it has none, for hospitals, services and data
+    ``helsewan.topology.attach`` for ``seed``; None for the file's own, or, where it has none, for hospitals, services and data
     centres. Raises ``InputError`` with file, line, reason and hint.
     """
     raw = document.read_bytes(path, MAX_BYTES)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from html import unescape
 from typing import NoReturn
 
-from topology.errors import InputError, Problem
-from topology.importers.raw import MAX_DEPTH, MAX_PARTS, Edge, Graph, Node, checked
+from helsewan.topology.errors import InputError, Problem
+from helsewan.topology.importers.raw import MAX_DEPTH, MAX_PARTS, Edge, Graph, Node, checked
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)|(?P<open>\[)|(?P<close>\])|"(?P<text>[^"]*)"|(?P<word>[^\s\[\]"]+)""", re.ASCII

@@ -5,21 +5,21 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from topology.document import Document
-from topology.importers.raw import Attributes, Edge, Graph, Node
-from topology.yaml_tree import Path
+from helsewan.topology.document import Document
+from helsewan.topology.importers.raw import Attributes, Edge, Graph, Node
+from helsewan.topology.yaml_tree import Path
 
 ROUTER, FIBRE = "router", "fibre"
 _SITE_KEYS = ("kind", "region", "municipality", "tier")
 
 
 def is_own(graph: Graph) -> bool:
-    """Whether ``topology.export.to_graphml`` wrote it: its nodes have kinds, and some are routers of PoPs."""
+    """Whether ``helsewan.topology.export.to_graphml`` wrote it: its nodes have kinds, and some are routers of PoPs."""
     return any(node.attributes.get("kind") == ROUTER and "pop" in node.attributes for node in graph.nodes)
 
 
 def description(graph: Graph) -> Document:
-    """The graph as a document for ``topology.description.read``."""
+    """The graph as a document for ``helsewan.topology.description.read``."""
     return _Translation(graph).document()
 
 

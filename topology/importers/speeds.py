@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from topology.model import MOST_BPS
+from helsewan.topology.model import MOST_BPS
 
 MAX_LABEL = 200  # letters that are looked at
 OC_BPS = 51_840_000  # SONET OC-1 (Telcordia GR-253)

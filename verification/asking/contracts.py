@@ -8,10 +8,10 @@ from scapy.layers.inet import ICMP
 from scapy.layers.inet6 import ICMPv6Unknown
 from scapy.packet import Raw
 
-from policies.plan import Contract, Protocol, Service
-from topology.model import Site
-from verification.asking.draft import VERSIONS, Draft, Group, Scene, Upper, echo, ported, stacked
-from verification.says import port_ranges
+from helsewan.policies.plan import Contract, Protocol, Service
+from helsewan.topology.model import Site
+from helsewan.verification.asking.draft import VERSIONS, Draft, Group, Scene, Upper, echo, ported, stacked
+from helsewan.verification.says import port_ranges
 
 _UNUSUAL_PORT = 39_321  # of no catalogue
 _TIMESTAMP, _NODE_QUERY = 13, 139  # ICMP types that ask too (RFC 792, RFC 4620)

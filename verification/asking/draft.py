@@ -15,10 +15,10 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet as Layer
 from scapy.packet import Raw
 
-from controller.interpreter.fabric import Fabric
-from policies.plan import Contract, Plan, Protocol, Role, Service
-from topology.model import Site, router_mac
-from verification.says import port_ranges
+from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.policies.plan import Contract, Plan, Protocol, Role, Service
+from helsewan.topology.model import Site, router_mac
+from helsewan.verification.says import port_ranges
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 VERSIONS = 4, 6

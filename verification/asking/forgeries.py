@@ -9,12 +9,12 @@ from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_R
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet as Layer
 
-from controller.edge import diverted
-from controller.rules import Table
-from policies.plan import Role
-from topology.model import GATEWAY6, Site, router_address4, router_address6
-from verification.asking.draft import BROADCAST, VERSIONS, Draft, Group, Scene, Upper, Way, framed, stacked
-from verification.frames import MPLS_MULTICAST
+from helsewan.controller.edge import diverted
+from helsewan.controller.rules import Table
+from helsewan.policies.plan import Role
+from helsewan.topology.model import GATEWAY6, Site, router_address4, router_address6
+from helsewan.verification.asking.draft import BROADCAST, VERSIONS, Draft, Group, Scene, Upper, Way, framed, stacked
+from helsewan.verification.frames import MPLS_MULTICAST
 
 _OUTSIDE = {4: ("198.51.100.7", "8.8.8.8"), 6: ("2001:db8::7", "2001:4860::8")}  # RFC 5737, RFC 3849; and the Internet
 _NOBODY = {4: ("0.0.0.0", "127.0.0.1", "169.254.1.1", "255.255.255.255"), 6: ("::", "::1", "fe80::2", "ff02::1")}

@@ -17,11 +17,11 @@ from scapy.layers.ipsec import AH
 from scapy.packet import Packet as Layer
 from scapy.packet import Raw
 
-from controller.interpreter.fabric import End
-from policies.plan import Protocol
-from topology.model import Site
-from verification.asking.draft import VERSIONS, Draft, Group, Scene, Upper, Way, framed, stacked
-from verification.frames import read
+from helsewan.controller.interpreter.fabric import End
+from helsewan.policies.plan import Protocol
+from helsewan.topology.model import Site
+from helsewan.verification.asking.draft import VERSIONS, Draft, Group, Scene, Upper, Way, framed, stacked
+from helsewan.verification.frames import read
 
 _TCP_HEADER_BYTES, _PIECE_BYTES = 20, 8  # a fragment's offset counts in the latter
 _NO_MARK = bytes(16)

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
-from controller.generation import first_generation
-from controller.rules import RuleSet
-from verification.findings import Case, Finding, Report
-from verification.mutation.corpus import INTACT
-from verification.mutation.effect import HARMLESS, Effect, Probe, named
-from verification.mutation.explain import Survivors
-from verification.mutation.intent import disputed
-from verification.mutation.live import Live
-from verification.mutation.mutant import Mutant
-from verification.mutation.policy_faults import PolicyMutant
-from verification.mutation.witness import Jury, Witness
+from helsewan.controller.generation import first_generation
+from helsewan.controller.rules import RuleSet
+from helsewan.verification.findings import Case, Finding, Report
+from helsewan.verification.mutation.corpus import INTACT
+from helsewan.verification.mutation.effect import HARMLESS, Effect, Probe, named
+from helsewan.verification.mutation.explain import Survivors
+from helsewan.verification.mutation.intent import disputed
+from helsewan.verification.mutation.live import Live
+from helsewan.verification.mutation.mutant import Mutant
+from helsewan.verification.mutation.policy_faults import PolicyMutant
+from helsewan.verification.mutation.witness import Jury, Witness
 
 Verifier = Callable[[Mapping[str, RuleSet]], Report]
 

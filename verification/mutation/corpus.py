@@ -9,13 +9,13 @@ from functools import cached_property
 from itertools import product
 from random import Random
 
-from controller.family import FAMILIES
-from controller.interpreter.fabric import Fabric, Walk
-from controller.paths import Failures
-from controller.rules import FlowRule, RuleSet
-from policies.plan import Plan
-from verification.mutation.effect import Meters, Probe, meters_of, seen
-from verification.mutation.headers import Headers, address, packet, questions, sampled
+from helsewan.controller.family import FAMILIES
+from helsewan.controller.interpreter.fabric import Fabric, Walk
+from helsewan.controller.paths import Failures
+from helsewan.controller.rules import FlowRule, RuleSet
+from helsewan.policies.plan import Plan
+from helsewan.verification.mutation.effect import Meters, Probe, meters_of, seen
+from helsewan.verification.mutation.headers import Headers, address, packet, questions, sampled
 
 INTACT = Failures()
 _PER_SPOT = 40  # packets kept of an entry in one state of the network

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from random import Random
 
-from controller.pipeline import PipelineError, check
-from controller.rules import Entry, RuleSet, SetField, Table
-from topology.model import Network
-from verification.mutation.faults import FAULTS, FOREIGN_TABLE, Place
-from verification.mutation.mutant import Mutant, Mutation, key_of, table_of
+from helsewan.controller.pipeline import PipelineError, check
+from helsewan.controller.rules import Entry, RuleSet, SetField, Table
+from helsewan.topology.model import Network
+from helsewan.verification.mutation.faults import FAULTS, FOREIGN_TABLE, Place
+from helsewan.verification.mutation.mutant import Mutant, Mutation, key_of, table_of
 
 _TRIES = 12  # at routers and entries before a kind counts as not to be had in a table
 _TABLES = (*(table.name.lower() for table in Table), "group", "meter")

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from controller.interpreter.fabric import End, Fabric, Walk
-from controller.interpreter.lookup import ChanceError
-from controller.interpreter.packet import Packet
-from controller.interpreter.switch import NotModelledError
-from controller.paths import Failures
-from controller.rules import AnyMeter, MeterRule, RuleSet
+from helsewan.controller.interpreter.fabric import End, Fabric, Walk
+from helsewan.controller.interpreter.lookup import ChanceError
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.interpreter.switch import NotModelledError
+from helsewan.controller.paths import Failures
+from helsewan.controller.rules import AnyMeter, MeterRule, RuleSet
 
 Meters = Mapping[tuple[str, int], AnyMeter]
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from controller.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, DIVERTED, SOURCE_ROLE, VRF
-from controller.rules import Entry, FlowRule, Group, GroupRule, MeterRule, Resubmit, RuleSet, SetField, Table
-from topology.model import Network
-from verification.mutation.corpus import INTACT, Corpus
-from verification.mutation.effect import Effect, named
-from verification.mutation.fields import Wanted, covers, meet, wanted
-from verification.mutation.mutant import Mutant
-from verification.mutation.witness import Witness
+from helsewan.controller.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, DIVERTED, SOURCE_ROLE, VRF
+from helsewan.controller.rules import Entry, FlowRule, Group, GroupRule, MeterRule, Resubmit, RuleSet, SetField, Table
+from helsewan.topology.model import Network
+from helsewan.verification.mutation.corpus import INTACT, Corpus
+from helsewan.verification.mutation.effect import Effect, named
+from helsewan.verification.mutation.fields import Wanted, covers, meet, wanted
+from helsewan.verification.mutation.mutant import Mutant
+from helsewan.verification.mutation.witness import Witness
 
 _PARTS = {
     "VRF": VRF, "class": CLASS, "source role": SOURCE_ROLE, "destination role": DESTINATION_ROLE,

@@ -9,8 +9,8 @@ from functools import cached_property
 from random import Random
 from typing import NamedTuple
 
-from controller.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, SOURCE_ROLE, VRF
-from controller.rules import (
+from helsewan.controller.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, SOURCE_ROLE, VRF
+from helsewan.controller.rules import (
     CONTROLLER,
     IPV4,
     IPV6,
@@ -29,9 +29,9 @@ from controller.rules import (
     SetField,
     Table,
 )
-from verification.fields import bits as width_of
-from verification.mutation.fields import Wanted, is_maskable, meet, wanted, written
-from verification.mutation.mutant import Mutation, dependents, table_of
+from helsewan.verification.fields import bits as width_of
+from helsewan.verification.mutation.fields import Wanted, is_maskable, meet, wanted, written
+from helsewan.verification.mutation.mutant import Mutation, dependents, table_of
 
 FOREIGN_TABLE = Table(42)
 _HIGHEST = 0xFFFF

@@ -9,14 +9,14 @@ from itertools import product
 from random import Random
 from typing import TypeVar
 
-from controller.contracts import TCP_ACK, TCP_RST
-from controller.family import FAMILIES, IP4, Family
-from controller.interpreter.packet import Packet
-from controller.rules import ARP
-from policies.plan import Plan, PortMatch, Protocol, Service
-from topology.model import GATEWAY6, Site
-from verification.mutation.effect import Probe
-from verification.mutation.fields import Wanted
+from helsewan.controller.contracts import TCP_ACK, TCP_RST
+from helsewan.controller.family import FAMILIES, IP4, Family
+from helsewan.controller.interpreter.packet import Packet
+from helsewan.controller.rules import ARP
+from helsewan.policies.plan import Plan, PortMatch, Protocol, Service
+from helsewan.topology.model import GATEWAY6, Site
+from helsewan.verification.mutation.effect import Probe
+from helsewan.verification.mutation.fields import Wanted
 
 _ANY_PORT, _SYN, _TTL = 50_000, 0x02, 64
 _UNMARKED = 1  # a code point of no class, so that every mark shows

@@ -8,11 +8,11 @@ from functools import cached_property
 from itertools import product
 from random import Random
 
-from controller.family import FAMILIES, Family
-from policies.plan import Attachment, Plan, Protocol, Service
-from topology.model import Line
-from verification.mutation.effect import Probe
-from verification.mutation.headers import Header, Headers, address, packet, sampled
+from helsewan.controller.family import FAMILIES, Family
+from helsewan.policies.plan import Attachment, Plan, Protocol, Service
+from helsewan.topology.model import Line
+from helsewan.verification.mutation.effect import Probe
+from helsewan.verification.mutation.headers import Header, Headers, address, packet, sampled
 
 _ANYWAY = 600  # packets of which both say the same
 

@@ -7,12 +7,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
-from controller.interpreter.fabric import Fabric
-from controller.interpreter.lookup import ChanceError
-from controller.interpreter.switch import NotModelledError
-from policies.plan import Plan
-from verification.outcome import Foretold
-from verification.questions import Question, questions
+from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.controller.interpreter.lookup import ChanceError
+from helsewan.controller.interpreter.switch import NotModelledError
+from helsewan.policies.plan import Plan
+from helsewan.verification.outcome import Foretold
+from helsewan.verification.questions import Question, questions
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from functools import cached_property
 from itertools import product
 from random import Random
 
-from controller.family import FAMILIES, Family
-from controller.pipeline import DESTINATION_ROLE, DESTINATION_VPN, SOURCE_ROLE, VLAN_PRESENT, VRF, Part
-from controller.rules import FlowRule, Table
-from policies.plan import Attachment, Plan
-from topology.model import TRUNK_PORT, Line
-from verification.mutation.effect import Probe
-from verification.mutation.fields import Wanted, wanted
-from verification.mutation.headers import Headers, address, addresses, fragment, packet, questions, sampled
+from helsewan.controller.family import FAMILIES, Family
+from helsewan.controller.pipeline import DESTINATION_ROLE, DESTINATION_VPN, SOURCE_ROLE, VLAN_PRESENT, VRF, Part
+from helsewan.controller.rules import FlowRule, Table
+from helsewan.policies.plan import Attachment, Plan
+from helsewan.topology.model import TRUNK_PORT, Line
+from helsewan.verification.mutation.effect import Probe
+from helsewan.verification.mutation.fields import Wanted, wanted
+from helsewan.verification.mutation.headers import Headers, address, addresses, fragment, packet, questions, sampled
 
 _LINES, _TARGETS, _EDGES, _ALLOWED, _OTHERS = 6, 8, 24, 10, 6  # of each so many are tried, in every combination
 _AT_THE_EDGE = frozenset({Table.ADMIT, Table.VRF, Table.CONTRACT, Table.POLICE, Table.ROUTE})

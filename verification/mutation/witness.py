@@ -12,16 +12,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
 
-from controller.interpreter.fabric import Fabric
-from controller.interpreter.switch import Switch
-from controller.paths import Failures
-from controller.rules import Entry, FlowRule, GroupRule, RuleSet
-from verification.mutation.corpus import INTACT, Corpus, Spot
-from verification.mutation.effect import HARMLESS, Effect, Meters, Probe, Seen, difference, meters_of, seen
-from verification.mutation.fields import meet
-from verification.mutation.headers import sampled
-from verification.mutation.made import Made
-from verification.mutation.mutant import Mutant, dependents
+from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.controller.interpreter.switch import Switch
+from helsewan.controller.paths import Failures
+from helsewan.controller.rules import Entry, FlowRule, GroupRule, RuleSet
+from helsewan.verification.mutation.corpus import INTACT, Corpus, Spot
+from helsewan.verification.mutation.effect import HARMLESS, Effect, Meters, Probe, Seen, difference, meters_of, seen
+from helsewan.verification.mutation.fields import meet
+from helsewan.verification.mutation.headers import sampled
+from helsewan.verification.mutation.made import Made
+from helsewan.verification.mutation.mutant import Mutant, dependents
 
 _MADE, _MADE_FAILED = 1_200, 60  # packets made for one fault, intact and in a state after a failure
 _RIVALS = 12
