@@ -11,7 +11,7 @@ from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
 
-TOP_PACKAGES = ("topology", "policies", "controller", "verification", "emulation", "scenarios")
+TOP_PACKAGES = ("common", "topology", "policies", "controller", "verification", "emulation", "lab", "scenarios", "cli")
 EXTENSION_FOLDERS = {
     "helsewan.emulation._linkengine": "emulation/linkengine",
     "helsewan.scenarios._flows": "scenarios/flowengine",

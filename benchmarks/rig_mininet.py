@@ -19,8 +19,8 @@ from mininet.log import setLogLevel
 from mininet.net import Mininet
 from mininet.node import Host, OVSSwitch
 
+from helsewan.common.processes import run
 from helsewan.emulation import world
-from helsewan.emulation.commands import run
 from helsewan.emulation.switches import SCHEMA
 from helsewan.topology.mininet_build import NationalTopo
 

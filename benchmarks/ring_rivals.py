@@ -10,8 +10,8 @@ from pathlib import Path
 from benchmarks.rig_chain import shape
 from benchmarks.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS, SITES, Ring, wait_for
 from benchmarks.taps import end
+from helsewan.common.processes import run
 from helsewan.emulation import world
-from helsewan.emulation.commands import run
 from helsewan.emulation.engine import EngineProcess
 from helsewan.emulation.interfaces import NetlinkIntf, routing
 from helsewan.emulation.links import Plant

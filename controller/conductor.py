@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from helsewan.common.errors import InputError
 from helsewan.controller.audit import Audit, drift
 from helsewan.controller.difference import Step, both, difference
 from helsewan.controller.generation import CoreState, Generation, first_generation
@@ -33,7 +34,6 @@ from helsewan.controller.rollout import Rollout, Stage
 from helsewan.controller.rules import RuleSet
 from helsewan.controller.wishes import OURSELVES, InForce, Origin, Wish, told_of
 from helsewan.policies.plan import Plan
-from helsewan.topology.errors import InputError
 from helsewan.topology.model import Line, access_name
 
 SETTLE_S = 0.2  # for changes that come together, and for the switches to repair what they can first (cf. RFC 8405)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.controller.edge import ingress_group
 from helsewan.controller.paths import Detour, Paths, Repair
 from helsewan.controller.pipeline import Purpose, cookie
@@ -33,7 +34,6 @@ from helsewan.controller.rules import (
 from helsewan.controller.stack import FIRST_LABEL
 from helsewan.controller.ttl import NOTED, popped, restored
 from helsewan.policies.plan import Egress
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.model import TRUNK_PORT, Network
 
 _END_OF_LABELS = 1 << 20

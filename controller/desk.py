@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helsewan.common.errors import InputError
 from helsewan.controller.framework import Queue, QueueEmpty
 from helsewan.controller.live import links_of
 from helsewan.controller.wishes import Origin, told_of
-from helsewan.topology.errors import InputError
 
 if TYPE_CHECKING:
     from helsewan.controller.app import HealthNetController

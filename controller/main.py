@@ -23,12 +23,12 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.controller import withdrawn
 from helsewan.controller.lease import RENEW_S, Lease
 from helsewan.controller.tls import server_context
 from helsewan.policies.changes import changes as differences
 from helsewan.policies.plan import Plan
-from helsewan.topology.errors import InputError, Problem
 
 LEASE_FILE = "lease"  # beside the plan
 _PR_SET_PDEATHSIG = 1

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from helsewan.common.errors import InputError
 from helsewan.controller.answers import Answers
 from helsewan.controller.fit import MTU_REGISTER
 from helsewan.controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
@@ -25,7 +26,6 @@ from helsewan.controller.main import die_with_parent, read_plan
 from helsewan.controller.punt import Punt
 from helsewan.controller.refusals import in_words
 from helsewan.controller.wire import Encoder
-from helsewan.topology.errors import InputError
 
 _of: Any = ofproto_v1_3
 _AGAIN_S = 0.2  # after a router could not be reached

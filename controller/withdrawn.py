@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.errors import InputError, Problem
 
 FILE = "withdrawn.json"
 

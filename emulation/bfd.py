@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.errors import InputError, Problem
 
 # With two, the end that hears nothing knows after two intervals, and the other end, which has to be told in the next
 # packet, after three. A single lost packet does no harm, nor does a switch that stands still for an interval.

@@ -12,6 +12,7 @@ from pyroute2.netlink import genlmsg
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic import GenericNetlinkSocket
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.emulation import rtnetlink, tc_wire
 from helsewan.emulation.interfaces import routing
 from helsewan.emulation.kernel_classifier import too_long_program
@@ -19,7 +20,6 @@ from helsewan.emulation.namespaces import Namespace
 from helsewan.emulation.netlink import Netlink
 from helsewan.emulation.pipe_model import CoDel, Red, RedCurve
 from helsewan.emulation.tc_wire import Netem, Request
-from helsewan.topology.errors import InputError, Problem
 
 _DEVICE = "trial"
 

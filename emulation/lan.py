@@ -13,9 +13,9 @@ from mininet.link import Intf, Link
 from mininet.net import Mininet
 from mininet.node import Host
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.emulation.interfaces import NetlinkIntf, routing
 from helsewan.emulation.nodes import NamespaceNode, SiteNode
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.model import Site
 
 BRIDGE = "lan"

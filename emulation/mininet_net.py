@@ -13,7 +13,7 @@ from typing import Any
 from mininet.log import output
 from mininet.net import Mininet
 
-from helsewan.emulation.commands import CommandError
+from helsewan.common.processes import CommandError
 from helsewan.emulation.nodes import NamespaceNode
 
 _LISTEN_DEADLINE_S = 10.0

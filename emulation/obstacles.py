@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from helsewan.topology.errors import Problem
+from helsewan.common.errors import Problem
 
 CAP_SYS_ADMIN = 21  # capabilities(7)
 _SECCOMP_FILTER = "2"  # proc(5), status

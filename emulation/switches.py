@@ -19,9 +19,9 @@ from typing import Any
 
 from mininet.node import Switch
 
+from helsewan.common.processes import run
 from helsewan.emulation.authority import Credentials
 from helsewan.emulation.bfd import Timers
-from helsewan.emulation.commands import run
 from helsewan.emulation.nodes import NamespaceNode
 from helsewan.emulation.priority import LINKS, SWITCHES, be_punctual
 from helsewan.emulation.procfs import threads

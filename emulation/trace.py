@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from helsewan.topology.document import read_bytes
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.document import read_bytes
+from helsewan.common.errors import InputError, Problem
 
 MAX_POINTS = 250_000  # what the link engine checks and takes over in a few milliseconds
 MAX_BYTES = 16_000_000

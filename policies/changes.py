@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from helsewan.topology.document import dotted, loads
+from helsewan.common.document import dotted, loads
 
 Path = tuple[str | int, ...]
 

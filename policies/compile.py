@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from helsewan.common.document import loads
 from helsewan.policies.catalogue import compile_classes, compile_services
 from helsewan.policies.constraints import check_constraints, compile_constraints
 from helsewan.policies.contracts import check_imports, compile_contracts, compile_roles
@@ -27,7 +28,6 @@ from helsewan.policies.schema import PolicySpec
 from helsewan.policies.selection import Population
 from helsewan.policies.source import Policy, library_names, library_path, load_policy, policy_path, read_policy
 from helsewan.policies.topologies import compile_vrfs, compile_wards
-from helsewan.topology.document import loads
 from helsewan.topology.fibres import Fibres
 from helsewan.topology.model import Network
 

@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from helsewan.common.schema_errors import nearest
 from helsewan.policies.membership import some
 from helsewan.policies.placement import Placement
 from helsewan.policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Plan, Risk, TrafficClass
 from helsewan.policies.report import Path, Report
 from helsewan.policies.schema import PartsSpec, PolicySpec
 from helsewan.topology.model import Network
-from helsewan.topology.schema_errors import nearest
 
 _SHOWN = 3  # routers named in one message
 _HINTS = {"avoid": "avoid less, or prefer other ways", "disjoint": "let the other class avoid something, or share more"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from helsewan.common.schema_errors import nearest
 from helsewan.policies.membership import Clause
 from helsewan.policies.report import Report
 from helsewan.policies.schema import PolicySpec
 from helsewan.policies.selection import Population
-from helsewan.topology.schema_errors import nearest
 
 
 def check_internet(spec: PolicySpec, clauses: Iterable[Clause], population: Population, report: Report) -> None:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from helsewan.common.document import MAX_BYTES, Document, Place, validate
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import nearest
+from helsewan.common.yaml_writer import written
 from helsewan.policies.refusal import Refusal
 from helsewan.policies.schema import ALL, NAMED_SECTIONS, SECTIONS, LayerKeys
-from helsewan.policies.written import written
-from helsewan.topology.document import MAX_BYTES, Document, Place, validate
-from helsewan.topology.errors import InputError, Problem
-from helsewan.topology.schema_errors import nearest
 
 Path = tuple[str | int, ...]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from helsewan.common.document import Document
+from helsewan.common.errors import InputError, Problem
 from helsewan.policies.salvage import Lost
 from helsewan.policies.source import Policy
-from helsewan.topology.document import Document
-from helsewan.topology.errors import InputError, Problem
 
 Path = tuple[str | int, ...]
 

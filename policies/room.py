@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from helsewan.common.units import format_rate
 from helsewan.policies.minmax import least_utilisation
 from helsewan.policies.placement import Placement
 from helsewan.policies.plan import Plan
 from helsewan.policies.report import Report
-from helsewan.topology.units import format_rate
 
 _SHOWN = 3  # fibres named; the fullest say enough
 

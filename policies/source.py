@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from helsewan.common.document import MAX_BYTES, Document, SchemaError, load, loads, read_bytes, validate
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import nearest
 from helsewan.policies.layers import Open, Source, resolve
 from helsewan.policies.refusal import Refusal
 from helsewan.policies.salvage import Lost, salvage
 from helsewan.policies.schema import PolicySpec
-from helsewan.topology.document import MAX_BYTES, Document, SchemaError, load, loads, read_bytes, validate
-from helsewan.topology.errors import InputError, Problem
-from helsewan.topology.schema_errors import nearest
 
 LIBRARY = Path(str(files("helsewan.policies") / "library"))
 _FILES = (".yaml", ".yml")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from helsewan.common.schema_errors import nearest
 from helsewan.policies.report import Path, Report
 from helsewan.policies.schema import PolicySpec, Topology, VpnSpec
 from helsewan.policies.selection import Population, SiteIds
-from helsewan.topology.schema_errors import nearest
 
 Targets = tuple[str, ...]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.errors import InputError, Problem
 from helsewan.topology.importers import Imported, import_network
 from helsewan.topology.national import national_network
 

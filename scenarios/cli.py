@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.scenarios.cli_mutate import mutate
 from helsewan.scenarios.cli_policy import policy_app
 from helsewan.scenarios.cli_rules import rules_app
@@ -18,7 +19,6 @@ from helsewan.scenarios.cli_verify import verify
 from helsewan.scenarios.options import DataplaneName, dataplane_named
 from helsewan.scenarios.standing.cli import add_verbs
 from helsewan.scenarios.standing.client import NetworkGone, NetworkRefused
-from helsewan.topology.errors import InputError, Problem
 
 BAD_INPUT = 2
 VOID = 3

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.policies.refusal import Refusal
 from helsewan.scenarios.cli_topology import DEFAULT_SEED, From, Seed, Sites
-from helsewan.topology.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from helsewan.policies.plan import Plan

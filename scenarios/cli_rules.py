@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.scenarios.options import Json, Name
-from helsewan.topology.errors import InputError, Problem
 
 rules_app = typer.Typer(no_args_is_help=True, help="Look at the rules of switches.")
 
@@ -41,7 +41,7 @@ def rules_dump(
         raise InputError(Problem("--policy", policy, "goes with no running network", "leave it or --name out"))
     raw = b"".join(write(intended(wanted.plan()))) if wanted.is_intended else raw_from_switches(name)
     if output is not None:
-        from helsewan.scenarios.files import write_file
+        from helsewan.common.files import write_file
 
         write_file("--output", output, gzip.compress(raw, mtime=0) if output.suffix == ".gz" else raw)
         return

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.scenarios.cli_rules import From, Policy, Seed, Sites
 from helsewan.scenarios.options import Json, Name
-from helsewan.topology.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from helsewan.scenarios.verify_input import Wanted
@@ -72,7 +72,7 @@ def verify(
 def _check_files(junit: Path | None, witness: Path | None) -> None:
     """Before anything is looked at: a result that could not be written would come to nothing."""
     if junit is not None:
-        from helsewan.scenarios.files import check_writable
+        from helsewan.common.files import check_writable
 
         check_writable("--junit", junit)
     if witness is not None:
@@ -83,7 +83,7 @@ def _check_files(junit: Path | None, witness: Path | None) -> None:
 
 def _write_files(report: Report, junit: Path | None, witness: Path | None) -> None:
     if junit is not None:
-        from helsewan.scenarios.files import write_file
+        from helsewan.common.files import write_file
         from helsewan.verification.results import as_junit
 
         write_file("--junit", junit, as_junit(report))

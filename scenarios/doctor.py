@@ -17,8 +17,10 @@ from typing import Any
 
 from rich.markup import escape
 
+from helsewan.common.errors import InputError
+from helsewan.common.processes import CommandError, run
+from helsewan.common.screen import Screen
 from helsewan.emulation import world
-from helsewan.emulation.commands import CommandError, run
 from helsewan.emulation.priority import LINKS, be_punctual
 from helsewan.emulation.procfs import PRESSURE, cpu_limit_cores, read_load
 from helsewan.emulation.switches import ALLOCATOR
@@ -33,10 +35,8 @@ from helsewan.scenarios.doctor_items import (
     of_privileges,
     of_programs,
 )
-from helsewan.scenarios.screen import Screen
 from helsewan.scenarios.vitals import pressure_between
 from helsewan.scenarios.world_process import ANYWHERE
-from helsewan.topology.errors import InputError
 
 LOOK_S = 0.5  # over which the machine's present load is taken
 MEASURE_S = 60

@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import nearest
 from helsewan.controller.paths import Failures
 from helsewan.scenarios.verification import as_it_stands
 from helsewan.scenarios.verify_input import Wanted
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.model import Network
-from helsewan.topology.schema_errors import nearest
 from helsewan.verification.exact import Block, blocks
 from helsewan.verification.failures import INTACT, cases
 from helsewan.verification.findings import Case

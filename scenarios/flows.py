@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
+from helsewan.common.document import Document
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import nearest
 from helsewan.policies.plan import Plan, Protocol, Service, TrafficClass
 from helsewan.scenarios.flowspec import Endpoint, ExchangeSpec, FlowKind, FlowSpec, TrafficPlan
 from helsewan.scenarios.isolation import plan_isolation
 from helsewan.scenarios.pairs import PairFinder, PortBook, service_ports
 from helsewan.scenarios.schema import IsolationSpec, MessageSpec, ScenarioSpec, TransactionSpec, VideoSpec, VoiceSpec
 from helsewan.scenarios.voice_quality import CODECS
-from helsewan.topology.document import Document
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.model import Site
-from helsewan.topology.schema_errors import nearest
 
 RTP_HEADER_BYTES = 12
 MEDIA_BYTES = 1200  # a video datagram's payload at most, as video senders choose it to fit any path

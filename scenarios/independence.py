@@ -7,11 +7,11 @@ from collections import Counter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from helsewan.scenarios.screen import Screen
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import nearest
+from helsewan.common.screen import Screen
 from helsewan.topology.independence import MOST, footings, independent_ways
 from helsewan.topology.model import Kind, Network
-from helsewan.topology.schema_errors import nearest
 
 
 def show_ways(network: Network, start: str, end: str) -> None:

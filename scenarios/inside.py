@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
+from helsewan.common.progress import Progress
+from helsewan.common.screen import Screen
 from helsewan.emulation import world
 from helsewan.scenarios import machine
 from helsewan.scenarios.checks import Evidence, Verdict, judge, verdict
@@ -15,10 +17,8 @@ from helsewan.scenarios.history import History
 from helsewan.scenarios.job import Job
 from helsewan.scenarios.measure import measure
 from helsewan.scenarios.phases import windows
-from helsewan.scenarios.progress import Progress
 from helsewan.scenarios.report import Judged, Result, build_result, void_result, write_result
 from helsewan.scenarios.run import Collected, Run
-from helsewan.scenarios.screen import Screen
 from helsewan.scenarios.targets import Connectivity, failed_together
 from helsewan.scenarios.transactions import measure_exchanges
 from helsewan.scenarios.validity import Finding, assess, of_links, of_machine, of_plan, of_second, of_traffic

@@ -6,7 +6,7 @@ import os
 import platform
 from importlib import metadata
 
-from helsewan.emulation.commands import run
+from helsewan.common.processes import run
 
 
 def facts() -> dict[str, object]:

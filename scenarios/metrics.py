@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from helsewan.topology.units import UnitError, format_duration, parse_duration_us, parse_rate_bps, parse_share
+from helsewan.common.units import UnitError, format_duration, parse_duration_us, parse_rate_bps, parse_share
 
 
 class Unit(str, Enum):

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.screen import Screen
 from helsewan.controller.generation import first_generation
 from helsewan.controller.rules import RuleSet
 from helsewan.policies.compile import Policy, compile_policy
 from helsewan.policies.moments import utc_now
-from helsewan.scenarios.screen import Screen
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.model import Network
 from helsewan.verification.failures import SCOPES, cases
 from helsewan.verification.findings import Report

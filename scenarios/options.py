@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from helsewan.emulation.plant import Dataplane

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from helsewan.common.document import Document, dotted
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import nearest
+from helsewan.common.units import UnitError, format_duration, parse_duration_us
 from helsewan.scenarios.schema import ParameterType
-from helsewan.topology.document import Document, dotted
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.model import Region
-from helsewan.topology.schema_errors import nearest
-from helsewan.topology.units import UnitError, format_duration, parse_duration_us
 
 Value = str | int
 Path = tuple[str | int, ...]

@@ -12,15 +12,15 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import nearest
+from helsewan.common.screen import Screen
+from helsewan.common.units import format_rate
 from helsewan.controller.generation import first_generation
 from helsewan.controller.interpreter.fabric import Fabric
 from helsewan.policies.dscp import dscp_name
 from helsewan.policies.explain import Denial
 from helsewan.policies.plan import Plan
-from helsewan.scenarios.screen import Screen
-from helsewan.topology.errors import InputError, Problem
-from helsewan.topology.schema_errors import nearest
-from helsewan.topology.units import format_rate
 from helsewan.verification.explained import Carried, Explained, Opening, explained
 from helsewan.verification.journey import Journey
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from helsewan.common.screen import Screen
 from helsewan.policies.changes import changes
 from helsewan.policies.effect import Effect, effects
 from helsewan.policies.moments import shown
 from helsewan.policies.plan import Plan, Standing
-from helsewan.scenarios.screen import Screen
 from helsewan.topology.model import Region
 
 _MOST_REGIONS = 4  # pairs of regions named; more are counted

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from helsewan.common.document import Document, read_bytes
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import explain
+from helsewan.common.screen import Screen
 from helsewan.controller.interpreter.packet import Label, Packet
-from helsewan.scenarios.screen import Screen
-from helsewan.topology.document import Document, read_bytes
-from helsewan.topology.errors import InputError, Problem
-from helsewan.topology.schema_errors import explain
 from helsewan.verification.frames import read
 from helsewan.verification.witness import in_words, scapy_packet
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from helsewan.common.progress import Progress
 from helsewan.emulation import world
 from helsewan.emulation.counters import Lateness
 from helsewan.emulation.plant import Dataplane
@@ -25,7 +26,6 @@ from helsewan.scenarios.history import History
 from helsewan.scenarios.job import Job
 from helsewan.scenarios.lookout import Lookout
 from helsewan.scenarios.offered import offered
-from helsewan.scenarios.progress import Progress
 from helsewan.scenarios.records import Array
 from helsewan.scenarios.rig import Rig
 from helsewan.scenarios.rule_reader import RuleReader

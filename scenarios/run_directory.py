@@ -8,8 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.emulation import world
-from helsewan.topology.errors import InputError, Problem
 
 
 def make_directory(parent: Path) -> Path:

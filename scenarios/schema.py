@@ -20,12 +20,12 @@ from pydantic import (
     model_validator,
 )
 
+from helsewan.common.schema_errors import nearest
+from helsewan.common.units import UnitError, parse_size_bytes
 from helsewan.policies.schema import Duration, Name, Rate, Selector
 from helsewan.scenarios.metrics import METRICS, Limit, Unit, parse_limit
 from helsewan.scenarios.timepoints import TimePoint, parse_time_point
 from helsewan.topology.model import Region
-from helsewan.topology.schema_errors import nearest
-from helsewan.topology.units import UnitError, parse_size_bytes
 
 MAX_DURATION_US = 24 * 3600 * 1_000_000
 MAX_DATAGRAM_BYTES = 1472  # UDP payload of a 1500-byte IPv4 packet

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from helsewan.common.document import Document, load, validate
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import nearest
+from helsewan.common.units import format_duration
 from helsewan.scenarios import parameters
 from helsewan.scenarios.metrics import METRICS, Source
 from helsewan.scenarios.schema import CheckSpec, IsolationSpec, NetworkSpec, ScenarioSpec, Scope, TransactionSpec
 from helsewan.scenarios.timepoints import END, START, Moment, TimePoint
-from helsewan.topology.document import Document, load, validate
-from helsewan.topology.errors import InputError, Problem
-from helsewan.topology.schema_errors import nearest
-from helsewan.topology.units import format_duration
 
 LIBRARY = Path(str(files("helsewan.scenarios") / "library"))
 SEED, SITES = "network.seed", "network.sites"

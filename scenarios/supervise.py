@@ -11,6 +11,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from helsewan.common.errors import InputError
+from helsewan.common.screen import Screen
 from helsewan.emulation import kernel_probe, world
 from helsewan.emulation.plant import Dataplane
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
@@ -21,11 +23,9 @@ from helsewan.scenarios.flows import plan_traffic
 from helsewan.scenarios.job import Job
 from helsewan.scenarios.report import RESULT, void_result, write_result
 from helsewan.scenarios.run_directory import conclude, make_directory, shown
-from helsewan.scenarios.screen import Screen
 from helsewan.scenarios.spec import Scenario, load_scenario
 from helsewan.scenarios.targets import resolve_timeline
 from helsewan.scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
-from helsewan.topology.errors import InputError
 
 
 def run_scenario(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from helsewan.scenarios.screen import Screen
+from helsewan.common.screen import Screen
 from helsewan.topology.model import Network
 from helsewan.topology.summary import summary
 

@@ -8,11 +8,11 @@ from enum import Enum
 
 import networkx as nx
 
+from helsewan.common.document import Document
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import nearest
 from helsewan.scenarios.schema import ScenarioSpec, TargetSpec
-from helsewan.topology.document import Document
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.model import Line, Network, Pop, Region, access_name
-from helsewan.topology.schema_errors import nearest
 
 
 @dataclass(frozen=True, slots=True)

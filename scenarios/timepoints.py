@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from helsewan.topology.units import UnitError, format_duration, parse_duration_us
+from helsewan.common.units import UnitError, format_duration, parse_duration_us
 
 # A phase that begins or ends "at" an event does so this long before it, so that what the event destroys
 # on its way counts in the phase that the event opens. More than the longest one-way delay in the network.

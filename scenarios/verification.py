@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.controller.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.verify_input import Wanted
-from helsewan.topology.errors import InputError, Problem
 from helsewan.verification.agreement import LiveReport
 from helsewan.verification.dump import NOTHING_DOWN, Dump
 from helsewan.verification.failures import SCOPES, cases

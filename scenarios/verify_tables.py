@@ -9,7 +9,7 @@ from itertools import starmap
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from helsewan.scenarios.screen import Screen
+from helsewan.common.screen import Screen
 from helsewan.scenarios.verification import Verified
 from helsewan.verification.agreement import LiveReport
 from helsewan.verification.findings import Finding, Kind, Proof

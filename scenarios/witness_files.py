@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from helsewan.scenarios.files import write_file
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.files import write_file
 from helsewan.verification.findings import Finding
 from helsewan.verification.results import finding_json, told
 from helsewan.verification.witness import scapy_packet

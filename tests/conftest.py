@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from helsewan.common.errors import InputError
 from helsewan.emulation.world import require
-from helsewan.topology.errors import InputError
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 SEED = int(os.environ.get("HELSEWAN_SEED") or (1 if IN_CI else random.SystemRandom().randrange(1, 2**31)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.errors import InputError, Problem
 from helsewan.topology.geo import Vector, great_circle_km, unit_vector
 from helsewan.topology.model import Access, Pop, Site
 

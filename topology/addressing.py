@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TypeVar
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.topology.backbone import Backbone
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.model import Kind, Network, Site
 
 SUPERNET4 = IPv4Network("10.0.0.0/8")

@@ -9,9 +9,9 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from helsewan.topology import document
+from helsewan.common import document
+from helsewan.common.units import parse_rate_bps
 from helsewan.topology.model import Region
-from helsewan.topology.units import parse_rate_bps
 
 
 @dataclass(frozen=True, slots=True)

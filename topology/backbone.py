@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import networkx as nx
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.topology.atlas import Atlas, Detour, Town
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.geo import bearing_deg, great_circle_km
 from helsewan.topology.model import Link, Pop, Router
 

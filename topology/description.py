@@ -14,11 +14,21 @@ import networkx as nx
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from helsewan.common.document import Document, validate
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import nearest
+from helsewan.common.units import (
+    UnitError,
+    format_duration,
+    format_rate,
+    parse_duration_us,
+    parse_rate_bps,
+    parse_size_bytes,
+)
+from helsewan.common.yaml_tree import Path
 from helsewan.topology import access, addressing
 from helsewan.topology.atlas import atlas
 from helsewan.topology.backbone import Backbone, check_size
-from helsewan.topology.document import Document, validate
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.model import (
     MOST_BPS,
     MOST_DELAY_US,
@@ -34,16 +44,6 @@ from helsewan.topology.model import (
 )
 from helsewan.topology.naming import is_name
 from helsewan.topology.partition import REGIONS_REMARK, regional
-from helsewan.topology.schema_errors import nearest
-from helsewan.topology.units import (
-    UnitError,
-    format_duration,
-    format_rate,
-    parse_duration_us,
-    parse_rate_bps,
-    parse_size_bytes,
-)
-from helsewan.topology.yaml_tree import Path
 
 LINES = 2  # a primary and a backup
 LEAST_MTU = 1280  # any line that carries IPv6 takes as much (RFC 8200, 5)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from helsewan.common.units import format_duration, format_rate
 from helsewan.topology.model import Network
-from helsewan.topology.units import format_duration, format_rate
 
 _SHAPES = {"hospital": "house", "service": "hexagon", "datacentre": "box3d"}  # the others are ellipses
 

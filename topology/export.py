@@ -11,10 +11,10 @@ from typing import Any, Literal
 import networkx as nx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from helsewan.topology.document import Document
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.document import Document
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import explain
 from helsewan.topology.model import Link, Network, Pop, Router, Site
-from helsewan.topology.schema_errors import explain
 from helsewan.topology.soundness import unsound
 
 FORMAT = "helsewan-network/1"

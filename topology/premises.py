@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import cos, sin, sqrt, tau
 from random import Random
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.topology import addressing
 from helsewan.topology.access import Order
 from helsewan.topology.allotment import Candidate
 from helsewan.topology.atlas import Municipality
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.geo import displaced
 from helsewan.topology.model import Kind, Region, Site
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from helsewan.common.errors import Problem
 from helsewan.topology.access import FIRST_VLAN, LAST_VLAN
-from helsewan.topology.errors import Problem
 from helsewan.topology.model import MOST_BPS, MOST_DELAY_US, Network
 from helsewan.topology.naming import is_name
 

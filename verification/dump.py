@@ -22,15 +22,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from helsewan.common.document import Document, dotted, loads
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import explain, nearest
 from helsewan.controller.paths import Failures
 from helsewan.controller.rules import Action, AnyMeter, Entry, FlowRule, Group, GroupRule, RuleSet
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.plan import Contract, Plan, TimedException
-from helsewan.topology.document import Document, dotted, loads
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.export import from_json, to_json
 from helsewan.topology.model import Network, access_name
-from helsewan.topology.schema_errors import explain, nearest
 from helsewan.verification import entry_json
 
 VERSION = 1

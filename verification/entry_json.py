@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from helsewan.common.schema_errors import nearest
 from helsewan.controller.rules import (
     CONTROLLER,
     IN_PORT,
@@ -44,7 +45,6 @@ from helsewan.controller.rules import (
     SetField,
     Table,
 )
-from helsewan.topology.schema_errors import nearest
 from helsewan.verification import fields
 
 Path = tuple[str | int, ...]

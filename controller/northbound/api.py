@@ -10,12 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from helsewan.common.errors import Problem
 from helsewan.controller.northbound import network_routes, policy_routes
 from helsewan.controller.northbound.context import Context
 from helsewan.controller.northbound.guard import Guard
 from helsewan.controller.northbound.problems import Trouble, bad_input
 from helsewan.controller.northbound.source import Declined, Unreachable
-from helsewan.topology.errors import Problem
 
 ROUTES = (network_routes.routes, policy_routes.routes, policy_routes.scraped)
 _ABOUT = (

@@ -6,12 +6,12 @@ import threading
 import time
 from http import HTTPStatus
 
+from helsewan.common.schema_errors import nearest
 from helsewan.controller.northbound.counting import classes, drops
 from helsewan.controller.northbound.models import DropOut, RouterCountersOut
 from helsewan.controller.northbound.problems import Trouble, no_such
 from helsewan.controller.northbound.source import Declined, Source
 from helsewan.controller.pipeline import Purpose, cookie
-from helsewan.topology.schema_errors import nearest
 
 FRESH_S = 5.0  # a switch forwards and tells in one thread: it is not asked more often
 _SLICES = 8  # contracts have many entries, and packets wait while a switch tells them

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from helsewan.common.document import MAX_BYTES
 from helsewan.controller.northbound.problems import Trouble
 from helsewan.controller.northbound.tokens import holder
-from helsewan.topology.document import MAX_BYTES
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

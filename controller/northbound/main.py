@@ -12,13 +12,13 @@ import socket
 import sys
 from pathlib import Path
 
+from helsewan.common.errors import InputError
 from helsewan.controller.main import die_with_parent
 from helsewan.controller.northbound.api import guarded
 from helsewan.controller.northbound.context import Context
 from helsewan.controller.northbound.server import server
 from helsewan.controller.northbound.source import Controller
 from helsewan.controller.northbound.tokens import read_tokens
-from helsewan.topology.errors import InputError
 
 _NICE = 10
 

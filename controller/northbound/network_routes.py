@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from helsewan.common.schema_errors import nearest
 from helsewan.controller.northbound import describe, ways
 from helsewan.controller.northbound.context import Parts, Who, troubles
 from helsewan.controller.northbound.models import (
@@ -21,7 +22,6 @@ from helsewan.controller.northbound.models import (
 from helsewan.controller.northbound.problems import no_such
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Kind, Network, Region
-from helsewan.topology.schema_errors import nearest
 
 MOST_SITES = 1000  # of one page
 

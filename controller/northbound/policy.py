@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
+from helsewan.common.document import loads
+from helsewan.common.errors import InputError
 from helsewan.controller.northbound.computed import Computed
 from helsewan.controller.northbound.models import AppliedOut, DryRunOut, RulesOut
 from helsewan.controller.northbound.problems import Trouble, bad_input
@@ -18,8 +20,6 @@ from helsewan.policies.changes import changes
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.moments import utc_now
 from helsewan.policies.plan import Plan
-from helsewan.topology.document import loads
-from helsewan.topology.errors import InputError
 
 BODY = "policy"  # what errors call the file that was sent
 WAIT_S = 20.0  # for another's policy to be done with

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
+from helsewan.common.errors import Problem
 from helsewan.controller.northbound import describe, metrics
 from helsewan.controller.northbound.context import MOST_LISTENERS, Body, Context, Parts, Who, troubles
 from helsewan.controller.northbound.events import Misplaced
 from helsewan.controller.northbound.models import AppliedOut, ChangesOut, DryRunOut, PolicyOut
 from helsewan.controller.northbound.problems import Trouble, bad_input
-from helsewan.topology.errors import Problem
 
 MOST_CHANGES = 1000
 _YAML: dict[str, Any] = {

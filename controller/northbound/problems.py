@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from helsewan.topology.errors import Problem
+from helsewan.common.errors import Problem
 
 MEDIA_TYPE = "application/problem+json"
 

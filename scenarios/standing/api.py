@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.controller.northbound.tokens import new_token
 from helsewan.scenarios.standing.place import Place
-from helsewan.topology.errors import InputError, Problem
 
 UNIX = "unix"
 

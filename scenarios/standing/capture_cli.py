@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.scenarios.options import Name
 from helsewan.scenarios.standing.client import Client
-from helsewan.topology.errors import InputError, Problem
 
 FAILED = 1  # exit code
 _ENHANCED_PACKET = 6  # draft-ietf-opsawg-pcapng, block type

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from helsewan.scenarios.near import near_names
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.suggestions import near_names
 from helsewan.scenarios.standing.place import Place, own_place
 from helsewan.scenarios.standing.wire import REPLY_LIMIT_BYTES, VERSION, Message, WireError, receive, send
-from helsewan.topology.errors import InputError, Problem
 
 REPLY_DEADLINE_S = 60.0
 DOWN_DEADLINE_S = 60.0

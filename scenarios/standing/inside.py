@@ -9,15 +9,15 @@ import time
 import traceback
 from typing import cast
 
+from helsewan.common.progress import Progress
+from helsewan.common.screen import Screen
 from helsewan.controller.northbound.tokens import write_tokens
 from helsewan.emulation import world
 from helsewan.scenarios.control import Event
 from helsewan.scenarios.emulation import add_lan_hosts
 from helsewan.scenarios.history import History
 from helsewan.scenarios.orphans import Orphans
-from helsewan.scenarios.progress import Progress
 from helsewan.scenarios.rig import Rig
-from helsewan.scenarios.screen import Screen
 from helsewan.scenarios.standing.api import Interface
 from helsewan.scenarios.standing.job import UP, StandingJob
 from helsewan.scenarios.standing.operations import Operations

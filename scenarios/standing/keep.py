@@ -13,6 +13,8 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from helsewan.common.errors import InputError
+from helsewan.common.screen import Screen
 from helsewan.emulation import kernel_probe, world
 from helsewan.emulation.plant import Dataplane
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
@@ -20,12 +22,10 @@ from helsewan.policies.moments import utc_now
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.blueprints import blueprint
 from helsewan.scenarios.run_directory import conclude, make_directory, shown
-from helsewan.scenarios.screen import Screen
 from helsewan.scenarios.standing.api import offered
 from helsewan.scenarios.standing.job import UP, StandingJob
 from helsewan.scenarios.standing.place import DEFAULT_NAME, own_place
 from helsewan.scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
-from helsewan.topology.errors import InputError
 
 OUTPUT = "up.log"  # what a network in the background would print
 _FOLLOW_S = 0.1

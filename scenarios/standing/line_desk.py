@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.suggestions import near_names
 from helsewan.emulation.counters import PIPE_DTYPE
 from helsewan.emulation.engine import EngineError
 from helsewan.emulation.links import LineLink
 from helsewan.emulation.pipe_model import PipeModel
 from helsewan.emulation.plant import Direction
 from helsewan.emulation.trace import Trace
-from helsewan.scenarios.near import near_names
 from helsewan.scenarios.rig import Rig
 from helsewan.scenarios.standing.line_change import LineRequest, LineState, TraceRequest, applied
 from helsewan.scenarios.standing.line_names import lines_meant
-from helsewan.topology.errors import InputError, Problem
 
 _COUNTERS = tuple(name for name in PIPE_DTYPE.names or () if not name.startswith(("reserved", "lateness_max_at")))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from helsewan.scenarios.near import near_names
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.suggestions import near_names
 
 _PATTERN = frozenset("*?[")
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.suggestions import near_names
+from helsewan.common.units import UnitError, parse_duration_us, parse_rate_bps, parse_share, parse_size_bytes
 from helsewan.emulation.pipe_model import (
     LAYER1_OVERHEAD_BYTES,
     LAYER2_OVERHEAD_BYTES,
@@ -13,9 +16,6 @@ from helsewan.emulation.pipe_model import (
     Loss,
 )
 from helsewan.emulation.plant import Direction
-from helsewan.scenarios.near import near_names
-from helsewan.topology.errors import InputError, Problem
-from helsewan.topology.units import UnitError, parse_duration_us, parse_rate_bps, parse_share, parse_size_bytes
 
 NONE = "none"  # takes a setting away
 DIRECTIONS = {"both": tuple(Direction), "forward": (Direction.FORWARD,), "back": (Direction.BACK,)}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from helsewan.scenarios.screen import Screen
-from helsewan.topology.units import format_duration, format_rate
+from helsewan.common.screen import Screen
+from helsewan.common.units import format_duration, format_rate
 
 
 def print_line(told: dict[str, Any]) -> None:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.scenarios.options import Json, Name
 from helsewan.scenarios.standing.client import Client
-from helsewan.topology.errors import InputError, Problem
 
 link_app = typer.Typer(no_args_is_help=True, help="Look at and change the lines of a standing network.")
 Line = Annotated[str, typer.Argument(help="oslo-hamar, SITE/wan0, SITE, or a pattern such as 'hospital-*/wan1'.")]
@@ -107,9 +107,9 @@ def link_trace(
     repeat: Annotated[str | None, typer.Option("--repeat", help="Begin anew every 60s.")] = None,
 ) -> None:
     """Have lines follow a trace from now on."""
+    from helsewan.common.document import read_bytes
     from helsewan.emulation.trace import MAX_BYTES
     from helsewan.scenarios.standing.line_options import NONE, directions_of, duration_us
-    from helsewan.topology.document import read_bytes
 
     copy = os.memfd_create("trace")
     raw = b"" if file == NONE else read_bytes(Path(file), MAX_BYTES)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from helsewan.common.suggestions import near_names
 from helsewan.emulation.links import Plant
 from helsewan.emulation.nodes import NamespaceNode
 from helsewan.emulation.plant import Direction
 from helsewan.emulation.trace import MAX_BYTES, parse_trace
 from helsewan.scenarios.history import History
 from helsewan.scenarios.main_thread import MainThread
-from helsewan.scenarios.near import near_names
 from helsewan.scenarios.rig import Rig
 from helsewan.scenarios.standing.capture import CaptureRequest, start_capture
 from helsewan.scenarios.standing.console import CliRequest, start_cli

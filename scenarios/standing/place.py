@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.errors import InputError, Problem
 
 DEFAULT_NAME = "default"
 PLACE_VARIABLE = "HELSEWAN_RUNTIME_DIR"

@@ -22,6 +22,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from helsewan.common.errors import InputError
 from helsewan.controller.framework import ofproto_v1_3
 from helsewan.controller.main import die_with_parent, read_plan
 from helsewan.controller.paths import Failures
@@ -30,7 +31,6 @@ from helsewan.controller.reading import Reading, ports_request
 from helsewan.controller.rules import RuleSet
 from helsewan.controller.wire import Encoder
 from helsewan.policies.moments import utc_now
-from helsewan.topology.errors import InputError
 from helsewan.topology.model import Network
 from helsewan.verification.dump import Dump, write
 

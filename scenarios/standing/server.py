@@ -16,8 +16,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from helsewan.common.errors import InputError
 from helsewan.scenarios.standing.wire import REQUEST_LIMIT_BYTES, VERSION, Message, WireError, close_all, receive, send
-from helsewan.topology.errors import InputError
 
 BAD_INPUT, VOID = 2, 3  # exit codes
 MAX_CLIENTS = 128

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from helsewan.scenarios.screen import Screen
+from helsewan.common.screen import Screen
 from helsewan.scenarios.standing.line_tables import changes_told
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from controller_world import ControllerWorld
 
+from helsewan.common.document import loads
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.moments import utc_now
 from helsewan.policies.plan import Plan
-from helsewan.topology.document import loads
 from helsewan.topology.importers import network_from
 
 NETWORK = network_from(Path(__file__).parents[1] / "samples" / "topologies" / "three-towns.yaml")

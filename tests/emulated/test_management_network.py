@@ -46,7 +46,7 @@ def talks(do: Script, kind: str, count: int) -> None:
 def show(do: Script, router: str, credentials: str) -> None:
     """Has a router connect anew and show these credentials."""
     do(f"globals().update(shown={credentials}, switch=net[{router!r}])")
-    do("globals().update(run=__import__('helsewan.emulation.commands', fromlist=['*']).run)")
+    do("globals().update(run=__import__('helsewan.common.processes', fromlist=['*']).run)")
     files = "*map(str, (shown.key, shown.certificate, shown.authority))"
     do(f"run(['ovs-vsctl', f'--db=unix:{{switch.home}}/db.sock', 'set-ssl', {files}])")
     do("run(['ovs-appctl', f'--target={switch.home}/ovs-vswitchd.ctl', 'bridge/reconnect'])")

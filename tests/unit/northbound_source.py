@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from policy_network import small_network
 
+from helsewan.common.document import loads
 from helsewan.controller.live import links_of
 from helsewan.controller.northbound.api import guarded
 from helsewan.controller.northbound.context import Context
@@ -22,7 +23,6 @@ from helsewan.controller.paths import Failures
 from helsewan.controller.wishes import told_of
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.plan import Plan
-from helsewan.topology.document import loads
 
 SMALL = Path(__file__).parents[1] / "golden" / "policy" / "small.yaml"
 TOKEN = "operator.one-two-three"

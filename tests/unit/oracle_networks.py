@@ -11,9 +11,9 @@ import yaml
 from policy_golden import policy
 from policy_network import Row, small_network
 
+from helsewan.common.errors import InputError
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.plan import Plan
-from helsewan.topology.errors import InputError
 from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
 
 _KINDS = (Kind.HOSPITAL, Kind.GP, Kind.PHARMACY, Kind.MUNICIPALITY, Kind.SERVICE)

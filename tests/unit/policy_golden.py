@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from helsewan.common.document import loads
 from helsewan.policies.source import Policy, read_policy
-from helsewan.topology.document import loads
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "policy"
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helsewan.common.errors import InputError
 from helsewan.emulation.bfd import MOST_SHARE, MULTIPLIER, Timers, timers
 from helsewan.policies.plan import DETECT_WITHIN_US
-from helsewan.topology.errors import InputError
 from helsewan.topology.national import national_network
 
 

@@ -6,11 +6,11 @@ import pytest
 from policy_golden import small_policy
 from policy_network import small_network
 
+from helsewan.common.document import loads
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.demand import class_shares
 from helsewan.policies.source import read_policy
 from helsewan.scenarios.rig import line_shape
-from helsewan.topology.document import loads
 
 SLOW, FAST = 2_000_000, 10_000_000
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from helsewan.common.errors import InputError
 from helsewan.emulation import world
 from helsewan.scenarios.spec import LIBRARY
-from helsewan.topology.errors import InputError
 
 REPOSITORY = Path(__file__).parents[2]
 SAMPLES = REPOSITORY / "tests" / "samples" / "topologies"

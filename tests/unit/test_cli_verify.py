@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from helsewan.common.errors import InputError
 from helsewan.controller.paths import Failures
 from helsewan.scenarios.cli import app
 from helsewan.scenarios.verification import Verified, as_it_stands
-from helsewan.topology.errors import InputError
 from helsewan.verification.agreement import LiveReport
 from helsewan.verification.dump import read
 from helsewan.verification.findings import Case, Finding, Kind, Report

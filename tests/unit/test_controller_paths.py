@@ -13,10 +13,10 @@ from controller_plan import small_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helsewan.common.errors import InputError
 from helsewan.controller.core import assign_labels
 from helsewan.controller.paths import Avoid, Failures, Paths, compute_paths
 from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic
-from helsewan.topology.errors import InputError
 from helsewan.topology.fibres import Fibres
 from helsewan.topology.model import Link, Network, Pop, Region, Router
 from helsewan.topology.national import national_network

@@ -27,8 +27,8 @@ from controller_process import (
 )
 from waiting import wait_for
 
+from helsewan.common.errors import InputError
 from helsewan.controller.main import read_plan
-from helsewan.topology.errors import InputError
 
 
 @pytest.fixture

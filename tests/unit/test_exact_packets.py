@@ -10,14 +10,14 @@ from controller_plan import small_plan
 from test_cli_verify import SMALL
 from typer.testing import CliRunner
 
+from helsewan.common.document import loads
+from helsewan.common.errors import InputError
+from helsewan.common.screen import Screen
 from helsewan.controller.generation import first_generation
 from helsewan.controller.interpreter.fabric import End, Fabric
 from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.rules import IPV4
 from helsewan.scenarios.cli import app
-from helsewan.scenarios.screen import Screen
-from helsewan.topology.document import loads
-from helsewan.topology.errors import InputError
 from helsewan.verification.exact import blocks
 from helsewan.verification.headers import Space
 from helsewan.verification.static import Static

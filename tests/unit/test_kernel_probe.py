@@ -7,9 +7,9 @@ import os
 
 import pytest
 
+from helsewan.common.errors import InputError
 from helsewan.emulation import kernel_probe
 from helsewan.emulation.kernel_probe import Finding, Part
-from helsewan.topology.errors import InputError
 
 NETEM = Part("netem", "CONFIG_NET_SCH_NETEM", "delay, jitter and loss")
 CODEL = Part("codel", "CONFIG_NET_SCH_CODEL", "CoDel", needed=False)

@@ -119,8 +119,8 @@ def test_tests_and_benchmarks_import_by_the_full_name() -> None:
         ("controller/app.py", "from os_ken.base import app_manager"),
         ("controller/app.py", "__import__('ryu.base')"),
         ("policies/compile.py", "from helsewan import controller"),
-        ("policies/compile.py", "from topology.model import Network"),
-        ("topology/model.py", "import topology.units"),
+        ("policies/compile.py", "from helsewan.topology.model import Network"),
+        ("topology/model.py", "import helsewan.common.units"),
     ],
 )
 def test_a_wrong_import_is_found(path: str, source: str) -> None:

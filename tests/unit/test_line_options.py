@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import pytest
 
+from helsewan.common.errors import InputError
 from helsewan.emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
 from helsewan.scenarios.standing.line_change import LineChange, applied
 from helsewan.scenarios.standing.line_names import line_meant, lines_meant
 from helsewan.scenarios.standing.line_options import parsed_change
-from helsewan.topology.errors import InputError
 
 NAMES = ("oslo-hamar", "oslo-1--oslo-2", "hospital-voss/wan0", "hospital-voss/wan1", "gp-voss-1/wan0")
 MODEL = PipeModel(10_000_000, 5_000, (ClassQueue(9000), ClassQueue(9000, strict=False, weight=3)))

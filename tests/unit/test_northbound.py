@@ -13,11 +13,11 @@ from fastapi.routing import APIRoute
 from northbound_source import TOKEN, MadeUp, Northbound
 from starlette.routing import Route
 
+from helsewan.common.document import MAX_BYTES
 from helsewan.controller.northbound.api import ROUTES, application
 from helsewan.controller.northbound.context import Context
 from helsewan.controller.northbound.counting import Counted
 from helsewan.controller.pipeline import CLASS, Drop, Purpose, cookie
-from helsewan.topology.document import MAX_BYTES
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "northbound"
 MISSING = Path("/nowhere")

@@ -11,6 +11,8 @@ import pytest
 from controller_plan import small_plan
 from test_controller_paths import unrepaired
 
+from helsewan.common.document import loads
+from helsewan.common.errors import InputError
 from helsewan.controller.family import IP4
 from helsewan.controller.generation import Generation, first_generation
 from helsewan.controller.interpreter.fabric import End, Fabric, Walk
@@ -20,8 +22,6 @@ from helsewan.policies.constraints import breaches
 from helsewan.policies.placement import place
 from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, Plan, Risk, Traffic
 from helsewan.policies.source import read_policy
-from helsewan.topology.document import loads
-from helsewan.topology.errors import InputError
 from helsewan.topology.fibres import Fibres
 from helsewan.topology.model import Kind, Link, Network
 from helsewan.topology.national import national_network

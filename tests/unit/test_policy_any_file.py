@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from policy_network import small_network
 from test_policy_errors import EXCEPTION, GOOD
 
+from helsewan.common.document import loads
+from helsewan.common.errors import InputError
+from helsewan.common.yaml_writer import written
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.schema import SECTIONS
-from helsewan.policies.written import written
-from helsewan.topology.document import loads
-from helsewan.topology.errors import InputError
 
 NETWORK = small_network()
 NOW = datetime(2027, 1, 1, tzinfo=timezone.utc)

@@ -10,9 +10,9 @@ import policy_golden
 import pytest
 from policy_network import small_network
 
+from helsewan.common.errors import InputError
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.source import LIBRARY
-from helsewan.topology.errors import InputError
 from helsewan.topology.model import Kind, Network
 
 GOOD = """\

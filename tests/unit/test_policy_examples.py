@@ -10,11 +10,11 @@ import policy_golden
 import pytest
 from jsonschema import Draft202012Validator
 
+from helsewan.common.document import loads
+from helsewan.common.errors import InputError
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.editors import policy_json_schema
 from helsewan.policies.schema import SECTIONS
-from helsewan.topology.document import loads
-from helsewan.topology.errors import InputError
 from helsewan.topology.national import national_network
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")

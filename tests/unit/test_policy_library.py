@@ -8,6 +8,7 @@ from itertools import pairwise, product
 
 import pytest
 
+from helsewan.common.document import loads
 from helsewan.controller.generation import first_generation
 from helsewan.controller.numbering import renumbered
 from helsewan.policies.changes import changes
@@ -16,7 +17,6 @@ from helsewan.policies.effect import effects
 from helsewan.policies.layers import Layered
 from helsewan.policies.plan import Plan
 from helsewan.policies.source import read_policy
-from helsewan.topology.document import loads
 from helsewan.topology.model import Kind, Region, Site
 from helsewan.topology.national import national_network
 

@@ -12,13 +12,13 @@ import policy_golden
 import pytest
 from controller_switch import ICMP, TCP, UDP, Fabric, Fate
 
+from helsewan.common.errors import InputError
 from helsewan.controller.conductor import Conductor
 from helsewan.controller.pipeline import Drop
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import SHORTEST, Plan, PortMatch
 from helsewan.policies.ports import parse_ports, split
 from helsewan.scenarios.pairs import fixed_port, service_ports
-from helsewan.topology.errors import InputError
 from helsewan.topology.importers import network_from
 from helsewan.topology.national import national_network
 

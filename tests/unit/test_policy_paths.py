@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_network import small_network
 
+from helsewan.common.document import loads
+from helsewan.common.errors import InputError
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.demand import class_shares
 from helsewan.policies.minmax import least_utilisation
@@ -21,8 +23,6 @@ from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, 
 from helsewan.policies.report import Report
 from helsewan.policies.routing import compile_egresses
 from helsewan.policies.source import read_policy
-from helsewan.topology.document import loads
-from helsewan.topology.errors import InputError
 from helsewan.topology.fibres import Fibres
 from helsewan.topology.model import Link, Network, Pop, Region, Router
 from helsewan.topology.national import national_network

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from helsewan.common.errors import InputError
 from helsewan.scenarios import run_directory
-from helsewan.topology.errors import InputError
 
 Chowned = dict[str, tuple[int, int]]
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from scenario_case import FLOW, default_case
 
+from helsewan.common.errors import InputError
 from helsewan.policies.explain import is_allowed
 from helsewan.policies.plan import Plan, Protocol
 from helsewan.scenarios.flows import plan_traffic
@@ -25,7 +26,6 @@ from helsewan.scenarios.targets import (
     resolve,
     resolve_timeline,
 )
-from helsewan.topology.errors import InputError
 from helsewan.topology.model import Region
 
 SCENARIO, PLAN, TRAFFIC = default_case()

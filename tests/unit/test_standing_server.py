@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from helsewan.common.errors import InputError, Problem
 from helsewan.scenarios.standing.server import Operation, Refused, Request, Server
 from helsewan.scenarios.standing.wire import REPLY_LIMIT_BYTES, VERSION, Message, receive, send
-from helsewan.topology.errors import InputError, Problem
 
 
 class Add(Request):

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from helsewan.topology import document, yaml_tree
-from helsewan.topology.errors import InputError
-from helsewan.topology.units import parse_rate_bps
+from helsewan.common import document, yaml_tree
+from helsewan.common.errors import InputError
+from helsewan.common.units import parse_rate_bps
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "document"
 

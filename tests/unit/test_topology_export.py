@@ -11,8 +11,8 @@ import networkx as nx
 import pytest
 import yaml
 
+from helsewan.common.errors import InputError
 from helsewan.topology import containerlab, description, drawing, export
-from helsewan.topology.errors import InputError
 from helsewan.topology.importers import import_network, network_from
 from helsewan.topology.model import Access, Link
 from helsewan.topology.national import national_network

@@ -14,11 +14,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helsewan.common.errors import InputError
 from helsewan.controller.paths import compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.scenarios.tables import print_topology
 from helsewan.topology import description, export, importers
-from helsewan.topology.errors import InputError
 from helsewan.topology.importers import MAX_BYTES, Imported, gml, graphml, import_network, network_from
 from helsewan.topology.model import Network
 

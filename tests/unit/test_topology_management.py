@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helsewan.common.errors import InputError
 from helsewan.topology import addressing, description, export
 from helsewan.topology.backbone import MAX_ROUTERS
-from helsewan.topology.errors import InputError
 from helsewan.topology.importers import network_from
 from helsewan.topology.management import CONTROLLER4, PREFIX4, Management
 from helsewan.topology.model import Network

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.topology import units
+from helsewan.common import units
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from controller_plan import small_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helsewan.common.document import loads
+from helsewan.common.errors import InputError
 from helsewan.controller.generation import first_generation
 from helsewan.controller.paths import Failures
 from helsewan.controller.rules import (
@@ -43,8 +45,6 @@ from helsewan.controller.rules import (
 )
 from helsewan.policies.compile import compile_policy, load_policy, policy_path, read_policy
 from helsewan.policies.plan import Standing
-from helsewan.topology.document import loads
-from helsewan.topology.errors import InputError
 from helsewan.topology.national import national_network
 from helsewan.verification.dump import Dump, read, write
 from helsewan.verification.entry_json import from_json, to_json

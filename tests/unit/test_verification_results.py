@@ -14,6 +14,7 @@ import pytest
 from controller_plan import small_plan
 from scapy.utils import rdpcap
 
+from helsewan.common.errors import InputError
 from helsewan.controller.generation import first_generation
 from helsewan.controller.interpreter.fabric import Fabric
 from helsewan.controller.interpreter.packet import Packet
@@ -22,7 +23,6 @@ from helsewan.scenarios.cli_verify import verify
 from helsewan.scenarios.verification import Verified
 from helsewan.scenarios.verify_tables import print_report
 from helsewan.scenarios.witness_files import write_witnesses
-from helsewan.topology.errors import InputError
 from helsewan.verification.agreement import LiveReport
 from helsewan.verification.findings import Finding, Kind, Proof, Report
 from helsewan.verification.results import as_json, as_junit, told

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from helsewan.topology import access, addressing, description, document, export
+from helsewan.common import document
+from helsewan.common.errors import InputError, Problem
+from helsewan.topology import access, addressing, description, export
 from helsewan.topology.attach import attach, extend
 from helsewan.topology.backbone import check_size
-from helsewan.topology.errors import InputError, Problem
 from helsewan.topology.importers import gml, graphml, own, zoo
 from helsewan.topology.importers.raw import Graph
 from helsewan.topology.model import Network

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from html import unescape
 from typing import NoReturn
 
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.errors import InputError, Problem
 from helsewan.topology.importers.raw import MAX_DEPTH, MAX_PARTS, Edge, Graph, Node, checked
 
 _TOKEN = re.compile(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 from xml.parsers import expat
 
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.errors import InputError, Problem
 from helsewan.topology.importers.raw import MAX_DEPTH, MAX_PARTS, Edge, Graph, Node, checked
 
 _OWNERS = ("graph", "node", "edge")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from helsewan.topology.document import Document
+from helsewan.common.document import Document
+from helsewan.common.yaml_tree import Path
 from helsewan.topology.importers.raw import Attributes, Edge, Graph, Node
-from helsewan.topology.yaml_tree import Path
 
 ROUTER, FIBRE = "router", "fibre"
 _SITE_KEYS = ("kind", "region", "municipality", "tier")

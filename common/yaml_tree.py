@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from helsewan.topology.errors import InputError, Problem
+from helsewan.common.errors import InputError, Problem
 
 Path = tuple[str | int, ...]
 

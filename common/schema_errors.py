@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from helsewan.topology.errors import Problem
+from helsewan.common.errors import Problem
 
 if TYPE_CHECKING:
-    from helsewan.topology.document import Document
+    from helsewan.common.document import Document
 
 _QUOTED = re.compile(r"'([^']*)'")
 _PLAIN = {

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from helsewan.topology import yaml_tree
-from helsewan.topology.errors import InputError, Problem
-from helsewan.topology.schema_errors import explain
+from helsewan.common import yaml_tree
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import explain
 
 MAX_BYTES = 4_000_000
 
