@@ -12,7 +12,7 @@ from benchmarks import Figure
 from helsewan.controller.paths import Failures, Paths, compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 SITES, SEED = 400, 1
 INTERVAL_MS = 1.0  # between the packets of a flow of 1,000 a second

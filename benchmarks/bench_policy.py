@@ -15,7 +15,7 @@ from helsewan.controller.rules import RuleSet
 from helsewan.controller.wire import Encoder
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 SITES = 2_500
 TARGET = "< 1"

@@ -16,7 +16,7 @@ from benchmarks import Figure
 from benchmarks.inside import in_world
 from helsewan.emulation.bfd import MULTIPLIER, PACKET_US, Timers
 from helsewan.policies.plan import DETECT_WITHIN_US
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 RYU = Path(".venv-ryu/bin/python")
 INTERVAL_MS = 100  # of BFD, everybody's

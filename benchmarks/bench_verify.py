@@ -21,7 +21,7 @@ from helsewan.controller.generation import first_generation
 from helsewan.controller.rules import RuleSet
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 from helsewan.verification.failures import cases
 from helsewan.verification.mutation.draw import mutants
 from helsewan.verification.static import Static, Verification, verify

@@ -25,7 +25,7 @@ from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.calibration import Way, flow_over, model_us, one_way_delays_us, ways
 from helsewan.scenarios.rig import Rig
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 SITES = 260
 LENGTHS = (1, 3, 5)

@@ -15,7 +15,7 @@ from helsewan.emulation import world
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.scenarios.rig import Rig
 from helsewan.topology.model import Kind, Site
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 VOICE_PORT = 16_384  # any two hospitals may talk (policies/library/national.yaml)
 REACH_DEADLINE_S = 20.0

@@ -19,7 +19,7 @@ from functools import cached_property
 from helsewan.policies.apart import Way
 from helsewan.policies.placement import Placement, place
 from helsewan.policies.plan import NO_TRAFFIC, Egress, Traffic
-from helsewan.topology.fibres import Fibres, Ways
+from helsewan.topology.graph.backbone_graph import Fibres, Ways
 from helsewan.topology.model import Line, Link, Network
 
 

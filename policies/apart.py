@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from helsewan.policies.plan import Egress, PathAlgorithm, Risk
-from helsewan.topology.fibres import Fibres
+from helsewan.topology.graph.backbone_graph import Fibres
 from helsewan.topology.model import Link, Network
 
 Way = dict[str, str]  # router -> the link it sends on; in order, and without the end

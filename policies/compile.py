@@ -28,7 +28,7 @@ from helsewan.policies.schema import PolicySpec
 from helsewan.policies.selection import Population
 from helsewan.policies.source import Policy, library_names, library_path, load_policy, policy_path, read_policy
 from helsewan.policies.topologies import compile_vrfs, compile_wards
-from helsewan.topology.fibres import Fibres
+from helsewan.topology.graph.backbone_graph import Fibres
 from helsewan.topology.model import Network
 
 __all__ = [

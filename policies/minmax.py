@@ -23,7 +23,7 @@ from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array, hstack, identity, kron
 
 from helsewan.policies.plan import Egress
-from helsewan.topology.fibres import Flags, Floats, Ways
+from helsewan.topology.graph.backbone_graph import Flags, Floats, Ways
 
 if TYPE_CHECKING:
     from helsewan.policies.placement import Placement, Tree

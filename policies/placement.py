@@ -18,7 +18,7 @@ import numpy as np
 from helsewan.policies.apart import Branches, Way, branches
 from helsewan.policies.minmax import least_utilisation
 from helsewan.policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Traffic
-from helsewan.topology.fibres import Fibres, Floats, Ways
+from helsewan.topology.graph.backbone_graph import Fibres, Floats, Ways
 
 Tree = tuple[
     Ways, ...

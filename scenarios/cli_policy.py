@@ -96,7 +96,7 @@ def policy_explain(
 
 
 def _network(source: Path | None, sites: int | None, seed: int) -> Network:
-    from helsewan.scenarios.blueprints import blueprint
+    from helsewan.topology.network_source import blueprint
 
     return blueprint(source, sites, seed).network
 

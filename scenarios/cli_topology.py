@@ -36,8 +36,8 @@ def topology_show(
     from_: From = None, sites: Sites = None, seed: Seed = DEFAULT_SEED, swedish_route: Swedish = False
 ) -> None:
     """Print what the network consists of, and what had to be assumed of a file's."""
-    from helsewan.scenarios.blueprints import blueprint
     from helsewan.scenarios.tables import print_topology
+    from helsewan.topology.network_source import blueprint
 
     imported = blueprint(from_, sites, seed, swedish_route)
     print_topology(imported.network, imported.remarks)
@@ -54,8 +54,8 @@ def topology_paths(
 ) -> None:
     """Print up to three independent ways between two places; or, without places, the sites that have fewer than three
     to some national service. Independent: no link, shared-risk group or town in common but those at the ends."""
-    from helsewan.scenarios.blueprints import blueprint
     from helsewan.scenarios.independence import show_footings, show_ways
+    from helsewan.topology.network_source import blueprint
 
     network = blueprint(from_, sites, seed, swedish_route).network
     if start is None or end is None:
@@ -76,7 +76,7 @@ def topology_export(
     swedish_route: Swedish = False,
 ) -> None:
     """Write the network in another tool's format, or in one that --from reads: graphml, yaml, json."""
-    from helsewan.scenarios.blueprints import blueprint
+    from helsewan.topology.network_source import blueprint
 
     writers = _writers()
     if format not in writers:
@@ -92,13 +92,14 @@ def topology_export(
 
 
 def _writers() -> dict[str, Callable[[Network], str]]:
-    from helsewan.topology import containerlab, description, drawing, export
+    from helsewan.topology.exporters import containerlab, dot, formats
+    from helsewan.topology.importers import description
 
     return {
-        "graphml": export.to_graphml,
-        "geojson": export.to_geojson,
-        "json": export.to_json,
+        "graphml": formats.to_graphml,
+        "geojson": formats.to_geojson,
+        "json": formats.to_json,
         "yaml": description.write,
-        "dot": drawing.to_dot,
+        "dot": dot.to_dot,
         "containerlab": containerlab.to_containerlab,
     }

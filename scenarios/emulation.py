@@ -2,7 +2,7 @@
 
     from emulation import world
     from helsewan.scenarios.emulation import Emulation
-    from helsewan.topology.national import national_network
+    from helsewan.topology.national.generator import national_network
 
     world.inhabit()
     with Emulation(national_network(sites=90), policy="open") as emulation:

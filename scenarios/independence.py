@@ -10,7 +10,7 @@ from rich.table import Table
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.screen import Screen
-from helsewan.topology.independence import MOST, footings, independent_ways
+from helsewan.topology.graph.independence import MOST, footings, independent_ways
 from helsewan.topology.model import Kind, Network
 
 

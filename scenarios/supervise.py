@@ -17,7 +17,6 @@ from helsewan.emulation import kernel_probe, world
 from helsewan.emulation.plant import Dataplane
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.moments import utc_now
-from helsewan.scenarios.blueprints import blueprint
 from helsewan.scenarios.checks import Verdict
 from helsewan.scenarios.flows import plan_traffic
 from helsewan.scenarios.job import Job
@@ -26,6 +25,7 @@ from helsewan.scenarios.run_directory import conclude, make_directory, shown
 from helsewan.scenarios.spec import Scenario, load_scenario
 from helsewan.scenarios.targets import resolve_timeline
 from helsewan.scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
+from helsewan.topology.network_source import blueprint
 
 
 def run_scenario(

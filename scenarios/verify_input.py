@@ -9,9 +9,9 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.moments import utc_now
 from helsewan.policies.plan import Plan
-from helsewan.scenarios.blueprints import blueprint
 from helsewan.scenarios.rule_sources import from_file, from_switches, intended
 from helsewan.topology.model import Network
+from helsewan.topology.network_source import blueprint
 from helsewan.verification.dump import Dump
 
 DEFAULT_POLICY, DEFAULT_SEED = "national", 1

@@ -19,7 +19,7 @@ from helsewan.emulation.nodes import SiteNode
 from helsewan.emulation.plant import LinePlant
 from helsewan.emulation.switches import RouterSwitch
 from helsewan.topology.model import Network, Router, Site
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 TC_LINK_MOST_BPS = 1_000_000_000  # Mininet's TCLink refuses to shape beyond
 

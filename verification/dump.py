@@ -29,7 +29,7 @@ from helsewan.controller.paths import Failures
 from helsewan.controller.rules import Action, AnyMeter, Entry, FlowRule, Group, GroupRule, RuleSet
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.plan import Contract, Plan, TimedException
-from helsewan.topology.export import from_json, to_json
+from helsewan.topology.exporters.formats import from_json, to_json
 from helsewan.topology.model import Network, access_name
 from helsewan.verification import entry_json
 

@@ -9,7 +9,7 @@ from helsewan.controller.northbound import ways
 from helsewan.controller.northbound.source import State
 from helsewan.controller.paths import Paths, compute_paths
 from helsewan.policies.plan import Plan
-from helsewan.topology.independence import Way, independent_ways
+from helsewan.topology.graph.independence import Way, independent_ways
 from helsewan.topology.model import Network
 
 

@@ -9,8 +9,8 @@ from helsewan.controller.northbound.models import ClassPathOut, RepairOut, WayOu
 from helsewan.controller.paths import Failures, Paths
 from helsewan.policies.placement import Placement, place
 from helsewan.policies.plan import Plan
-from helsewan.topology.fibres import Fibres
-from helsewan.topology.independence import Way
+from helsewan.topology.graph.backbone_graph import Fibres
+from helsewan.topology.graph.independence import Way
 from helsewan.topology.model import Network
 
 

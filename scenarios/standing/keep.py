@@ -20,12 +20,12 @@ from helsewan.emulation.plant import Dataplane
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.moments import utc_now
 from helsewan.policies.plan import Plan
-from helsewan.scenarios.blueprints import blueprint
 from helsewan.scenarios.run_directory import conclude, make_directory, shown
 from helsewan.scenarios.standing.api import offered
 from helsewan.scenarios.standing.job import UP, StandingJob
 from helsewan.scenarios.standing.place import DEFAULT_NAME, own_place
 from helsewan.scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
+from helsewan.topology.network_source import blueprint
 
 OUTPUT = "up.log"  # what a network in the background would print
 _FOLLOW_S = 0.1

@@ -19,7 +19,7 @@ from helsewan.scenarios.engine import FlowEngine
 from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec
 from helsewan.scenarios.rig import Rig
 from helsewan.scenarios.targets import Target
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 SITES = 130  # all hospitals, services and data centres, and some of every other kind
 INTERVAL_NS = 20_000_000

@@ -18,7 +18,7 @@ from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.explain import is_allowed
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Access, Kind, Link, Network, Site, router_address4, router_address6
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 NETWORK = national_network(SITES, seed=1)
 PLAN = compile_policy(load_policy(library_path("national")), NETWORK)

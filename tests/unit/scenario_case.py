@@ -16,7 +16,7 @@ from helsewan.scenarios.flows import plan_traffic
 from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec, TrafficPlan
 from helsewan.scenarios.records import RECORD, Array
 from helsewan.scenarios.spec import Scenario, load_scenario
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 EPOCH_NS = 1_000_000_000_000
 

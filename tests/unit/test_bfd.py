@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from helsewan.common.errors import InputError
 from helsewan.emulation.bfd import MOST_SHARE, MULTIPLIER, Timers, timers
 from helsewan.policies.plan import DETECT_WITHIN_US
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 
 @given(goal_ms=st.integers(9, 3_000), links=st.integers(1, 200), cores=st.integers(1, 64))

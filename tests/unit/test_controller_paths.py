@@ -17,9 +17,9 @@ from helsewan.common.errors import InputError
 from helsewan.controller.core import assign_labels
 from helsewan.controller.paths import Avoid, Failures, Paths, compute_paths
 from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic
-from helsewan.topology.fibres import Fibres
+from helsewan.topology.graph.backbone_graph import Fibres
 from helsewan.topology.model import Link, Network, Pop, Region, Router
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 from helsewan.verification.failures import components, single_failures
 
 

@@ -38,7 +38,7 @@ from helsewan.controller.rules import (
 )
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import SHORTEST
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 PLAN = small_plan()
 SITES = tuple(PLAN.network.site)

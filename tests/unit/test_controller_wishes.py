@@ -16,7 +16,7 @@ from helsewan.controller.paths import Failures, Paths, compute_paths
 from helsewan.controller.wishes import Origin
 from helsewan.policies.plan import Egress
 from helsewan.topology.model import Network
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 ANNA, BERIT = Origin({"door": "api", "name": "anna"}), Origin({"door": "api", "name": "berit"})
 PLACES = sorted([*rig.NETWORK.link, *rig.NETWORK.pop])

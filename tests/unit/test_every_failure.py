@@ -37,7 +37,7 @@ from helsewan.controller.rules import Table
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import SHORTEST, Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
 from helsewan.topology.model import TRUNK_PORT, Site
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 from helsewan.verification.failures import components, single_failures
 
 CORE_TTL = 64

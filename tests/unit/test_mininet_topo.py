@@ -10,7 +10,7 @@ from mininet.util import buildTopo
 
 from helsewan.topology.mininet_build import NationalTopo
 from helsewan.topology.model import Network
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 SITES, SEED = 100, 7
 IFNAMSIZ = 16  # linux/if.h: an interface's name, with the zero that ends it

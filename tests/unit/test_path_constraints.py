@@ -22,9 +22,9 @@ from helsewan.policies.constraints import breaches
 from helsewan.policies.placement import place
 from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, Plan, Risk, Traffic
 from helsewan.policies.source import read_policy
-from helsewan.topology.fibres import Fibres
+from helsewan.topology.graph.backbone_graph import Fibres
 from helsewan.topology.model import Kind, Link, Network
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 from helsewan.verification.failures import components, single_failures
 from helsewan.verification.journey import packet_of
 

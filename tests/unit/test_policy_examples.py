@@ -15,7 +15,7 @@ from helsewan.common.errors import InputError
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.editors import policy_json_schema
 from helsewan.policies.schema import SECTIONS
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
 BLOCKS = [match[0] for match in re.finditer(r"(?:^    .*\n|^\n(?=    ))+", PAGE, re.MULTILINE)]

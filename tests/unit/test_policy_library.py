@@ -18,7 +18,7 @@ from helsewan.policies.layers import Layered
 from helsewan.policies.plan import Plan
 from helsewan.policies.source import read_policy
 from helsewan.topology.model import Kind, Region, Site
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 SIZES = (90, 260, 600)  # hospitals, services and data centres alone are 83
 STEPS = ("national", "merger-sor-ost-1", "merger-sor-ost-2", "merger-sor-ost-3")

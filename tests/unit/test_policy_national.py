@@ -11,7 +11,7 @@ from helsewan.policies.compile import compile_policy, library_names, library_pat
 from helsewan.policies.explain import Explanation, explain, is_allowed
 from helsewan.policies.plan import Plan, Scheduling
 from helsewan.topology.model import Kind, Network
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 CARE = {"voice", "video", "ehr", "ehr-udp", "hl7", "dicom", "dicom-udp", "ping"}
 CALLS = {"voice", "sip", "sip-tcp", "ping"}

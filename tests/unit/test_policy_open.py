@@ -20,7 +20,7 @@ from helsewan.policies.plan import SHORTEST, Plan, PortMatch
 from helsewan.policies.ports import parse_ports, split
 from helsewan.scenarios.pairs import fixed_port, service_ports
 from helsewan.topology.importers import network_from
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "topologies"
 OPEN = load_policy(library_path("open"))

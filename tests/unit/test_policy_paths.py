@@ -23,9 +23,9 @@ from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, 
 from helsewan.policies.report import Report
 from helsewan.policies.routing import compile_egresses
 from helsewan.policies.source import read_policy
-from helsewan.topology.fibres import Fibres
+from helsewan.topology.graph.backbone_graph import Fibres
 from helsewan.topology.model import Link, Network, Pop, Region, Router
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 LOAD_CHOICES = (PathAlgorithm(PathChoice.LEAST_LOADED), PathAlgorithm(PathChoice.MIN_MAX))
 

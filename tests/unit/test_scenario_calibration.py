@@ -16,7 +16,7 @@ from helsewan.scenarios.calibration import (
     undisturbed,
     ways,
 )
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 PLAN = compile_policy(load_policy(library_path("national")), national_network(200, seed=1))
 ROUTES = ways(PLAN, seed=1)

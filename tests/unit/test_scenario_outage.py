@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from helsewan.scenarios.outage import Lines, Outage
 from helsewan.scenarios.targets import Target
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 NETWORK = national_network(sites=100, seed=1)
 LINK = NETWORK.links[0]

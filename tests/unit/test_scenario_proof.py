@@ -19,7 +19,7 @@ from helsewan.scenarios.checks import CheckResult, Verdict, verdict
 from helsewan.scenarios.proof import Proofs
 from helsewan.scenarios.validity import Grade
 from helsewan.scenarios.verification import proved
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 from helsewan.verification.agreement import side_by_side
 from helsewan.verification.dump import Dump
 from helsewan.verification.findings import Finding, Kind, Proof, Report

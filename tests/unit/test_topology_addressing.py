@@ -9,9 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helsewan.common.errors import InputError
-from helsewan.topology.addressing import SITE_PREFIX4, SUPERNET4, SUPERNET6, UNASSIGNED4, UNASSIGNED6, assign
+from helsewan.topology.construction.addressing import (
+    SITE_PREFIX4,
+    SUPERNET4,
+    SUPERNET6,
+    UNASSIGNED4,
+    UNASSIGNED6,
+    assign,
+)
 from helsewan.topology.model import Access, Kind, Region, Site
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 ROUTERS = ("a", "b-1", "b-2", "c")
 

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from helsewan.common.errors import InputError
-from helsewan.topology import containerlab, description, drawing, export
-from helsewan.topology.importers import import_network, network_from
+from helsewan.topology.exporters import containerlab, dot, formats
+from helsewan.topology.importers import description, import_network, network_from
 from helsewan.topology.model import Access, Link
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +27,21 @@ def test_a_lines_mtu_is_told_and_reads_back(network, tmp_path):
     first, *others = network.sites
     short = replace(first, accesses=(replace(first.accesses[0], mtu_bytes=1400), *first.accesses[1:]))
     network = replace(network, sites=(short, *others))
-    assert export.from_json(export.to_json(network)).site[first.id] == short
-    for name, text in (("n.yaml", description.write(network)), ("n.graphml", export.to_graphml(network))):
+    assert formats.from_json(formats.to_json(network)).site[first.id] == short
+    for name, text in (("n.yaml", description.write(network)), ("n.graphml", formats.to_graphml(network))):
         (tmp_path / name).write_text(text)
         assert network_from(tmp_path / name).site[first.id].accesses == short.accesses
 
 
 def test_json_reads_back_equal_and_is_stable(network):
-    text = export.to_json(network)
-    again = export.from_json(text)
+    text = formats.to_json(network)
+    again = formats.from_json(text)
     assert again == network
-    assert export.to_json(again) == text
+    assert formats.to_json(again) == text
 
 
 def test_graphml_has_every_router_site_link_and_line(network):
-    graph = nx.parse_graphml(export.to_graphml(network), force_multigraph=True)
+    graph = nx.parse_graphml(formats.to_graphml(network), force_multigraph=True)
     assert set(graph) == set(network.router) | set(network.site)
     edges = {key: attributes for *_, key, attributes in graph.edges(keys=True, data=True)}
     assert set(edges) == set(network.link) | {f"{site.id}/{end}" for site in network.sites for end in site.homing}
@@ -50,7 +50,7 @@ def test_graphml_has_every_router_site_link_and_line(network):
 
 
 def test_geojson_has_points_and_lines_in_longitude_latitude_order(network):
-    features = json.loads(export.to_geojson(network))["features"]
+    features = json.loads(formats.to_geojson(network))["features"]
     layers = {}
     for feature in features:
         layers.setdefault(feature["properties"]["layer"], {})[feature["id"]] = feature
@@ -65,7 +65,7 @@ def test_geojson_has_points_and_lines_in_longitude_latitude_order(network):
 
 
 def damaged(network, change):
-    data = json.loads(export.to_json(network))
+    data = json.loads(formats.to_json(network))
     change(data)
     return json.dumps(data)
 
@@ -86,18 +86,18 @@ def damaged(network, change):
 )
 def test_damaged_json_is_refused(network, change, message):
     with pytest.raises(InputError) as caught:
-        export.from_json(damaged(network, change), "net.json")
+        formats.from_json(damaged(network, change), "net.json")
     assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "nul"])
 def test_what_is_not_json_is_refused(text):
     with pytest.raises(InputError, match="is not JSON"):
-        export.from_json(text, "net.json")
+        formats.from_json(text, "net.json")
 
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "topologies"
-READ_BACK = {"graphml": export.to_graphml, "yaml": description.write, "json": export.to_json}
+READ_BACK = {"graphml": formats.to_graphml, "yaml": description.write, "json": formats.to_json}
 NETWORKS = {
     "national": lambda: national_network(120, seed=7, swedish_route=True),
     **{path.name: lambda path=path: network_from(path, 45, seed=3) for path in sorted(SAMPLES.iterdir())},
@@ -119,12 +119,12 @@ def test_what_is_exported_is_imported_as_it_was(name, suffix, tmp_path):
 def test_an_exported_network_can_be_imported_larger(tmp_path):
     small, large = (network_from(SAMPLES / "Ringnett.graphml", sites, seed=3) for sites in (30, 60))
     path = tmp_path / "network.graphml"
-    path.write_text(export.to_graphml(small), encoding="utf-8")
+    path.write_text(formats.to_graphml(small), encoding="utf-8")
     assert network_from(path, 60, seed=3) == large
 
 
 def test_damaged_graphml_of_ours_is_refused_at_its_line(network, tmp_path):
-    text = export.to_graphml(network)
+    text = formats.to_graphml(network)
     path = tmp_path / "network.graphml"
     path.write_text(text.replace('<data key="rate_bps">2500000000</data>', '<data key="rate_bps">-1</data>', 1))
     with pytest.raises(InputError, match=r"network\.graphml:\d+: links\.oslo-hamar\.rate: '-1 bit/s' .* negative"):
@@ -138,7 +138,7 @@ def test_dot_has_every_router_site_link_and_line(name):
     quoted = r'"(?:[^"\\]|\\.)*"'
     attributes = rf"\[\w+={quoted}(?:, \w+={quoted})*\]"
     nodes, edges = [], []
-    for line in drawing.to_dot(network).splitlines()[3:]:
+    for line in dot.to_dot(network).splitlines()[3:]:
         if node := re.fullmatch(rf"\s*({quoted}) {attributes};", line):
             nodes.append(json.loads(node[1]))
         elif edge := re.fullmatch(rf"\s*({quoted}) -- ({quoted}) {attributes};", line):
@@ -153,7 +153,7 @@ def test_dot_has_every_router_site_link_and_line(name):
 def test_dot_quotes_what_people_write():
     network = national_network(None)
     odd = replace(network.sites[0], name='Ward "7" \\ east')
-    text = drawing.to_dot(replace(network, sites=(odd, *network.sites[1:])))
+    text = dot.to_dot(replace(network, sites=(odd, *network.sites[1:])))
     assert 'label="Ward \\"7\\" \\\\ east"' in text
 
 
@@ -195,5 +195,5 @@ def test_json_with_names_and_numbers_that_cannot_be_is_refused(network):
     }
     for message, change in changes.items():
         with pytest.raises(InputError) as caught:
-            export.from_json(damaged(network, change), "net.json")
+            formats.from_json(damaged(network, change), "net.json")
         assert str(caught.value).startswith(message)

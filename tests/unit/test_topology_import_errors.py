@@ -18,8 +18,9 @@ from helsewan.common.errors import InputError
 from helsewan.controller.paths import compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.scenarios.tables import print_topology
-from helsewan.topology import description, export, importers
-from helsewan.topology.importers import MAX_BYTES, Imported, gml, graphml, import_network, network_from
+from helsewan.topology import importers
+from helsewan.topology.exporters import formats
+from helsewan.topology.importers import MAX_BYTES, Imported, description, gml, graphml, import_network, network_from
 from helsewan.topology.model import Network
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "topologies"
@@ -242,7 +243,7 @@ def test_a_network_with_odd_values_is_refused_or_compiles(
 ) -> None:
     """Whatever stands in place of some values of our own formats: it is refused, or a policy can live with it."""
     network = network_from(SAMPLES / "three-towns.yaml")
-    whole = json.loads(export.to_json(network)) if suffix == ".json" else yaml.safe_load(description.write(network))
+    whole = json.loads(formats.to_json(network)) if suffix == ".json" else yaml.safe_load(description.write(network))
     paths = list(leaves(whole))
     for path in data.draw(st.lists(st.sampled_from(paths), min_size=1, max_size=3)):
         owner = whole

@@ -9,8 +9,8 @@ import pytest
 
 from helsewan.controller.paths import compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.topology.access import ROUTING_FACTOR
-from helsewan.topology.geo import great_circle_km
+from helsewan.topology.construction.access import ROUTING_FACTOR
+from helsewan.topology.construction.geo import great_circle_km
 from helsewan.topology.importers import gml, graphml, import_network, network_from, zoo
 from helsewan.topology.importers.speeds import parse_speed_bps
 from helsewan.topology.model import Kind, Network, Region

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helsewan.topology.independence import Way, footings, independent_ways
+from helsewan.topology.graph.independence import Way, footings, independent_ways
 from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -9,12 +9,13 @@ import pytest
 import yaml
 
 from helsewan.common.errors import InputError
-from helsewan.topology import addressing, description, export
-from helsewan.topology.backbone import MAX_ROUTERS
-from helsewan.topology.importers import network_from
+from helsewan.topology.construction import addressing
+from helsewan.topology.construction.backbone import MAX_ROUTERS
+from helsewan.topology.exporters import formats
+from helsewan.topology.importers import description, network_from
 from helsewan.topology.management import CONTROLLER4, PREFIX4, Management
 from helsewan.topology.model import Network
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_without_a_place_the_centre_stands_at_the_first_pop(network: Network) ->
 
 
 @pytest.mark.parametrize(
-    ("suffix", "write"), [("yaml", description.write), ("graphml", export.to_graphml), ("json", export.to_json)]
+    ("suffix", "write"), [("yaml", description.write), ("graphml", formats.to_graphml), ("json", formats.to_json)]
 )
 def test_place_is_written_and_read(network: Network, tmp_path: Path, suffix: str, write: object) -> None:
     file = tmp_path / f"network.{suffix}"

@@ -10,13 +10,13 @@ import networkx as nx
 import pytest
 
 from helsewan.common.errors import InputError
-from helsewan.topology.access import FIRST_VLAN, LAST_VLAN, MIN_DELAY_US, Order, plug_in
-from helsewan.topology.addressing import UNASSIGNED4, UNASSIGNED6
-from helsewan.topology.allotment import MILESTONES, candidates
-from helsewan.topology.atlas import atlas
-from helsewan.topology.geo import bearing_deg, great_circle_km
+from helsewan.topology.construction.access import FIRST_VLAN, LAST_VLAN, MIN_DELAY_US, Order, plug_in
+from helsewan.topology.construction.addressing import UNASSIGNED4, UNASSIGNED6
+from helsewan.topology.construction.geo import bearing_deg, great_circle_km
 from helsewan.topology.model import Kind, Pop, Region, Site
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
+from helsewan.topology.national.reference_data import atlas
+from helsewan.topology.national.site_sampling import MILESTONES, candidates
 from helsewan.topology.summary import summary
 
 GOLDEN = Path(__file__).parent.parent / "golden"

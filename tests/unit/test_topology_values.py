@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.topology.geo import displaced, great_circle_km, midpoint
-from helsewan.topology.naming import MAX_LENGTH, NameBook, is_name, slug
+from helsewan.topology.construction.geo import displaced, great_circle_km, midpoint
+from helsewan.topology.construction.naming import MAX_LENGTH, NameBook, is_name, slug
 
 
 @pytest.mark.parametrize(

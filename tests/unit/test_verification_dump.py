@@ -45,7 +45,7 @@ from helsewan.controller.rules import (
 )
 from helsewan.policies.compile import compile_policy, load_policy, policy_path, read_policy
 from helsewan.policies.plan import Standing
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 from helsewan.verification.dump import Dump, read, write
 from helsewan.verification.entry_json import from_json, to_json
 

@@ -18,7 +18,7 @@ from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.rules import IPV6, VLAN
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 from helsewan.verification.asking import contracts
 from helsewan.verification.asking.draft import Draft, Group, Scene
 from helsewan.verification.frames import FIRST_FRAGMENT, LATER_FRAGMENT, read

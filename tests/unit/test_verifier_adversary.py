@@ -32,7 +32,7 @@ from helsewan.controller.rules import (
     Table,
 )
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 from helsewan.verification.failures import cases
 from helsewan.verification.fields import FieldError, parse
 from helsewan.verification.findings import Finding, Kind

@@ -10,7 +10,7 @@ from helsewan.controller.paths import Failures
 from helsewan.policies.compile import compile_policy, library_names, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.policies.schema import Lines
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 from helsewan.verification.failures import INTACT, cases
 from helsewan.verification.findings import Case
 from helsewan.verification.static import verify

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from helsewan.common import document
 from helsewan.common.errors import InputError, Problem
-from helsewan.topology import access, addressing, description, export
-from helsewan.topology.attach import attach, extend
-from helsewan.topology.backbone import check_size
-from helsewan.topology.importers import gml, graphml, own, zoo
+from helsewan.topology.construction import access, addressing
+from helsewan.topology.construction.backbone import check_size
+from helsewan.topology.construction.naming import slug
+from helsewan.topology.exporters import formats
+from helsewan.topology.importers import description, gml, graphml, own, zoo
 from helsewan.topology.importers.raw import Graph
 from helsewan.topology.model import Network
-from helsewan.topology.naming import slug
+from helsewan.topology.national.attach import attach, extend
 
 MAX_BYTES = 32_000_000  # a JSON of 20,000 sites has some 20 MB
 
@@ -39,7 +40,7 @@ def import_network(path: Path, sites: int | None = None, seed: int = 1) -> Impor
     """The network in a file: .graphml, .gml, .yaml or .yml, .json; of another suffix, by what it looks like.
 
     A file's own sites come first. ``sites`` asks for so many in all, the others attached by the rules of
-    ``helsewan.topology.attach`` for ``seed``; None for the file's own, or, where it has none, for hospitals, services and data
+    ``helsewan.topology.national.attach`` for ``seed``; None for the file's own, or, where it has none, for hospitals, services and data
     centres. Raises ``InputError`` with file, line, reason and hint.
     """
     raw = document.read_bytes(path, MAX_BYTES)
@@ -79,7 +80,7 @@ def _described(text: document.Document, sites: int | None, seed: int) -> Importe
 
 
 def _json(raw: bytes, path: Path, sites: int | None, seed: int) -> Imported:
-    network = export.from_json(raw.decode("utf-8", "replace"), str(path))
+    network = formats.from_json(raw.decode("utf-8", "replace"), str(path))
     check_size(str(path), len(network.routers), len(network.links))
     return Imported(_filled(network, sites, seed))
 

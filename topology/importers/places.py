@@ -8,7 +8,7 @@ from math import cos, pi, sin
 
 import networkx as nx
 
-from helsewan.topology.geo import displaced, midpoint
+from helsewan.topology.construction.geo import displaced, midpoint
 
 Point = tuple[float, float]  # latitude, longitude
 

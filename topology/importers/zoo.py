@@ -17,16 +17,16 @@ import networkx as nx
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.units import format_duration, format_rate
-from helsewan.topology.access import ROUTING_FACTOR
-from helsewan.topology.atlas import atlas
-from helsewan.topology.backbone import Backbone, check_size
-from helsewan.topology.geo import great_circle_km
+from helsewan.topology.construction.access import ROUTING_FACTOR
+from helsewan.topology.construction.backbone import Backbone, check_size
+from helsewan.topology.construction.geo import great_circle_km
+from helsewan.topology.construction.naming import NameBook, slug
+from helsewan.topology.construction.partition import REGIONS_REMARK, regional
 from helsewan.topology.importers.places import Places, Point, place
 from helsewan.topology.importers.raw import Attributes, Edge, Graph, Node
 from helsewan.topology.importers.speeds import parse_speed_bps
 from helsewan.topology.model import MOST_BPS, Kind, Link, Pop, Region, Router
-from helsewan.topology.naming import NameBook, slug
-from helsewan.topology.partition import REGIONS_REMARK, regional
+from helsewan.topology.national.reference_data import atlas
 
 MAX_LABEL = 100  # letters of a label that are kept
 DEFAULT_RATE_BPS = 1_000_000_000  # [A] as the national network's regional fibres

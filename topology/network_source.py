@@ -6,7 +6,7 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.topology.importers import Imported, import_network
-from helsewan.topology.national import national_network
+from helsewan.topology.national.generator import national_network
 
 DEFAULT_SITES = 400  # of the national network
 

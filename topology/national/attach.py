@@ -13,13 +13,14 @@ from dataclasses import replace
 from itertools import count, islice
 from math import cos, sin, sqrt
 
-from helsewan.topology import access, addressing, allotment
-from helsewan.topology.access import Order
-from helsewan.topology.atlas import Facility, Municipality, atlas
-from helsewan.topology.backbone import Backbone, neighbours
-from helsewan.topology.geo import displaced, great_circle_km
+from helsewan.topology.construction import access, addressing
+from helsewan.topology.construction.access import Order
+from helsewan.topology.construction.backbone import Backbone, neighbours
+from helsewan.topology.construction.geo import displaced, great_circle_km
 from helsewan.topology.model import Access, Kind, Network, Pop, Site
-from helsewan.topology.premises import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
+from helsewan.topology.national import site_sampling
+from helsewan.topology.national.reference_data import Facility, Municipality, atlas
+from helsewan.topology.national.site_profiles import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
 
 SERVICE_TOWNS = 3  # as in services.yaml
 CENTRAL_SHARE = 4  # one in so many hospitals of a region is a central one
@@ -86,7 +87,7 @@ class _Towns:
     def candidates(self, seed: int) -> Iterator[Order]:
         """GP practices, pharmacies and municipalities in the order networks take them; indices are to be set."""
         pop_of = {district: pop.id for pop in self._best_first for district in self._districts(pop)}
-        for candidate in allotment.candidates(list(pop_of), seed):
+        for candidate in site_sampling.candidates(list(pop_of), seed):
             yield replace(drawn(candidate, 0, seed), via=pop_of[candidate.municipality])
 
     def plugged(self, order: Order) -> Site:

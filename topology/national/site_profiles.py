@@ -6,12 +6,12 @@ from math import cos, sin, sqrt, tau
 from random import Random
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.topology import addressing
-from helsewan.topology.access import Order
-from helsewan.topology.allotment import Candidate
-from helsewan.topology.atlas import Municipality
-from helsewan.topology.geo import displaced
+from helsewan.topology.construction import addressing
+from helsewan.topology.construction.access import Order
+from helsewan.topology.construction.geo import displaced
 from helsewan.topology.model import Kind, Region, Site
+from helsewan.topology.national.reference_data import Municipality
+from helsewan.topology.national.site_sampling import Candidate
 
 # [A] Rates and homing by what a site is: data/README.md, "Access lines".
 HOSPITAL_RATE_BPS = {"university": 1_000_000_000, "central": 100_000_000, "local": 34_000_000}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.topology.geo import Vector, great_circle_km, unit_vector
+from helsewan.topology.construction.geo import Vector, great_circle_km, unit_vector
 from helsewan.topology.model import Access, Pop, Site
 
 UNNUMBERED = 0  # the VLAN of a line that has none yet

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import networkx as nx
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.topology.atlas import Atlas, Detour, Town
-from helsewan.topology.geo import bearing_deg, great_circle_km
+from helsewan.topology.construction.geo import bearing_deg, great_circle_km
 from helsewan.topology.model import Link, Pop, Router
+from helsewan.topology.national.reference_data import Atlas, Detour, Town
 
 # While paths change, a router may need two detours to every other, each under a label of its own: twice the square of
 # the routers must fit into the transport labels, 10,000 to 2**20 (controller/core.py).

@@ -26,9 +26,10 @@ from helsewan.common.units import (
     parse_size_bytes,
 )
 from helsewan.common.yaml_tree import Path
-from helsewan.topology import access, addressing
-from helsewan.topology.atlas import atlas
-from helsewan.topology.backbone import Backbone, check_size
+from helsewan.topology.construction import access, addressing
+from helsewan.topology.construction.backbone import Backbone, check_size
+from helsewan.topology.construction.naming import is_name
+from helsewan.topology.construction.partition import REGIONS_REMARK, regional
 from helsewan.topology.model import (
     MOST_BPS,
     MOST_DELAY_US,
@@ -42,8 +43,7 @@ from helsewan.topology.model import (
     Router,
     Site,
 )
-from helsewan.topology.naming import is_name
-from helsewan.topology.partition import REGIONS_REMARK, regional
+from helsewan.topology.national.reference_data import atlas
 
 LINES = 2  # a primary and a backup
 LEAST_MTU = 1280  # any line that carries IPv6 takes as much (RFC 8200, 5)

@@ -15,7 +15,7 @@ from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import explain
 from helsewan.topology.model import Link, Network, Pop, Router, Site
-from helsewan.topology.soundness import unsound
+from helsewan.topology.validation import unsound
 
 FORMAT = "helsewan-network/1"
 

@@ -8,8 +8,8 @@ from heapq import heappop, heappush
 
 import networkx as nx
 
-from helsewan.topology.backbone import Backbone, neighbours
-from helsewan.topology.geo import midpoint
+from helsewan.topology.construction.backbone import Backbone, neighbours
+from helsewan.topology.construction.geo import midpoint
 from helsewan.topology.model import Pop, Region
 
 Parts = list[list[str]]

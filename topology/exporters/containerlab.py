@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from helsewan.topology.construction.naming import slug
 from helsewan.topology.model import Network
-from helsewan.topology.naming import slug
 
 IMAGE = "alpine:3"
 

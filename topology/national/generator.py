@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from helsewan.topology import access, addressing, allotment, backbone
-from helsewan.topology.access import Order
-from helsewan.topology.atlas import Atlas, Facility, Hospital, Town, atlas
+from helsewan.topology.construction import access, addressing, backbone
+from helsewan.topology.construction.access import Order
 from helsewan.topology.model import Kind, Network
-from helsewan.topology.premises import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
+from helsewan.topology.national import site_sampling
+from helsewan.topology.national.reference_data import Atlas, Facility, Hospital, Town, atlas
+from helsewan.topology.national.site_profiles import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
 
 
 def national_network(sites: int | None = 400, seed: int = 1, swedish_route: bool = False) -> Network:
@@ -23,7 +24,7 @@ def national_network(sites: int | None = 400, seed: int = 1, swedish_route: bool
     orders = list(_standing(data))
     total = len(orders) if sites is None else sites
     check_size(total, len(orders), "hospitals, services and data centres")
-    chosen = islice(allotment.candidates(data.municipalities, seed), total - len(orders))
+    chosen = islice(site_sampling.candidates(data.municipalities, seed), total - len(orders))
     orders += [drawn(candidate, index, seed) for index, candidate in enumerate(chosen, start=len(orders) + 1)]
     core = backbone.build(data, swedish_route)
     name = f"norway-{total}" + ("-swedish-route" if swedish_route else "")

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TypeVar
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.topology.backbone import Backbone
+from helsewan.topology.construction.backbone import Backbone
 from helsewan.topology.model import Kind, Network, Site
 
 SUPERNET4 = IPv4Network("10.0.0.0/8")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import count
 from random import Random
 
-from helsewan.topology.atlas import Municipality
 from helsewan.topology.model import Kind
+from helsewan.topology.national.reference_data import Municipality
 
 # How many there are about 2006 and today; data/README.md has the sources.
 MILESTONES = {Kind.GP: (1_500, 2_100), Kind.PHARMACY: (554, 1_050)}

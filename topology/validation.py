@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from helsewan.common.errors import Problem
-from helsewan.topology.access import FIRST_VLAN, LAST_VLAN
+from helsewan.topology.construction.access import FIRST_VLAN, LAST_VLAN
+from helsewan.topology.construction.naming import is_name
 from helsewan.topology.model import MOST_BPS, MOST_DELAY_US, Network
-from helsewan.topology.naming import is_name
 
 LONGEST_PREFIXES = 30, 126  # of IPv4 and IPv6: network, gateway, site, and one more
 

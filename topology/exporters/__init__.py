@@ -1,0 +1,1 @@
+"""A network in other programs' formats: GraphML, GeoJSON, JSON, DOT, containerlab."""
