@@ -10,7 +10,7 @@ from typing import Any
 from helsewan.controller.framework import Queue, QueueEmpty
 from helsewan.controller.wishes import Origin
 from helsewan.policies.compile import compile_anew
-from helsewan.policies.moments import utc_now
+from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 
 RETRY_S = 30.0  # after a change that was refused

@@ -27,7 +27,7 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.controller import withdrawn
 from helsewan.controller.lease import RENEW_S, Lease
 from helsewan.controller.tls import server_context
-from helsewan.policies.changes import changes as differences
+from helsewan.policies.analysis.changes import changes as differences
 from helsewan.policies.plan import Plan
 
 LEASE_FILE = "lease"  # beside the plan

@@ -1,6 +1,6 @@
 """Paths, and for every hop of every path a detour that is ready before it is needed.
 
-Each egress set has one tree of paths (policies/placement.py). Where a router's port on that tree goes down, the
+Each egress set has one tree of paths (policies/paths/placement.py). Where a router's port on that tree goes down, the
 router itself moves the packet on to a detour: a path in the network without what may have failed
 (the neighbour's PoP, the links in the same shared-risk group), under a label of its own. A packet on
 a detour is not repaired again, so it can go round in no circle: it follows one tree to its end,
@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from helsewan.policies.apart import Way
-from helsewan.policies.placement import Placement, place
+from helsewan.policies.paths.disjoint_paths import Way
+from helsewan.policies.paths.placement import Placement, place
 from helsewan.policies.plan import NO_TRAFFIC, Egress, Traffic
 from helsewan.topology.graph.backbone_graph import Fibres, Ways
 from helsewan.topology.model import Line, Link, Network

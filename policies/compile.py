@@ -11,23 +11,23 @@ from dataclasses import replace
 from datetime import datetime
 
 from helsewan.common.document import loads
-from helsewan.policies.catalogue import compile_classes, compile_services
-from helsewan.policies.constraints import check_constraints, compile_constraints
-from helsewan.policies.contracts import check_imports, compile_contracts, compile_roles
-from helsewan.policies.demand import compile_traffic
-from helsewan.policies.exceptions import compile_exceptions, in_force
-from helsewan.policies.internet import check_internet
-from helsewan.policies.membership import check_site_names, compile_clauses, compile_vpns
-from helsewan.policies.placement import place
+from helsewan.policies.language.policy_report import Report
+from helsewan.policies.language.schema import PolicySpec
+from helsewan.policies.language.source import Policy, library_names, library_path, load_policy, policy_path, read_policy
+from helsewan.policies.passes.catalogue import compile_classes, compile_services
+from helsewan.policies.passes.constraints import check_constraints, compile_constraints
+from helsewan.policies.passes.contracts import check_imports, compile_contracts, compile_roles
+from helsewan.policies.passes.exceptions import compile_exceptions, in_force
+from helsewan.policies.passes.internet import check_internet
+from helsewan.policies.passes.membership import check_site_names, compile_clauses, compile_vpns
+from helsewan.policies.passes.prefixes import Aggregates
+from helsewan.policies.passes.routing import check_overlaps, compile_egresses, compile_routes
+from helsewan.policies.passes.selection import Population
+from helsewan.policies.passes.vpn_topologies import compile_vrfs, compile_wards
+from helsewan.policies.paths.capacity_check import check_room
+from helsewan.policies.paths.demand import compile_traffic
+from helsewan.policies.paths.placement import place
 from helsewan.policies.plan import Attachment, Plan, Role
-from helsewan.policies.prefixes import Aggregates
-from helsewan.policies.report import Report
-from helsewan.policies.room import check_room
-from helsewan.policies.routing import check_overlaps, compile_egresses, compile_routes
-from helsewan.policies.schema import PolicySpec
-from helsewan.policies.selection import Population
-from helsewan.policies.source import Policy, library_names, library_path, load_policy, policy_path, read_policy
-from helsewan.policies.topologies import compile_vrfs, compile_wards
 from helsewan.topology.graph.backbone_graph import Fibres
 from helsewan.topology.model import Network
 

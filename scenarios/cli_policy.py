@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.policies.refusal import Refusal
+from helsewan.policies.language.refusal import Refusal
 from helsewan.scenarios.cli_topology import DEFAULT_SEED, From, Seed, Sites
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Policy = Annotated[str, typer.Argument(help="A policy of the library, or a path 
 @policy_app.command("list")
 def policy_list() -> None:
     """Name the policies of the library."""
-    from helsewan.policies.source import library
+    from helsewan.policies.language.source import library
     from helsewan.scenarios.tables import print_library
 
     print_library("policy", "what it is for", library())
@@ -37,7 +37,7 @@ def policy_list() -> None:
 @policy_app.command("schema")
 def policy_schema() -> None:
     """Print the JSON Schema of policy files, for editors."""
-    from helsewan.policies.editors import policy_json_schema
+    from helsewan.policies.language.json_schema import policy_json_schema
 
     print(json.dumps(policy_json_schema(), indent=2))
 
@@ -55,7 +55,7 @@ def policy_check(
 @policy_app.command("show")
 def policy_show(policy: Policy) -> None:
     """Print a policy with all that it includes as one file."""
-    from helsewan.policies.source import load_policy, policy_path
+    from helsewan.policies.language.source import load_policy, policy_path
 
     print(load_policy(policy_path(policy)).document.text, end="")
 
@@ -103,7 +103,7 @@ def _network(source: Path | None, sites: int | None, seed: int) -> Network:
 
 def _compiled(policy: str, network: Network, at: str | None) -> Plan:
     from helsewan.policies.compile import compile_policy, load_policy, policy_path
-    from helsewan.policies.moments import parse_moment, utc_now
+    from helsewan.policies.language.timestamps import parse_moment, utc_now
 
     try:
         now = utc_now() if at is None else parse_moment(at).begins

@@ -25,7 +25,7 @@ from helsewan.emulation import world
 from helsewan.emulation.lan import LanHost, add_lan_host
 from helsewan.emulation.mininet_net import EmulatedNet
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
-from helsewan.policies.moments import utc_now
+from helsewan.policies.language.timestamps import utc_now
 from helsewan.scenarios.control import Event
 from helsewan.scenarios.rig import Rig
 from helsewan.scenarios.standing.line_change import LineRequest

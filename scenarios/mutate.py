@@ -17,7 +17,7 @@ from helsewan.common.screen import Screen
 from helsewan.controller.generation import first_generation
 from helsewan.controller.rules import RuleSet
 from helsewan.policies.compile import Policy, compile_policy
-from helsewan.policies.moments import utc_now
+from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Network
 from helsewan.verification.failures import SCOPES, cases
 from helsewan.verification.findings import Report

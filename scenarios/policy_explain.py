@@ -18,8 +18,8 @@ from helsewan.common.screen import Screen
 from helsewan.common.units import format_rate
 from helsewan.controller.generation import first_generation
 from helsewan.controller.interpreter.fabric import Fabric
-from helsewan.policies.dscp import dscp_name
-from helsewan.policies.explain import Denial
+from helsewan.policies.analysis.explain import Denial
+from helsewan.policies.language.dscp import dscp_name
 from helsewan.policies.plan import Plan
 from helsewan.verification.explained import Carried, Explained, Opening, explained
 from helsewan.verification.journey import Journey

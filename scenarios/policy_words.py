@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from helsewan.common.screen import Screen
-from helsewan.policies.changes import changes
-from helsewan.policies.effect import Effect, effects
-from helsewan.policies.moments import shown
+from helsewan.policies.analysis.changes import changes
+from helsewan.policies.analysis.semantic_diff import Effect, effects
+from helsewan.policies.language.timestamps import shown
 from helsewan.policies.plan import Plan, Standing
 from helsewan.topology.model import Region
 

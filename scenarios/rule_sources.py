@@ -8,7 +8,7 @@ from pathlib import Path
 
 from helsewan.common.document import read_bytes
 from helsewan.controller.generation import first_generation
-from helsewan.policies.moments import utc_now
+from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.standing.client import Client, NetworkRefused
 from helsewan.verification.dump import MOST_BYTES, Dump, read

@@ -22,7 +22,7 @@ from pydantic import (
 
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import UnitError, parse_size_bytes
-from helsewan.policies.schema import Duration, Name, Rate, Selector
+from helsewan.policies.language.schema import Duration, Name, Rate, Selector
 from helsewan.scenarios.metrics import METRICS, Limit, Unit, parse_limit
 from helsewan.scenarios.timepoints import TimePoint, parse_time_point
 from helsewan.topology.model import Region

@@ -16,7 +16,7 @@ from helsewan.common.screen import Screen
 from helsewan.emulation import kernel_probe, world
 from helsewan.emulation.plant import Dataplane
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
-from helsewan.policies.moments import utc_now
+from helsewan.policies.language.timestamps import utc_now
 from helsewan.scenarios.checks import Verdict
 from helsewan.scenarios.flows import plan_traffic
 from helsewan.scenarios.job import Job

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
-from helsewan.policies.moments import utc_now
+from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.rule_sources import from_file, from_switches, intended
 from helsewan.topology.model import Network

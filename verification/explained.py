@@ -8,7 +8,7 @@ from itertools import groupby, permutations
 
 from helsewan.controller.family import IP4, IP6
 from helsewan.controller.interpreter.fabric import Fabric
-from helsewan.policies.explain import Denial, Explanation, explain, shared_targets, why_denied
+from helsewan.policies.analysis.explain import Denial, Explanation, explain, shared_targets, why_denied
 from helsewan.policies.plan import Plan, Service, TrafficClass
 from helsewan.verification.journey import Detour, Journey, detours, journey, packet_of
 

@@ -16,9 +16,9 @@ from helsewan.controller.northbound.problems import Trouble, bad_input
 from helsewan.controller.northbound.source import Source
 from helsewan.controller.numbering import renumbered
 from helsewan.controller.pipeline import PipelineError
-from helsewan.policies.changes import changes
+from helsewan.policies.analysis.changes import changes
 from helsewan.policies.compile import compile_policy, read_policy
-from helsewan.policies.moments import utc_now
+from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 
 BODY = "policy"  # what errors call the file that was sent

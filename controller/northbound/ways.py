@@ -7,7 +7,7 @@ from typing import Any
 
 from helsewan.controller.northbound.models import ClassPathOut, RepairOut, WayOut
 from helsewan.controller.paths import Failures, Paths
-from helsewan.policies.placement import Placement, place
+from helsewan.policies.paths.placement import Placement, place
 from helsewan.policies.plan import Plan
 from helsewan.topology.graph.backbone_graph import Fibres
 from helsewan.topology.graph.independence import Way

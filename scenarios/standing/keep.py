@@ -18,7 +18,7 @@ from helsewan.common.screen import Screen
 from helsewan.emulation import kernel_probe, world
 from helsewan.emulation.plant import Dataplane
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
-from helsewan.policies.moments import utc_now
+from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.run_directory import conclude, make_directory, shown
 from helsewan.scenarios.standing.api import offered

@@ -30,7 +30,7 @@ from helsewan.controller.readback import Decoder, dead_ports
 from helsewan.controller.reading import Reading, ports_request
 from helsewan.controller.rules import RuleSet
 from helsewan.controller.wire import Encoder
-from helsewan.policies.moments import utc_now
+from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Network
 from helsewan.verification.dump import Dump, write
 

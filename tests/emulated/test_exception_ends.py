@@ -11,7 +11,7 @@ from controller_world import ControllerWorld
 
 from helsewan.common.document import loads
 from helsewan.policies.compile import compile_policy, read_policy
-from helsewan.policies.moments import utc_now
+from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 from helsewan.topology.importers import network_from
 

@@ -14,8 +14,8 @@ from rig_client import RigClient
 from rig_server import SITES
 
 from helsewan.controller.paths import compute_paths
+from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.policies.explain import is_allowed
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Access, Kind, Link, Network, Site, router_address4, router_address6
 from helsewan.topology.national.generator import national_network

@@ -15,8 +15,8 @@ from waiting import wait_for
 from helsewan.common.document import loads
 from helsewan.controller.pipeline import Drop, Purpose, cookie
 from helsewan.policies.compile import compile_policy
+from helsewan.policies.language.source import read_policy
 from helsewan.policies.plan import Plan
-from helsewan.policies.source import read_policy
 from helsewan.topology.model import Network
 
 pytestmark = pytest.mark.emulated

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from helsewan.common.document import loads
-from helsewan.policies.source import Policy, read_policy
+from helsewan.policies.language.source import Policy, read_policy
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "policy"
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from helsewan.policies.compile import compile_policy
+from helsewan.policies.language.source import library_path, load_policy
 from helsewan.policies.plan import Plan
-from helsewan.policies.source import library_path, load_policy
 from helsewan.scenarios.flows import plan_traffic
 from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec, TrafficPlan
 from helsewan.scenarios.records import RECORD, Array

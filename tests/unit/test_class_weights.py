@@ -8,8 +8,8 @@ from policy_network import small_network
 
 from helsewan.common.document import loads
 from helsewan.policies.compile import compile_policy
-from helsewan.policies.demand import class_shares
-from helsewan.policies.source import read_policy
+from helsewan.policies.language.source import read_policy
+from helsewan.policies.paths.demand import class_shares
 from helsewan.scenarios.rig import line_shape
 
 SLOW, FAST = 2_000_000, 10_000_000

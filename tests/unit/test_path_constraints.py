@@ -18,10 +18,10 @@ from helsewan.controller.generation import Generation, first_generation
 from helsewan.controller.interpreter.fabric import End, Fabric, Walk
 from helsewan.controller.paths import compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.policies.constraints import breaches
-from helsewan.policies.placement import place
+from helsewan.policies.language.source import read_policy
+from helsewan.policies.passes.constraints import breaches
+from helsewan.policies.paths.placement import place
 from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, Plan, Risk, Traffic
-from helsewan.policies.source import read_policy
 from helsewan.topology.graph.backbone_graph import Fibres
 from helsewan.topology.model import Kind, Link, Network
 from helsewan.topology.national.generator import national_network

@@ -17,7 +17,7 @@ from helsewan.common.document import loads
 from helsewan.common.errors import InputError
 from helsewan.common.yaml_writer import written
 from helsewan.policies.compile import compile_policy
-from helsewan.policies.schema import SECTIONS
+from helsewan.policies.language.schema import SECTIONS
 
 NETWORK = small_network()
 NOW = datetime(2027, 1, 1, tzinfo=timezone.utc)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from helsewan.policies.changes import MOST, changes
+from helsewan.policies.analysis.changes import MOST, changes
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from itertools import product
 import policy_golden
 from policy_network import small_network
 
+from helsewan.policies.analysis.explain import is_allowed
+from helsewan.policies.analysis.semantic_diff import Effect, effects
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.policies.effect import Effect, effects
-from helsewan.policies.explain import is_allowed
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Kind, Region
 

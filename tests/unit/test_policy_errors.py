@@ -12,7 +12,7 @@ from policy_network import small_network
 
 from helsewan.common.errors import InputError
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.policies.source import LIBRARY
+from helsewan.policies.language.source import LIBRARY
 from helsewan.topology.model import Kind, Network
 
 GOOD = """\

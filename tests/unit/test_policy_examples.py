@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
 from helsewan.policies.compile import compile_policy
-from helsewan.policies.editors import policy_json_schema
-from helsewan.policies.schema import SECTIONS
+from helsewan.policies.language.json_schema import policy_json_schema
+from helsewan.policies.language.schema import SECTIONS
 from helsewan.topology.national.generator import national_network
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")

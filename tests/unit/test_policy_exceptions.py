@@ -13,9 +13,9 @@ from policy_network import small_network
 
 from helsewan.controller.calendar import Calendar, turns
 from helsewan.controller.wishes import Origin
+from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_anew, compile_policy
-from helsewan.policies.explain import is_allowed
-from helsewan.policies.moments import parse_moment
+from helsewan.policies.language.timestamps import parse_moment
 from helsewan.policies.plan import Plan, Standing
 
 POLICY = """\

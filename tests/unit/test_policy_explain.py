@@ -15,8 +15,8 @@ from rich.console import Console
 from helsewan.common.errors import InputError
 from helsewan.controller.generation import first_generation
 from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.policies.analysis.explain import Denial, Near, NoRoute, is_allowed, why_denied
 from helsewan.policies.compile import compile_policy
-from helsewan.policies.explain import Denial, Near, NoRoute, is_allowed, why_denied
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.policy_explain import show_explained, to_json, to_screen
 from helsewan.verification.explained import Explained, explained

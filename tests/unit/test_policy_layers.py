@@ -10,9 +10,9 @@ import pytest
 from policy_network import small_network
 from test_policy_errors import GOOD
 
+from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_policy, load_policy
-from helsewan.policies.explain import is_allowed
-from helsewan.policies.layers import MAX_DEPTH
+from helsewan.policies.language.includes import MAX_DEPTH
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 from helsewan.common.document import loads
 from helsewan.controller.generation import first_generation
 from helsewan.controller.numbering import renumbered
-from helsewan.policies.changes import changes
+from helsewan.policies.analysis.changes import changes
+from helsewan.policies.analysis.semantic_diff import effects
 from helsewan.policies.compile import compile_policy, library_names, library_path, load_policy
-from helsewan.policies.effect import effects
-from helsewan.policies.layers import Layered
+from helsewan.policies.language.includes import Layered
+from helsewan.policies.language.source import read_policy
 from helsewan.policies.plan import Plan
-from helsewan.policies.source import read_policy
 from helsewan.topology.model import Kind, Region, Site
 from helsewan.topology.national.generator import national_network
 

@@ -7,8 +7,8 @@ from itertools import product
 import pytest
 from policy_network import small_network
 
+from helsewan.policies.analysis.explain import Explanation, explain, is_allowed
 from helsewan.policies.compile import compile_policy, library_names, library_path, load_policy
-from helsewan.policies.explain import Explanation, explain, is_allowed
 from helsewan.policies.plan import Plan, Scheduling
 from helsewan.topology.model import Kind, Network
 from helsewan.topology.national.generator import national_network

@@ -16,8 +16,8 @@ from helsewan.common.errors import InputError
 from helsewan.controller.conductor import Conductor
 from helsewan.controller.pipeline import Drop
 from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.language.ports import parse_ports, split
 from helsewan.policies.plan import SHORTEST, Plan, PortMatch
-from helsewan.policies.ports import parse_ports, split
 from helsewan.scenarios.pairs import fixed_port, service_ports
 from helsewan.topology.importers import network_from
 from helsewan.topology.national.generator import national_network

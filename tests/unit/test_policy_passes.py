@@ -9,11 +9,11 @@ import pytest
 from policy_network import small_network
 
 from helsewan.policies.compile import compile_policy
-from helsewan.policies.dscp import dscp_name
-from helsewan.policies.membership import compile_clauses
+from helsewan.policies.language.dscp import dscp_name
+from helsewan.policies.language.policy_report import Report
+from helsewan.policies.passes.membership import compile_clauses
+from helsewan.policies.passes.selection import Population
 from helsewan.policies.plan import Plan, PortMatch
-from helsewan.policies.report import Report
-from helsewan.policies.selection import Population
 
 
 @pytest.fixture(scope="module")

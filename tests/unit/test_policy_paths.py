@@ -16,13 +16,13 @@ from policy_network import small_network
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.policies.demand import class_shares
-from helsewan.policies.minmax import least_utilisation
-from helsewan.policies.placement import Placement, place
+from helsewan.policies.language.policy_report import Report
+from helsewan.policies.language.source import read_policy
+from helsewan.policies.passes.routing import compile_egresses
+from helsewan.policies.paths.demand import class_shares
+from helsewan.policies.paths.minmax import least_utilisation
+from helsewan.policies.paths.placement import Placement, place
 from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic, Vpn
-from helsewan.policies.report import Report
-from helsewan.policies.routing import compile_egresses
-from helsewan.policies.source import read_policy
 from helsewan.topology.graph.backbone_graph import Fibres
 from helsewan.topology.model import Link, Network, Pop, Region, Router
 from helsewan.topology.national.generator import national_network

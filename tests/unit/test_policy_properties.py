@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from policy_network import Row, small_network
 
 from helsewan.common.document import Document
+from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_policy
-from helsewan.policies.explain import is_allowed
+from helsewan.policies.language.schema import PolicySpec
+from helsewan.policies.language.source import Policy
 from helsewan.policies.plan import Plan
-from helsewan.policies.schema import PolicySpec
-from helsewan.policies.source import Policy
 from helsewan.topology.model import Kind, Network, Region, Site
 
 TARGETS = {"delay": "1 s", "jitter": "1 s", "loss": "1 %"}

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from helsewan.common.document import load, loads
-from helsewan.policies.dscp import dscp_name, parse_dscp
-from helsewan.policies.editors import policy_json_schema
+from helsewan.policies.language.dscp import dscp_name, parse_dscp
+from helsewan.policies.language.json_schema import policy_json_schema
+from helsewan.policies.language.ports import MAX_PORT, PortRange, parse_ports, split
+from helsewan.policies.language.refusal import Refusal
+from helsewan.policies.language.source import library_names, library_path
 from helsewan.policies.plan import PortMatch
-from helsewan.policies.ports import MAX_PORT, PortRange, parse_ports, split
-from helsewan.policies.refusal import Refusal
-from helsewan.policies.source import library_names, library_path
 
 ports = st.integers(1, MAX_PORT)
 ranges = st.tuples(ports, ports).map(lambda pair: PortRange(min(pair), max(pair)))

@@ -10,7 +10,7 @@ import pytest
 from scenario_case import FLOW, default_case
 
 from helsewan.common.errors import InputError
-from helsewan.policies.explain import is_allowed
+from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.plan import Plan, Protocol
 from helsewan.scenarios.flows import plan_traffic
 from helsewan.scenarios.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan

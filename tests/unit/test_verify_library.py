@@ -8,8 +8,8 @@ from policy_network import small_network
 from helsewan.controller.generation import Generation, first_generation
 from helsewan.controller.paths import Failures
 from helsewan.policies.compile import compile_policy, library_names, library_path, load_policy
+from helsewan.policies.language.schema import Lines
 from helsewan.policies.plan import Plan
-from helsewan.policies.schema import Lines
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.failures import INTACT, cases
 from helsewan.verification.findings import Case

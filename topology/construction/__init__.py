@@ -1,4 +1,4 @@
 """The steps that make a complete network of places: names, regions, backbone, access lines, addresses.
 
-Used by `topology.national` and `topology.importers`.
+Used by `helsewan.topology.national` and `helsewan.topology.importers`.
 """

@@ -9,9 +9,9 @@ from typing import Any
 
 from helsewan.common.errors import InputError
 from helsewan.policies.compile import Policy, compile_policy
+from helsewan.policies.language.ports import MAX_PORT
+from helsewan.policies.language.schema import ContractSpec, PoliceStep, PolicySpec, Selector, ServiceSpec, VpnSpec
 from helsewan.policies.plan import Plan
-from helsewan.policies.ports import MAX_PORT
-from helsewan.policies.schema import ContractSpec, PoliceStep, PolicySpec, Selector, ServiceSpec, VpnSpec
 from helsewan.topology.model import Kind, Network, Region
 
 _TRIES = 12  # of one kind, before there are no more of it

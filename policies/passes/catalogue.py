@@ -7,11 +7,11 @@ from itertools import combinations, pairwise
 
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import format_rate
-from helsewan.policies.dscp import dscp_name
+from helsewan.policies.language.dscp import dscp_name
+from helsewan.policies.language.policy_report import Path, Report
+from helsewan.policies.language.ports import match_all
+from helsewan.policies.language.schema import QUEUES, ClassSpec, PoliceStep, PolicySpec, ProtocolName, ServiceSpec
 from helsewan.policies.plan import PathAlgorithm, PathChoice, Scheduling, Service, TrafficClass
-from helsewan.policies.ports import match_all
-from helsewan.policies.report import Path, Report
-from helsewan.policies.schema import QUEUES, ClassSpec, PoliceStep, PolicySpec, ProtocolName, ServiceSpec
 
 _WHOLE = 1 + 1e-9  # of a line: shares are decimal percentages held as floats
 

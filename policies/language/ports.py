@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from helsewan.policies.language.refusal import Refusal
 from helsewan.policies.plan import PortMatch
-from helsewan.policies.refusal import Refusal
 
 MAX_PORT = 0xFFFF
 ANY = "any"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
-from helsewan.policies.salvage import Lost
-from helsewan.policies.source import Policy
+from helsewan.policies.language.partial_parse import Lost
+from helsewan.policies.language.source import Policy
 
 Path = tuple[str | int, ...]
 

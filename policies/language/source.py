@@ -9,10 +9,10 @@ from pathlib import Path
 from helsewan.common.document import MAX_BYTES, Document, SchemaError, load, loads, read_bytes, validate
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
-from helsewan.policies.layers import Open, Source, resolve
-from helsewan.policies.refusal import Refusal
-from helsewan.policies.salvage import Lost, salvage
-from helsewan.policies.schema import PolicySpec
+from helsewan.policies.language.includes import Open, Source, resolve
+from helsewan.policies.language.partial_parse import Lost, salvage
+from helsewan.policies.language.refusal import Refusal
+from helsewan.policies.language.schema import PolicySpec
 
 LIBRARY = Path(str(files("helsewan.policies") / "library"))
 _FILES = (".yaml", ".yml")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from helsewan.policies.membership import Clause
+from helsewan.policies.language.policy_report import Path, Report
+from helsewan.policies.passes.membership import Clause
+from helsewan.policies.passes.prefixes import Aggregates
+from helsewan.policies.passes.vpn_topologies import Vrf
 from helsewan.policies.plan import Contract, Role, Vpn
-from helsewan.policies.prefixes import Aggregates
-from helsewan.policies.report import Path, Report
-from helsewan.policies.topologies import Vrf
 from helsewan.topology.model import Site
 
 

@@ -14,11 +14,11 @@ from typing import Annotated, Any, TypeVar, get_origin
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from helsewan.common.units import parse_duration_us, parse_rate_bps, parse_share
-from helsewan.policies.dscp import parse_dscp
-from helsewan.policies.moments import Moment, parse_moment
+from helsewan.policies.language.dscp import parse_dscp
+from helsewan.policies.language.ports import PortRange, parse_ports
+from helsewan.policies.language.refusal import Refusal
+from helsewan.policies.language.timestamps import Moment, parse_moment
 from helsewan.policies.plan import DETECT_WITHIN_US, PathChoice, Protocol, Risk, Scheduling
-from helsewan.policies.ports import PortRange, parse_ports
-from helsewan.policies.refusal import Refusal
 from helsewan.topology.model import Kind, Region
 
 _NAME = r"[a-z0-9][a-z0-9.-]{0,59}"

@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from helsewan.common.schema_errors import nearest
-from helsewan.policies.membership import some
-from helsewan.policies.placement import Placement
+from helsewan.policies.language.policy_report import Path, Report
+from helsewan.policies.language.schema import PartsSpec, PolicySpec
+from helsewan.policies.passes.membership import some
+from helsewan.policies.paths.placement import Placement
 from helsewan.policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Plan, Risk, TrafficClass
-from helsewan.policies.report import Path, Report
-from helsewan.policies.schema import PartsSpec, PolicySpec
 from helsewan.topology.model import Network
 
 _SHOWN = 3  # routers named in one message

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+from helsewan.policies.language.schema import PathsSpec, PolicySpec
 from helsewan.policies.plan import Plan, Role, Scheduling, Traffic
-from helsewan.policies.schema import PathsSpec, PolicySpec
 
 _Rates = dict[str, Counter[tuple[str, ...]]]  # class -> homing of the senders -> bit/s
 

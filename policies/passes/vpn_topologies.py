@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from helsewan.common.schema_errors import nearest
-from helsewan.policies.report import Path, Report
-from helsewan.policies.schema import PolicySpec, Topology, VpnSpec
-from helsewan.policies.selection import Population, SiteIds
+from helsewan.policies.language.policy_report import Path, Report
+from helsewan.policies.language.schema import PolicySpec, Topology, VpnSpec
+from helsewan.policies.passes.selection import Population, SiteIds
 
 Targets = tuple[str, ...]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from helsewan.policies.schema import NAMED_SECTIONS, PolicySpec
+from helsewan.policies.language.schema import NAMED_SECTIONS, PolicySpec
 
 Path = tuple[str | int, ...]
 Lost = frozenset[tuple[str, ...]]  # (section,) or (section, entry)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from helsewan.common.units import format_rate
-from helsewan.policies.minmax import least_utilisation
-from helsewan.policies.placement import Placement
+from helsewan.policies.language.policy_report import Report
+from helsewan.policies.paths.minmax import least_utilisation
+from helsewan.policies.paths.placement import Placement
 from helsewan.policies.plan import Plan
-from helsewan.policies.report import Report
 
 _SHOWN = 3  # fibres named; the fullest say enough
 

@@ -16,8 +16,8 @@ from helsewan.common.document import MAX_BYTES, Document, Place, validate
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.yaml_writer import written
-from helsewan.policies.refusal import Refusal
-from helsewan.policies.schema import ALL, NAMED_SECTIONS, SECTIONS, LayerKeys
+from helsewan.policies.language.refusal import Refusal
+from helsewan.policies.language.schema import ALL, NAMED_SECTIONS, SECTIONS, LayerKeys
 
 Path = tuple[str | int, ...]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from helsewan.policies.membership import Clause
-from helsewan.policies.moments import shown
+from helsewan.policies.language.policy_report import Report
+from helsewan.policies.language.schema import ExceptionSpec, PolicySpec
+from helsewan.policies.language.timestamps import shown
+from helsewan.policies.passes.membership import Clause
 from helsewan.policies.plan import Standing, TimedException
-from helsewan.policies.report import Report
-from helsewan.policies.schema import ExceptionSpec, PolicySpec
 
 
 def compile_exceptions(spec: PolicySpec, now: datetime | None, report: Report) -> tuple[TimedException, ...]:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import chain
 
 from helsewan.common.schema_errors import nearest
+from helsewan.policies.language.policy_report import Path, Report
+from helsewan.policies.language.schema import ContractSpec, Lines, PolicySpec, Selector
+from helsewan.policies.passes.selection import Population, SiteIds
+from helsewan.policies.passes.vpn_topologies import Vrf, Ward
 from helsewan.policies.plan import Vpn
-from helsewan.policies.report import Path, Report
-from helsewan.policies.schema import ContractSpec, Lines, PolicySpec, Selector
-from helsewan.policies.selection import Population, SiteIds
-from helsewan.policies.topologies import Vrf, Ward
 
 FIRST_VPN_LABEL, FIRST_VPN_LABEL6 = 1000, 3000  # the VPN with id n has labels 1000 + n and 3000 + n
 MAX_VPNS = 1000  # their labels stay clear of each other and of the transport labels, which begin at 10000

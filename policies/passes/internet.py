@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from helsewan.common.schema_errors import nearest
-from helsewan.policies.membership import Clause
-from helsewan.policies.report import Report
-from helsewan.policies.schema import PolicySpec
-from helsewan.policies.selection import Population
+from helsewan.policies.language.policy_report import Report
+from helsewan.policies.language.schema import PolicySpec
+from helsewan.policies.passes.membership import Clause
+from helsewan.policies.passes.selection import Population
 
 
 def check_internet(spec: PolicySpec, clauses: Iterable[Clause], population: Population, report: Report) -> None:

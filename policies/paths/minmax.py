@@ -26,7 +26,7 @@ from helsewan.policies.plan import Egress
 from helsewan.topology.graph.backbone_graph import Flags, Floats, Ways
 
 if TYPE_CHECKING:
-    from helsewan.policies.placement import Placement, Tree
+    from helsewan.policies.paths.placement import Placement, Tree
 
 _TIE = 1e-3  # the delays' part of the objective, against 1 for the utilisation
 _NO_FLOW = 1e-6  # of the largest demand; less is a rounding error of the solver

@@ -6,7 +6,7 @@ lower effort RFC 8622.
 
 from __future__ import annotations
 
-from helsewan.policies.refusal import Refusal
+from helsewan.policies.language.refusal import Refusal
 
 MAX_DSCP = 63
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from helsewan.policies.schema import NAMED_SECTIONS, PolicySpec
+from helsewan.policies.language.schema import NAMED_SECTIONS, PolicySpec
 
 _ENTRY = "{}Part"  # an entry of a file that includes others: any of its keys may be left out
 

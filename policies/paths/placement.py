@@ -15,8 +15,8 @@ from functools import cached_property
 
 import numpy as np
 
-from helsewan.policies.apart import Branches, Way, branches
-from helsewan.policies.minmax import least_utilisation
+from helsewan.policies.paths.disjoint_paths import Branches, Way, branches
+from helsewan.policies.paths.minmax import least_utilisation
 from helsewan.policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Traffic
 from helsewan.topology.graph.backbone_graph import Fibres, Floats, Ways
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
-from helsewan.policies.schema import Selector
+from helsewan.policies.language.schema import Selector
 from helsewan.topology.model import Kind, Network, Region
 
 SiteIds = frozenset[str]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from helsewan.policies.language.policy_report import Report
+from helsewan.policies.passes.prefixes import Aggregates, Homing
 from helsewan.policies.plan import SHORTEST, Egress, PathChoice, Route, TrafficClass, Vpn
-from helsewan.policies.prefixes import Aggregates, Homing
-from helsewan.policies.report import Report
 from helsewan.topology.model import Network
 
 MAX_EGRESSES = 9_000  # a switch's groups to egress sets have the numbers below the core's labels

@@ -1,0 +1,1 @@
+"""Policies beside each other and beside a network: textual changes, semantic differences, explanations."""

@@ -1,0 +1,1 @@
+"""Paths through the backbone: demand, placement on links, disjoint paths, and whether there is capacity."""
