@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks import Figure
-from helsewan.controller.paths import Failures, Paths, compute_paths
+from helsewan.controller.rules.paths import Failures, Paths, compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.national.generator import national_network

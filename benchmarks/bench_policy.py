@@ -7,12 +7,12 @@ import time
 from dataclasses import replace
 
 from benchmarks import Figure
-from helsewan.controller.difference import difference
-from helsewan.controller.generation import first_generation
-from helsewan.controller.numbering import renumbered
-from helsewan.controller.orders import Prepare, updates
-from helsewan.controller.rules import RuleSet
-from helsewan.controller.wire import Encoder
+from helsewan.controller.openflow.encoder import Encoder
+from helsewan.controller.openflow.entries import RuleSet
+from helsewan.controller.rules.generation import first_generation
+from helsewan.controller.rules.numbering import renumbered
+from helsewan.controller.update.commands import Prepare, updates
+from helsewan.controller.update.rule_diff import difference
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.national.generator import national_network

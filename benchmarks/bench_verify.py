@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from statistics import median
 
 from benchmarks import Figure
-from helsewan.controller.generation import first_generation
-from helsewan.controller.rules import RuleSet
+from helsewan.controller.openflow.entries import RuleSet
+from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.national.generator import national_network

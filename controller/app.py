@@ -13,8 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from helsewan.controller.conductor import Conductor
-from helsewan.controller.difference import difference
+from helsewan.controller.control.session import Session
 from helsewan.controller.framework import (
     DEAD_DISPATCHER,
     MAIN_DISPATCHER,
@@ -26,13 +25,14 @@ from helsewan.controller.framework import (
     ofproto_v1_3,
     spawn,
 )
-from helsewan.controller.orders import Output, Report, Store, Withdraw, updates
-from helsewan.controller.readback import Decoder
-from helsewan.controller.refusals import in_words, is_anothers
-from helsewan.controller.rules import RuleSet
-from helsewan.controller.session import Session
-from helsewan.controller.wire import Encoder
-from helsewan.controller.wishes import Origin
+from helsewan.controller.openflow.decoder import Decoder
+from helsewan.controller.openflow.encoder import Encoder
+from helsewan.controller.openflow.entries import RuleSet
+from helsewan.controller.openflow.errors import in_words, is_anothers
+from helsewan.controller.update.commands import Output, Report, Store, Withdraw, updates
+from helsewan.controller.update.policy_change import Origin
+from helsewan.controller.update.reconciler import Conductor
+from helsewan.controller.update.rule_diff import difference
 from helsewan.policies.plan import Plan
 
 Emit = Callable[[str, dict[str, Any]], None]

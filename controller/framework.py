@@ -28,9 +28,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from helsewan.controller.entrance import Entrance
-from helsewan.controller.inflow import Refused
-from helsewan.controller.tls import TlsStream
+from helsewan.controller.control.connection_limiter import Entrance
+from helsewan.controller.control.tls import TlsStream
+from helsewan.controller.openflow.message_reader import Refused
 from helsewan.topology.management import datapath_name
 
 os.environ.setdefault("OSKEN_HUB_TYPE", "native")

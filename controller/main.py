@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.controller import withdrawn
-from helsewan.controller.lease import RENEW_S, Lease
-from helsewan.controller.tls import server_context
+from helsewan.controller.control.lease import RENEW_S, Lease
+from helsewan.controller.control.tls import server_context
+from helsewan.controller.update import maintenance
 from helsewan.policies.analysis.changes import changes as differences
 from helsewan.policies.plan import Plan
 
@@ -115,18 +115,18 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
     or is told to hand over (SIGUSR1). Who leads no more stands by from then on, with nothing of what it knew."""
     from helsewan.controller import framework
     from helsewan.controller.app import HealthNetController
-    from helsewan.controller.calendar import Calendar
-    from helsewan.controller.changelog import ChangeLog
-    from helsewan.controller.desk import Desk
-    from helsewan.controller.door import Door
-    from helsewan.controller.reporting import Reporting
+    from helsewan.controller.control.audit_log import ChangeLog
+    from helsewan.controller.control.control_api import Desk
+    from helsewan.controller.control.control_server import Door
+    from helsewan.controller.control.event_log import Reporting
+    from helsewan.controller.update.exception_scheduler import Calendar
 
     plan_file: Path = options.plan
     desk = Desk(read_plan)
     changes = ChangeLog(options.changes, framework.Queue()) if options.changes else None
     reports = Reporting(log.emit, desk, changes)
     lease = Lease(plan_file.with_name(LEASE_FILE))
-    withdrawn_file = plan_file.with_name(withdrawn.FILE)
+    withdrawn_file = plan_file.with_name(maintenance.FILE)
 
     def fault(error: BaseException) -> None:
         reports.error(error)
@@ -146,7 +146,7 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
             while not lease.take():
                 framework.sleep(_LOOK_S)
         plan = read_plan(plan_file)
-        app.lead(plan, withdrawn.read_withdrawn(withdrawn_file), lease.generation)
+        app.lead(plan, maintenance.read_withdrawn(withdrawn_file), lease.generation)
         calendar.keep(plan)
         framework.spawn(calendar.run, fault)
         if options.door:
@@ -164,7 +164,7 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
 
     keepers = (
         keep,
-        lambda places: store(withdrawn_file, withdrawn.written(places)),
+        lambda places: store(withdrawn_file, maintenance.written(places)),
     )
     app = framework.start(HealthNetController, read_plan(plan_file), reports.emit, *keepers, stand_by, fault)
     desk.app = app
@@ -183,7 +183,9 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
 
 def _change_plan(app: Any, plan_file: Path, emit: Callable[[str, dict[str, Any]], None]) -> None:
     """Changes to the plan in the file."""
-    from helsewan.controller.wishes import Origin  # with it comes NumPy, whose threads must find the signals blocked
+    from helsewan.controller.update.policy_change import (
+        Origin,
+    )  # with it comes NumPy, whose threads must find the signals blocked
 
     try:
         wanted = read_plan(plan_file)

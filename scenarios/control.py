@@ -34,7 +34,7 @@ class SlowPathProcess:
 
     def __init__(self, run_dir: Path, routers: Path, log: Path) -> None:
         sockets = routers / "{router}" / f"{BRIDGE}.mgmt"
-        argv = [sys.executable, "-m", "helsewan.controller.slowpath"]
+        argv = [sys.executable, "-m", "helsewan.controller.slowpath.main"]
         argv += ["--plan", str(run_dir / PLAN_FILE), "--sockets", str(sockets)]
         with log.open("w") as output:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)

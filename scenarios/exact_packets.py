@@ -8,7 +8,7 @@ from enum import Enum
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
-from helsewan.controller.paths import Failures
+from helsewan.controller.rules.paths import Failures
 from helsewan.scenarios.verification import as_it_stands
 from helsewan.scenarios.verify_input import Wanted
 from helsewan.topology.model import Network

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.screen import Screen
-from helsewan.controller.generation import first_generation
-from helsewan.controller.rules import RuleSet
+from helsewan.controller.openflow.entries import RuleSet
+from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.compile import Policy, compile_policy
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Network

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helsewan.controller.paths import compute_paths
+from helsewan.controller.rules.paths import compute_paths
 from helsewan.policies.plan import SHORTEST, Plan
 from helsewan.scenarios.calibration import links_between
 from helsewan.scenarios.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan

@@ -16,8 +16,8 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.screen import Screen
 from helsewan.common.units import format_rate
-from helsewan.controller.generation import first_generation
 from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.analysis.explain import Denial
 from helsewan.policies.language.dscp import dscp_name
 from helsewan.policies.plan import Plan

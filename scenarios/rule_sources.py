@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from helsewan.common.document import read_bytes
-from helsewan.controller.generation import first_generation
+from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.standing.client import Client, NetworkRefused

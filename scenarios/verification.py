@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.controller.paths import Failures
+from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.verify_input import Wanted
 from helsewan.verification.agreement import LiveReport

@@ -6,8 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from helsewan.controller.interpreter.packet import number, plain
-from helsewan.controller.pipeline import VLAN_PRESENT
-from helsewan.controller.rules import (
+from helsewan.controller.openflow.entries import (
     CONTROLLER,
     IN_PORT,
     MPLS,
@@ -27,6 +26,7 @@ from helsewan.controller.rules import (
     SetField,
     Table,
 )
+from helsewan.controller.openflow.pipeline import VLAN_PRESENT
 from helsewan.topology.model import TRUNK_PORT
 from helsewan.verification.headers import Set
 from helsewan.verification.needs import TTLS

@@ -11,7 +11,7 @@ from helsewan.controller.interpreter.fabric import Fabric, Walk
 from helsewan.controller.interpreter.lookup import ChanceError
 from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.interpreter.switch import NotModelledError, Switch
-from helsewan.controller.rules import FlowRule, RuleSet
+from helsewan.controller.openflow.entries import FlowRule, RuleSet
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Line, Site
 from helsewan.verification.expect import Allowed, Expectation

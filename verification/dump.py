@@ -25,8 +25,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from helsewan.common.document import Document, dotted, loads
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import explain, nearest
-from helsewan.controller.paths import Failures
-from helsewan.controller.rules import Action, AnyMeter, Entry, FlowRule, Group, GroupRule, RuleSet
+from helsewan.controller.openflow.entries import Action, AnyMeter, Entry, FlowRule, Group, GroupRule, RuleSet
+from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.plan import Contract, Plan, TimedException
 from helsewan.topology.exporters.formats import from_json, to_json

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from helsewan.common.schema_errors import nearest
-from helsewan.controller.rules import (
+from helsewan.controller.openflow.entries import (
     CONTROLLER,
     IN_PORT,
     TLV,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from itertools import islice
 
-from helsewan.controller.rules import IPV4, IPV6
+from helsewan.controller.openflow.entries import IPV4, IPV6
 from helsewan.verification.headers import ANY_FRAGMENT, ICMP4, ICMP6, TCP, UDP, Bits, Set, Space
 
 _PROTOCOLS = {ICMP4: "icmp", TCP: "tcp", UDP: "udp", ICMP6: "icmpv6"}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from helsewan.controller.rules import IPV4, IPV6
+from helsewan.controller.openflow.entries import IPV4, IPV6
 from helsewan.policies.plan import Contract, Plan, PortMatch, Protocol
 from helsewan.topology.model import SITE_MTU, Site
 from helsewan.verification.headers import ANY_FRAGMENT, ICMP4, ICMP6, Set, Space

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import groupby, permutations
 
-from helsewan.controller.family import IP4, IP6
 from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.controller.rules.ip_version import IP4, IP6
 from helsewan.policies.analysis.explain import Denial, Explanation, explain, shared_targets, why_denied
 from helsewan.policies.plan import Plan, Service, TrafficClass
 from helsewan.verification.journey import Detour, Journey, detours, journey, packet_of

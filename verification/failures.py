@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import networkx as nx
 
-from helsewan.controller.paths import Failures
+from helsewan.controller.rules.paths import Failures
 from helsewan.topology.model import Network
 from helsewan.verification.findings import Case
 

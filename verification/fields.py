@@ -8,8 +8,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any
 
 from helsewan.controller.framework import ofproto_v1_3
-from helsewan.controller.rules import Value
-from helsewan.controller.wire import BY_NUMBER
+from helsewan.controller.openflow.encoder import BY_NUMBER
+from helsewan.controller.openflow.entries import Value
 
 # Those that are narrower than their bytes (OpenFlow 1.3.5, table 12; ovs-fields(7)).
 _BITS = {

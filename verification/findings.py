@@ -7,7 +7,7 @@ from enum import Enum
 
 from helsewan.controller.interpreter.fabric import Walk
 from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.paths import Failures
+from helsewan.controller.rules.paths import Failures
 
 
 class Kind(str, Enum):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from helsewan.controller.pipeline import Purpose
-from helsewan.controller.rules import Table
+from helsewan.controller.openflow.entries import Table
+from helsewan.controller.openflow.pipeline import Purpose
 from helsewan.verification.failures import INTACT
 from helsewan.verification.findings import Finding, Kind
 from helsewan.verification.machine import Machine

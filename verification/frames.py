@@ -10,9 +10,9 @@ import struct
 from dataclasses import dataclass, field
 
 from helsewan.controller.interpreter.packet import Label, Packet
-from helsewan.controller.pipeline import VLAN_PRESENT
-from helsewan.controller.rules import ARP, IPV4, IPV6, MPLS, VLAN
-from helsewan.controller.stack import MAX_LABELS
+from helsewan.controller.openflow.entries import ARP, IPV4, IPV6, MPLS, VLAN
+from helsewan.controller.openflow.label_stack import MAX_LABELS
+from helsewan.controller.openflow.pipeline import VLAN_PRESENT
 
 FIRST_FRAGMENT, LATER_FRAGMENT = 1, 3  # of ip_frag: a fragment; one that is not the first
 STACKED_VLAN, MPLS_MULTICAST = 0x88A8, 0x8848  # IEEE 802.1ad, RFC 5332

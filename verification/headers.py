@@ -14,8 +14,8 @@ from typing import Any
 from dd import cudd
 
 from helsewan.controller.interpreter.packet import Label, Packet
-from helsewan.controller.pipeline import VLAN_PRESENT
-from helsewan.controller.rules import ARP, IPV4, IPV6, MPLS
+from helsewan.controller.openflow.entries import ARP, IPV4, IPV6, MPLS
+from helsewan.controller.openflow.pipeline import VLAN_PRESENT
 from helsewan.topology.model import Prefix
 
 Set = Any  # a node of the diagram: dd has no types

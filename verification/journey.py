@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from helsewan.controller.contracts import TCP_ACK
-from helsewan.controller.family import FAMILIES, Family
 from helsewan.controller.interpreter.fabric import Fabric, Walk
 from helsewan.controller.interpreter.packet import Label, Packet
-from helsewan.controller.paths import Failures
+from helsewan.controller.rules.contracts import TCP_ACK
+from helsewan.controller.rules.ip_version import FAMILIES, Family
+from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan, Protocol, Service
 from helsewan.topology.model import Line, Site
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from helsewan.controller.rules import MPLS, Foreign, Table
+from helsewan.controller.openflow.entries import MPLS, Foreign, Table
 from helsewan.verification.actions import Work
 from helsewan.verification.headers import Set, Space
 from helsewan.verification.needs import Needs

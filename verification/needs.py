@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from helsewan.controller.interpreter.packet import plain
-from helsewan.controller.rules import (
+from helsewan.controller.openflow.entries import (
     CONTROLLER,
     IN_PORT,
     Action,

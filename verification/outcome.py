@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 
-from helsewan.controller.answers import Answers
-from helsewan.controller.fit import MTU_REGISTER
 from helsewan.controller.interpreter.fabric import End, Fabric, Walk
 from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.interpreter.switch import HandedUp
-from helsewan.controller.punt import Punt
-from helsewan.controller.rules import ARP, IPV4, IPV6, MPLS
+from helsewan.controller.openflow.entries import ARP, IPV4, IPV6, MPLS
+from helsewan.controller.rules.mtu import MTU_REGISTER
+from helsewan.controller.rules.punt import Punt
+from helsewan.controller.slowpath.icmp_responder import Answers
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import GATEWAY6, LOOPBACKS4, LOOPBACKS6, Site
 from helsewan.verification.frames import read

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from helsewan.controller.pipeline import CLASS, VLAN_PRESENT
-from helsewan.controller.rules import FlowRule, MeterRule, RuleSet, SetField, Table
+from helsewan.controller.openflow.entries import FlowRule, MeterRule, RuleSet, SetField, Table
+from helsewan.controller.openflow.pipeline import CLASS, VLAN_PRESENT
 from helsewan.policies.plan import Attachment, Plan, TrafficClass
 from helsewan.topology.model import TRUNK_PORT
 from helsewan.verification.failures import INTACT

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from copy import copy
 
 from helsewan.controller.interpreter.packet import number
-from helsewan.controller.paths import Failures
-from helsewan.controller.pipeline import VLAN_PRESENT
-from helsewan.controller.rules import FlowRule, RuleSet, Table
+from helsewan.controller.openflow.entries import FlowRule, RuleSet, Table
+from helsewan.controller.openflow.pipeline import VLAN_PRESENT
+from helsewan.controller.rules.paths import Failures
 from helsewan.topology.model import TRUNK_PORT, Network
 from helsewan.verification.headers import Space, UnknownFieldError
 from helsewan.verification.needs import RouterNeeds, matched_fields

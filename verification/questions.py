@@ -12,8 +12,8 @@ from random import Random
 
 from helsewan.controller.interpreter.fabric import Fabric
 from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.pipeline import VLAN_PRESENT
-from helsewan.controller.rules import VLAN
+from helsewan.controller.openflow.entries import VLAN
+from helsewan.controller.openflow.pipeline import VLAN_PRESENT
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Network
 from helsewan.verification.asking import contracts, forgeries, shapes

@@ -11,10 +11,10 @@ from enum import Enum
 from functools import cache, cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from helsewan.controller.contracts import TCP_ACK, TCP_RST
-from helsewan.controller.family import IP4, IP6, Family
 from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.rules import ARP
+from helsewan.controller.openflow.entries import ARP
+from helsewan.controller.rules.contracts import TCP_ACK, TCP_RST
+from helsewan.controller.rules.ip_version import IP4, IP6, Family
 from helsewan.policies.plan import Contract, Plan, Protocol, Service
 from helsewan.topology.model import GATEWAY6, Site
 

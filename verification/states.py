@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from helsewan.controller.rules import Action, Table
+from helsewan.controller.openflow.entries import Action, Table
 from helsewan.verification.headers import Set
 from helsewan.verification.tables import Effect, Entry
 

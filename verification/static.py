@@ -18,9 +18,9 @@ from functools import cached_property, partial
 from multiprocessing import get_context
 
 from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.paths import Failures
-from helsewan.controller.pipeline import VLAN_PRESENT
-from helsewan.controller.rules import MPLS, FlowRule, Group, Output, Resubmit, RuleSet, Table
+from helsewan.controller.openflow.entries import MPLS, FlowRule, Group, Output, Resubmit, RuleSet, Table
+from helsewan.controller.openflow.pipeline import VLAN_PRESENT
+from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import TRUNK_PORT, Line, Network
 from helsewan.verification.differences import Differences, Key, SwitchesWhenNeeded, merged

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from helsewan.controller.interpreter.packet import number, plain
-from helsewan.controller.rules import MPLS, Action, FlowRule, Load, SetField, Table, Value
+from helsewan.controller.openflow.entries import MPLS, Action, FlowRule, Load, SetField, Table, Value
 from helsewan.verification.headers import Set, Space
 
 NOTED = frozenset({"in_port", "vlan_vid", "metadata", "mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl", "retagged"})

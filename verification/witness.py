@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
 from helsewan.controller.interpreter.packet import Label, Packet
-from helsewan.controller.rules import ARP, IPV4, IPV6, MPLS, VLAN
+from helsewan.controller.openflow.entries import ARP, IPV4, IPV6, MPLS, VLAN
 
 if TYPE_CHECKING:
     from scapy.packet import Packet as Scapy

@@ -9,9 +9,9 @@ from functools import cached_property
 
 from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.interpreter.switch import Stop, Switch, Visit
-from helsewan.controller.paths import Failures
-from helsewan.controller.pipeline import VLAN_PRESENT, Drop
-from helsewan.controller.rules import CONTROLLER, Action, RuleSet
+from helsewan.controller.openflow.entries import CONTROLLER, Action, RuleSet
+from helsewan.controller.openflow.pipeline import VLAN_PRESENT, Drop
+from helsewan.controller.rules.paths import Failures
 from helsewan.topology.model import TRUNK_PORT, Network
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from helsewan.controller.interpreter.packet import number, plain
-from helsewan.controller.rules import FlowRule, Match
+from helsewan.controller.openflow.entries import FlowRule, Match
 
 Shape = tuple[tuple[str, "int | None"], ...]  # field and mask (None: all of it), by name
 

@@ -1,6 +1,6 @@
 """A packet as frozen data, and the header that a switch reads and rewrites.
 
-Field names are those of `helsewan.controller.rules`; the Nicira spelling of a field (``in_port_nxm``) and OpenFlow's mean the
+Field names are those of `helsewan.controller.openflow.entries`; the Nicira spelling of a field (``in_port_nxm``) and OpenFlow's mean the
 same. Values are numbers: addresses too, once they have come in. Which fields there are is not laid down, so a new
 protocol needs nothing here.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from ipaddress import ip_address
 
-from helsewan.controller.rules import IPV4, IPV6, MPLS, Value
+from helsewan.controller.openflow.entries import IPV4, IPV6, MPLS, Value
 
 _FRESH_TTL = 64  # also of a label pushed on what has no TTL (flow_push_mpls)
 _EXPLICIT_NULL = {IPV4: 0, IPV6: 2}  # a pushed label until it is set (RFC 3032, 2.1)

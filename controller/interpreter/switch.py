@@ -12,8 +12,7 @@ from itertools import groupby
 
 from helsewan.controller.interpreter.lookup import Classifier
 from helsewan.controller.interpreter.packet import Header, Packet, number, plain
-from helsewan.controller.pipeline import VLAN_PRESENT, Drop, Purpose, purpose_of
-from helsewan.controller.rules import (
+from helsewan.controller.openflow.entries import (
     CONTROLLER,
     IN_PORT,
     Action,
@@ -35,7 +34,8 @@ from helsewan.controller.rules import (
     SetField,
     Table,
 )
-from helsewan.controller.stack import MAX_LABELS
+from helsewan.controller.openflow.label_stack import MAX_LABELS
+from helsewan.controller.openflow.pipeline import VLAN_PRESENT, Drop, Purpose, purpose_of
 
 _EMPTY = Classifier(())
 

@@ -11,13 +11,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from helsewan.common.errors import Problem
-from helsewan.controller.northbound import network_routes, policy_routes
+from helsewan.controller.northbound.auth_middleware import Guard
 from helsewan.controller.northbound.context import Context
-from helsewan.controller.northbound.guard import Guard
+from helsewan.controller.northbound.controller_client import Declined, Unreachable
 from helsewan.controller.northbound.problems import Trouble, bad_input
-from helsewan.controller.northbound.source import Declined, Unreachable
+from helsewan.controller.northbound.routes import network, policy
 
-ROUTES = (network_routes.routes, policy_routes.routes, policy_routes.scraped)
+ROUTES = (network.routes, policy.routes, policy.scraped)
 _ABOUT = (
     "What the controller of one emulated network knows and does. Every request needs a bearer token. "
     "Refusals are RFC 9457 problem details."

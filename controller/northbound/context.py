@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from helsewan.controller.northbound.computed import Computed
+from helsewan.controller.northbound.cache import Computed
+from helsewan.controller.northbound.controller_client import Source
 from helsewan.controller.northbound.counters import Counters
 from helsewan.controller.northbound.events import EventFile
-from helsewan.controller.northbound.models import TroubleOut
 from helsewan.controller.northbound.policy import Policies
 from helsewan.controller.northbound.problems import MEDIA_TYPE
 from helsewan.controller.northbound.service import EFFECT_S, Service
-from helsewan.controller.northbound.source import Source
+from helsewan.controller.northbound.views.models import TroubleOut
 
 MOST_LISTENERS = 32  # at the events
 

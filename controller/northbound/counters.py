@@ -7,11 +7,11 @@ import time
 from http import HTTPStatus
 
 from helsewan.common.schema_errors import nearest
-from helsewan.controller.northbound.counting import classes, drops
-from helsewan.controller.northbound.models import DropOut, RouterCountersOut
+from helsewan.controller.northbound.controller_client import Declined, Source
 from helsewan.controller.northbound.problems import Trouble, no_such
-from helsewan.controller.northbound.source import Declined, Source
-from helsewan.controller.pipeline import Purpose, cookie
+from helsewan.controller.northbound.views.counting import classes, drops
+from helsewan.controller.northbound.views.models import DropOut, RouterCountersOut
+from helsewan.controller.openflow.pipeline import Purpose, cookie
 
 FRESH_S = 5.0  # a switch forwards and tells in one thread: it is not asked more often
 _SLICES = 8  # contracts have many entries, and packets wait while a switch tells them

@@ -16,8 +16,8 @@ from helsewan.common.errors import InputError
 from helsewan.controller.main import die_with_parent
 from helsewan.controller.northbound.api import guarded
 from helsewan.controller.northbound.context import Context
+from helsewan.controller.northbound.controller_client import Controller
 from helsewan.controller.northbound.server import server
-from helsewan.controller.northbound.source import Controller
 from helsewan.controller.northbound.tokens import read_tokens
 
 _NICE = 10

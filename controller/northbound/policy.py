@@ -10,12 +10,12 @@ from typing import Any
 
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
-from helsewan.controller.northbound.computed import Computed
-from helsewan.controller.northbound.models import AppliedOut, DryRunOut, RulesOut
+from helsewan.controller.northbound.cache import Computed
+from helsewan.controller.northbound.controller_client import Source
 from helsewan.controller.northbound.problems import Trouble, bad_input
-from helsewan.controller.northbound.source import Source
-from helsewan.controller.numbering import renumbered
-from helsewan.controller.pipeline import PipelineError
+from helsewan.controller.northbound.views.models import AppliedOut, DryRunOut, RulesOut
+from helsewan.controller.openflow.pipeline import PipelineError
+from helsewan.controller.rules.numbering import renumbered
 from helsewan.policies.analysis.changes import changes
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.language.timestamps import utc_now

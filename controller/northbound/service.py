@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from helsewan.common.schema_errors import nearest
-from helsewan.controller.live import links_of
-from helsewan.controller.northbound.describe import faults
-from helsewan.controller.northbound.models import FaultsOut
+from helsewan.controller.northbound.controller_client import Source
 from helsewan.controller.northbound.problems import no_such
-from helsewan.controller.northbound.source import Source
+from helsewan.controller.northbound.views.models import FaultsOut
+from helsewan.controller.northbound.views.views import faults
+from helsewan.controller.update.network_state import links_of
 
 EFFECT_S = 10.0  # for paths to be switched, before the answer is that they will be
 _LOOK_S = 0.1

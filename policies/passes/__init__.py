@@ -1,4 +1,4 @@
 """The compiler's passes. Each takes what those before it made and returns a fresh frozen value.
 
-Entry point: `policies.compile` runs them in order.
+Entry point: `helsewan.policies.compile` runs them in order.
 """

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 RATE_PER_S = 600  # of all questions; each costs some 0.1 ms of a core in every router on its way
 LINE_GAP_US = 10_000  # between those of one line: some 100 kbit/s, less than any class is policed to
-ANSWER_GAP_US = 30_000  # between those that one router answers; it hands up 50 packets a second (controller/punt.py)
+ANSWER_GAP_US = (
+    30_000  # between those that one router answers; it hands up 50 packets a second (controller/rules/punt.py)
+)
 _LOOK_AHEAD = 400  # questions that may overtake one whose time has not come
 
 

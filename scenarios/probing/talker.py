@@ -14,8 +14,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from helsewan.controller.icmp import ICMP, checksum
-from helsewan.controller.icmp6 import ICMPV6
+from helsewan.controller.slowpath.icmp import ICMP, checksum
+from helsewan.controller.slowpath.icmp6 import ICMPV6
 from helsewan.emulation.namespaces import Namespace
 from helsewan.policies.plan import Protocol
 

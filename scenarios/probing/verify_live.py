@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from helsewan.controller.interpreter.fabric import Fabric, Walk
-from helsewan.controller.paths import Failures
-from helsewan.controller.rules import RuleSet
+from helsewan.controller.openflow.entries import RuleSet
+from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.probing.player import Heard, Played, Sending
 from helsewan.scenarios.probing.schedule import ANSWER_GAP_US, LINE_GAP_US, turns

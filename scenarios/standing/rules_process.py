@@ -25,11 +25,11 @@ from typing import Any
 from helsewan.common.errors import InputError
 from helsewan.controller.framework import ofproto_v1_3
 from helsewan.controller.main import die_with_parent, read_plan
-from helsewan.controller.paths import Failures
-from helsewan.controller.readback import Decoder, dead_ports
-from helsewan.controller.reading import Reading, ports_request
-from helsewan.controller.rules import RuleSet
-from helsewan.controller.wire import Encoder
+from helsewan.controller.openflow.decoder import Decoder, dead_ports
+from helsewan.controller.openflow.encoder import Encoder
+from helsewan.controller.openflow.entries import RuleSet
+from helsewan.controller.openflow.table_reader import Reading, ports_request
+from helsewan.controller.rules.paths import Failures
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Network
 from helsewan.verification.dump import Dump, write

@@ -198,7 +198,7 @@ class ControllerWorld:
         argv = [
             sys.executable,
             "-m",
-            "helsewan.controller.slowpath",
+            "helsewan.controller.slowpath.main",
             f"--plan={self.plan_file}",
             f"--sockets={sockets}",
         ]

@@ -11,7 +11,7 @@ from scapy.packet import Packet as Layer
 from scapy.packet import Raw
 
 from helsewan.controller.interpreter.packet import Label, Packet
-from helsewan.controller.pipeline import VLAN_PRESENT
+from helsewan.controller.openflow.pipeline import VLAN_PRESENT
 
 _ARP = {"arp_op": "op", "arp_spa": "psrc", "arp_tpa": "pdst", "arp_sha": "hwsrc", "arp_tha": "hwdst"}
 _PORTS = {17: ("udp", UDP), 6: ("tcp", TCP)}

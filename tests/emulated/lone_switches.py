@@ -16,10 +16,10 @@ from typing import NamedTuple
 from scapy.utils import rdpcap
 from waiting import wait_for
 
-from helsewan.controller.difference import difference
-from helsewan.controller.orders import updates
-from helsewan.controller.rules import RuleSet
-from helsewan.controller.wire import Encoder
+from helsewan.controller.openflow.encoder import Encoder
+from helsewan.controller.openflow.entries import RuleSet
+from helsewan.controller.update.commands import updates
+from helsewan.controller.update.rule_diff import difference
 from helsewan.topology.model import TRUNK_PORT, Network
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"

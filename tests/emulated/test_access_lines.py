@@ -13,7 +13,7 @@ import pytest
 from controller_world import ControllerWorld, running
 from waiting import wait_for
 
-from helsewan.controller.pipeline import Drop, Purpose, cookie
+from helsewan.controller.openflow.pipeline import Drop, Purpose, cookie
 from helsewan.topology.model import access_name
 
 pytestmark = pytest.mark.emulated

@@ -9,7 +9,7 @@ import pytest
 from controller_world import ControllerWorld, running
 from waiting import wait_for
 
-from helsewan.controller.pipeline import Drop, Purpose, cookie
+from helsewan.controller.openflow.pipeline import Drop, Purpose, cookie
 
 pytestmark = pytest.mark.emulated
 

@@ -12,8 +12,8 @@ import pytest
 from controller_world import ControllerWorld, running
 from waiting import wait_for
 
-from helsewan.controller.pipeline import Drop, Purpose, cookie
-from helsewan.controller.stack import FIRST_LABEL
+from helsewan.controller.openflow.label_stack import FIRST_LABEL
+from helsewan.controller.openflow.pipeline import Drop, Purpose, cookie
 
 pytestmark = pytest.mark.emulated
 

@@ -13,7 +13,7 @@ import pytest
 from rig_client import RigClient
 from rig_server import SITES
 
-from helsewan.controller.paths import compute_paths
+from helsewan.controller.rules.paths import compute_paths
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan

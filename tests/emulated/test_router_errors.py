@@ -13,8 +13,8 @@ import pytest
 from controller_world import ControllerWorld
 from waiting import wait_for
 
-from helsewan.controller.pipeline import Drop, Purpose, cookie
-from helsewan.controller.punt import PUNT_METER
+from helsewan.controller.openflow.pipeline import Drop, Purpose, cookie
+from helsewan.controller.rules.punt import PUNT_METER
 from helsewan.topology.model import SITE_MTU, router_address4, router_address6
 
 pytestmark = pytest.mark.emulated

@@ -12,7 +12,7 @@ from short_run import wait_until_gone
 from test_standing import Terminal
 from waiting import wait_for
 
-from helsewan.controller.difference import difference
+from helsewan.controller.update.rule_diff import difference
 from helsewan.verification.dump import Dump, read
 
 

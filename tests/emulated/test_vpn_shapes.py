@@ -13,7 +13,7 @@ from controller_world import ControllerWorld, running, small_plan
 from waiting import wait_for
 
 from helsewan.common.document import loads
-from helsewan.controller.pipeline import Drop, Purpose, cookie
+from helsewan.controller.openflow.pipeline import Drop, Purpose, cookie
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.source import read_policy
 from helsewan.policies.plan import Plan

@@ -7,16 +7,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from helsewan.controller.difference import Difference, difference
 from helsewan.controller.interpreter.fabric import End, Walk
 from helsewan.controller.interpreter.fabric import Fabric as Interpreted
 from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.interpreter.switch import HandedUp
 from helsewan.controller.interpreter.switch import Switch as Reading
-from helsewan.controller.orders import Commit, Discard, Order, Prepare, Refusal, Update
-from helsewan.controller.paths import Failures
-from helsewan.controller.pipeline import Drop
-from helsewan.controller.rules import IPV4, Action, AnyMeter, Entry, FlowRule, Group, GroupRule, Match, RuleSet, Table
+from helsewan.controller.openflow.entries import (
+    IPV4,
+    Action,
+    AnyMeter,
+    Entry,
+    FlowRule,
+    Group,
+    GroupRule,
+    Match,
+    RuleSet,
+    Table,
+)
+from helsewan.controller.openflow.pipeline import Drop
+from helsewan.controller.rules.paths import Failures
+from helsewan.controller.update.commands import Commit, Discard, Order, Prepare, Refusal, Update
+from helsewan.controller.update.rule_diff import Difference, difference
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import LINE_PORTS, TRUNK_PORT, Line
 

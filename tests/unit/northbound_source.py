@@ -14,13 +14,13 @@ import httpx
 from policy_network import small_network
 
 from helsewan.common.document import loads
-from helsewan.controller.live import links_of
 from helsewan.controller.northbound.api import guarded
 from helsewan.controller.northbound.context import Context
-from helsewan.controller.northbound.counting import Counted
-from helsewan.controller.northbound.source import Declined, State
-from helsewan.controller.paths import Failures
-from helsewan.controller.wishes import told_of
+from helsewan.controller.northbound.controller_client import Declined, State
+from helsewan.controller.northbound.views.counting import Counted
+from helsewan.controller.rules.paths import Failures
+from helsewan.controller.update.network_state import links_of
+from helsewan.controller.update.policy_change import told_of
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.plan import Plan
 

@@ -17,8 +17,7 @@ import z3
 from z3 import BitVecRef as Bits
 from z3 import BoolRef as Truth
 
-from helsewan.controller.paths import Failures
-from helsewan.controller.rules import (
+from helsewan.controller.openflow.entries import (
     ARP,
     CONTROLLER,
     IN_PORT,
@@ -45,6 +44,7 @@ from helsewan.controller.rules import (
     SetField,
     Value,
 )
+from helsewan.controller.rules.paths import Failures
 from helsewan.topology.model import TRUNK_PORT, Network
 
 PRESENT = 0x1000  # OFPVID_PRESENT (7.2.3.7)

@@ -10,7 +10,7 @@ from oracle_machine import DEEPEST, UDP, State
 from z3 import BitVecRef as Bits
 from z3 import BoolRef as Truth
 
-from helsewan.controller.rules import ARP, IPV6, MPLS
+from helsewan.controller.openflow.entries import ARP, IPV6, MPLS
 
 Diagram = Any  # dd has no types
 ADDRESS_BITS = 128

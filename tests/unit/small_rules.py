@@ -6,8 +6,8 @@ from functools import cache
 
 from controller_plan import small_plan
 
-from helsewan.controller.generation import first_generation
-from helsewan.controller.rules import RuleSet
+from helsewan.controller.openflow.entries import RuleSet
+from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.plan import Plan
 
 Rules = dict[str, RuleSet]

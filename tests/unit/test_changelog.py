@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from waiting import wait_for
 
-from helsewan.controller.changelog import ChangeLog, record
+from helsewan.controller.control.audit_log import ChangeLog, record
 
 AT_NS = 1_700_000_000_123_456_789
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from helsewan.common.errors import InputError
-from helsewan.controller.paths import Failures
+from helsewan.controller.rules.paths import Failures
 from helsewan.scenarios.cli import app
 from helsewan.scenarios.verification import Verified, as_it_stands
 from helsewan.verification.agreement import LiveReport

@@ -13,17 +13,17 @@ from controller_switch import TCP, UDP, Fabric, Fate
 from test_icmp import ipv4
 from test_icmp6 import ipv6
 
-from helsewan.controller.answers import Answer, Answers
-from helsewan.controller.conductor import Conductor
-from helsewan.controller.family import FAMILIES, IP4, IP6, Family
-from helsewan.controller.fit import MTU_REGISTER
-from helsewan.controller.icmp import Trouble
 from helsewan.controller.interpreter.fabric import End
 from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.paths import Failures
-from helsewan.controller.pipeline import Drop, Purpose, cookie
-from helsewan.controller.punt import Punt
-from helsewan.controller.rules import MPLS
+from helsewan.controller.openflow.entries import MPLS
+from helsewan.controller.openflow.pipeline import Drop, Purpose, cookie
+from helsewan.controller.rules.ip_version import FAMILIES, IP4, IP6, Family
+from helsewan.controller.rules.mtu import MTU_REGISTER
+from helsewan.controller.rules.paths import Failures
+from helsewan.controller.rules.punt import Punt
+from helsewan.controller.slowpath.icmp import Trouble
+from helsewan.controller.slowpath.icmp_responder import Answer, Answers
+from helsewan.controller.update.reconciler import Conductor
 from helsewan.topology.model import Router, Site, router_address4, router_address6
 
 PLAN = small_plan()

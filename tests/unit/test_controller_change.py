@@ -12,10 +12,10 @@ import test_controller_conductor as rig
 from controller_plan import plan_with_choices
 from controller_switch import ICMP
 
-from helsewan.controller.orders import Read, Report
-from helsewan.controller.rollout import ANSWER_S
-from helsewan.controller.rollout import Stage as Turn
-from helsewan.controller.rules import FlowRule, Table
+from helsewan.controller.openflow.entries import FlowRule, Table
+from helsewan.controller.update.commands import Read, Report
+from helsewan.controller.update.rollout import ANSWER_S
+from helsewan.controller.update.rollout import Stage as Turn
 from helsewan.policies.plan import Plan
 
 
@@ -126,7 +126,7 @@ def test_new_controller_finishes_what_the_last_began(stage: rig.Stage, moment: i
 @pytest.fixture
 def no_labels_left(stage: rig.Stage) -> Iterator[None]:
     """As many transport labels as are in use, and no more."""
-    with patch("helsewan.controller.core._END_OF_LABELS", max(stage.conductor.current.labels.hops) + 1):
+    with patch("helsewan.controller.rules.label_rules._END_OF_LABELS", max(stage.conductor.current.labels.hops) + 1):
         yield
 
 

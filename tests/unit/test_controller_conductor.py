@@ -9,14 +9,14 @@ import pytest
 from controller_plan import small_plan
 from controller_switch import TCP, UDP, Fabric, Fate, Switch
 
-from helsewan.controller.conductor import HELLO_S, PATIENCE_S, SETTLE_S, Conductor, Phase
-from helsewan.controller.core import Labels, assign_labels
-from helsewan.controller.edge import diverted
-from helsewan.controller.orders import Assignment, Count, Order, Output, Read, Report, Store, Withdraw
-from helsewan.controller.paths import Failures, compute_paths
-from helsewan.controller.pipeline import Drop
-from helsewan.controller.rollout import ANSWER_S, AT_A_TIME, DRAIN_S
-from helsewan.controller.rollout import Stage as Turn
+from helsewan.controller.openflow.pipeline import Drop
+from helsewan.controller.rules.access_rules import diverted
+from helsewan.controller.rules.label_rules import Labels, assign_labels
+from helsewan.controller.rules.paths import Failures, compute_paths
+from helsewan.controller.update.commands import Assignment, Count, Order, Output, Read, Report, Store, Withdraw
+from helsewan.controller.update.reconciler import HELLO_S, PATIENCE_S, SETTLE_S, Conductor, Phase
+from helsewan.controller.update.rollout import ANSWER_S, AT_A_TIME, DRAIN_S
+from helsewan.controller.update.rollout import Stage as Turn
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import TRUNK_PORT, Line
 

@@ -14,8 +14,8 @@ from controller_plan import small_plan
 from controller_process import BARRIER_REQUEST, Controller, running
 from waiting import wait_for
 
-from helsewan.controller.northbound.source import Controller as Source
-from helsewan.controller.northbound.source import Declined, Unreachable
+from helsewan.controller.northbound.controller_client import Controller as Source
+from helsewan.controller.northbound.controller_client import Declined, Unreachable
 
 PLAN = replace(small_plan(), policy="other", source="name: other")
 WHO = {"door": "api", "name": "anna"}

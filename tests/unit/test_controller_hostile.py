@@ -34,7 +34,7 @@ from controller_process import (
 )
 from waiting import wait_for
 
-from helsewan.controller.entrance import MOST_CONNECTIONS
+from helsewan.controller.control.connection_limiter import MOST_CONNECTIONS
 from helsewan.emulation.authority import Authority, Credentials
 
 PACKET_IN = 10

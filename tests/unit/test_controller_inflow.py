@@ -7,8 +7,15 @@ import struct
 
 import pytest
 
-from helsewan.controller.entrance import MOST_COMPLAINTS, MOST_CONNECTIONS, Entrance
-from helsewan.controller.inflow import BURST_COSTS, COSTS_PER_S, HANDSHAKE_BYTES, PATIENCE_S, Inflow, Refused
+from helsewan.controller.control.connection_limiter import MOST_COMPLAINTS, MOST_CONNECTIONS, Entrance
+from helsewan.controller.openflow.message_reader import (
+    BURST_COSTS,
+    COSTS_PER_S,
+    HANDSHAKE_BYTES,
+    PATIENCE_S,
+    Inflow,
+    Refused,
+)
 
 HELLO = struct.pack("!BBHI", 4, 0, 8, 1)
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helsewan.common.errors import InputError
-from helsewan.controller.core import assign_labels
-from helsewan.controller.paths import Avoid, Failures, Paths, compute_paths
+from helsewan.controller.rules.label_rules import assign_labels
+from helsewan.controller.rules.paths import Avoid, Failures, Paths, compute_paths
 from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic
 from helsewan.topology.graph.backbone_graph import Fibres
 from helsewan.topology.model import Link, Network, Pop, Region, Router
@@ -281,7 +281,7 @@ def test_more_trees_than_labels_are_refused_in_words() -> None:
     plan = small_plan()
     paths = compute_paths(plan.network, plan.egresses)
     with (
-        patch("helsewan.controller.core._END_OF_LABELS", 10_004),
+        patch("helsewan.controller.rules.label_rules._END_OF_LABELS", 10_004),
         pytest.raises(InputError, match="trees of paths' need a label"),
     ):
         assign_labels(paths)

@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from helsewan.controller.readback import Decoder
-from helsewan.controller.reading import Reading
-from helsewan.controller.rules import GroupRule
+from helsewan.controller.openflow.decoder import Decoder
+from helsewan.controller.openflow.entries import GroupRule
+from helsewan.controller.openflow.table_reader import Reading
 
 FLOW, METERS, GROUPS = 1, 10, 7
 EMPTY_GROUP = struct.pack("!HBxI", 8, 3, 1)  # fast failover, no bucket

@@ -13,11 +13,8 @@ from controller_switch import ICMP, TCP, UDP, Fabric, Fate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.controller.conductor import Conductor
 from helsewan.controller.interpreter.packet import number
-from helsewan.controller.paths import compute_paths
-from helsewan.controller.pipeline import DESTINATION_VPN, VRF, Drop, PipelineError, Purpose, check, cookie, purpose_of
-from helsewan.controller.rules import (
+from helsewan.controller.openflow.entries import (
     IPV6,
     MPLS,
     Bucket,
@@ -36,6 +33,18 @@ from helsewan.controller.rules import (
     SetField,
     Table,
 )
+from helsewan.controller.openflow.pipeline import (
+    DESTINATION_VPN,
+    VRF,
+    Drop,
+    PipelineError,
+    Purpose,
+    check,
+    cookie,
+    purpose_of,
+)
+from helsewan.controller.rules.paths import compute_paths
+from helsewan.controller.update.reconciler import Conductor
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import SHORTEST
 from helsewan.topology.national.generator import national_network

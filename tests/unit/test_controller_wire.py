@@ -10,13 +10,10 @@ from typing import Any
 import pytest
 from controller_plan import small_plan
 
-from helsewan.controller import wire
-from helsewan.controller.conductor import Conductor
-from helsewan.controller.difference import Difference, difference
 from helsewan.controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
-from helsewan.controller.orders import Commit, Discard, Prepare, Update
-from helsewan.controller.punt import PUNT_METER
-from helsewan.controller.rules import (
+from helsewan.controller.openflow import encoder
+from helsewan.controller.openflow.encoder import Encoder, Frame
+from helsewan.controller.openflow.entries import (
     Bucket,
     CheckLarger,
     FlowRule,
@@ -28,7 +25,10 @@ from helsewan.controller.rules import (
     SetField,
     Table,
 )
-from helsewan.controller.wire import Encoder, Frame
+from helsewan.controller.rules.punt import PUNT_METER
+from helsewan.controller.update.commands import Commit, Discard, Prepare, Update
+from helsewan.controller.update.reconciler import Conductor
+from helsewan.controller.update.rule_diff import Difference, difference
 
 FLOW = FlowRule(Table.CORE, 100, (("eth_type", 0x8847), ("mpls_label", 10_001)), (Output(2),), cookie=5)
 GROUP = GroupRule(7, (Bucket(2, (PushMpls(), SetField("mpls_label", 10_001), Output(2))), Bucket(3, (Output(3),))))
@@ -130,7 +130,7 @@ def test_same_entry_gives_the_same_bytes_but_for_the_number() -> None:
 
 
 def test_memory_of_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "_MOST_KNOWN", 2)
+    monkeypatch.setattr(encoder, "_MOST_KNOWN", 2)
     encoder, plain = Encoder(), Encoder()
     flows = tuple(FlowRule(Table.CORE, 1, (), (Output(port),)) for port in range(1, 6))
     order = Update(Difference(add=RuleSet(flows=flows)))
@@ -189,7 +189,7 @@ def framework_flow(rule: FlowRule, command: int) -> bytes:
     if rule.meter is not None:
         instructions.append(parser.OFPInstructionMeter(rule.meter))
     if rule.actions:
-        actions = [wire._action(action) for action in rule.actions]
+        actions = [encoder._action(action) for action in rule.actions]
         instructions.append(parser.OFPInstructionActions(of.OFPIT_APPLY_ACTIONS, actions))
     if rule.metadata is not None:
         instructions.append(parser.OFPInstructionWriteMetadata(*rule.metadata))

@@ -11,9 +11,9 @@ import test_controller_conductor as rig
 from policy_network import small_network as triangle
 from test_controller_change import held, pings, without_ping
 
-from helsewan.controller.live import links_of
-from helsewan.controller.paths import Failures, Paths, compute_paths
-from helsewan.controller.wishes import Origin
+from helsewan.controller.rules.paths import Failures, Paths, compute_paths
+from helsewan.controller.update.network_state import links_of
+from helsewan.controller.update.policy_change import Origin
 from helsewan.policies.plan import Egress
 from helsewan.topology.model import Network
 from helsewan.topology.national.generator import national_network

@@ -25,15 +25,15 @@ from typing import NamedTuple
 import pytest
 from walks import Outcome, Steps, Walks
 
-from helsewan.controller.edge import ingress_group, line_group, turned_routes
-from helsewan.controller.family import FAMILIES, IP4, Family, masked
-from helsewan.controller.generation import Generation, first_generation
 from helsewan.controller.interpreter.fabric import End, Fabric
 from helsewan.controller.interpreter.packet import Label, Packet, number
 from helsewan.controller.interpreter.switch import Choice, Switch, Visit
-from helsewan.controller.paths import Failures
-from helsewan.controller.pipeline import BUCKET, DESTINATION_VPN, PIPELINE, VLAN_PRESENT, Drop
-from helsewan.controller.rules import Table
+from helsewan.controller.openflow.entries import Table
+from helsewan.controller.openflow.pipeline import BUCKET, DESTINATION_VPN, PIPELINE, VLAN_PRESENT, Drop
+from helsewan.controller.rules.access_rules import ingress_group, line_group, turned_routes
+from helsewan.controller.rules.generation import Generation, first_generation
+from helsewan.controller.rules.ip_version import FAMILIES, IP4, Family, masked
+from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import SHORTEST, Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
 from helsewan.topology.model import TRUNK_PORT, Site

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
 from helsewan.common.screen import Screen
-from helsewan.controller.generation import first_generation
 from helsewan.controller.interpreter.fabric import End, Fabric
 from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.rules import IPV4
+from helsewan.controller.openflow.entries import IPV4
+from helsewan.controller.rules.generation import first_generation
 from helsewan.scenarios.cli import app
 from helsewan.verification.exact import blocks
 from helsewan.verification.headers import Space

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.controller.icmp import Ipv4Packet, Trouble, checksum, error, read_ipv4
-from helsewan.controller.punt import read_frame
+from helsewan.controller.rules.punt import read_frame
+from helsewan.controller.slowpath.icmp import Ipv4Packet, Trouble, checksum, error, read_ipv4
 
 ROUTER = IPv4Address("100.64.0.7")
 CS6 = 48

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.controller.icmp import Trouble, checksum
-from helsewan.controller.icmp6 import ICMPV6, Ipv6Packet, error6, read_ipv6
-from helsewan.controller.punt import read_frame
+from helsewan.controller.rules.punt import read_frame
+from helsewan.controller.slowpath.icmp import Trouble, checksum
+from helsewan.controller.slowpath.icmp6 import ICMPV6, Ipv6Packet, error6, read_ipv6
 
 ROUTER = IPv6Address("fd68:7772::7")
 CS6 = 48

@@ -11,14 +11,11 @@ from controller_plan import small_plan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.controller.conductor import Conductor
 from helsewan.controller.interpreter.fabric import End, Fabric, Place
 from helsewan.controller.interpreter.lookup import ChanceError, Classifier
 from helsewan.controller.interpreter.packet import Header, Label, Packet, number
 from helsewan.controller.interpreter.switch import NotModelledError, Stop, Switch
-from helsewan.controller.paths import Failures
-from helsewan.controller.pipeline import Drop
-from helsewan.controller.rules import (
+from helsewan.controller.openflow.entries import (
     CONTROLLER,
     IN_PORT,
     IPV4,
@@ -44,6 +41,9 @@ from helsewan.controller.rules import (
     SetField,
     Table,
 )
+from helsewan.controller.openflow.pipeline import Drop
+from helsewan.controller.rules.paths import Failures
+from helsewan.controller.update.reconciler import Conductor
 from helsewan.topology.model import TRUNK_PORT
 
 PLAN = small_plan()

@@ -109,7 +109,7 @@ def test_tests_and_benchmarks_import_by_the_full_name() -> None:
         ("topology/model.py", "import helsewan.policies"),
         ("topology/model.py", "import helsewan.policies.plan as plan"),
         ("topology/model.py", "from helsewan.emulation import world"),
-        ("policies/compile.py", "from helsewan.controller.rules import Rule"),
+        ("policies/compile.py", "from helsewan.controller.openflow.entries import Rule"),
         ("controller/app.py", "def late():\n    from helsewan.emulation.world import World"),
         ("emulation/world.py", "from helsewan.policies.plan import Plan"),
         ("emulation/world.py", "if TYPE_CHECKING:\n    from helsewan.policies.plan import Plan"),

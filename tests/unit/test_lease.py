@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from waiting import wait_for
 
-from helsewan.controller import lease as module
-from helsewan.controller.lease import Lease
+from helsewan.controller.control import lease as module
+from helsewan.controller.control.lease import Lease
 
 REPOSITORY = Path(__file__).parents[2]
 LEAD = """
 import sys, time
 from pathlib import Path
-from helsewan.controller.lease import Lease
+from helsewan.controller.control.lease import Lease
 lease = Lease(Path(sys.argv[1]))
 print(lease.take() and lease.generation, flush=True)
 time.sleep(60)

@@ -9,9 +9,9 @@ from functools import cache
 import pytest
 from policy_network import small_network
 
-from helsewan.controller.generation import first_generation
-from helsewan.controller.pipeline import Purpose, purpose_of
-from helsewan.controller.rules import FlowRule, RuleSet, SetField, Table
+from helsewan.controller.openflow.entries import FlowRule, RuleSet, SetField, Table
+from helsewan.controller.openflow.pipeline import Purpose, purpose_of
+from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.verification.mutation.corpus import Corpus

@@ -10,8 +10,8 @@ from functools import cache
 from policy_network import small_network
 from test_mutation import SEED, changed, entry, jury, plan, rules
 
-from helsewan.controller.pipeline import Purpose, purpose_of
-from helsewan.controller.rules import FlowRule, RuleSet, Table
+from helsewan.controller.openflow.entries import FlowRule, RuleSet, Table
+from helsewan.controller.openflow.pipeline import Purpose, purpose_of
 from helsewan.policies.compile import library_path, load_policy
 from helsewan.verification.failures import cases
 from helsewan.verification.findings import Case, Finding, Kind, Report

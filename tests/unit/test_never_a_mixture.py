@@ -19,18 +19,18 @@ from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 from policy_network import Row, small_network
 
-from helsewan.controller import rollout as module
-from helsewan.controller.difference import difference
-from helsewan.controller.generation import Generation, first_generation
 from helsewan.controller.interpreter.fabric import End, Fabric, Place
 from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.interpreter.switch import Stop, Switch, Visit
-from helsewan.controller.numbering import renumbered
-from helsewan.controller.orders import Assignment, Output, Refusal
-from helsewan.controller.paths import Failures
-from helsewan.controller.pipeline import Drop
-from helsewan.controller.rollout import DRAIN_S, Rollout, Stage
-from helsewan.controller.rules import CONTROLLER, IPV4, RuleSet
+from helsewan.controller.openflow.entries import CONTROLLER, IPV4, RuleSet
+from helsewan.controller.openflow.pipeline import Drop
+from helsewan.controller.rules.generation import Generation, first_generation
+from helsewan.controller.rules.numbering import renumbered
+from helsewan.controller.rules.paths import Failures
+from helsewan.controller.update import rollout as module
+from helsewan.controller.update.commands import Assignment, Output, Refusal
+from helsewan.controller.update.rollout import DRAIN_S, Rollout, Stage
+from helsewan.controller.update.rule_diff import difference
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
 

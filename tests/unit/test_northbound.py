@@ -16,8 +16,8 @@ from starlette.routing import Route
 from helsewan.common.document import MAX_BYTES
 from helsewan.controller.northbound.api import ROUTES, application
 from helsewan.controller.northbound.context import Context
-from helsewan.controller.northbound.counting import Counted
-from helsewan.controller.pipeline import CLASS, Drop, Purpose, cookie
+from helsewan.controller.northbound.views.counting import Counted
+from helsewan.controller.openflow.pipeline import CLASS, Drop, Purpose, cookie
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "northbound"
 MISSING = Path("/nowhere")

@@ -15,7 +15,7 @@ import pytest
 from northbound_source import TOKEN, Northbound
 from waiting import wait_for
 
-from helsewan.controller.northbound import guard, server
+from helsewan.controller.northbound import auth_middleware, server
 
 DEADLINE_S = 60.0
 AUTHORIZATION = {"authorization": f"Bearer {TOKEN}"}
@@ -57,7 +57,7 @@ class Served(Northbound):
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setattr(server, "IDLE_S", 0.5)
-    monkeypatch.setattr(guard, "BODY_S", 0.5)
+    monkeypatch.setattr(auth_middleware, "BODY_S", 0.5)
     made = Served(tmp_path)
     yield made
     made.close()

@@ -13,10 +13,10 @@ from test_controller_paths import unrepaired
 
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
-from helsewan.controller.family import IP4
-from helsewan.controller.generation import Generation, first_generation
 from helsewan.controller.interpreter.fabric import End, Fabric, Walk
-from helsewan.controller.paths import compute_paths
+from helsewan.controller.rules.generation import Generation, first_generation
+from helsewan.controller.rules.ip_version import IP4
+from helsewan.controller.rules.paths import compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.language.source import read_policy
 from helsewan.policies.passes.constraints import breaches

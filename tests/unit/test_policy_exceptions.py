@@ -11,8 +11,8 @@ import policy_golden
 import pytest
 from policy_network import small_network
 
-from helsewan.controller.calendar import Calendar, turns
-from helsewan.controller.wishes import Origin
+from helsewan.controller.update.exception_scheduler import Calendar, turns
+from helsewan.controller.update.policy_change import Origin
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_anew, compile_policy
 from helsewan.policies.language.timestamps import parse_moment

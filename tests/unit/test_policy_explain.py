@@ -13,8 +13,8 @@ from policy_network import small_network
 from rich.console import Console
 
 from helsewan.common.errors import InputError
-from helsewan.controller.generation import first_generation
 from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.analysis.explain import Denial, Near, NoRoute, is_allowed, why_denied
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.plan import Plan

@@ -9,8 +9,8 @@ from itertools import pairwise, product
 import pytest
 
 from helsewan.common.document import loads
-from helsewan.controller.generation import first_generation
-from helsewan.controller.numbering import renumbered
+from helsewan.controller.rules.generation import first_generation
+from helsewan.controller.rules.numbering import renumbered
 from helsewan.policies.analysis.changes import changes
 from helsewan.policies.analysis.semantic_diff import effects
 from helsewan.policies.compile import compile_policy, library_names, library_path, load_policy

@@ -13,8 +13,8 @@ import pytest
 from controller_switch import ICMP, TCP, UDP, Fabric, Fate
 
 from helsewan.common.errors import InputError
-from helsewan.controller.conductor import Conductor
-from helsewan.controller.pipeline import Drop
+from helsewan.controller.openflow.pipeline import Drop
+from helsewan.controller.update.reconciler import Conductor
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.language.ports import parse_ports, split
 from helsewan.policies.plan import SHORTEST, Plan, PortMatch

@@ -11,9 +11,9 @@ from test_scenario_spec import SMALL, problems, read
 from test_verification_agreement import answer, first
 from test_verification_questions import SEED, intended
 
-from helsewan.controller.generation import first_generation
-from helsewan.controller.paths import Failures
-from helsewan.controller.rules import RuleSet
+from helsewan.controller.openflow.entries import RuleSet
+from helsewan.controller.rules.generation import first_generation
+from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.scenarios.checks import CheckResult, Verdict, verdict
 from helsewan.scenarios.proof import Proofs

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_icmp import ipv4
 
-from helsewan.controller.answers import Answers
 from helsewan.controller.main import write_plan
-from helsewan.controller.pipeline import VRF, Drop, Purpose, cookie
-from helsewan.controller.slowpath import _Router, serve
-from helsewan.controller.wire import Encoder
+from helsewan.controller.openflow.encoder import Encoder
+from helsewan.controller.openflow.pipeline import VRF, Drop, Purpose, cookie
+from helsewan.controller.slowpath.icmp_responder import Answers
+from helsewan.controller.slowpath.main import _Router, serve
 
 PLAN = small_plan()
 ROUTER = _Router("bodo", "", Answers(PLAN), Encoder())

@@ -9,8 +9,8 @@ import pytest
 from small_rules import Rules, plan, rules
 
 from helsewan.controller.interpreter.fabric import End
-from helsewan.controller.pipeline import SOURCE_ROLE, VLAN_PRESENT, Drop, Purpose, cookie
-from helsewan.controller.rules import Bucket, FlowRule, Output, SetField, Table
+from helsewan.controller.openflow.entries import Bucket, FlowRule, Output, SetField, Table
+from helsewan.controller.openflow.pipeline import SOURCE_ROLE, VLAN_PRESENT, Drop, Purpose, cookie
 from helsewan.topology.model import TRUNK_PORT
 from helsewan.verification.failures import INTACT, cases
 from helsewan.verification.findings import Finding, Kind, Report

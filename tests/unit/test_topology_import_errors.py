@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helsewan.common.errors import InputError
-from helsewan.controller.paths import compute_paths
+from helsewan.controller.rules.paths import compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.scenarios.tables import print_topology
 from helsewan.topology import importers

@@ -7,7 +7,7 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from helsewan.controller.paths import compute_paths
+from helsewan.controller.rules.paths import compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.construction.access import ROUTING_FACTOR
 from helsewan.topology.construction.geo import great_circle_km

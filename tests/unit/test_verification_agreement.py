@@ -11,8 +11,8 @@ import pytest
 from controller_plan import small_plan
 from test_verification_questions import SEED, intended
 
-from helsewan.controller.generation import first_generation
 from helsewan.controller.interpreter.fabric import Fabric
+from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.probing.player import Played, Sending
 from helsewan.scenarios.probing.schedule import LINE_GAP_US, RATE_PER_S, turns

@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
-from helsewan.controller.generation import first_generation
-from helsewan.controller.paths import Failures
-from helsewan.controller.rules import (
+from helsewan.controller.openflow.entries import (
     TLV,
     Action,
     Bucket,
@@ -43,6 +41,8 @@ from helsewan.controller.rules import (
     SetField,
     Table,
 )
+from helsewan.controller.rules.generation import first_generation
+from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, load_policy, policy_path, read_policy
 from helsewan.policies.plan import Standing
 from helsewan.topology.national.generator import national_network

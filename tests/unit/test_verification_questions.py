@@ -12,10 +12,10 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet as Layer
 
-from helsewan.controller.generation import first_generation
 from helsewan.controller.interpreter.fabric import Fabric
 from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.rules import IPV6, VLAN
+from helsewan.controller.openflow.entries import IPV6, VLAN
+from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.national.generator import national_network

@@ -15,10 +15,10 @@ from controller_plan import small_plan
 from scapy.utils import rdpcap
 
 from helsewan.common.errors import InputError
-from helsewan.controller.generation import first_generation
 from helsewan.controller.interpreter.fabric import Fabric
 from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.rules import IPV4
+from helsewan.controller.openflow.entries import IPV4
+from helsewan.controller.rules.generation import first_generation
 from helsewan.scenarios.cli_verify import verify
 from helsewan.scenarios.verification import Verified
 from helsewan.scenarios.verify_tables import print_report

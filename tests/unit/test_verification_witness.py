@@ -16,7 +16,7 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Raw
 
 from helsewan.controller.interpreter.packet import Label, Packet
-from helsewan.controller.pipeline import VLAN_PRESENT
+from helsewan.controller.openflow.pipeline import VLAN_PRESENT
 from helsewan.verification.witness import expression, in_words, scapy_packet
 
 MARK = b"helsewan"

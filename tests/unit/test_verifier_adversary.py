@@ -9,9 +9,8 @@ from dataclasses import replace
 import pytest
 from small_rules import plan, rules
 
-from helsewan.controller.generation import first_generation
-from helsewan.controller.readback import Decoder
-from helsewan.controller.rules import (
+from helsewan.controller.openflow.decoder import Decoder
+from helsewan.controller.openflow.entries import (
     CONTROLLER,
     IN_PORT,
     IPV4,
@@ -31,6 +30,7 @@ from helsewan.controller.rules import (
     SetField,
     Table,
 )
+from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.failures import cases

@@ -18,12 +18,12 @@ from oracle_networks import random_network, random_plan
 from oracle_packets import as_packet, edges, made_up, model_of, of_model, sane
 from oracle_sets import as_constraint, parts_of
 
-from helsewan.controller.generation import first_generation
 from helsewan.controller.interpreter.fabric import End, Fabric
 from helsewan.controller.interpreter.lookup import ChanceError
 from helsewan.controller.interpreter.switch import NotModelledError
-from helsewan.controller.paths import Failures
-from helsewan.controller.rules import RuleSet
+from helsewan.controller.openflow.entries import RuleSet
+from helsewan.controller.rules.generation import first_generation
+from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Network
 from helsewan.verification.failures import cases, single_failures

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from policy_network import small_network
 
-from helsewan.controller.generation import Generation, first_generation
-from helsewan.controller.paths import Failures
+from helsewan.controller.rules.generation import Generation, first_generation
+from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, library_names, library_path, load_policy
 from helsewan.policies.language.schema import Lines
 from helsewan.policies.plan import Plan

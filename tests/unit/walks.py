@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from helsewan.controller.interpreter.fabric import End, Fabric, Place
 from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.interpreter.switch import Choice, Switch, Visit
-from helsewan.controller.rules import CONTROLLER, FlowRule, Group, GroupRule, Table
+from helsewan.controller.openflow.entries import CONTROLLER, FlowRule, Group, GroupRule, Table
 from helsewan.topology.model import TRUNK_PORT
 
 Sent = tuple[int, Packet] | None  # the port a router sends a packet out of, and what it sends

@@ -9,8 +9,8 @@ from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_R
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet as Layer
 
-from helsewan.controller.edge import diverted
-from helsewan.controller.rules import Table
+from helsewan.controller.openflow.entries import Table
+from helsewan.controller.rules.access_rules import diverted
 from helsewan.policies.plan import Role
 from helsewan.topology.model import GATEWAY6, Site, router_address4, router_address6
 from helsewan.verification.asking.draft import BROADCAST, VERSIONS, Draft, Group, Scene, Upper, Way, framed, stacked

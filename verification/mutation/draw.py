@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from random import Random
 
-from helsewan.controller.pipeline import PipelineError, check
-from helsewan.controller.rules import Entry, RuleSet, SetField, Table
+from helsewan.controller.openflow.entries import Entry, RuleSet, SetField, Table
+from helsewan.controller.openflow.pipeline import PipelineError, check
 from helsewan.topology.model import Network
 from helsewan.verification.mutation.faults import FAULTS, FOREIGN_TABLE, Place
 from helsewan.verification.mutation.mutant import Mutant, Mutation, key_of, table_of

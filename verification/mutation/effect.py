@@ -10,8 +10,8 @@ from helsewan.controller.interpreter.fabric import End, Fabric, Walk
 from helsewan.controller.interpreter.lookup import ChanceError
 from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.interpreter.switch import NotModelledError
-from helsewan.controller.paths import Failures
-from helsewan.controller.rules import AnyMeter, MeterRule, RuleSet
+from helsewan.controller.openflow.entries import AnyMeter, MeterRule, RuleSet
+from helsewan.controller.rules.paths import Failures
 
 Meters = Mapping[tuple[str, int], AnyMeter]
 

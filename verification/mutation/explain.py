@@ -6,8 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from helsewan.controller.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, DIVERTED, SOURCE_ROLE, VRF
-from helsewan.controller.rules import Entry, FlowRule, Group, GroupRule, MeterRule, Resubmit, RuleSet, SetField, Table
+from helsewan.controller.openflow.entries import (
+    Entry,
+    FlowRule,
+    Group,
+    GroupRule,
+    MeterRule,
+    Resubmit,
+    RuleSet,
+    SetField,
+    Table,
+)
+from helsewan.controller.openflow.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, DIVERTED, SOURCE_ROLE, VRF
 from helsewan.topology.model import Network
 from helsewan.verification.mutation.corpus import INTACT, Corpus
 from helsewan.verification.mutation.effect import Effect, named

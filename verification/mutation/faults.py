@@ -9,8 +9,7 @@ from functools import cached_property
 from random import Random
 from typing import NamedTuple
 
-from helsewan.controller.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, SOURCE_ROLE, VRF
-from helsewan.controller.rules import (
+from helsewan.controller.openflow.entries import (
     CONTROLLER,
     IPV4,
     IPV6,
@@ -29,6 +28,7 @@ from helsewan.controller.rules import (
     SetField,
     Table,
 )
+from helsewan.controller.openflow.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, SOURCE_ROLE, VRF
 from helsewan.verification.fields import bits as width_of
 from helsewan.verification.mutation.fields import Wanted, is_maskable, meet, wanted, written
 from helsewan.verification.mutation.mutant import Mutation, dependents, table_of

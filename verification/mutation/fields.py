@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from helsewan.controller.interpreter.packet import number, plain
-from helsewan.controller.rules import Match, Value
+from helsewan.controller.openflow.entries import Match, Value
 from helsewan.verification.fields import bits
 
 _MASKABLE = frozenset(

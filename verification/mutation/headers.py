@@ -9,10 +9,10 @@ from itertools import product
 from random import Random
 from typing import TypeVar
 
-from helsewan.controller.contracts import TCP_ACK, TCP_RST
-from helsewan.controller.family import FAMILIES, IP4, Family
 from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.rules import ARP
+from helsewan.controller.openflow.entries import ARP
+from helsewan.controller.rules.contracts import TCP_ACK, TCP_RST
+from helsewan.controller.rules.ip_version import FAMILIES, IP4, Family
 from helsewan.policies.plan import Plan, PortMatch, Protocol, Service
 from helsewan.topology.model import GATEWAY6, Site
 from helsewan.verification.mutation.effect import Probe

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import product
 from random import Random
 
-from helsewan.controller.family import FAMILIES, Family
+from helsewan.controller.rules.ip_version import FAMILIES, Family
 from helsewan.policies.plan import Attachment, Plan, Protocol, Service
 from helsewan.topology.model import Line
 from helsewan.verification.mutation.effect import Probe

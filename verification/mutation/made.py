@@ -8,9 +8,16 @@ from functools import cached_property
 from itertools import product
 from random import Random
 
-from helsewan.controller.family import FAMILIES, Family
-from helsewan.controller.pipeline import DESTINATION_ROLE, DESTINATION_VPN, SOURCE_ROLE, VLAN_PRESENT, VRF, Part
-from helsewan.controller.rules import FlowRule, Table
+from helsewan.controller.openflow.entries import FlowRule, Table
+from helsewan.controller.openflow.pipeline import (
+    DESTINATION_ROLE,
+    DESTINATION_VPN,
+    SOURCE_ROLE,
+    VLAN_PRESENT,
+    VRF,
+    Part,
+)
+from helsewan.controller.rules.ip_version import FAMILIES, Family
 from helsewan.policies.plan import Attachment, Plan
 from helsewan.topology.model import TRUNK_PORT, Line
 from helsewan.verification.mutation.effect import Probe

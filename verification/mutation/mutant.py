@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from helsewan.controller.rules import AnyMeter, Entry, FlowRule, Group, GroupRule, MeterRule, PacketMeterRule, RuleSet
+from helsewan.controller.openflow.entries import (
+    AnyMeter,
+    Entry,
+    FlowRule,
+    Group,
+    GroupRule,
+    MeterRule,
+    PacketMeterRule,
+    RuleSet,
+)
 
 
 class Mutation(str, Enum):

@@ -14,8 +14,8 @@ from random import Random
 
 from helsewan.controller.interpreter.fabric import Fabric
 from helsewan.controller.interpreter.switch import Switch
-from helsewan.controller.paths import Failures
-from helsewan.controller.rules import Entry, FlowRule, GroupRule, RuleSet
+from helsewan.controller.openflow.entries import Entry, FlowRule, GroupRule, RuleSet
+from helsewan.controller.rules.paths import Failures
 from helsewan.verification.mutation.corpus import INTACT, Corpus, Spot
 from helsewan.verification.mutation.effect import HARMLESS, Effect, Meters, Probe, Seen, difference, meters_of, seen
 from helsewan.verification.mutation.fields import meet

@@ -1,0 +1,150 @@
+"""Routes that tell of the network: topology, sites, VPNs, paths, counters, faults."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from helsewan.common.schema_errors import nearest
+from helsewan.controller.northbound.context import Parts, Who, troubles
+from helsewan.controller.northbound.problems import no_such
+from helsewan.controller.northbound.views import path_view, views
+from helsewan.controller.northbound.views.models import (
+    FaultsOut,
+    PathsOut,
+    RouterCountersOut,
+    SiteOut,
+    SitesOut,
+    TopologyOut,
+    VpnOut,
+    VpnSitesOut,
+)
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import Kind, Network, Region
+
+MOST_SITES = 1000  # of one page
+
+routes = APIRouter(prefix="/v1")
+
+
+@routes.get("/topology")
+def topology(parts: Parts) -> TopologyOut:
+    """PoPs, routers and lines: their state, capacity, and what they carry at the busiest hour."""
+    plan, state = parts.source.plan(), parts.source.state()
+    return views.topology(plan, state, parts.computed.demand_bps(plan, state))
+
+
+@routes.get("/sites", responses=troubles(s422="no such region or kind"))
+def sites(
+    parts: Parts,
+    region: Region | None = None,
+    kind: Kind | None = None,
+    vpn: str | None = None,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=MOST_SITES)] = 100,
+) -> SitesOut:
+    """Sites in the blueprint's order, a page at a time."""
+    plan = parts.source.plan()
+    found = [
+        site
+        for site in plan.network.sites
+        if region in (None, site.region) and kind in (None, site.kind) and vpn in (None, plan.role_of_site[site.id].vpn)
+    ]
+    page = [views.site(plan, site) for site in found[offset : offset + limit]]
+    return SitesOut(total=len(found), offset=offset, sites=page)
+
+
+@routes.get("/sites/{site}", responses=troubles(s404="no such site"))
+def one_site(parts: Parts, site: str) -> SiteOut:
+    """One site."""
+    plan = parts.source.plan()
+    if site not in plan.network.site:
+        raise no_such("site", site, "is no site of this network", nearest(site, plan.network.site))
+    return views.site(plan, plan.network.site[site])
+
+
+@routes.get("/vpns")
+def vpns(parts: Parts) -> list[VpnOut]:
+    """VPNs with their route targets and labels."""
+    plan = parts.source.plan()
+    return [views.vpn(plan, vpn) for vpn in plan.vpns]
+
+
+@routes.get("/vpns/{vpn}", responses=troubles(s404="no such VPN"))
+def one_vpn(parts: Parts, vpn: str) -> VpnSitesOut:
+    """One VPN with its members."""
+    plan = parts.source.plan()
+    if vpn not in plan.vpn:
+        raise no_such("vpn", vpn, "is no VPN of this policy", nearest(vpn, plan.vpn))
+    return views.vpn_with_sites(plan, plan.vpn[vpn])
+
+
+@routes.get("/paths", responses=troubles(s404="no such place", s422="no path is needed there"))
+def paths(
+    parts: Parts,
+    start: Annotated[str, Query(alias="from", description="A site, PoP or router.")],
+    end: Annotated[str, Query(alias="to", description="Another.")],
+) -> PathsOut:
+    """How packets of each class go from one place to another now, and where they go when a line on the way fails; and
+    up to three ways between them that are independent of each other."""
+    plan, state = parts.source.plan(), parts.source.state()
+    network = plan.network
+    here, there = _routers(network, "from", start), _routers(network, "to", end)
+    classes = path_view.class_paths(
+        plan, parts.computed.paths(plan, state), here[0], _homing(plan, end, there), state["links_down"]
+    )
+    independent = [path_view.way_out(way) for way in parts.computed.independent(network, here, there)]
+    return PathsOut(start=start, end=end, classes=classes, independent=independent)
+
+
+@routes.get("/counters/{router}", responses=troubles(s404="no such router", s502="the router does not tell"))
+def counters(parts: Parts, router: str) -> RouterCountersOut:
+    """What a router's tables dropped and why, and what its contracts let into each class."""
+    return parts.counters.of(router)
+
+
+@routes.get("/faults")
+def faults(parts: Parts) -> FaultsOut:
+    """What is not as built."""
+    return views.faults(parts.source.state())
+
+
+@routes.put("/faults/{place}", responses={202: {"model": FaultsOut}, **troubles(s404="no such place")})
+def withdraw(parts: Parts, who: Who, place: str, response: Response) -> FaultsOut:
+    """Takes a line, or all lines that lead to a PoP, out of service for routing: packets are led round it, and take it
+    only where no other way leads (as RFC 8379 and RFC 6987 have it). 200 once that is so, 202 if it takes longer."""
+    return _accepted(parts.service.put(place, False, who), response)
+
+
+@routes.delete("/faults/{place}", responses={202: {"model": FaultsOut}, **troubles(s404="no such place")})
+def restore(parts: Parts, who: Who, place: str, response: Response) -> FaultsOut:
+    """Gives a line or PoP back to routing."""
+    return _accepted(parts.service.put(place, True, who), response)
+
+
+def _accepted(faults: FaultsOut, response: Response) -> FaultsOut:
+    response.status_code = 200 if faults.in_effect else 202
+    return faults
+
+
+def _routers(network: Network, where: str, place: str) -> tuple[str, ...]:
+    """The routers of a place, the first in use first. Raises Trouble."""
+    if found := network.routers_of(place):
+        return found
+    hint = nearest(place, (*network.pop, *network.site))
+    raise no_such(where, place, "is no site, PoP or router of this network", hint)
+
+
+def _homing(plan: Plan, place: str, routers: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """The egress set that packets for a place go to, as `Plan.homing_of` has it: a site's own, or one that begins
+    there. Raises Trouble."""
+    if place in plan.network.site:
+        return plan.homing_of(place)
+    sets = {(egress.routers, egress.both) for egress in plan.egresses}
+    if (routers, False) in sets:
+        return routers, False
+    found = sorted(each for each in sets if each[0][0] in routers)
+    if not found:
+        raise no_such("to", place, "has no site, so no packets go there", "name a site")
+    return found[0]

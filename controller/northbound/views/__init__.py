@@ -1,0 +1,1 @@
+"""The controller's state and counters as the interface's answers. Pure."""

@@ -1,0 +1,105 @@
+"""What Prometheus scrapes: the controller's state at that moment, and switches' counters from a while ago at most.
+
+Names follow https://prometheus.io/docs/practices/naming: a prefix, base units, ``_total`` for what only grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from helsewan.controller.northbound.controller_client import Source, State
+from helsewan.controller.northbound.counters import Counters
+from helsewan.controller.northbound.views.views import withdrawn_lines
+from helsewan.policies.plan import Plan
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_OUTCOMES = {
+    "policy-switched": ("policy", "done"),
+    "policy-refused": ("policy", "refused"),
+    "paths-switched": ("paths", "done"),
+    "paths-refused": ("paths", "refused"),
+}
+
+
+def exposition(source: Source, counters: Counters) -> bytes:
+    """All metrics as text. Raises what ``source`` does."""
+    registry = CollectorRegistry()
+    registry.register(_Scrape(source.state(), source.plan(), counters))
+    return generate_latest(registry)
+
+
+class _Scrape(Collector):
+    """One scrape's metrics."""
+
+    def __init__(self, state: State, plan: Plan, counters: Counters) -> None:
+        self._state, self._plan, self._counters = state, plan, counters
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family of them."""
+        yield from self._switches()
+        yield from self._network()
+        yield from self._happened()
+        yield from self._dropped()
+
+    def _switches(self) -> Iterator[Metric]:
+        rules = GaugeMetricFamily("helsewan_rules", "Entries a router is to hold.", labels=["router", "kind"])
+        there = GaugeMetricFamily("helsewan_router_programmed", "1: connected, holds its rules.", labels=["router"])
+        audited = GaugeMetricFamily(
+            "helsewan_audit_age_seconds", "Since a router was last found to hold what it is to.", labels=["router"]
+        )
+        for router, each in self._state["routers"].items():
+            for kind in ("flows", "groups", "meters"):
+                rules.add_metric([router, kind], each[kind])
+            there.add_metric([router], each["connected"] and each["programmed"])
+        for router, age_s in self._state["audit"].items():
+            audited.add_metric([router], age_s)
+        yield from (rules, there, audited)
+
+    def _network(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("helsewan_line_up", "1: both ends are up, as far as they report.", labels=["line"])
+        out = GaugeMetricFamily("helsewan_line_withdrawn", "1: somebody took it out of service.", labels=["line"])
+        for link in self._plan.network.links:
+            up.add_metric([link.id], link.id not in self._state["links_down"])
+            out.add_metric([link.id], link.id in withdrawn_lines(self._state))
+        policy = GaugeMetricFamily("helsewan_policy_info", "The policy in force.", labels=["policy", "version"])
+        policy.add_metric([self._state["policy"], self._state["version"]], 1)
+        sites = GaugeMetricFamily("helsewan_sites", "Sites of a VPN.", labels=["vpn"])
+        for vpn in self._plan.vpns:
+            sites.add_metric([vpn.name], len(vpn.sites))
+        cpu = CounterMetricFamily("helsewan_controller_cpu_seconds", "Processor time of the controller.")
+        cpu.add_metric([], self._state["cpu_seconds"])
+        yield from (up, out, policy, sites, cpu)
+
+    def _happened(self) -> Iterator[Metric]:
+        count = self._state["events"]
+        events = CounterMetricFamily("helsewan_events", "Events of the controller.", labels=["event"])
+        for event in sorted(count):
+            events.add_metric([event], count[event])
+        changes = CounterMetricFamily(
+            "helsewan_changes", "Changes across switches, by what and outcome.", labels=["what", "outcome"]
+        )
+        for event, (what, outcome) in _OUTCOMES.items():
+            changes.add_metric([what, outcome], count.get(event, 0))
+        yield from (events, changes)
+        for name, event, words in (
+            ("helsewan_drifts", "drift", "Switches found not to hold what they are to."),
+            ("helsewan_drift_repairs", "drift-repaired", "Switches put right again."),
+            ("helsewan_port_failures", "port-down", "Ports that went down: routers repaired at each end."),
+        ):
+            family = CounterMetricFamily(name, words)
+            family.add_metric([], count.get(event, 0))
+            yield family
+
+    def _dropped(self) -> Iterator[Metric]:
+        labels = ["router", "table", "reason"]
+        packets = CounterMetricFamily("helsewan_dropped_packets", "Packets that a table dropped.", labels=labels)
+        octets = CounterMetricFamily("helsewan_dropped_bytes", "Bytes that a table dropped.", labels=labels)
+        for router, drops in self._counters.all_drops().items():
+            for drop in drops:
+                packets.add_metric([router, drop.table, drop.reason], drop.packets)
+                octets.add_metric([router, drop.table, drop.reason], drop.bytes)
+        yield from (packets, octets)

@@ -1,0 +1,47 @@
+"""The two versions of IP: the names and numbers in which their rules differ. All else about them is the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from helsewan.controller.openflow.entries import IPV4, IPV6, Match, Value
+from helsewan.topology.model import Prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A version of IP: its EtherType, its address fields and their length, and its ICMP (protocol number, field of
+    the type, types of an echo)."""
+
+    eth_type: int
+    source: str
+    destination: str
+    address_bits: int
+    icmp: int
+    icmp_type: str
+    echo_request: int
+    echo_reply: int
+
+    def is_from(self, prefix: Prefix) -> Match:
+        """Matches this version's packets from ``prefix``."""
+        return ("eth_type", self.eth_type), (self.source, masked(prefix))
+
+    def is_to(self, prefix: Prefix) -> Match:
+        """Matches this version's packets to ``prefix``."""
+        return ("eth_type", self.eth_type), (self.destination, masked(prefix))
+
+
+IP4 = Family(IPV4, "ipv4_src", "ipv4_dst", 32, 1, "icmpv4_type", 8, 0)  # RFC 792
+IP6 = Family(IPV6, "ipv6_src", "ipv6_dst", 128, 58, "icmpv6_type", 128, 129)  # RFC 4443
+FAMILIES = IP4, IP6
+
+
+def family_of(prefix: Prefix) -> Family:
+    """The version a prefix belongs to."""
+    return IP4 if prefix.version == 4 else IP6
+
+
+def masked(prefix: Prefix) -> Value | tuple[Value, Value]:
+    """A prefix as a match value."""
+    address = str(prefix.network_address)
+    return address if prefix.prefixlen == prefix.max_prefixlen else (address, str(prefix.netmask))
