@@ -23,7 +23,7 @@ from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.failures import cases
-from helsewan.verification.mutation.draw import mutants
+from helsewan.verification.mutation.sampling import mutants
 from helsewan.verification.static import Static, Verification, verify
 
 # By sites: targets for the seconds without a failure, and for those of all single failures.

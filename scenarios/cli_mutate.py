@@ -25,8 +25,8 @@ def mutate(
     """Put faults into rules and into the policy, one at a time, and see which the verifier catches; exit code 1 when it
     misses one that changes what passes between sites, or raises a false alarm."""
     from helsewan.policies.compile import load_policy, policy_path
-    from helsewan.scenarios.mutate import Wanted, show, try_out
     from helsewan.topology.network_source import blueprint
+    from helsewan.verification.mutation.trial import Wanted, show, try_out
 
     wanted = Wanted(number, policies, seed, failures)
     if sites is None and from_ is None:

@@ -34,7 +34,7 @@ def rules_dump(
     to hold. docs/verify.md has the format."""
     from helsewan.scenarios.rule_sources import intended, raw_from_switches
     from helsewan.scenarios.verify_input import Wanted
-    from helsewan.verification.dump import write
+    from helsewan.verification.dump.dump import write
 
     wanted = Wanted(name=name, policy=policy, sites=sites, seed=seed, source=from_)
     if wanted.is_live and policy is not None:

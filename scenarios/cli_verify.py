@@ -14,7 +14,7 @@ from helsewan.scenarios.options import Json, Name
 
 if TYPE_CHECKING:
     from helsewan.scenarios.verify_input import Wanted
-    from helsewan.verification.findings import Report
+    from helsewan.verification.reports.findings import Report
 
 _A_DIRECTORY = "A directory for a packet of each violation."
 
@@ -58,7 +58,7 @@ def verify(
     _check_files(junit, witness)
     found = verified(wanted, Method(not live, live or both, failures, questions, 1 if lot is None else lot))
     if as_json:
-        from helsewan.verification.results import as_json as plain
+        from helsewan.verification.reports.results import as_json as plain
 
         print(json.dumps(plain(found.report, found.taken, found.live), indent=2, ensure_ascii=False))
     else:
@@ -84,7 +84,7 @@ def _check_files(junit: Path | None, witness: Path | None) -> None:
 def _write_files(report: Report, junit: Path | None, witness: Path | None) -> None:
     if junit is not None:
         from helsewan.common.files import write_file
-        from helsewan.verification.results import as_junit
+        from helsewan.verification.reports.results import as_junit
 
         write_file("--junit", junit, as_junit(report))
     if witness is not None:

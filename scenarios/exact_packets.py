@@ -12,9 +12,9 @@ from helsewan.controller.rules.paths import Failures
 from helsewan.scenarios.verification import as_it_stands
 from helsewan.scenarios.verify_input import Wanted
 from helsewan.topology.model import Network
-from helsewan.verification.exact import Block, blocks
 from helsewan.verification.failures import INTACT, cases
-from helsewan.verification.findings import Case
+from helsewan.verification.reports.findings import Case
+from helsewan.verification.symbolic.packet_blocks import Block, blocks
 
 _MOST = 5_000  # blocks; a policy needs some tens for two sites
 
@@ -43,8 +43,8 @@ class Packets:
 def packets(wanted: Wanted, sender: str, line: int, receiver: str, outcome: Outcome, case: str) -> Packets:
     """Those packets from a site's line to a site, by the addresses that they are to, that become ``outcome`` in a case
     of failure. Raises InputError, and what a running network raises."""
-    from helsewan.verification.states import LOOPED
     from helsewan.verification.static import Static
+    from helsewan.verification.symbolic.states import LOOPED
 
     dump, plan = wanted.read()
     network = plan.network

@@ -16,13 +16,13 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.screen import Screen
 from helsewan.common.units import format_rate
-from helsewan.controller.interpreter.fabric import Fabric
 from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.analysis.explain import Denial
 from helsewan.policies.language.dscp import dscp_name
 from helsewan.policies.plan import Plan
-from helsewan.verification.explained import Carried, Explained, Opening, explained
-from helsewan.verification.journey import Journey
+from helsewan.verification.concrete.fabric import Fabric
+from helsewan.verification.concrete.path_trace import Journey
+from helsewan.verification.expected.explained import Carried, Explained, Opening, explained
 
 
 def show_explained(plan: Plan, sites: tuple[str, str], service: str | None, as_json: bool) -> None:

@@ -12,9 +12,9 @@ from helsewan.scenarios.checks import CheckResult
 from helsewan.scenarios.metrics import Unit
 from helsewan.scenarios.rule_sources import from_file
 from helsewan.scenarios.verification import proved
-from helsewan.verification import results
-from helsewan.verification.agreement import LiveReport
-from helsewan.verification.findings import Finding, Kind, Report
+from helsewan.verification.live.live_report import LiveReport
+from helsewan.verification.reports import results
+from helsewan.verification.reports.findings import Finding, Kind, Report
 
 METRIC, LIMIT = "violations", "== 0"
 _NO_FAULT_OF_THE_MACHINES = frozenset({Kind.LEAK, Kind.MISDELIVERED})

@@ -15,9 +15,9 @@ from helsewan.common.document import Document, read_bytes
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import explain
 from helsewan.common.screen import Screen
-from helsewan.controller.interpreter.packet import Label, Packet
-from helsewan.verification.frames import read
-from helsewan.verification.witness import in_words, scapy_packet
+from helsewan.verification.concrete.frames import read
+from helsewan.verification.concrete.packet import Label, Packet
+from helsewan.verification.reports.witness import in_words, scapy_packet
 
 MOST_BYTES = 4_000_000
 LISTEN_S = 2.0  # more than the longest way

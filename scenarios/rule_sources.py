@@ -11,7 +11,7 @@ from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.standing.client import Client, NetworkRefused
-from helsewan.verification.dump import MOST_BYTES, Dump, read
+from helsewan.verification.dump.dump import MOST_BYTES, Dump, read
 
 VOID = 3
 

@@ -38,7 +38,7 @@ from helsewan.scenarios.vitals import Pressure, Second
 from helsewan.scenarios.watch import Watch
 
 if TYPE_CHECKING:
-    from helsewan.verification.agreement import LiveReport
+    from helsewan.verification.live.live_report import LiveReport
 
 LEAD_NS = 500_000_000  # from planning the first datagram to sending it
 TAIL_S = 0.5  # what is under way when sending ends still arrives; longer than any one-way delay
@@ -168,7 +168,7 @@ class Run:
         from helsewan.scenarios.probing.verify_live import (
             verify_live,
         )  # Scapy takes a while to load, and most runs do without
-        from helsewan.verification.side_by_side import as_rows
+        from helsewan.verification.live.side_by_side import as_rows
 
         self._progress.say(f"asking the network {self._verify.questions} questions and more")
         self._reader.prepare([f"asked-{when}"])

@@ -11,10 +11,10 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.verify_input import Wanted
-from helsewan.verification.agreement import LiveReport
-from helsewan.verification.dump import NOTHING_DOWN, Dump
+from helsewan.verification.dump.dump import NOTHING_DOWN, Dump
 from helsewan.verification.failures import SCOPES, cases
-from helsewan.verification.findings import Case, Report
+from helsewan.verification.live.live_report import LiveReport
+from helsewan.verification.reports.findings import Case, Report
 
 PROVED, VIOLATED, VOID = 0, 1, 3  # exit codes
 

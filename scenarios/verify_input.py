@@ -12,7 +12,7 @@ from helsewan.policies.plan import Plan
 from helsewan.scenarios.rule_sources import from_file, from_switches, intended
 from helsewan.topology.model import Network
 from helsewan.topology.network_source import blueprint
-from helsewan.verification.dump import Dump
+from helsewan.verification.dump.dump import Dump
 
 DEFAULT_POLICY, DEFAULT_SEED = "national", 1
 

@@ -11,10 +11,10 @@ from rich.table import Table
 
 from helsewan.common.screen import Screen
 from helsewan.scenarios.verification import Verified
-from helsewan.verification.agreement import LiveReport
-from helsewan.verification.findings import Finding, Kind, Proof
-from helsewan.verification.results import told
-from helsewan.verification.witness import in_words
+from helsewan.verification.live.live_report import LiveReport
+from helsewan.verification.reports.findings import Finding, Kind, Proof
+from helsewan.verification.reports.results import told
+from helsewan.verification.reports.witness import in_words
 
 _SHOWN = 20  # violations in the table; all are in --json, --junit and --witness
 

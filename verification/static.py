@@ -17,23 +17,23 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from multiprocessing import get_context
 
-from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.openflow.entries import MPLS, FlowRule, Group, Output, Resubmit, RuleSet, Table
 from helsewan.controller.openflow.pipeline import VLAN_PRESENT
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import TRUNK_PORT, Line, Network
-from helsewan.verification.differences import Differences, Key, SwitchesWhenNeeded, merged
-from helsewan.verification.expect import Expectation
+from helsewan.verification.concrete.packet import Packet
+from helsewan.verification.expected.expected_sets import Expectation
 from helsewan.verification.failures import INTACT, components, cut_off
-from helsewan.verification.findings import Case, Finding, Kind, Proof, Report
-from helsewan.verification.flaws import Use, Uses
-from helsewan.verification.headers import SENT_LABELS, Set, Space
-from helsewan.verification.machine import Machine
-from helsewan.verification.policers import unpoliced
-from helsewan.verification.program import Program
-from helsewan.verification.states import ANSWERED, SENT, Deed, LabelEntry, Node, State
-from helsewan.verification.tables import TableEntries
+from helsewan.verification.reports.differences import Differences, Key, SwitchesWhenNeeded, merged
+from helsewan.verification.reports.findings import Case, Finding, Kind, Proof, Report
+from helsewan.verification.symbolic.dead_rules import Use, Uses
+from helsewan.verification.symbolic.header_space import SENT_LABELS, Set, Space
+from helsewan.verification.symbolic.policers import unpoliced
+from helsewan.verification.symbolic.program import Program
+from helsewan.verification.symbolic.states import ANSWERED, SENT, Deed, LabelEntry, Node, State
+from helsewan.verification.symbolic.symbolic_executor import Machine
+from helsewan.verification.symbolic.tables import TableEntries
 
 ASSUMED = (
     "a packet has hops enough for its way, and is not longer than the lines of the site it is for take",

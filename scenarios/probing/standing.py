@@ -14,8 +14,8 @@ from helsewan.scenarios.probing.talker import Call
 from helsewan.scenarios.probing.verify_live import verify_live
 from helsewan.scenarios.standing.client import Client
 from helsewan.scenarios.standing.play import heard_in, spelt, written
-from helsewan.verification.agreement import LiveReport
-from helsewan.verification.dump import Dump
+from helsewan.verification.dump.dump import Dump
+from helsewan.verification.live.live_report import LiveReport
 
 
 def verify_standing(name: str | None, dump: Dump, plan: Plan, seed: int, most: int | None = None) -> LiveReport:

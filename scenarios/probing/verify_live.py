@@ -8,20 +8,20 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from helsewan.controller.interpreter.fabric import Fabric, Walk
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.probing.player import Heard, Played, Sending
 from helsewan.scenarios.probing.schedule import ANSWER_GAP_US, LINE_GAP_US, turns
 from helsewan.scenarios.probing.talker import Call
-from helsewan.verification.agreement import Answer, LiveReport, TalkAnswer, side_by_side
-from helsewan.verification.asking.draft import TTL
-from helsewan.verification.frames import read
-from helsewan.verification.outcome import Foretold, Outcome, together
-from helsewan.verification.questions import Question, mark_of, number_in, questions
+from helsewan.verification.concrete.fabric import Fabric, Walk
+from helsewan.verification.concrete.frames import read
+from helsewan.verification.expected.outcome import Foretold, Outcome, together
+from helsewan.verification.live.generators.draft import TTL
+from helsewan.verification.live.live_report import Answer, LiveReport, TalkAnswer, side_by_side
+from helsewan.verification.live.sessions import Talk, talks
+from helsewan.verification.live.test_packets import Question, mark_of, number_in, questions
 from helsewan.verification.static import Static
-from helsewan.verification.talks import Talk, talks
 
 NOTHING_DOWN = Failures()
 LISTEN_S = 2.0  # after the last frame: more than the longest way there and back, with a machine that stands still

@@ -32,7 +32,7 @@ from helsewan.controller.openflow.table_reader import Reading, ports_request
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Network
-from helsewan.verification.dump import Dump, write
+from helsewan.verification.dump.dump import Dump, write
 
 _of: Any = ofproto_v1_3
 _HEADER, _MULTIPART = struct.Struct("!BBHI"), struct.Struct("!HH4x")

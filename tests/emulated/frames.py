@@ -10,8 +10,8 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet as Layer
 from scapy.packet import Raw
 
-from helsewan.controller.interpreter.packet import Label, Packet
 from helsewan.controller.openflow.pipeline import VLAN_PRESENT
+from helsewan.verification.concrete.packet import Label, Packet
 
 _ARP = {"arp_op": "op", "arp_spa": "psrc", "arp_tpa": "pdst", "arp_sha": "hwsrc", "arp_tha": "hwdst"}
 _PORTS = {17: ("udp", UDP), 6: ("tcp", TCP)}

@@ -14,13 +14,13 @@ from frames import FIRST, LATER, frame, packet_and_mark
 from lone_switches import LoneSwitches
 from waiting import wait_for
 
-from helsewan.controller.interpreter.packet import Label, Packet
-from helsewan.controller.interpreter.switch import Switch, Visit
 from helsewan.controller.openflow.entries import CONTROLLER, Output, Table
 from helsewan.controller.openflow.pipeline import VLAN_PRESENT
 from helsewan.controller.rules.access_rules import diverted
 from helsewan.controller.update.reconciler import Conductor
 from helsewan.topology.model import TRUNK_PORT, Site
+from helsewan.verification.concrete.packet import Label, Packet
+from helsewan.verification.concrete.switch import Switch, Visit
 
 PLAN = small_plan()
 NETWORK = PLAN.network

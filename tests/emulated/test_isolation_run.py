@@ -11,7 +11,7 @@ from pathlib import Path
 
 from small_network import DESCRIPTION
 
-from helsewan.verification.dump import read
+from helsewan.verification.dump.dump import read
 
 REPOSITORY = Path(__file__).parents[2]
 

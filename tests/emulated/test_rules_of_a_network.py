@@ -13,7 +13,7 @@ from test_standing import Terminal
 from waiting import wait_for
 
 from helsewan.controller.update.rule_diff import difference
-from helsewan.verification.dump import Dump, read
+from helsewan.verification.dump.dump import Dump, read
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from test_standing import Terminal, running
 
 from helsewan.scenarios.probing.standing import verify_standing
 from helsewan.scenarios.rule_sources import from_switches
-from helsewan.verification.agreement import LiveReport
-from helsewan.verification.asking.draft import Group
-from helsewan.verification.dump import Dump
-from helsewan.verification.findings import Kind
+from helsewan.verification.dump.dump import Dump
+from helsewan.verification.live.generators.draft import Group
+from helsewan.verification.live.live_report import LiveReport
+from helsewan.verification.reports.findings import Kind
 
 SEED = 1814
 

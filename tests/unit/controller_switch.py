@@ -7,11 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from helsewan.controller.interpreter.fabric import End, Walk
-from helsewan.controller.interpreter.fabric import Fabric as Interpreted
-from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.interpreter.switch import HandedUp
-from helsewan.controller.interpreter.switch import Switch as Reading
 from helsewan.controller.openflow.entries import (
     IPV4,
     Action,
@@ -30,6 +25,11 @@ from helsewan.controller.update.commands import Commit, Discard, Order, Prepare,
 from helsewan.controller.update.rule_diff import Difference, difference
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import LINE_PORTS, TRUNK_PORT, Line
+from helsewan.verification.concrete.fabric import End, Walk
+from helsewan.verification.concrete.fabric import Fabric as Interpreted
+from helsewan.verification.concrete.packet import Packet
+from helsewan.verification.concrete.switch import HandedUp
+from helsewan.verification.concrete.switch import Switch as Reading
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 

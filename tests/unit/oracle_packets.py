@@ -8,8 +8,8 @@ from random import Random
 import z3
 from oracle_machine import ALIASES, DEEPEST, ICMP, ICMP6, LABELS, PRESENT, TCP, UDP, WIDTH, State, Truth, number
 
-from helsewan.controller.interpreter.packet import Label, Packet
 from helsewan.controller.openflow.entries import ARP, IPV4, IPV6, RuleSet
+from helsewan.verification.concrete.packet import Label, Packet
 
 _BASE = "eth_src", "eth_dst", "eth_type", "frame_bytes"
 _IP = "ip_proto", "ip_dscp", "ip_frag", "nw_ttl"

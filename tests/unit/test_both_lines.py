@@ -10,15 +10,15 @@ from controller_plan import plan_with_both_lines
 from controller_switch import ICMP, UDP, Fabric, Fate
 from policy_network import small_network
 
-from helsewan.controller.interpreter.fabric import End
-from helsewan.controller.interpreter.fabric import Fabric as Interpreted
-from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.openflow.entries import IPV4
 from helsewan.controller.rules.generation import Generation
 from helsewan.controller.rules.paths import Failures, compute_paths
 from helsewan.controller.update.reconciler import Conductor
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.plan import SHORTEST
+from helsewan.verification.concrete.fabric import End
+from helsewan.verification.concrete.fabric import Fabric as Interpreted
+from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.failures import components, single_failures
 
 PLAN = plan_with_both_lines()

@@ -14,10 +14,10 @@ from helsewan.common.errors import InputError
 from helsewan.controller.rules.paths import Failures
 from helsewan.scenarios.cli import app
 from helsewan.scenarios.verification import Verified, as_it_stands
-from helsewan.verification.agreement import LiveReport
-from helsewan.verification.dump import read
-from helsewan.verification.findings import Case, Finding, Kind, Report
-from helsewan.verification.results import as_json
+from helsewan.verification.dump.dump import read
+from helsewan.verification.live.live_report import LiveReport
+from helsewan.verification.reports.findings import Case, Finding, Kind, Report
+from helsewan.verification.reports.results import as_json
 
 SMALL = """
 name: small

@@ -13,8 +13,6 @@ from controller_switch import TCP, UDP, Fabric, Fate
 from test_icmp import ipv4
 from test_icmp6 import ipv6
 
-from helsewan.controller.interpreter.fabric import End
-from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.openflow.entries import MPLS
 from helsewan.controller.openflow.pipeline import Drop, Purpose, cookie
 from helsewan.controller.rules.ip_version import FAMILIES, IP4, IP6, Family
@@ -25,6 +23,8 @@ from helsewan.controller.slowpath.icmp import Trouble
 from helsewan.controller.slowpath.icmp_responder import Answer, Answers
 from helsewan.controller.update.reconciler import Conductor
 from helsewan.topology.model import Router, Site, router_address4, router_address6
+from helsewan.verification.concrete.fabric import End
+from helsewan.verification.concrete.packet import Packet
 
 PLAN = small_plan()
 ANSWERS = Answers(PLAN)

@@ -13,7 +13,6 @@ from controller_switch import ICMP, TCP, UDP, Fabric, Fate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.controller.interpreter.packet import number
 from helsewan.controller.openflow.entries import (
     IPV6,
     MPLS,
@@ -48,6 +47,7 @@ from helsewan.controller.update.reconciler import Conductor
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import SHORTEST
 from helsewan.topology.national.generator import national_network
+from helsewan.verification.concrete.packet import number
 
 PLAN = small_plan()
 SITES = tuple(PLAN.network.site)

@@ -25,9 +25,6 @@ from typing import NamedTuple
 import pytest
 from walks import Outcome, Steps, Walks
 
-from helsewan.controller.interpreter.fabric import End, Fabric
-from helsewan.controller.interpreter.packet import Label, Packet, number
-from helsewan.controller.interpreter.switch import Choice, Switch, Visit
 from helsewan.controller.openflow.entries import Table
 from helsewan.controller.openflow.pipeline import BUCKET, DESTINATION_VPN, PIPELINE, VLAN_PRESENT, Drop
 from helsewan.controller.rules.access_rules import ingress_group, line_group, turned_routes
@@ -38,6 +35,9 @@ from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import SHORTEST, Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
 from helsewan.topology.model import TRUNK_PORT, Site
 from helsewan.topology.national.generator import national_network
+from helsewan.verification.concrete.fabric import End, Fabric
+from helsewan.verification.concrete.packet import Label, Packet, number
+from helsewan.verification.concrete.switch import Choice, Switch, Visit
 from helsewan.verification.failures import components, single_failures
 
 CORE_TTL = 64

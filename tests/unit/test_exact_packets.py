@@ -13,14 +13,14 @@ from typer.testing import CliRunner
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
 from helsewan.common.screen import Screen
-from helsewan.controller.interpreter.fabric import End, Fabric
-from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.openflow.entries import IPV4
 from helsewan.controller.rules.generation import first_generation
 from helsewan.scenarios.cli import app
-from helsewan.verification.exact import blocks
-from helsewan.verification.headers import Space
+from helsewan.verification.concrete.fabric import End, Fabric
+from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.static import Static
+from helsewan.verification.symbolic.header_space import Space
+from helsewan.verification.symbolic.packet_blocks import blocks
 
 
 def test_blocks_are_the_whole_set_and_do_not_overlap() -> None:

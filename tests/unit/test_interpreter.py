@@ -11,10 +11,6 @@ from controller_plan import small_plan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.controller.interpreter.fabric import End, Fabric, Place
-from helsewan.controller.interpreter.lookup import ChanceError, Classifier
-from helsewan.controller.interpreter.packet import Header, Label, Packet, number
-from helsewan.controller.interpreter.switch import NotModelledError, Stop, Switch
 from helsewan.controller.openflow.entries import (
     CONTROLLER,
     IN_PORT,
@@ -45,6 +41,10 @@ from helsewan.controller.openflow.pipeline import Drop
 from helsewan.controller.rules.paths import Failures
 from helsewan.controller.update.reconciler import Conductor
 from helsewan.topology.model import TRUNK_PORT
+from helsewan.verification.concrete.fabric import End, Fabric, Place
+from helsewan.verification.concrete.lookup import ChanceError, Classifier
+from helsewan.verification.concrete.packet import Header, Label, Packet, number
+from helsewan.verification.concrete.switch import NotModelledError, Stop, Switch
 
 PLAN = small_plan()
 IP = Packet.of(eth_type=IPV4, ipv4_src="10.0.0.1", ipv4_dst="10.0.0.2", ip_dscp=46, nw_ttl=9)

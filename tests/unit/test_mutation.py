@@ -15,10 +15,10 @@ from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.verification.mutation.corpus import Corpus
-from helsewan.verification.mutation.draw import mutants
 from helsewan.verification.mutation.effect import Effect
 from helsewan.verification.mutation.explain import Survivors
 from helsewan.verification.mutation.mutant import Mutant, Mutation
+from helsewan.verification.mutation.sampling import mutants
 from helsewan.verification.mutation.witness import Jury
 
 SEED = 5

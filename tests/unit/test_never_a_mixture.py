@@ -19,9 +19,6 @@ from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 from policy_network import Row, small_network
 
-from helsewan.controller.interpreter.fabric import End, Fabric, Place
-from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.interpreter.switch import Stop, Switch, Visit
 from helsewan.controller.openflow.entries import CONTROLLER, IPV4, RuleSet
 from helsewan.controller.openflow.pipeline import Drop
 from helsewan.controller.rules.generation import Generation, first_generation
@@ -33,6 +30,9 @@ from helsewan.controller.update.rollout import DRAIN_S, Rollout, Stage
 from helsewan.controller.update.rule_diff import difference
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
+from helsewan.verification.concrete.fabric import End, Fabric, Place
+from helsewan.verification.concrete.packet import Packet
+from helsewan.verification.concrete.switch import Stop, Switch, Visit
 
 PROTOCOLS = {"a": (6, "tcp", 1), "b": (6, "tcp", 2), "c": (17, "udp", 1)}
 SYN, ACK = 2, 16

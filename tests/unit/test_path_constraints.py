@@ -13,7 +13,6 @@ from test_controller_paths import unrepaired
 
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
-from helsewan.controller.interpreter.fabric import End, Fabric, Walk
 from helsewan.controller.rules.generation import Generation, first_generation
 from helsewan.controller.rules.ip_version import IP4
 from helsewan.controller.rules.paths import compute_paths
@@ -25,8 +24,9 @@ from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, Plan, Risk, 
 from helsewan.topology.graph.backbone_graph import Fibres
 from helsewan.topology.model import Kind, Link, Network
 from helsewan.topology.national.generator import national_network
+from helsewan.verification.concrete.fabric import End, Fabric, Walk
+from helsewan.verification.concrete.path_trace import packet_of
 from helsewan.verification.failures import components, single_failures
-from helsewan.verification.journey import packet_of
 
 CHOICES = ("least-delay", "least-loaded", "min-max")
 

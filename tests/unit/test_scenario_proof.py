@@ -20,13 +20,13 @@ from helsewan.scenarios.proof import Proofs
 from helsewan.scenarios.validity import Grade
 from helsewan.scenarios.verification import proved
 from helsewan.topology.national.generator import national_network
-from helsewan.verification.agreement import side_by_side
-from helsewan.verification.dump import Dump
-from helsewan.verification.findings import Finding, Kind, Proof, Report
-from helsewan.verification.outcome import Arrival, Outcome
-from helsewan.verification.questions import questions
-from helsewan.verification.says import Verdict as Word
-from helsewan.verification.side_by_side import as_rows
+from helsewan.verification.dump.dump import Dump
+from helsewan.verification.expected.expected import Verdict as Word
+from helsewan.verification.expected.outcome import Arrival, Outcome
+from helsewan.verification.live.live_report import side_by_side
+from helsewan.verification.live.side_by_side import as_rows
+from helsewan.verification.live.test_packets import questions
+from helsewan.verification.reports.findings import Finding, Kind, Proof, Report
 
 VERIFY = SMALL.replace(
     "\ntraffic:", "\nverify:\n  rules: {dark: failure + 1 s, healed: end}\n  questions: 50\ntraffic:"

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from small_rules import Rules, plan, rules
 
-from helsewan.controller.interpreter.fabric import End
 from helsewan.controller.openflow.entries import Bucket, FlowRule, Output, SetField, Table
 from helsewan.controller.openflow.pipeline import SOURCE_ROLE, VLAN_PRESENT, Drop, Purpose, cookie
 from helsewan.topology.model import TRUNK_PORT
+from helsewan.verification.concrete.fabric import End
 from helsewan.verification.failures import INTACT, cases
-from helsewan.verification.findings import Finding, Kind, Report
-from helsewan.verification.mutation.draw import mutants
+from helsewan.verification.mutation.sampling import mutants
+from helsewan.verification.reports.findings import Finding, Kind, Report
 from helsewan.verification.static import Static, Verification, verify
 
 

@@ -11,19 +11,19 @@ import pytest
 from controller_plan import small_plan
 from test_verification_questions import SEED, intended
 
-from helsewan.controller.interpreter.fabric import Fabric
 from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.probing.player import Played, Sending
 from helsewan.scenarios.probing.schedule import LINE_GAP_US, RATE_PER_S, turns
 from helsewan.scenarios.probing.talker import Call
 from helsewan.scenarios.probing.verify_live import TIMES, verify_live
-from helsewan.verification.agreement import Answer, side_by_side
-from helsewan.verification.asking.draft import Group
-from helsewan.verification.findings import Kind
-from helsewan.verification.outcome import Arrival, Foretold, Outcome
-from helsewan.verification.questions import Question, mark_of, number_in, questions
-from helsewan.verification.says import Verdict
+from helsewan.verification.concrete.fabric import Fabric
+from helsewan.verification.expected.expected import Verdict
+from helsewan.verification.expected.outcome import Arrival, Foretold, Outcome
+from helsewan.verification.live.generators.draft import Group
+from helsewan.verification.live.live_report import Answer, side_by_side
+from helsewan.verification.live.test_packets import Question, mark_of, number_in, questions
+from helsewan.verification.reports.findings import Kind
 
 
 @pytest.fixture(scope="module")

@@ -46,8 +46,8 @@ from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, load_policy, policy_path, read_policy
 from helsewan.policies.plan import Standing
 from helsewan.topology.national.generator import national_network
-from helsewan.verification.dump import Dump, read, write
-from helsewan.verification.entry_json import from_json, to_json
+from helsewan.verification.dump.dump import Dump, read, write
+from helsewan.verification.dump.entry_json import from_json, to_json
 
 PORT = st.integers(0, (1 << 32) - 1)
 TABLE = st.integers(0, 254).map(Table)

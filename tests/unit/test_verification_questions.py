@@ -12,19 +12,19 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet as Layer
 
-from helsewan.controller.interpreter.fabric import Fabric
-from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.openflow.entries import IPV6, VLAN
 from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.national.generator import national_network
-from helsewan.verification.asking import contracts
-from helsewan.verification.asking.draft import Draft, Group, Scene
-from helsewan.verification.frames import FIRST_FRAGMENT, LATER_FRAGMENT, read
-from helsewan.verification.outcome import Foretold
-from helsewan.verification.questions import mark_of, number_in, questions
-from helsewan.verification.says import Intent, Verdict
+from helsewan.verification.concrete.fabric import Fabric
+from helsewan.verification.concrete.frames import FIRST_FRAGMENT, LATER_FRAGMENT, read
+from helsewan.verification.concrete.packet import Packet
+from helsewan.verification.expected.expected import Intent, Verdict
+from helsewan.verification.expected.outcome import Foretold
+from helsewan.verification.live.generators import contracts
+from helsewan.verification.live.generators.draft import Draft, Group, Scene
+from helsewan.verification.live.test_packets import mark_of, number_in, questions
 
 SEED = 1947
 

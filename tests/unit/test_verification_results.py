@@ -15,18 +15,18 @@ from controller_plan import small_plan
 from scapy.utils import rdpcap
 
 from helsewan.common.errors import InputError
-from helsewan.controller.interpreter.fabric import Fabric
-from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.openflow.entries import IPV4
 from helsewan.controller.rules.generation import first_generation
 from helsewan.scenarios.cli_verify import verify
 from helsewan.scenarios.verification import Verified
 from helsewan.scenarios.verify_tables import print_report
 from helsewan.scenarios.witness_files import write_witnesses
-from helsewan.verification.agreement import LiveReport
-from helsewan.verification.findings import Finding, Kind, Proof, Report
-from helsewan.verification.results import as_json, as_junit, told
-from helsewan.verification.witness import scapy_packet
+from helsewan.verification.concrete.fabric import Fabric
+from helsewan.verification.concrete.packet import Packet
+from helsewan.verification.live.live_report import LiveReport
+from helsewan.verification.reports.findings import Finding, Kind, Proof, Report
+from helsewan.verification.reports.results import as_json, as_junit, told
+from helsewan.verification.reports.witness import scapy_packet
 
 
 @cache

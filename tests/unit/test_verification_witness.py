@@ -15,9 +15,9 @@ from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6Unknown, IPv6, IP
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Raw
 
-from helsewan.controller.interpreter.packet import Label, Packet
 from helsewan.controller.openflow.pipeline import VLAN_PRESENT
-from helsewan.verification.witness import expression, in_words, scapy_packet
+from helsewan.verification.concrete.packet import Label, Packet
+from helsewan.verification.reports.witness import expression, in_words, scapy_packet
 
 MARK = b"helsewan"
 

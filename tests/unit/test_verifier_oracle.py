@@ -18,19 +18,19 @@ from oracle_networks import random_network, random_plan
 from oracle_packets import as_packet, edges, made_up, model_of, of_model, sane
 from oracle_sets import as_constraint, parts_of
 
-from helsewan.controller.interpreter.fabric import End, Fabric
-from helsewan.controller.interpreter.lookup import ChanceError
-from helsewan.controller.interpreter.switch import NotModelledError
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.generation import first_generation
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Network
+from helsewan.verification.concrete.fabric import End, Fabric
+from helsewan.verification.concrete.lookup import ChanceError
+from helsewan.verification.concrete.switch import NotModelledError
 from helsewan.verification.failures import cases, single_failures
 from helsewan.verification.mutation.corpus import Corpus
-from helsewan.verification.mutation.draw import mutants
 from helsewan.verification.mutation.effect import HARMLESS, Effect
 from helsewan.verification.mutation.mutant import Mutant
+from helsewan.verification.mutation.sampling import mutants
 from helsewan.verification.mutation.witness import Jury
 from helsewan.verification.static import Static, verify
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from helsewan.controller.interpreter.fabric import End, Fabric, Place
-from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.interpreter.switch import Choice, Switch, Visit
 from helsewan.controller.openflow.entries import CONTROLLER, FlowRule, Group, GroupRule, Table
 from helsewan.topology.model import TRUNK_PORT
+from helsewan.verification.concrete.fabric import End, Fabric, Place
+from helsewan.verification.concrete.packet import Packet
+from helsewan.verification.concrete.switch import Choice, Switch, Visit
 
 Sent = tuple[int, Packet] | None  # the port a router sends a packet out of, and what it sends
 

@@ -9,7 +9,6 @@ from random import Random
 
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.generation import first_generation
-from helsewan.verification.findings import Case, Finding, Report
 from helsewan.verification.mutation.corpus import INTACT
 from helsewan.verification.mutation.effect import HARMLESS, Effect, Probe, named
 from helsewan.verification.mutation.explain import Survivors
@@ -18,6 +17,7 @@ from helsewan.verification.mutation.live import Live
 from helsewan.verification.mutation.mutant import Mutant
 from helsewan.verification.mutation.policy_faults import PolicyMutant
 from helsewan.verification.mutation.witness import Jury, Witness
+from helsewan.verification.reports.findings import Case, Finding, Report
 
 Verifier = Callable[[Mapping[str, RuleSet]], Report]
 

@@ -9,11 +9,11 @@ from functools import cached_property
 from itertools import product
 from random import Random
 
-from helsewan.controller.interpreter.fabric import Fabric, Walk
 from helsewan.controller.openflow.entries import FlowRule, RuleSet
 from helsewan.controller.rules.ip_version import FAMILIES
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
+from helsewan.verification.concrete.fabric import Fabric, Walk
 from helsewan.verification.mutation.effect import Meters, Probe, meters_of, seen
 from helsewan.verification.mutation.headers import Headers, address, packet, questions, sampled
 

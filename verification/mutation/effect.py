@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from helsewan.controller.interpreter.fabric import End, Fabric, Walk
-from helsewan.controller.interpreter.lookup import ChanceError
-from helsewan.controller.interpreter.packet import Packet
-from helsewan.controller.interpreter.switch import NotModelledError
 from helsewan.controller.openflow.entries import AnyMeter, MeterRule, RuleSet
 from helsewan.controller.rules.paths import Failures
+from helsewan.verification.concrete.fabric import End, Fabric, Walk
+from helsewan.verification.concrete.lookup import ChanceError
+from helsewan.verification.concrete.packet import Packet
+from helsewan.verification.concrete.switch import NotModelledError
 
 Meters = Mapping[tuple[str, int], AnyMeter]
 

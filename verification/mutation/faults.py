@@ -29,7 +29,7 @@ from helsewan.controller.openflow.entries import (
     Table,
 )
 from helsewan.controller.openflow.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, SOURCE_ROLE, VRF
-from helsewan.verification.fields import bits as width_of
+from helsewan.verification.dump.fields import bits as width_of
 from helsewan.verification.mutation.fields import Wanted, is_maskable, meet, wanted, written
 from helsewan.verification.mutation.mutant import Mutation, dependents, table_of
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-from helsewan.controller.interpreter.packet import number, plain
 from helsewan.controller.openflow.entries import Match, Value
-from helsewan.verification.fields import bits
+from helsewan.verification.concrete.packet import number, plain
+from helsewan.verification.dump.fields import bits
 
 _MASKABLE = frozenset(
     {"metadata", "vlan_vid", "ipv4_src", "ipv4_dst", "ipv6_src", "ipv6_dst", "ipv6_nd_target", "arp_spa", "arp_tpa"}

@@ -9,12 +9,12 @@ from itertools import product
 from random import Random
 from typing import TypeVar
 
-from helsewan.controller.interpreter.packet import Packet
 from helsewan.controller.openflow.entries import ARP
 from helsewan.controller.rules.contracts import TCP_ACK, TCP_RST
 from helsewan.controller.rules.ip_version import FAMILIES, IP4, Family
 from helsewan.policies.plan import Plan, PortMatch, Protocol, Service
 from helsewan.topology.model import GATEWAY6, Site
+from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.mutation.effect import Probe
 from helsewan.verification.mutation.fields import Wanted
 

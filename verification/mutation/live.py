@@ -7,12 +7,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
-from helsewan.controller.interpreter.fabric import Fabric
-from helsewan.controller.interpreter.lookup import ChanceError
-from helsewan.controller.interpreter.switch import NotModelledError
 from helsewan.policies.plan import Plan
-from helsewan.verification.outcome import Foretold
-from helsewan.verification.questions import Question, questions
+from helsewan.verification.concrete.fabric import Fabric
+from helsewan.verification.concrete.lookup import ChanceError
+from helsewan.verification.concrete.switch import NotModelledError
+from helsewan.verification.expected.outcome import Foretold
+from helsewan.verification.live.test_packets import Question, questions
 
 
 @dataclass(frozen=True)

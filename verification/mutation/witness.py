@@ -12,16 +12,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
 
-from helsewan.controller.interpreter.fabric import Fabric
-from helsewan.controller.interpreter.switch import Switch
 from helsewan.controller.openflow.entries import Entry, FlowRule, GroupRule, RuleSet
 from helsewan.controller.rules.paths import Failures
+from helsewan.verification.concrete.fabric import Fabric
+from helsewan.verification.concrete.switch import Switch
 from helsewan.verification.mutation.corpus import INTACT, Corpus, Spot
 from helsewan.verification.mutation.effect import HARMLESS, Effect, Meters, Probe, Seen, difference, meters_of, seen
 from helsewan.verification.mutation.fields import meet
 from helsewan.verification.mutation.headers import sampled
-from helsewan.verification.mutation.made import Made
 from helsewan.verification.mutation.mutant import Mutant, dependents
+from helsewan.verification.mutation.packet_generator import Made
 
 _MADE, _MADE_FAILED = 1_200, 60  # packets made for one fault, intact and in a state after a failure
 _RIVALS = 12

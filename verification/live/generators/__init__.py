@@ -1,0 +1,1 @@
+"""Where test packets come from, one module for each kind: contracts, forgeries, unusual shapes."""

@@ -1,0 +1,195 @@
+"""What a site might pretend to be: other addresses, other lines, a router, or its neighbours' gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from scapy.contrib.mpls import MPLS
+from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_Redirect, ICMPv6NDOptDstLLAddr, IPv6
+from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
+from scapy.packet import Packet as Layer
+
+from helsewan.controller.openflow.entries import Table
+from helsewan.controller.rules.access_rules import diverted
+from helsewan.policies.plan import Role
+from helsewan.topology.model import GATEWAY6, Site, router_address4, router_address6
+from helsewan.verification.concrete.frames import MPLS_MULTICAST
+from helsewan.verification.live.generators.draft import (
+    BROADCAST,
+    VERSIONS,
+    Draft,
+    Group,
+    Scene,
+    Upper,
+    Way,
+    framed,
+    stacked,
+)
+
+_OUTSIDE = {4: ("198.51.100.7", "8.8.8.8"), 6: ("2001:db8::7", "2001:4860::8")}  # RFC 5737, RFC 3849; and the Internet
+_NOBODY = {4: ("0.0.0.0", "127.0.0.1", "169.254.1.1", "255.255.255.255"), 6: ("::", "::1", "fe80::2", "ff02::1")}
+_ALL_NODES = "ff02::1"
+_LEAST_LABELS = 3
+
+
+def sources(scene: Scene) -> Iterator[Draft]:
+    """A site of each role, on each of its lines, sends what it may, but under addresses that are not its own."""
+    for role, site, receiver, upper in _senders(scene):
+        for line in range(len(site.accesses)):
+            for version in VERSIONS:
+                there = str(receiver.address4 if version == 4 else receiver.address6)
+                for whose, source in _foreign(scene, role, site, version):
+                    way = scene.between(site, source, there, line)
+                    name = f"{site.id}/wan{line} as {source} ({whose}) > {receiver.id}"
+                    yield Draft(Group.SOURCES, name, site.id, line, way.frame(upper))
+
+
+def _senders(scene: Scene) -> Iterator[tuple[Role, Site, Site, Upper]]:
+    """A site of each role that may open something, whom to, and it: one with two lines where there is one."""
+    for role in scene.plan.roles:
+        sites = [scene.plan.network.site[name] for name in role.sites]
+        site = scene.chance.choice([site for site in sites if len(site.accesses) > 1] or sites)
+        if allowed := scene.allowed(site):
+            yield role, site, allowed[0], allowed[1]
+
+
+def _foreign(scene: Scene, role: Role, site: Site, version: int) -> Iterator[tuple[str, str]]:
+    """Addresses that are not a site's own."""
+    network = scene.plan.network
+    same_vpn = [other for other in scene.plan.vpn[role.vpn].sites if other != site.id]
+    others = [other.id for other in network.sites if scene.plan.role_of_site[other.id].vpn != role.vpn]
+    for whose, names in (("a site of its VPN", same_vpn), ("a site of another VPN", others)):
+        if names:
+            other = network.site[scene.chance.choice(names)]
+            yield whose, str(other.address4 if version == 4 else other.address6)
+    router = network.router[site.accesses[0].router]
+    yield "its router", str(router_address4(router) if version == 4 else router_address6(router))
+    yield from (("an outsider", address) for address in _OUTSIDE[version])
+    yield from (("no host", address) for address in _NOBODY[version])
+
+
+def labels(scene: Scene) -> Iterator[Draft]:
+    """A site of each role sends labelled packets into every other VPN."""
+    for _, site, *_ in _senders(scene):
+        for vpn in scene.plan.vpns:
+            victims = [name for name in vpn.sites if name != site.id]
+            if not victims:
+                continue
+            victim = scene.plan.network.site[scene.chance.choice(victims)]
+            for version, label in zip(VERSIONS, (vpn.label, vpn.label6), strict=True):
+                transport = scene.chance.choice(_transport_labels(scene, site) or [_LEAST_LABELS])
+                for what, stack in _stacks(label, transport).items():
+                    way = scene.way(site, victim, version, scene.chance.randrange(len(site.accesses)))
+                    name = f"{site.id}/wan{way.line} > {victim.id} under {what} of {vpn.name} IPv{version}"
+                    yield Draft(Group.LABELS, name, site.id, way.line, _labelled(scene, way, stack, what))
+
+
+def _stacks(label: int, transport: int) -> dict[str, tuple[int, ...]]:
+    """Labels top first, by what they are."""
+    return {
+        "the VPN's label": (label,),
+        "a transport label and the VPN's": (transport, label),
+        "the label of packets led to another line": (transport, diverted(label)),
+        "four labels": (transport, transport, transport, label),
+        "multicast labels": (transport, label),
+    }
+
+
+def _transport_labels(scene: Scene, site: Site) -> list[int]:
+    """Those that the site's router knows."""
+    core = scene.fabric.switches[site.accesses[0].router].tables.get(Table.CORE)
+    known = (dict(rule.match).get("mpls_label") for rule in core.rules) if core else ()
+    return sorted(label for label in known if isinstance(label, int))
+
+
+def _labelled(scene: Scene, way: Way, stack: tuple[int, ...], what: str) -> Callable[[bytes], bytes]:
+    allowed = scene.allowed(way.site)
+    assert allowed
+    kind = {"type": MPLS_MULTICAST} if what.startswith("multicast") else {}
+
+    def frame(mark: bytes) -> bytes:
+        tops = (MPLS(label=label, s=int(place == len(stack)), ttl=64) for place, label in enumerate(stack, start=1))
+        return framed(way.ether(**kind), *tops, way.ip(), allowed[1](mark))
+
+    return frame
+
+
+def vlans(scene: Scene) -> Iterator[Draft]:
+    """A site of each role sends what it may, but tagged: as on its own line, on others', twice."""
+    for _, site, receiver, upper in _senders(scene):
+        for line, access in enumerate(site.accesses):
+            lines = [each.vlan for each in scene.plan.attachments if each.router == access.router]
+            other = scene.chance.choice([vlan for vlan in lines if vlan != access.vlan] or [access.vlan + 1])
+            tags: dict[str, Layer] = {
+                "its own tag": Dot1Q(vlan=access.vlan),
+                "another line's tag": Dot1Q(vlan=other),
+                "a tag of no line": Dot1Q(vlan=4094),
+                "a priority tag": Dot1Q(vlan=0, prio=5),
+                "its own tag and another line's": Dot1Q(vlan=access.vlan) / Dot1Q(vlan=other),
+                "another line's tag twice": Dot1Q(vlan=other) / Dot1Q(vlan=other),
+                "a provider's tag": Dot1AD(vlan=other),
+                "a provider's tag and another line's": Dot1AD(vlan=access.vlan) / Dot1Q(vlan=other),
+            }
+            way = scene.way(site, receiver, 4, line)
+            for what, tag in tags.items():
+                name = f"{site.id}/wan{line} > {receiver.id} with {what}"
+                yield Draft(Group.VLANS, name, site.id, line, _tagged(way, tag, upper))
+
+
+def _tagged(way: Way, tag: Layer, upper: Upper) -> Callable[[bytes], bytes]:
+    return lambda mark: framed(way.ether(), tag.copy(), way.ip(), upper(mark))
+
+
+def neighbours(scene: Scene) -> Iterator[Draft]:
+    """A site of each role speaks ARP and ND, as it may and as it may not."""
+    for _, site, receiver, _ in _senders(scene):
+        for line in range(len(site.accesses)):
+            for what, layer in {**_arp(scene, site, receiver), **_nd(scene, site, receiver, line)}.items():
+                name = f"{site.id}/wan{line} {what}"
+                yield Draft(Group.NEIGHBOURS, name, site.id, line, _trailing(layer))
+
+
+def _arp(scene: Scene, site: Site, other: Site) -> dict[str, Layer]:
+    own, gateway, theirs = str(site.address4), str(site.gateway4), str(other.address4)
+
+    def arp(operation: int, sender: str, target: str) -> Layer:
+        return stacked(Ether(src=site.mac, dst=BROADCAST), ARP(op=operation, hwsrc=site.mac, psrc=sender, pdst=target))
+
+    return {
+        "asks for its gateway": arp(1, own, gateway),
+        "asks for its gateway as another site": arp(1, theirs, gateway),
+        "asks for another site": arp(1, own, theirs),
+        "asks for another site's gateway": arp(1, own, str(other.gateway4)),
+        "announces itself": arp(1, own, own),
+        "announces itself as the gateway": arp(1, gateway, gateway),
+        "answers for the gateway": arp(2, gateway, own),
+        "answers for another site": arp(2, theirs, gateway),
+        "announces another site": arp(2, theirs, theirs),
+    }
+
+
+def _nd(scene: Scene, site: Site, other: Site, line: int) -> dict[str, Layer]:
+    gateway = scene.way(site, other, 6, line).gateway
+
+    def nd(source: object, target: object, *message: Layer) -> Layer:
+        return stacked(Ether(src=site.mac, dst=gateway), IPv6(src=str(source), dst=str(target), hlim=255), *message)
+
+    mine, theirs = site.address6, other.address6
+    link = ICMPv6NDOptDstLLAddr(lladdr=site.mac)
+    return {
+        "solicits its gateway": nd(
+            "fe80::2", GATEWAY6, ICMPv6ND_NS(tgt=str(GATEWAY6)), ICMPv6NDOptDstLLAddr(type=1, lladdr=site.mac)
+        ),
+        "solicits another site": nd("fe80::2", "ff02::1:ff00:2", ICMPv6ND_NS(tgt=str(theirs))),
+        "advertises itself as the gateway": nd(GATEWAY6, _ALL_NODES, ICMPv6ND_NA(tgt=str(GATEWAY6), R=1, O=1), link),
+        "advertises another site": nd(mine, _ALL_NODES, ICMPv6ND_NA(tgt=str(theirs), O=1), link),
+        "advertises another site to it": nd(mine, theirs, ICMPv6ND_NA(tgt=str(mine), O=1), link),
+        "advertises a router": nd(GATEWAY6, _ALL_NODES, ICMPv6ND_RA()),
+        "advertises a router to another site": nd(mine, theirs, ICMPv6ND_RA()),
+        "redirects another site": nd(mine, theirs, ICMPv6ND_Redirect(tgt=str(mine), dst=str(other.prefix6[1]))),
+    }
+
+
+def _trailing(layer: Layer) -> Callable[[bytes], bytes]:
+    """The mark behind all that the headers say there is: such messages have no room of their own for it."""
+    return lambda mark: bytes(layer) + mark

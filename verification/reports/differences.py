@@ -1,0 +1,239 @@
+"""Where rules and policy differ, as findings: what kind of wrong it is, and one packet that shows it."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from helsewan.controller.openflow.entries import FlowRule, RuleSet
+from helsewan.policies.plan import Plan
+from helsewan.topology.model import Line, Site
+from helsewan.verification.concrete.fabric import Fabric, Walk
+from helsewan.verification.concrete.lookup import ChanceError
+from helsewan.verification.concrete.packet import Packet
+from helsewan.verification.concrete.switch import NotModelledError, Switch
+from helsewan.verification.expected.expected_sets import Allowed, Expectation
+from helsewan.verification.failures import INTACT
+from helsewan.verification.reports.findings import Case, Finding, Kind
+from helsewan.verification.symbolic.header_space import Set, packet_of
+from helsewan.verification.symbolic.states import AMBIGUOUS, FAULTS, LOOPED, LOST, MISMARKED, UNKNOWN
+
+_KIND_OF_FAULT = {
+    LOOPED: Kind.LOOP,
+    LOST: Kind.LOST,
+    MISMARKED: Kind.MISMARKED,
+    AMBIGUOUS: Kind.AMBIGUOUS,
+    UNKNOWN: Kind.UNMODELLED,
+}
+_LIKELY_PORT, _LIKELY_BYTES, _ACK, _SYN = 40_000, 100, 0x10, 0x02
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Makes findings for one policy and the switches that are to keep it, by router."""
+
+    plan: Plan
+    switches: MutableMapping[str, Switch]
+    expectation: Expectation
+
+    def of(self, case: Case) -> CaseDifferences:
+        """Those of one case."""
+        return CaseDifferences(self, case, Fabric(self.plan.network, self.switches, case.failures))
+
+    def having(self, router: str, held: RuleSet) -> Differences:
+        """The same with other rules on one router."""
+        changed = SwitchesWhenNeeded({router: held})
+        return Differences(self.plan, ChainMap(changed, self.switches), self.expectation)
+
+    def unreadable(self, rules: Iterable[tuple[str, FlowRule]]) -> Iterator[Finding]:
+        """Entries that look at what no set of packets can be told by."""
+        for router, rule in rules:
+            says = "an entry looks at a field that is not modelled: nothing is proved of what meets it"
+            yield Finding(Kind.UNMODELLED, INTACT.name, says, "", where=f"{router}: {rule}")
+
+    def policy(self, site: Site, towards: Site | None, packet: Set) -> tuple[str, str]:
+        """What the policy says of a packet to a site, and where."""
+        whole = f"policy {self.plan.policy}"
+        if towards is None:
+            return f"{whole}: no site has this address, and nothing goes there", self.plan.contracts_at
+        mine, theirs = (self.plan.role_of_site[each.id] for each in (site, towards))
+        space = self.expectation.space
+        for allowed in self.expectation.allowed.get((mine.id, theirs.id), ()):
+            if allowed.packets & packet != space.none:
+                return self._allows(allowed), allowed.contract.source
+        return self._denies(mine.id, theirs.id, packet)
+
+    def _allows(self, allowed: Allowed) -> str:
+        what = "opens" if allowed.opens else "lets replies of"
+        contract = allowed.contract
+        return f"contract {contract.name} {what} {contract.service}{'' if allowed.opens else ' pass'}"
+
+    def _denies(self, mine: int, theirs: int, packet: Set) -> tuple[str, str]:
+        """No contract does; who may, if anybody, says a contract that comes near."""
+        none = self.expectation.space.none
+        names = {role.id: role.name for role in self.plan.roles}
+        for (sender, receiver), each in self.expectation.allowed.items():
+            if receiver != theirs or sender == mine:
+                continue
+            for allowed in each:
+                if allowed.packets & packet != none:
+                    contract = allowed.contract
+                    says = f"contract {contract.name} allows it from {names[sender]}, and none from {names[mine]}"
+                    return says, contract.source
+        says = f"policy {self.plan.policy}: no contract allows it from {names[mine]} to {names[theirs]}"
+        return says, self.plan.contracts_at
+
+
+class SwitchesWhenNeeded(dict[str, Switch]):
+    """Switches as the interpreter has them, made when a packet first comes to one."""
+
+    def __init__(self, rules: Mapping[str, RuleSet]) -> None:
+        super().__init__()
+        self._rules = rules
+
+    def __missing__(self, router: str) -> Switch:
+        self[router] = Switch.of(self._rules[router])
+        return self[router]
+
+
+Key = tuple[str, Kind, int, int]  # a case, what is wrong, and from which role to which
+
+
+def merged(parts: Iterable[Mapping[Key, Finding]], places: Mapping[Line, int]) -> list[Finding]:
+    """The findings of several parts of the lines as if they were of all: the first line shows it, by ``places``."""
+    found: dict[Key, Finding] = {}
+    for part in parts:
+        for key, finding in part.items():
+            other = found.get(key, finding)
+            first = min(finding, other, key=lambda each: places.get((each.site, each.line), -1))
+            found[key] = first if other is finding else replace(first, alike=finding.alike + other.alike + 1)
+    return list(found.values())
+
+
+@dataclass
+class CaseDifferences:
+    """The findings of one case: one for each kind and pair of roles, with the first packet that shows it."""
+
+    of: Differences
+    case: Case
+    fabric: Fabric
+    found: dict[tuple[Kind, int, int], Finding] = field(default_factory=dict)
+    pairs: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
+
+    def findings(self) -> dict[Key, Finding]:
+        """What was found, with how many pairs of sites it is the same for."""
+        return {
+            (self.case.name, *key): replace(finding, alike=self.pairs[key] - 1) for key, finding in self.found.items()
+        }
+
+    def add(self, line: Line, became: Set, wanted: Set) -> None:
+        """Notes what is wrong with packets from a line."""
+        space = self.of.expectation.space
+        faults = space.none
+        for number in FAULTS:
+            if (those := became & space.out(number)) != space.none:
+                self._note(_KIND_OF_FAULT.get(number, Kind.LOST), line, those, fault=True)
+                faults |= those
+        more, less = became & ~wanted & ~faults, wanted & ~became
+        if more != space.none:
+            allowed = space.unmarked(wanted & space.unmarked(more))  # of those packets, to those ends
+            self._note(Kind.MISMARKED, line, more & allowed)
+            leaks = more & ~allowed
+            elsewhere = leaks & space.packets(wanted & space.packets(leaks))
+            self._note(Kind.MISDELIVERED, line, elsewhere)
+            self._note(Kind.LEAK, line, leaks & ~elsewhere)
+        if less != space.none:
+            arrives = space.unmarked(became & space.unmarked(less))
+            holes = less & ~arrives & ~space.packets(faults)
+            opens = self._openings(line)
+            self._note(Kind.BLACKHOLE, line, holes & opens)
+            self._note(Kind.ONE_WAY, line, holes & ~opens)
+
+    def _openings(self, line: Line) -> Set:
+        """What a line's site may open, to anybody."""
+        role = self.of.plan.role_of_site[line[0]].id
+        allowed = self.of.expectation.allowed
+        space = self.of.expectation.space
+        return space.any_of(
+            each.packets for pair, all_ in allowed.items() if pair[0] == role for each in all_ if each.opens
+        )
+
+    def _note(self, kind: Kind, line: Line, relation: Set, *, fault: bool = False) -> None:
+        space, plan = self.of.expectation.space, self.of.plan
+        if relation == space.none:
+            return
+        site, sites = plan.network.site[line[0]], plan.network.sites
+        ends = () if fault else space.ends(relation)
+        roles = {plan.role_of_site[sites[end].id].id: end for end in reversed(ends)} or {0: -1}
+        for role, end in roles.items():
+            key = kind, plan.role_of_site[site.id].id, role
+            count = sum(plan.role_of_site[sites[each].id].id == role for each in ends) or 1
+            self.pairs[key] = self.pairs.get(key, 0) + count
+            if key not in self.found:
+                those = relation if end < 0 else relation & space.out(end)
+                self.found[key] = self._finding(kind, line, site, those)
+
+    def _finding(self, kind: Kind, line: Line, site: Site, relation: Set) -> Finding:
+        space = self.of.expectation.space
+        example = space.example(relation, self._likely(site))
+        packet = packet_of(example)
+        towards = self._owner(packet)
+        says, source = self.of.policy(site, towards, space.of(packet))
+        return Finding(
+            kind=kind,
+            case=self.case.name,
+            says=says,
+            source=source,
+            site=site.id,
+            line=line[1],
+            towards=towards.id if towards else None,
+            packet=packet,
+            walk=self._walk(site.id, packet, line[1]),
+        )
+
+    def _walk(self, site: str, packet: Packet, line: int) -> Walk | None:
+        """The way that the interpreter has the packet go; None where it knows no better."""
+        try:
+            return self.fabric.walk_from(site, packet, line)
+        except (ChanceError, NotModelledError, ValueError):
+            return None
+
+    def _owner(self, packet: Packet) -> Site | None:
+        fields = packet.fields
+        name, bits = ("ipv4_dst", 32) if "ipv4_dst" in fields else ("ipv6_dst", 128)
+        if name not in fields:
+            return None
+        return self._owners.get((bits, fields[name] >> self._shift(bits)))
+
+    def _shift(self, bits: int) -> int:
+        site = self.of.plan.network.sites[0]
+        prefix = site.prefix4 if bits == 32 else site.prefix6
+        return bits - prefix.prefixlen
+
+    @cached_property
+    def _owners(self) -> dict[tuple[int, int], Site]:
+        found: dict[tuple[int, int], Site] = {}
+        for site in self.of.plan.network.sites:
+            for prefix in site.prefixes:
+                bits = prefix.max_prefixlen
+                found[bits, int(prefix.network_address) >> self._shift(bits)] = site
+        return found
+
+    def _likely(self, site: Site) -> Iterator[Set]:
+        """What packets mostly look like, so that examples look like them."""
+        space = self.of.expectation.space
+        yield space.equal("vlan_vid", 0)
+        yield space.equal("ip_frag", 0)
+        yield space.match("ipv4_src", int(site.address4)) | space.match("ipv6_src", int(site.address6))
+        own = [space.match("ipv4_dst", 2, 3), space.match("ipv6_dst", 2, 0xFFFF)]  # sites' own addresses end so
+        yield own[0] | own[1]
+        yield space.of_type((0x0800,))
+        for port in ("tp_src", "tp_dst"):
+            yield space.equal(port, _LIKELY_PORT)
+        for flags in (_SYN, _ACK):
+            yield space.equal("tcp_flags", flags)
+        yield space.equal("icmp_code", 0)
+        yield space.equal("ip_dscp", 0)
+        yield space.equal("frame_bytes", _LIKELY_BYTES)

@@ -1,0 +1,147 @@
+"""A verification's report for programs: JSON and JUnit XML. docs/verify.md says what each key is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+from xml.etree import ElementTree
+
+from helsewan.verification.concrete.fabric import Hop, Walk
+from helsewan.verification.concrete.packet import Packet
+from helsewan.verification.live.live_report import LiveReport
+from helsewan.verification.reports.findings import Finding, Proof, Report
+from helsewan.verification.reports.witness import expression, in_words
+
+FORMAT = "helsewan-verification/1"
+
+
+def as_json(report: Report, rules: str, live: LiveReport | None = None) -> dict[str, Any]:
+    """A report as plain data; ``rules`` says where its rules are from, ``live`` what the network answered, if asked."""
+    violations = report.violations
+    deaf = live.deaf if live is not None else ()
+    return {
+        "format": FORMAT,
+        "verdict": "violated" if violations else "void" if deaf else "proved",
+        "exit_code": 1 if violations else 3 if deaf else 0,
+        "policy": report.policy,
+        "network": report.network,
+        "rules": rules,
+        "violations": [*map(finding_json, violations)],
+        "proofs": [*map(_proof, report.proofs)],
+        "flaws": [finding_json(finding) for finding in report.findings if not finding.is_violation],
+        "live": None if live is None else _live(live),
+        "figures": dict(report.figures),
+    }
+
+
+def _live(live: LiveReport) -> dict[str, Any]:
+    return {"lot": live.seed, "answers": [row._asdict() for row in live.table()], "deaf": list(live.deaf)}
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """A finding as plain data. What it does not have is null."""
+    return {
+        "kind": finding.kind.value,
+        "case": finding.case,
+        "from": {"site": finding.site, "line": finding.line} if finding.site else None,
+        "to": finding.towards,
+        "packet": packet_json(finding.packet) if finding.packet else None,
+        "says": finding.says,
+        "source": finding.source,
+        "where": finding.where or None,
+        "way": _way(finding.walk) if finding.walk else None,
+        "alike": finding.alike,
+    }
+
+
+def packet_json(packet: Packet) -> dict[str, Any]:
+    """A packet as its fields' numbers, in words, and as Scapy makes it. Numbers beyond 53 bits are hex."""
+    fields = {name: value if value < 1 << 53 else hex(value) for name, value in sorted(packet.fields.items())}
+    labels = [{"label": each.label, "tc": each.tc, "ttl": each.ttl} for each in packet.labels]
+    return {"words": in_words(packet), "scapy": expression(packet), "fields": fields, "labels": labels}
+
+
+def _way(walk: Walk) -> dict[str, Any]:
+    return {
+        "end": walk.end.name.lower(),
+        "site": walk.site,
+        "reason": walk.reason.name.lower() if walk.reason is not None else None,
+        "hops": [*map(_hop, walk.hops)],
+    }
+
+
+def _hop(hop: Hop) -> dict[str, Any]:
+    return {
+        "router": hop.came.router,
+        "in_port": hop.came.port,
+        "entries": [f"{rule}" for rule in hop.visit.rules],
+        "groups": [{"group": f"{choice.group}", "bucket": choice.bucket} for choice in hop.visit.choices],
+    }
+
+
+def _proof(proof: Proof) -> dict[str, Any]:
+    return {
+        "claim": proof.claim,
+        "cases": list(proof.cases),
+        "lines": proof.lines,
+        "pairs": proof.pairs,
+        "assumed": list(proof.assumed),
+    }
+
+
+def as_junit(report: Report) -> bytes:
+    """A report as JUnit's XML: a test case for each proof, and one that failed for each kind of violation in each case
+    of failure. Flaws are counted in the suite's properties."""
+    failed = _by_kind_and_case(report.violations)
+    suites = ElementTree.Element("testsuites")
+    count = {"tests": str(len(report.proofs) + len(failed)), "failures": str(len(failed)), "errors": "0"}
+    time = f"{report.figures.get('total_s', 0.0):.3f}"
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": "helsewan verify", "time": time, **count})
+    properties = ElementTree.SubElement(suite, "properties")
+    for name, value in _properties(report).items():
+        ElementTree.SubElement(properties, "property", {"name": name, "value": value})
+    for (kind, case), findings in failed.items():
+        test = ElementTree.SubElement(suite, "testcase", {"classname": report.policy, "name": f"{kind}: {case}"})
+        message = f"{len(findings)} found, for example {findings[0].says}"
+        failure = ElementTree.SubElement(test, "failure", {"type": kind, "message": _xml(message)})
+        failure.text = _xml("\n\n".join(map(told, findings)))
+    for proof in report.proofs:
+        test = ElementTree.SubElement(suite, "testcase", {"classname": report.policy, "name": _xml(proof.claim)})
+        ElementTree.SubElement(test, "system-out").text = _xml("assumed: " + "; ".join(proof.assumed))
+    text: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return text
+
+
+def told(finding: Finding) -> str:
+    """A finding with its witness and its way, for people."""
+    lines = [f"{finding.kind.value} in case {finding.case}: {finding.says}", f"policy: {finding.source or 'no line'}"]
+    if finding.site:
+        lines.append(f"from {finding.site}, line {finding.line}, to {finding.towards or 'nobody'}")
+    if finding.where:
+        lines.append(f"at {finding.where}")
+    if finding.packet:
+        lines += [f"packet: {in_words(finding.packet)}", f"scapy: {expression(finding.packet)}"]
+    if finding.walk:
+        lines += ["way:", f"{finding.walk}"]
+    if finding.alike:
+        lines.append(f"the same is wrong for {finding.alike} pairs of sites more")
+    return "\n".join(lines)
+
+
+def _by_kind_and_case(findings: Iterable[Finding]) -> Mapping[tuple[str, str], list[Finding]]:
+    found: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        found.setdefault((finding.kind.value, finding.case), []).append(finding)
+    return found
+
+
+def _properties(report: Report) -> dict[str, str]:
+    flaws = Counter(finding.kind.value for finding in report.findings if not finding.is_violation)
+    figures = {name: f"{value:g}" for name, value in report.figures.items()}
+    return {"network": report.network, **{f"flaws.{kind}": str(count) for kind, count in flaws.items()}, **figures}
+
+
+def _xml(text: str) -> str:
+    """Text without what XML 1.0 has no way to say (2.2)."""
+    return "".join(each for each in text if each in "\t\n" or (each >= " " and not "\ud800" <= each <= "\udfff"))
