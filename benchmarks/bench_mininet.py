@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import Figure
 from benchmarks.world_of_scale import bring_up_and_down
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 
 SITES = 2_500
 DEADLINE_S = 900
@@ -42,7 +42,7 @@ def stock_mininet(sites: int) -> dict[str, float]:
     """What ``rig_mininet`` says in a world of its own; raises RuntimeError with its words where it fails."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.pathsep.join([mnexec_folder(Path(folder)), os.environ.get("PATH", os.defpath)])
-        argv = world.command([sys.executable, "-m", "benchmarks.rig_mininet", str(sites)])
+        argv = sandbox.command([sys.executable, "-m", "benchmarks.rig_mininet", str(sites)])
         environment = {**os.environ, "PATH": path}
         done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=DEADLINE_S, check=False)
     if done.returncode:

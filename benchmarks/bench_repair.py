@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks import Figure
 from benchmarks.inside import in_world
-from helsewan.emulation.bfd import MULTIPLIER, PACKET_US, Timers
+from helsewan.emulation.routers.bfd import MULTIPLIER, PACKET_US, Timers
 from helsewan.policies.plan import DETECT_WITHIN_US
 from helsewan.topology.national.generator import national_network
 

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from typing import Any
 
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 
 
 def in_world(rig: str, *arguments: str) -> Any:
     """What ``benchmarks/<rig>.py`` printed as JSON; raises RuntimeError with its last words when it could not run."""
-    argv = world.command([sys.executable, "-m", f"benchmarks.{rig}", *arguments])
+    argv = sandbox.command([sys.executable, "-m", f"benchmarks.{rig}", *arguments])
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{rig}: exit {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")

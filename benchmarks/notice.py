@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ring import AROUND, CARRIES, LOOKS, OVER, SITES, Failure, Ring, wait_for
-from helsewan.emulation.plant import Direction
+from helsewan.emulation.links.link_backend import Direction
 from helsewan.scenarios.engine import FlowEngine
 from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec
 from helsewan.scenarios.records import Array

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from benchmarks.rings import Source
 from benchmarks.taps import INTERFACE, cpu_ns, end, sites, udp_frame
-from helsewan.emulation import world
-from helsewan.emulation.engine import EngineProcess
-from helsewan.emulation.interfaces import NetlinkIntf
-from helsewan.emulation.links import Plant
-from helsewan.emulation.nodes import NamespaceNode
-from helsewan.emulation.pipe_model import ClassQueue, PipeModel
-from helsewan.emulation.priority import LINKS, be_punctual
-from helsewan.emulation.switches import RouterSwitch
+from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel
+from helsewan.emulation.netlink.interfaces import NetlinkIntf
+from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.emulation.routers.switches import RouterSwitch
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
 
 ROUTERS = 5
 IP_BYTES = 1500
@@ -56,7 +56,7 @@ def build(plant: Plant, logs: Path) -> tuple[list[NamespaceNode], list[RouterSwi
     nodes, (west, east) = sites(plant)
     routers = []
     for place in range(ROUTERS):
-        router = RouterSwitch(f"r{place}", world.RUN_DIR, logs, dpid=f"{place + 1:x}")
+        router = RouterSwitch(f"r{place}", sandbox.RUN_DIR, logs, dpid=f"{place + 1:x}")
         near, far = (end(plant, router, f"port{port}") for port in (WEST, EAST))
         for port in (WEST, EAST):
             NetlinkIntf(f"port{port}", node=router, port=port)
@@ -114,7 +114,7 @@ def model_drops(engine: EngineProcess) -> int:
 def main() -> None:
     """Measure and print, for the rates in Mbit/s of IP packets that were asked for."""
     logs, seconds, *rates = sys.argv[1:]
-    world.enter()
+    sandbox.enter()
     found = []
     be_punctual(LINKS + 1)  # the source stands for other machines
     with EngineProcess(max_ports=64, max_pipes=64) as engine:

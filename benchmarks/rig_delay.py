@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from helsewan.emulation import world
-from helsewan.emulation.pipe_model import LAYER1_OVERHEAD_BYTES
-from helsewan.emulation.priority import cores_awake
+from helsewan.emulation.links.pipe_model import LAYER1_OVERHEAD_BYTES
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.realtime import cores_awake
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.calibration import Way, flow_over, model_us, one_way_delays_us, ways
@@ -91,9 +91,9 @@ def row(length: int, load: float, plan: Plan, rig: Rig) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    world.enter()
+    sandbox.enter()
     plan = compile_policy(load_policy(library_path("national")), national_network(SITES, seed=1))
-    rig = Rig(plan, world.RUN_DIR, Path(sys.argv[1]), lambda event: None)
+    rig = Rig(plan, sandbox.RUN_DIR, Path(sys.argv[1]), lambda event: None)
     with cores_awake():  # as in a scenario's run
         rig.start(lambda stage: None)
         overhead = asdict(rig.overhead)

@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from benchmarks.rings import Sink, Source
 from benchmarks.taps import INTERFACE, NUMBER_AT, sites, udp_frame
-from helsewan.emulation import world
-from helsewan.emulation.engine import EngineProcess
-from helsewan.emulation.links import Plant
-from helsewan.emulation.nodes import NamespaceNode
-from helsewan.emulation.pipe_model import LAYER1_OVERHEAD_BYTES, ClassQueue, Loss, PipeModel
-from helsewan.emulation.priority import LINKS, be_punctual
+from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.pipe_model import LAYER1_OVERHEAD_BYTES, ClassQueue, Loss, PipeModel
+from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
 from tests.conformance.chance import fates
 
 IP_BYTES = 1500
@@ -146,7 +146,7 @@ def loss_likelihood(rig: Rig, loss: Loss) -> float:
 
 def main() -> None:
     """Measure and print."""
-    world.enter()
+    sandbox.enter()
     be_punctual(LINKS + 1)  # the sources stand for other machines
     with EngineProcess(max_ports=2, max_pipes=2) as engine:
         rig = Rig(engine)

@@ -20,8 +20,8 @@ from mininet.net import Mininet
 from mininet.node import Host, OVSSwitch
 
 from helsewan.common.processes import run
-from helsewan.emulation import world
-from helsewan.emulation.switches import SCHEMA
+from helsewan.emulation.routers.switches import SCHEMA
+from helsewan.emulation.sandbox import sandbox
 from helsewan.topology.mininet_build import NationalTopo
 
 OVS_DIR = Path("/run/openvswitch")  # of this world alone
@@ -41,7 +41,7 @@ def start_open_vswitch() -> None:
 
 def main(sites: int) -> None:
     """Build and start; the seconds of each."""
-    world.enter()
+    sandbox.enter()
     start_open_vswitch()
     setLogLevel("error")
     Mininet.inited = True  # Mininet.init would change the machine's sysctls

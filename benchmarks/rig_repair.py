@@ -13,9 +13,9 @@ from benchmarks.notice import Flows, known_silence, trial
 from benchmarks.ring import FAILURES, Ring
 from benchmarks.ring_helsewan import Helsewan
 from benchmarks.ring_rivals import Ospf, SpanningTree
-from helsewan.emulation import world
-from helsewan.emulation.bfd import MULTIPLIER
-from helsewan.emulation.priority import LINKS, be_punctual
+from helsewan.emulation.routers.bfd import MULTIPLIER
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
 
 
 def ring(name: str, logs: Path, interval_ms: int, python: str) -> Ring:
@@ -29,7 +29,7 @@ def main() -> None:
     """Measure and print: a folder for logs, whose ring, BFD's interval (ms), the Python that has Ryu, by how much (us,
     with commas) the way around gets longer, in turn, and kinds of failure, each with a number of trials."""
     logs, name, interval_ms, python, longer_us, *wanted = sys.argv[1:]
-    world.enter()
+    sandbox.enter()
     be_punctual(LINKS)  # as the thread that strikes and restores in a scenario
     measured = ring(name, Path(logs), int(interval_ms), python)
     measured.start()

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.scenarios.rig import Rig
 from helsewan.topology.model import Kind, Site
@@ -70,12 +70,12 @@ def unheard(rig: Rig, hospitals: list[Site]) -> list[str]:
 
 def main(sites: int, logs: Path) -> None:
     """Bring it up, print what came of it, wait for the end."""
-    world.enter()
+    sandbox.enter()
     stages = Stages()
     stages.begin("planning")
     plan = compile_policy(load_policy(library_path("national")), national_network(sites, seed=1))
     events = []
-    rig = Rig(plan, world.RUN_DIR, logs, events.append)
+    rig = Rig(plan, sandbox.RUN_DIR, logs, events.append)
     rig.start(stages.begin)
     stages.begin("reaching every hospital")
     hospitals = [site for site in plan.network.sites if site.kind is Kind.HOSPITAL]

@@ -9,11 +9,11 @@ import time
 
 from benchmarks.rings import Source
 from benchmarks.taps import INTERFACE, UDP_PORT, cpu_ns, sites, ticks, udp_frame
-from helsewan.emulation import world
-from helsewan.emulation.engine import EngineProcess
-from helsewan.emulation.links import Plant
-from helsewan.emulation.pipe_model import PipeModel
-from helsewan.emulation.priority import LINKS, be_punctual
+from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
 
 SECONDS = 3.0
 WARM_UP_S = 0.5
@@ -25,7 +25,7 @@ DELAY_US = 1000
 
 def main() -> None:
     """Measure and print."""
-    world.enter()
+    sandbox.enter()
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[:-1] or cores)
     be_punctual(LINKS + 1)  # the source stands for another machine

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from helsewan.emulation.links import Plant
-from helsewan.emulation.plant import Direction
+from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.links import Plant
 
 ROUTERS = ("west", "near", "east", "south", "far")
 SITES = ("west", "east")  # the routers that have a site

@@ -10,9 +10,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from benchmarks.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS, SITES, Ring
-from helsewan.emulation import world
-from helsewan.emulation.links import access_name, fibre_interface
-from helsewan.emulation.procfs import thread_clocks
+from helsewan.emulation.links.links import access_name, fibre_interface
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.procfs import thread_clocks
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.scenarios.rig import Rig
 from helsewan.scenarios.targets import Target
@@ -42,11 +42,11 @@ class Helsewan(Ring):
     """Open vSwitches and our controller, under the policy ``open``."""
 
     def __init__(self, logs: Path, interval_ms: int, multiplier: int) -> None:
-        file = world.RUN_DIR / "ring.yaml"
+        file = sandbox.RUN_DIR / "ring.yaml"
         file.write_text(description(), encoding="utf-8")
         plan = compile_policy(load_policy(library_path("open")), import_network(file, None, seed=1).network)
         plan = replace(plan, detect_within_us=(multiplier + 1) * interval_ms * 1000)
-        self.rig = Rig(plan, world.RUN_DIR, logs, lambda event: None)
+        self.rig = Rig(plan, sandbox.RUN_DIR, logs, lambda event: None)
         self.access = {name: access_name(_site(name), 0) for name in SITES}
 
     def start(self) -> None:

@@ -11,14 +11,14 @@ from benchmarks.rig_chain import shape
 from benchmarks.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS, SITES, Ring, wait_for
 from benchmarks.taps import end
 from helsewan.common.processes import run
-from helsewan.emulation import world
-from helsewan.emulation.engine import EngineProcess
-from helsewan.emulation.interfaces import NetlinkIntf, routing
-from helsewan.emulation.links import Plant
-from helsewan.emulation.nodes import NamespaceNode
-from helsewan.emulation.priority import LINKS, SWITCHES, be_punctual
-from helsewan.emulation.procfs import threads
-from helsewan.emulation.switches import BRIDGE, RouterSwitch
+from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.links.links import Plant
+from helsewan.emulation.netlink.interfaces import NetlinkIntf, routing
+from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.emulation.routers.switches import BRIDGE, RouterSwitch
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.procfs import threads
+from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, be_punctual
 
 SITE = "site"  # a router's interface to its site, and the site's own
 FRR = Path("/usr/lib/frr")
@@ -155,7 +155,7 @@ class SpanningTree(Rival):
         self._logs, self._python = logs, python
 
     def start(self) -> None:
-        routers = [RouterSwitch(n, world.RUN_DIR, self._logs, dpid=f"{i:x}") for i, n in enumerate(ROUTERS, 1)]
+        routers = [RouterSwitch(n, sandbox.RUN_DIR, self._logs, dpid=f"{i:x}") for i, n in enumerate(ROUTERS, 1)]
         self._build(routers)
         for router in routers:
             interfaces = _lines_of(router.name) + [SITE] * (router.name in SITES)
@@ -164,7 +164,7 @@ class SpanningTree(Rival):
         for name, site in self.site.items():
             _give(site, SITE, f"{self.address(name)}/24")
         RouterSwitch.batchStartup(routers)
-        path = world.RUN_DIR / "ryu.sock"
+        path = sandbox.RUN_DIR / "ryu.sock"
         with (self._logs / "ryu.log").open("wb") as log:
             argv = [self._python, "-m", "benchmarks.spanning_tree", str(path)]
             self._process = NamespaceNode("ryu").spawn(argv, stderr=log, stdout=log)

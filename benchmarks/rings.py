@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from helsewan.emulation.namespaces import Namespace
+from helsewan.emulation.sandbox.namespaces import Namespace
 
 _SOL_PACKET = 263
 _PACKET_RX_RING, _PACKET_VERSION, _PACKET_TX_RING, _PACKET_QDISC_BYPASS = 5, 10, 13, 20

@@ -6,9 +6,9 @@ import struct
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from helsewan.emulation.links import TAP_QUEUE, Plant
-from helsewan.emulation.nodes import NamespaceNode
-from helsewan.emulation.plant import CORE_MTU, End
+from helsewan.emulation.links.link_backend import CORE_MTU, End
+from helsewan.emulation.links.links import TAP_QUEUE, Plant
+from helsewan.emulation.nodes.nodes import NamespaceNode
 
 INTERFACE = "wan0"
 ADDRESSES = (IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2"))

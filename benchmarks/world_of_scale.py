@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 
 GONE_DEADLINE_S = 120.0
 POLL_S = 0.02
@@ -44,7 +44,7 @@ def bring_up_and_down(sites: int) -> Outcome:
     files = files_of_namespaces()
     with tempfile.TemporaryDirectory() as logs, memory_fall_mib() as fallen_mib:
         began = time.monotonic()
-        argv = world.command([sys.executable, "-m", "benchmarks.rig_scale", str(sites), logs])
+        argv = sandbox.command([sys.executable, "-m", "benchmarks.rig_scale", str(sites), logs])
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as first:
             assert first.stdout is not None
             line = first.stdout.readline()

@@ -17,7 +17,7 @@ from random import Random
 import numpy as np
 
 from helsewan.controller.rules.paths import compute_paths
-from helsewan.emulation.pipe_model import LAYER1_OVERHEAD_BYTES
+from helsewan.emulation.links.pipe_model import LAYER1_OVERHEAD_BYTES
 from helsewan.policies.plan import Plan, Protocol
 from helsewan.scenarios.engine import FlowEngine, SocketIn
 from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec

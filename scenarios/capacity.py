@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helsewan.emulation.engine import EngineProcess
-from helsewan.emulation.links import TAP_QUEUE, Plant
-from helsewan.emulation.nodes import NamespaceNode
-from helsewan.emulation.pipe_model import PipeModel
-from helsewan.emulation.plant import CORE_MTU
-from helsewan.emulation.priority import LINKS, be_punctual
-from helsewan.emulation.procfs import task_clock_ns
+from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.links.link_backend import CORE_MTU
+from helsewan.emulation.links.links import TAP_QUEUE, Plant
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.emulation.sandbox.procfs import task_clock_ns
+from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
 
 NAPS = 100
 NAP_S = 0.001
@@ -31,7 +31,7 @@ RATE_BPS = 10_000_000_000
 class Capacity:
     """What a machine can carry. ``timer_p50_us``, ``timer_p99_us``: how late a thread of the link engine's priority
     wakes. ``line_us``: the link engine's processor time for a full frame on a line. ``scheduling``: the priority
-    that was granted (``helsewan.emulation.priority``)."""
+    that was granted (``helsewan.emulation.sandbox.realtime``)."""
 
     timer_p50_us: float
     timer_p99_us: float

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from helsewan.emulation.management import ManagementNetwork
-from helsewan.emulation.switches import BRIDGE
+from helsewan.emulation.routers.management import ManagementNetwork
+from helsewan.emulation.routers.switches import BRIDGE
 from helsewan.policies.plan import Plan
 
 Event = dict[str, Any]

@@ -20,10 +20,10 @@ from rich.markup import escape
 from helsewan.common.errors import InputError
 from helsewan.common.processes import CommandError, run
 from helsewan.common.screen import Screen
-from helsewan.emulation import world
-from helsewan.emulation.priority import LINKS, be_punctual
-from helsewan.emulation.procfs import PRESSURE, cpu_limit_cores, read_load
-from helsewan.emulation.switches import ALLOCATOR
+from helsewan.emulation.routers.switches import ALLOCATOR
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.procfs import PRESSURE, cpu_limit_cores, read_load
+from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
 from helsewan.scenarios.doctor_items import (
     Item,
     Status,
@@ -124,7 +124,7 @@ def _show_item(screen: Screen, item: Item) -> None:
 
 def _measure() -> dict[str, Any]:
     """What ``doctor_world`` finds in a world of its own."""
-    argv = world.command([sys.executable, "-m", "helsewan.scenarios.doctor_world"])
+    argv = sandbox.command([sys.executable, "-m", "helsewan.scenarios.doctor_world"])
     done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=MEASURE_S, cwd=ANYWHERE)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -132,7 +132,7 @@ def _measure() -> dict[str, Any]:
 
 def _problems() -> list[dict[str, str]]:
     try:
-        world.require()
+        sandbox.require()
     except InputError as error:
         return [
             {"name": str(problem.value or problem.where), "reason": problem.reason, "hint": problem.hint}

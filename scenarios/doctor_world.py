@@ -8,17 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from helsewan.emulation import world
-from helsewan.emulation.engine import EngineProcess
-from helsewan.emulation.interfaces import NetlinkIntf
-from helsewan.emulation.kernel_probe import probe
-from helsewan.emulation.links import TAP_QUEUE, Plant
-from helsewan.emulation.namespaces import Namespace, open_tap
-from helsewan.emulation.nodes import NamespaceNode
-from helsewan.emulation.pipe_model import PipeModel
-from helsewan.emulation.plant import CORE_MTU
-from helsewan.emulation.procfs import task_clock_ns
-from helsewan.emulation.switches import RouterSwitch
+from helsewan.emulation.kernel.probe import probe
+from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.links.link_backend import CORE_MTU
+from helsewan.emulation.links.links import TAP_QUEUE, Plant
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.netlink.interfaces import NetlinkIntf
+from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.emulation.routers.switches import RouterSwitch
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.namespaces import Namespace, open_tap
+from helsewan.emulation.sandbox.procfs import task_clock_ns
 from helsewan.scenarios.capacity import RATE_BPS, burst_through, measure_capacity
 
 NAMESPACES = 100
@@ -58,10 +58,10 @@ def namespaces_per_s() -> float:
 
 def main() -> None:
     """Measure and print."""
-    world.enter()
+    sandbox.enter()
     found: dict[str, Any] = asdict(measure_capacity())
     found["namespaces_per_s"] = namespaces_per_s()
-    found["router_us"] = router_us(world.RUN_DIR)
+    found["router_us"] = router_us(sandbox.RUN_DIR)
     found["kernel_parts"] = [{**asdict(finding.part), "refusal": finding.refusal} for finding in probe()]
     print(json.dumps(found))
 

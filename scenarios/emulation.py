@@ -21,9 +21,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from helsewan.emulation import world
-from helsewan.emulation.lan import LanHost, add_lan_host
-from helsewan.emulation.mininet_net import EmulatedNet
+from helsewan.emulation.mininet.net import EmulatedNet
+from helsewan.emulation.nodes.lan import LanHost, add_lan_host
+from helsewan.emulation.sandbox import sandbox
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.scenarios.control import Event
@@ -47,7 +47,7 @@ class Emulation:
         self._hosts_per_hospital = hosts_per_hospital
         self._held = ExitStack()
         logs = log_dir or Path(self._held.enter_context(tempfile.TemporaryDirectory(prefix="helsewan-")))
-        self.rig = Rig(self.plan, world.RUN_DIR, logs, self.events.append)
+        self.rig = Rig(self.plan, sandbox.RUN_DIR, logs, self.events.append)
 
     def start(self, stage: Callable[[str], None] = lambda _: None) -> None:
         """Bring it up; ``stage`` is told what is being done."""

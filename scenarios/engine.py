@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from helsewan.emulation.priority import LINKS, be_punctual
+from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
 from helsewan.scenarios._flows import LATENESS_STEP_NS, Engine
 from helsewan.scenarios.engine_health import KeepingUp
 from helsewan.scenarios.flowspec import Endpoint, FlowSpec, endpoints

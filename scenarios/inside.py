@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 from helsewan.scenarios import machine
 from helsewan.scenarios.checks import Evidence, Verdict, judge, verdict
 from helsewan.scenarios.history import History
@@ -51,7 +51,7 @@ def _result(job: Job, history: History, screen: Screen) -> Result:
     """What comes of the job, an interrupt or a fault included."""
     try:
         with interruptible():
-            world.enter()
+            sandbox.enter()
             history.append("run", scenario=job.scenario.name, parameters=dict(job.scenario.parameters))
             with Progress(screen) as progress:
                 collected = Run(job, history, progress).execute()

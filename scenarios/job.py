@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from helsewan.emulation.plant import Dataplane
+from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.flowspec import TrafficPlan
 from helsewan.scenarios.spec import Scenario

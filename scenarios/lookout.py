@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 
-from helsewan.emulation.packet_sockets import PacketSockets
+from helsewan.emulation.routers.packet_sockets import PacketSockets
 from helsewan.scenarios.rig import Rig
 from helsewan.scenarios.watch import LinkCounters, Thread
 

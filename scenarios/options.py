@@ -9,7 +9,7 @@ import typer
 from helsewan.common.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from helsewan.emulation.plant import Dataplane
+    from helsewan.emulation.links.link_backend import Dataplane
 
 Name = Annotated[str | None, typer.Option("--name", help="Which network; not needed while one stands.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -18,7 +18,7 @@ DataplaneName = Annotated[str, typer.Option("--dataplane", help="What carries fr
 
 def dataplane_named(name: str) -> Dataplane:
     """A dataplane by name; raises InputError for what is none."""
-    from helsewan.emulation.plant import Dataplane
+    from helsewan.emulation.links.link_backend import Dataplane
 
     try:
         return Dataplane(name)

@@ -19,7 +19,7 @@
                     cores the traffic takes by that
     pressure        processor use: stalled, busy, steal, as shares
     parameters, seed, sites, policy, versions, host, timing, scheduling (null without an engine)
-    cores_awake     whether idle cores were kept from sleeping (emulation/priority.py)
+    cores_awake     whether idle cores were kept from sleeping (emulation/sandbox/realtime.py)
     isolation       static: moment -> proof of the rules read then; live: "before", "after" the traffic -> what the
                     network was asked and answered (docs/verify.md); null where the scenario verifies nothing
     dataplane       what carried the frames: "engine" or "kernel"

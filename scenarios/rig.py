@@ -15,19 +15,20 @@ from pathlib import Path
 
 import numpy as np
 
-from helsewan.emulation import bfd, world
-from helsewan.emulation.engine import EngineProcess
-from helsewan.emulation.engine_rows import FULL_FRAME_BYTES
-from helsewan.emulation.kernel_classifier import Classes
-from helsewan.emulation.kernel_plant import KernelPlant
-from helsewan.emulation.links import AccessLink, Plant, fibre_interface
-from helsewan.emulation.management import ManagementNetwork, line_name
-from helsewan.emulation.namespaces import Namespace
-from helsewan.emulation.nodes import SiteNode
-from helsewan.emulation.pipe_model import ClassQueue, PipeModel
-from helsewan.emulation.plant import Dataplane, Direction, Shape
-from helsewan.emulation.procfs import task_clock_ns, transmit_drops
-from helsewan.emulation.switches import RouterSwitch
+from helsewan.emulation.kernel.backend import KernelPlant
+from helsewan.emulation.kernel.classifier import Classes
+from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.links.link_backend import Dataplane, Direction, Shape
+from helsewan.emulation.links.links import AccessLink, Plant, fibre_interface
+from helsewan.emulation.links.model_rows import FULL_FRAME_BYTES
+from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel
+from helsewan.emulation.nodes.nodes import SiteNode
+from helsewan.emulation.routers import bfd
+from helsewan.emulation.routers.management import ManagementNetwork, line_name
+from helsewan.emulation.routers.switches import RouterSwitch
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.namespaces import Namespace
+from helsewan.emulation.sandbox.procfs import task_clock_ns, transmit_drops
 from helsewan.policies.plan import Plan, Scheduling, TrafficClass
 from helsewan.scenarios import calibration
 from helsewan.scenarios.control import ControllerFailed, Controllers, Event, NorthboundProcess, SlowPathProcess
@@ -72,7 +73,7 @@ class Rig:
 
         Raises CommandError, OSError, EngineError or ControllerFailed when a part does not come up, and InputError
         where the machine allows fewer open files than the network takes, or has not the cores for BFD so fast."""
-        world.require_files(_files(self.network))
+        sandbox.require_files(_files(self.network))
         cores = len(os.sched_getaffinity(0))
         self.bfd = bfd.timers(self.plan.detect_within_us // 1000, len(self.network.links), cores)
         stage("starting the controller and the lines")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helsewan.common.progress import Progress
-from helsewan.emulation import world
-from helsewan.emulation.counters import Lateness
-from helsewan.emulation.plant import Dataplane
-from helsewan.emulation.priority import LINKS, be_leisurely, be_punctual, cores_awake
+from helsewan.emulation.links.counters import Lateness
+from helsewan.emulation.links.link_backend import Dataplane
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.realtime import LINKS, be_leisurely, be_punctual, cores_awake
 from helsewan.scenarios.calibration import Overhead
 from helsewan.scenarios.capacity import Capacity, measure_capacity
 from helsewan.scenarios.control import Event
@@ -87,7 +87,9 @@ class Run:
     def __init__(self, job: Job, history: History, progress: Progress) -> None:
         self._job, self._history, self._progress = job, history, progress
         standby = job.scenario.spec.standby
-        self._rig = Rig(job.plan, world.RUN_DIR, job.directory / "logs", self._controller_said, job.dataplane, standby)
+        self._rig = Rig(
+            job.plan, sandbox.RUN_DIR, job.directory / "logs", self._controller_said, job.dataplane, standby
+        )
         self._flows = job.traffic.flows
         self._verify = job.scenario.spec.verify or VerifySpec.model_construct()
         self._reader = RuleReader(job.directory)

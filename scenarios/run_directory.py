@@ -9,15 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 
 
 def make_directory(parent: Path) -> Path:
     """A new directory for one run, named by its start; two runs in one second get different names.
 
     Raises InputError where there can be none."""
-    if world.hides(parent):
-        raise InputError(Problem("--results", str(parent), f"is below {world.RUN_DIR.parent}, which a run hides"))
+    if sandbox.hides(parent):
+        raise InputError(Problem("--results", str(parent), f"is below {sandbox.RUN_DIR.parent}, which a run hides"))
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     try:
         for missing in reversed([directory for directory in (parent, *parent.parents) if not directory.exists()]):

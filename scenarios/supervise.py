@@ -13,8 +13,9 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError
 from helsewan.common.screen import Screen
-from helsewan.emulation import kernel_probe, world
-from helsewan.emulation.plant import Dataplane
+from helsewan.emulation.kernel import probe
+from helsewan.emulation.links.link_backend import Dataplane
+from helsewan.emulation.sandbox import sandbox
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.scenarios.checks import Verdict
@@ -47,9 +48,9 @@ def run_scenario(
     plan = compile_policy(load_policy(_policy_file(scenario)), network, now=utc_now())
     targets = resolve_timeline(spec, network, scenario.document)
     traffic = plan_traffic(spec, plan, scenario.document)
-    world.require()
+    sandbox.require()
     if dataplane is Dataplane.KERNEL:
-        kernel_probe.require()
+        probe.require()
     directory = make_directory(results / spec.name)
     job = Job(scenario, plan, targets, traffic, directory, debug, dataplane)
     with interrupts():

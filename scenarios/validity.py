@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from helsewan.emulation.counters import Lateness
+from helsewan.emulation.links.counters import Lateness
 from helsewan.scenarios.engine_health import KeepingUp
 from helsewan.scenarios.vitals import Pressure, Second
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from helsewan.emulation.counters import bin_limits_ns
-from helsewan.emulation.procfs import Load, ThreadClock
+from helsewan.emulation.links.counters import bin_limits_ns
+from helsewan.emulation.sandbox.procfs import Load, ThreadClock
 from helsewan.scenarios.records import Array
 
 WORTH_TELLING_US = 10_000  # threads that never waited for longer at a time stay out of the history

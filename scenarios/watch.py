@@ -13,10 +13,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from helsewan.emulation.counters import Latest, Records
-from helsewan.emulation.packet_sockets import PacketSockets
-from helsewan.emulation.priority import LINKS, be_punctual
-from helsewan.emulation.procfs import TaskClock, read_load, thread_clocks
+from helsewan.emulation.links.counters import Latest, Records
+from helsewan.emulation.routers.packet_sockets import PacketSockets
+from helsewan.emulation.sandbox.procfs import TaskClock, read_load, thread_clocks
+from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
 from helsewan.scenarios.records import Array
 from helsewan.scenarios.vitals import Pressure, Pulse, Second, Strain, pressure_between, process_strain, punctuality
 

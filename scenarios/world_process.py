@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 
 ANYWHERE = "/"  # ``python -m`` looks for modules in its directory first: not in one of the user's
 GRACE_S = 15.0  # for the world to end in order after an interrupt
@@ -50,7 +50,7 @@ def run_in_world(module: str, job: object, pass_fds: Sequence[int] = ()) -> int:
     with open(os.dup(file), "wb") as writing:
         pickle.dump(job, writing)
     os.lseek(file, 0, os.SEEK_SET)
-    argv = world.command([sys.executable, "-m", module, str(file)])
+    argv = sandbox.command([sys.executable, "-m", module, str(file)])
     early: list[int] = []
     before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
     # The mask is for the world to inherit. Here a library's thread may take the signal in spite of it, and Popen must

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from helsewan.common.errors import InputError
-from helsewan.emulation.world import require
+from helsewan.emulation.sandbox.sandbox import require
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 SEED = int(os.environ.get("HELSEWAN_SEED") or (1 if IN_CI else random.SystemRandom().randrange(1, 2**31)))

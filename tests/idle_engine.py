@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from helsewan.emulation.engine import EngineProcess
+from helsewan.emulation.links.engine import EngineProcess
 
 GLANCE_S = 0.02  # LOOP_GLANCE_NS: it turns so often by itself
 WHILE_S = 0.2

@@ -11,13 +11,13 @@ from typing import Any
 
 from mininet.topo import Topo
 
-from helsewan.emulation.bfd import Timers
-from helsewan.emulation.links import AccessLink, FibreLink
-from helsewan.emulation.management import ManagementNetwork
-from helsewan.emulation.mininet_net import EmulatedNet
-from helsewan.emulation.nodes import SiteNode
-from helsewan.emulation.plant import LinePlant
-from helsewan.emulation.switches import RouterSwitch
+from helsewan.emulation.links.link_backend import LinePlant
+from helsewan.emulation.links.links import AccessLink, FibreLink
+from helsewan.emulation.mininet.net import EmulatedNet
+from helsewan.emulation.nodes.nodes import SiteNode
+from helsewan.emulation.routers.bfd import Timers
+from helsewan.emulation.routers.management import ManagementNetwork
+from helsewan.emulation.routers.switches import RouterSwitch
 from helsewan.topology.model import Network, Router, Site
 from helsewan.topology.national.generator import national_network
 

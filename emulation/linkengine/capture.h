@@ -2,7 +2,7 @@
  *
  * The engine puts each frame in as a pcapng Enhanced Packet Block (draft-ietf-opsawg-pcapng), so the reader has only to
  * write what it finds. One writer, one reader; neither waits for the other: a frame for which there is no room is
- * missed, and counted. emulation/capture.py mirrors struct capture_ring.
+ * missed, and counted. emulation/links/capture.py mirrors struct capture_ring.
  */
 #ifndef LINKENGINE_CAPTURE_H
 #define LINKENGINE_CAPTURE_H

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define JITTER_PARETO_SHAPE 3.0   /* as emulation/pipe_model.py has it */
+#define JITTER_PARETO_SHAPE 3.0   /* as emulation/links/pipe_model.py has it */
 #define JITTER_MOST_DEVIATIONS 4  /* draws end there */
 
 enum jitter_distribution { JITTER_UNIFORM, JITTER_NORMAL, JITTER_PARETO, JITTER_DISTRIBUTIONS };

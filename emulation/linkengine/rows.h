@@ -1,4 +1,4 @@
-/* Rows from Python (emulation/engine_rows.py makes them) to the engine's values. All functions return 0, or -1 with an
+/* Rows from Python (emulation/links/model_rows.py makes them) to the engine's values. All functions return 0, or -1 with an
  * exception that names the field in Python's terms. */
 #ifndef LINKENGINE_ROWS_H
 #define LINKENGINE_ROWS_H

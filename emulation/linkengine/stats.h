@@ -4,7 +4,7 @@
  * is stored whole, so a reader never sees half a value; fields are not consistent with each other to the frame.
  * The buffer holds one engine_stats, then max_ports port_stats, max_pipes pipe_stats, and STATS_QUEUES * max_pipes
  * class_stats. These are handed out one by one, as the first frame of a class comes to a pipe, so that memory is
- * touched for what is used only. emulation/counters.py mirrors these structs; STATS_LAYOUT changes with them.
+ * touched for what is used only. emulation/links/counters.py mirrors these structs; STATS_LAYOUT changes with them.
  */
 #ifndef LINKENGINE_STATS_H
 #define LINKENGINE_STATS_H

@@ -8,7 +8,7 @@
 
 #define TRACE_NEVER INT64_MAX  /* no point to come */
 
-/* As emulation/trace.py packs them. */
+/* As emulation/links/trace.py packs them. */
 struct trace_point {
     int64_t at_ns;      /* from the start of the trace, increasing */
     uint64_t rate_bps;  /* line rate from then on */

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from helsewan.emulation.namespaces import Namespace
+from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.scenarios.probing.player import Played, Sending, play
 from helsewan.scenarios.probing.talker import Call, talk
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from helsewan.emulation.namespaces import Namespace
+from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.topology.model import access_interface
 
 _ALL_PROTOCOLS = socket.htons(3)  # ETH_P_ALL

@@ -16,7 +16,7 @@ from ipaddress import ip_address
 
 from helsewan.controller.slowpath.icmp import ICMP, checksum
 from helsewan.controller.slowpath.icmp6 import ICMPV6
-from helsewan.emulation.namespaces import Namespace
+from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.policies.plan import Protocol
 
 RATE_PER_S = 150  # conversations begun

@@ -11,10 +11,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from helsewan.emulation.capture import SNAP_BYTES, Capture
-from helsewan.emulation.engine import EngineError
-from helsewan.emulation.links import Plant
-from helsewan.emulation.plant import Direction
+from helsewan.emulation.links.capture import SNAP_BYTES, Capture
+from helsewan.emulation.links.engine import EngineError
+from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.links import Plant
 from helsewan.scenarios.standing.line_names import line_meant
 from helsewan.scenarios.standing.server import Followed, Refused, Request
 from helsewan.scenarios.standing.wire import WireError, receive, send

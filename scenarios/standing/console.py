@@ -14,9 +14,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from helsewan.emulation.links import LineLink
-from helsewan.emulation.mininet_cli import interact
-from helsewan.emulation.mininet_net import EmulatedNet
+from helsewan.emulation.links.links import LineLink
+from helsewan.emulation.mininet.cli import interact
+from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.scenarios.standing.exec import followed
 from helsewan.scenarios.standing.server import Followed, Request
 from helsewan.scenarios.standing.wire import WireError, receive, send

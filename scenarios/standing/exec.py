@@ -17,7 +17,7 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
-from helsewan.emulation.nodes import NamespaceNode
+from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.scenarios.standing.server import Followed, Refused, Request
 from helsewan.scenarios.standing.wire import REQUEST_LIMIT_BYTES, WireError, receive, send
 

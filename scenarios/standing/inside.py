@@ -12,7 +12,7 @@ from typing import cast
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
 from helsewan.controller.northbound.tokens import write_tokens
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 from helsewan.scenarios.control import Event
 from helsewan.scenarios.emulation import add_lan_hosts
 from helsewan.scenarios.history import History
@@ -63,14 +63,14 @@ class StandingNetwork:
         self._screen = Screen()
         self._history = History(job.directory / "history.jsonl")
         logs = job.directory / "logs"
-        self.rig = Rig(job.plan, world.RUN_DIR, logs, self._controller_said, job.dataplane, job.standby)
+        self.rig = Rig(job.plan, sandbox.RUN_DIR, logs, self._controller_said, job.dataplane, job.standby)
         self.operations = Operations(job, self.rig, self._history)
         self.is_up = False
 
     def run(self) -> None:
         """Bring the network up and keep it up until a client ends it. Raises Broken, or what a part raised that did
         not come up."""
-        world.enter()
+        sandbox.enter()
         self._history.append(
             "up", name=self._job.name, policy=self._job.plan.policy, network=self._job.plan.network.name
         )
@@ -109,7 +109,7 @@ class StandingNetwork:
             os.close(self._job.ready)
 
     def _serve(self, api: Interface) -> None:
-        tokens = world.RUN_DIR / "tokens"
+        tokens = sandbox.RUN_DIR / "tokens"
         write_tokens(tokens, [api.token])
         self.rig.start_northbound(self._job.directory / "history.jsonl", tokens, api.listener)
 

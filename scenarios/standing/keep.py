@@ -15,8 +15,9 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError
 from helsewan.common.screen import Screen
-from helsewan.emulation import kernel_probe, world
-from helsewan.emulation.plant import Dataplane
+from helsewan.emulation.kernel import probe
+from helsewan.emulation.links.link_backend import Dataplane
+from helsewan.emulation.sandbox import sandbox
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
@@ -58,9 +59,9 @@ def stand(wish: Wish, detach: bool) -> int:
     Returns the exit code: 0, or 3 where the network did not come up or broke. Raises InputError for anything wrong
     with the input or missing on the machine, before anything exists."""
     plan = planned(wish)
-    world.require()
+    sandbox.require()
     if wish.dataplane is Dataplane.KERNEL:
-        kernel_probe.require()
+        probe.require()
     directory = make_directory(wish.results / "up")
     if detach:
         return _in_background(wish, plan, directory)

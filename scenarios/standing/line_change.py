@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from helsewan.emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
-from helsewan.emulation.plant import Direction
+from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
 from helsewan.scenarios.standing.server import Request
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]

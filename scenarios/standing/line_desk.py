@@ -7,12 +7,12 @@ from typing import Any
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.suggestions import near_names
-from helsewan.emulation.counters import PIPE_DTYPE
-from helsewan.emulation.engine import EngineError
-from helsewan.emulation.links import LineLink
-from helsewan.emulation.pipe_model import PipeModel
-from helsewan.emulation.plant import Direction
-from helsewan.emulation.trace import Trace
+from helsewan.emulation.links.counters import PIPE_DTYPE
+from helsewan.emulation.links.engine import EngineError
+from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.links import LineLink
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.links.trace import Trace
 from helsewan.scenarios.rig import Rig
 from helsewan.scenarios.standing.line_change import LineRequest, LineState, TraceRequest, applied
 from helsewan.scenarios.standing.line_names import lines_meant

@@ -8,14 +8,14 @@ from typing import Any
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.suggestions import near_names
 from helsewan.common.units import UnitError, parse_duration_us, parse_rate_bps, parse_share, parse_size_bytes
-from helsewan.emulation.pipe_model import (
+from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.pipe_model import (
     LAYER1_OVERHEAD_BYTES,
     LAYER2_OVERHEAD_BYTES,
     LAYER3_OVERHEAD_BYTES,
     Distribution,
     Loss,
 )
-from helsewan.emulation.plant import Direction
 
 NONE = "none"  # takes a setting away
 DIRECTIONS = {"both": tuple(Direction), "forward": (Direction.FORWARD,), "back": (Direction.BACK,)}

@@ -108,7 +108,7 @@ def link_trace(
 ) -> None:
     """Have lines follow a trace from now on."""
     from helsewan.common.document import read_bytes
-    from helsewan.emulation.trace import MAX_BYTES
+    from helsewan.emulation.links.trace import MAX_BYTES
     from helsewan.scenarios.standing.line_options import NONE, directions_of, duration_us
 
     copy = os.memfd_create("trace")

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 from helsewan.common.suggestions import near_names
-from helsewan.emulation.links import Plant
-from helsewan.emulation.nodes import NamespaceNode
-from helsewan.emulation.plant import Direction
-from helsewan.emulation.trace import MAX_BYTES, parse_trace
+from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.trace import MAX_BYTES, parse_trace
+from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.scenarios.history import History
 from helsewan.scenarios.main_thread import MainThread
 from helsewan.scenarios.rig import Rig

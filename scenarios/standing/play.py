@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, IPvAnyAddress, TypeAdapter, ValidationError
 
-from helsewan.emulation.namespaces import Namespace
+from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.scenarios.probing.player import Heard, Played, Sending, play
 from helsewan.scenarios.probing.talker import Call, talk
 from helsewan.scenarios.standing.server import Followed, Refused, Request

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from helsewan.emulation import world
-from helsewan.emulation.switches import BRIDGE
+from helsewan.emulation.routers.switches import BRIDGE
+from helsewan.emulation.sandbox import sandbox
 from helsewan.scenarios.control import PLAN_FILE
 from helsewan.scenarios.standing.exec import followed
 from helsewan.scenarios.standing.server import Followed
@@ -23,8 +23,8 @@ def reading(of: str, output: int, errors: int, told: int | None = None) -> subpr
     """Start to read all switches of this world, which is what ``of`` says; with ``told``, a descriptor, only when it is
     sent a line, see `rules_process`."""
     taken = f"read from the switches of {of}"
-    sockets = world.RUN_DIR / "{router}" / f"{BRIDGE}.mgmt"
-    argv = [sys.executable, "-m", "helsewan.scenarios.standing.rules_process", f"--plan={world.RUN_DIR / PLAN_FILE}"]
+    sockets = sandbox.RUN_DIR / "{router}" / f"{BRIDGE}.mgmt"
+    argv = [sys.executable, "-m", "helsewan.scenarios.standing.rules_process", f"--plan={sandbox.RUN_DIR / PLAN_FILE}"]
     argv += [f"--sockets={sockets}", f"--taken={taken}"]
     if told is None:
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)

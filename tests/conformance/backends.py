@@ -13,8 +13,8 @@ from loads import QUEUES, decode, encode, flipped_bits, queue_of_dscp
 from reference import NS_PER_US, Cause, Change, Frame, Reference
 
 from helsewan.emulation._linkengine import Engine
-from helsewan.emulation.counters import Counters, counters_bytes
-from helsewan.emulation.engine_rows import QueueTable, model_row
+from helsewan.emulation.links.counters import Counters, counters_bytes
+from helsewan.emulation.links.model_rows import QueueTable, model_row
 
 FOREVER = 1 << 62
 TC_TO_QUEUE = bytes(range(QUEUES))

@@ -17,7 +17,7 @@ from experiment import Experiment, Feature
 from loads import SHORTEST, steady, together
 from reference import Change, Frame
 
-from helsewan.emulation.pipe_model import (
+from helsewan.emulation.links.pipe_model import (
     LAYER1_OVERHEAD_BYTES,
     LAYER2_OVERHEAD_BYTES,
     LAYER3_OVERHEAD_BYTES,
@@ -30,7 +30,7 @@ from helsewan.emulation.pipe_model import (
     Red,
     RedCurve,
 )
-from helsewan.emulation.trace import Trace, TracePoint
+from helsewan.emulation.links.trace import Trace, TracePoint
 
 US, MS = 1_000, 1_000_000
 FULL = 1514

@@ -11,7 +11,7 @@ from math import erfc, log, sqrt
 import numpy as np
 from scipy import stats
 
-from helsewan.emulation.pipe_model import PARETO_SHAPE, Distribution, Jitter, Loss
+from helsewan.emulation.links.pipe_model import PARETO_SHAPE, Distribution, Jitter, Loss
 
 WORD = 3  # fates in a row that are looked at together
 FORGOTTEN = 0.01  # of the state at a word's start, by the start of the next one

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import Protocol
 
-from helsewan.emulation.pipe_model import PARETO_SHAPE, Distribution, Jitter, Loss
+from helsewan.emulation.links.pipe_model import PARETO_SHAPE, Distribution, Jitter, Loss
 
 NS_PER_US = 1_000
 JITTER_BOUND = 4.0  # standard deviations

@@ -9,7 +9,7 @@ from enum import Enum
 from decisions import Dice, Told
 from reference import Cause, Change, Frame, Reference
 
-from helsewan.emulation.pipe_model import PipeModel
+from helsewan.emulation.links.pipe_model import PipeModel
 
 
 class Feature(Enum):

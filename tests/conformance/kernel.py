@@ -11,12 +11,12 @@ from loads import queue_of_dscp
 from real_time import PATIENCE_S, Ends, measured
 from reference import Change
 
-from helsewan.emulation.kernel_classifier import Classes
-from helsewan.emulation.kernel_pipe import NotInKernel
-from helsewan.emulation.kernel_wire import KernelPipe, Wire
-from helsewan.emulation.namespaces import Namespace
-from helsewan.emulation.netlink import Netlink
-from helsewan.emulation.plant import CORE_MTU
+from helsewan.emulation.kernel.classifier import Classes
+from helsewan.emulation.kernel.patch_namespace import KernelPipe, Wire
+from helsewan.emulation.kernel.pipe import NotInKernel
+from helsewan.emulation.links.link_backend import CORE_MTU
+from helsewan.emulation.netlink.bulk import Netlink
+from helsewan.emulation.sandbox.namespaces import Namespace
 
 CLASSES = Classes(tuple(queue_of_dscp()), tuple(TC_TO_QUEUE), 0)
 QUIET_S = 0.3  # longer than any line of the table holds a frame

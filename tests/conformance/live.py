@@ -12,11 +12,11 @@ from loads import queue_of_dscp
 from real_time import Ends, measured, wait_for
 from reference import Change
 
-from helsewan.emulation.engine import EngineProcess, PipeChange, PipeSpec
-from helsewan.emulation.namespaces import Namespace, open_tap
-from helsewan.emulation.netlink import Netlink
-from helsewan.emulation.plant import CORE_MTU
-from helsewan.emulation.priority import cores_awake
+from helsewan.emulation.links.engine import EngineProcess, PipeChange, PipeSpec
+from helsewan.emulation.links.link_backend import CORE_MTU
+from helsewan.emulation.netlink.bulk import Netlink
+from helsewan.emulation.sandbox.namespaces import Namespace, open_tap
+from helsewan.emulation.sandbox.realtime import cores_awake
 
 TAP_QUEUE = 10_000  # frames: all that a case offers, should the engine be late
 

@@ -12,8 +12,8 @@ from experiment import Experiment, Observation, Precision, expected
 from loads import encode, steady
 from reference import NS_PER_S, NS_PER_US, Change
 
-from helsewan.emulation.namespaces import Namespace
-from helsewan.emulation.pipe_model import PipeModel
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.sandbox.namespaces import Namespace
 
 PATIENCE_S = 10.0
 LEAD_NS = 2_000_000  # from laying out an experiment to its first frame

@@ -1,6 +1,6 @@
 """One direction of a line, event by event and exact: what every backend is compared with.
 
-It says of ``emulation/pipe_model.py`` what that file says in words, in the plainest way, however slow. Time is whole
+It says of ``emulation/links/pipe_model.py`` what that file says in words, in the plainest way, however slow. Time is whole
 nanoseconds where the outside sees it and a fraction where a frame ends on the line, so that no rate drifts. What
 chance decides is asked of a ``Decisions``: ``Dice`` throws by the model, ``Told`` repeats what another backend was
 seen to decide, so that everything which follows from it can be compared exactly.
@@ -20,8 +20,8 @@ from math import ceil, isqrt
 
 from decisions import Decisions
 
-from helsewan.emulation.pipe_model import ClassQueue, CoDel, Loss, PipeModel, Red
-from helsewan.emulation.trace import Trace, TracePoint
+from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Loss, PipeModel, Red
+from helsewan.emulation.links.trace import Trace, TracePoint
 
 NS_PER_US = 1_000
 NS_PER_S = 1_000_000_000

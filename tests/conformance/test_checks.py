@@ -10,7 +10,7 @@ from backends import ReferenceBackend
 from cases import FULL, TABLE
 from experiment import Observation, Precision
 
-from helsewan.emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red
+from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red
 
 LIVE = Precision(median_us=200, p99_us=600)  # of a live backend on a machine that has much else to do
 CASES = {case.name: case for case in TABLE}

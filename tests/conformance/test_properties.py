@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from loads import SHORTEST
 from reference import NS_PER_S, Change, Frame
 
-from helsewan.emulation.pipe_model import ClassQueue, CoDel, Jitter, Loss, PipeModel, Red, RedCurve
-from helsewan.emulation.trace import Trace, TracePoint
+from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Jitter, Loss, PipeModel, Red, RedCurve
+from helsewan.emulation.links.trace import Trace, TracePoint
 
 RATES_BPS = st.integers(1, 20_000_000_000) | st.sampled_from([7, 2_000_000, 10_000_000, 999_999_937])
 MS = 1_000_000

@@ -18,8 +18,8 @@ from typing import Any
 from waiting import wait_for
 
 from helsewan.controller.main import write_plan
-from helsewan.emulation.authority import Authority
-from helsewan.emulation.plant import CORE_MTU
+from helsewan.emulation.links.link_backend import CORE_MTU
+from helsewan.emulation.routers.certificate_authority import Authority
 from helsewan.policies.plan import Plan
 from helsewan.topology.management import OPENFLOW_PORT, STANDBY_PORT
 from helsewan.topology.model import GATEWAY6, TRUNK_PORT, Line, Site

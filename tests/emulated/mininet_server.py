@@ -9,15 +9,15 @@ import json
 import sys
 from pathlib import Path
 
-from helsewan.emulation import world
-from helsewan.emulation.lan import add_lan_host
+from helsewan.emulation.nodes.lan import add_lan_host
+from helsewan.emulation.sandbox import sandbox
 from helsewan.scenarios.emulation import Emulation
 from helsewan.topology.importers import network_from
 
 
 def main() -> None:
     """Answer until standard input ends."""
-    world.inhabit()
+    sandbox.inhabit()
     with Emulation(network_from(Path(sys.argv[1])), policy="open") as emulation:
         net = emulation.net
         names = {"net": net, "emulation": emulation, "add_lan_host": add_lan_host}

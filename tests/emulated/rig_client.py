@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 
 
 class RigClient:
@@ -21,7 +21,7 @@ class RigClient:
         self.log_dir = log_dir
         with (log_dir / "rig_server.log").open("w") as log:
             self._process = subprocess.Popen(
-                world.command([sys.executable, str(script), str(log_dir)]),
+                sandbox.command([sys.executable, str(script), str(log_dir)]),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

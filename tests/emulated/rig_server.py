@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.scenarios.engine import FlowEngine
 from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec
@@ -30,10 +30,10 @@ class Server:
     """The rig and its answers; every public method is an operation."""
 
     def __init__(self, log_dir: Path) -> None:
-        world.enter()
+        sandbox.enter()
         self.network = national_network(SITES, seed=1)
         self.plan = compile_policy(load_policy(library_path("national")), self.network)
-        self.rig = Rig(self.plan, world.RUN_DIR, log_dir, lambda event: None)
+        self.rig = Rig(self.plan, sandbox.RUN_DIR, log_dir, lambda event: None)
         self.rig.start(lambda stage: None)
 
     def up(self) -> dict[str, Any]:

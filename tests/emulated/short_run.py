@@ -11,14 +11,14 @@ from pathlib import Path
 
 from waiting import wait_for
 
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 
 REPOSITORY = Path(__file__).parents[2]
 
 PARTS = {  # by the module that a process runs
     "helsewan.scenarios.cli": "outer",
     "helsewan.scenarios.inside": "world",
-    "helsewan.emulation.engine_process": "link engine",
+    "helsewan.emulation.links.engine_process": "link engine",
     "helsewan.controller.main": "controller",
 }
 
@@ -77,7 +77,7 @@ def part(argv: list[str]) -> str:
 def outside() -> tuple[str, str, list[str]]:
     """What a run could leave on the machine itself: interfaces, mounts, files where worlds keep theirs."""
     interfaces = "\n".join(sorted(path.name for path in Path("/sys/class/net").iterdir()))
-    return interfaces, Path("/proc/self/mounts").read_text(), sorted(map(str, world.RUN_DIR.rglob("*")))
+    return interfaces, Path("/proc/self/mounts").read_text(), sorted(map(str, sandbox.RUN_DIR.rglob("*")))
 
 
 def wait_until_gone(directory: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from scapy.utils import PcapNgReader
 
-from helsewan.emulation.engine import EngineProcess
-from helsewan.emulation.links import Plant
-from helsewan.emulation.nodes import NamespaceNode
-from helsewan.emulation.pipe_model import PipeModel
-from helsewan.emulation.plant import Direction
+from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.nodes.nodes import NamespaceNode
 
 PATIENCE_S = 10.0
 ETH_P_ALL = 0x0003

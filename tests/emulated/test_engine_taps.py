@@ -11,10 +11,10 @@ import pytest
 from idle_engine import needless_turns
 from waiting import wait_for
 
-from helsewan.emulation.engine import EngineProcess, PipeSpec
-from helsewan.emulation.namespaces import Namespace, open_tap
-from helsewan.emulation.netlink import Netlink
-from helsewan.emulation.pipe_model import PipeModel
+from helsewan.emulation.links.engine import EngineProcess, PipeSpec
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.netlink.bulk import Netlink
+from helsewan.emulation.sandbox.namespaces import Namespace, open_tap
 
 PATIENCE_S = 10.0
 ETH_P_ALL = 0x0003

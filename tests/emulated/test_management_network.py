@@ -72,7 +72,7 @@ def test_sites_and_neighbours_do_not_reach_it(do: Script) -> None:
     ("credentials", "reason"),
     [
         (
-            "__import__('helsewan.emulation.authority', fromlist=['*'])"
+            "__import__('helsewan.emulation.routers.certificate_authority', fromlist=['*'])"
             ".Authority(switch.home / 'other').for_switch('south', [3])",
             "",
         ),

@@ -11,8 +11,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from helsewan.emulation.namespaces import Namespace, open_tap
-from helsewan.emulation.netlink import Netlink
+from helsewan.emulation.netlink.bulk import Netlink
+from helsewan.emulation.sandbox.namespaces import Namespace, open_tap
 
 ADDRESS, GATEWAY = IPv4Address("10.1.2.2"), IPv4Address("10.1.2.1")
 PATIENCE_S = 30.0

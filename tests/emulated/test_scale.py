@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 
 SITES = 600
 FILES = 2_000  # more than it takes, and fewer than if every site kept a socket and both its line's ends here
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 def brought_up(sites: int, files: int, logs: Path) -> tuple[dict[str, object], str]:
     """What ``benchmarks/rig_scale.py`` says of a network under a limit of open files, and its last words."""
     limited = ["prlimit", f"--nofile={files}:{files}", "setpriv", "--bounding-set=-sys_resource"]
-    argv = world.command([*limited, sys.executable, "-m", "benchmarks.rig_scale", str(sites), str(logs)])
+    argv = sandbox.command([*limited, sys.executable, "-m", "benchmarks.rig_scale", str(sites), str(logs)])
     with (
         (logs / "stderr").open("w+") as said,
         subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=said, text=True, cwd=ROOT) as first,

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 
-from helsewan.emulation.switch_ports import RECEIVE_BYTES, widen
+from helsewan.emulation.routers.switch_ports import RECEIVE_BYTES, widen
 
 CHILD = """
 import socket, sys

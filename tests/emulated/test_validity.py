@@ -120,7 +120,7 @@ def test_a_link_engine_that_stands_still_is_named_with_its_second(tmp_path: Path
     late, and the latest of them are named."""
     run = Starved(tmp_path)
     run.wait_for_second(2)
-    pid, _ = run.busiest("helsewan.emulation.engine_process")
+    pid, _ = run.busiest("helsewan.emulation.links.engine_process")
     spans_ns = []
     for pause_s in (0.0, 0.133, 0.137, 0.141, 0.146):  # out of step with packets every 20 ms
         time.sleep(pause_s)

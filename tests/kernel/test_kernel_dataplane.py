@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helsewan.emulation.kernel_probe import missing
+from helsewan.emulation.kernel.probe import missing
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -19,7 +19,7 @@ from typing import Any
 from controller_plan import small_plan
 from waiting import wait_for
 
-from helsewan.emulation.authority import Authority, Credentials
+from helsewan.emulation.routers.certificate_authority import Authority, Credentials
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 60.0

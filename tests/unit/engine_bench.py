@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from helsewan.emulation._linkengine import Engine
-from helsewan.emulation.counters import QUEUES, Counters, counters_bytes
-from helsewan.emulation.engine_rows import QueueTable, model_row
-from helsewan.emulation.pipe_model import PipeModel
+from helsewan.emulation.links.counters import QUEUES, Counters, counters_bytes
+from helsewan.emulation.links.model_rows import QueueTable, model_row
+from helsewan.emulation.links.pipe_model import PipeModel
 
 FOREVER = 1 << 62
 PORTS, PIPES = 64, 64

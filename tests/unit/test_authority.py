@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helsewan.emulation.authority import Authority
+from helsewan.emulation.routers.certificate_authority import Authority
 
 
 def verdict(authority: Path, certificate: Path, purpose: str) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helsewan.common.errors import InputError
-from helsewan.emulation.bfd import MOST_SHARE, MULTIPLIER, Timers, timers
+from helsewan.emulation.routers.bfd import MOST_SHARE, MULTIPLIER, Timers, timers
 from helsewan.policies.plan import DETECT_WITHIN_US
 from helsewan.topology.national.generator import national_network
 

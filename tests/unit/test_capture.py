@@ -15,9 +15,9 @@ from engine_bench import ipv4
 from scapy.utils import PcapNgReader, RawPcapNgReader
 from waiting import wait_for
 
-from helsewan.emulation.capture import Capture, Captured
-from helsewan.emulation.engine import EngineError, EngineProcess, PipeChange, PipeSpec
-from helsewan.emulation.pipe_model import Loss, PipeModel
+from helsewan.emulation.links.capture import Capture, Captured
+from helsewan.emulation.links.engine import EngineError, EngineProcess, PipeChange, PipeSpec
+from helsewan.emulation.links.pipe_model import Loss, PipeModel
 
 PATIENCE_S = 10.0
 PLAIN, TRUNK, VLAN = 0, 1, 7

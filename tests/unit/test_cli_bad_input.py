@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from helsewan.common.errors import InputError
-from helsewan.emulation import world
+from helsewan.emulation.sandbox import sandbox
 from helsewan.scenarios.spec import LIBRARY
 
 REPOSITORY = Path(__file__).parents[2]
@@ -87,7 +87,7 @@ def test_bad_files(old: str, new: str, said: str, tmp_path: Path) -> None:
 def test_a_missing_program_is_named_with_its_package(tmp_path: Path) -> None:
     """Without Open vSwitch a run says what to install."""
     script = (
-        "import helsewan.emulation.world as world, helsewan.scenarios.cli as cli, sys\n"
+        "import helsewan.emulation.sandbox.sandbox as world, helsewan.scenarios.cli as cli, sys\n"
         "world._path = lambda: '/nonexistent'\n"
         "sys.argv = ['helsewan', 'scenario', 'run', 'region-failover']\n"
         "cli.main()\n"
@@ -111,10 +111,10 @@ def test_an_ordinary_user_without_permission_is_told(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "open", refuse)
     monkeypatch.setattr(os, "access", lambda *_: False)
-    monkeypatch.setattr(world, "PROGRAMS", {})
-    monkeypatch.setattr(world, "TUN", device)
+    monkeypatch.setattr(sandbox, "PROGRAMS", {})
+    monkeypatch.setattr(sandbox, "TUN", device)
     with pytest.raises(InputError, match=r"device: '.*/tun' has mode 0600, not 0666 \(hint: sudo chmod 0666"):
-        world.require()
+        sandbox.require()
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from controller_process import (
 from waiting import wait_for
 
 from helsewan.controller.control.connection_limiter import MOST_CONNECTIONS
-from helsewan.emulation.authority import Authority, Credentials
+from helsewan.emulation.routers.certificate_authority import Authority, Credentials
 
 PACKET_IN = 10
 HELLO_FAILED = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from helsewan.emulation.procfs import parse_cpu_max
+from helsewan.emulation.sandbox.procfs import parse_cpu_max
 from helsewan.scenarios.doctor import look, show
 from helsewan.scenarios.doctor_items import (
     Item,

@@ -9,7 +9,7 @@ from engine_bench import FOREVER, Bench, ipv4, mark_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.emulation.pipe_model import ClassQueue, CoDel, Jitter, Loss, PipeModel, Red, RedCurve
+from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Jitter, Loss, PipeModel, Red, RedCurve
 
 MS = 1_000_000
 SLOW = PipeModel(rate_bps=8_000_000, delay_us=10_000, overhead_bytes=0)  # a full frame of 1,000 bytes takes a ms

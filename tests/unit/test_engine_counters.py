@@ -10,7 +10,7 @@ from engine_bench import Bench, ipv4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.emulation.counters import (
+from helsewan.emulation.links.counters import (
     CLASS_BINS,
     CLASS_LIMITS_NS,
     CLASS_UNIT_NS,
@@ -18,7 +18,7 @@ from helsewan.emulation.counters import (
     counters_bytes,
     quantile_us,
 )
-from helsewan.emulation.pipe_model import ClassQueue, PipeModel
+from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel
 
 MS = 1_000_000
 SLOW = PipeModel(rate_bps=8_000_000, delay_us=0, overhead_bytes=0)  # a byte a microsecond

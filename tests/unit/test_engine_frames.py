@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helsewan.emulation._linkengine import FRAME_MAX_BYTES, Engine
-from helsewan.emulation.counters import LATENESS_BINS, bin_limits_ns
+from helsewan.emulation.links.counters import LATENESS_BINS, bin_limits_ns
 
 ADDRESSES = bytes(range(12))
 OTHER = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from helsewan.emulation.counters import CLASS_BINS, CLASS_LIMITS_NS, QUEUES, Latest
+from helsewan.emulation.links.counters import CLASS_BINS, CLASS_LIMITS_NS, QUEUES, Latest
 
 MS = 1_000_000
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from engine_bench import ipv4
 from waiting import wait_for
 
-from helsewan.emulation.engine import EngineProcess, PipeSpec
-from helsewan.emulation.pipe_model import PipeModel
+from helsewan.emulation.links.engine import EngineProcess, PipeSpec
+from helsewan.emulation.links.pipe_model import PipeModel
 
 PATIENCE_S = 10.0
 GRAIN_NS = 80_000  # LOOP_GRAIN_NS

@@ -21,10 +21,10 @@ import waiting
 from engine_bench import ipv4
 from idle_engine import needless_turns
 
-from helsewan.emulation.counters import quantile_us
-from helsewan.emulation.engine import EngineError, EngineProcess, PipeChange, PipeSpec
-from helsewan.emulation.pipe_model import ClassQueue, Loss, PipeModel
-from helsewan.emulation.trace import Trace, TracePoint
+from helsewan.emulation.links.counters import quantile_us
+from helsewan.emulation.links.engine import EngineError, EngineProcess, PipeChange, PipeSpec
+from helsewan.emulation.links.pipe_model import ClassQueue, Loss, PipeModel
+from helsewan.emulation.links.trace import Trace, TracePoint
 
 PATIENCE_S = 10.0
 MS = 1_000_000
@@ -289,9 +289,7 @@ def test_a_process_that_died_is_reported(engine: EngineProcess) -> None:
 
 
 def test_the_process_dies_with_a_killed_parent() -> None:
-    script = (
-        "from helsewan.emulation.engine import EngineProcess; e = EngineProcess(4, 4); e.start(); print(e.pid); input()"
-    )
+    script = "from helsewan.emulation.links.engine import EngineProcess; e = EngineProcess(4, 4); e.start(); print(e.pid); input()"
     with subprocess.Popen(
         [sys.executable, "-c", script],
         stdin=subprocess.PIPE,

@@ -8,7 +8,7 @@ import pytest
 from engine_bench import Bench, ipv4, mark_of
 from scipy import stats
 
-from helsewan.emulation.pipe_model import ClassQueue, CoDel, PipeModel, Red, RedCurve
+from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, PipeModel, Red, RedCurve
 
 MS = 1_000_000
 SLOW = PipeModel(rate_bps=8_000_000, delay_us=0, overhead_bytes=0)  # a byte a microsecond

@@ -10,7 +10,7 @@ from engine_bench import FOREVER, Bench, Line, ipv4, plain_line
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.emulation.engine_rows import FULL_FRAME_BYTES, quanta
+from helsewan.emulation.links.model_rows import FULL_FRAME_BYTES, quanta
 
 MS = 1_000_000
 

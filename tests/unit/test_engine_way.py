@@ -10,7 +10,7 @@ import pytest
 from engine_bench import FOREVER, Bench, ipv4, mark_of
 from scipy import stats
 
-from helsewan.emulation.pipe_model import Distribution, Jitter, Loss, PipeModel
+from helsewan.emulation.links.pipe_model import Distribution, Jitter, Loss, PipeModel
 
 US, MS = 1_000, 1_000_000
 PLAIN = PipeModel(rate_bps=1_000_000_000, delay_us=20_000, overhead_bytes=0)

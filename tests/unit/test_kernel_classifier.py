@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from helsewan.emulation.kernel_classifier import MATCH, Classes, queue_program, too_long_program
+from helsewan.emulation.kernel.classifier import MATCH, Classes, queue_program, too_long_program
 
 SO_ATTACH_FILTER = 26
 CLASSES = Classes(tuple(value // 8 for value in range(64)), (7, 6, 5, 4, 3, 2, 1, 0), other_queue=4)

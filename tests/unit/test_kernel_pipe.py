@@ -7,8 +7,8 @@ from statistics import fmean, pstdev
 
 import pytest
 
-from helsewan.emulation.kernel_classifier import ONE_QUEUE
-from helsewan.emulation.kernel_pipe import (
+from helsewan.emulation.kernel.classifier import ONE_QUEUE
+from helsewan.emulation.kernel.pipe import (
     MOST_SPREADS,
     TABLE_SCALE,
     Delay,
@@ -17,7 +17,7 @@ from helsewan.emulation.kernel_pipe import (
     check,
     distribution_table,
 )
-from helsewan.emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, PipeModel, Red, RedCurve
+from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Distribution, Jitter, PipeModel, Red, RedCurve
 
 LINE = PipeModel(10_000_000, 5_000, (ClassQueue(limit_us=50_000), ClassQueue(limit_us=50_000, strict=False)))
 CURVE = RedCurve(10_000, 30_000)

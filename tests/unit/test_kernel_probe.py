@@ -8,8 +8,8 @@ import os
 import pytest
 
 from helsewan.common.errors import InputError
-from helsewan.emulation import kernel_probe
-from helsewan.emulation.kernel_probe import Finding, Part
+from helsewan.emulation.kernel import probe
+from helsewan.emulation.kernel.probe import Finding, Part
 
 NETEM = Part("netem", "CONFIG_NET_SCH_NETEM", "delay, jitter and loss")
 CODEL = Part("codel", "CONFIG_NET_SCH_CODEL", "CoDel", needed=False)
@@ -22,12 +22,12 @@ def found(*findings: Finding) -> object:
 
 def test_each_missing_part_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        kernel_probe,
+        probe,
         "probe",
         found(Finding(NETEM, "No such file or directory"), Finding(VETH, "no"), Finding(CODEL, "no")),
     )
     with pytest.raises(InputError) as refused:
-        kernel_probe.require()
+        probe.require()
     assert [str(problem) for problem in refused.value.problems] == [
         "--dataplane kernel: 'netem' is not in this kernel: delay, jitter and loss would be missing "
         "(No such file or directory) (hint: boot one with CONFIG_NET_SCH_NETEM; the link engine needs none of it)",
@@ -37,14 +37,14 @@ def test_each_missing_part_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_part_that_nothing_needs_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_probe, "probe", found(Finding(NETEM), Finding(CODEL, "no")))
-    kernel_probe.require()
+    monkeypatch.setattr(probe, "probe", found(Finding(NETEM), Finding(CODEL, "no")))
+    probe.require()
 
 
 def test_who_may_not_try_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def probe() -> tuple[Finding, ...]:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr(kernel_probe, "probe", probe)
+    monkeypatch.setattr(probe, "probe", probe)
     with pytest.raises(InputError, match=r"may not be tried: .* \(hint: run as root or with sudo\)"):
-        kernel_probe.require()
+        probe.require()

@@ -110,10 +110,10 @@ def test_tests_and_benchmarks_import_by_the_full_name() -> None:
         ("topology/model.py", "import helsewan.policies.plan as plan"),
         ("topology/model.py", "from helsewan.emulation import world"),
         ("policies/compile.py", "from helsewan.controller.openflow.entries import Rule"),
-        ("controller/app.py", "def late():\n    from helsewan.emulation.world import World"),
-        ("emulation/world.py", "from helsewan.policies.plan import Plan"),
-        ("emulation/world.py", "if TYPE_CHECKING:\n    from helsewan.policies.plan import Plan"),
-        ("emulation/world.py", "import importlib\nimportlib.import_module('helsewan.scenarios.run')"),
+        ("controller/app.py", "def late():\n    from helsewan.emulation.sandbox.sandbox import World"),
+        ("emulation/sandbox/sandbox.py", "from helsewan.policies.plan import Plan"),
+        ("emulation/sandbox/sandbox.py", "if TYPE_CHECKING:\n    from helsewan.policies.plan import Plan"),
+        ("emulation/sandbox/sandbox.py", "import importlib\nimportlib.import_module('helsewan.scenarios.run')"),
         ("scenarios/run.py", "from tests.helpers import anything"),
         ("scenarios/run.py", "import os_ken.ofproto"),
         ("controller/app.py", "from os_ken.base import app_manager"),
@@ -135,7 +135,7 @@ def test_a_wrong_import_is_found(path: str, source: str) -> None:
         ("controller/framework.py", "from os_ken.base import app_manager"),
         ("controller/app.py", "from . import framework"),
         ("scenarios/run.py", "import helsewan.topology, helsewan.policies, helsewan.controller, helsewan.emulation"),
-        ("emulation/world.py", "import topology_of_another_project"),
+        ("emulation/sandbox/sandbox.py", "import topology_of_another_project"),
     ],
 )
 def test_a_right_import_passes(path: str, source: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from helsewan.common.errors import InputError
-from helsewan.emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
+from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
 from helsewan.scenarios.standing.line_change import LineChange, applied
 from helsewan.scenarios.standing.line_names import line_meant, lines_meant
 from helsewan.scenarios.standing.line_options import parsed_change

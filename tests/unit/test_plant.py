@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from helsewan.emulation.engine import EngineError, PipeChange, PipeSpec
-from helsewan.emulation.links import Direction, End, Plant
-from helsewan.emulation.pipe_model import PipeModel
-from helsewan.emulation.trace import Trace, TracePoint
+from helsewan.emulation.links.engine import EngineError, PipeChange, PipeSpec
+from helsewan.emulation.links.links import Direction, End, Plant
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.links.trace import Trace, TracePoint
 
 BACK = Direction.BACK
 INSTANT = 1_234

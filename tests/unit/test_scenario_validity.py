@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helsewan.emulation.counters import Lateness, bin_limits_ns
-from helsewan.emulation.packet_sockets import meminfo, messages
-from helsewan.emulation.procfs import (
+from helsewan.emulation.links.counters import Lateness, bin_limits_ns
+from helsewan.emulation.routers.packet_sockets import meminfo, messages
+from helsewan.emulation.sandbox.procfs import (
     Load,
     ThreadClock,
     backlog_drops,

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from helsewan.common.errors import InputError
-from helsewan.emulation.pipe_model import Loss, PipeModel
-from helsewan.emulation.trace import MAX_POINTS, MAX_PROBLEMS, Trace, TracePoint, load_trace, parse_trace
+from helsewan.emulation.links.pipe_model import Loss, PipeModel
+from helsewan.emulation.links.trace import MAX_POINTS, MAX_PROBLEMS, Trace, TracePoint, load_trace, parse_trace
 
 US, MS = 1_000, 1_000_000
 LINE = PipeModel(rate_bps=8_000_000, delay_us=0, overhead_bytes=0)  # a full frame of 1,000 bytes takes a ms

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from helsewan.common.errors import InputError
 from helsewan.emulation._linkengine import Engine
-from helsewan.emulation.counters import counters_bytes
-from helsewan.emulation.engine_process import EngineServer
-from helsewan.emulation.engine_wire import receive_message, send_message
-from helsewan.emulation.trace import parse_trace
+from helsewan.emulation.links.counters import counters_bytes
+from helsewan.emulation.links.engine_process import EngineServer
+from helsewan.emulation.links.engine_protocol import receive_message, send_message
+from helsewan.emulation.links.trace import parse_trace
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helsewan.emulation.obstacles import in_the_way, tun_in_the_way
+from helsewan.emulation.sandbox.sandbox_diagnosis import in_the_way, tun_in_the_way
 
 ALL, NONE = "000001ffffffffff", "0000000000000000"
 

@@ -15,7 +15,9 @@ from helsewan.topology.national.reference_data import Atlas, Detour, Town
 # While paths change, a router may need two detours to every other, each under a label of its own: twice the square of
 # the routers must fit into the transport labels, 10,000 to 2**20 (controller/rules/label_rules.py).
 MAX_ROUTERS = 700
-MAX_LINKS = 9_000  # should all meet at one router: its fibres' ports are numbered below 10,000 (emulation/switches.py)
+MAX_LINKS = (
+    9_000  # should all meet at one router: its fibres' ports are numbered below 10,000 (emulation/routers/switches.py)
+)
 
 
 @dataclass(frozen=True)

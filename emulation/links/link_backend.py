@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import ClassVar, TypeAlias
 
-from helsewan.emulation.nodes import NamespaceNode
-from helsewan.emulation.pipe_model import PipeModel
-from helsewan.emulation.switches import KERNEL, USERSPACE, RouterSwitch
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.emulation.routers.switches import KERNEL, USERSPACE, RouterSwitch
 from helsewan.topology.model import TRUNK_INTERFACE
 
 CORE_MTU = 1600  # a site's 1500 bytes and up to three labels and a tag

@@ -98,7 +98,7 @@ def parse_trace(raw: bytes, name: str, repeat_us: int | None = None) -> Trace:
     try:
         return Trace(tuple(points), repeat_us)
     except ValueError as error:
-        raise InputError(Problem(name, None, str(error), "see the head of emulation/trace.py")) from None
+        raise InputError(Problem(name, None, str(error), "see the head of emulation/links/trace.py")) from None
 
 
 class _Reader:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from helsewan.emulation.namespaces import Namespace
+from helsewan.emulation.sandbox.namespaces import Namespace
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")

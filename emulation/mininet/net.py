@@ -14,7 +14,7 @@ from mininet.log import output
 from mininet.net import Mininet
 
 from helsewan.common.processes import CommandError
-from helsewan.emulation.nodes import NamespaceNode
+from helsewan.emulation.nodes.nodes import NamespaceNode
 
 _LISTEN_DEADLINE_S = 10.0
 _LISTENING = "0A"  # st of proc(5), net/tcp

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from helsewan.emulation.pipe_model import CoDel, Red
-from helsewan.emulation.rtnetlink import CREATE, EXCLUSIVE, attribute, request
+from helsewan.emulation.links.pipe_model import CoDel, Red
+from helsewan.emulation.netlink.messages import CREATE, EXCLUSIVE, attribute, request
 
 ROOT = 0xFFFFFFFF
 CLSACT = 0xFFFFFFF1

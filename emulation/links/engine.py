@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from helsewan.emulation.counters import Counters, Lateness, Records, counters_bytes
-from helsewan.emulation.engine_rows import QueueTable, model_row
-from helsewan.emulation.engine_wire import receive_message, send_message
-from helsewan.emulation.pipe_model import PipeModel
-from helsewan.emulation.trace import Trace
+from helsewan.emulation.links.counters import Counters, Lateness, Records, counters_bytes
+from helsewan.emulation.links.engine_protocol import receive_message, send_message
+from helsewan.emulation.links.model_rows import QueueTable, model_row
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.links.trace import Trace
 
 _FDS_PER_MESSAGE = 200
 _REPLY_TIMEOUT_S = 30.0
@@ -87,7 +87,7 @@ class EngineProcess:
             os.ftruncate(counters_fd, counters_bytes(self._max_ports, self._max_pipes))
             numbers = (theirs.fileno(), counters_fd, self._max_ports, self._max_pipes, self._memory_bytes)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "helsewan.emulation.engine_process", *map(str, numbers)],
+                [sys.executable, "-m", "helsewan.emulation.links.engine_process", *map(str, numbers)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), counters_fd),
             )

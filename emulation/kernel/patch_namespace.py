@@ -18,12 +18,12 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from helsewan.emulation import rtnetlink, tc_wire
-from helsewan.emulation.kernel_classifier import Classes
-from helsewan.emulation.kernel_pipe import Delay, Shaper
-from helsewan.emulation.namespaces import Namespace
-from helsewan.emulation.netlink import Netlink
-from helsewan.emulation.pipe_model import PipeModel
+from helsewan.emulation.kernel.classifier import Classes
+from helsewan.emulation.kernel.pipe import Delay, Shaper
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.netlink import messages, traffic_control
+from helsewan.emulation.netlink.bulk import Netlink
+from helsewan.emulation.sandbox.namespaces import Namespace
 
 MTU = 9000  # of the ends here: what is too long for a line is for its model to say
 _SIOCETHTOOL = 0x8946
@@ -69,7 +69,7 @@ class Wire:
     def lead(self, namespace: Namespace, name: str) -> int:
         """A veth from interface ``name`` in a node's namespace to a new one here, which is up; its index."""
         here = self._name()
-        self.netlink.request([(f"make {name}", rtnetlink.add_veth(here, MTU, name, namespace.fd))])
+        self.netlink.request([(f"make {name}", messages.add_veth(here, MTU, name, namespace.fd))])
         with namespace.entered():
             switch_off_offloads(name)
         return self._open(here)
@@ -77,7 +77,7 @@ class Wire:
     def pair(self) -> tuple[int, int]:
         """A veth within the wire, both ends up; their indices."""
         near, far = self._name(), self._name()
-        self.netlink.request([(f"make {near}", rtnetlink.add_veth(near, MTU, far))])
+        self.netlink.request([(f"make {near}", messages.add_veth(near, MTU, far))])
         return self._open(near), self._open(far)
 
     def egress(self, index: int) -> Egress:
@@ -86,16 +86,16 @@ class Wire:
 
     def redirect(self, source: int, target: int, vlan: int = 0) -> None:
         """What interface ``source`` receives leaves from ``target``, with tag ``vlan`` put on."""
-        self.netlink.request([tc_wire.redirect(source, target, vlan=vlan)])
+        self.netlink.request([traffic_control.redirect(source, target, vlan=vlan)])
 
     def redirect_tagged(self, source: int, vlan: int, target: int) -> None:
         """What ``source`` receives with tag ``vlan`` leaves from ``target`` without it."""
-        self.netlink.request([tc_wire.untagged_redirect(source, vlan, target)])
+        self.netlink.request([traffic_control.untagged_redirect(source, vlan, target)])
 
     def light(self, indices: list[int], up: bool) -> None:
         """Light interfaces here or let them go dark: far ends lose carrier, and both ends what they hold."""
         state = "up" if up else "down"
-        asked = [(f"set interface {index} {state}", rtnetlink.set_link(index, up=up)) for index in indices]
+        asked = [(f"set interface {index} {state}", messages.set_link(index, up=up)) for index in indices]
         self.netlink.request(asked)
 
     def _name(self) -> str:
@@ -106,7 +106,7 @@ class Wire:
         index = self.netlink.index_of(name)
         self.netlink.withhold_ipv6(name)
         self.light([index], up=True)
-        self.netlink.request([tc_wire.clsact(index)])
+        self.netlink.request([traffic_control.clsact(index)])
         return index
 
 

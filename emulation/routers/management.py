@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from helsewan.emulation.authority import Authority, Credentials
-from helsewan.emulation.nodes import NamespaceNode
-from helsewan.emulation.pipe_model import ClassQueue, PipeModel
-from helsewan.emulation.plant import LinePlant
-from helsewan.emulation.switches import ControlChannel, RouterSwitch
+from helsewan.emulation.links.link_backend import LinePlant
+from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel
+from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.emulation.routers.certificate_authority import Authority, Credentials
+from helsewan.emulation.routers.switches import ControlChannel, RouterSwitch
 from helsewan.topology.management import CONTROLLER4, OPENFLOW_PORT, RATE_BPS, Management
 
 INTERFACE = "mgmt"  # of a router

@@ -11,9 +11,9 @@ from typing import Any
 from mininet.link import Intf
 from mininet.node import Host, Node
 
-from helsewan.emulation.interfaces import route_of, routing
-from helsewan.emulation.namespaces import Namespace
-from helsewan.emulation.netlink import Netlink
+from helsewan.emulation.netlink.bulk import Netlink
+from helsewan.emulation.netlink.interfaces import route_of, routing
+from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.topology.model import GATEWAY6, SITE_MTU, Site, access_interface
 
 # The default of rp_filter comes from the machine and would drop what arrives on a backup line. A site with one line

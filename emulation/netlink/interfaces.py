@@ -11,7 +11,7 @@ from mininet.link import Intf
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from helsewan.emulation.namespaces import Namespace
+from helsewan.emulation.sandbox.namespaces import Namespace
 
 _IFF_UP = 1
 

@@ -17,14 +17,14 @@ from zlib import crc32
 
 from mininet.link import Link
 
-from helsewan.emulation.capture import SNAP_BYTES, Capture
-from helsewan.emulation.engine import EngineProcess, PipeChange, PipeSpec
-from helsewan.emulation.interfaces import NetlinkIntf
-from helsewan.emulation.namespaces import open_tap
-from helsewan.emulation.nodes import NamespaceNode, SiteNode
-from helsewan.emulation.plant import CORE_MTU, Dataplane, Direction, End, LinePlant, Models, Shape
-from helsewan.emulation.switches import ON_TRUNK, RouterSwitch
-from helsewan.emulation.trace import Trace
+from helsewan.emulation.links.capture import SNAP_BYTES, Capture
+from helsewan.emulation.links.engine import EngineProcess, PipeChange, PipeSpec
+from helsewan.emulation.links.link_backend import CORE_MTU, Dataplane, Direction, End, LinePlant, Models, Shape
+from helsewan.emulation.links.trace import Trace
+from helsewan.emulation.netlink.interfaces import NetlinkIntf
+from helsewan.emulation.nodes.nodes import NamespaceNode, SiteNode
+from helsewan.emulation.routers.switches import ON_TRUNK, RouterSwitch
+from helsewan.emulation.sandbox.namespaces import open_tap
 from helsewan.topology.model import (
     LINE_PORTS,
     SITE_MTU,

@@ -14,8 +14,8 @@ from mininet.net import Mininet
 from mininet.node import Host
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.emulation.interfaces import NetlinkIntf, routing
-from helsewan.emulation.nodes import NamespaceNode, SiteNode
+from helsewan.emulation.netlink.interfaces import NetlinkIntf, routing
+from helsewan.emulation.nodes.nodes import NamespaceNode, SiteNode
 from helsewan.topology.model import Site
 
 BRIDGE = "lan"

@@ -13,13 +13,13 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic import GenericNetlinkSocket
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.emulation import rtnetlink, tc_wire
-from helsewan.emulation.interfaces import routing
-from helsewan.emulation.kernel_classifier import too_long_program
-from helsewan.emulation.namespaces import Namespace
-from helsewan.emulation.netlink import Netlink
-from helsewan.emulation.pipe_model import CoDel, Red, RedCurve
-from helsewan.emulation.tc_wire import Netem, Request
+from helsewan.emulation.kernel.classifier import too_long_program
+from helsewan.emulation.links.pipe_model import CoDel, Red, RedCurve
+from helsewan.emulation.netlink import messages, traffic_control
+from helsewan.emulation.netlink.bulk import Netlink
+from helsewan.emulation.netlink.interfaces import routing
+from helsewan.emulation.netlink.traffic_control import Netem, Request
+from helsewan.emulation.sandbox.namespaces import Namespace
 
 _DEVICE = "trial"
 
@@ -59,7 +59,7 @@ class _Bench:
         """The index of a new interface to try something on; raises OSError when there is no veth."""
         name = f"try{self._devices}"
         self._devices += 1
-        self.netlink.request([("make a veth", rtnetlink.add_veth(name, 1500, f"{name}p"))])
+        self.netlink.request([("make a veth", messages.add_veth(name, 1500, f"{name}p"))])
         return self.netlink.index_of(name)
 
 
@@ -108,21 +108,21 @@ def _refusal(trial: Callable[[_Bench], None], bench: _Bench) -> str:
 
 def _qdisc(kind: str, options: bytes = b"") -> Callable[[_Bench], None]:
     def trial(bench: _Bench) -> None:
-        bench.netlink.request([tc_wire.qdisc(bench.device(), 0x10000, tc_wire.ROOT, kind, options)])
+        bench.netlink.request([traffic_control.qdisc(bench.device(), 0x10000, traffic_control.ROOT, kind, options)])
 
     return trial
 
 
 def _classifier(bench: _Bench) -> None:
     index = bench.device()
-    below = tc_wire.qdisc(index, 0x10000, tc_wire.ROOT, "htb", tc_wire.htb(1))
-    bench.netlink.request([below, tc_wire.classifier(index, 0x10000, 1, too_long_program(None), drop=True)])
+    below = traffic_control.qdisc(index, 0x10000, traffic_control.ROOT, "htb", traffic_control.htb(1))
+    bench.netlink.request([below, traffic_control.classifier(index, 0x10000, 1, too_long_program(None), drop=True)])
 
 
 def _redirection(make: Callable[[int], Request]) -> Callable[[_Bench], None]:
     def trial(bench: _Bench) -> None:
         index = bench.device()
-        bench.netlink.request([tc_wire.clsact(index), make(index)])
+        bench.netlink.request([traffic_control.clsact(index), make(index)])
 
     return trial
 
@@ -151,22 +151,31 @@ def _veth(bench: _Bench) -> None:
 def _trials() -> Iterator[tuple[Part, Callable[[_Bench], None]]]:
     curve = RedCurve(10_000, 20_000)
     yield Part("veth", "CONFIG_VETH", "every line's end"), _veth
-    yield Part("htb", "CONFIG_NET_SCH_HTB", "a line's rate"), _qdisc("htb", tc_wire.htb(1))
-    yield Part("ets", "CONFIG_NET_SCH_ETS", "strict and weighted queues"), _qdisc("ets", tc_wire.ets(1, [1664], 0))
-    yield Part("bfifo", "CONFIG_NET_SCHED", "a queue's limit"), _qdisc("bfifo", tc_wire.bfifo(10_000))
-    yield Part("netem", "CONFIG_NET_SCH_NETEM", "delay, jitter and loss"), _qdisc("netem", tc_wire.netem(Netem(10)))
+    yield Part("htb", "CONFIG_NET_SCH_HTB", "a line's rate"), _qdisc("htb", traffic_control.htb(1))
+    yield (
+        Part("ets", "CONFIG_NET_SCH_ETS", "strict and weighted queues"),
+        _qdisc("ets", traffic_control.ets(1, [1664], 0)),
+    )
+    yield Part("bfifo", "CONFIG_NET_SCHED", "a queue's limit"), _qdisc("bfifo", traffic_control.bfifo(10_000))
+    yield (
+        Part("netem", "CONFIG_NET_SCH_NETEM", "delay, jitter and loss"),
+        _qdisc("netem", traffic_control.netem(Netem(10))),
+    )
     yield Part("bpf, gact", "CONFIG_NET_CLS_BPF, _ACT_GACT", "telling the classes of frames"), _classifier
     yield (
         Part("matchall, mirred, vlan", "CONFIG_NET_CLS_MATCHALL, _ACT_MIRRED, _ACT_VLAN", "joining a line's ends"),
-        _redirection(lambda index: tc_wire.redirect(index, index, vlan=2)),
+        _redirection(lambda index: traffic_control.redirect(index, index, vlan=2)),
     )
     yield (
         Part("flower", "CONFIG_NET_CLS_FLOWER", "access lines on a trunk"),
-        _redirection(lambda index: tc_wire.untagged_redirect(index, 2, index)),
+        _redirection(lambda index: traffic_control.untagged_redirect(index, 2, index)),
     )
     yield Part("openvswitch", "CONFIG_OPENVSWITCH", "the routers"), _open_vswitch
-    yield Part("red", "CONFIG_NET_SCH_RED", "RED", needed=False), _qdisc("red", tc_wire.red(Red((curve,)), 50_000))
-    yield Part("codel", "CONFIG_NET_SCH_CODEL", "CoDel", needed=False), _qdisc("codel", tc_wire.codel(CoDel()))
+    yield (
+        Part("red", "CONFIG_NET_SCH_RED", "RED", needed=False),
+        _qdisc("red", traffic_control.red(Red((curve,)), 50_000)),
+    )
+    yield Part("codel", "CONFIG_NET_SCH_CODEL", "CoDel", needed=False), _qdisc("codel", traffic_control.codel(CoDel()))
     yield Part("vrf", "CONFIG_NET_VRF", "routing instances", needed=False), _link("vrf", vrf_table=10)
     yield Part("mpls_router", "CONFIG_MPLS_ROUTING", "routing by label", needed=False), _mpls_routing
 

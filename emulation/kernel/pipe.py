@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
 
-from helsewan.emulation import tc_wire
-from helsewan.emulation.engine_rows import FULL_FRAME_BYTES
-from helsewan.emulation.kernel_classifier import Classes, queue_program, too_long_program
-from helsewan.emulation.pipe_model import PARETO_SHAPE, ClassQueue, CoDel, Distribution, PipeModel, Red
-from helsewan.emulation.tc_wire import Netem, Request
+from helsewan.emulation.kernel.classifier import Classes, queue_program, too_long_program
+from helsewan.emulation.links.model_rows import FULL_FRAME_BYTES
+from helsewan.emulation.links.pipe_model import PARETO_SHAPE, ClassQueue, CoDel, Distribution, PipeModel, Red
+from helsewan.emulation.netlink import traffic_control
+from helsewan.emulation.netlink.traffic_control import Netem, Request
 
 BURST_US = 200  # how late HTB's timer may be without the line losing time
 IN_ORDER_BPS = 1 << 40  # a rate too high to matter; a netem with a rate keeps frames in order
@@ -48,8 +48,8 @@ class Shaper:
     def build(self, model: PipeModel) -> Iterator[Request]:
         """Everything from nothing; raises NotInKernel."""
         check(model)
-        stab = tc_wire.size_table(model.overhead_bytes) if _counts_overhead(model) else b""
-        yield tc_wire.qdisc(self.index, _HTB, tc_wire.ROOT, "htb", tc_wire.htb(1), stab=stab)
+        stab = traffic_control.size_table(model.overhead_bytes) if _counts_overhead(model) else b""
+        yield traffic_control.qdisc(self.index, _HTB, traffic_control.ROOT, "htb", traffic_control.htb(1), stab=stab)
         yield self._line(model, create=True)
         yield from self._queues(model, create=True)
         yield from self._filters(model, create=True)
@@ -59,8 +59,8 @@ class Shaper:
         check(new)
         _check_change(old, new)
         if old.overhead_bytes != new.overhead_bytes and _counts_overhead(new):
-            stab = tc_wire.size_table(new.overhead_bytes)
-            yield tc_wire.qdisc(self.index, _HTB, tc_wire.ROOT, "htb", stab=stab, create=False)
+            stab = traffic_control.size_table(new.overhead_bytes)
+            yield traffic_control.qdisc(self.index, _HTB, traffic_control.ROOT, "htb", stab=stab, create=False)
         yield self._line(new, create=False)
         yield from self._queues(new, create=False)
         if old.mtu_bytes != new.mtu_bytes:
@@ -68,25 +68,27 @@ class Shaper:
 
     def _line(self, model: PipeModel, *, create: bool) -> Request:
         overhead = 0 if _counts_overhead(model) else model.overhead_bytes
-        return tc_wire.htb_class(self.index, _HTB_CLASS, _HTB, model.rate_bps, BURST_US, overhead, create=create)
+        return traffic_control.htb_class(
+            self.index, _HTB_CLASS, _HTB, model.rate_bps, BURST_US, overhead, create=create
+        )
 
     def _queues(self, model: PipeModel, *, create: bool) -> Iterator[Request]:
         weights = [queue.weight for queue in model.queues if not queue.strict]
         quanta = [weight * FULL_FRAME_BYTES // min(weights) for weight in weights]
         bands = _bands(model)
-        options = tc_wire.ets(len(bands) - len(quanta), quanta, bands.index(self._other(model)))
-        yield tc_wire.qdisc(self.index, _ETS, _HTB_CLASS, "ets", options, create=create)
+        options = traffic_control.ets(len(bands) - len(quanta), quanta, bands.index(self._other(model)))
+        yield traffic_control.qdisc(self.index, _ETS, _HTB_CLASS, "ets", options, create=create)
         for band, number in enumerate(bands):
             kind, leaf = _leaf(model.queues[number], model.rate_bps, create)
             handle, parent = _FIRST_QUEUE + (number << 16), _ETS + band + 1
-            yield tc_wire.qdisc(self.index, handle, parent, kind, leaf, create=create)
+            yield traffic_control.qdisc(self.index, handle, parent, kind, leaf, create=create)
 
     def _filters(self, model: PipeModel, *, create: bool) -> Iterator[Request]:
         bands = _bands(model)
         of_queue = [_ETS + bands.index(number) + 1 for number in range(len(bands))]
         programs = (too_long_program(model.mtu_bytes), True), (queue_program(self.classes, of_queue), False)
         for priority, (program, drop) in enumerate(programs, 1):
-            yield tc_wire.classifier(self.index, _ETS, priority, program, drop=drop, create=create)
+            yield traffic_control.classifier(self.index, _ETS, priority, program, drop=drop, create=create)
 
     def _other(self, model: PipeModel) -> int:
         return min(self.classes.other_queue, len(model.queues) - 1)
@@ -108,13 +110,15 @@ class Delay:
 
     def _set(self, model: PipeModel, *, silent: bool, create: bool) -> Iterator[Request]:
         if model.duplicate:
-            whole = tc_wire.netem(_way(model, silent, model.rate_bps))
-            yield tc_wire.qdisc(self.index, _NETEM, tc_wire.ROOT, "netem", whole, create=create)
+            whole = traffic_control.netem(_way(model, silent, model.rate_bps))
+            yield traffic_control.qdisc(self.index, _NETEM, traffic_control.ROOT, "netem", whole, create=create)
             return
         line = Netem(_line_frames(model), rate_bps=model.rate_bps, overhead_bytes=model.overhead_bytes)
-        way = tc_wire.netem(_way(model, silent, 0 if _reorders(model) else IN_ORDER_BPS))
-        yield tc_wire.qdisc(self.index, _NETEM, tc_wire.ROOT, "netem", tc_wire.netem(line), create=create)
-        yield tc_wire.qdisc(self.index, _NETEM_INNER, _NETEM_CHILD, "netem", way, create=create)
+        way = traffic_control.netem(_way(model, silent, 0 if _reorders(model) else IN_ORDER_BPS))
+        yield traffic_control.qdisc(
+            self.index, _NETEM, traffic_control.ROOT, "netem", traffic_control.netem(line), create=create
+        )
+        yield traffic_control.qdisc(self.index, _NETEM_INNER, _NETEM_CHILD, "netem", way, create=create)
 
 
 def check(model: PipeModel) -> None:
@@ -176,12 +180,12 @@ def _limit_bytes(queue: ClassQueue, rate_bps: int) -> int | None:
 
 def _leaf(queue: ClassQueue, rate_bps: int, create: bool) -> tuple[str, bytes]:
     limit = _limit_bytes(queue, rate_bps)
-    limit = tc_wire.UNLIMITED_BYTES if limit is None else limit
+    limit = traffic_control.UNLIMITED_BYTES if limit is None else limit
     if isinstance(queue.aqm, Red):
-        return "red", tc_wire.red(queue.aqm, limit if create else 0)
+        return "red", traffic_control.red(queue.aqm, limit if create else 0)
     if isinstance(queue.aqm, CoDel):
-        return "codel", tc_wire.codel(queue.aqm)
-    return "bfifo", tc_wire.bfifo(limit)
+        return "codel", traffic_control.codel(queue.aqm)
+    return "bfifo", traffic_control.bfifo(limit)
 
 
 def _reorders(model: PipeModel) -> bool:

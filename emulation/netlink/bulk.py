@@ -13,9 +13,9 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 from pathlib import Path
 
-from helsewan.emulation import rtnetlink
-from helsewan.emulation.namespaces import Namespace
-from helsewan.emulation.rtnetlink import Address
+from helsewan.emulation.netlink import messages
+from helsewan.emulation.netlink.messages import Address
+from helsewan.emulation.sandbox.namespaces import Namespace
 
 _NETLINK_ROUTE = 0
 _ANSWER_BYTES = 32_768  # longer than any single answer
@@ -52,59 +52,59 @@ class Netlink:
         txqlen: int | None = None,
     ) -> None:
         """Raise or lower interface ``name``, and set its MAC address, MTU, and queue length in frames."""
-        message = rtnetlink.set_link(self.index_of(name), up=up, address=address, mtu=mtu, txqlen=txqlen)
+        message = messages.set_link(self.index_of(name), up=up, address=address, mtu=mtu, txqlen=txqlen)
         self._ask(f"set interface {name} {'up' if up else 'down'}", message)
 
     def withhold_ipv6(self, name: str) -> None:
         """Have interface ``name`` send nothing of IPv6 by itself when it comes up."""
         if _HAS_IPV6:
-            self._ask(f"withhold IPv6 from interface {name}", rtnetlink.withhold_ipv6(self.index_of(name)))
+            self._ask(f"withhold IPv6 from interface {name}", messages.withhold_ipv6(self.index_of(name)))
 
     def is_up(self, name: str) -> bool:
         """Whether ``name`` is administratively up."""
-        return rtnetlink.is_up(self._link(name))
+        return messages.is_up(self._link(name))
 
     def set_loopback_address(self, address: IPv4Address, instead_of: IPv4Address | None = None) -> None:
         """Give the node its own address on ``lo``, in place of another: it stays reachable whichever access line is
         up."""
-        lo = rtnetlink.LOOPBACK_INDEX
-        self._ask("set interface lo up", rtnetlink.set_link(lo, up=True))
-        self._ask(f"set address {address} on lo", rtnetlink.set_address(lo, address))
+        lo = messages.LOOPBACK_INDEX
+        self._ask("set interface lo up", messages.set_link(lo, up=True))
+        self._ask(f"set address {address} on lo", messages.set_address(lo, address))
         if instead_of is not None and instead_of != address:
-            self._ask(f"take address {instead_of} off lo", rtnetlink.delete_address(lo, instead_of))
+            self._ask(f"take address {instead_of} off lo", messages.delete_address(lo, instead_of))
 
     def set_address(self, address: IPv4Address, name: str) -> None:
         """Give interface ``name`` an address that is the whole of its network."""
-        self._ask(f"set address {address} on {name}", rtnetlink.set_address(self.index_of(name), address))
+        self._ask(f"set address {address} on {name}", messages.set_address(self.index_of(name), address))
 
     def set_ipv6(self, address: IPv6Address, gateway: IPv6Address, name: str, metric: int) -> None:
         """Have the node speak IPv6 over ``name``: its own address, which is on ``lo`` and here, so that neighbours are
         asked in its name, and a default route. The kernel forgets both when the interface goes down."""
         if _HAS_IPV6:
-            for index in (rtnetlink.LOOPBACK_INDEX, self.index_of(name)):
-                self._ask(f"set address {address}", rtnetlink.set_address(index, address))
+            for index in (messages.LOOPBACK_INDEX, self.index_of(name)):
+                self._ask(f"set address {address}", messages.set_address(index, address))
             self.set_default_route(gateway, name, address, metric)
 
     def set_default_route(self, gateway: Address, name: str, source: Address, metric: int) -> None:
         """Default route over ``name``; the gateway is on the link though no prefix says so."""
-        message = rtnetlink.set_default_route(gateway, self.index_of(name), source, metric)
+        message = messages.set_default_route(gateway, self.index_of(name), source, metric)
         self._ask(f"set default route by {gateway} on {name}", message)
 
     def set_neighbour(self, address: IPv6Address, name: str, mac: str) -> None:
         """Tell interface ``name`` what MAC address a neighbour has. The kernel forgets it when the interface goes
         down."""
         if _HAS_IPV6:
-            message = rtnetlink.set_neighbour(address, self.index_of(name), mac)
+            message = messages.set_neighbour(address, self.index_of(name), mac)
             self._ask(f"set neighbour {address} on {name}", message)
 
     def set_link_route(self, destination: IPv4Address, name: str) -> None:
         """Route to one address, which is on the link of ``name``."""
-        message = rtnetlink.set_link_route(destination, self.index_of(name))
+        message = messages.set_link_route(destination, self.index_of(name))
         self._ask(f"set route to {destination} on {name}", message)
 
     def statistics(self, name: str) -> dict[str, int]:
         """The kernel's counters of ``name`` (``rx_dropped``, ``tx_dropped``, ``rx_packets`` ...)."""
-        return rtnetlink.statistics(self._link(name))
+        return messages.statistics(self._link(name))
 
     def request(self, asked: Iterable[tuple[str, bytes]]) -> None:
         """Send messages that others made (``tc_wire``), in order, each with what it asks."""
@@ -123,7 +123,7 @@ class Netlink:
         return self._index[name]
 
     def _link(self, name: str) -> bytes:
-        (answer,) = self._exchange([(f"look at interface {name}", rtnetlink.get_link(self.index_of(name)))])
+        (answer,) = self._exchange([(f"look at interface {name}", messages.get_link(self.index_of(name)))])
         return answer
 
     def _ask(self, what: str, message: bytes) -> None:
@@ -139,15 +139,15 @@ class Netlink:
         answers: list[bytes] = []
         refused: OSError | None = None
         with self._namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE) as opened:
-            opened.send(b"".join(rtnetlink.numbered(message, n) for n, (_, message) in enumerate(asked)))
+            opened.send(b"".join(messages.numbered(message, n) for n, (_, message) in enumerate(asked)))
             outstanding = len(asked)
             while outstanding:
-                for kind, number, body in rtnetlink.replies(opened.recv(_ANSWER_BYTES)):
-                    if kind != rtnetlink.NLMSG_ERROR:
+                for kind, number, body in messages.replies(opened.recv(_ANSWER_BYTES)):
+                    if kind != messages.NLMSG_ERROR:
                         answers.append(body)
                         continue
                     outstanding -= 1
-                    if (error := rtnetlink.error_of(body)) and refused is None:
+                    if (error := messages.error_of(body)) and refused is None:
                         refused = OSError(error, f"{asked[number][0]}: {os.strerror(error)}")
         if refused is not None:
             raise refused

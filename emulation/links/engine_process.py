@@ -1,7 +1,7 @@
 """The link engine's process: runs the loop, and between two turns of it does what its client asks.
 
-``python -m helsewan.emulation.engine_process CONTROL_FD COUNTERS_FD MAX_PORTS MAX_PIPES MEMORY_BYTES``; ``EngineProcess`` in
-``emulation/engine.py`` starts it. It ends when the control socket or the thread that started it does.
+``python -m helsewan.emulation.links.engine_process CONTROL_FD COUNTERS_FD MAX_PORTS MAX_PIPES MEMORY_BYTES``; ``EngineProcess`` in
+``emulation/links/engine.py`` starts it. It ends when the control socket or the thread that started it does.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import time
 from typing import Any
 
 from helsewan.emulation import _linkengine
-from helsewan.emulation.engine_wire import receive_message, send_message
-from helsewan.emulation.priority import LINKS, be_punctual
+from helsewan.emulation.links.engine_protocol import receive_message, send_message
+from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15

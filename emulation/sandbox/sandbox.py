@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.emulation.namespaces import mount_tmpfs
-from helsewan.emulation.obstacles import in_the_way, tun_in_the_way
+from helsewan.emulation.sandbox.namespaces import mount_tmpfs
+from helsewan.emulation.sandbox.sandbox_diagnosis import in_the_way, tun_in_the_way
 
 RUN_DIR = Path("/run/helsewan")  # on a tmpfs that only this world sees, and that hides the machine's own /run
 TUN = Path("/dev/net/tun")

@@ -20,12 +20,12 @@ from typing import Any
 from mininet.node import Switch
 
 from helsewan.common.processes import run
-from helsewan.emulation.authority import Credentials
-from helsewan.emulation.bfd import Timers
-from helsewan.emulation.nodes import NamespaceNode
-from helsewan.emulation.priority import LINKS, SWITCHES, be_punctual
-from helsewan.emulation.procfs import threads
-from helsewan.emulation.switch_ports import widen
+from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.emulation.routers.bfd import Timers
+from helsewan.emulation.routers.certificate_authority import Credentials
+from helsewan.emulation.routers.switch_ports import widen
+from helsewan.emulation.sandbox.procfs import threads
+from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, be_punctual
 from helsewan.topology.model import LINE_PORTS, TRUNK_INTERFACE, TRUNK_PORT
 
 BRIDGE = "br0"

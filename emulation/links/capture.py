@@ -19,8 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from helsewan.emulation import pcapng
-from helsewan.emulation.engine import EngineError, EngineProcess
+from helsewan.emulation.links import pcapng
+from helsewan.emulation.links.engine import EngineError, EngineProcess
 
 SNAP_BYTES = 262_144  # more than any frame has, as tcpdump's default
 RING_BYTES = 16 << 20  # 0.1 s of 1 Gbit/s

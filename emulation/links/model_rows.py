@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from helsewan.emulation.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red
+from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red
 
 FULL_FRAME_BYTES = 1664  # a core link's MTU of 1600 with Ethernet header, tag and line overhead
 NS_PER_US = 1000

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from helsewan.emulation.kernel_classifier import Classes
-from helsewan.emulation.kernel_pipe import NotInKernel
-from helsewan.emulation.kernel_wire import Egress, KernelPipe, Wire
-from helsewan.emulation.nodes import NamespaceNode
-from helsewan.emulation.pipe_model import PipeModel
-from helsewan.emulation.plant import Dataplane, Direction, End, LinePlant, Models, Shape
+from helsewan.emulation.kernel.classifier import Classes
+from helsewan.emulation.kernel.patch_namespace import Egress, KernelPipe, Wire
+from helsewan.emulation.kernel.pipe import NotInKernel
+from helsewan.emulation.links.link_backend import Dataplane, Direction, End, LinePlant, Models, Shape
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.nodes.nodes import NamespaceNode
 
 
 @dataclass(frozen=True)

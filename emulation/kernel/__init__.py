@@ -1,0 +1,4 @@
+"""The kernel dataplane: links as queueing disciplines between veth pairs.
+
+Entry point: `backend`.
+"""

@@ -1,0 +1,4 @@
+"""Sites as Mininet hosts, and hosts behind them.
+
+Entry point: `nodes.SiteNode`.
+"""
