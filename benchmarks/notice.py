@@ -11,9 +11,9 @@ import numpy as np
 
 from benchmarks.ring import AROUND, CARRIES, LOOKS, OVER, SITES, Failure, Ring, wait_for
 from helsewan.emulation.links.link_backend import Direction
-from helsewan.scenarios.engine import FlowEngine
-from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec
-from helsewan.scenarios.records import Array
+from helsewan.lab.flows.flow_engine import FlowEngine
+from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec
+from helsewan.lab.flows.records import Array
 
 PORT = 20_000
 INTERVAL_NS = 1_000_000

@@ -21,10 +21,10 @@ import numpy as np
 from helsewan.emulation.links.pipe_model import LAYER1_OVERHEAD_BYTES
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import cores_awake
+from helsewan.lab.calibration.calibration import Way, flow_over, model_us, one_way_delays_us, ways
+from helsewan.lab.testbed.testbed import Rig
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
-from helsewan.scenarios.calibration import Way, flow_over, model_us, one_way_delays_us, ways
-from helsewan.scenarios.rig import Rig
 from helsewan.topology.national.generator import national_network
 
 SITES = 260

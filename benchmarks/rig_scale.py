@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from helsewan.emulation.sandbox import sandbox
+from helsewan.lab.testbed.testbed import Rig
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.scenarios.rig import Rig
 from helsewan.topology.model import Kind, Site
 from helsewan.topology.national.generator import national_network
 

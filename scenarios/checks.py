@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from enum import Enum
 from math import isnan
 
-from helsewan.scenarios.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.health.validity import Grade
 from helsewan.scenarios.measure import Figures, Measurement
 from helsewan.scenarios.metrics import METRICS, Limit, Metric, Source, Unit, show
 from helsewan.scenarios.schema import CheckSpec, Over, ScenarioSpec, Scope
 from helsewan.scenarios.spec import RUN
 from helsewan.scenarios.targets import Fate
 from helsewan.scenarios.transactions import ExchangeFigures, ExchangeMeasurement
-from helsewan.scenarios.validity import Grade
 
 
 class Verdict(str, Enum):

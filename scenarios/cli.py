@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.lab.client.client import NetworkGone, NetworkRefused
 from helsewan.scenarios.cli_mutate import mutate
 from helsewan.scenarios.cli_policy import policy_app
 from helsewan.scenarios.cli_rules import rules_app
@@ -18,7 +19,6 @@ from helsewan.scenarios.cli_topology import topology_app
 from helsewan.scenarios.cli_verify import verify
 from helsewan.scenarios.options import DataplaneName, dataplane_named
 from helsewan.scenarios.standing.cli import add_verbs
-from helsewan.scenarios.standing.client import NetworkGone, NetworkRefused
 
 BAD_INPUT = 2
 VOID = 3
@@ -46,7 +46,7 @@ def helsewan() -> None:
 @app.command("doctor")
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Show what this machine can carry, and what it has and lacks; exit code 2 when no scenario can run."""
-    from helsewan.scenarios.doctor import examine, show
+    from helsewan.lab.doctor.doctor import examine, show
 
     raise typer.Exit(show(examine(), as_json))
 

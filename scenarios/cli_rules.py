@@ -32,8 +32,8 @@ def rules_dump(
 ) -> None:
     """Write what all switches of a running network hold; or, with a policy or a network's options, what they are meant
     to hold. docs/verify.md has the format."""
-    from helsewan.scenarios.rule_sources import intended, raw_from_switches
-    from helsewan.scenarios.verify_input import Wanted
+    from helsewan.lab.proofs.rule_query import Wanted
+    from helsewan.lab.proofs.rule_sources import intended, raw_from_switches
     from helsewan.verification.dump.dump import write
 
     wanted = Wanted(name=name, policy=policy, sites=sites, seed=seed, source=from_)
@@ -73,8 +73,8 @@ def rules_packets(
 ) -> None:
     """Write exactly those packets that rules deliver from one site to another, with the DSCP that they arrive with; or
     those to its addresses that they drop, or that go round in a loop."""
-    from helsewan.scenarios.exact_packets import Outcome, packets, print_packets
-    from helsewan.scenarios.verify_input import Wanted
+    from helsewan.lab.proofs.packet_sets import Outcome, packets, print_packets
+    from helsewan.lab.proofs.rule_query import Wanted
 
     wanted = Wanted(name, policy, sites, seed, from_, rules)
     try:

@@ -13,7 +13,7 @@ from helsewan.scenarios.cli_rules import From, Policy, Seed, Sites
 from helsewan.scenarios.options import Json, Name
 
 if TYPE_CHECKING:
-    from helsewan.scenarios.verify_input import Wanted
+    from helsewan.lab.proofs.rule_query import Wanted
     from helsewan.verification.reports.findings import Report
 
 _A_DIRECTORY = "A directory for a packet of each violation."
@@ -40,8 +40,8 @@ def verify(
 ) -> None:
     """Prove that rules do to every packet what the policy says, or show a packet to which they do not: of a running
     network, of a policy (--policy, --sites ...), or of a dump (--rules). Exit code 1 when a policy is broken."""
-    from helsewan.scenarios.verification import Method, verified
-    from helsewan.scenarios.verify_input import Wanted
+    from helsewan.lab.proofs.rule_query import Wanted
+    from helsewan.lab.proofs.verification import Method, verified
 
     wanted = Wanted(name, policy, sites, seed, from_, rules)
     if replay is not None:
@@ -76,7 +76,7 @@ def _check_files(junit: Path | None, witness: Path | None) -> None:
 
         check_writable("--junit", junit)
     if witness is not None:
-        from helsewan.scenarios.witness_files import make_room
+        from helsewan.lab.proofs.witness_files import make_room
 
         make_room(witness)
 
@@ -88,14 +88,14 @@ def _write_files(report: Report, junit: Path | None, witness: Path | None) -> No
 
         write_file("--junit", junit, as_junit(report))
     if witness is not None:
-        from helsewan.scenarios.witness_files import write_witnesses
+        from helsewan.lab.proofs.witness_files import write_witnesses
 
         write_witnesses(witness, report.violations)
 
 
 def _replayed(path: Path, wanted: Wanted) -> int:
     """Send a witness's packet; the exit code."""
-    from helsewan.scenarios.replay import print_replay, read_witness, replay
+    from helsewan.lab.proofs.replay import print_replay, read_witness, replay
 
     if not wanted.is_live:
         raise InputError(Problem("--replay", str(path), "needs a running network", "start one with `helsewan up`"))

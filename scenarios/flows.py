@@ -9,8 +9,8 @@ from random import Random
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
+from helsewan.lab.flows.flowspec import Endpoint, ExchangeSpec, FlowKind, FlowSpec, TrafficPlan
 from helsewan.policies.plan import Plan, Protocol, Service, TrafficClass
-from helsewan.scenarios.flowspec import Endpoint, ExchangeSpec, FlowKind, FlowSpec, TrafficPlan
 from helsewan.scenarios.isolation import plan_isolation
 from helsewan.scenarios.pairs import PairFinder, PortBook, service_ports
 from helsewan.scenarios.schema import IsolationSpec, MessageSpec, ScenarioSpec, TransactionSpec, VideoSpec, VoiceSpec

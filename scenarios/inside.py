@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, cast
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
 from helsewan.emulation.sandbox import sandbox
-from helsewan.scenarios import machine
+from helsewan.lab.health.validity import Finding, assess, of_links, of_machine, of_plan, of_second, of_traffic
+from helsewan.lab.processes import machine
+from helsewan.lab.processes.history import History
+from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
 from helsewan.scenarios.checks import Evidence, Verdict, judge, verdict
-from helsewan.scenarios.history import History
 from helsewan.scenarios.job import Job
 from helsewan.scenarios.measure import measure
 from helsewan.scenarios.phases import windows
@@ -21,9 +23,7 @@ from helsewan.scenarios.report import Judged, Result, build_result, void_result,
 from helsewan.scenarios.run import Collected, Run
 from helsewan.scenarios.targets import Connectivity, failed_together
 from helsewan.scenarios.transactions import measure_exchanges
-from helsewan.scenarios.validity import Finding, assess, of_links, of_machine, of_plan, of_second, of_traffic
 from helsewan.scenarios.verdict import print_verdict
-from helsewan.scenarios.world_process import interruptible, orphaned, read_job
 
 if TYPE_CHECKING:
     from helsewan.scenarios.proof import Proofs

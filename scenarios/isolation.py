@@ -14,8 +14,8 @@ from functools import cached_property
 from itertools import cycle, islice
 from random import Random
 
+from helsewan.lab.flows.flowspec import Endpoint, Expect, FlowKind, FlowSpec
 from helsewan.policies.plan import Plan, Role, Service
-from helsewan.scenarios.flowspec import Endpoint, Expect, FlowKind, FlowSpec
 from helsewan.scenarios.pairs import IpVersion, PortBook, fixed_port, probed_services
 from helsewan.scenarios.schema import IsolationSpec
 from helsewan.topology.model import Kind, Region, Site

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helsewan.emulation.links.link_backend import Dataplane
+from helsewan.lab.flows.flowspec import TrafficPlan
 from helsewan.policies.plan import Plan
-from helsewan.scenarios.flowspec import TrafficPlan
 from helsewan.scenarios.spec import Scenario
 from helsewan.scenarios.targets import Target
 

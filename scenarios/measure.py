@@ -15,8 +15,8 @@ from math import nan
 
 import numpy as np
 
-from helsewan.scenarios.flowspec import Endpoint, Expect, FlowSpec
-from helsewan.scenarios.records import Array
+from helsewan.lab.flows.flowspec import Endpoint, Expect, FlowSpec
+from helsewan.lab.flows.records import Array
 from helsewan.scenarios.voice_quality import CODECS, mos, mouth_to_ear_ms, rating
 
 JITTER_BUFFER_US = 40_000  # playout waits this long after the fastest datagram; what comes later is lost to the ear

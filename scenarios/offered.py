@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from helsewan.controller.rules.paths import compute_paths
+from helsewan.lab.calibration.calibration import links_between
+from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan
 from helsewan.policies.plan import SHORTEST, Plan
-from helsewan.scenarios.calibration import links_between
-from helsewan.scenarios.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan
 
 SEGMENT_BYTES = 1448  # of TCP in a 1500-byte packet with time stamps
 SET_UP_FRAMES = 8  # of a TCP connection: opening, closing, and what confirms it

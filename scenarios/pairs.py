@@ -11,10 +11,10 @@ from itertools import chain
 from random import Random
 from typing import Literal
 
+from helsewan.lab.flows.flowspec import Endpoint
 from helsewan.policies.language.schema import Selector
 from helsewan.policies.passes.selection import Population
 from helsewan.policies.plan import Plan, Protocol, Service
-from helsewan.scenarios.flowspec import Endpoint
 from helsewan.scenarios.schema import Relation
 from helsewan.topology.model import Site
 

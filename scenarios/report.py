@@ -15,7 +15,7 @@
     exchanges       the same for TCP requests and responses
     overhead        what calibration found that the machine adds, microseconds (docs/decisions/0006);
                     short_lines_us: lines with less delay than they should be early, and what they lack
-    capacity        what the machine was found able to carry before (scenarios/capacity.py), and asked_cores: how many
+    capacity        what the machine was found able to carry before (lab/calibration/capacity.py), and asked_cores: how many
                     cores the traffic takes by that
     pressure        processor use: stalled, busy, steal, as shares
     parameters, seed, sites, policy, versions, host, timing, scheduling (null without an engine)
@@ -39,12 +39,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
+from helsewan.lab.health.validity import Grade, Kept, Reason, Validity
 from helsewan.scenarios.checks import CheckResult, Evidence, Verdict
-from helsewan.scenarios.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
 from helsewan.scenarios.measure import Figures, Window
 from helsewan.scenarios.spec import Scenario
 from helsewan.scenarios.transactions import ExchangeFigures
-from helsewan.scenarios.validity import Grade, Kept, Reason, Validity
 
 SCHEMA = 1
 RESULT = "result.json"

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from helsewan.scenarios.standing.rules import reading
+from helsewan.lab.server.rules import reading
 
 DEADLINE_S = 120.0
 

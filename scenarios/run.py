@@ -17,25 +17,25 @@ from helsewan.emulation.links.counters import Lateness
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import LINKS, be_leisurely, be_punctual, cores_awake
-from helsewan.scenarios.calibration import Overhead
-from helsewan.scenarios.capacity import Capacity, measure_capacity
-from helsewan.scenarios.control import Event
-from helsewan.scenarios.engine import FlowEngine
-from helsewan.scenarios.engine_health import KeepingUp
-from helsewan.scenarios.history import History
+from helsewan.lab.calibration.calibration import Overhead
+from helsewan.lab.calibration.capacity import Capacity, measure_capacity
+from helsewan.lab.flows.flow_engine import FlowEngine
+from helsewan.lab.flows.records import Array
+from helsewan.lab.flows.sender_health import KeepingUp
+from helsewan.lab.health.health import Pressure, Second
+from helsewan.lab.health.health_monitor import Watch
+from helsewan.lab.health.validity import Grade, assess, of_plan
+from helsewan.lab.processes.controller_processes import Event
+from helsewan.lab.processes.history import History
+from helsewan.lab.proofs.rule_sources import from_file
+from helsewan.lab.testbed.testbed import Rig
+from helsewan.lab.testbed.testbed_metrics import Lookout
 from helsewan.scenarios.job import Job
-from helsewan.scenarios.lookout import Lookout
 from helsewan.scenarios.offered import offered
-from helsewan.scenarios.records import Array
-from helsewan.scenarios.rig import Rig
 from helsewan.scenarios.rule_reader import RuleReader
-from helsewan.scenarios.rule_sources import from_file
 from helsewan.scenarios.schema import VerifySpec
 from helsewan.scenarios.timepoints import Moment
 from helsewan.scenarios.transactions import Exchange, ExchangeEngine
-from helsewan.scenarios.validity import Grade, assess, of_plan
-from helsewan.scenarios.vitals import Pressure, Second
-from helsewan.scenarios.watch import Watch
 
 if TYPE_CHECKING:
     from helsewan.verification.live.live_report import LiveReport
@@ -166,8 +166,8 @@ class Run:
         """Ask the quiet network the scenario's questions, if it has any."""
         if self._verify.questions is None:
             return {}
-        from helsewan.scenarios.probing.here import Here
-        from helsewan.scenarios.probing.verify_live import (
+        from helsewan.lab.probing.local_prober import Here
+        from helsewan.lab.probing.verify_live import (
             verify_live,
         )  # Scapy takes a while to load, and most runs do without
         from helsewan.verification.live.side_by_side import as_rows

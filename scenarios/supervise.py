@@ -16,16 +16,16 @@ from helsewan.common.screen import Screen
 from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
+from helsewan.lab.processes.run_directory import conclude, make_directory, shown
+from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_world
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.scenarios.checks import Verdict
 from helsewan.scenarios.flows import plan_traffic
 from helsewan.scenarios.job import Job
 from helsewan.scenarios.report import RESULT, void_result, write_result
-from helsewan.scenarios.run_directory import conclude, make_directory, shown
 from helsewan.scenarios.spec import Scenario, load_scenario
 from helsewan.scenarios.targets import resolve_timeline
-from helsewan.scenarios.world_process import answer_interrupts, ending, interrupts, run_in_world
 from helsewan.topology.network_source import blueprint
 
 

@@ -15,10 +15,10 @@ from math import nan
 
 import numpy as np
 
-from helsewan.scenarios.engine import SocketIn
-from helsewan.scenarios.flowspec import ExchangeSpec
+from helsewan.lab.flows.flow_engine import SocketIn
+from helsewan.lab.flows.flowspec import ExchangeSpec
+from helsewan.lab.flows.records import Array
 from helsewan.scenarios.measure import Window
-from helsewan.scenarios.records import Array
 
 CHUNK_BYTES = 65_536
 MAX_BYTES = 10**9

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from helsewan.lab.health.validity import Reason
 from helsewan.scenarios.metrics import METRICS, Unit, show
-from helsewan.scenarios.validity import Reason
 
 _MARKS = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("-", "dim")}
 _VERDICTS = {"pass": "bold green", "fail": "bold red", "void": "bold yellow"}

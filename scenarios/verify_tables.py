@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from helsewan.common.screen import Screen
-from helsewan.scenarios.verification import Verified
+from helsewan.lab.proofs.verification import Verified
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports.findings import Finding, Kind, Proof
 from helsewan.verification.reports.results import told

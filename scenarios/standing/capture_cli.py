@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.lab.client.client import Client
 from helsewan.scenarios.options import Name
-from helsewan.scenarios.standing.client import Client
 
 FAILED = 1  # exit code
 _ENHANCED_PACKET = 6  # draft-ietf-opsawg-pcapng, block type
@@ -31,7 +31,7 @@ def capture(
     name: Name = None,
 ) -> None:
     """Capture what comes out of a line, until Ctrl-C; `-w - | wireshark -k -i -` shows it live."""
-    from helsewan.scenarios.standing.line_options import directions_of, duration_us
+    from helsewan.lab.links.link_options import directions_of, duration_us
 
     limit_us = duration_us("--duration", duration)
     limit_s = None if limit_us is None else limit_us / 1e6

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from helsewan.lab.client.client import Client, NetworkRefused, environment
 from helsewan.scenarios.options import DataplaneName, Json, Name, dataplane_named
 from helsewan.scenarios.standing.capture_cli import capture
-from helsewan.scenarios.standing.client import Client, NetworkRefused, environment
 from helsewan.scenarios.standing.link_cli import link_app
 
 VOID = 3
@@ -48,7 +48,7 @@ def up(
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks for errors.")] = False,
 ) -> None:
     """Keep a network up until `helsewan down` or Ctrl-C."""
-    from helsewan.scenarios.standing.keep import Wish, stand
+    from helsewan.lab.server.up import Wish, stand
 
     wish = Wish(
         name=name,

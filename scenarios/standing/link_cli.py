@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.lab.client.client import Client
 from helsewan.scenarios.options import Json, Name
-from helsewan.scenarios.standing.client import Client
 
 link_app = typer.Typer(no_args_is_help=True, help="Look at and change the lines of a standing network.")
 Line = Annotated[str, typer.Argument(help="oslo-hamar, SITE/wan0, SITE, or a pattern such as 'hospital-*/wan1'.")]
@@ -70,7 +70,7 @@ def link_set(
     frozen: Annotated[bool | None, typer.Option("--freeze/--thaw", help="Stop time on the line.")] = None,
 ) -> None:
     """Change lines while they carry traffic; all that is asked happens at one instant, and no queued frame is lost."""
-    from helsewan.scenarios.standing.line_options import directions_of, parsed_change
+    from helsewan.lab.links.link_options import directions_of, parsed_change
 
     directions = directions_of(direction)
     options = {
@@ -109,7 +109,7 @@ def link_trace(
     """Have lines follow a trace from now on."""
     from helsewan.common.document import read_bytes
     from helsewan.emulation.links.trace import MAX_BYTES
-    from helsewan.scenarios.standing.line_options import NONE, directions_of, duration_us
+    from helsewan.lab.links.link_options import NONE, directions_of, duration_us
 
     copy = os.memfd_create("trace")
     raw = b"" if file == NONE else read_bytes(Path(file), MAX_BYTES)

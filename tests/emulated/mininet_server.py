@@ -11,7 +11,7 @@ from pathlib import Path
 
 from helsewan.emulation.nodes.lan import add_lan_host
 from helsewan.emulation.sandbox import sandbox
-from helsewan.scenarios.emulation import Emulation
+from helsewan.lab.emulation import Emulation
 from helsewan.topology.importers import network_from
 
 

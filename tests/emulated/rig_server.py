@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from helsewan.emulation.sandbox import sandbox
+from helsewan.lab.flows.flow_engine import FlowEngine
+from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec
+from helsewan.lab.testbed.testbed import Rig
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.scenarios.engine import FlowEngine
-from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec
-from helsewan.scenarios.rig import Rig
 from helsewan.scenarios.targets import Target
 from helsewan.topology.national.generator import national_network
 

@@ -11,8 +11,8 @@ import pytest
 from short_run import wait_until_gone
 from test_standing import Terminal, running
 
-from helsewan.scenarios.probing.standing import verify_standing
-from helsewan.scenarios.rule_sources import from_switches
+from helsewan.lab.probing.lab_prober import verify_standing
+from helsewan.lab.proofs.rule_sources import from_switches
 from helsewan.verification.dump.dump import Dump
 from helsewan.verification.live.generators.draft import Group
 from helsewan.verification.live.live_report import LiveReport

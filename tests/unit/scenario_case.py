@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.flows.records import RECORD, Array
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.source import library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.flows import plan_traffic
-from helsewan.scenarios.flowspec import Endpoint, FlowKind, FlowSpec, TrafficPlan
-from helsewan.scenarios.records import RECORD, Array
 from helsewan.scenarios.spec import Scenario, load_scenario
 from helsewan.topology.national.generator import national_network
 

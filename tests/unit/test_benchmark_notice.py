@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.notice import INTERVAL_NS, missing, overtaken, silence
-from helsewan.scenarios.records import RECORD, Array
+from helsewan.lab.flows.records import RECORD, Array
 
 
 def _arrived(numbers: list[int], at_us: list[int]) -> Array:

@@ -7,10 +7,10 @@ from policy_golden import small_policy
 from policy_network import small_network
 
 from helsewan.common.document import loads
+from helsewan.lab.testbed.testbed import line_shape
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.source import read_policy
 from helsewan.policies.paths.demand import class_shares
-from helsewan.scenarios.rig import line_shape
 
 SLOW, FAST = 2_000_000, 10_000_000
 

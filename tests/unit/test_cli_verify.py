@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from helsewan.common.errors import InputError
 from helsewan.controller.rules.paths import Failures
+from helsewan.lab.proofs.verification import Verified, as_it_stands
 from helsewan.scenarios.cli import app
-from helsewan.scenarios.verification import Verified, as_it_stands
 from helsewan.verification.dump.dump import read
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports.findings import Case, Finding, Kind, Report

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from helsewan.emulation.sandbox.procfs import parse_cpu_max
-from helsewan.scenarios.doctor import look, show
-from helsewan.scenarios.doctor_items import (
+from helsewan.lab.doctor.doctor import look, show
+from helsewan.lab.doctor.doctor_items import (
     Item,
     Status,
     can_run,

@@ -9,9 +9,9 @@ import pytest
 
 from helsewan.common.errors import InputError
 from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
-from helsewan.scenarios.standing.line_change import LineChange, applied
-from helsewan.scenarios.standing.line_names import line_meant, lines_meant
-from helsewan.scenarios.standing.line_options import parsed_change
+from helsewan.lab.links.link_change import LineChange, applied
+from helsewan.lab.links.link_names import line_meant, lines_meant
+from helsewan.lab.links.link_options import parsed_change
 
 NAMES = ("oslo-hamar", "oslo-1--oslo-2", "hospital-voss/wan0", "hospital-voss/wan1", "gp-voss-1/wan0")
 MODEL = PipeModel(10_000_000, 5_000, (ClassQueue(9000), ClassQueue(9000, strict=False, weight=3)))

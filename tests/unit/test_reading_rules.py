@@ -13,7 +13,7 @@ from controller_plan import small_plan
 from helsewan.controller.openflow.decoder import dead_ports
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.paths import Failures
-from helsewan.scenarios.standing.rules_process import Held, ReadingFailed, ask, seen_down
+from helsewan.lab.server.rules_process import Held, ReadingFailed, ask, seen_down
 
 LINK_DOWN, LIVE = 1, 4
 

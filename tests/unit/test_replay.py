@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from test_verification_results import leak, report
 
-from helsewan.scenarios.replay import Replayed, Witness, frame_of, print_replay, read_witness
-from helsewan.scenarios.witness_files import write_witnesses
+from helsewan.lab.proofs.replay import Replayed, Witness, frame_of, print_replay, read_witness
+from helsewan.lab.proofs.witness_files import write_witnesses
 from helsewan.verification.concrete.frames import read
 from helsewan.verification.concrete.packet import Label, Packet
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from helsewan.common.errors import InputError
-from helsewan.scenarios import run_directory
+from helsewan.lab.processes import run_directory
 
 Chowned = dict[str, tuple[int, int]]
 

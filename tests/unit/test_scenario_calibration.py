@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.scenarios.calibration import (
+from helsewan.lab.calibration.calibration import (
     MOST_US,
     TRIES,
     Overhead,
@@ -16,6 +15,7 @@ from helsewan.scenarios.calibration import (
     undisturbed,
     ways,
 )
+from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.national.generator import national_network
 
 PLAN = compile_policy(load_policy(library_path("national")), national_network(200, seed=1))

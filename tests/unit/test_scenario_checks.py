@@ -8,15 +8,15 @@ from math import isnan, nan
 import pytest
 from scenario_case import default_case, flow_between
 
+from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.health.validity import Grade
 from helsewan.scenarios.checks import CheckResult, Evidence, Verdict, judge, verdict
-from helsewan.scenarios.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.scenarios.measure import Figures, Measurement
 from helsewan.scenarios.metrics import METRICS, parse_limit
 from helsewan.scenarios.schema import CheckSpec, Over, ScenarioSpec, Scope
 from helsewan.scenarios.spec import RUN
 from helsewan.scenarios.targets import Fate
 from helsewan.scenarios.transactions import ExchangeMeasurement
-from helsewan.scenarios.validity import Grade
 
 NOTHING = Figures(sent=50, received=50, leaked=0, misdelivered=0, mismarked=0, lost=0, duplicates=0, reordered=0)
 

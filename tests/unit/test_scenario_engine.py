@@ -17,11 +17,11 @@ import pytest
 from scenario_case import FLOW
 from waiting import wait_for
 
+from helsewan.lab.flows.flow_engine import FlowEngine
+from helsewan.lab.flows.flowspec import Endpoint, FlowSpec
+from helsewan.lab.flows.records import RECEIVER, RECORD, SENDER
 from helsewan.scenarios._flows import HEADER_BYTES, Engine
-from helsewan.scenarios.engine import FlowEngine
-from helsewan.scenarios.flowspec import Endpoint, FlowSpec
 from helsewan.scenarios.measure import Window, measure
-from helsewan.scenarios.records import RECEIVER, RECORD, SENDER
 
 DEADLINE_S = 20.0
 MS = 1_000_000

@@ -10,10 +10,10 @@ import pytest
 from scenario_case import FLOW, default_case
 
 from helsewan.common.errors import InputError
+from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.plan import Plan, Protocol
 from helsewan.scenarios.flows import plan_traffic
-from helsewan.scenarios.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.scenarios.pairs import CLIENT_PORTS, service_ports
 from helsewan.scenarios.schema import TargetSpec
 from helsewan.scenarios.spec import load_scenario

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.scenarios.outage import Lines, Outage
+from helsewan.lab.testbed.failure_state import Lines, Outage
 from helsewan.scenarios.targets import Target
 from helsewan.topology.national.generator import national_network
 

@@ -14,11 +14,11 @@ from test_verification_questions import SEED, intended
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.generation import first_generation
 from helsewan.controller.rules.paths import Failures
+from helsewan.lab.health.validity import Grade
+from helsewan.lab.proofs.verification import proved
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.scenarios.checks import CheckResult, Verdict, verdict
 from helsewan.scenarios.proof import Proofs
-from helsewan.scenarios.validity import Grade
-from helsewan.scenarios.verification import proved
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.dump.dump import Dump
 from helsewan.verification.expected.expected import Verdict as Word

@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scenario_case import default_case
 
+from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec
+from helsewan.lab.flows.records import RECORD
+from helsewan.lab.flows.sender_health import KeepingUp
+from helsewan.lab.health.validity import assess, of_traffic
+from helsewan.lab.processes.history import History, read
 from helsewan.scenarios.checks import Evidence, Verdict, judge
-from helsewan.scenarios.engine_health import KeepingUp
-from helsewan.scenarios.flowspec import ExchangeSpec, FlowSpec
-from helsewan.scenarios.history import History, read
 from helsewan.scenarios.measure import Window, measure
-from helsewan.scenarios.records import RECORD
 from helsewan.scenarios.report import RESULT, Judged, Result, build_result, void_result, write_result
 from helsewan.scenarios.targets import Fate
 from helsewan.scenarios.transactions import Exchange, measure_exchanges
-from helsewan.scenarios.validity import assess, of_traffic
 from helsewan.scenarios.verdict import print_verdict
 
 SCENARIO, _, TRAFFIC = default_case()

@@ -13,8 +13,8 @@ from ipaddress import IPv4Address
 import pytest
 from waiting import wait_for
 
-from helsewan.scenarios.engine import SocketIn
-from helsewan.scenarios.flowspec import ExchangeSpec
+from helsewan.lab.flows.flow_engine import SocketIn
+from helsewan.lab.flows.flowspec import ExchangeSpec
 from helsewan.scenarios.transactions import ExchangeEngine
 
 DEADLINE_S = 20.0

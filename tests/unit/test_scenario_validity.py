@@ -19,9 +19,8 @@ from helsewan.emulation.sandbox.procfs import (
     parse_transmit_drops,
     throttled_us,
 )
-from helsewan.scenarios.engine_health import KeepingUp
-from helsewan.scenarios.validity import Finding, Grade, assess, of_links, of_machine, of_second, of_traffic
-from helsewan.scenarios.vitals import (
+from helsewan.lab.flows.sender_health import KeepingUp
+from helsewan.lab.health.health import (
     Pressure,
     Pulse,
     Punctuality,
@@ -31,6 +30,7 @@ from helsewan.scenarios.vitals import (
     process_strain,
     punctuality,
 )
+from helsewan.lab.health.validity import Finding, Grade, assess, of_links, of_machine, of_second, of_traffic
 
 CALM = Pressure(stalled=0.2, busy=0.5, steal=0.0)
 QUIET = Second(number=3, pressure=CALM, links=Punctuality(900, 80, 400), sends=Punctuality(100, 60, 200))

@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 
-from helsewan.scenarios.vigil import Vigil
+from helsewan.lab.processes.process_monitor import Vigil
 
 
 def test_an_end_is_heard_of_once_for_each_process() -> None:

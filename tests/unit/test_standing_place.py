@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from helsewan.common.errors import InputError
-from helsewan.scenarios.standing.client import find
-from helsewan.scenarios.standing.place import PLACE_VARIABLE, Place, own_place
+from helsewan.lab.client.client import find
+from helsewan.lab.client.registry import PLACE_VARIABLE, Place, own_place
 
 
 def test_a_network_is_found_while_it_stands(tmp_path: Path) -> None:

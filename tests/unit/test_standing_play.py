@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from controller_plan import small_plan
 
-from helsewan.scenarios.probing.player import Sending
-from helsewan.scenarios.probing.talker import Call
-from helsewan.scenarios.standing.play import PlayRequest, spelt, start_playing, start_talking, written
-from helsewan.scenarios.standing.server import Refused
+from helsewan.lab.probing.packet_injector import Sending
+from helsewan.lab.probing.session_prober import Call
+from helsewan.lab.server.control_socket import Refused
+from helsewan.lab.server.injection import PlayRequest, spelt, start_playing, start_talking, written
 
 NETWORK = small_plan().network
 SITE = NETWORK.sites[0].id

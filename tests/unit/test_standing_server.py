@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.scenarios.standing.server import Operation, Refused, Request, Server
-from helsewan.scenarios.standing.wire import REPLY_LIMIT_BYTES, VERSION, Message, receive, send
+from helsewan.lab.client.protocol import REPLY_LIMIT_BYTES, VERSION, Message, receive, send
+from helsewan.lab.server.control_socket import Operation, Refused, Request, Server
 
 
 class Add(Request):

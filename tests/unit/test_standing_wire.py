@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.scenarios.standing.wire import MAX_FDS, WireError, receive, send
+from helsewan.lab.client.protocol import MAX_FDS, WireError, receive, send
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -12,11 +12,11 @@ from controller_plan import small_plan
 from test_verification_questions import SEED, intended
 
 from helsewan.controller.rules.generation import first_generation
+from helsewan.lab.probing.packet_injector import Played, Sending
+from helsewan.lab.probing.schedule import LINE_GAP_US, RATE_PER_S, turns
+from helsewan.lab.probing.session_prober import Call
+from helsewan.lab.probing.verify_live import TIMES, verify_live
 from helsewan.policies.plan import Plan
-from helsewan.scenarios.probing.player import Played, Sending
-from helsewan.scenarios.probing.schedule import LINE_GAP_US, RATE_PER_S, turns
-from helsewan.scenarios.probing.talker import Call
-from helsewan.scenarios.probing.verify_live import TIMES, verify_live
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.expected.expected import Verdict
 from helsewan.verification.expected.outcome import Arrival, Foretold, Outcome

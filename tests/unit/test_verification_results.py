@@ -17,10 +17,10 @@ from scapy.utils import rdpcap
 from helsewan.common.errors import InputError
 from helsewan.controller.openflow.entries import IPV4
 from helsewan.controller.rules.generation import first_generation
+from helsewan.lab.proofs.verification import Verified
+from helsewan.lab.proofs.witness_files import write_witnesses
 from helsewan.scenarios.cli_verify import verify
-from helsewan.scenarios.verification import Verified
 from helsewan.scenarios.verify_tables import print_report
-from helsewan.scenarios.witness_files import write_witnesses
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.live.live_report import LiveReport

@@ -1,0 +1,4 @@
+"""What this machine adds to delays and what it can carry.
+
+Entry points: `calibration` (delay) and `capacity`.
+"""

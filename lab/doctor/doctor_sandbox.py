@@ -1,0 +1,70 @@
+"""What the doctor measures inside a world: the machine's capacity, a router, how fast sites are made. Prints JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from helsewan.emulation.kernel.probe import probe
+from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.links.link_backend import CORE_MTU
+from helsewan.emulation.links.links import TAP_QUEUE, Plant
+from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.netlink.interfaces import NetlinkIntf
+from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.emulation.routers.switches import RouterSwitch
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.namespaces import Namespace, open_tap
+from helsewan.emulation.sandbox.procfs import task_clock_ns
+from helsewan.lab.calibration.capacity import RATE_BPS, burst_through, measure_capacity
+
+NAMESPACES = 100
+
+
+def router_us(run_dir: Path) -> float:
+    """Processor time of a router's switch for a full frame, when they come in bursts."""
+    with EngineProcess(max_ports=4, max_pipes=4) as engine:
+        plant = Plant(engine, PipeModel)
+        sites = [NamespaceNode(f"end{number}") for number in range(2)]
+        router = RouterSwitch("router", run_dir, run_dir, dpid="1")
+        for number, site in enumerate(sites):
+            ends = plant.end(site, "line0"), plant.end(router, f"port{number + 1}")
+            site.raise_port("line0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            router.raise_port(f"port{number + 1}", mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            NetlinkIntf(f"port{number + 1}", node=router, port=number + 1)
+            plant.join(f"line{number}", *ends, RATE_BPS, 0)
+        plant.commit()
+        RouterSwitch.batchStartup([router])
+        router.ofctl("add-flow", "in_port=1,actions=output:2")
+        burst_through(engine, sites[0], "line0")  # the first fills the switch's caches
+        pid = router.daemon_pid("ovs-vswitchd")
+        before_ns, _ = task_clock_ns(pid)
+        crossings = burst_through(engine, sites[0], "line0")
+        ran_ns = task_clock_ns(pid)[0] - before_ns
+        router.power_off()
+        return ran_ns / max(1, crossings / 2) / 1000  # every frame crosses two lines
+
+
+def namespaces_per_s() -> float:
+    """How many namespaces with a TAP are made in a second."""
+    began = time.monotonic()
+    for _ in range(NAMESPACES):
+        open_tap(Namespace(), "wan0")
+    return NAMESPACES / (time.monotonic() - began)
+
+
+def main() -> None:
+    """Measure and print."""
+    sandbox.enter()
+    found: dict[str, Any] = asdict(measure_capacity())
+    found["namespaces_per_s"] = namespaces_per_s()
+    found["router_us"] = router_us(sandbox.RUN_DIR)
+    found["kernel_parts"] = [{**asdict(finding.part), "refusal": finding.refusal} for finding in probe()]
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

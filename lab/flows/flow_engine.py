@@ -1,0 +1,160 @@
+"""The flow engine with its sockets at the sites: planned flows in, records out."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
+from helsewan.lab.flows.flowspec import Endpoint, FlowSpec, endpoints
+from helsewan.lab.flows.records import RECEIVER, RECORD, SENDER, Array, came_due
+from helsewan.lab.flows.sender_health import KeepingUp
+from helsewan.scenarios._flows import LATENESS_STEP_NS, Engine
+
+__all__ = ["FlowEngine", "KeepingUp", "SocketIn"]
+
+SocketIn = Callable[[str, int, int], socket.socket]
+"""Creates a socket in a site's namespace: (site id, family, type) -> socket."""
+
+RECEIVE_BUFFER_BYTES = 4 << 20  # what arrives while the engine is held up for a while
+LATENESS_BUCKETS = 5_000  # of 20 us: up to 100 ms
+SPARE_RECORDS = 1.25  # duplicates must not fill the buffer
+
+
+class FlowEngine:
+    """One run of flows: opens and binds every socket at once, sends and receives between start and stop.
+
+    Needs two file descriptors a flow; ``socket_in`` errors and ``OSError`` (address in use, too many
+    open files) leave nothing open.
+    """
+
+    def __init__(self, flows: Sequence[FlowSpec], socket_in: SocketIn, cookie: int = 0) -> None:
+        self._flows = flows
+        self._records = np.zeros(int(_planned(flows).sum() * SPARE_RECORDS) + 1_000, RECORD)
+        self._lateness = np.zeros(LATENESS_BUCKETS, np.uint64)
+        self.endpoints = endpoints(flows)
+        self.senders = np.zeros(max(len(flows), 1), SENDER)
+        self.receivers = np.zeros(max(len(self.endpoints), 1), RECEIVER)
+        self._engine = Engine(self._records, self.senders, self.receivers, self._lateness, cookie=cookie)
+        self._thread: threading.Thread | None = None
+        self._error: OSError | None = None
+        self._sockets: dict[Endpoint, socket.socket] = {}
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
+            self._stop_reader, self._stop_writer = socket.socketpair()
+            for id_, end in enumerate(self.endpoints):
+                family = socket.AF_INET if end.address.version == 4 else socket.AF_INET6
+                self._sockets[end] = socket_in(end.site, family, socket.SOCK_DGRAM)
+                _prepare(self._sockets[end], end)
+                self._engine.add_receiver(self._sockets[end].fileno(), id_)
+            undo.pop_all()
+
+    def start(self, epoch_ns: int) -> None:
+        """Begin: the flows' time 0 is ``epoch_ns`` on CLOCK_REALTIME."""
+        for flow in self._flows:
+            self._engine.add_sender(
+                fd=self._sockets[flow.source].fileno(),
+                flow=flow.id,
+                address=str(flow.destination.address),
+                port=flow.destination.port,
+                start_ns=epoch_ns + flow.start_us * 1000,
+                stop_ns=epoch_ns + flow.stop_us * 1000,
+                interval_ns=flow.interval_ns,
+                burst=flow.burst,
+                payload_bytes=flow.payload_bytes,
+                tos=flow.sent_dscp << 2,
+            )
+        self._thread = threading.Thread(target=self._run, name="flows", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End sending and receiving. Raises the ``OSError`` that ended the engine before, if one did."""
+        if self._thread is not None:
+            self._stop_writer.send(b"x")
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Stop, and close every socket."""
+        with contextlib.suppress(OSError):
+            self.stop()
+        for opened in self._sockets.values():
+            opened.close()
+        self._sockets.clear()
+        for end in (getattr(self, "_stop_reader", None), getattr(self, "_stop_writer", None)):
+            if end is not None:
+                end.close()
+
+    @property
+    def records(self) -> Array:
+        """What has arrived so far, as a view (``helsewan.lab.flows.records.RECORD``)."""
+        return self._records[: self._engine.recorded]
+
+    @property
+    def due(self) -> Array:
+        """Datagrams of each flow that have come due so far."""
+        return came_due(self.senders)[: len(self._flows)]
+
+    @property
+    def sender(self) -> threading.Thread:
+        """The thread that sends and receives; only after ``start``."""
+        if self._thread is None:
+            raise RuntimeError("the flow engine was not started")
+        return self._thread
+
+    @property
+    def lateness(self) -> tuple[Array, Array]:
+        """Sends by lateness, live, and where the histogram's bins end (ns; the last one is open)."""
+        return self._lateness, np.arange(1, len(self._lateness) + 1) * LATENESS_STEP_NS
+
+    def keeping_up(self) -> KeepingUp:
+        """How well the engine kept its schedule so far."""
+        return KeepingUp(
+            lateness_p50_us=_percentile_us(self._lateness, 50),
+            lateness_p99_us=_percentile_us(self._lateness, 99),
+            worst_late_us=float(self.senders["worst_late_ns"].max()) / 1000,
+            unrecorded=self._engine.unrecorded,
+            dropped=int(self.receivers["dropped"].sum()),
+            not_sent=int(self.senders["full"].sum()),
+            untimed=int((self.records["timed"] == 0).sum()),
+            clock_step_us=self._engine.clock_step_ns / 1000,
+            unfinished=int((_planned(self._flows) - self.due).clip(min=0).sum()),
+            mute=int((self.senders["sent"][: len(self._flows)] == 0).sum()),
+        )
+
+    def _run(self) -> None:
+        be_punctual(LINKS)
+        try:
+            self._engine.run(self._stop_reader.fileno())
+        except OSError as error:
+            self._error = error
+
+
+def _prepare(opened: socket.socket, end: Endpoint) -> None:
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+    except PermissionError:  # bounded by net.core.rmem_max then
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    opened.bind((str(end.address), end.port))
+
+
+_SO_RCVBUFFORCE = 33  # not in the socket module (asm-generic/socket.h)
+
+
+def _planned(flows: Sequence[FlowSpec]) -> Array:
+    """Datagrams each flow sends in all."""
+    return np.array([flow.due_before(flow.stop_us) for flow in flows], np.int64)
+
+
+def _percentile_us(histogram: Array, percent: float) -> float:
+    """The upper edge of the bucket that holds a percentile."""
+    total = np.cumsum(histogram)
+    if not total[-1]:
+        return 0.0
+    return float((np.searchsorted(total, total[-1] * percent / 100) + 1) * LATENESS_STEP_NS / 1000)

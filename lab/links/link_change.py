@@ -1,0 +1,128 @@
+"""What a user changes on a line: parsed from options, sent to the network, applied to the line's model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
+from helsewan.lab.server.control_socket import Request
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+MAX_DELAY_US = 3_600_000_000
+MAX_RATE_BPS = 1_000_000_000_000
+_Delay = Annotated[int, Field(ge=0, le=MAX_DELAY_US)]
+_Bytes = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+class LossChange(Request):
+    """As ``pipe_model.Loss``."""
+
+    p: Probability = 0.0
+    r: Probability = 1.0
+    good: Probability = 0.0
+    bad: Probability = 1.0
+
+
+class QueueChange(Request):
+    """New settings of one class's queue; what is not set stays. ``aqm``: None for none, else ("codel", target and
+    interval in us) or ("red", lower and upper limit in bytes, highest probability in parts per million)."""
+
+    weight: Annotated[int, Field(ge=1, le=1000)] | None = None
+    limit_bytes: _Bytes | None = None
+    limit_us: _Delay | None = None
+    aqm: tuple[str, tuple[int, ...]] | None = None
+
+
+class LineChange(Request):
+    """New settings of one direction of a line, or both; what is not set stays as it is, None takes it away."""
+
+    rate_bps: Annotated[int, Field(ge=1, le=MAX_RATE_BPS)] = 1
+    delay_us: _Delay = 0
+    overhead_bytes: Annotated[int, Field(ge=-14, le=1000)] = 0
+    mtu_bytes: Annotated[int, Field(ge=68, le=65535)] | None = None
+    buffer_bytes: _Bytes | None = None
+    jitter_us: _Delay | None = None
+    jitter_distribution: str = Distribution.UNIFORM.value
+    reorder: bool = False
+    loss: LossChange | None = None
+    duplicate: Probability = 0.0
+    corrupt: Probability = 0.0
+    queues: dict[str, QueueChange] = Field(default_factory=dict)
+
+
+def applied(change: LineChange, model: PipeModel, queue_of: Mapping[str, int]) -> PipeModel:
+    """``model`` with ``change`` made; ``queue_of`` gives the queue of each class. Raises KeyError for no class."""
+    given = change.model_fields_set
+    plain = ("rate_bps", "delay_us", "overhead_bytes", "mtu_bytes", "buffer_bytes", "duplicate", "corrupt")
+    changes: dict[str, Any] = {name: getattr(change, name) for name in plain if name in given}
+    if {"jitter_us", "jitter_distribution", "reorder"} & given:
+        changes["jitter"] = _jitter(change, model.jitter)
+    if "loss" in given:
+        changes["loss"] = change.loss and Loss(**change.loss.model_dump())
+    queues = list(model.queues)
+    for name, queue_change in change.queues.items():
+        number = min(queue_of[name], len(queues) - 1)  # classes beyond the last queue share that one
+        queues[number] = _queue(queue_change, queues[number])
+    return replace(model, **changes, queues=tuple(queues))
+
+
+def _jitter(change: LineChange, before: Jitter | None) -> Jitter | None:
+    given = change.model_fields_set
+    spread_us = change.jitter_us if "jitter_us" in given else before and before.spread_us
+    if not spread_us:
+        return None
+    jitter = replace(before or Jitter(spread_us), spread_us=spread_us)
+    if "jitter_distribution" in given:
+        jitter = replace(jitter, distribution=Distribution(change.jitter_distribution))
+    return replace(jitter, reorder=change.reorder) if "reorder" in given else jitter
+
+
+def _queue(change: QueueChange, before: ClassQueue) -> ClassQueue:
+    given = change.model_fields_set
+    changes: dict[str, Any] = {name: getattr(change, name) for name in ("limit_bytes", "limit_us") if name in given}
+    if change.weight is not None:
+        changes["weight"] = change.weight
+    if "aqm" in given:
+        changes["aqm"] = change.aqm and _aqm(*change.aqm)
+    return replace(before, **changes)
+
+
+def _aqm(name: str, numbers: tuple[int, ...]) -> Red | CoDel:
+    if name == "codel":
+        return CoDel(*numbers)
+    low, high, most_ppm = numbers
+    return Red((RedCurve(low, high, most_ppm / 1e6),))
+
+
+class LineState(Request):
+    """Whether lines carry: cut (``down``), losing everything without a sign (``silent``), or standing still."""
+
+    down: bool | None = None
+    silent: bool | None = None
+    frozen: bool | None = None
+
+
+class LineRequest(Request):
+    """Change the lines that ``line`` means, in one direction or both; ``reset`` makes them the blueprint's first."""
+
+    line: str
+    directions: tuple[Direction, ...]
+    reset: bool = False
+    change: LineChange = LineChange()
+    state: LineState = LineState()
+
+
+class TraceRequest(Request):
+    """Have the lines that ``line`` means follow the trace in the file that comes with the request and is called
+    ``file``, again every ``repeat_us`` where that is given; ``off``: follow none."""
+
+    line: str
+    directions: tuple[Direction, ...]
+    file: str
+    repeat_us: Annotated[int, Field(ge=1)] | None = None
+    off: bool = False

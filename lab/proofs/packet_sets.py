@@ -1,0 +1,101 @@
+"""Exactly the packets to a site that rules deliver, drop or let circle when another site sends them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.schema_errors import nearest
+from helsewan.controller.rules.paths import Failures
+from helsewan.lab.proofs.rule_query import Wanted
+from helsewan.lab.proofs.verification import as_it_stands
+from helsewan.topology.model import Network
+from helsewan.verification.failures import INTACT, cases
+from helsewan.verification.reports.findings import Case
+from helsewan.verification.symbolic.packet_blocks import Block, blocks
+
+_MOST = 5_000  # blocks; a policy needs some tens for two sites
+
+
+class Outcome(str, Enum):
+    """What becomes of packets to a site."""
+
+    DELIVERED = "delivered"
+    DROPPED = "dropped"
+    LOOPED = "looped"
+
+
+@dataclass(frozen=True)
+class Packets:
+    """Packets to a site that become the same; ``whole``: these are all."""
+
+    sender: str
+    line: int
+    receiver: str
+    case: str
+    outcome: Outcome
+    blocks: tuple[Block, ...]
+    whole: bool
+
+
+def packets(wanted: Wanted, sender: str, line: int, receiver: str, outcome: Outcome, case: str) -> Packets:
+    """Those packets from a site's line to a site, by the addresses that they are to, that become ``outcome`` in a case
+    of failure. Raises InputError, and what a running network raises."""
+    from helsewan.verification.static import Static
+    from helsewan.verification.symbolic.states import LOOPED
+
+    dump, plan = wanted.read()
+    network = plan.network
+    _check(network, sender, line, receiver)
+    failed = _case(network, case, dump.down)
+    static = Static(network, dump.rules)
+    space, from_line = static.space, (sender, line)
+    is_dark = from_line in failed.failures.lines or static.router_of(from_line) in failed.failures.routers
+    machine = static.machine if failed.failures == INTACT.failures else static.during(failed.failures)
+    try:
+        became = space.none if is_dark else static.became(from_line, machine)
+    except RecursionError:
+        reason = "sends packets through more routers, one after the other, than can be followed"
+        raise InputError(Problem("FROM", sender, reason, "`helsewan verify` tells what is wrong")) from None
+    sent = space.any_of(space.to(prefix) for prefix in network.site[receiver].prefixes)
+    if outcome is Outcome.DELIVERED:
+        those = became & space.out(static.program.index[receiver])
+    elif outcome is Outcome.LOOPED:
+        those = sent & space.packets(became & space.out(LOOPED))
+    else:
+        those = sent & ~space.packets(became)
+    return Packets(sender, line, receiver, failed.name, outcome, *blocks(space, those, _MOST))
+
+
+def _case(network: Network, name: str, down: Failures) -> Case:
+    """The case of a name, as it stands."""
+    known = cases(network, "srlg")
+    by_name = {case.name: stands for case, stands in zip(known, as_it_stands(known, down), strict=True)}
+    if name not in by_name:
+        raise InputError(Problem("--case", name, "is no failure of this network", nearest(name, by_name)))
+    return by_name[name]
+
+
+def _check(network: Network, sender: str, line: int, receiver: str) -> None:
+    for argument, site in (("FROM", sender), ("TO", receiver)):
+        if site not in network.site:
+            raise InputError(Problem(argument, site, "is no site of this network", nearest(site, network.site)))
+    if line >= len(network.site[sender].accesses):
+        raise InputError(Problem("--line", line, f"is no line of {sender}", "it has one: 0"))
+
+
+def print_packets(found: Packets, as_json: bool) -> None:
+    """The blocks, one a line, or as JSON."""
+    outcome = found.outcome.value
+    if as_json:
+        told = [dict(block.headers) for block in found.blocks]
+        ends = {"from": found.sender, "line": found.line, "to": found.receiver, "case": found.case}
+        print(json.dumps({**ends, "all": found.whole, outcome: told}, indent=2, ensure_ascii=False))
+        return
+    for block in found.blocks:
+        print(block)
+    rest = "nothing else" if found.whole else "and more"
+    way = f"{found.sender} to {found.receiver}, line {found.line}, {found.case}"
+    print(f"{way}: {len(found.blocks)} blocks of packets {outcome}, {rest}")

@@ -1,0 +1,58 @@
+"""Captures for clients of a standing network: to a file of the client's, from its request until it is told to end."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from helsewan.emulation.links.capture import SNAP_BYTES, Capture
+from helsewan.emulation.links.engine import EngineError
+from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.links import Plant
+from helsewan.lab.client.protocol import WireError, receive, send
+from helsewan.lab.links.link_names import line_meant
+from helsewan.lab.server.control_socket import Followed, Refused, Request
+
+_LOOK_EVERY_S = 0.1
+_STOP_LIMIT_BYTES = 1024
+
+
+class CaptureRequest(Request):
+    """Capture the one line that ``line`` means, both directions without ``direction``, to the descriptor that comes
+    with the request."""
+
+    line: str
+    direction: Direction | None = None
+    snap_bytes: Annotated[int, Field(ge=64, le=SNAP_BYTES)] = SNAP_BYTES
+
+
+def start_capture(plant: Plant, request: CaptureRequest, fds: Sequence[int]) -> Followed:
+    """Start the capture; what follows ends it when the client says so, goes away, or its file takes no more."""
+    name = line_meant(request.line, plant.lines)
+    try:
+        file = Path(f"/proc/self/fd/{fds[0]}")
+        capture = plant.capture(name, request.direction, file, request.snap_bytes)
+    except (EngineError, OSError) as error:
+        raise Refused(f"{name} cannot be captured: {error}") from error
+    return Followed({"line": name}, lambda connection: _until_stopped(capture, connection))
+
+
+def _until_stopped(capture: Capture, connection: socket.socket) -> None:
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    while capture.failure is None and not poll.poll(_LOOK_EVERY_S * 1000):
+        pass
+    if capture.failure is None:
+        with suppress(WireError):
+            receive(connection, _STOP_LIMIT_BYTES)  # whatever it says, or that it is gone
+    counts = capture.stop()
+    frames, missed = sum(count.frames for count in counts), sum(count.missed for count in counts)
+    with suppress(WireError):
+        failure = capture.failure and capture.failure.rpartition(": ")[2]
+        send(connection, {"frames": frames, "missed": missed, "failure": failure})

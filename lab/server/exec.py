@@ -1,0 +1,135 @@
+"""Commands of users at the nodes of a standing network: started there, told of signals, their end reported.
+
+A command has its client's own standard input, output and error, as descriptors: what it reads and writes passes
+through nobody's hands. It leads a session of its own, and is ended when its client goes away.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+from pydantic import Field
+
+from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.lab.client.protocol import REQUEST_LIMIT_BYTES, WireError, receive, send
+from helsewan.lab.server.control_socket import Followed, Refused, Request
+
+FORWARDED = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTERM,
+    signal.SIGSTOP,
+    signal.SIGCONT,
+)
+NOT_FOUND, NOT_STARTED = 127, 126  # exit codes, as shells have them
+_HANG_UP_S = 2.0  # from SIGHUP to SIGKILL for a command whose client is gone
+
+
+class ExecRequest(Request):
+    """A command for node ``node``; with ``tty`` its standard input becomes its controlling terminal."""
+
+    node: str
+    argv: Annotated[list[str], Field(min_length=1)]
+    env: dict[str, str]
+    cwd: str
+    tty: bool = False
+
+
+@dataclass(frozen=True)
+class Executor:
+    """Starts commands at ``nodes``."""
+
+    nodes: Mapping[str, NamespaceNode]
+
+    def start(self, request: ExecRequest, fds: Sequence[int]) -> Followed:
+        """Start the command; what follows reports its end. Raises Refused where it cannot be started."""
+        node = self.nodes[request.node]
+        argv = (["setsid", "--ctty"] if request.tty else []) + request.argv
+        stdin, stdout, stderr = fds
+        cwd = request.cwd if os.path.isdir(request.cwd) else "/"
+        try:
+            process = node.spawn(
+                argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=cwd,
+                env=request.env,
+                start_new_session=not request.tty,
+            )
+        except (OSError, ValueError) as error:
+            status = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_STARTED
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise Refused(f"{request.argv[0]}: {reason}", status) from error
+        return followed(process)
+
+
+class Process(Protocol):
+    """A child process, as ``Popen`` has it."""
+
+    pid: int
+    returncode: int | Any
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs."""
+
+    def wait(self) -> int | None:
+        """Its exit status, once it has ended."""
+
+
+def followed(process: Process) -> Followed:
+    """The answer to a client whose command is started; what follows passes signals on and reports its end."""
+    return Followed({"pid": process.pid}, lambda connection: _follow(process, connection))
+
+
+def _follow(process: Process, connection: socket.socket) -> None:
+    """Pass signals on to the command until it ends, and tell its client how it did."""
+    pidfd = os.pidfd_open(process.pid)
+    connection.settimeout(None)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.register(connection, select.POLLIN)
+    try:
+        while process.poll() is None:
+            if any(fd == connection.fileno() for fd, _ in poll.poll()):
+                message, fds = receive(connection, REQUEST_LIMIT_BYTES)
+                if fds or message.get("signal") not in FORWARDED:
+                    raise WireError("what came is no signal")
+                _signal_all(process, message["signal"])
+        send(connection, {"exit": process.returncode})
+    except WireError:
+        _end(process, pidfd)
+    finally:
+        os.close(pidfd)
+
+
+def _end(process: Process, pidfd: int) -> None:
+    """Hang up on a command, and end it by force where it stays."""
+    for number in (signal.SIGCONT, signal.SIGHUP):
+        _signal_all(process, number)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    if not poll.poll(_HANG_UP_S * 1000):
+        _signal_all(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_all(process: Process, number: int) -> None:
+    """Signal the command's process group, which it leads; it alone where it has not got that far."""
+    if process.poll() is not None:
+        return
+    with suppress(ProcessLookupError):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            os.kill(process.pid, number)

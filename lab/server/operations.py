@@ -1,0 +1,165 @@
+"""What clients may ask of a standing network."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from helsewan.common.suggestions import near_names
+from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.trace import MAX_BYTES, parse_trace
+from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.lab.links.link_change import LineRequest, LineState, TraceRequest
+from helsewan.lab.links.link_control import LineDesk
+from helsewan.lab.processes.history import History
+from helsewan.lab.processes.main_thread import MainThread
+from helsewan.lab.server.capture import CaptureRequest, start_capture
+from helsewan.lab.server.console import CliRequest, start_cli
+from helsewan.lab.server.control_socket import VOID, Operation, Refused, Request
+from helsewan.lab.server.exec import ExecRequest, Executor
+from helsewan.lab.server.injection import PlayRequest, start_playing, start_talking
+from helsewan.lab.server.job import StandingJob
+from helsewan.lab.server.rules import start_reading
+from helsewan.lab.server.status import status_of
+from helsewan.lab.testbed.testbed import Rig
+
+
+class Nothing(Request):
+    """No arguments."""
+
+
+class LinesMeant(Request):
+    """Lines, as ``line_names.lines_meant`` has them."""
+
+    line: str
+
+
+class Operations:
+    """The operations on the network of ``rig``, done by ``main``, the main thread, which is free for it once the
+    network is up; until then ``stage`` is what is being done. ``ended``: whether a client ended it."""
+
+    def __init__(self, job: StandingJob, rig: Rig, history: History) -> None:
+        self._job, self._rig, self._history = job, rig, history
+        self._began = time.monotonic()
+        self.main = MainThread()
+        self._up = False
+        self.stage = "starting"
+        self.ended = False
+
+    def open(self) -> None:
+        """The network is up: from now on it does what it is asked."""
+        self._up = True
+        self._lines = LineDesk(self._rig)
+
+    def table(self) -> Mapping[str, Operation]:
+        """The operations by name."""
+        return {
+            "status": Operation(Nothing, self.status),
+            "down": Operation(Nothing, self.down),
+            "lines": Operation(LinesMeant, self._once_up(self.lines)),
+            "change-lines": Operation(LineRequest, self._once_up(self.change_lines)),
+            "trace": Operation(TraceRequest, self._once_up(self.trace), fds=1),
+            "capture": Operation(CaptureRequest, self._once_up(self.capture), fds=1),
+            "cli": Operation(CliRequest, self._once_up(self.cli), fds=3),
+            "rules": Operation(Nothing, self._once_up(self.rules), fds=2),
+            "play": Operation(PlayRequest, self._once_up(self.play), fds=1),
+            "talk": Operation(Nothing, self._once_up(self.talk), fds=1),
+            "exec": Operation(ExecRequest, self._once_up(self.exec), fds=3),
+        }
+
+    def _once_up(self, act: Callable[[Any, Sequence[int]], object]) -> Callable[[Any, Sequence[int]], object]:
+        return partial(self._act_once_up, act)
+
+    def _act_once_up(self, act: Callable[[Any, Sequence[int]], object], request: Request, fds: Sequence[int]) -> object:
+        if not self._up:
+            raise Refused(f"network {self._job.name} is not up yet: {self.stage}", VOID)
+        return self.main.call(lambda: act(request, fds))
+
+    def status(self, request: Nothing, fds: Sequence[int]) -> dict[str, Any]:
+        """How the network stands."""
+        about = {
+            "name": self._job.name,
+            "state": "up" if self._up else "starting",
+            "stage": None if self._up else self.stage,
+            "uptime_s": round(time.monotonic() - self._began, 1),
+            "policy": self._job.plan.policy,
+            "network": self._job.plan.network.name,
+            "seed": self._job.plan.network.seed,
+            "directory": str(self._job.directory),
+            "api": None if (api := self._job.api) is None else {"address": api.address, "token_file": api.token_file},
+        }
+        if not self._up:
+            return about
+        return about | self.main.call(lambda: status_of(self._rig) | {"changed": self._lines.changed()})
+
+    def down(self, request: Nothing, fds: Sequence[int]) -> None:
+        """End the network."""
+        self._history.append("asked-down")
+        self.ended = True
+
+    def exec(self, request: ExecRequest, fds: Sequence[int]) -> object:
+        """Start a command at a node."""
+        self._node(request.node)
+        return Executor(self._rig.net.nameToNode).start(request, fds)
+
+    def lines(self, request: LinesMeant, fds: Sequence[int]) -> list[dict[str, Any]]:
+        """How lines are."""
+        return self._lines.told(request.line)
+
+    def change_lines(self, request: LineRequest, fds: Sequence[int]) -> list[str]:
+        """Change lines; their names."""
+        names = self._lines.change(request)
+        self._history.append("lines-changed", lines=names, request=request.model_dump(exclude_unset=True))
+        return list(names)
+
+    def trace(self, request: TraceRequest, fds: Sequence[int]) -> list[str]:
+        """Have lines follow a trace; their names."""
+        trace = None
+        self._engine_plant()
+        if not request.off:
+            trace = parse_trace(os.pread(fds[0], MAX_BYTES, 0), request.file, request.repeat_us)
+        names = self._lines.follow(request, trace)
+        self._history.append("lines-follow", lines=names, request=request.model_dump(exclude_unset=True))
+        return list(names)
+
+    def capture(self, request: CaptureRequest, fds: Sequence[int]) -> object:
+        """Start to capture a line."""
+        return start_capture(self._rig.engine_plant, request, fds)
+
+    def cli(self, request: CliRequest, fds: Sequence[int]) -> object:
+        """Start Mininet's command line."""
+
+        def light(line: str, up: bool) -> None:
+            change = LineRequest(line=line, directions=tuple(Direction), state=LineState(down=not up))
+            self.main.call(lambda: self.change_lines(change, ()))
+
+        return start_cli(self._rig.net, request, fds, light)
+
+    def rules(self, request: Nothing, fds: Sequence[int]) -> object:
+        """Start to read what all switches hold."""
+        return start_reading(self._job.name, fds)
+
+    def play(self, request: PlayRequest, fds: Sequence[int]) -> object:
+        """Start to play frames from sites."""
+        return start_playing(self._rig.namespaces(), self._rig.network, request, fds)
+
+    def talk(self, request: Nothing, fds: Sequence[int]) -> object:
+        """Start conversations between sites."""
+        return start_talking(self._rig.namespaces(), fds)
+
+    def _engine_plant(self) -> Plant:
+        """The link engine's lines. Raises Refused where the kernel carries them."""
+        if not self._rig.has_engine:
+            raise Refused("lines of the kernel can be neither captured nor traced (hint: --dataplane engine)")
+        return self._rig.engine_plant
+
+    def _node(self, name: str) -> NamespaceNode:
+        """A node by name; raises Refused naming those whose names are near."""
+        nodes: Mapping[str, NamespaceNode] = self._rig.net.nameToNode
+        if name not in nodes:
+            raise Refused(f"{name!r} is no site or router of network {self._job.name}{near_names(name, nodes)}")
+        return nodes[name]

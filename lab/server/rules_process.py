@@ -1,0 +1,178 @@
+"""``python -m helsewan.lab.server.rules_process --plan FILE --sockets PATH --taken TEXT``: writes what all switches of a
+world hold to standard output, as a dump. Asks the switches themselves, each by its own management socket.
+
+A process of its own, so that the network's has nothing to do meanwhile. With ``--told FD`` it goes by its standard
+input: at the first line it asks the switches, and writes a line to that descriptor when they have told all; when the
+input ends it works out what they told. So it can be ready before it is wanted, and a busy network waits for no more
+than the asking.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from helsewan.common.errors import InputError
+from helsewan.controller.framework import ofproto_v1_3
+from helsewan.controller.main import die_with_parent, read_plan
+from helsewan.controller.openflow.decoder import Decoder, dead_ports
+from helsewan.controller.openflow.encoder import Encoder
+from helsewan.controller.openflow.entries import RuleSet
+from helsewan.controller.openflow.table_reader import Reading, ports_request
+from helsewan.controller.rules.paths import Failures
+from helsewan.policies.language.timestamps import utc_now
+from helsewan.topology.model import Network
+from helsewan.verification.dump.dump import Dump, write
+
+_of: Any = ofproto_v1_3
+_HEADER, _MULTIPART = struct.Struct("!BBHI"), struct.Struct("!HH4x")
+ANSWER_S = 30.0  # for a switch to say something, on a machine that is busy
+_AT_A_TIME = 4  # switches; each answers in the thread that forwards
+VOID = 3
+
+
+class ReadingFailed(RuntimeError):
+    """A switch did not tell what it holds; the message says which, and why."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a switch holds, and which of its ports are dead."""
+
+    rules: RuleSet
+    dead: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the switch behind a management socket told, not worked out yet."""
+
+    path: Path
+    reading: Reading
+    ports: bytes
+
+    def held(self) -> Held:
+        """What it holds. Raises ReadingFailed where it makes no sense."""
+        with _named(self.path):
+            return Held(self.reading.held(), dead_ports(self.ports))
+
+
+def ask(path: Path) -> Told | None:
+    """Has the switch behind a management socket tell what it holds; None where there is none: the router is off.
+
+    Raises ReadingFailed where it does not say."""
+    with _named(path), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ANSWER_S)
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        connection.sendall(Encoder().hello())
+        with connection.makefile("rb") as answers:
+            return _told(path, connection, answers)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, IndexError, struct.error) as error:
+        raise ReadingFailed(f"{path.parent.name} does not say what it holds: {error}") from error
+
+
+def _told(path: Path, connection: socket.socket, answers: BufferedReader) -> Told:
+    reading, xid = Reading(Decoder()), 1
+    connection.sendall(ports_request(xid))
+    ports = b"".join(_parts(connection, answers, xid))
+    while (request := reading.next_request(xid := xid + 1)) is not None:
+        connection.sendall(request)
+        for part in _parts(connection, answers, xid):
+            reading.take(part)
+    return Told(path, reading, ports)
+
+
+def _parts(connection: socket.socket, answers: BufferedReader, xid: int) -> Iterator[bytes]:
+    """The parts of the answer to a request, until it is whole (OpenFlow 1.3.5, 7.3.5). Raises ConnectionError where it
+    is refused or cut off."""
+    more = True
+    while more:
+        header = answers.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            raise ConnectionError("it hung up")
+        _, kind, length, number = _HEADER.unpack(header)
+        body = answers.read(length - _HEADER.size)
+        if kind == _of.OFPT_ECHO_REQUEST:
+            connection.sendall(_HEADER.pack(_of.OFP_VERSION, _of.OFPT_ECHO_REPLY, length, number) + body)
+        elif kind == _of.OFPT_ERROR:
+            raise ConnectionError(f"it answers with an error: {body[:4].hex()}")
+        elif kind == _of.OFPT_MULTIPART_REPLY and number == xid:
+            _, flags = _MULTIPART.unpack_from(body)
+            more = bool(flags & _of.OFPMPF_REPLY_MORE)
+            yield body[_MULTIPART.size :]
+
+
+def ask_all(network: Network, sockets: str) -> dict[str, Told | None]:
+    """Has every switch tell what it holds, by router. ``sockets`` is the path of a management socket, with ``{router}``
+    for the router's id. Raises ReadingFailed."""
+    routers = [router.id for router in network.routers]
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        told = pool.map(lambda router: ask(Path(sockets.format(router=router))), routers)
+        return dict(zip(routers, told, strict=True))
+
+
+def seen_down(network: Network, found: dict[str, Held | None]) -> Failures:
+    """What switches see to be down: a link where either end does, but for those of a router that is off."""
+    off = frozenset(router for router, held in found.items() if held is None)
+    dead = {router: held.dead if held else frozenset() for router, held in found.items()}
+    links = frozenset(
+        link.id
+        for link in network.links
+        if not {link.a, link.b} & off and any(network.ports[end][link.id] in dead[end] for end in (link.a, link.b))
+    )
+    lines = frozenset(
+        line for router, ports in network.line_ports.items() for line, port in ports.items() if port in dead[router]
+    )
+    return Failures(links, off, lines=lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line. Exit status 3 where a switch does not answer."""
+    parser = argparse.ArgumentParser(prog="rules", description="what all switches of a world hold")
+    parser.add_argument("--plan", required=True, type=Path, help="pickled plan, readable by this user alone")
+    parser.add_argument("--sockets", required=True, help="management sockets, with {router} in the path")
+    parser.add_argument("--taken", required=True, help="where the rules are from, in words")
+    parser.add_argument("--told", type=int, help="goes by standard input, and says here when all switches have told")
+    options = parser.parse_args(argv)
+    die_with_parent()
+    try:
+        plan = read_plan(options.plan)
+        if options.told is not None and not sys.stdin.readline():
+            return 0  # never wanted
+        told, at = ask_all(plan.network, options.sockets), utc_now()
+        if options.told is not None:
+            os.write(options.told, b"\n")
+            sys.stdin.read()
+        held = {router: each.held() if each else None for router, each in told.items()}
+        rules = {router: each.rules if each else RuleSet() for router, each in held.items()}
+        taken = f"{options.taken} at {at:%Y-%m-%dT%H:%M:%SZ}"
+        for line in write(Dump.of(plan, rules, taken, seen_down(plan.network, held), at)):
+            sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+    except (InputError, ReadingFailed, OSError) as error:
+        print(error, file=sys.stderr)
+        return VOID
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""How a standing network stands, as JSON values."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from helsewan.lab.testbed.testbed import Rig
+
+
+def status_of(rig: Rig) -> dict[str, Any]:
+    """Sites, routers, lines that are not as the blueprint has them, lateness, drops by the machine, memory."""
+    drops = rig.machine_drops()
+    routers = len(rig.network.routers)
+    return {
+        "sites": len(rig.network.sites),
+        "routers": routers,
+        "lines": len(rig.plant.lines) - routers,  # each router has one to the operations centre as well
+        "dataplane": rig.dataplane.value,
+        "dead": rig.dead_parts(),
+        **(_lateness(rig) if rig.has_engine else {}),
+        "machine_drops": sum(drops.values()),
+        "dropped_at": drops,
+        "memory_bytes": _memory_bytes(),
+    }
+
+
+def _lateness(rig: Rig) -> dict[str, Any]:
+    """How much later than due the link engine delivered."""
+    lateness = rig.engine.lateness()
+    return {
+        "late_p50_us": round(lateness.p50_us, 1),
+        "late_p99_us": round(lateness.p99_us, 1),
+        "late_max_us": round(lateness.max_us, 1),
+        "deliveries": lateness.deliveries,
+    }
+
+
+def _memory_bytes() -> int:
+    """What all processes of the world take together, shared pages counted once (proc(5), smaps_rollup: Pss)."""
+    total_kib = 0
+    for rollup in Path("/proc").glob("[0-9]*/smaps_rollup"):
+        with suppress(OSError):  # it has ended meanwhile
+            words = rollup.read_text(encoding="ascii", errors="replace").split()
+            if "Pss:" in words:
+                total_kib += int(words[words.index("Pss:") + 1])
+    return total_kib * 1024

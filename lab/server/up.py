@@ -1,0 +1,146 @@
+"""A network kept up until it is told to end: the outer half, which holds its name and its world.
+
+Nothing is created before the input is known to be good.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from helsewan.common.errors import InputError
+from helsewan.common.screen import Screen
+from helsewan.emulation.kernel import probe
+from helsewan.emulation.links.link_backend import Dataplane
+from helsewan.emulation.sandbox import sandbox
+from helsewan.lab.client.api import offered
+from helsewan.lab.client.registry import DEFAULT_NAME, own_place
+from helsewan.lab.processes.run_directory import conclude, make_directory, shown
+from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_world
+from helsewan.lab.server.job import UP, StandingJob
+from helsewan.policies.compile import compile_policy, load_policy, policy_path
+from helsewan.policies.language.timestamps import utc_now
+from helsewan.policies.plan import Plan
+from helsewan.topology.network_source import blueprint
+
+OUTPUT = "up.log"  # what a network in the background would print
+_FOLLOW_S = 0.1
+BAD_INPUT, VOID = 2, 3  # exit codes
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user wants to stand: the national network with so many sites, or that of file ``source``,
+    under a policy, with ``lan_hosts`` hosts behind every hospital, and with a second controller if ``standby``.
+    ``results``: where its directory goes."""
+
+    name: str = DEFAULT_NAME
+    sites: int | None = None
+    seed: int = 1
+    source: Path | None = None
+    swedish_route: bool = False
+    policy: str = "national"
+    lan_hosts: int = 0
+    dataplane: Dataplane = Dataplane.ENGINE
+    standby: bool = False
+    results: Path = field(default_factory=lambda: Path("results"))
+    debug: bool = False
+    api: str | None = None  # where the northbound interface is wanted
+
+
+def stand(wish: Wish, detach: bool) -> int:
+    """Keep the network up until an interrupt or ``helsewan down``; with ``detach`` return once it is up.
+
+    Returns the exit code: 0, or 3 where the network did not come up or broke. Raises InputError for anything wrong
+    with the input or missing on the machine, before anything exists."""
+    plan = planned(wish)
+    sandbox.require()
+    if wish.dataplane is Dataplane.KERNEL:
+        probe.require()
+    directory = make_directory(wish.results / "up")
+    if detach:
+        return _in_background(wish, plan, directory)
+    return _keep(wish, plan, directory, ready=None)
+
+
+def planned(wish: Wish) -> Plan:
+    """The network and the policy asked for. Raises InputError."""
+    network = blueprint(wish.source, wish.sites, wish.seed, wish.swedish_route).network
+    return compile_policy(load_policy(policy_path(wish.policy)), network, now=utc_now())
+
+
+def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:
+    """Hold the name and run the world to its end."""
+    with (
+        own_place() as place,
+        place.held(wish.name) as listener,
+        offered(place, wish.name, wish.api) as api,
+        interrupts(),
+    ):
+        job = StandingJob(
+            name=wish.name,
+            plan=plan,
+            directory=directory,
+            listener=listener.fileno(),
+            ready=ready,
+            lan_hosts=wish.lan_hosts,
+            dataplane=wish.dataplane,
+            standby=wish.standby,
+            debug=wish.debug,
+            api=api,
+        )
+        fds = [listener.fileno(), *([] if ready is None else [ready]), *([] if api is None else [api.listener])]
+        status = run_in_world("helsewan.lab.server.worker", job, fds)
+        answer_interrupts(signal.SIG_IGN)
+        conclude(directory)
+        if status not in (0, VOID):
+            print(f"the network ended: its first process: {ending(status)}", file=sys.stderr)
+    return 0 if status == 0 else VOID
+
+
+def _in_background(wish: Wish, plan: Plan, directory: Path) -> int:
+    """Leave the network to a process of its own; show what it says until it is up or has failed."""
+    reading, writing = os.pipe()
+    log = directory / OUTPUT
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    child = os.fork()
+    if child == 0:
+        os._exit(_background(wish, plan, directory, writing, output))
+    os.close(writing)
+    os.close(output)
+    with open(reading, "rb", buffering=0) as news, log.open(encoding="utf-8") as said:
+        poll = select.poll()
+        poll.register(news, select.POLLIN)
+        while not poll.poll(_FOLLOW_S * 1000):
+            Screen().print(said.read(), markup=False, end="", soft_wrap=True)
+        up = news.read(1) == UP
+        Screen().print(said.read(), markup=False, end="", soft_wrap=True)
+    if up:
+        Screen().print(f"it goes on in the background and writes to {shown(log)}", markup=False, soft_wrap=True)
+        return 0
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _background(wish: Wish, plan: Plan, directory: Path, ready: int, output: int) -> int:
+    """The process in the background: away from the terminal, its word goes to ``output``."""
+    try:
+        os.setsid()
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        return _keep(wish, plan, directory, ready)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except Exception:
+        traceback.print_exc()
+        return VOID
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()

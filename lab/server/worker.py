@@ -1,0 +1,149 @@
+"""A network kept up: the inner half, the first process of its world. Brings it up, answers clients, watches over it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+import traceback
+from typing import cast
+
+from helsewan.common.progress import Progress
+from helsewan.common.screen import Screen
+from helsewan.controller.northbound.tokens import write_tokens
+from helsewan.emulation.sandbox import sandbox
+from helsewan.lab.client.api import Interface
+from helsewan.lab.client.registry import DEFAULT_NAME
+from helsewan.lab.emulation import add_lan_hosts
+from helsewan.lab.processes.controller_processes import Event
+from helsewan.lab.processes.history import History
+from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
+from helsewan.lab.processes.zombie_reaper import Orphans
+from helsewan.lab.server.control_socket import Server
+from helsewan.lab.server.job import UP, StandingJob
+from helsewan.lab.server.operations import Operations
+from helsewan.lab.testbed.testbed import Rig
+
+DOWN, VOID = 0, 3  # exit codes
+TICK_S = 0.25
+
+
+class Broken(RuntimeError):
+    """A part of the emulation ended that nobody told to end."""
+
+
+def main(descriptor: int) -> int:
+    """Keep the network of the job on file ``descriptor`` up; returns the exit code (0 ended as told, 3 broke)."""
+    if orphaned():
+        return VOID
+    job = cast(StandingJob, read_job(descriptor))
+    network = StandingNetwork(job)
+    try:
+        with interruptible():
+            network.run()
+    except KeyboardInterrupt:
+        network.say("ended" if network.is_up else "interrupted before it was up")
+        return DOWN if network.is_up else VOID
+    except Exception as error:
+        if job.debug:
+            traceback.print_exc()
+        reason = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
+        print(f"network {job.name} {'broke' if network.is_up else 'did not come up'}: {reason}", file=sys.stderr)
+        return VOID
+    network.say("ended")
+    return DOWN
+
+
+class StandingNetwork:
+    """The network of ``job`` from its coming up to its end."""
+
+    def __init__(self, job: StandingJob) -> None:
+        self._job = job
+        self._screen = Screen()
+        self._history = History(job.directory / "history.jsonl")
+        logs = job.directory / "logs"
+        self.rig = Rig(job.plan, sandbox.RUN_DIR, logs, self._controller_said, job.dataplane, job.standby)
+        self.operations = Operations(job, self.rig, self._history)
+        self.is_up = False
+
+    def run(self) -> None:
+        """Bring the network up and keep it up until a client ends it. Raises Broken, or what a part raised that did
+        not come up."""
+        sandbox.enter()
+        self._history.append(
+            "up", name=self._job.name, policy=self._job.plan.policy, network=self._job.plan.network.name
+        )
+        listener = socket.socket(fileno=self._job.listener)
+        Server(listener, self.operations.table(), self._job.debug).start()
+        try:
+            self._bring_up()
+            self._watch()
+        finally:
+            self.rig.close()
+            self._history.append("down")
+
+    def say(self, what: str) -> None:
+        """Tell the user what became of the network."""
+        self._screen.print(f"network {self._job.name}: {what}", markup=False, soft_wrap=True)
+
+    def _bring_up(self) -> None:
+        began = time.monotonic()
+        with Progress(self._screen) as progress:
+
+            def stage(text: str) -> None:
+                self.operations.stage = text
+                progress.say(text)
+
+            self.rig.start(stage)
+            add_lan_hosts(self.rig, self._job.lan_hosts)
+            if self._job.api is not None:
+                self._serve(self._job.api)
+            progress.say(f"the network is up and programmed after {time.monotonic() - began:.1f} s")
+        self._history.append("network-up", seconds=round(time.monotonic() - began, 3))
+        self.is_up = True
+        self.operations.open()
+        self._tell_how_to_use_it()
+        if self._job.ready is not None:
+            os.write(self._job.ready, UP)
+            os.close(self._job.ready)
+
+    def _serve(self, api: Interface) -> None:
+        tokens = sandbox.RUN_DIR / "tokens"
+        write_tokens(tokens, [api.token])
+        self.rig.start_northbound(self._job.directory / "history.jsonl", tokens, api.listener)
+
+    def _watch(self) -> None:
+        """Watch over the parts until a client ends the network."""
+        orphans = Orphans()
+        while not self.operations.ended:
+            self.operations.main.work_for(TICK_S)
+            if dead := self.rig.dead_parts():
+                raise Broken(f"ended unexpectedly: {', '.join(dead)}")
+            orphans.sweep()
+
+    def _tell_how_to_use_it(self) -> None:
+        network = self._job.plan.network
+        name = "" if self._job.name == DEFAULT_NAME else f" --name {self._job.name}"
+        usage = f"  {self._job.api.usage}\n" if self._job.api else ""
+        site, other = network.sites[0].id, network.sites[1]
+        self._screen.print(
+            f"\nnetwork {self._job.name}: {len(network.sites)} sites, {len(network.routers)} routers, "
+            f"policy {self._job.plan.policy}. From another terminal:\n\n"
+            f"  helsewan status{name}\n"
+            f"  helsewan exec{name} {site} -- ping -c 3 {other.address4}\n"
+            f"  helsewan shell{name} {site}\n"
+            f"  helsewan link set{name} {network.links[0].id} --delay 20ms --loss 1%\n"
+            f"  helsewan down{name}\n{usage}\n"
+            "It stands until `helsewan down` or Ctrl-C.",
+            markup=False,
+            soft_wrap=True,
+        )
+
+    def _controller_said(self, event: Event) -> None:
+        details = {key: value for key, value in event.items() if key != "event"}
+        self._history.append("controller." + event["event"], **details)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
