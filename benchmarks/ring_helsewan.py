@@ -15,7 +15,7 @@ from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.procfs import thread_clocks
 from helsewan.lab.testbed.testbed import Rig
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.scenarios.targets import Target
+from helsewan.scenarios.spec.targets import Target
 from helsewan.topology.importers import import_network
 
 IDLE_S = 5

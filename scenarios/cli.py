@@ -54,7 +54,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
 @scenario_app.command("list")
 def scenario_list() -> None:
     """Name the scenarios of the library."""
-    from helsewan.scenarios.spec import library
+    from helsewan.scenarios.spec.spec import library
     from helsewan.scenarios.tables import print_library
 
     print_library("scenario", "what it rehearses", library())
@@ -71,7 +71,7 @@ def scenario_run(
     dataplane: DataplaneName = "engine",
 ) -> None:
     """Run a scenario and judge it; everything about the run goes to results/NAME/RUN-ID."""
-    from helsewan.scenarios.supervise import run_scenario
+    from helsewan.scenarios.run.launcher import run_scenario
 
     code = run_scenario(name, _settings(set_ or []), seed, sites, results, debug, dataplane_named(dataplane))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the verdict stands: one more Ctrl-C must not change the exit code

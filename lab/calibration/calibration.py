@@ -21,7 +21,7 @@ from helsewan.emulation.links.pipe_model import LAYER1_OVERHEAD_BYTES
 from helsewan.lab.flows.flow_engine import FlowEngine, SocketIn
 from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec
 from helsewan.policies.plan import Plan, Protocol
-from helsewan.scenarios.pairs import service_ports
+from helsewan.scenarios.traffic.pairs import service_ports
 from helsewan.topology.model import Link, Network, Site
 
 PAYLOAD_BYTES = 172  # a G.711 datagram

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from helsewan.scenarios.targets import Target
+from helsewan.scenarios.spec.targets import Target
 from helsewan.topology.model import Line, Network
 
 

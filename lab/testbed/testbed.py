@@ -40,7 +40,7 @@ from helsewan.lab.processes.controller_processes import (
 from helsewan.lab.processes.process_monitor import Vigil
 from helsewan.lab.testbed.failure_state import Lines, Outage
 from helsewan.policies.plan import Plan, Scheduling, TrafficClass
-from helsewan.scenarios.targets import Target
+from helsewan.scenarios.spec.targets import Target
 from helsewan.topology.management import OPENFLOW_PORT, STANDBY_PORT, Management
 from helsewan.topology.mininet_build import build
 from helsewan.topology.model import TRUNK_INTERFACE, Network, access_name

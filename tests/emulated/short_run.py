@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 PARTS = {  # by the module that a process runs
     "helsewan.scenarios.cli": "outer",
-    "helsewan.scenarios.inside": "world",
+    "helsewan.scenarios.run.worker": "world",
     "helsewan.emulation.links.engine_process": "link engine",
     "helsewan.controller.main": "controller",
 }

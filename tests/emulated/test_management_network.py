@@ -98,7 +98,7 @@ def test_router_with_a_wrong_certificate_gets_nowhere(do: Script, credentials: s
 
 def test_router_that_fails_takes_its_line_along(do: Script) -> None:
     do(
-        "globals().update(struck=__import__('helsewan.scenarios.targets', fromlist=['*']).Target('middle', ('middle',)))"
+        "globals().update(struck=__import__('helsewan.scenarios.spec.targets', fromlist=['*']).Target('middle', ('middle',)))"
     )
     down, up = len(events(do, "switch-down")), len(events(do, "switch-up"))
     do("emulation.rig.fail(struck)")

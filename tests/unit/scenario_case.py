@@ -14,8 +14,8 @@ from helsewan.lab.flows.records import RECORD, Array
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.source import library_path, load_policy
 from helsewan.policies.plan import Plan
-from helsewan.scenarios.flows import plan_traffic
-from helsewan.scenarios.spec import Scenario, load_scenario
+from helsewan.scenarios.spec.spec import Scenario, load_scenario
+from helsewan.scenarios.traffic.flows import plan_traffic
 from helsewan.topology.national.generator import national_network
 
 EPOCH_NS = 1_000_000_000_000

@@ -12,7 +12,7 @@ import pytest
 
 from helsewan.common.errors import InputError
 from helsewan.emulation.sandbox import sandbox
-from helsewan.scenarios.spec import LIBRARY
+from helsewan.scenarios.spec.spec import LIBRARY
 
 REPOSITORY = Path(__file__).parents[2]
 SAMPLES = REPOSITORY / "tests" / "samples" / "topologies"

@@ -131,10 +131,10 @@ def test_same_entry_gives_the_same_bytes_but_for_the_number() -> None:
 
 def test_memory_of_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "_MOST_KNOWN", 2)
-    encoder, plain = Encoder(), Encoder()
+    ours, plain = Encoder(), Encoder()
     flows = tuple(FlowRule(Table.CORE, 1, (), (Output(port),)) for port in range(1, 6))
     order = Update(Difference(add=RuleSet(flows=flows)))
-    assert encoder.frame(order, 1) == plain.frame(order, 1)
+    assert ours.frame(order, 1) == plain.frame(order, 1)
 
 
 @pytest.mark.parametrize("part", ["add", "change", "remove"])

@@ -18,7 +18,7 @@ from helsewan.controller.update.reconciler import Conductor
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.language.ports import parse_ports, split
 from helsewan.policies.plan import SHORTEST, Plan, PortMatch
-from helsewan.scenarios.pairs import fixed_port, service_ports
+from helsewan.scenarios.traffic.pairs import fixed_port, service_ports
 from helsewan.topology.importers import network_from
 from helsewan.topology.national.generator import national_network
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from helsewan.scenarios import rule_reader
-from helsewan.scenarios.rule_reader import RuleReader, RulesNotRead
+from helsewan.scenarios.run import rule_reader
+from helsewan.scenarios.run.rule_reader import RuleReader, RulesNotRead
 
 Started = list[subprocess.Popen[bytes]]
 

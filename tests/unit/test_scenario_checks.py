@@ -10,13 +10,13 @@ from scenario_case import default_case, flow_between
 
 from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.lab.health.validity import Grade
-from helsewan.scenarios.checks import CheckResult, Evidence, Verdict, judge, verdict
-from helsewan.scenarios.measure import Figures, Measurement
-from helsewan.scenarios.metrics import METRICS, parse_limit
-from helsewan.scenarios.schema import CheckSpec, Over, ScenarioSpec, Scope
-from helsewan.scenarios.spec import RUN
-from helsewan.scenarios.targets import Fate
-from helsewan.scenarios.transactions import ExchangeMeasurement
+from helsewan.scenarios.results.checks import CheckResult, Evidence, Verdict, judge, verdict
+from helsewan.scenarios.results.measure import Figures, Measurement
+from helsewan.scenarios.spec.metrics import METRICS, parse_limit
+from helsewan.scenarios.spec.schema import CheckSpec, Over, ScenarioSpec, Scope
+from helsewan.scenarios.spec.spec import RUN
+from helsewan.scenarios.spec.targets import Fate
+from helsewan.scenarios.traffic.transactions import ExchangeMeasurement
 
 NOTHING = Figures(sent=50, received=50, leaked=0, misdelivered=0, mismarked=0, lost=0, duplicates=0, reordered=0)
 
@@ -147,7 +147,7 @@ def test_verdicts(results: list[CheckResult], grade: Grade, expected: Verdict, c
 
 
 def test_every_metric_of_flows_and_exchanges_is_a_figure() -> None:
-    from helsewan.scenarios.transactions import ExchangeFigures
+    from helsewan.scenarios.traffic.transactions import ExchangeFigures
 
     figures = {"flow": Figures.__dataclass_fields__, "exchange": ExchangeFigures.__dataclass_fields__}
     for metric in METRICS.values():

@@ -21,7 +21,7 @@ from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.flowspec import Endpoint, FlowSpec
 from helsewan.lab.flows.records import RECEIVER, RECORD, SENDER
 from helsewan.scenarios._flows import HEADER_BYTES, Engine
-from helsewan.scenarios.measure import Window, measure
+from helsewan.scenarios.results.measure import Window, measure
 
 DEADLINE_S = 20.0
 MS = 1_000_000

@@ -13,11 +13,9 @@ from helsewan.common.errors import InputError
 from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.plan import Plan, Protocol
-from helsewan.scenarios.flows import plan_traffic
-from helsewan.scenarios.pairs import CLIENT_PORTS, service_ports
-from helsewan.scenarios.schema import TargetSpec
-from helsewan.scenarios.spec import load_scenario
-from helsewan.scenarios.targets import (
+from helsewan.scenarios.spec.schema import TargetSpec
+from helsewan.scenarios.spec.spec import load_scenario
+from helsewan.scenarios.spec.targets import (
     Connectivity,
     Fate,
     Target,
@@ -26,6 +24,8 @@ from helsewan.scenarios.targets import (
     resolve,
     resolve_timeline,
 )
+from helsewan.scenarios.traffic.flows import plan_traffic
+from helsewan.scenarios.traffic.pairs import CLIENT_PORTS, service_ports
 from helsewan.topology.model import Region
 
 SCENARIO, PLAN, TRAFFIC = default_case()

@@ -14,7 +14,7 @@ from scenario_case import EPOCH_NS, FLOW, arrival
 
 from helsewan.lab.flows.flowspec import Expect, FlowSpec
 from helsewan.lab.flows.records import RECORD, Array
-from helsewan.scenarios.measure import Figures, Measurement, Window, measure
+from helsewan.scenarios.results.measure import Figures, Measurement, Window, measure
 
 WHOLE = Window("run", 0, 1_000_000)
 HERE, ELSEWHERE = FLOW.destination, FLOW.source  # receivers 0 and 1

@@ -9,7 +9,7 @@ from scenario_case import FLOW, default_case
 
 from helsewan.lab.flows.flowspec import Expect, TrafficPlan
 from helsewan.lab.health.validity import Grade, assess, of_plan
-from helsewan.scenarios.offered import Offered, offered
+from helsewan.scenarios.traffic.offered_load import Offered, offered
 
 _, PLAN, TRAFFIC = default_case()
 VOICE = next(flow for flow in TRAFFIC.flows if flow.kind is FLOW.kind and flow.expect is Expect.DELIVERED)

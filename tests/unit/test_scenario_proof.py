@@ -17,8 +17,8 @@ from helsewan.controller.rules.paths import Failures
 from helsewan.lab.health.validity import Grade
 from helsewan.lab.proofs.verification import proved
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.scenarios.checks import CheckResult, Verdict, verdict
-from helsewan.scenarios.proof import Proofs
+from helsewan.scenarios.results.checks import CheckResult, Verdict, verdict
+from helsewan.scenarios.run.proof import Proofs
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.dump.dump import Dump
 from helsewan.verification.expected.expected import Verdict as Word

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
 from helsewan.common.units import UnitError
-from helsewan.scenarios.metrics import METRICS, Limit, Unit, parse_limit, show
-from helsewan.scenarios.phases import windows
-from helsewan.scenarios.spec import LIBRARY, Scenario, library, load_scenario, read_scenario
-from helsewan.scenarios.timepoints import IN_FLIGHT_US, Moment, TimePoint, parse_time_point
+from helsewan.scenarios.run.phases import windows
+from helsewan.scenarios.spec.metrics import METRICS, Limit, Unit, parse_limit, show
+from helsewan.scenarios.spec.spec import LIBRARY, Scenario, library, load_scenario, read_scenario
+from helsewan.scenarios.spec.timepoints import IN_FLIGHT_US, Moment, TimePoint, parse_time_point
 from helsewan.topology.network_source import blueprint
 
 SMALL = """\

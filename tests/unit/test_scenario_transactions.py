@@ -15,7 +15,7 @@ from waiting import wait_for
 
 from helsewan.lab.flows.flow_engine import SocketIn
 from helsewan.lab.flows.flowspec import ExchangeSpec
-from helsewan.scenarios.transactions import ExchangeEngine
+from helsewan.scenarios.traffic.transactions import ExchangeEngine
 
 DEADLINE_S = 20.0
 LOCALHOST = IPv4Address("127.0.0.1")

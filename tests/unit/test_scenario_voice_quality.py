@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.scenarios.voice_quality import CODECS, Codec, effective_equipment_impairment, mos, mouth_to_ear_ms, rating
+from helsewan.scenarios.results.voice_quality import (
+    CODECS,
+    Codec,
+    effective_equipment_impairment,
+    mos,
+    mouth_to_ear_ms,
+    rating,
+)
 
 G711, G729A = CODECS["g711"], CODECS["g729a"]
 

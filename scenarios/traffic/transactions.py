@@ -18,7 +18,7 @@ import numpy as np
 from helsewan.lab.flows.flow_engine import SocketIn
 from helsewan.lab.flows.flowspec import ExchangeSpec
 from helsewan.lab.flows.records import Array
-from helsewan.scenarios.measure import Window
+from helsewan.scenarios.results.measure import Window
 
 CHUNK_BYTES = 65_536
 MAX_BYTES = 10**9

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from helsewan.scenarios.measure import Window
-from helsewan.scenarios.schema import ScenarioSpec
-from helsewan.scenarios.spec import RUN
-from helsewan.scenarios.timepoints import END, START, Moment
+from helsewan.scenarios.results.measure import Window
+from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.spec import RUN
+from helsewan.scenarios.spec.timepoints import END, START, Moment
 
 
 def windows(spec: ScenarioSpec, moments: Mapping[str, Moment]) -> tuple[Window, ...]:

@@ -24,8 +24,8 @@ class Unit(str, Enum):
 class Source(str, Enum):
     """What a metric is taken from."""
 
-    FLOW = "flow"  # datagram flows (helsewan.scenarios.measure)
-    EXCHANGE = "exchange"  # TCP requests and responses (helsewan.scenarios.transactions)
+    FLOW = "flow"  # datagram flows (helsewan.scenarios.results.measure)
+    EXCHANGE = "exchange"  # TCP requests and responses (helsewan.scenarios.traffic.transactions)
 
 
 @dataclass(frozen=True, slots=True)

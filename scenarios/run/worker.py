@@ -15,18 +15,18 @@ from helsewan.lab.health.validity import Finding, assess, of_links, of_machine, 
 from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
-from helsewan.scenarios.checks import Evidence, Verdict, judge, verdict
-from helsewan.scenarios.job import Job
-from helsewan.scenarios.measure import measure
-from helsewan.scenarios.phases import windows
-from helsewan.scenarios.report import Judged, Result, build_result, void_result, write_result
-from helsewan.scenarios.run import Collected, Run
-from helsewan.scenarios.targets import Connectivity, failed_together
-from helsewan.scenarios.transactions import measure_exchanges
-from helsewan.scenarios.verdict import print_verdict
+from helsewan.scenarios.results.checks import Evidence, Verdict, judge, verdict
+from helsewan.scenarios.results.measure import measure
+from helsewan.scenarios.results.report import Judged, Result, build_result, void_result, write_result
+from helsewan.scenarios.results.verdict import print_verdict
+from helsewan.scenarios.run.job import Job
+from helsewan.scenarios.run.phases import windows
+from helsewan.scenarios.run.run import Collected, Run
+from helsewan.scenarios.spec.targets import Connectivity, failed_together
+from helsewan.scenarios.traffic.transactions import measure_exchanges
 
 if TYPE_CHECKING:
-    from helsewan.scenarios.proof import Proofs
+    from helsewan.scenarios.run.proof import Proofs
 
 
 def main(descriptor: int) -> int:
@@ -103,7 +103,7 @@ def _proved(job: Job, collected: Collected) -> Proofs | None:
     """What the run proves of isolation, if it is to."""
     if job.scenario.spec.verify is None:
         return None
-    from helsewan.scenarios.proof import (
+    from helsewan.scenarios.run.proof import (
         proofs,
     )  # what it takes for that takes a while to load, and most runs do without
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from helsewan.lab.health.validity import Reason
-from helsewan.scenarios.metrics import METRICS, Unit, show
+from helsewan.scenarios.spec.metrics import METRICS, Unit, show
 
 _MARKS = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("-", "dim")}
 _VERDICTS = {"pass": "bold green", "fail": "bold red", "void": "bold yellow"}

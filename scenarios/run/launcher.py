@@ -20,12 +20,12 @@ from helsewan.lab.processes.run_directory import conclude, make_directory, shown
 from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_world
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.language.timestamps import utc_now
-from helsewan.scenarios.checks import Verdict
-from helsewan.scenarios.flows import plan_traffic
-from helsewan.scenarios.job import Job
-from helsewan.scenarios.report import RESULT, void_result, write_result
-from helsewan.scenarios.spec import Scenario, load_scenario
-from helsewan.scenarios.targets import resolve_timeline
+from helsewan.scenarios.results.checks import Verdict
+from helsewan.scenarios.results.report import RESULT, void_result, write_result
+from helsewan.scenarios.run.job import Job
+from helsewan.scenarios.spec.spec import Scenario, load_scenario
+from helsewan.scenarios.spec.targets import resolve_timeline
+from helsewan.scenarios.traffic.flows import plan_traffic
 from helsewan.topology.network_source import blueprint
 
 
@@ -54,7 +54,7 @@ def run_scenario(
     directory = make_directory(results / spec.name)
     job = Job(scenario, plan, targets, traffic, directory, debug, dataplane)
     with interrupts():
-        status = run_in_world("helsewan.scenarios.inside", job)
+        status = run_in_world("helsewan.scenarios.run.worker", job)
         answer_interrupts(signal.SIG_IGN)
         return _conclude(job, status)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from helsewan.lab.flows.flowspec import Endpoint, Expect, FlowSpec
 from helsewan.lab.flows.records import Array
-from helsewan.scenarios.voice_quality import CODECS, mos, mouth_to_ear_ms, rating
+from helsewan.scenarios.results.voice_quality import CODECS, mos, mouth_to_ear_ms, rating
 
 JITTER_BUFFER_US = 40_000  # playout waits this long after the fastest datagram; what comes later is lost to the ear
 
@@ -35,7 +35,7 @@ class Window:
 class Figures:
     """What became of datagrams in a phase; NaN where there is nothing to take a figure from.
 
-    See ``helsewan.scenarios.metrics.METRICS`` for what each means.
+    See ``helsewan.scenarios.spec.metrics.METRICS`` for what each means.
     """
 
     sent: int

@@ -11,10 +11,17 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.lab.flows.flowspec import Endpoint, ExchangeSpec, FlowKind, FlowSpec, TrafficPlan
 from helsewan.policies.plan import Plan, Protocol, Service, TrafficClass
-from helsewan.scenarios.isolation import plan_isolation
-from helsewan.scenarios.pairs import PairFinder, PortBook, service_ports
-from helsewan.scenarios.schema import IsolationSpec, MessageSpec, ScenarioSpec, TransactionSpec, VideoSpec, VoiceSpec
-from helsewan.scenarios.voice_quality import CODECS
+from helsewan.scenarios.results.voice_quality import CODECS
+from helsewan.scenarios.spec.schema import (
+    IsolationSpec,
+    MessageSpec,
+    ScenarioSpec,
+    TransactionSpec,
+    VideoSpec,
+    VoiceSpec,
+)
+from helsewan.scenarios.traffic.isolation import plan_isolation
+from helsewan.scenarios.traffic.pairs import PairFinder, PortBook, service_ports
 from helsewan.topology.model import Site
 
 RTP_HEADER_BYTES = 12

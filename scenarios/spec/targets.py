@@ -11,7 +11,7 @@ import networkx as nx
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
-from helsewan.scenarios.schema import ScenarioSpec, TargetSpec
+from helsewan.scenarios.spec.schema import ScenarioSpec, TargetSpec
 from helsewan.topology.model import Line, Network, Pop, Region, access_name
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from helsewan.lab.proofs.rule_sources import from_file
 from helsewan.lab.proofs.verification import proved
 from helsewan.policies.plan import Plan
-from helsewan.scenarios.checks import CheckResult
-from helsewan.scenarios.metrics import Unit
+from helsewan.scenarios.results.checks import CheckResult
+from helsewan.scenarios.spec.metrics import Unit
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports import results
 from helsewan.verification.reports.findings import Finding, Kind, Report

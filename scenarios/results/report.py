@@ -41,10 +41,10 @@ from typing import Any
 
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
 from helsewan.lab.health.validity import Grade, Kept, Reason, Validity
-from helsewan.scenarios.checks import CheckResult, Evidence, Verdict
-from helsewan.scenarios.measure import Figures, Window
-from helsewan.scenarios.spec import Scenario
-from helsewan.scenarios.transactions import ExchangeFigures
+from helsewan.scenarios.results.checks import CheckResult, Evidence, Verdict
+from helsewan.scenarios.results.measure import Figures, Window
+from helsewan.scenarios.spec.spec import Scenario
+from helsewan.scenarios.traffic.transactions import ExchangeFigures
 
 SCHEMA = 1
 RESULT = "result.json"

@@ -11,10 +11,10 @@ from helsewan.common.document import Document, load, validate
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import format_duration
-from helsewan.scenarios import parameters
-from helsewan.scenarios.metrics import METRICS, Source
-from helsewan.scenarios.schema import CheckSpec, IsolationSpec, NetworkSpec, ScenarioSpec, Scope, TransactionSpec
-from helsewan.scenarios.timepoints import END, START, Moment, TimePoint
+from helsewan.scenarios.spec import parameters
+from helsewan.scenarios.spec.metrics import METRICS, Source
+from helsewan.scenarios.spec.schema import CheckSpec, IsolationSpec, NetworkSpec, ScenarioSpec, Scope, TransactionSpec
+from helsewan.scenarios.spec.timepoints import END, START, Moment, TimePoint
 
 LIBRARY = Path(str(files("helsewan.scenarios") / "library"))
 SEED, SITES = "network.seed", "network.sites"

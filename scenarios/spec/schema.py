@@ -1,7 +1,7 @@
 """What one scenario file may say, key by key. Unknown keys and wrong types are refused.
 
-What depends on several entries is judged by ``helsewan.scenarios.spec``, what depends on the network or the
-policy by ``helsewan.scenarios.flows`` and ``helsewan.scenarios.targets``.
+What depends on several entries is judged by ``helsewan.scenarios.spec.spec``, what depends on the network or the
+policy by ``helsewan.scenarios.traffic.flows`` and ``helsewan.scenarios.spec.targets``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pydantic import (
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import UnitError, parse_size_bytes
 from helsewan.policies.language.schema import Duration, Name, Rate, Selector
-from helsewan.scenarios.metrics import METRICS, Limit, Unit, parse_limit
-from helsewan.scenarios.timepoints import TimePoint, parse_time_point
+from helsewan.scenarios.spec.metrics import METRICS, Limit, Unit, parse_limit
+from helsewan.scenarios.spec.timepoints import TimePoint, parse_time_point
 from helsewan.topology.model import Region
 
 MAX_DURATION_US = 24 * 3600 * 1_000_000

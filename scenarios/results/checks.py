@@ -9,12 +9,12 @@ from math import isnan
 
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.lab.health.validity import Grade
-from helsewan.scenarios.measure import Figures, Measurement
-from helsewan.scenarios.metrics import METRICS, Limit, Metric, Source, Unit, show
-from helsewan.scenarios.schema import CheckSpec, Over, ScenarioSpec, Scope
-from helsewan.scenarios.spec import RUN
-from helsewan.scenarios.targets import Fate
-from helsewan.scenarios.transactions import ExchangeFigures, ExchangeMeasurement
+from helsewan.scenarios.results.measure import Figures, Measurement
+from helsewan.scenarios.spec.metrics import METRICS, Limit, Metric, Source, Unit, show
+from helsewan.scenarios.spec.schema import CheckSpec, Over, ScenarioSpec, Scope
+from helsewan.scenarios.spec.spec import RUN
+from helsewan.scenarios.spec.targets import Fate
+from helsewan.scenarios.traffic.transactions import ExchangeFigures, ExchangeMeasurement
 
 
 class Verdict(str, Enum):

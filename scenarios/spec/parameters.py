@@ -11,7 +11,7 @@ from helsewan.common.document import Document, dotted
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import UnitError, format_duration, parse_duration_us
-from helsewan.scenarios.schema import ParameterType
+from helsewan.scenarios.spec.schema import ParameterType
 from helsewan.topology.model import Region
 
 Value = str | int

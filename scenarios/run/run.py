@@ -30,12 +30,12 @@ from helsewan.lab.processes.history import History
 from helsewan.lab.proofs.rule_sources import from_file
 from helsewan.lab.testbed.testbed import Rig
 from helsewan.lab.testbed.testbed_metrics import Lookout
-from helsewan.scenarios.job import Job
-from helsewan.scenarios.offered import offered
-from helsewan.scenarios.rule_reader import RuleReader
-from helsewan.scenarios.schema import VerifySpec
-from helsewan.scenarios.timepoints import Moment
-from helsewan.scenarios.transactions import Exchange, ExchangeEngine
+from helsewan.scenarios.run.job import Job
+from helsewan.scenarios.run.rule_reader import RuleReader
+from helsewan.scenarios.spec.schema import VerifySpec
+from helsewan.scenarios.spec.timepoints import Moment
+from helsewan.scenarios.traffic.offered_load import offered
+from helsewan.scenarios.traffic.transactions import Exchange, ExchangeEngine
 
 if TYPE_CHECKING:
     from helsewan.verification.live.live_report import LiveReport

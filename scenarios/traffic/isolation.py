@@ -16,8 +16,8 @@ from random import Random
 
 from helsewan.lab.flows.flowspec import Endpoint, Expect, FlowKind, FlowSpec
 from helsewan.policies.plan import Plan, Role, Service
-from helsewan.scenarios.pairs import IpVersion, PortBook, fixed_port, probed_services
-from helsewan.scenarios.schema import IsolationSpec
+from helsewan.scenarios.spec.schema import IsolationSpec
+from helsewan.scenarios.traffic.pairs import IpVersion, PortBook, fixed_port, probed_services
 from helsewan.topology.model import Kind, Region, Site
 
 PAYLOAD_BYTES = 64
