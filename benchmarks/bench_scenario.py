@@ -20,7 +20,7 @@ def run() -> list[Figure]:
         argv = [
             sys.executable,
             "-m",
-            "helsewan.scenarios.cli",
+            "helsewan.cli.main",
             "scenario",
             "run",
             "region-failover",

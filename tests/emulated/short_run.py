@@ -16,7 +16,7 @@ from helsewan.emulation.sandbox import sandbox
 REPOSITORY = Path(__file__).parents[2]
 
 PARTS = {  # by the module that a process runs
-    "helsewan.scenarios.cli": "outer",
+    "helsewan.cli.main": "outer",
     "helsewan.scenarios.run.worker": "world",
     "helsewan.emulation.links.engine_process": "link engine",
     "helsewan.controller.main": "controller",
@@ -46,7 +46,7 @@ def start(directory: Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
     """Start the short scenario with its results below ``directory``, as the last words of the command ``under``."""
     directory.mkdir(exist_ok=True)
     (directory / "short.yaml").write_text(SCENARIO)
-    argv = [*under, sys.executable, "-m", "helsewan.scenarios.cli", "scenario", "run", "short.yaml"]
+    argv = [*under, sys.executable, "-m", "helsewan.cli.main", "scenario", "run", "short.yaml"]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HELSEWAN_TEST": str(directory)}
     return subprocess.Popen(argv, cwd=directory, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -39,7 +39,7 @@ def test_a_run_proves_isolation_both_ways(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(DESCRIPTION)
     (tmp_path / "apart.yaml").write_text(SCENARIO)
     done = subprocess.run(
-        [sys.executable, "-m", "helsewan.scenarios.cli", "scenario", "run", "apart.yaml"],
+        [sys.executable, "-m", "helsewan.cli.main", "scenario", "run", "apart.yaml"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode in (0, 3), done.stdout + done.stderr  # void where the machine is too busy

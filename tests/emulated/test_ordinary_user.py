@@ -16,7 +16,7 @@ from small_network import DESCRIPTION
 
 REPOSITORY = Path(__file__).parents[2]
 USER = "12345"  # nobody's
-HELSEWAN = f"{shlex.quote(sys.executable)} -m helsewan.scenarios.cli"
+HELSEWAN = f"{shlex.quote(sys.executable)} -m helsewan.cli.main"
 DEADLINE_S = 180.0
 
 SCENARIO = """

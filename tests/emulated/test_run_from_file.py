@@ -38,7 +38,7 @@ def test_a_published_map_runs(tmp_path: Path) -> None:
     shutil.copy(SAMPLE, home / "maps" / "coast.graphml")
     (home / "coast.yaml").write_text(SCENARIO)
     done = subprocess.run(
-        [sys.executable, "-m", "helsewan.scenarios.cli", "scenario", "run", "mine/coast.yaml"],
+        [sys.executable, "-m", "helsewan.cli.main", "scenario", "run", "mine/coast.yaml"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode in (0, 3), done.stdout + done.stderr  # void where the machine is too busy

@@ -39,7 +39,7 @@ class Terminal:
         }
 
     def argv(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "helsewan.scenarios.cli", *words]
+        return [sys.executable, "-m", "helsewan.cli.main", *words]
 
     def run(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end."""

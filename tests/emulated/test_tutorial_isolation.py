@@ -20,7 +20,7 @@ def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None
     prose = re.sub(r"^```text\n.*?^```\n", "", TUTORIAL.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     blocks = re.findall(r"(?:^    .*\n)+", prose, flags=re.MULTILINE)
     script = "".join(line.removeprefix("    ") for block in blocks for line in block.splitlines(keepends=True))
-    command = f'helsewan() {{ {sys.executable} -m helsewan.scenarios.cli "$@"; }}\ntrap "helsewan down || true" ERR\n'
+    command = f'helsewan() {{ {sys.executable} -m helsewan.cli.main "$@"; }}\ntrap "helsewan down || true" ERR\n'
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HELSEWAN_RUNTIME_DIR": str(tmp_path / "place")}
     done = subprocess.run(
         ["bash", "-Eeuc", command + script],

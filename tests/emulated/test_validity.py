@@ -37,7 +37,7 @@ class Starved:
     def __init__(self, directory: Path) -> None:
         (directory / "starved.yaml").write_text(SCENARIO)
         self._directory, self._mark = directory, f"HELSEWAN_TEST={directory}".encode()
-        argv = [sys.executable, "-m", "helsewan.scenarios.cli", "scenario", "run", "starved.yaml"]
+        argv = [sys.executable, "-m", "helsewan.cli.main", "scenario", "run", "starved.yaml"]
         env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HELSEWAN_TEST": str(directory)}
         self.process = subprocess.Popen(
             argv, cwd=directory, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -22,7 +22,7 @@ def test_a_network_comes_up_loses_a_fibre_and_keeps_what_the_policy_forbids(tmp_
     """A scenario from the command line, judged; void is what emulated instructions may make of it, but no leak."""
     scenario = Path(__file__).with_name("fibre-cut.yaml")
     done = subprocess.run(
-        [sys.executable, "-m", "helsewan.scenarios.cli", "scenario", "run", str(scenario), "--dataplane", "kernel"],
+        [sys.executable, "-m", "helsewan.cli.main", "scenario", "run", str(scenario), "--dataplane", "kernel"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode in (0, 3), done.stdout + done.stderr

@@ -22,7 +22,7 @@ def helsewan(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedP
     """Run the command line as a user would."""
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
     return subprocess.run(
-        [sys.executable, "-m", "helsewan.scenarios.cli", *argv],
+        [sys.executable, "-m", "helsewan.cli.main", *argv],
         cwd=cwd,
         env=env,
         capture_output=True,
@@ -87,7 +87,7 @@ def test_bad_files(old: str, new: str, said: str, tmp_path: Path) -> None:
 def test_a_missing_program_is_named_with_its_package(tmp_path: Path) -> None:
     """Without Open vSwitch a run says what to install."""
     script = (
-        "import helsewan.emulation.sandbox.sandbox as world, helsewan.scenarios.cli as cli, sys\n"
+        "import helsewan.emulation.sandbox.sandbox as world, helsewan.cli.main as cli, sys\n"
         "world._path = lambda: '/nonexistent'\n"
         "sys.argv = ['helsewan', 'scenario', 'run', 'region-failover']\n"
         "cli.main()\n"

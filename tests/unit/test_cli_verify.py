@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from helsewan.cli.main import app
 from helsewan.common.errors import InputError
 from helsewan.controller.rules.paths import Failures
 from helsewan.lab.proofs.verification import Verified, as_it_stands
-from helsewan.scenarios.cli import app
 from helsewan.verification.dump.dump import read
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports.findings import Case, Finding, Kind, Report

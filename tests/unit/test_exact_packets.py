@@ -10,12 +10,12 @@ from controller_plan import small_plan
 from test_cli_verify import SMALL
 from typer.testing import CliRunner
 
+from helsewan.cli.main import app
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
 from helsewan.common.screen import Screen
 from helsewan.controller.openflow.entries import IPV4
 from helsewan.controller.rules.generation import first_generation
-from helsewan.scenarios.cli import app
 from helsewan.verification.concrete.fabric import End, Fabric
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.static import Static

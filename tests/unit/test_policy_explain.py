@@ -12,12 +12,12 @@ import pytest
 from policy_network import small_network
 from rich.console import Console
 
+from helsewan.cli.tables.policy_explain import show_explained, to_json, to_screen
 from helsewan.common.errors import InputError
 from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.analysis.explain import Denial, Near, NoRoute, is_allowed, why_denied
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.plan import Plan
-from helsewan.scenarios.policy_explain import show_explained, to_json, to_screen
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.expected.explained import Explained, explained
 

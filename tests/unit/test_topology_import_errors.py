@@ -14,10 +14,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helsewan.cli.tables.networks import print_topology
 from helsewan.common.errors import InputError
 from helsewan.controller.rules.paths import compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.scenarios.tables import print_topology
 from helsewan.topology import importers
 from helsewan.topology.exporters import formats
 from helsewan.topology.importers import MAX_BYTES, Imported, description, gml, graphml, import_network, network_from

@@ -118,7 +118,7 @@ def test_every_site_apart_from_a_service_stands_somewhere() -> None:
 def helsewan(*argv: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user would."""
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "helsewan.scenarios.cli", "topology", "paths", *argv]
+    command = [sys.executable, "-m", "helsewan.cli.main", "topology", "paths", *argv]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 

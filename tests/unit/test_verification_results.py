@@ -14,13 +14,13 @@ import pytest
 from controller_plan import small_plan
 from scapy.utils import rdpcap
 
+from helsewan.cli.tables.verification import print_report
+from helsewan.cli.verify import verify
 from helsewan.common.errors import InputError
 from helsewan.controller.openflow.entries import IPV4
 from helsewan.controller.rules.generation import first_generation
 from helsewan.lab.proofs.verification import Verified
 from helsewan.lab.proofs.witness_files import write_witnesses
-from helsewan.scenarios.cli_verify import verify
-from helsewan.scenarios.verify_tables import print_report
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.live.live_report import LiveReport

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from helsewan.cli.topology import DEFAULT_SEED, From, Seed, Sites
 from helsewan.common.errors import InputError, Problem
 from helsewan.policies.language.refusal import Refusal
-from helsewan.scenarios.cli_topology import DEFAULT_SEED, From, Seed, Sites
 
 if TYPE_CHECKING:
     from helsewan.policies.plan import Plan
@@ -28,8 +28,8 @@ Policy = Annotated[str, typer.Argument(help="A policy of the library, or a path 
 @policy_app.command("list")
 def policy_list() -> None:
     """Name the policies of the library."""
+    from helsewan.cli.tables.networks import print_library
     from helsewan.policies.language.source import library
-    from helsewan.scenarios.tables import print_library
 
     print_library("policy", "what it is for", library())
 
@@ -47,7 +47,7 @@ def policy_check(
     policy: Policy, sites: Sites = None, from_: From = None, seed: Seed = DEFAULT_SEED, at: At = None
 ) -> None:
     """Say what a policy is, or every error in it, one line each, with exit code 2."""
-    from helsewan.scenarios.policy_words import show_policy
+    from helsewan.cli.tables.policy_text import show_policy
 
     show_policy(_compiled(policy, _network(from_, sites, seed), at))
 
@@ -70,7 +70,7 @@ def policy_diff(
     at: At = None,
 ) -> None:
     """Print what leads from one policy to another: entry by entry, and who may open what that could not before."""
-    from helsewan.scenarios.policy_words import show_difference
+    from helsewan.cli.tables.policy_text import show_difference
 
     network = _network(from_, sites, seed)
     show_difference(_compiled(before, network, at), _compiled(after, network, at))
@@ -90,7 +90,7 @@ def policy_explain(
 ) -> None:
     """Say why two sites may or may not open services to each other, and how their packets go: over which VPNs, labels
     and routers, in which class, and where to if something on the way fails. Exit code 0 whatever the answer."""
-    from helsewan.scenarios.policy_explain import show_explained
+    from helsewan.cli.tables.policy_explain import show_explained
 
     show_explained(_compiled(policy, _network(from_, sites, seed), at), (site, other), service, as_json)
 

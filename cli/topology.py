@@ -36,7 +36,7 @@ def topology_show(
     from_: From = None, sites: Sites = None, seed: Seed = DEFAULT_SEED, swedish_route: Swedish = False
 ) -> None:
     """Print what the network consists of, and what had to be assumed of a file's."""
-    from helsewan.scenarios.tables import print_topology
+    from helsewan.cli.tables.networks import print_topology
     from helsewan.topology.network_source import blueprint
 
     imported = blueprint(from_, sites, seed, swedish_route)
@@ -54,7 +54,7 @@ def topology_paths(
 ) -> None:
     """Print up to three independent ways between two places; or, without places, the sites that have fewer than three
     to some national service. Independent: no link, shared-risk group or town in common but those at the ends."""
-    from helsewan.scenarios.independence import show_footings, show_ways
+    from helsewan.cli.tables.independent_ways import show_footings, show_ways
     from helsewan.topology.network_source import blueprint
 
     network = blueprint(from_, sites, seed, swedish_route).network

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from helsewan.cli.options import Json, Name
+from helsewan.cli.rules import From, Policy, Seed, Sites
 from helsewan.common.errors import InputError, Problem
-from helsewan.scenarios.cli_rules import From, Policy, Seed, Sites
-from helsewan.scenarios.options import Json, Name
 
 if TYPE_CHECKING:
     from helsewan.lab.proofs.rule_query import Wanted
@@ -62,7 +62,7 @@ def verify(
 
         print(json.dumps(plain(found.report, found.taken, found.live), indent=2, ensure_ascii=False))
     else:
-        from helsewan.scenarios.verify_tables import print_report
+        from helsewan.cli.tables.verification import print_report
 
         print_report(found, flaws)
     _write_files(found.report, junit, witness)

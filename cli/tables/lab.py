@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from helsewan.cli.tables.links import changes_told
 from helsewan.common.screen import Screen
-from helsewan.scenarios.standing.line_tables import changes_told
 
 
 def print_status(facts: dict[str, Any]) -> None:

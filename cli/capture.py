@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
+from helsewan.cli.options import Name
 from helsewan.common.errors import InputError, Problem
 from helsewan.lab.client.client import Client
-from helsewan.scenarios.options import Name
 
 FAILED = 1  # exit code
 _ENHANCED_PACKET = 6  # draft-ietf-opsawg-pcapng, block type

@@ -10,15 +10,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from helsewan.cli.lab import add_verbs
+from helsewan.cli.mutate import mutate
+from helsewan.cli.options import DataplaneName, dataplane_named
+from helsewan.cli.policy import policy_app
+from helsewan.cli.rules import rules_app
+from helsewan.cli.topology import topology_app
+from helsewan.cli.verify import verify
 from helsewan.common.errors import InputError, Problem
 from helsewan.lab.client.client import NetworkGone, NetworkRefused
-from helsewan.scenarios.cli_mutate import mutate
-from helsewan.scenarios.cli_policy import policy_app
-from helsewan.scenarios.cli_rules import rules_app
-from helsewan.scenarios.cli_topology import topology_app
-from helsewan.scenarios.cli_verify import verify
-from helsewan.scenarios.options import DataplaneName, dataplane_named
-from helsewan.scenarios.standing.cli import add_verbs
 
 BAD_INPUT = 2
 VOID = 3
@@ -54,8 +54,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
 @scenario_app.command("list")
 def scenario_list() -> None:
     """Name the scenarios of the library."""
+    from helsewan.cli.tables.networks import print_library
     from helsewan.scenarios.spec.spec import library
-    from helsewan.scenarios.tables import print_library
 
     print_library("scenario", "what it rehearses", library())
 

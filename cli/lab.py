@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from helsewan.cli.capture import capture
+from helsewan.cli.link import link_app
+from helsewan.cli.options import DataplaneName, Json, Name, dataplane_named
 from helsewan.lab.client.client import Client, NetworkRefused, environment
-from helsewan.scenarios.options import DataplaneName, Json, Name, dataplane_named
-from helsewan.scenarios.standing.capture_cli import capture
-from helsewan.scenarios.standing.link_cli import link_app
 
 VOID = 3
 
@@ -77,7 +77,7 @@ def down(name: Name = None) -> None:
 
 def status(name: Name = None, as_json: Json = False) -> None:
     """How a network stands."""
-    from helsewan.scenarios.standing.tables import print_status
+    from helsewan.cli.tables.lab import print_status
 
     with Client(name) as client:
         facts = client.ask("status")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from helsewan.scenarios.options import Json
+from helsewan.cli.options import Json
 
 _SITES = 90  # hospitals, services and data centres, and some of the others
 

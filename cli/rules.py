@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from helsewan.cli.options import Json, Name
 from helsewan.common.errors import InputError, Problem
-from helsewan.scenarios.options import Json, Name
 
 rules_app = typer.Typer(no_args_is_help=True, help="Look at the rules of switches.")
 

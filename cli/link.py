@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from helsewan.cli.options import Json, Name
 from helsewan.common.errors import InputError, Problem
 from helsewan.lab.client.client import Client
-from helsewan.scenarios.options import Json, Name
 
 link_app = typer.Typer(no_args_is_help=True, help="Look at and change the lines of a standing network.")
 Line = Annotated[str, typer.Argument(help="oslo-hamar, SITE/wan0, SITE, or a pattern such as 'hospital-*/wan1'.")]
@@ -32,7 +32,7 @@ def link_list(pattern: Annotated[str, typer.Argument(help="As for link show.")] 
 @link_app.command("show")
 def link_show(line: Line, name: Name = None, as_json: Json = False) -> None:
     """How lines are, and what they have carried."""
-    from helsewan.scenarios.standing.line_tables import print_line
+    from helsewan.cli.tables.links import print_line
 
     with Client(name) as client:
         lines = client.ask("lines", line=line)
