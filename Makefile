@@ -1,7 +1,7 @@
 # The developer's verbs; `make help` lists them. Each sets up what it needs first, which takes a moment once it is there.
 
 BIN := .venv/bin
-PACKAGES := topology policies controller verification emulation scenarios
+PACKAGES := common topology policies controller verification emulation lab scenarios cli
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
@@ -68,7 +68,7 @@ test-kernel: ready-guest ## Run the kernel backend's tests in a virtual machine 
 	@GUEST_LIMIT_S=1800 tools/guest .venv/bin/python -m pytest -p no:cacheprovider $(or $(ARGS),tests/kernel)
 
 # Tests in which the framework runs, in the test's process or in the controller's.
-OF_FRAMEWORK = $(shell grep -lE 'controller_(world|process)|controller\.(framework|wire)|import framework' \
+OF_FRAMEWORK = $(shell grep -lE 'controller_(world|process)|controller\.framework|openflow\.encoder|import (framework|encoder)' \
 	tests/unit/test_*.py tests/emulated/test_*.py)
 
 test-ryu: ready-ryu ## Run the controller's tests, emulated ones too, under Ryu 4.34 in os-ken's place (ARGS goes to pytest)

@@ -14,7 +14,7 @@ from setuptools import Extension, find_packages, setup
 TOP_PACKAGES = ("common", "topology", "policies", "controller", "verification", "emulation", "lab", "scenarios", "cli")
 EXTENSION_FOLDERS = {
     "helsewan.emulation._linkengine": "emulation/linkengine",
-    "helsewan.scenarios._flows": "scenarios/flowengine",
+    "helsewan.lab.flows._flows": "lab/flows/flowengine",
 }
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]

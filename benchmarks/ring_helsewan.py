@@ -13,9 +13,9 @@ from benchmarks.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS,
 from helsewan.emulation.links.links import access_name, fibre_interface
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.procfs import thread_clocks
+from helsewan.lab.testbed.failure_state import Target
 from helsewan.lab.testbed.testbed import Rig
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.scenarios.spec.targets import Target
 from helsewan.topology.importers import import_network
 
 IDLE_S = 5

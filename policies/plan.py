@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import Enum, IntEnum
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
 
 from helsewan.topology.model import Line, Network, Prefix
 
@@ -141,6 +142,12 @@ class Service:
     ports: tuple[PortMatch, ...]
     class_name: str
     kept: tuple[str, ...] = ()
+
+    @property
+    def port_numbers(self) -> list[int]:
+        """Every port of the service, lowest first, but port 0, on which nothing can listen."""
+        ranges = (range(max(1, match.value), match.value + (0xFFFF & ~match.mask) + 1) for match in self.ports)
+        return list(chain.from_iterable(ranges))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""The server's end of the controller's door (`helsewan.controller.control.control_server`), and what is known through it."""
+"""The server's end of the controller's door (`helsewan.controller.control.control_server`), and what is known through
+it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The link engine's process: runs the loop, and between two turns of it does what its client asks.
 
-``python -m helsewan.emulation.links.engine_process CONTROL_FD COUNTERS_FD MAX_PORTS MAX_PIPES MEMORY_BYTES``; ``EngineProcess`` in
+``python -m helsewan.emulation.links.engine_process CONTROL_FD COUNTERS_FD MAX_PORTS MAX_PIPES MEMORY_BYTES``;
+``EngineProcess`` in
 ``emulation/links/engine.py`` starts it. It ends when the control socket or the thread that started it does.
 """
 

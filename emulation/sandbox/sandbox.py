@@ -71,7 +71,7 @@ def require() -> None:
     ]
     problems += [
         Problem("installation", str(path), f"is below {RUN_DIR.parent}, which a run hides", "install it elsewhere")
-        for path in {Path(__file__).parents[1], Path(sys.prefix)}
+        for path in {Path(__file__).parents[2], Path(sys.prefix)}
         if hides(path)
     ]
     if problem := tun_in_the_way(TUN):

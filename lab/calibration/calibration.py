@@ -21,7 +21,6 @@ from helsewan.emulation.links.pipe_model import LAYER1_OVERHEAD_BYTES
 from helsewan.lab.flows.flow_engine import FlowEngine, SocketIn
 from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec
 from helsewan.policies.plan import Plan, Protocol
-from helsewan.scenarios.traffic.pairs import service_ports
 from helsewan.topology.model import Link, Network, Site
 
 PAYLOAD_BYTES = 172  # a G.711 datagram
@@ -197,7 +196,7 @@ def flow_over(
         client=way.a.id,
         server=way.b.id,
         source=Endpoint(way.a.id, way.a.address4, 50_000 + number),
-        destination=Endpoint(way.b.id, way.b.address4, service_ports(service)[0]),
+        destination=Endpoint(way.b.id, way.b.address4, service.port_numbers[0]),
         dscp=dscp,
         sent_dscp=dscp,
         interval_ns=interval_ns,

@@ -120,8 +120,8 @@ def of_programs(facts: Mapping[str, Any]) -> Iterator[Item]:
 
 
 def of_dataplane(parts: Iterable[Mapping[str, Any]]) -> Iterator[Item]:
-    """What the kernel has of what ``--dataplane kernel`` needs, from ``helsewan.emulation.kernel.probe``; the link engine needs
-    none of it."""
+    """What the kernel has of what ``--dataplane kernel`` needs, from ``helsewan.emulation.kernel.probe``; the link
+    engine needs none of it."""
     for part in parts:
         topic, why, do = "for --dataplane kernel", str(part["purpose"]), f"a kernel with {part['option']}"
         if part["refusal"]:

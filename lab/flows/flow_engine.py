@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
+from helsewan.lab.flows._flows import LATENESS_STEP_NS, Engine
 from helsewan.lab.flows.flowspec import Endpoint, FlowSpec, endpoints
 from helsewan.lab.flows.records import RECEIVER, RECORD, SENDER, Array, came_due
 from helsewan.lab.flows.sender_health import KeepingUp
-from helsewan.scenarios._flows import LATENESS_STEP_NS, Engine
 
 __all__ = ["FlowEngine", "KeepingUp", "SocketIn"]
 

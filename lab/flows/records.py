@@ -1,4 +1,4 @@
-"""The flow engine's arrays as numpy types; the C side is ``scenarios/flowengine/flowengine.h``."""
+"""The flow engine's arrays as numpy types; the C side is ``lab/flows/flowengine/flowengine.h``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""``python -m helsewan.lab.server.rules_process --plan FILE --sockets PATH --taken TEXT``: writes what all switches of a
-world hold to standard output, as a dump. Asks the switches themselves, each by its own management socket.
+"""``python -m helsewan.lab.server.rules_process --plan FILE --sockets PATH --taken TEXT``: writes what all switches of
+a world hold to standard output, as a dump. Asks the switches themselves, each by its own management socket.
 
 A process of its own, so that the network's has nothing to do meanwhile. With ``--told FD`` it goes by its standard
 input: at the first line it asks the switches, and writes a line to that descriptor when they have told all; when the

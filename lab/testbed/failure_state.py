@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from helsewan.scenarios.spec.targets import Target
 from helsewan.topology.model import Line, Network
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Router ids, link ids and access lines that fail, or come back, together, or the ``controller`` that leads. A
+    failed router takes its lines along."""
+
+    name: str
+    routers: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    accesses: tuple[Line, ...] = ()
+    controller: bool = False
 
 
 @dataclass(frozen=True, slots=True)

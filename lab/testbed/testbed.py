@@ -22,6 +22,7 @@ from helsewan.emulation.links.link_backend import Dataplane, Direction, Shape
 from helsewan.emulation.links.links import AccessLink, Plant, fibre_interface
 from helsewan.emulation.links.model_rows import FULL_FRAME_BYTES
 from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel
+from helsewan.emulation.mininet.build import build
 from helsewan.emulation.nodes.nodes import SiteNode
 from helsewan.emulation.routers import bfd
 from helsewan.emulation.routers.management import ManagementNetwork, line_name
@@ -38,11 +39,9 @@ from helsewan.lab.processes.controller_processes import (
     SlowPathProcess,
 )
 from helsewan.lab.processes.process_monitor import Vigil
-from helsewan.lab.testbed.failure_state import Lines, Outage
+from helsewan.lab.testbed.failure_state import Lines, Outage, Target
 from helsewan.policies.plan import Plan, Scheduling, TrafficClass
-from helsewan.scenarios.spec.targets import Target
 from helsewan.topology.management import OPENFLOW_PORT, STANDBY_PORT, Management
-from helsewan.topology.mininet_build import build
 from helsewan.topology.model import TRUNK_INTERFACE, Network, access_name
 
 LEAST_QUEUE = 3  # full frames that may wait, however slow the line

@@ -15,8 +15,8 @@
     exchanges       the same for TCP requests and responses
     overhead        what calibration found that the machine adds, microseconds (docs/decisions/0006);
                     short_lines_us: lines with less delay than they should be early, and what they lack
-    capacity        what the machine was found able to carry before (lab/calibration/capacity.py), and asked_cores: how many
-                    cores the traffic takes by that
+    capacity        what the machine was found able to carry before (lab/calibration/capacity.py), and asked_cores: how
+    many cores the traffic takes by that
     pressure        processor use: stalled, busy, steal, as shares
     parameters, seed, sites, policy, versions, host, timing, scheduling (null without an engine)
     cores_awake     whether idle cores were kept from sleeping (emulation/sandbox/realtime.py)

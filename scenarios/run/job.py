@@ -7,9 +7,9 @@ from pathlib import Path
 
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.lab.flows.flowspec import TrafficPlan
+from helsewan.lab.testbed.failure_state import Target
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.spec.spec import Scenario
-from helsewan.scenarios.spec.targets import Target
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 
 import networkx as nx
@@ -11,20 +10,9 @@ import networkx as nx
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
+from helsewan.lab.testbed.failure_state import Target
 from helsewan.scenarios.spec.schema import ScenarioSpec, TargetSpec
-from helsewan.topology.model import Line, Network, Pop, Region, access_name
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Router ids, link ids and access lines that fail, or come back, together, or the ``controller`` that leads. A
-    failed router takes its lines along."""
-
-    name: str
-    routers: tuple[str, ...] = ()
-    links: tuple[str, ...] = ()
-    accesses: tuple[Line, ...] = ()
-    controller: bool = False
+from helsewan.topology.model import Network, Pop, Region, access_name
 
 
 class Fate(str, Enum):

@@ -21,7 +21,7 @@ from helsewan.scenarios.spec.schema import (
     VoiceSpec,
 )
 from helsewan.scenarios.traffic.isolation import plan_isolation
-from helsewan.scenarios.traffic.pairs import PairFinder, PortBook, service_ports
+from helsewan.scenarios.traffic.pairs import PairFinder, PortBook
 from helsewan.topology.model import Site
 
 RTP_HEADER_BYTES = 12
@@ -104,7 +104,7 @@ class _Planner:
                 client=client.id,
                 server=server.id,
                 server_address=server.address4,
-                port=service_ports(service)[0],
+                port=service.port_numbers[0],
                 dscp=self._class(service).dscp,
                 interval_us=traffic.every,
                 request_bytes=traffic.request,

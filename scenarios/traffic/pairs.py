@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
-from itertools import chain
 from random import Random
 from typing import Literal
 
@@ -85,7 +84,7 @@ class PortBook:
 
     def of_service(self, site: Site, service: Service) -> Endpoint:
         """The next port at ``site`` within the service's; from the first again when all are in use."""
-        ports = service_ports(service)
+        ports = service.port_numbers
         port = ports[self._next(f"{site.id} {service.name}") % len(ports)]
         return Endpoint(site.id, site.address4, port)
 
@@ -98,12 +97,6 @@ class PortBook:
         return self._used[key] - 1
 
 
-def service_ports(service: Service) -> list[int]:
-    """Every port of a service, lowest first. Nothing listens on port 0."""
-    ranges = (range(max(1, match.value), match.value + (0xFFFF & ~match.mask) + 1) for match in service.ports)
-    return list(chain.from_iterable(ranges))
-
-
 def address_of(site: Site, version: IpVersion) -> IPv4Address | IPv6Address:
     """A site's own address of an IP version."""
     return site.address4 if version == 4 else site.address6
@@ -111,7 +104,7 @@ def address_of(site: Site, version: IpVersion) -> IPv4Address | IPv6Address:
 
 def fixed_port(site: Site, service: Service, version: IpVersion = 4) -> Endpoint:
     """The socket of a service's first port at ``site``."""
-    return Endpoint(site.id, address_of(site, version), service_ports(service)[0])
+    return Endpoint(site.id, address_of(site, version), service.port_numbers[0])
 
 
 def probed_services(plan: Plan) -> tuple[Service, ...]:

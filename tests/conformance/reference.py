@@ -1,7 +1,7 @@
 """One direction of a line, event by event and exact: what every backend is compared with.
 
-It says of ``emulation/links/pipe_model.py`` what that file says in words, in the plainest way, however slow. Time is whole
-nanoseconds where the outside sees it and a fraction where a frame ends on the line, so that no rate drifts. What
+It says of ``emulation/links/pipe_model.py`` what that file says in words, in the plainest way, however slow. Time is
+whole nanoseconds where the outside sees it and a fraction where a frame ends on the line, so that no rate drifts. What
 chance decides is asked of a ``Decisions``: ``Dice`` throws by the model, ``Told`` repeats what another backend was
 seen to decide, so that everything which follows from it can be compared exactly.
 

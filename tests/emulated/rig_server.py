@@ -16,9 +16,9 @@ import numpy as np
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec
+from helsewan.lab.testbed.failure_state import Target
 from helsewan.lab.testbed.testbed import Rig
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.scenarios.spec.targets import Target
 from helsewan.topology.national.generator import national_network
 
 SITES = 130  # all hospitals, services and data centres, and some of every other kind

@@ -97,9 +97,8 @@ def test_router_with_a_wrong_certificate_gets_nowhere(do: Script, credentials: s
 
 
 def test_router_that_fails_takes_its_line_along(do: Script) -> None:
-    do(
-        "globals().update(struck=__import__('helsewan.scenarios.spec.targets', fromlist=['*']).Target('middle', ('middle',)))"
-    )
+    module = "__import__('helsewan.lab.testbed.failure_state', fromlist=['*'])"
+    do(f"globals().update(struck={module}.Target('middle', ('middle',)))")
     down, up = len(events(do, "switch-down")), len(events(do, "switch-up"))
     do("emulation.rig.fail(struck)")
     assert ", 0 received" in ping(do, "middle", "-c 2 -i 0.1 -W 0.5")

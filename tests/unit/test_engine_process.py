@@ -289,7 +289,10 @@ def test_a_process_that_died_is_reported(engine: EngineProcess) -> None:
 
 
 def test_the_process_dies_with_a_killed_parent() -> None:
-    script = "from helsewan.emulation.links.engine import EngineProcess; e = EngineProcess(4, 4); e.start(); print(e.pid); input()"
+    script = (
+        "from helsewan.emulation.links.engine import EngineProcess\n"
+        "e = EngineProcess(4, 4); e.start(); print(e.pid); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", script],
         stdin=subprocess.PIPE,

@@ -42,9 +42,9 @@ def test_a_part_that_nothing_needs_may_be_missing(monkeypatch: pytest.MonkeyPatc
 
 
 def test_who_may_not_try_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def probe() -> tuple[Finding, ...]:
+    def refused() -> tuple[Finding, ...]:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr(probe, "probe", probe)
+    monkeypatch.setattr(probe, "probe", refused)
     with pytest.raises(InputError, match=r"may not be tried: .* \(hint: run as root or with sudo\)"):
         probe.require()

@@ -18,7 +18,7 @@ from helsewan.controller.update.reconciler import Conductor
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.language.ports import parse_ports, split
 from helsewan.policies.plan import SHORTEST, Plan, PortMatch
-from helsewan.scenarios.traffic.pairs import fixed_port, service_ports
+from helsewan.scenarios.traffic.pairs import fixed_port
 from helsewan.topology.importers import network_from
 from helsewan.topology.national.generator import national_network
 
@@ -99,7 +99,7 @@ def test_any_port_is_one_match_and_begins_with_one_that_can_listen() -> None:
     assert list(split(parse_ports("any"))) == [PortMatch(0, 0)]
     assert str(parse_ports("any")) == "any"
     udp = plan().service["udp"]
-    assert service_ports(udp)[0] == 1 and service_ports(udp)[-1] == 65535
+    assert udp.port_numbers[0] == 1 and udp.port_numbers[-1] == 65535
     assert fixed_port(next(iter(plan().network.sites)), udp).port == 1
 
 

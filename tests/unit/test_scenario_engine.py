@@ -17,10 +17,10 @@ import pytest
 from scenario_case import FLOW
 from waiting import wait_for
 
+from helsewan.lab.flows._flows import HEADER_BYTES, Engine
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.flowspec import Endpoint, FlowSpec
 from helsewan.lab.flows.records import RECEIVER, RECORD, SENDER
-from helsewan.scenarios._flows import HEADER_BYTES, Engine
 from helsewan.scenarios.results.measure import Window, measure
 
 DEADLINE_S = 20.0

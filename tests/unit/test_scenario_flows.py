@@ -11,21 +11,14 @@ from scenario_case import FLOW, default_case
 
 from helsewan.common.errors import InputError
 from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.testbed.failure_state import Target
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.plan import Plan, Protocol
 from helsewan.scenarios.spec.schema import TargetSpec
 from helsewan.scenarios.spec.spec import load_scenario
-from helsewan.scenarios.spec.targets import (
-    Connectivity,
-    Fate,
-    Target,
-    failed_together,
-    region_core,
-    resolve,
-    resolve_timeline,
-)
+from helsewan.scenarios.spec.targets import Connectivity, Fate, failed_together, region_core, resolve, resolve_timeline
 from helsewan.scenarios.traffic.flows import plan_traffic
-from helsewan.scenarios.traffic.pairs import CLIENT_PORTS, service_ports
+from helsewan.scenarios.traffic.pairs import CLIENT_PORTS
 from helsewan.topology.model import Region
 
 SCENARIO, PLAN, TRAFFIC = default_case()
@@ -38,7 +31,7 @@ def permits(plan: Plan, flow: FlowSpec) -> bool:
     """Whether any contract lets the flow's datagrams through: as a request, or as a reply (ports turned round)."""
     there, back = (flow.source, flow.destination), (flow.destination, flow.source)
     return any(
-        server.port in service_ports(service) and is_allowed(plan, client.site, server.site, service.name)
+        server.port in service.port_numbers and is_allowed(plan, client.site, server.site, service.name)
         for service in plan.services
         if service.protocol is Protocol.UDP
         for client, server in (there, back)
@@ -121,7 +114,7 @@ def test_some_probes_pose_as_replies() -> None:
     assert len(posing) == len(PROBES) // 4
     for probe in posing:
         assert (probe.source.site, probe.destination.site) == (probe.server, probe.client)
-        assert probe.source.port in service_ports(PLAN.service[probe.service])
+        assert probe.source.port in PLAN.service[probe.service].port_numbers
         assert probe.destination.port in CLIENT_PORTS
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.lab.testbed.failure_state import Lines, Outage
-from helsewan.scenarios.spec.targets import Target
+from helsewan.lab.testbed.failure_state import Lines, Outage, Target
 from helsewan.topology.national.generator import national_network
 
 NETWORK = national_network(sites=100, seed=1)

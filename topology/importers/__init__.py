@@ -40,8 +40,8 @@ def import_network(path: Path, sites: int | None = None, seed: int = 1) -> Impor
     """The network in a file: .graphml, .gml, .yaml or .yml, .json; of another suffix, by what it looks like.
 
     A file's own sites come first. ``sites`` asks for so many in all, the others attached by the rules of
-    ``helsewan.topology.national.attach`` for ``seed``; None for the file's own, or, where it has none, for hospitals, services and data
-    centres. Raises ``InputError`` with file, line, reason and hint.
+    ``helsewan.topology.national.attach`` for ``seed``; None for the file's own, or, where it has none, for hospitals,
+    services and data centres. Raises ``InputError`` with file, line, reason and hint.
     """
     raw = document.read_bytes(path, MAX_BYTES)
     name = str(path)

@@ -14,7 +14,8 @@ _SITE_KEYS = ("kind", "region", "municipality", "tier")
 
 
 def is_own(graph: Graph) -> bool:
-    """Whether ``helsewan.topology.exporters.formats.to_graphml`` wrote it: its nodes have kinds, and some are routers of PoPs."""
+    """Whether ``helsewan.topology.exporters.formats.to_graphml`` wrote it: its nodes have kinds, and some are routers
+    of PoPs."""
     return any(node.attributes.get("kind") == ROUTER and "pop" in node.attributes for node in graph.nodes)
 
 

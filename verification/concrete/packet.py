@@ -1,6 +1,7 @@
 """A packet as frozen data, and the header that a switch reads and rewrites.
 
-Field names are those of `helsewan.controller.openflow.entries`; the Nicira spelling of a field (``in_port_nxm``) and OpenFlow's mean the
+Field names are those of `helsewan.controller.openflow.entries`; the Nicira spelling of a field (``in_port_nxm``) and
+OpenFlow's mean the
 same. Values are numbers: addresses too, once they have come in. Which fields there are is not laid down, so a new
 protocol needs nothing here.
 """

@@ -1,4 +1,5 @@
-"""What a policy says becomes of every packet, as a relation like those of `helsewan.verification.symbolic.symbolic_executor`.
+"""What a policy says becomes of every packet, as a relation like those of
+`helsewan.verification.symbolic.symbolic_executor`.
 
 It is written from contracts, services and classes alone: no rule, table or label is looked at. A contract opens a
 service's ports to a role; replies are known by their source port, and TCP replies acknowledge or reset (docs/decisions/

@@ -1,4 +1,4 @@
-/* helsewan.scenarios._flows: the flow engine for Python. The caller's numpy arrays are the engine's memory. */
+/* helsewan.lab.flows._flows: the flow engine for Python. The caller's numpy arrays are the engine's memory. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -205,7 +205,7 @@ static PyGetSetDef fem_getters[] = {
 
 static PyTypeObject fem_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "helsewan.scenarios._flows.Engine",
+    .tp_name = "helsewan.lab.flows._flows.Engine",
     .tp_basicsize = sizeof(FemEngine),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_doc = "Paced UDP senders and recording receivers in one loop.",
@@ -218,7 +218,7 @@ static PyTypeObject fem_type = {
 
 static struct PyModuleDef fem_module = {
     PyModuleDef_HEAD_INIT,
-    .m_name = "helsewan.scenarios._flows",
+    .m_name = "helsewan.lab.flows._flows",
     .m_doc = "The flow engine: paced UDP senders and recording receivers, outside the GIL.",
     .m_size = -1,
 };

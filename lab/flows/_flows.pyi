@@ -1,4 +1,4 @@
-"""The flow engine (C, ``scenarios/flowengine``)."""
+"""The flow engine (C, ``lab/flows/flowengine``)."""
 
 from typing import Any
 

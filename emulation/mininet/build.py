@@ -1,0 +1,61 @@
+"""A network as a ``Mininet`` of this project's nodes, routers and links."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from helsewan.emulation.links.link_backend import LinePlant
+from helsewan.emulation.links.links import AccessLink, FibreLink
+from helsewan.emulation.mininet.net import EmulatedNet
+from helsewan.emulation.nodes.nodes import SiteNode
+from helsewan.emulation.routers.bfd import Timers
+from helsewan.emulation.routers.management import ManagementNetwork
+from helsewan.emulation.routers.switches import RouterSwitch
+from helsewan.topology.mininet_build import NetworkTopo
+from helsewan.topology.model import Access, Link, Network, Site
+
+
+class EmulatedTopo(NetworkTopo):
+    """The topology with this project's nodes and links, whose options are the model's objects."""
+
+    def build(self, network: Network, plant: LinePlant) -> None:  # type: ignore[override]
+        """Add every router, site, link and access line; ``plant`` gets the links."""
+        self._plant = plant
+        super().build(network)
+
+    def site_options(self, site: Site) -> dict[str, Any]:
+        """The site itself."""
+        return {"site": site}
+
+    def link_options(self, link: Link) -> dict[str, Any]:
+        """A link of ``plant``, beside Mininet's own terms."""
+        ours = {"cls": FibreLink, "plant": self._plant, "fibre": link, "network": self.network}
+        return super().link_options(link) | ours
+
+    def access_options(self, access: Access, line: int) -> dict[str, Any]:
+        """An access line of ``plant``, beside Mininet's own terms."""
+        ours = {"cls": AccessLink, "plant": self._plant, "access": access, "line": line, "network": self.network}
+        return super().access_options(access, line) | ours
+
+
+def build(
+    network: Network,
+    plant: LinePlant,
+    home: Path,
+    log_dir: Path,
+    management: ManagementNetwork,
+    bfd: Timers | None = None,
+) -> EmulatedNet:
+    """The network as a built, not yet started Mininet of our nodes inside the present world.
+
+    ``plant`` gets all lines, ``home`` the routers' sockets; over ``management`` they reach their controller; ``bfd``
+    are the timers of the sessions on fibres (None: none).
+    """
+    switch = partial(RouterSwitch, home=home, log_dir=log_dir, datapath=plant.dataplane.datapath_type, bfd=bfd)
+    net = EmulatedNet(topo=EmulatedTopo(network, plant=plant), host=SiteNode, switch=switch, controller=None)
+    for router in net.switches:
+        management.connect(router, plant)
+    plant.commit()
+    return net
