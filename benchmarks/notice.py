@@ -166,10 +166,10 @@ def known_silence(flows: Flows) -> float:
     """By how much (ms) a silence of known length on a site's line is measured too long. Raises RuntimeError where it
     is not seen for what it is: then nothing else would be either."""
     flows.settle(OVER)
-    line, plant = flows.ring.access["west"], flows.ring.plant
-    struck_ns = plant.set_silent(line, Direction.FORWARD, True)
+    line, backend = flows.ring.access["west"], flows.ring.backend
+    struck_ns = backend.set_blackhole(line, Direction.FORWARD, True)
     time.sleep(KNOWN_S)
-    mended_ns = plant.set_silent(line, Direction.FORWARD, False)
+    mended_ns = backend.set_blackhole(line, Direction.FORWARD, False)
     flows.settle(OVER)
     seen_ns = time.time_ns() - LEAD_NS
     when = Trial(struck_ns, seen_ns, seen_ns, seen_ns)

@@ -14,13 +14,13 @@ from pathlib import Path
 from benchmarks.rings import Source
 from benchmarks.taps import INTERFACE, cpu_ns, end, sites, udp_frame
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel
 from helsewan.emulation.netlink.interfaces import NetlinkIntf
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.switches import RouterSwitch
 from helsewan.emulation.sandbox import sandbox
-from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
+from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 
 ROUTERS = 5
 IP_BYTES = 1500
@@ -51,20 +51,20 @@ def shape(rate_bps: int, delay_us: int) -> PipeModel:
     return PipeModel(rate_bps, delay_us, (ClassQueue(limit_us=BUFFER_US),))
 
 
-def build(plant: Plant, logs: Path) -> tuple[list[NamespaceNode], list[RouterSwitch]]:
+def build(backend: EngineBackend, logs: Path) -> tuple[list[NamespaceNode], list[RouterSwitch]]:
     """The two sites, and the routers between them, started and with their rules."""
-    nodes, (west, east) = sites(plant)
+    nodes, (west, east) = sites(backend)
     routers = []
     for place in range(ROUTERS):
         router = RouterSwitch(f"r{place}", sandbox.RUN_DIR, logs, dpid=f"{place + 1:x}")
-        near, far = (end(plant, router, f"port{port}") for port in (WEST, EAST))
+        near, far = (end(backend, router, f"port{port}") for port in (WEST, EAST))
         for port in (WEST, EAST):
             NetlinkIntf(f"port{port}", node=router, port=port)
-        plant.join(f"line{place}", west, near, RATE_BPS, DELAY_US)
+        backend.join(f"line{place}", west, near, RATE_BPS, DELAY_US)
         routers.append(router)
         west = far
-    plant.join(f"line{ROUTERS}", west, east, RATE_BPS, DELAY_US)
-    plant.commit()
+    backend.join(f"line{ROUTERS}", west, east, RATE_BPS, DELAY_US)
+    backend.commit()
     RouterSwitch.batchStartup(routers)
     for place, router in enumerate(routers):
         for rule in rules(place):
@@ -116,10 +116,10 @@ def main() -> None:
     logs, seconds, *rates = sys.argv[1:]
     sandbox.enter()
     found = []
-    be_punctual(LINKS + 1)  # the source stands for other machines
+    set_realtime(LINKS + 1)  # the source stands for other machines
     with EngineProcess(max_ports=64, max_pipes=64) as engine:
-        plant = Plant(engine, shape)
-        nodes, routers = build(plant, Path(logs))
+        backend = EngineBackend(engine, shape)
+        nodes, routers = build(backend, Path(logs))
         source = Source(nodes[0].namespace, INTERFACE, udp_frame(IP_BYTES))
         processes = {router.name: int((router.home / "ovs-vswitchd.pid").read_text()) for router in routers}
         processes["engine"] = engine.pid

@@ -21,8 +21,8 @@ import numpy as np
 from helsewan.emulation.links.pipe_model import LAYER1_OVERHEAD_BYTES
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import cores_awake
-from helsewan.lab.calibration.calibration import Way, flow_over, model_us, one_way_delays_us, ways
-from helsewan.lab.testbed.testbed import Rig
+from helsewan.lab.calibration.calibration import CalibrationPath, flow_over, model_us, one_way_delays_us, ways
+from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.national.generator import national_network
@@ -41,7 +41,7 @@ PROBE_EVERY_US = 10_000  # at least
 SHORT_US = 100  # a core link of less delay can spare less than a hop costs
 
 
-def chosen(plan: Plan, length: int) -> Iterator[Way]:
+def chosen(plan: Plan, length: int) -> Iterator[CalibrationPath]:
     """Ways of ``length`` core links between lines of RATE_BPS, in a class that is not policed."""
     for way in ways(plan, seed=2, most=5_000):
         policed = plan.traffic_class[plan.service[way.service].class_name].police_share > 0
@@ -50,7 +50,7 @@ def chosen(plan: Plan, length: int) -> Iterator[Way]:
             yield way
 
 
-def errors_us(way: Way, load: float, plan: Plan, rig: Rig) -> list[float]:
+def errors_us(way: CalibrationPath, load: float, plan: Plan, testbed: Testbed) -> list[float]:
     """How much longer than the model's the probes took."""
     train_us = TRAIN * FULL_FRAME_BYTES * 8e6 / RATE_BPS
     period_us = round(train_us / load) if load else PROBE_EVERY_US
@@ -61,21 +61,21 @@ def errors_us(way: Way, load: float, plan: Plan, rig: Rig) -> list[float]:
     if load:
         full = {"burst": TRAIN, "payload_bytes": FULL_PAYLOAD_BYTES}
         flows.append(flow_over(way, plan, 1, interval_ns=period_us * 1000, bursts=bursts * skip, **full))
-    probes, *_ = one_way_delays_us(flows, rig.socket_in, SETTLE)
+    probes, *_ = one_way_delays_us(flows, testbed.socket_in, SETTLE)
     return [delay - model_us(way) for delay in probes]
 
 
-def row(length: int, load: float, plan: Plan, rig: Rig) -> dict[str, Any]:
+def row(length: int, load: float, plan: Plan, testbed: Testbed) -> dict[str, Any]:
     """Error and its parts over some ways of a length under a load."""
     found: list[float] = []
     medians, short = [], 0
-    rig.engine.restart_lateness()
+    testbed.engine.restart_lateness()
     for way in islice(chosen(plan, length), WAYS):
-        own = errors_us(way, load, plan, rig)
+        own = errors_us(way, load, plan, testbed)
         found += own
         medians.append(float(np.median(own)))
         short += sum(link.delay_us < SHORT_US for link in way.links)
-    lateness = rig.engine.lateness()
+    lateness = testbed.engine.lateness()
     return {
         "length": length,
         "load": load,
@@ -93,11 +93,11 @@ def main() -> None:
     """Measure and print."""
     sandbox.enter()
     plan = compile_policy(load_policy(library_path("national")), national_network(SITES, seed=1))
-    rig = Rig(plan, sandbox.RUN_DIR, Path(sys.argv[1]), lambda event: None)
+    testbed = Testbed(plan, sandbox.RUN_DIR, Path(sys.argv[1]), lambda event: None)
     with cores_awake():  # as in a scenario's run
-        rig.start(lambda stage: None)
-        overhead = asdict(rig.overhead)
-        rows = [row(length, load, plan, rig) for length in LENGTHS for load in LOADS]
+        testbed.start(lambda stage: None)
+        overhead = asdict(testbed.overhead)
+        rows = [row(length, load, plan, testbed) for length in LENGTHS for load in LOADS]
     print(json.dumps({"overhead": overhead, "rows": rows}))
 
 

@@ -16,11 +16,11 @@ import numpy.typing as npt
 from benchmarks.rings import Sink, Source
 from benchmarks.taps import INTERFACE, NUMBER_AT, sites, udp_frame
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.links.pipe_model import LAYER1_OVERHEAD_BYTES, ClassQueue, Loss, PipeModel
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.sandbox import sandbox
-from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
+from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 from tests.conformance.chance import fates
 
 IP_BYTES = 1500
@@ -52,17 +52,17 @@ class Rig:
     def __init__(self, engine: EngineProcess) -> None:
         engine.configure([0 if dscp == EXPEDITED else 1 for dscp in range(64)], [1] * 8, 1)
         self.engine = engine
-        self.plant = Plant(engine, PipeModel, seed=1)
-        self.nodes, (west, east) = sites(self.plant)
-        self.plant.join("line", west, east, FAST_BPS, 0)
-        self.plant.commit()
+        self.backend = EngineBackend(engine, PipeModel, seed=1)
+        self.nodes, (west, east) = sites(self.backend)
+        self.backend.join("line", west, east, FAST_BPS, 0)
+        self.backend.commit()
 
     def shape(self, model: PipeModel) -> None:
         """The line's model from now on; what is still on it arrives first."""
         pipe = self.engine.counters()[:1]
         while pipe["queued_frames"][0] or pipe["flight_frames"][0]:
             time.sleep(SETTLE_S)
-        self.plant.reshape({"line": (model, model)})
+        self.backend.set_models({"line": (model, model)})
 
     def source(self, ip_bytes: int, number_at: int | None = None) -> Source:
         """Best-effort frames for the line."""
@@ -81,7 +81,7 @@ class Rig:
         child = os.fork()
         if child == 0:
             try:
-                be_punctual(LINKS + 1)
+                set_realtime(LINKS + 1)
                 source.send_windowed(seconds, lambda: out() - before, backlog(rate_bps))
             finally:
                 os._exit(0)
@@ -93,11 +93,11 @@ class Rig:
             os.waitpid(child, 0)
 
 
-def rate_error(rig: Rig, rate_bps: int, seconds: float) -> float:
+def rate_error(testbed: Rig, rate_bps: int, seconds: float) -> float:
     """How far a line that is never idle is from its rate, relatively."""
-    rig.shape(PipeModel(rate_bps, 0, QUEUES))
-    sink = Sink(rig.nodes[1].namespace, INTERFACE, int(1.5 * seconds * rate_bps / LINE_BITS) + LEAST_BACKLOG)
-    source, out = rig.source(IP_BYTES), rig.counter("frames_out")
+    testbed.shape(PipeModel(rate_bps, 0, QUEUES))
+    sink = Sink(testbed.nodes[1].namespace, INTERFACE, int(1.5 * seconds * rate_bps / LINE_BITS) + LEAST_BACKLOG)
+    source, out = testbed.source(IP_BYTES), testbed.counter("frames_out")
     before = out()
     source.send_windowed(seconds, lambda: out() - before, backlog(rate_bps))
     times_ns = sink.times_ns()
@@ -119,20 +119,20 @@ def voice_delays_ns(nodes: list[NamespaceNode]) -> npt.NDArray[np.int64]:
     return delays_ns
 
 
-def voice_rise(rig: Rig, rate_bps: int) -> float:
+def voice_rise(testbed: Rig, rate_bps: int) -> float:
     """By how much voice's delay rises (99th percentile) when lower classes fill the line, in full frames' times."""
-    rig.shape(PipeModel(rate_bps, 1000, QUEUES))
-    idle_ns = voice_delays_ns(rig.nodes)
-    with rig.full(rate_bps, 2 * VOICE_FRAMES * VOICE_PERIOD_S + 10):
-        loaded_ns = voice_delays_ns(rig.nodes)
+    testbed.shape(PipeModel(rate_bps, 1000, QUEUES))
+    idle_ns = voice_delays_ns(testbed.nodes)
+    with testbed.full(rate_bps, 2 * VOICE_FRAMES * VOICE_PERIOD_S + 10):
+        loaded_ns = voice_delays_ns(testbed.nodes)
     return float((np.percentile(loaded_ns, 99) - np.percentile(idle_ns, 99)) * rate_bps / LINE_BITS / 1e9)
 
 
-def loss_likelihood(rig: Rig, loss: Loss) -> float:
+def loss_likelihood(testbed: Rig, loss: Loss) -> float:
     """How likely the losses seen are, were they as the model says."""
-    rig.shape(PipeModel(FAST_BPS, 1000, QUEUES, loss=loss))
-    sink = Sink(rig.nodes[1].namespace, INTERFACE, LOSS_FRAMES)
-    source, taken = rig.source(60, NUMBER_AT), rig.counter("frames_in")
+    testbed.shape(PipeModel(FAST_BPS, 1000, QUEUES, loss=loss))
+    sink = Sink(testbed.nodes[1].namespace, INTERFACE, LOSS_FRAMES)
+    source, taken = testbed.source(60, NUMBER_AT), testbed.counter("frames_in")
     before = taken()
     while source.sent < LOSS_FRAMES:
         if source.sent - (taken() - before) < LOSS_WINDOW:
@@ -147,13 +147,15 @@ def loss_likelihood(rig: Rig, loss: Loss) -> float:
 def main() -> None:
     """Measure and print."""
     sandbox.enter()
-    be_punctual(LINKS + 1)  # the sources stand for other machines
+    set_realtime(LINKS + 1)  # the sources stand for other machines
     with EngineProcess(max_ports=2, max_pipes=2) as engine:
-        rig = Rig(engine)
+        testbed = Rig(engine)
         found = {
-            "loss_p": {name: loss_likelihood(rig, loss) for name, loss in LOSSES.items()},  # first: the seed decides
-            "rate_error": {rate: rate_error(rig, rate, seconds) for rate, seconds in RATES_BPS.items()},
-            "voice_rise": {rate: voice_rise(rig, rate) for rate in PRIORITY_RATES_BPS},
+            "loss_p": {
+                name: loss_likelihood(testbed, loss) for name, loss in LOSSES.items()
+            },  # first: the seed decides
+            "rate_error": {rate: rate_error(testbed, rate, seconds) for rate, seconds in RATES_BPS.items()},
+            "voice_rise": {rate: voice_rise(testbed, rate) for rate in PRIORITY_RATES_BPS},
         }
     print(json.dumps(found))
 

@@ -15,7 +15,7 @@ from benchmarks.ring_helsewan import Helsewan
 from benchmarks.ring_rivals import Ospf, SpanningTree
 from helsewan.emulation.routers.bfd import MULTIPLIER
 from helsewan.emulation.sandbox import sandbox
-from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
+from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 
 
 def ring(name: str, logs: Path, interval_ms: int, python: str) -> Ring:
@@ -30,7 +30,7 @@ def main() -> None:
     with commas) the way around gets longer, in turn, and kinds of failure, each with a number of trials."""
     logs, name, interval_ms, python, longer_us, *wanted = sys.argv[1:]
     sandbox.enter()
-    be_punctual(LINKS)  # as the thread that strikes and restores in a scenario
+    set_realtime(LINKS)  # as the thread that strikes and restores in a scenario
     measured = ring(name, Path(logs), int(interval_ms), python)
     measured.start()
     rows: list[dict[str, Any]] = []

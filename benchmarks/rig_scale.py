@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from helsewan.emulation.sandbox import sandbox
-from helsewan.lab.testbed.testbed import Rig
+from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.model import Kind, Site
 from helsewan.topology.national.generator import national_network
@@ -37,14 +37,14 @@ class Stages:
         self._name, self._began = " ".join(word for word in name.split() if not word.isdigit()), now
 
 
-def unheard(rig: Rig, hospitals: list[Site]) -> list[str]:
+def unheard(testbed: Testbed, hospitals: list[Site]) -> list[str]:
     """The hospitals that did not get a datagram from the one before them and its neighbour's answer to their own.
 
     Each asks the next one, as in a ring, and each answers what it hears, until all have or time is up."""
     selector = selectors.DefaultSelector()
     sockets = []
     for site in hospitals:
-        opened = rig.socket_in(site.id, socket.AF_INET, socket.SOCK_DGRAM)
+        opened = testbed.socket_in(site.id, socket.AF_INET, socket.SOCK_DGRAM)
         opened.bind((str(site.address4), VOICE_PORT))
         opened.setblocking(False)
         selector.register(opened, selectors.EVENT_READ, site)
@@ -75,11 +75,11 @@ def main(sites: int, logs: Path) -> None:
     stages.begin("planning")
     plan = compile_policy(load_policy(library_path("national")), national_network(sites, seed=1))
     events = []
-    rig = Rig(plan, sandbox.RUN_DIR, logs, events.append)
-    rig.start(stages.begin)
+    testbed = Testbed(plan, sandbox.RUN_DIR, logs, events.append)
+    testbed.start(stages.begin)
     stages.begin("reaching every hospital")
     hospitals = [site for site in plan.network.sites if site.kind is Kind.HOSPITAL]
-    missing = unheard(rig, hospitals)
+    missing = unheard(testbed, hospitals)
     stages.begin("end")
     (computed,) = (event for event in events if event["event"] == "rules-ready")
     (programmed,) = (event for event in events if event["event"] == "all-programmed")
@@ -94,7 +94,7 @@ def main(sites: int, logs: Path) -> None:
         "flows": programmed["flows"],
         "groups": programmed["groups"],
         "most_flows": max(flows),
-        "dead": rig.dead_parts(),
+        "dead": testbed.dead_parts(),
     }
     print(json.dumps(answer), flush=True)
     signal.pause()

@@ -10,10 +10,10 @@ import time
 from benchmarks.rings import Source
 from benchmarks.taps import INTERFACE, UDP_PORT, cpu_ns, sites, ticks, udp_frame
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.sandbox import sandbox
-from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
+from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 
 SECONDS = 3.0
 WARM_UP_S = 0.5
@@ -28,13 +28,13 @@ def main() -> None:
     sandbox.enter()
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[:-1] or cores)
-    be_punctual(LINKS + 1)  # the source stands for another machine
+    set_realtime(LINKS + 1)  # the source stands for another machine
     with EngineProcess(max_ports=2, max_pipes=2) as engine:
         os.sched_setaffinity(engine.pid, cores[-1:])
-        plant = Plant(engine, PipeModel)
-        nodes, (west, east) = sites(plant)
-        plant.join("line", west, east, RATE_BPS, DELAY_US)
-        plant.commit()
+        backend = EngineBackend(engine, PipeModel)
+        nodes, (west, east) = sites(backend)
+        backend.join("line", west, east, RATE_BPS, DELAY_US)
+        backend.commit()
         receiver = nodes[1].namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
         receiver.bind(("", UDP_PORT))  # and never reads: the way into a full socket is all the way up
         source = Source(nodes[0].namespace, INTERFACE, udp_frame(IP_BYTES))

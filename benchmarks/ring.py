@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.links import EngineBackend
 
 ROUTERS = ("west", "near", "east", "south", "far")
 SITES = ("west", "east")  # the routers that have a site
@@ -52,7 +52,7 @@ class Ring(ABC):
     """The ring, made of somebody's routers. ``start`` returns when all of them do their part; ``access`` are the sites'
     lines by router, their first ends at the site."""
 
-    plant: Plant
+    backend: EngineBackend
     access: dict[str, str]
 
     @abstractmethod
@@ -82,20 +82,20 @@ class Ring(ABC):
     def strike(self, failure: Failure) -> int:
         """Let a line fail; from when on it carries nothing (CLOCK_REALTIME, ns)."""
         if failure.silent:
-            return min(self.plant.set_silent(failure.line, direction, True) for direction in failure.silent)
+            return min(self.backend.set_blackhole(failure.line, direction, True) for direction in failure.silent)
         return self.set_light(failure.line, lit=False)
 
     def mend(self, failure: Failure) -> int:
         """Bring the line back; from when on it carries (CLOCK_REALTIME, ns)."""
         if failure.silent:
-            return max(self.plant.set_silent(failure.line, direction, False) for direction in failure.silent)
+            return max(self.backend.set_blackhole(failure.line, direction, False) for direction in failure.silent)
         return self.set_light(failure.line, lit=True)
 
     def lengthen_way_around(self, by_us: int) -> None:
         """Have the way around take so much longer than in the beginning."""
         line = "south-far"
-        model = replace(self.plant.models[line][0], delay_us=LINES_US[line] + by_us)
-        self.plant.reshape({line: (model, model)})
+        model = replace(self.backend.models[line][0], delay_us=LINES_US[line] + by_us)
+        self.backend.set_models({line: (model, model)})
 
     def takes(self, way: tuple[str, ...], packets_per_s: float) -> Callable[[], bool]:
         """Tells at each call whether since the last flows of this rate took this way, both ways, and no other."""
@@ -113,8 +113,8 @@ class Ring(ABC):
 
     def _carried(self) -> dict[str, tuple[int, int]]:
         """Packets that each line has been given so far, forward and back."""
-        frames = self.plant.engine.counters()["frames_in"]
-        lines = self.plant.lines
+        frames = self.backend.engine.counters()["frames_in"]
+        lines = self.backend.lines
         return {line: (int(frames[lines[line].forward]), int(frames[lines[line].back])) for line in LINES_US}
 
 

@@ -10,11 +10,11 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from benchmarks.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS, SITES, Ring
-from helsewan.emulation.links.links import access_name, fibre_interface
+from helsewan.emulation.links.links import access_name, router_interface
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.procfs import thread_clocks
 from helsewan.lab.testbed.failure_state import Target
-from helsewan.lab.testbed.testbed import Rig
+from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.importers import import_network
 
@@ -46,25 +46,25 @@ class Helsewan(Ring):
         file.write_text(description(), encoding="utf-8")
         plan = compile_policy(load_policy(library_path("open")), import_network(file, None, seed=1).network)
         plan = replace(plan, detect_within_us=(multiplier + 1) * interval_ms * 1000)
-        self.rig = Rig(plan, sandbox.RUN_DIR, logs, lambda event: None)
+        self.testbed = Testbed(plan, sandbox.RUN_DIR, logs, lambda event: None)
         self.access = {name: access_name(_site(name), 0) for name in SITES}
 
     def start(self) -> None:
-        self.rig.start(lambda stage: None)
-        self.plant = self.rig.engine_plant
+        self.testbed.start(lambda stage: None)
+        self.backend = self.testbed.engine_backend
 
     def version(self) -> str:
         return "helsewan"
 
     def address(self, site: str) -> IPv4Address:
-        return self.rig.network.site[_site(site)].address4
+        return self.testbed.network.site[_site(site)].address4
 
     def socket_in(self, site: str, family: int, kind: int) -> socket.socket:
-        return self.rig.socket_in(_site(site), family, kind)
+        return self.testbed.socket_in(_site(site), family, kind)
 
     def set_light(self, line: str, lit: bool) -> int:
         struck = Target(line, links=(line,))
-        return self.rig.restore(struck) if lit else self.rig.fail(struck)
+        return self.testbed.restore(struck) if lit else self.testbed.fail(struck)
 
     def ready(self) -> None:
         """They would: a line carries again once its sessions are up, not before."""
@@ -73,9 +73,9 @@ class Helsewan(Ring):
         """What a control packet of BFD costs from end to end: the switches' and the link engine's time on the idle
         network, less what they take without sessions, which end with that."""
         with_sessions_us, packets = self._idle()
-        for switch in self.rig.net.switches:
-            for port in self.rig.network.ports[switch.name].values():
-                switch.set_interface(fibre_interface(port), "bfd:enable=false")
+        for switch in self.testbed.net.switches:
+            for port in self.testbed.network.ports[switch.name].values():
+                switch.set_interface(router_interface(port), "bfd:enable=false")
         time.sleep(QUIET_S)
         without_us, _ = self._idle()
         return (with_sessions_us - without_us) / packets
@@ -88,7 +88,9 @@ class Helsewan(Ring):
         return after_us - before_us, after - before
 
     def _spent(self) -> tuple[float, int]:
-        daemons: Iterable[int] = (switch.daemon_pid("ovs-vswitchd") for switch in self.rig.net.switches)
-        clocks = (clock for pid in (self.rig.engine.pid, *daemons) for clock in thread_clocks(pid).values())
-        pipes = [pipe for line in LINES_US for pipe in astuple(self.plant.lines[line])[1:]]
-        return sum(clock.ran_ns for clock in clocks) / 1000, int(self.plant.engine.counters()["frames_in"][pipes].sum())
+        daemons: Iterable[int] = (switch.daemon_pid("ovs-vswitchd") for switch in self.testbed.net.switches)
+        clocks = (clock for pid in (self.testbed.engine.pid, *daemons) for clock in thread_clocks(pid).values())
+        pipes = [pipe for line in LINES_US for pipe in astuple(self.backend.lines[line])[1:]]
+        return sum(clock.ran_ns for clock in clocks) / 1000, int(
+            self.backend.engine.counters()["frames_in"][pipes].sum()
+        )

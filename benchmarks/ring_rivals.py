@@ -12,13 +12,13 @@ from benchmarks.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS,
 from benchmarks.taps import end
 from helsewan.common.processes import run
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.netlink.interfaces import NetlinkIntf, routing
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.switches import BRIDGE, RouterSwitch
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.procfs import threads
-from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, be_punctual
+from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, set_realtime
 
 SITE = "site"  # a router's interface to its site, and the site's own
 FRR = Path("/usr/lib/frr")
@@ -37,22 +37,22 @@ class Rival(Ring):
         """Join routers and sites by the ring's lines."""
         engine = EngineProcess(max_ports=64, max_pipes=64)
         engine.start()
-        self.plant, self.router = Plant(engine, shape), {router.name: router for router in routers}
+        self.backend, self.router = EngineBackend(engine, shape), {router.name: router for router in routers}
         self.site = {name: NamespaceNode(f"site-{name}") for name in SITES}
         self.access = {name: SITE + name for name in SITES}
         for line, delay_us in LINES_US.items():
-            first, second = (end(self.plant, self.router[name], line) for name in line.split("-"))
-            self.plant.join(line, first, second, FIBRE_BPS, delay_us)
+            first, second = (end(self.backend, self.router[name], line) for name in line.split("-"))
+            self.backend.join(line, first, second, FIBRE_BPS, delay_us)
         for name, site in self.site.items():
-            ends = end(self.plant, site, SITE), end(self.plant, self.router[name], SITE)
-            self.plant.join(self.access[name], *ends, ACCESS_BPS, ACCESS_US)
-        self.plant.commit()
+            ends = end(self.backend, site, SITE), end(self.backend, self.router[name], SITE)
+            self.backend.join(self.access[name], *ends, ACCESS_BPS, ACCESS_US)
+        self.backend.commit()
 
     def socket_in(self, site: str, family: int, kind: int) -> socket.socket:
         return self.site[site].namespace.socket(family, kind)
 
     def set_light(self, line: str, lit: bool) -> int:
-        instant = self.plant.set_down([line], not lit)
+        instant = self.backend.set_down([line], not lit)
         for name in line.split("-"):
             self._set_port(self.router[name], line, lit)
         return instant
@@ -122,7 +122,7 @@ class Ospf(Rival):
                 if self.router[name].spawn(argv, stdout=file, stderr=file).wait():
                     raise RuntimeError(said.read_text())
             for thread in threads(int((home / f"{daemon}.pid").read_text()), ""):
-                be_punctual(level, thread)
+                set_realtime(level, thread)
 
     def _joined(self, name: str) -> bool:
         """Whether a router has an adjacency and a BFD session over each of its lines."""
@@ -168,7 +168,7 @@ class SpanningTree(Rival):
         with (self._logs / "ryu.log").open("wb") as log:
             argv = [self._python, "-m", "benchmarks.spanning_tree", str(path)]
             self._process = NamespaceNode("ryu").spawn(argv, stderr=log, stdout=log)
-        be_punctual(SWITCHES, self._process.pid)
+        set_realtime(SWITCHES, self._process.pid)
         wait_for(path.exists, 1, "Ryu does not listen")
         for router in routers:
             (router.home / "ryu.sock").symlink_to(path)

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from helsewan.emulation.links.link_backend import CORE_MTU, End
-from helsewan.emulation.links.links import TAP_QUEUE, Plant
+from helsewan.emulation.links.links import TAP_QUEUE, EngineBackend
 from helsewan.emulation.nodes.nodes import NamespaceNode
 
 INTERFACE = "wan0"
@@ -17,17 +17,17 @@ UDP_PORT = 9
 NUMBER_AT = 42  # in a frame of udp_frame(): the first byte of the datagram's data
 
 
-def end(plant: Plant, node: NamespaceNode, name: str) -> End:
+def end(backend: EngineBackend, node: NamespaceNode, name: str) -> End:
     """A TAP in ``node``, up, as an end of a line to be."""
-    made = plant.end(node, name)
+    made = backend.end(node, name)
     node.raise_port(name, mtu=CORE_MTU, txqlen=TAP_QUEUE)
     return made
 
 
-def sites(plant: Plant) -> tuple[list[NamespaceNode], tuple[End, End]]:
+def sites(backend: EngineBackend) -> tuple[list[NamespaceNode], tuple[End, End]]:
     """Two nodes with an address and a TAP each."""
     nodes = [NamespaceNode(f"site{number}") for number in range(2)]
-    ends = end(plant, nodes[0], INTERFACE), end(plant, nodes[1], INTERFACE)
+    ends = end(backend, nodes[0], INTERFACE), end(backend, nodes[1], INTERFACE)
     for node, mac, address in zip(nodes, MACS, ADDRESSES, strict=True):
         node.netlink.set_link(INTERFACE, up=True, address=mac)
         node.netlink.set_loopback_address(address)

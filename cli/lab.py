@@ -48,9 +48,9 @@ def up(
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks for errors.")] = False,
 ) -> None:
     """Keep a network up until `helsewan down` or Ctrl-C."""
-    from helsewan.lab.server.up import Wish, stand
+    from helsewan.lab.server.up import LabRequest, run_lab
 
-    wish = Wish(
+    wish = LabRequest(
         name=name,
         sites=sites,
         seed=seed,
@@ -64,7 +64,7 @@ def up(
         debug=debug,
         api=api,
     )
-    raise typer.Exit(stand(wish, detach))
+    raise typer.Exit(run_lab(wish, detach))
 
 
 def down(name: Name = None) -> None:

@@ -25,11 +25,11 @@ def mutate(
     """Put faults into rules and into the policy, one at a time, and see which the verifier catches; exit code 1 when it
     misses one that changes what passes between sites, or raises a false alarm."""
     from helsewan.policies.compile import load_policy, policy_path
-    from helsewan.topology.network_source import blueprint
-    from helsewan.verification.mutation.trial import Wanted, show, try_out
+    from helsewan.topology.network_source import load_network
+    from helsewan.verification.mutation.trial import TrialRequest, show, try_out
 
-    wanted = Wanted(number, policies, seed, failures)
+    wanted = TrialRequest(number, policies, seed, failures)
     if sites is None and from_ is None:
         sites = _SITES
-    outcome = try_out(load_policy(policy_path(policy)), blueprint(from_, sites, seed).network, wanted)
+    outcome = try_out(load_policy(policy_path(policy)), load_network(from_, sites, seed).network, wanted)
     raise typer.Exit(show(outcome, wanted, as_json))

@@ -96,9 +96,9 @@ def policy_explain(
 
 
 def _network(source: Path | None, sites: int | None, seed: int) -> Network:
-    from helsewan.topology.network_source import blueprint
+    from helsewan.topology.network_source import load_network
 
-    return blueprint(source, sites, seed).network
+    return load_network(source, sites, seed).network
 
 
 def _compiled(policy: str, network: Network, at: str | None) -> Plan:

@@ -32,11 +32,11 @@ def rules_dump(
 ) -> None:
     """Write what all switches of a running network hold; or, with a policy or a network's options, what they are meant
     to hold. docs/verify.md has the format."""
-    from helsewan.lab.proofs.rule_query import Wanted
+    from helsewan.lab.proofs.rule_query import RuleQuery
     from helsewan.lab.proofs.rule_sources import intended, raw_from_switches
     from helsewan.verification.dump.dump import write
 
-    wanted = Wanted(name=name, policy=policy, sites=sites, seed=seed, source=from_)
+    wanted = RuleQuery(name=name, policy=policy, sites=sites, seed=seed, source=from_)
     if wanted.is_live and policy is not None:
         raise InputError(Problem("--policy", policy, "goes with no running network", "leave it or --name out"))
     raw = b"".join(write(intended(wanted.plan()))) if wanted.is_intended else raw_from_switches(name)
@@ -74,9 +74,9 @@ def rules_packets(
     """Write exactly those packets that rules deliver from one site to another, with the DSCP that they arrive with; or
     those to its addresses that they drop, or that go round in a loop."""
     from helsewan.lab.proofs.packet_sets import Outcome, packets, print_packets
-    from helsewan.lab.proofs.rule_query import Wanted
+    from helsewan.lab.proofs.rule_query import RuleQuery
 
-    wanted = Wanted(name, policy, sites, seed, from_, rules)
+    wanted = RuleQuery(name, policy, sites, seed, from_, rules)
     try:
         wanted_outcome = Outcome(outcome)
     except ValueError:

@@ -37,9 +37,9 @@ def topology_show(
 ) -> None:
     """Print what the network consists of, and what had to be assumed of a file's."""
     from helsewan.cli.tables.networks import print_topology
-    from helsewan.topology.network_source import blueprint
+    from helsewan.topology.network_source import load_network
 
-    imported = blueprint(from_, sites, seed, swedish_route)
+    imported = load_network(from_, sites, seed, swedish_route)
     print_topology(imported.network, imported.remarks)
 
 
@@ -55,9 +55,9 @@ def topology_paths(
     """Print up to three independent ways between two places; or, without places, the sites that have fewer than three
     to some national service. Independent: no link, shared-risk group or town in common but those at the ends."""
     from helsewan.cli.tables.independent_ways import show_footings, show_ways
-    from helsewan.topology.network_source import blueprint
+    from helsewan.topology.network_source import load_network
 
-    network = blueprint(from_, sites, seed, swedish_route).network
+    network = load_network(from_, sites, seed, swedish_route).network
     if start is None or end is None:
         if start is not None:
             raise InputError(Problem("END", None, "is missing", "name two places, or none for all sites"))
@@ -76,12 +76,12 @@ def topology_export(
     swedish_route: Swedish = False,
 ) -> None:
     """Write the network in another tool's format, or in one that --from reads: graphml, yaml, json."""
-    from helsewan.topology.network_source import blueprint
+    from helsewan.topology.network_source import load_network
 
     writers = _writers()
     if format not in writers:
         raise InputError(Problem("--format", format, "is not a format helsewan writes", f"one of {', '.join(writers)}"))
-    text = writers[format](blueprint(from_, sites, seed, swedish_route).network)
+    text = writers[format](load_network(from_, sites, seed, swedish_route).network)
     try:
         with open(output or sys.stdout.fileno(), "w", encoding="utf-8", closefd=output is not None) as file:
             print(text, file=file, end="")

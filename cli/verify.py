@@ -13,8 +13,8 @@ from helsewan.cli.rules import From, Policy, Seed, Sites
 from helsewan.common.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from helsewan.lab.proofs.rule_query import Wanted
-    from helsewan.verification.reports.findings import Report
+    from helsewan.lab.proofs.rule_query import RuleQuery
+    from helsewan.verification.reports.findings import VerificationReport
 
 _A_DIRECTORY = "A directory for a packet of each violation."
 
@@ -40,10 +40,10 @@ def verify(
 ) -> None:
     """Prove that rules do to every packet what the policy says, or show a packet to which they do not: of a running
     network, of a policy (--policy, --sites ...), or of a dump (--rules). Exit code 1 when a policy is broken."""
-    from helsewan.lab.proofs.rule_query import Wanted
+    from helsewan.lab.proofs.rule_query import RuleQuery
     from helsewan.lab.proofs.verification import Method, verified
 
-    wanted = Wanted(name, policy, sites, seed, from_, rules)
+    wanted = RuleQuery(name, policy, sites, seed, from_, rules)
     if replay is not None:
         raise typer.Exit(_replayed(replay, wanted))
     if static + live + both > 1:
@@ -81,7 +81,7 @@ def _check_files(junit: Path | None, witness: Path | None) -> None:
         make_room(witness)
 
 
-def _write_files(report: Report, junit: Path | None, witness: Path | None) -> None:
+def _write_files(report: VerificationReport, junit: Path | None, witness: Path | None) -> None:
     if junit is not None:
         from helsewan.common.files import write_file
         from helsewan.verification.reports.results import as_junit
@@ -93,7 +93,7 @@ def _write_files(report: Report, junit: Path | None, witness: Path | None) -> No
         write_witnesses(witness, report.violations)
 
 
-def _replayed(path: Path, wanted: Wanted) -> int:
+def _replayed(path: Path, wanted: RuleQuery) -> int:
     """Send a witness's packet; the exit code."""
     from helsewan.lab.proofs.replay import print_replay, read_witness, replay
 

@@ -19,7 +19,7 @@ MAX_BYTES = 4_000_000
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class Place(NamedTuple):
+class SourcePosition(NamedTuple):
     """Where a value stands. Of files that include one another, ``layer`` 0 is the one that none includes."""
 
     layer: int
@@ -44,9 +44,9 @@ class Document:
     lines: Mapping[yaml_tree.Path, int] = field(repr=False, default_factory=dict)
     text: str = field(repr=False, default="")
 
-    def place(self, path: Sequence[str | int] = ()) -> Place:
+    def place(self, path: Sequence[str | int] = ()) -> SourcePosition:
         """Where the value at ``path`` stands or, when it is not in the file, the nearest value around it."""
-        return Place(0, self.name, self.lines.get(self.known(path), 1))
+        return SourcePosition(0, self.name, self.lines.get(self.known(path), 1))
 
     def known(self, path: Sequence[str | int]) -> yaml_tree.Path:
         """The longest part of ``path`` that is in the file."""

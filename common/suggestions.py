@@ -8,7 +8,7 @@ from collections.abc import Iterable
 _SHOWN = 5
 
 
-def near_names(name: str, names: Iterable[str], *spellings: str) -> str:
+def similar_names(name: str, names: Iterable[str], *spellings: str) -> str:
     """`` (near: a, b)`` of those of ``names`` that contain ``name``, or look like it or another of its ``spellings``;
     empty when none does."""
     names = list(names)

@@ -12,7 +12,7 @@ _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 _WIDTH = 120
 
 
-def written(data: Any) -> str:
+def to_yaml(data: Any) -> str:
     """``data`` as a YAML file. What another reader of YAML might take for something else than text is quoted."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
 

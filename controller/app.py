@@ -29,9 +29,9 @@ from helsewan.controller.openflow.decoder import Decoder
 from helsewan.controller.openflow.encoder import Encoder
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.openflow.errors import in_words, is_anothers
-from helsewan.controller.update.commands import Output, Report, Store, Withdraw, updates
+from helsewan.controller.update.commands import Event, Output, Store, Withdraw, updates
 from helsewan.controller.update.policy_change import Origin
-from helsewan.controller.update.reconciler import Conductor
+from helsewan.controller.update.reconciler import Reconciler
 from helsewan.controller.update.rule_diff import difference
 from helsewan.policies.plan import Plan
 
@@ -139,7 +139,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
 
     def withdraw(self, places: frozenset[str], origin: Origin) -> None:
         """Takes these links and PoPs out of service, and no others. In the thread that works the queue."""
-        self._carry_out(self.conductor.withdraw(places, time.monotonic(), origin))
+        self._carry_out(self.reconciler.withdraw(places, time.monotonic(), origin))
 
     def poll(self, router: str, cookie: int, mask: int, answer: Callable[[bytes], None]) -> bool:
         """Asks a switch for the counters of its flows with such cookies; whether it can be asked. ``answer`` gets the
@@ -156,7 +156,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
 
     def _change_plan(self, plan: Plan, origin: Origin | None) -> None:
         if self.generation is not None:
-            self._carry_out(self.conductor.change_plan(plan, time.monotonic(), origin))
+            self._carry_out(self.reconciler.change_plan(plan, time.monotonic(), origin))
         else:
             self._prepare(plan)
 
@@ -169,7 +169,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
 
     def _lead(self, plan: Plan, withdrawn: frozenset[str], generation: int) -> None:
         self._prepare(plan)
-        self.conductor.live.withdrawn = withdrawn
+        self.reconciler.live.withdrawn = withdrawn
         self.generation = generation
         self.emit("leading", {"generation": generation, "switches": len(self.connections)})
         for router, connection in tuple(self.connections.items()):
@@ -179,9 +179,9 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         """All rules, and the messages they take."""
         began = time.monotonic()
         gc.disable()  # a hundred thousand rules that stay: looking through them again and again takes a third more
-        self.conductor = Conductor(self.plan)
+        self.reconciler = Reconciler(self.plan)
         for router in self.plan.network.routers:  # so that no switch has to wait for its messages to be made
-            for order in updates(difference(RuleSet(), self.conductor.target(router.id))):
+            for order in updates(difference(RuleSet(), self.reconciler.target(router.id))):
                 self.encoder.frame(order, 1)
         gc.collect()
         gc.freeze()
@@ -192,12 +192,12 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         """Computes all rules, then takes what happened off the queue and wakes the conductor at its deadlines."""
         self._compute()
         while True:
-            deadline = self.conductor.deadline
+            deadline = self.reconciler.deadline
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
                 happened = self.inbox.get(timeout=timeout)
             except QueueEmpty:
-                self._carry_out(self.conductor.tick(time.monotonic()))
+                self._carry_out(self.reconciler.tick(time.monotonic()))
             else:
                 happened()
 
@@ -232,7 +232,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             number: port for number, port in tuple(datapath.ports.items()) if number < _MAX_PORT and _has_light(port)
         }
         up = frozenset(number for number, port in ports.items() if _is_live(port))
-        self._carry_out(self.conductor.joined(router, up, time.monotonic(), coming=frozenset(ports.keys() - up)))
+        self._carry_out(self.reconciler.joined(router, up, time.monotonic(), coming=frozenset(ports.keys() - up)))
 
     def _given_role(self, msg: Any) -> None:
         if self.generation is None and msg.role == _of.OFPCR_ROLE_EQUAL:
@@ -243,19 +243,19 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         if router in self.connections and self.connections[router].datapath is datapath:
             del self.connections[router]
             if self.generation is not None:
-                self._carry_out(self.conductor.left(router, time.monotonic()))
+                self._carry_out(self.reconciler.left(router, time.monotonic()))
 
     def _port_changed(self, datapath: Any, port: int, up: bool) -> None:
         session = self._session(datapath)
         if session is not None:
-            self._carry_out(self.conductor.port_changed(session.router, port, up, time.monotonic()))
+            self._carry_out(self.reconciler.port_changed(session.router, port, up, time.monotonic()))
 
     def _confirmed(self, datapath: Any, xid: int) -> None:
         session = self._session(datapath)
         confirmed = session.confirmed(xid) if session is not None else None
         if session is not None and confirmed is not None:
             order, refusal = confirmed
-            self._carry_out(self.conductor.done(session.router, order, time.monotonic(), refusal))
+            self._carry_out(self.reconciler.done(session.router, order, time.monotonic(), refusal))
 
     def _refused(self, msg: Any) -> None:
         kind, code = msg.type, getattr(msg, "code", -1)
@@ -287,18 +287,18 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             msg.datapath.send(told)
         elif told is not None:
             order, held = told
-            self._carry_out(self.conductor.holds(session.router, held, order, time.monotonic()))
+            self._carry_out(self.reconciler.holds(session.router, held, order, time.monotonic()))
 
     def _counted(self, msg: Any) -> None:
         session = self._session(msg.datapath)
         order = session.counting.pop(msg.xid, None) if session is not None else None
         if session is not None and order is not None:
             count = msg.body.flow_count
-            self._carry_out(self.conductor.counts(session.router, count, order, time.monotonic()))
+            self._carry_out(self.reconciler.counts(session.router, count, order, time.monotonic()))
 
     def _carry_out(self, outputs: list[Output]) -> None:
         for output in outputs:
-            if isinstance(output, Report):
+            if isinstance(output, Event):
                 self.emit(output.event, output.details)
             elif isinstance(output, Store):
                 self.kept = output.plan

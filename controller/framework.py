@@ -28,9 +28,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from helsewan.controller.control.connection_limiter import Entrance
+from helsewan.controller.control.connection_limiter import ConnectionLimiter
 from helsewan.controller.control.tls import TlsStream
-from helsewan.controller.openflow.message_reader import Refused
+from helsewan.controller.openflow.message_reader import MessageRefused
 from helsewan.topology.management import datapath_name
 
 os.environ.setdefault("OSKEN_HUB_TYPE", "native")
@@ -210,7 +210,7 @@ class _Door:
 
     def __init__(self, context: ssl.SSLContext, on_refusal: OnRefusal) -> None:
         self._context, self._on_refusal = context, on_refusal
-        self._entrance = Entrance()
+        self._entrance = ConnectionLimiter()
 
     def admit(self, raw: Any, address: str) -> None:
         """One connection, until it ends."""
@@ -220,7 +220,7 @@ class _Door:
             return
         try:
             self._serve(raw, address)
-        except Refused as refused:
+        except MessageRefused as refused:
             self._turned_away(address, str(refused))
         except OSError:  # the connection broke
             pass
@@ -241,7 +241,7 @@ class _Door:
         finally:
             stream.release()
         if stream.refusal:
-            raise Refused(stream.refusal)
+            raise MessageRefused(stream.refusal)
 
     def _turned_away(self, address: str, reason: str) -> None:
         if self._entrance.is_news(address, reason):
@@ -254,7 +254,7 @@ class _Unreadable(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called in the thread of the connection, whose reading this ends."""
-        raise Refused("sent a message that cannot be read")
+        raise MessageRefused("sent a message that cannot be read")
 
 
 class _Handler(ofp_handler.OFPHandler):  # type: ignore[misc]
@@ -276,14 +276,14 @@ class _Handler(ofp_handler.OFPHandler):  # type: ignore[misc]
         """A switch says which datapath it is: its certificate must say so too."""
         name = datapath_name(ev.msg.datapath_id)
         if name not in ev.msg.datapath.certified:
-            raise Refused(f"it says it is {name}, its certificate does not")
+            raise MessageRefused(f"it says it is {name}, its certificate does not")
         super().switch_features_handler(ev)
 
     @set_ev_handler(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]
     def port_status_handler(self, ev: Any) -> None:
         """A port came, went or changed; the framework remembers every number it hears of."""
         if len(ev.msg.datapath.ports) > _MOST_PORTS:
-            raise Refused(f"it has more than {_MOST_PORTS} ports")
+            raise MessageRefused(f"it has more than {_MOST_PORTS} ports")
         super().port_status_handler(ev)
 
 

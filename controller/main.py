@@ -115,16 +115,16 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
     or is told to hand over (SIGUSR1). Who leads no more stands by from then on, with nothing of what it knew."""
     from helsewan.controller import framework
     from helsewan.controller.app import HealthNetController
-    from helsewan.controller.control.audit_log import ChangeLog
-    from helsewan.controller.control.control_api import Desk
-    from helsewan.controller.control.control_server import Door
-    from helsewan.controller.control.event_log import Reporting
-    from helsewan.controller.update.exception_scheduler import Calendar
+    from helsewan.controller.control.audit_log import AuditLog
+    from helsewan.controller.control.control_api import ControlApi
+    from helsewan.controller.control.control_server import ControlServer
+    from helsewan.controller.control.event_log import EventReporter
+    from helsewan.controller.update.exception_scheduler import ExceptionScheduler
 
     plan_file: Path = options.plan
-    desk = Desk(read_plan)
-    changes = ChangeLog(options.changes, framework.Queue()) if options.changes else None
-    reports = Reporting(log.emit, desk, changes)
+    desk = ControlApi(read_plan)
+    changes = AuditLog(options.changes, framework.Queue()) if options.changes else None
+    reports = EventReporter(log.emit, desk, changes)
     lease = Lease(plan_file.with_name(LEASE_FILE))
     withdrawn_file = plan_file.with_name(maintenance.FILE)
 
@@ -150,13 +150,13 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
         calendar.keep(plan)
         framework.spawn(calendar.run, fault)
         if options.door:
-            framework.spawn(Door(options.door, desk, fault).serve, fault)
+            framework.spawn(ControlServer(options.door, desk, fault).serve, fault)
         while lease.renew():
             framework.sleep(RENEW_S)
         stand_by()
 
     began = time.monotonic()
-    calendar = Calendar(lambda plan, origin: app.change_plan(plan, origin))
+    calendar = ExceptionScheduler(lambda plan, origin: app.change_plan(plan, origin))
 
     def keep(plan: Plan) -> None:
         store(plan_file, pickle.dumps(plan))

@@ -1,10 +1,10 @@
 """An emulated network for Python programs: Mininet's interface to its nodes, and its lines to change.
 
-    from emulation import world
+    from helsewan.emulation.sandbox import sandbox
     from helsewan.lab.emulation import Emulation
     from helsewan.topology.national.generator import national_network
 
-    world.inhabit()
+    sandbox.inhabit()
     with Emulation(national_network(sites=90), policy="open") as emulation:
         net = emulation.net
         net.pingPair()
@@ -24,11 +24,11 @@ from pathlib import Path
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.emulation.nodes.lan import LanHost, add_lan_host
 from helsewan.emulation.sandbox import sandbox
-from helsewan.lab.links.link_change import LineRequest
-from helsewan.lab.links.link_control import LineDesk
+from helsewan.lab.links.link_change import LinkRequest
+from helsewan.lab.links.link_control import LinkControl
 from helsewan.lab.links.link_options import directions_of, parsed_change
 from helsewan.lab.processes.controller_processes import Event
-from helsewan.lab.testbed.testbed import Rig
+from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Kind, Network
@@ -47,18 +47,18 @@ class Emulation:
         self._hosts_per_hospital = hosts_per_hospital
         self._held = ExitStack()
         logs = log_dir or Path(self._held.enter_context(tempfile.TemporaryDirectory(prefix="helsewan-")))
-        self.rig = Rig(self.plan, sandbox.RUN_DIR, logs, self.events.append)
+        self.testbed = Testbed(self.plan, sandbox.RUN_DIR, logs, self.events.append)
 
     def start(self, stage: Callable[[str], None] = lambda _: None) -> None:
         """Bring it up; ``stage`` is told what is being done."""
-        self.rig.start(stage)
-        add_lan_hosts(self.rig, self._hosts_per_hospital)
-        self.lines = LineDesk(self.rig)
+        self.testbed.start(stage)
+        add_lan_hosts(self.testbed, self._hosts_per_hospital)
+        self.lines = LinkControl(self.testbed)
 
     @property
     def net(self) -> EmulatedNet:
         """The network as a Mininet; nodes have the ids of sites and routers."""
-        return self.rig.net
+        return self.testbed.net
 
     def set_line(
         self,
@@ -81,11 +81,11 @@ class Emulation:
             "change": change,
             "state": {"down": down, "silent": silent, "frozen": frozen},
         }
-        return self.lines.change(LineRequest.model_validate_json(json.dumps(request)))
+        return self.lines.change(LinkRequest.model_validate_json(json.dumps(request)))
 
     def close(self) -> None:
         """End the emulation; the rest goes with the world."""
-        self.rig.close()
+        self.testbed.close()
         self._held.close()
 
     def __enter__(self) -> Emulation:
@@ -100,7 +100,7 @@ class Emulation:
         self.close()
 
 
-def add_lan_hosts(rig: Rig, per_hospital: int) -> list[LanHost]:
+def add_lan_hosts(testbed: Testbed, per_hospital: int) -> list[LanHost]:
     """Put so many hosts behind every hospital. Raises InputError where a prefix has no room for them."""
-    hospitals = [site for site in rig.network.sites if site.kind is Kind.HOSPITAL]
-    return [add_lan_host(rig.net, rig.site(site.id)) for site in hospitals for _ in range(per_hospital)]
+    hospitals = [site for site in testbed.network.sites if site.kind is Kind.HOSPITAL]
+    return [add_lan_host(testbed.net, testbed.site(site.id)) for site in hospitals for _ in range(per_hospital)]

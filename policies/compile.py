@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from helsewan.common.document import loads
-from helsewan.policies.language.policy_report import Report
+from helsewan.policies.language.policy_report import PolicyReport
 from helsewan.policies.language.schema import PolicySpec
 from helsewan.policies.language.source import Policy, library_names, library_path, load_policy, policy_path, read_policy
 from helsewan.policies.passes.catalogue import compile_classes, compile_services
@@ -23,12 +23,12 @@ from helsewan.policies.passes.membership import check_site_names, compile_clause
 from helsewan.policies.passes.prefixes import Aggregates
 from helsewan.policies.passes.routing import check_overlaps, compile_egresses, compile_routes
 from helsewan.policies.passes.selection import Population
-from helsewan.policies.passes.vpn_topologies import compile_vrfs, compile_wards
-from helsewan.policies.paths.capacity_check import check_room
+from helsewan.policies.passes.vpn_topologies import compile_quarantine_groups, compile_vrfs
+from helsewan.policies.paths.capacity_check import check_capacity
 from helsewan.policies.paths.demand import compile_traffic
 from helsewan.policies.paths.placement import place
 from helsewan.policies.plan import Attachment, Plan, Role
-from helsewan.topology.graph.backbone_graph import Fibres
+from helsewan.topology.graph.backbone_graph import BackboneGraph
 from helsewan.topology.model import Network
 
 __all__ = [
@@ -46,13 +46,13 @@ __all__ = [
 def compile_policy(policy: Policy, network: Network, *, now: datetime | None = None) -> Plan:
     """What ``policy`` means on ``network`` at the moment ``now``; without one, none of its exceptions is in force.
     Raises ``InputError`` with every problem and its line, those with the schema included."""
-    spec, report = policy.spec, Report.of(policy)
+    spec, report = policy.spec, PolicyReport.of(policy)
     population, aggregates = Population(network), Aggregates(network)
 
     classes = compile_constraints(spec, compile_classes(spec, report), network, report)
     services = compile_services(spec, report)
     check_site_names(spec, population, report)
-    wards = compile_wards(spec, population, report)
+    wards = compile_quarantine_groups(spec, population, report)
     vrfs = compile_vrfs(spec, population, wards, report)
     vpns = compile_vpns(spec, vrfs, population, report)
     clauses = compile_clauses(spec, population, report, wards)
@@ -91,14 +91,14 @@ def compile_anew(plan: Plan, now: datetime) -> Plan:
     return compile_policy(read_policy(loads(plan.source.encode(), plan.file)), plan.network, now=now)
 
 
-def _with_paths(spec: PolicySpec, plan: Plan, report: Report) -> Plan:
+def _with_paths(spec: PolicySpec, plan: Plan, report: PolicyReport) -> Plan:
     """The plan with what its paths carry, where they keep to what the policy says of them on the whole network."""
     if spec.paths is not None:
         plan = replace(plan, traffic=compile_traffic(spec, spec.paths, plan))
     if plan.traffic.fill or any(cls.path.is_constrained for cls in plan.classes):
-        placement = place(Fibres(plan.network), plan.egresses, plan.traffic)
+        placement = place(BackboneGraph(plan.network), plan.egresses, plan.traffic)
         check_constraints(plan, placement, report)
-        check_room(plan, placement, report)
+        check_capacity(plan, placement, report)
     return plan
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from hashlib import sha256
 from itertools import chain
 
-from helsewan.topology.model import Line, Network, Prefix
+from helsewan.topology.model import AccessLinkId, Network, Prefix
 
 DETECT_WITHIN_US = 2_400_000  # unless a policy says otherwise; a machine that stands still for 0.8 s does no harm then
 
@@ -232,7 +232,7 @@ class Attachment:
     police: tuple[tuple[str, int], ...]
 
     @property
-    def number(self) -> Line:
+    def number(self) -> AccessLinkId:
         """The line it is."""
         return self.site, int(self.backup)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mininet.topo import Topo
 
-from helsewan.topology.model import Access, Link, Network, Router, Site
+from helsewan.topology.model import AccessLink, Link, Network, Router, Site
 from helsewan.topology.national.generator import national_network
 
 TC_LINK_MOST_BPS = 1_000_000_000  # Mininet's TCLink refuses to shape beyond
@@ -49,7 +49,7 @@ class NetworkTopo(Topo):  # type: ignore[misc]
         """What ``addLink`` is told of a link between routers."""
         return stock_link_options(link.rate_bps, link.delay_us)
 
-    def access_options(self, access: Access, line: int) -> dict[str, Any]:
+    def access_options(self, access: AccessLink, line: int) -> dict[str, Any]:
         """What ``addLink`` is told of ``access``, the site's line number ``line``."""
         return stock_link_options(access.rate_bps, access.delay_us)
 

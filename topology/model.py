@@ -23,7 +23,7 @@ SITE_MTU = 1500  # bytes of an IP packet on an access line, unless the line take
 MOST_DELAY_US = 10_000_000  # the longest way; more is a mistake
 
 Prefix = IPv4Network | IPv6Network
-Line = tuple[str, int]  # an access line: site id and number (0 = primary)
+AccessLinkId = tuple[str, int]  # an access line: site id and number (0 = primary)
 GATEWAY6 = IPv6Address("fe80::1")  # every site's next hop: a link-local address may be the same on all access lines
 
 
@@ -92,7 +92,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class AccessLink:
     """An access line from a site to ``router``; ``vlan`` is its number there, and tells lines apart on the router's
     trunk. ``mtu_bytes`` is the longest IP packet it takes."""
 
@@ -119,7 +119,7 @@ class Site:
     lon: float
     municipality: str
     index: int
-    accesses: tuple[Access, ...]
+    accesses: tuple[AccessLink, ...]
     prefix4: IPv4Network
     prefix6: IPv6Network
     tier: str = ""
@@ -166,7 +166,7 @@ def access_interface(line: int) -> str:
     return f"wan{line}"
 
 
-def access_name(site: str, line: int) -> str:
+def access_link_name(site: str, line: int) -> str:
     """The name of a site's access line ``line`` among the network's lines."""
     return f"{site}/{access_interface(line)}"
 
@@ -234,10 +234,10 @@ class Network:
         return ports
 
     @cached_property
-    def line_ports(self) -> dict[str, dict[Line, int]]:
+    def line_ports(self) -> dict[str, dict[AccessLinkId, int]]:
         """OpenFlow port numbers of the lines of dual-homed sites, by router id: each has a port of its own, so that its
         router sees when it goes dark. All other lines come in on the trunk."""
-        ports: dict[str, dict[Line, int]] = {router.id: {} for router in self.routers}
+        ports: dict[str, dict[AccessLinkId, int]] = {router.id: {} for router in self.routers}
         for site in self.sites:
             for number, access in enumerate(site.accesses if len(site.accesses) > 1 else ()):
                 ports[access.router][site.id, number] = LINE_PORTS + access.vlan

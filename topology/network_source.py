@@ -11,7 +11,7 @@ from helsewan.topology.national.generator import national_network
 DEFAULT_SITES = 400  # of the national network
 
 
-def blueprint(source: Path | None, sites: int | None, seed: int, swedish_route: bool = False) -> Imported:
+def load_network(source: Path | None, sites: int | None, seed: int, swedish_route: bool = False) -> Imported:
     """The network in file ``source``, or the national one where that is None. ``sites`` in all; None for what a file
     has or needs, or the default. Raises ``InputError`` for what cannot be."""
     if source is None:

@@ -12,7 +12,7 @@ from helsewan.topology.model import MOST_BPS, MOST_DELAY_US, Network
 LONGEST_PREFIXES = 30, 126  # of IPv4 and IPv6: network, gateway, site, and one more
 
 
-def unsound(network: Network, name: str) -> Iterator[Problem]:
+def validation_problems(network: Network, name: str) -> Iterator[Problem]:
     """What is wrong with ``network``; ``name`` is what the problems call its file."""
     yield from _dangling(network, name)
     yield from _impossible(network, name)

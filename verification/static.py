@@ -21,18 +21,18 @@ from helsewan.controller.openflow.entries import MPLS, FlowRule, Group, Output, 
 from helsewan.controller.openflow.pipeline import VLAN_PRESENT
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
-from helsewan.topology.model import TRUNK_PORT, Line, Network
+from helsewan.topology.model import TRUNK_PORT, AccessLinkId, Network
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.expected.expected_sets import Expectation
 from helsewan.verification.failures import INTACT, components, cut_off
 from helsewan.verification.reports.differences import Differences, Key, SwitchesWhenNeeded, merged
-from helsewan.verification.reports.findings import Case, Finding, Kind, Proof, Report
+from helsewan.verification.reports.findings import Case, Finding, Kind, Proof, VerificationReport
 from helsewan.verification.symbolic.dead_rules import Use, Uses
 from helsewan.verification.symbolic.header_space import SENT_LABELS, Set, Space
 from helsewan.verification.symbolic.policers import unpoliced
 from helsewan.verification.symbolic.program import Program
-from helsewan.verification.symbolic.states import ANSWERED, SENT, Deed, LabelEntry, Node, State
-from helsewan.verification.symbolic.symbolic_executor import Machine
+from helsewan.verification.symbolic.states import ANSWERED, SENT, LabelEntry, Node, State, Transition
+from helsewan.verification.symbolic.symbolic_executor import SymbolicExecutor
 from helsewan.verification.symbolic.tables import TableEntries
 
 ASSUMED = (
@@ -53,24 +53,24 @@ class Static:
         self.network, self.rules = network, rules
         self.space = Space()
         self.program = Program(network, rules, self.space)
-        self.machine = Machine(self.program)
+        self.machine = SymbolicExecutor(self.program)
         self._labels: dict[TableEntries | None, bool] = {}
         sys.setrecursionlimit(max(sys.getrecursionlimit(), MOST_ROUTERS * CALLS_A_ROUTER))
 
     @cached_property
-    def lines(self) -> tuple[Line, ...]:
+    def lines(self) -> tuple[AccessLinkId, ...]:
         """All access lines: site and number."""
         return tuple((site.id, number) for site in self.network.sites for number in range(len(site.accesses)))
 
-    def own_port(self, line: Line) -> int | None:
+    def own_port(self, line: AccessLinkId) -> int | None:
         """The port of a line that is not on its router's trunk."""
         return self.network.line_ports[self.router_of(line)].get(line)
 
-    def router_of(self, line: Line) -> str:
+    def router_of(self, line: AccessLinkId) -> str:
         """The router that a line leads to."""
         return self.network.site[line[0]].accesses[line[1]].router
 
-    def roots(self, line: Line, machine: Machine | None = None) -> Iterator[tuple[Set, Node]]:
+    def roots(self, line: AccessLinkId, machine: SymbolicExecutor | None = None) -> Iterator[tuple[Set, Node]]:
         """The nodes at which packets from a line come in, and which of them come to which."""
         machine, router = machine or self.machine, self.router_of(line)
         port = self.own_port(line)
@@ -89,7 +89,7 @@ class Static:
                 node = machine.node(router, Table.ADMIT, State(noted, stack))
                 yield labelled & self.space.equal("labels", depth), node
 
-    def differs(self, line: Line, machine: Machine) -> bool:
+    def differs(self, line: AccessLinkId, machine: SymbolicExecutor) -> bool:
         """Whether what a line brings comes to other nodes than it does by the rules as they are."""
         nodes, others = ([node for _, node in self.roots(line, each)] for each in (self.machine, machine))
         return len(nodes) != len(others) or any(a is not b for a, b in zip(nodes, others, strict=True))
@@ -106,11 +106,11 @@ class Static:
             )
         return self._labels[table]
 
-    def became(self, line: Line, machine: Machine | None = None) -> Set:
+    def became(self, line: AccessLinkId, machine: SymbolicExecutor | None = None) -> Set:
         """What becomes of all that a line can bring: a relation of packets, ends and marks."""
         return self.space.any_of(those & node.result.out for those, node in self.roots(line, machine))
 
-    def delivered(self, line: Line, towards: str) -> Set:
+    def delivered(self, line: AccessLinkId, towards: str) -> Set:
         """Exactly those packets from a line that are delivered to a site, as they were sent."""
         return self.space.packets(self.became(line) & self.space.out(self.program.index[towards]))
 
@@ -118,9 +118,9 @@ class Static:
         """Where one packet ends: numbers of sites in the network's order, or of `machine.FAULTS`; none if dropped."""
         return self.space.ends(self.became((site, line)) & self.space.of(packet))
 
-    def during(self, failures: Failures) -> Machine:
+    def during(self, failures: Failures) -> SymbolicExecutor:
         """The same rules while something has failed."""
-        return Machine(self.program, self.program.bits_of(failures), self.machine)
+        return SymbolicExecutor(self.program, self.program.bits_of(failures), self.machine)
 
 
 def _may_be_labelled(rule: FlowRule, fibres: Container[object]) -> bool:
@@ -129,7 +129,9 @@ def _may_be_labelled(rule: FlowRule, fibres: Container[object]) -> bool:
     return match.get("in_port") not in fibres and (kind == MPLS or isinstance(kind, tuple))
 
 
-def verify(plan: Plan, rules: Mapping[str, RuleSet], cases: Sequence[Case] = (INTACT,), workers: int = 1) -> Report:
+def verify(
+    plan: Plan, rules: Mapping[str, RuleSet], cases: Sequence[Case] = (INTACT,), workers: int = 1
+) -> VerificationReport:
     """Holds ``rules``, by router id, against ``plan`` in every one of ``cases``, the intact network first. If there
     is more than one of ``workers``, they share the lines: processes forked from this one, which must have no other
     threads then."""
@@ -155,9 +157,9 @@ class FirstSteps:
     sends them anywhere, with those packets that come to it at the most, by what it hangs on."""
 
     tables: frozenset[tuple[str, Table]]
-    deeds: Mapping[int, Sequence[tuple[Set, Deed]]]
+    deeds: Mapping[int, Sequence[tuple[Set, Transition]]]
 
-    def on(self, things: int) -> Iterator[tuple[Set, Deed]]:
+    def on(self, things: int) -> Iterator[tuple[Set, Transition]]:
         """What hangs on any of these."""
         return (pair for mask, deeds in self.deeds.items() if mask & things for pair in deeds)
 
@@ -176,13 +178,13 @@ class Part:
 class Verification:
     """Holds what rules do against what a policy says, for all lines or some of them."""
 
-    def __init__(self, plan: Plan, static: Static, lines: Sequence[Line] | None = None) -> None:
+    def __init__(self, plan: Plan, static: Static, lines: Sequence[AccessLinkId] | None = None) -> None:
         self.plan, self.static, self.space = plan, static, static.space
         self.lines = static.lines if lines is None else lines
         self.expectation = Expectation(plan, self.space)
         self.differences = Differences(plan, SwitchesWhenNeeded(static.rules), self.expectation)
 
-    def run(self, cases: Sequence[Case], workers: int = 1) -> Report:
+    def run(self, cases: Sequence[Case], workers: int = 1) -> VerificationReport:
         """All cases, policers and flaws."""
         shares = self._shares(workers)
         if len(shares) > 1:
@@ -206,14 +208,16 @@ class Verification:
             "nodes": sum(part.nodes for part in parts),
             "cases": len(cases),
         }
-        return Report(self.plan.policy, self.plan.network.name, tuple(findings), self.proofs(cases, findings), figures)
+        return VerificationReport(
+            self.plan.policy, self.plan.network.name, tuple(findings), self.proofs(cases, findings), figures
+        )
 
-    def _shares(self, workers: int) -> list[list[Line]]:
+    def _shares(self, workers: int) -> list[list[AccessLinkId]]:
         """The lines for each of some workers; those of one router have most of their way in common."""
-        by_router: dict[str, list[Line]] = {}
+        by_router: dict[str, list[AccessLinkId]] = {}
         for line in self.lines:
             by_router.setdefault(self.static.router_of(line), []).append(line)
-        shares: list[list[Line]] = [[] for _ in range(min(workers, len(by_router)))]
+        shares: list[list[AccessLinkId]] = [[] for _ in range(min(workers, len(by_router)))]
         for lines in sorted(by_router.values(), key=len, reverse=True):
             min(shares, key=len).extend(lines)
         return shares
@@ -254,7 +258,7 @@ class Verification:
     def first_steps(self) -> FirstSteps:
         """What is done to packets between one of the lines and the first fibre, or a line of the same router."""
         static, tables = self.static, set[tuple[str, Table]]()
-        found: dict[tuple[object, ...], tuple[Set, Deed]] = {}
+        found: dict[tuple[object, ...], tuple[Set, Transition]] = {}
         seen: set[int] = set()
         left = [node for line in self.lines for _, node in static.roots(line)]
         while left:
@@ -270,7 +274,7 @@ class Verification:
                     key = deed.router, deed.table, deed.effect, static.machine.narrowed(deed.state, needs)
                     others, known = found.get(key, (static.space.none, deed))
                     found[key] = others | takes, known
-        by_mask: dict[int, list[tuple[Set, Deed]]] = {}
+        by_mask: dict[int, list[tuple[Set, Transition]]] = {}
         for takes, deed in found.values():
             by_mask.setdefault(deed.result.hangs_on, []).append((takes, deed))
         return FirstSteps(frozenset(tables), by_mask)
@@ -278,8 +282,8 @@ class Verification:
     def compared(
         self,
         case: Case,
-        machine: Machine,
-        lines: Iterable[Line],
+        machine: SymbolicExecutor,
+        lines: Iterable[AccessLinkId],
         elsewhere: Mapping[str, Set] | None = None,
         differences: Differences | None = None,
     ) -> dict[Key, Finding]:
@@ -297,7 +301,7 @@ class Verification:
                 found.add(line, became, wanted)
         return found.findings()
 
-    def case(self, case: Case, machine: Machine, sound: bool) -> dict[Key, Finding]:
+    def case(self, case: Case, machine: SymbolicExecutor, sound: bool) -> dict[Key, Finding]:
         """What is wrong in a case; ``sound``: nothing is in the intact network."""
         network, failed = self.plan.network, case.failures
         cut = {part: self.expectation.elsewhere(sites) for part, sites in cut_off(network, failed).items()}
@@ -311,7 +315,7 @@ class Verification:
         lines = [line for line in self.lines if line not in failed.lines and self.static.router_of(line) in elsewhere]
         return self.compared(case, machine, lines, elsewhere)
 
-    def _holds(self, takes: Set, deed: Deed, machine: Machine, elsewhere: Set) -> bool:
+    def _holds(self, takes: Set, deed: Transition, machine: SymbolicExecutor, elsewhere: Set) -> bool:
         """Whether the packets that come to a deed still end where they did, but for those to sites that are cut off."""
         now, before = machine.act(deed.router, deed.table, deed.effect, deed.state).out, deed.result.out
         if now == before and elsewhere == self.space.all:
@@ -326,12 +330,12 @@ class Verification:
         if (changed := static.program.having(router, held)) is None:
             return Verification(self.plan, Static(static.network, {**static.rules, router: held})).intact()
         program, stale = changed
-        machine = Machine(program, base=static.machine, changed=stale)
+        machine = SymbolicExecutor(program, base=static.machine, changed=stale)
         differences = self.differences.having(router, held)
         found = self._followed(INTACT, partial(self._moved, router, machine, differences))
         return [*found.values(), *differences.unreadable(program.unreadable)]
 
-    def _moved(self, router: str, machine: Machine, differences: Differences) -> dict[Key, Finding]:
+    def _moved(self, router: str, machine: SymbolicExecutor, differences: Differences) -> dict[Key, Finding]:
         """What is wrong with packets of which something else becomes once one router holds other rules."""
         if self._is_unmoved(router, machine):
             return {}
@@ -357,7 +361,7 @@ class Verification:
             found.setdefault((node.router, node.table), []).append(node)
         return found
 
-    def _is_unmoved(self, router: str, machine: Machine) -> bool:
+    def _is_unmoved(self, router: str, machine: SymbolicExecutor) -> bool:
         """Whether all that comes to a router's tables that differ ends as before: then so does all before it."""
         static, program = self.static, machine.program
         differ = program.differing(static.program, router)
@@ -395,7 +399,7 @@ def _adopt(verification: Verification, cases: Sequence[Case]) -> None:
     _shared.append((verification, cases))
 
 
-def _of_share(lines: Sequence[Line]) -> Part:
+def _of_share(lines: Sequence[AccessLinkId]) -> Part:
     """A worker's part."""
     ((whole, cases),) = _shared
     return Verification(whole.plan, whole.static, lines).part(cases)

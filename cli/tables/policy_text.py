@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from helsewan.common.screen import Screen
 from helsewan.policies.analysis.changes import changes
-from helsewan.policies.analysis.semantic_diff import Effect, effects
+from helsewan.policies.analysis.semantic_diff import Effect, semantic_diff
 from helsewan.policies.language.timestamps import shown
 from helsewan.policies.plan import Plan, Standing
 from helsewan.topology.model import Region
@@ -34,7 +34,7 @@ def show_difference(before: Plan, after: Plan) -> None:
     """What is written differently, then what is different in effect."""
     for line in changes(before.source, after.source):
         _say(line)
-    found = effects(before, after)
+    found = semantic_diff(before, after)
     for effect in found:
         _say(_told(effect))
     more, less = (sum(sum(each.pairs.values()) for each in found if each.opened is way) for way in (True, False))

@@ -38,7 +38,7 @@ def record(event: str, details: Mapping[str, Any], at_ns: int) -> dict[str, Any]
     return told | {name: details[name] for name in _DETAILS if details.get(name)}
 
 
-class ChangeLog:
+class AuditLog:
     """Appends to the file at ``path`` (mode 0600), each record on the disk before the next is begun. ``queue`` is one
     of the framework's."""
 

@@ -13,7 +13,7 @@ MOST_CONNECTIONS = 32  # of one address: more than any switch has bridges
 MOST_COMPLAINTS = 20  # of one address, between two times that it was let in
 
 
-class Entrance:
+class ConnectionLimiter:
     """Counts connections and complaints; for any thread."""
 
     def __init__(self) -> None:

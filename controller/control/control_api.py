@@ -27,7 +27,7 @@ CHANGE_S = 120.0  # for a policy to be computed and rolled out, or refused
 _OUTCOMES = ("policy-switched", "policy-refused")
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The request is none that can be answered; the message says why."""
 
 
@@ -35,7 +35,7 @@ class Busy(Exception):
     """The request may be answered later."""
 
 
-class Desk:
+class ControlApi:
     """Answers requests about ``app``, from any thread. It hears every event (`heard`)."""
 
     def __init__(self, read_plan: Callable[[Path], Any]) -> None:
@@ -55,11 +55,11 @@ class Desk:
         """The answer to a request, as JSON values. Raises Refused or Busy, and whatever a wrong argument leads to."""
         operation = _OPERATIONS.get(str(request.get("ask")))
         if operation is None:
-            raise Refused(f"no such request: {request.get('ask')!r}")
+            raise RequestRefused(f"no such request: {request.get('ask')!r}")
         try:
             return operation(self, **{name: value for name, value in request.items() if name != "ask"})
         except TypeError as error:  # other arguments than it takes
-            raise Refused(str(error)) from None
+            raise RequestRefused(str(error)) from None
 
     def state(self) -> dict[str, Any]:
         """How the network stands, as far as the controller knows."""
@@ -67,11 +67,11 @@ class Desk:
         return state
 
     def _state(self) -> dict[str, Any]:
-        conductor, network = self.app.conductor, self.app.plan.network
-        live = conductor.live
+        reconciler, network = self.app.reconciler, self.app.plan.network
+        live = reconciler.live
         routers = {}
         for router in network.router:
-            edge, core = conductor.current.edge[router], conductor.current.core[router]
+            edge, core = reconciler.current.edge[router], reconciler.current.core[router]
             routers[router] = {
                 "connected": router in live.up_ports,
                 "programmed": router in live.ready,
@@ -80,13 +80,13 @@ class Desk:
                 "meters": len(edge.meters) + len(core.meters),
             }
         return {
-            **conductor.in_force.told,
-            "digest": conductor.in_force.plan.digest,
-            "phase": conductor.phase.name.lower(),
+            **reconciler.in_force.told,
+            "digest": reconciler.in_force.plan.digest,
+            "phase": reconciler.phase.name.lower(),
             "routers": routers,
             "links_down": sorted(link.id for link in network.links if not live.link_is_up(link.id)),
             "withdrawn": {place: sorted(links_of(network, place)) for place in sorted(live.withdrawn)},
-            "paths": told_of(conductor.current.failures),
+            "paths": told_of(reconciler.current.failures),
             "audit": self._audited(),
             "events": dict(self._events),
             "cpu_seconds": time.process_time(),
@@ -95,21 +95,21 @@ class Desk:
     def _audited(self) -> dict[str, Any]:
         """When each switch was last found to hold what it is to, in seconds ago."""
         now = time.monotonic()
-        return {router: round(now - at, 3) for router, at in self.app.conductor.audit.seen.items()}
+        return {router: round(now - at, 3) for router, at in self.app.reconciler.audit.seen.items()}
 
     def apply(self, plan: str, by: dict[str, Any], expects: str, changes: list[str], request: str) -> dict[str, Any]:
         """Changes to the plan in a file, and says what became of it."""
         try:
             wanted = self._read_plan(Path(plan))
         except (InputError, OSError, pickle.UnpicklingError) as error:
-            raise Refused(str(error)) from None
+            raise RequestRefused(str(error)) from None
         waiting = self._awaited[request] = Queue(1)
         self.app.change_plan(wanted, Origin(by, expects, tuple(changes), request))
         try:
             return dict(waiting.get(timeout=CHANGE_S))
         except QueueEmpty:
             self._awaited.pop(request, None)
-            raise Refused(f"nothing became of it within {CHANGE_S:g} s") from None
+            raise RequestRefused(f"nothing became of it within {CHANGE_S:g} s") from None
 
     def refused(self, policy: str, reason: str, by: dict[str, Any]) -> None:
         """Somebody's policy was refused before it came here: told as others are."""
@@ -118,18 +118,18 @@ class Desk:
     def withdraw(self, places: list[str], by: dict[str, Any]) -> None:
         """Takes these links and PoPs out of service, and gives all others back."""
         if unknown := [place for place in places if not links_of(self.app.plan.network, place)]:
-            raise Refused(f"no such place: {', '.join(unknown)}")
+            raise RequestRefused(f"no such place: {', '.join(unknown)}")
         self._in_its_thread(lambda: self.app.withdraw(frozenset(places), Origin(by)))
 
     def counters(self, router: str, cookie: int, mask: int) -> str:
         """A switch's entries with such cookies and their counters: flow statistics as OpenFlow has them, in base64."""
         told = Queue(1)
         if not self._in_its_thread(lambda: self.app.poll(router, cookie, mask, told.put)):
-            raise Refused(f"{router} is not connected")
+            raise RequestRefused(f"{router} is not connected")
         try:
             return base64.b64encode(told.get(timeout=ANSWER_S)).decode()
         except QueueEmpty:
-            raise Refused(f"{router} does not tell its counters") from None
+            raise RequestRefused(f"{router} does not tell its counters") from None
 
     def _in_its_thread(self, question: Callable[[], Any]) -> Any:
         """What ``question`` answers where nothing changes meanwhile."""
@@ -152,9 +152,9 @@ class Desk:
 
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
-    "state": Desk.state,
-    "apply": Desk.apply,
-    "refused": Desk.refused,
-    "withdraw": Desk.withdraw,
-    "counters": Desk.counters,
+    "state": ControlApi.state,
+    "apply": ControlApi.apply,
+    "refused": ControlApi.refused,
+    "withdraw": ControlApi.withdraw,
+    "counters": ControlApi.counters,
 }

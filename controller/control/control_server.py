@@ -14,20 +14,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from helsewan.controller.control.control_api import Busy, Desk, Refused
+from helsewan.controller.control.control_api import Busy, ControlApi, RequestRefused
 from helsewan.controller.framework import spawn
 
 MOST_VISITORS = 8
 REQUEST_LIMIT_BYTES = 1 << 20
 
 
-class Door:
+class ControlServer:
     """Answers who comes to the socket at ``path`` with ``desk``."""
 
-    def __init__(self, path: Path, desk: Desk, on_fault: Callable[[BaseException], None]) -> None:
+    def __init__(self, path: Path, desk: ControlApi, on_fault: Callable[[BaseException], None]) -> None:
         """Raises OSError where the socket cannot be made."""
         path.unlink(missing_ok=True)
-        self._desk, self._on_fault = desk, on_fault
+        self._control_api, self._on_fault = desk, on_fault
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)  # the socket's mode is 0600 from the start
         try:
@@ -63,10 +63,10 @@ class Door:
 
     def _reply(self, request: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            return {"ok": self._desk.answer(request)}
+            return {"ok": self._control_api.answer(request)}
         except Busy as busy:
             return {"busy": str(busy)}
-        except Refused as refused:
+        except RequestRefused as refused:
             return {"error": str(refused)}
         except Exception as error:  # what is asked may break no more than the answer
             return {"error": f"{type(error).__name__}: {error}"}

@@ -8,22 +8,22 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from helsewan.controller.control.audit_log import ChangeLog
-from helsewan.controller.control.control_api import Desk
+from helsewan.controller.control.audit_log import AuditLog
+from helsewan.controller.control.control_api import ControlApi
 
 Emit = Callable[[str, dict[str, Any]], None]
 
 
-class Reporting:
+class EventReporter:
     """Hands every event on to ``log``, ``desk`` and ``changes``; from any thread."""
 
-    def __init__(self, log: Emit, desk: Desk, changes: ChangeLog | None) -> None:
-        self._log, self._desk, self._changes = log, desk, changes
+    def __init__(self, log: Emit, desk: ControlApi, changes: AuditLog | None) -> None:
+        self._log, self._control_api, self._changes = log, desk, changes
 
     def emit(self, event: str, details: dict[str, Any]) -> None:
         """One event."""
         self._log(event, details)
-        self._desk.heard(event, details)
+        self._control_api.heard(event, details)
         if self._changes is not None:
             self._changes.note(event, details, time.time_ns())
 

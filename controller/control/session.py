@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from helsewan.controller.openflow.decoder import Decoder
 from helsewan.controller.openflow.encoder import Encoder, Frame
 from helsewan.controller.openflow.entries import RuleSet
-from helsewan.controller.openflow.table_reader import Reading, count_request, flows_request
-from helsewan.controller.update.commands import Commit, Count, Discard, Order, Prepare, Read, Refusal
+from helsewan.controller.openflow.table_reader import TableReader, count_request, flows_request
+from helsewan.controller.update.commands import Commit, Count, Discard, Prepare, Read, Refusal, SwitchCommand
 
 
 @dataclass
 class _Sent:
     """An order under way, and its first refusal."""
 
-    order: Order
+    order: SwitchCommand
     frame: Frame
     refusal: Refusal | None = None
 
@@ -34,15 +34,15 @@ class Session:
     next_xid: int = 1
     sent: dict[int, _Sent] = field(default_factory=dict)
     prepared: dict[int, Frame] = field(default_factory=dict)  # by bundle number: a commit's errors are about these
-    reading: dict[int, tuple[Read, Reading]] = field(default_factory=dict)  # by the request under way
+    reading: dict[int, tuple[Read, TableReader]] = field(default_factory=dict)  # by the request under way
     counting: dict[int, Count] = field(default_factory=dict)
     polls: dict[int, tuple[bytearray, Callable[[bytes], None]]] = field(default_factory=dict)
     strays: int = 0  # refusals that no order is about
 
-    def data(self, order: Order) -> bytes:
+    def data(self, order: SwitchCommand) -> bytes:
         """The order as bytes, noted as sent."""
         if isinstance(order, Read):
-            return self._ask(order, Reading(self.decoder)) or b""
+            return self._ask(order, TableReader(self.decoder)) or b""
         if isinstance(order, Count):
             self.counting[self.next_xid] = order
             self.next_xid += 1
@@ -61,7 +61,7 @@ class Session:
         self.next_xid += 1
         return flows_request(self.next_xid - 1, cookie, mask)
 
-    def confirmed(self, xid: int) -> tuple[Order, Refusal | None] | None:
+    def confirmed(self, xid: int) -> tuple[SwitchCommand, Refusal | None] | None:
         """The order that a barrier reply ends, with what was refused of it; None for a barrier of nobody's."""
         done = self.sent.pop(xid, None)
         if done is None:
@@ -106,7 +106,7 @@ class Session:
             del self.polls[xid]
             answer(bytes(bodies))
 
-    def _ask(self, order: Read, reading: Reading) -> bytes | None:
+    def _ask(self, order: Read, reading: TableReader) -> bytes | None:
         request = reading.next_request(self.next_xid)
         if request is not None:
             self.reading[self.next_xid] = order, reading

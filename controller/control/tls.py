@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from helsewan.controller.openflow.message_reader import Inflow, Refused
+from helsewan.controller.openflow.message_reader import MessageReader, MessageRefused
 
 _CHUNK_BYTES = 65_536
 _SEND_TIMEOUT_S = 30.0  # a switch that takes nothing for so long is given up
@@ -47,7 +47,7 @@ class TlsStream:
     """A connected socket as the framework knows it; what comes out of it are whole OpenFlow messages."""
 
     def __init__(self, raw: Any, context: ssl.SSLContext) -> None:
-        self.inflow = Inflow(time.monotonic())
+        self.inflow = MessageReader(time.monotonic())
         self.refusal = ""  # why the other end was refused, once it was
         for option in _KEEPALIVE:
             raw.setsockopt(*option)
@@ -78,7 +78,7 @@ class TlsStream:
                 self._messages += self.inflow.take(data, time.monotonic())
                 if pause_s := self.inflow.pause_s():
                     time.sleep(pause_s)
-        except Refused as refused:
+        except MessageRefused as refused:
             self.refusal = str(refused)
             raise
         part = bytes(self._messages[:limit])
@@ -131,7 +131,7 @@ class TlsStream:
         except ssl.SSLError as error:
             with suppress(OSError):  # the alert that says so; who sent this may be gone
                 self._flush()
-            raise Refused(_reason(error)) from None
+            raise MessageRefused(_reason(error)) from None
         self._flush()
         return done
 
@@ -146,7 +146,7 @@ class TlsStream:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return None
             except ssl.SSLError as error:
-                raise Refused(_reason(error)) from None
+                raise MessageRefused(_reason(error)) from None
             if self._leaving.pending:
                 self._flush()
             self._receive()

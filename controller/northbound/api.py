@@ -11,10 +11,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from helsewan.common.errors import Problem
-from helsewan.controller.northbound.auth_middleware import Guard
+from helsewan.controller.northbound.auth_middleware import AuthMiddleware
 from helsewan.controller.northbound.context import Context
 from helsewan.controller.northbound.controller_client import Declined, Unreachable
-from helsewan.controller.northbound.problems import Trouble, bad_input
+from helsewan.controller.northbound.problems import ProblemDetails, bad_input
 from helsewan.controller.northbound.routes import network, policy
 
 ROUTES = (network.routes, policy.routes, policy.scraped)
@@ -38,7 +38,7 @@ def application(context: Context) -> FastAPI:
     app.state.context = context
     for routes in ROUTES:
         app.include_router(routes)
-    app.add_exception_handler(Trouble, _trouble)
+    app.add_exception_handler(ProblemDetails, _trouble)
     app.add_exception_handler(Unreachable, _unreachable)
     app.add_exception_handler(Declined, _declined)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -47,22 +47,22 @@ def application(context: Context) -> FastAPI:
     return app
 
 
-def guarded(context: Context, tokens: Sequence[str]) -> Guard:
+def guarded(context: Context, tokens: Sequence[str]) -> AuthMiddleware:
     """The whole, as it is served."""
-    return Guard(application(context), tokens)
+    return AuthMiddleware(application(context), tokens)
 
 
 def _trouble(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Trouble)
+    assert isinstance(error, ProblemDetails)
     return error.response()
 
 
 def _unreachable(_: Request, error: Exception) -> JSONResponse:
-    return Trouble(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"retry-after": "1"}).response()
+    return ProblemDetails(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"retry-after": "1"}).response()
 
 
 def _declined(_: Request, error: Exception) -> JSONResponse:
-    return Trouble(HTTPStatus.BAD_GATEWAY, str(error)).response()
+    return ProblemDetails(HTTPStatus.BAD_GATEWAY, str(error)).response()
 
 
 def _invalid(_: Request, error: Exception) -> JSONResponse:
@@ -75,8 +75,8 @@ def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return Trouble(HTTPStatus(error.status_code), str(error.detail), headers=error.headers).response()
+    return ProblemDetails(HTTPStatus(error.status_code), str(error.detail), headers=error.headers).response()
 
 
 def _broken(_: Request, error: Exception) -> JSONResponse:
-    return Trouble(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}").response()
+    return ProblemDetails(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}").response()

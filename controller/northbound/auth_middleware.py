@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from helsewan.common.document import MAX_BYTES
-from helsewan.controller.northbound.problems import Trouble
+from helsewan.controller.northbound.problems import ProblemDetails
 from helsewan.controller.northbound.tokens import holder
 
 Message = MutableMapping[str, Any]
@@ -21,7 +21,7 @@ READER_S = 10.0  # for a reader to take what it is sent
 _CHALLENGE = {"www-authenticate": "Bearer"}
 
 
-class Guard:
+class AuthMiddleware:
     """The ASGI application ``app`` behind ``tokens``."""
 
     def __init__(self, app: App, tokens: Sequence[str], reader_s: float = READER_S) -> None:
@@ -35,7 +35,9 @@ class Guard:
         state = scope.setdefault("state", {})
         name = holder(self._tokens, _header(scope, b"authorization"))
         if name is None:
-            await self._say(Trouble(HTTPStatus.UNAUTHORIZED, "a token is needed", headers=_CHALLENGE), scope, send)
+            await self._say(
+                ProblemDetails(HTTPStatus.UNAUTHORIZED, "a token is needed", headers=_CHALLENGE), scope, send
+            )
             return
         client = scope.get("client")
         peer = {"uid": state["uid"]} if "uid" in state else {"address": client[0]} if client else {}
@@ -60,7 +62,7 @@ class Guard:
             if not dropped:
                 raise
 
-    async def _say(self, trouble: Trouble, scope: Message, send: Send) -> None:
+    async def _say(self, trouble: ProblemDetails, scope: Message, send: Send) -> None:
         async def nothing() -> Message:
             return {"type": "http.disconnect"}
 
@@ -80,11 +82,11 @@ class _Bounded:
         try:
             message = await asyncio.wait_for(self._receive(), BODY_S)
         except asyncio.TimeoutError:
-            raise Trouble(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
+            raise ProblemDetails(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
         self._size += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
         if self._size > MAX_BYTES:
-            raise Trouble(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BYTES} bytes")
+            raise ProblemDetails(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BYTES} bytes")
         return message
 
 

@@ -13,7 +13,7 @@ from helsewan.topology.graph.independence import Way, independent_ways
 from helsewan.topology.model import Network
 
 
-class Computed:
+class Cache:
     """Kept until policy or state change; one thing is computed at a time."""
 
     def __init__(self) -> None:

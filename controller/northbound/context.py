@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from helsewan.controller.northbound.cache import Computed
+from helsewan.controller.northbound.cache import Cache
 from helsewan.controller.northbound.controller_client import Source
 from helsewan.controller.northbound.counters import Counters
 from helsewan.controller.northbound.events import EventFile
@@ -28,7 +28,7 @@ class Context:
     source: Source
     events: EventFile
     changes: Path
-    computed: Computed
+    computed: Cache
     counters: Counters
     policies: Policies
     service: Service
@@ -37,7 +37,7 @@ class Context:
     @classmethod
     def of(cls, source: Source, events: Path, changes: Path, effect_s: float = EFFECT_S) -> Context:
         """The parts for a source, and the files of its events and changes."""
-        computed = Computed()
+        computed = Cache()
         return cls(
             source,
             EventFile(events),
@@ -69,7 +69,7 @@ Who = Annotated[dict[str, Any], Depends(_who)]
 Body = Annotated[bytes, Depends(_body)]
 
 
-def troubles(**reasons: str) -> dict[int | str, dict[str, Any]]:
+def problem_responses(**reasons: str) -> dict[int | str, dict[str, Any]]:
     """The responses of a route that are RFC 9457 problems, for OpenAPI: ``s404="why"``."""
     schema = {"content": {MEDIA_TYPE: {}}, "model": TroubleOut}
     return {int(status[1:]): {"description": reason, **schema} for status, reason in reasons.items()}

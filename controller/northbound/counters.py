@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from helsewan.common.schema_errors import nearest
 from helsewan.controller.northbound.controller_client import Declined, Source
-from helsewan.controller.northbound.problems import Trouble, no_such
+from helsewan.controller.northbound.problems import ProblemDetails, no_such
 from helsewan.controller.northbound.views.counting import classes, drops
 from helsewan.controller.northbound.views.models import DropOut, RouterCountersOut
 from helsewan.controller.openflow.pipeline import Purpose, cookie
@@ -34,7 +34,7 @@ class Counters:
             dropped = drops(self._statistics(router, Purpose.DROP))
             let_in = classes(self._statistics(router, Purpose.CONTRACT), plan)
         except (Declined, ValueError) as error:
-            raise Trouble(HTTPStatus.BAD_GATEWAY, str(error)) from None
+            raise ProblemDetails(HTTPStatus.BAD_GATEWAY, str(error)) from None
         return RouterCountersOut(router=router, drops=dropped, classes=let_in)
 
     def all_drops(self) -> dict[str, list[DropOut]]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
-from helsewan.controller.northbound.cache import Computed
+from helsewan.controller.northbound.cache import Cache
 from helsewan.controller.northbound.controller_client import Source
-from helsewan.controller.northbound.problems import Trouble, bad_input
+from helsewan.controller.northbound.problems import ProblemDetails, bad_input
 from helsewan.controller.northbound.views.models import AppliedOut, DryRunOut, RulesOut
 from helsewan.controller.openflow.pipeline import PipelineError
 from helsewan.controller.rules.numbering import renumbered
@@ -28,7 +28,7 @@ WAIT_S = 20.0  # for another's policy to be done with
 class Policies:
     """Tries and applies policies on the network of ``source``."""
 
-    def __init__(self, source: Source, computed: Computed) -> None:
+    def __init__(self, source: Source, computed: Cache) -> None:
         self._source, self._computed = source, computed
         self._turn = threading.Lock()
 
@@ -59,7 +59,7 @@ class Policies:
                 raise _conflict(f"the policy in force is {version} by now")
             try:
                 new = _compiled(body, plan)
-            except Trouble as trouble:
+            except ProblemDetails as trouble:
                 self._source.refused(BODY, trouble.detail, who)
                 raise
             expected = "" if expects == "*" else expects
@@ -70,21 +70,23 @@ class Policies:
         if outcome.get("conflict"):
             raise _conflict(outcome["reason"])
         where = [f"router {outcome['router']}", f"rule {outcome['rule']}"] if "router" in outcome else []
-        raise Trouble(HTTPStatus.CONFLICT, ": ".join([*where, outcome["reason"]]))
+        raise ProblemDetails(HTTPStatus.CONFLICT, ": ".join([*where, outcome["reason"]]))
 
     def _next(self, new: Plan, plan: Plan, version: str) -> Any:
         """The generation after ``plan``'s. Raises Trouble where there can be none."""
         try:
             return self._computed.generation(plan, version).with_plan(renumbered(new, plan))
         except PipelineError as error:
-            raise Trouble(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+            raise ProblemDetails(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
         except InputError as error:
             raise bad_input(error.problems) from None
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         if not self._turn.acquire(timeout=WAIT_S):
-            raise Trouble(HTTPStatus.SERVICE_UNAVAILABLE, "another policy is on its way", headers={"retry-after": "5"})
+            raise ProblemDetails(
+                HTTPStatus.SERVICE_UNAVAILABLE, "another policy is on its way", headers={"retry-after": "5"}
+            )
         try:
             yield
         finally:
@@ -98,5 +100,5 @@ def _compiled(body: bytes, plan: Plan) -> Plan:
         raise bad_input(error.problems) from None
 
 
-def _conflict(reason: str) -> Trouble:
-    return Trouble(HTTPStatus.PRECONDITION_FAILED, f"{reason} (hint: read it again, and decide anew)")
+def _conflict(reason: str) -> ProblemDetails:
+    return ProblemDetails(HTTPStatus.PRECONDITION_FAILED, f"{reason} (hint: read it again, and decide anew)")

@@ -13,7 +13,7 @@ from helsewan.common.errors import Problem
 MEDIA_TYPE = "application/problem+json"
 
 
-class Trouble(Exception):
+class ProblemDetails(Exception):
     """A request that is not done. ``problems`` are what is wrong with its input."""
 
     def __init__(
@@ -43,13 +43,13 @@ class Trouble(Exception):
         return told
 
 
-def bad_input(problems: Sequence[Problem], status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY) -> Trouble:
+def bad_input(problems: Sequence[Problem], status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY) -> ProblemDetails:
     """What is wrong with an input; the detail is the first of it, as the command line would say it."""
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return Trouble(status, f"{problems[0]}{more}", problems)
+    return ProblemDetails(status, f"{problems[0]}{more}", problems)
 
 
-def no_such(where: str, value: str, reason: str, hint: str = "") -> Trouble:
+def no_such(where: str, value: str, reason: str, hint: str = "") -> ProblemDetails:
     """Something that is named and is not there."""
     return bad_input([Problem(where, value, reason, hint)], HTTPStatus.NOT_FOUND)
 

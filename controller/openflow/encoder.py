@@ -36,7 +36,7 @@ from helsewan.controller.openflow.entries import (
     Resubmit,
     SetField,
 )
-from helsewan.controller.update.commands import Commit, Discard, Order, Prepare, Update
+from helsewan.controller.update.commands import Commit, Discard, Prepare, SwitchCommand, Update
 from helsewan.controller.update.rule_diff import Difference
 
 _of: Any = ofproto_v1_3
@@ -84,7 +84,7 @@ class Encoder:
         self._fields: dict[tuple[str, object], bytes] = {}
         self._actions: dict[Action, bytes] = {}
 
-    def frame(self, order: Order, first: int) -> Frame:
+    def frame(self, order: SwitchCommand, first: int) -> Frame:
         """The order as bytes, its messages numbered from ``first``."""
         parts: list[bytes] = []
         subjects: list[object] = []
@@ -124,7 +124,7 @@ class Encoder:
             _parser.OFPPacketOut(self._switch, _of.OFP_NO_BUFFER, _of.OFPP_CONTROLLER, _actions(actions), frame)
         )
 
-    def _messages(self, order: Order) -> Iterator[tuple[object, bytes]]:
+    def _messages(self, order: SwitchCommand) -> Iterator[tuple[object, bytes]]:
         if isinstance(order, Discard):
             yield "discard a bundle", _control(_DISCARD, order.number)
         elif isinstance(order, Prepare):

@@ -20,12 +20,12 @@ COSTS_PER_S = 2_000.0  # of a core in Python, a message takes some 0.1 ms
 BURST_COSTS = 20_000.0  # a switch that is asked for all it holds may answer at once
 
 
-class Refused(ConnectionError):
+class MessageRefused(ConnectionError):
     """The other end is not to be dealt with; the message says why."""
 
 
 @dataclass
-class Inflow:
+class MessageReader:
     """What one connection has sent since ``began``."""
 
     began: float
@@ -49,7 +49,7 @@ class Inflow:
         self._buffer += data
         self._bytes += len(data)
         if not self.established and self._bytes > HANDSHAKE_BYTES:
-            raise Refused(f"sent more than {HANDSHAKE_BYTES} bytes before it was through the handshake")
+            raise MessageRefused(f"sent more than {HANDSHAKE_BYTES} bytes before it was through the handshake")
         end, messages = self._whole()
         whole = bytes(self._buffer[:end])
         del self._buffer[:end]
@@ -68,7 +68,7 @@ class Inflow:
         """Raises Refused when the deadline has passed."""
         if self.deadline is not None and now >= self.deadline:
             what = "a message was not complete" if self.established else "it was not through the handshake"
-            raise Refused(f"{what} within {PATIENCE_S:g} s")
+            raise MessageRefused(f"{what} within {PATIENCE_S:g} s")
 
     def _whole(self) -> tuple[int, int]:
         """Where the last whole message ends, and how many there are."""
@@ -85,11 +85,11 @@ class Inflow:
 
     def _check_header(self, version: int, kind: int, length: int) -> None:
         if length < _HEADER.size:
-            raise Refused(f"sent a message of length {length}")
+            raise MessageRefused(f"sent a message of length {length}")
         if not self._greeted and kind != _HELLO:
-            raise Refused(f"began with a message of type {kind}, not with hello")
+            raise MessageRefused(f"began with a message of type {kind}, not with hello")
         if self._greeted and version != _VERSION:
-            raise Refused(f"sent a message of version {version}, agreed was {_VERSION}")
+            raise MessageRefused(f"sent a message of version {version}, agreed was {_VERSION}")
 
     def _charge(self, costs: float, now: float) -> None:
         earned = (now - self._credited) * COSTS_PER_S if self._credited else 0.0

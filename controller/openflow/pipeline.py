@@ -48,7 +48,7 @@ class PipelineError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FieldPart:
     """A part of the 64-bit metadata that carries one number from table to table."""
 
     shift: int
@@ -68,12 +68,12 @@ class Part:
         return number << self.shift, self.mask
 
 
-VRF = Part(0, 10)  # the source's VPN
-CLASS = Part(10, 6)  # the code point that its class marks with
-SOURCE_ROLE = Part(16)
-DESTINATION_ROLE = Part(32)
-DESTINATION_VPN = Part(48, 15)
-DIVERTED = Part(63, 1)  # 1: from the router of the site's other line, which is down
+VRF = FieldPart(0, 10)  # the source's VPN
+CLASS = FieldPart(10, 6)  # the code point that its class marks with
+SOURCE_ROLE = FieldPart(16)
+DESTINATION_ROLE = FieldPart(32)
+DESTINATION_VPN = FieldPart(48, 15)
+DIVERTED = FieldPart(63, 1)  # 1: from the router of the site's other line, which is down
 
 
 def joined(*parts: tuple[int, int]) -> tuple[int, int]:

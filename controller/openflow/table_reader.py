@@ -42,7 +42,7 @@ def ports_request(xid: int) -> bytes:
     return _request(xid, _of.OFPMP_PORT_DESC, b"")
 
 
-class Reading:
+class TableReader:
     """One reading of a switch: groups and meters, then flows; all flows at once where there are no groups, for then
     it is new and its flows are few."""
 

@@ -49,13 +49,13 @@ from helsewan.controller.openflow.pipeline import (
     joined,
 )
 from helsewan.controller.rules.contracts import ContractRules, contract_rules, fragment_rules
-from helsewan.controller.rules.ingress_filter import KNOWN_LINES, Admission
-from helsewan.controller.rules.ip_version import FAMILIES, IP4, IP6, family_of
-from helsewan.controller.rules.mtu import fitted
+from helsewan.controller.rules.ingress_filter import KNOWN_LINES, IngressFilter
+from helsewan.controller.rules.ip_version import FAMILIES, IP4, IP6, ip_version_of
+from helsewan.controller.rules.mtu import mtu_rules
 from helsewan.controller.rules.punt import PUNT_METER
 from helsewan.controller.rules.ttl import popped
 from helsewan.policies.plan import SHORTEST, Attachment, Plan, Route, TrafficClass, Vpn
-from helsewan.topology.model import SITE_MTU, TRUNK_PORT, Line, Site, router_mac
+from helsewan.topology.model import SITE_MTU, TRUNK_PORT, AccessLinkId, Site, router_mac
 
 _BURST_US = 100_000  # a policer lets this much time's worth of its rate pass at once
 _QUEUE_BITS = 4  # a meter's number: the line's VLAN, then the class's queue; it stays the same under another policy
@@ -82,14 +82,14 @@ def ingress_group(egress: int) -> int:
     return 1 + egress
 
 
-def edge_rules(plan: Plan) -> dict[str, RuleSet]:
+def access_rules(plan: Plan) -> dict[str, RuleSet]:
     """Everything each router needs for its own sites."""
     vrf = {vpn.name: tuple(map(_one, _vrf(plan, vpn))) for vpn in plan.vpns}
     shared = _Shared(plan, contract_rules(plan), vrf, _from_afar(plan, plan.routes))
-    return {router.id: _Edge(plan, router.id, shared).rules() for router in plan.network.routers}
+    return {router.id: _AccessRules(plan, router.id, shared).rules() for router in plan.network.routers}
 
 
-def turned_routes(plan: Plan, down: Collection[Line]) -> dict[str, RuleSet]:
+def turned_routes(plan: Plan, down: Collection[AccessLinkId]) -> dict[str, RuleSet]:
     """By router, the routes to dual-homed sites that lost one of their lines and were reached over it: now to the
     router of the other alone. They come before the plan's own routes."""
     routes = tuple(
@@ -102,7 +102,7 @@ def turned_routes(plan: Plan, down: Collection[Line]) -> dict[str, RuleSet]:
     if not routes:
         return {}
     from_afar = _from_afar(plan, routes, _BEFORE)
-    edges = (_Edge(plan, router.id, _Shared(plan, (), {}, ())) for router in plan.network.routers)
+    edges = (_AccessRules(plan, router.id, _Shared(plan, (), {}, ())) for router in plan.network.routers)
     return {edge.router: RuleSet(flows=tuple(edge.route(routes, from_afar))) for edge in edges}
 
 
@@ -118,7 +118,7 @@ class _Shared:
 
 
 @dataclass(frozen=True)
-class _Edge:
+class _AccessRules:
     """One router's access side."""
 
     plan: Plan
@@ -128,7 +128,7 @@ class _Edge:
     def rules(self) -> RuleSet:
         """All entries, in pipeline order."""
         flows = (
-            *Admission(self.plan, self.router, self.lines).rules(),
+            *IngressFilter(self.plan, self.router, self.lines).rules(),
             *(rule for vpn in self.vpns for rule in self.shared.vrf[vpn.name]),
             *self.contract(),
             *self.police(),
@@ -227,7 +227,7 @@ class _Edge:
         return SetField("eth_src", self.mac), SetField("eth_dst", site.mac)
 
     @cached_property
-    def own_ports(self) -> dict[Line, int]:
+    def own_ports(self) -> dict[AccessLinkId, int]:
         """The ports of lines that are not on the trunk: those of dual-homed sites."""
         return self.plan.network.line_ports[self.router]
 
@@ -261,7 +261,7 @@ def _delivered(site: Site, actions: tuple[Action, ...], mtu_bytes: int, vpn: int
     for family, prefix in zip(FAMILIES, site.prefixes, strict=True):
         to = (*there, *family.is_to(prefix))
         out = FlowRule(Table.DELIVER, _LOW + prefix.prefixlen, to, actions, cookie=own)
-        rules += fitted(out, mtu_bytes) if mtu_bytes < SITE_MTU else (out,)
+        rules += mtu_rules(out, mtu_bytes) if mtu_bytes < SITE_MTU else (out,)
     return tuple(rules)
 
 
@@ -279,7 +279,7 @@ def _vrf(plan: Plan, vpn: Vpn) -> Iterator[FlowRule]:
             continue
         found = joined(DESTINATION_ROLE.of(role.id), DESTINATION_VPN.of(visible[role.vpn].id))
         for prefix in role.prefixes:
-            to: Match = (("metadata", VRF.of(vpn.id)), *family_of(prefix).is_to(prefix))
+            to: Match = (("metadata", VRF.of(vpn.id)), *ip_version_of(prefix).is_to(prefix))
             priority = _LOW + prefix.prefixlen
             yield FlowRule(Table.VRF, priority, to, (), Table.CONTRACT, found, cookie=cookie(Purpose.PASS))
 
@@ -292,7 +292,7 @@ def _from_afar(plan: Plan, routes: Iterable[Route], above: int = 0) -> tuple[tup
     def afar(route: Route, cls: TrafficClass | None) -> FlowRule:
         vpn, main = plan.vpn[route.vpn], plan.egresses[route.egress]
         egress = plan.egress_index[main.routers, main.both, cls.path] if cls else route.egress
-        family, towards = family_of(route.prefix), DESTINATION_VPN.of(vpn.id)
+        family, towards = ip_version_of(route.prefix), DESTINATION_VPN.of(vpn.id)
         to: Match = (
             ("metadata", joined(towards, CLASS.of(cls.dscp)) if cls else towards),
             ("vlan_vid", (VLAN_PRESENT, VLAN_PRESENT)),  # a tag can be taken off only where there is one

@@ -21,7 +21,7 @@ from helsewan.controller.openflow.pipeline import (
     drop_rule,
     joined,
 )
-from helsewan.controller.rules.ip_version import FAMILIES, Family
+from helsewan.controller.rules.ip_version import FAMILIES, IpVersion
 from helsewan.policies.plan import Contract, Plan, PortMatch, Protocol
 
 TCP_ACK, TCP_RST = 0x10, 0x04
@@ -61,14 +61,14 @@ def fragment_rules() -> Iterator[FlowRule]:
         yield drop_rule(Table.CONTRACT, _FRAGMENT_PRIORITY, match, Drop.FRAGMENT)
 
 
-def _openings(plan: Plan, contract: Contract, family: Family) -> Iterator[FlowRule]:
+def _openings(plan: Plan, contract: Contract, family: IpVersion) -> Iterator[FlowRule]:
     """From client to server. They outrank replies: of two that both match, the opening decides the class."""
     between = _between(contract.client, contract.server, family)
     for port, header in _headers(plan, contract, "dst", family, family.echo_request):
         yield from _allowing(plan, contract, _OPENING_PRIORITY + 2 * port.mask.bit_count(), (*between, *header))
 
 
-def _replies(plan: Plan, contract: Contract, family: Family) -> Iterator[FlowRule]:
+def _replies(plan: Plan, contract: Contract, family: IpVersion) -> Iterator[FlowRule]:
     """From server to client."""
     between = _between(contract.server, contract.client, family)
     for port, header in _headers(plan, contract, "src", family, family.echo_reply):
@@ -81,14 +81,14 @@ def _replies(plan: Plan, contract: Contract, family: Family) -> Iterator[FlowRul
             yield from _allowing(plan, contract, priority, match)
 
 
-def _between(source: int, destination: int, family: Family) -> Match:
+def _between(source: int, destination: int, family: IpVersion) -> Match:
     """From one role to another."""
     roles = joined(SOURCE_ROLE.of(source), DESTINATION_ROLE.of(destination))
     return ("metadata", roles), ("eth_type", family.eth_type)
 
 
 def _headers(
-    plan: Plan, contract: Contract, side: str, family: Family, icmp_type: int
+    plan: Plan, contract: Contract, side: str, family: IpVersion, icmp_type: int
 ) -> Iterator[tuple[PortMatch, Match]]:
     """The service's headers, one match for each of its port ranges; ``side`` is where the server's port stands."""
     service = plan.service[contract.service]

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from helsewan.controller.openflow.entries import RuleSet
-from helsewan.controller.rules.access_rules import edge_rules, turned_routes
-from helsewan.controller.rules.label_rules import Labels, assign_labels, core_rules, ingress_groups
+from helsewan.controller.rules.access_rules import access_rules, turned_routes
+from helsewan.controller.rules.label_rules import Labels, assign_labels, ingress_groups, label_rules
 from helsewan.controller.rules.paths import Failures, compute_paths
 from helsewan.controller.update.recovery import labels_held, labels_not_held
 from helsewan.controller.update.rule_diff import Step, both, step
 from helsewan.policies.plan import Plan
-from helsewan.topology.model import Line
+from helsewan.topology.model import AccessLinkId
 
 _INTACT = Failures()
 
@@ -40,7 +40,7 @@ class Generation:
     edge: dict[str, RuleSet]
     intact: CoreState
     now: CoreState
-    lines: frozenset[Line] = frozenset()
+    lines: frozenset[AccessLinkId] = frozenset()
     turned: dict[str, RuleSet] = field(default_factory=dict)
 
     @property
@@ -77,7 +77,7 @@ class Generation:
     def with_plan(self, plan: Plan) -> Generation:
         """The same state of the network under another policy. Raises PipelineError where a number does not fit and
         InputError when there are no labels left."""
-        edge = edge_rules(plan)
+        edge = access_rules(plan)
         kept = {router: old if old == edge[router] else edge[router] for router, old in self.edge.items()}
         if (plan.egresses, plan.traffic) == (self.plan.egresses, self.plan.traffic):
             return replace(self, plan=plan, edge=kept, turned=turned_routes(plan, self.lines))
@@ -115,7 +115,7 @@ class Generation:
 def first_generation(plan: Plan) -> Generation:
     """The rules of a network in which nothing has failed yet."""
     intact = _state(plan, _INTACT)
-    return Generation(plan, edge_rules(plan), intact, intact)
+    return Generation(plan, access_rules(plan), intact, intact)
 
 
 def _state(plan: Plan, failures: Failures, *known: Labels) -> CoreState:
@@ -123,5 +123,5 @@ def _state(plan: Plan, failures: Failures, *known: Labels) -> CoreState:
     network, egresses = plan.network, plan.egresses
     paths = compute_paths(network, egresses, failures, plan.traffic)
     labels = assign_labels(paths, *known)
-    core, ingress = core_rules(network, paths, labels), ingress_groups(network, egresses, paths, labels)
+    core, ingress = label_rules(network, paths, labels), ingress_groups(network, egresses, paths, labels)
     return CoreState(failures, labels, {router: core[router] + RuleSet(groups=ingress[router]) for router in core})

@@ -35,7 +35,7 @@ from helsewan.controller.openflow.pipeline import (
     drop_rule,
     joined,
 )
-from helsewan.controller.rules.ip_version import FAMILIES, IP6, Family, masked
+from helsewan.controller.rules.ip_version import FAMILIES, IP6, IpVersion, masked
 from helsewan.policies.plan import Attachment, Plan
 from helsewan.topology.model import GATEWAY6, TRUNK_PORT, Site, router_mac
 
@@ -50,7 +50,7 @@ _FIRST, _TOP, _HIGH, _MIDDLE, _LOW, _LAST = 500, 400, 300, 200, 150, 100
 
 
 @dataclass(frozen=True)
-class Admission:
+class IngressFilter:
     """One router's entries of the first table, and of the one that its answers to neighbours go through."""
 
     plan: Plan
@@ -147,12 +147,12 @@ def _arp_reply(mac: str, gateway: str) -> tuple[Action, ...]:
     )
 
 
-def _ping_reply(mac: str, family: Family, gateway: str) -> tuple[Action, ...]:
+def _ping_reply(mac: str, family: IpVersion, gateway: str) -> tuple[Action, ...]:
     """Turns an echo request to the gateway into the answer (RFC 792, RFC 4443)."""
     return (*_returned(mac, family, gateway), SetField(family.icmp_type, family.echo_reply), Output(IN_PORT))
 
 
-def _returned(mac: str, family: Family, gateway: str) -> tuple[Action, ...]:
+def _returned(mac: str, family: IpVersion, gateway: str) -> tuple[Action, ...]:
     """An IP packet back to the sender, from the gateway."""
     back = Move(family.source, family.destination, family.address_bits)
     return (*_turned_round(mac), back, SetField(family.source, gateway))

@@ -9,7 +9,7 @@ from helsewan.topology.model import Prefix
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class IpVersion:
     """A version of IP: its EtherType, its address fields and their length, and its ICMP (protocol number, field of
     the type, types of an echo)."""
 
@@ -31,12 +31,12 @@ class Family:
         return ("eth_type", self.eth_type), (self.destination, masked(prefix))
 
 
-IP4 = Family(IPV4, "ipv4_src", "ipv4_dst", 32, 1, "icmpv4_type", 8, 0)  # RFC 792
-IP6 = Family(IPV6, "ipv6_src", "ipv6_dst", 128, 58, "icmpv6_type", 128, 129)  # RFC 4443
+IP4 = IpVersion(IPV4, "ipv4_src", "ipv4_dst", 32, 1, "icmpv4_type", 8, 0)  # RFC 792
+IP6 = IpVersion(IPV6, "ipv6_src", "ipv6_dst", 128, 58, "icmpv6_type", 128, 129)  # RFC 4443
 FAMILIES = IP4, IP6
 
 
-def family_of(prefix: Prefix) -> Family:
+def ip_version_of(prefix: Prefix) -> IpVersion:
     """The version a prefix belongs to."""
     return IP4 if prefix.version == 4 else IP6
 

@@ -85,7 +85,7 @@ def _leads_so(label: int, hops: dict[str, str], known: tuple[Labels, ...]) -> bo
     return all(hops.get(router, link) == link for way in ways for router, link in way.items())
 
 
-def core_rules(network: Network, paths: Paths, labels: Labels) -> dict[str, RuleSet]:
+def label_rules(network: Network, paths: Paths, labels: Labels) -> dict[str, RuleSet]:
     """What each router does with labelled packets. Grows with routers and egress sets, not with sites.
 
     A group that passes an egress set's packets on has the set's label for its id."""

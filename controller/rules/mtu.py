@@ -18,7 +18,7 @@ _ETHERNET_BYTES = 14
 _ABOVE = 200  # more than the priorities of prefixes of any two lengths are apart
 
 
-def fitted(rule: FlowRule, mtu_bytes: int) -> Iterator[FlowRule]:
+def mtu_rules(rule: FlowRule, mtu_bytes: int) -> Iterator[FlowRule]:
     """A rule of the table ``deliver``, whose first action counts the TTL down, for a line that takes ``mtu_bytes``."""
     count_down, *onward = rule.actions
     measured = (count_down, CheckLarger(_ETHERNET_BYTES + mtu_bytes, _VERDICT))

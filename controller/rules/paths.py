@@ -19,8 +19,8 @@ from functools import cached_property
 from helsewan.policies.paths.disjoint_paths import Way
 from helsewan.policies.paths.placement import Placement, place
 from helsewan.policies.plan import NO_TRAFFIC, Egress, Traffic
-from helsewan.topology.graph.backbone_graph import Fibres, Ways
-from helsewan.topology.model import Line, Link, Network
+from helsewan.topology.graph.backbone_graph import BackboneGraph, Ways
+from helsewan.topology.model import AccessLinkId, Link, Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Failures:
     links: frozenset[str] = frozenset()
     routers: frozenset[str] = frozenset()
     avoided: frozenset[str] = frozenset()
-    lines: frozenset[Line] = frozenset()
+    lines: frozenset[AccessLinkId] = frozenset()
 
     @property
     def of_core(self) -> Failures:
@@ -108,8 +108,8 @@ class _Computation:
 
     def __post_init__(self) -> None:
         failed = self.failures
-        self.fibres = Fibres(self.network).avoiding(failed.avoided).without(failed.links, failed.routers)
-        self.reduced: dict[Avoid, Fibres] = {}
+        self.fibres = BackboneGraph(self.network).avoiding(failed.avoided).without(failed.links, failed.routers)
+        self.reduced: dict[Avoid, BackboneGraph] = {}
         self.routers = [r.id for r in self.network.routers if r.id not in self.failures.routers]
 
     def run(self) -> Paths:

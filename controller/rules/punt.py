@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from helsewan.controller.openflow.entries import CONTROLLER_METER, IPV4, IPV6, MPLS, VLAN, PacketMeterRule
 from helsewan.controller.openflow.pipeline import Drop, Purpose, purpose_of
-from helsewan.controller.slowpath.icmp import Ipv4Packet, Trouble, read_ipv4
+from helsewan.controller.slowpath.icmp import IcmpError, Ipv4Packet, read_ipv4
 from helsewan.controller.slowpath.icmp6 import Ipv6Packet, read_ipv6
 
 # A flood that no router answers in full does no harm; a few traceroutes at once get all their answers.
@@ -20,10 +20,10 @@ _ETHERNET_BYTES, _TAG_BYTES, _LABEL_BYTES = 14, 4, 4
 _BOTTOM_OF_STACK = 0x100
 
 _TROUBLE_OF = {
-    Drop.NO_ROUTE: Trouble.NO_ROUTE,
-    Drop.NO_PATH: Trouble.NO_PATH,
-    Drop.NO_LINE: Trouble.NO_PATH,
-    Drop.TOO_LONG: Trouble.TOO_LONG,
+    Drop.NO_ROUTE: IcmpError.NO_ROUTE,
+    Drop.NO_PATH: IcmpError.NO_PATH,
+    Drop.NO_LINE: IcmpError.NO_PATH,
+    Drop.TOO_LONG: IcmpError.TOO_LONG,
 }
 
 
@@ -40,17 +40,17 @@ class Punt:
     mtu_bytes: int = 0
 
     @property
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> IcmpError | None:
         """What kept the router from passing it on; None where that is not for its sender to know."""
         if self.expired:
-            return Trouble.EXPIRED
+            return IcmpError.EXPIRED
         try:
             purpose, number = purpose_of(self.cookie)
         except ValueError:
             return None
         if purpose is Purpose.DROP:
             return next((trouble for drop, trouble in _TROUBLE_OF.items() if drop == number), None)
-        return Trouble.NO_PATH if purpose is Purpose.ROUTE else None
+        return IcmpError.NO_PATH if purpose is Purpose.ROUTE else None
 
 
 @dataclass(frozen=True, slots=True)

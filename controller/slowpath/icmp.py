@@ -23,7 +23,7 @@ _EXTENSION_VERSION = 2 << 12
 _LABEL_STACK = 1, 1  # class and type of the object (RFC 4950)
 
 
-class Trouble(Enum):
+class IcmpError(Enum):
     """Why a packet could not be passed on, in any IP version."""
 
     EXPIRED = "its hops ran out"
@@ -34,11 +34,11 @@ class Trouble(Enum):
 
 
 _TYPE_AND_CODE = {
-    Trouble.EXPIRED: (11, 0),
-    Trouble.NO_ROUTE: (3, 0),
-    Trouble.NO_PATH: (3, 1),
-    Trouble.TOO_LONG: (3, 4),
-    Trouble.PROHIBITED: (3, 13),
+    IcmpError.EXPIRED: (11, 0),
+    IcmpError.NO_ROUTE: (3, 0),
+    IcmpError.NO_PATH: (3, 1),
+    IcmpError.TOO_LONG: (3, 4),
+    IcmpError.PROHIBITED: (3, 13),
 }
 
 
@@ -83,7 +83,7 @@ def read_ipv4(data: bytes) -> Ipv4Packet | None:
 
 
 def error(
-    trouble: Trouble, packet: Ipv4Packet, source: IPv4Address, dscp: int, labels: tuple[int, ...] = (), mtu: int = 0
+    trouble: IcmpError, packet: Ipv4Packet, source: IPv4Address, dscp: int, labels: tuple[int, ...] = (), mtu: int = 0
 ) -> bytes:
     """The IPv4 packet that tells ``packet``'s sender of ``trouble``, from ``source``, marked ``dscp``.
 
@@ -94,7 +94,7 @@ def error(
     if stack:
         quote = quote[:QUOTE_BEFORE_EXTENSION].ljust(QUOTE_BEFORE_EXTENSION, b"\0")
     words = len(quote) // 4 if stack else 0
-    told = mtu if trouble is Trouble.TOO_LONG else 0
+    told = mtu if trouble is IcmpError.TOO_LONG else 0
     message = _ERROR.pack(*_TYPE_AND_CODE[trouble], 0, words, told) + quote + stack
     message = summed(message, 2)
     length = _HEADER.size + len(message)

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from helsewan.controller.slowpath.icmp import QUOTE_BEFORE_EXTENSION, TTL, Trouble, checksum, label_stack
+from helsewan.controller.slowpath.icmp import QUOTE_BEFORE_EXTENSION, TTL, IcmpError, checksum, label_stack
 
 ICMPV6 = 58
 _HEADER = struct.Struct("!IHBB16s16s")  # RFC 8200, 3
@@ -25,11 +25,11 @@ _EXTENSION_BYTES, _FRAGMENT_OFFSET = 8, 0xFFF8
 _FIRST_INFORMATIONAL, _REDIRECT = 128, 137  # ICMPv6 types: those below are errors
 
 _TYPE_AND_CODE = {
-    Trouble.NO_ROUTE: (1, 0),
-    Trouble.PROHIBITED: (1, 1),
-    Trouble.NO_PATH: (1, 3),
-    Trouble.TOO_LONG: (2, 0),
-    Trouble.EXPIRED: (3, 0),
+    IcmpError.NO_ROUTE: (1, 0),
+    IcmpError.PROHIBITED: (1, 1),
+    IcmpError.NO_PATH: (1, 3),
+    IcmpError.TOO_LONG: (2, 0),
+    IcmpError.EXPIRED: (3, 0),
 }
 
 
@@ -92,14 +92,14 @@ def read_ipv6(data: bytes) -> Ipv6Packet | None:
 
 
 def error6(
-    trouble: Trouble, packet: Ipv6Packet, source: IPv6Address, dscp: int, labels: tuple[int, ...] = (), mtu: int = 0
+    trouble: IcmpError, packet: Ipv6Packet, source: IPv6Address, dscp: int, labels: tuple[int, ...] = (), mtu: int = 0
 ) -> bytes:
     """The IPv6 packet that tells ``packet``'s sender of ``trouble``, from ``source``, marked ``dscp``.
 
     ``labels`` are the label stack entries it came with, top first; ``mtu`` is the next line's, in bytes. Where the
     packet is too long for that, that is what is told, and not the labels: this message has no room for extensions."""
     quote = packet.data[: _LONGEST - _HEADER.size - _ERROR.size - 4]
-    if trouble is Trouble.TOO_LONG:
+    if trouble is IcmpError.TOO_LONG:
         told = mtu.to_bytes(4, "big")
     elif labels:
         quote = quote[:QUOTE_BEFORE_EXTENSION].ljust(QUOTE_BEFORE_EXTENSION, b"\0")

@@ -12,10 +12,10 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from helsewan.controller.openflow.entries import IPV4, IPV6, Action, Load, Resubmit, Table
-from helsewan.controller.openflow.pipeline import DESTINATION_VPN, VRF, Part
+from helsewan.controller.openflow.pipeline import DESTINATION_VPN, VRF, FieldPart
 from helsewan.controller.rules.access_rules import onto_labels
 from helsewan.controller.rules.punt import Contents, Punt, read_frame
-from helsewan.controller.slowpath.icmp import Ipv4Packet, Trouble, error
+from helsewan.controller.slowpath.icmp import IcmpError, Ipv4Packet, error
 from helsewan.controller.slowpath.icmp6 import error6
 from helsewan.policies.plan import Plan, Route, Vpn
 from helsewan.topology.model import Prefix, router_address4, router_address6, router_mac
@@ -34,7 +34,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Answers:
+class IcmpResponder:
     """The answers that a plan's routers give."""
 
     plan: Plan
@@ -45,11 +45,11 @@ class Answers:
         if contents is None or trouble is None or not contents.packet.deserves_answer:
             return None
         route = self._way_back(punt, contents)
-        if route is None or (trouble is Trouble.TOO_LONG and contents.packet.may_be_split):
+        if route is None or (trouble is IcmpError.TOO_LONG and contents.packet.may_be_split):
             return None
         return self._answer(punt, trouble, contents, route)
 
-    def _answer(self, punt: Punt, trouble: Trouble, contents: Contents, route: Route) -> Answer:
+    def _answer(self, punt: Punt, trouble: IcmpError, contents: Contents, route: Route) -> Answer:
         router, about = self.plan.network.router[punt.router], contents.packet
         vpn = self.plan.vpn[route.vpn]
         came_with = () if self._vpn_in(punt.metadata, VRF) else contents.labels  # from a site: they are our own
@@ -79,7 +79,7 @@ class Answers:
         seen = (self._routes[vpn.name].to(source) for vpn in self.plan.imports_from(there))
         return next((route for route in seen if route), None)
 
-    def _vpn_in(self, metadata: int, part: Part) -> Vpn | None:
+    def _vpn_in(self, metadata: int, part: FieldPart) -> Vpn | None:
         return self._vpn_by_id.get((metadata & part.mask) >> part.shift)
 
     @cached_property

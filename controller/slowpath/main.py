@@ -25,7 +25,7 @@ from helsewan.controller.openflow.encoder import Encoder
 from helsewan.controller.openflow.errors import in_words
 from helsewan.controller.rules.mtu import MTU_REGISTER
 from helsewan.controller.rules.punt import Punt
-from helsewan.controller.slowpath.icmp_responder import Answers
+from helsewan.controller.slowpath.icmp_responder import IcmpResponder
 
 _of: Any = ofproto_v1_3
 _AGAIN_S = 0.2  # after a router could not be reached
@@ -38,7 +38,7 @@ async def serve(plan_file: Path, sockets: str) -> None:
     """Answers for all routers of a plan, for ever, and as its file says at the time. ``sockets`` is the path of a
     switch's management socket, with ``{router}`` for the router's id and ``{index}`` for its number."""
     seen, plan = _version(plan_file), read_plan(plan_file)
-    answers, encoder = Answers(plan), Encoder()
+    answers, encoder = IcmpResponder(plan), Encoder()
     routers = [
         _Router(router.id, sockets.format(router=router.id, index=router.index), answers, encoder)
         for router in plan.network.routers
@@ -48,7 +48,7 @@ async def serve(plan_file: Path, sockets: str) -> None:
         await asyncio.wait([attending], timeout=_LOOK_S)
         with suppress(OSError, InputError, pickle.UnpicklingError, EOFError):  # it is being written
             if (now := _version(plan_file)) != seen:
-                answers, seen = Answers(read_plan(plan_file)), now
+                answers, seen = IcmpResponder(read_plan(plan_file)), now
                 for router in routers:
                     router.answers = answers
     await attending
@@ -63,7 +63,7 @@ def _version(plan_file: Path) -> tuple[int, int]:
 class _Router:
     """One router's slow path."""
 
-    def __init__(self, router: str, path: str, answers: Answers, encoder: Encoder) -> None:
+    def __init__(self, router: str, path: str, answers: IcmpResponder, encoder: Encoder) -> None:
         self.router, self.path, self.answers, self.encoder = router, path, answers, encoder
         self.refusals = self.failures = 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from helsewan.controller.update.commands import Assignment, Count, Order, Read, Report
+from helsewan.controller.update.commands import Assignment, Count, Event, Read, SwitchCommand
 from helsewan.controller.update.rule_diff import Difference
 
 LOOK_S = 0.5  # from one look to the next
@@ -40,7 +40,7 @@ class Audit:
         if not usable:
             return []
         self.looks += 1
-        order: Order
+        order: SwitchCommand
         if self.looks % READ_EVERY:
             router, self.counted = self._following(self.counted, usable)
             order = Count()
@@ -49,12 +49,12 @@ class Audit:
             order = Read()
         return [self.ask(router, order, now)]
 
-    def ask(self, router: str, order: Order, now: float) -> Assignment:
+    def ask(self, router: str, order: SwitchCommand, now: float) -> Assignment:
         """A look at this router."""
         self.asked, self.next_at = Assignment(router, order), now + ANSWER_S
         return self.asked
 
-    def answers(self, router: str, order: Order) -> bool:
+    def answers(self, router: str, order: SwitchCommand) -> bool:
         """Whether this answers the look under way."""
         return self.asked is not None and self.asked.router == router and self.asked.order is order
 
@@ -65,7 +65,7 @@ class Audit:
         return self.routers[at % count], (at + 1) % count
 
 
-def drift(router: str, found: Difference) -> Report:
+def drift(router: str, found: Difference) -> Event:
     """What a switch did not hold as meant, in words."""
     details = {
         "router": router,
@@ -74,7 +74,7 @@ def drift(router: str, found: Difference) -> Report:
         "foreign": len(found.remove),
         "entries": list(_words(found)),
     }
-    return Report("drift", details)
+    return Event("drift", details)
 
 
 def _words(found: Difference) -> Iterator[str]:

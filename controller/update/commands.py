@@ -53,7 +53,7 @@ class Discard:
     number: int
 
 
-Order = Read | Count | Update | Prepare | Commit | Discard
+SwitchCommand = Read | Count | Update | Prepare | Commit | Discard
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,11 @@ class Assignment:
     """An order for one router."""
 
     router: str
-    order: Order
+    order: SwitchCommand
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Event:
     """Something worth telling people."""
 
     event: str
@@ -94,7 +94,7 @@ class Withdraw:
     places: frozenset[str]
 
 
-Output = Assignment | Report | Store | Withdraw
+Output = Assignment | Event | Store | Withdraw
 
 
 def updates(whole: Difference) -> tuple[Update, ...]:

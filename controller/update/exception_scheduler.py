@@ -17,7 +17,7 @@ RETRY_S = 30.0  # after a change that was refused
 _LOOK_S = 3600.0  # at the clock at least, which may have been set
 
 
-class Calendar:
+class ExceptionScheduler:
     """Asks for a ``change`` of plan at each moment that the plan now kept calls for one."""
 
     def __init__(self, change: Callable[[Plan, Origin], None], now: Callable[[], datetime] = utc_now) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from helsewan.controller.rules.paths import Failures
-from helsewan.controller.update.commands import Report
+from helsewan.controller.update.commands import Event
 from helsewan.policies.plan import Plan
-from helsewan.topology.model import access_name
+from helsewan.topology.model import access_link_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +32,19 @@ OURSELVES = Origin({"door": "controller"})
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PolicyChange:
     """A policy that somebody wants."""
 
     plan: Plan
     origin: Origin
 
-    def refused(self, reason: str, **details: Any) -> Report:
+    def refused(self, reason: str, **details: Any) -> Event:
         """The report that it will not be."""
-        return Report("policy-refused", {"policy": self.plan.policy, "reason": reason, **details, **self.origin.told})
+        return Event("policy-refused", {"policy": self.plan.policy, "reason": reason, **details, **self.origin.told})
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
+class ActivePolicy:
     """The policy that packets meet; ``number`` counts those that a controller has seen in force."""
 
     plan: Plan
@@ -65,7 +65,7 @@ def told_of(failures: Failures) -> dict[str, Any]:
     """What paths keep clear of, as a part of a report."""
     return {
         "links_down": sorted(failures.links),
-        "accesses_down": sorted(access_name(*line) for line in failures.lines),
+        "accesses_down": sorted(access_link_name(*line) for line in failures.lines),
         "routers_out": sorted(failures.routers),
         "withdrawn": sorted(failures.avoided),
     }

@@ -19,22 +19,22 @@ from helsewan.controller.rules.paths import Failures
 from helsewan.controller.update.audit import Audit, drift
 from helsewan.controller.update.commands import (
     Assignment,
-    Order,
+    Event,
     Output,
     Read,
     Refusal,
-    Report,
     Store,
+    SwitchCommand,
     Update,
     Withdraw,
     updates,
 )
 from helsewan.controller.update.network_state import LiveNetwork
-from helsewan.controller.update.policy_change import OURSELVES, InForce, Origin, Wish, told_of
+from helsewan.controller.update.policy_change import OURSELVES, ActivePolicy, Origin, PolicyChange, told_of
 from helsewan.controller.update.rollout import Rollout, Stage
 from helsewan.controller.update.rule_diff import Step, both, difference
 from helsewan.policies.plan import Plan
-from helsewan.topology.model import Line, access_name
+from helsewan.topology.model import AccessLinkId, access_link_name
 
 SETTLE_S = 0.2  # for changes that come together, and for the switches to repair what they can first (cf. RFC 8405)
 ADOPTED = "adopted"  # the event of a start that goes on from what switches hold
@@ -63,7 +63,7 @@ class _Joining:
 
 
 @dataclass
-class Conductor:
+class Reconciler:
     """The state machine. Times are seconds of any one clock."""
 
     plan: Plan
@@ -81,9 +81,9 @@ class Conductor:
         self.sizes: list[int] = []  # of the rollout
         self.joining: dict[str, _Joining] = {}
         self.gathered: dict[str, RuleSet] | None = {}  # what switches held at first; None once that is dealt with
-        self.wanted: Wish | None = None  # a policy to change to
-        self.granted: Wish | None = None  # what is being rolled out
-        self.in_force = InForce(self.plan)
+        self.wanted: PolicyChange | None = None  # a policy to change to
+        self.granted: PolicyChange | None = None  # what is being rolled out
+        self.in_force = ActivePolicy(self.plan)
         self.withdrawal = OURSELVES  # who last took lines out of service, or gave them back
         self.impossible: object = None  # the failures of a change that was refused: not tried again
         self.audit = Audit(tuple(router.id for router in network.routers))
@@ -119,7 +119,7 @@ class Conductor:
         self.live.joined(router, up_ports, coming)
         self.hello_by = now + HELLO_S if self.live.coming else None
         self.joining[router] = _Joining(now)
-        outputs: list[Output] = [Report("switch-up", {"router": router}), Assignment(router, Read())]
+        outputs: list[Output] = [Event("switch-up", {"router": router}), Assignment(router, Read())]
         if self.rollout is not None and again:
             outputs += self._rolled(self.rollout.lost(router, now), now)
         if self.rollout is not None:
@@ -132,7 +132,7 @@ class Conductor:
         self.joining.pop(router, None)
         if self.gathered is not None:
             self.gathered.pop(router, None)
-        outputs: list[Output] = [Report("switch-down", {"router": router})]
+        outputs: list[Output] = [Event("switch-down", {"router": router})]
         if self.rollout is not None:
             outputs += self._rolled(self.rollout.lost(router, now), now)
         return outputs + self._noticed(now)
@@ -142,16 +142,16 @@ class Conductor:
         news = self.live.port_changed(router, port, up)
         network = self.plan.network
         names = {number: link for link, number in network.ports[router].items()}
-        names |= {number: access_name(*line) for line, number in network.line_ports[router].items()}
+        names |= {number: access_link_name(*line) for line, number in network.line_ports[router].items()}
         if port not in names or not news:
             return []
         details = {"router": router, "port": port, "link": names[port]}
-        return [Report("port-up" if up else "port-down", details), *self._all_links_up(now), *self._noticed(now)]
+        return [Event("port-up" if up else "port-down", details), *self._all_links_up(now), *self._noticed(now)]
 
     def change_plan(self, plan: Plan, now: float, origin: Origin | None = None) -> list[Output]:
         """Another policy for the same network is wanted; of several that come while one is under way the last. One that
         expects to take the place of another policy than it would is refused."""
-        wish = Wish(plan, origin or Origin())
+        wish = PolicyChange(plan, origin or Origin())
         if plan.network != self.plan.network:
             return [wish.refused("it is made for another network"), Store(self.plan)]
         if wish.origin.expects and (self.wanted or self.granted):
@@ -169,9 +169,9 @@ class Conductor:
             return []
         turn = {"before": sorted(self.live.withdrawn), "after": sorted(places)}
         self.live.withdrawn, self.withdrawal, self.impossible = places, origin, None
-        return [Withdraw(places), Report("withdrawn", {**turn, **origin.told}), *self._noticed(now)]
+        return [Withdraw(places), Event("withdrawn", {**turn, **origin.told}), *self._noticed(now)]
 
-    def holds(self, router: str, held: RuleSet, order: Order, now: float) -> list[Output]:
+    def holds(self, router: str, held: RuleSet, order: SwitchCommand, now: float) -> list[Output]:
         """A switch has said what it holds."""
         joining = self.joining.get(router)
         if joining is not None and joining.toward is None:
@@ -186,14 +186,14 @@ class Conductor:
         self.joining[router] = _Joining(now)
         return [drift(router, found), *self._bring(router, held, now)]
 
-    def counts(self, router: str, flows: int, order: Order, now: float) -> list[Output]:
+    def counts(self, router: str, flows: int, order: SwitchCommand, now: float) -> list[Output]:
         """A switch has said how many flows it holds: where that is wrong it is asked for all."""
         if not self.audit.answers(router, order):
             return []
         self.audit.rest(now)
         return [] if flows == len(self.target(router).flows) else [self.audit.ask(router, Read(), now)]
 
-    def done(self, router: str, order: Order, now: float, refusal: Refusal | None = None) -> list[Output]:
+    def done(self, router: str, order: SwitchCommand, now: float, refusal: Refusal | None = None) -> list[Output]:
         """A switch has carried out an order, or refused a part of it and so the whole."""
         joining = self.joining.get(router)
         if joining is not None and joining.orders and joining.orders[0] is order:
@@ -269,7 +269,7 @@ class Conductor:
             del self.joining[router]
             details = {"message": f"refused: {refusal.reason}", "router": router, "rule": refusal.rule}
             back = updates(order.difference.meters().inverse())
-            return [Report("error", details), *(Assignment(router, each) for each in back)]
+            return [Event("error", details), *(Assignment(router, each) for each in back)]
         if joining.orders:
             return [Assignment(router, joining.orders[0])]
         assert joining.toward is not None
@@ -282,7 +282,7 @@ class Conductor:
         joining = self.joining.pop(router)
         outputs: list[Output] = []
         if router in self.live.ready:
-            outputs.append(Report("drift-repaired", {"router": router, "entries": joining.sent}))
+            outputs.append(Event("drift-repaired", {"router": router, "entries": joining.sent}))
         else:
             self.live.programmed(router)
             outputs.append(self._programmed_report(router, joining.sent, now - joining.since))
@@ -291,10 +291,10 @@ class Conductor:
             outputs += self._rolled(self.rollout.rejoined(router, now), now)
         return outputs + self._noticed(now)
 
-    def _programmed_report(self, router: str, changed: int, seconds: float) -> Report:
+    def _programmed_report(self, router: str, changed: int, seconds: float) -> Event:
         rules = self.target(router)
         size = {"flows": len(rules.flows), "groups": len(rules.groups), "changed": changed}
-        return Report("switch-programmed", {"router": router, **size, "seconds": round(seconds, 3)})
+        return Event("switch-programmed", {"router": router, **size, "seconds": round(seconds, 3)})
 
     def _all_programmed(self, now: float) -> list[Output]:
         if self.all_reported or len(self.live.ready) < len(self.plan.network.routers):
@@ -304,14 +304,14 @@ class Conductor:
         programs = [self.target(router.id) for router in self.plan.network.routers]
         seconds = round(now - (self.began or now), 3)
         flows, groups = sum(len(p.flows) for p in programs), sum(len(p.groups) for p in programs)
-        return [Report("all-programmed", {"flows": flows, "groups": groups, "seconds": seconds})]
+        return [Event("all-programmed", {"flows": flows, "groups": groups, "seconds": seconds})]
 
     def _all_links_up(self, now: float) -> list[Output]:
         """Once, when every link was first heard at both its ends."""
         if self.links_reported or not self.all_reported or self.live.coming or self.live.failures().links:
             return []
         self.links_reported = True
-        return [Report("all-links-up", {"seconds": round(now - (self.began or now), 3)})]
+        return [Event("all-links-up", {"seconds": round(now - (self.began or now), 3)})]
 
     # Changes of paths and policy
 
@@ -334,7 +334,7 @@ class Conductor:
         half_up = any(self.live.half_up(link) for link in before & now if isinstance(link, str))
         return now == before or deaf or half_up or bool(awaited & now)
 
-    def _unusable(self, failures: Failures) -> set[str | Line]:
+    def _unusable(self, failures: Failures) -> set[str | AccessLinkId]:
         """The links and access lines that cannot be used."""
         network = self.plan.network
         links = {link for router in failures.routers for link in network.ports[router]}
@@ -367,7 +367,7 @@ class Conductor:
                 return [wanted.refused(str(error)), Store(self.plan), *self._steady(now)]
             self.impossible = failures
             details = {"policy": self.plan.policy, "reason": str(error), **told_of(failures)}
-            return [Report("paths-refused", details), *self._steady(now)]
+            return [Event("paths-refused", details), *self._steady(now)]
         self.granted = wanted
         return self._roll_out(new, self.current.steps_to(new), now, "policy-switched" if wanted else "paths-switched")
 
@@ -404,16 +404,16 @@ class Conductor:
             self.announced = ""
         return [*outputs, *self._finished(rollout, now)] if rollout.stage is Stage.DONE else outputs
 
-    def _turned(self, new: Generation, now: float) -> Report:
+    def _turned(self, new: Generation, now: float) -> Event:
         told = {"policy": new.plan.policy, **told_of(new.failures), "rules": self.sizes}
         told["seconds"] = round(now - self.changed, 3)
         if self.granted is not None:
-            before, self.in_force = self.in_force, InForce(new.plan, self.in_force.number + 1)
+            before, self.in_force = self.in_force, ActivePolicy(new.plan, self.in_force.number + 1)
             told |= {**self.granted.origin.told, "before": before.told, "after": self.in_force.told}
         else:
             by = self.withdrawal if new.failures.avoided != self.current.failures.avoided else OURSELVES
             told |= {**by.told, "before": told_of(self.current.failures), "after": told_of(new.failures)}
-        return Report(self.announced, told)
+        return Event(self.announced, told)
 
     def _finished(self, rollout: Rollout, now: float) -> list[Output]:
         """All that could be told hold the next generation, or, where one refused, the one before again."""
@@ -430,7 +430,7 @@ class Conductor:
                 outputs.append(wish.refused(refusal.reason, **details))
             else:
                 details |= {"policy": self.plan.policy, "reason": refusal.reason}
-                outputs.append(Report("paths-refused", {**details, **told_of(given_up.failures)}))
+                outputs.append(Event("paths-refused", {**details, **told_of(given_up.failures)}))
         return [*outputs, *self._steady(now)]
 
     def _steady(self, now: float) -> list[Output]:

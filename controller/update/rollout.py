@@ -17,11 +17,11 @@ from helsewan.controller.update.commands import (
     Assignment,
     Commit,
     Discard,
-    Order,
+    Event,
     Output,
     Prepare,
     Refusal,
-    Report,
+    SwitchCommand,
     updates,
 )
 from helsewan.controller.update.rule_diff import Difference, Step
@@ -66,7 +66,7 @@ class Rollout:
     refused: tuple[str, Refusal] | None = None
     ends: float | None = None  # of the draining
     queue: deque[Assignment] = field(default_factory=deque)
-    asked: dict[str, tuple[Order, float]] = field(default_factory=dict)  # order and when we give up on it
+    asked: dict[str, tuple[SwitchCommand, float]] = field(default_factory=dict)  # order and when we give up on it
     rejoining: dict[str, float] = field(default_factory=dict)  # routers that get all anew, until when we wait for them
     behind: dict[str, float] = field(default_factory=dict)  # routers lost before they turned, until when we wait
     added: set[str] = field(default_factory=set)
@@ -91,7 +91,7 @@ class Rollout:
         """The first orders."""
         return self._enter(Stage.ADDING, now)
 
-    def answered(self, router: str, order: Order, refusal: Refusal | None, now: float) -> list[Output]:
+    def answered(self, router: str, order: SwitchCommand, refusal: Refusal | None, now: float) -> list[Output]:
         """A switch's word on an order; one that is not of this change, or late, is passed over."""
         if router not in self.asked or self.asked[router][0] is not order:
             return []
@@ -185,7 +185,7 @@ class Rollout:
     def _orders(self, stage: Stage, router: str) -> list[Assignment]:
         """A router's part in a stage."""
         step = self.steps.get(router, Step())
-        orders: tuple[Order, ...] = ()
+        orders: tuple[SwitchCommand, ...] = ()
         if stage is Stage.ADDING:
             orders = updates(step.add)
         elif stage is Stage.PREPARING and len(step.turn) and router not in self.turned:
@@ -200,7 +200,7 @@ class Rollout:
         """The change is given up, once those that were asked beside this router have answered; not where all have
         turned, and only what nobody needs any more is left."""
         details = {"router": router, "rule": refusal.rule, "reason": refusal.reason, "stage": self.stage.name.lower()}
-        report = Report("change-refused", {**details, "undoing": self.undoing})
+        report = Event("change-refused", {**details, "undoing": self.undoing})
         if self.undoable and not self.undoing and self.stage is not Stage.REMOVING:
             self.refused = self.refused or (router, refusal)
             self.queue.clear()
@@ -236,5 +236,5 @@ class Rollout:
         )
 
 
-def _no_answer(router: str) -> Report:
-    return Report("error", {"message": "no answer", "routers": [router]})
+def _no_answer(router: str) -> Event:
+    return Event("error", {"message": "no answer", "routers": [router]})

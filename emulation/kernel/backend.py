@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from helsewan.emulation.kernel.classifier import Classes
-from helsewan.emulation.kernel.patch_namespace import Egress, KernelPipe, Wire
+from helsewan.emulation.kernel.patch_namespace import Egress, KernelPipe, PatchNamespace
 from helsewan.emulation.kernel.pipe import NotInKernel
-from helsewan.emulation.links.link_backend import Dataplane, Direction, End, LinePlant, Models, Shape
+from helsewan.emulation.links.link_backend import Dataplane, Direction, End, LinkBackend, Models, Shape
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.nodes.nodes import NamespaceNode
 
@@ -29,7 +29,7 @@ class Lead:
 
 
 @dataclass(frozen=True)
-class KernelLine:
+class KernelLink:
     """A line's pipes, forward and back, and the interfaces of the wire that go dark with it."""
 
     forward: KernelPipe
@@ -41,7 +41,7 @@ class KernelLine:
         return self.forward if direction is Direction.FORWARD else self.back
 
 
-class KernelPlant(LinePlant):
+class KernelBackend(LinkBackend):
     """Lines are changed one after the other, each in some tens of microseconds.
 
     Raises NotInKernel for a model that the kernel cannot do, OSError for what it refuses."""
@@ -51,8 +51,8 @@ class KernelPlant(LinePlant):
 
     def __init__(self, shape: Shape, classes: Classes) -> None:
         super().__init__(shape)
-        self.lines: dict[str, KernelLine] = {}
-        self._wire = Wire()
+        self.lines: dict[str, KernelLink] = {}
+        self._wire = PatchNamespace()
         self._classes = classes
         self._early_us: dict[tuple[str, Direction], float] = {}
         self._leads: list[Lead] = []
@@ -69,14 +69,14 @@ class KernelPlant(LinePlant):
             self.lines[name] = make(self.models[name], self._leads[first.port], self._leads[second.port], second.vlan)
         self._ends.clear()
 
-    def _fibre(self, models: tuple[PipeModel, PipeModel], first: Lead, second: Lead, _: int) -> KernelLine:
+    def _fibre(self, models: tuple[PipeModel, PipeModel], first: Lead, second: Lead, _: int) -> KernelLink:
         self._wire.redirect(first.index, second.index)
         self._wire.redirect(second.index, first.index)
         forward = KernelPipe(first.egress, self._wire.egress(second.index), self._classes, models[0])
         back = KernelPipe(second.egress, self._wire.egress(first.index), self._classes, models[1])
-        return KernelLine(forward, back, (first.index, second.index))
+        return KernelLink(forward, back, (first.index, second.index))
 
-    def _access(self, models: tuple[PipeModel, PipeModel], site: Lead, trunk: Lead, vlan: int) -> KernelLine:
+    def _access(self, models: tuple[PipeModel, PipeModel], site: Lead, trunk: Lead, vlan: int) -> KernelLink:
         near, far = self._wire.pair()
         self._wire.redirect(site.index, near)
         self._wire.redirect(far, trunk.index, vlan)
@@ -84,14 +84,14 @@ class KernelPlant(LinePlant):
         self._wire.redirect(near, site.index)
         forward = KernelPipe(site.egress, self._wire.egress(near), self._classes, models[0])
         back = KernelPipe(self._wire.egress(far), self._wire.egress(site.index), self._classes, models[1])
-        return KernelLine(forward, back, (site.index, near))
+        return KernelLink(forward, back, (site.index, near))
 
-    def hasten(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
+    def compensate_delay(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
         """Deliver earlier on one direction of lines."""
         self._early_us.update(by_us)
-        self.reshape({name: self.models[name] for name, _ in by_us})
+        self.set_models({name: self.models[name] for name, _ in by_us})
 
-    def reshape(self, models: Models) -> int:
+    def set_models(self, models: Models) -> int:
         """Give lines new models; what ``hasten`` takes off their delays stays off."""
         for name, pair in models.items():
             for direction, model in zip(Direction, pair, strict=True):
@@ -105,13 +105,13 @@ class KernelPlant(LinePlant):
         self._wire.light([index for name in names for index in self.lines[name].lights], up=not down)
         return time.time_ns()
 
-    def set_silent(self, name: str, direction: Direction, silent: bool) -> int:
+    def set_blackhole(self, name: str, direction: Direction, silent: bool) -> int:
         """Have frames of one direction vanish on the way, and no more."""
         pipe = self.lines[name].pipe(direction)
         pipe.change(pipe.model, silent)
         return time.time_ns()
 
-    def set_frozen(self, names: Iterable[str], frozen: bool) -> int:
+    def set_paused(self, names: Iterable[str], frozen: bool) -> int:
         """Refused: raises NotInKernel."""
         raise NotInKernel(
             "the kernel cannot stop time on a line: plug and netem's slots hold frames, but let go at once of all "

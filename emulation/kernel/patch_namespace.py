@@ -58,7 +58,7 @@ class KernelPipe:
         self.model, self._silent = model, silent
 
 
-class Wire:
+class PatchNamespace:
     """The namespace in between. Everything in it goes with it."""
 
     def __init__(self) -> None:

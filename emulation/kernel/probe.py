@@ -25,7 +25,7 @@ _DEVICE = "trial"
 
 
 @dataclass(frozen=True)
-class Part:
+class KernelPart:
     """A part of the kernel: ``option`` is what builds it in; ``needed`` by the kernel dataplane, and what for."""
 
     name: str
@@ -35,10 +35,10 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Finding:
+class KernelFeature:
     """Whether the kernel has a part; if not, what it said."""
 
-    part: Part
+    part: KernelPart
     refusal: str = ""
 
     @property
@@ -63,17 +63,17 @@ class _Bench:
         return self.netlink.index_of(name)
 
 
-def probe() -> tuple[Finding, ...]:
+def probe() -> tuple[KernelFeature, ...]:
     """Try every part; raises OSError where not even a namespace can be made."""
     namespace = Namespace()
     try:
         bench = _Bench(namespace)
-        return tuple(Finding(part, _refusal(trial, bench)) for part, trial in _TRIALS)
+        return tuple(KernelFeature(part, _refusal(trial, bench)) for part, trial in _TRIALS)
     finally:
         namespace.close()
 
 
-def missing() -> tuple[Finding, ...]:
+def missing() -> tuple[KernelFeature, ...]:
     """The parts that the kernel dataplane needs and this kernel lacks."""
     return tuple(finding for finding in probe() if finding.part.needed and not finding.has)
 
@@ -148,36 +148,41 @@ def _veth(bench: _Bench) -> None:
     bench.device()
 
 
-def _trials() -> Iterator[tuple[Part, Callable[[_Bench], None]]]:
+def _trials() -> Iterator[tuple[KernelPart, Callable[[_Bench], None]]]:
     curve = RedCurve(10_000, 20_000)
-    yield Part("veth", "CONFIG_VETH", "every line's end"), _veth
-    yield Part("htb", "CONFIG_NET_SCH_HTB", "a line's rate"), _qdisc("htb", traffic_control.htb(1))
+    yield KernelPart("veth", "CONFIG_VETH", "every line's end"), _veth
+    yield KernelPart("htb", "CONFIG_NET_SCH_HTB", "a line's rate"), _qdisc("htb", traffic_control.htb(1))
     yield (
-        Part("ets", "CONFIG_NET_SCH_ETS", "strict and weighted queues"),
+        KernelPart("ets", "CONFIG_NET_SCH_ETS", "strict and weighted queues"),
         _qdisc("ets", traffic_control.ets(1, [1664], 0)),
     )
-    yield Part("bfifo", "CONFIG_NET_SCHED", "a queue's limit"), _qdisc("bfifo", traffic_control.bfifo(10_000))
+    yield KernelPart("bfifo", "CONFIG_NET_SCHED", "a queue's limit"), _qdisc("bfifo", traffic_control.bfifo(10_000))
     yield (
-        Part("netem", "CONFIG_NET_SCH_NETEM", "delay, jitter and loss"),
+        KernelPart("netem", "CONFIG_NET_SCH_NETEM", "delay, jitter and loss"),
         _qdisc("netem", traffic_control.netem(Netem(10))),
     )
-    yield Part("bpf, gact", "CONFIG_NET_CLS_BPF, _ACT_GACT", "telling the classes of frames"), _classifier
+    yield KernelPart("bpf, gact", "CONFIG_NET_CLS_BPF, _ACT_GACT", "telling the classes of frames"), _classifier
     yield (
-        Part("matchall, mirred, vlan", "CONFIG_NET_CLS_MATCHALL, _ACT_MIRRED, _ACT_VLAN", "joining a line's ends"),
+        KernelPart(
+            "matchall, mirred, vlan", "CONFIG_NET_CLS_MATCHALL, _ACT_MIRRED, _ACT_VLAN", "joining a line's ends"
+        ),
         _redirection(lambda index: traffic_control.redirect(index, index, vlan=2)),
     )
     yield (
-        Part("flower", "CONFIG_NET_CLS_FLOWER", "access lines on a trunk"),
+        KernelPart("flower", "CONFIG_NET_CLS_FLOWER", "access lines on a trunk"),
         _redirection(lambda index: traffic_control.untagged_redirect(index, 2, index)),
     )
-    yield Part("openvswitch", "CONFIG_OPENVSWITCH", "the routers"), _open_vswitch
+    yield KernelPart("openvswitch", "CONFIG_OPENVSWITCH", "the routers"), _open_vswitch
     yield (
-        Part("red", "CONFIG_NET_SCH_RED", "RED", needed=False),
+        KernelPart("red", "CONFIG_NET_SCH_RED", "RED", needed=False),
         _qdisc("red", traffic_control.red(Red((curve,)), 50_000)),
     )
-    yield Part("codel", "CONFIG_NET_SCH_CODEL", "CoDel", needed=False), _qdisc("codel", traffic_control.codel(CoDel()))
-    yield Part("vrf", "CONFIG_NET_VRF", "routing instances", needed=False), _link("vrf", vrf_table=10)
-    yield Part("mpls_router", "CONFIG_MPLS_ROUTING", "routing by label", needed=False), _mpls_routing
+    yield (
+        KernelPart("codel", "CONFIG_NET_SCH_CODEL", "CoDel", needed=False),
+        _qdisc("codel", traffic_control.codel(CoDel())),
+    )
+    yield KernelPart("vrf", "CONFIG_NET_VRF", "routing instances", needed=False), _link("vrf", vrf_table=10)
+    yield KernelPart("mpls_router", "CONFIG_MPLS_ROUTING", "routing by label", needed=False), _mpls_routing
 
 
 _TRIALS = tuple(_trials())

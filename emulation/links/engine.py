@@ -168,7 +168,7 @@ class EngineProcess:
         ]
         return int(self._request("set_pipes", queues=table.rows, changes=rows)["applied_at_ns"])
 
-    def hasten(self, early_us: Mapping[int, float]) -> None:
+    def compensate_delay(self, early_us: Mapping[int, float]) -> None:
         """Have pipes, by number, deliver so much sooner than their model says, for what takes time behind them, and as
         far as their delay allows."""
         self._request("hasten", early=[[pipe, round(us * 1000)] for pipe, us in early_us.items()])

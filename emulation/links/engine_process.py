@@ -19,7 +19,7 @@ from typing import Any
 
 from helsewan.emulation import _linkengine
 from helsewan.emulation.links.engine_protocol import receive_message, send_message
-from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
+from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -62,7 +62,7 @@ class EngineServer:
                     self._engine.stop_capture(message["pipes"])
                     return {}
                 case "hasten":
-                    self._engine.hasten([tuple(row) for row in message["early"]])
+                    self._engine.compensate_delay([tuple(row) for row in message["early"]])
                     return {}
                 case "follow_frames":
                     self._engine.follow_frames(message["origin_ns"])
@@ -108,7 +108,7 @@ def _prepare() -> dict[str, Any]:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     locked = libc.mlockall(_MCL_CURRENT | _MCL_ONFAULT) == 0  # not what is mapped later: a limit would make that fail
-    return {"scheduling": be_punctual(LINKS), "memory_locked": locked}
+    return {"scheduling": set_realtime(LINKS), "memory_locked": locked}
 
 
 def main(arguments: list[str]) -> None:

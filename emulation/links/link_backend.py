@@ -46,7 +46,7 @@ class End:
     vlan: int = 0
 
 
-class LinePlant(ABC):
+class LinkBackend(ABC):
     """Collects lines while Mininet builds, makes them on ``commit``, and changes them from then on. Changes return
     the instant at which they held (CLOCK_REALTIME, ns).
 
@@ -90,11 +90,11 @@ class LinePlant(ABC):
         """Make all lines."""
 
     @abstractmethod
-    def hasten(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
+    def compensate_delay(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
         """Deliver earlier on one direction of lines, by what the machine adds behind it, as far as its delay allows."""
 
     @abstractmethod
-    def reshape(self, models: Models) -> int:
+    def set_models(self, models: Models) -> int:
         """Give lines new models; queued frames stay."""
 
     @abstractmethod
@@ -102,9 +102,9 @@ class LinePlant(ABC):
         """Cut or mend lines."""
 
     @abstractmethod
-    def set_silent(self, name: str, direction: Direction, silent: bool) -> int:
+    def set_blackhole(self, name: str, direction: Direction, silent: bool) -> int:
         """Have frames of one direction vanish on the way, and no more."""
 
     @abstractmethod
-    def set_frozen(self, names: Iterable[str], frozen: bool) -> int:
+    def set_paused(self, names: Iterable[str], frozen: bool) -> int:
         """Stop or resume time on lines."""

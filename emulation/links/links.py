@@ -19,7 +19,7 @@ from mininet.link import Link
 
 from helsewan.emulation.links.capture import SNAP_BYTES, Capture
 from helsewan.emulation.links.engine import EngineProcess, PipeChange, PipeSpec
-from helsewan.emulation.links.link_backend import CORE_MTU, Dataplane, Direction, End, LinePlant, Models, Shape
+from helsewan.emulation.links.link_backend import CORE_MTU, Dataplane, Direction, End, LinkBackend, Models, Shape
 from helsewan.emulation.links.trace import Trace
 from helsewan.emulation.netlink.interfaces import NetlinkIntf
 from helsewan.emulation.nodes.nodes import NamespaceNode, SiteNode
@@ -29,10 +29,10 @@ from helsewan.topology.model import (
     LINE_PORTS,
     SITE_MTU,
     TRUNK_INTERFACE,
-    Access,
+    AccessLink,
     Network,
     access_interface,
-    access_name,
+    access_link_name,
     router_mac,
 )
 from helsewan.topology.model import Link as Fibre
@@ -42,7 +42,7 @@ HANDED_OVER = 200  # TAPs at a time that the engine takes over: held by us all a
 
 
 @dataclass(frozen=True)
-class Line:
+class EngineLink:
     """An emulated line as the engine knows it: the numbers of its two pipes."""
 
     name: str
@@ -54,7 +54,7 @@ class Line:
         return self.forward if direction is Direction.FORWARD else self.back
 
 
-class Plant(LinePlant):
+class EngineBackend(LinkBackend):
     """Hands all lines to the engine in one go, and changes them at one instant."""
 
     dataplane = Dataplane.ENGINE
@@ -64,7 +64,7 @@ class Plant(LinePlant):
         """``shape`` gives lines their models; what is random on them comes from ``seed``."""
         super().__init__(shape)
         self.engine = engine
-        self.lines: dict[str, Line] = {}
+        self.lines: dict[str, EngineLink] = {}
         self._seed = seed
         self._taps: list[int] = []  # not handed over yet
         self._handed_over = 0
@@ -82,7 +82,7 @@ class Plant(LinePlant):
         self._hand_over()
         pipes = self.engine.add_pipes([self._spec(name, direction) for name in self._ends for direction in Direction])
         for name, forward, back in zip(self._ends, pipes[::2], pipes[1::2], strict=True):
-            self.lines[name] = Line(name, forward, back)
+            self.lines[name] = EngineLink(name, forward, back)
         self._ends.clear()
 
     def _spec(self, name: str, direction: Direction) -> PipeSpec:
@@ -101,11 +101,11 @@ class Plant(LinePlant):
         self._handed_over += len(self._taps)
         self._taps.clear()
 
-    def hasten(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
+    def compensate_delay(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
         """Deliver earlier on one direction of lines, by what the machine adds behind it, as far as its delay allows."""
-        self.engine.hasten({self.lines[name].pipe(direction): us for (name, direction), us in by_us.items()})
+        self.engine.compensate_delay({self.lines[name].pipe(direction): us for (name, direction), us in by_us.items()})
 
-    def reshape(self, models: Models) -> int:
+    def set_models(self, models: Models) -> int:
         """Give lines new models, forward and back, all at the same instant; that instant (CLOCK_REALTIME, ns).
 
         Lines that were hastened stay so. Raises EngineError, and changes nothing, when the engine
@@ -122,11 +122,11 @@ class Plant(LinePlant):
         """Cut or mend lines, all at the same instant; that instant (CLOCK_REALTIME, ns)."""
         return self.engine.set_pipes([PipeChange(pipe, down=down) for pipe in self._pipes(names)])
 
-    def set_silent(self, name: str, direction: Direction, silent: bool) -> int:
+    def set_blackhole(self, name: str, direction: Direction, silent: bool) -> int:
         """Have frames of one direction vanish on the way, and no more; the instant (CLOCK_REALTIME, ns)."""
         return self.engine.set_pipes([PipeChange(self.lines[name].pipe(direction), silent=silent)])
 
-    def set_frozen(self, names: Iterable[str], frozen: bool) -> int:
+    def set_paused(self, names: Iterable[str], frozen: bool) -> int:
         """Stop or resume time on lines, all at the same instant; that instant (CLOCK_REALTIME, ns)."""
         return self.engine.set_pipes([PipeChange(pipe, frozen=frozen) for pipe in self._pipes(names)])
 
@@ -154,7 +154,7 @@ class Plant(LinePlant):
             yield from (self.lines[name].forward, self.lines[name].back)
 
 
-class LineIntf(NetlinkIntf):
+class LinkIntf(NetlinkIntf):
     """An end of an emulated line: raising or lowering it lights or cuts the line, and the other end sees that."""
 
     def light(self, up: bool) -> None:
@@ -162,7 +162,7 @@ class LineIntf(NetlinkIntf):
         self.link.light(up)
 
 
-class SiteIntf(LineIntf):
+class SiteIntf(LinkIntf):
     """A site's end of an access line. Unless given an address of its own it has the site's, which is on ``lo``."""
 
     def IP(self) -> str:
@@ -178,11 +178,11 @@ class SiteIntf(LineIntf):
         return str(self.mac)
 
 
-class LineLink(Link, ABC):  # type: ignore[misc]
+class MininetLink(Link, ABC):  # type: ignore[misc]
     """A Mininet link over line ``name`` of ``plant``."""
 
-    def __init__(self, name: str, plant: LinePlant) -> None:
-        self.line, self._plant = name, plant
+    def __init__(self, name: str, backend: LinkBackend) -> None:
+        self.line, self._backend = name, backend
         self.lit = True
         self.ask: Callable[[str, bool], None] | None = None  # who lights and cuts the line where not we ourselves
 
@@ -191,7 +191,7 @@ class LineLink(Link, ABC):  # type: ignore[misc]
         if self.ask:
             self.ask(self.line, up)
             return
-        self._plant.set_down([self.line], not up)
+        self._backend.set_down([self.line], not up)
         self.follow(up)
 
     def follow(self, up: bool) -> None:
@@ -217,23 +217,23 @@ class LineLink(Link, ABC):  # type: ignore[misc]
         super().delete()
 
 
-class FibreLink(LineLink):
+class MininetRouterLink(MininetLink):
     """A Mininet link between two routers."""
 
     def __init__(
-        self, node1: RouterSwitch, node2: RouterSwitch, plant: LinePlant, fibre: Fibre, network: Network, **_: Any
+        self, node1: RouterSwitch, node2: RouterSwitch, backend: LinkBackend, fibre: Fibre, network: Network, **_: Any
     ) -> None:
-        super().__init__(fibre.id, plant)
+        super().__init__(fibre.id, backend)
         self.fibre = fibre
         ends = []
         interfaces = []
         for node in (node1, node2):
             port = network.ports[node.name][fibre.id]
-            name = fibre_interface(port)
-            ends.append(plant.end(node, name))
+            name = router_interface(port)
+            ends.append(backend.end(node, name))
             node.raise_port(name, mtu=CORE_MTU, txqlen=TAP_QUEUE)
-            interfaces.append(LineIntf(name, node=node, port=port, link=self))
-        plant.join(fibre.id, ends[0], ends[1], fibre.rate_bps, fibre.delay_us)
+            interfaces.append(LinkIntf(name, node=node, port=port, link=self))
+        backend.join(fibre.id, ends[0], ends[1], fibre.rate_bps, fibre.delay_us)
         self.intf1, self.intf2 = interfaces
 
     def _raise_ends(self, up: bool) -> None:
@@ -241,38 +241,38 @@ class FibreLink(LineLink):
             intf.node.netlink.set_link(intf.device, up=up)
 
 
-class AccessLink(LineLink):
+class MininetAccessLink(MininetLink):
     """A Mininet link between a site and its router: line ``line`` of the site (0 = primary)."""
 
     def __init__(
         self,
         node1: SiteNode,
         node2: RouterSwitch,
-        plant: LinePlant,
-        access: Access,
+        backend: LinkBackend,
+        access: AccessLink,
         line: int,
         network: Network,
         **_: Any,
     ) -> None:
-        super().__init__(access_name(node1.site.id, line), plant)
+        super().__init__(access_link_name(node1.site.id, line), backend)
         self.access, self._number = access, line
         self._has_port = len(node1.site.accesses) > 1
         name = access_interface(line)
-        site_end = plant.end(node1, name)
-        far_end = plant.trunk_end(node2, access.vlan)  # every router has a trunk, if only to watch that it is alive
+        site_end = backend.end(node1, name)
+        far_end = backend.trunk_end(node2, access.vlan)  # every router has a trunk, if only to watch that it is alive
         if self._has_port:
-            far_end = plant.end(node2, line_interface(access.vlan))
-            node2.raise_port(line_interface(access.vlan), txqlen=plant.trunk_queue)
+            far_end = backend.end(node2, access_port_interface(access.vlan))
+            node2.raise_port(access_port_interface(access.vlan), txqlen=backend.trunk_queue)
         mtu_bytes = access.mtu_bytes if access.mtu_bytes < SITE_MTU else None
-        plant.join(self.line, site_end, far_end, access.rate_bps, access.delay_us, mtu_bytes)
-        if plant.dataplane is Dataplane.KERNEL:  # whose switches know too little of IPv6 to answer neighbours
+        backend.join(self.line, site_end, far_end, access.rate_bps, access.delay_us, mtu_bytes)
+        if backend.dataplane is Dataplane.KERNEL:  # whose switches know too little of IPv6 to answer neighbours
             node1.gateway_macs[line] = router_mac(network.router[access.router])
         self.intf1 = SiteIntf(name, node=node1, port=line, link=self, mac=node1.site.mac)
         if self._has_port:
-            far_name, port, device = line_interface(access.vlan), LINE_PORTS + access.vlan, None
+            far_name, port, device = access_port_interface(access.vlan), LINE_PORTS + access.vlan, None
         else:
             far_name, port, device = f"{TRUNK_INTERFACE}.{access.vlan}", ON_TRUNK + access.vlan, TRUNK_INTERFACE
-        self.intf2 = LineIntf(far_name, device=device, node=node2, port=port, link=self)
+        self.intf2 = LinkIntf(far_name, device=device, node=node2, port=port, link=self)
 
     def ends(self) -> tuple[tuple[str, str], ...]:
         """The site's, and its router's where the line has a port of its own there."""
@@ -290,11 +290,11 @@ class AccessLink(LineLink):
             site.raise_line(self._number)
 
 
-def line_interface(vlan: int) -> str:
+def access_port_interface(vlan: int) -> str:
     """The interface of the access line ``vlan`` in its router's namespace, where it is not on the trunk."""
     return f"line{vlan}"
 
 
-def fibre_interface(port: int) -> str:
+def router_interface(port: int) -> str:
     """The interface of OpenFlow port ``port`` in a router's namespace."""
     return f"fibre{port}"

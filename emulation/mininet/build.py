@@ -6,23 +6,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from helsewan.emulation.links.link_backend import LinePlant
-from helsewan.emulation.links.links import AccessLink, FibreLink
+from helsewan.emulation.links.link_backend import LinkBackend
+from helsewan.emulation.links.links import MininetAccessLink, MininetRouterLink
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.emulation.nodes.nodes import SiteNode
 from helsewan.emulation.routers.bfd import Timers
 from helsewan.emulation.routers.management import ManagementNetwork
 from helsewan.emulation.routers.switches import RouterSwitch
 from helsewan.topology.mininet_build import NetworkTopo
-from helsewan.topology.model import Access, Link, Network, Site
+from helsewan.topology.model import AccessLink, Link, Network, Site
 
 
 class EmulatedTopo(NetworkTopo):
     """The topology with this project's nodes and links, whose options are the model's objects."""
 
-    def build(self, network: Network, plant: LinePlant) -> None:  # type: ignore[override]
+    def build(self, network: Network, backend: LinkBackend) -> None:  # type: ignore[override]
         """Add every router, site, link and access line; ``plant`` gets the links."""
-        self._plant = plant
+        self._backend = backend
         super().build(network)
 
     def site_options(self, site: Site) -> dict[str, Any]:
@@ -31,18 +31,24 @@ class EmulatedTopo(NetworkTopo):
 
     def link_options(self, link: Link) -> dict[str, Any]:
         """A link of ``plant``, beside Mininet's own terms."""
-        ours = {"cls": FibreLink, "plant": self._plant, "fibre": link, "network": self.network}
+        ours = {"cls": MininetRouterLink, "plant": self._backend, "fibre": link, "network": self.network}
         return super().link_options(link) | ours
 
-    def access_options(self, access: Access, line: int) -> dict[str, Any]:
+    def access_options(self, access: AccessLink, line: int) -> dict[str, Any]:
         """An access line of ``plant``, beside Mininet's own terms."""
-        ours = {"cls": AccessLink, "plant": self._plant, "access": access, "line": line, "network": self.network}
+        ours = {
+            "cls": MininetAccessLink,
+            "plant": self._backend,
+            "access": access,
+            "line": line,
+            "network": self.network,
+        }
         return super().access_options(access, line) | ours
 
 
 def build(
     network: Network,
-    plant: LinePlant,
+    backend: LinkBackend,
     home: Path,
     log_dir: Path,
     management: ManagementNetwork,
@@ -53,9 +59,9 @@ def build(
     ``plant`` gets all lines, ``home`` the routers' sockets; over ``management`` they reach their controller; ``bfd``
     are the timers of the sessions on fibres (None: none).
     """
-    switch = partial(RouterSwitch, home=home, log_dir=log_dir, datapath=plant.dataplane.datapath_type, bfd=bfd)
-    net = EmulatedNet(topo=EmulatedTopo(network, plant=plant), host=SiteNode, switch=switch, controller=None)
+    switch = partial(RouterSwitch, home=home, log_dir=log_dir, datapath=backend.dataplane.datapath_type, bfd=bfd)
+    net = EmulatedNet(topo=EmulatedTopo(network, backend=backend), host=SiteNode, switch=switch, controller=None)
     for router in net.switches:
-        management.connect(router, plant)
-    plant.commit()
+        management.connect(router, backend)
+    backend.commit()
     return net

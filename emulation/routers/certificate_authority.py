@@ -34,7 +34,7 @@ class Credentials:
     authority: Path
 
 
-class Authority:
+class CertificateAuthority:
     """Issues certificates (ECDSA, P-256) into ``folder``, readable by this user alone."""
 
     def __init__(self, folder: Path) -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from helsewan.emulation.links.link_backend import LinePlant
+from helsewan.emulation.links.link_backend import LinkBackend
 from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel
 from helsewan.emulation.nodes.nodes import NamespaceNode
-from helsewan.emulation.routers.certificate_authority import Authority, Credentials
+from helsewan.emulation.routers.certificate_authority import CertificateAuthority, Credentials
 from helsewan.emulation.routers.switches import ControlChannel, RouterSwitch
 from helsewan.topology.management import CONTROLLER4, OPENFLOW_PORT, RATE_BPS, Management
 
@@ -30,7 +30,7 @@ class ManagementNetwork:
         """Raises OSError where namespace, address or files cannot be made."""
         self.blueprint = blueprint
         self.addresses = [(str(CONTROLLER4), port) for port in ports]
-        self.authority = Authority(folder)
+        self.authority = CertificateAuthority(folder)
         self.centre = NamespaceNode("operations")
         self.centre.netlink.set_loopback_address(CONTROLLER4)
 
@@ -38,13 +38,13 @@ class ManagementNetwork:
         """New ones for a controller."""
         return self.authority.for_controller()
 
-    def connect(self, router: RouterSwitch, plant: LinePlant) -> None:
+    def connect(self, router: RouterSwitch, backend: LinkBackend) -> None:
         """Give a router its line, address and credentials; they count from its start, the line from ``commit`` on."""
         line = self.blueprint.lines[router.name]
         far = f"r{self.blueprint.network.router[router.name].index}"
-        ends = plant.end(router, INTERFACE), plant.end(self.centre, far)
+        ends = backend.end(router, INTERFACE), backend.end(self.centre, far)
         model = PipeModel(RATE_BPS, line.delay_us, (ClassQueue(limit_us=QUEUE_US),))
-        plant.join_as(line_name(router.name), *ends, model)
+        backend.join_as(management_link_name(router.name), *ends, model)
         router.raise_port(INTERFACE, txqlen=_TXQLEN)
         with router.netlink.together():
             router.netlink.set_address(line.address4, INTERFACE)
@@ -55,6 +55,6 @@ class ManagementNetwork:
         router.control = ControlChannel(targets, self.authority.for_switch(router.name, [int(router.dpid, 16)]))
 
 
-def line_name(router: str) -> str:
+def management_link_name(router: str) -> str:
     """The name of a router's management line among the world's lines."""
     return f"{router}/{INTERFACE}"

@@ -28,7 +28,7 @@ _REQUEST = _HEADER.pack(36, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 1, 0) + s
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class SocketBacklog:
     """All packet sockets of a namespace together: bytes waiting to be read, frames dropped for want of room."""
 
     waiting_bytes: int
@@ -42,7 +42,7 @@ class PacketSockets:
         self._socket = namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
         self._socket.setblocking(False)  # the answer is there when the request has been sent
 
-    def look(self) -> Door | None:
+    def look(self) -> SocketBacklog | None:
         """How they are now; None where the kernel does not tell (no packet_diag)."""
         waiting = drops = 0
         self._socket.send(_REQUEST)
@@ -51,7 +51,7 @@ class PacketSockets:
                 if kind == _NLMSG_ERROR:
                     return None
                 if kind == _NLMSG_DONE:
-                    return Door(waiting, drops)
+                    return SocketBacklog(waiting, drops)
                 words = meminfo(body)
                 waiting, drops = waiting + words[_RMEM_ALLOC], drops + words[_DROPS]
 

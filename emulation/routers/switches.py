@@ -25,7 +25,7 @@ from helsewan.emulation.routers.bfd import Timers
 from helsewan.emulation.routers.certificate_authority import Credentials
 from helsewan.emulation.routers.switch_ports import widen
 from helsewan.emulation.sandbox.procfs import threads
-from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, be_punctual
+from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, set_realtime
 from helsewan.topology.model import LINE_PORTS, TRUNK_INTERFACE, TRUNK_PORT
 
 BRIDGE = "br0"
@@ -168,10 +168,10 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
 
     def _be_punctual(self, vswitchd: int) -> None:
         """What forwards and what repairs; databases and the controller can wait."""
-        be_punctual(SWITCHES, vswitchd)
+        set_realtime(SWITCHES, vswitchd)
         for name, level in ((MONITOR, LINKS), (REVALIDATOR, SWITCHES)):
             for thread in threads(vswitchd, name):
-                be_punctual(level, thread)
+                set_realtime(level, thread)
 
     @property
     def _socket(self) -> Path:

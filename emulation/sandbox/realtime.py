@@ -17,7 +17,7 @@ _NICE = -10
 _PM_QOS = "/dev/cpu_dma_latency"
 
 
-def be_punctual(level: int, task: int = 0) -> str:
+def set_realtime(level: int, task: int = 0) -> str:
     """Raise thread ``task`` (0: the calling one) as far as this user may; what it got: ``rr`` (round robin at
     real-time priority ``level``), ``nice`` or ``none``. Processes it starts do not inherit it."""
     try:
@@ -50,6 +50,6 @@ def cores_awake() -> Iterator[bool]:
         os.close(device)
 
 
-def be_leisurely() -> None:
+def unset_realtime() -> None:
     """Give the calling thread's real-time priority back."""
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

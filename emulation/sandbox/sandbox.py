@@ -17,7 +17,7 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.emulation.sandbox.namespaces import mount_tmpfs
-from helsewan.emulation.sandbox.sandbox_diagnosis import in_the_way, tun_in_the_way
+from helsewan.emulation.sandbox.sandbox_diagnosis import diagnosis, tun_diagnosis
 
 RUN_DIR = Path("/run/helsewan")  # on a tmpfs that only this world sees, and that hides the machine's own /run
 TUN = Path("/dev/net/tun")
@@ -74,10 +74,10 @@ def require() -> None:
         for path in {Path(__file__).parents[2], Path(sys.prefix)}
         if hides(path)
     ]
-    if problem := tun_in_the_way(TUN):
+    if problem := tun_diagnosis(TUN):
         problems.append(problem)
     if not problems and (refusal := _refusal()):
-        problems.append(in_the_way(refusal, root=os.geteuid() == 0))
+        problems.append(diagnosis(refusal, root=os.geteuid() == 0))
     if problems:
         raise InputError(*problems)
 

@@ -13,7 +13,7 @@ _NAMESPACES = ("user", "net", "mnt", "pid")
 _CONTAINER = "start the container with --privileged"
 
 
-def in_the_way(refusal: str, root: bool, proc: Path = Path("/proc")) -> Problem:
+def diagnosis(refusal: str, root: bool, proc: Path = Path("/proc")) -> Problem:
     """Why no world could be made when ``unshare`` said ``refusal``, for root or an ordinary user: the first setting
     known to forbid it, else its own words."""
     for kind in _NAMESPACES:
@@ -39,7 +39,7 @@ def in_the_way(refusal: str, root: bool, proc: Path = Path("/proc")) -> Problem:
     )
 
 
-def tun_in_the_way(device: Path) -> Problem | None:
+def tun_diagnosis(device: Path) -> Problem | None:
     """Why the device that TAPs come from cannot be opened; None where it can."""
     try:
         os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))

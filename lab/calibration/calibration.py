@@ -35,7 +35,7 @@ TRIES = 4  # for a machine whose neighbours come and go
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class CalibrationPath:
     """From ``a`` to ``b`` over their primary lines and ``links``, and the service that may go there."""
 
     a: Site
@@ -56,9 +56,9 @@ class Overhead:
     hop_us: float = 0.0
 
 
-def ways(plan: Plan, seed: int, most: int = MOST_WAYS) -> tuple[Way, ...]:
+def ways(plan: Plan, seed: int, most: int = MOST_WAYS) -> tuple[CalibrationPath, ...]:
     """Ways of many lengths between single-homed sites that may talk UDP, as even in length as they come."""
-    by_length: dict[int, list[Way]] = {}
+    by_length: dict[int, list[CalibrationPath]] = {}
     for way in _candidates(plan, Random(seed)):
         by_length.setdefault(len(way.links), []).append(way)
     rounds = max(map(len, by_length.values()), default=0)
@@ -66,7 +66,7 @@ def ways(plan: Plan, seed: int, most: int = MOST_WAYS) -> tuple[Way, ...]:
     return tuple(chosen[:most])
 
 
-def model_us(way: Way) -> float:
+def model_us(way: CalibrationPath) -> float:
     """Propagation and serialisation of every line of a way for a calibration datagram, microseconds."""
 
     def line(rate_bps: int, delay_us: int, frame_bytes: int) -> float:
@@ -76,7 +76,7 @@ def model_us(way: Way) -> float:
     return access + sum(line(link.rate_bps, link.delay_us, FRAME_BYTES + LABEL_BYTES) for link in way.links)
 
 
-def measure_us(routes: Sequence[Way], plan: Plan, socket_in: SocketIn) -> list[list[float]]:
+def measure_us(routes: Sequence[CalibrationPath], plan: Plan, socket_in: SocketIn) -> list[list[float]]:
     """One-way delays of the datagrams of each way, sent side by side and evenly spread, microseconds."""
     flows = [
         flow_over(way, plan, number, start_us=number * INTERVAL_NS // len(routes) // 1000)
@@ -99,7 +99,7 @@ def one_way_delays_us(flows: Sequence[FlowSpec], socket_in: SocketIn, settle: in
         engine.close()
 
 
-def fit(routes: Sequence[Way], delays_us: Sequence[Sequence[float]]) -> Overhead:
+def fit(routes: Sequence[CalibrationPath], delays_us: Sequence[Sequence[float]]) -> Overhead:
     """The straight line through the median excess of each way, by its number of links (least squares)."""
     heard = [(way, float(np.median(own))) for way, own in zip(routes, delays_us, strict=True) if own]
     lengths = [len(way.links) for way, _ in heard]
@@ -126,12 +126,12 @@ def undisturbed(measure: Callable[[], Overhead]) -> Overhead:
     return best
 
 
-def router_visits(routes: Sequence[Way]) -> int:
+def router_visits(routes: Sequence[CalibrationPath]) -> int:
     """How often a datagram passes a router in one measurement of the routes."""
     return (SETTLE + DATAGRAMS) * sum(len(way.links) + 1 for way in routes)
 
 
-def rest_us(routes: Sequence[Way], delays_us: Sequence[Sequence[float]]) -> float:
+def rest_us(routes: Sequence[CalibrationPath], delays_us: Sequence[Sequence[float]]) -> float:
     """The median excess over the model of ways that have a core link: on those a line can make up for it."""
     medians = [
         float(np.median(own)) - model_us(way) for way, own in zip(routes, delays_us, strict=True) if own and way.links
@@ -144,7 +144,7 @@ def short_lines_us(delays_us: Mapping[str, int], early_us: float) -> dict[str, f
     return {name: early_us - delay_us for name, delay_us in delays_us.items() if delay_us < early_us}
 
 
-def _candidates(plan: Plan, random: Random) -> Iterator[Way]:
+def _candidates(plan: Plan, random: Random) -> Iterator[CalibrationPath]:
     paths = compute_paths(plan.network, plan.egresses, traffic=plan.traffic)
     single = {site.id: site for site in plan.network.sites if len(site.accesses) == 1}
     roles = {role.id: [single[name] for name in role.sites if name in single] for role in plan.roles}
@@ -158,7 +158,7 @@ def _candidates(plan: Plan, random: Random) -> Iterator[Way]:
                     egress = plan.egress_to(b.id, path)
                     tree = paths.begin.get((a.homing[0], egress), egress)
                     links = links_between(plan.network, paths.primary, a, b, tree)
-                    yield Way(a, b, contract.service, links)
+                    yield CalibrationPath(a, b, contract.service, links)
 
 
 def links_between(
@@ -173,7 +173,7 @@ def links_between(
 
 
 def flow_over(
-    way: Way,
+    way: CalibrationPath,
     plan: Plan,
     number: int,
     *,

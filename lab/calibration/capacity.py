@@ -12,11 +12,11 @@ import numpy as np
 
 from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.link_backend import CORE_MTU
-from helsewan.emulation.links.links import TAP_QUEUE, Plant
+from helsewan.emulation.links.links import TAP_QUEUE, EngineBackend
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.sandbox.procfs import task_clock_ns
-from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
+from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 
 NAPS = 100
 NAP_S = 0.001
@@ -52,7 +52,7 @@ def timer_lateness_us() -> tuple[float, float]:
     late_us: list[float] = []
 
     def nap() -> None:
-        be_punctual(LINKS)
+        set_realtime(LINKS)
         for _ in range(NAPS):
             began_ns = time.monotonic_ns()
             time.sleep(NAP_S)
@@ -67,13 +67,13 @@ def timer_lateness_us() -> tuple[float, float]:
 def _line_cost() -> tuple[float, str]:
     """Processor time of a frame over a scratch line, and the priority the engine got."""
     with EngineProcess(max_ports=2, max_pipes=2) as engine:
-        plant = Plant(engine, PipeModel)
+        backend = EngineBackend(engine, PipeModel)
         nodes = [NamespaceNode(f"scratch{number}") for number in range(2)]
-        ends = [plant.end(node, "line0") for node in nodes]
+        ends = [backend.end(node, "line0") for node in nodes]
         for node in nodes:
             node.raise_port("line0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
-        plant.join("scratch", ends[0], ends[1], RATE_BPS, 0)
-        plant.commit()
+        backend.join("scratch", ends[0], ends[1], RATE_BPS, 0)
+        backend.commit()
         before_ns, _ = task_clock_ns(engine.pid)
         carried = burst_through(engine, nodes[0], "line0")
         ran_ns = task_clock_ns(engine.pid)[0] - before_ns

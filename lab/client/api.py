@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.controller.northbound.tokens import new_token
-from helsewan.lab.client.registry import Place
+from helsewan.lab.client.registry import LabEntry
 
 UNIX = "unix"
 
@@ -35,7 +35,7 @@ class Interface:
 
 
 @contextmanager
-def offered(place: Place, name: str, wish: str | None) -> Iterator[Interface | None]:
+def offered(place: LabEntry, name: str, wish: str | None) -> Iterator[Interface | None]:
     """The interface of network ``name``, which we hold, as ``wish`` has it: ``unix``, ADDRESS:PORT, or none at all.
 
     Raises InputError for what is neither, and for an address that is taken."""

@@ -16,9 +16,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.suggestions import near_names
+from helsewan.common.suggestions import similar_names
 from helsewan.lab.client.protocol import REPLY_LIMIT_BYTES, VERSION, Message, WireError, receive, send
-from helsewan.lab.client.registry import Place, own_place
+from helsewan.lab.client.registry import LabEntry, own_entry
 
 REPLY_DEADLINE_S = 60.0
 DOWN_DEADLINE_S = 60.0
@@ -37,7 +37,7 @@ class NetworkRefused(RuntimeError):
         super().__init__(why)
 
 
-def find(place: Place, name: str | None) -> str:
+def find(place: LabEntry, name: str | None) -> str:
     """The network that is meant: the one of that name, or the only one that stands. Raises InputError for none."""
     names = place.names()
     if name is None and len(names) == 1:
@@ -47,7 +47,7 @@ def find(place: Place, name: str | None) -> str:
     if name is None or not names:
         raise InputError(Problem("helsewan", None, "no network stands", "start one with `helsewan up`"))
     if name not in names:
-        raise InputError(Problem("--name", name, f"no such network stands{near_names(name, names)}"))
+        raise InputError(Problem("--name", name, f"no such network stands{similar_names(name, names)}"))
     return name
 
 
@@ -55,7 +55,7 @@ class Client:
     """One request to network ``name``, or to the only one that stands."""
 
     def __init__(self, name: str | None) -> None:
-        with own_place() as place:
+        with own_entry() as place:
             self.name = find(place, name)
             try:
                 self._socket = place.connect(self.name)
@@ -117,7 +117,7 @@ class Client:
 
     def wait_until_gone(self) -> bool:
         """Whether the network is gone, with all that belongs to it, in time."""
-        with own_place() as place:
+        with own_entry() as place:
             return place.wait_until_gone(self.name, DOWN_DEADLINE_S)
 
     def _end(self) -> Message:

@@ -26,7 +26,7 @@ _LOCK_EVERY_S = 0.02
 LOCK_PATIENCE_S = 0.2  # others hold a lock for a moment to see whether a network does
 
 
-class Place:
+class LabEntry:
     """The directory of one user's standing networks."""
 
     def __init__(self, path: Path) -> None:
@@ -184,7 +184,7 @@ def _opened(path: Path) -> int:
 
 
 @contextmanager
-def own_place() -> Iterator[Place]:
+def own_entry() -> Iterator[LabEntry]:
     """The place of this user's networks: what HELSEWAN_RUNTIME_DIR names, or /run/helsewan for root, else
     ``helsewan`` in XDG_RUNTIME_DIR, or in /tmp where there is none."""
     if named := os.environ.get(PLACE_VARIABLE):
@@ -195,7 +195,7 @@ def own_place() -> Iterator[Place]:
         path = Path(runtime, "helsewan")
     else:
         path = Path(f"/tmp/helsewan-{os.geteuid()}")
-    place = Place(path)
+    place = LabEntry(path)
     try:
         yield place
     finally:

@@ -23,7 +23,7 @@ from helsewan.common.screen import Screen
 from helsewan.emulation.routers.switches import ALLOCATOR
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.procfs import PRESSURE, cpu_limit_cores, read_load
-from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
+from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 from helsewan.lab.doctor.doctor_items import (
     Item,
     Status,
@@ -144,7 +144,7 @@ def _problems() -> list[dict[str, str]]:
 def _scheduling() -> str:
     """What priority a thread of ours is granted; tried on one that ends."""
     granted: list[str] = []
-    thread = threading.Thread(target=lambda: granted.append(be_punctual(LINKS)))
+    thread = threading.Thread(target=lambda: granted.append(set_realtime(LINKS)))
     thread.start()
     thread.join()
     return granted[0]

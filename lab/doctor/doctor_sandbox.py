@@ -11,7 +11,7 @@ from typing import Any
 from helsewan.emulation.kernel.probe import probe
 from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.link_backend import CORE_MTU
-from helsewan.emulation.links.links import TAP_QUEUE, Plant
+from helsewan.emulation.links.links import TAP_QUEUE, EngineBackend
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.netlink.interfaces import NetlinkIntf
 from helsewan.emulation.nodes.nodes import NamespaceNode
@@ -27,16 +27,16 @@ NAMESPACES = 100
 def router_us(run_dir: Path) -> float:
     """Processor time of a router's switch for a full frame, when they come in bursts."""
     with EngineProcess(max_ports=4, max_pipes=4) as engine:
-        plant = Plant(engine, PipeModel)
+        backend = EngineBackend(engine, PipeModel)
         sites = [NamespaceNode(f"end{number}") for number in range(2)]
         router = RouterSwitch("router", run_dir, run_dir, dpid="1")
         for number, site in enumerate(sites):
-            ends = plant.end(site, "line0"), plant.end(router, f"port{number + 1}")
+            ends = backend.end(site, "line0"), backend.end(router, f"port{number + 1}")
             site.raise_port("line0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
             router.raise_port(f"port{number + 1}", mtu=CORE_MTU, txqlen=TAP_QUEUE)
             NetlinkIntf(f"port{number + 1}", node=router, port=number + 1)
-            plant.join(f"line{number}", *ends, RATE_BPS, 0)
-        plant.commit()
+            backend.join(f"line{number}", *ends, RATE_BPS, 0)
+        backend.commit()
         RouterSwitch.batchStartup([router])
         router.ofctl("add-flow", "in_port=1,actions=output:2")
         burst_through(engine, sites[0], "line0")  # the first fills the switch's caches

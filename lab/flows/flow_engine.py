@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
+from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 from helsewan.lab.flows._flows import LATENESS_STEP_NS, Engine
 from helsewan.lab.flows.flowspec import Endpoint, FlowSpec, endpoints
 from helsewan.lab.flows.records import RECEIVER, RECORD, SENDER, Array, came_due
@@ -129,7 +129,7 @@ class FlowEngine:
         )
 
     def _run(self) -> None:
-        be_punctual(LINKS)
+        set_realtime(LINKS)
         try:
             self._engine.run(self._stop_reader.fileno())
         except OSError as error:

@@ -27,7 +27,7 @@ class Pressure:
 
 
 @dataclass(frozen=True, slots=True)
-class Strain:
+class SchedulingDelay:
     """How one part of the emulation fared within a second. ``waited_us``: a thread of it, runnable without a core;
     ``longest_wait_us``: the most of it between two looks; ``stalled_us``: at least so long frames waited for it and
     it did not run; ``busy``: the share of the second it ran (of all its threads together)."""
@@ -65,8 +65,8 @@ class Second:
     throttled_us: int = 0
     backlog_drops: int = 0
     drops: Mapping[str, int] = field(default_factory=dict)
-    threads: Mapping[str, Strain] = field(default_factory=dict)
-    processes: Mapping[str, Strain] = field(default_factory=dict)
+    threads: Mapping[str, SchedulingDelay] = field(default_factory=dict)
+    processes: Mapping[str, SchedulingDelay] = field(default_factory=dict)
 
     def compact(self) -> dict[str, Any]:
         """The second as a history keeps it: threads that hardly waited, and what is 0, left out."""
@@ -116,7 +116,9 @@ def punctuality(histogram: Array, limits_ns: Array | None = None) -> Punctuality
     return Punctuality(int(total[-1]), float(limits_ns[p99]) / 1000, float(limits_ns[top]) / 1000)
 
 
-def process_strain(before: Mapping[int, ThreadClock], after: Mapping[int, ThreadClock], elapsed_us: float) -> Strain:
+def process_scheduling_delay(
+    before: Mapping[int, ThreadClock], after: Mapping[int, ThreadClock], elapsed_us: float
+) -> SchedulingDelay:
     """How a process fared by its threads' clocks: the longest wait of one, the work of all. A thread that is new
     began at zero; one that ended takes its clock along."""
     ran_ns = longest_ns = 0
@@ -128,10 +130,10 @@ def process_strain(before: Mapping[int, ThreadClock], after: Mapping[int, Thread
         # for longer than since the last look must have been waiting at it.
         if then.runnable or waited_ns <= elapsed_us * 1000:
             longest_ns = max(longest_ns, waited_ns)
-    return Strain(longest_ns / 1000, busy=ran_ns / 1000 / max(1.0, elapsed_us))
+    return SchedulingDelay(longest_ns / 1000, busy=ran_ns / 1000 / max(1.0, elapsed_us))
 
 
-class Pulse:
+class StallDetector:
     """Follows one part from look to look, and sums its strain up until it is taken."""
 
     def __init__(self, ran_ns: int, waited_ns: int) -> None:
@@ -164,9 +166,9 @@ class Pulse:
             self._held_us = 0.0
         self._held = waiting
 
-    def take(self) -> Strain:
+    def take(self) -> SchedulingDelay:
         """The strain since the last ``take``."""
         busy = self._busy_us / max(1.0, self._elapsed_us)
-        strain = Strain(self._waited_us, self._longest_us, self._stalled_us, busy)
+        strain = SchedulingDelay(self._waited_us, self._longest_us, self._stalled_us, busy)
         self._elapsed_us = self._busy_us = self._waited_us = self._longest_us = self._stalled_us = 0.0
         return strain

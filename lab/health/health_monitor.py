@@ -16,9 +16,17 @@ import numpy as np
 from helsewan.emulation.links.counters import Latest, Records
 from helsewan.emulation.routers.packet_sockets import PacketSockets
 from helsewan.emulation.sandbox.procfs import TaskClock, read_load, thread_clocks
-from helsewan.emulation.sandbox.realtime import LINKS, be_punctual
+from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 from helsewan.lab.flows.records import Array
-from helsewan.lab.health.health import Pressure, Pulse, Second, Strain, pressure_between, process_strain, punctuality
+from helsewan.lab.health.health import (
+    Pressure,
+    SchedulingDelay,
+    Second,
+    StallDetector,
+    pressure_between,
+    process_scheduling_delay,
+    punctuality,
+)
 
 LOOK_S = 0.05
 LOOKS_PER_PART_S = 0.001  # larger networks are looked at more rarely: a thousandth of a second for each part
@@ -33,14 +41,14 @@ class Thread(NamedTuple):
     tid: int
 
 
-class Part:
+class ObservedPart:
     """A thread that is looked at; ``door``: the sockets through which frames reach it."""
 
     def __init__(self, thread: Thread, door: PacketSockets | None = None) -> None:
         """Raises OSError when there is no such thread."""
         self.thread, self._door = thread, door
         self._clock = TaskClock(*thread)
-        self._pulse = Pulse(*self._clock.read_ns())
+        self._pulse = StallDetector(*self._clock.read_ns())
         self._drops = self._door_drops()
 
     def look(self, elapsed_us: float) -> None:
@@ -49,7 +57,7 @@ class Part:
             now = self._door.look()
             self._pulse.frames(bool(now and now.waiting_bytes), elapsed_us)
 
-    def take(self) -> tuple[Strain, int]:
+    def take(self) -> tuple[SchedulingDelay, int]:
         """Its strain since the last ``take``, and how many frames found its door shut. Raises OSError."""
         before, self._drops = self._drops, self._door_drops()
         return self._pulse.take(), max(0, self._drops - before)
@@ -93,13 +101,13 @@ class Watched(Protocol):
         """Frames lost by the machine and not by the model since the network was made, by place."""
 
 
-class Watch:
+class HealthMonitor:
     """Watches ``watched`` from ``start`` to ``stop``. ``sends``: the traffic's lateness histogram, live, whose bins
     end at ``send_limits_ns``; ``tell`` gets every second as it ends, from the watch's own thread."""
 
     def __init__(self, watched: Watched, sends: Array, send_limits_ns: Array, tell: Callable[[Second], None]) -> None:
         self._watched, self._sends, self._send_limits_ns, self._tell = watched, sends, send_limits_ns, tell
-        self._parts: dict[str, Part] = {}
+        self._parts: dict[str, ObservedPart] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._seconds: list[Second] = []
@@ -123,7 +131,7 @@ class Watch:
         return tuple(self._seconds), pressure_between(self._first, self._load)
 
     def _run(self) -> None:
-        be_punctual(LINKS)  # one that starves with its patients sees nothing
+        set_realtime(LINKS)  # one that starves with its patients sees nothing
         try:
             self._meet_parts()
             number = self._number()
@@ -153,7 +161,7 @@ class Watch:
         for name, thread in present.items():
             if name not in self._parts:
                 try:
-                    self._parts[name] = Part(thread, self._watched.door(name))
+                    self._parts[name] = ObservedPart(thread, self._watched.door(name))
                 except OSError:  # it has just ended; whoever minds parts that die will say so
                     continue
 
@@ -187,7 +195,7 @@ class Watch:
         self._tell(second)
         self._meet_parts()
 
-    def _take_strains(self) -> tuple[dict[str, Strain], dict[str, int]]:
+    def _take_strains(self) -> tuple[dict[str, SchedulingDelay], dict[str, int]]:
         strains, drops = {}, {}
         for name, part in self._parts.items():
             strains[name], lost = part.take()
@@ -219,9 +227,9 @@ class _Counts:
         latest = np.argsort(late_ns)[::-1][:LINES_NAMED]
         return {names[int(pipe)]: float(late_ns[pipe]) / 1000 for pipe in latest if late_ns[pipe]}
 
-    def strains_since(self, before: _Counts, elapsed_us: int) -> dict[str, Strain]:
+    def strains_since(self, before: _Counts, elapsed_us: int) -> dict[str, SchedulingDelay]:
         """The strain of the processes: the wait of that thread which waited longest."""
         return {
-            name: process_strain(before._processes.get(name, {}), clocks, elapsed_us)
+            name: process_scheduling_delay(before._processes.get(name, {}), clocks, elapsed_us)
             for name, clocks in self._processes.items()
         }

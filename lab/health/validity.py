@@ -46,7 +46,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ValidityFinding:
     """A value found for a demand: at a line or part (empty: everywhere), in a second (None: over the whole run)."""
 
     demand: Demand
@@ -149,11 +149,11 @@ NEVER_DUE = Demand("datagrams never due", "", suspect=None, void=0)
 MUTE = Demand("flows that never sent", "", suspect=None, void=0)
 
 
-def assess(findings: Iterable[Finding]) -> Validity:
+def assess(findings: Iterable[ValidityFinding]) -> Validity:
     """The grade that the worst of the findings gives, and the reasons by demand and place."""
     found = list(findings)
     worst: dict[Demand, float] = {}
-    broken: dict[tuple[Demand, str], list[Finding]] = {}
+    broken: dict[tuple[Demand, str], list[ValidityFinding]] = {}
     for finding in found:
         demand = finding.demand
         worst[demand] = max(worst.get(demand, finding.value), finding.value)
@@ -164,7 +164,7 @@ def assess(findings: Iterable[Finding]) -> Validity:
     return Validity(grade, tuple(reasons), tuple(Kept(demand, value) for demand, value in worst.items()))
 
 
-def _reason(broken: Sequence[Finding]) -> Reason:
+def _reason(broken: Sequence[ValidityFinding]) -> Reason:
     """Findings of one demand at one place, all beyond a bound, as one."""
     demand = broken[0].demand
     value = max(finding.value for finding in broken)
@@ -175,57 +175,57 @@ def _reason(broken: Sequence[Finding]) -> Reason:
     return Reason(grade, demand.what, broken[0].where, seconds, round(value, 4), limit, demand.unit)
 
 
-def of_links(links: Lateness) -> Iterator[Finding]:
+def of_links(links: Lateness) -> Iterator[ValidityFinding]:
     """How late the links were over the whole run."""
-    yield Finding(LINKS_P99, links.p99_us / 1000)
-    yield Finding(UNREAD, links.longest_round_us / 1000)
+    yield ValidityFinding(LINKS_P99, links.p99_us / 1000)
+    yield ValidityFinding(UNREAD, links.longest_round_us / 1000)
 
 
-def of_traffic(keeping: KeepingUp) -> Iterator[Finding]:
+def of_traffic(keeping: KeepingUp) -> Iterator[ValidityFinding]:
     """What the flow engine kept."""
-    yield Finding(SENDS_P99, keeping.lateness_p99_us / 1000)
-    yield Finding(SEND_MAX, keeping.worst_late_us / 1000)
-    yield Finding(UNRECORDED, keeping.unrecorded)
-    yield Finding(FULL_SOCKETS, keeping.dropped)
-    yield Finding(NOT_SENT, keeping.not_sent)
-    yield Finding(UNTIMED, keeping.untimed)
-    yield Finding(CLOCK_SET, abs(keeping.clock_step_us) / 1000)
-    yield Finding(NEVER_DUE, keeping.unfinished)
-    yield Finding(MUTE, keeping.mute)
+    yield ValidityFinding(SENDS_P99, keeping.lateness_p99_us / 1000)
+    yield ValidityFinding(SEND_MAX, keeping.worst_late_us / 1000)
+    yield ValidityFinding(UNRECORDED, keeping.unrecorded)
+    yield ValidityFinding(FULL_SOCKETS, keeping.dropped)
+    yield ValidityFinding(NOT_SENT, keeping.not_sent)
+    yield ValidityFinding(UNTIMED, keeping.untimed)
+    yield ValidityFinding(CLOCK_SET, abs(keeping.clock_step_us) / 1000)
+    yield ValidityFinding(NEVER_DUE, keeping.unfinished)
+    yield ValidityFinding(MUTE, keeping.mute)
 
 
-def of_machine(pressure: Pressure, drops: Mapping[str, int]) -> Iterator[Finding]:
+def of_machine(pressure: Pressure, drops: Mapping[str, int]) -> Iterator[ValidityFinding]:
     """Processor time over the whole run, and all frames lost by place."""
-    yield Finding(STEAL, round(pressure.steal, 4))
+    yield ValidityFinding(STEAL, round(pressure.steal, 4))
     if pressure.stalled is not None:
-        yield Finding(STALLED, round(pressure.stalled, 4))
-    yield Finding(DROPS, 0)
+        yield ValidityFinding(STALLED, round(pressure.stalled, 4))
+    yield ValidityFinding(DROPS, 0)
     for place, lost in drops.items():
-        yield Finding(DROPS, lost, place)
+        yield ValidityFinding(DROPS, lost, place)
 
 
-def of_plan(asked_cores: float, cores: int) -> Iterator[Finding]:
+def of_plan(asked_cores: float, cores: int) -> Iterator[ValidityFinding]:
     """What the traffic asks for before it has begun, of how many cores."""
-    yield Finding(ASKED, round(asked_cores / cores, 3))
+    yield ValidityFinding(ASKED, round(asked_cores / cores, 3))
 
 
-def of_second(second: Second) -> Iterator[Finding]:
+def of_second(second: Second) -> Iterator[ValidityFinding]:
     """What one second shows."""
     at = second.number
     if second.links is not None:
-        yield Finding(SECOND_P99, second.links.p99_us / 1000, second=at)
-        yield Finding(UNREAD, second.unread_us / 1000, second=at)
-    yield Finding(BACKLOG, second.backlog_drops, second=at)
-    yield Finding(SECOND_STEAL, round(second.pressure.steal, 4), second=at)
-    yield Finding(THROTTLED, second.throttled_us / 1000, second=at)
-    yield Finding(SECOND_SENDS, second.sends.p99_us / 1000, second=at)
+        yield ValidityFinding(SECOND_P99, second.links.p99_us / 1000, second=at)
+        yield ValidityFinding(UNREAD, second.unread_us / 1000, second=at)
+    yield ValidityFinding(BACKLOG, second.backlog_drops, second=at)
+    yield ValidityFinding(SECOND_STEAL, round(second.pressure.steal, 4), second=at)
+    yield ValidityFinding(THROTTLED, second.throttled_us / 1000, second=at)
+    yield ValidityFinding(SECOND_SENDS, second.sends.p99_us / 1000, second=at)
     for line, late_us in second.late_lines.items():
-        yield Finding(LINK_MAX, late_us / 1000, line, at)
+        yield ValidityFinding(LINK_MAX, late_us / 1000, line, at)
     for place, lost in second.drops.items():
-        yield Finding(DROPS, lost, place, at)
+        yield ValidityFinding(DROPS, lost, place, at)
     for name, strain in second.threads.items():
-        yield Finding(STALL, strain.stalled_us / 1000, name, at)
-        yield Finding(WAIT, strain.longest_wait_us / 1000, name, at)
-        yield Finding(BUSY, round(strain.busy, 3), name, at)
+        yield ValidityFinding(STALL, strain.stalled_us / 1000, name, at)
+        yield ValidityFinding(WAIT, strain.longest_wait_us / 1000, name, at)
+        yield ValidityFinding(BUSY, round(strain.busy, 3), name, at)
     for name, strain in second.processes.items():
-        yield Finding(PROCESS_WAIT, strain.waited_us / 1000, name, at)
+        yield ValidityFinding(PROCESS_WAIT, strain.waited_us / 1000, name, at)

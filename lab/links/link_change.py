@@ -38,7 +38,7 @@ class QueueChange(Request):
     aqm: tuple[str, tuple[int, ...]] | None = None
 
 
-class LineChange(Request):
+class LinkChange(Request):
     """New settings of one direction of a line, or both; what is not set stays as it is, None takes it away."""
 
     rate_bps: Annotated[int, Field(ge=1, le=MAX_RATE_BPS)] = 1
@@ -55,7 +55,7 @@ class LineChange(Request):
     queues: dict[str, QueueChange] = Field(default_factory=dict)
 
 
-def applied(change: LineChange, model: PipeModel, queue_of: Mapping[str, int]) -> PipeModel:
+def applied(change: LinkChange, model: PipeModel, queue_of: Mapping[str, int]) -> PipeModel:
     """``model`` with ``change`` made; ``queue_of`` gives the queue of each class. Raises KeyError for no class."""
     given = change.model_fields_set
     plain = ("rate_bps", "delay_us", "overhead_bytes", "mtu_bytes", "buffer_bytes", "duplicate", "corrupt")
@@ -71,7 +71,7 @@ def applied(change: LineChange, model: PipeModel, queue_of: Mapping[str, int]) -
     return replace(model, **changes, queues=tuple(queues))
 
 
-def _jitter(change: LineChange, before: Jitter | None) -> Jitter | None:
+def _jitter(change: LinkChange, before: Jitter | None) -> Jitter | None:
     given = change.model_fields_set
     spread_us = change.jitter_us if "jitter_us" in given else before and before.spread_us
     if not spread_us:
@@ -99,7 +99,7 @@ def _aqm(name: str, numbers: tuple[int, ...]) -> Red | CoDel:
     return Red((RedCurve(low, high, most_ppm / 1e6),))
 
 
-class LineState(Request):
+class LinkState(Request):
     """Whether lines carry: cut (``down``), losing everything without a sign (``silent``), or standing still."""
 
     down: bool | None = None
@@ -107,14 +107,14 @@ class LineState(Request):
     frozen: bool | None = None
 
 
-class LineRequest(Request):
+class LinkRequest(Request):
     """Change the lines that ``line`` means, in one direction or both; ``reset`` makes them the blueprint's first."""
 
     line: str
     directions: tuple[Direction, ...]
     reset: bool = False
-    change: LineChange = LineChange()
-    state: LineState = LineState()
+    change: LinkChange = LinkChange()
+    state: LinkState = LinkState()
 
 
 class TraceRequest(Request):

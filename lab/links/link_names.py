@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.suggestions import near_names
+from helsewan.common.suggestions import similar_names
 
 _PATTERN = frozenset("*?[")
 
 
-def lines_meant(text: str, names: Iterable[str]) -> tuple[str, ...]:
+def links_named(text: str, names: Iterable[str]) -> tuple[str, ...]:
     """The lines of ``names`` that ``text`` means: ``oslo-hamar`` or ``hamar-oslo``, ``SITE/wan0``, ``SITE`` for all
     lines of a site, or a pattern of the shell's such as ``hospital-*/wan1``. Raises InputError where there is none."""
     names = tuple(names)
@@ -22,14 +22,14 @@ def lines_meant(text: str, names: Iterable[str]) -> tuple[str, ...]:
     if not found:
         hint = "helsewan link list names them all"
         raise InputError(
-            Problem("line", text, f"is no line of this network{near_names(text, names, *_turned(text))}", hint)
+            Problem("line", text, f"is no line of this network{similar_names(text, names, *_turned(text))}", hint)
         )
     return found
 
 
-def line_meant(text: str, names: Iterable[str]) -> str:
+def link_named(text: str, names: Iterable[str]) -> str:
     """The same where it must be one. Raises InputError for several."""
-    found = lines_meant(text, names)
+    found = links_named(text, names)
     if len(found) > 1:
         raise InputError(Problem("line", text, f"is {len(found)} lines: {', '.join(found[:5])}", "name one"))
     return found[0]

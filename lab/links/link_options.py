@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.suggestions import near_names
+from helsewan.common.suggestions import similar_names
 from helsewan.common.units import UnitError, parse_duration_us, parse_rate_bps, parse_share, parse_size_bytes
 from helsewan.emulation.links.link_backend import Direction
 from helsewan.emulation.links.pipe_model import (
@@ -45,7 +45,7 @@ def parsed_change(options: Mapping[str, str | None], by_class: Mapping[str, Iter
     change: dict[str, Any] = {}
     for name, text in options.items():
         if name not in _READERS:
-            problems.append(Problem(f"--{name}", None, f"no such setting{near_names(name, _READERS)}"))
+            problems.append(Problem(f"--{name}", None, f"no such setting{similar_names(name, _READERS)}"))
         elif text is not None:
             change |= _read(f"--{name}", text, _READERS[name], problems)
     queues: dict[str, dict[str, Any]] = {}

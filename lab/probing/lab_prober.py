@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from helsewan.lab.client.client import Client
-from helsewan.lab.probing.packet_injector import Played, Sending
+from helsewan.lab.probing.packet_injector import Injected, Sending
 from helsewan.lab.probing.session_prober import Call
 from helsewan.lab.probing.verify_live import verify_live
 from helsewan.lab.server.injection import heard_in, spelt, written
@@ -21,20 +21,20 @@ from helsewan.verification.live.live_report import LiveReport
 def verify_standing(name: str | None, dump: Dump, plan: Plan, seed: int, most: int | None = None) -> LiveReport:
     """Ask network ``name``, or the only one that stands, what ``plan`` means it to do; ``dump`` is what its switches
     hold. Raises NetworkRefused and NetworkGone."""
-    return verify_live(plan, dump.rules, Standing(name), seed, most, dump.down)
+    return verify_live(plan, dump.rules, LabProber(name), seed, most, dump.down)
 
 
 @dataclass(frozen=True)
-class Standing:
+class LabProber:
     """The sites of network ``name``, or of the only one that stands."""
 
     name: str | None
 
-    def play(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Played:
+    def inject(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Injected:
         """Send frames, and hear what arrives."""
         return heard_in(self._done("play", written(sendings), mark=mark.hex(), listen_s=listen_s))
 
-    def talk(self, calls: Sequence[Call]) -> Sequence[bool | None]:
+    def run_sessions(self, calls: Sequence[Call]) -> Sequence[bool | None]:
         """Have conversations."""
         came_about: list[bool | None] = json.loads(self._done("talk", spelt(calls)))
         return came_about

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from helsewan.emulation.sandbox.namespaces import Namespace
-from helsewan.lab.probing.packet_injector import Played, Sending, play
-from helsewan.lab.probing.session_prober import Call, talk
+from helsewan.lab.probing.packet_injector import Injected, Sending, inject
+from helsewan.lab.probing.session_prober import Call, run_sessions
 
 
 @dataclass(frozen=True)
-class Here:
+class LocalProber:
     """Sites by name."""
 
     sites: Mapping[str, Namespace]
 
-    def play(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Played:
+    def inject(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Injected:
         """Send frames, and hear what arrives."""
-        return play(self.sites, sendings, mark, listen_s)
+        return inject(self.sites, sendings, mark, listen_s)
 
-    def talk(self, calls: Sequence[Call]) -> Sequence[bool | None]:
+    def run_sessions(self, calls: Sequence[Call]) -> Sequence[bool | None]:
         """Have conversations."""
-        return talk(self.sites, calls)
+        return run_sessions(self.sites, calls)

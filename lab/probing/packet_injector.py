@@ -45,7 +45,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class Injected:
     """What was heard; ``unsent`` counts frames whose line took none, ``held_up_us`` is how much longer the whole took
     than it should, ``dropped`` how many frames came that nobody had time to hear, by site."""
 
@@ -55,16 +55,16 @@ class Played:
     dropped: Mapping[str, int]
 
 
-def play(
+def inject(
     sites: Mapping[str, Namespace],
     sendings: Sequence[Sending],
     mark: bytes,
     listen_s: float,
     is_over: Callable[[], bool] = lambda: False,
-) -> Played:
+) -> Injected:
     """Send all in their order, and go on listening for ``listen_s``; end at once when it ``is_over``. Only frames that
     hold ``mark`` are kept. Raises OSError where a site has no packet socket to give."""
-    with _Ears(sites, mark) as ears:
+    with _Listeners(sites, mark) as ears:
         began_ns = time.monotonic_ns()
         unsent = held_up_ns = 0
         for sending in sendings:
@@ -79,10 +79,10 @@ def play(
         until_ns = time.monotonic_ns() + int(listen_s * 1e9)
         while (left_ns := until_ns - time.monotonic_ns()) > 0 and not is_over():
             ears.listen(min(left_ns / 1e9, _LOOK_S))
-        return Played(tuple(ears.heard), unsent, held_up_ns // 1000, ears.dropped())
+        return Injected(tuple(ears.heard), unsent, held_up_ns // 1000, ears.dropped())
 
 
-class _Ears:
+class _Listeners:
     """A packet socket at each site."""
 
     def __init__(self, sites: Mapping[str, Namespace], mark: bytes) -> None:
@@ -103,7 +103,7 @@ class _Ears:
             self.__exit__()
             raise
 
-    def __enter__(self) -> _Ears:
+    def __enter__(self) -> _Listeners:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -50,13 +50,13 @@ class _Open:
     again_at: float = 0.0
 
 
-def talk(
+def run_sessions(
     sites: Mapping[str, Namespace], calls: Sequence[Call], is_over: Callable[[], bool] = lambda: False
 ) -> tuple[bool | None, ...]:
     """Whether each of the conversations came about; None where it could not be tried, for the server has something of
     its own at the port. Raises OSError where a site has no socket to give."""
     with ExitStack() as held:
-        talker = _Talker(sites, held)
+        talker = _SessionProber(sites, held)
         began, untried = time.monotonic(), set[int]()
         for number, call in enumerate(calls):
             while (left_s := began + number / RATE_PER_S - time.monotonic()) > 0:
@@ -73,7 +73,7 @@ def talk(
 
 
 @dataclass
-class _Talker:
+class _SessionProber:
     """All sockets of the conversations: ``held`` closes them."""
 
     sites: Mapping[str, Namespace]

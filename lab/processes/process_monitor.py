@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 
-class Vigil:
+class ProcessMonitor:
     """Calls ``on_end`` from a thread of its own whenever a process that is kept vigil over has ended."""
 
     def __init__(self, on_end: Callable[[], None]) -> None:

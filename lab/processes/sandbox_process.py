@@ -42,7 +42,7 @@ def answer_interrupts(action: signal._HANDLER) -> None:
             signal.signal(number, action)
 
 
-def run_in_world(module: str, job: object, pass_fds: Sequence[int] = ()) -> int:
+def run_in_sandbox(module: str, job: object, pass_fds: Sequence[int] = ()) -> int:
     """Run ``python -m MODULE DESCRIPTOR`` as the first process of a new world, to its end or an interrupt; returns
     its exit status, or -signal. ``job`` is what ``read_job(DESCRIPTOR)`` gives there; ``pass_fds`` keep their
     numbers."""
@@ -70,7 +70,7 @@ def run_in_world(module: str, job: object, pass_fds: Sequence[int] = ()) -> int:
 
 
 def ending(status: int) -> str:
-    """What ``run_in_world``'s status says of how the world's first process ended."""
+    """What ``run_in_sandbox``'s status says of how the world's first process ended."""
     if status == 1:  # of unshare(1) when its child was killed with signal 9, which it fails to pass on
         return "killed, or unable to begin"
     return f"killed by signal {-status}" if status < 0 else f"exit status {status}"

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-class Orphans:
+class ZombieReaper:
     """Lets go of ended processes that nobody waits for. Whoever started a process waits for it at once when it ends;
     one that is still there a sweep later has nobody. Daemons keep their own descriptors (pidfd), which stay good."""
 

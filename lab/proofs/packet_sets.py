@@ -9,7 +9,7 @@ from enum import Enum
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.controller.rules.paths import Failures
-from helsewan.lab.proofs.rule_query import Wanted
+from helsewan.lab.proofs.rule_query import RuleQuery
 from helsewan.lab.proofs.verification import as_it_stands
 from helsewan.topology.model import Network
 from helsewan.verification.failures import INTACT, cases
@@ -40,7 +40,7 @@ class Packets:
     whole: bool
 
 
-def packets(wanted: Wanted, sender: str, line: int, receiver: str, outcome: Outcome, case: str) -> Packets:
+def packets(wanted: RuleQuery, sender: str, line: int, receiver: str, outcome: Outcome, case: str) -> Packets:
     """Those packets from a site's line to a site, by the addresses that they are to, that become ``outcome`` in a case
     of failure. Raises InputError, and what a running network raises."""
     from helsewan.verification.static import Static

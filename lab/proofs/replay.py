@@ -116,12 +116,12 @@ def frame_of(witness: Witness, mark: bytes) -> bytes:
 def replay(witness: Witness, name: str | None) -> Replayed:
     """Send the packet on network ``name``, or the only one that stands, and hear where it comes out. Raises
     NetworkRefused and NetworkGone."""
-    from helsewan.lab.probing.lab_prober import Standing
+    from helsewan.lab.probing.lab_prober import LabProber
     from helsewan.lab.probing.packet_injector import Sending
 
     mark = _MAGIC + secrets.token_bytes(_LOT_BYTES)
     sender, packet = witness.sender, witness.packet
-    played = Standing(name).play([Sending(sender.site, sender.line, frame_of(witness, mark), 0)], mark, LISTEN_S)
+    played = LabProber(name).inject([Sending(sender.site, sender.line, frame_of(witness, mark), 0)], mark, LISTEN_S)
     heard = {(each.site, read(each.frame)) for each in played.heard}
     # An answer quotes the mark. At the site that sent the packet, what comes from another is one.
     arrived = (each for each in heard if each[0] != sender.site or _source(each[1].fields) == _source(packet.fields))

@@ -11,14 +11,14 @@ from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Network
-from helsewan.topology.network_source import blueprint
+from helsewan.topology.network_source import load_network
 from helsewan.verification.dump.dump import Dump
 
 DEFAULT_POLICY, DEFAULT_SEED = "national", 1
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RuleQuery:
     """Options: of which rules, and of which policy they are to be. A running network is meant where neither a dump nor
     anything that makes a network is named; a policy alone means the intended rules."""
 
@@ -57,7 +57,7 @@ class Wanted:
     def plan(self) -> Plan:
         """The plan of the policy on the network that the options name. Raises InputError."""
         seed = DEFAULT_SEED if self.seed is None else self.seed
-        return _compiled(self.policy or DEFAULT_POLICY, blueprint(self.source, self.sites, seed).network)
+        return _compiled(self.policy or DEFAULT_POLICY, load_network(self.source, self.sites, seed).network)
 
     def read(self) -> tuple[Dump, Plan]:
         """The rules, and what they are to do. Raises InputError, and what a running network raises."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.controller.rules.paths import Failures
-from helsewan.lab.proofs.rule_query import Wanted
+from helsewan.lab.proofs.rule_query import RuleQuery
 from helsewan.policies.plan import Plan
 from helsewan.verification.dump.dump import NOTHING_DOWN, Dump
 from helsewan.verification.failures import SCOPES, cases
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.findings import Case, Report
+from helsewan.verification.reports.findings import Case, VerificationReport
 
 PROVED, VIOLATED, VOID = 0, 1, 3  # exit codes
 
@@ -41,7 +41,7 @@ class Verified:
     """The report on rules that are ``taken`` from somewhere, and what the running network answered, if it was asked:
     what was wrong there is among the report's findings."""
 
-    report: Report
+    report: VerificationReport
     taken: str
     live: LiveReport | None = None
 
@@ -53,7 +53,7 @@ class Verified:
         return VOID if self.live is not None and self.live.deaf else PROVED
 
 
-def verified(wanted: Wanted, method: Method) -> Verified:
+def verified(wanted: RuleQuery, method: Method) -> Verified:
     """Verify. Raises InputError, and what a running network raises."""
     if method.live and not wanted.is_live:
         hint = "start one with `helsewan up`, and leave out what makes another"
@@ -61,7 +61,7 @@ def verified(wanted: Wanted, method: Method) -> Verified:
     began = time.monotonic()
     dump, plan = wanted.read()
     figures = {"rules_s": time.monotonic() - began}
-    report = Report(plan.policy, plan.network.name, (), ())
+    report = VerificationReport(plan.policy, plan.network.name, (), ())
     if method.static:
         report = proved(plan, dump, method.failures, os.cpu_count() or 1)
     figures |= report.figures
@@ -76,7 +76,7 @@ def verified(wanted: Wanted, method: Method) -> Verified:
     return Verified(replace(report, figures=figures), dump.taken, live)
 
 
-def proved(plan: Plan, dump: Dump, failures: str = "none", workers: int = 1) -> Report:
+def proved(plan: Plan, dump: Dump, failures: str = "none", workers: int = 1) -> VerificationReport:
     """What the rules of a dump do, in all cases of failure of a scope beside what is down there already; ``workers`` as
     of `verify`."""
     from helsewan.verification.static import verify

@@ -14,10 +14,10 @@ from pydantic import Field
 from helsewan.emulation.links.capture import SNAP_BYTES, Capture
 from helsewan.emulation.links.engine import EngineError
 from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.links import EngineBackend
 from helsewan.lab.client.protocol import WireError, receive, send
-from helsewan.lab.links.link_names import line_meant
-from helsewan.lab.server.control_socket import Followed, Refused, Request
+from helsewan.lab.links.link_names import link_named
+from helsewan.lab.server.control_socket import Followed, OperationRefused, Request
 
 _LOOK_EVERY_S = 0.1
 _STOP_LIMIT_BYTES = 1024
@@ -32,14 +32,14 @@ class CaptureRequest(Request):
     snap_bytes: Annotated[int, Field(ge=64, le=SNAP_BYTES)] = SNAP_BYTES
 
 
-def start_capture(plant: Plant, request: CaptureRequest, fds: Sequence[int]) -> Followed:
+def start_capture(backend: EngineBackend, request: CaptureRequest, fds: Sequence[int]) -> Followed:
     """Start the capture; what follows ends it when the client says so, goes away, or its file takes no more."""
-    name = line_meant(request.line, plant.lines)
+    name = link_named(request.line, backend.lines)
     try:
         file = Path(f"/proc/self/fd/{fds[0]}")
-        capture = plant.capture(name, request.direction, file, request.snap_bytes)
+        capture = backend.capture(name, request.direction, file, request.snap_bytes)
     except (EngineError, OSError) as error:
-        raise Refused(f"{name} cannot be captured: {error}") from error
+        raise OperationRefused(f"{name} cannot be captured: {error}") from error
     return Followed({"line": name}, lambda connection: _until_stopped(capture, connection))
 
 

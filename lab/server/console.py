@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from helsewan.emulation.links.links import LineLink
+from helsewan.emulation.links.links import MininetLink
 from helsewan.emulation.mininet.cli import interact
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.lab.client.protocol import WireError, receive, send
@@ -91,7 +91,7 @@ def _be_the_cli(net: EmulatedNet, request: CliRequest, fds: Sequence[int], askin
         sys.stdin, sys.stdout = open(0, encoding="utf-8"), open(1, "w", encoding="utf-8")  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
         for link in net.links:
-            if isinstance(link, LineLink):
+            if isinstance(link, MininetLink):
                 link.ask = _asker(asking)
         interact(net)
         return 0

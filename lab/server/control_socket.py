@@ -30,7 +30,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Refused(Exception):
+class OperationRefused(Exception):
     """The network does not do what was asked; the message says why, ``status`` is the client's exit code."""
 
     def __init__(self, why: str, status: int = BAD_INPUT) -> None:
@@ -103,7 +103,7 @@ class Server:
         try:
             operation, arguments = self._understood(message, fds)
             value = operation.act(arguments, fds)
-        except (Refused, InputError) as error:
+        except (OperationRefused, InputError) as error:
             return {"error": str(error), "status": getattr(error, "status", BAD_INPUT)}, None
         except Exception as error:
             if self._debug:
@@ -116,20 +116,20 @@ class Server:
     def _understood(self, message: Message, fds: Sequence[int]) -> tuple[Operation, Request]:
         version = message.get("version")
         if version != VERSION:
-            raise Refused(
+            raise OperationRefused(
                 f"the network speaks version {VERSION}, this helsewan {version!r}: use the one it came up with"
             )
         operation = self._operations.get(str(message.get("op")))
         if operation is None or set(message) != {"version", "op", "arguments"}:
-            raise Refused(f"a request the network does not know: {str(message.get('op'))[:40]!r}")
+            raise OperationRefused(f"a request the network does not know: {str(message.get('op'))[:40]!r}")
         if len(fds) != operation.fds:
-            raise Refused(f"{message['op']} takes {operation.fds} descriptors, not {len(fds)}")
+            raise OperationRefused(f"{message['op']} takes {operation.fds} descriptors, not {len(fds)}")
         try:
             return operation, operation.request.model_validate_json(json.dumps(message["arguments"]))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise Refused(f"{message['op']}: {where}: {first['msg']}") from None
+            raise OperationRefused(f"{message['op']}: {where}: {first['msg']}") from None
 
     @staticmethod
     def _say(connection: socket.socket, reply: Message) -> bool:

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.lab.client.protocol import REQUEST_LIMIT_BYTES, WireError, receive, send
-from helsewan.lab.server.control_socket import Followed, Refused, Request
+from helsewan.lab.server.control_socket import Followed, OperationRefused, Request
 
 FORWARDED = (
     signal.SIGHUP,
@@ -70,7 +70,7 @@ class Executor:
         except (OSError, ValueError) as error:
             status = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_STARTED
             reason = error.strerror if isinstance(error, OSError) else error
-            raise Refused(f"{request.argv[0]}: {reason}", status) from error
+            raise OperationRefused(f"{request.argv[0]}: {reason}", status) from error
         return followed(process)
 
 

@@ -18,9 +18,9 @@ from pydantic import Field, IPvAnyAddress, TypeAdapter, ValidationError
 
 from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.lab.client.protocol import WireError, send
-from helsewan.lab.probing.packet_injector import Heard, Played, Sending, play
-from helsewan.lab.probing.session_prober import Call, talk
-from helsewan.lab.server.control_socket import Followed, Refused, Request
+from helsewan.lab.probing.packet_injector import Heard, Injected, Sending, inject
+from helsewan.lab.probing.session_prober import Call, run_sessions
+from helsewan.lab.server.control_socket import Followed, OperationRefused, Request
 from helsewan.topology.model import Network
 
 MOST_BYTES = 256 << 20
@@ -31,7 +31,7 @@ _Port = Annotated[int, Field(ge=0, le=0xFFFF)]
 _CALLS: TypeAdapter[list[Any]] = TypeAdapter(list[tuple[str, str, IPvAnyAddress, IPvAnyAddress, int, _Port]])
 
 
-class PlayRequest(Request):
+class InjectionRequest(Request):
     """Play what is in the file that comes with the request, listen so long at the end, and keep what has ``mark`` in it
     (hex)."""
 
@@ -49,33 +49,35 @@ def spelt(calls: Sequence[Call]) -> bytes:
     return json.dumps([astuple(call) for call in calls]).encode()
 
 
-def heard_in(data: bytes) -> Played:
+def heard_in(data: bytes) -> Injected:
     """What it finds there at the end."""
     told: dict[str, Any] = json.loads(data)
-    return Played(**told | {"heard": tuple(Heard(site, bytes.fromhex(frame)) for site, frame in told["heard"])})
+    return Injected(**told | {"heard": tuple(Heard(site, bytes.fromhex(frame)) for site, frame in told["heard"])})
 
 
-def start_playing(
-    sites: Mapping[str, Namespace], network: Network, request: PlayRequest, fds: Sequence[int]
+def start_injection(
+    sites: Mapping[str, Namespace], network: Network, request: InjectionRequest, fds: Sequence[int]
 ) -> Followed:
     """Begin to play; what follows ends with the word that all is heard. Raises Refused for what cannot be played."""
     sendings = _read(network, fds[0])
 
     def act(connection: socket.socket) -> bytes:
-        played = play(sites, sendings, bytes.fromhex(request.mark), request.listen_s, lambda: _is_gone(connection))
+        played = inject(sites, sendings, bytes.fromhex(request.mark), request.listen_s, lambda: _is_gone(connection))
         told = asdict(played) | {"heard": [(each.site, each.frame.hex()) for each in played.heard]}
         return json.dumps(told).encode()
 
     return _followed(len(sendings), fds[0], act)
 
 
-def start_talking(sites: Mapping[str, Namespace], fds: Sequence[int]) -> Followed:
-    """Begin conversations; what follows ends with the word that all are over. Raises Refused as ``start_playing``."""
+def start_sessions(sites: Mapping[str, Namespace], fds: Sequence[int]) -> Followed:
+    """Begin conversations; what follows ends with the word that all are over. Raises Refused as ``start_injection``."""
     calls = [Call(a, b, str(from_), str(to), *rest) for a, b, from_, to, *rest in _rows(_CALLS, fds[0])]
     if unknown := {name for call in calls for name in (call.client, call.server)} - sites.keys():
-        raise Refused(f"{min(unknown)} is no site")
+        raise OperationRefused(f"{min(unknown)} is no site")
     return _followed(
-        len(calls), fds[0], lambda connection: json.dumps(talk(sites, calls, lambda: _is_gone(connection))).encode()
+        len(calls),
+        fds[0],
+        lambda connection: json.dumps(run_sessions(sites, calls, lambda: _is_gone(connection))).encode(),
     )
 
 
@@ -98,14 +100,14 @@ def _rows(kind: TypeAdapter[list[Any]], file: int) -> list[Any]:
     try:
         return kind.validate_json(os.pread(file, MOST_BYTES, 0))
     except (OSError, ValidationError) as error:
-        raise Refused(f"what is to be done cannot be read: {str(error).splitlines()[0]}") from None
+        raise OperationRefused(f"what is to be done cannot be read: {str(error).splitlines()[0]}") from None
 
 
 def _read(network: Network, file: int) -> list[Sending]:
     sendings = [Sending(site, line, bytes.fromhex(frame), at_us) for site, line, frame, at_us in _rows(_ROWS, file)]
     for each in sendings:
         if each.site not in network.site or each.line >= len(network.site[each.site].accesses):
-            raise Refused(f"{each.site}/wan{each.line} is no access line")
+            raise OperationRefused(f"{each.site}/wan{each.line} is no access line")
     return sendings
 
 

@@ -9,11 +9,11 @@ from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.lab.client.api import Interface
 from helsewan.policies.plan import Plan
 
-UP = b"u"  # written to ``StandingJob.ready`` once the network carries traffic
+UP = b"u"  # written to ``LabJob.ready`` once the network carries traffic
 
 
 @dataclass(frozen=True)
-class StandingJob:
+class LabJob:
     """A network to keep up: ``plan`` under ``name``, with ``lan_hosts`` hosts behind every hospital,
     its frames carried by ``dataplane``, with a second controller if ``standby``. ``listener`` is the descriptor of the
     socket that clients come to, ``ready`` one to write UP to, if anybody waits; what happens is told in ``directory``.

@@ -8,31 +8,31 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from helsewan.common.suggestions import near_names
+from helsewan.common.suggestions import similar_names
 from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.links.trace import MAX_BYTES, parse_trace
 from helsewan.emulation.nodes.nodes import NamespaceNode
-from helsewan.lab.links.link_change import LineRequest, LineState, TraceRequest
-from helsewan.lab.links.link_control import LineDesk
+from helsewan.lab.links.link_change import LinkRequest, LinkState, TraceRequest
+from helsewan.lab.links.link_control import LinkControl
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.main_thread import MainThread
 from helsewan.lab.server.capture import CaptureRequest, start_capture
 from helsewan.lab.server.console import CliRequest, start_cli
-from helsewan.lab.server.control_socket import VOID, Operation, Refused, Request
+from helsewan.lab.server.control_socket import VOID, Operation, OperationRefused, Request
 from helsewan.lab.server.exec import ExecRequest, Executor
-from helsewan.lab.server.injection import PlayRequest, start_playing, start_talking
-from helsewan.lab.server.job import StandingJob
+from helsewan.lab.server.injection import InjectionRequest, start_injection, start_sessions
+from helsewan.lab.server.job import LabJob
 from helsewan.lab.server.rules import start_reading
 from helsewan.lab.server.status import status_of
-from helsewan.lab.testbed.testbed import Rig
+from helsewan.lab.testbed.testbed import Testbed
 
 
 class Nothing(Request):
     """No arguments."""
 
 
-class LinesMeant(Request):
+class LinkSelection(Request):
     """Lines, as ``line_names.lines_meant`` has them."""
 
     line: str
@@ -42,8 +42,8 @@ class Operations:
     """The operations on the network of ``rig``, done by ``main``, the main thread, which is free for it once the
     network is up; until then ``stage`` is what is being done. ``ended``: whether a client ended it."""
 
-    def __init__(self, job: StandingJob, rig: Rig, history: History) -> None:
-        self._job, self._rig, self._history = job, rig, history
+    def __init__(self, job: LabJob, testbed: Testbed, history: History) -> None:
+        self._job, self._testbed, self._history = job, testbed, history
         self._began = time.monotonic()
         self.main = MainThread()
         self._up = False
@@ -53,20 +53,20 @@ class Operations:
     def open(self) -> None:
         """The network is up: from now on it does what it is asked."""
         self._up = True
-        self._lines = LineDesk(self._rig)
+        self._lines = LinkControl(self._testbed)
 
     def table(self) -> Mapping[str, Operation]:
         """The operations by name."""
         return {
             "status": Operation(Nothing, self.status),
             "down": Operation(Nothing, self.down),
-            "lines": Operation(LinesMeant, self._once_up(self.lines)),
-            "change-lines": Operation(LineRequest, self._once_up(self.change_lines)),
+            "lines": Operation(LinkSelection, self._once_up(self.lines)),
+            "change-lines": Operation(LinkRequest, self._once_up(self.change_lines)),
             "trace": Operation(TraceRequest, self._once_up(self.trace), fds=1),
             "capture": Operation(CaptureRequest, self._once_up(self.capture), fds=1),
             "cli": Operation(CliRequest, self._once_up(self.cli), fds=3),
             "rules": Operation(Nothing, self._once_up(self.rules), fds=2),
-            "play": Operation(PlayRequest, self._once_up(self.play), fds=1),
+            "play": Operation(InjectionRequest, self._once_up(self.play), fds=1),
             "talk": Operation(Nothing, self._once_up(self.talk), fds=1),
             "exec": Operation(ExecRequest, self._once_up(self.exec), fds=3),
         }
@@ -76,7 +76,7 @@ class Operations:
 
     def _act_once_up(self, act: Callable[[Any, Sequence[int]], object], request: Request, fds: Sequence[int]) -> object:
         if not self._up:
-            raise Refused(f"network {self._job.name} is not up yet: {self.stage}", VOID)
+            raise OperationRefused(f"network {self._job.name} is not up yet: {self.stage}", VOID)
         return self.main.call(lambda: act(request, fds))
 
     def status(self, request: Nothing, fds: Sequence[int]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Operations:
         }
         if not self._up:
             return about
-        return about | self.main.call(lambda: status_of(self._rig) | {"changed": self._lines.changed()})
+        return about | self.main.call(lambda: status_of(self._testbed) | {"changed": self._lines.changed()})
 
     def down(self, request: Nothing, fds: Sequence[int]) -> None:
         """End the network."""
@@ -104,13 +104,13 @@ class Operations:
     def exec(self, request: ExecRequest, fds: Sequence[int]) -> object:
         """Start a command at a node."""
         self._node(request.node)
-        return Executor(self._rig.net.nameToNode).start(request, fds)
+        return Executor(self._testbed.net.nameToNode).start(request, fds)
 
-    def lines(self, request: LinesMeant, fds: Sequence[int]) -> list[dict[str, Any]]:
+    def lines(self, request: LinkSelection, fds: Sequence[int]) -> list[dict[str, Any]]:
         """How lines are."""
         return self._lines.told(request.line)
 
-    def change_lines(self, request: LineRequest, fds: Sequence[int]) -> list[str]:
+    def change_lines(self, request: LinkRequest, fds: Sequence[int]) -> list[str]:
         """Change lines; their names."""
         names = self._lines.change(request)
         self._history.append("lines-changed", lines=names, request=request.model_dump(exclude_unset=True))
@@ -128,38 +128,40 @@ class Operations:
 
     def capture(self, request: CaptureRequest, fds: Sequence[int]) -> object:
         """Start to capture a line."""
-        return start_capture(self._rig.engine_plant, request, fds)
+        return start_capture(self._testbed.engine_backend, request, fds)
 
     def cli(self, request: CliRequest, fds: Sequence[int]) -> object:
         """Start Mininet's command line."""
 
         def light(line: str, up: bool) -> None:
-            change = LineRequest(line=line, directions=tuple(Direction), state=LineState(down=not up))
+            change = LinkRequest(line=line, directions=tuple(Direction), state=LinkState(down=not up))
             self.main.call(lambda: self.change_lines(change, ()))
 
-        return start_cli(self._rig.net, request, fds, light)
+        return start_cli(self._testbed.net, request, fds, light)
 
     def rules(self, request: Nothing, fds: Sequence[int]) -> object:
         """Start to read what all switches hold."""
         return start_reading(self._job.name, fds)
 
-    def play(self, request: PlayRequest, fds: Sequence[int]) -> object:
+    def play(self, request: InjectionRequest, fds: Sequence[int]) -> object:
         """Start to play frames from sites."""
-        return start_playing(self._rig.namespaces(), self._rig.network, request, fds)
+        return start_injection(self._testbed.namespaces(), self._testbed.network, request, fds)
 
     def talk(self, request: Nothing, fds: Sequence[int]) -> object:
         """Start conversations between sites."""
-        return start_talking(self._rig.namespaces(), fds)
+        return start_sessions(self._testbed.namespaces(), fds)
 
-    def _engine_plant(self) -> Plant:
+    def _engine_plant(self) -> EngineBackend:
         """The link engine's lines. Raises Refused where the kernel carries them."""
-        if not self._rig.has_engine:
-            raise Refused("lines of the kernel can be neither captured nor traced (hint: --dataplane engine)")
-        return self._rig.engine_plant
+        if not self._testbed.has_engine:
+            raise OperationRefused("lines of the kernel can be neither captured nor traced (hint: --dataplane engine)")
+        return self._testbed.engine_backend
 
     def _node(self, name: str) -> NamespaceNode:
         """A node by name; raises Refused naming those whose names are near."""
-        nodes: Mapping[str, NamespaceNode] = self._rig.net.nameToNode
+        nodes: Mapping[str, NamespaceNode] = self._testbed.net.nameToNode
         if name not in nodes:
-            raise Refused(f"{name!r} is no site or router of network {self._job.name}{near_names(name, nodes)}")
+            raise OperationRefused(
+                f"{name!r} is no site or router of network {self._job.name}{similar_names(name, nodes)}"
+            )
         return nodes[name]

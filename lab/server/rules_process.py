@@ -28,7 +28,7 @@ from helsewan.controller.main import die_with_parent, read_plan
 from helsewan.controller.openflow.decoder import Decoder, dead_ports
 from helsewan.controller.openflow.encoder import Encoder
 from helsewan.controller.openflow.entries import RuleSet
-from helsewan.controller.openflow.table_reader import Reading, ports_request
+from helsewan.controller.openflow.table_reader import TableReader, ports_request
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Network
@@ -58,7 +58,7 @@ class Told:
     """What the switch behind a management socket told, not worked out yet."""
 
     path: Path
-    reading: Reading
+    reading: TableReader
     ports: bytes
 
     def held(self) -> Held:
@@ -91,7 +91,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _told(path: Path, connection: socket.socket, answers: BufferedReader) -> Told:
-    reading, xid = Reading(Decoder()), 1
+    reading, xid = TableReader(Decoder()), 1
     connection.sendall(ports_request(xid))
     ports = b"".join(_parts(connection, answers, xid))
     while (request := reading.next_request(xid := xid + 1)) is not None:

@@ -6,29 +6,29 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from helsewan.lab.testbed.testbed import Rig
+from helsewan.lab.testbed.testbed import Testbed
 
 
-def status_of(rig: Rig) -> dict[str, Any]:
+def status_of(testbed: Testbed) -> dict[str, Any]:
     """Sites, routers, lines that are not as the blueprint has them, lateness, drops by the machine, memory."""
-    drops = rig.machine_drops()
-    routers = len(rig.network.routers)
+    drops = testbed.machine_drops()
+    routers = len(testbed.network.routers)
     return {
-        "sites": len(rig.network.sites),
+        "sites": len(testbed.network.sites),
         "routers": routers,
-        "lines": len(rig.plant.lines) - routers,  # each router has one to the operations centre as well
-        "dataplane": rig.dataplane.value,
-        "dead": rig.dead_parts(),
-        **(_lateness(rig) if rig.has_engine else {}),
+        "lines": len(testbed.backend.lines) - routers,  # each router has one to the operations centre as well
+        "dataplane": testbed.dataplane.value,
+        "dead": testbed.dead_parts(),
+        **(_lateness(testbed) if testbed.has_engine else {}),
         "machine_drops": sum(drops.values()),
         "dropped_at": drops,
         "memory_bytes": _memory_bytes(),
     }
 
 
-def _lateness(rig: Rig) -> dict[str, Any]:
+def _lateness(testbed: Testbed) -> dict[str, Any]:
     """How much later than due the link engine delivered."""
-    lateness = rig.engine.lateness()
+    lateness = testbed.engine.lateness()
     return {
         "late_p50_us": round(lateness.p50_us, 1),
         "late_p99_us": round(lateness.p99_us, 1),

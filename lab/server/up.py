@@ -19,14 +19,14 @@ from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.client.api import offered
-from helsewan.lab.client.registry import DEFAULT_NAME, own_place
+from helsewan.lab.client.registry import DEFAULT_NAME, own_entry
 from helsewan.lab.processes.run_directory import conclude, make_directory, shown
-from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_world
-from helsewan.lab.server.job import UP, StandingJob
+from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_sandbox
+from helsewan.lab.server.job import UP, LabJob
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
-from helsewan.topology.network_source import blueprint
+from helsewan.topology.network_source import load_network
 
 OUTPUT = "up.log"  # what a network in the background would print
 _FOLLOW_S = 0.1
@@ -34,7 +34,7 @@ BAD_INPUT, VOID = 2, 3  # exit codes
 
 
 @dataclass(frozen=True)
-class Wish:
+class LabRequest:
     """What a user wants to stand: the national network with so many sites, or that of file ``source``,
     under a policy, with ``lan_hosts`` hosts behind every hospital, and with a second controller if ``standby``.
     ``results``: where its directory goes."""
@@ -53,7 +53,7 @@ class Wish:
     api: str | None = None  # where the northbound interface is wanted
 
 
-def stand(wish: Wish, detach: bool) -> int:
+def run_lab(wish: LabRequest, detach: bool) -> int:
     """Keep the network up until an interrupt or ``helsewan down``; with ``detach`` return once it is up.
 
     Returns the exit code: 0, or 3 where the network did not come up or broke. Raises InputError for anything wrong
@@ -68,21 +68,21 @@ def stand(wish: Wish, detach: bool) -> int:
     return _keep(wish, plan, directory, ready=None)
 
 
-def planned(wish: Wish) -> Plan:
+def planned(wish: LabRequest) -> Plan:
     """The network and the policy asked for. Raises InputError."""
-    network = blueprint(wish.source, wish.sites, wish.seed, wish.swedish_route).network
+    network = load_network(wish.source, wish.sites, wish.seed, wish.swedish_route).network
     return compile_policy(load_policy(policy_path(wish.policy)), network, now=utc_now())
 
 
-def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:
+def _keep(wish: LabRequest, plan: Plan, directory: Path, ready: int | None) -> int:
     """Hold the name and run the world to its end."""
     with (
-        own_place() as place,
+        own_entry() as place,
         place.held(wish.name) as listener,
         offered(place, wish.name, wish.api) as api,
         interrupts(),
     ):
-        job = StandingJob(
+        job = LabJob(
             name=wish.name,
             plan=plan,
             directory=directory,
@@ -95,7 +95,7 @@ def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:
             api=api,
         )
         fds = [listener.fileno(), *([] if ready is None else [ready]), *([] if api is None else [api.listener])]
-        status = run_in_world("helsewan.lab.server.worker", job, fds)
+        status = run_in_sandbox("helsewan.lab.server.worker", job, fds)
         answer_interrupts(signal.SIG_IGN)
         conclude(directory)
         if status not in (0, VOID):
@@ -103,7 +103,7 @@ def _keep(wish: Wish, plan: Plan, directory: Path, ready: int | None) -> int:
     return 0 if status == 0 else VOID
 
 
-def _in_background(wish: Wish, plan: Plan, directory: Path) -> int:
+def _in_background(wish: LabRequest, plan: Plan, directory: Path) -> int:
     """Leave the network to a process of its own; show what it says until it is up or has failed."""
     reading, writing = os.pipe()
     log = directory / OUTPUT
@@ -126,7 +126,7 @@ def _in_background(wish: Wish, plan: Plan, directory: Path) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _background(wish: Wish, plan: Plan, directory: Path, ready: int, output: int) -> int:
+def _background(wish: LabRequest, plan: Plan, directory: Path, ready: int, output: int) -> int:
     """The process in the background: away from the terminal, its word goes to ``output``."""
     try:
         os.setsid()

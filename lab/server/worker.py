@@ -19,17 +19,17 @@ from helsewan.lab.emulation import add_lan_hosts
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
-from helsewan.lab.processes.zombie_reaper import Orphans
+from helsewan.lab.processes.zombie_reaper import ZombieReaper
 from helsewan.lab.server.control_socket import Server
-from helsewan.lab.server.job import UP, StandingJob
+from helsewan.lab.server.job import UP, LabJob
 from helsewan.lab.server.operations import Operations
-from helsewan.lab.testbed.testbed import Rig
+from helsewan.lab.testbed.testbed import Testbed
 
 DOWN, VOID = 0, 3  # exit codes
 TICK_S = 0.25
 
 
-class Broken(RuntimeError):
+class LabBroken(RuntimeError):
     """A part of the emulation ended that nobody told to end."""
 
 
@@ -37,8 +37,8 @@ def main(descriptor: int) -> int:
     """Keep the network of the job on file ``descriptor`` up; returns the exit code (0 ended as told, 3 broke)."""
     if orphaned():
         return VOID
-    job = cast(StandingJob, read_job(descriptor))
-    network = StandingNetwork(job)
+    job = cast(LabJob, read_job(descriptor))
+    network = RunningLab(job)
     try:
         with interruptible():
             network.run()
@@ -48,23 +48,23 @@ def main(descriptor: int) -> int:
     except Exception as error:
         if job.debug:
             traceback.print_exc()
-        reason = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, LabBroken) else f"{type(error).__name__}: {error}"
         print(f"network {job.name} {'broke' if network.is_up else 'did not come up'}: {reason}", file=sys.stderr)
         return VOID
     network.say("ended")
     return DOWN
 
 
-class StandingNetwork:
+class RunningLab:
     """The network of ``job`` from its coming up to its end."""
 
-    def __init__(self, job: StandingJob) -> None:
+    def __init__(self, job: LabJob) -> None:
         self._job = job
         self._screen = Screen()
         self._history = History(job.directory / "history.jsonl")
         logs = job.directory / "logs"
-        self.rig = Rig(job.plan, sandbox.RUN_DIR, logs, self._controller_said, job.dataplane, job.standby)
-        self.operations = Operations(job, self.rig, self._history)
+        self.testbed = Testbed(job.plan, sandbox.RUN_DIR, logs, self._controller_said, job.dataplane, job.standby)
+        self.operations = Operations(job, self.testbed, self._history)
         self.is_up = False
 
     def run(self) -> None:
@@ -80,7 +80,7 @@ class StandingNetwork:
             self._bring_up()
             self._watch()
         finally:
-            self.rig.close()
+            self.testbed.close()
             self._history.append("down")
 
     def say(self, what: str) -> None:
@@ -95,8 +95,8 @@ class StandingNetwork:
                 self.operations.stage = text
                 progress.say(text)
 
-            self.rig.start(stage)
-            add_lan_hosts(self.rig, self._job.lan_hosts)
+            self.testbed.start(stage)
+            add_lan_hosts(self.testbed, self._job.lan_hosts)
             if self._job.api is not None:
                 self._serve(self._job.api)
             progress.say(f"the network is up and programmed after {time.monotonic() - began:.1f} s")
@@ -111,15 +111,15 @@ class StandingNetwork:
     def _serve(self, api: Interface) -> None:
         tokens = sandbox.RUN_DIR / "tokens"
         write_tokens(tokens, [api.token])
-        self.rig.start_northbound(self._job.directory / "history.jsonl", tokens, api.listener)
+        self.testbed.start_northbound(self._job.directory / "history.jsonl", tokens, api.listener)
 
     def _watch(self) -> None:
         """Watch over the parts until a client ends the network."""
-        orphans = Orphans()
+        orphans = ZombieReaper()
         while not self.operations.ended:
             self.operations.main.work_for(TICK_S)
-            if dead := self.rig.dead_parts():
-                raise Broken(f"ended unexpectedly: {', '.join(dead)}")
+            if dead := self.testbed.dead_parts():
+                raise LabBroken(f"ended unexpectedly: {', '.join(dead)}")
             orphans.sweep()
 
     def _tell_how_to_use_it(self) -> None:

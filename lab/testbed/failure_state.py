@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from helsewan.topology.model import Line, Network
+from helsewan.topology.model import AccessLinkId, Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,28 +15,28 @@ class Target:
     name: str
     routers: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
-    accesses: tuple[Line, ...] = ()
+    accesses: tuple[AccessLinkId, ...] = ()
     controller: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class DarkLinks:
     """Lines that go dark or light up together: fibre link ids, and access lines."""
 
     links: tuple[str, ...]
-    accesses: tuple[Line, ...]
+    accesses: tuple[AccessLinkId, ...]
 
 
-class Outage:
+class FailureState:
     """Failures add up: a line is dark while it or a router at its end stands failed, whatever else came back."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self.routers: frozenset[str] = frozenset()
         self._links: frozenset[str] = frozenset()
-        self._accesses: frozenset[Line] = frozenset()
+        self._accesses: frozenset[AccessLinkId] = frozenset()
 
-    def strike(self, target: Target) -> Lines:
+    def strike(self, target: Target) -> DarkLinks:
         """``target`` fails: the lines that go dark."""
         before = self._dark()
         self.routers |= set(target.routers)
@@ -44,7 +44,7 @@ class Outage:
         self._accesses |= set(target.accesses)
         return _without(self._dark(), before)
 
-    def mend(self, target: Target) -> Lines:
+    def mend(self, target: Target) -> DarkLinks:
         """``target`` is restored: the lines that light up."""
         before = self._dark()
         self.routers -= set(target.routers)
@@ -52,9 +52,9 @@ class Outage:
         self._accesses -= set(target.accesses)
         return _without(before, self._dark())
 
-    def _dark(self) -> Lines:
+    def _dark(self) -> DarkLinks:
         network, failed = self._network, self.routers
-        return Lines(
+        return DarkLinks(
             tuple(link.id for link in network.links if link.id in self._links or {link.a, link.b} & failed),
             tuple(
                 (site.id, line)
@@ -65,8 +65,8 @@ class Outage:
         )
 
 
-def _without(lines: Lines, others: Lines) -> Lines:
-    return Lines(
+def _without(lines: DarkLinks, others: DarkLinks) -> DarkLinks:
+    return DarkLinks(
         tuple(link for link in lines.links if link not in set(others.links)),
         tuple(access for access in lines.accesses if access not in set(others.accesses)),
     )

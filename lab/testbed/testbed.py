@@ -15,17 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from helsewan.emulation.kernel.backend import KernelPlant
+from helsewan.emulation.kernel.backend import KernelBackend
 from helsewan.emulation.kernel.classifier import Classes
 from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.link_backend import Dataplane, Direction, Shape
-from helsewan.emulation.links.links import AccessLink, Plant, fibre_interface
+from helsewan.emulation.links.links import EngineBackend, MininetAccessLink, router_interface
 from helsewan.emulation.links.model_rows import FULL_FRAME_BYTES
 from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel
 from helsewan.emulation.mininet.build import build
 from helsewan.emulation.nodes.nodes import SiteNode
 from helsewan.emulation.routers import bfd
-from helsewan.emulation.routers.management import ManagementNetwork, line_name
+from helsewan.emulation.routers.management import ManagementNetwork, management_link_name
 from helsewan.emulation.routers.switches import RouterSwitch
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.namespaces import Namespace
@@ -38,23 +38,23 @@ from helsewan.lab.processes.controller_processes import (
     NorthboundProcess,
     SlowPathProcess,
 )
-from helsewan.lab.processes.process_monitor import Vigil
-from helsewan.lab.testbed.failure_state import Lines, Outage, Target
+from helsewan.lab.processes.process_monitor import ProcessMonitor
+from helsewan.lab.testbed.failure_state import DarkLinks, FailureState, Target
 from helsewan.policies.plan import Plan, Scheduling, TrafficClass
 from helsewan.topology.management import OPENFLOW_PORT, STANDBY_PORT, Management
-from helsewan.topology.model import TRUNK_INTERFACE, Network, access_name
+from helsewan.topology.model import TRUNK_INTERFACE, Network, access_link_name
 
 LEAST_QUEUE = 3  # full frames that may wait, however slow the line
 PROGRAM_DEADLINE_S = 300.0  # a machine that emulates its processor takes minutes
 SPARE_FILES = 1000
 
 
-class Rig:
+class Testbed:
     """Brings ``plan.network`` up under ``plan``; ``log_dir`` gets the daemons' logs. ``dataplane`` carries the
     frames: the link engine, or the kernel, which does without ``engine``. With ``standby`` a second controller stands
     by."""
 
-    plant: Plant | KernelPlant
+    backend: EngineBackend | KernelBackend
 
     def __init__(
         self,
@@ -69,8 +69,8 @@ class Rig:
         self.dataplane, self._standby = dataplane, standby
         self.network = plan.network
         self._run_dir, self._log_dir, self._on_event = run_dir, log_dir, on_event
-        self._outage = Outage(plan.network)
-        self._management_lines = {line_name(router.id): router.id for router in plan.network.routers}
+        self._outage = FailureState(plan.network)
+        self._management_lines = {management_link_name(router.id): router.id for router in plan.network.routers}
         self._darkened: set[tuple[str, str]] = set()  # (node, interface) that lost light at some time
 
     def start(self, stage: Callable[[str], None]) -> None:
@@ -85,15 +85,15 @@ class Rig:
         ports = (OPENFLOW_PORT, STANDBY_PORT) if self._standby else (OPENFLOW_PORT,)
         self.management = ManagementNetwork(Management(self.network), self._run_dir / "credentials", ports)
         self.controller = Controllers(self.plan, self.management, self._run_dir, self._log_dir, self._on_event)
-        self._vigil = Vigil(self._something_ended)
-        self.plant = self._new_plant()
+        self._process_monitor = ProcessMonitor(self._something_ended)
+        self.backend = self._new_plant()
         stage(f"building {len(self.network.sites)} sites and {len(self.network.routers)} routers")
-        self.net = build(self.network, self.plant, self._run_dir, self._log_dir, self.management, self.bfd)
-        self._access_links = {link.line: link for link in self.net.links if isinstance(link, AccessLink)}
+        self.net = build(self.network, self.backend, self._run_dir, self._log_dir, self.management, self.bfd)
+        self._access_links = {link.line: link for link in self.net.links if isinstance(link, MininetAccessLink)}
         self._wait("listening")
         stage("starting the routers")
         self.net.start()
-        self._vigil.over(pidfd for switch in self.net.switches for pidfd in switch.pidfds())
+        self._process_monitor.over(pidfd for switch in self.net.switches for pidfd in switch.pidfds())
         stage("programming the routers")
         slow_path = self._log_dir / "slowpath.log"
         self.slow_path = SlowPathProcess(self._run_dir, self._run_dir, slow_path)
@@ -108,27 +108,27 @@ class Rig:
         changes = self.controller.changes
         self.northbound = NorthboundProcess(self._run_dir, events, changes, tokens, listener, log)
 
-    def _new_plant(self) -> Plant | KernelPlant:
-        shape, classes = line_shape(self.plan), line_classes(self.plan)
+    def _new_plant(self) -> EngineBackend | KernelBackend:
+        shape, classes = link_shape(self.plan), link_classes(self.plan)
         if self.dataplane is Dataplane.KERNEL:
-            return KernelPlant(shape, classes)
+            return KernelBackend(shape, classes)
         engine = EngineProcess()
         engine.start()
-        self._vigil.over([os.pidfd_open(engine.pid)])
+        self._process_monitor.over([os.pidfd_open(engine.pid)])
         engine.configure(classes.dscp_to_queue, classes.tc_to_queue, classes.other_queue)
-        return Plant(engine, shape, self.network.seed)
+        return EngineBackend(engine, shape, self.network.seed)
 
     @property
-    def engine_plant(self) -> Plant:
+    def engine_backend(self) -> EngineBackend:
         """The link engine's plant; raises RuntimeError where the kernel carries the lines."""
-        if not isinstance(self.plant, Plant):
+        if not isinstance(self.backend, EngineBackend):
             raise RuntimeError("the kernel carries the lines: there is no link engine")
-        return self.plant
+        return self.backend
 
     @property
     def engine(self) -> EngineProcess:
         """The link engine; raises RuntimeError where the kernel carries the lines."""
-        return self.engine_plant.engine
+        return self.engine_backend.engine
 
     @property
     def has_engine(self) -> bool:
@@ -142,24 +142,24 @@ class Rig:
         fibres = {link.id for link in self.network.links}
         to_routers = [
             (name, direction)
-            for name in self.plant.lines
+            for name in self.backend.lines
             for direction in (Direction if name in fibres else (Direction.FORWARD,))
             if name not in self._management_lines
         ]
-        self.plant.hasten(dict.fromkeys(to_routers, raw.core_us))
+        self.backend.compensate_delay(dict.fromkeys(to_routers, raw.core_us))
         self.overhead = raw
         if self.has_engine:  # the kernel does not know a frame again
             self.engine.follow_frames(0.0)
             rest = calibration.undisturbed(lambda: self._rest(routes))
             self.engine.follow_frames(rest.ends_us)
             self.overhead = replace(raw, ends_us=rest.ends_us, hop_us=rest.hop_us)
-        delays_us = {name: self.plant.models[name][0].delay_us for name, _ in to_routers}
+        delays_us = {name: self.backend.models[name][0].delay_us for name, _ in to_routers}
         self.short_lines_us = calibration.short_lines_us(delays_us, raw.core_us)
 
-    def _delays_us(self, routes: Sequence[calibration.Way]) -> list[list[float]]:
+    def _delays_us(self, routes: Sequence[calibration.CalibrationPath]) -> list[list[float]]:
         return calibration.measure_us(routes, self.plan, self.socket_in)
 
-    def _rest(self, routes: Sequence[calibration.Way]) -> calibration.Overhead:
+    def _rest(self, routes: Sequence[calibration.CalibrationPath]) -> calibration.Overhead:
         """What is left at the ends of ways, and what a router's switch takes meanwhile."""
         before_ns = self._switching_ns()
         ends_us = calibration.rest_us(routes, self._delays_us(routes))
@@ -243,11 +243,11 @@ class Rig:
         ends = {link.id: (link.a, link.b) for link in self.network.links}
         for site in self.network.sites:
             accesses = enumerate(site.accesses)
-            ends |= {access_name(site.id, number): (site.id, access.router) for number, access in accesses}
+            ends |= {access_link_name(site.id, number): (site.id, access.router) for number, access in accesses}
         ends |= {name: (router, "operations") for name, router in self._management_lines.items()}
         names: dict[int, str] = {}
         for name, (a, b) in ends.items():
-            line = self.engine_plant.lines[name]
+            line = self.engine_backend.lines[name]
             names |= {line.forward: f"{a} > {b}", line.back: f"{b} > {a}"}
         return names
 
@@ -256,14 +256,14 @@ class Rig:
         if struck.controller:
             return self.controller.kill_leader()
         lines = self._outage.strike(struck)
-        accesses = [self._access_links[access_name(*line)] for line in lines.accesses]
+        accesses = [self._access_links[access_link_name(*line)] for line in lines.accesses]
         self._darkened.update(self._fibre_ends(lines), *(link.ends() for link in accesses))
         self._darkened.update((router, TRUNK_INTERFACE) for router in struck.routers)
         instant = self._set_down(lines, down=True)
         for router, interface in self._fibre_ends(lines):
             if router not in self._outage.routers:  # what is dead sees no light go
                 self.router(router).netlink.set_link(interface, up=False)
-        self.plant.set_down(map(line_name, struck.routers), down=True)
+        self.backend.set_down(map(management_link_name, struck.routers), down=True)
         for link in accesses:
             link.follow(up=False)
         for router in struck.routers:
@@ -278,10 +278,10 @@ class Rig:
             return self.controller.revive()
         since = len(self.controller.events)
         dead = [router for router in struck.routers if router in self._outage.routers]
-        self.plant.set_down(map(line_name, dead), down=False)
+        self.backend.set_down(map(management_link_name, dead), down=False)
         for router in dead:
             self.router(router).power_on()
-            self._vigil.over(self.router(router).pidfds())
+            self._process_monitor.over(self.router(router).pidfds())
         for router in dead:
             self._wait("switch-programmed", since, router)
         lines = self._outage.mend(struck)
@@ -289,18 +289,18 @@ class Rig:
         for router, interface in self._fibre_ends(lines):
             self.router(router).netlink.set_link(interface, up=True)
         for line in lines.accesses:
-            self._access_links[access_name(*line)].follow(up=True)
+            self._access_links[access_link_name(*line)].follow(up=True)
         return instant
 
-    def _set_down(self, lines: Lines, down: bool) -> int:
-        return self.plant.set_down([*lines.links, *(access_name(*access) for access in lines.accesses)], down)
+    def _set_down(self, lines: DarkLinks, down: bool) -> int:
+        return self.backend.set_down([*lines.links, *(access_link_name(*access) for access in lines.accesses)], down)
 
-    def _fibre_ends(self, lines: Lines) -> Iterator[tuple[str, str]]:
+    def _fibre_ends(self, lines: DarkLinks) -> Iterator[tuple[str, str]]:
         """Both ends of every fibre: router id and interface."""
         for name in lines.links:
             fibre = self.network.link[name]
             for router in (fibre.a, fibre.b):
-                yield router, fibre_interface(self.network.ports[router][name])
+                yield router, router_interface(self.network.ports[router][name])
 
     def _something_ended(self) -> None:
         """A process of ours ended: unless a failure asked for it, nobody need wait for what it was to do."""
@@ -327,7 +327,7 @@ def _files(network: Network) -> int:
     return max(taps, len(network.sites) + 3 * len(network.routers)) + SPARE_FILES
 
 
-def line_classes(plan: Plan) -> Classes:
+def link_classes(plan: Plan) -> Classes:
     """Which frames belong in which queue."""
     best_effort = max(plan.classes, key=lambda cls: cls.queue).queue
     dscp_to_queue, tc_to_queue = [best_effort] * 64, [best_effort] * 8
@@ -338,7 +338,7 @@ def line_classes(plan: Plan) -> Classes:
     return Classes(tuple(dscp_to_queue), tuple(tc_to_queue), other_queue=0)
 
 
-def line_shape(plan: Plan) -> Shape:
+def link_shape(plan: Plan) -> Shape:
     """The models of the plan's lines: a queue for each class, as long as its buffer, and never shorter than
     ``LEAST_QUEUE`` full frames."""
     classes = {cls.queue: cls for cls in plan.classes}

@@ -27,7 +27,7 @@ class Effect:
     pairs: Mapping[tuple[Region, Region], int]
 
 
-def effects(before: Plan, after: Plan) -> tuple[Effect, ...]:
+def semantic_diff(before: Plan, after: Plan) -> tuple[Effect, ...]:
     """What ``after`` opens, then what it closes. Both are plans of the same network."""
     groups = _groups(before, after)
     old, new = _opens(before), _opens(after)

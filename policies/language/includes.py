@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from helsewan.common.document import MAX_BYTES, Document, Place, validate
+from helsewan.common.document import MAX_BYTES, Document, SourcePosition, validate
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
-from helsewan.common.yaml_writer import written
+from helsewan.common.yaml_writer import to_yaml
 from helsewan.policies.language.refusal import Refusal
 from helsewan.policies.language.schema import ALL, NAMED_SECTIONS, SECTIONS, LayerKeys
 
@@ -40,12 +40,12 @@ wrong in the file."""
 
 
 @dataclass(frozen=True)
-class Layered(Document):
+class MergedDocument(Document):
     """A document made of several. ``places`` also has what was taken away, as where that is said."""
 
-    places: Mapping[Path, Place] = field(repr=False, default_factory=dict)
+    places: Mapping[Path, SourcePosition] = field(repr=False, default_factory=dict)
 
-    def place(self, path: Sequence[str | int] = ()) -> Place:
+    def place(self, path: Sequence[str | int] = ()) -> SourcePosition:
         """Where the value at ``path`` stands or, when it is not in the files, the nearest value around it."""
         return self.places[self.known(path)]
 
@@ -55,10 +55,10 @@ def resolve(source: Source, open_: Open) -> Document:
     document = source.document
     if not isinstance(document.data, dict) or not _KEYS & document.data.keys():
         return document
-    sheets = _Sheets(open_)
+    sheets = _Sources(open_)
     sheets.add(source, ())
     pile = _Part(0, document, {})
-    places: dict[Path, Place] = {}
+    places: dict[Path, SourcePosition] = {}
     if not sheets.problems:
         for layer, (sheet, _) in zip(reversed(range(len(sheets.found))), sheets.found, strict=True):
             pile = _without(pile, layer, sheet, places, sheets.problems)
@@ -69,11 +69,11 @@ def resolve(source: Source, open_: Open) -> Document:
     own = {key: document.data[key] for key in _OWN if key in document.data}
     data = {**own, **_data(pile, ())}
     lines = {path: place.line for path, place in places.items()}
-    return Layered(document.name, data, lines, written(data), places)
+    return MergedDocument(document.name, data, lines, to_yaml(data), places)
 
 
 @dataclass
-class _Sheets:
+class _Sources:
     """The files found, what is included before what includes it, each once."""
 
     open: Open
@@ -144,7 +144,9 @@ def _laid(under: _Part | None, over: _Part) -> _Part:
     return _Part(over.layer, over.document, {**under.parts, **parts})
 
 
-def _without(pile: _Part, layer: int, document: Document, places: dict[Path, Place], problems: list[Problem]) -> _Part:
+def _without(
+    pile: _Part, layer: int, document: Document, places: dict[Path, SourcePosition], problems: list[Problem]
+) -> _Part:
     """The pile without what a sheet does not inherit and what it removes; ``places`` gets where it says so."""
     sections = {key: part for key, part in (pile.parts or {}).items() if key not in _OWN}
     for at, path in _removals(document, problems):
@@ -158,7 +160,7 @@ def _without(pile: _Part, layer: int, document: Document, places: dict[Path, Pla
         if len(path) == 2:
             sections[path[0]] = replace(sections[path[0]], parts=parent)
         _, file, line = document.place(at)
-        places[path] = Place(layer, file, line)
+        places[path] = SourcePosition(layer, file, line)
     return _Part(layer, document, sections)
 
 
@@ -186,9 +188,9 @@ def _data(part: _Part, path: Path) -> Any:
     return value
 
 
-def _places(pile: _Part) -> dict[Path, Place]:
+def _places(pile: _Part) -> dict[Path, SourcePosition]:
     """Where each value of the pile stands."""
-    found: dict[Path, Place] = {}
+    found: dict[Path, SourcePosition] = {}
     inside: dict[int, Mapping[Path, Sequence[Path]]] = {}  # by layer: what is beneath a path
 
     def visit(part: _Part, path: Path) -> None:
@@ -197,9 +199,9 @@ def _places(pile: _Part) -> dict[Path, Place]:
             if part.layer not in inside:
                 inside[part.layer] = _beneath(document)
             beneath = inside[part.layer][path]
-            found.update({each: Place(part.layer, document.name, document.lines[each]) for each in beneath})
+            found.update({each: SourcePosition(part.layer, document.name, document.lines[each]) for each in beneath})
             return
-        found[path] = Place(part.layer, *document.place(path)[1:])
+        found[path] = SourcePosition(part.layer, *document.place(path)[1:])
         for key, below in part.parts.items():
             visit(below, (*path, key))
 

@@ -15,7 +15,7 @@ Lost = frozenset[tuple[str, ...]]  # (section,) or (section, entry)
 _NAMELESS = "unnamed"
 
 
-def salvage(data: Any, faults: Iterable[Path]) -> tuple[PolicySpec, Lost] | None:
+def partial_parse(data: Any, faults: Iterable[Path]) -> tuple[PolicySpec, Lost] | None:
     """The policy without the entries that have ``faults``, and which these are; None where nothing is left to judge."""
     if not isinstance(data, dict):
         return None

@@ -14,7 +14,7 @@ Path = tuple[str | int, ...]
 
 
 @dataclass
-class Report:
+class PolicyReport:
     """The problems found so far in one document, of which the entries ``lost`` are not there to be judged."""
 
     document: Document
@@ -22,7 +22,7 @@ class Report:
     problems: dict[Problem, tuple[int, str, int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, policy: Policy) -> Report:
+    def of(cls, policy: Policy) -> PolicyReport:
         """A report that begins with what did not fit the schema."""
         report = cls(policy.document, policy.lost)
         if policy.fault is not None:

@@ -10,7 +10,7 @@ from helsewan.common.document import MAX_BYTES, Document, SchemaError, load, loa
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.policies.language.includes import Open, Source, resolve
-from helsewan.policies.language.partial_parse import Lost, salvage
+from helsewan.policies.language.partial_parse import Lost, partial_parse
 from helsewan.policies.language.refusal import Refusal
 from helsewan.policies.language.schema import PolicySpec
 
@@ -46,7 +46,7 @@ def _read(source: Source, open_: Open) -> Policy:
     try:
         return Policy(validate(document, PolicySpec), document)
     except SchemaError as fault:
-        rest = salvage(document.data, fault.paths)
+        rest = partial_parse(document.data, fault.paths)
         if rest is None:
             raise
         return Policy(rest[0], document, fault, rest[1])

@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import format_rate
 from helsewan.policies.language.dscp import dscp_name
-from helsewan.policies.language.policy_report import Path, Report
+from helsewan.policies.language.policy_report import Path, PolicyReport
 from helsewan.policies.language.ports import match_all
 from helsewan.policies.language.schema import QUEUES, ClassSpec, PoliceStep, PolicySpec, ProtocolName, ServiceSpec
 from helsewan.policies.plan import PathAlgorithm, PathChoice, Scheduling, Service, TrafficClass
@@ -16,7 +16,7 @@ from helsewan.policies.plan import PathAlgorithm, PathChoice, Scheduling, Servic
 _WHOLE = 1 + 1e-9  # of a line: shares are decimal percentages held as floats
 
 
-def compile_classes(spec: PolicySpec, report: Report) -> tuple[TrafficClass, ...]:
+def compile_classes(spec: PolicySpec, report: PolicyReport) -> tuple[TrafficClass, ...]:
     """The classes in order of their queues.
 
     Queue numbers, code points and core traffic classes must each tell the classes apart, and the
@@ -53,7 +53,7 @@ def _traffic_class(name: str, cls: ClassSpec) -> TrafficClass:
     )
 
 
-def _check_scheduling(name: str, cls: ClassSpec, report: Report) -> None:
+def _check_scheduling(name: str, cls: ClassSpec, report: PolicyReport) -> None:
     at = ("classes", name)
     if not 0 <= cls.queue < QUEUES:
         report.add((*at, "queue"), cls.queue, "is no queue of a link", f"queues are 0..{QUEUES - 1}")
@@ -65,7 +65,7 @@ def _check_scheduling(name: str, cls: ClassSpec, report: Report) -> None:
         report.add((*at, "buffer"), None, "a queue without room drops every packet that waits", "write 20 ms or more")
 
 
-def _check_steps(name: str, steps: tuple[PoliceStep, ...], report: Report) -> None:
+def _check_steps(name: str, steps: tuple[PoliceStep, ...], report: PolicyReport) -> None:
     at = ("classes", name, "police")
     for i, (step, following) in enumerate(pairwise(steps)):
         if step.up_to is None:
@@ -77,7 +77,7 @@ def _check_steps(name: str, steps: tuple[PoliceStep, ...], report: Report) -> No
         report.add((*at, len(steps) - 1), None, "leaves faster lines without a policer", "the last step has no up_to")
 
 
-def _check_weights(name: str, cls: ClassSpec, report: Report) -> None:
+def _check_weights(name: str, cls: ClassSpec, report: PolicyReport) -> None:
     """Steps of a weighted class rise."""
     at = ("classes", name, "weights")
     if cls.weights and cls.scheduling is Scheduling.STRICT:
@@ -88,7 +88,7 @@ def _check_weights(name: str, cls: ClassSpec, report: Report) -> None:
             report.add((*at, i + 1, "up_to"), shown, "is not above the step before it", "write steps in rising order")
 
 
-def _check_distinct(spec: PolicySpec, report: Report) -> None:
+def _check_distinct(spec: PolicySpec, report: PolicyReport) -> None:
     """Each queue, code point and marked MPLS traffic class belongs to one class; 0 belongs to some."""
     queues: dict[int, str] = {}
     dscps: dict[int, str] = {}
@@ -116,7 +116,7 @@ def _check_distinct(spec: PolicySpec, report: Report) -> None:
     _check_strict_first(spec, report)
 
 
-def _check_strict_first(spec: PolicySpec, report: Report) -> None:
+def _check_strict_first(spec: PolicySpec, report: PolicyReport) -> None:
     """Strict queues are served before weighted ones, so their numbers must be lower too."""
     weighted = [cls.queue for cls in spec.classes.values() if cls.scheduling is Scheduling.WEIGHTED]
     for name, cls in spec.classes.items():
@@ -125,7 +125,7 @@ def _check_strict_first(spec: PolicySpec, report: Report) -> None:
             report.add(("classes", name, "queue"), cls.queue, reason, "number the strict queues first")
 
 
-def _check_shares(spec: PolicySpec, report: Report) -> None:
+def _check_shares(spec: PolicySpec, report: PolicyReport) -> None:
     """At every access speed the policed shares together leave the line whole; the class that takes more than is left
     is named."""
     steps = {step.up_to for cls in spec.classes.values() for step in cls.police if step.up_to is not None}
@@ -146,7 +146,7 @@ def _check_shares(spec: PolicySpec, report: Report) -> None:
                 report.add(at, f"{share:.0%}", reason, f"{max(0.0, 1 - before):.0%} is left by the classes before it")
 
 
-def compile_services(spec: PolicySpec, report: Report) -> tuple[Service, ...]:
+def compile_services(spec: PolicySpec, report: PolicyReport) -> tuple[Service, ...]:
     """The catalogue, ports as value/mask. A packet may belong to one service only, so none overlap."""
     for name, service in spec.services.items():
         at = ("services", name)

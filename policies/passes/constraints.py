@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from helsewan.common.schema_errors import nearest
-from helsewan.policies.language.policy_report import Path, Report
+from helsewan.policies.language.policy_report import Path, PolicyReport
 from helsewan.policies.language.schema import PartsSpec, PolicySpec
 from helsewan.policies.passes.membership import some
 from helsewan.policies.paths.placement import Placement
@@ -20,7 +20,7 @@ _HINTS = {"avoid": "avoid less, or prefer other ways", "disjoint": "let the othe
 
 
 def compile_constraints(
-    spec: PolicySpec, classes: Sequence[TrafficClass], network: Network, report: Report
+    spec: PolicySpec, classes: Sequence[TrafficClass], network: Network, report: PolicyReport
 ) -> tuple[TrafficClass, ...]:
     """The classes with what their paths keep to. Every name must be one of the network's."""
     parts, order = _Parts(network, report), _Order(spec, report)
@@ -40,7 +40,7 @@ def compile_constraints(
 class _Order:
     """Which classes choose their ways before which, as ``disjoint`` says."""
 
-    def __init__(self, spec: PolicySpec, report: Report) -> None:
+    def __init__(self, spec: PolicySpec, report: PolicyReport) -> None:
         self.before: dict[str, list[str]] = {name: [] for name in spec.classes}
         for name, cls in spec.classes.items():
             at, disjoint = ("classes", name, "disjoint"), cls.disjoint
@@ -77,7 +77,7 @@ class _Order:
 class _Parts:
     """The network's links, shared-risk groups and PoPs by name."""
 
-    def __init__(self, network: Network, report: Report) -> None:
+    def __init__(self, network: Network, report: PolicyReport) -> None:
         self.network, self.report = network, report
         self.at_risk: defaultdict[str, set[str]] = defaultdict(set)
         for link in network.links:
@@ -127,7 +127,7 @@ def breaches(plan: Plan, placement: Placement) -> Iterator[Breach]:
             yield from (Breach(cls.name, key, router, egress) for router in sorted(found & starts))
 
 
-def check_constraints(plan: Plan, placement: Placement, report: Report) -> None:
+def check_constraints(plan: Plan, placement: Placement, report: PolicyReport) -> None:
     """The trees of paths, placed on the whole network, must keep to all that classes say of them."""
     found: defaultdict[tuple[str, str], list[Breach]] = defaultdict(list)
     for breach in breaches(plan, placement):

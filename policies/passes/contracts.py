@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from helsewan.policies.language.policy_report import Path, Report
+from helsewan.policies.language.policy_report import Path, PolicyReport
 from helsewan.policies.passes.membership import Clause
 from helsewan.policies.passes.prefixes import Aggregates
 from helsewan.policies.passes.vpn_topologies import Vrf
@@ -50,7 +50,7 @@ def _distinguish(names: Sequence[str], suffixes: Iterable[str]) -> list[str]:
     return [name if times[name] == 1 else f"{name}-{suffix}" for name, suffix in zip(names, suffixes, strict=True)]
 
 
-def compile_contracts(clauses: Sequence[Clause], roles: Sequence[Role], report: Report) -> tuple[Contract, ...]:
+def compile_contracts(clauses: Sequence[Clause], roles: Sequence[Role], report: PolicyReport) -> tuple[Contract, ...]:
     """Role pairs and the services between them; where entries overlap, the first in the file is named."""
     role_of = {site: role.id for role in roles for site in role.sites}
     granted: dict[tuple[int, int, str], Contract] = {}
@@ -65,7 +65,7 @@ def compile_contracts(clauses: Sequence[Clause], roles: Sequence[Role], report: 
     return tuple(granted.values())
 
 
-def check_imports(clauses: Sequence[Clause], vpns: Sequence[Vpn], vrfs: Sequence[Vrf], report: Report) -> None:
+def check_imports(clauses: Sequence[Clause], vpns: Sequence[Vpn], vrfs: Sequence[Vrf], report: PolicyReport) -> None:
     """Packets need a route there and replies one back: both VPNs of a clause import each other."""
     vpn_of = {site: vpn for vpn in reversed(vpns) for site in vpn.sites}  # the first, should there be two
     entry = {vrf.name: vrf.entry for vrf in vrfs}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from helsewan.policies.language.policy_report import Report
+from helsewan.policies.language.policy_report import PolicyReport
 from helsewan.policies.language.schema import ExceptionSpec, PolicySpec
 from helsewan.policies.language.timestamps import shown
 from helsewan.policies.passes.membership import Clause
 from helsewan.policies.plan import Standing, TimedException
 
 
-def compile_exceptions(spec: PolicySpec, now: datetime | None, report: Report) -> tuple[TimedException, ...]:
+def compile_exceptions(spec: PolicySpec, now: datetime | None, report: PolicyReport) -> tuple[TimedException, ...]:
     """All exceptions with how they stand at ``now``; without a moment, none is in force."""
     for name, entry in spec.exceptions.items():
         at = ("exceptions", name)
@@ -25,7 +25,7 @@ def compile_exceptions(spec: PolicySpec, now: datetime | None, report: Report) -
     return tuple(_timed(spec, now, report))
 
 
-def _timed(spec: PolicySpec, now: datetime | None, report: Report) -> Iterator[TimedException]:
+def _timed(spec: PolicySpec, now: datetime | None, report: PolicyReport) -> Iterator[TimedException]:
     for name, entry in spec.exceptions.items():
         begins = None if entry.begins is None else entry.begins.begins
         source = report.source(("exceptions", name))

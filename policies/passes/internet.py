@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from helsewan.common.schema_errors import nearest
-from helsewan.policies.language.policy_report import Report
+from helsewan.policies.language.policy_report import PolicyReport
 from helsewan.policies.language.schema import PolicySpec
 from helsewan.policies.passes.membership import Clause
 from helsewan.policies.passes.selection import Population
 
 
-def check_internet(spec: PolicySpec, clauses: Iterable[Clause], population: Population, report: Report) -> None:
+def check_internet(spec: PolicySpec, clauses: Iterable[Clause], population: Population, report: PolicyReport) -> None:
     """No contract and no exception, of whatever time, may go round the services that lead ``through``."""
     if spec.internet is None:
         return

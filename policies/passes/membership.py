@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 from helsewan.common.schema_errors import nearest
-from helsewan.policies.language.policy_report import Path, Report
+from helsewan.policies.language.policy_report import Path, PolicyReport
 from helsewan.policies.language.schema import ContractSpec, Lines, PolicySpec, Selector
 from helsewan.policies.passes.selection import Population, SiteIds
-from helsewan.policies.passes.vpn_topologies import Vrf, Ward
+from helsewan.policies.passes.vpn_topologies import QuarantineGroup, Vrf
 from helsewan.policies.plan import Vpn
 
 FIRST_VPN_LABEL, FIRST_VPN_LABEL6 = 1000, 3000  # the VPN with id n has labels 1000 + n and 3000 + n
@@ -37,7 +37,7 @@ class Clause:
         return self.section, self.name
 
 
-def check_site_names(spec: PolicySpec, population: Population, report: Report) -> None:
+def check_site_names(spec: PolicySpec, population: Population, report: PolicyReport) -> None:
     """Every site that a selector names must exist; other keys may match nothing in a small network."""
     for path, selector in _selectors(spec):
         for i, site in enumerate(selector.site):
@@ -67,7 +67,9 @@ def _granting(spec: PolicySpec) -> Iterator[tuple[tuple[str, str], ContractSpec]
     yield from ((("exceptions", name), exception) for name, exception in spec.exceptions.items())
 
 
-def compile_vpns(spec: PolicySpec, vrfs: Sequence[Vrf], population: Population, report: Report) -> tuple[Vpn, ...]:
+def compile_vpns(
+    spec: PolicySpec, vrfs: Sequence[Vrf], population: Population, report: PolicyReport
+) -> tuple[Vpn, ...]:
     """The VPNs with their members. Each site must be in exactly one, each import exported by some."""
     if len(vrfs) > MAX_VPNS:
         reason = "VPNs need more labels than there are: two each, and a VRF number"
@@ -90,7 +92,7 @@ def compile_vpns(spec: PolicySpec, vrfs: Sequence[Vrf], population: Population, 
     )
 
 
-def _check_imports(spec: PolicySpec, vrfs: Iterable[Vrf], report: Report) -> None:
+def _check_imports(spec: PolicySpec, vrfs: Iterable[Vrf], report: PolicyReport) -> None:
     if report.lacks("vpns"):  # one that could not be read may export anything
         return
     exported = frozenset(chain.from_iterable(vrf.exports for vrf in vrfs))
@@ -101,7 +103,7 @@ def _check_imports(spec: PolicySpec, vrfs: Iterable[Vrf], report: Report) -> Non
                 report.add(at, target, "is exported by no VPN", hint, [("vpns", target), ("vpns", target, "export")])
 
 
-def _check_membership(vrfs: Iterable[Vrf], population: Population, report: Report) -> None:
+def _check_membership(vrfs: Iterable[Vrf], population: Population, report: PolicyReport) -> None:
     owners: dict[str, list[str]] = defaultdict(list)
     for vrf in vrfs:
         for site in vrf.sites:
@@ -130,7 +132,7 @@ def some(names: Collection[str]) -> str:
 
 
 def compile_clauses(
-    spec: PolicySpec, population: Population, report: Report, wards: Sequence[Ward] = ()
+    spec: PolicySpec, population: Population, report: PolicyReport, wards: Sequence[QuarantineGroup] = ()
 ) -> tuple[Clause, ...]:
     """The contracts and exceptions as pairs of site sets, one for each direction and, where asked, each region.
 
@@ -159,7 +161,7 @@ def _directions(contract: ContractSpec, population: Population) -> Iterator[tupl
             yield there & area, here & area
 
 
-def _apart(sides: tuple[SiteIds, SiteIds], wards: Iterable[Ward]) -> Iterator[tuple[SiteIds, SiteIds]]:
+def _apart(sides: tuple[SiteIds, SiteIds], wards: Iterable[QuarantineGroup]) -> Iterator[tuple[SiteIds, SiteIds]]:
     """Clients and servers outside all quarantines, and within each that lets them."""
     clients, servers = sides
     for ward in wards:

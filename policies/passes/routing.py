@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from helsewan.policies.language.policy_report import Report
+from helsewan.policies.language.policy_report import PolicyReport
 from helsewan.policies.passes.prefixes import Aggregates, Homing
 from helsewan.policies.plan import SHORTEST, Egress, PathChoice, Route, TrafficClass, Vpn
 from helsewan.topology.model import Network
@@ -14,7 +14,7 @@ MAX_EGRESSES = 9_000  # a switch's groups to egress sets have the numbers below 
 
 
 def compile_egresses(
-    network: Network, vpns: Iterable[Vpn], classes: Iterable[TrafficClass], report: Report
+    network: Network, vpns: Iterable[Vpn], classes: Iterable[TrafficClass], report: PolicyReport
 ) -> tuple[Egress, ...]:
     """One egress set for each distinct homing of a site, whether both its lines are in use, for each router of one
     alone (when the site's other line is down), and each algorithm of paths that a class has: those of least delay
@@ -44,7 +44,7 @@ def compile_routes(vpns: Sequence[Vpn], egresses: Iterable[Egress], aggregates: 
     )
 
 
-def check_overlaps(vpns: Sequence[Vpn], routes: Iterable[Route], report: Report) -> None:
+def check_overlaps(vpns: Sequence[Vpn], routes: Iterable[Route], report: PolicyReport) -> None:
     """Routes that meet in one VPN, its own or imported, must differ; elsewhere addresses may repeat."""
     own: dict[str, list[tuple[int, int, int, Route]]] = {vpn.name: [] for vpn in vpns}
     for route in routes:

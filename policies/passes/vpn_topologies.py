@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from helsewan.common.schema_errors import nearest
-from helsewan.policies.language.policy_report import Path, Report
+from helsewan.policies.language.policy_report import Path, PolicyReport
 from helsewan.policies.language.schema import PolicySpec, Topology, VpnSpec
 from helsewan.policies.passes.selection import Population, SiteIds
 
@@ -29,7 +29,7 @@ class Vrf:
 
 
 @dataclass(frozen=True)
-class Ward:
+class QuarantineGroup:
     """Sites in quarantine; ``within`` says that they may have to do with each other."""
 
     name: str
@@ -37,9 +37,11 @@ class Ward:
     within: bool
 
 
-def compile_wards(spec: PolicySpec, population: Population, report: Report) -> tuple[Ward, ...]:
+def compile_quarantine_groups(
+    spec: PolicySpec, population: Population, report: PolicyReport
+) -> tuple[QuarantineGroup, ...]:
     """The quarantines. A site is in one at most."""
-    wards = list[Ward]()
+    wards = list[QuarantineGroup]()
     for name, entry in spec.quarantine.items():
         sites = population.select(entry.sites)
         for ward in wards:
@@ -48,11 +50,13 @@ def compile_wards(spec: PolicySpec, population: Population, report: Report) -> t
                 report.add(
                     ("quarantine", name), None, reason, "a site is in one quarantine", [("quarantine", ward.name)]
                 )
-        wards.append(Ward(name, sites, entry.within))
+        wards.append(QuarantineGroup(name, sites, entry.within))
     return tuple(wards)
 
 
-def compile_vrfs(spec: PolicySpec, population: Population, wards: Iterable[Ward], report: Report) -> tuple[Vrf, ...]:
+def compile_vrfs(
+    spec: PolicySpec, population: Population, wards: Iterable[QuarantineGroup], report: PolicyReport
+) -> tuple[Vrf, ...]:
     """The VRFs of all VPNs, in the order of the policy."""
     partners = _partners(spec, report)
     vrfs = [vrf for name, vpn in spec.vpns.items() for vrf in _vrfs(name, vpn, partners[name], population, report)]
@@ -67,7 +71,7 @@ def compile_vrfs(spec: PolicySpec, population: Population, wards: Iterable[Ward]
     return tuple(vrfs)
 
 
-def _partners(spec: PolicySpec, report: Report) -> Mapping[str, Targets]:
+def _partners(spec: PolicySpec, report: PolicyReport) -> Mapping[str, Targets]:
     """For each VPN, the extranets it is a partner of."""
     found: dict[str, list[str]] = {name: [] for name in spec.vpns}
     for name, vpn in spec.vpns.items():
@@ -80,7 +84,7 @@ def _partners(spec: PolicySpec, report: Report) -> Mapping[str, Targets]:
     return {name: tuple(extranets) for name, extranets in found.items()}
 
 
-def _vrfs(name: str, vpn: VpnSpec, extranets: Targets, population: Population, report: Report) -> Iterator[Vrf]:
+def _vrfs(name: str, vpn: VpnSpec, extranets: Targets, population: Population, report: PolicyReport) -> Iterator[Vrf]:
     """The VRFs of one VPN: two of a hub-and-spoke, else one."""
     _check_keys(name, vpn, report)
     sites = population.select(vpn.members)
@@ -102,7 +106,7 @@ def _vrfs(name: str, vpn: VpnSpec, extranets: Targets, population: Population, r
         yield Vrf(name, name, sites, imports, exports)
 
 
-def _check_keys(name: str, vpn: VpnSpec, report: Report) -> None:
+def _check_keys(name: str, vpn: VpnSpec, report: PolicyReport) -> None:
     """A topology's own keys are there, and no other's are."""
     at: Path = ("vpns", name)
     if vpn.topology is None and not vpn.exports:
@@ -118,7 +122,7 @@ def _check_keys(name: str, vpn: VpnSpec, report: Report) -> None:
             report.add((*at, "topology"), topology.value, f"needs {key}", f"add {key}: {means}")
 
 
-def _parted(vrf: Vrf, ward: Ward) -> Iterator[Vrf]:
+def _parted(vrf: Vrf, ward: QuarantineGroup) -> Iterator[Vrf]:
     """A VRF without the sites of a quarantine, and those by themselves, with the same topology among them."""
     inside = vrf.sites & ward.sites
     if not inside:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from helsewan.common.units import format_rate
-from helsewan.policies.language.policy_report import Report
+from helsewan.policies.language.policy_report import PolicyReport
 from helsewan.policies.paths.minmax import least_utilisation
 from helsewan.policies.paths.placement import Placement
 from helsewan.policies.plan import Plan
@@ -13,7 +13,7 @@ from helsewan.policies.plan import Plan
 _SHOWN = 3  # fibres named; the fullest say enough
 
 
-def check_room(plan: Plan, placement: Placement, report: Report) -> None:
+def check_capacity(plan: Plan, placement: Placement, report: PolicyReport) -> None:
     """The trees of paths, placed on the whole network, may fill no fibre beyond the policy's limit, if there is one."""
     excess = np.argsort(-placement.utilisation, kind="stable")[:_SHOWN]
     too_full = [int(arc) for arc in excess if placement.utilisation[arc] > plan.traffic.fill]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from helsewan.policies.plan import Egress, PathAlgorithm, Risk
-from helsewan.topology.graph.backbone_graph import Fibres
+from helsewan.topology.graph.backbone_graph import BackboneGraph
 from helsewan.topology.model import Link, Network
 
 Way = dict[str, str]  # router -> the link it sends on; in order, and without the end
@@ -47,12 +47,12 @@ class Branches:
         return way
 
 
-def branches(fibres: Fibres, egress: Egress, others: Sequence[dict[str, Way]]) -> Branches:
+def branches(fibres: BackboneGraph, egress: Egress, others: Sequence[dict[str, Way]]) -> Branches:
     """The ways to ``egress`` apart from ``others``, which are ways to the same set by router. A router that has none
     shares what it must. Where not both ends are in use, a way leads to the same end as the others' do."""
     network, found, sharing = fibres.arcs.network, dict[str, Way](), set[str]()
     ends = frozenset(router for router, way in others[0].items() if not way)
-    reduced: dict[tuple[frozenset[str], frozenset[str]], Fibres] = {}
+    reduced: dict[tuple[frozenset[str], frozenset[str]], BackboneGraph] = {}
     for router in others[0].keys() - ends:
         theirs = [ways[router] for ways in others]
         leading = sorted(ends) if egress.both else [_end_of(network, router, theirs[0])]
@@ -97,7 +97,7 @@ def _in_town(network: Network, link: Link) -> bool:
     return network.router[link.a].pop == network.router[link.b].pop
 
 
-def _shortest(fibres: Fibres, router: str, ends: Sequence[str], *, clean: bool = False) -> Way | None:
+def _shortest(fibres: BackboneGraph, router: str, ends: Sequence[str], *, clean: bool = False) -> Way | None:
     """The shortest way from ``router`` to one of ``ends``; if it is to be ``clean``, over nothing that is avoided."""
     ways, position = fibres.ways(router), fibres.arcs.position
     reached = [end for end in ends if ways.reaches(end) and not (clean and position[end] in ways.strays)]

@@ -55,7 +55,7 @@ def least_utilisation(placement: Placement, egresses: Sequence[Egress]) -> Level
         background -= placement.load(egress, tree[:1])
         for place, rate in placement.sources.get(egress.index, ()):
             demand[index[tree[0].roots], place] += rate if tree[0].reaches_place(place) else 0
-    barred = [ways.fibres.dear_from(ways.roots) & (alike and not ways.strays) for ways in ends]
+    barred = [ways.fibres.costly_from(ways.roots) & (alike and not ways.strays) for ways in ends]
     bound, flow = _solve(placement, ends, demand, np.maximum(background, 0.0), barred)
     towards = {ways.roots: _along(ways, flow[number]) for number, ways in enumerate(ends)}
     trees = {egress: placement.trees.get(egress.index, ()) for egress in egresses}

@@ -18,7 +18,7 @@ import numpy as np
 from helsewan.policies.paths.disjoint_paths import Branches, Way, branches
 from helsewan.policies.paths.minmax import least_utilisation
 from helsewan.policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Traffic
-from helsewan.topology.graph.backbone_graph import Fibres, Floats, Ways
+from helsewan.topology.graph.backbone_graph import BackboneGraph, Floats, Ways
 
 Tree = tuple[
     Ways, ...
@@ -35,10 +35,10 @@ _ROUNDS = 3  # each tree is taken off and placed anew so often
 class Placement:
     """Trees by egress index, and the load of every arc of ``fibres`` in bit/s."""
 
-    fibres: Fibres
+    fibres: BackboneGraph
     traffic: Traffic
     trees: dict[int, Tree] = field(default_factory=dict)
-    views: dict[tuple[Parts, Parts], Fibres] = field(default_factory=dict)
+    views: dict[tuple[Parts, Parts], BackboneGraph] = field(default_factory=dict)
     apart: dict[int, Branches] = field(default_factory=dict)  # in place of a tree, for those apart from others
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class Placement:
         """How full every arc is."""
         return self.load_bps / self.rate_bps
 
-    def fibres_by(self, path: PathAlgorithm) -> Fibres:
+    def fibres_by(self, path: PathAlgorithm) -> BackboneGraph:
         """The fibres as ways by ``path`` take them."""
         if not (path.avoid or path.prefer):
             return self.fibres
@@ -118,7 +118,7 @@ class Placement:
         return other
 
 
-def place(fibres: Fibres, egresses: Sequence[Egress], traffic: Traffic) -> Placement:
+def place(fibres: BackboneGraph, egresses: Sequence[Egress], traffic: Traffic) -> Placement:
     """A tree for every egress set. Among those of one choice, the set with the most demand chooses first."""
     placement = Placement(fibres, traffic)
     index = {(egress.routers, egress.both, egress.path): egress.index for egress in egresses}
@@ -160,13 +160,13 @@ def along(tree: Tree, router: str) -> Way | None:
     return None
 
 
-def _in(parts: Parts, fibres: Fibres) -> frozenset[str]:
+def _in(parts: Parts, fibres: BackboneGraph) -> frozenset[str]:
     """The links that belong to ``parts``: those named, and all that end at a router named."""
     arcs = (arc for router in parts.routers for arc in fibres.arcs.of_router[router])
     return parts.links.union(link.id for arc in arcs for link in fibres.arcs.links[arc])
 
 
-def _tree(fibres: Fibres, egress: Egress, known: dict[str, Ways]) -> Tree:
+def _tree(fibres: BackboneGraph, egress: Egress, known: dict[str, Ways]) -> Tree:
     """The least-delay tree to ``egress``; ``known`` keeps the ways to each router."""
     if egress.both:
         return _nearest(fibres, egress)
@@ -176,7 +176,7 @@ def _tree(fibres: Fibres, egress: Egress, known: dict[str, Ways]) -> Tree:
     return tuple(known[end] for end in egress.routers if end in known)
 
 
-def _nearest(fibres: Fibres, egress: Egress, cost: Floats | None = None) -> Tree:
+def _nearest(fibres: BackboneGraph, egress: Egress, cost: Floats | None = None) -> Tree:
     """The tree whose roots are all routers of ``egress`` that are left."""
     ends = [end for end in egress.routers if end not in fibres.out]
     return (fibres.ways(*ends, cost=cost),) if ends else ()

@@ -17,7 +17,7 @@ from helsewan.scenarios.spec.targets import Fate
 from helsewan.scenarios.traffic.transactions import ExchangeFigures, ExchangeMeasurement
 
 
-class Verdict(str, Enum):
+class RunVerdict(str, Enum):
     """How a run ended."""
 
     PASS = "pass"
@@ -65,14 +65,14 @@ def judge(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
     return tuple(_judge_one(name, check, evidence) for name, check in spec.checks.items())
 
 
-def verdict(results: Iterable[CheckResult], grade: Grade) -> Verdict:
+def verdict(results: Iterable[CheckResult], grade: Grade) -> RunVerdict:
     """Void when the machine's ``grade`` is, except that what no slow machine can cause stays a failure."""
     failed = [result for result in results if result.passed is False]
     if any(result.conclusive for result in failed):
-        return Verdict.FAIL
+        return RunVerdict.FAIL
     if grade is Grade.VOID:
-        return Verdict.VOID
-    return Verdict.FAIL if failed else Verdict.PASS
+        return RunVerdict.VOID
+    return RunVerdict.FAIL if failed else RunVerdict.PASS
 
 
 _Chosen = tuple[FlowSpec | ExchangeSpec, Figures | ExchangeFigures]

@@ -41,7 +41,7 @@ from typing import Any
 
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
 from helsewan.lab.health.validity import Grade, Kept, Reason, Validity
-from helsewan.scenarios.results.checks import CheckResult, Evidence, Verdict
+from helsewan.scenarios.results.checks import CheckResult, Evidence, RunVerdict
 from helsewan.scenarios.results.measure import Figures, Window
 from helsewan.scenarios.spec.spec import Scenario
 from helsewan.scenarios.traffic.transactions import ExchangeFigures
@@ -64,7 +64,7 @@ class Judged:
     windows: Sequence[Window]
     checks: Sequence[CheckResult]
     validity: Validity
-    verdict: Verdict
+    verdict: RunVerdict
     facts: Mapping[str, Any]
 
 
@@ -107,7 +107,7 @@ def write_result(directory: Path, result: Result) -> Path:
 
 def void_result(directory: Path, scenario: Scenario, reason: str) -> Result:
     """The result of a run that ended before it could be judged."""
-    heading = _heading(scenario, directory.name, Verdict.VOID)
+    heading = _heading(scenario, directory.name, RunVerdict.VOID)
     ended = Reason(Grade.VOID, f"the run ended before its verdict: {reason}")
     return {**heading, **_validity(Validity(Grade.VOID, (ended,), ())), "checks": [], "classes": {}}
 
@@ -131,7 +131,7 @@ def _kept(kept: Kept) -> Result:
     return _plain({"name": demand.what, "value": worst, **bounds, "unit": demand.unit, "kept": kept.holds})
 
 
-def _heading(scenario: Scenario, run_id: str, verdict: Verdict) -> Result:
+def _heading(scenario: Scenario, run_id: str, verdict: RunVerdict) -> Result:
     return {
         "schema": SCHEMA,
         "scenario": scenario.name,

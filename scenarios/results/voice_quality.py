@@ -30,7 +30,7 @@ CODECS: Mapping[str, Codec] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LineImpairments:
     """The E-model's parameters apart from delay, codec and loss, at their defaults (G.107, Table 2)."""
 
     slr: float = 8.0  # send loudness rating, dB
@@ -50,10 +50,12 @@ class Line:
     advantage: float = 0.0  # advantage factor, A
 
 
-DEFAULT_LINE = Line()
+DEFAULT_LINE = LineImpairments()
 
 
-def rating(delay_ms: float, loss: float, codec: Codec, line: Line = DEFAULT_LINE, burst_ratio: float = 1.0) -> float:
+def rating(
+    delay_ms: float, loss: float, codec: Codec, line: LineImpairments = DEFAULT_LINE, burst_ratio: float = 1.0
+) -> float:
     """The transmission rating factor R for a mouth-to-ear delay and a loss share (clause 7.1, equation 7-1).
 
     A packet call has one delay for everything: T = Ta = ``delay_ms`` and Tr = 2 T.
@@ -86,7 +88,7 @@ def effective_equipment_impairment(codec: Codec, loss: float, burst_ratio: float
     return codec.ie + (95 - codec.ie) * percent / (percent / burst_ratio + codec.bpl)
 
 
-def _circuit_noise(line: Line) -> float:
+def _circuit_noise(line: LineImpairments) -> float:
     """No: the power sum of all noise at the 0 dBr point (7-3 to 7-7)."""
     olr = line.slr + line.rlr
     nos = line.ps - line.slr - line.ds - 100 + 0.004 * (line.ps - olr - line.ds - 14) ** 2
@@ -97,7 +99,7 @@ def _circuit_noise(line: Line) -> float:
     return 10 * log10(sum(10 ** (level / 10) for level in (line.nc, nos, nor, nfo)))
 
 
-def _simultaneous(line: Line, ro: float, noise: float, t_ms: float) -> tuple[float, float]:
+def _simultaneous(line: LineImpairments, ro: float, noise: float, t_ms: float) -> tuple[float, float]:
     """(Ist, Is): impairments that come with the speech (7-8 to 7-17)."""
     x = line.slr + line.rlr + 0.2 * (64 + noise - line.rlr)
     i_olr = 20 * ((1 + (x / 8) ** 8) ** (1 / 8) - x / 8)
@@ -116,7 +118,7 @@ def _simultaneous(line: Line, ro: float, noise: float, t_ms: float) -> tuple[flo
     return i_st, i_olr + i_st + i_q
 
 
-def _talker_echo(line: Line, noise: float, i_st: float, t_ms: float) -> float:
+def _talker_echo(line: LineImpairments, noise: float, i_st: float, t_ms: float) -> float:
     """Idte: the talker hears himself (7-19 to 7-24)."""
     terv = line.telr - 40 * log10((1 + t_ms / 10) / (1 + t_ms / 150)) + 6 * exp(-0.3 * t_ms**2)
     if line.stmr < 9:
@@ -127,13 +129,13 @@ def _talker_echo(line: Line, noise: float, i_st: float, t_ms: float) -> float:
     return sqrt(idte**2 + i_st**2) if line.stmr > 20 else idte
 
 
-def _listener_echo(line: Line, ro: float, tr_ms: float) -> float:
+def _listener_echo(line: LineImpairments, ro: float, tr_ms: float) -> float:
     """Idle: the listener hears the talker twice (7-25, 7-26)."""
     rle: float = 10.5 * (line.wepl + 7) * (tr_ms + 1) ** -0.25
     return (ro - rle) / 2 + sqrt((ro - rle) ** 2 / 4 + 169)
 
 
-def _pure_delay(line: Line, ta_ms: float) -> float:
+def _pure_delay(line: LineImpairments, ta_ms: float) -> float:
     """Idd: too long a delay even with perfect echo cancelling (7-27, 7-28)."""
     if ta_ms <= line.mt_ms:
         return 0.0

@@ -17,16 +17,16 @@ from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.processes.run_directory import conclude, make_directory, shown
-from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_world
+from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_sandbox
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.language.timestamps import utc_now
-from helsewan.scenarios.results.checks import Verdict
+from helsewan.scenarios.results.checks import RunVerdict
 from helsewan.scenarios.results.report import RESULT, void_result, write_result
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.spec.spec import Scenario, load_scenario
 from helsewan.scenarios.spec.targets import resolve_timeline
 from helsewan.scenarios.traffic.flows import plan_traffic
-from helsewan.topology.network_source import blueprint
+from helsewan.topology.network_source import load_network
 
 
 def run_scenario(
@@ -44,7 +44,7 @@ def run_scenario(
     scenario = load_scenario(name, settings, seed=seed, sites=sites)
     spec = scenario.spec
     wanted = spec.network
-    network = blueprint(scenario.source, wanted.sites, wanted.seed, wanted.swedish_route).network
+    network = load_network(scenario.source, wanted.sites, wanted.seed, wanted.swedish_route).network
     plan = compile_policy(load_policy(_policy_file(scenario)), network, now=utc_now())
     targets = resolve_timeline(spec, network, scenario.document)
     traffic = plan_traffic(spec, plan, scenario.document)
@@ -54,7 +54,7 @@ def run_scenario(
     directory = make_directory(results / spec.name)
     job = Job(scenario, plan, targets, traffic, directory, debug, dataplane)
     with interrupts():
-        status = run_in_world("helsewan.scenarios.run.worker", job)
+        status = run_in_sandbox("helsewan.scenarios.run.worker", job)
         answer_interrupts(signal.SIG_IGN)
         return _conclude(job, status)
 
@@ -73,7 +73,7 @@ def _conclude(job: Job, status: int) -> int:
     """Leave a result whatever the end was, say where it is, and return the verdict's exit code."""
     result = job.directory / RESULT
     if not result.exists():
-        left_early = status == Verdict.VOID.exit_code  # by us, before it had begun
+        left_early = status == RunVerdict.VOID.exit_code  # by us, before it had begun
         reason = "interrupted" if left_early else ending(status)
         write_result(job.directory, void_result(job.directory, job.scenario, reason))
         print(f"void: the run ended before its verdict: {reason}", file=sys.stderr)

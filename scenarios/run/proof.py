@@ -14,7 +14,7 @@ from helsewan.scenarios.results.checks import CheckResult
 from helsewan.scenarios.spec.metrics import Unit
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports import results
-from helsewan.verification.reports.findings import Finding, Kind, Report
+from helsewan.verification.reports.findings import Finding, Kind, VerificationReport
 
 METRIC, LIMIT = "violations", "== 0"
 _NO_FAULT_OF_THE_MACHINES = frozenset({Kind.LEAK, Kind.MISDELIVERED})
@@ -24,7 +24,7 @@ _NO_FAULT_OF_THE_MACHINES = frozenset({Kind.LEAK, Kind.MISDELIVERED})
 class Proofs:
     """Reports by the moments that they are of."""
 
-    static: Mapping[str, Report]
+    static: Mapping[str, VerificationReport]
     live: Mapping[str, LiveReport]
 
     def checks(self) -> tuple[CheckResult, ...]:
@@ -71,7 +71,7 @@ def _check(name: str, findings: Iterable[Finding], detail: str, deaf: tuple[str,
     return CheckResult(name, METRIC, passed, count, LIMIT, Unit.COUNT.value, detail, conclusive)
 
 
-def _proved(report: Report) -> str:
+def _proved(report: VerificationReport) -> str:
     return "; ".join(proof.claim for proof in report.proofs)
 
 

@@ -16,20 +16,20 @@ from helsewan.common.progress import Progress
 from helsewan.emulation.links.counters import Lateness
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
-from helsewan.emulation.sandbox.realtime import LINKS, be_leisurely, be_punctual, cores_awake
+from helsewan.emulation.sandbox.realtime import LINKS, cores_awake, set_realtime, unset_realtime
 from helsewan.lab.calibration.calibration import Overhead
 from helsewan.lab.calibration.capacity import Capacity, measure_capacity
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.records import Array
 from helsewan.lab.flows.sender_health import KeepingUp
 from helsewan.lab.health.health import Pressure, Second
-from helsewan.lab.health.health_monitor import Watch
+from helsewan.lab.health.health_monitor import HealthMonitor
 from helsewan.lab.health.validity import Grade, assess, of_plan
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
 from helsewan.lab.proofs.rule_sources import from_file
-from helsewan.lab.testbed.testbed import Rig
-from helsewan.lab.testbed.testbed_metrics import Lookout
+from helsewan.lab.testbed.testbed import Testbed
+from helsewan.lab.testbed.testbed_metrics import TestbedMetrics
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.rule_reader import RuleReader
 from helsewan.scenarios.spec.schema import VerifySpec
@@ -45,7 +45,7 @@ TAIL_S = 0.5  # what is under way when sending ends still arrives; longer than a
 TICK_S = 0.25
 
 
-class WorldBroken(RuntimeError):
+class SandboxBroken(RuntimeError):
     """A part of the emulation ended that no scenario told to end."""
 
 
@@ -87,7 +87,7 @@ class Run:
     def __init__(self, job: Job, history: History, progress: Progress) -> None:
         self._job, self._history, self._progress = job, history, progress
         standby = job.scenario.spec.standby
-        self._rig = Rig(
+        self._testbed = Testbed(
             job.plan, sandbox.RUN_DIR, job.directory / "logs", self._controller_said, job.dataplane, standby
         )
         self._flows = job.traffic.flows
@@ -101,38 +101,40 @@ class Run:
                 return self._execute(awake)
         finally:
             self._reader.close()
-            self._rig.close()
+            self._testbed.close()
 
     def _execute(self, awake: bool) -> Collected:
         began = time.monotonic()
         capacity = self._measure_capacity()
-        self._rig.start(self._progress.say)
+        self._testbed.start(self._progress.say)
         up_s = time.monotonic() - began
-        overhead = self._rig.overhead
+        overhead = self._testbed.overhead
         asked = self._weigh(capacity, overhead) if capacity else None
         self._record("network-up", seconds=round(up_s, 3), overhead=asdict(overhead))
         self._progress.say(f"the network is up and programmed after {up_s:.1f} s")
         live = self._ask("before")
         self._reader.prepare(self._verify.rules)
-        flows = FlowEngine(self._flows, self._rig.socket_in, cookie=self._job.scenario.spec.network.seed & 0xFFFFFFFF)
-        exchanges = ExchangeEngine(self._job.traffic.exchanges, self._rig.socket_in)
-        if self._rig.has_engine:
-            self._rig.engine.restart_lateness()
+        flows = FlowEngine(
+            self._flows, self._testbed.socket_in, cookie=self._job.scenario.spec.network.seed & 0xFFFFFFFF
+        )
+        exchanges = ExchangeEngine(self._job.traffic.exchanges, self._testbed.socket_in)
+        if self._testbed.has_engine:
+            self._testbed.engine.restart_lateness()
         epoch_ns = time.time_ns() + LEAD_NS
         flows.start(epoch_ns)
         exchanges.start(epoch_ns)
-        lookout = Lookout(self._rig, flows.sender)
-        watch = Watch(lookout, *flows.lateness, self._second_passed)
+        testbed_metrics = TestbedMetrics(self._testbed, flows.sender)
+        watch = HealthMonitor(testbed_metrics, *flows.lateness, self._second_passed)
         watch.start(epoch_ns)
         self._record("traffic-started", epoch_ns=epoch_ns, flows=len(self._flows))
-        be_punctual(LINKS)  # a failure strikes all lines at once, not as the machine finds time
+        set_realtime(LINKS)  # a failure strikes all lines at once, not as the machine finds time
         moments = self._follow_timeline(epoch_ns, flows)
         self._until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9), epoch_ns, flows)
-        be_leisurely()
+        unset_realtime()
         exchanges.stop()
         flows.stop()
         seconds, pressure = watch.stop()
-        lookout.close()
+        testbed_metrics.close()
         self._check_parts()  # what died in the last moments made the records what they are
         self._record("traffic-ended", records=len(flows.records))
         self._reader.finish()
@@ -146,18 +148,18 @@ class Run:
             due=flows.due,
             exchanges=exchanges.results,
             traffic=flows.keeping_up(),
-            links=self._rig.engine.lateness() if self._rig.has_engine else None,
-            machine_drops=self._rig.machine_drops(),
+            links=self._testbed.engine.lateness() if self._testbed.has_engine else None,
+            machine_drops=self._testbed.machine_drops(),
             seconds=seconds,
             pressure=pressure,
             up_s=up_s,
             capacity=capacity,
             asked_cores=asked,
             overhead=overhead,
-            short_lines_us=self._rig.short_lines_us,
+            short_lines_us=self._testbed.short_lines_us,
             cores_awake=awake,
-            scheduling=self._rig.engine.scheduling if self._rig.has_engine else None,
-            dataplane=self._rig.dataplane,
+            scheduling=self._testbed.engine.scheduling if self._testbed.has_engine else None,
+            dataplane=self._testbed.dataplane,
             readings=readings,
             live=live,
         )
@@ -166,7 +168,7 @@ class Run:
         """Ask the quiet network the scenario's questions, if it has any."""
         if self._verify.questions is None:
             return {}
-        from helsewan.lab.probing.local_prober import Here
+        from helsewan.lab.probing.local_prober import LocalProber
         from helsewan.lab.probing.verify_live import (
             verify_live,
         )  # Scapy takes a while to load, and most runs do without
@@ -179,7 +181,9 @@ class Run:
         dump = from_file(self._reader.done[f"asked-{when}"])
         seed = self._job.scenario.spec.network.seed
         most = self._verify.questions
-        report = verify_live(self._rig.plan, dump.rules, Here(self._rig.namespaces()), seed, most, dump.down)
+        report = verify_live(
+            self._testbed.plan, dump.rules, LocalProber(self._testbed.namespaces()), seed, most, dump.down
+        )
         with (self._job.directory / f"answers-{when}.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in as_rows(report))
         self._record("asked", when=when, findings=len(report.findings), **report.figures)
@@ -187,7 +191,7 @@ class Run:
 
     def _measure_capacity(self) -> Capacity | None:
         """What the machine can carry; None where no engine will, of whose work it is the measure."""
-        if not self._rig.has_engine:
+        if not self._testbed.has_engine:
             return None
         self._progress.say("measuring the machine")
         return measure_capacity()
@@ -226,7 +230,7 @@ class Run:
     def _act(self, name: str, epoch_ns: int) -> Moment:
         """Do an event of the timeline."""
         event, target = self._job.scenario.spec.timeline[name], self._job.targets[name]
-        begun_ns = (self._rig.fail if event.fail else self._rig.restore)(target)
+        begun_ns = (self._testbed.fail if event.fail else self._testbed.restore)(target)
         moment = Moment((begun_ns - epoch_ns) // 1000, (time.time_ns() - epoch_ns) // 1000)
         verb = "failed" if event.fail else "restored"
         self._record(name, action=verb, target=target.name, begun_ns=begun_ns)
@@ -243,8 +247,8 @@ class Run:
             time.sleep(min(left_s, TICK_S))
 
     def _check_parts(self) -> None:
-        if dead := self._rig.dead_parts():
-            raise WorldBroken(f"ended unexpectedly: {', '.join(dead)}")
+        if dead := self._testbed.dead_parts():
+            raise SandboxBroken(f"ended unexpectedly: {', '.join(dead)}")
 
     def _second_passed(self, second: Second) -> None:
         self._record("machine", **second.compact())

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, cast
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
 from helsewan.emulation.sandbox import sandbox
-from helsewan.lab.health.validity import Finding, assess, of_links, of_machine, of_plan, of_second, of_traffic
+from helsewan.lab.health.validity import ValidityFinding, assess, of_links, of_machine, of_plan, of_second, of_traffic
 from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
-from helsewan.scenarios.results.checks import Evidence, Verdict, judge, verdict
+from helsewan.scenarios.results.checks import Evidence, RunVerdict, judge, verdict
 from helsewan.scenarios.results.measure import measure
 from helsewan.scenarios.results.report import Judged, Result, build_result, void_result, write_result
 from helsewan.scenarios.results.verdict import print_verdict
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def main(descriptor: int) -> int:
     """Run the job on file ``descriptor``; returns the exit code (0 pass, 1 fail, 3 void)."""
     if orphaned():
-        return Verdict.VOID.exit_code
+        return RunVerdict.VOID.exit_code
     job = cast(Job, read_job(descriptor))
     screen = Screen()
     try:
@@ -42,7 +42,7 @@ def main(descriptor: int) -> int:
         write_result(job.directory, result)
     except OSError as error:  # a full disk: our word is all there can be
         print(f"void: the result cannot be written: {error}", file=sys.stderr)
-        return Verdict.VOID.exit_code
+        return RunVerdict.VOID.exit_code
     print_verdict(result, screen)
     return int(result["exit_code"])
 
@@ -116,7 +116,7 @@ def _capacity(collected: Collected) -> dict[str, object] | None:
     return {**asdict(collected.capacity), "asked_cores": round(collected.asked_cores, 3)}
 
 
-def findings(collected: Collected) -> Iterator[Finding]:
+def findings(collected: Collected) -> Iterator[ValidityFinding]:
     """All that tells whether the machine kept up."""
     if collected.capacity is not None and collected.asked_cores is not None:
         yield from of_plan(collected.asked_cores, collected.capacity.cores)

@@ -12,7 +12,7 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.scenarios.spec.schema import ScenarioSpec, TargetSpec
-from helsewan.topology.model import Network, Pop, Region, access_name
+from helsewan.topology.model import Network, Pop, Region, access_link_name
 
 
 class Fate(str, Enum):
@@ -51,7 +51,9 @@ def resolve(spec: TargetSpec, network: Network, where: str = "target") -> Target
     if spec.link is not None:
         return Target(f"link {spec.link}", links=(_known(network.link, spec.link, where),))
     if spec.access is not None:
-        known = {access_name(site.id, n): (site.id, n) for site in network.sites for n in range(len(site.accesses))}
+        known = {
+            access_link_name(site.id, n): (site.id, n) for site in network.sites for n in range(len(site.accesses))
+        }
         return Target(f"access line {spec.access}", accesses=(known[_known(known, spec.access, where)],))
     group = _known({group for link in network.links for group in link.srlg}, str(spec.srlg), where)
     links = tuple(link.id for link in network.links if group in link.srlg)

@@ -12,7 +12,7 @@ from real_time import PATIENCE_S, Ends, measured
 from reference import Change
 
 from helsewan.emulation.kernel.classifier import Classes
-from helsewan.emulation.kernel.patch_namespace import KernelPipe, Wire
+from helsewan.emulation.kernel.patch_namespace import KernelPipe, PatchNamespace
 from helsewan.emulation.kernel.pipe import NotInKernel
 from helsewan.emulation.links.link_backend import CORE_MTU
 from helsewan.emulation.netlink.bulk import Netlink
@@ -37,7 +37,7 @@ class KernelBackend:
     attempts = 3
 
     def __init__(self) -> None:
-        self._wire = Wire()
+        self._wire = PatchNamespace()
         self.precision = measured(self.run)
 
     def run(self, experiment: Experiment) -> Observation:

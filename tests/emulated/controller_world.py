@@ -19,10 +19,10 @@ from waiting import wait_for
 
 from helsewan.controller.main import write_plan
 from helsewan.emulation.links.link_backend import CORE_MTU
-from helsewan.emulation.routers.certificate_authority import Authority
+from helsewan.emulation.routers.certificate_authority import CertificateAuthority
 from helsewan.policies.plan import Plan
 from helsewan.topology.management import OPENFLOW_PORT, STANDBY_PORT
-from helsewan.topology.model import GATEWAY6, TRUNK_PORT, Line, Site
+from helsewan.topology.model import GATEWAY6, TRUNK_PORT, AccessLinkId, Site
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from controller_plan import small_plan
@@ -47,7 +47,7 @@ class ControllerWorld:
         assert self.outer.stdout is not None and self.outer.stdout.readline() == "ready\n"
         pid = self.outer.pid
         self.inner = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
-        self.authority = Authority(home / "credentials")
+        self.authority = CertificateAuthority(home / "credentials")
         self.credentials = self.authority.for_controller()
         self.controllers: dict[int, subprocess.Popen[bytes]] = {}
         self.slow_path: subprocess.Popen[bytes] | None = None
@@ -258,11 +258,11 @@ class ControllerWorld:
         found = re.findall(rf"cookie={cookie:#x}, .*?n_packets=(\d+)", self.flows(router))
         return sum(map(int, found))
 
-    def line_interface(self, line: Line) -> str:
+    def line_interface(self, line: AccessLinkId) -> str:
         """The name of the router's end of an access line."""
         return f"s{self.network.site[line[0]].index}-{line[1]}-pop"
 
-    def set_line(self, line: Line, state: str) -> None:
+    def set_line(self, line: AccessLinkId, state: str) -> None:
         """Sets the router's end of an access line up or down; the site's sees its carrier come and go."""
         self.sh(f"ip link set {self.line_interface(line)} {state}")
 

@@ -17,7 +17,7 @@ from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec
 from helsewan.lab.testbed.failure_state import Target
-from helsewan.lab.testbed.testbed import Rig
+from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.national.generator import national_network
 
@@ -33,29 +33,29 @@ class Server:
         sandbox.enter()
         self.network = national_network(SITES, seed=1)
         self.plan = compile_policy(load_policy(library_path("national")), self.network)
-        self.rig = Rig(self.plan, sandbox.RUN_DIR, log_dir, lambda event: None)
-        self.rig.start(lambda stage: None)
+        self.testbed = Testbed(self.plan, sandbox.RUN_DIR, log_dir, lambda event: None)
+        self.testbed.start(lambda stage: None)
 
     def up(self) -> dict[str, Any]:
         """What came up, and what the controller complained of."""
-        errors = [event for event in self.rig.controller.events if event["event"] == "error"]
-        return {"errors": errors, "dead": self.rig.dead_parts()}
+        errors = [event for event in self.testbed.controller.events if event["event"] == "error"]
+        return {"errors": errors, "dead": self.testbed.dead_parts()}
 
     def overhead(self) -> dict[str, float]:
         """What calibration found, microseconds."""
-        return asdict(self.rig.overhead)
+        return asdict(self.testbed.overhead)
 
     def command(self, site: str, line: str) -> str:
         """What a shell command prints at a site."""
-        return self.rig.site(site).cmd(line)
+        return self.testbed.site(site).cmd(line)
 
     def rules(self, router: str) -> str:
         """The router's rules as Open vSwitch tells them."""
-        return self.rig.router(router).ofctl("dump-flows")
+        return self.testbed.router(router).ofctl("dump-flows")
 
     def kill_controller(self) -> None:
         """End the controller without warning."""
-        self.rig.controller.close()
+        self.testbed.controller.close()
 
     def stream(
         self,
@@ -70,15 +70,15 @@ class Server:
         the middle. ``source``: an address to send from that is not the site's own."""
         duration_us = datagrams * INTERVAL_NS // 1000
         flows = [self._flow(number, *pair, port, source, duration_us) for number, pair in enumerate(pairs)]
-        engine = FlowEngine(flows, self.rig.socket_in, cookie=time.monotonic_ns() & 0xFFFFFFFF)
+        engine = FlowEngine(flows, self.testbed.socket_in, cookie=time.monotonic_ns() & 0xFFFFFFFF)
         try:
             epoch_ns = time.time_ns() + 100_000_000
             engine.start(epoch_ns)
             _sleep_until(epoch_ns + duration_us * 500)
             if fail:
-                self.rig.fail(Target("test", **{key: tuple(names) for key, names in fail.items()}))
+                self.testbed.fail(Target("test", **{key: tuple(names) for key, names in fail.items()}))
             if restore:
-                self.rig.restore(Target("test", **{key: tuple(names) for key, names in restore.items()}))
+                self.testbed.restore(Target("test", **{key: tuple(names) for key, names in restore.items()}))
             _sleep_until(epoch_ns + duration_us * 1000 + 500_000_000)
             engine.stop()
             return [self._heard(engine, flow) for flow in flows]

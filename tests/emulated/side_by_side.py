@@ -25,14 +25,14 @@ DATAGRAMS = 100  # two seconds of voice
 def test_far_hospitals_talk(world: int, tmp_path: Path) -> None:
     """A call through the whole country, and what it would be to hear the other world's."""
     a, b = far_pair()
-    rig = RigClient(tmp_path)
+    testbed = RigClient(tmp_path)
     try:
         (MEET / f"up-{world}").touch()
         wait_for(lambda: len(list(MEET.glob("up-*"))) == WORLDS, "the other world to come up", DEADLINE_S)
-        (heard,) = rig.ask("stream", pairs=[(a.id, b.id)], datagrams=DATAGRAMS)
-        interfaces = rig.ask("command", site=a.id, line="cat /proc/net/dev")
+        (heard,) = testbed.ask("stream", pairs=[(a.id, b.id)], datagrams=DATAGRAMS)
+        interfaces = testbed.ask("command", site=a.id, line="cat /proc/net/dev")
         (MEET / f"figures-{world}.json").write_text(json.dumps(heard | {"interfaces": interfaces.count(":")}))
         # nobody leaves while another measures
         wait_for(lambda: len(list(MEET.glob("figures-*"))) == WORLDS, "the other world to measure", DEADLINE_S)
     finally:
-        rig.close()
+        testbed.close()

@@ -14,7 +14,7 @@ from controller_world import ControllerWorld, running
 from waiting import wait_for
 
 from helsewan.controller.openflow.pipeline import Drop, Purpose, cookie
-from helsewan.topology.model import access_name
+from helsewan.topology.model import access_link_name
 
 pytestmark = pytest.mark.emulated
 
@@ -67,7 +67,7 @@ def test_cut_line_is_gone_round_and_mended_without_loss(world: ControllerWorld) 
         assert talker.stdout is not None and talker.stdout.readline() == "up\n"
     time.sleep(1.5)
     world.set_line(PRIMARY, "down")
-    assert world.await_event("paths-switched")["accesses_down"] == [access_name(*PRIMARY)]
+    assert world.await_event("paths-switched")["accesses_down"] == [access_link_name(*PRIMARY)]
     time.sleep(1)
     mended = time.monotonic()
     world.set_line(PRIMARY, "up")

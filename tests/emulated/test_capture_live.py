@@ -12,7 +12,7 @@ from scapy.utils import PcapNgReader
 
 from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.links import Plant
+from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.nodes.nodes import NamespaceNode
 
@@ -90,26 +90,26 @@ class Traffic:
 
 
 @pytest.fixture
-def plant() -> Iterator[tuple[Plant, list[NamespaceNode]]]:
+def backend() -> Iterator[tuple[EngineBackend, list[NamespaceNode]]]:
     """A plant with one line, and the nodes at its ends."""
     with EngineProcess(max_ports=2, max_pipes=2) as engine:
-        plant = Plant(engine, PipeModel)
+        backend = EngineBackend(engine, PipeModel)
         nodes = [NamespaceNode(name) for name in ("west", "east")]
-        ends = [plant.end(node, "wan0") for node in nodes]
+        ends = [backend.end(node, "wan0") for node in nodes]
         for node in nodes:
             node.netlink.set_link("wan0", up=True)
-        plant.join("west-east", ends[0], ends[1], 100_000_000, 2_000)
-        plant.commit()
-        yield plant, nodes
+        backend.join("west-east", ends[0], ends[1], 100_000_000, 2_000)
+        backend.commit()
+        yield backend, nodes
         for node in nodes:
             node.terminate()
 
 
 @pytest.mark.parametrize("direction", [None, Direction.FORWARD, Direction.BACK])
 def test_a_capture_amid_traffic_has_every_frame_of_its_time(
-    plant: tuple[Plant, list[NamespaceNode]], direction: Direction | None, tmp_path: Path
+    backend: tuple[EngineBackend, list[NamespaceNode]], direction: Direction | None, tmp_path: Path
 ) -> None:
-    lines, nodes = plant
+    lines, nodes = backend
     traffic = Traffic(nodes)
     try:
         traffic.wait_for_more()

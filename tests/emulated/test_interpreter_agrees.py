@@ -17,7 +17,7 @@ from waiting import wait_for
 from helsewan.controller.openflow.entries import CONTROLLER, Output, Table
 from helsewan.controller.openflow.pipeline import VLAN_PRESENT
 from helsewan.controller.rules.access_rules import diverted
-from helsewan.controller.update.reconciler import Conductor
+from helsewan.controller.update.reconciler import Reconciler
 from helsewan.topology.model import TRUNK_PORT, Site
 from helsewan.verification.concrete.packet import Label, Packet
 from helsewan.verification.concrete.switch import Switch, Visit
@@ -125,9 +125,9 @@ def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneSwitches]
     home: Path = tmp_path_factory.mktemp("ovs")
     switches = LoneSwitches(NETWORK, home)
     try:
-        conductor = Conductor(PLAN)
+        reconciler = Reconciler(PLAN)
         for router in NETWORK.router:
-            switches.program(router, conductor.target(router))
+            switches.program(router, reconciler.target(router))
         yield switches
     finally:
         switches.close()
@@ -149,7 +149,7 @@ def agrees(visit: Visit, switches: LoneSwitches, router: str, port: int, data: b
 @pytest.mark.parametrize("router", sorted(NETWORK.router))
 def test_interpreter_and_open_vswitch_agree(switches: LoneSwitches, router: str, dark: str) -> None:
     chance = random.Random(f"{SEED} {router} {dark}")
-    rules = Conductor(PLAN).target(router)
+    rules = Reconciler(PLAN).target(router)
     ours = Switch.of(rules)
     fibres, lines = sorted(NETWORK.ports[router].values()), sorted(NETWORK.line_ports[router].values())
     cut = chance.sample(fibres, chance.randrange(1, len(fibres))) if dark == "fibres" else lines
@@ -183,7 +183,7 @@ def test_interpreter_and_open_vswitch_agree(switches: LoneSwitches, router: str,
 def test_packets_of_one_label_keep_their_own_traffic_class(switches: LoneSwitches) -> None:
     """They share what the switch remembers of the way of the first."""
     router = "tromso"
-    rules = Conductor(PLAN).target(router)
+    rules = Reconciler(PLAN).target(router)
     came_in, leaves = sorted(NETWORK.ports[router].values())
     for port in (came_in, leaves):
         switches.set_port(router, port, up=True)

@@ -28,8 +28,8 @@ def do(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Script]:
 
 def ping(do: Script, router: str, options: str = "-c 10 -i 0.05 -W 1") -> str:
     """What ping says of a router from the operations centre."""
-    address = do(f"str(emulation.rig.management.blueprint.lines[{router!r}].address4)")
-    return str(do(f"emulation.rig.management.centre.cmd('ping -n {options} {address}')"))
+    address = do(f"str(emulation.testbed.management.blueprint.lines[{router!r}].address4)")
+    return str(do(f"emulation.testbed.management.centre.cmd('ping -n {options} {address}')"))
 
 
 def events(do: Script, kind: str) -> list[dict[str, str]]:
@@ -58,7 +58,7 @@ def test_line_has_the_delay_of_the_quickest_way(do: Script, router: str) -> None
     assert found is not None, router
     assert float(found.group(1)) >= 2 * DELAYS_MS[router] - EARLY_MS
     # How much more is the machine's; what a line takes is held to its word elsewhere.
-    delays_us = do(f"[way.delay_us for way in emulation.rig.plant.models['{router}/mgmt']]")
+    delays_us = do(f"[way.delay_us for way in emulation.testbed.backend.models['{router}/mgmt']]")
     assert delays_us == [DELAYS_MS[router] * 1000] * 2
 
 
@@ -76,8 +76,11 @@ def test_sites_and_neighbours_do_not_reach_it(do: Script) -> None:
             ".Authority(switch.home / 'other').for_switch('south', [3])",
             "",
         ),
-        ("emulation.rig.management.authority.for_switch('old', [3], -__import__('datetime').timedelta(1))", "expired"),
-        ("emulation.rig.management.authority.for_switch('north2', [1])", "it says it is dpid:0000000000000003"),
+        (
+            "emulation.testbed.management.authority.for_switch('old', [3], -__import__('datetime').timedelta(1))",
+            "expired",
+        ),
+        ("emulation.testbed.management.authority.for_switch('north2', [1])", "it says it is dpid:0000000000000003"),
     ],
 )
 def test_router_with_a_wrong_certificate_gets_nowhere(do: Script, credentials: str, reason: str) -> None:
@@ -100,10 +103,10 @@ def test_router_that_fails_takes_its_line_along(do: Script) -> None:
     module = "__import__('helsewan.lab.testbed.failure_state', fromlist=['*'])"
     do(f"globals().update(struck={module}.Target('middle', ('middle',)))")
     down, up = len(events(do, "switch-down")), len(events(do, "switch-up"))
-    do("emulation.rig.fail(struck)")
+    do("emulation.testbed.fail(struck)")
     assert ", 0 received" in ping(do, "middle", "-c 2 -i 0.1 -W 0.5")
     assert ", 0% packet loss" in ping(do, "south")
     talks(do, "switch-down", down + 1)  # it said no goodbye
-    do("emulation.rig.restore(struck)")
+    do("emulation.testbed.restore(struck)")
     assert ", 0% packet loss" in ping(do, "middle")
     assert [event["router"] for event in events(do, "switch-up")[up:]] == ["middle"]

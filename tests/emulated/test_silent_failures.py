@@ -13,8 +13,8 @@ LINE, ENDS = "north-middle", {"north", "middle"}
 INTERFACE = "fibre2"  # the first in the network's file
 STALL_S = 0.2
 ATTEMPTS = 5  # one must succeed: on a busy machine a switch may stand still for longer than it was made to
-CLASSES = "{queue: int(record['frames_in']) for queue, record in emulation.rig.engine.of_classes(%s).items()}"
-PIPE = "emulation.rig.engine_plant.lines['north-middle'].forward"
+CLASSES = "{queue: int(record['frames_in']) for queue, record in emulation.testbed.engine.of_classes(%s).items()}"
+PIPE = "emulation.testbed.engine_backend.lines['north-middle'].forward"
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_switch_that_stands_still_for_a_moment_loses_no_session(do: Script) ->
         do(f"__import__('os').kill({pid}, {int(signal.SIGSTOP)})")
         time.sleep(STALL_S)
         do(f"__import__('os').kill({pid}, {int(signal.SIGCONT)})")
-        time.sleep(3 * do("emulation.rig.bfd.interval_ms") / 1000)
+        time.sleep(3 * do("emulation.testbed.bfd.interval_ms") / 1000)
         if not _said(do, since):
             return
         _until(do, since, "port-up", link=LINE, router="north")

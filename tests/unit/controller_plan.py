@@ -29,7 +29,7 @@ from helsewan.policies.plan import (
     TrafficClass,
     Vpn,
 )
-from helsewan.topology.model import SITE_MTU, Access, Kind, Link, Network, Pop, Region, Router, Site
+from helsewan.topology.model import SITE_MTU, AccessLink, Kind, Link, Network, Pop, Region, Router, Site
 
 SHORT_MTU = 1400
 ROUTERS = ("oslo1", "oslo2", "bergen", "trondheim", "bodo", "tromso")
@@ -63,7 +63,7 @@ def links() -> tuple[Link, ...]:
 def _site(
     index: int, name: str, kind: Kind, region: Region, homing: tuple[str, ...], mtu_bytes: int = SITE_MTU
 ) -> Site:
-    accesses = tuple(Access(router, 100 + index, 10_000_000, 500, mtu_bytes) for router in homing)
+    accesses = tuple(AccessLink(router, 100 + index, 10_000_000, 500, mtu_bytes) for router in homing)
     prefix4 = IPv4Network((0x0A000000 + index * 0x10000, 29))
     prefix6 = IPv6Network((0xFD00 << 112 | index << 64, 64))
     return Site(name, name, kind, region, 60.0, 10.0, "", index, accesses, prefix4, prefix6)

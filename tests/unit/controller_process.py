@@ -19,7 +19,7 @@ from typing import Any
 from controller_plan import small_plan
 from waiting import wait_for
 
-from helsewan.emulation.routers.certificate_authority import Authority, Credentials
+from helsewan.emulation.routers.certificate_authority import CertificateAuthority, Credentials
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 60.0
@@ -40,7 +40,7 @@ class Controller:
         self.plan_file.touch(mode=0o600)
         self.plan_file.write_bytes(pickle.dumps(small_plan()))
         self.events_file.touch()
-        self.authority, self._numbers = Authority(home / "credentials"), count()
+        self.authority, self._numbers = CertificateAuthority(home / "credentials"), count()
         shown = self.credentials = self.authority.for_controller()
         arguments = [f"--plan={self.plan_file}", "--listen=127.0.0.1:0", f"--events={self.events_file}"]
         arguments += [f"--key={shown.key}", f"--certificate={shown.certificate}", f"--authority={shown.authority}"]

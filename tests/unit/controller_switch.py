@@ -21,11 +21,11 @@ from helsewan.controller.openflow.entries import (
 )
 from helsewan.controller.openflow.pipeline import Drop
 from helsewan.controller.rules.paths import Failures
-from helsewan.controller.update.commands import Commit, Discard, Order, Prepare, Refusal, Update
+from helsewan.controller.update.commands import Commit, Discard, Prepare, Refusal, SwitchCommand, Update
 from helsewan.controller.update.rule_diff import Difference, difference
 from helsewan.policies.plan import Plan
-from helsewan.topology.model import LINE_PORTS, TRUNK_PORT, Line
-from helsewan.verification.concrete.fabric import End, Walk
+from helsewan.topology.model import LINE_PORTS, TRUNK_PORT, AccessLinkId
+from helsewan.verification.concrete.fabric import End, Trace
 from helsewan.verification.concrete.fabric import Fabric as Interpreted
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import HandedUp
@@ -38,7 +38,7 @@ TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 class Fate:
     """What became of a packet: its way, and the last rule on it."""
 
-    walk: Walk
+    walk: Trace
 
     @property
     def router(self) -> str:
@@ -109,7 +109,7 @@ class Switch:
         """All it holds, as it would tell."""
         return RuleSet(tuple(self.meters.values()), tuple(self.groups.values()), tuple(self.flows.values()))
 
-    def carry_out(self, order: Order) -> Refusal | None:
+    def carry_out(self, order: SwitchCommand) -> Refusal | None:
         """An order, with OpenFlow's errors: groups that are there are not added, others not changed. Meters are
         changed one by one, the rest all or nothing."""
         if isinstance(order, Prepare):
@@ -166,7 +166,7 @@ class Fabric:
     plan: Plan
     switches: dict[str, Switch]
     down: set[str] = field(default_factory=set)
-    dark: set[Line] = field(default_factory=set)
+    dark: set[AccessLinkId] = field(default_factory=set)
     known: Interpreted | None = None  # the last reading of all
 
     @classmethod
@@ -194,13 +194,13 @@ class Fabric:
         site = self.plan.network.site[site_id]
         header = {"eth_type": IPV4, "eth_src": site.mac, "eth_dst": 0, "nw_ttl": 64, "ip_dscp": 0, "ip_frag": 0}
         header |= {"ipv4_src": str(site.address4)} if "ipv6_dst" not in fields else {}
-        return _sound(self.reading.walk_from(site_id, Packet.of(**{**header, **fields}), line))
+        return _sound(self.reading.trace_from(site_id, Packet.of(**{**header, **fields}), line))
 
     def inject(self, router: str, packet: Packet, actions: tuple[Action, ...]) -> Fate:
         """A packet that a router's own processor has it treat so."""
-        return _sound(self.reading.walk_out_of(router, packet, actions))
+        return _sound(self.reading.trace_out_of(router, packet, actions))
 
 
-def _sound(walk: Walk) -> Fate:
+def _sound(walk: Trace) -> Fate:
     assert walk.end is not End.LOOPED, walk
     return Fate(walk)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from helsewan.topology.model import Access, Kind, Link, Network, Pop, Region, Router, Site
+from helsewan.topology.model import AccessLink, Kind, Link, Network, Pop, Region, Router, Site
 
 # id, kind, region, routers, access rate in Mbit/s, tier, tags
 Row = tuple[str, Kind, Region, str, int, str, str]
@@ -68,7 +68,7 @@ def _addressed(rows: Sequence[Row]) -> tuple[Site, ...]:
         third = blocks[zone].index(homing) << 4 | members[zone, homing]
         number = list(blocks).index(zone)
         prefix4 = IPv4Network((10 << 24 | number << 16 | third << 8, 24))
-        accesses = tuple(Access(router, 100 + index, rate * 10**6, 200) for router in homing.split())
+        accesses = tuple(AccessLink(router, 100 + index, rate * 10**6, 200) for router in homing.split())
         sites.append(
             Site(
                 name,

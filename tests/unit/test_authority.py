@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helsewan.emulation.routers.certificate_authority import Authority
+from helsewan.emulation.routers.certificate_authority import CertificateAuthority
 
 
 def verdict(authority: Path, certificate: Path, purpose: str) -> str:
@@ -20,7 +20,7 @@ def verdict(authority: Path, certificate: Path, purpose: str) -> str:
 
 
 def test_openssl_accepts_each_for_its_purpose_alone(tmp_path: Path) -> None:
-    authority = Authority(tmp_path / "credentials")
+    authority = CertificateAuthority(tmp_path / "credentials")
     switch, controller = authority.for_switch("oslo", [1]), authority.for_controller()
     assert ": OK" in verdict(switch.authority, switch.certificate, "sslclient")
     assert ": OK" in verdict(controller.authority, controller.certificate, "sslserver")
@@ -29,7 +29,7 @@ def test_openssl_accepts_each_for_its_purpose_alone(tmp_path: Path) -> None:
 
 
 def test_expired_and_foreign_ones_do_not_verify(tmp_path: Path) -> None:
-    authority, other = Authority(tmp_path / "one"), Authority(tmp_path / "other")
+    authority, other = CertificateAuthority(tmp_path / "one"), CertificateAuthority(tmp_path / "other")
     expired = authority.for_switch("old", [1], timedelta(hours=-1))
     assert "expired" in verdict(expired.authority, expired.certificate, "sslclient")
     foreign = other.for_switch("foreign", [1])
@@ -38,7 +38,7 @@ def test_expired_and_foreign_ones_do_not_verify(tmp_path: Path) -> None:
 
 def test_files_are_this_users_alone_and_the_authoritys_key_is_in_none(tmp_path: Path) -> None:
     folder = tmp_path / "credentials"
-    authority = Authority(folder)
+    authority = CertificateAuthority(folder)
     authority.for_switch("authority", [1])  # whatever routers are called
     authority.for_switch("controller", [2])
     authority.for_controller()
@@ -50,4 +50,4 @@ def test_files_are_this_users_alone_and_the_authoritys_key_is_in_none(tmp_path: 
 
 @pytest.mark.parametrize("length", [1, 64, 100])
 def test_names_of_any_length_will_do(tmp_path: Path, length: int) -> None:
-    Authority(tmp_path / "credentials").for_switch("n" * length, [1])
+    CertificateAuthority(tmp_path / "credentials").for_switch("n" * length, [1])

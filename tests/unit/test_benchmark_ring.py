@@ -36,7 +36,7 @@ class _Drawn(Ring):
 
     def __init__(self, growth: dict[str, tuple[int, int]]) -> None:
         pipes = {line: SimpleNamespace(forward=2 * n, back=2 * n + 1) for n, line in enumerate(LINES_US)}
-        self.plant = SimpleNamespace(engine=_Counters(growth), lines=pipes)  # type: ignore[assignment]
+        self.backend = SimpleNamespace(engine=_Counters(growth), lines=pipes)  # type: ignore[assignment]
 
     def start(self) -> None: ...
 

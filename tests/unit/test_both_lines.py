@@ -13,7 +13,7 @@ from policy_network import small_network
 from helsewan.controller.openflow.entries import IPV4
 from helsewan.controller.rules.generation import Generation
 from helsewan.controller.rules.paths import Failures, compute_paths
-from helsewan.controller.update.reconciler import Conductor
+from helsewan.controller.update.reconciler import Reconciler
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.plan import SHORTEST
 from helsewan.verification.concrete.fabric import End
@@ -29,7 +29,7 @@ REPLY = {"ip_proto": 6, "tcp_src": 443, "tcp_dst": 40000, "tcp_flags": 0x12}
 
 @cache
 def generation() -> Generation:
-    return Conductor(PLAN).current
+    return Reconciler(PLAN).current
 
 
 @cache
@@ -85,9 +85,9 @@ def check(switches: Interpreted, failed: Failures) -> None:
         if source.homing[0] in failed.routers:
             continue
         for target in NETWORK.site.values():
-            walk = switches.walk_from(source.id, probe(source.id, target.id))
+            walk = switches.trace_from(source.id, probe(source.id, target.id))
             assert walk.end is not End.LOOPED
-            whole = fabric().reading.walk_from(source.id, probe(source.id, target.id))
+            whole = fabric().reading.trace_from(source.id, probe(source.id, target.id))
             left = {part_of[router] for router in target.homing if router in part_of}
             if whole.end is End.DELIVERED and part_of[source.homing[0]] in left:
                 assert (walk.end, walk.site) == (End.DELIVERED, target.id), f"{failed}\n{walk}"

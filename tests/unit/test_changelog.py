@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from waiting import wait_for
 
-from helsewan.controller.control.audit_log import ChangeLog, record
+from helsewan.controller.control.audit_log import AuditLog, record
 
 AT_NS = 1_700_000_000_123_456_789
 
@@ -55,7 +55,7 @@ def test_the_log_is_appended_to_and_its_owners_alone(tmp_path: Path) -> None:
     path = tmp_path / "changes.jsonl"
     for reason in ("first", "second"):
         noted: queue.Queue[Any] = queue.Queue()
-        log = ChangeLog(path, noted)
+        log = AuditLog(path, noted)
         log.note("policy-refused", {"reason": reason}, AT_NS)
         log.note("port-up", {}, AT_NS)
         threading.Thread(target=log.write, daemon=True).start()
@@ -67,4 +67,4 @@ def test_the_log_is_appended_to_and_its_owners_alone(tmp_path: Path) -> None:
 def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "changes.jsonl").symlink_to(tmp_path / "other")
     with pytest.raises(OSError, match="ymbolic"):
-        ChangeLog(tmp_path / "changes.jsonl", queue.Queue())
+        AuditLog(tmp_path / "changes.jsonl", queue.Queue())

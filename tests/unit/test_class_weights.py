@@ -7,7 +7,7 @@ from policy_golden import small_policy
 from policy_network import small_network
 
 from helsewan.common.document import loads
-from helsewan.lab.testbed.testbed import line_shape
+from helsewan.lab.testbed.testbed import link_shape
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.source import read_policy
 from helsewan.policies.paths.demand import class_shares
@@ -21,7 +21,7 @@ def test_slow_lines_have_shares_of_their_own() -> None:
     assert text.count(data) == 1
     policy = read_policy(loads(text.replace(data, f"{data}, weights: [{{up_to: 2 Mbit/s, weight: 90}}]").encode(), "x"))
     plan = compile_policy(policy, small_network())
-    shape, queue = line_shape(plan), plan.traffic_class["data"].queue
+    shape, queue = link_shape(plan), plan.traffic_class["data"].queue
     weights = [shape(rate, 0).queues[queue].weight for rate in (SLOW, SLOW + 1, FAST)]
     assert weights == [90, 40, 40]
     rest = plan.traffic_class["rest"].queue

@@ -16,7 +16,7 @@ from helsewan.controller.rules.paths import Failures
 from helsewan.lab.proofs.verification import Verified, as_it_stands
 from helsewan.verification.dump.dump import read
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.findings import Case, Finding, Kind, Report
+from helsewan.verification.reports.findings import Case, Finding, Kind, VerificationReport
 from helsewan.verification.reports.results import as_json
 
 SMALL = """
@@ -189,9 +189,9 @@ def test_what_is_down_already_is_so_in_every_case() -> None:
 
 
 def test_a_network_that_could_not_hear_is_no_proof() -> None:
-    proved = Report("p", "n", (), ())
+    proved = VerificationReport("p", "n", (), ())
     deaf = LiveReport(1, (), (), (), ("a/wan0",))
     assert Verified(proved, "x", LiveReport(1, (), (), (), ())).exit_code == 0
     assert Verified(proved, "x", deaf).exit_code == 3 == as_json(proved, "x", deaf)["exit_code"]
-    broken = Report("p", "n", (Finding(Kind.LOOP, "intact", "", ""),), ())
+    broken = VerificationReport("p", "n", (Finding(Kind.LOOP, "intact", "", ""),), ())
     assert Verified(broken, "x", deaf).exit_code == 1 == as_json(broken, "x", deaf)["exit_code"]

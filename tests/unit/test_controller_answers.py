@@ -15,19 +15,19 @@ from test_icmp6 import ipv6
 
 from helsewan.controller.openflow.entries import MPLS
 from helsewan.controller.openflow.pipeline import Drop, Purpose, cookie
-from helsewan.controller.rules.ip_version import FAMILIES, IP4, IP6, Family
+from helsewan.controller.rules.ip_version import FAMILIES, IP4, IP6, IpVersion
 from helsewan.controller.rules.mtu import MTU_REGISTER
 from helsewan.controller.rules.paths import Failures
 from helsewan.controller.rules.punt import Punt
-from helsewan.controller.slowpath.icmp import Trouble
-from helsewan.controller.slowpath.icmp_responder import Answer, Answers
-from helsewan.controller.update.reconciler import Conductor
+from helsewan.controller.slowpath.icmp import IcmpError
+from helsewan.controller.slowpath.icmp_responder import Answer, IcmpResponder
+from helsewan.controller.update.reconciler import Reconciler
 from helsewan.topology.model import Router, Site, router_address4, router_address6
 from helsewan.verification.concrete.fabric import End
 from helsewan.verification.concrete.packet import Packet
 
 PLAN = small_plan()
-ANSWERS = Answers(PLAN)
+ANSWERS = IcmpResponder(PLAN)
 VOICE = {"ip_proto": UDP, "udp_src": 9, "udp_dst": 20000}
 DONT_FRAGMENT = 0x4000
 IP_VERSION = pytest.mark.parametrize("family", FAMILIES, ids=("IPv4", "IPv6"))
@@ -37,28 +37,28 @@ ETHERNET = 14
 @cache
 def fabric() -> Fabric:
     """The small network, programmed."""
-    conductor = Conductor(PLAN)
-    return Fabric.of(PLAN, {router: conductor.target(router) for router in PLAN.network.router})
+    reconciler = Reconciler(PLAN)
+    return Fabric.of(PLAN, {router: reconciler.target(router) for router in PLAN.network.router})
 
 
-def address(site: Site | str, family: Family) -> str:
+def address(site: Site | str, family: IpVersion) -> str:
     """A site's address."""
     site = PLAN.network.site[site] if isinstance(site, str) else site
     return str(site.address4 if family is IP4 else site.address6)
 
 
-def own_address(router: Router, family: Family) -> bytes:
+def own_address(router: Router, family: IpVersion) -> bytes:
     """The address that a router speaks from."""
     return router_address4(router).packed if family is IP4 else router_address6(router).packed
 
 
-def sent(source: str, target: str, family: Family, **more: Any) -> Fate:
+def sent(source: str, target: str, family: IpVersion, **more: Any) -> Fate:
     """A call from one site to another."""
     ends = {family.source: address(source, family), family.destination: address(target, family)}
     return fabric().send(source, eth_type=family.eth_type, **ends, **VOICE, **more)
 
 
-def handed_up(fate: Fate, family: Family = IP4, *, fragment: int = DONT_FRAGMENT) -> Punt:
+def handed_up(fate: Fate, family: IpVersion = IP4, *, fragment: int = DONT_FRAGMENT) -> Punt:
     """A packet as a switch hands it up."""
     packet, notes = fate.handed_up.packet, fate.handed_up.notes
     entries = b""
@@ -94,7 +94,7 @@ def delivered(answer: Answer) -> Fate:
 
 
 @IP_VERSION
-def test_every_hop_answers_and_the_sender_alone_is_told(family: Family) -> None:
+def test_every_hop_answers_and_the_sender_alone_is_told(family: IpVersion) -> None:
     heard = 0
     for source, target in permutations(PLAN.network.site.values(), 2):
         whole = sent(source.id, target.id, family)
@@ -115,7 +115,7 @@ def test_every_hop_answers_and_the_sender_alone_is_told(family: Family) -> None:
 
 
 @IP_VERSION
-def test_a_packet_arrives_with_what_the_routers_left_of_its_ttl(family: Family) -> None:
+def test_a_packet_arrives_with_what_the_routers_left_of_its_ttl(family: IpVersion) -> None:
     for target, routers in (("bergen-gp", 2), ("trondheim-gp", 1)):
         fate = sent("st-olav", target, family, nw_ttl=17)
         assert len(fate.routers) == routers and fate.packet.fields["nw_ttl"] == 17 - routers
@@ -124,9 +124,9 @@ def test_a_packet_arrives_with_what_the_routers_left_of_its_ttl(family: Family) 
 @pytest.mark.parametrize(
     ("number", "trouble"),
     [
-        (cookie(Purpose.DROP, Drop.NO_ROUTE), Trouble.NO_ROUTE),
-        (cookie(Purpose.DROP, Drop.NO_PATH), Trouble.NO_PATH),
-        (cookie(Purpose.ROUTE, 3), Trouble.NO_PATH),
+        (cookie(Purpose.DROP, Drop.NO_ROUTE), IcmpError.NO_ROUTE),
+        (cookie(Purpose.DROP, Drop.NO_PATH), IcmpError.NO_PATH),
+        (cookie(Purpose.ROUTE, 3), IcmpError.NO_PATH),
         (cookie(Purpose.DROP, Drop.SPOOFED), None),
         (cookie(Purpose.DROP, 999), None),
         (cookie(Purpose.LINE, 1), None),
@@ -134,12 +134,12 @@ def test_a_packet_arrives_with_what_the_routers_left_of_its_ttl(family: Family) 
         (2**64 - 1, None),
     ],
 )
-def test_rules_say_what_the_trouble_is(number: int, trouble: Trouble | None) -> None:
+def test_rules_say_what_the_trouble_is(number: int, trouble: IcmpError | None) -> None:
     assert Punt("bodo", False, number, 0, b"").trouble is trouble
 
 
 @IP_VERSION
-def test_unknown_destination_is_answered_in_the_senders_vpn(family: Family) -> None:
+def test_unknown_destination_is_answered_in_the_senders_vpn(family: IpVersion) -> None:
     fate = sent("bodo-gp", "st-olav", family)
     assert fate.dropped_for == Drop.NO_ROUTE
     answer = ANSWERS.to(handed_up(fate, family))
@@ -155,11 +155,11 @@ def kind_and_code(answer: Answer) -> tuple[int, int]:
 
 
 @IP_VERSION
-def test_where_nothing_leads_now_the_sender_is_told_by_its_first_router(family: Family) -> None:
+def test_where_nothing_leads_now_the_sender_is_told_by_its_first_router(family: IpVersion) -> None:
     """Tromso and Bodo are cut off, and the controller knows."""
-    conductor = Conductor(PLAN)
+    reconciler = Reconciler(PLAN)
     cut = Failures(frozenset({"trondheim-bodo", "tromso-oslo2"}))
-    rules = conductor.current.with_paths(cut)
+    rules = reconciler.current.with_paths(cut)
     parted = Fabric.of(PLAN, {router: rules.rules(router) for router in PLAN.network.router})
     ends = {family.source: address("broker", family), family.destination: address("bodo-gp", family)}
     reply = {"ip_proto": TCP, "tcp_src": 443, "tcp_dst": 40000, "tcp_flags": 0x12}
@@ -174,7 +174,7 @@ def test_where_nothing_leads_now_the_sender_is_told_by_its_first_router(family: 
 
 
 @IP_VERSION
-def test_too_long_is_answered_with_the_lines_mtu_if_it_may_not_be_split(family: Family) -> None:
+def test_too_long_is_answered_with_the_lines_mtu_if_it_may_not_be_split(family: IpVersion) -> None:
     frame_bytes = ETHERNET + SHORT_MTU
     assert sent("unn", "bodo-gp", family, frame_bytes=frame_bytes).vlan is not None
     fate = sent("unn", "bodo-gp", family, frame_bytes=frame_bytes + 1)
@@ -192,7 +192,7 @@ def test_too_long_is_answered_with_the_lines_mtu_if_it_may_not_be_split(family: 
 
 
 @IP_VERSION
-def test_nobody_is_told_where_nobody_can_be(family: Family) -> None:
+def test_nobody_is_told_where_nobody_can_be(family: IpVersion) -> None:
     fate = sent("bodo-gp", "st-olav", family)
     known = handed_up(fate, family)
     nobodys = bytes(12) + b"\x08\x00" + ipv4("192.0.2.1", "10.1.0.2")

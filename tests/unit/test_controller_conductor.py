@@ -13,12 +13,12 @@ from helsewan.controller.openflow.pipeline import Drop
 from helsewan.controller.rules.access_rules import diverted
 from helsewan.controller.rules.label_rules import Labels, assign_labels
 from helsewan.controller.rules.paths import Failures, compute_paths
-from helsewan.controller.update.commands import Assignment, Count, Order, Output, Read, Report, Store, Withdraw
-from helsewan.controller.update.reconciler import HELLO_S, PATIENCE_S, SETTLE_S, Conductor, Phase
+from helsewan.controller.update.commands import Assignment, Count, Event, Output, Read, Store, SwitchCommand, Withdraw
+from helsewan.controller.update.reconciler import HELLO_S, PATIENCE_S, SETTLE_S, Phase, Reconciler
 from helsewan.controller.update.rollout import ANSWER_S, AT_A_TIME, DRAIN_S
 from helsewan.controller.update.rollout import Stage as Turn
 from helsewan.policies.plan import Plan
-from helsewan.topology.model import TRUNK_PORT, Line
+from helsewan.topology.model import TRUNK_PORT, AccessLinkId
 
 PLAN = small_plan()
 NETWORK = PLAN.network
@@ -32,14 +32,14 @@ class Stage:
 
     plan: Plan = PLAN
     now: float = 100.0
-    reports: list[Report] = field(default_factory=list)
+    reports: list[Event] = field(default_factory=list)
     stored: list[Plan] = field(default_factory=list)
     withdrawn: list[frozenset[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.conductor = Conductor(self.plan)
+        self.reconciler = Reconciler(self.plan)
         self.fabric = Fabric(self.plan, {router: Switch() for router in NETWORK.router})
-        self.queues: dict[str, list[Order]] = {router: [] for router in NETWORK.router}
+        self.queues: dict[str, list[SwitchCommand]] = {router: [] for router in NETWORK.router}
 
     def take(self, outputs: list[Output]) -> None:
         """Files the conductor's outputs."""
@@ -65,7 +65,7 @@ class Stage:
                 }
             )
             self.queues[router].clear()
-            self.take(self.conductor.joined(router, up, self.now))
+            self.take(self.reconciler.joined(router, up, self.now))
 
     def greet(self, router: str, *links: str) -> None:
         """A switch connects; its ports to ``links`` have light and have not heard their neighbour yet."""
@@ -73,40 +73,40 @@ class Stage:
         coming = frozenset(ports[link] for link in links)
         up = frozenset({TRUNK_PORT, *ports.values(), *NETWORK.line_ports[router].values()}) - coming
         self.queues[router].clear()
-        self.take(self.conductor.joined(router, up, self.now, coming))
+        self.take(self.reconciler.joined(router, up, self.now, coming))
 
     def lose(self, router: str) -> None:
         """A switch's connection ends, with what was under way on it."""
         self.queues[router].clear()
-        self.take(self.conductor.left(router, self.now))
+        self.take(self.reconciler.left(router, self.now))
 
     def set_link(self, link: str, up: bool) -> None:
         """A link changes, and both ends say so."""
         (self.fabric.down.discard if up else self.fabric.down.add)(link)
         for router in (NETWORK.link[link].a, NETWORK.link[link].b):
-            self.take(self.conductor.port_changed(router, NETWORK.ports[router][link], up, self.now))
+            self.take(self.reconciler.port_changed(router, NETWORK.ports[router][link], up, self.now))
 
-    def set_line(self, line: Line, up: bool) -> None:
+    def set_line(self, line: AccessLinkId, up: bool) -> None:
         """A dual-homed site's line changes, and its router says so."""
         (self.fabric.dark.discard if up else self.fabric.dark.add)(line)
         router = NETWORK.site[line[0]].accesses[line[1]].router
-        self.take(self.conductor.port_changed(router, NETWORK.line_ports[router][line], up, self.now))
+        self.take(self.reconciler.port_changed(router, NETWORK.line_ports[router][line], up, self.now))
 
     def carry_out(self, router: str) -> None:
         """One switch carries out its oldest order."""
         order, switch = self.queues[router].pop(0), self.fabric.switches[router]
         if isinstance(order, Read):
-            self.take(self.conductor.holds(router, switch.held, order, self.now))
+            self.take(self.reconciler.holds(router, switch.held, order, self.now))
         elif isinstance(order, Count):
-            self.take(self.conductor.counts(router, len(switch.flows), order, self.now))
+            self.take(self.reconciler.counts(router, len(switch.flows), order, self.now))
         else:
             refusal = switch.carry_out(order)
-            self.take(self.conductor.done(router, order, self.now, refusal))
+            self.take(self.reconciler.done(router, order, self.now, refusal))
 
     def pass_time(self, seconds: float) -> None:
         """Time passes."""
         self.now += seconds
-        self.take(self.conductor.tick(self.now))
+        self.take(self.reconciler.tick(self.now))
 
     def run(self, chance: random.Random | None = None, watch: bool = False) -> None:
         """Until nothing is to be done and nothing is awaited; with ``watch`` all traffic must flow at every moment."""
@@ -122,29 +122,29 @@ class Stage:
     @property
     def changing(self) -> bool:
         """Whether anything is under way but the audit."""
-        return self.conductor.phase is not Phase.STEADY or self.conductor.hello_by is not None
+        return self.reconciler.phase is not Phase.STEADY or self.reconciler.hello_by is not None
 
     @property
     def step(self) -> Turn | None:
         """Where the change under way stands."""
-        return self.conductor.rollout.stage if self.conductor.rollout else None
+        return self.reconciler.rollout.stage if self.reconciler.rollout else None
 
     def delivers(self) -> set[str]:
         """The sites whose messages reach the broker, at either of its routers."""
         address = str(NETWORK.site["broker"].address4)
         return {site for site in CLIENTS if self.fabric.send(site, ipv4_dst=address, **MESSAGES).vlan == 104}
 
-    def said(self, event: str) -> list[Report]:
+    def said(self, event: str) -> list[Event]:
         """The reports of one kind."""
         return [report for report in self.reports if report.event == event]
 
     def expected(self, failures: Failures) -> None:
         """The switches hold what a new controller would give them, but for the labels' numbers."""
         paths = compute_paths(NETWORK, self.plan.egresses, failures)
-        labels = assign_labels(paths, self.conductor.current.labels)
-        assert labels.egress == self.conductor.current.labels.egress
+        labels = assign_labels(paths, self.reconciler.current.labels)
+        assert labels.egress == self.reconciler.current.labels.egress
         for router, switch in self.fabric.switches.items():
-            rules = self.conductor.target(router)
+            rules = self.reconciler.target(router)
             assert set(switch.flows.values()) == set(rules.flows)
             assert set(switch.groups.values()) == set(rules.groups)
             assert set(switch.meters.values()) == set(rules.meters)
@@ -163,7 +163,7 @@ def test_first_start_programs_each_and_reports_all(stage: Stage) -> None:
     assert len(stage.said("switch-programmed")) == len(NETWORK.routers)
     (report,) = stage.said("all-programmed")
     assert report.details["flows"] == sum(len(switch.flows) for switch in stage.fabric.switches.values())
-    assert not stage.said("paths-switched") and stage.conductor.phase is Phase.STEADY
+    assert not stage.said("paths-switched") and stage.reconciler.phase is Phase.STEADY
     assert stage.delivers() == set(CLIENTS)
 
 
@@ -216,7 +216,7 @@ def test_intact_network_is_returned_to_without_installing_anything(stage: Stage)
     stage.set_link("bodo-tromso", up=True)
     stage.run(watch=True)
     added, turned, _ = stage.said("paths-switched")[-1].details["rules"]
-    assert (added, stage.conductor.current.failures) == (0, Failures()) and turned
+    assert (added, stage.reconciler.current.failures) == (0, Failures()) and turned
     stage.expected(Failures())
 
 
@@ -245,8 +245,8 @@ def test_routes_turn_only_when_all_labels_are_there(stage: Stage) -> None:
     """Few switches at a time get their new labels, and only after the last one do routes turn."""
     stage.set_link("oslo2-trondheim", up=False)
     stage.pass_time(SETTLE_S)
-    assert stage.conductor.rollout is not None
-    steps, asked = stage.conductor.rollout.steps, []
+    assert stage.reconciler.rollout is not None
+    steps, asked = stage.reconciler.rollout.steps, []
     while stage.step is Turn.ADDING:
         busy = sorted(router for router, queue in stage.queues.items() if queue)
         assert 1 <= len(busy) <= AT_A_TIME < len(stage.queues)
@@ -368,14 +368,14 @@ def test_switch_behind_a_headless_switch_is_taken_for_headless(stage: Stage, cut
         stage.lose(router)
     for link in ("trondheim-bodo", *(("tromso-oslo2",) if cut else ())):
         stage.set_link(link, up=False)
-    assert stage.conductor.live.headless() == (frozenset() if cut else {"bodo", "tromso"})
+    assert stage.reconciler.live.headless() == (frozenset() if cut else {"bodo", "tromso"})
 
 
 def test_a_change_waits_a_while_for_a_switch_without_controller(stage: Stage) -> None:
     stage.lose("bergen")
     stage.set_link("bodo-tromso", up=False)
     began = stage.now
-    while stage.conductor.phase is Phase.SETTLING:
+    while stage.reconciler.phase is Phase.SETTLING:
         stage.pass_time(SETTLE_S)
     assert PATIENCE_S <= stage.now - began <= PATIENCE_S + 2 * SETTLE_S
     stage.run()
@@ -384,8 +384,8 @@ def test_a_change_waits_a_while_for_a_switch_without_controller(stage: Stage) ->
 
 def test_a_port_that_is_no_fibre_is_no_event(stage: Stage) -> None:
     before = list(stage.reports)
-    stage.take(stage.conductor.port_changed("oslo1", 1, False, stage.now))
-    assert stage.reports == before and stage.conductor.phase is Phase.STEADY
+    stage.take(stage.reconciler.port_changed("oslo1", 1, False, stage.now))
+    assert stage.reports == before and stage.reconciler.phase is Phase.STEADY
 
 
 def test_what_is_said_twice_is_told_once(stage: Stage) -> None:
@@ -405,7 +405,7 @@ def test_ports_that_have_yet_to_hear_their_neighbour_change_no_path() -> None:
         stage.greet(router, *NETWORK.ports[router])
     while any(stage.queues.values()):
         stage.carry_out(next(router for router, queue in stage.queues.items() if queue))
-    stage.take(stage.conductor.port_changed("bodo", NETWORK.ports["bodo"]["bodo-tromso"], False, stage.now))
+    stage.take(stage.reconciler.port_changed("bodo", NETWORK.ports["bodo"]["bodo-tromso"], False, stage.now))
     assert not stage.said("all-links-up") and not stage.said("port-down")
     for link in NETWORK.links:
         stage.set_link(link.id, up=True)
@@ -432,7 +432,7 @@ def test_a_router_that_comes_back_changes_paths_once_when_it_hears_its_neighbour
     for _ in range(5):
         stage.pass_time(SETTLE_S)
     for link in links:  # each is heard at one end, and a little later at the other
-        stage.take(stage.conductor.port_changed("bodo", NETWORK.ports["bodo"][link], True, stage.now))
+        stage.take(stage.reconciler.port_changed("bodo", NETWORK.ports["bodo"][link], True, stage.now))
         stage.pass_time(SETTLE_S)
         stage.set_link(link, up=True)
     stage.run()
@@ -455,7 +455,7 @@ def test_a_port_that_never_hears_its_neighbour_is_down() -> None:
 
 
 @pytest.mark.parametrize("line", [("st-olav", 0), ("unn", 0), ("broker", 0), ("broker", 1)])
-def test_no_packet_is_lost_while_a_dual_homed_site_changes_lines(stage: Stage, line: Line) -> None:
+def test_no_packet_is_lost_while_a_dual_homed_site_changes_lines(stage: Stage, line: AccessLinkId) -> None:
     """The line's router passes on what it cannot deliver, then all go to the other one; and back."""
     site, opener = NETWORK.site[line[0]], {"st-olav": "trondheim-gp", "unn": "bodo-gp", "broker": "bodo-gp"}[line[0]]
     header = MESSAGES if line[0] == "broker" else {"ip_proto": UDP, "udp_src": 9, "udp_dst": 20000}

@@ -35,7 +35,7 @@ from controller_process import (
 from waiting import wait_for
 
 from helsewan.controller.control.connection_limiter import MOST_CONNECTIONS
-from helsewan.emulation.routers.certificate_authority import Authority, Credentials
+from helsewan.emulation.routers.certificate_authority import CertificateAuthority, Credentials
 
 PACKET_IN = 10
 HELLO_FAILED = 0
@@ -74,7 +74,7 @@ def until_ended(switch: FakeSwitch) -> None:
 
 
 def _stranger(controller: Controller, home: Path) -> Credentials:
-    theirs = Authority(home / "other").for_switch("one", [1])
+    theirs = CertificateAuthority(home / "other").for_switch("one", [1])
     ours = controller.authority.for_switch(f"none-{home.name}", [1])
     return Credentials(theirs.key, theirs.certificate, ours.authority)
 

@@ -7,14 +7,14 @@ import struct
 
 import pytest
 
-from helsewan.controller.control.connection_limiter import MOST_COMPLAINTS, MOST_CONNECTIONS, Entrance
+from helsewan.controller.control.connection_limiter import MOST_COMPLAINTS, MOST_CONNECTIONS, ConnectionLimiter
 from helsewan.controller.openflow.message_reader import (
     BURST_COSTS,
     COSTS_PER_S,
     HANDSHAKE_BYTES,
     PATIENCE_S,
-    Inflow,
-    Refused,
+    MessageReader,
+    MessageRefused,
 )
 
 HELLO = struct.pack("!BBHI", 4, 0, 8, 1)
@@ -24,9 +24,9 @@ def message(size: int = 8, version: int = 4, kind: int = 21) -> bytes:
     return struct.pack("!BBHI", version, kind, size, 1) + bytes(size - 8)
 
 
-def greeted() -> Inflow:
+def greeted() -> MessageReader:
     """A connection through its handshake at 0 s."""
-    inflow = Inflow(0.0)
+    inflow = MessageReader(0.0)
     assert inflow.take(HELLO, 0.0) == HELLO
     inflow.established = True
     return inflow
@@ -36,7 +36,7 @@ def greeted() -> Inflow:
 def test_whole_messages_come_out_however_they_are_cut(seed: int) -> None:
     chance = random.Random(seed)
     sent = HELLO + b"".join(message(chance.randint(8, 300)) for _ in range(100))
-    inflow, came, at = Inflow(0.0), b"", 0
+    inflow, came, at = MessageReader(0.0), b"", 0
     while at < len(sent):
         size = chance.randint(1, 400)
         whole = inflow.take(sent[at : at + size], 0.0)
@@ -47,30 +47,30 @@ def test_whole_messages_come_out_however_they_are_cut(seed: int) -> None:
 
 @pytest.mark.parametrize("size", range(8))
 def test_length_shorter_than_a_header_is_refused(size: int) -> None:
-    with pytest.raises(Refused, match=f"length {size}"):
+    with pytest.raises(MessageRefused, match=f"length {size}"):
         greeted().take(struct.pack("!BBHI", 4, 2, size, 1), 0.0)
 
 
 @pytest.mark.parametrize("version", [0, 1, 3, 5, 6, 255])
 def test_another_version_is_refused_after_hello_alone(version: int) -> None:
-    Inflow(0.0).take(message(version=version, kind=0), 0.0)  # hello says what the other end would speak
-    with pytest.raises(Refused, match=f"version {version}"):
+    MessageReader(0.0).take(message(version=version, kind=0), 0.0)  # hello says what the other end would speak
+    with pytest.raises(MessageRefused, match=f"version {version}"):
         greeted().take(message(version=version), 0.0)
 
 
 def test_first_must_be_hello() -> None:
-    with pytest.raises(Refused, match="not with hello"):
-        Inflow(0.0).take(message(), 0.0)
+    with pytest.raises(MessageRefused, match="not with hello"):
+        MessageReader(0.0).take(message(), 0.0)
 
 
 def test_handshake_is_held_to_time_and_bytes() -> None:
-    inflow = Inflow(100.0)
+    inflow = MessageReader(100.0)
     inflow.take(HELLO, 100.0)
     inflow.check(100.0 + PATIENCE_S - 0.001)
-    with pytest.raises(Refused, match="not through the handshake"):
+    with pytest.raises(MessageRefused, match="not through the handshake"):
         inflow.check(100.0 + PATIENCE_S)
     inflow.take(bytes(HELLO) * ((HANDSHAKE_BYTES - 8) // 8), 100.0)
-    with pytest.raises(Refused, match="more than"):
+    with pytest.raises(MessageRefused, match="more than"):
         inflow.take(HELLO, 100.0)
 
 
@@ -79,7 +79,7 @@ def test_established_connection_may_be_silent_between_messages_but_not_within_on
     inflow.check(1e6)
     inflow.take(message(100)[:50], 1e6)
     inflow.take(message(100)[50:60], 1e6 + 20)  # a drop now and then does not help
-    with pytest.raises(Refused, match="not complete"):
+    with pytest.raises(MessageRefused, match="not complete"):
         inflow.check(1e6 + PATIENCE_S)
     inflow.take(message(100)[60:], 1e6 + PATIENCE_S)
     inflow.check(2e6)
@@ -112,7 +112,7 @@ def test_large_messages_cost_more() -> None:
 
 
 def test_one_address_gets_so_many_connections() -> None:
-    entrance = Entrance()
+    entrance = ConnectionLimiter()
     assert [entrance.enter("a") for _ in range(MOST_CONNECTIONS + 1)] == [True] * MOST_CONNECTIONS + [False]
     assert entrance.enter("b")
     entrance.leave("a")
@@ -120,7 +120,7 @@ def test_one_address_gets_so_many_connections() -> None:
 
 
 def test_complaint_is_news_once_until_the_switch_was_let_in() -> None:
-    entrance = Entrance()
+    entrance = ConnectionLimiter()
     assert [entrance.is_news("a", "expired"), entrance.is_news("a", "expired"), entrance.is_news("b", "expired")] == [
         True,
         False,
@@ -131,5 +131,5 @@ def test_complaint_is_news_once_until_the_switch_was_let_in() -> None:
 
 
 def test_complaints_that_never_repeat_end_too() -> None:
-    entrance = Entrance()
+    entrance = ConnectionLimiter()
     assert sum(entrance.is_news("a", str(number)) for number in range(1000)) == MOST_COMPLAINTS

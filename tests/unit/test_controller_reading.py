@@ -9,13 +9,13 @@ import pytest
 
 from helsewan.controller.openflow.decoder import Decoder
 from helsewan.controller.openflow.entries import GroupRule
-from helsewan.controller.openflow.table_reader import Reading
+from helsewan.controller.openflow.table_reader import TableReader
 
 FLOW, METERS, GROUPS = 1, 10, 7
 EMPTY_GROUP = struct.pack("!HBxI", 8, 3, 1)  # fast failover, no bucket
 
 
-def asked(reading: Reading, groups: bytes) -> list[tuple[int, int]]:
+def asked(reading: TableReader, groups: bytes) -> list[tuple[int, int]]:
     """(cookie, mask) of the requests for flows of a switch that has these groups, and no flows."""
     slices = []
     while (request := reading.next_request(5)) is not None:
@@ -28,7 +28,7 @@ def asked(reading: Reading, groups: bytes) -> list[tuple[int, int]]:
 
 
 def test_slices_hold_every_flow_once() -> None:
-    reading, chance = Reading(Decoder()), Random(1)
+    reading, chance = TableReader(Decoder()), Random(1)
     slices = asked(reading, EMPTY_GROUP)
     assert len(slices) > 1
     for cookie in (0, 1, 2**64 - 1, *(chance.randrange(2**64) for _ in range(1000))):
@@ -37,13 +37,13 @@ def test_slices_hold_every_flow_once() -> None:
 
 
 def test_new_switch_is_asked_once() -> None:
-    reading = Reading(Decoder())
+    reading = TableReader(Decoder())
     assert asked(reading, b"") == [(0, 0)]
     assert not len(reading.held())
 
 
 def test_garbled_groups_are_an_error() -> None:
-    reading = Reading(Decoder())
+    reading = TableReader(Decoder())
     reading.next_request(1)
     reading.take(b"\x00\x01")
     while reading.next_request(2):

@@ -43,7 +43,7 @@ from helsewan.controller.openflow.pipeline import (
     purpose_of,
 )
 from helsewan.controller.rules.paths import compute_paths
-from helsewan.controller.update.reconciler import Conductor
+from helsewan.controller.update.reconciler import Reconciler
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import SHORTEST
 from helsewan.topology.national.generator import national_network
@@ -68,8 +68,8 @@ IP_PACKET, MPLS_PACKET = (("eth_type", 0x800),), (("eth_type", MPLS),)
 @cache
 def fabric() -> Fabric:
     """The small network, programmed."""
-    conductor = Conductor(PLAN)
-    return Fabric.of(PLAN, {router: conductor.target(router) for router in PLAN.network.router})
+    reconciler = Reconciler(PLAN)
+    return Fabric.of(PLAN, {router: reconciler.target(router) for router in PLAN.network.router})
 
 
 def sent(source: str, destination: str, header: dict[str, Any], **more: Any) -> Fate:
@@ -149,8 +149,8 @@ def test_class_is_marked_and_carried_on_both_labels(
 def test_classes_go_by_paths_of_their_own() -> None:
     """Voice from Trondheim goes round to Bergen; echo requests and replies stay on the shortest way."""
     plan = plan_with_choices("voice")
-    conductor = Conductor(plan)
-    programs = {router: conductor.target(router) for router in plan.network.router}
+    reconciler = Reconciler(plan)
+    programs = {router: reconciler.target(router) for router in plan.network.router}
     switches = Fabric.of(plan, programs)
     for entry in chain.from_iterable(programs.values()):
         check(entry)
@@ -162,8 +162,10 @@ def test_classes_go_by_paths_of_their_own() -> None:
         "bergen",
     )
     assert switches.send("st-olav", ipv4_dst=to, **REPLIES["ping"]).routers == ("trondheim", "bergen")
-    more = len(conductor.current.edge["trondheim"]) - len(Conductor(PLAN).current.edge["trondheim"])
-    routes = [rule for rule in conductor.current.edge["trondheim"].flows if purpose_of(rule.cookie)[0] is Purpose.ROUTE]
+    more = len(reconciler.current.edge["trondheim"]) - len(Reconciler(PLAN).current.edge["trondheim"])
+    routes = [
+        rule for rule in reconciler.current.edge["trondheim"].flows if purpose_of(rule.cookie)[0] is Purpose.ROUTE
+    ]
     assert 0 < more < len(routes) / 2  # one rule a route from afar
 
 
@@ -202,17 +204,17 @@ def test_short_lived_packets_die() -> None:
 
 
 @cache
-def national() -> tuple[Conductor, Conductor]:
+def national() -> tuple[Reconciler, Reconciler]:
     """The country with few and with many sites."""
     policy = load_policy(library_path("national"))
-    few, many = (Conductor(compile_policy(policy, national_network(sites=sites, seed=1))) for sites in (300, 400))
+    few, many = (Reconciler(compile_policy(policy, national_network(sites=sites, seed=1))) for sites in (300, 400))
     return few, many
 
 
 def test_every_rule_keeps_to_the_pipeline() -> None:
-    for conductor in (Conductor(PLAN), national()[0]):
-        for router in conductor.plan.network.router:
-            for entry in conductor.target(router):
+    for reconciler in (Reconciler(PLAN), national()[0]):
+        for router in reconciler.plan.network.router:
+            for entry in reconciler.target(router):
                 check(entry)
 
 
@@ -224,7 +226,7 @@ def test_core_does_not_grow_with_sites() -> None:
     by_delay = tuple(egress for egress in many.egresses if egress.path == SHORTEST)
     assert len(many.egresses) == 2 * len(by_delay)
     bare = (replace(plan, egresses=by_delay, contracts=(), routes=()) for plan in (few, many))
-    one, other = (Conductor(plan).current.core for plan in bare)
+    one, other = (Reconciler(plan).current.core for plan in bare)
     assert one == other
     detours = [len(compute_paths(p.network, p.egresses, traffic=p.traffic).detours) for p in (few, many)]
     assert detours[1] < detours[0] * 1.1
@@ -307,6 +309,6 @@ def test_rules_read_as_words() -> None:
 def test_switches_that_cannot_answer_neighbours_are_not_asked_to() -> None:
     """Open vSwitch in the kernel refuses the fields of neighbour discovery, and the whole bundle with them."""
     plan = replace(PLAN, answers_neighbours=False)
-    told = "".join(str(rule) for router in PLAN.network.router for rule in Conductor(plan).target(router))
+    told = "".join(str(rule) for router in PLAN.network.router for rule in Reconciler(plan).target(router))
     assert "nd_" not in told and "table neighbour" not in told
-    assert "nd_reserved" in "".join(map(str, Conductor(PLAN).target("bodo")))
+    assert "nd_reserved" in "".join(map(str, Reconciler(PLAN).target("bodo")))

@@ -27,7 +27,7 @@ from helsewan.controller.openflow.entries import (
 )
 from helsewan.controller.rules.punt import PUNT_METER
 from helsewan.controller.update.commands import Commit, Discard, Prepare, Update
-from helsewan.controller.update.reconciler import Conductor
+from helsewan.controller.update.reconciler import Reconciler
 from helsewan.controller.update.rule_diff import Difference, difference
 
 FLOW = FlowRule(Table.CORE, 100, (("eth_type", 0x8847), ("mpls_label", 10_001)), (Output(2),), cookie=5)
@@ -165,9 +165,9 @@ def test_what_refers_comes_after_what_it_refers_to_and_goes_before() -> None:
 
 
 def test_every_rule_reads_back_as_it_was_written() -> None:
-    conductor, encoder = Conductor(small_plan()), Encoder()
-    for router in conductor.plan.network.router:
-        frame = encoder.frame(Update(difference(RuleSet(), conductor.target(router))), 1)
+    reconciler, encoder = Reconciler(small_plan()), Encoder()
+    for router in reconciler.plan.network.router:
+        frame = encoder.frame(Update(difference(RuleSet(), reconciler.target(router))), 1)
         for _, xid, message in messages(frame.data):
             subject = frame.subjects[xid - 1] if xid < frame.barrier else None
             if isinstance(subject, FlowRule):
@@ -212,8 +212,8 @@ def framework_flow(rule: FlowRule, command: int) -> bytes:
 
 
 def test_flows_are_the_frameworks_to_the_byte() -> None:
-    of, conductor, encoder = ofproto_v1_3, Conductor(small_plan()), Encoder()
-    flows = {flow for router in conductor.plan.network.router for flow in conductor.target(router).flows}
+    of, reconciler, encoder = ofproto_v1_3, Reconciler(small_plan()), Encoder()
+    flows = {flow for router in reconciler.plan.network.router for flow in reconciler.target(router).flows}
     assert {type(action) for flow in flows for action in flow.actions} >= {Output, SetField, PushMpls}
     assert all(any(flow.table is table for flow in flows) for table in Table)
     for flow in flows:

@@ -55,7 +55,7 @@ def two_lines(follow_origin_ns: int | None, early_ns: int = 0, line: Line = LINE
     bench = Bench(ports=4)
     first = bench.add(line)
     bench.add(line, (2, 0), (3, 0))
-    bench.engine.hasten([(first, early_ns)])
+    bench.engine.compensate_delay([(first, early_ns)])
     if follow_origin_ns is not None:
         bench.engine.follow_frames(follow_origin_ns)
     return bench

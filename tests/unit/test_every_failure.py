@@ -29,7 +29,7 @@ from helsewan.controller.openflow.entries import Table
 from helsewan.controller.openflow.pipeline import BUCKET, DESTINATION_VPN, PIPELINE, VLAN_PRESENT, Drop
 from helsewan.controller.rules.access_rules import ingress_group, line_group, turned_routes
 from helsewan.controller.rules.generation import Generation, first_generation
-from helsewan.controller.rules.ip_version import FAMILIES, IP4, Family, masked
+from helsewan.controller.rules.ip_version import FAMILIES, IP4, IpVersion, masked
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import SHORTEST, Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
@@ -88,7 +88,7 @@ def fabric_of(generation: Generation) -> Fabric:
 class Header(NamedTuple):
     """A packet's IP version and headers above it, and the services that it opens or answers."""
 
-    family: Family
+    family: IpVersion
     fields: tuple[tuple[str, int], ...]
     opens: frozenset[str]
     answers: frozenset[str]
@@ -107,7 +107,7 @@ def _services(protocol: Protocol, port: int) -> frozenset[str]:
 def headers() -> tuple[Header, ...]:
     """An opening and a reply of every port range of every service, and a segment that only looks like a reply."""
 
-    def of(family: Family, service: Service, port: int) -> Iterator[Header]:
+    def of(family: IpVersion, service: Service, port: int) -> Iterator[Header]:
         protocol, known = service.protocol, _services(service.protocol, port)
         if protocol is Protocol.ICMP:
             for kind, opens, answers in (
@@ -148,12 +148,12 @@ def is_visible(source: Site, destination: Site) -> bool:
     return far in plan().imports_from(home)
 
 
-def address(site: Site, family: Family) -> str:
+def address(site: Site, family: IpVersion) -> str:
     """A site's own address."""
     return str(site.address4 if family is IP4 else site.address6)
 
 
-def label_of(vpn: Vpn, family: Family) -> int:
+def label_of(vpn: Vpn, family: IpVersion) -> int:
     """The label of a VPN's packets."""
     return vpn.label if family is IP4 else vpn.label6
 
@@ -191,7 +191,7 @@ def check_edge(line: Attachment, destination: Site, header: Header) -> None:
     assert handed_to(visit, destination, destination.homing, header.family), shown
 
 
-def handed_to(visit: Visit, destination: Site, homing: tuple[str, ...], family: Family) -> bool:
+def handed_to(visit: Visit, destination: Site, homing: tuple[str, ...], family: IpVersion) -> bool:
     """Whether a packet was handed to the group of an egress set, as what it is."""
     (choice,) = visit.choices
     vpn = plan().vpn[plan().role_of_site[destination.id].vpn]
@@ -262,7 +262,7 @@ def handed() -> tuple[tuple[str, Egress, Site, Choice], ...]:
     return tuple(found)
 
 
-def _labelled(site: Site, family: Family = IP4) -> Packet:
+def _labelled(site: Site, family: IpVersion = IP4) -> Packet:
     label = Label(label_of(plan().vpn[plan().role_of_site[site.id].vpn], family), 0, CORE_TTL)
     about = {"eth_type": family.eth_type, "eth_src": 1, "eth_dst": 2, "nw_ttl": CORE_TTL}
     return Packet.of(label, **about, **{family.destination: address(site, family)})
@@ -333,7 +333,7 @@ def test_every_failure_is_survived_once_the_controller_knows() -> None:
 # 3. At the far edge.
 
 
-def arriving(router: str, site: Site, vpn: Vpn, family: Family) -> Visit | None:
+def arriving(router: str, site: Site, vpn: Vpn, family: IpVersion) -> Visit | None:
     """What a router makes of a packet that arrives for a site, under a VPN's label; None where no way ends."""
     switch = whole().switches[router]
     ending = (dict(rule.match)["mpls_label"] for rule in switch.tables[Table.CORE].rules if rule.goto is Table.VPN)
@@ -375,7 +375,7 @@ def dual_homed() -> tuple[Site, ...]:
     return tuple(site for site in plan().network.sites if len(site.accesses) > 1)
 
 
-def to_line(site: Site, router: str, family: Family) -> Choice:
+def to_line(site: Site, router: str, family: IpVersion) -> Choice:
     """A packet for a dual-homed site as a router hands it to the group that leads there: of its line, or of its
     egress set."""
     groups, vpn = whole().switches[router].groups, plan().vpn[plan().role_of_site[site.id].vpn]

@@ -29,7 +29,7 @@ from helsewan.controller import framework
 
 HURRIED = """
 import sys
-from controller import framework, main
+from helsewan.controller import framework, main
 framework._ECHO_INTERVAL_S = 0.1
 sys.exit(main.main())
 """
@@ -39,7 +39,7 @@ sys.exit(main.main())
 DEFECTIVE = """
 import signal, ssl
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # before a library starts threads
-from controller import app, framework, main
+from helsewan.controller import app, framework, main
 
 class Application(framework.RyuApp):
     OFP_VERSIONS = (4,)

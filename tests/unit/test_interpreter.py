@@ -39,7 +39,7 @@ from helsewan.controller.openflow.entries import (
 )
 from helsewan.controller.openflow.pipeline import Drop
 from helsewan.controller.rules.paths import Failures
-from helsewan.controller.update.reconciler import Conductor
+from helsewan.controller.update.reconciler import Reconciler
 from helsewan.topology.model import TRUNK_PORT
 from helsewan.verification.concrete.fabric import End, Fabric, Place
 from helsewan.verification.concrete.lookup import ChanceError, Classifier
@@ -245,8 +245,8 @@ def test_an_unknown_action_is_not_passed_over() -> None:
 @cache
 def fabric() -> Fabric:
     """The small network, programmed."""
-    conductor = Conductor(PLAN)
-    return Fabric.of(PLAN.network, {router: conductor.target(router) for router in PLAN.network.router})
+    reconciler = Reconciler(PLAN)
+    return Fabric.of(PLAN.network, {router: reconciler.target(router) for router in PLAN.network.router})
 
 
 def ping(source: str, destination: str, **more: Any) -> Packet:
@@ -257,7 +257,7 @@ def ping(source: str, destination: str, **more: Any) -> Packet:
 
 
 def test_a_walk_tells_every_hop_and_rule() -> None:
-    walk = fabric().walk_from("bodo-gp", ping("bodo-gp", "broker"))
+    walk = fabric().trace_from("bodo-gp", ping("bodo-gp", "broker"))
     assert (walk.end, walk.site, walk.reason) == (End.DELIVERED, "broker", None)
     assert walk.routers == ("bodo", "trondheim", "oslo2", "oslo1")
     assert walk.packet is not None and walk.packet.fields["nw_ttl"] == 60 and not walk.packet.labels
@@ -267,23 +267,23 @@ def test_a_walk_tells_every_hop_and_rule() -> None:
 
 
 def test_a_walk_tells_why_it_ended() -> None:
-    foreign = fabric().walk_from("bodo-gp", ping("bodo-gp", "bergen-gp"))
+    foreign = fabric().trace_from("bodo-gp", ping("bodo-gp", "bergen-gp"))
     assert (foreign.end, foreign.reason) == (End.DROPPED, Drop.NO_ROUTE)
     assert str(foreign).endswith("DROPPED (NO_ROUTE)")
-    spoofed = fabric().walk_from("bodo-gp", ping("unn", "broker"))
+    spoofed = fabric().trace_from("bodo-gp", ping("unn", "broker"))
     assert (spoofed.end, spoofed.reason) == (End.DROPPED, Drop.SPOOFED)
-    assert fabric().walk_from("bodo-gp", ping("bodo-gp", "broker", nw_ttl=1)).reason is Stop.TTL
+    assert fabric().trace_from("bodo-gp", ping("bodo-gp", "broker", nw_ttl=1)).reason is Stop.TTL
 
 
 def test_a_failure_is_repaired_on_the_way() -> None:
     broken = replace(fabric(), failures=Failures(links=frozenset({"trondheim-bodo"})))
-    walk = broken.walk_from("bodo-gp", ping("bodo-gp", "broker"))
+    walk = broken.trace_from("bodo-gp", ping("bodo-gp", "broker"))
     assert (walk.end, walk.routers[:2]) == (End.DELIVERED, ("bodo", "tromso"))
     assert walk.hops[0].visit.choices[0].bucket == 1
     dead = replace(fabric(), failures=Failures(routers=frozenset({"oslo1"})))
-    assert dead.walk_from("bodo-gp", ping("bodo-gp", "broker")).routers[-1] == "oslo2"
+    assert dead.trace_from("bodo-gp", ping("bodo-gp", "broker")).routers[-1] == "oslo2"
     cut = replace(fabric(), failures=Failures(links=frozenset({"trondheim-bodo", "bodo-tromso"})))
-    assert cut.walk_from("bodo-gp", ping("bodo-gp", "broker")).reason is Stop.NO_BUCKET
+    assert cut.trace_from("bodo-gp", ping("bodo-gp", "broker")).reason is Stop.NO_BUCKET
 
 
 def test_loops_and_losses_are_told_apart() -> None:

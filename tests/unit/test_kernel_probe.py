@@ -9,14 +9,14 @@ import pytest
 
 from helsewan.common.errors import InputError
 from helsewan.emulation.kernel import probe
-from helsewan.emulation.kernel.probe import Finding, Part
+from helsewan.emulation.kernel.probe import KernelFeature, KernelPart
 
-NETEM = Part("netem", "CONFIG_NET_SCH_NETEM", "delay, jitter and loss")
-CODEL = Part("codel", "CONFIG_NET_SCH_CODEL", "CoDel", needed=False)
-VETH = Part("veth", "CONFIG_VETH", "every line's end")
+NETEM = KernelPart("netem", "CONFIG_NET_SCH_NETEM", "delay, jitter and loss")
+CODEL = KernelPart("codel", "CONFIG_NET_SCH_CODEL", "CoDel", needed=False)
+VETH = KernelPart("veth", "CONFIG_VETH", "every line's end")
 
 
-def found(*findings: Finding) -> object:
+def found(*findings: KernelFeature) -> object:
     return lambda: findings
 
 
@@ -24,7 +24,7 @@ def test_each_missing_part_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         probe,
         "probe",
-        found(Finding(NETEM, "No such file or directory"), Finding(VETH, "no"), Finding(CODEL, "no")),
+        found(KernelFeature(NETEM, "No such file or directory"), KernelFeature(VETH, "no"), KernelFeature(CODEL, "no")),
     )
     with pytest.raises(InputError) as refused:
         probe.require()
@@ -37,12 +37,12 @@ def test_each_missing_part_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_part_that_nothing_needs_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "probe", found(Finding(NETEM), Finding(CODEL, "no")))
+    monkeypatch.setattr(probe, "probe", found(KernelFeature(NETEM), KernelFeature(CODEL, "no")))
     probe.require()
 
 
 def test_who_may_not_try_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused() -> tuple[Finding, ...]:
+    def refused() -> tuple[KernelFeature, ...]:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(probe, "probe", refused)

@@ -9,8 +9,8 @@ import pytest
 
 from helsewan.common.errors import InputError
 from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
-from helsewan.lab.links.link_change import LineChange, applied
-from helsewan.lab.links.link_names import line_meant, lines_meant
+from helsewan.lab.links.link_change import LinkChange, applied
+from helsewan.lab.links.link_names import link_named, links_named
 from helsewan.lab.links.link_options import parsed_change
 
 NAMES = ("oslo-hamar", "oslo-1--oslo-2", "hospital-voss/wan0", "hospital-voss/wan1", "gp-voss-1/wan0")
@@ -31,7 +31,7 @@ QUEUE_OF = {"voice": 0, "data": 1, "bulk": 5}
     ],
 )
 def test_the_lines_that_are_meant(text: str, meant: set[str]) -> None:
-    assert set(lines_meant(text, NAMES)) == meant
+    assert set(links_named(text, NAMES)) == meant
 
 
 @pytest.mark.parametrize(
@@ -40,19 +40,19 @@ def test_the_lines_that_are_meant(text: str, meant: set[str]) -> None:
 )
 def test_no_line_is_told_with_those_near(text: str, near: str) -> None:
     with pytest.raises(InputError, match=f"is no line of this network.*{near}"):
-        lines_meant(text, NAMES)
+        links_named(text, NAMES)
 
 
 def test_one_line_is_asked_for() -> None:
-    assert line_meant("gp-voss-1", NAMES) == "gp-voss-1/wan0"
+    assert link_named("gp-voss-1", NAMES) == "gp-voss-1/wan0"
     with pytest.raises(InputError, match="is 2 lines: hospital-voss/wan0, hospital-voss/wan1"):
-        line_meant("hospital-voss", NAMES)
+        link_named("hospital-voss", NAMES)
 
 
 def changed(options: Mapping[str, str], by_class: Mapping[str, list[str]], model: PipeModel = MODEL) -> PipeModel:
     """``model`` after options as a user writes them, by way of the JSON that is sent."""
     sent = json.dumps(parsed_change(options, by_class))
-    return applied(LineChange.model_validate_json(sent), model, QUEUE_OF)
+    return applied(LinkChange.model_validate_json(sent), model, QUEUE_OF)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from helsewan.verification.mutation.effect import Effect
 from helsewan.verification.mutation.explain import Survivors
 from helsewan.verification.mutation.mutant import Mutant, Mutation
 from helsewan.verification.mutation.sampling import mutants
-from helsewan.verification.mutation.witness import Jury
+from helsewan.verification.mutation.witness import FaultOracle
 
 SEED = 5
 
@@ -38,9 +38,9 @@ def rules() -> dict[str, RuleSet]:
 
 
 @cache
-def jury() -> Jury:
+def jury() -> FaultOracle:
     """Who judges faults without the verifier."""
-    return Jury(Corpus(plan(), rules(), SEED, most=3_000))
+    return FaultOracle(Corpus(plan(), rules(), SEED, most=3_000))
 
 
 def test_faults_are_the_same_for_a_seed_and_spread_over_kinds_tables_and_routers() -> None:

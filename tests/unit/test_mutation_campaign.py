@@ -14,14 +14,14 @@ from helsewan.controller.openflow.entries import FlowRule, RuleSet, Table
 from helsewan.controller.openflow.pipeline import Purpose, purpose_of
 from helsewan.policies.compile import library_path, load_policy
 from helsewan.verification.failures import cases
-from helsewan.verification.mutation.campaign import Campaign, Trial, Verdict, changes, table
+from helsewan.verification.mutation.campaign import Campaign, FaultVerdict, Trial, changes, table
 from helsewan.verification.mutation.corpus import INTACT
 from helsewan.verification.mutation.effect import HARMLESS, Effect, Probe
 from helsewan.verification.mutation.live import Live
 from helsewan.verification.mutation.mutant import Mutant, Mutation
 from helsewan.verification.mutation.policy_faults import FAULTS, PolicyMutant, policy_mutants
 from helsewan.verification.mutation.sampling import mutants
-from helsewan.verification.reports.findings import Case, Finding, Kind, Report
+from helsewan.verification.reports.findings import Case, Finding, Kind, VerificationReport
 from helsewan.verification.static import verify
 
 CASES = (Case("intact", INTACT),)
@@ -36,8 +36,8 @@ def live() -> Live:
 def tried(mutant: Mutant, *findings: Finding) -> Trial:
     """One fault, by a verifier that finds just this."""
 
-    def verify(faulty: Mapping[str, RuleSet]) -> Report:
-        return Report("national", "small", findings, ())
+    def verify(faulty: Mapping[str, RuleSet]) -> VerificationReport:
+        return VerificationReport("national", "small", findings, ())
 
     (trial,) = Campaign(jury(), verify, CASES, live()).run([mutant])
     return trial
@@ -64,23 +64,23 @@ def finding(probe: Probe | None) -> Finding:
 def test_a_fault_that_changes_what_passes_is_caught_or_missed() -> None:
     fault = changed(contract())
     missed, caught = tried(fault), tried(fault, finding(None))
-    assert (missed.verdict, caught.verdict, caught.kinds) == (Verdict.MISSED, Verdict.CAUGHT, ("leak",))
+    assert (missed.verdict, caught.verdict, caught.kinds) == (FaultVerdict.MISSED, FaultVerdict.CAUGHT, ("leak",))
     assert missed.witness.effect is Effect.REACHES and changes(missed)
 
 
 def test_a_harmless_fault_survives_and_says_why() -> None:
     fault = Mutant(Mutation.ADDED, "foreign", "r1", "", (), (FlowRule(Table(42), 1, ()),))
     survived = tried(fault)
-    assert survived.verdict is Verdict.SURVIVED and "no entry leads to" in survived.why and not changes(survived)
+    assert survived.verdict is FaultVerdict.SURVIVED and "no entry leads to" in survived.why and not changes(survived)
 
 
 def test_an_alarm_is_false_where_its_own_packet_fares_as_by_the_right_rules() -> None:
     harmless = Mutant(Mutation.ADDED, "foreign", "r1", "", (), (FlowRule(Table(42), 1, ()),))
     any_probe = jury().corpus.probes[0]
-    assert tried(harmless, finding(any_probe)).verdict is Verdict.FALSE_ALARM
+    assert tried(harmless, finding(any_probe)).verdict is FaultVerdict.FALSE_ALARM
     rule = contract()
     (struck, *_) = jury().corpus.hits["r1", rule][INTACT]
-    assert tried(changed(rule), finding(struck)).verdict is Verdict.CAUGHT
+    assert tried(changed(rule), finding(struck)).verdict is FaultVerdict.CAUGHT
 
 
 def test_the_report_counts_every_trial_once() -> None:
@@ -114,16 +114,16 @@ def test_faults_in_policies_are_the_same_for_a_seed_and_of_every_kind() -> None:
 
 
 def test_what_the_compiler_refuses_says_why_and_the_rest_is_judged_by_packets() -> None:
-    def nothing(faulty: Mapping[str, RuleSet]) -> Report:
-        return Report("national", "small", (), ())
+    def nothing(faulty: Mapping[str, RuleSet]) -> VerificationReport:
+        return VerificationReport("national", "small", (), ())
 
     trials = list(Campaign(jury(), nothing, CASES, live()).run_policies(faulty_policies()))
     assert len(trials) == 45
     by_verdict = Counter(trial.verdict for trial in trials)
-    assert by_verdict[Verdict.REFUSED] and by_verdict[Verdict.SURVIVED]
-    assert by_verdict[Verdict.MISSED] >= 20  # by a verifier that sees nothing
-    assert all(trial.why for trial in trials if trial.verdict in (Verdict.REFUSED, Verdict.SURVIVED))
-    assert all(trial.witness.effect not in HARMLESS for trial in trials if trial.verdict is Verdict.MISSED)
+    assert by_verdict[FaultVerdict.REFUSED] and by_verdict[FaultVerdict.SURVIVED]
+    assert by_verdict[FaultVerdict.MISSED] >= 20  # by a verifier that sees nothing
+    assert all(trial.why for trial in trials if trial.verdict in (FaultVerdict.REFUSED, FaultVerdict.SURVIVED))
+    assert all(trial.witness.effect not in HARMLESS for trial in trials if trial.verdict is FaultVerdict.MISSED)
 
 
 # The verifier itself; `make mutants` tries it on many more.
@@ -132,15 +132,15 @@ def test_what_the_compiler_refuses_says_why_and_the_rest_is_judged_by_packets() 
 def test_the_verifier_catches_every_fault_that_changes_what_passes() -> None:
     states = cases(plan().network, "single")
 
-    def static(faulty: Mapping[str, RuleSet]) -> Report:
+    def static(faulty: Mapping[str, RuleSet]) -> VerificationReport:
         intact = verify(plan(), faulty, states[:1])
         return intact if intact.violations else verify(plan(), faulty, states)
 
     campaign = Campaign(jury(), static, states, live())
     trials = [*campaign.run(mutants(plan().network, rules(), 16, SEED)), *campaign.run_policies(faulty_policies()[:8])]
-    bad = [trial for trial in trials if trial.verdict in (Verdict.MISSED, Verdict.FALSE_ALARM)]
+    bad = [trial for trial in trials if trial.verdict in (FaultVerdict.MISSED, FaultVerdict.FALSE_ALARM)]
     assert bad == [], f"seed {SEED}"
-    assert sum(trial.verdict is Verdict.CAUGHT for trial in trials) >= 8
+    assert sum(trial.verdict is FaultVerdict.CAUGHT for trial in trials) >= 8
 
 
 def test_what_was_missed_once_is_caught() -> None:

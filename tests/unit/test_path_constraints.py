@@ -21,10 +21,10 @@ from helsewan.policies.language.source import read_policy
 from helsewan.policies.passes.constraints import breaches
 from helsewan.policies.paths.placement import place
 from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, Plan, Risk, Traffic
-from helsewan.topology.graph.backbone_graph import Fibres
+from helsewan.topology.graph.backbone_graph import BackboneGraph
 from helsewan.topology.model import Kind, Link, Network
 from helsewan.topology.national.generator import national_network
-from helsewan.verification.concrete.fabric import End, Fabric, Walk
+from helsewan.verification.concrete.fabric import End, Fabric, Trace
 from helsewan.verification.concrete.path_trace import packet_of
 from helsewan.verification.failures import components, single_failures
 
@@ -47,12 +47,12 @@ def generation(constraint: str, path: str = "least-delay") -> Generation:
     return first_generation(country(constraint, path))
 
 
-def ways(plan: Plan, rules: Generation, name: str) -> Iterator[tuple[Walk, tuple[Link, ...]]]:
+def ways(plan: Plan, rules: Generation, name: str) -> Iterator[tuple[Trace, tuple[Link, ...]]]:
     """The way of a datagram of a class between hospitals at many routers, as the rules lead it."""
     fabric = Fabric.of(plan.network, {router: rules.rules(router) for router in plan.network.router})
     hospitals = {site.homing[0]: site for site in plan.network.sites if site.kind is Kind.HOSPITAL}
     for a, b in permutations(list(hospitals.values())[::3], 2):
-        walk = fabric.walk_from(a.id, packet_of(plan.service[name], a, b, IP4))
+        walk = fabric.trace_from(a.id, packet_of(plan.service[name], a, b, IP4))
         assert (walk.end, walk.site) == (End.DELIVERED, b.id)
         yield walk, tuple(plan.network.link[link] for link in fabric.links(walk))
 
@@ -102,7 +102,7 @@ def test_every_failure_is_survived_with_what_a_class_avoids() -> None:
 def test_breaches_of_trees_are_found() -> None:
     """Trees placed after a failure that leaves no clean way: the check of the whole network would refuse them."""
     plan = country("avoid: {links: [vadso-kirkenes]}")
-    whole = Fibres(plan.network)
+    whole = BackboneGraph(plan.network)
     assert not list(breaches(plan, place(whole, plan.egresses, plan.traffic)))
     cut = place(whole.without(["karasjok-kirkenes"], ()), plan.egresses, plan.traffic)
     found = list(breaches(plan, cut))
@@ -141,7 +141,7 @@ def test_two_classes_share_no_fibre_between_the_same_routers() -> None:
 def in_common(plan: Plan, kind: str) -> int:
     """How many ways that are to be apart from the shortest ones, and could be, have links, groups or towns in common
     with them."""
-    placement, found = place(Fibres(plan.network), plan.egresses, plan.traffic), 0
+    placement, found = place(BackboneGraph(plan.network), plan.egresses, plan.traffic), 0
     for egress in (egress for egress in plan.egresses if egress.path.apart_from):
         shortest = placement.ways(plan.egress_index[egress.routers, egress.both, SHORTEST])
         for router, way in placement.ways(egress.index).items():
@@ -196,7 +196,7 @@ def test_every_failure_is_survived_by_ways_apart_in_the_rules_themselves() -> No
                     part_of[a.homing[0]]
                 }:
                     continue
-                walk = fabric.walk_from(a.id, packet)
+                walk = fabric.trace_from(a.id, packet)
                 assert (walk.end, walk.site) == (End.DELIVERED, b.id), f"{name}\n{walk}"
                 arrived += 1
     assert arrived
@@ -217,7 +217,7 @@ def test_every_failure_is_survived_by_ways_apart_in_the_country() -> None:
 def test_load_of_ways_apart_is_where_they_lead() -> None:
     plan = ring(Risk.LINKS)
     egress = next(egress for egress in plan.egresses if egress.path.apart_from and egress.routers == ("bodo",))
-    placement = place(Fibres(plan.network), plan.egresses, Traffic({("bergen", egress.index): 7}))
+    placement = place(BackboneGraph(plan.network), plan.egresses, Traffic({("bergen", egress.index): 7}))
     way = placement.ways(egress.index)["bergen"]
     loaded = {arc for arc, load in enumerate(placement.load_bps) if load}
     assert way and loaded == {placement.fibres.arcs.leaving(*hop) for hop in way.items()}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from helsewan.emulation.links.engine import EngineError, PipeChange, PipeSpec
-from helsewan.emulation.links.links import Direction, End, Plant
+from helsewan.emulation.links.links import Direction, End, EngineBackend
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.links.trace import Trace, TracePoint
 
@@ -45,54 +45,54 @@ class Recorder:
 
 
 @pytest.fixture
-def plant() -> Plant:
+def backend() -> EngineBackend:
     """Lines "one" (pipes 0 and 1), "two" (2 and 3) and "three" (4 and 5) over a recorder."""
-    result = Plant(Recorder(), lambda rate_bps, delay_us: PipeModel(rate_bps, delay_us), seed=5)  # type: ignore[arg-type]
+    result = EngineBackend(Recorder(), lambda rate_bps, delay_us: PipeModel(rate_bps, delay_us), seed=5)  # type: ignore[arg-type]
     for number, name in enumerate(("one", "two", "three")):
         result.join(name, End(number), End(9, vlan=number + 1), 1_000_000, 10_000 + number)
     result.commit()
     return result
 
 
-def test_a_line_is_two_pipes_each_with_its_own_chance(plant: Plant) -> None:
-    specs: list[PipeSpec] = plant.engine.specs  # type: ignore[attr-defined]
+def test_a_line_is_two_pipes_each_with_its_own_chance(backend: EngineBackend) -> None:
+    specs: list[PipeSpec] = backend.engine.specs  # type: ignore[attr-defined]
     ends = [(spec.src_port, spec.src_vlan, spec.dst_port, spec.dst_vlan) for spec in specs[:2]]
     assert ends == [(0, 0, 9, 1), (9, 1, 0, 0)]
     assert len({spec.seed for spec in specs}) == 6
-    assert [plant.lines["two"].pipe(direction) for direction in Direction] == [2, 3]
+    assert [backend.lines["two"].pipe(direction) for direction in Direction] == [2, 3]
 
 
-def test_reshape_gives_each_direction_its_model(plant: Plant) -> None:
-    recorder: Recorder = plant.engine  # type: ignore[assignment]
+def test_reshape_gives_each_direction_its_model(backend: EngineBackend) -> None:
+    recorder: Recorder = backend.engine  # type: ignore[assignment]
     fast, slow = PipeModel(5_000_000, 2_000), PipeModel(3_000_000, 100)
-    assert plant.reshape({"one": (fast, slow), "three": (slow, slow)}) == INSTANT
+    assert backend.set_models({"one": (fast, slow), "three": (slow, slow)}) == INSTANT
     assert [recorder.models[pipe] for pipe in (0, 1, 4, 5)] == [fast, slow, slow, slow]
     assert recorder.models[2].delay_us == 10_001
-    assert plant.models["one"] == (fast, slow)
+    assert backend.models["one"] == (fast, slow)
 
 
-def test_a_refused_model_is_not_remembered(plant: Plant) -> None:
-    before = dict(plant.models)
+def test_a_refused_model_is_not_remembered(backend: EngineBackend) -> None:
+    before = dict(backend.models)
     with pytest.raises(EngineError):
-        plant.reshape({"one": (PipeModel(0, 0), PipeModel(1, 0))})
-    assert plant.models == before
+        backend.set_models({"one": (PipeModel(0, 0), PipeModel(1, 0))})
+    assert backend.models == before
 
 
-def test_switches_reach_their_pipes(plant: Plant) -> None:
-    asked = plant.engine
-    assert plant.set_down(["one", "three"], True) == INSTANT
+def test_switches_reach_their_pipes(backend: EngineBackend) -> None:
+    asked = backend.engine
+    assert backend.set_down(["one", "three"], True) == INSTANT
     assert asked.changes == [PipeChange(pipe, down=True) for pipe in (0, 1, 4, 5)]  # type: ignore[attr-defined]
-    assert plant.set_silent("two", BACK, True) == INSTANT
+    assert backend.set_blackhole("two", BACK, True) == INSTANT
     assert asked.changes == [PipeChange(3, silent=True)]  # type: ignore[attr-defined]
-    assert plant.set_frozen(["two"], False) == INSTANT
+    assert backend.set_paused(["two"], False) == INSTANT
     assert asked.changes == [PipeChange(pipe, frozen=False) for pipe in (2, 3)]  # type: ignore[attr-defined]
 
 
-def test_a_line_follows_a_trace_until_its_model_comes_back(plant: Plant) -> None:
-    recorder: Recorder = plant.engine  # type: ignore[assignment]
+def test_a_line_follows_a_trace_until_its_model_comes_back(backend: EngineBackend) -> None:
+    recorder: Recorder = backend.engine  # type: ignore[assignment]
     trace = Trace((TracePoint(0, delay_us=50), TracePoint(1_000, delay_us=5_000)), repeat_us=2_000)
-    assert plant.follow_trace("one", BACK, trace) == INSTANT
+    assert backend.follow_trace("one", BACK, trace) == INSTANT
     assert recorder.traces == [([1], trace)]
-    plant.follow_trace("one", BACK, None)
+    backend.follow_trace("one", BACK, None)
     assert recorder.traces[-1] == ([1], None)
-    assert recorder.changes == [PipeChange(1, plant.models["one"][1])]
+    assert recorder.changes == [PipeChange(1, backend.models["one"][1])]

@@ -15,7 +15,7 @@ from test_policy_errors import EXCEPTION, GOOD
 
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
-from helsewan.common.yaml_writer import written
+from helsewan.common.yaml_writer import to_yaml
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.schema import SECTIONS
 
@@ -113,7 +113,7 @@ def test_any_map(tree: dict[str, Any]) -> None:
 @settings(max_examples=150, deadline=None)
 @given(values.filter(lambda value: "\ud800" not in str(value) and "\\ud800" not in str(value)))  # YAML has none
 def test_what_is_written_reads_the_same(value: Any) -> None:
-    text = written({"value": value})
+    text = to_yaml({"value": value})
     read = loads(text.encode(), "written.yaml").data["value"]
     assert read == value
 

@@ -8,7 +8,7 @@ import policy_golden
 from policy_network import small_network
 
 from helsewan.policies.analysis.explain import is_allowed
-from helsewan.policies.analysis.semantic_diff import Effect, effects
+from helsewan.policies.analysis.semantic_diff import Effect, semantic_diff
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Kind, Region
@@ -21,7 +21,7 @@ def plan(text: str) -> Plan:
 
 
 def test_a_policy_has_no_effect_beside_itself() -> None:
-    assert effects(plan(NATIONAL), plan(NATIONAL + "# the same\n")) == ()
+    assert semantic_diff(plan(NATIONAL), plan(NATIONAL + "# the same\n")) == ()
 
 
 def test_a_contract_that_opens_one_way_only_is_told_that_way() -> None:
@@ -29,13 +29,13 @@ def test_a_contract_that_opens_one_way_only_is_told_that_way() -> None:
     opened = Effect(
         True, Kind.GP, Kind.HOSPITAL, ("dicom",), {(Region.MIDT, Region.MIDT): 6, (Region.NORD, Region.NORD): 2}
     )
-    assert effects(plan(NATIONAL), plan(wider)) == (opened,)
-    assert effects(plan(wider), plan(NATIONAL))[0].opened is False
+    assert semantic_diff(plan(NATIONAL), plan(wider)) == (opened,)
+    assert semantic_diff(plan(wider), plan(NATIONAL))[0].opened is False
 
 
 def test_a_service_with_other_ports_is_closed_and_opened() -> None:
     moved = NATIONAL.replace("ports: [3128]", "ports: [8888]")
-    assert [(each.opened, each.services) for each in effects(plan(NATIONAL), plan(moved))] == [
+    assert [(each.opened, each.services) for each in semantic_diff(plan(NATIONAL), plan(moved))] == [
         (opened, ("proxy",)) for opened in (True, False) for _ in range(5)
     ]
 
@@ -52,7 +52,7 @@ def test_counts_are_those_of_pairs_asked_one_by_one() -> None:
         }
         for each in (before, after)
     )
-    found = effects(before, after)
+    found = semantic_diff(before, after)
     for opened, expected in ((True, can - could), (False, could - can)):
         counted = sum(sum(each.pairs.values()) * len(each.services) for each in found if each.opened is opened)
         assert counted == len(expected)

@@ -11,7 +11,7 @@ import policy_golden
 import pytest
 from policy_network import small_network
 
-from helsewan.controller.update.exception_scheduler import Calendar, turns
+from helsewan.controller.update.exception_scheduler import ExceptionScheduler, turns
 from helsewan.controller.update.policy_change import Origin
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_anew, compile_policy
@@ -127,7 +127,7 @@ class Clock:
 def test_the_calendar_changes_the_plan_at_the_moment() -> None:
     clock = Clock(moment("2027-02-01T14:59:59") + timedelta(milliseconds=900))
     before = plan("2027-01-15")
-    calendar = Calendar(clock.change, clock.now)
+    calendar = ExceptionScheduler(clock.change, clock.now)
     calendar.keep(plan("2027-01-15"))
     threading.Thread(target=calendar.run, daemon=True).start()
     with pytest.raises(queue.Empty):

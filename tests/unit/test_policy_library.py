@@ -12,9 +12,9 @@ from helsewan.common.document import loads
 from helsewan.controller.rules.generation import first_generation
 from helsewan.controller.rules.numbering import renumbered
 from helsewan.policies.analysis.changes import changes
-from helsewan.policies.analysis.semantic_diff import effects
+from helsewan.policies.analysis.semantic_diff import semantic_diff
 from helsewan.policies.compile import compile_policy, library_names, library_path, load_policy
-from helsewan.policies.language.includes import Layered
+from helsewan.policies.language.includes import MergedDocument
 from helsewan.policies.language.source import read_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Kind, Region, Site
@@ -70,7 +70,7 @@ def test_every_policy_compiles_on_networks_of_all_sizes(name: str, sites: int) -
 @pytest.mark.parametrize("name", [name for name in library_names() if name not in ("national", "open")])
 def test_variants_are_a_few_lines(name: str) -> None:
     policy = load_policy(library_path(name))
-    assert isinstance(policy.document, Layered)
+    assert isinstance(policy.document, MergedDocument)
     written = [line for line in library_path(name).read_text(encoding="utf-8").splitlines() if line.strip("# ")]
     assert len([line for line in written if not line.startswith("#")]) <= 40
 
@@ -145,7 +145,7 @@ def test_quarantine_of_a_region_leaves_it_whole(plans: dict[str, Plan]) -> None:
 
 def test_merger_opens_care_in_its_second_step_only(plans: dict[str, Plan]) -> None:
     national, first, second, third = (plans[name] for name in STEPS)
-    assert effects(national, first) == effects(second, third) == ()
+    assert semantic_diff(national, first) == semantic_diff(second, third) == ()
     new = {Region.SOR, Region.OST}
     opened = openings(second) - openings(first)
     assert opened == {
@@ -155,7 +155,7 @@ def test_merger_opens_care_in_its_second_step_only(plans: dict[str, Plan]) -> No
         if {one.region, two.region} == new and two.kind in REGIONAL
         if one.kind in REGIONAL or (one.kind is Kind.GP and two.kind is Kind.HOSPITAL)
     } - openings(first)
-    assert effects(first, second) and not openings(first) - openings(second)
+    assert semantic_diff(first, second) and not openings(first) - openings(second)
     assert third.vpn["region-sor-ost"].sites and "region-sor" not in third.vpn
 
 

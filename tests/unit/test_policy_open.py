@@ -14,7 +14,7 @@ from controller_switch import ICMP, TCP, UDP, Fabric, Fate
 
 from helsewan.common.errors import InputError
 from helsewan.controller.openflow.pipeline import Drop
-from helsewan.controller.update.reconciler import Conductor
+from helsewan.controller.update.reconciler import Reconciler
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.language.ports import parse_ports, split
 from helsewan.policies.plan import SHORTEST, Plan, PortMatch
@@ -43,8 +43,8 @@ def plan() -> Plan:
 
 @cache
 def fabric() -> Fabric:
-    conductor = Conductor(plan())
-    return Fabric.of(plan(), {router: conductor.target(router) for router in plan().network.router})
+    reconciler = Reconciler(plan())
+    return Fabric.of(plan(), {router: reconciler.target(router) for router in plan().network.router})
 
 
 def sent(source: str, destination: str, **header: Any) -> Fate:

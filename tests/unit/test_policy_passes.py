@@ -10,7 +10,7 @@ from policy_network import small_network
 
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.dscp import dscp_name
-from helsewan.policies.language.policy_report import Report
+from helsewan.policies.language.policy_report import PolicyReport
 from helsewan.policies.passes.membership import compile_clauses
 from helsewan.policies.passes.selection import Population
 from helsewan.policies.plan import Plan, PortMatch
@@ -48,7 +48,7 @@ def vpns(plan: Plan) -> Iterable[str]:
 
 def clauses(plan: Plan) -> Iterable[str]:
     policy = policy_golden.small_policy()
-    for clause in compile_clauses(policy.spec, Population(plan.network), Report(policy.document)):
+    for clause in compile_clauses(policy.spec, Population(plan.network), PolicyReport(policy.document)):
         clients, servers = (" ".join(sorted(side)) for side in (clause.clients, clause.servers))
         yield f"{clause.name}: {clients} -> {servers}: {' '.join(clause.services)}"
 

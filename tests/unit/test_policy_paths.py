@@ -16,14 +16,14 @@ from policy_network import small_network
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.policies.language.policy_report import Report
+from helsewan.policies.language.policy_report import PolicyReport
 from helsewan.policies.language.source import read_policy
 from helsewan.policies.passes.routing import compile_egresses
 from helsewan.policies.paths.demand import class_shares
 from helsewan.policies.paths.minmax import least_utilisation
 from helsewan.policies.paths.placement import Placement, place
 from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic, Vpn
-from helsewan.topology.graph.backbone_graph import Fibres
+from helsewan.topology.graph.backbone_graph import BackboneGraph
 from helsewan.topology.model import Link, Network, Pop, Region, Router
 from helsewan.topology.national.generator import national_network
 
@@ -94,9 +94,9 @@ def test_every_choice_gives_trees_and_none_is_fuller_than_the_shortest(
     drawn: tuple[Network, tuple[Egress, ...], Traffic], path: PathAlgorithm
 ) -> None:
     network, egresses, traffic = drawn
-    shortest = place(Fibres(network), egresses, traffic)
+    shortest = place(BackboneGraph(network), egresses, traffic)
     chosen = tuple(replace(egress, path=path) for egress in egresses)
-    placement = place(Fibres(network), chosen, traffic)
+    placement = place(BackboneGraph(network), chosen, traffic)
     for egress in chosen:
         arrivals(placement, egress)
     arcs = placement.fibres.arcs
@@ -116,8 +116,8 @@ def test_every_choice_gives_trees_and_none_is_fuller_than_the_shortest(
 def test_limit_is_kept_or_the_way_is_shortest(drawn: tuple[Network, tuple[Egress, ...], Traffic], fill: float) -> None:
     """With a limit, what leaves the shortest tree does so for room: it fills nothing beyond the limit itself."""
     network, egresses, traffic = drawn
-    shortest = place(Fibres(network), egresses, traffic)
-    placement = place(Fibres(network), egresses, replace(traffic, fill=fill))
+    shortest = place(BackboneGraph(network), egresses, traffic)
+    placement = place(BackboneGraph(network), egresses, replace(traffic, fill=fill))
     for egress in egresses:
         arrivals(placement, egress)
     if shortest.utilisation.max(initial=0.0) <= fill:
@@ -137,16 +137,16 @@ def way(placement: Placement, egress: int) -> list[str]:
 def test_least_delay_turns_aside_for_room() -> None:
     egresses = (Egress(0, ("r3",)), Egress(1, ("r3", "r1")))
     traffic = Traffic({("r0", 0): 70, ("r0", 1): 60}, fill=0.8)
-    placement = place(Fibres(two_ways()), egresses, traffic)
+    placement = place(BackboneGraph(two_ways()), egresses, traffic)
     assert way(placement, 0) == ["l0", "l1"] and way(placement, 1) == ["l2", "l3"]
-    crowded = place(Fibres(two_ways()), egresses, replace(traffic, fill=0.0))
+    crowded = place(BackboneGraph(two_ways()), egresses, replace(traffic, fill=0.0))
     assert way(crowded, 1) == ["l0", "l1"]
 
 
 @pytest.mark.parametrize("path", LOAD_CHOICES)
 def test_load_goes_round_what_the_least_delay_fills(path: PathAlgorithm) -> None:
     egresses = (Egress(0, ("r3",)), Egress(1, ("r3",), path))
-    placement = place(Fibres(two_ways()), egresses, Traffic({("r0", 0): 50, ("r0", 1): 40}))
+    placement = place(BackboneGraph(two_ways()), egresses, Traffic({("r0", 0): 50, ("r0", 1): 40}))
     assert way(placement, 0) == ["l0", "l1"] and way(placement, 1) == ["l2", "l3"]
 
 
@@ -155,18 +155,18 @@ def test_linear_program_finds_the_least_utilisation() -> None:
     egresses = tuple(Egress(index, ("r3",), PathAlgorithm(PathChoice.MIN_MAX)) for index in range(6))
     shortest = tuple(replace(egress, path=SHORTEST) for egress in egresses)
     traffic = Traffic({("r0", index): 30 for index in range(6)})
-    assert place(Fibres(two_ways()), shortest, traffic).utilisation.max() == 1.8
-    assert least_utilisation(place(Fibres(two_ways()), shortest, traffic), shortest).bound == pytest.approx(0.9)
-    assert place(Fibres(two_ways()), egresses, traffic).utilisation.max() == pytest.approx(0.9)
+    assert place(BackboneGraph(two_ways()), shortest, traffic).utilisation.max() == 1.8
+    assert least_utilisation(place(BackboneGraph(two_ways()), shortest, traffic), shortest).bound == pytest.approx(0.9)
+    assert place(BackboneGraph(two_ways()), egresses, traffic).utilisation.max() == pytest.approx(0.9)
 
 
 def test_country_is_less_full_by_load_than_by_delay() -> None:
     policy, network = load_policy(library_path("national")), national_network(400)
     plan = compile_policy(policy, network)
     assert {cls.name for cls in plan.classes if cls.path.choice is PathChoice.LEAST_LOADED} == {"bulk"}
-    by_load = place(Fibres(network), plan.egresses, plan.traffic)
+    by_load = place(BackboneGraph(network), plan.egresses, plan.traffic)
     shortest = tuple(replace(egress, path=SHORTEST) for egress in plan.egresses)
-    by_delay = place(Fibres(network), shortest, plan.traffic)
+    by_delay = place(BackboneGraph(network), shortest, plan.traffic)
     assert by_load.utilisation.max() < by_delay.utilisation.max()
 
 
@@ -200,7 +200,7 @@ def test_too_many_trees_are_refused() -> None:
     )
     policy = policy_golden.small_policy()
     classes = (*CLASSES, replace(CLASSES[2], path=PathAlgorithm(PathChoice.MIN_MAX)))
-    report = Report(policy.document)
+    report = PolicyReport(policy.document)
     network = replace(network, routers=many, sites=sites)
     everybody = Vpn("all", 1, 1001, 3001, frozenset(), frozenset(), tuple(network.site))
     compile_egresses(network, (everybody,), classes[:-1], report)

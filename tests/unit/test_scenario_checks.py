@@ -10,7 +10,7 @@ from scenario_case import default_case, flow_between
 
 from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.lab.health.validity import Grade
-from helsewan.scenarios.results.checks import CheckResult, Evidence, Verdict, judge, verdict
+from helsewan.scenarios.results.checks import CheckResult, Evidence, RunVerdict, judge, verdict
 from helsewan.scenarios.results.measure import Figures, Measurement
 from helsewan.scenarios.spec.metrics import METRICS, parse_limit
 from helsewan.scenarios.spec.schema import CheckSpec, Over, ScenarioSpec, Scope
@@ -132,16 +132,16 @@ def outcome(passed: bool | None, metric: str = "gap") -> CheckResult:
 @pytest.mark.parametrize(
     ("results", "grade", "expected", "code"),
     [
-        ([outcome(True), outcome(None)], Grade.VALID, Verdict.PASS, 0),
-        ([outcome(True), outcome(False)], Grade.VALID, Verdict.FAIL, 1),
-        ([outcome(True)], Grade.SUSPECT, Verdict.PASS, 0),
-        ([outcome(False)], Grade.SUSPECT, Verdict.FAIL, 1),
-        ([outcome(True)], Grade.VOID, Verdict.VOID, 3),
-        ([outcome(False)], Grade.VOID, Verdict.VOID, 3),
-        ([outcome(False, "leaked")], Grade.VOID, Verdict.FAIL, 1),  # no slow machine makes a leak
+        ([outcome(True), outcome(None)], Grade.VALID, RunVerdict.PASS, 0),
+        ([outcome(True), outcome(False)], Grade.VALID, RunVerdict.FAIL, 1),
+        ([outcome(True)], Grade.SUSPECT, RunVerdict.PASS, 0),
+        ([outcome(False)], Grade.SUSPECT, RunVerdict.FAIL, 1),
+        ([outcome(True)], Grade.VOID, RunVerdict.VOID, 3),
+        ([outcome(False)], Grade.VOID, RunVerdict.VOID, 3),
+        ([outcome(False, "leaked")], Grade.VOID, RunVerdict.FAIL, 1),  # no slow machine makes a leak
     ],
 )
-def test_verdicts(results: list[CheckResult], grade: Grade, expected: Verdict, code: int) -> None:
+def test_verdicts(results: list[CheckResult], grade: Grade, expected: RunVerdict, code: int) -> None:
     assert verdict(results, grade) is expected
     assert expected.exit_code == code
 

@@ -17,21 +17,21 @@ from helsewan.controller.rules.paths import Failures
 from helsewan.lab.health.validity import Grade
 from helsewan.lab.proofs.verification import proved
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.scenarios.results.checks import CheckResult, Verdict, verdict
+from helsewan.scenarios.results.checks import CheckResult, RunVerdict, verdict
 from helsewan.scenarios.run.proof import Proofs
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.dump.dump import Dump
-from helsewan.verification.expected.expected import Verdict as Word
+from helsewan.verification.expected.expected import Disposition as Word
 from helsewan.verification.expected.outcome import Arrival, Outcome
 from helsewan.verification.live.live_report import side_by_side
 from helsewan.verification.live.side_by_side import as_rows
-from helsewan.verification.live.test_packets import questions
-from helsewan.verification.reports.findings import Finding, Kind, Proof, Report
+from helsewan.verification.live.test_packets import probe_packets
+from helsewan.verification.reports.findings import Finding, Kind, Proof, VerificationReport
 
 VERIFY = SMALL.replace(
     "\ntraffic:", "\nverify:\n  rules: {dark: failure + 1 s, healed: end}\n  questions: 50\ntraffic:"
 )
-PROVED = Report("national", "norway", (), (Proof("nothing leaks", ("dark",), 9, 72, ()),))
+PROVED = VerificationReport("national", "norway", (), (Proof("nothing leaks", ("dark",), 9, 72, ()),))
 
 
 def test_a_scenario_says_when_rules_are_read_and_how_much_is_asked() -> None:
@@ -68,8 +68,8 @@ def test_a_proof_is_a_check_and_a_leak_fails_a_void_run() -> None:
     assert checks_of(Finding(Kind.SHADOWED, "dark", "", "")).passed, "no violation"
     leak, lost = (checks_of(Finding(kind, "dark", "a to b", "p.yaml:3")) for kind in (Kind.LEAK, Kind.BLACKHOLE))
     assert (leak.passed, leak.value, leak.detail) == (False, 1.0, "leak: a to b")
-    assert verdict([leak], Grade.VOID) is Verdict.FAIL
-    assert verdict([lost], Grade.VOID) is Verdict.VOID, "a machine that does not keep up may lose it"
+    assert verdict([leak], Grade.VOID) is RunVerdict.FAIL
+    assert verdict([lost], Grade.VOID) is RunVerdict.VOID, "a machine that does not keep up may lose it"
 
 
 def test_a_router_that_is_off_is_not_held_to_what_it_would_do() -> None:
@@ -87,8 +87,8 @@ def test_a_router_that_is_off_is_not_held_to_what_it_would_do() -> None:
 def test_what_the_network_answered_is_a_check_and_in_the_result() -> None:
     plan = small_plan()
     fabric = intended(plan)
-    asked = questions(plan, fabric, SEED, most=20)
-    kept = first(asked, Word.KEPT)
+    asked = probe_packets(plan, fabric, SEED, most=20)
+    kept = first(asked, Word.DENIED)
     leaked = Outcome(frozenset({Arrival(plan.network.sites[0].id, kept.packet)}))
     sound = side_by_side([answer(plan, fabric, each) for each in asked], [], SEED, {})
     leaky = side_by_side([answer(plan, fabric, kept, leaked)], [], SEED, {})

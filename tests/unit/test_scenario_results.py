@@ -20,7 +20,7 @@ from helsewan.lab.flows.records import RECORD
 from helsewan.lab.flows.sender_health import KeepingUp
 from helsewan.lab.health.validity import assess, of_traffic
 from helsewan.lab.processes.history import History, read
-from helsewan.scenarios.results.checks import Evidence, Verdict, judge
+from helsewan.scenarios.results.checks import Evidence, RunVerdict, judge
 from helsewan.scenarios.results.measure import Window, measure
 from helsewan.scenarios.results.report import RESULT, Judged, Result, build_result, void_result, write_result
 from helsewan.scenarios.results.verdict import print_verdict
@@ -44,7 +44,7 @@ def result() -> Result:
     validity = assess(of_traffic(KeepingUp(20, 40_000, 900, 0, 0, 0, 0, 0, 0, 0)))
     checks = judge(SCENARIO.spec, evidence)
     return build_result(
-        Judged(SCENARIO, "run-1", evidence, WINDOWS, checks, validity, Verdict.FAIL, {"host": {"cores": 2}})
+        Judged(SCENARIO, "run-1", evidence, WINDOWS, checks, validity, RunVerdict.FAIL, {"host": {"cores": 2}})
     )
 
 

@@ -16,7 +16,7 @@ from helsewan.scenarios.run.phases import windows
 from helsewan.scenarios.spec.metrics import METRICS, Limit, Unit, parse_limit, show
 from helsewan.scenarios.spec.spec import LIBRARY, Scenario, library, load_scenario, read_scenario
 from helsewan.scenarios.spec.timepoints import IN_FLIGHT_US, Moment, TimePoint, parse_time_point
-from helsewan.topology.network_source import blueprint
+from helsewan.topology.network_source import load_network
 
 SMALL = """\
 name: small
@@ -232,4 +232,4 @@ def test_a_network_file_is_named_relative_to_the_scenario() -> None:
 
 def test_a_network_file_and_the_swedish_route_exclude_each_other() -> None:
     with pytest.raises(InputError, match="--swedish-route: belongs to the national network"):
-        blueprint(Path("coast.graphml"), 120, 1, swedish_route=True)
+        load_network(Path("coast.graphml"), 120, 1, swedish_route=True)

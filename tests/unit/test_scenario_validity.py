@@ -22,15 +22,15 @@ from helsewan.emulation.sandbox.procfs import (
 from helsewan.lab.flows.sender_health import KeepingUp
 from helsewan.lab.health.health import (
     Pressure,
-    Pulse,
     Punctuality,
+    SchedulingDelay,
     Second,
-    Strain,
+    StallDetector,
     pressure_between,
-    process_strain,
+    process_scheduling_delay,
     punctuality,
 )
-from helsewan.lab.health.validity import Finding, Grade, assess, of_links, of_machine, of_second, of_traffic
+from helsewan.lab.health.validity import Grade, ValidityFinding, assess, of_links, of_machine, of_second, of_traffic
 
 CALM = Pressure(stalled=0.2, busy=0.5, steal=0.0)
 QUIET = Second(number=3, pressure=CALM, links=Punctuality(900, 80, 400), sends=Punctuality(100, 60, 200))
@@ -56,12 +56,22 @@ ON_TIME = Lateness(1000, 20.0, 80.0, 400.0, 0, 0, 100.0, ())
         ({"throttled_us": 50_000}, Grade.VOID, "", "limit on processor time"),
         ({"pressure": replace(CALM, steal=0.06)}, Grade.SUSPECT, "", "taken by the host"),
         ({"sends": Punctuality(100, 21_000, 30_000)}, Grade.SUSPECT, "", "second's sends"),
-        ({"threads": {"bodo": Strain(30_000, longest_wait_us=19_000)}}, Grade.VALID, None, None),
-        ({"threads": {"bodo": Strain(30_000, longest_wait_us=21_000)}}, Grade.SUSPECT, "bodo", "waited for a core"),
-        ({"threads": {"bodo": Strain(90_000, longest_wait_us=41_000)}}, Grade.VOID, "bodo", "waited for a core"),
-        ({"threads": {"bodo": Strain(0, stalled_us=50_000)}}, Grade.VOID, "bodo", "did not run"),
-        ({"threads": {"link engine": Strain(0, busy=0.97)}}, Grade.SUSPECT, "link engine", "on a core"),
-        ({"processes": {"controller": Strain(600_000)}}, Grade.SUSPECT, "controller", "waited for a core"),
+        ({"threads": {"bodo": SchedulingDelay(30_000, longest_wait_us=19_000)}}, Grade.VALID, None, None),
+        (
+            {"threads": {"bodo": SchedulingDelay(30_000, longest_wait_us=21_000)}},
+            Grade.SUSPECT,
+            "bodo",
+            "waited for a core",
+        ),
+        (
+            {"threads": {"bodo": SchedulingDelay(90_000, longest_wait_us=41_000)}},
+            Grade.VOID,
+            "bodo",
+            "waited for a core",
+        ),
+        ({"threads": {"bodo": SchedulingDelay(0, stalled_us=50_000)}}, Grade.VOID, "bodo", "did not run"),
+        ({"threads": {"link engine": SchedulingDelay(0, busy=0.97)}}, Grade.SUSPECT, "link engine", "on a core"),
+        ({"processes": {"controller": SchedulingDelay(600_000)}}, Grade.SUSPECT, "controller", "waited for a core"),
     ],
 )
 def test_what_a_second_makes_of_a_run(
@@ -119,8 +129,11 @@ def test_the_machine_over_the_whole_run(pressure: Pressure, grade: Grade) -> Non
 
 
 def test_reasons_are_gathered_by_place_with_their_seconds_and_the_worst_comes_first() -> None:
-    bad = {"hamar": Strain(25_000, longest_wait_us=25_000), "bodo": Strain(25_000, longest_wait_us=25_000)}
-    worse = {"bodo": Strain(60_000, longest_wait_us=60_000)}
+    bad = {
+        "hamar": SchedulingDelay(25_000, longest_wait_us=25_000),
+        "bodo": SchedulingDelay(25_000, longest_wait_us=25_000),
+    }
+    worse = {"bodo": SchedulingDelay(60_000, longest_wait_us=60_000)}
     seconds = [replace(QUIET, number=7, threads=bad), replace(QUIET, number=9, threads=worse)]
     first, second = assess(finding for each in seconds for finding in of_second(each)).reasons
     assert (first.where, first.grade, first.seconds, first.value, first.limit) == ("bodo", Grade.VOID, (7, 9), 60, 40)
@@ -136,15 +149,15 @@ def test_drops_of_seconds_and_of_the_whole_run_are_one_reason() -> None:
 
 
 def test_nothing_found_is_valid() -> None:
-    assert assess(list[Finding]()).grade is Grade.VALID
+    assert assess(list[ValidityFinding]()).grade is Grade.VALID
 
 
 # --- the pulse of a part -------------------------------------------------------------------------
 
 
-def strain_of(looks: list[tuple[float, float, bool]]) -> Strain:
+def strain_of(looks: list[tuple[float, float, bool]]) -> SchedulingDelay:
     """The strain after looks 50 ms apart: (ms run since the last, ms waited since the last, frames waiting)."""
-    pulse, ran_ns, waited_ns = Pulse(0, 0), 0, 0
+    pulse, ran_ns, waited_ns = StallDetector(0, 0), 0, 0
     for ran_ms, waited_ms, frames in looks:
         ran_ns, waited_ns = ran_ns + int(ran_ms * 1e6), waited_ns + int(waited_ms * 1e6)
         if pulse.beat(ran_ns, waited_ns, 50_000):
@@ -173,10 +186,10 @@ def test_a_stall_is_frames_that_waited_while_nothing_ran(
 def test_waits_and_work_are_summed_and_start_anew_when_taken() -> None:
     strain = strain_of([(10, 5, False), (20, 30, False)])
     assert (strain.waited_us, strain.longest_wait_us, strain.busy) == (35_000, 30_000, pytest.approx(0.3))
-    pulse = Pulse(0, 0)
+    pulse = StallDetector(0, 0)
     pulse.beat(1_000, 2_000, 50_000)
     pulse.take()
-    assert pulse.take() == Strain(0, 0, 0, 0)
+    assert pulse.take() == SchedulingDelay(0, 0, 0, 0)
 
 
 def test_a_process_fares_as_its_most_patient_thread_does() -> None:
@@ -186,20 +199,24 @@ def test_a_process_fares_as_its_most_patient_thread_does() -> None:
         2: ThreadClock(3_000_000, 7_000_000),
         3: ThreadClock(500_000, 250_000),
     }
-    assert process_strain(before, after, 9_000) == Strain(7_000, busy=pytest.approx(0.5))
-    assert process_strain({}, {}, 1) == Strain(0)
+    assert process_scheduling_delay(before, after, 9_000) == SchedulingDelay(7_000, busy=pytest.approx(0.5))
+    assert process_scheduling_delay({}, {}, 1) == SchedulingDelay(0)
 
 
 def test_a_sleep_that_the_kernel_took_for_a_wait_is_none() -> None:
     """5 s of it within one second: only a thread that was already waiting a second ago can have waited so long."""
     after = {1: ThreadClock(1_000, 5_000_000_000, runnable=False)}
     for runnable, waited_us in ((False, 0.0), (True, 5_000_000.0)):
-        assert process_strain({1: ThreadClock(0, 0, runnable)}, after, 1_000_000).waited_us == waited_us
-    assert process_strain({1: ThreadClock(0, 4_500_000_000, False)}, after, 1_000_000).waited_us == 500_000.0
+        assert process_scheduling_delay({1: ThreadClock(0, 0, runnable)}, after, 1_000_000).waited_us == waited_us
+    assert process_scheduling_delay({1: ThreadClock(0, 4_500_000_000, False)}, after, 1_000_000).waited_us == 500_000.0
 
 
 def test_the_history_keeps_only_what_is_worth_it() -> None:
-    threads = {"bodo": Strain(30_000, 9_000), "hamar": Strain(30_000, 12_000), "alta": Strain(0, stalled_us=50_000)}
+    threads = {
+        "bodo": SchedulingDelay(30_000, 9_000),
+        "hamar": SchedulingDelay(30_000, 12_000),
+        "alta": SchedulingDelay(0, stalled_us=50_000),
+    }
     kept = replace(QUIET, threads=threads).compact()
     assert kept["waited_longest_stalled_us"] == {"hamar": [30_000, 12_000, 0], "alta": [0, 0, 50_000]}
     assert kept["second"] == 3 and "drops" not in kept and "throttled_us" not in kept

@@ -6,16 +6,16 @@ import os
 import subprocess
 import threading
 
-from helsewan.lab.processes.process_monitor import Vigil
+from helsewan.lab.processes.process_monitor import ProcessMonitor
 
 
 def test_an_end_is_heard_of_once_for_each_process() -> None:
     ends = threading.Semaphore(0)
-    vigil = Vigil(ends.release)
+    process_monitor = ProcessMonitor(ends.release)
     processes = [subprocess.Popen(["cat"], stdin=subprocess.PIPE) for _ in range(3)]
     pidfds = [os.pidfd_open(process.pid) for process in processes]
-    vigil.over(pidfds)
-    vigil.over(pidfds)  # again is no harm
+    process_monitor.over(pidfds)
+    process_monitor.over(pidfds)  # again is no harm
     assert not ends.acquire(timeout=0.05)
     for process in processes:
         process.kill()
@@ -31,7 +31,7 @@ def test_one_that_ended_before_is_told_at_once() -> None:
     process = subprocess.Popen(["true"])
     pidfd = os.pidfd_open(process.pid)
     os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
-    Vigil(heard.set).over([pidfd])
+    ProcessMonitor(heard.set).over([pidfd])
     assert heard.wait(20)
     process.wait()
     os.close(pidfd)

@@ -16,11 +16,11 @@ from test_icmp import ipv4
 from helsewan.controller.main import write_plan
 from helsewan.controller.openflow.encoder import Encoder
 from helsewan.controller.openflow.pipeline import VRF, Drop, Purpose, cookie
-from helsewan.controller.slowpath.icmp_responder import Answers
+from helsewan.controller.slowpath.icmp_responder import IcmpResponder
 from helsewan.controller.slowpath.main import _Router, serve
 
 PLAN = small_plan()
-ROUTER = _Router("bodo", "", Answers(PLAN), Encoder())
+ROUTER = _Router("bodo", "", IcmpResponder(PLAN), Encoder())
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, PACKET_IN, PACKET_OUT = 0, 1, 2, 3, 10, 13
 ACTION = 1  # OFPR_ACTION
 
@@ -70,7 +70,7 @@ def test_it_answers_echoes_and_comes_back_to_a_switch_that_was_gone(tmp_path: Pa
             writer.close()
 
         path = str(tmp_path / "switch")
-        attending = asyncio.create_task(_Router("bodo", path, Answers(PLAN), Encoder()).attend())
+        attending = asyncio.create_task(_Router("bodo", path, IcmpResponder(PLAN), Encoder()).attend())
         async with await asyncio.start_unix_server(switch, path):
             await asyncio.wait_for(twice.wait(), 20)
             attending.cancel()
@@ -115,7 +115,7 @@ def test_it_goes_by_the_plan_as_it_is_by_then(tmp_path: Path) -> None:
 
 
 def test_a_switch_that_refuses_everything_is_told_of_for_a_while(capsys: pytest.CaptureFixture[str]) -> None:
-    router = _Router("bodo", "", Answers(PLAN), Encoder())
+    router = _Router("bodo", "", IcmpResponder(PLAN), Encoder())
     for _ in range(1000):
         router._refused(struct.pack("!BBHIHH", 4, ERROR, 12, 7, 2, 4))
     said = capsys.readouterr().err.splitlines()

@@ -10,12 +10,12 @@ from controller_plan import small_plan
 
 from helsewan.lab.probing.packet_injector import Sending
 from helsewan.lab.probing.session_prober import Call
-from helsewan.lab.server.control_socket import Refused
-from helsewan.lab.server.injection import PlayRequest, spelt, start_playing, start_talking, written
+from helsewan.lab.server.control_socket import OperationRefused
+from helsewan.lab.server.injection import InjectionRequest, spelt, start_injection, start_sessions, written
 
 NETWORK = small_plan().network
 SITE = NETWORK.sites[0].id
-REQUEST = PlayRequest(mark="00" * 12, listen_s=0.0)
+REQUEST = InjectionRequest(mark="00" * 12, listen_s=0.0)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def put(file: int, contents: bytes) -> int:
 
 def test_frames_that_can_be_sent_are_taken(file: int) -> None:
     put(file, written([Sending(SITE, 0, b"\x01\x02", 0), Sending(SITE, 0, b"\x03", 1000)]))
-    assert start_playing({}, NETWORK, REQUEST, [file]).value == {"count": 2}
+    assert start_injection({}, NETWORK, REQUEST, [file]).value == {"count": 2}
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_frames_that_can_be_sent_are_taken(file: int) -> None:
     ],
 )
 def test_all_else_is_refused_before_anything_is_sent(file: int, contents: bytes) -> None:
-    with pytest.raises(Refused):
-        start_playing({}, NETWORK, REQUEST, [put(file, contents)])
+    with pytest.raises(OperationRefused):
+        start_injection({}, NETWORK, REQUEST, [put(file, contents)])
 
 
 def test_conversations_are_between_sites(file: int) -> None:
     call = Call(SITE, "nowhere", "10.0.0.2", "10.0.1.2", 6, 443)
-    with pytest.raises(Refused, match="no site"):
-        start_talking({}, [put(file, spelt([call]))])
+    with pytest.raises(OperationRefused, match="no site"):
+        start_sessions({}, [put(file, spelt([call]))])

@@ -12,7 +12,7 @@ import pytest
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.lab.client.protocol import REPLY_LIMIT_BYTES, VERSION, Message, receive, send
-from helsewan.lab.server.control_socket import Operation, Refused, Request, Server
+from helsewan.lab.server.control_socket import Operation, OperationRefused, Request, Server
 
 
 class Add(Request):
@@ -32,7 +32,7 @@ def _size(_: Request, fds: Sequence[int]) -> int:
 
 def _fail(request: Add, _: Sequence[int]) -> None:
     if request.a == 1:
-        raise Refused("not today", 7)
+        raise OperationRefused("not today", 7)
     if request.a == 2:
         raise InputError(Problem("here", 2, "is wrong"))
     raise RuntimeError("out of luck")

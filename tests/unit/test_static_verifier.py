@@ -14,7 +14,7 @@ from helsewan.topology.model import TRUNK_PORT
 from helsewan.verification.concrete.fabric import End
 from helsewan.verification.failures import INTACT, cases
 from helsewan.verification.mutation.sampling import mutants
-from helsewan.verification.reports.findings import Finding, Kind, Report
+from helsewan.verification.reports.findings import Finding, Kind, VerificationReport
 from helsewan.verification.static import Static, Verification, verify
 
 
@@ -47,7 +47,7 @@ def without(rule: FlowRule, *names: str) -> FlowRule:
 
 def test_rules_that_keep_the_policy_are_proved_to_whatever_one_thing_fails() -> None:
     everything = cases(plan().network, "single")
-    report: Report = verify(plan(), rules(), everything)
+    report: VerificationReport = verify(plan(), rules(), everything)
     assert report.violations == ()
     assert [proof.cases for proof in report.proofs] == [tuple(case.name for case in everything)]
     assert everything[0] == INTACT and len(everything) > len(plan().network.links)

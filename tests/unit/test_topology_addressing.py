@@ -17,14 +17,14 @@ from helsewan.topology.construction.addressing import (
     UNASSIGNED6,
     assign,
 )
-from helsewan.topology.model import Access, Kind, Region, Site
+from helsewan.topology.model import AccessLink, Kind, Region, Site
 from helsewan.topology.national.generator import national_network
 
 ROUTERS = ("a", "b-1", "b-2", "c")
 
 
 def make_site(index, kind, region, homing):
-    accesses = tuple(Access(router, 2, 2_000_000, 50) for router in homing)
+    accesses = tuple(AccessLink(router, 2, 2_000_000, 50) for router in homing)
     name = f"{kind.value}-{index}"
     return Site(name, name, kind, region, 60.0, 10.0, "X", index, accesses, UNASSIGNED4, UNASSIGNED6)
 

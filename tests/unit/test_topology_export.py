@@ -14,7 +14,7 @@ import yaml
 from helsewan.common.errors import InputError
 from helsewan.topology.exporters import containerlab, dot, formats
 from helsewan.topology.importers import description, import_network, network_from
-from helsewan.topology.model import Access, Link
+from helsewan.topology.model import AccessLink, Link
 from helsewan.topology.national.generator import national_network
 
 
@@ -174,7 +174,7 @@ def test_containerlab_joins_every_pair_by_interfaces_of_their_own(name):
     lines = [(site.id, line) for site in network.sites for line in site.accesses]
     assert joined == [(link.a, link.b) for link in network.links] + [(site, line.router) for site, line in lines]
     carried = [(link["vars"]["rate_bps"], link["vars"]["delay_us"]) for link in topology.get("links", [])]
-    pipes: list[Link | Access] = [*network.links, *(line for _, line in lines)]
+    pipes: list[Link | AccessLink] = [*network.links, *(line for _, line in lines)]
     assert carried == [(pipe.rate_bps, pipe.delay_us) for pipe in pipes]
     commands = [line for line in text.splitlines() if line.startswith("#! ")]
     assert len(commands) == len(ends)

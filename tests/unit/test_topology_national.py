@@ -10,12 +10,12 @@ import networkx as nx
 import pytest
 
 from helsewan.common.errors import InputError
-from helsewan.topology.construction.access import FIRST_VLAN, LAST_VLAN, MIN_DELAY_US, Order, plug_in
+from helsewan.topology.construction.access import FIRST_VLAN, LAST_VLAN, MIN_DELAY_US, SiteRequest, plug_in
 from helsewan.topology.construction.addressing import UNASSIGNED4, UNASSIGNED6
 from helsewan.topology.construction.geo import bearing_deg, great_circle_km
 from helsewan.topology.model import Kind, Pop, Region, Site
 from helsewan.topology.national.generator import national_network
-from helsewan.topology.national.reference_data import atlas
+from helsewan.topology.national.reference_data import reference_data
 from helsewan.topology.national.site_sampling import MILESTONES, candidates
 from helsewan.topology.summary import summary
 
@@ -100,7 +100,7 @@ def test_impossible_sizes_are_refused(sites, message):
 
 
 def test_each_municipality_has_its_quota_rounded_up_or_down(country):
-    population = {place.name: place.population for place in atlas().municipalities}
+    population = {place.name: place.population for place in reference_data().municipalities}
     total = sum(population.values())
     for kind, (then, _) in MILESTONES.items():
         held = Counter(site.municipality for site in country.sites if site.kind is kind)
@@ -110,17 +110,17 @@ def test_each_municipality_has_its_quota_rounded_up_or_down(country):
 
 
 def test_regions_are_those_of_the_municipalities_and_sized_like_them(country):
-    regions = {place.name: place.region for place in atlas().municipalities}
+    regions = {place.name: place.region for place in reference_data().municipalities}
     drawn = [site for site in country.sites if site.kind in MILESTONES or site.kind is Kind.MUNICIPALITY]
     assert all(site.region is regions[site.municipality] for site in drawn)
     gps = Counter(site.region for site in drawn if site.kind is Kind.GP)
     for region in Region:
-        share = sum(place.population for place in atlas().municipalities if place.region is region) / 4_737_171
+        share = sum(place.population for place in reference_data().municipalities if place.region is region) / 4_737_171
         assert gps[region] == pytest.approx(1_500 * share, rel=0.05)
 
 
 def test_candidates_are_fixed_by_the_seed_and_never_name_a_site_twice():
-    places = atlas().municipalities[:40]
+    places = reference_data().municipalities[:40]
     first, again, other = (list(islice(candidates(places, seed), 3_000)) for seed in (1, 1, 2))
     assert first == again != other
     assert len(set(first)) == len(first)
@@ -139,7 +139,7 @@ def test_every_shared_risk_group_can_fail(network):
 
 def test_routers_and_links_follow_the_data(network):
     assert [router.index for router in network.routers] == list(range(1, 40))
-    fibres = {fibre.id: fibre for fibre in atlas().fibres}
+    fibres = {fibre.id: fibre for fibre in reference_data().fibres}
     interconnects = {f"{town}-1--{town}-2" for town in ("oslo", "bergen", "trondheim", "tromso")}
     assert set(network.link) == set(fibres) | interconnects
     for id_, fibre in fibres.items():
@@ -210,7 +210,7 @@ def test_dual_towns_share_their_sites(country):
 def test_a_router_can_run_out_of_vlans():
     site = Site("gp-x", "x", Kind.GP, Region.OST, 60.0, 10.0, "X", 1, (), UNASSIGNED4, UNASSIGNED6)
     pops = [Pop("x", "X", Region.OST, 60.0, 10.0, ("x",))]
-    orders = [Order(site, 2_000_000)] * (LAST_VLAN - FIRST_VLAN + 1)
+    orders = [SiteRequest(site, 2_000_000)] * (LAST_VLAN - FIRST_VLAN + 1)
     assert plug_in(orders, pops, 4.9)[-1].accesses[0].vlan == LAST_VLAN
     with pytest.raises(InputError, match="router x: more than 4093 access lines"):
         plug_in([*orders, orders[0]], pops, 4.9)
@@ -225,7 +225,7 @@ def test_services_and_data_centres_are_spread_and_dual_homed(network):
 
 
 def test_the_atlas_agrees_with_itself():
-    data = atlas()
+    data = reference_data()
     towns = {town.id for town in data.towns}
     assert len(data.towns) == 35 and len(data.fibres) == 55 and len(data.hospitals) == 72
     assert len(data.municipalities) == 426

@@ -12,17 +12,17 @@ from controller_plan import small_plan
 from test_verification_questions import SEED, intended
 
 from helsewan.controller.rules.generation import first_generation
-from helsewan.lab.probing.packet_injector import Played, Sending
+from helsewan.lab.probing.packet_injector import Injected, Sending
 from helsewan.lab.probing.schedule import LINE_GAP_US, RATE_PER_S, turns
 from helsewan.lab.probing.session_prober import Call
 from helsewan.lab.probing.verify_live import TIMES, verify_live
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
-from helsewan.verification.expected.expected import Verdict
-from helsewan.verification.expected.outcome import Arrival, Foretold, Outcome
+from helsewan.verification.expected.expected import Disposition
+from helsewan.verification.expected.outcome import Arrival, Outcome, Predicted
 from helsewan.verification.live.generators.draft import Group
 from helsewan.verification.live.live_report import Answer, side_by_side
-from helsewan.verification.live.test_packets import Question, mark_of, number_in, questions
+from helsewan.verification.live.test_packets import ProbePacket, mark_of, number_in, probe_packets
 from helsewan.verification.reports.findings import Kind
 
 
@@ -37,8 +37,8 @@ def fabric(plan: Plan) -> Fabric:
 
 
 @pytest.fixture(scope="module")
-def asked(plan: Plan, fabric: Fabric) -> tuple[Question, ...]:
-    return questions(plan, fabric, SEED)
+def asked(plan: Plan, fabric: Fabric) -> tuple[ProbePacket, ...]:
+    return probe_packets(plan, fabric, SEED)
 
 
 @dataclass
@@ -48,28 +48,28 @@ class Deaf:
     asked: Counter[int] = field(default_factory=Counter)
     called: Counter[Call] = field(default_factory=Counter)
 
-    def play(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Played:
+    def inject(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Injected:
         self.asked.update(number for each in sendings if (number := number_in(each.frame, mark)) is not None)
-        return Played((), 0, 0, {})
+        return Injected((), 0, 0, {})
 
-    def talk(self, calls: Sequence[Call]) -> Sequence[bool | None]:
+    def run_sessions(self, calls: Sequence[Call]) -> Sequence[bool | None]:
         self.called.update(calls)
         return [False] * len(calls)
 
 
-def answer(plan: Plan, fabric: Fabric, question: Question, live: Outcome | None = None) -> Answer:
+def answer(plan: Plan, fabric: Fabric, question: ProbePacket, live: Outcome | None = None) -> Answer:
     """A question with the rules' answer, and the network's: the same unless told otherwise."""
-    foretold = Foretold(plan, fabric)
+    foretold = Predicted(plan, fabric)
     walk = foretold.walk(question)
     static = foretold.outcome(question, walk)
     return Answer(question, static, static if live is None else live, walk)
 
 
-def first(asked: Sequence[Question], verdict: Verdict) -> Question:
+def first(asked: Sequence[ProbePacket], verdict: Disposition) -> ProbePacket:
     return next(each for each in asked if each.says.verdict is verdict and each.group is not Group.CONTROLS)
 
 
-def test_answers_that_agree_pass(plan: Plan, fabric: Fabric, asked: tuple[Question, ...]) -> None:
+def test_answers_that_agree_pass(plan: Plan, fabric: Fabric, asked: tuple[ProbePacket, ...]) -> None:
     report = side_by_side([answer(plan, fabric, each) for each in asked], [], SEED, {})
     assert report.passed and report.deaf == ()
     assert sum(row[1] for row in report.table()) == len(asked)
@@ -77,9 +77,9 @@ def test_answers_that_agree_pass(plan: Plan, fabric: Fabric, asked: tuple[Questi
 
 
 def test_what_arrives_and_is_not_to_is_a_leak_with_its_packet_and_the_rules_way(
-    plan: Plan, fabric: Fabric, asked: tuple[Question, ...]
+    plan: Plan, fabric: Fabric, asked: tuple[ProbePacket, ...]
 ) -> None:
-    kept = first(asked, Verdict.KEPT)
+    kept = first(asked, Disposition.DENIED)
     live = Outcome(frozenset({Arrival(plan.network.sites[0].id, kept.packet)}))
     (finding,) = side_by_side([answer(plan, fabric, kept, live)], [], SEED, {}).findings
     assert (finding.kind, finding.site, finding.packet) == (Kind.LEAK, kept.site, kept.packet)
@@ -87,9 +87,9 @@ def test_what_arrives_and_is_not_to_is_a_leak_with_its_packet_and_the_rules_way(
 
 
 def test_what_does_not_arrive_or_arrives_elsewhere_or_otherwise_fails(
-    plan: Plan, fabric: Fabric, asked: tuple[Question, ...]
+    plan: Plan, fabric: Fabric, asked: tuple[ProbePacket, ...]
 ) -> None:
-    allowed = first(asked, Verdict.ARRIVES)
+    allowed = first(asked, Disposition.ARRIVES)
     right = answer(plan, fabric, allowed)
     (arrival,) = right.static.arrivals
     elsewhere = next(site.id for site in plan.network.sites if site.id not in (allowed.says.towards, allowed.site))
@@ -105,7 +105,7 @@ def test_what_does_not_arrive_or_arrives_elsewhere_or_otherwise_fails(
 
 
 def test_a_place_whose_control_is_not_heard_is_named_and_nothing_passes(
-    plan: Plan, fabric: Fabric, asked: tuple[Question, ...]
+    plan: Plan, fabric: Fabric, asked: tuple[ProbePacket, ...]
 ) -> None:
     control = asked[0]
     report = side_by_side([answer(plan, fabric, control, Outcome())], [], SEED, {})
@@ -144,11 +144,11 @@ def test_a_leak_in_the_rules_is_one_in_both_answers(plan: Plan) -> None:
     rules = {router: generation.rules(router) for router in plan.network.router}
     kept = next(
         each
-        for each in questions(plan, Fabric.of(plan.network, rules), SEED)
+        for each in probe_packets(plan, Fabric.of(plan.network, rules), SEED)
         if each.says.words == "no contract allows it" and each.group is Group.CONTRACTS
     )
     router = plan.network.site[kept.site].accesses[kept.line].router
-    walk = Fabric.of(plan.network, rules).walk_from(kept.site, kept.packet, kept.line)
+    walk = Fabric.of(plan.network, rules).trace_from(kept.site, kept.packet, kept.line)
     denied = walk.hops[0].visit.rules[-1]
     opened = replace(
         denied, priority=1000, goto=next(r.goto for r in rules[router].flows if r.table is denied.table and r.goto)

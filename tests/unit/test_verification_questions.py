@@ -20,11 +20,11 @@ from helsewan.topology.national.generator import national_network
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.frames import FIRST_FRAGMENT, LATER_FRAGMENT, read
 from helsewan.verification.concrete.packet import Packet
-from helsewan.verification.expected.expected import Intent, Verdict
-from helsewan.verification.expected.outcome import Foretold
+from helsewan.verification.expected.expected import Disposition, Intent
+from helsewan.verification.expected.outcome import Predicted
 from helsewan.verification.live.generators import contracts
 from helsewan.verification.live.generators.draft import Draft, Group, Scene
-from helsewan.verification.live.test_packets import mark_of, number_in, questions
+from helsewan.verification.live.test_packets import mark_of, number_in, probe_packets
 
 SEED = 1947
 
@@ -45,12 +45,12 @@ def fabric(plan: Plan) -> Fabric:
 
 
 def test_a_seed_gives_the_same_questions_and_another_others(plan: Plan, fabric: Fabric) -> None:
-    frames = [[each.frame for each in questions(plan, fabric, seed)] for seed in (SEED, SEED, SEED + 1)]
+    frames = [[each.frame for each in probe_packets(plan, fabric, seed)] for seed in (SEED, SEED, SEED + 1)]
     assert frames[0] == frames[1] != frames[2]
 
 
 def test_every_question_is_known_again_by_its_mark(plan: Plan, fabric: Fabric) -> None:
-    asked = questions(plan, fabric, SEED)
+    asked = probe_packets(plan, fabric, SEED)
     assert [number_in(each.frame, mark_of(SEED)) for each in asked] == list(range(len(asked)))
     assert number_in(asked[0].frame, mark_of(SEED + 1)) is None
 
@@ -73,27 +73,27 @@ def test_every_contract_and_every_pair_of_roles_is_asked_about_in_both_versions(
 
 def test_all_kinds_are_asked_and_a_bound_is_shared_out(plan: Plan, fabric: Fabric) -> None:
     lines = sum(len(site.accesses) for site in plan.network.sites)
-    bounded = questions(plan, fabric, SEED, most=50)
+    bounded = probe_packets(plan, fabric, SEED, most=50)
     assert len(bounded) == 50 + 2 * lines
-    for asked in (questions(plan, fabric, SEED), bounded):
+    for asked in (probe_packets(plan, fabric, SEED), bounded):
         assert {each.group for each in asked} == set(Group)
     controls = [each for each in bounded if each.group is Group.CONTROLS]
     assert controls == [*bounded[:lines], *bounded[-lines:]], "each place is heard before and after"
 
 
 def test_the_rules_keep_what_the_policy_says_in_every_question(plan: Plan, fabric: Fabric) -> None:
-    foretold = Foretold(plan, fabric)
-    asked = questions(plan, fabric, SEED)
+    foretold = Predicted(plan, fabric)
+    asked = probe_packets(plan, fabric, SEED)
     wrong = [each.name for each in asked if not foretold.outcome(each, foretold.walk(each)).keeps(each.says)]
     assert wrong == []
-    assert {each.says.verdict for each in asked} == set(Verdict)
+    assert {each.says.verdict for each in asked} == set(Disposition)
 
 
 def test_hops_end_in_answers_and_their_number_is_exact(plan: Plan, fabric: Fabric) -> None:
-    foretold = Foretold(plan, fabric)
+    foretold = Predicted(plan, fabric)
     outcomes = {
         each.name: foretold.outcome(each, foretold.walk(each))
-        for each in questions(plan, fabric, SEED)
+        for each in probe_packets(plan, fabric, SEED)
         if each.group is Group.TTL
     }
     assert outcomes
@@ -114,8 +114,8 @@ def test_what_a_policy_says_of_a_packet(plan: Plan) -> None:
         eth_type=0x0800, **there, ip_frag=0, nw_ttl=64, ip_proto=6, tcp_src=40_000, tcp_dst=443, tcp_flags=2
     )
     allowed = intent.of(client.id, opening)
-    assert (allowed.verdict, allowed.towards, allowed.source) == (Verdict.ARRIVES, server.id, contract.source)
-    assert intent.of(client.id, opening.but(nw_ttl=3)).verdict is Verdict.MAY_ARRIVE
+    assert (allowed.verdict, allowed.towards, allowed.source) == (Disposition.ARRIVES, server.id, contract.source)
+    assert intent.of(client.id, opening.but(nw_ttl=3)).verdict is Disposition.MAY_ARRIVE
     for other in (
         opening.but(tcp_dst=444),
         opening.but(ip_frag=1),
@@ -124,12 +124,12 @@ def test_what_a_policy_says_of_a_packet(plan: Plan) -> None:
         opening.but(vlan_vid=0x1002),
         opening.but(eth_type=0x88CC),
     ):
-        assert intent.of(client.id, other).verdict is Verdict.KEPT
+        assert intent.of(client.id, other).verdict is Disposition.DENIED
     back = opening.but(ipv4_src=str(server.address4), ipv4_dst=str(client.address4), tcp_src=443, tcp_dst=40_000)
-    assert intent.of(server.id, back).verdict is Verdict.KEPT, "it acknowledges nothing"
-    assert intent.of(server.id, back.but(tcp_flags=0x12)).verdict is Verdict.ARRIVES
+    assert intent.of(server.id, back).verdict is Disposition.DENIED, "it acknowledges nothing"
+    assert intent.of(server.id, back.but(tcp_flags=0x12)).verdict is Disposition.ARRIVES
     gateway = opening.but(ipv4_dst=str(client.gateway4), ip_proto=1, icmpv4_type=8)
-    assert intent.of(client.id, gateway).verdict is Verdict.ANSWERED
+    assert intent.of(client.id, gateway).verdict is Disposition.ANSWERED
 
 
 def test_sites_that_know_their_gateway_need_no_answer(plan: Plan) -> None:
@@ -139,7 +139,7 @@ def test_sites_that_know_their_gateway_need_no_answer(plan: Plan) -> None:
         eth_type=0x86DD, ipv6_src="fe80::2", ipv6_dst="fe80::1", ip_proto=58, icmpv6_type=135, ipv6_nd_target="fe80::1"
     )
     told = [Intent(replace(plan, answers_neighbours=answers)).of(site.id, asks).verdict for answers in (True, False)]
-    assert told == [Verdict.ANSWERED, Verdict.KEPT]
+    assert told == [Disposition.ANSWERED, Disposition.DENIED]
 
 
 HEAD = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")

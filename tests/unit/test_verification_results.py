@@ -24,7 +24,7 @@ from helsewan.lab.proofs.witness_files import write_witnesses
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.findings import Finding, Kind, Proof, Report
+from helsewan.verification.reports.findings import Finding, Kind, Proof, VerificationReport
 from helsewan.verification.reports.results import as_json, as_junit, told
 from helsewan.verification.reports.witness import scapy_packet
 
@@ -40,17 +40,17 @@ def leak() -> Finding:
         eth_type=IPV4, eth_src=sender.mac, eth_dst=0, ipv4_src=str(sender.address4), ipv4_dst=str(receiver.address4),
         ip_proto=6, tcp_src=40000, tcp_dst=443, tcp_flags=2, ip_dscp=0, ip_frag=0, nw_ttl=64,
     )  # fmt: skip
-    walk = fabric.walk_from(sender.id, packet)
+    walk = fabric.trace_from(sender.id, packet)
     says = f"nobody may open TCP 443 from {sender.id}"
     return Finding(Kind.LEAK, "intact", says, "mine.yaml:12", sender.id, 0, receiver.id, packet, walk, alike=3)
 
 
 @cache
-def report(*kinds: Kind) -> Report:
+def report(*kinds: Kind) -> VerificationReport:
     findings = [Finding(kind, "intact", "says <this> & [that]", "", where="north: table 1") for kind in kinds]
     proof = Proof("nothing is delivered that no contract allows", ("intact", "link a-b"), 12, 132, ("ports are up",))
     figures = {"prove_s": 0.25, "total_s": 1.5}
-    return Report("mine", "small", (leak(), *findings), (proof,), figures)
+    return VerificationReport("mine", "small", (leak(), *findings), (proof,), figures)
 
 
 def test_json_has_all_that_was_found() -> None:
@@ -96,7 +96,7 @@ def _names(annotation: Any) -> list[str]:
 
 
 def test_a_proof_without_violations_is_one() -> None:
-    clean = Report("mine", "small", (), report().proofs)
+    clean = VerificationReport("mine", "small", (), report().proofs)
     assert (as_json(clean, "x")["verdict"], as_json(clean, "x")["exit_code"]) == ("proved", 0)
 
 
@@ -120,7 +120,7 @@ def test_people_are_told_the_packet_the_line_and_the_way(capsys: pytest.CaptureF
         assert expected in said, said
     assert said.rstrip().endswith("violated: 1 leak, 1 loop")
     assert said.index("violations") < said.index("proved") < said.index("breaks no policy")
-    print_report(Verified(Report("mine", "small", (), report().proofs), "intended"), flaws=True)
+    print_report(Verified(VerificationReport("mine", "small", (), report().proofs), "intended"), flaws=True)
     assert capsys.readouterr().out.rstrip().endswith("proved: nothing breaks the policy")
 
 

@@ -31,7 +31,7 @@ from helsewan.verification.mutation.corpus import Corpus
 from helsewan.verification.mutation.effect import HARMLESS, Effect
 from helsewan.verification.mutation.mutant import Mutant
 from helsewan.verification.mutation.sampling import mutants
-from helsewan.verification.mutation.witness import Jury
+from helsewan.verification.mutation.witness import FaultOracle
 from helsewan.verification.static import Static, verify
 
 NETWORKS = int(os.environ.get("HELSEWAN_ORACLE_NETWORKS", "2"))
@@ -91,7 +91,7 @@ def check_line(machine: Machine, fabric: Fabric, site: str, line: int, seed: int
             continue
         shown = f"seed {seed}, {fabric.failures}, {site} line {line}: {values}"
         try:
-            walk = fabric.walk_from(site, as_packet(values), line)
+            walk = fabric.trace_from(site, as_packet(values), line)
         except ChanceError:
             assert says(fate.chance), shown
             ends.add("chance")
@@ -171,7 +171,7 @@ def changed_for(network: Network, rules: Rules, mutant: Mutant) -> tuple[str, in
 @pytest.mark.parametrize("seed", SEEDS)
 def test_z3_and_the_jury_of_packets_agree_on_what_faults_change(seed: int) -> None:
     network, plan, rules = drawn(seed)
-    jury = Jury(Corpus(plan, rules, seed, most=2_000))
+    jury = FaultOracle(Corpus(plan, rules, seed, most=2_000))
     for mutant in mutants(network, rules, FAULTS, seed + 1000):
         witness = jury.judge(mutant)
         intact = witness.failures == INTACT and witness.effect in (Effect.REACHES, Effect.MARK)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helsewan.emulation.sandbox.sandbox_diagnosis import in_the_way, tun_in_the_way
+from helsewan.emulation.sandbox.sandbox_diagnosis import diagnosis, tun_diagnosis
 
 ALL, NONE = "000001ffffffffff", "0000000000000000"
 
@@ -37,7 +37,7 @@ def proc(root: Path, capabilities: str = ALL, seccomp: str = "0", **sysctls: str
     ],
 )
 def test_a_setting_in_an_ordinary_users_way(tmp_path: Path, settings: dict[str, str], said: str) -> None:
-    problem = str(in_the_way("refused", root=False, proc=proc(tmp_path, NONE, **settings)))
+    problem = str(diagnosis("refused", root=False, proc=proc(tmp_path, NONE, **settings)))
     assert said in problem and "\n" not in problem
 
 
@@ -51,14 +51,14 @@ def test_a_setting_in_an_ordinary_users_way(tmp_path: Path, settings: dict[str, 
     ],
 )
 def test_a_setting_in_roots_way(tmp_path: Path, settings: dict[str, str], said: str) -> None:
-    assert said in str(in_the_way("refused", root=True, proc=proc(tmp_path, **settings)))
+    assert said in str(diagnosis("refused", root=True, proc=proc(tmp_path, **settings)))
 
 
 def test_a_hidden_proc_is_named(tmp_path: Path) -> None:
-    said = str(in_the_way("unshare: mount /proc failed: Operation not permitted", root=False, proc=proc(tmp_path)))
+    said = str(diagnosis("unshare: mount /proc failed: Operation not permitted", root=False, proc=proc(tmp_path)))
     assert "systempaths=unconfined" in said
 
 
 def test_the_device_of_taps(tmp_path: Path) -> None:
-    assert "does not exist (hint: sudo modprobe tun" in str(tun_in_the_way(tmp_path / "tun"))
-    assert tun_in_the_way(Path("/dev/null")) is None
+    assert "does not exist (hint: sudo modprobe tun" in str(tun_diagnosis(tmp_path / "tun"))
+    assert tun_diagnosis(Path("/dev/null")) is None

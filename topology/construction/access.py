@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.topology.construction.geo import Vector, great_circle_km, unit_vector
-from helsewan.topology.model import Access, Pop, Site
+from helsewan.topology.model import AccessLink, Pop, Site
 
 UNNUMBERED = 0  # the VLAN of a line that has none yet
 FIRST_VLAN, LAST_VLAN = 2, 4094  # IEEE 802.1Q: 0 and 4095 are reserved; 1 is many switches' default
@@ -16,7 +16,7 @@ MIN_DELAY_US = 50  # [A] as of 10 km: no line is shorter, and its equipment take
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SiteRequest:
     """A site that wants lines: ``rate_bps`` on each, ``dual`` for a backup in another town, ``via``
     the primary's PoP where it is not the nearest one."""
 
@@ -26,7 +26,7 @@ class Order:
     via: str = ""
 
 
-def plug_in(orders: Iterable[Order], pops: Sequence[Pop], us_per_km: float) -> list[Site]:
+def plug_in(orders: Iterable[SiteRequest], pops: Sequence[Pop], us_per_km: float) -> list[Site]:
     """The ordered sites with their lines, in order: the primary to the nearest PoP, the backup to the
     nearest other one; in a PoP with two routers sites take turns by index. VLANs count up per router.
 
@@ -62,18 +62,18 @@ def numbered(sites: Iterable[Site]) -> list[Site]:
     return done
 
 
-def _plugged(order: Order, placed: Sequence[tuple[Vector, Pop]], us_per_km: float) -> Site:
+def _plugged(order: SiteRequest, placed: Sequence[tuple[Vector, Pop]], us_per_km: float) -> Site:
     """An ordered site with its lines, not yet numbered."""
     site = order.site
     accesses = []
     for pop in _homes(order, placed):
         router = pop.routers[site.index % len(pop.routers)]
         km = great_circle_km(site.lat, site.lon, pop.lat, pop.lon)
-        accesses.append(Access(router, UNNUMBERED, order.rate_bps, line_delay_us(km, us_per_km)))
+        accesses.append(AccessLink(router, UNNUMBERED, order.rate_bps, line_delay_us(km, us_per_km)))
     return replace(site, accesses=tuple(accesses))
 
 
-def _homes(order: Order, placed: Sequence[tuple[Vector, Pop]]) -> tuple[Pop, ...]:
+def _homes(order: SiteRequest, placed: Sequence[tuple[Vector, Pop]]) -> tuple[Pop, ...]:
     """The PoPs an order's lines lead to, primary first."""
     x, y, z = unit_vector(order.site.lat, order.site.lon)
     ranked = sorted((pop.id != order.via, -(x * a + y * b + z * c), pop.id, pop) for (a, b, c), pop in placed)

@@ -10,7 +10,7 @@ import networkx as nx
 from helsewan.common.errors import InputError, Problem
 from helsewan.topology.construction.geo import bearing_deg, great_circle_km
 from helsewan.topology.model import Link, Pop, Router
-from helsewan.topology.national.reference_data import Atlas, Detour, Town
+from helsewan.topology.national.reference_data import Detour, ReferenceData, Town
 
 # While paths change, a router may need two detours to every other, each under a label of its own: twice the square of
 # the routers must fit into the transport labels, 10,000 to 2**20 (controller/rules/label_rules.py).
@@ -30,7 +30,7 @@ class Backbone:
     operations: str = ""
 
 
-def build(atlas: Atlas, swedish_route: bool = False) -> Backbone:
+def build(atlas: ReferenceData, swedish_route: bool = False) -> Backbone:
     """The backbone of the atlas. A town with two routers joins them by an interconnect and has its
     fibres dealt to them in turn, going round the compass, so that neighbouring directions part."""
     towns = {town.id: town for town in atlas.towns}
@@ -103,7 +103,7 @@ def _deal(
     }
 
 
-def _interconnect(pop: Pop, atlas: Atlas) -> Link:
+def _interconnect(pop: Pop, atlas: ReferenceData) -> Link:
     first, second = pop.routers
     delay_us = round(atlas.interconnect_km * atlas.fibre_us_per_km)
     return Link(f"{first}--{second}", first, second, atlas.interconnect_bps, delay_us, atlas.interconnect_km)

@@ -15,7 +15,7 @@ from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import explain
 from helsewan.topology.model import Link, Network, Pop, Router, Site
-from helsewan.topology.validation import unsound
+from helsewan.topology.validation import validation_problems
 
 FORMAT = "helsewan-network/1"
 
@@ -82,7 +82,7 @@ def from_json(text: str, name: str = "network") -> Network:
     blocks6 = {(block.zone, block.homing): block.prefix for block in file.blocks6}
     whole = _File.model_fields.keys() - {"format", "blocks4", "blocks6"}
     network = Network(**{field: getattr(file, field) for field in whole}, blocks4=blocks4, blocks6=blocks6)
-    if problems := tuple(unsound(network, name)):
+    if problems := tuple(validation_problems(network, name)):
         raise InputError(*problems)
     return network
 

@@ -112,7 +112,7 @@ class Arcs:
         return csr_array((cost, self._columns, self._rows), shape=(len(self.routers), len(self.routers)))
 
 
-class Fibres:
+class BackboneGraph:
     """The usable part of a network: what each arc costs and which link carries it."""
 
     def __init__(self, network: Network) -> None:
@@ -126,14 +126,14 @@ class Fibres:
         self.bypassed: frozenset[str] = frozenset()
         self.weight: Floats | None = None
 
-    def without(self, links: Collection[str], routers: Collection[str]) -> Fibres:
+    def without(self, links: Collection[str], routers: Collection[str]) -> BackboneGraph:
         """What is left when these links and routers are not used."""
         left = self._copy()
         left.lost, left.out = self.lost.union(links), self.out.union(routers)
         left._carry_anew(links)
         return left
 
-    def avoiding(self, links: Collection[str], routers: Collection[str] = ()) -> Fibres:
+    def avoiding(self, links: Collection[str], routers: Collection[str] = ()) -> BackboneGraph:
         """The same, where a way takes these links, or goes through these routers, only if no other leads to its end
         (RFC 8379's last resort)."""
         left = self._copy()
@@ -141,15 +141,15 @@ class Fibres:
         left._carry_anew(links)
         return left
 
-    def preferring(self, links: Collection[str]) -> Fibres:
+    def preferring(self, links: Collection[str]) -> BackboneGraph:
         """The same, where these links count as shorter than they are."""
         left = self._copy()
         preferred = [carrier in links for carrier in self.carrier]
         left.weight = np.where(preferred, _PREFERRED, 1.0)
         return left
 
-    def _copy(self) -> Fibres:
-        other = object.__new__(Fibres)
+    def _copy(self) -> BackboneGraph:
+        other = object.__new__(BackboneGraph)
         other.arcs, other.cost, other.carrier, other.dear = self.arcs, self.cost.copy(), self.carrier.copy(), self.dear
         other.lost, other.out, other.avoided = self.lost, self.out, self.avoided
         other.bypassed, other.weight = self.bypassed, self.weight
@@ -167,7 +167,7 @@ class Fibres:
         for router in self.out:
             self.cost[self.arcs.of_router[router]] = _UNUSABLE
 
-    def dear_from(self, roots: Collection[str]) -> Flags:
+    def costly_from(self, roots: Collection[str]) -> Flags:
         """The arcs, outwards from ``roots``, that a way takes only if no other leads to its end."""
         through = self.bypassed.difference(roots)
         if not through:
@@ -181,7 +181,7 @@ class Fibres:
         outwards = self.cost if cost is None else cost
         if self.weight is not None:
             outwards = outwards * self.weight
-        dear = self.dear_from(roots)
+        dear = self.costly_from(roots)
         if dear.any():  # more than any way without them
             outwards = np.where(dear, outwards + outwards[np.isfinite(outwards)].sum(), outwards)
         matrix = self.arcs.matrix(outwards)
@@ -195,7 +195,7 @@ class Ways:
     """The trees of cheapest ways at ``roots``, most often one: by position, how far each router is from the nearest of
     them and which comes before it."""
 
-    fibres: Fibres
+    fibres: BackboneGraph
     roots: tuple[str, ...]
     far: list[float]  # inf: not reached
     before: list[int]
@@ -232,7 +232,7 @@ class Ways:
     @cached_property
     def strays(self) -> frozenset[int]:
         """The positions from which no way led to the roots but over what is taken only then."""
-        dear, number, found = self.fibres.dear_from(self.roots), self.fibres.arcs.number, set[int]()
+        dear, number, found = self.fibres.costly_from(self.roots), self.fibres.arcs.number, set[int]()
         if dear.any():
             for place in reversed(self.farthest_first):
                 before = self.before[place]

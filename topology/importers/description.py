@@ -34,7 +34,7 @@ from helsewan.topology.model import (
     MOST_BPS,
     MOST_DELAY_US,
     SITE_MTU,
-    Access,
+    AccessLink,
     Kind,
     Link,
     Network,
@@ -43,7 +43,7 @@ from helsewan.topology.model import (
     Router,
     Site,
 )
-from helsewan.topology.national.reference_data import atlas
+from helsewan.topology.national.reference_data import reference_data
 
 LINES = 2  # a primary and a backup
 LEAST_MTU = 1280  # any line that carries IPv6 takes as much (RFC 8200, 5)
@@ -115,12 +115,12 @@ class _Long(_Strict):
     @property
     def delay_us(self) -> int:
         """The delay given, else that of the length."""
-        return round((self.km or 0) * atlas().fibre_us_per_km) if self.delay is None else self.delay
+        return round((self.km or 0) * reference_data().fibre_us_per_km) if self.delay is None else self.delay
 
     @property
     def fibre_km(self) -> float:
         """The length given, else that of the delay."""
-        return round(self.delay_us / atlas().fibre_us_per_km, 1) if self.km is None else self.km
+        return round(self.delay_us / reference_data().fibre_us_per_km, 1) if self.km is None else self.km
 
 
 class LinkSpec(_Long):
@@ -276,7 +276,7 @@ def _core(spec: NetworkDescription) -> Backbone:
 
 def _site(id_: str, spec: SiteSpec, index: int, home: dict[str, Pop]) -> Site:
     pop = home[spec.lines[0].router]
-    lines = (Access(line.router, access.UNNUMBERED, line.rate, line.delay_us, line.mtu) for line in spec.lines)
+    lines = (AccessLink(line.router, access.UNNUMBERED, line.rate, line.delay_us, line.mtu) for line in spec.lines)
     return Site(
         id=id_,
         name=spec.name or id_,

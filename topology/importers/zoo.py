@@ -26,7 +26,7 @@ from helsewan.topology.importers.places import Places, Point, place
 from helsewan.topology.importers.raw import Attributes, Edge, Graph, Node
 from helsewan.topology.importers.speeds import parse_speed_bps
 from helsewan.topology.model import MOST_BPS, Kind, Link, Pop, Region, Router
-from helsewan.topology.national.reference_data import atlas
+from helsewan.topology.national.reference_data import reference_data
 
 MAX_LABEL = 100  # letters of a label that are kept
 DEFAULT_RATE_BPS = 1_000_000_000  # [A] as the national network's regional fibres
@@ -181,7 +181,7 @@ def _links(
 ) -> tuple[Link, ...]:
     """A link for each edge, parallel ones too; delay by great circle, or the default where a place is vague."""
     names = NameBook()
-    us_per_km, least_km = atlas().fibre_us_per_km, atlas().interconnect_km
+    us_per_km, least_km = reference_data().fibre_us_per_km, reference_data().interconnect_km
     links = []
     for edge, rate in zip(edges, rates, strict=True):
         a, b = pops[edge.source], pops[edge.target]
@@ -201,7 +201,7 @@ def _assumed(places: Places, rates: Sequence[int | None], edges: Sequence[Edge],
     unread = sum(rate is None for rate in rates)
     of_all = f"of {_count(len(edges), 'link')}"
     known = len(edges) - vague
-    fibre = f"great circle x {ROUTING_FACTOR} x {atlas().fibre_us_per_km} us/km"
+    fibre = f"great circle x {ROUTING_FACTOR} x {reference_data().fibre_us_per_km} us/km"
     delay, rate = format_duration(DEFAULT_DELAY_US), format_rate(DEFAULT_RATE_BPS)
     remarks = [
         (known, f"the delay of {known} {of_all}: {fibre}"),

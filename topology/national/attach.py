@@ -14,12 +14,12 @@ from itertools import count, islice
 from math import cos, sin, sqrt
 
 from helsewan.topology.construction import access, addressing
-from helsewan.topology.construction.access import Order
+from helsewan.topology.construction.access import SiteRequest
 from helsewan.topology.construction.backbone import Backbone, neighbours
 from helsewan.topology.construction.geo import displaced, great_circle_km
-from helsewan.topology.model import Access, Kind, Network, Pop, Site
+from helsewan.topology.model import AccessLink, Kind, Network, Pop, Site
 from helsewan.topology.national import site_sampling
-from helsewan.topology.national.reference_data import Facility, Municipality, atlas
+from helsewan.topology.national.reference_data import Facility, Municipality, reference_data
 from helsewan.topology.national.site_profiles import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
 
 SERVICE_TOWNS = 3  # as in services.yaml
@@ -70,27 +70,27 @@ class _Towns:
         inhabited = [pop for pop in core.pops if pop.id not in barren] or list(core.pops)
         self._best_first = sorted(inhabited, key=lambda pop: (-self._neighbours.degree(pop.id), pop.id))
         self._weight = {pop.id: 1 + self._neighbours.degree(pop.id) for pop in inhabited}
-        self._us_per_km = atlas().fibre_us_per_km
+        self._us_per_km = reference_data().fibre_us_per_km
 
-    def standing(self) -> Iterator[Order]:
+    def standing(self) -> Iterator[SiteRequest]:
         """Hospitals, services and data centres, the sites that every network has."""
         index = count(1)
         for pop, tier in self._hospitals():
             named = (f"hospital-{pop.id}", f"{pop.town} hospital", Kind.HOSPITAL, next(index))
             site = unplugged(named, pop.region, (pop.lat, pop.lon), pop.town, tier=tier)
-            yield Order(site, HOSPITAL_RATE_BPS[tier], tier in DUAL_HOMED_TIERS, pop.id)
+            yield SiteRequest(site, HOSPITAL_RATE_BPS[tier], tier in DUAL_HOMED_TIERS, pop.id)
         for kind, facility, pop in self._facilities():
             named = (facility.id, facility.name, kind, next(index))
             site = unplugged(named, pop.region, (pop.lat, pop.lon), pop.town, tags=facility.tags)
-            yield Order(site, atlas().facility_bps, dual=True, via=pop.id)
+            yield SiteRequest(site, reference_data().facility_bps, dual=True, via=pop.id)
 
-    def candidates(self, seed: int) -> Iterator[Order]:
+    def candidates(self, seed: int) -> Iterator[SiteRequest]:
         """GP practices, pharmacies and municipalities in the order networks take them; indices are to be set."""
         pop_of = {district: pop.id for pop in self._best_first for district in self._districts(pop)}
         for candidate in site_sampling.candidates(list(pop_of), seed):
             yield replace(drawn(candidate, 0, seed), via=pop_of[candidate.municipality])
 
-    def plugged(self, order: Order) -> Site:
+    def plugged(self, order: SiteRequest) -> Site:
         """A site with its lines: to its own PoP and, as backup, on from there to the quickest neighbour."""
         pop = self._pops[order.via]
         km = great_circle_km(order.site.lat, order.site.lon, pop.lat, pop.lon)
@@ -101,7 +101,7 @@ class _Towns:
             backup = min(around, key=lambda other: (around[other]["delay_us"], other))
             ways.append((self._pops[backup], delay_us + around[backup]["delay_us"]))
         lines = (
-            Access(home.routers[order.site.index % len(home.routers)], access.UNNUMBERED, order.rate_bps, us)
+            AccessLink(home.routers[order.site.index % len(home.routers)], access.UNNUMBERED, order.rate_bps, us)
             for home, us in ways
         )
         return replace(order.site, accesses=tuple(lines))
@@ -118,9 +118,9 @@ class _Towns:
 
     def _facilities(self) -> Iterator[tuple[Kind, Facility, Pop]]:
         """Services over the best-connected PoPs in turn, a data centre at the best-connected of each region."""
-        for number, service in enumerate(atlas().services):
+        for number, service in enumerate(reference_data().services):
             yield Kind.SERVICE, service, self._best_first[number % min(SERVICE_TOWNS, len(self._best_first))]
-        for centre in atlas().datacentres:
+        for centre in reference_data().datacentres:
             home = next((pop for pop in self._best_first if centre.id == f"datacentre-{pop.region.value}"), None)
             if home is not None:
                 yield Kind.DATACENTRE, centre, home

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 from helsewan.topology.construction import access, addressing, backbone
-from helsewan.topology.construction.access import Order
+from helsewan.topology.construction.access import SiteRequest
 from helsewan.topology.model import Kind, Network
 from helsewan.topology.national import site_sampling
-from helsewan.topology.national.reference_data import Atlas, Facility, Hospital, Town, atlas
+from helsewan.topology.national.reference_data import Facility, Hospital, ReferenceData, Town, reference_data
 from helsewan.topology.national.site_profiles import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
 
 
@@ -20,7 +20,7 @@ def national_network(sites: int | None = 400, seed: int = 1, swedish_route: bool
     smaller one of the same seed. ``swedish_route`` adds the way Narvik-Stockholm-Oslo.
     Raises ``InputError`` for a size that cannot be.
     """
-    data = atlas()
+    data = reference_data()
     orders = list(_standing(data))
     total = len(orders) if sites is None else sites
     check_size(total, len(orders), "hospitals, services and data centres")
@@ -31,7 +31,7 @@ def national_network(sites: int | None = 400, seed: int = 1, swedish_route: bool
     return addressing.assemble(name, seed, core, access.plug_in(orders, core.pops, data.fibre_us_per_km))
 
 
-def _standing(data: Atlas) -> Iterator[Order]:
+def _standing(data: ReferenceData) -> Iterator[SiteRequest]:
     """The sites that every network has: hospitals, services, data centres."""
     towns = {town.id: town for town in data.towns}
     facilities = [(Kind.SERVICE, facility) for facility in data.services]
@@ -42,7 +42,7 @@ def _standing(data: Atlas) -> Iterator[Order]:
         yield _facility(facility, kind, towns[facility.pop], index, data.facility_bps)
 
 
-def _hospital(hospital: Hospital, index: int) -> Order:
+def _hospital(hospital: Hospital, index: int) -> SiteRequest:
     site = unplugged(
         (hospital.id, hospital.name, Kind.HOSPITAL, index),
         hospital.region,
@@ -51,10 +51,10 @@ def _hospital(hospital: Hospital, index: int) -> Order:
         tier=hospital.tier,
         tags=frozenset({hospital.trust}),
     )
-    return Order(site, HOSPITAL_RATE_BPS[hospital.tier], hospital.tier in DUAL_HOMED_TIERS, hospital.via)
+    return SiteRequest(site, HOSPITAL_RATE_BPS[hospital.tier], hospital.tier in DUAL_HOMED_TIERS, hospital.via)
 
 
-def _facility(facility: Facility, kind: Kind, town: Town, index: int, rate_bps: int) -> Order:
+def _facility(facility: Facility, kind: Kind, town: Town, index: int, rate_bps: int) -> SiteRequest:
     name = (facility.id, facility.name, kind, index)
     site = unplugged(name, town.region, (town.lat, town.lon), town.name, tags=facility.tags)
-    return Order(site, rate_bps, dual=True)
+    return SiteRequest(site, rate_bps, dual=True)

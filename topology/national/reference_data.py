@@ -88,7 +88,7 @@ class Facility:
 
 
 @dataclass(frozen=True, slots=True)
-class Atlas:
+class ReferenceData:
     """Everything in ``data/``."""
 
     fibre_us_per_km: float
@@ -106,11 +106,11 @@ class Atlas:
 
 
 @lru_cache(maxsize=1)
-def atlas() -> Atlas:
+def reference_data() -> ReferenceData:
     """The packaged data; read from disk once per process."""
     backbone, facilities = _yaml("backbone.yaml"), _yaml("services.yaml")
     rates = {tier: parse_rate_bps(rate) for tier, rate in backbone["tiers"].items()}
-    return Atlas(
+    return ReferenceData(
         fibre_us_per_km=backbone["fibre_us_per_km"],
         interconnect_km=float(backbone["interconnect"]["length_km"]),
         interconnect_bps=parse_rate_bps(backbone["interconnect"]["rate"]),

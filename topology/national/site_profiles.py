@@ -7,7 +7,7 @@ from random import Random
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.topology.construction import addressing
-from helsewan.topology.construction.access import Order
+from helsewan.topology.construction.access import SiteRequest
 from helsewan.topology.construction.geo import displaced
 from helsewan.topology.model import Kind, Region, Site
 from helsewan.topology.national.reference_data import Municipality
@@ -36,7 +36,7 @@ def check_size(total: int, least: int, standing: str) -> None:
     raise InputError(Problem("--sites", total, reason, hint))
 
 
-def drawn(candidate: Candidate, index: int, seed: int) -> Order:
+def drawn(candidate: Candidate, index: int, seed: int) -> SiteRequest:
     """A municipality at its centre, or a GP practice or pharmacy somewhere around it."""
     place, kind = candidate.municipality, candidate.kind
     if kind is Kind.MUNICIPALITY:
@@ -46,7 +46,7 @@ def drawn(candidate: Candidate, index: int, seed: int) -> Order:
         id_, name = f"{kind.value}-{place.id}-{candidate.number}", f"{place.name} {_SMALL[kind]} {candidate.number}"
         point = _scattered(place, Random(f"{seed}:{id_}"))
         rate_bps = next(rate for least, rate in SMALL_SITE_RATES_BPS if place.population >= least)
-    return Order(unplugged((id_, name, kind, index), place.region, point, place.name), rate_bps)
+    return SiteRequest(unplugged((id_, name, kind, index), place.region, point, place.name), rate_bps)
 
 
 def unplugged(

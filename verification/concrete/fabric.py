@@ -50,7 +50,7 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class Trace:
     """A packet's whole way. ``site`` is whose line it left on, ``packet`` as what; ``reason`` is why it was dropped."""
 
     hops: tuple[Hop, ...]
@@ -82,7 +82,7 @@ class Fabric:
         """A whole network whose switches hold these rules, by router id."""
         return cls(network, {router: Switch.of(each) for router, each in rules.items()})
 
-    def walk_from(self, site: str, packet: Packet, line: int = 0) -> Walk:
+    def trace_from(self, site: str, packet: Packet, line: int = 0) -> Trace:
         """The way of a packet that a site sends on its access line number ``line``."""
         return self.walk(self.entrance(site, packet, line))
 
@@ -93,18 +93,18 @@ class Fabric:
             return Place(access.router, port, packet)
         return Place(access.router, TRUNK_PORT, packet.but(vlan_vid=access.vlan | VLAN_PRESENT))
 
-    def walk(self, start: Place) -> Walk:
+    def walk(self, start: Place) -> Trace:
         """The way of a packet from a place on.
 
         Raises ValueError where a switch sends two packets on: no rule does that."""
         return self._follow(start, self.visit(start))
 
-    def walk_out_of(self, router: str, packet: Packet, actions: tuple[Action, ...]) -> Walk:
+    def trace_out_of(self, router: str, packet: Packet, actions: tuple[Action, ...]) -> Trace:
         """The way of a packet that a router's own processor has it treat so."""
         visit = self.switches[router].send(packet, actions, self.ports_down[router])
         return self._follow(Place(router, CONTROLLER, packet), visit)
 
-    def _follow(self, at: Place, visit: Visit) -> Walk:
+    def _follow(self, at: Place, visit: Visit) -> Trace:
         """The way from a first router on, where ``visit`` became of the packet."""
         hops: list[Hop] = []
         met: set[Place] = set()
@@ -112,22 +112,22 @@ class Fabric:
             hops.append(Hop(at, visit))
             ways = [(port, packet) for port, packet in visit.outputs if port != CONTROLLER]
             if not ways:
-                return Walk(tuple(hops), End.DROPPED, reason=visit.reason)
+                return Trace(tuple(hops), End.DROPPED, reason=visit.reason)
             if len(ways) > 1:
                 raise ValueError(f"{at.router} sends {len(ways)} packets out")
             port, packet = ways[0]
             if port not in self._link_at[at.router]:
                 site = self.site_behind(at.router, port, packet)
-                return Walk(tuple(hops), End.DELIVERED if site else End.LOST, site, packet)
+                return Trace(tuple(hops), End.DELIVERED if site else End.LOST, site, packet)
             onward = self.beyond(at.router, port, packet)
             if onward is None:
-                return Walk(tuple(hops), End.LOST)
+                return Trace(tuple(hops), End.LOST)
             met.add(Place(at.router, at.port, at.packet.ageless()))
             if Place(onward.router, onward.port, onward.packet.ageless()) in met:
-                return Walk(tuple(hops), End.LOOPED)
+                return Trace(tuple(hops), End.LOOPED)
             at, visit = onward, self.visit(onward)
 
-    def links(self, walk: Walk) -> tuple[str, ...]:
+    def links(self, walk: Trace) -> tuple[str, ...]:
         """The fibres that a packet took on its way."""
         return tuple(self._link_at[hop.came.router][hop.came.port] for hop in walk.hops[1:])
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from helsewan.controller.rules.contracts import TCP_ACK
-from helsewan.controller.rules.ip_version import FAMILIES, Family
+from helsewan.controller.rules.ip_version import FAMILIES, IpVersion
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan, Protocol, Service
-from helsewan.topology.model import Line, Site
-from helsewan.verification.concrete.fabric import Fabric, Walk
+from helsewan.topology.model import AccessLinkId, Site
+from helsewan.verification.concrete.fabric import Fabric, Trace
 from helsewan.verification.concrete.packet import Label, Packet
 
 _CLIENT_PORT = 49_152  # the first that is nobody's (RFC 6335, 6)
@@ -46,7 +46,7 @@ class Detour:
     journey: Journey
 
 
-def packet_of(service: Service, sender: Site, receiver: Site, family: Family, *, reply: bool = False) -> Packet:
+def packet_of(service: Service, sender: Site, receiver: Site, family: IpVersion, *, reply: bool = False) -> Packet:
     """The first packet of a service, with which ``sender`` opens it; or one that answers it."""
     ends = [site.prefixes[FAMILIES.index(family)][2] for site in (sender, receiver)]
     about = dict[str, int | str](eth_type=family.eth_type, nw_ttl=_TTL, ip_dscp=0, ip_frag=0)
@@ -63,7 +63,7 @@ def packet_of(service: Service, sender: Site, receiver: Site, family: Family, *,
 
 def journey(plan: Plan, fabric: Fabric, sender: str, packet: Packet, line: int = 0) -> Journey:
     """The way of a packet that ``sender`` sends on its line number ``line``."""
-    walk, network = fabric.walk_from(sender, packet, line), plan.network
+    walk, network = fabric.trace_from(sender, packet, line), plan.network
     links = fabric.links(walk)
     legs = tuple(Leg(link, hop.came.packet.labels) for link, hop in zip(links, walk.hops[1:], strict=True))
     delay_us = network.site[sender].accesses[line].delay_us + sum(network.link[link].delay_us for link in links)
@@ -84,7 +84,7 @@ def detours(plan: Plan, fabric: Fabric, sender: str, packet: Packet, way: Journe
         yield Detour(f"the line of {line[0]} to {router}", journey(plan, failed, sender, packet, sent_on))
 
 
-def _lines(plan: Plan, sender: str, way: Journey) -> Iterator[tuple[Line, int]]:
+def _lines(plan: Plan, sender: str, way: Journey) -> Iterator[tuple[AccessLinkId, int]]:
     """The lines at both ends of a way for which there is another, each with the one the packet is sent on instead."""
     if len(plan.network.site[sender].accesses) > 1:
         yield (sender, 0), 1
@@ -92,6 +92,6 @@ def _lines(plan: Plan, sender: str, way: Journey) -> Iterator[tuple[Line, int]]:
         yield (way.site, homing.index(way.routers[-1])), 0
 
 
-def _last(walk: Walk) -> Packet:
+def _last(walk: Trace) -> Packet:
     """The packet as it was last seen."""
     return walk.packet or walk.hops[-1].came.packet

@@ -30,7 +30,7 @@ from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.plan import Contract, Plan, TimedException
 from helsewan.topology.exporters.formats import from_json, to_json
-from helsewan.topology.model import Network, access_name
+from helsewan.topology.model import Network, access_link_name
 from helsewan.verification.dump import entry_json
 
 VERSION = 1
@@ -170,7 +170,7 @@ def write(dump: Dump) -> Iterator[bytes]:
         "down": {
             "links": sorted(dump.down.links),
             "routers": sorted(dump.down.routers),
-            "lines": sorted(access_name(*line) for line in dump.down.lines),
+            "lines": sorted(access_link_name(*line) for line in dump.down.lines),
         },
         "answers_neighbours": dump.answers_neighbours,
     }
@@ -276,7 +276,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_once)  # one for all: to make one
 
 def _failures(down: _Down, network: Network, name: str) -> Failures:
     """What was down, by names that the network has."""
-    lines = {access_name(*line): line for ports in network.line_ports.values() for line in ports}
+    lines = {access_link_name(*line): line for ports in network.line_ports.values() for line in ports}
     named: dict[str, tuple[list[str], Mapping[str, object]]] = {
         "links": (down.links, network.link),
         "routers": (down.routers, network.router),

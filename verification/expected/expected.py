@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from helsewan.controller.openflow.entries import ARP
 from helsewan.controller.rules.contracts import TCP_ACK, TCP_RST
-from helsewan.controller.rules.ip_version import IP4, IP6, Family
+from helsewan.controller.rules.ip_version import IP4, IP6, IpVersion
 from helsewan.policies.plan import Contract, Plan, Protocol, Service
 from helsewan.topology.model import GATEWAY6, Site
 from helsewan.verification.concrete.packet import Packet
@@ -22,21 +22,21 @@ _SOLICITATION = 135  # ICMPv6 type (RFC 4861, 4.3)
 _USUAL_TTL = 64  # what hosts send; no way through a network is longer
 
 
-class Verdict(Enum):
+class Disposition(Enum):
     """What is to become of a packet."""
 
     ARRIVES = "arrives"  # at the site that has its destination address, and nowhere else
     MAY_ARRIVE = "may arrive"  # there, if its hops suffice
     ANSWERED = "is answered"  # by the network
-    KEPT = "reaches nobody"
+    DENIED = "reaches nobody"
 
 
 @dataclass(frozen=True, slots=True)
-class Says:
+class Expected:
     """The verdict on a packet, why, where the policy's file says so (``file:line`` of a contract, or of where contracts
     begin if none allows it), and the site that has its destination address."""
 
-    verdict: Verdict
+    verdict: Disposition
     words: str
     source: str = ""
     towards: str | None = None
@@ -48,64 +48,66 @@ class Intent:
 
     plan: Plan
 
-    def of(self, site_id: str, packet: Packet) -> Says:
+    def of(self, site_id: str, packet: Packet) -> Expected:
         """The word on a packet that a site sends as it is: ``packet`` has no tag of its access line's."""
         site, fields = self.plan.network.site[site_id], packet.fields
         if packet.labels:
-            return Says(Verdict.KEPT, "a site sends no labels")
+            return Expected(Disposition.DENIED, "a site sends no labels")
         if "vlan_vid" in fields:
-            return Says(Verdict.KEPT, "a site sends no VLAN tag")
+            return Expected(Disposition.DENIED, "a site sends no VLAN tag")
         if fields["eth_type"] == ARP:
             return self._of_arp(site, fields)
         family = {IP4.eth_type: IP4, IP6.eth_type: IP6}.get(fields["eth_type"])
         if family is None or family.destination not in fields:
-            return Says(Verdict.KEPT, "a site sends IP, and ARP for its gateway")
+            return Expected(Disposition.DENIED, "a site sends IP, and ARP for its gateway")
         if fields.get("icmpv6_type") == _SOLICITATION and fields.get("ipv6_nd_target") == int(GATEWAY6):
             if self.plan.answers_neighbours:
-                return Says(Verdict.ANSWERED, "a site may ask for its gateway")
-            return Says(Verdict.KEPT, "sites know their gateway here")
+                return Expected(Disposition.ANSWERED, "a site may ask for its gateway")
+            return Expected(Disposition.DENIED, "sites know their gateway here")
         return self._of_ip(site, packet, family)
 
     @staticmethod
-    def _of_arp(site: Site, fields: object) -> Says:
+    def _of_arp(site: Site, fields: object) -> Expected:
         assert isinstance(fields, dict)
         asks = fields.get("arp_op") == 1 and fields["arp_tpa"] == int(site.gateway4)
         if asks and IPv4Address(fields["arp_spa"]) in site.prefix4:
-            return Says(Verdict.ANSWERED, "a site may ask for its gateway")
-        return Says(Verdict.KEPT, "a site asks its gateway alone, as itself")
+            return Expected(Disposition.ANSWERED, "a site may ask for its gateway")
+        return Expected(Disposition.DENIED, "a site asks its gateway alone, as itself")
 
-    def _of_ip(self, site: Site, packet: Packet, family: Family) -> Says:
+    def _of_ip(self, site: Site, packet: Packet, family: IpVersion) -> Expected:
         fields = packet.fields
         prefix = site.prefix4 if family is IP4 else site.prefix6
         source, destination = (_address(family, fields[name]) for name in (family.source, family.destination))
         if source not in prefix:
-            return Says(Verdict.KEPT, "a site sends from its own addresses alone", towards=self.owner(destination))
+            return Expected(
+                Disposition.DENIED, "a site sends from its own addresses alone", towards=self.owner(destination)
+            )
         asks = fields.get(family.icmp_type) == family.echo_request and fields.get("ip_proto") == family.icmp
         if destination == prefix[1] and asks:
-            return Says(Verdict.ANSWERED, "a site may ping its gateway")
+            return Expected(Disposition.ANSWERED, "a site may ping its gateway")
         owner = self.owner(destination)
         if owner is None:
-            return Says(Verdict.KEPT, "no site has that address", self.plan.contracts_at)
+            return Expected(Disposition.DENIED, "no site has that address", self.plan.contracts_at)
         if fields.get("ip_frag"):
-            return Says(Verdict.KEPT, "fragments are dropped", towards=owner)
+            return Expected(Disposition.DENIED, "fragments are dropped", towards=owner)
         contract = self.contract(site.id, owner, packet, family)
         if contract is None:
-            return Says(Verdict.KEPT, "no contract allows it", self.plan.contracts_at, owner)
-        verdict = Verdict.ARRIVES if fields["nw_ttl"] >= _USUAL_TTL else Verdict.MAY_ARRIVE
-        return Says(verdict, f"contract {contract.name} allows {contract.service}", contract.source, owner)
+            return Expected(Disposition.DENIED, "no contract allows it", self.plan.contracts_at, owner)
+        verdict = Disposition.ARRIVES if fields["nw_ttl"] >= _USUAL_TTL else Disposition.MAY_ARRIVE
+        return Expected(verdict, f"contract {contract.name} allows {contract.service}", contract.source, owner)
 
-    def contract(self, source: str, destination: str, packet: Packet, family: Family) -> Contract | None:
+    def contract(self, source: str, destination: str, packet: Packet, family: IpVersion) -> Contract | None:
         """The contract that lets a packet pass from site to site, as an opening or else as a reply."""
         roles = self.plan.role_of_site
         a, b = roles[source].id, roles[destination].id
         openings = (each for each in self._between[a, b] if self._opens(each, packet, family))
         return next(openings, None) or next((c for c in self._between[b, a] if self._replies(c, packet, family)), None)
 
-    def _opens(self, contract: Contract, packet: Packet, family: Family) -> bool:
+    def _opens(self, contract: Contract, packet: Packet, family: IpVersion) -> bool:
         service = self.plan.service[contract.service]
         return _is_of(service, packet, "dst", family, family.echo_request)
 
-    def _replies(self, contract: Contract, packet: Packet, family: Family) -> bool:
+    def _replies(self, contract: Contract, packet: Packet, family: IpVersion) -> bool:
         service = self.plan.service[contract.service]
         if not _is_of(service, packet, "src", family, family.echo_reply):
             return False
@@ -150,7 +152,7 @@ def port_ranges(service: Service) -> tuple[tuple[int, int], ...]:
     return tuple(joined)
 
 
-def _is_of(service: Service, packet: Packet, side: str, family: Family, icmp_type: int) -> bool:
+def _is_of(service: Service, packet: Packet, side: str, family: IpVersion, icmp_type: int) -> bool:
     """Whether a packet is of a service; ``side`` is where the server's port stands."""
     fields = packet.fields
     if service.protocol is Protocol.ICMP:
@@ -161,5 +163,5 @@ def _is_of(service: Service, packet: Packet, side: str, family: Family, icmp_typ
     return not service.ports or any(port & match.mask == match.value for match in service.ports)
 
 
-def _address(family: Family, value: int) -> IPv4Address | IPv6Address:
+def _address(family: IpVersion, value: int) -> IPv4Address | IPv6Address:
     return IPv4Address(value) if family is IP4 else IPv6Address(value)

@@ -10,15 +10,15 @@ from ipaddress import IPv4Address, IPv6Address
 from helsewan.controller.openflow.entries import ARP, IPV4, IPV6, MPLS
 from helsewan.controller.rules.mtu import MTU_REGISTER
 from helsewan.controller.rules.punt import Punt
-from helsewan.controller.slowpath.icmp_responder import Answers
+from helsewan.controller.slowpath.icmp_responder import IcmpResponder
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import GATEWAY6, LOOPBACKS4, LOOPBACKS6, Site
-from helsewan.verification.concrete.fabric import End, Fabric, Walk
+from helsewan.verification.concrete.fabric import End, Fabric, Trace
 from helsewan.verification.concrete.frames import read
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import HandedUp
-from helsewan.verification.expected.expected import Says, Verdict
-from helsewan.verification.live.test_packets import Question
+from helsewan.verification.expected.expected import Disposition, Expected
+from helsewan.verification.live.test_packets import ProbePacket
 
 _ETHERNET_BYTES = 14
 
@@ -54,28 +54,28 @@ class Outcome:
         said = [f"reaches {site}" for site in sorted(self.sites)] + ["answered"] * self.answered
         return ", ".join(said) or "reaches nobody"
 
-    def keeps(self, says: Says) -> bool:
+    def keeps(self, says: Expected) -> bool:
         """Whether it is what a policy wants."""
         there = frozenset({says.towards}) if says.towards else frozenset()
-        if says.verdict is Verdict.ARRIVES:
+        if says.verdict is Disposition.ARRIVES:
             return self.sites == there and not self.answered
-        if says.verdict is Verdict.MAY_ARRIVE:
+        if says.verdict is Disposition.MAY_ARRIVE:
             return self.sites <= there
-        return not self.sites and (self.answered or says.verdict is Verdict.KEPT)
+        return not self.sites and (self.answered or says.verdict is Disposition.DENIED)
 
 
 @dataclass(frozen=True)
-class Foretold:
+class Predicted:
     """What a plan's network does by the rules in ``fabric``, its routers' own answers included."""
 
     plan: Plan
     fabric: Fabric
 
-    def walk(self, question: Question) -> Walk:
+    def walk(self, question: ProbePacket) -> Trace:
         """The way of a question's packet, hop by hop."""
-        return self.fabric.walk_from(question.site, question.packet, question.line)
+        return self.fabric.trace_from(question.site, question.packet, question.line)
 
-    def outcome(self, question: Question, walk: Walk) -> Outcome:
+    def outcome(self, question: ProbePacket, walk: Trace) -> Outcome:
         """What becomes of a question's packet that goes a way."""
         handed_up = walk.hops[-1].visit.handed_up
         if walk.end is End.DROPPED and handed_up is not None:
@@ -85,7 +85,7 @@ class Foretold:
         assert walk.site is not None and walk.packet is not None
         return self.heard(question, walk.site, _untagged(walk.packet))
 
-    def _answered(self, question: Question, walk: Walk, handed_up: HandedUp) -> Walk | None:
+    def _answered(self, question: ProbePacket, walk: Trace, handed_up: HandedUp) -> Trace | None:
         """The way of what the last router answers; None if it answers nothing."""
         hop = walk.hops[-1]
         stack = handed_up.packet.labels
@@ -99,13 +99,13 @@ class Foretold:
         answer = self._answers.to(Punt(hop.came.router, handed_up.expired, cookie, metadata, frame, mtu_bytes))
         if answer is None:
             return None
-        return self.fabric.walk_out_of(answer.router, read(answer.frame), answer.actions)
+        return self.fabric.trace_out_of(answer.router, read(answer.frame), answer.actions)
 
     @cached_property
-    def _answers(self) -> Answers:
-        return Answers(self.plan)
+    def _answers(self) -> IcmpResponder:
+        return IcmpResponder(self.plan)
 
-    def heard(self, question: Question, site: str, packet: Packet) -> Outcome:
+    def heard(self, question: ProbePacket, site: str, packet: Packet) -> Outcome:
         """What it means that a packet with a question's mark came out of a site's line. At the site that asked it is
         the network's answer, or the packet itself come back; what other sites reply is no part of the question."""
         network = self.plan.network

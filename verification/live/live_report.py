@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from helsewan.verification.concrete.fabric import Walk
-from helsewan.verification.expected.expected import Verdict
+from helsewan.verification.concrete.fabric import Trace
+from helsewan.verification.expected.expected import Disposition
 from helsewan.verification.expected.outcome import Outcome
 from helsewan.verification.live.generators.draft import Group
-from helsewan.verification.live.sessions import Talk
-from helsewan.verification.live.test_packets import Question
+from helsewan.verification.live.sessions import Session
+from helsewan.verification.live.test_packets import ProbePacket
 from helsewan.verification.reports.findings import Finding, Kind
 
 LIVE = "live"  # the case that findings of a running network are of
@@ -22,10 +22,10 @@ class Answer:
     """A question, what the rules make of it and by which way, and what the network did. ``proved`` are the sites that
     the static verifier's sets have its packet reach, where it was asked."""
 
-    question: Question
+    question: ProbePacket
     static: Outcome
     live: Outcome
-    walk: Walk
+    walk: Trace
     proved: frozenset[str] | None = None
 
     @property
@@ -40,10 +40,10 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class TalkAnswer:
+class SessionAnswer:
     """A conversation, and whether it came about."""
 
-    talk: Talk
+    talk: Session
     live: bool
 
     @property
@@ -76,7 +76,7 @@ class LiveReport:
 
     seed: int
     answers: tuple[Answer, ...]
-    talks: tuple[TalkAnswer, ...]
+    talks: tuple[SessionAnswer, ...]
     findings: tuple[Finding, ...]
     deaf: tuple[str, ...]
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class LiveReport:
 
 
 def side_by_side(
-    answers: Sequence[Answer], talks: Sequence[TalkAnswer], seed: int, figures: Mapping[str, float]
+    answers: Sequence[Answer], talks: Sequence[SessionAnswer], seed: int, figures: Mapping[str, float]
 ) -> LiveReport:
     """The report on these answers."""
     deaf = {
@@ -124,7 +124,7 @@ def _findings(answer: Answer) -> Iterator[Finding]:
         yield _finding(Kind.DIFFERS, answer)
 
 
-def _talk_findings(answer: TalkAnswer) -> Iterator[Finding]:
+def _talk_findings(answer: SessionAnswer) -> Iterator[Finding]:
     """What is wrong about a conversation."""
     talk = answer.talk
     if answer.keeps:
@@ -146,8 +146,8 @@ def _talk_findings(answer: TalkAnswer) -> Iterator[Finding]:
 def _kind(answer: Answer, outcome: Outcome) -> Kind:
     says = answer.question.says
     if outcome.sites - {says.towards}:
-        return Kind.LEAK if says.verdict in (Verdict.KEPT, Verdict.ANSWERED) else Kind.MISDELIVERED
-    return Kind.LEAK if outcome.sites and says.verdict is Verdict.KEPT else Kind.BLACKHOLE
+        return Kind.LEAK if says.verdict in (Disposition.DENIED, Disposition.ANSWERED) else Kind.MISDELIVERED
+    return Kind.LEAK if outcome.sites and says.verdict is Disposition.DENIED else Kind.BLACKHOLE
 
 
 def _finding(kind: Kind, answer: Answer) -> Finding:

@@ -17,7 +17,7 @@ from helsewan.topology.model import Network
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.frames import read
 from helsewan.verification.concrete.packet import Packet
-from helsewan.verification.expected.expected import Intent, Says
+from helsewan.verification.expected.expected import Expected, Intent
 from helsewan.verification.live.generators import contracts, forgeries, shapes
 from helsewan.verification.live.generators.draft import Draft, Group, Scene
 
@@ -27,7 +27,7 @@ _ADDRESSES_BYTES = 12  # of Ethernet's header: what stands before a tag
 
 
 @dataclass(frozen=True)
-class Question:
+class ProbePacket:
     """``site`` sends ``frame`` on its access line number ``line``: what becomes of it? ``packet`` is what the line's
     router reads in it, but for the tag that a trunk puts on; ``says`` is the policy's word."""
 
@@ -38,11 +38,11 @@ class Question:
     line: int
     frame: bytes
     packet: Packet
-    says: Says
+    says: Expected
     about: tuple[int, ...] = ()
 
 
-def questions(plan: Plan, fabric: Fabric, seed: int, most: int | None = None) -> tuple[Question, ...]:
+def probe_packets(plan: Plan, fabric: Fabric, seed: int, most: int | None = None) -> tuple[ProbePacket, ...]:
     """The questions on a plan in the order in which they are asked: controls, all others in a lot's order, controls
     again. ``fabric`` holds the rules they are put to: labels are forged from them. ``most`` bounds those between,
     evenly over their kinds; None asks all."""
@@ -90,11 +90,11 @@ def _chosen(scene: Scene, most: int | None) -> Iterator[Draft]:
     yield from (draft for draft, _ in zip(turns, range(most), strict=False))
 
 
-def _question(number: int, draft: Draft, network: Network, intent: Intent, seed: int) -> Question:
+def _question(number: int, draft: Draft, network: Network, intent: Intent, seed: int) -> ProbePacket:
     frame = draft.frame(mark_of(seed) + number.to_bytes(_NUMBER_BYTES, "big"))
     packet = _seen(network, draft.site, draft.line, frame)
     says = intent.of(draft.site, packet)
-    return Question(number, draft.group, draft.name, draft.site, draft.line, frame, packet, says, draft.about)
+    return ProbePacket(number, draft.group, draft.name, draft.site, draft.line, frame, packet, says, draft.about)
 
 
 def _seen(network: Network, site: str, line: int, frame: bytes) -> Packet:

@@ -16,13 +16,13 @@ from helsewan.verification.mutation.intent import disputed
 from helsewan.verification.mutation.live import Live
 from helsewan.verification.mutation.mutant import Mutant
 from helsewan.verification.mutation.policy_faults import PolicyMutant
-from helsewan.verification.mutation.witness import Jury, Witness
-from helsewan.verification.reports.findings import Case, Finding, Report
+from helsewan.verification.mutation.witness import FaultOracle, Witness
+from helsewan.verification.reports.findings import Case, Finding, VerificationReport
 
-Verifier = Callable[[Mapping[str, RuleSet]], Report]
+Verifier = Callable[[Mapping[str, RuleSet]], VerificationReport]
 
 
-class Verdict(str, Enum):
+class FaultVerdict(str, Enum):
     """How a trial of one fault ends. Only `MISSED` and `FALSE_ALARM` speak against the verifier."""
 
     CAUGHT = "caught"
@@ -41,7 +41,7 @@ class Trial:
     table: str
     what: str
     witness: Witness
-    verdict: Verdict
+    verdict: FaultVerdict
     kinds: tuple[str, ...] = ()
     why: str = ""
     live: bool = False
@@ -65,7 +65,7 @@ class Trial:
 class Campaign:
     """Faults in the rules of one network. ``verify`` is what is on trial, ``cases`` the states that it looks at."""
 
-    jury: Jury
+    jury: FaultOracle
     verify: Verifier
     cases: tuple[Case, ...]
     live: Live
@@ -81,11 +81,11 @@ class Campaign:
             live = self.live.sees(self.jury.faulty({mutant.router: mutant.of(rules[mutant.router])}), mutant.router)
             if kinds:
                 real = witness.effect is not Effect.NONE or any(self._shows(mutant, each) for each in report.violations)
-                yield Trial(*about, Verdict.CAUGHT if real else Verdict.FALSE_ALARM, kinds, live=live)
+                yield Trial(*about, FaultVerdict.CAUGHT if real else FaultVerdict.FALSE_ALARM, kinds, live=live)
             elif witness.effect in HARMLESS:
-                yield Trial(*about, Verdict.SURVIVED, (), survivors.why(mutant, witness), live)
+                yield Trial(*about, FaultVerdict.SURVIVED, (), survivors.why(mutant, witness), live)
             else:
-                yield Trial(*about, Verdict.MISSED, live=live)
+                yield Trial(*about, FaultVerdict.MISSED, live=live)
 
     def run_policies(self, mutants: Iterable[PolicyMutant]) -> Iterator[Trial]:
         """The same for policies: the rules that come of a faulty one are held against the right one."""
@@ -93,24 +93,24 @@ class Campaign:
         for mutant in mutants:
             about = mutant.kind, "policy", mutant.what
             if mutant.plan is None:
-                yield Trial(*about, Witness(Effect.NONE), Verdict.REFUSED, (), mutant.refusal)
+                yield Trial(*about, Witness(Effect.NONE), FaultVerdict.REFUSED, (), mutant.refusal)
                 continue
             generation = first_generation(mutant.plan)
             rules = {router: generation.rules(router) for router in right}
             changed = {router: each for router, each in rules.items() if set(each) != set(right[router])}
             if not changed:
-                yield Trial(*about, Witness(Effect.NONE), Verdict.SURVIVED, (), "the same rules come of it")
+                yield Trial(*about, Witness(Effect.NONE), FaultVerdict.SURVIVED, (), "the same rules come of it")
                 continue
             probes = disputed(plan, mutant.plan, Random(self.jury.corpus.seed))
             witness = self.jury.weigh(changed, [(INTACT, probes)])
             kinds = tuple(sorted({finding.kind.value for finding in self.verify(rules).violations}))
             if kinds:
-                yield Trial(*about, witness, Verdict.CAUGHT, kinds)
+                yield Trial(*about, witness, FaultVerdict.CAUGHT, kinds)
             elif witness.effect in HARMLESS:
                 why = f"of {witness.tried} packets of all pairs of roles, changes {witness.effect.value}"
-                yield Trial(*about, witness, Verdict.SURVIVED, (), why)
+                yield Trial(*about, witness, FaultVerdict.SURVIVED, (), why)
             else:
-                yield Trial(*about, witness, Verdict.MISSED)
+                yield Trial(*about, witness, FaultVerdict.MISSED)
 
     def _shows(self, mutant: Mutant, finding: Finding) -> bool:
         """Whether the verifier's own packet fares otherwise than by the right rules; what it shows without a packet is
@@ -125,7 +125,7 @@ class Campaign:
 def changes(trial: Trial) -> bool:
     """Whether a fault changes what passes between sites: by a packet found independently, or by the verifier's own,
     followed."""
-    return trial.witness.effect not in HARMLESS or trial.verdict is Verdict.CAUGHT
+    return trial.witness.effect not in HARMLESS or trial.verdict is FaultVerdict.CAUGHT
 
 
 def table(trials: Iterable[Trial]) -> list[tuple[str, str, int, int, int, int, int, int]]:
@@ -134,10 +134,10 @@ def table(trials: Iterable[Trial]) -> list[tuple[str, str, int, int, int, int, i
     for trial in trials:
         rows.setdefault((trial.kind, trial.table), []).append(trial)
 
-    def count(row: list[Trial], verdict: Verdict) -> int:
+    def count(row: list[Trial], verdict: FaultVerdict) -> int:
         return sum(trial.verdict is verdict for trial in row)
 
-    ends = Verdict.CAUGHT, Verdict.REFUSED, Verdict.SURVIVED, Verdict.MISSED
+    ends = FaultVerdict.CAUGHT, FaultVerdict.REFUSED, FaultVerdict.SURVIVED, FaultVerdict.MISSED
     return [
         (*key, len(row), sum(map(changes, row)), *(count(row, verdict) for verdict in ends))  # type: ignore[misc]
         for key, row in sorted(rows.items())

@@ -13,7 +13,7 @@ from helsewan.controller.openflow.entries import FlowRule, RuleSet
 from helsewan.controller.rules.ip_version import FAMILIES
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
-from helsewan.verification.concrete.fabric import Fabric, Walk
+from helsewan.verification.concrete.fabric import Fabric, Trace
 from helsewan.verification.mutation.effect import Meters, Probe, meters_of, seen
 from helsewan.verification.mutation.headers import Headers, address, packet, questions, sampled
 
@@ -109,7 +109,7 @@ class Corpus:
             if router not in failures.routers and (probe.site, probe.line) not in failures.lines:
                 yield probe
 
-    def _elements(self, walk: Walk) -> Iterator[object]:
+    def _elements(self, walk: Trace) -> Iterator[object]:
         """What a way hangs on: routers, links, and the line at its end."""
         network = self.plan.network
         for hop in walk.hops:
@@ -124,7 +124,7 @@ class Corpus:
         return {(router, port): link for router in ports for link, port in ports[router].items()}
 
 
-def _note(found: dict[Spot, dict[Failures, list[Probe]]], failures: Failures, probe: Probe, walk: Walk) -> None:
+def _note(found: dict[Spot, dict[Failures, list[Probe]]], failures: Failures, probe: Probe, walk: Trace) -> None:
     for spot in set(_spots(walk)):
         cases = found.setdefault(spot, {})
         if failures in cases or len(cases) <= _CASES_PER_SPOT:
@@ -133,7 +133,7 @@ def _note(found: dict[Spot, dict[Failures, list[Probe]]], failures: Failures, pr
                 probes.append(probe)
 
 
-def _spots(walk: Walk) -> Iterator[Spot]:
+def _spots(walk: Trace) -> Iterator[Spot]:
     for hop in walk.hops:
         yield from ((hop.came.router, rule) for rule in hop.visit.rules)
         yield from ((hop.came.router, choice.group.id) for choice in hop.visit.choices)

@@ -8,7 +8,7 @@ from enum import Enum
 
 from helsewan.controller.openflow.entries import AnyMeter, MeterRule, RuleSet
 from helsewan.controller.rules.paths import Failures
-from helsewan.verification.concrete.fabric import End, Fabric, Walk
+from helsewan.verification.concrete.fabric import End, Fabric, Trace
 from helsewan.verification.concrete.lookup import ChanceError
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import NotModelledError
@@ -67,10 +67,10 @@ def meters_of(rules: Mapping[str, RuleSet]) -> dict[tuple[str, int], AnyMeter]:
     return {(router, meter.id): meter for router, each in rules.items() for meter in each.meters}
 
 
-def seen(fabric: Fabric, meters: Meters, probe: Probe) -> tuple[Seen, Walk | None]:
+def seen(fabric: Fabric, meters: Meters, probe: Probe) -> tuple[Seen, Trace | None]:
     """What becomes of a probe."""
     try:
-        walk = fabric.walk_from(probe.site, probe.packet, probe.line)
+        walk = fabric.trace_from(probe.site, probe.packet, probe.line)
     except (ChanceError, NotModelledError):
         return Seen(None, chance=True), None
     passed = (meters.get((hop.came.router, rule.meter)) for hop in walk.hops

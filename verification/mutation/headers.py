@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from helsewan.controller.openflow.entries import ARP
 from helsewan.controller.rules.contracts import TCP_ACK, TCP_RST
-from helsewan.controller.rules.ip_version import FAMILIES, IP4, Family
+from helsewan.controller.rules.ip_version import FAMILIES, IP4, IpVersion
 from helsewan.policies.plan import Plan, PortMatch, Protocol, Service
 from helsewan.topology.model import GATEWAY6, Site
 from helsewan.verification.concrete.packet import Packet
@@ -30,7 +30,7 @@ class Headers:
 
     plan: Plan
 
-    def of_service(self, service: Service, family: Family, opens: bool) -> Iterator[Header]:
+    def of_service(self, service: Service, family: IpVersion, opens: bool) -> Iterator[Header]:
         """A packet that opens a service, or one that answers, for each of its port ranges."""
         if service.protocol is Protocol.ICMP:
             kind = family.echo_request if opens else family.echo_reply
@@ -43,7 +43,7 @@ class Headers:
             flags = (("tcp_flags", _SYN if opens else TCP_ACK),) if service.protocol is Protocol.TCP else ()
             yield (("ip_proto", int(service.protocol)), (f"{name}_src", ends[0]), (f"{name}_dst", ends[1]), *flags)
 
-    def allowed(self, source: str, destination: str, family: Family) -> Iterator[Header]:
+    def allowed(self, source: str, destination: str, family: IpVersion) -> Iterator[Header]:
         """What a site may send another: openings, and answers to the other's."""
         a, b = self.plan.role_of_site[source].id, self.plan.role_of_site[destination].id
         for opens, key in ((True, (a, b)), (False, (b, a))):
@@ -58,14 +58,14 @@ class Headers:
             found.setdefault((client, server), []).append(service)
         return found
 
-    def every(self, family: Family) -> tuple[Header, ...]:
+    def every(self, family: IpVersion) -> tuple[Header, ...]:
         """What any service has, whoever may use it; and a segment that only looks like an answer."""
         headers = [header for service in self.plan.services for opens in (True, False)
                    for header in self.of_service(service, family, opens)]  # fmt: skip
         headers += [_with(header, tcp_flags=_SYN) for header in headers if ("tcp_flags", TCP_ACK) in header]
         return tuple(dict.fromkeys(headers))
 
-    def at_edges(self, wanted: dict[str, Wanted], family: Family) -> tuple[Header, ...]:
+    def at_edges(self, wanted: dict[str, Wanted], family: IpVersion) -> tuple[Header, ...]:
         """Headers at and beside the edges of what an entry takes."""
         proto = wanted.get("ip_proto")
         protocols = [proto.value] if proto else [6, 17, family.icmp]
@@ -99,12 +99,12 @@ def _edges(wanted: Wanted | None, bits: int) -> list[int]:
     return sorted({first, last, max(first - 1, 0), min(last + 1, top)})
 
 
-def addresses(wanted: Wanted, family: Family) -> list[int]:
+def addresses(wanted: Wanted, family: IpVersion) -> list[int]:
     """Addresses at and beside the edges of a prefix."""
     return _edges(wanted, family.address_bits)
 
 
-def packet(family: Family, source: int, destination: int, header: Header) -> Packet:
+def packet(family: IpVersion, source: int, destination: int, header: Header) -> Packet:
     """An IP packet as a site sends it."""
     about = {
         "eth_type": family.eth_type,
@@ -117,7 +117,7 @@ def packet(family: Family, source: int, destination: int, header: Header) -> Pac
     return Packet({**about, family.source: source, family.destination: destination, **dict(header)})
 
 
-def address(site: Site, family: Family) -> int:
+def address(site: Site, family: IpVersion) -> int:
     """A site's own address."""
     return int(site.address4 if family is IP4 else site.address6)
 

@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import product
 from random import Random
 
-from helsewan.controller.rules.ip_version import FAMILIES, Family
+from helsewan.controller.rules.ip_version import FAMILIES, IpVersion
 from helsewan.policies.plan import Attachment, Plan, Protocol, Service
-from helsewan.topology.model import Line
+from helsewan.topology.model import AccessLinkId
 from helsewan.verification.mutation.effect import Probe
 from helsewan.verification.mutation.headers import Header, Headers, address, packet, sampled
 
@@ -42,7 +42,7 @@ def disputed(old: Plan, new: Plan, rng: Random) -> Iterator[Probe]:
     yield from sampled(rng, alike, _ANYWAY)
 
 
-def _headers(old: Plan, new: Plan, family: Family) -> tuple[Header, ...]:
+def _headers(old: Plan, new: Plan, family: IpVersion) -> tuple[Header, ...]:
     return tuple(dict.fromkeys((*Headers(old).every(family), *Headers(new).every(family))))
 
 
@@ -51,7 +51,7 @@ class _Word:
     """What a plan has to do with packets between its sites."""
 
     plan: Plan
-    family: Family
+    family: IpVersion
 
     def on(self, line: Attachment, to: str, header: Header) -> Saying:
         """Whether a packet opens something or answers, in which classes, at what rates."""
@@ -79,11 +79,11 @@ class _Word:
         return {}
 
     @cached_property
-    def _rates(self) -> dict[Line, dict[str, int]]:
+    def _rates(self) -> dict[AccessLinkId, dict[str, int]]:
         return {line.number: dict(line.police) for line in self.plan.attachments}
 
 
-def _is_of(service: Service, fields: dict[str, int], side: str, family: Family) -> bool:
+def _is_of(service: Service, fields: dict[str, int], side: str, family: IpVersion) -> bool:
     """Whether a packet is a service's, its server at the end ``side``."""
     if service.protocol is Protocol.ICMP:
         kind = family.echo_request if side == "dst" else family.echo_reply

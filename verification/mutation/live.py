@@ -11,8 +11,8 @@ from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.lookup import ChanceError
 from helsewan.verification.concrete.switch import NotModelledError
-from helsewan.verification.expected.outcome import Foretold
-from helsewan.verification.live.test_packets import Question, questions
+from helsewan.verification.expected.outcome import Predicted
+from helsewan.verification.live.test_packets import ProbePacket, probe_packets
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,21 @@ class Live:
     def sees(self, faulty: Fabric, router: str) -> bool:
         """Whether an answer breaks the policy where one router's rules are faulty; a switch that may take either of two
         entries may well answer right. Only packets that come to the router by the right rules can fare otherwise."""
-        foretold = Foretold(self.plan, faulty)
+        foretold = Predicted(self.plan, faulty)
         return any(not self._keeps(foretold, question) for question in self._by_router[router])
 
     @cached_property
-    def _by_router(self) -> dict[str, tuple[Question, ...]]:
+    def _by_router(self) -> dict[str, tuple[ProbePacket, ...]]:
         """The questions that are answered right, by the routers that see them."""
-        right, found = Foretold(self.plan, self.fabric), defaultdict(list)
-        for question in dict.fromkeys(questions(self.plan, self.fabric, self.seed, self.most)):
+        right, found = Predicted(self.plan, self.fabric), defaultdict(list)
+        for question in dict.fromkeys(probe_packets(self.plan, self.fabric, self.seed, self.most)):
             walk = right.walk(question)
             if right.outcome(question, walk).keeps(question.says):
                 for router in set(walk.routers):
                     found[router].append(question)
         return defaultdict(tuple, {router: tuple(each) for router, each in found.items()})
 
-    def _keeps(self, foretold: Foretold, question: Question) -> bool:
+    def _keeps(self, foretold: Predicted, question: ProbePacket) -> bool:
         try:
             walk = foretold.walk(question)
             return foretold.outcome(question, walk).keeps(question.says)

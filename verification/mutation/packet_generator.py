@@ -15,11 +15,11 @@ from helsewan.controller.openflow.pipeline import (
     SOURCE_ROLE,
     VLAN_PRESENT,
     VRF,
-    Part,
+    FieldPart,
 )
-from helsewan.controller.rules.ip_version import FAMILIES, Family
+from helsewan.controller.rules.ip_version import FAMILIES, IpVersion
 from helsewan.policies.plan import Attachment, Plan
-from helsewan.topology.model import TRUNK_PORT, Line
+from helsewan.topology.model import TRUNK_PORT, AccessLinkId
 from helsewan.verification.mutation.effect import Probe
 from helsewan.verification.mutation.fields import Wanted, wanted
 from helsewan.verification.mutation.headers import Headers, address, addresses, fragment, packet, questions, sampled
@@ -30,7 +30,7 @@ _ANYTHING = Wanted(0, 0)
 
 
 @dataclass(frozen=True)
-class Made:
+class PacketGenerator:
     """A plan's packets, entry by entry."""
 
     plan: Plan
@@ -47,7 +47,9 @@ class Made:
             if kind.takes(family.eth_type) or entry.table in (Table.CORE, Table.VPN):
                 yield from self._from_line(line, family, takes, rng)
 
-    def _from_line(self, line: Line, family: Family, takes: dict[str, Wanted], rng: Random) -> Iterator[Probe]:
+    def _from_line(
+        self, line: AccessLinkId, family: IpVersion, takes: dict[str, Wanted], rng: Random
+    ) -> Iterator[Probe]:
         home = self.plan.network.site[line[0]]
         sources = [address(home, family)]
         if family.source in takes:
@@ -61,7 +63,7 @@ class Made:
             yield from probes
             yield from map(fragment, probes[-1:])
 
-    def _sources(self, router: str, entry: FlowRule, takes: dict[str, Wanted]) -> list[Line]:
+    def _sources(self, router: str, entry: FlowRule, takes: dict[str, Wanted]) -> list[AccessLinkId]:
         """Lines whose packets can meet an entry, and two others of its router."""
         if entry.table not in _AT_THE_EDGE:
             return [line.number for line in self.plan.attachments]
@@ -80,7 +82,7 @@ class Made:
             and (own is not None or takes.get("vlan_vid", _ANYTHING).takes(line.vlan | VLAN_PRESENT))
         )
 
-    def _targets(self, takes: dict[str, Wanted], family: Family) -> list[tuple[int, str | None]]:
+    def _targets(self, takes: dict[str, Wanted], family: IpVersion) -> list[tuple[int, str | None]]:
         """Addresses to send to, each with the site that has it."""
         known = self._site_at[family.eth_type]
         if family.destination in takes:
@@ -107,7 +109,7 @@ class Made:
         return {family.eth_type: {address(site, family): site.id for site in sites} for family in FAMILIES}
 
 
-def _part(data: Wanted, part: Part) -> Wanted:
+def _part(data: Wanted, part: FieldPart) -> Wanted:
     return Wanted(data.value & part.mask, data.mask & part.mask)
 
 

@@ -20,13 +20,13 @@ from helsewan.policies.compile import Policy, compile_policy
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Network
 from helsewan.verification.failures import SCOPES, cases
-from helsewan.verification.mutation.campaign import Campaign, Trial, Verdict, changes, table
+from helsewan.verification.mutation.campaign import Campaign, FaultVerdict, Trial, changes, table
 from helsewan.verification.mutation.corpus import Corpus
 from helsewan.verification.mutation.live import Live
 from helsewan.verification.mutation.policy_faults import policy_mutants
 from helsewan.verification.mutation.sampling import mutants
-from helsewan.verification.mutation.witness import Jury
-from helsewan.verification.reports.findings import Report
+from helsewan.verification.mutation.witness import FaultOracle
+from helsewan.verification.reports.findings import VerificationReport
 from helsewan.verification.static import Static, Verification, verify
 
 _SHOWN = 8  # survivors of one reason
@@ -34,7 +34,7 @@ _QUESTIONS = 2_000  # of the live verifier
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TrialRequest:
     """How many faults in rules and in policies, drawn with what seed, looked at under which failures (``none``,
     ``single`` or ``srlg``)."""
 
@@ -63,11 +63,11 @@ class Outcome:
     @property
     def is_passed(self) -> bool:
         """Whether every fault that changes what passes between sites was caught, and nothing else raised an alarm."""
-        bad = {Verdict.MISSED, Verdict.FALSE_ALARM}
+        bad = {FaultVerdict.MISSED, FaultVerdict.FALSE_ALARM}
         return not self.alarms and not any(trial.verdict in bad for trial in self.trials)
 
 
-def try_out(policy: Policy, network: Network, wanted: Wanted) -> Outcome:
+def try_out(policy: Policy, network: Network, wanted: TrialRequest) -> Outcome:
     """Makes the faults and tries them, one after the other. Raises InputError for a policy that is wrong already."""
     plan = compile_policy(policy, network, now=utc_now())
     generation = first_generation(plan)
@@ -76,17 +76,17 @@ def try_out(policy: Policy, network: Network, wanted: Wanted) -> Outcome:
 
     right = Verification(plan, Static(network, rules))
 
-    def verifier(faulty: Mapping[str, RuleSet]) -> Report:
+    def verifier(faulty: Mapping[str, RuleSet]) -> VerificationReport:
         """Everything is gone through only where nothing is wrong that one changed router shows."""
         changed = [router for router, held in faulty.items() if held is not rules[router]]
         if len(changed) == 1 and (found := right.after(changed[0], faulty[changed[0]])):
-            return Report(plan.policy, network.name, tuple(found), ())
+            return VerificationReport(plan.policy, network.name, tuple(found), ())
         return verify(plan, faulty, states)
 
     began = time.monotonic()
     alarms = len(verifier(rules).violations)
     corpus = Corpus(plan, rules, wanted.seed)
-    campaign = Campaign(Jury(corpus), verifier, states, Live(plan, corpus.fabric, wanted.seed, _QUESTIONS))
+    campaign = Campaign(FaultOracle(corpus), verifier, states, Live(plan, corpus.fabric, wanted.seed, _QUESTIONS))
     trials: list[Trial] = []
     for trial in _trials(campaign, policy, wanted):
         trials.append(trial)
@@ -94,14 +94,14 @@ def try_out(policy: Policy, network: Network, wanted: Wanted) -> Outcome:
     return Outcome(tuple(trials), time.monotonic() - began, alarms)
 
 
-def _trials(campaign: Campaign, policy: Policy, wanted: Wanted) -> Iterator[Trial]:
+def _trials(campaign: Campaign, policy: Policy, wanted: TrialRequest) -> Iterator[Trial]:
     corpus = campaign.jury.corpus
     network = corpus.plan.network
     yield from campaign.run(mutants(network, corpus.rules, wanted.rules, wanted.seed))
     yield from campaign.run_policies(policy_mutants(policy, network, wanted.policies, wanted.seed))
 
 
-def show(outcome: Outcome, wanted: Wanted, as_json: bool) -> int:
+def show(outcome: Outcome, wanted: TrialRequest, as_json: bool) -> int:
     """Prints the report; returns the exit code."""
     if as_json:
         print(json.dumps(_plain(outcome, wanted), indent=1))
@@ -113,7 +113,7 @@ def show(outcome: Outcome, wanted: Wanted, as_json: bool) -> int:
         for trial in trials[:_SHOWN]:
             screen.print(f"  {trial.kind}, {trial.what}", markup=False)
     for trial in outcome.trials:
-        if trial.verdict in (Verdict.MISSED, Verdict.FALSE_ALARM):
+        if trial.verdict in (FaultVerdict.MISSED, FaultVerdict.FALSE_ALARM):
             screen.print(f"{trial.verdict.value}: {trial.kind}, {trial.what}: {trial.witness}", markup=False)
     screen.print(_sum(outcome, wanted), markup=False)
     return int(not outcome.is_passed)
@@ -134,25 +134,26 @@ def _survivors(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
     """Survivors by why they survived: entries, labels and numbers of packets aside."""
     found: dict[str, list[Trial]] = {}
     for trial in trials:
-        if trial.verdict is Verdict.SURVIVED:
+        if trial.verdict is FaultVerdict.SURVIVED:
             reason = trial.why.split(" by table ")[0].split(" (met ")[0]
             found.setdefault(re.sub(r"[0-9]+", "…", reason), []).append(trial)
     return dict(sorted(found.items(), key=lambda each: -len(each[1])))
 
 
-def _sum(outcome: Outcome, wanted: Wanted) -> str:
-    counted = {verdict: sum(trial.verdict is verdict for trial in outcome.trials) for verdict in Verdict}
+def _sum(outcome: Outcome, wanted: TrialRequest) -> str:
+    counted = {verdict: sum(trial.verdict is verdict for trial in outcome.trials) for verdict in FaultVerdict}
     changing = sum(map(changes, outcome.trials))
-    caught, live = counted[Verdict.CAUGHT], sum(trial.live for trial in outcome.trials)
-    harmless, alarms = counted[Verdict.SURVIVED], counted[Verdict.FALSE_ALARM] + outcome.alarms
+    caught, live = counted[FaultVerdict.CAUGHT], sum(trial.live for trial in outcome.trials)
+    harmless, alarms = counted[FaultVerdict.SURVIVED], counted[FaultVerdict.FALSE_ALARM] + outcome.alarms
     return (
         f"{len(outcome.trials)} faults (seed {wanted.seed}), {changing} change what passes between sites: {caught} "
-        f"caught, {counted[Verdict.MISSED]} missed; {counted[Verdict.REFUSED]} refused by the compiler; {harmless} do "
-        f"no harm; false alarms: {alarms}; the live verifier's questions show {live}; {outcome.took_s:.0f} s"
+        f"caught, {counted[FaultVerdict.MISSED]} missed; {counted[FaultVerdict.REFUSED]} refused by the compiler; "
+        f"{harmless} do no harm; false alarms: {alarms}; the live verifier's questions show {live}; "
+        f"{outcome.took_s:.0f} s"
     )
 
 
-def _plain(outcome: Outcome, wanted: Wanted) -> dict[str, object]:
+def _plain(outcome: Outcome, wanted: TrialRequest) -> dict[str, object]:
     return {
         "seed": wanted.seed,
         "failures": wanted.failures,

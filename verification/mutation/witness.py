@@ -21,7 +21,7 @@ from helsewan.verification.mutation.effect import HARMLESS, Effect, Meters, Prob
 from helsewan.verification.mutation.fields import meet
 from helsewan.verification.mutation.headers import sampled
 from helsewan.verification.mutation.mutant import Mutant, dependents
-from helsewan.verification.mutation.packet_generator import Made
+from helsewan.verification.mutation.packet_generator import PacketGenerator
 
 _MADE, _MADE_FAILED = 1_200, 60  # packets made for one fault, intact and in a state after a failure
 _RIVALS = 12
@@ -41,7 +41,7 @@ class Witness:
 
 
 @dataclass(frozen=True)
-class Jury:
+class FaultOracle:
     """Says of any fault in the rules of one network what it does."""
 
     corpus: Corpus
@@ -131,8 +131,8 @@ class Jury:
         return (*entries, *(flow for meter in meters for flow in dependents(rules, meter)))
 
     @cached_property
-    def _made(self) -> Made:
-        return Made(self.corpus.plan)
+    def _made(self) -> PacketGenerator:
+        return PacketGenerator(self.corpus.plan)
 
 
 def _spot(router: str, entry: Entry) -> Spot | None:

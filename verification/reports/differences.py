@@ -9,8 +9,8 @@ from functools import cached_property
 
 from helsewan.controller.openflow.entries import FlowRule, RuleSet
 from helsewan.policies.plan import Plan
-from helsewan.topology.model import Line, Site
-from helsewan.verification.concrete.fabric import Fabric, Walk
+from helsewan.topology.model import AccessLinkId, Site
+from helsewan.verification.concrete.fabric import Fabric, Trace
 from helsewan.verification.concrete.lookup import ChanceError
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import NotModelledError, Switch
@@ -101,7 +101,7 @@ class SwitchesWhenNeeded(dict[str, Switch]):
 Key = tuple[str, Kind, int, int]  # a case, what is wrong, and from which role to which
 
 
-def merged(parts: Iterable[Mapping[Key, Finding]], places: Mapping[Line, int]) -> list[Finding]:
+def merged(parts: Iterable[Mapping[Key, Finding]], places: Mapping[AccessLinkId, int]) -> list[Finding]:
     """The findings of several parts of the lines as if they were of all: the first line shows it, by ``places``."""
     found: dict[Key, Finding] = {}
     for part in parts:
@@ -128,7 +128,7 @@ class CaseDifferences:
             (self.case.name, *key): replace(finding, alike=self.pairs[key] - 1) for key, finding in self.found.items()
         }
 
-    def add(self, line: Line, became: Set, wanted: Set) -> None:
+    def add(self, line: AccessLinkId, became: Set, wanted: Set) -> None:
         """Notes what is wrong with packets from a line."""
         space = self.of.expectation.space
         faults = space.none
@@ -151,7 +151,7 @@ class CaseDifferences:
             self._note(Kind.BLACKHOLE, line, holes & opens)
             self._note(Kind.ONE_WAY, line, holes & ~opens)
 
-    def _openings(self, line: Line) -> Set:
+    def _openings(self, line: AccessLinkId) -> Set:
         """What a line's site may open, to anybody."""
         role = self.of.plan.role_of_site[line[0]].id
         allowed = self.of.expectation.allowed
@@ -160,7 +160,7 @@ class CaseDifferences:
             each.packets for pair, all_ in allowed.items() if pair[0] == role for each in all_ if each.opens
         )
 
-    def _note(self, kind: Kind, line: Line, relation: Set, *, fault: bool = False) -> None:
+    def _note(self, kind: Kind, line: AccessLinkId, relation: Set, *, fault: bool = False) -> None:
         space, plan = self.of.expectation.space, self.of.plan
         if relation == space.none:
             return
@@ -175,7 +175,7 @@ class CaseDifferences:
                 those = relation if end < 0 else relation & space.out(end)
                 self.found[key] = self._finding(kind, line, site, those)
 
-    def _finding(self, kind: Kind, line: Line, site: Site, relation: Set) -> Finding:
+    def _finding(self, kind: Kind, line: AccessLinkId, site: Site, relation: Set) -> Finding:
         space = self.of.expectation.space
         example = space.example(relation, self._likely(site))
         packet = packet_of(example)
@@ -193,10 +193,10 @@ class CaseDifferences:
             walk=self._walk(site.id, packet, line[1]),
         )
 
-    def _walk(self, site: str, packet: Packet, line: int) -> Walk | None:
+    def _walk(self, site: str, packet: Packet, line: int) -> Trace | None:
         """The way that the interpreter has the packet go; None where it knows no better."""
         try:
-            return self.fabric.walk_from(site, packet, line)
+            return self.fabric.trace_from(site, packet, line)
         except (ChanceError, NotModelledError, ValueError):
             return None
 

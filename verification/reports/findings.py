@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from helsewan.controller.rules.paths import Failures
-from helsewan.verification.concrete.fabric import Walk
+from helsewan.verification.concrete.fabric import Trace
 from helsewan.verification.concrete.packet import Packet
 
 
@@ -56,7 +56,7 @@ class Finding:
     line: int = 0
     towards: str | None = None
     packet: Packet | None = None
-    walk: Walk | None = None
+    walk: Trace | None = None
     where: str = ""
     alike: int = 0
 
@@ -78,7 +78,7 @@ class Proof:
 
 
 @dataclass(frozen=True)
-class Report:
+class VerificationReport:
     """All that a verification found. ``figures`` are times (``…_s``) and sizes, by name."""
 
     policy: str

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from helsewan.verification.concrete.fabric import Hop, Walk
+from helsewan.verification.concrete.fabric import Hop, Trace
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.findings import Finding, Proof, Report
+from helsewan.verification.reports.findings import Finding, Proof, VerificationReport
 from helsewan.verification.reports.witness import expression, in_words
 
 FORMAT = "helsewan-verification/1"
 
 
-def as_json(report: Report, rules: str, live: LiveReport | None = None) -> dict[str, Any]:
+def as_json(report: VerificationReport, rules: str, live: LiveReport | None = None) -> dict[str, Any]:
     """A report as plain data; ``rules`` says where its rules are from, ``live`` what the network answered, if asked."""
     violations = report.violations
     deaf = live.deaf if live is not None else ()
@@ -62,7 +62,7 @@ def packet_json(packet: Packet) -> dict[str, Any]:
     return {"words": in_words(packet), "scapy": expression(packet), "fields": fields, "labels": labels}
 
 
-def _way(walk: Walk) -> dict[str, Any]:
+def _way(walk: Trace) -> dict[str, Any]:
     return {
         "end": walk.end.name.lower(),
         "site": walk.site,
@@ -90,7 +90,7 @@ def _proof(proof: Proof) -> dict[str, Any]:
     }
 
 
-def as_junit(report: Report) -> bytes:
+def as_junit(report: VerificationReport) -> bytes:
     """A report as JUnit's XML: a test case for each proof, and one that failed for each kind of violation in each case
     of failure. Flaws are counted in the suite's properties."""
     failed = _by_kind_and_case(report.violations)
@@ -136,7 +136,7 @@ def _by_kind_and_case(findings: Iterable[Finding]) -> Mapping[tuple[str, str], l
     return found
 
 
-def _properties(report: Report) -> dict[str, str]:
+def _properties(report: VerificationReport) -> dict[str, str]:
     flaws = Counter(finding.kind.value for finding in report.findings if not finding.is_violation)
     figures = {name: f"{value:g}" for name, value in report.figures.items()}
     return {"network": report.network, **{f"flaws.{kind}": str(count) for kind, count in flaws.items()}, **figures}

@@ -52,17 +52,17 @@ from helsewan.verification.symbolic.states import (
 from helsewan.verification.symbolic.tables import is_noted
 
 if TYPE_CHECKING:
-    from helsewan.verification.symbolic.symbolic_executor import Machine
+    from helsewan.verification.symbolic.symbolic_executor import SymbolicExecutor
 
 _NOTED_TTL = "ttl", 0, 8
 _REWRITTEN = frozenset({"eth_src", "eth_dst", "eth_type", "ip_dscp"})  # of headers, what routers change
 _MARKING = Table.CONTRACT  # the last table that may give a packet its class
 
 
-class Work:
+class ActionExecutor:
     """One list of actions, done to packets in one state."""
 
-    def __init__(self, machine: Machine, router: str, table: Table, state: State) -> None:
+    def __init__(self, machine: SymbolicExecutor, router: str, table: Table, state: State) -> None:
         self.machine, self.program, self.space = machine, machine.program, machine.space
         self.router, self.table = router, table
         self.notes: dict[str, object] = dict(state.notes)
@@ -129,7 +129,7 @@ class Work:
     def split(self, larger: Set, register: str, *rest: object) -> None:
         """Goes on with long packets and with short ones, each on their own."""
         for verdict, those in ((1, larger), (0, ~larger)):
-            work = Work(self.machine, self.router, self.table, self.state)
+            work = ActionExecutor(self.machine, self.router, self.table, self.state)
             work.notes[plain(register)] = verdict
             work.limit, work.has_sent = self.limit, self.has_sent
             work.run(*rest)  # type: ignore[arg-type]
@@ -181,7 +181,7 @@ class Work:
         overwritten = tuple((name, value) for name, value in self.notes.items() if not is_noted(name))
         notes = tuple(sorted((dict(overwritten) | dict(resume.notes)).items()))
         state = State(notes, (*beneath, *resume.stack), self.stripped)
-        work = Work(self.machine, resume.router, max(resume.table, Table.CORE), state)
+        work = ActionExecutor(self.machine, resume.router, max(resume.table, Table.CORE), state)
         work.run(resume.actions, resume.goto, resume.written)
         self.add_all(work.result, those)
 
@@ -289,11 +289,11 @@ class Work:
                 raise NotModelledError("labels beneath what is said to be the last")
             return True
         readable = self.space.match("eth_type", kind, beneath=self.stripped)
-        blind = Work(self.machine, self.router, self.table, self.state)
+        blind = ActionExecutor(self.machine, self.router, self.table, self.state)
         blind.notes["eth_type"] = kind
         blind.run(*rest)  # type: ignore[arg-type]
         self.add_all(blind.result, self.limit & ~readable)
-        seen = Work(self.machine, self.router, self.table, self.state)
+        seen = ActionExecutor(self.machine, self.router, self.table, self.state)
         seen.run(*rest)  # type: ignore[arg-type]
         self.add_all(seen.result, self.limit & readable)
         self.looked_up += [*blind.looked_up, *seen.looked_up]

@@ -9,7 +9,7 @@ from helsewan.controller.openflow.pipeline import Purpose
 from helsewan.verification.failures import INTACT
 from helsewan.verification.reports.findings import Finding, Kind
 from helsewan.verification.symbolic.program import Program
-from helsewan.verification.symbolic.symbolic_executor import Machine
+from helsewan.verification.symbolic.symbolic_executor import SymbolicExecutor
 from helsewan.verification.symbolic.tables import Entry
 
 _ONLY_WHEN_BROKEN = frozenset({Table.CORE, Table.VPN, Table.OTHER_LINE})  # also for what is used under failures only
@@ -25,7 +25,7 @@ class Uses:
         self._taken: set[Use] = set()
         self._hidden: set[Use] = set()
 
-    def note(self, machine: Machine) -> None:
+    def note(self, machine: SymbolicExecutor) -> None:
         """What is used in one state."""
         for node in machine.nodes.values():
             self._taken.update((node.router, id(entry)) for _, entry in node.edges)

@@ -30,7 +30,7 @@ TTLS = frozenset({"nw_ttl", "mpls_ttl"})
 
 
 @dataclass(frozen=True)
-class Needs:
+class Liveness:
     """Fields, with the bits of them, that can matter; the ports that it matters whether the packet came in by them;
     ``everything``: all there is can."""
 
@@ -39,21 +39,21 @@ class Needs:
     any_port: bool = False
     everything: bool = False
 
-    def __or__(self, other: Needs) -> Needs:
+    def __or__(self, other: Liveness) -> Liveness:
         if other is self or other is _NOTHING:
             return self
         bits = dict(self.bits)
         for name, mask in other.bits.items():
             bits[name] = bits.get(name, 0) | mask
-        return Needs(
+        return Liveness(
             bits, self.ports | other.ports, self.any_port or other.any_port, self.everything or other.everything
         )
 
-    def without(self, name: str, mask: int = ALL_BITS) -> Needs:
+    def without(self, name: str, mask: int = ALL_BITS) -> Liveness:
         """What can matter before some bits of a field are overwritten."""
         if name == "in_port":
             others = {each: bits for each, bits in self.bits.items() if each != name}
-            return Needs(others, everything=self.everything)
+            return Liveness(others, everything=self.everything)
         if name not in self.bits:
             return self
         left = self.bits[name] & ~mask
@@ -61,10 +61,10 @@ class Needs:
         return replace(self, bits=bits | {name: left} if left else bits)
 
 
-_NOTHING, _EVERYTHING = Needs(), Needs(everything=True)
+_NOTHING, _EVERYTHING = Liveness(), Liveness(everything=True)
 
 
-class RouterNeeds:
+class RouterLiveness:
     """What can matter at each table and group of one router; ``matched`` are the fields that any entry of the network
     looks at. ``known`` is of other rules of that router: of the same groups, and tables but for ``differ``."""
 
@@ -73,17 +73,17 @@ class RouterNeeds:
         tables: Mapping[Table, TableEntries],
         groups: Mapping[int, GroupRule],
         matched: frozenset[str],
-        known: RouterNeeds | None = None,
+        known: RouterLiveness | None = None,
         differ: Collection[Table] = (),
     ) -> None:
         self._tables, self._groups, self._matched = tables, groups, matched
-        self._at: dict[Table, Needs] = {}
-        self._of_group: dict[int, Needs] = {}
-        self._of_shape: dict[Shape, Needs] = {}
+        self._at: dict[Table, Liveness] = {}
+        self._of_group: dict[int, Liveness] = {}
+        self._of_shape: dict[Shape, Liveness] = {}
         if known is not None:
             self._take_over(known, differ)
 
-    def _take_over(self, known: RouterNeeds, differ: Collection[Table]) -> None:
+    def _take_over(self, known: RouterLiveness, differ: Collection[Table]) -> None:
         """What is known already, if tables that differ need the same as before: then so does all before them."""
         for table in known._tables:
             known.at(table)
@@ -92,14 +92,14 @@ class RouterNeeds:
         if any(self.at(table) != known.at(table) for table in differ):
             self._at, self._of_group, self._of_shape = {}, {}, {}
 
-    def at(self, table: Table) -> Needs:
+    def at(self, table: Table) -> Liveness:
         """Before a table is looked up."""
         if table not in self._at:
             self._at[table] = _EVERYTHING  # of a table that leads back to itself, which no switch accepts
             self._at[table] = self._before(self._tables.get(table))
         return self._at[table]
 
-    def of_group(self, number: int) -> Needs:
+    def of_group(self, number: int) -> Liveness:
         """Before a group is asked."""
         if number not in self._of_group:
             self._of_group[number] = _EVERYTHING
@@ -109,7 +109,7 @@ class RouterNeeds:
             self._of_group[number] = found
         return self._of_group[number]
 
-    def _before(self, entries: TableEntries | None) -> Needs:
+    def _before(self, entries: TableEntries | None) -> Liveness:
         if entries is None:
             return _NOTHING
         bits: dict[str, int] = {}
@@ -117,16 +117,16 @@ class RouterNeeds:
             for conditions in {(*entry.noted, *entry.header) for entry in entries.entries}:
                 for name, _, mask in conditions:
                     bits[name] = bits.get(name, 0) | (ALL_BITS if mask is None else mask)
-        found = Needs(bits, any_port="in_port" in bits)
+        found = Liveness(bits, any_port="in_port" in bits)
         for shape in {entry.shape for entry in entries.entries}:
             found |= self._acting(shape)
         return found
 
-    def acting(self, effect: Effect) -> Needs:
+    def acting(self, effect: Effect) -> Liveness:
         """Before actions are done and what follows them."""
         return self._acting(shape_of(effect))
 
-    def _acting(self, shape: Shape) -> Needs:
+    def _acting(self, shape: Shape) -> Liveness:
         if shape not in self._of_shape:
             actions, goto, written = shape
             needs = _NOTHING if goto is None else self.at(goto)
@@ -137,7 +137,7 @@ class RouterNeeds:
             self._of_shape[shape] = needs
         return self._of_shape[shape]
 
-    def _doing(self, action: Action | tuple[str, int], after: Needs) -> Needs:
+    def _doing(self, action: Action | tuple[str, int], after: Liveness) -> Liveness:
         match action:
             case (name, mask):
                 return after.without(name, mask)
@@ -146,9 +146,9 @@ class RouterNeeds:
             case Move(source, destination, _):
                 wanted = plain(destination) in self._matched or plain(destination) in after.bits
                 wanted |= plain(destination) in TTLS and plain(source) not in TTLS
-                return after | Needs({plain(source): ALL_BITS}) if wanted else after
+                return after | Liveness({plain(source): ALL_BITS}) if wanted else after
             case PushVlan():  # there must not be one already
-                return after | Needs({"vlan_vid": ALL_BITS})
+                return after | Liveness({"vlan_vid": ALL_BITS})
             case PopVlan():
                 return after.without("vlan_vid")
             case Group(number):
@@ -159,12 +159,12 @@ class RouterNeeds:
                 return _EVERYTHING
         return after
 
-    def _leaving(self, port: int) -> Needs:
+    def _leaving(self, port: int) -> Liveness:
         if port == CONTROLLER:
             return _NOTHING
         if port == IN_PORT:
-            return Needs({"retagged": ALL_BITS}, any_port=True)
-        return Needs({"vlan_vid": ALL_BITS}, frozenset({port}))
+            return Liveness({"retagged": ALL_BITS}, any_port=True)
+        return Liveness({"vlan_vid": ALL_BITS}, frozenset({port}))
 
 
 def matched_fields(tables: Iterable[TableEntries]) -> frozenset[str]:

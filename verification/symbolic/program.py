@@ -11,7 +11,7 @@ from helsewan.controller.rules.paths import Failures
 from helsewan.topology.model import TRUNK_PORT, Network
 from helsewan.verification.concrete.packet import number
 from helsewan.verification.symbolic.header_space import Space, UnknownFieldError
-from helsewan.verification.symbolic.liveness import RouterNeeds, matched_fields
+from helsewan.verification.symbolic.liveness import RouterLiveness, matched_fields
 from helsewan.verification.symbolic.tables import Entry, TableEntries
 
 _OURS = frozenset(Table)
@@ -34,7 +34,7 @@ class Program:
         }
         self.groups = {router: {group.id: group for group in held.groups} for router, held in rules.items()}
         self._matched = matched_fields(table for tables in self.tables.values() for table in tables.values())
-        self.needs = {r: RouterNeeds(self.tables[r], self.groups[r], self._matched) for r in self.tables}
+        self.needs = {r: RouterLiveness(self.tables[r], self.groups[r], self._matched) for r in self.tables}
         self.links = {router: {port: link for link, port in ports.items()} for router, ports in network.ports.items()}
         self.sites = _sites_by_port(network)
         self.macs = {site.id: number(site.mac) for site in network.sites}
@@ -83,7 +83,7 @@ class Program:
         changed.groups = {**self.groups, router: groups}
         is_same = groups == self.groups[router]
         known = self.needs[router] if is_same else None
-        changed.needs = {**self.needs, router: RouterNeeds(tables, groups, self._matched, known, differ)}
+        changed.needs = {**self.needs, router: RouterLiveness(tables, groups, self._matched, known, differ)}
         stale = 0 if is_same else self.groups_of(router)
         for table in differ:
             old, new = (set(each[table].entries) if table in each else set() for each in (before, tables))

@@ -70,12 +70,12 @@ class Node:
     edges: tuple[tuple[Set, Entry], ...] = ()
     hidden: tuple[Entry, ...] = ()
     ambiguous: Set | None = None
-    deeds: tuple[tuple[Set, Deed], ...] = ()
+    deeds: tuple[tuple[Set, Transition], ...] = ()
     after: tuple[Node, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class Transition:
     """What entries of a table do to packets in a state, and what came of it."""
 
     router: str

@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from helsewan.controller.openflow.entries import MPLS, Foreign, Table
-from helsewan.verification.symbolic.actions import Work
+from helsewan.verification.symbolic.actions import ActionExecutor
 from helsewan.verification.symbolic.header_space import Set, Space
-from helsewan.verification.symbolic.liveness import Needs
+from helsewan.verification.symbolic.liveness import Liveness
 from helsewan.verification.symbolic.program import Program
 from helsewan.verification.symbolic.states import (
     AMBIGUOUS,
@@ -27,21 +27,21 @@ from helsewan.verification.symbolic.states import (
     LASTING,
     LOOPED,
     UNKNOWN,
-    Deed,
     Node,
     NotModelledError,
     Result,
     Resume,
     State,
+    Transition,
 )
 from helsewan.verification.symbolic.tables import ALL_BITS, Effect, Entry, Partition, TableEntries, is_noted
 
 
-class Machine:
+class SymbolicExecutor:
     """Works nodes out, in one state of the network. A machine of an intact network is the ``base`` of those in which
     something failed (``down``) or rules are others (``changed``): what hangs on none of that is the same there."""
 
-    def __init__(self, program: Program, down: int = 0, base: Machine | None = None, changed: int = 0) -> None:
+    def __init__(self, program: Program, down: int = 0, base: SymbolicExecutor | None = None, changed: int = 0) -> None:
         self.program, self.space, self.down, self.base = program, program.space, down, base
         self.stale = down | changed
         self.partition: Partition = base.partition if base else Partition(program.space)
@@ -81,7 +81,7 @@ class Machine:
             return True
         return met != met_before
 
-    def narrowed(self, state: State, needs: Needs) -> State:
+    def narrowed(self, state: State, needs: Liveness) -> State:
         """Without what cannot matter any more."""
         if needs.everything:
             return state
@@ -116,7 +116,7 @@ class Machine:
             todo = [(takes, effect, None) for takes, effect in _by_effect(self.space, node.edges)]
         out = node.ambiguous & self.space.out(AMBIGUOUS) if node.ambiguous is not None else self.space.none
         resumes: dict[Resume, Set] = {}  # the same from all that leads there together: else they multiply
-        deeds: list[tuple[Set, Deed]] = []
+        deeds: list[tuple[Set, Transition]] = []
         after: list[Node] = []
         for takes, effect, before in todo:
             result = before
@@ -124,7 +124,7 @@ class Machine:
                 result = self.act(router, table, effect, state, after)
                 if before and result.out == before.out and result.resumes == before.resumes:
                     result = before  # what came of it is the same: nothing before it has changed either
-            deeds.append((takes, Deed(router, table, effect, state, result)))
+            deeds.append((takes, Transition(router, table, effect, state, result)))
             out |= self._within(takes, result)
             for limit, resume in result.resumes:
                 resumes[resume] = resumes.get(resume, self.space.none) | takes & limit
@@ -195,7 +195,7 @@ class Machine:
 
     def act(self, router: str, table: Table, effect: Effect, state: State, after: list[Node] | None = None) -> Result:
         """What becomes of packets that an entry of ``table`` treats so; ``after`` gets the nodes right behind."""
-        work = Work(self, router, table, state)
+        work = ActionExecutor(self, router, table, state)
         try:
             work.run(*effect)
         except NotModelledError:
@@ -230,7 +230,7 @@ class Machine:
             bit = self.program.port_bit(router, bucket.watch_port)
             hangs_on |= bit
             if not bit & self.down:
-                work = Work(self, router, Table.ROUTE, state)
+                work = ActionExecutor(self, router, Table.ROUTE, state)
                 work.run(bucket.actions, None, None)
                 return Result(work.result.out, work.result.resumes, work.result.hangs_on | hangs_on)
         return Result(self.space.none, hangs_on=hangs_on)

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from helsewan.common.schema_errors import nearest
-from helsewan.controller.northbound.context import Parts, Who, troubles
+from helsewan.controller.northbound.context import Parts, Who, problem_responses
 from helsewan.controller.northbound.problems import no_such
 from helsewan.controller.northbound.views import path_view, views
 from helsewan.controller.northbound.views.models import (
@@ -35,7 +35,7 @@ def topology(parts: Parts) -> TopologyOut:
     return views.topology(plan, state, parts.computed.demand_bps(plan, state))
 
 
-@routes.get("/sites", responses=troubles(s422="no such region or kind"))
+@routes.get("/sites", responses=problem_responses(s422="no such region or kind"))
 def sites(
     parts: Parts,
     region: Region | None = None,
@@ -55,7 +55,7 @@ def sites(
     return SitesOut(total=len(found), offset=offset, sites=page)
 
 
-@routes.get("/sites/{site}", responses=troubles(s404="no such site"))
+@routes.get("/sites/{site}", responses=problem_responses(s404="no such site"))
 def one_site(parts: Parts, site: str) -> SiteOut:
     """One site."""
     plan = parts.source.plan()
@@ -71,7 +71,7 @@ def vpns(parts: Parts) -> list[VpnOut]:
     return [views.vpn(plan, vpn) for vpn in plan.vpns]
 
 
-@routes.get("/vpns/{vpn}", responses=troubles(s404="no such VPN"))
+@routes.get("/vpns/{vpn}", responses=problem_responses(s404="no such VPN"))
 def one_vpn(parts: Parts, vpn: str) -> VpnSitesOut:
     """One VPN with its members."""
     plan = parts.source.plan()
@@ -80,7 +80,7 @@ def one_vpn(parts: Parts, vpn: str) -> VpnSitesOut:
     return views.vpn_with_sites(plan, plan.vpn[vpn])
 
 
-@routes.get("/paths", responses=troubles(s404="no such place", s422="no path is needed there"))
+@routes.get("/paths", responses=problem_responses(s404="no such place", s422="no path is needed there"))
 def paths(
     parts: Parts,
     start: Annotated[str, Query(alias="from", description="A site, PoP or router.")],
@@ -98,7 +98,7 @@ def paths(
     return PathsOut(start=start, end=end, classes=classes, independent=independent)
 
 
-@routes.get("/counters/{router}", responses=troubles(s404="no such router", s502="the router does not tell"))
+@routes.get("/counters/{router}", responses=problem_responses(s404="no such router", s502="the router does not tell"))
 def counters(parts: Parts, router: str) -> RouterCountersOut:
     """What a router's tables dropped and why, and what its contracts let into each class."""
     return parts.counters.of(router)
@@ -110,14 +110,14 @@ def faults(parts: Parts) -> FaultsOut:
     return views.faults(parts.source.state())
 
 
-@routes.put("/faults/{place}", responses={202: {"model": FaultsOut}, **troubles(s404="no such place")})
+@routes.put("/faults/{place}", responses={202: {"model": FaultsOut}, **problem_responses(s404="no such place")})
 def withdraw(parts: Parts, who: Who, place: str, response: Response) -> FaultsOut:
     """Takes a line, or all lines that lead to a PoP, out of service for routing: packets are led round it, and take it
     only where no other way leads (as RFC 8379 and RFC 6987 have it). 200 once that is so, 202 if it takes longer."""
     return _accepted(parts.service.put(place, False, who), response)
 
 
-@routes.delete("/faults/{place}", responses={202: {"model": FaultsOut}, **troubles(s404="no such place")})
+@routes.delete("/faults/{place}", responses={202: {"model": FaultsOut}, **problem_responses(s404="no such place")})
 def restore(parts: Parts, who: Who, place: str, response: Response) -> FaultsOut:
     """Gives a line or PoP back to routing."""
     return _accepted(parts.service.put(place, True, who), response)

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from helsewan.common.errors import Problem
-from helsewan.controller.northbound.context import MOST_LISTENERS, Body, Context, Parts, Who, troubles
+from helsewan.controller.northbound.context import MOST_LISTENERS, Body, Context, Parts, Who, problem_responses
 from helsewan.controller.northbound.events import Misplaced
-from helsewan.controller.northbound.problems import Trouble, bad_input
+from helsewan.controller.northbound.problems import ProblemDetails, bad_input
 from helsewan.controller.northbound.views import metrics, views
 from helsewan.controller.northbound.views.models import AppliedOut, ChangesOut, DryRunOut, PolicyOut
 
@@ -34,7 +34,7 @@ def policy(parts: Parts, response: Response) -> PolicyOut:
     return found
 
 
-@routes.post("/policy/dry-run", openapi_extra=_YAML, responses=troubles(s422="the policy is wrong"))
+@routes.post("/policy/dry-run", openapi_extra=_YAML, responses=problem_responses(s422="the policy is wrong"))
 def dry_run(parts: Parts, body: Body, response: Response) -> DryRunOut:
     """What a policy (YAML) would change, in words and in rules; nothing is changed."""
     found = parts.policies.dry_run(body)
@@ -45,7 +45,7 @@ def dry_run(parts: Parts, body: Body, response: Response) -> DryRunOut:
 @routes.put(
     "/policy",
     openapi_extra=_YAML,
-    responses=troubles(
+    responses=problem_responses(
         s409="the network refused", s412="another policy is in force", s422="the policy is wrong", s428="no If-Match"
     ),
 )
@@ -56,7 +56,7 @@ def apply(
     router has turned to it; otherwise nothing has changed, and the answer says why."""
     if if_match is None:
         hint = "send If-Match with the ETag of GET /v1/policy, or * to take the place of any"
-        raise Trouble(HTTPStatus.PRECONDITION_REQUIRED, f"which policy is to be replaced? (hint: {hint})")
+        raise ProblemDetails(HTTPStatus.PRECONDITION_REQUIRED, f"which policy is to be replaced? (hint: {hint})")
     found = parts.policies.apply(body, if_match.strip().removeprefix("W/").strip('"'), who)
     response.headers["etag"] = f'"{found.version}"'
     return found
@@ -65,7 +65,10 @@ def apply(
 @routes.get(
     "/events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}}, **troubles(s422="no such event", s503="too many listen")},
+    responses={
+        200: {"content": {"text/event-stream": {}}},
+        **problem_responses(s422="no such event", s503="too many listen"),
+    },
 )
 async def events(
     parts: Parts,
@@ -80,7 +83,7 @@ async def events(
         hint = "take an id that a stream has given, or 0 for all"
         raise bad_input([Problem("Last-Event-ID", last, "is no event's", hint)]) from None
     if not parts.listeners.acquire(blocking=False):
-        raise Trouble(HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_LISTENERS} listen already")
+        raise ProblemDetails(HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_LISTENERS} listen already")
     return StreamingResponse(_stream(parts, position), media_type="text/event-stream", headers=_LIVE)
 
 

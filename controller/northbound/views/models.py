@@ -35,7 +35,7 @@ class RouterOut(Answer):
     meters: int
 
 
-class LineOut(Answer):
+class LinkOut(Answer):
     """A fibre between two routers. ``demand_bps`` is what the policy estimates for the busiest hour on the paths in
     use, from ``a`` to ``b`` and back; all zero where the policy has no ``paths``."""
 
@@ -57,7 +57,7 @@ class TopologyOut(Answer):
     network: str
     pops: list[PopOut]
     routers: list[RouterOut]
-    lines: list[LineOut]
+    lines: list[LinkOut]
 
 
 class AccessOut(Answer):

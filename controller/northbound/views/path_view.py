@@ -9,7 +9,7 @@ from helsewan.controller.northbound.views.models import ClassPathOut, RepairOut,
 from helsewan.controller.rules.paths import Failures, Paths
 from helsewan.policies.paths.placement import Placement, place
 from helsewan.policies.plan import Plan
-from helsewan.topology.graph.backbone_graph import Fibres
+from helsewan.topology.graph.backbone_graph import BackboneGraph
 from helsewan.topology.graph.independence import Way
 from helsewan.topology.model import Network
 
@@ -22,7 +22,7 @@ def failures_of(state: Mapping[str, Any]) -> Failures:
 
 def demand_bps(plan: Plan, failures: Failures) -> dict[tuple[str, str], int]:
     """What the paths in use carry at the busiest hour, by line and the router it leaves."""
-    fibres = Fibres(plan.network).avoiding(failures.avoided).without(failures.links, failures.routers)
+    fibres = BackboneGraph(plan.network).avoiding(failures.avoided).without(failures.links, failures.routers)
     placed: Placement = place(fibres, plan.egresses, plan.traffic)
     arcs = fibres.arcs
     return {

@@ -8,7 +8,7 @@ from typing import Any
 from helsewan.controller.northbound.views.models import (
     AccessOut,
     FaultsOut,
-    LineOut,
+    LinkOut,
     PolicyOut,
     PopOut,
     RouterOut,
@@ -38,7 +38,7 @@ def topology(plan: Plan, state: State, demand_bps: Mapping[tuple[str, str], int]
             for router in network.routers
         ],
         lines=[
-            LineOut(
+            LinkOut(
                 id=link.id,
                 a=link.a,
                 b=link.b,

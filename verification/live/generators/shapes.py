@@ -83,7 +83,7 @@ def hops(scene: Scene) -> Iterator[Draft]:
 
 def _routers_on(scene: Scene, way: Way, upper: Upper) -> int:
     """How many routers an ordinary packet meets."""
-    walk = scene.fabric.walk_from(way.site.id, read(way.frame(upper)(_NO_MARK)), way.line)
+    walk = scene.fabric.trace_from(way.site.id, read(way.frame(upper)(_NO_MARK)), way.line)
     return len(walk.hops) if walk.end is End.DELIVERED else 1
 
 
