@@ -69,7 +69,7 @@ test-kernel: ready-guest ## Run the kernel backend's tests in a virtual machine 
 
 # Tests in which the framework runs, in the test's process or in the controller's.
 OF_FRAMEWORK = $(shell grep -lE 'controller_(world|process)|controller\.framework|openflow\.encoder|import (framework|encoder)' \
-	tests/unit/test_*.py tests/emulated/test_*.py)
+	tests/unit/*/test_*.py tests/emulated/test_*.py)
 
 test-ryu: ready-ryu ## Run the controller's tests, emulated ones too, under Ryu 4.34 in os-ken's place (ARGS goes to pytest)
 	@HELSEWAN_FRAMEWORK="Ryu 4.34" tools/privileged .venv-ryu/bin/python -m pytest $(or $(ARGS),$(OF_FRAMEWORK))

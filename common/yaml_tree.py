@@ -9,6 +9,7 @@ they expand to is bounded in size and depth.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,6 +164,11 @@ def parse(text: str, name: str) -> Tree:
         # A parser that ran off the end points behind it; what it was parsing began inside.
         marks = [mark for mark in (error.problem_mark, error.context_mark) if mark is not None]
         mark = next((mark for mark in marks if mark.line < len(text.splitlines())), marks[-1])
+        # The library reads ahead and has limits of its own: a fault of ours before its own comes first.
+        with suppress(yaml.MarkedYAMLError):
+            before = _Builder(name)
+            for event in yaml.parse(text[: mark.index], Loader=_Loader):
+                before.take(event)
         context = f" {error.context}" if error.context else ""
         raise builder.fail(
             mark, None, f"is not YAML: {error.problem}{context}", "check the text just before it"

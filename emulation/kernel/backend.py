@@ -92,7 +92,7 @@ class KernelBackend(LinkBackend):
         self.set_models({name: self.models[name] for name, _ in by_us})
 
     def set_models(self, models: Models) -> int:
-        """Give lines new models; what ``hasten`` takes off their delays stays off."""
+        """Give lines new models; what ``compensate_delay`` takes off their delays stays off."""
         for name, pair in models.items():
             for direction, model in zip(Direction, pair, strict=True):
                 delay_us = max(0, round(model.delay_us - self._early_us.get((name, direction), 0.0)))

@@ -223,7 +223,7 @@ void engine_follow_frames(struct engine *engine, int64_t origin_ns)
     engine->passage->origin_ns = origin_ns;
 }
 
-void engine_hasten(struct engine *engine, uint32_t pipe, int64_t early_ns)
+void engine_compensate_delay(struct engine *engine, uint32_t pipe, int64_t early_ns)
 {
     engine->pipes[pipe].early_ns = early_ns;
 }

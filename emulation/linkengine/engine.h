@@ -92,6 +92,6 @@ void engine_restart_lateness(struct engine *engine);
 void engine_follow_frames(struct engine *engine, int64_t origin_ns);
 
 /* Deliver the pipe's frames early_ns sooner from now on, as far as its delay allows. */
-void engine_hasten(struct engine *engine, uint32_t pipe, int64_t early_ns);
+void engine_compensate_delay(struct engine *engine, uint32_t pipe, int64_t early_ns);
 
 #endif

@@ -150,7 +150,7 @@ static PyMethodDef module_methods[] = {
     {"start_capture", (PyCFunction)captures_start, METH_VARARGS, "Put copies of pipes' frames into a ring."},
     {"stop_capture", (PyCFunction)captures_stop, METH_VARARGS, "Put no more copies of pipes' frames into a ring."},
     {"follow_trace", (PyCFunction)pipes_follow, METH_VARARGS, "Have pipes follow a trace, or none."},
-    {"hasten", (PyCFunction)pipes_hasten, METH_VARARGS, "Have pipes deliver sooner."},
+    {"compensate_delay", (PyCFunction)pipes_compensate_delay, METH_VARARGS, "Have pipes deliver sooner."},
     {"follow_frames", (PyCFunction)pipes_follow_frames, METH_VARARGS, "Count from when frames should have come."},
     {"restart_lateness", (PyCFunction)module_restart_lateness, METH_NOARGS, "Forget all lateness so far."},
     {"run", (PyCFunction)module_run, METH_VARARGS, "Run until a descriptor is readable."},

@@ -43,8 +43,8 @@ void captures_clear(struct module_engine *self);
  * struct trace_point from one moment on, or, with None for points, no trace any more. */
 PyObject *pipes_follow(struct module_engine *self, PyObject *args);
 
-/* Engine.hasten(rows): pipes deliver sooner from now on, by rows of (pipe, early_ns). */
-PyObject *pipes_hasten(struct module_engine *self, PyObject *args);
+/* Engine.compensate_delay(rows): pipes deliver sooner from now on, by rows of (pipe, early_ns). */
+PyObject *pipes_compensate_delay(struct module_engine *self, PyObject *args);
 
 /* Engine.follow_frames(origin_ns): see engine_follow_frames(). */
 PyObject *pipes_follow_frames(struct module_engine *self, PyObject *args);

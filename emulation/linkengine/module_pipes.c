@@ -224,20 +224,20 @@ cleanup:
     return result;
 }
 
-PyObject *pipes_hasten(struct module_engine *self, PyObject *args)
+PyObject *pipes_compensate_delay(struct module_engine *self, PyObject *args)
 {
     enum { PIPE, EARLY, COUNT };
     PyObject *rows, *item[COUNT];
     uint32_t pipe;
     int64_t early_ns;
-    if (!PyArg_ParseTuple(args, "O!:hasten", &PyList_Type, &rows) || module_check_idle(self) < 0)
+    if (!PyArg_ParseTuple(args, "O!:compensate_delay", &PyList_Type, &rows) || module_check_idle(self) < 0)
         return NULL;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(rows); i++) {
-        if (rows_unpack(PyList_GET_ITEM(rows, i), "hasten", COUNT, item) < 0 ||
+        if (rows_unpack(PyList_GET_ITEM(rows, i), "compensate_delay", COUNT, item) < 0 ||
             pipes_number(&self->engine, item[PIPE], &pipe) < 0 ||
             rows_integer(item[EARLY], "early_ns", 0, PIPES_MAX_EARLY_NS, &early_ns) < 0)
             return NULL;
-        engine_hasten(&self->engine, pipe, early_ns);
+        engine_compensate_delay(&self->engine, pipe, early_ns);
     }
     Py_RETURN_NONE;
 }

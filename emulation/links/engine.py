@@ -171,7 +171,7 @@ class EngineProcess:
     def compensate_delay(self, early_us: Mapping[int, float]) -> None:
         """Have pipes, by number, deliver so much sooner than their model says, for what takes time behind them, and as
         far as their delay allows."""
-        self._request("hasten", early=[[pipe, round(us * 1000)] for pipe, us in early_us.items()])
+        self._request("compensate_delay", early=[[pipe, round(us * 1000)] for pipe, us in early_us.items()])
 
     def follow_frames(self, origin_us: float) -> None:
         """From now on know a frame again that comes back from where it was delivered, and count its way over the next

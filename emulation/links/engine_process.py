@@ -61,7 +61,7 @@ class EngineServer:
                 case "stop_capture":
                     self._engine.stop_capture(message["pipes"])
                     return {}
-                case "hasten":
+                case "compensate_delay":
                     self._engine.compensate_delay([tuple(row) for row in message["early"]])
                     return {}
                 case "follow_frames":

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 import pytest
-from rig_client import RigClient
 from test_national_network import far_pair
+from testbed_client import RigClient
 from waiting import wait_for
 
 MEET = Path(os.environ["HELSEWAN_MEET"])

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rig_client import RigClient
-from rig_server import SITES
+from testbed_client import RigClient
+from testbed_server import SITES
 
 from helsewan.controller.rules.paths import compute_paths
 from helsewan.policies.analysis.explain import is_allowed
@@ -24,7 +24,7 @@ NETWORK = national_network(SITES, seed=1)
 PLAN = compile_policy(load_policy(library_path("national")), NETWORK)
 ARTICULATIONS = {"trondheim", "tromso"}  # without them the country is parted (backbone data)
 FINNMARK = {"alta", "hammerfest", "karasjok", "vadso", "kirkenes"}
-TRACE = Path(__file__).with_name("udp_trace.py")
+TRACE = Path(__file__).parents[1] / "helpers" / "udp_trace.py"
 PRESCRIPTIONS = 9443
 ROUNDING_US = 20  # the engine's delays are whole microseconds, a line each
 FRAME_BITS = (172 + 8 + 20 + 14 + 24) * 8  # a voice datagram on the line: UDP, IP, Ethernet, preamble and gap

@@ -19,7 +19,7 @@ from helsewan.topology.model import SITE_MTU, router_address4, router_address6
 
 pytestmark = pytest.mark.emulated
 
-TRACE = Path(__file__).with_name("udp_trace.py")
+TRACE = Path(__file__).parents[1] / "helpers" / "udp_trace.py"
 VOICE = 20000
 SHORT, SHORT_MTU = "bodo-gp", 1400  # a site whose line takes less than the others
 HEADERS = {4: 28, 6: 48}  # IP and UDP

@@ -61,10 +61,10 @@ static void script_follow(struct fuzz_world *world)
     trace_release(trace);
 }
 
-static void script_hasten(struct fuzz_world *world)
+static void script_compensate_delay(struct fuzz_world *world)
 {
     uint32_t pipe = (uint32_t)fuzz_upto(world->input, world->engine.pipe_count - 1);
-    engine_hasten(&world->engine, pipe, (int64_t)fuzz_upto(world->input, MOST_EARLY_NS));
+    engine_compensate_delay(&world->engine, pipe, (int64_t)fuzz_upto(world->input, MOST_EARLY_NS));
 }
 
 static void script_step(struct fuzz_world *world)
@@ -88,7 +88,7 @@ static void script_step(struct fuzz_world *world)
     else if (pipes && operation == FOLLOW)
         script_follow(world);
     else if (pipes && operation == HASTEN)
-        script_hasten(world);
+        script_compensate_delay(world);
     else if (pipes)
         script_change(world, operation == CHANGE);
 }

@@ -1,1 +1,0 @@
-"""Questions played on a running network."""

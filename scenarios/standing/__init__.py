@@ -1,1 +1,0 @@
-"""Networks that are kept up: `helsewan up`, and what another terminal does with one."""

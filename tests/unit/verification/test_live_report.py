@@ -1,0 +1,158 @@
+"""Two answers side by side: what counts as agreement, what as a leak, and how often is asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import pytest
+from controller_plan import small_plan
+from test_probe_packets import SEED, intended
+
+from helsewan.controller.rules.generation import first_generation
+from helsewan.lab.probing.packet_injector import Injected, Sending
+from helsewan.lab.probing.schedule import LINE_GAP_US, RATE_PER_S, turns
+from helsewan.lab.probing.session_prober import Call
+from helsewan.lab.probing.verify_live import TIMES, verify_live
+from helsewan.policies.plan import Plan
+from helsewan.verification.concrete.fabric import Fabric
+from helsewan.verification.expected.expected import Disposition
+from helsewan.verification.expected.outcome import Arrival, Outcome, Predicted
+from helsewan.verification.live.generators.draft import Group
+from helsewan.verification.live.live_report import Answer, side_by_side
+from helsewan.verification.live.test_packets import ProbePacket, mark_of, number_in, probe_packets
+from helsewan.verification.reports.findings import Kind
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return small_plan()
+
+
+@pytest.fixture(scope="module")
+def fabric(plan: Plan) -> Fabric:
+    return intended(plan)
+
+
+@pytest.fixture(scope="module")
+def asked(plan: Plan, fabric: Fabric) -> tuple[ProbePacket, ...]:
+    return probe_packets(plan, fabric, SEED)
+
+
+@dataclass
+class Deaf:
+    """A network that loses everything, and counts how often it was asked what."""
+
+    asked: Counter[int] = field(default_factory=Counter)
+    called: Counter[Call] = field(default_factory=Counter)
+
+    def inject(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Injected:
+        self.asked.update(number for each in sendings if (number := number_in(each.frame, mark)) is not None)
+        return Injected((), 0, 0, {})
+
+    def run_sessions(self, calls: Sequence[Call]) -> Sequence[bool | None]:
+        self.called.update(calls)
+        return [False] * len(calls)
+
+
+def answer(plan: Plan, fabric: Fabric, question: ProbePacket, live: Outcome | None = None) -> Answer:
+    """A question with the rules' answer, and the network's: the same unless told otherwise."""
+    foretold = Predicted(plan, fabric)
+    walk = foretold.walk(question)
+    static = foretold.outcome(question, walk)
+    return Answer(question, static, static if live is None else live, walk)
+
+
+def first(asked: Sequence[ProbePacket], verdict: Disposition) -> ProbePacket:
+    return next(each for each in asked if each.says.verdict is verdict and each.group is not Group.CONTROLS)
+
+
+def test_answers_that_agree_pass(plan: Plan, fabric: Fabric, asked: tuple[ProbePacket, ...]) -> None:
+    report = side_by_side([answer(plan, fabric, each) for each in asked], [], SEED, {})
+    assert report.passed and report.deaf == ()
+    assert sum(row[1] for row in report.table()) == len(asked)
+    assert all(row[3:] == (0, 0) for row in report.table())
+
+
+def test_what_arrives_and_is_not_to_is_a_leak_with_its_packet_and_the_rules_way(
+    plan: Plan, fabric: Fabric, asked: tuple[ProbePacket, ...]
+) -> None:
+    kept = first(asked, Disposition.DENIED)
+    live = Outcome(frozenset({Arrival(plan.network.sites[0].id, kept.packet)}))
+    (finding,) = side_by_side([answer(plan, fabric, kept, live)], [], SEED, {}).findings
+    assert (finding.kind, finding.site, finding.packet) == (Kind.LEAK, kept.site, kept.packet)
+    assert finding.walk is not None and plan.network.sites[0].id in finding.says
+
+
+def test_what_does_not_arrive_or_arrives_elsewhere_or_otherwise_fails(
+    plan: Plan, fabric: Fabric, asked: tuple[ProbePacket, ...]
+) -> None:
+    allowed = first(asked, Disposition.ARRIVES)
+    right = answer(plan, fabric, allowed)
+    (arrival,) = right.static.arrivals
+    elsewhere = next(site.id for site in plan.network.sites if site.id not in (allowed.says.towards, allowed.site))
+    cases = {
+        Kind.BLACKHOLE: Outcome(),
+        Kind.MISDELIVERED: Outcome(frozenset({arrival, Arrival(elsewhere, arrival.packet)})),
+        Kind.DIFFERS: Outcome(frozenset({Arrival(arrival.site, arrival.packet.but(ip_dscp=63))})),
+    }
+    for kind, live in cases.items():
+        (finding,) = side_by_side([answer(plan, fabric, allowed, live)], [], SEED, {}).findings
+        assert finding.kind is kind
+    assert "ip_dscp=63" in finding.says
+
+
+def test_a_place_whose_control_is_not_heard_is_named_and_nothing_passes(
+    plan: Plan, fabric: Fabric, asked: tuple[ProbePacket, ...]
+) -> None:
+    control = asked[0]
+    report = side_by_side([answer(plan, fabric, control, Outcome())], [], SEED, {})
+    assert report.deaf == (f"{control.site}/wan{control.line}",)
+    assert not report.passed and report.findings == ()
+
+
+def test_what_ought_to_come_to_something_is_asked_again_and_all_else_once(plan: Plan, fabric: Fabric) -> None:
+    generation = first_generation(plan)
+    rules = {router: generation.rules(router) for router in plan.network.router}
+    deaf = Deaf()
+    report = verify_live(plan, rules, deaf, SEED)
+    for each in report.answers:
+        expected = TIMES if each.static != Outcome() else 1
+        assert deaf.asked[each.question.number] == expected, each.question.name
+    assert set(deaf.called.values()) == {1, TIMES}
+    assert sum(times for times in deaf.called.values()) == sum(
+        TIMES if each.talk.static else 1 for each in report.talks
+    )
+    assert mark_of(SEED) in report.answers[0].question.frame
+
+
+def test_turns_keep_the_rate_and_every_pause() -> None:
+    needs = [(number, {number % 3: LINE_GAP_US}) for number in range(300)]
+    done = turns(needs)
+    assert sorted(turn.number for turn in done) == list(range(300))
+    gaps = [b.at_us - a.at_us for a, b in pairwise(done)]
+    assert min(gaps) >= 1_000_000 // RATE_PER_S
+    for line in range(3):
+        own = [turn.at_us for turn in done if turn.number % 3 == line]
+        assert min(b - a for a, b in pairwise(own)) >= LINE_GAP_US
+
+
+def test_a_leak_in_the_rules_is_one_in_both_answers(plan: Plan) -> None:
+    generation = first_generation(plan)
+    rules = {router: generation.rules(router) for router in plan.network.router}
+    kept = next(
+        each
+        for each in probe_packets(plan, Fabric.of(plan.network, rules), SEED)
+        if each.says.words == "no contract allows it" and each.group is Group.CONTRACTS
+    )
+    router = plan.network.site[kept.site].accesses[kept.line].router
+    walk = Fabric.of(plan.network, rules).trace_from(kept.site, kept.packet, kept.line)
+    denied = walk.hops[0].visit.rules[-1]
+    opened = replace(
+        denied, priority=1000, goto=next(r.goto for r in rules[router].flows if r.table is denied.table and r.goto)
+    )
+    leaky = Fabric.of(plan.network, {**rules, router: replace(rules[router], flows=(opened, *rules[router].flows))})
+    (finding,) = side_by_side([answer(plan, leaky, kept)], [], SEED, {}).findings
+    assert (finding.kind, finding.towards) == (Kind.LEAK, kept.says.towards)

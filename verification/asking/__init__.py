@@ -1,1 +1,0 @@
-"""What is asked of a network, one module for each kind of question."""
