@@ -1,5 +1,5 @@
-"""``python -m benchmarks.spanning_tree SOCKET``: Ryu's spanning-tree learning switch at the least times that IEEE
-802.1D-2004 (table 17-1) allows. Run with the Python of .venv-ryu."""
+"""``python -m benchmarks.repair.spanning_tree SOCKET``: Ryu's spanning-tree learning switch at the least times that
+IEEE 802.1D-2004 (table 17-1) allows. Run with the Python of .venv-ryu."""
 
 from __future__ import annotations
 
@@ -37,4 +37,4 @@ class QuickSpanningTree(simple_switch_stp_13.SimpleSwitch13):  # type: ignore[mi
 if __name__ == "__main__":
     listen = ["--ofp-listen-host", sys.argv[1], "--ofp-tcp-listen-port", "6653"]  # the port goes with any host
     quiet = ["--default-log-level", str(logging.WARNING)]  # or it would write a line for every packet it is sent
-    manager.main(args=[*listen, *quiet, "benchmarks.spanning_tree"], prog="ryu-manager")
+    manager.main(args=[*listen, *quiet, "benchmarks.repair.spanning_tree"], prog="ryu-manager")

@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.rings import Source
-from benchmarks.taps import INTERFACE, cpu_ns, end, sites, udp_frame
+from benchmarks.frames.packet_mmap import Source
+from benchmarks.frames.taps import INTERFACE, cpu_ns, end, sites, udp_frame
 from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel

@@ -7,9 +7,9 @@ import socket
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from benchmarks.rig_chain import shape
-from benchmarks.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS, SITES, Ring, wait_for
-from benchmarks.taps import end
+from benchmarks.frames.taps import end
+from benchmarks.repair.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS, SITES, Ring, wait_for
+from benchmarks.sandboxed.chain import shape
 from helsewan.common.processes import run
 from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.links import EngineBackend
@@ -166,7 +166,7 @@ class SpanningTree(Rival):
         RouterSwitch.batchStartup(routers)
         path = sandbox.RUN_DIR / "ryu.sock"
         with (self._logs / "ryu.log").open("wb") as log:
-            argv = [self._python, "-m", "benchmarks.spanning_tree", str(path)]
+            argv = [self._python, "-m", "benchmarks.repair.spanning_tree", str(path)]
             self._process = NamespaceNode("ryu").spawn(argv, stderr=log, stdout=log)
         set_realtime(SWITCHES, self._process.pid)
         wait_for(path.exists, 1, "Ryu does not listen")

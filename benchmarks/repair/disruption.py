@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ring import AROUND, CARRIES, LOOKS, OVER, SITES, Failure, Ring, wait_for
+from benchmarks.repair.ring import AROUND, CARRIES, LOOKS, OVER, SITES, Failure, Ring, wait_for
 from helsewan.emulation.links.link_backend import Direction
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec

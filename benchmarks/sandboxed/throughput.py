@@ -7,8 +7,8 @@ import os
 import socket
 import time
 
-from benchmarks.rings import Source
-from benchmarks.taps import INTERFACE, UDP_PORT, cpu_ns, sites, ticks, udp_frame
+from benchmarks.frames.packet_mmap import Source
+from benchmarks.frames.taps import INTERFACE, UDP_PORT, cpu_ns, sites, ticks, udp_frame
 from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.links.pipe_model import PipeModel

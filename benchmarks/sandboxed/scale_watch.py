@@ -1,4 +1,4 @@
-"""Starts ``rig_scale`` in a world of its own and watches it from outside: time, memory, and what is left in the end."""
+"""Starts ``sandboxed.scale`` in a sandbox and measures it from outside: time, memory, and what is left in the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILES_IN_DOUBT = 1_000  # the kernel counts those its allocator keeps at hand; a
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen of one world. ``answer`` is ``rig_scale``'s own account.
+    """What was seen of one world. ``answer`` is ``sandboxed.scale``'s own account.
 
     ``memory_mib``: by how much the machine's available memory fell at most, so the kernel's own for namespaces and
     interfaces counts; ``processes_mib``: the processes' proportional set sizes in the end, shared pages once.
@@ -44,7 +44,7 @@ def bring_up_and_down(sites: int) -> Outcome:
     files = files_of_namespaces()
     with tempfile.TemporaryDirectory() as logs, memory_fall_mib() as fallen_mib:
         began = time.monotonic()
-        argv = sandbox.command([sys.executable, "-m", "benchmarks.rig_scale", str(sites), logs])
+        argv = sandbox.command([sys.executable, "-m", "benchmarks.sandboxed.scale", str(sites), logs])
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as first:
             assert first.stdout is not None
             line = first.stdout.readline()

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.notice import Flows, known_silence, trial
-from benchmarks.ring import FAILURES, Ring
-from benchmarks.ring_helsewan import Helsewan
-from benchmarks.ring_rivals import Ospf, SpanningTree
+from benchmarks.repair.disruption import Flows, known_silence, trial
+from benchmarks.repair.ring import FAILURES, Ring
+from benchmarks.repair.ring_helsewan import Helsewan
+from benchmarks.repair.ring_rivals import Ospf, SpanningTree
 from helsewan.emulation.routers.bfd import MULTIPLIER
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.rings import Sink, Source
-from benchmarks.taps import INTERFACE, NUMBER_AT, sites, udp_frame
+from benchmarks.frames.packet_mmap import Sink, Source
+from benchmarks.frames.taps import INTERFACE, NUMBER_AT, sites, udp_frame
 from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.links.pipe_model import LAYER1_OVERHEAD_BYTES, ClassQueue, Loss, PipeModel
