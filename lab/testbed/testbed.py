@@ -204,7 +204,7 @@ class Testbed:
         dead += self.controller.dead()
         if hasattr(self, "slow_path") and self.slow_path.process.poll() is not None:
             dead.append("the routers' slow path")
-        if self.has_engine and hasattr(self, "plant") and not self.engine.alive:
+        if self.has_engine and hasattr(self, "backend") and not self.engine.alive:
             dead.append("the link engine")
         return dead
 
