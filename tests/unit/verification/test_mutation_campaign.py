@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 
+from mutation_case import SEED, changed, entry, jury, plan, rules
 from policy_network import small_network
-from test_mutation import SEED, changed, entry, jury, plan, rules
 
 from helsewan.controller.openflow.entries import FlowRule, RuleSet, Table
 from helsewan.controller.openflow.pipeline import Purpose, purpose_of
