@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from benchmarks.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS, SITES, Ring
-from helsewan.emulation.links.links import access_name, router_interface
+from helsewan.emulation.links.links import access_link_name, router_interface
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.procfs import thread_clocks
 from helsewan.lab.testbed.failure_state import Target
@@ -47,7 +47,7 @@ class Helsewan(Ring):
         plan = compile_policy(load_policy(library_path("open")), import_network(file, None, seed=1).network)
         plan = replace(plan, detect_within_us=(multiplier + 1) * interval_ms * 1000)
         self.testbed = Testbed(plan, sandbox.RUN_DIR, logs, lambda event: None)
-        self.access = {name: access_name(_site(name), 0) for name in SITES}
+        self.access = {name: access_link_name(_site(name), 0) for name in SITES}
 
     def start(self) -> None:
         self.testbed.start(lambda stage: None)
