@@ -19,6 +19,8 @@ from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import AccessLink, Kind, Link, Network, Site, router_address4, router_address6
 
+pytestmark = pytest.mark.alone
+
 PLAN = compile_policy(load_policy(library_path("national")), NETWORK)
 ARTICULATIONS = {"trondheim", "tromso"}  # without them the country is parted (backbone data)
 FINNMARK = {"alta", "hammerfest", "karasjok", "vadso", "kirkenes"}

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 
+import pytest
 from mutation_case import SEED, changed, entry, jury, plan, rules
 from policy_network import small_network
 
@@ -129,6 +130,7 @@ def test_what_the_compiler_refuses_says_why_and_the_rest_is_judged_by_packets() 
 # The verifier itself; `make mutants` tries it on many more.
 
 
+@pytest.mark.exhaustive
 def test_the_verifier_catches_every_fault_that_changes_what_passes() -> None:
     states = cases(plan().network, "single")
 
