@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import pytest
-from test_national_network import far_pair
+from national_pairs import far_pair
 from testbed_client import TestbedClient
 from waiting import wait_for
 

@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.repair.disruption import KNOWN_S, WRONG_MS
 from helsewan.emulation.sandbox import sandbox
+
+pytestmark = [pytest.mark.alone, pytest.mark.exhaustive]
 
 LONGER_US = 4_000
 FLOWS = 2

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from national_pairs import NETWORK, far_pair, sites
 from testbed_client import TestbedClient
-from testbed_server import SITES
 
 from helsewan.controller.rules.paths import compute_paths
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import AccessLink, Kind, Link, Network, Site, router_address4, router_address6
-from helsewan.topology.national.generator import national_network
 
-NETWORK = national_network(SITES, seed=1)
+pytestmark = pytest.mark.alone
+
 PLAN = compile_policy(load_policy(library_path("national")), NETWORK)
 ARTICULATIONS = {"trondheim", "tromso"}  # without them the country is parted (backbone data)
 FINNMARK = {"alta", "hammerfest", "karasjok", "vadso", "kirkenes"}
@@ -36,17 +36,6 @@ def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestbedClient]
     client = TestbedClient(tmp_path_factory.mktemp("rig"))
     yield client
     client.close()
-
-
-def sites(kind: Kind) -> list[Site]:
-    """Sites of a kind, in the network's order."""
-    return [site for site in NETWORK.sites if site.kind is kind]
-
-
-def far_pair() -> tuple[Site, Site]:
-    """Two hospitals with one line each, at the two ends of the country."""
-    single = [site for site in sites(Kind.HOSPITAL) if len(site.accesses) == 1]
-    return min(single, key=lambda site: site.lat), max(single, key=lambda site: (site.lon, site.lat))
 
 
 def way(plan: Plan, network: Network, a: Site, b: Site) -> list[str]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from short_run import wait_until_gone
-from test_standing import Terminal, running
+from terminal import Terminal, running
 
 from helsewan.lab.probing.lab_prober import verify_standing
 from helsewan.lab.proofs.rule_sources import from_switches

@@ -7,9 +7,9 @@ import random
 from dataclasses import replace
 
 import pytest
-import test_reconciler as testbed
+import reconciler_stage as testbed
 from policy_network import small_network as triangle
-from test_controller_policy_update import held, pings, without_ping
+from reconciler_policies import held, pings, without_ping
 
 from helsewan.controller.rules.paths import Failures, Paths, compute_paths
 from helsewan.controller.update.network_state import links_of

@@ -11,7 +11,7 @@ import pytest
 from controller_plan import small_plan
 from hypothesis import given
 from hypothesis import strategies as st
-from test_icmp import ipv4
+from ip_packets import ipv4
 
 from helsewan.controller.main import write_plan
 from helsewan.controller.openflow.encoder import Encoder

@@ -9,7 +9,7 @@ from itertools import permutations, product
 
 import pytest
 from controller_plan import small_plan
-from test_controller_paths import unrepaired
+from path_repair import unrepaired
 
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError

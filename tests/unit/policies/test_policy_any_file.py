@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policy_network import small_network
-from test_policy_errors import EXCEPTION, GOOD
+from policy_text import EXCEPTION, GOOD
 
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import policy_golden
 import pytest
 from policy_network import small_network
-from test_policy_errors import GOOD
+from policy_text import GOOD
 
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.plan import Plan

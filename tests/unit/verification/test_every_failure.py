@@ -323,6 +323,7 @@ def test_every_failure_is_repaired_where_it_happens() -> None:
         )
 
 
+@pytest.mark.exhaustive
 def test_every_failure_is_survived_once_the_controller_knows() -> None:
     """Rules for the network that is left."""
     steps = Steps()
