@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from helsewan.common.errors import InputError
-from helsewan.controller.main import die_with_parent
+from helsewan.common.processes import die_with_parent
 from helsewan.controller.northbound.api import guarded
 from helsewan.controller.northbound.context import Context
 from helsewan.controller.northbound.controller_client import Controller

@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from helsewan.common.errors import InputError
+from helsewan.common.processes import die_with_parent
 from helsewan.controller.framework import ofproto_v1_3
-from helsewan.controller.main import die_with_parent, read_plan
 from helsewan.controller.openflow.decoder import Decoder, dead_ports
 from helsewan.controller.openflow.encoder import Encoder
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.openflow.table_reader import TableReader, ports_request
+from helsewan.controller.plan_file import read_plan
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Network

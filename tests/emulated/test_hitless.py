@@ -12,7 +12,7 @@ import pytest
 from controller_world import ControllerWorld, running
 from waiting import wait_for
 
-from helsewan.controller.main import read_plan
+from helsewan.controller.plan_file import read_plan
 from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.plan import Plan
 

@@ -18,7 +18,7 @@ from typing import Any
 from controller_plan import small_plan
 from waiting import wait_for
 
-from helsewan.controller.main import write_plan
+from helsewan.controller.plan_file import write_plan
 from helsewan.emulation.links.link_backend import CORE_MTU
 from helsewan.emulation.routers.certificate_authority import CertificateAuthority
 from helsewan.policies.plan import Plan

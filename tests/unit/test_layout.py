@@ -91,6 +91,46 @@ def test_imports_go_one_way(package: str) -> None:
     assert found == []
 
 
+def main_imports(path: PurePosixPath, source: str) -> list[str]:
+    """Imports of a process's ``main`` module: what others need of it belongs in a module of its own."""
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(source, filename=str(path))):
+        match node:
+            case ast.Import(names=names):
+                found += [(node.lineno, alias.name) for alias in names]
+            case ast.ImportFrom(module=str(module), names=names, level=0) if module.split(".")[-1] == "main":
+                found.append((node.lineno, module))
+            case ast.ImportFrom(module=str(module), names=names):
+                found += [(node.lineno, f"{module}.{alias.name}") for alias in names]
+    return [
+        f"{path}:{line}: imports {name}"
+        for line, name in found
+        if name.startswith("helsewan.") and name.endswith(".main")
+    ]
+
+
+def test_no_package_imports_a_main_module() -> None:
+    files = [file for file in python_files(*MAY_IMPORT) if file.name != "__main__.py"]
+    assert [
+        found
+        for file in files
+        for found in main_imports(PurePosixPath(file.relative_to(ROOT)), file.read_text("utf-8"))
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from helsewan.controller.main import read_plan",
+        "import helsewan.controller.main",
+        "from helsewan.controller import main",
+        "from helsewan.controller.main import main",
+    ],
+)
+def test_an_import_of_a_main_module_is_found(source: str) -> None:
+    assert len(main_imports(PurePosixPath("lab/emulation.py"), source)) == 1
+
+
 def test_files_stay_short() -> None:
     sources = python_files(*MAY_IMPORT, *OUTSIDE) + [
         file for package in MAY_IMPORT for file in (ROOT / package).rglob("*.[ch]")
