@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.exit_codes import ExitCode
 from helsewan.controller.control.lease import RENEW_S, Lease
 from helsewan.controller.control.tls import server_context
 from helsewan.controller.update import maintenance
@@ -213,8 +214,8 @@ def main(argv: list[str] | None = None) -> int:
         run(options, socket_address(options.listen), context, EventLog(options.events))
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
-        return 2
-    return 0
+        return ExitCode.BAD_INPUT
+    return ExitCode.PASS
 
 
 if __name__ == "__main__":

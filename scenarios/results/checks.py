@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from math import isnan
 
+from helsewan.common.exit_codes import ExitCode
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.lab.health.validity import Grade
 from helsewan.scenarios.results.measure import Figures, Measurement
@@ -25,9 +26,9 @@ class RunVerdict(str, Enum):
     VOID = "void"  # the machine could not keep up: nothing was shown
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """What the command exits with."""
-        return {"pass": 0, "fail": 1, "void": 3}[self.value]
+        return ExitCode[self.name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from helsewan.common.errors import InputError
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.screen import Screen
 from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
@@ -20,7 +21,6 @@ from helsewan.lab.processes.run_directory import conclude, make_directory, shown
 from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_sandbox
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.language.timestamps import utc_now
-from helsewan.scenarios.results.checks import RunVerdict
 from helsewan.scenarios.results.report import RESULT, void_result, write_result
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.spec.spec import Scenario, load_scenario
@@ -73,7 +73,7 @@ def _conclude(job: Job, status: int) -> int:
     """Leave a result whatever the end was, say where it is, and return the verdict's exit code."""
     result = job.directory / RESULT
     if not result.exists():
-        left_early = status == RunVerdict.VOID.exit_code  # by us, before it had begun
+        left_early = status == ExitCode.VOID  # by us, before it had begun
         reason = "interrupted" if left_early else ending(status)
         write_result(job.directory, void_result(job.directory, job.scenario, reason))
         print(f"void: the run ended before its verdict: {reason}", file=sys.stderr)

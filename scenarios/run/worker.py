@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
 from helsewan.emulation.sandbox import sandbox
@@ -15,7 +16,7 @@ from helsewan.lab.health.validity import ValidityFinding, assess, of_links, of_m
 from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
-from helsewan.scenarios.results.checks import Evidence, RunVerdict, judge, verdict
+from helsewan.scenarios.results.checks import Evidence, judge, verdict
 from helsewan.scenarios.results.measure import measure
 from helsewan.scenarios.results.report import Judged, Result, build_result, void_result, write_result
 from helsewan.scenarios.results.verdict import print_verdict
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 def main(descriptor: int) -> int:
     """Run the job on file ``descriptor``; returns the exit code (0 pass, 1 fail, 3 void)."""
     if orphaned():
-        return RunVerdict.VOID.exit_code
+        return ExitCode.VOID
     job = cast(Job, read_job(descriptor))
     screen = Screen()
     try:
@@ -42,7 +43,7 @@ def main(descriptor: int) -> int:
         write_result(job.directory, result)
     except OSError as error:  # a full disk: our word is all there can be
         print(f"void: the result cannot be written: {error}", file=sys.stderr)
-        return RunVerdict.VOID.exit_code
+        return ExitCode.VOID
     print_verdict(result, screen)
     return int(result["exit_code"])
 
