@@ -1,4 +1,4 @@
-"""``helsewan capture``: a line's frames to a pcapng file, or into another program."""
+"""``helsewan capture``: a link's frames to a pcapng file, or into another program."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from typing import Annotated, Any
 
 import typer
 
-from helsewan.cli.options import Name
+from helsewan.cli.options import Direction, Name
 from helsewan.common.errors import InputError, Problem
-from helsewan.lab.client.client import Client
+from helsewan.common.exit_codes import ExitCode
 
-FAILED = 1  # exit code
 _ENHANCED_PACKET = 6  # draft-ietf-opsawg-pcapng, block type
 _HEAD = struct.Struct("=II")
 
 
 def capture(
-    line: Annotated[str, typer.Argument(help="oslo-hamar, SITE/wan0 ...")],
+    link: Annotated[str, typer.Argument(help="oslo-hamar, SITE/wan0 ...")],
     write: Annotated[str | None, typer.Option("-w", help="A file, or - for standard output.")] = None,
-    direction: Annotated[str, typer.Option("--direction", help="both, forward (from a site) or back.")] = "both",
+    direction: Direction = "both",
     duration: Annotated[str | None, typer.Option("--duration", help="End after 10s.")] = None,
-    count: Annotated[int | None, typer.Option("--count", help="End after so many frames.", min=1)] = None,
+    count: Annotated[int | None, typer.Option("--count", help="End after this many frames.", min=1)] = None,
     name: Name = None,
 ) -> None:
-    """Capture what comes out of a line, until Ctrl-C; `-w - | wireshark -k -i -` shows it live."""
+    """Capture the frames that leave a link. It ends with Ctrl-C; `-w - | wireshark -k -i -` shows them live."""
+    from helsewan.lab.client.client import Client
     from helsewan.lab.links.link_options import directions_of, duration_us
 
     limit_us = duration_us("--duration", duration)
     limit_s = None if limit_us is None else limit_us / 1e6
-    (one_way,) = directions_of(direction) if direction != "both" else (None,)
-    with Client(name) as client, _output(write or f"{line.replace('/', '-')}.pcapng") as output:
+    (only,) = directions_of(direction) if direction != "both" else (None,)
+    with Client(name) as client, _output(write or f"{link.replace('/', '-')}.pcapng") as output:
         if count is None:
-            client.ask("capture", (output,), line=line, direction=one_way)
+            client.ask("capture", (output,), line=link, direction=only)
             _wait(client.fileno(), limit_s)
         else:
             reading, writing = os.pipe()
-            client.ask("capture", (writing,), line=line, direction=one_way)
+            client.ask("capture", (writing,), line=link, direction=only)
             os.close(writing)
             copied = _copy_packets(reading, output, count, limit_s)
             os.close(reading)
         end = client.finish({"stop": True})
-    _tell(end if count is None else end | {"frames": copied})
+    _report(end if count is None else end | {"frames": copied})
 
 
-def _tell(end: dict[str, Any]) -> None:
-    """What the capture came to; ends with exit code 1 where frames are missing from the file."""
+def _report(end: dict[str, Any]) -> None:
+    """Print the number of frames captured and missed; exit code 1 where writing the capture failed."""
     print(f"{end['frames']} frames captured, {end['missed']} missed", file=sys.stderr)
-    if end["failure"] and end["failure"] != os.strerror(32):  # EPIPE: whoever reads it has seen enough
+    if end["failure"] and end["failure"] != os.strerror(32):  # EPIPE: the reader has left
         print(f"the capture ended: {end['failure']}", file=sys.stderr)
-        raise typer.Exit(FAILED)
+        raise typer.Exit(ExitCode.FAIL)
 
 
 @contextmanager
 def _output(path: str) -> Iterator[int]:
-    """Where the capture goes; raises InputError where it cannot."""
+    """The descriptor to write the capture to; raises InputError for a terminal and for a file that cannot be opened."""
     if path == "-":
         if os.isatty(1):
             raise InputError(Problem("-w", path, "is this terminal", "pipe it into a program, or name a file"))
@@ -77,7 +77,7 @@ def _output(path: str) -> Iterator[int]:
 
 
 def _wait(connection: int, limit_s: float | None) -> None:
-    """Until time is up, the network has something to say, or an interrupt."""
+    """Wait until time is up, the network sends a message, or an interrupt."""
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     with suppress(KeyboardInterrupt):
@@ -85,7 +85,7 @@ def _wait(connection: int, limit_s: float | None) -> None:
 
 
 def _copy_packets(reading: int, output: int, count: int, limit_s: float | None) -> int:
-    """Copy whole blocks until ``count`` packets were among them, time is up, or an interrupt; how many were."""
+    """Copy whole pcapng blocks until ``count`` packets are copied, time is up, or an interrupt; returns how many."""
     until = None if limit_s is None else time.monotonic() + limit_s
     held, copied = bytearray(), 0
     poll = select.poll()
@@ -103,7 +103,7 @@ def _copy_packets(reading: int, output: int, count: int, limit_s: float | None) 
 
 
 def _first_block(held: bytearray) -> bytes:
-    """The first block of a pcapng stream; empty while it is not whole."""
+    """The first block of a pcapng stream; empty while it is incomplete."""
     if len(held) < _HEAD.size:
         return b""
     length = _HEAD.unpack_from(held)[1]

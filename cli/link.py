@@ -1,4 +1,4 @@
-"""The verbs of a standing network's lines: link list, show, set."""
+"""``helsewan link``: list, show and change the links and access links of a running network."""
 
 from __future__ import annotations
 
@@ -9,46 +9,48 @@ from typing import Annotated, Any
 
 import typer
 
-from helsewan.cli.options import Json, Name
+from helsewan.cli.options import Direction, Json, Link, Name
 from helsewan.common.errors import InputError, Problem
-from helsewan.lab.client.client import Client
 
-link_app = typer.Typer(no_args_is_help=True, help="Look at and change the lines of a standing network.")
-Line = Annotated[str, typer.Argument(help="oslo-hamar, SITE/wan0, SITE, or a pattern such as 'hospital-*/wan1'.")]
+link_app = typer.Typer(no_args_is_help=True, help="Look at and change the links of a running network.")
 
 
 def _text(name: str, what: str) -> Any:
+    """An option that is parsed later: its text goes to `link_options`."""
     return typer.Option(f"--{name}", help=what, metavar="VALUE")
 
 
 @link_app.command("list")
 def link_list(pattern: Annotated[str, typer.Argument(help="As for link show.")] = "*", name: Name = None) -> None:
-    """Name the lines."""
+    """Name the links."""
+    from helsewan.lab.client.client import Client
+
     with Client(name) as client:
-        for line in client.ask("lines", line=pattern):
-            print(line["line"])
+        for each in client.ask("lines", line=pattern):
+            print(each["line"])
 
 
 @link_app.command("show")
-def link_show(line: Line, name: Name = None, as_json: Json = False) -> None:
-    """How lines are, and what they have carried."""
-    from helsewan.cli.tables.links import print_line
+def link_show(link: Link, name: Name = None, as_json: Json = False) -> None:
+    """Show the settings of links, and what they have carried."""
+    from helsewan.cli.tables.links import print_link
+    from helsewan.lab.client.client import Client
 
     with Client(name) as client:
-        lines = client.ask("lines", line=line)
+        links = client.ask("lines", line=link)
     if as_json:
-        print(json.dumps(lines, indent=2))
+        print(json.dumps(links, indent=2))
     else:
-        for told in lines:
-            print_line(told)
+        for each in links:
+            print_link(each)
 
 
 @link_app.command("set")
 def link_set(
-    line: Line,
+    link: Link,
     name: Name = None,
-    direction: Annotated[str, typer.Option("--direction", help="both, forward (from a site) or back.")] = "both",
-    reset: Annotated[bool, typer.Option("--reset", help="First make it again what the blueprint says.")] = False,
+    direction: Direction = "both",
+    reset: Annotated[bool, typer.Option("--reset", help="First restore the settings that it was built with.")] = False,
     rate: Annotated[str | None, _text("rate", "10Mbit/s")] = None,
     delay: Annotated[str | None, _text("delay", "20ms, one way")] = None,
     jitter: Annotated[str | None, _text("jitter", "2ms, or none")] = None,
@@ -65,11 +67,12 @@ def link_set(
     weight: Annotated[list[str] | None, typer.Option("--weight", help="CLASS=30; may be repeated.")] = None,
     limit: Annotated[list[str] | None, typer.Option("--limit", help="CLASS=64kB, 20ms or none.")] = None,
     aqm: Annotated[list[str] | None, typer.Option("--aqm", help="CLASS=codel, red:30kB,90kB or none.")] = None,
-    down: Annotated[bool | None, typer.Option("--down/--up", help="Cut the line, or light it.")] = None,
-    silent: Annotated[bool | None, typer.Option("--silent/--heard", help="Lose all frames without a sign.")] = None,
-    frozen: Annotated[bool | None, typer.Option("--freeze/--thaw", help="Stop time on the line.")] = None,
+    down: Annotated[bool | None, typer.Option("--down/--up", help="Take the link's carrier down, or up.")] = None,
+    silent: Annotated[bool | None, typer.Option("--silent/--heard", help="Drop all frames, carrier up.")] = None,
+    frozen: Annotated[bool | None, typer.Option("--freeze/--thaw", help="Pause the link: frames wait.")] = None,
 ) -> None:
-    """Change lines while they carry traffic; all that is asked happens at one instant, and no queued frame is lost."""
+    """Change links while they carry traffic. All changes take effect at one instant, and no queued frame is lost."""
+    from helsewan.lab.client.client import Client
     from helsewan.lab.links.link_options import directions_of, parsed_change
 
     directions = directions_of(direction)
@@ -91,24 +94,25 @@ def link_set(
     change = parsed_change(options, {"weight": weight or [], "limit": limit or [], "aqm": aqm or []})
     state = {"down": down, "silent": silent, "frozen": frozen}
     if not change and not reset and set(state.values()) == {None}:
-        raise InputError(Problem("link set", line, "nothing to change is given", "for example --delay 20ms"))
+        raise InputError(Problem("link set", link, "nothing to change is given", "for example --delay 20ms"))
     with Client(name) as client:
-        names = client.ask("change-lines", line=line, directions=directions, reset=reset, change=change, state=state)
-    if names != [line]:
+        names = client.ask("change-lines", line=link, directions=directions, reset=reset, change=change, state=state)
+    if names != [link]:
         print(f"changed: {', '.join(names)}")
 
 
 @link_app.command("trace")
 def link_trace(
-    line: Line,
+    link: Link,
     file: Annotated[str, typer.Argument(help="CSV with columns time_ms and rate_bps, delay_us, loss; none to end.")],
     name: Name = None,
-    direction: Annotated[str, typer.Option("--direction", help="both, forward (from a site) or back.")] = "both",
-    repeat: Annotated[str | None, typer.Option("--repeat", help="Begin anew every 60s.")] = None,
+    direction: Direction = "both",
+    repeat: Annotated[str | None, typer.Option("--repeat", help="Start over after 60s.")] = None,
 ) -> None:
-    """Have lines follow a trace from now on."""
+    """Have links follow a trace from now on."""
     from helsewan.common.document import read_bytes
     from helsewan.emulation.links.trace import MAX_BYTES
+    from helsewan.lab.client.client import Client
     from helsewan.lab.links.link_options import NONE, directions_of, duration_us
 
     copy = os.memfd_create("trace")
@@ -117,5 +121,5 @@ def link_trace(
         raise InputError(Problem(file, None, f"is larger than {MAX_BYTES} bytes", "split the file"))
     with open(copy, "wb", buffering=0) as trace, Client(name) as client:
         trace.write(raw)
-        arguments = {"line": line, "directions": directions_of(direction), "file": file, "off": file == NONE}
+        arguments = {"line": link, "directions": directions_of(direction), "file": file, "off": file == NONE}
         client.ask("trace", (copy,), **arguments, repeat_us=duration_us("--repeat", repeat))

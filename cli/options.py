@@ -1,7 +1,11 @@
-"""Options that verbs share."""
+"""Command-line options and arguments that more than one verb has, each defined once.
+
+Imports Typer only: the values are checked by the packages that use them, except for the dataplane's name.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,13 +15,48 @@ from helsewan.common.errors import InputError, Problem
 if TYPE_CHECKING:
     from helsewan.emulation.links.link_backend import Dataplane
 
-Name = Annotated[str | None, typer.Option("--name", help="Which network; not needed while one stands.")]
+DEFAULT_SEED = 1
+DEFAULT_POLICY = "national"
+
+# Which running network, and how to print
+Name = Annotated[str | None, typer.Option("--name", help="Which running network; not needed while there is one only.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks for errors.")]
+Results = Annotated[Path, typer.Option("--results", help="Directory for results and logs.")]
+
+# Which network to build
+From = Annotated[
+    Path | None,
+    typer.Option("--from", help="A network file: GraphML, GML, YAML or JSON; in place of the national network."),
+]
+Sites = Annotated[
+    int | None,
+    typer.Option("--sites", help="Number of sites in all; without, 400, or what a file has or needs."),
+]
+SitesOverride = Annotated[int | None, typer.Option("--sites", help="Number of sites in all.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+SeedOverride = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
+SwedishRoute = Annotated[bool, typer.Option("--swedish-route", help="Add the Narvik-Oslo link through Sweden.")]
 DataplaneName = Annotated[str, typer.Option("--dataplane", help="What carries frames: engine or kernel.")]
+
+# Which policy and which rules
+Policy = Annotated[str, typer.Option("--policy", help="A policy of the library, or a policy file.")]
+PolicyOverride = Annotated[str | None, typer.Option("--policy", help="A policy of the library, or a policy file.")]
+PolicyArgument = Annotated[str, typer.Argument(help="A policy of the library, or a path to a policy file.")]
+At = Annotated[
+    str | None,
+    typer.Option("--at", help="The date or time to judge exceptions at, such as 2026-12-31; now without."),
+]
+RulesFile = Annotated[Path | None, typer.Option("--rules", help="A dump of rules in place of a network's.")]
+
+# Which node, link and direction of a running network
+Node = Annotated[str, typer.Argument(help="A site or router.")]
+Link = Annotated[str, typer.Argument(help="oslo-hamar, SITE/wan0, SITE, or a pattern such as 'hospital-*/wan1'.")]
+Direction = Annotated[str, typer.Option("--direction", help="both, forward (from a site) or back.")]
 
 
 def dataplane_named(name: str) -> Dataplane:
-    """A dataplane by name; raises InputError for what is none."""
+    """A dataplane by name; raises InputError for an unknown one."""
     from helsewan.emulation.links.link_backend import Dataplane
 
     try:

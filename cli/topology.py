@@ -1,4 +1,4 @@
-"""The command line's verbs that look at a network's blueprint, the national one or a file's."""
+"""``helsewan topology``: show and export a network, the national one or a file's, and its independent paths."""
 
 from __future__ import annotations
 
@@ -9,34 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from helsewan.cli.options import DEFAULT_SEED, From, Seed, Sites, SwedishRoute
 from helsewan.common.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from helsewan.topology.model import Network
 
-DEFAULT_SEED = 1
+topology_app = typer.Typer(no_args_is_help=True, help="Look at a network before it is built.")
 
-topology_app = typer.Typer(no_args_is_help=True, help="Look at the network's blueprint.")
-
-From = Annotated[
-    Path | None, typer.Option("--from", help="A network file: GraphML, GML, YAML or JSON; the national one without.")
-]
-Sites = Annotated[
-    int | None,
-    typer.Option("--sites", help="Number of sites in all; without, 400, or what a file has or needs."),
-]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
-Swedish = Annotated[bool, typer.Option("--swedish-route", help="Add the Narvik-Oslo fibre through Sweden.")]
 Format = Annotated[str, typer.Option("--format", help="graphml, geojson, json, yaml, dot or containerlab.")]
 Output = Annotated[Path | None, typer.Option("--output", help="A file; standard output without.")]
 
 
 @topology_app.command("show")
 def topology_show(
-    from_: From = None, sites: Sites = None, seed: Seed = DEFAULT_SEED, swedish_route: Swedish = False
+    from_: From = None, sites: Sites = None, seed: Seed = DEFAULT_SEED, swedish_route: SwedishRoute = False
 ) -> None:
-    """Print what the network consists of, and what had to be assumed of a file's."""
-    from helsewan.cli.tables.networks import print_topology
+    """Print what a network consists of. And what was assumed where its file does not say."""
+    from helsewan.cli.tables.topology import print_topology
     from helsewan.topology.network_source import load_network
 
     imported = load_network(from_, sites, seed, swedish_route)
@@ -50,20 +40,20 @@ def topology_paths(
     from_: From = None,
     sites: Sites = None,
     seed: Seed = DEFAULT_SEED,
-    swedish_route: Swedish = False,
+    swedish_route: SwedishRoute = False,
 ) -> None:
-    """Print up to three independent ways between two places; or, without places, the sites that have fewer than three
-    to some national service. Independent: no link, shared-risk group or town in common but those at the ends."""
-    from helsewan.cli.tables.independent_ways import show_footings, show_ways
+    """Print up to three independent paths between two places. Without places: the sites that have fewer than three to
+    some national service. Independent: no link, shared-risk group or town in common but those at the ends."""
+    from helsewan.cli.tables.independent_paths import show_few, show_paths
     from helsewan.topology.network_source import load_network
 
     network = load_network(from_, sites, seed, swedish_route).network
     if start is None or end is None:
         if start is not None:
             raise InputError(Problem("END", None, "is missing", "name two places, or none for all sites"))
-        show_footings(network)
+        show_few(network)
     else:
-        show_ways(network, start, end)
+        show_paths(network, start, end)
 
 
 @topology_app.command("export")
@@ -73,9 +63,9 @@ def topology_export(
     from_: From = None,
     sites: Sites = None,
     seed: Seed = DEFAULT_SEED,
-    swedish_route: Swedish = False,
+    swedish_route: SwedishRoute = False,
 ) -> None:
-    """Write the network in another tool's format, or in one that --from reads: graphml, yaml, json."""
+    """Write the network in another tool's format. Or in one that --from reads: graphml, yaml, json."""
     from helsewan.topology.network_source import load_network
 
     writers = _writers()
@@ -85,7 +75,7 @@ def topology_export(
     try:
         with open(output or sys.stdout.fileno(), "w", encoding="utf-8", closefd=output is not None) as file:
             print(text, file=file, end="")
-    except BrokenPipeError:  # whoever reads it has seen enough
+    except BrokenPipeError:  # the reader has left
         return
     except OSError as error:
         raise InputError(Problem("--output", str(output or "standard output"), error.strerror or str(error))) from error

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.files import replace_file
 from helsewan.common.processes import die_with_parent
 from helsewan.controller.control.event_log import EventLog
@@ -154,8 +155,8 @@ def main(argv: list[str] | None = None) -> int:
         run(options, socket_address(options.listen), context, EventLog(options.events))
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
-        return 2
-    return 0
+        return ExitCode.BAD_INPUT
+    return ExitCode.PASS
 
 
 if __name__ == "__main__":

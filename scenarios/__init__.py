@@ -1,5 +1,9 @@
-"""The rehearsal: timelines of traffic and faults, and the verdict on them.
+"""Scenarios: timelines of traffic and faults on an emulated network, and the verdict on them.
 
-Entry point: `run.launcher`. `spec` reads scenario files, `traffic` plans what is sent, `run` follows the timeline,
-`results` judges and reports, `library` has the scenarios. May import every package but `cli`.
+Entry point: `run.launcher.run_scenario`. `spec` reads scenario files, `traffic` plans and sends, `results` measures,
+judges and reports, `run` follows the timeline, `library` has the scenarios that come with the package.
+
+May import every package but `cli`. Inside, imports go one way (a test holds it):
+
+    spec <- traffic <- results <- run
 """

@@ -1,4 +1,4 @@
-"""Lines of a standing network, told to people."""
+"""Links of a running network: state, settings and counters as text."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from helsewan.common.screen import Screen
 from helsewan.common.units import format_duration, format_rate
 
 
-def print_line(told: dict[str, Any]) -> None:
-    """One line: its state, and for each direction its settings and what it carried."""
-    first, second = told["ends"]
-    states = f"  [{', '.join(told['states'])}]" if told["states"] else ""
-    rows = [f"{told['line']}{states}"]
+def print_link(link: dict[str, Any]) -> None:
+    """Print a link's state, and for each direction its settings and what it carried."""
+    first, second = link["ends"]
+    states = f"  [{', '.join(link['states'])}]" if link["states"] else ""
+    rows = [f"{link['line']}{states}"]
     for direction, ends in (("forward", f"{first} > {second}"), ("back", f"{second} > {first}")):
-        rows += [f"  {direction:8} {ends}", f"    {_settings(told[direction]['model'])}"]
-        if counters := told[direction]["counters"]:
+        rows += [f"  {direction:8} {ends}", f"    {_settings(link[direction]['model'])}"]
+        if counters := link[direction]["counters"]:
             rows.append(f"    {_carried(counters)}")
     for row in rows:
         Screen().print(row, markup=False, soft_wrap=True)
 
 
-def changes_told(changed: list[dict[str, Any]]) -> list[str]:
-    """Lines that are not as built, one by one, with what is other."""
-    told = []
-    for line in changed:
-        words = [*line["states"]]
-        both = line["changes"].get("forward") == line["changes"].get("back")
-        for direction, changes in line["changes"].items():
+def change_lines(changed: list[dict[str, Any]]) -> list[str]:
+    """The links that are not as built, one a line, each with its changes."""
+    lines = []
+    for link in changed:
+        words = [*link["states"]]
+        both = link["changes"].get("forward") == link["changes"].get("back")
+        for direction, changes in link["changes"].items():
             if not (both and direction == "back"):
-                words += [f"{'' if both else direction + ' '}{_said(key, value)}" for key, value in changes.items()]
-        told.append(f"{line['line']}: {', '.join(words)}")
-    return told
+                words += [f"{'' if both else direction + ' '}{_setting(key, value)}" for key, value in changes.items()]
+        lines.append(f"{link['line']}: {', '.join(words)}")
+    return lines
 
 
 def _settings(model: dict[str, Any]) -> str:
     keys = ("rate_bps", "delay_us", "jitter", "loss", "duplicate", "corrupt", "mtu_bytes", "buffer_bytes")
-    said = [_said(key, model[key]) for key in keys if model[key] not in (None, 0.0) or key == "delay_us"]
-    return ", ".join([*said, f"{model['overhead_bytes']:+d} bytes a frame"])
+    settings = [_setting(key, model[key]) for key in keys if model[key] not in (None, 0.0) or key == "delay_us"]
+    return ", ".join([*settings, f"{model['overhead_bytes']:+d} bytes a frame"])
 
 
-def _said(key: str, value: Any) -> str:
-    """A setting as people write it."""
+def _setting(key: str, value: Any) -> str:
+    """A setting as a user would write it."""
     if value is None:
         return f"no {key.rpartition('_')[0] or key}"
     match key:
@@ -66,8 +66,8 @@ def _said(key: str, value: Any) -> str:
 def _carried(counters: dict[str, Any]) -> str:
     drops = {key.removeprefix("drop_"): value for key, value in counters.items() if key.startswith("drop_")}
     lost = {cause: sum(value) if isinstance(value, list) else value for cause, value in drops.items()}
-    told = ", ".join(f"{cause} {number:,}" for cause, number in lost.items() if number)
+    causes = ", ".join(f"{cause} {number:,}" for cause, number in lost.items() if number)
     return (
         f"{counters['frames_in']:,} frames in, {counters['frames_out']:,} out, "
-        f"{counters['queued_frames']:,} waiting" + (f"; dropped: {told}" if told else "")
+        f"{counters['queued_frames']:,} waiting" + (f"; dropped: {causes}" if causes else "")
     )

@@ -1,4 +1,4 @@
-"""``helsewan policy explain``: why two sites may or may not talk, and how, for people and for programs."""
+"""``helsewan policy explain``: what two sites may open to each other and on which paths, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from helsewan.verification.expected.explained import Carried, Explained, Opening
 
 
 def show_explained(plan: Plan, sites: tuple[str, str], service: str | None, as_json: bool) -> None:
-    """Prints the answer. Raises InputError for a site or service that there is not."""
+    """Print the answer. Raises InputError for an unknown site or service."""
     for argument, site in zip(("SITE", "OTHER"), sites, strict=True):
         if site not in plan.network.site:
             raise InputError(Problem(argument, site, "is no site of this network", nearest(site, plan.network.site)))
@@ -44,7 +44,7 @@ def show_explained(plan: Plan, sites: tuple[str, str], service: str | None, as_j
 
 
 def to_json(found: Explained) -> dict[str, Any]:
-    """The answer for programs: names as in the policy and the network, delays in microseconds one way."""
+    """The answer as JSON: names as in the policy and the network, delays in microseconds one way."""
     return {
         "policy": found.plan.policy,
         "sites": [
@@ -82,7 +82,7 @@ def to_json(found: Explained) -> dict[str, Any]:
 
 
 def to_screen(found: Explained, console: Console) -> None:
-    """The answer for people."""
+    """Print the answer as text."""
     for words in _sites(found):
         console.print(words, markup=False, soft_wrap=True)
     console.print(_services(found))
@@ -117,14 +117,14 @@ def _services(found: Explained) -> Table:
 
 
 def _contracts(found: Explained) -> Iterator[str]:
-    """Where the contracts stand."""
+    """Each contract with its file and line."""
     answers = (opening.answer for opening in found.openings if opening.answer.allowed)
     for name, source in dict.fromkeys((answer.contract, answer.source) for answer in answers):
         yield f"{name}: {source}"
 
 
 def _denials(found: Explained) -> Iterator[str]:
-    """Why not, once for all services of which the same is true; of a service asked for alone, the nearest contracts."""
+    """Reasons for denials, one for all services that share it; for a single service with the nearest contracts."""
     alone = len({opening.answer.service for opening in found.openings}) == 1
     alike: dict[tuple[str, str, Denial], list[str]] = {}
     for each in found.openings:
@@ -152,19 +152,19 @@ def _carried(carried: Carried) -> Iterator[str]:
     )
     what = [("opens", carried.opens), ("answers", carried.answers)]
     yield "  " + ", ".join(f"{verb} {', '.join(services)}" for verb, services in what if services)
-    yield f"  {_way(carried.way)}"
+    yield f"  {_path(carried.way)}"
     yield f"  labels {_labels(carried.way)}; IPv6: {_labels(carried.way6)}"
     for detour in carried.detours:
-        yield f"  if {detour.failed} fails: {_way(detour.journey)}; labels {_labels(detour.journey)}"
+        yield f"  if {detour.failed} fails: {_path(detour.journey)}; labels {_labels(detour.journey)}"
 
 
-def _way(journey: Journey) -> str:
+def _path(journey: Journey) -> str:
     if journey.site is None:
         return f"{' > '.join(journey.routers)}, and no further"
     return f"{' > '.join(journey.routers)}, {journey.delay_us / 1000:.2f} ms"
 
 
 def _labels(journey: Journey) -> str:
-    """The stacks of labels on the way, the transport label first, each once."""
+    """The label stacks along the path, the transport label first, each once."""
     stacks = dict.fromkeys(" ".join(str(label.label) for label in leg.labels) for leg in journey.legs)
     return ", then ".join(stacks) or "none"

@@ -1,4 +1,4 @@
-"""Policies as a user reads them on the command line."""
+"""``helsewan policy check`` and ``diff``: a policy's summary, and the differences between two."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MOST_REGIONS = 4  # pairs of regions named; more are counted
 
 
 def show_policy(plan: Plan) -> None:
-    """One line that says what a policy without errors is, and one for each exception."""
+    """Print one line with the policy's size, and one for each exception."""
     excepted = {each.name for each in plan.exceptions}
     entries = len({contract.name for contract in plan.contracts} - excepted)
-    _say(
+    _print(
         f"{plan.policy}: {_many(len(plan.vpns), 'VPN')}, {_many(len(plan.roles), 'role')}, "
         f"{_many(entries, 'contract')} between them in {len(plan.contracts)} ways, "
         f"{_many(len(plan.services), 'service')} in {_many(len(plan.classes), 'class', 'classes')}"
@@ -27,37 +27,37 @@ def show_policy(plan: Plan) -> None:
     for each in plan.exceptions:
         begins = f"from {shown(each.begins)} " if each.begins else ""
         when = f"{each.standing.value}: {begins}until {shown(each.ends)}"
-        _say(f"exception {each.name}, {when}: {each.reason} ({each.source})")
+        _print(f"exception {each.name}, {when}: {each.reason} ({each.source})")
 
 
 def show_difference(before: Plan, after: Plan) -> None:
-    """What is written differently, then what is different in effect."""
+    """Print the differences in the text, then the differences in effect."""
     for line in changes(before.source, after.source):
-        _say(line)
+        _print(line)
     found = semantic_diff(before, after)
     for effect in found:
-        _say(_told(effect))
-    more, less = (sum(sum(each.pairs.values()) for each in found if each.opened is way) for way in (True, False))
-    _say(
+        _print(_effect(effect))
+    more, less = (sum(sum(each.pairs.values()) for each in found if each.opened is opened) for opened in (True, False))
+    _print(
         f"on {len(before.network.sites)} sites: {_many(more, 'pair')} of sites may open more, "
         f"{_many(less, 'pair')} may open less"
     )
 
 
 def _exceptions(plan: Plan) -> str:
-    """How many exceptions there are, unless there are none."""
+    """The number of exceptions; empty where there are none."""
     in_force = sum(each.standing is Standing.IN_FORCE for each in plan.exceptions)
     return f", {_many(len(plan.exceptions), 'exception')} ({in_force} in force)" if plan.exceptions else ""
 
 
-def _told(effect: Effect) -> str:
+def _effect(effect: Effect) -> str:
     sign, can = ("+", "may open") if effect.opened else ("-", "may no longer open")
     client, server, services = effect.client.value, effect.server.value, ", ".join(effect.services)
     return f"{sign} {client} {can} {services} to {server}: {_regions(effect.pairs)}"
 
 
 def _regions(pairs: Mapping[tuple[Region, Region], int]) -> str:
-    """How many pairs of sites, and in which regions, unless in most."""
+    """The number of pairs of sites, and their regions unless they are many."""
     count = _many(sum(pairs.values()), "pair")
     if len(pairs) > _MOST_REGIONS:
         within = all(here is there for here, there in pairs)
@@ -70,5 +70,5 @@ def _many(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     Screen().print(line, markup=False, soft_wrap=True)

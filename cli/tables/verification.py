@@ -1,4 +1,4 @@
-"""What a verification prints for people."""
+"""``helsewan verify``: violations, proofs, and the answers of a running network, as tables."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _SHOWN = 20  # violations in the table; all are in --json, --junit and --witness
 
 
 def print_report(found: Verified, flaws: bool) -> None:
-    """The violations and the ways of the first of each kind, what is proved, what the network answered, what is wrong
-    besides, and the times."""
+    """Print the violations with a path trace of the first of each kind, the proofs, the running network's answers, the
+    findings that violate no policy, and the times."""
     screen, report = Screen(), found.report
     screen.print(f"policy {report.policy} on {report.network}; rules: {found.taken}\n", markup=False, soft_wrap=True)
     violations = report.violations
@@ -43,12 +43,12 @@ def print_report(found: Verified, flaws: bool) -> None:
 
 
 def _figure(name: str, value: float) -> str:
-    """A figure with its name: times to the hundredth of a second, sizes whole."""
+    """A figure with its name: times in hundredths of a second, sizes whole."""
     return f"{name} {value:.2f}" if name.endswith("_s") else f"{name} {value:,.0f}"
 
 
 def _verdict(found: Verified) -> tuple[str, str]:
-    """The last line, and its style."""
+    """The verdict's line, and its style."""
     if violations := found.report.violations:
         return f"violated: {_counted(violations)}", "bold red"
     if found.live is not None and found.live.deaf:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from helsewan.common.errors import InputError
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import die_with_parent
 from helsewan.controller.northbound.api import guarded
 from helsewan.controller.northbound.context import Context
@@ -41,8 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         server(app).run([socket.socket(fileno=options.listener)])
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
-        return 2
-    return 0
+        return ExitCode.BAD_INPUT
+    return ExitCode.PASS
 
 
 if __name__ == "__main__":

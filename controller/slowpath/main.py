@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from helsewan.common.errors import InputError
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import die_with_parent
 from helsewan.controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
 from helsewan.controller.openflow.encoder import Encoder
@@ -130,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
         asyncio.run(serve(options.plan, options.sockets))
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
-    return 2
+    return ExitCode.BAD_INPUT
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Records to figures, figures to a verdict, both to a report. Pure but for the printing.
+"""From records to figures, from figures to a verdict, from both to a report. Pure but for writing and printing.
 
-Entry points: `measure`, `checks` and `report`.
+Entry points: `measure`, `exchange_figures`, `checks`, `report` and `verdict`. Of `scenarios` it imports `spec` and
+`traffic`.
 """

@@ -1,4 +1,4 @@
-"""Judging a run: figures against limits. Pure."""
+"""Judges a run: compares figures with limits. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from enum import Enum
 from math import isnan
 
+from helsewan.common.exit_codes import ExitCode
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.lab.health.validity import Grade
+from helsewan.scenarios.results.exchange_figures import ExchangeFigures, ExchangeMeasurement
 from helsewan.scenarios.results.measure import Figures, Measurement
 from helsewan.scenarios.spec.metrics import METRICS, Limit, Metric, Source, Unit, show
 from helsewan.scenarios.spec.schema import CheckSpec, Over, ScenarioSpec, Scope
 from helsewan.scenarios.spec.spec import RUN
 from helsewan.scenarios.spec.targets import Fate
-from helsewan.scenarios.traffic.transactions import ExchangeFigures, ExchangeMeasurement
 
 
 class RunVerdict(str, Enum):
@@ -22,18 +23,18 @@ class RunVerdict(str, Enum):
 
     PASS = "pass"
     FAIL = "fail"
-    VOID = "void"  # the machine could not keep up: nothing was shown
+    VOID = "void"  # the machine could not keep up: the run shows nothing
 
     @property
-    def exit_code(self) -> int:
-        """What the command exits with."""
-        return {"pass": 0, "fail": 1, "void": 3}[self.value]
+    def exit_code(self) -> ExitCode:
+        """The command's exit code."""
+        return ExitCode[self.name]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A check's outcome. ``passed`` is None for an optional check that nothing came under; ``value`` is in
-    the metric's own unit (NaN: there was none)."""
+    """A check's outcome. ``passed`` is None for an optional check that selected nothing; ``value`` is in ``unit`` (NaN:
+    there was none). ``conclusive``: no slow machine can cause a failure."""
 
     name: str
     metric: str
@@ -52,7 +53,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run is judged by. ``fates`` maps (client, server) site ids to what the failures did to them."""
+    """What a run is judged by. ``fates``: what the failures leave of traffic between (client, server) sites, by ids."""
 
     traffic: TrafficPlan
     fates: Mapping[tuple[str, str], Fate]
@@ -61,12 +62,12 @@ class Evidence:
 
 
 def judge(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
-    """Every check of the scenario, in its order. A check that nothing came under fails unless optional."""
+    """Every check of the scenario, in its order. A check that selects nothing fails unless it is optional."""
     return tuple(_judge_one(name, check, evidence) for name, check in spec.checks.items())
 
 
 def verdict(results: Iterable[CheckResult], grade: Grade) -> RunVerdict:
-    """Void when the machine's ``grade`` is, except that what no slow machine can cause stays a failure."""
+    """Void when the validity's ``grade`` is, but for failures that no slow machine can cause."""
     failed = [result for result in results if result.passed is False]
     if any(result.conclusive for result in failed):
         return RunVerdict.FAIL
@@ -75,53 +76,53 @@ def verdict(results: Iterable[CheckResult], grade: Grade) -> RunVerdict:
     return RunVerdict.FAIL if failed else RunVerdict.PASS
 
 
-_Chosen = tuple[FlowSpec | ExchangeSpec, Figures | ExchangeFigures]
+_Selected = tuple[FlowSpec | ExchangeSpec, Figures | ExchangeFigures]
 
 
 def _judge_one(name: str, check: CheckSpec, evidence: Evidence) -> CheckResult:
     metric = METRICS[check.metric]
     phase = check.phase or RUN
-    chosen = list(_chosen(check, metric, phase, evidence))
-    if not chosen:
+    selected = list(_selection(check, metric, phase, evidence))
+    if not selected:
         detail = (
             "nothing to judge" if check.optional else f"no {metric.source.value} to judge: the scenario has none such"
         )
         return _result(name, check, metric, None if check.optional else False, float("nan"), detail)
     if check.over is Over.TOGETHER:
-        ids = [spec.id for spec, _ in chosen]
+        ids = [spec.id for spec, _ in selected]
         source = evidence.flows if metric.source is Source.FLOW else evidence.exchanges
         value = float(getattr(source.pool(ids, phase), metric.field))
-        return _result(name, check, metric, check.limit.holds(value), value, f"{len(chosen)} together")
-    values = [(float(getattr(figures, metric.field)), spec.name) for spec, figures in chosen]
+        return _result(name, check, metric, check.limit.holds(value), value, f"{len(selected)} together")
+    values = [(float(getattr(figures, metric.field)), spec.name) for spec, figures in selected]
     value, worst = max(values, key=lambda pair: _badness(pair[0], check.limit))
     broken = sum(not check.limit.holds(value) for value, _ in values)
     detail = f"{broken} of {len(values)} break it, worst {worst}" if broken else f"worst of {len(values)}"
     return _result(name, check, metric, not broken, value, detail)
 
 
-def _chosen(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) -> Iterator[_Chosen]:
-    """What a check looks at, with its figures in the phase."""
+def _selection(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence) -> Iterator[_Selected]:
+    """The flows or exchanges that a check judges, with their figures in the phase."""
     if metric.source is Source.EXCHANGE:
         for exchange in evidence.traffic.exchanges:
-            if _comes_under(check, exchange, evidence) and (exchange.id, phase) in evidence.exchanges.figures:
+            if _is_selected(check, exchange, evidence) and (exchange.id, phase) in evidence.exchanges.figures:
                 yield exchange, evidence.exchanges.figures[exchange.id, phase]
         return
     expected = Expect.DENIED if metric.name == "leaked" else Expect.DELIVERED
     for flow in evidence.traffic.flows:
-        named = check.traffic is not None  # controls are sparse: only checks that name them mean them
+        named = check.traffic is not None  # controls are sparse: a check selects them by name only
         wanted = flow.expect is expected and (named or flow.kind is not FlowKind.CONTROL)
-        if wanted and _comes_under(check, flow, evidence) and (flow.id, phase) in evidence.flows.figures:
+        if wanted and _is_selected(check, flow, evidence) and (flow.id, phase) in evidence.flows.figures:
             yield flow, evidence.flows.figures[flow.id, phase]
 
 
-def _comes_under(check: CheckSpec, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:
+def _is_selected(check: CheckSpec, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:
     if check.cls not in (None, spec.class_name) or (check.traffic is not None and check.traffic not in spec.groups):
         return False
     return check.scope is Scope.ALL or evidence.fates[spec.client, spec.server].value == check.scope.value
 
 
 def _badness(value: float, limit: Limit) -> float:
-    """Larger is worse: how far on the wrong side of the limit; no value at all is worst."""
+    """How far a value is on the wrong side of the limit, larger is worse; no value at all is worst."""
     if isnan(value):
         return float("inf")
     if limit.comparison == "==":

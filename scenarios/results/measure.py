@@ -1,10 +1,9 @@
-"""Records of datagrams to figures per flow and phase. Pure; numpy does the counting.
+"""From records of datagrams to figures for each flow and phase. Pure; vectorised with numpy.
 
-A datagram belongs to the phase in which it came due, whether or not it ever arrived, so that sent,
-received and lost add up. A sequence number says when that was: the k-th burst of a flow is due at
-``start + k * interval``. Silence (``gap``) is a matter of the receiver's clock and is taken between
-arrivals within the phase, its edges included; what a sender was late is taken out first, so that it
-is the network's silence and not the machine's.
+A datagram belongs to the phase in which it was due, whether or not it arrived, so that sent, received and lost add
+up. The due time follows from the sequence number: the k-th burst of a flow is due at ``start + k * interval``. A
+``gap`` is the time between arrivals within the phase, its edges included, by the receiver's clock; the sender's
+lateness is subtracted first, so that the gap is the network's and not the machine's.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ import numpy as np
 
 from helsewan.lab.flows.flowspec import Endpoint, Expect, FlowSpec
 from helsewan.lab.flows.records import Array
-from helsewan.scenarios.results.voice_quality import CODECS, mos, mouth_to_ear_ms, rating
+from helsewan.scenarios.results.voice_quality import mos, mouth_to_ear_ms, rating
+from helsewan.scenarios.spec.codecs import CODECS
 
-JITTER_BUFFER_US = 40_000  # playout waits this long after the fastest datagram; what comes later is lost to the ear
+JITTER_BUFFER_US = 40_000  # playout waits this long after the fastest datagram; later ones count as lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What became of datagrams in a phase; NaN where there is nothing to take a figure from.
+    """The figures of a flow's datagrams in a phase; NaN where there is nothing to take a figure from.
 
-    See ``helsewan.scenarios.spec.metrics.METRICS`` for what each means.
+    ``spec.metrics.METRICS`` has the meaning of each.
     """
 
     sent: int
@@ -62,15 +62,15 @@ class Figures:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Figures of every flow in every phase, and what they were taken from."""
+    """Figures of every flow in every phase, and the delays that they were taken from."""
 
     figures: Mapping[tuple[int, str], Figures]  # by flow id and phase
     stray: int  # records of no known flow
-    delays_us: Mapping[tuple[int, str], Array] = field(repr=False)  # of what arrived, by flow id and phase
+    delays_us: Mapping[tuple[int, str], Array] = field(repr=False)  # of datagrams that arrived, by flow id and phase
 
     def pool(self, flow_ids: Iterable[int], phase: str) -> Figures:
-        """Several flows as one: counts and rates added, delays of all datagrams together; jitter and gap
-        are the worst flow's, R and MOS the mean over flows."""
+        """Several flows as one: counts and rates are summed, delays pooled; jitter and gap are the worst flow's, R and
+        MOS the mean over flows."""
         keys = [(flow, phase) for flow in flow_ids]
         return _pooled([self.figures[key] for key in keys], [self.delays_us[key] for key in keys])
 
@@ -81,7 +81,7 @@ def measure(
     """Figures of ``flows`` in ``windows``.
 
     ``records`` are the engine's (``RECORD``), ``ends[i]`` the socket whose receiver id is i,
-    ``due[i]`` how many datagrams of flow i came due at all.
+    ``due[i]`` how many datagrams of flow i were due in all.
     """
     receiver = {end: id_ for id_, end in enumerate(ends)}
     figures: dict[tuple[int, str], Figures] = {}
@@ -98,12 +98,12 @@ def measure(
 
 @dataclass(frozen=True, slots=True)
 class _Arrivals:
-    """One flow's records in order of arrival, in the arrays that figures are taken from."""
+    """One flow's records in order of arrival, as arrays."""
 
     all_seq: Array  # of every arrival, wherever it was
     right: Array  # whether it was at the right socket
     marked: Array  # whether it carried the right code point
-    heard_us: Array  # when each arrived at the right socket, had it been sent when due; from the run's start
+    arrival_us: Array  # at the right socket, had it been sent when due; from the run's start
     seq: Array  # of first arrivals at the right socket
     delay_us: Array  # of those
     reordered: Array  # whether those came after a later one
@@ -119,16 +119,16 @@ def _by_flow(records: Array, flows: Sequence[FlowSpec]) -> Iterator[tuple[FlowSp
 
 def _arrivals(arrived: Array, flow: FlowSpec, receiver: int) -> _Arrivals:
     right = arrived["receiver"] == receiver
-    at_home = arrived[right]
-    first = np.sort(np.unique(at_home["seq"], return_index=True)[1])
-    once = at_home[first]
+    delivered = arrived[right]
+    first = np.sort(np.unique(delivered["seq"], return_index=True)[1])
+    once = delivered[first]
     seq = once["seq"].astype(np.int64)
-    due_us = at_home["seq"] // flow.burst * (flow.interval_ns / 1000)
+    due_us = delivered["seq"] // flow.burst * (flow.interval_ns / 1000)
     return _Arrivals(
         all_seq=arrived["seq"].astype(np.int64),
         right=right,
         marked=(arrived["tos"] >> 2) == flow.dscp,
-        heard_us=np.sort(flow.start_us + due_us + (at_home["rx_ns"] - at_home["tx_ns"]) / 1000),
+        arrival_us=np.sort(flow.start_us + due_us + (delivered["rx_ns"] - delivered["tx_ns"]) / 1000),
         seq=seq,
         delay_us=(once["rx_ns"] - once["tx_ns"]) / 1000,
         reordered=seq < np.maximum.accumulate(seq) if len(seq) else np.zeros(0, bool),
@@ -157,7 +157,7 @@ def _figures(arrivals: _Arrivals, flow: FlowSpec, window: Window, due: int) -> t
         reordered=int(arrivals.reordered[inside].sum()),
         loss=(sent - received) / sent if sent else nan,
         jitter_us=_jitter_us(delay_us),
-        gap_us=_gap_us(arrivals.heard_us, begin_us, end_us),
+        gap_us=_gap_us(arrivals.arrival_us, begin_us, end_us),
         rate_bps=received * flow.payload_bytes * 8e6 / (end_us - begin_us) if end_us > begin_us else nan,
         **_delay_figures(delay_us),
         **_voice_figures(flow, sent, delay_us),
@@ -166,8 +166,8 @@ def _figures(arrivals: _Arrivals, flow: FlowSpec, window: Window, due: int) -> t
 
 
 def _active(arrivals: _Arrivals, flow: FlowSpec, window: Window) -> tuple[float, float]:
-    """The part of the window in which a listener may expect the flow: a flow that begins inside it is
-    first heard one delay after it began."""
+    """The part of the window in which the receiver may expect the flow: a flow that begins inside it arrives one delay
+    after its begin."""
     begin_us: float = window.start_us
     if flow.start_us > window.start_us:
         begin_us = flow.start_us + (float(arrivals.delay_us.min()) if len(arrivals.delay_us) else 0.0)
@@ -178,13 +178,13 @@ def _gap_us(arrival_us: Array, begin_us: float, end_us: float) -> float:
     """The longest time without an arrival between ``begin_us`` and ``end_us``, both edges included."""
     if end_us <= begin_us:
         return nan
-    heard = arrival_us[np.searchsorted(arrival_us, begin_us) : np.searchsorted(arrival_us, end_us)]
-    return float(np.diff(heard, prepend=begin_us, append=end_us).max())
+    inside = arrival_us[np.searchsorted(arrival_us, begin_us) : np.searchsorted(arrival_us, end_us)]
+    return float(np.diff(inside, prepend=begin_us, append=end_us).max())
 
 
 def _jitter_us(delay_us: Array) -> float:
-    """RFC 3550, 6.4.1, at the last arrival: J grows by (|D| - J) / 16 at each, which in closed form is a
-    sum of all |D| with weights that fall by 15/16 each step back."""
+    """Interarrival jitter (RFC 3550, 6.4.1) at the last arrival: J grows by (|D| - J) / 16 at each; in closed form
+    a sum of all |D| with weights that fall by 15/16 each step back."""
     if len(delay_us) < 2:
         return nan
     steps = np.abs(np.diff(delay_us))[::-1]
@@ -207,7 +207,7 @@ def _delay_figures(delay_us: Array) -> dict[str, float]:
 
 
 def _voice_figures(flow: FlowSpec, sent: int, delay_us: Array) -> dict[str, float]:
-    """R and MOS behind a fixed playout buffer; silence has the worst score there is."""
+    """R and MOS behind a fixed playout buffer; the lowest where nothing arrived."""
     if not flow.codec or not sent:
         return {}
     if not len(delay_us):

@@ -1,31 +1,32 @@
-"""What a run leaves behind: ``result.json``.
+"""``result.json``, the machine-readable result of a run: its contents, and writing it.
 
-    schema          1; grows when a reader must change
+    schema          2; grows when a reader must change (2: the unit of a check is the unit of its value)
     scenario, run   the scenario's name, the run's id (its directory's name)
     verdict         "pass", "fail" or "void"; exit_code: 0, 1 or 3
     validity        grade: "valid", "suspect" or "void" (docs/validity.md); reasons: each with its grade, what, where
                     (line or part; "": everywhere), seconds (of the run; []: over all of it), value, limit, unit
     void            the reasons of grade void, for people
-    checks          name, metric, passed (null: left out), value, limit, unit, detail
-    keeping_up      every demand on the machine: name, worst value, the bounds suspect and void, unit, kept
+    checks          name, metric, passed (null: left out), value, limit, detail; unit, that of value: "us", "bit/s",
+                    "share" (0 to 1), "count", "MOS" (1 to 4.5) or "R" (ITU-T G.107)
+    keeping_up      every demand on the machine: name, worst value, the bounds suspect and void, unit, whether kept
     phases          name, start_us, end_us as they took place, from the run's start
     classes         class -> phase -> figures of its flows together (probes and controls left out)
     traffic         entry of the traffic -> phase -> figures together
     flows           each flow: what it was, its fate, phase -> figures
     exchanges       the same for TCP requests and responses
-    overhead        what calibration found that the machine adds, microseconds (docs/decisions/0006);
-                    short_lines_us: lines with less delay than they should be early, and what they lack
-    capacity        what the machine was found able to carry before (lab/calibration/capacity.py), and asked_cores: how
-    many cores the traffic takes by that
+    overhead        delay that the machine adds, by calibration, microseconds (docs/decisions/0006);
+                    short_lines_us: links whose delay is shorter than what had to be taken off it, and by how much
+    capacity        what the machine can carry, measured before the run (lab/calibration/capacity.py), and asked_cores:
+                    how many cores the traffic takes by that
     pressure        processor use: stalled, busy, steal, as shares
     parameters, seed, sites, policy, versions, host, timing, scheduling (null without an engine)
     cores_awake     whether idle cores were kept from sleeping (emulation/sandbox/realtime.py)
-    isolation       static: moment -> proof of the rules read then; live: "before", "after" the traffic -> what the
-                    network was asked and answered (docs/verify.md); null where the scenario verifies nothing
+    isolation       static: name of the moment -> proof of the rules read then; live: "before", "after" the traffic
+                    -> probe packets and answers (docs/verify.md); null where the scenario verifies nothing
     dataplane       what carried the frames: "engine" or "kernel"
 
-Figures carry their unit in their name (us, bps; shares are from 0 to 1); null means there was nothing to
-take one from.
+Figures carry their unit in their name (us, bps; shares are from 0 to 1); null means that there was nothing
+to take one from.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ from typing import Any
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
 from helsewan.lab.health.validity import Grade, Kept, Reason, Validity
 from helsewan.scenarios.results.checks import CheckResult, Evidence, RunVerdict
+from helsewan.scenarios.results.exchange_figures import ExchangeFigures
 from helsewan.scenarios.results.measure import Figures, Window
 from helsewan.scenarios.spec.spec import Scenario
-from helsewan.scenarios.traffic.transactions import ExchangeFigures
 
-SCHEMA = 1
+SCHEMA = 2
 RESULT = "result.json"
 DIGITS = 4  # after the point; finer than any figure is true
 
@@ -55,8 +56,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Judged:
-    """A run and what was found: everything ``result.json`` is made of. ``facts`` are keys of the top level
-    that come from the machine: versions, host, timing."""
+    """Everything ``result.json`` is made of. ``facts`` are further keys of the top level: versions, host, timing …"""
 
     scenario: Scenario
     run_id: str

@@ -1,4 +1,4 @@
-"""The verdict for people: tables on a terminal, plain lines elsewhere. Made from ``result.json``'s contents."""
+"""Prints the verdict from the contents of ``result.json``: tables on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMNS = ("sent", "loss", "delay_p50", "delay_p99", "pdv_p99", "gap", "rate", 
 
 
 def print_verdict(result: dict[str, Any], console: Console) -> None:
-    """Checks, figures of each class and phase, what speaks against trusting them, and the verdict last."""
+    """Print checks, figures of each class and phase, reasons against the run's validity, and the verdict last."""
     if console.is_terminal:
         console.print(_checks_table(result))
         console.print(_classes_table(result))
@@ -37,14 +37,14 @@ def print_verdict(result: dict[str, Any], console: Console) -> None:
 
 
 def _reasons(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Grade and text of the reasons against a run, the first of a kind only: many lines can be late together."""
-    told: Counter[tuple[str, str]] = Counter()
+    """Grade and text of the reasons against a run, the first few of a kind: many links can be late together."""
+    counts: Counter[tuple[str, str]] = Counter()
     for row in result["validity"]["reasons"]:
         kind = row["grade"], row["what"]
-        told[kind] += 1
-        if told[kind] <= REASONS_OF_A_KIND:
+        counts[kind] += 1
+        if counts[kind] <= REASONS_OF_A_KIND:
             yield row["grade"], str(Reason(**row))
-    for (grade, what), count in told.items():
+    for (grade, what), count in counts.items():
         if count > REASONS_OF_A_KIND:
             yield grade, f"{what}: at {count - REASONS_OF_A_KIND} more places, see result.json"
 

@@ -1,32 +1,15 @@
 """Voice quality from delay and loss: the E-model of ITU-T G.107 (06/2015), narrow-band.
 
 Every symbol has the name and default of the recommendation (G.107, Table 2); its clause is beside each
-formula. Equipment impairments are those of ITU-T G.113 (2007), Appendix I.
+formula. Equipment impairments are the codec's (`spec.codecs`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp, log2, log10, sqrt
 
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """A voice codec: what it sends, and how it suffers (G.113, Tables I.1 and I.2)."""
-
-    name: str
-    payload_bytes: int  # a datagram's RTP payload
-    interval_us: int  # speech in a datagram
-    lookahead_us: int  # the encoder's algorithmic delay beyond that
-    ie: float  # equipment impairment without loss
-    bpl: float  # packet-loss robustness, random loss, with packet loss concealment
-
-
-CODECS: Mapping[str, Codec] = {
-    "g711": Codec("G.711", payload_bytes=160, interval_us=20_000, lookahead_us=0, ie=0.0, bpl=25.1),
-    "g729a": Codec("G.729A", payload_bytes=20, interval_us=20_000, lookahead_us=5_000, ie=11.0, bpl=19.0),
-}
+from helsewan.scenarios.spec.codecs import Codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +61,7 @@ def mos(r: float) -> float:
 
 
 def mouth_to_ear_ms(network_delay_us: float, jitter_buffer_us: float, codec: Codec) -> float:
-    """What a talker's word takes: packetisation, look-ahead, the network, the receiver's jitter buffer."""
+    """Mouth-to-ear delay in ms: packetisation, look-ahead, the network, the receiver's jitter buffer."""
     return (codec.interval_us + codec.lookahead_us + network_delay_us + jitter_buffer_us) / 1000
 
 

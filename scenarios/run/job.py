@@ -1,4 +1,4 @@
-"""What the outer half of a run hands to the world."""
+"""The job that the launcher hands to the process inside the sandbox."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from helsewan.scenarios.spec.spec import Scenario
 
 @dataclass(frozen=True)
 class Job:
-    """What a world is asked to do: ``scenario`` on ``plan``, with its events' ``targets`` and its ``traffic``;
-    results go into ``directory``, tracebacks are shown if ``debug``,
-    frames are carried by ``dataplane``."""
+    """Run ``scenario`` on ``plan``, with the ``targets`` of its events and its ``traffic``. Results go into
+    ``directory``; ``debug`` prints tracebacks; ``dataplane`` carries the frames."""
 
     scenario: Scenario
     plan: Plan

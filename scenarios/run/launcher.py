@@ -1,4 +1,4 @@
-"""The outer half of a run: checks the input, makes the world, and speaks for it should it die.
+"""A run from outside the sandbox: checks the input, starts the sandbox, and reports its end should it die.
 
 Nothing is created before the input is known to be good.
 """
@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from helsewan.common.errors import InputError
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.screen import Screen
 from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
@@ -20,7 +21,6 @@ from helsewan.lab.processes.run_directory import conclude, make_directory, shown
 from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_sandbox
 from helsewan.policies.compile import compile_policy, load_policy, policy_path
 from helsewan.policies.language.timestamps import utc_now
-from helsewan.scenarios.results.checks import RunVerdict
 from helsewan.scenarios.results.report import RESULT, void_result, write_result
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.spec.spec import Scenario, load_scenario
@@ -38,13 +38,13 @@ def run_scenario(
     debug: bool,
     dataplane: Dataplane = Dataplane.ENGINE,
 ) -> int:
-    """Run scenario ``name`` in a world of its own; returns the exit code (0 pass, 1 fail, 3 void).
+    """Run scenario ``name`` in a sandbox of its own; returns the exit code (0 pass, 1 fail, 3 void).
 
-    Raises InputError for anything wrong with the input or missing on the machine, before anything exists."""
+    Raises InputError for anything wrong with the input or missing on the machine, before anything is created."""
     scenario = load_scenario(name, settings, seed=seed, sites=sites)
     spec = scenario.spec
-    wanted = spec.network
-    network = load_network(scenario.source, wanted.sites, wanted.seed, wanted.swedish_route).network
+    requested = spec.network
+    network = load_network(scenario.source, requested.sites, requested.seed, requested.swedish_route).network
     plan = compile_policy(load_policy(_policy_file(scenario)), network, now=utc_now())
     targets = resolve_timeline(spec, network, scenario.document)
     traffic = plan_traffic(spec, plan, scenario.document)
@@ -60,8 +60,8 @@ def run_scenario(
 
 
 def _policy_file(scenario: Scenario) -> Path:
-    """The scenario's policy: a name of the library, or a path from the scenario's file; InputError at the scenario's
-    line for neither."""
+    """The scenario's policy: a name of the library, or a path relative to the scenario's file. Raises InputError, with
+    the scenario's line, for neither."""
     try:
         return Path(scenario.document.name).parent / policy_path(scenario.policy)
     except InputError as error:
@@ -70,11 +70,11 @@ def _policy_file(scenario: Scenario) -> Path:
 
 
 def _conclude(job: Job, status: int) -> int:
-    """Leave a result whatever the end was, say where it is, and return the verdict's exit code."""
+    """Write a void result where the sandbox left none, print where the result is, return the verdict's exit code."""
     result = job.directory / RESULT
     if not result.exists():
-        left_early = status == RunVerdict.VOID.exit_code  # by us, before it had begun
-        reason = "interrupted" if left_early else ending(status)
+        interrupted = status == ExitCode.VOID  # before the run began: later it writes a result
+        reason = "interrupted" if interrupted else ending(status)
         write_result(job.directory, void_result(job.directory, job.scenario, reason))
         print(f"void: the run ended before its verdict: {reason}", file=sys.stderr)
     code = int(json.loads(result.read_text(encoding="utf-8"))["exit_code"])

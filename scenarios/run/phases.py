@@ -1,4 +1,4 @@
-"""When a scenario's phases took place."""
+"""When a scenario's phases took place, given when its events did."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from helsewan.scenarios.results.measure import Window
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.spec import RUN
-from helsewan.scenarios.spec.timepoints import END, START, Moment
+from helsewan.scenarios.spec.timepoints import END, START, EventTime
 
 
-def windows(spec: ScenarioSpec, moments: Mapping[str, Moment]) -> tuple[Window, ...]:
-    """The phases as they took place, the whole run first; ``moments`` says when each event of the timeline
-    really did. Phases that depend on an event that never took place are left out; one that an overlong
-    event left no time for is empty."""
+def windows(spec: ScenarioSpec, event_times: Mapping[str, EventTime]) -> tuple[Window, ...]:
+    """The phases as they took place, the whole run first. ``event_times`` has the actual times of events. Phases that
+    depend on an event that never took place are left out; one that a long event left no time for is empty."""
     phases = [Window(RUN, 0, spec.duration)]
     for name, phase in spec.phases.items():
-        if {phase.begin.anchor, phase.end.anchor} <= {START, END, *moments}:
-            begin_us, end_us = (point.resolve(moments, spec.duration) for point in (phase.begin, phase.end))
+        if {phase.begin.anchor, phase.end.anchor} <= {START, END, *event_times}:
+            begin_us, end_us = (point.resolve(event_times, spec.duration) for point in (phase.begin, phase.end))
             phases.append(Window(name, begin_us, max(begin_us, end_us)))
     return tuple(phases)

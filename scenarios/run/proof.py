@@ -1,4 +1,4 @@
-"""What a run proves of isolation: from the rules that its switches held, and from what its network answered."""
+"""A run's proof of isolation: static, from its switches' rules, and live, from probe packets."""
 
 from __future__ import annotations
 
@@ -17,39 +17,42 @@ from helsewan.verification.reports import results
 from helsewan.verification.reports.findings import Finding, Kind, VerificationReport
 
 METRIC, LIMIT = "violations", "== 0"
-_NO_FAULT_OF_THE_MACHINES = frozenset({Kind.LEAK, Kind.MISDELIVERED})
+_CONCLUSIVE = frozenset({Kind.LEAK, Kind.MISDELIVERED})  # no slow machine causes these
 
 
 @dataclass(frozen=True)
 class Proofs:
-    """Reports by the moments that they are of."""
+    """Reports by the name of the moment that they are of."""
 
     static: Mapping[str, VerificationReport]
     live: Mapping[str, LiveReport]
 
     def checks(self) -> tuple[CheckResult, ...]:
-        """A check for each report."""
-        static = (_check(f"proof-{name}", report.violations, _proved(report)) for name, report in self.static.items())
+        """One check for each report."""
+        static = (
+            _check(f"proof-{name}", report.violations, _static_claim(report)) for name, report in self.static.items()
+        )
         live = (
-            _check(f"live-{name}", report.findings, _asked(report), report.deaf) for name, report in self.live.items()
+            _check(f"live-{name}", report.findings, _live_claim(report), report.deaf)
+            for name, report in self.live.items()
         )
         return (*static, *live)
 
     def as_json(self) -> dict[str, Any]:
-        """Both kinds of reports as plain data."""
+        """Both kinds of reports as plain data, for ``result.json``."""
         return {
             "static": {name: results.as_json(report, f"at {name}") for name, report in self.static.items()},
-            "live": {name: _told(report) for name, report in self.live.items()},
+            "live": {name: _live_json(report) for name, report in self.live.items()},
         }
 
 
-def proofs(plan: Plan, readings: Mapping[str, Path], live: Mapping[str, LiveReport]) -> Proofs:
-    """Proves the rules in files of dumps. Raises InputError for what is no dump."""
-    return Proofs({name: proved(plan, from_file(file)) for name, file in readings.items()}, live)
+def proofs(plan: Plan, dumps: Mapping[str, Path], live: Mapping[str, LiveReport]) -> Proofs:
+    """Prove the rules in dump files. Raises InputError for a file that is no dump."""
+    return Proofs({name: proved(plan, from_file(file)) for name, file in dumps.items()}, live)
 
 
-def _told(live: LiveReport) -> dict[str, Any]:
-    """What was asked and answered, but for the answers one by one."""
+def _live_json(live: LiveReport) -> dict[str, Any]:
+    """A live report without its single answers."""
     return {
         "lot": live.seed,
         "answers": [row._asdict() for row in live.table()],
@@ -66,14 +69,14 @@ def _check(name: str, findings: Iterable[Finding], detail: str, deaf: tuple[str,
     elif deaf:
         detail = f"nothing is heard at {', '.join(deaf)}"
     passed = not found and not deaf
-    conclusive = any(finding.kind in _NO_FAULT_OF_THE_MACHINES for finding in found)
+    conclusive = any(finding.kind in _CONCLUSIVE for finding in found)
     count = float(len(found) + len(deaf))
     return CheckResult(name, METRIC, passed, count, LIMIT, Unit.COUNT.value, detail, conclusive)
 
 
-def _proved(report: VerificationReport) -> str:
+def _static_claim(report: VerificationReport) -> str:
     return "; ".join(proof.claim for proof in report.proofs)
 
 
-def _asked(report: LiveReport) -> str:
-    return f"{len(report.answers)} questions and {len(report.talks)} conversations, answered as the rules say"
+def _live_claim(report: LiveReport) -> str:
+    return f"{len(report.answers)} probe packets and {len(report.talks)} sessions, as the rules say"

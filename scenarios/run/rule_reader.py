@@ -1,6 +1,6 @@
-"""The rules of a run's switches, read back while it goes on.
+"""Reads the rules of all switches back during a run.
 
-Switches are asked at once; what they told is worked out when the run has time for it.
+All switches are queried at one moment; their answers are decoded when the run has time for it.
 """
 
 from __future__ import annotations
@@ -19,63 +19,63 @@ DEADLINE_S = 120.0
 
 
 class RulesNotRead(RuntimeError):
-    """A switch did not tell what it holds, or not in time."""
+    """A switch did not send its rules, or not in time."""
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """A process that reads, and the descriptor at which it says that all switches have told."""
+    """A reading process, and the descriptor at which it reports that all switches have answered."""
 
     process: subprocess.Popen[bytes]
-    told: int
+    answered: int
 
 
 class RuleReader:
-    """Reads what all switches of this world hold into ``directory``, each time by a process of its own."""
+    """Reads the rules of all switches of this sandbox into ``directory``, each time by a process of its own."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._ready: dict[str, _Reading] = {}
-        self._asking: dict[str, _Reading] = {}
-        self._told: dict[str, _Reading] = {}
-        self.done: dict[str, Path] = {}  # the files that are whole
+        self._querying: dict[str, _Reading] = {}
+        self._answered: dict[str, _Reading] = {}
+        self.done: dict[str, Path] = {}  # complete dumps, by name
 
     def prepare(self, names: Iterable[str]) -> None:
-        """Have processes ready, which takes a while, for readings that begin later."""
+        """Start the reading processes, which takes a while; they wait for ``start``."""
         for name in names:
             with ExitStack() as files:
                 output, errors = (
                     files.enter_context(self._file(name, kind).open("wb")).fileno() for kind in ("jsonl", "errors")
                 )
-                told, telling = os.pipe()
-                files.callback(os.close, telling)
-                self._ready[name] = _Reading(reading(f"the run, {name}", output, errors, telling), told)
+                answered, answering = os.pipe()
+                files.callback(os.close, answering)
+                self._ready[name] = _Reading(reading(f"the run, {name}", output, errors, answering), answered)
 
     def start(self, name: str) -> None:
-        """Have all switches asked now."""
-        self._asking[name] = self._ready.pop(name)
-        standard_input = self._asking[name].process.stdin
+        """Query all switches now."""
+        self._querying[name] = self._ready.pop(name)
+        standard_input = self._querying[name].process.stdin
         assert standard_input is not None
-        with suppress(BrokenPipeError):  # one that is gone tells nothing, which `told` hears
+        with suppress(BrokenPipeError):  # it has ended: `wait_answered` finds out
             os.write(standard_input.fileno(), b"\n")
 
-    def told(self) -> None:
-        """Wait until all switches have told what was asked of them. Raises RulesNotRead."""
-        for name, each in list(self._asking.items()):
-            heard, _, _ = select.select([each.told], [], [], DEADLINE_S)
-            if not heard:
-                raise RulesNotRead(f"the rules {name} were not told within {DEADLINE_S:g} s")
-            self._told[name] = self._asking.pop(name)
-            if not os.read(each.told, 1):
+    def wait_answered(self) -> None:
+        """Wait until all switches have answered every query. Raises RulesNotRead."""
+        for name, each in list(self._querying.items()):
+            ready, _, _ = select.select([each.answered], [], [], DEADLINE_S)
+            if not ready:
+                raise RulesNotRead(f"the switches did not send the rules {name} within {DEADLINE_S:g} s")
+            self._answered[name] = self._querying.pop(name)
+            if not os.read(each.answered, 1):
                 self.finish()
 
     def finish(self) -> None:
-        """Wait until all that was begun is in files. Raises RulesNotRead."""
-        self.told()
-        for each in self._told.values():
+        """Wait until everything queried is in files. Raises RulesNotRead."""
+        self.wait_answered()
+        for each in self._answered.values():
             assert each.process.stdin is not None
             each.process.stdin.close()
-        for name, each in list(self._told.items()):
+        for name, each in list(self._answered.items()):
             try:
                 status = each.process.wait(DEADLINE_S)
             except subprocess.TimeoutExpired:
@@ -84,15 +84,15 @@ class RuleReader:
             if status:
                 raise RulesNotRead(f"the rules {name} were not read: {errors.read_text().strip()}")
             errors.unlink()
-            os.close(self._told.pop(name).told)
+            os.close(self._answered.pop(name).answered)
             self.done[name] = self._file(name, "jsonl")
 
     def close(self) -> None:
-        """End what is still at it."""
-        for each in [*self._ready.values(), *self._asking.values(), *self._told.values()]:
+        """End the processes that are still running."""
+        for each in [*self._ready.values(), *self._querying.values(), *self._answered.values()]:
             each.process.kill()
             each.process.wait()
-            os.close(each.told)
+            os.close(each.answered)
 
     def _file(self, name: str, kind: str) -> Path:
         return self._directory / f"rules-{name}.{kind}"

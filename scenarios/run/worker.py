@@ -1,4 +1,4 @@
-"""The inner half of a run: the world's first process. Reads its job, runs it, judges it, leaves the result."""
+"""The first process of a run's sandbox: reads its job, runs it, judges it, writes the result."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
 from helsewan.emulation.sandbox import sandbox
@@ -15,7 +16,8 @@ from helsewan.lab.health.validity import ValidityFinding, assess, of_links, of_m
 from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
-from helsewan.scenarios.results.checks import Evidence, RunVerdict, judge, verdict
+from helsewan.scenarios.results.checks import Evidence, judge, verdict
+from helsewan.scenarios.results.exchange_figures import measure_exchanges
 from helsewan.scenarios.results.measure import measure
 from helsewan.scenarios.results.report import Judged, Result, build_result, void_result, write_result
 from helsewan.scenarios.results.verdict import print_verdict
@@ -23,7 +25,6 @@ from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.phases import windows
 from helsewan.scenarios.run.run import Collected, Run
 from helsewan.scenarios.spec.targets import Connectivity, failed_together
-from helsewan.scenarios.traffic.transactions import measure_exchanges
 
 if TYPE_CHECKING:
     from helsewan.scenarios.run.proof import Proofs
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 def main(descriptor: int) -> int:
     """Run the job on file ``descriptor``; returns the exit code (0 pass, 1 fail, 3 void)."""
     if orphaned():
-        return RunVerdict.VOID.exit_code
+        return ExitCode.VOID
     job = cast(Job, read_job(descriptor))
     screen = Screen()
     try:
@@ -40,15 +41,15 @@ def main(descriptor: int) -> int:
             result = _result(job, history, screen)
             history.append("verdict", verdict=result["verdict"], validity=result["validity"])
         write_result(job.directory, result)
-    except OSError as error:  # a full disk: our word is all there can be
+    except OSError as error:  # a full disk: standard error is all that is left
         print(f"void: the result cannot be written: {error}", file=sys.stderr)
-        return RunVerdict.VOID.exit_code
+        return ExitCode.VOID
     print_verdict(result, screen)
     return int(result["exit_code"])
 
 
 def _result(job: Job, history: History, screen: Screen) -> Result:
-    """What comes of the job, an interrupt or a fault included."""
+    """The result of the job; a void one after an interrupt or an error."""
     try:
         with interruptible():
             sandbox.enter()
@@ -65,9 +66,9 @@ def _result(job: Job, history: History, screen: Screen) -> Result:
 
 
 def judged(job: Job, collected: Collected) -> Result:
-    """What a run's collected data amount to: the contents of ``result.json``."""
+    """Judge a run's records; returns the contents of ``result.json``."""
     spec, traffic = job.scenario.spec, job.traffic
-    phases = windows(spec, collected.moments)
+    phases = windows(spec, collected.event_times)
     connectivity = Connectivity(job.plan.network, failed_together(spec, job.targets))
     pairs = {(flow.client, flow.server) for flow in traffic.flows}
     pairs |= {(exchange.client, exchange.server) for exchange in traffic.exchanges}
@@ -77,7 +78,7 @@ def judged(job: Job, collected: Collected) -> Result:
         flows=measure(collected.records, traffic.flows, traffic.endpoints, phases, collected.due),
         exchanges=measure_exchanges(collected.exchanges, traffic.exchanges, phases),
     )
-    proved = _proved(job, collected)
+    proved = _proofs(job, collected)
     checks = (*judge(spec, evidence), *(proved.checks() if proved else ()))
     validity = assess(findings(collected))
     facts = {
@@ -99,15 +100,13 @@ def judged(job: Job, collected: Collected) -> Result:
     return build_result(Judged(job.scenario, job.directory.name, evidence, phases, checks, validity, outcome, facts))
 
 
-def _proved(job: Job, collected: Collected) -> Proofs | None:
-    """What the run proves of isolation, if it is to."""
+def _proofs(job: Job, collected: Collected) -> Proofs | None:
+    """The run's proofs of isolation; None where the scenario verifies nothing."""
     if job.scenario.spec.verify is None:
         return None
-    from helsewan.scenarios.run.proof import (
-        proofs,
-    )  # what it takes for that takes a while to load, and most runs do without
+    from helsewan.scenarios.run.proof import proofs  # loads the verifier, which most runs do not need
 
-    return proofs(job.plan, collected.readings, collected.live)
+    return proofs(job.plan, collected.dumps, collected.live)
 
 
 def _capacity(collected: Collected) -> dict[str, object] | None:
@@ -117,7 +116,7 @@ def _capacity(collected: Collected) -> dict[str, object] | None:
 
 
 def findings(collected: Collected) -> Iterator[ValidityFinding]:
-    """All that tells whether the machine kept up."""
+    """Everything measured that shows whether the machine kept up."""
     if collected.capacity is not None and collected.asked_cores is not None:
         yield from of_plan(collected.asked_cores, collected.capacity.cores)
     yield from of_traffic(collected.traffic)

@@ -1,4 +1,4 @@
-"""The metrics a check can name: what each means, its unit, and limits such as ``< 0.1 %`` on it."""
+"""The metrics that a check can name: meaning and unit of each, and limits such as ``< 0.1 %`` on them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from helsewan.common.units import UnitError, format_duration, parse_duration_us,
 
 
 class Unit(str, Enum):
-    """What a metric is counted in; durations are in microseconds, rates in bit/s, shares from 0 to 1."""
+    """A metric's unit as ``result.json`` writes it."""
 
     COUNT = "count"
-    SHARE = "share"
-    DURATION = "duration"
-    RATE = "rate"
-    SCORE = "score"
+    SHARE = "share"  # from 0 to 1
+    DURATION = "us"
+    RATE = "bit/s"
+    R_FACTOR = "R"  # transmission rating of ITU-T G.107, 0 to 100
+    MOS = "MOS"  # mean opinion score, 1 to 4.5
 
 
 class Source(str, Enum):
     """What a metric is taken from."""
 
-    FLOW = "flow"  # datagram flows (helsewan.scenarios.results.measure)
-    EXCHANGE = "exchange"  # TCP requests and responses (helsewan.scenarios.traffic.transactions)
+    FLOW = "flow"  # datagram flows (`results.measure`)
+    EXCHANGE = "exchange"  # TCP requests and responses (`results.exchange_figures`)
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure: its unit, what it means, whether more of it is worse, and what it is taken from."""
+    """A figure: its unit, its meaning, whether more of it is worse, and its source."""
 
     name: str
     unit: Unit
@@ -68,8 +69,8 @@ METRICS: Mapping[str, Metric] = {
         Metric("pdv_p99", Unit.DURATION, "packet delay variation, 99th percentile (RFC 5481, 4.2)"),
         Metric("gap", Unit.DURATION, "longest silence at the receiver within the phase, less what the sender was late"),
         Metric("rate", Unit.RATE, "UDP payload received per time", more_is_worse=False),
-        Metric("r_factor", Unit.SCORE, "transmission rating R of a voice flow (ITU-T G.107)", more_is_worse=False),
-        Metric("mos", Unit.SCORE, "estimated mean opinion score of a voice flow (ITU-T G.107)", more_is_worse=False),
+        Metric("r_factor", Unit.R_FACTOR, "transmission rating R of a voice flow (ITU-T G.107)", more_is_worse=False),
+        Metric("mos", Unit.MOS, "estimated mean opinion score of a voice flow (ITU-T G.107)", more_is_worse=False),
         Metric("attempted", Unit.COUNT, "requests begun", more_is_worse=False, source=Source.EXCHANGE),
         Metric("completed", Unit.COUNT, "requests answered in full", more_is_worse=False, source=Source.EXCHANGE),
         Metric("failed", Unit.COUNT, "requests refused, broken off or timed out", source=Source.EXCHANGE),
@@ -93,7 +94,8 @@ _EXAMPLES = {
     Unit.SHARE: "< 0.1 %",
     Unit.DURATION: "<= 50 ms",
     Unit.RATE: ">= 64 kbit/s",
-    Unit.SCORE: ">= 4.3",
+    Unit.R_FACTOR: ">= 80",
+    Unit.MOS: ">= 4.3",
 }
 
 
@@ -135,7 +137,7 @@ def parse_limit(text: object, metric: Metric) -> Limit:
 
 
 def show(value: float, unit: Unit) -> str:
-    """A value for people, to four figures."""
+    """A value with its unit for people, to four figures."""
     if value != value:
         return "none"
     if unit is Unit.DURATION:

@@ -1,4 +1,4 @@
-"""What ``--set key=value`` changes in a scenario: a parameter it declares, or any value of the file by its path."""
+"""Applies ``--set key=value`` to a scenario: to a parameter that it declares, or to any value by its path."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _INTEGER = re.compile(r"\d{1,18}")
 
 
 def apply(document: Document, overrides: Mapping[str, str]) -> tuple[Document, dict[str, Value]]:
-    """The document with ``overrides`` and every ``${parameter}`` put in, and the parameters' values.
+    """The document with ``overrides`` and every ``${parameter}`` filled in, and the parameters' values.
 
-    Raises ``InputError`` for a key that neither is a parameter nor stands in the file, for a value that
+    Raises ``InputError`` for a key that is neither a parameter nor in the file, for a value that
     does not fit its parameter's type, and for a reference to no parameter. A document that is no map
-    comes back as it is: the schema will say so.
+    is returned unchanged: the schema reports it.
     """
     if not isinstance(document.data, dict):
         return document, {}
@@ -53,18 +53,18 @@ def apply(document: Document, overrides: Mapping[str, str]) -> tuple[Document, d
 
 
 def blame_options(error: InputError, overrides: Mapping[str, str]) -> InputError:
-    """``error`` with problems of overridden values put down to their option, not to the file."""
+    """``error`` with problems of overridden values located at their option, not in the file."""
 
-    def place(problem: Problem) -> Problem:
+    def relocated(problem: Problem) -> Problem:
         key = problem.where.rpartition(": ")[2]
         where = f"--set {key}" if key in overrides else problem.where
         return Problem(where, problem.value, problem.reason, problem.hint)
 
-    return InputError(*(place(problem) for problem in error.problems))
+    return InputError(*(relocated(problem) for problem in error.problems))
 
 
 def _declared(data: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that are declared well enough to be used; the schema reports the others."""
+    """The parameters whose declarations are valid; the schema reports the others."""
     declared = data.get("parameters")
     if not isinstance(declared, dict):
         return {}
@@ -86,11 +86,11 @@ def _values(
         except UnitError as error:
             where = f"--set {name}" if name in given else document.where(("parameters", name, "default"))
             problems.append(Problem(where, value, error.reason, error.hint))
-            yield name, spec["default"]  # keeps references to it from being reported as well
+            yield name, spec["default"]  # so that references to it are not reported as well
 
 
 def _checked(value: Value, type_: ParameterType) -> Value:
-    """``value`` as its type wants it; ``UnitError`` if it does not fit."""
+    """``value`` converted to its type; raises ``UnitError`` if it does not fit."""
     if type_ is ParameterType.REGION and value not in {region.value for region in Region}:
         raise UnitError("is no health region", "one of " + ", ".join(region.value for region in Region))
     if type_ is ParameterType.INTEGER:

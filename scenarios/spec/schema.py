@@ -1,7 +1,7 @@
-"""What one scenario file may say, key by key. Unknown keys and wrong types are refused.
+"""Schema of scenario files. Unknown keys and wrong types are refused.
 
-What depends on several entries is judged by ``helsewan.scenarios.spec.spec``, what depends on the network or the
-policy by ``helsewan.scenarios.traffic.flows`` and ``helsewan.scenarios.spec.targets``.
+What depends on several entries is checked by ``spec.spec``, what depends on the network or the policy by
+``spec.targets`` and ``traffic.flows``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _known_metric(name: str) -> str:
 
 
 MetricName = Annotated[str, AfterValidator(_known_metric)]
-Moment = Annotated[TimePoint, BeforeValidator(parse_time_point)]
+PointInTime = Annotated[TimePoint, BeforeValidator(parse_time_point)]
 Size = Annotated[int, BeforeValidator(parse_size_bytes), Field(ge=1, le=10**9)]
 DatagramSize = Annotated[int, BeforeValidator(parse_size_bytes), Field(ge=MIN_DATAGRAM_BYTES, le=MAX_DATAGRAM_BYTES)]
 Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
@@ -51,7 +51,7 @@ class _Strict(BaseModel):
 
 
 class ParameterType(str, Enum):
-    """What a parameter of a scenario can be."""
+    """The type of a scenario's parameter."""
 
     REGION = "region"
     INTEGER = "integer"
@@ -78,7 +78,7 @@ class NetworkSpec(_Strict):
 
 
 class Relation(str, Enum):
-    """Which pairs of sites an entry of the traffic joins."""
+    """Which pairs of sites an entry of the traffic connects."""
 
     ANY = "any"
     WITHIN = "within"  # both in one region
@@ -96,14 +96,14 @@ class _Pairs(_Strict):
 
 
 class VoiceSpec(_Pairs):
-    """Calls: two RTP flows each, one a direction."""
+    """Calls: two RTP flows each, one in each direction."""
 
     kind: Literal["voice"]
     codec: Literal["g711", "g729a"] = "g711"
 
 
 class VideoSpec(_Pairs):
-    """Conferences: two flows each of frames, every frame a burst of datagrams."""
+    """Video calls: two flows each, every video frame a burst of datagrams."""
 
     kind: Literal["video"]
     rate: Annotated[Rate, Field(ge=64_000, le=100_000_000)]
@@ -120,7 +120,7 @@ class MessageSpec(_Pairs):
 
 
 class TransactionSpec(_Pairs):
-    """Requests and responses over TCP, a connection each."""
+    """Requests and responses over TCP, one connection each."""
 
     kind: Literal["transactions"]
     every: Interval
@@ -130,7 +130,7 @@ class TransactionSpec(_Pairs):
 
 
 class IsolationSpec(_Strict):
-    """Probes between sites that the policy keeps apart, and a control for every socket probed."""
+    """Probes between sites that the policy separates, and a control for every socket probed."""
 
     kind: Literal["isolation"]
     count: Count
@@ -142,7 +142,7 @@ Traffic = Annotated[VoiceSpec | VideoSpec | MessageSpec | TransactionSpec | Isol
 
 
 class TargetSpec(_Strict):
-    """What an action strikes: exactly one of these."""
+    """The target of an event: exactly one of these."""
 
     region_core: Region | None = None
     pop: str | None = None
@@ -161,7 +161,7 @@ class TargetSpec(_Strict):
 
 
 class EventSpec(_Strict):
-    """A moment of the timeline and what is done then: ``fail`` or ``restore`` a target."""
+    """An event of the timeline: when it happens, and the target that it fails or restores."""
 
     at: Duration
     fail: TargetSpec | None = None
@@ -175,10 +175,10 @@ class EventSpec(_Strict):
 
 
 class PhaseSpec(_Strict):
-    """A window of time that figures are taken over; phases may overlap."""
+    """A period over which figures are taken; phases may overlap."""
 
-    begin: Moment = Field(alias="from")
-    end: Moment = Field(alias="to")
+    begin: PointInTime = Field(alias="from")
+    end: PointInTime = Field(alias="to")
 
 
 class Scope(str, Enum):
@@ -191,7 +191,7 @@ class Scope(str, Enum):
 
 
 class Over(str, Enum):
-    """How a check looks at several flows."""
+    """How a check judges several flows."""
 
     EACH = "each"  # the worst flow decides
     TOGETHER = "together"  # all flows pooled
@@ -207,20 +207,20 @@ class CheckSpec(_Strict):
     phase: Name | None = None
     scope: Scope = Scope.ALL
     over: Over = Over.EACH
-    optional: Annotated[bool, Field(strict=True)] = False  # without any such flow it is left out, not failed
+    optional: Annotated[bool, Field(strict=True)] = False  # left out, not failed, where no flow is selected
 
     @field_validator("limit", mode="before")
     @classmethod
     def _read_limit(cls, text: object, info: ValidationInfo) -> object:
-        metric = info.data.get("metric")  # missing when it is itself wrong: one problem is enough
+        metric = info.data.get("metric")  # missing where it is itself wrong, which is reported already
         return parse_limit(text, METRICS[metric]) if metric else Limit("==", 0, Unit.COUNT)
 
 
 class VerifySpec(_Strict):
-    """Proof of isolation: moments, by name, at which the rules of every switch are read back, to be proved when the run
-    is over; and how many questions the network is asked before its traffic, and again after."""
+    """Proof of isolation: named times at which the rules of every switch are read back, to be proved after the run; and
+    how many probe packets are sent before the traffic, and again after."""
 
-    rules: dict[Name, Moment] = {}
+    rules: dict[Name, PointInTime] = {}
     questions: Count | None = None
 
     @model_validator(mode="after")
@@ -237,7 +237,7 @@ class ScenarioSpec(_Strict):
     description: str
     network: NetworkSpec
     policy: str
-    standby: Annotated[bool, Field(strict=True)] = False  # a second controller, which takes over from the first
+    standby: Annotated[bool, Field(strict=True)] = False  # a second controller takes over when the first fails
     duration: Annotated[Duration, Field(ge=100_000, le=MAX_DURATION_US)]
     parameters: dict[Name, ParameterSpec] = {}
     timeline: dict[Name, EventSpec] = {}

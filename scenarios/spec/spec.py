@@ -1,4 +1,4 @@
-"""Scenario files: found, read, with ``--set`` applied, and judged as a whole."""
+"""Finds and reads scenario files, applies ``--set``, and checks what depends on several entries."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from helsewan.common.units import format_duration
 from helsewan.scenarios.spec import parameters
 from helsewan.scenarios.spec.metrics import METRICS, Source
 from helsewan.scenarios.spec.schema import CheckSpec, IsolationSpec, NetworkSpec, ScenarioSpec, Scope, TransactionSpec
-from helsewan.scenarios.spec.timepoints import END, START, Moment, TimePoint
+from helsewan.scenarios.spec.timepoints import END, START, EventTime, TimePoint
 
 LIBRARY = Path(str(files("helsewan.scenarios") / "library"))
 SEED, SITES = "network.seed", "network.sites"
-RUN = "run"  # the phase that every scenario has: all of it
+RUN = "run"  # the phase that every scenario has: the whole run
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A scenario ready to run: what its file says with the parameters put in, and where it says it."""
+    """A scenario ready to run: its file's contents with the parameters filled in, and the file's positions."""
 
     spec: ScenarioSpec
     parameters: Mapping[str, parameters.Value]
@@ -91,7 +91,7 @@ def read_scenario(document: Document, overrides: Mapping[str, str] | None = None
 
 
 def _time_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
-    """Events within the run, phases between events that exist, none of them empty."""
+    """Problems of times: events outside the run, phases of unknown events, empty phases."""
     for name, event in spec.timeline.items():
         where = document.where(("timeline", name, "at"))
         if event.at >= spec.duration:
@@ -99,37 +99,41 @@ def _time_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
             yield Problem(where, format_duration(event.at), "is not within the run", hint)
         if name in (START, END, RUN):
             yield Problem(document.where(("timeline", name)), name, "is a name with a meaning of its own", "")
-    moments = {name: Moment(event.at, event.at) for name, event in spec.timeline.items()}
+    event_times = {name: EventTime(event.at, event.at) for name, event in spec.timeline.items()}
     for name, phase in spec.phases.items():
         if name == RUN:
             yield Problem(document.where(("phases", name)), name, "is the whole run already", "choose another name")
         points = {"from": phase.begin, "to": phase.end}
-        unknown = [key for key, point in points.items() if point.anchor not in {START, END, *moments}]
+        unknown = [key for key, point in points.items() if point.anchor not in {START, END, *event_times}]
         for key in unknown:
-            hint = nearest(points[key].anchor, [*moments, END])
+            hint = nearest(points[key].anchor, [*event_times, END])
             yield Problem(document.where(("phases", name, key)), str(points[key]), "refers to no event", hint)
         if not unknown:
-            yield from _window_problems(name, points, moments, spec, document)
+            yield from _window_problems(name, points, event_times, spec, document)
 
     for name, point in (spec.verify.rules if spec.verify else {}).items():
         where = document.where(("verify", "rules", name))
-        if point.anchor not in {START, END, *moments}:
-            yield Problem(where, str(point), "refers to no event", nearest(point.anchor, [*moments, END]))
-        elif not 0 <= point.resolve(moments, spec.duration) <= spec.duration:
+        if point.anchor not in {START, END, *event_times}:
+            yield Problem(where, str(point), "refers to no event", nearest(point.anchor, [*event_times, END]))
+        elif not 0 <= point.resolve(event_times, spec.duration) <= spec.duration:
             yield Problem(where, str(point), "is not within the run", f"it ends at {format_duration(spec.duration)}")
 
 
 def _window_problems(
-    name: str, points: Mapping[str, TimePoint], moments: Mapping[str, Moment], spec: ScenarioSpec, document: Document
+    name: str,
+    points: Mapping[str, TimePoint],
+    event_times: Mapping[str, EventTime],
+    spec: ScenarioSpec,
+    document: Document,
 ) -> Iterator[Problem]:
-    begin_us, end_us = (points[key].resolve(moments, spec.duration) for key in ("from", "to"))
+    begin_us, end_us = (points[key].resolve(event_times, spec.duration) for key in ("from", "to"))
     if not 0 <= begin_us < end_us <= spec.duration:
         shown = f"{points['from']} to {points['to']}"
         yield Problem(document.where(("phases", name)), shown, "is no window of time within the run", "")
 
 
 def _check_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
-    """Checks name phases and traffic that exist and fit their metric."""
+    """Problems of checks: unknown phases and traffic, traffic that does not have the metric."""
     for name, check in spec.checks.items():
         if check.phase not in (None, RUN, *spec.phases):
             hint = nearest(str(check.phase), [*spec.phases, RUN])
@@ -146,7 +150,7 @@ def _check_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]
 
 
 def _traffic_names(spec: ScenarioSpec) -> list[str]:
-    """Entries of the traffic, and the sets of flows inside isolation entries."""
+    """Names of traffic entries, and of the groups of flows in isolation entries."""
     probed = [name for name, traffic in spec.traffic.items() if isinstance(traffic, IsolationSpec)]
     return [*spec.traffic, *(f"{name}.{part}" for name in probed for part in ("requests", "replies", "controls"))]
 

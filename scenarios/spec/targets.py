@@ -1,4 +1,4 @@
-"""What an action of the timeline strikes, in routers and links; and what that does to traffic between sites."""
+"""The routers and links that an event of the timeline fails, and what that leaves of traffic between sites."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from helsewan.topology.model import Network, Pop, Region, access_link_name
 class Fate(str, Enum):
     """What a failure leaves to traffic between two sites."""
 
-    SURVIVING = "surviving"  # both ends keep their primary router and line
-    ACCESS_HIT = "access_hit"  # an end loses its primary router or line, and a path over another is left
+    SURVIVING = "surviving"  # both ends keep their primary router and access link
+    ACCESS_HIT = "access_hit"  # an end loses its primary router or access link, and another path is left
     CUT = "cut"  # no path is left
 
 
 def region_core(network: Network, region: Region) -> Pop:
-    """The PoP a region hangs on: the one with most routers, then most fibre capacity, then the first id."""
+    """A region's main PoP: the one with most routers, then most link capacity, then the first id."""
 
     def weight(pop: Pop) -> tuple[int, int]:
         capacity_bps = sum(link.rate_bps for link in network.links if {link.a, link.b} & set(pop.routers))
@@ -54,7 +54,7 @@ def resolve(spec: TargetSpec, network: Network, where: str = "target") -> Target
         known = {
             access_link_name(site.id, n): (site.id, n) for site in network.sites for n in range(len(site.accesses))
         }
-        return Target(f"access line {spec.access}", accesses=(known[_known(known, spec.access, where)],))
+        return Target(f"access link {spec.access}", accesses=(known[_known(known, spec.access, where)],))
     group = _known({group for link in network.links for group in link.srlg}, str(spec.srlg), where)
     links = tuple(link.id for link in network.links if group in link.srlg)
     return Target(f"shared-risk group {group}", links=links)
@@ -66,11 +66,11 @@ def resolve_timeline(spec: ScenarioSpec, network: Network, document: Document) -
     problems: list[Problem] = []
     for name, event in spec.timeline.items():
         action = "fail" if event.fail else "restore"
-        struck = event.fail or event.restore
-        assert struck is not None  # the schema requires one of them
-        key = next(iter(struck.model_dump(exclude_none=True)))
+        selected = event.fail or event.restore
+        assert selected is not None  # the schema requires one of them
+        key = next(iter(selected.model_dump(exclude_none=True)))
         try:
-            targets[name] = resolve(struck, network, document.where(("timeline", name, action, key)))
+            targets[name] = resolve(selected, network, document.where(("timeline", name, action, key)))
         except InputError as error:
             problems += error.problems
     if problems:
@@ -80,17 +80,17 @@ def resolve_timeline(spec: ScenarioSpec, network: Network, document: Document) -
 
 def failed_together(spec: ScenarioSpec, targets: dict[str, Target]) -> Target:
     """Everything that the timeline ever fails, as one target."""
-    struck = [targets[name] for name, event in spec.timeline.items() if event.fail]
+    failed = [targets[name] for name, event in spec.timeline.items() if event.fail]
     return Target(
-        " and ".join(target.name for target in struck),
-        tuple(dict.fromkeys(router for target in struck for router in target.routers)),
-        tuple(dict.fromkeys(link for target in struck for link in target.links)),
-        tuple(dict.fromkeys(line for target in struck for line in target.accesses)),
+        " and ".join(target.name for target in failed),
+        tuple(dict.fromkeys(router for target in failed for router in target.routers)),
+        tuple(dict.fromkeys(link for target in failed for link in target.links)),
+        tuple(dict.fromkeys(access for target in failed for access in target.accesses)),
     )
 
 
 class Connectivity:
-    """Which sites can still reach each other once ``failed`` is gone, whatever the routing."""
+    """Which sites can still reach each other without ``failed``, whatever the routing."""
 
     def __init__(self, network: Network, failed: Target) -> None:
         self._network = network
@@ -102,21 +102,23 @@ class Connectivity:
             for link in network.links
             if link.id not in failed.links and not {link.a, link.b} & self._failed
         )
-        self._island = {router: n for n, island in enumerate(nx.connected_components(left)) for router in island}
+        self._component = {router: n for n, routers in enumerate(nx.connected_components(left)) for router in routers}
 
     def fate(self, a: str, b: str) -> Fate:
-        """What is left of traffic between sites ``a`` and ``b`` (ids)."""
+        """The fate of traffic between sites ``a`` and ``b`` (ids)."""
         if a == b:
             return Fate.SURVIVING
-        if not self._islands(a) & self._islands(b):
+        if not self._components(a) & self._components(b):
             return Fate.CUT
         primaries = {self._network.site[site].homing[0] for site in (a, b)}
         hit = primaries & self._failed or {(a, 0), (b, 0)} & self._cut
         return Fate.ACCESS_HIT if hit else Fate.SURVIVING
 
-    def _islands(self, site: str) -> set[int]:
+    def _components(self, site: str) -> set[int]:
         homing = enumerate(self._network.site[site].homing)
-        return {self._island[router] for n, router in homing if router in self._island and (site, n) not in self._cut}
+        return {
+            self._component[router] for n, router in homing if router in self._component and (site, n) not in self._cut
+        }
 
 
 def _known(known: Iterable[str], name: str, where: str) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from helsewan.common.units import UnitError, format_duration, parse_duration_us
 
-# A phase that begins or ends "at" an event does so this long before it, so that what the event destroys
-# on its way counts in the phase that the event opens. More than the longest one-way delay in the network.
+# A phase that begins or ends "at" an event does so this long before it, so that datagrams in flight that the event
+# destroys count in the phase that begins with it. More than the longest one-way delay in the network.
 IN_FLIGHT_US = 50_000
 
 START = "start"
@@ -20,7 +20,7 @@ _EXAMPLE = "write for example 10 s, failure, failure + 500 ms or end"
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class EventTime:
     """When an event's action began and when it was done, microseconds from the run's start."""
 
     begin_us: int
@@ -34,15 +34,15 @@ class TimePoint:
     anchor: str
     offset_us: int = 0
 
-    def resolve(self, moments: Mapping[str, Moment], end_us: int) -> int:
-        """Microseconds from the run's start, given when the events took place. A point after an event
-        counts from when its action was done, any other from ``IN_FLIGHT_US`` before it began."""
+    def resolve(self, event_times: Mapping[str, EventTime], end_us: int) -> int:
+        """Microseconds from the run's start. A point after an event counts from the end of its action, any other from
+        ``IN_FLIGHT_US`` before its begin. Raises KeyError for an event without a time."""
         if self.anchor in (START, END):
             return (end_us if self.anchor == END else 0) + self.offset_us
-        moment = moments[self.anchor]
-        return (
-            moment.done_us + self.offset_us if self.offset_us > 0 else moment.begin_us - IN_FLIGHT_US + self.offset_us
-        )
+        event = event_times[self.anchor]
+        if self.offset_us > 0:
+            return event.done_us + self.offset_us
+        return event.begin_us - IN_FLIGHT_US + self.offset_us
 
     def __str__(self) -> str:
         if self.anchor == START:

@@ -1,4 +1,5 @@
-"""The traffic of a scenario: who sends what to whom and when.
+"""The traffic of a scenario: which sites send what to which and when, and what that asks of the machine.
 
-Entry point: `flows.plan_traffic`.
+Entry points: `flows.plan_traffic` (pure) and `transactions.ExchangeEngine`, which sends requests over TCP. Of
+`scenarios` it imports `spec` only.
 """

@@ -1,4 +1,4 @@
-"""The traffic of a scenario, planned: who sends what to whom and when. Pure, and the same for the same seed."""
+"""Plans the traffic of a scenario: which site sends what to which and when. Pure; the same for the same seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.lab.flows.flowspec import Endpoint, ExchangeSpec, FlowKind, FlowSpec, TrafficPlan
 from helsewan.policies.plan import Plan, Protocol, Service, TrafficClass
-from helsewan.scenarios.results.voice_quality import CODECS
+from helsewan.scenarios.spec.codecs import CODECS
 from helsewan.scenarios.spec.schema import (
     IsolationSpec,
     MessageSpec,
@@ -25,14 +25,14 @@ from helsewan.scenarios.traffic.pairs import PairFinder, PortBook
 from helsewan.topology.model import Site
 
 RTP_HEADER_BYTES = 12
-MEDIA_BYTES = 1200  # a video datagram's payload at most, as video senders choose it to fit any path
+MEDIA_BYTES = 1200  # a video datagram's greatest payload, which fits any path's MTU
 
 PairsSpec = VoiceSpec | VideoSpec | MessageSpec | TransactionSpec
 
 
 def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficPlan:
-    """Every flow and exchange of a scenario, ids set. Raises ``InputError`` with a problem for each entry
-    that names an unknown service, or that no pair of sites fits; ``document`` says where it stands."""
+    """Every flow and exchange of a scenario, ids set. Raises ``InputError`` with a problem, at its line of
+    ``document``, for each entry that names an unknown service or that no pair of sites fits."""
     planner = _Planner(spec, plan, document, PairFinder(plan), PortBook())
     flows: list[FlowSpec] = []
     exchanges: list[ExchangeSpec] = []
@@ -57,7 +57,7 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
 
 @dataclass(frozen=True)
 class _Stream:
-    """What one direction of an entry sends: a burst every interval."""
+    """One direction of an entry: a burst of datagrams every interval."""
 
     interval_ns: int
     burst: int
@@ -81,16 +81,15 @@ class _Planner:
     def flows(self, entry: str, traffic: VoiceSpec | VideoSpec | MessageSpec) -> Iterator[FlowSpec]:
         rng = self._rng(entry)
         service = self._service(entry, traffic, Protocol.UDP)
-        there, back = _streams(traffic)
+        forward, back = _streams(traffic)
         for number, (client, server) in enumerate(self._pairs(entry, traffic, rng), start=1):
-            near = (
-                self.ports.of_client(client) if traffic.kind == "messages" else self.ports.of_service(client, service)
-            )
-            far = self.ports.of_service(server, service)
+            is_call = traffic.kind != "messages"  # media use the service's ports at both ends
+            source = self.ports.of_service(client, service) if is_call else self.ports.of_client(client)
+            destination = self.ports.of_service(server, service)
             flow = self._flow_maker(entry, traffic, service, client, server, rng)
             name = f"{entry}/{number:03d} {client.id}"
-            yield flow(f"{name} > {server.id}", near, far, there)
-            yield flow(f"{name} < {server.id}", far, near, back)
+            yield flow(f"{name} > {server.id}", source, destination, forward)
+            yield flow(f"{name} < {server.id}", destination, source, back)
 
     def exchanges(self, entry: str, traffic: TransactionSpec) -> Iterator[ExchangeSpec]:
         rng = self._rng(entry)
@@ -118,7 +117,7 @@ class _Planner:
     def _flow_maker(
         self, entry: str, traffic: PairsSpec, service: Service, client: Site, server: Site, rng: Random
     ) -> Callable[[str, Endpoint, Endpoint, _Stream], FlowSpec]:
-        """What makes both directions of a pair, apart from name, sockets and pace."""
+        """A function that makes either direction of a pair from its name, sockets and stream."""
 
         def flow(name: str, source: Endpoint, destination: Endpoint, stream: _Stream) -> FlowSpec:
             dscp = self._class(service).dscp
@@ -137,7 +136,7 @@ class _Planner:
                 interval_ns=stream.interval_ns,
                 burst=stream.burst,
                 payload_bytes=stream.payload_bytes,
-                start_us=rng.randrange(stream.interval_ns // 1000),  # spread: senders are not in step
+                start_us=rng.randrange(stream.interval_ns // 1000),  # spread: senders do not send at the same instant
                 stop_us=self.spec.duration,
                 codec=traffic.codec if isinstance(traffic, VoiceSpec) else "",
                 groups=(entry, _region_pair(client, server)),
@@ -147,7 +146,7 @@ class _Planner:
 
     def _pairs(self, entry: str, traffic: PairsSpec, rng: Random) -> list[tuple[Site, Site]]:
         clients, servers = self.finder.sites(traffic.client), self.finder.sites(traffic.server)
-        pairs = self.finder.draw(traffic.service, traffic.count, clients, servers, traffic.relation, rng)
+        pairs = self.finder.sample(traffic.service, traffic.count, clients, servers, traffic.relation, rng)
         if not pairs:
             reason = f"joins no two sites that policy {self.plan.policy!r} lets use {traffic.service!r}"
             raise self._problem(entry, "from", None, reason, f"{len(clients)} clients, {len(servers)} servers selected")
@@ -165,7 +164,7 @@ class _Planner:
         return self.plan.traffic_class[service.class_name]
 
     def _rng(self, entry: str) -> Random:
-        """An entry's own random numbers: adding an entry changes no other."""
+        """An entry's own random numbers: adding an entry leaves the others as they are."""
         return Random(f"{self.spec.network.seed}:{entry}")
 
     def _problem(self, entry: str, key: str, value: object, reason: str, hint: str) -> InputError:
@@ -173,7 +172,7 @@ class _Planner:
 
 
 def _streams(traffic: VoiceSpec | VideoSpec | MessageSpec) -> tuple[_Stream, _Stream]:
-    """What goes from client to server, and back."""
+    """The streams from client to server and back."""
     if isinstance(traffic, MessageSpec):
         interval_ns = traffic.every * 1000
         return _Stream(interval_ns, 1, traffic.request), _Stream(interval_ns, 1, traffic.reply)

@@ -1,8 +1,7 @@
-"""Isolation probes: datagrams that the policy must stop, over either IP version by lot, and controls that show they
-would be heard.
+"""Isolation probes: datagrams that the policy must stop, over either IP version at random, and their controls.
 
-A probe proves nothing while its listener is deaf. So every socket that is probed also gets a flow that
-must arrive there: from another site where the policy allows one, else from the site itself.
+A probe proves nothing if its listener would receive nothing anyway. So every socket that is probed also gets a
+control, a flow that must arrive there: from another site where the policy allows one, else from the site itself.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from helsewan.scenarios.traffic.pairs import IpVersion, PortBook, fixed_port, pr
 from helsewan.topology.model import Kind, Region, Site
 
 PAYLOAD_BYTES = 64
-REPLY_SHAPED = 4  # every so many probes poses as a reply: from the service's port to a client's
+REPLY_SHAPED = 4  # one probe in this many poses as a reply: from the service's port to a client's
 ATTEMPTS_PER_PROBE = 20
 
 
@@ -64,13 +63,13 @@ class _Planner:
 
     @cached_property
     def _offers(self) -> frozenset[tuple[int, str]]:
-        """(server role, service) that some contract opens."""
+        """(server role, service) that a contract opens to someone."""
         return frozenset((server, service) for _, server, service in self.plan.allowed)
 
     def probes(self) -> Iterator[FlowSpec]:
-        """Up to ``count`` different probes, spread evenly over the kinds of pairs and the ways of being kept apart."""
+        """Up to ``count`` different probes, spread evenly over the kinds of pairs and the kinds of separation."""
         seen: set[tuple[str, str, str]] = set()
-        for denied in islice(self._draws(), self.spec.count * ATTEMPTS_PER_PROBE):
+        for denied in islice(self._samples(), self.spec.count * ATTEMPTS_PER_PROBE):
             client, server = self._site(denied.client), self._site(denied.server)
             key = (client.id, server.id, denied.service.name)
             if client.id == server.id or key in seen:
@@ -81,9 +80,11 @@ class _Planner:
                 return
 
     def controls(self, probes: list[FlowSpec]) -> Iterator[FlowSpec]:
-        """One control for each socket that ``probes`` aim at."""
-        aims = {probe.destination: probe for probe in probes}
-        for number, (socket, probe) in enumerate(sorted(aims.items(), key=lambda aim: _order(aim[0])), start=1):
+        """One control for each socket that ``probes`` are sent to."""
+        targets = {probe.destination: probe for probe in probes}
+        for number, (socket, probe) in enumerate(
+            sorted(targets.items(), key=lambda target: _order(target[0])), start=1
+        ):
             site, version = self.plan.network.site[socket.site], socket.address.version
             client = self._allowed_client(site, self.plan.service[probe.service], socket) or site
             name = f"{self.entry}/control-{number:03d} {client.id} > {site.id}:{socket.port} IPv{version}"
@@ -92,17 +93,17 @@ class _Planner:
                 self.ports.of_client(client, version), socket, self.spec.control_every, Expect.DELIVERED, "controls",
             )  # fmt: skip
 
-    def _draws(self) -> Iterator[_Denied]:
-        """Denied triples without end: each pair of kinds of site in turn, within it each way of being
-        apart in turn; none when nothing is denied."""
+    def _samples(self) -> Iterator[_Denied]:
+        """Denied triples without end: each pair of kinds of site in turn, within it each kind of separation in
+        turn; none when nothing is denied."""
         pairs: defaultdict[tuple[str, str], defaultdict[tuple[bool, ...], list[_Denied]]]
         pairs = defaultdict(lambda: defaultdict(list))
         for denied in self._denied():
             kinds = denied.client.kind.value, denied.server.kind.value
-            pairs[kinds][self._apart(denied)].append(denied)
-        ways = [cycle(list(pairs[kinds].values())) for kinds in sorted(pairs)]
-        for way in cycle(ways):
-            yield self.rng.choice(next(way))
+            pairs[kinds][self._separation(denied)].append(denied)
+        cycles = [cycle(list(pairs[kinds].values())) for kinds in sorted(pairs)]
+        for separations in cycle(cycles):
+            yield self.rng.choice(next(separations))
 
     def _denied(self) -> Iterator[_Denied]:
         groups = self._groups()
@@ -121,9 +122,9 @@ class _Planner:
         roles = {role.id: role for role in self.plan.roles}
         return [_Group(roles[id_], kind, region, tuple(names)) for (id_, kind, region), names in members.items()]
 
-    def _apart(self, denied: _Denied) -> tuple[bool, ...]:
-        """How the two are kept apart: in one VPN or two, in one region or two, and whether the server
-        offers the service to others (its rules are then the nearest to a leak)."""
+    def _separation(self, denied: _Denied) -> tuple[bool, ...]:
+        """The kind of separation: in one VPN or two, in one region or two, and whether the server offers the service
+        to others (its rules are then the nearest to a leak)."""
         client, server = denied.client, denied.server
         offered = (server.role.id, denied.service.name) in self._offers
         return client.role.vpn == server.role.vpn, client.region is server.region, offered
@@ -135,19 +136,28 @@ class _Planner:
         version: IpVersion = self.rng.choice((4, 6))
         name = f"{self.entry}/{number:03d} {client.id} > {server.id} {service.name} IPv{version}"
         if number % REPLY_SHAPED:
-            source, aim = self.ports.of_client(client, version), fixed_port(server, service, version)
+            source, target = self.ports.of_client(client, version), fixed_port(server, service, version)
             return self._flow(
-                name, FlowKind.PROBE, client, server, service, source, aim, self.spec.every, Expect.DENIED, "requests"
+                name,
+                FlowKind.PROBE,
+                client,
+                server,
+                service,
+                source,
+                target,
+                self.spec.every,
+                Expect.DENIED,
+                "requests",
             )
         # The server answers a client that may not have asked: client and server keep their meaning.
-        source, aim = fixed_port(server, service, version), self.ports.of_client(client, version)
+        source, target = fixed_port(server, service, version), self.ports.of_client(client, version)
         return self._flow(
-            name + " (reply)", FlowKind.PROBE, client, server, service, source, aim, self.spec.every, Expect.DENIED,
+            name + " (reply)", FlowKind.PROBE, client, server, service, source, target, self.spec.every, Expect.DENIED,
             "replies",
         )  # fmt: skip
 
     def _allowed_client(self, server: Site, service: Service, socket: Endpoint) -> Site | None:
-        """A site that may reach ``socket``, drawn from all roles that may."""
+        """A site that may reach ``socket``, sampled from all roles that may; None where there is none."""
         if socket != fixed_port(server, service, socket.address.version):
             return None
         server_role = self.plan.role_of_site[server.id].id

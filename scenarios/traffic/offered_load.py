@@ -1,4 +1,4 @@
-"""What a scenario's traffic asks of the machine before it has begun: frames that cross lines and routers. Pure."""
+"""The load that a scenario's traffic will put on the machine: frames over links and through routers. Pure."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficP
 from helsewan.policies.plan import SHORTEST, Plan
 
 SEGMENT_BYTES = 1448  # of TCP in a 1500-byte packet with time stamps
-SET_UP_FRAMES = 8  # of a TCP connection: opening, closing, and what confirms it
+SET_UP_FRAMES = 8  # of a TCP connection: opening and closing, with acknowledgements
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
-    """In the busiest second of the plan: times a frame crosses a line, and times it passes a router."""
+class OfferedLoad:
+    """Rates in the busiest second of the plan: frames over a link (crossings) and through a router (visits)."""
 
     crossings_per_s: float
     visits_per_s: float
 
     def cores(self, line_us: float, hop_us: float) -> float:
-        """How many cores that takes, where a crossing costs the link engine and a visit a switch so much."""
+        """The number of cores that this takes, at ``line_us`` a crossing and ``hop_us`` a visit."""
         return (self.crossings_per_s * line_us + self.visits_per_s * hop_us) / 1e6
 
 
-def offered(traffic: TrafficPlan, plan: Plan) -> Offered:
-    """The busiest second, all sites and routers at work. What the policy denies gets as far as the first router."""
+def offered_load(traffic: TrafficPlan, plan: Plan) -> OfferedLoad:
+    """The load in the busiest second. What the policy denies gets as far as the first router."""
     specs: tuple[FlowSpec | ExchangeSpec, ...] = (*traffic.flows, *traffic.exchanges)
     end_s = max((spec.stop_us for spec in specs), default=0) // 1_000_000 + 1
     crossings, visits = np.zeros(end_s), np.zeros(end_s)
@@ -40,7 +40,7 @@ def offered(traffic: TrafficPlan, plan: Plan) -> Offered:
         hops = links(spec.client, spec.server) if spec.expect is Expect.DELIVERED else -1
         crossings[seconds] += rate * (hops + 2)
         visits[seconds] += rate * max(hops + 1, 1)
-    return Offered(float(crossings.max()), float(visits.max()))
+    return OfferedLoad(float(crossings.max()), float(visits.max()))
 
 
 def _flow_rate(flow: FlowSpec) -> float:
@@ -48,13 +48,13 @@ def _flow_rate(flow: FlowSpec) -> float:
 
 
 def _exchange_rate(exchange: ExchangeSpec) -> float:
-    """Frames both ways, with every second segment confirmed (RFC 9293, 3.8.6.3)."""
+    """Frames both ways, every second segment acknowledged (RFC 9293, 3.8.6.3)."""
     segments = (exchange.request_bytes + exchange.response_bytes) / SEGMENT_BYTES
     return (SET_UP_FRAMES + 1.5 * segments) * 1e6 / exchange.interval_us
 
 
 def _link_counter(plan: Plan) -> Callable[[str, str], int]:
-    """Core links between two sites, by id."""
+    """A function that counts the core links between two sites, given by id."""
     primary = compute_paths(plan.network, plan.egresses, traffic=plan.traffic).primary
     known: dict[tuple[str, str], int] = {}
 

@@ -1,4 +1,4 @@
-"""Pairs of sites for traffic to run between, drawn from those that the policy allows, and their ports."""
+"""Samples pairs of sites that the policy allows to use a service, and assigns their ports."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from helsewan.scenarios.spec.schema import Relation
 from helsewan.topology.model import Site
 
 IpVersion = Literal[4, 6]
-CLIENT_PORTS = range(40_000, 60_000)  # outside every service of the catalogue, below Linux' own choice
+CLIENT_PORTS = range(40_000, 60_000)  # outside every service of the catalogue, below Linux's ephemeral ports
 
 
 @dataclass(frozen=True)
 class PairFinder:
-    """Draws allowed (client, server) pairs of ``plan``."""
+    """Samples allowed (client, server) pairs of ``plan``."""
 
     plan: Plan
 
@@ -36,7 +36,7 @@ class PairFinder:
         chosen = self._population.select(selector)
         return [site for site in self.plan.network.sites if site.id in chosen]
 
-    def draw(
+    def sample(
         self,
         service: str,
         count: int,
@@ -45,8 +45,8 @@ class PairFinder:
         relation: Relation,
         rng: Random,
     ) -> list[tuple[Site, Site]]:
-        """``count`` pairs that may use ``service``, over as many clients as possible, then as many servers.
-        Fewer than ``count`` sites that fit are used again; none at all gives an empty list."""
+        """``count`` pairs that may use ``service``, of as many different clients, then servers, as possible. Sites
+        are used more than once where fewer than ``count`` fit; the list is empty where none do."""
         shuffled = rng.sample(clients, len(clients))
         used: Counter[str] = Counter()
         pairs: list[tuple[Site, Site]] = []
@@ -78,12 +78,12 @@ class PairFinder:
 
 @dataclass
 class PortBook:
-    """Hands out UDP ports at sites, each once."""
+    """Assigns UDP ports at sites, each once."""
 
     _used: Counter[str] = field(default_factory=Counter)
 
     def of_service(self, site: Site, service: Service) -> Endpoint:
-        """The next port at ``site`` within the service's; from the first again when all are in use."""
+        """The next of the service's ports at ``site``; the first again when all are in use."""
         ports = service.port_numbers
         port = ports[self._next(f"{site.id} {service.name}") % len(ports)]
         return Endpoint(site.id, site.address4, port)
@@ -108,5 +108,5 @@ def fixed_port(site: Site, service: Service, version: IpVersion = 4) -> Endpoint
 
 
 def probed_services(plan: Plan) -> tuple[Service, ...]:
-    """The services that datagram probes can try: UDP ones."""
+    """The services that datagram probes can test: those over UDP."""
     return tuple(service for service in plan.services if service.protocol is Protocol.UDP)

@@ -1,4 +1,4 @@
-"""Requests and responses over TCP between sites: real connections, one thread, and figures of them."""
+"""Requests and responses over TCP between sites: real connections, served and made by one thread."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import nan
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from helsewan.lab.flows.flow_engine import SocketIn
 from helsewan.lab.flows.flowspec import ExchangeSpec
-from helsewan.lab.flows.records import Array
-from helsewan.scenarios.results.measure import Window
 
 CHUNK_BYTES = 65_536
 MAX_BYTES = 10**9
@@ -29,7 +24,7 @@ _MAGIC = b"HSWT"
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request: begun at ``begin_us`` from the run's start, ended one way or the other at ``end_us``."""
+    """One request: when it began and ended (from the run's start), and whether the response was complete."""
 
     spec_id: int
     begin_us: float
@@ -39,61 +34,10 @@ class Exchange:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeFigures:
-    """What became of the requests begun in a phase; NaN where there is nothing to take a figure from."""
-
-    attempted: int
-    completed: int
-    failed: int
-    failure: float = nan
-    response_p50_us: float = nan
-    response_p99_us: float = nan
-
-
-@dataclass(frozen=True)
-class ExchangeMeasurement:
-    """Figures of every exchange spec in every phase, and the response times behind them."""
-
-    figures: Mapping[tuple[int, str], ExchangeFigures]
-    responses_us: Mapping[tuple[int, str], Array] = field(repr=False)
-
-    def pool(self, spec_ids: Iterable[int], phase: str) -> ExchangeFigures:
-        """Several specs as one."""
-        keys = [(id_, phase) for id_ in spec_ids]
-        attempted = sum(self.figures[key].attempted for key in keys)
-        return _figures(attempted, np.concatenate([np.zeros(0), *(self.responses_us[key] for key in keys)]))
-
-
-def measure_exchanges(
-    done: Sequence[Exchange], specs: Sequence[ExchangeSpec], windows: Sequence[Window]
-) -> ExchangeMeasurement:
-    """Figures of ``specs`` in ``windows``; a request belongs to the phase it began in."""
-    figures: dict[tuple[int, str], ExchangeFigures] = {}
-    responses_us: dict[tuple[int, str], Array] = {}
-    for spec in specs:
-        own = [exchange for exchange in done if exchange.spec_id == spec.id]
-        for window in windows:
-            inside = [one for one in own if window.start_us <= one.begin_us < window.end_us]
-            key = spec.id, window.name
-            responses_us[key] = np.array([one.end_us - one.begin_us for one in inside if one.ok])
-            figures[key] = _figures(len(inside), responses_us[key])
-    return ExchangeMeasurement(figures, responses_us)
-
-
-def _figures(attempted: int, responses_us: Array) -> ExchangeFigures:
-    completed = len(responses_us)
-    failed = attempted - completed
-    p50, p99 = np.percentile(responses_us, (50, 99)) if completed else (nan, nan)
-    return ExchangeFigures(
-        attempted, completed, failed, failed / attempted if attempted else nan, float(p50), float(p99)
-    )
-
-
 class ExchangeEngine:
-    """One run of exchanges: listens at every server at once, connects between start and stop.
+    """The exchanges of a run: listens at every server from the beginning, connects between start and stop.
 
-    ``socket_in`` errors and ``OSError`` (address in use) leave nothing open.
+    Errors of ``socket_in`` and ``OSError`` (address in use) leave no socket open.
     """
 
     def __init__(self, specs: Sequence[ExchangeSpec], socket_in: SocketIn) -> None:
@@ -115,13 +59,13 @@ class ExchangeEngine:
         return tuple(self._done)
 
     def start(self, epoch_ns: int) -> None:
-        """Begin: the specs' time 0 is ``epoch_ns`` on CLOCK_REALTIME."""
+        """Start sending requests: the specs' time 0 is ``epoch_ns`` on CLOCK_REALTIME."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(self._loop, epoch_ns), name="exchanges", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End: requests under way are abandoned and not counted."""
+        """Stop: requests under way are abandoned and not counted."""
         if self._thread is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -160,12 +104,12 @@ class ExchangeEngine:
         left = {*servers, *clients, *asyncio.all_tasks(loop)}
         for abandoned in left:
             abandoned.cancel()
-        if left:  # of nothing, gather would make a future of no loop
+        if left:  # gather() of nothing needs a running loop
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.close()
 
     async def _client(self, loop: asyncio.AbstractEventLoop, spec: ExchangeSpec, epoch_ns: int) -> None:
-        """Begin a request whenever one is due, on an absolute schedule."""
+        """Start a request whenever one is due, on an absolute schedule."""
         under_way: set[asyncio.Task[None]] = set()
         for due_us in range(spec.start_us, spec.stop_us, spec.interval_us):
             await asyncio.sleep(max(epoch_ns / 1e9 + due_us / 1e6 - time.time(), 0))
@@ -183,7 +127,7 @@ class ExchangeEngine:
         except asyncio.TimeoutError:
             error = "deadline"
         except OSError as failure:
-            error = os.strerror(failure.errno) if failure.errno else str(failure)  # asyncio rewords it
+            error = os.strerror(failure.errno) if failure.errno else str(failure)  # asyncio changes the text
         ok = received == spec.response_bytes
         end_us = (time.time_ns() - epoch_ns) / 1000
         self._done.append(Exchange(spec.id, begin_us, end_us, ok, received, error or ("" if ok else "cut short")))
@@ -206,7 +150,7 @@ async def _serve(loop: asyncio.AbstractEventLoop, listener: socket.socket) -> No
     while True:
         try:
             opened, _ = await loop.sock_accept(listener)
-        except OSError:  # a connection that was gone before it was accepted
+        except OSError:  # a connection that ended before it was accepted
             await asyncio.sleep(0.01)
             continue
         opened.setblocking(False)
@@ -216,7 +160,7 @@ async def _serve(loop: asyncio.AbstractEventLoop, listener: socket.socket) -> No
 
 
 async def _answer(loop: asyncio.AbstractEventLoop, opened: socket.socket) -> None:
-    """Read a request, send as much as it asks for, close; anything else is closed at once."""
+    """Read a request, send as many bytes as it asks for, close. A connection with anything else is closed at once."""
     with opened, contextlib.suppress(OSError):
         request = b""
         while len(request) < _HEADER.size:

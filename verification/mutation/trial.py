@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.screen import Screen
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.generation import first_generation
@@ -105,7 +106,7 @@ def show(outcome: Outcome, wanted: TrialRequest, as_json: bool) -> int:
     """Prints the report; returns the exit code."""
     if as_json:
         print(json.dumps(_plain(outcome, wanted), indent=1))
-        return int(not outcome.is_passed)
+        return ExitCode.PASS if outcome.is_passed else ExitCode.FAIL
     screen = Screen()
     screen.print(_table(outcome.trials))
     for reason, trials in _survivors(outcome.trials).items():
@@ -116,7 +117,7 @@ def show(outcome: Outcome, wanted: TrialRequest, as_json: bool) -> int:
         if trial.verdict in (FaultVerdict.MISSED, FaultVerdict.FALSE_ALARM):
             screen.print(f"{trial.verdict.value}: {trial.kind}, {trial.what}: {trial.witness}", markup=False)
     screen.print(_sum(outcome, wanted), markup=False)
-    return int(not outcome.is_passed)
+    return ExitCode.PASS if outcome.is_passed else ExitCode.FAIL
 
 
 def _table(trials: Sequence[Trial]) -> Table:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
+from helsewan.common.exit_codes import ExitCode
 from helsewan.verification.concrete.fabric import Hop, Trace
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.live.live_report import LiveReport
@@ -23,7 +24,7 @@ def as_json(report: VerificationReport, rules: str, live: LiveReport | None = No
     return {
         "format": FORMAT,
         "verdict": "violated" if violations else "void" if deaf else "proved",
-        "exit_code": 1 if violations else 3 if deaf else 0,
+        "exit_code": ExitCode.FAIL if violations else ExitCode.VOID if deaf else ExitCode.PASS,
         "policy": report.policy,
         "network": report.network,
         "rules": rules,

@@ -1,4 +1,4 @@
-"""The readings of a run: one whose process is gone, or that is never wanted, is told of or ended; nothing is left."""
+"""Reading rules during a run: a process that fails is reported, one that is not needed is ended; nothing is left."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Started = list[subprocess.Popen[bytes]]
 
 @pytest.fixture
 def run_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Started]:
-    """Has a shell's command take the place of the process that reads; ``$TOLD`` is where it says that all have told."""
+    """Replaces the reading process by a shell command; it reports at ``$ANSWERED`` that all switches have answered."""
 
     def replace(script: str) -> Started:
         started: Started = []
 
-        def reading(of: str, output: int, errors: int, told: int) -> subprocess.Popen[bytes]:
+        def reading(of: str, output: int, errors: int, answered: int) -> subprocess.Popen[bytes]:
             started.append(
                 subprocess.Popen(
-                    ["bash", "-c", script], stdin=subprocess.PIPE, stdout=output, stderr=errors, pass_fds=[told],
-                    env={**os.environ, "TOLD": str(told)},
+                    ["bash", "-c", script], stdin=subprocess.PIPE, stdout=output, stderr=errors, pass_fds=[answered],
+                    env={**os.environ, "ANSWERED": str(answered)},
                 )
             )  # fmt: skip
             return started[-1]
@@ -37,10 +37,8 @@ def run_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Started]:
     return replace
 
 
-def test_what_switches_told_is_in_a_file_once_it_is_worked_out(
-    tmp_path: Path, run_as: Callable[[str], Started]
-) -> None:
-    run_as('read; echo >&"$TOLD"; cat; echo rules')
+def test_answers_are_in_a_file_once_decoded(tmp_path: Path, run_as: Callable[[str], Started]) -> None:
+    run_as('read; echo >&"$ANSWERED"; cat; echo rules')
     reader = RuleReader(tmp_path)
     reader.prepare(["now", "never"])
     reader.start("now")
@@ -49,7 +47,7 @@ def test_what_switches_told_is_in_a_file_once_it_is_worked_out(
     reader.close()
 
 
-def test_a_reading_that_ended_is_told_of_and_one_that_waits_is_ended(
+def test_a_failed_reading_is_reported_and_a_waiting_one_is_ended(
     tmp_path: Path, run_as: Callable[[str], Started]
 ) -> None:
     started = run_as("echo oslo-1 does not say >&2; exit 3")
@@ -58,7 +56,7 @@ def test_a_reading_that_ended_is_told_of_and_one_that_waits_is_ended(
     started[0].wait()
     reader.start("now")
     with pytest.raises(RulesNotRead, match="oslo-1 does not say"):
-        reader.told()
+        reader.wait_answered()
     waiting = run_as("cat")
     reader.prepare(["later"])
     reader.close()

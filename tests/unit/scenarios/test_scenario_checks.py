@@ -11,12 +11,12 @@ from scenario_case import default_case, flow_between
 from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.lab.health.validity import Grade
 from helsewan.scenarios.results.checks import CheckResult, Evidence, RunVerdict, judge, verdict
+from helsewan.scenarios.results.exchange_figures import ExchangeMeasurement
 from helsewan.scenarios.results.measure import Figures, Measurement
 from helsewan.scenarios.spec.metrics import METRICS, parse_limit
 from helsewan.scenarios.spec.schema import CheckSpec, Over, ScenarioSpec, Scope
 from helsewan.scenarios.spec.spec import RUN
 from helsewan.scenarios.spec.targets import Fate
-from helsewan.scenarios.traffic.transactions import ExchangeMeasurement
 
 NOTHING = Figures(sent=50, received=50, leaked=0, misdelivered=0, mismarked=0, lost=0, duplicates=0, reordered=0)
 
@@ -53,7 +53,7 @@ def test_each_flow_must_keep_the_limit_and_the_worst_is_named() -> None:
         (OTHER, replace(NOTHING, gap_us=80_000.0), Fate.SURVIVING),
     )
     result = judged(found, check("gap", "< 50 ms", cls="voice"))
-    assert (result.passed, result.value, result.limit, result.unit) == (False, 80_000, "< 50 ms", "duration")
+    assert (result.passed, result.value, result.limit, result.unit) == (False, 80_000, "< 50 ms", "us")
     assert result.detail == "1 of 2 break it, worst calls/002 a > c"
     assert judged(found, check("gap", "< 100 ms", cls="voice")).passed
 
@@ -147,7 +147,7 @@ def test_verdicts(results: list[CheckResult], grade: Grade, expected: RunVerdict
 
 
 def test_every_metric_of_flows_and_exchanges_is_a_figure() -> None:
-    from helsewan.scenarios.traffic.transactions import ExchangeFigures
+    from helsewan.scenarios.results.exchange_figures import ExchangeFigures
 
     figures = {"flow": Figures.__dataclass_fields__, "exchange": ExchangeFigures.__dataclass_fields__}
     for metric in METRICS.values():

@@ -21,11 +21,12 @@ from helsewan.lab.flows.sender_health import KeepingUp
 from helsewan.lab.health.validity import assess, of_traffic
 from helsewan.lab.processes.history import History, read
 from helsewan.scenarios.results.checks import Evidence, RunVerdict, judge
+from helsewan.scenarios.results.exchange_figures import measure_exchanges
 from helsewan.scenarios.results.measure import Window, measure
 from helsewan.scenarios.results.report import RESULT, Judged, Result, build_result, void_result, write_result
 from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.spec.targets import Fate
-from helsewan.scenarios.traffic.transactions import Exchange, measure_exchanges
+from helsewan.scenarios.traffic.transactions import Exchange
 
 SCENARIO, _, TRAFFIC = default_case()
 WINDOWS = [Window(name, 0, 10_000_000) for name in ("run", *SCENARIO.spec.phases)]

@@ -16,7 +16,7 @@ from helsewan.common.units import UnitError
 from helsewan.scenarios.run.phases import windows
 from helsewan.scenarios.spec.metrics import METRICS, Limit, Unit, parse_limit, show
 from helsewan.scenarios.spec.spec import LIBRARY, library, load_scenario, read_scenario
-from helsewan.scenarios.spec.timepoints import IN_FLIGHT_US, Moment, TimePoint, parse_time_point
+from helsewan.scenarios.spec.timepoints import IN_FLIGHT_US, EventTime, TimePoint, parse_time_point
 from helsewan.topology.network_source import load_network
 
 
@@ -112,11 +112,11 @@ def test_a_scenario_survives_pickling() -> None:
 
 # --- points in time ---------------------------------------------------------------------------------
 
-MOMENTS = {"failure": Moment(3_004_000, 3_020_000), "repair": Moment(6_001_000, 6_400_000)}
+EVENT_TIMES = {"failure": EventTime(3_004_000, 3_020_000), "repair": EventTime(6_001_000, 6_400_000)}
 
 
 def test_phases_follow_what_really_happened() -> None:
-    found = {window.name: (window.start_us, window.end_us) for window in windows(read().spec, MOMENTS)}
+    found = {window.name: (window.start_us, window.end_us) for window in windows(read().spec, EVENT_TIMES)}
     assert found == {
         "run": (0, 10_000_000),
         "before": (1_000_000, 3_004_000 - IN_FLIGHT_US),
@@ -174,10 +174,10 @@ def test_no_value_keeps_no_limit(comparison: str) -> None:
         (5.007, Unit.DURATION, "5.007 us"),
         (6_340_671.0, Unit.RATE, "6.341 Mbit/s"),
         (0.00123, Unit.SHARE, "0.123 %"),
-        (4.372, Unit.SCORE, "4.37"),
+        (4.372, Unit.MOS, "4.37"),
         (12, Unit.COUNT, "12"),
         (0, Unit.DURATION, "0 us"),
-        (float("nan"), Unit.SCORE, "none"),
+        (float("nan"), Unit.MOS, "none"),
     ],
 )
 def test_values_are_shown_to_four_figures(value: float, unit: Unit, expected: str) -> None:

@@ -7,13 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helsewan.scenarios.results.voice_quality import (
-    CODECS,
-    Codec,
     effective_equipment_impairment,
     mos,
     mouth_to_ear_ms,
     rating,
 )
+from helsewan.scenarios.spec.codecs import CODECS, Codec
 
 G711, G729A = CODECS["g711"], CODECS["g729a"]
 

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helsewan.cli.tables.networks import print_topology
+from helsewan.cli.tables.topology import print_topology
 from helsewan.common.errors import InputError
 from helsewan.controller.rules.paths import compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy

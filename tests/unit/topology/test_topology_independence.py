@@ -134,7 +134,7 @@ def test_command_shows_ways_with_their_groups() -> None:
 def test_command_reports_sites_with_few_ways() -> None:
     done = helsewan("--from", str(REPOSITORY / "tests/samples/topologies/Ringnett.graphml"))
     assert done.returncode == 0, done.stderr
-    assert "fewest independent ways" in done.stdout and "have 2" in done.stdout
+    assert "fewest independent paths" in done.stdout and "have 2" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,21 @@
-"""What a standing network's clients print for people."""
+"""``helsewan status``: a running network's state as lines of text."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from helsewan.cli.tables.links import changes_told
+from helsewan.cli.tables.links import change_lines
 from helsewan.common.screen import Screen
 
 
 def print_status(facts: dict[str, Any]) -> None:
-    """How a network stands, a line each."""
+    """Print the status, whatever the terminal's width."""
     for line in status_lines(facts):
         Screen().print(line, markup=False, soft_wrap=True)
 
 
 def status_lines(facts: dict[str, Any]) -> list[str]:
-    """The status as lines of text."""
+    """The status, one fact a line."""
     lines = [
         f"network    {facts['name']}, {facts['state']} for {facts['uptime_s']:.0f} s"
         + (f": {facts['stage']}" if facts["stage"] else ""),
@@ -26,7 +26,7 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
             f"parts      {facts['sites']} sites, {facts['routers']} routers, {facts['lines']} lines",
             *_lateness(facts),
             f"lost       {facts['machine_drops']:,} frames by the machine",
-            *(f"changed    {line}" for line in changes_told(facts["changed"])),
+            *(f"changed    {line}" for line in change_lines(facts["changed"])),
             f"memory     {facts['memory_bytes'] / 2**20:,.0f} MiB",
         ]
     api = facts["api"]
@@ -35,7 +35,7 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _lateness(facts: dict[str, Any]) -> list[str]:
-    """What the link engine tells of itself, where it carries the lines."""
+    """How late the link engine delivers; empty where the kernel carries the links."""
     if "deliveries" not in facts:
         return []
     p50_ms, p99_ms, most_ms = (facts[f"late_{which}_us"] / 1000 for which in ("p50", "p99", "max"))

@@ -1,4 +1,4 @@
-"""Tables that the command line prints, other than verdicts."""
+"""``helsewan topology show``: what a network consists of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from helsewan.topology.summary import summary
 
 
 def print_topology(network: Network, remarks: Iterable[str] = ()) -> None:
-    """What the network consists of, by region and kind, the towns it cannot lose, and ``remarks`` on its making."""
+    """Print sites by region and kind, the network's size, its single points of failure, and the ``remarks``."""
     numbers = summary(network)
     header, *rows, total = numbers.rows
     table = Table(title=f"{numbers.name}, seed {numbers.seed}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -34,13 +34,3 @@ def print_topology(network: Network, remarks: Iterable[str] = ()) -> None:
         console.print(f"single point of failure: {name} (its loss cuts off {cut_off} sites)", markup=False)
     for remark in remarks:
         console.print(remark, markup=False)
-
-
-def print_library(what: str, description: str, entries: Iterable[tuple[str, str]]) -> None:
-    """Names and descriptions of what is in a library."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column(what, style="bold")
-    table.add_column(description)
-    for name, description in entries:
-        table.add_row(name, description)
-    Screen().print(table)

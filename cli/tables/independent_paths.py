@@ -1,4 +1,4 @@
-"""``helsewan topology paths``: independent ways between two places, and the sites that have few."""
+"""``helsewan topology paths``: independent paths between two places, and the sites that have few."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from helsewan.topology.graph.independence import MOST, footings, independent_way
 from helsewan.topology.model import Kind, Network
 
 
-def show_ways(network: Network, start: str, end: str) -> None:
-    """Prints the independent ways from one place to another, the shortest first. Raises InputError for a place that
+def show_paths(network: Network, start: str, end: str) -> None:
+    """Print the independent paths from one place to another, the shortest first. Raises InputError for a place that
     the network does not have, and for two places in one town."""
     here, there = _routers_of(network, "START", start), _routers_of(network, "END", end)
     common = {network.pop_of(router).town for router in here} & {network.pop_of(router).town for router in there}
     if common:
         raise InputError(Problem("END", end, f"shares {', '.join(sorted(common))} with {start}", "name places apart"))
-    ways, console = independent_ways(network, here, there), Screen()
-    for number, way in enumerate(ways, start=1):
-        console.print(f"{number}  {way.delay_us / 1000:.2f} ms  {' - '.join(way.routers)}", markup=False)
-        groups = sorted({group for link in way.links for group in network.link[link].srlg})
+    paths, console = independent_ways(network, here, there), Screen()
+    for number, path in enumerate(paths, start=1):
+        console.print(f"{number}  {path.delay_us / 1000:.2f} ms  {' - '.join(path.routers)}", markup=False)
+        groups = sorted({group for link in path.links for group in network.link[link].srlg})
         console.print(f"   over {', '.join(groups) or 'no shared-risk group'}", markup=False)
-    if len(ways) < MOST:
-        console.print("no further way is independent of these" if ways else "there is no way")
+    if len(paths) < MOST:
+        console.print("no further path is independent of these" if paths else "there is no path")
 
 
-def show_footings(network: Network) -> None:
-    """Prints which sites have fewer than three independent ways to some national service. Raises InputError if the
+def show_few(network: Network) -> None:
+    """Print which sites have fewer than three independent paths to some national service. Raises InputError if the
     network has no such service."""
     services = [site for site in network.sites if site.kind is Kind.SERVICE]
     if not services:
         raise InputError(Problem("START", None, "is missing, and there is no national service", "name two places"))
     found = footings(network, services)
-    table = Table(title="fewest independent ways to a national service", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title="fewest independent paths to a national service", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("sites in")
     table.add_column("sites", justify="right")
-    table.add_column("ways", justify="right")
+    table.add_column("paths", justify="right")
     table.add_column("to")
     for footing in found:
         if footing.ways < MOST:

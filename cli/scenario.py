@@ -1,0 +1,52 @@
+"""``helsewan scenario``: list the scenarios of the library, run one and judge it."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from helsewan.cli.options import DataplaneName, Debug, Results, SeedOverride, SitesOverride, dataplane_named
+from helsewan.common.errors import InputError, Problem
+
+scenario_app = typer.Typer(no_args_is_help=True, help="Rehearse traffic and failures.")
+
+
+@scenario_app.command("list")
+def scenario_list() -> None:
+    """Name the scenarios of the library."""
+    from helsewan.cli.tables.library import print_library
+    from helsewan.scenarios.spec.spec import library
+
+    print_library("scenario", "what it rehearses", library())
+
+
+@scenario_app.command("run")
+def scenario_run(
+    name: Annotated[str, typer.Argument(help="A scenario of the library, or a path to a scenario file.")],
+    seed: SeedOverride = None,
+    sites: SitesOverride = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter of the scenario: key=value.")] = None,
+    results: Results = Path("results"),
+    debug: Debug = False,
+    dataplane: DataplaneName = "engine",
+) -> None:
+    """Run a scenario and judge it. Everything about the run goes to results/NAME/RUN-ID."""
+    from helsewan.scenarios.run.launcher import run_scenario
+
+    code = run_scenario(name, _settings(set_ or []), seed, sites, results, debug, dataplane_named(dataplane))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the verdict stands: one more Ctrl-C must not change the exit code
+    raise typer.Exit(code)
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    """``key=value`` options as a mapping; raises InputError for what is not one."""
+    settings: dict[str, str] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise InputError(Problem("--set", pair, "is not key=value", "for example --set region=nord"))
+        settings[key] = value
+    return settings

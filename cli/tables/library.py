@@ -1,0 +1,19 @@
+"""Lists of what is in a library: scenarios, policies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from helsewan.common.screen import Screen
+
+
+def print_library(what: str, description: str, entries: Iterable[tuple[str, str]]) -> None:
+    """Print names and descriptions, a row each, under the headings ``what`` and ``description``."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column(what, style="bold")
+    table.add_column(description)
+    for name, description in entries:
+        table.add_row(name, description)
+    Screen().print(table)

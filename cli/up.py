@@ -1,0 +1,69 @@
+"""``helsewan up`` and ``helsewan down``: start a network that keeps running, and end it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from helsewan.cli.options import (
+    DEFAULT_POLICY,
+    DEFAULT_SEED,
+    DataplaneName,
+    Debug,
+    From,
+    Name,
+    Policy,
+    Results,
+    Seed,
+    Sites,
+    SwedishRoute,
+    dataplane_named,
+)
+from helsewan.common.exit_codes import ExitCode
+
+
+def up(
+    sites: Sites = None,
+    seed: Seed = DEFAULT_SEED,
+    source: From = None,
+    swedish_route: SwedishRoute = False,
+    policy: Policy = DEFAULT_POLICY,
+    hosts_per_hospital: Annotated[int, typer.Option(help="Hosts on a LAN behind every hospital.", min=0, max=200)] = 0,
+    dataplane: DataplaneName = "engine",
+    standby: Annotated[bool, typer.Option("--standby", help="Add a standby controller.")] = False,
+    name: Annotated[str, typer.Option("--name", help="The network's name.")] = "default",
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is up.")] = False,
+    results: Results = Path("results"),
+    api: Annotated[str | None, typer.Option("--api", help="Serve REST and metrics: unix, or 127.0.0.1:PORT.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Keep a network up until `helsewan down` or Ctrl-C."""
+    from helsewan.lab.server.up import LabRequest, run_lab
+
+    request = LabRequest(
+        name=name,
+        sites=sites,
+        seed=seed,
+        source=source,
+        swedish_route=swedish_route,
+        policy=policy,
+        lan_hosts=hosts_per_hospital,
+        dataplane=dataplane_named(dataplane),
+        standby=standby,
+        results=results,
+        debug=debug,
+        api=api,
+    )
+    raise typer.Exit(run_lab(request, detach))
+
+
+def down(name: Name = None) -> None:
+    """End a network; returns when nothing of it is left."""
+    from helsewan.lab.client.client import Client, NetworkRefused
+
+    with Client(name) as client:
+        client.ask("down")
+        if not client.wait_until_gone():
+            raise NetworkRefused(f"network {client.name} was asked to end and is still running", ExitCode.VOID)

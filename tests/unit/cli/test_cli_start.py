@@ -1,0 +1,69 @@
+"""The command line before a verb does anything: what `--help` shows and what assembling the command tree imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from helsewan.cli.main import app
+from helsewan.common.exit_codes import ExitCode
+
+VERBS = {
+    *("topology", "policy", "rules", "verify", "scenario", "mutate", "doctor"),
+    *("up", "down", "status", "exec", "shell", "cli", "capture", "link"),
+}
+GROUPS = ("topology", "policy", "rules", "scenario", "link")
+
+# What a verb may need and the help must not wait for. rich alone takes longer to load than all that the help needs.
+HEAVY = {
+    *("cryptography", "dd", "lxml", "mininet", "networkx", "numpy", "os_ken", "prometheus_client", "pydantic"),
+    *("pygments", "rich", "ryu", "scapy", "scipy", "starlette", "uvicorn", "yaml", "asyncio", "ssl"),
+    *(f"helsewan.{name}" for name in ("topology", "policies", "controller", "verification")),
+    *(f"helsewan.{name}" for name in ("emulation", "lab", "scenarios", "cli.tables")),
+}
+TYPERS_OWN = {"pydantic"}  # where it is installed, Typer asks it for the types of a verb's parameters
+
+
+@pytest.mark.parametrize("argv", [[], ["scenario"], ["link", "set"]])
+def test_the_help_imports_nothing_heavy(argv: list[str]) -> None:
+    """Neither other people's large packages nor our own are loaded to show a help page."""
+    script = (
+        "import sys\n"
+        "from helsewan.cli.main import main\n"
+        f"sys.argv = ['helsewan', *{argv!r}, '--help']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end\n"
+        "print(*sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "Usage: " in done.stdout
+    loaded = set(done.stderr.split())
+    assert "helsewan.cli.main" in loaded
+    assert loaded & HEAVY <= (TYPERS_OWN if argv else set())
+
+
+@pytest.mark.parametrize("group", [[], *([name] for name in GROUPS)])
+def test_every_verb_is_listed_with_a_whole_sentence(group: list[str]) -> None:
+    """80 columns suffice for the first sentence of each verb's help."""
+    done = CliRunner().invoke(app, [*group, "--help"], terminal_width=80)
+    assert done.exit_code == ExitCode.PASS
+    lines = done.stdout.partition("Commands:\n")[2].splitlines()
+    listed = {line.split()[0]: line.strip().partition(" ")[2].strip() for line in lines if line.strip()}
+    assert len(listed) >= 2
+    for verb, sentence in listed.items():
+        assert sentence.endswith(".") and not sentence.endswith("..."), (verb, sentence)
+    if not group:
+        assert set(listed) == VERBS
+
+
+def test_exit_codes_are_as_documented() -> None:
+    """Scripts and CI rely on the numbers."""
+    assert {code.name: code.value for code in ExitCode} == {
+        "PASS": 0,
+        "FAIL": 1,
+        "BAD_INPUT": 2,
+        "VOID": 3,
+        "INTERRUPTED": 130,
+    }
