@@ -31,14 +31,14 @@ class EmulatedTopo(NetworkTopo):
 
     def link_options(self, link: Link) -> dict[str, Any]:
         """A link of ``plant``, beside Mininet's own terms."""
-        ours = {"cls": MininetRouterLink, "plant": self._backend, "fibre": link, "network": self.network}
+        ours = {"cls": MininetRouterLink, "backend": self._backend, "fibre": link, "network": self.network}
         return super().link_options(link) | ours
 
     def access_options(self, access: AccessLink, line: int) -> dict[str, Any]:
         """An access line of ``plant``, beside Mininet's own terms."""
         ours = {
             "cls": MininetAccessLink,
-            "plant": self._backend,
+            "backend": self._backend,
             "access": access,
             "line": line,
             "network": self.network,

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.suggestions import similar_names
 from helsewan.lab.client.protocol import REPLY_LIMIT_BYTES, VERSION, Message, WireError, receive, send
 from helsewan.lab.client.registry import LabEntry, own_entry
@@ -78,7 +79,7 @@ class Client:
         for fd in more:
             os.close(fd)
         if "ok" not in reply:
-            raise NetworkRefused(str(reply.get("error")), int(reply.get("status", 3)))
+            raise NetworkRefused(str(reply.get("error")), int(reply.get("status", ExitCode.VOID)))
         return reply["ok"]
 
     def fileno(self) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 from rich.markup import escape
 
 from helsewan.common.errors import InputError
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import CommandError, run
 from helsewan.common.screen import Screen
 from helsewan.emulation.routers.switches import ALLOCATOR
@@ -102,7 +103,7 @@ def show(items: list[Item], as_json: bool) -> int:
     if as_json:
         rows = [{**asdict(item), "status": item.status.value} for item in items]
         print(json.dumps({"can_run": runs, "items": rows}, ensure_ascii=False, indent=1))
-        return 0 if runs else 2
+        return ExitCode.PASS if runs else ExitCode.BAD_INPUT
     screen = Screen()
     topic = ""
     for item in items:
@@ -112,7 +113,7 @@ def show(items: list[Item], as_json: bool) -> int:
         _show_item(screen, item)
     verdict = "scenarios run here" if runs else "scenarios do not run here"
     screen.print(f"[bold {'green' if runs else 'red'}]{verdict}[/]")
-    return 0 if runs else 2
+    return ExitCode.PASS if runs else ExitCode.BAD_INPUT
 
 
 def _show_item(screen: Screen, item: Item) -> None:

@@ -7,13 +7,12 @@ import os
 from pathlib import Path
 
 from helsewan.common.document import read_bytes
+from helsewan.common.exit_codes import ExitCode
 from helsewan.controller.rules.generation import first_generation
 from helsewan.lab.client.client import Client, NetworkRefused
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 from helsewan.verification.dump.dump import MOST_BYTES, Dump, read
-
-VOID = 3
 
 
 def intended(plan: Plan) -> Dump:
@@ -34,7 +33,9 @@ def raw_from_switches(name: str | None) -> bytes:
     try:
         with Client(name) as client:
             if status := client.run("rules", (file, 2)):
-                raise NetworkRefused(f"the switches of network {client.name} were not read: status {status}", VOID)
+                raise NetworkRefused(
+                    f"the switches of network {client.name} were not read: status {status}", ExitCode.VOID
+                )
         with open(file, "rb", closefd=False) as dump:
             dump.seek(0)
             return dump.read()

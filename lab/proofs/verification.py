@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.exit_codes import ExitCode
 from helsewan.controller.rules.paths import Failures
 from helsewan.lab.proofs.rule_query import RuleQuery
 from helsewan.policies.plan import Plan
@@ -15,8 +16,6 @@ from helsewan.verification.dump.dump import NOTHING_DOWN, Dump
 from helsewan.verification.failures import SCOPES, cases
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports.findings import Case, VerificationReport
-
-PROVED, VIOLATED, VOID = 0, 1, 3  # exit codes
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Verified:
     def exit_code(self) -> int:
         """0 where nothing breaks the policy, 1 where something does, 3 where what was asked could not be heard."""
         if self.report.violations:
-            return VIOLATED
-        return VOID if self.live is not None and self.live.deaf else PROVED
+            return ExitCode.FAIL
+        return ExitCode.VOID if self.live is not None and self.live.deaf else ExitCode.PASS
 
 
 def verified(wanted: RuleQuery, method: Method) -> Verified:

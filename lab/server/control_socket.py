@@ -17,9 +17,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from helsewan.common.errors import InputError
+from helsewan.common.exit_codes import ExitCode
 from helsewan.lab.client.protocol import REQUEST_LIMIT_BYTES, VERSION, Message, WireError, close_all, receive, send
 
-BAD_INPUT, VOID = 2, 3  # exit codes
 MAX_CLIENTS = 128
 REQUEST_DEADLINE_S = 5.0  # for a whole request to arrive, and a reply to be taken
 
@@ -33,7 +33,7 @@ class Request(BaseModel):
 class OperationRefused(Exception):
     """The network does not do what was asked; the message says why, ``status`` is the client's exit code."""
 
-    def __init__(self, why: str, status: int = BAD_INPUT) -> None:
+    def __init__(self, why: str, status: int = ExitCode.BAD_INPUT) -> None:
         self.status = status
         super().__init__(why)
 
@@ -75,7 +75,9 @@ class Server:
                 threading.Event().wait(0.05)
                 continue
             if not self._room.acquire(blocking=False):
-                self._say(connection, {"error": f"the network has {MAX_CLIENTS} clients already", "status": VOID})
+                self._say(
+                    connection, {"error": f"the network has {MAX_CLIENTS} clients already", "status": ExitCode.VOID}
+                )
                 connection.close()
                 continue
             threading.Thread(target=self._serve, args=(connection,), name="standing-client", daemon=True).start()
@@ -104,11 +106,11 @@ class Server:
             operation, arguments = self._understood(message, fds)
             value = operation.act(arguments, fds)
         except (OperationRefused, InputError) as error:
-            return {"error": str(error), "status": getattr(error, "status", BAD_INPUT)}, None
+            return {"error": str(error), "status": getattr(error, "status", ExitCode.BAD_INPUT)}, None
         except Exception as error:
             if self._debug:
                 traceback.print_exc()
-            return {"error": f"{type(error).__name__}: {error}", "status": VOID}, None
+            return {"error": f"{type(error).__name__}: {error}", "status": ExitCode.VOID}, None
         if isinstance(value, Followed):
             return {"ok": value.value}, value.follow
         return {"ok": value}, None

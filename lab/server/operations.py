@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.suggestions import similar_names
 from helsewan.emulation.links.link_backend import Direction
 from helsewan.emulation.links.links import EngineBackend
@@ -19,7 +20,7 @@ from helsewan.lab.processes.history import History
 from helsewan.lab.processes.main_thread import MainThread
 from helsewan.lab.server.capture import CaptureRequest, start_capture
 from helsewan.lab.server.console import CliRequest, start_cli
-from helsewan.lab.server.control_socket import VOID, Operation, OperationRefused, Request
+from helsewan.lab.server.control_socket import Operation, OperationRefused, Request
 from helsewan.lab.server.exec import ExecRequest, Executor
 from helsewan.lab.server.injection import InjectionRequest, start_injection, start_sessions
 from helsewan.lab.server.job import LabJob
@@ -76,7 +77,7 @@ class Operations:
 
     def _act_once_up(self, act: Callable[[Any, Sequence[int]], object], request: Request, fds: Sequence[int]) -> object:
         if not self._up:
-            raise OperationRefused(f"network {self._job.name} is not up yet: {self.stage}", VOID)
+            raise OperationRefused(f"network {self._job.name} is not up yet: {self.stage}", ExitCode.VOID)
         return self.main.call(lambda: act(request, fds))
 
     def status(self, request: Nothing, fds: Sequence[int]) -> dict[str, Any]:

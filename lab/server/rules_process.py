@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from helsewan.common.errors import InputError
+from helsewan.common.exit_codes import ExitCode
 from helsewan.controller.framework import ofproto_v1_3
 from helsewan.controller.main import die_with_parent, read_plan
 from helsewan.controller.openflow.decoder import Decoder, dead_ports
@@ -38,7 +39,6 @@ _of: Any = ofproto_v1_3
 _HEADER, _MULTIPART = struct.Struct("!BBHI"), struct.Struct("!HH4x")
 ANSWER_S = 30.0  # for a switch to say something, on a machine that is busy
 _AT_A_TIME = 4  # switches; each answers in the thread that forwards
-VOID = 3
 
 
 class ReadingFailed(RuntimeError):
@@ -157,7 +157,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         plan = read_plan(options.plan)
         if options.told is not None and not sys.stdin.readline():
-            return 0  # never wanted
+            return ExitCode.PASS  # never wanted
         told, at = ask_all(plan.network, options.sockets), utc_now()
         if options.told is not None:
             os.write(options.told, b"\n")
@@ -170,8 +170,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.buffer.flush()
     except (InputError, ReadingFailed, OSError) as error:
         print(error, file=sys.stderr)
-        return VOID
-    return 0
+        return ExitCode.VOID
+    return ExitCode.PASS
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from helsewan.common.errors import InputError
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.screen import Screen
 from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
@@ -23,14 +24,11 @@ from helsewan.lab.client.registry import DEFAULT_NAME, own_entry
 from helsewan.lab.processes.run_directory import conclude, make_directory, shown
 from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_sandbox
 from helsewan.lab.server.job import UP, LabJob
-from helsewan.policies.compile import compile_policy, load_policy, policy_path
-from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
-from helsewan.topology.network_source import load_network
+from helsewan.policies.plan_source import load_network_plan
 
 OUTPUT = "up.log"  # what a network in the background would print
 _FOLLOW_S = 0.1
-BAD_INPUT, VOID = 2, 3  # exit codes
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,7 @@ def run_lab(wish: LabRequest, detach: bool) -> int:
 
 def planned(wish: LabRequest) -> Plan:
     """The network and the policy asked for. Raises InputError."""
-    network = load_network(wish.source, wish.sites, wish.seed, wish.swedish_route).network
-    return compile_policy(load_policy(policy_path(wish.policy)), network, now=utc_now())
+    return load_network_plan(wish.policy, wish.source, wish.sites, wish.seed, wish.swedish_route)
 
 
 def _keep(wish: LabRequest, plan: Plan, directory: Path, ready: int | None) -> int:
@@ -98,9 +95,9 @@ def _keep(wish: LabRequest, plan: Plan, directory: Path, ready: int | None) -> i
         status = run_in_sandbox("helsewan.lab.server.worker", job, fds)
         answer_interrupts(signal.SIG_IGN)
         conclude(directory)
-        if status not in (0, VOID):
+        if status not in (ExitCode.PASS, ExitCode.VOID):
             print(f"the network ended: its first process: {ending(status)}", file=sys.stderr)
-    return 0 if status == 0 else VOID
+    return ExitCode.PASS if status == ExitCode.PASS else ExitCode.VOID
 
 
 def _in_background(wish: LabRequest, plan: Plan, directory: Path) -> int:
@@ -122,7 +119,7 @@ def _in_background(wish: LabRequest, plan: Plan, directory: Path) -> int:
         Screen().print(said.read(), markup=False, end="", soft_wrap=True)
     if up:
         Screen().print(f"it goes on in the background and writes to {shown(log)}", markup=False, soft_wrap=True)
-        return 0
+        return ExitCode.PASS
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -137,10 +134,10 @@ def _background(wish: LabRequest, plan: Plan, directory: Path, ready: int, outpu
         return _keep(wish, plan, directory, ready)
     except InputError as error:
         print(error, file=sys.stderr)
-        return BAD_INPUT
+        return ExitCode.BAD_INPUT
     except Exception:
         traceback.print_exc()
-        return VOID
+        return ExitCode.VOID
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -9,6 +9,7 @@ import time
 import traceback
 from typing import cast
 
+from helsewan.common.exit_codes import ExitCode
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
 from helsewan.controller.northbound.tokens import write_tokens
@@ -25,7 +26,6 @@ from helsewan.lab.server.job import UP, LabJob
 from helsewan.lab.server.operations import Operations
 from helsewan.lab.testbed.testbed import Testbed
 
-DOWN, VOID = 0, 3  # exit codes
 TICK_S = 0.25
 
 
@@ -36,7 +36,7 @@ class LabBroken(RuntimeError):
 def main(descriptor: int) -> int:
     """Keep the network of the job on file ``descriptor`` up; returns the exit code (0 ended as told, 3 broke)."""
     if orphaned():
-        return VOID
+        return ExitCode.VOID
     job = cast(LabJob, read_job(descriptor))
     network = RunningLab(job)
     try:
@@ -45,15 +45,15 @@ def main(descriptor: int) -> int:
             network.run()
     except KeyboardInterrupt:
         network.say("ended" if network.is_up else "interrupted before it was up")
-        return DOWN if network.is_up else VOID
+        return ExitCode.PASS if network.is_up else ExitCode.VOID
     except Exception as error:
         if job.debug:
             traceback.print_exc()
         reason = str(error) if isinstance(error, LabBroken) else f"{type(error).__name__}: {error}"
         print(f"network {job.name} {'broke' if network.is_up else 'did not come up'}: {reason}", file=sys.stderr)
-        return VOID
+        return ExitCode.VOID
     network.say("ended")
-    return DOWN
+    return ExitCode.PASS
 
 
 class RunningLab:
