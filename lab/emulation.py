@@ -29,8 +29,7 @@ from helsewan.lab.links.link_control import LinkControl
 from helsewan.lab.links.link_options import directions_of, parsed_change
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.testbed.testbed import Testbed
-from helsewan.policies.compile import compile_policy, load_policy, policy_path
-from helsewan.policies.language.timestamps import utc_now
+from helsewan.policies.plan_source import load_plan
 from helsewan.topology.model import Kind, Network
 
 
@@ -42,7 +41,7 @@ class Emulation:
         self, network: Network, policy: str = "national", hosts_per_hospital: int = 0, log_dir: Path | None = None
     ) -> None:
         """Raises InputError for a policy that does not fit the network."""
-        self.plan = compile_policy(load_policy(policy_path(policy)), network, now=utc_now())
+        self.plan = load_plan(policy, network)
         self.events: list[Event] = []  # what the controller reported
         self._hosts_per_hospital = hosts_per_hospital
         self._held = ExitStack()

@@ -21,7 +21,13 @@ import numpy as np
 from helsewan.emulation.links.pipe_model import LAYER1_OVERHEAD_BYTES
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import cores_awake
-from helsewan.lab.calibration.calibration import CalibrationPath, flow_over, model_us, one_way_delays_us, ways
+from helsewan.lab.calibration.calibration import (
+    CalibrationPath,
+    calibration_paths,
+    flow_over,
+    model_us,
+    one_way_delays_us,
+)
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
@@ -43,7 +49,7 @@ SHORT_US = 100  # a core link of less delay can spare less than a hop costs
 
 def chosen(plan: Plan, length: int) -> Iterator[CalibrationPath]:
     """Ways of ``length`` core links between lines of RATE_BPS, in a class that is not policed."""
-    for way in ways(plan, seed=2, most=5_000):
+    for way in calibration_paths(plan, seed=2, most=5_000):
         policed = plan.traffic_class[plan.service[way.service].class_name].police_share > 0
         rates = {site.accesses[0].rate_bps for site in (way.a, way.b)}
         if len(way.links) == length and rates == {RATE_BPS} and not policed:

@@ -118,7 +118,7 @@ class LinkControl:
         if state.down is not None:
             self._backend.set_down(names, state.down)
             for name in names:
-                self._testbed.lost_light(self._links[name].ends())
+                self._testbed.note_lost_carrier(self._links[name].ends())
                 self._links[name].follow(up=not state.down)
 
     def _states(self, name: str) -> list[str]:

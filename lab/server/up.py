@@ -24,10 +24,8 @@ from helsewan.lab.client.registry import DEFAULT_NAME, own_entry
 from helsewan.lab.processes.run_directory import conclude, make_directory, shown
 from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_sandbox
 from helsewan.lab.server.job import UP, LabJob
-from helsewan.policies.compile import compile_policy, load_policy, policy_path
-from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
-from helsewan.topology.network_source import load_network
+from helsewan.policies.plan_source import load_network_plan
 
 OUTPUT = "up.log"  # what a network in the background would print
 _FOLLOW_S = 0.1
@@ -70,8 +68,7 @@ def run_lab(wish: LabRequest, detach: bool) -> int:
 
 def planned(wish: LabRequest) -> Plan:
     """The network and the policy asked for. Raises InputError."""
-    network = load_network(wish.source, wish.sites, wish.seed, wish.swedish_route).network
-    return compile_policy(load_policy(policy_path(wish.policy)), network, now=utc_now())
+    return load_network_plan(wish.policy, wish.source, wish.sites, wish.seed, wish.swedish_route)
 
 
 def _keep(wish: LabRequest, plan: Plan, directory: Path, ready: int | None) -> int:

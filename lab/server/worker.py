@@ -41,6 +41,7 @@ def main(descriptor: int) -> int:
     network = RunningLab(job)
     try:
         with interruptible():
+            sandbox.enter()
             network.run()
     except KeyboardInterrupt:
         network.say("ended" if network.is_up else "interrupted before it was up")
@@ -70,7 +71,6 @@ class RunningLab:
     def run(self) -> None:
         """Bring the network up and keep it up until a client ends it. Raises Broken, or what a part raised that did
         not come up."""
-        sandbox.enter()
         self._history.append(
             "up", name=self._job.name, policy=self._job.plan.policy, network=self._job.plan.network.name
         )
