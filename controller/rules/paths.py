@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from helsewan.policies.paths.disjoint_paths import Way
-from helsewan.policies.paths.placement import Placement, place
+from helsewan.policies.paths.placed_trees import Placement
+from helsewan.policies.paths.placement import place
 from helsewan.policies.plan import NO_TRAFFIC, Egress, Traffic
 from helsewan.topology.graph.backbone_graph import BackboneGraph, Ways
 from helsewan.topology.model import AccessLinkId, Link, Network

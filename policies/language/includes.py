@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from helsewan.common.document import MAX_BYTES, Document, SourcePosition, validate
+from helsewan.common.document import MAX_BYTES, Document, SourcePosition
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.schema_errors import nearest
+from helsewan.common.schema_errors import nearest, validate
 from helsewan.common.yaml_writer import to_yaml
 from helsewan.policies.language.refusal import Refusal
 from helsewan.policies.language.schema import ALL, NAMED_SECTIONS, SECTIONS, LayerKeys

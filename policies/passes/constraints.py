@@ -11,7 +11,7 @@ from helsewan.common.schema_errors import nearest
 from helsewan.policies.language.policy_report import Path, PolicyReport
 from helsewan.policies.language.schema import PartsSpec, PolicySpec
 from helsewan.policies.passes.membership import some
-from helsewan.policies.paths.placement import Placement
+from helsewan.policies.paths.placed_trees import Placement
 from helsewan.policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Plan, Risk, TrafficClass
 from helsewan.topology.model import Network
 

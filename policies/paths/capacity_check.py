@@ -7,7 +7,7 @@ import numpy as np
 from helsewan.common.units import format_rate
 from helsewan.policies.language.policy_report import PolicyReport
 from helsewan.policies.paths.minmax import least_utilisation
-from helsewan.policies.paths.placement import Placement
+from helsewan.policies.paths.placed_trees import Placement
 from helsewan.policies.plan import Plan
 
 _SHOWN = 3  # fibres named; the fullest say enough

@@ -16,17 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array, hstack, identity, kron
 
+from helsewan.policies.paths.placed_trees import Placement, Tree
 from helsewan.policies.plan import Egress
 from helsewan.topology.graph.backbone_graph import Flags, Floats, Ways
-
-if TYPE_CHECKING:
-    from helsewan.policies.paths.placement import Placement, Tree
 
 _TIE = 1e-3  # the delays' part of the objective, against 1 for the utilisation
 _NO_FLOW = 1e-6  # of the largest demand; less is a rounding error of the solver

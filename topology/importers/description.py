@@ -14,9 +14,9 @@ import networkx as nx
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from helsewan.common.document import Document, validate
+from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.schema_errors import nearest
+from helsewan.common.schema_errors import nearest, validate
 from helsewan.common.units import (
     UnitError,
     format_duration,

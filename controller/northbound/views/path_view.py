@@ -7,7 +7,8 @@ from typing import Any
 
 from helsewan.controller.northbound.views.models import ClassPathOut, RepairOut, WayOut
 from helsewan.controller.rules.paths import Failures, Paths
-from helsewan.policies.paths.placement import Placement, place
+from helsewan.policies.paths.placed_trees import Placement
+from helsewan.policies.paths.placement import place
 from helsewan.policies.plan import Plan
 from helsewan.topology.graph.backbone_graph import BackboneGraph
 from helsewan.topology.graph.independence import Way

@@ -21,7 +21,8 @@ from helsewan.policies.language.source import read_policy
 from helsewan.policies.passes.routing import compile_egresses
 from helsewan.policies.paths.demand import class_shares
 from helsewan.policies.paths.minmax import least_utilisation
-from helsewan.policies.paths.placement import Placement, place
+from helsewan.policies.paths.placed_trees import Placement
+from helsewan.policies.paths.placement import place
 from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic, Vpn
 from helsewan.topology.graph.backbone_graph import BackboneGraph
 from helsewan.topology.model import Link, Network, Pop, Region, Router
