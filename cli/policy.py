@@ -103,10 +103,10 @@ def _network(source: Path | None, sites: int | None, seed: int) -> Network:
 
 def _compiled(policy: str, network: Network, at: str | None) -> Plan:
     from helsewan.policies.compile import compile_policy, load_policy, policy_path
-    from helsewan.policies.language.timestamps import parse_moment, utc_now
+    from helsewan.policies.language.timestamps import parse_timestamp, utc_now
 
     try:
-        now = utc_now() if at is None else parse_moment(at).begins
+        now = utc_now() if at is None else parse_timestamp(at).begins
     except Refusal as refusal:
         raise InputError(Problem("--at", at, refusal.reason, refusal.hint)) from None
     return compile_policy(load_policy(policy_path(policy)), network, now=now)

@@ -142,7 +142,7 @@ class Reconciler:
         news = self.live.port_changed(router, port, up)
         network = self.plan.network
         names = {number: link for link, number in network.ports[router].items()}
-        names |= {number: access_link_name(*line) for line, number in network.line_ports[router].items()}
+        names |= {number: access_link_name(*line) for line, number in network.access_link_ports[router].items()}
         if port not in names or not news:
             return []
         details = {"router": router, "port": port, "link": names[port]}
@@ -329,7 +329,7 @@ class Reconciler:
             return False
         before, now = self._unusable(self.current.failures), self._unusable(self.live.failures())
         network, back = self.plan.network, self.current.failures.routers - self.live.failures().routers
-        awaited = {line for router in back for line in network.line_ports[router]}
+        awaited = {line for router in back for line in network.access_link_ports[router]}
         deaf = bool(back) and all(isinstance(each, tuple) for each in before ^ now)  # access lines hear no neighbour
         half_up = any(self.live.half_up(link) for link in before & now if isinstance(link, str))
         return now == before or deaf or half_up or bool(awaited & now)
@@ -338,7 +338,7 @@ class Reconciler:
         """The links and access lines that cannot be used."""
         network = self.plan.network
         links = {link for router in failures.routers for link in network.ports[router]}
-        lines = {line for router in failures.routers for line in network.line_ports[router]}
+        lines = {line for router in failures.routers for line in network.access_link_ports[router]}
         return links | lines | failures.links | failures.lines
 
     def _noticed(self, now: float) -> list[Output]:

@@ -322,7 +322,7 @@ class Testbed:
 def _files(network: Network) -> int:
     """How many files one process may come to hold: the link engine a TAP for each end of a line but on trunks, this one
     a namespace for each node and two daemons for each router; and sockets of the traffic besides."""
-    lines = sum(len(site.accesses) for site in network.sites) + sum(map(len, network.line_ports.values()))
+    lines = sum(len(site.accesses) for site in network.sites) + sum(map(len, network.access_link_ports.values()))
     taps = lines + 3 * len(network.routers) + 2 * len(network.links)
     return max(taps, len(network.sites) + 3 * len(network.routers)) + SPARE_FILES
 

@@ -136,7 +136,7 @@ class LinkSpec(_Long):
     """shared-risk groups: links that fail together have one in common"""
 
 
-class LineSpec(_Long):
+class AccessLinkSpec(_Long):
     """A site's access line."""
 
     router: Name
@@ -166,7 +166,7 @@ class SiteSpec(_Strict):
     """a hospital's tier"""
     tags: tuple[str, ...] = ()
     """what policies select a service by"""
-    lines: Annotated[tuple[LineSpec, ...], Field(min_length=1, max_length=LINES)]
+    lines: Annotated[tuple[AccessLinkSpec, ...], Field(min_length=1, max_length=LINES)]
     """its access lines"""
 
 
