@@ -96,11 +96,11 @@ def _network(source: Path | None, sites: int | None, seed: int) -> Network:
 
 def _compiled(policy: str, network: Network, at: str | None) -> Plan:
     from helsewan.policies.language.refusal import Refusal
-    from helsewan.policies.language.timestamps import parse_moment
+    from helsewan.policies.language.timestamps import parse_timestamp
     from helsewan.policies.plan_source import load_plan
 
     try:
-        moment = None if at is None else parse_moment(at).begins
+        moment = None if at is None else parse_timestamp(at).begins
     except Refusal as refusal:
         raise InputError(Problem("--at", at, refusal.reason, refusal.hint)) from None
     return load_plan(policy, network, moment)

@@ -43,7 +43,7 @@ class PathUpdate:
             return False
         before, now = self._unusable(current), self._unusable(failures)
         network, back = self.live.network, current.routers - failures.routers
-        awaited = {line for router in back for line in network.line_ports[router]}
+        awaited = {line for router in back for line in network.access_link_ports[router]}
         no_neighbour = bool(back) and all(isinstance(each, tuple) for each in before ^ now)  # access links only
         half_up = any(self.live.half_up(link) for link in before & now if isinstance(link, str))
         return now == before or no_neighbour or half_up or bool(awaited & now)
@@ -61,5 +61,5 @@ class PathUpdate:
         """The links and access links that cannot be used."""
         network = self.live.network
         links = {link for router in failures.routers for link in network.ports[router]}
-        lines = {line for router in failures.routers for line in network.line_ports[router]}
+        lines = {line for router in failures.routers for line in network.access_link_ports[router]}
         return links | lines | failures.links | failures.lines

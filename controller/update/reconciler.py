@@ -144,7 +144,7 @@ class Reconciler:
         news = self.live.port_changed(router, port, up)
         network = self.plan.network
         names = {number: link for link, number in network.ports[router].items()}
-        names |= {number: access_link_name(*line) for line, number in network.line_ports[router].items()}
+        names |= {number: access_link_name(*line) for line, number in network.access_link_ports[router].items()}
         if port not in names or not news:
             return []
         details = {"router": router, "port": port, "link": names[port]}

@@ -141,7 +141,10 @@ def seen_down(network: Network, found: dict[str, Held | None]) -> Failures:
         if not {link.a, link.b} & off and any(network.ports[end][link.id] in dead[end] for end in (link.a, link.b))
     )
     lines = frozenset(
-        line for router, ports in network.line_ports.items() for line, port in ports.items() if port in dead[router]
+        line
+        for router, ports in network.access_link_ports.items()
+        for line, port in ports.items()
+        if port in dead[router]
     )
     return Failures(links, off, lines=lines)
 

@@ -251,6 +251,6 @@ def _made(part: Part | None, what: str) -> Part:
 def _open_files(network: Network) -> int:
     """How many files one process may come to hold: the link engine a TAP for each end of a link but on trunks, this one
     a namespace for each node and two daemons for each router; and sockets of the traffic besides."""
-    links = sum(len(site.accesses) for site in network.sites) + sum(map(len, network.line_ports.values()))
+    links = sum(len(site.accesses) for site in network.sites) + sum(map(len, network.access_link_ports.values()))
     taps = links + 3 * len(network.routers) + 2 * len(network.links)
     return max(taps, len(network.sites) + 3 * len(network.routers)) + SPARE_FILES

@@ -157,7 +157,7 @@ class ControllerWorld:
         index = self.network.router[router].index
         ports = {f"r{index}-p{TRUNK_PORT}": TRUNK_PORT}
         ports |= {self.interface(router, link): port for link, port in self.network.ports[router].items()}
-        own = self.network.line_ports[router]
+        own = self.network.access_link_ports[router]
         ports |= {self.line_interface(line): port for line, port in own.items()}
         steps = [
             f"add-br br{index}",

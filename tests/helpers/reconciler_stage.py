@@ -58,7 +58,7 @@ class Stage:
     def connect(self, *routers: str) -> None:
         """Switches connect, with the ports up that are up."""
         for router in routers or NETWORK.router:
-            ports, lines = NETWORK.ports[router].items(), NETWORK.line_ports[router].items()
+            ports, lines = NETWORK.ports[router].items(), NETWORK.access_link_ports[router].items()
             up = frozenset(
                 {
                     TRUNK_PORT,
@@ -73,7 +73,7 @@ class Stage:
         """A switch connects; its ports to ``links`` have light and have not heard their neighbour yet."""
         ports = NETWORK.ports[router]
         coming = frozenset(ports[link] for link in links)
-        up = frozenset({TRUNK_PORT, *ports.values(), *NETWORK.line_ports[router].values()}) - coming
+        up = frozenset({TRUNK_PORT, *ports.values(), *NETWORK.access_link_ports[router].values()}) - coming
         self.queues[router].clear()
         self.take(self.reconciler.joined(router, up, self.now, coming))
 
@@ -92,7 +92,7 @@ class Stage:
         """A dual-homed site's line changes, and its router says so."""
         (self.fabric.dark.discard if up else self.fabric.dark.add)(line)
         router = NETWORK.site[line[0]].accesses[line[1]].router
-        self.take(self.reconciler.port_changed(router, NETWORK.line_ports[router][line], up, self.now))
+        self.take(self.reconciler.port_changed(router, NETWORK.access_link_ports[router][line], up, self.now))
 
     def carry_out(self, router: str) -> None:
         """One switch carries out its oldest order."""

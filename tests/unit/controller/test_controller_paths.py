@@ -221,7 +221,7 @@ def test_a_larger_network_takes_little_more_than_its_output() -> None:
     pops = tuple(Pop(name, name, Region.MIDT, 0.0, 0.0, (name,)) for name in names)
     routers = tuple(Router(name, name, index) for index, name in enumerate(names, start=1))
     network = Network("ring", 1, pops, routers, links, (), {}, {}, {}, {})
-    with patch.object(BackboneGraph, "ways", autospec=True, side_effect=BackboneGraph.ways) as looked_up:
+    with patch.object(BackboneGraph, "path_tree", autospec=True, side_effect=BackboneGraph.path_tree) as looked_up:
         compute_paths(network, tuple(Egress(index, (name,)) for index, name in enumerate(names)))
     assert looked_up.call_count <= len(names) + 2 * 2 * len(links)
 

@@ -39,7 +39,7 @@ def test_one_end_suffices_and_a_router_that_is_off_takes_no_link_along() -> None
     assert seen_down(network, one) == Failures(frozenset({link.id}))
     assert seen_down(network, {**one, link.b: None}) == Failures(routers=frozenset({link.b}))
     router, line, number = next(
-        (router, line, number) for router, lines in network.line_ports.items() for line, number in lines.items()
+        (router, line, number) for router, lines in network.access_link_ports.items() for line, number in lines.items()
     )
     dark = {**alive, router: Held(RuleSet(), frozenset({number}))}
     assert seen_down(network, dark) == Failures(lines=frozenset({line}))
