@@ -5,35 +5,35 @@
  * the IP packet behind tags and labels, and the beginning of what it carries. So the next line can count from when the
  * frame should have come, not from when it did, and make up for the router as far as the line's delay allows.
  */
-#ifndef LINKENGINE_PASSAGE_H
-#define LINKENGINE_PASSAGE_H
+#ifndef LINKENGINE_TRANSIT_H
+#define LINKENGINE_TRANSIT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PASSAGE_SETS (1u << 12)     /* a power of two */
-#define PASSAGE_WAYS 4              /* frames of a set, a cache line of them: what is lost of them is counted wrong */
-#define PASSAGE_MOST_NS 5000000     /* longer is no router's doing: the frame counts from when it came */
+#define TRANSIT_SETS (1u << 12)     /* a power of two */
+#define TRANSIT_WAYS 4              /* frames of a set, a cache line of them: what is lost of them is counted wrong */
+#define TRANSIT_MOST_NS 5000000     /* longer is no router's doing: the frame counts from when it came */
 
-struct passage_entry {
+struct le_transit_entry {
     uint64_t key;     /* what the frame is known by, 0: none */
     int64_t left_ns;  /* when it should have left the line before */
 };
 
-struct passage {
-    bool follows;       /* frames are followed; else each counts from when it came */
-    int64_t origin_ns;  /* how late a frame is when it comes from no line */
-    struct passage_entry entry[PASSAGE_SETS][PASSAGE_WAYS]; /* the last frames to leave, by their keys */
+struct le_transit {
+    bool follows; /* frames are followed; else each counts from when it came */
+    int64_t origin_ns;                                          /* how late a frame is when it comes from no line */
+    struct le_transit_entry entry[TRANSIT_SETS][TRANSIT_WAYS];  /* the last frames to leave, by their keys */
 };
 
 /* What a frame is known by, 0 when it is not followed: it is no IP packet, or stays between neighbours (TTL 255,
  * RFC 5082), where the same bytes come again and again. */
-uint64_t passage_key(const uint8_t *data, uint32_t length);
+uint64_t le_transit_key(const uint8_t *data, uint32_t length);
 
 /* A frame leaves a line, when it should be left_ns. */
-void passage_leave(struct passage *passage, const uint8_t *data, uint32_t length, int64_t left_ns);
+void le_transit_leave(struct le_transit *transit, const uint8_t *data, uint32_t length, int64_t left_ns);
 
 /* When a frame that arrives at now_ns should have arrived. */
-int64_t passage_arrive(struct passage *passage, const uint8_t *data, uint32_t length, int64_t now_ns);
+int64_t le_transit_arrive(struct le_transit *transit, const uint8_t *data, uint32_t length, int64_t now_ns);
 
 #endif
