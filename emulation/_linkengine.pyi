@@ -3,7 +3,7 @@ from typing import Any, TypeAlias
 
 from typing_extensions import Buffer
 
-Rows: TypeAlias = Sequence[Sequence[Any]]  # linkengine/rows.c says of what
+Rows: TypeAlias = Sequence[Sequence[Any]]  # linkengine/py_convert.c says of what
 
 STATS_LAYOUT: int
 ENGINE_STATS_BYTES: int

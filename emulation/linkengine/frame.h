@@ -42,8 +42,8 @@ void le_frame_pool_clear(struct le_frame_pool *pool);
 struct le_frame *le_frame_new(struct le_frame_pool *pool, uint32_t length);
 void le_frame_free(struct le_frame_pool *pool, struct le_frame *frame);
 
-/* A frame with the data of one that came over a line, and, unless vlan is 0, with that tag put on for a trunk. length is
- * at least that of two addresses. NULL when that would pass the pool's limit. */
+/* A frame with the data of one that came over a link, and, unless vlan is 0, with that 802.1Q tag pushed for a trunk.
+ * length: at least that of two addresses. NULL when that would exceed the pool's limit. */
 struct le_frame *le_frame_from_link(struct le_frame_pool *pool, const uint8_t *data, uint32_t length, uint16_t vlan);
 
 /* Flip a bit of what was on the line: of a trunk's tag, none. */

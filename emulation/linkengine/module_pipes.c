@@ -9,18 +9,18 @@
 #define PIPES_MAX_EARLY_NS 1000000000
 
 /* Add one pipe: (src_port, src_vlan, dst_port, dst_vlan, seed, model). Its number, or -1 with an exception. */
-static int64_t pipes_add_one(struct le_engine *engine, PyObject *row, const struct le_py_policies *policies)
+static int64_t pipes_add_one(struct le_engine *engine, PyObject *row, const struct le_py_convert_policies *policies)
 {
     enum { SRC_PORT, SRC_VLAN, DST_PORT, DST_VLAN, SEED, MODEL, COUNT };
     PyObject *item[COUNT];
     int64_t src_port, src_vlan, dst_port, dst_vlan;
     struct le_engine_pipe_spec spec;
-    if (le_py_unpack(row, "pipe", COUNT, item) < 0 ||
-        le_py_integer(item[SRC_PORT], "src_port", 0, UINT32_MAX, &src_port) < 0 ||
-        le_py_integer(item[SRC_VLAN], "src_vlan", 0, PIPES_MAX_VLAN, &src_vlan) < 0 ||
-        le_py_integer(item[DST_PORT], "dst_port", 0, UINT32_MAX, &dst_port) < 0 ||
-        le_py_integer(item[DST_VLAN], "dst_vlan", 0, PIPES_MAX_VLAN, &dst_vlan) < 0 ||
-        le_py_model(item[MODEL], policies, &spec.model) < 0)
+    if (le_py_convert_unpack(row, "pipe", COUNT, item) < 0 ||
+        le_py_convert_integer(item[SRC_PORT], "src_port", 0, UINT32_MAX, &src_port) < 0 ||
+        le_py_convert_integer(item[SRC_VLAN], "src_vlan", 0, PIPES_MAX_VLAN, &src_vlan) < 0 ||
+        le_py_convert_integer(item[DST_PORT], "dst_port", 0, UINT32_MAX, &dst_port) < 0 ||
+        le_py_convert_integer(item[DST_VLAN], "dst_vlan", 0, PIPES_MAX_VLAN, &dst_vlan) < 0 ||
+        le_py_convert_model(item[MODEL], policies, &spec.model) < 0)
         return -1;
     spec.seed = PyLong_AsUnsignedLongLongMask(item[SEED]);
     if (PyErr_Occurred())
@@ -43,10 +43,10 @@ static int64_t pipes_add_one(struct le_engine *engine, PyObject *row, const stru
 PyObject *le_pipes_add(struct le_module_engine *self, PyObject *args)
 {
     PyObject *lists, *rows, *items = NULL, *numbers = NULL;
-    struct le_py_policies policies = {0};
+    struct le_py_convert_policies policies = {0};
     if (!PyArg_ParseTuple(args, "OO:add_pipes", &lists, &rows) || le_module_check_idle(self) < 0)
         return NULL;
-    if (le_py_policies(lists, &policies) < 0 || !(items = PySequence_Fast(rows, "pipes: a sequence of rows")) ||
+    if (le_py_convert_policies(lists, &policies) < 0 || !(items = PySequence_Fast(rows, "pipes: a sequence of rows")) ||
         !(numbers = PyList_New(0)))
         goto cleanup;
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); i++) {
@@ -62,7 +62,7 @@ PyObject *le_pipes_add(struct le_module_engine *self, PyObject *args)
     }
 cleanup:
     Py_XDECREF(items);
-    le_py_release(&policies);
+    le_py_convert_release(&policies);
     return numbers;
 }
 
@@ -70,7 +70,7 @@ cleanup:
 static int pipes_number(const struct le_engine *engine, PyObject *value, uint32_t *number)
 {
     int64_t pipe;
-    if (le_py_integer(value, "pipe", INT64_MIN, INT64_MAX, &pipe) < 0)
+    if (le_py_convert_integer(value, "pipe", INT64_MIN, INT64_MAX, &pipe) < 0)
         return -1;
     if (pipe < 0 || pipe >= engine->pipe_count) {
         PyErr_Format(PyExc_ValueError, "there is no pipe %lld", (long long)pipe);
@@ -95,19 +95,20 @@ struct pipes_change {
     struct le_pipe_change change;  /* the change */
 };
 
-/* A change: (pipe, model, down, silent, frozen), None for what stays. */
-static int pipes_parse_change(struct le_engine *engine, PyObject *row, const struct le_py_policies *policies,
+/* A change: (pipe, model, down, blackhole, paused), None for what stays. */
+static int pipes_parse_change(struct le_engine *engine, PyObject *row, const struct le_py_convert_policies *policies,
                               struct pipes_change *result)
 {
-    enum { PIPE, MODEL, DOWN, SILENT, FROZEN, COUNT };
+    enum { PIPE, MODEL, DOWN, BLACKHOLE, PAUSED, COUNT };
     PyObject *item[COUNT];
-    if (le_py_unpack(row, "change", COUNT, item) < 0 || pipes_number(engine, item[PIPE], &result->pipe) < 0 ||
-        le_py_switch(item[DOWN], &result->change.down) < 0 || le_py_switch(item[SILENT], &result->change.silent) < 0 ||
-        le_py_switch(item[FROZEN], &result->change.frozen) < 0)
+    if (le_py_convert_unpack(row, "change", COUNT, item) < 0 || pipes_number(engine, item[PIPE], &result->pipe) < 0 ||
+        le_py_convert_switch(item[DOWN], &result->change.down) < 0 ||
+        le_py_convert_switch(item[BLACKHOLE], &result->change.blackhole) < 0 ||
+        le_py_convert_switch(item[PAUSED], &result->change.paused) < 0)
         return -1;
     if (item[MODEL] == Py_None)
         return 0;
-    if (le_py_model(item[MODEL], policies, &result->model) < 0)
+    if (le_py_convert_model(item[MODEL], policies, &result->model) < 0)
         return -1;
     result->change.model = &result->model;
     if (le_engine_prepare_pipe(engine, result->pipe, &result->model) < 0)
@@ -117,7 +118,7 @@ static int pipes_parse_change(struct le_engine *engine, PyObject *row, const str
 
 /* All changes, to be freed with PyMem_Free; NULL with an exception if one is wrong. */
 static struct pipes_change *pipes_parse_changes(struct le_engine *engine, PyObject *items,
-                                                const struct le_py_policies *policies)
+                                                const struct le_py_convert_policies *policies)
 {
     Py_ssize_t count = PySequence_Fast_GET_SIZE(items);
     struct pipes_change *changes = PyMem_Calloc((size_t)count, sizeof *changes);
@@ -134,12 +135,13 @@ static struct pipes_change *pipes_parse_changes(struct le_engine *engine, PyObje
 PyObject *le_pipes_set(struct le_module_engine *self, PyObject *args)
 {
     PyObject *lists, *rows, *items = NULL, *result = NULL;
-    struct le_py_policies policies = {0};
+    struct le_py_convert_policies policies = {0};
     struct pipes_change *changes = NULL;
     long long now_ns = -1;
     if (!PyArg_ParseTuple(args, "OO|L:set_pipes", &lists, &rows, &now_ns) || le_module_check_idle(self) < 0)
         return NULL;
-    if (le_py_policies(lists, &policies) < 0 || !(items = PySequence_Fast(rows, "changes: a sequence of rows")) ||
+    if (le_py_convert_policies(lists, &policies) < 0 ||
+        !(items = PySequence_Fast(rows, "changes: a sequence of rows")) ||
         !(changes = pipes_parse_changes(&self->engine, items, &policies)))
         goto cleanup;
     now_ns = pipes_timestamp(self, now_ns);
@@ -149,7 +151,7 @@ PyObject *le_pipes_set(struct le_module_engine *self, PyObject *args)
 cleanup:
     PyMem_Free(changes);
     Py_XDECREF(items);
-    le_py_release(&policies);
+    le_py_convert_release(&policies);
     return result;
 }
 
@@ -168,7 +170,7 @@ static struct le_trace *pipes_trace(const Py_buffer *points, int64_t repeat_ns)
     trace->repeat_ns = repeat_ns;
     int64_t before_ns = -1;
     for (size_t i = 0; i < count; before_ns = trace->point[i++].at_ns)
-        if (trace->point[i].at_ns <= before_ns || le_py_check_point(&trace->point[i]) < 0) {
+        if (trace->point[i].at_ns <= before_ns || le_py_convert_check_point(&trace->point[i]) < 0) {
             if (!PyErr_Occurred())
                 PyErr_Format(PyExc_ValueError, "trace: point %zu is not later than the one before", i);
             break;
@@ -233,9 +235,9 @@ PyObject *le_pipes_compensate_delay(struct le_module_engine *self, PyObject *arg
     if (!PyArg_ParseTuple(args, "O!:compensate_delay", &PyList_Type, &rows) || le_module_check_idle(self) < 0)
         return NULL;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(rows); i++) {
-        if (le_py_unpack(PyList_GET_ITEM(rows, i), "compensate_delay", COUNT, item) < 0 ||
+        if (le_py_convert_unpack(PyList_GET_ITEM(rows, i), "compensate_delay", COUNT, item) < 0 ||
             pipes_number(&self->engine, item[PIPE], &pipe) < 0 ||
-            le_py_integer(item[EARLY], "early_ns", 0, PIPES_MAX_EARLY_NS, &early_ns) < 0)
+            le_py_convert_integer(item[EARLY], "early_ns", 0, PIPES_MAX_EARLY_NS, &early_ns) < 0)
             return NULL;
         le_engine_compensate_delay(&self->engine, pipe, early_ns);
     }
@@ -247,7 +249,7 @@ PyObject *le_pipes_follow_frames(struct le_module_engine *self, PyObject *args)
     PyObject *origin;
     int64_t origin_ns;
     if (!PyArg_ParseTuple(args, "O:follow_frames", &origin) || le_module_check_idle(self) < 0 ||
-        le_py_integer(origin, "origin_ns", 0, PIPES_MAX_EARLY_NS, &origin_ns) < 0)
+        le_py_convert_integer(origin, "origin_ns", 0, PIPES_MAX_EARLY_NS, &origin_ns) < 0)
         return NULL;
     le_engine_follow_frames(&self->engine, origin_ns);
     Py_RETURN_NONE;

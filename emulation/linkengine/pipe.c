@@ -22,7 +22,7 @@ static struct le_class_stats *pipe_class_stats(const struct le_pipe *pipe, unsig
 /* The pipe's own time. */
 static int64_t pipe_time(const struct le_pipe *pipe, int64_t now_ns)
 {
-    return pipe->frozen ? pipe->frozen_ns : now_ns - pipe->skew_ns;
+    return pipe->paused ? pipe->paused_ns : now_ns - pipe->skew_ns;
 }
 
 /* The first whole nanosecond at which the line is free. */
@@ -108,7 +108,7 @@ static void pipe_impair(struct le_pipe *pipe, struct le_frame *frame)
 {
     struct le_frame *copy = NULL;
     bool lost = le_loss_drops(&pipe->model.loss, &pipe->lossy, &pipe->random);
-    if (lost || pipe->silent) {
+    if (lost || pipe->blackhole) {
         le_stats_add(lost ? &pipe->stats->drop_loss : &pipe->stats->drop_silent, 1);
         le_frame_free(pipe->pool, frame);
         return;
@@ -178,7 +178,7 @@ static void pipe_transmit(struct le_pipe *pipe)
  * moment the line gets free are not yet considered. */
 static void pipe_serve(struct le_pipe *pipe, int64_t time_ns)
 {
-    if (pipe->frozen)
+    if (pipe->paused)
         return;
     for (int64_t free_ns; pipe->queues.frames && (free_ns = pipe_line_free_ns(pipe)) <= time_ns;) {
         pipe_apply_trace(pipe, free_ns - 1);
@@ -225,7 +225,7 @@ static uint64_t *pipe_refuses(struct le_pipe *pipe, unsigned queue, const uint8_
 /* Queue a frame, or drop it. The line has taken its decisions up to time_ns. */
 static void pipe_queue(struct le_pipe *pipe, const uint8_t *data, uint32_t length, int64_t time_ns, int64_t ideal_ns)
 {
-    bool waits = pipe->frozen || pipe_line_free_ns(pipe) > time_ns;
+    bool waits = pipe->paused || pipe_line_free_ns(pipe) > time_ns;
     unsigned queue = pipe_queue_of(pipe, data, length);
     struct le_class_stats *stats = pipe_class_stats(pipe, queue);
     le_stats_add(&stats->frames_in, 1);
@@ -262,14 +262,14 @@ void le_pipe_arrive(struct le_pipe *pipe, const uint8_t *data, uint32_t length, 
     } else {
         pipe_serve(pipe, time_ns);
         pipe_apply_trace(pipe, time_ns);
-        pipe_queue(pipe, data, length, time_ns, pipe->frozen ? time_ns : ideal_ns - pipe->skew_ns);
+        pipe_queue(pipe, data, length, time_ns, pipe->paused ? time_ns : ideal_ns - pipe->skew_ns);
         pipe_publish(pipe);
     }
 }
 
 struct le_frame *le_pipe_take_due(struct le_pipe *pipe, int64_t now_ns)
 {
-    if (pipe->frozen)
+    if (pipe->paused)
         return NULL;
     int64_t time_ns = pipe_time(pipe, now_ns);
     struct le_frame *frame = NULL, *head;
@@ -291,7 +291,7 @@ int64_t le_pipe_next_event(const struct le_pipe *pipe)
     int64_t time_ns = head ? head->due_ns : PIPE_NEVER;
     if (pipe->queues.frames && (!head || pipe->model.jitter.reorder) && pipe_line_free_ns(pipe) < time_ns)
         time_ns = pipe_line_free_ns(pipe);
-    return pipe->frozen || time_ns == PIPE_NEVER ? PIPE_NEVER : time_ns + pipe->skew_ns;
+    return pipe->paused || time_ns == PIPE_NEVER ? PIPE_NEVER : time_ns + pipe->skew_ns;
 }
 
 void le_pipe_record_lateness(struct le_pipe *pipe, const struct le_frame *frame, uint64_t late_ns)
@@ -343,17 +343,17 @@ static void pipe_go_down(struct le_pipe *pipe, int64_t time_ns)
     pipe->line_rest = 0;
 }
 
-static void pipe_set_frozen(struct le_pipe *pipe, bool frozen, int64_t now_ns)
+static void pipe_set_paused(struct le_pipe *pipe, bool paused, int64_t now_ns)
 {
     int64_t time_ns = pipe_time(pipe, now_ns);
-    if (frozen) {
-        pipe->frozen_ns = time_ns;
+    if (paused) {
+        pipe->paused_ns = time_ns;
     } else {
         pipe->skew_ns = now_ns - time_ns;
         if (pipe_line_free_ns(pipe) <= time_ns)
             pipe_rest_line(pipe, time_ns); /* what came meanwhile came at this moment */
     }
-    pipe->frozen = frozen;
+    pipe->paused = paused;
 }
 
 void le_pipe_set(struct le_pipe *pipe, const struct le_pipe_change *change, int64_t now_ns)
@@ -367,10 +367,10 @@ void le_pipe_set(struct le_pipe *pipe, const struct le_pipe_change *change, int6
         pipe_go_down(pipe, time_ns);
     if (change->down != PIPE_STAYS)
         pipe->down = change->down;
-    if (change->silent != PIPE_STAYS)
-        pipe->silent = change->silent;
-    if (change->frozen != PIPE_STAYS && change->frozen != pipe->frozen)
-        pipe_set_frozen(pipe, change->frozen, now_ns);
+    if (change->blackhole != PIPE_STAYS)
+        pipe->blackhole = change->blackhole;
+    if (change->paused != PIPE_STAYS && change->paused != pipe->paused)
+        pipe_set_paused(pipe, change->paused, now_ns);
     pipe_publish(pipe);
 }
 

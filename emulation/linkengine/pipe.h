@@ -37,17 +37,17 @@ struct le_pipe_model {
 
 struct le_pipe_change {
     const struct le_pipe_model *model;  /* the new one, NULL: it stays */
-    int down, silent, frozen;           /* the new state of each switch: 0, 1 or PIPE_STAYS */
+    int down, blackhole, paused;        /* the new state of each switch: 0, 1 or PIPE_STAYS */
 };
 
-/* All times within are the pipe's own, which stand still while it is frozen: the caller's less skew_ns. */
+/* All times within are the pipe's own, which stand still while it is paused: the caller's less skew_ns. */
 struct le_pipe {
     struct le_pipe_model model;               /* may change at any time */
     uint32_t dst_port;                        /* where frames come out */
     uint16_t dst_vlan;                        /* tag pushed on the way out, 0: none */
     bool down;                                /* carries nothing */
-    bool silent;                              /* frames are sent and vanish */
-    bool frozen;                              /* time stands still, at frozen_ns */
+    bool blackhole;                           /* frames are sent and vanish */
+    bool paused;                              /* time stands still, at paused_ns */
     bool lossy;                               /* the loss model is in its bad state */
     uint32_t heap_slot;                       /* its place in the engine's heap, HEAP_OUT: not in it */
     struct le_queue_set queues;               /* waiting for the line */
@@ -57,8 +57,8 @@ struct le_pipe {
     int64_t ideal_ns;                         /* when it would get free had every frame come when it should */
     int64_t early_ns;                         /* frames are delivered so much sooner, for what takes time behind it */
     int64_t last_due_ns;                      /* due_ns of the frame last sent: none overtakes it */
-    int64_t skew_ns;                          /* how long it has been frozen in all */
-    int64_t frozen_ns;                        /* the time at which it stands still */
+    int64_t skew_ns;                          /* how long it has been paused in all */
+    int64_t paused_ns;                        /* the time at which it stands still */
     uint64_t random;                          /* state of its random numbers */
     struct le_capture *capture;               /* gets a copy of what comes out, NULL: none */
     uint32_t capture_interface;               /* which of the capture's interfaces it is */

@@ -1,4 +1,4 @@
-"""The link model as rows of plain numbers, which is how the link engine takes it (``linkengine/rows.c``).
+"""The link model as rows of plain numbers, which is how the link engine takes it (``linkengine/py_convert.c``).
 
 Units change here: microseconds of delay become nanoseconds, weights become deficit-round-robin quanta in bytes.
 """

@@ -173,7 +173,7 @@ static enum le_engine_outcome fuzz_sink(void *context, struct le_pipe *pipe, con
     FUZZ_CHECK(frame->due_ns >= world->polled_ns);    /* what was due before was delivered before */
     FUZZ_CHECK(frame->due_ns >= world->delivered_ns); /* the earliest first */
     FUZZ_CHECK(frame->length == frame->line_bytes + (pipe->dst_vlan ? 4 : 0));
-    FUZZ_CHECK(!pipe->frozen && !pipe->down);
+    FUZZ_CHECK(!pipe->paused && !pipe->down);
     world->delivered_ns = frame->due_ns;
     return (enum le_engine_outcome)fuzz_upto(world->input, ENGINE_PORT_DOWN);
 }

@@ -53,7 +53,7 @@ static void script_change(struct fuzz_world *world, bool with_model)
 {
     uint32_t pipe = (uint32_t)fuzz_upto(world->input, world->engine.pipe_count - 1);
     struct le_pipe_change change = {
-        .down = script_state(world), .silent = script_state(world), .frozen = script_state(world)};
+        .down = script_state(world), .blackhole = script_state(world), .paused = script_state(world)};
     struct le_pipe_model model;
     if (with_model) {
         model = fuzz_model(world->input);

@@ -6,7 +6,7 @@ import time
 
 from helsewan.emulation.links.engine import EngineProcess
 
-GLANCE_S = 0.02  # LOOP_GLANCE_NS: it turns so often by itself
+GLANCE_S = 0.02  # LOOP_MAX_SLEEP_NS: it turns so often by itself
 WHILE_S = 0.2
 
 
