@@ -20,7 +20,7 @@ name: apart
 description: three sites, of which two may talk to each other and one to nobody
 network: {from: small.yaml, sites: 3, seed: 1}
 policy: national
-duration: 6 s
+duration: 9 s
 timeline:
   cut: {at: 2 s, fail: {link: middle-south}}
   mended: {at: 4 s, restore: {link: middle-south}}
