@@ -5,15 +5,15 @@ PACKAGES := common topology policies controller verification emulation lab scena
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready ready-fuzz ready-guest ready-ryu ready-bench scenario scenarios test test-unit test-emulated \
-	test-kills conformance fuzz test-kernel test-ryu lint bench mutants clean
+.PHONY: help setup ready ready-fuzz ready-guest ready-ryu ready-bench scenario scenarios test test-all test-exhaustive \
+	test-unit test-emulated test-wheel test-again test-kills conformance fuzz test-kernel test-ryu lint bench mutants clean
 
 ifeq ($(filter scenario,$(MAKECMDGOALS))$(NAME),scenario)
 $(error NAME is missing (hint: make scenario NAME=region-failover; `make scenarios` lists them))
 endif
 
 help: ## List the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: ready ## Set up system packages (apt), .venv and the C extensions; the other verbs do it by themselves
 	@echo "helsewan is set up; next: make scenario NAME=region-failover"
@@ -43,14 +43,26 @@ scenario: ready ## Run one: make scenario NAME=region-failover [SITES=500] [SEED
 scenarios: ready ## List the scenarios
 	@$(BIN)/helsewan scenario list
 
-test: ready-fuzz ## Run all tests; the emulated ones need root or sudo (ARGS="-k name -x" goes to pytest)
-	@tools/privileged $(BIN)/python -m pytest $(ARGS)
+test: ready-fuzz ## Run the tests but the exhaustive ones; the emulated ones need root or sudo (ARGS="-k name -x" goes to pytest)
+	@tools/test $(ARGS)
+
+test-all: ready-fuzz ## Run all tests, the exhaustive ones too
+	@tools/test --all $(ARGS)
+
+test-exhaustive: ready-fuzz ## Run the exhaustive tests only
+	@tools/test --exhaustive $(ARGS)
+
+test-again: ready-fuzz ## Run once more, one after the other, what failed the last time
+	@tools/privileged $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
 
 test-unit: ready-fuzz ## Run the tests that need no privileges
-	@$(BIN)/python -m pytest -m "not emulated" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 -m "not emulated and not exhaustive" $(ARGS)
 
-test-emulated: ready ## Run the tests on real namespaces, Open vSwitch and packets
+test-emulated: ready ## Run the tests on real namespaces, Open vSwitch and packets, one after the other
 	@tools/privileged $(BIN)/python -m pytest -m emulated $(ARGS)
+
+test-wheel: ready ## Build sdist and wheel, install the wheel into an empty virtual environment and run a scenario with it
+	@tools/privileged tools/try-wheel
 
 conformance: ready ## Hold the backends of the link model to one table (ARGS="--backend live" for one of them)
 	@tools/privileged $(BIN)/python -m pytest tests/conformance $(ARGS)
@@ -62,7 +74,7 @@ mutants: ready ## Try the verifier on faulty rules and policies (ARGS="--number 
 	@$(BIN)/helsewan mutate $(or $(ARGS),--from tests/samples/three-routers.yaml)
 
 test-kills: ready ## Kill any process of a run at any of 50 moments (KILLS=n), and see that nothing is left
-	@HELSEWAN_KILLS=$(or $(KILLS),50) tools/privileged $(BIN)/python -m pytest tests/emulated/test_kills.py $(ARGS)
+	@HELSEWAN_KILLS=$(or $(KILLS),50) tools/privileged $(BIN)/python -m pytest -n 2 tests/emulated/test_kills.py $(ARGS)
 
 test-kernel: ready-guest ## Run the kernel backend's tests in a virtual machine with Debian's stock kernel (ARGS goes to pytest)
 	@GUEST_LIMIT_S=1800 tools/guest .venv/bin/python -m pytest -p no:cacheprovider $(or $(ARGS),tests/kernel)
@@ -72,13 +84,14 @@ OF_FRAMEWORK = $(shell grep -lE 'controller_(world|process)|controller\.framewor
 	tests/unit/*/test_*.py tests/emulated/test_*.py)
 
 test-ryu: ready-ryu ## Run the controller's tests, emulated ones too, under Ryu 4.34 in os-ken's place (ARGS goes to pytest)
-	@HELSEWAN_FRAMEWORK="Ryu 4.34" tools/privileged .venv-ryu/bin/python -m pytest $(or $(ARGS),$(OF_FRAMEWORK))
+	@HELSEWAN_FRAMEWORK="Ryu 4.34" tools/privileged .venv-ryu/bin/python -m pytest $(or $(ARGS),-n 2 --dist loadfile $(OF_FRAMEWORK))
 
 lint: ready ## Check style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/mypy --config-file tests/mypy.ini
+	@$(BIN)/mypy --config-file tests/mypy.ini benchmarks
 
 bench: ready-bench ## Measure what the project promises (ARGS="name …" for some of it) and print it beside the target
 	@tools/privileged $(BIN)/python -m benchmarks $(ARGS)

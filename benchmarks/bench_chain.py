@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 
 from benchmarks import Figure
-from benchmarks.inside import in_world
+from benchmarks.sandboxed.launch import in_sandbox
 
 RATES_MBIT_S = (200, 300, 400, 500, 600)
 PROMISED_MBIT_S = 400
@@ -17,7 +17,7 @@ SENT = 0.99  # of what was to be sent, or else a rate was not offered
 def run() -> list[Figure]:
     """Measure in a world of its own; raises RuntimeError where it cannot be made."""
     with tempfile.TemporaryDirectory() as logs:
-        found = in_world("rig_chain", logs, str(SECONDS), *map(str, RATES_MBIT_S))
+        found = in_sandbox("chain", logs, str(SECONDS), *map(str, RATES_MBIT_S))
     share = {row["mbit_s"]: row["by_machine"] / row["sent"] for row in found if row["sent"] >= SENT * row["asked"]}
     cpu_us = next(row["cpu_us"] for row in found if row["mbit_s"] == PROMISED_MBIT_S)
     engine_us = cpu_us.pop("engine")

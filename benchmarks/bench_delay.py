@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 
 from benchmarks import Figure
-from benchmarks.inside import in_world
+from benchmarks.sandboxed.launch import in_sandbox
 
 
 def run() -> list[Figure]:
     """Measure in a world of its own; raises RuntimeError where it cannot be made."""
     with tempfile.TemporaryDirectory() as logs:
-        found = in_world("rig_delay", logs)
+        found = in_sandbox("delay", logs)
     figures = []
     for row in found["rows"]:
         name = f"one-way delay error, {row['length']} hops, {row['load']:.0%} load"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from benchmarks import Figure
-from benchmarks.inside import in_world
+from benchmarks.sandboxed.launch import in_sandbox
 
 
 def run() -> list[Figure]:
     """Measure in a world of its own; raises RuntimeError where it cannot be made."""
-    found = in_world("rig_links")
+    found = in_sandbox("links")
     figures = [
         Figure(f"rate error at {int(rate) / 1e6:g} Mbit/s", 100 * abs(error), "%", "< 1")
         for rate, error in found["rate_error"].items()

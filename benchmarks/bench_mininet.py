@@ -1,7 +1,7 @@
 """The same hosts, switches and links built by stock Mininet and by us, one after the other.
 
-Stock Mininet gets the easier job (see ``rig_mininet``): plain links that neither shape nor delay, one Open vSwitch for
-all bridges, no controller, no rules.
+Stock Mininet gets the easier job (see ``sandboxed.mininet``): plain links that neither shape nor delay, one Open
+vSwitch for all bridges, no controller, no rules.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import Figure
-from benchmarks.world_of_scale import bring_up_and_down
+from benchmarks.sandboxed.scale_watch import bring_up_and_down
 from helsewan.emulation.sandbox import sandbox
 
 SITES = 2_500
@@ -39,10 +39,10 @@ def run() -> list[Figure]:
 
 
 def stock_mininet(sites: int) -> dict[str, float]:
-    """What ``rig_mininet`` says in a world of its own; raises RuntimeError with its words where it fails."""
+    """What ``sandboxed.mininet`` says in a world of its own; raises RuntimeError with its words where it fails."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.pathsep.join([mnexec_folder(Path(folder)), os.environ.get("PATH", os.defpath)])
-        argv = sandbox.command([sys.executable, "-m", "benchmarks.rig_mininet", str(sites)])
+        argv = sandbox.command([sys.executable, "-m", "benchmarks.sandboxed.mininet", str(sites)])
         environment = {**os.environ, "PATH": path}
         done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=DEADLINE_S, check=False)
     if done.returncode:

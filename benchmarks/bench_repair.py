@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import Figure
-from benchmarks.inside import in_world
+from benchmarks.sandboxed.launch import in_sandbox
 from helsewan.emulation.routers.bfd import MULTIPLIER, PACKET_US, Timers
 from helsewan.policies.plan import DETECT_WITHIN_US
 from helsewan.topology.national.generator import national_network
@@ -101,7 +101,7 @@ def _measured(name: str, wanted: dict[str, int], longer_us: tuple[int, ...]) -> 
     steps, kinds = ",".join(map(str, longer_us)), [f"{kind}={trials}" for kind, trials in wanted.items()]
     with tempfile.TemporaryDirectory() as logs:
         arguments = [logs, name, str(INTERVAL_MS), str(RYU.absolute()), steps, *kinds]
-        found: dict[str, Any] = in_world("rig_repair", *arguments)
+        found: dict[str, Any] = in_sandbox("repair", *arguments)
     made = {kind: _trials([row for row in found["rows"] if row["kind"] == kind], kind) for kind in wanted}
     if made != wanted:
         raise RuntimeError(f"{name}: {made} trials were made, not {wanted}")

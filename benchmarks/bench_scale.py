@@ -4,7 +4,7 @@ how soon nothing is left of it."""
 from __future__ import annotations
 
 from benchmarks import Figure
-from benchmarks.world_of_scale import Outcome, bring_up_and_down
+from benchmarks.sandboxed.scale_watch import Outcome, bring_up_and_down
 
 # By sites: targets for the seconds until all is up, the MiB, the seconds to compute and to install all rules.
 SIZES = {2_500: ("< 30", "< 4096", "< 5", "< 10"), 10_000: ("< 120", "", "", "")}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from benchmarks import Figure
-from benchmarks.inside import in_world
+from benchmarks.sandboxed.launch import in_sandbox
 
 
 def run() -> list[Figure]:
     """Measure in a world of its own; raises RuntimeError where it cannot be made."""
-    found = in_world("rig_throughput")
+    found = in_sandbox("throughput")
     return [
         Figure(f"one line, one core, 1500-byte packets ({found['busy']:.0%} busy)", found["gbit_s"], "Gbit/s", ">= 1"),
         Figure("  engine's processor time", found["cpu_us"], "us/frame"),

@@ -95,12 +95,12 @@ def _network(source: Path | None, sites: int | None, seed: int) -> Network:
 
 
 def _compiled(policy: str, network: Network, at: str | None) -> Plan:
-    from helsewan.policies.compile import compile_policy, load_policy, policy_path
     from helsewan.policies.language.refusal import Refusal
-    from helsewan.policies.language.timestamps import parse_moment, utc_now
+    from helsewan.policies.language.timestamps import parse_timestamp
+    from helsewan.policies.plan_source import load_plan
 
     try:
-        now = utc_now() if at is None else parse_moment(at).begins
+        moment = None if at is None else parse_timestamp(at).begins
     except Refusal as refusal:
         raise InputError(Problem("--at", at, refusal.reason, refusal.hint)) from None
-    return compile_policy(load_policy(policy_path(policy)), network, now=now)
+    return load_plan(policy, network, moment)

@@ -1,22 +1,19 @@
-"""The one door to YAML files: what they say, where they say it, and whether it fits a schema."""
+"""YAML documents with positions: reads a file to plain data and knows the line of every value.
+
+The only module that opens YAML files. `schema_errors` validates a document against a pydantic model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from typing import Any, NamedTuple
 
 from helsewan.common import yaml_tree
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.schema_errors import explain
 
 MAX_BYTES = 4_000_000
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class SourcePosition(NamedTuple):
@@ -25,14 +22,6 @@ class SourcePosition(NamedTuple):
     layer: int
     file: str
     line: int
-
-
-class SchemaError(InputError):
-    """Bad input that does not fit its schema; ``paths`` says of each problem where in the data it is."""
-
-    def __init__(self, faults: Sequence[tuple[yaml_tree.Path, Problem]]) -> None:
-        self.paths = tuple(path for path, _ in faults)
-        super().__init__(*(problem for _, problem in faults))
 
 
 @dataclass(frozen=True)
@@ -99,22 +88,3 @@ def loads(raw: bytes, name: str) -> Document:
         raise InputError(Problem(f"{name}:{line}:{column}", value, "is not UTF-8", "save the file as UTF-8")) from None
     tree = yaml_tree.parse(text, name)
     return Document(name, tree.data, tree.lines, text)
-
-
-def validate(document: Document, model: type[Model]) -> Model:
-    """The document as an instance of ``model``. Raises one ``SchemaError`` with a problem for every
-    key that does not fit: file, line, key, offending value, reason and hint."""
-    try:
-        return model.model_validate(document.data)
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        own = [detail for detail in details if not _follows(detail, details)]
-        raise SchemaError([(detail["loc"], explain(document, model, detail)) for detail in own]) from None
-
-
-def _follows(detail: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
-    """Whether a list is called too short only because entries in it, each a problem by itself, do not count."""
-    depth = len(detail["loc"])
-    return detail["type"] == "too_short" and any(
-        len(other["loc"]) > depth and other["loc"][:depth] == detail["loc"] for other in others
-    )

@@ -33,3 +33,15 @@ def write_file(option: str, path: Path, contents: bytes) -> None:
             raise
     except OSError as error:
         raise InputError(Problem(option, str(path), error.strerror or str(error))) from error
+
+
+def replace_file(path: Path, contents: bytes) -> None:
+    """Puts a file in the place of the one at ``path``, whole or not at all, also when the power fails.
+
+    Raises OSError where it cannot be written."""
+    beside = path.with_name(path.name + ".new")
+    with open(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(contents)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+
+_PR_SET_PDEATHSIG = 1
 
 
 class CommandError(RuntimeError):
@@ -29,3 +33,11 @@ def run(argv: Sequence[str], deadline_s: float = 30.0, env: Mapping[str, str] | 
     if done.returncode:
         raise CommandError(argv, done.returncode, done.stderr)
     return done.stdout
+
+
+def die_with_parent() -> None:
+    """Asks the kernel to kill this process when its parent ends (prctl(2))."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended in between
+        os.kill(os.getpid(), signal.SIGKILL)

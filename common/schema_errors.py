@@ -1,20 +1,21 @@
-"""Pydantic's validation errors as problems in plain words, each at its line, with a hint."""
+"""Validates documents against pydantic models; each validation error becomes a `Problem` with its line and a hint."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from helsewan.common.errors import Problem
+from helsewan.common import yaml_tree
+from helsewan.common.document import Document
+from helsewan.common.errors import InputError, Problem
 
-if TYPE_CHECKING:
-    from helsewan.common.document import Document
+Model = TypeVar("Model", bound=BaseModel)
 
 _QUOTED = re.compile(r"'([^']*)'")
 _PLAIN = {
@@ -39,6 +40,33 @@ _PLAIN = {
 }
 
 _MOST_NAMED = 40  # names that a hint lists
+
+
+class SchemaError(InputError):
+    """Bad input that does not fit its schema; ``paths`` says of each problem where in the data it is."""
+
+    def __init__(self, faults: Sequence[tuple[yaml_tree.Path, Problem]]) -> None:
+        self.paths = tuple(path for path, _ in faults)
+        super().__init__(*(problem for _, problem in faults))
+
+
+def validate(document: Document, model: type[Model]) -> Model:
+    """The document as an instance of ``model``. Raises one ``SchemaError`` with a problem for every
+    key that does not fit: file, line, key, offending value, reason and hint."""
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        own = [detail for detail in details if not _follows(detail, details)]
+        raise SchemaError([(detail["loc"], explain(document, model, detail)) for detail in own]) from None
+
+
+def _follows(detail: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is called too short only because entries in it, each a problem by itself, do not count."""
+    depth = len(detail["loc"])
+    return detail["type"] == "too_short" and any(
+        len(other["loc"]) > depth and other["loc"][:depth] == detail["loc"] for other in others
+    )
 
 
 def explain(document: Document, model: type[BaseModel], error: ErrorDetails) -> Problem:

@@ -8,92 +8,33 @@ JSON line with the time in nanoseconds since the epoch (CLOCK_REALTIME). The pro
 from __future__ import annotations
 
 import argparse
-import ctypes
 import functools
-import json
 import os
 import pickle
 import signal
 import ssl
 import sys
-import threading
 import time
 from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.exit_codes import ExitCode
+from helsewan.common.files import replace_file
+from helsewan.common.processes import die_with_parent
+from helsewan.controller.control.event_log import EventLog
 from helsewan.controller.control.lease import RENEW_S, Lease
 from helsewan.controller.control.tls import server_context
+from helsewan.controller.plan_file import read_plan
 from helsewan.controller.update import maintenance
 from helsewan.policies.analysis.changes import changes as differences
 from helsewan.policies.plan import Plan
 
 LEASE_FILE = "lease"  # beside the plan
-_PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 _LOOK_S = 0.1  # at whether the leader is still there
-
-
-class EventLog:
-    """JSON lines, whole ones only, from any thread."""
-
-    def __init__(self, target: str) -> None:
-        self._stream: TextIO = os.fdopen(int(target), "w") if target.isdigit() else Path(target).open("a")  # noqa: SIM115
-        self._lock = threading.Lock()
-
-    def emit(self, event: str, details: dict[str, Any]) -> None:
-        """Writes one event, stamped with the time."""
-        line = json.dumps({"t": time.time_ns(), "event": event, **details}, ensure_ascii=False)
-        with self._lock:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-
-    def begin_anew(self) -> NoReturn:
-        """This process as it was started, in place of what it has become; no line is cut short."""
-        with self._lock:
-            os.execv(sys.executable, sys.orig_argv)
-
-
-def read_plan(path: Path) -> Plan:
-    """The plan from the parent's pickle.
-
-    Raises InputError if others could have written it (a pickle can run code), or if it is no plan."""
-    status = path.stat()
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise InputError(Problem("--plan", str(path), "is not this user's alone", "chmod 600"))
-    with path.open("rb") as file:
-        plan = pickle.load(file)
-    if not isinstance(plan, Plan):
-        raise InputError(Problem("--plan", str(path), "holds no plan"))
-    return plan
-
-
-def write_plan(path: Path, plan: Plan) -> None:
-    """Puts a plan in the place of the one at ``path``, as `replace_file` does."""
-    replace_file(path, pickle.dumps(plan))
-
-
-def replace_file(path: Path, contents: bytes) -> None:
-    """Puts a file in the place of the one at ``path``, whole or not at all, also when the power fails.
-
-    Raises OSError where it cannot be written."""
-    beside = path.with_name(path.name + ".new")
-    with open(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(contents)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
-
-
-def die_with_parent() -> None:
-    """Asks the kernel to kill this process when its parent ends (prctl(2))."""
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended in between
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def socket_address(text: str) -> tuple[str, int]:
@@ -119,7 +60,7 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
     from helsewan.controller.control.audit_log import AuditLog
     from helsewan.controller.control.control_api import ControlApi
     from helsewan.controller.control.control_server import ControlServer
-    from helsewan.controller.control.event_log import EventReporter
+    from helsewan.controller.control.event_reporter import EventReporter
     from helsewan.controller.update.exception_scheduler import ExceptionScheduler
 
     plan_file: Path = options.plan

@@ -1,16 +1,16 @@
-"""An emulated network for Python programs: Mininet's interface to its nodes, and its lines to change.
+"""An emulated network for Python programs: Mininet's interface to its nodes, and its links to change.
 
     from helsewan.emulation.sandbox import sandbox
-    from helsewan.lab.emulation import Emulation
+    from helsewan.lab import Emulation
     from helsewan.topology.national.generator import national_network
 
     sandbox.inhabit()
     with Emulation(national_network(sites=90), policy="open") as emulation:
         net = emulation.net
         net.pingPair()
-        emulation.set_line("oslo-hamar", delay="20 ms", loss="1 %")
+        emulation.set_link("oslo-hamar", delay="20 ms", loss="1 %")
 
-docs/python.md tells more.
+See docs/python.md.
 """
 
 from __future__ import annotations
@@ -22,47 +22,54 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from helsewan.emulation.mininet.net import EmulatedNet
-from helsewan.emulation.nodes.lan import LanHost, add_lan_host
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.links.link_change import LinkRequest
 from helsewan.lab.links.link_control import LinkControl
 from helsewan.lab.links.link_options import directions_of, parsed_change
 from helsewan.lab.processes.controller_processes import Event
+from helsewan.lab.testbed.lan_hosts import add_lan_hosts
 from helsewan.lab.testbed.testbed import Testbed
-from helsewan.policies.compile import compile_policy, load_policy, policy_path
-from helsewan.policies.language.timestamps import utc_now
-from helsewan.topology.model import Kind, Network
+from helsewan.policies.plan_source import load_plan
+from helsewan.topology.model import Network
 
 
 class Emulation:
-    """``network`` under ``policy`` (a name of the library or a path), in the present world, from ``start`` or
-    ``with`` to ``close``. ``log_dir`` gets the daemons' logs; without one they go with the emulation."""
+    """``network`` under ``policy`` (a name of the library or a path), in the present sandbox, from ``start`` or
+    ``with`` to ``close``. ``log_dir`` gets the daemons' logs; without one they are removed with the emulation."""
 
     def __init__(
         self, network: Network, policy: str = "national", hosts_per_hospital: int = 0, log_dir: Path | None = None
     ) -> None:
         """Raises InputError for a policy that does not fit the network."""
-        self.plan = compile_policy(load_policy(policy_path(policy)), network, now=utc_now())
+        self.plan = load_plan(policy, network)
         self.events: list[Event] = []  # what the controller reported
         self._hosts_per_hospital = hosts_per_hospital
-        self._held = ExitStack()
-        logs = log_dir or Path(self._held.enter_context(tempfile.TemporaryDirectory(prefix="helsewan-")))
+        self._temporary = ExitStack()
+        logs = log_dir or Path(self._temporary.enter_context(tempfile.TemporaryDirectory(prefix="helsewan-")))
         self.testbed = Testbed(self.plan, sandbox.RUN_DIR, logs, self.events.append)
+        self._links: LinkControl | None = None
 
     def start(self, stage: Callable[[str], None] = lambda _: None) -> None:
-        """Bring it up; ``stage`` is told what is being done."""
+        """Bring it up; ``stage`` is called with what is being done. Raises as `Testbed.start`."""
         self.testbed.start(stage)
         add_lan_hosts(self.testbed, self._hosts_per_hospital)
-        self.lines = LinkControl(self.testbed)
+        self._links = LinkControl(self.testbed)
 
     @property
     def net(self) -> EmulatedNet:
         """The network as a Mininet; nodes have the ids of sites and routers."""
         return self.testbed.net
 
-    def set_line(
+    @property
+    def links(self) -> LinkControl:
+        """The links: ``describe`` and ``changed`` tell their state. Raises RuntimeError before ``start``."""
+        if self._links is None:
+            raise RuntimeError("the emulation was not started")
+        return self._links
+
+    def set_link(
         self,
-        line: str,
+        link: str,
         direction: str = "both",
         reset: bool = False,
         *,
@@ -71,22 +78,22 @@ class Emulation:
         frozen: bool | None = None,
         **options: str,
     ) -> tuple[str, ...]:
-        """Change lines as ``helsewan link set`` does, with its options by name (``delay="20 ms"``,
-        ``loss_bursts="1 %,30 %"``); the lines changed. Raises InputError for what cannot be."""
+        """Change links as ``helsewan link set`` does, with its options by name (``delay="20 ms"``,
+        ``loss_bursts="1 %,30 %"``); returns the links changed. Raises InputError for what cannot be."""
         change = parsed_change({name.replace("_", "-"): text for name, text in options.items()}, {})
         request = {
-            "line": line,
+            "line": link,
             "directions": directions_of(direction),
             "reset": reset,
             "change": change,
             "state": {"down": down, "silent": silent, "frozen": frozen},
         }
-        return self.lines.change(LinkRequest.model_validate_json(json.dumps(request)))
+        return self.links.change(LinkRequest.model_validate_json(json.dumps(request)))
 
     def close(self) -> None:
-        """End the emulation; the rest goes with the world."""
+        """End the emulation; the kernel ends the rest with the sandbox."""
         self.testbed.close()
-        self._held.close()
+        self._temporary.close()
 
     def __enter__(self) -> Emulation:
         try:
@@ -99,8 +106,5 @@ class Emulation:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-
-def add_lan_hosts(testbed: Testbed, per_hospital: int) -> list[LanHost]:
-    """Put so many hosts behind every hospital. Raises InputError where a prefix has no room for them."""
-    hospitals = [site for site in testbed.network.sites if site.kind is Kind.HOSPITAL]
-    return [add_lan_host(testbed.net, testbed.site(site.id)) for site in hospitals for _ in range(per_hospital)]
+    lines = links  # earlier names
+    set_line = set_link

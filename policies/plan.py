@@ -71,18 +71,18 @@ class PathAlgorithm:
     choice: PathChoice = PathChoice.LEAST_DELAY
     avoid: Parts = Parts()
     prefer: Parts = Parts()
-    apart_from: tuple[PathAlgorithm, ...] = ()
-    apart_in: frozenset[Risk] = frozenset()
+    disjoint_from: tuple[PathAlgorithm, ...] = ()
+    disjoint_in: frozenset[Risk] = frozenset()
 
     @property
     def is_constrained(self) -> bool:
         """Whether there is something its ways must not take."""
-        return bool(self.avoid or self.apart_from)
+        return bool(self.avoid or self.disjoint_from)
 
     @property
     def rank(self) -> int:
         """After how many others in a row its ways are found."""
-        return max((1 + other.rank for other in self.apart_from), default=0)
+        return max((1 + other.rank for other in self.disjoint_from), default=0)
 
 
 SHORTEST = PathAlgorithm()
@@ -153,8 +153,8 @@ class Service:
 @dataclass(frozen=True, slots=True)
 class Vpn:
     """A VPN with one VRF: ``id`` is the VRF number, ``label`` the MPLS VPN label of its IPv4 packets (RFC 4364) and
-    ``label6`` of its IPv6 packets (RFC 4659), so that a label says what is beneath it. ``both_lines`` says that sites
-    with two lines are reached over either, else over the second only where the first cannot be."""
+    ``label6`` of its IPv6 packets (RFC 4659), so that a label says what is beneath it. ``both_access_links``: sites
+    with two access links are reached over either, else over the second only where the first cannot be."""
 
     name: str
     id: int
@@ -163,11 +163,11 @@ class Vpn:
     imports: frozenset[str]
     exports: frozenset[str]
     sites: tuple[str, ...]
-    both_lines: bool = False
+    both_access_links: bool = False
 
     def uses_both(self, homing: tuple[str, ...]) -> bool:
         """Whether a site of this VPN on these routers is reached over the nearest of them."""
-        return self.both_lines and len(homing) > 1
+        return self.both_access_links and len(homing) > 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from helsewan.emulation.sandbox.sandbox import require
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 SEED = int(os.environ.get("HELSEWAN_SEED") or (1 if IN_CI else random.SystemRandom().randrange(1, 2**31)))
+os.environ["HELSEWAN_SEED"] = str(SEED)  # pytest-xdist's workers import this file anew, and are to have the same one
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start would ignore an interrupt too
 EMULATED = Path(__file__).parent / "emulated"
 
 # Deadlines measure the machine, not the code. CI repeats the same examples every time and keeps none.

@@ -22,7 +22,7 @@ RATE_BPS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class ManagementLine:
+class ManagementLink:
     """From router ``router``, which has ``address4``, to the operations centre."""
 
     router: str
@@ -42,14 +42,14 @@ class Management:
         return self.network.operations or self.network.pops[0].id
 
     @cached_property
-    def lines(self) -> dict[str, ManagementLine]:
+    def lines(self) -> dict[str, ManagementLink]:
         """Each router's line: as long as the quickest way over fibres from the centre's PoP. A router that no fibre
         leads to is as far away as the farthest."""
         near = self.network.pop[self.centre].routers
         delays_us = nx.multi_source_dijkstra_path_length(self.network.graph, near, weight="delay_us")
         farthest_us = max(delays_us.values())
         return {
-            router.id: ManagementLine(router.id, PREFIX4[1 + number], delays_us.get(router.id, farthest_us))
+            router.id: ManagementLink(router.id, PREFIX4[1 + number], delays_us.get(router.id, farthest_us))
             for number, router in enumerate(self.network.routers, start=1)
         }
 

@@ -15,7 +15,7 @@ import networkx as nx
 
 TRUNK_PORT = 1  # OpenFlow port of a router's access trunk; fibre ports follow from 2 upwards
 TRUNK_INTERFACE = "trunk"
-LINE_PORTS = 10_000  # and the VLAN: OpenFlow port of a line that is not on the trunk, beyond all fibres' ports
+ACCESS_LINK_PORTS = 10_000  # and the VLAN: OpenFlow port of a line that is not on the trunk, beyond all fibres' ports
 LOOPBACKS4 = IPv4Network("100.64.0.0/16")  # routers' own addresses: a provider's (RFC 6598), no site's
 LOOPBACKS6 = IPv6Network("fd68:7772::/64")  # unique local (RFC 4193), beside the sites' own
 MOST_BPS = 10**13  # the fastest line that the link engine's arithmetic is for
@@ -234,13 +234,13 @@ class Network:
         return ports
 
     @cached_property
-    def line_ports(self) -> dict[str, dict[AccessLinkId, int]]:
+    def access_link_ports(self) -> dict[str, dict[AccessLinkId, int]]:
         """OpenFlow port numbers of the lines of dual-homed sites, by router id: each has a port of its own, so that its
         router sees when it goes dark. All other lines come in on the trunk."""
         ports: dict[str, dict[AccessLinkId, int]] = {router.id: {} for router in self.routers}
         for site in self.sites:
             for number, access in enumerate(site.accesses if len(site.accesses) > 1 else ()):
-                ports[access.router][site.id, number] = LINE_PORTS + access.vlan
+                ports[access.router][site.id, number] = ACCESS_LINK_PORTS + access.vlan
         return ports
 
     def pop_of(self, router: str) -> Pop:

@@ -64,7 +64,7 @@ class Static:
 
     def own_port(self, line: AccessLinkId) -> int | None:
         """The port of a line that is not on its router's trunk."""
-        return self.network.line_ports[self.router_of(line)].get(line)
+        return self.network.access_link_ports[self.router_of(line)].get(line)
 
     def router_of(self, line: AccessLinkId) -> str:
         """The router that a line leads to."""

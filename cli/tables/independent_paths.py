@@ -10,7 +10,7 @@ from rich.table import Table
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.screen import Screen
-from helsewan.topology.graph.independence import MOST, footings, independent_ways
+from helsewan.topology.graph.independence import MOST, footings, independent_paths
 from helsewan.topology.model import Kind, Network
 
 
@@ -21,7 +21,7 @@ def show_paths(network: Network, start: str, end: str) -> None:
     common = {network.pop_of(router).town for router in here} & {network.pop_of(router).town for router in there}
     if common:
         raise InputError(Problem("END", end, f"shares {', '.join(sorted(common))} with {start}", "name places apart"))
-    paths, console = independent_ways(network, here, there), Screen()
+    paths, console = independent_paths(network, here, there), Screen()
     for number, path in enumerate(paths, start=1):
         console.print(f"{number}  {path.delay_us / 1000:.2f} ms  {' - '.join(path.routers)}", markup=False)
         groups = sorted({group for link in path.links for group in network.link[link].srlg})

@@ -80,8 +80,8 @@ class ControlApi:
                 "meters": len(edge.meters) + len(core.meters),
             }
         return {
-            **reconciler.in_force.told,
-            "digest": reconciler.in_force.plan.digest,
+            **reconciler.active_policy.told,
+            "digest": reconciler.active_policy.plan.digest,
             "phase": reconciler.phase.name.lower(),
             "routers": routers,
             "links_down": sorted(link.id for link in network.links if not live.link_is_up(link.id)),

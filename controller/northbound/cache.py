@@ -9,7 +9,7 @@ from helsewan.controller.northbound.views import path_view
 from helsewan.controller.rules.generation import Generation, first_generation
 from helsewan.controller.rules.paths import Paths, compute_paths
 from helsewan.policies.plan import Plan
-from helsewan.topology.graph.independence import Way, independent_ways
+from helsewan.topology.graph.independence import BackbonePath, independent_paths
 from helsewan.topology.model import Network
 
 
@@ -20,7 +20,7 @@ class Cache:
         self._lock = threading.Lock()
         self._paths: tuple[object, Paths] | None = None
         self._demand: tuple[object, dict[tuple[str, str], int]] | None = None
-        self._independent: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Way, ...]] = {}
+        self._independent: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[BackbonePath, ...]] = {}
         self._generation: tuple[str, Generation] | None = None
 
     def paths(self, plan: Plan, state: State) -> Paths:
@@ -40,11 +40,11 @@ class Cache:
                 self._demand = (state["version"], failures), path_view.demand_bps(plan, failures)
             return self._demand[1]
 
-    def independent(self, network: Network, here: tuple[str, ...], there: tuple[str, ...]) -> tuple[Way, ...]:
+    def independent(self, network: Network, here: tuple[str, ...], there: tuple[str, ...]) -> tuple[BackbonePath, ...]:
         """Ways between two sets of routers that share nothing; none where they share a town."""
         with self._lock:
             if (here, there) not in self._independent:
-                self._independent[here, there] = independent_ways(network, here, there)
+                self._independent[here, there] = independent_paths(network, here, there)
             return self._independent[here, there]
 
     def generation(self, plan: Plan, version: str) -> Generation:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from helsewan.controller.main import read_plan
+from helsewan.controller.plan_file import read_plan
 from helsewan.policies.plan import Plan
 
 ANSWER_S = 10.0

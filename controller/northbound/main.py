@@ -14,7 +14,7 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
-from helsewan.controller.main import die_with_parent
+from helsewan.common.processes import die_with_parent
 from helsewan.controller.northbound.api import guarded
 from helsewan.controller.northbound.context import Context
 from helsewan.controller.northbound.controller_client import Controller

@@ -26,7 +26,7 @@ from helsewan.controller.openflow.entries import (
     SetField,
     Table,
 )
-from helsewan.topology.model import LINE_PORTS, TRUNK_PORT
+from helsewan.topology.model import ACCESS_LINK_PORTS, TRUNK_PORT
 
 MAX_LABELS = 3  # Open vSwitch's FLOW_MAX_MPLS_LABELS
 FIRST_LABEL = 10_000  # of the transport labels; a group with such a number is one for packets that have theirs already
@@ -93,7 +93,7 @@ def _fault(actions: tuple[Action, ...], labels: int, goto: Table | None) -> str 
             case Resubmit(table):
                 expected = labels_in(table)
             case Output(port) if port not in (CONTROLLER, IN_PORT):
-                expected = 0 if port == TRUNK_PORT or port > LINE_PORTS else _IN_CORE
+                expected = 0 if port == TRUNK_PORT or port > ACCESS_LINK_PORTS else _IN_CORE
         if not 0 <= labels <= MAX_LABELS:
             return f"{labels} labels"
         if expected is not None and labels != expected:

@@ -96,7 +96,7 @@ def turned_routes(plan: Plan, down: Collection[AccessLinkId]) -> dict[str, RuleS
         Route(role.vpn, prefix, plan.egress_index[(site.homing[not lost],), False, SHORTEST])
         for site, lost in ((plan.network.site[name], lost) for name, lost in sorted(down))
         for role in (plan.role_of_site[site.id],)
-        if (site.id, not lost) not in down and (lost == 0 or plan.vpn[role.vpn].both_lines)
+        if (site.id, not lost) not in down and (lost == 0 or plan.vpn[role.vpn].both_access_links)
         for prefix in site.prefixes
     )
     if not routes:
@@ -229,7 +229,7 @@ class _AccessRules:
     @cached_property
     def own_ports(self) -> dict[AccessLinkId, int]:
         """The ports of lines that are not on the trunk: those of dual-homed sites."""
-        return self.plan.network.line_ports[self.router]
+        return self.plan.network.access_link_ports[self.router]
 
     def line_groups(self) -> Iterator[GroupRule]:
         """Out to a dual-homed site while its line here is up, else on to the router of its other line."""

@@ -64,7 +64,7 @@ class IngressFilter:
 
     def rules(self) -> Iterator[FlowRule]:
         """All entries."""
-        own_ports = self.plan.network.line_ports[self.router]
+        own_ports = self.plan.network.access_link_ports[self.router]
         on_trunk: set[int] = set()
         for index, line in self.lines:
             port, tag = own_ports.get(line.number), line.vlan | VLAN_PRESENT

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from helsewan.policies.paths.disjoint_paths import Way
-from helsewan.policies.paths.placement import Placement, place
+from helsewan.policies.paths.disjoint_paths import PathLinks
+from helsewan.policies.paths.placed_trees import Placement
+from helsewan.policies.paths.placement import place
 from helsewan.policies.plan import NO_TRAFFIC, Egress, Traffic
-from helsewan.topology.graph.backbone_graph import BackboneGraph, Ways
+from helsewan.topology.graph.backbone_graph import BackboneGraph, PathTree
 from helsewan.topology.model import AccessLinkId, Link, Network
 
 
@@ -142,13 +143,13 @@ class _Computation:
 
     def branches(
         self, placement: Placement, target: dict[tuple[str, int], str]
-    ) -> tuple[dict[tuple[str, int], int], list[tuple[Egress, Way]]]:
+    ) -> tuple[dict[tuple[str, int], int], list[tuple[Egress, PathLinks]]]:
         """(`Paths.begin`, trees as egress sets of their own with their hops) of egress sets that one tree does not do
         for; their targets are noted. A tree's number is the same as long as there are not fewer trees."""
-        begin, trees = dict[tuple[str, int], int](), list[tuple[Egress, Way]]()
+        begin, trees = dict[tuple[str, int], int](), list[tuple[Egress, PathLinks]]()
         beyond = 1 + max((egress.index for egress in self.egresses), default=0)
-        for egress in (egress for egress in self.egresses if egress.index in placement.apart):
-            found = placement.apart[egress.index]
+        for egress in (egress for egress in self.egresses if egress.index in placement.disjoint):
+            found = placement.disjoint[egress.index]
             target.update(((end, egress.index), end) for end in found.ends)
             numbers = [egress.index + (i + 1) * beyond for i in range(len(found.hops))]
             begin.update(((router, egress.index), numbers[i]) for router, i in found.begins.items())
@@ -175,13 +176,13 @@ class _Computation:
             if not egresses:
                 return
 
-    def ways(self, avoid: Avoid, router: str) -> Ways:
+    def ways(self, avoid: Avoid, router: str) -> PathTree:
         """The ways from ``router`` in the network without the failures and without ``avoid``."""
         if avoid not in self.reduced:
             self.reduced[avoid] = self.fibres.without(avoid.links, avoid.routers)
-        return self.reduced[avoid].ways(router)
+        return self.reduced[avoid].path_tree(router)
 
-    def detour(self, ways: Ways, avoid: Avoid, router: str, end: str) -> int:
+    def detour(self, ways: PathTree, avoid: Avoid, router: str, end: str) -> int:
         """The number of the detour to ``end`` that keeps clear of ``avoid``; its hops from ``router`` noted."""
         number = self.detours.setdefault(Detour(avoid, end), len(self.detours))
         if number == len(self.detour_hops):

@@ -20,10 +20,11 @@ from typing import Any
 
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
+from helsewan.common.processes import die_with_parent
 from helsewan.controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
-from helsewan.controller.main import die_with_parent, read_plan
 from helsewan.controller.openflow.encoder import Encoder
 from helsewan.controller.openflow.errors import in_words
+from helsewan.controller.plan_file import read_plan
 from helsewan.controller.rules.mtu import MTU_REGISTER
 from helsewan.controller.rules.punt import Punt
 from helsewan.controller.slowpath.icmp_responder import IcmpResponder

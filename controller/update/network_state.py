@@ -77,7 +77,7 @@ class LiveNetwork:
         lines = frozenset(
             line
             for router, up in self.up_ports.items()
-            for line, port in self.network.line_ports[router].items()
+            for line, port in self.network.access_link_ports[router].items()
             if port not in up
         )
         return Failures(links, frozenset(self.met - self.ready), self.avoided(), lines)

@@ -4,27 +4,27 @@
 
 #include "random.h"
 
-bool aqm_red_drops(const struct aqm_rule *rule, struct aqm_state *state, uint64_t queue_bytes, unsigned precedence,
-                   uint64_t *random)
+bool le_aqm_red_drops(const struct le_aqm_rule *rule, struct le_aqm_state *state, uint64_t queue_bytes,
+                      unsigned precedence, uint64_t *random)
 {
-    const struct aqm_curve *curve = &rule->curve[precedence - 1];
+    const struct le_aqm_curve *curve = &rule->curve[precedence - 1];
     state->average_bytes += ldexp((double)queue_bytes - state->average_bytes, -(int)rule->weight_shift);
     if (state->average_bytes < (double)curve->min_bytes)
         return false;
     if (state->average_bytes >= (double)curve->max_bytes)
         return true;
     double share = (state->average_bytes - (double)curve->min_bytes) / (double)(curve->max_bytes - curve->min_bytes);
-    return random_happens(random, curve->most * share);
+    return le_random_happens(random, curve->most * share);
 }
 
 /* RFC 8289, 5.6: the control law. */
-static int64_t aqm_codel_law(const struct aqm_rule *rule, int64_t from_ns, uint32_t count)
+static int64_t aqm_codel_law(const struct le_aqm_rule *rule, int64_t from_ns, uint32_t count)
 {
     return from_ns + (int64_t)((double)rule->interval_ns / sqrt(count));
 }
 
 /* RFC 8289, 5.5: whether the delay has been above target for an interval. */
-static bool aqm_codel_above(const struct aqm_rule *rule, struct aqm_state *state, int64_t waited_ns,
+static bool aqm_codel_above(const struct le_aqm_rule *rule, struct le_aqm_state *state, int64_t waited_ns,
                             uint64_t behind_bytes, int64_t now_ns)
 {
     if (waited_ns < rule->target_ns || behind_bytes <= state->longest_bytes) {
@@ -39,7 +39,7 @@ static bool aqm_codel_above(const struct aqm_rule *rule, struct aqm_state *state
 }
 
 /* RFC 8289, 5.4: begin dropping, at the rate that held the queue last time if that was not long ago. */
-static void aqm_codel_enter(const struct aqm_rule *rule, struct aqm_state *state, int64_t now_ns)
+static void aqm_codel_enter(const struct le_aqm_rule *rule, struct le_aqm_state *state, int64_t now_ns)
 {
     uint32_t delta = state->count - state->last_count;
     state->dropping = state->entered = true;
@@ -48,8 +48,8 @@ static void aqm_codel_enter(const struct aqm_rule *rule, struct aqm_state *state
     state->last_count = state->count;
 }
 
-bool aqm_codel_drops(const struct aqm_rule *rule, struct aqm_state *state, int64_t waited_ns, uint64_t behind_bytes,
-                     int64_t now_ns, bool again)
+bool le_aqm_codel_drops(const struct le_aqm_rule *rule, struct le_aqm_state *state, int64_t waited_ns,
+                        uint64_t behind_bytes, int64_t now_ns, bool again)
 {
     bool above = aqm_codel_above(rule, state, waited_ns, behind_bytes, now_ns);
 

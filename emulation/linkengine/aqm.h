@@ -11,22 +11,22 @@
 
 #define AQM_PRECEDENCES 3  /* drop precedences of an assured-forwarding class, RFC 2597 */
 
-enum aqm_kind { AQM_NONE, AQM_RED, AQM_CODEL };
+enum le_aqm_kind { AQM_NONE, AQM_RED, AQM_CODEL };
 
-struct aqm_curve {
+struct le_aqm_curve {
     uint64_t min_bytes, max_bytes;  /* averages from which some and all are dropped */
     double most;                    /* drop probability just below max_bytes */
 };
 
-struct aqm_rule {
-    enum aqm_kind kind;
-    unsigned weight_shift;                    /* RED: the average moves by 2^-weight_shift of the difference */
-    struct aqm_curve curve[AQM_PRECEDENCES];  /* RED: by drop precedence; the same for all without precedences */
-    int64_t target_ns, interval_ns;           /* CoDel: acceptable standing delay, and for how long it may stand */
+struct le_aqm_rule {
+    enum le_aqm_kind kind;
+    unsigned weight_shift;                       /* RED: the average moves by 2^-weight_shift of the difference */
+    struct le_aqm_curve curve[AQM_PRECEDENCES];  /* RED: by drop precedence; the same for all without precedences */
+    int64_t target_ns, interval_ns;              /* CoDel: acceptable standing delay, and for how long it may stand */
 };
 
 /* What a queue remembers; zeroed at the start. */
-struct aqm_state {
+struct le_aqm_state {
     double average_bytes;    /* RED: of the queue's length */
     int64_t first_above_ns;  /* CoDel: when the delay will have been above target for an interval, 0: it is not */
     int64_t drop_next_ns;    /* CoDel: when to drop next while dropping */
@@ -38,11 +38,11 @@ struct aqm_state {
 };
 
 /* RED: a frame of drop precedence 1 to 3 arrives at a queue of so many bytes; whether it is dropped. */
-bool aqm_red_drops(const struct aqm_rule *rule, struct aqm_state *state, uint64_t queue_bytes, unsigned precedence,
-                   uint64_t *random);
+bool le_aqm_red_drops(const struct le_aqm_rule *rule, struct le_aqm_state *state, uint64_t queue_bytes,
+                      unsigned precedence, uint64_t *random);
 
 /* CoDel: a frame of so many bytes was queued. */
-static inline void aqm_codel_arrival(struct aqm_state *state, uint32_t bytes)
+static inline void le_aqm_codel_arrival(struct le_aqm_state *state, uint32_t bytes)
 {
     if (bytes > state->longest_bytes)
         state->longest_bytes = bytes;
@@ -50,7 +50,7 @@ static inline void aqm_codel_arrival(struct aqm_state *state, uint32_t bytes)
 
 /* CoDel: the head of the queue could be sent at now_ns; whether it is dropped instead. again: it comes to the head
  * because the one before it was dropped for the same transmission. behind_bytes: what waits behind it. */
-bool aqm_codel_drops(const struct aqm_rule *rule, struct aqm_state *state, int64_t waited_ns, uint64_t behind_bytes,
-                     int64_t now_ns, bool again);
+bool le_aqm_codel_drops(const struct le_aqm_rule *rule, struct le_aqm_state *state, int64_t waited_ns,
+                        uint64_t behind_bytes, int64_t now_ns, bool again);
 
 #endif

@@ -11,7 +11,7 @@
 #define CAPTURE_BLOCK_TYPE 6   /* Enhanced Packet Block */
 #define CAPTURE_FIXED_BYTES 32 /* of a block, beside the frame */
 
-struct capture *capture_open(int fd, uint32_t snap_bytes)
+struct le_capture *le_capture_open(int fd, uint32_t snap_bytes)
 {
     struct stat file;
     if (fstat(fd, &file) < 0)
@@ -20,7 +20,7 @@ struct capture *capture_open(int fd, uint32_t snap_bytes)
         errno = EINVAL;
         return NULL;
     }
-    struct capture *capture = malloc(sizeof *capture);
+    struct le_capture *capture = malloc(sizeof *capture);
     if (!capture)
         return NULL;
     void *memory = mmap(NULL, (size_t)file.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -28,7 +28,7 @@ struct capture *capture_open(int fd, uint32_t snap_bytes)
         free(capture);
         return NULL;
     }
-    *capture = (struct capture){
+    *capture = (struct le_capture){
         .ring = memory,
         .bytes = (uint8_t *)memory + CAPTURE_RING_AT,
         .size = (uint64_t)file.st_size - CAPTURE_RING_AT,
@@ -37,7 +37,7 @@ struct capture *capture_open(int fd, uint32_t snap_bytes)
     return capture;
 }
 
-void capture_release(struct capture *capture)
+void le_capture_release(struct le_capture *capture)
 {
     if (!capture || --capture->users > 0)
         return;
@@ -46,7 +46,7 @@ void capture_release(struct capture *capture)
 }
 
 /* Put bytes in at the position given, around the ring's end. */
-static uint64_t capture_put(struct capture *capture, uint64_t at, const void *data, uint64_t length)
+static uint64_t capture_put(struct le_capture *capture, uint64_t at, const void *data, uint64_t length)
 {
     uint64_t offset = at % capture->size;
     uint64_t first = length < capture->size - offset ? length : capture->size - offset;
@@ -55,8 +55,8 @@ static uint64_t capture_put(struct capture *capture, uint64_t at, const void *da
     return at + length;
 }
 
-void capture_frame(struct capture *capture, uint32_t interface, uint64_t time_ns, const uint8_t *data, uint32_t length,
-                   uint32_t tag_bytes)
+void le_capture_frame(struct le_capture *capture, uint32_t interface, uint64_t time_ns, const uint8_t *data,
+                      uint32_t length, uint32_t tag_bytes)
 {
     static const uint8_t zeros[4];
     uint32_t line_bytes = length - tag_bytes;
@@ -66,7 +66,7 @@ void capture_frame(struct capture *capture, uint32_t interface, uint64_t time_ns
     uint64_t used = capture->head - __atomic_load_n(&capture->ring->tail, __ATOMIC_ACQUIRE);
 
     if (used > capture->size || capture->size - used < total) {
-        stats_add(&capture->ring->missed[interface], 1);
+        le_stats_add(&capture->ring->missed[interface], 1);
         return;
     }
     const uint32_t block[7] = {CAPTURE_BLOCK_TYPE, total, interface,
@@ -77,6 +77,6 @@ void capture_frame(struct capture *capture, uint32_t interface, uint64_t time_ns
     at = capture_put(capture, at, data + before_tag + tag_bytes, kept - before_tag);
     at = capture_put(capture, at, zeros, pad);
     capture->head = capture_put(capture, at, &total, sizeof total);
-    stats_add(&capture->ring->frames[interface], 1);
+    le_stats_add(&capture->ring->frames[interface], 1);
     __atomic_store_n(&capture->ring->head, capture->head, __ATOMIC_RELEASE);
 }

@@ -21,7 +21,7 @@ static unsigned classify_u16(const uint8_t *at)
     return (unsigned)at[0] << 8 | at[1];
 }
 
-uint32_t classify_tag_bytes(const uint8_t *data, uint32_t length)
+uint32_t le_classify_tag_bytes(const uint8_t *data, uint32_t length)
 {
     uint32_t at = CLASSIFY_HEADER_BYTES;
     for (int tags = 0; tags < CLASSIFY_TAGS && length >= at + CLASSIFY_TAG_BYTES; tags++) {
@@ -54,11 +54,11 @@ static bool classify_is_ip(unsigned type, unsigned version)
     return (type == TYPE_IPV4 && version == 4) || (type == TYPE_IPV6 && version == 6);
 }
 
-unsigned classify_frame(const struct classify_tables *tables, const uint8_t *data, uint32_t length)
+unsigned le_classify_frame(const struct le_classify_tables *tables, const uint8_t *data, uint32_t length)
 {
     if (length < CLASSIFY_HEADER_BYTES)
         return tables->queue_of_other;
-    uint32_t at = CLASSIFY_HEADER_BYTES + classify_tag_bytes(data, length); /* start of what the type announces */
+    uint32_t at = CLASSIFY_HEADER_BYTES + le_classify_tag_bytes(data, length); /* start of what the type announces */
     unsigned type = classify_u16(data + at - 2);
 
     if (classify_is_mpls(type) && length >= at + CLASSIFY_LABEL_BYTES)
@@ -69,9 +69,9 @@ unsigned classify_frame(const struct classify_tables *tables, const uint8_t *dat
     return tables->queue_of_dscp[dscp];
 }
 
-unsigned classify_precedence(const uint8_t *data, uint32_t length)
+unsigned le_classify_precedence(const uint8_t *data, uint32_t length)
 {
-    uint32_t at = CLASSIFY_HEADER_BYTES + classify_tag_bytes(data, length);
+    uint32_t at = CLASSIFY_HEADER_BYTES + le_classify_tag_bytes(data, length);
     unsigned type = classify_u16(data + at - 2);
     int dscp = -1;
 
@@ -91,7 +91,7 @@ unsigned classify_precedence(const uint8_t *data, uint32_t length)
     return assured ? (unsigned)precedence : 1;
 }
 
-int classify_vlan(const uint8_t *data, uint32_t length)
+int le_classify_vlan(const uint8_t *data, uint32_t length)
 {
     if (length < CLASSIFY_HEADER_BYTES + 4 || classify_u16(data + 12) != TYPE_VLAN)
         return -1;

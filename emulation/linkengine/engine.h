@@ -8,7 +8,7 @@
 #include "classify.h"
 #include "frame.h"
 #include "heap.h"
-#include "passage.h"
+#include "transit.h"
 #include "pipe.h"
 #include "queue.h"
 #include "stats.h"
@@ -17,81 +17,81 @@
 #define ENGINE_VLANS 4096
 #define ENGINE_NO_PIPE UINT32_MAX
 
-struct engine_port {
+struct le_engine_port {
     uint32_t pipe;           /* the pipe that leaves from it, ENGINE_NO_PIPE: none, or a trunk */
     uint32_t *pipe_of_vlan;  /* of a trunk: the pipe of each VLAN; else NULL */
 };
 
-struct engine {
-    struct classify_tables tables;       /* for all pipes */
-    struct frame_pool pool;              /* for all pipes */
-    struct engine_port *ports;           /* by number */
-    struct pipe *pipes;                  /* by number */
-    uint32_t port_count, max_ports;      /* in use, room for */
-    uint32_t pipe_count, max_pipes;      /* in use, room for */
-    struct passage *passage;             /* frames between two lines */
-    struct heap heap;                    /* pipes with something on its way */
-    struct engine_stats *stats;          /* in shared memory */
-    struct port_stats *port_stats;       /* in shared memory, by port number */
-    struct pipe_stats *pipe_stats;       /* in shared memory, by pipe number */
-    struct stats_classes classes;        /* in shared memory, as handed out */
+struct le_engine {
+    struct le_classify_tables tables;  /* for all pipes */
+    struct le_frame_pool pool;         /* for all pipes */
+    struct le_engine_port *ports;      /* by number */
+    struct le_pipe *pipes;             /* by number */
+    uint32_t port_count, max_ports;    /* in use, room for */
+    uint32_t pipe_count, max_pipes;    /* in use, room for */
+    struct le_transit *transit;        /* frames between two lines */
+    struct le_heap heap;               /* pipes with something on its way */
+    struct le_engine_stats *stats;     /* in shared memory */
+    struct le_port_stats *port_stats;  /* in shared memory, by port number */
+    struct le_pipe_stats *pipe_stats;  /* in shared memory, by pipe number */
+    struct le_stats_classes classes;   /* in shared memory, as handed out */
 };
 
-struct engine_pipe_spec {
+struct le_engine_pipe_spec {
     uint32_t src_port, dst_port;  /* where frames come from and go to */
     uint16_t src_vlan, dst_vlan;  /* tag stripped and pushed, 0: none */
     uint64_t seed;                /* of its random numbers */
-    struct pipe_model model;      /* at the start; the pipe takes a reference of its own to the policy */
+    struct le_pipe_model model;   /* at the start; the pipe takes a reference of its own to the policy */
 };
 
-enum engine_outcome {
+enum le_engine_outcome {
     ENGINE_DELIVERED,  /* the port took the frame */
     ENGINE_REFUSED,    /* the machine had no room for it */
     ENGINE_PORT_DOWN,  /* the port's interface is down or gone */
 };
 
 /* Hands a frame that is due to its port. */
-typedef enum engine_outcome (*engine_sink)(void *context, struct pipe *pipe, const struct frame *frame);
+typedef enum le_engine_outcome (*le_engine_sink)(void *context, struct le_pipe *pipe, const struct le_frame *frame);
 
 /* Bytes of shared memory an engine needs. */
-size_t engine_stats_bytes(uint32_t max_ports, uint32_t max_pipes);
+size_t le_engine_stats_bytes(uint32_t max_ports, uint32_t max_pipes);
 
-/* stats: zeroed, aligned to 8, of engine_stats_bytes(). Returns 0, or -1 when out of memory. */
-int engine_init(struct engine *engine, void *stats, uint32_t max_ports, uint32_t max_pipes, size_t memory_bytes);
-void engine_clear(struct engine *engine);
+/* stats: zeroed, aligned to 8, of le_engine_stats_bytes(). Returns 0, or -1 when out of memory. */
+int le_engine_init(struct le_engine *engine, void *stats, uint32_t max_ports, uint32_t max_pipes, size_t memory_bytes);
+void le_engine_clear(struct le_engine *engine);
 
 /* Adds a port; its number, or -1 when there is no room. */
-int64_t engine_add_port(struct engine *engine);
+int64_t le_engine_add_port(struct le_engine *engine);
 
 /* Why the specification cannot be added as a pipe, NULL if it can. */
-const char *engine_refuse_pipe(const struct engine *engine, const struct engine_pipe_spec *spec);
+const char *le_engine_refuse_pipe(const struct le_engine *engine, const struct le_engine_pipe_spec *spec);
 
-/* Adds a pipe that engine_refuse_pipe() has nothing against; its number, or -1 when out of memory. */
-int64_t engine_add_pipe(struct engine *engine, const struct engine_pipe_spec *spec);
+/* Adds a pipe that le_engine_refuse_pipe() has nothing against; its number, or -1 when out of memory. */
+int64_t le_engine_add_pipe(struct le_engine *engine, const struct le_engine_pipe_spec *spec);
 
 /* A frame was read from a port. data may be overwritten. */
-void engine_arrive(struct engine *engine, uint32_t port, uint8_t *data, uint32_t length, int64_t now_ns);
+void le_engine_arrive(struct le_engine *engine, uint32_t port, uint8_t *data, uint32_t length, int64_t now_ns);
 
 /* Deliver all that is due by now_ns, earliest first. */
-void engine_deliver_due(struct engine *engine, int64_t now_ns, engine_sink sink, void *context);
+void le_engine_deliver_due(struct le_engine *engine, int64_t now_ns, le_engine_sink sink, void *context);
 
 /* Make room in the pipe for what the model needs. Returns 0, or -1 when out of memory. */
-int engine_prepare_pipe(struct engine *engine, uint32_t pipe, const struct pipe_model *model);
+int le_engine_prepare_pipe(struct le_engine *engine, uint32_t pipe, const struct le_pipe_model *model);
 
 /* Change a pipe; a new model is prepared. */
-void engine_set_pipe(struct engine *engine, uint32_t pipe, const struct pipe_change *change, int64_t now_ns);
+void le_engine_set_pipe(struct le_engine *engine, uint32_t pipe, const struct le_pipe_change *change, int64_t now_ns);
 
 /* Have a pipe follow a trace, of which it takes a reference; NULL: none. */
-void engine_follow(struct engine *engine, uint32_t pipe, struct trace *trace, int64_t now_ns);
+void le_engine_follow(struct le_engine *engine, uint32_t pipe, struct le_trace *trace, int64_t now_ns);
 
 /* Forget how late deliveries of each pipe and class were. */
-void engine_restart_lateness(struct engine *engine);
+void le_engine_restart_lateness(struct le_engine *engine);
 
 /* From now on know frames again that come back from where they were delivered, and count from when they should have.
  * origin_ns: how long frames that come from no line have been on their way when they are read. */
-void engine_follow_frames(struct engine *engine, int64_t origin_ns);
+void le_engine_follow_frames(struct le_engine *engine, int64_t origin_ns);
 
 /* Deliver the pipe's frames early_ns sooner from now on, as far as its delay allows. */
-void engine_compensate_delay(struct engine *engine, uint32_t pipe, int64_t early_ns);
+void le_engine_compensate_delay(struct le_engine *engine, uint32_t pipe, int64_t early_ns);
 
 #endif

@@ -15,22 +15,22 @@ static size_t frame_block_bytes(unsigned size)
 static unsigned frame_size_for(uint32_t length)
 {
     unsigned size = 0;
-    while (frame_block_bytes(size) < sizeof(struct frame) + length)
+    while (frame_block_bytes(size) < sizeof(struct le_frame) + length)
         size++;
     return size;
 }
 
-void frame_pool_init(struct frame_pool *pool, size_t limit_bytes)
+void le_frame_pool_init(struct le_frame_pool *pool, size_t limit_bytes)
 {
-    *pool = (struct frame_pool){.limit_bytes = limit_bytes};
+    *pool = (struct le_frame_pool){.limit_bytes = limit_bytes};
 }
 
-void frame_pool_clear(struct frame_pool *pool)
+void le_frame_pool_clear(struct le_frame_pool *pool)
 {
     for (unsigned size = 0; size < FRAME_SIZES; size++) {
-        struct frame *frame = pool->spare[size];
+        struct le_frame *frame = pool->spare[size];
         while (frame) {
-            struct frame *next = frame->next;
+            struct le_frame *next = frame->next;
             free(frame);
             pool->held_bytes -= frame_block_bytes(size);
             frame = next;
@@ -39,17 +39,17 @@ void frame_pool_clear(struct frame_pool *pool)
     }
 }
 
-struct frame *frame_new(struct frame_pool *pool, uint32_t length)
+struct le_frame *le_frame_new(struct le_frame_pool *pool, uint32_t length)
 {
     unsigned size = frame_size_for(length);
-    struct frame *frame = pool->spare[size];
+    struct le_frame *frame = pool->spare[size];
 
     if (frame) {
         pool->spare[size] = frame->next;
     } else {
         size_t block = frame_block_bytes(size);
         if (pool->held_bytes + block > pool->limit_bytes)
-            frame_pool_clear(pool); /* spare blocks of other sizes may be what is in the way */
+            le_frame_pool_clear(pool); /* spare blocks of other sizes may be what is in the way */
         if (pool->held_bytes + block > pool->limit_bytes || !(frame = malloc(block)))
             return NULL;
         pool->held_bytes += block;
@@ -60,16 +60,16 @@ struct frame *frame_new(struct frame_pool *pool, uint32_t length)
     return frame;
 }
 
-void frame_free(struct frame_pool *pool, struct frame *frame)
+void le_frame_free(struct le_frame_pool *pool, struct le_frame *frame)
 {
     frame->next = pool->spare[frame->size];
     pool->spare[frame->size] = frame;
 }
 
-struct frame *frame_of_line(struct frame_pool *pool, const uint8_t *data, uint32_t length, uint16_t vlan)
+struct le_frame *le_frame_from_link(struct le_frame_pool *pool, const uint8_t *data, uint32_t length, uint16_t vlan)
 {
     uint32_t tag_bytes = vlan ? FRAME_TAG_BYTES : 0;
-    struct frame *frame = frame_new(pool, length + tag_bytes);
+    struct le_frame *frame = le_frame_new(pool, length + tag_bytes);
     if (!frame)
         return NULL;
     frame->line_bytes = length;
@@ -83,7 +83,7 @@ struct frame *frame_of_line(struct frame_pool *pool, const uint8_t *data, uint32
     return frame;
 }
 
-void frame_flip_bit(struct frame *frame, uint32_t bit)
+void le_frame_flip_bit(struct le_frame *frame, uint32_t bit)
 {
     uint32_t byte = bit / 8;
     if (byte >= FRAME_ADDRESSES_BYTES)
@@ -91,9 +91,9 @@ void frame_flip_bit(struct frame *frame, uint32_t bit)
     frame->data[byte] ^= (uint8_t)(1 << bit % 8);
 }
 
-struct frame *frame_copy(struct frame_pool *pool, const struct frame *frame)
+struct le_frame *le_frame_copy(struct le_frame_pool *pool, const struct le_frame *frame)
 {
-    struct frame *copy = frame_new(pool, frame->length);
+    struct le_frame *copy = le_frame_new(pool, frame->length);
     if (!copy)
         return NULL;
     copy->arrival_ns = frame->arrival_ns;

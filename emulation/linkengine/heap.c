@@ -1,12 +1,12 @@
 #include "heap.h"
 
-static void heap_place(struct heap *heap, uint32_t slot, struct heap_entry entry)
+static void heap_place(struct le_heap *heap, uint32_t slot, struct le_heap_entry entry)
 {
     heap->entry[slot] = entry;
     entry.pipe->heap_slot = slot;
 }
 
-static void heap_sift_up(struct heap *heap, uint32_t slot, struct heap_entry entry)
+static void heap_sift_up(struct le_heap *heap, uint32_t slot, struct le_heap_entry entry)
 {
     while (slot > 0) {
         uint32_t parent = (slot - 1) / 4;
@@ -18,7 +18,7 @@ static void heap_sift_up(struct heap *heap, uint32_t slot, struct heap_entry ent
     heap_place(heap, slot, entry);
 }
 
-static void heap_sift_down(struct heap *heap, uint32_t slot, struct heap_entry entry)
+static void heap_sift_down(struct le_heap *heap, uint32_t slot, struct le_heap_entry entry)
 {
     for (;;) {
         uint32_t child = slot * 4 + 1, least = child;
@@ -36,9 +36,9 @@ static void heap_sift_down(struct heap *heap, uint32_t slot, struct heap_entry e
     heap_place(heap, slot, entry);
 }
 
-static void heap_remove(struct heap *heap, uint32_t slot)
+static void heap_remove(struct le_heap *heap, uint32_t slot)
 {
-    struct heap_entry last = heap->entry[--heap->count];
+    struct le_heap_entry last = heap->entry[--heap->count];
     heap->entry[slot].pipe->heap_slot = HEAP_OUT;
     if (slot == heap->count)
         return;
@@ -48,9 +48,9 @@ static void heap_remove(struct heap *heap, uint32_t slot)
         heap_sift_down(heap, slot, last);
 }
 
-void heap_update(struct heap *heap, struct pipe *pipe)
+void le_heap_update(struct le_heap *heap, struct le_pipe *pipe)
 {
-    struct heap_entry entry = {.event_ns = pipe_next_event(pipe), .pipe = pipe};
+    struct le_heap_entry entry = {.event_ns = le_pipe_next_event(pipe), .pipe = pipe};
     uint32_t slot = pipe->heap_slot;
 
     if (entry.event_ns == PIPE_NEVER) {

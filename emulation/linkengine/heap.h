@@ -8,21 +8,21 @@
 
 #define HEAP_OUT UINT32_MAX  /* heap_slot of a pipe without events */
 
-struct heap_entry {
-    int64_t event_ns;   /* when the pipe's next event is */
-    struct pipe *pipe;  /* the pipe */
+struct le_heap_entry {
+    int64_t event_ns;      /* when the pipe's next event is */
+    struct le_pipe *pipe;  /* the pipe */
 };
 
-struct heap {
-    struct heap_entry *entry;  /* room for every pipe; the earliest first */
-    uint32_t count;            /* entries in use */
+struct le_heap {
+    struct le_heap_entry *entry;  /* room for every pipe; the earliest first */
+    uint32_t count;               /* entries in use */
 };
 
 /* Put the pipe where its next event belongs: in, out or elsewhere in the heap. */
-void heap_update(struct heap *heap, struct pipe *pipe);
+void le_heap_update(struct le_heap *heap, struct le_pipe *pipe);
 
 /* Time of the earliest event, PIPE_NEVER if there is none. */
-static inline int64_t heap_earliest_ns(const struct heap *heap)
+static inline int64_t le_heap_earliest_ns(const struct le_heap *heap)
 {
     return heap->count ? heap->entry[0].event_ns : PIPE_NEVER;
 }

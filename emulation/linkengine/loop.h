@@ -7,44 +7,44 @@
 
 #include "engine.h"
 
-struct loop_port {
-    int fd;                       /* TAP or socket, non-blocking; -1: only simulated */
-    bool ready;                   /* may have frames to read: in the ready list */
-    struct loop_port *next;       /* in the ready list */
+struct le_loop_port {
+    int fd;                     /* TAP or socket, non-blocking; -1: only simulated */
+    bool ready;                 /* may have frames to read: in the ready list */
+    struct le_loop_port *next;  /* in the ready list */
 };
 
-struct loop {
-    struct engine *engine;        /* what it runs */
-    struct loop_port *ports;      /* by port number */
-    int epoll_fd;                 /* watches all ports, edge-triggered */
-    struct loop_port *ready_head; /* ports to read, the longest waiting first */
-    struct loop_port *ready_tail; /* the last of them; undefined when there is none */
-    int64_t looked_ns;            /* when it last looked for arrivals */
-    int64_t window_ns;            /* when the present window of the load's measurement began */
-    int64_t worked_ns;            /* of it: time awake */
-    bool loaded;                  /* most of the last window was work */
-    int64_t left_ns;              /* when loop_run last returned, 0: it never ran */
-    uint8_t *scratch;             /* the frame being read */
+struct le_loop {
+    struct le_engine *engine;         /* what it runs */
+    struct le_loop_port *ports;       /* by port number */
+    int epoll_fd;                     /* watches all ports, edge-triggered */
+    struct le_loop_port *ready_head;  /* ports to read, the longest waiting first */
+    struct le_loop_port *ready_tail;  /* the last of them; undefined when there is none */
+    int64_t polled_ns;                /* when it last looked for arrivals */
+    int64_t window_ns;                /* when the present window of the load's measurement began */
+    int64_t worked_ns;                /* of it: time awake */
+    bool loaded;                      /* most of the last window was work */
+    int64_t left_ns;                  /* when le_loop_run last returned, 0: it never ran */
+    uint8_t *scratch;                 /* the frame being read */
 };
 
 /* Returns 0, or -1 with errno. */
-int loop_init(struct loop *loop, struct engine *engine);
-void loop_clear(struct loop *loop);
+int le_loop_init(struct le_loop *loop, struct le_engine *engine);
+void le_loop_clear(struct le_loop *loop);
 
 /* Read and write this port's frames on fd, which is made non-blocking and stays the caller's to close. -1: a port that
  * is only simulated. Returns 0, or -1 with errno. */
-int loop_watch(struct loop *loop, uint32_t port, int fd);
+int le_loop_watch(struct le_loop *loop, uint32_t port, int fd);
 
 /* Run until control_fd is readable. Returns 0, or -1 with errno; EINTR after a signal. */
-int loop_run(struct loop *loop, int control_fd);
+int le_loop_run(struct le_loop *loop, int control_fd);
 
 /* Deliver what is due now. */
-void loop_deliver_due(struct loop *loop);
+void le_loop_deliver_due(struct le_loop *loop);
 
 /* Forget all lateness so far and the longest round. */
-void loop_restart_lateness(struct loop *loop);
+void le_loop_restart_lateness(struct le_loop *loop);
 
 /* CLOCK_MONOTONIC, the engine's clock. */
-int64_t loop_now_ns(void);
+int64_t le_loop_now_ns(void);
 
 #endif

@@ -7,16 +7,16 @@
 
 #include "random.h"
 
-struct loss {
+struct le_loss {
     double p, r;       /* probability of turning from good to bad, and back, with each frame */
     double good, bad;  /* probability of losing a frame in either state */
 };
 
 /* Whether the next frame is lost; bad is the state of the line, which may turn after it. */
-static inline bool loss_strikes(const struct loss *loss, bool *bad, uint64_t *random)
+static inline bool le_loss_drops(const struct le_loss *loss, bool *bad, uint64_t *random)
 {
-    bool lost = random_happens(random, *bad ? loss->bad : loss->good);
-    if (random_happens(random, *bad ? loss->r : loss->p))
+    bool lost = le_random_happens(random, *bad ? loss->bad : loss->good);
+    if (le_random_happens(random, *bad ? loss->r : loss->p))
         *bad = !*bad;
     return lost;
 }

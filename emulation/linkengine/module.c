@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-int module_check_idle(const struct module_engine *self)
+int le_module_check_idle(const struct le_module_engine *self)
 {
     if (!self->running)
         return 0;
@@ -25,22 +25,22 @@ static PyObject *module_new(PyTypeObject *type, PyObject *args, PyObject *keywor
         PyErr_SetString(PyExc_ValueError, "max_ports, max_pipes and memory_bytes are positive");
         return NULL;
     }
-    struct module_engine *self = (struct module_engine *)type->tp_alloc(type, 0);
+    struct le_module_engine *self = (struct le_module_engine *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
     if (PyObject_GetBuffer(counters, &self->counters, PyBUF_WRITABLE) < 0)
         goto failed;
-    if ((size_t)self->counters.len < engine_stats_bytes(max_ports, max_pipes) || (uintptr_t)self->counters.buf % 8) {
+    if ((size_t)self->counters.len < le_engine_stats_bytes(max_ports, max_pipes) || (uintptr_t)self->counters.buf % 8) {
         PyErr_SetString(PyExc_ValueError, "counters is too small for so many ports and pipes, or not aligned");
         goto failed;
     }
-    if (engine_init(&self->engine, self->counters.buf, max_ports, max_pipes, (size_t)memory_bytes) < 0) {
+    if (le_engine_init(&self->engine, self->counters.buf, max_ports, max_pipes, (size_t)memory_bytes) < 0) {
         PyErr_NoMemory();
         goto failed;
     }
-    if (loop_init(&self->loop, &self->engine) < 0) {
+    if (le_loop_init(&self->loop, &self->engine) < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
-        engine_clear(&self->engine);
+        le_engine_clear(&self->engine);
         goto failed;
     }
     self->ready = true;
@@ -50,13 +50,13 @@ failed:
     return NULL;
 }
 
-static void module_dealloc(struct module_engine *self)
+static void module_dealloc(struct le_module_engine *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     if (self->ready) {
-        captures_clear(self);
-        loop_clear(&self->loop);
-        engine_clear(&self->engine);
+        le_captures_clear(self);
+        le_loop_clear(&self->loop);
+        le_engine_clear(&self->engine);
     }
     PyBuffer_Release(&self->counters);
     type->tp_free((PyObject *)self);
@@ -64,7 +64,7 @@ static void module_dealloc(struct module_engine *self)
 }
 
 /* The least number of queues the table needs. */
-static unsigned module_most(const uint8_t *table, size_t size)
+static unsigned module_queues_needed(const uint8_t *table, size_t size)
 {
     unsigned most = 0;
     for (size_t i = 0; i < size; i++)
@@ -73,19 +73,19 @@ static unsigned module_most(const uint8_t *table, size_t size)
     return most;
 }
 
-static PyObject *module_configure(struct module_engine *self, PyObject *args)
+static PyObject *module_configure(struct le_module_engine *self, PyObject *args)
 {
     Py_buffer dscp, tc;
     unsigned char other;
     PyObject *result = NULL;
-    struct classify_tables tables;
+    struct le_classify_tables tables;
     if (!PyArg_ParseTuple(args, "y*y*b:configure", &dscp, &tc, &other))
         return NULL;
-    if (module_check_idle(self) < 0)
+    if (le_module_check_idle(self) < 0)
         goto cleanup;
     if (dscp.len != sizeof tables.queue_of_dscp || tc.len != sizeof tables.queue_of_tc || other >= STATS_QUEUES ||
-        module_most(dscp.buf, sizeof tables.queue_of_dscp) > STATS_QUEUES ||
-        module_most(tc.buf, sizeof tables.queue_of_tc) > STATS_QUEUES) {
+        module_queues_needed(dscp.buf, sizeof tables.queue_of_dscp) > STATS_QUEUES ||
+        module_queues_needed(tc.buf, sizeof tables.queue_of_tc) > STATS_QUEUES) {
         PyErr_Format(PyExc_ValueError, "64 queues by DSCP, 8 by traffic class, one for others, all within 0..%d",
                      STATS_QUEUES - 1);
         goto cleanup;
@@ -105,35 +105,35 @@ cleanup:
     return result;
 }
 
-static PyObject *module_add_port(struct module_engine *self, PyObject *args)
+static PyObject *module_add_port(struct le_module_engine *self, PyObject *args)
 {
     int fd;
-    if (!PyArg_ParseTuple(args, "i:add_port", &fd) || module_check_idle(self) < 0)
+    if (!PyArg_ParseTuple(args, "i:add_port", &fd) || le_module_check_idle(self) < 0)
         return NULL;
     if (self->engine.port_count == self->engine.max_ports)
         return PyErr_Format(PyExc_ValueError, "no room for another port");
-    if (loop_watch(&self->loop, self->engine.port_count, fd) < 0)
+    if (le_loop_watch(&self->loop, self->engine.port_count, fd) < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
-    return PyLong_FromLongLong(engine_add_port(&self->engine));
+    return PyLong_FromLongLong(le_engine_add_port(&self->engine));
 }
 
-static PyObject *module_restart_lateness(struct module_engine *self, PyObject *Py_UNUSED(arguments))
+static PyObject *module_restart_lateness(struct le_module_engine *self, PyObject *Py_UNUSED(arguments))
 {
-    if (module_check_idle(self) < 0)
+    if (le_module_check_idle(self) < 0)
         return NULL;
-    loop_restart_lateness(&self->loop);
+    le_loop_restart_lateness(&self->loop);
     Py_RETURN_NONE;
 }
 
-static PyObject *module_run(struct module_engine *self, PyObject *args)
+static PyObject *module_run(struct le_module_engine *self, PyObject *args)
 {
     int control_fd, status;
-    if (!PyArg_ParseTuple(args, "i:run", &control_fd) || module_check_idle(self) < 0)
+    if (!PyArg_ParseTuple(args, "i:run", &control_fd) || le_module_check_idle(self) < 0)
         return NULL;
     do {
         self->running = true;
         Py_BEGIN_ALLOW_THREADS
-        status = loop_run(&self->loop, control_fd);
+        status = le_loop_run(&self->loop, control_fd);
         Py_END_ALLOW_THREADS
         self->running = false;
         if (status < 0 && errno != EINTR)
@@ -145,16 +145,16 @@ static PyObject *module_run(struct module_engine *self, PyObject *args)
 static PyMethodDef module_methods[] = {
     {"configure", (PyCFunction)module_configure, METH_VARARGS, "Set the class tables."},
     {"add_port", (PyCFunction)module_add_port, METH_VARARGS, "Add a port over a descriptor; its number."},
-    {"add_pipes", (PyCFunction)pipes_add, METH_VARARGS, "Add pipes between ports; their numbers."},
-    {"set_pipes", (PyCFunction)pipes_set, METH_VARARGS, "Change pipes, all or none, at one moment."},
-    {"start_capture", (PyCFunction)captures_start, METH_VARARGS, "Put copies of pipes' frames into a ring."},
-    {"stop_capture", (PyCFunction)captures_stop, METH_VARARGS, "Put no more copies of pipes' frames into a ring."},
-    {"follow_trace", (PyCFunction)pipes_follow, METH_VARARGS, "Have pipes follow a trace, or none."},
-    {"compensate_delay", (PyCFunction)pipes_compensate_delay, METH_VARARGS, "Have pipes deliver sooner."},
-    {"follow_frames", (PyCFunction)pipes_follow_frames, METH_VARARGS, "Count from when frames should have come."},
+    {"add_pipes", (PyCFunction)le_pipes_add, METH_VARARGS, "Add pipes between ports; their numbers."},
+    {"set_pipes", (PyCFunction)le_pipes_set, METH_VARARGS, "Change pipes, all or none, at one moment."},
+    {"start_capture", (PyCFunction)le_captures_start, METH_VARARGS, "Put copies of pipes' frames into a ring."},
+    {"stop_capture", (PyCFunction)le_captures_stop, METH_VARARGS, "Put no more copies of pipes' frames into a ring."},
+    {"follow_trace", (PyCFunction)le_pipes_follow, METH_VARARGS, "Have pipes follow a trace, or none."},
+    {"compensate_delay", (PyCFunction)le_pipes_compensate_delay, METH_VARARGS, "Have pipes deliver sooner."},
+    {"follow_frames", (PyCFunction)le_pipes_follow_frames, METH_VARARGS, "Count from when frames should have come."},
     {"restart_lateness", (PyCFunction)module_restart_lateness, METH_NOARGS, "Forget all lateness so far."},
     {"run", (PyCFunction)module_run, METH_VARARGS, "Run until a descriptor is readable."},
-    {"simulate", (PyCFunction)(void (*)(void))simulate_run, METH_VARARGS | METH_KEYWORDS,
+    {"simulate", (PyCFunction)(void (*)(void))le_simulate_run, METH_VARARGS | METH_KEYWORDS,
      "Run arrivals through the pipes in virtual time; the deliveries."},
     {0},
 };
@@ -169,7 +169,7 @@ static PyType_Slot module_slots[] = {
 
 static PyType_Spec module_type = {
     .name = "helsewan.emulation._linkengine.Engine",
-    .basicsize = sizeof(struct module_engine),
+    .basicsize = sizeof(struct le_module_engine),
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = module_slots,
 };
@@ -180,10 +180,10 @@ static int module_exec(PyObject *module)
     int status = type ? PyModule_AddObjectRef(module, "Engine", type) : -1;
     Py_XDECREF(type);
     if (status < 0 || PyModule_AddIntConstant(module, "STATS_LAYOUT", STATS_LAYOUT) < 0 ||
-        PyModule_AddIntConstant(module, "ENGINE_STATS_BYTES", sizeof(struct engine_stats)) < 0 ||
-        PyModule_AddIntConstant(module, "PORT_STATS_BYTES", sizeof(struct port_stats)) < 0 ||
-        PyModule_AddIntConstant(module, "PIPE_STATS_BYTES", sizeof(struct pipe_stats)) < 0 ||
-        PyModule_AddIntConstant(module, "CLASS_STATS_BYTES", sizeof(struct class_stats)) < 0 ||
+        PyModule_AddIntConstant(module, "ENGINE_STATS_BYTES", sizeof(struct le_engine_stats)) < 0 ||
+        PyModule_AddIntConstant(module, "PORT_STATS_BYTES", sizeof(struct le_port_stats)) < 0 ||
+        PyModule_AddIntConstant(module, "PIPE_STATS_BYTES", sizeof(struct le_pipe_stats)) < 0 ||
+        PyModule_AddIntConstant(module, "CLASS_STATS_BYTES", sizeof(struct le_class_stats)) < 0 ||
         PyModule_AddIntConstant(module, "FRAME_MAX_BYTES", FRAME_MAX_BYTES) < 0)
         return -1;
     return 0;

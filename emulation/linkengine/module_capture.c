@@ -4,7 +4,7 @@
 #include "capture.h"
 
 /* The pipes of a sequence, each existing. Returns their number, or -1 with an exception. */
-static Py_ssize_t captures_pipes(struct module_engine *self, PyObject *sequence, struct pipe **pipes)
+static Py_ssize_t captures_pipes(struct le_module_engine *self, PyObject *sequence, struct le_pipe **pipes)
 {
     Py_ssize_t count = -1;
     PyObject *items = PySequence_Fast(sequence, "a sequence of pipes");
@@ -30,13 +30,13 @@ cleanup:
     return count;
 }
 
-PyObject *captures_start(struct module_engine *self, PyObject *args)
+PyObject *le_captures_start(struct le_module_engine *self, PyObject *args)
 {
-    struct pipe *pipes[CAPTURE_INTERFACES];
+    struct le_pipe *pipes[CAPTURE_INTERFACES];
     PyObject *numbers;
     int fd;
     unsigned int snap_bytes;
-    if (!PyArg_ParseTuple(args, "OiI:start_capture", &numbers, &fd, &snap_bytes) || module_check_idle(self) < 0)
+    if (!PyArg_ParseTuple(args, "OiI:start_capture", &numbers, &fd, &snap_bytes) || le_module_check_idle(self) < 0)
         return NULL;
     Py_ssize_t count = captures_pipes(self, numbers, pipes);
     if (count < 0)
@@ -44,7 +44,7 @@ PyObject *captures_start(struct module_engine *self, PyObject *args)
     for (Py_ssize_t i = 0; i < count; i++)
         if (pipes[i]->capture || (i && pipes[i] == pipes[0]))
             return PyErr_Format(PyExc_ValueError, "pipe %zd is being captured already", pipes[i] - self->engine.pipes);
-    struct capture *capture = capture_open(fd, snap_bytes);
+    struct le_capture *capture = le_capture_open(fd, snap_bytes);
     if (!capture)
         return PyErr_SetFromErrno(PyExc_OSError);
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -55,17 +55,17 @@ PyObject *captures_start(struct module_engine *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static void captures_end(struct pipe *pipe)
+static void captures_end(struct le_pipe *pipe)
 {
-    capture_release(pipe->capture);
+    le_capture_release(pipe->capture);
     pipe->capture = NULL;
 }
 
-PyObject *captures_stop(struct module_engine *self, PyObject *args)
+PyObject *le_captures_stop(struct le_module_engine *self, PyObject *args)
 {
-    struct pipe *pipes[CAPTURE_INTERFACES];
+    struct le_pipe *pipes[CAPTURE_INTERFACES];
     PyObject *numbers;
-    if (!PyArg_ParseTuple(args, "O:stop_capture", &numbers) || module_check_idle(self) < 0)
+    if (!PyArg_ParseTuple(args, "O:stop_capture", &numbers) || le_module_check_idle(self) < 0)
         return NULL;
     Py_ssize_t count = captures_pipes(self, numbers, pipes);
     if (count < 0)
@@ -75,7 +75,7 @@ PyObject *captures_stop(struct module_engine *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-void captures_clear(struct module_engine *self)
+void le_captures_clear(struct le_module_engine *self)
 {
     for (uint32_t pipe = 0; pipe < self->engine.pipe_count; pipe++)
         captures_end(&self->engine.pipes[pipe]);

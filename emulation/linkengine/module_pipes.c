@@ -3,24 +3,24 @@
 
 #include <string.h>
 
-#include "rows.h"
+#include "py_convert.h"
 
 #define PIPES_MAX_VLAN 4094
 #define PIPES_MAX_EARLY_NS 1000000000
 
 /* Add one pipe: (src_port, src_vlan, dst_port, dst_vlan, seed, model). Its number, or -1 with an exception. */
-static int64_t pipes_add_one(struct engine *engine, PyObject *row, const struct rows_policies *policies)
+static int64_t pipes_add_one(struct le_engine *engine, PyObject *row, const struct le_py_policies *policies)
 {
     enum { SRC_PORT, SRC_VLAN, DST_PORT, DST_VLAN, SEED, MODEL, COUNT };
     PyObject *item[COUNT];
     int64_t src_port, src_vlan, dst_port, dst_vlan;
-    struct engine_pipe_spec spec;
-    if (rows_unpack(row, "pipe", COUNT, item) < 0 ||
-        rows_integer(item[SRC_PORT], "src_port", 0, UINT32_MAX, &src_port) < 0 ||
-        rows_integer(item[SRC_VLAN], "src_vlan", 0, PIPES_MAX_VLAN, &src_vlan) < 0 ||
-        rows_integer(item[DST_PORT], "dst_port", 0, UINT32_MAX, &dst_port) < 0 ||
-        rows_integer(item[DST_VLAN], "dst_vlan", 0, PIPES_MAX_VLAN, &dst_vlan) < 0 ||
-        rows_model(item[MODEL], policies, &spec.model) < 0)
+    struct le_engine_pipe_spec spec;
+    if (le_py_unpack(row, "pipe", COUNT, item) < 0 ||
+        le_py_integer(item[SRC_PORT], "src_port", 0, UINT32_MAX, &src_port) < 0 ||
+        le_py_integer(item[SRC_VLAN], "src_vlan", 0, PIPES_MAX_VLAN, &src_vlan) < 0 ||
+        le_py_integer(item[DST_PORT], "dst_port", 0, UINT32_MAX, &dst_port) < 0 ||
+        le_py_integer(item[DST_VLAN], "dst_vlan", 0, PIPES_MAX_VLAN, &dst_vlan) < 0 ||
+        le_py_model(item[MODEL], policies, &spec.model) < 0)
         return -1;
     spec.seed = PyLong_AsUnsignedLongLongMask(item[SEED]);
     if (PyErr_Occurred())
@@ -29,24 +29,24 @@ static int64_t pipes_add_one(struct engine *engine, PyObject *row, const struct 
     spec.src_vlan = (uint16_t)src_vlan;
     spec.dst_port = (uint32_t)dst_port;
     spec.dst_vlan = (uint16_t)dst_vlan;
-    const char *refusal = engine_refuse_pipe(engine, &spec);
+    const char *refusal = le_engine_refuse_pipe(engine, &spec);
     if (refusal) {
         PyErr_Format(PyExc_ValueError, "port %lld, VLAN %lld: %s", (long long)src_port, (long long)src_vlan, refusal);
         return -1;
     }
-    int64_t number = engine_add_pipe(engine, &spec);
+    int64_t number = le_engine_add_pipe(engine, &spec);
     if (number < 0)
         PyErr_NoMemory();
     return number;
 }
 
-PyObject *pipes_add(struct module_engine *self, PyObject *args)
+PyObject *le_pipes_add(struct le_module_engine *self, PyObject *args)
 {
     PyObject *lists, *rows, *items = NULL, *numbers = NULL;
-    struct rows_policies policies = {0};
-    if (!PyArg_ParseTuple(args, "OO:add_pipes", &lists, &rows) || module_check_idle(self) < 0)
+    struct le_py_policies policies = {0};
+    if (!PyArg_ParseTuple(args, "OO:add_pipes", &lists, &rows) || le_module_check_idle(self) < 0)
         return NULL;
-    if (rows_policies(lists, &policies) < 0 || !(items = PySequence_Fast(rows, "pipes: a sequence of rows")) ||
+    if (le_py_policies(lists, &policies) < 0 || !(items = PySequence_Fast(rows, "pipes: a sequence of rows")) ||
         !(numbers = PyList_New(0)))
         goto cleanup;
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); i++) {
@@ -62,15 +62,15 @@ PyObject *pipes_add(struct module_engine *self, PyObject *args)
     }
 cleanup:
     Py_XDECREF(items);
-    rows_release(&policies);
+    le_py_release(&policies);
     return numbers;
 }
 
 /* The number of a pipe there is. */
-static int pipes_number(const struct engine *engine, PyObject *value, uint32_t *number)
+static int pipes_number(const struct le_engine *engine, PyObject *value, uint32_t *number)
 {
     int64_t pipe;
-    if (rows_integer(value, "pipe", INT64_MIN, INT64_MAX, &pipe) < 0)
+    if (le_py_integer(value, "pipe", INT64_MIN, INT64_MAX, &pipe) < 0)
         return -1;
     if (pipe < 0 || pipe >= engine->pipe_count) {
         PyErr_Format(PyExc_ValueError, "there is no pipe %lld", (long long)pipe);
@@ -81,43 +81,43 @@ static int pipes_number(const struct engine *engine, PyObject *value, uint32_t *
 }
 
 /* The moment a change is made: the one asked for, or, if that is negative, now by the clock. */
-static int64_t pipes_moment(struct module_engine *self, int64_t now_ns)
+static int64_t pipes_timestamp(struct le_module_engine *self, int64_t now_ns)
 {
     if (now_ns >= 0)
         return now_ns;
-    loop_deliver_due(&self->loop); /* what was due before is not lost to the change */
-    return loop_now_ns();
+    le_loop_deliver_due(&self->loop); /* what was due before is not lost to the change */
+    return le_loop_now_ns();
 }
 
 struct pipes_change {
-    uint32_t pipe;              /* number */
-    struct pipe_model model;    /* what change.model points to, if there is a new one */
-    struct pipe_change change;  /* the change */
+    uint32_t pipe;                 /* number */
+    struct le_pipe_model model;    /* what change.model points to, if there is a new one */
+    struct le_pipe_change change;  /* the change */
 };
 
 /* A change: (pipe, model, down, silent, frozen), None for what stays. */
-static int pipes_parse_change(struct engine *engine, PyObject *row, const struct rows_policies *policies,
+static int pipes_parse_change(struct le_engine *engine, PyObject *row, const struct le_py_policies *policies,
                               struct pipes_change *result)
 {
     enum { PIPE, MODEL, DOWN, SILENT, FROZEN, COUNT };
     PyObject *item[COUNT];
-    if (rows_unpack(row, "change", COUNT, item) < 0 || pipes_number(engine, item[PIPE], &result->pipe) < 0 ||
-        rows_switch(item[DOWN], &result->change.down) < 0 || rows_switch(item[SILENT], &result->change.silent) < 0 ||
-        rows_switch(item[FROZEN], &result->change.frozen) < 0)
+    if (le_py_unpack(row, "change", COUNT, item) < 0 || pipes_number(engine, item[PIPE], &result->pipe) < 0 ||
+        le_py_switch(item[DOWN], &result->change.down) < 0 || le_py_switch(item[SILENT], &result->change.silent) < 0 ||
+        le_py_switch(item[FROZEN], &result->change.frozen) < 0)
         return -1;
     if (item[MODEL] == Py_None)
         return 0;
-    if (rows_model(item[MODEL], policies, &result->model) < 0)
+    if (le_py_model(item[MODEL], policies, &result->model) < 0)
         return -1;
     result->change.model = &result->model;
-    if (engine_prepare_pipe(engine, result->pipe, &result->model) < 0)
+    if (le_engine_prepare_pipe(engine, result->pipe, &result->model) < 0)
         PyErr_NoMemory();
     return PyErr_Occurred() ? -1 : 0;
 }
 
 /* All changes, to be freed with PyMem_Free; NULL with an exception if one is wrong. */
-static struct pipes_change *pipes_parse_changes(struct engine *engine, PyObject *items,
-                                                const struct rows_policies *policies)
+static struct pipes_change *pipes_parse_changes(struct le_engine *engine, PyObject *items,
+                                                const struct le_py_policies *policies)
 {
     Py_ssize_t count = PySequence_Fast_GET_SIZE(items);
     struct pipes_change *changes = PyMem_Calloc((size_t)count, sizeof *changes);
@@ -131,44 +131,44 @@ static struct pipes_change *pipes_parse_changes(struct engine *engine, PyObject 
     return changes;
 }
 
-PyObject *pipes_set(struct module_engine *self, PyObject *args)
+PyObject *le_pipes_set(struct le_module_engine *self, PyObject *args)
 {
     PyObject *lists, *rows, *items = NULL, *result = NULL;
-    struct rows_policies policies = {0};
+    struct le_py_policies policies = {0};
     struct pipes_change *changes = NULL;
     long long now_ns = -1;
-    if (!PyArg_ParseTuple(args, "OO|L:set_pipes", &lists, &rows, &now_ns) || module_check_idle(self) < 0)
+    if (!PyArg_ParseTuple(args, "OO|L:set_pipes", &lists, &rows, &now_ns) || le_module_check_idle(self) < 0)
         return NULL;
-    if (rows_policies(lists, &policies) < 0 || !(items = PySequence_Fast(rows, "changes: a sequence of rows")) ||
+    if (le_py_policies(lists, &policies) < 0 || !(items = PySequence_Fast(rows, "changes: a sequence of rows")) ||
         !(changes = pipes_parse_changes(&self->engine, items, &policies)))
         goto cleanup;
-    now_ns = pipes_moment(self, now_ns);
+    now_ns = pipes_timestamp(self, now_ns);
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); i++)
-        engine_set_pipe(&self->engine, changes[i].pipe, &changes[i].change, now_ns);
+        le_engine_set_pipe(&self->engine, changes[i].pipe, &changes[i].change, now_ns);
     result = Py_NewRef(Py_None);
 cleanup:
     PyMem_Free(changes);
     Py_XDECREF(items);
-    rows_release(&policies);
+    le_py_release(&policies);
     return result;
 }
 
 /* A trace from packed points, checked; NULL with an exception. */
-static struct trace *pipes_trace(const Py_buffer *points, int64_t repeat_ns)
+static struct le_trace *pipes_trace(const Py_buffer *points, int64_t repeat_ns)
 {
-    size_t count = (size_t)points->len / sizeof(struct trace_point);
-    if (count == 0 || (size_t)points->len % sizeof(struct trace_point)) {
+    size_t count = (size_t)points->len / sizeof(struct le_trace_point);
+    if (count == 0 || (size_t)points->len % sizeof(struct le_trace_point)) {
         PyErr_SetString(PyExc_ValueError, "trace: whole points, at least one");
         return NULL;
     }
-    struct trace *trace = trace_new(count);
+    struct le_trace *trace = le_trace_new(count);
     if (!trace)
-        return (struct trace *)PyErr_NoMemory();
+        return (struct le_trace *)PyErr_NoMemory();
     memcpy(trace->point, points->buf, (size_t)points->len);
     trace->repeat_ns = repeat_ns;
     int64_t before_ns = -1;
     for (size_t i = 0; i < count; before_ns = trace->point[i++].at_ns)
-        if (trace->point[i].at_ns <= before_ns || rows_check_point(&trace->point[i]) < 0) {
+        if (trace->point[i].at_ns <= before_ns || le_py_check_point(&trace->point[i]) < 0) {
             if (!PyErr_Occurred())
                 PyErr_Format(PyExc_ValueError, "trace: point %zu is not later than the one before", i);
             break;
@@ -177,38 +177,38 @@ static struct trace *pipes_trace(const Py_buffer *points, int64_t repeat_ns)
         PyErr_SetString(PyExc_ValueError, "trace: it begins anew before its last point");
     if (!PyErr_Occurred())
         return trace;
-    trace_release(trace);
+    le_trace_release(trace);
     return NULL;
 }
 
 /* Have all the pipes, of numbers there are, follow the trace from one moment on. */
-static int pipes_follow_all(struct module_engine *self, PyObject *items, struct trace *trace, int64_t now_ns)
+static int pipes_follow_all(struct le_module_engine *self, PyObject *items, struct le_trace *trace, int64_t now_ns)
 {
     uint32_t pipe;
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); i++)
         if (pipes_number(&self->engine, PySequence_Fast_GET_ITEM(items, i), &pipe) < 0)
             return -1;
-    now_ns = pipes_moment(self, now_ns);
+    now_ns = pipes_timestamp(self, now_ns);
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); i++) {
         if (pipes_number(&self->engine, PySequence_Fast_GET_ITEM(items, i), &pipe) < 0)
             return -1;
-        engine_follow(&self->engine, pipe, trace, now_ns);
+        le_engine_follow(&self->engine, pipe, trace, now_ns);
     }
     return 0;
 }
 
-PyObject *pipes_follow(struct module_engine *self, PyObject *args)
+PyObject *le_pipes_follow(struct le_module_engine *self, PyObject *args)
 {
     PyObject *numbers, *items, *result = NULL;
     Py_buffer points;
-    struct trace *trace = NULL;
+    struct le_trace *trace = NULL;
     long long repeat_ns, now_ns = -1;
     int has_rate, has_delay, has_loss;
     if (!PyArg_ParseTuple(args, "Oz*Lppp|L:follow_trace", &numbers, &points, &repeat_ns, &has_rate, &has_delay,
                           &has_loss, &now_ns))
         return NULL;
     items = PySequence_Fast(numbers, "pipes: a sequence of numbers");
-    if (!items || module_check_idle(self) < 0 || (points.buf && !(trace = pipes_trace(&points, repeat_ns))))
+    if (!items || le_module_check_idle(self) < 0 || (points.buf && !(trace = pipes_trace(&points, repeat_ns))))
         goto cleanup;
     if (trace) {
         trace->has_rate = has_rate;
@@ -218,37 +218,37 @@ PyObject *pipes_follow(struct module_engine *self, PyObject *args)
     if (pipes_follow_all(self, items, trace, now_ns) == 0)
         result = Py_NewRef(Py_None);
 cleanup:
-    trace_release(trace);
+    le_trace_release(trace);
     Py_XDECREF(items);
     PyBuffer_Release(&points);
     return result;
 }
 
-PyObject *pipes_compensate_delay(struct module_engine *self, PyObject *args)
+PyObject *le_pipes_compensate_delay(struct le_module_engine *self, PyObject *args)
 {
     enum { PIPE, EARLY, COUNT };
     PyObject *rows, *item[COUNT];
     uint32_t pipe;
     int64_t early_ns;
-    if (!PyArg_ParseTuple(args, "O!:compensate_delay", &PyList_Type, &rows) || module_check_idle(self) < 0)
+    if (!PyArg_ParseTuple(args, "O!:compensate_delay", &PyList_Type, &rows) || le_module_check_idle(self) < 0)
         return NULL;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(rows); i++) {
-        if (rows_unpack(PyList_GET_ITEM(rows, i), "compensate_delay", COUNT, item) < 0 ||
+        if (le_py_unpack(PyList_GET_ITEM(rows, i), "compensate_delay", COUNT, item) < 0 ||
             pipes_number(&self->engine, item[PIPE], &pipe) < 0 ||
-            rows_integer(item[EARLY], "early_ns", 0, PIPES_MAX_EARLY_NS, &early_ns) < 0)
+            le_py_integer(item[EARLY], "early_ns", 0, PIPES_MAX_EARLY_NS, &early_ns) < 0)
             return NULL;
-        engine_compensate_delay(&self->engine, pipe, early_ns);
+        le_engine_compensate_delay(&self->engine, pipe, early_ns);
     }
     Py_RETURN_NONE;
 }
 
-PyObject *pipes_follow_frames(struct module_engine *self, PyObject *args)
+PyObject *le_pipes_follow_frames(struct le_module_engine *self, PyObject *args)
 {
     PyObject *origin;
     int64_t origin_ns;
-    if (!PyArg_ParseTuple(args, "O:follow_frames", &origin) || module_check_idle(self) < 0 ||
-        rows_integer(origin, "origin_ns", 0, PIPES_MAX_EARLY_NS, &origin_ns) < 0)
+    if (!PyArg_ParseTuple(args, "O:follow_frames", &origin) || le_module_check_idle(self) < 0 ||
+        le_py_integer(origin, "origin_ns", 0, PIPES_MAX_EARLY_NS, &origin_ns) < 0)
         return NULL;
-    engine_follow_frames(&self->engine, origin_ns);
+    le_engine_follow_frames(&self->engine, origin_ns);
     Py_RETURN_NONE;
 }

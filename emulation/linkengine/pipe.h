@@ -11,7 +11,7 @@
 
 #include "capture.h"
 #include "classify.h"
-#include "flight.h"
+#include "in_flight.h"
 #include "frame.h"
 #include "jitter.h"
 #include "loss.h"
@@ -23,76 +23,76 @@
 #define PIPE_STAYS (-1)           /* a switch that a change leaves alone */
 #define PIPE_NO_MTU UINT32_MAX    /* frames of any length pass */
 
-struct pipe_model {
-    uint64_t rate_bps;            /* line rate, bit/s, > 0 */
-    int64_t delay_ns;             /* propagation, its mean */
-    int32_t overhead_bytes;       /* per frame on the line beyond its own, from -CLASSIFY_HEADER_BYTES */
-    uint32_t mtu_bytes;           /* longest payload of an Ethernet frame, VLAN tags not counted */
-    uint64_t buffer_bytes;        /* how much may wait in all queues together, QUEUE_NO_LIMIT: any */
-    struct queue_policy *policy;  /* the class queues; the holder of the model has a reference */
-    struct jitter jitter;         /* of the delay */
-    struct loss loss;             /* on the way */
-    double duplicate, corrupt;    /* probabilities on the way */
+struct le_pipe_model {
+    uint64_t rate_bps;               /* line rate, bit/s, > 0 */
+    int64_t delay_ns;                /* propagation, its mean */
+    int32_t overhead_bytes;          /* per frame on the line beyond its own, from -CLASSIFY_HEADER_BYTES */
+    uint32_t mtu_bytes;              /* longest payload of an Ethernet frame, VLAN tags not counted */
+    uint64_t buffer_bytes;           /* how much may wait in all queues together, QUEUE_NO_LIMIT: any */
+    struct le_queue_policy *policy;  /* the class queues; the holder of the model has a reference */
+    struct le_jitter jitter;         /* of the delay */
+    struct le_loss loss;             /* on the way */
+    double duplicate, corrupt;       /* probabilities on the way */
 };
 
-struct pipe_change {
-    const struct pipe_model *model;  /* the new one, NULL: it stays */
-    int down, silent, frozen;        /* the new state of each switch: 0, 1 or PIPE_STAYS */
+struct le_pipe_change {
+    const struct le_pipe_model *model;  /* the new one, NULL: it stays */
+    int down, silent, frozen;           /* the new state of each switch: 0, 1 or PIPE_STAYS */
 };
 
 /* All times within are the pipe's own, which stand still while it is frozen: the caller's less skew_ns. */
-struct pipe {
-    struct pipe_model model;               /* may change at any time */
-    uint32_t dst_port;                     /* where frames come out */
-    uint16_t dst_vlan;                     /* tag pushed on the way out, 0: none */
-    bool down;                             /* carries nothing */
-    bool silent;                           /* frames are sent and vanish */
-    bool frozen;                           /* time stands still, at frozen_ns */
-    bool lossy;                            /* the loss model is in its bad state */
-    uint32_t heap_slot;                    /* its place in the engine's heap, HEAP_OUT: not in it */
-    struct queue_set queues;               /* waiting for the line */
-    struct flight flight;                  /* sent, not yet delivered */
-    int64_t line_ns;                       /* when the line gets free, whole nanoseconds */
-    uint64_t line_rest;                    /* the rest of that, in 1/rate_bps nanoseconds */
-    int64_t ideal_ns;                      /* when it would get free had every frame come when it should */
-    int64_t early_ns;                      /* frames are delivered so much sooner, for what takes time behind it */
-    int64_t last_due_ns;                   /* due_ns of the frame last sent: none overtakes it */
-    int64_t skew_ns;                       /* how long it has been frozen in all */
-    int64_t frozen_ns;                     /* the time at which it stands still */
-    uint64_t random;                       /* state of its random numbers */
-    struct capture *capture;               /* gets a copy of what comes out, NULL: none */
-    uint32_t capture_interface;            /* which of the capture's interfaces it is */
-    struct trace_place trace;              /* the trace it follows */
-    const struct classify_tables *tables;  /* the engine's */
-    struct frame_pool *pool;               /* the engine's */
-    struct pipe_stats *stats;              /* in shared memory */
-    struct stats_classes *classes;         /* the engine's */
+struct le_pipe {
+    struct le_pipe_model model;               /* may change at any time */
+    uint32_t dst_port;                        /* where frames come out */
+    uint16_t dst_vlan;                        /* tag pushed on the way out, 0: none */
+    bool down;                                /* carries nothing */
+    bool silent;                              /* frames are sent and vanish */
+    bool frozen;                              /* time stands still, at frozen_ns */
+    bool lossy;                               /* the loss model is in its bad state */
+    uint32_t heap_slot;                       /* its place in the engine's heap, HEAP_OUT: not in it */
+    struct le_queue_set queues;               /* waiting for the line */
+    struct le_in_flight in_flight;            /* sent, not yet delivered */
+    int64_t line_ns;                          /* when the line gets free, whole nanoseconds */
+    uint64_t line_rest;                       /* the rest of that, in 1/rate_bps nanoseconds */
+    int64_t ideal_ns;                         /* when it would get free had every frame come when it should */
+    int64_t early_ns;                         /* frames are delivered so much sooner, for what takes time behind it */
+    int64_t last_due_ns;                      /* due_ns of the frame last sent: none overtakes it */
+    int64_t skew_ns;                          /* how long it has been frozen in all */
+    int64_t frozen_ns;                        /* the time at which it stands still */
+    uint64_t random;                          /* state of its random numbers */
+    struct le_capture *capture;               /* gets a copy of what comes out, NULL: none */
+    uint32_t capture_interface;               /* which of the capture's interfaces it is */
+    struct le_trace_place trace;              /* the trace it follows */
+    const struct le_classify_tables *tables;  /* the engine's */
+    struct le_frame_pool *pool;               /* the engine's */
+    struct le_pipe_stats *stats;              /* in shared memory */
+    struct le_stats_classes *classes;         /* the engine's */
 };
 
 /* A frame arrives at now_ns, which never decreases, and should have at ideal_ns: it is delivered as if it had, though
  * not before the line has sent it. data is copied; length >= CLASSIFY_HEADER_BYTES. */
-void pipe_arrive(struct pipe *pipe, const uint8_t *data, uint32_t length, int64_t now_ns, int64_t ideal_ns);
+void le_pipe_arrive(struct le_pipe *pipe, const uint8_t *data, uint32_t length, int64_t now_ns, int64_t ideal_ns);
 
 /* The next frame to be delivered by now_ns, NULL if there is none yet. The caller frees it. */
-struct frame *pipe_take_due(struct pipe *pipe, int64_t now_ns);
+struct le_frame *le_pipe_take_due(struct le_pipe *pipe, int64_t now_ns);
 
-/* When to call pipe_take_due next, PIPE_NEVER if nothing is on its way. */
-int64_t pipe_next_event(const struct pipe *pipe);
+/* When to call le_pipe_take_due next, PIPE_NEVER if nothing is on its way. */
+int64_t le_pipe_next_event(const struct le_pipe *pipe);
 
 /* Make room for what the model needs. Returns 0, or -1 when out of memory: it must not be set then. */
-int pipe_prepare(struct pipe *pipe, const struct pipe_model *model);
+int le_pipe_prepare(struct le_pipe *pipe, const struct le_pipe_model *model);
 
 /* Have the change, whose model is prepared, hold from now_ns on. The frame on the line keeps its end and frames in
  * flight their delay; going down drops both. */
-void pipe_set(struct pipe *pipe, const struct pipe_change *change, int64_t now_ns);
+void le_pipe_set(struct le_pipe *pipe, const struct le_pipe_change *change, int64_t now_ns);
 
 /* Have the pipe follow a trace from now_ns on, NULL: none. What was set last holds until the next point. */
-void pipe_follow(struct pipe *pipe, struct trace *trace, int64_t now_ns);
+void le_pipe_follow(struct le_pipe *pipe, struct le_trace *trace, int64_t now_ns);
 
 /* Record how late a frame of the pipe was delivered. */
-void pipe_record_lateness(struct pipe *pipe, const struct frame *frame, uint64_t late_ns);
+void le_pipe_record_lateness(struct le_pipe *pipe, const struct le_frame *frame, uint64_t late_ns);
 
 /* Give all frames back to the pool, uncounted, and what the pipe shares to its other users. */
-void pipe_clear(struct pipe *pipe);
+void le_pipe_clear(struct le_pipe *pipe);
 
 #endif

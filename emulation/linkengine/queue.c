@@ -4,28 +4,28 @@
 
 #define QUEUE_US_PER_S 1000000u
 
-struct queue_policy *queue_policy_new(void)
+struct le_queue_policy *le_queue_policy_new(void)
 {
-    struct queue_policy *policy = calloc(1, sizeof *policy);
+    struct le_queue_policy *policy = calloc(1, sizeof *policy);
     if (!policy)
         return NULL;
     policy->users = policy->count = 1;
     for (unsigned queue = 0; queue < STATS_QUEUES; queue++)
-        policy->rule[queue] = (struct queue_rule){.limit_bytes = QUEUE_NO_LIMIT, .limit_us = QUEUE_NO_LIMIT};
+        policy->rule[queue] = (struct le_queue_rule){.limit_bytes = QUEUE_NO_LIMIT, .limit_us = QUEUE_NO_LIMIT};
     return policy;
 }
 
-void queue_policy_release(struct queue_policy *policy)
+void le_queue_policy_release(struct le_queue_policy *policy)
 {
     if (policy && --policy->users == 0)
         free(policy);
 }
 
-bool queue_fits(const struct queue_set *set, const struct queue_policy *policy, unsigned queue, uint32_t line_bytes,
-                int32_t overhead_bytes, uint64_t rate_bps)
+bool le_queue_fits(const struct le_queue_set *set, const struct le_queue_policy *policy, unsigned queue,
+                   uint32_t line_bytes, int32_t overhead_bytes, uint64_t rate_bps)
 {
-    const struct frame_fifo *fifo = &set->fifo[queue];
-    const struct queue_rule *rule = &policy->rule[queue];
+    const struct le_frame_fifo *fifo = &set->fifo[queue];
+    const struct le_queue_rule *rule = &policy->rule[queue];
     uint64_t bytes = fifo->bytes + line_bytes;
 
     if (bytes > rule->limit_bytes)
@@ -36,14 +36,14 @@ bool queue_fits(const struct queue_set *set, const struct queue_policy *policy, 
     return (unsigned __int128)bits * QUEUE_US_PER_S <= (unsigned __int128)rule->limit_us * rate_bps;
 }
 
-unsigned queue_next(struct queue_set *set, const struct queue_policy *policy, int32_t overhead_bytes)
+unsigned le_queue_next(struct le_queue_set *set, const struct le_queue_policy *policy, int32_t overhead_bytes)
 {
     for (unsigned queue = 0; queue < policy->count; queue++)
         if (policy->rule[queue].quantum_bytes == 0 && set->fifo[queue].head)
             return queue;
     for (;;) {
         unsigned turn = set->turn;
-        const struct frame *head = set->fifo[turn].head;
+        const struct le_frame *head = set->fifo[turn].head;
         if (head && set->deficit[turn] >= (int64_t)head->line_bytes + overhead_bytes)
             return turn;
         set->turn = turn = (turn + 1) % policy->count;
@@ -52,7 +52,7 @@ unsigned queue_next(struct queue_set *set, const struct queue_policy *policy, in
     }
 }
 
-void queue_charge(struct queue_set *set, const struct queue_policy *policy, unsigned queue, int64_t cost_bytes)
+void le_queue_charge(struct le_queue_set *set, const struct le_queue_policy *policy, unsigned queue, int64_t cost_bytes)
 {
     if (policy->rule[queue].quantum_bytes == 0)
         return;
@@ -61,24 +61,24 @@ void queue_charge(struct queue_set *set, const struct queue_policy *policy, unsi
         set->deficit[queue] = 0; /* a queue that runs empty saves nothing up */
 }
 
-int queue_prepare(struct queue_set *set, const struct queue_policy *policy)
+int le_queue_prepare(struct le_queue_set *set, const struct le_queue_policy *policy)
 {
     if (policy->managed && !set->aqm)
         set->aqm = calloc(STATS_QUEUES, sizeof *set->aqm);
     return policy->managed && !set->aqm ? -1 : 0;
 }
 
-void queue_adopt(struct queue_set *set, const struct queue_policy *from, const struct queue_policy *to)
+void le_queue_adopt(struct le_queue_set *set, const struct le_queue_policy *from, const struct le_queue_policy *to)
 {
     for (unsigned queue = 0; queue < STATS_QUEUES; queue++) {
         if (set->aqm && from->rule[queue].aqm.kind != to->rule[queue].aqm.kind)
-            set->aqm[queue] = (struct aqm_state){0};
+            set->aqm[queue] = (struct le_aqm_state){0};
         if (to->rule[queue].quantum_bytes == 0)
             set->deficit[queue] = 0;
         while (queue >= to->count && set->fifo[queue].head) {
-            struct frame *frame = frame_fifo_pop(&set->fifo[queue]);
+            struct le_frame *frame = le_frame_fifo_pop(&set->fifo[queue]);
             frame->queue = (uint8_t)(to->count - 1);
-            frame_fifo_push(&set->fifo[frame->queue], frame);
+            le_frame_fifo_push(&set->fifo[frame->queue], frame);
         }
     }
     set->turn %= to->count;

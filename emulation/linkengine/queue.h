@@ -11,66 +11,67 @@
 
 #define QUEUE_NO_LIMIT UINT64_MAX
 
-struct queue_rule {
+struct le_queue_rule {
     uint64_t limit_bytes;    /* how much may wait, QUEUE_NO_LIMIT: any */
     uint64_t limit_us;       /* the same as time on the line, overhead counted; QUEUE_NO_LIMIT: any */
     uint32_t quantum_bytes;  /* deficit round robin: what a turn adds; 0: strict, lower number first */
-    struct aqm_rule aqm;     /* what is dropped before the limits are reached */
+    struct le_aqm_rule aqm;  /* what is dropped before the limits are reached */
 };
 
 /* How queues are served, shared by the pipes that have the same. */
-struct queue_policy {
-    uint32_t users;                        /* references held */
-    unsigned count;                        /* queues in use, 1 to STATS_QUEUES */
-    bool managed;                          /* a queue has active queue management */
-    struct queue_rule rule[STATS_QUEUES];  /* by queue number */
+struct le_queue_policy {
+    uint32_t users;                           /* references held */
+    unsigned count;                           /* queues in use, 1 to STATS_QUEUES */
+    bool managed;                             /* a queue has active queue management */
+    struct le_queue_rule rule[STATS_QUEUES];  /* by queue number */
 };
 
-struct queue_set {
-    struct frame_fifo fifo[STATS_QUEUES];  /* the frames waiting */
-    int64_t deficit[STATS_QUEUES];         /* line bytes a weighted queue may still send in its turn */
-    struct aqm_state *aqm;                 /* by queue; NULL until a policy with active queue management comes */
-    unsigned turn;                         /* the weighted queue whose turn it is */
-    uint64_t frames;                       /* waiting in all queues */
-    uint64_t bytes;                        /* their bytes */
+struct le_queue_set {
+    struct le_frame_fifo fifo[STATS_QUEUES];  /* the frames waiting */
+    int64_t deficit[STATS_QUEUES];            /* line bytes a weighted queue may still send in its turn */
+    struct le_aqm_state *aqm;                 /* by queue; NULL until a policy with active queue management comes */
+    unsigned turn;                            /* the weighted queue whose turn it is */
+    uint64_t frames;                          /* waiting in all queues */
+    uint64_t bytes;                           /* their bytes */
 };
 
 /* A policy of one strict queue without limits, with one user; NULL when out of memory. */
-struct queue_policy *queue_policy_new(void);
-void queue_policy_release(struct queue_policy *policy);
+struct le_queue_policy *le_queue_policy_new(void);
+void le_queue_policy_release(struct le_queue_policy *policy);
 
 /* Whether a frame of line_bytes fits under the limits of its queue, on a line of rate_bps where each frame takes
  * overhead_bytes beyond its own. */
-bool queue_fits(const struct queue_set *set, const struct queue_policy *policy, unsigned queue, uint32_t line_bytes,
-                int32_t overhead_bytes, uint64_t rate_bps);
+bool le_queue_fits(const struct le_queue_set *set, const struct le_queue_policy *policy, unsigned queue,
+                   uint32_t line_bytes, int32_t overhead_bytes, uint64_t rate_bps);
 
 /* The queue that is next on the line; the set must not be empty. Deficit round robin as of Shreedhar and Varghese,
  * SIGCOMM 1995. overhead_bytes is what a frame takes on the line beyond its own. */
-unsigned queue_next(struct queue_set *set, const struct queue_policy *policy, int32_t overhead_bytes);
+unsigned le_queue_next(struct le_queue_set *set, const struct le_queue_policy *policy, int32_t overhead_bytes);
 
-static inline void queue_push(struct queue_set *set, unsigned queue, struct frame *frame)
+static inline void le_queue_push(struct le_queue_set *set, unsigned queue, struct le_frame *frame)
 {
-    frame_fifo_push(&set->fifo[queue], frame);
+    le_frame_fifo_push(&set->fifo[queue], frame);
     set->frames++;
     set->bytes += frame->line_bytes;
 }
 
 /* Take the head of the queue, which must have one. */
-static inline struct frame *queue_take(struct queue_set *set, unsigned queue)
+static inline struct le_frame *le_queue_take(struct le_queue_set *set, unsigned queue)
 {
-    struct frame *frame = frame_fifo_pop(&set->fifo[queue]);
+    struct le_frame *frame = le_frame_fifo_pop(&set->fifo[queue]);
     set->frames--;
     set->bytes -= frame->line_bytes;
     return frame;
 }
 
 /* A frame of cost_bytes goes on the line from the queue. */
-void queue_charge(struct queue_set *set, const struct queue_policy *policy, unsigned queue, int64_t cost_bytes);
+void le_queue_charge(struct le_queue_set *set, const struct le_queue_policy *policy, unsigned queue,
+                     int64_t cost_bytes);
 
 /* Give the set what the policy needs before it may be adopted. Returns 0, or -1 when out of memory. */
-int queue_prepare(struct queue_set *set, const struct queue_policy *policy);
+int le_queue_prepare(struct le_queue_set *set, const struct le_queue_policy *policy);
 
 /* Go from one policy to another: frames of queues that are no more wait in the last one. */
-void queue_adopt(struct queue_set *set, const struct queue_policy *from, const struct queue_policy *to);
+void le_queue_adopt(struct le_queue_set *set, const struct le_queue_policy *from, const struct le_queue_policy *to);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-static inline uint64_t random_word(uint64_t *state)
+static inline uint64_t le_random_word(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
@@ -14,15 +14,15 @@ static inline uint64_t random_word(uint64_t *state)
 }
 
 /* Uniform in [0, 1). */
-static inline double random_share(uint64_t *state)
+static inline double le_random_share(uint64_t *state)
 {
-    return (double)(random_word(state) >> 11) * 0x1p-53;
+    return (double)(le_random_word(state) >> 11) * 0x1p-53;
 }
 
 /* Whether what has this probability happens. What cannot happen takes no number. */
-static inline bool random_happens(uint64_t *state, double probability)
+static inline bool le_random_happens(uint64_t *state, double probability)
 {
-    return probability > 0 && random_share(state) < probability;
+    return probability > 0 && le_random_share(state) < probability;
 }
 
 #endif

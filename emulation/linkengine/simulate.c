@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* The sink of simulate(): append (due_ns, port, frame) to the list; a failure shows as a pending exception. */
-static enum engine_outcome simulate_collect(void *context, struct pipe *pipe, const struct frame *frame)
+static enum le_engine_outcome simulate_collect(void *context, struct le_pipe *pipe, const struct le_frame *frame)
 {
     if (PyErr_Occurred())
         return ENGINE_REFUSED;
@@ -16,7 +16,7 @@ static enum engine_outcome simulate_collect(void *context, struct pipe *pipe, co
     return ENGINE_DELIVERED;
 }
 
-static int simulate_arrival(struct module_engine *self, PyObject *arrival, bool prompt, PyObject *deliveries)
+static int simulate_arrival(struct le_module_engine *self, PyObject *arrival, bool prompt, PyObject *deliveries)
 {
     long long now_ns;
     unsigned int port;
@@ -29,20 +29,20 @@ static int simulate_arrival(struct module_engine *self, PyObject *arrival, bool 
         return -1;
     }
     if (prompt)
-        engine_deliver_due(&self->engine, now_ns, simulate_collect, deliveries);
+        le_engine_deliver_due(&self->engine, now_ns, simulate_collect, deliveries);
     memcpy(self->loop.scratch, data, (size_t)length);
-    engine_arrive(&self->engine, port, self->loop.scratch, (uint32_t)length, now_ns);
+    le_engine_arrive(&self->engine, port, self->loop.scratch, (uint32_t)length, now_ns);
     return PyErr_Occurred() ? -1 : 0;
 }
 
-PyObject *simulate_run(struct module_engine *self, PyObject *args, PyObject *keywords)
+PyObject *le_simulate_run(struct le_module_engine *self, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"arrivals", "until_ns", "prompt", NULL};
     PyObject *arrivals, *items = NULL, *deliveries = NULL;
     long long until_ns;
     int prompt = 1;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "OL|p:simulate", names, &arrivals, &until_ns, &prompt) ||
-        module_check_idle(self) < 0)
+        le_module_check_idle(self) < 0)
         return NULL;
     items = PySequence_Fast(arrivals, "a sequence of (time_ns, port, frame)");
     deliveries = items ? PyList_New(0) : NULL;
@@ -51,7 +51,7 @@ PyObject *simulate_run(struct module_engine *self, PyObject *args, PyObject *key
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); i++)
         if (simulate_arrival(self, PySequence_Fast_GET_ITEM(items, i), prompt, deliveries) < 0)
             goto failed;
-    engine_deliver_due(&self->engine, until_ns, simulate_collect, deliveries);
+    le_engine_deliver_due(&self->engine, until_ns, simulate_collect, deliveries);
     if (PyErr_Occurred())
         goto failed;
     Py_DECREF(items);

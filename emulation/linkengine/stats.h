@@ -17,22 +17,22 @@
 #define STATS_CLASS_BINS 88      /* the same in units of STATS_CLASS_UNIT_NS: the last starts at 7.5 s */
 #define STATS_CLASS_UNIT_NS 1024 /* a power of two, so that it divides fast */
 
-struct engine_stats {
-    uint64_t layout;               /* STATS_LAYOUT */
-    uint64_t ports;                /* ports added so far */
-    uint64_t pipes;                /* pipes added so far */
-    uint64_t memory_bytes;         /* memory held by frames and by the pool's free lists */
-    uint64_t rounds;               /* turns of the loop */
-    uint64_t rests;                /* of them: those that first slept a grain out, under load */
-    uint64_t longest_round_ns;     /* longest time without a look for arrivals (turn, pause, sleeping too long) */
-    uint64_t lateness_max_ns;      /* worst lateness of a delivery */
-    uint64_t lateness_max_at_ns;   /* when that was, CLOCK_REALTIME */
-    uint64_t lateness_max_pipe;    /* on which pipe */
-    uint64_t classes;              /* class_stats handed out so far */
-    uint64_t lateness[STATS_LATENESS_BINS]; /* deliveries by lateness, see stats_bin() */
+struct le_engine_stats {
+    uint64_t layout;                         /* STATS_LAYOUT */
+    uint64_t ports;                          /* ports added so far */
+    uint64_t pipes;                          /* pipes added so far */
+    uint64_t memory_bytes;                   /* memory held by frames and by the pool's free lists */
+    uint64_t rounds;                         /* turns of the loop */
+    uint64_t rests;                          /* of them: those that first slept a grain out, under load */
+    uint64_t longest_round_ns; /* longest time without a look for arrivals (turn, pause, sleeping too long) */
+    uint64_t lateness_max_ns;                /* worst lateness of a delivery */
+    uint64_t lateness_max_at_ns;             /* when that was, CLOCK_REALTIME */
+    uint64_t lateness_max_pipe;              /* on which pipe */
+    uint64_t classes;                        /* class_stats handed out so far */
+    uint64_t lateness[STATS_LATENESS_BINS];  /* deliveries by lateness, see le_stats_bin() */
 };
 
-struct port_stats {
+struct le_port_stats {
     uint64_t frames_in;   /* frames read */
     uint64_t bytes_in;    /* their bytes, trunk tag included */
     uint64_t frames_out;  /* frames written */
@@ -43,7 +43,7 @@ struct port_stats {
     uint64_t reserved;    /* pads to a cache line */
 };
 
-struct pipe_stats {
+struct le_pipe_stats {
     uint64_t frames_in;                   /* frames that arrived */
     uint64_t bytes_in;                    /* their bytes, without trunk tag */
     uint64_t frames_out;                  /* frames delivered */
@@ -66,50 +66,51 @@ struct pipe_stats {
     uint64_t reserved[6];                 /* pads to a cache line */
 };
 
-struct class_stats {
-    uint64_t frames_in;                    /* frames of this class that arrived */
-    uint64_t bytes_in;                     /* their bytes, without trunk tag */
-    uint64_t frames_sent;                  /* frames put on the line */
-    uint64_t bytes_sent;                   /* their bytes */
-    uint64_t drop_tail;                    /* the queue was at its own limit */
-    uint64_t drop_buffer;                  /* all queues together were at theirs */
-    uint64_t drop_red;                     /* dropped early by RED */
-    uint64_t drop_codel;                   /* dropped at the head by CoDel */
-    uint64_t queue_ns;                     /* what the frames sent waited, all together */
-    uint64_t queue_max_ns;                 /* the longest wait */
-    uint64_t reserved[6];                  /* pads to a cache line */
-    uint64_t queue_delay[STATS_CLASS_BINS];/* frames sent, by how long they waited, see stats_class_bin() */
-    uint64_t lateness[STATS_CLASS_BINS];   /* deliveries, by how late they were */
+struct le_class_stats {
+    uint64_t frames_in;                      /* frames of this class that arrived */
+    uint64_t bytes_in;                       /* their bytes, without trunk tag */
+    uint64_t frames_sent;                    /* frames put on the line */
+    uint64_t bytes_sent;                     /* their bytes */
+    uint64_t drop_tail;                      /* the queue was at its own limit */
+    uint64_t drop_buffer;                    /* all queues together were at theirs */
+    uint64_t drop_red;                       /* dropped early by RED */
+    uint64_t drop_codel;                     /* dropped at the head by CoDel */
+    uint64_t queue_ns;                       /* what the frames sent waited, all together */
+    uint64_t queue_max_ns;                   /* the longest wait */
+    uint64_t reserved[6];                    /* pads to a cache line */
+    uint64_t queue_delay[STATS_CLASS_BINS];  /* frames sent, by how long they waited, see le_stats_class_bin() */
+    uint64_t lateness[STATS_CLASS_BINS];     /* deliveries, by how late they were */
 };
 
 /* The class_stats of all pipes. */
-struct stats_classes {
-    struct class_stats *record;  /* in shared memory */
-    uint64_t *used;              /* engine_stats.classes */
+struct le_stats_classes {
+    struct le_class_stats *record;  /* in shared memory */
+    uint64_t *used;                 /* engine_stats.classes */
 };
 
-static inline void stats_set(uint64_t *counter, uint64_t value)
+static inline void le_stats_set(uint64_t *counter, uint64_t value)
 {
     __atomic_store_n(counter, value, __ATOMIC_RELAXED);
 }
 
-static inline void stats_add(uint64_t *counter, uint64_t value)
+static inline void le_stats_add(uint64_t *counter, uint64_t value)
 {
-    stats_set(counter, *counter + value);
+    le_stats_set(counter, *counter + value);
 }
 
 /* The pipe's record of a class, which comes into being with its first use. */
-static inline struct class_stats *stats_class(struct stats_classes *classes, struct pipe_stats *pipe, unsigned queue)
+static inline struct le_class_stats *le_stats_class(struct le_stats_classes *classes, struct le_pipe_stats *pipe,
+                                                    unsigned queue)
 {
     if (!pipe->class_record[queue]) {
-        stats_add(classes->used, 1); /* the record counts before the pipe names it */
-        stats_set(&pipe->class_record[queue], *classes->used);
+        le_stats_add(classes->used, 1); /* the record counts before the pipe names it */
+        le_stats_set(&pipe->class_record[queue], *classes->used);
     }
     return &classes->record[pipe->class_record[queue] - 1];
 }
 
 /* The histogram bin of a value: exact below 4, then four bins to each power of two. */
-static inline unsigned stats_bin_of(uint64_t value, unsigned bins)
+static inline unsigned le_stats_bin_of(uint64_t value, unsigned bins)
 {
     if (value < 4)
         return (unsigned)value;
@@ -118,14 +119,14 @@ static inline unsigned stats_bin_of(uint64_t value, unsigned bins)
     return bin < bins ? bin : bins - 1;
 }
 
-static inline unsigned stats_bin(uint64_t lateness_ns)
+static inline unsigned le_stats_bin(uint64_t lateness_ns)
 {
-    return stats_bin_of(lateness_ns, STATS_LATENESS_BINS);
+    return le_stats_bin_of(lateness_ns, STATS_LATENESS_BINS);
 }
 
-static inline unsigned stats_class_bin(uint64_t time_ns)
+static inline unsigned le_stats_class_bin(uint64_t time_ns)
 {
-    return stats_bin_of(time_ns / STATS_CLASS_UNIT_NS, STATS_CLASS_BINS);
+    return le_stats_bin_of(time_ns / STATS_CLASS_UNIT_NS, STATS_CLASS_BINS);
 }
 
 #endif

@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 
-struct trace *trace_new(size_t count)
+struct le_trace *le_trace_new(size_t count)
 {
-    struct trace *trace = calloc(1, sizeof *trace + count * sizeof trace->point[0]);
+    struct le_trace *trace = calloc(1, sizeof *trace + count * sizeof trace->point[0]);
     if (!trace)
         return NULL;
     trace->users = 1;
@@ -12,18 +12,18 @@ struct trace *trace_new(size_t count)
     return trace;
 }
 
-void trace_release(struct trace *trace)
+void le_trace_release(struct le_trace *trace)
 {
     if (trace && --trace->users == 0)
         free(trace);
 }
 
-void trace_follow(struct trace_place *place, struct trace *trace, int64_t now_ns)
+void le_trace_follow(struct le_trace_place *place, struct le_trace *trace, int64_t now_ns)
 {
     if (trace)
         trace->users++;
-    trace_release(place->trace);
-    *place = (struct trace_place){
+    le_trace_release(place->trace);
+    *place = (struct le_trace_place){
         .trace = trace,
         .start_ns = now_ns,
         .next_ns = trace ? now_ns + trace->point[0].at_ns : TRACE_NEVER,
@@ -31,7 +31,7 @@ void trace_follow(struct trace_place *place, struct trace *trace, int64_t now_ns
 }
 
 /* How many points have come by the time since the start of a round. */
-static size_t trace_points_by(const struct trace *trace, int64_t time_ns)
+static size_t trace_points_by(const struct le_trace *trace, int64_t time_ns)
 {
     size_t from = 0, to = trace->count;
     while (from < to) {
@@ -44,9 +44,9 @@ static size_t trace_points_by(const struct trace *trace, int64_t time_ns)
     return from;
 }
 
-const struct trace_point *trace_advance(struct trace_place *place, int64_t now_ns)
+const struct le_trace_point *le_trace_advance(struct le_trace_place *place, int64_t now_ns)
 {
-    const struct trace *trace = place->trace;
+    const struct le_trace *trace = place->trace;
     int64_t round = trace->repeat_ns ? (now_ns - place->start_ns) / trace->repeat_ns : 0;
     int64_t round_ns = place->start_ns + round * trace->repeat_ns;
     size_t come = trace_points_by(trace, now_ns - round_ns);

@@ -9,7 +9,7 @@
 #define TRACE_NEVER INT64_MAX  /* no point to come */
 
 /* As emulation/links/trace.py packs them. */
-struct trace_point {
+struct le_trace_point {
     int64_t at_ns;      /* from the start of the trace, increasing */
     uint64_t rate_bps;  /* line rate from then on */
     int64_t delay_ns;   /* propagation delay */
@@ -17,31 +17,31 @@ struct trace_point {
 };
 
 /* Shared by the pipes that follow it. */
-struct trace {
-    uint32_t users;                  /* references held */
-    bool has_rate;                   /* which columns it has; the others stay the model's */
+struct le_trace {
+    uint32_t users;                 /* references held */
+    bool has_rate;                  /* which columns it has; the others stay the model's */
     bool has_delay;
     bool has_loss;
-    int64_t repeat_ns;               /* begins anew after that, 0: never */
-    size_t count;                    /* points, at least 1 */
-    struct trace_point point[];      /* in order of time */
+    int64_t repeat_ns;              /* begins anew after that, 0: never */
+    size_t count;                   /* points, at least 1 */
+    struct le_trace_point point[];  /* in order of time */
 };
 
 /* How far a pipe has come in a trace. */
-struct trace_place {
-    struct trace *trace;  /* holds a reference; NULL: follows none */
-    int64_t start_ns;     /* when the pipe began to follow it */
-    int64_t next_ns;      /* when the next point is, TRACE_NEVER: past the last */
+struct le_trace_place {
+    struct le_trace *trace;  /* holds a reference; NULL: follows none */
+    int64_t start_ns;        /* when the pipe began to follow it */
+    int64_t next_ns;         /* when the next point is, TRACE_NEVER: past the last */
 };
 
 /* A trace with room for count points and one user, its other members zero; NULL when out of memory. */
-struct trace *trace_new(size_t count);
-void trace_release(struct trace *trace);
+struct le_trace *le_trace_new(size_t count);
+void le_trace_release(struct le_trace *trace);
 
 /* Follow trace from now_ns on (NULL: none); takes a reference. */
-void trace_follow(struct trace_place *place, struct trace *trace, int64_t now_ns);
+void le_trace_follow(struct le_trace_place *place, struct le_trace *trace, int64_t now_ns);
 
 /* The point that holds at now_ns, which is next_ns or later. Those before it that never were asked for are skipped. */
-const struct trace_point *trace_advance(struct trace_place *place, int64_t now_ns);
+const struct le_trace_point *le_trace_advance(struct le_trace_place *place, int64_t now_ns);
 
 #endif

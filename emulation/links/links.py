@@ -26,7 +26,7 @@ from helsewan.emulation.nodes.nodes import NamespaceNode, SiteNode
 from helsewan.emulation.routers.switches import ON_TRUNK, RouterSwitch
 from helsewan.emulation.sandbox.namespaces import open_tap
 from helsewan.topology.model import (
-    LINE_PORTS,
+    ACCESS_LINK_PORTS,
     SITE_MTU,
     TRUNK_INTERFACE,
     AccessLink,
@@ -269,7 +269,7 @@ class MininetAccessLink(MininetLink):
             node1.gateway_macs[line] = router_mac(network.router[access.router])
         self.intf1 = SiteIntf(name, node=node1, port=line, link=self, mac=node1.site.mac)
         if self._has_port:
-            far_name, port, device = access_port_interface(access.vlan), LINE_PORTS + access.vlan, None
+            far_name, port, device = access_port_interface(access.vlan), ACCESS_LINK_PORTS + access.vlan, None
         else:
             far_name, port, device = f"{TRUNK_INTERFACE}.{access.vlan}", ON_TRUNK + access.vlan, TRUNK_INTERFACE
         self.intf2 = LinkIntf(far_name, device=device, node=node2, port=port, link=self)

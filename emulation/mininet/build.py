@@ -21,7 +21,7 @@ class EmulatedTopo(NetworkTopo):
     """The topology with this project's nodes and links, whose options are the model's objects."""
 
     def build(self, network: Network, backend: LinkBackend) -> None:  # type: ignore[override]
-        """Add every router, site, link and access line; ``plant`` gets the links."""
+        """Add every router, site, link and access line; ``backend`` gets the links."""
         self._backend = backend
         super().build(network)
 
@@ -30,15 +30,15 @@ class EmulatedTopo(NetworkTopo):
         return {"site": site}
 
     def link_options(self, link: Link) -> dict[str, Any]:
-        """A link of ``plant``, beside Mininet's own terms."""
-        ours = {"cls": MininetRouterLink, "plant": self._backend, "fibre": link, "network": self.network}
+        """A link of ``backend``, beside Mininet's own terms."""
+        ours = {"cls": MininetRouterLink, "backend": self._backend, "fibre": link, "network": self.network}
         return super().link_options(link) | ours
 
     def access_options(self, access: AccessLink, line: int) -> dict[str, Any]:
-        """An access line of ``plant``, beside Mininet's own terms."""
+        """An access line of ``backend``, beside Mininet's own terms."""
         ours = {
             "cls": MininetAccessLink,
-            "plant": self._backend,
+            "backend": self._backend,
             "access": access,
             "line": line,
             "network": self.network,
@@ -56,7 +56,7 @@ def build(
 ) -> EmulatedNet:
     """The network as a built, not yet started Mininet of our nodes inside the present world.
 
-    ``plant`` gets all lines, ``home`` the routers' sockets; over ``management`` they reach their controller; ``bfd``
+    ``backend`` gets all lines, ``home`` the routers' sockets; over ``management`` they reach their controller; ``bfd``
     are the timers of the sessions on fibres (None: none).
     """
     switch = partial(RouterSwitch, home=home, log_dir=log_dir, datapath=backend.dataplane.datapath_type, bfd=bfd)

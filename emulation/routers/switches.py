@@ -26,7 +26,7 @@ from helsewan.emulation.routers.certificate_authority import Credentials
 from helsewan.emulation.routers.switch_ports import widen
 from helsewan.emulation.sandbox.procfs import threads
 from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, set_realtime
-from helsewan.topology.model import LINE_PORTS, TRUNK_INTERFACE, TRUNK_PORT
+from helsewan.topology.model import ACCESS_LINK_PORTS, TRUNK_INTERFACE, TRUNK_PORT
 
 BRIDGE = "br0"
 # Threads of vswitchd beside the first, which forwards: one sends BFD's packets and notices that none came (late, it
@@ -151,7 +151,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
     def openflow_ports(self) -> dict[str, int]:
         """The interfaces that are OpenFlow ports, with their numbers; all lines on the trunk are one."""
         ports = {intf.name: port for port, intf in self.intfs.items() if port < ON_TRUNK}
-        has_trunk = any(port > LINE_PORTS for port in self.intfs)
+        has_trunk = any(port > ACCESS_LINK_PORTS for port in self.intfs)
         return ports | ({TRUNK_INTERFACE: TRUNK_PORT} if has_trunk else {})
 
     def ofctl(self, command: str, *argv: str) -> str:
@@ -209,7 +209,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         for name, port in sorted(self.openflow_ports().items()):
             argv += ["--", "--may-exist", "add-port", BRIDGE, name]
             argv += ["--", "set", "Interface", name, f"ofport_request={port}"]
-            if self.bfd and TRUNK_PORT < port < LINE_PORTS:
+            if self.bfd and TRUNK_PORT < port < ACCESS_LINK_PORTS:
                 argv += self.bfd.settings()
             if self.datapath == KERNEL:  # else it would take our disciplines off
                 argv += ["--", "set", "Port", name, "qos=@ours"]

@@ -56,7 +56,7 @@ class Overhead:
     hop_us: float = 0.0
 
 
-def ways(plan: Plan, seed: int, most: int = MOST_WAYS) -> tuple[CalibrationPath, ...]:
+def calibration_paths(plan: Plan, seed: int, most: int = MOST_WAYS) -> tuple[CalibrationPath, ...]:
     """Ways of many lengths between single-homed sites that may talk UDP, as even in length as they come."""
     by_length: dict[int, list[CalibrationPath]] = {}
     for way in _candidates(plan, Random(seed)):
@@ -139,7 +139,7 @@ def rest_us(routes: Sequence[CalibrationPath], delays_us: Sequence[Sequence[floa
     return min(max(float(np.median(medians)), 0.0), MOST_US) if medians else 0.0
 
 
-def short_lines_us(delays_us: Mapping[str, int], early_us: float) -> dict[str, float]:
+def short_links_us(delays_us: Mapping[str, int], early_us: float) -> dict[str, float]:
     """Lines to a router that have less delay than they should be early, with what they lack."""
     return {name: early_us - delay_us for name, delay_us in delays_us.items() if delay_us < early_us}
 

@@ -1,4 +1,4 @@
-"""A client of a standing network: asks, runs commands at its nodes as if they ran here, opens shells."""
+"""Client of a running lab: requests, commands at its nodes with this process's standard streams, terminals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.suggestions import similar_names
 from helsewan.lab.client.protocol import REPLY_LIMIT_BYTES, VERSION, Message, WireError, receive, send
-from helsewan.lab.client.registry import LabEntry, own_entry
+from helsewan.lab.client.registry import LabRegistry, own_registry
 
 REPLY_DEADLINE_S = 60.0
 DOWN_DEADLINE_S = 60.0
@@ -27,20 +27,20 @@ _FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, sign
 
 
 class NetworkGone(RuntimeError):
-    """The network ended while it was asked something."""
+    """The lab ended during a request."""
 
 
 class NetworkRefused(RuntimeError):
-    """The network's answer is an error; ``status`` is the exit code it asks for."""
+    """The lab's answer is an error; ``status`` is the exit code to end with."""
 
     def __init__(self, why: str, status: int) -> None:
         self.status = status
         super().__init__(why)
 
 
-def find(place: LabEntry, name: str | None) -> str:
-    """The network that is meant: the one of that name, or the only one that stands. Raises InputError for none."""
-    names = place.names()
+def find(registry: LabRegistry, name: str | None) -> str:
+    """The running lab of that name, or the only one where ``name`` is None. Raises InputError for none."""
+    names = registry.names()
     if name is None and len(names) == 1:
         return names[0]
     if name is None and names:
@@ -53,13 +53,13 @@ def find(place: LabEntry, name: str | None) -> str:
 
 
 class Client:
-    """One request to network ``name``, or to the only one that stands."""
+    """One request to running lab ``name``, or to the only one."""
 
     def __init__(self, name: str | None) -> None:
-        with own_entry() as place:
-            self.name = find(place, name)
+        with own_registry() as registry:
+            self.name = find(registry, name)
             try:
-                self._socket = place.connect(self.name)
+                self._socket = registry.connect(self.name)
             except OSError as error:
                 raise NetworkGone(f"network {self.name} takes no connection: {error.strerror}") from error
 
@@ -70,7 +70,7 @@ class Client:
         self._socket.close()
 
     def ask(self, op: str, fds: Sequence[int] = (), **arguments: object) -> Any:
-        """The network's answer. Raises NetworkRefused for an error, NetworkGone where there is none."""
+        """The lab's answer. Raises NetworkRefused for an error, NetworkGone where there is none."""
         try:
             send(self._socket, {"version": VERSION, "op": op, "arguments": arguments}, fds, REPLY_DEADLINE_S)
             reply, more = receive(self._socket, REPLY_LIMIT_BYTES, REPLY_DEADLINE_S)
@@ -86,21 +86,21 @@ class Client:
         """The connection's descriptor."""
         return self._socket.fileno()
 
-    def finish(self, word: Message) -> Message:
-        """Say ``word`` to what was started, unless it has ended; its last word."""
+    def finish(self, message: Message) -> Message:
+        """Send ``message`` to the operation that was started, unless it has ended; returns its last message."""
         with suppress(WireError):
-            send(self._socket, word, deadline_s=REPLY_DEADLINE_S)
+            send(self._socket, message, deadline_s=REPLY_DEADLINE_S)
         return self._end()
 
     def run(self, op: str, fds: Sequence[int], **arguments: object) -> int:
-        """Start a command with ``fds`` as standard input, output and error; its exit status at its end, 128 +
-        number when a signal ended it. Signals to us are passed on to it meanwhile."""
+        """Start an operation with ``fds``, mostly standard input, output and error; returns its exit status at its end,
+        128 + number when a signal ended it. Signals to this process are passed on to it meanwhile."""
         with _forwarding(self._socket):
             self.ask(op, fds, **arguments)
             return _exit_status(self._end())
 
     def run_on_terminal(self, op: str, **arguments: object) -> int:
-        """The same on a terminal of the command's own, which ours shows."""
+        """The same on a new terminal, whose contents this process's terminal shows."""
         master, slave = os.openpty()
         try:
             _copy_window_size(sys.stdin.fileno(), master)
@@ -117,9 +117,9 @@ class Client:
             os.close(master)
 
     def wait_until_gone(self) -> bool:
-        """Whether the network is gone, with all that belongs to it, in time."""
-        with own_entry() as place:
-            return place.wait_until_gone(self.name, DOWN_DEADLINE_S)
+        """Whether the lab has ended, with all its processes, in time."""
+        with own_registry() as registry:
+            return registry.wait_until_gone(self.name, DOWN_DEADLINE_S)
 
     def _end(self) -> Message:
         try:
@@ -129,7 +129,7 @@ class Client:
 
 
 def environment() -> Mapping[str, str]:
-    """The environment a command gets: ours, but for what cannot travel as text."""
+    """The environment a command gets: this process's, without what is not UTF-8."""
     return {key: value for key, value in os.environ.items() if _is_text(key) and _is_text(value)}
 
 
@@ -165,7 +165,7 @@ def _forwarding(connection: socket.socket) -> Iterator[None]:
 
 @contextmanager
 def _raw(terminal: int) -> Iterator[None]:
-    """The terminal passes every key on as it is; as before at the end."""
+    """The terminal in raw mode, restored at the end."""
     before = termios.tcgetattr(terminal)
     try:
         tty.setraw(terminal)
@@ -221,6 +221,6 @@ def _copy_window_size(source: int, target: int) -> None:
 
 
 def _exit_status(end: Message) -> int:
-    """As a shell tells it: 128 + number for a command that a signal ended."""
+    """As shells report it: 128 + number for a command that a signal ended."""
     status = int(end["exit"])
     return 128 - status if status < 0 else status

@@ -1,7 +1,7 @@
-"""What a standing network and its clients say to each other: JSON objects, with descriptors, over a unix socket.
+"""The protocol between a running lab and its clients: JSON objects, with descriptors, over a unix socket.
 
 A SOCK_SEQPACKET socket keeps packets whole. A message is one or more of them: a byte that says whether more follow,
-then a piece of the JSON; descriptors travel with the first. Whoever receives says how much it takes and until when.
+then a piece of the JSON; descriptors travel with the first. The receiver sets a size limit and a deadline.
 
 A client sends one request, ``{"version": 1, "op": NAME, "arguments": {…}}``, and gets ``{"ok": VALUE}`` or
 ``{"error": TEXT, "status": EXIT_CODE}``. Where a command was started, ``{"signal": NUMBER}`` may follow from the

@@ -1,7 +1,7 @@
-"""Where standing networks are found: for each a socket and a lock, in a directory that is its user's alone.
+"""Registry of running labs: a control socket and a lock for each, in a directory that only its user may enter.
 
-Who holds the lock is the network; the kernel takes it away with its last process. A socket whose lock nobody holds is
-left from a network that was killed: whoever comes across it removes it.
+A lab runs as long as its lock is held; the kernel releases it with the lab's last process. A socket whose lock nobody
+holds is left from a lab that was killed, and is removed by whoever finds it.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from pathlib import Path
 from helsewan.common.errors import InputError, Problem
 
 DEFAULT_NAME = "default"
-PLACE_VARIABLE = "HELSEWAN_RUNTIME_DIR"
+RUNTIME_DIR_VARIABLE = "HELSEWAN_RUNTIME_DIR"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _BACKLOG = 64
 _LOCK_EVERY_S = 0.02
-LOCK_PATIENCE_S = 0.2  # others hold a lock for a moment to see whether a network does
+LOCK_PATIENCE_S = 0.2  # others hold a lock briefly to see whether a lab does
 
 
-class LabEntry:
-    """The directory of one user's standing networks."""
+class LabRegistry:
+    """The directory of one user's running labs."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InputError where another user could reach what stands there."""
+        """Raises InputError where other users may enter the directory."""
         self.path = path
         try:
             self._fd = _opened(path)
         except OSError as error:
-            raise InputError(Problem(PLACE_VARIABLE, str(path), error.strerror or str(error))) from error
+            raise InputError(Problem(RUNTIME_DIR_VARIABLE, str(path), error.strerror or str(error))) from error
         status = os.fstat(self._fd)
         if os.geteuid() not in (status.st_uid, 0) or stat.S_IMODE(status.st_mode) & 0o077:
             os.close(self._fd)
             hint = "make it yours with mode 0700, or name another"
-            raise InputError(Problem(PLACE_VARIABLE, str(path), "is open to other users", hint))
+            raise InputError(Problem(RUNTIME_DIR_VARIABLE, str(path), "is open to other users", hint))
 
     @contextmanager
     def held(self, name: str) -> Iterator[socket.socket]:
-        """The listening socket of network ``name``, from now on taken; both go at the end.
+        """The listening control socket of lab ``name``. The name is taken until the end; then both are removed.
 
         Raises InputError for a name that is none or is in use."""
         if not _NAME.fullmatch(name):
@@ -61,7 +61,7 @@ class LabEntry:
                 self._remove(name)
 
     def names(self) -> tuple[str, ...]:
-        """The networks that stand; what is left of others is removed."""
+        """The names of the running labs; what is left of others is removed."""
         found = []
         for entry in sorted(os.listdir(self._fd)):
             name, _, suffix = entry.partition(".")
@@ -73,7 +73,7 @@ class LabEntry:
         return tuple(found)
 
     def connect(self, name: str) -> socket.socket:
-        """A connection to network ``name``; raises OSError when none takes it."""
+        """A connection to lab ``name``; raises OSError where it does not accept one."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             sock.connect(self._short(f"{name}.sock"))
@@ -83,7 +83,7 @@ class LabEntry:
         return sock
 
     def wait_until_gone(self, name: str, deadline_s: float) -> bool:
-        """Whether network ``name`` let go of its lock in time."""
+        """Whether lab ``name`` released its lock in time."""
         until = time.monotonic() + deadline_s
         while self._is_held(name):
             if time.monotonic() > until:
@@ -93,14 +93,14 @@ class LabEntry:
         return True
 
     def close(self) -> None:
-        """Let go of the directory, and remove it when nothing is in it and nobody else uses it."""
+        """Close the directory, and remove it when it is empty and nobody else uses it."""
         with suppress(OSError):
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.path.rmdir()
         os.close(self._fd)
 
     def write(self, name: str, suffix: str, text: str) -> Path:
-        """A file (mode 0600) that goes with network ``name``, which we hold."""
+        """A file (mode 0600) that is removed with lab ``name``, which the caller holds."""
         self._unlink(f"{name}.{suffix}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(f"{name}.{suffix}", flags, 0o600, dir_fd=self._fd), "w", encoding="utf-8") as file:
@@ -108,7 +108,7 @@ class LabEntry:
         return self.path / f"{name}.{suffix}"
 
     def listening(self, name: str, suffix: str, kind: socket.SocketKind) -> socket.socket:
-        """A listening socket of network ``name``, which we hold; one of that name is left from one that was killed."""
+        """A listening socket of lab ``name``, which the caller holds; replaces one that a killed lab left."""
         self._unlink(f"{name}.{suffix}")
         sock = socket.socket(socket.AF_UNIX, kind)
         before = os.umask(0o177)  # the socket's mode is 0600 from the start
@@ -124,7 +124,7 @@ class LabEntry:
         return f"/proc/self/fd/{self._fd}/{entry}"
 
     def _lock(self, name: str, patience_s: float = 0.0) -> int | None:
-        """The lock of ``name``, now ours; None where another holds it for longer than it takes to look."""
+        """The lock of ``name``, now held; None where another process holds it for longer than ``patience_s``."""
         until = time.monotonic() + patience_s
         while True:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -143,7 +143,7 @@ class LabEntry:
             os.close(fd)
 
     def _is_held(self, name: str) -> bool:
-        """Whether a network of that name stands; leaves no lock behind."""
+        """Whether a lab of that name runs; leaves no lock behind."""
         try:
             fd = os.open(f"{name}.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
         except FileNotFoundError:
@@ -163,7 +163,7 @@ class LabEntry:
             os.close(lock)
 
     def _remove(self, name: str) -> None:
-        """Remove what stands for ``name``, whose lock we hold; the lock last."""
+        """Remove the files of ``name``, whose lock is held; the lock last."""
         for suffix in ("sock", "api", "token", "lock"):
             self._unlink(f"{name}.{suffix}")
 
@@ -184,10 +184,10 @@ def _opened(path: Path) -> int:
 
 
 @contextmanager
-def own_entry() -> Iterator[LabEntry]:
-    """The place of this user's networks: what HELSEWAN_RUNTIME_DIR names, or /run/helsewan for root, else
+def own_registry() -> Iterator[LabRegistry]:
+    """This user's registry: the directory that HELSEWAN_RUNTIME_DIR names, or /run/helsewan for root, else
     ``helsewan`` in XDG_RUNTIME_DIR, or in /tmp where there is none."""
-    if named := os.environ.get(PLACE_VARIABLE):
+    if named := os.environ.get(RUNTIME_DIR_VARIABLE):
         path = Path(named)
     elif os.geteuid() == 0:
         path = Path("/run/helsewan")
@@ -195,8 +195,8 @@ def own_entry() -> Iterator[LabEntry]:
         path = Path(runtime, "helsewan")
     else:
         path = Path(f"/tmp/helsewan-{os.geteuid()}")
-    place = LabEntry(path)
+    registry = LabRegistry(path)
     try:
-        yield place
+        yield registry
     finally:
-        place.close()
+        registry.close()

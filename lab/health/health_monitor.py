@@ -91,7 +91,7 @@ class Watched(Protocol):
     def processes(self) -> Mapping[str, int]:
         """Processes that matter as a whole, by name."""
 
-    def line_names(self) -> Mapping[int, str]:
+    def pipe_names(self) -> Mapping[int, str]:
         """What the engine's pipes are, by number."""
 
     def counters(self) -> LinkCounters | None:
@@ -116,7 +116,7 @@ class HealthMonitor:
     def start(self, epoch_ns: int) -> None:
         """Begin; ``epoch_ns`` (CLOCK_REALTIME) is when second 0 begins."""
         self._epoch_ns = epoch_ns
-        self._lines = self._watched.line_names()
+        self._lines = self._watched.pipe_names()
         self._first = self._load = read_load()
         self._counts = _Counts(self._watched, self._sends)
         self._thread.start()

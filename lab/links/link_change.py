@@ -1,4 +1,4 @@
-"""What a user changes on a line: parsed from options, sent to the network, applied to the line's model."""
+"""Changes to links: requests as clients send them, and how they change a link's model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from helsewan.emulation.links.link_backend import Direction
 from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
-from helsewan.lab.server.control_socket import Request
+from helsewan.lab.client.request import Request
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 MAX_DELAY_US = 3_600_000_000
@@ -30,7 +30,7 @@ class LossChange(Request):
 
 class QueueChange(Request):
     """New settings of one class's queue; what is not set stays. ``aqm``: None for none, else ("codel", target and
-    interval in us) or ("red", lower and upper limit in bytes, highest probability in parts per million)."""
+    interval in us) or ("red", lower and upper limit in bytes, maximum probability in parts per million)."""
 
     weight: Annotated[int, Field(ge=1, le=1000)] | None = None
     limit_bytes: _Bytes | None = None
@@ -39,7 +39,7 @@ class QueueChange(Request):
 
 
 class LinkChange(Request):
-    """New settings of one direction of a line, or both; what is not set stays as it is, None takes it away."""
+    """New settings of one direction of a link, or both; what is not set stays as it is, None removes a setting."""
 
     rate_bps: Annotated[int, Field(ge=1, le=MAX_RATE_BPS)] = 1
     delay_us: _Delay = 0
@@ -56,7 +56,8 @@ class LinkChange(Request):
 
 
 def applied(change: LinkChange, model: PipeModel, queue_of: Mapping[str, int]) -> PipeModel:
-    """``model`` with ``change`` made; ``queue_of`` gives the queue of each class. Raises KeyError for no class."""
+    """``model`` with ``change`` made; ``queue_of`` gives the queue of each class. Raises KeyError for an unknown
+    class."""
     given = change.model_fields_set
     plain = ("rate_bps", "delay_us", "overhead_bytes", "mtu_bytes", "buffer_bytes", "duplicate", "corrupt")
     changes: dict[str, Any] = {name: getattr(change, name) for name in plain if name in given}
@@ -95,12 +96,13 @@ def _queue(change: QueueChange, before: ClassQueue) -> ClassQueue:
 def _aqm(name: str, numbers: tuple[int, ...]) -> Red | CoDel:
     if name == "codel":
         return CoDel(*numbers)
-    low, high, most_ppm = numbers
-    return Red((RedCurve(low, high, most_ppm / 1e6),))
+    low, high, max_ppm = numbers
+    return Red((RedCurve(low, high, max_ppm / 1e6),))
 
 
 class LinkState(Request):
-    """Whether lines carry: cut (``down``), losing everything without a sign (``silent``), or standing still."""
+    """Whether links carry: ``down``, dropping every frame with carrier up (``silent``: a blackhole), or with their time
+    stopped (``frozen``: paused)."""
 
     down: bool | None = None
     silent: bool | None = None
@@ -108,7 +110,8 @@ class LinkState(Request):
 
 
 class LinkRequest(Request):
-    """Change the lines that ``line`` means, in one direction or both; ``reset`` makes them the blueprint's first."""
+    """Change the links that ``line`` names, in one direction or both; ``reset`` gives them the network's settings
+    first."""
 
     line: str
     directions: tuple[Direction, ...]
@@ -118,7 +121,7 @@ class LinkRequest(Request):
 
 
 class TraceRequest(Request):
-    """Have the lines that ``line`` means follow the trace in the file that comes with the request and is called
+    """Have the links that ``line`` names follow the trace in the file that comes with the request and is called
     ``file``, again every ``repeat_us`` where that is given; ``off``: follow none."""
 
     line: str

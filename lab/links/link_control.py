@@ -1,4 +1,4 @@
-"""The lines of a running network: told, changed, cut, and made again what the blueprint says."""
+"""The links of a running network: described, changed, taken down, and reset to the network's settings."""
 
 from __future__ import annotations
 
@@ -21,29 +21,28 @@ _COUNTERS = tuple(name for name in PIPE_DTYPE.names or () if not name.startswith
 
 
 class LinkControl:
-    """Changes to the lines of ``rig``. Every change of one request is made at the same
-    instant."""
+    """Changes to the links of ``testbed``. All changes of one request take effect at the same time."""
 
     def __init__(self, testbed: Testbed) -> None:
         self._testbed, self._backend = testbed, testbed.backend
         self._queue_of = {cls.name: cls.queue for cls in testbed.plan.classes}
         self._links = {link.line: link for link in testbed.net.links if isinstance(link, MininetLink)}
-        self._blueprint = dict(testbed.backend.models)
-        self._silent: set[tuple[str, Direction]] = set()
-        self._frozen: set[str] = set()
+        self._original = dict(testbed.backend.models)
+        self._blackholes: set[tuple[str, Direction]] = set()
+        self._paused: set[str] = set()
         self._traces: dict[tuple[str, Direction], str] = {}
 
     def names(self) -> tuple[str, ...]:
-        """All lines."""
+        """All links."""
         return tuple(self._links)
 
     def change(self, request: LinkRequest) -> tuple[str, ...]:
-        """Make the change; the lines it was made on. Raises InputError for what cannot be, and changes nothing."""
+        """Make the change; returns the links changed. Raises InputError for what cannot be, and changes nothing."""
         names = links_named(request.line, self._links)
         if request.reset:
             for name, direction in [key for key in self._traces if key[0] in names]:
                 self._follow(name, direction, None, "")
-        models = {name: self._changed(name, request) for name in names}
+        models = {name: self._changed_models(name, request) for name in names}
         self._check_state(request)
         try:
             if models != {name: self._backend.models[name] for name in names}:
@@ -54,7 +53,9 @@ class LinkControl:
         return names
 
     def follow(self, request: TraceRequest, trace: Trace | None) -> tuple[str, ...]:
-        """Have lines follow a trace from now on, or their models again; the lines. Raises InputError for no line."""
+        """Have links follow a trace from now on, or without one their models again; returns the links.
+
+        Raises InputError where none is named so."""
         names = links_named(request.line, self._links)
         for name in names:
             for direction in request.directions:
@@ -67,24 +68,28 @@ class LinkControl:
         if trace:
             self._traces[name, direction] = file
 
-    def told(self, text: str) -> list[dict[str, Any]]:
-        """What ``text`` means, line by line: how both directions are, and what they have carried."""
-        return [self._told(name) for name in links_named(text, self._links)]
+    def describe(self, text: str) -> list[dict[str, Any]]:
+        """The links that ``text`` names, each with its state, and both directions' models and counters."""
+        return [self._describe(name) for name in links_named(text, self._links)]
+
+    told = describe  # earlier name
 
     def changed(self) -> list[dict[str, Any]]:
-        """The lines that are not as the blueprint has them, with what is other."""
+        """The links that are not as in the network, with what differs."""
         lines = []
         for name, link in self._links.items():
             states = self._states(name)
-            pairs = zip(Direction, self._backend.models[name], self._blueprint[name], strict=True)
-            others = {direction.value: _other(model, plain) for direction, model, plain in pairs if model != plain}
+            pairs = zip(Direction, self._backend.models[name], self._original[name], strict=True)
+            others = {
+                direction.value: _differences(model, plain) for direction, model, plain in pairs if model != plain
+            }
             if states or others:
                 lines.append({"line": name, "down": not link.lit, "states": states, "changes": others})
         return lines
 
-    def _changed(self, name: str, request: LinkRequest) -> tuple[PipeModel, PipeModel]:
+    def _changed_models(self, name: str, request: LinkRequest) -> tuple[PipeModel, PipeModel]:
         """Both directions' models with the change made."""
-        forward, back = self._blueprint[name] if request.reset else self._backend.models[name]
+        forward, back = self._original[name] if request.reset else self._backend.models[name]
         try:
             if Direction.FORWARD in request.directions:
                 forward = applied(request.change, forward, self._queue_of)
@@ -92,8 +97,8 @@ class LinkControl:
                 back = applied(request.change, back, self._queue_of)
         except KeyError as error:
             cls = str(error.args[0])
-            near = similar_names(cls, self._queue_of)
-            raise InputError(Problem("class", cls, f"is none of this policy{near}")) from None
+            hint = similar_names(cls, self._queue_of)
+            raise InputError(Problem("class", cls, f"is none of this policy{hint}")) from None
         except (TypeError, ValueError) as error:
             raise InputError(Problem(request.line, None, str(error))) from error
         return forward, back
@@ -111,25 +116,29 @@ class LinkControl:
             for name in names:
                 for direction in request.directions:
                     self._backend.set_blackhole(name, direction, state.silent)
-                    (self._silent.add if state.silent else self._silent.discard)((name, direction))
+                    (self._blackholes.add if state.silent else self._blackholes.discard)((name, direction))
         if state.frozen is not None:
             self._backend.set_paused(names, state.frozen)
-            (self._frozen.update if state.frozen else self._frozen.difference_update)(names)
+            (self._paused.update if state.frozen else self._paused.difference_update)(names)
         if state.down is not None:
             self._backend.set_down(names, state.down)
             for name in names:
-                self._testbed.lost_light(self._links[name].ends())
+                self._testbed.note_lost_carrier(self._links[name].ends())
                 self._links[name].follow(up=not state.down)
 
     def _states(self, name: str) -> list[str]:
         return [
             *([] if self._links[name].lit else ["down"]),
-            *(["frozen"] if name in self._frozen else []),
-            *(f"silent {direction.value}" for direction in Direction if (name, direction) in self._silent),
-            *(f"{way.value} follows {self._traces[name, way]}" for way in Direction if (name, way) in self._traces),
+            *(["frozen"] if name in self._paused else []),
+            *(f"silent {direction.value}" for direction in Direction if (name, direction) in self._blackholes),
+            *(
+                f"{direction.value} follows {self._traces[name, direction]}"
+                for direction in Direction
+                if (name, direction) in self._traces
+            ),
         ]
 
-    def _told(self, name: str) -> dict[str, Any]:
+    def _describe(self, name: str) -> dict[str, Any]:
         link = self._links[name]
         directions = {
             direction.value: {"model": _plain(model), "counters": self._counters(name, direction)}
@@ -139,7 +148,7 @@ class LinkControl:
         return {"line": name, "ends": ends, "states": self._states(name), **directions}
 
     def _counters(self, name: str, direction: Direction) -> dict[str, Any]:
-        """What one direction has carried; nothing is known of it where the kernel carries it."""
+        """What one direction has carried; empty where the kernel carries it."""
         if not self._testbed.has_engine:
             return {}
         record = self._testbed.engine.counters()[self._testbed.engine_backend.lines[name].pipe(direction)]
@@ -151,6 +160,6 @@ def _plain(model: PipeModel) -> dict[str, Any]:
     return asdict(model)
 
 
-def _other(model: PipeModel, plain: PipeModel) -> dict[str, Any]:
+def _differences(model: PipeModel, plain: PipeModel) -> dict[str, Any]:
     before, now = _plain(plain), _plain(model)
     return {key: value for key, value in now.items() if value != before[key]}

@@ -1,4 +1,4 @@
-"""Questions for a network of this process's own."""
+"""Prober of a network in this process's sandbox."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from helsewan.lab.probing.session_prober import Call, run_sessions
 
 @dataclass(frozen=True)
 class LocalProber:
-    """Sites by name."""
+    """The namespaces of the sites, by name."""
 
     sites: Mapping[str, Namespace]
 
     def inject(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Injected:
-        """Send frames, and hear what arrives."""
+        """Send frames in their order, and collect those that arrive with ``mark``."""
         return inject(self.sites, sendings, mark, listen_s)
 
     def run_sessions(self, calls: Sequence[Call]) -> Sequence[bool | None]:
-        """Have conversations."""
+        """Whether each session came about; None where it could not be tried."""
         return run_sessions(self.sites, calls)

@@ -1,4 +1,4 @@
-"""The controllers as processes of their own, and the events it reports."""
+"""Controllers, slow path and northbound server as processes of their own, and the events that controllers report."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from helsewan.policies.plan import Plan
 Event = dict[str, Any]
 
 
+PLAN_FILE = "plan.pickle"
+CONTROL_SOCKET = "controller.sock"
+PROGRAM_DEADLINE_S = 300.0  # for an event: a machine that emulates its processor takes minutes to program routers
+
+
 class ControllerFailed(RuntimeError):
     """The controller ended or did not report in time; the message says what was waited for."""
 
 
-PLAN_FILE = "plan.pickle"
-DOOR = "controller.sock"
-
-
 class SlowPathProcess:
-    """Starts the routers' slow path on the plan that a controller was started on; ``routers`` has a folder for each
-    router with its switch's socket in it."""
+    """The routers' slow path, started on the plan that `Controllers` wrote to ``run_dir``; ``routers`` has a folder for
+    each router with its switch's management socket in it."""
 
     def __init__(self, run_dir: Path, routers: Path, log: Path) -> None:
         sockets = routers / "{router}" / f"{BRIDGE}.mgmt"
@@ -46,13 +47,13 @@ class SlowPathProcess:
 
 
 class NorthboundProcess:
-    """Starts the northbound server of the controllers on the listening socket ``listener``; ``events`` is the file of
-    what happens, ``changes`` that of the controllers' changes, ``tokens`` says who may come in."""
+    """The controllers' northbound server, started on the listening socket ``listener``; ``events`` is the history that
+    it serves, ``changes`` the controllers' file of policy changes, ``tokens`` the file of accepted tokens."""
 
     def __init__(self, run_dir: Path, events: Path, changes: Path, tokens: Path, listener: int, log: Path) -> None:
         argv = [sys.executable, "-m", "helsewan.controller.northbound.main", f"--plan={run_dir / PLAN_FILE}"]
-        argv += [f"--door={run_dir / DOOR}", f"--events={events}", f"--changes={changes}", f"--tokens={tokens}"]
-        argv += [f"--listener={listener}"]
+        argv += [f"--door={run_dir / CONTROL_SOCKET}", f"--events={events}", f"--changes={changes}"]
+        argv += [f"--tokens={tokens}", f"--listener={listener}"]
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[listener]
@@ -65,9 +66,9 @@ class NorthboundProcess:
 
 
 class Controllers:
-    """Starts ``helsewan.controller.main`` on ``plan`` in the operations centre of ``management``, once for each of its
-    addresses: one leads, another stands by. Their events are handed to ``on_event`` as they come; where there are
-    several, ``controller`` is the number of the one that speaks. ``log_dir`` gets their logs."""
+    """``helsewan.controller.main`` on ``plan`` in the operations centre of ``management``, a process for each of its
+    addresses: one leads, the others stand by. Their events are passed to ``on_event`` as they come; where there are
+    several, the key ``controller`` holds the number of the one that reports. ``log_dir`` gets their logs."""
 
     def __init__(
         self, plan: Plan, management: ManagementNetwork, run_dir: Path, log_dir: Path, on_event: Callable[[Event], None]
@@ -76,14 +77,14 @@ class Controllers:
         self.events: list[Event] = []
         self._management, self._plan_file, self._log_dir = management, run_dir / PLAN_FILE, log_dir
         self._on_event = on_event
-        self._news = threading.Condition()
-        self._ending = ""  # why no more events come
+        self._changed = threading.Condition()
+        self._end_reason = ""  # why no more events come
         self._killed: set[int] = set()
         self._followers: list[threading.Thread] = []
         self._leader = 0
         with open(os.open(self._plan_file, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
             pickle.dump(plan, file)
-        self._shown = management.controller_credentials()
+        self._credentials = management.controller_credentials()
         self._processes: list[subprocess.Popen[bytes]] = []
         for number in range(len(management.addresses)):
             self._processes.append(self._start(number))
@@ -92,9 +93,9 @@ class Controllers:
         host, port = self._management.addresses[number]
         reading, writing = os.pipe()
         argv = [sys.executable, "-m", "helsewan.controller.main", "--plan", str(self._plan_file)]
-        argv += ["--listen", f"{host}:{port}", "--events", str(writing), "--key", str(self._shown.key)]
-        argv += ["--certificate", str(self._shown.certificate), "--authority", str(self._shown.authority)]
-        argv += ["--door", str(self._plan_file.with_name(DOOR)), "--changes", str(self.changes)]
+        argv += ["--listen", f"{host}:{port}", "--events", str(writing), "--key", str(self._credentials.key)]
+        argv += ["--certificate", str(self._credentials.certificate), "--authority", str(self._credentials.authority)]
+        argv += ["--door", str(self._plan_file.with_name(CONTROL_SOCKET)), "--changes", str(self.changes)]
         log = self._log_dir / f"{self._name(number).replace(' ', '-')}.log"
         with log.open("a") as output:
             process = self._management.centre.spawn(argv, pass_fds=[writing], stdout=output, stderr=output)
@@ -111,32 +112,32 @@ class Controllers:
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The one that leads, as far as it has said so."""
+        """The one that leads, as last reported."""
         return self._processes[self._leader]
 
     def dead(self) -> list[str]:
-        """Those that ended by themselves."""
+        """Names of those that ended by themselves."""
         ended = (number for number, process in enumerate(self._processes) if process.poll() is not None)
         return [f"the {self._name(number)}" for number in ended if number not in self._killed]
 
     def kill_leader(self) -> int:
-        """End the one that leads, without warning; the instant (CLOCK_REALTIME, ns)."""
+        """Kill the one that leads; returns when (CLOCK_REALTIME, ns)."""
         self._killed.add(self._leader)
-        instant = time.time_ns()
+        at_ns = time.time_ns()
         self.process.kill()
         self.process.wait()
-        return instant
+        return at_ns
 
     def revive(self) -> int:
-        """Start again whom `kill_leader` ended; the instant (CLOCK_REALTIME, ns)."""
-        instant = time.time_ns()
+        """Start those again that `kill_leader` killed; returns when (CLOCK_REALTIME, ns)."""
+        at_ns = time.time_ns()
         for number in sorted(self._killed):
             self._processes[number] = self._start(number)
             self._killed.discard(number)
-        return instant
+        return at_ns
 
     def close(self) -> None:
-        """End the controllers; their last events have been handed on when this returns."""
+        """Kill the controllers; their last events have been passed on when this returns."""
         for process in self._processes:
             process.kill()
             process.wait()
@@ -146,36 +147,49 @@ class Controllers:
     def wait_for(self, what: str, wanted: Callable[[list[Event]], bool], deadline_s: float) -> None:
         """Return once ``wanted`` holds of the events so far; raises ControllerFailed when it cannot any more."""
         end = time.monotonic() + deadline_s
-        with self._news:
+        with self._changed:
             while not wanted(self.events):
-                if self._ending:
-                    raise ControllerFailed(f"no {what} from the controller: {self._ending}")
-                if not self._news.wait(end - time.monotonic()) and time.monotonic() >= end:
+                if self._end_reason:
+                    raise ControllerFailed(f"no {what} from the controller: {self._end_reason}")
+                if not self._changed.wait(end - time.monotonic()) and time.monotonic() >= end:
                     raise ControllerFailed(f"no {what} from the controller within {deadline_s:g} s")
 
+    def wait_for_event(self, kind: str, since: int = 0, router: str | None = None) -> None:
+        """Wait for an event of ``kind`` (of ``router``) among those from number ``since`` on.
+
+        Raises ControllerFailed when it cannot come any more, or a rule was refused."""
+
+        def seen(events: list[Event]) -> bool:
+            for event in events[since:]:
+                if event["event"] == "error" and "rule" in event and router in (None, event["router"]):
+                    raise ControllerFailed(f"{event['router']} {event['message']}: {event['rule']}")
+            return any(e["event"] == kind and router in (None, e.get("router")) for e in events[since:])
+
+        self.wait_for(f"{kind} {router or ''}".strip(), seen, PROGRAM_DEADLINE_S)
+
     def give_up(self, why: str) -> None:
-        """Let every wait fail from now on, and say ``why``: what is waited for cannot come any more."""
-        with self._news:
-            self._ending = self._ending or why
-            self._news.notify_all()
+        """Let every wait fail from now on with the reason ``why``."""
+        with self._changed:
+            self._end_reason = self._end_reason or why
+            self._changed.notify_all()
 
     def _follow(self, reading: int, number: int) -> None:
-        ending = f"it ended, see {self._name(number).replace(' ', '-')}.log"
+        reason = f"it ended, see {self._name(number).replace(' ', '-')}.log"
         try:
             with open(reading, encoding="utf-8") as lines:
                 for line in lines:
-                    self._heard(json.loads(line), number)
-        except (OSError, ValueError) as error:  # not JSON, or no room for it in the history
-            self.give_up(f"an event could not be handed on: {error}")
+                    self._on_line(json.loads(line), number)
+        except (OSError, ValueError) as error:  # not JSON, or the history takes no more
+            self.give_up(f"an event could not be passed on: {error}")
         if number not in self._killed:
-            self.give_up(ending)
+            self.give_up(reason)
 
-    def _heard(self, event: Event, number: int) -> None:
+    def _on_line(self, event: Event, number: int) -> None:
         if len(self._management.addresses) > 1:
             event["controller"] = number + 1
         if event["event"] == "leading":
             self._leader = number
-        with self._news:
+        with self._changed:
             self._on_event(event)
             self.events.append(event)
-            self._news.notify_all()
+            self._changed.notify_all()

@@ -7,11 +7,8 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.lab.proofs.rule_sources import from_file, from_switches, intended
-from helsewan.policies.compile import compile_policy, load_policy, policy_path
-from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
-from helsewan.topology.model import Network
-from helsewan.topology.network_source import load_network
+from helsewan.policies.plan_source import load_network_plan, load_plan
 from helsewan.verification.dump.dump import Dump
 
 DEFAULT_POLICY, DEFAULT_SEED = "national", 1
@@ -57,7 +54,7 @@ class RuleQuery:
     def plan(self) -> Plan:
         """The plan of the policy on the network that the options name. Raises InputError."""
         seed = DEFAULT_SEED if self.seed is None else self.seed
-        return _compiled(self.policy or DEFAULT_POLICY, load_network(self.source, self.sites, seed).network)
+        return load_network_plan(self.policy or DEFAULT_POLICY, self.source, self.sites, seed)
 
     def read(self) -> tuple[Dump, Plan]:
         """The rules, and what they are to do. Raises InputError, and what a running network raises."""
@@ -71,9 +68,5 @@ class RuleQuery:
             dump = from_switches(self.name)
         if self.policy is None:
             return dump, dump.plan
-        plan = _compiled(self.policy, dump.network)
+        plan = load_plan(self.policy, dump.network)
         return dump, replace(plan, answers_neighbours=dump.answers_neighbours)
-
-
-def _compiled(policy: str, network: Network) -> Plan:
-    return compile_policy(load_policy(policy_path(policy)), network, now=utc_now())

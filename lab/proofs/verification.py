@@ -66,9 +66,9 @@ def verified(wanted: RuleQuery, method: Method) -> Verified:
     figures |= report.figures
     live = None
     if method.live:
-        from helsewan.lab.probing.lab_prober import verify_standing
+        from helsewan.lab.probing.lab_prober import verify_lab
 
-        live = verify_standing(wanted.name, dump, plan, method.lot, method.questions)
+        live = verify_lab(wanted.name, dump, plan, method.lot, method.questions)
         report = replace(report, findings=report.findings + live.findings)
         figures |= {f"live_{name}": value for name, value in live.figures.items()}
     figures["total_s"] = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""Captures for clients of a standing network: to a file of the client's, from its request until it is told to end."""
+"""Captures for clients of a running lab: to the client's own file, until the client ends them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from helsewan.emulation.links.engine import EngineError
 from helsewan.emulation.links.link_backend import Direction
 from helsewan.emulation.links.links import EngineBackend
 from helsewan.lab.client.protocol import WireError, receive, send
+from helsewan.lab.client.request import Request
 from helsewan.lab.links.link_names import link_named
-from helsewan.lab.server.control_socket import Followed, OperationRefused, Request
+from helsewan.lab.server.control_socket import Followed, OperationRefused
 
-_LOOK_EVERY_S = 0.1
+_POLL_S = 0.1
 _STOP_LIMIT_BYTES = 1024
 
 
 class CaptureRequest(Request):
-    """Capture the one line that ``line`` means, both directions without ``direction``, to the descriptor that comes
+    """Capture the one link that ``line`` names, both directions without ``direction``, to the descriptor that comes
     with the request."""
 
     line: str
@@ -33,7 +34,7 @@ class CaptureRequest(Request):
 
 
 def start_capture(backend: EngineBackend, request: CaptureRequest, fds: Sequence[int]) -> Followed:
-    """Start the capture; what follows ends it when the client says so, goes away, or its file takes no more."""
+    """Start the capture; it ends when the client sends anything or goes away, or when its file takes no more."""
     name = link_named(request.line, backend.lines)
     try:
         file = Path(f"/proc/self/fd/{fds[0]}")
@@ -46,11 +47,11 @@ def start_capture(backend: EngineBackend, request: CaptureRequest, fds: Sequence
 def _until_stopped(capture: Capture, connection: socket.socket) -> None:
     poll = select.poll()
     poll.register(connection, select.POLLIN)
-    while capture.failure is None and not poll.poll(_LOOK_EVERY_S * 1000):
+    while capture.failure is None and not poll.poll(_POLL_S * 1000):
         pass
     if capture.failure is None:
         with suppress(WireError):
-            receive(connection, _STOP_LIMIT_BYTES)  # whatever it says, or that it is gone
+            receive(connection, _STOP_LIMIT_BYTES)  # whatever it sends, or that it is gone
     counts = capture.stop()
     frames, missed = sum(count.frames for count in counts), sum(count.missed for count in counts)
     with suppress(WireError):

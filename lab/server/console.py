@@ -1,5 +1,8 @@
-"""Mininet's command line on a standing network: in a copy of the network's own process, so that nothing typed there
-can harm it. What it does to lines it asks the network to do."""
+"""Mininet's command line on a running lab.
+
+It runs in a forked copy of the lab's process, so that nothing typed there can harm the lab. Changes to links are
+requested from the lab.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,11 @@ from helsewan.emulation.links.links import MininetLink
 from helsewan.emulation.mininet.cli import interact
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.lab.client.protocol import WireError, receive, send
-from helsewan.lab.server.control_socket import Followed, Request
+from helsewan.lab.client.request import Request
+from helsewan.lab.server.control_socket import Followed
 from helsewan.lab.server.exec import followed
 
-_ASKED_LIMIT_BYTES = 4096
+_REQUEST_LIMIT_BYTES = 4096
 
 
 class CliRequest(Request):
@@ -31,8 +35,8 @@ class CliRequest(Request):
     tty: bool = False
 
 
-class Copy:
-    """A forked copy of this process, with the interface of ``Popen`` as far as it is used."""
+class ForkedProcess:
+    """A forked copy of this process, with the part of ``Popen``'s interface that is used."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -55,28 +59,28 @@ class Copy:
 
 
 def start_cli(
-    net: EmulatedNet, request: CliRequest, fds: Sequence[int], light: Callable[[str, bool], None]
+    net: EmulatedNet, request: CliRequest, fds: Sequence[int], set_carrier: Callable[[str, bool], None]
 ) -> Followed:
-    """Start the command line; ``light`` is called, in a thread, to light or cut a line by name."""
+    """Start the command line; ``set_carrier`` is called, in a thread, to take a link down or up by name."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
         ours.close()
-        os._exit(_be_the_cli(net, request, fds, theirs))
+        os._exit(_run_cli(net, request, fds, theirs))
     theirs.close()
-    threading.Thread(target=_do_as_asked, args=(ours, light), name="standing-cli", daemon=True).start()
-    return followed(Copy(pid))
+    threading.Thread(target=_serve_copy, args=(ours, set_carrier), name="lab-cli", daemon=True).start()
+    return followed(ForkedProcess(pid))
 
 
-def _do_as_asked(connection: socket.socket, light: Callable[[str, bool], None]) -> None:
+def _serve_copy(connection: socket.socket, set_carrier: Callable[[str, bool], None]) -> None:
     with connection, suppress(WireError):
         while True:
-            message, _ = receive(connection, _ASKED_LIMIT_BYTES)
-            light(str(message["line"]), bool(message["up"]))
+            message, _ = receive(connection, _REQUEST_LIMIT_BYTES)
+            set_carrier(str(message["line"]), bool(message["up"]))
             send(connection, {"done": True})
 
 
-def _be_the_cli(net: EmulatedNet, request: CliRequest, fds: Sequence[int], asking: socket.socket) -> int:
+def _run_cli(net: EmulatedNet, request: CliRequest, fds: Sequence[int], connection: socket.socket) -> int:
     """In the copy: run the command line on ``fds``."""
     try:
         os.setsid()
@@ -92,7 +96,7 @@ def _be_the_cli(net: EmulatedNet, request: CliRequest, fds: Sequence[int], askin
         sys.stderr = open(2, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
         for link in net.links:
             if isinstance(link, MininetLink):
-                link.ask = _asker(asking)
+                link.ask = _requester(connection)
         interact(net)
         return 0
     except BaseException:
@@ -104,11 +108,11 @@ def _be_the_cli(net: EmulatedNet, request: CliRequest, fds: Sequence[int], askin
             sys.stderr.flush()
 
 
-def _asker(asking: socket.socket) -> Callable[[str, bool], None]:
-    """Asks the network to light or cut a line."""
+def _requester(connection: socket.socket) -> Callable[[str, bool], None]:
+    """A function that requests of the lab to take a link up or down."""
 
     def ask(line: str, up: bool) -> None:
-        send(asking, {"line": line, "up": up})
-        receive(asking, _ASKED_LIMIT_BYTES)
+        send(connection, {"line": line, "up": up})
+        receive(connection, _REQUEST_LIMIT_BYTES)
 
     return ask

@@ -1,7 +1,7 @@
-"""A standing network's ear: takes requests from clients, and outlives whatever they send.
+"""Control-socket server of a running lab.
 
-Each client has a thread and one request. What it asks is checked against the operation's model before anything is done;
-what goes wrong is an answer; a client that is slow, breaks the protocol or goes away loses its connection and no more.
+Each client has a thread and one request, whose arguments are checked against the operation's model before anything is
+done. An error becomes the answer; a client that is slow, breaks the protocol or goes away loses only its connection.
 """
 
 from __future__ import annotations
@@ -14,24 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
 from helsewan.lab.client.protocol import REQUEST_LIMIT_BYTES, VERSION, Message, WireError, close_all, receive, send
+from helsewan.lab.client.request import Request
 
 MAX_CLIENTS = 128
 REQUEST_DEADLINE_S = 5.0  # for a whole request to arrive, and a reply to be taken
 
 
-class Request(BaseModel):
-    """An operation's arguments. Unknown ones and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
 class OperationRefused(Exception):
-    """The network does not do what was asked; the message says why, ``status`` is the client's exit code."""
+    """The lab does not do what was asked; the message says why, ``status`` is the client's exit code."""
 
     def __init__(self, why: str, status: int = ExitCode.BAD_INPUT) -> None:
         self.status = status
@@ -40,7 +35,7 @@ class OperationRefused(Exception):
 
 @dataclass(frozen=True)
 class Followed:
-    """An answer after which the operation goes on talking to its client."""
+    """An answer ``value``, after which ``follow`` goes on with the client's connection."""
 
     value: object
     follow: Callable[[socket.socket], None]
@@ -48,8 +43,8 @@ class Followed:
 
 @dataclass(frozen=True)
 class Operation:
-    """What clients may ask: ``act`` gets arguments that fit ``request`` and exactly ``fds`` descriptors, which are
-    closed when it returns. Refused and InputError become the client's error."""
+    """An operation that clients may request: ``act`` gets arguments that fit ``request`` and exactly ``fds``
+    descriptors, which are closed when it returns. OperationRefused and InputError become the client's error."""
 
     request: type[Request]
     act: Callable[[Any, Sequence[int]], object]
@@ -61,11 +56,11 @@ class Server:
 
     def __init__(self, listener: socket.socket, operations: Mapping[str, Operation], debug: bool = False) -> None:
         self._listener, self._operations, self._debug = listener, operations, debug
-        self._room = threading.BoundedSemaphore(MAX_CLIENTS)
+        self._capacity = threading.BoundedSemaphore(MAX_CLIENTS)
 
     def start(self) -> None:
-        """Begin to answer."""
-        threading.Thread(target=self._accept, name="standing-accept", daemon=True).start()
+        """Start to accept clients."""
+        threading.Thread(target=self._accept, name="lab-accept", daemon=True).start()
 
     def _accept(self) -> None:
         while True:
@@ -74,13 +69,13 @@ class Server:
             except OSError:  # a client that left at once, or no descriptor free at the moment
                 threading.Event().wait(0.05)
                 continue
-            if not self._room.acquire(blocking=False):
-                self._say(
+            if not self._capacity.acquire(blocking=False):
+                self._reply(
                     connection, {"error": f"the network has {MAX_CLIENTS} clients already", "status": ExitCode.VOID}
                 )
                 connection.close()
                 continue
-            threading.Thread(target=self._serve, args=(connection,), name="standing-client", daemon=True).start()
+            threading.Thread(target=self._serve, args=(connection,), name="lab-client", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         fds: list[int] = []
@@ -90,20 +85,20 @@ class Server:
                 reply, follow = self.answer(message, fds)
                 close_all(fds)
                 fds = []
-                if self._say(connection, reply) and follow:
+                if self._reply(connection, reply) and follow:
                     follow(connection)
         except WireError:
-            pass  # the client's loss
+            pass  # this client's connection ends, no other
         except Exception:  # nothing a client sends may end more than its own connection
             traceback.print_exc()
         finally:
             close_all(fds)
-            self._room.release()
+            self._capacity.release()
 
     def answer(self, message: Message, fds: Sequence[int]) -> tuple[Message, Callable[[socket.socket], None] | None]:
-        """The reply to a request, and what follows it, if anything."""
+        """The reply to a request, and what goes on with the connection afterwards, if anything."""
         try:
-            operation, arguments = self._understood(message, fds)
+            operation, arguments = self._parsed(message, fds)
             value = operation.act(arguments, fds)
         except (OperationRefused, InputError) as error:
             return {"error": str(error), "status": getattr(error, "status", ExitCode.BAD_INPUT)}, None
@@ -115,7 +110,7 @@ class Server:
             return {"ok": value.value}, value.follow
         return {"ok": value}, None
 
-    def _understood(self, message: Message, fds: Sequence[int]) -> tuple[Operation, Request]:
+    def _parsed(self, message: Message, fds: Sequence[int]) -> tuple[Operation, Request]:
         version = message.get("version")
         if version != VERSION:
             raise OperationRefused(
@@ -134,7 +129,7 @@ class Server:
             raise OperationRefused(f"{message['op']}: {where}: {first['msg']}") from None
 
     @staticmethod
-    def _say(connection: socket.socket, reply: Message) -> bool:
+    def _reply(connection: socket.socket, reply: Message) -> bool:
         try:
             send(connection, reply, deadline_s=REQUEST_DEADLINE_S)
         except WireError:

@@ -1,7 +1,7 @@
-"""Commands of users at the nodes of a standing network: started there, told of signals, their end reported.
+"""Commands of users at the nodes of a running lab: started there, signals passed on, their end reported.
 
-A command has its client's own standard input, output and error, as descriptors: what it reads and writes passes
-through nobody's hands. It leads a session of its own, and is ended when its client goes away.
+A command gets its client's own standard input, output and error as descriptors, so the lab copies no data. It leads a
+session of its own, and is ended when its client goes away.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pydantic import Field
 
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.lab.client.protocol import REQUEST_LIMIT_BYTES, WireError, receive, send
-from helsewan.lab.server.control_socket import Followed, OperationRefused, Request
+from helsewan.lab.client.request import Request
+from helsewan.lab.server.control_socket import Followed, OperationRefused
 
 FORWARDED = (
     signal.SIGHUP,
@@ -52,7 +53,7 @@ class Executor:
     nodes: Mapping[str, NamespaceNode]
 
     def start(self, request: ExecRequest, fds: Sequence[int]) -> Followed:
-        """Start the command; what follows reports its end. Raises Refused where it cannot be started."""
+        """Start the command; its end is reported to the client. Raises OperationRefused where it cannot be started."""
         node = self.nodes[request.node]
         argv = (["setsid", "--ctty"] if request.tty else []) + request.argv
         stdin, stdout, stderr = fds
@@ -88,12 +89,12 @@ class Process(Protocol):
 
 
 def followed(process: Process) -> Followed:
-    """The answer to a client whose command is started; what follows passes signals on and reports its end."""
+    """The answer to a client whose command is started; signals are then passed on, and its end is reported."""
     return Followed({"pid": process.pid}, lambda connection: _follow(process, connection))
 
 
 def _follow(process: Process, connection: socket.socket) -> None:
-    """Pass signals on to the command until it ends, and tell its client how it did."""
+    """Pass signals on to the command until it ends, and report its exit status to the client."""
     pidfd = os.pidfd_open(process.pid)
     connection.settimeout(None)
     poll = select.poll()
@@ -114,7 +115,7 @@ def _follow(process: Process, connection: socket.socket) -> None:
 
 
 def _end(process: Process, pidfd: int) -> None:
-    """Hang up on a command, and end it by force where it stays."""
+    """Send a command SIGHUP, and SIGKILL where it does not end."""
     for number in (signal.SIGCONT, signal.SIGHUP):
         _signal_all(process, number)
     poll = select.poll()
@@ -125,7 +126,7 @@ def _end(process: Process, pidfd: int) -> None:
 
 
 def _signal_all(process: Process, number: int) -> None:
-    """Signal the command's process group, which it leads; it alone where it has not got that far."""
+    """Signal the command's process group, which it leads; it alone where it has none yet."""
     if process.poll() is not None:
         return
     with suppress(ProcessLookupError):

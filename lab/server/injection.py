@@ -1,6 +1,6 @@
-"""Frames that clients of a standing network have its sites send, and conversations that they have its sites have.
+"""Packet injection and session probes for clients of a running lab: at its sites, by its worker.
 
-A client hands over a file of its own with what is to be done; what came of it stands in it at the end.
+A client passes the descriptor of a file with the request; at the end the file holds the outcome.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import select
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, astuple
 from typing import Annotated, Any
 
 from pydantic import Field, IPvAnyAddress, TypeAdapter, ValidationError
 
 from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.lab.client.protocol import WireError, send
-from helsewan.lab.probing.packet_injector import Heard, Injected, Sending, inject
+from helsewan.lab.client.request import Request
+from helsewan.lab.probing.injection_file import encode_injected
+from helsewan.lab.probing.packet_injector import Sending, inject
 from helsewan.lab.probing.session_prober import Call, run_sessions
-from helsewan.lab.server.control_socket import Followed, OperationRefused, Request
+from helsewan.lab.server.control_socket import Followed, OperationRefused
 from helsewan.topology.model import Network
 
-MOST_BYTES = 256 << 20
+MAX_FILE_BYTES = 256 << 20
 _Us = Annotated[int, Field(ge=0, le=3600 * 1_000_000)]
 _Hex = Annotated[str, Field(max_length=4096, pattern="^([0-9a-f]{2})+$")]
 _ROWS: TypeAdapter[list[Any]] = TypeAdapter(list[tuple[str, Annotated[int, Field(ge=0, le=1)], _Hex, _Us]])
@@ -32,45 +33,29 @@ _CALLS: TypeAdapter[list[Any]] = TypeAdapter(list[tuple[str, str, IPvAnyAddress,
 
 
 class InjectionRequest(Request):
-    """Play what is in the file that comes with the request, listen so long at the end, and keep what has ``mark`` in it
-    (hex)."""
+    """Send the frames in the file that comes with the request, listen for ``listen_s`` at the end, and keep the frames
+    that hold ``mark`` (hex)."""
 
     mark: Annotated[str, Field(min_length=16, max_length=64, pattern="^([0-9a-f]{2})+$")]
     listen_s: Annotated[float, Field(ge=0, le=60)]
 
 
-def written(sendings: Sequence[Sending]) -> bytes:
-    """What a client writes into the file."""
-    return json.dumps([(each.site, each.line, each.frame.hex(), each.at_us) for each in sendings]).encode()
-
-
-def spelt(calls: Sequence[Call]) -> bytes:
-    """The same of conversations."""
-    return json.dumps([astuple(call) for call in calls]).encode()
-
-
-def heard_in(data: bytes) -> Injected:
-    """What it finds there at the end."""
-    told: dict[str, Any] = json.loads(data)
-    return Injected(**told | {"heard": tuple(Heard(site, bytes.fromhex(frame)) for site, frame in told["heard"])})
-
-
 def start_injection(
     sites: Mapping[str, Namespace], network: Network, request: InjectionRequest, fds: Sequence[int]
 ) -> Followed:
-    """Begin to play; what follows ends with the word that all is heard. Raises Refused for what cannot be played."""
+    """Start the injection; the client gets a message at its end. Raises OperationRefused for a file that cannot be read
+    or frames that no site can send."""
     sendings = _read(network, fds[0])
 
     def act(connection: socket.socket) -> bytes:
-        played = inject(sites, sendings, bytes.fromhex(request.mark), request.listen_s, lambda: _is_gone(connection))
-        told = asdict(played) | {"heard": [(each.site, each.frame.hex()) for each in played.heard]}
-        return json.dumps(told).encode()
+        injected = inject(sites, sendings, bytes.fromhex(request.mark), request.listen_s, lambda: _is_gone(connection))
+        return encode_injected(injected)
 
     return _followed(len(sendings), fds[0], act)
 
 
 def start_sessions(sites: Mapping[str, Namespace], fds: Sequence[int]) -> Followed:
-    """Begin conversations; what follows ends with the word that all are over. Raises Refused as ``start_injection``."""
+    """Start the sessions; the client gets a message at their end. Raises OperationRefused as `start_injection`."""
     calls = [Call(a, b, str(from_), str(to), *rest) for a, b, from_, to, *rest in _rows(_CALLS, fds[0])]
     if unknown := {name for call in calls for name in (call.client, call.server)} - sites.keys():
         raise OperationRefused(f"{min(unknown)} is no site")
@@ -82,7 +67,7 @@ def start_sessions(sites: Mapping[str, Namespace], fds: Sequence[int]) -> Follow
 
 
 def _followed(count: int, file: int, act: Callable[[socket.socket], bytes]) -> Followed:
-    """What is done while the client waits, with the outcome for its file."""
+    """The answer to the client; ``act`` then runs while it waits, and its result becomes the file's content."""
     kept = os.dup(file)
 
     def follow(connection: socket.socket) -> None:
@@ -98,9 +83,9 @@ def _followed(count: int, file: int, act: Callable[[socket.socket], bytes]) -> F
 
 def _rows(kind: TypeAdapter[list[Any]], file: int) -> list[Any]:
     try:
-        return kind.validate_json(os.pread(file, MOST_BYTES, 0))
+        return kind.validate_json(os.pread(file, MAX_FILE_BYTES, 0))
     except (OSError, ValidationError) as error:
-        raise OperationRefused(f"what is to be done cannot be read: {str(error).splitlines()[0]}") from None
+        raise OperationRefused(f"the file of the request cannot be read: {str(error).splitlines()[0]}") from None
 
 
 def _read(network: Network, file: int) -> list[Sending]:
@@ -119,7 +104,7 @@ def _write(file: int, data: bytes) -> None:
 
 
 def _is_gone(connection: socket.socket) -> bool:
-    """Whether the client has said something, or is gone: either way it waits for nothing more."""
+    """Whether the client has sent something or closed the connection: either way it waits for nothing more."""
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     return bool(poll.poll(0))

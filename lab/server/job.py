@@ -1,4 +1,4 @@
-"""What the outer half of ``helsewan up`` hands to the world, and what stands when it is up."""
+"""The job that ``helsewan up`` passes to the worker in the sandbox."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helsewan.emulation.links.link_backend import Dataplane
-from helsewan.lab.client.api import Interface
+from helsewan.lab.server.northbound_api import Interface
 from helsewan.policies.plan import Plan
 
 UP = b"u"  # written to ``LabJob.ready`` once the network carries traffic
@@ -14,10 +14,10 @@ UP = b"u"  # written to ``LabJob.ready`` once the network carries traffic
 
 @dataclass(frozen=True)
 class LabJob:
-    """A network to keep up: ``plan`` under ``name``, with ``lan_hosts`` hosts behind every hospital,
-    its frames carried by ``dataplane``, with a second controller if ``standby``. ``listener`` is the descriptor of the
-    socket that clients come to, ``ready`` one to write UP to, if anybody waits; what happens is told in ``directory``.
-    Tracebacks are shown if ``debug``. ``api`` is its northbound interface, if it has one."""
+    """A lab to run: ``plan`` under ``name``, with ``lan_hosts`` hosts behind every hospital, its frames carried by
+    ``dataplane``, with a second controller if ``standby``. ``listener`` is the descriptor of the control socket,
+    ``ready`` one to write UP to, None where nobody waits; history and logs go to ``directory``. Tracebacks are printed
+    if ``debug``. ``api`` is its northbound interface, if it has one."""
 
     name: str
     plan: Plan

@@ -1,4 +1,4 @@
-"""What clients may ask of a standing network."""
+"""The operations that clients may request of a running lab."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.suggestions import similar_names
 from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.links.trace import MAX_BYTES, parse_trace
 from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.lab.client.request import Request
 from helsewan.lab.links.link_change import LinkRequest, LinkState, TraceRequest
 from helsewan.lab.links.link_control import LinkControl
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.main_thread import MainThread
 from helsewan.lab.server.capture import CaptureRequest, start_capture
 from helsewan.lab.server.console import CliRequest, start_cli
-from helsewan.lab.server.control_socket import Operation, OperationRefused, Request
+from helsewan.lab.server.control_socket import Operation, OperationRefused
 from helsewan.lab.server.exec import ExecRequest, Executor
 from helsewan.lab.server.injection import InjectionRequest, start_injection, start_sessions
 from helsewan.lab.server.job import LabJob
@@ -34,27 +34,32 @@ class Nothing(Request):
 
 
 class LinkSelection(Request):
-    """Lines, as ``line_names.lines_meant`` has them."""
+    """Links by their names, as `links_named` reads them."""
 
     line: str
 
 
 class Operations:
-    """The operations on the network of ``rig``, done by ``main``, the main thread, which is free for it once the
-    network is up; until then ``stage`` is what is being done. ``ended``: whether a client ended it."""
+    """The operations on the network of ``testbed``. They run in the main thread, through ``main``, once the network is
+    up; until then ``stage`` is what is being done. ``ended``: whether a client ended the lab."""
 
     def __init__(self, job: LabJob, testbed: Testbed, history: History) -> None:
         self._job, self._testbed, self._history = job, testbed, history
         self._began = time.monotonic()
         self.main = MainThread()
-        self._up = False
+        self._links: LinkControl | None = None  # once the network is up
         self.stage = "starting"
         self.ended = False
 
     def open(self) -> None:
-        """The network is up: from now on it does what it is asked."""
-        self._up = True
-        self._lines = LinkControl(self._testbed)
+        """The network is up: accept all operations from now on."""
+        self._links = LinkControl(self._testbed)
+
+    @property
+    def _control(self) -> LinkControl:
+        if self._links is None:
+            raise OperationRefused(f"network {self._job.name} is not up yet: {self.stage}", ExitCode.VOID)
+        return self._links
 
     def table(self) -> Mapping[str, Operation]:
         """The operations by name."""
@@ -76,16 +81,16 @@ class Operations:
         return partial(self._act_once_up, act)
 
     def _act_once_up(self, act: Callable[[Any, Sequence[int]], object], request: Request, fds: Sequence[int]) -> object:
-        if not self._up:
-            raise OperationRefused(f"network {self._job.name} is not up yet: {self.stage}", ExitCode.VOID)
+        _ = self._control  # refuses until then
         return self.main.call(lambda: act(request, fds))
 
     def status(self, request: Nothing, fds: Sequence[int]) -> dict[str, Any]:
-        """How the network stands."""
+        """The lab's state."""
+        links = self._links
         about = {
             "name": self._job.name,
-            "state": "up" if self._up else "starting",
-            "stage": None if self._up else self.stage,
+            "state": "starting" if links is None else "up",
+            "stage": self.stage if links is None else None,
             "uptime_s": round(time.monotonic() - self._began, 1),
             "policy": self._job.plan.policy,
             "network": self._job.plan.network.name,
@@ -93,12 +98,12 @@ class Operations:
             "directory": str(self._job.directory),
             "api": None if (api := self._job.api) is None else {"address": api.address, "token_file": api.token_file},
         }
-        if not self._up:
+        if links is None:
             return about
-        return about | self.main.call(lambda: status_of(self._testbed) | {"changed": self._lines.changed()})
+        return about | self.main.call(lambda: status_of(self._testbed) | {"changed": links.changed()})
 
     def down(self, request: Nothing, fds: Sequence[int]) -> None:
-        """End the network."""
+        """End the lab."""
         self._history.append("asked-down")
         self.ended = True
 
@@ -108,58 +113,58 @@ class Operations:
         return Executor(self._testbed.net.nameToNode).start(request, fds)
 
     def lines(self, request: LinkSelection, fds: Sequence[int]) -> list[dict[str, Any]]:
-        """How lines are."""
-        return self._lines.told(request.line)
+        """Describe links."""
+        return self._control.describe(request.line)
 
     def change_lines(self, request: LinkRequest, fds: Sequence[int]) -> list[str]:
-        """Change lines; their names."""
-        names = self._lines.change(request)
+        """Change links; returns their names."""
+        names = self._control.change(request)
         self._history.append("lines-changed", lines=names, request=request.model_dump(exclude_unset=True))
         return list(names)
 
     def trace(self, request: TraceRequest, fds: Sequence[int]) -> list[str]:
-        """Have lines follow a trace; their names."""
+        """Have links follow a trace; returns their names."""
         trace = None
-        self._engine_plant()
+        self._require_engine()
         if not request.off:
             trace = parse_trace(os.pread(fds[0], MAX_BYTES, 0), request.file, request.repeat_us)
-        names = self._lines.follow(request, trace)
+        names = self._control.follow(request, trace)
         self._history.append("lines-follow", lines=names, request=request.model_dump(exclude_unset=True))
         return list(names)
 
     def capture(self, request: CaptureRequest, fds: Sequence[int]) -> object:
-        """Start to capture a line."""
+        """Start to capture a link."""
+        self._require_engine()
         return start_capture(self._testbed.engine_backend, request, fds)
 
     def cli(self, request: CliRequest, fds: Sequence[int]) -> object:
         """Start Mininet's command line."""
 
-        def light(line: str, up: bool) -> None:
+        def set_carrier(line: str, up: bool) -> None:
             change = LinkRequest(line=line, directions=tuple(Direction), state=LinkState(down=not up))
             self.main.call(lambda: self.change_lines(change, ()))
 
-        return start_cli(self._testbed.net, request, fds, light)
+        return start_cli(self._testbed.net, request, fds, set_carrier)
 
     def rules(self, request: Nothing, fds: Sequence[int]) -> object:
-        """Start to read what all switches hold."""
+        """Start to read the rules of all switches."""
         return start_reading(self._job.name, fds)
 
     def play(self, request: InjectionRequest, fds: Sequence[int]) -> object:
-        """Start to play frames from sites."""
+        """Start to send frames from sites."""
         return start_injection(self._testbed.namespaces(), self._testbed.network, request, fds)
 
     def talk(self, request: Nothing, fds: Sequence[int]) -> object:
-        """Start conversations between sites."""
+        """Start sessions between sites."""
         return start_sessions(self._testbed.namespaces(), fds)
 
-    def _engine_plant(self) -> EngineBackend:
-        """The link engine's lines. Raises Refused where the kernel carries them."""
+    def _require_engine(self) -> None:
+        """Raise OperationRefused where the kernel carries the links."""
         if not self._testbed.has_engine:
             raise OperationRefused("lines of the kernel can be neither captured nor traced (hint: --dataplane engine)")
-        return self._testbed.engine_backend
 
     def _node(self, name: str) -> NamespaceNode:
-        """A node by name; raises Refused naming those whose names are near."""
+        """A node by name; raises OperationRefused, with names that are similar, where there is none."""
         nodes: Mapping[str, NamespaceNode] = self._testbed.net.nameToNode
         if name not in nodes:
             raise OperationRefused(

@@ -1,4 +1,4 @@
-"""What the switches of a standing network hold, for its clients."""
+"""Reading the rules of all switches, by a process of its own."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from helsewan.lab.server.exec import followed
 
 
 def start_reading(name: str, fds: Sequence[int]) -> Followed:
-    """Start to read all switches of network ``name``: the dump goes to the first descriptor, errors to the second; what
-    follows reports the end."""
+    """Start to read all switches of lab ``name``: the dump goes to the first descriptor, errors to the second; the
+    end is reported to the client."""
     return followed(reading(f"network {name}", fds[0], fds[1]))
 
 
 def reading(of: str, output: int, errors: int, told: int | None = None) -> subprocess.Popen[bytes]:
-    """Start to read all switches of this world, which is what ``of`` says; with ``told``, a descriptor, only when it is
-    sent a line, see `rules_process`."""
+    """Start to read all switches of this sandbox; ``of`` names it for people. With ``told``, a descriptor, they are
+    read only when the process gets a line of input, see `rules_process`."""
     taken = f"read from the switches of {of}"
     sockets = sandbox.RUN_DIR / "{router}" / f"{BRIDGE}.mgmt"
     argv = [sys.executable, "-m", "helsewan.lab.server.rules_process", f"--plan={sandbox.RUN_DIR / PLAN_FILE}"]

@@ -1,10 +1,9 @@
-"""``python -m helsewan.lab.server.rules_process --plan FILE --sockets PATH --taken TEXT``: writes what all switches of
-a world hold to standard output, as a dump. Asks the switches themselves, each by its own management socket.
+"""``python -m helsewan.lab.server.rules_process --plan FILE --sockets PATH --taken TEXT``: writes the rules of all
+switches of a sandbox to standard output, as a dump. Each switch is read through its management socket.
 
-A process of its own, so that the network's has nothing to do meanwhile. With ``--told FD`` it goes by its standard
-input: at the first line it asks the switches, and writes a line to that descriptor when they have told all; when the
-input ends it works out what they told. So it can be ready before it is wanted, and a busy network waits for no more
-than the asking.
+A process of its own, so that it costs the lab's process nothing. With ``--told FD`` standard input controls it: at the
+first line it reads the switches, and writes a line to that descriptor when all have answered; when the input ends it
+decodes the answers. So it can be started ahead of time, and a busy network is disturbed by the reading only.
 """
 
 from __future__ import annotations
@@ -24,12 +23,13 @@ from typing import Any
 
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
+from helsewan.common.processes import die_with_parent
 from helsewan.controller.framework import ofproto_v1_3
-from helsewan.controller.main import die_with_parent, read_plan
 from helsewan.controller.openflow.decoder import Decoder, dead_ports
 from helsewan.controller.openflow.encoder import Encoder
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.openflow.table_reader import TableReader, ports_request
+from helsewan.controller.plan_file import read_plan
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Network
@@ -37,40 +37,40 @@ from helsewan.verification.dump.dump import Dump, write
 
 _of: Any = ofproto_v1_3
 _HEADER, _MULTIPART = struct.Struct("!BBHI"), struct.Struct("!HH4x")
-ANSWER_S = 30.0  # for a switch to say something, on a machine that is busy
+ANSWER_S = 30.0  # deadline for a switch's answer, on a busy machine
 _AT_A_TIME = 4  # switches; each answers in the thread that forwards
 
 
 class ReadingFailed(RuntimeError):
-    """A switch did not tell what it holds; the message says which, and why."""
+    """A switch did not give its rules; the message says which, and why."""
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a switch holds, and which of its ports are dead."""
+class SwitchState:
+    """The rules of a switch, and which of its ports have a dead link."""
 
     rules: RuleSet
     dead: frozenset[int]
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the switch behind a management socket told, not worked out yet."""
+class SwitchAnswer:
+    """What the switch behind a management socket answered, not decoded yet."""
 
     path: Path
     reading: TableReader
     ports: bytes
 
-    def held(self) -> Held:
-        """What it holds. Raises ReadingFailed where it makes no sense."""
+    def decode(self) -> SwitchState:
+        """The switch's state. Raises ReadingFailed where the answer is malformed."""
         with _named(self.path):
-            return Held(self.reading.held(), dead_ports(self.ports))
+            return SwitchState(self.reading.held(), dead_ports(self.ports))
 
 
-def ask(path: Path) -> Told | None:
-    """Has the switch behind a management socket tell what it holds; None where there is none: the router is off.
+def ask(path: Path) -> SwitchAnswer | None:
+    """Read the switch behind a management socket; None where there is none: the router is off.
 
-    Raises ReadingFailed where it does not say."""
+    Raises ReadingFailed where it does not answer."""
     with _named(path), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_S)
         try:
@@ -79,7 +79,7 @@ def ask(path: Path) -> Told | None:
             return None
         connection.sendall(Encoder().hello())
         with connection.makefile("rb") as answers:
-            return _told(path, connection, answers)
+            return _answer(path, connection, answers)
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def _named(path: Path) -> Iterator[None]:
         raise ReadingFailed(f"{path.parent.name} does not say what it holds: {error}") from error
 
 
-def _told(path: Path, connection: socket.socket, answers: BufferedReader) -> Told:
+def _answer(path: Path, connection: socket.socket, answers: BufferedReader) -> SwitchAnswer:
     reading, xid = TableReader(Decoder()), 1
     connection.sendall(ports_request(xid))
     ports = b"".join(_parts(connection, answers, xid))
@@ -98,7 +98,7 @@ def _told(path: Path, connection: socket.socket, answers: BufferedReader) -> Tol
         connection.sendall(request)
         for part in _parts(connection, answers, xid):
             reading.take(part)
-    return Told(path, reading, ports)
+    return SwitchAnswer(path, reading, ports)
 
 
 def _parts(connection: socket.socket, answers: BufferedReader, xid: int) -> Iterator[bytes]:
@@ -121,17 +121,17 @@ def _parts(connection: socket.socket, answers: BufferedReader, xid: int) -> Iter
             yield body[_MULTIPART.size :]
 
 
-def ask_all(network: Network, sockets: str) -> dict[str, Told | None]:
-    """Has every switch tell what it holds, by router. ``sockets`` is the path of a management socket, with ``{router}``
-    for the router's id. Raises ReadingFailed."""
+def ask_all(network: Network, sockets: str) -> dict[str, SwitchAnswer | None]:
+    """Every switch's answer, by router; None for a router that is off. ``sockets`` is the path of a management socket,
+    with ``{router}`` for the router's id. Raises ReadingFailed."""
     routers = [router.id for router in network.routers]
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        told = pool.map(lambda router: ask(Path(sockets.format(router=router))), routers)
-        return dict(zip(routers, told, strict=True))
+        answers = pool.map(lambda router: ask(Path(sockets.format(router=router))), routers)
+        return dict(zip(routers, answers, strict=True))
 
 
-def seen_down(network: Network, found: dict[str, Held | None]) -> Failures:
-    """What switches see to be down: a link where either end does, but for those of a router that is off."""
+def failures_seen(network: Network, found: dict[str, SwitchState | None]) -> Failures:
+    """What is down as the switches see it: a link where either end does, but for those of a router that is off."""
     off = frozenset(router for router, held in found.items() if held is None)
     dead = {router: held.dead if held else frozenset() for router, held in found.items()}
     links = frozenset(
@@ -140,14 +140,17 @@ def seen_down(network: Network, found: dict[str, Held | None]) -> Failures:
         if not {link.a, link.b} & off and any(network.ports[end][link.id] in dead[end] for end in (link.a, link.b))
     )
     lines = frozenset(
-        line for router, ports in network.line_ports.items() for line, port in ports.items() if port in dead[router]
+        line
+        for router, ports in network.access_link_ports.items()
+        for line, port in ports.items()
+        if port in dead[router]
     )
     return Failures(links, off, lines=lines)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line. Exit status 3 where a switch does not answer."""
-    parser = argparse.ArgumentParser(prog="rules", description="what all switches of a world hold")
+    parser = argparse.ArgumentParser(prog="rules", description="the rules of all switches of a sandbox")
     parser.add_argument("--plan", required=True, type=Path, help="pickled plan, readable by this user alone")
     parser.add_argument("--sockets", required=True, help="management sockets, with {router} in the path")
     parser.add_argument("--taken", required=True, help="where the rules are from, in words")
@@ -157,15 +160,15 @@ def main(argv: list[str] | None = None) -> int:
     try:
         plan = read_plan(options.plan)
         if options.told is not None and not sys.stdin.readline():
-            return ExitCode.PASS  # never wanted
-        told, at = ask_all(plan.network, options.sockets), utc_now()
+            return ExitCode.PASS  # not needed after all
+        answers, at = ask_all(plan.network, options.sockets), utc_now()
         if options.told is not None:
             os.write(options.told, b"\n")
             sys.stdin.read()
-        held = {router: each.held() if each else None for router, each in told.items()}
+        held = {router: each.decode() if each else None for router, each in answers.items()}
         rules = {router: each.rules if each else RuleSet() for router, each in held.items()}
         taken = f"{options.taken} at {at:%Y-%m-%dT%H:%M:%SZ}"
-        for line in write(Dump.of(plan, rules, taken, seen_down(plan.network, held), at)):
+        for line in write(Dump.of(plan, rules, taken, failures_seen(plan.network, held), at)):
             sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
     except (InputError, ReadingFailed, OSError) as error:

@@ -1,4 +1,4 @@
-"""How a standing network stands, as JSON values."""
+"""The state of a running lab, as JSON values."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from helsewan.lab.testbed.testbed import Testbed
 
 
 def status_of(testbed: Testbed) -> dict[str, Any]:
-    """Sites, routers, lines that are not as the blueprint has them, lateness, drops by the machine, memory."""
+    """Sizes, dead parts, lateness of the link engine, frames dropped by the machine, memory."""
     drops = testbed.machine_drops()
     routers = len(testbed.network.routers)
     return {
         "sites": len(testbed.network.sites),
         "routers": routers,
-        "lines": len(testbed.backend.lines) - routers,  # each router has one to the operations centre as well
+        "lines": len(testbed.backend.lines) - routers,  # each router has one to the operations centre besides
         "dataplane": testbed.dataplane.value,
         "dead": testbed.dead_parts(),
         **(_lateness(testbed) if testbed.has_engine else {}),
@@ -27,7 +27,7 @@ def status_of(testbed: Testbed) -> dict[str, Any]:
 
 
 def _lateness(testbed: Testbed) -> dict[str, Any]:
-    """How much later than due the link engine delivered."""
+    """How late the link engine delivered, microseconds."""
     lateness = testbed.engine.lateness()
     return {
         "late_p50_us": round(lateness.p50_us, 1),
@@ -38,7 +38,7 @@ def _lateness(testbed: Testbed) -> dict[str, Any]:
 
 
 def _memory_bytes() -> int:
-    """What all processes of the world take together, shared pages counted once (proc(5), smaps_rollup: Pss)."""
+    """Memory of all processes of the sandbox, shared pages counted once (proc(5), smaps_rollup: Pss)."""
     total_kib = 0
     for rollup in Path("/proc").glob("[0-9]*/smaps_rollup"):
         with suppress(OSError):  # it has ended meanwhile

@@ -1,4 +1,4 @@
-"""A network kept up until it is told to end: the outer half, which holds its name and its world.
+"""``helsewan up`` outside the sandbox: checks the input, holds the lab's name, and runs its worker in a sandbox.
 
 Nothing is created before the input is known to be good.
 """
@@ -19,25 +19,23 @@ from helsewan.common.screen import Screen
 from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
-from helsewan.lab.client.api import offered
-from helsewan.lab.client.registry import DEFAULT_NAME, own_entry
+from helsewan.lab.client.registry import DEFAULT_NAME, own_registry
 from helsewan.lab.processes.run_directory import conclude, make_directory, shown
 from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_sandbox
 from helsewan.lab.server.job import UP, LabJob
-from helsewan.policies.compile import compile_policy, load_policy, policy_path
-from helsewan.policies.language.timestamps import utc_now
+from helsewan.lab.server.northbound_api import northbound_interface
 from helsewan.policies.plan import Plan
-from helsewan.topology.network_source import load_network
+from helsewan.policies.plan_source import load_network_plan
 
 OUTPUT = "up.log"  # what a network in the background would print
-_FOLLOW_S = 0.1
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
 class LabRequest:
-    """What a user wants to stand: the national network with so many sites, or that of file ``source``,
-    under a policy, with ``lan_hosts`` hosts behind every hospital, and with a second controller if ``standby``.
-    ``results``: where its directory goes."""
+    """What a user requests: the national network with so many sites, or that of file ``source``, under a policy, with
+    ``lan_hosts`` hosts behind every hospital, and with a second controller if ``standby``. ``results``: the folder for
+    its directory."""
 
     name: str = DEFAULT_NAME
     sites: int | None = None
@@ -50,48 +48,47 @@ class LabRequest:
     standby: bool = False
     results: Path = field(default_factory=lambda: Path("results"))
     debug: bool = False
-    api: str | None = None  # where the northbound interface is wanted
+    api: str | None = None  # address requested for the northbound interface
 
 
-def run_lab(wish: LabRequest, detach: bool) -> int:
-    """Keep the network up until an interrupt or ``helsewan down``; with ``detach`` return once it is up.
+def run_lab(request: LabRequest, detach: bool) -> int:
+    """Run the lab until an interrupt or ``helsewan down``; with ``detach`` return once it is up.
 
     Returns the exit code: 0, or 3 where the network did not come up or broke. Raises InputError for anything wrong
     with the input or missing on the machine, before anything exists."""
-    plan = planned(wish)
+    plan = planned(request)
     sandbox.require()
-    if wish.dataplane is Dataplane.KERNEL:
+    if request.dataplane is Dataplane.KERNEL:
         probe.require()
-    directory = make_directory(wish.results / "up")
+    directory = make_directory(request.results / "up")
     if detach:
-        return _in_background(wish, plan, directory)
-    return _keep(wish, plan, directory, ready=None)
+        return _in_background(request, plan, directory)
+    return _keep(request, plan, directory, ready=None)
 
 
-def planned(wish: LabRequest) -> Plan:
-    """The network and the policy asked for. Raises InputError."""
-    network = load_network(wish.source, wish.sites, wish.seed, wish.swedish_route).network
-    return compile_policy(load_policy(policy_path(wish.policy)), network, now=utc_now())
+def planned(request: LabRequest) -> Plan:
+    """The plan of the network and the policy requested. Raises InputError."""
+    return load_network_plan(request.policy, request.source, request.sites, request.seed, request.swedish_route)
 
 
-def _keep(wish: LabRequest, plan: Plan, directory: Path, ready: int | None) -> int:
-    """Hold the name and run the world to its end."""
+def _keep(request: LabRequest, plan: Plan, directory: Path, ready: int | None) -> int:
+    """Hold the name and run the sandbox to its end."""
     with (
-        own_entry() as place,
-        place.held(wish.name) as listener,
-        offered(place, wish.name, wish.api) as api,
+        own_registry() as registry,
+        registry.held(request.name) as listener,
+        northbound_interface(registry, request.name, request.api) as api,
         interrupts(),
     ):
         job = LabJob(
-            name=wish.name,
+            name=request.name,
             plan=plan,
             directory=directory,
             listener=listener.fileno(),
             ready=ready,
-            lan_hosts=wish.lan_hosts,
-            dataplane=wish.dataplane,
-            standby=wish.standby,
-            debug=wish.debug,
+            lan_hosts=request.lan_hosts,
+            dataplane=request.dataplane,
+            standby=request.standby,
+            debug=request.debug,
             api=api,
         )
         fds = [listener.fileno(), *([] if ready is None else [ready]), *([] if api is None else [api.listener])]
@@ -103,38 +100,38 @@ def _keep(wish: LabRequest, plan: Plan, directory: Path, ready: int | None) -> i
     return ExitCode.PASS if status == ExitCode.PASS else ExitCode.VOID
 
 
-def _in_background(wish: LabRequest, plan: Plan, directory: Path) -> int:
-    """Leave the network to a process of its own; show what it says until it is up or has failed."""
+def _in_background(request: LabRequest, plan: Plan, directory: Path) -> int:
+    """Leave the lab to a process of its own; show its output until it is up or has failed."""
     reading, writing = os.pipe()
     log = directory / OUTPUT
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
     child = os.fork()
     if child == 0:
-        os._exit(_background(wish, plan, directory, writing, output))
+        os._exit(_background(request, plan, directory, writing, output))
     os.close(writing)
     os.close(output)
-    with open(reading, "rb", buffering=0) as news, log.open(encoding="utf-8") as said:
+    with open(reading, "rb", buffering=0) as ready_pipe, log.open(encoding="utf-8") as shown_log:
         poll = select.poll()
-        poll.register(news, select.POLLIN)
-        while not poll.poll(_FOLLOW_S * 1000):
-            Screen().print(said.read(), markup=False, end="", soft_wrap=True)
-        up = news.read(1) == UP
-        Screen().print(said.read(), markup=False, end="", soft_wrap=True)
+        poll.register(ready_pipe, select.POLLIN)
+        while not poll.poll(_POLL_S * 1000):
+            Screen().print(shown_log.read(), markup=False, end="", soft_wrap=True)
+        up = ready_pipe.read(1) == UP
+        Screen().print(shown_log.read(), markup=False, end="", soft_wrap=True)
     if up:
         Screen().print(f"it goes on in the background and writes to {shown(log)}", markup=False, soft_wrap=True)
         return ExitCode.PASS
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _background(wish: LabRequest, plan: Plan, directory: Path, ready: int, output: int) -> int:
-    """The process in the background: away from the terminal, its word goes to ``output``."""
+def _background(request: LabRequest, plan: Plan, directory: Path, ready: int, output: int) -> int:
+    """The process in the background: detached from the terminal, its output goes to ``output``."""
     try:
         os.setsid()
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        return _keep(wish, plan, directory, ready)
+        return _keep(request, plan, directory, ready)
     except InputError as error:
         print(error, file=sys.stderr)
         return ExitCode.BAD_INPUT

@@ -1,4 +1,4 @@
-"""A network kept up: the inner half, the first process of its world. Brings it up, answers clients, watches over it."""
+"""The worker of ``helsewan up``, first process of the sandbox: brings the network up and serves clients."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
 from helsewan.controller.northbound.tokens import write_tokens
 from helsewan.emulation.sandbox import sandbox
-from helsewan.lab.client.api import Interface
 from helsewan.lab.client.registry import DEFAULT_NAME
-from helsewan.lab.emulation import add_lan_hosts
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
 from helsewan.lab.processes.zombie_reaper import ZombieReaper
 from helsewan.lab.server.control_socket import Server
 from helsewan.lab.server.job import UP, LabJob
+from helsewan.lab.server.northbound_api import Interface
 from helsewan.lab.server.operations import Operations
+from helsewan.lab.testbed.lan_hosts import add_lan_hosts
 from helsewan.lab.testbed.testbed import Testbed
 
 TICK_S = 0.25
 
 
 class LabBroken(RuntimeError):
-    """A part of the emulation ended that nobody told to end."""
+    """A part of the emulation ended unexpectedly."""
 
 
 def main(descriptor: int) -> int:
-    """Keep the network of the job on file ``descriptor`` up; returns the exit code (0 ended as told, 3 broke)."""
+    """Run the lab of the job on file ``descriptor``; returns the exit code: 0 ended on request, 3 broke."""
     if orphaned():
         return ExitCode.VOID
     job = cast(LabJob, read_job(descriptor))
     network = RunningLab(job)
     try:
         with interruptible():
+            sandbox.enter()
             network.run()
     except KeyboardInterrupt:
         network.say("ended" if network.is_up else "interrupted before it was up")
@@ -56,21 +57,20 @@ def main(descriptor: int) -> int:
 
 
 class RunningLab:
-    """The network of ``job`` from its coming up to its end."""
+    """The lab of ``job``, from start to end."""
 
     def __init__(self, job: LabJob) -> None:
         self._job = job
         self._screen = Screen()
         self._history = History(job.directory / "history.jsonl")
         logs = job.directory / "logs"
-        self.testbed = Testbed(job.plan, sandbox.RUN_DIR, logs, self._controller_said, job.dataplane, job.standby)
+        self.testbed = Testbed(job.plan, sandbox.RUN_DIR, logs, self._on_controller_event, job.dataplane, job.standby)
         self.operations = Operations(job, self.testbed, self._history)
         self.is_up = False
 
     def run(self) -> None:
-        """Bring the network up and keep it up until a client ends it. Raises Broken, or what a part raised that did
-        not come up."""
-        sandbox.enter()
+        """Bring the network up and keep it up until a client ends it. Raises LabBroken, or what a part raised
+        that did not come up."""
         self._history.append(
             "up", name=self._job.name, policy=self._job.plan.policy, network=self._job.plan.network.name
         )
@@ -78,13 +78,13 @@ class RunningLab:
         Server(listener, self.operations.table(), self._job.debug).start()
         try:
             self._bring_up()
-            self._watch()
+            self._monitor()
         finally:
             self.testbed.close()
             self._history.append("down")
 
     def say(self, what: str) -> None:
-        """Tell the user what became of the network."""
+        """Print a message about the network."""
         self._screen.print(f"network {self._job.name}: {what}", markup=False, soft_wrap=True)
 
     def _bring_up(self) -> None:
@@ -103,7 +103,7 @@ class RunningLab:
         self._history.append("network-up", seconds=round(time.monotonic() - began, 3))
         self.is_up = True
         self.operations.open()
-        self._tell_how_to_use_it()
+        self._print_usage()
         if self._job.ready is not None:
             os.write(self._job.ready, UP)
             os.close(self._job.ready)
@@ -113,16 +113,16 @@ class RunningLab:
         write_tokens(tokens, [api.token])
         self.testbed.start_northbound(self._job.directory / "history.jsonl", tokens, api.listener)
 
-    def _watch(self) -> None:
-        """Watch over the parts until a client ends the network."""
-        orphans = ZombieReaper()
+    def _monitor(self) -> None:
+        """Serve clients and check that all parts run, until a client ends the lab."""
+        zombies = ZombieReaper()
         while not self.operations.ended:
             self.operations.main.work_for(TICK_S)
             if dead := self.testbed.dead_parts():
                 raise LabBroken(f"ended unexpectedly: {', '.join(dead)}")
-            orphans.sweep()
+            zombies.sweep()
 
-    def _tell_how_to_use_it(self) -> None:
+    def _print_usage(self) -> None:
         network = self._job.plan.network
         name = "" if self._job.name == DEFAULT_NAME else f" --name {self._job.name}"
         usage = f"  {self._job.api.usage}\n" if self._job.api else ""
@@ -140,7 +140,7 @@ class RunningLab:
             soft_wrap=True,
         )
 
-    def _controller_said(self, event: Event) -> None:
+    def _on_controller_event(self, event: Event) -> None:
         details = {key: value for key, value in event.items() if key != "event"}
         self._history.append("controller." + event["event"], **details)
 

@@ -1,4 +1,4 @@
-"""What stands failed in a network: which lines are dark because of it, and which come back when a part does."""
+"""Which routers and links are failed, and which links go down or come up when a target fails or is restored. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from helsewan.topology.model import AccessLinkId, Network
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Router ids, link ids and access lines that fail, or come back, together, or the ``controller`` that leads. A
-    failed router takes its lines along."""
+    """What fails, or is restored, together: router ids, link ids, access links, or the ``controller`` that leads.
+    A failed router takes its links down with it."""
 
     name: str
     routers: tuple[str, ...] = ()
@@ -20,15 +20,15 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class DarkLinks:
-    """Lines that go dark or light up together: fibre link ids, and access lines."""
+class LinkSet:
+    """Links by id and access links that lose or regain carrier together."""
 
     links: tuple[str, ...]
     accesses: tuple[AccessLinkId, ...]
 
 
 class FailureState:
-    """Failures add up: a line is dark while it or a router at its end stands failed, whatever else came back."""
+    """Failures add up: a link is down while it, or a router at one of its ends, is failed."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -36,37 +36,38 @@ class FailureState:
         self._links: frozenset[str] = frozenset()
         self._accesses: frozenset[AccessLinkId] = frozenset()
 
-    def strike(self, target: Target) -> DarkLinks:
-        """``target`` fails: the lines that go dark."""
-        before = self._dark()
+    def fail(self, target: Target) -> LinkSet:
+        """Mark ``target`` as failed; returns the links that go down."""
+        before = self._down()
         self.routers |= set(target.routers)
         self._links |= set(target.links)
         self._accesses |= set(target.accesses)
-        return _without(self._dark(), before)
+        return _without(self._down(), before)
 
-    def mend(self, target: Target) -> DarkLinks:
-        """``target`` is restored: the lines that light up."""
-        before = self._dark()
+    def restore(self, target: Target) -> LinkSet:
+        """Mark ``target`` as restored; returns the links that come up."""
+        before = self._down()
         self.routers -= set(target.routers)
         self._links -= set(target.links)
         self._accesses -= set(target.accesses)
-        return _without(before, self._dark())
+        return _without(before, self._down())
 
-    def _dark(self) -> DarkLinks:
+    def _down(self) -> LinkSet:
         network, failed = self._network, self.routers
-        return DarkLinks(
+        return LinkSet(
             tuple(link.id for link in network.links if link.id in self._links or {link.a, link.b} & failed),
             tuple(
-                (site.id, line)
+                (site.id, number)
                 for site in network.sites
-                for line, access in enumerate(site.accesses)
-                if access.router in failed or (site.id, line) in self._accesses
+                for number, access in enumerate(site.accesses)
+                if access.router in failed or (site.id, number) in self._accesses
             ),
         )
 
 
-def _without(lines: DarkLinks, others: DarkLinks) -> DarkLinks:
-    return DarkLinks(
-        tuple(link for link in lines.links if link not in set(others.links)),
-        tuple(access for access in lines.accesses if access not in set(others.accesses)),
+def _without(found: LinkSet, others: LinkSet) -> LinkSet:
+    links, accesses = set(others.links), set(others.accesses)
+    return LinkSet(
+        tuple(link for link in found.links if link not in links),
+        tuple(access for access in found.accesses if access not in accesses),
     )

@@ -20,7 +20,7 @@ class TestbedMetrics:
     def __init__(self, testbed: Testbed, sender: threading.Thread) -> None:
         self._testbed, self._sender = testbed, sender
         self._doors = {switch.name: PacketSockets(switch.namespace) for switch in testbed.net.switches}
-        self._lines = testbed.line_names()
+        self._lines = testbed.pipe_names()
 
     def threads(self) -> Mapping[str, Thread]:
         """The link engine, the traffic's clock, and every router that carries: one that boots may wait."""
@@ -41,9 +41,9 @@ class TestbedMetrics:
 
     def processes(self) -> Mapping[str, int]:
         """The controller, and this process."""
-        return {CONTROLLER: self._testbed.controller.process.pid, RUN: os.getpid()}
+        return {CONTROLLER: self._testbed.controllers.process.pid, RUN: os.getpid()}
 
-    def line_names(self) -> Mapping[int, str]:
+    def pipe_names(self) -> Mapping[int, str]:
         """``from > to``, by pipe."""
         return self._lines
 

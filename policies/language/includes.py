@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from helsewan.common.document import MAX_BYTES, Document, SourcePosition, validate
+from helsewan.common.document import MAX_BYTES, Document, SourcePosition
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.schema_errors import nearest
+from helsewan.common.schema_errors import nearest, validate
 from helsewan.common.yaml_writer import to_yaml
 from helsewan.policies.language.refusal import Refusal
-from helsewan.policies.language.schema import ALL, NAMED_SECTIONS, SECTIONS, LayerKeys
+from helsewan.policies.language.schema import ALL, NAMED_SECTIONS, SECTIONS, IncludeKeys
 
 Path = tuple[str | int, ...]
 
 MAX_FILES = 32
 MAX_DEPTH = 8  # files that include one another
-_KEYS = frozenset(LayerKeys.model_fields)
+_KEYS = frozenset(IncludeKeys.model_fields)
 _OWN = ("name", "description")  # what no other file inherits
 
 
@@ -55,19 +55,19 @@ def resolve(source: Source, open_: Open) -> Document:
     document = source.document
     if not isinstance(document.data, dict) or not _KEYS & document.data.keys():
         return document
-    sheets = _Sources(open_)
-    sheets.add(source, ())
-    pile = _Part(0, document, {})
+    sources = _Sources(open_)
+    sources.add(source, ())
+    merged = _Entry(0, document, {})
     places: dict[Path, SourcePosition] = {}
-    if not sheets.problems:
-        for layer, (sheet, _) in zip(reversed(range(len(sheets.found))), sheets.found, strict=True):
-            pile = _without(pile, layer, sheet, places, sheets.problems)
-            pile = _laid(pile, _cut(layer, sheet, (), sheet.data))
-    if sheets.problems:
-        raise InputError(*sheets.problems)
-    places |= _places(pile)
+    if not sources.problems:
+        for layer, (included, _) in zip(reversed(range(len(sources.found))), sources.found, strict=True):
+            merged = _without(merged, layer, included, places, sources.problems)
+            merged = _overlaid(merged, _entries_of(layer, included, (), included.data))
+    if sources.problems:
+        raise InputError(*sources.problems)
+    places |= _places(merged)
     own = {key: document.data[key] for key in _OWN if key in document.data}
-    data = {**own, **_data(pile, ())}
+    data = {**own, **_data(merged, ())}
     lines = {path: place.line for path, place in places.items()}
     return MergedDocument(document.name, data, lines, to_yaml(data), places)
 
@@ -86,7 +86,7 @@ class _Sources:
         document = source.document
         try:
             keys = {key: document.data[key] for key in _KEYS & document.data.keys()}
-            names = validate(Document(document.name, keys, document.lines), LayerKeys).include
+            names = validate(Document(document.name, keys, document.lines), IncludeKeys).include
         except InputError as error:
             self.problems += error.problems
             return
@@ -119,38 +119,38 @@ class _Sources:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Entry:
     """A value of the pile, as a sheet has it or, of the sections and their entries, put together from ``parts``."""
 
     layer: int
     document: Document
-    parts: Mapping[str, _Part] | None
+    parts: Mapping[str, _Entry] | None
 
 
-def _cut(layer: int, document: Document, path: Path, value: Any) -> _Part:
+def _entries_of(layer: int, document: Document, path: Path, value: Any) -> _Entry:
     """A sheet's value, in as many parts as other sheets can replace."""
     parts = None
     if isinstance(value, dict) and (len(path) < 2 or (len(path) == 2 and path[0] in NAMED_SECTIONS)):
         keys = value.keys() if path else value.keys() - _KEYS
-        parts = {key: _cut(layer, document, (*path, key), value[key]) for key in value if key in keys}
-    return _Part(layer, document, parts)
+        parts = {key: _entries_of(layer, document, (*path, key), value[key]) for key in value if key in keys}
+    return _Entry(layer, document, parts)
 
 
-def _laid(under: _Part | None, over: _Part) -> _Part:
+def _overlaid(under: _Entry | None, over: _Entry) -> _Entry:
     """One part on top of another of the same path."""
     if under is None or under.parts is None or over.parts is None:
         return over
-    parts = {key: _laid(under.parts.get(key), part) for key, part in over.parts.items()}
-    return _Part(over.layer, over.document, {**under.parts, **parts})
+    parts = {key: _overlaid(under.parts.get(key), part) for key, part in over.parts.items()}
+    return _Entry(over.layer, over.document, {**under.parts, **parts})
 
 
 def _without(
-    pile: _Part, layer: int, document: Document, places: dict[Path, SourcePosition], problems: list[Problem]
-) -> _Part:
+    merged: _Entry, layer: int, document: Document, places: dict[Path, SourcePosition], problems: list[Problem]
+) -> _Entry:
     """The pile without what a sheet does not inherit and what it removes; ``places`` gets where it says so."""
-    sections = {key: part for key, part in (pile.parts or {}).items() if key not in _OWN}
+    sections = {key: part for key, part in (merged.parts or {}).items() if key not in _OWN}
     for at, path in _removals(document, problems):
-        parent = sections if len(path) == 1 else dict((sections.get(path[0]) or pile).parts or {})
+        parent = sections if len(path) == 1 else dict((sections.get(path[0]) or merged).parts or {})
         if path[-1] not in parent or path[0] not in sections:
             known = parent if path[0] in sections or len(path) == 1 else ()
             reason = "is in nothing that this file includes"
@@ -161,7 +161,7 @@ def _without(
             sections[path[0]] = replace(sections[path[0]], parts=parent)
         _, file, line = document.place(at)
         places[path] = SourcePosition(layer, file, line)
-    return _Part(layer, document, sections)
+    return _Entry(layer, document, sections)
 
 
 def _removals(document: Document, problems: list[Problem]) -> Iterator[tuple[Path, tuple[str, ...]]]:
@@ -178,7 +178,7 @@ def _removals(document: Document, problems: list[Problem]) -> Iterator[tuple[Pat
             problems.append(Problem(document.where(at), None, "has no entries", f"write {ALL} to remove the section"))
 
 
-def _data(part: _Part, path: Path) -> Any:
+def _data(part: _Entry, path: Path) -> Any:
     """The plain data of a part."""
     if part.parts is not None:
         return {key: _data(below, (*path, key)) for key, below in part.parts.items()}
@@ -188,12 +188,12 @@ def _data(part: _Part, path: Path) -> Any:
     return value
 
 
-def _places(pile: _Part) -> dict[Path, SourcePosition]:
+def _places(merged: _Entry) -> dict[Path, SourcePosition]:
     """Where each value of the pile stands."""
     found: dict[Path, SourcePosition] = {}
     inside: dict[int, Mapping[Path, Sequence[Path]]] = {}  # by layer: what is beneath a path
 
-    def visit(part: _Part, path: Path) -> None:
+    def visit(part: _Entry, path: Path) -> None:
         document = part.document
         if part.parts is None:
             if part.layer not in inside:
@@ -205,7 +205,7 @@ def _places(pile: _Part) -> dict[Path, SourcePosition]:
         for key, below in part.parts.items():
             visit(below, (*path, key))
 
-    visit(pile, ())
+    visit(merged, ())
     return found
 
 

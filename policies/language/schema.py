@@ -17,7 +17,7 @@ from helsewan.common.units import parse_duration_us, parse_rate_bps, parse_share
 from helsewan.policies.language.dscp import parse_dscp
 from helsewan.policies.language.ports import PortRange, parse_ports
 from helsewan.policies.language.refusal import Refusal
-from helsewan.policies.language.timestamps import Moment, parse_moment
+from helsewan.policies.language.timestamps import Timestamp, parse_timestamp
 from helsewan.policies.plan import DETECT_WITHIN_US, PathChoice, Protocol, Risk, Scheduling
 from helsewan.topology.model import Kind, Region
 
@@ -86,8 +86,8 @@ _REMOVED = WithJsonSchema(
     }
 )
 When = Annotated[
-    Moment,
-    BeforeValidator(parse_moment),
+    Timestamp,
+    BeforeValidator(parse_timestamp),
     WithJsonSchema({"type": "string", "examples": ["2026-12-31", "2026-12-31 16:00+01:00"]}),
 ]
 
@@ -239,7 +239,7 @@ class Selector(_Strict):
         return self
 
 
-class Lines(str, Enum):
+class AccessLinkUse(str, Enum):
     """Over which of its two lines a site is reached."""
 
     PRIMARY = "primary"
@@ -270,7 +270,7 @@ class VpnSpec(_Strict):
     """route targets whose routes it sees; without its own, its members do not reach each other"""
     exports: Annotated[Some[RouteTarget], Field(alias="export")] = ()
     """route targets that its routes carry; may be left out where a topology gives it some"""
-    lines: Lines = Lines.PRIMARY
+    lines: AccessLinkUse = AccessLinkUse.PRIMARY
     """primary (sites with two lines are reached over the second if the first cannot be) or both (over the nearest)"""
 
 
@@ -334,7 +334,7 @@ class PathsSpec(_Strict):
     """part of a fibre's rate that this demand may take; not limited if left out"""
 
 
-class LayerKeys(_Strict):
+class IncludeKeys(_Strict):
     """What makes a policy out of others; gone when it is one."""
 
     include: Annotated[Some[str], BeforeValidator(_listed), _NAMES] = ()
@@ -343,7 +343,7 @@ class LayerKeys(_Strict):
     """what is taken away of what is included, by section: names of entries, or all"""
 
 
-class PolicySpec(LayerKeys):
+class PolicySpec(IncludeKeys):
     """A policy of the network: classes of service, service catalogue, VPNs and contracts."""
 
     name: Name
@@ -373,6 +373,6 @@ class PolicySpec(LayerKeys):
 SECTIONS = {
     field.alias or name: field
     for name, field in PolicySpec.model_fields.items()
-    if name not in LayerKeys.model_fields and name not in ("name", "description")
+    if name not in IncludeKeys.model_fields and name not in ("name", "description")
 }
 NAMED_SECTIONS = frozenset(name for name, field in SECTIONS.items() if get_origin(field.annotation) is dict)

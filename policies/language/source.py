@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from helsewan.common.document import MAX_BYTES, Document, SchemaError, load, loads, read_bytes, validate
+from helsewan.common.document import MAX_BYTES, Document, load, loads, read_bytes
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.schema_errors import nearest
+from helsewan.common.schema_errors import SchemaError, nearest, validate
 from helsewan.policies.language.includes import Open, Source, resolve
 from helsewan.policies.language.partial_parse import Lost, partial_parse
 from helsewan.policies.language.refusal import Refusal

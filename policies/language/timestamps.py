@@ -14,27 +14,27 @@ _HINT = "write a date like 2026-12-31, or with a time and its offset from UTC, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Timestamp:
     """A point in time, or a whole day of UTC: it ``begins`` and ``ends``, both in UTC; a point is both at once."""
 
     begins: datetime
     ends: datetime
 
 
-def parse_moment(value: object) -> Moment:
+def parse_timestamp(value: object) -> Timestamp:
     """A moment from text; ``Refusal`` for what is none, and for a time whose offset from UTC is not said."""
-    if isinstance(value, Moment):
+    if isinstance(value, Timestamp):
         return value
     if not isinstance(value, str) or not (_DATE.fullmatch(value) or _TIME.fullmatch(value)):
         raise Refusal("is no date", _HINT)
     try:
         if _DATE.fullmatch(value):
             begins = datetime.combine(date.fromisoformat(value), time(), timezone.utc)
-            return Moment(begins, begins + timedelta(days=1))
+            return Timestamp(begins, begins + timedelta(days=1))
         at = datetime.fromisoformat(value.replace("Z", "+00:00"))
         if at.tzinfo is None:
             raise Refusal("is a time without its offset from UTC", f"write {value}+01:00, or {value}Z for UTC")
-        return Moment(*[at.astimezone(timezone.utc)] * 2)
+        return Timestamp(*[at.astimezone(timezone.utc)] * 2)
     except (ValueError, OverflowError) as error:
         if isinstance(error, Refusal):
             raise

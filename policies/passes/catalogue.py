@@ -129,7 +129,7 @@ def _check_shares(spec: PolicySpec, report: PolicyReport) -> None:
     """At every access speed the policed shares together leave the line whole; the class that takes more than is left
     is named."""
     steps = {step.up_to for cls in spec.classes.values() for step in cls.police if step.up_to is not None}
-    told = set[tuple[str, int]]()
+    reported = set[tuple[str, int]]()
     for rate in (*sorted(steps), max(steps, default=0) + 1):
         total = 0.0
         for name, cls in spec.classes.items():
@@ -138,8 +138,8 @@ def _check_shares(spec: PolicySpec, report: PolicyReport) -> None:
                 continue
             share, before = cls.police[place].share, total
             total += share
-            if before <= _WHOLE < total and (name, place) not in told:
-                told.add((name, place))
+            if before <= _WHOLE < total and (name, place) not in reported:
+                reported.add((name, place))
                 line = f"lines up to {format_rate(rate)}" if rate in steps else "the fastest lines"
                 reason = f"brings the policed shares of {line} to {total:.0%}, more than the line carries"
                 at = ("classes", name, "police", place, "share")

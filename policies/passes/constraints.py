@@ -11,7 +11,7 @@ from helsewan.common.schema_errors import nearest
 from helsewan.policies.language.policy_report import Path, PolicyReport
 from helsewan.policies.language.schema import PartsSpec, PolicySpec
 from helsewan.policies.passes.membership import some
-from helsewan.policies.paths.placement import Placement
+from helsewan.policies.paths.placed_trees import Placement
 from helsewan.policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Plan, Risk, TrafficClass
 from helsewan.topology.model import Network
 
@@ -23,7 +23,7 @@ def compile_constraints(
     spec: PolicySpec, classes: Sequence[TrafficClass], network: Network, report: PolicyReport
 ) -> tuple[TrafficClass, ...]:
     """The classes with what their paths keep to. Every name must be one of the network's."""
-    parts, order = _Parts(network, report), _Order(spec, report)
+    parts, order = _NetworkParts(network, report), _Order(spec, report)
     found: dict[str, PathAlgorithm] = {}
     for name in order.names():
         cls = spec.classes[name]
@@ -74,7 +74,7 @@ class _Order:
         return max((1 + self.depth(other) for other in self.before[name]), default=0)
 
 
-class _Parts:
+class _NetworkParts:
     """The network's links, shared-risk groups and PoPs by name."""
 
     def __init__(self, network: Network, report: PolicyReport) -> None:
@@ -117,13 +117,13 @@ class Breach:
 def breaches(plan: Plan, placement: Placement) -> Iterator[Breach]:
     """All ways from routers that have access lines, as ``placement`` leads them, that take what their class avoids or
     share what they must not. On the whole network there are none, or the policy is refused."""
-    starts, routers = {line.router for line in plan.attachments}, placement.fibres.arcs.routers
+    starts, routers = {line.router for line in plan.attachments}, placement.graph.arcs.routers
     for cls in (cls for cls in plan.classes if cls.path.is_constrained):
         for egress in (egress for egress in plan.egresses if egress.path == cls.path):
-            key, found = "disjoint", placement.apart[egress.index].sharing if cls.path.apart_from else frozenset()
-            if not cls.path.apart_from:
+            key, found = "disjoint", placement.disjoint[egress.index].sharing if cls.path.disjoint_from else frozenset()
+            if not cls.path.disjoint_from:
                 key, trees = "avoid", placement.trees[egress.index][:1]
-                found = frozenset(routers[place] for ways in trees for place in ways.strays)
+                found = frozenset(routers[place] for ways in trees for place in ways.last_resort)
             yield from (Breach(cls.name, key, router, egress) for router in sorted(found & starts))
 
 

@@ -10,7 +10,7 @@ from itertools import chain
 
 from helsewan.common.schema_errors import nearest
 from helsewan.policies.language.policy_report import Path, PolicyReport
-from helsewan.policies.language.schema import ContractSpec, Lines, PolicySpec, Selector
+from helsewan.policies.language.schema import AccessLinkUse, ContractSpec, PolicySpec, Selector
 from helsewan.policies.passes.selection import Population, SiteIds
 from helsewan.policies.passes.vpn_topologies import QuarantineGroup, Vrf
 from helsewan.policies.plan import Vpn
@@ -86,7 +86,7 @@ def compile_vpns(
             imports=frozenset(vrf.imports),
             exports=frozenset(vrf.exports),
             sites=tuple(sorted(vrf.sites, key=order.__getitem__)),
-            both_lines=spec.vpns[vrf.entry].lines is Lines.BOTH,
+            both_access_links=spec.vpns[vrf.entry].lines is AccessLinkUse.BOTH,
         )
         for number, vrf in enumerate(vrfs, start=1)
     )
@@ -132,7 +132,7 @@ def some(names: Collection[str]) -> str:
 
 
 def compile_clauses(
-    spec: PolicySpec, population: Population, report: PolicyReport, wards: Sequence[QuarantineGroup] = ()
+    spec: PolicySpec, population: Population, report: PolicyReport, quarantines: Sequence[QuarantineGroup] = ()
 ) -> tuple[Clause, ...]:
     """The contracts and exceptions as pairs of site sets, one for each direction and, where asked, each region.
 
@@ -147,7 +147,7 @@ def compile_clauses(
         Clause(name, *sides, tuple(service for service in contract.services if service in spec.services), section)
         for (section, name), contract in _granting(spec)
         for directed in _directions(contract, population)
-        for sides in _apart(directed, wards)
+        for sides in _outside_quarantines(directed, quarantines)
     )
     return tuple(clause for clause in clauses if clause.clients and clause.servers)
 
@@ -161,11 +161,13 @@ def _directions(contract: ContractSpec, population: Population) -> Iterator[tupl
             yield there & area, here & area
 
 
-def _apart(sides: tuple[SiteIds, SiteIds], wards: Iterable[QuarantineGroup]) -> Iterator[tuple[SiteIds, SiteIds]]:
+def _outside_quarantines(
+    sides: tuple[SiteIds, SiteIds], quarantines: Iterable[QuarantineGroup]
+) -> Iterator[tuple[SiteIds, SiteIds]]:
     """Clients and servers outside all quarantines, and within each that lets them."""
     clients, servers = sides
-    for ward in wards:
-        if ward.within:
-            yield clients & ward.sites, servers & ward.sites
-        clients, servers = clients - ward.sites, servers - ward.sites
+    for group in quarantines:
+        if group.within:
+            yield clients & group.sites, servers & group.sites
+        clients, servers = clients - group.sites, servers - group.sites
     yield clients, servers

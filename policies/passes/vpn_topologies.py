@@ -41,27 +41,27 @@ def compile_quarantine_groups(
     spec: PolicySpec, population: Population, report: PolicyReport
 ) -> tuple[QuarantineGroup, ...]:
     """The quarantines. A site is in one at most."""
-    wards = list[QuarantineGroup]()
+    quarantines = list[QuarantineGroup]()
     for name, entry in spec.quarantine.items():
         sites = population.select(entry.sites)
-        for ward in wards:
-            if shared := sites & ward.sites:
-                reason = f"has sites of quarantine {ward.name}: {', '.join(sorted(shared)[:3])}"
+        for group in quarantines:
+            if shared := sites & group.sites:
+                reason = f"has sites of quarantine {group.name}: {', '.join(sorted(shared)[:3])}"
                 report.add(
-                    ("quarantine", name), None, reason, "a site is in one quarantine", [("quarantine", ward.name)]
+                    ("quarantine", name), None, reason, "a site is in one quarantine", [("quarantine", group.name)]
                 )
-        wards.append(QuarantineGroup(name, sites, entry.within))
-    return tuple(wards)
+        quarantines.append(QuarantineGroup(name, sites, entry.within))
+    return tuple(quarantines)
 
 
 def compile_vrfs(
-    spec: PolicySpec, population: Population, wards: Iterable[QuarantineGroup], report: PolicyReport
+    spec: PolicySpec, population: Population, quarantines: Iterable[QuarantineGroup], report: PolicyReport
 ) -> tuple[Vrf, ...]:
     """The VRFs of all VPNs, in the order of the policy."""
     partners = _partners(spec, report)
     vrfs = [vrf for name, vpn in spec.vpns.items() for vrf in _vrfs(name, vpn, partners[name], population, report)]
-    for ward in wards:
-        vrfs = [each for vrf in vrfs for each in _parted(vrf, ward)]
+    for group in quarantines:
+        vrfs = [each for vrf in vrfs for each in _split_by_quarantine(vrf, group)]
     names = set[str]()
     for vrf in vrfs:
         if vrf.name in names:
@@ -122,12 +122,12 @@ def _check_keys(name: str, vpn: VpnSpec, report: PolicyReport) -> None:
             report.add((*at, "topology"), topology.value, f"needs {key}", f"add {key}: {means}")
 
 
-def _parted(vrf: Vrf, ward: QuarantineGroup) -> Iterator[Vrf]:
+def _split_by_quarantine(vrf: Vrf, group: QuarantineGroup) -> Iterator[Vrf]:
     """A VRF without the sites of a quarantine, and those by themselves, with the same topology among them."""
-    inside = vrf.sites & ward.sites
+    inside = vrf.sites & group.sites
     if not inside:
         yield vrf
         return
     yield replace(vrf, sites=vrf.sites - inside)
-    imports, exports = ((*(f"{ward.name}!{target}" for target in each),) for each in (vrf.imports, vrf.exports))
-    yield Vrf(f"{vrf.name}.{ward.name}", vrf.entry, inside, imports if ward.within else (), exports)
+    imports, exports = ((*(f"{group.name}!{target}" for target in each),) for each in (vrf.imports, vrf.exports))
+    yield Vrf(f"{vrf.name}.{group.name}", vrf.entry, inside, imports if group.within else (), exports)

@@ -7,7 +7,7 @@ import numpy as np
 from helsewan.common.units import format_rate
 from helsewan.policies.language.policy_report import PolicyReport
 from helsewan.policies.paths.minmax import least_utilisation
-from helsewan.policies.paths.placement import Placement
+from helsewan.policies.paths.placed_trees import Placement
 from helsewan.policies.plan import Plan
 
 _SHOWN = 3  # fibres named; the fullest say enough
@@ -21,9 +21,9 @@ def check_capacity(plan: Plan, placement: Placement, report: PolicyReport) -> No
         return
     hint = _hint(placement, plan)
     for arc in too_full:
-        start = placement.fibres.arcs.routers[placement.fibres.arcs.ends[arc][0]]
+        start = placement.graph.arcs.routers[placement.graph.arcs.ends[arc][0]]
         load, rate = (_shown(each[arc]) for each in (placement.load_bps, placement.rate_bps))
-        link = placement.fibres.carrier[arc]
+        link = placement.graph.carrier[arc]
         reason = f"leaves no path with room: {link} from {start} would carry {load} of its {rate} at the busiest hour"
         report.add(("paths", "fill"), f"{plan.traffic.fill:.0%}", reason, hint)
 

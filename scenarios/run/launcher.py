@@ -19,14 +19,13 @@ from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.processes.run_directory import conclude, make_directory, shown
 from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_sandbox
-from helsewan.policies.compile import compile_policy, load_policy, policy_path
-from helsewan.policies.language.timestamps import utc_now
+from helsewan.policies.compile import policy_path
+from helsewan.policies.plan_source import load_network_plan
 from helsewan.scenarios.results.report import RESULT, void_result, write_result
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.spec.spec import Scenario, load_scenario
 from helsewan.scenarios.spec.targets import resolve_timeline
 from helsewan.scenarios.traffic.flows import plan_traffic
-from helsewan.topology.network_source import load_network
 
 
 def run_scenario(
@@ -44,9 +43,9 @@ def run_scenario(
     scenario = load_scenario(name, settings, seed=seed, sites=sites)
     spec = scenario.spec
     requested = spec.network
-    network = load_network(scenario.source, requested.sites, requested.seed, requested.swedish_route).network
-    plan = compile_policy(load_policy(_policy_file(scenario)), network, now=utc_now())
-    targets = resolve_timeline(spec, network, scenario.document)
+    policy = _policy_file(scenario)
+    plan = load_network_plan(policy, scenario.source, requested.sites, requested.seed, requested.swedish_route)
+    targets = resolve_timeline(spec, plan.network, scenario.document)
     traffic = plan_traffic(spec, plan, scenario.document)
     sandbox.require()
     if dataplane is Dataplane.KERNEL:

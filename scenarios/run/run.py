@@ -156,7 +156,7 @@ class Run:
             capacity=capacity,
             asked_cores=asked,
             overhead=overhead,
-            short_lines_us=self._testbed.short_lines_us,
+            short_lines_us=self._testbed.short_links_us,
             cores_awake=awake,
             scheduling=self._testbed.engine.scheduling if self._testbed.has_engine else None,
             dataplane=self._testbed.dataplane,

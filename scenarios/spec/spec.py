@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from helsewan.common.document import Document, load, validate
+from helsewan.common.document import Document, load
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.schema_errors import nearest
+from helsewan.common.schema_errors import nearest, validate
 from helsewan.common.units import format_duration
 from helsewan.scenarios.spec import parameters
 from helsewan.scenarios.spec.metrics import METRICS, Source

@@ -18,6 +18,7 @@ BACKENDS: dict[str, type[Backend]] = {
 }
 DEFAULT = ("reference", "virtual", "live")
 EMULATED = {"live", "kernel"}
+IN_REAL_TIME = [pytest.mark.emulated, pytest.mark.alone]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,7 +31,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if {"backend", "case"} <= set(metafunc.fixturenames):
         names = metafunc.config.getoption("backend", None) or DEFAULT
         parameters = [
-            pytest.param(name, case, id=f"{name}-{case.name}", marks=[pytest.mark.emulated] if name in EMULATED else [])
+            pytest.param(name, case, id=f"{name}-{case.name}", marks=IN_REAL_TIME if name in EMULATED else [])
             for name in names
             for case in TABLE
             if not case.needs & BACKENDS[name].lacks.keys()

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 import pytest
-from test_national_network import far_pair
-from testbed_client import RigClient
+from national_pairs import far_pair
+from testbed_client import TestbedClient
 from waiting import wait_for
 
 MEET = Path(os.environ["HELSEWAN_MEET"])
@@ -25,7 +25,7 @@ DATAGRAMS = 100  # two seconds of voice
 def test_far_hospitals_talk(world: int, tmp_path: Path) -> None:
     """A call through the whole country, and what it would be to hear the other world's."""
     a, b = far_pair()
-    testbed = RigClient(tmp_path)
+    testbed = TestbedClient(tmp_path)
     try:
         (MEET / f"up-{world}").touch()
         wait_for(lambda: len(list(MEET.glob("up-*"))) == WORLDS, "the other world to come up", DEADLINE_S)

@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.notice import KNOWN_S, WRONG_MS
+import pytest
+
+from benchmarks.repair.disruption import KNOWN_S, WRONG_MS
 from helsewan.emulation.sandbox import sandbox
+
+pytestmark = [pytest.mark.alone, pytest.mark.exhaustive]
 
 LONGER_US = 4_000
 FLOWS = 2
@@ -18,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_rig_measures_something(tmp_path: Path) -> None:
     """What runs on the machine besides may make a gap longer, never shorter than the way around takes longer."""
     arguments = [str(tmp_path), "helsewan", "300", "no-python-for-ryu", str(LONGER_US), "next=1"]
-    argv = sandbox.command([sys.executable, "-m", "benchmarks.rig_repair", *arguments])
+    argv = sandbox.command([sys.executable, "-m", "benchmarks.sandboxed.repair", *arguments])
     done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

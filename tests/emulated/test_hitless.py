@@ -12,11 +12,11 @@ import pytest
 from controller_world import ControllerWorld, running
 from waiting import wait_for
 
-from helsewan.controller.main import read_plan
+from helsewan.controller.plan_file import read_plan
 from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.plan import Plan
 
-pytestmark = pytest.mark.emulated
+pytestmark = [pytest.mark.emulated, pytest.mark.alone]
 
 CLIENT, BROKER, GP = "st-olav", "10.4.0.2", "10.6.0.2"
 PORT = 20_000  # of voice, by which hospitals of the region may call its GPs

@@ -46,7 +46,7 @@ class Drawn:
         kind = chance.random()
         if kind < 0.5 and self.sites:
             site = chance.choice(self.sites)
-            port = NETWORK.line_ports[self.router].get((site.id, site.homing.index(self.router)), TRUNK_PORT)
+            port = NETWORK.access_link_ports[self.router].get((site.id, site.homing.index(self.router)), TRUNK_PORT)
             return port, self.from_site(site, on_trunk=port == TRUNK_PORT)
         if kind < 0.55:
             return chance.choice((fibre, TRUNK_PORT)), self.ip(chance.choice(NETWORK.sites))
@@ -151,7 +151,7 @@ def test_interpreter_and_open_vswitch_agree(switches: LoneSwitches, router: str,
     chance = random.Random(f"{SEED} {router} {dark}")
     rules = Reconciler(PLAN).target(router)
     ours = Switch.of(rules)
-    fibres, lines = sorted(NETWORK.ports[router].values()), sorted(NETWORK.line_ports[router].values())
+    fibres, lines = sorted(NETWORK.ports[router].values()), sorted(NETWORK.access_link_ports[router].values())
     cut = chance.sample(fibres, chance.randrange(1, len(fibres))) if dark == "fibres" else lines
     down = frozenset(cut if dark else [])
     for port in (*fibres, *lines):

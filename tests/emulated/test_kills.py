@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from short_run import events, outside, processes, result_of, start, wait_until_gone
 
+pytestmark = pytest.mark.exhaustive
+
 KILLS = int(os.environ.get("HELSEWAN_KILLS", "6"))
 DEADLINE_S = 60.0
 NOBODY_SPEAKS = ("outer",)  # whose death leaves nobody to write a result

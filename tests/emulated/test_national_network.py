@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testbed_client import RigClient
-from testbed_server import SITES
+from national_pairs import NETWORK, far_pair, sites
+from testbed_client import TestbedClient
 
 from helsewan.controller.rules.paths import compute_paths
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import AccessLink, Kind, Link, Network, Site, router_address4, router_address6
-from helsewan.topology.national.generator import national_network
 
-NETWORK = national_network(SITES, seed=1)
+pytestmark = pytest.mark.alone
+
 PLAN = compile_policy(load_policy(library_path("national")), NETWORK)
 ARTICULATIONS = {"trondheim", "tromso"}  # without them the country is parted (backbone data)
 FINNMARK = {"alta", "hammerfest", "karasjok", "vadso", "kirkenes"}
@@ -31,22 +31,11 @@ FRAME_BITS = (172 + 8 + 20 + 14 + 24) * 8  # a voice datagram on the line: UDP, 
 
 
 @pytest.fixture(scope="module")
-def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RigClient]:
+def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestbedClient]:
     """A running national network; for tests that only look at it or mend what they break."""
-    client = RigClient(tmp_path_factory.mktemp("rig"))
+    client = TestbedClient(tmp_path_factory.mktemp("rig"))
     yield client
     client.close()
-
-
-def sites(kind: Kind) -> list[Site]:
-    """Sites of a kind, in the network's order."""
-    return [site for site in NETWORK.sites if site.kind is kind]
-
-
-def far_pair() -> tuple[Site, Site]:
-    """Two hospitals with one line each, at the two ends of the country."""
-    single = [site for site in sites(Kind.HOSPITAL) if len(site.accesses) == 1]
-    return min(single, key=lambda site: site.lat), max(single, key=lambda site: (site.lon, site.lat))
 
 
 def way(plan: Plan, network: Network, a: Site, b: Site) -> list[str]:
@@ -69,12 +58,12 @@ def least_delay_us(a: Site, b: Site, overhead: dict[str, float]) -> float:
     return serialisation_us + sum(line.delay_us for line in lines) - overhead["ends_us"]
 
 
-def test_every_switch_took_every_rule(testbed: RigClient) -> None:
+def test_every_switch_took_every_rule(testbed: TestbedClient) -> None:
     """The controller programmed the whole network, and no switch refused a rule."""
     assert testbed.ask("up") == {"errors": [], "dead": []}
 
 
-def test_the_gateway_answers(testbed: RigClient) -> None:
+def test_the_gateway_answers(testbed: TestbedClient) -> None:
     """ARP, neighbour solicitations and pings of the gateway are answered, at one site of every kind."""
     for kind in Kind:
         site = sites(kind)[0]
@@ -83,7 +72,7 @@ def test_the_gateway_answers(testbed: RigClient) -> None:
             assert "3 received" in heard, f"{site.id}: {heard}"
 
 
-def test_ipv6_goes_where_contracts_let_it_and_nowhere_else(testbed: RigClient) -> None:
+def test_ipv6_goes_where_contracts_let_it_and_nowhere_else(testbed: TestbedClient) -> None:
     """Every site pings some other as the policy says, over IPv6: to the services yes, to another region's GP no."""
     gps, hospitals, services = sites(Kind.GP), sites(Kind.HOSPITAL), sites(Kind.SERVICE)
     pairs = [(gps[0], services[0]), (hospitals[0], services[-1]), (gps[0], gps[-1]), (gps[-1], hospitals[0])]
@@ -94,7 +83,7 @@ def test_ipv6_goes_where_contracts_let_it_and_nowhere_else(testbed: RigClient) -
         assert ("3 received" if expected else "0 received") in heard, f"{a.id} > {b.id}: {heard}"
 
 
-def test_a_command_runs_at_its_site(testbed: RigClient) -> None:
+def test_a_command_runs_at_its_site(testbed: TestbedClient) -> None:
     """A site is a namespace of its own with the addresses of the blueprint."""
     a, b = sites(Kind.GP)[:2]
     for site in (a, b):
@@ -103,7 +92,7 @@ def test_a_command_runs_at_its_site(testbed: RigClient) -> None:
         assert site.mac in testbed.ask("command", site=site.id, line="ip link show wan0")
 
 
-def test_voice_crosses_the_country_marked_and_never_early(testbed: RigClient) -> None:
+def test_voice_crosses_the_country_marked_and_never_early(testbed: TestbedClient) -> None:
     """A call from end to end arrives whole, as EF, and never before the model lets it."""
     a, b = far_pair()
     both_ways = [(a, b), (b, a)]
@@ -114,7 +103,7 @@ def test_voice_crosses_the_country_marked_and_never_early(testbed: RigClient) ->
         assert heard["delay_min_us"] >= least_delay_us(x, y, testbed.ask("overhead")) - ROUNDING_US
 
 
-def test_what_no_contract_allows_does_not_arrive(testbed: RigClient) -> None:
+def test_what_no_contract_allows_does_not_arrive(testbed: TestbedClient) -> None:
     """GP to GP, GP to pharmacy, hospital data across regions: nothing arrives, while the allowed does."""
     gps, pharmacies = sites(Kind.GP), sites(Kind.PHARMACY)
     a, b = far_pair()
@@ -128,7 +117,7 @@ def test_what_no_contract_allows_does_not_arrive(testbed: RigClient) -> None:
     assert across["received"] == 0, "DICOM crossed from one region to another"
 
 
-def test_a_borrowed_address_gets_nowhere(testbed: RigClient) -> None:
+def test_a_borrowed_address_gets_nowhere(testbed: TestbedClient) -> None:
     """A site that sends from another's address is stopped at its own line."""
     a, b = far_pair()
     borrowed = next(site for site in sites(Kind.HOSPITAL) if site not in (a, b))
@@ -142,7 +131,7 @@ def test_a_borrowed_address_gets_nowhere(testbed: RigClient) -> None:
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_trace_from_finnmark_shows_the_routers_on_the_way(testbed: RigClient, version: int) -> None:
+def test_trace_from_finnmark_shows_the_routers_on_the_way(testbed: TestbedClient, version: int) -> None:
     """A GP in the north-east traces the way to the prescription service: every router on it answers for itself, none
     before light could have been there and back, and the first one long before the last one could."""
     practice = max(sites(Kind.GP), key=lambda site: (site.lon, site.lat))
@@ -167,7 +156,7 @@ def test_trace_from_finnmark_shows_the_routers_on_the_way(testbed: RigClient, ve
     assert took_us[0] < 2 * reached_us[-1] - early_us
 
 
-def test_core_rules_do_not_grow_with_sites(testbed: RigClient) -> None:
+def test_core_rules_do_not_grow_with_sites(testbed: TestbedClient) -> None:
     """No rule that matches labels names a site's address."""
     rules = testbed.ask("rules", router=NETWORK.routers[0].id).splitlines()
     labelled = [match for match in (rule.partition("actions=")[0] for rule in rules) if "mpls_label=" in match]
@@ -175,7 +164,7 @@ def test_core_rules_do_not_grow_with_sites(testbed: RigClient) -> None:
     assert not [match for match in labelled if "nw_dst" in match or "nw_src" in match]
 
 
-def test_failures_on_the_way_are_repaired_without_the_controller(testbed: RigClient) -> None:
+def test_failures_on_the_way_are_repaired_without_the_controller(testbed: TestbedClient) -> None:
     """With the controller gone, calls survive the loss of a fibre on their way, and then of a whole PoP."""
     a, b = far_pair()
     pairs = [(a.id, b.id), (b.id, a.id)]

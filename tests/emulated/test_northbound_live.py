@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from short_run import wait_until_gone
-from test_standing import Terminal
+from terminal import Terminal
 from waiting import wait_for
 
 MANUAL = Path(__file__).parents[2] / "docs" / "northbound.md"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from short_run import wait_until_gone
-from test_standing import Terminal
+from terminal import Terminal
 from waiting import wait_for
 
 from helsewan.controller.update.rule_diff import difference

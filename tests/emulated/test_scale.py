@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def brought_up(sites: int, files: int, logs: Path) -> tuple[dict[str, object], str]:
-    """What ``benchmarks/rig_scale.py`` says of a network under a limit of open files, and its last words."""
+    """What ``benchmarks/sandboxed/scale.py`` says of a network under a limit of open files, and its last words."""
     limited = ["prlimit", f"--nofile={files}:{files}", "setpriv", "--bounding-set=-sys_resource"]
-    argv = sandbox.command([*limited, sys.executable, "-m", "benchmarks.rig_scale", str(sites), str(logs)])
+    argv = sandbox.command([*limited, sys.executable, "-m", "benchmarks.sandboxed.scale", str(sites), str(logs)])
     with (
         (logs / "stderr").open("w+") as said,
         subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=said, text=True, cwd=ROOT) as first,

@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytestmark = [pytest.mark.alone, pytest.mark.exhaustive]
+
 NOISE_US = 2000  # eight hops or so, each of which may have to wait for a core that the other world uses
 CASE = Path(__file__).with_name("side_by_side.py")
 

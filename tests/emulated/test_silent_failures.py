@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from mininet_client import Script
 
+pytestmark = pytest.mark.alone
+
 LINE, ENDS = "north-middle", {"north", "middle"}
 INTERFACE = "fibre2"  # the first in the network's file
 STALL_S = 0.2

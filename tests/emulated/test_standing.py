@@ -9,76 +9,15 @@ import re
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from short_run import outside, processes, wait_until_gone
-from small_network import DESCRIPTION
+from short_run import outside, wait_until_gone
+from terminal import DEADLINE_S, Terminal, running
 from waiting import wait_for
-
-REPOSITORY = Path(__file__).parents[2]
-DEADLINE_S = 60.0
-
-
-class Terminal:
-    """Runs helsewan commands whose networks stand in ``directory``."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        (directory / "small.yaml").write_text(DESCRIPTION)
-        self.env = {
-            **os.environ,
-            "PYTHONPATH": str(REPOSITORY),
-            "HELSEWAN_RUNTIME_DIR": str(directory / "place"),
-            "HELSEWAN_TEST": str(directory),
-        }
-
-    def argv(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "helsewan.cli.main", *words]
-
-    def run(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        """Run a command to its end."""
-        return subprocess.run(
-            self.argv(*words),
-            input=stdin,
-            capture_output=True,
-            env=self.env,
-            cwd=self.directory,
-            timeout=DEADLINE_S,
-            check=False,
-        )
-
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start a command."""
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            self.argv(*words), stdin=pipe, stdout=pipe, stderr=pipe, env=self.env, cwd=self.directory
-        )
-
-    @contextmanager
-    def ending(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A command that is over in the end, also where the test fails before it has ended it."""
-        with self.start(*words) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def up(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start a network in the foreground and wait until it stands."""
-        process = self.start("up", "--from", "small.yaml", "--policy", "open", *words)
-        assert process.stdout is not None
-        said = b""
-        while b"until `helsewan down` or Ctrl-C" not in said:
-            line = process.stdout.readline()
-            assert line, said + process.communicate()[1]
-            said += line
-        return process
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +29,6 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     yield terminal
     assert terminal.run("down").returncode == 0
     wait_until_gone(terminal.directory)
-
-
-def running(terminal: Terminal, words: str) -> list[int]:
-    """Processes of the terminal's networks in whose arguments ``words`` stand."""
-    found = []
-    for pid in processes(terminal.directory):
-        with suppress(OSError):  # it has ended meanwhile
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            found += [pid] if words in arguments else []
-    return found
 
 
 def status(terminal: Terminal) -> dict[str, object]:

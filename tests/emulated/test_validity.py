@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 TOGETHER_S = 2.0  # for every hog to be ready
 REPOSITORY = Path(__file__).parents[2]
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 from short_run import wait_until_gone
-from test_standing import Terminal, running
+from terminal import Terminal, running
 
-from helsewan.lab.probing.lab_prober import verify_standing
+from helsewan.lab.probing.lab_prober import verify_lab
 from helsewan.lab.proofs.rule_sources import from_switches
 from helsewan.verification.dump.dump import Dump
 from helsewan.verification.live.generators.draft import Group
@@ -39,7 +39,7 @@ def here(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked(dump: Dump) -> LiveReport:
-    return verify_standing(None, dump, dump.plan, SEED)
+    return verify_lab(None, dump, dump.plan, SEED)
 
 
 @contextmanager

@@ -38,9 +38,9 @@ static uint64_t fuzz_scaled(struct fuzz_input *input, uint64_t max)
     return fuzz_upto(input, max >> fuzz_upto(input, 63));
 }
 
-static struct aqm_rule fuzz_aqm(struct fuzz_input *input)
+static struct le_aqm_rule fuzz_aqm(struct fuzz_input *input)
 {
-    struct aqm_rule rule = {.kind = (enum aqm_kind)fuzz_upto(input, AQM_CODEL)};
+    struct le_aqm_rule rule = {.kind = (enum le_aqm_kind)fuzz_upto(input, AQM_CODEL)};
     if (rule.kind == AQM_RED) {
         rule.weight_shift = (unsigned)fuzz_upto(input, 32);
         for (unsigned i = 0; i < AQM_PRECEDENCES; i++) {
@@ -60,13 +60,13 @@ static uint64_t fuzz_limit(struct fuzz_input *input)
     return fuzz_take(input, 1) & 1 ? QUEUE_NO_LIMIT : fuzz_scaled(input, INT64_MAX);
 }
 
-static struct queue_policy *fuzz_policy(struct fuzz_input *input)
+static struct le_queue_policy *fuzz_policy(struct fuzz_input *input)
 {
-    struct queue_policy *policy = queue_policy_new();
+    struct le_queue_policy *policy = le_queue_policy_new();
     FUZZ_CHECK(policy);
     policy->count = 1 + (unsigned)fuzz_upto(input, STATS_QUEUES - 1);
     for (unsigned queue = 0; queue < policy->count; queue++) {
-        struct queue_rule *rule = &policy->rule[queue];
+        struct le_queue_rule *rule = &policy->rule[queue];
         rule->limit_bytes = fuzz_limit(input);
         rule->limit_us = fuzz_take(input, 1) & 1 ? QUEUE_NO_LIMIT : fuzz_scaled(input, 3600000000);
         /* quanta below a frame are allowed, though not of one byte: rounds without end */
@@ -77,9 +77,9 @@ static struct queue_policy *fuzz_policy(struct fuzz_input *input)
     return policy;
 }
 
-struct pipe_model fuzz_model(struct fuzz_input *input)
+struct le_pipe_model fuzz_model(struct fuzz_input *input)
 {
-    return (struct pipe_model){
+    return (struct le_pipe_model){
         .rate_bps = 1 + fuzz_scaled(input, FUZZ_MOST_RATE_BPS - 1),
         .delay_ns = (int64_t)fuzz_scaled(input, FUZZ_HOUR_NS),
         .overhead_bytes = (int32_t)fuzz_upto(input, FUZZ_MOST_OVERHEAD + CLASSIFY_HEADER_BYTES) - CLASSIFY_HEADER_BYTES,
@@ -87,7 +87,7 @@ struct pipe_model fuzz_model(struct fuzz_input *input)
         .buffer_bytes = fuzz_limit(input),
         .policy = fuzz_policy(input),
         .jitter = {.spread_ns = fuzz_take(input, 1) & 1 ? 0 : (int64_t)fuzz_scaled(input, FUZZ_HOUR_NS),
-                   .distribution = (enum jitter_distribution)fuzz_upto(input, JITTER_DISTRIBUTIONS - 1),
+                   .distribution = (enum le_jitter_distribution)fuzz_upto(input, JITTER_DISTRIBUTIONS - 1),
                    .reorder = fuzz_take(input, 1) & 1},
         .loss = {.p = fuzz_probability(input), .r = fuzz_probability(input),
                  .good = fuzz_probability(input), .bad = fuzz_probability(input)},
@@ -96,16 +96,16 @@ struct pipe_model fuzz_model(struct fuzz_input *input)
     };
 }
 
-struct trace *fuzz_trace(struct fuzz_input *input)
+struct le_trace *fuzz_trace(struct fuzz_input *input)
 {
-    struct trace *trace = trace_new(1 + fuzz_upto(input, 3));
+    struct le_trace *trace = le_trace_new(1 + fuzz_upto(input, 3));
     FUZZ_CHECK(trace);
     trace->has_rate = fuzz_take(input, 1) & 1;
     trace->has_delay = fuzz_take(input, 1) & 1;
     trace->has_loss = fuzz_take(input, 1) & 1;
     int64_t at_ns = 0;
     for (size_t i = 0; i < trace->count; i++) {
-        trace->point[i] = (struct trace_point){
+        trace->point[i] = (struct le_trace_point){
             .at_ns = at_ns,
             .rate_bps = 1 + fuzz_scaled(input, FUZZ_MOST_RATE_BPS - 1),
             .delay_ns = (int64_t)fuzz_scaled(input, FUZZ_HOUR_NS),
@@ -149,9 +149,9 @@ uint8_t *fuzz_frame(struct fuzz_input *input, uint32_t *length)
 
 void fuzz_world_open(struct fuzz_world *world, struct fuzz_input *input, uint32_t max_ports, uint32_t max_pipes)
 {
-    *world = (struct fuzz_world){.stats = calloc(1, engine_stats_bytes(max_ports, max_pipes)), .input = input};
+    *world = (struct fuzz_world){.stats = calloc(1, le_engine_stats_bytes(max_ports, max_pipes)), .input = input};
     size_t memory_bytes = FUZZ_SMALLEST_MEMORY + fuzz_upto(input, FUZZ_MOST_MEMORY);
-    FUZZ_CHECK(world->stats && engine_init(&world->engine, world->stats, max_ports, max_pipes, memory_bytes) == 0);
+    FUZZ_CHECK(world->stats && le_engine_init(&world->engine, world->stats, max_ports, max_pipes, memory_bytes) == 0);
     for (unsigned dscp = 0; dscp < 64; dscp++)
         world->engine.tables.queue_of_dscp[dscp] = (uint8_t)(dscp % STATS_QUEUES);
     for (unsigned tc = 0; tc < 8; tc++)
@@ -159,36 +159,36 @@ void fuzz_world_open(struct fuzz_world *world, struct fuzz_input *input, uint32_
     world->engine.tables.queue_of_other = (uint8_t)fuzz_upto(input, STATS_QUEUES - 1);
 }
 
-void fuzz_world_add(struct fuzz_world *world, struct engine_pipe_spec spec)
+void fuzz_world_add(struct fuzz_world *world, struct le_engine_pipe_spec spec)
 {
-    if (!engine_refuse_pipe(&world->engine, &spec))
-        FUZZ_CHECK(engine_add_pipe(&world->engine, &spec) >= 0);
-    queue_policy_release(spec.model.policy);
+    if (!le_engine_refuse_pipe(&world->engine, &spec))
+        FUZZ_CHECK(le_engine_add_pipe(&world->engine, &spec) >= 0);
+    le_queue_policy_release(spec.model.policy);
 }
 
-static enum engine_outcome fuzz_sink(void *context, struct pipe *pipe, const struct frame *frame)
+static enum le_engine_outcome fuzz_sink(void *context, struct le_pipe *pipe, const struct le_frame *frame)
 {
     struct fuzz_world *world = context;
     FUZZ_CHECK(frame->due_ns <= world->now_ns);
-    FUZZ_CHECK(frame->due_ns >= world->looked_ns);    /* what was due before was delivered before */
+    FUZZ_CHECK(frame->due_ns >= world->polled_ns);    /* what was due before was delivered before */
     FUZZ_CHECK(frame->due_ns >= world->delivered_ns); /* the earliest first */
     FUZZ_CHECK(frame->length == frame->line_bytes + (pipe->dst_vlan ? 4 : 0));
     FUZZ_CHECK(!pipe->frozen && !pipe->down);
     world->delivered_ns = frame->due_ns;
-    return (enum engine_outcome)fuzz_upto(world->input, ENGINE_PORT_DOWN);
+    return (enum le_engine_outcome)fuzz_upto(world->input, ENGINE_PORT_DOWN);
 }
 
 void fuzz_world_advance(struct fuzz_world *world, int64_t step_ns)
 {
     world->now_ns += step_ns;
-    engine_deliver_due(&world->engine, world->now_ns, fuzz_sink, world);
-    world->looked_ns = world->now_ns;
+    le_engine_deliver_due(&world->engine, world->now_ns, fuzz_sink, world);
+    world->polled_ns = world->now_ns;
 }
 
 /* Every frame that came in, and every duplicate, is out, dropped for one cause, queued or on its way. */
-static void fuzz_check_pipe(const struct fuzz_world *world, const struct pipe *pipe)
+static void fuzz_check_pipe(const struct fuzz_world *world, const struct le_pipe *pipe)
 {
-    const struct pipe_stats *stats = pipe->stats;
+    const struct le_pipe_stats *stats = pipe->stats;
     uint64_t frames = 0, bytes = 0, dropped = stats->drop_mtu + stats->drop_loss + stats->drop_silent +
                                               stats->drop_down + stats->drop_memory + stats->drop_machine +
                                               stats->drop_dst_down;
@@ -197,32 +197,32 @@ static void fuzz_check_pipe(const struct fuzz_world *world, const struct pipe *p
         bytes += pipe->queues.fifo[queue].bytes;
         if (!stats->class_record[queue])
             continue;
-        const struct class_stats *class = &world->engine.classes.record[stats->class_record[queue] - 1];
+        const struct le_class_stats *class = &world->engine.classes.record[stats->class_record[queue] - 1];
         dropped += class->drop_tail + class->drop_buffer + class->drop_red + class->drop_codel;
     }
     FUZZ_CHECK(frames == pipe->queues.frames && bytes == pipe->queues.bytes);
     FUZZ_CHECK(stats->frames_in + stats->duplicated ==
-               stats->frames_out + dropped + frames + flight_frames(&pipe->flight));
-    FUZZ_CHECK(!pipe->down || (!frames && !flight_frames(&pipe->flight)));
+               stats->frames_out + dropped + frames + le_in_flight_frames(&pipe->in_flight));
+    FUZZ_CHECK(!pipe->down || (!frames && !le_in_flight_frames(&pipe->in_flight)));
 }
 
-static void fuzz_check_heap(const struct engine *engine)
+static void fuzz_check_heap(const struct le_engine *engine)
 {
-    const struct heap *heap = &engine->heap;
+    const struct le_heap *heap = &engine->heap;
     uint32_t waiting = 0;
     for (uint32_t slot = 0; slot < heap->count; slot++) {
         FUZZ_CHECK(heap->entry[slot].pipe->heap_slot == slot);
-        FUZZ_CHECK(heap->entry[slot].event_ns == pipe_next_event(heap->entry[slot].pipe));
+        FUZZ_CHECK(heap->entry[slot].event_ns == le_pipe_next_event(heap->entry[slot].pipe));
         FUZZ_CHECK(slot == 0 || heap->entry[(slot - 1) / 4].event_ns <= heap->entry[slot].event_ns);
     }
     for (uint32_t i = 0; i < engine->pipe_count; i++)
-        waiting += pipe_next_event(&engine->pipes[i]) != PIPE_NEVER;
+        waiting += le_pipe_next_event(&engine->pipes[i]) != PIPE_NEVER;
     FUZZ_CHECK(waiting == heap->count);
 }
 
 void fuzz_world_check(const struct fuzz_world *world)
 {
-    const struct engine *engine = &world->engine;
+    const struct le_engine *engine = &world->engine;
     uint64_t arrived = 0, came = 0;
     FUZZ_CHECK(engine->pool.held_bytes <= engine->pool.limit_bytes);
     for (uint32_t i = 0; i < engine->port_count; i++)
@@ -237,6 +237,6 @@ void fuzz_world_check(const struct fuzz_world *world)
 
 void fuzz_world_close(struct fuzz_world *world)
 {
-    engine_clear(&world->engine);
+    le_engine_clear(&world->engine);
     free(world->stats);
 }

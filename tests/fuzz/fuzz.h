@@ -32,21 +32,21 @@ uint64_t fuzz_upto(struct fuzz_input *input, uint64_t max);
 /* A probability: often 0 or 1. */
 double fuzz_probability(struct fuzz_input *input);
 
-/* Any model within the bounds that rows.c sets. The policy is new, with one user. */
-struct pipe_model fuzz_model(struct fuzz_input *input);
+/* Any model within the bounds that py_convert.c sets. The policy is new, with one user. */
+struct le_pipe_model fuzz_model(struct fuzz_input *input);
 
 /* Any trace of up to four points, with one user. */
-struct trace *fuzz_trace(struct fuzz_input *input);
+struct le_trace *fuzz_trace(struct fuzz_input *input);
 
 /* A frame of its own memory, which the caller frees, to the byte: a template or bytes of the input, or both. */
 uint8_t *fuzz_frame(struct fuzz_input *input, uint32_t *length);
 
 struct fuzz_world {
-    struct engine engine;      /* what is tried */
+    struct le_engine engine;   /* what is tried */
     void *stats;               /* its counters' memory */
     struct fuzz_input *input;  /* where outcomes of deliveries come from */
     int64_t now_ns;            /* never decreases */
-    int64_t looked_ns;         /* when it was last asked for what is due */
+    int64_t polled_ns;         /* when it was last asked for what is due */
     int64_t delivered_ns;      /* due time of the last delivery */
 };
 
@@ -54,7 +54,7 @@ struct fuzz_world {
 void fuzz_world_open(struct fuzz_world *world, struct fuzz_input *input, uint32_t max_ports, uint32_t max_pipes);
 
 /* Add a pipe, if it can be added. */
-void fuzz_world_add(struct fuzz_world *world, struct engine_pipe_spec spec);
+void fuzz_world_add(struct fuzz_world *world, struct le_engine_pipe_spec spec);
 
 /* Let time pass and deliver what is due. */
 void fuzz_world_advance(struct fuzz_world *world, int64_t step_ns);

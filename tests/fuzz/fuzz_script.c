@@ -5,12 +5,24 @@
 #define PIPES 6
 #define MOST_EARLY_NS 1000000000 /* as module_pipes.c has it */
 
-enum operation { ADD_PORT, ADD_PIPE, ARRIVE, ADVANCE, CHANGE, SWITCH, FOLLOW, HASTEN, PASSAGES, RESTART, OPERATIONS };
+enum operation {
+    ADD_PORT,
+    ADD_PIPE,
+    ARRIVE,
+    ADVANCE,
+    CHANGE,
+    SWITCH,
+    FOLLOW,
+    COMPENSATE,
+    FOLLOW_FRAMES,
+    RESTART,
+    OPERATIONS
+};
 
 static void script_add_pipe(struct fuzz_world *world)
 {
     struct fuzz_input *input = world->input;
-    struct engine_pipe_spec spec = {
+    struct le_engine_pipe_spec spec = {
         .src_port = (uint32_t)fuzz_upto(input, PORTS), /* one that does not exist is among them */
         .dst_port = (uint32_t)fuzz_upto(input, PORTS),
         .src_vlan = (uint16_t)fuzz_upto(input, 3),
@@ -28,7 +40,7 @@ static void script_arrive(struct fuzz_world *world)
         return;
     uint32_t port = (uint32_t)fuzz_upto(world->input, world->engine.port_count - 1);
     uint8_t *data = fuzz_frame(world->input, &length);
-    engine_arrive(&world->engine, port, data, length, world->now_ns);
+    le_engine_arrive(&world->engine, port, data, length, world->now_ns);
     free(data);
 }
 
@@ -40,31 +52,31 @@ static int script_state(struct fuzz_world *world)
 static void script_change(struct fuzz_world *world, bool with_model)
 {
     uint32_t pipe = (uint32_t)fuzz_upto(world->input, world->engine.pipe_count - 1);
-    struct pipe_change change = {
+    struct le_pipe_change change = {
         .down = script_state(world), .silent = script_state(world), .frozen = script_state(world)};
-    struct pipe_model model;
+    struct le_pipe_model model;
     if (with_model) {
         model = fuzz_model(world->input);
-        FUZZ_CHECK(engine_prepare_pipe(&world->engine, pipe, &model) == 0);
+        FUZZ_CHECK(le_engine_prepare_pipe(&world->engine, pipe, &model) == 0);
         change.model = &model;
     }
-    engine_set_pipe(&world->engine, pipe, &change, world->now_ns);
+    le_engine_set_pipe(&world->engine, pipe, &change, world->now_ns);
     if (with_model)
-        queue_policy_release(model.policy);
+        le_queue_policy_release(model.policy);
 }
 
 static void script_follow(struct fuzz_world *world)
 {
     uint32_t pipe = (uint32_t)fuzz_upto(world->input, world->engine.pipe_count - 1);
-    struct trace *trace = fuzz_take(world->input, 1) & 1 ? fuzz_trace(world->input) : NULL;
-    engine_follow(&world->engine, pipe, trace, world->now_ns);
-    trace_release(trace);
+    struct le_trace *trace = fuzz_take(world->input, 1) & 1 ? fuzz_trace(world->input) : NULL;
+    le_engine_follow(&world->engine, pipe, trace, world->now_ns);
+    le_trace_release(trace);
 }
 
 static void script_compensate_delay(struct fuzz_world *world)
 {
     uint32_t pipe = (uint32_t)fuzz_upto(world->input, world->engine.pipe_count - 1);
-    engine_compensate_delay(&world->engine, pipe, (int64_t)fuzz_upto(world->input, MOST_EARLY_NS));
+    le_engine_compensate_delay(&world->engine, pipe, (int64_t)fuzz_upto(world->input, MOST_EARLY_NS));
 }
 
 static void script_step(struct fuzz_world *world)
@@ -74,7 +86,7 @@ static void script_step(struct fuzz_world *world)
     bool pipes = world->engine.pipe_count;
 
     if (operation == ADD_PORT)
-        engine_add_port(&world->engine);
+        le_engine_add_port(&world->engine);
     else if (operation == ADD_PIPE)
         script_add_pipe(world);
     else if (operation == ARRIVE)
@@ -82,12 +94,12 @@ static void script_step(struct fuzz_world *world)
     else if (operation == ADVANCE)
         fuzz_world_advance(world, step[fuzz_upto(world->input, 5)] * (int64_t)fuzz_take(world->input, 1));
     else if (operation == RESTART)
-        engine_restart_lateness(&world->engine);
-    else if (operation == PASSAGES)
-        engine_follow_frames(&world->engine, (int64_t)fuzz_upto(world->input, MOST_EARLY_NS));
+        le_engine_restart_lateness(&world->engine);
+    else if (operation == FOLLOW_FRAMES)
+        le_engine_follow_frames(&world->engine, (int64_t)fuzz_upto(world->input, MOST_EARLY_NS));
     else if (pipes && operation == FOLLOW)
         script_follow(world);
-    else if (pipes && operation == HASTEN)
+    else if (pipes && operation == COMPENSATE)
         script_compensate_delay(world);
     else if (pipes)
         script_change(world, operation == CHANGE);

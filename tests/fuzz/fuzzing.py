@@ -30,7 +30,7 @@ def sources() -> list[Path]:
 
 
 def _needs_python(text: str) -> bool:
-    return any(header in text for header in ("Python.h", '"module.h"', '"rows.h"'))
+    return any(header in text for header in ("Python.h", '"module.h"', '"py_convert.h"'))
 
 
 def build(name: str, folder: Path = BUILD) -> Path:

@@ -171,7 +171,7 @@ def small_plan() -> Plan:
 def plan_with_both_lines() -> Plan:
     """The same where sites with two lines are reached over the nearest."""
     plan = small_plan()
-    vpns = tuple(replace(vpn, both_lines=True) for vpn in plan.vpns)
+    vpns = tuple(replace(vpn, both_access_links=True) for vpn in plan.vpns)
     return replace(plan, vpns=vpns, egresses=tuple(replace(e, both=len(e.routers) > 1) for e in plan.egresses))
 
 

@@ -24,7 +24,7 @@ from helsewan.controller.rules.paths import Failures
 from helsewan.controller.update.commands import Commit, Discard, Prepare, Refusal, SwitchCommand, Update
 from helsewan.controller.update.rule_diff import Difference, difference
 from helsewan.policies.plan import Plan
-from helsewan.topology.model import LINE_PORTS, TRUNK_PORT, AccessLinkId
+from helsewan.topology.model import ACCESS_LINK_PORTS, TRUNK_PORT, AccessLinkId
 from helsewan.verification.concrete.fabric import End, Trace
 from helsewan.verification.concrete.fabric import Fabric as Interpreted
 from helsewan.verification.concrete.packet import Packet
@@ -61,7 +61,7 @@ class Fate:
         if self.walk.end is not End.DELIVERED:
             return None
         ((port, packet),) = self.walk.hops[-1].visit.outputs
-        return packet.fields["vlan_vid"] & 0xFFF if port == TRUNK_PORT else port - LINE_PORTS
+        return packet.fields["vlan_vid"] & 0xFFF if port == TRUNK_PORT else port - ACCESS_LINK_PORTS
 
     @property
     def packet(self) -> Packet:

@@ -18,7 +18,7 @@ from typing import Any
 from controller_plan import small_plan
 from waiting import wait_for
 
-from helsewan.controller.main import write_plan
+from helsewan.controller.plan_file import write_plan
 from helsewan.emulation.links.link_backend import CORE_MTU
 from helsewan.emulation.routers.certificate_authority import CertificateAuthority
 from helsewan.policies.plan import Plan
@@ -157,7 +157,7 @@ class ControllerWorld:
         index = self.network.router[router].index
         ports = {f"r{index}-p{TRUNK_PORT}": TRUNK_PORT}
         ports |= {self.interface(router, link): port for link, port in self.network.ports[router].items()}
-        own = self.network.line_ports[router]
+        own = self.network.access_link_ports[router]
         ports |= {self.line_interface(line): port for line, port in own.items()}
         steps = [
             f"add-br br{index}",

@@ -121,7 +121,7 @@ class LoneSwitches:
         return f"r{self.network.router[router].index}-p{port}"
 
     def _ports(self, router: str) -> tuple[int, ...]:
-        return TRUNK_PORT, *self.network.ports[router].values(), *self.network.line_ports[router].values()
+        return TRUNK_PORT, *self.network.ports[router].values(), *self.network.access_link_ports[router].values()
 
     def _mgmt(self, router: str) -> Path:
         return self.home / f"{self.bridge(router)}.mgmt"

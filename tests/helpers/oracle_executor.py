@@ -380,7 +380,7 @@ class Machine:
         """What becomes of the packets that a site sends on one of its lines; ``sane`` says which there are, on a port
         of the line's own or on the trunk."""
         packet, access = symbolic_packet(), self.network.site[site].accesses[line]
-        own = self.network.line_ports[access.router].get((site, line))
+        own = self.network.access_link_ports[access.router].get((site, line))
         first = packet if own else {**packet, "vlan_vid": z3.BitVecVal(access.vlan | PRESENT, 13)}
         given = sane(packet, own is not None)
         entering = {(access.router, own or TRUNK_PORT): [(given, first)]}
@@ -436,7 +436,7 @@ class Machine:
         """The sites whose lines end at a port, each with the tag that tells it."""
         for site in self.network.sites:
             for line, access in enumerate(site.accesses):
-                own = self.network.line_ports[router].get((site.id, line)) if access.router == router else None
+                own = self.network.access_link_ports[router].get((site.id, line)) if access.router == router else None
                 if own == port:
                     yield site.id, 0
                 elif access.router == router and len(site.accesses) == 1 and port == TRUNK_PORT:
@@ -449,7 +449,7 @@ class Machine:
             port for link, port in self.network.ports[router].items()
             if link in failed.links or {router, self.network.link[link].other(router)} & failed.routers
         }  # fmt: skip
-        lines = {port for line, port in self.network.line_ports[router].items() if line in failed.lines}
+        lines = {port for line, port in self.network.access_link_ports[router].items() if line in failed.lines}
         return frozenset(links | lines)
 
     def under(self, failures: Failures) -> Machine:

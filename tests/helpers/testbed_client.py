@@ -13,7 +13,7 @@ import pytest
 from helsewan.emulation.sandbox import sandbox
 
 
-class RigClient:
+class TestbedClient:
     """Talks to ``testbed_server`` in its world."""
 
     def __init__(self, log_dir: Path) -> None:

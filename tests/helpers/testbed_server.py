@@ -30,7 +30,6 @@ class Server:
     """The rig and its answers; every public method is an operation."""
 
     def __init__(self, log_dir: Path) -> None:
-        sandbox.enter()
         self.network = national_network(SITES, seed=1)
         self.plan = compile_policy(load_policy(library_path("national")), self.network)
         self.testbed = Testbed(self.plan, sandbox.RUN_DIR, log_dir, lambda event: None)
@@ -38,7 +37,7 @@ class Server:
 
     def up(self) -> dict[str, Any]:
         """What came up, and what the controller complained of."""
-        errors = [event for event in self.testbed.controller.events if event["event"] == "error"]
+        errors = [event for event in self.testbed.controllers.events if event["event"] == "error"]
         return {"errors": errors, "dead": self.testbed.dead_parts()}
 
     def overhead(self) -> dict[str, float]:
@@ -55,7 +54,7 @@ class Server:
 
     def kill_controller(self) -> None:
         """End the controller without warning."""
-        self.testbed.controller.close()
+        self.testbed.controllers.close()
 
     def stream(
         self,
@@ -126,6 +125,7 @@ def _sleep_until(moment_ns: int) -> None:
 
 def main() -> None:
     """Answer requests until standard input ends."""
+    sandbox.enter()
     server = Server(Path(sys.argv[1]))
     operations: dict[str, Callable[..., Any]] = {
         name: getattr(server, name) for name in ("up", "overhead", "command", "rules", "kill_controller", "stream")

@@ -61,7 +61,7 @@ class Steps:
 
 @dataclass
 class Walks:
-    """Ways through one fabric. ``steps`` may be shared by fabrics whose switches have the same access side."""
+    """PathTree through one fabric. ``steps`` may be shared by fabrics whose switches have the same access side."""
 
     fabric: Fabric
     steps: Steps = field(default_factory=Steps)

@@ -1,15 +1,18 @@
-"""The layout of the code: which package may import which, and how long a file may be."""
+"""The layout of the code: which package may import which, no import circles, and how large files and folders may be."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MAX_LINES = 500
+MAX_LINES = 400
+MAX_MODULES = 16  # in one folder, its __init__ not counted
 
 MAY_IMPORT: dict[str, set[str]] = {
     "common": set(),
@@ -70,6 +73,41 @@ def bare_imports(path: PurePosixPath, source: str) -> list[str]:
     ]
 
 
+def module_name(path: PurePosixPath) -> str:
+    """``helsewan.topology.model`` for ``topology/model.py``; a folder's ``__init__`` has the folder's name."""
+    parts = path.with_suffix("").parts
+    return ".".join(("helsewan", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def import_graph(sources: Mapping[PurePosixPath, str]) -> nx.DiGraph:
+    """Modules and what each imports of the others, also late, for type checking only, or relative to its own folder.
+
+    ``from folder import name`` imports the module ``folder.name`` where there is one, else the folder's ``__init__``.
+    """
+    known = {module_name(path) for path in sources}
+    graph = nx.DiGraph()
+    graph.add_nodes_from(known)
+    for path, source in sources.items():
+        own = module_name(path)
+        folder = own if path.name == "__init__.py" else own.rpartition(".")[0]
+        for node in ast.walk(ast.parse(source, filename=str(path))):
+            targets: list[str] = []
+            if isinstance(node, ast.Import):
+                targets = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                above = folder.split(".")[: len(folder.split(".")) + 1 - node.level] if node.level else []
+                base = ".".join([*above, *([node.module] if node.module else [])])
+                targets = [full if (full := f"{base}.{alias.name}") in known else base for alias in node.names]
+            graph.add_edges_from((own, target) for target in targets if target in known and target != own)
+    return graph
+
+
+def circles(sources: Mapping[PurePosixPath, str]) -> list[list[str]]:
+    """The sets of modules that import one another, directly or through others."""
+    parts = nx.strongly_connected_components(import_graph(sources))
+    return sorted(sorted(part) for part in parts if len(part) > 1)
+
+
 def python_files(*folders: str) -> list[Path]:
     return sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
 
@@ -89,6 +127,77 @@ def test_imports_go_one_way(package: str) -> None:
         for violation in violations(PurePosixPath(file.relative_to(ROOT)), file.read_text(encoding="utf-8"))
     ]
     assert found == []
+
+
+def main_imports(path: PurePosixPath, source: str) -> list[str]:
+    """Imports of a process's ``main`` module: what others need of it belongs in a module of its own."""
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(source, filename=str(path))):
+        match node:
+            case ast.Import(names=names):
+                found += [(node.lineno, alias.name) for alias in names]
+            case ast.ImportFrom(module=str(module), names=names, level=0) if module.split(".")[-1] == "main":
+                found.append((node.lineno, module))
+            case ast.ImportFrom(module=str(module), names=names):
+                found += [(node.lineno, f"{module}.{alias.name}") for alias in names]
+    return [
+        f"{path}:{line}: imports {name}"
+        for line, name in found
+        if name.startswith("helsewan.") and name.endswith(".main")
+    ]
+
+
+def test_no_package_imports_a_main_module() -> None:
+    files = [file for file in python_files(*MAY_IMPORT) if file.name != "__main__.py"]
+    assert [
+        found
+        for file in files
+        for found in main_imports(PurePosixPath(file.relative_to(ROOT)), file.read_text("utf-8"))
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from helsewan.controller.main import read_plan",
+        "import helsewan.controller.main",
+        "from helsewan.controller import main",
+        "from helsewan.controller.main import main",
+    ],
+)
+def test_an_import_of_a_main_module_is_found(source: str) -> None:
+    assert len(main_imports(PurePosixPath("lab/emulation.py"), source)) == 1
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_modules_import_in_no_circle(package: str) -> None:
+    files = {PurePosixPath(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file in python_files(package)}
+    assert circles(files) == []
+
+
+def test_a_circle_of_imports_is_found() -> None:
+    sources = {
+        PurePosixPath("lab/__init__.py"): "",
+        PurePosixPath("lab/a.py"): "from helsewan.lab import b",
+        PurePosixPath("lab/b.py"): "if TYPE_CHECKING:\n    from helsewan.lab.c import anything",
+        PurePosixPath("lab/c.py"): "def late():\n    from . import a",
+        PurePosixPath("lab/d.py"): "import helsewan.lab.a",
+    }
+    assert circles(sources) == [["helsewan.lab.a", "helsewan.lab.b", "helsewan.lab.c"]]
+    sources[PurePosixPath("lab/c.py")] = "import json"
+    assert circles(sources) == []
+
+
+def test_folders_stay_small() -> None:
+    sizes = Counter(str(file.parent.relative_to(ROOT)) for file in python_files(*MAY_IMPORT) if file.stem != "__init__")
+    assert {folder: size for folder, size in sizes.items() if size > MAX_MODULES} == {}
+
+
+def test_every_folder_says_what_is_in_it() -> None:
+    folders = {file.parent for file in python_files(*MAY_IMPORT)}
+    inits = [folder / "__init__.py" for folder in folders]
+    assert [str(init) for init in inits if not init.exists()] == []
+    assert [str(init) for init in inits if not ast.get_docstring(ast.parse(init.read_text(encoding="utf-8")))] == []
 
 
 def test_files_stay_short() -> None:

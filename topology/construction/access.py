@@ -26,14 +26,14 @@ class SiteRequest:
     via: str = ""
 
 
-def plug_in(orders: Iterable[SiteRequest], pops: Sequence[Pop], us_per_km: float) -> list[Site]:
+def attach_sites(requests: Iterable[SiteRequest], pops: Sequence[Pop], us_per_km: float) -> list[Site]:
     """The ordered sites with their lines, in order: the primary to the nearest PoP, the backup to the
     nearest other one; in a PoP with two routers sites take turns by index. VLANs count up per router.
 
     Raises ``InputError`` when a router runs out of VLANs.
     """
     placed = [(unit_vector(pop.lat, pop.lon), pop) for pop in pops]
-    return numbered(_plugged(order, placed, us_per_km) for order in orders)
+    return numbered(_attached(request, placed, us_per_km) for request in requests)
 
 
 def line_delay_us(km: float, us_per_km: float) -> int:
@@ -62,19 +62,19 @@ def numbered(sites: Iterable[Site]) -> list[Site]:
     return done
 
 
-def _plugged(order: SiteRequest, placed: Sequence[tuple[Vector, Pop]], us_per_km: float) -> Site:
+def _attached(request: SiteRequest, placed: Sequence[tuple[Vector, Pop]], us_per_km: float) -> Site:
     """An ordered site with its lines, not yet numbered."""
-    site = order.site
+    site = request.site
     accesses = []
-    for pop in _homes(order, placed):
+    for pop in _homes(request, placed):
         router = pop.routers[site.index % len(pop.routers)]
         km = great_circle_km(site.lat, site.lon, pop.lat, pop.lon)
-        accesses.append(AccessLink(router, UNNUMBERED, order.rate_bps, line_delay_us(km, us_per_km)))
+        accesses.append(AccessLink(router, UNNUMBERED, request.rate_bps, line_delay_us(km, us_per_km)))
     return replace(site, accesses=tuple(accesses))
 
 
-def _homes(order: SiteRequest, placed: Sequence[tuple[Vector, Pop]]) -> tuple[Pop, ...]:
+def _homes(request: SiteRequest, placed: Sequence[tuple[Vector, Pop]]) -> tuple[Pop, ...]:
     """The PoPs an order's lines lead to, primary first."""
-    x, y, z = unit_vector(order.site.lat, order.site.lon)
-    ranked = sorted((pop.id != order.via, -(x * a + y * b + z * c), pop.id, pop) for (a, b, c), pop in placed)
-    return tuple(pop for *_, pop in ranked[: 1 + order.dual])
+    x, y, z = unit_vector(request.site.lat, request.site.lon)
+    ranked = sorted((pop.id != request.via, -(x * a + y * b + z * c), pop.id, pop) for (a, b, c), pop in placed)
+    return tuple(pop for *_, pop in ranked[: 1 + request.dual])

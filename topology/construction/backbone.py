@@ -30,33 +30,33 @@ class Backbone:
     operations: str = ""
 
 
-def build(atlas: ReferenceData, swedish_route: bool = False) -> Backbone:
+def build(data: ReferenceData, swedish_route: bool = False) -> Backbone:
     """The backbone of the atlas. A town with two routers joins them by an interconnect and has its
     fibres dealt to them in turn, going round the compass, so that neighbouring directions part."""
-    towns = {town.id: town for town in atlas.towns}
+    towns = {town.id: town for town in data.towns}
     pops = tuple(
         Pop(town.id, town.name, town.region, town.lat, town.lon, router_ids(town.id, town.routers))
-        for town in atlas.towns
+        for town in data.towns
     )
     names = [(router, pop.id) for pop in pops for router in pop.routers]
     routers = tuple(Router(router, pop, index) for index, (router, pop) in enumerate(names, start=1))
-    ends = _deal(pops, towns, [(fibre.id, fibre.a, fibre.b) for fibre in atlas.fibres])
+    ends = _deal(pops, towns, [(link.id, link.a, link.b) for link in data.links])
     links = [
         Link(
-            fibre.id,
-            ends[fibre.id, fibre.a],
-            ends[fibre.id, fibre.b],
-            fibre.rate_bps,
-            round(fibre.fibre_km * atlas.fibre_us_per_km),
-            fibre.fibre_km,
-            (fibre.srlg,),
+            link.id,
+            ends[link.id, link.a],
+            ends[link.id, link.b],
+            link.rate_bps,
+            round(link.fibre_km * data.fibre_us_per_km),
+            link.fibre_km,
+            (link.srlg,),
         )
-        for fibre in atlas.fibres
+        for link in data.links
     ]
-    links += [_interconnect(pop, atlas) for pop in pops if len(pop.routers) == 2]
+    links += [_interconnect(pop, data) for pop in pops if len(pop.routers) == 2]
     if swedish_route:
-        links.append(_detour_link(atlas.swedish_route, {pop.id: pop for pop in pops}, atlas.fibre_us_per_km))
-    return Backbone(pops, routers, tuple(links), atlas.operations)
+        links.append(_detour_link(data.swedish_route, {pop.id: pop for pop in pops}, data.fibre_us_per_km))
+    return Backbone(pops, routers, tuple(links), data.operations)
 
 
 def check_size(where: str, routers: int, links: int) -> None:
@@ -89,24 +89,24 @@ def router_ids(pop: str, routers: int) -> tuple[str, ...]:
 
 
 def _deal(
-    pops: Iterable[Pop], towns: Mapping[str, Town], fibres: Iterable[tuple[str, str, str]]
+    pops: Iterable[Pop], towns: Mapping[str, Town], links: Iterable[tuple[str, str, str]]
 ) -> dict[tuple[str, str], str]:
     """The router at each end of each fibre, by (fibre id, town id)."""
     arriving: dict[str, list[tuple[float, str]]] = {pop.id: [] for pop in pops}
-    for fibre, a, b in fibres:
+    for link, a, b in links:
         for here, there in ((towns[a], towns[b]), (towns[b], towns[a])):
-            arriving[here.id].append((bearing_deg(here.lat, here.lon, there.lat, there.lon), fibre))
+            arriving[here.id].append((bearing_deg(here.lat, here.lon, there.lat, there.lon), link))
     return {
-        (fibre, pop.id): pop.routers[turn % len(pop.routers)]
+        (link, pop.id): pop.routers[turn % len(pop.routers)]
         for pop in pops
-        for turn, (_, fibre) in enumerate(sorted(arriving[pop.id]))
+        for turn, (_, link) in enumerate(sorted(arriving[pop.id]))
     }
 
 
-def _interconnect(pop: Pop, atlas: ReferenceData) -> Link:
+def _interconnect(pop: Pop, data: ReferenceData) -> Link:
     first, second = pop.routers
-    delay_us = round(atlas.interconnect_km * atlas.fibre_us_per_km)
-    return Link(f"{first}--{second}", first, second, atlas.interconnect_bps, delay_us, atlas.interconnect_km)
+    delay_us = round(data.interconnect_km * data.fibre_us_per_km)
+    return Link(f"{first}--{second}", first, second, data.interconnect_bps, delay_us, data.interconnect_km)
 
 
 def _detour_link(detour: Detour, pops: Mapping[str, Pop], us_per_km: float) -> Link:

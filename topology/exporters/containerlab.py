@@ -23,7 +23,7 @@ _HEAD = """\
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _Edge:
     """A line between two nodes, with the number of each end's interface."""
 
     ends: tuple[tuple[str, int], tuple[str, int]]
@@ -61,20 +61,20 @@ def to_containerlab(network: Network) -> str:
     return _HEAD.format(name=lab) + text + "".join(commands)
 
 
-def _joined(network: Network) -> Iterator[_Line]:
+def _joined(network: Network) -> Iterator[_Edge]:
     """Every fibre, then every access line, with interfaces numbered as they come up."""
     used: Counter[str] = Counter()
-    fibres = [(link.a, link.b, link.rate_bps, link.delay_us) for link in network.links]
+    links_between = [(link.a, link.b, link.rate_bps, link.delay_us) for link in network.links]
     accesses = [
         (site.id, line.router, line.rate_bps, line.delay_us) for site in network.sites for line in site.accesses
     ]
-    for a, b, rate_bps, delay_us in fibres + accesses:
+    for a, b, rate_bps, delay_us in links_between + accesses:
         used[a] += 1
         used[b] += 1
-        yield _Line(((a, used[a]), (b, used[b])), rate_bps, delay_us)
+        yield _Edge(((a, used[a]), (b, used[b])), rate_bps, delay_us)
 
 
-def _impairments(lab: str, line: _Line) -> Iterator[str]:
+def _impairments(lab: str, line: _Edge) -> Iterator[str]:
     """The commands that set a line's rate (kbit/s, there rounded up) and delay at both ends: each shapes one way."""
     for node, number in line.ends:
         rate_kbps = -(-line.rate_bps // 1000)

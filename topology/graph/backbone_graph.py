@@ -119,7 +119,7 @@ class BackboneGraph:
         self.arcs = Arcs(network)
         self.cost: Floats = np.array([cost_us(links[0]) for links in self.arcs.links], dtype=np.float64)
         self.carrier = [links[0].id for links in self.arcs.links]
-        self.dear = np.zeros(len(self.cost), dtype=np.bool_)
+        self.costly = np.zeros(len(self.cost), dtype=np.bool_)
         self.lost: frozenset[str] = frozenset()
         self.out: frozenset[str] = frozenset()
         self.avoided: frozenset[str] = frozenset()
@@ -150,20 +150,25 @@ class BackboneGraph:
 
     def _copy(self) -> BackboneGraph:
         other = object.__new__(BackboneGraph)
-        other.arcs, other.cost, other.carrier, other.dear = self.arcs, self.cost.copy(), self.carrier.copy(), self.dear
+        other.arcs, other.cost, other.carrier, other.costly = (
+            self.arcs,
+            self.cost.copy(),
+            self.carrier.copy(),
+            self.costly,
+        )
         other.lost, other.out, other.avoided = self.lost, self.out, self.avoided
         other.bypassed, other.weight = self.bypassed, self.weight
         return other
 
     def _carry_anew(self, links: Collection[str]) -> None:
         """Chooses the carriers of these links' arcs."""
-        self.dear = self.dear.copy()
+        self.costly = self.costly.copy()
         for arc in (arc for link in links for arc in self.arcs.of_link[link]):
             usable = (link for link in self.arcs.links[arc] if link.id not in self.lost)
             carrier = min(usable, key=lambda link: link.id in self.avoided, default=None)
             self.cost[arc] = _UNUSABLE if carrier is None else cost_us(carrier)
             self.carrier[arc] = "" if carrier is None else carrier.id
-            self.dear[arc] = carrier is not None and carrier.id in self.avoided
+            self.costly[arc] = carrier is not None and carrier.id in self.avoided
         for router in self.out:
             self.cost[self.arcs.of_router[router]] = _UNUSABLE
 
@@ -171,98 +176,100 @@ class BackboneGraph:
         """The arcs, outwards from ``roots``, that a way takes only if no other leads to its end."""
         through = self.bypassed.difference(roots)
         if not through:
-            return self.dear
+            return self.costly
         begins = np.array([self.arcs.routers[begin] in through for begin, _ in self.arcs.ends], dtype=np.bool_)
-        return self.dear | (begins & np.isfinite(self.cost))
+        return self.costly | (begins & np.isfinite(self.cost))
 
-    def ways(self, *roots: str, cost: Floats | None = None) -> Ways:
+    def path_tree(self, *roots: str, cost: Floats | None = None) -> PathTree:
         """The cheapest ways between the nearest of ``roots`` and all other routers: least-delay ones, or by ``cost`` of
         each arc, which counts from the roots outwards."""
         outwards = self.cost if cost is None else cost
         if self.weight is not None:
             outwards = outwards * self.weight
-        dear = self.costly_from(roots)
-        if dear.any():  # more than any way without them
-            outwards = np.where(dear, outwards + outwards[np.isfinite(outwards)].sum(), outwards)
+        costly = self.costly_from(roots)
+        if costly.any():  # more than any way without them
+            outwards = np.where(costly, outwards + outwards[np.isfinite(outwards)].sum(), outwards)
         matrix = self.arcs.matrix(outwards)
         places = [self.arcs.position[root] for root in roots]
-        reach, before, _ = dijkstra(matrix, indices=places, return_predecessors=True, limit=_FAR, min_only=True)
-        return Ways(self, roots, reach.tolist(), before.tolist())
+        reach, predecessor, _ = dijkstra(matrix, indices=places, return_predecessors=True, limit=_FAR, min_only=True)
+        return PathTree(self, roots, reach.tolist(), predecessor.tolist())
 
 
 @dataclass(frozen=True)
-class Ways:
+class PathTree:
     """The trees of cheapest ways at ``roots``, most often one: by position, how far each router is from the nearest of
     them and which comes before it."""
 
-    fibres: BackboneGraph
+    graph: BackboneGraph
     roots: tuple[str, ...]
-    far: list[float]  # inf: not reached
-    before: list[int]
+    distance: list[float]  # inf: not reached
+    predecessor: list[int]
 
     def reaches(self, router: str) -> bool:
         """Whether there is a way between a root and ``router``."""
-        return router in self.roots or self.before[self.fibres.arcs.position[router]] != _NOWHERE
+        return router in self.roots or self.predecessor[self.graph.arcs.position[router]] != _NOWHERE
 
     def reaches_place(self, place: int) -> bool:
         """The same for the router at a position."""
-        return isfinite(self.far[place])
+        return isfinite(self.distance[place])
 
     @cached_property
     def root_places(self) -> frozenset[int]:
         """The roots' positions."""
-        return frozenset(self.fibres.arcs.position[root] for root in self.roots)
+        return frozenset(self.graph.arcs.position[root] for root in self.roots)
 
     def root_of(self, router: str) -> str:
         """The root that ``router``, which is reached, is led to."""
         if len(self.roots) == 1:
             return self.roots[0]
-        place = self.fibres.arcs.position[router]
+        place = self.graph.arcs.position[router]
         while place not in self.root_places:
-            place = self.before[place]
-        return self.fibres.arcs.routers[place]
+            place = self.predecessor[place]
+        return self.graph.arcs.routers[place]
 
     @cached_property
     def farthest_first(self) -> list[int]:
         """The positions that are reached; a router comes before the one that its way leads to."""
         return sorted(
-            (place for place, far in enumerate(self.far) if isfinite(far)), key=lambda place: -self.far[place]
+            (place for place, distance in enumerate(self.distance) if isfinite(distance)),
+            key=lambda place: -self.distance[place],
         )
 
     @cached_property
-    def strays(self) -> frozenset[int]:
+    def last_resort(self) -> frozenset[int]:
         """The positions from which no way led to the roots but over what is taken only then."""
-        dear, number, found = self.fibres.costly_from(self.roots), self.fibres.arcs.number, set[int]()
-        if dear.any():
+        costly, number, found = self.graph.costly_from(self.roots), self.graph.arcs.number, set[int]()
+        if costly.any():
             for place in reversed(self.farthest_first):
-                before = self.before[place]
-                if before != _NOWHERE and (before in found or dear[number[before, place]]):
+                predecessor = self.predecessor[place]
+                if predecessor != _NOWHERE and (predecessor in found or costly[number[predecessor, place]]):
                     found.add(place)
         return frozenset(found)
 
-    def serves_as_well_as(self, other: Ways) -> bool:
+    def serves_as_well_as(self, other: PathTree) -> bool:
         """Whether ways lead from all routers that ``other``, to the same roots, has them from, and as clean ones."""
-        return set(self.farthest_first) == set(other.farthest_first) and self.strays <= other.strays
+        return set(self.farthest_first) == set(other.farthest_first) and self.last_resort <= other.last_resort
 
     def link_at(self, router: str) -> str:
         """The link that leads from ``router``, which is reached, toward its root."""
-        return self._link[self.fibres.arcs.position[router]]
+        return self._link[self.graph.arcs.position[router]]
 
     def hops(self, end: str) -> dict[str, str]:
         """For every router on the way from the root to ``end``, which it reaches, the link that leads on to ``end``."""
-        routers, before, link = self.fibres.arcs.routers, self.before, self._link
-        found, place = {}, self.fibres.arcs.position[end]
+        routers, predecessor, link = self.graph.arcs.routers, self.predecessor, self._link
+        found, place = {}, self.graph.arcs.position[end]
         while link[place]:
-            found[routers[before[place]]] = link[place]
-            place = before[place]
+            found[routers[predecessor[place]]] = link[place]
+            place = predecessor[place]
         return found
 
     @cached_property
     def _link(self) -> list[str]:
         """By position, the link to the router before it."""
-        number, carrier = self.fibres.arcs.number, self.fibres.carrier
+        number, carrier = self.graph.arcs.number, self.graph.carrier
         return [
-            "" if before == _NOWHERE else carrier[number[place, before]] for place, before in enumerate(self.before)
+            "" if predecessor == _NOWHERE else carrier[number[place, predecessor]]
+            for place, predecessor in enumerate(self.predecessor)
         ]
 
 

@@ -25,7 +25,7 @@ _Row = dict[int, float]  # column -> coefficient
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class BackbonePath:
     """One way: the routers on it, and the links between them."""
 
     routers: tuple[str, ...]
@@ -33,9 +33,9 @@ class Way:
     delay_us: int
 
 
-def independent_ways(
+def independent_paths(
     network: Network, starts: Collection[str], ends: Collection[str], most: int = MOST
-) -> tuple[Way, ...]:
+) -> tuple[BackbonePath, ...]:
     """As many independent ways from one of the routers ``starts`` to one of ``ends`` as there are, up to ``most``; of
     these the ones with the least delay in all, the shortest first. None where the two have a town in common."""
     towns = {network.router[router].pop for router in starts}, {network.router[router].pop for router in ends}
@@ -82,11 +82,11 @@ class _Program:
         self.low: list[float] = []
         self.high: list[float] = []
 
-    def solve(self) -> list[Way]:
+    def solve(self) -> list[BackbonePath]:
         """The ways, or none if there are not so many."""
         for way in range(self.count):
-            self._is_a_way(way * self.width)
-        self._share_nothing()
+            self._require_path(way * self.width)
+        self._require_disjoint()
         delays = [link.delay_us + 1.0 for _, _, link in self.arcs] + [0.0] * len(self.groups)
         cells = [(row, column, value) for row, entry in enumerate(self.rows) for column, value in entry.items()]
         rows, columns, values = (np.array(each) for each in zip(*cells, strict=True))
@@ -106,7 +106,7 @@ class _Program:
         self.low.append(low)
         self.high.append(high)
 
-    def _is_a_way(self, base: int) -> None:
+    def _require_path(self, base: int) -> None:
         """What enters a router leaves it; one arc leaves the towns of the start, one enters those of the end."""
         balance: defaultdict[str, _Row] = defaultdict(dict)
         leaving: _Row = {}
@@ -123,7 +123,7 @@ class _Program:
             for name in group.keys() & set(link.srlg):
                 self._add({column: 1.0, group[name]: -1.0}, -1, 0)
 
-    def _share_nothing(self) -> None:
+    def _require_disjoint(self) -> None:
         """Each link, group and town between is on one way at most."""
         shared: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for column, (a, b, link) in enumerate(self.arcs):
@@ -135,7 +135,7 @@ class _Program:
         for columns in shared.values():
             self._add({way * self.width + each: 1.0 for way in range(self.count) for each in columns}, 0, 1)
 
-    def _way(self, taken: npt.NDArray[np.float64]) -> Way:
+    def _way(self, taken: npt.NDArray[np.float64]) -> BackbonePath:
         """The way that a solution's columns describe."""
         following = {a: (b, link) for (a, b, link), used in zip(self.arcs, taken, strict=False) if used > 0.5}
         router = next(router for router in following if self.pop[router] in self.starts)
@@ -144,7 +144,7 @@ class _Program:
             router, link = following[router]
             routers.append(router)
             links.append(link)
-        return Way(tuple(routers), tuple(link.id for link in links), sum(link.delay_us for link in links))
+        return BackbonePath(tuple(routers), tuple(link.id for link in links), sum(link.delay_us for link in links))
 
 
 Towns = tuple[str, ...]
@@ -169,7 +169,7 @@ def footings(network: Network, destinations: Collection[Site]) -> list[Footing]:
     for here, sites in sorted(Counter(_towns(network, site) for site in network.sites).items()):
         apart = [towns for towns in there if not set(towns) & set(here)]
         start = _routers(network, here)
-        numbers = {towns: len(independent_ways(network, start, _routers(network, towns))) for towns in apart}
+        numbers = {towns: len(independent_paths(network, start, _routers(network, towns))) for towns in apart}
         if numbers:
             worst = min(apart, key=numbers.__getitem__)
             found.append(Footing(here, sites, numbers[worst], worst))

@@ -55,7 +55,7 @@ def _graph(graph: Graph, path: Path, sites: int | None, seed: int) -> Imported:
     if own.is_own(graph):
         return _described(own.description(graph), sites, seed)
     found = zoo.backbone_of(graph)
-    network = attach(slug(path.stem) or "network", found.core, seed, sites, found.barren)
+    network = attach(slug(path.stem) or "network", found.core, seed, sites, found.without_sites)
     return Imported(network, found.remarks)
 
 

@@ -14,9 +14,9 @@ import networkx as nx
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from helsewan.common.document import Document, validate
+from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.schema_errors import nearest
+from helsewan.common.schema_errors import nearest, validate
 from helsewan.common.units import (
     UnitError,
     format_duration,
@@ -136,7 +136,7 @@ class LinkSpec(_Long):
     """shared-risk groups: links that fail together have one in common"""
 
 
-class LineSpec(_Long):
+class AccessLinkSpec(_Long):
     """A site's access line."""
 
     router: Name
@@ -166,7 +166,7 @@ class SiteSpec(_Strict):
     """a hospital's tier"""
     tags: tuple[str, ...] = ()
     """what policies select a service by"""
-    lines: Annotated[tuple[LineSpec, ...], Field(min_length=1, max_length=LINES)]
+    lines: Annotated[tuple[AccessLinkSpec, ...], Field(min_length=1, max_length=LINES)]
     """its access lines"""
 
 

@@ -9,7 +9,7 @@ from helsewan.common.document import Document
 from helsewan.common.yaml_tree import Path
 from helsewan.topology.importers.raw import Attributes, Edge, Graph, Node
 
-ROUTER, FIBRE = "router", "fibre"
+ROUTER, LINK = "router", "fibre"
 _SITE_KEYS = ("kind", "region", "municipality", "tier")
 
 
@@ -43,7 +43,7 @@ class _Translation:
             else:
                 data["sites"][node.id] = self.site(node.id, node.attributes, node.line)
         for edge in sorted(self.graph.edges, key=lambda edge: (_place(edge), edge.attributes.get("kind") == "backup")):
-            if edge.attributes.get("kind") == FIBRE:
+            if edge.attributes.get("kind") == LINK:
                 data["links"][edge.id] = self.link(edge)
             else:
                 self.access_line(edge)

@@ -41,7 +41,7 @@ class Found:
     """The backbone of a graph. At the PoPs ``barren`` no sites stand; ``remarks`` say what was left out or assumed."""
 
     core: Backbone
-    barren: frozenset[str]
+    without_sites: frozenset[str]
     remarks: tuple[str, ...]
 
 
@@ -57,9 +57,9 @@ def backbone_of(graph: Graph) -> Found:
     links = _links(edges, pops, places, rates)
     routers = tuple(Router(pop.id, pop.id, index) for index, pop in enumerate(pops.values(), start=1))
     core = regional(Backbone(tuple(pops.values()), routers, links))
-    barren = frozenset(pops[node.id].id for node in own if nodes[node.id].get("hyperedge") == "1")
-    remarks = left_out + _assumed(places, rates, edges, len(barren))
-    return Found(core, barren, tuple(remarks))
+    without_sites = frozenset(pops[node.id].id for node in own if nodes[node.id].get("hyperedge") == "1")
+    remarks = left_out + _assumed(places, rates, edges, len(without_sites))
+    return Found(core, without_sites, tuple(remarks))
 
 
 def _kept(graph: Graph, nodes: Mapping[str, Attributes]) -> tuple[list[Node], nx.Graph, list[Edge], list[str]]:

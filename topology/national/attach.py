@@ -20,7 +20,13 @@ from helsewan.topology.construction.geo import displaced, great_circle_km
 from helsewan.topology.model import AccessLink, Kind, Network, Pop, Site
 from helsewan.topology.national import site_sampling
 from helsewan.topology.national.reference_data import Facility, Municipality, reference_data
-from helsewan.topology.national.site_profiles import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
+from helsewan.topology.national.site_profiles import (
+    DUAL_HOMED_TIERS,
+    HOSPITAL_RATE_BPS,
+    check_size,
+    sampled_site,
+    unattached_site,
+)
 
 SERVICE_TOWNS = 3  # as in services.yaml
 CENTRAL_SHARE = 4  # one in so many hospitals of a region is a central one
@@ -30,16 +36,18 @@ GOLDEN_ANGLE = 2.399963  # radians; points that turn by it from one to the next 
 INHABITANTS = 4_700_000  # Norway, 1 January 2008
 
 
-def attach(name: str, core: Backbone, seed: int, total: int | None, barren: frozenset[str] = frozenset()) -> Network:
+def attach(
+    name: str, core: Backbone, seed: int, total: int | None, without_sites: frozenset[str] = frozenset()
+) -> Network:
     """A network of ``core`` and ``total`` sites; ``None``: hospitals, services and data centres only. At the PoPs
     ``barren`` nothing stands. A larger network contains the smaller one of the same seed.
 
     Raises ``InputError`` for a size that cannot be."""
-    town = _Towns(core, barren)
-    orders = list(town.standing())
-    wanted = len(orders) if total is None else total
-    check_size(wanted, len(orders), "hospitals, services and data centres")
-    return _with(name, core, seed, [town.plugged(order) for order in orders], wanted, town)
+    town = _Towns(core, without_sites)
+    requests = list(town.fixed_sites())
+    wanted = len(requests) if total is None else total
+    check_size(wanted, len(requests), "hospitals, services and data centres")
+    return _with(name, core, seed, [town.attached(request) for request in requests], wanted, town)
 
 
 def extend(network: Network, seed: int, total: int) -> Network:
@@ -54,57 +62,57 @@ def extend(network: Network, seed: int, total: int) -> Network:
 def _with(name: str, core: Backbone, seed: int, sites: list[Site], total: int, town: _Towns) -> Network:
     """The network of ``sites`` and as many drawn ones as ``total`` leaves room for."""
     taken = {site.id for site in sites} | {router.id for router in core.routers}
-    fresh = (order for order in town.candidates(seed) if order.site.id not in taken)
+    fresh = (request for request in town.candidates(seed) if request.site.id not in taken)
     first = max((site.index for site in sites), default=0) + 1
-    for number, order in enumerate(islice(fresh, total - len(sites)), start=first):
-        sites.append(town.plugged(replace(order, site=replace(order.site, index=number))))
+    for number, request in enumerate(islice(fresh, total - len(sites)), start=first):
+        sites.append(town.attached(replace(request, site=replace(request.site, index=number))))
     return addressing.assemble(name, seed, core, access.numbered(sites))
 
 
 class _Towns:
     """The PoPs as towns with neighbours."""
 
-    def __init__(self, core: Backbone, barren: frozenset[str]) -> None:
+    def __init__(self, core: Backbone, without_sites: frozenset[str]) -> None:
         self._neighbours = neighbours(core)
         self._pops = {pop.id: pop for pop in core.pops}
-        inhabited = [pop for pop in core.pops if pop.id not in barren] or list(core.pops)
+        inhabited = [pop for pop in core.pops if pop.id not in without_sites] or list(core.pops)
         self._best_first = sorted(inhabited, key=lambda pop: (-self._neighbours.degree(pop.id), pop.id))
         self._weight = {pop.id: 1 + self._neighbours.degree(pop.id) for pop in inhabited}
         self._us_per_km = reference_data().fibre_us_per_km
 
-    def standing(self) -> Iterator[SiteRequest]:
+    def fixed_sites(self) -> Iterator[SiteRequest]:
         """Hospitals, services and data centres, the sites that every network has."""
         index = count(1)
         for pop, tier in self._hospitals():
             named = (f"hospital-{pop.id}", f"{pop.town} hospital", Kind.HOSPITAL, next(index))
-            site = unplugged(named, pop.region, (pop.lat, pop.lon), pop.town, tier=tier)
+            site = unattached_site(named, pop.region, (pop.lat, pop.lon), pop.town, tier=tier)
             yield SiteRequest(site, HOSPITAL_RATE_BPS[tier], tier in DUAL_HOMED_TIERS, pop.id)
         for kind, facility, pop in self._facilities():
             named = (facility.id, facility.name, kind, next(index))
-            site = unplugged(named, pop.region, (pop.lat, pop.lon), pop.town, tags=facility.tags)
+            site = unattached_site(named, pop.region, (pop.lat, pop.lon), pop.town, tags=facility.tags)
             yield SiteRequest(site, reference_data().facility_bps, dual=True, via=pop.id)
 
     def candidates(self, seed: int) -> Iterator[SiteRequest]:
         """GP practices, pharmacies and municipalities in the order networks take them; indices are to be set."""
         pop_of = {district: pop.id for pop in self._best_first for district in self._districts(pop)}
         for candidate in site_sampling.candidates(list(pop_of), seed):
-            yield replace(drawn(candidate, 0, seed), via=pop_of[candidate.municipality])
+            yield replace(sampled_site(candidate, 0, seed), via=pop_of[candidate.municipality])
 
-    def plugged(self, order: SiteRequest) -> Site:
+    def attached(self, request: SiteRequest) -> Site:
         """A site with its lines: to its own PoP and, as backup, on from there to the quickest neighbour."""
-        pop = self._pops[order.via]
-        km = great_circle_km(order.site.lat, order.site.lon, pop.lat, pop.lon)
+        pop = self._pops[request.via]
+        km = great_circle_km(request.site.lat, request.site.lon, pop.lat, pop.lon)
         delay_us = access.line_delay_us(km, self._us_per_km)
         ways = [(pop, delay_us)]
         around = self._neighbours[pop.id]
-        if order.dual and around:
+        if request.dual and around:
             backup = min(around, key=lambda other: (around[other]["delay_us"], other))
             ways.append((self._pops[backup], delay_us + around[backup]["delay_us"]))
         lines = (
-            AccessLink(home.routers[order.site.index % len(home.routers)], access.UNNUMBERED, order.rate_bps, us)
+            AccessLink(home.routers[request.site.index % len(home.routers)], access.UNNUMBERED, request.rate_bps, us)
             for home, us in ways
         )
-        return replace(order.site, accesses=tuple(lines))
+        return replace(request.site, accesses=tuple(lines))
 
     def _hospitals(self) -> Iterator[tuple[Pop, str]]:
         """Every PoP with its hospital's tier, in order of PoPs."""

@@ -10,7 +10,13 @@ from helsewan.topology.construction.access import SiteRequest
 from helsewan.topology.model import Kind, Network
 from helsewan.topology.national import site_sampling
 from helsewan.topology.national.reference_data import Facility, Hospital, ReferenceData, Town, reference_data
-from helsewan.topology.national.site_profiles import DUAL_HOMED_TIERS, HOSPITAL_RATE_BPS, check_size, drawn, unplugged
+from helsewan.topology.national.site_profiles import (
+    DUAL_HOMED_TIERS,
+    HOSPITAL_RATE_BPS,
+    check_size,
+    sampled_site,
+    unattached_site,
+)
 
 
 def national_network(sites: int | None = 400, seed: int = 1, swedish_route: bool = False) -> Network:
@@ -21,17 +27,19 @@ def national_network(sites: int | None = 400, seed: int = 1, swedish_route: bool
     Raises ``InputError`` for a size that cannot be.
     """
     data = reference_data()
-    orders = list(_standing(data))
-    total = len(orders) if sites is None else sites
-    check_size(total, len(orders), "hospitals, services and data centres")
-    chosen = islice(site_sampling.candidates(data.municipalities, seed), total - len(orders))
-    orders += [drawn(candidate, index, seed) for index, candidate in enumerate(chosen, start=len(orders) + 1)]
+    requests = list(_fixed_sites(data))
+    total = len(requests) if sites is None else sites
+    check_size(total, len(requests), "hospitals, services and data centres")
+    chosen = islice(site_sampling.candidates(data.municipalities, seed), total - len(requests))
+    requests += [
+        sampled_site(candidate, index, seed) for index, candidate in enumerate(chosen, start=len(requests) + 1)
+    ]
     core = backbone.build(data, swedish_route)
     name = f"norway-{total}" + ("-swedish-route" if swedish_route else "")
-    return addressing.assemble(name, seed, core, access.plug_in(orders, core.pops, data.fibre_us_per_km))
+    return addressing.assemble(name, seed, core, access.attach_sites(requests, core.pops, data.fibre_us_per_km))
 
 
-def _standing(data: ReferenceData) -> Iterator[SiteRequest]:
+def _fixed_sites(data: ReferenceData) -> Iterator[SiteRequest]:
     """The sites that every network has: hospitals, services, data centres."""
     towns = {town.id: town for town in data.towns}
     facilities = [(Kind.SERVICE, facility) for facility in data.services]
@@ -43,7 +51,7 @@ def _standing(data: ReferenceData) -> Iterator[SiteRequest]:
 
 
 def _hospital(hospital: Hospital, index: int) -> SiteRequest:
-    site = unplugged(
+    site = unattached_site(
         (hospital.id, hospital.name, Kind.HOSPITAL, index),
         hospital.region,
         (hospital.lat, hospital.lon),
@@ -56,5 +64,5 @@ def _hospital(hospital: Hospital, index: int) -> SiteRequest:
 
 def _facility(facility: Facility, kind: Kind, town: Town, index: int, rate_bps: int) -> SiteRequest:
     name = (facility.id, facility.name, kind, index)
-    site = unplugged(name, town.region, (town.lat, town.lon), town.name, tags=facility.tags)
+    site = unattached_site(name, town.region, (town.lat, town.lon), town.name, tags=facility.tags)
     return SiteRequest(site, rate_bps, dual=True)

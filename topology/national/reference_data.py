@@ -27,7 +27,7 @@ class Town:
 
 
 @dataclass(frozen=True, slots=True)
-class Fibre:
+class TownLink:
     """A fibre route between two towns (ids ``a`` and ``b``)."""
 
     id: str
@@ -95,7 +95,7 @@ class ReferenceData:
     interconnect_km: float
     interconnect_bps: int
     towns: tuple[Town, ...]
-    fibres: tuple[Fibre, ...]
+    links: tuple[TownLink, ...]
     swedish_route: Detour
     operations: str
     hospitals: tuple[Hospital, ...]
@@ -118,8 +118,8 @@ def reference_data() -> ReferenceData:
             Town(pop["id"], pop["town"], Region(pop["region"]), float(pop["lat"]), float(pop["lon"]), pop["routers"])
             for pop in backbone["pops"]
         ),
-        fibres=tuple(
-            Fibre(link["id"], link["a"], link["b"], float(link["fibre_km"]), rates[link["tier"]], link["srlg"])
+        links=tuple(
+            TownLink(link["id"], link["a"], link["b"], float(link["fibre_km"]), rates[link["tier"]], link["srlg"])
             for link in backbone["links"]
         ),
         swedish_route=_detour(backbone["swedish_route"], rates),

@@ -24,11 +24,11 @@ SCATTER_KM = 8.0  # [A] how far from its municipality's centre a GP practice or 
 _SMALL = {Kind.GP: "GP practice", Kind.PHARMACY: "pharmacy"}
 
 
-def check_size(total: int, least: int, standing: str) -> None:
+def check_size(total: int, least: int, fixed_sites: str) -> None:
     """Raises ``InputError`` for a number of sites that cannot be: fewer than the ``least`` that ``standing``
     names, or too many."""
     if total < least:
-        reason, hint = "is too few", f"{standing} alone are {least}"
+        reason, hint = "is too few", f"{fixed_sites} alone are {least}"
     elif total > MAX_SITES:
         reason, hint = "is too many", f"use {MAX_SITES} at most"
     else:
@@ -36,7 +36,7 @@ def check_size(total: int, least: int, standing: str) -> None:
     raise InputError(Problem("--sites", total, reason, hint))
 
 
-def drawn(candidate: Candidate, index: int, seed: int) -> SiteRequest:
+def sampled_site(candidate: Candidate, index: int, seed: int) -> SiteRequest:
     """A municipality at its centre, or a GP practice or pharmacy somewhere around it."""
     place, kind = candidate.municipality, candidate.kind
     if kind is Kind.MUNICIPALITY:
@@ -46,10 +46,10 @@ def drawn(candidate: Candidate, index: int, seed: int) -> SiteRequest:
         id_, name = f"{kind.value}-{place.id}-{candidate.number}", f"{place.name} {_SMALL[kind]} {candidate.number}"
         point = _scattered(place, Random(f"{seed}:{id_}"))
         rate_bps = next(rate for least, rate in SMALL_SITE_RATES_BPS if place.population >= least)
-    return SiteRequest(unplugged((id_, name, kind, index), place.region, point, place.name), rate_bps)
+    return SiteRequest(unattached_site((id_, name, kind, index), place.region, point, place.name), rate_bps)
 
 
-def unplugged(
+def unattached_site(
     naming: tuple[str, str, Kind, int],
     region: Region,
     point: tuple[float, float],

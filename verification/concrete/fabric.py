@@ -89,7 +89,7 @@ class Fabric:
     def entrance(self, site: str, packet: Packet, line: int = 0) -> Place:
         """Where a packet comes in that a site sends on its access line number ``line``."""
         access = self.network.site[site].accesses[line]
-        if port := self.network.line_ports[access.router].get((site, line)):
+        if port := self.network.access_link_ports[access.router].get((site, line)):
             return Place(access.router, port, packet)
         return Place(access.router, TRUNK_PORT, packet.but(vlan_vid=access.vlan | VLAN_PRESENT))
 
@@ -151,7 +151,7 @@ class Fabric:
     @cached_property
     def ports_down(self) -> dict[str, frozenset[int]]:
         """The ports of each router behind which a line or the neighbour has failed."""
-        lines = self.network.line_ports
+        lines = self.network.access_link_ports
         return {
             router: frozenset(port for link, port in ports.items() if self._is_down(router, link))
             | frozenset(port for line, port in lines[router].items() if line in self.failures.lines)
@@ -172,8 +172,8 @@ class Fabric:
         """Sites by router, port and tag of their access lines."""
         own = {
             (router, port, 0): site
-            for router in self.network.line_ports
-            for (site, _), port in self.network.line_ports[router].items()
+            for router in self.network.access_link_ports
+            for (site, _), port in self.network.access_link_ports[router].items()
         }
         return own | {
             (access.router, TRUNK_PORT, access.vlan | VLAN_PRESENT): site.id

@@ -276,7 +276,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_once)  # one for all: to make one
 
 def _failures(down: _Down, network: Network, name: str) -> Failures:
     """What was down, by names that the network has."""
-    lines = {access_link_name(*line): line for ports in network.line_ports.values() for line in ports}
+    lines = {access_link_name(*line): line for ports in network.access_link_ports.values() for line in ports}
     named: dict[str, tuple[list[str], Mapping[str, object]]] = {
         "links": (down.links, network.link),
         "routers": (down.routers, network.router),

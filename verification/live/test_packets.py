@@ -100,7 +100,7 @@ def _question(number: int, draft: Draft, network: Network, intent: Intent, seed:
 def _seen(network: Network, site: str, line: int, frame: bytes) -> Packet:
     """What a line's router reads in a frame. On a trunk it has the line's tag; one of its own hides the rest."""
     access = network.site[site].accesses[line]
-    if (site, line) in network.line_ports[access.router]:
+    if (site, line) in network.access_link_ports[access.router]:
         return read(frame)
     tag = VLAN.to_bytes(2, "big") + access.vlan.to_bytes(2, "big")
     packet = read(frame[:_ADDRESSES_BYTES] + tag + frame[_ADDRESSES_BYTES:])

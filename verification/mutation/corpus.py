@@ -115,7 +115,7 @@ class Corpus:
         for hop in walk.hops:
             yield hop.came.router
             yield self._link_at.get((hop.came.router, hop.came.port))
-        last = network.line_ports[walk.hops[-1].came.router]
+        last = network.access_link_ports[walk.hops[-1].came.router]
         yield from (line for line in last if line[0] == walk.site)
 
     @cached_property

@@ -74,7 +74,7 @@ class PacketGenerator:
     def _fits(self, line: Attachment, takes: dict[str, Wanted]) -> bool:
         """Whether an entry may take what comes in on a line, as far as line, VPN and role say."""
         data, vpn = takes.get("metadata", _ANYTHING), self.plan.vpn[line.vpn].id
-        own = self.plan.network.line_ports[line.router].get(line.number)
+        own = self.plan.network.access_link_ports[line.router].get(line.number)
         return (
             _part(data, VRF).takes(vpn << VRF.shift)
             and _part(data, SOURCE_ROLE).takes(line.role << SOURCE_ROLE.shift)

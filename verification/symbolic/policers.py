@@ -86,7 +86,7 @@ def _meter_met(program: Program, line: Attachment, cls: TrafficClass) -> tuple[i
 
 def _wrong_tag(program: Program, line: Attachment) -> int | None:
     """Another tag than a line's own, with which its packets go on from the first table; None if there is none."""
-    port, own = program.network.line_ports[line.router].get(line.number), line.vlan | VLAN_PRESENT
+    port, own = program.network.access_link_ports[line.router].get(line.number), line.vlan | VLAN_PRESENT
     noted = {"in_port": port or TRUNK_PORT, "vlan_vid": 0 if port else own}
     entries = program.tables[line.router].get(Table.ADMIT)
     for entry in [] if entries is None else entries.met_by(lambda name: noted.get(name, 0)):

@@ -41,13 +41,13 @@ class Program:
         self.index = {site.id: place for place, site in enumerate(network.sites)}
         things = [
             *(link.id for link in network.links),
-            *sorted(each for lines in network.line_ports.values() for each in lines),
+            *sorted(each for lines in network.access_link_ports.values() for each in lines),
         ]
         sides = [(router, side) for router in sorted(rules) for side in (*Table, *_OTHER_SIDES)]
         self.bit = {thing: 1 << place for place, thing in enumerate([*things, *sides])}
         self.line_at = {
             (router, port): self.bit[line]
-            for router, lines in network.line_ports.items()
+            for router, lines in network.access_link_ports.items()
             for line, port in lines.items()
         }
 
@@ -122,7 +122,9 @@ class Program:
 def _sites_by_port(network: Network) -> dict[tuple[object, ...], str]:
     """The site that is reached from a router, out of a port, with a tag."""
     found: dict[tuple[object, ...], str] = {
-        (router, port, 0): site for router, lines in network.line_ports.items() for (site, _), port in lines.items()
+        (router, port, 0): site
+        for router, lines in network.access_link_ports.items()
+        for (site, _), port in lines.items()
     }
     return found | {
         (access.router, TRUNK_PORT, access.vlan | VLAN_PRESENT): site.id

@@ -7,10 +7,11 @@ from typing import Any
 
 from helsewan.controller.northbound.views.models import ClassPathOut, RepairOut, WayOut
 from helsewan.controller.rules.paths import Failures, Paths
-from helsewan.policies.paths.placement import Placement, place
+from helsewan.policies.paths.placed_trees import Placement
+from helsewan.policies.paths.placement import place
 from helsewan.policies.plan import Plan
 from helsewan.topology.graph.backbone_graph import BackboneGraph
-from helsewan.topology.graph.independence import Way
+from helsewan.topology.graph.independence import BackbonePath
 from helsewan.topology.model import Network
 
 
@@ -51,7 +52,7 @@ def class_paths(
     ]
 
 
-def way_out(way: Way) -> WayOut:
+def way_out(way: BackbonePath) -> WayOut:
     """A way as an answer."""
     return WayOut(routers=list(way.routers), lines=list(way.links), delay_us=way.delay_us)
 
@@ -67,7 +68,9 @@ def _class_path(network: Network, paths: Paths, start: str, egress: int, down: f
     return ClassPathOut(name="", choice="", way=way_out(way) if way else None, repaired=repaired, repairs=repairs)
 
 
-def _walk(network: Network, paths: Paths, start: str, egress: int, down: frozenset[str]) -> tuple[Way | None, bool]:
+def _walk(
+    network: Network, paths: Paths, start: str, egress: int, down: frozenset[str]
+) -> tuple[BackbonePath | None, bool]:
     """The way that switches lead a packet, if it arrives; and whether a repair is on it."""
     routers, links = [start], list[str]()
 
@@ -76,8 +79,8 @@ def _walk(network: Network, paths: Paths, start: str, egress: int, down: frozens
         routers.append(network.link[link].other(routers[-1]))
         return link not in down
 
-    def arrived(repaired: bool) -> tuple[Way, bool]:
-        return Way(tuple(routers), tuple(links), sum(network.link[link].delay_us for link in links)), repaired
+    def arrived(repaired: bool) -> tuple[BackbonePath, bool]:
+        return BackbonePath(tuple(routers), tuple(links), sum(network.link[link].delay_us for link in links)), repaired
 
     egress = paths.begin.get((start, egress), egress)
     while link := paths.primary.get((routers[-1], egress)):
@@ -97,7 +100,7 @@ def _walk(network: Network, paths: Paths, start: str, egress: int, down: frozens
     return arrived(False) if (routers[-1], egress) in paths.target else (None, False)
 
 
-def _shared(network: Network, way: Way, number: int, then: Way) -> list[str]:
+def _shared(network: Network, way: BackbonePath, number: int, then: BackbonePath) -> list[str]:
     """What the way after a failure still has in common with the line that failed."""
     failed, around = network.link[way.links[number]], then.links[number:]
     risks = set(failed.srlg).intersection(*[{group for link in around for group in network.link[link].srlg}])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.notice import INTERVAL_NS, missing, overtaken, silence
+from benchmarks.repair.disruption import INTERVAL_NS, missing, overtaken, silence
 from helsewan.lab.flows.records import RECORD, Array
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import ring
-from benchmarks.ring import AROUND, LINES_US, OVER, Ring
+from benchmarks.repair import ring
+from benchmarks.repair.ring import AROUND, LINES_US, OVER, Ring
 
 PACKETS = 100  # between two looks, one second apart
 

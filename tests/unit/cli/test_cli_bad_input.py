@@ -9,26 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import REPOSITORY, helsewan
 
 from helsewan.common.errors import InputError
 from helsewan.emulation.sandbox import sandbox
 from helsewan.scenarios.spec.spec import LIBRARY
 
-REPOSITORY = Path(__file__).parents[3]
 SAMPLES = REPOSITORY / "tests" / "samples" / "topologies"
-
-
-def helsewan(*argv: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user would."""
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
-    return subprocess.run(
-        [sys.executable, "-m", "helsewan.cli.main", *argv],
-        cwd=cwd,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def edited(tmp_path: Path, old: str, new: str) -> str:

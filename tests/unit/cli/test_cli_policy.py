@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cli_bad_input import helsewan
+from command_line import helsewan
 
 EXCEPTING = """\
 name: mine

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from helsewan.common import document, yaml_tree
 from helsewan.common.errors import InputError
+from helsewan.common.schema_errors import validate
 from helsewan.common.units import parse_rate_bps
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "document"
@@ -50,7 +51,7 @@ class Sample(Strict):
 def errors(text: str | bytes, name: str = "x.yaml") -> str:
     with pytest.raises(InputError) as caught:
         raw = text.encode() if isinstance(text, str) else text
-        document.validate(document.loads(raw, name), Sample)
+        validate(document.loads(raw, name), Sample)
     return str(caught.value)
 
 
@@ -108,7 +109,7 @@ def test_load_reads_a_file_and_knows_the_lines(tmp_path):
     path = tmp_path / "sample.yaml"
     path.write_text("name: Bodø\nparts:\n- kind: line\n  rate: 2 Mbit/s\n", encoding="utf-8")
     doc = document.load(path)
-    assert document.validate(doc, Sample).parts[0].rate_bps == 2_000_000
+    assert validate(doc, Sample).parts[0].rate_bps == 2_000_000
     assert doc.where(("parts", 0, "rate")) == f"{path}:4: parts[0].rate"
     assert doc.where(["parts", 0, "missing", "deeper"]) == f"{path}:3: parts[0].missing.deeper"
     assert doc.where() == f"{path}:1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from unittest.mock import patch
@@ -12,66 +11,16 @@ import pytest
 from controller_plan import small_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from path_repair import unrepaired
 
 from helsewan.common.errors import InputError
 from helsewan.controller.rules.label_rules import assign_labels
-from helsewan.controller.rules.paths import Avoid, Failures, Paths, compute_paths
+from helsewan.controller.rules.paths import Avoid, Failures, compute_paths
 from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic
 from helsewan.topology.graph.backbone_graph import BackboneGraph
 from helsewan.topology.model import Link, Network, Pop, Region, Router
 from helsewan.topology.national.generator import national_network
-from helsewan.verification.failures import components, single_failures
-
-
-def fates(network: Network, egress: Egress, paths: Paths, failed: Failures) -> Iterator[tuple[str, str | None]]:
-    """(source, router it is delivered at or None) for every live router, while ``failed`` is not known to ``paths``."""
-
-    def dead(router: str, link: str) -> bool:
-        return link in failed.links or network.link[link].other(router) in failed.routers
-
-    for source in (router.id for router in network.routers if router.id not in failed.routers):
-        router, detour, steps = source, None, 0
-        tree = paths.begin.get((source, egress.index), egress.index)
-        while True:
-            steps += 1
-            assert steps <= 2 * len(network.routers), f"a loop from {source} to {egress}"
-            key = router, tree
-            if detour is not None:
-                if paths.detours[detour].end == router:
-                    yield source, router
-                    break
-                link = paths.detour_hops[detour][router]
-                if dead(router, link):
-                    yield source, None
-                    break
-            elif paths.target.get(key) == router:
-                yield source, router
-                break
-            else:
-                link = paths.primary.get(key, "")
-                if not link or dead(router, link):
-                    repair = paths.repair.get(key)
-                    if repair is not None and repair.link is None:
-                        yield source, router
-                        break
-                    if not link or repair is None or dead(router, repair.link or ""):
-                        yield source, None
-                        break
-                    link, detour = repair.link or "", repair.detour
-            router = network.link[link].other(router)
-
-
-def unrepaired(network: Network, egresses: tuple[Egress, ...], paths: Paths, failed: Failures) -> list[tuple[str, int]]:
-    """(source, egress) that are connected and yet not delivered; delivered elsewhere or a loop fails the test."""
-    component = components(network, failed)
-    missed = []
-    for egress in egresses:
-        reachable = {component[router] for router in egress.routers if router in component}
-        for source, end in fates(network, egress, paths, failed):
-            assert end is None or end in egress.routers
-            if end is None and component[source] in reachable:
-                missed.append((source, egress.index))
-    return missed
+from helsewan.verification.failures import single_failures
 
 
 @cache
@@ -272,7 +221,7 @@ def test_a_larger_network_takes_little_more_than_its_output() -> None:
     pops = tuple(Pop(name, name, Region.MIDT, 0.0, 0.0, (name,)) for name in names)
     routers = tuple(Router(name, name, index) for index, name in enumerate(names, start=1))
     network = Network("ring", 1, pops, routers, links, (), {}, {}, {}, {})
-    with patch.object(BackboneGraph, "ways", autospec=True, side_effect=BackboneGraph.ways) as looked_up:
+    with patch.object(BackboneGraph, "path_tree", autospec=True, side_effect=BackboneGraph.path_tree) as looked_up:
         compute_paths(network, tuple(Egress(index, (name,)) for index, name in enumerate(names)))
     assert looked_up.call_count <= len(names) + 2 * 2 * len(links)
 

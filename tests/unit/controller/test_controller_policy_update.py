@@ -8,20 +8,15 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
-import test_reconciler as testbed
+import reconciler_stage as testbed
 from controller_plan import plan_with_choices
-from controller_switch import ICMP
+from reconciler_policies import held, pings, without_ping
 
 from helsewan.controller.openflow.entries import FlowRule, Table
 from helsewan.controller.update.commands import Event, Read
 from helsewan.controller.update.rollout import ANSWER_S
 from helsewan.controller.update.rollout import Stage as Turn
 from helsewan.policies.plan import Plan
-
-
-def without_ping(plan: Plan) -> Plan:
-    """A policy in which nobody may ping."""
-    return replace(plan, policy="no ping", contracts=tuple(c for c in plan.contracts if c.service != "ping"))
 
 
 def with_other_labels(plan: Plan) -> Plan:
@@ -48,12 +43,6 @@ def knows(stage: testbed.Stage, router: str, label: int) -> bool:
     return any(flow.table is Table.VPN and dict(flow.match).get("mpls_label") == label for flow in flows)
 
 
-def pings(stage: testbed.Stage) -> bool:
-    """Whether the broker can be pinged from Bodo."""
-    address = str(testbed.NETWORK.site["broker"].address4)
-    return stage.fabric.send("bodo-gp", ipv4_dst=address, ip_proto=ICMP, icmpv4_type=8).vlan == 104
-
-
 @pytest.fixture
 def stage() -> testbed.Stage:
     """All switches programmed."""
@@ -61,11 +50,6 @@ def stage() -> testbed.Stage:
     stage.connect()
     stage.run()
     return stage
-
-
-def held(stage: testbed.Stage) -> dict[str, object]:
-    """What every switch holds."""
-    return {router: (dict(s.flows), dict(s.groups), dict(s.meters)) for router, s in stage.fabric.switches.items()}
 
 
 def test_policy_changes_without_loss_and_is_kept(stage: testbed.Stage) -> None:

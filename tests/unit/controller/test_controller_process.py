@@ -28,7 +28,7 @@ from controller_process import (
 from waiting import wait_for
 
 from helsewan.common.errors import InputError
-from helsewan.controller.main import read_plan
+from helsewan.controller.plan_file import read_plan
 
 
 @pytest.fixture

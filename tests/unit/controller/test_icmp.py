@@ -8,21 +8,13 @@ from ipaddress import IPv4Address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ip_packets import ipv4
 
 from helsewan.controller.rules.punt import read_frame
 from helsewan.controller.slowpath.icmp import IcmpError, Ipv4Packet, checksum, error, read_ipv4
 
 ROUTER = IPv4Address("100.64.0.7")
 CS6 = 48
-
-
-def ipv4(
-    source: str = "10.1.0.2", destination: str = "10.3.0.2", protocol: int = 17, fragment: int = 0, body: bytes = b""
-) -> bytes:
-    """An IPv4 packet."""
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 7, fragment, 1, protocol, 0)
-    header += IPv4Address(source).packed + IPv4Address(destination).packed
-    return header[:10] + checksum(header).to_bytes(2, "big") + header[12:] + body
 
 
 def packet(**about: object) -> Ipv4Packet:

@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ip_packets import FRAGMENT, HOP_BY_HOP, OPTIONS, UDP, ipv6
 
 from helsewan.controller.rules.punt import read_frame
 from helsewan.controller.slowpath.icmp import IcmpError, checksum
@@ -15,16 +16,7 @@ from helsewan.controller.slowpath.icmp6 import ICMPV6, Ipv6Packet, error6, read_
 
 ROUTER = IPv6Address("fd68:7772::7")
 CS6 = 48
-UDP, HOP_BY_HOP, FRAGMENT, OPTIONS = 17, 0, 44, 60
 LEAST_MTU = 1280  # RFC 8200, 5
-
-
-def ipv6(
-    source: str = "fd00:0:0:1::2", destination: str = "fd00:0:0:3::2", protocol: int = UDP, body: bytes = b""
-) -> bytes:
-    """An IPv6 packet."""
-    header = struct.pack("!IHBB", 6 << 28, len(body), protocol, 1)
-    return header + IPv6Address(source).packed + IPv6Address(destination).packed + body
 
 
 def packet(**about: object) -> Ipv6Packet:

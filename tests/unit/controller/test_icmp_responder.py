@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from controller_plan import SHORT_MTU, small_plan
 from controller_switch import TCP, UDP, Fabric, Fate
-from test_icmp import ipv4
-from test_icmp6 import ipv6
+from ip_packets import ipv4, ipv6
 
 from helsewan.controller.openflow.entries import MPLS
 from helsewan.controller.openflow.pipeline import Drop, Purpose, cookie

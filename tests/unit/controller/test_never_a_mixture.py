@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import controller_switch
-import test_policy_properties as drawn
+import policy_samples as drawn
 from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 from policy_network import Row, small_network

@@ -7,9 +7,9 @@ import random
 from dataclasses import replace
 
 import pytest
-import test_reconciler as testbed
+import reconciler_stage as testbed
 from policy_network import small_network as triangle
-from test_controller_policy_update import held, pings, without_ping
+from reconciler_policies import held, pings, without_ping
 
 from helsewan.controller.rules.paths import Failures, Paths, compute_paths
 from helsewan.controller.update.network_state import links_of
@@ -116,7 +116,7 @@ def test_what_is_out_of_service_carries_nothing_that_has_another_way(network: Ne
 
 
 def test_the_policy_seen_is_the_policy_replaced(stage: testbed.Stage) -> None:
-    seen = stage.reconciler.in_force.version
+    seen = stage.reconciler.active_policy.version
     stage.take(stage.reconciler.change_plan(without_ping(testbed.PLAN), stage.now, replace(ANNA, expects=seen)))
     stage.take(stage.reconciler.change_plan(testbed.PLAN, stage.now, replace(BERIT, expects=seen)))
     (refused,) = stage.said("policy-refused")
@@ -127,7 +127,7 @@ def test_the_policy_seen_is_the_policy_replaced(stage: testbed.Stage) -> None:
     assert switched.details["before"]["version"] == seen != switched.details["after"]["version"]
     stage.take(stage.reconciler.change_plan(testbed.PLAN, stage.now, replace(BERIT, expects=seen)))
     assert "by now" in stage.said("policy-refused")[-1].details["reason"]
-    now = stage.reconciler.in_force.version
+    now = stage.reconciler.active_policy.version
     stage.take(stage.reconciler.change_plan(testbed.PLAN, stage.now, replace(BERIT, expects=now)))
     stage.run(watch=True)
     assert pings(stage)
@@ -149,4 +149,4 @@ def test_a_refusal_tells_who_asked(stage: testbed.Stage) -> None:
     stage.run()
     (refused,) = stage.said("policy-refused")
     assert (refused.details["router"], refused.details["request"]) == ("bodo", "17")
-    assert stage.reconciler.in_force.number == 1
+    assert stage.reconciler.active_policy.number == 1

@@ -13,7 +13,7 @@ from controller_plan import small_plan
 from helsewan.controller.openflow.decoder import dead_ports
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.paths import Failures
-from helsewan.lab.server.rules_process import Held, ReadingFailed, ask, seen_down
+from helsewan.lab.server.rules_process import ReadingFailed, SwitchState, ask, failures_seen
 
 LINK_DOWN, LIVE = 1, 4
 
@@ -32,17 +32,17 @@ def test_ports_without_light_or_whose_session_is_down_are_dead() -> None:
 
 def test_one_end_suffices_and_a_router_that_is_off_takes_no_link_along() -> None:
     network = small_plan().network
-    alive = {router.id: Held(RuleSet(), frozenset()) for router in network.routers}
-    assert seen_down(network, alive) == Failures()
+    alive = {router.id: SwitchState(RuleSet(), frozenset()) for router in network.routers}
+    assert failures_seen(network, alive) == Failures()
     link = network.links[0]
-    one = {**alive, link.b: Held(RuleSet(), frozenset({network.ports[link.b][link.id]}))}
-    assert seen_down(network, one) == Failures(frozenset({link.id}))
-    assert seen_down(network, {**one, link.b: None}) == Failures(routers=frozenset({link.b}))
+    one = {**alive, link.b: SwitchState(RuleSet(), frozenset({network.ports[link.b][link.id]}))}
+    assert failures_seen(network, one) == Failures(frozenset({link.id}))
+    assert failures_seen(network, {**one, link.b: None}) == Failures(routers=frozenset({link.b}))
     router, line, number = next(
-        (router, line, number) for router, lines in network.line_ports.items() for line, number in lines.items()
+        (router, line, number) for router, lines in network.access_link_ports.items() for line, number in lines.items()
     )
-    dark = {**alive, router: Held(RuleSet(), frozenset({number}))}
-    assert seen_down(network, dark) == Failures(lines=frozenset({line}))
+    dark = {**alive, router: SwitchState(RuleSet(), frozenset({number}))}
+    assert failures_seen(network, dark) == Failures(lines=frozenset({line}))
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import pytest
 from controller_plan import small_plan
 from hypothesis import given
 from hypothesis import strategies as st
-from test_icmp import ipv4
+from ip_packets import ipv4
 
-from helsewan.controller.main import write_plan
 from helsewan.controller.openflow.encoder import Encoder
 from helsewan.controller.openflow.pipeline import VRF, Drop, Purpose, cookie
+from helsewan.controller.plan_file import write_plan
 from helsewan.controller.slowpath.icmp_responder import IcmpResponder
 from helsewan.controller.slowpath.main import _Router, serve
 

@@ -8,24 +8,24 @@ from helsewan.lab.calibration.calibration import (
     MOST_US,
     TRIES,
     Overhead,
+    calibration_paths,
     fit,
     model_us,
     rest_us,
-    short_lines_us,
+    short_links_us,
     undisturbed,
-    ways,
 )
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.national.generator import national_network
 
 PLAN = compile_policy(load_policy(library_path("national")), national_network(200, seed=1))
-ROUTES = ways(PLAN, seed=1)
+ROUTES = calibration_paths(PLAN, seed=1)
 
 
 def test_ways_are_of_many_lengths_and_the_same_for_a_seed() -> None:
     """A line needs points apart: lengths differ, and a seed always gives the same ways."""
     assert len({len(way.links) for way in ROUTES}) >= 4
-    assert ways(PLAN, seed=1) == ROUTES
+    assert calibration_paths(PLAN, seed=1) == ROUTES
     assert len(ROUTES) == 12
 
 
@@ -86,7 +86,7 @@ def test_the_rest_is_the_ends_of_ways_that_have_a_core_link() -> None:
 
 
 def test_lines_without_delay_to_spare_are_listed_with_what_they_lack() -> None:
-    assert short_lines_us({"oslo-1--oslo-2": 10, "a/wan0": 50, "bodo--fauske": 250}, 200.0) == {
+    assert short_links_us({"oslo-1--oslo-2": 10, "a/wan0": 50, "bodo--fauske": 250}, 200.0) == {
         "oslo-1--oslo-2": 190.0,
         "a/wan0": 150.0,
     }

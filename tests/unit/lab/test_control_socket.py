@@ -12,7 +12,8 @@ import pytest
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.lab.client.protocol import REPLY_LIMIT_BYTES, VERSION, Message, receive, send
-from helsewan.lab.server.control_socket import Operation, OperationRefused, Request, Server
+from helsewan.lab.client.request import Request
+from helsewan.lab.server.control_socket import Operation, OperationRefused, Server
 
 
 class Add(Request):

@@ -1,4 +1,4 @@
-"""What a standing network takes to be played, and what it refuses."""
+"""Which injection requests a running lab accepts, and which it refuses."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import pytest
 from controller_plan import small_plan
 
-from helsewan.lab.probing.packet_injector import Sending
+from helsewan.lab.probing.injection_file import decode_injected, encode_calls, encode_injected, encode_sendings
+from helsewan.lab.probing.packet_injector import Heard, Injected, Sending
 from helsewan.lab.probing.session_prober import Call
 from helsewan.lab.server.control_socket import OperationRefused
-from helsewan.lab.server.injection import InjectionRequest, spelt, start_injection, start_sessions, written
+from helsewan.lab.server.injection import InjectionRequest, start_injection, start_sessions
 
 NETWORK = small_plan().network
 SITE = NETWORK.sites[0].id
@@ -31,7 +32,7 @@ def put(file: int, contents: bytes) -> int:
 
 
 def test_frames_that_can_be_sent_are_taken(file: int) -> None:
-    put(file, written([Sending(SITE, 0, b"\x01\x02", 0), Sending(SITE, 0, b"\x03", 1000)]))
+    put(file, encode_sendings([Sending(SITE, 0, b"\x01\x02", 0), Sending(SITE, 0, b"\x03", 1000)]))
     assert start_injection({}, NETWORK, REQUEST, [file]).value == {"count": 2}
 
 
@@ -41,11 +42,11 @@ def test_frames_that_can_be_sent_are_taken(file: int) -> None:
         b"",
         b"no JSON",
         b'[["site"]]',
-        written([Sending("nowhere", 0, b"\x01", 0)]),
-        written([Sending("bergen-gp", 1, b"\x01", 0)]),
-        written([Sending(SITE, 0, b"", 0)]),
-        written([Sending(SITE, 0, b"\x01" * 2049, 0)]),
-        written([Sending(SITE, 0, b"\x01", -1)]),
+        encode_sendings([Sending("nowhere", 0, b"\x01", 0)]),
+        encode_sendings([Sending("bergen-gp", 1, b"\x01", 0)]),
+        encode_sendings([Sending(SITE, 0, b"", 0)]),
+        encode_sendings([Sending(SITE, 0, b"\x01" * 2049, 0)]),
+        encode_sendings([Sending(SITE, 0, b"\x01", -1)]),
     ],
 )
 def test_all_else_is_refused_before_anything_is_sent(file: int, contents: bytes) -> None:
@@ -56,4 +57,9 @@ def test_all_else_is_refused_before_anything_is_sent(file: int, contents: bytes)
 def test_conversations_are_between_sites(file: int) -> None:
     call = Call(SITE, "nowhere", "10.0.0.2", "10.0.1.2", 6, 443)
     with pytest.raises(OperationRefused, match="no site"):
-        start_sessions({}, [put(file, spelt([call]))])
+        start_sessions({}, [put(file, encode_calls([call]))])
+
+
+def test_the_outcome_is_read_as_it_was_written() -> None:
+    outcome = Injected((Heard(SITE, b"\x01\x02"),), unsent=1, held_up_us=2, dropped={SITE: 3})
+    assert decode_injected(encode_injected(outcome)) == outcome

@@ -14,8 +14,8 @@ def test_an_end_is_heard_of_once_for_each_process() -> None:
     process_monitor = ProcessMonitor(ends.release)
     processes = [subprocess.Popen(["cat"], stdin=subprocess.PIPE) for _ in range(3)]
     pidfds = [os.pidfd_open(process.pid) for process in processes]
-    process_monitor.over(pidfds)
-    process_monitor.over(pidfds)  # again is no harm
+    process_monitor.add(pidfds)
+    process_monitor.add(pidfds)  # again is no harm
     assert not ends.acquire(timeout=0.05)
     for process in processes:
         process.kill()
@@ -31,7 +31,7 @@ def test_one_that_ended_before_is_told_at_once() -> None:
     process = subprocess.Popen(["true"])
     pidfd = os.pidfd_open(process.pid)
     os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
-    ProcessMonitor(heard.set).over([pidfd])
+    ProcessMonitor(heard.set).add([pidfd])
     assert heard.wait(20)
     process.wait()
     os.close(pidfd)

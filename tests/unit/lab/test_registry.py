@@ -12,11 +12,11 @@ import pytest
 
 from helsewan.common.errors import InputError
 from helsewan.lab.client.client import find
-from helsewan.lab.client.registry import PLACE_VARIABLE, LabEntry, own_entry
+from helsewan.lab.client.registry import RUNTIME_DIR_VARIABLE, LabRegistry, own_registry
 
 
 def test_a_network_is_found_while_it_stands(tmp_path: Path) -> None:
-    place = LabEntry(tmp_path / "place")
+    place = LabRegistry(tmp_path / "place")
     with place.held("north") as listener:
         assert place.names() == ("north",)
         with place.connect("north"):
@@ -29,7 +29,7 @@ def test_a_network_is_found_while_it_stands(tmp_path: Path) -> None:
 
 
 def test_two_networks_of_one_name_cannot_stand(tmp_path: Path) -> None:
-    first, second = LabEntry(tmp_path), LabEntry(tmp_path)
+    first, second = LabRegistry(tmp_path), LabRegistry(tmp_path)
     with ExitStack() as held:
         held.enter_context(first.held("north"))
         held.enter_context(second.held("south"))
@@ -40,7 +40,7 @@ def test_two_networks_of_one_name_cannot_stand(tmp_path: Path) -> None:
 
 def test_what_is_left_of_a_killed_network_is_removed(tmp_path: Path) -> None:
     """Its lock went with its process; the files are still there."""
-    place = LabEntry(tmp_path)
+    place = LabRegistry(tmp_path)
     (tmp_path / "killed.lock").touch()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as left:
         left.bind(str(tmp_path / "killed.sock"))
@@ -49,7 +49,7 @@ def test_what_is_left_of_a_killed_network_is_removed(tmp_path: Path) -> None:
 
 
 def test_the_name_of_a_killed_network_is_free(tmp_path: Path) -> None:
-    place = LabEntry(tmp_path)
+    place = LabRegistry(tmp_path)
     (tmp_path / "north.lock").touch()
     (tmp_path / "north.sock").touch()
     with place.held("north"), place.connect("north"):
@@ -58,14 +58,14 @@ def test_the_name_of_a_killed_network_is_free(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "North", "../north", "a/b", "-x", "a" * 33, "a b", "a.b"])
 def test_a_name_that_is_none_is_bad_input(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="is no name"), LabEntry(tmp_path).held(name):
+    with pytest.raises(InputError, match="is no name"), LabRegistry(tmp_path).held(name):
         pass
     assert os.listdir(tmp_path) == []
 
 
 def test_a_long_directory_is_no_obstacle(tmp_path: Path) -> None:
     """A unix socket's address has 108 bytes at most."""
-    place = LabEntry(tmp_path / ("x" * 150))
+    place = LabRegistry(tmp_path / ("x" * 150))
     with place.held("north") as listener, place.connect("north"):
         assert listener.accept()
 
@@ -73,20 +73,20 @@ def test_a_long_directory_is_no_obstacle(tmp_path: Path) -> None:
 def test_a_place_that_others_can_reach_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     with pytest.raises(InputError, match="is open to other users"):
-        LabEntry(tmp_path)
+        LabRegistry(tmp_path)
 
 
 def test_a_link_to_elsewhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to("real")
-    with pytest.raises(InputError, match=PLACE_VARIABLE):
-        LabEntry(tmp_path / "link")
+    with pytest.raises(InputError, match=RUNTIME_DIR_VARIABLE):
+        LabRegistry(tmp_path / "link")
 
 
 def test_the_network_that_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(PLACE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(RUNTIME_DIR_VARIABLE, str(tmp_path))
     tmp_path.chmod(0o700)
-    with own_entry() as place:
+    with own_registry() as place:
         with pytest.raises(InputError, match="no network stands"):
             find(place, None)
         with place.held("north"):

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_verification_results import leak, report
+from sample_reports import leak, report
 
 from helsewan.lab.proofs.replay import Replayed, Witness, frame_of, print_replay, read_witness
 from helsewan.lab.proofs.witness_files import write_witnesses

@@ -7,7 +7,7 @@ from policy_golden import small_policy
 from policy_network import small_network
 
 from helsewan.common.document import loads
-from helsewan.lab.testbed.testbed import link_shape
+from helsewan.lab.testbed.link_settings import link_shape
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.source import read_policy
 from helsewan.policies.paths.demand import class_shares

@@ -9,7 +9,7 @@ from itertools import permutations, product
 
 import pytest
 from controller_plan import small_plan
-from test_controller_paths import unrepaired
+from path_repair import unrepaired
 
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
@@ -142,11 +142,11 @@ def in_common(plan: Plan, kind: str) -> int:
     """How many ways that are to be apart from the shortest ones, and could be, have links, groups or towns in common
     with them."""
     placement, found = place(BackboneGraph(plan.network), plan.egresses, plan.traffic), 0
-    for egress in (egress for egress in plan.egresses if egress.path.apart_from):
-        shortest = placement.ways(plan.egress_index[egress.routers, egress.both, SHORTEST])
-        for router, way in placement.ways(egress.index).items():
+    for egress in (egress for egress in plan.egresses if egress.path.disjoint_from):
+        shortest = placement.paths(plan.egress_index[egress.routers, egress.both, SHORTEST])
+        for router, way in placement.paths(egress.index).items():
             risks = [risks_of(plan.network, each, kind) for each in (way, shortest[router])]
-            found += router not in placement.apart[egress.index].sharing and bool(risks[0] & risks[1])
+            found += router not in placement.disjoint[egress.index].sharing and bool(risks[0] & risks[1])
     return found
 
 
@@ -173,7 +173,7 @@ def risks_of(network: Network, way: dict[str, str], kind: str) -> set[str]:
 
 def ring(*share_no: Risk) -> Plan:
     """The small plan of the controller's tests, with best effort apart from all others."""
-    plan, path = small_plan(), PathAlgorithm(apart_from=(SHORTEST,), apart_in=frozenset(share_no))
+    plan, path = small_plan(), PathAlgorithm(disjoint_from=(SHORTEST,), disjoint_in=frozenset(share_no))
     classes = tuple(replace(cls, path=path) if cls.name == "best-effort" else cls for cls in plan.classes)
     more = tuple(Egress(len(plan.egresses) + egress.index, egress.routers, path) for egress in plan.egresses)
     return replace(plan, classes=classes, egresses=plan.egresses + more)
@@ -216,9 +216,9 @@ def test_every_failure_is_survived_by_ways_apart_in_the_country() -> None:
 
 def test_load_of_ways_apart_is_where_they_lead() -> None:
     plan = ring(Risk.LINKS)
-    egress = next(egress for egress in plan.egresses if egress.path.apart_from and egress.routers == ("bodo",))
+    egress = next(egress for egress in plan.egresses if egress.path.disjoint_from and egress.routers == ("bodo",))
     placement = place(BackboneGraph(plan.network), plan.egresses, Traffic({("bergen", egress.index): 7}))
-    way = placement.ways(egress.index)["bergen"]
+    way = placement.paths(egress.index)["bergen"]
     loaded = {arc for arc, load in enumerate(placement.load_bps) if load}
-    assert way and loaded == {placement.fibres.arcs.leaving(*hop) for hop in way.items()}
+    assert way and loaded == {placement.graph.arcs.leaving(*hop) for hop in way.items()}
     assert set(placement.load_bps) == {0, 7}

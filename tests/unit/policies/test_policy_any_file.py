@@ -10,8 +10,8 @@ import policy_golden
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from policy_error_cases import EXCEPTION, GOOD
 from policy_network import small_network
-from test_policy_errors import EXCEPTION, GOOD
 
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError

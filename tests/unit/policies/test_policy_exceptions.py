@@ -15,7 +15,7 @@ from helsewan.controller.update.exception_scheduler import ExceptionScheduler, t
 from helsewan.controller.update.policy_change import Origin
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_anew, compile_policy
-from helsewan.policies.language.timestamps import parse_moment
+from helsewan.policies.language.timestamps import parse_timestamp
 from helsewan.policies.plan import Plan, Standing
 
 POLICY = """\
@@ -106,7 +106,7 @@ def without_lines(wanted: Plan, before: Plan) -> tuple[object, ...]:
     ],
 )
 def test_moments(text: str, begins: str, ends: str) -> None:
-    found = parse_moment(text)
+    found = parse_timestamp(text)
     assert (found.begins, found.ends) == (moment(begins), moment(ends))
 
 

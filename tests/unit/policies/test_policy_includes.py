@@ -7,8 +7,8 @@ from typing import Any
 
 import policy_golden
 import pytest
+from policy_error_cases import GOOD
 from policy_network import small_network
-from test_policy_errors import GOOD
 
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_policy, load_policy

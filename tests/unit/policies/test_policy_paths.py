@@ -21,7 +21,8 @@ from helsewan.policies.language.source import read_policy
 from helsewan.policies.passes.routing import compile_egresses
 from helsewan.policies.paths.demand import class_shares
 from helsewan.policies.paths.minmax import least_utilisation
-from helsewan.policies.paths.placement import Placement, place
+from helsewan.policies.paths.placed_trees import Placement
+from helsewan.policies.paths.placement import place
 from helsewan.policies.plan import SHORTEST, Egress, PathAlgorithm, PathChoice, Traffic, Vpn
 from helsewan.topology.graph.backbone_graph import BackboneGraph
 from helsewan.topology.model import Link, Network, Pop, Region, Router
@@ -61,7 +62,7 @@ def demands(draw: st.DrawFn) -> tuple[Network, tuple[Egress, ...], Traffic]:
 def arrivals(placement: Placement, egress: Egress) -> None:
     """Every router that is connected to the egress set is led to its first reachable member, or where both are in use
     to any, in no circle."""
-    network = placement.fibres.arcs.network
+    network = placement.graph.arcs.network
     component = {node: part for part in nx.connected_components(network.graph) for node in part}
     for router in network.router:
         end = next((end for end in egress.routers if end in component[router]), None)
@@ -77,7 +78,7 @@ def arrivals(placement: Placement, egress: Egress) -> None:
 
 def walked_bps(placement: Placement, egresses: tuple[Egress, ...]) -> dict[tuple[str, str], int]:
     """(router, link) -> load, by following every demand hop by hop."""
-    network, found = placement.fibres.arcs.network, dict[tuple[str, str], int]()
+    network, found = placement.graph.arcs.network, dict[tuple[str, str], int]()
     for (router, index), rate in placement.traffic.demand_bps.items():
         tree = next((ways for ways in placement.trees[egresses[index].index] if ways.reaches(router)), None)
         root = tree.root_of(router) if tree else None
@@ -99,9 +100,9 @@ def test_every_choice_gives_trees_and_none_is_fuller_than_the_shortest(
     placement = place(BackboneGraph(network), chosen, traffic)
     for egress in chosen:
         arrivals(placement, egress)
-    arcs = placement.fibres.arcs
+    arcs = placement.graph.arcs
     loads_by_arc = {
-        (arcs.routers[a], placement.fibres.carrier[arc]): load
+        (arcs.routers[a], placement.graph.carrier[arc]): load
         for arc, ((a, _), load) in enumerate(zip(arcs.ends, placement.load_bps, strict=True))
         if load > 0.5
     }

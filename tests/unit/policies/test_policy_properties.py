@@ -12,23 +12,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_network import Row, small_network
+from policy_samples import CLASSES, SERVICES, compiled
 
-from helsewan.common.document import Document
 from helsewan.policies.analysis.explain import is_allowed
-from helsewan.policies.compile import compile_policy
-from helsewan.policies.language.schema import PolicySpec
-from helsewan.policies.language.source import Policy
-from helsewan.policies.plan import Plan
 from helsewan.topology.model import Kind, Network, Region, Site
 
-TARGETS = {"delay": "1 s", "jitter": "1 s", "loss": "1 %"}
-CLASSES = {
-    "rest": {"queue": 0, "dscps": [0], "scheduling": "weighted", "weight": 1, "buffer": "1 s", "targets": TARGETS}
-}
-SERVICES = {
-    name: {"protocol": protocol, "ports": [port], "class": "rest"}
-    for name, protocol, port in (("a", "tcp", 1), ("b", "tcp", 2), ("c", "udp", 1))
-}
 VPNS = ("red", "green", "blue")
 
 
@@ -93,10 +81,6 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], Network]:
         "contracts": {f"c{number}": entry for number, entry in enumerate(contracts)},
     }
     return data, network
-
-
-def compiled(data: dict[str, Any], network: Network) -> Plan:
-    return compile_policy(Policy(PolicySpec.model_validate(data), Document("drawn.yaml", data)), network)
 
 
 def matches(selector: dict[str, Any], site: Site) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import policy_golden
 import pytest
+from policy_error_cases import GOOD
 from policy_network import small_network
-from test_policy_errors import GOOD
 
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.plan import Plan

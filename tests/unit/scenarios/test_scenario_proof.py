@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 from controller_plan import small_plan
-from test_live_report import answer, first
-from test_probe_packets import SEED, intended
-from test_scenario_spec import SMALL, problems, read
+from intended_rules import SEED, intended
+from live_answers import answer, first
+from scenario_text import SMALL, problems, read
 
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.generation import first_generation

@@ -74,8 +74,8 @@ def test_a_map_with_every_oddity() -> None:
     assert rates["trondheim-mo-i-rana"] == 2_500_000_000  # < 2.5G
     assert rates["bodo-node-5"] == zoo.DEFAULT_RATE_BPS  # "Blue"
     assert rates["trondheim-bodo"] == 2 * 4 * 155_520_000  # LinkSpeedRaw 0.0, LinkLabel 2 x STM-4
-    barren = [site for site in network.sites if "node-5" in site.homing[:1]]
-    assert not barren  # a junction (hyperedge=1) has no sites
+    without_sites = [site for site in network.sites if "node-5" in site.homing[:1]]
+    assert not without_sites  # a junction (hyperedge=1) has no sites
     assert list(imported.remarks) == [
         "left out: 2 external nodes (Internal=0) and the edges there",
         "left out: 1 node in 1 part without a way to the largest part",

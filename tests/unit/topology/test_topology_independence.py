@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helsewan.topology.graph.independence import Way, footings, independent_ways
+from helsewan.topology.graph.independence import BackbonePath, footings, independent_paths
 from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
 from helsewan.topology.national.generator import national_network
 
@@ -70,7 +70,7 @@ def best(network: Network, most: int) -> tuple[int, int]:
 @settings(max_examples=60, deadline=None)
 @given(networks())
 def test_as_many_as_there_are_and_the_shortest(network: Network) -> None:
-    ways = independent_ways(network, ["r0"], ["r1"])
+    ways = independent_paths(network, ["r0"], ["r1"])
     for way in ways:
         assert (way.routers[0], way.routers[-1]) == ("r0", "r1")
         for (a, b), link in zip(zip(way.routers, way.routers[1:], strict=False), way.links, strict=True):
@@ -83,24 +83,25 @@ def test_as_many_as_there_are_and_the_shortest(network: Network) -> None:
 def test_the_shortest_way_is_left_where_it_bars_a_second_one() -> None:
     """Suurballe's trap: the shortest way 0-2-3-1 crosses both others, which are independent."""
     ends = [(0, 2, 1, ()), (2, 3, 1, ()), (3, 1, 1, ()), (2, 1, 5, ()), (0, 3, 5, ())]
-    ways = independent_ways(network_of([0, 1, 2, 3], ends), ["r0"], ["r1"])
-    assert ways == (Way(("r0", "r2", "r1"), ("l0", "l3"), 6), Way(("r0", "r3", "r1"), ("l4", "l2"), 6))
+    ways = independent_paths(network_of([0, 1, 2, 3], ends), ["r0"], ["r1"])
+    first, second = BackbonePath(("r0", "r2", "r1"), ("l0", "l3"), 6), BackbonePath(("r0", "r3", "r1"), ("l4", "l2"), 6)
+    assert ways == (first, second)
 
 
 def test_a_trench_in_common_is_no_second_way() -> None:
     ends = [(0, 2, 1, ("trench",)), (2, 1, 1, ()), (0, 3, 1, ("trench",)), (3, 1, 1, ()), (0, 1, 9, ())]
-    ways = independent_ways(network_of([0, 1, 2, 3], ends), ["r0"], ["r1"])
+    ways = independent_paths(network_of([0, 1, 2, 3], ends), ["r0"], ["r1"])
     assert [way.delay_us for way in ways] == [2, 9]
 
 
 def test_places_in_one_town_have_no_ways_between() -> None:
-    assert independent_ways(network_of([0, 0], [(0, 1, 1, ())]), ["r0"], ["r1"]) == ()
+    assert independent_paths(network_of([0, 0], [(0, 1, 1, ())]), ["r0"], ["r1"]) == ()
 
 
 def test_trondheim_parts_the_country_until_there_is_a_fibre_through_sweden() -> None:
     for swedish, number in ((False, 1), (True, 2)):
         network = national_network(None, 1, swedish)
-        ways = independent_ways(network, network.pop["bodo"].routers, network.pop["oslo"].routers)
+        ways = independent_paths(network, network.pop["bodo"].routers, network.pop["oslo"].routers)
         assert len(ways) == number
         assert any("trondheim" in router for router in ways[0].routers + ways[-1].routers)
 

@@ -10,7 +10,7 @@ import networkx as nx
 import pytest
 
 from helsewan.common.errors import InputError
-from helsewan.topology.construction.access import FIRST_VLAN, LAST_VLAN, MIN_DELAY_US, SiteRequest, plug_in
+from helsewan.topology.construction.access import FIRST_VLAN, LAST_VLAN, MIN_DELAY_US, SiteRequest, attach_sites
 from helsewan.topology.construction.addressing import UNASSIGNED4, UNASSIGNED6
 from helsewan.topology.construction.geo import bearing_deg, great_circle_km
 from helsewan.topology.model import Kind, Pop, Region, Site
@@ -139,7 +139,7 @@ def test_every_shared_risk_group_can_fail(network):
 
 def test_routers_and_links_follow_the_data(network):
     assert [router.index for router in network.routers] == list(range(1, 40))
-    fibres = {fibre.id: fibre for fibre in reference_data().fibres}
+    fibres = {fibre.id: fibre for fibre in reference_data().links}
     interconnects = {f"{town}-1--{town}-2" for town in ("oslo", "bergen", "trondheim", "tromso")}
     assert set(network.link) == set(fibres) | interconnects
     for id_, fibre in fibres.items():
@@ -211,9 +211,9 @@ def test_a_router_can_run_out_of_vlans():
     site = Site("gp-x", "x", Kind.GP, Region.OST, 60.0, 10.0, "X", 1, (), UNASSIGNED4, UNASSIGNED6)
     pops = [Pop("x", "X", Region.OST, 60.0, 10.0, ("x",))]
     orders = [SiteRequest(site, 2_000_000)] * (LAST_VLAN - FIRST_VLAN + 1)
-    assert plug_in(orders, pops, 4.9)[-1].accesses[0].vlan == LAST_VLAN
+    assert attach_sites(orders, pops, 4.9)[-1].accesses[0].vlan == LAST_VLAN
     with pytest.raises(InputError, match="router x: more than 4093 access lines"):
-        plug_in([*orders, orders[0]], pops, 4.9)
+        attach_sites([*orders, orders[0]], pops, 4.9)
 
 
 def test_services_and_data_centres_are_spread_and_dual_homed(network):
@@ -227,10 +227,10 @@ def test_services_and_data_centres_are_spread_and_dual_homed(network):
 def test_the_atlas_agrees_with_itself():
     data = reference_data()
     towns = {town.id for town in data.towns}
-    assert len(data.towns) == 35 and len(data.fibres) == 55 and len(data.hospitals) == 72
+    assert len(data.towns) == 35 and len(data.links) == 55 and len(data.hospitals) == 72
     assert len(data.municipalities) == 426
     assert sum(place.population for place in data.municipalities) == 4_737_171
-    assert {end for fibre in data.fibres for end in (fibre.a, fibre.b)} == towns
+    assert {end for fibre in data.links for end in (fibre.a, fibre.b)} == towns
     assert {hospital.via for hospital in data.hospitals} <= towns | {""}
     names = {place.name for place in data.municipalities}
     assert {hospital.municipality for hospital in data.hospitals} <= names | {"Svalbard"}

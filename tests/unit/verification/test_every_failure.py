@@ -162,7 +162,7 @@ def sent(line: Attachment, destination: Site, header: Header, fabric: Fabric | N
     """What the first router makes of a packet."""
     family, source = header.family, plan().network.site[line.site]
     ends = {family.source: address(source, family), family.destination: address(destination, family)}
-    own = plan().network.line_ports[line.router].get(line.number)
+    own = plan().network.access_link_ports[line.router].get(line.number)
     packet = Packet.of(
         eth_type=family.eth_type,
         **({} if own else {"vlan_vid": line.vlan | VLAN_PRESENT}),
@@ -323,6 +323,7 @@ def test_every_failure_is_repaired_where_it_happens() -> None:
         )
 
 
+@pytest.mark.exhaustive
 def test_every_failure_is_survived_once_the_controller_knows() -> None:
     """Rules for the network that is left."""
     steps = Steps()

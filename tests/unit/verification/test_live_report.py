@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import pytest
 from controller_plan import small_plan
-from test_probe_packets import SEED, intended
+from intended_rules import SEED, intended
+from live_answers import answer, first
 
 from helsewan.controller.rules.generation import first_generation
 from helsewan.lab.probing.packet_injector import Injected, Sending
@@ -19,9 +20,9 @@ from helsewan.lab.probing.verify_live import TIMES, verify_live
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.expected.expected import Disposition
-from helsewan.verification.expected.outcome import Arrival, Outcome, Predicted
+from helsewan.verification.expected.outcome import Arrival, Outcome
 from helsewan.verification.live.generators.draft import Group
-from helsewan.verification.live.live_report import Answer, side_by_side
+from helsewan.verification.live.live_report import side_by_side
 from helsewan.verification.live.test_packets import ProbePacket, mark_of, number_in, probe_packets
 from helsewan.verification.reports.findings import Kind
 
@@ -55,18 +56,6 @@ class Deaf:
     def run_sessions(self, calls: Sequence[Call]) -> Sequence[bool | None]:
         self.called.update(calls)
         return [False] * len(calls)
-
-
-def answer(plan: Plan, fabric: Fabric, question: ProbePacket, live: Outcome | None = None) -> Answer:
-    """A question with the rules' answer, and the network's: the same unless told otherwise."""
-    foretold = Predicted(plan, fabric)
-    walk = foretold.walk(question)
-    static = foretold.outcome(question, walk)
-    return Answer(question, static, static if live is None else live, walk)
-
-
-def first(asked: Sequence[ProbePacket], verdict: Disposition) -> ProbePacket:
-    return next(each for each in asked if each.says.verdict is verdict and each.group is not Group.CONTROLS)
 
 
 def test_answers_that_agree_pass(plan: Plan, fabric: Fabric, asked: tuple[ProbePacket, ...]) -> None:

@@ -4,43 +4,16 @@ catches those that change what passes between sites."""
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
 
 import pytest
-from policy_network import small_network
+from mutation_case import SEED, changed, entry, jury, plan, rules
 
-from helsewan.controller.openflow.entries import FlowRule, RuleSet, SetField, Table
+from helsewan.controller.openflow.entries import FlowRule, SetField, Table
 from helsewan.controller.openflow.pipeline import Purpose, purpose_of
-from helsewan.controller.rules.generation import first_generation
-from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.policies.plan import Plan
-from helsewan.verification.mutation.corpus import Corpus
 from helsewan.verification.mutation.effect import Effect
 from helsewan.verification.mutation.explain import Survivors
 from helsewan.verification.mutation.mutant import Mutant, Mutation
 from helsewan.verification.mutation.sampling import mutants
-from helsewan.verification.mutation.witness import FaultOracle
-
-SEED = 5
-
-
-@cache
-def plan() -> Plan:
-    """The national policy on a network of three routers."""
-    return compile_policy(load_policy(library_path("national")), small_network())
-
-
-@cache
-def rules() -> dict[str, RuleSet]:
-    """Its rules."""
-    generation = first_generation(plan())
-    return {router.id: generation.rules(router.id) for router in plan().network.routers}
-
-
-@cache
-def jury() -> FaultOracle:
-    """Who judges faults without the verifier."""
-    return FaultOracle(Corpus(plan(), rules(), SEED, most=3_000))
 
 
 def test_faults_are_the_same_for_a_seed_and_spread_over_kinds_tables_and_routers() -> None:
@@ -61,18 +34,6 @@ def test_a_fault_changes_what_it_says_and_no_more() -> None:
         right, faulty = set(rules()[each.router]), set(each.of(rules()[each.router]))
         assert right - faulty == set(each.before) - set(each.after), each
         assert faulty - right == set(each.after) - right, each
-
-
-def entry(table: Table, router: str = "r1", **wanted: object) -> FlowRule:
-    """The first entry of a table that matches these fields so."""
-    return next(
-        rule for rule in rules()[router].flows if rule.table is table and wanted.items() <= dict(rule.match).items()
-    )
-
-
-def changed(old: FlowRule, *new: FlowRule) -> Mutant:
-    """A fault at r1."""
-    return Mutant(Mutation.WIDENED, old.table.name.lower(), "r1", "", (old,), new)
 
 
 def but(rule: FlowRule, **changes: object) -> FlowRule:

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 
+import pytest
+from mutation_case import SEED, changed, entry, jury, plan, rules
 from policy_network import small_network
-from test_mutation import SEED, changed, entry, jury, plan, rules
 
 from helsewan.controller.openflow.entries import FlowRule, RuleSet, Table
 from helsewan.controller.openflow.pipeline import Purpose, purpose_of
@@ -129,6 +130,7 @@ def test_what_the_compiler_refuses_says_why_and_the_rest_is_judged_by_packets() 
 # The verifier itself; `make mutants` tries it on many more.
 
 
+@pytest.mark.exhaustive
 def test_the_verifier_catches_every_fault_that_changes_what_passes() -> None:
     states = cases(plan().network, "single")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from controller_plan import small_plan
-from test_cli_verify import SMALL
+from small_network import DESCRIPTION as SMALL
 from typer.testing import CliRunner
 
 from helsewan.cli.main import app

@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 from controller_plan import small_plan
+from intended_rules import SEED, intended
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet as Layer
 
 from helsewan.controller.openflow.entries import IPV6, VLAN
-from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.topology.national.generator import national_network
@@ -25,13 +25,6 @@ from helsewan.verification.expected.outcome import Predicted
 from helsewan.verification.live.generators import contracts
 from helsewan.verification.live.generators.draft import Draft, Group, Scene
 from helsewan.verification.live.test_packets import mark_of, number_in, probe_packets
-
-SEED = 1947
-
-
-def intended(plan: Plan) -> Fabric:
-    generation = first_generation(plan)
-    return Fabric.of(plan.network, {router: generation.rules(router) for router in plan.network.router})
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from policy_network import small_network
 from helsewan.controller.rules.generation import Generation, first_generation
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, library_names, library_path, load_policy
-from helsewan.policies.language.schema import Lines
+from helsewan.policies.language.schema import AccessLinkUse
 from helsewan.policies.plan import Plan
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.failures import INTACT, cases
@@ -18,11 +18,11 @@ from helsewan.verification.static import verify
 SMALLEST = 90  # about as few sites as the national network can have
 
 
-def plan_of(name: str, sites: int = 0, both_lines: bool = False) -> Plan:
+def plan_of(name: str, sites: int = 0, both_access_links: bool = False) -> Plan:
     """A policy of the library on the national network, or on one of three routers."""
     policy = load_policy(library_path(name))
-    if both_lines:
-        vpns = {vpn: spec.model_copy(update={"lines": Lines.BOTH}) for vpn, spec in policy.spec.vpns.items()}
+    if both_access_links:
+        vpns = {vpn: spec.model_copy(update={"lines": AccessLinkUse.BOTH}) for vpn, spec in policy.spec.vpns.items()}
         policy = type(policy)(policy.spec.model_copy(update={"vpns": vpns}), policy.document)
     return compile_policy(policy, national_network(sites) if sites else small_network())
 
@@ -39,10 +39,10 @@ def test_every_policy_of_the_library_is_kept_by_its_rules(name: str) -> None:
     assert alarms(plan, first_generation(plan), cases(plan.network, "none")) == []
 
 
-@pytest.mark.parametrize("both_lines", [False, True], ids=["primary", "both"])
+@pytest.mark.parametrize("both_access_links", [False, True], ids=["primary", "both"])
 @pytest.mark.parametrize("name", ["national", "open"])
-def test_it_is_kept_after_every_single_failure(name: str, both_lines: bool) -> None:
-    plan = plan_of(name, both_lines=both_lines)
+def test_it_is_kept_after_every_single_failure(name: str, both_access_links: bool) -> None:
+    plan = plan_of(name, both_access_links=both_access_links)
     assert alarms(plan, first_generation(plan), cases(plan.network, "srlg")) == []
 
 

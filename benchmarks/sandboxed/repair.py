@@ -1,0 +1,52 @@
+"""Inside a world: what established flows notice of failures in a ring, of new paths after them, and of the return.
+Prints JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.repair.disruption import Flows, known_silence, trial
+from benchmarks.repair.ring import FAILURES, Ring
+from benchmarks.repair.ring_helsewan import Helsewan
+from benchmarks.repair.ring_rivals import Ospf, SpanningTree
+from helsewan.emulation.routers.bfd import MULTIPLIER
+from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
+
+
+def ring(name: str, logs: Path, interval_ms: int, python: str) -> Ring:
+    """The ring of ``helsewan``, ``ospf`` or ``spanning-tree``."""
+    if name == "helsewan":
+        return Helsewan(logs, interval_ms, MULTIPLIER)
+    return Ospf(logs, interval_ms, MULTIPLIER) if name == "ospf" else SpanningTree(logs, python)
+
+
+def main() -> None:
+    """Measure and print: a folder for logs, whose ring, BFD's interval (ms), the Python that has Ryu, by how much (us,
+    with commas) the way around gets longer, in turn, and kinds of failure, each with a number of trials."""
+    logs, name, interval_ms, python, longer_us, *wanted = sys.argv[1:]
+    sandbox.enter()
+    set_realtime(LINKS)  # as the thread that strikes and restores in a scenario
+    measured = ring(name, Path(logs), int(interval_ms), python)
+    measured.start()
+    rows: list[dict[str, Any]] = []
+    steps_us = [int(step) for step in longer_us.split(",")]
+    with Flows(measured) as flows:
+        found = {"known_silence_error_ms": known_silence(flows), "version": measured.version(), "rows": rows}
+        for entry in wanted:
+            kind, trials = entry.split("=")
+            for number in range(int(trials)):
+                noticed = trial(flows, FAILURES[kind], steps_us[number % len(steps_us)])
+                rows += [{"kind": kind, **row} for row in noticed]
+    if isinstance(measured, Helsewan):
+        found["bfd_packet_us"] = measured.bfd_packet_us()
+    print(json.dumps(found), flush=True)
+    os._exit(0)  # the world ends with us
+
+
+if __name__ == "__main__":
+    main()

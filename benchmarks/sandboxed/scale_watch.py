@@ -1,0 +1,116 @@
+"""Starts ``sandboxed.scale`` in a sandbox and measures it from outside: time, memory, and what is left in the end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from helsewan.emulation.sandbox import sandbox
+
+GONE_DEADLINE_S = 120.0
+POLL_S = 0.02
+FILES_IN_DOUBT = 1_000  # the kernel counts those its allocator keeps at hand; a namespace has 60, a world 150,000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was seen of one world. ``answer`` is ``sandboxed.scale``'s own account.
+
+    ``memory_mib``: by how much the machine's available memory fell at most, so the kernel's own for namespaces and
+    interfaces counts; ``processes_mib``: the processes' proportional set sizes in the end, shared pages once.
+    ``gone_s``: from the kill until the kernel had taken down the last namespace, and with it the last interface."""
+
+    sites: int
+    answer: dict[str, Any]
+    up_s: float
+    memory_mib: float
+    processes_mib: float
+    processes_gone_s: float
+    gone_s: float
+
+
+def bring_up_and_down(sites: int) -> Outcome:
+    """One world with so many sites, from its first process to its last namespace. Needs root, for the kernel's count
+    of files. Raises RuntimeError where the network does not come up whole, or not go down."""
+    files = files_of_namespaces()
+    with tempfile.TemporaryDirectory() as logs, memory_fall_mib() as fallen_mib:
+        began = time.monotonic()
+        argv = sandbox.command([sys.executable, "-m", "benchmarks.sandboxed.scale", str(sites), logs])
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as first:
+            assert first.stdout is not None
+            line = first.stdout.readline()
+            up_s = time.monotonic() - began
+            processes = descendants(first.pid)
+            processes_mib, memory_mib = sum(map(pss_mib, processes)), fallen_mib()
+            killed = time.monotonic()
+            first.kill()
+    processes_gone_s = _wait(killed, lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
+    gone_s = _wait(killed, lambda: files_of_namespaces() < files + FILES_IN_DOUBT)
+    answer = json.loads(line) if line else {}
+    if not answer or answer["unheard"] or answer["errors"] or answer["dead"]:
+        raise RuntimeError(f"{sites} sites did not come up whole: {line.strip() or 'see above'}")
+    return Outcome(sites, answer, up_s, memory_mib, processes_mib, processes_gone_s, gone_s)
+
+
+def _wait(since: float, gone: Callable[[], bool]) -> float:
+    """Seconds from ``since`` until ``gone()``."""
+    while not gone():
+        if time.monotonic() > since + GONE_DEADLINE_S:
+            raise RuntimeError(f"the world is not gone after {GONE_DEADLINE_S:g} s (does another one run?)")
+        time.sleep(POLL_S)
+    return time.monotonic() - since
+
+
+def files_of_namespaces() -> int:
+    """How many files the kernel has made in /proc, which are in the main those of network namespaces (slabinfo(5)).
+
+    A namespace's go when it is taken down. Its own structure tells less: the directory cache holds on to that."""
+    with open("/proc/slabinfo", encoding="ascii") as table:
+        return next(int(line.split()[1]) for line in table if line.startswith("proc_dir_entry "))
+
+
+def descendants(process: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = [process]
+    for process in found:
+        for task in Path(f"/proc/{process}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def pss_mib(process: int) -> float:
+    """The proportional set size of a process (proc_pid_smaps(5))."""
+    rollup = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
+
+
+@contextmanager
+def memory_fall_mib() -> Iterator[Callable[[], float]]:
+    """Watches the machine's available memory meanwhile; the function tells by how much it fell at most so far."""
+    before, least, over = _available_mib(), [_available_mib()], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            least[0] = min(least[0], _available_mib())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield lambda: before - min(least[0], _available_mib())
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _available_mib() -> float:
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:"))

@@ -1,0 +1,39 @@
+/* Rows from Python (emulation/links/model_rows.py makes them) to the engine's values. All functions return 0, or -1 with an
+ * exception that names the field in Python's terms. */
+#ifndef LINKENGINE_PY_CONVERT_H
+#define LINKENGINE_PY_CONVERT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pipe.h"
+
+/* The queue policies that the rows of one request name by number. */
+struct le_py_policies {
+    struct le_queue_policy **item;  /* a reference to each */
+    Py_ssize_t count;               /* how many */
+};
+
+/* The items of a row, borrowed; the row must have count of them. */
+int le_py_unpack(PyObject *row, const char *what, Py_ssize_t count, PyObject **items);
+
+/* An integer in [min, max]; name is the field's. */
+int le_py_integer(PyObject *value, const char *name, int64_t min, int64_t max, int64_t *result);
+
+/* Policies: a sequence of queue lists. To be released, also after a failure. */
+int le_py_policies(PyObject *lists, struct le_py_policies *policies);
+void le_py_release(struct le_py_policies *policies);
+
+/* A pipe's model; its policy is borrowed from policies. */
+int le_py_model(PyObject *row, const struct le_py_policies *policies, struct le_pipe_model *model);
+
+/* Whether the engine can carry a point of a trace out. */
+int le_py_check_point(const struct le_trace_point *point);
+
+/* A switch of a change: True, False or None for PIPE_STAYS. */
+int le_py_switch(PyObject *value, int *result);
+
+#endif

@@ -1,0 +1,112 @@
+#include "transit.h"
+
+#include <string.h>
+
+enum {
+    TRANSIT_ADDRESSES_BYTES = 12,
+    TRANSIT_TYPE_IPV4 = 0x0800,
+    TRANSIT_TYPE_IPV6 = 0x86dd,
+    TRANSIT_TYPE_VLAN = 0x8100,
+    TRANSIT_TYPE_MPLS = 0x8847,
+    TRANSIT_IPV4_BYTES = 20,
+    TRANSIT_IPV6_BYTES = 40,
+    TRANSIT_LINK_TTL = 255,
+    TRANSIT_CARRIED_BYTES = 32, /* headers of TCP or UDP, and what makes datagrams differ behind them */
+};
+
+static unsigned transit_u16(const uint8_t *at)
+{
+    return (unsigned)at[0] << 8 | at[1];
+}
+
+/* Where the IP packet begins, 0 if there is none. */
+static uint32_t transit_packet(const uint8_t *data, uint32_t length)
+{
+    uint32_t at = TRANSIT_ADDRESSES_BYTES;
+    while (length >= at + 4 && transit_u16(data + at) == TRANSIT_TYPE_VLAN)
+        at += 4;
+    if (length < at + 2)
+        return 0;
+    unsigned type = transit_u16(data + at);
+    at += 2;
+    if (type == TRANSIT_TYPE_MPLS) {
+        bool bottom = false;
+        for (; !bottom && length >= at + 4; at += 4)
+            bottom = data[at + 2] & 1;
+        if (!bottom)
+            return 0;
+    } else if (type != TRANSIT_TYPE_IPV4 && type != TRANSIT_TYPE_IPV6) {
+        return 0;
+    }
+    if (length >= at + TRANSIT_IPV4_BYTES && data[at] >> 4 == 4)
+        return at;
+    return length >= at + TRANSIT_IPV6_BYTES && data[at] >> 4 == 6 ? at : 0;
+}
+
+static uint64_t transit_mix(uint64_t hash, const uint8_t *data, uint32_t length)
+{
+    for (uint64_t word; length > 0; data += sizeof word) {
+        uint32_t taken = length < sizeof word ? length : (uint32_t)sizeof word;
+        word = 0;
+        memcpy(&word, data, taken);
+        length -= taken;
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+uint64_t le_transit_key(const uint8_t *data, uint32_t length)
+{
+    uint32_t at = transit_packet(data, length);
+    bool six = at && data[at] >> 4 == 6;
+    if (at == 0 || data[at + (six ? 7 : 8)] == TRANSIT_LINK_TTL)
+        return 0;
+    uint64_t hash;
+    if (six) {
+        hash = transit_mix(length - at, data + at + 2, 5); /* flow label, length, next header */
+        hash = transit_mix(hash, data + at + 8, 32);       /* addresses */
+        at += TRANSIT_IPV6_BYTES;
+    } else {
+        hash = transit_mix(length - at, data + at + 2, 6);          /* length, identification, fragment */
+        hash = transit_mix(hash ^ data[at + 9], data + at + 12, 8); /* protocol, addresses */
+        at += TRANSIT_IPV4_BYTES;
+    }
+    uint32_t carried = length - at < TRANSIT_CARRIED_BYTES ? length - at : TRANSIT_CARRIED_BYTES;
+    hash = transit_mix(hash, data + at, carried);
+    return hash ? hash : 1;
+}
+
+/* The frames that are known by keys like this one. */
+static struct le_transit_entry *transit_set(struct le_transit *transit, uint64_t key)
+{
+    return transit->entry[key >> 32 & (TRANSIT_SETS - 1)];
+}
+
+void le_transit_leave(struct le_transit *transit, const uint8_t *data, uint32_t length, int64_t left_ns)
+{
+    uint64_t key = transit->follows ? le_transit_key(data, length) : 0;
+    if (!key)
+        return;
+    struct le_transit_entry *set = transit_set(transit, key), *oldest = set;
+    for (struct le_transit_entry *entry = set + 1; entry < set + TRANSIT_WAYS; entry++)
+        if (entry->left_ns < oldest->left_ns)
+            oldest = entry;
+    *oldest = (struct le_transit_entry){.key = key, .left_ns = left_ns};
+}
+
+int64_t le_transit_arrive(struct le_transit *transit, const uint8_t *data, uint32_t length, int64_t now_ns)
+{
+    uint64_t key = transit->follows ? le_transit_key(data, length) : 0;
+    if (!key)
+        return now_ns;
+    struct le_transit_entry *set = transit_set(transit, key), *last = NULL;
+    for (struct le_transit_entry *entry = set; entry < set + TRANSIT_WAYS; entry++)
+        if (entry->key == key && (!last || entry->left_ns > last->left_ns)) /* the same bytes may have left before */
+            last = entry;
+    if (!last)
+        return now_ns - transit->origin_ns;
+    int64_t left_ns = last->left_ns, late_ns = now_ns - left_ns;
+    *last = (struct le_transit_entry){0}; /* what comes again is another */
+    return late_ns < TRANSIT_MOST_NS && late_ns > -TRANSIT_MOST_NS ? left_ns : now_ns;
+}

@@ -1,0 +1,11 @@
+"""Base model of the arguments that a client's request carries."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Request(BaseModel):
+    """An operation's arguments. Unknown ones and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -1,0 +1,68 @@
+"""Address of a running lab's northbound interface: a unix socket or a loopback port, with a token file beside it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from helsewan.common.errors import InputError, Problem
+from helsewan.controller.northbound.tokens import new_token
+from helsewan.lab.client.registry import LabRegistry
+
+UNIX = "unix"
+
+
+@dataclass(frozen=True)
+class Interface:
+    """``listener`` is the listening socket's descriptor, ``address`` its address as users write it: ``unix:PATH`` or a
+    URL; ``token_file`` holds ``token`` for whoever may read it."""
+
+    listener: int
+    address: str
+    token_file: str
+    token: str
+
+    @property
+    def usage(self) -> str:
+        """A command that shows how to use it."""
+        scheme, _, path = self.address.partition(":")
+        where = f"--unix-socket {path} http://helsewan" if scheme == UNIX else self.address
+        return f'curl -H "Authorization: Bearer $(cat {self.token_file})" {where}/v1/topology'
+
+
+@contextmanager
+def northbound_interface(registry: LabRegistry, name: str, request: str | None) -> Iterator[Interface | None]:
+    """The interface of lab ``name``, which the caller holds, as ``request`` has it: ``unix``, ADDRESS:PORT, or None for
+    none. Raises InputError for anything else, and for an address that is taken."""
+    if request is None:
+        yield None
+        return
+    token = new_token()
+    token_file = registry.write(name, "token", f"{token}\n")
+    if request == UNIX:
+        with registry.listening(name, "api", socket.SOCK_STREAM) as listener:
+            yield Interface(listener.fileno(), f"{UNIX}:{registry.path / name}.api", str(token_file), token)
+    else:
+        with _loopback(request) as listener:
+            host, port = listener.getsockname()
+            yield Interface(listener.fileno(), f"http://{host}:{port}", str(token_file), token)
+
+
+def _loopback(request: str) -> socket.socket:
+    host, _, port = request.rpartition(":")
+    hint = f"write {UNIX}, or a loopback address and a port, such as 127.0.0.1:8080"
+    try:
+        address = IPv4Address(host), int(port)
+    except ValueError:
+        raise InputError(Problem("--api", request, "is no address", hint)) from None
+    if not address[0].is_loopback:
+        raise InputError(Problem("--api", request, "can be reached from other machines", hint))
+    try:
+        return socket.create_server((str(address[0]), address[1]))
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise InputError(Problem("--api", request, reason.lower(), "take another port")) from None

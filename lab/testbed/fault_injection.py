@@ -1,0 +1,109 @@
+"""Fault injection: routers, links, access links and controllers of a running network fail and are restored.
+
+Links go down in their backend, the interfaces at their ends lose carrier, routers lose power.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from helsewan.emulation.kernel.backend import KernelBackend
+from helsewan.emulation.links.links import EngineBackend, MininetAccessLink, router_interface
+from helsewan.emulation.mininet.net import EmulatedNet
+from helsewan.emulation.routers.management import management_link_name
+from helsewan.emulation.routers.switches import RouterSwitch
+from helsewan.lab.processes.controller_processes import Controllers
+from helsewan.lab.processes.process_monitor import ProcessMonitor
+from helsewan.lab.testbed.failure_state import FailureState, LinkSet, Target
+from helsewan.topology.model import TRUNK_INTERFACE, Network, access_link_name
+
+
+class FaultInjector:
+    """Fails and restores parts of ``net``, the nodes of ``network``, whose links are in ``backend``. The daemons of
+    routers that are restored are given to ``process_monitor``."""
+
+    def __init__(
+        self,
+        network: Network,
+        net: EmulatedNet,
+        backend: EngineBackend | KernelBackend,
+        controllers: Controllers,
+        process_monitor: ProcessMonitor,
+    ) -> None:
+        self._network, self._net, self._backend = network, net, backend
+        self._controllers, self._process_monitor = controllers, process_monitor
+        self._access_links = {link.line: link for link in net.links if isinstance(link, MininetAccessLink)}
+        self._state = FailureState(network)
+        self._lost_carrier: set[tuple[str, str]] = set()
+
+    @property
+    def failed_routers(self) -> frozenset[str]:
+        """Routers that are failed, until their links carry again."""
+        return self._state.routers
+
+    @property
+    def lost_carrier(self) -> frozenset[tuple[str, str]]:
+        """Interfaces (node, name) that were taken down on purpose at some time."""
+        return frozenset(self._lost_carrier)
+
+    def note_lost_carrier(self, interfaces: Iterable[tuple[str, str]]) -> None:
+        """Interfaces (node, name) are taken down on purpose: frames they drop are not the machine's fault."""
+        self._lost_carrier.update(interfaces)
+
+    def fail(self, target: Target) -> int:
+        """Let ``target`` fail; returns when it did, or when its links went down (CLOCK_REALTIME, ns)."""
+        if target.controller:
+            return self._controllers.kill_leader()
+        found = self._state.fail(target)
+        accesses = [self._access_links[access_link_name(*access)] for access in found.accesses]
+        self.note_lost_carrier(self._router_ends(found))
+        for link in accesses:
+            self.note_lost_carrier(link.ends())
+        self.note_lost_carrier((router, TRUNK_INTERFACE) for router in target.routers)
+        failed_ns = self._set_down(found, down=True)
+        for router, interface in self._router_ends(found):
+            if router not in self._state.routers:  # a router without power sees no carrier go
+                self._router(router).netlink.set_link(interface, up=False)
+        self._backend.set_down(map(management_link_name, target.routers), down=True)
+        for link in accesses:
+            link.follow(up=False)
+        for router in target.routers:
+            self._router(router).power_off()
+        return failed_ns
+
+    def restore(self, target: Target) -> int:
+        """Restore ``target`` in the order of a router that boots: power, then rules, then carrier.
+
+        Returns when that began, or when the links carry again (CLOCK_REALTIME, ns). Raises ControllerFailed where a
+        router is not programmed in time."""
+        if target.controller:
+            return self._controllers.revive()
+        since = len(self._controllers.events)
+        off = [router for router in target.routers if router in self._state.routers]
+        self._backend.set_down(map(management_link_name, off), down=False)
+        for router in off:
+            self._router(router).power_on()
+            self._process_monitor.add(self._router(router).pidfds())
+        for router in off:
+            self._controllers.wait_for_event("switch-programmed", since, router)
+        found = self._state.restore(target)
+        restored_ns = self._set_down(found, down=False)
+        for router, interface in self._router_ends(found):
+            self._router(router).netlink.set_link(interface, up=True)
+        for access in found.accesses:
+            self._access_links[access_link_name(*access)].follow(up=True)
+        return restored_ns
+
+    def _router(self, name: str) -> RouterSwitch:
+        node: RouterSwitch = self._net[name]
+        return node
+
+    def _set_down(self, found: LinkSet, down: bool) -> int:
+        return self._backend.set_down([*found.links, *(access_link_name(*access) for access in found.accesses)], down)
+
+    def _router_ends(self, found: LinkSet) -> Iterator[tuple[str, str]]:
+        """Both ends of every link between routers: router id and interface."""
+        for name in found.links:
+            link = self._network.link[name]
+            for router in (link.a, link.b):
+                yield router, router_interface(self._network.ports[router][name])

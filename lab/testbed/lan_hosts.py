@@ -1,0 +1,13 @@
+"""Hosts behind the hospitals of a running network."""
+
+from __future__ import annotations
+
+from helsewan.emulation.nodes.lan import LanHost, add_lan_host
+from helsewan.lab.testbed.testbed import Testbed
+from helsewan.topology.model import Kind
+
+
+def add_lan_hosts(testbed: Testbed, per_hospital: int) -> list[LanHost]:
+    """Add so many hosts behind every hospital. Raises InputError where a prefix has too few addresses."""
+    hospitals = [site for site in testbed.network.sites if site.kind is Kind.HOSPITAL]
+    return [add_lan_host(testbed.net, testbed.site(site.id)) for site in hospitals for _ in range(per_hospital)]

@@ -1,0 +1,65 @@
+"""Observation of a running network: names of the link engine's pipes, frames the machine dropped, dead processes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+
+from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.links.links import EngineLink
+from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.emulation.routers.management import management_link_name
+from helsewan.emulation.routers.switches import RouterSwitch
+from helsewan.emulation.sandbox.procfs import transmit_drops
+from helsewan.lab.processes.controller_processes import Controllers, SlowPathProcess
+from helsewan.topology.model import Network, access_link_name
+
+
+def pipe_names(network: Network, links: Mapping[str, EngineLink]) -> dict[int, str]:
+    """The names ``from > to`` of the engine's pipes, by number; ``links`` are the engine's, by name."""
+    ends = {link.id: (link.a, link.b) for link in network.links}
+    for site in network.sites:
+        for number, access in enumerate(site.accesses):
+            ends[access_link_name(site.id, number)] = (site.id, access.router)
+    ends |= {management_link_name(router.id): (router.id, "operations") for router in network.routers}
+    names: dict[int, str] = {}
+    for name, (a, b) in ends.items():
+        names |= {links[name].forward: f"{a} > {b}", links[name].back: f"{b} > {a}"}
+    return names
+
+
+def engine_drops(engine: EngineProcess, names: Mapping[int, str]) -> dict[str, int]:
+    """Frames that the engine could not write, or had no memory for, by the name of the pipe."""
+    pipes = engine.counters()
+    lost = pipes["drop_machine"] + pipes["drop_memory"]
+    return {names[int(pipe)]: int(lost[pipe]) for pipe in np.flatnonzero(lost)}
+
+
+def interface_drops(nodes: Iterable[NamespaceNode], excluded: Collection[tuple[str, str]]) -> dict[str, int]:
+    """Frames that the nodes' interfaces dropped on transmission, by ``node's interface``, but for ``excluded`` ones
+    (node, interface)."""
+    drops = {}
+    for node in nodes:
+        sent = transmit_drops(node.namespace)
+        for name in {intf.name.partition(".")[0] for intf in node.intfList()}:
+            if sent[name] and (node.name, name) not in excluded:
+                drops[f"{node.name}'s {name}"] = sent[name]
+    return drops
+
+
+def dead_parts(
+    switches: Iterable[RouterSwitch],
+    controllers: Controllers | None,
+    slow_path: SlowPathProcess | None,
+    engine: EngineProcess | None,
+) -> list[str]:
+    """Names of the processes that ended without being told to; None stands for a part that was not started."""
+    dead = [f"{switch.name}'s {daemon}" for switch in switches for daemon in switch.dead_daemons()]
+    if controllers is not None:
+        dead += controllers.dead()
+    if slow_path is not None and slow_path.process.poll() is not None:
+        dead.append("the routers' slow path")
+    if engine is not None and not engine.alive:
+        dead.append("the link engine")
+    return dead

@@ -1,0 +1,123 @@
+"""Trees of paths placed on the backbone's links, and the load that demand along them puts on each link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+
+from helsewan.policies.paths.disjoint_paths import DisjointTrees, PathLinks
+from helsewan.policies.plan import Egress, Parts, PathAlgorithm, Traffic
+from helsewan.topology.graph.backbone_graph import BackboneGraph, Floats, PathTree
+
+Tree: TypeAlias = tuple[PathTree, ...]
+"""To the routers of an egress set, preferred first, or to the nearest: the first to reach counts."""
+
+
+@dataclass
+class Placement:
+    """Trees by egress index, and the load of every arc of ``graph`` in bit/s."""
+
+    graph: BackboneGraph
+    traffic: Traffic
+    trees: dict[int, Tree] = field(default_factory=dict)
+    views: dict[tuple[Parts, Parts], BackboneGraph] = field(default_factory=dict)
+    disjoint: dict[int, DisjointTrees] = field(
+        default_factory=dict
+    )  # in place of a tree, for those disjoint from others
+
+    def __post_init__(self) -> None:
+        self.load_bps: Floats = np.zeros(len(self.graph.cost))
+        self.sources: dict[int, list[tuple[int, int]]] = {}  # egress index -> (position of a router, bit/s)
+        for (router, egress), rate in self.traffic.demand_bps.items():
+            self.sources.setdefault(egress, []).append((self.graph.arcs.position[router], rate))
+
+    @cached_property
+    def rate_bps(self) -> Floats:
+        """Every arc's rate: that of the link which carries it, 1 where none does."""
+        link = self.graph.arcs.network.link
+        return np.array([link[carrier].rate_bps if carrier else 1 for carrier in self.graph.carrier], dtype=np.float64)
+
+    @property
+    def utilisation(self) -> Floats:
+        """How full every arc is."""
+        return self.load_bps / self.rate_bps
+
+    def graph_for(self, path: PathAlgorithm) -> BackboneGraph:
+        """The graph as ways by ``path`` take them."""
+        if not (path.avoid or path.prefer):
+            return self.graph
+        if (path.avoid, path.prefer) not in self.views:
+            view = self.graph.avoiding(path.avoid.links, path.avoid.routers)
+            self.views[path.avoid, path.prefer] = view.preferring(_links_in(path.prefer, view)) if path.prefer else view
+        return self.views[path.avoid, path.prefer]
+
+    def put(self, egress: Egress, tree: Tree) -> None:
+        """Gives ``egress`` this tree, instead of another it may have."""
+        if egress.index in self.trees:
+            self.load_bps = self.load_bps - self.load(egress, self.trees[egress.index])
+        self.trees[egress.index] = tree
+        self.load_bps = self.load_bps + self.load(egress, tree)
+
+    def put_disjoint(self, egress: Egress, found: DisjointTrees) -> None:
+        """Gives ``egress`` ways disjoint from others, and their load."""
+        self.disjoint[egress.index], load = found, np.zeros(len(self.graph.cost))
+        arcs = self.graph.arcs
+        for place, rate in self.sources.get(egress.index, []):
+            for router, link in (found.path(arcs.network, arcs.routers[place]) or {}).items():
+                load[arcs.leaving(router, link)] += rate
+        self.load_bps = self.load_bps + load
+
+    def paths(self, egress: int) -> dict[str, PathLinks]:
+        """The way of every router from which one leads to an egress set (by index)."""
+        routers, network = self.graph.arcs.routers, self.graph.arcs.network
+        if egress in self.disjoint:
+            found = ((router, self.disjoint[egress].path(network, router)) for router in routers)
+        else:
+            found = ((router, path_along(self.trees[egress], router)) for router in routers)
+        return {router: path for router, path in found if path is not None}
+
+    def load(self, egress: Egress, tree: Tree) -> Floats:
+        """What the demand for ``egress`` puts on each arc if it takes ``tree``."""
+        load, number = np.zeros(len(self.graph.cost)), self.graph.arcs.number
+        waiting = self.sources.get(egress.index, [])
+        for paths in tree:
+            through = [0] * len(paths.predecessor)
+            for place, rate in waiting:
+                through[place] += rate if paths.reaches_place(place) else 0
+            waiting = [(place, rate) for place, rate in waiting if not paths.reaches_place(place)]
+            for place in paths.farthest_first:
+                if through[place] and place not in paths.root_places:
+                    load[number[place, paths.predecessor[place]]] += through[place]
+                    through[paths.predecessor[place]] += through[place]
+        return load
+
+    def total_demand_bps(self, egress: Egress) -> int:
+        """The demand for ``egress`` in all."""
+        return sum(rate for _, rate in self.sources.get(egress.index, ()))
+
+    def copy(self) -> Placement:
+        """The same trees, to try others on."""
+        other = replace(self, trees=dict(self.trees), disjoint=dict(self.disjoint))
+        other.load_bps = self.load_bps
+        return other
+
+
+def path_along(tree: Tree, router: str) -> PathLinks | None:
+    """The way from a router by a tree; None where it is not reached."""
+    for paths in tree:
+        if paths.reaches(router):
+            network, path, root = paths.graph.arcs.network, dict[str, str](), paths.root_of(router)
+            while router != root:
+                path[router] = paths.link_at(router)
+                router = network.link[path[router]].other(router)
+            return path
+    return None
+
+
+def _links_in(parts: Parts, graph: BackboneGraph) -> frozenset[str]:
+    """The links that belong to ``parts``: those named, and all that end at a router named."""
+    arcs = (arc for router in parts.routers for arc in graph.arcs.of_router[router])
+    return parts.links.union(link.id for arc in arcs for link in graph.arcs.links[arc])

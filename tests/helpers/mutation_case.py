@@ -1,0 +1,48 @@
+"""The national policy on three routers, and faults in its rules."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from policy_network import small_network
+
+from helsewan.controller.openflow.entries import FlowRule, RuleSet, Table
+from helsewan.controller.rules.generation import first_generation
+from helsewan.policies.compile import compile_policy, library_path, load_policy
+from helsewan.policies.plan import Plan
+from helsewan.verification.mutation.corpus import Corpus
+from helsewan.verification.mutation.mutant import Mutant, Mutation
+from helsewan.verification.mutation.witness import FaultOracle
+
+SEED = 5
+
+
+@cache
+def plan() -> Plan:
+    """The national policy on a network of three routers."""
+    return compile_policy(load_policy(library_path("national")), small_network())
+
+
+@cache
+def rules() -> dict[str, RuleSet]:
+    """Its rules."""
+    generation = first_generation(plan())
+    return {router.id: generation.rules(router.id) for router in plan().network.routers}
+
+
+@cache
+def jury() -> FaultOracle:
+    """Who judges faults without the verifier."""
+    return FaultOracle(Corpus(plan(), rules(), SEED, most=3_000))
+
+
+def entry(table: Table, router: str = "r1", **wanted: object) -> FlowRule:
+    """The first entry of a table that matches these fields so."""
+    return next(
+        rule for rule in rules()[router].flows if rule.table is table and wanted.items() <= dict(rule.match).items()
+    )
+
+
+def changed(old: FlowRule, *new: FlowRule) -> Mutant:
+    """A fault at r1."""
+    return Mutant(Mutation.WIDENED, old.table.name.lower(), "r1", "", (old,), new)
