@@ -68,9 +68,11 @@ def main() -> None:
     except InputError as error:
         _give_up(error, ExitCode.BAD_INPUT, debug)
     except _USAGE_ERROR as error:
-        if message := error.format_message():  # empty where the help was printed
-            _give_up(f"{message} (hint: --help)", ExitCode.BAD_INPUT, debug)
-        sys.exit(ExitCode.BAD_INPUT)
+        message = error.format_message()
+        if message.startswith("Usage:"):  # no verb was given: the message is the help
+            print(message)
+            sys.exit(ExitCode.BAD_INPUT)
+        _give_up(f"{message} (hint: --help)", ExitCode.BAD_INPUT, debug)
     except (KeyboardInterrupt, typer.Abort):
         _give_up("interrupted", ExitCode.INTERRUPTED, debug)
     except Exception as error:

@@ -58,6 +58,15 @@ def test_every_verb_is_listed_with_a_whole_sentence(group: list[str]) -> None:
         assert set(listed) == VERBS
 
 
+@pytest.mark.parametrize("argv", [[], ["policy"]])
+def test_no_verb_shows_the_help(argv: list[str]) -> None:
+    """Bad input all the same: a script that forgets the verb must not go on."""
+    command = [sys.executable, "-m", "helsewan.cli.main", *argv]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (ExitCode.BAD_INPUT, "")
+    assert done.stdout.startswith("Usage: ") and "Commands:" in done.stdout
+
+
 def test_exit_codes_are_as_documented() -> None:
     """Scripts and CI rely on the numbers."""
     assert {code.name: code.value for code in ExitCode} == {
