@@ -21,7 +21,13 @@ import numpy as np
 from helsewan.emulation.links.pipe_model import LAYER1_OVERHEAD_BYTES
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import cores_awake
-from helsewan.lab.calibration.calibration import CalibrationPath, flow_over, model_us, one_way_delays_us, calibration_paths
+from helsewan.lab.calibration.calibration import (
+    CalibrationPath,
+    calibration_paths,
+    flow_over,
+    model_us,
+    one_way_delays_us,
+)
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
