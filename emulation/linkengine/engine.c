@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ENGINE_TAG_BYTES 4
-
 size_t le_engine_stats_bytes(uint32_t max_ports, uint32_t max_pipes)
 {
     return sizeof(struct le_engine_stats) + max_ports * sizeof(struct le_port_stats) +
@@ -128,12 +126,12 @@ void le_engine_arrive(struct le_engine *engine, uint32_t number, uint8_t *data, 
 
     le_stats_add(&stats->frames_in, 1);
     le_stats_add(&stats->bytes_in, length);
-    if (length < CLASSIFY_HEADER_BYTES) {
+    if (length < FRAME_HEADER_BYTES) {
         le_stats_add(&stats->drop_runt, 1);
         return;
     }
     if (port->pipe_of_vlan) {
-        int vlan = le_classify_vlan(data, length);
+        int vlan = le_frame_vlan(data, length);
         pipe = vlan < 0 ? ENGINE_NO_PIPE : port->pipe_of_vlan[vlan];
     }
     if (pipe == ENGINE_NO_PIPE) {
@@ -141,9 +139,9 @@ void le_engine_arrive(struct le_engine *engine, uint32_t number, uint8_t *data, 
         return;
     }
     if (port->pipe_of_vlan) {
-        memmove(data + ENGINE_TAG_BYTES, data, CLASSIFY_HEADER_BYTES - 2); /* the addresses, over the tag */
-        data += ENGINE_TAG_BYTES;
-        length -= ENGINE_TAG_BYTES;
+        memmove(data + FRAME_TAG_BYTES, data, FRAME_ADDRESSES_BYTES); /* the addresses, over the tag */
+        data += FRAME_TAG_BYTES;
+        length -= FRAME_TAG_BYTES;
     }
     int64_t ideal_ns = le_transit_arrive(engine->transit, data, length, now_ns);
     le_pipe_arrive(&engine->pipes[pipe], data, length, now_ns, ideal_ns);

@@ -7,6 +7,7 @@
 
 #include "classify.h"
 #include "frame.h"
+#include "frame_parse.h"
 #include "heap.h"
 #include "transit.h"
 #include "pipe.h"

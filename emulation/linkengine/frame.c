@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAME_SMALLEST_SHIFT 7    /* the smallest block: 128 bytes */
-#define FRAME_ADDRESSES_BYTES 12  /* a VLAN tag follows the two addresses */
-#define FRAME_TAG_BYTES 4
+#include "frame_parse.h"
+
+#define FRAME_SMALLEST_SHIFT 7 /* the smallest block: 128 bytes */
 
 static size_t frame_block_bytes(unsigned size)
 {

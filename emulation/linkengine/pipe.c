@@ -195,8 +195,8 @@ static unsigned pipe_queue_of(const struct le_pipe *pipe, const uint8_t *data, u
 
 static bool pipe_too_long(const struct le_pipe *pipe, const uint8_t *data, uint32_t length)
 {
-    uint32_t payload = length - CLASSIFY_HEADER_BYTES;
-    return payload > pipe->model.mtu_bytes && payload - le_classify_tag_bytes(data, length) > pipe->model.mtu_bytes;
+    uint32_t payload = length - FRAME_HEADER_BYTES;
+    return payload > pipe->model.mtu_bytes && payload - le_frame_tag_bytes(data, length) > pipe->model.mtu_bytes;
 }
 
 static bool pipe_red_drops(struct le_pipe *pipe, unsigned queue, const uint8_t *data, uint32_t length)

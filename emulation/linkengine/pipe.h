@@ -13,6 +13,7 @@
 #include "classify.h"
 #include "in_flight.h"
 #include "frame.h"
+#include "frame_parse.h"
 #include "jitter.h"
 #include "loss.h"
 #include "queue.h"
@@ -26,7 +27,7 @@
 struct le_pipe_model {
     uint64_t rate_bps;               /* line rate, bit/s, > 0 */
     int64_t delay_ns;                /* propagation, its mean */
-    int32_t overhead_bytes;          /* per frame on the line beyond its own, from -CLASSIFY_HEADER_BYTES */
+    int32_t overhead_bytes;          /* per frame on the line beyond its own, from -FRAME_HEADER_BYTES */
     uint32_t mtu_bytes;              /* longest payload of an Ethernet frame, VLAN tags not counted */
     uint64_t buffer_bytes;           /* how much may wait in all queues together, QUEUE_NO_LIMIT: any */
     struct le_queue_policy *policy;  /* the class queues; the holder of the model has a reference */
@@ -70,7 +71,7 @@ struct le_pipe {
 };
 
 /* A frame arrives at now_ns, which never decreases, and should have at ideal_ns: it is delivered as if it had, though
- * not before the line has sent it. data is copied; length >= CLASSIFY_HEADER_BYTES. */
+ * not before the line has sent it. data is copied; length >= FRAME_HEADER_BYTES. */
 void le_pipe_arrive(struct le_pipe *pipe, const uint8_t *data, uint32_t length, int64_t now_ns, int64_t ideal_ns);
 
 /* The next frame to be delivered by now_ns, NULL if there is none yet. The caller frees it. */

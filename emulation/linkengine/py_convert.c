@@ -232,7 +232,7 @@ int le_py_convert_model(PyObject *row, const struct le_py_convert_policies *poli
         le_py_convert_integer(item[RATE], "rate_bps", 1, PY_CONVERT_MAX_RATE_BPS, &rate) < 0 ||
         le_py_convert_integer(item[DELAY], "delay_ns", 0, PY_CONVERT_MAX_NS, &delay) < 0 ||
         le_py_convert_integer(item[QUEUES], "queues", 0, policies->count - 1, &queues) < 0 ||
-        le_py_convert_integer(item[OVERHEAD], "overhead_bytes", -CLASSIFY_HEADER_BYTES, PY_CONVERT_MAX_OVERHEAD_BYTES,
+        le_py_convert_integer(item[OVERHEAD], "overhead_bytes", -FRAME_HEADER_BYTES, PY_CONVERT_MAX_OVERHEAD_BYTES,
                               &overhead) < 0 ||
         py_convert_optional(item[BUFFER], "buffer_bytes", INT64_MAX, QUEUE_NO_LIMIT, &model->buffer_bytes) < 0 ||
         py_convert_optional(item[MTU], "mtu_bytes", UINT16_MAX, PIPE_NO_MTU, &mtu) < 0 ||

@@ -2,46 +2,14 @@
 
 #include <string.h>
 
+#include "frame_parse.h"
+
 enum {
-    TRANSIT_ADDRESSES_BYTES = 12,
-    TRANSIT_TYPE_IPV4 = 0x0800,
-    TRANSIT_TYPE_IPV6 = 0x86dd,
-    TRANSIT_TYPE_VLAN = 0x8100,
-    TRANSIT_TYPE_MPLS = 0x8847,
     TRANSIT_IPV4_BYTES = 20,
     TRANSIT_IPV6_BYTES = 40,
-    TRANSIT_LINK_TTL = 255,
-    TRANSIT_CARRIED_BYTES = 32, /* headers of TCP or UDP, and what makes datagrams differ behind them */
+    TRANSIT_NEIGHBOUR_TTL = 255,
+    TRANSIT_PAYLOAD_BYTES = 32, /* headers of TCP or UDP, and what makes datagrams differ behind them */
 };
-
-static unsigned transit_u16(const uint8_t *at)
-{
-    return (unsigned)at[0] << 8 | at[1];
-}
-
-/* Where the IP packet begins, 0 if there is none. */
-static uint32_t transit_packet(const uint8_t *data, uint32_t length)
-{
-    uint32_t at = TRANSIT_ADDRESSES_BYTES;
-    while (length >= at + 4 && transit_u16(data + at) == TRANSIT_TYPE_VLAN)
-        at += 4;
-    if (length < at + 2)
-        return 0;
-    unsigned type = transit_u16(data + at);
-    at += 2;
-    if (type == TRANSIT_TYPE_MPLS) {
-        bool bottom = false;
-        for (; !bottom && length >= at + 4; at += 4)
-            bottom = data[at + 2] & 1;
-        if (!bottom)
-            return 0;
-    } else if (type != TRANSIT_TYPE_IPV4 && type != TRANSIT_TYPE_IPV6) {
-        return 0;
-    }
-    if (length >= at + TRANSIT_IPV4_BYTES && data[at] >> 4 == 4)
-        return at;
-    return length >= at + TRANSIT_IPV6_BYTES && data[at] >> 4 == 6 ? at : 0;
-}
 
 static uint64_t transit_mix(uint64_t hash, const uint8_t *data, uint32_t length)
 {
@@ -58,9 +26,11 @@ static uint64_t transit_mix(uint64_t hash, const uint8_t *data, uint32_t length)
 
 uint64_t le_transit_key(const uint8_t *data, uint32_t length)
 {
-    uint32_t at = transit_packet(data, length);
-    bool six = at && data[at] >> 4 == 6;
-    if (at == 0 || data[at + (six ? 7 : 8)] == TRANSIT_LINK_TTL)
+    struct le_frame_layout layout = le_frame_parse(data, length);
+    uint32_t at = layout.packet_at;
+    bool six = layout.version == 6;
+    if (!at || length < at + (six ? TRANSIT_IPV6_BYTES : TRANSIT_IPV4_BYTES) ||
+        data[at + (six ? 7 : 8)] == TRANSIT_NEIGHBOUR_TTL)
         return 0;
     uint64_t hash;
     if (six) {
@@ -72,8 +42,8 @@ uint64_t le_transit_key(const uint8_t *data, uint32_t length)
         hash = transit_mix(hash ^ data[at + 9], data + at + 12, 8); /* protocol, addresses */
         at += TRANSIT_IPV4_BYTES;
     }
-    uint32_t carried = length - at < TRANSIT_CARRIED_BYTES ? length - at : TRANSIT_CARRIED_BYTES;
-    hash = transit_mix(hash, data + at, carried);
+    uint32_t payload_bytes = length - at < TRANSIT_PAYLOAD_BYTES ? length - at : TRANSIT_PAYLOAD_BYTES;
+    hash = transit_mix(hash, data + at, payload_bytes);
     return hash ? hash : 1;
 }
 

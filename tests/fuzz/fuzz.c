@@ -82,7 +82,7 @@ struct le_pipe_model fuzz_model(struct fuzz_input *input)
     return (struct le_pipe_model){
         .rate_bps = 1 + fuzz_scaled(input, FUZZ_MOST_RATE_BPS - 1),
         .delay_ns = (int64_t)fuzz_scaled(input, FUZZ_HOUR_NS),
-        .overhead_bytes = (int32_t)fuzz_upto(input, FUZZ_MOST_OVERHEAD + CLASSIFY_HEADER_BYTES) - CLASSIFY_HEADER_BYTES,
+        .overhead_bytes = (int32_t)fuzz_upto(input, FUZZ_MOST_OVERHEAD + FRAME_HEADER_BYTES) - FRAME_HEADER_BYTES,
         .mtu_bytes = fuzz_take(input, 1) & 1 ? PIPE_NO_MTU : (uint32_t)fuzz_upto(input, FRAME_MAX_BYTES),
         .buffer_bytes = fuzz_limit(input),
         .policy = fuzz_policy(input),

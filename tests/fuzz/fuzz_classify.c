@@ -3,6 +3,16 @@
 
 #include "fuzz.h"
 
+/* What a layout points to is within the frame, in the order in which it comes. */
+static void check_layout(struct le_frame_layout layout, uint32_t length)
+{
+    uint32_t behind_tags = FRAME_HEADER_BYTES + layout.tag_bytes;
+    FUZZ_CHECK(!layout.labels_at || (layout.labels_at == behind_tags && layout.labels_at + FRAME_LABEL_BYTES <= length));
+    FUZZ_CHECK(!layout.packet_at || (layout.packet_at >= behind_tags && layout.packet_at + 2 <= length));
+    FUZZ_CHECK(layout.packet_at ? layout.version == 4 || layout.version == 6 : layout.version == 0);
+    FUZZ_CHECK(layout.packet_at <= behind_tags + FRAME_LABELS * FRAME_LABEL_BYTES);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct le_classify_tables tables;
@@ -19,13 +29,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     memcpy(data, bytes, size);
     uint32_t length = (uint32_t)size;
     FUZZ_CHECK(le_classify_frame(&tables, data, length) <= 72);
-    FUZZ_CHECK(length >= CLASSIFY_HEADER_BYTES || le_classify_frame(&tables, data, length) == 72);
+    FUZZ_CHECK(length >= FRAME_HEADER_BYTES || le_classify_frame(&tables, data, length) == 72);
+    check_layout(le_frame_parse(data, length), length);
     FUZZ_CHECK(le_transit_key(data, length) == le_transit_key(bytes, length));
-    FUZZ_CHECK(le_classify_vlan(data, length) >= -1 && le_classify_vlan(data, length) < ENGINE_VLANS);
-    if (length >= CLASSIFY_HEADER_BYTES) { /* shorter frames do not get that far */
-        uint32_t tag_bytes = le_classify_tag_bytes(data, length);
+    FUZZ_CHECK(le_frame_vlan(data, length) >= -1 && le_frame_vlan(data, length) < ENGINE_VLANS);
+    if (length >= FRAME_HEADER_BYTES) { /* shorter frames do not get that far */
+        uint32_t tag_bytes = le_frame_tag_bytes(data, length);
         unsigned precedence = le_classify_precedence(data, length);
-        FUZZ_CHECK(tag_bytes <= 8 && tag_bytes % 4 == 0 && CLASSIFY_HEADER_BYTES + tag_bytes <= length);
+        FUZZ_CHECK(tag_bytes <= FRAME_TAGS * FRAME_TAG_BYTES && tag_bytes % FRAME_TAG_BYTES == 0 && FRAME_HEADER_BYTES + tag_bytes <= length);
         FUZZ_CHECK(precedence >= 1 && precedence <= AQM_PRECEDENCES);
     }
     FUZZ_CHECK(memcmp(data, bytes, size) == 0);

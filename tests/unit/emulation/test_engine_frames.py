@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 from engine_bench import FOREVER, PIPES, PORTS, Bench, Line, ipv4, plain_line
@@ -15,6 +15,8 @@ from helsewan.emulation.links.counters import LATENESS_BINS, bin_limits_ns
 
 ADDRESSES = bytes(range(12))
 OTHER = 3
+TAGS = (0x8100, 0x88A8)  # 802.1Q and 802.1ad
+TAG_STACKS = [stack for depth in range(3) for stack in product(TAGS, repeat=depth)]
 
 
 def classes_of(frames: list[bytes]) -> list[int]:
@@ -36,7 +38,7 @@ def tagged(*types: int, payload: bytes) -> bytes:
     return ADDRESSES + tags + types[-1].to_bytes(2, "big") + payload
 
 
-@pytest.mark.parametrize("tags", [(), (0x8100,), (0x88A8, 0x8100)], ids=["untagged", "vlan", "double"])
+@pytest.mark.parametrize("tags", TAG_STACKS, ids=lambda tags: "-".join(f"{tag:x}" for tag in tags) or "untagged")
 def test_every_code_point_and_traffic_class_finds_its_queue(tags: tuple[int, ...]) -> None:
     v4 = [tagged(*tags, 0x0800, payload=bytes([0x45, dscp << 2 | 3])) for dscp in range(64)]
     v6 = [tagged(*tags, 0x86DD, payload=bytes([0x60 | dscp >> 2, dscp << 6 & 0xFF | 0x3F])) for dscp in range(64)]
@@ -58,6 +60,9 @@ def test_every_code_point_and_traffic_class_finds_its_queue(tags: tuple[int, ...
         tagged(0x8847, payload=b"\x00\x00\x00"),
         tagged(0x8100, payload=b"\x00\x64\x08"),
         tagged(0x8100, 0x8100, 0x8100, 0x0800, payload=b"\x45\x00"),  # three tags
+        tagged(0x88A8, 0x8100, 0x88A8, 0x0800, payload=b"\x45\x00"),
+        tagged(0x88A8, payload=b"\x00\x64\x08"),
+        tagged(0x8848, payload=b"\x00\x00\x00"),
         tagged(0x0040, payload=bytes(64)),  # 802.3 length
     ],
     ids=lambda frame: frame[12:].hex()[:20],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from engine_bench import FOREVER, Bench, Line
@@ -14,6 +16,9 @@ US = 1_000
 DELAY_NS = 1_000 * US
 BEGIN_NS = 10_000 * US
 ADDRESSES = bytes(range(12))
+TAGS = (b"\x81\x00", b"\x88\xa8")  # 802.1Q and 802.1ad
+MPLS = (b"\x88\x47", b"\x88\x48")
+TAG_STACKS = [stack for depth in range(3) for stack in product(TAGS, repeat=depth)]
 LINE = Line(8_000_000, DELAY_NS, 0, (1 << 20,), (0,))  # a microsecond a byte
 
 
@@ -85,6 +90,31 @@ def test_what_a_router_takes_does_not_count(router_us: int, early_us: int) -> No
 def test_an_ipv6_packet_is_known_again_too() -> None:
     there, on = six(1), labelled_six(1)
     assert delay_ns(two_lines(0), 300 * US, there, on) == model_ns(there, on)
+
+
+def tagged(frame: bytes, tags: tuple[bytes, ...]) -> bytes:
+    """The frame with these VLAN tags put on, the outer first."""
+    return frame[:12] + b"".join(tag + b"\x00\x64" for tag in tags) + frame[12:]
+
+
+@pytest.mark.parametrize("tags", TAG_STACKS, ids=lambda tags: "-".join(tag.hex() for tag in tags) or "untagged")
+@pytest.mark.parametrize("mpls", MPLS, ids=lambda mpls: mpls.hex())
+@pytest.mark.parametrize(("packet_in", "packet_on"), [(plain, labelled), (six, labelled_six)], ids=["ipv4", "ipv6"])
+def test_a_packet_is_known_again_behind_any_tags_and_labels(
+    packet_in: Callable[[int], bytes], packet_on: Callable[[int], bytes], mpls: bytes, tags: tuple[bytes, ...]
+) -> None:
+    labels = packet_on(1)
+    labels = labels[:12] + mpls + labels[14:]
+    for there, on in ((tagged(packet_in(1), tags), labels), (labels, tagged(packet_in(1), tags))):
+        assert delay_ns(two_lines(0), 300 * US, there, on) == model_ns(there, on)
+    assert delay_ns(two_lines(0), 300 * US, packet_in(1), tagged(labels, tags)) == model_ns(
+        packet_in(1), tagged(labels, tags)
+    )
+
+
+def test_more_than_two_tags_are_not_looked_behind() -> None:
+    there, on = plain(1), tagged(plain(1), (TAGS[0],) * 3)
+    assert delay_ns(two_lines(0), 300 * US, there, on) == model_ns(there, on) + 300 * US
 
 
 def test_without_following_it_counts_in_full() -> None:
