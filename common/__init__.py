@@ -1,6 +1,7 @@
-"""What every package needs and that knows nothing of networks: errors, units, documents, processes, screens.
+"""Shared utilities that know nothing of networks: errors, units, YAML documents, processes, output.
 
-`errors` is the one error a user's input can cause; `units` parses quantities at the edge; `document`, `yaml_tree` and
-`schema_errors` read YAML with positions; `yaml_writer` writes it; `processes` runs other programs; `screen` and
-`progress` speak to people. Imports no other package of this project; every package may import it.
+`errors` has the exception for bad user input; `units` parses quantities with units; `yaml_tree` and `document` read
+YAML with line numbers, `schema_errors` validates it; `yaml_writer` writes YAML; `files` writes files atomically;
+`processes` runs other programs; `suggestions` finds similar names; `screen` and `progress` print to the terminal.
+Imports no other package of this project; every package may import it.
 """

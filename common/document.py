@@ -17,7 +17,7 @@ MAX_BYTES = 4_000_000
 
 
 class SourcePosition(NamedTuple):
-    """Where a value stands. Of files that include one another, ``layer`` 0 is the one that none includes."""
+    """File and line of a value. Of files that include one another, ``layer`` 0 is the outermost."""
 
     layer: int
     file: str
@@ -26,7 +26,7 @@ class SourcePosition(NamedTuple):
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML file as plain data that knows which line each value stands on."""
+    """A YAML file as plain data, with the line of each value."""
 
     name: str
     data: Any
@@ -34,11 +34,11 @@ class Document:
     text: str = field(repr=False, default="")
 
     def place(self, path: Sequence[str | int] = ()) -> SourcePosition:
-        """Where the value at ``path`` stands or, when it is not in the file, the nearest value around it."""
+        """Position of the value at ``path`` or, if the file lacks it, of the innermost enclosing value."""
         return SourcePosition(0, self.name, self.lines.get(self.known(path), 1))
 
     def known(self, path: Sequence[str | int]) -> yaml_tree.Path:
-        """The longest part of ``path`` that is in the file."""
+        """The longest prefix of ``path`` that is in the file."""
         known = tuple(path)
         while known and known not in self.lines:
             known = known[:-1]
@@ -52,7 +52,7 @@ class Document:
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """A path as people write it: ``contracts[3].client``."""
+    """A path in dotted notation: ``contracts[3].client``."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
 
@@ -63,7 +63,7 @@ def load(path: Path) -> Document:
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """A file's bytes, one more than ``most`` of a file that is larger. Raises ``InputError``."""
+    """The first ``most + 1`` bytes of a file, so that the caller can refuse a larger one. Raises ``InputError``."""
     name = str(path)
     try:
         with path.open("rb") as file:
@@ -76,7 +76,7 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def loads(raw: bytes, name: str) -> Document:
-    """A document from bytes; ``name`` is what its errors call it. Raises ``InputError``."""
+    """A document from bytes; ``name`` is its name in error messages. Raises ``InputError``."""
     if len(raw) > MAX_BYTES:
         raise InputError(Problem(name, None, f"is larger than {MAX_BYTES} bytes", "split the file"))
     try:

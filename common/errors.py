@@ -1,4 +1,4 @@
-"""The one error a user's input can cause, and how it reads."""
+"""The exception for bad user input, and the format of its messages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with an input: where it stands, what stands there, why it is wrong, what to do.
+    """One defect of an input: location, offending value (None: not shown), reason, and a hint how to fix it.
 
-    ``where`` is ``file:line: key.path`` for files and the option's name for options.
+    ``where`` is ``file:line: key.path`` for files and the name of the option for options.
     """
 
     where: str
@@ -23,7 +23,7 @@ class Problem:
 
 
 class InputError(Exception):
-    """Bad input: carries every problem found in one pass, one line each; exit code 2."""
+    """Bad input. Carries every problem found in one pass, printed one per line; the CLI exits with code 2."""
 
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems

@@ -1,4 +1,4 @@
-"""Files for users, whole or not at all."""
+"""Atomic writes of output files: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helsewan.common.errors import InputError, Problem
 
 
 def check_writable(option: str, path: Path) -> None:
-    """Raises InputError, which names ``option``, where no file could be put at ``path``."""
+    """Raises InputError naming ``option`` if no file can be written at ``path``."""
     if path.is_dir():
         raise InputError(Problem(option, str(path), "is a directory", "name a file"))
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -20,7 +20,7 @@ def check_writable(option: str, path: Path) -> None:
 
 
 def write_file(option: str, path: Path, contents: bytes) -> None:
-    """Put a file of mode 0600 in the place of what is at ``path``. Raises InputError, which names ``option``."""
+    """Atomically replace ``path`` by a file of mode 0600. Raises InputError naming ``option`` on failure."""
     try:
         handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:

@@ -1,4 +1,4 @@
-"""The one door to other programs: no shell, a deadline, and errors that say what was run."""
+"""Runs other programs: no shell, with a deadline, and errors that carry command, status and stderr."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class CommandError(RuntimeError):
-    """A program failed: carries its arguments, exit status and what it said."""
+    """A program failed. Carries its arguments, its exit status ("none" if it did not end) and its stderr."""
 
     def __init__(self, argv: Sequence[str], status: int | str, stderr: str) -> None:
         self.argv, self.status, self.stderr = tuple(argv), status, stderr
@@ -20,7 +20,7 @@ class CommandError(RuntimeError):
 
 
 def run(argv: Sequence[str], deadline_s: float = 30.0, env: Mapping[str, str] | None = None) -> str:
-    """Run ``argv`` to its end and return what it printed; ``env`` adds to the environment.
+    """Run ``argv``, wait for it and return its standard output; ``env`` adds to the environment.
 
     Raises CommandError on failure or when ``deadline_s`` passes."""
     whole = {**os.environ, **(env or {})}

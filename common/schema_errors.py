@@ -43,7 +43,7 @@ _MOST_NAMED = 40  # names that a hint lists
 
 
 class SchemaError(InputError):
-    """Bad input that does not fit its schema; ``paths`` says of each problem where in the data it is."""
+    """Input that does not fit its schema; ``paths`` has the location in the data of each problem, in order."""
 
     def __init__(self, faults: Sequence[tuple[yaml_tree.Path, Problem]]) -> None:
         self.paths = tuple(path for path, _ in faults)
@@ -62,7 +62,7 @@ def validate(document: Document, model: type[Model]) -> Model:
 
 
 def _follows(detail: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
-    """Whether a list is called too short only because entries in it, each a problem by itself, do not count."""
+    """Whether a "too short" error of a list only follows from errors in its entries, which pydantic does not count."""
     depth = len(detail["loc"])
     return detail["type"] == "too_short" and any(
         len(other["loc"]) > depth and other["loc"][:depth] == detail["loc"] for other in others
@@ -84,7 +84,7 @@ def explain(document: Document, model: type[BaseModel], error: ErrorDetails) -> 
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint towards the known name that ``name`` was probably meant to be, or all of them, where they fit a line."""
+    """A hint with the known name closest to ``name`` or, if none is close, with up to 40 of the known names."""
     names = sorted(known)
     folded = {candidate.casefold(): candidate for candidate in names}
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
@@ -95,7 +95,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _in_document(data: Any, loc: tuple[int | str, ...]) -> list[str | int]:
-    """The part of pydantic's location that is in the data: without its union tags and the like."""
+    """Pydantic's error location without the elements that are not in the data, such as union tags."""
     path: list[str | int] = []
     for part in loc:
         in_map = isinstance(data, dict) and part in data
@@ -142,7 +142,7 @@ def _discriminator(error: ErrorDetails) -> str:
 
 
 def _refused(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
-    """A ValueError of ours: ``reason`` and ``hint`` where it has them (units.UnitError)."""
+    """Reason and hint of a ValueError raised by a validator, where it has them (as ``units.UnitError`` does)."""
     cause = error.get("ctx", {}).get("error")
     return str(getattr(cause, "reason", cause)), str(getattr(cause, "hint", ""))
 
@@ -167,12 +167,12 @@ _WRITERS: Mapping[str, Callable[[type[BaseModel], ErrorDetails], tuple[str, str]
 
 
 def _fields(model: type[BaseModel]) -> dict[str, Any]:
-    """A model's fields under the names that a file gives them."""
+    """A model's fields by the key used in files (the alias, if any)."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _models_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[type[BaseModel]]:
-    """The models that may stand at a pydantic location below ``model``."""
+    """The models that are possible at a pydantic location below ``model``."""
     types: list[Any] = [model]
     for part in loc:
         types = [below for kind in types for below in _step(kind, part)]

@@ -1,4 +1,4 @@
-"""Standard output for people, whoever reads it and whatever its encoding."""
+"""Console on standard output that tolerates any encoding and closed pipes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rich.console import Console
 
 
 class Screen(Console):
-    """A console on standard output. A letter its encoding lacks becomes ``?``; when its reader leaves
-    (``| head``) the rest goes unseen, and what was being done goes on."""
+    """A rich console on standard output. Characters that its encoding lacks are printed as ``?``. When its reader
+    closes the pipe (``| head``), further output is discarded and the program goes on."""
 
     def __init__(self) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):

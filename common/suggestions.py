@@ -1,4 +1,4 @@
-"""Names near one that was not found."""
+"""Suggests similar names for one that was not found."""
 
 from __future__ import annotations
 

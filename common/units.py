@@ -1,4 +1,4 @@
-"""Quantities with units, parsed once at the edge: text in, integers with the unit in the name out.
+"""Parses quantities with units from text to integers in a base unit (bit/s, us, bytes), and formats them.
 
 A unit is mandatory, arithmetic is exact (decimal), and a value that does not fit the target's
 resolution is refused rather than rounded. Every refusal is a ``UnitError`` (a ``ValueError``, so
@@ -34,8 +34,8 @@ _SIZES = {
 }
 _SHARES = {"%": 1}
 
-# What people write for these units elsewhere; lower case, looked up after an exact match failed.
-_MEANT = {
+# Other spellings of these units, in lower case; looked up for the hint when there is no exact match.
+_OTHER_SPELLINGS = {
     "k": "kbit/s or kB",
     "kb": "kbit/s or kB/s",
     "m": "Mbit/s, min or ms",
@@ -65,7 +65,7 @@ _MEANT = {
     "pct": "%",
 }
 
-# At most 36 digits come in (below) and 11 are in a factor: nothing is rounded.
+# Input has at most 36 digits (below) and a factor 11, so that 60 digits never round.
 _EXACT = Context(prec=60)
 _QUANTITY = re.compile(r"\s*(?P<number>[+-]?\d{1,18}(?:\.\d{1,18})?)\s*(?P<unit>\D.*?)?\s*", re.ASCII)
 
@@ -140,7 +140,7 @@ def _parse(text: object, units: Mapping[str, int], what: str, example: str) -> D
 
 def _unknown_unit(unit: str, units: Mapping[str, int]) -> tuple[str, str]:
     """Reason and hint for a unit that is not in ``units``."""
-    meant = [name for name in re.split(r", | or ", _MEANT.get(unit.lower(), "")) if name in units]
+    meant = [name for name in re.split(r", | or ", _OTHER_SPELLINGS.get(unit.lower(), "")) if name in units]
     meant = meant or [name for name in units if name.lower() == unit.lower()]
     if len(meant) > 1:
         return f"unit {unit!r} is ambiguous", "write " + " or ".join(meant)

@@ -1,9 +1,8 @@
-"""YAML text to plain data with positions: no tags, no surprises, bounded work.
+"""Parses YAML text to plain data with line numbers; strict, and bounded in size and depth.
 
-The reading is stricter than PyYAML's loaders. Plain scalars follow YAML 1.2's core schema, so that
-``no`` stays the text it is and ``12:30`` is not a number of seconds; keys are always text; a
-repeated key, a tag, a merge key or a second document is an error; aliases are followed, but what
-they expand to is bounded in size and depth.
+Stricter than PyYAML's loaders: plain scalars follow the core schema of YAML 1.2, so that
+``no`` is text and ``12:30`` is not a number of seconds; keys are always text; a repeated key, a tag,
+a merge key or a second document is an error; aliases are expanded within bounds on size and depth.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Tree:
 
 @dataclass
 class _Open:
-    """A list or map whose end has not come yet."""
+    """A list or map that is not closed yet."""
 
     value: list[Any] | dict[str, Any]
     path: Path
@@ -137,7 +136,7 @@ class _Builder:
         return int(event.start_mark.line) + 1
 
     def place(self, event: Any, value: Any) -> Path:
-        """Put ``value`` where the parser stands; its path."""
+        """Store ``value`` at the current position; returns its path."""
         path: Path = ()
         if not self.stack:
             self.data = value
@@ -155,16 +154,16 @@ class _Builder:
 
 
 def parse(text: str, name: str) -> Tree:
-    """The tree of a YAML text; ``name`` is what its errors call it. Raises ``InputError``."""
+    """The tree of a YAML text; ``name`` is its name in error messages. Raises ``InputError``."""
     builder = _Builder(name)
     try:
         for event in yaml.parse(text, Loader=_Loader):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        # A parser that ran off the end points behind it; what it was parsing began inside.
+        # At an unexpected end of text the problem mark is behind the last line; the context mark is inside the text.
         marks = [mark for mark in (error.problem_mark, error.context_mark) if mark is not None]
         mark = next((mark for mark in marks if mark.line < len(text.splitlines())), marks[-1])
-        # The library reads ahead and has limits of its own: a fault of ours before its own comes first.
+        # libyaml reads ahead and has limits of its own: report an error of this module before its position first.
         with suppress(yaml.MarkedYAMLError):
             before = _Builder(name)
             for event in yaml.parse(text[: mark.index], Loader=_Loader):

@@ -1,4 +1,4 @@
-"""Plain data as YAML text that reads the same again."""
+"""Writes plain data as YAML text that parses back to equal data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WIDTH = 120
 
 
 def to_yaml(data: Any) -> str:
-    """``data`` as a YAML file. What another reader of YAML might take for something else than text is quoted."""
+    """``data`` as YAML text. Strings that other YAML parsers might not read as strings are quoted."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
 
 
@@ -29,7 +29,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 
 
 def _map(dumper: yaml.SafeDumper, data: dict[str, Any]) -> yaml.Node:
-    """Maps that hold no map on one line, as they are written by hand."""
+    """Maps without nested maps in flow style (on one line)."""
     flow = not any(isinstance(value, dict) or _holds_map(value) for value in data.values())
     return dumper.represent_mapping("tag:yaml.org,2002:map", data.items(), flow_style=flow)
 

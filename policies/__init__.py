@@ -1,7 +1,6 @@
-"""The intent: who belongs together, who may open what to whom, and in which class.
+"""Policies: VPN membership, contracts (who may open which service to whom), classes of service, path constraints.
 
-Entry point: `compile.compile_policy`, which makes a `plan.Plan` of a policy and a network. `language` reads policy
-files,
+Entry point: `compile.compile_policy` compiles a policy and a network to a `plan.Plan`. `language` reads policy files,
 `passes` are the compiler's steps, `paths` places demand on links, `analysis` compares and explains policies. May import
 `common` and `topology`.
 """

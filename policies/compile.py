@@ -1,7 +1,7 @@
-"""The policy compiler: a policy and a network to a plan, in named passes.
+"""The policy compiler: turns a policy and a network into a plan, in named passes.
 
-Each pass takes frozen values and returns one; what is wrong goes to the report. All that is wrong with
-the policy is raised at once; addresses are judged after that, on VPNs known to be sound.
+Each pass takes frozen values, returns one and adds problems to the report. All problems of the policy are raised
+together; address overlaps are checked after that, when the VPNs are known to be valid.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ __all__ = [
 
 
 def compile_policy(policy: Policy, network: Network, *, now: datetime | None = None) -> Plan:
-    """What ``policy`` means on ``network`` at the moment ``now``; without one, none of its exceptions is in force.
-    Raises ``InputError`` with every problem and its line, those with the schema included."""
+    """The plan of ``policy`` on ``network`` at time ``now``; without a time, no exception is in force.
+    Raises ``InputError`` with every problem and its line, schema errors included."""
     spec, report = policy.spec, PolicyReport.of(policy)
     population, aggregates = Population(network), Aggregates(network)
 
@@ -87,12 +87,12 @@ def compile_policy(policy: Policy, network: Network, *, now: datetime | None = N
 
 
 def compile_anew(plan: Plan, now: datetime) -> Plan:
-    """The policy of ``plan`` on its network at another moment."""
+    """The policy of ``plan``, compiled again for its network at time ``now``."""
     return compile_policy(read_policy(loads(plan.source.encode(), plan.file)), plan.network, now=now)
 
 
 def _with_paths(spec: PolicySpec, plan: Plan, report: PolicyReport) -> Plan:
-    """The plan with what its paths carry, where they keep to what the policy says of them on the whole network."""
+    """The plan with its traffic demand; checks path constraints and capacity on the network without failures."""
     if spec.paths is not None:
         plan = replace(plan, traffic=compile_traffic(spec, spec.paths, plan))
     if plan.traffic.fill or any(cls.path.is_constrained for cls in plan.classes):
@@ -103,7 +103,7 @@ def _with_paths(spec: PolicySpec, plan: Plan, report: PolicyReport) -> Plan:
 
 
 def compile_attachments(spec: PolicySpec, roles: Sequence[Role], network: Network) -> tuple[Attachment, ...]:
-    """Every access line with its VPN, its role and its policers, in order of sites, primary lines first."""
+    """Every access link with its VPN, role and policers, in order of sites, primary links first."""
     role_of = {site: role for role in roles for site in role.sites}
     rates = {access.rate_bps for site in network.sites for access in site.accesses}
     policers = {rate: _policers(spec, rate) for rate in rates}
@@ -123,6 +123,6 @@ def compile_attachments(spec: PolicySpec, roles: Sequence[Role], network: Networ
 
 
 def _policers(spec: PolicySpec, rate_bps: int) -> tuple[tuple[str, int], ...]:
-    """Class names and their policed rates on a line of ``rate_bps``; a share of 0 is no policer."""
+    """(class name, policer rate in bit/s) on an access link of ``rate_bps``; a share of 0 means no policer."""
     shares = ((name, cls.share_at(rate_bps)) for name, cls in spec.classes.items())
     return tuple((name, round(rate_bps * share)) for name, share in shares if share > 0)

@@ -1,4 +1,4 @@
-"""The compiled policy: frozen data that the controller turns into rules and the emulation into queues.
+"""The compiled policy: frozen data that the controller changes into rules and the emulation into queues.
 
 A plan names everything by number where the switches do (labels, VRF and role numbers, DSCP) and
 keeps the policy's own names beside them, so that every rule can be explained.
@@ -15,7 +15,7 @@ from itertools import chain
 
 from helsewan.topology.model import AccessLinkId, Network, Prefix
 
-DETECT_WITHIN_US = 2_400_000  # unless a policy says otherwise; a machine that stands still for 0.8 s does no harm then
+DETECT_WITHIN_US = 2_400_000  # unless a policy says otherwise; a host stall of 0.8 s then causes no false failure
 
 
 class Protocol(IntEnum):
@@ -34,24 +34,24 @@ class Scheduling(str, Enum):
 
 
 class PathChoice(str, Enum):
-    """By what a class's paths are chosen."""
+    """How the paths of a class are chosen."""
 
-    LEAST_DELAY = "least-delay"  # the shortest ways with room for the demand
-    LEAST_LOADED = "least-loaded"  # around what is busy, one tree after the other
-    MIN_MAX = "min-max"  # so that the busiest fibre is the least busy, by linear programming
+    LEAST_DELAY = "least-delay"  # the shortest paths with capacity for the demand
+    LEAST_LOADED = "least-loaded"  # around busy links, one tree after the other
+    MIN_MAX = "min-max"  # minimises the utilisation of the busiest link, by linear programming
 
 
 class Risk(str, Enum):
-    """What two ways between the same routers may have in common and lose together."""
+    """What two paths between the same routers may share, and so lose together."""
 
-    LINKS = "links"  # a fibre; a cable within a PoP is none
-    SRLG = "srlg"  # a shared-risk group of fibres
-    POPS = "pops"  # a PoP that both go through
+    LINKS = "links"  # a link between PoPs; interconnects within a PoP do not count
+    SRLG = "srlg"  # a shared-risk link group (RFC 4202)
+    POPS = "pops"  # a transit PoP of both
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Parts of the backbone: links, and routers to go through (a way may begin or end there)."""
+    """Parts of the backbone: links, and routers as transit (a path may begin or end at them)."""
 
     links: frozenset[str] = frozenset()
     routers: frozenset[str] = frozenset()
@@ -62,11 +62,11 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class PathAlgorithm:
-    """How a class's paths are chosen, and what they keep to: what RFC 9350 calls a flexible algorithm. All packets of
-    one algorithm to one egress set share trees of paths.
+    """How the paths of a class are chosen, and their constraints: a flexible algorithm in the sense of RFC 9350. All
+    packets of one algorithm to one egress set share trees of paths.
 
-    Ways take nothing of ``avoid`` unless no other leads there, and of ``prefer`` rather than not. They have no
-    risk of ``apart_in`` in common with those of the algorithms ``apart_from`` between the same routers, if they can."""
+    Paths use nothing of ``avoid`` unless there is no other path, and favour ``prefer``. Where possible they share none
+    of the risks ``disjoint_in`` with the paths of the algorithms ``disjoint_from`` between the same routers."""
 
     choice: PathChoice = PathChoice.LEAST_DELAY
     avoid: Parts = Parts()
@@ -76,12 +76,12 @@ class PathAlgorithm:
 
     @property
     def is_constrained(self) -> bool:
-        """Whether there is something its ways must not take."""
+        """Whether its paths have hard constraints."""
         return bool(self.avoid or self.disjoint_from)
 
     @property
     def rank(self) -> int:
-        """After how many others in a row its ways are found."""
+        """Length of the longest chain of algorithms whose paths must be found before its own."""
         return max((1 + other.rank for other in self.disjoint_from), default=0)
 
 
@@ -92,9 +92,9 @@ SHORTEST = PathAlgorithm()
 class TrafficClass:
     """A class of service. ``queue`` is its number in every link (0 served first), ``dscps`` the code
     points that belong to it (the first is the one it marks with), ``weight`` its deficit-round-robin
-    share, ``police_share`` the part of an access line's rate it is policed to (0 = not policed),
-    ``buffer_us`` how long its queue may grow, in time at line rate, ``path`` what its paths are chosen by,
-    ``slow_weights`` (fastest rate in bit/s, share) of lines where its share is not ``weight``, slowest first."""
+    share, ``police_share`` the part of an access link's rate it is policed to (0 = not policed),
+    ``buffer_us`` the limit of its queue, as time at link rate, ``path`` the algorithm of its paths,
+    ``slow_weights`` (highest rate in bit/s, share) of links where its share is not ``weight``, slowest first."""
 
     name: str
     queue: int
@@ -110,7 +110,7 @@ class TrafficClass:
     slow_weights: tuple[tuple[int, int], ...] = ()
 
     def weight_at(self, rate_bps: int) -> int:
-        """Its deficit-round-robin share on a line of ``rate_bps``; 0 for a strict class."""
+        """Its deficit-round-robin share on a link of ``rate_bps``; 0 for a strict class."""
         return next((weight for up_to, weight in self.slow_weights if rate_bps <= up_to), self.weight)
 
     @property
@@ -145,7 +145,7 @@ class Service:
 
     @property
     def port_numbers(self) -> list[int]:
-        """Every port of the service, lowest first, but port 0, on which nothing can listen."""
+        """Every port of the service in ascending order, without port 0, on which nothing can listen."""
         ranges = (range(max(1, match.value), match.value + (0xFFFF & ~match.mask) + 1) for match in self.ports)
         return list(chain.from_iterable(ranges))
 
@@ -153,8 +153,8 @@ class Service:
 @dataclass(frozen=True, slots=True)
 class Vpn:
     """A VPN with one VRF: ``id`` is the VRF number, ``label`` the MPLS VPN label of its IPv4 packets (RFC 4364) and
-    ``label6`` of its IPv6 packets (RFC 4659), so that a label says what is beneath it. ``both_access_links``: sites
-    with two access links are reached over either, else over the second only where the first cannot be."""
+    ``label6`` of its IPv6 packets (RFC 4659), so that the label tells the IP version. ``both_access_links``:
+    dual-homed sites are reached over the nearer access link; else over the backup only if the primary is down."""
 
     name: str
     id: int
@@ -172,8 +172,8 @@ class Vpn:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """Sites that the policy treats alike: one VPN, the same contracts. ``prefixes``, of both
-    versions, cover exactly the addresses of its sites (unused addresses of an aggregate may be inside)."""
+    """Sites with the same VPN and the same contracts. ``prefixes``, of both IP versions, cover exactly the addresses of
+    its sites (unused addresses of an aggregate may be inside)."""
 
     id: int
     name: str
@@ -184,7 +184,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """``client`` role may open ``service`` to ``server`` role; replies flow back, nothing else does.
+    """``client`` role may open ``service`` to ``server`` role; replies are allowed back, nothing else is.
 
     ``source`` is the policy's ``file:line`` and ``name`` its entry, for explanations; ``id`` is its number in the
     counters."""
@@ -198,18 +198,18 @@ class Contract:
 
 
 class Standing(str, Enum):
-    """How an exception stands at the moment that a plan is of. Only what is in force has contracts in the plan."""
+    """State of an exception at the time of the plan. Only exceptions in force have contracts in the plan."""
 
     IN_FORCE = "in force"
     NOT_BEGUN = "not begun"
     ENDED = "ended"
-    LEFT_OUT = "left out"  # the plan is of no moment
+    LEFT_OUT = "left out"  # the plan was compiled without a time
 
 
 @dataclass(frozen=True, slots=True)
 class TimedException:
-    """Contracts of the same name that hold from ``begins`` (None: at once) until ``ends``, and why. ``source`` is the
-    policy's ``file:line``."""
+    """Temporary contracts of this name, valid from ``begins`` (None: at once) until ``ends``, with the reason given.
+    ``source`` is the policy's ``file:line``."""
 
     name: str
     reason: str
@@ -221,7 +221,7 @@ class TimedException:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """One access line as the switch sees it. ``police`` maps class name to its policer, bit/s."""
+    """One access link as configured at its switch. ``police`` has (class name, policer rate in bit/s)."""
 
     site: str
     router: str
@@ -233,14 +233,14 @@ class Attachment:
 
     @property
     def number(self) -> AccessLinkId:
-        """The line it is."""
+        """The id of the access link."""
         return self.site, int(self.backup)
 
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """An egress set and how to get there: routers that reach the same sites, by paths of one algorithm to the first of
-    them that there is, or, if ``both`` are in use, to the nearest. ``index`` counts from 0."""
+    """An egress set: routers that reach the same sites. Paths of algorithm ``path`` lead to the first of them that is
+    reachable or, if ``both`` are in use, to the nearest. ``index`` counts from 0."""
 
     index: int
     routers: tuple[str, ...]
@@ -259,8 +259,8 @@ class Route:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What paths must carry at the busiest hour. ``demand_bps`` maps (router, egress index) to what enters at the
-    router for the egress set; ``fill`` is the part of a fibre's rate that demand may take (0 = not limited)."""
+    """Demand at the busiest hour. ``demand_bps`` maps (router, egress index) to the traffic from router to egress set;
+    ``fill`` is the part of a link's rate that demand may take (0 = not limited)."""
 
     demand_bps: dict[tuple[str, int], int] = field(default_factory=dict)
     fill: float = 0.0
@@ -285,32 +285,32 @@ class Plan:
     routes: tuple[Route, ...]
     detect_within_us: int = DETECT_WITHIN_US
     traffic: Traffic = NO_TRAFFIC
-    answers_neighbours: bool = True  # in IPv6; the kernel's Open vSwitch cannot, so its sites know their gateway's MAC
-    source: str = ""  # the policy's file as it was written or, if it includes others, all of it as one file
-    file: str = ""  # what errors call that file
+    answers_neighbours: bool = True  # neighbour discovery; False for the kernel's Open vSwitch
+    source: str = ""  # text of the policy file or, if it includes others, of the merged policy
+    file: str = ""  # name of that file in error messages
     exceptions: tuple[TimedException, ...] = ()
-    contracts_at: str = ""  # the ``file:line`` where contracts begin: what none of them allows is forbidden
+    contracts_at: str = ""  # ``file:line`` of the contracts section: the source of the default denial
 
     @cached_property
     def digest(self) -> str:
-        """Tells policies apart: the beginning of the SHA-256, in hex, of the file and the exceptions in force."""
+        """Identifies the policy: first 12 hex digits of the SHA-256 of its text and the exceptions in force."""
         in_force = (each.name for each in self.exceptions if each.standing is Standing.IN_FORCE)
         return sha256("\0".join((self.source, *in_force)).encode()).hexdigest()[:12]
 
     @property
-    def next_turn(self) -> datetime | None:
-        """When the next exception begins or ends, and another plan is due."""
-        turns = [each.ends for each in self.exceptions if each.standing is Standing.IN_FORCE]
-        turns += [each.begins for each in self.exceptions if each.standing is Standing.NOT_BEGUN and each.begins]
-        return min(turns, default=None)
+    def next_change(self) -> datetime | None:
+        """When the next exception begins or ends, so that the policy must be compiled again."""
+        changes = [each.ends for each in self.exceptions if each.standing is Standing.IN_FORCE]
+        changes += [each.begins for each in self.exceptions if each.standing is Standing.NOT_BEGUN and each.begins]
+        return min(changes, default=None)
 
     @cached_property
     def egress_index(self) -> dict[tuple[tuple[str, ...], bool, PathAlgorithm], int]:
-        """Indices of egress sets by their routers, whether both are in use, and algorithm of paths."""
+        """Index of an egress set by its routers, whether both are in use, and path algorithm."""
         return {(egress.routers, egress.both, egress.path): egress.index for egress in self.egresses}
 
     def homing_of(self, site: str) -> tuple[tuple[str, ...], bool]:
-        """The routers that reach a site, first in use first, and whether both are in use."""
+        """The routers of a site, primary first, and whether both are in use."""
         homing, vpn = self.network.site[site].homing, self.vpn[self.role_of_site[site].vpn]
         return homing, vpn.uses_both(homing)
 
@@ -336,15 +336,15 @@ class Plan:
 
     @cached_property
     def attachments_of(self) -> dict[str, list[Attachment]]:
-        """The access lines of each site, by site id."""
+        """The access links of each site, by site id."""
         found: dict[str, list[Attachment]] = {site.id: [] for site in self.network.sites}
-        for line in self.attachments:
-            found[line.site].append(line)
+        for attachment in self.attachments:
+            found[attachment.site].append(attachment)
         return found
 
     @cached_property
     def role_of_site(self) -> dict[str, Role]:
-        """The role each site plays, by site id."""
+        """The role of each site, by site id."""
         return {site: role for role in self.roles for site in role.sites}
 
     @cached_property

@@ -32,7 +32,7 @@ class ExceptionScheduler:
         """Wait for moments and for other plans, for ever."""
         plan, asked = self._kept.get(), None
         while True:
-            turn = plan.next_turn
+            turn = plan.next_change
             try:
                 plan = self._kept.get(timeout=None if turn is None else self._wait_s(turn, asked))
                 continue

@@ -1,1 +1,1 @@
-"""Policies beside each other and beside a network: textual changes, semantic differences, explanations."""
+"""Policy analysis: textual changes between policies, semantic differences between plans, explanations of denials."""

@@ -1,4 +1,4 @@
-"""What is different between two policies, entry by entry, in words."""
+"""Textual changes between two policies, one line per changed entry."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from helsewan.common.document import dotted, loads
 
 Path = tuple[str | int, ...]
 
-MOST = 200  # lines; who changes more than that is told how many there are
+MOST = 200  # lines listed; of the rest only the number is given
 _NOTHING = object()
 
 
 def changes(before: str, after: str) -> tuple[str, ...]:
-    """What leads from one policy to another, both given as their files' text; none where they say the same.
+    """The changes from policy text ``before`` to ``after``, one line each; none where both have the same content.
 
-    Raises InputError for what is no YAML."""
+    Raises InputError for text that is not YAML."""
     old, new = (loads(text.encode(), "policy").data if text else {} for text in (before, after))
     found = list(_different((), old, new))
     more = len(found) - MOST
@@ -39,7 +39,7 @@ def _different(path: Path, old: Any, new: Any) -> Iterator[str]:
 
 
 def _members(path: Path, old: list[Any], new: list[Any]) -> Iterator[str]:
-    """Members of a list that came and went; where none did, their order."""
+    """Members added to and removed from a list or, where there are none, a change of order."""
     gone, come = ([each for each in one if each not in other] for one, other in ((old, new), (new, old)))
     if len(gone) == len(come) == 1:
         yield from _different((*path, new.index(come[0])), gone[0], come[0])

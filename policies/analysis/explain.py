@@ -1,4 +1,4 @@
-"""Why two sites may or may not talk: the answer of the plan, service by service."""
+"""Explains, service by service, why one site may or may not open it to another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from helsewan.policies.plan import Contract, Plan, Vpn
 
-_MOST_NEAR = 3  # contracts named that come close; more would be the whole policy
+_MOST_NEAR = 3  # nearest contracts that are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class NoRoute:
-    """A VPN that has no route to another: it imports none of ``targets``, which the other exports."""
+    """A VPN without routes to another: it imports none of ``targets``, the route targets that the other exports."""
 
     vpn: str
     towards: str
@@ -30,7 +30,7 @@ class NoRoute:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A contract that comes close to what is asked, where it stands (``file:line``), and what it allows instead."""
+    """A contract that differs from the request in one respect, its ``file:line``, and what it allows instead."""
 
     contract: str
     source: str
@@ -39,8 +39,8 @@ class Near:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why a service may not be opened: routes that are missing, there or back, and in any case no contract. Of those,
-    the nearest."""
+    """Why a service may not be opened: missing routes in either direction, and the contracts nearest to the request,
+    none of which allows it."""
 
     no_routes: tuple[NoRoute, ...]
     nearest: tuple[Near, ...]
@@ -49,7 +49,7 @@ class Denial:
 def is_allowed(plan: Plan, client_site: str, server_site: str, service_name: str) -> Contract | None:
     """The contract under which ``client_site`` may open ``service_name`` to ``server_site``, else None.
 
-    Raises ``KeyError`` for a site the plan does not know.
+    Raises ``KeyError`` for a site that is not in the plan.
     """
     key = (plan.role_of_site[client_site].id, plan.role_of_site[server_site].id, service_name)
     if key not in plan.allowed:
@@ -69,7 +69,7 @@ def _explain(service: str, contract: Contract | None) -> Explanation:
 
 
 def shared_targets(plan: Plan, vpn: str, towards: str) -> tuple[str, ...]:
-    """The route targets by which one VPN has the routes of another."""
+    """The route targets by which VPN ``vpn`` imports the routes of VPN ``towards``."""
     return tuple(sorted(plan.vpn[vpn].imports & plan.vpn[towards].exports))
 
 
@@ -88,7 +88,8 @@ def _no_route(vpn: Vpn, towards: Vpn) -> NoRoute:
 
 
 def _nearest(plan: Plan, client_site: str, server_site: str, service: str) -> tuple[Near, ...]:
-    """The contracts that differ in one thing: who opens, which service, to whom, from whom; in this order."""
+    """The contracts that differ in one respect: opposite direction, other service, other server, other client; in this
+    order."""
     client, server = plan.role_of_site[client_site].id, plan.role_of_site[server_site].id
     same = [contract for contract in plan.contracts if contract.service == service]
     between = [each for each in plan.contracts if (each.client, each.server) == (client, server)]

@@ -1,4 +1,4 @@
-"""What is different in effect between two plans on one network: who may open what now that could not before."""
+"""Semantic difference of two plans on one network: which services sites may newly, or no longer, open to others."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from itertools import product
 from helsewan.policies.plan import Plan, PortMatch, Protocol
 from helsewan.topology.model import Kind, Region, Site
 
-_Meaning = tuple[str, Protocol, tuple[PortMatch, ...]]  # a service is another where it has other ports
+_Meaning = tuple[str, Protocol, tuple[PortMatch, ...]]  # a service with other ports is another service
 _Opens = dict[tuple[int, int], frozenset[_Meaning]]  # by client and server role
 _Profile = tuple[Kind, Region]
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Sites of kind ``client`` may open ``services`` to sites of kind ``server`` or, if not ``opened``, may no longer;
-    ``pairs`` counts those of whom this is true by the regions of both."""
+    """Sites of kind ``client`` may open ``services`` to sites of kind ``server`` or, if not ``opened``, no longer may;
+    ``pairs`` counts the affected (client, server) pairs of sites by the regions of both."""
 
     opened: bool
     client: Kind
@@ -28,7 +28,7 @@ class Effect:
 
 
 def semantic_diff(before: Plan, after: Plan) -> tuple[Effect, ...]:
-    """What ``after`` opens, then what it closes. Both are plans of the same network."""
+    """What ``after`` newly allows, then what it no longer allows. Both are plans of the same network."""
     groups = _groups(before, after)
     old, new = _opens(before), _opens(after)
     found: dict[tuple[bool, Kind, Kind, tuple[str, ...]], Counter[tuple[Region, Region]]] = defaultdict(Counter)
@@ -44,7 +44,7 @@ def semantic_diff(before: Plan, after: Plan) -> tuple[Effect, ...]:
 
 
 def _groups(before: Plan, after: Plan) -> dict[tuple[int, int], dict[_Profile, set[str]]]:
-    """The sites that both plans treat alike, by their roles in each, and by what they are."""
+    """The sites by their roles in both plans, and then by kind and region."""
     groups: dict[tuple[int, int], list[Site]] = defaultdict(list)
     for site in before.network.sites:
         groups[before.role_of_site[site.id].id, after.role_of_site[site.id].id].append(site)

@@ -1,4 +1,4 @@
-"""Whether the backbone can carry what the policy demands of it."""
+"""Checks that the backbone can carry the demand of the policy."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from helsewan.policies.paths.minmax import least_utilisation
 from helsewan.policies.paths.placed_trees import Placement
 from helsewan.policies.plan import Plan
 
-_SHOWN = 3  # fibres named; the fullest say enough
+_SHOWN = 3  # most utilised links that are named
 
 
 def check_capacity(plan: Plan, placement: Placement, report: PolicyReport) -> None:
-    """The trees of paths, placed on the whole network, may fill no fibre beyond the policy's limit, if there is one."""
+    """Without failures, the demand may use no link beyond the policy's limit ``paths.fill``, if there is one."""
     excess = np.argsort(-placement.utilisation, kind="stable")[:_SHOWN]
     too_full = [int(arc) for arc in excess if placement.utilisation[arc] > plan.traffic.fill]
     if not (plan.traffic.fill and too_full):
@@ -29,7 +29,7 @@ def check_capacity(plan: Plan, placement: Placement, report: PolicyReport) -> No
 
 
 def _shown(rate_bps: float) -> str:
-    """A rate with three digits that count."""
+    """A rate with three significant digits."""
     return format_rate(int(float(f"{rate_bps:.3g}")))
 
 

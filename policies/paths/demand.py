@@ -1,15 +1,15 @@
-"""How much the backbone must carry at the busiest hour, between which routers, in which class: an estimate.
+"""Estimates the traffic matrix at the busiest hour, by router, egress set and class.
 
-Nobody has measured the network that is emulated, so the policy's own figures stand in for measurements:
+There are no measurements of the emulated network; the estimate uses figures of the policy instead:
 
-- A site sends the policy's ``busy`` part of its access line's rate at the busiest hour, on its primary line.
-- Of that, a policed class has its policed share of the line; what the policed classes leave is divided among
-  the weighted ones by weight. A strict class without a policer is the network's own: no site sends in it.
+- A site sends the policy's ``busy`` part of its access link's rate at the busiest hour, on its primary link.
+- Of that, a policed class has its policed share of the link; what the policed classes leave is divided among
+  the weighted ones by weight. A strict class without a policer is for network control: no site sends in it.
 - What a site sends in a class goes to the sites that contracts let it exchange that class with, requests or
-  replies, in proportion to their access lines' rates (a gravity model: Zhang et al., "Fast accurate computation of
+  replies, in proportion to their access links' rates (a gravity model: Zhang et al., "Fast accurate computation of
   large-scale IP traffic matrices from link loads", SIGMETRICS 2003). Where there are none, it sends nothing.
 
-What stays on a router is not counted.
+Traffic between sites of one router is not counted.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _Rates = dict[str, Counter[tuple[str, ...]]]  # class -> homing of the senders -
 def compile_traffic(spec: PolicySpec, paths: PathsSpec, plan: Plan) -> Traffic:
     """The demand of every router for every egress set, by the choice of paths of the classes in it."""
     sent = {role.id: _sent(spec, plan, role.sites, paths.busy) for role in plan.roles}
-    drawing = {role.id: _drawing(plan, role) for role in plan.roles}
+    attraction = {role.id: _attraction(plan, role) for role in plan.roles}
     demand: defaultdict[tuple[str, int], float] = defaultdict(float)
     for (role, name), peers in _peers(plan).items():
-        pull: Counter[tuple[tuple[str, ...], bool]] = Counter()
+        attracted: Counter[tuple[tuple[str, ...], bool]] = Counter()
         for peer in peers:
-            pull.update(drawing[peer])
-        whole = sum(pull.values())
+            attracted.update(attraction[peer])
+        whole = sum(attracted.values())
         for homing, rate in sent[role][name].items():
-            for (there, both), part in pull.items():
+            for (there, both), part in attracted.items():
                 if there[0] != homing[0]:
                     egress = plan.egress_index[there, both, plan.traffic_class[name].path]
                     demand[homing[0], egress] += rate * part / whole
@@ -51,7 +51,7 @@ def _peers(plan: Plan) -> dict[tuple[int, str], set[int]]:
 
 
 def _sent(spec: PolicySpec, plan: Plan, sites: tuple[str, ...], busy: float) -> _Rates:
-    """What these sites send by class."""
+    """What these sites send, by class and homing."""
     found: _Rates = {name: Counter() for name in spec.classes}
     for site in (plan.network.site[name] for name in sites):
         rate_bps = site.accesses[0].rate_bps
@@ -60,8 +60,8 @@ def _sent(spec: PolicySpec, plan: Plan, sites: tuple[str, ...], busy: float) -> 
     return found
 
 
-def _drawing(plan: Plan, role: Role) -> Counter[tuple[tuple[str, ...], bool]]:
-    """How much these sites draw, by homing and whether both their lines are in use: their lines' rates."""
+def _attraction(plan: Plan, role: Role) -> Counter[tuple[tuple[str, ...], bool]]:
+    """The weight of these sites as destinations, by homing and whether both access links are in use: their rates."""
     found: Counter[tuple[tuple[str, ...], bool]] = Counter()
     for site in (plan.network.site[name] for name in role.sites):
         found[site.homing, plan.vpn[role.vpn].uses_both(site.homing)] += site.accesses[0].rate_bps
@@ -69,7 +69,7 @@ def _drawing(plan: Plan, role: Role) -> Counter[tuple[tuple[str, ...], bool]]:
 
 
 def class_shares(spec: PolicySpec, rate_bps: int) -> dict[str, float]:
-    """Each class's part of what a site on a line of ``rate_bps`` sends."""
+    """The part of each class in the traffic that a site with an access link of ``rate_bps`` sends."""
     policed = {name: cls.share_at(rate_bps) for name, cls in spec.classes.items()}
     weights = {
         name: cls.weight_at(rate_bps)

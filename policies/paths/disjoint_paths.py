@@ -1,9 +1,9 @@
-"""PathTree that share nothing with those of other classes between the same routers.
+"""Paths that share no risk with the paths of other classes between the same routers.
 
-The other classes' ways stay as they are. Each router gets the shortest way in what is left of the network without the
-risks of theirs, as CSPF finds a secondary path beside a primary one (RFC 4090 and RFC 4874 have the exclusion). No one
-tree holds such ways: all neighbours of an end lead to it directly in the others' tree, so in a second tree none could
-begin. They are put together to a few trees, each way to the first that it fits in.
+The paths of the other classes are given. Each router gets the shortest path in the network without the risks of those,
+as CSPF finds a secondary path beside a primary one (exclusions as in RFC 4090 and RFC 4874). One tree cannot hold such
+paths: in the tree of the others all neighbours of an end reach it directly, so that a second tree could begin at none
+of them. So paths are merged into several trees, each into the first that it is consistent with.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from helsewan.policies.plan import Egress, PathAlgorithm, Risk
 from helsewan.topology.graph.backbone_graph import BackboneGraph
 from helsewan.topology.model import Link, Network
 
-PathLinks = dict[str, str]  # router -> the link it sends on; in order, and without the end
+PathLinks = dict[str, str]  # router -> its outgoing link; in path order, without the last router
 
 
 @dataclass(frozen=True)
 class DisjointTrees:
-    """Trees to one egress set: ``hops`` has for each the link to take by router, "" at an end. ``begins`` is the tree
-    of what enters at a router; ``ends`` are routers of the set. ``sharing`` are the routers that had no way apart."""
+    """Trees to one egress set. ``hops`` maps, for each tree, routers to outgoing links ("" at an end). ``begins`` is
+    the tree of traffic that enters at a router; ``ends`` are routers of the set; ``sharing`` are those without a
+    disjoint path."""
 
     hops: tuple[PathLinks, ...]
     begins: dict[str, int]
@@ -29,13 +30,13 @@ class DisjointTrees:
     sharing: frozenset[str]
 
     def end(self, network: Network, tree: int, router: str) -> str:
-        """Where a tree leads from a router on it."""
+        """The end that a tree leads to from a router on it."""
         while link := self.hops[tree][router]:
             router = network.link[link].other(router)
         return router
 
     def path(self, network: Network, router: str) -> PathLinks | None:
-        """The way of what enters at a router; None where none leads there."""
+        """The path of traffic that enters at a router; None where there is no path."""
         if router in self.ends:
             return {}
         if router not in self.begins:
@@ -48,8 +49,8 @@ class DisjointTrees:
 
 
 def disjoint_trees(graph: BackboneGraph, egress: Egress, others: Sequence[dict[str, PathLinks]]) -> DisjointTrees:
-    """The ways to ``egress`` apart from ``others``, which are ways to the same set by router. A router that has none
-    shares what it must. Where not both ends are in use, a way leads to the same end as the others' do."""
+    """Paths to ``egress`` disjoint from ``others``, each of which has the paths to the same set by router. A router
+    without a disjoint path gets the shortest one. Unless both ends are in use, paths lead to the end of the others."""
     network, found, sharing = graph.arcs.network, dict[str, PathLinks](), set[str]()
     ends = frozenset(router for router, path in others[0].items() if not path)
     reduced: dict[tuple[frozenset[str], frozenset[str]], BackboneGraph] = {}
@@ -68,7 +69,7 @@ def disjoint_trees(graph: BackboneGraph, egress: Egress, others: Sequence[dict[s
 
 
 def _end_of(network: Network, router: str, path: PathLinks) -> str:
-    """Where a way from ``router`` leads."""
+    """The last router of a path from ``router``."""
     if not path:
         return router
     last, link = list(path.items())[-1]
@@ -78,8 +79,8 @@ def _end_of(network: Network, router: str, path: PathLinks) -> str:
 def _shared_risks(
     network: Network, path: PathAlgorithm, router: str, other_paths: Sequence[PathLinks]
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """(links, routers) that a way apart from ``theirs`` does not take. Towns at its ends it may go through, and a cable
-    between two routers of one town is no fibre."""
+    """(links, routers) that a path disjoint from ``other_paths`` must not use. The PoPs at its ends are allowed, and so
+    are interconnects between two routers of one PoP."""
     taken = {link for path in other_paths for link in path.values() if not _within_pop(network, network.link[link])}
     links, between = set(taken), set[str]()
     if Risk.SRLG in path.disjoint_in:
@@ -98,7 +99,7 @@ def _within_pop(network: Network, link: Link) -> bool:
 
 
 def _shortest(graph: BackboneGraph, router: str, ends: Sequence[str], *, clean: bool = False) -> PathLinks | None:
-    """The shortest way from ``router`` to one of ``ends``; if it is to be ``clean``, over nothing that is avoided."""
+    """The shortest path from ``router`` to one of ``ends``; if ``clean``, over nothing avoided. None: there is none."""
     paths, position = graph.path_tree(router), graph.arcs.position
     reached = [end for end in ends if paths.reaches(end) and not (clean and position[end] in paths.last_resort)]
     if not reached:
@@ -110,8 +111,8 @@ def _shortest(graph: BackboneGraph, router: str, ends: Sequence[str], *, clean: 
 def _merged_into_trees(
     network: Network, found: dict[str, PathLinks], ends: frozenset[str], sharing: frozenset[str]
 ) -> DisjointTrees:
-    """PathTree put together to trees: each joins the first in which no router on it sends elsewhere. The longest come
-    first: ways of routers on them are often a part of them."""
+    """Merge paths into trees: each joins the first tree in which its routers have the same outgoing links. The longest
+    come first, as the paths of routers on them are often a part of them."""
     trees, begins = list[PathLinks](), dict[str, int]()
     for router, path in sorted(found.items(), key=lambda each: (-len(each[1]), each[0])):
         whole = {**path, _end_of(network, router, path): ""}

@@ -1,15 +1,15 @@
-"""The least possible utilisation of the fullest fibre, by linear programming, and trees that come near it.
+"""The least possible utilisation of the busiest link, by linear programming, and trees that approximate it.
 
-The arc-based multi-commodity program (Ahuja, Magnanti, Orlin, "Network Flows", 17.1), one commodity for each router
-that demand is led to, or set of routers where the nearest will do:
+The arc-based multi-commodity program (Ahuja, Magnanti, Orlin, "Network Flows", 17.1), one commodity for each
+egress router, or set of routers of which the nearest is used:
 
     minimise   u + small * sum of flow * delay
     subject to, for each end t and router v != t:  flow out of v - flow into v  =  demand of v for t
                for each arc a:                     sum of flow on a             <= u * rate of a - load there is
                flow >= 0
 
-The solution may split demand; switches do not. Its ``bound`` is what no choice of paths can undercut, its trees lead
-every router's demand where most of it goes in the solution.
+The solution may split demand; switches do not. Its ``bound`` is a lower bound for every choice of paths; in its trees
+each router uses the arc with the most flow in the solution.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from helsewan.policies.paths.placed_trees import Placement, Tree
 from helsewan.policies.plan import Egress
 from helsewan.topology.graph.backbone_graph import Flags, Floats, PathTree
 
-_TIE = 1e-3  # the delays' part of the objective, against 1 for the utilisation
+_TIE = 1e-3  # weight of delay in the objective, against 1 for the utilisation
 _NO_FLOW = 1e-6  # of the largest demand; less is a rounding error of the solver
 
 
 @dataclass(frozen=True)
 class MinMaxSolution:
-    """``bound``: the least utilisation of the fullest arc; ``trees`` for the egress sets that were asked for."""
+    """``bound``: the least utilisation of the busiest arc; ``trees`` of the egress sets in question."""
 
     bound: float
     trees: dict[Egress, Tree]
 
 
 def least_utilisation(placement: Placement, egresses: Sequence[Egress]) -> MinMaxSolution:
-    """Solves the program for the demand of ``egresses``, on top of the load of all others in ``placement``."""
+    """Solve the program for the demand of ``egresses``, on top of the load of all others in ``placement``."""
     firsts = (tree[0] for egress in egresses if (tree := placement.trees.get(egress.index, ())))
     ends = list({tree.roots: tree for tree in firsts}.values())
-    alike = len({egress.path for egress in egresses}) == 1  # else what one class avoids is open to others
+    alike = len({egress.path for egress in egresses}) == 1  # else links that one class avoids are open to others
     index = {tree.roots: number for number, tree in enumerate(ends)}
     background = placement.load_bps.copy()
     demand = np.zeros((len(ends), len(placement.graph.arcs.routers)))
@@ -62,7 +62,7 @@ def least_utilisation(placement: Placement, egresses: Sequence[Egress]) -> MinMa
 def _solve(
     placement: Placement, ends: Sequence[PathTree], demand: Floats, background: Floats, forbidden: Sequence[Flags]
 ) -> tuple[float, Floats]:
-    """(utilisation, flow by end and arc in bit/s); for each end some arcs, outwards from it, are ``barred``."""
+    """(utilisation, flow by end and arc in bit/s); for each end, ``forbidden`` marks closed arcs, outwards from it."""
     arcs, usable = placement.graph.arcs, np.flatnonzero(np.isfinite(placement.graph.cost))
     rate: Floats = placement.rate_bps[usable]
     unit = rate.max(initial=1.0)  # flows near 1 keep the solver exact

@@ -13,20 +13,19 @@ from helsewan.policies.plan import Egress, Parts, PathAlgorithm, Traffic
 from helsewan.topology.graph.backbone_graph import BackboneGraph, Floats, PathTree
 
 Tree: TypeAlias = tuple[PathTree, ...]
-"""To the routers of an egress set, preferred first, or to the nearest: the first to reach counts."""
+"""Path trees of an egress set: one for each router, preferred first, or one to the nearest. A router uses the first
+that reaches it."""
 
 
 @dataclass
 class Placement:
-    """Trees by egress index, and the load of every arc of ``graph`` in bit/s."""
+    """Trees by egress index; ``load_bps`` and ``utilisation`` by arc of ``graph``."""
 
     graph: BackboneGraph
     traffic: Traffic
     trees: dict[int, Tree] = field(default_factory=dict)
     views: dict[tuple[Parts, Parts], BackboneGraph] = field(default_factory=dict)
-    disjoint: dict[int, DisjointTrees] = field(
-        default_factory=dict
-    )  # in place of a tree, for those disjoint from others
+    disjoint: dict[int, DisjointTrees] = field(default_factory=dict)  # instead of a tree, for disjoint paths
 
     def __post_init__(self) -> None:
         self.load_bps: Floats = np.zeros(len(self.graph.cost))
@@ -36,17 +35,17 @@ class Placement:
 
     @cached_property
     def rate_bps(self) -> Floats:
-        """Every arc's rate: that of the link which carries it, 1 where none does."""
+        """Rate of every arc: that of the link which carries it, 1 where there is none."""
         link = self.graph.arcs.network.link
         return np.array([link[carrier].rate_bps if carrier else 1 for carrier in self.graph.carrier], dtype=np.float64)
 
     @property
     def utilisation(self) -> Floats:
-        """How full every arc is."""
+        """Load over rate of every arc."""
         return self.load_bps / self.rate_bps
 
     def graph_for(self, path: PathAlgorithm) -> BackboneGraph:
-        """The graph as ways by ``path`` take them."""
+        """The graph with what ``path`` avoids and prefers."""
         if not (path.avoid or path.prefer):
             return self.graph
         if (path.avoid, path.prefer) not in self.views:
@@ -55,14 +54,14 @@ class Placement:
         return self.views[path.avoid, path.prefer]
 
     def put(self, egress: Egress, tree: Tree) -> None:
-        """Gives ``egress`` this tree, instead of another it may have."""
+        """Set the tree of ``egress``, replacing an earlier one, and update the load."""
         if egress.index in self.trees:
             self.load_bps = self.load_bps - self.load(egress, self.trees[egress.index])
         self.trees[egress.index] = tree
         self.load_bps = self.load_bps + self.load(egress, tree)
 
     def put_disjoint(self, egress: Egress, found: DisjointTrees) -> None:
-        """Gives ``egress`` ways disjoint from others, and their load."""
+        """Set disjoint paths for ``egress`` and add their load."""
         self.disjoint[egress.index], load = found, np.zeros(len(self.graph.cost))
         arcs = self.graph.arcs
         for place, rate in self.sources.get(egress.index, []):
@@ -71,7 +70,7 @@ class Placement:
         self.load_bps = self.load_bps + load
 
     def paths(self, egress: int) -> dict[str, PathLinks]:
-        """The way of every router from which one leads to an egress set (by index)."""
+        """The path to an egress set (by index) of every router that has one."""
         routers, network = self.graph.arcs.routers, self.graph.arcs.network
         if egress in self.disjoint:
             found = ((router, self.disjoint[egress].path(network, router)) for router in routers)
@@ -80,38 +79,38 @@ class Placement:
         return {router: path for router, path in found if path is not None}
 
     def load(self, egress: Egress, tree: Tree) -> Floats:
-        """What the demand for ``egress`` puts on each arc if it takes ``tree``."""
+        """The load of each arc in bit/s if the demand for ``egress`` takes ``tree``."""
         load, number = np.zeros(len(self.graph.cost)), self.graph.arcs.number
         waiting = self.sources.get(egress.index, [])
-        for paths in tree:
-            through = [0] * len(paths.predecessor)
+        for each in tree:
+            through = [0] * len(each.predecessor)
             for place, rate in waiting:
-                through[place] += rate if paths.reaches_place(place) else 0
-            waiting = [(place, rate) for place, rate in waiting if not paths.reaches_place(place)]
-            for place in paths.farthest_first:
-                if through[place] and place not in paths.root_places:
-                    load[number[place, paths.predecessor[place]]] += through[place]
-                    through[paths.predecessor[place]] += through[place]
+                through[place] += rate if each.reaches_place(place) else 0
+            waiting = [(place, rate) for place, rate in waiting if not each.reaches_place(place)]
+            for place in each.farthest_first:
+                if through[place] and place not in each.root_places:
+                    load[number[place, each.predecessor[place]]] += through[place]
+                    through[each.predecessor[place]] += through[place]
         return load
 
     def total_demand_bps(self, egress: Egress) -> int:
-        """The demand for ``egress`` in all."""
+        """The total demand for ``egress`` in bit/s."""
         return sum(rate for _, rate in self.sources.get(egress.index, ()))
 
     def copy(self) -> Placement:
-        """The same trees, to try others on."""
+        """An independent copy, to try changes on."""
         other = replace(self, trees=dict(self.trees), disjoint=dict(self.disjoint))
         other.load_bps = self.load_bps
         return other
 
 
 def path_along(tree: Tree, router: str) -> PathLinks | None:
-    """The way from a router by a tree; None where it is not reached."""
-    for paths in tree:
-        if paths.reaches(router):
-            network, path, root = paths.graph.arcs.network, dict[str, str](), paths.root_of(router)
+    """The path from a router in a tree; None where the tree does not reach it."""
+    for each in tree:
+        if each.reaches(router):
+            network, path, root = each.graph.arcs.network, dict[str, str](), each.root_of(router)
             while router != root:
-                path[router] = paths.link_at(router)
+                path[router] = each.link_at(router)
                 router = network.link[path[router]].other(router)
             return path
     return None

@@ -1,10 +1,10 @@
-"""Demand on fibres: which tree of paths every egress set gets, as its classes choose, and how full that makes them.
+"""Traffic placement: chooses the tree of paths of every egress set by its class's algorithm and the demand.
 
-Trees are placed one after the other, those of least delay first. One that would fill a fibre beyond the limit is led
-round it. Those that choose by load come last, around what is busy by then.
+Trees are placed one after the other, least-delay ones first. A tree that would use a link beyond the limit is routed
+around it. Algorithms that choose by load come last.
 
-Pure, and the same for the network as planned (a policy that does not fit is refused) and for what is left of it
-after failures (there what does not fit goes the shortest way all the same: better late than never).
+Pure. Used for the network without failures (a policy that does not fit is refused) and for the network after failures
+(where demand that does not fit takes the shortest path all the same).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from helsewan.topology.graph.backbone_graph import BackboneGraph, Floats, PathTr
 # weights", INFOCOM 2000, equation 5.
 _KNEES = np.array([1 / 3, 2 / 3, 9 / 10, 1, 11 / 10])
 _SLOPES = np.array([1, 3, 10, 70, 500, 5000], dtype=np.float64)
-_ROUNDS = 3  # each tree is taken off and placed anew so often
+_ROUNDS = 3  # how often each tree is removed and placed again
 
 
 def place(graph: BackboneGraph, egresses: Sequence[Egress], traffic: Traffic) -> Placement:
-    """A tree for every egress set. Among those of one choice, the set with the most demand chooses first."""
+    """A tree for every egress set. Within one algorithm, the set with the most demand is placed first."""
     placement = Placement(graph, traffic)
     index = {(egress.routers, egress.both, egress.path): egress.index for egress in egresses}
     by_demand = sorted(egresses, key=placement.total_demand_bps, reverse=True)
@@ -50,14 +50,14 @@ def place(graph: BackboneGraph, egresses: Sequence[Egress], traffic: Traffic) ->
 
 
 def _in_order(egresses: Iterable[Egress]) -> list[PathAlgorithm]:
-    """The algorithms, those of least delay first, but those that are to be apart from others after these."""
+    """The algorithms, least delay first, and each after those that it must be disjoint from."""
     choices = list(PathChoice)
     paths = dict.fromkeys(egress.path for egress in egresses)
     return sorted(paths, key=lambda path: (path.rank, choices.index(path.choice)))
 
 
 def _tree(graph: BackboneGraph, egress: Egress, known: dict[str, PathTree]) -> Tree:
-    """The least-delay tree to ``egress``; ``known`` keeps the ways to each router."""
+    """The least-delay tree to ``egress``; ``known`` caches the tree to each router."""
     if egress.both:
         return _nearest(graph, egress)
     for end in egress.routers:
@@ -67,13 +67,13 @@ def _tree(graph: BackboneGraph, egress: Egress, known: dict[str, PathTree]) -> T
 
 
 def _nearest(graph: BackboneGraph, egress: Egress, cost: Floats | None = None) -> Tree:
-    """The tree whose roots are all routers of ``egress`` that are left."""
+    """The tree whose roots are all routers of ``egress`` that have not failed."""
     ends = [end for end in egress.routers if end not in graph.out]
     return (graph.path_tree(*ends, cost=cost),) if ends else ()
 
 
 def _by_cost(placement: Placement, egress: Egress, cost: Floats) -> Tree:
-    """The cheapest tree to ``egress`` where ``cost`` is that of every arc taken toward it."""
+    """The cheapest tree to ``egress`` ; ``cost`` is that of every arc in the direction towards it."""
     graph = placement.graph_for(egress.path)
     outwards = np.where(np.isfinite(graph.cost), cost, np.inf)[graph.arcs.opposite]
     if egress.both:
@@ -82,8 +82,8 @@ def _by_cost(placement: Placement, egress: Egress, cost: Floats) -> Tree:
 
 
 def _within_capacity(placement: Placement, egress: Egress, shortest: Tree) -> Tree:
-    """The shortest tree after leaving out, one at a time, the arc that it would fill most beyond the limit; the
-    shortest of all where that leaves some router without a way, or with none but by what the class avoids."""
+    """The shortest tree within capacity: arcs that it would use most beyond the limit are removed one at a time. The
+    shortest tree of all where that leaves a router without a path, or only with one over what the class avoids."""
     tree, cost = shortest, placement.graph.cost.copy()
     capacity = placement.traffic.fill * placement.rate_bps - placement.load_bps
     while all(a.serves_as_well_as(b) for a, b in zip(tree, shortest, strict=True)):
@@ -97,7 +97,8 @@ def _within_capacity(placement: Placement, egress: Egress, shortest: Tree) -> Tr
 
 
 def _by_load(placement: Placement, egresses: Sequence[Egress]) -> list[Placement]:
-    """Some placements where each of ``egresses`` in turn took the way that is cheapest by the load of all others."""
+    """Placements of several rounds in which each of ``egresses`` in turn takes the tree that is cheapest under the load
+    of all others."""
     tried, found = placement.copy(), []
     for _ in range(_ROUNDS):
         for egress in egresses:
@@ -110,15 +111,15 @@ def _by_load(placement: Placement, egresses: Sequence[Egress]) -> list[Placement
 
 
 def _min_max(placement: Placement, egresses: Sequence[Egress]) -> Placement:
-    """A placement after the linear program's solution, in which demand may split: each router takes the arc that
-    carries the most of it, if that goes through nothing that is avoided."""
-    levelled = placement.copy()
+    """The placement by the linear program's solution: each router uses the arc with the most flow, unless that leads
+    over something that is avoided."""
+    placed = placement.copy()
     for egress, tree in least_utilisation(placement, egresses).trees.items():
         if all(a.serves_as_well_as(b) for a, b in zip(tree, placement.trees[egress.index], strict=True)):
-            levelled.put(egress, tree)
-    return levelled
+            placed.put(egress, tree)
+    return placed
 
 
 def _least_utilised(first: Placement, others: Sequence[Placement]) -> Placement:
-    """The placement whose fullest arc is the least full; of equal ones the one that is less full in all."""
+    """The placement with the least utilisation of its busiest arc; of equal ones the one with the least in total."""
     return min((first, *others), key=lambda each: (round(each.utilisation.max(initial=0.0), 6), each.utilisation.sum()))

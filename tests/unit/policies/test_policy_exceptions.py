@@ -51,7 +51,7 @@ def standing(plan: Plan) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("at", "pictures", "records", "next_turn"),
+    ("at", "pictures", "records", "next_change"),
     [
         ("2027-01-09T23:59:59", "not begun", "in force", "2027-01-10T00:00:00"),
         ("2027-01-10T00:00:00", "in force", "in force", "2027-02-01T15:00:00"),
@@ -61,10 +61,10 @@ def standing(plan: Plan) -> dict[str, str]:
         ("2027-02-21T00:00:00", "ended", "ended", None),
     ],
 )
-def test_exceptions_stand_as_their_dates_say(at: str, pictures: str, records: str, next_turn: str | None) -> None:
+def test_exceptions_stand_as_their_dates_say(at: str, pictures: str, records: str, next_change: str | None) -> None:
     found = plan(at)
     assert standing(found) == {"pictures": pictures, "records": records}
-    assert found.next_turn == (moment(next_turn) if next_turn else None)
+    assert found.next_change == (moment(next_change) if next_change else None)
     allowed = {service: is_allowed(found, "h-bodo", "h-st-olav", service) is not None for service in ("dicom", "ehr")}
     assert allowed == {"dicom": "in force" in (pictures, records), "ehr": records == "in force"}
     assert is_allowed(found, "h-st-olav", "h-bodo", "dicom") is None
@@ -78,7 +78,7 @@ def test_what_two_grant_goes_on_when_one_ends() -> None:
 def test_without_a_moment_no_exception_is_in_force() -> None:
     found = compile_policy(policy_golden.policy(POLICY), small_network())
     assert {each.standing for each in found.exceptions} == {Standing.LEFT_OUT}
-    assert found.next_turn is None
+    assert found.next_change is None
     assert is_allowed(found, "h-bodo", "h-st-olav", "dicom") is None
 
 
