@@ -14,7 +14,7 @@ from helsewan.common.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from helsewan.lab.proofs.rule_query import RuleQuery
-    from helsewan.verification.reports.findings import VerificationReport
+    from helsewan.verification.findings import VerificationReport
 
 _A_DIRECTORY = "A directory for a packet of each violation."
 

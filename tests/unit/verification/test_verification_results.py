@@ -23,8 +23,8 @@ from helsewan.lab.proofs.verification import Verified
 from helsewan.lab.proofs.witness_files import write_witnesses
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.packet import Packet
+from helsewan.verification.findings import Finding, Kind, Proof, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.findings import Finding, Kind, Proof, VerificationReport
 from helsewan.verification.reports.results import as_json, as_junit, told
 from helsewan.verification.reports.witness import scapy_packet
 
