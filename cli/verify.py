@@ -14,7 +14,7 @@ from helsewan.common.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from helsewan.lab.proofs.rule_query import RuleQuery
-    from helsewan.verification.reports.findings import VerificationReport
+    from helsewan.verification.findings import VerificationReport
 
 _WITNESS = "A directory for a packet of each violation."
 

@@ -1,6 +1,11 @@
-"""Proof of isolation: what a network's rules do to every packet, beside what the policy says of it.
+"""Proof of isolation: what a network's rules do to every packet, compared with what the policy expects.
 
-Entry point: `static.verify`. `concrete` follows one packet, `symbolic` all packets at once, `expected` is the policy's
-word, `live` asks a running network, `mutation` tries the verifier on faults, `dump` has rules in a file, `reports`
-tells what was found. May import `common`, `topology`, `policies` and `controller`.
+Entry point: `static.verify`. `concrete` follows one packet and `symbolic` all packets at once; `expected` is what the
+policy expects; `live` has test packets for a running network and their outcomes; `reports` presents the findings;
+`mutation` tests the verifier with injected faults; `dump` reads and writes rules as a file. At the top, `findings`
+and `failures` are the data all of them share, and `comparison` is the static verifier's comparison.
+
+Imports go one way: `concrete` <- `findings` <- `failures` <- `symbolic` <- `expected` <- `live` <- `reports` <-
+`comparison` <- `static` <- `mutation`; `dump` imports none of these, and `mutation` imports it. May import `common`,
+`topology`, `policies` and `controller`.
 """

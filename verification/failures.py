@@ -8,7 +8,7 @@ import networkx as nx
 
 from helsewan.controller.rules.paths import Failures
 from helsewan.topology.model import Network
-from helsewan.verification.reports.findings import Case
+from helsewan.verification.findings import Case
 
 INTACT = Case("intact", Failures())
 SCOPES = ("none", "single", "srlg")

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from helsewan.common.screen import Screen
 from helsewan.lab.proofs.verification import Verified
+from helsewan.verification.findings import Finding, Kind, Proof
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.findings import Finding, Kind, Proof
 from helsewan.verification.reports.results import told
 from helsewan.verification.reports.witness import in_words
 

@@ -16,9 +16,9 @@ from helsewan.lab.probing.session_prober import Call
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric, Trace
 from helsewan.verification.concrete.frames import read
-from helsewan.verification.expected.outcome import Outcome, Predicted, together
 from helsewan.verification.live.generators.draft import TTL
 from helsewan.verification.live.live_report import Answer, LiveReport, SessionAnswer, side_by_side
+from helsewan.verification.live.outcome import Outcome, Predicted, together
 from helsewan.verification.live.sessions import Session, sessions
 from helsewan.verification.live.test_packets import ProbePacket, mark_of, number_in, probe_packets
 from helsewan.verification.static import Static

@@ -13,7 +13,7 @@ from helsewan.lab.proofs.rule_query import RuleQuery
 from helsewan.lab.proofs.verification import as_it_stands
 from helsewan.topology.model import Network
 from helsewan.verification.failures import INTACT, cases
-from helsewan.verification.reports.findings import Case
+from helsewan.verification.findings import Case
 from helsewan.verification.symbolic.packet_blocks import Block, blocks
 
 _MOST = 5_000  # blocks; a policy needs some tens for two sites

@@ -14,8 +14,8 @@ from helsewan.lab.proofs.rule_query import RuleQuery
 from helsewan.policies.plan import Plan
 from helsewan.verification.dump.dump import NOTHING_DOWN, Dump
 from helsewan.verification.failures import SCOPES, cases
+from helsewan.verification.findings import Case, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.findings import Case, VerificationReport
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.files import write_file
-from helsewan.verification.reports.findings import Finding
+from helsewan.verification.findings import Finding
 from helsewan.verification.reports.results import finding_json, told
 from helsewan.verification.reports.witness import scapy_packet
 

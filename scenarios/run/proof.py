@@ -12,9 +12,9 @@ from helsewan.lab.proofs.verification import proved
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.results.checks import CheckResult
 from helsewan.scenarios.spec.metrics import Unit
+from helsewan.verification.findings import Finding, Kind, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports import results
-from helsewan.verification.reports.findings import Finding, Kind, VerificationReport
 
 METRIC, LIMIT = "violations", "== 0"
 _CONCLUSIVE = frozenset({Kind.LEAK, Kind.MISDELIVERED})  # no slow machine causes these

@@ -14,9 +14,9 @@ from terminal import Terminal, running
 from helsewan.lab.probing.lab_prober import verify_lab
 from helsewan.lab.proofs.rule_sources import from_switches
 from helsewan.verification.dump.dump import Dump
+from helsewan.verification.findings import Kind
 from helsewan.verification.live.generators.draft import Group
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.findings import Kind
 
 SEED = 1814
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.expected.expected import Disposition
-from helsewan.verification.expected.outcome import Outcome, Predicted
 from helsewan.verification.live.generators.draft import Group
 from helsewan.verification.live.live_report import Answer
+from helsewan.verification.live.outcome import Outcome, Predicted
 from helsewan.verification.live.test_packets import ProbePacket
 
 

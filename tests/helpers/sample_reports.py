@@ -10,7 +10,7 @@ from helsewan.controller.openflow.entries import IPV4
 from helsewan.controller.rules.generation import first_generation
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.packet import Packet
-from helsewan.verification.reports.findings import Finding, Kind, Proof, VerificationReport
+from helsewan.verification.findings import Finding, Kind, Proof, VerificationReport
 
 
 @cache

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from helsewan.verification.concrete.fabric import Trace
 from helsewan.verification.expected.expected import Disposition
-from helsewan.verification.expected.outcome import Outcome
+from helsewan.verification.findings import Finding, Kind
 from helsewan.verification.live.generators.draft import Group
+from helsewan.verification.live.outcome import Outcome
 from helsewan.verification.live.sessions import Session
 from helsewan.verification.live.test_packets import ProbePacket
-from helsewan.verification.reports.findings import Finding, Kind
 
 LIVE = "live"  # the case that findings of a running network are of
 

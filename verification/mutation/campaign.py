@@ -9,6 +9,7 @@ from random import Random
 
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.generation import first_generation
+from helsewan.verification.findings import Case, Finding, VerificationReport
 from helsewan.verification.mutation.corpus import INTACT
 from helsewan.verification.mutation.effect import HARMLESS, Effect, Probe, named
 from helsewan.verification.mutation.explain import Survivors
@@ -17,7 +18,6 @@ from helsewan.verification.mutation.live import Live
 from helsewan.verification.mutation.mutant import Mutant
 from helsewan.verification.mutation.policy_faults import PolicyMutant
 from helsewan.verification.mutation.witness import FaultOracle, Witness
-from helsewan.verification.reports.findings import Case, Finding, VerificationReport
 
 Verifier = Callable[[Mapping[str, RuleSet]], VerificationReport]
 

@@ -11,7 +11,7 @@ from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.lookup import ChanceError
 from helsewan.verification.concrete.switch import NotModelledError
-from helsewan.verification.expected.outcome import Predicted
+from helsewan.verification.live.outcome import Predicted
 from helsewan.verification.live.test_packets import ProbePacket, probe_packets
 
 

@@ -21,13 +21,13 @@ from helsewan.policies.compile import Policy, compile_policy
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Network
 from helsewan.verification.failures import SCOPES, cases
+from helsewan.verification.findings import VerificationReport
 from helsewan.verification.mutation.campaign import Campaign, FaultVerdict, Trial, changes, table
 from helsewan.verification.mutation.corpus import Corpus
 from helsewan.verification.mutation.live import Live
 from helsewan.verification.mutation.policy_faults import policy_mutants
 from helsewan.verification.mutation.sampling import mutants
 from helsewan.verification.mutation.witness import FaultOracle
-from helsewan.verification.reports.findings import VerificationReport
 from helsewan.verification.static import Static, Verification, verify
 
 _SHOWN = 8  # survivors of one reason

@@ -1,1 +1,1 @@
-"""What a verification found, for people and programs: findings, differences, witnesses, JSON and JUnit XML."""
+"""What a verification found, for people and programs: differences, witnesses, JSON and JUnit XML."""

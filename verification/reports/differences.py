@@ -16,7 +16,7 @@ from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import NotModelledError, Switch
 from helsewan.verification.expected.expected_sets import Allowed, Expectation
 from helsewan.verification.failures import INTACT
-from helsewan.verification.reports.findings import Case, Finding, Kind
+from helsewan.verification.findings import Case, Finding, Kind
 from helsewan.verification.symbolic.header_space import Set, packet_of
 from helsewan.verification.symbolic.states import AMBIGUOUS, FAULTS, LOOPED, LOST, MISMARKED, UNKNOWN
 

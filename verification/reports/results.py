@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 from helsewan.common.exit_codes import ExitCode
 from helsewan.verification.concrete.fabric import Hop, Trace
 from helsewan.verification.concrete.packet import Packet
+from helsewan.verification.findings import Finding, Proof, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.findings import Finding, Proof, VerificationReport
 from helsewan.verification.reports.witness import expression, in_words
 
 FORMAT = "helsewan-verification/1"

@@ -1,9 +1,11 @@
-"""Actions, done to all packets of a state at once, by OpenFlow 1.3 and, where that leaves things open, as Open vSwitch
-does; `helsewan.verification.concrete.switch` does the same to one packet."""
+"""Executes OpenFlow actions on all packets of a state at once.
+
+Follows OpenFlow 1.3 and, where that leaves things open, Open vSwitch; `concrete.switch` does the same to one packet.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from helsewan.controller.openflow.entries import (
     CONTROLLER,
@@ -11,25 +13,17 @@ from helsewan.controller.openflow.entries import (
     MPLS,
     Action,
     CheckLarger,
-    DecMplsTtl,
-    DecTtl,
     Group,
-    Load,
-    Move,
     Output,
     PopMpls,
-    PopVlan,
-    PushMpls,
-    PushVlan,
     Resubmit,
     SetField,
     Table,
 )
-from helsewan.controller.openflow.pipeline import VLAN_PRESENT
-from helsewan.topology.model import TRUNK_PORT
-from helsewan.verification.concrete.packet import number, plain
+from helsewan.verification.concrete.packet import plain
+from helsewan.verification.symbolic.header_rewriter import MARKING, HeaderRewriter
 from helsewan.verification.symbolic.header_space import Set
-from helsewan.verification.symbolic.liveness import TTLS
+from helsewan.verification.symbolic.program import Program
 from helsewan.verification.symbolic.states import (
     ALTERED,
     ANSWERED,
@@ -41,7 +35,6 @@ from helsewan.verification.symbolic.states import (
     MISMARKED,
     RETAGGED,
     SENT,
-    UNKNOWN,
     LabelEntry,
     Node,
     NotModelledError,
@@ -51,24 +44,28 @@ from helsewan.verification.symbolic.states import (
 )
 from helsewan.verification.symbolic.tables import is_noted
 
-if TYPE_CHECKING:
-    from helsewan.verification.symbolic.symbolic_executor import SymbolicExecutor
 
-_NOTED_TTL = "ttl", 0, 8
-_REWRITTEN = frozenset({"eth_src", "eth_dst", "eth_type", "ip_dscp"})  # of headers, what routers change
-_MARKING = Table.CONTRACT  # the last table that may give a packet its class
+class NodeSource(Protocol):
+    """Where actions find what becomes of packets further on: the symbolic executor."""
+
+    program: Program
+    down: int
+
+    def node(self, router: str, table: Table, state: State) -> Node:
+        """The node of packets in a state that come to a table."""
+        ...
+
+    def group(self, router: str, id_: int, state: State) -> Result:
+        """What becomes of packets that a group is handed."""
+        ...
 
 
-class ActionExecutor:
+class ActionExecutor(HeaderRewriter):
     """One list of actions, done to packets in one state."""
 
-    def __init__(self, machine: SymbolicExecutor, router: str, table: Table, state: State) -> None:
-        self.machine, self.program, self.space = machine, machine.program, machine.space
-        self.router, self.table = router, table
-        self.notes: dict[str, object] = dict(state.notes)
-        self.stack, self.stripped = list(state.stack), state.stripped
-        self.limit: Set = self.space.all  # those of the packets that are still under way
-        self.result = Result(self.space.none)
+    def __init__(self, executor: NodeSource, router: str, table: Table, state: State) -> None:
+        super().__init__(executor.program.space, table, state)
+        self.executor, self.program, self.router = executor, executor.program, router
         self.looked_up: list[Node] = []
         self.has_sent = False  # packets on, by one of the actions
 
@@ -88,7 +85,7 @@ class ActionExecutor:
                     self.output(port)
                 case Group(id_):
                     self.once()
-                    self.add(self.machine.group(self.router, id_, self.state), self.in_class())
+                    self.add(self.executor.group(self.router, id_, self.state), self.in_class())
                 case Resubmit(table):
                     self.once()
                     self.look_up(table)
@@ -129,7 +126,7 @@ class ActionExecutor:
     def split(self, larger: Set, register: str, *rest: object) -> None:
         """Goes on with long packets and with short ones, each on their own."""
         for verdict, those in ((1, larger), (0, ~larger)):
-            work = ActionExecutor(self.machine, self.router, self.table, self.state)
+            work = ActionExecutor(self.executor, self.router, self.table, self.state)
             work.notes[plain(register)] = verdict
             work.limit, work.has_sent = self.limit, self.has_sent
             work.run(*rest)  # type: ignore[arg-type]
@@ -148,16 +145,16 @@ class ActionExecutor:
         if self.stack and self.stack[-1] is BENEATH:
             self.stop_here((), table, None)
             return
-        if self.table > _MARKING >= table and not self.stack:
+        if self.table > MARKING >= table and not self.stack:
             raise NotModelledError("packets get their class twice")
-        limit = self.limit if self.table > _MARKING or table <= _MARKING else self.leaving()
-        node = self.machine.node(self.router, table, self.state)
+        limit = self.limit if self.table > MARKING or table <= MARKING else self.leaving()
+        node = self.executor.node(self.router, table, self.state)
         self.looked_up.append(node)
         self.add(node.result, limit)
 
     def leaving(self) -> Set:
         """Packets on the way out of the tables that mark them, with the mark that they have got."""
-        if self.table > _MARKING or self.stack:
+        if self.table > MARKING or self.stack:
             return self.limit
         if MARKED in self.notes:
             raise NotModelledError("packets get their class twice")
@@ -181,7 +178,7 @@ class ActionExecutor:
         overwritten = tuple((name, value) for name, value in self.notes.items() if not is_noted(name))
         notes = tuple(sorted((dict(overwritten) | dict(resume.notes)).items()))
         state = State(notes, (*beneath, *resume.stack), self.stripped)
-        work = ActionExecutor(self.machine, resume.router, max(resume.table, Table.CORE), state)
+        work = ActionExecutor(self.executor, resume.router, max(resume.table, Table.CORE), state)
         work.run(resume.actions, resume.goto, resume.written)
         self.add_all(work.result, those)
 
@@ -213,7 +210,7 @@ class ActionExecutor:
             self.once()
         bit = self.program.port_bit(self.router, port)
         self.result.hangs_on |= bit
-        if bit & self.machine.down:
+        if bit & self.executor.down:
             return
         if port in links:
             self.onward(links[port])
@@ -256,7 +253,7 @@ class ActionExecutor:
         if self.stack:
             top = self.stack[-1][0], CLASS_TC
             stack = (BENEATH, top) if beneath else (top,)
-        node = self.machine.node(far, Table.ADMIT, State(tuple(sorted(notes.items())), stack, self.stripped))
+        node = self.executor.node(far, Table.ADMIT, State(tuple(sorted(notes.items())), stack, self.stripped))
         self.result.hangs_on |= node.result.hangs_on
         self.result.out |= limit & node.result.out if limit != self.space.all else node.result.out
         for those, resume in node.result.resumes:
@@ -289,118 +286,12 @@ class ActionExecutor:
                 raise NotModelledError("labels beneath what is said to be the last")
             return True
         readable = self.space.match("eth_type", kind, beneath=self.stripped)
-        blind = ActionExecutor(self.machine, self.router, self.table, self.state)
+        blind = ActionExecutor(self.executor, self.router, self.table, self.state)
         blind.notes["eth_type"] = kind
         blind.run(*rest)  # type: ignore[arg-type]
         self.add_all(blind.result, self.limit & ~readable)
-        seen = ActionExecutor(self.machine, self.router, self.table, self.state)
+        seen = ActionExecutor(self.executor, self.router, self.table, self.state)
         seen.run(*rest)  # type: ignore[arg-type]
         self.add_all(seen.result, self.limit & readable)
         self.looked_up += [*blind.looked_up, *seen.looked_up]
         return False
-
-    def rewrite(self, action: Action) -> None:
-        """Whatever changes packets or notes, and sends nothing out."""
-        match action:
-            case DecTtl() | DecMplsTtl():
-                return
-            case PushVlan():
-                if self.notes.get("vlan_vid", 0) != 0:
-                    raise NotModelledError("a second tag")
-                if "vlan_vid" not in self.notes:
-                    untagged = self.space.equal("vlan_vid", 0)
-                    self.result.out |= self.limit & ~untagged & self.space.out(UNKNOWN)
-                    self.limit &= untagged
-                self.tag(VLAN_PRESENT)
-            case PopVlan():
-                self.tag(0)
-            case PushMpls():
-                self.push()
-            case SetField(name, value):
-                self.set(plain(name), number(value))
-            case Load(name, value, bits):
-                self.load(plain(name), value, (1 << bits) - 1)
-            case Move(source, destination, bits, from_bit, to_bit):
-                self.move(plain(source), plain(destination), bits, from_bit, to_bit)
-            case _:
-                raise NotModelledError(str(action))
-
-    def push(self) -> None:
-        """A label more, with the class of what is beneath."""
-        if len(self.stack) == 3:
-            raise NotModelledError("a fourth label")
-        if not self.stack:
-            dscp = self.notes.get("ip_dscp")
-            self.stack.append((0, dscp & 7 if isinstance(dscp, int) else ("ip_dscp", 0, 3)))
-        else:
-            self.stack.append((0, CLASS_TC) if self.stack[-1] is BENEATH else self.stack[-1])
-
-    def set(self, name: str, value: int) -> None:
-        """A field becomes a number."""
-        if name in TTLS:
-            return
-        if name in ("mpls_label", "mpls_tc"):
-            if self.stack:
-                label, tc = self.stack[-1]
-                self.stack[-1] = (value, tc) if name == "mpls_label" else (label, value)
-        elif name == "vlan_vid":
-            if name not in self.notes:
-                raise NotModelledError("a tag that is changed where there may be none")
-            if self.notes[name] != 0:
-                self.tag(value)
-        elif name == "ip_dscp" and self.table > _MARKING:
-            right = self.space.marked(value)
-            self.result.out |= self.limit & ~right & self.space.out(MISMARKED)
-            self.limit &= right
-        else:
-            self.write(name, value)
-
-    def write(self, name: str, value: object) -> None:
-        """A field becomes something, which shows in packets if it is one of their headers."""
-        self.notes[name] = value
-        if not is_noted(name) and name not in _REWRITTEN:
-            self.notes[ALTERED] = 1
-
-    def tag(self, vlan: int) -> None:
-        """Another tag, or none. On a port of its own, a line's packets have none."""
-        if self.notes.get("in_port", TRUNK_PORT) != TRUNK_PORT and not vlan:
-            self.notes.pop(RETAGGED, None)
-        elif self.notes.get("vlan_vid") != vlan:
-            self.notes[RETAGGED] = 1
-        self.notes["vlan_vid"] = vlan
-
-    def load(self, name: str, value: int, mask: int) -> None:
-        """The low bits of a field become a number."""
-        before = self.notes.get(name, 0)
-        if name in ("mpls_label", "mpls_tc") and self.stack:
-            before = self.stack[-1][name == "mpls_tc"]
-        if not isinstance(before, int):
-            raise NotModelledError(f"a part of {name}")
-        self.set(name, before & ~mask | value & mask)
-
-    def move(self, source: str, destination: str, bits: int, from_bit: int, to_bit: int) -> None:
-        """Bits of one field into another."""
-        if source in TTLS or destination in TTLS:
-            if destination not in TTLS:
-                self.notes[destination] = _NOTED_TTL
-            elif source not in TTLS and self.notes.get(source) != _NOTED_TTL:
-                raise NotModelledError("a TTL that is none")
-            return
-        value = self.stack[-1][1] if source == "mpls_tc" and self.stack else self.notes.get(source)
-        if value is None:
-            value = 0 if is_noted(source) else (source, from_bit, bits)
-        elif isinstance(value, int):
-            value = value >> from_bit & (1 << bits) - 1
-        elif from_bit or value[2] != bits:  # type: ignore[index]
-            raise NotModelledError(f"a part of {source}")
-        if to_bit:
-            raise NotModelledError(f"a part of {destination}")
-        if isinstance(value, int):
-            self.load(destination, value, (1 << bits) - 1)
-        elif destination == "mpls_tc":
-            if self.stack and self.stack[-1] is not BENEATH:
-                self.stack[-1] = self.stack[-1][0], value
-        elif destination in ("vlan_vid", "mpls_label") or (destination == "ip_dscp" and self.table > _MARKING):
-            raise NotModelledError(f"{destination} is copied from elsewhere")
-        else:
-            self.write(destination, value)

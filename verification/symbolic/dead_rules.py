@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from helsewan.controller.openflow.entries import Table
 from helsewan.controller.openflow.pipeline import Purpose
 from helsewan.verification.failures import INTACT
-from helsewan.verification.reports.findings import Finding, Kind
+from helsewan.verification.findings import Finding, Kind
 from helsewan.verification.symbolic.program import Program
 from helsewan.verification.symbolic.symbolic_executor import SymbolicExecutor
 from helsewan.verification.symbolic.tables import Entry

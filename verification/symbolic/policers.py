@@ -10,7 +10,7 @@ from helsewan.controller.openflow.pipeline import CLASS, VLAN_PRESENT
 from helsewan.policies.plan import Attachment, Plan, TrafficClass
 from helsewan.topology.model import TRUNK_PORT
 from helsewan.verification.failures import INTACT
-from helsewan.verification.reports.findings import Finding, Kind
+from helsewan.verification.findings import Finding, Kind
 from helsewan.verification.symbolic.program import Program
 
 _POLICED_BY = frozenset({"metadata", "vlan_vid"})

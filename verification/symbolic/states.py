@@ -1,4 +1,5 @@
-"""What packets have in common as they go through switches together, and what becomes of them; see machine.py."""
+"""What packets have in common as they go through switches together, and what becomes of them; see
+`symbolic_executor`."""
 
 from __future__ import annotations
 

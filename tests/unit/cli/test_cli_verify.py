@@ -16,8 +16,8 @@ from helsewan.common.errors import InputError
 from helsewan.controller.rules.paths import Failures
 from helsewan.lab.proofs.verification import Verified, as_it_stands
 from helsewan.verification.dump.dump import read
+from helsewan.verification.findings import Case, Finding, Kind, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.findings import Case, Finding, Kind, VerificationReport
 from helsewan.verification.reports.results import as_json
 
 GP_C = "02:51:00:00:00:03"  # its MAC address

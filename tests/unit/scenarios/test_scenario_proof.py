@@ -22,11 +22,11 @@ from helsewan.scenarios.run.proof import Proofs
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.dump.dump import Dump
 from helsewan.verification.expected.expected import Disposition as Word
-from helsewan.verification.expected.outcome import Arrival, Outcome
+from helsewan.verification.findings import Finding, Kind, Proof, VerificationReport
 from helsewan.verification.live.live_report import side_by_side
+from helsewan.verification.live.outcome import Arrival, Outcome
 from helsewan.verification.live.side_by_side import as_rows
 from helsewan.verification.live.test_packets import probe_packets
-from helsewan.verification.reports.findings import Finding, Kind, Proof, VerificationReport
 
 VERIFY = SMALL.replace(
     "\ntraffic:", "\nverify:\n  rules: {dark: failure + 1 s, healed: end}\n  questions: 50\ntraffic:"

@@ -20,11 +20,11 @@ from helsewan.lab.probing.verify_live import TIMES, verify_live
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.expected.expected import Disposition
-from helsewan.verification.expected.outcome import Arrival, Outcome
+from helsewan.verification.findings import Kind
 from helsewan.verification.live.generators.draft import Group
 from helsewan.verification.live.live_report import side_by_side
+from helsewan.verification.live.outcome import Arrival, Outcome
 from helsewan.verification.live.test_packets import ProbePacket, mark_of, number_in, probe_packets
-from helsewan.verification.reports.findings import Kind
 
 
 @pytest.fixture(scope="module")

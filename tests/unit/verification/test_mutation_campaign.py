@@ -15,6 +15,7 @@ from helsewan.controller.openflow.entries import FlowRule, RuleSet, Table
 from helsewan.controller.openflow.pipeline import Purpose, purpose_of
 from helsewan.policies.compile import library_path, load_policy
 from helsewan.verification.failures import cases
+from helsewan.verification.findings import Case, Finding, Kind, VerificationReport
 from helsewan.verification.mutation.campaign import Campaign, FaultVerdict, Trial, changes, table
 from helsewan.verification.mutation.corpus import INTACT
 from helsewan.verification.mutation.effect import HARMLESS, Effect, Probe
@@ -22,7 +23,6 @@ from helsewan.verification.mutation.live import Live
 from helsewan.verification.mutation.mutant import Mutant, Mutation
 from helsewan.verification.mutation.policy_faults import FAULTS, PolicyMutant, policy_mutants
 from helsewan.verification.mutation.sampling import mutants
-from helsewan.verification.reports.findings import Case, Finding, Kind, VerificationReport
 from helsewan.verification.static import verify
 
 CASES = (Case("intact", INTACT),)

@@ -21,9 +21,9 @@ from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.frames import FIRST_FRAGMENT, LATER_FRAGMENT, read
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.expected.expected import Disposition, Intent
-from helsewan.verification.expected.outcome import Predicted
 from helsewan.verification.live.generators import contracts
 from helsewan.verification.live.generators.draft import Draft, Group, Scene
+from helsewan.verification.live.outcome import Predicted
 from helsewan.verification.live.test_packets import mark_of, number_in, probe_packets
 
 

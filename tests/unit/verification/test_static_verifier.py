@@ -13,8 +13,8 @@ from helsewan.controller.openflow.pipeline import SOURCE_ROLE, VLAN_PRESENT, Dro
 from helsewan.topology.model import TRUNK_PORT
 from helsewan.verification.concrete.fabric import End
 from helsewan.verification.failures import INTACT, cases
+from helsewan.verification.findings import Finding, Kind, VerificationReport
 from helsewan.verification.mutation.sampling import mutants
-from helsewan.verification.reports.findings import Finding, Kind, VerificationReport
 from helsewan.verification.static import Static, Verification, verify
 
 

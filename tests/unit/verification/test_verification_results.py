@@ -18,8 +18,8 @@ from helsewan.cli.verify import verify
 from helsewan.common.errors import InputError
 from helsewan.lab.proofs.verification import Verified
 from helsewan.lab.proofs.witness_files import write_witnesses
+from helsewan.verification.findings import Kind, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.findings import Kind, VerificationReport
 from helsewan.verification.reports.results import as_json, as_junit, told
 from helsewan.verification.reports.witness import scapy_packet
 

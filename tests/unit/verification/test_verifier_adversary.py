@@ -35,7 +35,7 @@ from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.dump.fields import FieldError, parse
 from helsewan.verification.failures import cases
-from helsewan.verification.reports.findings import Finding, Kind
+from helsewan.verification.findings import Finding, Kind
 from helsewan.verification.static import Static, Verification, verify
 
 Change = Callable[[FlowRule], FlowRule]

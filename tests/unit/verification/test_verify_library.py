@@ -12,7 +12,7 @@ from helsewan.policies.language.schema import AccessLinkUse
 from helsewan.policies.plan import Plan
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.failures import INTACT, cases
-from helsewan.verification.reports.findings import Case
+from helsewan.verification.findings import Case
 from helsewan.verification.static import verify
 
 SMALLEST = 90  # about as few sites as the national network can have
