@@ -50,8 +50,7 @@ class LinkBackend(ABC):
     """Collects lines while Mininet builds, makes them on ``commit``, and changes them from then on. Changes return
     the instant at which they held (CLOCK_REALTIME, ns).
 
-    ``models`` are the lines' models as asked for, forward and back, before ``compensate_delay`` shortens
-    their delays."""
+    ``models`` are the lines' models as asked for, forward and back, before ``compensate_delay`` shortens delays."""
 
     dataplane: ClassVar[Dataplane]
     trunk_queue: ClassVar[int]  # frames that a trunk's interface holds on their way out
