@@ -7,7 +7,8 @@
                     (line or part; "": everywhere), seconds (of the run; []: over all of it), value, limit, unit
     void            the reasons of grade void, for people
     checks          name, metric, passed (null: left out), value, limit, detail; unit, that of value: "us", "bit/s",
-                    "share" (0 to 1), "count", "MOS" (1 to 4.5) or "R" (ITU-T G.107)
+                    "share" (0 to 1), "count", "MOS" (1 to 4.5) or "R" (ITU-T G.107); conclusive: no slow machine
+                    can cause a failure
     keeping_up      every demand on the machine: name, worst value, the bounds suspect and void, unit, whether kept
     phases          name, start_us, end_us as they took place, from the run's start
     classes         class -> phase -> figures of its flows together (probes and controls left out)
