@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from random import Random
 
 import z3
-from oracle_executor import ALIASES, DEEPEST, ICMP, ICMP6, LABELS, PRESENT, TCP, UDP, WIDTH, State, Truth, number
+from oracle_state import ALIASES, DEEPEST, ICMP, ICMP6, LABELS, PRESENT, TCP, UDP, WIDTH, State, Truth, number
 
 from helsewan.controller.openflow.entries import ARP, IPV4, IPV6, RuleSet
 from helsewan.verification.concrete.packet import Label, Packet

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import z3
-from oracle_executor import DEEPEST, UDP, State
+from oracle_state import DEEPEST, UDP, State
 from z3 import BitVecRef as Bits
 from z3 import BoolRef as Truth
 

@@ -20,28 +20,35 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import product
-from typing import NamedTuple
 
 import pytest
+from national_headers import (
+    Header,
+    address,
+    fabric_of,
+    headers,
+    intact,
+    is_allowed,
+    is_visible,
+    label_of,
+    plan,
+    whole,
+)
 from walks import Outcome, Steps, Walks
 
 from helsewan.controller.openflow.entries import Table
 from helsewan.controller.openflow.pipeline import BUCKET, DESTINATION_VPN, PIPELINE, VLAN_PRESENT, Drop
 from helsewan.controller.rules.access_rules import ingress_group, line_group, turned_routes
-from helsewan.controller.rules.generation import Generation, first_generation
 from helsewan.controller.rules.ip_version import FAMILIES, IP4, IpVersion, masked
 from helsewan.controller.rules.paths import Failures
-from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.policies.plan import SHORTEST, Attachment, Egress, Plan, PortMatch, Protocol, Service, Vpn
+from helsewan.policies.plan import SHORTEST, Attachment, Egress, Vpn
 from helsewan.topology.model import TRUNK_PORT, Site
-from helsewan.topology.national.generator import national_network
 from helsewan.verification.concrete.fabric import End, Fabric
 from helsewan.verification.concrete.packet import Label, Packet, number
-from helsewan.verification.concrete.switch import Choice, Switch, Visit
+from helsewan.verification.concrete.switch import Choice, Visit
 from helsewan.verification.failures import components, single_failures
 
 CORE_TTL = 64
-SYN, SYN_ACK = 0x02, 0x12
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,110 +59,7 @@ def _no_search_for_garbage() -> Iterator[None]:
     gc.enable()
 
 
-@cache
-def plan() -> Plan:
-    """The country: every hospital, service and data centre, and a sample of the rest."""
-    return compile_policy(load_policy(library_path("national")), national_network(sites=300, seed=1))
-
-
-@cache
-def intact() -> Generation:
-    """The rules of the network in which nothing has failed."""
-    return first_generation(plan())
-
-
-@cache
-def edge() -> dict[str, Switch]:
-    """The routers' access sides, which no failure changes."""
-    return {router: Switch.of(rules) for router, rules in intact().edge.items()}
-
-
-@cache
-def whole() -> Fabric:
-    """All routers with these rules."""
-    return fabric_of(intact())
-
-
-def fabric_of(generation: Generation) -> Fabric:
-    """All routers with the rules for one state of the network, in that state."""
-    switches = {router: each.having(generation.core[router]) for router, each in edge().items()}
-    return Fabric(plan().network, switches, generation.failures)
-
-
 # 1. At the edge.
-
-
-class Header(NamedTuple):
-    """A packet's IP version and headers above it, and the services that it opens or answers."""
-
-    family: IpVersion
-    fields: tuple[tuple[str, int], ...]
-    opens: frozenset[str]
-    answers: frozenset[str]
-
-
-def _within(port: int, ranges: tuple[PortMatch, ...]) -> bool:
-    return any(port & each.mask == each.value for each in ranges) or not ranges
-
-
-def _services(protocol: Protocol, port: int) -> frozenset[str]:
-    services = (service for service in plan().services if service.protocol is protocol)
-    return frozenset(service.name for service in services if _within(port, service.ports))
-
-
-@cache
-def headers() -> tuple[Header, ...]:
-    """An opening and a reply of every port range of every service, and a segment that only looks like a reply."""
-
-    def of(family: IpVersion, service: Service, port: int) -> Iterator[Header]:
-        protocol, known = service.protocol, _services(service.protocol, port)
-        if protocol is Protocol.ICMP:
-            for kind, opens, answers in (
-                (family.echo_request, known, frozenset()),
-                (family.echo_reply, frozenset(), known),
-                (3, frozenset(), frozenset()),
-            ):
-                yield Header(family, (("ip_proto", family.icmp), (family.icmp_type, kind)), opens, answers)
-            return
-        name = protocol.name.lower()
-        for source, destination, flags in ((1, port, SYN), (port, 1, SYN_ACK), (port, 1, SYN)):
-            fields = {"ip_proto": int(protocol), f"{name}_src": source, f"{name}_dst": destination}
-            reply = source == port and (protocol is Protocol.UDP or flags == SYN_ACK)
-            fields |= {"tcp_flags": flags} if protocol is Protocol.TCP else {}
-            yield Header(
-                family,
-                tuple(fields.items()),
-                known if destination == port else frozenset(),
-                known if reply else frozenset(),
-            )
-
-    ports = ((service, each.value) for service in plan().services for each in service.ports or (PortMatch(0, 0),))
-    asked = product(FAMILIES, ports)
-    return tuple(dict.fromkeys(header for family, (service, port) in asked for header in of(family, service, port)))
-
-
-def is_allowed(source: Site, destination: Site, header: Header) -> bool:
-    """What the policy says, by its contracts."""
-    a, b = (plan().role_of_site[site.id].id for site in (source, destination))
-    return any((a, b, service) in plan().allowed for service in header.opens) or any(
-        (b, a, service) in plan().allowed for service in header.answers
-    )
-
-
-def is_visible(source: Site, destination: Site) -> bool:
-    """Whether the source's VPN has a route to the destination (RFC 4364)."""
-    home, far = (plan().vpn[plan().role_of_site[site.id].vpn] for site in (source, destination))
-    return far in plan().imports_from(home)
-
-
-def address(site: Site, family: IpVersion) -> str:
-    """A site's own address."""
-    return str(site.address4 if family is IP4 else site.address6)
-
-
-def label_of(vpn: Vpn, family: IpVersion) -> int:
-    """The label of a VPN's packets."""
-    return vpn.label if family is IP4 else vpn.label6
 
 
 def sent(line: Attachment, destination: Site, header: Header, fabric: Fabric | None = None) -> Visit:

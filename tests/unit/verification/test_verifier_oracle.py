@@ -13,10 +13,11 @@ from random import Random
 
 import pytest
 import z3
-from oracle_executor import DEEPEST, Fate, Machine, possible
+from oracle_executor import Fate, Machine
 from oracle_networks import random_network, random_plan
 from oracle_packets import as_packet, edges, made_up, model_of, of_model, sane
 from oracle_sets import as_constraint, parts_of
+from oracle_state import DEEPEST, possible
 
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.generation import first_generation
