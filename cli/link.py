@@ -68,8 +68,13 @@ def link_set(
     limit: Annotated[list[str] | None, typer.Option("--limit", help="CLASS=64kB, 20ms or none.")] = None,
     aqm: Annotated[list[str] | None, typer.Option("--aqm", help="CLASS=codel, red:30kB,90kB or none.")] = None,
     down: Annotated[bool | None, typer.Option("--down/--up", help="Take the link's carrier down, or up.")] = None,
-    silent: Annotated[bool | None, typer.Option("--silent/--heard", help="Drop all frames, carrier up.")] = None,
-    frozen: Annotated[bool | None, typer.Option("--freeze/--thaw", help="Pause the link: frames wait.")] = None,
+    blackhole: Annotated[
+        bool | None,
+        typer.Option("--blackhole/--no-blackhole", "--silent/--heard", help="Drop all frames, carrier up."),
+    ] = None,
+    paused: Annotated[
+        bool | None, typer.Option("--pause/--resume", "--freeze/--thaw", help="Pause the link: frames wait.")
+    ] = None,
 ) -> None:
     """Change links while they carry traffic. All changes take effect at one instant, and no queued frame is lost."""
     from helsewan.lab.client.client import Client
@@ -92,7 +97,7 @@ def link_set(
         "overhead": overhead,
     }
     change = parsed_change(options, {"weight": weight or [], "limit": limit or [], "aqm": aqm or []})
-    state = {"down": down, "silent": silent, "frozen": frozen}
+    state = {"down": down, "silent": blackhole, "frozen": paused}
     if not change and not reset and set(state.values()) == {None}:
         raise InputError(Problem("link set", link, "nothing to change is given", "for example --delay 20ms"))
     with Client(name) as client:

@@ -107,8 +107,8 @@ class LinkControl:
     def _check_state(request: LinkRequest) -> None:
         one_way = set(request.directions) != set(Direction)
         if one_way and (request.state.down is not None or request.state.frozen is not None):
-            hint = "--silent loses one direction's frames without a sign"
-            raise InputError(Problem("--direction", None, "a line is cut, or frozen, both ways", hint))
+            hint = "--blackhole loses one direction's frames without a sign"
+            raise InputError(Problem("--direction", None, "a link is cut, or paused, both ways", hint))
 
     def _change_state(self, names: tuple[str, ...], request: LinkRequest) -> None:
         state = LinkState(down=False, silent=False, frozen=False) if request.reset else request.state

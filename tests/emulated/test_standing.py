@@ -180,7 +180,12 @@ def test_a_line_is_cut_silenced_and_frozen(terminal: Terminal) -> None:
     def lost() -> bool:
         return terminal.run("exec", "hospital-b", "--", "ping", "-c", "1", "-W", "1", "10.0.2.2").returncode != 0
 
-    for on, off in (("--down", "--up"), ("--silent", "--heard"), ("--freeze", "--thaw")):
+    for on, off in (
+        ("--down", "--up"),
+        ("--blackhole", "--no-blackhole"),
+        ("--pause", "--resume"),
+        ("--silent", "--heard"),
+    ):
         assert terminal.run("link", "set", "hospital-b", on).returncode == 0
         assert lost() and len(status(terminal)["changed"]) == 1  # type: ignore[arg-type]
         assert terminal.run("link", "set", "hospital-b", off).returncode == 0
