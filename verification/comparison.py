@@ -51,8 +51,7 @@ class FirstSteps:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What some of the lines show: findings, the entries that they use (see `dead_rules.Uses`), nodes, and times
-    taken."""
+    """What some of the access lines show: findings, entries they use (see `dead_rules.Uses`), nodes and times taken."""
 
     findings: dict[Key, Finding]
     uses: tuple[set[Use], set[Use]]

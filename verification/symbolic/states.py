@@ -1,5 +1,4 @@
-"""What packets have in common as they go through switches together, and what becomes of them; see
-`symbolic_executor`."""
+"""The state that packets share as they go through switches together, and what becomes of them (`symbolic_executor`)."""
 
 from __future__ import annotations
 

@@ -2,10 +2,9 @@
 
 Packets go through the tables together as long as all that switches noted of them is the same: a *state* is what they
 noted, and a *node* is a state at a table of a router. What becomes of the packets at a node is a relation
-(`header_space`)
-between their headers as they were sent and where they end. It is worked out once for each node, from the nodes after
-it; since what can no longer matter is left out of a state (`liveness`), a node stands for all access lines of a role,
-and for all packets of a VPN.
+(`header_space`) between their headers as they were sent and where they end. It is worked out once for each node, from
+the nodes after it; since what can no longer matter is left out of a state (`liveness`), a node stands for all access
+lines of a role, and for all packets of a VPN.
 
 What is beneath a transport label cannot be looked at while that is on. So a way through the core is gone once for all
 that may be beneath (``BENEATH``), and ends in a `Resume` where that is uncovered.
