@@ -1,6 +1,6 @@
-"""The Ryu application: turns OpenFlow events into calls of the conductor, and its orders into messages.
+"""The Ryu application: turns OpenFlow events into calls of the reconciler, and its orders into messages.
 
-Handlers only put what happened on a queue; one thread takes it off, so the conductor is alone with its
+Handlers only put what happened on a queue; one thread takes it off, so the reconciler is alone with its
 state and no switch waits for another's rules to be computed.
 """
 
@@ -189,7 +189,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         self.emit("rules-ready", {"seconds": round(time.monotonic() - began, 3)})
 
     def _work(self) -> None:
-        """Computes all rules, then takes what happened off the queue and wakes the conductor at its deadlines."""
+        """Computes all rules, then takes what happened off the queue and wakes the reconciler at its deadlines."""
         self._compute()
         while True:
             deadline = self.reconciler.deadline
@@ -229,7 +229,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         """Becomes a switch's master. If that is refused, its word comes before its answer to any order."""
         datapath.send(self.encoder.role(_of.OFPCR_ROLE_MASTER, self.generation or 0))
         ports = {
-            number: port for number, port in tuple(datapath.ports.items()) if number < _MAX_PORT and _has_light(port)
+            number: port for number, port in tuple(datapath.ports.items()) if number < _MAX_PORT and _has_carrier(port)
         }
         up = frozenset(number for number, port in ports.items() if _is_live(port))
         self._carry_out(self.reconciler.joined(router, up, time.monotonic(), coming=frozenset(ports.keys() - up)))
@@ -310,7 +310,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
                 connection.datapath.send(connection.session.data(output.order))
 
 
-def _has_light(port: Any) -> bool:
+def _has_carrier(port: Any) -> bool:
     """Whether a port description says that something is at the other end."""
     return not port.config & _of.OFPPC_PORT_DOWN and not port.state & _of.OFPPS_LINK_DOWN
 
@@ -318,4 +318,4 @@ def _has_light(port: Any) -> bool:
 def _is_live(port: Any) -> bool:
     """Whether a port description says that packets pass: with a BFD session, that both ends hear each other. It is
     what fast-failover groups go by, too."""
-    return _has_light(port) and bool(port.state & _of.OFPPS_LIVE)
+    return _has_carrier(port) and bool(port.state & _of.OFPPS_LIVE)

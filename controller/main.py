@@ -64,9 +64,9 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
     from helsewan.controller.update.exception_scheduler import ExceptionScheduler
 
     plan_file: Path = options.plan
-    desk = ControlApi(read_plan)
+    control_api = ControlApi(read_plan)
     changes = AuditLog(options.changes, framework.Queue()) if options.changes else None
-    reports = EventReporter(log.emit, desk, changes)
+    reports = EventReporter(log.emit, control_api, changes)
     lease = Lease(plan_file.with_name(LEASE_FILE))
     withdrawn_file = plan_file.with_name(maintenance.FILE)
 
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
         calendar.keep(plan)
         framework.spawn(calendar.run, fault)
         if options.door:
-            framework.spawn(ControlServer(options.door, desk, fault).serve, fault)
+            framework.spawn(ControlServer(options.door, control_api, fault).serve, fault)
         while lease.renew():
             framework.sleep(RENEW_S)
         stand_by()
@@ -109,7 +109,7 @@ def run(options: argparse.Namespace, listen: tuple[str, int], context: ssl.SSLCo
         lambda places: store(withdrawn_file, maintenance.written(places)),
     )
     app = framework.start(HealthNetController, read_plan(plan_file), reports.emit, *keepers, stand_by, fault)
-    desk.app = app
+    control_api.app = app
     if changes is not None:
         framework.spawn(changes.write, fault)
     framework.spawn(lead, fault)

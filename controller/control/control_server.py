@@ -22,12 +22,12 @@ REQUEST_LIMIT_BYTES = 1 << 20
 
 
 class ControlServer:
-    """Answers who comes to the socket at ``path`` with ``desk``."""
+    """Answers who comes to the socket at ``path`` with ``control_api``."""
 
-    def __init__(self, path: Path, desk: ControlApi, on_fault: Callable[[BaseException], None]) -> None:
+    def __init__(self, path: Path, control_api: ControlApi, on_fault: Callable[[BaseException], None]) -> None:
         """Raises OSError where the socket cannot be made."""
         path.unlink(missing_ok=True)
-        self._control_api, self._on_fault = desk, on_fault
+        self._control_api, self._on_fault = control_api, on_fault
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)  # the socket's mode is 0600 from the start
         try:

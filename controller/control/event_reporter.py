@@ -1,5 +1,5 @@
-"""Where the controller's events go: its own log, whoever waits at the desk for what becomes of a request, and, where
-they tell of a change, the audit log."""
+"""Distributes the controller's events: to its log, to the control API (for the request that awaits its outcome), and
+changes to the audit log."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Emit = Callable[[str, dict[str, Any]], None]
 
 
 class EventReporter:
-    """Hands every event on to ``log``, ``desk`` and ``changes``; from any thread."""
+    """Hands every event on to ``log``, ``control_api`` and ``changes``; from any thread."""
 
-    def __init__(self, log: Emit, desk: ControlApi, changes: AuditLog | None) -> None:
-        self._log, self._control_api, self._changes = log, desk, changes
+    def __init__(self, log: Emit, control_api: ControlApi, changes: AuditLog | None) -> None:
+        self._log, self._control_api, self._changes = log, control_api, changes
 
     def emit(self, event: str, details: dict[str, Any]) -> None:
         """One event."""

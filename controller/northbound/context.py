@@ -10,13 +10,13 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from helsewan.controller.northbound.cache import Cache
-from helsewan.controller.northbound.controller_client import Source
+from helsewan.controller.northbound.controller_client import ControllerProtocol
 from helsewan.controller.northbound.counters import Counters
 from helsewan.controller.northbound.events import EventFile
 from helsewan.controller.northbound.policy import Policies
 from helsewan.controller.northbound.problems import MEDIA_TYPE
 from helsewan.controller.northbound.service import EFFECT_S, Service
-from helsewan.controller.northbound.views.models import TroubleOut
+from helsewan.controller.northbound.views.models import ProblemDetailsOut
 
 MOST_LISTENERS = 32  # at the events
 
@@ -25,7 +25,7 @@ MOST_LISTENERS = 32  # at the events
 class Context:
     """The parts of one server; ``changes`` is the audit log."""
 
-    source: Source
+    source: ControllerProtocol
     events: EventFile
     changes: Path
     computed: Cache
@@ -35,7 +35,7 @@ class Context:
     listeners: Semaphore  # room for those who follow the events
 
     @classmethod
-    def of(cls, source: Source, events: Path, changes: Path, effect_s: float = EFFECT_S) -> Context:
+    def of(cls, source: ControllerProtocol, events: Path, changes: Path, effect_s: float = EFFECT_S) -> Context:
         """The parts for a source, and the files of its events and changes."""
         computed = Cache()
         return cls(
@@ -71,5 +71,5 @@ Body = Annotated[bytes, Depends(_body)]
 
 def problem_responses(**reasons: str) -> dict[int | str, dict[str, Any]]:
     """The responses of a route that are RFC 9457 problems, for OpenAPI: ``s404="why"``."""
-    schema = {"content": {MEDIA_TYPE: {}}, "model": TroubleOut}
+    schema = {"content": {MEDIA_TYPE: {}}, "model": ProblemDetailsOut}
     return {int(status[1:]): {"description": reason, **schema} for status, reason in reasons.items()}

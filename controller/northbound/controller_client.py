@@ -34,7 +34,7 @@ class Declined(Exception):
     """The controller's answer is that it has none; the message says why."""
 
 
-class Source(Protocol):
+class ControllerProtocol(Protocol):
     """Where everything that the interface tells comes from, and all that it changes goes."""
 
     def state(self) -> State:
@@ -56,7 +56,7 @@ class Source(Protocol):
         """A switch's entries whose cookies are ``cookie`` under ``mask``: flow statistics (OpenFlow 1.3.5, 7.3.5.2)."""
 
 
-class Controller:
+class ControllerClient:
     """The controller behind the socket at ``door``, whose plan is the file ``plan_file``."""
 
     def __init__(self, door: Path, plan_file: Path) -> None:

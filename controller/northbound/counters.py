@@ -7,7 +7,7 @@ import time
 from http import HTTPStatus
 
 from helsewan.common.schema_errors import nearest
-from helsewan.controller.northbound.controller_client import Declined, Source
+from helsewan.controller.northbound.controller_client import ControllerProtocol, Declined
 from helsewan.controller.northbound.problems import ProblemDetails, no_such
 from helsewan.controller.northbound.views.counting import classes, drops
 from helsewan.controller.northbound.views.models import DropOut, RouterCountersOut
@@ -20,7 +20,7 @@ _SLICES = 8  # contracts have many entries, and packets wait while a switch tell
 class Counters:
     """The counters of the routers of ``source``."""
 
-    def __init__(self, source: Source, fresh_s: float = FRESH_S) -> None:
+    def __init__(self, source: ControllerProtocol, fresh_s: float = FRESH_S) -> None:
         self._source, self._fresh_s = source, fresh_s
         self._lock = threading.Lock()
         self._read: dict[tuple[str, Purpose], tuple[float, bytes]] = {}

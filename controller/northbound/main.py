@@ -17,7 +17,7 @@ from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import die_with_parent
 from helsewan.controller.northbound.api import guarded
 from helsewan.controller.northbound.context import Context
-from helsewan.controller.northbound.controller_client import Controller
+from helsewan.controller.northbound.controller_client import ControllerClient
 from helsewan.controller.northbound.server import server
 from helsewan.controller.northbound.tokens import read_tokens
 
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     die_with_parent()
     os.nice(_NICE)
     try:
-        context = Context.of(Controller(options.door, options.plan), options.events, options.changes)
+        context = Context.of(ControllerClient(options.door, options.plan), options.events, options.changes)
         app = guarded(context, read_tokens(options.tokens))
         server(app).run([socket.socket(fileno=options.listener)])
     except (InputError, OSError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
 from helsewan.controller.northbound.cache import Cache
-from helsewan.controller.northbound.controller_client import Source
+from helsewan.controller.northbound.controller_client import ControllerProtocol
 from helsewan.controller.northbound.problems import ProblemDetails, bad_input
 from helsewan.controller.northbound.views.models import AppliedOut, DryRunOut, RulesOut
 from helsewan.controller.openflow.pipeline import PipelineError
@@ -28,7 +28,7 @@ WAIT_S = 20.0  # for another's policy to be done with
 class Policies:
     """Tries and applies policies on the network of ``source``."""
 
-    def __init__(self, source: Source, computed: Cache) -> None:
+    def __init__(self, source: ControllerProtocol, computed: Cache) -> None:
         self._source, self._computed = source, computed
         self._turn = threading.Lock()
 

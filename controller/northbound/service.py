@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from helsewan.common.schema_errors import nearest
-from helsewan.controller.northbound.controller_client import Source
+from helsewan.controller.northbound.controller_client import ControllerProtocol
 from helsewan.controller.northbound.problems import no_such
 from helsewan.controller.northbound.views.models import FaultsOut
 from helsewan.controller.northbound.views.views import faults
@@ -21,7 +21,7 @@ _LOOK_S = 0.1
 class Service:
     """What is in service, on the network of ``source``."""
 
-    def __init__(self, source: Source, effect_s: float) -> None:
+    def __init__(self, source: ControllerProtocol, effect_s: float) -> None:
         self._source, self._effect_s = source, effect_s
         self._turn = threading.Lock()
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from helsewan.controller.northbound.controller_client import Source, State
+from helsewan.controller.northbound.controller_client import ControllerProtocol, State
 from helsewan.controller.northbound.counters import Counters
 from helsewan.controller.northbound.views.views import withdrawn_lines
 from helsewan.policies.plan import Plan
@@ -25,7 +25,7 @@ _OUTCOMES = {
 }
 
 
-def exposition(source: Source, counters: Counters) -> bytes:
+def exposition(source: ControllerProtocol, counters: Counters) -> bytes:
     """All metrics as text. Raises what ``source`` does."""
     registry = CollectorRegistry()
     registry.register(_Scrape(source.state(), source.plan(), counters))

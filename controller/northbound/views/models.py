@@ -246,7 +246,7 @@ class ProblemOut(Answer):
     hint: str = ""
 
 
-class TroubleOut(Answer):
+class ProblemDetailsOut(Answer):
     """Why a request was not done (RFC 9457)."""
 
     type: str

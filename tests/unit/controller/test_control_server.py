@@ -14,8 +14,7 @@ from controller_plan import small_plan
 from controller_process import BARRIER_REQUEST, Controller, running
 from waiting import wait_for
 
-from helsewan.controller.northbound.controller_client import Controller as Source
-from helsewan.controller.northbound.controller_client import Declined, Unreachable
+from helsewan.controller.northbound.controller_client import ControllerClient, Declined, Unreachable
 
 PLAN = replace(small_plan(), policy="other", source="name: other")
 WHO = {"door": "api", "name": "anna"}
@@ -29,8 +28,8 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]
 
 
 @pytest.fixture
-def source(controller: Controller) -> Source:
-    return Source(controller.door, controller.plan_file)
+def source(controller: Controller) -> ControllerClient:
+    return ControllerClient(controller.door, controller.plan_file)
 
 
 def test_the_door_is_its_owners_alone(controller: Controller) -> None:
@@ -39,7 +38,7 @@ def test_the_door_is_its_owners_alone(controller: Controller) -> None:
 
 def test_state_is_told(tmp_path: Path) -> None:
     with running(tmp_path) as controller, closing(controller.switch(1)) as switch:
-        source = Source(controller.door, controller.plan_file)
+        source = ControllerClient(controller.door, controller.plan_file)
         switch.serve_until(BARRIER_REQUEST)
         wait_for(lambda: _programmed(source, "oslo1"), "the switch to be programmed")
         state = source.state()
@@ -47,14 +46,14 @@ def test_state_is_told(tmp_path: Path) -> None:
         assert state["events"]["switch-programmed"] >= 1 and state["cpu_seconds"] > 0
 
 
-def _programmed(source: Source, router: str) -> bool:
+def _programmed(source: ControllerClient, router: str) -> bool:
     try:
         return bool(source.state()["routers"][router]["programmed"])
     except Unreachable:
         return False
 
 
-def test_a_policy_is_applied_and_recorded(controller: Controller, source: Source) -> None:
+def test_a_policy_is_applied_and_recorded(controller: Controller, source: ControllerClient) -> None:
     before = source.state()["version"]
     outcome = source.apply(PLAN, WHO, before, ("a: 1 became 2",))
     assert (outcome["event"], outcome["by"], outcome["before"]["version"]) == ("policy-switched", WHO, before)
@@ -68,14 +67,14 @@ def test_a_policy_is_applied_and_recorded(controller: Controller, source: Source
     assert not list(controller.home.glob("proposed-*"))
 
 
-def test_a_refusal_found_before_is_recorded_too(controller: Controller, source: Source) -> None:
+def test_a_refusal_found_before_is_recorded_too(controller: Controller, source: ControllerClient) -> None:
     source.refused("body", "name: is missing", WHO)
     wait_for(lambda: "is missing" in controller.changes_file.read_text(), "the audit log")
 
 
 def test_places_go_out_of_service_and_stay_so_under_a_new_controller(tmp_path: Path) -> None:
     controller = Controller(tmp_path)
-    source = Source(controller.door, controller.plan_file)
+    source = ControllerClient(controller.door, controller.plan_file)
     first = controller.start()
     try:
         wait_for(lambda: _withdrawn(source) == set(), "the door")
@@ -94,14 +93,14 @@ def test_places_go_out_of_service_and_stay_so_under_a_new_controller(tmp_path: P
         second.wait()
 
 
-def _withdrawn(source: Source) -> set[str] | None:
+def _withdrawn(source: ControllerClient) -> set[str] | None:
     try:
         return set(source.state()["withdrawn"])
     except Unreachable:
         return None
 
 
-def test_counters_of_a_switch_that_is_away_are_declined(source: Source) -> None:
+def test_counters_of_a_switch_that_is_away_are_declined(source: ControllerClient) -> None:
     with pytest.raises(Declined, match="bodo is not connected"):
         source.counters("bodo", 0, 0)
 
@@ -123,7 +122,7 @@ def test_counters_of_a_switch_that_is_away_are_declined(source: Source) -> None:
         b'{"ask": "withdraw", "places": "oslo", "by": {}}\n',
     ],
 )
-def test_what_is_no_request_harms_nobody(controller: Controller, source: Source, request_: bytes) -> None:
+def test_what_is_no_request_harms_nobody(controller: Controller, source: ControllerClient, request_: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
         door.settimeout(20)
         door.connect(str(controller.door))
@@ -137,7 +136,7 @@ def test_what_is_no_request_harms_nobody(controller: Controller, source: Source,
     assert source.state()["policy"]
 
 
-def test_many_visitors_are_shown_out(controller: Controller, source: Source) -> None:
+def test_many_visitors_are_shown_out(controller: Controller, source: ControllerClient) -> None:
     doors = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(20)]
     for door in doors:
         door.connect(str(controller.door))
@@ -148,7 +147,7 @@ def test_many_visitors_are_shown_out(controller: Controller, source: Source) -> 
     wait_for(lambda: _answers(source), "room at the door")
 
 
-def _answers(source: Source) -> bool:
+def _answers(source: ControllerClient) -> bool:
     try:
         return bool(source.state())
     except Unreachable:
