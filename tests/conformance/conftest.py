@@ -18,7 +18,7 @@ BACKENDS: dict[str, type[Backend]] = {
 }
 DEFAULT = ("reference", "virtual", "live")
 EMULATED = {"live", "kernel"}
-IN_REAL_TIME = [pytest.mark.emulated, pytest.mark.alone]
+IN_REAL_TIME = [pytest.mark.emulated, pytest.mark.alone, pytest.mark.exhaustive]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

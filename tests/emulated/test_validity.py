@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.exhaustive]
 
 TOGETHER_S = 2.0  # for every hog to be ready
 REPOSITORY = Path(__file__).parents[2]

@@ -35,6 +35,8 @@ from helsewan.verification.mutation.sampling import mutants
 from helsewan.verification.mutation.witness import FaultOracle
 from helsewan.verification.static import Static, verify
 
+pytestmark = pytest.mark.exhaustive
+
 NETWORKS = int(os.environ.get("HELSEWAN_ORACLE_NETWORKS", "2"))
 FIRST = int(os.environ.get("HELSEWAN_ORACLE_SEED", "1"))
 SEEDS = range(FIRST, FIRST + NETWORKS)

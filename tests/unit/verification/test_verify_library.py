@@ -15,6 +15,8 @@ from helsewan.verification.failures import INTACT, cases
 from helsewan.verification.findings import Case
 from helsewan.verification.static import verify
 
+pytestmark = pytest.mark.exhaustive
+
 SMALLEST = 90  # about as few sites as the national network can have
 
 
