@@ -116,8 +116,8 @@ def red(aqm: Red, limit_bytes: int) -> bytes:
     """Random early detection with one curve. ``limit_bytes`` 0 keeps the existing queue with its frames.
 
     The kernel spaces drops uniformly up to 1/p apart instead of dropping independently (Floyd and Jacobson, section 7),
-    so the share of frames dropped is about half of what the model's p gives; the parameters account for that. The
-    average does not decay while the queue is empty, as the decay table holds zeros."""
+    so it drops a share of about 2p of the frames; half of the model's p is therefore set. The average does not decay
+    while the queue is empty, as the decay table holds zeros."""
     (curve,) = aqm.curves
     ageless = 31
     numbers = (limit_bytes, curve.min_bytes, curve.max_bytes, aqm.weight_shift, 32, ageless, 0)
