@@ -35,9 +35,7 @@ MONITOR, REVALIDATOR = "monitor", "revalidator"
 KERNEL_DATAPATH = "ovs-system"  # shared by all bridges of a namespace
 USERSPACE, KERNEL = "netdev", "system"  # values of datapath_type
 DAEMONS = ("ovsdb-server", "ovs-vswitchd")
-ON_TRUNK = (
-    1 << 16
-)  # plus the VLAN: interface number for Mininet, as links on the trunk have no OpenFlow port of their own
+ON_TRUNK = 1 << 16  # plus the VLAN: interface number for Mininet of links on the trunk, which share an OpenFlow port
 BUNDLE_IDLE_S = 600  # a prepared change is kept while all other routers prepare theirs; 10 by default
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 # vswitchd allocates 32 buffers per port on each wake-up (netdev-linux.c), of a size that glibc's malloc does not
