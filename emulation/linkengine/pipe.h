@@ -32,8 +32,8 @@ struct le_pipe_model {
     uint64_t buffer_bytes;           /* how much may wait in all queues together, QUEUE_NO_LIMIT: any */
     struct le_queue_policy *policy;  /* the class queues; the holder of the model has a reference */
     struct le_jitter jitter;         /* of the delay */
-    struct le_loss loss;             /* on the way */
-    double duplicate, corrupt;       /* probabilities on the way */
+    struct le_loss loss;             /* in transit */
+    double duplicate, corrupt;       /* probabilities in transit */
 };
 
 struct le_pipe_change {
@@ -45,7 +45,7 @@ struct le_pipe_change {
 struct le_pipe {
     struct le_pipe_model model;               /* may change at any time */
     uint32_t dst_port;                        /* where frames come out */
-    uint16_t dst_vlan;                        /* tag pushed on the way out, 0: none */
+    uint16_t dst_vlan;                        /* tag pushed on delivery, 0: none */
     bool down;                                /* carries nothing */
     bool blackhole;                           /* black hole: frames are sent and lost */
     bool paused;                              /* paused: time stopped at paused_ns */
@@ -77,7 +77,7 @@ void le_pipe_arrive(struct le_pipe *pipe, const uint8_t *data, uint32_t length, 
 /* The next frame to be delivered by now_ns, NULL if there is none yet. The caller frees it. */
 struct le_frame *le_pipe_take_due(struct le_pipe *pipe, int64_t now_ns);
 
-/* When to call le_pipe_take_due next, PIPE_NEVER if nothing is on its way. */
+/* When to call le_pipe_take_due next, PIPE_NEVER if no event is to come. */
 int64_t le_pipe_next_event(const struct le_pipe *pipe);
 
 /* Make room for what the model needs. Returns 0, or -1 when out of memory: it must not be set then. */

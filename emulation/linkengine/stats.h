@@ -49,8 +49,8 @@ struct le_pipe_stats {
     uint64_t frames_out;                  /* frames delivered */
     uint64_t bytes_out;                   /* their bytes, without trunk tag */
     uint64_t class_record[STATS_QUEUES];  /* by class queue: which class_stats, counted from 1; 0: none yet */
-    uint64_t duplicated;                  /* frames that were doubled on the way */
-    uint64_t corrupted;                   /* frames that had a bit flipped on the way */
+    uint64_t duplicated;                  /* frames that were duplicated */
+    uint64_t corrupted;                   /* frames that had a bit flipped */
     uint64_t drop_mtu;                    /* longer than the MTU */
     uint64_t drop_loss;                   /* lost in transit by the loss model */
     uint64_t drop_silent;                 /* lost in a black hole */
