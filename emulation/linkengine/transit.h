@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 #define TRANSIT_SETS (1u << 12)     /* a power of two */
-#define TRANSIT_WAYS 4              /* frames of a set, one cache line: evicted frames are not compensated */
-#define TRANSIT_MOST_NS 5000000     /* maximum delay of a router: beyond it the actual arrival counts */
+#define TRANSIT_WAYS 4              /* frames of a set, one cache line: evicted frames count as coming from no link */
+#define TRANSIT_MOST_NS 5000000     /* maximum deviation, ns: beyond it the actual arrival counts */
 
 struct le_transit_entry {
     uint64_t key;     /* the frame's key, 0: none */
