@@ -1,4 +1,4 @@
-"""The lines of one world as kernel queueing disciplines between veth pairs; no process carries them."""
+"""The kernel backend: the links of a sandbox as kernel queueing disciplines between veth pairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from helsewan.emulation.nodes.nodes import NamespaceNode
 
 @dataclass(frozen=True)
 class Lead:
-    """A port: interface ``name`` of ``node``, and the index of its other end in the wire."""
+    """A port: interface ``name`` of ``node``, and the index of its peer in the patch namespace."""
 
     node: NamespaceNode
     name: str
@@ -24,13 +24,13 @@ class Lead:
 
     @property
     def egress(self) -> Egress:
-        """The node's sending side."""
+        """The egress side of the node's interface."""
         return Egress(self.node.netlink, self.node.netlink.index_of(self.name))
 
 
 @dataclass(frozen=True)
 class KernelLink:
-    """A line's pipes, forward and back, and the interfaces of the wire that go dark with it."""
+    """A link's pipes, forward and back, and the interfaces of the patch namespace that go down with it."""
 
     forward: KernelPipe
     back: KernelPipe
@@ -42,9 +42,9 @@ class KernelLink:
 
 
 class KernelBackend(LinkBackend):
-    """Lines are changed one after the other, each in some tens of microseconds.
+    """Link backend of the kernel dataplane. Links are changed one after the other, each in some tens of microseconds.
 
-    Raises NotInKernel for a model that the kernel cannot do, OSError for what it refuses."""
+    Raises NotInKernel for a model that the kernel cannot implement, OSError for requests that it refuses."""
 
     dataplane = Dataplane.KERNEL
     trunk_queue = 1000  # a veth has no queue of its own; its disciplines have theirs
@@ -63,7 +63,7 @@ class KernelBackend(LinkBackend):
         return End(len(self._leads) - 1)
 
     def commit(self) -> None:
-        """Make all lines."""
+        """Create all links added so far."""
         for name, (first, second) in self._ends.items():
             make = self._access if second.vlan else self._fibre
             self.lines[name] = make(self.models[name], self._leads[first.port], self._leads[second.port], second.vlan)
@@ -87,12 +87,12 @@ class KernelBackend(LinkBackend):
         return KernelLink(forward, back, (site.index, near))
 
     def compensate_delay(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
-        """Deliver earlier on one direction of lines."""
+        """Deliver earlier on one direction of links, by the given delay (us)."""
         self._early_us.update(by_us)
         self.set_models({name: self.models[name] for name, _ in by_us})
 
     def set_models(self, models: Models) -> int:
-        """Give lines new models; what ``compensate_delay`` takes off their delays stays off."""
+        """Give links new models; delay compensation stays in effect."""
         for name, pair in models.items():
             for direction, model in zip(Direction, pair, strict=True):
                 delay_us = max(0, round(model.delay_us - self._early_us.get((name, direction), 0.0)))
@@ -101,18 +101,18 @@ class KernelBackend(LinkBackend):
         return time.time_ns()
 
     def set_down(self, names: Iterable[str], down: bool) -> int:
-        """Cut or mend lines: all lose or gain carrier, and what a cut line holds is gone."""
+        """Fail or restore links: their ends lose or gain carrier, and a failed link's frames are dropped."""
         self._wire.light([index for name in names for index in self.lines[name].lights], up=not down)
         return time.time_ns()
 
     def set_blackhole(self, name: str, direction: Direction, silent: bool) -> int:
-        """Have frames of one direction vanish on the way, and no more."""
+        """Make one direction a black hole (all its frames are lost in transit), or end that."""
         pipe = self.lines[name].pipe(direction)
         pipe.change(pipe.model, silent)
         return time.time_ns()
 
     def set_paused(self, names: Iterable[str], frozen: bool) -> int:
-        """Refused: raises NotInKernel."""
+        """Not supported: raises NotInKernel."""
         raise NotInKernel(
             "the kernel cannot stop time on a line: plug and netem's slots hold frames, but let go at once of all "
             "whose time came meanwhile"

@@ -1,7 +1,7 @@
-"""Which queue a frame belongs to, as classic BPF programs for the kernel's ``bpf`` filter.
+"""Classification of frames into queues, as classic BPF programs for the kernel's ``bpf`` filter.
 
-One program sees behind VLAN tags and into MPLS labels at once; u32 and flower would take a filter for each code point,
-protocol and tag. A tag that the kernel holds beside the frame is not in the bytes that the program sees.
+One program parses VLAN tags and MPLS labels; u32 and flower would need a filter for each code point, protocol and tag.
+A tag that the kernel stores outside the frame's bytes is not visible to the program.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ONE_QUEUE = Classes((0,) * 64, (0,) * 8, 0)
 
 
 class _Program:
-    """Instructions with jumps to names, which are put in numbers at the end."""
+    """Instructions with jumps to labels, which are resolved by ``assemble``."""
 
     def __init__(self) -> None:
         self._code: list[tuple[int, int | str, int | str, int | str]] = []
@@ -51,11 +51,11 @@ class _Program:
         self._code.append((_JUMP, 0, 0, name))
 
     def branch(self, code: int, k: int, name: str) -> None:
-        """Go to ``name`` if the comparison with ``k`` holds, on if not."""
+        """Jump to label ``name`` if the comparison with ``k`` is true, else continue."""
         self._code.append((code, name, 0, k))
 
     def assemble(self) -> bytes:
-        """struct sock_filter for each instruction; jumps are counted from the next one."""
+        """struct sock_filter for each instruction; jump offsets are relative to the next one."""
 
         def number(value: int | str, at: int) -> int:
             return self._labels[value] - at - 1 if isinstance(value, str) else value
@@ -67,7 +67,7 @@ class _Program:
 
 
 def queue_program(classes: Classes, class_of_queue: Sequence[int]) -> bytes:
-    """Answers ``class_of_queue`` of a frame's queue; queues beyond its end count as the last one."""
+    """A program that returns ``class_of_queue`` of a frame's queue; queues beyond its end count as the last one."""
 
     def answer(queue: int) -> int:
         return class_of_queue[min(queue, len(class_of_queue) - 1)]
@@ -98,7 +98,7 @@ def queue_program(classes: Classes, class_of_queue: Sequence[int]) -> bytes:
 
 
 def too_long_program(mtu_bytes: int | None) -> bytes:
-    """Answers MATCH for frames whose payload, tags not counted, is longer than ``mtu_bytes``."""
+    """A program that returns MATCH for frames whose payload, tags not counted, is longer than ``mtu_bytes``."""
     program = _Program()
     if mtu_bytes is not None:
         _skip_tags(program)
@@ -112,7 +112,7 @@ def too_long_program(mtu_bytes: int | None) -> bytes:
 
 
 def _skip_tags(program: _Program) -> None:
-    """X: how many bytes of tags, two at most, are in the frame; A: what follows them."""
+    """Set X to the length in bytes of the frame's tags, two at most, and A to the type that follows them."""
     program.do(_LDX, 0)
     program.do(_LD_HALF, 12)
     for skipped in (0, 4):
@@ -126,7 +126,7 @@ def _skip_tags(program: _Program) -> None:
 
 
 def _look_up(program: _Program, name: str, answers: Sequence[int]) -> None:
-    """Return ``answers[A]``: comparisons for all but the answer that is given most often."""
+    """Return ``answers[A]``, by comparisons for all values but the most frequent one."""
     usual = max(set(answers), key=answers.count)
     unusual = sorted(set(answers) - {usual})
     for value, answer in enumerate(answers):

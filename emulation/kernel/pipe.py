@@ -1,12 +1,12 @@
-"""One direction of a line in kernel queueing disciplines, from a ``PipeModel``: pure, requests out.
+"""One direction of a link as kernel queueing disciplines: translates a ``PipeModel`` to netlink requests. No I/O.
 
-Two interfaces' egress make a pipe, one after the other (docs/decisions on the kernel backend):
+A pipe consists of the egress of two interfaces in sequence (docs/decisions on the kernel backend):
 
     shaper:  htb (rate) - ets (strict bands, then deficit round robin) - a bfifo, red or codel for each queue
-    delay:   netem (each frame's time on the line) - netem (loss, corruption, delay, jitter)
+    delay:   netem (each frame's time on the link) - netem (loss, corruption, delay, jitter)
 
-HTB lets a frame go when the line gets free; the first netem holds it until its last bit is sent, and puts right what
-HTB's bucket lets go early. The kernel allows duplication only where there is one netem: such a line has one for both.
+HTB releases a frame when the link is free; the first netem holds it until its last bit is sent, and corrects frames
+that HTB's bucket releases early. The kernel allows duplication only with a single netem: such a link has one for both.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from helsewan.emulation.links.pipe_model import PARETO_SHAPE, ClassQueue, CoDel,
 from helsewan.emulation.netlink import traffic_control
 from helsewan.emulation.netlink.traffic_control import Netem, Request
 
-BURST_US = 200  # how late HTB's timer may be without the line losing time
+BURST_US = 200  # how late HTB's timer may be without reducing the rate
 IN_ORDER_BPS = 1 << 40  # a rate too high to matter; a netem with a rate keeps frames in order
 SHORTEST_FRAME_BYTES = 60
-SPARE_FRAMES = 1000  # beyond those that a line's delay holds
-MOST_SPREADS = 4  # standard deviations, as the model has it
+SPARE_FRAMES = 1000  # queue length in addition to the frames in transit on the link
+MOST_SPREADS = 4  # standard deviations, as in the model
 TABLE_SIZE = 4096
 TABLE_SCALE = 8192  # netem's one standard deviation
 
@@ -35,7 +35,7 @@ _NETEM, _NETEM_CHILD, _NETEM_INNER = 0x10000, 0x10001, 0x20000
 
 
 class NotInKernel(ValueError):
-    """The kernel's queueing disciplines cannot do what a model asks for: says what and why."""
+    """The kernel's queueing disciplines cannot implement a model; the message names the setting and the reason."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Shaper:
     classes: Classes
 
     def build(self, model: PipeModel) -> Iterator[Request]:
-        """Everything from nothing; raises NotInKernel."""
+        """Requests that create the disciplines. Raises NotInKernel."""
         check(model)
         stab = traffic_control.size_table(model.overhead_bytes) if _counts_overhead(model) else b""
         yield traffic_control.qdisc(self.index, _HTB, traffic_control.ROOT, "htb", traffic_control.htb(1), stab=stab)
@@ -55,7 +55,7 @@ class Shaper:
         yield from self._filters(model, create=True)
 
     def change(self, old: PipeModel, new: PipeModel) -> Iterator[Request]:
-        """From one model to another; queued frames stay. Raises NotInKernel."""
+        """Requests that change one model to another; queued frames stay. Raises NotInKernel."""
         check(new)
         _check_change(old, new)
         if old.overhead_bytes != new.overhead_bytes and _counts_overhead(new):
@@ -101,11 +101,11 @@ class Delay:
     index: int
 
     def build(self, model: PipeModel) -> Iterator[Request]:
-        """Everything from nothing."""
+        """Requests that create the disciplines."""
         yield from self._set(model, silent=False, create=True)
 
     def change(self, model: PipeModel, silent: bool) -> Iterator[Request]:
-        """Another model, or have frames vanish; frames on their way keep their times."""
+        """Requests that set another model, or make the pipe a black hole; frames in transit keep their times."""
         yield from self._set(model, silent=silent, create=False)
 
     def _set(self, model: PipeModel, *, silent: bool, create: bool) -> Iterator[Request]:
@@ -122,7 +122,7 @@ class Delay:
 
 
 def check(model: PipeModel) -> None:
-    """Raise NotInKernel for what no arrangement of disciplines does like the model."""
+    """Raise NotInKernel for a model that no arrangement of disciplines can implement."""
     aqms = [queue.aqm for queue in model.queues]
     timed = any(queue.limit_us is not None for queue in model.queues)
     counted = any(queue.limit_bytes is not None for queue in model.queues)
@@ -163,8 +163,8 @@ def _check_change(old: PipeModel, new: PipeModel) -> None:
 
 
 def _counts_overhead(model: PipeModel) -> bool:
-    """Whether frames are counted with the line's overhead everywhere, as limits in time and weights want it, or for
-    the rate only, as limits in bytes and RED want it."""
+    """Whether frames are counted with the link's overhead everywhere, as required by limits in time and weights, or
+    for the rate only, as required by limits in bytes and RED."""
     return not any(queue.limit_bytes is not None or isinstance(queue.aqm, Red) for queue in model.queues)
 
 
@@ -193,7 +193,7 @@ def _reorders(model: PipeModel) -> bool:
 
 
 def _way(model: PipeModel, silent: bool, rate_bps: int) -> Netem:
-    """What happens to frames on the way; with a rate, one after the other."""
+    """The netem settings for loss, corruption, delay and jitter; with a rate, frames are sent one after the other."""
     jitter, loss = model.jitter, model.loss
     chances = (0.0, 1.0, 1.0, 1.0) if silent else (loss.p, loss.r, loss.bad, loss.good) if loss else None
     return Netem(
@@ -220,7 +220,7 @@ def _way_frames(model: PipeModel) -> int:
 
 @cache
 def distribution_table(distribution: Distribution) -> tuple[int, ...]:
-    """Netem's table of a distribution of mean 0: quantiles in the jitter's spreads, cut at ``MOST_SPREADS``."""
+    """Netem's table of a distribution of mean 0: quantiles in multiples of the spread, limited to ``MOST_SPREADS``."""
     shares = ((number + 0.5) / TABLE_SIZE for number in range(TABLE_SIZE))
     return tuple(min(32767, round(_quantile(distribution, share) * TABLE_SCALE)) for share in shares)
 

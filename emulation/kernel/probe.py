@@ -1,6 +1,6 @@
-"""What this machine's kernel has of what ``--dataplane kernel`` needs, by trying each part in a namespace of its own.
+"""Which of the features that ``--dataplane kernel`` requires this kernel has, by trying each in a separate namespace.
 
-A configuration file says what was meant, and a module that is there may not load; only the trial is sure.
+The kernel's configuration file is not sufficient, as a module may be missing or fail to load.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _DEVICE = "trial"
 
 @dataclass(frozen=True)
 class KernelPart:
-    """A part of the kernel: ``option`` is what builds it in; ``needed`` by the kernel dataplane, and what for."""
+    """A feature of the kernel: ``option`` is its configuration option, ``purpose`` its use by the kernel dataplane,
+    ``needed`` whether that requires it."""
 
     name: str
     option: str
@@ -36,7 +37,7 @@ class KernelPart:
 
 @dataclass(frozen=True)
 class KernelFeature:
-    """Whether the kernel has a part; if not, what it said."""
+    """Whether the kernel has a feature; if not, ``refusal`` is its error message."""
 
     part: KernelPart
     refusal: str = ""
@@ -48,7 +49,7 @@ class KernelFeature:
 
 
 class _Bench:
-    """A namespace in which parts are tried."""
+    """A namespace in which features are tried."""
 
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
@@ -56,7 +57,7 @@ class _Bench:
         self._devices = 0
 
     def device(self) -> int:
-        """The index of a new interface to try something on; raises OSError when there is no veth."""
+        """Create an interface for a trial; returns its index. Raises OSError when there is no veth."""
         name = f"try{self._devices}"
         self._devices += 1
         self.netlink.request([("make a veth", messages.add_veth(name, 1500, f"{name}p"))])
@@ -64,7 +65,7 @@ class _Bench:
 
 
 def probe() -> tuple[KernelFeature, ...]:
-    """Try every part; raises OSError where not even a namespace can be made."""
+    """Try every feature. Raises OSError if no namespace can be created."""
     namespace = Namespace()
     try:
         bench = _Bench(namespace)
@@ -74,12 +75,12 @@ def probe() -> tuple[KernelFeature, ...]:
 
 
 def missing() -> tuple[KernelFeature, ...]:
-    """The parts that the kernel dataplane needs and this kernel lacks."""
+    """The features that the kernel dataplane requires and this kernel lacks."""
     return tuple(finding for finding in probe() if finding.part.needed and not finding.has)
 
 
 def require() -> None:
-    """Raise InputError, a line for each part that the kernel dataplane would miss."""
+    """Raise InputError with a problem for each required feature that this kernel lacks."""
     try:
         lacking = missing()
     except PermissionError as error:

@@ -1,4 +1,4 @@
-/* Active queue management: whether a frame is dropped although there is room for it.
+/* Active queue management: decides whether a frame is dropped although there is room for it.
  *
  * RED (Floyd and Jacobson, IEEE/ACM ToN 1993) judges arrivals by the queue's average length, CoDel (RFC 8289) judges
  * the head of the queue by how long it waited.
@@ -25,7 +25,7 @@ struct le_aqm_rule {
     int64_t target_ns, interval_ns;              /* CoDel: acceptable standing delay, and for how long it may stand */
 };
 
-/* What a queue remembers; zeroed at the start. */
+/* State of a queue; zeroed at the start. */
 struct le_aqm_state {
     double average_bytes;    /* RED: of the queue's length */
     int64_t first_above_ns;  /* CoDel: when the delay will have been above target for an interval, 0: it is not */
@@ -34,14 +34,14 @@ struct le_aqm_state {
     uint32_t last_count;     /* CoDel: count when dropping last began */
     uint32_t longest_bytes;  /* CoDel: the longest frame that came so far */
     bool dropping;           /* CoDel: in the dropping state */
-    bool entered;            /* CoDel: got into it with this transmission */
+    bool entered;            /* CoDel: entered it with this transmission */
 };
 
-/* RED: a frame of drop precedence 1 to 3 arrives at a queue of so many bytes; whether it is dropped. */
+/* RED: a frame of drop precedence 1 to 3 arrives at a queue of the given bytes; returns whether it is dropped. */
 bool le_aqm_red_drops(const struct le_aqm_rule *rule, struct le_aqm_state *state, uint64_t queue_bytes,
                       unsigned precedence, uint64_t *random);
 
-/* CoDel: a frame of so many bytes was queued. */
+/* CoDel: a frame of the given bytes was queued. */
 static inline void le_aqm_codel_arrival(struct le_aqm_state *state, uint32_t bytes)
 {
     if (bytes > state->longest_bytes)

@@ -4,7 +4,7 @@
 
 #include "frame_parse.h"
 
-/* The differentiated services code point of the IP header, which there is. */
+/* The differentiated services code point of the IP header, which must exist. */
 static unsigned classify_dscp(const uint8_t *data, const struct le_frame_layout *layout)
 {
     const uint8_t *header = data + layout->packet_at;

@@ -73,7 +73,7 @@ const char *le_engine_refuse_pipe(const struct le_engine *engine, const struct l
     return NULL;
 }
 
-/* Have frames of the port and VLAN go to the pipe. Returns -1 when out of memory. */
+/* Assign frames of the port and VLAN to the pipe. Returns -1 when out of memory. */
 static int engine_attach(struct le_engine_port *port, uint16_t vlan, uint32_t pipe)
 {
     if (vlan == 0) {
@@ -149,7 +149,7 @@ void le_engine_arrive(struct le_engine *engine, uint32_t number, uint8_t *data, 
     le_stats_set(&engine->stats->memory_bytes, engine->pool.held_bytes);
 }
 
-/* Hand a frame to its port and count what became of it. */
+/* Write a frame to its port and count the result. */
 static void engine_deliver(struct le_engine *engine, struct le_pipe *pipe, struct le_frame *frame, le_engine_sink sink,
                            void *context)
 {
@@ -173,7 +173,7 @@ static void engine_deliver(struct le_engine *engine, struct le_pipe *pipe, struc
     le_frame_free(&engine->pool, frame);
 }
 
-/* A pipe is asked as of its event, not of now: what it then has for later must not overtake other pipes' frames. */
+/* A pipe is advanced to its event, not to now: its later frames must not overtake other pipes' frames. */
 void le_engine_deliver_due(struct le_engine *engine, int64_t now_ns, le_engine_sink sink, void *context)
 {
     for (int64_t event_ns; (event_ns = le_heap_earliest_ns(&engine->heap)) <= now_ns;) {

@@ -30,8 +30,8 @@ struct le_engine {
     struct le_pipe *pipes;             /* by number */
     uint32_t port_count, max_ports;    /* in use, room for */
     uint32_t pipe_count, max_pipes;    /* in use, room for */
-    struct le_transit *transit;        /* frames between two lines */
-    struct le_heap heap;               /* pipes with something on its way */
+    struct le_transit *transit;        /* frames between two links */
+    struct le_heap heap;               /* pipes with events to come */
     struct le_engine_stats *stats;     /* in shared memory */
     struct le_port_stats *port_stats;  /* in shared memory, by port number */
     struct le_pipe_stats *pipe_stats;  /* in shared memory, by pipe number */
@@ -47,8 +47,8 @@ struct le_engine_pipe_spec {
 
 enum le_engine_outcome {
     ENGINE_DELIVERED,  /* the port took the frame */
-    ENGINE_REFUSED,    /* the machine had no room for it */
-    ENGINE_PORT_DOWN,  /* the port's interface is down or gone */
+    ENGINE_REFUSED,    /* the kernel had no room for it */
+    ENGINE_PORT_DOWN,  /* the port's interface is down or deleted */
 };
 
 /* Hands a frame that is due to its port. */
@@ -64,10 +64,10 @@ void le_engine_clear(struct le_engine *engine);
 /* Adds a port; its number, or -1 when there is no room. */
 int64_t le_engine_add_port(struct le_engine *engine);
 
-/* Why the specification cannot be added as a pipe, NULL if it can. */
+/* Reason why the specification cannot be added as a pipe, NULL if it can. */
 const char *le_engine_refuse_pipe(const struct le_engine *engine, const struct le_engine_pipe_spec *spec);
 
-/* Adds a pipe that le_engine_refuse_pipe() has nothing against; its number, or -1 when out of memory. */
+/* Adds a pipe that le_engine_refuse_pipe() accepts; returns its number, or -1 when out of memory. */
 int64_t le_engine_add_pipe(struct le_engine *engine, const struct le_engine_pipe_spec *spec);
 
 /* A frame was read from a port. data may be overwritten. */
@@ -82,17 +82,17 @@ int le_engine_prepare_pipe(struct le_engine *engine, uint32_t pipe, const struct
 /* Change a pipe; a new model is prepared. */
 void le_engine_set_pipe(struct le_engine *engine, uint32_t pipe, const struct le_pipe_change *change, int64_t now_ns);
 
-/* Have a pipe follow a trace, of which it takes a reference; NULL: none. */
+/* Let a pipe follow a trace, to which it takes a reference; NULL: none. */
 void le_engine_follow(struct le_engine *engine, uint32_t pipe, struct le_trace *trace, int64_t now_ns);
 
-/* Forget how late deliveries of each pipe and class were. */
+/* Reset the lateness statistics of each pipe and class. */
 void le_engine_restart_lateness(struct le_engine *engine);
 
-/* From now on know frames again that come back from where they were delivered, and count from when they should have.
- * origin_ns: how long frames that come from no line have been on their way when they are read. */
+/* From now on recognise frames that return from the node they were delivered to, and time them from when they should
+ * have arrived. origin_ns: how long frames that come from no pipe have been in transit when they are read. */
 void le_engine_follow_frames(struct le_engine *engine, int64_t origin_ns);
 
-/* Deliver the pipe's frames early_ns sooner from now on, as far as its delay allows. */
+/* Deliver the pipe's frames early_ns earlier from now on, as far as its delay allows. */
 void le_engine_compensate_delay(struct le_engine *engine, uint32_t pipe, int64_t early_ns);
 
 #endif

@@ -49,7 +49,7 @@ struct le_frame *le_frame_new(struct le_frame_pool *pool, uint32_t length)
     } else {
         size_t block = frame_block_bytes(size);
         if (pool->held_bytes + block > pool->limit_bytes)
-            le_frame_pool_clear(pool); /* spare blocks of other sizes may be what is in the way */
+            le_frame_pool_clear(pool); /* free blocks of other sizes may use up the limit */
         if (pool->held_bytes + block > pool->limit_bytes || !(frame = malloc(block)))
             return NULL;
         pool->held_bytes += block;

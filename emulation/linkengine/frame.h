@@ -15,7 +15,7 @@ struct le_frame {
     int64_t ideal_ns; /* when it should have arrived; once its transmission starts, when it should be delivered */
     int64_t due_ns;          /* when it is to be delivered; set once its transmission starts */
     uint32_t length;         /* bytes of data, as written to the destination */
-    uint32_t line_bytes;     /* bytes on the line: without a trunk's tag */
+    uint32_t line_bytes;     /* bytes on the link: without a trunk's tag */
     uint32_t order;          /* how many were sent before it, modulo 2^32 */
     uint8_t size;            /* which block size of the pool it occupies */
     uint8_t queue;           /* its class queue */
@@ -46,7 +46,7 @@ void le_frame_free(struct le_frame_pool *pool, struct le_frame *frame);
  * length: at least that of two addresses. NULL when that would exceed the pool's limit. */
 struct le_frame *le_frame_from_link(struct le_frame_pool *pool, const uint8_t *data, uint32_t length, uint16_t vlan);
 
-/* Flip a bit of what was on the line: of a trunk's tag, none. */
+/* Flip a bit of the frame, but none of a trunk's tag, which is not on the link. */
 void le_frame_flip_bit(struct le_frame *frame, uint32_t bit);
 
 /* Another frame with the same data, length, queue and arrival; NULL when that would pass the pool's limit. */

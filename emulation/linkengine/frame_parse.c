@@ -28,7 +28,7 @@ uint32_t le_frame_tag_bytes(const uint8_t *data, uint32_t length)
     return at - FRAME_HEADER_BYTES;
 }
 
-/* What follows the label stack that begins at the place given, 0 if its bottom was not found. */
+/* Offset of what follows the label stack that begins at the given offset, 0 if its bottom was not found. */
 static uint32_t frame_behind_labels(const uint8_t *data, uint32_t length, uint32_t at)
 {
     for (int labels = 0; labels < FRAME_LABELS && length >= at + FRAME_LABEL_BYTES; labels++) {
@@ -46,7 +46,7 @@ struct le_frame_layout le_frame_parse(const uint8_t *data, uint32_t length)
     if (length < FRAME_HEADER_BYTES)
         return layout;
     layout.tag_bytes = le_frame_tag_bytes(data, length);
-    uint32_t at = FRAME_HEADER_BYTES + layout.tag_bytes; /* of what the type announces */
+    uint32_t at = FRAME_HEADER_BYTES + layout.tag_bytes; /* the version implied by the type */
     unsigned type = frame_u16(data + at - 2);
     bool labelled = type == TYPE_MPLS || type == TYPE_MPLS_UPSTREAM;
 

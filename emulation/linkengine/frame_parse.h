@@ -1,7 +1,7 @@
-/* What an Ethernet frame carries: VLAN tags, MPLS label stack, IP header. The only module that reads headers' types.
+/* Layout of an Ethernet frame: VLAN tags, MPLS label stack, IP header. The only module that reads headers' types.
  *
  * Known tags: IEEE 802.1Q (0x8100) and 802.1ad (0x88a8); MPLS by 0x8847 and 0x8848 (RFC 3032, RFC 5332). Nothing behind
- * the frame's end is read, and no more than FRAME_TAGS tags and FRAME_LABELS labels are looked behind.
+ * the frame's end is read, and at most FRAME_TAGS tags and FRAME_LABELS labels are skipped.
  */
 #ifndef LINKENGINE_FRAME_PARSE_H
 #define LINKENGINE_FRAME_PARSE_H
@@ -12,13 +12,13 @@
 #define FRAME_HEADER_BYTES 14    /* the addresses and a type */
 #define FRAME_TAG_BYTES 4        /* a VLAN tag */
 #define FRAME_LABEL_BYTES 4      /* an MPLS label stack entry */
-#define FRAME_TAGS 2             /* VLAN tags looked behind, at most */
-#define FRAME_LABELS 8           /* MPLS labels looked behind, at most */
+#define FRAME_TAGS 2             /* VLAN tags skipped, at most */
+#define FRAME_LABELS 8           /* MPLS labels skipped, at most */
 
 struct le_frame_layout {
     uint32_t tag_bytes;  /* of the VLAN tags, FRAME_TAGS at most, that follow the addresses */
-    uint32_t labels_at;  /* where the MPLS label stack begins, 0: there is none, or its first entry is cut short */
-    uint32_t packet_at;  /* where the IP header begins, of which two bytes at least are there; 0: there is none */
+    uint32_t labels_at;  /* offset of the MPLS label stack, 0: there is none, or its first entry is truncated */
+    uint32_t packet_at;  /* offset of the IP header, of which at least two bytes exist; 0: there is none */
     unsigned version;    /* of the IP header: 4 or 6, 0 without one */
 };
 

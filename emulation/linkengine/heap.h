@@ -18,7 +18,7 @@ struct le_heap {
     uint32_t count;               /* entries in use */
 };
 
-/* Put the pipe where its next event belongs: in, out or elsewhere in the heap. */
+/* Insert, remove or move the pipe in the heap, by the time of its next event. */
 void le_heap_update(struct le_heap *heap, struct le_pipe *pipe);
 
 /* Time of the earliest event, PIPE_NEVER if there is none. */

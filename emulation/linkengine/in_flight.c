@@ -15,7 +15,7 @@ static struct le_frame *in_flight_merge(struct le_frame *a, struct le_frame *b)
     return a;
 }
 
-/* What is left of a heap without its root: its children merged in pairs, then the pairs into one. */
+/* Remove the root of a heap: its children are merged in pairs, then the pairs into one heap. */
 static struct le_frame *in_flight_without_root(const struct le_frame *root)
 {
     struct le_frame *pairs = NULL, *heap = NULL;

@@ -1,4 +1,4 @@
-/* The frames on their way, by due time: in order as a rule, with room for those that overtake. */
+/* The frames in flight, by due time: a queue for frames in order, and a heap for those that overtake. */
 #ifndef LINKENGINE_IN_FLIGHT_H
 #define LINKENGINE_IN_FLIGHT_H
 
@@ -13,7 +13,7 @@ struct le_in_flight {
     uint32_t sent;                /* frames that were pushed so far, modulo 2^32 */
 };
 
-/* due_ns is set. */
+/* Add a frame whose due_ns is set. */
 void le_in_flight_push(struct le_in_flight *in_flight, struct le_frame *frame);
 
 /* Whether a is due before b; of frames due at once, the one sent first. */
@@ -30,7 +30,7 @@ static inline struct le_frame *le_in_flight_head(const struct le_in_flight *in_f
                                                                                                 : head;
 }
 
-/* Take the head; there must be one. */
+/* Remove and return the head; there must be one. */
 struct le_frame *le_in_flight_pop(struct le_in_flight *in_flight);
 
 static inline uint64_t le_in_flight_frames(const struct le_in_flight *in_flight)

@@ -11,7 +11,7 @@ static double jitter_normal(uint64_t *random)
     return radius * cos(2.0 * M_PI * le_random_share(random));
 }
 
-/* The Pareto distribution of JITTER_PARETO_SHAPE from 1, less its mean, by its standard deviation. */
+/* The Pareto distribution of JITTER_PARETO_SHAPE and scale 1, minus its mean, divided by its standard deviation. */
 static double jitter_pareto(uint64_t *random)
 {
     const double shape = JITTER_PARETO_SHAPE, mean = shape / (shape - 1);

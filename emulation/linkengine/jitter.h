@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define JITTER_PARETO_SHAPE 3.0   /* as emulation/links/pipe_model.py has it */
-#define JITTER_MOST_DEVIATIONS 4  /* draws end there */
+#define JITTER_PARETO_SHAPE 3.0   /* as in emulation/links/pipe_model.py */
+#define JITTER_MOST_DEVIATIONS 4  /* samples are limited to this */
 
 enum le_jitter_distribution { JITTER_UNIFORM, JITTER_NORMAL, JITTER_PARETO, JITTER_DISTRIBUTIONS };
 
@@ -16,7 +16,7 @@ struct le_jitter {
     bool reorder;       /* frames may overtake each other */
 };
 
-/* How much later than the mean the next frame is, ns; there is jitter. */
+/* Sample the next frame's deviation from the mean delay, ns; there must be jitter. */
 int64_t le_jitter_sample(const struct le_jitter *jitter, uint64_t *random);
 
 #endif

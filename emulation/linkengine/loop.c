@@ -15,15 +15,15 @@
 #define LOOP_READ_BUDGET 32        /* frames read from a port before the next one's turn */
 #define LOOP_CONTROL UINT32_MAX    /* epoll's name for the control descriptor */
 #define LOOP_NS_PER_S 1000000000
-/* Under load the loop looks for arrivals and deliveries once in this time, as a network card moderates its interrupts:
- * a wake-up costs several times what a frame does, here and in the switch that gets it. A frame then waits half of it
- * on average, which is what a wake-up for it alone would take. */
+/* Under load the loop checks for arrivals and deliveries once per this interval, like interrupt moderation of a network
+ * card: a wake-up costs several times as much as a frame, here and in the receiving switch. A frame then waits half of
+ * the interval on average, about as long as a wake-up for it alone would take. */
 #define LOOP_COALESCE_NS 80000
 #define LOOP_WINDOW_NS 4000000     /* over which the load is measured: a few trains of frames */
-#define LOOP_LOADED_PERCENT 50     /* of a window at work: under load from then on ... */
-#define LOOP_EASED_PERCENT 20      /* ... until no more than this: the grain itself saves work */
-/* The longest sleep. Frames that waited while the process was kept from running tell nothing of it, for a TAP keeps no
- * time of arrival; but who meant to be awake by now and was not, was kept. 50 short turns a second are the price. */
+#define LOOP_LOADED_PERCENT 50     /* of a window spent working: under load from then on ... */
+#define LOOP_EASED_PERCENT 20      /* ... until at most this: coalescing itself saves work */
+/* The longest sleep. A TAP records no arrival times, so the time that frames waited while the process was not scheduled
+ * is unknown; waking later than planned reveals it. The cost is 50 short iterations a second. */
 #define LOOP_MAX_SLEEP_NS 20000000
 
 static int64_t loop_clock_ns(clockid_t clock)
@@ -63,7 +63,7 @@ void le_loop_clear(struct le_loop *loop)
 
 int le_loop_watch(struct le_loop *loop, uint32_t port, int fd)
 {
-    /* Edge-triggered: a TAP whose device is gone reports an error for ever, which must not keep the loop awake. */
+    /* Edge-triggered: a TAP whose device was deleted reports an error for ever, which must not keep the loop awake. */
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u32 = port};
     loop->ports[port] = (struct le_loop_port){.fd = fd};
     if (fd < 0)
@@ -91,7 +91,7 @@ static void loop_record_lateness(struct le_loop *loop, struct le_pipe *pipe, uin
     le_stats_set(&stats->lateness_max_pipe, (uint64_t)(pipe - loop->engine->pipes));
 }
 
-/* Record how long the loop did not look for arrivals. */
+/* Record how long the loop did not check for arrivals. */
 static void loop_record_round(struct le_loop *loop, uint64_t round_ns)
 {
     if (round_ns > loop->engine->stats->longest_round_ns)
@@ -111,7 +111,7 @@ void le_loop_restart_lateness(struct le_loop *loop)
     loop->left_ns = le_loop_now_ns();
 }
 
-/* The engine's sink: write the frame, and have it captured as it left the line, whether the port takes it or not. */
+/* The engine's sink: write the frame, and capture it as it left the link, whether or not the port accepts it. */
 static enum le_engine_outcome loop_write(void *context, struct le_pipe *pipe, const struct le_frame *frame)
 {
     struct le_loop *loop = context;
@@ -165,7 +165,7 @@ static struct le_loop_port *loop_pop_ready(struct le_loop *loop)
     return port;
 }
 
-/* Read one port up to the budget: frames that came together, at one time. */
+/* Read one port up to the budget; frames read together get the same arrival time. */
 static void loop_read(struct le_loop *loop, struct le_loop_port *port)
 {
     uint32_t number = (uint32_t)(port - loop->ports);
@@ -176,7 +176,7 @@ static void loop_read(struct le_loop *loop, struct le_loop_port *port)
         if (length <= 0) {
             if (length == 0 || errno != EAGAIN)
                 le_stats_set(&loop->engine->port_stats[number].retired, 1);
-            return; /* an edge announces the next frame; there is none from what is gone */
+            return; /* an edge signals the next frame; a deleted device has none */
         }
         le_engine_arrive(loop->engine, number, loop->scratch, (uint32_t)length, now_ns);
     }
@@ -205,7 +205,7 @@ static int loop_wait(struct le_loop *loop, struct epoll_event *events, int64_t u
     return ready <= 0 ? ready : epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, 0);
 }
 
-/* Take a turn into account, and say at the end of a window whether the loop is under load. */
+/* Account for an iteration, and at the end of a window decide whether the loop is under load. */
 static void loop_measure_load(struct le_loop *loop, int64_t start_ns, int64_t end_ns)
 {
     loop->worked_ns += end_ns - start_ns;
@@ -217,7 +217,7 @@ static void loop_measure_load(struct le_loop *loop, int64_t start_ns, int64_t en
     loop->worked_ns = 0;
 }
 
-/* Under load, sleep until the grain is over, whatever arrives. */
+/* Under load, sleep until the coalescing interval ends, whatever arrives. */
 static void loop_coalesce(struct le_loop *loop)
 {
     int64_t until_ns = loop->polled_ns + LOOP_COALESCE_NS;
@@ -239,7 +239,7 @@ static int64_t loop_sleep_ns(const struct le_loop *loop)
     return due_ns > loop->polled_ns ? due_ns : loop->polled_ns; /* a change may make things due in the past */
 }
 
-/* One turn: sleep until something happens or gets due, deliver, then let every ready port have its budget.
+/* One iteration: sleep until an event or a due time, deliver, then read every ready port up to its budget.
  * Returns 1 when the control descriptor is readable, 0 to go on, -1 with errno. */
 static int loop_turn(struct le_loop *loop)
 {

@@ -14,12 +14,12 @@ struct le_loop_port {
 };
 
 struct le_loop {
-    struct le_engine *engine;         /* what it runs */
+    struct le_engine *engine;         /* the engine that it runs */
     struct le_loop_port *ports;       /* by port number */
     int epoll_fd;                     /* watches all ports, edge-triggered */
     struct le_loop_port *ready_head;  /* ports to read, the longest waiting first */
     struct le_loop_port *ready_tail;  /* the last of them; undefined when there is none */
-    int64_t polled_ns;                /* when it last looked for arrivals */
+    int64_t polled_ns;                /* when it last checked for arrivals */
     int64_t window_ns;                /* when the present window of the load's measurement began */
     int64_t worked_ns;                /* of it: time awake */
     bool loaded;                      /* most of the last window was work */
@@ -38,10 +38,10 @@ int le_loop_watch(struct le_loop *loop, uint32_t port, int fd);
 /* Run until control_fd is readable. Returns 0, or -1 with errno; EINTR after a signal. */
 int le_loop_run(struct le_loop *loop, int control_fd);
 
-/* Deliver what is due now. */
+/* Deliver all frames that are due now. */
 void le_loop_deliver_due(struct le_loop *loop);
 
-/* Forget all lateness so far and the longest round. */
+/* Reset all lateness statistics and the longest iteration. */
 void le_loop_restart_lateness(struct le_loop *loop);
 
 /* CLOCK_MONOTONIC, the engine's clock. */

@@ -26,7 +26,7 @@ int le_module_check_idle(const struct le_module_engine *self);
  * returns their numbers. When one is refused, those before it were added. */
 PyObject *le_pipes_add(struct le_module_engine *self, PyObject *args);
 
-/* Engine.set_pipes(queues, changes, now_ns): has all changes hold from one moment on, or, if one is refused, none. */
+/* Engine.set_pipes(queues, changes, now_ns): applies all changes at the same time, or, if one is refused, none. */
 PyObject *le_pipes_set(struct le_module_engine *self, PyObject *args);
 
 /* Engine.start_capture(pipes, fd, snap_bytes): puts a copy of what comes out of up to two pipes, from now on, into the
@@ -39,11 +39,11 @@ PyObject *le_captures_stop(struct le_module_engine *self, PyObject *args);
 /* End all captures. */
 void le_captures_clear(struct le_module_engine *self);
 
-/* Engine.follow_trace(pipes, points, repeat_ns, has_rate, has_delay, has_loss, now_ns): has pipes follow packed
- * struct le_trace_point from one moment on, or, with None for points, no trace any more. */
+/* Engine.follow_trace(pipes, points, repeat_ns, has_rate, has_delay, has_loss, now_ns): lets pipes follow packed
+ * struct le_trace_point from now_ns on, or, with None for points, no trace. */
 PyObject *le_pipes_follow(struct le_module_engine *self, PyObject *args);
 
-/* Engine.compensate_delay(rows): pipes deliver sooner from now on, by rows of (pipe, early_ns). */
+/* Engine.compensate_delay(rows): pipes deliver earlier from now on, by rows of (pipe, early_ns). */
 PyObject *le_pipes_compensate_delay(struct le_module_engine *self, PyObject *args);
 
 /* Engine.follow_frames(origin_ns): see le_engine_follow_frames(). */

@@ -66,7 +66,7 @@ cleanup:
     return numbers;
 }
 
-/* The number of a pipe there is. */
+/* The number of an existing pipe. */
 static int pipes_number(const struct le_engine *engine, PyObject *value, uint32_t *number)
 {
     int64_t pipe;
@@ -80,12 +80,12 @@ static int pipes_number(const struct le_engine *engine, PyObject *value, uint32_
     return 0;
 }
 
-/* The moment a change is made: the one asked for, or, if that is negative, now by the clock. */
+/* The time of a change: the one requested, or, if that is negative, the current time. */
 static int64_t pipes_timestamp(struct le_module_engine *self, int64_t now_ns)
 {
     if (now_ns >= 0)
         return now_ns;
-    le_loop_deliver_due(&self->loop); /* what was due before is not lost to the change */
+    le_loop_deliver_due(&self->loop); /* frames due before the change are delivered first */
     return le_loop_now_ns();
 }
 
@@ -183,7 +183,7 @@ static struct le_trace *pipes_trace(const Py_buffer *points, int64_t repeat_ns)
     return NULL;
 }
 
-/* Have all the pipes, of numbers there are, follow the trace from one moment on. */
+/* Let all the pipes, which must exist, follow the trace from the same time on. */
 static int pipes_follow_all(struct le_module_engine *self, PyObject *items, struct le_trace *trace, int64_t now_ns)
 {
     uint32_t pipe;

@@ -25,13 +25,13 @@ static int64_t pipe_time(const struct le_pipe *pipe, int64_t now_ns)
     return pipe->paused ? pipe->paused_ns : now_ns - pipe->skew_ns;
 }
 
-/* The first whole nanosecond at which the line is free. */
+/* The first whole nanosecond at which the link is free. */
 static int64_t pipe_line_free_ns(const struct le_pipe *pipe)
 {
     return pipe->line_ns + (pipe->line_rest != 0);
 }
 
-/* Nothing was sent until now: the next frame starts now, not when the line got free. */
+/* Nothing was sent until now: the next frame starts now, not when the link got free. */
 static void pipe_rest_line(struct le_pipe *pipe, int64_t now_ns)
 {
     if (pipe->line_ns < now_ns) {
@@ -40,7 +40,7 @@ static void pipe_rest_line(struct le_pipe *pipe, int64_t now_ns)
     }
 }
 
-/* A rate starts on a whole nanosecond: the rest was of the old one. */
+/* A new rate starts on a whole nanosecond: the remainder belongs to the old one. */
 static void pipe_set_rate(struct le_pipe *pipe, uint64_t rate_bps)
 {
     pipe->line_ns = pipe_line_free_ns(pipe);
@@ -55,8 +55,8 @@ static void pipe_set_loss(struct le_pipe *pipe, const struct le_loss *loss)
     pipe->model.loss = *loss;
 }
 
-/* Go by the trace as it stands at time_ns. Its points set the rate even if it stays the same, so that nothing depends
- * on how many of them are passed at once. */
+/* Apply the trace's point that holds at time_ns. Points set the rate even if it stays the same, so that the result does
+ * not depend on how many of them are passed at once. */
 static void pipe_apply_trace(struct le_pipe *pipe, int64_t time_ns)
 {
     if (time_ns < pipe->trace.next_ns)
@@ -77,8 +77,8 @@ static void pipe_corrupt(struct le_pipe *pipe, struct le_frame *frame)
     le_stats_add(&pipe->stats->corrupted, 1);
 }
 
-/* When a frame whose last bit has just been sent is due. What came late makes up for it, and what is to be early is,
- * as far as the delay allows. */
+/* Due time of a frame whose last bit has just been sent. Late arrival and delay compensation are subtracted, as far as
+ * the delay allows. */
 static int64_t pipe_due_ns(struct le_pipe *pipe, struct le_frame *frame)
 {
     int64_t delay_ns = pipe->model.delay_ns;
@@ -93,7 +93,7 @@ static int64_t pipe_due_ns(struct le_pipe *pipe, struct le_frame *frame)
     return due_ns;
 }
 
-/* Let a frame, or the copy of one, travel until due_ns. */
+/* Put a frame, or a copy of one, in flight until due_ns. */
 static void pipe_propagate(struct le_pipe *pipe, struct le_frame *frame, int64_t due_ns)
 {
     frame->due_ns = due_ns;
@@ -102,8 +102,8 @@ static void pipe_propagate(struct le_pipe *pipe, struct le_frame *frame, int64_t
     le_in_flight_push(&pipe->in_flight, frame);
 }
 
-/* What happens to a frame that was sent, in the order of the random numbers it takes: loss, duplication, corruption,
- * jitter. What the model does not have takes none. */
+/* Process a frame that was sent, in the order in which random numbers are used: loss, duplication, corruption, jitter.
+ * Effects that the model does not have use none. */
 static void pipe_impair(struct le_pipe *pipe, struct le_frame *frame)
 {
     struct le_frame *copy = NULL;
@@ -138,7 +138,7 @@ static void pipe_count_sent(struct le_pipe *pipe, const struct le_frame *frame, 
     le_stats_add(&stats->queue_delay[le_stats_class_bin(waited_ns)], 1);
 }
 
-/* The frame that goes on the line at now_ns. CoDel never drops the last of a queue. */
+/* The frame that goes on the link at now_ns. CoDel never drops the last of a queue. */
 static struct le_frame *pipe_choose(struct le_pipe *pipe, int64_t now_ns)
 {
     struct le_queue_set *queues = &pipe->queues;
@@ -158,7 +158,7 @@ static struct le_frame *pipe_choose(struct le_pipe *pipe, int64_t now_ns)
     return frame;
 }
 
-/* Put the next frame on the line, which is free. The division's rest is carried to the frame after it, so that the
+/* Put the next frame on the link, which is free. The division's rest is carried to the frame after it, so that the
  * rate has no drift. */
 static void pipe_transmit(struct le_pipe *pipe)
 {
@@ -174,8 +174,8 @@ static void pipe_transmit(struct le_pipe *pipe)
     pipe_impair(pipe, frame);
 }
 
-/* Take every decision the line had to take up to time_ns. Frames that arrive and changes that are made at the very
- * moment the line gets free are not yet considered. */
+/* Make all transmission decisions up to time_ns. Frames that arrive and changes that are made exactly when the link
+ * becomes free are not yet considered. */
 static void pipe_serve(struct le_pipe *pipe, int64_t time_ns)
 {
     if (pipe->paused)
@@ -206,8 +206,8 @@ static bool pipe_red_drops(struct le_pipe *pipe, unsigned queue, const uint8_t *
                                                      le_classify_precedence(data, length), &pipe->random);
 }
 
-/* Where the frame's drop is counted if its class queue does not take it, else NULL. The limits are on what waits:
- * a frame that finds the line free does not. */
+/* The counter of the frame's drop if its class queue does not accept it, else NULL. The limits apply to waiting frames:
+ * a frame that arrives at an idle link does not wait. */
 static uint64_t *pipe_refuses(struct le_pipe *pipe, unsigned queue, const uint8_t *data, uint32_t length, bool waits)
 {
     const struct le_pipe_model *model = &pipe->model;
@@ -222,7 +222,7 @@ static uint64_t *pipe_refuses(struct le_pipe *pipe, unsigned queue, const uint8_
     return NULL;
 }
 
-/* Queue a frame, or drop it. The line has taken its decisions up to time_ns. */
+/* Queue a frame, or drop it. All transmission decisions up to time_ns have been made. */
 static void pipe_queue(struct le_pipe *pipe, const uint8_t *data, uint32_t length, int64_t time_ns, int64_t ideal_ns)
 {
     bool waits = pipe->paused || pipe_line_free_ns(pipe) > time_ns;
@@ -284,7 +284,7 @@ struct le_frame *le_pipe_take_due(struct le_pipe *pipe, int64_t now_ns)
 }
 
 /* While a frame is in flight its delivery is early enough to look at the queues again, unless frames overtake: it is
- * due no sooner than the line gets free, and the decisions in between depend on the past alone. */
+ * due no sooner than the link gets free, and the decisions in between depend on the past alone. */
 int64_t le_pipe_next_event(const struct le_pipe *pipe)
 {
     const struct le_frame *head = le_in_flight_head(&pipe->in_flight);
@@ -339,7 +339,7 @@ static void pipe_go_down(struct le_pipe *pipe, int64_t time_ns)
 {
     le_stats_add(&pipe->stats->drop_down, le_in_flight_frames(&pipe->in_flight) + pipe->queues.frames);
     pipe_drain(pipe);
-    pipe->line_ns = pipe->ideal_ns = pipe->last_due_ns = time_ns; /* cuts the frame on the line off */
+    pipe->line_ns = pipe->ideal_ns = pipe->last_due_ns = time_ns; /* cuts the frame on the link off */
     pipe->line_rest = 0;
 }
 
@@ -351,7 +351,7 @@ static void pipe_set_paused(struct le_pipe *pipe, bool paused, int64_t now_ns)
     } else {
         pipe->skew_ns = now_ns - time_ns;
         if (pipe_line_free_ns(pipe) <= time_ns)
-            pipe_rest_line(pipe, time_ns); /* what came meanwhile came at this moment */
+            pipe_rest_line(pipe, time_ns); /* frames that arrived meanwhile count as arriving now */
     }
     pipe->paused = paused;
 }

@@ -1,4 +1,4 @@
-/* Converts rows of Python numbers (made by emulation/links/model_rows.py) to the engine's values. All functions return 0,
+/* Converts rows of Python numbers (from emulation/links/model_rows.py) to the engine's values. All functions return 0,
  * or -1 with an exception that names the field in Python's terms. */
 #ifndef LINKENGINE_PY_CONVERT_H
 #define LINKENGINE_PY_CONVERT_H
@@ -30,7 +30,7 @@ void le_py_convert_release(struct le_py_convert_policies *policies);
 /* A pipe's model; its policy is borrowed from policies. */
 int le_py_convert_model(PyObject *row, const struct le_py_convert_policies *policies, struct le_pipe_model *model);
 
-/* Whether the engine can carry a point of a trace out. */
+/* Whether a trace's point is within the engine's limits. */
 int le_py_convert_check_point(const struct le_trace_point *point);
 
 /* A switch of a change: True, False or None for PIPE_STAYS. */

@@ -58,7 +58,7 @@ void le_queue_charge(struct le_queue_set *set, const struct le_queue_policy *pol
         return;
     set->deficit[queue] -= cost_bytes; /* below 0 where the head was dropped and a longer frame took its place */
     if (!set->fifo[queue].head)
-        set->deficit[queue] = 0; /* a queue that runs empty saves nothing up */
+        set->deficit[queue] = 0; /* an empty queue keeps no deficit */
 }
 
 int le_queue_prepare(struct le_queue_set *set, const struct le_queue_policy *policy)

@@ -13,9 +13,9 @@
 
 struct le_queue_rule {
     uint64_t limit_bytes;    /* how much may wait, QUEUE_NO_LIMIT: any */
-    uint64_t limit_us;       /* the same as time on the line, overhead counted; QUEUE_NO_LIMIT: any */
+    uint64_t limit_us;       /* the same as time on the link, overhead counted; QUEUE_NO_LIMIT: any */
     uint32_t quantum_bytes;  /* deficit round robin: what a turn adds; 0: strict, lower number first */
-    struct le_aqm_rule aqm;  /* what is dropped before the limits are reached */
+    struct le_aqm_rule aqm;  /* active queue management */
 };
 
 /* How queues are served, shared by the pipes that have the same. */
@@ -28,7 +28,7 @@ struct le_queue_policy {
 
 struct le_queue_set {
     struct le_frame_fifo fifo[STATS_QUEUES];  /* the frames waiting */
-    int64_t deficit[STATS_QUEUES];            /* line bytes a weighted queue may still send in its turn */
+    int64_t deficit[STATS_QUEUES];            /* link bytes a weighted queue may still send in its turn */
     struct le_aqm_state *aqm;                 /* by queue; NULL until a policy with active queue management comes */
     unsigned turn;                            /* the weighted queue whose turn it is */
     uint64_t frames;                          /* waiting in all queues */
@@ -39,13 +39,13 @@ struct le_queue_set {
 struct le_queue_policy *le_queue_policy_new(void);
 void le_queue_policy_release(struct le_queue_policy *policy);
 
-/* Whether a frame of line_bytes fits under the limits of its queue, on a line of rate_bps where each frame takes
+/* Whether a frame of line_bytes fits under the limits of its queue, on a link of rate_bps where each frame takes
  * overhead_bytes beyond its own. */
 bool le_queue_fits(const struct le_queue_set *set, const struct le_queue_policy *policy, unsigned queue,
                    uint32_t line_bytes, int32_t overhead_bytes, uint64_t rate_bps);
 
-/* The queue that is next on the line; the set must not be empty. Deficit round robin as of Shreedhar and Varghese,
- * SIGCOMM 1995. overhead_bytes is what a frame takes on the line beyond its own. */
+/* The queue that is next on the link; the set must not be empty. Deficit round robin as of Shreedhar and Varghese,
+ * SIGCOMM 1995. overhead_bytes is what a frame takes on the link beyond its own. */
 unsigned le_queue_next(struct le_queue_set *set, const struct le_queue_policy *policy, int32_t overhead_bytes);
 
 static inline void le_queue_push(struct le_queue_set *set, unsigned queue, struct le_frame *frame)
@@ -55,7 +55,7 @@ static inline void le_queue_push(struct le_queue_set *set, unsigned queue, struc
     set->bytes += frame->line_bytes;
 }
 
-/* Take the head of the queue, which must have one. */
+/* Remove and return the head of the queue, which must have one. */
 static inline struct le_frame *le_queue_take(struct le_queue_set *set, unsigned queue)
 {
     struct le_frame *frame = le_frame_fifo_pop(&set->fifo[queue]);
@@ -64,14 +64,14 @@ static inline struct le_frame *le_queue_take(struct le_queue_set *set, unsigned 
     return frame;
 }
 
-/* A frame of cost_bytes goes on the line from the queue. */
+/* A frame of cost_bytes goes on the link from the queue. */
 void le_queue_charge(struct le_queue_set *set, const struct le_queue_policy *policy, unsigned queue,
                      int64_t cost_bytes);
 
 /* Give the set what the policy needs before it may be adopted. Returns 0, or -1 when out of memory. */
 int le_queue_prepare(struct le_queue_set *set, const struct le_queue_policy *policy);
 
-/* Go from one policy to another: frames of queues that are no more wait in the last one. */
+/* Change from one policy to another: frames of removed queues are moved to the last one. */
 void le_queue_adopt(struct le_queue_set *set, const struct le_queue_policy *from, const struct le_queue_policy *to);
 
 #endif

@@ -19,7 +19,7 @@ static inline double le_random_share(uint64_t *state)
     return (double)(le_random_word(state) >> 11) * 0x1p-53;
 }
 
-/* Whether what has this probability happens. What cannot happen takes no number. */
+/* Sample an event of this probability. Probability 0 uses no random number. */
 static inline bool le_random_happens(uint64_t *state, double probability)
 {
     return probability > 0 && le_random_share(state) < probability;

@@ -3,8 +3,8 @@
  * One writer (the engine), any number of readers in other processes. Every field is an aligned 64-bit word that
  * is stored whole, so a reader never sees half a value; fields are not consistent with each other to the frame.
  * The buffer holds one engine_stats, then max_ports port_stats, max_pipes pipe_stats, and STATS_QUEUES * max_pipes
- * class_stats. These are handed out one by one, as the first frame of a class comes to a pipe, so that memory is
- * touched for what is used only. emulation/links/counters.py mirrors these structs; STATS_LAYOUT changes with them.
+ * class_stats. The latter are allocated one by one, with the first frame of a class in a pipe, so that only used memory
+ * is touched. emulation/links/counters.py mirrors these structs; STATS_LAYOUT changes with them.
  */
 #ifndef LINKENGINE_STATS_H
 #define LINKENGINE_STATS_H
@@ -23,8 +23,8 @@ struct le_engine_stats {
     uint64_t pipes;                          /* pipes added so far */
     uint64_t memory_bytes;                   /* memory held by frames and by the pool's free lists */
     uint64_t rounds;                         /* turns of the loop */
-    uint64_t rests;                          /* of them: those that first slept a grain out, under load */
-    uint64_t longest_round_ns; /* longest time without a look for arrivals (turn, pause, sleeping too long) */
+    uint64_t rests;                          /* of them: those that first slept a coalescing interval, under load */
+    uint64_t longest_round_ns; /* longest time without a check for arrivals (iteration, pause, oversleeping) */
     uint64_t lateness_max_ns;                /* worst lateness of a delivery */
     uint64_t lateness_max_at_ns;             /* when that was, CLOCK_REALTIME */
     uint64_t lateness_max_pipe;              /* on which pipe */
@@ -49,18 +49,18 @@ struct le_pipe_stats {
     uint64_t frames_out;                  /* frames delivered */
     uint64_t bytes_out;                   /* their bytes, without trunk tag */
     uint64_t class_record[STATS_QUEUES];  /* by class queue: which class_stats, counted from 1; 0: none yet */
-    uint64_t duplicated;                  /* frames that were doubled on the way */
-    uint64_t corrupted;                   /* frames that had a bit flipped on the way */
+    uint64_t duplicated;                  /* frames that were duplicated */
+    uint64_t corrupted;                   /* frames that had a bit flipped */
     uint64_t drop_mtu;                    /* longer than the MTU */
-    uint64_t drop_loss;                   /* lost on the way, as asked for */
-    uint64_t drop_silent;                 /* vanished on the way, as asked for */
-    uint64_t drop_down;                   /* the pipe was down, or went down over them */
+    uint64_t drop_loss;                   /* lost in transit by the loss model */
+    uint64_t drop_silent;                 /* lost in a black hole */
+    uint64_t drop_down;                   /* the pipe was down, or went down with them in it */
     uint64_t drop_memory;                 /* the frame pool was exhausted */
-    uint64_t drop_machine;                /* the kernel did not take the frame: EAGAIN, ENOBUFS */
+    uint64_t drop_machine;                /* the kernel did not accept the frame: EAGAIN, ENOBUFS */
     uint64_t drop_dst_down;               /* the destination's interface is down or gone */
-    uint64_t queued_frames;               /* waiting for the line, as of the pipe's last event */
+    uint64_t queued_frames;               /* waiting for the link, as of the pipe's last event */
     uint64_t queued_bytes;                /* their bytes */
-    uint64_t flight_frames;               /* on the line */
+    uint64_t flight_frames;               /* on the link */
     uint64_t lateness_max_ns;             /* worst lateness of a delivery */
     uint64_t lateness_max_at_ns;          /* when that was, CLOCK_REALTIME */
     uint64_t reserved[6];                 /* pads to a cache line */
@@ -69,13 +69,13 @@ struct le_pipe_stats {
 struct le_class_stats {
     uint64_t frames_in;                      /* frames of this class that arrived */
     uint64_t bytes_in;                       /* their bytes, without trunk tag */
-    uint64_t frames_sent;                    /* frames put on the line */
+    uint64_t frames_sent;                    /* frames put on the link */
     uint64_t bytes_sent;                     /* their bytes */
     uint64_t drop_tail;                      /* the queue was at its own limit */
     uint64_t drop_buffer;                    /* all queues together were at theirs */
     uint64_t drop_red;                       /* dropped early by RED */
     uint64_t drop_codel;                     /* dropped at the head by CoDel */
-    uint64_t queue_ns;                       /* what the frames sent waited, all together */
+    uint64_t queue_ns;                       /* total waiting time of the frames sent */
     uint64_t queue_max_ns;                   /* the longest wait */
     uint64_t reserved[6];                    /* pads to a cache line */
     uint64_t queue_delay[STATS_CLASS_BINS];  /* frames sent, by how long they waited, see le_stats_class_bin() */
@@ -98,12 +98,12 @@ static inline void le_stats_add(uint64_t *counter, uint64_t value)
     le_stats_set(counter, *counter + value);
 }
 
-/* The pipe's record of a class, which comes into being with its first use. */
+/* The pipe's record of a class, created on first use. */
 static inline struct le_class_stats *le_stats_class(struct le_stats_classes *classes, struct le_pipe_stats *pipe,
                                                     unsigned queue)
 {
     if (!pipe->class_record[queue]) {
-        le_stats_add(classes->used, 1); /* the record counts before the pipe names it */
+        le_stats_add(classes->used, 1); /* the record is counted before the pipe refers to it */
         le_stats_set(&pipe->class_record[queue], *classes->used);
     }
     return &classes->record[pipe->class_record[queue] - 1];

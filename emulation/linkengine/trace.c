@@ -30,7 +30,7 @@ void le_trace_follow(struct le_trace_place *place, struct le_trace *trace, int64
     };
 }
 
-/* How many points have come by the time since the start of a round. */
+/* Number of points up to the given time since the start of a round. */
 static size_t trace_points_by(const struct le_trace *trace, int64_t time_ns)
 {
     size_t from = 0, to = trace->count;

@@ -1,4 +1,4 @@
-/* A recorded line: settings that change by themselves at given times. */
+/* Link traces: settings of a recorded link that change at given times. */
 #ifndef LINKENGINE_TRACE_H
 #define LINKENGINE_TRACE_H
 
@@ -22,12 +22,12 @@ struct le_trace {
     bool has_rate;                  /* which columns it has; the others stay the model's */
     bool has_delay;
     bool has_loss;
-    int64_t repeat_ns;              /* begins anew after that, 0: never */
+    int64_t repeat_ns;              /* restarts after this time, 0: never */
     size_t count;                   /* points, at least 1 */
     struct le_trace_point point[];  /* in order of time */
 };
 
-/* How far a pipe has come in a trace. */
+/* A pipe's position in a trace. */
 struct le_trace_place {
     struct le_trace *trace;  /* holds a reference; NULL: follows none */
     int64_t start_ns;        /* when the pipe began to follow it */
@@ -41,7 +41,7 @@ void le_trace_release(struct le_trace *trace);
 /* Follow trace from now_ns on (NULL: none); takes a reference. */
 void le_trace_follow(struct le_trace_place *place, struct le_trace *trace, int64_t now_ns);
 
-/* The point that holds at now_ns, which is next_ns or later. Those before it that never were asked for are skipped. */
+/* The point that holds at now_ns, which is next_ns or later. Earlier points not yet applied are skipped. */
 const struct le_trace_point *le_trace_advance(struct le_trace_place *place, int64_t now_ns);
 
 #endif

@@ -8,7 +8,7 @@ enum {
     TRANSIT_IPV4_BYTES = 20,
     TRANSIT_IPV6_BYTES = 40,
     TRANSIT_NEIGHBOUR_TTL = 255,
-    TRANSIT_PAYLOAD_BYTES = 32, /* headers of TCP or UDP, and what makes datagrams differ behind them */
+    TRANSIT_PAYLOAD_BYTES = 32, /* headers of TCP or UDP, and the payload bytes that distinguish datagrams */
 };
 
 static uint64_t transit_mix(uint64_t hash, const uint8_t *data, uint32_t length)
@@ -47,7 +47,7 @@ uint64_t le_transit_key(const uint8_t *data, uint32_t length)
     return hash ? hash : 1;
 }
 
-/* The frames that are known by keys like this one. */
+/* The set of frames that the key belongs to. */
 static struct le_transit_entry *transit_set(struct le_transit *transit, uint64_t key)
 {
     return transit->entry[key >> 32 & (TRANSIT_SETS - 1)];
@@ -77,6 +77,6 @@ int64_t le_transit_arrive(struct le_transit *transit, const uint8_t *data, uint3
     if (!last)
         return now_ns - transit->origin_ns;
     int64_t left_ns = last->left_ns, late_ns = now_ns - left_ns;
-    *last = (struct le_transit_entry){0}; /* what comes again is another */
+    *last = (struct le_transit_entry){0}; /* a later frame with this key is another one */
     return late_ns < TRANSIT_MOST_NS && late_ns > -TRANSIT_MOST_NS ? left_ns : now_ns;
 }

@@ -1,9 +1,9 @@
-"""Captures of lines to pcapng files, started and stopped while the network runs.
+"""Captures of links to pcapng files, started and stopped while the network runs.
 
-A frame is captured as it comes out of the line, without the far trunk's tag, and stamped with the moment it is
-delivered (CLOCK_REALTIME); what a line dropped or lost is not in it. The engine copies frames into a ring in shared
-memory (``linkengine/capture.h``) and never waits: those for which the ring or the disk is too slow are missed and
-counted, in an Interface Statistics Block at the file's end. A thread here writes the ring to the file.
+A frame is captured when it leaves the link, without the far trunk's tag, with its delivery time (CLOCK_REALTIME) as
+timestamp; frames that the link dropped or lost are not captured. The engine copies frames into a ring in shared memory
+(``linkengine/capture.h``) and never waits: frames for which the ring has no room are counted as missed, in an Interface
+Statistics Block at the end of the file. A thread of this module writes the ring to the file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from helsewan.emulation.links import pcapng
 from helsewan.emulation.links.engine import EngineError, EngineProcess
 
-SNAP_BYTES = 262_144  # more than any frame has, as tcpdump's default
+SNAP_BYTES = 262_144  # longer than any frame; tcpdump's default
 RING_BYTES = 16 << 20  # 0.1 s of 1 Gbit/s
 _RING_AT = 4096  # the rest mirrors struct capture_ring; places in 64-bit words
 _HEAD, _FRAMES, _MISSED, _TAIL = 0, 1, 3, 8
@@ -31,7 +31,7 @@ _PERIOD_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """Frames that one interface showed since the capture began: those copied, and those for which there was no room."""
+    """Frame counts of one interface since the capture began: copied, and missed because the ring had no room."""
 
     frames: int
     missed: int
@@ -41,11 +41,11 @@ class Ring:
     """The reader's side of the shared memory that an engine copies frames into."""
 
     def __init__(self, size: int = RING_BYTES) -> None:
-        """``size`` in bytes; a frame takes its own and 32 to 35 more."""
+        """``size`` in bytes; a frame occupies its length plus 32 to 35 bytes."""
         self.fd = os.memfd_create("link-capture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.posix_fallocate(self.fd, 0, _RING_AT + size)
-            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)  # the engine may rely on it
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)  # the engine relies on the size
             self._memory = mmap.mmap(self.fd, _RING_AT + size)
         except OSError:
             os.close(self.fd)
@@ -55,14 +55,14 @@ class Ring:
         self._bytes = memoryview(self._memory)[_RING_AT:]
 
     def waiting(self) -> list[memoryview]:
-        """What has been put in and not yet taken: whole blocks, in one or two pieces."""
+        """The bytes written and not yet released: whole blocks, in one or two pieces."""
         tail, head = self._words[_TAIL], self._words[_HEAD]
         start, length = tail % self._size, head - tail
         first = self._bytes[start : start + length]
         return [first, self._bytes[: length - len(first)]]
 
     def take(self, length: int) -> None:
-        """Give the room of the oldest ``length`` bytes back."""
+        """Release the oldest ``length`` bytes."""
         self._words[_TAIL] += length
 
     def captured(self, interface: int) -> Captured:
@@ -70,7 +70,7 @@ class Ring:
         return Captured(self._words[_FRAMES + interface], self._words[_MISSED + interface])
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Unmap and close the shared memory."""
         self._words.release()
         self._bytes.release()
         self._memory.close()
@@ -78,8 +78,8 @@ class Ring:
 
 
 class Capture:
-    """A capture that runs from its making to ``stop()``, or until the file cannot be written: then ``failure`` says
-    why in one line, and the network goes on."""
+    """A capture that runs from construction to ``stop()``, or until the file cannot be written: then ``failure`` is
+    the reason in one line, and the network keeps running."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Capture:
     ) -> None:
         """Capture (name, pipe) of each of ``interfaces``, one or two, to ``file`` (mode 0600, overwritten).
 
-        Raises OSError where the file cannot be made, EngineError where a pipe is being captured already."""
+        Raises OSError if the file cannot be created, EngineError if a pipe is already being captured."""
         self.file, self.failure = file, None  # type: Path, str | None
         self._engine = engine
         self._pipes = [pipe for _, pipe in interfaces]
@@ -102,7 +102,7 @@ class Capture:
         self._fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             if stat.S_ISREG(os.fstat(self._fd).st_mode):
-                os.fchmod(self._fd, 0o600)  # also one that was there before
+                os.fchmod(self._fd, 0o600)  # also if the file existed before
             head = [pcapng.interface(name, snap_bytes) for name, _ in interfaces]
             self._write(b"".join([pcapng.section_header("helsewan"), *head]))
             self._ring = Ring(ring_bytes)
@@ -119,13 +119,13 @@ class Capture:
         self._thread.start()
 
     def stop(self) -> list[Captured]:
-        """End the capture and complete the file; the counts by interface. Stopping twice is stopping once."""
+        """End the capture and complete the file; returns the counts by interface. Idempotent."""
         self._stopping.set()
         self._thread.join()
         return self._counts
 
     def _pump(self) -> None:
-        """Write what comes until told to stop or the file is in the way, then end the file."""
+        """Write blocks until stopped or until a write fails, then complete the file."""
         try:
             while not self._stopping.wait(_PERIOD_S):
                 self._drain()
@@ -143,7 +143,7 @@ class Capture:
             os.close(self._fd)
 
     def _release(self) -> None:
-        """Have the engine copy no more; one that is gone copies nothing anyway."""
+        """Stop the engine's copying; nothing to do if the engine has ended."""
         with suppress(EngineError):
             self._engine.stop_capture(self._pipes)
 
@@ -161,7 +161,7 @@ class Capture:
         )
 
     def _write(self, *pieces: bytes | memoryview) -> None:
-        """Write whole blocks, all of them or raise OSError."""
+        """Write all of the pieces, which are whole blocks. Raises OSError."""
         for piece in pieces:
             rest = memoryview(piece)
             while rest:

@@ -1,4 +1,4 @@
-"""What the link engine counts, read from the memory it shares: numpy views of ``linkengine/stats.h``."""
+"""The link engine's counters, read from shared memory: numpy views of the structs of ``linkengine/stats.h``."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ if _built != (STATS_LAYOUT, *(dtype.itemsize for dtype in _mirrored)):
 
 
 def counters_bytes(max_ports: int, max_pipes: int) -> int:
-    """How much memory the counters of so many ports and pipes span; only what is used is ever touched."""
+    """Size in bytes of the counters of ``max_ports`` ports and ``max_pipes`` pipes; only used records are touched."""
     pipe_bytes = PIPE_DTYPE.itemsize + QUEUES * CLASS_DTYPE.itemsize
     return ENGINE_DTYPE.itemsize + max_ports * PORT_DTYPE.itemsize + max_pipes * pipe_bytes
 
 
 def bin_limits_ns(bins: int = LATENESS_BINS, unit_ns: int = 1) -> npt.NDArray[np.uint64]:
     """The upper limit (exclusive) of every bin of a histogram over times in ``unit_ns``: exact below 4 units, then
-    four bins an octave. The last bin has all that is longer."""
+    four bins per octave. The last bin holds all longer times."""
     edges = np.arange(1, bins + 1, dtype=np.uint64)
     octave = np.maximum(edges >> np.uint64(2), np.uint64(1)) - np.uint64(1)
     units = np.where(edges < 4, edges, (np.uint64(4) + (edges & np.uint64(3))) << octave)
@@ -139,23 +139,23 @@ class Lateness:
 
 @dataclass(frozen=True)
 class Latest:
-    """What tells the latest delivery of every pipe, copied at one moment."""
+    """A copy of the counters from which the latest delivery of every pipe is derived."""
 
-    max_ns: npt.NDArray[np.int64]  # by pipe: of all its deliveries so far
+    max_ns: npt.NDArray[np.int64]  # by pipe: greatest lateness of all its deliveries so far
     class_record: npt.NDArray[np.int64]  # pipe x queue: numbers of class records, counted from 1
     histograms: npt.NDArray[np.int64]  # class record x bin
 
     @classmethod
     def of(cls, pipes: Records, classes: Records) -> Latest:
-        """``pipes`` (PIPE_DTYPE) and ``classes`` (CLASS_DTYPE), live."""
-        record = pipes["class_record"].astype(np.int64)  # before the classes: every number in it has its record then
+        """Copy from the live records ``pipes`` (PIPE_DTYPE) and ``classes`` (CLASS_DTYPE)."""
+        record = pipes["class_record"].astype(np.int64)  # copied before the classes, so every number in it has a record
         found = cls(pipes["lateness_max_ns"].astype(np.int64), record, classes["lateness"].astype(np.int64))
         found.class_record[record > len(found.histograms)] = 0
         return found
 
     def since(self, before: Latest) -> npt.NDArray[np.int64]:
-        """By pipe, how late its latest delivery since ``before`` was, ns: exact where it is the latest of all, else the
-        lower limit of its bin, at most a fifth below; 0 where nothing was delivered."""
+        """By pipe, the greatest lateness of a delivery since ``before``, ns: exact where it is the greatest so far,
+        else the lower limit of its bin, at most a fifth below; 0 where nothing was delivered."""
         grown = self.histograms.copy()
         grown[: len(before.histograms)] -= before.histograms
         last = CLASS_BINS - 1 - np.argmax(grown[:, ::-1] > 0, axis=1)
@@ -198,17 +198,17 @@ class Counters:
 
     @property
     def classes(self) -> Records:
-        """One record (CLASS_DTYPE) for each class of each pipe that a frame came to, in order of their first frames.
+        """One record (CLASS_DTYPE) for each class of each pipe that received a frame, in order of the first frames.
         ``pipes["class_record"]`` has their numbers, counted from 1; 0 where there is none."""
         return self._classes[: int(self._engine["classes"][0])]
 
     def of_classes(self, pipe: int) -> dict[int, np.void]:
-        """The records (CLASS_DTYPE) of the classes that came to a pipe, by queue number."""
+        """The records (CLASS_DTYPE) of a pipe's classes that received frames, by queue number."""
         numbers = self._pipes[pipe]["class_record"].tolist()
         return {queue: self._classes[number - 1] for queue, number in enumerate(numbers) if number}
 
     def lateness(self) -> Lateness:
-        """How punctual all deliveries so far were."""
+        """The lateness of all deliveries so far."""
         record = self._engine[0]
         histogram = record["lateness"].copy()
         deliveries = int(histogram.sum())

@@ -1,6 +1,6 @@
-"""The link engine, driven from Python: a process of its own that carries frames between ports.
+"""Client of the link engine, a separate process that carries frames between ports.
 
-A port is a TAP's descriptor (or, in tests, a socket that keeps message boundaries); a pipe is one direction of a line
+A port is a TAP's descriptor (or, in tests, a socket that keeps message boundaries); a pipe is one direction of a link
 from port to port. Either end of a pipe may be a VLAN of a trunk port.
 """
 
@@ -30,16 +30,16 @@ _CLOSE_TIMEOUT_S = 10.0
 
 
 class EngineError(RuntimeError):
-    """The engine refused a request or is gone."""
+    """The engine refused a request or has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class PipeSpec:
-    """One direction of a line: frames read from ``src_port`` (with VLAN ``src_vlan``, which is taken off; 0 = the port
-    has one pipe only) go through ``model`` and come out of ``dst_port`` (with VLAN ``dst_vlan`` put on).
+    """One direction of a link: frames read from ``src_port`` (with VLAN ``src_vlan``, which is removed; 0 = the port
+    has one pipe only) pass through ``model`` and are written to ``dst_port`` (with VLAN ``dst_vlan`` added).
 
-    A trunk's tag is not on the line. What is random is drawn from a generator of ``seed``. Classes beyond the model's
-    last queue share that one."""
+    A trunk's tag does not count towards a frame's length on the link. Random numbers come from a generator seeded with
+    ``seed``. Classes beyond the model's last queue share that one."""
 
     src_port: int
     src_vlan: int
@@ -51,11 +51,11 @@ class PipeSpec:
 
 @dataclass(frozen=True, slots=True)
 class PipeChange:
-    """What becomes of a pipe; None leaves as is.
+    """A change of a pipe's settings; None leaves a setting as it is.
 
     ``model``: queued frames stay queued, the frame being sent and frames in flight keep their times. ``down``: all
-    frames in the pipe are dropped, and whatever comes until it is up again. ``silent``: frames are sent and then
-    vanish. ``frozen``: time stands still for the pipe; what arrives is queued as far as the limits allow."""
+    frames in the pipe are dropped, as are arriving frames until it is up again. ``silent`` (black hole): frames are
+    sent and then lost. ``frozen`` (paused): the pipe's time stops; arriving frames are queued up to the limits."""
 
     pipe: int
     model: PipeModel | None = None
@@ -65,14 +65,14 @@ class PipeChange:
 
 
 class EngineProcess:
-    """A link engine in a process of its own, from ``start()`` to ``close()`` (or the end of a ``with``).
+    """A link engine in a separate process, from ``start()`` to ``close()`` (or the end of a ``with``).
 
-    Methods raise EngineError when the engine refuses or is gone; they may be called from any thread. The process
-    also ends with the thread that started it. ``scheduling`` says what priority it got: ``rr`` (real time),
-    ``nice`` or ``none``; ``memory_locked`` whether its memory stays in RAM."""
+    Methods raise EngineError when the engine refuses or has ended; they may be called from any thread. The process
+    also ends with the thread that started it. ``scheduling`` is the priority it was granted: ``rr`` (real time),
+    ``nice`` or ``none``; ``memory_locked`` whether its memory is locked in RAM."""
 
     def __init__(self, max_ports: int = 20_000, max_pipes: int = 40_000, memory_bytes: int = 256 * 1024 * 1024) -> None:
-        """``memory_bytes`` bounds what all frames in the engine take together."""
+        """``memory_bytes`` limits the memory of all frames in the engine together."""
         self._max_ports, self._max_pipes, self._memory_bytes = max_ports, max_pipes, memory_bytes
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,7 +101,7 @@ class EngineProcess:
         self.scheduling, self.memory_locked = granted["scheduling"], granted["memory_locked"]
 
     def close(self) -> None:
-        """End the process. Its counters stay readable. Closing twice is closing once."""
+        """End the process. Its counters stay readable. Idempotent."""
         if self._process is None:
             return
         self._control.close()
@@ -121,7 +121,7 @@ class EngineProcess:
 
     @property
     def pid(self) -> int:
-        """The running process."""
+        """Process id of the running engine."""
         if self._process is None:
             raise EngineError("the link engine is not running")
         return self._process.pid
@@ -132,19 +132,19 @@ class EngineProcess:
         return self._process is not None and self._process.poll() is None
 
     def configure(self, dscp_to_queue: Sequence[int], tc_to_queue: Sequence[int], other_queue: int) -> None:
-        """Set the classes, before any pipe is added: the queue of each DSCP (64), of each MPLS traffic class (8)
-        and of other frames. Without this there is one queue for all."""
+        """Set the classification, before any pipe is added: the queue of each DSCP (64), of each MPLS traffic class
+        (8) and of other frames. By default all frames use one queue."""
         self._request("configure", dscp=list(dscp_to_queue), tc=list(tc_to_queue), other=other_queue)
 
     def add_ports(self, fds: Sequence[int]) -> list[int]:
-        """Add ports; their numbers, counted from 0. The engine gets its own copies of the descriptors."""
+        """Add ports; returns their numbers, counted from 0. The engine gets its own copies of the descriptors."""
         ports: list[int] = []
         for start in range(0, len(fds), _FDS_PER_MESSAGE):
             ports += self._request("add_ports", fds[start : start + _FDS_PER_MESSAGE])["ports"]
         return ports
 
     def add_pipes(self, specs: Sequence[PipeSpec]) -> list[int]:
-        """Add pipes; their numbers, counted from 0. When one is refused, those before it were added."""
+        """Add pipes; returns their numbers, counted from 0. When one is refused, those before it were added."""
         table = QueueTable()
         rows = [
             (spec.src_port, spec.src_vlan, spec.dst_port, spec.dst_vlan, spec.seed, model_row(spec.model, table))
@@ -154,7 +154,8 @@ class EngineProcess:
         return pipes
 
     def set_pipes(self, changes: Sequence[PipeChange]) -> int:
-        """Change pipes, all at one moment or, if one change is refused, none; that moment (CLOCK_REALTIME, ns)."""
+        """Change pipes, all at the same time or, if one change is refused, none. Returns that time (CLOCK_REALTIME,
+        ns)."""
         table = QueueTable()
         rows = [
             (
@@ -169,33 +170,34 @@ class EngineProcess:
         return int(self._request("set_pipes", queues=table.rows, changes=rows)["applied_at_ns"])
 
     def compensate_delay(self, early_us: Mapping[int, float]) -> None:
-        """Have pipes, by number, deliver so much sooner than their model says, for what takes time behind them, and as
-        far as their delay allows."""
+        """Let pipes, by number, deliver this much earlier than their model's delay, to compensate processing delay
+        behind them; limited by the pipe's delay."""
         self._request("compensate_delay", early=[[pipe, round(us * 1000)] for pipe, us in early_us.items()])
 
     def follow_frames(self, origin_us: float) -> None:
-        """From now on know a frame again that comes back from where it was delivered, and count its way over the next
-        pipe from when it should have come: what took it longer, or less long, is made up for as far as the pipe's
-        delay allows. ``origin_us``: how long frames that come from no pipe have been under way already.
+        """From now on recognise frames that return from the node they were delivered to, and compute their delivery by
+        the next pipe from the time at which they should have arrived: deviations are compensated as far as the pipe's
+        delay allows. ``origin_us``: how long frames that come from no pipe have already been in transit.
 
-        Only where every IP packet of the network differs from others within some milliseconds, as real ones do."""
+        Requires that each IP packet differs from all others within some milliseconds, as real ones do."""
         self._request("follow_frames", origin_ns=round(origin_us * 1000))
 
     def start_capture(self, pipes: Sequence[int], ring: int, snap_bytes: int) -> None:
-        """Copy what comes out of one or two pipes, up to ``snap_bytes`` of each frame, into the shared memory that
-        descriptor ``ring`` holds (see ``capture.py``). A pipe has one capture at a time."""
+        """Copy the frames that leave one or two pipes, up to ``snap_bytes`` of each, into the shared memory of
+        descriptor ``ring`` (see ``capture.py``). A pipe has one capture at a time."""
         self._request("start_capture", [ring], pipes=list(pipes), snap_bytes=snap_bytes)
 
     def stop_capture(self, pipes: Sequence[int]) -> None:
-        """End captures; once this returns, nothing more is copied."""
+        """End the captures of ``pipes``; once this returns, nothing more is copied."""
         self._request("stop_capture", pipes=list(pipes))
 
     def follow_trace(self, pipes: Sequence[int], trace: Trace | None) -> int:
-        """Have pipes follow a trace by themselves from one moment on (CLOCK_REALTIME, ns), or, with None, no more.
+        """Let pipes follow a trace from now on, or, with None, no longer. Returns the time of the change
+        (CLOCK_REALTIME, ns).
 
-        What a trace says takes the place of the model's at each of its points; a model that is set meanwhile holds
-        until the next one. Without a trace the values of the last point stay until a model is set. A trace stands
-        still with its pipe while that is frozen."""
+        Each point of the trace replaces the model's values; a model that is set meanwhile holds until the next point.
+        When the trace is removed, the values of the last point stay until a model is set. While a pipe is paused, its
+        trace is paused too."""
         if trace is None:
             return int(self._request("follow_trace", pipes=list(pipes), says=None)["applied_at_ns"])
         fd = os.memfd_create("link-engine-trace")
@@ -213,11 +215,11 @@ class EngineProcess:
         return self._counters.pipes
 
     def class_counters(self) -> Records:
-        """A live view of the counters (``counters.CLASS_DTYPE``) of each class of each pipe that a frame came to."""
+        """A live view of the counters (``counters.CLASS_DTYPE``) of each class of each pipe that received a frame."""
         return self._counters.classes
 
     def of_classes(self, pipe: int) -> dict[int, np.void]:
-        """The live records (``counters.CLASS_DTYPE``) of the classes that came to a pipe, by queue number."""
+        """The live records (``counters.CLASS_DTYPE``) of a pipe's classes that received frames, by queue number."""
         return self._counters.of_classes(pipe)
 
     def port_counters(self) -> Records:
@@ -229,11 +231,11 @@ class EngineProcess:
         return self._counters.engine
 
     def lateness(self) -> Lateness:
-        """How punctual deliveries have been since the start or the last ``restart_lateness``."""
+        """Lateness of deliveries since the start or the last ``restart_lateness``."""
         return self._counters.lateness()
 
     def restart_lateness(self) -> None:
-        """Forget all lateness so far, also the pipes' own."""
+        """Reset all lateness statistics, including those of the pipes."""
         self._request("restart_lateness")
 
     def _request(self, op: str, fds: Sequence[int] = (), **arguments: Any) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""The link engine's process: runs the loop, and between two turns of it does what its client asks.
+"""The link engine's process: runs the loop, and handles its client's requests between two iterations.
 
-``python -m helsewan.emulation.links.engine_process CONTROL_FD COUNTERS_FD MAX_PORTS MAX_PIPES MEMORY_BYTES``;
-``EngineProcess`` in
-``emulation/links/engine.py`` starts it. It ends when the control socket or the thread that started it does.
+``python -m helsewan.emulation.links.engine_process CONTROL_FD COUNTERS_FD MAX_PORTS MAX_PIPES MEMORY_BYTES``,
+started by ``EngineProcess`` in ``emulation/links/engine.py``. It ends when the control socket is closed or the thread
+that started it ends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class EngineServer:
         self._engine = engine
 
     def answer(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        """The reply to a message; what goes wrong is a reply too: ``{"error": …}``."""
+        """The reply to a message; errors are returned as a reply, ``{"error": …}``."""
         kept = 0
         try:
             match message.pop("op"):
@@ -72,7 +72,7 @@ class EngineServer:
                     return {}
                 case unknown:
                     raise ValueError(f"unknown operation {unknown!r}")
-        except Exception as error:  # the loop outlives any message
+        except Exception as error:  # no message may end the loop
             return {"error": f"{type(error).__name__}: {error}"}
         finally:
             for fd in fds[kept:]:
@@ -89,7 +89,7 @@ class EngineServer:
             self._engine.follow_trace(pipes, points, repeat_ns, *says)
 
     def serve(self, control: socket.socket) -> None:
-        """Run the engine until the client is gone."""
+        """Run the engine until the client closes the socket."""
         while True:
             self._engine.run(control.fileno())
             received = receive_message(control)
@@ -99,20 +99,20 @@ class EngineServer:
 
 
 def _prepare() -> dict[str, Any]:
-    """Set the process up for its work; what it was granted, for the client."""
+    """Set the process's name, signals, priority and memory locking; returns what was granted, for the client."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.prctl(_PR_SET_TIMERSLACK, 1)
-    libc.prctl(_PR_SET_NAME, b"link-engine")  # what ps and perf show
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's: for the client to decide
+    libc.prctl(_PR_SET_NAME, b"link-engine")  # the name that ps and perf show
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from the terminal: handled by the client
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    locked = libc.mlockall(_MCL_CURRENT | _MCL_ONFAULT) == 0  # not what is mapped later: a limit would make that fail
+    locked = libc.mlockall(_MCL_CURRENT | _MCL_ONFAULT) == 0  # not later mappings: a limit would make those fail
     return {"scheduling": set_realtime(LINKS), "memory_locked": locked}
 
 
 def main(arguments: list[str]) -> None:
-    """Serve the client at the other end of the control socket until it is gone."""
+    """Serve the client at the other end of the control socket until it closes it."""
     control_fd, counters_fd, max_ports, max_pipes, memory_bytes = map(int, arguments)
     with socket.socket(fileno=control_fd) as control:
         engine = _linkengine.Engine(mmap.mmap(counters_fd, 0), max_ports, max_pipes, memory_bytes)

@@ -1,7 +1,7 @@
 """Messages between the link engine's process and its client: JSON, with descriptors attached.
 
-Over a stream socket, so that a change of any number of lines is one message: four bytes of length (big-endian), then
-the JSON. Descriptors travel with the length.
+The socket is a stream socket, so that a change of any number of links fits in one message: four bytes of length
+(big-endian), then the JSON. Descriptors are attached to the length.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def send_message(sock: socket.socket, message: dict[str, Any], fds: Sequence[int
 
 
 def receive_message(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """The next message and its descriptors, which are the caller's to close; None when the peer is gone."""
+    """The next message and its descriptors, which the caller must close; None when the peer has closed the socket."""
     try:
         length, fds, _, _ = socket.recv_fds(sock, _LENGTH_BYTES, MAX_FDS)
         if not length:

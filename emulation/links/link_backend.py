@@ -1,4 +1,4 @@
-"""What lines a world has, whoever carries them: what the link engine's plant and the kernel's have in common."""
+"""Base class of the link backends: the links of a sandbox, independent of the dataplane that carries them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from helsewan.topology.model import TRUNK_INTERFACE
 
 CORE_MTU = 1600  # a site's 1500 bytes and up to three labels and a tag
 
-Shape: TypeAlias = Callable[[int, int], PipeModel]  # a line's model by its rate (bit/s) and propagation delay (us)
-Models: TypeAlias = Mapping[str, tuple[PipeModel, PipeModel]]  # by line: forward and back
+Shape: TypeAlias = Callable[[int, int], PipeModel]  # a link's model by its rate (bit/s) and propagation delay (us)
+Models: TypeAlias = Mapping[str, tuple[PipeModel, PipeModel]]  # by link: forward and back
 
 
 class Dataplane(str, Enum):
-    """What carries frames, and which datapath of Open vSwitch's goes with it (``datapath_type``)."""
+    """What carries frames, and the Open vSwitch datapath used with it (``datapath_type``)."""
 
     ENGINE = "engine"
     KERNEL = "kernel"
@@ -32,42 +32,42 @@ class Dataplane(str, Enum):
 
 
 class Direction(str, Enum):
-    """One of a line's two directions."""
+    """One of a link's two directions."""
 
-    FORWARD = "forward"  # from the first end: from a fibre's router ``a``, from a site
+    FORWARD = "forward"  # from the first end: router ``a`` of a link, or the site
     BACK = "back"
 
 
 @dataclass(frozen=True)
 class End:
-    """One end of a line: the number of a port and the VLAN that tells it apart there (0 = none)."""
+    """One end of a link: the number of a port and the VLAN that tells it apart there (0 = none)."""
 
     port: int
     vlan: int = 0
 
 
 class LinkBackend(ABC):
-    """Collects lines while Mininet builds, makes them on ``commit``, and changes them from then on. Changes return
-    the instant at which they held (CLOCK_REALTIME, ns).
+    """Collects links while Mininet builds, creates them on ``commit``, and changes them from then on. Changes return
+    the time at which they took effect (CLOCK_REALTIME, ns).
 
-    ``models`` are the lines' models as asked for, forward and back, before ``compensate_delay`` shortens delays."""
+    ``models`` are the links' models as requested, forward and back, before ``compensate_delay`` shortens delays."""
 
     dataplane: ClassVar[Dataplane]
-    trunk_queue: ClassVar[int]  # frames that a trunk's interface holds on their way out
+    trunk_queue: ClassVar[int]  # transmit queue length of a trunk's interface, frames
 
     def __init__(self, shape: Shape) -> None:
-        """``shape`` gives lines their models."""
+        """``shape`` returns a link's model for its rate and delay."""
         self.models: dict[str, tuple[PipeModel, PipeModel]] = {}
         self._shape = shape
         self._trunks: dict[str, End] = {}
-        self._ends: dict[str, tuple[End, End]] = {}  # of the lines to make
+        self._ends: dict[str, tuple[End, End]] = {}  # of the links that ``commit`` creates
 
     @abstractmethod
     def end(self, node: NamespaceNode, name: str) -> End:
-        """Create interface ``name`` in ``node``, a line's end."""
+        """Create interface ``name`` in ``node`` as an end of a link."""
 
     def trunk_end(self, router: RouterSwitch, vlan: int) -> End:
-        """The end of access line ``vlan`` on the router's trunk, which comes with the first line."""
+        """The end of access link ``vlan`` on the router's trunk, which is created with the first access link."""
         if router.name not in self._trunks:
             self._trunks[router.name] = self.end(router, TRUNK_INTERFACE)
             router.raise_port(TRUNK_INTERFACE, txqlen=self.trunk_queue)
@@ -76,35 +76,36 @@ class LinkBackend(ABC):
     def join(
         self, name: str, first: End, second: End, rate_bps: int, delay_us: int, mtu_bytes: int | None = None
     ) -> None:
-        """A line with the same rate and delay both ways; it exists from ``commit`` on. Without ``mtu_bytes`` it takes
-        what its ends send."""
+        """Add a link with the same rate (bit/s) and delay (us) both ways, created on ``commit``. Without ``mtu_bytes``
+        its MTU is unlimited."""
         self.join_as(name, first, second, replace(self._shape(rate_bps, delay_us), mtu_bytes=mtu_bytes))
 
     def join_as(self, name: str, first: End, second: End, model: PipeModel) -> None:
-        """A line with the same model both ways; it exists from ``commit`` on."""
+        """Add a link with the same model both ways, created on ``commit``."""
         self.models[name] = (model, model)
         self._ends[name] = (first, second)
 
     @abstractmethod
     def commit(self) -> None:
-        """Make all lines."""
+        """Create all links added so far."""
 
     @abstractmethod
     def compensate_delay(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
-        """Deliver earlier on one direction of lines, by what the machine adds behind it, as far as its delay allows."""
+        """Deliver earlier on one direction of links, by the delay that the machine adds behind it (us), as far as the
+        link's delay allows."""
 
     @abstractmethod
     def set_models(self, models: Models) -> int:
-        """Give lines new models; queued frames stay."""
+        """Give links new models; queued frames stay."""
 
     @abstractmethod
     def set_down(self, names: Iterable[str], down: bool) -> int:
-        """Cut or mend lines."""
+        """Fail or restore links."""
 
     @abstractmethod
     def set_blackhole(self, name: str, direction: Direction, silent: bool) -> int:
-        """Have frames of one direction vanish on the way, and no more."""
+        """Make one direction a black hole (all its frames are lost in transit), or end that."""
 
     @abstractmethod
     def set_paused(self, names: Iterable[str], frozen: bool) -> int:
-        """Stop or resume time on lines."""
+        """Pause or resume links."""

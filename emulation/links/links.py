@@ -1,8 +1,8 @@
-"""Mininet links over the lines of a plant; and the plant of the link engine: a TAP at each end, the engine between.
+"""Mininet links over the links of a backend, and the link engine's backend: a TAP at each end, the engine between.
 
-Fibre links join two routers. Access lines join a site to its router's trunk: their far ends come
-out together on one TAP there, told apart by VLAN, so that a router has few ports. Only the lines of
-dual-homed sites have a port each there, which goes dark with the line.
+Router links join two routers. Access links join a site to its router's trunk: their far ends share one TAP there,
+distinguished by VLAN, so that a router has few ports. Only the access links of dual-homed sites have a port of their
+own there, which loses carrier with the link.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from helsewan.topology.model import (
 from helsewan.topology.model import Link as Fibre
 
 TAP_QUEUE = 2000  # frames a TAP holds while the engine is busy; beyond, the kernel drops and counts them
-HANDED_OVER = 200  # TAPs at a time that the engine takes over: held by us all along, they would double the open files
+HANDED_OVER = 200  # TAPs handed to the engine at a time: keeping all until ``commit`` would double the open files
 
 
 @dataclass(frozen=True)
 class EngineLink:
-    """An emulated line as the engine knows it: the numbers of its two pipes."""
+    """An emulated link in the engine: the numbers of its two pipes."""
 
     name: str
     forward: int
@@ -55,18 +55,18 @@ class EngineLink:
 
 
 class EngineBackend(LinkBackend):
-    """Hands all lines to the engine in one go, and changes them at one instant."""
+    """Adds all links to the engine in one request, and applies each change to all its links at the same time."""
 
     dataplane = Dataplane.ENGINE
     trunk_queue = TAP_QUEUE
 
     def __init__(self, engine: EngineProcess, shape: Shape, seed: int = 0) -> None:
-        """``shape`` gives lines their models; what is random on them comes from ``seed``."""
+        """``shape`` returns a link's model for its rate and delay; ``seed`` seeds the links' random numbers."""
         super().__init__(shape)
         self.engine = engine
         self.lines: dict[str, EngineLink] = {}
         self._seed = seed
-        self._taps: list[int] = []  # not handed over yet
+        self._taps: list[int] = []  # not yet handed over
         self._handed_over = 0
 
     def end(self, node: NamespaceNode, name: str) -> End:
@@ -78,7 +78,7 @@ class EngineBackend(LinkBackend):
         return End(number)
 
     def commit(self) -> None:
-        """Hand all lines to the engine."""
+        """Add all links to the engine."""
         self._hand_over()
         pipes = self.engine.add_pipes([self._spec(name, direction) for name in self._ends for direction in Direction])
         for name, forward, back in zip(self._ends, pipes[::2], pipes[1::2], strict=True):
@@ -92,7 +92,7 @@ class EngineBackend(LinkBackend):
         return PipeSpec(source.port, source.vlan, target.port, target.vlan, model, seed)
 
     def _hand_over(self) -> None:
-        """Let the engine hold the far ends of the TAPs made lately."""
+        """Hand the descriptors of newly created TAPs to the engine."""
         ports = self.engine.add_ports(self._taps)
         if ports != list(range(self._handed_over, self._handed_over + len(self._taps))):
             raise RuntimeError("the engine has ports of others: it serves one plant")
@@ -102,14 +102,14 @@ class EngineBackend(LinkBackend):
         self._taps.clear()
 
     def compensate_delay(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
-        """Deliver earlier on one direction of lines, by what the machine adds behind it, as far as its delay allows."""
+        """Deliver earlier on one direction of links, by the delay that the machine adds behind it (us), as far as the
+        link's delay allows."""
         self.engine.compensate_delay({self.lines[name].pipe(direction): us for (name, direction), us in by_us.items()})
 
     def set_models(self, models: Models) -> int:
-        """Give lines new models, forward and back, all at the same instant; that instant (CLOCK_REALTIME, ns).
+        """Give links new models, forward and back, all at the same time; returns that time (CLOCK_REALTIME, ns).
 
-        Lines that were hastened stay so. Raises EngineError, and changes nothing, when the engine
-        refuses one."""
+        Delay compensation stays in effect. Raises EngineError, and changes nothing, when the engine refuses one."""
         changes = []
         for name, pair in models.items():
             for direction, model in zip(Direction, pair, strict=True):
@@ -119,20 +119,21 @@ class EngineBackend(LinkBackend):
         return instant
 
     def set_down(self, names: Iterable[str], down: bool) -> int:
-        """Cut or mend lines, all at the same instant; that instant (CLOCK_REALTIME, ns)."""
+        """Fail or restore links, all at the same time; returns that time (CLOCK_REALTIME, ns)."""
         return self.engine.set_pipes([PipeChange(pipe, down=down) for pipe in self._pipes(names)])
 
     def set_blackhole(self, name: str, direction: Direction, silent: bool) -> int:
-        """Have frames of one direction vanish on the way, and no more; the instant (CLOCK_REALTIME, ns)."""
+        """Make one direction a black hole (all its frames are lost in transit), or end that; returns the time of the
+        change (CLOCK_REALTIME, ns)."""
         return self.engine.set_pipes([PipeChange(self.lines[name].pipe(direction), silent=silent)])
 
     def set_paused(self, names: Iterable[str], frozen: bool) -> int:
-        """Stop or resume time on lines, all at the same instant; that instant (CLOCK_REALTIME, ns)."""
+        """Pause or resume links, all at the same time; returns that time (CLOCK_REALTIME, ns)."""
         return self.engine.set_pipes([PipeChange(pipe, frozen=frozen) for pipe in self._pipes(names)])
 
     def follow_trace(self, name: str, direction: Direction, trace: Trace | None) -> int:
-        """Have one direction of a line follow a trace from now on, or its model again (None); the instant
-        (CLOCK_REALTIME, ns). A line that was hastened stays so."""
+        """Let one direction of a link follow a trace from now on, or its model again (None); returns the time of the
+        change (CLOCK_REALTIME, ns). Delay compensation stays in effect."""
         pipe = self.lines[name].pipe(direction)
         if trace is not None:
             return self.engine.follow_trace([pipe], trace)
@@ -141,9 +142,9 @@ class EngineBackend(LinkBackend):
         return self.engine.set_pipes([PipeChange(pipe, model)])
 
     def capture(self, name: str, direction: Direction | None, file: Path, snap_bytes: int = SNAP_BYTES) -> Capture:
-        """Start to capture what comes out of a line in one direction, or in both (None), to a pcapng file; up to
-        ``snap_bytes`` of each frame. Raises OSError where the file cannot be made, EngineError where that direction is
-        being captured already."""
+        """Start to capture the frames that leave a link in one direction, or in both (None), to a pcapng file, up to
+        ``snap_bytes`` of each. Raises OSError if the file cannot be created, EngineError if that direction is already
+        being captured."""
         line = self.lines[name]
         directions = list(Direction) if direction is None else [direction]
         interfaces = [(f"{name} {one.value}", line.pipe(one)) for one in directions]
@@ -155,22 +156,23 @@ class EngineBackend(LinkBackend):
 
 
 class LinkIntf(NetlinkIntf):
-    """An end of an emulated line: raising or lowering it lights or cuts the line, and the other end sees that."""
+    """An end of an emulated link: setting it up or down restores or fails the link, and the other end gains or loses
+    carrier."""
 
     def light(self, up: bool) -> None:
-        """Light or cut the line."""
+        """Restore or fail the link."""
         self.link.light(up)
 
 
 class SiteIntf(LinkIntf):
-    """A site's end of an access line. Unless given an address of its own it has the site's, which is on ``lo``."""
+    """A site's end of an access link. Without an address of its own it uses the site's, which is on ``lo``."""
 
     def IP(self) -> str:
-        """The address the line is used with."""
+        """The address used on the link."""
         return str(self.ip or self.node.IP())
 
     def updateIP(self) -> str:
-        """The same, as it is now."""
+        """The address used on the link, read again."""
         return str(super().updateIP() or self.node.IP())
 
     def MAC(self) -> str:
@@ -179,15 +181,15 @@ class SiteIntf(LinkIntf):
 
 
 class MininetLink(Link, ABC):  # type: ignore[misc]
-    """A Mininet link over line ``name`` of ``plant``."""
+    """A Mininet link over the backend's link ``name``."""
 
     def __init__(self, name: str, backend: LinkBackend) -> None:
         self.line, self._backend = name, backend
         self.lit = True
-        self.ask: Callable[[str, bool], None] | None = None  # who lights and cuts the line where not we ourselves
+        self.ask: Callable[[str, bool], None] | None = None  # called instead of the backend to restore or fail the link
 
     def light(self, up: bool) -> None:
-        """Light or cut the line, both ways; its ends follow, as interfaces do that gain or lose carrier."""
+        """Restore or fail the link, both ways; the interfaces at its ends gain or lose carrier."""
         if self.ask:
             self.ask(self.line, up)
             return
@@ -195,25 +197,25 @@ class MininetLink(Link, ABC):  # type: ignore[misc]
         self.follow(up)
 
     def follow(self, up: bool) -> None:
-        """Let the interfaces at both ends gain or lose carrier, once the line was lit or cut."""
+        """Set carrier of the interfaces at both ends, after the link was restored or failed."""
         self.lit = up
         self._raise_ends(up)
 
     def ends(self) -> tuple[tuple[str, str], ...]:
-        """The interfaces, as (node, name), that lose carrier when the line is cut."""
+        """The interfaces, as (node, name), that lose carrier when the link fails."""
         return tuple((intf.node.name, intf.device) for intf in (self.intf1, self.intf2))
 
     @abstractmethod
     def _raise_ends(self, up: bool) -> None:
-        """Raise or lower the interfaces at the line's ends."""
+        """Set the interfaces at the link's ends up or down."""
 
     def delete(self) -> None:
-        """Cut the line for good."""
+        """Fail the link permanently."""
         self.light(up=False)
         super().delete()
 
     def stop(self) -> None:
-        """Forget the line; it ends with its world."""
+        """Remove the Mininet link; the emulated link ends with its sandbox."""
         super().delete()
 
 
@@ -242,7 +244,7 @@ class MininetRouterLink(MininetLink):
 
 
 class MininetAccessLink(MininetLink):
-    """A Mininet link between a site and its router: line ``line`` of the site (0 = primary)."""
+    """A Mininet link between a site and its router: access link ``line`` of the site (0 = primary)."""
 
     def __init__(
         self,
@@ -259,13 +261,13 @@ class MininetAccessLink(MininetLink):
         self._has_port = len(node1.site.accesses) > 1
         name = access_interface(line)
         site_end = backend.end(node1, name)
-        far_end = backend.trunk_end(node2, access.vlan)  # every router has a trunk, if only to watch that it is alive
+        far_end = backend.trunk_end(node2, access.vlan)  # every router has a trunk, also for liveness checks
         if self._has_port:
             far_end = backend.end(node2, access_port_interface(access.vlan))
             node2.raise_port(access_port_interface(access.vlan), txqlen=backend.trunk_queue)
         mtu_bytes = access.mtu_bytes if access.mtu_bytes < SITE_MTU else None
         backend.join(self.line, site_end, far_end, access.rate_bps, access.delay_us, mtu_bytes)
-        if backend.dataplane is Dataplane.KERNEL:  # whose switches know too little of IPv6 to answer neighbours
+        if backend.dataplane is Dataplane.KERNEL:  # its switches cannot answer neighbour solicitations
             node1.gateway_macs[line] = router_mac(network.router[access.router])
         self.intf1 = SiteIntf(name, node=node1, port=line, link=self, mac=node1.site.mac)
         if self._has_port:
@@ -275,15 +277,15 @@ class MininetAccessLink(MininetLink):
         self.intf2 = LinkIntf(far_name, device=device, node=node2, port=port, link=self)
 
     def ends(self) -> tuple[tuple[str, str], ...]:
-        """The site's, and its router's where the line has a port of its own there."""
+        """The site's interface, and the router's where the link has a port of its own there."""
         return super().ends()[: 2 if self._has_port else 1]
 
     def _raise_ends(self, up: bool) -> None:
-        """The trunk of a router stays up: it carries other sites' lines as well."""
+        """Set the site's end, and the router's own port, up or down; a trunk stays up, as it carries other links."""
         site = self.intf1.node
         if not up:
             site.lower_line(self._number)
-        if self._has_port:  # a site that has light again takes packets before its router sends them, and answers after
+        if self._has_port:  # when restored: the site receives, then the router sends, then the site sends
             site.netlink.set_link(self.intf1.device, up=up)
             self.intf2.node.netlink.set_link(self.intf2.device, up=up)
         if up:
@@ -291,10 +293,10 @@ class MininetAccessLink(MininetLink):
 
 
 def access_port_interface(vlan: int) -> str:
-    """The interface of the access line ``vlan`` in its router's namespace, where it is not on the trunk."""
+    """Name of the interface of access link ``vlan`` in its router's namespace, where it is not on the trunk."""
     return f"line{vlan}"
 
 
 def router_interface(port: int) -> str:
-    """The interface of OpenFlow port ``port`` in a router's namespace."""
+    """Name of the interface of OpenFlow port ``port`` in a router's namespace."""
     return f"fibre{port}"

@@ -1,4 +1,4 @@
-"""The link model as rows of plain numbers, which is how the link engine takes it (``linkengine/py_convert.c``).
+"""The link model as rows of plain numbers, the link engine's input format (``linkengine/py_convert.c``).
 
 Units change here: microseconds of delay become nanoseconds, weights become deficit-round-robin quanta in bytes.
 """
@@ -10,13 +10,13 @@ from typing import Any
 
 from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red
 
-FULL_FRAME_BYTES = 1664  # a core link's MTU of 1600 with Ethernet header, tag and line overhead
+FULL_FRAME_BYTES = 1664  # a core link's MTU of 1600 with Ethernet header, tag and link overhead
 NS_PER_US = 1000
-_DISTRIBUTIONS = (Distribution.UNIFORM, Distribution.NORMAL, Distribution.PARETO)  # as jitter.h numbers them
+_DISTRIBUTIONS = (Distribution.UNIFORM, Distribution.NORMAL, Distribution.PARETO)  # in the order of jitter.h
 
 
 class QueueTable:
-    """The class queues that models of one request have, each list of them once: ``rows``."""
+    """The distinct lists of class queues of one request's models: ``rows``."""
 
     def __init__(self) -> None:
         self.rows: list[list[list[Any]]] = []
@@ -24,7 +24,7 @@ class QueueTable:
         self._seen: dict[int, int] = {}  # by identity: hashing the same tuple for thousands of pipes takes long
 
     def number(self, queues: tuple[ClassQueue, ...]) -> int:
-        """The number of ``queues`` among the rows; the caller keeps the tuple alive."""
+        """The index of ``queues`` in ``rows``; the caller keeps the tuple alive."""
         number = self._seen.get(id(queues))
         if number is None:
             number = self._number.setdefault(queues, len(self.rows))
@@ -35,7 +35,7 @@ class QueueTable:
 
 
 def model_row(model: PipeModel, table: QueueTable) -> tuple[Any, ...]:
-    """The model's row, with its queues in the table. Raises ValueError for weights that are none."""
+    """The model's row; adds its queues to the table. Raises ValueError for invalid weights."""
     return (
         model.rate_bps,
         model.delay_us * NS_PER_US,
@@ -51,8 +51,8 @@ def model_row(model: PipeModel, table: QueueTable) -> tuple[Any, ...]:
 
 
 def quanta(strict: Sequence[bool], weights: Sequence[int]) -> list[int]:
-    """Deficit-round-robin quanta in bytes, 0 for strict queues: in proportion to the weights, and such that the
-    lightest weighted queue may send a full frame in every turn (Shreedhar and Varghese, SIGCOMM 1995)."""
+    """Deficit-round-robin quanta in bytes, 0 for strict queues: proportional to the weights, with at least one full
+    frame per round for the lowest weight (Shreedhar and Varghese, SIGCOMM 1995)."""
     weighted = [weight for weight, first in zip(weights, strict, strict=True) if not first]
     if weighted and min(weighted) < 1:
         raise ValueError(f"weights {list(weights)}: a weighted queue's weight is at least 1")

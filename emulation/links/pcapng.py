@@ -1,4 +1,4 @@
-"""The blocks of a pcapng file (draft-ietf-opsawg-pcapng) that hold no packets, in this machine's byte order.
+"""The blocks of a pcapng file (draft-ietf-opsawg-pcapng) other than packet blocks, in native byte order.
 
 The blocks with packets are written by the link engine (``linkengine/capture.c``).
 """
@@ -18,19 +18,19 @@ _ISB_STARTTIME, _ISB_ENDTIME, _ISB_IFRECV, _ISB_IFDROP = 2, 3, 4, 5
 
 
 def section_header(application: str) -> bytes:
-    """The file's first block."""
+    """The Section Header Block, first in the file."""
     fixed = struct.pack("=IHHq", _BYTE_ORDER_MAGIC, 1, 0, _UNKNOWN_LENGTH)
     return _block(_SECTION_HEADER, fixed, [(_SHB_USERAPPL, application.encode())])
 
 
 def interface(name: str, snap_bytes: int) -> bytes:
-    """One Ethernet interface, whose timestamps are nanoseconds; the first is number 0."""
+    """The Interface Description Block of an Ethernet interface with nanosecond timestamps, numbered from 0."""
     fixed = struct.pack("=HHI", _LINKTYPE_ETHERNET, 0, snap_bytes)
     return _block(_INTERFACE_DESCRIPTION, fixed, [(_IF_NAME, name.encode()), (_IF_TSRESOL, _NANOSECONDS)])
 
 
 def statistics(number: int, began_ns: int, ended_ns: int, frames: int, missed: int) -> bytes:
-    """What interface ``number`` saw (``frames``, those in the file) and what could not be kept (``missed``)."""
+    """The Interface Statistics Block of interface ``number``: ``frames`` in the file, and ``missed`` frames."""
     options = [
         (_ISB_STARTTIME, _time(began_ns)),
         (_ISB_ENDTIME, _time(ended_ns)),

@@ -1,8 +1,8 @@
-"""What one direction of a line does to frames: the model that every backend emulates, and that tests hold them to.
+"""The model of one direction of a link, which every backend emulates and tests check.
 
-A frame goes through it in this order: dropped if longer than the MTU; classified and queued (limits, active queue
-management); chosen (strict classes first, then deficit round robin) and sent at the line's rate; then, on the way,
-lost, duplicated, corrupted; delivered after the propagation delay with its jitter.
+Processing order of a frame: dropped if longer than the MTU; classified and queued (limits, active queue management);
+scheduled (strict classes first, then deficit round robin) and sent at the link's rate; then, in transit, lost,
+duplicated, corrupted; delivered after the propagation delay with its jitter.
 
 Probabilities are shares of frames, 0 to 1. Times are microseconds, one way.
 """
@@ -12,28 +12,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-# What a frame occupies on the line beyond the bytes that a TAP or packet socket shows (IEEE 802.3):
-LAYER1_OVERHEAD_BYTES = 24  # FCS 4, preamble and start delimiter 8, interframe gap 12: rate is the line's
-LAYER2_OVERHEAD_BYTES = 4  # FCS alone: rate is that of Ethernet frames
-LAYER3_OVERHEAD_BYTES = -14  # without Ethernet's header: rate is that of IP packets
+# Bytes that a frame occupies on the link beyond those that a TAP or packet socket shows (IEEE 802.3):
+LAYER1_OVERHEAD_BYTES = 24  # FCS 4, preamble and start delimiter 8, interframe gap 12: physical line rate
+LAYER2_OVERHEAD_BYTES = 4  # FCS only: rate of Ethernet frames
+LAYER3_OVERHEAD_BYTES = -14  # without Ethernet header: rate of IP packets
 PARETO_SHAPE = 3.0  # of the Pareto jitter, as in netem's pareto table
 
 
 class Distribution(str, Enum):
-    """Of a delay's variation around its mean."""
+    """Distribution of the delay's variation around its mean."""
 
     UNIFORM = "uniform"
     NORMAL = "normal"
-    PARETO = "pareto"  # of shape PARETO_SHAPE: rarely much later, never much earlier
+    PARETO = "pareto"  # of shape PARETO_SHAPE: long tail of high delays
 
 
 @dataclass(frozen=True, slots=True)
 class Jitter:
-    """Random variation of the propagation delay, of mean 0, drawn for each frame by itself.
+    """Random variation of the propagation delay, of mean 0, sampled independently for each frame.
 
-    ``spread_us``: uniform, half the width; normal and Pareto, the standard deviation. Draws end at four standard
-    deviations, and the delay never falls below 0. A frame does not overtake another unless ``reorder``: it waits
-    until the one before it is delivered."""
+    ``spread_us``: uniform, half the width; normal and Pareto, the standard deviation. Samples are limited to four
+    standard deviations, and the delay is at least 0. Frames do not overtake each other unless ``reorder``: a frame
+    waits until the one before it is delivered."""
 
     spread_us: int
     distribution: Distribution = Distribution.UNIFORM
@@ -42,11 +42,12 @@ class Jitter:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Loss as of Gilbert (1960) and Elliott (1963): a line is good or bad, and may change with every frame.
+    """Loss model of Gilbert (1960) and Elliott (1963): the link is in a good or a bad state, which may change with
+    every frame.
 
-    For each frame, it is lost with probability ``good`` or ``bad`` by the state it finds; then the state turns: from
-    good to bad with probability ``p``, from bad to good with ``r``. The first frame finds the line good.
-    Loss independent of the past (Bernoulli) is the case p = 0."""
+    Each frame is lost with probability ``good`` or ``bad``, by the current state; then the state changes: from good to
+    bad with probability ``p``, from bad to good with ``r``. The initial state is good. Independent loss (Bernoulli) is
+    the case p = 0."""
 
     p: float = 0.0
     r: float = 1.0
@@ -55,12 +56,12 @@ class Loss:
 
     @classmethod
     def bernoulli(cls, probability: float) -> Loss:
-        """Each frame is lost with ``probability``, whatever became of the others."""
+        """Each frame is lost with ``probability``, independently of the others."""
         return cls(good=probability)
 
     @classmethod
     def correlated(cls, probability: float, correlation: float) -> Loss:
-        """Loss of mean ``probability`` where neighbouring frames' fates have ``correlation`` (0 to below 1)."""
+        """Loss of mean ``probability``; the losses of consecutive frames have ``correlation`` (0 to below 1)."""
         return cls(p=probability * (1 - correlation), r=(1 - probability) * (1 - correlation))
 
     @property
@@ -74,7 +75,7 @@ class Loss:
 @dataclass(frozen=True, slots=True)
 class RedCurve:
     """Random early detection (Floyd and Jacobson, 1993): no drops while the average queue is below ``min_bytes``,
-    then with a probability that rises to ``most`` at ``max_bytes``, and all from there on."""
+    then with a probability that rises to ``most`` at ``max_bytes``; from there on all frames are dropped."""
 
     min_bytes: int
     max_bytes: int
@@ -92,8 +93,8 @@ class Red:
 
 @dataclass(frozen=True, slots=True)
 class CoDel:
-    """Controlled delay (RFC 8289): drops at the head while frames waited longer than ``target_us`` for
-    ``interval_us`` on end."""
+    """Controlled delay (RFC 8289): drops at the head once all frames of an ``interval_us`` waited longer than
+    ``target_us``."""
 
     target_us: int = 5_000
     interval_us: int = 100_000
@@ -101,11 +102,11 @@ class CoDel:
 
 @dataclass(frozen=True, slots=True)
 class ClassQueue:
-    """The queue of one class. ``strict`` queues go before all others, lower number first; the others share what is
-    left by ``weight`` (deficit round robin, Shreedhar and Varghese, SIGCOMM 1995).
+    """The queue of one class. ``strict`` queues are served before all others, lower number first; the others share the
+    remaining rate by ``weight`` (deficit round robin, Shreedhar and Varghese, SIGCOMM 1995).
 
-    ``limit_bytes``: how much may wait (a frame that finds the line free does not wait). ``limit_us``: the same as
-    time at the line's present rate, overhead counted. Where both are given, both hold."""
+    ``limit_bytes``: maximum bytes waiting (a frame that arrives at an idle link does not wait). ``limit_us``: the same
+    as time at the link's current rate, overhead included. Where both are given, both apply."""
 
     limit_bytes: int | None = None
     limit_us: int | None = None
@@ -116,12 +117,12 @@ class ClassQueue:
 
 @dataclass(frozen=True, slots=True)
 class PipeModel:
-    """One direction of a line.
+    """One direction of a link.
 
     A frame of n bytes takes (n + ``overhead_bytes``) * 8 / ``rate_bps`` seconds to send and arrives ``delay_us`` after
-    its last bit was sent. ``queues``: by class number, up to eight. ``buffer_bytes``: how much may wait in all of
-    them together. ``mtu_bytes``: the longest payload of an Ethernet frame, VLAN tags not counted. A duplicate follows
-    its original without time on the line of its own; a corrupted frame has one bit flipped."""
+    its last bit was sent. ``queues``: by class number, up to eight. ``buffer_bytes``: maximum bytes waiting in all
+    queues together. ``mtu_bytes``: the longest payload of an Ethernet frame, VLAN tags not counted. A duplicate follows
+    its original without using transmission time; a corrupted frame has one bit flipped."""
 
     rate_bps: int
     delay_us: int

@@ -1,10 +1,10 @@
-"""Recorded lines: rate, delay and loss over time, from a file, for a pipe to follow by itself.
+"""Link traces: a recorded link's rate, delay and loss over time, read from a file and replayed by a pipe.
 
 A trace file is CSV (RFC 4180 without quotes). Its first line names the columns: ``time_ms``, and at least one of
-``rate_bps``, ``delay_us`` and ``loss``, in any order. Every other line is a point with all of them: from that time
-after the start of the trace on, the line is so. Times increase, in milliseconds with up to three decimals; loss is a
-probability, 0 to 1. What has no column stays as the line's model has it, and before the first point everything does.
-Empty lines and lines that begin with ``#`` are passed over.
+``rate_bps``, ``delay_us`` and ``loss``, in any order. Every other line is a point with a value for each column, which
+holds from that time after the start of the trace. Times increase, in milliseconds with up to three decimals; loss is a
+probability, 0 to 1. Quantities without a column keep the values of the link's model, as do all before the first point.
+Empty lines and lines that begin with ``#`` are ignored.
 
     time_ms,rate_bps,delay_us,loss
     0,40000000,25000,0
@@ -23,9 +23,9 @@ import numpy as np
 from helsewan.common.document import read_bytes
 from helsewan.common.errors import InputError, Problem
 
-MAX_POINTS = 250_000  # what the link engine checks and takes over in a few milliseconds
+MAX_POINTS = 250_000  # the link engine checks and copies these in a few milliseconds
 MAX_BYTES = 16_000_000
-MAX_PROBLEMS = 20  # said of one file
+MAX_PROBLEMS = 20  # reported for one file
 POINT_DTYPE = np.dtype([("at_ns", "<i8"), ("rate_bps", "<u8"), ("delay_ns", "<i8"), ("loss", "<f8")])  # trace.h
 _TIME = "time_ms"
 _MILLISECONDS = re.compile(r"\d{1,10}(\.\d{1,3})?", re.ASCII)
@@ -35,8 +35,8 @@ _DECIMAL = re.compile(r"\d{1,3}(\.\d{1,18})?([eE]-?\d{1,3})?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class TracePoint:
-    """How a line is from ``at_us`` after the start of the trace on; None: as its model has it. ``loss`` is the
-    probability of losing a frame, whatever became of the others."""
+    """A link's values from ``at_us`` after the start of the trace on; None: the value of its model. ``loss`` is the
+    probability of losing a frame, independently of the others."""
 
     at_us: int
     rate_bps: int | None = None
@@ -46,8 +46,8 @@ class TracePoint:
 
 @dataclass(frozen=True)
 class Trace:
-    """Points in order of time, all of which say the same things. Begins anew every ``repeat_us``; without, the last
-    point holds for good. Raises ValueError for what is no trace."""
+    """Points in order of time, all with the same quantities set. Restarts every ``repeat_us``; without it, the last
+    point holds indefinitely. Raises ValueError for an invalid trace."""
 
     points: tuple[TracePoint, ...]
     repeat_us: int | None = None
@@ -64,11 +64,11 @@ class Trace:
 
     @property
     def says(self) -> tuple[bool, bool, bool]:
-        """Whether it says anything of rate, delay and loss."""
+        """Whether the trace sets rate, delay and loss."""
         return _said(self.points[0])
 
     def packed(self) -> bytes:
-        """The points as the link engine takes them (POINT_DTYPE); what they do not say is of no account."""
+        """The points in the link engine's format (POINT_DTYPE); values that are not set are ignored by it."""
         points = np.zeros(len(self.points), POINT_DTYPE)
         points["at_ns"] = [point.at_us * 1000 for point in self.points]
         points["rate_bps"] = [point.rate_bps if point.rate_bps is not None else 1 for point in self.points]
@@ -82,7 +82,7 @@ def _said(point: TracePoint) -> tuple[bool, bool, bool]:
 
 
 def load_trace(path: Path, repeat_us: int | None = None) -> Trace:
-    """The trace in a file. Raises InputError with a problem, ``file:line: column``, for each thing wrong."""
+    """Read a trace file. Raises InputError with a problem, ``file:line: column``, for each error found."""
     raw = read_bytes(path, MAX_BYTES)
     if len(raw) > MAX_BYTES:
         raise InputError(Problem(str(path), None, f"is larger than {MAX_BYTES} bytes", "split the file"))
@@ -90,7 +90,7 @@ def load_trace(path: Path, repeat_us: int | None = None) -> Trace:
 
 
 def parse_trace(raw: bytes, name: str, repeat_us: int | None = None) -> Trace:
-    """The trace in the bytes of a file; ``name`` is what its errors call it. Raises InputError."""
+    """Parse the bytes of a trace file; ``name`` is used in error messages. Raises InputError."""
     reader = _Reader(name)
     points = reader.points(raw)
     if reader.problems:
@@ -102,7 +102,7 @@ def parse_trace(raw: bytes, name: str, repeat_us: int | None = None) -> Trace:
 
 
 class _Reader:
-    """Reads one file; ``problems`` is what was wrong with it."""
+    """Reads one file; ``problems`` are the errors found in it."""
 
     def __init__(self, name: str) -> None:
         self.problems: list[Problem] = []
@@ -111,7 +111,7 @@ class _Reader:
         self._last_us = -1
 
     def points(self, raw: bytes) -> list[TracePoint]:
-        """The file's points, as far as they can be read."""
+        """The valid points of the file."""
         points = []
         for number, line in self._lines(raw):
             if not self._columns:

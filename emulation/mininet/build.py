@@ -18,24 +18,24 @@ from helsewan.topology.model import AccessLink, Link, Network, Site
 
 
 class EmulatedTopo(NetworkTopo):
-    """The topology with this project's nodes and links, whose options are the model's objects."""
+    """The topology with this project's nodes and links, whose options contain the model's objects."""
 
     def build(self, network: Network, backend: LinkBackend) -> None:  # type: ignore[override]
-        """Add every router, site, link and access line; ``backend`` gets the links."""
+        """Add every router, site, link and access link; ``backend`` carries the links."""
         self._backend = backend
         super().build(network)
 
     def site_options(self, site: Site) -> dict[str, Any]:
-        """The site itself."""
+        """Options of a site's node: the site."""
         return {"site": site}
 
     def link_options(self, link: Link) -> dict[str, Any]:
-        """A link of ``backend``, beside Mininet's own terms."""
+        """Options of a link: those of Mininet, plus the backend, the link and the network."""
         ours = {"cls": MininetRouterLink, "backend": self._backend, "fibre": link, "network": self.network}
         return super().link_options(link) | ours
 
     def access_options(self, access: AccessLink, line: int) -> dict[str, Any]:
-        """An access line of ``backend``, beside Mininet's own terms."""
+        """Options of an access link: those of Mininet, plus the backend, the access link and the network."""
         ours = {
             "cls": MininetAccessLink,
             "backend": self._backend,
@@ -54,10 +54,10 @@ def build(
     management: ManagementNetwork,
     bfd: Timers | None = None,
 ) -> EmulatedNet:
-    """The network as a built, not yet started Mininet of our nodes inside the present world.
+    """Build, but do not start, the network as a Mininet of this project's nodes in the current sandbox.
 
-    ``backend`` gets all lines, ``home`` the routers' sockets; over ``management`` they reach their controller; ``bfd``
-    are the timers of the sessions on fibres (None: none).
+    ``backend`` carries all links; ``home`` is the directory of the routers' sockets; ``management`` connects them to
+    their controller; ``bfd`` are the timers of the BFD sessions on router links (None: no sessions).
     """
     switch = partial(RouterSwitch, home=home, log_dir=log_dir, datapath=backend.dataplane.datapath_type, bfd=bfd)
     net = EmulatedNet(topo=EmulatedTopo(network, backend=backend), host=SiteNode, switch=switch, controller=None)

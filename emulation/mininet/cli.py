@@ -1,4 +1,4 @@
-"""Mininet's command line on our nodes, whose names have dashes and dots."""
+"""Mininet's command line on this project's nodes, whose names contain dashes, dots and slashes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ class NodeCLI(CLI):  # type: ignore[misc]
 
 
 def interact(net: Mininet) -> None:
-    """Run the CLI on standard input and output until its end; what is no terminal is read as a script."""
+    """Run the CLI on standard input and output until the end of input; input other than a terminal is read as a
+    script."""
     setLogLevel("info")
     if os.isatty(0):
         NodeCLI(net)
         return
-    silent, _open = os.pipe()  # commands of the script must not read on in it
+    silent, _open = os.pipe()  # the script's commands must not read from the script
     with open(silent, encoding="utf-8") as nothing:
         NodeCLI(net, stdin=nothing, script="/proc/self/fd/0", stdout=sys.stdout)

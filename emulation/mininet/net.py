@@ -1,4 +1,4 @@
-"""Mininet's network class, where it would reach outside the world or needs programs that the network does not."""
+"""Mininet's network class, without its changes outside the sandbox and its need for additional programs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _EVERY_S = 0.02
 
 
 class EmulatedNet(Mininet):  # type: ignore[misc]
-    """A Mininet of our nodes. ``iperf`` needs no telnet, and waits for nobody who does not answer."""
+    """A Mininet of this project's nodes. ``iperf`` needs no telnet, and does not wait forever for a server."""
 
     def __init__(self, **params: Any) -> None:
-        Mininet.inited = True  # Mininet.init would change system-wide sysctls and leave them so
+        Mininet.inited = True  # skips Mininet.init, which changes system-wide sysctls permanently
         super().__init__(**params)
 
     def iperf(
@@ -37,8 +37,8 @@ class EmulatedNet(Mininet):  # type: ignore[misc]
         seconds: int = 5,
         port: int = 5001,
     ) -> list[str]:
-        """Throughput from the first to the second of ``hosts``: the server's and the client's figure, behind
-        ``udpBw`` for UDP. Raises CommandError where iperf cannot do it."""
+        """Measure throughput from the first to the second of ``hosts``: returns the server's and the client's figure,
+        preceded by ``udpBw`` for UDP. Raises CommandError if iperf fails."""
         client, server = hosts or (self.hosts[0], self.hosts[-1])
         if l4Type not in ("TCP", "UDP"):
             raise ValueError(f"l4Type {l4Type!r}: TCP or UDP")
@@ -61,12 +61,12 @@ class EmulatedNet(Mininet):  # type: ignore[misc]
 
 
 def _rates(said: str) -> list[str]:
-    """The rates in what iperf says."""
+    """The rates in iperf's output."""
     return re.findall(r"[\d.]+ \w+/sec", said)
 
 
 def _wait_for_port(process: subprocess.Popen[str], protocol: str, port: int) -> None:
-    """Wait until ``process`` has a server's socket; raises CommandError where it ended or takes too long."""
+    """Wait until ``process`` has a server socket. Raises CommandError if it ends or takes too long."""
     until = time.monotonic() + _LISTEN_DEADLINE_S
     while process.poll() is None and time.monotonic() < until:
         table = Path(f"/proc/{process.pid}/net/{protocol}").read_text(encoding="ascii").splitlines()[1:]

@@ -1,6 +1,6 @@
-"""The quick door to rtnetlink: what is done to thousands of interfaces at a start; ``interfaces.py`` has the rest.
+"""Fast rtnetlink client for operations on thousands of interfaces at start; ``interfaces.py`` has all others.
 
-A socket is open only while something is asked: thousands of namespaces would hold as many.
+A socket is open only during a request, as thousands of namespaces would otherwise hold one each.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from helsewan.emulation.netlink.messages import Address
 from helsewan.emulation.sandbox.namespaces import Namespace
 
 _NETLINK_ROUTE = 0
-_ANSWER_BYTES = 32_768  # longer than any single answer
-_TOGETHER = 32  # messages at a time, so that they and their answers fit the socket's buffers
-_HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()  # a kernel without refuses to be told of it
+_ANSWER_BYTES = 32_768  # longer than any single reply
+_TOGETHER = 32  # messages per batch, so that they and their replies fit the socket's buffers
+_HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()  # a kernel without IPv6 refuses its messages
 
 
 class Netlink:
-    """What is asked of the kernel about one namespace. Methods raise OSError saying what was refused and why."""
+    """rtnetlink requests for one namespace. Methods raise OSError that names the refused request and the reason."""
 
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
@@ -33,7 +33,8 @@ class Netlink:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is asked meanwhile is done at the end, in order, in one go; every refusal is found, the first raised."""
+        """Batch the requests made within the block: they are sent in order at its end. All are tried; the first error
+        is raised."""
         asked: list[tuple[str, bytes]] = []
         self._put_off = asked
         try:
@@ -51,12 +52,13 @@ class Netlink:
         mtu: int | None = None,
         txqlen: int | None = None,
     ) -> None:
-        """Raise or lower interface ``name``, and set its MAC address, MTU, and queue length in frames."""
+        """Set interface ``name`` up or down, and set its MAC address, MTU, and queue length in frames."""
         message = messages.set_link(self.index_of(name), up=up, address=address, mtu=mtu, txqlen=txqlen)
         self._ask(f"set interface {name} {'up' if up else 'down'}", message)
 
     def withhold_ipv6(self, name: str) -> None:
-        """Have interface ``name`` send nothing of IPv6 by itself when it comes up."""
+        """Disable automatic IPv6 addresses on interface ``name``, so that it sends no IPv6 of its own when it comes
+        up."""
         if _HAS_IPV6:
             self._ask(f"withhold IPv6 from interface {name}", messages.withhold_ipv6(self.index_of(name)))
 
@@ -65,7 +67,7 @@ class Netlink:
         return messages.is_up(self._link(name))
 
     def set_loopback_address(self, address: IPv4Address, instead_of: IPv4Address | None = None) -> None:
-        """Give the node its own address on ``lo``, in place of another: it stays reachable whichever access line is
+        """Set the node's own address on ``lo``, replacing ``instead_of``: it stays reachable whichever access link is
         up."""
         lo = messages.LOOPBACK_INDEX
         self._ask("set interface lo up", messages.set_link(lo, up=True))
@@ -74,31 +76,30 @@ class Netlink:
             self._ask(f"take address {instead_of} off lo", messages.delete_address(lo, instead_of))
 
     def set_address(self, address: IPv4Address, name: str) -> None:
-        """Give interface ``name`` an address that is the whole of its network."""
+        """Give interface ``name`` a host address (/32)."""
         self._ask(f"set address {address} on {name}", messages.set_address(self.index_of(name), address))
 
     def set_ipv6(self, address: IPv6Address, gateway: IPv6Address, name: str, metric: int) -> None:
-        """Have the node speak IPv6 over ``name``: its own address, which is on ``lo`` and here, so that neighbours are
-        asked in its name, and a default route. The kernel forgets both when the interface goes down."""
+        """Configure IPv6 on ``name``: the node's own address, which is on ``lo`` and here, so that it is the source of
+        neighbour solicitations, and a default route. The kernel removes both when the interface goes down."""
         if _HAS_IPV6:
             for index in (messages.LOOPBACK_INDEX, self.index_of(name)):
                 self._ask(f"set address {address}", messages.set_address(index, address))
             self.set_default_route(gateway, name, address, metric)
 
     def set_default_route(self, gateway: Address, name: str, source: Address, metric: int) -> None:
-        """Default route over ``name``; the gateway is on the link though no prefix says so."""
+        """Set a default route over ``name``; the gateway is on-link although no prefix covers it."""
         message = messages.set_default_route(gateway, self.index_of(name), source, metric)
         self._ask(f"set default route by {gateway} on {name}", message)
 
     def set_neighbour(self, address: IPv6Address, name: str, mac: str) -> None:
-        """Tell interface ``name`` what MAC address a neighbour has. The kernel forgets it when the interface goes
-        down."""
+        """Add a permanent neighbour entry on interface ``name``. The kernel removes it when the interface goes down."""
         if _HAS_IPV6:
             message = messages.set_neighbour(address, self.index_of(name), mac)
             self._ask(f"set neighbour {address} on {name}", message)
 
     def set_link_route(self, destination: IPv4Address, name: str) -> None:
-        """Route to one address, which is on the link of ``name``."""
+        """Set a host route to an address that is on the link of ``name``."""
         message = messages.set_link_route(destination, self.index_of(name))
         self._ask(f"set route to {destination} on {name}", message)
 
@@ -107,13 +108,13 @@ class Netlink:
         return messages.statistics(self._link(name))
 
     def request(self, asked: Iterable[tuple[str, bytes]]) -> None:
-        """Send messages that others made (``tc_wire``), in order, each with what it asks."""
+        """Send messages (such as those of ``traffic_control``) in order, each with a description for errors."""
         waiting = iter(asked)
         while batch := list(islice(waiting, _TOGETHER)):
             self._exchange(batch)
 
     def index_of(self, name: str) -> int:
-        """The interface's number; an OSError when there is none of that name."""
+        """The interface's index. Raises OSError when there is none of that name."""
         if name not in self._index:
             with self._namespace.entered():
                 try:
@@ -133,7 +134,7 @@ class Netlink:
             self._put_off.append((what, message))
 
     def _exchange(self, asked: list[tuple[str, bytes]]) -> list[bytes]:
-        """Send the messages as one; what was answered besides that it went well."""
+        """Send the messages as one datagram; returns the replies other than acknowledgements."""
         if not asked:
             return []
         answers: list[bytes] = []

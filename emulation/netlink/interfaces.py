@@ -1,4 +1,4 @@
-"""Mininet interfaces over netlink: what Mininet asks of ifconfig(8) and ip(8) is done without them."""
+"""Mininet interfaces configured over netlink, in place of the ifconfig(8) and ip(8) commands that Mininet runs."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ _IFF_UP = 1
 
 @contextmanager
 def routing(namespace: Namespace) -> Iterator[IPRoute]:
-    """A netlink socket inside ``namespace`` for changes now and then; usable in the calling thread only."""
+    """A netlink socket inside ``namespace`` for occasional changes; usable in the calling thread only."""
     with namespace.entered(), IPRoute() as route:
         yield route
 
 
 class NetlinkIntf(Intf):  # type: ignore[misc]
-    """A Mininet interface whose network device was made, and is configured, through netlink."""
+    """A Mininet interface whose network device is created and configured through netlink."""
 
     name: str
 
     def __init__(self, name: str, device: str | None = None, **params: Any) -> None:
-        """``device``: the network device, where it is not called ``name``: many lines share a router's trunk."""
+        """``device``: the network device, if its name is not ``name``: many links share a router's trunk."""
         self.device = device or name
         super().__init__(name, moveIntfFn=_stay, **params)
 
     def config(self, **_params: Any) -> dict[str, Any]:
-        """Nothing: whoever made the device has configured it."""
+        """Do nothing: the device was configured when it was created."""
         return {}
 
     def ifconfig(self, *args: str) -> str:
-        """What Mininet asks of ifconfig: nothing (tells how the interface is), ``up``, ``down``, ``hw ether MAC``,
-        ``ADDRESS/PREFIX [up]``. Returns what ifconfig would print: the answer, or why it could not be done."""
+        """The ifconfig commands that Mininet uses: no arguments (show the interface), ``up``, ``down``,
+        ``hw ether MAC``, ``ADDRESS/PREFIX [up]``. Returns ifconfig's output: the interface's state or an error."""
         try:
             match " ".join(args).split():
                 case []:
@@ -57,7 +57,7 @@ class NetlinkIntf(Intf):  # type: ignore[misc]
         return ""
 
     def light(self, up: bool) -> None:
-        """Raise or lower the interface."""
+        """Set the interface up or down."""
         self._set(state="up" if up else "down")
 
     def setMAC(self, macstr: str) -> str:
@@ -66,27 +66,27 @@ class NetlinkIntf(Intf):  # type: ignore[misc]
         return self.ifconfig("hw", "ether", macstr)
 
     def updateIP(self) -> str | None:
-        """The address the interface has now, None without one."""
+        """The interface's current IP address, None without one."""
         self.ip = next(iter(self._addresses()), None)
         return self.ip
 
     def updateMAC(self) -> str | None:
-        """The MAC address the interface has now."""
+        """The interface's current MAC address."""
         return str(self.updateAddr()[1])
 
     def updateAddr(self) -> tuple[str | None, str]:
-        """The addresses the interface has now: IP and MAC."""
+        """The interface's current addresses: IP and MAC."""
         self.mac = self._message().get_attr("IFLA_ADDRESS")
         return self.updateIP(), str(self.mac)
 
     def isUp(self, setUp: bool = False) -> bool:
-        """Raise the interface if asked to; True when it is up."""
+        """Set the interface up if ``setUp``; returns whether it is up."""
         if setUp:
             self.light(up=True)
         return bool(self._message()["flags"] & _IFF_UP)
 
     def rename(self, newname: str) -> str:
-        """Give the device another name, while it is down as the kernel wants it; its routes go with that."""
+        """Rename the device, which is set down meanwhile as the kernel requires; its routes are lost."""
         self.light(up=False)
         self._set(ifname=newname)
         del self.node.nameToIntf[self.name]
@@ -96,11 +96,11 @@ class NetlinkIntf(Intf):  # type: ignore[misc]
         return ""
 
     def delete(self) -> None:
-        """Forget the interface; the kernel removes it with its namespace."""
+        """Remove the interface from Mininet; the kernel removes the device with its namespace."""
         self.node.delIntf(self)
 
     def status(self) -> str:
-        """``OK`` where the device is there, as Mininet's ``links`` tells it."""
+        """``OK`` if the device exists, as shown by Mininet's ``links`` command."""
         try:
             self._message()
         except OSError:
@@ -108,7 +108,7 @@ class NetlinkIntf(Intf):  # type: ignore[misc]
         return "OK"
 
     def _told(self) -> str:
-        """As ifconfig tells it, as far as Mininet and people read it."""
+        """The interface's state in ifconfig's format, limited to what Mininet and users read."""
         ip, mac = self.updateAddr()
         flags = "UP" if self.isUp() else "DOWN"
         return f"{self.device}: flags=<{flags}>\n" + (f"        inet {ip}\n" if ip else "") + f"        ether {mac}\n"
@@ -151,4 +151,4 @@ def route_of(words: list[str]) -> dict[str, str]:
 
 
 def _stay(_name: str, _node: object) -> None:
-    """Mininet would move the interface into its node's namespace; it was made there."""
+    """Replaces Mininet's move of an interface into its node's namespace; it is created there."""

@@ -1,7 +1,7 @@
-"""Messages of rtnetlink(7) as bytes: the few that a site or router needs, each made in one go.
+"""Encoder of the rtnetlink(7) messages that sites and routers need.
 
-Thousands of interfaces are set up at a start, and a general library takes most of a millisecond for a message. The
-numbers are those of linux/rtnetlink.h, if_link.h and if_addr.h; all is in the machine's byte order.
+Thousands of interfaces are set up at start, and a general library takes most of a millisecond per message. Numbers are
+those of linux/rtnetlink.h, if_link.h and if_addr.h; integers are in native byte order.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 1, 4, 5, 6, 7
 _RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RTN_UNICAST = 254, 4, 0, 253, 1
 _RTNH_F_ONLINK = 0x4
-_IFA_F_NODAD = 0x2  # nobody else can have it: no asking around before it may be used (IPv6)
+_IFA_F_NODAD = 0x2  # no duplicate address detection (IPv6): the address is unique
 
 Address = IPv4Address | IPv6Address
 
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
-_IFINFO = struct.Struct("=BxHiII")  # family, device type, index, flags, which of them change
+_IFINFO = struct.Struct("=BxHiII")  # family, device type, index, flags, mask of changed flags
 _IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _NDMSG = struct.Struct("=BxxxiHxx")  # family, interface, state, and flags and type
 _NDA_DST, _NDA_LLADDR, _NUD_PERMANENT = 1, 2, 0x80
@@ -44,7 +44,7 @@ _STATISTICS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", 
 def set_link(
     index: int, *, up: bool, address: str | None = None, mtu: int | None = None, txqlen: int | None = None
 ) -> bytes:
-    """Raise or lower an interface, and give it a MAC address, an MTU, a queue of so many frames."""
+    """Set an interface up or down, and set its MAC address, MTU, and queue length in frames."""
     body = _IFINFO.pack(socket.AF_UNSPEC, 0, index, _IFF_UP if up else 0, _IFF_UP)
     if address is not None:
         body += attribute(_IFLA_ADDRESS, bytes.fromhex(address.replace(":", "")))
@@ -56,8 +56,8 @@ def set_link(
 
 
 def add_veth(name: str, mtu: int, peer: str, peer_namespace: int | None = None) -> bytes:
-    """Make a pair of virtual Ethernet interfaces: ``name`` here, ``peer`` here or in the namespace that a descriptor
-    holds. Both have ``mtu``; a namespace's end its own default."""
+    """Create a pair of virtual Ethernet interfaces: ``name`` here, and ``peer`` here or in the namespace of descriptor
+    ``peer_namespace``. Both have ``mtu``, except that a peer in another namespace has the default."""
     other = _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, peer.encode() + b"\0")
     if peer_namespace is None:
         other += attribute(_IFLA_MTU, _u32(mtu))
@@ -71,24 +71,24 @@ def add_veth(name: str, mtu: int, peer: str, peer_namespace: int | None = None) 
 
 
 def withhold_ipv6(index: int) -> bytes:
-    """Give an interface no IPv6 address of its own accord when it comes up, so that it never speaks IPv6 unasked."""
+    """Disable automatic IPv6 addresses of an interface, so that it sends no IPv6 of its own when it comes up."""
     mode = attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes([_ADDR_GEN_NONE]))
     body = _IFINFO.pack(socket.AF_UNSPEC, 0, index, 0, 0)
     return request(RTM_SETLINK, body + attribute(_IFLA_AF_SPEC, attribute(socket.AF_INET6, mode)))
 
 
 def set_address(index: int, address: Address) -> bytes:
-    """Give an interface an address that is the whole of its network, if it has not got it yet."""
+    """Give an interface a host address, unless it already has it."""
     return request(RTM_NEWADDR, _address(index, address), CREATE | _REPLACE)
 
 
 def delete_address(index: int, address: Address) -> bytes:
-    """Take such an address off again."""
+    """Remove an address set by ``set_address``."""
     return request(RTM_DELADDR, _address(index, address))
 
 
 def set_default_route(gateway: Address, index: int, source: Address, metric: int) -> bytes:
-    """The default route of ``metric``, whose gateway is on the interface's link though no prefix says so."""
+    """Set the default route of ``metric``, whose gateway is on-link although no prefix covers it."""
     scope = _RT_SCOPE_UNIVERSE, _RTN_UNICAST
     body = _RTMSG.pack(_family(gateway), 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, *scope, _RTNH_F_ONLINK)
     body += attribute(_RTA_GATEWAY, gateway.packed) + attribute(_RTA_OIF, _u32(index))
@@ -97,7 +97,7 @@ def set_default_route(gateway: Address, index: int, source: Address, metric: int
 
 
 def set_link_route(destination: IPv4Address, index: int) -> bytes:
-    """A route to one address, which is on the interface's link."""
+    """Set a host route to an address on the interface's link."""
     scope = _RT_SCOPE_LINK, _RTN_UNICAST
     body = _RTMSG.pack(socket.AF_INET, 32, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, *scope, 0)
     body += attribute(_RTA_DST, destination.packed) + attribute(_RTA_OIF, _u32(index))
@@ -105,25 +105,25 @@ def set_link_route(destination: IPv4Address, index: int) -> bytes:
 
 
 def set_neighbour(address: Address, index: int, mac: str) -> bytes:
-    """What MAC address a neighbour has: known for good, so nobody is asked."""
+    """Add a permanent neighbour entry, so that no address resolution takes place."""
     body = _NDMSG.pack(_family(address), index, _NUD_PERMANENT)
     body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, bytes.fromhex(mac.replace(":", "")))
     return request(RTM_NEWNEIGH, body, CREATE | _REPLACE)
 
 
 def get_link(index: int) -> bytes:
-    """Ask for an interface's state; the answer is for `is_up` and `statistics`."""
+    """Request an interface's state; the reply is decoded by `is_up` and `statistics`."""
     return request(RTM_GETLINK, _IFINFO.pack(socket.AF_UNSPEC, 0, index, 0, 0))
 
 
 def numbered(message: bytes, number: int) -> bytes:
-    """The message with its sequence number, and a wish to hear how it went."""
+    """The message with sequence number ``number`` and the request for an acknowledgement (NLM_F_ACK)."""
     length, kind, flags, _, _ = _HEADER.unpack_from(message)
     return _HEADER.pack(length, kind, flags | _ACK, number, 0) + message[_HEADER.size :]
 
 
 def replies(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The messages of a datagram: (type, sequence number, what follows the header)."""
+    """The messages of a datagram: (type, sequence number, body)."""
     at = 0
     while at < len(data):
         length, kind, _, number, _ = _HEADER.unpack_from(data, at)
@@ -132,7 +132,7 @@ def replies(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def error_of(body: bytes) -> int:
-    """The error number in an answer of NLMSG_ERROR; 0: it went well."""
+    """The error number in the body of an NLMSG_ERROR; 0: success."""
     (negative,) = struct.unpack_from("=i", body)
     return -int(negative)
 

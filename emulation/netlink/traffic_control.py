@@ -1,7 +1,7 @@
-"""Traffic control in rtnetlink's own bytes: queueing disciplines, classes and filters as values.
+"""Encoder of rtnetlink messages for traffic control: queueing disciplines, classes and filters.
 
-pyroute2 lacks half of the kinds used here and scales others by what it reads from /proc; each is a few words.
-Structures and numbers are those of linux/pkt_sched.h, pkt_cls.h and tc_act/*.h. Pure: ``Netlink.request`` sends them.
+pyroute2 lacks half of the kinds used here and scales others by values read from /proc. Structures and numbers are those
+of linux/pkt_sched.h, pkt_cls.h and tc_act/*.h. No I/O: ``Netlink.request`` sends the messages.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from helsewan.emulation.netlink.messages import CREATE, EXCLUSIVE, attribute, re
 ROOT = 0xFFFFFFFF
 CLSACT = 0xFFFFFFF1
 INGRESS = 0xFFFFFFF2  # filters on what an interface with clsact receives
-UNLIMITED_BYTES = 1 << 28  # what a queue without a limit may hold: the link engine's whole memory
+UNLIMITED_BYTES = 1 << 28  # limit of an unlimited queue: the link engine's total memory
 _TICK_NS = 64  # PSCHED_TICKS2NS
-_ETHERNET = 1  # TC_LINKLAYER_ETHERNET: a frame's time is worked out, not looked up in a table
+_ETHERNET = 1  # TC_LINKLAYER_ETHERNET: transmission times are computed, not looked up in a table
 _NEW_QDISC, _NEW_CLASS, _NEW_FILTER = 36, 40, 44
 _NESTED = 0x8000  # NLA_F_NESTED
 _TCMSG = struct.Struct("=BxxxiIII")  # family, index, handle, parent, info
@@ -28,14 +28,14 @@ _SHOT, _STOLEN, _PIPE = 2, 4, 3
 
 
 class Request(NamedTuple):
-    """A message to the kernel, and what it asks."""
+    """A message to the kernel, and its description for errors."""
 
     what: str
     message: bytes
 
 
 def nested(kind: int, parts: Iterable[bytes]) -> bytes:
-    """An attribute of attributes."""
+    """An attribute that contains the attributes ``parts``."""
     return attribute(kind | _NESTED, b"".join(parts))
 
 
@@ -65,31 +65,31 @@ def _u64(kind: int, value: int) -> bytes:
 def qdisc(
     index: int, handle: int, parent: int, kind: str, options: bytes = b"", *, stab: bytes = b"", create: bool = True
 ) -> Request:
-    """A queueing discipline under ``parent``; unless ``create``, new options for the one that is there."""
+    """Create a queueing discipline under ``parent``; without ``create``, change the options of the existing one."""
     body = attribute(1, kind.encode() + b"\0") + (nested(2, [options]) if options else b"") + stab
     return _request(_NEW_QDISC, f"set {kind}", index, handle, parent, 0, body, create)
 
 
 def clsact(index: int) -> Request:
-    """Let filters see what interface ``index`` receives."""
+    """Add clsact to interface ``index``, so that filters can match the frames it receives."""
     return qdisc(index, 0xFFFF0000, CLSACT, "clsact")
 
 
 def size_table(overhead_bytes: int) -> bytes:
-    """Count frames as so much longer (or shorter), for all that a discipline does."""
+    """A discipline counts each frame as ``overhead_bytes`` longer (or, if negative, shorter)."""
     return nested(8, [attribute(1, struct.pack("=BBhiIIII", 0, 0, 0, overhead_bytes, _ETHERNET, 0, 0, 0))])
 
 
 def htb(default_class: int) -> bytes:
-    """Hierarchical token bucket: frames go to ``default_class`` of it."""
+    """Hierarchical token bucket; frames go to its ``default_class``."""
     return attribute(2, struct.pack("=IIIII", 3, 10, default_class, 0, 0))
 
 
 def htb_class(
     index: int, handle: int, parent: int, rate_bps: int, burst_us: int, overhead_bytes: int, *, create: bool
 ) -> Request:
-    """A class of HTB that sends at ``rate_bps``, each frame ``overhead_bytes`` longer than it is, and makes up for
-    having been ``burst_us`` late."""
+    """A class of HTB that sends at ``rate_bps``, counting ``overhead_bytes`` more for each frame; ``burst_us`` is the
+    timer delay it can catch up with."""
     bytes_per_s = rate_bps // 8
     spec = struct.pack("=BBHhHI", 0, _ETHERNET, overhead_bytes, 0, 0, min(bytes_per_s, 0xFFFFFFFF))
     bucket = burst_us * 1000 // _TICK_NS
@@ -101,7 +101,7 @@ def htb_class(
 
 def ets(strict: int, quanta: Sequence[int], default_band: int) -> bytes:
     """Enhanced transmission selection: ``strict`` bands in order, then the others by deficit round robin with
-    ``quanta`` in bytes; frames that no filter knows go to ``default_band``."""
+    ``quanta`` in bytes; frames that no filter matches go to ``default_band``."""
     bands = _u8(1, strict + len(quanta)) + (_u8(2, strict) if strict else b"")
     shares = nested(3, (_u32(4, quantum) for quantum in quanta)) if quanta else b""
     return bands + shares + nested(5, (_u8(6, default_band) for _ in range(16)))
@@ -113,11 +113,11 @@ def bfifo(limit_bytes: int) -> bytes:
 
 
 def red(aqm: Red, limit_bytes: int) -> bytes:
-    """Random early detection with one curve. ``limit_bytes`` 0 leaves the queue that is there, with its frames.
+    """Random early detection with one curve. ``limit_bytes`` 0 keeps the existing queue with its frames.
 
-    The kernel spaces drops evenly up to 1/p apart instead of tossing a coin (Floyd and Jacobson, section 7), so that
-    its p is twice the share of frames dropped: half of the model's is asked for. Its average does not age while the
-    queue is empty, as the table that would say how fast holds zeros."""
+    The kernel spaces drops uniformly up to 1/p apart instead of dropping independently (Floyd and Jacobson, section 7),
+    so it drops a share of about 2p of the frames; half of the model's p is therefore set. The average does not decay
+    while the queue is empty, as the decay table holds zeros."""
     (curve,) = aqm.curves
     ageless = 31
     numbers = (limit_bytes, curve.min_bytes, curve.max_bytes, aqm.weight_shift, 32, ageless, 0)
@@ -132,7 +132,7 @@ def codel(aqm: CoDel) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Netem:
-    """What netem shall do. ``table``: of the delay's distribution in standard deviations times 8,192; ``loss``: p, r,
+    """Settings of netem. ``table``: the delay's distribution in standard deviations times 8,192; ``loss``: p, r,
     1-h, 1-k of Gilbert and Elliott; ``rate_bps``: frames leave one after the other at this rate, in order."""
 
     limit_frames: int
@@ -147,7 +147,7 @@ class Netem:
 
 
 def netem(settings: Netem) -> bytes:
-    """Network emulator. Everything is said each time, as it leaves out nothing that it was told before."""
+    """Network emulator. All settings are sent each time, as netem keeps those that a change omits."""
     head = struct.pack("=IIIIII", 0, settings.limit_frames, 0, 0, probability(settings.duplicate), 0)
     parts = [
         _u64(10, settings.delay_ns),
@@ -166,13 +166,13 @@ def netem(settings: Netem) -> bytes:
 
 
 def probability(share: float) -> int:
-    """A share of frames as netem counts it, 2**32 - 1 for all."""
+    """A probability in netem's units, 2**32 - 1 for 1."""
     return round(share * 0xFFFFFFFF)
 
 
 def classifier(index: int, parent: int, priority: int, program: bytes, *, drop: bool, create: bool = True) -> Request:
-    """A filter that runs a classic BPF ``program``: it answers the frame's class, 0 for none; with ``drop``, frames for
-    which it answers all ones are dropped."""
+    """A filter that runs a classic BPF ``program``, which returns the frame's class, 0 for none; with ``drop``, frames
+    for which it returns all ones are dropped."""
     options = _u16(4, len(program) // 8) + attribute(5, program)
     if drop:
         options += _u32(3, 1) + nested(1, [_action(1, "gact", 2, struct.pack("=IIiii", 0, 0, _SHOT, 0, 0))])
@@ -180,12 +180,12 @@ def classifier(index: int, parent: int, priority: int, program: bytes, *, drop: 
 
 
 def redirect(index: int, target: int, *, vlan: int = 0) -> Request:
-    """All frames that interface ``index`` receives leave from ``target``, with tag ``vlan`` put on (0: none)."""
+    """Redirect all frames that interface ``index`` receives to ``target``, adding tag ``vlan`` (0: none)."""
     return _filter(index, INGRESS, 1, 0, "matchall", nested(2, _carry(target, push=vlan)), True)
 
 
 def untagged_redirect(index: int, vlan: int, target: int) -> Request:
-    """Frames with tag ``vlan`` that interface ``index`` receives leave from ``target`` without it."""
+    """Redirect frames with tag ``vlan`` that interface ``index`` receives to ``target``, removing the tag."""
     options = nested(3, _carry(target, pop=True)) + _u16(8, 0x0081) + _u16(23, vlan)  # ETH_TYPE, VLAN_ID
     return _filter(index, INGRESS, 1, 0, "flower", options, True, protocol=0x8100)
 
@@ -206,7 +206,7 @@ def _filter(
 
 
 def _carry(target: int, *, push: int = 0, pop: bool = False) -> list[bytes]:
-    """Actions: the tag, then out of ``target``."""
+    """Actions: push or pop the tag, then redirect to ``target``."""
     actions = []
     if push or pop:
         tag = struct.pack("=IIiiii", 0, 0, _PIPE, 0, 0, 2 if push else 1)

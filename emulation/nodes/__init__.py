@@ -1,4 +1,4 @@
-"""Sites as Mininet hosts, and hosts behind them.
+"""Sites as Mininet hosts, and LAN hosts behind them.
 
 Entry point: `nodes.SiteNode`.
 """

@@ -1,7 +1,7 @@
-"""Hosts behind a site: a LAN of the site's own, in the addresses of its own prefix, routed by the site.
+"""Hosts behind a site: a LAN with addresses of the site's prefix, routed by the site.
 
-The site's namespace is the LAN's router and its switch (a bridge); each host is a namespace of its own on it. To the
-network they are the site: policy and admission speak of the site's prefix.
+The site's namespace is the LAN's router and its switch (a bridge); each host is a namespace connected to it. The
+network treats them as the site: policy and ingress filter refer to the site's prefix.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from helsewan.topology.model import Site
 
 BRIDGE = "lan"
 _FIRST_ADDRESS = 3  # of the prefix: 1 is the gateway's, 2 the site's own
-_FIRST_PORT = 100  # a site's ports from here on are its hosts', below are its access lines
+_FIRST_PORT = 100  # a site's ports from this number on are its hosts', lower ones its access links
 
 
 class LanHost(NamespaceNode, Host):  # type: ignore[misc]
     """Host ``number`` (from 1) on the LAN behind ``site``."""
 
     def __init__(self, name: str, site: Site, number: int, **params: Any) -> None:
-        """Raises InputError where the site's prefix has no address left for it."""
+        """Raises InputError if the site's prefix has no address for the host."""
         self.site = site
         if _FIRST_ADDRESS + number > site.prefix4.num_addresses - 1:
             most = site.prefix4.num_addresses - 1 - _FIRST_ADDRESS
@@ -38,7 +38,7 @@ class LanHost(NamespaceNode, Host):  # type: ignore[misc]
         super().__init__(name, **params | {"ip": f"{self.address4}/{site.prefix4.prefixlen}"})
 
     def config(self, ip: str | None = None, mac: str | None = None, **_params: Any) -> dict[str, Any]:
-        """Set the host's address, and the site as its way out; Mininet calls this once it is on the LAN."""
+        """Set the host's address and a default route via the site; Mininet calls this once it is on the LAN."""
         if ip:
             self.setIP(ip)
         if mac:
@@ -46,14 +46,14 @@ class LanHost(NamespaceNode, Host):  # type: ignore[misc]
         return {}
 
     def setIP(self, ip: str, prefixLen: int = 8, intf: Intf | str | None = None, **kwargs: Any) -> str:
-        """Give the host another address of the site's prefix; the site stays its way out."""
+        """Give the host another address of the site's prefix; the site stays its default gateway."""
         said = super().setIP(ip, prefixLen, intf, **kwargs)
         self.setDefaultRoute(f"via {self.site.address4}")
         return str(said)
 
 
 class LanLink(Link):  # type: ignore[misc]
-    """A Mininet link between a LAN's host and its site: as fast as the machine, without delay."""
+    """A Mininet link between a LAN host and its site, without rate limit or delay."""
 
     def __init__(self, node1: LanHost, node2: SiteNode, number: int, **_: Any) -> None:
         device = f"{BRIDGE}{number}"
@@ -69,7 +69,7 @@ class LanLink(Link):  # type: ignore[misc]
 
 
 def add_lan_host(net: Mininet, site: SiteNode) -> LanHost:
-    """Put one more host on the LAN behind ``site``, named ``SITE.h1``, ``SITE.h2`` ..."""
+    """Add a host to the LAN behind ``site``, named ``SITE.h1``, ``SITE.h2`` ..."""
     number = 1 + sum(isinstance(host, LanHost) and host.site is site.site for host in net.hosts)
     host: LanHost = net.addHost(f"{site.name}.h{number}", cls=LanHost, site=site.site, number=number)
     net.addLink(host, site, cls=LanLink, number=number)
@@ -78,11 +78,11 @@ def add_lan_host(net: Mininet, site: SiteNode) -> LanHost:
 
 
 def _make_bridge(site: SiteNode, route: Any) -> int:
-    """The LAN's switch; from now on the site routes between it and its access lines."""
+    """Create the LAN's bridge and enable routing between it and the site's access links; returns its index."""
     site.namespace.sysctl({"ipv4/ip_forward": 1})
     route.link("add", ifname=BRIDGE, kind="bridge", state="up")
     index: int = route.link_lookup(ifname=BRIDGE)[0]
     prefix, source = str(site.site.prefix4), str(site.site.address4)
-    # the whole prefix: what comes for an address that no host has must not go back where it came from
+    # the whole prefix: packets to unused addresses must not be routed back to the network
     route.route("replace", dst=prefix, oif=index, prefsrc=source, scope="link")
     return index

@@ -1,4 +1,4 @@
-"""Sites as Mininet hosts: a network namespace each, and no process until a command is run in it."""
+"""Sites as Mininet hosts: a network namespace each, without a process until a command is run in it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from helsewan.emulation.netlink.interfaces import route_of, routing
 from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.topology.model import GATEWAY6, SITE_MTU, Site, access_interface
 
-# The default of rp_filter comes from the machine and would drop what arrives on a backup line. A site with one line
-# does without: opening a sysctl file takes longer the more namespaces have one of its name, a millisecond at 2,500.
+# The default of rp_filter comes from the host and would drop packets that arrive on a backup link. Not set for a site
+# with one link: opening a sysctl file takes longer the more namespaces there are, 1 ms at 2,500.
 BACKUP_SYSCTLS = {"ipv4/conf/all/rp_filter": 0, "ipv4/conf/default/rp_filter": 0}
 
 
 class NamespaceNode(Node):  # type: ignore[misc]
-    """A Mininet node over a namespace of its own; its shell starts at the first ``cmd``.
+    """A Mininet node with its own namespace; its shell starts at the first ``cmd``.
 
-    Mininet's own node is a shell from birth (25 ms and a process each) and needs the mnexec helper.
+    Mininet's own node starts a shell at once (25 ms and a process each) and needs the mnexec helper.
     """
 
     def __init__(self, name: str, **params: Any) -> None:
@@ -34,19 +34,19 @@ class NamespaceNode(Node):  # type: ignore[misc]
 
     @classmethod
     def setup(cls) -> None:
-        """Mininet asks here for mnexec and ifconfig: neither is used."""
+        """Do nothing: Mininet checks here for mnexec and ifconfig, which are not used."""
 
     def startShell(self, mnopts: str | None = None) -> None:
-        """Put off until a command needs the shell."""
+        """Do nothing: the shell is started when a command needs it."""
 
     def _popen(self, cmd: list[str], **params: Any) -> subprocess.Popen[Any]:
-        """Start a process in the namespace; only Mininet's shell comes with ``mnexec OPTIONS`` in front,
-        whose part (own session, namespace) is done here."""
+        """Start a process in the namespace. Mininet's shell command begins with ``mnexec OPTIONS``, which is removed:
+        its function (own session, namespace) is done here."""
         is_shell = cmd[0] == "mnexec"
         return self.spawn(cmd[2:] if is_shell else cmd, start_new_session=is_shell, **params)
 
     def spawn(self, argv: Sequence[str], **params: Any) -> subprocess.Popen[Any]:
-        """A process in the namespace, with ``Popen``'s arguments; signals that its parent holds back reach it."""
+        """Start a process in the namespace, with ``Popen``'s arguments; signals blocked in the parent are unblocked."""
         with self.namespace.entered():
             before = signal.pthread_sigmask(signal.SIG_SETMASK, ())
             try:
@@ -55,7 +55,7 @@ class NamespaceNode(Node):  # type: ignore[misc]
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def sendCmd(self, *args: Any, **kwargs: Any) -> None:
-        """Send a command to the node's shell, which is started when there is none yet."""
+        """Send a command to the node's shell, which is started if necessary."""
         if not self.shell:
             super().startShell()
         super().sendCmd(*args, **kwargs | {"printPid": False})  # printing it would need mnexec
@@ -66,17 +66,18 @@ class NamespaceNode(Node):  # type: ignore[misc]
         return str(self.waitOutput(kwargs.get("verbose", False)))
 
     def popen(self, *args: Any, **kwargs: Any) -> subprocess.Popen[Any]:
-        """A process in the node's namespace, with Mininet's arguments."""
+        """Start a process in the node's namespace, with Mininet's arguments."""
         return super().popen(*args, **kwargs | {"mncmd": []})  # type: ignore[no-any-return]
 
     def raise_port(self, name: str, txqlen: int, mtu: int | None = None) -> None:
-        """Take an interface into use that sends only what it is given to send."""
+        """Set an interface up that sends no traffic of its own (no IPv6 autoconfiguration)."""
         with self.netlink.together():
             self.netlink.withhold_ipv6(name)
             self.netlink.set_link(name, up=True, txqlen=txqlen, mtu=mtu)
 
     def setDefaultRoute(self, intf: Intf | str | None = None) -> None:
-        """Prefer a default route: an interface, its name, or ``via ADDRESS``, ``dev NAME`` or both in one string."""
+        """Set the preferred default route: an interface, its name, or a string with ``via ADDRESS``, ``dev NAME`` or
+        both."""
         words = str(intf or self.defaultIntf()).split()
         self._add_route("0.0.0.0/0", route_of(words if len(words) > 1 else ["dev", *words]))
 
@@ -85,13 +86,13 @@ class NamespaceNode(Node):  # type: ignore[misc]
         self._add_route(f"{ip}/32", {"dev": str(intf)})
 
     def setARP(self, ip: str, mac: str) -> None:
-        """Tell the default interface the MAC address of a neighbour, for good."""
+        """Add a permanent neighbour entry on the default interface."""
         with routing(self.namespace) as route:
             (index,) = route.link_lookup(ifname=self.defaultIntf().device)
             route.neigh("replace", dst=ip, lladdr=mac, ifindex=index, state="permanent")
 
     def _add_route(self, to: str, way: dict[str, str]) -> None:
-        """Add or replace a route, preferred to others (metric 0); ``way`` as ``route_of`` gives it."""
+        """Add or replace a route with metric 0, preferred to others; ``way`` as returned by ``route_of``."""
         with routing(self.namespace) as route:
             onward: dict[str, Any] = {}
             if "via" in way:
@@ -103,7 +104,7 @@ class NamespaceNode(Node):  # type: ignore[misc]
             route.route("replace", dst=to, **onward)
 
     def terminate(self) -> None:
-        """End the shell, if there ever was one, and let go of the namespace."""
+        """End the shell, if one was started, and close the namespace."""
         super().terminate()
         if self.namespace.fd >= 0:
             self.namespace.close()
@@ -111,18 +112,18 @@ class NamespaceNode(Node):  # type: ignore[misc]
 
 
 class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
-    """A customer site: its addresses on ``lo``, a default route over each access line, primary first."""
+    """A customer site: its addresses on ``lo``, a default route over each access link, primary first."""
 
     def __init__(self, name: str, site: Site, **params: Any) -> None:
         self.site = site
-        self.gateway_macs: dict[int, str] = {}  # by line, where the router cannot answer for its own
+        self.gateway_macs: dict[int, str] = {}  # by access link, where the router cannot answer neighbour solicitations
         self._address4 = site.address4
-        super().__init__(name, **params | {"ip": None})  # Mininet proposes one; the site has its own
+        super().__init__(name, **params | {"ip": None})  # not the address that Mininet assigns; the site has its own
         if len(site.accesses) > 1:
             self.namespace.sysctl(BACKUP_SYSCTLS)
 
     def config(self, ip: str | None = None, mac: str | None = None, **_params: Any) -> dict[str, Any]:
-        """Set the site's address and routes; Mininet calls this once all lines are there, users when they like."""
+        """Set the site's address and routes; called by Mininet once all links exist, and by users at any time."""
         before, self._address4 = self._address4, IPv4Interface(ip).ip if ip else self._address4
         with self.netlink.together():
             self.netlink.set_loopback_address(self._address4, instead_of=before)
@@ -134,7 +135,7 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
         return {}
 
     def raise_line(self, line: int) -> None:
-        """Take access line ``line`` (0 = primary) into use, as a CE router does when light comes back."""
+        """Configure access link ``line`` (0 = primary), as a CE router does when carrier returns."""
         with self.netlink.together():
             self._raise_line(line)
 
@@ -148,7 +149,7 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
             self.netlink.set_neighbour(GATEWAY6, name, self.gateway_macs[line])
 
     def lower_line(self, line: int) -> None:
-        """Loss of light on access line ``line``: its default route goes, the backup's stays."""
+        """Loss of carrier on access link ``line``: its default route is removed, the backup's stays."""
         self.netlink.set_link(access_interface(line), up=False)
 
     def IP(self, intf: Intf | None = None) -> str:
@@ -156,13 +157,13 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
         return str(self.intf(intf).IP()) if intf else str(self._address4)
 
     def setIP(self, ip: str, prefixLen: int = 8, intf: Intf | str | None = None, **kwargs: Any) -> str:
-        """Give the site another address, or interface ``intf`` one of its own. The network carries what comes from
-        the site's prefix (``site.prefix4``) and drops all else."""
+        """Give the site another address, or interface ``intf`` one of its own. The network forwards packets from the
+        site's prefix (``site.prefix4``) and drops all others."""
         if intf:
             return str(super().setIP(ip, prefixLen, intf, **kwargs))
         self.config(ip=ip)
         return ""
 
     def _add_route(self, to: str, way: dict[str, str]) -> None:
-        """Over an access line it goes by the gateway: nobody else answers there."""
+        """As the base class; over an access link always via the gateway, the only neighbour there."""
         super()._add_route(to, {"via": str(self.site.gateway4)} | way)

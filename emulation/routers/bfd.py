@@ -1,7 +1,7 @@
-"""Bidirectional forwarding detection (RFC 5880, RFC 5881) on fibres: which timers keep a promise, and what they cost.
+"""Bidirectional forwarding detection (RFC 5880, RFC 5881) on router links: timers for a detection time, and their cost.
 
-Open vSwitch runs the sessions. A line that goes dark is seen at once without them; they find the line that has light
-and loses everything.
+Open vSwitch runs the sessions. Loss of carrier is detected without them; they detect links that keep carrier but lose
+all frames.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from dataclasses import dataclass
 
 from helsewan.common.errors import InputError, Problem
 
-# With two, the end that hears nothing knows after two intervals, and the other end, which has to be told in the next
-# packet, after three. A single lost packet does no harm, nor does a switch that stands still for an interval.
+# With two, the end that receives nothing detects the failure after two intervals, and the other end, which learns it
+# from the next packet, after three. A single lost packet, or a switch stalled for one interval, causes no false alarm.
 MULTIPLIER = 2
 SENT_EARLY = 0.125  # of the interval on average: each packet goes out up to a quarter early (RFC 5880, 6.8.7)
-PACKET_US = 250  # processor time from end to end: sender, line, receiver (docs/benchmarks.md, repair)
-MOST_SHARE = 0.2  # of all cores; beyond, detection would itself be what delays the packets
+PACKET_US = 250  # processor time from end to end: sender, link, receiver (docs/benchmarks.md, repair)
+MOST_SHARE = 0.2  # of all cores; beyond this, the sessions' own load would delay their packets
 
 
 @dataclass(frozen=True, slots=True)
 class Timers:
-    """A packet each way every ``interval_ms``; a session ends when ``multiplier`` intervals brought none."""
+    """A packet each way every ``interval_ms``; a session fails after ``multiplier`` intervals without a packet."""
 
     interval_ms: int
     multiplier: int = MULTIPLIER
 
     def cores(self, links: int) -> float:
-        """How much of a core the sessions of so many links take."""
+        """Processor time of the sessions of ``links`` links, in cores."""
         packets_per_s = 2 * links * 1000 / (self.interval_ms * (1 - SENT_EARLY))
         return packets_per_s * PACKET_US / 1e6
 
@@ -40,8 +40,8 @@ class Timers:
 
 
 def timers(detect_within_ms: int, links: int, cores: int) -> Timers:
-    """The timers by which both ends of each of ``links`` know within ``detect_within_ms`` that nothing comes through,
-    even if only one direction is struck: after MULTIPLIER intervals the end that hears nothing, one later the other.
+    """The timers with which both ends of each of ``links`` links detect a failure within ``detect_within_ms``, even of
+    one direction only: the end that receives nothing after MULTIPLIER intervals, the other end one interval later.
 
     Raises InputError where that takes more than ``MOST_SHARE`` of ``cores``."""
     chosen = Timers(detect_within_ms // (MULTIPLIER + 1))

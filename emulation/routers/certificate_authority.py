@@ -1,7 +1,7 @@
-"""The certificate authority of one world, the one door to certificates.
+"""The certificate authority of one sandbox; the only module that issues certificates.
 
-Its own key is nowhere but in memory and goes with the run. Certificates say what they are for: a switch's cannot serve
-as the controller's, which Open vSwitch and OpenSSL check (RFC 5280, 4.2.1.12, extended key usage).
+Its private key is kept in memory only and ends with the run. Certificates are limited to one purpose: a switch's cannot
+be used as the controller's, which Open vSwitch and OpenSSL check (RFC 5280, 4.2.1.12, extended key usage).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from helsewan.topology.management import datapath_name
 
-LIFE = timedelta(days=365)  # longer than any network stands
-_BACKDATED = timedelta(days=1)  # for clocks that are set while a world runs
+LIFE = timedelta(days=365)  # longer than any run
+_BACKDATED = timedelta(days=1)  # tolerates the clock being set during a run
 _SIGNING = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
 _ISSUING = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What one end of a TLS connection has, as PEM files: its key and certificate, and whose word it takes."""
+    """PEM files of one end of a TLS connection: its key, its certificate, and the authority it trusts."""
 
     key: Path
     certificate: Path
@@ -38,7 +38,7 @@ class CertificateAuthority:
     """Issues certificates (ECDSA, P-256) into ``folder``, readable by this user alone."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises OSError where the files cannot be made."""
+        """Create the authority's key and certificate. Raises OSError if the files cannot be created."""
         self._folder = folder
         folder.mkdir(mode=0o700)
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -50,11 +50,11 @@ class CertificateAuthority:
         _write(self._file, own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def for_controller(self) -> Credentials:
-        """A controller's credentials."""
+        """Issue a controller's credentials."""
         return self._issue("controller", "controller", ExtendedKeyUsageOID.SERVER_AUTH, (), LIFE)
 
     def for_switch(self, name: str, datapath_ids: Iterable[int], life: timedelta = LIFE) -> Credentials:
-        """The credentials of a box called ``name`` that may speak for these datapath ids, for so long from now."""
+        """Issue the credentials of switch ``name``, valid for ``datapath_ids`` and for ``life`` from now."""
         uris = map(datapath_name, datapath_ids)
         return self._issue(f"switch-{name}", name, ExtendedKeyUsageOID.CLIENT_AUTH, uris, life)
 
@@ -62,7 +62,7 @@ class CertificateAuthority:
         self, file: str, name: str, purpose: x509.ObjectIdentifier, uris: Iterable[str], life: timedelta
     ) -> Credentials:
         key = ec.generate_private_key(ec.SECP256R1())
-        leaf = self._unsigned(name[:64], key.public_key(), life)  # no common name is longer (RFC 5280, appendix A.1)
+        leaf = self._unsigned(name[:64], key.public_key(), life)  # maximum of a common name (RFC 5280, appendix A.1)
         leaf = leaf.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         leaf = leaf.add_extension(_SIGNING, critical=True)
         leaf = leaf.add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)

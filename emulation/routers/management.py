@@ -1,8 +1,8 @@
-"""The management network of a world: the operations centre's namespace, where the controller runs, and a line from
+"""The management network of a sandbox: the operations centre's namespace, where the controller runs, and a link from
 there to each router.
 
-Addresses are unnumbered, as operators do it: a router has one on its line, the centre one for all lines, and each end
-a route to the other's.
+The links are unnumbered: a router has one address on its link, the centre one for all links, and each end a host route
+to the other's.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from helsewan.emulation.routers.switches import ControlChannel, RouterSwitch
 from helsewan.topology.management import CONTROLLER4, OPENFLOW_PORT, RATE_BPS, Management
 
 INTERFACE = "mgmt"  # of a router
-QUEUE_US = 100_000  # of each line: the window of a TCP connection from one end of the country to the other, twice
-_TXQLEN = 1_000  # frames, as Ethernet interfaces have it
+QUEUE_US = 100_000  # of each link: twice the window of a TCP connection across the country
+_TXQLEN = 1_000  # frames, the default of Ethernet interfaces
 
 
 class ManagementNetwork:
-    """The management network ``blueprint``; ``folder`` gets its certificates. Routers look for a controller on each of
-    ``ports`` at the centre."""
+    """The management network described by ``blueprint``; certificates are written to ``folder``. Routers connect to a
+    controller on each of the TCP ``ports`` at the centre."""
 
     def __init__(self, blueprint: Management, folder: Path, ports: Sequence[int] = (OPENFLOW_PORT,)) -> None:
-        """Raises OSError where namespace, address or files cannot be made."""
+        """Raises OSError if the namespace, its address or the files cannot be created."""
         self.blueprint = blueprint
         self.addresses = [(str(CONTROLLER4), port) for port in ports]
         self.authority = CertificateAuthority(folder)
@@ -35,11 +35,12 @@ class ManagementNetwork:
         self.centre.netlink.set_loopback_address(CONTROLLER4)
 
     def controller_credentials(self) -> Credentials:
-        """New ones for a controller."""
+        """Issue new credentials for a controller."""
         return self.authority.for_controller()
 
     def connect(self, router: RouterSwitch, backend: LinkBackend) -> None:
-        """Give a router its line, address and credentials; they count from its start, the line from ``commit`` on."""
+        """Give a router its management link, address and credentials. The router uses them when it starts; the link
+        exists from ``commit`` on."""
         line = self.blueprint.lines[router.name]
         far = f"r{self.blueprint.network.router[router.name].index}"
         ends = backend.end(router, INTERFACE), backend.end(self.centre, far)
@@ -56,5 +57,5 @@ class ManagementNetwork:
 
 
 def management_link_name(router: str) -> str:
-    """The name of a router's management line among the world's lines."""
+    """The name of a router's management link among the sandbox's links."""
     return f"{router}/{INTERFACE}"

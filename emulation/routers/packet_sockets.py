@@ -1,6 +1,6 @@
-"""Frames at a router's door: what waits in the packet sockets of a namespace, and what found them full.
+"""Backlog and drops of the packet sockets of a namespace, through which a router receives frames.
 
-The kernel tells it of every packet socket by sock_diag(7) (linux/packet_diag.h); its text file has no drops.
+Read with sock_diag(7) (linux/packet_diag.h); /proc/net/packet does not contain drops.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _REQUEST = _HEADER.pack(36, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 1, 0) + s
 
 @dataclass(frozen=True, slots=True)
 class SocketBacklog:
-    """All packet sockets of a namespace together: bytes waiting to be read, frames dropped for want of room."""
+    """Sums over all packet sockets of a namespace: bytes waiting to be read, frames dropped because a socket was
+    full."""
 
     waiting_bytes: int
     drops: int
@@ -40,10 +41,10 @@ class PacketSockets:
 
     def __init__(self, namespace: Namespace) -> None:
         self._socket = namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
-        self._socket.setblocking(False)  # the answer is there when the request has been sent
+        self._socket.setblocking(False)  # the reply is available once send() returns
 
     def look(self) -> SocketBacklog | None:
-        """How they are now; None where the kernel does not tell (no packet_diag)."""
+        """The current backlog; None where the kernel does not support it (no packet_diag)."""
         waiting = drops = 0
         self._socket.send(_REQUEST)
         while True:
@@ -56,7 +57,7 @@ class PacketSockets:
                 waiting, drops = waiting + words[_RMEM_ALLOC], drops + words[_DROPS]
 
     def close(self) -> None:
-        """Close our own socket."""
+        """Close the netlink socket."""
         self._socket.close()
 
 
@@ -70,7 +71,7 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def meminfo(body: bytes) -> tuple[int, ...]:
-    """The memory words of one socket's message; zeros when it has none."""
+    """The memory counters (SK_MEMINFO) in one socket's message; zeros when it has none."""
     at = _MESSAGE_BYTES
     while at < len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, at)

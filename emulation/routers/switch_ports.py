@@ -1,7 +1,7 @@
-"""Packet sockets of another process, set up from outside: Open vSwitch has no options for them.
+"""Sets options of another process's packet sockets, for which Open vSwitch has no settings.
 
-A vswitchd reads each port through a packet socket. What the kernel lets wait there by default, 90 full frames, is less
-than 3 ms at 400 Mbit/s: a switch that waits longer for its turn on a core loses frames that no line dropped.
+A vswitchd reads each port through a packet socket. Its default receive buffer, 90 full frames, holds less than 3 ms at
+400 Mbit/s: a switch that waits longer for a core would lose frames that no link dropped.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import errno
 import os
 import socket
 
-RECEIVE_BYTES = (
-    2_400_000  # the kernel doubles it: 2,000 full frames with its own bytes for each, as many as a TAP holds
-)
+RECEIVE_BYTES = 2_400_000  # the kernel doubles it: 2,000 full frames with their overhead, as many as a TAP holds
 _SO_RCVBUFFORCE = 33
 _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 263, 23
 _SYS_PIDFD_GETFD = 438  # Linux 5.6
@@ -21,11 +19,11 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def widen(pid: int) -> int:
-    """Let ``RECEIVE_BYTES`` wait in each packet socket of process ``pid``, and have none hear what is sent (which
-    vswitchd filters out, later and dearer); how many there are.
+    """Set the receive buffer of each packet socket of process ``pid`` to ``RECEIVE_BYTES``, and let none receive
+    outgoing frames (which vswitchd would discard, at a higher cost). Returns the number of sockets.
 
-    Without the privilege each gets what ``net.core.rmem_max`` allows. Raises OSError where the process is gone, or its
-    descriptors may not be had."""
+    Without the privilege ``net.core.rmem_max`` limits the buffer. Raises OSError if the process has ended or its
+    descriptors may not be copied."""
     found = 0
     pidfd = os.pidfd_open(pid)
     try:
@@ -35,7 +33,7 @@ def widen(pid: int) -> int:
                     with socket.socket(fileno=_copy(pidfd, int(name))) as sock:
                         found += sock.family == socket.AF_PACKET and _widen(sock)
             except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.EBADF):  # closed since it was listed
+                if error.errno not in (errno.ENOENT, errno.EBADF):  # closed after it was listed
                     raise
     finally:
         os.close(pidfd)
@@ -43,7 +41,7 @@ def widen(pid: int) -> int:
 
 
 def _copy(pidfd: int, fd: int) -> int:
-    """Our own descriptor of what is descriptor ``fd`` in the process behind ``pidfd``."""
+    """Duplicate descriptor ``fd`` of the process ``pidfd`` into this process."""
     copy = int(_LIBC.syscall(_SYS_PIDFD_GETFD, pidfd, fd, 0))
     if copy < 0:
         number = ctypes.get_errno()

@@ -1,7 +1,7 @@
-"""Routers as Mininet switches: a private Open vSwitch each, in its own namespace, so one can really die.
+"""Routers as Mininet switches: a private Open vSwitch each, in its own namespace, so that one can fail alone.
 
-Userspace datapath: no kernel module is needed. Several vswitchd in one namespace would collide, and
-each wakes for every port it has, so one per router with few ports is also the fast arrangement.
+With the userspace datapath no kernel module is needed. Several vswitchd in one namespace would conflict, and a
+vswitchd polls all its ports on each wake-up, so one per router with few ports is also fastest.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, set_realtime
 from helsewan.topology.model import ACCESS_LINK_PORTS, TRUNK_INTERFACE, TRUNK_PORT
 
 BRIDGE = "br0"
-# Threads of vswitchd beside the first, which forwards: one sends BFD's packets and notices that none came (late, it
-# would take every line for dead), the others rewrite cached flows when a port goes.
+# Threads of vswitchd other than the first, which forwards: one sends BFD packets and detects their absence (delayed, it
+# would declare every link down), the others revalidate cached flows when a port is removed.
 MONITOR, REVALIDATOR = "monitor", "revalidator"
-KERNEL_DATAPATH = "ovs-system"  # of all bridges of a namespace
+KERNEL_DATAPATH = "ovs-system"  # shared by all bridges of a namespace
 USERSPACE, KERNEL = "netdev", "system"  # values of datapath_type
 DAEMONS = ("ovsdb-server", "ovs-vswitchd")
-ON_TRUNK = 1 << 16  # and the VLAN: Mininet numbers interfaces, and lines on the trunk have no OpenFlow port each
+ON_TRUNK = 1 << 16  # plus the VLAN: interface number for Mininet of links on the trunk, which share an OpenFlow port
 BUNDLE_IDLE_S = 600  # a prepared change is kept while all other routers prepare theirs; 10 by default
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
-# vswitchd allocates 32 buffers for every port whenever it wakes (netdev-linux.c), which glibc's malloc does not
-# cache at that size: with jemalloc the same traffic took 20 to 30 % less of both cores. Without it: only slower.
+# vswitchd allocates 32 buffers per port on each wake-up (netdev-linux.c), of a size that glibc's malloc does not
+# cache: with jemalloc the same traffic took 20 to 30 % less of both cores. Optional.
 ALLOCATOR = "libjemalloc.so.2"
-START_DEADLINE_S = 120.0  # for a daemon to be ready: a second where there are cores, half a minute on emulated ones
-STARTERS = 4  # starting is exec and fsync: a little more than the cores keeps them busy
+START_DEADLINE_S = 120.0  # for a daemon to be ready: takes a second on idle cores, half a minute on emulated ones
+STARTERS = 4  # parallel starts: a few more than cores, as starting waits for exec and fsync
 
 
 @dataclass(frozen=True, slots=True)
 class ControlChannel:
-    """How a router reaches its controllers: Open vSwitch's targets, and what it shows for itself there."""
+    """How a router reaches its controllers: Open vSwitch's targets, and the router's TLS credentials."""
 
     targets: tuple[str, ...]
     credentials: Credentials
 
 
 class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
-    """One router: ``ovsdb-server`` and ``ovs-vswitchd`` with everything of theirs under ``home``."""
+    """One router: ``ovsdb-server`` and ``ovs-vswitchd``, with their files under ``home``."""
 
     controlIntf = None  # Mininet looks here first for a default interface
 
@@ -67,9 +67,9 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         bfd: Timers | None = None,
         **params: Any,
     ) -> None:
-        """``home`` gets sockets and the database; ``datapath`` is Open vSwitch's ``datapath_type``; ``bfd`` the timers
-        of the sessions on fibres, None: none. Without a ``control`` channel when it starts, a router is its own
-        master."""
+        """``home`` is the directory of sockets and database; ``datapath`` Open vSwitch's ``datapath_type``; ``bfd`` the
+        timers of the BFD sessions on router links, None: no sessions. Without a ``control`` channel when it starts, a
+        router has no controller."""
         self.home, self.log_dir, self.datapath, self.bfd = home / name, log_dir, datapath, bfd
         self.control: ControlChannel | None = None
         self.batch = True
@@ -77,11 +77,11 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         super().__init__(name, **params)
 
     def start(self, controllers: Sequence[object]) -> None:
-        """Left to ``batchStartup``: routers start side by side."""
+        """Do nothing: ``batchStartup`` starts routers in parallel."""
 
     @classmethod
     def batchStartup(cls, switches: Sequence[RouterSwitch]) -> Sequence[RouterSwitch]:
-        """Start many routers at once; raises CommandError when one does not come up."""
+        """Start routers in parallel. Raises CommandError when one does not start."""
         if switches:
             template = switches[0].home.parent / "empty.db"
             run(["ovsdb-tool", "create", str(template), str(SCHEMA)])
@@ -91,13 +91,13 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
 
     @classmethod
     def batchShutdown(cls, switches: Sequence[RouterSwitch]) -> Sequence[RouterSwitch]:
-        """Stop many routers at once."""
+        """Stop routers in parallel."""
         for switch in switches:
             switch.power_off()
         return switches
 
     def power_on(self, template: Path | None = None) -> None:
-        """Start from an empty database ``template``, or again from what the router last stored."""
+        """Start from the empty database ``template``, or, without it, again from the router's own database."""
         self.home.mkdir(mode=0o700, exist_ok=True)
         database = self.home / "conf.db"
         if template:
@@ -113,61 +113,62 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             run(["ovs-vswitchd", f"unix:{self._socket}", *self._daemon("ovs-vswitchd")], START_DEADLINE_S, own)
             self._adopt("ovs-vswitchd")
             self._be_punctual(self.daemon_pid("ovs-vswitchd"))
-            with suppress(OSError):  # an older kernel, or a stricter one: the switch is only less patient
+            with suppress(OSError):  # older or stricter kernel: smaller receive buffers
                 widen(self.daemon_pid("ovs-vswitchd"))
 
     def power_off(self) -> None:
-        """Kill both daemons as a power cut would; nothing of the router's state in memory survives."""
+        """Kill both daemons, as a power failure would; all state in memory is lost."""
         for name in reversed(DAEMONS):
             if (pidfd := self._pidfds.pop(name, None)) is not None:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
                 os.close(pidfd)
-        if self.datapath == KERNEL:  # it would go on forwarding what it knows
+        if self.datapath == KERNEL:  # the kernel datapath would keep forwarding cached flows
             with self.namespace.entered():
                 run(["ovs-dpctl", "del-dp", KERNEL_DATAPATH])
 
     def dead_daemons(self) -> list[str]:
-        """Daemons that ended though nobody cut the power."""
+        """Names of daemons that ended without ``power_off``."""
         poll = select.poll()
-        names = {pidfd: name for name, pidfd in dict(self._pidfds).items()}  # any thread may ask
+        names = {pidfd: name for name, pidfd in dict(self._pidfds).items()}  # copied: called from any thread
         for pidfd in names:
             poll.register(pidfd, select.POLLIN)
         return [names[pidfd] for pidfd, event in poll.poll(0) if event & select.POLLIN]
 
     def pidfds(self) -> list[int]:
-        """Descriptors of the daemons, good until the power goes."""
+        """The daemons' pidfds, valid until ``power_off``."""
         return list(self._pidfds.values())
 
     @property
     def is_on(self) -> bool:
-        """Whether it was given power, and none cut it since."""
+        """Whether the router is powered on."""
         return bool(self._pidfds)
 
     def daemon_pid(self, name: str) -> int:
-        """The process of one of the DAEMONS; its first thread, of vswitchd, is the one that forwards."""
+        """Process id of one of the DAEMONS; vswitchd's first thread is the one that forwards."""
         return int((self.home / f"{name}.pid").read_text())
 
     def openflow_ports(self) -> dict[str, int]:
-        """The interfaces that are OpenFlow ports, with their numbers; all lines on the trunk are one."""
+        """The interfaces that are OpenFlow ports, with their numbers; the trunk is one port."""
         ports = {intf.name: port for port, intf in self.intfs.items() if port < ON_TRUNK}
         has_trunk = any(port > ACCESS_LINK_PORTS for port in self.intfs)
         return ports | ({TRUNK_INTERFACE: TRUNK_PORT} if has_trunk else {})
 
     def ofctl(self, command: str, *argv: str) -> str:
-        """What ``ovs-ofctl -O OpenFlow13 COMMAND`` answers from this router's bridge."""
+        """The output of ``ovs-ofctl -O OpenFlow13 COMMAND`` for this router's bridge."""
         return run(["ovs-ofctl", "-O", "OpenFlow13", command, f"unix:{self.home / (BRIDGE + '.mgmt')}", *argv])
 
     def set_interface(self, name: str, *settings: str) -> None:
-        """Change columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has done so."""
+        """Set columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has applied
+        them."""
         run(["ovs-vsctl", f"--db=unix:{self._socket}", "--timeout=20", "set", "Interface", name, *settings])
 
     def _adopt(self, name: str) -> None:
-        """Hold on to a daemon: with --detach it is a child of the world's first process, us."""
+        """Open a pidfd of a daemon: with --detach it is a child of the sandbox's first process, which is this one."""
         self._pidfds[name] = os.pidfd_open(self.daemon_pid(name))
 
     def _be_punctual(self, vswitchd: int) -> None:
-        """What forwards and what repairs; databases and the controller can wait."""
+        """Give vswitchd's forwarding and repair threads real-time priority; the database and controller stay normal."""
         set_realtime(SWITCHES, vswitchd)
         for name, level in ((MONITOR, LINKS), (REVALIDATOR, SWITCHES)):
             for thread in threads(vswitchd, name):
@@ -178,7 +179,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         return self.home / "db.sock"
 
     def _daemon(self, name: str) -> list[str]:
-        """Options common to both: with --detach the command returns when the daemon is ready."""
+        """Options common to both daemons: with --detach the command returns when the daemon is ready."""
         return [
             "--detach",
             "--no-chdir",
@@ -191,7 +192,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         ]
 
     def _configuration(self) -> list[str]:
-        """The bridge and its ports, idempotent, so that a restart says it again."""
+        """ovs-vsctl arguments that create the bridge and its ports; idempotent, as each restart repeats them."""
         argv = ["init", "--", "set", "Open_vSwitch", ".", "other_config:n-handler-threads=1"]
         argv += [f"other_config:bundle-idle-timeout={BUNDLE_IDLE_S}"]
         argv += ["other_config:n-revalidator-threads=1", "other_config:flow-restore-wait=false"]
@@ -211,7 +212,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             argv += ["--", "set", "Interface", name, f"ofport_request={port}"]
             if self.bfd and TRUNK_PORT < port < ACCESS_LINK_PORTS:
                 argv += self.bfd.settings()
-            if self.datapath == KERNEL:  # else it would take our disciplines off
+            if self.datapath == KERNEL:  # else vswitchd would remove the links' queueing disciplines
                 argv += ["--", "set", "Port", name, "qos=@ours"]
         if self.datapath == KERNEL:
             argv += ["--", "--id=@ours", "create", "QoS", "type=linux-noop"]

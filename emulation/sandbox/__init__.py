@@ -1,4 +1,4 @@
-"""The namespaces of one run, what the machine must offer for them, and what it says of processor time.
+"""The sandbox of one run: its namespaces, the checks of the host's prerequisites, and processor-time statistics.
 
 Entry point: `sandbox`.
 """

@@ -1,7 +1,7 @@
-"""The one door to the kernel's namespaces, mounts and TAP devices: thin calls, errors with their reason.
+"""Network namespaces, mounts and TAP devices: thin wrappers of the system calls. Only module that makes these calls.
 
-A namespace here is a file descriptor. Nothing is mounted or named, so the kernel removes it with
-its last holder, whatever happens to us.
+A namespace is held as a file descriptor. It is neither mounted nor named, so the kernel removes it when the last
+descriptor is closed, also after a crash.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _check(result: int, what: str) -> None:
 
 @contextmanager
 def _excursion() -> Iterator[None]:
-    """Come back to the calling thread's present namespace at the end."""
+    """Restore the calling thread's current network namespace on exit."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         yield
@@ -41,29 +41,29 @@ def _excursion() -> Iterator[None]:
 
 
 class Namespace:
-    """A network namespace. Sockets and processes created while inside stay there, so one process
-    can hold sockets in every site."""
+    """A network namespace. Sockets and processes created inside it stay in it, so one process can hold sockets in
+    every site."""
 
     def __init__(self) -> None:
-        """Create a new, empty namespace; raises OSError without the privilege."""
+        """Create a new, empty namespace. Raises OSError without the privilege to do so."""
         with _excursion():
             _check(_LIBC.unshare(_CLONE_NEWNET), "unshare network namespace")
             self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Move the calling thread inside, and back out at the end."""
+        """Move the calling thread into the namespace, and back on exit."""
         with _excursion():
             _check(_LIBC.setns(self.fd, _CLONE_NEWNET), "enter network namespace")
             yield
 
     @property
     def path(self) -> str:
-        """A path other processes of this world can open to enter (``nsenter --net=PATH``)."""
+        """A path by which other processes of the sandbox can enter the namespace (``nsenter --net=PATH``)."""
         return f"/proc/{os.getpid()}/fd/{self.fd}"
 
     def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
-        """A socket that lives in this namespace."""
+        """Create a socket in this namespace."""
         with self.entered():
             return socket.socket(family, kind, protocol)
 
@@ -74,17 +74,17 @@ class Namespace:
                 Path("/proc/sys/net", key).write_text(str(value))
 
     def close(self) -> None:
-        """Let go; the kernel removes the namespace when nothing else holds it."""
+        """Close the descriptor; the kernel removes the namespace when nothing else refers to it."""
         os.close(self.fd)
 
 
 def open_tap(namespace: Namespace, name: str) -> int:
-    """Create TAP interface ``name`` inside ``namespace``; the returned descriptor is its far end.
+    """Create TAP interface ``name`` inside ``namespace``; returns the descriptor that its frames are read from.
 
-    The interface stays until its namespace goes: closed one by one, each TAP would wait for the kernel
-    (some 20 ms), with their namespaces they go in batches.
+    The interface is persistent and is removed with its namespace: closing TAPs one by one takes about 20 ms each,
+    with their namespaces the kernel removes them in batches.
 
-    No offloads are asked for (TUNSETOFFLOAD stays 0), so frames come MTU-sized and checksummed.
+    No offloads are enabled (TUNSETOFFLOAD stays 0), so frames are at most MTU-sized and have checksums.
     """
     with namespace.entered():
         fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""The one door to what the kernel tells about processor time: pressure, steal, throttling, tasks' waits (proc(5))."""
+"""Processor-time statistics of the kernel: pressure, steal, throttling, run-queue waits of tasks (proc(5))."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ PRESSURE = PROC / "pressure/cpu"  # pressure-stall information (kernel Documenta
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Counts of the whole machine since boot. ``stalled_us``: time in which some task waited for a core, None where
-    the kernel does not tell. Ticks are those of all cores together. ``throttled_us``: time for which a limit on our
-    control group took all cores away. ``backlog_drops``: frames of any namespace lost on the way into the stack."""
+    """Counters of the whole machine since boot. ``stalled_us``: time in which at least one task waited for a core,
+    None where the kernel does not report it. Ticks are summed over all cores. ``throttled_us``: time for which a limit
+    of this process's control groups stopped its tasks. ``backlog_drops``: frames of any namespace dropped because a
+    core's input queue was full."""
 
-    at_us: int  # CLOCK_MONOTONIC's, as ``os.times`` has it
+    at_us: int  # CLOCK_MONOTONIC, from ``os.times``
     stalled_us: int | None
     ticks: int
     idle_ticks: int
@@ -33,12 +34,12 @@ class Load:
 
 
 def read_load() -> Load:
-    """The counts as they are now."""
+    """Read the current counters."""
     ticks = cpu_ticks((PROC / "stat").read_text(encoding="ascii"))
     return Load(
         at_us=round(os.times().elapsed * 1e6),
         stalled_us=_stalled_us(),
-        ticks=sum(ticks[:8]),  # guests' ticks are in user and nice already
+        ticks=sum(ticks[:8]),  # ticks of guests are already included in user and nice
         idle_ticks=ticks[3] + ticks[4],
         steal_ticks=ticks[7],
         throttled_us=sum(throttled_us(text) for text in _cgroup_statistics()),
@@ -52,18 +53,18 @@ def cpu_ticks(stat: str) -> list[int]:
 
 
 def throttled_us(cpu_stat: str) -> int:
-    """How long a control group's tasks were kept from running, of its ``cpu.stat`` (version 2 in us, 1 in ns)."""
+    """Time for which a control group's tasks were throttled, from its ``cpu.stat`` (version 2 in us, 1 in ns)."""
     values = dict(line.split()[:2] for line in cpu_stat.splitlines() if line)
     return int(values.get("throttled_usec", 0)) + int(values.get("throttled_time", 0)) // 1000
 
 
 def backlog_drops(softnet_stat: str) -> int:
-    """Frames dropped because a core's input queue was full: the second column, in hexadecimal."""
+    """Frames dropped because a core's input queue was full: the second column of softnet_stat, in hexadecimal."""
     return sum(int(line.split()[1], 16) for line in softnet_stat.splitlines())
 
 
 def cgroup_directories(cgroup: str) -> Iterator[Path]:
-    """The control groups that may limit a process's processor time, and all above them, of its /proc/PID/cgroup."""
+    """The control groups that may limit a process's processor time, and their ancestors, from its /proc/PID/cgroup."""
     for line in cgroup.splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
@@ -74,25 +75,25 @@ def cgroup_directories(cgroup: str) -> Iterator[Path]:
 
 
 class TaskClock:
-    """How long one thread ran and waited for a core, in a file held open: one system call a look."""
+    """Run time and wait time of one thread, from a file that is kept open: one system call per reading."""
 
     def __init__(self, pid: int, tid: int | None = None) -> None:
-        """Of thread ``tid`` of process ``pid`` (None: its first). Raises OSError when there is none."""
+        """Open the clock of thread ``tid`` of process ``pid`` (None: its first). Raises OSError if there is none."""
         self._fd = os.open(PROC / f"{pid}/task/{tid or pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
 
     def read_ns(self) -> tuple[int, int]:
-        """Time on a core, and time runnable but waiting for one (told when the wait is over). Raises OSError when
+        """Time on a core, and time runnable but waiting for one (counted when the wait ends). Raises OSError when
         the thread has ended."""
         ran, waited, _ = os.pread(self._fd, 96, 0).split()
         return int(ran), int(waited)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._fd)
 
 
 def threads(pid: int, name: str) -> Iterator[int]:
-    """The threads of a process whose name begins so."""
+    """The ids of the threads of process ``pid`` whose name begins with ``name``."""
     for task in (PROC / f"{pid}/task").iterdir():
         with suppress(OSError):  # it ended
             if (task / "comm").read_text(encoding="utf-8", errors="replace").startswith(name):
@@ -100,7 +101,7 @@ def threads(pid: int, name: str) -> Iterator[int]:
 
 
 def task_clock_ns(pid: int) -> tuple[int, int]:
-    """What ``TaskClock`` tells of a process's first thread, once."""
+    """One ``TaskClock`` reading of a process's first thread."""
     clock = TaskClock(pid)
     try:
         return clock.read_ns()
@@ -109,19 +110,19 @@ def task_clock_ns(pid: int) -> tuple[int, int]:
 
 
 def transmit_drops(namespace: Namespace) -> dict[str, int]:
-    """Frames that the interfaces of a namespace refused to send, by interface. On a TAP: nobody read it in time."""
+    """Transmit drops of the interfaces of a namespace, by interface. On a TAP: frames that were not read in time."""
     with namespace.entered():
         return parse_transmit_drops((PROC / "thread-self/net/dev").read_text(encoding="ascii"))
 
 
 def parse_transmit_drops(net_dev: str) -> dict[str, int]:
-    """The fourth of the transmit columns of ``/proc/net/dev``, by interface."""
+    """The fourth transmit column (drop) of ``/proc/net/dev``, by interface."""
     rows = (line.partition(":") for line in net_dev.splitlines()[2:])
     return {name.strip(): int(counts.split()[11]) for name, _, counts in rows}
 
 
 class ThreadClock(NamedTuple):
-    """What ``TaskClock`` tells of a thread, and whether it ran or could have run at that moment."""
+    """A ``TaskClock`` reading of a thread, and whether it was running or runnable at that time."""
 
     ran_ns: int = 0
     waited_ns: int = 0
@@ -129,7 +130,7 @@ class ThreadClock(NamedTuple):
 
 
 def thread_clocks(pid: int) -> dict[int, ThreadClock]:
-    """Of every thread of a process. Raises OSError when it has ended."""
+    """The clock of every thread of a process, by thread id. Raises OSError when the process has ended."""
     clocks = {}
     for task in (PROC / f"{pid}/task").iterdir():
         with suppress(OSError):  # the thread has just ended
@@ -140,7 +141,7 @@ def thread_clocks(pid: int) -> dict[int, ThreadClock]:
 
 
 def cpu_limit_cores() -> float | None:
-    """The least limit on processor time of our control groups, in cores; None when there is none."""
+    """The lowest processor-time limit of this process's control groups, in cores; None when there is none."""
     limits = []
     for directory in cgroup_directories((PROC / "self/cgroup").read_text(encoding="utf-8")):
         with suppress(OSError):
@@ -152,7 +153,7 @@ def cpu_limit_cores() -> float | None:
 
 
 def parse_cpu_max(text: str) -> float | None:
-    """Cores of a quota and its period: ``max`` or a negative quota is no limit."""
+    """A quota and its period as a number of cores; None (no limit) for ``max`` or a negative quota."""
     quota, period = text.split()
     return None if quota == "max" or int(quota) < 0 else int(quota) / int(period)
 
@@ -169,5 +170,5 @@ def _cgroup_statistics() -> Iterator[str]:
     for directory in cgroup_directories((PROC / "self/cgroup").read_text(encoding="utf-8")):
         try:
             yield (directory / "cpu.stat").read_text(encoding="ascii")
-        except OSError:  # not this version's, or not to be seen from here
+        except OSError:  # another cgroup version, or not visible from here
             continue

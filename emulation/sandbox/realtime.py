@@ -1,7 +1,7 @@
-"""Punctuality: real-time priority for the parts whose timing is the emulation.
+"""Real-time scheduling of the threads whose timing determines the emulation's accuracy.
 
-Hardware does not wait for its neighbours; links, switches and the traffic's clocks must not either.
-The kernel keeps 5 % of every core for all others (sched_rt_runtime_us), so a machine stays usable.
+Links, switches and traffic generators run at real-time priority so that other processes do not delay them.
+The kernel reserves 5 % of every core for all other tasks (sched_rt_runtime_us), so the machine stays usable.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ _PM_QOS = "/dev/cpu_dma_latency"
 
 
 def set_realtime(level: int, task: int = 0) -> str:
-    """Raise thread ``task`` (0: the calling one) as far as this user may; what it got: ``rr`` (round robin at
-    real-time priority ``level``), ``nice`` or ``none``. Processes it starts do not inherit it."""
+    """Raise the priority of thread ``task`` (0: the calling one) as far as this user is permitted. Returns what was
+    granted: ``rr`` (round robin at real-time priority ``level``), ``nice`` or ``none``. Child processes do not inherit
+    it."""
     try:
         os.sched_setscheduler(task, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(level))
         return "rr"
@@ -34,10 +35,12 @@ def set_realtime(level: int, task: int = 0) -> str:
 
 @contextmanager
 def cores_awake() -> Iterator[bool]:
-    """Meanwhile idle cores wait instead of sleeping, where this user may ask for it; whether they do.
+    """Keep idle cores out of sleep states within the ``with`` block, if this user is permitted to; yields whether
+    they are.
 
-    Waking a core took up to half a millisecond on a virtual machine, five times as long as a frame may be late. Who
-    holds the device open says how long waking may take, in us (Linux, Documentation/power/pm_qos_interface.rst)."""
+    Waking a core took up to half a millisecond on a virtual machine, five times the permitted lateness of a frame. The
+    limit on wake-up latency, in us, holds while the device is open (Linux,
+    Documentation/power/pm_qos_interface.rst)."""
     try:
         device = os.open(_PM_QOS, os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
@@ -51,5 +54,5 @@ def cores_awake() -> Iterator[bool]:
 
 
 def unset_realtime() -> None:
-    """Give the calling thread's real-time priority back."""
+    """Return the calling thread to normal priority."""
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

@@ -1,8 +1,8 @@
-"""A world: the set of namespaces one run lives in, and what the machine must offer for it.
+"""A sandbox: the set of namespaces that one run executes in, and the checks of the host's prerequisites.
 
-``unshare`` makes the namespaces and the world's first process; everything of the run descends from
-that process. When it ends, however it ends, the kernel ends the rest: processes with the pid
-namespace, interfaces with the network namespaces, mounts with the mount namespace.
+``unshare`` creates the namespaces and the sandbox's first process; all other processes of the run descend from
+it. When it ends, for whatever reason, the kernel removes the rest: processes with the pid namespace,
+interfaces with the network namespaces, mounts with the mount namespace.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.emulation.sandbox.namespaces import mount_tmpfs
 from helsewan.emulation.sandbox.sandbox_diagnosis import diagnosis, tun_diagnosis
 
-RUN_DIR = Path("/run/helsewan")  # on a tmpfs that only this world sees, and that hides the machine's own /run
+RUN_DIR = Path("/run/helsewan")  # on a tmpfs private to the sandbox, which hides the host's own /run
 TUN = Path("/dev/net/tun")
-_INHABITED = "HELSEWAN_INHABITED"  # in the environment of a program that was started again
+_INHABITED = "HELSEWAN_INHABITED"  # environment variable of a program restarted in a sandbox
 
-# What a world needs of the system, and the Debian package each comes in.
+# Programs that a sandbox requires, and the Debian package that contains each.
 PROGRAMS = {
     "unshare": "util-linux",
     "setpriv": "util-linux",
@@ -37,9 +37,9 @@ PROGRAMS = {
 
 
 def command(argv: Sequence[str]) -> list[str]:
-    """``argv`` as the first process of a new world that dies with the calling thread.
+    """The command that runs ``argv`` as the first process of a new sandbox, which ends with the calling thread.
 
-    As an ordinary user a user namespace comes first, in which the world's processes are root.
+    For an ordinary user it also creates a user namespace, in which the sandbox's processes are root.
     """
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     flags = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]
@@ -47,8 +47,8 @@ def command(argv: Sequence[str]) -> list[str]:
 
 
 def inhabit() -> None:
-    """Go on in a world of one's own: the program is started again in it, with the same arguments, input and output,
-    and this call returns there only. Raises InputError where there can be no world."""
+    """Restart this program in a new sandbox, with the same arguments, input and output; the call returns only in the
+    restarted program. Raises InputError where no sandbox can be created."""
     if os.environ.pop(_INHABITED, None):
         enter()
         return
@@ -58,12 +58,12 @@ def inhabit() -> None:
 
 
 def hides(path: Path) -> bool:
-    """Whether ``path`` would be out of sight inside a world."""
+    """Whether ``path`` is not visible inside a sandbox."""
     return path.resolve().is_relative_to(RUN_DIR.parent.resolve())
 
 
 def require() -> None:
-    """Raise InputError naming every program and permission that a world would miss on this machine."""
+    """Raise InputError naming every program and permission that a sandbox requires and this machine lacks."""
     problems = [
         Problem("program", name, "is not installed", f"install the package {package}, or run `make setup`")
         for name, package in PROGRAMS.items()
@@ -83,7 +83,7 @@ def require() -> None:
 
 
 def enter() -> None:
-    """Furnish the world from inside its first process: a private /run and as many files as may be."""
+    """Mount a private /run and raise RLIMIT_NOFILE to its maximum. Called in the sandbox's first process."""
     mount_tmpfs(RUN_DIR.parent)
     RUN_DIR.mkdir(mode=0o700)
     os.environ["PATH"] = _path()
@@ -92,7 +92,7 @@ def enter() -> None:
 
 
 def require_files(count: int) -> None:
-    """Let this process and those it starts have ``count`` files open. Raises InputError where the limit forbids it."""
+    """Let this process and its children have ``count`` files open. Raises InputError where the hard limit is lower."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard >= count:
         return
@@ -105,11 +105,11 @@ def require_files(count: int) -> None:
 
 
 def _path() -> str:
-    """The search path with the administrator's programs in it, which users often lack."""
+    """The search path, with the directories of administration programs added, which users often lack."""
     return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def _refusal() -> str:
-    """Why this user may not make a world; empty when it works. Making one is the only sure test."""
+    """Why this user cannot create a sandbox; empty if they can. Creates one, as that is the only reliable test."""
     tried = subprocess.run(command(["true"]), capture_output=True, text=True, check=False)
     return (tried.stderr.strip() or f"exit status {tried.returncode}") if tried.returncode else ""

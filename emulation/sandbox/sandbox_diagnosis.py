@@ -1,4 +1,4 @@
-"""Which setting of the machine keeps a user from making a world, and how to change it."""
+"""Which setting of the machine prevents a user from creating a sandbox, and how to change it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _CONTAINER = "start the container with --privileged"
 
 
 def diagnosis(refusal: str, root: bool, proc: Path = Path("/proc")) -> Problem:
-    """Why no world could be made when ``unshare`` said ``refusal``, for root or an ordinary user: the first setting
-    known to forbid it, else its own words."""
+    """Why no sandbox could be created when ``unshare`` reported ``refusal``, for root or an ordinary user: the first
+    setting known to forbid it, else the text of ``refusal``."""
     for kind in _NAMESPACES:
         if _setting(proc, f"user/max_{kind}_namespaces") == "0" and (not root or kind != "user"):
             return _sysctl(f"user.max_{kind}_namespaces", "0", "15000")
@@ -40,7 +40,7 @@ def diagnosis(refusal: str, root: bool, proc: Path = Path("/proc")) -> Problem:
 
 
 def tun_diagnosis(device: Path) -> Problem | None:
-    """Why the device that TAPs come from cannot be opened; None where it can."""
+    """Why the TUN/TAP device cannot be opened; None if it can."""
     try:
         os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError:
@@ -69,6 +69,6 @@ def _setting(proc: Path, path: str) -> str | None:
 
 
 def _status(proc: Path) -> dict[str, str]:
-    """What the kernel tells of this process (proc(5), status)."""
+    """The fields of this process's /proc/self/status (proc(5))."""
     lines = (proc / "self/status").read_text(encoding="utf-8", errors="replace").splitlines()
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
