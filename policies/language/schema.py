@@ -1,7 +1,7 @@
-"""What one policy file may say, key by key. Unknown keys and wrong types are refused.
+"""Schema of a policy file. Unknown keys and wrong types are rejected.
 
-Quantities carry units in the file and become integers here (``20 ms`` -> 20000 us). What depends on
-several entries, or on a network, is judged by the compile passes.
+Quantities carry units in the file and become integers here (``20 ms`` -> 20000 us). The compile
+passes check what depends on several entries or on the network.
 """
 
 from __future__ import annotations
@@ -335,7 +335,7 @@ class PathsSpec(_Strict):
 
 
 class IncludeKeys(_Strict):
-    """What makes a policy out of others; gone when it is one."""
+    """Keys for including other policies; absent after merging."""
 
     include: Annotated[Some[str], BeforeValidator(_listed), _NAMES] = ()
     """policies that this one changes: names of the library, or files"""
