@@ -99,7 +99,7 @@ class PopSpec(_Strict):
 
 
 class _Long(_Strict):
-    """Something that takes time to pass: its delay, or the fibre's length, or both."""
+    """A link or access link with a delay, a fibre length, or both."""
 
     delay: Delay | None = None
     """one way"""
@@ -124,7 +124,7 @@ class _Long(_Strict):
 
 
 class LinkSpec(_Long):
-    """A fibre between two routers."""
+    """A link between two routers."""
 
     a: Name
     """a router"""
@@ -137,7 +137,7 @@ class LinkSpec(_Long):
 
 
 class AccessLinkSpec(_Long):
-    """A site's access line."""
+    """A site's access link."""
 
     router: Name
     """the router it leads to"""
@@ -148,7 +148,7 @@ class AccessLinkSpec(_Long):
 
 
 class SiteSpec(_Strict):
-    """A site and its lines, the primary first."""
+    """A site and its access links, the primary first."""
 
     name: str = ""
     """what people call it, its id where left out"""
