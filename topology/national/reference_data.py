@@ -28,7 +28,7 @@ class Town:
 
 @dataclass(frozen=True, slots=True)
 class TownLink:
-    """A fibre route between two towns (ids ``a`` and ``b``)."""
+    """A link between two towns (ids ``a`` and ``b``)."""
 
     id: str
     a: str
