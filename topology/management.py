@@ -1,7 +1,7 @@
-"""The management network: out of band, a line from the network's operations centre to every router.
+"""The out-of-band management network: a link from the operations centre to every router.
 
-Its lines follow the fibres, so they have their delay, but fail apart from them: an operator leases this way so that a
-cut fibre does not take with it the means of mending it. A router that fails takes its own line along.
+A management link has the delay of the least-delay path over the backbone, but does not fail with backbone links: an
+operator leases separate capacity so that a cut link can still be repaired. It fails with its own router.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RATE_BPS = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class ManagementLink:
-    """From router ``router``, which has ``address4``, to the operations centre."""
+    """A link from the operations centre to ``router``, whose management address is ``address4``; one-way delay."""
 
     router: str
     address4: IPv4Address
@@ -38,13 +38,13 @@ class Management:
 
     @property
     def centre(self) -> str:
-        """The PoP where the operations centre stands: the network's, else the first."""
+        """Id of the PoP with the operations centre: ``network.operations``, or the first PoP if that is empty."""
         return self.network.operations or self.network.pops[0].id
 
     @cached_property
     def lines(self) -> dict[str, ManagementLink]:
-        """Each router's line: as long as the quickest way over fibres from the centre's PoP. A router that no fibre
-        leads to is as far away as the farthest."""
+        """Management links by router id. The delay is that of the least-delay path from the centre's PoP; an
+        unreachable router gets the largest delay of all others."""
         near = self.network.pop[self.centre].routers
         delays_us = nx.multi_source_dijkstra_path_length(self.network.graph, near, weight="delay_us")
         farthest_us = max(delays_us.values())
@@ -55,5 +55,5 @@ class Management:
 
 
 def datapath_name(datapath_id: int) -> str:
-    """What a certificate names that may speak for a switch: its datapath id, as a URI."""
+    """The URI that identifies a switch in its certificate: ``dpid:`` and the datapath id, 16 hex digits."""
     return f"dpid:{datapath_id:016x}"

@@ -1,7 +1,7 @@
 """The network as a Mininet ``Topo``.
 
 Stock Mininet loads the national network from this file, with its own nodes and links, under short names (s1, h1); see
-docs/mininet.md. `helsewan.emulation.mininet.build` makes the same topology of this project's nodes and links.
+docs/mininet.md. `helsewan.emulation.mininet.build` builds the same topology with this project's nodes and links.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from mininet.topo import Topo
 from helsewan.topology.model import AccessLink, Link, Network, Router, Site
 from helsewan.topology.national.generator import national_network
 
-TC_LINK_MOST_BPS = 1_000_000_000  # Mininet's TCLink refuses to shape beyond
+TC_LINK_MOST_BPS = 1_000_000_000  # the highest rate that Mininet's TCLink accepts
 
 
 class NetworkTopo(Topo):  # type: ignore[misc]
-    """A network as a Mininet topology, nodes under the ids of the network's routers and sites.
+    """A network as a Mininet topology; nodes are named by router and site id.
 
-    Options are in Mininet's own terms (``ip``, ``mac``, ``dpid``, ``bw`` in Mbit/s, ``delay``). A stock switch has its
-    links on the ports the model gives them, and behind them a port for each access line instead of a trunk. A subclass
-    for other nodes and links overrides the ``*_options`` methods.
+    Options are in Mininet's own terms (``ip``, ``mac``, ``dpid``, ``bw`` in Mbit/s, ``delay``). On a stock
+    switch, links have the port numbers of the model, followed by one port for each access line instead of a trunk. A
+    subclass for other nodes and links overrides the ``*_options`` methods.
     """
 
     def build(self, network: Network) -> None:
-        """Add every router, site, link and access line of ``network``."""
+        """Add every router, site, link and access link of ``network``."""
         self.network = network
         for router in network.routers:
             self.addSwitch(self.router_name(router), dpid=f"{router.index:016x}")
@@ -37,20 +37,20 @@ class NetworkTopo(Topo):  # type: ignore[misc]
             self.addHost(self.site_name(site), **self.site_options(site))
             for line, access in enumerate(site.accesses):
                 names = [self.site_name(site), self.router_name(network.router[access.router])]
-                # Links have ports 2 to 1 + their number, and VLANs begin at 2: no two ends get one port.
+                # n links have ports 2 to n + 1; VLANs begin at 2, so access links have ports from n + 2: all distinct.
                 ports = {"port1": line, "port2": len(network.ports[access.router]) + access.vlan}
                 self.addLink(*names, **ports, **self.access_options(access, line))
 
     def site_options(self, site: Site) -> dict[str, Any]:
-        """Addresses for Mininet's own hosts, which have one, on the first line, and no router: all share a subnet."""
+        """``addHost`` options: one address, on the primary access link, in a /8 that all hosts share (no gateway)."""
         return {"ip": f"{site.address4}/8", "mac": site.mac}
 
     def link_options(self, link: Link) -> dict[str, Any]:
-        """What ``addLink`` is told of a link between routers."""
+        """``addLink`` options of a link between routers."""
         return stock_link_options(link.rate_bps, link.delay_us)
 
     def access_options(self, access: AccessLink, line: int) -> dict[str, Any]:
-        """What ``addLink`` is told of ``access``, the site's line number ``line``."""
+        """``addLink`` options of ``access``, the site's access link number ``line`` (0 = primary)."""
         return stock_link_options(access.rate_bps, access.delay_us)
 
     def router_name(self, router: Router) -> str:
@@ -82,6 +82,6 @@ topos = {"helsewan": NationalTopo}  # the name Mininet's --custom looks for
 
 
 def stock_link_options(rate_bps: int, delay_us: int) -> dict[str, Any]:
-    """Delay, and rate where it shapes that, in the terms of Mininet's TCLink."""
+    """Options of Mininet's TCLink: the delay, and the rate unless it is above ``TC_LINK_MOST_BPS``."""
     shaped = {"bw": rate_bps / 1e6} if rate_bps <= TC_LINK_MOST_BPS else {}
     return {**shaped, "delay": f"{delay_us}us"}

@@ -1,6 +1,6 @@
-"""The network as frozen data: PoPs, routers, fibre links, sites, their access lines and addresses.
+"""The network as frozen data: PoPs, routers, links, sites, their access links and addresses.
 
-Everything downstream (policies, controller, emulation) reads these values and changes none.
+All other packages (policies, controller, emulation) only read these values.
 Units are in the names: rates in bit/s, delays in microseconds one way, distances in kilometres.
 """
 
@@ -13,22 +13,22 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import networkx as nx
 
-TRUNK_PORT = 1  # OpenFlow port of a router's access trunk; fibre ports follow from 2 upwards
+TRUNK_PORT = 1  # OpenFlow port of a router's access trunk; link ports follow from 2 upwards
 TRUNK_INTERFACE = "trunk"
-ACCESS_LINK_PORTS = 10_000  # and the VLAN: OpenFlow port of a line that is not on the trunk, beyond all fibres' ports
-LOOPBACKS4 = IPv4Network("100.64.0.0/16")  # routers' own addresses: a provider's (RFC 6598), no site's
-LOOPBACKS6 = IPv6Network("fd68:7772::/64")  # unique local (RFC 4193), beside the sites' own
-MOST_BPS = 10**13  # the fastest line that the link engine's arithmetic is for
-SITE_MTU = 1500  # bytes of an IP packet on an access line, unless the line takes less
-MOST_DELAY_US = 10_000_000  # the longest way; more is a mistake
+ACCESS_LINK_PORTS = 10_000  # plus the VLAN: OpenFlow port of an access link outside the trunk, above all link ports
+LOOPBACKS4 = IPv4Network("100.64.0.0/16")  # routers' own addresses: shared address space (RFC 6598), used by no site
+LOOPBACKS6 = IPv6Network("fd68:7772::/64")  # unique local (RFC 4193), disjoint from the sites' prefixes
+MOST_BPS = 10**13  # the highest rate that the link engine's arithmetic supports
+SITE_MTU = 1500  # default MTU of an access link, in bytes of an IP packet
+MOST_DELAY_US = 10_000_000  # the longest one-way delay of a link; more is rejected as a mistake
 
 Prefix = IPv4Network | IPv6Network
-AccessLinkId = tuple[str, int]  # an access line: site id and number (0 = primary)
-GATEWAY6 = IPv6Address("fe80::1")  # every site's next hop: a link-local address may be the same on all access lines
+AccessLinkId = tuple[str, int]  # an access link: site id and number (0 = primary)
+GATEWAY6 = IPv6Address("fe80::1")  # every site's next hop: a link-local address may be the same on all access links
 
 
 class Region(str, Enum):
-    """The five health regions as they were until 2007 (facts.md, section 1)."""
+    """The five health regions as they were until 2007 (topology/data/README.md)."""
 
     SOR = "sor"
     OST = "ost"
@@ -38,7 +38,7 @@ class Region(str, Enum):
 
     @property
     def label(self) -> str:
-        """The region's name as people write it."""
+        """The region's Norwegian name, for output."""
         return {"sor": "Sør", "ost": "Øst", "vest": "Vest", "midt": "Midt-Norge", "nord": "Nord"}[self.value]
 
 
@@ -67,7 +67,7 @@ class Pop:
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """A provider edge/core router. ``index`` counts from 1; it is the datapath id and a label's base."""
+    """A provider edge/core router. ``index`` counts from 1; datapath id, addresses and labels derive from it."""
 
     id: str
     pop: str
@@ -76,7 +76,7 @@ class Router:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A point-to-point link between two routers (ids ``a`` and ``b``), same properties both ways."""
+    """A point-to-point link between two routers (ids ``a`` and ``b``), with the same properties in both directions."""
 
     id: str
     a: str
@@ -93,8 +93,8 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class AccessLink:
-    """An access line from a site to ``router``; ``vlan`` is its number there, and tells lines apart on the router's
-    trunk. ``mtu_bytes`` is the longest IP packet it takes."""
+    """An access link from a site to ``router``. ``vlan`` is unique per router and identifies the access link on the
+    router's trunk; ``mtu_bytes`` is the longest IP packet it carries."""
 
     router: str
     vlan: int
@@ -105,10 +105,10 @@ class AccessLink:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A customer site. ``accesses[0]`` is the primary line, ``accesses[1]``, if any, the backup.
+    """A customer site. ``accesses[0]`` is the primary access link, ``accesses[1]``, if any, the backup.
 
-    Of either prefix, address 1 is the gateway's (the PoP side) and 2 the site's own. IPv6 packets find the
-    gateway by its link-local address, ``GATEWAY6``.
+    In each prefix, address 1 is the gateway's (the PoP side) and address 2 the site's own. For IPv6, the next hop is
+    the gateway's link-local address, ``GATEWAY6``.
     """
 
     id: str
@@ -127,7 +127,7 @@ class Site:
 
     @property
     def gateway4(self) -> IPv4Address:
-        """The address the PoP answers for on this site's access lines."""
+        """The gateway address, which the router answers ARP for on this site's access links."""
         return self.prefix4[1]
 
     @property
@@ -147,7 +147,7 @@ class Site:
 
     @property
     def homing(self) -> tuple[str, ...]:
-        """Router ids the site hangs on, primary first: its egress set."""
+        """Ids of the routers that the site's access links lead to, primary first."""
         return tuple(access.router for access in self.accesses)
 
     @property
@@ -157,40 +157,40 @@ class Site:
 
     @property
     def mac(self) -> str:
-        """The site's MAC address on every access line (locally administered)."""
+        """The site's MAC address on every access link (locally administered)."""
         return "02:51:" + self.index.to_bytes(4, "big").hex(":")
 
 
 def access_interface(line: int) -> str:
-    """The name a site gives its access line ``line`` (0 = primary)."""
+    """Name of the site's interface to its access link number ``line`` (0 = primary)."""
     return f"wan{line}"
 
 
 def access_link_name(site: str, line: int) -> str:
-    """The name of a site's access line ``line`` among the network's lines."""
+    """Network-wide name of a site's access link number ``line``: ``site/wan0``."""
     return f"{site}/{access_interface(line)}"
 
 
 def router_mac(router: Router) -> str:
-    """The MAC address a router answers with on its access trunk (locally administered)."""
+    """The router's MAC address on its access trunk (locally administered)."""
     return f"02:70:00:00:{router.index >> 8 & 255:02x}:{router.index & 255:02x}"
 
 
 def router_address4(router: Router) -> IPv4Address:
-    """The address a router speaks from, the same in every VPN."""
+    """The router's own IPv4 address, the same in every VPN."""
     return LOOPBACKS4[router.index]
 
 
 def router_address6(router: Router) -> IPv6Address:
-    """The same in IPv6."""
+    """The router's own IPv6 address, the same in every VPN."""
     return LOOPBACKS6[router.index]
 
 
 @dataclass(frozen=True)
 class Network:
-    """The whole blueprint. ``zones4``/``zones6`` map a zone to its aggregate; ``blocks4``/``blocks6``
-    map (zone, homing) to the aggregate of that zone's sites with that homing. ``operations`` is the PoP
-    where the operations centre stands, empty for the first."""
+    """A complete network. ``zones4``/``zones6`` map a zone to its aggregate prefix; ``blocks4``/``blocks6`` map (zone,
+    homing) to the aggregate prefix of that zone's sites with that homing. ``operations`` is the id of the PoP with the
+    operations centre, empty for the first PoP."""
 
     name: str
     seed: int
@@ -235,8 +235,8 @@ class Network:
 
     @cached_property
     def access_link_ports(self) -> dict[str, dict[AccessLinkId, int]]:
-        """OpenFlow port numbers of the lines of dual-homed sites, by router id: each has a port of its own, so that its
-        router sees when it goes dark. All other lines come in on the trunk."""
+        """OpenFlow port numbers of dual-homed sites' access links: router id -> access link -> port. Each has its own
+        port, so that the router detects carrier loss. All other access links are on the trunk."""
         ports: dict[str, dict[AccessLinkId, int]] = {router.id: {} for router in self.routers}
         for site in self.sites:
             for number, access in enumerate(site.accesses if len(site.accesses) > 1 else ()):
@@ -244,11 +244,11 @@ class Network:
         return ports
 
     def pop_of(self, router: str) -> Pop:
-        """The PoP a router stands in."""
+        """The PoP of a router."""
         return self.pop[self.router[router].pop]
 
     def routers_of(self, place: str) -> tuple[str, ...]:
-        """The routers of a site, PoP or router, the first in use first; none where ``place`` is none of these."""
+        """Router ids of the site, PoP or router with id ``place``, primary first; empty for an unknown id."""
         if place in self.site:
             return self.site[place].homing
         if place in self.pop:
@@ -257,7 +257,7 @@ class Network:
 
     @cached_property
     def graph(self) -> nx.MultiGraph:
-        """Routers and links as a networkx graph; edges are keyed by link id and carry ``link``."""
+        """Routers and links as a networkx graph; edges: key link id, attributes ``link`` and ``delay_us``."""
         graph = nx.MultiGraph(name=self.name)
         for router in self.routers:
             graph.add_node(router.id, router=router)

@@ -1,4 +1,4 @@
-"""Which network to build: the national one, or a file's."""
+"""Selects the network to build: the national network or one from a file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ DEFAULT_SITES = 400  # of the national network
 
 
 def load_network(source: Path | None, sites: int | None, seed: int, swedish_route: bool = False) -> Imported:
-    """The network in file ``source``, or the national one where that is None. ``sites`` in all; None for what a file
-    has or needs, or the default. Raises ``InputError`` for what cannot be."""
+    """The network in file ``source``, or the national network if ``source`` is None.
+
+    ``sites`` is the total number of sites; None means the file's own (see ``import_network``), or ``DEFAULT_SITES``.
+    ``swedish_route`` is for the national network only. Raises ``InputError`` for invalid arguments or files.
+    """
     if source is None:
         return Imported(national_network(DEFAULT_SITES if sites is None else sites, seed, swedish_route))
     if swedish_route:

@@ -1,4 +1,4 @@
-"""A network in numbers: what it has, where, and which towns it cannot lose."""
+"""Summary of a network: counts by region and kind, and the towns that are single points of failure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from helsewan.topology.model import Kind, Network, Region
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of a network. ``single_points`` maps each town (PoP id) whose loss parts the backbone to
-    the number of sites that are then cut off from its largest remaining part."""
+    """Counts of a network. ``single_points`` maps each town (PoP id) whose failure partitions the backbone to the
+    number of sites then disconnected from the largest remaining part."""
 
     name: str
     seed: int
@@ -29,7 +29,7 @@ class Summary:
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
-        """A table of sites by region and kind: a header, a row for each region, the totals."""
+        """Table of sites by region and kind: a header, one row for each region, and the totals."""
         columns = list(Kind)
         lines = [(region.label, [self.counts.get((region, kind), 0) for kind in columns]) for region in Region]
         lines.append(("all", [sum(column) for column in zip(*(row for _, row in lines), strict=True)]))
@@ -38,7 +38,7 @@ class Summary:
 
 
 def summary(network: Network) -> Summary:
-    """The numbers of a network."""
+    """Compute the summary of ``network``."""
     return Summary(
         name=network.name,
         seed=network.seed,
@@ -54,7 +54,7 @@ def summary(network: Network) -> Summary:
 
 
 def _single_points(network: Network) -> dict[str, int]:
-    """Articulation points of the graph of towns, each with the number of sites its loss cuts off."""
+    """Articulation points of the graph of towns, each with the number of sites that its failure disconnects."""
     towns = nx.Graph()
     towns.add_nodes_from(network.pop)
     towns.add_edges_from((network.router[link.a].pop, network.router[link.b].pop) for link in network.links)

@@ -1,4 +1,4 @@
-"""Whether a complete network, as a file gives it, can be: its references, names, numbers and access lines."""
+"""Checks of a complete network read from a file: references, names, value ranges and access links."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from helsewan.topology.construction.access import FIRST_VLAN, LAST_VLAN
 from helsewan.topology.construction.naming import is_name
 from helsewan.topology.model import MOST_BPS, MOST_DELAY_US, Network
 
-LONGEST_PREFIXES = 30, 126  # of IPv4 and IPv6: network, gateway, site, and one more
+LONGEST_PREFIXES = 30, 126  # of IPv4 and IPv6: four addresses, with room for network, gateway and site
 
 
 def validation_problems(network: Network, name: str) -> Iterator[Problem]:
-    """What is wrong with ``network``; ``name`` is what the problems call its file."""
+    """All problems of ``network``; ``name`` is the file name in their locations."""
     yield from _dangling(network, name)
     yield from _impossible(network, name)
     yield from _unconnectable(network, name)
@@ -36,7 +36,7 @@ def _dangling(network: Network, name: str) -> Iterator[Problem]:
 
 
 def _impossible(network: Network, name: str) -> Iterator[Problem]:
-    """Names and numbers that nothing can have."""
+    """Invalid names, duplicate ids, and coordinates, rates and delays out of range."""
     for id_ in (*network.pop, *network.router, *network.link, *network.site):
         if not is_name(id_):
             yield Problem(name, id_, "is no name", "use letters, digits, dots, dashes and underscores")
@@ -59,7 +59,7 @@ def _impossible(network: Network, name: str) -> Iterator[Problem]:
 
 
 def _unconnectable(network: Network, name: str) -> Iterator[Problem]:
-    """Sites without a line, or with one that cannot be told from another; numbers that addresses are made of."""
+    """Indices out of range or duplicate; sites with a wrong number of access links, too small prefixes or bad VLANs."""
     for what, numbers in (("router", [r.index for r in network.routers]), ("site", [s.index for s in network.sites])):
         for number in numbers:
             if not 1 <= number < 1 << 16:

@@ -1,4 +1,4 @@
-"""What a policy file may say: schema, values, includes, and how what is wrong is reported.
+"""The policy language: schema, values, includes, and error reports.
 
 Entry points: `source.Source` (a file as read) and `schema.PolicySpec`.
 """

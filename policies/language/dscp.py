@@ -21,7 +21,7 @@ _NAMES: dict[str, int] = {
 
 
 def parse_dscp(value: object) -> int:
-    """A code point from its name (``EF``, ``AF41``, ``CS6``, ``BE``) or number 0..63; ``Refusal`` if neither."""
+    """A code point from its name (``EF``, ``AF41``, ``CS6``, ``BE``) or number 0..63; raises ``Refusal`` if neither."""
     if isinstance(value, str) and value.upper() in _NAMES:
         return _NAMES[value.upper()]
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_DSCP:
@@ -30,5 +30,5 @@ def parse_dscp(value: object) -> int:
 
 
 def dscp_name(dscp: int) -> str:
-    """The usual name of a code point, or its number where it has none."""
+    """The usual name of a code point, or its number if it has none."""
     return next((name for name, number in _NAMES.items() if number == dscp), str(dscp))

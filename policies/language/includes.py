@@ -1,8 +1,8 @@
-"""Policies that include others: several files become one document, in which every value knows its file and line.
+"""Merges a policy with the policies it includes into one document that keeps the file and line of every value.
 
-Files lie on one another like sheets: what a file includes is beneath it, the last named on top of the others. A file
-takes away what its ``remove`` names, then lays its own entries on what is left: key by key where an entry of the same
-name is there, and a key's value as a whole. A policy's ``name`` and ``description`` are its own.
+Files are layers: a file overrides those it includes, and later includes override earlier ones. A file first removes
+what its ``remove`` names, then merges its own entries: entries of the same name are merged key by key, and a key's
+value is replaced as a whole. ``name`` and ``description`` are not inherited.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from helsewan.policies.language.schema import ALL, NAMED_SECTIONS, SECTIONS, Inc
 Path = tuple[str | int, ...]
 
 MAX_FILES = 32
-MAX_DEPTH = 8  # files that include one another
+MAX_DEPTH = 8  # levels of nested includes
 _KEYS = frozenset(IncludeKeys.model_fields)
-_OWN = ("name", "description")  # what no other file inherits
+_OWN = ("name", "description")  # keys that are not inherited
 
 
 class Source(NamedTuple):
-    """A document, and what tells its file from others."""
+    """A document, and the unique id of its file."""
 
     document: Document
     id: str
@@ -41,17 +41,17 @@ wrong in the file."""
 
 @dataclass(frozen=True)
 class MergedDocument(Document):
-    """A document made of several. ``places`` also has what was taken away, as where that is said."""
+    """A document merged from several. ``places`` also has removed paths, with the position of the removal."""
 
     places: Mapping[Path, SourcePosition] = field(repr=False, default_factory=dict)
 
     def place(self, path: Sequence[str | int] = ()) -> SourcePosition:
-        """Where the value at ``path`` stands or, when it is not in the files, the nearest value around it."""
+        """Position of the value at ``path`` or, if it is not in the files, of the nearest enclosing value."""
         return self.places[self.known(path)]
 
 
 def resolve(source: Source, open_: Open) -> Document:
-    """``source`` with all that it includes. Raises ``InputError`` with every include and removal that cannot be."""
+    """``source`` merged with its includes. Raises ``InputError`` with all invalid includes and removals."""
     document = source.document
     if not isinstance(document.data, dict) or not _KEYS & document.data.keys():
         return document
@@ -74,7 +74,7 @@ def resolve(source: Source, open_: Open) -> Document:
 
 @dataclass
 class _Sources:
-    """The files found, what is included before what includes it, each once."""
+    """The files found, each once, included files before those that include them."""
 
     open: Open
     found: list[Source] = field(default_factory=list)
@@ -82,7 +82,7 @@ class _Sources:
     tried: int = 0
 
     def add(self, source: Source, above: tuple[str, ...]) -> None:
-        """Add a file with all beneath it; ``above`` are those that include it, outermost first."""
+        """Add a file and its includes; ``above`` has the ids of the files that include it, outermost first."""
         document = source.document
         try:
             keys = {key: document.data[key] for key in _KEYS & document.data.keys()}
@@ -120,7 +120,7 @@ class _Sources:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A value of the pile, as a sheet has it or, of the sections and their entries, put together from ``parts``."""
+    """A merged value: from one layer or, for sections and their entries, composed of ``parts``."""
 
     layer: int
     document: Document
@@ -128,7 +128,7 @@ class _Entry:
 
 
 def _entries_of(layer: int, document: Document, path: Path, value: Any) -> _Entry:
-    """A sheet's value, in as many parts as other sheets can replace."""
+    """The value of a layer, split into the parts that other layers can replace."""
     parts = None
     if isinstance(value, dict) and (len(path) < 2 or (len(path) == 2 and path[0] in NAMED_SECTIONS)):
         keys = value.keys() if path else value.keys() - _KEYS
@@ -137,7 +137,7 @@ def _entries_of(layer: int, document: Document, path: Path, value: Any) -> _Entr
 
 
 def _overlaid(under: _Entry | None, over: _Entry) -> _Entry:
-    """One part on top of another of the same path."""
+    """Merge two parts of the same path; ``over`` takes precedence."""
     if under is None or under.parts is None or over.parts is None:
         return over
     parts = {key: _overlaid(under.parts.get(key), part) for key, part in over.parts.items()}
@@ -147,7 +147,7 @@ def _overlaid(under: _Entry | None, over: _Entry) -> _Entry:
 def _without(
     merged: _Entry, layer: int, document: Document, places: dict[Path, SourcePosition], problems: list[Problem]
 ) -> _Entry:
-    """The pile without what a sheet does not inherit and what it removes; ``places`` gets where it says so."""
+    """The merged value without keys that are not inherited and without removals, whose positions go to ``places``."""
     sections = {key: part for key, part in (merged.parts or {}).items() if key not in _OWN}
     for at, path in _removals(document, problems):
         parent = sections if len(path) == 1 else dict((sections.get(path[0]) or merged).parts or {})
@@ -165,7 +165,7 @@ def _without(
 
 
 def _removals(document: Document, problems: list[Problem]) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """What a sheet removes: where it says so, and the path of the section or entry."""
+    """The removals of a layer: path of the removal, and path of the removed section or entry."""
     for section, names in document.data.get("remove", {}).items():
         at = ("remove", section)
         if section not in SECTIONS:
@@ -189,9 +189,9 @@ def _data(part: _Entry, path: Path) -> Any:
 
 
 def _places(merged: _Entry) -> dict[Path, SourcePosition]:
-    """Where each value of the pile stands."""
+    """Positions of all merged values."""
     found: dict[Path, SourcePosition] = {}
-    inside: dict[int, Mapping[Path, Sequence[Path]]] = {}  # by layer: what is beneath a path
+    inside: dict[int, Mapping[Path, Sequence[Path]]] = {}  # by layer: the paths below each path
 
     def visit(part: _Entry, path: Path) -> None:
         document = part.document
@@ -210,7 +210,7 @@ def _places(merged: _Entry) -> dict[Path, SourcePosition]:
 
 
 def _beneath(document: Document) -> Mapping[Path, Sequence[Path]]:
-    """The paths of a document by all their beginnings that a part can have."""
+    """The paths of a document by their prefixes of up to three keys, the paths of parts."""
     found: dict[Path, list[Path]] = defaultdict(list)
     for path in document.lines:
         for length in range(1, min(len(path), 3) + 1):

@@ -11,8 +11,7 @@ _ENTRY = "{}Part"  # an entry of a file that includes others: any of its keys ma
 
 
 def policy_json_schema() -> dict[str, Any]:
-    """The JSON Schema of a policy file. One that includes others need not have every section, nor its entries every
-    key."""
+    """The JSON Schema of a policy file. With ``include``, no section and no key of an entry is required."""
     whole = PolicySpec.model_json_schema(by_alias=True)
     definitions = whole.pop("$defs")
     part = copy.deepcopy(whole)

@@ -1,4 +1,4 @@
-"""What can be read of a policy in which some entries do not fit the schema, so that the rest is judged as well."""
+"""Parses the valid entries of a policy in which others violate the schema, so that the passes can check them too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMELESS = "unnamed"
 
 
 def partial_parse(data: Any, faults: Iterable[Path]) -> tuple[PolicySpec, Lost] | None:
-    """The policy without the entries that have ``faults``, and which these are; None where nothing is left to judge."""
+    """The policy without entries that have ``faults``, and the paths of those; None if the rest is not valid either."""
     if not isinstance(data, dict):
         return None
     lost = frozenset(_entry(path) for path in faults)
@@ -39,6 +39,6 @@ def partial_parse(data: Any, faults: Iterable[Path]) -> tuple[PolicySpec, Lost] 
 
 
 def _entry(path: Path) -> tuple[str, ...]:
-    """The entry, or the section without names, that a fault is in."""
+    """Path of the entry, or of the section without named entries, that contains a fault."""
     depth = 2 if path[0] in NAMED_SECTIONS else 1
     return tuple(str(part) for part in path[:depth])

@@ -1,4 +1,4 @@
-"""Collects what is wrong with a policy, so that all of it is told at once."""
+"""Collects the problems of a policy, so that all are reported at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Path = tuple[str | int, ...]
 
 @dataclass
 class PolicyReport:
-    """The problems found so far in one document, of which the entries ``lost`` are not there to be judged."""
+    """The problems found so far in a document; entries in ``lost`` violate the schema and are not checked further."""
 
     document: Document
     lost: Lost = frozenset()
@@ -23,7 +23,7 @@ class PolicyReport:
 
     @classmethod
     def of(cls, policy: Policy) -> PolicyReport:
-        """A report that begins with what did not fit the schema."""
+        """A report that starts with the schema violations of ``policy``."""
         report = cls(policy.document, policy.lost)
         if policy.fault is not None:
             for path, problem in zip(policy.fault.paths, policy.fault.problems, strict=True):
@@ -31,17 +31,18 @@ class PolicyReport:
         return report
 
     def add(self, path: Path, value: object, reason: str, hint: str = "", because: Iterable[Path] = ()) -> None:
-        """Note a problem with the entry at ``path``; ``value`` is what stands there, None to show nothing.
+        """Add a problem with the entry at ``path``; ``value`` is shown as its value, None to show nothing.
 
-        Where the entry is in an included file, and one of ``because`` is in a file above it, that one is to blame: the
-        problem is put down to its line."""
+        ``because`` has the paths of related entries. The problem is located at the one of all these in the outermost
+        file: a file that includes another is responsible for conflicts with it.
+        """
         document = self.document
         suspects = [path, *(each for each in because if each in document.lines)]
         blamed = min(suspects, key=lambda each: document.place(each).layer)
         self.problems.setdefault(Problem(document.where(path, blamed), value, reason, hint), document.place(blamed))
 
     def lacks(self, section: str, name: str = "") -> bool:
-        """Whether the section's entry of this name, or any where no name is given, is there but could not be read."""
+        """Whether the section's entry ``name``, or any of its entries if that is empty, violates the schema."""
         if not name:
             return any(place[0] == section for place in self.lost)
         return (section,) in self.lost or (section, name) in self.lost
@@ -52,6 +53,6 @@ class PolicyReport:
         return f"{file}:{line}"
 
     def raise_if_any(self) -> None:
-        """Raise ``InputError`` with all problems in the order of the file's lines, if there are any."""
+        """Raise ``InputError`` with all problems in the order of the file's lines, if any."""
         if self.problems:
             raise InputError(*sorted(self.problems, key=self.problems.__getitem__))

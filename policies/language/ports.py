@@ -1,4 +1,4 @@
-"""Transport port ranges: read from text, and split into the value/mask pairs OpenFlow can match."""
+"""Transport port ranges: parsed from text, and split into the value/mask pairs that OpenFlow can match."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RANGE = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", re.ASCII)
 
 @dataclass(frozen=True, slots=True, order=True)
 class PortRange:
-    """The ports ``first`` to ``last``, both included; from 0 on it is all of them."""
+    """The ports ``first`` to ``last``, both included; ``first`` = 0 means all ports."""
 
     first: int
     last: int
@@ -32,8 +32,8 @@ class PortRange:
 
 
 def parse_ports(value: object) -> PortRange:
-    """A range from a port number, from text ``16384-16639``, or ``any`` for all; ``Refusal`` outside 1..65535 or if
-    turned round."""
+    """A range from a port number, from text ``16384-16639``, or ``any`` for all; raises ``Refusal`` outside 1..65535
+    or if reversed."""
     if isinstance(value, PortRange):
         return value
     if value == ANY:

@@ -1,10 +1,10 @@
-"""Why a single value of a policy file is refused, in the shape that the schema's error report reads."""
+"""The exception for an invalid value in a policy file; the schema's error report reads its reason and hint."""
 
 from __future__ import annotations
 
 
 class Refusal(ValueError):
-    """A value that cannot stand where it does: ``reason`` says why, ``hint`` what to write instead."""
+    """An invalid value: ``reason`` says why, ``hint`` what to write instead."""
 
     def __init__(self, reason: str, hint: str) -> None:
         self.reason = reason

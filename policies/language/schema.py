@@ -1,7 +1,7 @@
-"""What one policy file may say, key by key. Unknown keys and wrong types are refused.
+"""Schema of a policy file. Unknown keys and wrong types are rejected.
 
-Quantities carry units in the file and become integers here (``20 ms`` -> 20000 us). What depends on
-several entries, or on a network, is judged by the compile passes.
+Quantities carry units in the file and become integers here (``20 ms`` -> 20000 us). The compile
+passes check what depends on several entries or on the network.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class _Strict(BaseModel):
 
 
 class Targets(_Strict):
-    """What a class promises one way from site to site."""
+    """One-way performance targets of a class, from site to site."""
 
     delay: Duration
     """longest one-way delay"""
@@ -121,7 +121,7 @@ class Targets(_Strict):
 
 
 class PoliceStep(_Strict):
-    """What sites may send in a class on access lines up to a speed."""
+    """The policed share of a class on access links up to a speed."""
 
     up_to: Rate | None = None
     """fastest access line of this step; left out in the last step, which takes the rest"""
@@ -129,12 +129,12 @@ class PoliceStep(_Strict):
     """part of the access line's rate"""
 
     def covers(self, rate_bps: int) -> bool:
-        """Whether a line of ``rate_bps`` is within this step."""
+        """Whether an access link of ``rate_bps`` is within this step."""
         return self.up_to is None or rate_bps <= self.up_to
 
 
 class WeightStep(_Strict):
-    """Another share among the weighted queues, on lines up to a speed."""
+    """Another share among the weighted queues, on links up to a speed."""
 
     up_to: Rate
     """fastest line of this step"""
@@ -160,7 +160,7 @@ class PartsSpec(_Strict):
 
 
 class DisjointSpec(_Strict):
-    """Which ways share nothing with those of other classes."""
+    """Disjointness of a class's paths from those of other classes."""
 
     from_: Annotated[Some[Name], Field(alias="from")]
     """the other classes, which choose first"""
@@ -169,7 +169,7 @@ class DisjointSpec(_Strict):
 
 
 class ClassSpec(_Strict):
-    """A class of service: its queue, code points, share of lines and targets."""
+    """A class of service: its queue, code points, share of links and targets."""
 
     queue: Annotated[int, Field(strict=True)]
     """queue number in every link, 0..7, 0 is served first"""
@@ -197,11 +197,11 @@ class ClassSpec(_Strict):
     """classes whose ways between the same routers share nothing with its own while nothing has failed"""
 
     def weight_at(self, rate_bps: int) -> int:
-        """Its share among the weighted queues of a line of ``rate_bps``; 0 for a strict class."""
+        """Its share among the weighted queues of a link of ``rate_bps``; 0 for a strict class."""
         return next((step.weight for step in self.weights if rate_bps <= step.up_to), self.weight or 0)
 
     def share_at(self, rate_bps: int) -> float:
-        """The part of an access line of ``rate_bps`` this class is policed to; 0 = not policed."""
+        """The part of an access link of ``rate_bps`` that this class is policed to; 0 = not policed."""
         return next((step.share for step in self.police if step.covers(rate_bps)), 0.0)
 
 
@@ -240,14 +240,14 @@ class Selector(_Strict):
 
 
 class AccessLinkUse(str, Enum):
-    """Over which of its two lines a site is reached."""
+    """The access links over which a dual-homed site is reached."""
 
     PRIMARY = "primary"
     BOTH = "both"
 
 
 class Topology(str, Enum):
-    """Who in a VPN, and in those beside it, has routes to whom."""
+    """Which members of a VPN, and of its partners, have routes to each other."""
 
     MESH = "mesh"
     HUB_AND_SPOKE = "hub-and-spoke"
@@ -290,7 +290,7 @@ class ContractSpec(_Strict):
 
 
 class ExceptionSpec(ContractSpec):
-    """A contract for a time, and why."""
+    """A contract for a limited time, with a reason."""
 
     reason: Annotated[str, AfterValidator(_said)]
     """why it is needed, for whoever looks at it later"""
@@ -310,7 +310,7 @@ class InternetSpec(_Strict):
 
 
 class QuarantineSpec(_Strict):
-    """Sites that are cut off from all others, whatever contracts and exceptions say."""
+    """Sites that are cut off from all others, regardless of contracts and exceptions."""
 
     sites: Selector
     """the sites that are cut off"""
@@ -319,7 +319,7 @@ class QuarantineSpec(_Strict):
 
 
 class RepairSpec(_Strict):
-    """How soon the network has to turn away from what failed."""
+    """How soon the network has to detect failures and reroute."""
 
     detect_within: Annotated[Duration, Field(ge=9_000, le=3_000_000)] = DETECT_WITHIN_US
     """how soon both ends of a link know that it carries nothing, though it has light; more is cheaper"""
@@ -335,7 +335,7 @@ class PathsSpec(_Strict):
 
 
 class IncludeKeys(_Strict):
-    """What makes a policy out of others; gone when it is one."""
+    """Keys for including other policies; absent after merging."""
 
     include: Annotated[Some[str], BeforeValidator(_listed), _NAMES] = ()
     """policies that this one changes: names of the library, or files"""

@@ -1,4 +1,4 @@
-"""A policy file as read, with what it includes: its contents, and where each of them stands."""
+"""Reads policy files and their includes, with the position of each value."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FILES = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy and the document it came from. Where entries do not fit the schema, ``spec`` is without those that
-    ``lost`` names, and ``fault`` says what is wrong: the compiler raises it with all else that it finds."""
+    """A policy and its document. If entries violate the schema, ``spec`` is without those in ``lost``, and ``fault`` is
+    the error, which the compiler raises with all other problems."""
 
     spec: PolicySpec
     document: Document
@@ -31,13 +31,13 @@ class Policy:
 
 def read_policy(document: Document) -> Policy:
     """The policy in ``document``, which may include policies of the library, but no files. Raises ``InputError`` for
-    what it cannot include, and where nothing of it fits the schema."""
+    invalid includes, and if no part of it can be parsed."""
     return _read(Source(document, document.name), _open_library)
 
 
 def load_policy(path: Path) -> Policy:
-    """Read a policy file and what it includes. Raises ``InputError`` for what cannot be read, as ``read_policy``
-    does."""
+    """Read a policy file and its includes, which may be files. Raises ``InputError`` for unreadable files, and as
+    ``read_policy`` does."""
     return _read(Source(load(path), _identity(path)), _open)
 
 
@@ -53,7 +53,7 @@ def _read(source: Source, open_: Open) -> Policy:
 
 
 def _open_library(name: str, source: Source) -> Source:
-    """What a policy includes that did not come from a file here."""
+    """Open an include of a policy that was not read from a file: a policy of the library."""
     if Path(name).suffix in _FILES:
         hint = "send it as `helsewan policy show` prints it: one file with all that it includes"
         raise Refusal("is a file, which a policy that is sent cannot include", hint)
@@ -64,7 +64,7 @@ def _open_library(name: str, source: Source) -> Source:
 
 
 def _open(name: str, source: Source) -> Source:
-    """A policy of the library, or a file: below the folder of the one that includes it, or by its whole path."""
+    """Open a policy of the library, or a file by absolute path or by path below the folder of the including file."""
     path = Path(name)
     if path.suffix not in _FILES:
         return _open_library(name, source)
@@ -83,7 +83,7 @@ def _identity(path: Path) -> str:
 
 
 def library_names() -> tuple[str, ...]:
-    """The policies that come with the package."""
+    """Names of the policies in the package's library."""
     return tuple(sorted(path.stem for path in LIBRARY.glob("*.yaml")))
 
 
@@ -100,7 +100,7 @@ def library_path(name: str) -> Path:
 
 
 def policy_path(name: str) -> Path:
-    """The file of a policy that is named as in the library or by its path (ends in .yaml or .yml). Raises
+    """The file of a policy given by library name or by path (ending in .yaml or .yml). Raises
     ``InputError`` for a name the library does not have."""
     path = Path(name)
     return path if path.suffix in _FILES else library_path(name)

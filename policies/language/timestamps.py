@@ -15,14 +15,14 @@ _HINT = "write a date like 2026-12-31, or with a time and its offset from UTC, 2
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """A point in time, or a whole day of UTC: it ``begins`` and ``ends``, both in UTC; a point is both at once."""
+    """A point in time, or a whole UTC day, from ``begins`` to ``ends``, both in UTC; they are equal for a point."""
 
     begins: datetime
     ends: datetime
 
 
 def parse_timestamp(value: object) -> Timestamp:
-    """A moment from text; ``Refusal`` for what is none, and for a time whose offset from UTC is not said."""
+    """A timestamp from text; raises ``Refusal`` for invalid text, and for a time without its offset from UTC."""
     if isinstance(value, Timestamp):
         return value
     if not isinstance(value, str) or not (_DATE.fullmatch(value) or _TIME.fullmatch(value)):
@@ -42,10 +42,10 @@ def parse_timestamp(value: object) -> Timestamp:
 
 
 def utc_now() -> datetime:
-    """The moment that it is, for those who are not pure."""
+    """The current time in UTC, for callers that may read the clock."""
     return datetime.now(timezone.utc)
 
 
 def shown(at: datetime) -> str:
-    """A moment for people, in UTC."""
+    """``at``, which must be in UTC, as text for output."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC".replace(":00 UTC", " UTC")

@@ -1,4 +1,4 @@
-"""The compiler's passes. Each takes what those before it made and returns a fresh frozen value.
+"""The compiler's passes. Each takes the results of earlier passes and returns a new frozen value.
 
 Entry point: `helsewan.policies.compile` runs them in order.
 """

@@ -1,4 +1,4 @@
-"""Passes over what stands alone in a policy: its classes of service and its service catalogue."""
+"""Passes over the network-independent sections of a policy: classes of service and the service catalogue."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from helsewan.policies.language.ports import match_all
 from helsewan.policies.language.schema import QUEUES, ClassSpec, PoliceStep, PolicySpec, ProtocolName, ServiceSpec
 from helsewan.policies.plan import PathAlgorithm, PathChoice, Scheduling, Service, TrafficClass
 
-_WHOLE = 1 + 1e-9  # of a line: shares are decimal percentages held as floats
+_WHOLE = 1 + 1e-9  # the full rate of an access link, with tolerance: shares are decimal percentages stored as floats
 
 
 def compile_classes(spec: PolicySpec, report: PolicyReport) -> tuple[TrafficClass, ...]:
     """The classes in order of their queues.
 
-    Queue numbers, code points and core traffic classes must each tell the classes apart, and the
-    policed shares of one line may not exceed it.
+    Reports queue numbers, code points and MPLS traffic classes that are not unique to a class, and policed shares that
+    sum to more than the rate of an access link.
     """
     for name, cls in spec.classes.items():
         _check_scheduling(name, cls, report)
@@ -78,7 +78,7 @@ def _check_steps(name: str, steps: tuple[PoliceStep, ...], report: PolicyReport)
 
 
 def _check_weights(name: str, cls: ClassSpec, report: PolicyReport) -> None:
-    """Steps of a weighted class rise."""
+    """Check that the class is weighted and that its steps are in rising order."""
     at = ("classes", name, "weights")
     if cls.weights and cls.scheduling is Scheduling.STRICT:
         report.add(at, None, "a strict class has no weights", "strict queues go in order of number")
@@ -89,7 +89,7 @@ def _check_weights(name: str, cls: ClassSpec, report: PolicyReport) -> None:
 
 
 def _check_distinct(spec: PolicySpec, report: PolicyReport) -> None:
-    """Each queue, code point and marked MPLS traffic class belongs to one class; 0 belongs to some."""
+    """Check that each queue, code point and marked MPLS traffic class has one class, and that DSCP 0 has a class."""
     queues: dict[int, str] = {}
     dscps: dict[int, str] = {}
     markings: dict[int, str] = {}
@@ -117,7 +117,7 @@ def _check_distinct(spec: PolicySpec, report: PolicyReport) -> None:
 
 
 def _check_strict_first(spec: PolicySpec, report: PolicyReport) -> None:
-    """Strict queues are served before weighted ones, so their numbers must be lower too."""
+    """Check that strict queues have lower numbers than weighted ones, as they are served first."""
     weighted = [cls.queue for cls in spec.classes.values() if cls.scheduling is Scheduling.WEIGHTED]
     for name, cls in spec.classes.items():
         if cls.scheduling is Scheduling.STRICT and cls.queue > min(weighted, default=QUEUES):
@@ -126,8 +126,8 @@ def _check_strict_first(spec: PolicySpec, report: PolicyReport) -> None:
 
 
 def _check_shares(spec: PolicySpec, report: PolicyReport) -> None:
-    """At every access speed the policed shares together leave the line whole; the class that takes more than is left
-    is named."""
+    """Check that policed shares sum to at most the rate of an access link, at every access speed; the class that first
+    exceeds it is reported."""
     steps = {step.up_to for cls in spec.classes.values() for step in cls.police if step.up_to is not None}
     reported = set[tuple[str, int]]()
     for rate in (*sorted(steps), max(steps, default=0) + 1):
@@ -147,7 +147,7 @@ def _check_shares(spec: PolicySpec, report: PolicyReport) -> None:
 
 
 def compile_services(spec: PolicySpec, report: PolicyReport) -> tuple[Service, ...]:
-    """The catalogue, ports as value/mask. A packet may belong to one service only, so none overlap."""
+    """The catalogue, with ports as value/mask. Services that overlap are reported: a packet belongs to one service."""
     for name, service in spec.services.items():
         at = ("services", name)
         named: list[tuple[Path, str]] = [(("class",), service.cls)]
@@ -176,7 +176,7 @@ def compile_services(spec: PolicySpec, report: PolicyReport) -> tuple[Service, .
 
 
 def _overlaps(services: Iterable[tuple[str, ServiceSpec]]) -> Iterator[tuple[str, str, str]]:
-    """(service, earlier service, what both have) for every clash; a service can clash with itself."""
+    """(service, earlier service, shared protocol and ports) for every overlap, including within one service."""
     entries = [(name, service.protocol, ports) for name, service in services for ports in service.ports or (None,)]
     for (other, protocol, theirs), (name, same, ours) in combinations(entries, 2):
         if protocol is not same:

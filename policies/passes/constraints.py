@@ -1,4 +1,4 @@
-"""Passes over what classes say of their paths: names to parts of the network, and whether the trees keep to it all."""
+"""Passes over the path constraints of classes: resolve names in the network, and check the placed trees."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HINTS = {"avoid": "avoid less, or prefer other ways", "disjoint": "let the othe
 def compile_constraints(
     spec: PolicySpec, classes: Sequence[TrafficClass], network: Network, report: PolicyReport
 ) -> tuple[TrafficClass, ...]:
-    """The classes with what their paths keep to. Every name must be one of the network's."""
+    """The classes with their path constraints. Names that are not in the network are reported."""
     parts, order = _NetworkParts(network, report), _Order(spec, report)
     found: dict[str, PathAlgorithm] = {}
     for name in order.names():
@@ -38,7 +38,7 @@ def compile_constraints(
 
 
 class _Order:
-    """Which classes choose their ways before which, as ``disjoint`` says."""
+    """The order in which classes choose their paths, from their ``disjoint`` keys."""
 
     def __init__(self, spec: PolicySpec, report: PolicyReport) -> None:
         self.before: dict[str, list[str]] = {name: [] for name in spec.classes}
@@ -62,15 +62,15 @@ class _Order:
                     self.before[name].append(other)
 
     def comes_after(self, name: str, other: str) -> bool:
-        """Whether ``other`` is among those that choose before ``name``."""
+        """Whether ``name`` chooses after ``other``, directly or transitively."""
         return any(each == other or self.comes_after(each, other) for each in self.before[name])
 
     def names(self) -> list[str]:
-        """All classes, each after those that choose before it."""
+        """All classes in topological order."""
         return sorted(self.before, key=self.depth)
 
     def depth(self, name: str) -> int:
-        """How many in a row choose before it."""
+        """Length of the longest chain of classes that choose before ``name``."""
         return max((1 + self.depth(other) for other in self.before[name]), default=0)
 
 
@@ -85,7 +85,7 @@ class _NetworkParts:
                 self.at_risk[group].add(link.id)
 
     def of(self, at: Path, spec: PartsSpec | None) -> Parts:
-        """What ``spec`` names."""
+        """The links and routers that ``spec`` names; ``at`` is the path of ``spec`` in the policy."""
         if spec is None:
             return Parts()
         links = set(self.known((*at, "links"), spec.links, self.network.link, "link"))
@@ -95,7 +95,7 @@ class _NetworkParts:
         return Parts(frozenset(links), frozenset(router for pop in pops for router in self.network.pop[pop].routers))
 
     def known(self, at: Path, names: Sequence[str], known: Collection[str], what: str) -> list[str]:
-        """Those of ``names`` that there are."""
+        """The ``names`` that are in ``known``; the others are reported."""
         for i, name in enumerate(names):
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
@@ -106,7 +106,7 @@ class _NetworkParts:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A way that does not keep to what its class says under ``key``, from a router to an egress set."""
+    """A path from a router to an egress set that violates its class's constraint ``key``."""
 
     class_name: str
     key: str
@@ -115,8 +115,8 @@ class Breach:
 
 
 def breaches(plan: Plan, placement: Placement) -> Iterator[Breach]:
-    """All ways from routers that have access lines, as ``placement`` leads them, that take what their class avoids or
-    share what they must not. On the whole network there are none, or the policy is refused."""
+    """All paths in ``placement`` from routers with access links that use what their class avoids, or share what must be
+    disjoint. A policy that has any on the network without failures is rejected."""
     starts, routers = {line.router for line in plan.attachments}, placement.graph.arcs.routers
     for cls in (cls for cls in plan.classes if cls.path.is_constrained):
         for egress in (egress for egress in plan.egresses if egress.path == cls.path):
@@ -128,7 +128,7 @@ def breaches(plan: Plan, placement: Placement) -> Iterator[Breach]:
 
 
 def check_constraints(plan: Plan, placement: Placement, report: PolicyReport) -> None:
-    """The trees of paths, placed on the whole network, must keep to all that classes say of them."""
+    """Report violations of path constraints by trees placed on the network without failures."""
     found: defaultdict[tuple[str, str], list[Breach]] = defaultdict(list)
     for breach in breaches(plan, placement):
         found[breach.class_name, breach.key].append(breach)

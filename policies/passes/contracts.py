@@ -1,4 +1,4 @@
-"""Passes from site sets to roles: sites the policy treats alike are one role, contracts join roles."""
+"""Passes from site sets to roles: sites that the policy treats alike form a role; contracts are between roles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from helsewan.topology.model import Site
 
 
 def compile_roles(vpns: Sequence[Vpn], clauses: Sequence[Clause], aggregates: Aggregates) -> tuple[Role, ...]:
-    """The coarsest partition of the sites that no VPN and no clause tells apart, numbered from 1."""
+    """The coarsest partition of sites into roles such that VPNs and clauses contain whole roles; numbered from 1."""
     network = aggregates.network
     signatures: dict[str, list[int]] = {site.id: [] for site in network.sites}
     for number, clause in enumerate(clauses):
@@ -34,7 +34,7 @@ def compile_roles(vpns: Sequence[Vpn], clauses: Sequence[Clause], aggregates: Ag
 
 
 def _names(roles: Sequence[tuple[str, Sequence[Site]]]) -> list[str]:
-    """Names that tell what each role is: its VPN and site or kinds, then regions, then a number."""
+    """Unique role names: VPN and site or kinds; if ambiguous, with regions, then with a number."""
     names = [f"{vpn}/{_what(sites)}" for vpn, sites in roles]
     names = _distinguish(names, ["-".join(sorted({site.region.value for site in sites})) for _, sites in roles])
     return _distinguish(names, [str(number) for number in range(1, len(roles) + 1)])
@@ -45,13 +45,13 @@ def _what(sites: Sequence[Site]) -> str:
 
 
 def _distinguish(names: Sequence[str], suffixes: Iterable[str]) -> list[str]:
-    """Add its suffix to every name that is not unique."""
+    """Append its suffix to every name that is not unique."""
     times = Counter(names)
     return [name if times[name] == 1 else f"{name}-{suffix}" for name, suffix in zip(names, suffixes, strict=True)]
 
 
 def compile_contracts(clauses: Sequence[Clause], roles: Sequence[Role], report: PolicyReport) -> tuple[Contract, ...]:
-    """Role pairs and the services between them; where entries overlap, the first in the file is named."""
+    """One contract for each (client role, server role, service); of overlapping entries, the first is kept."""
     role_of = {site: role.id for role in roles for site in role.sites}
     granted: dict[tuple[int, int, str], Contract] = {}
     for clause in clauses:
@@ -66,8 +66,8 @@ def compile_contracts(clauses: Sequence[Clause], roles: Sequence[Role], report: 
 
 
 def check_imports(clauses: Sequence[Clause], vpns: Sequence[Vpn], vrfs: Sequence[Vrf], report: PolicyReport) -> None:
-    """Packets need a route there and replies one back: both VPNs of a clause import each other."""
-    vpn_of = {site: vpn for vpn in reversed(vpns) for site in vpn.sites}  # the first, should there be two
+    """Check that both VPNs of a clause import each other: packets and replies each need a route."""
+    vpn_of = {site: vpn for vpn in reversed(vpns) for site in vpn.sites}  # of several, the first
     entry = {vrf.name: vrf.entry for vrf in vrfs}
     for clause in clauses:
         ours = {vpn_of[site].name: vpn_of[site] for site in sorted(clause.clients) if site in vpn_of}

@@ -1,4 +1,4 @@
-"""The pass over exceptions: which of them are in force at a moment."""
+"""The pass over exceptions: which of them are in force at a given time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from helsewan.policies.plan import Standing, TimedException
 
 
 def compile_exceptions(spec: PolicySpec, now: datetime | None, report: PolicyReport) -> tuple[TimedException, ...]:
-    """All exceptions with how they stand at ``now``; without a moment, none is in force."""
+    """All exceptions with their status at ``now``; if that is None, none is in force."""
     for name, entry in spec.exceptions.items():
         at = ("exceptions", name)
         if entry.begins is not None and entry.begins.begins >= entry.until.ends:

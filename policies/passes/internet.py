@@ -1,4 +1,4 @@
-"""The check that there is one way to the Internet: sites open the proxy there and nothing else, and nobody inward."""
+"""Checks that sites reach the Internet only through the given services, and that it opens nothing inward."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helsewan.policies.passes.selection import Population
 
 
 def check_internet(spec: PolicySpec, clauses: Iterable[Clause], population: Population, report: PolicyReport) -> None:
-    """No contract and no exception, of whatever time, may go round the services that lead ``through``."""
+    """Report contracts and exceptions, in force or not, that bypass the services in ``internet.through``."""
     if spec.internet is None:
         return
     through, border = spec.internet.through, population.select(spec.internet.at)

@@ -1,4 +1,4 @@
-"""Passes from selectors to sites: every site in one VPN, every contract between two sets of sites."""
+"""Passes from selectors to sites: the members of VPNs, and the two site sets of each contract."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from helsewan.policies.passes.vpn_topologies import QuarantineGroup, Vrf
 from helsewan.policies.plan import Vpn
 
 FIRST_VPN_LABEL, FIRST_VPN_LABEL6 = 1000, 3000  # the VPN with id n has labels 1000 + n and 3000 + n
-MAX_VPNS = 1000  # their labels stay clear of each other and of the transport labels, which begin at 10000
+MAX_VPNS = 1000  # keeps the label ranges disjoint from each other and from the transport labels, from 10000 on
 _SHOWN = 3  # sites named in one message
 
 
 @dataclass(frozen=True)
 class Clause:
-    """A contract or, if that is its ``section``, an exception, applied to the network: ``clients`` may open
-    ``services`` to ``servers``."""
+    """A contract or exception (see ``section``) applied to the network: ``clients`` may open ``services`` to
+    ``servers``."""
 
     name: str
     clients: SiteIds
@@ -33,12 +33,12 @@ class Clause:
 
     @property
     def path(self) -> Path:
-        """Where it stands in the policy."""
+        """Its path in the policy."""
         return self.section, self.name
 
 
 def check_site_names(spec: PolicySpec, population: Population, report: PolicyReport) -> None:
-    """Every site that a selector names must exist; other keys may match nothing in a small network."""
+    """Report unknown site ids in selectors; other keys may match nothing in a small network."""
     for path, selector in _selectors(spec):
         for i, site in enumerate(selector.site):
             if site not in population.network.site:
@@ -70,7 +70,7 @@ def _granting(spec: PolicySpec) -> Iterator[tuple[tuple[str, str], ContractSpec]
 def compile_vpns(
     spec: PolicySpec, vrfs: Sequence[Vrf], population: Population, report: PolicyReport
 ) -> tuple[Vpn, ...]:
-    """The VPNs with their members. Each site must be in exactly one, each import exported by some."""
+    """The VPNs with their members. Reports sites not in exactly one VPN, and imports that no VPN exports."""
     if len(vrfs) > MAX_VPNS:
         reason = "VPNs need more labels than there are: two each, and a VRF number"
         report.add(("vpns",), len(vrfs), reason, f"labels are kept for {MAX_VPNS}")
@@ -93,7 +93,7 @@ def compile_vpns(
 
 
 def _check_imports(spec: PolicySpec, vrfs: Iterable[Vrf], report: PolicyReport) -> None:
-    if report.lacks("vpns"):  # one that could not be read may export anything
+    if report.lacks("vpns"):  # an invalid VPN entry may export any of them
         return
     exported = frozenset(chain.from_iterable(vrf.exports for vrf in vrfs))
     for name, vpn in spec.vpns.items():
@@ -125,7 +125,7 @@ def _check_membership(vrfs: Iterable[Vrf], population: Population, report: Polic
 
 
 def some(names: Collection[str]) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names in order, and the number of the others."""
     shown = sorted(names)[:_SHOWN]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
@@ -134,9 +134,9 @@ def some(names: Collection[str]) -> str:
 def compile_clauses(
     spec: PolicySpec, population: Population, report: PolicyReport, quarantines: Sequence[QuarantineGroup] = ()
 ) -> tuple[Clause, ...]:
-    """The contracts and exceptions as pairs of site sets, one for each direction and, where asked, each region.
+    """The contracts and exceptions as clauses, one for each direction and, with ``same_region``, each region.
 
-    Clauses that nobody in this network could use are left out, as is what quarantines forbid.
+    Clauses without clients or servers are left out, as are pairs that quarantines forbid.
     """
     for path, contract in _granting(spec):
         for i, service in enumerate(contract.services):
@@ -164,7 +164,7 @@ def _directions(contract: ContractSpec, population: Population) -> Iterator[tupl
 def _outside_quarantines(
     sides: tuple[SiteIds, SiteIds], quarantines: Iterable[QuarantineGroup]
 ) -> Iterator[tuple[SiteIds, SiteIds]]:
-    """Clients and servers outside all quarantines, and within each that lets them."""
+    """(clients, servers) outside all quarantines, and inside each quarantine that permits it."""
     clients, servers = sides
     for group in quarantines:
         if group.within:

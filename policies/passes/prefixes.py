@@ -1,4 +1,4 @@
-"""Sites to prefixes: the widest aggregates of the network's address plan that hold these sites only."""
+"""Sites to prefixes: the widest aggregates of the address plan that contain only the given sites."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _block(site: Site) -> tuple[str, Homing]:
 
 @dataclass(frozen=True)
 class Aggregates:
-    """The zones and blocks of a network and how many sites each holds."""
+    """The zones and blocks of a network, and the number of sites in each."""
 
     network: Network
 
@@ -38,7 +38,7 @@ class Aggregates:
         return Counter(map(_block, self.network.sites))
 
     def cover(self, sites: Iterable[Site]) -> tuple[Prefix, ...]:
-        """Prefixes that hold ``sites`` and no other site, of IPv4 and then of IPv6: whole zones, else whole blocks,
+        """Prefixes that contain ``sites`` and no other site, of IPv4 and then of IPv6: whole zones, else whole blocks,
         else single sites."""
         members, found = tuple(sites), list[Prefix]()
         for prefix_of, zones, blocks in self._versions:
@@ -48,7 +48,7 @@ class Aggregates:
         return tuple(found)
 
     def cover_by_homing(self, sites: Iterable[Site]) -> list[tuple[Prefix, Homing]]:
-        """Prefixes that hold ``sites`` and no other site, each with the homing all its sites share."""
+        """Prefixes that contain ``sites`` and no other site, each with the common homing of its sites."""
         members, found = tuple(sites), list[tuple[Prefix, Homing]]()
         for prefix_of, _, blocks in self._versions:
             whole, rest = _whole(members, _block, self._block_sizes, blocks)
@@ -68,7 +68,7 @@ class Aggregates:
 
 
 def _place(prefix: Prefix) -> tuple[int, int]:
-    """Where a prefix stands among those of its version."""
+    """Sort key of a prefix among those of its IP version."""
     return int(prefix.network_address), prefix.prefixlen
 
 

@@ -1,4 +1,4 @@
-"""Passes from VPNs to routes: which prefixes, over which egress routers, and what a VPN can see."""
+"""Passes from VPNs to routes: prefixes, egress routers, and checks for overlapping prefixes in a VPN."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from helsewan.policies.passes.prefixes import Aggregates, Homing
 from helsewan.policies.plan import SHORTEST, Egress, PathChoice, Route, TrafficClass, Vpn
 from helsewan.topology.model import Network
 
-MAX_EGRESSES = 9_000  # a switch's groups to egress sets have the numbers below the core's labels
+MAX_EGRESSES = 9_000  # a switch's group numbers of egress sets are below the transport labels
 
 
 def compile_egresses(
     network: Network, vpns: Iterable[Vpn], classes: Iterable[TrafficClass], report: PolicyReport
 ) -> tuple[Egress, ...]:
-    """One egress set for each distinct homing of a site, whether both its lines are in use, for each router of one
-    alone (when the site's other line is down), and each algorithm of paths that a class has: those of least delay
-    first, ordered by router numbers."""
+    """The egress sets: one for each combination of homing, use of one or both access links, and path algorithm.
+
+    Each single router of a homing is included, for when the site's other access link is down. Least delay comes first,
+    then the order of router indices. Too many sets are reported.
+    """
     members = [(vpn, network.site[name]) for vpn in vpns for name in vpn.sites]
     homings = {(site.homing, vpn.uses_both(site.homing)) for vpn, site in members}
     homings |= {((router,), False) for _, site in members for router in site.homing}
@@ -32,7 +34,7 @@ def compile_egresses(
 
 
 def compile_routes(vpns: Sequence[Vpn], egresses: Iterable[Egress], aggregates: Aggregates) -> tuple[Route, ...]:
-    """Each VPN's own prefixes, as wide as the address plan allows, and the egress set that reaches them."""
+    """Each VPN's own prefixes, as wide as the address plan allows, with their egress set of least-delay paths."""
     egress_of: Mapping[tuple[Homing, bool], int] = {
         (egress.routers, egress.both): egress.index for egress in egresses if egress.path == SHORTEST
     }
@@ -45,7 +47,7 @@ def compile_routes(vpns: Sequence[Vpn], egresses: Iterable[Egress], aggregates: 
 
 
 def check_overlaps(vpns: Sequence[Vpn], routes: Iterable[Route], report: PolicyReport) -> None:
-    """Routes that meet in one VPN, its own or imported, must differ; elsewhere addresses may repeat."""
+    """Report overlapping routes, own or imported, in one VPN; unrelated VPNs may use the same addresses."""
     own: dict[str, list[tuple[int, int, int, Route]]] = {vpn.name: [] for vpn in vpns}
     for route in routes:
         place = int(route.prefix.network_address), route.prefix.prefixlen

@@ -15,7 +15,7 @@ NOBODY: SiteIds = frozenset()
 
 @dataclass(frozen=True)
 class Population:
-    """A network's sites, grouped by what selectors ask for, so that a selector is tried once a group."""
+    """A network's sites, grouped by selector keys, so that a selector is evaluated once for each group."""
 
     network: Network
 

@@ -1,7 +1,7 @@
-"""The pass from VPNs to VRFs: what a topology means in route targets (RFC 4364, 4.3), and who is kept apart.
+"""The pass from VPNs to VRFs: topologies as route targets (RFC 4364, 4.3), and quarantines.
 
-A VPN is one VRF, but for a hub-and-spoke, whose hub sees other routes than its spokes and has a VRF of its own, and for
-sites in quarantine, whose VRFs have route targets that nobody else has.
+A VPN is one VRF, except that the hub of a hub-and-spoke VPN has its own VRF, with other routes than the spokes, and
+sites in quarantine have VRFs with route targets of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Targets = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Vrf:
-    """Sites that see the same routes. ``entry`` is the VPN of the policy that it is of."""
+    """Sites with the same routes. ``entry`` is the name of its VPN in the policy."""
 
     name: str
     entry: str
@@ -30,7 +30,7 @@ class Vrf:
 
 @dataclass(frozen=True)
 class QuarantineGroup:
-    """Sites in quarantine; ``within`` says that they may have to do with each other."""
+    """Sites in quarantine; ``within``: contracts among these sites remain effective."""
 
     name: str
     sites: SiteIds
@@ -40,7 +40,7 @@ class QuarantineGroup:
 def compile_quarantine_groups(
     spec: PolicySpec, population: Population, report: PolicyReport
 ) -> tuple[QuarantineGroup, ...]:
-    """The quarantines. A site is in one at most."""
+    """The quarantines. Sites in more than one are reported."""
     quarantines = list[QuarantineGroup]()
     for name, entry in spec.quarantine.items():
         sites = population.select(entry.sites)
@@ -57,7 +57,7 @@ def compile_quarantine_groups(
 def compile_vrfs(
     spec: PolicySpec, population: Population, quarantines: Iterable[QuarantineGroup], report: PolicyReport
 ) -> tuple[Vrf, ...]:
-    """The VRFs of all VPNs, in the order of the policy."""
+    """The VRFs of all VPNs, in policy order. Duplicate VRF names are reported."""
     partners = _partners(spec, report)
     vrfs = [vrf for name, vpn in spec.vpns.items() for vrf in _vrfs(name, vpn, partners[name], population, report)]
     for group in quarantines:
@@ -72,7 +72,7 @@ def compile_vrfs(
 
 
 def _partners(spec: PolicySpec, report: PolicyReport) -> Mapping[str, Targets]:
-    """For each VPN, the extranets it is a partner of."""
+    """For each VPN, the extranets that name it as a partner."""
     found: dict[str, list[str]] = {name: [] for name in spec.vpns}
     for name, vpn in spec.vpns.items():
         for i, partner in enumerate(vpn.partners):
@@ -85,7 +85,7 @@ def _partners(spec: PolicySpec, report: PolicyReport) -> Mapping[str, Targets]:
 
 
 def _vrfs(name: str, vpn: VpnSpec, extranets: Targets, population: Population, report: PolicyReport) -> Iterator[Vrf]:
-    """The VRFs of one VPN: two of a hub-and-spoke, else one."""
+    """The VRFs of one VPN: two for hub-and-spoke, otherwise one."""
     _check_keys(name, vpn, report)
     sites = population.select(vpn.members)
     imports = (*vpn.imports, *extranets)
@@ -107,7 +107,7 @@ def _vrfs(name: str, vpn: VpnSpec, extranets: Targets, population: Population, r
 
 
 def _check_keys(name: str, vpn: VpnSpec, report: PolicyReport) -> None:
-    """A topology's own keys are there, and no other's are."""
+    """Check that the keys of the VPN's topology are present and those of other topologies are not."""
     at: Path = ("vpns", name)
     if vpn.topology is None and not vpn.exports:
         reason = "exports no route target, and has no topology that would give it one"
@@ -123,7 +123,7 @@ def _check_keys(name: str, vpn: VpnSpec, report: PolicyReport) -> None:
 
 
 def _split_by_quarantine(vrf: Vrf, group: QuarantineGroup) -> Iterator[Vrf]:
-    """A VRF without the sites of a quarantine, and those by themselves, with the same topology among them."""
+    """The VRF without the sites of a quarantine, and a VRF of these sites, with the same topology if ``within``."""
     inside = vrf.sites & group.sites
     if not inside:
         yield vrf

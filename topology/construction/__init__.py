@@ -1,4 +1,4 @@
-"""The steps that make a complete network of places: names, regions, backbone, access lines, addresses.
+"""The steps that build a complete network from locations: names, regions, backbone, access links, addresses.
 
 Used by `helsewan.topology.national` and `helsewan.topology.importers`.
 """

@@ -1,4 +1,4 @@
-"""Access lines: which routers a site hangs on, at what distance, under which VLAN."""
+"""Access links: the routers that a site is attached to, with delay and VLAN."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.topology.construction.geo import Vector, great_circle_km, unit_vector
 from helsewan.topology.model import AccessLink, Pop, Site
 
-UNNUMBERED = 0  # the VLAN of a line that has none yet
+UNNUMBERED = 0  # the VLAN of an access link before numbering
 FIRST_VLAN, LAST_VLAN = 2, 4094  # IEEE 802.1Q: 0 and 4095 are reserved; 1 is many switches' default
-ROUTING_FACTOR = 1.4  # [A] fibre over great circle
-MIN_DELAY_US = 50  # [A] as of 10 km: no line is shorter, and its equipment takes time
+ROUTING_FACTOR = 1.4  # [A] ratio of fibre length to great-circle distance
+MIN_DELAY_US = 50  # [A] one-way delay of 10 km of fibre: minimum length and equipment delay
 
 
 @dataclass(frozen=True, slots=True)
 class SiteRequest:
-    """A site that wants lines: ``rate_bps`` on each, ``dual`` for a backup in another town, ``via``
-    the primary's PoP where it is not the nearest one."""
+    """A site to attach: ``rate_bps`` of each access link, ``dual`` for a backup to another town, ``via`` the id of the
+    primary's PoP if it is not the nearest one."""
 
     site: Site
     rate_bps: int
@@ -27,8 +27,10 @@ class SiteRequest:
 
 
 def attach_sites(requests: Iterable[SiteRequest], pops: Sequence[Pop], us_per_km: float) -> list[Site]:
-    """The ordered sites with their lines, in order: the primary to the nearest PoP, the backup to the
-    nearest other one; in a PoP with two routers sites take turns by index. VLANs count up per router.
+    """The requested sites with their access links, in the order of ``requests``.
+
+    The primary leads to the nearest PoP, the backup to the second nearest; in a PoP with several routers, sites
+    alternate by index. VLANs count up per router. ``us_per_km`` is the delay of fibre.
 
     Raises ``InputError`` when a router runs out of VLANs.
     """
@@ -37,12 +39,12 @@ def attach_sites(requests: Iterable[SiteRequest], pops: Sequence[Pop], us_per_km
 
 
 def line_delay_us(km: float, us_per_km: float) -> int:
-    """One-way delay of a line to a site ``km`` away as the crow flies."""
+    """One-way delay of an access link to a site at ``km`` great-circle distance."""
     return max(MIN_DELAY_US, round(km * ROUTING_FACTOR * us_per_km))
 
 
 def numbered(sites: Iterable[Site]) -> list[Site]:
-    """The sites with VLANs on their lines that count up per router, in order, whatever they had.
+    """The sites with VLANs assigned to their access links, counting up per router; earlier VLANs are replaced.
 
     Raises ``InputError`` when a router runs out of VLANs.
     """
@@ -63,7 +65,7 @@ def numbered(sites: Iterable[Site]) -> list[Site]:
 
 
 def _attached(request: SiteRequest, placed: Sequence[tuple[Vector, Pop]], us_per_km: float) -> Site:
-    """An ordered site with its lines, not yet numbered."""
+    """A requested site with its access links, without VLANs."""
     site = request.site
     accesses = []
     for pop in _homes(request, placed):
@@ -74,7 +76,7 @@ def _attached(request: SiteRequest, placed: Sequence[tuple[Vector, Pop]], us_per
 
 
 def _homes(request: SiteRequest, placed: Sequence[tuple[Vector, Pop]]) -> tuple[Pop, ...]:
-    """The PoPs an order's lines lead to, primary first."""
+    """The PoPs of a request's access links, primary first."""
     x, y, z = unit_vector(request.site.lat, request.site.lon)
     ranked = sorted((pop.id != request.via, -(x * a + y * b + z * c), pop.id, pop) for (a, b, c), pop in placed)
     return tuple(pop for *_, pop in ranked[: 1 + request.dual])

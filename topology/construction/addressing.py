@@ -1,7 +1,7 @@
-"""Addresses that aggregate: every site a prefix, every homing of a zone a block, every zone a prefix.
+"""Hierarchical address plan: a prefix for each site, a block for each homing in a zone, a prefix for each zone.
 
-Blocks are powers of two, aligned, and laid out largest first, so each starts on a multiple of its
-own size with no gap before it. Unused addresses are only at the end of a block.
+Block sizes are powers of two. Blocks are laid out largest first, so each starts on a multiple of its own size without
+a gap before it. Unused addresses are only at the end of a block.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SUPERNET6 = IPv6Network("fd68:776e::/32")  # unique local (RFC 4193); "68 77 6e"
 UNASSIGNED4 = IPv4Network("0.0.0.0/32")
 UNASSIGNED6 = IPv6Network("::/128")
 
-# The prefix length of a site of each kind; all sites of a zone are of one kind.
+# IPv4 prefix length of a site by kind; all sites of a zone are of one kind.
 SITE_PREFIX4 = {
     Kind.HOSPITAL: 24,
     Kind.DATACENTRE: 24,
@@ -37,7 +37,7 @@ Key = TypeVar("Key", str, Homing)
 
 @dataclass(frozen=True)
 class Addressed:
-    """Sites with their prefixes, and the aggregates above them (see ``model.Network``)."""
+    """Sites with their prefixes, and the aggregates that contain them (see ``model.Network``)."""
 
     sites: tuple[Site, ...]
     zones4: dict[str, IPv4Network]
@@ -55,7 +55,7 @@ class _Block:
 
 
 def assign(sites: Sequence[Site]) -> Addressed:
-    """Give every site its IPv4 and IPv6 prefix; whatever prefixes the sites have are replaced.
+    """Assign every site its IPv4 and IPv6 prefix, replacing those it has.
 
     Raises ``InputError`` when they do not fit into ``SUPERNET4``.
     """
@@ -84,7 +84,7 @@ def assign(sites: Sequence[Site]) -> Addressed:
 
 
 def assemble(name: str, seed: int, core: Backbone, sites: Sequence[Site]) -> Network:
-    """The network of a backbone and its plugged-in sites, which get their addresses here.
+    """The network of a backbone and its attached sites, whose addresses are assigned here.
 
     Raises ``InputError`` as ``assign`` does."""
     addressed = assign(sites)
@@ -106,7 +106,7 @@ def assemble(name: str, seed: int, core: Backbone, sites: Sequence[Site]) -> Net
 def _layout(
     zones: Mapping[str, Mapping[Homing, Sequence[Site]]], site_bits: Mapping[Kind, int]
 ) -> tuple[dict[str, _Block], dict[tuple[str, Homing], _Block]]:
-    """Zone blocks, and the (zone, homing) blocks inside them, in units from the supernet's start."""
+    """Zone blocks, and the (zone, homing) blocks inside them, as offsets in units from the supernet's start."""
     inner: dict[str, dict[Homing, _Block]] = {}
     for zone, homings in zones.items():
         sizes = {homing: _bits(len(members)) + site_bits[members[0].kind] for homing, members in homings.items()}
@@ -121,7 +121,7 @@ def _layout(
 
 
 def _pack(sizes: Mapping[Key, int]) -> dict[Key, _Block]:
-    """Lay blocks of ``2**bits`` end to end, largest first, equals in the keys' order."""
+    """Lay out blocks of ``2**bits`` units contiguously, largest first, equal sizes in key order."""
     packed: dict[Key, _Block] = {}
     start = 0
     for key, bits in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
@@ -135,7 +135,7 @@ def _end(blocks: Mapping[Homing, _Block]) -> int:
 
 
 def _bits(count: int) -> int:
-    """The least ``bits`` with ``2**bits >= count``."""
+    """The smallest ``bits`` with ``2**bits >= count``."""
     return (count - 1).bit_length()
 
 

@@ -1,4 +1,4 @@
-"""The backbone: PoPs, their routers, and the fibre links dealt out to them."""
+"""The backbone: PoPs, their routers, and the links between them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from helsewan.topology.construction.geo import bearing_deg, great_circle_km
 from helsewan.topology.model import Link, Pop, Router
 from helsewan.topology.national.reference_data import Detour, ReferenceData, Town
 
-# While paths change, a router may need two detours to every other, each under a label of its own: twice the square of
-# the routers must fit into the transport labels, 10,000 to 2**20 (controller/rules/label_rules.py).
+# While paths change, a router may need two detours to every other, each with its own label: twice the square of the
+# number of routers must fit into the transport labels, 10,000 to 2**20 (controller/rules/label_rules.py).
 MAX_ROUTERS = 700
-MAX_LINKS = (
-    9_000  # should all meet at one router: its fibres' ports are numbered below 10,000 (emulation/routers/switches.py)
-)
+MAX_LINKS = 9_000  # worst case, all at one router: link ports are numbered below 10,000 (emulation/routers/switches.py)
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """The part of a network that carries other people's traffic; ``operations`` as in ``model.Network``."""
+    """A network without its sites: PoPs, routers and links; ``operations`` as in ``model.Network``."""
 
     pops: tuple[Pop, ...]
     routers: tuple[Router, ...]
@@ -31,8 +29,11 @@ class Backbone:
 
 
 def build(data: ReferenceData, swedish_route: bool = False) -> Backbone:
-    """The backbone of the atlas. A town with two routers joins them by an interconnect and has its
-    fibres dealt to them in turn, going round the compass, so that neighbouring directions part."""
+    """The backbone of the reference data.
+
+    In a town with two routers, an interconnect joins them, and the town's links, sorted by bearing, are assigned to
+    them alternately, so that neighbouring directions end at different routers.
+    """
     towns = {town.id: town for town in data.towns}
     pops = tuple(
         Pop(town.id, town.name, town.region, town.lat, town.lon, router_ids(town.id, town.routers))
@@ -60,7 +61,7 @@ def build(data: ReferenceData, swedish_route: bool = False) -> Backbone:
 
 
 def check_size(where: str, routers: int, links: int) -> None:
-    """Raises ``InputError`` for a backbone of more routers or links than can be told apart."""
+    """Raise ``InputError`` for more routers or links than labels and ports can number; ``where`` is the location."""
     counts = ((routers, MAX_ROUTERS, "routers"), (links, MAX_LINKS, "links"))
     problems = [
         Problem(where, number, f"{what} are too many", f"labels and ports are for {most} at most")
@@ -72,11 +73,11 @@ def check_size(where: str, routers: int, links: int) -> None:
 
 
 def neighbours(core: Backbone) -> nx.Graph:
-    """PoPs by id, an edge between any two that a link joins, with the ``delay_us`` of the quickest."""
+    """Graph of PoP ids, with an edge between PoPs that a link joins; ``delay_us`` is the least of parallel links."""
     graph = nx.Graph()
     graph.add_nodes_from(pop.id for pop in core.pops)
     pop_of = {router.id: router.pop for router in core.routers}
-    for link in sorted(core.links, key=lambda link: -link.delay_us):  # of parallel links the quickest comes last
+    for link in sorted(core.links, key=lambda link: -link.delay_us):  # of parallel links, the fastest is last and kept
         a, b = pop_of[link.a], pop_of[link.b]
         if a != b:
             graph.add_edge(a, b, delay_us=link.delay_us)
@@ -84,14 +85,14 @@ def neighbours(core: Backbone) -> nx.Graph:
 
 
 def router_ids(pop: str, routers: int) -> tuple[str, ...]:
-    """A PoP's router ids: ``molde``, or ``oslo-1`` and ``oslo-2``."""
+    """Router ids of a PoP: ``molde`` for one router, ``oslo-1`` and ``oslo-2`` for two."""
     return (pop,) if routers == 1 else tuple(f"{pop}-{number}" for number in range(1, routers + 1))
 
 
 def _deal(
     pops: Iterable[Pop], towns: Mapping[str, Town], links: Iterable[tuple[str, str, str]]
 ) -> dict[tuple[str, str], str]:
-    """The router at each end of each fibre, by (fibre id, town id)."""
+    """The router at each end of each link, by (link id, town id)."""
     arriving: dict[str, list[tuple[float, str]]] = {pop.id: [] for pop in pops}
     for link, a, b in links:
         for here, there in ((towns[a], towns[b]), (towns[b], towns[a])):
@@ -110,7 +111,7 @@ def _interconnect(pop: Pop, data: ReferenceData) -> Link:
 
 
 def _detour_link(detour: Detour, pops: Mapping[str, Pop], us_per_km: float) -> Link:
-    """The link through the place abroad; it lands on each town's first router."""
+    """The link through the place abroad, between the first routers of both towns."""
     a, b = pops[detour.a], pops[detour.b]
     halves = (great_circle_km(end.lat, end.lon, detour.lat, detour.lon) for end in (a, b))
     fibre_km = round(sum(halves) * detour.routing_factor, 1)

@@ -1,4 +1,4 @@
-"""Distances and bearings on a spherical Earth. Degrees in, kilometres and degrees out."""
+"""Distances and bearings on a spherical Earth. Coordinates and bearings are in degrees, distances in kilometres."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Vector = tuple[float, float, float]
 
 
 def great_circle_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
-    """Distance over the surface (haversine formula)."""
+    """Great-circle distance (haversine formula)."""
     half_lat, half_lon = radians(lat2 - lat1) / 2, radians(lon2 - lon1) / 2
     chord = sin(half_lat) ** 2 + cos(radians(lat1)) * cos(radians(lat2)) * sin(half_lon) ** 2
     return 2 * EARTH_RADIUS_KM * asin(sqrt(chord))
@@ -26,8 +26,8 @@ def bearing_deg(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
 
 
 def displaced(lat: float, lon: float, north_km: float, east_km: float) -> tuple[float, float]:
-    """The point a few kilometres away (flat-Earth step: fine below 100 km; at the poles, which no step
-    crosses, any longitude will do)."""
+    """The point (lat, lon) displaced by up to 100 km, in the flat-Earth approximation; latitude is clamped at the
+    poles."""
     km_per_degree = radians(1) * EARTH_RADIUS_KM
     east = lon + east_km / (km_per_degree * max(0.01, cos(radians(lat))))
     return min(90.0, max(-90.0, lat + north_km / km_per_degree)), east if -180 <= east <= 180 else (
@@ -36,8 +36,8 @@ def displaced(lat: float, lon: float, north_km: float, east_km: float) -> tuple[
 
 
 def midpoint(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
-    """The middle of points (lat, lon): where the mean of their unit vectors points. Of points that lie opposite
-    each other, the first."""
+    """The midpoint (lat, lon) of points: the direction of the mean of their unit vectors, or the first point if the
+    mean vanishes."""
     places = list(points)
     x, y, z = (sum(parts) for parts in zip(*(unit_vector(*place) for place in places), strict=True))
     if x * x + y * y + z * z < 1e-12:
@@ -46,6 +46,6 @@ def midpoint(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
 
 
 def unit_vector(lat: float, lon: float) -> Vector:
-    """The point on the unit sphere: the greater the dot product of two points, the nearer they are."""
+    """The point on the unit sphere; the larger the dot product of two such points, the nearer they are."""
     phi, lam = radians(lat), radians(lon)
     return cos(phi) * cos(lam), cos(phi) * sin(lam), sin(phi)

@@ -1,4 +1,4 @@
-"""Names for people's labels: short, plain ASCII, and each given once."""
+"""Short, unique ASCII names made from arbitrary labels."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ _PLAIN = str.maketrans({"æ": "ae", "ø": "o", "å": "a", "ß": "ss", "đ": "d",
 
 
 def slug(text: str) -> str:
-    """``text`` in a to z, 0 to 9 and single dashes (``Mo i Rana`` -> ``mo-i-rana``); empty where nothing is left."""
+    """``text`` in a to z, 0 to 9 and single dashes (``Mo i Rana`` -> ``mo-i-rana``); empty if nothing is left."""
     lower = text.casefold().translate(_PLAIN)
     plain = unicodedata.normalize("NFKD", lower).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:MAX_LENGTH].strip("-")
 
 
 def is_name(text: str) -> bool:
-    """Whether something can be called so wherever names go: files, sockets, commands, other tools' formats."""
+    """Whether ``text`` is a valid name in all uses: files, sockets, commands, other tools' formats."""
     return _NAME.fullmatch(text) is not None
 
 
 @dataclass
 class NameBook:
-    """Hands out names; one that is taken already comes back with the first free number behind it."""
+    """Allocates unique names; a name already taken gets the first free number as a suffix."""
 
     taken: set[str] = field(default_factory=set)
     _last: dict[str, int] = field(default_factory=dict)
 
     def name(self, wanted: str) -> str:
-        """``wanted``, or ``wanted-2``, ``wanted-3`` and so on."""
+        """Allocate ``wanted``, or else ``wanted-2``, ``wanted-3`` and so on."""
         name = wanted
         while name in self.taken:
             self._last[wanted] = self._last.get(wanted, 1) + 1

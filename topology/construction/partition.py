@@ -1,4 +1,4 @@
-"""A backbone cut into connected regions of about equal size, for networks that do not say what their regions are."""
+"""Partition of a backbone into connected regions of about equal size, for networks that do not define regions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ REGIONS_REMARK = "assumed: regions: connected parts of about equal size"
 
 
 def regional(core: Backbone) -> Backbone:
-    """A connected ``core`` with its PoPs in as many connected parts as there are regions, fewer where there are fewer
-    PoPs, named by where they lie to each other. Ties fall by id."""
+    """``core``, which must be connected, with a region assigned to each PoP.
+
+    There are as many connected parts as regions, or as PoPs if there are fewer, named by their relative positions.
+    Ties are broken by id.
+    """
     graph = neighbours(core)
     parts = _grow(graph, _spread(graph, min(len(Region), len(graph))))
     named = _named(parts, {pop.id: pop for pop in core.pops})
@@ -28,7 +31,7 @@ def regional(core: Backbone) -> Backbone:
 
 
 def _spread(graph: nx.Graph, count: int) -> list[str]:
-    """``count`` PoPs far from each other: the best-connected, then always the one farthest from those chosen."""
+    """``count`` PoPs far from each other: the best-connected, then repeatedly the one farthest from those chosen."""
     chosen = [min(graph, key=lambda pop: (-graph.degree(pop), pop))]
     nearest: dict[str, int] = dict.fromkeys(graph, 1 << 62)
     while len(chosen) < count:
@@ -39,7 +42,7 @@ def _spread(graph: nx.Graph, count: int) -> list[str]:
 
 
 def _grow(graph: nx.Graph, seeds: Sequence[str]) -> Parts:
-    """Parts that grow from ``seeds`` in turns: the smallest takes the PoP nearest to its seed among its neighbours."""
+    """Grow parts from ``seeds``: repeatedly, the smallest part takes the adjacent PoP nearest to its seed."""
     parts: Parts = [[] for _ in seeds]
     owned: set[str] = set(seeds)
     fronts: list[list[tuple[int, str]]] = [[] for _ in seeds]
@@ -66,7 +69,8 @@ def _grow(graph: nx.Graph, seeds: Sequence[str]) -> Parts:
 
 
 def _named(parts: Parts, pops: Mapping[str, Pop]) -> dict[Region, list[str]]:
-    """The northernmost part is Nord, then the southernmost Sør, the easternmost Øst, the westernmost Vest."""
+    """Regions of parts: the northernmost is Nord, then the southernmost Sør, the easternmost Øst, the westernmost Vest,
+    and the last Midt-Norge."""
     middles = [midpoint((pops[pop].lat, pops[pop].lon) for pop in part) for part in parts]
     left = set(range(len(parts)))
     named: dict[Region, list[str]] = {}

@@ -1,4 +1,4 @@
-"""A network as a containerlab topology (containerlab.dev/manual/topo-def-file): plain Linux nodes, joined as here."""
+"""A network as a containerlab topology (containerlab.dev/manual/topo-def-file): Linux nodes with the same links."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HEAD = """\
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """A line between two nodes, with the number of each end's interface."""
+    """A link or access link: its ends as (node, interface number), rate and one-way delay."""
 
     ends: tuple[tuple[str, int], tuple[str, int]]
     rate_bps: int
@@ -32,8 +32,8 @@ class _Edge:
 
 
 def to_containerlab(network: Network) -> str:
-    """The topology file. Interfaces are eth1 and on, as they come up; the link's ``vars`` have its rate and delay."""
-    lab = slug(network.name).replace("-", "_") or "lab"  # a lab's name should have no dashes
+    """The topology file. Interfaces are eth1, eth2 ... in order of use; a link's ``vars`` have its rate and delay."""
+    lab = slug(network.name).replace("-", "_") or "lab"  # dashes are discouraged in a lab's name
     lines = list(_joined(network))
     nodes: dict[str, Any] = {
         router.id: {"labels": {"role": "router", "pop": router.pop}, "group": network.pop_of(router.id).region.value}
@@ -62,7 +62,7 @@ def to_containerlab(network: Network) -> str:
 
 
 def _joined(network: Network) -> Iterator[_Edge]:
-    """Every fibre, then every access line, with interfaces numbered as they come up."""
+    """Every link, then every access link, with interfaces numbered in order of use."""
     used: Counter[str] = Counter()
     links_between = [(link.a, link.b, link.rate_bps, link.delay_us) for link in network.links]
     accesses = [
@@ -75,7 +75,7 @@ def _joined(network: Network) -> Iterator[_Edge]:
 
 
 def _impairments(lab: str, line: _Edge) -> Iterator[str]:
-    """The commands that set a line's rate (kbit/s, there rounded up) and delay at both ends: each shapes one way."""
+    """The commands that set rate (in kbit/s, rounded up) and delay at both ends: each end shapes one direction."""
     for node, number in line.ends:
         rate_kbps = -(-line.rate_bps // 1000)
         where = f"--node clab-{lab}-{node} --interface eth{number}"

@@ -1,4 +1,4 @@
-"""A network as a drawing: DOT, the language of Graphviz."""
+"""A network as a drawing in DOT, the language of Graphviz."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _SHAPES = {"hospital": "house", "service": "hexagon", "datacentre": "box3d"}  # 
 
 
 def to_dot(network: Network) -> str:
-    """DOT (graphviz.org/doc/info/lang.html) for ``neato``: routers and sites where they lie on the map, in a cluster
-    for each region; fibres labelled with rate and delay, access lines grey, backups dashed."""
+    """DOT (graphviz.org/doc/info/lang.html) for ``neato``: routers and sites at their map positions, routers in a
+    cluster for each region; links labelled with rate and delay, access links grey, backups dashed."""
     return "\n".join(_lines(network)) + "\n"
 
 
@@ -44,7 +44,7 @@ def _lines(network: Network) -> Iterator[str]:
 
 
 def _position(lat: float, lon: float) -> str:
-    """A fixed place in inches; at 60 degrees north a degree of longitude is half as wide as one of latitude."""
+    """A fixed position in inches; at 60 degrees north a degree of longitude is half as wide as one of latitude."""
     return f"{lon / 2:.3f},{lat:.3f}!"
 
 

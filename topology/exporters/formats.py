@@ -1,4 +1,4 @@
-"""A network in other programs' formats: GraphML and GeoJSON out, and a complete JSON out and in."""
+"""Writes a network as GraphML and GeoJSON, and writes and reads the complete network as JSON."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ FORMAT = "helsewan-network/1"
 
 
 def to_graphml(network: Network) -> str:
-    """GraphML (graphml.graphdrawing.org): routers and sites as nodes, fibres and access lines as edges.
+    """GraphML (graphml.graphdrawing.org): routers and sites as nodes, links and access links as edges.
 
-    Attributes carry their units in the name; an edge's ``id`` is the link's, or ``site/router``. networkx sorts edges
-    and turns them round as it likes: ``index`` has the links' order, ``a`` the router where a link begins. The
-    importer gives an equal network back.
+    Attribute names contain their units; an edge's ``id`` is the link's, or ``site/router``. networkx may reorder and
+    reverse edges: ``index`` preserves the links' order, ``a`` the router where a link begins. The importer restores an
+    equal network.
     """
     graph = nx.MultiGraph(name=network.name, seed=network.seed, operations=network.operations)
     for router in network.routers:
@@ -53,14 +53,14 @@ def to_graphml(network: Network) -> str:
 
 
 def to_geojson(network: Network) -> str:
-    """GeoJSON (RFC 7946): a point for every PoP and site, a line for every link and access line
-    between two places; ``properties.layer`` tells them apart."""
+    """GeoJSON (RFC 7946): a Point for every PoP and site, a LineString for every access link and every link between two
+    PoPs; ``properties.layer`` distinguishes them."""
     features = [*_points(network), *_lines(network)]
     return _dump({"type": "FeatureCollection", "features": features})
 
 
 def to_json(network: Network) -> str:
-    """The complete network; ``from_json`` gives an equal one back."""
+    """The complete network as JSON; ``from_json`` restores an equal one."""
     whole = {"format": FORMAT, **{field.name: getattr(network, field.name) for field in fields(network)}}
     for name, blocks in (("blocks4", network.blocks4), ("blocks6", network.blocks6)):
         whole[name] = [{"zone": zone, "homing": homing, "prefix": prefix} for (zone, homing), prefix in blocks.items()]
@@ -68,7 +68,7 @@ def to_json(network: Network) -> str:
 
 
 def from_json(text: str, name: str = "network") -> Network:
-    """The network that ``to_json`` wrote; ``name`` is what errors call the text. Raises ``InputError``."""
+    """The network that ``to_json`` wrote; ``name`` is the file name in errors. Raises ``InputError``."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -105,8 +105,8 @@ class _Block6(_Block):
 
 
 class _File(BaseModel):
-    """The JSON file's schema: ``Network`` with a format name, and the blocks as lists. Without
-    ``blocks6``, as files once were, each site gets an IPv6 route of its own."""
+    """The JSON file's schema: ``Network`` with a format name, and the blocks as lists. Without ``blocks6``, as in older
+    files, each site has its own IPv6 route."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -158,7 +158,7 @@ def _dump(value: object) -> str:
 
 
 def _plain(value: Any) -> object:
-    """What json cannot write itself."""
+    """Convert values that json cannot serialize: dataclasses, frozensets, addresses."""
     if is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     return sorted(value) if isinstance(value, frozenset) else str(value)

@@ -1,7 +1,7 @@
-"""The fibres between routers as one sparse graph, and least-delay ways in it and in what is left of it.
+"""The links between routers as a sparse graph, and least-delay paths in it and in its remainder after failures.
 
-Of several least-delay ways between two routers one is preferred by all, whoever asks and from whichever end, so
-that ways that were looked up on their own fit together to trees.
+The choice among several least-delay paths between two routers is deterministic and the same in both directions, so
+that separately computed paths are consistent and form trees.
 """
 
 from __future__ import annotations
@@ -23,33 +23,35 @@ from helsewan.topology.model import Link, Network
 Floats: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
-_PREFERRED = 0.5  # a preferred link counts so much of its delay: a way over such may be twice as long
-_HOP_COST_US = 1.0  # makes a link of no delay an edge, and of two equal paths takes the one with fewer hops
+_PREFERRED = 0.5  # factor on the cost of a preferred link: a path over such links may be twice as long
+_HOP_COST_US = 1.0  # keeps zero-delay links as edges, and prefers fewer hops among equal delays
 _UNUSABLE = np.inf
-_FAR = 1e15  # beyond any way; scipy would go on over unusable arcs otherwise
-_NOWHERE = -9999  # scipy's predecessor of what cannot be reached
+_FAR = 1e15  # above the cost of any path; without a limit, scipy continues over unusable arcs
+_NOWHERE = -9999  # scipy's predecessor of unreachable nodes and roots
 
 
 def cost_us(link: Link) -> float:
-    """What a hop over ``link`` costs: its delay, one microsecond for the hop, and a fraction of its own that decides
-    between equal paths. Delays are whole microseconds and the fraction is below 1/256, so it decides nothing else."""
+    """Cost of a hop over ``link`` in microseconds: its delay, 1 for the hop, and a fraction derived from its id.
+
+    The fraction only breaks ties between equal paths: delays are whole microseconds and it is below 1/256.
+    """
     return link.delay_us + _HOP_COST_US + crc32(link.id.encode()) / 2**40
 
 
 @dataclass(frozen=True)
 class Arcs:
-    """A network's links by direction: arcs are numbered by their routers, parallel links make one arc."""
+    """The directed graph of a network: arcs are numbered in order of their routers; parallel links share one arc."""
 
     network: Network
 
     @cached_property
     def routers(self) -> tuple[str, ...]:
-        """Router ids; a router's place in it is its position."""
+        """Router ids; the index of a router is its position."""
         return tuple(router.id for router in self.network.routers)
 
     @cached_property
     def position(self) -> dict[str, int]:
-        """Positions of routers by id."""
+        """Position of each router by id."""
         return {router: place for place, router in enumerate(self.routers)}
 
     @cached_property
@@ -60,12 +62,12 @@ class Arcs:
 
     @cached_property
     def number(self) -> dict[tuple[int, int], int]:
-        """Numbers of arcs by their ends."""
+        """Number of each arc by its ends."""
         return {ends: arc for arc, ends in enumerate(self.ends)}
 
     @cached_property
     def links(self) -> list[list[Link]]:
-        """The links of every arc, the one with the least delay first."""
+        """The links of each arc, least delay first."""
         found: list[list[Link]] = [[] for _ in self.ends]
         for link in sorted(self.network.links, key=cost_us):
             for arc in self.of_link[link.id]:
@@ -74,7 +76,7 @@ class Arcs:
 
     @cached_property
     def of_link(self) -> dict[str, tuple[int, int]]:
-        """Both arcs of every link, from ``a`` to ``b`` first."""
+        """Both arcs of each link by id; the one from ``a`` to ``b`` first."""
         at, number = self.position, self.number
         return {
             link.id: (number[at[link.a], at[link.b]], number[at[link.b], at[link.a]]) for link in self.network.links
@@ -82,7 +84,7 @@ class Arcs:
 
     @cached_property
     def of_router(self) -> dict[str, list[int]]:
-        """The arcs that begin or end at a router."""
+        """The arcs that begin or end at each router, by router id."""
         found: dict[str, list[int]] = {router: [] for router in self.routers}
         for arc, ends in enumerate(self.ends):
             for end in ends:
@@ -91,11 +93,11 @@ class Arcs:
 
     @cached_property
     def opposite(self) -> npt.NDArray[np.intp]:
-        """Every arc's number the other way round."""
+        """The number of each arc's opposite arc."""
         return np.array([self.number[b, a] for a, b in self.ends], dtype=np.intp)
 
     def leaving(self, router: str, link: str) -> int:
-        """The arc from a router over a link."""
+        """The number of the arc from ``router`` over ``link``."""
         return self.of_link[link][self.network.link[link].a != router]
 
     @cached_property
@@ -108,12 +110,12 @@ class Arcs:
         return np.array([end for _, end in self.ends], dtype=np.int32)
 
     def matrix(self, cost: Floats) -> csr_array:
-        """The graph with these costs of arcs."""
+        """The sparse adjacency matrix with ``cost`` for each arc."""
         return csr_array((cost, self._columns, self._rows), shape=(len(self.routers), len(self.routers)))
 
 
 class BackboneGraph:
-    """The usable part of a network: what each arc costs and which link carries it."""
+    """The usable part of a network: for each arc its cost and the link that carries it (``carrier``)."""
 
     def __init__(self, network: Network) -> None:
         self.arcs = Arcs(network)
@@ -127,22 +129,22 @@ class BackboneGraph:
         self.weight: Floats | None = None
 
     def without(self, links: Collection[str], routers: Collection[str]) -> BackboneGraph:
-        """What is left when these links and routers are not used."""
+        """A copy without these links and routers."""
         left = self._copy()
         left.lost, left.out = self.lost.union(links), self.out.union(routers)
         left._carry_anew(links)
         return left
 
     def avoiding(self, links: Collection[str], routers: Collection[str] = ()) -> BackboneGraph:
-        """The same, where a way takes these links, or goes through these routers, only if no other leads to its end
-        (RFC 8379's last resort)."""
+        """A copy in which paths use these links, or go through these routers, only as a last resort (RFC 8379): if no
+        other path reaches the end."""
         left = self._copy()
         left.avoided, left.bypassed = self.avoided.union(links), self.bypassed.union(routers)
         left._carry_anew(links)
         return left
 
     def preferring(self, links: Collection[str]) -> BackboneGraph:
-        """The same, where these links count as shorter than they are."""
+        """A copy in which the cost of these links is multiplied by ``_PREFERRED``."""
         left = self._copy()
         preferred = [carrier in links for carrier in self.carrier]
         left.weight = np.where(preferred, _PREFERRED, 1.0)
@@ -161,7 +163,7 @@ class BackboneGraph:
         return other
 
     def _carry_anew(self, links: Collection[str]) -> None:
-        """Chooses the carriers of these links' arcs."""
+        """Select the carriers of these links' arcs again, and remove the arcs of routers that are out."""
         self.costly = self.costly.copy()
         for arc in (arc for link in links for arc in self.arcs.of_link[link]):
             usable = (link for link in self.arcs.links[arc] if link.id not in self.lost)
@@ -173,7 +175,7 @@ class BackboneGraph:
             self.cost[self.arcs.of_router[router]] = _UNUSABLE
 
     def costly_from(self, roots: Collection[str]) -> Flags:
-        """The arcs, outwards from ``roots``, that a way takes only if no other leads to its end."""
+        """Flags of the last-resort arcs, in direction away from ``roots``."""
         through = self.bypassed.difference(roots)
         if not through:
             return self.costly
@@ -181,13 +183,13 @@ class BackboneGraph:
         return self.costly | (begins & np.isfinite(self.cost))
 
     def path_tree(self, *roots: str, cost: Floats | None = None) -> PathTree:
-        """The cheapest ways between the nearest of ``roots`` and all other routers: least-delay ones, or by ``cost`` of
-        each arc, which counts from the roots outwards."""
+        """The cheapest paths between each router and the nearest of ``roots``: by delay, or by ``cost`` of each arc in
+        direction away from the roots."""
         outwards = self.cost if cost is None else cost
         if self.weight is not None:
             outwards = outwards * self.weight
         costly = self.costly_from(roots)
-        if costly.any():  # more than any way without them
+        if costly.any():  # more than any path without them
             outwards = np.where(costly, outwards + outwards[np.isfinite(outwards)].sum(), outwards)
         matrix = self.arcs.matrix(outwards)
         places = [self.arcs.position[root] for root in roots]
@@ -197,20 +199,20 @@ class BackboneGraph:
 
 @dataclass(frozen=True)
 class PathTree:
-    """The trees of cheapest ways at ``roots``, most often one: by position, how far each router is from the nearest of
-    them and which comes before it."""
+    """The trees of cheapest paths at ``roots`` (usually one root): by position, each router's cost to the nearest root
+    and its predecessor."""
 
     graph: BackboneGraph
     roots: tuple[str, ...]
-    distance: list[float]  # inf: not reached
+    distance: list[float]  # inf: unreachable
     predecessor: list[int]
 
     def reaches(self, router: str) -> bool:
-        """Whether there is a way between a root and ``router``."""
+        """Whether there is a path between a root and ``router``."""
         return router in self.roots or self.predecessor[self.graph.arcs.position[router]] != _NOWHERE
 
     def reaches_place(self, place: int) -> bool:
-        """The same for the router at a position."""
+        """Whether there is a path between a root and the router at position ``place``."""
         return isfinite(self.distance[place])
 
     @cached_property
@@ -219,7 +221,7 @@ class PathTree:
         return frozenset(self.graph.arcs.position[root] for root in self.roots)
 
     def root_of(self, router: str) -> str:
-        """The root that ``router``, which is reached, is led to."""
+        """The root of the tree that contains ``router``, which must be reachable."""
         if len(self.roots) == 1:
             return self.roots[0]
         place = self.graph.arcs.position[router]
@@ -229,7 +231,7 @@ class PathTree:
 
     @cached_property
     def farthest_first(self) -> list[int]:
-        """The positions that are reached; a router comes before the one that its way leads to."""
+        """The reachable positions by descending cost: each router comes before its predecessor."""
         return sorted(
             (place for place, distance in enumerate(self.distance) if isfinite(distance)),
             key=lambda place: -self.distance[place],
@@ -237,7 +239,7 @@ class PathTree:
 
     @cached_property
     def last_resort(self) -> frozenset[int]:
-        """The positions from which no way led to the roots but over what is taken only then."""
+        """The positions whose path to the roots uses last-resort arcs, as no other path exists."""
         costly, number, found = self.graph.costly_from(self.roots), self.graph.arcs.number, set[int]()
         if costly.any():
             for place in reversed(self.farthest_first):
@@ -247,15 +249,16 @@ class PathTree:
         return frozenset(found)
 
     def serves_as_well_as(self, other: PathTree) -> bool:
-        """Whether ways lead from all routers that ``other``, to the same roots, has them from, and as clean ones."""
+        """Whether this reaches the same routers as ``other``, with the same roots, and uses last-resort arcs for no
+        further router."""
         return set(self.farthest_first) == set(other.farthest_first) and self.last_resort <= other.last_resort
 
     def link_at(self, router: str) -> str:
-        """The link that leads from ``router``, which is reached, toward its root."""
+        """The id of the link from ``router``, which must be reachable, towards its root."""
         return self._link[self.graph.arcs.position[router]]
 
     def hops(self, end: str) -> dict[str, str]:
-        """For every router on the way from the root to ``end``, which it reaches, the link that leads on to ``end``."""
+        """For each router on the path from the root to ``end``, which must be reachable, the id of the next link."""
         routers, predecessor, link = self.graph.arcs.routers, self.predecessor, self._link
         found, place = {}, self.graph.arcs.position[end]
         while link[place]:
@@ -265,7 +268,7 @@ class PathTree:
 
     @cached_property
     def _link(self) -> list[str]:
-        """By position, the link to the router before it."""
+        """By position, the id of the link to the predecessor; empty for roots and unreachable routers."""
         number, carrier = self.graph.arcs.number, self.graph.carrier
         return [
             "" if predecessor == _NOWHERE else carrier[number[place, predecessor]]

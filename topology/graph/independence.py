@@ -1,9 +1,9 @@
-"""Ways between two places that no single failure takes away together: up to three, the shortest such.
+"""Independent paths between two places: up to three of least total delay that no single failure breaks together.
 
-Two ways are independent if they share no link, no shared-risk group and no town but those at their ends. How many
-there are with groups shared at will is a hard problem (Hu, "Diverse routing in optical mesh networks", IEEE Trans.
-Communications 51, 2003), so an integer program answers it; for two ways and no groups it is Suurballe's. The most that
-towns alone allow is known beforehand, by maximum flow, which saves asking for the impossible.
+Two paths are independent if they share no link, no shared-risk group and no town except at their ends. With arbitrary
+shared-risk groups the problem is NP-hard (Hu, "Diverse routing in optical mesh networks", IEEE Trans. Communications
+51, 2003), so it is solved as an integer program; for two paths and no groups it is Suurballe's problem. A maximum flow
+over towns gives an upper bound on their number, which avoids solving infeasible programs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Row = dict[int, float]  # column -> coefficient
 
 @dataclass(frozen=True, slots=True)
 class BackbonePath:
-    """One way: the routers on it, and the links between them."""
+    """A path: its router ids, the link ids between them, and its one-way delay."""
 
     routers: tuple[str, ...]
     links: tuple[str, ...]
@@ -36,8 +36,10 @@ class BackbonePath:
 def independent_paths(
     network: Network, starts: Collection[str], ends: Collection[str], most: int = MOST
 ) -> tuple[BackbonePath, ...]:
-    """As many independent ways from one of the routers ``starts`` to one of ``ends`` as there are, up to ``most``; of
-    these the ones with the least delay in all, the shortest first. None where the two have a town in common."""
+    """The largest set of independent paths from one of the routers ``starts`` to one of ``ends``, up to ``most``.
+
+    Among such sets it is the one of least total delay, ordered by delay. Empty if both have a town in common.
+    """
     towns = {network.router[router].pop for router in starts}, {network.router[router].pop for router in ends}
     if towns[0] & towns[1]:
         return ()
@@ -49,7 +51,7 @@ def independent_paths(
 
 
 def _ceiling(network: Network, starts: set[str], ends: set[str], most: int) -> int:
-    """How many ways there could be if groups did not matter: each town between carries one."""
+    """Upper bound on the number of paths without regard to groups: each intermediate town is on at most one."""
     graph = nx.DiGraph()
     for pop in network.pops:
         graph.add_edge((pop.id, "in"), (pop.id, "out"), capacity=most if pop.id in starts | ends else 1)
@@ -65,7 +67,7 @@ def _ceiling(network: Network, starts: set[str], ends: set[str], most: int) -> i
 
 
 class _Program:
-    """The integer program for ``count`` ways. A column says whether a way takes an arc, or a shared-risk group."""
+    """The integer program for ``count`` paths. Each column is 1 if a path uses an arc, or a shared-risk group."""
 
     def __init__(self, network: Network, count: int, starts: set[str], ends: set[str]) -> None:
         self.network, self.count, self.starts, self.ends = network, count, starts, ends
@@ -76,14 +78,14 @@ class _Program:
             (a, b, link) for a, b, link in both if pop[b] not in starts and pop[a] not in ends
         ]
         risks = Counter(group for link in network.links for group in set(link.srlg))
-        self.groups = sorted(group for group, links in risks.items() if links > 1)  # of one link says nothing new
+        self.groups = sorted(group for group, links in risks.items() if links > 1)  # one link alone: no constraint
         self.width = len(self.arcs) + len(self.groups)
         self.rows: list[_Row] = []
         self.low: list[float] = []
         self.high: list[float] = []
 
     def solve(self) -> list[BackbonePath]:
-        """The ways, or none if there are not so many."""
+        """The paths, or an empty list if there are fewer than ``count``."""
         for way in range(self.count):
             self._require_path(way * self.width)
         self._require_disjoint()
@@ -107,7 +109,7 @@ class _Program:
         self.high.append(high)
 
     def _require_path(self, base: int) -> None:
-        """What enters a router leaves it; one arc leaves the towns of the start, one enters those of the end."""
+        """Flow conservation at intermediate routers, one arc out of the start's towns, and the groups of used arcs."""
         balance: defaultdict[str, _Row] = defaultdict(dict)
         leaving: _Row = {}
         for column, (a, b, _) in enumerate(self.arcs, start=base):
@@ -124,11 +126,11 @@ class _Program:
                 self._add({column: 1.0, group[name]: -1.0}, -1, 0)
 
     def _require_disjoint(self) -> None:
-        """Each link, group and town between is on one way at most."""
+        """Each link, group and intermediate town is on at most one path."""
         shared: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for column, (a, b, link) in enumerate(self.arcs):
             shared["link", link.id].append(column)
-            if self.pop[a] != self.pop[b] and self.pop[b] not in self.ends:  # enters a town between
+            if self.pop[a] != self.pop[b] and self.pop[b] not in self.ends:  # enters an intermediate town
                 shared["town", self.pop[b]].append(column)
         for place, name in enumerate(self.groups):
             shared["group", name].append(len(self.arcs) + place)
@@ -136,7 +138,7 @@ class _Program:
             self._add({way * self.width + each: 1.0 for way in range(self.count) for each in columns}, 0, 1)
 
     def _way(self, taken: npt.NDArray[np.float64]) -> BackbonePath:
-        """The way that a solution's columns describe."""
+        """The path that a solution's columns describe."""
         following = {a: (b, link) for (a, b, link), used in zip(self.arcs, taken, strict=False) if used > 0.5}
         router = next(router for router in following if self.pop[router] in self.starts)
         routers, links = [router], list[Link]()
@@ -152,8 +154,8 @@ Towns = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Footing:
-    """``sites`` sites stand on ``towns`` (PoP ids). To the worst of their destinations, which is in towns ``to``,
-    ``ways`` independent ways lead."""
+    """``sites`` sites are attached to ``towns`` (PoP ids). ``ways`` is the number of independent paths to their
+    destination with the fewest, in towns ``to``."""
 
     towns: Towns
     sites: int
@@ -162,8 +164,8 @@ class Footing:
 
 
 def footings(network: Network, destinations: Collection[Site]) -> list[Footing]:
-    """For sites by the towns they stand on, the fewest independent ways to any of ``destinations`` in other towns.
-    Sites that share a town with every destination are left out: they need no ways. Fewest ways first."""
+    """For each set of towns that sites are attached to, the fewest independent paths to any of ``destinations`` in
+    other towns, fewest first. Sites that share a town with every destination need no paths and are left out."""
     there = sorted({_towns(network, site) for site in destinations})
     found = []
     for here, sites in sorted(Counter(_towns(network, site) for site in network.sites).items()):

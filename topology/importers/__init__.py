@@ -1,6 +1,6 @@
-"""Networks from files: GraphML and GML (the Internet Topology Zoo's, and ours), network descriptions, complete JSON.
+"""Networks from files: GraphML and GML (of the Internet Topology Zoo, or exported here), network descriptions, JSON.
 
-``network_from`` is the one call that others need.
+Entry points: ``network_from`` and ``import_network``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from helsewan.topology.importers.raw import Graph
 from helsewan.topology.model import Network
 from helsewan.topology.national.attach import attach, extend
 
-MAX_BYTES = 32_000_000  # a JSON of 20,000 sites has some 20 MB
+MAX_BYTES = 32_000_000  # the JSON of a network of 20,000 sites has about 20 MB
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A network and what was left out or assumed to make it, a line each."""
+    """A network, and remarks on what was left out or assumed on import, one line each."""
 
     network: Network
     remarks: tuple[str, ...] = ()
@@ -37,10 +37,10 @@ def network_from(path: Path, sites: int | None = None, seed: int = 1) -> Network
 
 
 def import_network(path: Path, sites: int | None = None, seed: int = 1) -> Imported:
-    """The network in a file: .graphml, .gml, .yaml or .yml, .json; of another suffix, by what it looks like.
+    """The network in a file: .graphml, .gml, .yaml or .yml, .json; other suffixes are detected by content.
 
-    A file's own sites come first. ``sites`` asks for so many in all, the others attached by the rules of
-    ``helsewan.topology.national.attach`` for ``seed``; None for the file's own, or, where it has none, for hospitals,
+    The file's own sites come first. ``sites`` is the total number; the others are added as in
+    ``helsewan.topology.national.attach`` with ``seed``. None means the file's own sites or, if it has none, hospitals,
     services and data centres. Raises ``InputError`` with file, line, reason and hint.
     """
     raw = document.read_bytes(path, MAX_BYTES)
@@ -86,7 +86,7 @@ def _json(raw: bytes, path: Path, sites: int | None, seed: int) -> Imported:
 
 
 def _filled(network: Network, sites: int | None, seed: int) -> Network:
-    """The network as it is, or with more sites where more are asked for."""
+    """The network unchanged, or extended to ``sites`` sites."""
     return network if sites in (None, len(network.sites)) else extend(network, seed, sites)
 
 
@@ -101,7 +101,7 @@ _READERS: dict[str, _Reader] = {
 
 
 def _looks_like(raw: bytes) -> _Reader:
-    """The reader of a file without a suffix that says it."""
+    """The reader of a file with an unknown suffix, by its first bytes."""
     start = raw[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"<"):
         return _graphml

@@ -1,7 +1,7 @@
-"""A network in plain YAML: PoPs, links and, if wanted, sites. Strict, with an error for each line that does not fit.
+"""Network descriptions in YAML: PoPs, links and optional sites. Strict schema, with an error for each invalid line.
 
-``docs/topologies.md`` shows one. What is left out follows rules: a PoP without ``routers`` has one of its own name;
-lengths become delays at the fibre's speed; without ``sites`` the importer attaches them; without regions it makes them.
+``docs/topologies.md`` has an example. Defaults: a PoP without ``routers`` has one router of the same name; delays
+follow from fibre lengths; without ``sites`` the importer adds them; without regions it partitions the backbone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from helsewan.topology.model import (
 from helsewan.topology.national.reference_data import reference_data
 
 LINES = 2  # a primary and a backup
-LEAST_MTU = 1280  # any line that carries IPv6 takes as much (RFC 8200, 5)
+LEAST_MTU = 1280  # the minimum MTU of links that carry IPv6 (RFC 8200, 5)
 
 
 def _plain_name(value: str) -> str:
@@ -62,7 +62,7 @@ def _possible(rate_bps: int) -> int:
 
 
 def _carries_ip(mtu_bytes: int) -> int:
-    """An access line's MTU."""
+    """Validate an access link's MTU."""
     if not LEAST_MTU <= mtu_bytes <= SITE_MTU:
         reason = (
             "is less than IPv6 needs of every line (RFC 8200, 5)" if mtu_bytes < LEAST_MTU else "is more than any takes"
@@ -99,7 +99,7 @@ class PopSpec(_Strict):
 
 
 class _Long(_Strict):
-    """Something that takes time to pass: its delay, or the fibre's length, or both."""
+    """A link or access link with a delay, a fibre length, or both."""
 
     delay: Delay | None = None
     """one way"""
@@ -114,17 +114,17 @@ class _Long(_Strict):
 
     @property
     def delay_us(self) -> int:
-        """The delay given, else that of the length."""
+        """The given delay, or that of the given length."""
         return round((self.km or 0) * reference_data().fibre_us_per_km) if self.delay is None else self.delay
 
     @property
     def fibre_km(self) -> float:
-        """The length given, else that of the delay."""
+        """The given length, or that of the given delay."""
         return round(self.delay_us / reference_data().fibre_us_per_km, 1) if self.km is None else self.km
 
 
 class LinkSpec(_Long):
-    """A fibre between two routers."""
+    """A link between two routers."""
 
     a: Name
     """a router"""
@@ -137,7 +137,7 @@ class LinkSpec(_Long):
 
 
 class AccessLinkSpec(_Long):
-    """A site's access line."""
+    """A site's access link."""
 
     router: Name
     """the router it leads to"""
@@ -148,7 +148,7 @@ class AccessLinkSpec(_Long):
 
 
 class SiteSpec(_Strict):
-    """A site and its lines, the primary first."""
+    """A site and its access links, the primary first."""
 
     name: str = ""
     """what people call it, its id where left out"""
@@ -189,7 +189,7 @@ class NetworkDescription(_Strict):
 
 @dataclass(frozen=True)
 class Described:
-    """What a description says, in regions; the sites with lines that are not numbered yet."""
+    """A network read from a description, with regions assigned; access links have no VLANs yet."""
 
     name: str
     seed: int
@@ -199,8 +199,8 @@ class Described:
 
 
 def read(document: Document) -> Described:
-    """The network that a document describes. Raises ``InputError`` with every problem of the first pass that
-    has any."""
+    """The network that a document describes. Raises ``InputError`` with all problems of the first pass (schema, names,
+    size) that finds any."""
     spec = validate(document, NetworkDescription)
     problems = tuple(_problems(spec, document))
     if problems:
@@ -215,7 +215,7 @@ def read(document: Document) -> Described:
 
 
 def write(network: Network) -> str:
-    """``network`` as a description; ``read`` gives equal PoPs, routers, links and sites again."""
+    """``network`` as a description; ``read`` restores equal PoPs, routers, links and sites."""
     whole = {
         "name": network.name,
         "seed": network.seed,
@@ -295,7 +295,7 @@ def _site(id_: str, spec: SiteSpec, index: int, home: dict[str, Pop]) -> Site:
 
 
 def _problems(spec: NetworkDescription, document: Document) -> Iterator[Problem]:
-    """Names that mean two things or nothing, and regions that only some PoPs name."""
+    """Ambiguous and unknown names, loops, disconnected routers, and regions given for only some PoPs."""
     owner: dict[str, str] = {}
     if spec.operations is not None and spec.operations not in spec.pops:
         hint = nearest(spec.operations, spec.pops)
@@ -330,7 +330,7 @@ def _problems(spec: NetworkDescription, document: Document) -> Iterator[Problem]
 
 
 def _parted(spec: NetworkDescription, routers: Iterable[str], document: Document) -> Iterator[Problem]:
-    """Routers without a way to the first one."""
+    """Routers without a path to the first one."""
     graph = nx.Graph()
     graph.add_nodes_from(routers)
     graph.add_edges_from((link.a, link.b) for link in spec.links.values())

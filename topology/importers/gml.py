@@ -1,8 +1,8 @@
-"""GML (Himsolt, 1997) to nodes and edges, each with its line.
+"""Reads GML (Himsolt, 1997) into nodes and edges, each with its line number.
 
-networkx cannot read the Topology Zoo's GML files as they were published: it refuses labels that repeat, parallel edges
-without a ``multigraph`` flag and letters beyond ASCII. The format is keys with numbers, strings or lists: all of it is
-read here, without recursion.
+networkx cannot read the Topology Zoo's GML files as published: it rejects repeated labels, parallel edges without a
+``multigraph`` flag and non-ASCII characters. The format consists of keys with numbers, strings or lists; this parser
+reads all of it, without recursion.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KINDS = {(): "file", ("graph",): "graph", ("graph", "node"): "node", ("graph", 
 
 
 def read(raw: bytes, name: str) -> Graph:
-    """The graph in a GML file; ``name`` is what errors call it. Raises ``InputError``."""
+    """The graph in a GML file; ``name`` is the file name in errors. Raises ``InputError``."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:  # the format's own character set is ISO 8859-1
@@ -37,7 +37,7 @@ def read(raw: bytes, name: str) -> Graph:
 
 
 def _tokens(text: str, name: str) -> Iterator[tuple[str, str, int]]:
-    """(kind, value, line) of everything that is not blank or a comment."""
+    """(kind, value, line) of each token except whitespace and comments."""
     position, line = 0, 1
     while position < len(text):
         match = _TOKEN.match(text, position)
@@ -52,7 +52,7 @@ def _tokens(text: str, name: str) -> Iterator[tuple[str, str, int]]:
 
 @dataclass
 class _List:
-    """A list whose end has not come yet: the keys that lead to it, and its plain values."""
+    """An open list: the keys that lead to it, its first line, and its scalar values."""
 
     path: tuple[str, ...]
     line: int
@@ -112,7 +112,7 @@ class _Parser:
                 self.fail(closed.line, None, f"is the {MAX_PARTS}th node or edge: too many", "export a smaller network")
 
     def graph(self) -> Graph:
-        """What was read, once the file is at its end."""
+        """The graph, after the last token."""
         if self.key is not None or len(self.stack) > 1:
             where = self.stack[-1].line
             self.fail(where, self.key, "is not complete: the file ends before it does", "the file may be cut off")

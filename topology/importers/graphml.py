@@ -1,7 +1,7 @@
-"""GraphML (graphml.graphdrawing.org) to nodes and edges, each with its line.
+"""Reads GraphML (graphml.graphdrawing.org) into nodes and edges, each with its line number.
 
-Read straight from expat: networkx does not say where something stands, and takes a document type with its entities.
-A document type is refused here, so there is nothing to expand and nothing to fetch.
+Uses expat directly: networkx reports no line numbers, and accepts document types with entities. A document type is
+rejected here, so no entity is expanded and nothing is fetched.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OWNERS = ("graph", "node", "edge")
 
 
 def read(raw: bytes, name: str) -> Graph:
-    """The graph in a GraphML file; ``name`` is what errors call it. Raises ``InputError``."""
+    """The graph in a GraphML file; ``name`` is the file name in errors. Raises ``InputError``."""
     reader = _Reader(name)
     parser = expat.ParserCreate(namespace_separator="}")
     reader.parser = parser
@@ -34,7 +34,7 @@ def read(raw: bytes, name: str) -> Graph:
         raise InputError(
             Problem(place, None, f"is not XML: {expat.ErrorString(error.code)}", "it may be cut off")
         ) from None
-    except (LookupError, ValueError) as error:  # an encoding that Python does not have, or that is no text encoding
+    except (LookupError, ValueError) as error:  # an encoding unknown to Python, or not a text encoding
         raise InputError(Problem(f"{name}:1", None, f"is not XML: {error}", "save the file as UTF-8")) from None
     if "graph" not in reader.seen:
         raise InputError(Problem(name, None, "is not GraphML: it has no graph element", "check the file"))
@@ -43,7 +43,7 @@ def read(raw: bytes, name: str) -> Graph:
 
 @dataclass
 class _Key:
-    """A declared attribute: its name, what it is for, and the value of whoever does not say."""
+    """A declared attribute: its name, the kind of element it is for, and its default value."""
 
     name: str
     owner: str
@@ -52,7 +52,7 @@ class _Key:
 
 @dataclass
 class _Open:
-    """A graph, node or edge whose end has not come yet."""
+    """An open graph, node or edge element."""
 
     kind: str
     attributes: dict[str, str]
@@ -71,7 +71,7 @@ class _Reader:
     parts: int = 0  # graphs, nodes and edges so far
     directed: bool = False
     closed: dict[str, list[_Open]] = field(default_factory=lambda: defaultdict(list))
-    written: list[str] | None = None  # the text of a data or default element, while in one
+    written: list[str] | None = None  # the text of the open data or default element, if any
     key: str = ""  # the key it belongs to
 
     def fail(self, value: object, reason: str, hint: str) -> NoReturn:
@@ -136,7 +136,7 @@ class _Reader:
                 self.owners[-1].data[self.keys[self.key].name] = value
 
     def described(self, owner: _Open) -> dict[str, str]:
-        """An owner's attributes, with the defaults of the keys it does not give."""
+        """The attributes of an element, with the defaults of those it does not give."""
         wanted = (key for key in self.keys.values() if key.default is not None and key.owner in (owner.kind, "all"))
         return {key.name: key.default or "" for key in wanted} | owner.data
 

@@ -1,4 +1,4 @@
-"""Our own GraphML export as a network description, whose schema then judges it line by line."""
+"""Converts GraphML exported here to a network description, which is then validated against its schema."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ _SITE_KEYS = ("kind", "region", "municipality", "tier")
 
 
 def is_own(graph: Graph) -> bool:
-    """Whether ``helsewan.topology.exporters.formats.to_graphml`` wrote it: its nodes have kinds, and some are routers
-    of PoPs."""
+    """Whether ``helsewan.topology.exporters.formats.to_graphml`` wrote the graph: some node is a router with a PoP."""
     return any(node.attributes.get("kind") == ROUTER and "pop" in node.attributes for node in graph.nodes)
 
 
@@ -85,13 +84,13 @@ class _Translation:
 
 
 def _place(part: Node | Edge) -> float:
-    """Where it stood in the exported network; those without a number come last, as they stand in the file."""
+    """Sort key: the index in the exported network; parts without one come last, in file order."""
     index = _number(part.attributes.get("index", ""))
     return index if isinstance(index, float) else inf
 
 
 def _number(text: str) -> Any:
-    """A number, or the text where it is none: the schema says so."""
+    """The number in ``text``, or ``text`` itself if it is none: the schema then reports it."""
     try:
         return float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where nodes stand that do not say so: among their neighbours."""
+"""Estimates coordinates for nodes without any, from those of their neighbours."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from helsewan.topology.construction.geo import displaced, midpoint
 
 Point = tuple[float, float]  # latitude, longitude
 
-CIRCLE_CENTRE: Point = (63.99, 12.31)  # the middle of mainland Norway
-CIRCLE_KM = 90.0  # a step that ``displaced`` still takes
+CIRCLE_CENTRE: Point = (63.99, 12.31)  # the centre of mainland Norway
+CIRCLE_KM = 90.0  # within the range of ``displaced``
 
 
 @dataclass(frozen=True)
 class Places:
-    """A point for every node. ``guessed``: placed between neighbours. ``vague``: placed where it can be drawn,
-    which says nothing of distances."""
+    """A point for every node. ``guessed``: nodes placed between neighbours. ``vague``: nodes placed for drawing only:
+    distances are meaningless."""
 
     points: dict[str, Point]
     guessed: frozenset[str]
@@ -27,10 +27,10 @@ class Places:
 
 
 def place(graph: nx.Graph, known: Mapping[str, Point]) -> Places:
-    """Points for all nodes of a connected ``graph``, of which those of ``known`` are given.
+    """Points for all nodes of a connected ``graph``; ``known`` has those already given.
 
-    A node between neighbours in different places stands at their mean; that may place further ones, and so on. Then
-    one with neighbours in a single place stands there too, vaguely. Where nothing is known, all stand on a circle.
+    A node with neighbours at two or more points is placed at their midpoint, repeatedly. Then a node with neighbours at
+    a single point is placed there and is vague. If no point is known, all nodes are placed on a circle.
     """
     if not known:
         order = {node: number for number, node in enumerate(graph)}

@@ -1,4 +1,4 @@
-"""What the readers of graph files hand on: nodes and edges with their attributes as text, and where each stands."""
+"""The graph as read from a file: nodes and edges with their attributes as text and their line numbers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from helsewan.common.errors import InputError, Problem
 
 Attributes = Mapping[str, str]
 
-MAX_DEPTH = 64  # of elements or lists in each other: published files need four
-MAX_PARTS = 100_000  # nodes and edges; 20,000 sites with two lines each are 60,000
+MAX_DEPTH = 64  # nesting of elements or lists; published files have four levels
+MAX_PARTS = 100_000  # nodes and edges; 20,000 sites with two access links each are 60,000
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node; ``line`` is where it begins."""
+    """A node; ``line`` is its first line in the file."""
 
     id: str
     attributes: Attributes
@@ -24,7 +24,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An edge between the nodes with these ids; ``id`` is empty where the file gives none."""
+    """An edge between the nodes with these ids; ``id`` is empty if the file gives none."""
 
     id: str
     source: str
@@ -35,7 +35,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Graph:
-    """One graph as the file has it; ``name`` is what errors call the file."""
+    """The graph of a file; ``name`` is the file name in errors."""
 
     name: str
     directed: bool
@@ -49,7 +49,7 @@ class Graph:
 
 
 def checked(graph: Graph) -> Graph:
-    """``graph``, if every node has an id of its own and every edge ends at nodes. Raises ``InputError``."""
+    """``graph``, if node ids are unique and all edges end at nodes; otherwise raises ``InputError``."""
     problems: list[Problem] = []
     first: dict[str, int] = {}
     for node in graph.nodes:

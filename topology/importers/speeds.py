@@ -1,7 +1,7 @@
-"""Link speeds as people label them on maps: ``10 Gbps``, ``< 2.5G``, ``155M``, ``OC-192``, ``2 x STM-16``, ``GigE``.
+"""Link speeds from labels on network maps: ``10 Gbps``, ``< 2.5G``, ``155M``, ``OC-192``, ``2 x STM-16``, ``GigE``.
 
-A label is read with good will: decimal prefixes, always bits. Of a bound (``< 2.5G``) the bound counts, of a range
-(``10-20Gbps``) the lower end, of several channels (``4 x 10G``) all together.
+Parsing is lenient: prefixes are decimal, units are always bits. A bound (``< 2.5G``) gives the bound, a range
+(``10-20Gbps``) its lower end, several channels (``4 x 10G``) their sum.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from helsewan.topology.model import MOST_BPS
 
-MAX_LABEL = 200  # letters that are looked at
+MAX_LABEL = 200  # characters of a label that are parsed
 OC_BPS = 51_840_000  # SONET OC-1 (Telcordia GR-253)
 STM_BPS = 155_520_000  # SDH STM-1 (ITU-T G.707)
 _NAMED = {  # ITU-T G.702, ANSI T1.102, IEEE 802.3
@@ -31,7 +31,7 @@ _NAME = re.compile(rf"{_TIMES}(?<!\w)(?P<name>{'|'.join(sorted(_NAMED, key=len, 
 
 
 def parse_speed_bps(label: str) -> int | None:
-    """The rate that a label speaks of in bit/s; None where it names none that a link can have."""
+    """The rate in a label in bit/s; None if it has none between 1 and ``MOST_BPS``."""
     plain = " ".join(label.lower().split())[:MAX_LABEL]
     text = re.sub(r"(fast|gigabit)\s+ethernet", r"\1ethernet", re.sub(r"([ted]s?)-(?=[13]\b)", r"\1", plain))
     found = [match for match in (pattern.search(text) for pattern in (_AMOUNT, _CARRIER, _NAME)) if match]

@@ -1,8 +1,8 @@
-"""A graph as of the Internet Topology Zoo (topology-zoo.org) to a backbone: what it says, and what must be assumed.
+"""Converts a graph of the Internet Topology Zoo (topology-zoo.org) to a backbone, with defaults for missing data.
 
-A node is a PoP with one router. The attributes are the Zoo's, in any case of letters: ``label``, ``Latitude``,
-``Longitude``, ``Internal`` (0: somebody else's), ``hyperedge`` (1: a junction, kept as a router without sites), and of
-links ``LinkSpeedRaw``, ``LinkSpeed`` with ``LinkSpeedUnits``, ``LinkLabel``, ``LinkType``, ``LinkNote``.
+A node is a PoP with one router. The attributes are the Zoo's, case-insensitive: ``label``, ``Latitude``, ``Longitude``,
+``Internal`` (0: of another network), ``hyperedge`` (1: a junction, kept as a router without sites), and for links
+``LinkSpeedRaw``, ``LinkSpeed`` with ``LinkSpeedUnits``, ``LinkLabel``, ``LinkType``, ``LinkNote``.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from helsewan.topology.importers.speeds import parse_speed_bps
 from helsewan.topology.model import MOST_BPS, Kind, Link, Pop, Region, Router
 from helsewan.topology.national.reference_data import reference_data
 
-MAX_LABEL = 100  # letters of a label that are kept
-DEFAULT_RATE_BPS = 1_000_000_000  # [A] as the national network's regional fibres
-DEFAULT_DELAY_US = 1_000  # [A] as of some 150 km
+MAX_LABEL = 100  # characters of a label that are kept
+DEFAULT_RATE_BPS = 1_000_000_000  # [A] as the national network's regional links
+DEFAULT_DELAY_US = 1_000  # [A] about 150 km
 _UNKNOWN = frozenset({"", "none", "nan", "null", "n/a", "?"})
 _TEXTS = ("linklabel", "linktype", "linknote", "bandwidth", "capacity", "speed")
-_KINDS = tuple(f"{kind.value}-" for kind in Kind)  # how sites' ids begin
+_KINDS = tuple(f"{kind.value}-" for kind in Kind)  # prefixes of site ids
 
 
 @dataclass(frozen=True)
 class Found:
-    """The backbone of a graph. At the PoPs ``barren`` no sites stand; ``remarks`` say what was left out or assumed."""
+    """The backbone of a graph. PoPs in ``without_sites`` get no sites; ``remarks``: what was left out or assumed."""
 
     core: Backbone
     without_sites: frozenset[str]
@@ -46,7 +46,7 @@ class Found:
 
 
 def backbone_of(graph: Graph) -> Found:
-    """The largest connected part of ``graph`` as a backbone. Raises ``InputError`` for values that cannot be."""
+    """The largest connected part of ``graph`` as a backbone. Raises ``InputError`` for invalid values."""
     nodes = {node.id: {key.lower(): value for key, value in node.attributes.items()} for node in graph.nodes}
     own, joined, edges, left_out = _kept(graph, nodes)
     check_size(graph.name, len(own), len(edges))
@@ -63,7 +63,7 @@ def backbone_of(graph: Graph) -> Found:
 
 
 def _kept(graph: Graph, nodes: Mapping[str, Attributes]) -> tuple[list[Node], nx.Graph, list[Edge], list[str]]:
-    """Nodes and edges of the largest part that is the network's own, and remarks on the rest."""
+    """Nodes, graph and edges of the largest connected part without external nodes, and remarks on the rest."""
     external = {id_ for id_, about in nodes.items() if about.get("internal", "").lower() in ("0", "0.0", "false")}
     loops = [edge for edge in graph.edges if edge.source == edge.target]
     edges = [edge for edge in graph.edges if edge.source != edge.target and not external & {edge.source, edge.target}]
@@ -74,7 +74,7 @@ def _kept(graph: Graph, nodes: Mapping[str, Attributes]) -> tuple[list[Node], nx
     if not whole:
         reason, hint = "has no node of its own", "all are marked Internal=0: somebody else's"
         raise InputError(Problem(graph.name, None, reason, hint))
-    largest = max(nx.connected_components(whole), key=len)  # of equals, the one whose first node comes first
+    largest = max(nx.connected_components(whole), key=len)  # of equal sizes, the one whose first node comes first
     joined = whole.subgraph(largest)
     kept = [edge for edge in folded if edge.source in largest]
     lost = len(whole) - len(largest)
@@ -93,7 +93,7 @@ def _kept(graph: Graph, nodes: Mapping[str, Attributes]) -> tuple[list[Node], nx
 
 
 def _one_way(edges: Sequence[Edge]) -> list[Edge]:
-    """A directed graph's edges without those that lead back along an earlier one."""
+    """A directed graph's edges without the reverse edges of earlier ones."""
     waiting: Counter[tuple[str, str]] = Counter()
     kept = []
     for edge in edges:
@@ -107,7 +107,7 @@ def _one_way(edges: Sequence[Edge]) -> list[Edge]:
 
 
 def _known_points(graph: Graph, own: Sequence[Node], nodes: Mapping[str, Attributes]) -> dict[str, Point]:
-    """The points that the file gives. Raises ``InputError`` for what is no place on Earth."""
+    """The points that the file gives. Raises ``InputError`` for coordinates out of range."""
     points: dict[str, Point] = {}
     problems: list[Problem] = []
     for node in own:
@@ -130,8 +130,8 @@ def _known_points(graph: Graph, own: Sequence[Node], nodes: Mapping[str, Attribu
 
 
 def _rates(graph: Graph, edges: Sequence[Edge]) -> list[int | None]:
-    """The rate of each edge in bit/s, None where the file gives none that can be read. Raises ``InputError`` for a
-    raw number of bit/s that no link has."""
+    """The rate of each edge in bit/s, None if the file gives none that can be parsed. Raises ``InputError`` for a
+    ``LinkSpeedRaw`` out of range."""
     rates: list[int | None] = []
     problems: list[Problem] = []
     for edge in edges:
@@ -153,7 +153,7 @@ def _rates(graph: Graph, edges: Sequence[Edge]) -> list[int | None]:
 
 
 def _number(text: str) -> float | None:
-    """A finite number, or None."""
+    """The finite number in ``text``, or None."""
     try:
         number = float(text)
     except ValueError:
@@ -162,7 +162,7 @@ def _number(text: str) -> float | None:
 
 
 def _pops(own: Sequence[Node], nodes: Mapping[str, Attributes], places: Places) -> dict[str, Pop]:
-    """PoPs by node id, named after their labels; not yet in a region."""
+    """PoPs by node id, named after their labels; their region is a placeholder."""
     names = NameBook()
     pops: dict[str, Pop] = {}
     for node in own:
@@ -179,7 +179,7 @@ def _pops(own: Sequence[Node], nodes: Mapping[str, Attributes], places: Places) 
 def _links(
     edges: Sequence[Edge], pops: dict[str, Pop], places: Places, rates: Sequence[int | None]
 ) -> tuple[Link, ...]:
-    """A link for each edge, parallel ones too; delay by great circle, or the default where a place is vague."""
+    """A link for each edge, including parallel ones; delay by great circle, or the default if a place is vague."""
     names = NameBook()
     us_per_km, least_km = reference_data().fibre_us_per_km, reference_data().interconnect_km
     links = []
@@ -196,7 +196,7 @@ def _links(
 
 
 def _assumed(places: Places, rates: Sequence[int | None], edges: Sequence[Edge], junctions: int) -> list[str]:
-    """Remarks on what the file does not say."""
+    """Remarks on values that the file does not give."""
     vague = sum(bool(places.vague & {edge.source, edge.target}) for edge in edges)
     unread = sum(rate is None for rate in rates)
     of_all = f"of {_count(len(edges), 'link')}"

@@ -1,4 +1,4 @@
-"""The national health network: reference data, which sites a network of a given size has, what stands at each.
+"""The national health network: reference data, the choice of sites for a given size, and their properties.
 
-Entry point: `generator.national_network`. May import `common` and the other modules of `topology`.
+Entry point: `generator.national_network`. May import only `common` and the other modules of `topology`.
 """

@@ -1,9 +1,9 @@
-"""Sites for a backbone that brought none, or too few: the national network's kinds, rates and tiers.
+"""Adds sites to a backbone that has none, or too few, with the national network's kinds, rates and tiers.
 
-What the country's map says of Norway is assumed here, all [A]: the national services stand at the three best-connected
-PoPs, each region's data centre and university hospital at its best-connected one, and every PoP has a hospital. Each
-PoP has twelve municipalities around it; the country's inhabitants are dealt to PoPs by the number of their neighbours.
-So GP practices, pharmacies and municipalities come in the national network's mix, most where most lines meet.
+The national network takes locations from reference data; here they are assumptions [A]: national services are at the
+three best-connected PoPs, each region's data centre and university hospital at its best-connected PoP, and every PoP
+has a hospital. Each PoP has twelve municipalities around it. Norway's population is distributed over the PoPs in
+proportion to 1 + the number of their neighbours, and GP practices, pharmacies and municipalities follow population.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from helsewan.topology.national.site_profiles import (
 )
 
 SERVICE_TOWNS = 3  # as in services.yaml
-CENTRAL_SHARE = 4  # one in so many hospitals of a region is a central one
-DISTRICTS = 12  # as Norway has municipalities for each of its PoPs
-DISTRICT_KM = 40.0  # how far from its PoP a municipality's centre is at most
-GOLDEN_ANGLE = 2.399963  # radians; points that turn by it from one to the next lie evenly on a disc
+CENTRAL_SHARE = 4  # one in this many hospitals of a region is a central one
+DISTRICTS = 12  # municipalities for each PoP, as in Norway
+DISTRICT_KM = 40.0  # the longest distance from a PoP to a municipality's centre
+GOLDEN_ANGLE = 2.399963  # radians; spreads points evenly over a disc (sunflower arrangement)
 INHABITANTS = 4_700_000  # Norway, 1 January 2008
 
 
 def attach(
     name: str, core: Backbone, seed: int, total: int | None, without_sites: frozenset[str] = frozenset()
 ) -> Network:
-    """A network of ``core`` and ``total`` sites; ``None``: hospitals, services and data centres only. At the PoPs
-    ``barren`` nothing stands. A larger network contains the smaller one of the same seed.
+    """A network of ``core`` with ``total`` sites; None means hospitals, services and data centres only.
 
-    Raises ``InputError`` for a size that cannot be."""
+    PoPs in ``without_sites`` get no sites. A larger network contains the smaller one of the same seed.
+    Raises ``InputError`` for a ``total`` out of range."""
     town = _Towns(core, without_sites)
     requests = list(town.fixed_sites())
     wanted = len(requests) if total is None else total
@@ -51,16 +51,16 @@ def attach(
 
 
 def extend(network: Network, seed: int, total: int) -> Network:
-    """``network`` with further sites, ``total`` in all; the sites it has come first and keep their lines.
+    """``network`` with further sites, ``total`` in all; existing sites come first and keep their access links.
 
-    Raises ``InputError`` for fewer than it has, or too many."""
+    Raises ``InputError`` for fewer sites than it has, or too many."""
     check_size(total, len(network.sites), "the sites in the file")
     core = Backbone(network.pops, network.routers, network.links, network.operations)
     return _with(network.name, core, seed, list(network.sites), total, _Towns(core, frozenset()))
 
 
 def _with(name: str, core: Backbone, seed: int, sites: list[Site], total: int, town: _Towns) -> Network:
-    """The network of ``sites`` and as many drawn ones as ``total`` leaves room for."""
+    """The network of ``sites``, filled up to ``total`` with sampled ones."""
     taken = {site.id for site in sites} | {router.id for router in core.routers}
     fresh = (request for request in town.candidates(seed) if request.site.id not in taken)
     first = max((site.index for site in sites), default=0) + 1
@@ -70,7 +70,7 @@ def _with(name: str, core: Backbone, seed: int, sites: list[Site], total: int, t
 
 
 class _Towns:
-    """The PoPs as towns with neighbours."""
+    """The backbone's PoPs with their neighbours: locations for sites and their access links."""
 
     def __init__(self, core: Backbone, without_sites: frozenset[str]) -> None:
         self._neighbours = neighbours(core)
@@ -81,7 +81,7 @@ class _Towns:
         self._us_per_km = reference_data().fibre_us_per_km
 
     def fixed_sites(self) -> Iterator[SiteRequest]:
-        """Hospitals, services and data centres, the sites that every network has."""
+        """Hospitals, services and data centres: the sites that every network has."""
         index = count(1)
         for pop, tier in self._hospitals():
             named = (f"hospital-{pop.id}", f"{pop.town} hospital", Kind.HOSPITAL, next(index))
@@ -93,13 +93,13 @@ class _Towns:
             yield SiteRequest(site, reference_data().facility_bps, dual=True, via=pop.id)
 
     def candidates(self, seed: int) -> Iterator[SiteRequest]:
-        """GP practices, pharmacies and municipalities in the order networks take them; indices are to be set."""
+        """GP practices, pharmacies and municipalities in sampling order; the caller sets their indices."""
         pop_of = {district: pop.id for pop in self._best_first for district in self._districts(pop)}
         for candidate in site_sampling.candidates(list(pop_of), seed):
             yield replace(sampled_site(candidate, 0, seed), via=pop_of[candidate.municipality])
 
     def attached(self, request: SiteRequest) -> Site:
-        """A site with its lines: to its own PoP and, as backup, on from there to the quickest neighbour."""
+        """The requested site with its access links: to its PoP and, as backup, past it to the nearest neighbour."""
         pop = self._pops[request.via]
         km = great_circle_km(request.site.lat, request.site.lon, pop.lat, pop.lon)
         delay_us = access.line_delay_us(km, self._us_per_km)
@@ -115,7 +115,7 @@ class _Towns:
         return replace(request.site, accesses=tuple(lines))
 
     def _hospitals(self) -> Iterator[tuple[Pop, str]]:
-        """Every PoP with its hospital's tier, in order of PoPs."""
+        """Every PoP that may have sites, with its hospital's tier, in the backbone's order."""
         ranks: dict[str, tuple[int, int]] = {}
         for region in {pop.region for pop in self._best_first}:
             ranked = [pop.id for pop in self._best_first if pop.region is region]
@@ -125,7 +125,7 @@ class _Towns:
             yield pop, "university" if rank == 0 else "central" if rank <= among // CENTRAL_SHARE else "local"
 
     def _facilities(self) -> Iterator[tuple[Kind, Facility, Pop]]:
-        """Services over the best-connected PoPs in turn, a data centre at the best-connected of each region."""
+        """Services, round robin over the best-connected PoPs; a data centre at each region's best-connected PoP."""
         for number, service in enumerate(reference_data().services):
             yield Kind.SERVICE, service, self._best_first[number % min(SERVICE_TOWNS, len(self._best_first))]
         for centre in reference_data().datacentres:
@@ -134,7 +134,7 @@ class _Towns:
                 yield Kind.DATACENTRE, centre, home
 
     def _districts(self, pop: Pop) -> Sequence[Municipality]:
-        """A PoP's municipalities, the first in the town itself, each with fewer inhabitants than the one before."""
+        """A PoP's municipalities, the first in the town itself; the n-th has a population proportional to 1/n."""
         people = INHABITANTS * self._weight[pop.id] / sum(self._weight.values())
         whole = sum(1 / number for number in range(1, DISTRICTS + 1))
         found = []

@@ -1,4 +1,4 @@
-"""The national health network: backbone, sites of every kind, access lines and addresses."""
+"""The national health network: backbone, sites of every kind, access links and addresses."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ from helsewan.topology.national.site_profiles import (
 def national_network(sites: int | None = 400, seed: int = 1, swedish_route: bool = False) -> Network:
     """The network with ``sites`` sites; ``None`` means hospitals, services and data centres only.
 
-    The same arguments give the same network, and a larger network contains the sites and lines of a
-    smaller one of the same seed. ``swedish_route`` adds the way Narvik-Stockholm-Oslo.
-    Raises ``InputError`` for a size that cannot be.
+    Deterministic; a larger network contains the sites and access links of a smaller one of the same seed.
+    ``swedish_route`` adds the link Narvik-Stockholm-Oslo. Raises ``InputError`` for a number of sites out of range.
     """
     data = reference_data()
     requests = list(_fixed_sites(data))
@@ -40,7 +39,7 @@ def national_network(sites: int | None = 400, seed: int = 1, swedish_route: bool
 
 
 def _fixed_sites(data: ReferenceData) -> Iterator[SiteRequest]:
-    """The sites that every network has: hospitals, services, data centres."""
+    """Hospitals, services and data centres: the sites that every network has."""
     towns = {town.id: town for town in data.towns}
     facilities = [(Kind.SERVICE, facility) for facility in data.services]
     facilities += [(Kind.DATACENTRE, facility) for facility in data.datacentres]

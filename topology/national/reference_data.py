@@ -1,4 +1,4 @@
-"""The places and figures of ``data/``, read once: towns, fibres, hospitals, municipalities, services."""
+"""Reference data of ``topology/data``, read once: towns, links, hospitals, municipalities, services."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from helsewan.topology.model import Region
 
 @dataclass(frozen=True, slots=True)
 class Town:
-    """A PoP's town with the number of routers it has."""
+    """A town with a PoP; ``routers`` is the number of routers there."""
 
     id: str
     name: str
@@ -28,7 +28,7 @@ class Town:
 
 @dataclass(frozen=True, slots=True)
 class TownLink:
-    """A fibre route between two towns (ids ``a`` and ``b``)."""
+    """A link between two towns (ids ``a`` and ``b``)."""
 
     id: str
     a: str
@@ -40,7 +40,8 @@ class TownLink:
 
 @dataclass(frozen=True, slots=True)
 class Detour:
-    """The optional way between two towns through a place abroad; ``routing_factor`` is fibre over great circle."""
+    """The optional link between two towns via a place abroad at ``lat``, ``lon``; ``routing_factor`` is the ratio of
+    fibre length to great-circle distance."""
 
     a: str
     b: str
@@ -52,7 +53,8 @@ class Detour:
 
 @dataclass(frozen=True, slots=True)
 class Hospital:
-    """A somatic hospital of 2006; ``trust`` is a slug, ``via`` is the PoP a sea cable leads to, if it has one."""
+    """A somatic hospital of 2006; ``trust`` is the slug of its health trust, ``via`` the id of the PoP that a sea cable
+    connects it to, or empty."""
 
     id: str
     name: str
@@ -67,7 +69,7 @@ class Hospital:
 
 @dataclass(frozen=True, slots=True)
 class Municipality:
-    """A municipality, placed at its administrative centre."""
+    """A municipality; coordinates are those of its administrative centre."""
 
     id: str
     name: str
@@ -79,7 +81,7 @@ class Municipality:
 
 @dataclass(frozen=True, slots=True)
 class Facility:
-    """A national service or a regional data centre, standing at a PoP's town."""
+    """A national service or a regional data centre, located in the town of PoP ``pop``."""
 
     id: str
     name: str

@@ -1,4 +1,4 @@
-"""What stands at the end of an access line: sites of each kind with their rates and homing, not yet plugged in."""
+"""Sites of each kind with their access rates and homing, before their access links are assigned."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from helsewan.topology.model import Kind, Region, Site
 from helsewan.topology.national.reference_data import Municipality
 from helsewan.topology.national.site_sampling import Candidate
 
-# [A] Rates and homing by what a site is: data/README.md, "Access lines".
+# [A] Rates and homing by kind of site: data/README.md, "Access lines".
 HOSPITAL_RATE_BPS = {"university": 1_000_000_000, "central": 100_000_000, "local": 34_000_000}
 DUAL_HOMED_TIERS = frozenset({"university", "central"})
 MUNICIPALITY_RATE_BPS = 10_000_000
 SMALL_SITE_RATES_BPS = ((50_000, 10_000_000), (10_000, 4_000_000), (0, 2_000_000))  # (inhabitants from, rate)
 MAX_SITES = 20_000
-SCATTER_KM = 8.0  # [A] how far from its municipality's centre a GP practice or pharmacy stands at most
+SCATTER_KM = 8.0  # [A] the longest distance from a municipality's centre to its GP practices and pharmacies
 
 _SMALL = {Kind.GP: "GP practice", Kind.PHARMACY: "pharmacy"}
 
 
 def check_size(total: int, least: int, fixed_sites: str) -> None:
-    """Raises ``InputError`` for a number of sites that cannot be: fewer than the ``least`` that ``standing``
-    names, or too many."""
+    """Raise ``InputError`` if ``total`` sites are fewer than ``least``, which ``fixed_sites`` describes in the hint, or
+    more than ``MAX_SITES``."""
     if total < least:
         reason, hint = "is too few", f"{fixed_sites} alone are {least}"
     elif total > MAX_SITES:
@@ -37,7 +37,7 @@ def check_size(total: int, least: int, fixed_sites: str) -> None:
 
 
 def sampled_site(candidate: Candidate, index: int, seed: int) -> SiteRequest:
-    """A municipality at its centre, or a GP practice or pharmacy somewhere around it."""
+    """The request for a candidate: a municipality at its centre, or a GP practice or pharmacy within ``SCATTER_KM``."""
     place, kind = candidate.municipality, candidate.kind
     if kind is Kind.MUNICIPALITY:
         id_, name = f"municipality-{place.id}", f"{place.name} municipality"
@@ -57,7 +57,7 @@ def unattached_site(
     tier: str = "",
     tags: frozenset[str] = frozenset(),
 ) -> Site:
-    """A site named (id, name, kind, index) at a point (lat, lon), without lines and addresses so far."""
+    """A site with ``naming`` (id, name, kind, index) at ``point`` (lat, lon), without access links and addresses."""
     id_, name, kind, index = naming
     lat, lon = point
     return Site(
@@ -78,7 +78,7 @@ def unattached_site(
 
 
 def _scattered(place: Municipality, random: Random) -> tuple[float, float]:
-    """A point evenly drawn from the disc around a municipality's centre, to about 10 m."""
+    """A point sampled uniformly from the disc around a municipality's centre, rounded to about 10 m."""
     distance_km, angle = SCATTER_KM * sqrt(random.random()), tau * random.random()
     lat, lon = displaced(place.lat, place.lon, distance_km * cos(angle), distance_km * sin(angle))
     return round(lat, 4), round(lon, 4)

@@ -1,8 +1,8 @@
-"""Which GP practices, pharmacies and municipalities a network of a given size contains.
+"""Sampling of the GP practices, pharmacies and municipalities in a network of a given size.
 
-Every candidate has a place in one endless order that depends on the seed alone; a network takes
-the first ones. So a larger network contains every smaller one, each size has the country's mix of
-kinds, and each kind is spread over the municipalities by population.
+All candidates are in one infinite order that depends only on the seed; a network takes the first ones. So a larger
+network contains every smaller one, each size has the country's mix of kinds, and each kind is spread over the
+municipalities by population.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from random import Random
 from helsewan.topology.model import Kind
 from helsewan.topology.national.reference_data import Municipality
 
-# How many there are about 2006 and today; data/README.md has the sources.
+# Numbers in Norway in about 2006 and today; sources: topology/data/README.md.
 MILESTONES = {Kind.GP: (1_500, 2_100), Kind.PHARMACY: (554, 1_050)}
 
 
@@ -30,7 +30,7 @@ class Candidate:
 
 
 def candidates(municipalities: Sequence[Municipality], seed: int) -> Iterator[Candidate]:
-    """All candidates in the order networks take them; endless."""
+    """All candidates in sampling order; the iterator is infinite."""
     streams = [_timed(kind, _by_population(kind, municipalities, seed)) for kind in MILESTONES]
     streams.append(_municipalities(municipalities, seed))
     for _, _, candidate in heapq.merge(*streams, key=lambda entry: entry[:2]):
@@ -38,8 +38,8 @@ def candidates(municipalities: Sequence[Municipality], seed: int) -> Iterator[Ca
 
 
 def _timed(kind: Kind, stream: Iterator[Candidate]) -> Iterator[tuple[float, str, Candidate]]:
-    """Give each candidate its time: 1 when the country of 2006 is complete, 2 for today's, and from
-    there on one more for each further country like today's."""
+    """Give each candidate its sort key, the time: up to 1 for the number of sites of 2006, up to 2 for today's number,
+    and 1 more for each further multiple of today's number."""
     then, today = MILESTONES[kind]
     for rank, candidate in enumerate(stream, start=1):
         if rank <= then:
@@ -52,7 +52,7 @@ def _timed(kind: Kind, stream: Iterator[Candidate]) -> Iterator[tuple[float, str
 
 
 def _municipalities(municipalities: Sequence[Municipality], seed: int) -> Iterator[tuple[float, str, Candidate]]:
-    """Each municipality once, in random order, all of them by time 1."""
+    """Each municipality once, in random order, with times up to 1."""
     order = list(municipalities)
     Random(f"{seed}:municipality").shuffle(order)
     for rank, place in enumerate(order, start=1):
@@ -60,10 +60,11 @@ def _municipalities(municipalities: Sequence[Municipality], seed: int) -> Iterat
 
 
 def _by_population(kind: Kind, municipalities: Sequence[Municipality], seed: int) -> Iterator[Candidate]:
-    """Candidates of one kind, spread by population: systematic sampling. Municipality m gets its n-th
-    at (n - u) / population, u random in [0, 1): whatever the cut, each has its quota rounded up or
-    down, and on average its quota exactly. Unlike largest remainders, no one loses a site when the
-    total grows."""
+    """Candidates of one kind, spread by population with systematic sampling.
+
+    The n-th candidate of a municipality has the key (n - u) / population, u uniform in [0, 1). For any number of
+    candidates taken, each municipality has its quota rounded up or down, and exactly its quota in expectation. Unlike
+    with largest remainders, no municipality loses a site when the total grows."""
     random = Random(f"{seed}:{kind.value}")
     streams = [_of_one(kind, place, random.random()) for place in municipalities]
     for _, _, candidate in heapq.merge(*streams, key=lambda entry: entry[:2]):
