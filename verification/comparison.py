@@ -38,8 +38,8 @@ ASSUMED = (
 
 @dataclass(frozen=True, slots=True)
 class FirstSteps:
-    """What is done to packets on their lines' own routers: the tables that they come to, by router; and everything that
-    sends them anywhere, with those packets that come to it at the most, by what it hangs on."""
+    """What happens to packets on the router of their own access link: the tables they reach, by router, and each action
+    that forwards them, with the largest set of packets it can apply to, by the components it depends on."""
 
     tables: frozenset[tuple[str, Table]]
     deeds: Mapping[int, Sequence[tuple[Set, Transition]]]
@@ -51,7 +51,8 @@ class FirstSteps:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What some of the access lines show: findings, entries they use (see `dead_rules.Uses`), nodes and times taken."""
+    """The result for some of the access links: findings, entries used (see `dead_rules.Uses`), number of nodes, and
+    times."""
 
     findings: dict[Key, Finding]
     uses: tuple[set[Use], set[Use]]
@@ -61,7 +62,7 @@ class Part:
 
 
 class Verification:
-    """Holds what rules do against what a policy says, for all lines or some of them."""
+    """Compares rules with a policy, for all access links or some of them."""
 
     def __init__(self, plan: Plan, static: Static, lines: Sequence[AccessLinkId] | None = None) -> None:
         self.plan, self.static, self.space = plan, static, static.space

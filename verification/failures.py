@@ -1,4 +1,4 @@
-"""The states of a network that a verifier looks at, and what is still connected in them."""
+"""The states of a network that a verifier examines, and what is still connected in each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a verifier found: the violations with a packet each that shows one, and what was proved of all the rest."""
+"""What a verifier found: violations, each with a packet that shows it, and proofs for all the rest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helsewan.verification.concrete.packet import Packet
 
 
 class Kind(str, Enum):
-    """What can be wrong. Those of `FLAWS` are no violation: they let nothing pass and stop nothing."""
+    """Kinds of findings. Those in `FLAWS` are no violations: they affect no packet."""
 
     LEAK = "leak"  # delivered, and no contract allows it
     BLACKHOLE = "blackhole"  # a contract allows it, and it is not delivered
@@ -33,7 +33,8 @@ FLAWS = frozenset({Kind.SHADOWED, Kind.UNREACHED})
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A state of the network that is looked at: its name in reports, and what has failed. The first is the intact."""
+    """A state of the network that is examined: its name in reports, and what has failed. The first is the intact
+    network."""
 
     name: str
     failures: Failures
@@ -68,7 +69,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Proof:
-    """Something that holds for every packet: what exactly, of how much, and what was taken for granted."""
+    """A property that holds for every packet: which, of how many, and under what assumptions."""
 
     claim: str
     cases: tuple[str, ...]
@@ -79,7 +80,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """All that a verification found. ``figures`` are times (``…_s``) and sizes, by name."""
+    """The result of a verification. ``figures`` are times (``…_s``) and sizes, by name."""
 
     policy: str
     network: str

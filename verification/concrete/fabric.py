@@ -1,4 +1,4 @@
-"""All switches together: a packet's way from an access line to its end, hop by hop."""
+"""All switches together: a packet's path from an access link to its end, hop by hop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from helsewan.verification.concrete.switch import Stop, Switch, Visit
 
 
 class End(Enum):
-    """How a packet's way ends."""
+    """How a packet's path ends."""
 
     DELIVERED = "out of a site's line"
     DROPPED = "a switch sent it nowhere, or to the controller alone"
@@ -35,7 +35,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """What one router on the way did; ``came`` is how the packet reached it."""
+    """What one router on the path did; ``came`` is how the packet reached it."""
 
     came: Place
     visit: Visit
@@ -51,7 +51,8 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A packet's whole way. ``site`` is whose line it left on, ``packet`` as what; ``reason`` is why it was dropped."""
+    """A packet's whole path. ``site`` owns the access link it was delivered to, ``packet`` is its final form;
+    ``reason`` says why it was dropped."""
 
     hops: tuple[Hop, ...]
     end: End
@@ -71,7 +72,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Fabric:
-    """A network's switches while some of its links and routers have failed and every port shows it."""
+    """A network's switches in a state in which some links and routers have failed; every port reflects it."""
 
     network: Network
     switches: Mapping[str, Switch]

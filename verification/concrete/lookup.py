@@ -17,12 +17,12 @@ Shape = tuple[tuple[str, "int | None"], ...]  # field and mask (None: all of it)
 
 
 class ChanceError(Exception):
-    """Two entries of one priority match one packet and differ in what they do: a switch would take either."""
+    """Two entries of equal priority match one packet and differ in their actions: a switch may take either."""
 
 
 @dataclass(slots=True)
 class _Alike:
-    """The entries of one shape by the values they want; of two with the same, the one of higher priority."""
+    """The entries of one shape, by the values they match; of two with equal values, the one of higher priority."""
 
     rules: dict[tuple[int, ...], FlowRule] = field(default_factory=dict)
     highest: int = -1
@@ -35,7 +35,7 @@ class _Alike:
 
 
 class Classifier:
-    """One table's entries, put in order when a packet first comes to it."""
+    """One table's entries, indexed when the first packet reaches the table."""
 
     def __init__(self, rules: Iterable[FlowRule]) -> None:
         self.rules = tuple(rules)

@@ -69,7 +69,7 @@ def number(value: Value) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """An MPLS label stack entry (RFC 3032); its place in the stack says whether it is the bottom."""
+    """An MPLS label stack entry (RFC 3032); its position in the stack says whether it is the bottom."""
 
     label: int
     tc: int

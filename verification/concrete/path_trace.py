@@ -1,4 +1,4 @@
-"""How a service's packets go from one site to another, as the rules themselves lead them."""
+"""How a service's packets go from one site to another, according to the rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TTL = 64  # what hosts send
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A fibre on the way, and the labels of the packet on it, the transport label first."""
+    """A link on the path, and the labels of the packet on it, the transport label first."""
 
     link: str
     labels: tuple[Label, ...]
@@ -28,8 +28,8 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """A packet's way: its ``routers``, a leg from each to the next, and the site whose line it leaves on, None where it
-    does not arrive. ``delay_us`` is one way, access lines included; ``dscp`` is what it arrives with."""
+    """A packet's path: its ``routers``, a leg from each to the next, and the site it is delivered to, None where it
+    does not arrive. ``delay_us`` is one way, access links included; ``dscp`` is the code point it arrives with."""
 
     routers: tuple[str, ...]
     legs: tuple[Leg, ...]
@@ -40,7 +40,8 @@ class Journey:
 
 @dataclass(frozen=True, slots=True)
 class Detour:
-    """Where packets go the moment something on their way fails, before the controller knows: what failed, and how."""
+    """Where packets go directly after a failure on their path, before the controller reacts: what failed, and the
+    path."""
 
     failed: str
     journey: Journey

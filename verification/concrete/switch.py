@@ -41,11 +41,11 @@ _EMPTY = Classifier(())
 
 
 class NotModelledError(Exception):
-    """A rule does what this interpreter does not know."""
+    """A rule uses something that this interpreter does not implement."""
 
 
 class Stop(Enum):
-    """Why a packet goes no further, other than by a rule that says so."""
+    """Why a packet goes no further, other than by a rule that drops it."""
 
     NO_RULE = "no entry matches"
     TTL = "its time to live ran out"
@@ -59,7 +59,8 @@ class Stop(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A group asked: with what packet, metadata and registers, and which bucket it took (None: none was alive)."""
+    """A group that was evaluated: with what packet, metadata and registers, and which bucket it took (None: no bucket
+    was live)."""
 
     group: GroupRule
     packet: Packet
@@ -69,7 +70,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class HandedUp:
-    """A packet that the controller was handed, with metadata and registers; ``expired``: because its TTL ran out."""
+    """A packet sent to the controller, with metadata and registers; ``expired``: because its TTL ran out."""
 
     packet: Packet
     notes: Mapping[str, int]
@@ -90,7 +91,7 @@ class Visit:
 
 @dataclass(frozen=True)
 class Switch:
-    """A switch's tables and groups. Frozen: other rules make another switch."""
+    """A switch's tables and groups. Immutable: other rules make another switch."""
 
     tables: Mapping[Table, Classifier]
     groups: Mapping[int, GroupRule]
@@ -132,7 +133,7 @@ class Switch:
 
 
 class _StoppedError(Exception):
-    """The whole packet is lost, with what was sent out of it before."""
+    """The whole packet is lost, with the copies sent before."""
 
 
 @dataclass

@@ -98,7 +98,7 @@ class Dump:
 
 
 class _Of(BaseModel):
-    """What something is, to know it by."""
+    """The identity of a network or policy."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -107,7 +107,7 @@ class _Of(BaseModel):
 
 
 class _Down(BaseModel):
-    """What could not be used when the rules were read."""
+    """The components that were unusable when the rules were read."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

@@ -66,7 +66,7 @@ _HEX = re.compile(r"0x[0-9a-f]{1,16}")
 
 
 class Wrong(Exception):
-    """A part of an entry that cannot be: where in it, what stands there, why not, what to do."""
+    """An invalid part of an entry: its path in the entry, the value, the reason, and a hint."""
 
     def __init__(self, path: Path, value: object, reason: str, hint: str = "") -> None:
         self.path, self.value, self.reason, self.hint = path, value, reason, hint

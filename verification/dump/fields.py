@@ -1,4 +1,4 @@
-"""Fields of rules in a file: their names, how wide they are, and their values as text."""
+"""Fields of rules in a file: names, widths, and values as text."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _AS_HEX = frozenset({"metadata", "eth_type", "vlan_vid"})  # as people know them
 
 
 class FieldError(ValueError):
-    """A value that a field cannot have; ``hint`` says what it can."""
+    """A value that a field cannot have; ``hint`` says which it can."""
 
     def __init__(self, reason: str, hint: str = "") -> None:
         self.reason, self.hint = reason, hint

@@ -1,4 +1,4 @@
-"""What a policy says becomes of packets: of one packet, of all, and in words for two sites.
+"""What a policy expects of packets: of one packet, of all packets, and as an explanation for two sites.
 
 Entry points: `expected.Expected` (one packet) and `expected_sets` (all).
 """

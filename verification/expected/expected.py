@@ -1,6 +1,7 @@
-"""What a policy says of one packet that a site sends: the word that two answers are held against.
+"""The policy's expected disposition of one packet from a site: what answers of rules and of a running network are
+compared with.
 
-It is read off the plan, from VPNs' members, prefixes and contracts, and knows nothing of rules.
+It is derived from the plan's VPN members, prefixes and contracts, independently of any rule.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _USUAL_TTL = 64  # what hosts send; no way through a network is longer
 
 
 class Disposition(Enum):
-    """What is to become of a packet."""
+    """The expected disposition of a packet."""
 
     ARRIVES = "arrives"  # at the site that has its destination address, and nowhere else
     MAY_ARRIVE = "may arrive"  # there, if its hops suffice
@@ -33,8 +34,8 @@ class Disposition(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The verdict on a packet, why, where the policy's file says so (``file:line`` of a contract, or of where contracts
-    begin if none allows it), and the site that has its destination address."""
+    """The disposition of a packet, the reason, the place in the policy file (``file:line`` of a contract, or of the
+    beginning of the contracts if none allows it), and the site that owns its destination address."""
 
     verdict: Disposition
     words: str
@@ -44,7 +45,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Intent:
-    """What the policy of a plan wants."""
+    """The expectations of a plan's policy."""
 
     plan: Plan
 

@@ -34,7 +34,7 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What ``plan`` says, in sets of ``space``."""
+    """The expectations of ``plan``, as sets of ``space``."""
 
     plan: Plan
     space: Space

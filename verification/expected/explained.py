@@ -1,4 +1,5 @@
-"""All there is to say of two sites under a policy: who may open what, why, why not, and how its packets go."""
+"""The explanation of two sites under a policy: who may open which service, why or why not, and the paths of the
+packets."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class RouteSharing:
-    """A site's VPN, that of the other, and the route targets by which the first has the other's routes."""
+    """A site's VPN, the other's, and the route targets by which the first imports the other's routes."""
 
     vpn: str
     towards: str
@@ -52,7 +53,7 @@ class Carried:
 
 @dataclass(frozen=True)
 class Explained:
-    """The answer for two sites."""
+    """The explanation for two sites."""
 
     plan: Plan
     sites: tuple[str, str]

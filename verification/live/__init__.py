@@ -1,4 +1,5 @@
-"""Questions for a running network: test packets and sessions, and their answers beside those of the rules.
+"""Probe packets and sessions for a running network: their predicted outcomes, and the answers of the network beside
+them.
 
-Entry points: `test_packets.questions` and `live_report`.
+Entry points: `test_packets.probe_packets`, `sessions.sessions`, `outcome` and `live_report`.
 """

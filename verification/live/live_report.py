@@ -1,4 +1,4 @@
-"""Two answers to each question laid side by side: that of the rules, and that of the running network."""
+"""The answers to each probe side by side: those of the rules, and those of the running network."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class SessionAnswer:
-    """A conversation, and whether it came about."""
+    """A session, and whether it was established."""
 
     talk: Session
     live: bool

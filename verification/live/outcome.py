@@ -1,4 +1,4 @@
-"""What becomes of a packet, in the one form that rules and a running network are both asked for."""
+"""The outcome of a packet, in one form for rules and for a running network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ETHERNET_BYTES = 14
 
 @dataclass(frozen=True)
 class Arrival:
-    """A packet as it came out of a site's line."""
+    """A packet as it left a site's access link."""
 
     site: str
     packet: Packet
@@ -33,7 +33,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a packet came out, and as what; and whether the network itself answered its sender."""
+    """Where a packet arrived, and in what form; and whether the network itself answered its sender."""
 
     arrivals: frozenset[Arrival] = frozenset()
     answered: bool = False
@@ -66,7 +66,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a plan's network does by the rules in ``fabric``, its routers' own answers included."""
+    """What a plan's network does according to the rules in ``fabric``, its routers' own answers included."""
 
     plan: Plan
     fabric: Fabric

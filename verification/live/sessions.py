@@ -1,7 +1,7 @@
-"""Conversations: what users of a network do, by the sites' own network stacks. Each takes packets both ways.
+"""Sessions between sites by their own network stacks, with packets both ways.
 
-They are asked beside single packets (`helsewan.verification.live.test_packets`), for which they cannot stand: a stack
-forges nothing."""
+They complement single packets (`helsewan.verification.live.test_packets`): a stack forges nothing.
+"""
 
 from __future__ import annotations
 

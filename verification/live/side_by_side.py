@@ -1,4 +1,4 @@
-"""Questions and both answers to each, one by one, for programs."""
+"""Each probe with both answers, as rows for programs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The questions that are put to a network twice: to its rules, and to itself. Deterministic for a seed.
+"""The probe packets that are sent through the rules and through the running network. Deterministic for a seed.
 
-Each is one frame that a site sends. The frame carries a mark by which it is known again wherever it comes out.
+Each is one frame that a site sends. The frame carries a mark by which it is recognised wherever it arrives.
 """
 
 from __future__ import annotations

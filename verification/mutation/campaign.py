@@ -1,4 +1,4 @@
-"""A trial of the verifier: fault by fault, what it does, whether it is caught, and why not where it is not."""
+"""A trial of the verifier: for each fault its effect, whether it is detected, and the reason if not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Verifier = Callable[[Mapping[str, RuleSet]], VerificationReport]
 
 
 class FaultVerdict(str, Enum):
-    """How a trial of one fault ends. Only `MISSED` and `FALSE_ALARM` speak against the verifier."""
+    """The result for one fault. Only `MISSED` and `FALSE_ALARM` are defects of the verifier."""
 
     CAUGHT = "caught"
     REFUSED = "refused by the compiler"  # a policy that says it means nothing
@@ -63,7 +63,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class Campaign:
-    """Faults in the rules of one network. ``verify`` is what is on trial, ``cases`` the states that it looks at."""
+    """Faults in the rules of one network. ``verify`` is the verifier on trial, ``cases`` the states that it
+    examines."""
 
     jury: FaultOracle
     verify: Verifier

@@ -1,5 +1,5 @@
-"""The packets of the right network, and where they come by: intact, and after every failure of one link, one router or
-one access line of a dual-homed site."""
+"""Packets of the network with correct rules, and the entries they meet: intact, and after every failure of one link,
+one router or one access link of a dual-homed site."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Spot = tuple[str, "FlowRule | int"]  # a router and an entry, or a group's numbe
 
 @dataclass(frozen=True)
 class Corpus:
-    """Packets that a plan allows, ``most`` of them, under the right rules."""
+    """Packets that a plan allows, at most ``most`` of them, under the correct rules."""
 
     plan: Plan
     rules: Mapping[str, RuleSet]

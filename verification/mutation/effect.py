@@ -1,4 +1,4 @@
-"""What a fault does to one packet: its way by the right rules beside its way by the faulty ones."""
+"""The effect of a fault on one packet: its path under the correct rules beside its path under the faulty ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Meters = Mapping[tuple[str, int], AnyMeter]
 
 
 class Effect(str, Enum):
-    """What is different, the gravest first. All but those of `HARMLESS` concern what passes between sites."""
+    """Kinds of differences, the most severe first. All but those of `HARMLESS` concern what passes between sites."""
 
     REACHES = "delivered or not, or to another"
     CHANCE = "entries of one priority dispute it, or one does what nobody models"
@@ -47,8 +47,8 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Of a packet's way, what matters. ``chance``: a switch would have to choose among entries, or do what the
-    interpreter does not know."""
+    """The relevant part of a packet's path. ``chance``: a switch would have to choose among entries, or uses something
+    that the interpreter does not implement."""
 
     end: End | None
     site: str | None = None

@@ -1,4 +1,4 @@
-"""Why a fault that nobody noticed does no harm. Every reason is worked out, from the rules or from packets followed."""
+"""Why an undetected fault is harmless. Every reason is derived, from the rules or from traced packets."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Survivors:
 
 @dataclass(frozen=True)
 class _Router:
-    """One router's rules, right or faulty."""
+    """One router's rules, correct or faulty."""
 
     of: Survivors
     router: str

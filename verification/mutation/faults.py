@@ -1,5 +1,5 @@
-"""The faults themselves: an entry in, what takes its place out. Each draws what it leaves to chance from a generator it
-is handed; None where an entry cannot have the fault."""
+"""The faults: each takes an entry and returns what replaces it. Random choices come from the generator passed in; None
+where an entry cannot have the fault."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _HIGHEST = 0xFFFF
 
 
 class Fault(NamedTuple):
-    """What changes, in words and in entries."""
+    """A change, in words and in entries."""
 
     what: str
     before: tuple[Entry, ...]
@@ -47,8 +47,7 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """A router whose rules are to have a fault; ``ports`` are those of its fibres, ``labels`` all that packets carry
-    anywhere."""
+    """A router whose rules get a fault; ``ports`` are those of its links, ``labels`` all labels in use anywhere."""
 
     router: str
     rules: RuleSet

@@ -1,4 +1,4 @@
-"""Packets to try: every service's, from and to where the policy speaks of, and at the edges of what an entry takes."""
+"""Packets to try: those of every service, between the sites the policy names, and at the edges of an entry's match."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Header = tuple[tuple[str, int], ...]  # the fields above IP's addresses
 
 @dataclass(frozen=True)
 class Headers:
-    """The packets that a plan's services are made of."""
+    """The packets of a plan's services."""
 
     plan: Plan
 

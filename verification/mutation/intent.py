@@ -1,4 +1,4 @@
-"""Packets of which two plans say different things, to see whether their rules treat them differently."""
+"""Packets of which two plans expect different dispositions, to see whether their rules differ."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _headers(old: Plan, new: Plan, family: IpVersion) -> tuple[Header, ...]:
 
 @dataclass(frozen=True)
 class _Word:
-    """What a plan has to do with packets between its sites."""
+    """A plan's expectation of packets between its sites."""
 
     plan: Plan
     family: IpVersion

@@ -1,5 +1,5 @@
-"""Which faults the live verifier could see: its questions, put to switches with faulty rules. It looks at one state of
-the network, with one packet for each question."""
+"""Which faults the live verifier can detect: its probe packets, traced through switches with faulty rules. One state of
+the network, one packet for each probe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from helsewan.verification.live.test_packets import ProbePacket, probe_packets
 
 @dataclass(frozen=True)
 class Live:
-    """The questions on a plan whose right rules ``fabric`` has; ``most`` bounds them."""
+    """The probe packets of a plan whose correct rules ``fabric`` has; ``most`` limits their number."""
 
     plan: Plan
     fabric: Fabric

@@ -1,4 +1,4 @@
-"""Packets made for an entry: at and beside the edges of what it takes, from where they can come to it."""
+"""Packets generated for an entry: at and beside the edges of its match, from where they can reach it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies with one fault each: what a slip of the pen in the file does, found from the rules that come of it."""
+"""Policies with one fault each: the effect of a mistake in the file, found by comparing the resulting rules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TRIES = 12  # of one kind, before there are no more of it
 
 @dataclass(frozen=True, slots=True)
 class PolicyMutant:
-    """A fault in a policy: its kind, what it is in words, and the plan that comes of it; or why the compiler refuses
+    """A fault in a policy: its kind, a description, and the resulting plan; or the reason why the compiler refuses
     it."""
 
     kind: str

@@ -1,4 +1,4 @@
-"""Which faults are tried: drawn evenly over kinds, tables and routers, the same ones for the same seed."""
+"""Sampling of faults: evenly over kinds, tables and routers, the same ones for the same seed."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ _GRAVITY = {effect: place for place, effect in enumerate(Effect)}
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """A packet that shows what a fault does, in a state of the network; ``tried`` says how many were followed."""
+    """A packet that shows the effect of a fault, in a state of the network; ``tried`` is how many packets were
+    traced."""
 
     effect: Effect
     tried: int = 0
@@ -42,7 +43,7 @@ class Witness:
 
 @dataclass(frozen=True)
 class FaultOracle:
-    """Says of any fault in the rules of one network what it does."""
+    """Determines the effect of any fault in the rules of one network."""
 
     corpus: Corpus
     states: dict[Failures, Fabric] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Where rules and policy differ, as findings: what kind of wrong it is, and one packet that shows it."""
+"""Differences between rules and policy as findings: the kind of error, and one packet that shows it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LIKELY_PORT, _LIKELY_BYTES, _ACK, _SYN = 40_000, 100, 0x10, 0x02
 
 @dataclass(frozen=True)
 class Differences:
-    """Makes findings for one policy and the switches that are to keep it, by router."""
+    """Makes findings for one policy and the switches that implement it, by router."""
 
     plan: Plan
     switches: MutableMapping[str, Switch]
@@ -87,7 +87,7 @@ class Differences:
 
 
 class SwitchesWhenNeeded(dict[str, Switch]):
-    """Switches as the interpreter has them, made when a packet first comes to one."""
+    """The interpreter's switches, each created when the first packet reaches it."""
 
     def __init__(self, rules: Mapping[str, RuleSet]) -> None:
         super().__init__()

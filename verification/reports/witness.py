@@ -1,7 +1,5 @@
-"""A witness packet as others know it: in words, as a Scapy expression, and as a Scapy object for files and replays.
-
-What a packet leaves open is zero; nothing is filled in from the machine that the expression is evaluated on.
-"""
+"""A witness packet in words, as a Scapy expression, and as a Scapy object for files and replays. Unspecified fields are
+zero; nothing is filled in from the machine that evaluates the expression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entries that do nothing: those that others before them hide, and those that no packet comes to."""
+"""Dead rules: entries that others shadow, and entries that no packet reaches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Use = tuple[str, int]  # a router, and an entry by its identity, which processes
 
 
 class Uses:
-    """Which entries take packets in any of the states of the network that are gone through."""
+    """Which entries match packets in any of the examined states of the network."""
 
     def __init__(self, program: Program) -> None:
         self._program = program

@@ -56,7 +56,8 @@ TCP, UDP, ICMP4, ICMP6 = 6, 17, 1, 58
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """Where a header field is kept: the bits of ``part``, from the first on, and what a packet that has it is."""
+    """Where a header field is stored: the bits of ``part``, from the first on, and the condition for a packet to have
+    it."""
 
     part: str
     bits: int
@@ -108,11 +109,11 @@ class Bits:
 
 
 class UnknownFieldError(Exception):
-    """A header field that no set of packets can be told by."""
+    """A header field that sets of packets do not represent."""
 
 
 class Space:
-    """The packets there are, and sets of them. Sets of one space only can be put together."""
+    """The set of all packets, and its subsets. Only sets of one space can be combined."""
 
     def __init__(self) -> None:
         self.bdd = cudd.BDD(memory_estimate=_MEMORY_BYTES, initial_cache_size=_CACHE_ENTRIES)

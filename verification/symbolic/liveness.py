@@ -31,8 +31,8 @@ TTLS = frozenset({"nw_ttl", "mpls_ttl"})
 
 @dataclass(frozen=True)
 class Liveness:
-    """Fields, with the bits of them, that can matter; the ports that it matters whether the packet came in by them;
-    ``everything``: all there is can."""
+    """Fields, with their bits, that can matter; the ingress ports that matter; ``everything``: all fields can
+    matter."""
 
     bits: Mapping[str, int] = field(default_factory=dict)
     ports: frozenset[int] = frozenset()

@@ -1,4 +1,4 @@
-"""A set of packets written out: blocks of headers, each a value under a mask, that together are exactly the set."""
+"""A set of packets in explicit form: blocks of headers, each a value under a mask, whose union is exactly the set."""
 
 from __future__ import annotations
 

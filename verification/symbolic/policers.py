@@ -1,5 +1,5 @@
-"""Whether each class of each access line is held to the rate that the policy gives it: by the meters that its packets
-go through, which what is delivered does not show."""
+"""Whether each class of each access link is policed at the policy's rate: by the meters that its packets pass, which
+delivery does not show."""
 
 from __future__ import annotations
 

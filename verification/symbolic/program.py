@@ -1,4 +1,4 @@
-"""A network's rules, made ready to be gone through by all packets at once."""
+"""A network's rules, prepared for symbolic execution."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIBRES, _GROUPS = _OTHER_SIDES = ("fibres", "groups")
 
 
 class Program:
-    """A network's rules, made ready: entries, groups, and what can matter where. ``space`` may be shared."""
+    """A network's prepared rules: entries, groups, and what can matter where. ``space`` may be shared."""
 
     def __init__(self, network: Network, rules: Mapping[str, RuleSet], space: Space) -> None:
         self.network, self.space = network, space

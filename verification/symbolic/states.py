@@ -22,7 +22,7 @@ Notes = tuple[tuple[str, object], ...]
 
 
 class NotModelledError(Exception):
-    """An entry does what is not modelled; nothing is proved of the packets that meet it."""
+    """An entry uses something that is not modelled; nothing is proved of the packets that match it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Resume:
 
 @dataclass(slots=True)
 class Result:
-    """What becomes of packets: a relation, those that go on once it is known what is beneath, and what of the network
-    it hangs on being up, as bits."""
+    """The outcome of packets: a relation, the packets that continue once the label beneath is known, and a bitmask of
+    the components it depends on."""
 
     out: Set
     resumes: list[tuple[Set, Resume]] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What entries of a table do to packets in a state, and what came of it."""
+    """What entries of a table do to packets in a state, and the result."""
 
     router: str
     table: Table

@@ -23,7 +23,7 @@ MOST_ROUTERS, CALLS_A_ROUTER = 120, 25
 
 
 class Static:
-    """A network's rules and what they do to all packets. Worked out when first asked for."""
+    """A network's rules and what they do to all packets, computed on demand."""
 
     def __init__(self, network: Network, rules: Mapping[str, RuleSet]) -> None:
         self.network, self.rules = network, rules

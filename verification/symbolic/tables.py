@@ -49,7 +49,7 @@ def shape_of(effect: Effect) -> Shape:
 
 
 class Entry:
-    """A flow entry with its match split into what switches noted and what headers say."""
+    """A flow entry with its match split into switch state and packet headers."""
 
     __slots__ = ("_space", "_takes", "effect", "header", "key", "noted", "priority", "rule", "shape", "unseen")
 

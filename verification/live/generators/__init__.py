@@ -1,1 +1,1 @@
-"""Where test packets come from, one module for each kind: contracts, forgeries, unusual shapes."""
+"""Generators of probe packets, one module for each kind: contracts, forgeries, unusual shapes."""

@@ -1,4 +1,4 @@
-"""What drafts of questions are made of: who sends, where to, and the layers of a frame by Scapy."""
+"""Drafts of probe packets: sender, destination, and the layers of a frame by Scapy."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def framed(*layers: Layer) -> bytes:
 
 
 class Group(str, Enum):
-    """The kinds of questions."""
+    """The kinds of probe packets."""
 
     CONTROLS = "controls"
     PAIRS = "pairs"
@@ -74,7 +74,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """From a site's line, as one address, to another."""
+    """From a site's access link, with one source address, to another address."""
 
     site: Site
     line: int

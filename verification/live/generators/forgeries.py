@@ -1,4 +1,4 @@
-"""What a site might pretend to be: other addresses, other lines, a router, or its neighbours' gateway."""
+"""Forged probe packets: other source addresses, other access links, labels of a router, or a neighbour's gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packets of unusual shape, between sites that may speak: in pieces, at the end of their hops, with headers between."""
+"""Probe packets of unusual shape between sites that may communicate: fragments, expiring TTLs, extension headers."""
 
 from __future__ import annotations
 
