@@ -1,4 +1,4 @@
-"""The Ryu application: turns OpenFlow events into calls of the reconciler, and its orders into messages.
+"""The Ryu application: turns OpenFlow events into calls of the reconciler, and its commands into messages.
 
 Handlers only put what happened on a queue; one thread takes it off, so the reconciler is alone with its
 state and no switch waits for another's rules to be computed.
@@ -55,7 +55,7 @@ class _Connection:
 
 class HealthNetController(RyuApp):  # type: ignore[misc]
     """Programs the switches of a network with a plan, and keeps their paths up to date, once it leads. Until then it
-    stands by: it has its rules ready and its connections open, and gives no orders."""
+    is on standby: rules computed, connections open, no commands sent."""
 
     OFP_VERSIONS = (_of.OFP_VERSION,)
 

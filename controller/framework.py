@@ -1,4 +1,4 @@
-"""The one door to the OpenFlow framework: os-ken, or Ryu 4.34 where os-ken is not installed.
+"""The only module that imports the OpenFlow framework: os-ken, or Ryu 4.34 where os-ken is not installed.
 
 Under os-ken's native hub (threads) these fail without a word; each is held here:
 
@@ -206,7 +206,7 @@ def _from_daemon(function: Callable[[], object]) -> None:
 
 
 class _Door:
-    """Where switches come in: what goes wrong with one is its own affair, and told once."""
+    """Accepts switches' connections: an error on one affects no other, and is reported once."""
 
     def __init__(self, context: ssl.SSLContext, on_refusal: OnRefusal) -> None:
         self._context, self._on_refusal = context, on_refusal

@@ -1,4 +1,4 @@
-"""What the interface answers where it cannot do what was asked: RFC 9457 problem details, one line of reason each."""
+"""Error responses: RFC 9457 problem details, with one line of reason each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines and PoPs out of service and back: packets are led round them first, and then nothing is lost when they go."""
+"""Takes links and PoPs out of service and back: traffic is rerouted first, so that nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a switch says it holds, as the values the controller speaks in: the other direction of ``wire``.
+"""Decodes a switch's statistics replies into the controller's entries: the inverse of `encoder`.
 
 A switch tells fields in an order of its own, and says some in other words than it was told; both are undone here,
 so that an entry that was installed reads back equal. What somebody else put there and this pipeline has no word

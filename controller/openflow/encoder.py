@@ -1,4 +1,5 @@
-"""Orders as OpenFlow 1.3 bytes. Making a message is what costs time, so equal entries are made once, and of flows,
+"""Encodes switch commands as OpenFlow 1.3 messages. Making a message is what costs time, so equal entries are made
+once, and of flows,
 which are the many, equal match fields and actions too: the framework makes those, this module puts them together.
 
 What must take effect in one step goes as a bundle: ONF extension 230, which is OpenFlow 1.4's as 1.3 can say it. Both

@@ -1,4 +1,4 @@
-"""What a switch is told, as values: flow, group and meter entries that know nothing of a framework.
+"""Flow, group and meter entries as values, independent of any framework.
 
 Field names are OpenFlow's OXM names and Open vSwitch's NXM names as Ryu spells them; addresses are
 text, numbers are numbers. Everything is frozen and hashable: equal entries are serialised once.
@@ -119,7 +119,7 @@ class CheckLarger:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Hand the packet to a group."""
+    """Send the packet to a group."""
 
     id: int
 
@@ -133,7 +133,7 @@ class Resubmit:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """Something read back from a switch that this pipeline has no word for. It is never sent."""
+    """An item read back from a switch that this pipeline does not use. It is never sent."""
 
     what: str
 

@@ -1,4 +1,4 @@
-"""A switch's errors in words."""
+"""A switch's OpenFlow errors as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a switch may send, and how fast: one connection's bytes cut into OpenFlow messages and held to limits.
+"""Splits one connection's bytes into OpenFlow messages and enforces limits on their size and rate.
 
 Pure: bytes and times of any one clock in, whole messages out. What comes too fast is not refused but read later, so
 that TCP slows its sender down; others are not kept waiting for it.
@@ -21,7 +21,7 @@ BURST_COSTS = 20_000.0  # a switch that is asked for all it holds may answer at 
 
 
 class MessageRefused(ConnectionError):
-    """The other end is not to be dealt with; the message says why."""
+    """The peer violates the protocol or a limit; the message says how."""
 
 
 @dataclass

@@ -44,7 +44,7 @@ VLAN_PRESENT = 0x1000  # OFPVID_PRESENT
 
 
 class PipelineError(ValueError):
-    """A rule that the pipeline does not provide for: a defect of ours, not of the user's input."""
+    """A rule that the pipeline does not provide for: a defect of the program, not of the user's input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def joined(*parts: tuple[int, int]) -> tuple[int, int]:
 
 
 class Purpose(IntEnum):
-    """What an entry is there for: the top byte of its cookie; the low 32 bits hold a number in that kind."""
+    """The purpose of an entry: the top byte of its cookie; the low 32 bits hold a number in that kind."""
 
     PASS = 1  # carries on
     LINE = 2  # an access line; number: index of the attachment

@@ -1,4 +1,4 @@
-"""Asks a switch what it holds, in parts.
+"""Reads a switch's entries in slices.
 
 A switch answers in the thread in which it forwards, some 2.5 us a flow, and all that time packets wait. So its flows
 are asked for in slices of a fraction of a millisecond each, told apart by their cookies, and the next when one has

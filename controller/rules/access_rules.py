@@ -1,4 +1,5 @@
-"""A router's access side as rules: who may send, to whom, what, in which class, how much; and delivery.
+"""Rules of a router's access side: admission, contracts, classes and policing of what sites send, and delivery to
+sites.
 
 These rules depend on the plan alone, not on the state of the network: paths change behind the groups
 that the routes point at. Routing is that of RFC 4364: the source's VRF decides what can be seen, the

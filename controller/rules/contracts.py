@@ -1,4 +1,4 @@
-"""Contracts as rules: what a role may open to another, the replies to it, and the class they travel in.
+"""Rules of contracts: what a role may open to another, the replies to it, and the class of both.
 
 Without state in the switch, a reply is told by its source port; a TCP reply must also acknowledge or
 reset, so that a server cannot open a connection from its service port. What is no contract is dropped

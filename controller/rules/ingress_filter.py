@@ -1,4 +1,4 @@
-"""What a router lets in: from a site's line only what its own addresses send, from a fibre only labels.
+"""Ingress filtering (BCP 38): from an access link only the site's own source addresses, from a link only labels.
 
 A gateway answers ARP, neighbour solicitations and pings in the switch itself. Sites find it by ARP at the first address
 of their prefix, and for IPv6 at one link-local address that is the same on all lines, so that one rule answers for all.
@@ -51,7 +51,7 @@ _FIRST, _TOP, _HIGH, _MIDDLE, _LOW, _LAST = 500, 400, 300, 200, 150, 100
 
 @dataclass(frozen=True)
 class IngressFilter:
-    """One router's entries of the first table, and of the one that its answers to neighbours go through."""
+    """One router's entries of the admit table and of the neighbour table."""
 
     plan: Plan
     router: str

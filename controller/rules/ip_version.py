@@ -1,4 +1,4 @@
-"""The two versions of IP: the names and numbers in which their rules differ. All else about them is the same."""
+"""The field names and numbers in which the rules of IPv4 and IPv6 differ; everything else is common to both."""
 
 from __future__ import annotations
 

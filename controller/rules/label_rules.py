@@ -1,4 +1,4 @@
-"""A router's core side as rules: labels to ports, with the repair of each hop beside it.
+"""Rules of a router's core side: labels to ports, with the local repair of each hop.
 
 A label leads one way, and never another while a packet may carry it: other hops get another label. So
 paths can change rule by rule, and no packet ever meets hops of two different states.

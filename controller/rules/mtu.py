@@ -1,5 +1,5 @@
-"""Lines that take shorter packets than others: what is too long for one goes no further, and its sender is told what
-the line takes, so that path MTU discovery (RFC 1191) works.
+"""Access links with a smaller MTU: packets that exceed it are dropped, and their sender gets an ICMP error with the
+MTU, so that path MTU discovery (RFC 1191) works.
 
 A switch does not split packets, so one that a router might split is dropped too, and counted.
 """

@@ -1,4 +1,4 @@
-"""A new plan in the numbers of the one before, so that a change of policy changes what it is about and no more.
+"""Renumbers a new plan with the identifiers of the previous one, so that a policy change touches no unrelated rule.
 
 A number that packets carry from switch to switch keeps its meaning while a packet may carry it: a VPN keeps its
 label only if no address in it becomes another site's. Numbers that live inside one switch (roles, contracts) are

@@ -1,4 +1,4 @@
-"""Paths, and for every hop of every path a detour that is ready before it is needed.
+"""Paths, and a precomputed detour for every hop of every path.
 
 Each egress set has one tree of paths (policies/paths/placement.py). Where a router's port on that tree goes down, the
 router itself moves the packet on to a detour: a path in the network without what may have failed
@@ -42,7 +42,7 @@ class Failures:
 
 @dataclass(frozen=True, slots=True)
 class Avoid:
-    """What a detour keeps clear of. Links that end at an avoided router are not listed."""
+    """What a detour avoids. Links that end at an avoided router are not listed."""
 
     routers: frozenset[str]
     links: frozenset[str]
@@ -50,7 +50,7 @@ class Avoid:
 
 @dataclass(frozen=True, slots=True)
 class Detour:
-    """A way to router ``end`` that keeps clear of ``avoid``."""
+    """A path to router ``end`` that avoids ``avoid``."""
 
     avoid: Avoid
     end: str

@@ -1,4 +1,4 @@
-"""Packets that a switch hands up because it cannot pass them on, and how many it may hand up.
+"""Packets that a switch punts to the slow path because it cannot forward them, and the limit on their rate.
 
 A switch says why by OpenFlow's reason or by the cookie of the rule; which VPN the packet belongs to, by the metadata,
 or by the labels that it still carries.

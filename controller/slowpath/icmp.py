@@ -1,4 +1,4 @@
-"""ICMP errors: what a router tells the sender of an IPv4 packet that it could not pass on, and what ICMPv6 shares.
+"""ICMP errors to the sender of an IPv4 packet that a router could not forward, and what ICMPv6 shares.
 
 Bytes in, bytes out. Formats are RFC 792's and RFC 1191's, the label stack is told by RFC 4884 and RFC 4950; when an
 error may be sent, and how much of the packet it quotes, is RFC 1812's (4.3.2).
@@ -24,7 +24,7 @@ _LABEL_STACK = 1, 1  # class and type of the object (RFC 4950)
 
 
 class IcmpError(Enum):
-    """Why a packet could not be passed on, in any IP version."""
+    """Why a packet could not be forwarded, in either IP version."""
 
     EXPIRED = "its hops ran out"
     NO_ROUTE = "its VPN knows no such destination"

@@ -1,4 +1,4 @@
-"""ICMPv6 errors: what a router tells the sender of an IPv6 packet that it could not pass on.
+"""ICMPv6 errors to the sender of an IPv6 packet that a router could not forward.
 
 Bytes in, bytes out. Formats, when an error may be sent and how much of the packet it quotes are RFC 4443's; the label
 stack is told by RFC 4884 and RFC 4950.

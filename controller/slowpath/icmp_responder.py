@@ -1,4 +1,4 @@
-"""What a router answers to the sender of a packet that it handed up, and how the answer travels.
+"""A router's ICMP answer to the sender of a packet that it punted, and how the answer is routed.
 
 An answer goes the way of any packet of that VPN: it leaves its router under the labels that lead to the sender, so it
 takes as long as the lines take. It is the network's own signalling, and marked so (RFC 1812, 4.3.2.5).
@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class IcmpResponder:
-    """The answers that a plan's routers give."""
+    """The ICMP answers of a plan's routers."""
 
     plan: Plan
 

@@ -1,5 +1,5 @@
-"""Do switches hold what they are meant to? One is looked at at a time, for ever: mostly its flows are only counted,
-which costs a switch next to nothing; now and then all it holds is read back and compared entry by entry.
+"""Audits switches' tables against their targets, one switch at a time, continuously: usually its flows are only
+counted, which costs a switch next to nothing; now and then all it holds is read back and compared entry by entry.
 
 Pure: it says whom to ask, and judges the answers.
 """

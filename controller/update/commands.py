@@ -1,6 +1,6 @@
-"""What the controller asks of one switch at a time, and what it tells people.
+"""Commands for one switch at a time, and events for users.
 
-Every order ends with the switch's word: that it is done, or what it refused and why.
+Every command ends with the switch's reply: done, or what it refused and why.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from helsewan.controller.update.rule_diff import Difference
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Say all that the switch holds."""
+    """Read all entries of the switch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Say how many flows the switch holds."""
+    """Count the flows of the switch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Take this difference in as bundle ``number``, and do nothing yet."""
+    """Open bundle ``number`` with this difference, without effect yet."""
 
     difference: Difference
     number: int
@@ -48,7 +48,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Forget bundle ``number``."""
+    """Discard bundle ``number``."""
 
     number: int
 
@@ -58,7 +58,7 @@ SwitchCommand = Read | Count | Update | Prepare | Commit | Discard
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a switch did not take, in words, and why."""
+    """The rule that a switch refused, as text, and the reason."""
 
     rule: str
     reason: str
@@ -66,7 +66,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """An order for one router."""
+    """A command for one router."""
 
     router: str
     order: SwitchCommand
@@ -74,7 +74,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something worth telling people."""
+    """An event for logs and users."""
 
     event: str
     details: dict[str, Any]

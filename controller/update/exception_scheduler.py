@@ -1,5 +1,5 @@
-"""Exceptions of the policy begin and end when they are to: at that moment the controller changes to the policy as it is
-from then on, as it would to any other."""
+"""Begins and ends exceptions of the policy on time: the controller then changes to the policy as it is from that time
+on, as to any other policy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOOK_S = 3600.0  # at the clock at least, which may have been set
 
 
 class ExceptionScheduler:
-    """Asks for a ``change`` of plan at each moment that the plan now kept calls for one."""
+    """Requests a ``change`` of plan at each time at which the present plan has one due."""
 
     def __init__(self, change: Callable[[Plan, Origin], None], now: Callable[[], datetime] = utc_now) -> None:
         self._change, self._now = change, now

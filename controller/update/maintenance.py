@@ -1,4 +1,4 @@
-"""The places that are out of service, in a file beside the plan: a controller that starts anew goes by both."""
+"""The links and PoPs that are out of service, stored in a file beside the plan, for a controller that restarts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the controller knows of the network's state: which switches it has, which of their ports are up."""
+"""The network's state as known to the controller: connected switches and the state of their ports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from helsewan.topology.model import Network
 
 @dataclass
 class LiveNetwork:
-    """The network as reported so far. A switch that was never heard of is taken to be coming: usable."""
+    """The network as reported so far. A switch that never connected counts as usable."""
 
     network: Network
     up_ports: dict[str, set[int]] = field(default_factory=dict)  # of the switches that are connected

@@ -1,4 +1,4 @@
-"""Who wants a change and on what understanding, and how what became of it is told."""
+"""Requests to change the policy: their origin and precondition, and the events that report the outcome."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OURSELVES = Origin({"door": "controller"})
 
 @dataclass(frozen=True, slots=True)
 class PolicyChange:
-    """A policy that somebody wants."""
+    """A request for a policy."""
 
     plan: Plan
     origin: Origin
@@ -45,7 +45,7 @@ class PolicyChange:
 
 @dataclass(frozen=True, slots=True)
 class ActivePolicy:
-    """The policy that packets meet; ``number`` counts those that a controller has seen in force."""
+    """The policy in force; ``number`` counts the policies that this controller has had in force."""
 
     plan: Plan
     number: int = 1

@@ -1,4 +1,4 @@
-"""The transport labels that switches hold already, so that a controller that starts anew goes on with them.
+"""Recovers the transport labels in use from switches' tables, so that a restarted controller continues with them.
 
 What a label stands for is written nowhere in a switch. But a group's id says what it is for, and its buckets show
 which labels it gives: where the rules of a fresh computation have one label, the switch has the one in use.

@@ -1,5 +1,5 @@
-"""One change across many switches, such that no packet meets a mixture and nothing stays half done: a state
-machine without threads, sockets or clocks.
+"""One consistent update across many switches: no packet meets a mixture of old and new rules, and the update is
+completed or undone (Reitblatt et al., SIGCOMM 2012). A state machine without threads, sockets or clocks.
 
 What no packet needs yet is added everywhere. Then each switch takes in, as a bundle, what is to change in one step,
 and only when all have taken theirs are they committed. A switch that refuses a part undoes the whole: what was
@@ -32,7 +32,7 @@ AT_A_TIME = 4  # hides the way there and back; all at it together would leave no
 
 
 class Stage(Enum):
-    """Where a change stands."""
+    """The stage of an update."""
 
     ADDING = "what no packet needs yet is being installed"
     PREPARING = "every switch is being given what it will change in one step"

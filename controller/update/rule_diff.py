@@ -1,4 +1,4 @@
-"""What leads a switch from one set of rules to another, entry by entry, and in which order it may be done.
+"""The difference between two sets of rules of a switch, entry by entry, and the order in which to apply it.
 
 A packet meets the tables of the edge at one switch and at one moment: they change in one step there. What it meets
 later it finds by a number that it was given there (a label, a VPN, a group, a meter): such entries are installed

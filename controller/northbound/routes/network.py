@@ -1,4 +1,4 @@
-"""Routes that tell of the network: topology, sites, VPNs, paths, counters, faults."""
+"""Endpoints of the network: topology, sites, VPNs, paths, counters, faults."""
 
 from __future__ import annotations
 

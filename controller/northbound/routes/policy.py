@@ -1,4 +1,4 @@
-"""Routes that tell of the policy and change it, and those that tell what happened: events, changes, metrics."""
+"""Endpoints that show and change the policy, and those of events, changes and metrics."""
 
 from __future__ import annotations
 

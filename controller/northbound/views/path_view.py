@@ -1,4 +1,4 @@
-"""How packets go between two places now: along the paths in use, and round lines that are down. Pure."""
+"""The present paths of packets between two places: the paths in use, and detours round links that are down. Pure."""
 
 from __future__ import annotations
 
