@@ -1,4 +1,5 @@
-"""How late this machine is by itself, measured on the idle network, and made up for on the lines that can spare it.
+"""The delay that this machine itself adds, measured on the idle network, and compensated on links whose delay allows
+it.
 
 A frame crosses real queues, wake-ups and switches, which cost some 0.1 to 0.3 ms a hop. The cost grows
 linearly with the links on the way, so a straight line through the excess over the model tells what a
@@ -36,7 +37,7 @@ TRIES = 4  # for a machine whose neighbours come and go
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPath:
-    """From ``a`` to ``b`` over their primary lines and ``links``, and the service that may go there."""
+    """A path from ``a`` to ``b`` over their primary access links and ``links``, and a service that is allowed on it."""
 
     a: Site
     b: Site

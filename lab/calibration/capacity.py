@@ -1,4 +1,4 @@
-"""What this machine can carry, measured in a fraction of a second: how late it wakes, and what a frame costs."""
+"""The machine's capacity, measured in a fraction of a second: timer lateness, and processor time per frame."""
 
 from __future__ import annotations
 

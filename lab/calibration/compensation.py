@@ -1,4 +1,5 @@
-"""Measures what the idle machine adds to the delays of a running network, and has its links make up for it."""
+"""Measures what the idle machine adds to the delays of a running network, and subtracts it from the delays of its
+links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a doctor looks at, as plain values and what to make of them. Pure."""
+"""The checks of `helsewan doctor`, as plain values and their assessment. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOAD = 0.8  # of the cores: as much as a run may ask for and not be suspect
 
 
 class Status(str, Enum):
-    """How something stands."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"  # runs, but slower, less exact, or not as much of it
@@ -29,7 +29,7 @@ class Status(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something looked at: how it stands, its value, why it matters and what to do about it."""
+    """A check: its result, its value, why it matters and what to do about it."""
 
     topic: str
     name: str

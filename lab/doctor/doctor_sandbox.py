@@ -1,4 +1,4 @@
-"""What the doctor measures inside a world: the machine's capacity, a router, how fast sites are made. Prints JSON."""
+"""What the doctor measures inside a sandbox: the machine's capacity, a router, how fast sites are made. Prints JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is planned to be sent: datagram flows and TCP exchanges between sites."""
+"""Planned traffic: datagram flows and TCP exchanges between sites."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 
 class FlowKind(str, Enum):
-    """What a flow stands for."""
+    """The kind of application that a flow represents."""
 
     VOICE = "voice"
     VIDEO = "video"
@@ -19,7 +19,7 @@ class FlowKind(str, Enum):
 
 
 class Expect(str, Enum):
-    """What must become of a flow's datagrams."""
+    """The expected fate of a flow's datagrams."""
 
     DELIVERED = "delivered"
     DENIED = "denied"
@@ -107,7 +107,7 @@ class ExchangeSpec:
 
 @dataclass(frozen=True)
 class TrafficPlan:
-    """All that a scenario sends: ``flows[i].id == i``, ``exchanges[i].id == i``."""
+    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``."""
 
     flows: tuple[FlowSpec, ...]
     exchanges: tuple[ExchangeSpec, ...]

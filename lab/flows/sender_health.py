@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KeepingUp:
-    """Whether the engine did what was planned when it was planned."""
+    """Whether the engine sent what was planned on time."""
 
     lateness_p50_us: float  # of sends after their due time
     lateness_p99_us: float

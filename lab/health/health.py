@@ -1,4 +1,4 @@
-"""What is recorded of the machine in every second of a run, and how it is made from counters. Pure."""
+"""Per-second records of the machine's health during a run, computed from counters. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SchedulingDelay:
 
 @dataclass(frozen=True, slots=True)
 class Punctuality:
-    """How late things came within a second: ``count`` of them, 99 % within ``p99_us``, all within ``max_us``."""
+    """Lateness within a second: ``count`` of them, 99 % within ``p99_us``, all within ``max_us``."""
 
     count: int = 0
     p99_us: float = 0.0
@@ -134,7 +134,7 @@ def process_scheduling_delay(
 
 
 class StallDetector:
-    """Follows one part from look to look, and sums its strain up until it is taken."""
+    """Follows one part from sample to sample, and accumulates its scheduling delay until it is read."""
 
     def __init__(self, ran_ns: int, waited_ns: int) -> None:
         self._ran_ns, self._waited_ns = ran_ns, waited_ns

@@ -1,4 +1,4 @@
-"""Watches over the machine while a run goes on, in a thread of its own, and sums up every second.
+"""Monitors the machine during a run, in a thread of its own, and records a summary every second.
 
 Nothing is asked of what is watched: the engine's counters are in shared memory, all else is in /proc. With 39 routers
 that takes some 2 % of a core.
@@ -42,7 +42,7 @@ class Thread(NamedTuple):
 
 
 class ObservedPart:
-    """A thread that is looked at; ``door``: the sockets through which frames reach it."""
+    """A monitored thread; ``door``: the packet sockets through which frames reach it."""
 
     def __init__(self, thread: Thread, door: PacketSockets | None = None) -> None:
         """Raises OSError when there is no such thread."""
@@ -80,7 +80,7 @@ class LinkCounters(NamedTuple):
 
 
 class Watched(Protocol):
-    """What the watch needs to know of the network it watches over; nothing in it may take long."""
+    """What the monitor reads of the monitored network; no call of it may block."""
 
     def threads(self) -> Mapping[str, Thread]:
         """Threads whose punctuality is the emulation's, by name, as they are now."""
@@ -102,7 +102,7 @@ class Watched(Protocol):
 
 
 class HealthMonitor:
-    """Watches ``watched`` from ``start`` to ``stop``. ``sends``: the traffic's lateness histogram, live, whose bins
+    """Monitors ``watched`` from ``start`` to ``stop``. ``sends``: the traffic's lateness histogram, live, whose bins
     end at ``send_limits_ns``; ``tell`` gets every second as it ends, from the watch's own thread."""
 
     def __init__(self, watched: Watched, sends: Array, send_limits_ns: Array, tell: Callable[[Second], None]) -> None:
@@ -205,7 +205,7 @@ class HealthMonitor:
 
 
 class _Counts:
-    """Copies of what only ever grows, at one moment."""
+    """Copies of monotonic counters, taken at one time."""
 
     def __init__(self, watched: Watched, sends: Array) -> None:
         self.links: Array | None = None

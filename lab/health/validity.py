@@ -1,4 +1,4 @@
-"""Whether the machine let a run be judged: what it had to keep, what it kept, and where and when it did not. Pure.
+"""The validity of a run: the demands on the machine, how they were met, and where and when they were not. Pure.
 
 Every demand has up to two bounds. Beyond the first a run is *suspect*: its figures may be the machine's in part, look
 before trusting them. Beyond the second it is *void*: they are.
@@ -30,7 +30,7 @@ class Grade(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Something the machine has to keep: a value in ``unit`` up to ``suspect``, and up to ``void`` at the least.
+    """A demand on the machine: a value in ``unit`` up to ``suspect``, and up to ``void`` at the least.
     None: no such bound."""
 
     what: str
@@ -77,7 +77,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A demand and the worst that was found for it."""
+    """A demand and the worst value found for it."""
 
     demand: Demand
     worst: float

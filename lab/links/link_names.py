@@ -1,4 +1,4 @@
-"""Which lines a user means: by id, by both ends in either order, by site, by pattern."""
+"""Which links a user names: by id, by both ends in either order, by site, by pattern."""
 
 from __future__ import annotations
 

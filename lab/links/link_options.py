@@ -1,4 +1,4 @@
-"""The options of ``helsewan link set`` as a request: units are read here, and what is wrong is told all at once."""
+"""The options of ``helsewan link set`` as a request: units are parsed here, and all errors are reported together."""
 
 from __future__ import annotations
 

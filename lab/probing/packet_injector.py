@@ -1,4 +1,4 @@
-"""Plays frames from sites of a running network, and hears what comes out at all of them.
+"""Injects frames at sites of a running network, and captures what arrives at all sites.
 
 Every site has one packet socket, on all its lines, from before the first frame until after the last: what arrives where
 it is not expected is heard as well as what arrives where it is. One thread sends and listens in turn.
@@ -28,7 +28,7 @@ _FRAMES_AT_ONCE = 64  # of one site, before it is another's turn
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A frame that a site sends on its line, so long after the first."""
+    """A frame that a site sends on its access link, and its time after the first."""
 
     site: str
     line: int
@@ -38,7 +38,7 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A frame that came out of a line of a site's."""
+    """A frame that arrived on an access link of a site."""
 
     site: str
     frame: bytes

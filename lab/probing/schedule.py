@@ -1,5 +1,5 @@
-"""When each question is asked: no faster than the machine carries them, a line's policers let them pass, and a
-router's own processor may answer."""
+"""The time of each probe: no faster than the machine can carry, the policers of an access link pass, and a router's
+slow path may answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOOK_AHEAD = 400  # questions that may overtake one whose time has not come
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Question ``number`` is asked so long after the first."""
+    """Probe ``number`` and its time after the first."""
 
     number: int
     at_us: int

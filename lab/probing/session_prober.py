@@ -1,4 +1,4 @@
-"""Conversations between sites by plain sockets: TCP connections, datagrams with an echo, pings.
+"""Sessions between sites by plain sockets: TCP connections, datagrams with an echo, pings.
 
 A server listens wherever one is to be talked to, so that what does not come about is the network's doing.
 """
@@ -41,7 +41,7 @@ class Call:
 
 @dataclass
 class _Open:
-    """A call under way."""
+    """An open session."""
 
     number: int
     call: Call
@@ -74,7 +74,7 @@ def run_sessions(
 
 @dataclass
 class _SessionProber:
-    """All sockets of the conversations: ``held`` closes them."""
+    """All sockets of the sessions: ``held`` closes them."""
 
     sites: Mapping[str, Namespace]
     held: ExitStack

@@ -1,4 +1,4 @@
-"""The live verifier: the questions that rules answer, played on the network that has these rules."""
+"""The live verifier: sends the probe packets and opens the sessions that the rules were asked about."""
 
 from __future__ import annotations
 

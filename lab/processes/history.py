@@ -1,4 +1,4 @@
-"""The history of a run: one JSON object a line, appended as things happen, never changed."""
+"""The history of a run: one JSON object a line, append-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine under the run: what it is, and in which versions."""
+"""Facts about the machine and versions of software, for a run's report."""
 
 from __future__ import annotations
 

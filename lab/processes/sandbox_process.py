@@ -1,4 +1,4 @@
-"""A world with a job: started, interrupted in order, ended by force only where it does not end by itself.
+"""A sandbox with a job: started, interrupted in order, and killed only if it does not end by itself.
 
 The world's first process gets its job as a pickle in an anonymous file; only this program writes or reads it. It holds
 its first interrupt back until it can answer, hears of the terminal's through its parent only, and knows by its

@@ -1,4 +1,4 @@
-"""Processes that outlived who started them, and end as children of the world's first process: us."""
+"""Reaps orphaned processes, which the kernel makes children of the sandbox's first process (this one)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 
 class ZombieReaper:
-    """Lets go of ended processes that nobody waits for. Whoever started a process waits for it at once when it ends;
+    """Reaps ended processes that no part of the program waits for. Whoever started a process waits for it at once when
+    it ends;
     one that is still there a sweep later has nobody. Daemons keep their own descriptors (pidfd), which stay good."""
 
     def __init__(self, every: int = 20) -> None:

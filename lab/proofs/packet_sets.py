@@ -1,4 +1,4 @@
-"""Exactly the packets to a site that rules deliver, drop or let circle when another site sends them."""
+"""The exact sets of packets from one site to another that rules deliver, drop or loop."""
 
 from __future__ import annotations
 

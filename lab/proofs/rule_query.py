@@ -1,4 +1,4 @@
-"""What a user wants verified, checked for sense."""
+"""What a user asks to verify, checked for consistency."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Where a verification's rules are from: what a policy intends, a dump in a file, or the switches of a network that
-stands."""
+"""Sources of the rules of a verification: a policy's intended rules, a dump in a file, or the switches of a running
+lab."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One verification: the rules that are wanted, judged by themselves, by questions to the running network, or both."""
+"""One verification: the requested rules, judged statically, by probes of the running network, or both."""
 
 from __future__ import annotations
 

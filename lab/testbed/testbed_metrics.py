@@ -1,4 +1,4 @@
-"""Where the watch looks: the rig's parts, lines and counters under the names that people know them by."""
+"""What the health monitor reads of a testbed: its threads, links and counters, under the names that users know."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORWARDER = "ovs-vswitchd"
 
 
 class TestbedMetrics:
-    """What ``Watch`` asks, answered of a running ``rig`` and the traffic's ``sender`` thread."""
+    """Implements `health_monitor.Watched` for a running ``testbed`` and the traffic's ``sender`` thread."""
 
     def __init__(self, testbed: Testbed, sender: threading.Thread) -> None:
         self._testbed, self._sender = testbed, sender
