@@ -55,7 +55,7 @@ class TestbedMetrics:
         return LinkCounters(engine.engine_counters(), engine.counters(), engine.class_counters())
 
     def machine_drops(self) -> Mapping[str, int]:
-        """The rig's, without the sites: at a second's interval what they could lose shows at the engine first."""
+        """The testbed's, without the sites: at a second's interval what they could lose shows at the engine first."""
         return self._testbed.machine_drops(sites=False)
 
     def close(self) -> None:
