@@ -20,6 +20,7 @@ PARTS = {  # by the module that a process runs
     "helsewan.scenarios.run.worker": "world",
     "helsewan.emulation.links.engine_process": "link engine",
     "helsewan.controller.main": "controller",
+    "helsewan.controller.slowpath.main": "slow path",
 }
 
 # Small and short: what is tested here is the run, not the network.
