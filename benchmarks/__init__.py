@@ -1,4 +1,7 @@
-"""What is timed: each ``bench_*.py`` has ``run()``, which measures and returns figures beside their targets."""
+"""Benchmarks: each ``bench_*.py`` has ``run()``, which measures and returns figures with their targets.
+
+Entry point: ``python -m benchmarks``. Nothing else imports this folder, except its tests.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import NamedTuple
 
 
 class Figure(NamedTuple):
-    """One measured value. ``target`` is what it must reach, as ``< 90`` or ``>= 400``; empty: none is promised."""
+    """One measured value. ``target`` is a comparison such as ``< 90`` or ``>= 400``; empty: no target."""
 
     name: str
     value: float

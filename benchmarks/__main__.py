@@ -1,6 +1,6 @@
 """``python -m benchmarks [name ...]``: run all benchmarks, or those named, and print figures and the machine's facts.
 
-Exit code 0: all ran (a target missed is printed, not punished: it may be the machine), 1: one could not run,
+Exit code 0: all ran (a missed target is printed and is no error: the machine may be the reason), 1: one could not run,
 2: no such benchmark.
 """
 
@@ -24,7 +24,7 @@ COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator
 
 
 def names() -> list[str]:
-    """The benchmarks there are: ``bench_<name>.py`` beside this file."""
+    """Names of the benchmarks: ``bench_<name>.py`` in this folder."""
     return sorted(file.stem.removeprefix("bench_") for file in Path(__file__).parent.glob("bench_*.py"))
 
 
@@ -37,7 +37,7 @@ def reached(figure: Figure) -> str:
 
 
 def machine() -> list[tuple[str, str]]:
-    """What the figures depend on."""
+    """Facts of the machine that the figures depend on."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     models = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -52,7 +52,7 @@ def machine() -> list[tuple[str, str]]:
 
 
 def open_vswitch_version() -> str:
-    """The version of the switch that would run."""
+    """The version of the Open vSwitch that would run."""
     program = shutil.which("ovs-vswitchd", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")
     if program is None:
         return "not installed"
@@ -61,7 +61,7 @@ def open_vswitch_version() -> str:
 
 
 def main(wanted: list[str]) -> int:
-    """Run what is wanted (everything if nothing is named); see the module for exit codes."""
+    """Run the named benchmarks, or all if none is named; see the module for exit codes."""
     console = Console()
     known = names()
     if unknown := [name for name in wanted if name not in known]:
@@ -73,7 +73,7 @@ def main(wanted: list[str]) -> int:
         console.print(f"measuring {name} ...")
         try:
             figures = [Figure(*row) for row in importlib.import_module(f"benchmarks.bench_{name}").run()]
-        except Exception as error:  # the others are still worth having
+        except Exception as error:  # the other benchmarks still run
             console.print(f"{name} could not run: {type(error).__name__}: {error}", markup=False)
             failed = True
             continue

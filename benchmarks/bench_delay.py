@@ -1,4 +1,4 @@
-"""How far one-way delays are from the model, over 1, 3 and 5 links between routers, idle and under load."""
+"""Error of one-way delays against the model, over 1, 3 and 5 links between routers, idle and under load."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.sandboxed.launch import in_sandbox
 
 
 def run() -> list[Figure]:
-    """Measure in a world of its own; raises RuntimeError where it cannot be made."""
+    """Measure in a sandbox; raises RuntimeError if it cannot be created."""
     with tempfile.TemporaryDirectory() as logs:
         found = in_sandbox("delay", logs)
     figures = []

@@ -1,4 +1,4 @@
-"""How long a map of 200 nodes, as large as the Topology Zoo's larger ones, takes to become a network with sites."""
+"""Time to import a map of 200 nodes, the size of the Topology Zoo's larger ones, as a network with sites."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROUNDS = 5
 
 
 def run() -> list[Figure]:
-    """Read the same map several times; the quickest counts."""
+    """Read the same map several times; the shortest time counts."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "map.gml"
         path.write_text(_map(random.Random(1)), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""The same hosts, switches and links built by stock Mininet and by us, one after the other.
+"""The same hosts, switches and links built by stock Mininet and by helsewan, one after the other.
 
-Stock Mininet gets the easier job (see ``sandboxed.mininet``): plain links that neither shape nor delay, one Open
+Stock Mininet has the easier task (see ``sandboxed.mininet``): plain links that neither shape nor delay, one Open
 vSwitch for all bridges, no controller, no rules.
 """
 
@@ -20,11 +20,11 @@ from helsewan.emulation.sandbox import sandbox
 
 SITES = 2_500
 DEADLINE_S = 900
-BUILDING = ("building sites and routers", "starting the routers")  # stages of ours that Mininet has as well
+BUILDING = ("building sites and routers", "starting the routers")  # stages that Mininet has as well
 
 
 def run() -> list[Figure]:
-    """Both once; raises RuntimeError where one did not come up."""
+    """Measure both once; raises RuntimeError if one did not come up."""
     stock = stock_mininet(SITES)
     ours = bring_up_and_down(SITES).answer["stages_s"]
     stock_s = stock["build_s"] + stock["start_s"]
@@ -39,7 +39,7 @@ def run() -> list[Figure]:
 
 
 def stock_mininet(sites: int) -> dict[str, float]:
-    """What ``sandboxed.mininet`` says in a world of its own; raises RuntimeError with its words where it fails."""
+    """The output of ``sandboxed.mininet`` in a sandbox; raises RuntimeError with its standard error if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.pathsep.join([mnexec_folder(Path(folder)), os.environ.get("PATH", os.defpath)])
         argv = sandbox.command([sys.executable, "-m", "benchmarks.sandboxed.mininet", str(sites)])
@@ -52,8 +52,8 @@ def stock_mininet(sites: int) -> dict[str, float]:
 
 
 def mnexec_folder(folder: Path) -> str:
-    """Where Mininet's helper ``mnexec`` is: installed, or unpacked into ``folder`` from Debian's package, for which apt
-    needs no privilege. Raises RuntimeError where there is neither."""
+    """The directory of Mininet's helper ``mnexec``: installed, or unpacked into ``folder`` from Debian's package, for
+    which apt needs no privilege. Raises RuntimeError if neither is available."""
     if installed := shutil.which("mnexec"):
         return str(Path(installed).parent)
     try:

@@ -1,5 +1,5 @@
-"""A change of policy that touches one VPN of the national network with 2,500 sites: processor time until its orders to
-all switches stand there as messages."""
+"""A change of policy in one VPN of the national network with 2,500 sites: processor time until the commands to all
+switches are encoded as messages."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ TARGET = "< 1"
 
 
 def run() -> list[Figure]:
-    """The change, made once, by a controller that has programmed the network."""
+    """Measure the change once, for a controller that has programmed the network."""
     plan = compile_policy(load_policy(library_path("national")), national_network(SITES))
     current, encoder = first_generation(plan), Encoder()
     for router in current.core:
-        for order in updates(difference(RuleSet(), current.rules(router))):
-            encoder.frame(order, 1)
+        for command in updates(difference(RuleSet(), current.rules(router))):
+            encoder.frame(command, 1)
     wanted = with_one_contract_less(plan)
     began = time.process_time()
     steps = current.steps_to(current.with_plan(renumbered(wanted, plan)))
     computed_s = time.process_time() - began
-    orders = [each for step in steps.values() for part in (step.add, step.remove) for each in updates(part)]
-    turning = [Prepare(step.turn, 2) for step in steps.values() if len(step.turn)]
-    for order in (*orders, *turning):
-        encoder.frame(order, 1)
+    commands = [each for step in steps.values() for part in (step.add, step.remove) for each in updates(part)]
+    bundles = [Prepare(step.turn, 2) for step in steps.values() if len(step.turn)]
+    for command in (*commands, *bundles):
+        encoder.frame(command, 1)
     encoded_s = time.process_time() - began - computed_s
     name = f"a policy of one VPN less a contract, {SITES:,} sites:"
     return [
         Figure(f"{name} computed and as messages, processor time", computed_s + encoded_s, "s", TARGET),
-        Figure(f"{name} of it computing what is different", computed_s, "s"),
-        Figure(f"{name} switches that change", len(turning), ""),
+        Figure(f"{name} of it computing the difference", computed_s, "s"),
+        Figure(f"{name} switches that change", len(bundles), ""),
         Figure(f"{name} entries that change", sum(len(step.turn) for step in steps.values()), ""),
     ]
 

@@ -1,5 +1,5 @@
-"""What established flows of 1,000 packets/s notice of failures and returns, with our routers and, over the same lines,
-with FRRouting's OSPF and with Ryu's spanning tree."""
+"""Disruption of established flows of 1,000 packets/s by failures and returns, with our routers and, over the same
+links, with FRRouting's OSPF and with Ryu's spanning tree."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from helsewan.policies.plan import DETECT_WITHIN_US
 from helsewan.topology.national.generator import national_network
 
 RYU = Path(".venv-ryu/bin/python")
-INTERVAL_MS = 100  # of BFD, everybody's
-DARK, SILENT = ("next", "beyond"), ("silent", "silent-forth", "silent-back")
+INTERVAL_MS = 100  # of BFD, for all routers
+PORT_DOWN, SILENT = ("next", "beyond"), ("silent", "silent-forth", "silent-back")
 WORDS = {
     "next": "port down, the sender's router's",
     "beyond": "port down, on the way",
@@ -30,40 +30,40 @@ WORDS = {
 }
 OURS = {"next": 25, "beyond": 25, "silent": 6, "silent-forth": 3, "silent-back": 3}
 OSPF = {"next": 6, "beyond": 6, "silent": 6}
-SPANNING_TREE = {"next": 1, "beyond": 1, "silent": 1}  # each takes what its timers say
-LONGER_US = (0, 1_000, 2_000, 4_000, 8_000)  # the way around, before the return
+SPANNING_TREE = {"next": 1, "beyond": 1, "silent": 1}  # the duration of each is determined by the timers
+LONGER_US = (0, 1_000, 2_000, 4_000, 8_000)  # of the alternative path, before the return
 WIDTH = 130
-ALIKE_US = 600  # by which it is longer in any case
+DIFFERENCE_US = 600  # by which it is longer in any case
 
 
 def run() -> list[Figure]:
-    """Measure in worlds of their own, one after the other; raises RuntimeError where they cannot be made."""
+    """Measure in a sandbox each, one after the other; raises RuntimeError if one cannot be created."""
     ours = _measured("helsewan", OURS, LONGER_US)
     found = [ours, _measured("ospf", OSPF, LONGER_US), _measured("spanning-tree", SPANNING_TREE, (0,))]
     console = Console(width=WIDTH)
     console.print(comparison(found))
     console.print(orders(found))
     rows = ours["rows"]
-    dark = [row for row in rows if row["kind"] in DARK]
-    unlike = [row for row in rows if row["longer_us"]]
+    cut = [row for row in rows if row["kind"] in PORT_DOWN]
+    longer = [row for row in rows if row["longer_us"]]
     cores = Timers(DETECT_WITHIN_US // 1000 // (MULTIPLIER + 1)).cores(len(national_network(400, seed=1).links))
     share = 100 * cores * ours["bfd_packet_us"] / PACKET_US
     return [
         *(Figure(f"known silence, {each['version']}: error", each["known_silence_error_ms"], "ms") for each in found),
-        _gap("port down: gap", rows, DARK, 1, "ms", "< 10"),
+        _gap("port down: gap", rows, PORT_DOWN, 1, "ms", "< 10"),
         _gap("silent: gap", rows, SILENT, INTERVAL_MS, "BFD intervals", "< 3.5"),
-        Figure("  longest silence, nothing lost in it or not", max(row["longest_silence_ms"] for row in dark), "ms"),
+        Figure("  longest silence, nothing lost in it or not", max(row["longest_silence_ms"] for row in cut), "ms"),
         Figure("re-optimisation and return: lost", _sum(rows, "lost_"), "packets", "<= 0"),
         Figure("  reordered, re-optimisation", _sum(rows, "reordered_reoptimising"), "packets", "<= 0"),
-        Figure("  reordered, return by 0.6 ms", _sum(_without(rows, unlike), "reordered_returning"), "packets", "<= 0"),
-        Figure("  reordered, return by 1.6 to 8.6 ms", _sum(unlike, "reordered_returning"), "packets"),
+        Figure("  reordered, return by 0.6 ms", _sum(_without(rows, longer), "reordered_returning"), "packets", "<= 0"),
+        Figure("  reordered, return by 1.6 to 8.6 ms", _sum(longer, "reordered_returning"), "packets"),
         Figure("a control packet of BFD, from end to end", ours["bfd_packet_us"], "us", f"<= {PACKET_US}"),
-        Figure("  all links of the country by default", share, "% of a core", "< 5"),
+        Figure("  all links of the national network by default", share, "% of a core", "< 5"),
     ]
 
 
 def comparison(found: Iterable[dict[str, Any]]) -> Table:
-    """What the flows noticed of each kind of failure, by whose routers they met."""
+    """The disruption of the flows by each kind of failure, for each kind of routers."""
     table = Table("failure", "routers", "trials", "gap, median", "99 %", "most, ms", "lost", "lost after", "reordered")
     for kind, words in WORDS.items():
         for each in found:
@@ -72,15 +72,15 @@ def comparison(found: Iterable[dict[str, Any]]) -> Table:
                 continue
             gaps = [f"{ms:.1f}" for ms in np.percentile([row["gap_ms"] for row in rows], (50, 99, 100))]
             lost = f"{np.mean([row['lost'] for row in rows]):.1f}"
-            alike = [row for row in rows if not row["longer_us"]]
-            after = (str(_sum(rows, "lost_")), str(_sum(alike, "reordered_")))
+            equal = [row for row in rows if not row["longer_us"]]
+            after = (str(_sum(rows, "lost_")), str(_sum(equal, "reordered_")))
             table.add_row(words, each["version"], str(_trials(rows, kind)), *gaps, lost, *after)
     return table
 
 
 def orders(found: Iterable[dict[str, Any]]) -> Table:
-    """Packets overtaken at a return, by how much shorter the way back is."""
-    table = Table("way back shorter by", "routers", "returns of a flow", "overtaken: mean", "most", "lost: mean")
+    """Packets overtaken at a return, by the difference of the delays."""
+    table = Table("returning path shorter by", "routers", "returns of a flow", "overtaken: mean", "most", "lost: mean")
     for longer_us in LONGER_US:
         for each in found:
             rows = [row for row in each["rows"] if row["longer_us"] == longer_us]
@@ -88,7 +88,7 @@ def orders(found: Iterable[dict[str, Any]]) -> Table:
                 continue
             overtaken, lost = ([row[f"{what}_returning"] for row in rows] for what in ("reordered", "lost"))
             figures = (f"{np.mean(overtaken):.2f}", str(max(overtaken)), f"{np.mean(lost):.2f}")
-            table.add_row(f"{(ALIKE_US + longer_us) / 1000} ms", each["version"], str(len(rows)), *figures)
+            table.add_row(f"{(DIFFERENCE_US + longer_us) / 1000} ms", each["version"], str(len(rows)), *figures)
     return table
 
 
@@ -97,7 +97,7 @@ def _trials(rows: list[dict[str, Any]], kind: str) -> int:
 
 
 def _measured(name: str, wanted: dict[str, int], longer_us: tuple[int, ...]) -> dict[str, Any]:
-    """What the rig found; raises RuntimeError where it is not what was wanted."""
+    """The figures from the sandbox; raises RuntimeError if the number of trials is not the wanted one."""
     steps, kinds = ",".join(map(str, longer_us)), [f"{kind}={trials}" for kind, trials in wanted.items()]
     with tempfile.TemporaryDirectory() as logs:
         arguments = [logs, name, str(INTERVAL_MS), str(RYU.absolute()), steps, *kinds]

@@ -1,30 +1,30 @@
-"""The national network with 2,500 and with 10,000 sites: how soon every hospital is reachable, in how much memory, and
-how soon nothing is left of it."""
+"""The national network with 2,500 and with 10,000 sites: time until every hospital is reachable, memory, and time until
+nothing is left after the end."""
 
 from __future__ import annotations
 
 from benchmarks import Figure
 from benchmarks.sandboxed.scale_watch import Outcome, bring_up_and_down
 
-# By sites: targets for the seconds until all is up, the MiB, the seconds to compute and to install all rules.
+# By number of sites: targets for the seconds until all is up, the MiB, the seconds to compute and to install all rules.
 SIZES = {2_500: ("< 30", "< 4096", "< 5", "< 10"), 10_000: ("< 120", "", "", "")}
 TEARDOWN = "< 2"
 
 
 def run() -> list[Figure]:
-    """One world of each size after the other; raises RuntimeError where one does not come up whole."""
+    """Measure each size in a sandbox, one after the other; raises RuntimeError if one does not come up completely."""
     return [figure for sites, targets in SIZES.items() for figure in figures(bring_up_and_down(sites), *targets)]
 
 
-def figures(seen: Outcome, soon: str, small: str, computed: str, installed: str) -> list[Figure]:
-    """The figures of one world, beside the targets for its times and memory."""
+def figures(seen: Outcome, up: str, memory: str, computed: str, installed: str) -> list[Figure]:
+    """The figures of one size, with the targets for its times and memory."""
     size = f"{seen.sites:,} sites"
-    whole = f"{size}: up, programmed, {seen.answer['hospitals']} hospitals reached"
-    found = [Figure(whole, seen.up_s, "s", soon)]
+    reached = f"{size}: up, programmed, {seen.answer['hospitals']} hospitals reached"
+    found = [Figure(reached, seen.up_s, "s", up)]
     found += [Figure(f"{size}: of it {stage}", seconds, "s") for stage, seconds in seen.answer["stages_s"].items()]
     return [
         *found,
-        Figure(f"{size}: memory, peak, as MemAvailable falls", seen.memory_mib, "MiB", small),
+        Figure(f"{size}: memory, peak, as MemAvailable falls", seen.memory_mib, "MiB", memory),
         Figure(f"{size}: of it the processes' (PSS)", seen.processes_mib, "MiB"),
         Figure(f"{size}: all rules computed, as messages", seen.answer["computed_s"], "s", computed),
         Figure(f"{size}: all rules installed, from the first switch on", seen.answer["installed_s"], "s", installed),

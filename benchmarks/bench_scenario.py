@@ -1,4 +1,4 @@
-"""The default scenario from a set-up checkout: how long it takes, how long repair leaves calls silent, what leaks."""
+"""The default scenario in a set-up checkout: its duration, the silence of calls during repair, leaks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEADLINE_S = 300
 
 
 def run() -> list[Figure]:
-    """Run ``region-failover`` once; raises RuntimeError where it could not run at all."""
+    """Run ``region-failover`` once; raises RuntimeError if it could not run at all."""
     with tempfile.TemporaryDirectory() as results:
         argv = [
             sys.executable,

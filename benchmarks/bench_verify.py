@@ -1,7 +1,7 @@
-"""The static verifier on growing national networks: the intended rules, all packets of all lines without a failure, and
-all single failures of links, routers, PoPs and access lines.
+"""The static verifier on national networks of increasing size: the intended rules, all packets of all access links
+without a failure, and all single failures of links, routers, PoPs and access links.
 
-Each size is a process of its own, so that its peak of memory is its own.
+Each size is measured in a process of its own, for a separate peak of memory.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from helsewan.verification.failures import cases
 from helsewan.verification.mutation.sampling import mutants
 from helsewan.verification.static import Static, Verification, verify
 
-# By sites: targets for the seconds without a failure, and for those of all single failures.
+# By number of sites: targets for the seconds without a failure, and for those of all single failures.
 SIZES = {100: ("", ""), 300: ("", ""), 1_000: ("", ""), 2_500: ("< 10", "< 60"), 10_000: ("< 60", "")}
 CHANGES, SEED = 100, 3
 _CHANGES = {
     "change_s": f"median of {CHANGES}",
-    "change_kept_s": "median where nothing is wrong",
-    "change_broke_s": "median where it breaks the policy, with all findings and their witnesses",
+    "change_kept_s": "median where the policy still holds",
+    "change_broke_s": "median where the policy is violated, with all findings and their witnesses",
     "change_worst_s": "longest",
 }
-FAILURES_UP_TO = 2_500  # sites; beyond it nothing is promised of failures
+FAILURES_UP_TO = 2_500  # sites; larger networks have no target for failures
 
 
 def run() -> list[Figure]:
-    """One size after the other; raises RuntimeError where the verifier finds anything wrong."""
+    """Measure one size after the other; raises RuntimeError if the verifier finds a violation."""
     return [figure for sites, targets in SIZES.items() for figure in figures(sites, *targets)]
 
 
@@ -60,11 +60,11 @@ def figures(sites: int, intact: str, failures: str) -> list[Figure]:
     for name, of in _CHANGES.items():
         if name in seen:
             found.append(Figure(f"{size}: after one rule changed, {of}", 1000 * seen[name], "ms", "< 50"))
-    return [*found, Figure(f"{size}: memory, peak of all processes, at the most", seen["peak_mib"], "MiB")]
+    return [*found, Figure(f"{size}: memory, peak of all processes, upper bound", seen["peak_mib"], "MiB")]
 
 
 def measure(sites: int) -> dict[str, float]:
-    """What one size takes, in this process. Raises RuntimeError where a right network does not verify."""
+    """Measure one size in this process. Raises RuntimeError if the verifier finds a violation."""
     began = time.perf_counter()
     network = national_network(sites)
     plan = compile_policy(load_policy(library_path("national")), network)
@@ -84,18 +84,18 @@ def measure(sites: int) -> dict[str, float]:
 
 
 def _peak_kib() -> int:
-    """Of this process and its workers, counting what they share for each: an upper bound."""
+    """Peak memory of this process and its workers; shared pages count for each, so it is an upper bound."""
     own, worker = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own + worker * (os.cpu_count() or 1)
 
 
 def changes(plan: Plan, rules: Mapping[str, RuleSet]) -> dict[str, float]:
-    """What it takes to verify anew after one rule changed, right or wrong, of every table in turn."""
+    """Times to verify again after one rule changed, correctly or not, in every table in turn."""
     gc.disable()  # as verify does
     verification = Verification(plan, Static(plan.network, rules))
     verification.intact()
     router, held = next(iter(rules.items()))
-    verification.after(router, held)  # what is prepared once for all changes
+    verification.after(router, held)  # prepares what all changes share
     broke: list[float] = []
     kept: list[float] = []
     for mutant in mutants(plan.network, rules, CHANGES, SEED):

@@ -1,7 +1,7 @@
 """Frames sent and received through rings that are shared with the kernel (packet_mmap, Linux).
 
-Sending costs one system call a batch, and receiving none while it lasts, so that what is measured between the two
-gets the machine. Headers are TPACKET_V2.
+Sending costs one system call a batch, and receiving none, so that the network under test gets the processor. Headers
+are TPACKET_V2.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RX_MAC_AT = 66  # where TPACKET_V2 puts a frame's first byte with SOCK_RAW: con
 
 
 class _Ring:
-    """A packet socket on an interface, and the slots it shares with the kernel."""
+    """A packet socket on an interface, and the slots that it shares with the kernel."""
 
     def __init__(self, namespace: Namespace, interface: str, protocol: int, ring: int, slots: int, bytes_: int) -> None:
         self.slots, self._slot_bytes = slots, bytes_
@@ -56,7 +56,7 @@ class _Ring:
 
 
 class Source(_Ring):
-    """Sends one frame over and over; its bytes ``number_at`` to +4 count up (big-endian), from 0."""
+    """Sends one frame repeatedly; its bytes ``number_at`` to +4 count up from 0 (big-endian)."""
 
     SLOTS = 512
 
@@ -80,7 +80,7 @@ class Source(_Ring):
         self.sent += count
 
     def _flush(self) -> bool:
-        """Have the kernel send the slots that are marked; False when the interface's queue is full meanwhile."""
+        """Make the kernel send the marked slots; False if the interface's queue is full."""
         try:
             self.socket.send(b"")
         except OSError as error:
@@ -90,18 +90,18 @@ class Source(_Ring):
         return True
 
     def send_windowed(self, seconds: float, taken: Callable[[], int], window: int) -> None:
-        """Send as fast as the frames are ``taken()``, never more than ``window`` ahead of that."""
+        """Send for ``seconds`` as fast as frames are ``taken()``, never more than ``window`` frames ahead."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            room = window - (self.sent - taken())
-            if room >= window // 4:
-                self.send(min(room, self.SLOTS))
+            free = window - (self.sent - taken())
+            if free >= window // 4:
+                self.send(min(free, self.SLOTS))
             else:
                 time.sleep(_PAUSE_S)
 
     def send_paced(self, seconds: float, frames_per_s: float, most: int = SLOTS, pause_s: float = _PAUSE_S) -> None:
-        """Send at a steady rate, in bursts as small as the clock allows; what is late is caught up, up to ``most``
-        at a time."""
+        """Send at a constant rate, in bursts as small as the clock allows; late frames are sent up to ``most`` at a
+        time."""
         start, before = time.monotonic(), self.sent
         while (elapsed := time.monotonic() - start) < seconds:
             due = int(elapsed * frames_per_s) - (self.sent - before)
@@ -123,11 +123,11 @@ class Sink(_Ring):
 
     @cached_property
     def count(self) -> int:
-        """How many had arrived when it was first asked for; all else is about these."""
+        """Frames that had arrived when this was first read; the other methods return only these."""
         return int(np.count_nonzero(self.headers["status"] & _STATUS_USER))
 
     def times_ns(self) -> npt.NDArray[np.int64]:
-        """When each arrived (CLOCK_REALTIME)."""
+        """Arrival time of each (CLOCK_REALTIME)."""
         arrived = self.headers[: self.count]
         times_ns: npt.NDArray[np.int64] = arrived["s"].astype(np.int64) * 1_000_000_000 + arrived["ns"]
         return times_ns

@@ -1,4 +1,4 @@
-"""What the rigs of the benchmarks are built of: two ends that talk over lines of the engine, and who took how long."""
+"""Parts of the benchmarks' networks: two sites on links of the engine, UDP frames between them, processor times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NUMBER_AT = 42  # in a frame of udp_frame(): the first byte of the datagram's da
 
 
 def end(backend: EngineBackend, node: NamespaceNode, name: str) -> End:
-    """A TAP in ``node``, up, as an end of a line to be."""
+    """A TAP in ``node``, up, as an end of a future link."""
     made = backend.end(node, name)
     node.raise_port(name, mtu=CORE_MTU, txqlen=TAP_QUEUE)
     return made
@@ -47,7 +47,7 @@ def udp_frame(ip_bytes: int, dscp: int = 0) -> bytes:
 
 
 def cpu_ns(pid: int) -> int:
-    """The processor time that the main thread of a process has had."""
+    """Processor time of the main thread of a process."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
 
 

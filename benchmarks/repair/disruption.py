@@ -1,4 +1,4 @@
-"""What an established flow notices of a failure and of the return: flows that run all the time, and their records."""
+"""Disruption of established flows by a failure and by the return: flows that run all the time, and their records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.repair.ring import AROUND, CARRIES, LOOKS, OVER, SITES, Failure, Ring, wait_for
+from benchmarks.repair.ring import AROUND, OVER, POLLS, SITES, USED, Failure, Ring, wait_for
 from helsewan.emulation.links.link_backend import Direction
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec
@@ -20,24 +20,25 @@ INTERVAL_NS = 1_000_000
 RATE = 1e9 / INTERVAL_NS
 PAYLOAD_BYTES = 172
 SOON_NS = 20_000_000
-LEAD_NS = 50_000_000  # packets that are looked at though they were due before: they may still have been under way
-MOST_S = 900  # of a run
+LEAD_NS = 50_000_000  # packets due this long before an event are included: they may still have been in flight
+MOST_S = 900  # upper bound for a run
 KNOWN_S = 0.1
-WRONG_MS = 25.0  # by which a known silence may be measured wrongly before nothing can be believed
+WRONG_MS = 25.0  # maximum error of a known silence; beyond it the measurement is rejected
 
 
 @dataclass(frozen=True)
 class Trial:
-    """When what happened (CLOCK_REALTIME, ns): the flows were around by ``around_ns`` and are back by ``back_ns``."""
+    """Times of one trial (CLOCK_REALTIME, ns): by ``around_ns`` the flows were on the alternative path, by ``back_ns``
+    on the original one again."""
 
-    struck_ns: int
+    failed_ns: int
     around_ns: int
-    mended_ns: int
+    restored_ns: int
     back_ns: int
 
 
 class Flows:
-    """Two flows of 1,000 packets/s between a ring's sites, one each way: number 0 from west to east."""
+    """Two flows of 1,000 packets/s between a ring's sites, one in each direction: number 0 from west to east."""
 
     def __init__(self, ring: Ring) -> None:
         self.ring = ring
@@ -53,20 +54,20 @@ class Flows:
     def __exit__(self, *_: object) -> None:
         self._engine.close()
 
-    def settle(self, way: tuple[str, ...]) -> None:
-        """Wait until both flows have taken this way for a while, and arrived. Raises RuntimeError where they do not."""
-        takes, arrive = self.ring.takes(way, RATE), self._arrive()
-        what = f"{self.ring.version()}: flows do not arrive over {', '.join(way)}"
-        wait_for(lambda: all([takes(), arrive()]), LOOKS, what)
+    def settle(self, path: tuple[str, ...]) -> None:
+        """Wait until both flows have used this path for a while, and arrived. Raises RuntimeError if they do not."""
+        takes, arrive = self.ring.takes(path, RATE), self._arrive()
+        what = f"{self.ring.version()}: flows do not arrive over {', '.join(path)}"
+        wait_for(lambda: all([takes(), arrive()]), POLLS, what)
 
     def _arrive(self) -> Callable[[], bool]:
-        """Tells at each call whether both flows have arrived since the last."""
+        """Return a function that reports whether both flows have arrived since its last call."""
         before, before_s = self._arrived(), time.monotonic()
 
         def arrive() -> bool:
             nonlocal before, before_s
             now, now_s = self._arrived(), time.monotonic()
-            least = CARRIES * RATE * (now_s - before_s)
+            least = USED * RATE * (now_s - before_s)
             enough = bool((now - before >= least).all())
             before, before_s = now, now_s
             return enough
@@ -78,7 +79,7 @@ class Flows:
         return np.bincount(self._engine.records["flow"], minlength=len(SITES))
 
     def due(self, number: int, since_ns: int, until_ns: int) -> tuple[Array, range]:
-        """A flow's packets that were due in a while: those that have arrived, in order, and the numbers of all."""
+        """A flow's packets due in an interval: records of those that arrived, in order, and the numbers of all."""
         first, end = (-((self._epoch_ns - instant) // INTERVAL_NS) for instant in (since_ns, until_ns))
         records = self._engine.records
         mine = records[(records["flow"] == number) & (records["seq"] >= first) & (records["seq"] < end)]
@@ -107,28 +108,28 @@ def _flow(ring: Ring, number: int, a: str, b: str) -> FlowSpec:
 
 
 def trial(flows: Flows, failure: Failure, longer_us: int) -> list[dict[str, Any]]:
-    """What each flow that is struck notices. The way around gets ``longer_us`` longer before the line returns. Flows
-    are settled over ``near`` before and after."""
+    """Figures of each flow that a failure affects. The delay of the alternative path is increased by ``longer_us``
+    before the link returns. Flows are settled over ``near`` before and after."""
     flows.ring.ready()
-    struck_ns = flows.ring.strike(failure)
+    failed_ns = flows.ring.fail(failure)
     flows.settle(AROUND)
     around_ns = time.time_ns() - LEAD_NS
-    flows.ring.lengthen_way_around(longer_us)
-    mended_ns = flows.ring.mend(failure)
+    flows.ring.lengthen_alternative_path(longer_us)
+    restored_ns = flows.ring.restore(failure)
     flows.settle(OVER)
-    when = Trial(struck_ns, around_ns, mended_ns, time.time_ns() - LEAD_NS)
-    flows.ring.lengthen_way_around(0)
-    struck = [list(Direction).index(direction) for direction in failure.silent] or [0, 1]
-    return [{"longer_us": longer_us, **noticed(flows, number, when)} for number in struck]
+    when = Trial(failed_ns, around_ns, restored_ns, time.time_ns() - LEAD_NS)
+    flows.ring.lengthen_alternative_path(0)
+    affected = [list(Direction).index(direction) for direction in failure.silent] or [0, 1]
+    return [{"longer_us": longer_us, **noticed(flows, number, when)} for number in affected]
 
 
 def noticed(flows: Flows, number: int, when: Trial) -> dict[str, Any]:
-    """A flow's gap: its longest silence after the failure in which packets were lost; its longest of all; and what was
-    lost or overtaken until the gap ended, then, and after the return."""
-    arrived, due = flows.due(number, when.struck_ns - LEAD_NS, when.around_ns)
+    """A flow's gap: its longest silence after the failure in which packets were lost; its longest silence of all; and
+    the packets lost or overtaken until the gap ended, after that, and after the return."""
+    arrived, due = flows.due(number, when.failed_ns - LEAD_NS, when.around_ns)
     gap_ns, resumed = silence(arrived)
     lost = missing(arrived, due)
-    returning = flows.due(number, when.mended_ns, when.back_ns)
+    returning = flows.due(number, when.restored_ns, when.back_ns)
     return {
         "gap_ms": gap_ns / 1e6,
         "longest_silence_ms": float(np.diff(arrived["rx_ns"]).max()) / 1e6,
@@ -142,9 +143,9 @@ def noticed(flows: Flows, number: int, when: Trial) -> dict[str, Any]:
 
 def silence(arrived: Array) -> tuple[int, int]:
     """The longest time (ns) between two arrivals with packets missing in between, and the number of the packet that
-    ended it; where none are missing, the longest time. (Packets that come late and all come are lateness, be it the
-    machine's: no loss of connectivity in the sense of RFC 6413.) ``arrived`` is in order of arrival; raises
-    RuntimeError where too few did to tell."""
+    ended it; if none are missing, the longest time between two arrivals. (If all packets arrive, only late, that is
+    delay, possibly the machine's, and no loss of connectivity in the sense of RFC 6413.) ``arrived`` is in order of
+    arrival; raises RuntimeError for fewer than two packets."""
     if len(arrived) < 2:
         raise RuntimeError(f"{len(arrived)} packets arrived: nothing was measured")
     silences_ns, jumps = np.diff(arrived["rx_ns"]), np.diff(arrived["seq"].astype(np.int64)) > 1
@@ -158,23 +159,23 @@ def missing(arrived: Array, due: range) -> Array:
 
 
 def overtaken(arrived: Array) -> int:
-    """How many packets arrived after one that was sent later (reordered, in the words of RFC 4737, 3.3)."""
+    """How many packets arrived after one that was sent later (reordered, RFC 4737, 3.3)."""
     return int((arrived["seq"] < np.maximum.accumulate(arrived["seq"])).sum()) if len(arrived) else 0
 
 
 def known_silence(flows: Flows) -> float:
-    """By how much (ms) a silence of known length on a site's line is measured too long. Raises RuntimeError where it
-    is not seen for what it is: then nothing else would be either."""
+    """Error (ms) of the measurement of a silence of known length on an access link. Raises RuntimeError if it exceeds
+    WRONG_MS: then no other measurement is reliable either."""
     flows.settle(OVER)
-    line, backend = flows.ring.access["west"], flows.ring.backend
-    struck_ns = backend.set_blackhole(line, Direction.FORWARD, True)
+    link, backend = flows.ring.access["west"], flows.ring.backend
+    failed_ns = backend.set_blackhole(link, Direction.FORWARD, True)
     time.sleep(KNOWN_S)
-    mended_ns = backend.set_blackhole(line, Direction.FORWARD, False)
+    restored_ns = backend.set_blackhole(link, Direction.FORWARD, False)
     flows.settle(OVER)
     seen_ns = time.time_ns() - LEAD_NS
-    when = Trial(struck_ns, seen_ns, seen_ns, seen_ns)
-    found, (other, _) = noticed(flows, 0, when), flows.due(1, struck_ns, mended_ns)
-    known_ms = (mended_ns - struck_ns) / 1e6
+    when = Trial(failed_ns, seen_ns, seen_ns, seen_ns)
+    found, (other, _) = noticed(flows, 0, when), flows.due(1, failed_ns, restored_ns)
+    known_ms = (restored_ns - failed_ns) / 1e6
     error_ms, error_packets = found["gap_ms"] - known_ms, found["lost"] - known_ms * RATE / 1000
     if abs(error_ms) > WRONG_MS or abs(error_packets) > WRONG_MS * RATE / 1000 or not len(other):
         raise RuntimeError(f"a silence of {known_ms:.1f} ms was measured as {found}")

@@ -1,10 +1,10 @@
-"""The ring in which repairs are measured, whoever runs its routers; what fails in it, and the way its flows take.
+"""The ring in which repairs are measured, whatever the routers' software; its failures, and the path of its flows.
 
     west --- near --- east
       \\                 |
        south --- far ---+
 
-Two flows between sites in the west and in the east, one each way, go over ``near``.
+Two flows between sites in the west and in the east, one in each direction, go over ``near``.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from helsewan.emulation.links.links import EngineBackend
 ROUTERS = ("west", "near", "east", "south", "far")
 SITES = ("west", "east")  # the routers that have a site
 OVER, AROUND = ("west-near", "near-east"), ("west-south", "south-far", "far-east")
-LINES_US = dict(zip(OVER + AROUND, (400, 400, 400, 600, 400), strict=True))  # short: repair shows, not distance
-FIBRE_BPS, ACCESS_BPS, ACCESS_US = 1_000_000_000, 100_000_000, 200
+LINKS_US = dict(zip(OVER + AROUND, (400, 400, 400, 600, 400), strict=True))  # short: repair dominates, not distance
+LINK_BPS, ACCESS_BPS, ACCESS_US = 1_000_000_000, 100_000_000, 200
 
-LOOK_S = 0.1
-LOOKS = 7  # that must agree; longer than what is still under way under old labels
-CARRIES, RESTS = 0.8, 0.1  # of the flow's packets, at least and at most
+POLL_S = 0.1
+POLLS = 7  # that must agree; longer than packets with old labels are in flight
+USED, UNUSED = 0.8, 0.1  # share of the flow's packets: a link on its path has at least, any other at most
 DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A line fails: its ports lose their light, or, where directions are named, only the packets that go there."""
+    """A link fails: its ports lose carrier, or, if directions are named, only packets in these directions are lost."""
 
-    line: str
+    link: str
     silent: tuple[Direction, ...] = ()
 
 
@@ -49,8 +49,8 @@ FAILURES = {
 
 
 class Ring(ABC):
-    """The ring, made of somebody's routers. ``start`` returns when all of them do their part; ``access`` are the sites'
-    lines by router, their first ends at the site."""
+    """The ring, with one kind of routers. ``start`` returns when all of them forward; ``access`` has the names of the
+    access links by router, their first ends at the site."""
 
     backend: EngineBackend
     access: dict[str, str]
@@ -61,7 +61,7 @@ class Ring(ABC):
 
     @abstractmethod
     def version(self) -> str:
-        """Whose routers, in which version."""
+        """The routers' software and its version."""
 
     @abstractmethod
     def address(self, site: str) -> IPv4Address:
@@ -72,57 +72,58 @@ class Ring(ABC):
         """A socket at a site."""
 
     @abstractmethod
-    def set_light(self, line: str, lit: bool) -> int:
-        """Cut a line, or mend it, with the light at its ports; when (CLOCK_REALTIME, ns)."""
+    def set_carrier(self, link: str, up: bool) -> int:
+        """Cut or restore a link, with the carrier at its ports; return the time (CLOCK_REALTIME, ns)."""
 
     @abstractmethod
     def ready(self) -> None:
-        """Wait until the routers would notice any failure as they are meant to."""
+        """Wait until the routers would detect any failure as configured."""
 
-    def strike(self, failure: Failure) -> int:
-        """Let a line fail; from when on it carries nothing (CLOCK_REALTIME, ns)."""
+    def fail(self, failure: Failure) -> int:
+        """Let a link fail; return the time from which it carries nothing (CLOCK_REALTIME, ns)."""
         if failure.silent:
-            return min(self.backend.set_blackhole(failure.line, direction, True) for direction in failure.silent)
-        return self.set_light(failure.line, lit=False)
+            return min(self.backend.set_blackhole(failure.link, direction, True) for direction in failure.silent)
+        return self.set_carrier(failure.link, up=False)
 
-    def mend(self, failure: Failure) -> int:
-        """Bring the line back; from when on it carries (CLOCK_REALTIME, ns)."""
+    def restore(self, failure: Failure) -> int:
+        """Restore the link; return the time from which it carries frames (CLOCK_REALTIME, ns)."""
         if failure.silent:
-            return max(self.backend.set_blackhole(failure.line, direction, False) for direction in failure.silent)
-        return self.set_light(failure.line, lit=True)
+            return max(self.backend.set_blackhole(failure.link, direction, False) for direction in failure.silent)
+        return self.set_carrier(failure.link, up=True)
 
-    def lengthen_way_around(self, by_us: int) -> None:
-        """Have the way around take so much longer than in the beginning."""
-        line = "south-far"
-        model = replace(self.backend.models[line][0], delay_us=LINES_US[line] + by_us)
-        self.backend.set_models({line: (model, model)})
+    def lengthen_alternative_path(self, by_us: int) -> None:
+        """Set the delay of the alternative path to its initial value plus ``by_us``."""
+        link = "south-far"
+        model = replace(self.backend.models[link][0], delay_us=LINKS_US[link] + by_us)
+        self.backend.set_models({link: (model, model)})
 
-    def takes(self, way: tuple[str, ...], packets_per_s: float) -> Callable[[], bool]:
-        """Tells at each call whether since the last flows of this rate took this way, both ways, and no other."""
+    def takes(self, path: tuple[str, ...], packets_per_s: float) -> Callable[[], bool]:
+        """Return a function that reports whether since its last call flows of this rate used this path, in both
+        directions, and no other link."""
         before, before_s = self._carried(), time.monotonic()
 
         def takes() -> bool:
             nonlocal before, before_s
             now, now_s = self._carried(), time.monotonic()
             most = packets_per_s * (now_s - before_s)
-            shares = {line: [(n - b) / most for n, b in zip(now[line], before[line], strict=True)] for line in LINES_US}
+            shares = {link: [(n - b) / most for n, b in zip(now[link], before[link], strict=True)] for link in LINKS_US}
             before, before_s = now, now_s
-            return all(min(share) >= CARRIES if line in way else max(share) <= RESTS for line, share in shares.items())
+            return all(min(share) >= USED if link in path else max(share) <= UNUSED for link, share in shares.items())
 
         return takes
 
     def _carried(self) -> dict[str, tuple[int, int]]:
-        """Packets that each line has been given so far, forward and back."""
+        """Packets that entered each link so far, forward and back."""
         frames = self.backend.engine.counters()["frames_in"]
-        lines = self.backend.lines
-        return {line: (int(frames[lines[line].forward]), int(frames[lines[line].back])) for line in LINES_US}
+        links = self.backend.lines
+        return {link: (int(frames[links[link].forward]), int(frames[links[link].back])) for link in LINKS_US}
 
 
-def wait_for(condition: Callable[[], bool], looks: int, what: str) -> None:
-    """Wait until a condition has held at so many looks in a row; raises RuntimeError where it does not in time."""
+def wait_for(condition: Callable[[], bool], polls: int, what: str) -> None:
+    """Wait until a condition has held at ``polls`` polls in a row; raises RuntimeError after DEADLINE_S."""
     until, held = time.monotonic() + DEADLINE_S, 0
-    while held < looks:
+    while held < polls:
         if time.monotonic() > until:
             raise RuntimeError(what)
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
         held = held + 1 if condition() else 0

@@ -9,7 +9,7 @@ from dataclasses import astuple, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from benchmarks.repair.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS, SITES, Ring
+from benchmarks.repair.ring import ACCESS_BPS, ACCESS_US, LINK_BPS, LINKS_US, ROUTERS, SITES, Ring
 from helsewan.emulation.links.links import router_interface
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.procfs import thread_clocks
@@ -24,11 +24,11 @@ QUIET_S = 1.0
 
 
 def description() -> str:
-    """The network's file. Where the towns lie does not matter: the lines have their delays."""
+    """The network description. The towns' positions do not matter: the links have explicit delays."""
     pops = [f"  {name}: {{lat: {60 + place / 10}, lon: {8 + place / 10}}}" for place, name in enumerate(ROUTERS)]
     links = [
-        f"  {line}: {{a: {line.split('-')[0]}, b: {line.split('-')[1]}, rate: {FIBRE_BPS} bit/s, delay: {us} us}}"
-        for line, us in LINES_US.items()
+        f"  {link}: {{a: {link.split('-')[0]}, b: {link.split('-')[1]}, rate: {LINK_BPS} bit/s, delay: {us} us}}"
+        for link, us in LINKS_US.items()
     ]
     access = f"rate: {ACCESS_BPS} bit/s, delay: {ACCESS_US} us"
     sites = [f"  {_site(name)}: {{kind: hospital, lines: [{{router: {name}, {access}}}]}}" for name in SITES]
@@ -63,16 +63,16 @@ class Helsewan(Ring):
     def socket_in(self, site: str, family: int, kind: int) -> socket.socket:
         return self.testbed.socket_in(_site(site), family, kind)
 
-    def set_light(self, line: str, lit: bool) -> int:
-        struck = Target(line, links=(line,))
-        return self.testbed.restore(struck) if lit else self.testbed.fail(struck)
+    def set_carrier(self, link: str, up: bool) -> int:
+        target = Target(link, links=(link,))
+        return self.testbed.restore(target) if up else self.testbed.fail(target)
 
     def ready(self) -> None:
-        """They would: a line carries again once its sessions are up, not before."""
+        """Nothing to wait for: a link is used only once its BFD session is up."""
 
     def bfd_packet_us(self) -> float:
-        """What a control packet of BFD costs from end to end: the switches' and the link engine's time on the idle
-        network, less what they take without sessions, which end with that."""
+        """Processor time (us) of a control packet of BFD from end to end: the time of the switches and the link engine
+        on the idle network, minus their time without sessions. Disables all sessions."""
         with_sessions_us, packets = self._idle()
         for switch in self.testbed.net.switches:
             for port in self.testbed.network.ports[switch.name].values():
@@ -82,7 +82,7 @@ class Helsewan(Ring):
         return (with_sessions_us - without_us) / packets
 
     def _idle(self) -> tuple[float, int]:
-        """Processor time (us) of the idle network for a while, and the packets on its fibres."""
+        """Processor time (us) of the idle network for a while, and the packets on its links."""
         before_us, before = self._spent()
         time.sleep(IDLE_S)
         after_us, after = self._spent()
@@ -91,7 +91,7 @@ class Helsewan(Ring):
     def _spent(self) -> tuple[float, int]:
         daemons: Iterable[int] = (switch.daemon_pid("ovs-vswitchd") for switch in self.testbed.net.switches)
         clocks = (clock for pid in (self.testbed.engine.pid, *daemons) for clock in thread_clocks(pid).values())
-        pipes = [pipe for line in LINES_US for pipe in astuple(self.backend.lines[line])[1:]]
+        pipes = [pipe for link in LINKS_US for pipe in astuple(self.backend.lines[link])[1:]]
         return sum(clock.ran_ns for clock in clocks) / 1000, int(
             self.backend.engine.counters()["frames_in"][pipes].sum()
         )

@@ -9,14 +9,15 @@ import sys
 
 import eventlet.wsgi
 
-eventlet.wsgi.ALREADY_HANDLED = object()  # Ryu imports it; it is gone
+eventlet.wsgi.ALREADY_HANDLED = object()  # Ryu imports it; eventlet has removed it
 
 from ryu.app import simple_switch_stp_13  # noqa: E402
 from ryu.cmd import manager  # noqa: E402
 from ryu.controller import controller  # noqa: E402
 from ryu.lib import stplib  # noqa: E402
 
-controller.IPPROTO_TCP, controller.TCP_NODELAY = socket.SOL_SOCKET, socket.SO_KEEPALIVE  # a Unix socket has no delay
+# Ryu sets TCP_NODELAY, which Unix sockets lack: an option that they have takes its place.
+controller.IPPROTO_TCP, controller.TCP_NODELAY = socket.SOL_SOCKET, socket.SO_KEEPALIVE
 
 TIMES = {"hello_time": 1, "max_age": 6, "fwd_delay": 4}  # s; by default 2, 20, 15
 BRIDGES = 5
@@ -24,7 +25,7 @@ FIRST_PRIORITY, PRIORITY_STEP = 0x1000, 0x1000  # the first bridge is the root
 
 
 class QuickSpanningTree(simple_switch_stp_13.SimpleSwitch13):  # type: ignore[misc]
-    """The application as Ryu ships it, with other times."""
+    """Ryu's application with other timers."""
 
     _CONTEXTS = {"stplib": stplib.Stp}  # noqa: RUF012
 
@@ -35,6 +36,6 @@ class QuickSpanningTree(simple_switch_stp_13.SimpleSwitch13):  # type: ignore[mi
 
 
 if __name__ == "__main__":
-    listen = ["--ofp-listen-host", sys.argv[1], "--ofp-tcp-listen-port", "6653"]  # the port goes with any host
-    quiet = ["--default-log-level", str(logging.WARNING)]  # or it would write a line for every packet it is sent
+    listen = ["--ofp-listen-host", sys.argv[1], "--ofp-tcp-listen-port", "6653"]  # the port is required with any host
+    quiet = ["--default-log-level", str(logging.WARNING)]  # otherwise it logs every packet that it gets
     manager.main(args=[*listen, *quiet, "benchmarks.repair.spanning_tree"], prog="ryu-manager")

@@ -1,4 +1,4 @@
-"""What benchmarks run in a sandbox of its own: programs that print their figures as JSON.
+"""Programs that benchmarks run in a sandbox; each prints its figures as JSON.
 
-Entry point: `launch.in_sandbox`, which runs one of them from outside.
+Entry point: `launch.in_sandbox`, which starts one of them from outside.
 """

@@ -1,7 +1,7 @@
-"""Inside a world: what two sites at the ends of a chain of five routers can send each other. Prints JSON.
+"""In a sandbox: the rate that a chain of five routers carries between two sites at its ends. Prints JSON.
 
-The routers' rules are those that a packet meets in the whole network, without what decides on it: two labels are
-pushed at the first, the outer one is followed at each, both are popped at the last.
+The routers' rules are the forwarding part of the real pipeline, without admission and contracts: two labels are pushed
+at the first router, the outer one is matched at each, both are popped at the last.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def rules(place: int) -> list[str]:
 
 
 def shape(rate_bps: int, delay_us: int) -> PipeModel:
-    """A line with one queue."""
+    """The model of a link with one queue."""
     return PipeModel(rate_bps, delay_us, (ClassQueue(limit_us=BUFFER_US),))
 
 
 def build(backend: EngineBackend, logs: Path) -> tuple[list[NamespaceNode], list[RouterSwitch]]:
-    """The two sites, and the routers between them, started and with their rules."""
+    """Build the two sites, and start the routers between them with their rules."""
     nodes, (west, east) = sites(backend)
     routers = []
     for place in range(ROUTERS):
@@ -60,10 +60,10 @@ def build(backend: EngineBackend, logs: Path) -> tuple[list[NamespaceNode], list
         near, far = (end(backend, router, f"port{port}") for port in (WEST, EAST))
         for port in (WEST, EAST):
             NetlinkIntf(f"port{port}", node=router, port=port)
-        backend.join(f"line{place}", west, near, RATE_BPS, DELAY_US)
+        backend.join(f"link{place}", west, near, RATE_BPS, DELAY_US)
         routers.append(router)
         west = far
-    backend.join(f"line{ROUTERS}", west, east, RATE_BPS, DELAY_US)
+    backend.join(f"link{ROUTERS}", west, east, RATE_BPS, DELAY_US)
     backend.commit()
     RouterSwitch.batchStartup(routers)
     for place, router in enumerate(routers):
@@ -75,7 +75,7 @@ def build(backend: EngineBackend, logs: Path) -> tuple[list[NamespaceNode], list
 def offer(
     engine: EngineProcess, nodes: list[NamespaceNode], source: Source, mbit_s: float, seconds: float
 ) -> dict[str, int]:
-    """Send at a rate; what got lost, in the lines (as the model asks) and in the machine."""
+    """Send at a rate; count the frames lost in the links (by the model) and by the machine."""
     sent = source.sent
     arrived = nodes[1].netlink.statistics(INTERFACE)["rx_packets"]
     by_model = model_drops(engine)
@@ -95,9 +95,9 @@ def offer(
     }
 
 
-def whereabouts(engine: EngineProcess, routers: list[RouterSwitch]) -> dict[str, int]:
-    """Frames that the machine lost, by place: between a router's two interfaces, before the engine read them, when it
-    wrote them."""
+def machine_drops(engine: EngineProcess, routers: list[RouterSwitch]) -> dict[str, int]:
+    """Frames that the machine lost, by place: between a router's two interfaces, before the engine read them, when the
+    engine wrote them."""
     found = {"engine_write": int(engine.counters()["drop_machine"].sum()), "tap": 0}
     for router in routers:
         near, far = (router.netlink.statistics(f"port{port}") for port in (WEST, EAST))
@@ -107,12 +107,12 @@ def whereabouts(engine: EngineProcess, routers: list[RouterSwitch]) -> dict[str,
 
 
 def model_drops(engine: EngineProcess) -> int:
-    """Frames dropped because the lines are as they are."""
+    """Frames dropped by the links' queues, as the model requires."""
     return int(engine.class_counters()["drop_tail"].sum())
 
 
 def main() -> None:
-    """Measure and print, for the rates in Mbit/s of IP packets that were asked for."""
+    """Measure and print, for the requested rates in Mbit/s of IP packets."""
     logs, seconds, *rates = sys.argv[1:]
     sandbox.enter()
     found = []
@@ -126,11 +126,11 @@ def main() -> None:
         offer(engine, nodes, source, 10, WARM_UP_S)
         for rate in map(float, rates):
             cpu = {name: cpu_ns(pid) for name, pid in processes.items()}
-            before = whereabouts(engine, routers)
+            before = machine_drops(engine, routers)
             outcome = offer(engine, nodes, source, rate, float(seconds))
             cpu = {name: cpu_ns(pid) - cpu[name] for name, pid in processes.items()}
             per_frame = {name: spent / outcome["sent"] / 1000 for name, spent in cpu.items()}
-            lost = {place: count - before[place] for place, count in whereabouts(engine, routers).items()}
+            lost = {place: count - before[place] for place, count in machine_drops(engine, routers).items()}
             found.append({"mbit_s": rate, **outcome, "lost": lost, "cpu_us": per_frame})
     print(json.dumps(found))
 

@@ -1,4 +1,4 @@
-"""Runs one of this folder's programs in a sandbox of its own."""
+"""Starts one of this folder's programs in a sandbox."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from helsewan.emulation.sandbox import sandbox
 
 
 def in_sandbox(program: str, *arguments: str) -> Any:
-    """What ``benchmarks/sandboxed/<program>.py`` printed as JSON.
+    """Run ``benchmarks/sandboxed/<program>.py`` and return its JSON output.
 
-    Raises RuntimeError with the last line of its standard error when it failed.
+    Raises RuntimeError with the last line of its standard error if it fails.
     """
     argv = sandbox.command([sys.executable, "-m", f"benchmarks.sandboxed.{program}", *arguments])
     done = subprocess.run(argv, capture_output=True, text=True, check=False)

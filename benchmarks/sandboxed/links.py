@@ -1,4 +1,4 @@
-"""Inside a world: one line of the engine between two TAPs against what its model says. Prints JSON."""
+"""In a sandbox: one link of the engine between two TAPs against its model. Prints JSON."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 from tests.conformance.chance import fates
 
+LINK = "line"  # its name seeds its random numbers: another one gives other losses
 IP_BYTES = 1500
-LINE_BITS = 8 * (IP_BYTES + 14 + LAYER1_OVERHEAD_BYTES)  # of a full frame
+FRAME_BITS = 8 * (IP_BYTES + 14 + LAYER1_OVERHEAD_BYTES)  # of a full frame
 EXPEDITED, BEST_EFFORT = 46, 0  # DSCP
 QUEUES = (ClassQueue(limit_bytes=1 << 23), ClassQueue(limit_bytes=1 << 23, strict=False))
-BACKLOG_S, LEAST_BACKLOG = 0.02, 50  # what waits in a line that is never to be idle: time, frames
-RATES_BPS = {2_000_000: 2.0, 10_000_000: 1.0, 100_000_000: 1.0, 1_000_000_000: 1.0}  # for so many seconds
+BACKLOG_S, LEAST_BACKLOG = 0.02, 50  # in the queue of a link that must never be idle: time, frames
+RATES_BPS = {2_000_000: 2.0, 10_000_000: 1.0, 100_000_000: 1.0, 1_000_000_000: 1.0}  # and seconds for each
 PRIORITY_RATES_BPS = (2_000_000, 10_000_000, 100_000_000)
 VOICE_BYTES, VOICE_FRAMES, VOICE_PERIOD_S = 200, 400, 0.0071
 LOSSES = {
@@ -42,40 +43,40 @@ SETTLE_S = 0.2
 
 
 def backlog(rate_bps: int) -> int:
-    """How many full frames keep a line busy though the source is not always on time."""
-    return max(LEAST_BACKLOG, int(BACKLOG_S * rate_bps / LINE_BITS))
+    """The number of full frames that keep a link busy although the source is not always on time."""
+    return max(LEAST_BACKLOG, int(BACKLOG_S * rate_bps / FRAME_BITS))
 
 
-class Rig:
-    """Two sites and a line, whose model changes from measurement to measurement."""
+class LinkTestbed:
+    """Two sites and a link, whose model changes from measurement to measurement."""
 
     def __init__(self, engine: EngineProcess) -> None:
         engine.configure([0 if dscp == EXPEDITED else 1 for dscp in range(64)], [1] * 8, 1)
         self.engine = engine
         self.backend = EngineBackend(engine, PipeModel, seed=1)
         self.nodes, (west, east) = sites(self.backend)
-        self.backend.join("line", west, east, FAST_BPS, 0)
+        self.backend.join(LINK, west, east, FAST_BPS, 0)
         self.backend.commit()
 
     def shape(self, model: PipeModel) -> None:
-        """The line's model from now on; what is still on it arrives first."""
+        """Change the link's model, after all frames on it have arrived."""
         pipe = self.engine.counters()[:1]
         while pipe["queued_frames"][0] or pipe["flight_frames"][0]:
             time.sleep(SETTLE_S)
-        self.backend.set_models({"line": (model, model)})
+        self.backend.set_models({LINK: (model, model)})
 
     def source(self, ip_bytes: int, number_at: int | None = None) -> Source:
-        """Best-effort frames for the line."""
+        """A source of best-effort frames for the link."""
         return Source(self.nodes[0].namespace, INTERFACE, udp_frame(ip_bytes, BEST_EFFORT), number_at)
 
     def counter(self, name: str) -> Callable[[], int]:
-        """Reads a counter of the line's first direction."""
+        """A function that reads a counter of the link's first direction."""
         pipe = self.engine.counters()[:1]
         return lambda: int(pipe[name][0])
 
     @contextmanager
     def full(self, rate_bps: int, seconds: float) -> Iterator[None]:
-        """Best-effort frames always wait, sent by a process of its own, since Python's threads wait for each other."""
+        """Keep best-effort frames queued meanwhile, sent by a separate process, since Python's threads share a lock."""
         source, out = self.source(IP_BYTES), self.counter("frames_out")
         before = out()
         child = os.fork()
@@ -93,19 +94,19 @@ class Rig:
             os.waitpid(child, 0)
 
 
-def rate_error(testbed: Rig, rate_bps: int, seconds: float) -> float:
-    """How far a line that is never idle is from its rate, relatively."""
+def rate_error(testbed: LinkTestbed, rate_bps: int, seconds: float) -> float:
+    """Relative error of the rate of a link that is never idle."""
     testbed.shape(PipeModel(rate_bps, 0, QUEUES))
-    sink = Sink(testbed.nodes[1].namespace, INTERFACE, int(1.5 * seconds * rate_bps / LINE_BITS) + LEAST_BACKLOG)
+    sink = Sink(testbed.nodes[1].namespace, INTERFACE, int(1.5 * seconds * rate_bps / FRAME_BITS) + LEAST_BACKLOG)
     source, out = testbed.source(IP_BYTES), testbed.counter("frames_out")
     before = out()
     source.send_windowed(seconds, lambda: out() - before, backlog(rate_bps))
     times_ns = sink.times_ns()
-    return float((len(times_ns) - 1) * LINE_BITS * 1e9 / (times_ns[-1] - times_ns[0]) / rate_bps - 1)
+    return float((len(times_ns) - 1) * FRAME_BITS * 1e9 / (times_ns[-1] - times_ns[0]) / rate_bps - 1)
 
 
 def voice_delays_ns(nodes: list[NamespaceNode]) -> npt.NDArray[np.int64]:
-    """One-way delays of voice, sent at a steady pace."""
+    """One-way delays of voice frames, sent at regular intervals."""
     sink = Sink(nodes[1].namespace, INTERFACE, 1 << 16)
     frame = udp_frame(VOICE_BYTES, EXPEDITED)
     with nodes[0].namespace.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
@@ -119,17 +120,17 @@ def voice_delays_ns(nodes: list[NamespaceNode]) -> npt.NDArray[np.int64]:
     return delays_ns
 
 
-def voice_rise(testbed: Rig, rate_bps: int) -> float:
-    """By how much voice's delay rises (99th percentile) when lower classes fill the line, in full frames' times."""
+def voice_rise(testbed: LinkTestbed, rate_bps: int) -> float:
+    """Increase of voice's delay (99th percentile) when lower classes fill the link, in frame times."""
     testbed.shape(PipeModel(rate_bps, 1000, QUEUES))
     idle_ns = voice_delays_ns(testbed.nodes)
     with testbed.full(rate_bps, 2 * VOICE_FRAMES * VOICE_PERIOD_S + 10):
         loaded_ns = voice_delays_ns(testbed.nodes)
-    return float((np.percentile(loaded_ns, 99) - np.percentile(idle_ns, 99)) * rate_bps / LINE_BITS / 1e9)
+    return float((np.percentile(loaded_ns, 99) - np.percentile(idle_ns, 99)) * rate_bps / FRAME_BITS / 1e9)
 
 
-def loss_likelihood(testbed: Rig, loss: Loss) -> float:
-    """How likely the losses seen are, were they as the model says."""
+def loss_likelihood(testbed: LinkTestbed, loss: Loss) -> float:
+    """p-value of the losses seen under the model."""
     testbed.shape(PipeModel(FAST_BPS, 1000, QUEUES, loss=loss))
     sink = Sink(testbed.nodes[1].namespace, INTERFACE, LOSS_FRAMES)
     source, taken = testbed.source(60, NUMBER_AT), testbed.counter("frames_in")
@@ -149,7 +150,7 @@ def main() -> None:
     sandbox.enter()
     set_realtime(LINKS + 1)  # the sources stand for other machines
     with EngineProcess(max_ports=2, max_pipes=2) as engine:
-        testbed = Rig(engine)
+        testbed = LinkTestbed(engine)
         found = {
             "loss_p": {
                 name: loss_likelihood(testbed, loss) for name, loss in LOSSES.items()

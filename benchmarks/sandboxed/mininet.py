@@ -1,8 +1,8 @@
-"""Inside a world: stock Mininet builds and starts the national network with N sites. Prints JSON.
+"""In a sandbox: stock Mininet builds and starts the national network with N sites. Prints JSON.
 
 Everything is Mininet's own: its ``Host``, ``Link`` (a veth pair; its ``TCLink`` needs netem) and ``OVSSwitch`` with the
-userspace datapath, all in one Open vSwitch, configured in batches, which is its fastest way. Nothing is shaped,
-delayed, routed or programmed: an easier job than ours.
+userspace datapath, all in one Open vSwitch, configured in batches, its fastest mode. Nothing is shaped, delayed,
+routed or programmed: an easier task than helsewan's.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from helsewan.emulation.routers.switches import SCHEMA
 from helsewan.emulation.sandbox import sandbox
 from helsewan.topology.mininet_build import NationalTopo
 
-OVS_DIR = Path("/run/openvswitch")  # of this world alone
+OVS_DIR = Path("/run/openvswitch")  # of this sandbox only
 
 
 def start_open_vswitch() -> None:
-    """One database and one switch daemon for all bridges, as an installed Open vSwitch has them."""
+    """Start one database and one switch daemon for all bridges, as in an installed Open vSwitch."""
     OVS_DIR.mkdir()
     for name in ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR"):
         os.environ[name] = str(OVS_DIR)
@@ -40,7 +40,7 @@ def start_open_vswitch() -> None:
 
 
 def main(sites: int) -> None:
-    """Build and start; the seconds of each."""
+    """Build and start; print the seconds of each."""
     sandbox.enter()
     start_open_vswitch()
     setLogLevel("error")

@@ -1,4 +1,4 @@
-"""Inside a world: what established flows notice of failures in a ring, of new paths after them, and of the return.
+"""In a sandbox: disruption of established flows by failures in a ring, by new paths after them, and by the return.
 Prints JSON."""
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 from benchmarks.repair.disruption import Flows, known_silence, trial
 from benchmarks.repair.ring import FAILURES, Ring
+from benchmarks.repair.ring_baselines import Ospf, SpanningTree
 from benchmarks.repair.ring_helsewan import Helsewan
-from benchmarks.repair.ring_rivals import Ospf, SpanningTree
 from helsewan.emulation.routers.bfd import MULTIPLIER
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
@@ -26,11 +26,12 @@ def ring(name: str, logs: Path, interval_ms: int, python: str) -> Ring:
 
 
 def main() -> None:
-    """Measure and print: a folder for logs, whose ring, BFD's interval (ms), the Python that has Ryu, by how much (us,
-    with commas) the way around gets longer, in turn, and kinds of failure, each with a number of trials."""
+    """Measure and print. Arguments: a folder for logs, the kind of ring, BFD's interval (ms), the Python that has Ryu,
+    the additional delays (us, with commas) of the alternative path, used in turn, and kinds of failure, each with a
+    number of trials."""
     logs, name, interval_ms, python, longer_us, *wanted = sys.argv[1:]
     sandbox.enter()
-    set_realtime(LINKS)  # as the thread that strikes and restores in a scenario
+    set_realtime(LINKS)  # as the thread that injects and repairs faults in a scenario
     measured = ring(name, Path(logs), int(interval_ms), python)
     measured.start()
     rows: list[dict[str, Any]] = []
@@ -45,7 +46,7 @@ def main() -> None:
     if isinstance(measured, Helsewan):
         found["bfd_packet_us"] = measured.bfd_packet_us()
     print(json.dumps(found), flush=True)
-    os._exit(0)  # the world ends with us
+    os._exit(0)  # the sandbox ends with this process
 
 
 if __name__ == "__main__":

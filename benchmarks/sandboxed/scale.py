@@ -1,5 +1,5 @@
-"""Inside a world: the national network with N sites brought up, every hospital heard by real packets. Prints JSON
-and then stays until it is killed, so that its memory and its end can be measured from outside."""
+"""In a sandbox: bring up the national network with N sites, and reach every hospital with real packets. Prints JSON and
+then waits until it is killed, so that its memory and its end can be measured from outside."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.model import Kind, Site
 from helsewan.topology.national.generator import national_network
 
-VOICE_PORT = 16_384  # any two hospitals may talk (policies/library/national.yaml)
+VOICE_PORT = 16_384  # open between any two hospitals (policies/library/national.yaml)
 REACH_DEADLINE_S = 20.0
 ROUND_S = 1.0  # longer than any round trip
 
 
 class Stages:
-    """How long each stage took; a stage ends where the next one begins."""
+    """The duration of each stage; a stage ends when the next one begins."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._name, self._began = "", time.monotonic()
 
     def begin(self, name: str) -> None:
-        """The present stage is over; ``name`` begins. Figures that vary are left out of names."""
+        """End the current stage and begin ``name``. Numbers are removed from names, as they vary."""
         now = time.monotonic()
         if self._name:
             self.seconds[self._name] = now - self._began
         self._name, self._began = " ".join(word for word in name.split() if not word.isdigit()), now
 
 
-def unheard(testbed: Testbed, hospitals: list[Site]) -> list[str]:
-    """The hospitals that did not get a datagram from the one before them and its neighbour's answer to their own.
+def unreached(testbed: Testbed, hospitals: list[Site]) -> list[str]:
+    """The hospitals that did not receive a datagram from the previous one and the next one's answer to their own.
 
-    Each asks the next one, as in a ring, and each answers what it hears, until all have or time is up."""
+    Each sends to the next one, as in a ring, and answers what it receives, until all have succeeded or time is up."""
     selector = selectors.DefaultSelector()
     sockets = []
     for site in hospitals:
@@ -69,7 +69,7 @@ def unheard(testbed: Testbed, hospitals: list[Site]) -> list[str]:
 
 
 def main(sites: int, logs: Path) -> None:
-    """Bring it up, print what came of it, wait for the end."""
+    """Bring the network up, print the result, wait for the end."""
     sandbox.enter()
     stages = Stages()
     stages.begin("planning")
@@ -79,7 +79,7 @@ def main(sites: int, logs: Path) -> None:
     testbed.start(stages.begin)
     stages.begin("reaching every hospital")
     hospitals = [site for site in plan.network.sites if site.kind is Kind.HOSPITAL]
-    missing = unheard(testbed, hospitals)
+    missing = unreached(testbed, hospitals)
     stages.begin("end")
     (computed,) = (event for event in events if event["event"] == "rules-ready")
     (programmed,) = (event for event in events if event["event"] == "all-programmed")
@@ -87,7 +87,7 @@ def main(sites: int, logs: Path) -> None:
     answer = {
         "stages_s": stages.seconds,
         "hospitals": len(hospitals),
-        "unheard": missing,
+        "unreached": missing,
         "errors": [event for event in events if event["event"] == "error"],
         "computed_s": computed["seconds"],
         "installed_s": programmed["seconds"],

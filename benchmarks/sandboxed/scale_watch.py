@@ -1,4 +1,4 @@
-"""Starts ``sandboxed.scale`` in a sandbox and measures it from outside: time, memory, and what is left in the end."""
+"""Starts ``sandboxed.scale`` in a sandbox and measures it from outside: time, memory, and the end."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from helsewan.emulation.sandbox import sandbox
 
 GONE_DEADLINE_S = 120.0
 POLL_S = 0.02
-FILES_IN_DOUBT = 1_000  # the kernel counts those its allocator keeps at hand; a namespace has 60, a world 150,000
+FILES_TOLERANCE = 1_000  # the count includes files that the kernel caches; a namespace has 60, a sandbox 150,000
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen of one world. ``answer`` is ``sandboxed.scale``'s own account.
+    """Measurements of one sandbox. ``answer`` is the output of ``sandboxed.scale``.
 
-    ``memory_mib``: by how much the machine's available memory fell at most, so the kernel's own for namespaces and
-    interfaces counts; ``processes_mib``: the processes' proportional set sizes in the end, shared pages once.
-    ``gone_s``: from the kill until the kernel had taken down the last namespace, and with it the last interface."""
+    ``memory_mib``: maximum decrease of the machine's available memory, including the kernel's own for namespaces and
+    interfaces; ``processes_mib``: the processes' proportional set sizes at the end, shared pages counted once.
+    ``gone_s``: from the kill until the kernel had removed the last namespace, and with it the last interface."""
 
     sites: int
     answer: dict[str, Any]
@@ -39,8 +39,8 @@ class Outcome:
 
 
 def bring_up_and_down(sites: int) -> Outcome:
-    """One world with so many sites, from its first process to its last namespace. Needs root, for the kernel's count
-    of files. Raises RuntimeError where the network does not come up whole, or not go down."""
+    """Measure one sandbox with ``sites`` sites, from its first process to its last namespace. Needs root, for the
+    kernel's count of files. Raises RuntimeError if the network does not come up completely, or does not go down."""
     files = files_of_namespaces()
     with tempfile.TemporaryDirectory() as logs, memory_fall_mib() as fallen_mib:
         began = time.monotonic()
@@ -54,26 +54,27 @@ def bring_up_and_down(sites: int) -> Outcome:
             killed = time.monotonic()
             first.kill()
     processes_gone_s = _wait(killed, lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
-    gone_s = _wait(killed, lambda: files_of_namespaces() < files + FILES_IN_DOUBT)
+    gone_s = _wait(killed, lambda: files_of_namespaces() < files + FILES_TOLERANCE)
     answer = json.loads(line) if line else {}
-    if not answer or answer["unheard"] or answer["errors"] or answer["dead"]:
-        raise RuntimeError(f"{sites} sites did not come up whole: {line.strip() or 'see above'}")
+    if not answer or answer["unreached"] or answer["errors"] or answer["dead"]:
+        raise RuntimeError(f"{sites} sites did not come up completely: {line.strip() or 'see above'}")
     return Outcome(sites, answer, up_s, memory_mib, processes_mib, processes_gone_s, gone_s)
 
 
 def _wait(since: float, gone: Callable[[], bool]) -> float:
-    """Seconds from ``since`` until ``gone()``."""
+    """Wait for ``gone()``; return the seconds from ``since`` until then."""
     while not gone():
         if time.monotonic() > since + GONE_DEADLINE_S:
-            raise RuntimeError(f"the world is not gone after {GONE_DEADLINE_S:g} s (does another one run?)")
+            raise RuntimeError(f"the sandbox is not gone after {GONE_DEADLINE_S:g} s (does another one run?)")
         time.sleep(POLL_S)
     return time.monotonic() - since
 
 
 def files_of_namespaces() -> int:
-    """How many files the kernel has made in /proc, which are in the main those of network namespaces (slabinfo(5)).
+    """The number of the kernel's files in /proc, mainly those of network namespaces (slabinfo(5)).
 
-    A namespace's go when it is taken down. Its own structure tells less: the directory cache holds on to that."""
+    A namespace's files are removed with it. The number of namespace structures is not usable: the directory cache keeps
+    them."""
     with open("/proc/slabinfo", encoding="ascii") as table:
         return next(int(line.split()[1]) for line in table if line.startswith("proc_dir_entry "))
 
@@ -95,20 +96,20 @@ def pss_mib(process: int) -> float:
 
 @contextmanager
 def memory_fall_mib() -> Iterator[Callable[[], float]]:
-    """Watches the machine's available memory meanwhile; the function tells by how much it fell at most so far."""
+    """Monitor the machine's available memory meanwhile; the function returns its maximum decrease so far."""
     before, least, over = _available_mib(), [_available_mib()], threading.Event()
 
-    def watch() -> None:
+    def monitor() -> None:
         while not over.wait(0.1):
             least[0] = min(least[0], _available_mib())
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
+    thread = threading.Thread(target=monitor)
+    thread.start()
     try:
         yield lambda: before - min(least[0], _available_mib())
     finally:
         over.set()
-        watcher.join()
+        thread.join()
 
 
 def _available_mib() -> float:

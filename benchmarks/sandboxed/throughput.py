@@ -1,4 +1,4 @@
-"""Inside a world: how many full frames a second one line of the engine carries, and what each costs. Prints JSON."""
+"""In a sandbox: full frames a second that one link of the engine carries, and the cost of each. Prints JSON."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def main() -> None:
         os.sched_setaffinity(engine.pid, cores[-1:])
         backend = EngineBackend(engine, PipeModel)
         nodes, (west, east) = sites(backend)
-        backend.join("line", west, east, RATE_BPS, DELAY_US)
+        backend.join("link", west, east, RATE_BPS, DELAY_US)
         backend.commit()
         receiver = nodes[1].namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        receiver.bind(("", UDP_PORT))  # and never reads: the way into a full socket is all the way up
+        receiver.bind(("", UDP_PORT))  # and never reads: frames pass the whole network stack up to a full socket
         source = Source(nodes[0].namespace, INTERFACE, udp_frame(IP_BYTES))
         print(json.dumps(measure(engine, source)))
 
 
 def measure(engine: EngineProcess, source: Source) -> dict[str, float]:
-    """Keep the line's first direction busy and see what that takes."""
+    """Keep the link's first direction busy and measure rate and cost."""
     port, pipe, loop = engine.port_counters()[:1], engine.counters()[:1], engine.engine_counters()
     source.send_windowed(WARM_UP_S, lambda: int(port["frames_in"][0]), WINDOW)
     began_ns, cpu_began, ticks_began = time.monotonic_ns(), cpu_ns(engine.pid), ticks(engine.pid)

@@ -1,4 +1,4 @@
-"""The benchmarks' ring: flows that do not take the way they are said to take end the measuring."""
+"""The benchmarks' ring: a measurement ends if the flows do not use the expected path."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ import numpy as np
 import pytest
 
 from benchmarks.repair import ring
-from benchmarks.repair.ring import AROUND, LINES_US, OVER, Ring
+from benchmarks.repair.ring import AROUND, LINKS_US, OVER, Ring
 
-PACKETS = 100  # between two looks, one second apart
+PACKETS = 100  # between two polls, one second apart
 
 
 @dataclass
 class _Counters:
-    """An engine's counters; at each look the lines have carried what ``growth`` says, forward and back."""
+    """An engine's counters; at each poll the links have carried ``growth`` more, forward and back."""
 
     growth: dict[str, tuple[int, int]]
-    carried: Any = field(default_factory=lambda: np.zeros(2 * len(LINES_US), int))
+    carried: Any = field(default_factory=lambda: np.zeros(2 * len(LINKS_US), int))
 
     def counters(self) -> dict[str, Any]:
-        for place, line in enumerate(LINES_US):
-            self.carried[2 * place : 2 * place + 2] += self.growth.get(line, (0, 0))
+        for place, link in enumerate(LINKS_US):
+            self.carried[2 * place : 2 * place + 2] += self.growth.get(link, (0, 0))
         return {"frames_in": self.carried.copy()}
 
 
 class _Drawn(Ring):
-    """A ring whose lines carry what a test says."""
+    """A ring whose links carry what a test states."""
 
     def __init__(self, growth: dict[str, tuple[int, int]]) -> None:
-        pipes = {line: SimpleNamespace(forward=2 * n, back=2 * n + 1) for n, line in enumerate(LINES_US)}
+        pipes = {link: SimpleNamespace(forward=2 * n, back=2 * n + 1) for n, link in enumerate(LINKS_US)}
         self.backend = SimpleNamespace(engine=_Counters(growth), lines=pipes)  # type: ignore[assignment]
 
     def start(self) -> None: ...
@@ -51,13 +51,13 @@ class _Drawn(Ring):
 
     def ready(self) -> None: ...
 
-    def set_light(self, line: str, lit: bool) -> int:
+    def set_carrier(self, link: str, up: bool) -> int:
         raise NotImplementedError
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Time that passes in looks only, a second each."""
+    """Time that passes in polls only, a second each."""
     now = [0.0]
     monkeypatch.setattr(ring.time, "sleep", lambda _: now.__setitem__(0, now[0] + 1))
     monkeypatch.setattr(ring.time, "monotonic", lambda: now[0])
@@ -68,16 +68,16 @@ def _both(lines: tuple[str, ...], packets: int = PACKETS) -> dict[str, tuple[int
     return dict.fromkeys(lines, (packets, packets))
 
 
-def _seen(growth: dict[str, tuple[int, int]], way: tuple[str, ...]) -> bool:
-    takes = _Drawn(growth).takes(way, PACKETS)
-    ring.time.sleep(ring.LOOK_S)
+def _seen(growth: dict[str, tuple[int, int]], path: tuple[str, ...]) -> bool:
+    takes = _Drawn(growth).takes(path, PACKETS)
+    ring.time.sleep(ring.POLL_S)
     return takes()
 
 
-@pytest.mark.parametrize("way", [OVER, AROUND])
-def test_flows_that_take_a_way_are_found_on_it_beside_a_few_packets_elsewhere(way: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("path", [OVER, AROUND])
+def test_flows_that_take_a_way_are_found_on_it_beside_a_few_packets_elsewhere(path: tuple[str, ...]) -> None:
     few = _both(OVER + AROUND, PACKETS // 20)
-    assert _seen(few | _both(way), way)
+    assert _seen(few | _both(path), path)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_flows_that_take_a_way_are_found_on_it_beside_a_few_packets_elsewhere(wa
         _both(OVER) | {OVER[1]: (PACKETS, 0)},
         _both(OVER, PACKETS // 3),
     ],
-    ids=["no flow", "another way", "copies everywhere", "half the way", "one direction", "a third of them"],
+    ids=["no flow", "another path", "copies everywhere", "half the path", "one direction", "a third of them"],
 )
 def test_flows_that_do_not_are_not(growth: dict[str, tuple[int, int]]) -> None:
     assert not _seen(growth, OVER)

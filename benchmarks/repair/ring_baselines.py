@@ -1,4 +1,4 @@
-"""The ring with routers of others: Linux routers under FRRouting, Open vSwitches under Ryu's spanning tree."""
+"""The ring with other routers to compare with: Linux under FRRouting, Open vSwitches under Ryu's spanning tree."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from benchmarks.frames.taps import end
-from benchmarks.repair.ring import ACCESS_BPS, ACCESS_US, FIBRE_BPS, LINES_US, ROUTERS, SITES, Ring, wait_for
+from benchmarks.repair.ring import ACCESS_BPS, ACCESS_US, LINK_BPS, LINKS_US, ROUTERS, SITES, Ring, wait_for
 from benchmarks.sandboxed.chain import shape
 from helsewan.common.processes import run
 from helsewan.emulation.links.engine import EngineProcess
@@ -22,27 +22,27 @@ from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, set_realtime
 
 SITE = "site"  # a router's interface to its site, and the site's own
 FRR = Path("/usr/lib/frr")
-FRR_DAEMONS = {"zebra": SWITCHES, "ospfd": SWITCHES, "bfdd": LINKS}  # as urgent as our switches, and their BFD
-# Ryu handles some 2,000 packets a second. Without a limit to those of unknown destination, which are flooded and come
-# again from each switch, it would not come to the spanning tree's own, and take the neighbours for gone.
+FRR_DAEMONS = {"zebra": SWITCHES, "ospfd": SWITCHES, "bfdd": LINKS}  # the priorities of our switches, and of their BFD
+# Ryu handles some 2,000 packets a second. Without a limit to those of unknown destination, which are flooded and sent
+# to it again by each switch, it would not handle the spanning tree's packets in time, and consider the neighbours lost.
 PACKET_INS = ("controller_rate_limit=100", "controller_burst_limit=25")
 
 
-class Rival(Ring):
-    """What both have in common: routers that are nodes of ours, joined by the ring's lines."""
+class BaselineRing(Ring):
+    """Common part of both: routers that are nodes of this project, joined by the ring's links."""
 
     router: dict[str, NamespaceNode]
 
     def _build(self, routers: list[NamespaceNode]) -> None:
-        """Join routers and sites by the ring's lines."""
+        """Join routers and sites by the ring's links."""
         engine = EngineProcess(max_ports=64, max_pipes=64)
         engine.start()
         self.backend, self.router = EngineBackend(engine, shape), {router.name: router for router in routers}
         self.site = {name: NamespaceNode(f"site-{name}") for name in SITES}
         self.access = {name: SITE + name for name in SITES}
-        for line, delay_us in LINES_US.items():
-            first, second = (end(self.backend, self.router[name], line) for name in line.split("-"))
-            self.backend.join(line, first, second, FIBRE_BPS, delay_us)
+        for link, delay_us in LINKS_US.items():
+            first, second = (end(self.backend, self.router[name], link) for name in link.split("-"))
+            self.backend.join(link, first, second, LINK_BPS, delay_us)
         for name, site in self.site.items():
             ends = end(self.backend, site, SITE), end(self.backend, self.router[name], SITE)
             self.backend.join(self.access[name], *ends, ACCESS_BPS, ACCESS_US)
@@ -51,20 +51,20 @@ class Rival(Ring):
     def socket_in(self, site: str, family: int, kind: int) -> socket.socket:
         return self.site[site].namespace.socket(family, kind)
 
-    def set_light(self, line: str, lit: bool) -> int:
-        instant = self.backend.set_down([line], not lit)
-        for name in line.split("-"):
-            self._set_port(self.router[name], line, lit)
+    def set_carrier(self, link: str, up: bool) -> int:
+        instant = self.backend.set_down([link], not up)
+        for name in link.split("-"):
+            self._set_port(self.router[name], link, up)
         return instant
 
-    def _set_port(self, router: NamespaceNode, port: str, lit: bool) -> None:
-        """Let a router see light at a port, or none."""
-        router.netlink.set_link(port, up=lit)
+    def _set_port(self, router: NamespaceNode, port: str, up: bool) -> None:
+        """Set the carrier that a router sees at a port."""
+        router.netlink.set_link(port, up=up)
 
 
-def _lines_of(router: str) -> list[str]:
-    """The ring's lines at a router."""
-    return [line for line in LINES_US if router in line.split("-")]
+def _links_of(router: str) -> list[str]:
+    """The ring's links at a router."""
+    return [link for link in LINKS_US if router in link.split("-")]
 
 
 def _give(node: NamespaceNode, interface: str, address: str) -> None:
@@ -74,8 +74,8 @@ def _give(node: NamespaceNode, interface: str, address: str) -> None:
         route.addr("add", index=index, address=host, prefixlen=int(length))
 
 
-class Ospf(Rival):
-    """FRRouting's zebra, ospfd and bfdd in each router's namespace, with the timers that somebody in a hurry sets."""
+class Ospf(BaselineRing):
+    """FRRouting's zebra, ospfd and bfdd in each router's namespace, with timers for fast convergence."""
 
     def __init__(self, logs: Path, interval_ms: int, multiplier: int) -> None:
         self._logs, self._interval_ms, self._multiplier = logs, interval_ms, multiplier
@@ -88,15 +88,15 @@ class Ospf(Rival):
             _give(self.router[name], SITE, f"10.9.{place}.1/24")
             with routing(site.namespace) as route:
                 route.route("add", dst="default", gateway=f"10.9.{place}.1")
-        for number, line in enumerate(LINES_US):
-            for name, host in zip(line.split("-"), IPv4Network(f"10.8.{number}.0/30").hosts(), strict=True):
-                _give(self.router[name], line, f"{host}/30")
+        for number, link in enumerate(LINKS_US):
+            for name, host in zip(link.split("-"), IPv4Network(f"10.8.{number}.0/30").hosts(), strict=True):
+                _give(self.router[name], link, f"{host}/30")
         for number, name in enumerate(ROUTERS, 1):
             self._start(name, number)
         self.ready()
 
     def ready(self) -> None:
-        """OSPF uses a line before BFD watches over it; a silent failure would take OSPF's own four seconds."""
+        """OSPF uses a link before its BFD session is up; a silent failure would last for OSPF's own four seconds."""
         wait_for(lambda: all(map(self._joined, ROUTERS)), 1, "OSPF and BFD do not come up")
 
     def version(self) -> str:
@@ -117,28 +117,28 @@ class Ospf(Rival):
             shutil.chown(path, "frr", "frr")
         for daemon, level in FRR_DAEMONS.items():
             argv = [str(FRR / daemon), "-d", "-N", name, "-f", f"{home / daemon}.conf", "-P", "0"]
-            said = self._logs / f"{name}.{daemon}.log"
-            with said.open("wb") as file:
+            output = self._logs / f"{name}.{daemon}.log"
+            with output.open("wb") as file:
                 if self.router[name].spawn(argv, stdout=file, stderr=file).wait():
-                    raise RuntimeError(said.read_text())
+                    raise RuntimeError(output.read_text())
             for thread in threads(int((home / f"{daemon}.pid").read_text()), ""):
                 set_realtime(level, thread)
 
     def _joined(self, name: str) -> bool:
-        """Whether a router has an adjacency and a BFD session over each of its lines."""
+        """Whether a router has an adjacency and a BFD session over each of its links."""
         shown = run(["vtysh", "-N", name, "-c", "show ip ospf neighbor", "-c", "show bfd peers"])
-        lines = len(_lines_of(name))
-        return shown.count("Full/") == lines and shown.count("Status: up") == lines
+        links = len(_links_of(name))
+        return shown.count("Full/") == links and shown.count("Status: up") == links
 
     def _configuration(self, name: str, number: int) -> dict[str, str]:
-        """What each daemon of a router reads: links of their own with BFD and quick hellos; what waits by default, for
-        the sake of networks larger than this, does not: shortest paths (50 ms and more), a router's next word on its
-        links (5 s), listening to the next (1 s), and routes on their way to the kernel (10 ms)."""
+        """The configuration of each daemon of a router: point-to-point links with BFD and quick hellos, and without the
+        delays that exist by default for larger networks: of shortest-path runs (50 ms and more), of a router's next LSA
+        (5 s), of accepting the next one (1 s), and of installing routes in the kernel (10 ms)."""
         interfaces = [
-            f"interface {line}\n ip ospf area 0\n ip ospf network point-to-point\n ip ospf hello-interval 1\n"
-            f" ip ospf dead-interval 4\n ip ospf cost {LINES_US[line] // 100}\n"
+            f"interface {link}\n ip ospf area 0\n ip ospf network point-to-point\n ip ospf hello-interval 1\n"
+            f" ip ospf dead-interval 4\n ip ospf cost {LINKS_US[link] // 100}\n"
             " ip ospf bfd\n ip ospf bfd profile fast\n"
-            for line in _lines_of(name)
+            for link in _links_of(name)
         ]
         interfaces += [f"interface {SITE}\n ip ospf area 0\n ip ospf passive\n"] * (name in SITES)
         ospf = f"router ospf\n ospf router-id 10.255.0.{number}\n"
@@ -148,7 +148,7 @@ class Ospf(Rival):
         return {"zebra": "zebra work-queue 0\n", "ospfd": "".join(interfaces) + ospf, "bfdd": bfd}
 
 
-class SpanningTree(Rival):
+class SpanningTree(BaselineRing):
     """Ryu's ``simple_switch_stp_13`` at the least times that IEEE 802.1D-2004 (table 17-1) allows."""
 
     def __init__(self, logs: Path, python: str) -> None:
@@ -158,7 +158,7 @@ class SpanningTree(Rival):
         routers = [RouterSwitch(n, sandbox.RUN_DIR, self._logs, dpid=f"{i:x}") for i, n in enumerate(ROUTERS, 1)]
         self._build(routers)
         for router in routers:
-            interfaces = _lines_of(router.name) + [SITE] * (router.name in SITES)
+            interfaces = _links_of(router.name) + [SITE] * (router.name in SITES)
             for port, interface in enumerate(interfaces, 1):
                 NetlinkIntf(interface, node=router, port=port)
         for name, site in self.site.items():
@@ -181,13 +181,13 @@ class SpanningTree(Rival):
             )
 
     def ready(self) -> None:
-        """They would: the standard's timers have no sessions."""
+        """Nothing to wait for: the standard has timers only, no sessions."""
 
-    def _set_port(self, router: NamespaceNode, port: str, lit: bool) -> None:
+    def _set_port(self, router: NamespaceNode, port: str, up: bool) -> None:
         with routing(
             router.namespace
-        ) as route:  # Ryu looks at the carrier, not whether the port is administratively up
-            route.link("set", index=route.link_lookup(ifname=port)[0], carrier=int(lit))
+        ) as route:  # Ryu polls at the carrier, not whether the port is administratively up
+            route.link("set", index=route.link_lookup(ifname=port)[0], carrier=int(up))
 
     def version(self) -> str:
         return "Ryu " + run([self._python, "-c", "import ryu; print(ryu.version)"]).strip()
