@@ -27,14 +27,19 @@ def rules_dump(
 ) -> None:
     """Write the rules of all switches of a running network. Or, with a policy or a network's options, the rules that
     they should have. docs/verify.md has the format."""
-    from helsewan.lab.proofs.rule_query import RuleQuery
-    from helsewan.lab.proofs.rule_sources import intended, raw_from_switches
-    from helsewan.verification.dump.dump import write
+    if policy is None and sites is None and seed is None and from_ is None:
+        from helsewan.lab.client.rules import raw_from_switches
 
-    query = RuleQuery(name=name, policy=policy, sites=sites, seed=seed, source=from_)
-    if query.is_live and policy is not None:
-        raise InputError(Problem("--policy", policy, "goes with no running network", "leave it or --name out"))
-    raw = b"".join(write(intended(query.plan()))) if query.is_intended else raw_from_switches(name)
+        raw = raw_from_switches(name)
+    else:
+        from helsewan.lab.proofs.rule_query import RuleQuery
+        from helsewan.lab.proofs.rule_sources import intended
+        from helsewan.verification.dump.dump import write
+
+        query = RuleQuery(name=name, policy=policy, sites=sites, seed=seed, source=from_)
+        if query.is_live:
+            raise InputError(Problem("--policy", policy, "goes with no running network", "leave it or --name out"))
+        raw = b"".join(write(intended(query.plan())))
     if output is not None:
         from helsewan.common.files import write_file
 

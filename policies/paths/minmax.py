@@ -18,8 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import coo_array, csr_array, hstack, identity, kron
 
 from helsewan.policies.paths.placed_trees import Placement, Tree
 from helsewan.policies.plan import Egress
@@ -63,6 +61,10 @@ def _solve(
     placement: Placement, ends: Sequence[PathTree], demand: Floats, background: Floats, forbidden: Sequence[Flags]
 ) -> tuple[float, Floats]:
     """(utilisation, flow by end and arc in bit/s); for each end, ``forbidden`` marks closed arcs, outwards from it."""
+    # Here, for importing SciPy's solvers takes a third of a second, and most processes place nothing.
+    from scipy.optimize import linprog
+    from scipy.sparse import coo_array, csr_array, hstack, identity, kron
+
     arcs, usable = placement.graph.arcs, np.flatnonzero(np.isfinite(placement.graph.cost))
     rate: Floats = placement.rate_bps[usable]
     unit = rate.max(initial=1.0)  # flows near 1 keep the solver exact

@@ -74,8 +74,8 @@ def test_a_router_that_dies_during_the_start_is_named_at_once(tmp_path: Path) ->
     while "programming the routers" not in (line := run.stdout.readline()):
         assert line, "the run ended early"
     switches = [pid for pid, kind in processes(tmp_path).items() if kind == "ovs-vswitchd"]
-    (victim,) = [pid for pid in switches if b"oslo-1" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (victim,) = [pid for pid in switches if b"/south/" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(victim, signal.SIGKILL)
     said, _ = run.communicate(timeout=30)  # the wait for the routers is twice as long
     assert run.returncode == 3, said
-    assert "ended unexpectedly: oslo-1's ovs-vswitchd" in said, said
+    assert "ended unexpectedly: south's ovs-vswitchd" in said, said

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from small_network import DESCRIPTION
 from waiting import wait_for
 
 from helsewan.emulation.sandbox import sandbox
@@ -27,12 +28,12 @@ PARTS = {  # by the module that a process runs
 SCENARIO = """
 name: short
 description: two calls and a few probes, and a fibre that is cut
-network: {sites: 90, seed: 1}
+network: {from: small.yaml, sites: 3, seed: 1}
 policy: national
 duration: 3 s
 timeline:
-  cut: {at: 1 s, fail: {link: oslo-hamar}}
-  mended: {at: 2 s, restore: {link: oslo-hamar}}
+  cut: {at: 1 s, fail: {link: middle-south}}
+  mended: {at: 2 s, restore: {link: middle-south}}
 phases: {before: {from: start, to: cut}}
 traffic:
   calls: {kind: voice, service: voice, count: 2, from: {kind: [hospital]}, to: {kind: [hospital]}}
@@ -46,6 +47,7 @@ checks:
 def start(directory: Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
     """Start the short scenario with its results below ``directory``, as the last words of the command ``under``."""
     directory.mkdir(exist_ok=True)
+    (directory / "small.yaml").write_text(DESCRIPTION)
     (directory / "short.yaml").write_text(SCENARIO)
     argv = [*under, sys.executable, "-m", "helsewan.cli.main", "scenario", "run", "short.yaml"]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HELSEWAN_TEST": str(directory)}

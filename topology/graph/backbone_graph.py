@@ -10,15 +10,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 
 from helsewan.topology.model import Link, Network
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+# SciPy is imported where a path is computed: it takes 0.2 s, and most processes only read what was computed.
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -111,6 +114,8 @@ class Arcs:
 
     def matrix(self, cost: Floats) -> csr_array:
         """The sparse adjacency matrix with ``cost`` for each arc."""
+        from scipy.sparse import csr_array
+
         return csr_array((cost, self._columns, self._rows), shape=(len(self.routers), len(self.routers)))
 
 
@@ -185,6 +190,8 @@ class BackboneGraph:
     def path_tree(self, *roots: str, cost: Floats | None = None) -> PathTree:
         """The cheapest paths between each router and the nearest of ``roots``: by delay, or by ``cost`` of each arc in
         direction away from the roots."""
+        from scipy.sparse.csgraph import dijkstra
+
         outwards = self.cost if cost is None else cost
         if self.weight is not None:
             outwards = outwards * self.weight

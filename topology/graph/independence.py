@@ -15,8 +15,6 @@ from dataclasses import dataclass
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_array
 
 from helsewan.topology.model import Link, Network, Site
 
@@ -86,6 +84,10 @@ class _Program:
 
     def solve(self) -> list[BackbonePath]:
         """The paths, or an empty list if there are fewer than ``count``."""
+        # Here, for importing SciPy's solvers takes a third of a second, and most processes solve nothing.
+        from scipy.optimize import Bounds, LinearConstraint, milp
+        from scipy.sparse import coo_array
+
         for way in range(self.count):
             self._require_path(way * self.width)
         self._require_disjoint()
