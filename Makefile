@@ -5,7 +5,7 @@ PACKAGES := common topology policies controller verification emulation lab scena
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready ready-fuzz ready-guest ready-ryu ready-bench scenario scenarios test test-all test-exhaustive \
+.PHONY: help setup ready ready-dev ready-fuzz ready-guest ready-ryu ready-bench scenario scenarios test test-all test-exhaustive \
 	test-unit test-emulated test-wheel test-again test-kills conformance fuzz test-kernel test-ryu lint bench mutants clean
 
 ifeq ($(filter scenario,$(MAKECMDGOALS))$(NAME),scenario)
@@ -15,11 +15,14 @@ endif
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
-setup: ready ## Set up system packages (apt), .venv and the C extensions; the other verbs do it by themselves
+setup: ready ## Set up what running needs: system packages (apt), .venv, the C extensions; the other verbs do it by themselves
 	@echo "helsewan is set up; next: make scenario NAME=region-failover"
 
 ready:
 	@tools/setup
+
+ready-dev:
+	@tools/setup dev
 
 ready-fuzz:
 	@tools/setup fuzz
@@ -32,7 +35,7 @@ ready-ryu:
 
 # Only the benchmark of repairs compares with others' routers.
 ready-bench:
-	@tools/setup $(if $(filter repair,$(or $(ARGS),repair)),ryu rivals)
+	@tools/setup dev $(if $(filter repair,$(or $(ARGS),repair)),ryu rivals)
 
 scenario: ready ## Run one: make scenario NAME=region-failover [SITES=500] [SEED=7] [SET="key=value key=value"] [DATAPLANE=kernel]
 	@tools/privileged $(BIN)/helsewan scenario run $(NAME) \
@@ -58,13 +61,13 @@ test-again: ready-fuzz ## Run once more, one after the other, what failed the la
 test-unit: ready-fuzz ## Run the tests that need no privileges
 	@$(BIN)/python -m pytest -n 2 -m "not emulated and not exhaustive" $(ARGS)
 
-test-emulated: ready ## Run the tests on real namespaces, Open vSwitch and packets, one after the other
+test-emulated: ready-dev ## Run the tests on real namespaces, Open vSwitch and packets, one after the other
 	@tools/privileged $(BIN)/python -m pytest -m emulated $(ARGS)
 
-test-wheel: ready ## Build sdist and wheel, install the wheel into an empty virtual environment and run a scenario with it
+test-wheel: ready-dev ## Build sdist and wheel, install the wheel into an empty virtual environment and run a scenario with it
 	@tools/privileged tools/try-wheel
 
-conformance: ready ## Hold the backends of the link model to one table (ARGS="--backend live" for one of them)
+conformance: ready-dev ## Hold the backends of the link model to one table (ARGS="--backend live" for one of them)
 	@tools/privileged $(BIN)/python -m pytest tests/conformance $(ARGS)
 
 fuzz: ready-fuzz ## Fuzz the link engine under sanitizers: make fuzz [SECONDS=600] [SEED=7]
@@ -73,7 +76,7 @@ fuzz: ready-fuzz ## Fuzz the link engine under sanitizers: make fuzz [SECONDS=60
 mutants: ready ## Try the verifier on faulty rules and policies (ARGS="--number 500 --seed 2" goes to helsewan mutate)
 	@$(BIN)/helsewan mutate $(or $(ARGS),--from tests/samples/three-routers.yaml)
 
-test-kills: ready ## Kill any process of a run at any of 50 moments (KILLS=n), and see that nothing is left
+test-kills: ready-dev ## Kill any process of a run at any of 50 moments (KILLS=n), and see that nothing is left
 	@HELSEWAN_KILLS=$(or $(KILLS),50) tools/privileged $(BIN)/python -m pytest -n 2 tests/emulated/test_kills.py $(ARGS)
 
 test-kernel: ready-guest ## Run the kernel backend's tests in a virtual machine with Debian's stock kernel (ARGS goes to pytest)
@@ -86,7 +89,7 @@ OF_FRAMEWORK = $(shell grep -lE 'controller_(world|process)|controller\.framewor
 test-ryu: ready-ryu ## Run the controller's tests, emulated ones too, under Ryu 4.34 in os-ken's place (ARGS goes to pytest)
 	@HELSEWAN_FRAMEWORK="Ryu 4.34" tools/privileged .venv-ryu/bin/python -m pytest $(or $(ARGS),-n 2 --dist loadfile $(OF_FRAMEWORK))
 
-lint: ready ## Check style (ruff) and types (mypy --strict)
+lint: ready-dev ## Check style (ruff) and types (mypy --strict)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

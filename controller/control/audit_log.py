@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def record(event: str, details: Mapping[str, Any], at_ns: int) -> dict[str, Any]
     if event not in _WHAT:
         return None
     what, outcome = _WHAT[event]
-    moment = datetime.fromtimestamp(at_ns / 1e9, timezone.utc).isoformat(timespec="milliseconds")
+    moment = datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat(timespec="milliseconds")
     told: dict[str, Any] = {"time": moment, "who": details.get("by") or _OURSELVES, "what": what, "outcome": outcome}
     told |= {"before": details.get("before"), "after": details.get("after"), "changes": details.get("changes") or []}
     return told | {name: details[name] for name in _DETAILS if details.get(name)}

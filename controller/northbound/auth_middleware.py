@@ -51,7 +51,7 @@ class AuthMiddleware:
             nonlocal dropped
             try:
                 await asyncio.wait_for(send(message), self._reader_s)
-            except asyncio.TimeoutError:  # what waits for a reader that does not read is let go
+            except TimeoutError:  # what waits for a reader that does not read is let go
                 dropped = True
                 scope["state"].get("abort", lambda: None)()
                 raise OSError("the reader does not read") from None
@@ -81,7 +81,7 @@ class _Bounded:
             return await self._receive()
         try:
             message = await asyncio.wait_for(self._receive(), BODY_S)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise ProblemDetails(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
         self._size += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)

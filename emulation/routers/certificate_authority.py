@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -76,7 +76,7 @@ class CertificateAuthority:
         return made
 
     def _unsigned(self, name: str, key: ec.EllipticCurvePublicKey, life: timedelta) -> x509.CertificateBuilder:
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         serial = x509.random_serial_number()
         blank = x509.CertificateBuilder(self._name, _named(name), key, serial, now - _BACKDATED, now + life)
         blank = blank.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)

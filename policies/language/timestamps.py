@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 
 from helsewan.policies.language.refusal import Refusal
 
@@ -29,12 +29,12 @@ def parse_timestamp(value: object) -> Timestamp:
         raise Refusal("is no date", _HINT)
     try:
         if _DATE.fullmatch(value):
-            begins = datetime.combine(date.fromisoformat(value), time(), timezone.utc)
+            begins = datetime.combine(date.fromisoformat(value), time(), UTC)
             return Timestamp(begins, begins + timedelta(days=1))
         at = datetime.fromisoformat(value.replace("Z", "+00:00"))
         if at.tzinfo is None:
             raise Refusal("is a time without its offset from UTC", f"write {value}+01:00, or {value}Z for UTC")
-        return Timestamp(*[at.astimezone(timezone.utc)] * 2)
+        return Timestamp(*[at.astimezone(UTC)] * 2)
     except (ValueError, OverflowError) as error:
         if isinstance(error, Refusal):
             raise
@@ -43,7 +43,7 @@ def parse_timestamp(value: object) -> Timestamp:
 
 def utc_now() -> datetime:
     """The current time in UTC, for callers that may read the clock."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)
 
 
 def shown(at: datetime) -> str:

@@ -124,7 +124,7 @@ class ExchangeEngine:
         try:
             with self._open(spec.client, spec.dscp) as opened:
                 received = await asyncio.wait_for(_request(loop, opened, spec), spec.deadline_us / 1e6)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             error = "deadline"
         except OSError as failure:
             error = os.strerror(failure.errno) if failure.errno else str(failure)  # asyncio changes the text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import policy_golden
@@ -20,7 +20,7 @@ from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.schema import SECTIONS
 
 NETWORK = small_network()
-NOW = datetime(2027, 1, 1, tzinfo=timezone.utc)
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
 WHOLE = f"""\
 include: national
 {GOOD}{EXCEPTION}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -266,7 +266,7 @@ def test_exceptions_are_as_they_were() -> None:
     text = (policy_path("open")).read_text() + EXCEPTION
     policy = read_policy(loads(text.encode(), "mine.yaml"))
     for day, count in ((1, 0), (15, 1)):
-        moment = datetime(2026, 6, day, tzinfo=timezone.utc)
+        moment = datetime(2026, 6, day, tzinfo=UTC)
         plan = compile_policy(policy, network, now=moment)
         in_force = [each for each in plan.exceptions if each.standing is Standing.IN_FORCE]
         assert len(in_force) == count
