@@ -6,8 +6,8 @@ import struct
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from helsewan.emulation.links.link_backend import CORE_MTU, End
-from helsewan.emulation.links.links import TAP_QUEUE, EngineBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
+from helsewan.emulation.links.link_backend import CORE_MTU, TAP_QUEUE, End
 from helsewan.emulation.nodes.nodes import NamespaceNode
 
 INTERFACE = "wan0"

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from benchmarks.repair.ring import ACCESS_BPS, ACCESS_US, LINK_BPS, LINKS_US, ROUTERS, SITES, Ring
-from helsewan.emulation.links.links import router_interface
+from helsewan.emulation.links.mininet_links import router_interface
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.procfs import thread_clocks
 from helsewan.lab.testbed.failure_state import Target

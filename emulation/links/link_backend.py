@@ -14,6 +14,7 @@ from helsewan.emulation.routers.switches import KERNEL, USERSPACE, RouterSwitch
 from helsewan.topology.model import TRUNK_INTERFACE
 
 CORE_MTU = 1600  # a site's 1500 bytes and up to three labels and a tag
+TAP_QUEUE = 2000  # frames a TAP holds while the engine is busy; beyond, the kernel drops and counts them
 
 Shape: TypeAlias = Callable[[int, int], PipeModel]  # a link's model by its rate (bit/s) and propagation delay (us)
 Models: TypeAlias = Mapping[str, tuple[PipeModel, PipeModel]]  # by link: forward and back

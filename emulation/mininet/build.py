@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from helsewan.emulation.links.link_backend import LinkBackend
-from helsewan.emulation.links.links import MininetAccessLink, MininetRouterLink
+from helsewan.emulation.links.mininet_links import MininetAccessLink, MininetRouterLink
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.emulation.nodes.nodes import SiteNode
 from helsewan.emulation.routers.bfd import Timers

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.link_backend import CORE_MTU
-from helsewan.emulation.links.links import TAP_QUEUE, EngineBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
+from helsewan.emulation.links.link_backend import CORE_MTU, TAP_QUEUE
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.sandbox.procfs import task_clock_ns

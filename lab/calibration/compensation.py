@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from helsewan.emulation.kernel.backend import KernelBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.routers.switches import RouterSwitch
 from helsewan.emulation.sandbox.procfs import task_clock_ns
 from helsewan.lab.calibration import calibration

@@ -10,8 +10,8 @@ from typing import Any
 
 from helsewan.emulation.kernel.probe import probe
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.link_backend import CORE_MTU
-from helsewan.emulation.links.links import TAP_QUEUE, EngineBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
+from helsewan.emulation.links.link_backend import CORE_MTU, TAP_QUEUE
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.netlink.interfaces import NetlinkIntf
 from helsewan.emulation.nodes.nodes import NamespaceNode

@@ -10,7 +10,7 @@ from helsewan.common.suggestions import similar_names
 from helsewan.emulation.links.counters import PIPE_DTYPE
 from helsewan.emulation.links.engine import EngineError
 from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.links import MininetLink
+from helsewan.emulation.links.mininet_links import MininetLink
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.links.trace import Trace
 from helsewan.lab.links.link_change import LinkRequest, LinkState, TraceRequest, applied

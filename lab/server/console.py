@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from helsewan.emulation.links.links import MininetLink
+from helsewan.emulation.links.mininet_links import MininetLink
 from helsewan.emulation.mininet.cli import interact
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.lab.client.protocol import WireError, receive, send

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from helsewan.emulation.kernel.backend import KernelBackend
-from helsewan.emulation.links.links import EngineBackend, MininetAccessLink, router_interface
+from helsewan.emulation.links.engine_backend import EngineBackend
+from helsewan.emulation.links.mininet_links import MininetAccessLink, router_interface
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.emulation.routers.management import management_link_name
 from helsewan.emulation.routers.switches import RouterSwitch

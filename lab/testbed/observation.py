@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.links import EngineLink
+from helsewan.emulation.links.engine_backend import EngineLink
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.management import management_link_name
 from helsewan.emulation.routers.switches import RouterSwitch

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from helsewan.emulation.kernel.backend import KernelBackend
 from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.link_backend import Dataplane
-from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.mininet.build import build
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.emulation.nodes.nodes import SiteNode

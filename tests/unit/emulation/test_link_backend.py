@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from helsewan.emulation.links.engine import EngineError, PipeChange, PipeSpec
-from helsewan.emulation.links.links import Direction, End, EngineBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
+from helsewan.emulation.links.link_backend import Direction, End
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.links.trace import Trace, TracePoint
 
