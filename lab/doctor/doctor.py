@@ -37,7 +37,7 @@ from helsewan.lab.doctor.doctor_items import (
     of_programs,
 )
 from helsewan.lab.health.health import pressure_between
-from helsewan.lab.processes.sandbox_process import ANYWHERE
+from helsewan.lab.processes.sandbox_process import WORKING_DIR
 
 LOOK_S = 0.5  # over which the machine's present load is taken
 MEASURE_S = 60
@@ -126,7 +126,7 @@ def _show_item(screen: Screen, item: Item) -> None:
 def _measure() -> dict[str, Any]:
     """What ``doctor_world`` finds in a world of its own."""
     argv = sandbox.command([sys.executable, "-m", "helsewan.lab.doctor.doctor_sandbox"])
-    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=MEASURE_S, cwd=ANYWHERE)
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=MEASURE_S, cwd=WORKING_DIR)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

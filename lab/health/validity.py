@@ -127,8 +127,8 @@ BUSY = Demand("share of a second on a core", SHARE, suspect=0.95, void=None)
 PROCESS_WAIT = Demand("waited for a core within a second", MS, suspect=500.0, void=None)
 
 # --- the machine ---
-# The plan's estimated processor time if every switch is woken for each frame, as on a quiet network. Under load
-# several frames share a wake-up, which was measured to make a hop four to eight times cheaper: beyond four it is too much.
+# The plan's estimated processor time if every switch is woken for each frame, as on a quiet network. Under load several
+# frames share a wake-up, which was measured to make a hop four to eight times cheaper: beyond four it is too much.
 OFFERED = Demand("share of all cores that the traffic needs", SHARE, suspect=0.8, void=4.0)
 # 5 % of two cores is one core for 100 ms of every second: longer than any of the waits above.
 STEAL = Demand("share of processor time taken by the host", SHARE, suspect=0.01, void=0.05)

@@ -21,7 +21,7 @@ from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.client.registry import DEFAULT_NAME, own_registry
 from helsewan.lab.processes.run_directory import conclude, make_directory, shown
-from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_sandbox
+from helsewan.lab.processes.sandbox_process import ending, handle_interrupts, interrupts, run_in_sandbox
 from helsewan.lab.server.job import UP, LabJob
 from helsewan.lab.server.northbound_api import northbound_interface
 from helsewan.policies.plan import Plan
@@ -93,7 +93,7 @@ def _keep(request: LabRequest, plan: Plan, directory: Path, ready: int | None) -
         )
         fds = [listener.fileno(), *([] if ready is None else [ready]), *([] if api is None else [api.listener])]
         status = run_in_sandbox("helsewan.lab.server.worker", job, fds)
-        answer_interrupts(signal.SIG_IGN)
+        handle_interrupts(signal.SIG_IGN)
         conclude(directory)
         if status not in (ExitCode.PASS, ExitCode.VOID):
             print(f"the network ended: its first process: {ending(status)}", file=sys.stderr)

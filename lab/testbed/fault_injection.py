@@ -78,7 +78,7 @@ class FaultInjector:
         Returns when that began, or when the links carry again (CLOCK_REALTIME, ns). Raises ControllerFailed where a
         router is not programmed in time."""
         if target.controller:
-            return self._controllers.revive()
+            return self._controllers.restart_killed()
         since = len(self._controllers.events)
         off = [router for router in target.routers if router in self._state.routers]
         self._backend.set_down(map(management_link_name, off), down=False)
