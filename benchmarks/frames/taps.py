@@ -20,7 +20,7 @@ NUMBER_AT = 42  # in a frame of udp_frame(): the first byte of the datagram's da
 def end(backend: EngineBackend, node: NamespaceNode, name: str) -> End:
     """A TAP in ``node``, up, as an end of a future link."""
     made = backend.end(node, name)
-    node.raise_port(name, mtu=CORE_MTU, txqlen=TAP_QUEUE)
+    node.bring_up(name, mtu=CORE_MTU, txqlen=TAP_QUEUE)
     return made
 
 

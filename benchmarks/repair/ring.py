@@ -115,7 +115,7 @@ class Ring(ABC):
     def _carried(self) -> dict[str, tuple[int, int]]:
         """Packets that entered each link so far, forward and back."""
         frames = self.backend.engine.counters()["frames_in"]
-        links = self.backend.lines
+        links = self.backend.links
         return {link: (int(frames[links[link].forward]), int(frames[links[link].back])) for link in LINKS_US}
 
 

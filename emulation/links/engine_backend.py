@@ -41,7 +41,7 @@ class EngineBackend(LinkBackend):
         """``shape`` returns a link's model for its rate and delay; ``seed`` seeds the links' random numbers."""
         super().__init__(shape)
         self.engine = engine
-        self.lines: dict[str, EngineLink] = {}
+        self.links: dict[str, EngineLink] = {}
         self._seed = seed
         self._taps: list[int] = []  # not yet handed over
         self._handed_over = 0
@@ -59,7 +59,7 @@ class EngineBackend(LinkBackend):
         self._hand_over()
         pipes = self.engine.add_pipes([self._spec(name, direction) for name in self._ends for direction in Direction])
         for name, forward, back in zip(self._ends, pipes[::2], pipes[1::2], strict=True):
-            self.lines[name] = EngineLink(name, forward, back)
+            self.links[name] = EngineLink(name, forward, back)
         self._ends.clear()
 
     def _spec(self, name: str, direction: Direction) -> PipeSpec:
@@ -72,7 +72,7 @@ class EngineBackend(LinkBackend):
         """Hand the descriptors of newly created TAPs to the engine."""
         ports = self.engine.add_ports(self._taps)
         if ports != list(range(self._handed_over, self._handed_over + len(self._taps))):
-            raise RuntimeError("the engine has ports of others: it serves one plant")
+            raise RuntimeError("the engine has ports of another backend: it serves only one")
         for fd in self._taps:
             os.close(fd)
         self._handed_over += len(self._taps)
@@ -81,7 +81,7 @@ class EngineBackend(LinkBackend):
     def compensate_delay(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
         """Deliver earlier on one direction of links, by the delay that the machine adds behind it (us), as far as the
         link's delay allows."""
-        self.engine.compensate_delay({self.lines[name].pipe(direction): us for (name, direction), us in by_us.items()})
+        self.engine.compensate_delay({self.links[name].pipe(direction): us for (name, direction), us in by_us.items()})
 
     def set_models(self, models: Models) -> int:
         """Give links new models, forward and back, all at the same time; returns that time (CLOCK_REALTIME, ns).
@@ -90,7 +90,7 @@ class EngineBackend(LinkBackend):
         changes = []
         for name, pair in models.items():
             for direction, model in zip(Direction, pair, strict=True):
-                changes.append(PipeChange(self.lines[name].pipe(direction), model))
+                changes.append(PipeChange(self.links[name].pipe(direction), model))
         instant = self.engine.set_pipes(changes)
         self.models.update(models)
         return instant
@@ -99,19 +99,19 @@ class EngineBackend(LinkBackend):
         """Fail or restore links, all at the same time; returns that time (CLOCK_REALTIME, ns)."""
         return self.engine.set_pipes([PipeChange(pipe, down=down) for pipe in self._pipes(names)])
 
-    def set_blackhole(self, name: str, direction: Direction, silent: bool) -> int:
+    def set_blackhole(self, name: str, direction: Direction, blackhole: bool) -> int:
         """Make one direction a black hole (all its frames are lost in transit), or end that; returns the time of the
         change (CLOCK_REALTIME, ns)."""
-        return self.engine.set_pipes([PipeChange(self.lines[name].pipe(direction), silent=silent)])
+        return self.engine.set_pipes([PipeChange(self.links[name].pipe(direction), blackhole=blackhole)])
 
-    def set_paused(self, names: Iterable[str], frozen: bool) -> int:
+    def set_paused(self, names: Iterable[str], paused: bool) -> int:
         """Pause or resume links, all at the same time; returns that time (CLOCK_REALTIME, ns)."""
-        return self.engine.set_pipes([PipeChange(pipe, frozen=frozen) for pipe in self._pipes(names)])
+        return self.engine.set_pipes([PipeChange(pipe, paused=paused) for pipe in self._pipes(names)])
 
     def follow_trace(self, name: str, direction: Direction, trace: Trace | None) -> int:
         """Let one direction of a link follow a trace from now on, or its model again (None); returns the time of the
         change (CLOCK_REALTIME, ns). Delay compensation stays in effect."""
-        pipe = self.lines[name].pipe(direction)
+        pipe = self.links[name].pipe(direction)
         if trace is not None:
             return self.engine.follow_trace([pipe], trace)
         self.engine.follow_trace([pipe], None)
@@ -122,11 +122,11 @@ class EngineBackend(LinkBackend):
         """Start to capture the frames that leave a link in one direction, or in both (None), to a pcapng file, up to
         ``snap_bytes`` of each. Raises OSError if the file cannot be created, EngineError if that direction is already
         being captured."""
-        line = self.lines[name]
+        link = self.links[name]
         directions = list(Direction) if direction is None else [direction]
-        interfaces = [(f"{name} {one.value}", line.pipe(one)) for one in directions]
+        interfaces = [(f"{name} {one.value}", link.pipe(one)) for one in directions]
         return Capture(self.engine, interfaces, file, snap_bytes)
 
     def _pipes(self, names: Iterable[str]) -> Iterator[int]:
         for name in names:
-            yield from (self.lines[name].forward, self.lines[name].back)
+            yield from (self.links[name].forward, self.links[name].back)

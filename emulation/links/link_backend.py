@@ -71,7 +71,7 @@ class LinkBackend(ABC):
         """The end of access link ``vlan`` on the router's trunk, which is created with the first access link."""
         if router.name not in self._trunks:
             self._trunks[router.name] = self.end(router, TRUNK_INTERFACE)
-            router.raise_port(TRUNK_INTERFACE, txqlen=self.trunk_queue)
+            router.bring_up(TRUNK_INTERFACE, txqlen=self.trunk_queue)
         return End(self._trunks[router.name].port, vlan)
 
     def join(
@@ -104,9 +104,9 @@ class LinkBackend(ABC):
         """Fail or restore links."""
 
     @abstractmethod
-    def set_blackhole(self, name: str, direction: Direction, silent: bool) -> int:
+    def set_blackhole(self, name: str, direction: Direction, blackhole: bool) -> int:
         """Make one direction a black hole (all its frames are lost in transit), or end that."""
 
     @abstractmethod
-    def set_paused(self, names: Iterable[str], frozen: bool) -> int:
+    def set_paused(self, names: Iterable[str], paused: bool) -> int:
         """Pause or resume links."""

@@ -27,16 +27,16 @@ from helsewan.topology.model import (
     access_link_name,
     router_mac,
 )
-from helsewan.topology.model import Link as Fibre
+from helsewan.topology.model import Link as RouterLink
 
 
 class LinkIntf(NetlinkIntf):
     """An end of an emulated link: setting it up or down restores or fails the link, and the other end gains or loses
     carrier."""
 
-    def light(self, up: bool) -> None:
+    def set_up(self, up: bool) -> None:
         """Restore or fail the link."""
-        self.link.light(up)
+        self.link.set_up(up)
 
 
 class SiteIntf(LinkIntf):
@@ -59,34 +59,34 @@ class MininetLink(Link, ABC):  # type: ignore[misc]
     """A Mininet link over the backend's link ``name``."""
 
     def __init__(self, name: str, backend: LinkBackend) -> None:
-        self.line, self._backend = name, backend
-        self.lit = True
-        self.ask: Callable[[str, bool], None] | None = None  # called instead of the backend to restore or fail the link
+        self.link_name, self._backend = name, backend
+        self.has_carrier = True
+        self.on_set_up: Callable[[str, bool], None] | None = None  # called by ``set_up`` instead of the backend
 
-    def light(self, up: bool) -> None:
+    def set_up(self, up: bool) -> None:
         """Restore or fail the link, both ways; the interfaces at its ends gain or lose carrier."""
-        if self.ask:
-            self.ask(self.line, up)
+        if self.on_set_up:
+            self.on_set_up(self.link_name, up)
             return
-        self._backend.set_down([self.line], not up)
-        self.follow(up)
+        self._backend.set_down([self.link_name], not up)
+        self.set_carrier(up)
 
-    def follow(self, up: bool) -> None:
+    def set_carrier(self, up: bool) -> None:
         """Set carrier of the interfaces at both ends, after the link was restored or failed."""
-        self.lit = up
-        self._raise_ends(up)
+        self.has_carrier = up
+        self._set_ends_up(up)
 
     def ends(self) -> tuple[tuple[str, str], ...]:
         """The interfaces, as (node, name), that lose carrier when the link fails."""
         return tuple((intf.node.name, intf.device) for intf in (self.intf1, self.intf2))
 
     @abstractmethod
-    def _raise_ends(self, up: bool) -> None:
+    def _set_ends_up(self, up: bool) -> None:
         """Set the interfaces at the link's ends up or down."""
 
     def delete(self) -> None:
         """Fail the link permanently."""
-        self.light(up=False)
+        self.set_up(up=False)
         super().delete()
 
     def stop(self) -> None:
@@ -98,28 +98,33 @@ class MininetRouterLink(MininetLink):
     """A Mininet link between two routers."""
 
     def __init__(
-        self, node1: RouterSwitch, node2: RouterSwitch, backend: LinkBackend, fibre: Fibre, network: Network, **_: Any
+        self,
+        node1: RouterSwitch,
+        node2: RouterSwitch,
+        backend: LinkBackend,
+        link: RouterLink,
+        network: Network,
+        **_: Any,
     ) -> None:
-        super().__init__(fibre.id, backend)
-        self.fibre = fibre
+        super().__init__(link.id, backend)
         ends = []
         interfaces = []
         for node in (node1, node2):
-            port = network.ports[node.name][fibre.id]
+            port = network.ports[node.name][link.id]
             name = router_interface(port)
             ends.append(backend.end(node, name))
-            node.raise_port(name, mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            node.bring_up(name, mtu=CORE_MTU, txqlen=TAP_QUEUE)
             interfaces.append(LinkIntf(name, node=node, port=port, link=self))
-        backend.join(fibre.id, ends[0], ends[1], fibre.rate_bps, fibre.delay_us)
+        backend.join(link.id, ends[0], ends[1], link.rate_bps, link.delay_us)
         self.intf1, self.intf2 = interfaces
 
-    def _raise_ends(self, up: bool) -> None:
+    def _set_ends_up(self, up: bool) -> None:
         for intf in (self.intf1, self.intf2):
             intf.node.netlink.set_link(intf.device, up=up)
 
 
 class MininetAccessLink(MininetLink):
-    """A Mininet link between a site and its router: access link ``line`` of the site (0 = primary)."""
+    """A Mininet link between a site and its router: access link ``number`` of the site (0 = primary)."""
 
     def __init__(
         self,
@@ -127,24 +132,24 @@ class MininetAccessLink(MininetLink):
         node2: RouterSwitch,
         backend: LinkBackend,
         access: AccessLink,
-        line: int,
+        number: int,
         network: Network,
         **_: Any,
     ) -> None:
-        super().__init__(access_link_name(node1.site.id, line), backend)
-        self.access, self._number = access, line
+        super().__init__(access_link_name(node1.site.id, number), backend)
+        self._number = number
         self._has_port = len(node1.site.accesses) > 1
-        name = access_interface(line)
+        name = access_interface(number)
         site_end = backend.end(node1, name)
         far_end = backend.trunk_end(node2, access.vlan)  # every router has a trunk, also for liveness checks
         if self._has_port:
             far_end = backend.end(node2, access_port_interface(access.vlan))
-            node2.raise_port(access_port_interface(access.vlan), txqlen=backend.trunk_queue)
+            node2.bring_up(access_port_interface(access.vlan), txqlen=backend.trunk_queue)
         mtu_bytes = access.mtu_bytes if access.mtu_bytes < SITE_MTU else None
-        backend.join(self.line, site_end, far_end, access.rate_bps, access.delay_us, mtu_bytes)
+        backend.join(self.link_name, site_end, far_end, access.rate_bps, access.delay_us, mtu_bytes)
         if backend.dataplane is Dataplane.KERNEL:  # its switches cannot answer neighbour solicitations
-            node1.gateway_macs[line] = router_mac(network.router[access.router])
-        self.intf1 = SiteIntf(name, node=node1, port=line, link=self, mac=node1.site.mac)
+            node1.gateway_macs[number] = router_mac(network.router[access.router])
+        self.intf1 = SiteIntf(name, node=node1, port=number, link=self, mac=node1.site.mac)
         if self._has_port:
             far_name, port, device = access_port_interface(access.vlan), ACCESS_LINK_PORTS + access.vlan, None
         else:
@@ -155,23 +160,23 @@ class MininetAccessLink(MininetLink):
         """The site's interface, and the router's where the link has a port of its own there."""
         return super().ends()[: 2 if self._has_port else 1]
 
-    def _raise_ends(self, up: bool) -> None:
+    def _set_ends_up(self, up: bool) -> None:
         """Set the site's end, and the router's own port, up or down; a trunk stays up, as it carries other links."""
         site = self.intf1.node
         if not up:
-            site.lower_line(self._number)
+            site.access_link_down(self._number)
         if self._has_port:  # when restored: the site receives, then the router sends, then the site sends
             site.netlink.set_link(self.intf1.device, up=up)
             self.intf2.node.netlink.set_link(self.intf2.device, up=up)
         if up:
-            site.raise_line(self._number)
+            site.access_link_up(self._number)
 
 
 def access_port_interface(vlan: int) -> str:
     """Name of the interface of access link ``vlan`` in its router's namespace, where it is not on the trunk."""
-    return f"line{vlan}"
+    return f"access{vlan}"
 
 
 def router_interface(port: int) -> str:
     """Name of the interface of OpenFlow port ``port`` in a router's namespace."""
-    return f"fibre{port}"
+    return f"link{port}"

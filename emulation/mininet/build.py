@@ -31,19 +31,19 @@ class EmulatedTopo(NetworkTopo):
 
     def link_options(self, link: Link) -> dict[str, Any]:
         """Options of a link: those of Mininet, plus the backend, the link and the network."""
-        ours = {"cls": MininetRouterLink, "backend": self._backend, "fibre": link, "network": self.network}
+        ours = {"cls": MininetRouterLink, "backend": self._backend, "link": link, "network": self.network}
         return super().link_options(link) | ours
 
-    def access_options(self, access: AccessLink, line: int) -> dict[str, Any]:
+    def access_options(self, access: AccessLink, number: int) -> dict[str, Any]:
         """Options of an access link: those of Mininet, plus the backend, the access link and the network."""
         ours = {
             "cls": MininetAccessLink,
             "backend": self._backend,
             "access": access,
-            "line": line,
+            "number": number,
             "network": self.network,
         }
-        return super().access_options(access, line) | ours
+        return super().access_options(access, number) | ours
 
 
 def build(

@@ -71,7 +71,7 @@ def _line_cost() -> tuple[float, str]:
         nodes = [NamespaceNode(f"scratch{number}") for number in range(2)]
         ends = [backend.end(node, "line0") for node in nodes]
         for node in nodes:
-            node.raise_port("line0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            node.bring_up("line0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
         backend.join("scratch", ends[0], ends[1], RATE_BPS, 0)
         backend.commit()
         before_ns, _ = task_clock_ns(engine.pid)

@@ -46,7 +46,7 @@ def calibrate(
     between_routers = {link.id for link in plan.network.links}
     to_routers = [
         (name, direction)
-        for name in backend.lines
+        for name in backend.links
         for direction in (Direction if name in between_routers else (Direction.FORWARD,))
         if name not in excluded
     ]

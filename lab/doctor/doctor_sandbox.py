@@ -32,8 +32,8 @@ def router_us(run_dir: Path) -> float:
         router = RouterSwitch("router", run_dir, run_dir, dpid="1")
         for number, site in enumerate(sites):
             ends = backend.end(site, "line0"), backend.end(router, f"port{number + 1}")
-            site.raise_port("line0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
-            router.raise_port(f"port{number + 1}", mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            site.bring_up("line0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            router.bring_up(f"port{number + 1}", mtu=CORE_MTU, txqlen=TAP_QUEUE)
             NetlinkIntf(f"port{number + 1}", node=router, port=number + 1)
             backend.join(f"line{number}", *ends, RATE_BPS, 0)
         backend.commit()

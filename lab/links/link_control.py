@@ -26,7 +26,7 @@ class LinkControl:
     def __init__(self, testbed: Testbed) -> None:
         self._testbed, self._backend = testbed, testbed.backend
         self._queue_of = {cls.name: cls.queue for cls in testbed.plan.classes}
-        self._links = {link.line: link for link in testbed.net.links if isinstance(link, MininetLink)}
+        self._links = {link.link_name: link for link in testbed.net.links if isinstance(link, MininetLink)}
         self._original = dict(testbed.backend.models)
         self._blackholes: set[tuple[str, Direction]] = set()
         self._paused: set[str] = set()
@@ -84,7 +84,7 @@ class LinkControl:
                 direction.value: _differences(model, plain) for direction, model, plain in pairs if model != plain
             }
             if states or others:
-                lines.append({"line": name, "down": not link.lit, "states": states, "changes": others})
+                lines.append({"line": name, "down": not link.has_carrier, "states": states, "changes": others})
         return lines
 
     def _changed_models(self, name: str, request: LinkRequest) -> tuple[PipeModel, PipeModel]:
@@ -124,11 +124,11 @@ class LinkControl:
             self._backend.set_down(names, state.down)
             for name in names:
                 self._testbed.note_lost_carrier(self._links[name].ends())
-                self._links[name].follow(up=not state.down)
+                self._links[name].set_carrier(up=not state.down)
 
     def _states(self, name: str) -> list[str]:
         return [
-            *([] if self._links[name].lit else ["down"]),
+            *([] if self._links[name].has_carrier else ["down"]),
             *(["frozen"] if name in self._paused else []),
             *(f"silent {direction.value}" for direction in Direction if (name, direction) in self._blackholes),
             *(
@@ -151,7 +151,7 @@ class LinkControl:
         """What one direction has carried; empty where the kernel carries it."""
         if not self._testbed.has_engine:
             return {}
-        record = self._testbed.engine.counters()[self._testbed.engine_backend.lines[name].pipe(direction)]
+        record = self._testbed.engine.counters()[self._testbed.engine_backend.links[name].pipe(direction)]
         return {field: record[field].tolist() for field in _COUNTERS}
 
 

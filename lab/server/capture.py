@@ -35,7 +35,7 @@ class CaptureRequest(Request):
 
 def start_capture(backend: EngineBackend, request: CaptureRequest, fds: Sequence[int]) -> Followed:
     """Start the capture; it ends when the client sends anything or goes away, or when its file takes no more."""
-    name = link_named(request.line, backend.lines)
+    name = link_named(request.line, backend.links)
     try:
         file = Path(f"/proc/self/fd/{fds[0]}")
         capture = backend.capture(name, request.direction, file, request.snap_bytes)

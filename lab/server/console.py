@@ -96,7 +96,7 @@ def _run_cli(net: EmulatedNet, request: CliRequest, fds: Sequence[int], connecti
         sys.stderr = open(2, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
         for link in net.links:
             if isinstance(link, MininetLink):
-                link.ask = _requester(connection)
+                link.on_set_up = _requester(connection)
         interact(net)
         return 0
     except BaseException:

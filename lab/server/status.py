@@ -16,7 +16,7 @@ def status_of(testbed: Testbed) -> dict[str, Any]:
     return {
         "sites": len(testbed.network.sites),
         "routers": routers,
-        "lines": len(testbed.backend.lines) - routers,  # each router has one to the operations centre besides
+        "lines": len(testbed.backend.links) - routers,  # each router has one to the operations centre besides
         "dataplane": testbed.dataplane.value,
         "dead": testbed.dead_parts(),
         **(_lateness(testbed) if testbed.has_engine else {}),

@@ -33,7 +33,7 @@ class FaultInjector:
     ) -> None:
         self._network, self._net, self._backend = network, net, backend
         self._controllers, self._process_monitor = controllers, process_monitor
-        self._access_links = {link.line: link for link in net.links if isinstance(link, MininetAccessLink)}
+        self._access_links = {link.link_name: link for link in net.links if isinstance(link, MininetAccessLink)}
         self._state = FailureState(network)
         self._lost_carrier: set[tuple[str, str]] = set()
 
@@ -67,7 +67,7 @@ class FaultInjector:
                 self._router(router).netlink.set_link(interface, up=False)
         self._backend.set_down(map(management_link_name, target.routers), down=True)
         for link in accesses:
-            link.follow(up=False)
+            link.set_carrier(up=False)
         for router in target.routers:
             self._router(router).power_off()
         return failed_ns
@@ -92,7 +92,7 @@ class FaultInjector:
         for router, interface in self._router_ends(found):
             self._router(router).netlink.set_link(interface, up=True)
         for access in found.accesses:
-            self._access_links[access_link_name(*access)].follow(up=True)
+            self._access_links[access_link_name(*access)].set_carrier(up=True)
         return restored_ns
 
     def _router(self, name: str) -> RouterSwitch:

@@ -227,7 +227,7 @@ class Testbed:
 
     def pipe_names(self) -> dict[int, str]:
         """The names ``from > to`` of the engine's pipes, by number; none where the kernel carries the links."""
-        return observation.pipe_names(self.network, self.engine_backend.lines) if self.has_engine else {}
+        return observation.pipe_names(self.network, self.engine_backend.links) if self.has_engine else {}
 
     def machine_drops(self, sites: bool = True) -> dict[str, int]:
         """Frames lost so far by this machine, not by the model, by place. ``sites``: whether to ask the sites'

@@ -60,7 +60,7 @@ def test_a_line_is_two_pipes_each_with_its_own_chance(backend: EngineBackend) ->
     ends = [(spec.src_port, spec.src_vlan, spec.dst_port, spec.dst_vlan) for spec in specs[:2]]
     assert ends == [(0, 0, 9, 1), (9, 1, 0, 0)]
     assert len({spec.seed for spec in specs}) == 6
-    assert [backend.lines["two"].pipe(direction) for direction in Direction] == [2, 3]
+    assert [backend.links["two"].pipe(direction) for direction in Direction] == [2, 3]
 
 
 def test_reshape_gives_each_direction_its_model(backend: EngineBackend) -> None:
@@ -84,9 +84,9 @@ def test_switches_reach_their_pipes(backend: EngineBackend) -> None:
     assert backend.set_down(["one", "three"], True) == INSTANT
     assert asked.changes == [PipeChange(pipe, down=True) for pipe in (0, 1, 4, 5)]  # type: ignore[attr-defined]
     assert backend.set_blackhole("two", BACK, True) == INSTANT
-    assert asked.changes == [PipeChange(3, silent=True)]  # type: ignore[attr-defined]
+    assert asked.changes == [PipeChange(3, blackhole=True)]  # type: ignore[attr-defined]
     assert backend.set_paused(["two"], False) == INSTANT
-    assert asked.changes == [PipeChange(pipe, frozen=False) for pipe in (2, 3)]  # type: ignore[attr-defined]
+    assert asked.changes == [PipeChange(pipe, paused=False) for pipe in (2, 3)]  # type: ignore[attr-defined]
 
 
 def test_a_line_follows_a_trace_until_its_model_comes_back(backend: EngineBackend) -> None:

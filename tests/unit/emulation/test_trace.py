@@ -23,7 +23,7 @@ def follow(bench: Bench, trace: Trace | None, at_ns: int = 0) -> None:
     if trace is None:
         bench.engine.follow_trace([0], None, 0, False, False, False, at_ns)
     else:
-        bench.engine.follow_trace([0], trace.packed(), (trace.repeat_us or 0) * 1000, *trace.says, at_ns)
+        bench.engine.follow_trace([0], trace.packed(), (trace.repeat_us or 0) * 1000, *trace.columns, at_ns)
 
 
 def due_us(bench: Bench, arrivals_us: list[int], prompt: bool = True) -> list[float]:
@@ -121,7 +121,7 @@ def test_any_bytes_are_a_trace_or_an_input_error(raw: bytes | str) -> None:
         ((TracePoint(0),), None, "at least one"),
         ((TracePoint(0, rate_bps=1), TracePoint(1, loss=0.1)), None, "the same"),
         ((TracePoint(1, loss=0.1), TracePoint(1, loss=0.1)), None, "in order"),
-        ((TracePoint(5, loss=0.1),), 5, "begin anew every 5"),
+        ((TracePoint(5, loss=0.1),), 5, "restart every 5"),
     ],
 )
 def test_what_is_no_trace(points: tuple[TracePoint, ...], repeat_us: int | None, message: str) -> None:
