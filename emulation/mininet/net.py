@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mininet.log import output
 from mininet.net import Mininet
@@ -22,11 +21,8 @@ _EVERY_S = 0.02
 
 
 class EmulatedNet(Mininet):  # type: ignore[misc]
-    """A Mininet of this project's nodes. ``iperf`` needs no telnet, and does not wait forever for a server."""
-
-    def __init__(self, **params: Any) -> None:
-        Mininet.inited = True  # skips Mininet.init, which changes system-wide sysctls permanently
-        super().__init__(**params)
+    """A Mininet of this project's nodes; call ``disable_mininet_init`` before one is created. ``iperf`` needs no
+    telnet, and does not wait forever for a server."""
 
     def iperf(
         self,
@@ -58,6 +54,12 @@ class EmulatedNet(Mininet):  # type: ignore[misc]
         result = [*([udpBw] if udp else []), _rates(received)[-1], _rates(sent)[-1]]
         output(f"*** Results: {result}\n")
         return result
+
+
+def disable_mininet_init() -> None:
+    """Make all ``Mininet`` objects of this process skip ``Mininet.init``, which changes sysctls of the host
+    permanently."""
+    Mininet.inited = True
 
 
 def _rates(output: str) -> list[str]:

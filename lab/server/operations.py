@@ -119,7 +119,9 @@ class Operations:
     def change_lines(self, request: LinkRequest, fds: Sequence[int]) -> list[str]:
         """Change links; returns their names."""
         names = self._control.change(request)
-        self._history.append("lines-changed", lines=names, request=request.model_dump(exclude_unset=True))
+        self._history.append(
+            "lines-changed", lines=names, request=request.model_dump(exclude_unset=True, by_alias=True)
+        )
         return list(names)
 
     def trace(self, request: TraceRequest, fds: Sequence[int]) -> list[str]:
@@ -129,7 +131,7 @@ class Operations:
         if not request.off:
             trace = parse_trace(os.pread(fds[0], MAX_BYTES, 0), request.file, request.repeat_us)
         names = self._control.follow(request, trace)
-        self._history.append("lines-follow", lines=names, request=request.model_dump(exclude_unset=True))
+        self._history.append("lines-follow", lines=names, request=request.model_dump(exclude_unset=True, by_alias=True))
         return list(names)
 
     def capture(self, request: CaptureRequest, fds: Sequence[int]) -> object:
