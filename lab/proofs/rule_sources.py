@@ -16,19 +16,19 @@ from helsewan.verification.dump.dump import MOST_BYTES, Dump, read
 
 
 def intended(plan: Plan) -> Dump:
-    """The rules that follow from a plan while nothing is down."""
+    """The rules of a plan without failures."""
     generation = first_generation(plan)
     rules = {router.id: generation.rules(router.id) for router in plan.network.routers}
     return Dump.of(plan, rules, moment=utc_now())
 
 
 def from_file(path: Path) -> Dump:
-    """The rules in a file. Raises InputError."""
+    """The rules in a dump file. Raises InputError."""
     return read(read_bytes(path, MOST_BYTES), str(path))
 
 
 def raw_from_switches(name: str | None) -> bytes:
-    """The dump of what the switches of a standing network hold now. Raises NetworkRefused where one does not tell."""
+    """A dump of the current rules of a running lab's switches. Raises NetworkRefused where one cannot be read."""
     file = os.memfd_create("helsewan-rules")
     try:
         with Client(name) as client:
@@ -44,5 +44,5 @@ def raw_from_switches(name: str | None) -> bytes:
 
 
 def from_switches(name: str | None) -> Dump:
-    """The same, read. Raises InputError for what is no dump."""
+    """The current rules of a running lab's switches. Raises InputError, and as `raw_from_switches`."""
     return read(raw_from_switches(name), "the switches' rules")
