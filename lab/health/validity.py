@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from helsewan.emulation.links.counters import Lateness
-from helsewan.lab.flows.sender_health import KeepingUp
+from helsewan.lab.flows.sender_health import SenderHealth
 from helsewan.lab.health.health import Pressure, Second
 
 MS, SHARE, COUNT = "ms", "share", "count"  # units
@@ -185,7 +185,7 @@ def of_links(links: Lateness) -> Iterator[ValidityFinding]:
     yield ValidityFinding(UNREAD, links.longest_round_us / 1000)
 
 
-def of_traffic(keeping: KeepingUp) -> Iterator[ValidityFinding]:
+def of_traffic(keeping: SenderHealth) -> Iterator[ValidityFinding]:
     """Findings from how well the flow engine kept its schedule."""
     yield ValidityFinding(SENDS_P99, keeping.lateness_p99_us / 1000)
     yield ValidityFinding(SEND_MAX, keeping.worst_late_us / 1000)

@@ -19,7 +19,7 @@ from helsewan.emulation.sandbox.procfs import (
     parse_transmit_drops,
     throttled_us,
 )
-from helsewan.lab.flows.sender_health import KeepingUp
+from helsewan.lab.flows.sender_health import SenderHealth
 from helsewan.lab.health.health import (
     LatenessSummary,
     Pressure,
@@ -34,7 +34,7 @@ from helsewan.lab.health.validity import Grade, ValidityFinding, assess, of_link
 
 CALM = Pressure(stalled=0.2, busy=0.5, steal=0.0)
 QUIET = Second(number=3, pressure=CALM, links=LatenessSummary(900, 80, 400), sends=LatenessSummary(100, 60, 200))
-ON_TIME_TRAFFIC = KeepingUp(20, 40, 900, 0, 0, 0, 0, 0, 0, 0)
+ON_TIME_TRAFFIC = SenderHealth(20, 40, 900, 0, 0, 0, 0, 0, 0, 0)
 ON_TIME = Lateness(1000, 20.0, 80.0, 400.0, 0, 0, 100.0, ())
 
 
