@@ -96,8 +96,8 @@ class PatchNamespace:
     def set_up(self, indices: list[int], up: bool) -> None:
         """Set interfaces here up or down; when down, their peers lose carrier, and both ends drop queued frames."""
         state = "up" if up else "down"
-        asked = [(f"set interface {index} {state}", messages.set_link(index, up=up)) for index in indices]
-        self.netlink.request(asked)
+        requests = [(f"set interface {index} {state}", messages.set_link(index, up=up)) for index in indices]
+        self.netlink.request(requests)
 
     def _name(self) -> str:
         self._created += 1

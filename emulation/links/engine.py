@@ -245,7 +245,7 @@ class EngineProcess:
             try:
                 send_message(self._control, {"op": op, **arguments}, fds)
             except OSError as error:
-                raise EngineError(f"the link engine is gone: {error}") from error
+                raise EngineError(f"the link engine has ended: {error}") from error
             return self._receive()
 
     def _receive(self) -> dict[str, Any]:
@@ -255,7 +255,7 @@ class EngineProcess:
             raise EngineError(f"the link engine did not answer for {_REPLY_TIMEOUT_S:g} s") from error
         if received is None:
             status = self._process.poll() if self._process else None
-            raise EngineError(f"the link engine is gone (exit status {status})")
+            raise EngineError(f"the link engine has ended (exit status {status})")
         reply, _ = received
         if "error" in reply:
             raise EngineError(reply["error"])

@@ -41,7 +41,7 @@ class Direction(str, Enum):
 
 @dataclass(frozen=True)
 class End:
-    """One end of a link: the number of a port and the VLAN that tells it apart there (0 = none)."""
+    """One end of a link: the number of a port and the VLAN that identifies it there (0 = none)."""
 
     port: int
     vlan: int = 0

@@ -1,11 +1,12 @@
 """The protocol between a running lab and its clients: JSON objects, with descriptors, over a unix socket.
 
-A SOCK_SEQPACKET socket keeps packets whole. A message is one or more of them: a byte that says whether more follow,
-then a piece of the JSON; descriptors travel with the first. The receiver sets a size limit and a deadline.
+A SOCK_SEQPACKET socket preserves packet boundaries. A message consists of one or more packets: a byte that tells
+whether more follow, then a part of the JSON; descriptors are attached to the first. The receiver sets a size limit and
+a deadline.
 
-A client sends one request, ``{"version": 1, "op": NAME, "arguments": {…}}``, and gets ``{"ok": VALUE}`` or
-``{"error": TEXT, "status": EXIT_CODE}``. Where a command was started, ``{"signal": NUMBER}`` may follow from the
-client, and ``{"exit": STATUS}`` comes at its end.
+A client sends one request, ``{"version": 1, "op": NAME, "arguments": {…}}``, and receives ``{"ok": VALUE}`` or
+``{"error": TEXT, "status": EXIT_CODE}``. After it has started a command, it may send ``{"signal": NUMBER}``, and it
+receives ``{"exit": STATUS}`` when the command has ended.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def send(sock: socket.socket, message: Message, fds: Sequence[int] = (), deadlin
     except TimeoutError:
         raise ProtocolError("the peer does not read") from None
     except OSError as error:
-        raise ProtocolError(f"the peer is gone: {error.strerror}") from error
+        raise ProtocolError(f"the connection failed: {error.strerror}") from error
 
 
 def receive(sock: socket.socket, limit_bytes: int, deadline_s: float = math.inf) -> tuple[Message, list[int]]:
@@ -61,7 +62,7 @@ def receive(sock: socket.socket, limit_bytes: int, deadline_s: float = math.inf)
             packet, more_fds, flags, _ = socket.recv_fds(sock, 1 + _PIECE_BYTES, MAX_FDS)
             fds += more_fds
             if not packet:
-                raise ProtocolError("the peer is gone")
+                raise ProtocolError("the peer closed the connection")
             if packet[:1] not in (_MORE, _LAST) or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
                 raise ProtocolError("the packet is no part of a message")
             body += packet[1:]
@@ -74,7 +75,7 @@ def receive(sock: socket.socket, limit_bytes: int, deadline_s: float = math.inf)
         if isinstance(error, TimeoutError):
             raise ProtocolError("no complete message in time") from None
         raise (
-            error if isinstance(error, ProtocolError) else ProtocolError(f"the peer is gone: {error.strerror}")
+            error if isinstance(error, ProtocolError) else ProtocolError(f"the connection failed: {error.strerror}")
         ) from error
 
 

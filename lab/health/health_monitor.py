@@ -54,7 +54,7 @@ class ObservedThread:
     def sample(self, elapsed_us: float) -> None:
         """Sample its clocks, ``elapsed_us`` after the previous sample. Raises OSError when it has ended."""
         if self._detector.sample(*self._clock.read_ns(), elapsed_us) and self._sockets:
-            now = self._sockets.look()
+            now = self._sockets.backlog()
             self._detector.frames(bool(now and now.waiting_bytes), elapsed_us)
 
     def take(self) -> tuple[SchedulingDelay, int]:
@@ -64,7 +64,7 @@ class ObservedThread:
         return self._detector.take(), max(0, self._drops - before)
 
     def _socket_drops(self) -> int:
-        found = self._sockets.look() if self._sockets else None
+        found = self._sockets.backlog() if self._sockets else None
         return found.drops if found else 0
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """The validity of a run: the demands on the machine, how they were met, and where and when they were not. Pure.
 
 Every demand has up to two bounds. Beyond the first a run is *suspect*: its figures may show the machine's overload in
-part and need a look before they are trusted. Beyond the second it is *void*: they do show it.
+part and must be checked before they are trusted. Beyond the second it is *void*: they do show it.
 """
 
 from __future__ import annotations

@@ -97,5 +97,5 @@ def print_packets(found: Packets, as_json: bool) -> None:
     for block in found.blocks:
         print(block)
     remainder = "nothing else" if found.whole else "and more"
-    route = f"{found.sender} to {found.receiver}, line {found.line}, {found.case}"
+    route = f"{found.sender} to {found.receiver}, access link {found.line}, {found.case}"
     print(f"{route}: {len(found.blocks)} blocks of packets {outcome}, {remainder}")

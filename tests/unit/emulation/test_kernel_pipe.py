@@ -1,4 +1,4 @@
-"""What the kernel backend makes of a line's model, and what it refuses."""
+"""Translation of link models to kernel requests, and the models that are refused."""
 
 from __future__ import annotations
 

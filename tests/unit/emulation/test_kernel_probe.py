@@ -1,4 +1,4 @@
-"""A kernel that lacks parts is refused, a line for each, before anything is made."""
+"""A kernel that lacks features is refused, with a line for each, before anything is created."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces: files and what is wrong with them, and lines that follow one to the microsecond."""
+"""Traces: files and their errors, and links that follow one to the microsecond."""
 
 from __future__ import annotations
 
@@ -197,8 +197,8 @@ def test_a_trace_stands_still_with_its_line() -> None:
     bench = Bench()
     bench.lay(LINE)
     follow(bench, rates((0, 8), (10_000, 80)))
-    bench.change(5 * MS, frozen=True)
-    bench.change(55 * MS, frozen=False)
+    bench.change(5 * MS, paused=True)
+    bench.change(55 * MS, paused=False)
     assert due_us(bench, [56_000, 60_000]) == [57_000, 60_100]
 
 
@@ -211,7 +211,7 @@ def test_a_trace_stands_still_with_its_line() -> None:
 def test_following_equals_changing_at_each_point(
     steps: list[tuple[int, int]], arrivals: list[int], rest_us: int | None
 ) -> None:
-    """Whether it is looked at all the time or only at the end; also when the trace begins anew."""
+    """Whether it is looked at all the time or only at the end; also when the trace restarts."""
     at_us, points = 0, []
     for step_us, rate in steps:
         at_us += step_us
@@ -244,7 +244,7 @@ def test_following_equals_changing_at_each_point(
         (b"", 0, "whole points"),
         (rates((0, 1)).packed()[1:], 0, "whole points"),
         (rates((0, 1)).packed() + rates((0, 1)).packed(), 0, "point 1 is not later"),
-        (rates((5, 1)).packed(), 4_000, "begins anew"),
+        (rates((5, 1)).packed(), 4_000, "restarts before"),
         (Trace((TracePoint(0, rate_bps=0),)).packed(), 0, "rate_bps 0"),
         (Trace((TracePoint(0, delay_us=-1),)).packed(), 0, "delay_ns -1000"),
         (Trace((TracePoint(0, loss=1.5),)).packed(), 0, "not a probability"),

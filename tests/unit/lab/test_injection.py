@@ -21,7 +21,7 @@ REQUEST = InjectionRequest(mark="00" * 12, listen_s=0.0)
 
 @pytest.fixture
 def file() -> Iterator[int]:
-    descriptor = os.memfd_create("questions")
+    descriptor = os.memfd_create("probes")
     yield descriptor
     os.close(descriptor)
 
@@ -31,7 +31,7 @@ def put(file: int, contents: bytes) -> int:
     return file
 
 
-def test_frames_that_can_be_sent_are_taken(file: int) -> None:
+def test_valid_frames_are_accepted(file: int) -> None:
     put(file, encode_frames([ScheduledFrame(SITE, 0, b"\x01\x02", 0), ScheduledFrame(SITE, 0, b"\x03", 1000)]))
     assert start_injection({}, NETWORK, REQUEST, [file]).value == {"count": 2}
 
@@ -49,15 +49,15 @@ def test_frames_that_can_be_sent_are_taken(file: int) -> None:
         encode_frames([ScheduledFrame(SITE, 0, b"\x01", -1)]),
     ],
 )
-def test_all_else_is_refused_before_anything_is_sent(file: int, contents: bytes) -> None:
+def test_invalid_files_are_refused_before_anything_is_sent(file: int, contents: bytes) -> None:
     with pytest.raises(OperationRefused):
         start_injection({}, NETWORK, REQUEST, [put(file, contents)])
 
 
-def test_conversations_are_between_sites(file: int) -> None:
-    call = SessionSpec(SITE, "nowhere", "10.0.0.2", "10.0.1.2", 6, 443)
+def test_sessions_are_between_sites(file: int) -> None:
+    spec = SessionSpec(SITE, "nowhere", "10.0.0.2", "10.0.1.2", 6, 443)
     with pytest.raises(OperationRefused, match="no site"):
-        start_sessions({}, [put(file, encode_sessions([call]))])
+        start_sessions({}, [put(file, encode_sessions([spec]))])
 
 
 def test_the_outcome_is_read_as_it_was_written() -> None:

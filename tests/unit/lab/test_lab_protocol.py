@@ -80,9 +80,9 @@ def test_what_is_no_message_is_refused(
 def test_a_peer_that_leaves_is_told(pair: tuple[socket.socket, socket.socket]) -> None:
     pair[0].send(b"+{")
     pair[0].close()
-    with pytest.raises(ProtocolError, match="gone"):
+    with pytest.raises(ProtocolError, match=r"closed|failed"):
         receive(pair[1], 1000, 5)
-    with pytest.raises(ProtocolError, match="gone"):
+    with pytest.raises(ProtocolError, match=r"closed|failed"):
         send(pair[1], {})
 
 

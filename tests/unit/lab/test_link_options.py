@@ -1,4 +1,4 @@
-"""Changes to lines as users write them: names, options with units, and what they make of a line's model."""
+"""Changes to links as users write them: names, options with units, and the resulting link model."""
 
 from __future__ import annotations
 

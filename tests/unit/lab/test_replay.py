@@ -1,4 +1,4 @@
-"""A witness's packet on its way to a running network: the frame is the packet, and what comes of it is told."""
+"""Replays of witnesses: the frame contains the witness's packet, and its arrivals are reported."""
 
 from __future__ import annotations
 
