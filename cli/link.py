@@ -26,7 +26,7 @@ def link_list(pattern: Annotated[str, typer.Argument(help="As for link show.")] 
     from helsewan.lab.client.client import Client
 
     with Client(name) as client:
-        for each in client.ask("lines", line=pattern):
+        for each in client.ask("links", line=pattern):
             print(each["line"])
 
 
@@ -37,7 +37,7 @@ def link_show(link: Link, name: Name = None, as_json: Json = False) -> None:
     from helsewan.lab.client.client import Client
 
     with Client(name) as client:
-        links = client.ask("lines", line=link)
+        links = client.ask("links", line=link)
     if as_json:
         print(json.dumps(links, indent=2))
     else:
@@ -101,7 +101,7 @@ def link_set(
     if not change and not reset and set(state.values()) == {None}:
         raise InputError(Problem("link set", link, "nothing to change is given", "for example --delay 20ms"))
     with Client(name) as client:
-        names = client.ask("change-lines", line=link, directions=directions, reset=reset, change=change, state=state)
+        names = client.ask("change-links", line=link, directions=directions, reset=reset, change=change, state=state)
     if names != [link]:
         print(f"changed: {', '.join(names)}")
 

@@ -77,9 +77,9 @@ def _check_files(junit: Path | None, witness: Path | None) -> None:
 
         check_writable("--junit", junit)
     if witness is not None:
-        from helsewan.lab.proofs.witness_files import make_room
+        from helsewan.lab.proofs.witness_files import make_directory
 
-        make_room(witness)
+        make_directory(witness)
 
 
 def _write_files(report: VerificationReport, junit: Path | None, witness: Path | None) -> None:
@@ -102,4 +102,4 @@ def _replayed(path: Path, query: RuleQuery) -> int:
         raise InputError(Problem("--replay", str(path), "needs a running network", "start one with `helsewan up`"))
     replayed = replay(read_witness(path), query.name)
     print_replay(replayed)
-    return ExitCode.FAIL if replayed.is_as_told else ExitCode.PASS
+    return ExitCode.FAIL if replayed.matches else ExitCode.PASS

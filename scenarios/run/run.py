@@ -21,7 +21,7 @@ from helsewan.lab.calibration.calibration import Overhead
 from helsewan.lab.calibration.capacity import Capacity, measure_capacity
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.records import Array
-from helsewan.lab.flows.sender_health import KeepingUp
+from helsewan.lab.flows.sender_health import SenderHealth
 from helsewan.lab.health.health import Pressure, Second
 from helsewan.lab.health.health_monitor import HealthMonitor
 from helsewan.lab.health.validity import Grade, assess, of_plan
@@ -64,7 +64,7 @@ class Collected:
     records: Array
     due: Array
     exchanges: tuple[Exchange, ...]
-    traffic: KeepingUp
+    traffic: SenderHealth
     links: Lateness | None
     machine_drops: Mapping[str, int]
     seconds: tuple[Second, ...]

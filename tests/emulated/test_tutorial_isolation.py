@@ -37,5 +37,5 @@ def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None
     assert {path.suffix for path in (tmp_path / "witness").iterdir()} == {".pcap", ".json", ".txt"}
     (live, *_) = sorted((tmp_path / "live").glob("*-leak.json"))
     assert json.loads(live.read_text())["packet"]["fields"]["tcp_dst"] == 22
-    assert "as the witness says" in done.stdout and "not as the witness says" in done.stdout
+    assert "as the witness predicts" in done.stdout and "not as the witness predicts" in done.stdout
     wait_until_gone(tmp_path)

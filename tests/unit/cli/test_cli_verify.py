@@ -25,7 +25,7 @@ GP_C = "02:51:00:00:00:03"  # its MAC address
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """In a directory with a network's file, where no network stands."""
+    """In a directory with a network's file, where no network is running."""
     (tmp_path / "small.yaml").write_text(SMALL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HELSEWAN_RUNTIME_DIR", str(tmp_path / "place"))
@@ -87,7 +87,7 @@ def test_a_rule_that_is_lost_shows_in_table_junit_and_witness() -> None:
     assert "<failure" in Path("out.xml").read_text()
     witnesses = sorted(path.suffix for path in Path("w").glob("001-*"))
     assert witnesses == [".json", ".pcap", ".txt"]
-    assert "--witness: 'w' has files in it" in str(run("verify", "--rules", "d.jsonl", "--witness", "w").exception)
+    assert "--witness: 'w' contains files" in str(run("verify", "--rules", "d.jsonl", "--witness", "w").exception)
 
 
 def test_a_dump_may_be_judged_by_another_policy() -> None:
@@ -105,14 +105,14 @@ def test_intended_rules_are_the_same_file_each_time() -> None:
 
 
 CASES = {
-    "no network": (["verify"], "no network stands (hint: start one with `helsewan up`)"),
-    "no such network": (["verify", "--name", "x"], "no network stands"),
+    "no network": (["verify"], "no network is running (hint: start one with `helsewan up`)"),
+    "no such network": (["verify", "--name", "x"], "no network is running"),
     "an unknown policy": (["verify", "--policy", "nationl"], "policy: 'nationl' is not in the library"),
     "no file": (["verify", "--rules", "no.jsonl"], "no.jsonl: no such file"),
     "no dump": (["verify", "--rules", "small.yaml"], "small.yaml:1: is no line of rules"),
     "two sources": (["verify", "--rules", "d", "--name", "n"], "--rules: 'd' is not the network that --name means"),
-    "two networks": (["verify", "--rules", "d", "--sites", "90"], "--sites: goes with no dump, which has its network"),
-    "a running and another": (["verify", "--name", "n", "--from", "small.yaml"], "--from: goes with no running"),
+    "two networks": (["verify", "--rules", "d", "--sites", "90"], "--sites: cannot be combined with a dump"),
+    "a running and another": (["verify", "--name", "n", "--from", "small.yaml"], "--from: cannot be combined"),
     "a scope": (["verify", "--policy", "open", "--failures", "all"], "--failures: 'all' is no scope (hint: one of"),
     "two ways": (["verify", "--static", "--live"], "--static, --live, --all: say different things"),
     "live on nothing": (["verify", "--live", "--policy", "open"], "--live: needs a running network"),
@@ -121,7 +121,7 @@ CASES = {
     "no place": (["rules", "dump", "--policy", "open", "--output", "no/d"], "--output: 'no/d' No such file"),
     "of a network and a policy": (["rules", "dump", "--name", "n", "--policy", "open"], "--policy: 'open' goes"),
     "no place for JUnit": (["verify", "--policy", "open", "--junit", "no/x.xml"], "--junit: 'no/x.xml' is in no dir"),
-    "no place for witnesses": (["verify", "--policy", "open", "--witness", "."], "--witness: '.' has files in it"),
+    "no place for witnesses": (["verify", "--policy", "open", "--witness", "."], "--witness: '.' contains files"),
     "questions to nobody": (["verify", "--policy", "open", "--questions", "5"], "--questions: 5 says nothing here"),
     "a lot for nobody": (["verify", "--policy", "open", "--lot", "5"], "--lot: 5 says nothing here"),
     "failures of the living": (["verify", "--live", "--failures", "srlg"], "--failures: 'srlg' says nothing here"),

@@ -13,9 +13,9 @@ from intended_rules import SEED, intended
 from live_answers import answer, first
 
 from helsewan.controller.rules.generation import first_generation
-from helsewan.lab.probing.packet_injector import Injected, Sending
-from helsewan.lab.probing.schedule import LINE_GAP_US, RATE_PER_S, turns
-from helsewan.lab.probing.session_prober import Call
+from helsewan.lab.probing.packet_injector import InjectionResult, ScheduledFrame
+from helsewan.lab.probing.schedule import ACCESS_LINK_GAP_US, RATE_PER_S, schedule_probes
+from helsewan.lab.probing.session_prober import SessionSpec
 from helsewan.lab.probing.verify_live import TIMES, verify_live
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
@@ -47,13 +47,13 @@ class Deaf:
     """A network that loses everything, and counts how often it was asked what."""
 
     asked: Counter[int] = field(default_factory=Counter)
-    called: Counter[Call] = field(default_factory=Counter)
+    called: Counter[SessionSpec] = field(default_factory=Counter)
 
-    def inject(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Injected:
+    def inject(self, sendings: Sequence[ScheduledFrame], mark: bytes, listen_s: float) -> InjectionResult:
         self.asked.update(number for each in sendings if (number := number_in(each.frame, mark)) is not None)
-        return Injected((), 0, 0, {})
+        return InjectionResult((), 0, 0, {})
 
-    def run_sessions(self, calls: Sequence[Call]) -> Sequence[bool | None]:
+    def run_sessions(self, calls: Sequence[SessionSpec]) -> Sequence[bool | None]:
         self.called.update(calls)
         return [False] * len(calls)
 
@@ -118,14 +118,14 @@ def test_what_ought_to_come_to_something_is_asked_again_and_all_else_once(plan: 
 
 
 def test_turns_keep_the_rate_and_every_pause() -> None:
-    needs = [(number, {number % 3: LINE_GAP_US}) for number in range(300)]
-    done = turns(needs)
+    needs = [(number, {number % 3: ACCESS_LINK_GAP_US}) for number in range(300)]
+    done = schedule_probes(needs)
     assert sorted(turn.number for turn in done) == list(range(300))
     gaps = [b.at_us - a.at_us for a, b in pairwise(done)]
     assert min(gaps) >= 1_000_000 // RATE_PER_S
     for line in range(3):
         own = [turn.at_us for turn in done if turn.number % 3 == line]
-        assert min(b - a for a, b in pairwise(own)) >= LINE_GAP_US
+        assert min(b - a for a, b in pairwise(own)) >= ACCESS_LINK_GAP_US
 
 
 def test_a_leak_in_the_rules_is_one_in_both_answers(plan: Plan) -> None:
