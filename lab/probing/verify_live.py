@@ -90,12 +90,12 @@ def _proved(
     """The sites that the proof's sets have the first ``PROVED`` questions' packets reach, by number. It takes for
     granted that a packet has hops enough, so those that may not are left out."""
     static = Static(plan.network, rules)
-    machine = static.during(down) if down != NOTHING_DOWN else static.machine
+    machine = static.with_failures(down) if down != NOTHING_DOWN else static.executor
     sites, found = plan.network.sites, dict[int, frozenset[str]]()
     for question in asked[:PROVED]:
         if question.packet.fields.get("nw_ttl", TTL) >= TTL:
             packet, line = static.space.of(question.packet), (question.site, question.line)
-            ends = static.space.ends(static.became(line, machine) & packet)
+            ends = static.space.ends(static.outcomes(line, machine) & packet)
             found[question.number] = frozenset(sites[end].id for end in ends if end < len(sites))
     return found
 

@@ -204,7 +204,7 @@ CASES: dict[str, tuple[int, str, object, str]] = {
     "an address": (MASKS, SRC, "10.0.0.256", f"{SRC}: '10.0.0.256' is no IPv4 address"),
     "a mask": (MASKS, SRC, "10.0.0.1/24", f"{SRC}: '10.0.0.1/24' has bits outside its mask"),
     "too wide": (FLOW, "flow.match.ip_dscp", 64, "flow.match.ip_dscp: 64 does not fit into 6 bits"),
-    "a way back": (METERED, "flow.goto", "admit", "flow.goto: 'admit' does not lead on"),
+    "a way back": (METERED, "flow.goto", "admit", "flow.goto: 'admit' is not a later table"),
     "metadata": (FLOW, "flow.metadata", "0x3/0x1", "flow.metadata: '0x3/0x1' has bits outside its mask"),
     "an action": (GROUPED, "flow.actions", "pop_vlam", "is no action (hint: did you mean 'pop_vlan'?)"),
     "a masked set": (GROUPED, "flow.actions", MASKED_SET, ".set_field.ipv4_src: '10.0.0.0/8' has a mask"),
@@ -212,7 +212,7 @@ CASES: dict[str, tuple[int, str, object, str]] = {
     "a group": (GROUPED, "flow.actions", {"group": 77}, ".group: 77 is no group of oslo1 (hint: add the group"),
     "a meter": (METERED, "flow.meter", 78, "flow.meter: 78 is no meter of oslo1 (hint: add the meter"),
     "a group's group": (GROUP, "group.buckets.0.actions", {"group": 79}, ": group.buckets[0].actions["),
-    "a group's own": (GROUP, "group.buckets.0.actions", {"group": OWN}, f"in a circle: group {OWN} to {OWN}"),
+    "a group's own": (GROUP, "group.buckets.0.actions", {"group": OWN}, f"groups form a loop: {OWN} to {OWN}"),
     "a mask of the type": (FLOW, "flow.match.eth_type", "0x800/0xff00", "has a mask, which this field cannot have"),
     "a meter's rate": (METER, "meter.rate_kbps", "much", "meter.rate_kbps: 'much' should be a whole number"),
     "two entries": (FLOW, "group", {}, "should be one entry"),
@@ -270,7 +270,7 @@ def test_exceptions_are_as_they_were() -> None:
         plan = compile_policy(policy, network, now=moment)
         in_force = [each for each in plan.exceptions if each.standing is Standing.IN_FORCE]
         assert len(in_force) == count
-        assert read(raw(Dump.of(plan, {}, moment=moment)), "d").plan == plan
+        assert read(raw(Dump.of(plan, {}, time=moment)), "d").plan == plan
 
 
 def test_all_that_is_wrong_is_told_in_one_pass() -> None:
@@ -285,13 +285,13 @@ def test_all_that_does_not_go_together_is_told_in_one_pass() -> None:
     lines = raw(small()).splitlines()
     lines[METERED - 1] = lines[METERED - 1].replace(b'"meter": ', b'"meter": 9')
     first, second = problems(b"\n".join([*lines, lines[FLOW - 1]]))
-    assert first == f"d:{len(lines) + 1}: is what line {FLOW} is to a switch (hint: remove one of them)"
+    assert first == f"d:{len(lines) + 1}: is the same entry to a switch as line {FLOW} (hint: remove one of them)"
     assert second.startswith(f"d:{METERED}: flow.meter: ")
 
 
 def test_a_key_twice_is_no_entry() -> None:
     data = raw(small()).replace(b'"priority": ', b'"priority": 1, "priority": ', 1)
-    assert problems(data) == [f"d:{FLOW}: is not JSON: 'priority' stands twice in one object (hint: one object a line)"]
+    assert problems(data) == [f"d:{FLOW}: is not JSON: 'priority' is twice in one object (hint: one object a line)"]
 
 
 def test_many_problems_are_counted() -> None:
@@ -302,7 +302,7 @@ def test_many_problems_are_counted() -> None:
 
 def test_half_an_archive_is_told() -> None:
     packed = gzip.compress(raw(small()))
-    assert problems(packed[:-9]) == ["d: ends in the middle (hint: copy or dump it again)"]
+    assert problems(packed[:-9]) == ["d: is truncated (hint: copy or dump it again)"]
     (told,) = problems(packed[:40] + b"\0" * 40 + packed[80:])
     assert told.startswith("d: cannot be unpacked: ")
 

@@ -35,7 +35,7 @@ from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.dump.fields import FieldError, parse
 from helsewan.verification.failures import cases
-from helsewan.verification.findings import Finding, Kind
+from helsewan.verification.findings import FindingKind, VerificationFinding
 from helsewan.verification.static import Static, Verification, verify
 
 Change = Callable[[FlowRule], FlowRule]
@@ -231,7 +231,10 @@ def test_what_comes_later_is_found_as_from_the_beginning(fault: str) -> None:
     verification = Verification(plan(), Static(plan().network, held))
     assert verification.intact() == []
     now = replace(held["bodo"], flows=(*held["bodo"].flows, rule))
-    found, anew = verification.after("bodo", now), Verification(plan(), Static(plan().network, {**held, "bodo": now}))
+    found, anew = (
+        verification.after_change("bodo", now),
+        Verification(plan(), Static(plan().network, {**held, "bodo": now})),
+    )
     assert _told(found) == _told(anew.intact()) and found
     assert verification.intact() == []
 
@@ -245,9 +248,11 @@ def test_packets_under_labels_of_their_own_are_followed_through_the_whole_countr
     at = next(number for number, rule in enumerate(held["moirana"].flows) if is_from_fibre(rule))
     flows = list(held["moirana"].flows)
     flows[at] = replace(flows[at], match=tuple(each for each in flows[at].match if each[0] != "in_port"))
-    found = Verification(plan, Static(network, held)).after("moirana", replace(held["moirana"], flows=tuple(flows)))
-    assert any(finding.kind is Kind.LEAK for finding in found)
-    assert not [finding for finding in found if "one after the other" in finding.says]
+    found = Verification(plan, Static(network, held)).after_change(
+        "moirana", replace(held["moirana"], flows=tuple(flows))
+    )
+    assert any(finding.kind is FindingKind.LEAK for finding in found)
+    assert not [finding for finding in found if "one after the other" in finding.reason]
 
 
 def is_from_fibre(rule: FlowRule) -> bool:
@@ -257,14 +262,14 @@ def is_from_fibre(rule: FlowRule) -> bool:
 
 def test_what_is_too_long_to_be_followed_is_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     static = Static(plan().network, rules())
-    monkeypatch.setattr(static.machine, "node", too_deep)
+    monkeypatch.setattr(static.executor, "node", too_deep)
     report = Verification(plan(), static).run(cases(plan().network, "none"))
-    assert {finding.kind for finding in report.violations} == {Kind.UNMODELLED} and not report.proofs
+    assert {finding.kind for finding in report.violations} == {FindingKind.UNMODELLED} and not report.proofs
 
 
 def too_deep(*_: object) -> None:
     raise RecursionError
 
 
-def _told(findings: list[Finding]) -> set[tuple[object, ...]]:
+def _told(findings: list[VerificationFinding]) -> set[tuple[object, ...]]:
     return {(finding.kind, finding.site, finding.towards, finding.alike) for finding in findings}

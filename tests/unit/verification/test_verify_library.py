@@ -12,7 +12,7 @@ from helsewan.policies.language.schema import AccessLinkUse
 from helsewan.policies.plan import Plan
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.failures import INTACT, cases
-from helsewan.verification.findings import Case
+from helsewan.verification.findings import FailureCase
 from helsewan.verification.static import verify
 
 pytestmark = pytest.mark.exhaustive
@@ -29,10 +29,10 @@ def plan_of(name: str, sites: int = 0, both_access_links: bool = False) -> Plan:
     return compile_policy(policy, national_network(sites) if sites else small_network())
 
 
-def alarms(plan: Plan, generation: Generation, states: tuple[Case, ...]) -> list[str]:
+def alarms(plan: Plan, generation: Generation, states: tuple[FailureCase, ...]) -> list[str]:
     """What the verifier finds wrong."""
     rules = {router.id: generation.rules(router.id) for router in plan.network.routers}
-    return [f"{each.kind} {each.case}: {each.says}" for each in verify(plan, rules, states).violations]
+    return [f"{each.kind} {each.case}: {each.reason}" for each in verify(plan, rules, states).violations]
 
 
 @pytest.mark.parametrize("name", library_names())
@@ -52,5 +52,5 @@ def test_it_is_kept_once_paths_are_computed_anew() -> None:
     """While the failure lasts: the same rules would not do for a whole network."""
     plan = plan_of("national")
     for failed in (Failures(links=frozenset({"r1-r2"})), Failures(routers=frozenset({"r3"}))):
-        found = alarms(plan, first_generation(plan).with_paths(failed), (INTACT, Case("anew", failed)))
+        found = alarms(plan, first_generation(plan).with_paths(failed), (INTACT, FailureCase("anew", failed)))
         assert [each for each in found if " anew: " in each] == []
