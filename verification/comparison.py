@@ -164,7 +164,7 @@ class Verification:
                 continue
             seen.add(id(node))
             tables.add((node.router, node.table))
-            left += node.after
+            left += node.successors
             for packets, transition in node.transitions:
                 if any(isinstance(action, Output | Group | Resubmit) for action in transition.effect[0]):
                     live = static.program.liveness[transition.router].before_effect(transition.effect)

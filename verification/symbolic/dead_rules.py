@@ -31,7 +31,7 @@ class RuleUsage:
         """Adds the entries used in one state of the network."""
         for node in executor.nodes.values():
             self._matched.update((node.router, id(entry)) for _, entry in node.edges)
-            self._shadowed.update((node.router, id(entry)) for entry in node.hidden)
+            self._shadowed.update((node.router, id(entry)) for entry in node.shadowed)
 
     @property
     def known(self) -> tuple[set[EntryKey], set[EntryKey]]:

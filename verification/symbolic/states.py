@@ -53,7 +53,7 @@ class Continuation:
 
 @dataclass(slots=True)
 class Result:
-    """The outcome of packets: a relation, the packets that continue once the label beneath is known, and a bitmask of
+    """The outcome of packets: a relation, the packets that continue once the label below is known, and a bitmask of
     the components it depends on."""
 
     out: Set
@@ -71,10 +71,10 @@ class Node:
     state: State
     result: Result
     edges: tuple[tuple[Set, Entry], ...] = ()
-    hidden: tuple[Entry, ...] = ()
+    shadowed: tuple[Entry, ...] = ()
     ambiguous: Set | None = None
     transitions: tuple[tuple[Set, Transition], ...] = ()
-    after: tuple[Node, ...] = ()
+    successors: tuple[Node, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,29 +62,29 @@ class SymbolicExecutor:
             if key in self._in_progress:
                 return Node(router, table, state, Result(self.space.out(LOOPED)))
             self._in_progress.add(key)
-            if known is not None and self._meets_others(router, table, state):
+            if known is not None and self._candidates_differ(router, table, state):
                 known = None
             found = self.nodes[key] = self._node(router, table, state, known)
             self._in_progress.discard(key)
         return found
 
-    def _meets_others(self, router: str, table: Table, state: State) -> bool:
+    def _candidates_differ(self, router: str, table: Table, state: State) -> bool:
         """Whether the candidate entries for packets in a state differ from those in the base's rules."""
         assert self.base is not None
-        mine, bases = (executor.program.tables[router].get(table) for executor in (self, self.base))
-        if mine is bases or mine is None or bases is None:
-            return mine is not bases
+        own, base_entries = (executor.program.tables[router].get(table) for executor in (self, self.base))
+        if own is base_entries or own is None or base_entries is None:
+            return own is not base_entries
         fields = dict(state.fields)
         try:
             candidates, candidates_before = (
-                each.candidates(lambda name: _known_value(name, fields, state)) for each in (mine, bases)
+                each.candidates(lambda name: _known_value(name, fields, state)) for each in (own, base_entries)
             )
         except NotModelledError:
             return True
         return candidates != candidates_before
 
     def restricted(self, state: State, live: Liveness) -> State:
-        """The state without what is not live."""
+        """The state without the fields and bits that are not live."""
         if live.everything:
             return state
         kept: list[tuple[str, object]] = []
@@ -103,7 +103,7 @@ class SymbolicExecutor:
         """Computes a node; ``known`` is the base's node of the same state, which differs at most in later results."""
         depends_on = self.program.table_bits(router, table, dict(state.fields).get("in_port"))
         if known is not None:
-            node = Node(router, table, state, known.result, known.edges, known.hidden, known.ambiguous)
+            node = Node(router, table, state, known.result, known.edges, known.shadowed, known.ambiguous)
             todo: list[tuple[Set, Effect, Result | None]]
             todo = [(packets, transition.effect, transition.result) for packets, transition in known.transitions]
         else:
@@ -111,7 +111,7 @@ class SymbolicExecutor:
             if (entries := self.program.tables[router].get(table)) is None:
                 return node
             try:
-                node.edges, node.hidden, node.ambiguous = self._shares(entries, state)
+                node.edges, node.shadowed, node.ambiguous = self._shares(entries, state)
             except NotModelledError:
                 node.result = Result(self.space.out(UNKNOWN), depends_on=depends_on)
                 return node
@@ -119,15 +119,15 @@ class SymbolicExecutor:
         out = node.ambiguous & self.space.out(AMBIGUOUS) if node.ambiguous is not None else self.space.none
         continuations: dict[Continuation, Set] = {}  # equal ones are joined, or their number would grow exponentially
         transitions: list[tuple[Set, Transition]] = []
-        after: list[Node] = []
+        successors: list[Node] = []
         for packets, effect, before in todo:
             result = before
             if result is None or result.depends_on & self.stale:
-                result = self.execute(router, table, effect, state, after)
+                result = self.execute(router, table, effect, state, successors)
                 if before and result.out == before.out and result.continuations == before.continuations:
                     result = before  # equal: so earlier nodes are unchanged, too
             transitions.append((packets, Transition(router, table, effect, state, result)))
-            out |= self._within(packets, result)
+            out |= self._intersection(packets, result)
             for limit, continuation in result.continuations:
                 continuations[continuation] = continuations.get(continuation, self.space.none) | packets & limit
             depends_on |= result.depends_on
@@ -135,11 +135,15 @@ class SymbolicExecutor:
             transition.result is same for (_, transition), (_, _, same) in zip(transitions, todo, strict=True)
         ):
             return known
-        waiting = [(subset, continuation) for continuation, subset in continuations.items()]
-        node.transitions, node.after, node.result = tuple(transitions), tuple(after), Result(out, waiting, depends_on)
+        pending = [(subset, continuation) for continuation, subset in continuations.items()]
+        node.transitions, node.successors, node.result = (
+            tuple(transitions),
+            tuple(successors),
+            Result(out, pending, depends_on),
+        )
         return node
 
-    def _within(self, packets: Set, result: Result) -> Set:
+    def _intersection(self, packets: Set, result: Result) -> Set:
         if packets == self.space.all or result.out == self.space.none:
             return result.out
         key = packets, result.out
@@ -170,12 +174,12 @@ class SymbolicExecutor:
                 [(entry.priority, self._match_set(entry, fields, state)) for entry in candidates]
             )
         ambiguous = None
-        for one, other, both in shares.alike:
+        for one, other, both in shares.ambiguous:
             if candidates[one].effect != candidates[other].effect:
                 ambiguous = both if ambiguous is None else ambiguous | both
         pairs = list(zip(shares.taken, candidates, strict=True))
-        hidden = tuple(entry for packets, entry in pairs if packets == self.space.none)
-        return tuple(pair for pair in pairs if pair[0] != self.space.none), hidden, ambiguous
+        shadowed = tuple(entry for packets, entry in pairs if packets == self.space.none)
+        return tuple(pair for pair in pairs if pair[0] != self.space.none), shadowed, ambiguous
 
     def _match_set(self, entry: Entry, fields: Mapping[str, object], state: State) -> Set:
         """The packets that match an entry where headers are not as they were sent."""
@@ -203,16 +207,17 @@ class SymbolicExecutor:
         return found
 
     def execute(
-        self, router: str, table: Table, effect: Effect, state: State, after: list[Node] | None = None
+        self, router: str, table: Table, effect: Effect, state: State, successors: list[Node] | None = None
     ) -> Result:
-        """The result of ``effect`` for packets in ``state`` at ``table``; the next nodes are appended to ``after``."""
+        """The result of ``effect`` for packets in ``state`` at ``table``; the next nodes are appended to
+        ``successors``."""
         execution = ActionExecutor(self, router, table, state)
         try:
             execution.run(*effect)
         except NotModelledError:
             execution.result.out = self.space.out(UNKNOWN)
-        if after is not None:
-            after += execution.successors
+        if successors is not None:
+            successors += execution.successors
         return execution.result
 
     def group(self, router: str, id_: int, state: State) -> Result:
@@ -251,10 +256,10 @@ class SymbolicExecutor:
 
 def _by_effect(space: Space, shares: Iterable[tuple[Set, Entry]]) -> list[tuple[Set, Effect]]:
     """The packets of each effect: entries of equal effect are joined."""
-    together: dict[Effect, list[Set]] = {}
+    by_effect: dict[Effect, list[Set]] = {}
     for packets, entry in shares:
-        together.setdefault(entry.effect, []).append(packets)
-    return [(space.any_of(each), effect) for effect, each in together.items()]
+        by_effect.setdefault(entry.effect, []).append(packets)
+    return [(space.any_of(each), effect) for effect, each in by_effect.items()]
 
 
 def _known_value(name: str, fields: Mapping[str, object], state: State) -> int | None:

@@ -23,9 +23,8 @@ PIPELINE_FIELDS |= {f"reg{number}" for number in range(16)}  # fields of joined 
 _ETHERNET = frozenset({"eth_src", "eth_dst"})
 
 Condition = tuple[str, int, "int | None"]  # field, value, mask (None: all bits)
-Effect = tuple[
-    tuple[Action, ...], "Table | None", "tuple[int, int] | None"
-]  # actions, next table, metadata to write (value, mask); without the meter
+# Actions, next table, and metadata to write (value, mask); the meter is left out.
+Effect = tuple[tuple[Action, ...], "Table | None", "tuple[int, int] | None"]
 # An effect without the values that it writes: a field and a mask in place of each action that overwrites bits.
 Shape = tuple[tuple["Action | tuple[str, int]", ...], "Table | None", "int | None"]
 ALL_BITS = -1
@@ -40,17 +39,17 @@ def shape_of(effect: Effect) -> Shape:
     """What an effect reads and overwrites. Setting a VLAN tag is no overwriting, since it depends on there being
     one."""
     actions, goto, metadata = effect
-    bare: list[Action | tuple[str, int]] = []
+    shape: list[Action | tuple[str, int]] = []
     for action in actions:
         match action:
             case SetField(name, _):
                 if plain(name) != "vlan_vid":
-                    bare.append((plain(name), ALL_BITS))
+                    shape.append((plain(name), ALL_BITS))
             case Load(name, _, bits):
-                bare.append((plain(name), ALL_BITS if plain(name) == "in_port" else (1 << bits) - 1))
+                shape.append((plain(name), ALL_BITS if plain(name) == "in_port" else (1 << bits) - 1))
             case _:
-                bare.append(action)
-    return tuple(bare), goto, None if metadata is None else metadata[1]
+                shape.append(action)
+    return tuple(shape), goto, None if metadata is None else metadata[1]
 
 
 class Entry:
@@ -89,13 +88,13 @@ class Entry:
         """The packets that match, of those whose headers are as they were sent; ``labelled``: of those under labels,
         where a switch reads only Ethernet addresses."""
         if self._match_sets is None:
-            unlabelled, hidden = self._space.all, self._space.all
+            unlabelled, under_labels = self._space.all, self._space.all
             for name, value, mask in self.header_conditions:
                 subset = self._space.match(name, value, mask)
                 unlabelled &= subset
                 if not (name == "eth_type" and MPLS & (-1 if mask is None else mask) == value):
-                    hidden &= subset if name in _ETHERNET else self._space.none
-            self._match_sets = unlabelled, hidden
+                    under_labels &= subset if name in _ETHERNET else self._space.none
+            self._match_sets = unlabelled, under_labels
         return self._match_sets[labelled]
 
 
@@ -107,7 +106,7 @@ def _condition(name: str, value: Value | tuple[Value, Value]) -> Condition:
 
 
 class TableEntries:
-    """One table of one router."""
+    """The entries of one table of one router."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = tuple(entries)
@@ -128,8 +127,8 @@ class TableEntries:
             if None not in key:
                 found += by_values.get(key, ())  # type: ignore[arg-type]
                 continue
-            for wanted, entries in by_values.items():
-                pairs = zip(values, wanted, strict=True)
+            for match_sets, entries in by_values.items():
+                pairs = zip(values, match_sets, strict=True)
                 if all(v is None or v == w or (m is not None and v != -1 and v & m == w) for (v, m), w in pairs):
                     found += entries
         found.sort(key=_by_priority)
@@ -140,8 +139,8 @@ class TableEntries:
         """Whether all entries have the same effect, and one of them matches every packet."""
         if not self.entries:
             return False
-        some = any(not entry.pipeline_conditions and not entry.header_conditions for entry in self.entries)
-        return some and len({entry.effect for entry in self.entries}) == 1
+        matches_all = any(not entry.pipeline_conditions and not entry.header_conditions for entry in self.entries)
+        return matches_all and len({entry.effect for entry in self.entries}) == 1
 
 
 def _by_priority(entry: Entry) -> int:
@@ -155,7 +154,7 @@ class Shares:
 
     taken: tuple[Set, ...]
     rest: Set
-    alike: tuple[tuple[int, int, Set], ...]
+    ambiguous: tuple[tuple[int, int, Set], ...]
 
 
 @dataclass
@@ -169,27 +168,27 @@ class Partition:
         """The shares of entries, by descending priority, of packets with headers as they were sent, or under labels."""
         key = labelled, tuple((entry.priority, entry.key) for entry in entries)
         if key not in self.known:
-            wanted = [(entry.priority, entry.match_set(labelled=labelled)) for entry in entries]
-            self.known[key] = self.among(wanted)
+            match_sets = [(entry.priority, entry.match_set(labelled=labelled)) for entry in entries]
+            self.known[key] = self.among(match_sets)
         return self.known[key]
 
-    def among(self, wanted: list[tuple[int, Set]]) -> Shares:
+    def among(self, match_sets: list[tuple[int, Set]]) -> Shares:
         """The shares of match sets, given with their priorities in descending order."""
         none, left = self.space.none, self.space.all
         taken: list[Set] = []
-        alike: list[tuple[int, int, Set]] = []
+        ambiguous: list[tuple[int, int, Set]] = []
         first, of_priority = 0, none  # the first entry of this priority, and what earlier ones of it have taken
-        for index, (priority, matches) in enumerate(wanted):
-            if index and wanted[index - 1][0] != priority:
+        for index, (priority, matches) in enumerate(match_sets):
+            if index and match_sets[index - 1][0] != priority:
                 first, of_priority = index, none
             if left == none and of_priority == none:
                 taken.append(none)
                 continue
             if of_priority != none and matches & of_priority != none:
-                alike += [
+                ambiguous += [
                     (other, index, both) for other in range(first, index) if (both := taken[other] & matches) != none
                 ]
             taken.append(matches & left)
             of_priority |= taken[-1]
             left &= ~matches
-        return Shares(tuple(taken), left, tuple(alike))
+        return Shares(tuple(taken), left, tuple(ambiguous))
