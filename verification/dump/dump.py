@@ -169,7 +169,7 @@ def write(dump: Dump) -> Iterator[bytes]:
         "down": {
             "links": sorted(dump.down.links),
             "routers": sorted(dump.down.routers),
-            "lines": sorted(access_link_name(*line) for line in dump.down.lines),
+            "lines": sorted(access_link_name(*each) for each in dump.down.lines),
         },
         "answers_neighbours": dump.answers_neighbours,
     }
@@ -197,8 +197,8 @@ def read(raw: bytes, name: str) -> Dump:
         except entry_json.EntryError as error:
             problems.append(_problem(error, f"{name}:{number}"))
     _raise_if_any(problems, name)
-    _raise_if_any([each for router, held in found.items() for each in _inconsistent(router, held, name)], name)
-    rules = {router: _ruleset([entry for _, entry in held]) for router, held in found.items()}
+    _raise_if_any([each for router, entries in found.items() for each in _inconsistent(router, entries, name)], name)
+    rules = {router: _ruleset([entry for _, entry in entries]) for router, entries in found.items()}
     return Dump(
         network,
         policy,
@@ -214,11 +214,11 @@ def read(raw: bytes, name: str) -> Dump:
 
 
 def _raise_if_any(problems: list[Problem], name: str) -> None:
+    if len(problems) > _MAX_PROBLEMS:
+        more = Problem(name, None, f"has {len(problems) - _MAX_PROBLEMS} problems more")
+        raise InputError(*problems[:_MAX_PROBLEMS], more)
     if problems:
-        more = [Problem(name, None, f"has {len(problems) - _MAX_PROBLEMS} problems more")] * (
-            len(problems) > _MAX_PROBLEMS
-        )
-        raise InputError(*problems[:_MAX_PROBLEMS], *more)
+        raise InputError(*problems)
 
 
 def _read_head(lines: list[bytes], name: str) -> tuple[_Head, Network, tuple[str, dict[str, str]]]:
@@ -272,18 +272,17 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_without_duplicates
-)  # shared: creating one takes longer than reading a line
+# Shared: creating one takes longer than reading a line.
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
 
 
 def _failures(down: _Down, network: Network, name: str) -> Failures:
     """What had failed. Raises InputError for names that the network does not have."""
-    lines = {access_link_name(*line): line for ports in network.access_link_ports.values() for line in ports}
+    access_links = {access_link_name(*each): each for ports in network.access_link_ports.values() for each in ports}
     named: dict[str, tuple[list[str], Mapping[str, object]]] = {
         "links": (down.links, network.link),
         "routers": (down.routers, network.router),
-        "lines": (down.lines, lines),
+        "lines": (down.lines, access_links),
     }
     problems = [
         Problem(f"{name}:1: down.{what}[{index}]", each, "is not of this network", nearest(each, known))
@@ -293,25 +292,27 @@ def _failures(down: _Down, network: Network, name: str) -> Failures:
     ]
     if problems:
         raise InputError(*problems)
-    return Failures(frozenset(down.links), frozenset(down.routers), lines=frozenset(lines[each] for each in down.lines))
+    return Failures(
+        frozenset(down.links), frozenset(down.routers), lines=frozenset(access_links[each] for each in down.lines)
+    )
 
 
-def _inconsistent(router: str, held: list[tuple[int, Entry]], name: str) -> Iterator[Problem]:
+def _inconsistent(router: str, entries: list[tuple[int, Entry]], name: str) -> Iterator[Problem]:
     """Entries of one switch that duplicate another, refer to a group or meter that is missing, or form a loop of
     groups."""
     first: dict[object, int] = {}
-    for number, entry in held:
+    for number, entry in entries:
         key = _identity(entry)
         if (before := first.setdefault(key, number)) != number:
             yield Problem(
                 f"{name}:{number}", None, f"is the same entry to a switch as line {before}", "remove one of them"
             )
-    for number, entry in held:
+    for number, entry in entries:
         for path, what, referred in _references(entry):
             if (what, referred) not in first:
                 hint = f"add the {what}, or name another one of {router}'s"
                 yield Problem(f"{name}:{number}: {dotted(path)}", referred, f"is no {what} of {router}", hint)
-    groups = {entry.id: entry for _, entry in held if isinstance(entry, GroupRule)}
+    groups = {entry.id: entry for _, entry in entries if isinstance(entry, GroupRule)}
     successors = {each.id: [group for _, _, group in _references(each)] for each in groups.values()}
     try:
         TopologicalSorter(successors).prepare()
@@ -346,11 +347,11 @@ def _groups(actions: tuple[Action, ...], path: entry_json.Path) -> Iterator[tupl
             yield (*path, number, "group"), "group", action.id
 
 
-def _ruleset(held: list[Entry]) -> RuleSet:
+def _ruleset(entries: list[Entry]) -> RuleSet:
     return RuleSet(
-        tuple(entry for entry in held if isinstance(entry, AnyMeter)),
-        tuple(entry for entry in held if isinstance(entry, GroupRule)),
-        tuple(entry for entry in held if isinstance(entry, FlowRule)),
+        tuple(entry for entry in entries if isinstance(entry, AnyMeter)),
+        tuple(entry for entry in entries if isinstance(entry, GroupRule)),
+        tuple(entry for entry in entries if isinstance(entry, FlowRule)),
     )
 
 

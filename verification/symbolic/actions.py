@@ -282,14 +282,14 @@ class ActionExecutor(HeaderRewriter):
 
     def pop(self, eth_type: int, *rest: object) -> bool:
         """Pops the top label. Returns False if it was the last one: then the remaining actions, ``rest``, are done
-        here, for packets of the given EtherType and for others apart, since the others' headers cannot be read."""
+        here, separately for packets of the given EtherType and for others, since the others' headers cannot be read."""
         if not self.stack:
             return True
         label, _ = self.stack.pop()
         self.stripped |= isinstance(label, tuple) and not self.stack
         if self.stack:
             if eth_type != MPLS:
-                raise NotModelledError("labels are left after the last one is said to be popped")
+                raise NotModelledError("labels remain below one that is popped as the last")
             return True
         readable = self.space.match("eth_type", eth_type, inner=self.stripped)
         opaque = ActionExecutor(self.executor, self.router, self.table, self.state)

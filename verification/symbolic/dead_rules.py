@@ -47,8 +47,8 @@ class RuleUsage:
         """Unused entries, grouped by router and table. Unless ``complete``, that is, failures were examined too, tables
         that serve failures are left out. Entries that drop packets are a safeguard, and are never reported."""
         found: dict[tuple[FindingKind, str, Table], list[Entry]] = {}
-        for router, held in self._program.tables.items():
-            for table, entries in held.items():
+        for router, tables in self._program.tables.items():
+            for table, entries in tables.items():
                 if entries.is_uniform or (table in _FAILURE_TABLES and not complete):
                     continue
                 for entry in entries.entries:

@@ -31,7 +31,7 @@ TTLS = frozenset({"nw_ttl", "mpls_ttl"})
 
 @dataclass(frozen=True)
 class Liveness:
-    """The live fields, as masks of their live bits; the ingress ports that are told apart, or ``any_port``;
+    """The live fields, as masks of their live bits; the ingress ports that are distinguished, or ``any_port`` for all;
     ``everything``: all fields are live."""
 
     bits: Mapping[str, int] = field(default_factory=dict)

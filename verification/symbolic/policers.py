@@ -24,7 +24,7 @@ def unpoliced(plan: Plan, program: Program, rules: Mapping[str, RuleSet]) -> Ite
     and skipped."""
     yield from _meter_bypasses(rules)
     users: dict[tuple[str, int], tuple[str, str]] = {}
-    meters = {router: {meter.id: meter for meter in held.meters} for router, held in rules.items()}
+    meters = {router: {meter.id: meter for meter in ruleset.meters} for router, ruleset in rules.items()}
     for access_link in (access_link for access_link in plan.attachments if rules[access_link.router].flows):
         if (tag := _wrong_tag(program, access_link)) is not None:
             yield _unpoliced(access_link, f"its packets have VLAN tag {tag:#x} at the meters, not its own")
@@ -52,9 +52,9 @@ def unpoliced(plan: Plan, program: Program, rules: Mapping[str, RuleSet]) -> Ite
 
 def _meter_bypasses(rules: Mapping[str, RuleSet]) -> Iterator[VerificationFinding]:
     """Entries by which packets pass another meter than that of their class, or none, or two."""
-    for router, held in rules.items():
+    for router, ruleset in rules.items():
         found: dict[tuple[Table, str], list[FlowRule]] = {}
-        for rule in held.flows:
+        for rule in ruleset.flows:
             if (wrong := _bypass(rule)) is not None:
                 found.setdefault((rule.table, wrong), []).append(rule)
         for (_, wrong), entries in found.items():

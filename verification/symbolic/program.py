@@ -31,10 +31,10 @@ class Program:
         self._keys: dict[tuple[tuple[str, int, int | None], ...], int] = {}
         self._same: dict[int, tuple[FlowRule, Entry]] = {}  # by id: the rule is kept alive, so its id stays unique
         self.tables: dict[str, dict[Table, TableEntries]] = {
-            router: {table: TableEntries(each) for table, each in self._entries_of(router, held).items()}
-            for router, held in rules.items()
+            router: {table: TableEntries(each) for table, each in self._entries_of(router, ruleset).items()}
+            for router, ruleset in rules.items()
         }
-        self.groups = {router: {group.id: group for group in held.groups} for router, held in rules.items()}
+        self.groups = {router: {group.id: group for group in ruleset.groups} for router, ruleset in rules.items()}
         self._matched = matched_fields(table for tables in self.tables.values() for table in tables.values())
         self.liveness = {r: RouterLiveness(self.tables[r], self.groups[r], self._matched) for r in self.tables}
         self.links = {router: {port: link for link, port in ports.items()} for router, ports in network.ports.items()}
@@ -53,9 +53,9 @@ class Program:
             for access_link, port in access_links.items()
         }
 
-    def _entries_of(self, router: str, held: RuleSet) -> dict[Table, list[Entry]]:
+    def _entries_of(self, router: str, ruleset: RuleSet) -> dict[Table, list[Entry]]:
         by_table: dict[Table, list[Entry]] = {}
-        for rule in held.flows:
+        for rule in ruleset.flows:
             if (known := self._same.get(id(rule))) is None:
                 try:
                     entry = self._entries.get(rule) or Entry(rule, self.space, self._keys)
@@ -67,16 +67,16 @@ class Program:
             by_table.setdefault(rule.table, []).append(known[1])
         return by_table
 
-    def with_rules(self, router: str, held: RuleSet) -> tuple[Program, int] | None:
+    def with_rules(self, router: str, ruleset: RuleSet) -> tuple[Program, int] | None:
         """The program with other rules on one router, and the changed components as a bitmask. None if the new rules
-        match fields that no rule has matched so far: liveness is then to be computed anew on all routers."""
-        program, before, groups = copy(self), self.tables[router], {group.id: group for group in held.groups}
+        match fields that no rule has matched so far: then liveness has to be recomputed on all routers."""
+        program, before, groups = copy(self), self.tables[router], {group.id: group for group in ruleset.groups}
         program.unreadable = tuple(each for each in self.unreadable if each[0] != router)
         tables = {
             table: before[table]
             if table in before and before[table].entries == tuple(entries)
             else TableEntries(entries)
-            for table, entries in program._entries_of(router, held).items()
+            for table, entries in program._entries_of(router, ruleset).items()
         }
         program.tables = {**self.tables, router: tables}
         changed = program.changed_tables(self, router)
