@@ -1,4 +1,4 @@
-"""The static verifier: rules that keep a policy are proved to, and each way of breaking it is found, with a packet."""
+"""The static verifier: it proves correct rules, and finds each kind of violation, with an example packet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from helsewan.verification.static import Static, Verification, verify
 
 
 def changed(choose: Callable[[FlowRule], bool], change: Callable[[FlowRule], FlowRule | None]) -> Rules:
-    """The intended rules with the first entry that is chosen, on the first router that has one, changed or gone."""
+    """The intended rules with the first chosen entry, on the first router that has one, changed or removed."""
     held = rules()
     for router, each in held.items():
         for place, rule in enumerate(each.flows):
@@ -45,7 +45,7 @@ def without(rule: FlowRule, *names: str) -> FlowRule:
     return replace(rule, match=tuple(each for each in rule.match if each[0] not in names))
 
 
-def test_rules_that_keep_the_policy_are_proved_to_whatever_one_thing_fails() -> None:
+def test_correct_rules_are_proved_under_every_single_failure() -> None:
     everything = cases(plan().network, "single")
     report: VerificationReport = verify(plan(), rules(), everything)
     assert report.violations == ()
@@ -53,7 +53,7 @@ def test_rules_that_keep_the_policy_are_proved_to_whatever_one_thing_fails() -> 
     assert everything[0] == INTACT and len(everything) > len(plan().network.links)
 
 
-def test_a_contract_without_its_roles_is_a_leak_with_a_packet_that_goes_through() -> None:
+def test_a_contract_without_its_roles_is_a_leak_with_a_packet_that_is_delivered() -> None:
     voice = lambda rule: rule.table is Table.CONTRACT and ("ip_proto", 17) in rule.match  # noqa: E731
     held = changed(voice, lambda rule: without(rule, "metadata"))
     leak = found(held)[FindingKind.LEAK]
@@ -62,7 +62,7 @@ def test_a_contract_without_its_roles_is_a_leak_with_a_packet_that_goes_through(
     assert "allow" in leak.reason
 
 
-def test_a_contract_that_is_not_there_is_a_blackhole_that_names_its_line() -> None:
+def test_a_missing_contract_is_a_blackhole_that_names_the_line_of_the_policy() -> None:
     held = changed(of_purpose(Table.CONTRACT, Purpose.CONTRACT), lambda rule: None)
     missing = found(held)
     hole = missing.get(FindingKind.BLACKHOLE) or missing[FindingKind.ONE_WAY]
@@ -70,7 +70,7 @@ def test_a_contract_that_is_not_there_is_a_blackhole_that_names_its_line() -> No
     assert ":" in hole.source and "contract" in hole.reason
 
 
-def test_a_spoofed_source_that_comes_through_is_a_leak() -> None:
+def test_a_spoofed_source_that_is_delivered_is_a_leak() -> None:
     admitting = lambda rule: rule.table is Table.ADMIT and rule.goto is Table.VRF  # noqa: E731
     held = changed(admitting, lambda rule: without(rule, "ipv4_src", "ipv6_src"))
     leak = found(held)[FindingKind.LEAK]
@@ -93,13 +93,13 @@ def test_a_wrong_mark_is_found() -> None:
     assert FindingKind.MISMARKED in found(held)
 
 
-def test_a_line_without_its_policer_is_found() -> None:
+def test_an_access_link_without_its_policer_is_found() -> None:
     held = changed(lambda rule: rule.meter is not None, lambda rule: replace(rule, meter=None))
     unpoliced = found(held)[FindingKind.UNPOLICED]
     assert unpoliced.site and "kbit/s" in unpoliced.reason
 
 
-def test_a_packet_out_of_anothers_line_is_misdelivered() -> None:
+def test_a_packet_delivered_to_another_site_is_misdelivered() -> None:
     def elsewhere(rule: FlowRule) -> FlowRule:
         others = [line.vlan for line in plan().attachments if line.router == router_of(rule)]
         own = next(a.value for a in rule.actions if isinstance(a, SetField) and a.field == "vlan_vid")
@@ -142,7 +142,7 @@ def test_a_wrong_second_bucket_shows_when_the_first_fails_and_not_before() -> No
     assert failed and all(finding.case != INTACT.name for finding in failed.values())
 
 
-def test_an_entry_that_is_never_met_is_a_flaw_and_no_violation() -> None:
+def test_an_entry_that_no_packet_matches_is_dead_and_no_violation() -> None:
     held = rules()
     router, each = next(iter(held.items()))
     nobody = (("metadata", SOURCE_ROLE.of(0xFFFF)),)
@@ -154,7 +154,7 @@ def test_an_entry_that_is_never_met_is_a_flaw_and_no_violation() -> None:
 
 
 @pytest.mark.parametrize("far", [False, True])
-def test_what_is_delivered_is_told_exactly(far: bool) -> None:
+def test_delivered_packets_are_known_exactly(far: bool) -> None:
     static = Static(plan().network, rules())
     contract = next(each for each in plan().contracts)
     roles = {role.id: role for role in plan().roles}
@@ -165,7 +165,7 @@ def test_what_is_delivered_is_told_exactly(far: bool) -> None:
     assert delivered & ~static.space.source_in(source) & static.space.of_type((0x0800,)) == static.space.none
 
 
-def test_after_one_rule_changed_the_same_is_found_as_from_the_beginning() -> None:
+def test_incremental_verification_finds_the_same_as_a_full_one() -> None:
     seed = 7
     print(f"seed {seed}")
     verification = Verification(plan(), Static(plan().network, rules()))
@@ -183,7 +183,7 @@ def _told(findings: list[VerificationFinding]) -> set[tuple[FindingKind, str, st
     return {(finding.kind, finding.site, finding.towards, finding.alike) for finding in findings}
 
 
-def test_workers_find_what_one_finds() -> None:
+def test_several_workers_find_the_same_as_one() -> None:
     held = rules()
     router, each = next(
         (router, each) for router, each in held.items() if any(len(g.buckets) == 2 for g in each.groups)
