@@ -230,8 +230,8 @@ class Verification:
         return bool(now & in_scope == before & in_scope & reachable)
 
     def after_change(self, router: str, rules: RuleSet) -> list[VerificationFinding]:
-        """The findings in the intact network once one router has other rules, if it had none before. Only what the
-        change affects is examined; policers and dead rules are not."""
+        """The findings in the intact network once one router has other rules. The network must have none with the
+        present rules: only what the change affects is examined. Policers and dead rules are not."""
         static = self.static
         if (changed := static.program.with_rules(router, rules)) is None:
             return Verification(self.plan, Static(static.network, {**static.rules, router: rules})).intact()

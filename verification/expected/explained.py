@@ -72,8 +72,8 @@ def explained(plan: Plan, fabric: Fabric, sites: tuple[str, str], services: Coll
         for each in explain(plan, client, server)
         if each.service in services
     )
-    here, there = (plan.role_of_site[site].vpn for site in sites)
-    pairs = dict.fromkeys([(here, there), (there, here)])
+    one, other = (plan.role_of_site[site].vpn for site in sites)
+    pairs = dict.fromkeys([(one, other), (other, one)])
     routes = tuple(RouteSharing(*pair, targets=shared_targets(plan, *pair)) for pair in pairs)
     return Explained(plan, sites, openings, routes, tuple(_class_paths(plan, fabric, sites, openings)))
 
@@ -102,8 +102,8 @@ def _class_path(
     opens: Collection[Service],
     answers: Collection[Service],
 ) -> ClassPath:
-    ends, service = [plan.network.site[site] for site in (sender, receiver)], [*opens, *answers][0]
-    packets = [packet_of(service, ends[0], ends[1], ip_version, reply=not opens) for ip_version in (IP4, IP6)]
+    endpoints, service = [plan.network.site[site] for site in (sender, receiver)], [*opens, *answers][0]
+    packets = [packet_of(service, endpoints[0], endpoints[1], ip_version, reply=not opens) for ip_version in (IP4, IP6)]
     path, path6 = (journey(plan, fabric, sender, packet) for packet in packets)
     return ClassPath(
         sender,

@@ -282,8 +282,8 @@ def packet_of(example: Mapping[str, int], ttl: int = 64) -> Packet:
     if example["vlan_vid"] & VLAN_PRESENT:
         fields["vlan_vid"] = example["vlan_vid"]
     for name, field in _FIELDS.items():
-        wanted = field.types and kind in field.types and field.protocol in (None, example["ip_proto"])
-        if wanted and name != "ipv6_nd_target":
+        is_present = field.types and kind in field.types and field.protocol in (None, example["ip_proto"])
+        if is_present and name != "ipv6_nd_target":
             fields[name] = example[field.part] >> len_of(field.part) - field.bits
     if kind in _IP:
         fields["nw_ttl"] = ttl
