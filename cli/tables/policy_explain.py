@@ -22,7 +22,7 @@ from helsewan.policies.language.dscp import dscp_name
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.path_trace import Journey
-from helsewan.verification.expected.explained import Carried, Explained, Opening, explained
+from helsewan.verification.expected.explained import ClassPath, Explained, Opening, explained
 
 
 def show_explained(plan: Plan, sites: tuple[str, str], service: str | None, as_json: bool) -> None:
@@ -72,11 +72,11 @@ def to_json(found: Explained) -> dict[str, Any]:
                 "police_bps": each.police_bps,
                 "opens": each.opens,
                 "answers": each.answers,
-                "ipv4": asdict(each.way),
-                "ipv6": asdict(each.way6),
+                "ipv4": asdict(each.path),
+                "ipv6": asdict(each.path6),
                 "detours": [asdict(detour) for detour in each.detours],
             }
-            for each in found.carried
+            for each in found.class_paths
         ],
     }
 
@@ -86,7 +86,7 @@ def to_screen(found: Explained, console: Console) -> None:
     for words in _sites(found):
         console.print(words, markup=False, soft_wrap=True)
     console.print(_services(found))
-    for words in chain(_contracts(found), _denials(found), *map(_carried, found.carried)):
+    for words in chain(_contracts(found), _denials(found), *map(_carried, found.class_paths)):
         console.print(words, markup=False, soft_wrap=True)
 
 
@@ -142,7 +142,7 @@ def _denials(found: Explained) -> Iterator[str]:
             yield f"    {near.contract} ({near.source}) allows {near.allows}"
 
 
-def _carried(carried: Carried) -> Iterator[str]:
+def _carried(carried: ClassPath) -> Iterator[str]:
     cls = carried.cls
     limit = f", at most {format_rate(carried.police_bps)} from this line" if carried.police_bps else ""
     yield ""
@@ -152,8 +152,8 @@ def _carried(carried: Carried) -> Iterator[str]:
     )
     what = [("opens", carried.opens), ("answers", carried.answers)]
     yield "  " + ", ".join(f"{verb} {', '.join(services)}" for verb, services in what if services)
-    yield f"  {_path(carried.way)}"
-    yield f"  labels {_labels(carried.way)}; IPv6: {_labels(carried.way6)}"
+    yield f"  {_path(carried.path)}"
+    yield f"  labels {_labels(carried.path)}; IPv6: {_labels(carried.path6)}"
     for detour in carried.detours:
         yield f"  if {detour.failed} fails: {_path(detour.journey)}; labels {_labels(detour.journey)}"
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from helsewan.common.screen import Screen
 from helsewan.lab.proofs.verification import Verified
-from helsewan.verification.findings import Finding, Kind, Proof
+from helsewan.verification.findings import FindingKind, IsolationProof, VerificationFinding
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports.results import told
 from helsewan.verification.reports.witness import in_words
@@ -66,48 +66,48 @@ def _answers(live: LiveReport) -> Table:
     return table
 
 
-def _violations(findings: Iterable[Finding]) -> Table:
+def _violations(findings: Iterable[VerificationFinding]) -> Table:
     table = Table(title="violations", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("kind", "case", "from → to", "packet", "policy"):
         table.add_column(heading, overflow="fold")
     for finding in findings:
-        ends = f"{finding.site}/{finding.line} → {finding.towards or '?'}" if finding.site else finding.where
+        ends = f"{finding.site}/{finding.access_link} → {finding.towards or '?'}" if finding.site else finding.where
         packet = in_words(finding.packet) if finding.packet else ""
-        source = f"{finding.says} ({finding.source.rpartition('/')[2]})" if finding.source else finding.says
+        source = f"{finding.reason} ({finding.source.rpartition('/')[2]})" if finding.source else finding.reason
         alike = f" and {finding.alike} more" if finding.alike else ""
         table.add_row(*map(_plain, (finding.kind.value, finding.case, ends + alike, packet, source)))
     return table
 
 
-def _proofs(proofs: Iterable[Proof]) -> Table:
+def _proofs(proofs: Iterable[IsolationProof]) -> Table:
     table = Table(title="proved", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("for every packet", overflow="fold")
     for heading in ("cases", "lines", "pairs"):
         table.add_column(heading, justify="right")
     table.add_column("assumed", overflow="fold")
     for proof in proofs:
-        counts = (f"{len(proof.cases):,}", f"{proof.lines:,}", f"{proof.pairs:,}")
+        counts = (f"{len(proof.cases):,}", f"{proof.access_links:,}", f"{proof.pairs:,}")
         table.add_row(_plain(proof.claim), *counts, _plain("; ".join(proof.assumed)))
     return table
 
 
-def _print_flaws(screen: Screen, flaws: list[Finding], listed: bool) -> None:
+def _print_flaws(screen: Screen, flaws: list[VerificationFinding], listed: bool) -> None:
     if not flaws:
         return
     hint = "" if listed else " (--flaws lists them)"
     screen.print(f"breaks no policy: {_counted(flaws)}{hint}", markup=False, soft_wrap=True)
     for flaw in flaws if listed else ():
-        screen.print(f"  {flaw.kind.value}: {flaw.where}: {flaw.says}", markup=False, soft_wrap=True)
+        screen.print(f"  {flaw.kind.value}: {flaw.where}: {flaw.reason}", markup=False, soft_wrap=True)
 
 
-def _first_of_each_kind(findings: Iterable[Finding]) -> Iterable[Finding]:
-    first: dict[Kind, Finding] = {}
+def _first_of_each_kind(findings: Iterable[VerificationFinding]) -> Iterable[VerificationFinding]:
+    first: dict[FindingKind, VerificationFinding] = {}
     for finding in findings:
         first.setdefault(finding.kind, finding)
     return first.values()
 
 
-def _counted(findings: Iterable[Finding]) -> str:
+def _counted(findings: Iterable[VerificationFinding]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in Counter(each.kind.value for each in findings).items())
 
 

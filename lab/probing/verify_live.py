@@ -23,7 +23,7 @@ from helsewan.verification.live.sessions import Session, sessions
 from helsewan.verification.live.test_packets import ProbePacket, mark_of, number_in, probe_packets
 from helsewan.verification.static import Static
 
-NOTHING_DOWN = Failures()
+NO_FAILURES = Failures()
 LISTEN_S = 2.0  # after the last frame: longer than any round trip, with a machine that stalls
 MAX_PROVED = 2000  # probes that are also checked against the static verifier's sets: some milliseconds each
 PROBES_PER_SESSION = 4  # where the number of probes is limited
@@ -47,7 +47,7 @@ def verify_live(
     prober: Prober,
     seed: int,
     most: int | None = None,
-    down: Failures = NOTHING_DOWN,
+    down: Failures = NO_FAILURES,
 ) -> LiveReport:
     """Send a running network the probes that ``seed`` selects, and compare their outcomes with the predictions of
     ``rules``, its switches' rules by router id. ``most`` limits the probes, controls not counted, and the sessions to a
@@ -93,12 +93,12 @@ def _proved(
     """The sites that the first ``MAX_PROVED`` probes reach according to the static verifier's sets, by probe number.
     The sets do not include expired TTLs, so probes with a lower TTL than usual are left out."""
     static = Static(plan.network, rules)
-    machine = static.during(down) if down != NOTHING_DOWN else static.machine
+    machine = static.with_failures(down) if down != NO_FAILURES else static.executor
     sites, found = plan.network.sites, dict[int, frozenset[str]]()
     for probe in probes[:MAX_PROVED]:
         if probe.packet.fields.get("nw_ttl", TTL) >= TTL:
             packet, line = static.space.of(probe.packet), (probe.site, probe.line)
-            ends = static.space.ends(static.became(line, machine) & packet)
+            ends = static.space.ends(static.outcomes(line, machine) & packet)
             found[probe.number] = frozenset(sites[end].id for end in ends if end < len(sites))
     return found
 

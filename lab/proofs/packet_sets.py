@@ -13,7 +13,7 @@ from helsewan.lab.proofs.rule_query import RuleQuery
 from helsewan.lab.proofs.verification import as_it_stands
 from helsewan.topology.model import Network
 from helsewan.verification.failures import INTACT, cases
-from helsewan.verification.findings import Case
+from helsewan.verification.findings import FailureCase
 from helsewan.verification.symbolic.packet_blocks import Block, blocks
 
 _MAX_BLOCKS = 5_000  # a policy needs some tens for two sites
@@ -53,9 +53,9 @@ def packets(query: RuleQuery, sender: str, line: int, receiver: str, outcome: Ou
     static = Static(network, dump.rules)
     space, from_line = static.space, (sender, line)
     is_dark = from_line in failed.failures.lines or static.router_of(from_line) in failed.failures.routers
-    machine = static.machine if failed.failures == INTACT.failures else static.during(failed.failures)
+    machine = static.executor if failed.failures == INTACT.failures else static.with_failures(failed.failures)
     try:
-        became = space.none if is_dark else static.became(from_line, machine)
+        became = space.none if is_dark else static.outcomes(from_line, machine)
     except RecursionError:
         reason = "sends packets through more routers, one after the other, than can be followed"
         raise InputError(Problem("FROM", sender, reason, "see `helsewan verify`")) from None
@@ -69,7 +69,7 @@ def packets(query: RuleQuery, sender: str, line: int, receiver: str, outcome: Ou
     return Packets(sender, line, receiver, failed.name, outcome, *blocks(space, those, _MAX_BLOCKS))
 
 
-def _case(network: Network, name: str, down: Failures) -> Case:
+def _case(network: Network, name: str, down: Failures) -> FailureCase:
     """The failure case named ``name``, with the current failures added."""
     known = cases(network, "srlg")
     by_name = {case.name: combined for case, combined in zip(known, as_it_stands(known, down), strict=True)}

@@ -12,9 +12,9 @@ from helsewan.common.exit_codes import ExitCode
 from helsewan.controller.rules.paths import Failures
 from helsewan.lab.proofs.rule_query import RuleQuery
 from helsewan.policies.plan import Plan
-from helsewan.verification.dump.dump import NOTHING_DOWN, Dump
+from helsewan.verification.dump.dump import NO_FAILURES, Dump
 from helsewan.verification.failures import SCOPES, cases
-from helsewan.verification.findings import Case, VerificationReport
+from helsewan.verification.findings import FailureCase, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
 
 
@@ -82,11 +82,11 @@ def proved(plan: Plan, dump: Dump, failures: str = "none", workers: int = 1) -> 
     return verify(plan, dump.rules, as_it_stands(cases(plan.network, failures), dump.down), workers)
 
 
-def as_it_stands(found: Sequence[Case], down: Failures) -> tuple[Case, ...]:
+def as_it_stands(found: Sequence[FailureCase], down: Failures) -> tuple[FailureCase, ...]:
     """Failure cases with the current failures ``down`` added to each."""
-    if down == NOTHING_DOWN:
+    if down == NO_FAILURES:
         return tuple(found)
-    return tuple(Case(f"{case.name}, as it stands", _with(case.failures, down)) for case in found)
+    return tuple(FailureCase(f"{case.name}, as it stands", _with(case.failures, down)) for case in found)
 
 
 def _with(failures: Failures, down: Failures) -> Failures:

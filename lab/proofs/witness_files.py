@@ -9,7 +9,7 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.files import write_file
-from helsewan.verification.findings import Finding
+from helsewan.verification.findings import VerificationFinding
 from helsewan.verification.reports.results import finding_json, told
 from helsewan.verification.reports.witness import scapy_packet
 
@@ -27,7 +27,7 @@ def make_directory(directory: Path) -> None:
         raise InputError(Problem("--witness", str(directory), error.strerror or str(error))) from error
 
 
-def write_witnesses(directory: Path, violations: Sequence[Finding]) -> None:
+def write_witnesses(directory: Path, violations: Sequence[VerificationFinding]) -> None:
     """Write ``001-leak.pcap``, ``.txt`` and ``.json`` and so on to a directory, see `make_directory`. Raises InputError
     where they cannot be written."""
     make_directory(directory)
@@ -40,7 +40,7 @@ def write_witnesses(directory: Path, violations: Sequence[Finding]) -> None:
             write_file("--witness", stem.with_suffix(".json"), json.dumps(data, indent=2, ensure_ascii=False).encode())
 
 
-def pcap(finding: Finding) -> bytes:
+def pcap(finding: VerificationFinding) -> bytes:
     """A capture of a violation's packet as it leaves the site; its time is 0, so that files are reproducible."""
     from scapy.utils import PcapWriter
 

@@ -12,12 +12,12 @@ from helsewan.lab.proofs.verification import proved
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.results.checks import CheckResult
 from helsewan.scenarios.spec.metrics import Unit
-from helsewan.verification.findings import Finding, Kind, VerificationReport
+from helsewan.verification.findings import FindingKind, VerificationFinding, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports import results
 
 METRIC, LIMIT = "violations", "== 0"
-_CONCLUSIVE = frozenset({Kind.LEAK, Kind.MISDELIVERED})  # no slow machine causes these
+_CONCLUSIVE = frozenset({FindingKind.LEAK, FindingKind.MISDELIVERED})  # no slow machine causes these
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ def _live_json(live: LiveReport) -> dict[str, Any]:
     }
 
 
-def _check(name: str, findings: Iterable[Finding], detail: str, deaf: tuple[str, ...] = ()) -> CheckResult:
+def _check(name: str, findings: Iterable[VerificationFinding], detail: str, deaf: tuple[str, ...] = ()) -> CheckResult:
     found = tuple(findings)
     if found:
-        detail = f"{found[0].kind.value}: {found[0].says}"
+        detail = f"{found[0].kind.value}: {found[0].reason}"
     elif deaf:
         detail = f"nothing is heard at {', '.join(deaf)}"
     passed = not found and not deaf

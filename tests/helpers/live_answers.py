@@ -22,4 +22,4 @@ def answer(plan: Plan, fabric: Fabric, question: ProbePacket, live: Outcome | No
 
 
 def first(asked: Sequence[ProbePacket], verdict: Disposition) -> ProbePacket:
-    return next(each for each in asked if each.says.verdict is verdict and each.group is not Group.CONTROLS)
+    return next(each for each in asked if each.says.disposition is verdict and each.group is not Group.CONTROLS)

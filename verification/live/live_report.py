@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from helsewan.verification.concrete.fabric import Trace
 from helsewan.verification.expected.expected import Disposition
-from helsewan.verification.findings import Finding, Kind
+from helsewan.verification.findings import FindingKind, VerificationFinding
 from helsewan.verification.live.generators.draft import Group
 from helsewan.verification.live.outcome import Outcome
 from helsewan.verification.live.sessions import Session
@@ -77,7 +77,7 @@ class LiveReport:
     seed: int
     answers: tuple[Answer, ...]
     talks: tuple[SessionAnswer, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[VerificationFinding, ...]
     deaf: tuple[str, ...]
     figures: Mapping[str, float] = field(default_factory=dict)
 
@@ -113,7 +113,7 @@ def side_by_side(
     return LiveReport(seed, tuple(answers), tuple(talks), tuple(findings), tuple(sorted(deaf)), figures)
 
 
-def _findings(answer: Answer) -> Iterator[Finding]:
+def _findings(answer: Answer) -> Iterator[VerificationFinding]:
     """What is wrong about an answer: where it breaks the policy, that; and where the rules do not say so, that."""
     if answer.question.group is Group.CONTROLS and not answer.live.answered:
         return  # its line is deaf: that is all it says
@@ -121,48 +121,52 @@ def _findings(answer: Answer) -> Iterator[Finding]:
         at_fault = answer.live if not answer.live.keeps(answer.question.says) else answer.static
         yield _finding(_kind(answer, at_fault), answer)
     elif not answer.agrees:
-        yield _finding(Kind.DIFFERS, answer)
+        yield _finding(FindingKind.DIFFERS, answer)
 
 
-def _talk_findings(answer: SessionAnswer) -> Iterator[Finding]:
+def _talk_findings(answer: SessionAnswer) -> Iterator[VerificationFinding]:
     """What is wrong about a conversation."""
     talk = answer.talk
     if answer.keeps:
         return
     comes = {True: "comes about", False: "does not come about"}
     word = "a contract allows it" if talk.allowed else "no contract allows it"
-    yield Finding(
-        kind=Kind.BLACKHOLE if talk.allowed else Kind.LEAK,
+    yield VerificationFinding(
+        kind=FindingKind.BLACKHOLE if talk.allowed else FindingKind.LEAK,
         case=LIVE,
-        says=f"{talk.name}: {word}; by the rules it {comes[talk.static]}, on the network it {comes[answer.live]}",
+        reason=f"{talk.name}: {word}; by the rules it {comes[talk.static]}, on the network it {comes[answer.live]}",
         source=talk.source,
         site=talk.client,
         towards=talk.server,
         packet=talk.walk.hops[0].came.packet,
-        walk=talk.walk,
+        trace=talk.walk,
     )
 
 
-def _kind(answer: Answer, outcome: Outcome) -> Kind:
+def _kind(answer: Answer, outcome: Outcome) -> FindingKind:
     says = answer.question.says
     if outcome.sites - {says.towards}:
-        return Kind.LEAK if says.verdict in (Disposition.DENIED, Disposition.ANSWERED) else Kind.MISDELIVERED
-    return Kind.LEAK if outcome.sites and says.verdict is Disposition.DENIED else Kind.BLACKHOLE
+        return (
+            FindingKind.LEAK
+            if says.disposition in (Disposition.DENIED, Disposition.ANSWERED)
+            else FindingKind.MISDELIVERED
+        )
+    return FindingKind.LEAK if outcome.sites and says.disposition is Disposition.DENIED else FindingKind.BLACKHOLE
 
 
-def _finding(kind: Kind, answer: Answer) -> Finding:
+def _finding(kind: FindingKind, answer: Answer) -> VerificationFinding:
     question = answer.question
     static, live = _told_apart(answer)
-    return Finding(
+    return VerificationFinding(
         kind=kind,
         case=LIVE,
-        says=f"{question.name}: {question.says.words}; by the rules it {static}, on the network it {live}",
+        reason=f"{question.name}: {question.says.reason}; by the rules it {static}, on the network it {live}",
         source=question.says.source,
         site=question.site,
-        line=question.line,
+        access_link=question.line,
         towards=question.says.towards,
         packet=question.packet,
-        walk=answer.walk,
+        trace=answer.walk,
     )
 
 

@@ -57,11 +57,11 @@ class Outcome:
     def keeps(self, says: Expected) -> bool:
         """Whether it is what a policy wants."""
         there = frozenset({says.towards}) if says.towards else frozenset()
-        if says.verdict is Disposition.ARRIVES:
+        if says.disposition is Disposition.ARRIVES:
             return self.sites == there and not self.answered
-        if says.verdict is Disposition.MAY_ARRIVE:
+        if says.disposition is Disposition.MAY_ARRIVE:
             return self.sites <= there
-        return not self.sites and (self.answered or says.verdict is Disposition.DENIED)
+        return not self.sites and (self.answered or says.disposition is Disposition.DENIED)
 
 
 @dataclass(frozen=True)

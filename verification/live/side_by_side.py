@@ -17,7 +17,7 @@ def as_rows(report: LiveReport) -> Iterator[dict[str, Any]]:
             "name": question.name,
             "from": {"site": question.site, "line": question.line},
             "frame": question.frame.hex(),
-            "policy": f"{question.says.verdict.value}: {question.says.words}",
+            "policy": f"{question.says.disposition.value}: {question.says.reason}",
             "source": question.says.source or None,
             "static": str(answer.static),
             "proved": None if answer.proved is None else sorted(answer.proved),

@@ -9,7 +9,7 @@ from random import Random
 
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.generation import first_generation
-from helsewan.verification.findings import Case, Finding, VerificationReport
+from helsewan.verification.findings import FailureCase, VerificationFinding, VerificationReport
 from helsewan.verification.mutation.corpus import INTACT
 from helsewan.verification.mutation.effect import HARMLESS, Effect, Probe, named
 from helsewan.verification.mutation.explain import Survivors
@@ -68,7 +68,7 @@ class Campaign:
 
     jury: FaultOracle
     verify: Verifier
-    cases: tuple[Case, ...]
+    cases: tuple[FailureCase, ...]
     live: Live
 
     def run(self, mutants: Iterable[Mutant]) -> Iterator[Trial]:
@@ -113,13 +113,13 @@ class Campaign:
             else:
                 yield Trial(*about, witness, FaultVerdict.MISSED)
 
-    def _shows(self, mutant: Mutant, finding: Finding) -> bool:
+    def _shows(self, mutant: Mutant, finding: VerificationFinding) -> bool:
         """Whether the verifier's own packet fares otherwise than by the right rules; what it shows without a packet is
         believed."""
         if finding.packet is None:
             return True
         failures = next(case.failures for case in self.cases if case.name == finding.case)
-        probe = Probe(finding.site, finding.line, finding.packet)
+        probe = Probe(finding.site, finding.access_link, finding.packet)
         return self.jury.effect(mutant, failures, probe) is not Effect.NONE
 
 

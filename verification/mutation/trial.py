@@ -80,7 +80,7 @@ def try_out(policy: Policy, network: Network, wanted: TrialRequest) -> Outcome:
     def verifier(faulty: Mapping[str, RuleSet]) -> VerificationReport:
         """Everything is gone through only where nothing is wrong that one changed router shows."""
         changed = [router for router, held in faulty.items() if held is not rules[router]]
-        if len(changed) == 1 and (found := right.after(changed[0], faulty[changed[0]])):
+        if len(changed) == 1 and (found := right.after_change(changed[0], faulty[changed[0]])):
             return VerificationReport(plan.policy, network.name, tuple(found), ())
         return verify(plan, faulty, states)
 

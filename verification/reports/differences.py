@@ -16,16 +16,16 @@ from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import NotModelledError, Switch
 from helsewan.verification.expected.expected_sets import Allowed, Expectation
 from helsewan.verification.failures import INTACT
-from helsewan.verification.findings import Case, Finding, Kind
+from helsewan.verification.findings import FailureCase, FindingKind, VerificationFinding
 from helsewan.verification.symbolic.header_space import Set, packet_of
 from helsewan.verification.symbolic.states import AMBIGUOUS, FAULTS, LOOPED, LOST, MISMARKED, UNKNOWN
 
 _KIND_OF_FAULT = {
-    LOOPED: Kind.LOOP,
-    LOST: Kind.LOST,
-    MISMARKED: Kind.MISMARKED,
-    AMBIGUOUS: Kind.AMBIGUOUS,
-    UNKNOWN: Kind.UNMODELLED,
+    LOOPED: FindingKind.LOOP,
+    LOST: FindingKind.LOST,
+    MISMARKED: FindingKind.MISMARKED,
+    AMBIGUOUS: FindingKind.AMBIGUOUS,
+    UNKNOWN: FindingKind.UNMODELLED,
 }
 _LIKELY_PORT, _LIKELY_BYTES, _ACK, _SYN = 40_000, 100, 0x10, 0x02
 
@@ -38,7 +38,7 @@ class Differences:
     switches: MutableMapping[str, Switch]
     expectation: Expectation
 
-    def of(self, case: Case) -> CaseDifferences:
+    def of(self, case: FailureCase) -> CaseDifferences:
         """Those of one case."""
         return CaseDifferences(self, case, Fabric(self.plan.network, self.switches, case.failures))
 
@@ -47,11 +47,11 @@ class Differences:
         changed = SwitchesWhenNeeded({router: held})
         return Differences(self.plan, ChainMap(changed, self.switches), self.expectation)
 
-    def unreadable(self, rules: Iterable[tuple[str, FlowRule]]) -> Iterator[Finding]:
+    def unreadable(self, rules: Iterable[tuple[str, FlowRule]]) -> Iterator[VerificationFinding]:
         """Entries that look at what no set of packets can be told by."""
         for router, rule in rules:
             says = "an entry looks at a field that is not modelled: nothing is proved of what meets it"
-            yield Finding(Kind.UNMODELLED, INTACT.name, says, "", where=f"{router}: {rule}")
+            yield VerificationFinding(FindingKind.UNMODELLED, INTACT.name, says, "", where=f"{router}: {rule}")
 
     def policy(self, site: Site, towards: Site | None, packet: Set) -> tuple[str, str]:
         """What the policy says of a packet to a site, and where."""
@@ -98,16 +98,18 @@ class SwitchesWhenNeeded(dict[str, Switch]):
         return self[router]
 
 
-Key = tuple[str, Kind, int, int]  # a case, what is wrong, and from which role to which
+Key = tuple[str, FindingKind, int, int]  # a case, what is wrong, and from which role to which
 
 
-def merged(parts: Iterable[Mapping[Key, Finding]], places: Mapping[AccessLinkId, int]) -> list[Finding]:
+def merged(
+    parts: Iterable[Mapping[Key, VerificationFinding]], places: Mapping[AccessLinkId, int]
+) -> list[VerificationFinding]:
     """The findings of several parts of the lines as if they were of all: the first line shows it, by ``places``."""
-    found: dict[Key, Finding] = {}
+    found: dict[Key, VerificationFinding] = {}
     for part in parts:
         for key, finding in part.items():
             other = found.get(key, finding)
-            first = min(finding, other, key=lambda each: places.get((each.site, each.line), -1))
+            first = min(finding, other, key=lambda each: places.get((each.site, each.access_link), -1))
             found[key] = first if other is finding else replace(first, alike=finding.alike + other.alike + 1)
     return list(found.values())
 
@@ -117,12 +119,12 @@ class CaseDifferences:
     """The findings of one case: one for each kind and pair of roles, with the first packet that shows it."""
 
     of: Differences
-    case: Case
+    case: FailureCase
     fabric: Fabric
-    found: dict[tuple[Kind, int, int], Finding] = field(default_factory=dict)
-    pairs: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
+    found: dict[tuple[FindingKind, int, int], VerificationFinding] = field(default_factory=dict)
+    pairs: dict[tuple[FindingKind, int, int], int] = field(default_factory=dict)
 
-    def findings(self) -> dict[Key, Finding]:
+    def findings(self) -> dict[Key, VerificationFinding]:
         """What was found, with how many pairs of sites it is the same for."""
         return {
             (self.case.name, *key): replace(finding, alike=self.pairs[key] - 1) for key, finding in self.found.items()
@@ -134,22 +136,22 @@ class CaseDifferences:
         faults = space.none
         for number in FAULTS:
             if (those := became & space.out(number)) != space.none:
-                self._note(_KIND_OF_FAULT.get(number, Kind.LOST), line, those, fault=True)
+                self._note(_KIND_OF_FAULT.get(number, FindingKind.LOST), line, those, fault=True)
                 faults |= those
         more, less = became & ~wanted & ~faults, wanted & ~became
         if more != space.none:
             allowed = space.unmarked(wanted & space.unmarked(more))  # of those packets, to those ends
-            self._note(Kind.MISMARKED, line, more & allowed)
+            self._note(FindingKind.MISMARKED, line, more & allowed)
             leaks = more & ~allowed
             elsewhere = leaks & space.packets(wanted & space.packets(leaks))
-            self._note(Kind.MISDELIVERED, line, elsewhere)
-            self._note(Kind.LEAK, line, leaks & ~elsewhere)
+            self._note(FindingKind.MISDELIVERED, line, elsewhere)
+            self._note(FindingKind.LEAK, line, leaks & ~elsewhere)
         if less != space.none:
             arrives = space.unmarked(became & space.unmarked(less))
             holes = less & ~arrives & ~space.packets(faults)
             opens = self._openings(line)
-            self._note(Kind.BLACKHOLE, line, holes & opens)
-            self._note(Kind.ONE_WAY, line, holes & ~opens)
+            self._note(FindingKind.BLACKHOLE, line, holes & opens)
+            self._note(FindingKind.ONE_WAY, line, holes & ~opens)
 
     def _openings(self, line: AccessLinkId) -> Set:
         """What a line's site may open, to anybody."""
@@ -160,7 +162,7 @@ class CaseDifferences:
             each.packets for pair, all_ in allowed.items() if pair[0] == role for each in all_ if each.opens
         )
 
-    def _note(self, kind: Kind, line: AccessLinkId, relation: Set, *, fault: bool = False) -> None:
+    def _note(self, kind: FindingKind, line: AccessLinkId, relation: Set, *, fault: bool = False) -> None:
         space, plan = self.of.expectation.space, self.of.plan
         if relation == space.none:
             return
@@ -175,22 +177,22 @@ class CaseDifferences:
                 those = relation if end < 0 else relation & space.out(end)
                 self.found[key] = self._finding(kind, line, site, those)
 
-    def _finding(self, kind: Kind, line: AccessLinkId, site: Site, relation: Set) -> Finding:
+    def _finding(self, kind: FindingKind, line: AccessLinkId, site: Site, relation: Set) -> VerificationFinding:
         space = self.of.expectation.space
         example = space.example(relation, self._likely(site))
         packet = packet_of(example)
         towards = self._owner(packet)
         says, source = self.of.policy(site, towards, space.of(packet))
-        return Finding(
+        return VerificationFinding(
             kind=kind,
             case=self.case.name,
-            says=says,
+            reason=says,
             source=source,
             site=site.id,
-            line=line[1],
+            access_link=line[1],
             towards=towards.id if towards else None,
             packet=packet,
-            walk=self._walk(site.id, packet, line[1]),
+            trace=self._walk(site.id, packet, line[1]),
         )
 
     def _walk(self, site: str, packet: Packet, line: int) -> Trace | None:

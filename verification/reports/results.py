@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from helsewan.common.exit_codes import ExitCode
 from helsewan.verification.concrete.fabric import Hop, Trace
 from helsewan.verification.concrete.packet import Packet
-from helsewan.verification.findings import Finding, Proof, VerificationReport
+from helsewan.verification.findings import IsolationProof, VerificationFinding, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports.witness import expression, in_words
 
@@ -40,18 +40,18 @@ def _live(live: LiveReport) -> dict[str, Any]:
     return {"lot": live.seed, "answers": [row._asdict() for row in live.table()], "deaf": list(live.deaf)}
 
 
-def finding_json(finding: Finding) -> dict[str, Any]:
+def finding_json(finding: VerificationFinding) -> dict[str, Any]:
     """A finding as plain data. What it does not have is null."""
     return {
         "kind": finding.kind.value,
         "case": finding.case,
-        "from": {"site": finding.site, "line": finding.line} if finding.site else None,
+        "from": {"site": finding.site, "line": finding.access_link} if finding.site else None,
         "to": finding.towards,
         "packet": packet_json(finding.packet) if finding.packet else None,
-        "says": finding.says,
+        "says": finding.reason,
         "source": finding.source,
         "where": finding.where or None,
-        "way": _way(finding.walk) if finding.walk else None,
+        "way": _way(finding.trace) if finding.trace else None,
         "alike": finding.alike,
     }
 
@@ -81,11 +81,11 @@ def _hop(hop: Hop) -> dict[str, Any]:
     }
 
 
-def _proof(proof: Proof) -> dict[str, Any]:
+def _proof(proof: IsolationProof) -> dict[str, Any]:
     return {
         "claim": proof.claim,
         "cases": list(proof.cases),
-        "lines": proof.lines,
+        "lines": proof.access_links,
         "pairs": proof.pairs,
         "assumed": list(proof.assumed),
     }
@@ -104,7 +104,7 @@ def as_junit(report: VerificationReport) -> bytes:
         ElementTree.SubElement(properties, "property", {"name": name, "value": value})
     for (kind, case), findings in failed.items():
         test = ElementTree.SubElement(suite, "testcase", {"classname": report.policy, "name": f"{kind}: {case}"})
-        message = f"{len(findings)} found, for example {findings[0].says}"
+        message = f"{len(findings)} found, for example {findings[0].reason}"
         failure = ElementTree.SubElement(test, "failure", {"type": kind, "message": _xml(message)})
         failure.text = _xml("\n\n".join(map(told, findings)))
     for proof in report.proofs:
@@ -114,24 +114,24 @@ def as_junit(report: VerificationReport) -> bytes:
     return text
 
 
-def told(finding: Finding) -> str:
+def told(finding: VerificationFinding) -> str:
     """A finding with its witness and its way, for people."""
-    lines = [f"{finding.kind.value} in case {finding.case}: {finding.says}", f"policy: {finding.source or 'no line'}"]
+    lines = [f"{finding.kind.value} in case {finding.case}: {finding.reason}", f"policy: {finding.source or 'no line'}"]
     if finding.site:
-        lines.append(f"from {finding.site}, line {finding.line}, to {finding.towards or 'nobody'}")
+        lines.append(f"from {finding.site}, line {finding.access_link}, to {finding.towards or 'nobody'}")
     if finding.where:
         lines.append(f"at {finding.where}")
     if finding.packet:
         lines += [f"packet: {in_words(finding.packet)}", f"scapy: {expression(finding.packet)}"]
-    if finding.walk:
-        lines += ["way:", f"{finding.walk}"]
+    if finding.trace:
+        lines += ["way:", f"{finding.trace}"]
     if finding.alike:
         lines.append(f"the same is wrong for {finding.alike} pairs of sites more")
     return "\n".join(lines)
 
 
-def _by_kind_and_case(findings: Iterable[Finding]) -> Mapping[tuple[str, str], list[Finding]]:
-    found: dict[tuple[str, str], list[Finding]] = {}
+def _by_kind_and_case(findings: Iterable[VerificationFinding]) -> Mapping[tuple[str, str], list[VerificationFinding]]:
+    found: dict[tuple[str, str], list[VerificationFinding]] = {}
     for finding in findings:
         found.setdefault((finding.kind.value, finding.case), []).append(finding)
     return found

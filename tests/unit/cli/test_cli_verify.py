@@ -16,7 +16,7 @@ from helsewan.common.errors import InputError
 from helsewan.controller.rules.paths import Failures
 from helsewan.lab.proofs.verification import Verified, as_it_stands
 from helsewan.verification.dump.dump import read
-from helsewan.verification.findings import Case, Finding, Kind, VerificationReport
+from helsewan.verification.findings import FailureCase, FindingKind, VerificationFinding, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports.results import as_json
 
@@ -164,12 +164,12 @@ def test_a_witness_is_checked(change: dict[str, object], said: str) -> None:
 
 
 def test_what_is_down_already_is_so_in_every_case() -> None:
-    intact, link = Case("intact", Failures()), Case("link a", Failures(frozenset({"a"})))
+    intact, link = FailureCase("intact", Failures()), FailureCase("link a", Failures(frozenset({"a"})))
     assert as_it_stands((intact, link), Failures()) == (intact, link)
     down = Failures(frozenset({"b"}), frozenset({"r"}), lines=frozenset({("s", 1)}))
     assert as_it_stands((intact, link), down) == (
-        Case("intact, as it stands", down),
-        Case("link a, as it stands", Failures(frozenset({"a", "b"}), down.routers, lines=down.lines)),
+        FailureCase("intact, as it stands", down),
+        FailureCase("link a, as it stands", Failures(frozenset({"a", "b"}), down.routers, lines=down.lines)),
     )
 
 
@@ -178,5 +178,5 @@ def test_a_network_that_could_not_hear_is_no_proof() -> None:
     deaf = LiveReport(1, (), (), (), ("a/wan0",))
     assert Verified(proved, "x", LiveReport(1, (), (), (), ())).exit_code == 0
     assert Verified(proved, "x", deaf).exit_code == 3 == as_json(proved, "x", deaf)["exit_code"]
-    broken = VerificationReport("p", "n", (Finding(Kind.LOOP, "intact", "", ""),), ())
+    broken = VerificationReport("p", "n", (VerificationFinding(FindingKind.LOOP, "intact", "", ""),), ())
     assert Verified(broken, "x", deaf).exit_code == 1 == as_json(broken, "x", deaf)["exit_code"]

@@ -64,26 +64,26 @@ def test_what_is_allowed_arrives_and_nothing_else_is_shown() -> None:
         found = answer(one, other)
         allowed = {service for service in plan().service if is_allowed(plan(), one, other, service)}
         assert {each.answer.service for each in found.openings if each.answer.allowed and each.client == one} == allowed
-        assert {name for each in found.carried if each.sender == one for name in each.opens} == allowed
-        for each in found.carried:
-            journeys = each.way, each.way6, *(detour.journey for detour in each.detours)
+        assert {name for each in found.class_paths if each.sender == one for name in each.opens} == allowed
+        for each in found.class_paths:
+            journeys = each.path, each.path6, *(detour.journey for detour in each.detours)
             assert {journey.site for journey in journeys} == {each.receiver}
             assert {journey.dscp for journey in journeys} == {each.cls.dscp}
             labels = [label for journey in journeys for leg in journey.legs for label in leg.labels]
             assert {label.tc for label in labels} <= {each.cls.mpls_tc}
-            assert each.way.routers == each.way6.routers
+            assert each.path.routers == each.path6.routers
             shown += len(journeys)
     assert shown
 
 
 def test_delay_is_that_of_all_lines_and_fibres() -> None:
-    opens, replies = answer("gp-2", "svc-broker", "hl7").carried
-    assert opens.way.routers == ("r2", "r1") and opens.way.delay_us == 200 + 1000 + 200
-    assert replies.way.routers == ("r1", "r2")
+    opens, replies = answer("gp-2", "svc-broker", "hl7").class_paths
+    assert opens.path.routers == ("r2", "r1") and opens.path.delay_us == 200 + 1000 + 200
+    assert replies.path.routers == ("r1", "r2")
 
 
 def test_detours_are_named_by_what_failed() -> None:
-    (opens, _) = answer("gp-2", "svc-broker", "hl7").carried
+    (opens, _) = answer("gp-2", "svc-broker", "hl7").class_paths
     ways = {detour.failed: detour.journey.routers for detour in opens.detours}
     assert ways == {"r1-r2": ("r2",), "the line of svc-broker to r1": ("r2", "r1", "r2")}
 

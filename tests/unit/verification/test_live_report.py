@@ -20,7 +20,7 @@ from helsewan.lab.probing.verify_live import TIMES, verify_live
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.expected.expected import Disposition
-from helsewan.verification.findings import Kind
+from helsewan.verification.findings import FindingKind
 from helsewan.verification.live.generators.draft import Group
 from helsewan.verification.live.live_report import side_by_side
 from helsewan.verification.live.outcome import Arrival, Outcome
@@ -71,8 +71,8 @@ def test_what_arrives_and_is_not_to_is_a_leak_with_its_packet_and_the_rules_way(
     kept = first(asked, Disposition.DENIED)
     live = Outcome(frozenset({Arrival(plan.network.sites[0].id, kept.packet)}))
     (finding,) = side_by_side([answer(plan, fabric, kept, live)], [], SEED, {}).findings
-    assert (finding.kind, finding.site, finding.packet) == (Kind.LEAK, kept.site, kept.packet)
-    assert finding.walk is not None and plan.network.sites[0].id in finding.says
+    assert (finding.kind, finding.site, finding.packet) == (FindingKind.LEAK, kept.site, kept.packet)
+    assert finding.trace is not None and plan.network.sites[0].id in finding.reason
 
 
 def test_what_does_not_arrive_or_arrives_elsewhere_or_otherwise_fails(
@@ -83,14 +83,14 @@ def test_what_does_not_arrive_or_arrives_elsewhere_or_otherwise_fails(
     (arrival,) = right.static.arrivals
     elsewhere = next(site.id for site in plan.network.sites if site.id not in (allowed.says.towards, allowed.site))
     cases = {
-        Kind.BLACKHOLE: Outcome(),
-        Kind.MISDELIVERED: Outcome(frozenset({arrival, Arrival(elsewhere, arrival.packet)})),
-        Kind.DIFFERS: Outcome(frozenset({Arrival(arrival.site, arrival.packet.but(ip_dscp=63))})),
+        FindingKind.BLACKHOLE: Outcome(),
+        FindingKind.MISDELIVERED: Outcome(frozenset({arrival, Arrival(elsewhere, arrival.packet)})),
+        FindingKind.DIFFERS: Outcome(frozenset({Arrival(arrival.site, arrival.packet.but(ip_dscp=63))})),
     }
     for kind, live in cases.items():
         (finding,) = side_by_side([answer(plan, fabric, allowed, live)], [], SEED, {}).findings
         assert finding.kind is kind
-    assert "ip_dscp=63" in finding.says
+    assert "ip_dscp=63" in finding.reason
 
 
 def test_a_place_whose_control_is_not_heard_is_named_and_nothing_passes(
@@ -134,7 +134,7 @@ def test_a_leak_in_the_rules_is_one_in_both_answers(plan: Plan) -> None:
     kept = next(
         each
         for each in probe_packets(plan, Fabric.of(plan.network, rules), SEED)
-        if each.says.words == "no contract allows it" and each.group is Group.CONTRACTS
+        if each.says.reason == "no contract allows it" and each.group is Group.CONTRACTS
     )
     router = plan.network.site[kept.site].accesses[kept.line].router
     walk = Fabric.of(plan.network, rules).trace_from(kept.site, kept.packet, kept.line)
@@ -144,4 +144,4 @@ def test_a_leak_in_the_rules_is_one_in_both_answers(plan: Plan) -> None:
     )
     leaky = Fabric.of(plan.network, {**rules, router: replace(rules[router], flows=(opened, *rules[router].flows))})
     (finding,) = side_by_side([answer(plan, leaky, kept)], [], SEED, {}).findings
-    assert (finding.kind, finding.towards) == (Kind.LEAK, kept.says.towards)
+    assert (finding.kind, finding.towards) == (FindingKind.LEAK, kept.says.towards)

@@ -15,7 +15,7 @@ from helsewan.controller.openflow.entries import FlowRule, RuleSet, Table
 from helsewan.controller.openflow.pipeline import Purpose, purpose_of
 from helsewan.policies.compile import library_path, load_policy
 from helsewan.verification.failures import cases
-from helsewan.verification.findings import Case, Finding, Kind, VerificationReport
+from helsewan.verification.findings import FailureCase, FindingKind, VerificationFinding, VerificationReport
 from helsewan.verification.mutation.campaign import Campaign, FaultVerdict, Trial, changes, table
 from helsewan.verification.mutation.corpus import INTACT
 from helsewan.verification.mutation.effect import HARMLESS, Effect, Probe
@@ -25,7 +25,7 @@ from helsewan.verification.mutation.policy_faults import FAULTS, PolicyMutant, p
 from helsewan.verification.mutation.sampling import mutants
 from helsewan.verification.static import verify
 
-CASES = (Case("intact", INTACT),)
+CASES = (FailureCase("intact", INTACT),)
 
 
 @cache
@@ -34,7 +34,7 @@ def live() -> Live:
     return Live(plan(), jury().corpus.fabric, SEED, most=600)
 
 
-def tried(mutant: Mutant, *findings: Finding) -> Trial:
+def tried(mutant: Mutant, *findings: VerificationFinding) -> Trial:
     """One fault, by a verifier that finds just this."""
 
     def verify(faulty: Mapping[str, RuleSet]) -> VerificationReport:
@@ -55,11 +55,11 @@ def contract() -> FlowRule:
     )
 
 
-def finding(probe: Probe | None) -> Finding:
+def finding(probe: Probe | None) -> VerificationFinding:
     """A leak, shown by a packet."""
     if probe is None:
-        return Finding(Kind.LEAK, "intact", "", "")
-    return Finding(Kind.LEAK, "intact", "", "", probe.site, probe.line, packet=probe.packet)
+        return VerificationFinding(FindingKind.LEAK, "intact", "", "")
+    return VerificationFinding(FindingKind.LEAK, "intact", "", "", probe.site, probe.line, packet=probe.packet)
 
 
 def test_a_fault_that_changes_what_passes_is_caught_or_missed() -> None:

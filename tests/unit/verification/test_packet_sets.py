@@ -1,4 +1,4 @@
-"""Exactly the packets that rules deliver, written out: the blocks are the set, no more and no less."""
+"""Blocks of headers: their union is exactly the set of packets that the rules deliver."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_blocks_are_the_whole_set_and_do_not_overlap() -> None:
     assert again == those
 
 
-def test_more_blocks_than_are_wanted_are_said_to_be_more() -> None:
+def test_a_truncated_list_of_blocks_says_so() -> None:
     space = Space()
     found, whole = blocks(space, space.equal("ip_proto", 6) | space.equal("ip_proto", 17), 1)
     assert len(found) == 1 and not whole
 
 
-def test_what_two_sites_exchange_is_what_the_interpreter_lets_through() -> None:
+def test_the_packets_between_two_sites_are_those_that_the_interpreter_delivers() -> None:
     plan = small_plan()
     generation = first_generation(plan)
     rules = {router.id: generation.rules(router.id) for router in plan.network.routers}
@@ -69,7 +69,7 @@ def network(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_command_tells_the_packets_in_words_and_to_programs(network: Path) -> None:
+def test_the_command_prints_packets_as_text_and_as_json(network: Path) -> None:
     pair = ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network)]
     words = CliRunner().invoke(app, pair)
     assert words.exit_code == 0 and "fragments none" in words.output and "delivered with DSCP 46" in words.output
@@ -77,7 +77,7 @@ def test_the_command_tells_the_packets_in_words_and_to_programs(network: Path) -
     assert told["all"] and len(told["delivered"]) == words.output.count("packets IPv")
 
 
-def test_what_is_dropped_is_all_else_and_a_failure_has_its_name(network: Path) -> None:
+def test_dropped_packets_are_all_others_and_a_failure_case_is_named(network: Path) -> None:
     pair = ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network)]
     dropped = json.loads(CliRunner().invoke(app, [*pair, "--outcome", "dropped", "--json"]).output)
     assert dropped["dropped"] and dropped["case"] == "intact" and "delivered" not in dropped
@@ -103,8 +103,8 @@ def test_unknown_sites_are_refused(network: Path, pair: tuple[str, str], reason:
     assert isinstance(result.exception, InputError) and "--line" in str(result.exception)
 
 
-def test_what_is_too_long_to_be_followed_is_said(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Static, "became", too_deep)
+def test_a_path_that_exceeds_the_depth_is_reported(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Static, "outcomes", too_deep)
     result = CliRunner().invoke(app, ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network)])
     assert isinstance(result.exception, InputError) and "than can be followed" in str(result.exception)
 

@@ -79,7 +79,7 @@ def test_the_rules_keep_what_the_policy_says_in_every_question(plan: Plan, fabri
     asked = probe_packets(plan, fabric, SEED)
     wrong = [each.name for each in asked if not foretold.outcome(each, foretold.walk(each)).keeps(each.says)]
     assert wrong == []
-    assert {each.says.verdict for each in asked} == set(Disposition)
+    assert {each.says.disposition for each in asked} == set(Disposition)
 
 
 def test_hops_end_in_answers_and_their_number_is_exact(plan: Plan, fabric: Fabric) -> None:
@@ -107,8 +107,8 @@ def test_what_a_policy_says_of_a_packet(plan: Plan) -> None:
         eth_type=0x0800, **there, ip_frag=0, nw_ttl=64, ip_proto=6, tcp_src=40_000, tcp_dst=443, tcp_flags=2
     )
     allowed = intent.of(client.id, opening)
-    assert (allowed.verdict, allowed.towards, allowed.source) == (Disposition.ARRIVES, server.id, contract.source)
-    assert intent.of(client.id, opening.but(nw_ttl=3)).verdict is Disposition.MAY_ARRIVE
+    assert (allowed.disposition, allowed.towards, allowed.source) == (Disposition.ARRIVES, server.id, contract.source)
+    assert intent.of(client.id, opening.but(nw_ttl=3)).disposition is Disposition.MAY_ARRIVE
     for other in (
         opening.but(tcp_dst=444),
         opening.but(ip_frag=1),
@@ -117,12 +117,12 @@ def test_what_a_policy_says_of_a_packet(plan: Plan) -> None:
         opening.but(vlan_vid=0x1002),
         opening.but(eth_type=0x88CC),
     ):
-        assert intent.of(client.id, other).verdict is Disposition.DENIED
+        assert intent.of(client.id, other).disposition is Disposition.DENIED
     back = opening.but(ipv4_src=str(server.address4), ipv4_dst=str(client.address4), tcp_src=443, tcp_dst=40_000)
-    assert intent.of(server.id, back).verdict is Disposition.DENIED, "it acknowledges nothing"
-    assert intent.of(server.id, back.but(tcp_flags=0x12)).verdict is Disposition.ARRIVES
+    assert intent.of(server.id, back).disposition is Disposition.DENIED, "it acknowledges nothing"
+    assert intent.of(server.id, back.but(tcp_flags=0x12)).disposition is Disposition.ARRIVES
     gateway = opening.but(ipv4_dst=str(client.gateway4), ip_proto=1, icmpv4_type=8)
-    assert intent.of(client.id, gateway).verdict is Disposition.ANSWERED
+    assert intent.of(client.id, gateway).disposition is Disposition.ANSWERED
 
 
 def test_sites_that_know_their_gateway_need_no_answer(plan: Plan) -> None:
@@ -131,7 +131,9 @@ def test_sites_that_know_their_gateway_need_no_answer(plan: Plan) -> None:
     asks = Packet.of(
         eth_type=0x86DD, ipv6_src="fe80::2", ipv6_dst="fe80::1", ip_proto=58, icmpv6_type=135, ipv6_nd_target="fe80::1"
     )
-    told = [Intent(replace(plan, answers_neighbours=answers)).of(site.id, asks).verdict for answers in (True, False)]
+    told = [
+        Intent(replace(plan, answers_neighbours=answers)).of(site.id, asks).disposition for answers in (True, False)
+    ]
     assert told == [Disposition.ANSWERED, Disposition.DENIED]
 
 

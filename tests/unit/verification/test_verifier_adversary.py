@@ -1,4 +1,4 @@
-"""Entries that somebody could put into a switch to deceive the static verifier: none of them is proved."""
+"""Adversarial entries, chosen to deceive the static verifier: none of them is proved."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.dump.fields import FieldError, parse
 from helsewan.verification.failures import cases
-from helsewan.verification.findings import Finding, Kind
+from helsewan.verification.findings import FindingKind, VerificationFinding
 from helsewan.verification.static import Static, Verification, verify
 
 Change = Callable[[FlowRule], FlowRule]
 BODO_GP = ("in_port", 1), ("vlan_vid", 4198)
-ELSEWHERE = 0x7FFF << 48, 0x7FFF << 48  # a VPN that nobody has
+ELSEWHERE = 0x7FFF << 48, 0x7FFF << 48  # a VPN without members
 
 
 def to(rule: FlowRule) -> object:
@@ -68,7 +68,7 @@ def narrowed(rule: FlowRule, *match: tuple[str, int]) -> FlowRule:
 
 
 def led(in_port: int) -> FlowRule:
-    """Into the VPN that nobody has."""
+    """Into a VPN without members."""
     return FlowRule(Table.ADMIT, 900, (("in_port", in_port), ("eth_type", IPV4)), (), Table.CONTRACT, ELSEWHERE)
 
 
@@ -77,7 +77,7 @@ def marked(dscp: int) -> FlowRule:
     return FlowRule(Table.CONTRACT, 900, match, (SetField("ip_dscp", dscp),), Table.POLICE, (dscp << 10, 0xFC00))
 
 
-def bergens_way(rule: FlowRule) -> bool:
+def bergens_path(rule: FlowRule) -> bool:
     return rule.table is Table.ROUTE and to(rule) == "10.1.0.0"
 
 
@@ -97,19 +97,19 @@ EXCHANGED: dict[str, tuple[str, Callable[[FlowRule], bool], Change]] = {
     "labels of one time to live only": (
         "trondheim", of(Table.CORE), lambda rule: narrowed(rule, ("mpls_ttl", 7)),
     ),
-    "another port than the allowed": ("bodo", records, lambda rule: also(rule, SetField("tcp_dst", 22))),
+    "another port than the allowed one": ("bodo", records, lambda rule: also(rule, SetField("tcp_dst", 22))),
     "another sender": ("bodo", records, lambda rule: first(rule, SetField("ipv4_src", "10.1.0.2"))),
-    "a label by way of a register": (
-        "bergen", bergens_way, lambda rule: last(rule, Load("reg1", 102, 20), Move("reg1", "mpls_label", 20)),
+    "a label set from a register": (
+        "bergen", bergens_path, lambda rule: last(rule, Load("reg1", 102, 20), Move("reg1", "mpls_label", 20)),
     ),
     "a part of a label": (
-        "bergen", bergens_way, lambda rule: last(rule, SetField("mpls_label", 0x10065), Load("mpls_label", 101, 16)),
+        "bergen", bergens_path, lambda rule: last(rule, SetField("mpls_label", 0x10065), Load("mpls_label", 101, 16)),
     ),
-    "a mark by way of a register": (
+    "a DSCP set from a register": (
         "trondheim", to_trondheim_gp, lambda rule: first(rule, Load("reg3", 0, 6), Move("reg3", "ip_dscp", 6)),
     ),
     "a copy of what is delivered": ("trondheim", to_trondheim_gp, lambda rule: also(rule, rule.actions[-1])),
-    "a copy of what goes on": ("bergen", bergens_way, lambda rule: also(rule, rule.actions[-1])),
+    "a copy of what is forwarded": ("bergen", bergens_path, lambda rule: also(rule, rule.actions[-1])),
     "the meter of another class": ("trondheim", of(Table.CONTRACT), lambda rule: replace(rule, metadata=(0, 0xFC00))),
     "no meter": ("trondheim", of(Table.CONTRACT), lambda rule: replace(rule, goto=Table.ROUTE)),
     "a meter for IPv4 only": (
@@ -120,7 +120,7 @@ EXCHANGED: dict[str, tuple[str, Callable[[FlowRule], bool], Change]] = {
 
 
 @pytest.mark.parametrize("fault", EXCHANGED)
-def test_what_an_entry_does_in_another_way_is_not_proved(fault: str) -> None:
+def test_a_changed_entry_is_not_proved(fault: str) -> None:
     router, chosen, change = EXCHANGED[fault]
     held = rules()
     flows = tuple(change(rule) if chosen(rule) else rule for rule in held[router].flows)
@@ -131,7 +131,7 @@ def test_what_an_entry_does_in_another_way_is_not_proved(fault: str) -> None:
 
 # Entries that are there as well.
 ADDED: dict[str, tuple[tuple[str, FlowRule], ...]] = {
-    "back by the trunk, to another line": (
+    "back out of the trunk, to another access link": (
         ("bodo", FlowRule(Table.ADMIT, 900, BODO_GP, (SetField("vlan_vid", 4199), Output(IN_PORT)))),
     ),
     "a field that is not modelled": (("bodo", FlowRule(Table.ADMIT, 900, (*BODO_GP, ("vlan_pcp", 0)), (Output(99),))),),
@@ -141,7 +141,7 @@ ADDED: dict[str, tuple[tuple[str, FlowRule], ...]] = {
     "labels by a mask of the type": (
         ("bodo", FlowRule(Table.ADMIT, 900, (*BODO_GP, ("eth_type", (MPLS, 0xFFFF))), goto=Table.CORE)),
     ),
-    "two marks, of which none is wrong": (
+    "two DSCPs, neither of them wrong": (
         ("bodo", FlowRule(Table.VRF, 900, (("eth_type", IPV4), ("ipv4_dst", ("10.6.0.0", "255.255.255.248"))),
                           goto=Table.CONTRACT, metadata=ELSEWHERE)),
         ("bodo", marked(46)),
@@ -157,7 +157,7 @@ ADDED: dict[str, tuple[tuple[str, FlowRule], ...]] = {
 
 
 @pytest.mark.parametrize("fault", ADDED)
-def test_an_entry_that_should_not_be_there_is_not_proved(fault: str) -> None:
+def test_an_additional_entry_is_not_proved(fault: str) -> None:
     held = rules()
     for router, rule in ADDED[fault]:
         held[router] = replace(held[router], flows=(*held[router].flows, rule))
@@ -216,7 +216,7 @@ LABELS = FlowRule(Table.ADMIT, 305, (*BODO_GP, ("eth_type", MPLS)), goto=Table.C
 AWAY = FlowRule(Table.ADMIT, 310, (*BODO_GP, ("eth_type", 0x88CC)), goto=Table(50))
 # What is harmless before, and what is added to one router then.
 LATER = {
-    "labels let in beside others that were looked at": ((NO_LABELS,), LABELS),
+    "labels accepted beside others that were matched": ((NO_LABELS,), LABELS),
     "an entry in a table that was empty": ((AWAY,), FlowRule(Table(50), 1, (), (Output(99),))),
     "a field that is not modelled": ((), FlowRule(Table.ADMIT, 900, (*BODO_GP, ("vlan_pcp", 0)), (Output(99),))),
     "a port by a mask": ((), FlowRule(Table.ADMIT, 900, (("in_port", (0, 4)), ("eth_type", MPLS)))),
@@ -224,20 +224,23 @@ LATER = {
 
 
 @pytest.mark.parametrize("fault", LATER)
-def test_what_comes_later_is_found_as_from_the_beginning(fault: str) -> None:
+def test_an_entry_added_later_is_found_as_by_a_full_verification(fault: str) -> None:
     before, rule = LATER[fault]
     held = rules()
     held["bodo"] = replace(held["bodo"], flows=(*held["bodo"].flows, *before))
     verification = Verification(plan(), Static(plan().network, held))
     assert verification.intact() == []
     now = replace(held["bodo"], flows=(*held["bodo"].flows, rule))
-    found, anew = verification.after("bodo", now), Verification(plan(), Static(plan().network, {**held, "bodo": now}))
+    found, anew = (
+        verification.after_change("bodo", now),
+        Verification(plan(), Static(plan().network, {**held, "bodo": now})),
+    )
     assert _told(found) == _told(anew.intact()) and found
     assert verification.intact() == []
 
 
-def test_packets_under_labels_of_their_own_are_followed_through_the_whole_country() -> None:
-    """A router takes labels from its sites as if they came from a fibre: they may go anywhere."""
+def test_packets_with_labels_of_a_site_are_followed_through_the_national_network() -> None:
+    """A router accepts labels from its sites as it does from links: their packets may go anywhere."""
     network = national_network(90)
     plan = compile_policy(load_policy(library_path("national")), network)
     generation = first_generation(plan)
@@ -245,9 +248,11 @@ def test_packets_under_labels_of_their_own_are_followed_through_the_whole_countr
     at = next(number for number, rule in enumerate(held["moirana"].flows) if is_from_fibre(rule))
     flows = list(held["moirana"].flows)
     flows[at] = replace(flows[at], match=tuple(each for each in flows[at].match if each[0] != "in_port"))
-    found = Verification(plan, Static(network, held)).after("moirana", replace(held["moirana"], flows=tuple(flows)))
-    assert any(finding.kind is Kind.LEAK for finding in found)
-    assert not [finding for finding in found if "one after the other" in finding.says]
+    found = Verification(plan, Static(network, held)).after_change(
+        "moirana", replace(held["moirana"], flows=tuple(flows))
+    )
+    assert any(finding.kind is FindingKind.LEAK for finding in found)
+    assert not [finding for finding in found if "one after the other" in finding.reason]
 
 
 def is_from_fibre(rule: FlowRule) -> bool:
@@ -255,16 +260,16 @@ def is_from_fibre(rule: FlowRule) -> bool:
     return rule.table is Table.ADMIT and match.get("eth_type") == MPLS and "in_port" in match and rule.goto is not None
 
 
-def test_what_is_too_long_to_be_followed_is_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_that_exceeds_the_depth_is_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     static = Static(plan().network, rules())
-    monkeypatch.setattr(static.machine, "node", too_deep)
+    monkeypatch.setattr(static.executor, "node", too_deep)
     report = Verification(plan(), static).run(cases(plan().network, "none"))
-    assert {finding.kind for finding in report.violations} == {Kind.UNMODELLED} and not report.proofs
+    assert {finding.kind for finding in report.violations} == {FindingKind.UNMODELLED} and not report.proofs
 
 
 def too_deep(*_: object) -> None:
     raise RecursionError
 
 
-def _told(findings: list[Finding]) -> set[tuple[object, ...]]:
+def _told(findings: list[VerificationFinding]) -> set[tuple[object, ...]]:
     return {(finding.kind, finding.site, finding.towards, finding.alike) for finding in findings}

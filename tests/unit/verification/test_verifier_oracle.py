@@ -189,7 +189,7 @@ def test_z3_and_the_jury_of_packets_agree_on_what_faults_change(seed: int) -> No
 def check_sets(static: Static, machine: Machine, line: tuple[str, int]) -> None:
     """The verifier's relation is Z3's for every packet: to each site both deliver the same, with the same marks."""
     fate, out, mark = fate_of(machine, *line), z3.BitVec("out", 16), z3.BitVec("mark", 6)
-    relation = static.became(line, static.during(machine.failures))
+    relation = static.outcomes(line, static.with_failures(machine.failures))
     ends = as_constraint(static.space.bdd, relation, parts_of(fate.packet, out, mark))
     packet = fate.packet
     # What the verifier takes for granted: hops enough, lengths that fit into its bits, on the trunk the line's tag.
