@@ -63,7 +63,7 @@ def verify_live(
         for each in sessions(plan, fabric, seed, most and most // QUESTIONS_PER_TALK)
         if _may_talk(each, plan, down)
     ]
-    walks = {question.number: foretold.walk(question) for question in asked}
+    walks = {question.number: foretold.trace(question) for question in asked}
     static = {question.number: foretold.outcome(question, walks[question.number]) for question in asked}
     proved = _proved(asked, plan, rules, down)
     prepared_s = time.monotonic() - began
@@ -170,8 +170,8 @@ def _takes(question: ProbePacket, walk: Trace, foretold: Outcome) -> dict[Hashab
     """What a question takes of the network, for how long: its line, and the processor of the router that answers."""
     takes: dict[Hashable, int] = {(question.site, question.line): LINE_GAP_US}
     last = walk.hops[-1]
-    if foretold.answered and last.visit.handed_up is not None:
-        takes[last.came.router] = ANSWER_GAP_US
+    if foretold.answered and last.visit.packet_in is not None:
+        takes[last.ingress.router] = ANSWER_GAP_US
     return takes
 
 
@@ -184,5 +184,5 @@ def _outcomes(
     for each in heard:
         number = number_in(each.frame, mark)
         if number is not None and number in by_number:
-            found[number].append(foretold.heard(by_number[number], each.site, read(each.frame)))
+            found[number].append(foretold.outcome_of_arrival(by_number[number], each.site, read(each.frame)))
     return {number: together(outcomes) for number, outcomes in found.items()}

@@ -31,7 +31,7 @@ def rules() -> dict[str, RuleSet]:
 
 
 @cache
-def jury() -> FaultOracle:
+def oracle() -> FaultOracle:
     """Who judges faults without the verifier."""
     return FaultOracle(Corpus(plan(), rules(), SEED, most=3_000))
 

@@ -11,7 +11,7 @@ from helsewan.controller.rules.ip_version import IP4, IP6
 from helsewan.policies.analysis.explain import Denial, Explanation, explain, shared_targets, why_denied
 from helsewan.policies.plan import Plan, Service, TrafficClass
 from helsewan.verification.concrete.fabric import Fabric
-from helsewan.verification.concrete.path_trace import Detour, Journey, detours, journey, packet_of
+from helsewan.verification.concrete.path_trace import Detour, PathTrace, detours, packet_of, path_trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Carried:
     opens: tuple[str, ...]
     answers: tuple[str, ...]
     police_bps: int
-    way: Journey
-    way6: Journey
+    way: PathTrace
+    way6: PathTrace
     detours: tuple[Detour, ...]
 
 
@@ -101,7 +101,7 @@ def _carry(
 ) -> Carried:
     ends, shown = [plan.network.site[site] for site in (sender, receiver)], [*opens, *answers][0]
     packets = [packet_of(shown, ends[0], ends[1], family, reply=not opens) for family in (IP4, IP6)]
-    way, way6 = (journey(plan, fabric, sender, packet) for packet in packets)
+    way, way6 = (path_trace(plan, fabric, sender, packet) for packet in packets)
     return Carried(
         sender,
         receiver,

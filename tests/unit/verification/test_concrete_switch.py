@@ -41,8 +41,8 @@ from helsewan.controller.openflow.pipeline import Drop
 from helsewan.controller.rules.paths import Failures
 from helsewan.controller.update.reconciler import Reconciler
 from helsewan.topology.model import TRUNK_PORT
-from helsewan.verification.concrete.fabric import End, Fabric, Place
-from helsewan.verification.concrete.lookup import ChanceError, Classifier
+from helsewan.verification.concrete.fabric import End, Fabric, LocatedPacket
+from helsewan.verification.concrete.lookup import AmbiguousMatchError, Classifier
 from helsewan.verification.concrete.packet import Header, Label, Packet, number
 from helsewan.verification.concrete.switch import NotModelledError, Stop, Switch
 
@@ -93,7 +93,7 @@ def test_look_up_finds_what_trying_all_finds(matches: list[Match], seen: dict[st
 def test_chance_is_refused_and_agreement_is_not() -> None:
     a, b = (("eth_type", 1),), (("ipv4_dst", 2),)
     seen = {"eth_type": 1, "ipv4_dst": 2}
-    with pytest.raises(ChanceError, match="ipv4_dst=2"):
+    with pytest.raises(AmbiguousMatchError, match="ipv4_dst=2"):
         Classifier([first(match=a), first(Output(1), match=b)]).lookup(seen)
     assert Classifier([first(match=a), first(match=b)]).lookup(seen) is not None
     assert Classifier([first(match=a), first(Output(1), match=b)]).lookup({"eth_type": 1}) == first(match=a)
@@ -101,7 +101,7 @@ def test_chance_is_refused_and_agreement_is_not() -> None:
 
 def test_fields_are_known_by_either_spelling_and_any_address() -> None:
     match: Match = (("tcp_flags_nxm", (2, 2)), ("ipv6_dst", ("fd00::", "ffff::")), ("in_port_nxm", 3))
-    seen = Header.of(Packet.of(tcp_flags=0x12, ipv6_dst="fd00::7"), in_port=3).seen
+    seen = Header.of(Packet.of(tcp_flags=0x12, ipv6_dst="fd00::7"), in_port=3).visible
     assert Classifier([first(match=match)]).lookup(seen) is not None
     assert (number("02:00:00:00:00:ff"), number("0.0.1.0"), number("::ff")) == (0x0200000000FF, 256, 255)
 
@@ -128,8 +128,8 @@ def test_a_header_gives_back_the_packet_it_was_made_of(labels: list[Label], vlan
     packet = Packet({**IP.fields, **({"vlan_vid": vlan} if vlan else {})}, tuple(labels))
     header = Header.of(packet, in_port=4)
     assert header.packet() == packet and header.depth == len(labels)
-    assert ("ipv4_dst" in header.seen) is (not labels)
-    assert header.seen["eth_type"] == (MPLS if labels else IPV4)
+    assert ("ipv4_dst" in header.visible) is (not labels)
+    assert header.visible["eth_type"] == (MPLS if labels else IPV4)
 
 
 @given(_labels.filter(lambda labels: len(labels) < 3))
@@ -231,7 +231,7 @@ def test_a_bucket_may_lead_on_and_can_be_asked_again() -> None:
     holding = holding.having(RuleSet(groups=(down_here,)))
     visit = holding.receive(IP, in_port=1)
     assert visit.outputs == ((5, IP),) and visit.rules[-1] == there
-    assert holding.choose_again(visit.choices[0], in_port=1).outputs == visit.outputs
+    assert holding.reselect_bucket(visit.choices[0], in_port=1).outputs == visit.outputs
 
 
 def test_an_unknown_action_is_not_passed_over() -> None:
@@ -257,12 +257,12 @@ def ping(source: str, destination: str, **more: Any) -> Packet:
 
 
 def test_a_walk_tells_every_hop_and_rule() -> None:
-    walk = fabric().trace_from("bodo-gp", ping("bodo-gp", "broker"))
-    assert (walk.end, walk.site, walk.reason) == (End.DELIVERED, "broker", None)
-    assert walk.routers == ("bodo", "trondheim", "oslo2", "oslo1")
-    assert walk.packet is not None and walk.packet.fields["nw_ttl"] == 60 and not walk.packet.labels
-    assert [rule.table for rule in walk.hops[-1].visit.rules] == [Table.ADMIT, Table.CORE, Table.VPN, Table.DELIVER]
-    told = str(walk)
+    trace = fabric().trace_from("bodo-gp", ping("bodo-gp", "broker"))
+    assert (trace.end, trace.site, trace.reason) == (End.DELIVERED, "broker", None)
+    assert trace.routers == ("bodo", "trondheim", "oslo2", "oslo1")
+    assert trace.packet is not None and trace.packet.fields["nw_ttl"] == 60 and not trace.packet.labels
+    assert [rule.table for rule in trace.hops[-1].visit.rules] == [Table.ADMIT, Table.CORE, Table.VPN, Table.DELIVER]
+    told = str(trace)
     assert "bodo, in by port 1" in told and "takes bucket 0" in told and told.endswith("DELIVERED broker")
 
 
@@ -277,9 +277,9 @@ def test_a_walk_tells_why_it_ended() -> None:
 
 def test_a_failure_is_repaired_on_the_way() -> None:
     broken = replace(fabric(), failures=Failures(links=frozenset({"trondheim-bodo"})))
-    walk = broken.trace_from("bodo-gp", ping("bodo-gp", "broker"))
-    assert (walk.end, walk.routers[:2]) == (End.DELIVERED, ("bodo", "tromso"))
-    assert walk.hops[0].visit.choices[0].bucket == 1
+    trace = broken.trace_from("bodo-gp", ping("bodo-gp", "broker"))
+    assert (trace.end, trace.routers[:2]) == (End.DELIVERED, ("bodo", "tromso"))
+    assert trace.hops[0].visit.choices[0].bucket == 1
     dead = replace(fabric(), failures=Failures(routers=frozenset({"oslo1"})))
     assert dead.trace_from("bodo-gp", ping("bodo-gp", "broker")).routers[-1] == "oslo2"
     cut = replace(fabric(), failures=Failures(links=frozenset({"trondheim-bodo", "bodo-tromso"})))
@@ -295,15 +295,15 @@ def test_loops_and_losses_are_told_apart() -> None:
         return Fabric(network, {router: switch(rule) for router, rule in rules.items()})
 
     onward = Output(network.ports["bodo"][link.id])
-    start = Place("bodo", TRUNK_PORT, IP)
+    start = LocatedPacket("bodo", TRUNK_PORT, IP)
     looping = through(onward, Output(IN_PORT))
     looping = replace(looping, switches={**looping.switches, "bodo": switch(first(Load("in_port", 0, 16), onward))})
-    assert looping.walk(start).end is End.LOOPED
-    assert through(onward, Output(CONTROLLER)).walk(start).reason is Stop.CONTROLLER
-    assert through(onward, Output(TRUNK_PORT)).walk(start).end is End.LOST
-    assert through(Output(99), Output(1)).walk(start).end is End.LOST
+    assert looping.trace(start).end is End.LOOPED
+    assert through(onward, Output(CONTROLLER)).trace(start).reason is Stop.CONTROLLER
+    assert through(onward, Output(TRUNK_PORT)).trace(start).end is End.LOST
+    assert through(Output(99), Output(1)).trace(start).end is End.LOST
     down = replace(through(onward, Output(1)), failures=Failures(links=frozenset({link.id})))
-    assert down.walk(start).end is End.LOST
+    assert down.trace(start).end is End.LOST
     forked = replace(looping, switches={"bodo": switch(first(Output(2), Output(3)))})
     with pytest.raises(ValueError, match="2 packets"):
-        forked.walk(start)
+        forked.trace(start)

@@ -22,6 +22,7 @@ from functools import cache
 from itertools import product
 
 import pytest
+from batch_tracer import BatchTracer, Outcome, StepCache
 from national_headers import (
     Header,
     address,
@@ -34,7 +35,6 @@ from national_headers import (
     plan,
     whole,
 )
-from walks import Outcome, Steps, Walks
 
 from helsewan.controller.openflow.entries import Table
 from helsewan.controller.openflow.pipeline import BUCKET, DESTINATION_VPN, PIPELINE, VLAN_PRESENT, Drop
@@ -172,12 +172,12 @@ def _labelled(site: Site, family: IpVersion = IP4) -> Packet:
     return Packet.of(label, **about, **{family.destination: address(site, family)})
 
 
-def ways(fabric: Fabric, steps: Steps) -> Iterator[tuple[str, Egress, Site, Outcome]]:
+def ways(fabric: Fabric, steps: StepCache) -> Iterator[tuple[str, Egress, Site, Outcome]]:
     """How the way of every packet that a living router is handed ends."""
-    walks = Walks(fabric, steps)
+    tracer = BatchTracer(fabric, steps)
     for router, egress, site, choice in handed():
         if router not in fabric.failures.routers:
-            yield router, egress, site, walks.of(router, choice)
+            yield router, egress, site, tracer.of(router, choice)
 
 
 def check_core(failed: Failures, ways: Iterable[tuple[str, Egress, Site, Outcome]]) -> None:
@@ -210,17 +210,17 @@ def test_core_looks_at_nothing_but_the_transport_label() -> None:
 def test_every_failure_is_repaired_where_it_happens() -> None:
     """The controller has not noticed: rules of the whole network, and ports that are down. A way on which nothing is
     down is the same as ever."""
-    steps = Steps()
+    steps = StepCache()
     calm = tuple(ways(whole(), steps))
     check_core(Failures(), calm)
     for failed in failures():
         fabric = replace(whole(), failures=failed)
         troubled = failed.routers | {router for router, ports in fabric.ports_down.items() if ports}
-        walks = Walks(fabric, steps)
+        tracer = BatchTracer(fabric, steps)
         check_core(
             failed,
             (
-                (router, egress, site, outcome if outcome.met.isdisjoint(troubled) else walks.of(router, choice))
+                (router, egress, site, outcome if outcome.met.isdisjoint(troubled) else tracer.of(router, choice))
                 for (router, egress, site, outcome), (*_, choice) in zip(calm, handed(), strict=True)
                 if router not in failed.routers
             ),
@@ -230,7 +230,7 @@ def test_every_failure_is_repaired_where_it_happens() -> None:
 @pytest.mark.exhaustive
 def test_every_failure_is_survived_once_the_controller_knows() -> None:
     """Rules for the network that is left."""
-    steps = Steps()
+    steps = StepCache()
     for failed in failures():
         check_core(failed, ways(fabric_of(intact().with_paths(failed)), steps))
 
@@ -294,21 +294,21 @@ def to_line(site: Site, router: str, family: IpVersion) -> Choice:
 
 def test_a_line_that_is_down_is_gone_round_where_it_ends() -> None:
     """The controller has not noticed: the line's router passes on what it cannot deliver."""
-    steps = Steps()
+    steps = StepCache()
     for site, lost, family in product(dual_homed(), (0, 1), FAMILIES):
-        walks = Walks(replace(whole(), failures=Failures(lines=frozenset({(site.id, lost)}))), steps)
+        tracer = BatchTracer(replace(whole(), failures=Failures(lines=frozenset({(site.id, lost)}))), steps)
         for router in plan().network.router:
-            outcome = walks.of(router, to_line(site, router, family))
+            outcome = tracer.of(router, to_line(site, router, family))
             assert (outcome.end, outcome.site) == (End.DELIVERED, site.id), (site.id, lost, family, router, outcome)
             assert outcome.router == site.homing[lost == 0], (site.id, lost, family, router, outcome)
 
 
 def test_what_has_no_line_left_is_not_sent_to_and_fro() -> None:
-    steps = Steps()
+    steps = StepCache()
     for site, family in product(dual_homed(), FAMILIES):
-        walks = Walks(replace(whole(), failures=Failures(lines=frozenset({(site.id, 0), (site.id, 1)}))), steps)
+        tracer = BatchTracer(replace(whole(), failures=Failures(lines=frozenset({(site.id, 0), (site.id, 1)}))), steps)
         for router in plan().network.router:
-            outcome = walks.of(router, to_line(site, router, family))
+            outcome = tracer.of(router, to_line(site, router, family))
             assert (outcome.end, outcome.router) == (End.DROPPED, site.homing[1]), (site.id, router, outcome)
 
 

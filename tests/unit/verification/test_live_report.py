@@ -21,7 +21,7 @@ from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.expected.expected import Disposition
 from helsewan.verification.findings import Kind
-from helsewan.verification.live.generators.draft import Group
+from helsewan.verification.live.generators.draft import ProbeKind
 from helsewan.verification.live.live_report import side_by_side
 from helsewan.verification.live.outcome import Arrival, Outcome
 from helsewan.verification.live.test_packets import ProbePacket, mark_of, number_in, probe_packets
@@ -81,7 +81,7 @@ def test_what_does_not_arrive_or_arrives_elsewhere_or_otherwise_fails(
     allowed = first(asked, Disposition.ARRIVES)
     right = answer(plan, fabric, allowed)
     (arrival,) = right.static.arrivals
-    elsewhere = next(site.id for site in plan.network.sites if site.id not in (allowed.says.towards, allowed.site))
+    elsewhere = next(site.id for site in plan.network.sites if site.id not in (allowed.expected.towards, allowed.site))
     cases = {
         Kind.BLACKHOLE: Outcome(),
         Kind.MISDELIVERED: Outcome(frozenset({arrival, Arrival(elsewhere, arrival.packet)})),
@@ -109,12 +109,12 @@ def test_what_ought_to_come_to_something_is_asked_again_and_all_else_once(plan: 
     report = verify_live(plan, rules, deaf, SEED)
     for each in report.answers:
         expected = TIMES if each.static != Outcome() else 1
-        assert deaf.asked[each.question.number] == expected, each.question.name
+        assert deaf.asked[each.probe.number] == expected, each.probe.name
     assert set(deaf.called.values()) == {1, TIMES}
     assert sum(times for times in deaf.called.values()) == sum(
-        TIMES if each.talk.static else 1 for each in report.talks
+        TIMES if each.session.static else 1 for each in report.sessions
     )
-    assert mark_of(SEED) in report.answers[0].question.frame
+    assert mark_of(SEED) in report.answers[0].probe.frame
 
 
 def test_turns_keep_the_rate_and_every_pause() -> None:
@@ -134,14 +134,14 @@ def test_a_leak_in_the_rules_is_one_in_both_answers(plan: Plan) -> None:
     kept = next(
         each
         for each in probe_packets(plan, Fabric.of(plan.network, rules), SEED)
-        if each.says.words == "no contract allows it" and each.group is Group.CONTRACTS
+        if each.expected.words == "no contract allows it" and each.kind is ProbeKind.CONTRACTS
     )
     router = plan.network.site[kept.site].accesses[kept.line].router
-    walk = Fabric.of(plan.network, rules).trace_from(kept.site, kept.packet, kept.line)
-    denied = walk.hops[0].visit.rules[-1]
+    trace = Fabric.of(plan.network, rules).trace_from(kept.site, kept.packet, kept.line)
+    denied = trace.hops[0].visit.rules[-1]
     opened = replace(
         denied, priority=1000, goto=next(r.goto for r in rules[router].flows if r.table is denied.table and r.goto)
     )
     leaky = Fabric.of(plan.network, {**rules, router: replace(rules[router], flows=(opened, *rules[router].flows))})
     (finding,) = side_by_side([answer(plan, leaky, kept)], [], SEED, {}).findings
-    assert (finding.kind, finding.towards) == (Kind.LEAK, kept.says.towards)
+    assert (finding.kind, finding.towards) == (Kind.LEAK, kept.expected.towards)

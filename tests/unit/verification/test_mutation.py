@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from mutation_case import SEED, changed, entry, jury, plan, rules
+from mutation_case import SEED, changed, entry, oracle, plan, rules
 
 from helsewan.controller.openflow.entries import FlowRule, SetField, Table
 from helsewan.controller.openflow.pipeline import Purpose, purpose_of
 from helsewan.verification.mutation.effect import Effect
-from helsewan.verification.mutation.explain import Survivors
+from helsewan.verification.mutation.explain import SurvivorAnalysis
 from helsewan.verification.mutation.mutant import Mutant, Mutation
 from helsewan.verification.mutation.sampling import mutants
 
@@ -31,7 +31,7 @@ def test_faults_are_the_same_for_a_seed_and_spread_over_kinds_tables_and_routers
 
 def test_a_fault_changes_what_it_says_and_no_more() -> None:
     for each in mutants(plan().network, rules(), 60, SEED):
-        right, faulty = set(rules()[each.router]), set(each.of(rules()[each.router]))
+        right, faulty = set(rules()[each.router]), set(each.apply(rules()[each.router]))
         assert right - faulty == set(each.before) - set(each.after), each
         assert faulty - right == set(each.after) - right, each
 
@@ -60,7 +60,7 @@ def test_packets_alone_show_what_a_fault_does() -> None:
         (changed(entry_with_meter(), no_meter), {Effect.POLICED}),
         (changed(ping), {Effect.ANSWERS}),
     ):
-        assert jury().judge(mutant).effect in effect, mutant
+        assert oracle().evaluate(mutant).effect in effect, mutant
 
 
 def entry_with_meter() -> FlowRule:
@@ -74,7 +74,7 @@ def test_what_is_used_after_a_failure_only_is_seen_too() -> None:
         for rule in rules()["r1"].flows
         if rule.table is Table.CORE and purpose_of(rule.cookie)[0] is Purpose.LABEL and "Output" in str(rule.actions)
     ]
-    found = [jury().judge(changed(rule)) for rule in detours]
+    found = [oracle().evaluate(changed(rule)) for rule in detours]
     assert any(each.effect is Effect.REACHES and each.failures.links | each.failures.routers for each in found)
 
 
@@ -87,6 +87,6 @@ def test_what_is_used_after_a_failure_only_is_seen_too() -> None:
     ids=["same", "foreign"],
 )
 def test_what_does_no_harm_is_explained(mutant: Mutant, reason: str) -> None:
-    witness = jury().judge(mutant)
+    witness = oracle().evaluate(mutant)
     assert witness.effect is Effect.NONE
-    assert reason in Survivors(jury().corpus).why(mutant, witness)
+    assert reason in SurvivorAnalysis(oracle().corpus).why(mutant, witness)

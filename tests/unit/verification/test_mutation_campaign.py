@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 
 import pytest
-from mutation_case import SEED, changed, entry, jury, plan, rules
+from mutation_case import SEED, changed, entry, oracle, plan, rules
 from policy_network import small_network
 
 from helsewan.controller.openflow.entries import FlowRule, RuleSet, Table
@@ -16,10 +16,10 @@ from helsewan.controller.openflow.pipeline import Purpose, purpose_of
 from helsewan.policies.compile import library_path, load_policy
 from helsewan.verification.failures import cases
 from helsewan.verification.findings import Case, Finding, Kind, VerificationReport
-from helsewan.verification.mutation.campaign import Campaign, FaultVerdict, Trial, changes, table
+from helsewan.verification.mutation.campaign import Campaign, FaultVerdict, Trial, changes_delivery, summary
 from helsewan.verification.mutation.corpus import INTACT
 from helsewan.verification.mutation.effect import HARMLESS, Effect, Probe
-from helsewan.verification.mutation.live import Live
+from helsewan.verification.mutation.live import LiveDetection
 from helsewan.verification.mutation.mutant import Mutant, Mutation
 from helsewan.verification.mutation.policy_faults import FAULTS, PolicyMutant, policy_mutants
 from helsewan.verification.mutation.sampling import mutants
@@ -29,9 +29,9 @@ CASES = (Case("intact", INTACT),)
 
 
 @cache
-def live() -> Live:
+def live() -> LiveDetection:
     """The live verifier's questions on the same network."""
-    return Live(plan(), jury().corpus.fabric, SEED, most=600)
+    return LiveDetection(plan(), oracle().corpus.fabric, SEED, most=600)
 
 
 def tried(mutant: Mutant, *findings: Finding) -> Trial:
@@ -40,7 +40,7 @@ def tried(mutant: Mutant, *findings: Finding) -> Trial:
     def verify(faulty: Mapping[str, RuleSet]) -> VerificationReport:
         return VerificationReport("national", "small", findings, ())
 
-    (trial,) = Campaign(jury(), verify, CASES, live()).run([mutant])
+    (trial,) = Campaign(oracle(), verify, CASES, live()).run([mutant])
     return trial
 
 
@@ -51,7 +51,7 @@ def contract() -> FlowRule:
         for rule in rules()["r1"].flows
         if rule.table is Table.CONTRACT
         and purpose_of(rule.cookie)[0] is Purpose.CONTRACT
-        and jury().corpus.hits.get(("r1", rule))
+        and oracle().corpus.hits.get(("r1", rule))
     )
 
 
@@ -66,27 +66,31 @@ def test_a_fault_that_changes_what_passes_is_caught_or_missed() -> None:
     fault = changed(contract())
     missed, caught = tried(fault), tried(fault, finding(None))
     assert (missed.verdict, caught.verdict, caught.kinds) == (FaultVerdict.MISSED, FaultVerdict.CAUGHT, ("leak",))
-    assert missed.witness.effect is Effect.REACHES and changes(missed)
+    assert missed.witness.effect is Effect.REACHES and changes_delivery(missed)
 
 
 def test_a_harmless_fault_survives_and_says_why() -> None:
     fault = Mutant(Mutation.ADDED, "foreign", "r1", "", (), (FlowRule(Table(42), 1, ()),))
     survived = tried(fault)
-    assert survived.verdict is FaultVerdict.SURVIVED and "no entry leads to" in survived.why and not changes(survived)
+    assert (
+        survived.verdict is FaultVerdict.SURVIVED
+        and "no entry leads to" in survived.why
+        and not changes_delivery(survived)
+    )
 
 
 def test_an_alarm_is_false_where_its_own_packet_fares_as_by_the_right_rules() -> None:
     harmless = Mutant(Mutation.ADDED, "foreign", "r1", "", (), (FlowRule(Table(42), 1, ()),))
-    any_probe = jury().corpus.probes[0]
+    any_probe = oracle().corpus.probes[0]
     assert tried(harmless, finding(any_probe)).verdict is FaultVerdict.FALSE_ALARM
     rule = contract()
-    (struck, *_) = jury().corpus.hits["r1", rule][INTACT]
+    (struck, *_) = oracle().corpus.hits["r1", rule][INTACT]
     assert tried(changed(rule), finding(struck)).verdict is FaultVerdict.CAUGHT
 
 
 def test_the_report_counts_every_trial_once() -> None:
     trials = [tried(changed(contract())), tried(changed(contract()), finding(None)), tried(changed(entry(Table.CORE)))]
-    rows = table(trials)
+    rows = summary(trials)
     assert sum(row[2] for row in rows) == 3
     assert all(made == sum(rest) for _, _, made, _, *rest in rows)
 
@@ -118,7 +122,7 @@ def test_what_the_compiler_refuses_says_why_and_the_rest_is_judged_by_packets() 
     def nothing(faulty: Mapping[str, RuleSet]) -> VerificationReport:
         return VerificationReport("national", "small", (), ())
 
-    trials = list(Campaign(jury(), nothing, CASES, live()).run_policies(faulty_policies()))
+    trials = list(Campaign(oracle(), nothing, CASES, live()).run_policies(faulty_policies()))
     assert len(trials) == 45
     by_verdict = Counter(trial.verdict for trial in trials)
     assert by_verdict[FaultVerdict.REFUSED] and by_verdict[FaultVerdict.SURVIVED]
@@ -138,7 +142,7 @@ def test_the_verifier_catches_every_fault_that_changes_what_passes() -> None:
         intact = verify(plan(), faulty, states[:1])
         return intact if intact.violations else verify(plan(), faulty, states)
 
-    campaign = Campaign(jury(), static, states, live())
+    campaign = Campaign(oracle(), static, states, live())
     trials = [*campaign.run(mutants(plan().network, rules(), 16, SEED)), *campaign.run_policies(faulty_policies()[:8])]
     bad = [trial for trial in trials if trial.verdict in (FaultVerdict.MISSED, FaultVerdict.FALSE_ALARM)]
     assert bad == [], f"seed {SEED}"
@@ -163,4 +167,4 @@ def test_what_was_missed_once_is_caught() -> None:
     states = cases(plan().network, "single")
     for what, seed in sorted(kinds):
         mutant = next(each for each in drawn[seed] if str(each).startswith(what))
-        assert verify(plan(), mutant.among(rules()), states).violations, what
+        assert verify(plan(), mutant.apply_to_all(rules()), states).violations, what

@@ -55,8 +55,8 @@ def test_what_two_sites_exchange_is_what_the_interpreter_lets_through() -> None:
     for port in range(0, 1 << 16, 97):
         packet = Packet.of(eth_type=IPV4, ipv4_src=str(sender.address4), ipv4_dst=str(receiver.address4), ip_proto=17,
                            udp_src=4000, udp_dst=port, ip_dscp=0, ip_frag=0, nw_ttl=64)  # fmt: skip
-        walk = fabric.trace_from(sender.id, packet)
-        arrives = walk.end is End.DELIVERED and walk.site == receiver.id
+        trace = fabric.trace_from(sender.id, packet)
+        arrives = trace.end is End.DELIVERED and trace.site == receiver.id
         assert (delivered & static.space.of(packet) != static.space.none) is arrives, port
         met.add(arrives)
     assert met == {True, False}

@@ -22,7 +22,7 @@ from helsewan.verification.concrete.frames import FIRST_FRAGMENT, LATER_FRAGMENT
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.expected.expected import Disposition, Intent
 from helsewan.verification.live.generators import contracts
-from helsewan.verification.live.generators.draft import Draft, Group, Scene
+from helsewan.verification.live.generators.draft import Draft, DraftContext, ProbeKind
 from helsewan.verification.live.outcome import Predicted
 from helsewan.verification.live.test_packets import mark_of, number_in, probe_packets
 
@@ -50,18 +50,18 @@ def test_every_question_is_known_again_by_its_mark(plan: Plan, fabric: Fabric) -
 
 def test_every_contract_and_every_pair_of_roles_is_asked_about_in_both_versions() -> None:
     plan = compile_policy(load_policy(library_path("national")), national_network(130, seed=1))
-    scene = Scene(plan, intended(plan), Random(SEED))
+    context = DraftContext(plan, intended(plan), Random(SEED))
 
     def asked(drafts: list[Draft]) -> set[tuple[int, ...]]:
-        versions = [{each.about for each in drafts if f"IPv{version}" in each.name} for version in (4, 6)]
+        versions = [{each.subject_ids for each in drafts if f"IPv{version}" in each.name} for version in (4, 6)]
         assert versions[0] == versions[1]
         return versions[0]
 
     alone = {role.id for role in plan.roles if len(role.sites) == 1}
     pairs = {(a.id, b.id) for a in plan.roles for b in plan.roles if a is not b or a.id not in alone}
-    assert asked(list(contracts.pairs(scene))) == pairs
+    assert asked(list(contracts.pairs(context))) == pairs
     usable = {(each.id,) for each in plan.contracts if each.client != each.server or each.client not in alone}
-    assert asked(list(contracts.contracts(scene))) == usable
+    assert asked(list(contracts.contracts(context))) == usable
 
 
 def test_all_kinds_are_asked_and_a_bound_is_shared_out(plan: Plan, fabric: Fabric) -> None:
@@ -69,25 +69,27 @@ def test_all_kinds_are_asked_and_a_bound_is_shared_out(plan: Plan, fabric: Fabri
     bounded = probe_packets(plan, fabric, SEED, most=50)
     assert len(bounded) == 50 + 2 * lines
     for asked in (probe_packets(plan, fabric, SEED), bounded):
-        assert {each.group for each in asked} == set(Group)
-    controls = [each for each in bounded if each.group is Group.CONTROLS]
+        assert {each.kind for each in asked} == set(ProbeKind)
+    controls = [each for each in bounded if each.kind is ProbeKind.CONTROLS]
     assert controls == [*bounded[:lines], *bounded[-lines:]], "each place is heard before and after"
 
 
 def test_the_rules_keep_what_the_policy_says_in_every_question(plan: Plan, fabric: Fabric) -> None:
-    foretold = Predicted(plan, fabric)
+    predicted = Predicted(plan, fabric)
     asked = probe_packets(plan, fabric, SEED)
-    wrong = [each.name for each in asked if not foretold.outcome(each, foretold.walk(each)).keeps(each.says)]
+    wrong = [
+        each.name for each in asked if not predicted.outcome(each, predicted.trace(each)).conforms_to(each.expected)
+    ]
     assert wrong == []
-    assert {each.says.verdict for each in asked} == set(Disposition)
+    assert {each.expected.verdict for each in asked} == set(Disposition)
 
 
 def test_hops_end_in_answers_and_their_number_is_exact(plan: Plan, fabric: Fabric) -> None:
-    foretold = Predicted(plan, fabric)
+    predicted = Predicted(plan, fabric)
     outcomes = {
-        each.name: foretold.outcome(each, foretold.walk(each))
+        each.name: predicted.outcome(each, predicted.trace(each))
         for each in probe_packets(plan, fabric, SEED)
-        if each.group is Group.TTL
+        if each.kind is ProbeKind.TTL
     }
     assert outcomes
     for name, outcome in outcomes.items():

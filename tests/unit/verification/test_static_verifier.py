@@ -172,7 +172,7 @@ def test_after_one_rule_changed_the_same_is_found_as_from_the_beginning() -> Non
     assert verification.intact() == []
     broke = 0
     for mutant in mutants(plan().network, rules(), 40, seed):
-        held = mutant.of(rules()[mutant.router])
+        held = mutant.apply(rules()[mutant.router])
         anew = Verification(plan(), Static(plan().network, {**rules(), mutant.router: held})).intact()
         assert _told(verification.after(mutant.router, held)) == _told(anew), str(mutant)
         broke += bool(anew)

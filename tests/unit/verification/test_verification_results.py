@@ -20,7 +20,7 @@ from helsewan.lab.proofs.verification import Verified
 from helsewan.lab.proofs.witness_files import write_witnesses
 from helsewan.verification.findings import Kind, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.results import as_json, as_junit, told
+from helsewan.verification.reports.results import as_json, as_junit, as_text
 from helsewan.verification.reports.witness import scapy_packet
 
 
@@ -31,9 +31,9 @@ def test_json_has_all_that_was_found() -> None:
     first, second = data["violations"]
     assert (first["kind"], first["case"], first["source"], first["alike"]) == ("leak", "intact", "mine.yaml:12", 3)
     assert first["packet"]["fields"]["tcp_dst"] == 443 and "TCP(" in first["packet"]["scapy"]
-    walk = leak().walk
-    assert walk is not None
-    assert [hop["router"] for hop in first["way"]["hops"]] == list(walk.routers)
+    trace = leak().walk
+    assert trace is not None
+    assert [hop["router"] for hop in first["way"]["hops"]] == list(trace.routers)
     assert first["way"]["hops"][0]["entries"][0].startswith("table admit, ")
     assert (second["packet"], second["way"], second["where"]) == (None, None, "north: table 1")
     assert [flaw["kind"] for flaw in data["flaws"]] == ["shadowed"]
@@ -110,7 +110,7 @@ def test_a_witness_is_a_capture_a_text_and_what_a_replay_needs(tmp_path: Path) -
     assert bytes(frame) == bytes(scapy_packet(packet))
     data: dict[str, Any] = json.loads((tmp_path / "w" / "001-leak.json").read_text())
     assert data["format"] == "helsewan-witness/1" and data["from"]["site"] == leak().site
-    assert (tmp_path / "w" / "001-leak.txt").read_text() == told(leak()) + "\n"
+    assert (tmp_path / "w" / "001-leak.txt").read_text() == as_text(leak()) + "\n"
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "w").iterdir())
 
 

@@ -25,7 +25,7 @@ from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Network
 from helsewan.verification.concrete.fabric import End, Fabric
-from helsewan.verification.concrete.lookup import ChanceError
+from helsewan.verification.concrete.lookup import AmbiguousMatchError
 from helsewan.verification.concrete.switch import NotModelledError
 from helsewan.verification.failures import cases, single_failures
 from helsewan.verification.mutation.corpus import Corpus
@@ -94,8 +94,8 @@ def check_line(machine: Machine, fabric: Fabric, site: str, line: int, seed: int
             continue
         shown = f"seed {seed}, {fabric.failures}, {site} line {line}: {values}"
         try:
-            walk = fabric.trace_from(site, as_packet(values), line)
-        except ChanceError:
+            trace = fabric.trace_from(site, as_packet(values), line)
+        except AmbiguousMatchError:
             assert says(fate.chance), shown
             ends.add("chance")
             continue
@@ -103,12 +103,12 @@ def check_line(machine: Machine, fabric: Fabric, site: str, line: int, seed: int
             continue
         assert not says(fate.chance), shown
         there = {name for name, condition in fate.delivered.items() if says(condition)}
-        assert there == ({walk.site} if walk.end is End.DELIVERED else set()), (shown, str(walk))
-        if walk.end is not End.LOOPED:
-            assert says(fate.lost) is (walk.end is End.LOST), (shown, str(walk))
-        if walk.end is End.DELIVERED and walk.packet and "ip_dscp" in walk.packet.fields:
-            assert model.eval(fate.marked[walk.site or ""]).as_long() == walk.packet.fields["ip_dscp"], shown
-        ends.add(walk.end.name)
+        assert there == ({trace.site} if trace.end is End.DELIVERED else set()), (shown, str(trace))
+        if trace.end is not End.LOOPED:
+            assert says(fate.lost) is (trace.end is End.LOST), (shown, str(trace))
+        if trace.end is End.DELIVERED and trace.packet and "ip_dscp" in trace.packet.fields:
+            assert model.eval(fate.marked[trace.site or ""]).as_long() == trace.packet.fields["ip_dscp"], shown
+        ends.add(trace.end.name)
     return ends
 
 
@@ -140,7 +140,7 @@ def test_they_agree_on_faulty_rules(seed: int) -> None:
     network, _, rules = drawn(seed)
     rng = Random(seed)
     for mutant in mutants(network, rules, FAULTS, seed):
-        faulty = mutant.among(rules)
+        faulty = mutant.apply_to_all(rules)
         machine, fabric = Machine(network, faulty), Fabric.of(network, faulty)
         near = [line for line in lines(network) if mutant.router in network.site[line[0]].homing]
         for line in rng.sample(near, min(2, len(near))):
@@ -162,7 +162,7 @@ def differing(right: Fate, faulty: Fate, site: str) -> z3.BoolRef:
 
 def changed_for(network: Network, rules: Rules, mutant: Mutant) -> tuple[str, int] | None:
     """A line whose packets a fault treats otherwise, by Z3 alone."""
-    right, faulty = Machine(network, rules), Machine(network, mutant.among(rules))
+    right, faulty = Machine(network, rules), Machine(network, mutant.apply_to_all(rules))
     for line in lines(network):
         if mutant.table in AT_THE_EDGE and network.site[line[0]].accesses[line[1]].router != mutant.router:
             continue
@@ -174,11 +174,11 @@ def changed_for(network: Network, rules: Rules, mutant: Mutant) -> tuple[str, in
 @pytest.mark.parametrize("seed", SEEDS)
 def test_z3_and_the_jury_of_packets_agree_on_what_faults_change(seed: int) -> None:
     network, plan, rules = drawn(seed)
-    jury = FaultOracle(Corpus(plan, rules, seed, most=2_000))
+    oracle = FaultOracle(Corpus(plan, rules, seed, most=2_000))
     for mutant in mutants(network, rules, FAULTS, seed + 1000):
-        witness = jury.judge(mutant)
+        witness = oracle.evaluate(mutant)
         intact = witness.failures == INTACT and witness.effect in (Effect.REACHES, Effect.MARK)
-        if witness.effect is not Effect.CHANCE and (intact or witness.effect in HARMLESS):
+        if witness.effect is not Effect.UNDEFINED and (intact or witness.effect in HARMLESS):
             line = changed_for(network, rules, mutant)
             assert (line is not None) is intact, (seed, line, witness, str(mutant))
 
@@ -231,5 +231,5 @@ def test_a_fault_that_changes_what_passes_by_z3_is_caught(seed: int) -> None:
     network, plan, rules = drawn(seed)
     assert not verify(plan, rules).violations
     for mutant in mutants(network, rules, FAULTS, seed + 2000):
-        line, report = changed_for(network, rules, mutant), verify(plan, mutant.among(rules))
+        line, report = changed_for(network, rules, mutant), verify(plan, mutant.apply_to_all(rules))
         assert line is None or report.violations, (seed, line, str(mutant))

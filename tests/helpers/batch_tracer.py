@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from helsewan.controller.openflow.entries import CONTROLLER, FlowRule, Group, GroupRule, Table
 from helsewan.topology.model import TRUNK_PORT
-from helsewan.verification.concrete.fabric import End, Fabric, Place
+from helsewan.verification.concrete.fabric import End, Fabric, LocatedPacket
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import Choice, Switch, Visit
 
@@ -36,14 +36,14 @@ Known = tuple[FlowRule | None, GroupRule | None]  # the entry of the table core 
 
 
 @dataclass
-class Steps:
+class StepCache:
     """What switches do, worked out once for every packet and every set of their ports that are down. It hangs on the
     entry and the group that a label meets, so it is the same in all states of the network in which these are."""
 
-    passing: dict[tuple[Place, Known, frozenset[int]], Sent] = field(default_factory=dict)
+    passing: dict[tuple[LocatedPacket, Known, frozenset[int]], Sent] = field(default_factory=dict)
     entering: dict[tuple[str, GroupRule, Packet, frozenset[int]], Sent] = field(default_factory=dict)
 
-    def on(self, fabric: Fabric, place: Place, known: Known) -> Sent:
+    def on(self, fabric: Fabric, place: LocatedPacket, known: Known) -> Sent:
         """From a place on."""
         key = place, known, fabric.ports_down[place.router]
         if key not in self.passing:
@@ -55,24 +55,24 @@ class Steps:
         down = fabric.ports_down[router]
         key = router, fabric.switches[router].groups[choice.group.id], choice.packet, down
         if key not in self.entering:
-            self.entering[key] = _sent(fabric.switches[router].choose_again(choice, TRUNK_PORT, down))
+            self.entering[key] = _sent(fabric.switches[router].reselect_bucket(choice, TRUNK_PORT, down))
         return self.entering[key]
 
 
 @dataclass
-class Walks:
+class BatchTracer:
     """PathTree through one fabric. ``steps`` may be shared by fabrics whose switches have the same access side."""
 
     fabric: Fabric
-    steps: Steps = field(default_factory=Steps)
-    outcomes: dict[Place, Outcome] = field(default_factory=dict)
+    steps: StepCache = field(default_factory=StepCache)
+    outcomes: dict[LocatedPacket, Outcome] = field(default_factory=dict)
     known: dict[str, dict[int, Known]] = field(default_factory=dict)
 
     def of(self, router: str, choice: Choice) -> Outcome:
         """What becomes of a packet that a router hands to a group."""
-        way: list[Place] = []
+        way: list[LocatedPacket] = []
         onward = self._after(router, self.steps.off(self.fabric, router, choice))
-        while isinstance(onward, Place):
+        while isinstance(onward, LocatedPacket):
             known = self.outcomes.get(onward)
             if known is None:
                 way.append(onward)
@@ -84,19 +84,19 @@ class Walks:
             onward = self.outcomes[place] = onward.after(place.router)
         return onward.after(router)
 
-    def _met(self, place: Place) -> Known:
+    def _met(self, place: LocatedPacket) -> Known:
         """What a labelled packet meets there."""
         if place.router not in self.known:
             self.known[place.router] = _by_label(self.fabric.switches[place.router])
         return self.known[place.router].get(place.packet.labels[0].label, (None, None))
 
-    def _after(self, router: str, sent: Sent) -> Place | Outcome:
+    def _after(self, router: str, sent: Sent) -> LocatedPacket | Outcome:
         if sent is None:
             return Outcome(End.DROPPED, router)
         port, packet = sent
         if site := self.fabric.site_behind(router, port, packet):
             return Outcome(End.DELIVERED, router, site)
-        return self.fabric.beyond(router, port, packet) or Outcome(End.LOST, router)
+        return self.fabric.next_hop(router, port, packet) or Outcome(End.LOST, router)
 
 
 def _by_label(switch: Switch) -> dict[int, Known]:
@@ -111,7 +111,7 @@ def _by_label(switch: Switch) -> dict[int, Known]:
 
 
 def _sent(visit: Visit) -> Sent:
-    outward = [(port, packet.ageless()) for port, packet in visit.outputs if port != CONTROLLER]
+    outward = [(port, packet.with_fresh_ttl()) for port, packet in visit.outputs if port != CONTROLLER]
     if not outward:
         return None
     (sent,) = outward
