@@ -1,8 +1,7 @@
-"""Very many ways through a fabric at once: what is known of a place holds for every packet that comes by.
+"""Traces very many packets through a fabric: the rest of a path is computed once for each located packet.
 
-A switch does not look at a packet's age but to end its life. So places are told apart without it, which makes
-them finitely many: a packet that comes to a place twice goes round for ever, and otherwise its way has an end.
-"""
+Rules depend on a packet's TTL only by its expiry. So located packets are compared without it, which makes them finitely
+many: a packet that returns to the same location loops, and any other path ends."""
 
 from __future__ import annotations
 
@@ -14,12 +13,13 @@ from helsewan.verification.concrete.fabric import End, Fabric, LocatedPacket
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import Choice, Switch, Visit
 
-Sent = tuple[int, Packet] | None  # the port a router sends a packet out of, and what it sends
+Sent = tuple[int, Packet] | None  # output port and packet; None: dropped
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a way ends: where, at which site's line if any; ``met`` are the routers on it and ``hops`` their number."""
+    """How a path ends: the router, and the site on delivery. ``met`` are the routers on the path, ``hops`` is their
+    number."""
 
     end: End
     router: str
@@ -28,30 +28,32 @@ class Outcome:
     hops: int = 0
 
     def after(self, router: str) -> Outcome:
-        """The same end of a way that begins one router earlier."""
+        """The outcome of the same path extended by ``router`` at its start."""
         return replace(self, met=self.met | {router}, hops=self.hops + 1)
 
 
-Known = tuple[FlowRule | None, GroupRule | None]  # the entry of the table core that a label meets, and its group
+# The entry of the table core that matches a label, and its group.
+MatchedRules = tuple[FlowRule | None, GroupRule | None]
 
 
 @dataclass
 class StepCache:
-    """What switches do, worked out once for every packet and every set of their ports that are down. It hangs on the
-    entry and the group that a label meets, so it is the same in all states of the network in which these are."""
+    """The outputs of switches, computed once for every packet and set of ports that are down. They depend on the entry
+    and the group that the label matches, so they are the same in all states of the network in which these are the
+    same."""
 
-    passing: dict[tuple[LocatedPacket, Known, frozenset[int]], Sent] = field(default_factory=dict)
+    passing: dict[tuple[LocatedPacket, MatchedRules, frozenset[int]], Sent] = field(default_factory=dict)
     entering: dict[tuple[str, GroupRule, Packet, frozenset[int]], Sent] = field(default_factory=dict)
 
-    def on(self, fabric: Fabric, place: LocatedPacket, known: Known) -> Sent:
-        """From a place on."""
-        key = place, known, fabric.ports_down[place.router]
+    def transit(self, fabric: Fabric, at: LocatedPacket, known: MatchedRules) -> Sent:
+        """The output for a packet on the path."""
+        key = at, known, fabric.ports_down[at.router]
         if key not in self.passing:
-            self.passing[key] = _sent(fabric.visit(place))
+            self.passing[key] = _sent(fabric.visit(at))
         return self.passing[key]
 
-    def off(self, fabric: Fabric, router: str, choice: Choice) -> Sent:
-        """From a site's line at a router, handed to a group."""
+    def ingress(self, fabric: Fabric, router: str, choice: Choice) -> Sent:
+        """The output for a packet that a router's ingress pipeline gives to a group."""
         down = fabric.ports_down[router]
         key = router, fabric.switches[router].groups[choice.group.id], choice.packet, down
         if key not in self.entering:
@@ -61,34 +63,35 @@ class StepCache:
 
 @dataclass
 class BatchTracer:
-    """PathTree through one fabric. ``steps`` may be shared by fabrics whose switches have the same access side."""
+    """Traces through one fabric. ``steps`` may be shared by fabrics whose switches have the same ingress rules."""
 
     fabric: Fabric
     steps: StepCache = field(default_factory=StepCache)
     outcomes: dict[LocatedPacket, Outcome] = field(default_factory=dict)
-    known: dict[str, dict[int, Known]] = field(default_factory=dict)
+    known: dict[str, dict[int, MatchedRules]] = field(default_factory=dict)
 
     def of(self, router: str, choice: Choice) -> Outcome:
-        """What becomes of a packet that a router hands to a group."""
-        way: list[LocatedPacket] = []
-        onward = self._after(router, self.steps.off(self.fabric, router, choice))
+        """The outcome of a packet that a router gives to a group."""
+        path: list[LocatedPacket] = []
+        onward = self._after(router, self.steps.ingress(self.fabric, router, choice))
         while isinstance(onward, LocatedPacket):
             known = self.outcomes.get(onward)
             if known is None:
-                way.append(onward)
-                self.outcomes[onward] = Outcome(End.LOOPED, onward.router)  # unless an end is found
-                onward = self._after(onward.router, self.steps.on(self.fabric, onward, self._met(onward)))
+                path.append(onward)
+                self.outcomes[onward] = Outcome(End.LOOPED, onward.router)  # unless the path turns out to end
+                matched = self._matched_rules(onward)
+                onward = self._after(onward.router, self.steps.transit(self.fabric, onward, matched))
             else:
                 onward = known
-        for place in reversed(way):
-            onward = self.outcomes[place] = onward.after(place.router)
+        for at in reversed(path):
+            onward = self.outcomes[at] = onward.after(at.router)
         return onward.after(router)
 
-    def _met(self, place: LocatedPacket) -> Known:
-        """What a labelled packet meets there."""
-        if place.router not in self.known:
-            self.known[place.router] = _by_label(self.fabric.switches[place.router])
-        return self.known[place.router].get(place.packet.labels[0].label, (None, None))
+    def _matched_rules(self, at: LocatedPacket) -> MatchedRules:
+        """The entry and the group that a labelled packet matches at its router."""
+        if at.router not in self.known:
+            self.known[at.router] = _by_label(self.fabric.switches[at.router])
+        return self.known[at.router].get(at.packet.labels[0].label, (None, None))
 
     def _after(self, router: str, sent: Sent) -> LocatedPacket | Outcome:
         if sent is None:
@@ -99,9 +102,9 @@ class BatchTracer:
         return self.fabric.next_hop(router, port, packet) or Outcome(End.LOST, router)
 
 
-def _by_label(switch: Switch) -> dict[int, Known]:
-    """The entries of the table core with their groups."""
-    found: dict[int, Known] = {}
+def _by_label(switch: Switch) -> dict[int, MatchedRules]:
+    """The entries of the table core by label, with their groups."""
+    found: dict[int, MatchedRules] = {}
     for rule in switch.tables[Table.CORE].rules:
         label = dict(rule.match).get("mpls_label")
         if isinstance(label, int):

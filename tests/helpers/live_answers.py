@@ -1,4 +1,4 @@
-"""Answers to live probes, made by hand."""
+"""Outcomes of live probes, constructed for tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from helsewan.verification.live.test_packets import ProbePacket
 
 
 def answer(plan: Plan, fabric: Fabric, probe: ProbePacket, live: Outcome | None = None) -> Answer:
-    """A probe with the rules' answer, and the network's: the same unless told otherwise."""
+    """A probe with its predicted outcome, and ``live`` as the network's; by default the same."""
     predicted = Predicted(plan, fabric)
     trace = predicted.trace(probe)
     static = predicted.outcome(probe, trace)

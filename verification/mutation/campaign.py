@@ -124,7 +124,7 @@ class Campaign:
             return True
         failures = next(case.failures for case in self.cases if case.name == finding.case)
         probe = Probe(finding.site, finding.line, finding.packet)
-        return self.oracle.effect(mutant, failures, probe) is not Effect.NONE
+        return self.oracle.effect_on(mutant, failures, probe) is not Effect.NONE
 
 
 def changes_delivery(trial: Trial) -> bool:

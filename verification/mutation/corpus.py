@@ -73,7 +73,7 @@ class Corpus:
 
     @cached_property
     def cases(self) -> tuple[Failures, ...]:
-        """Every failure of one link, router or access line of a dual-homed site."""
+        """Every failure of one link, of one router, or of one access link of a dual-homed site."""
         network = self.plan.network
         lines = [(site.id, n) for site in network.sites if len(site.accesses) > 1 for n in (0, 1)]
         return (

@@ -1,4 +1,4 @@
-"""Packets generated for an entry: at and beside the edges of its match, from where they can reach it."""
+"""Packets generated for an entry: at and next to the boundaries of its match, from sites whose packets can reach it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from helsewan.verification.mutation.headers import (
     sample,
 )
 
-_LINES, _TARGETS, _EDGES, _ALLOWED, _OTHERS = 6, 8, 24, 10, 6  # sample sizes; all combinations are generated
-_AT_THE_EDGE = frozenset({Table.ADMIT, Table.VRF, Table.CONTRACT, Table.POLICE, Table.ROUTE})
+_SOURCES, _TARGETS, _BOUNDARIES, _ALLOWED, _OTHERS = 6, 8, 24, 10, 6  # sample sizes; all combinations are generated
+_INGRESS_TABLES = frozenset({Table.ADMIT, Table.VRF, Table.CONTRACT, Table.POLICE, Table.ROUTE})
 _ANYTHING = MaskedValue(0, 0)
 
 
@@ -46,7 +46,7 @@ class PacketGenerator:
     def for_entry(self, router: str, entry: FlowRule, rng: Random) -> Iterator[Probe]:
         """Packets that an entry of a router may match, and some that just fail to."""
         matched = masked_match(entry.match)
-        lines = sample(rng, self._sources(router, entry, matched), _LINES)
+        lines = sample(rng, self._sources(router, entry, matched), _SOURCES)
         if entry.table in (Table.ADMIT, Table.NEIGHBOUR):
             for site, number in lines:
                 yield from gateway_requests(self.plan.network.site[site], number)
@@ -65,7 +65,7 @@ class PacketGenerator:
         targets = sample(rng, self._targets(matched, family), _TARGETS)
         for source, (target, there) in product(dict.fromkeys(sources), targets):
             edges = self._headers.at_boundaries(matched, family) if _names_header(matched) else ()
-            headers = sample(rng, edges, _EDGES) + sample(rng, self._headers.all_services(family), _OTHERS)
+            headers = sample(rng, edges, _BOUNDARIES) + sample(rng, self._headers.all_services(family), _OTHERS)
             headers += sample(rng, self._headers.allowed(home.id, there, family) if there else (), _ALLOWED)
             probes = [Probe(*line, packet(family, source, target, header)) for header in headers]
             yield from probes
@@ -73,7 +73,7 @@ class PacketGenerator:
 
     def _sources(self, router: str, entry: FlowRule, matched: dict[str, MaskedValue]) -> list[AccessLinkId]:
         """Access links whose packets can reach an entry, and two others of its router."""
-        if entry.table not in _AT_THE_EDGE:
+        if entry.table not in _INGRESS_TABLES:
             return [line.number for line in self.plan.attachments]
         here = [line for line in self.plan.attachments if line.router == router]
         fitting = [line.number for line in here if self._fits(line, matched)]

@@ -134,7 +134,7 @@ def _table(trials: Sequence[Trial]) -> Table:
 
 
 def _survivors(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
-    """SurvivorAnalysis by why they survived: entries, labels and numbers of packets aside."""
+    """Survivors grouped by reason, with entries, labels and numbers left out of it."""
     found: dict[str, list[Trial]] = {}
     for trial in trials:
         if trial.verdict is FaultVerdict.SURVIVED:

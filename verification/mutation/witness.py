@@ -62,7 +62,7 @@ class FaultOracle:
         rules = mutant.apply(self.corpus.rules[mutant.router])
         return self.compare({mutant.router: rules}, self._trials(mutant))
 
-    def effect(self, mutant: Mutant, failures: Failures, probe: Probe) -> Effect:
+    def effect_on(self, mutant: Mutant, failures: Failures, probe: Probe) -> Effect:
         """The effect of a fault on one packet in a state of the network."""
         rules = mutant.apply(self.corpus.rules[mutant.router])
         return self.compare({mutant.router: rules}, [(failures, [probe])]).effect

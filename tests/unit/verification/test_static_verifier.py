@@ -1,4 +1,4 @@
-"""The static verifier: rules that keep a policy are proved to, and each way of breaking it is found, with a packet."""
+"""The static verifier: correct rules are proved, and each kind of violation is found, with a witness packet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from helsewan.verification.static import Static, Verification, verify
 
 
 def changed(choose: Callable[[FlowRule], bool], change: Callable[[FlowRule], FlowRule | None]) -> Rules:
-    """The intended rules with the first entry that is chosen, on the first router that has one, changed or gone."""
+    """The intended rules with the first entry chosen, on the first router that has one, changed or removed."""
     held = rules()
     for router, each in held.items():
         for place, rule in enumerate(each.flows):
@@ -174,12 +174,12 @@ def test_after_one_rule_changed_the_same_is_found_as_from_the_beginning() -> Non
     for mutant in mutants(plan().network, rules(), 40, seed):
         held = mutant.apply(rules()[mutant.router])
         anew = Verification(plan(), Static(plan().network, {**rules(), mutant.router: held})).intact()
-        assert _told(verification.after(mutant.router, held)) == _told(anew), str(mutant)
+        assert _summary(verification.after(mutant.router, held)) == _summary(anew), str(mutant)
         broke += bool(anew)
     assert broke > 10
 
 
-def _told(findings: list[Finding]) -> set[tuple[Kind, str, str | None, int]]:
+def _summary(findings: list[Finding]) -> set[tuple[Kind, str, str | None, int]]:
     return {(finding.kind, finding.site, finding.towards, finding.alike) for finding in findings}
 
 
