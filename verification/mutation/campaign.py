@@ -94,15 +94,15 @@ class Campaign:
 
     def run_policies(self, mutants: Iterable[PolicyMutant]) -> Iterator[Trial]:
         """The same for faulty policies: their compiled rules are compared with those of the correct policy."""
-        plan, right = self.oracle.corpus.plan, self.oracle.corpus.rules
+        plan, correct = self.oracle.corpus.plan, self.oracle.corpus.rules
         for mutant in mutants:
             about = mutant.kind, "policy", mutant.what
             if mutant.plan is None:
                 yield Trial(*about, Witness(Effect.NONE), FaultVerdict.REFUSED, (), mutant.refusal)
                 continue
             generation = first_generation(mutant.plan)
-            rules = {router: generation.rules(router) for router in right}
-            changed = {router: each for router, each in rules.items() if set(each) != set(right[router])}
+            rules = {router: generation.rules(router) for router in correct}
+            changed = {router: each for router, each in rules.items() if set(each) != set(correct[router])}
             if not changed:
                 yield Trial(*about, Witness(Effect.NONE), FaultVerdict.SURVIVED, (), "compiles to the same rules")
                 continue

@@ -80,10 +80,9 @@ def observe(fabric: Fabric, meters: Meters, probe: Probe) -> tuple[ObservedPath,
     meters_met = tuple(meter for meter in passed if isinstance(meter, MeterRule))
     traffic_classes = tuple(label.tc for hop in trace.hops[1:] for label in hop.ingress.packet.labels[:1])
     if trace.end is not End.DELIVERED or trace.packet is None:
-        drop_detail = trace.hops[-1].visit.packet_in
-        return ObservedPath(
-            trace.end, drop_detail=(trace.reason, drop_detail and (drop_detail.expired, drop_detail.packet))
-        ), trace
+        packet_in = trace.hops[-1].visit.packet_in
+        detail = trace.reason, packet_in and (packet_in.expired, packet_in.packet)
+        return ObservedPath(trace.end, drop_detail=detail), trace
     fields = trace.packet.fields
     return ObservedPath(
         trace.end,
@@ -97,30 +96,30 @@ def observe(fabric: Fabric, meters: Meters, probe: Probe) -> tuple[ObservedPath,
     ), trace
 
 
-def difference(right: ObservedPath, faulty: ObservedPath) -> Effect:
+def difference(correct: ObservedPath, faulty: ObservedPath) -> Effect:
     """The most severe difference between a packet's path under the correct rules and under the faulty ones."""
-    if right == faulty:
+    if correct == faulty:
         return Effect.NONE
     if faulty.undefined:
         return Effect.UNDEFINED
-    ends = [None if each.end is not End.DELIVERED or each.is_returned else each.site for each in (right, faulty)]
+    ends = [None if each.end is not End.DELIVERED or each.is_returned else each.site for each in (correct, faulty)]
     if ends[0] != ends[1]:
         return Effect.REACHES
-    if right.is_returned or faulty.is_returned:
+    if correct.is_returned or faulty.is_returned:
         return Effect.ANSWERS
     if ends[0] is None:
-        return Effect.DROP_REASON if faulty.end is End.DROPPED or faulty.end is right.end else Effect.LOST_OR_LOOPED
-    if right.marks[0] != faulty.marks[0] or set(right.marks[1:]) != set(faulty.marks[1:]):
+        return Effect.DROP_REASON if faulty.end is End.DROPPED or faulty.end is correct.end else Effect.LOST_OR_LOOPED
+    if correct.marks[0] != faulty.marks[0] or set(correct.marks[1:]) != set(faulty.marks[1:]):
         return Effect.MARK
-    if [_rate(each) for each in right.meters] != [_rate(each) for each in faulty.meters]:
+    if [_rate(each) for each in correct.meters] != [_rate(each) for each in faulty.meters]:
         return Effect.POLICED
-    if right.mac != faulty.mac:
+    if correct.mac != faulty.mac:
         return Effect.MAC_ADDRESS
-    if right.meters != faulty.meters:
+    if correct.meters != faulty.meters:
         return Effect.METER
-    if right.path != faulty.path:
+    if correct.path != faulty.path:
         return Effect.PATH
-    return Effect.TTL if right.ttl != faulty.ttl else Effect.NONE
+    return Effect.TTL if correct.ttl != faulty.ttl else Effect.NONE
 
 
 def _rate(meter: AnyMeter) -> tuple[int, int] | None:

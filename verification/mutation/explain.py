@@ -78,7 +78,7 @@ class SurvivorAnalysis:
 class _Router:
     """One router's rules, correct or faulty."""
 
-    of: SurvivorAnalysis
+    analysis: SurvivorAnalysis
     router: str
     rules: RuleSet
 
@@ -96,7 +96,7 @@ class _Router:
             return f"no entry leads to table {entry.table.name.lower()}"
         takes = masked_match(entry.match)
         label = takes.get("mpls_label")
-        if label is not None and label.value not in self.of.pushed:
+        if label is not None and label.value not in self.analysis.pushed:
             return f"no router pushes label {label.value}"
         for rule in self.rules.flows:
             if rule.table is entry.table and rule.priority > entry.priority and covers(rule.match, entry.match):
@@ -106,9 +106,9 @@ class _Router:
     def _never_written(self, table: Table, data: MaskedValue | None) -> str | None:
         """A metadata value that the entry matches and no earlier table writes; None if there is none."""
         for name, part in _METADATA_PARTS.items() if data is not None else ():
-            asked = MaskedValue(data.value & part.mask, data.mask & part.mask) if data else MaskedValue(0, 0)
-            if asked.mask and not any(map(asked.contains, self._written(table, part.mask))):
-                return f"no entry before it writes {name} {asked.value >> part.shift}"
+            matched = MaskedValue(data.value & part.mask, data.mask & part.mask) if data else MaskedValue(0, 0)
+            if matched.mask and not any(map(matched.contains, self._written(table, part.mask))):
+                return f"no entry before it writes {name} {matched.value >> part.shift}"
         return None
 
     def _written(self, table: Table, mask: int) -> Iterator[int]:

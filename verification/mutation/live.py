@@ -34,10 +34,10 @@ class LiveDetection:
     @cached_property
     def _by_router(self) -> dict[str, tuple[ProbePacket, ...]]:
         """The probes whose outcome under the correct rules conforms to the policy, by the routers they visit."""
-        right, found = Predicted(self.plan, self.fabric), defaultdict(list)
+        correct, found = Predicted(self.plan, self.fabric), defaultdict(list)
         for probe in dict.fromkeys(probe_packets(self.plan, self.fabric, self.seed, self.most)):
-            trace = right.trace(probe)
-            if right.outcome(probe, trace).conforms_to(probe.expected):
+            trace = correct.trace(probe)
+            if correct.outcome(probe, trace).conforms_to(probe.expected):
                 for router in set(trace.routers):
                     found[router].append(probe)
         return defaultdict(tuple, {router: tuple(each) for router, each in found.items()})

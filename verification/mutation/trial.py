@@ -75,12 +75,12 @@ def run_trials(policy: Policy, network: Network, request: TrialRequest) -> Campa
     rules = {router.id: generation.rules(router.id) for router in network.routers}
     states = cases(network, request.failures)
 
-    right = Verification(plan, Static(network, rules))
+    incremental = Verification(plan, Static(network, rules))
 
     def verifier(faulty: Mapping[str, RuleSet]) -> VerificationReport:
         """The full verification only where the incremental one of the changed router finds nothing: it is slower."""
         changed = [router for router, held in faulty.items() if held is not rules[router]]
-        if len(changed) == 1 and (found := right.after(changed[0], faulty[changed[0]])):
+        if len(changed) == 1 and (found := incremental.after(changed[0], faulty[changed[0]])):
             return VerificationReport(plan.policy, network.name, tuple(found), ())
         return verify(plan, faulty, states)
 

@@ -46,7 +46,7 @@ class Witness:
     tried: int = 0
     failures: Failures = INTACT
     probe: Probe | None = None
-    right: ObservedPath | None = None
+    correct: ObservedPath | None = None
     faulty: ObservedPath | None = None
 
 
@@ -77,13 +77,13 @@ class FaultOracle:
             correct_state, faulty_state = self._correct(failures), replace(faulty, failures=failures)
             for probe in self.corpus.on_live_links(failures, tuple(probes)):
                 tried += 1
-                right, _ = observe(correct_state, self.corpus.meters, probe)
+                correct, _ = observe(correct_state, self.corpus.meters, probe)
                 faulty_path, _ = observe(faulty_state, meters, probe)
-                effect = difference(right, faulty_path)
+                effect = difference(correct, faulty_path)
                 if effect is Effect.METER and self._is_shared(failures, probe, faulty_path, faulty_state, meters):
                     effect = Effect.POLICED
                 if _SEVERITY[effect] < _SEVERITY[worst.effect]:
-                    worst = Witness(effect, tried, failures, probe, right, faulty_path)
+                    worst = Witness(effect, tried, failures, probe, correct, faulty_path)
                 if worst.effect not in HARMLESS:
                     return worst
         return replace(worst, tried=tried)

@@ -43,45 +43,45 @@ def test_a_seed_gives_the_same_probes_and_another_seed_others(plan: Plan, fabric
 
 
 def test_every_probe_is_recognised_by_its_mark(plan: Plan, fabric: Fabric) -> None:
-    sent = probe_packets(plan, fabric, SEED)
-    assert [number_in(each.frame, mark_of(SEED)) for each in sent] == list(range(len(sent)))
-    assert number_in(sent[0].frame, mark_of(SEED + 1)) is None
+    probes = probe_packets(plan, fabric, SEED)
+    assert [number_in(each.frame, mark_of(SEED)) for each in probes] == list(range(len(probes)))
+    assert number_in(probes[0].frame, mark_of(SEED + 1)) is None
 
 
 def test_every_contract_and_every_pair_of_roles_is_probed_in_both_versions() -> None:
     plan = compile_policy(load_policy(library_path("national")), national_network(130, seed=1))
     context = DraftContext(plan, intended(plan), Random(SEED))
 
-    def sent(drafts: list[Draft]) -> set[tuple[int, ...]]:
+    def subjects_of(drafts: list[Draft]) -> set[tuple[int, ...]]:
         versions = [{each.subject_ids for each in drafts if f"IPv{version}" in each.name} for version in (4, 6)]
         assert versions[0] == versions[1]
         return versions[0]
 
     alone = {role.id for role in plan.roles if len(role.sites) == 1}
     pairs = {(a.id, b.id) for a in plan.roles for b in plan.roles if a is not b or a.id not in alone}
-    assert sent(list(contracts.pairs(context))) == pairs
+    assert subjects_of(list(contracts.pairs(context))) == pairs
     usable = {(each.id,) for each in plan.contracts if each.client != each.server or each.client not in alone}
-    assert sent(list(contracts.contracts(context))) == usable
+    assert subjects_of(list(contracts.contracts(context))) == usable
 
 
 def test_all_kinds_are_sent_and_a_limit_is_divided_among_them(plan: Plan, fabric: Fabric) -> None:
     lines = sum(len(site.accesses) for site in plan.network.sites)
     bounded = probe_packets(plan, fabric, SEED, most=50)
     assert len(bounded) == 50 + 2 * lines
-    for sent in (probe_packets(plan, fabric, SEED), bounded):
-        assert {each.kind for each in sent} == set(ProbeKind)
+    for probes in (probe_packets(plan, fabric, SEED), bounded):
+        assert {each.kind for each in probes} == set(ProbeKind)
     controls = [each for each in bounded if each.kind is ProbeKind.CONTROLS]
     assert controls == [*bounded[:lines], *bounded[-lines:]], "every access link is checked before and after"
 
 
 def test_the_rules_conform_to_the_policy_in_every_probe(plan: Plan, fabric: Fabric) -> None:
     predicted = Predicted(plan, fabric)
-    sent = probe_packets(plan, fabric, SEED)
+    probes = probe_packets(plan, fabric, SEED)
     wrong = [
-        each.name for each in sent if not predicted.outcome(each, predicted.trace(each)).conforms_to(each.expected)
+        each.name for each in probes if not predicted.outcome(each, predicted.trace(each)).conforms_to(each.expected)
     ]
     assert wrong == []
-    assert {each.expected.verdict for each in sent} == set(Disposition)
+    assert {each.expected.verdict for each in probes} == set(Disposition)
 
 
 def test_an_expired_ttl_is_answered_at_the_exact_router(plan: Plan, fabric: Fabric) -> None:
