@@ -99,7 +99,7 @@ def changes(plan: Plan, rules: Mapping[str, RuleSet]) -> dict[str, float]:
     broke: list[float] = []
     kept: list[float] = []
     for mutant in mutants(plan.network, rules, CHANGES, SEED):
-        held, began = mutant.of(rules[mutant.router]), time.perf_counter()
+        held, began = mutant.apply(rules[mutant.router]), time.perf_counter()
         found = verification.after_change(mutant.router, held)
         (broke if found else kept).append(time.perf_counter() - began)
     return {

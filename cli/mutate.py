@@ -25,10 +25,10 @@ def mutate(
     verifier misses one that changes what passes between sites, or raises a false alarm."""
     from helsewan.policies.compile import load_policy, policy_path
     from helsewan.topology.network_source import load_network
-    from helsewan.verification.mutation.trial import TrialRequest, show, try_out
+    from helsewan.verification.mutation.trial import TrialRequest, print_result, run_trials
 
     request = TrialRequest(number, policies, seed, failures)
     if sites is None and from_ is None:
         sites = _SITES
-    outcome = try_out(load_policy(policy_path(policy)), load_network(from_, sites, seed).network, request)
-    raise typer.Exit(show(outcome, request, as_json))
+    outcome = run_trials(load_policy(policy_path(policy)), load_network(from_, sites, seed).network, request)
+    raise typer.Exit(print_result(outcome, request, as_json))

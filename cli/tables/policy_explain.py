@@ -21,7 +21,7 @@ from helsewan.policies.analysis.explain import Denial
 from helsewan.policies.language.dscp import dscp_name
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
-from helsewan.verification.concrete.path_trace import Journey
+from helsewan.verification.concrete.path_trace import PathTrace
 from helsewan.verification.expected.explained import ClassPath, Explained, Opening, explained
 
 
@@ -155,16 +155,16 @@ def _carried(carried: ClassPath) -> Iterator[str]:
     yield f"  {_path(carried.path)}"
     yield f"  labels {_labels(carried.path)}; IPv6: {_labels(carried.path6)}"
     for detour in carried.detours:
-        yield f"  if {detour.failed} fails: {_path(detour.journey)}; labels {_labels(detour.journey)}"
+        yield f"  if {detour.failed} fails: {_path(detour.path)}; labels {_labels(detour.path)}"
 
 
-def _path(journey: Journey) -> str:
-    if journey.site is None:
-        return f"{' > '.join(journey.routers)}, and no further"
-    return f"{' > '.join(journey.routers)}, {journey.delay_us / 1000:.2f} ms"
+def _path(path_trace: PathTrace) -> str:
+    if path_trace.site is None:
+        return f"{' > '.join(path_trace.routers)}, and no further"
+    return f"{' > '.join(path_trace.routers)}, {path_trace.delay_us / 1000:.2f} ms"
 
 
-def _labels(journey: Journey) -> str:
+def _labels(path_trace: PathTrace) -> str:
     """The label stacks along the path, the transport label first, each once."""
-    stacks = dict.fromkeys(" ".join(str(label.label) for label in leg.labels) for leg in journey.legs)
+    stacks = dict.fromkeys(" ".join(str(label.label) for label in leg.labels) for leg in path_trace.legs)
     return ", then ".join(stacks) or "none"

@@ -13,7 +13,7 @@ from helsewan.common.screen import Screen
 from helsewan.lab.proofs.verification import Verified
 from helsewan.verification.findings import FindingKind, IsolationProof, VerificationFinding
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.results import told
+from helsewan.verification.reports.results import as_text
 from helsewan.verification.reports.witness import in_words
 
 _SHOWN = 20  # violations in the table; all are in --json, --junit and --witness
@@ -30,7 +30,7 @@ def print_report(found: Verified, flaws: bool) -> None:
         if len(violations) > _SHOWN:
             screen.print(f"and {len(violations) - _SHOWN} more (--json, --junit and --witness have all)\n")
         for finding in _first_of_each_kind(violations):
-            screen.print(told(finding) + "\n", markup=False, soft_wrap=True)
+            screen.print(as_text(finding) + "\n", markup=False, soft_wrap=True)
     if report.proofs:
         screen.print(_proofs(report.proofs))
     if found.live is not None:

@@ -66,7 +66,7 @@ def verify_live(
         for each in sessions(plan, fabric, seed, most and most // PROBES_PER_SESSION)
         if _use_first_links(each, plan, down)
     ]
-    traces = {probe.number: predicted.walk(probe) for probe in probes}
+    traces = {probe.number: predicted.trace(probe) for probe in probes}
     static = {probe.number: predicted.outcome(probe, traces[probe.number]) for probe in probes}
     proved = _proved(probes, plan, rules, down)
     prepared_s = time.monotonic() - began
@@ -177,8 +177,8 @@ def _resources(probe: ProbePacket, trace: Trace, predicted: Outcome) -> dict[Has
     answers."""
     uses: dict[Hashable, int] = {(probe.site, probe.line): ACCESS_LINK_GAP_US}
     last = trace.hops[-1]
-    if predicted.answered and last.visit.handed_up is not None:
-        uses[last.came.router] = ANSWER_GAP_US
+    if predicted.answered and last.visit.packet_in is not None:
+        uses[last.ingress.router] = ANSWER_GAP_US
     return uses
 
 
@@ -191,5 +191,5 @@ def _outcomes(
     for each in received:
         number = number_in(each.frame, mark)
         if number is not None and number in by_number:
-            found[number].append(predicted.heard(by_number[number], each.site, read(each.frame)))
+            found[number].append(predicted.outcome_of_arrival(by_number[number], each.site, read(each.frame)))
     return {number: together(outcomes) for number, outcomes in found.items()}

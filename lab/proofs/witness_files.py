@@ -10,7 +10,7 @@ from pathlib import Path
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.files import write_file
 from helsewan.verification.findings import VerificationFinding
-from helsewan.verification.reports.results import finding_json, told
+from helsewan.verification.reports.results import as_text, finding_json
 from helsewan.verification.reports.witness import scapy_packet
 
 FORMAT = "helsewan-witness/1"
@@ -33,7 +33,7 @@ def write_witnesses(directory: Path, violations: Sequence[VerificationFinding]) 
     make_directory(directory)
     for number, finding in enumerate(violations, start=1):
         stem = directory / f"{number:03}-{finding.kind.value}"
-        write_file("--witness", stem.with_suffix(".txt"), f"{told(finding)}\n".encode())
+        write_file("--witness", stem.with_suffix(".txt"), f"{as_text(finding)}\n".encode())
         if finding.packet is not None:
             write_file("--witness", stem.with_suffix(".pcap"), pcap(finding))
             data = {"format": FORMAT, **finding_json(finding)}

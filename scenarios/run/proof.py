@@ -79,4 +79,4 @@ def _static_claim(report: VerificationReport) -> str:
 
 
 def _live_claim(report: LiveReport) -> str:
-    return f"{len(report.answers)} probe packets and {len(report.talks)} sessions, as the rules say"
+    return f"{len(report.answers)} probe packets and {len(report.sessions)} sessions, as the rules say"

@@ -11,7 +11,7 @@ from helsewan.controller.rules.ip_version import IP4, IP6
 from helsewan.policies.analysis.explain import Denial, Explanation, explain, shared_targets, why_denied
 from helsewan.policies.plan import Plan, Service, TrafficClass
 from helsewan.verification.concrete.fabric import Fabric
-from helsewan.verification.concrete.path_trace import Detour, Journey, detours, journey, packet_of
+from helsewan.verification.concrete.path_trace import Detour, PathTrace, detours, packet_of, path_trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class ClassPath:
     opens: tuple[str, ...]
     answers: tuple[str, ...]
     police_bps: int
-    path: Journey
-    path6: Journey
+    path: PathTrace
+    path6: PathTrace
     detours: tuple[Detour, ...]
 
 
@@ -104,7 +104,7 @@ def _class_path(
 ) -> ClassPath:
     endpoints, service = [plan.network.site[site] for site in (sender, receiver)], [*opens, *answers][0]
     packets = [packet_of(service, endpoints[0], endpoints[1], ip_version, reply=not opens) for ip_version in (IP4, IP6)]
-    path, path6 = (journey(plan, fabric, sender, packet) for packet in packets)
+    path, path6 = (path_trace(plan, fabric, sender, packet) for packet in packets)
     return ClassPath(
         sender,
         receiver,

@@ -1,4 +1,4 @@
-"""Differences between rules and policy as findings: the kind of error, and one packet that shows it."""
+"""Differences between the rules' and the policy's packet sets as findings: the kind of error, and a witness packet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helsewan.controller.openflow.entries import FlowRule, RuleSet
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import AccessLinkId, Site
 from helsewan.verification.concrete.fabric import Fabric, Trace
-from helsewan.verification.concrete.lookup import ChanceError
+from helsewan.verification.concrete.lookup import AmbiguousMatchError
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import NotModelledError, Switch
 from helsewan.verification.expected.expected_sets import Allowed, Expectation
@@ -32,14 +32,14 @@ _LIKELY_PORT, _LIKELY_BYTES, _ACK, _SYN = 40_000, 100, 0x10, 0x02
 
 @dataclass(frozen=True)
 class Differences:
-    """Makes findings for one policy and the switches that implement it, by router."""
+    """Converts differences to findings for one policy and the switches that implement it, by router."""
 
     plan: Plan
     switches: MutableMapping[str, Switch]
     expectation: Expectation
 
     def of(self, case: FailureCase) -> CaseDifferences:
-        """Those of one case."""
+        """The differences of one case of failures."""
         return CaseDifferences(self, case, Fabric(self.plan.network, self.switches, case.failures))
 
     def having(self, router: str, held: RuleSet) -> Differences:
@@ -48,16 +48,16 @@ class Differences:
         return Differences(self.plan, ChainMap(changed, self.switches), self.expectation)
 
     def unreadable(self, rules: Iterable[tuple[str, FlowRule]]) -> Iterator[VerificationFinding]:
-        """Entries that look at what no set of packets can be told by."""
+        """Findings for entries that match fields which the packet sets do not represent."""
         for router, rule in rules:
-            says = "an entry looks at a field that is not modelled: nothing is proved of what meets it"
+            says = "an entry matches a field that is not modelled: nothing is proved for packets that match it"
             yield VerificationFinding(FindingKind.UNMODELLED, INTACT.name, says, "", where=f"{router}: {rule}")
 
     def policy(self, site: Site, towards: Site | None, packet: Set) -> tuple[str, str]:
-        """What the policy says of a packet to a site, and where."""
+        """What the policy says of packets from a site to a site (None: to no site), and the location in its file."""
         whole = f"policy {self.plan.policy}"
         if towards is None:
-            return f"{whole}: no site has this address, and nothing goes there", self.plan.contracts_at
+            return f"{whole}: no site has this address, so nothing may be sent there", self.plan.contracts_at
         mine, theirs = (self.plan.role_of_site[each.id] for each in (site, towards))
         space = self.expectation.space
         for allowed in self.expectation.allowed.get((mine.id, theirs.id), ()):
@@ -71,7 +71,8 @@ class Differences:
         return f"contract {contract.name} {what} {contract.service}{'' if allowed.opens else ' pass'}"
 
     def _denies(self, mine: int, theirs: int, packet: Set) -> tuple[str, str]:
-        """No contract does; who may, if anybody, says a contract that comes near."""
+        """The statement that no contract allows the packet, or that one allows it from another role, and its
+        location."""
         none = self.expectation.space.none
         names = {role.id: role.name for role in self.plan.roles}
         for (sender, receiver), each in self.expectation.allowed.items():
@@ -98,13 +99,14 @@ class SwitchesWhenNeeded(dict[str, Switch]):
         return self[router]
 
 
-Key = tuple[str, FindingKind, int, int]  # a case, what is wrong, and from which role to which
+Key = tuple[str, FindingKind, int, int]  # case name, kind of finding, source role and destination role
 
 
 def merged(
     parts: Iterable[Mapping[Key, VerificationFinding]], places: Mapping[AccessLinkId, int]
 ) -> list[VerificationFinding]:
-    """The findings of several parts of the lines as if they were of all: the first line shows it, by ``places``."""
+    """Merges the findings of several parts of the access links into those of all. Each keeps the witness of the first
+    access link, in the order of ``places``."""
     found: dict[Key, VerificationFinding] = {}
     for part in parts:
         for key, finding in part.items():
@@ -125,13 +127,14 @@ class CaseDifferences:
     pairs: dict[tuple[FindingKind, int, int], int] = field(default_factory=dict)
 
     def findings(self) -> dict[Key, VerificationFinding]:
-        """What was found, with how many pairs of sites it is the same for."""
+        """The findings by key, each with the number of further pairs of sites that it holds for."""
         return {
             (self.case.name, *key): replace(finding, alike=self.pairs[key] - 1) for key, finding in self.found.items()
         }
 
     def add(self, line: AccessLinkId, became: Set, wanted: Set) -> None:
-        """Notes what is wrong with packets from a line."""
+        """Records the differences for packets from an access link: ``became`` is the set by the rules, ``wanted`` that
+        by the policy."""
         space = self.of.expectation.space
         faults = space.none
         for number in FAULTS:
@@ -140,7 +143,9 @@ class CaseDifferences:
                 faults |= those
         more, less = became & ~wanted & ~faults, wanted & ~became
         if more != space.none:
-            allowed = space.unmarked(wanted & space.unmarked(more))  # of those packets, to those ends
+            allowed = space.unmarked(
+                wanted & space.unmarked(more)
+            )  # the same packets to the same ends, with other marks
             self._note(FindingKind.MISMARKED, line, more & allowed)
             leaks = more & ~allowed
             elsewhere = leaks & space.packets(wanted & space.packets(leaks))
@@ -154,7 +159,7 @@ class CaseDifferences:
             self._note(FindingKind.ONE_WAY, line, holes & ~opens)
 
     def _openings(self, line: AccessLinkId) -> Set:
-        """What a line's site may open, to anybody."""
+        """The packets by which the site of an access link may open a service, to any role."""
         role = self.of.plan.role_of_site[line[0]].id
         allowed = self.of.expectation.allowed
         space = self.of.expectation.space
@@ -192,14 +197,14 @@ class CaseDifferences:
             access_link=line[1],
             towards=towards.id if towards else None,
             packet=packet,
-            trace=self._walk(site.id, packet, line[1]),
+            trace=self._trace(site.id, packet, line[1]),
         )
 
-    def _walk(self, site: str, packet: Packet, line: int) -> Trace | None:
-        """The way that the interpreter has the packet go; None where it knows no better."""
+    def _trace(self, site: str, packet: Packet, line: int) -> Trace | None:
+        """The interpreter's trace of a packet; None where it cannot compute it."""
         try:
             return self.fabric.trace_from(site, packet, line)
-        except (ChanceError, NotModelledError, ValueError):
+        except (AmbiguousMatchError, NotModelledError, ValueError):
             return None
 
     def _owner(self, packet: Packet) -> Site | None:
@@ -224,12 +229,12 @@ class CaseDifferences:
         return found
 
     def _likely(self, site: Site) -> Iterator[Set]:
-        """What packets mostly look like, so that examples look like them."""
+        """Constraints that make examples look like ordinary packets, the most important first."""
         space = self.of.expectation.space
         yield space.equal("vlan_vid", 0)
         yield space.equal("ip_frag", 0)
         yield space.match("ipv4_src", int(site.address4)) | space.match("ipv6_src", int(site.address6))
-        own = [space.match("ipv4_dst", 2, 3), space.match("ipv6_dst", 2, 0xFFFF)]  # sites' own addresses end so
+        own = [space.match("ipv4_dst", 2, 3), space.match("ipv6_dst", 2, 0xFFFF)]  # host addresses of sites
         yield own[0] | own[1]
         yield space.of_type((0x0800,))
         for port in ("tp_src", "tp_dst"):

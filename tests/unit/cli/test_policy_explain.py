@@ -66,13 +66,13 @@ def test_what_is_allowed_arrives_and_nothing_else_is_shown() -> None:
         assert {each.answer.service for each in found.openings if each.answer.allowed and each.client == one} == allowed
         assert {name for each in found.class_paths if each.sender == one for name in each.opens} == allowed
         for each in found.class_paths:
-            journeys = each.path, each.path6, *(detour.journey for detour in each.detours)
-            assert {journey.site for journey in journeys} == {each.receiver}
-            assert {journey.dscp for journey in journeys} == {each.cls.dscp}
-            labels = [label for journey in journeys for leg in journey.legs for label in leg.labels]
+            traces = each.path, each.path6, *(detour.path for detour in each.detours)
+            assert {trace.site for trace in traces} == {each.receiver}
+            assert {trace.dscp for trace in traces} == {each.cls.dscp}
+            labels = [label for trace in traces for leg in trace.legs for label in leg.labels]
             assert {label.tc for label in labels} <= {each.cls.mpls_tc}
             assert each.path.routers == each.path6.routers
-            shown += len(journeys)
+            shown += len(traces)
     assert shown
 
 
@@ -84,7 +84,7 @@ def test_delay_is_that_of_all_lines_and_fibres() -> None:
 
 def test_detours_are_named_by_what_failed() -> None:
     (opens, _) = answer("gp-2", "svc-broker", "hl7").class_paths
-    ways = {detour.failed: detour.journey.routers for detour in opens.detours}
+    ways = {detour.failed: detour.path.routers for detour in opens.detours}
     assert ways == {"r1-r2": ("r2",), "the line of svc-broker to r1": ("r2", "r1", "r2")}
 
 

@@ -59,7 +59,7 @@ def sent(source: str, target: str, family: IpVersion, **more: Any) -> Fate:
 
 def handed_up(fate: Fate, family: IpVersion = IP4, *, fragment: int = DONT_FRAGMENT) -> Punt:
     """A packet as a switch hands it up."""
-    packet, notes = fate.handed_up.packet, fate.handed_up.notes
+    packet, notes = fate.handed_up.packet, fate.handed_up.registers
     entries = b""
     for place, label in enumerate(packet.labels, start=1):
         bottom = place == len(packet.labels)

@@ -30,7 +30,7 @@ from helsewan.controller.update.rollout import DRAIN_S, Rollout, Stage
 from helsewan.controller.update.rule_diff import difference
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
-from helsewan.verification.concrete.fabric import End, Fabric, Place
+from helsewan.verification.concrete.fabric import End, Fabric, LocatedPacket
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import Stop, Switch, Visit
 
@@ -170,16 +170,16 @@ class Travels:
 
     fabric: Fabric  # for the network's shape alone
     states: list[tuple[float, dict[str, Switch]]]
-    known: dict[tuple[Place, int], Visit] = field(default_factory=dict)
+    known: dict[tuple[LocatedPacket, int], Visit] = field(default_factory=dict)
 
-    def fates(self, start: Place) -> Iterator[tuple[int, Fate]]:
+    def fates(self, start: LocatedPacket) -> Iterator[tuple[int, Fate]]:
         """Each with the state in which the packet came in."""
         for entered, (time, _) in enumerate(self.states):
             end = max(at for at, (other, _) in enumerate(self.states) if other - time < DRAIN_S)
             for fate in self._from(start, entered, end):
                 yield entered, fate
 
-    def _from(self, place: Place, at: int, end: int) -> Iterator[Fate]:
+    def _from(self, place: LocatedPacket, at: int, end: int) -> Iterator[Fate]:
         switch = self.states[at][1][place.router]
         visit = self.known.get((place, id(switch)))
         if visit is None:
@@ -191,8 +191,8 @@ class Travels:
             return
         ((port, packet),) = ways
         if site := self.fabric.site_behind(place.router, port, packet):
-            yield End.DELIVERED, site, packet.ageless(), None
-        elif (onward := self.fabric.beyond(place.router, port, packet)) is None:
+            yield End.DELIVERED, site, packet.with_fresh_ttl(), None
+        elif (onward := self.fabric.next_hop(place.router, port, packet)) is None:
             yield End.LOST, None, None, None
         else:
             met = None
@@ -203,7 +203,7 @@ class Travels:
                     yield from self._from(onward, later, end)
 
 
-def packets(fabric: Fabric) -> Iterator[Place]:
+def packets(fabric: Fabric) -> Iterator[LocatedPacket]:
     """From every line of every site to every other site, opening each service, answering it, and neither."""
     for source, destination in permutations(fabric.network.sites, 2):
         for protocol, name, port in PROTOCOLS.values():
@@ -222,7 +222,7 @@ def packets(fabric: Fabric) -> Iterator[Place]:
                     **fields,
                 )
                 for line in range(len(source.accesses)):
-                    yield fabric.entrance(source.id, packet, line)
+                    yield fabric.ingress(source.id, packet, line)
 
 
 @settings(

@@ -1,4 +1,4 @@
-"""Blocks of headers: their union is exactly the set of packets that the rules deliver."""
+"""The packet sets that rules deliver, written as blocks: the blocks are the set, no more and no less."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_blocks_are_the_whole_set_and_do_not_overlap() -> None:
     assert again == those
 
 
-def test_a_truncated_list_of_blocks_says_so() -> None:
+def test_a_list_of_blocks_beyond_the_limit_is_marked_incomplete() -> None:
     space = Space()
     found, whole = blocks(space, space.equal("ip_proto", 6) | space.equal("ip_proto", 17), 1)
     assert len(found) == 1 and not whole
@@ -55,8 +55,8 @@ def test_the_packets_between_two_sites_are_those_that_the_interpreter_delivers()
     for port in range(0, 1 << 16, 97):
         packet = Packet.of(eth_type=IPV4, ipv4_src=str(sender.address4), ipv4_dst=str(receiver.address4), ip_proto=17,
                            udp_src=4000, udp_dst=port, ip_dscp=0, ip_frag=0, nw_ttl=64)  # fmt: skip
-        walk = fabric.trace_from(sender.id, packet)
-        arrives = walk.end is End.DELIVERED and walk.site == receiver.id
+        trace = fabric.trace_from(sender.id, packet)
+        arrives = trace.end is End.DELIVERED and trace.site == receiver.id
         assert (delivered & static.space.of(packet) != static.space.none) is arrives, port
         met.add(arrives)
     assert met == {True, False}
@@ -69,12 +69,12 @@ def network(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_command_prints_packets_as_text_and_as_json(network: Path) -> None:
+def test_the_command_prints_the_packets_in_words_and_as_json(network: Path) -> None:
     pair = ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network)]
     words = CliRunner().invoke(app, pair)
     assert words.exit_code == 0 and "fragments none" in words.output and "delivered with DSCP 46" in words.output
-    told = json.loads(CliRunner().invoke(app, [*pair, "--json"]).output)
-    assert told["all"] and len(told["delivered"]) == words.output.count("packets IPv")
+    output = json.loads(CliRunner().invoke(app, [*pair, "--json"]).output)
+    assert output["all"] and len(output["delivered"]) == words.output.count("packets IPv")
 
 
 def test_dropped_packets_are_all_others_and_a_failure_case_is_named(network: Path) -> None:
@@ -91,8 +91,8 @@ def test_dropped_packets_are_all_others_and_a_failure_case_is_named(network: Pat
 def test_a_site_whose_router_is_off_sends_nothing(network: Path) -> None:
     pair = ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network), "--json"]
     router = loads(SMALL.encode(), "small.yaml").data["sites"]["hospital-a"]["lines"][0]["router"]
-    told = json.loads(CliRunner().invoke(app, [*pair, "--case", f"router {router}"]).output)
-    assert told["delivered"] == [] and told["case"] == f"router {router}"
+    output = json.loads(CliRunner().invoke(app, [*pair, "--case", f"router {router}"]).output)
+    assert output["delivered"] == [] and output["case"] == f"router {router}"
 
 
 @pytest.mark.parametrize(("pair", "reason"), [(("hospital-x", "gp-c"), "no site"), (("gp-c", "hospital-x"), "no site")])
@@ -103,8 +103,8 @@ def test_unknown_sites_are_refused(network: Path, pair: tuple[str, str], reason:
     assert isinstance(result.exception, InputError) and "--line" in str(result.exception)
 
 
-def test_a_path_that_exceeds_the_depth_is_reported(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Static, "outcomes", too_deep)
+def test_a_path_too_long_to_follow_is_an_error(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Static, "became", too_deep)
     result = CliRunner().invoke(app, ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network)])
     assert isinstance(result.exception, InputError) and "than can be followed" in str(result.exception)
 

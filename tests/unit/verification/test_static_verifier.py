@@ -1,4 +1,4 @@
-"""The static verifier: it proves correct rules, and finds each kind of violation, with an example packet."""
+"""The static verifier: correct rules are proved, and each kind of violation is found, with a witness packet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from helsewan.verification.static import Static, Verification, verify
 
 
 def changed(choose: Callable[[FlowRule], bool], change: Callable[[FlowRule], FlowRule | None]) -> Rules:
-    """The intended rules with the first chosen entry, on the first router that has one, changed or removed."""
+    """The intended rules with the first entry chosen, on the first router that has one, changed or removed."""
     held = rules()
     for router, each in held.items():
         for place, rule in enumerate(each.flows):
@@ -172,14 +172,14 @@ def test_incremental_verification_finds_the_same_as_a_full_one() -> None:
     assert verification.intact() == []
     broke = 0
     for mutant in mutants(plan().network, rules(), 40, seed):
-        held = mutant.of(rules()[mutant.router])
+        held = mutant.apply(rules()[mutant.router])
         anew = Verification(plan(), Static(plan().network, {**rules(), mutant.router: held})).intact()
-        assert _told(verification.after_change(mutant.router, held)) == _told(anew), str(mutant)
+        assert _summary(verification.after_change(mutant.router, held)) == _summary(anew), str(mutant)
         broke += bool(anew)
     assert broke > 10
 
 
-def _told(findings: list[VerificationFinding]) -> set[tuple[FindingKind, str, str | None, int]]:
+def _summary(findings: list[VerificationFinding]) -> set[tuple[FindingKind, str, str | None, int]]:
     return {(finding.kind, finding.site, finding.towards, finding.alike) for finding in findings}
 
 

@@ -1,4 +1,4 @@
-"""Rules in a file: what is written reads back equal, and problems name their location in the file."""
+"""Rules in a file: what is written reads back equal, and an error in a file is reported with its location."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ ENTRY: st.SearchStrategy[Entry] = st.one_of(
 @given(ENTRY)
 @settings(max_examples=400)
 def test_an_entry_reads_back_equal(entry: Entry) -> None:
-    """Any entry that a switch may hold, also those of other controllers."""
+    """Any entry that a switch may hold, also of another controller."""
     assert from_json(json.loads(json.dumps(to_json(entry)))) == entry
 
 
@@ -154,13 +154,13 @@ def tiny() -> bytes:
 
 
 def changed(number: int, path: str, value: object) -> bytes:
-    """The small dump with one value changed in a line, counted from 1; GONE removes the value, and to a list it is
+    """The small dump with one value of one line changed, lines counted from 1; GONE removes it, to a list it is
     appended."""
     lines = raw(small()).splitlines()
     data = json.loads(lines[number - 1])
     inner: Any = data
-    *way, last = path.split(".")
-    for part in way:
+    *path_to, last = path.split(".")
+    for part in path_to:
         inner = inner[int(part)] if isinstance(inner, list) else inner[part]
     if value is GONE:
         del inner[last]
@@ -173,7 +173,7 @@ def changed(number: int, path: str, value: object) -> bytes:
 
 
 def line_of(kind: str, has: str = "") -> int:
-    """The number of the first line of the small dump with an entry of a kind, and with a word."""
+    """The first line of the small dump with an entry of a kind that contains a text."""
     lines = raw(small()).decode().splitlines()
     return next(
         number for number, line in enumerate(lines, start=1) if f', "{kind}": {{' in line and has in line and number > 3
@@ -204,7 +204,7 @@ CASES: dict[str, tuple[int, str, object, str]] = {
     "an address": (MASKS, SRC, "10.0.0.256", f"{SRC}: '10.0.0.256' is no IPv4 address"),
     "a mask": (MASKS, SRC, "10.0.0.1/24", f"{SRC}: '10.0.0.1/24' has bits outside its mask"),
     "too wide": (FLOW, "flow.match.ip_dscp", 64, "flow.match.ip_dscp: 64 does not fit into 6 bits"),
-    "an earlier table": (METERED, "flow.goto", "admit", "flow.goto: 'admit' is not a later table"),
+    "a goto back": (METERED, "flow.goto", "admit", "flow.goto: 'admit' does not lead on"),
     "metadata": (FLOW, "flow.metadata", "0x3/0x1", "flow.metadata: '0x3/0x1' has bits outside its mask"),
     "an action": (GROUPED, "flow.actions", "pop_vlam", "is no action (hint: did you mean 'pop_vlan'?)"),
     "a masked set": (GROUPED, "flow.actions", MASKED_SET, ".set_field.ipv4_src: '10.0.0.0/8' has a mask"),
@@ -226,10 +226,10 @@ CASES: dict[str, tuple[int, str, object, str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_problem_names_its_location(case: str) -> None:
-    number, path, value, said = CASES[case]
-    (told,) = problems(changed(number, path, value))
-    assert told.startswith(f"d:{number}") and said in told, told
+def test_an_error_is_reported_with_its_location(case: str) -> None:
+    number, path, value, expected = CASES[case]
+    (messages,) = problems(changed(number, path, value))
+    assert messages.startswith(f"d:{number}") and expected in messages, messages
 
 
 def test_a_policy_that_is_not_the_dumps_own_is_refused() -> None:
@@ -252,7 +252,7 @@ exceptions:
 """
 
 
-def test_a_policy_of_several_files_keeps_its_locations(tmp_path: Path) -> None:
+def test_a_policy_of_several_files_has_its_locations(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("include: open\nname: mine\ncontracts:\n  everything: {services: [ping]}\n")
     plan = compile_policy(load_policy(path), national_network(90, 1))
@@ -261,7 +261,7 @@ def test_a_policy_of_several_files_keeps_its_locations(tmp_path: Path) -> None:
 
 
 def test_exceptions_are_as_they_were() -> None:
-    """Whether one is in force depends on the time of the dump, not on the time of reading it."""
+    """Whether one is in force depends on when the rules were read from the switches, not on the current time."""
     network = national_network(90, 1)
     text = (policy_path("open")).read_text() + EXCEPTION
     policy = read_policy(loads(text.encode(), "mine.yaml"))
@@ -273,7 +273,7 @@ def test_exceptions_are_as_they_were() -> None:
         assert read(raw(Dump.of(plan, {}, time=time)), "d").plan == plan
 
 
-def test_all_invalid_entries_are_reported_together() -> None:
+def test_all_errors_are_reported_in_one_pass() -> None:
     lines = raw(small()).splitlines()
     lines[FLOW - 1] = lines[FLOW - 1].replace(b'"priority": ', b'"priority": 99')
     lines[GROUP - 1] = b"{"
@@ -281,7 +281,7 @@ def test_all_invalid_entries_are_reported_together() -> None:
     assert first.startswith(f"d:{GROUP}: is not JSON: ") and second.startswith(f"d:{FLOW}: flow.priority: ")
 
 
-def test_all_inconsistent_entries_are_reported_together() -> None:
+def test_all_inconsistencies_are_reported_in_one_pass() -> None:
     lines = raw(small()).splitlines()
     lines[METERED - 1] = lines[METERED - 1].replace(b'"meter": ', b'"meter": 9')
     first, second = problems(b"\n".join([*lines, lines[FLOW - 1]]))
@@ -296,21 +296,21 @@ def test_a_duplicate_key_is_refused() -> None:
 
 def test_many_problems_are_counted() -> None:
     data = raw(small()).replace(b'"cookie"', b'"cooky"')
-    told = problems(data)
-    assert len(told) == 51 and told[-1].startswith("d: has ") and told[-1].endswith(" problems more")
+    messages = problems(data)
+    assert len(messages) == 51 and messages[-1].startswith("d: has ") and messages[-1].endswith(" problems more")
 
 
-def test_a_truncated_archive_is_reported() -> None:
+def test_a_truncated_archive_is_an_error() -> None:
     packed = gzip.compress(raw(small()))
-    assert problems(packed[:-9]) == ["d: is truncated (hint: copy or dump it again)"]
-    (told,) = problems(packed[:40] + b"\0" * 40 + packed[80:])
-    assert told.startswith("d: cannot be unpacked: ")
+    assert problems(packed[:-9]) == ["d: ends in the middle (hint: copy or dump it again)"]
+    (messages,) = problems(packed[:40] + b"\0" * 40 + packed[80:])
+    assert messages.startswith("d: cannot be unpacked: ")
 
 
 @given(st.binary(max_size=60), st.integers(0, 10**6), st.integers(0, 200))
 @settings(max_examples=300, deadline=None)
 def test_no_bytes_break_the_reader(noise: bytes, at: int, cut: int) -> None:
-    """Noise anywhere in a dump gives a dump or problems, and nothing else."""
+    """Noise anywhere in a dump gives a dump or an InputError, and nothing else."""
     whole = tiny()
     assert len(read(whole, "d").rules["oslo1"])
     at %= len(whole)

@@ -1,4 +1,4 @@
-"""What a verification tells programs and people, of reports made by hand; ways are walked through real rules."""
+"""Reports of a verification for programs and users, on sample findings whose traces follow real rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from helsewan.lab.proofs.verification import Verified
 from helsewan.lab.proofs.witness_files import write_witnesses
 from helsewan.verification.findings import FindingKind, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.results import as_json, as_junit, told
+from helsewan.verification.reports.results import as_json, as_junit, as_text
 from helsewan.verification.reports.witness import scapy_packet
 
 
@@ -31,9 +31,9 @@ def test_json_has_all_that_was_found() -> None:
     first, second = data["violations"]
     assert (first["kind"], first["case"], first["source"], first["alike"]) == ("leak", "intact", "mine.yaml:12", 3)
     assert first["packet"]["fields"]["tcp_dst"] == 443 and "TCP(" in first["packet"]["scapy"]
-    walk = leak().trace
-    assert walk is not None
-    assert [hop["router"] for hop in first["way"]["hops"]] == list(walk.routers)
+    trace = leak().trace
+    assert trace is not None
+    assert [hop["router"] for hop in first["way"]["hops"]] == list(trace.routers)
     assert first["way"]["hops"][0]["entries"][0].startswith("table admit, ")
     assert (second["packet"], second["way"], second["where"]) == (None, None, "north: table 1")
     assert [flaw["kind"] for flaw in data["flaws"]] == ["shadowed"]
@@ -61,7 +61,7 @@ def test_the_manual_has_every_key_and_option() -> None:
 
 
 def _names(annotation: Any) -> list[str]:
-    """The spellings of an option; those that all verbs have are told elsewhere."""
+    """The option's names; those that all commands have are documented elsewhere."""
     text = str(annotation)
     return re.findall(r"'(--[a-z-]+)'", text)
 
@@ -84,13 +84,13 @@ def test_junit_has_a_case_for_each_kind_and_proof() -> None:
     assert {each.get("name"): each.get("value") for each in suite.iter("property")}["flaws.shadowed"] == "1"
 
 
-def test_people_are_told_the_packet_the_line_and_the_way(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_printed_report_has_the_packet_the_line_and_the_path(capsys: pytest.CaptureFixture[str]) -> None:
     print_report(Verified(report(FindingKind.LOOP, FindingKind.SHADOWED), "intended"), flaws=False)
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for expected in ("mine.yaml:12", "TCP 10.", "scapy: Ether(", "table admit, ", "1 shadowed (--flaws lists them)"):
-        assert expected in said, said
-    assert said.rstrip().endswith("violated: 1 leak, 1 loop")
-    assert said.index("violations") < said.index("proved") < said.index("breaks no policy")
+        assert expected in printed, printed
+    assert printed.rstrip().endswith("violated: 1 leak, 1 loop")
+    assert printed.index("violations") < printed.index("proved") < printed.index("breaks no policy")
     print_report(Verified(VerificationReport("mine", "small", (), report().proofs), "intended"), flaws=True)
     assert capsys.readouterr().out.rstrip().endswith("proved: nothing breaks the policy")
 
@@ -110,11 +110,11 @@ def test_a_witness_is_a_capture_a_text_and_what_a_replay_needs(tmp_path: Path) -
     assert bytes(frame) == bytes(scapy_packet(packet))
     data: dict[str, Any] = json.loads((tmp_path / "w" / "001-leak.json").read_text())
     assert data["format"] == "helsewan-witness/1" and data["from"]["site"] == leak().site
-    assert (tmp_path / "w" / "001-leak.txt").read_text() == told(leak()) + "\n"
+    assert (tmp_path / "w" / "001-leak.txt").read_text() == as_text(leak()) + "\n"
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "w").iterdir())
 
 
-def test_witnesses_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+def test_witnesses_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "w").touch()
     with pytest.raises(InputError, match=re.escape(f"--witness: '{tmp_path / 'w'}' File exists")):
         write_witnesses(tmp_path / "w", ())

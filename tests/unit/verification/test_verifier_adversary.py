@@ -1,4 +1,4 @@
-"""Adversarial entries, chosen to deceive the static verifier: none of them is proved."""
+"""Entries crafted to deceive the static verifier: none of them is proved harmless."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from helsewan.verification.static import Static, Verification, verify
 
 Change = Callable[[FlowRule], FlowRule]
 BODO_GP = ("in_port", 1), ("vlan_vid", 4198)
-ELSEWHERE = 0x7FFF << 48, 0x7FFF << 48  # a VPN without members
+ELSEWHERE = 0x7FFF << 48, 0x7FFF << 48  # a VPN that does not exist
 
 
 def to(rule: FlowRule) -> object:
@@ -67,8 +67,8 @@ def narrowed(rule: FlowRule, *match: tuple[str, int]) -> FlowRule:
     return replace(rule, match=(*match, *rule.match))
 
 
-def led(in_port: int) -> FlowRule:
-    """Into a VPN without members."""
+def diverted(in_port: int) -> FlowRule:
+    """An entry that puts packets into the unused VPN."""
     return FlowRule(Table.ADMIT, 900, (("in_port", in_port), ("eth_type", IPV4)), (), Table.CONTRACT, ELSEWHERE)
 
 
@@ -77,7 +77,7 @@ def marked(dscp: int) -> FlowRule:
     return FlowRule(Table.CONTRACT, 900, match, (SetField("ip_dscp", dscp),), Table.POLICE, (dscp << 10, 0xFC00))
 
 
-def bergens_path(rule: FlowRule) -> bool:
+def route_to_bergen(rule: FlowRule) -> bool:
     return rule.table is Table.ROUTE and to(rule) == "10.1.0.0"
 
 
@@ -89,7 +89,7 @@ def records(rule: FlowRule) -> bool:
     return rule.table is Table.CONTRACT and dict(rule.match).get("tcp_dst") == 443
 
 
-# Which entries of which router become others.
+# Changed entries: the router, which of its entries, and the change.
 EXCHANGED: dict[str, tuple[str, Callable[[FlowRule], bool], Change]] = {
     "labels of one traffic class only": (
         "trondheim", of(Table.CORE), lambda rule: narrowed(rule, ("mpls_tc", 7)),
@@ -99,17 +99,18 @@ EXCHANGED: dict[str, tuple[str, Callable[[FlowRule], bool], Change]] = {
     ),
     "another port than the allowed one": ("bodo", records, lambda rule: also(rule, SetField("tcp_dst", 22))),
     "another sender": ("bodo", records, lambda rule: first(rule, SetField("ipv4_src", "10.1.0.2"))),
-    "a label set from a register": (
-        "bergen", bergens_path, lambda rule: last(rule, Load("reg1", 102, 20), Move("reg1", "mpls_label", 20)),
+    "a label by way of a register": (
+        "bergen", route_to_bergen, lambda rule: last(rule, Load("reg1", 102, 20), Move("reg1", "mpls_label", 20)),
     ),
     "a part of a label": (
-        "bergen", bergens_path, lambda rule: last(rule, SetField("mpls_label", 0x10065), Load("mpls_label", 101, 16)),
+        "bergen", route_to_bergen,
+        lambda rule: last(rule, SetField("mpls_label", 0x10065), Load("mpls_label", 101, 16)),
     ),
     "a DSCP set from a register": (
         "trondheim", to_trondheim_gp, lambda rule: first(rule, Load("reg3", 0, 6), Move("reg3", "ip_dscp", 6)),
     ),
     "a copy of what is delivered": ("trondheim", to_trondheim_gp, lambda rule: also(rule, rule.actions[-1])),
-    "a copy of what is forwarded": ("bergen", bergens_path, lambda rule: also(rule, rule.actions[-1])),
+    "a copy of what goes on": ("bergen", route_to_bergen, lambda rule: also(rule, rule.actions[-1])),
     "the meter of another class": ("trondheim", of(Table.CONTRACT), lambda rule: replace(rule, metadata=(0, 0xFC00))),
     "no meter": ("trondheim", of(Table.CONTRACT), lambda rule: replace(rule, goto=Table.ROUTE)),
     "a meter for IPv4 only": (
@@ -129,7 +130,7 @@ def test_a_changed_entry_is_not_proved(fault: str) -> None:
     assert verify(plan(), held).violations
 
 
-# Entries that are there as well.
+# Added entries.
 ADDED: dict[str, tuple[tuple[str, FlowRule], ...]] = {
     "back out of the trunk, to another access link": (
         ("bodo", FlowRule(Table.ADMIT, 900, BODO_GP, (SetField("vlan_vid", 4199), Output(IN_PORT)))),
@@ -146,7 +147,7 @@ ADDED: dict[str, tuple[tuple[str, FlowRule], ...]] = {
                           goto=Table.CONTRACT, metadata=ELSEWHERE)),
         ("bodo", marked(46)),
         ("bodo", FlowRule(Table.ROUTE, 900, (("metadata", ELSEWHERE),), (PopVlan(), Output(2)))),
-        *(("trondheim", led(port)) for port in (2, 3, 4)),
+        *(("trondheim", diverted(port)) for port in (2, 3, 4)),
         ("trondheim", marked(18)),
         ("trondheim", FlowRule(Table.ROUTE, 900, (("metadata", ELSEWHERE),), goto=Table.DELIVER)),
         ("trondheim", FlowRule(Table.DELIVER, 900, (("metadata", ELSEWHERE), ("eth_type", IPV4)),
@@ -214,7 +215,7 @@ def test_fields_without_masks_have_none_in_files() -> None:
 NO_LABELS = FlowRule(Table.ADMIT, 310, (*BODO_GP, ("eth_type", MPLS), ("mpls_label", 5)), (Output(CONTROLLER),))
 LABELS = FlowRule(Table.ADMIT, 305, (*BODO_GP, ("eth_type", MPLS)), goto=Table.CORE)
 AWAY = FlowRule(Table.ADMIT, 310, (*BODO_GP, ("eth_type", 0x88CC)), goto=Table(50))
-# What is harmless before, and what is added to one router then.
+# Entries that are harmless at first, and the entry that is added to the same router later.
 LATER = {
     "labels accepted beside others that were matched": ((NO_LABELS,), LABELS),
     "an entry in a table that was empty": ((AWAY,), FlowRule(Table(50), 1, (), (Output(99),))),
@@ -235,17 +236,17 @@ def test_an_entry_added_later_is_found_as_by_a_full_verification(fault: str) -> 
         verification.after_change("bodo", now),
         Verification(plan(), Static(plan().network, {**held, "bodo": now})),
     )
-    assert _told(found) == _told(anew.intact()) and found
+    assert _summary(found) == _summary(anew.intact()) and found
     assert verification.intact() == []
 
 
-def test_packets_with_labels_of_a_site_are_followed_through_the_national_network() -> None:
-    """A router accepts labels from its sites as it does from links: their packets may go anywhere."""
+def test_packets_under_labels_of_their_own_are_followed_through_the_whole_country() -> None:
+    """A router accepts labels from its sites as if from a link: such packets may go anywhere."""
     network = national_network(90)
     plan = compile_policy(load_policy(library_path("national")), network)
     generation = first_generation(plan)
     held = {router.id: generation.rules(router.id) for router in network.routers}
-    at = next(number for number, rule in enumerate(held["moirana"].flows) if is_from_fibre(rule))
+    at = next(number for number, rule in enumerate(held["moirana"].flows) if is_from_link(rule))
     flows = list(held["moirana"].flows)
     flows[at] = replace(flows[at], match=tuple(each for each in flows[at].match if each[0] != "in_port"))
     found = Verification(plan, Static(network, held)).after_change(
@@ -255,7 +256,7 @@ def test_packets_with_labels_of_a_site_are_followed_through_the_national_network
     assert not [finding for finding in found if "one after the other" in finding.reason]
 
 
-def is_from_fibre(rule: FlowRule) -> bool:
+def is_from_link(rule: FlowRule) -> bool:
     match = dict(rule.match)
     return rule.table is Table.ADMIT and match.get("eth_type") == MPLS and "in_port" in match and rule.goto is not None
 
@@ -271,5 +272,5 @@ def too_deep(*_: object) -> None:
     raise RecursionError
 
 
-def _told(findings: list[VerificationFinding]) -> set[tuple[object, ...]]:
+def _summary(findings: list[VerificationFinding]) -> set[tuple[object, ...]]:
     return {(finding.kind, finding.site, finding.towards, finding.alike) for finding in findings}

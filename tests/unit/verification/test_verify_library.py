@@ -1,4 +1,4 @@
-"""No false alarms: the rules of every policy of the library implement it, also in known-good variations."""
+"""No false alarms: the rules of every policy of the library implement it, also in valid variations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from helsewan.verification.static import verify
 
 pytestmark = pytest.mark.exhaustive
 
-SMALLEST = 90  # about as few sites as the national network can have
+SMALLEST = 90  # about the minimum of sites of the national network
 
 
 def plan_of(name: str, sites: int = 0, both_access_links: bool = False) -> Plan:
@@ -30,7 +30,7 @@ def plan_of(name: str, sites: int = 0, both_access_links: bool = False) -> Plan:
 
 
 def alarms(plan: Plan, generation: Generation, states: tuple[FailureCase, ...]) -> list[str]:
-    """The violations that the verifier finds."""
+    """The violations that the verifier reports."""
     rules = {router.id: generation.rules(router.id) for router in plan.network.routers}
     return [f"{each.kind} {each.case}: {each.reason}" for each in verify(plan, rules, states).violations]
 
@@ -48,8 +48,8 @@ def test_it_is_implemented_under_every_single_failure(name: str, both_access_lin
     assert alarms(plan, first_generation(plan), cases(plan.network, "srlg")) == []
 
 
-def test_it_is_implemented_once_paths_are_recomputed() -> None:
-    """While the failure lasts: the same rules would not be correct for the intact network."""
+def test_it_is_kept_once_paths_are_computed_anew() -> None:
+    """Only while the failure lasts: these rules do not fit the intact network."""
     plan = plan_of("national")
     for failed in (Failures(links=frozenset({"r1-r2"})), Failures(routers=frozenset({"r3"}))):
         found = alarms(plan, first_generation(plan).with_paths(failed), (INTACT, FailureCase("anew", failed)))
