@@ -77,12 +77,12 @@ __all__ = [
     "Queue",
     "QueueEmpty",
     "RyuApp",
-    "describer",
     "handles",
     "listen",
     "ofp_event",
     "ofproto_v1_3",
     "ofproto_v1_3_parser",
+    "protocol_description",
     "sleep",
     "spawn",
     "start",
@@ -116,7 +116,7 @@ _RETRY_S = 0.1  # where the machine has no room for a connection
 _NATIVE = getattr(hub, "HUB_TYPE", "eventlet") == "native"  # Ryu knows eventlet only
 
 
-def describer() -> Any:
+def protocol_description() -> Any:
     """What the parser's classes need to know of a switch: that it speaks OpenFlow 1.3."""
     return ofproto_protocol.ProtocolDesc(version=ofproto_v1_3.OFP_VERSION)
 

@@ -198,7 +198,9 @@ class Verification:
             if deed.router in elsewhere
         ):
             return {}
-        lines = [line for line in self.lines if line not in failed.lines and self.static.router_of(line) in elsewhere]
+        lines = [
+            line for line in self.lines if line not in failed.access_links and self.static.router_of(line) in elsewhere
+        ]
         return self.compared(case, machine, lines, elsewhere)
 
     def _holds(self, takes: Set, deed: Transition, machine: SymbolicExecutor, elsewhere: Set) -> bool:

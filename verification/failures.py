@@ -25,7 +25,7 @@ def cases(network: Network, scope: str) -> tuple[Case, ...]:
     if scope != "none":
         found += [Case(name, failures) for name, failures in single_failures(network) if _is_single(name)]
         found += [
-            Case(f"line {site} {number}", Failures(lines=frozenset({(site, number)})))
+            Case(f"line {site} {number}", Failures(access_links=frozenset({(site, number)})))
             for site, number in _lines(network)
         ]
     if scope == "srlg":
@@ -68,7 +68,7 @@ def cut_off(network: Network, failed: Failures) -> dict[int, frozenset[str]]:
     reached: dict[int, set[str]] = {number: set() for number in part.values()}
     for site in network.sites:
         for line, access in enumerate(site.accesses):
-            if (site.id, line) not in failed.lines and access.router in part:
+            if (site.id, line) not in failed.access_links and access.router in part:
                 reached[part[access.router]].add(site.id)
     everybody = frozenset(site.id for site in network.sites)
     return {number: everybody - sites for number, sites in reached.items()}

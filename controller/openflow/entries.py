@@ -251,7 +251,7 @@ class RuleSet:
         return len(self.meters) + len(self.groups) + len(self.flows)
 
 
-def first_of_each(rules: Iterable[FlowRule]) -> tuple[FlowRule, ...]:
+def without_duplicates(rules: Iterable[FlowRule]) -> tuple[FlowRule, ...]:
     """The rules without those a switch could not tell from an earlier one (same table, priority, match)."""
     kept: dict[tuple[Table, int, Match], FlowRule] = {}
     for rule in rules:

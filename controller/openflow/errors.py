@@ -33,12 +33,12 @@ _WORDS: dict[tuple[int, int], str] = {
 _OTHERS = frozenset({(_of.OFPET_BAD_REQUEST, _of.OFPBRC_IS_SLAVE), (_of.OFPET_ROLE_REQUEST_FAILED, _of.OFPRRFC_STALE)})
 
 
-def is_anothers(kind: int, code: int) -> bool:
+def is_not_master(kind: int, code: int) -> bool:
     """Whether an error of this type and code says that the switch obeys another controller."""
     return (kind, code) in _OTHERS
 
 
-def in_words(kind: int, code: int) -> str:
+def error_text(kind: int, code: int) -> str:
     """What an error of this type and code means, with both."""
     words = _WORDS.get((kind, code), "the bundle failed" if kind == _BUNDLE_FAILED else "refused")
     return f"{words} (error type {kind} code {code})"

@@ -30,7 +30,7 @@ from helsewan.topology.model import ACCESS_LINK_PORTS, TRUNK_PORT
 
 MAX_LABELS = 3  # Open vSwitch's FLOW_MAX_MPLS_LABELS
 FIRST_LABEL = 10_000  # of the transport labels; a group with such a number is one for packets that have theirs already
-LINE_GROUPS = 1 << 20  # and the line's VLAN: the group of an access line, beyond all labels
+ACCESS_LINK_GROUPS = 1 << 20  # and the line's VLAN: the group of an access line, beyond all labels
 
 _IN_CORE, _WITH_VPN = 2, 1
 _LABELS_IN = {Table.CORE: _IN_CORE, Table.VPN: _WITH_VPN}  # in all other tables behind admit a packet has none
@@ -51,7 +51,7 @@ _PLACE = {kind: place for place, kinds in enumerate(_SET_ORDER) for kind in kind
 _ONLY_ONE = len(_SET_ORDER) - 1
 
 
-def label_fault(entry: FlowRule | GroupRule) -> str | None:
+def label_error(entry: FlowRule | GroupRule) -> str | None:
     """What is wrong with how an entry treats labels; None if nothing is."""
     if isinstance(entry, GroupRule):
         return next(filter(None, (_bucket_fault(entry, bucket.actions) for bucket in entry.buckets)), None)
@@ -67,7 +67,7 @@ def labels_in(table: Table) -> int:
 
 def labels_at(group: int) -> int:
     """How many labels a packet has that comes to a group."""
-    return 0 if group >= LINE_GROUPS else _IN_CORE if group >= FIRST_LABEL else _WITH_VPN
+    return 0 if group >= ACCESS_LINK_GROUPS else _IN_CORE if group >= FIRST_LABEL else _WITH_VPN
 
 
 def _bucket_fault(group: GroupRule, actions: tuple[Action, ...]) -> str | None:

@@ -13,11 +13,11 @@ _HEADER = struct.Struct("!BBHI")  # version, type, length, xid (OpenFlow 1.3.5, 
 _HELLO = 0
 _VERSION = 4  # OpenFlow 1.3
 
-PATIENCE_S = 30.0  # to get through both handshakes, and for a message once it has begun: minutes are for attackers
+TIMEOUT_S = 30.0  # to get through both handshakes, and for a message once it has begun: minutes are for attackers
 HANDSHAKE_BYTES = 1 << 20  # as many as the descriptions of 16,000 ports take
-COST_BYTES = 1024  # a message costs 1, and 1 for each so many bytes of it
-COSTS_PER_S = 2_000.0  # of a core in Python, a message takes some 0.1 ms
-BURST_COSTS = 20_000.0  # a switch that is asked for all it holds may answer at once
+BYTES_PER_TOKEN = 1024  # a message costs 1, and 1 for each so many bytes of it
+TOKENS_PER_S = 2_000.0  # of a core in Python, a message takes some 0.1 ms
+BURST_TOKENS = 20_000.0  # a switch that is asked for all it holds may answer at once
 
 
 class MessageRefused(ConnectionError):
@@ -34,14 +34,14 @@ class MessageReader:
     _greeted: bool = False
     _bytes: int = 0
     _message_began: float | None = None
-    _credit: float = BURST_COSTS
+    _credit: float = BURST_TOKENS
     _credited: float = 0.0
 
     @property
     def deadline(self) -> float | None:
         """By when more must come, if it must."""
         since = self._message_began if self.established else self.began
-        return None if since is None else since + PATIENCE_S
+        return None if since is None else since + TIMEOUT_S
 
     def take(self, data: bytes, now: float) -> bytes:
         """The messages that ``data`` completes. Raises Refused for what is no OpenFlow 1.3, or too much before the
@@ -53,7 +53,7 @@ class MessageReader:
         end, messages = self._whole()
         whole = bytes(self._buffer[:end])
         del self._buffer[:end]
-        self._charge(messages + end / COST_BYTES, now)
+        self._charge(messages + end / BYTES_PER_TOKEN, now)
         if not self._buffer:
             self._message_began = None
         elif end or self._message_began is None:
@@ -62,13 +62,13 @@ class MessageReader:
 
     def pause_s(self) -> float:
         """How long not to read on."""
-        return max(0.0, -self._credit / COSTS_PER_S)
+        return max(0.0, -self._credit / TOKENS_PER_S)
 
     def check(self, now: float) -> None:
         """Raises Refused when the deadline has passed."""
         if self.deadline is not None and now >= self.deadline:
             what = "a message was not complete" if self.established else "it was not through the handshake"
-            raise MessageRefused(f"{what} within {PATIENCE_S:g} s")
+            raise MessageRefused(f"{what} within {TIMEOUT_S:g} s")
 
     def _whole(self) -> tuple[int, int]:
         """Where the last whole message ends, and how many there are."""
@@ -92,6 +92,6 @@ class MessageReader:
             raise MessageRefused(f"sent a message of version {version}, agreed was {_VERSION}")
 
     def _charge(self, costs: float, now: float) -> None:
-        earned = (now - self._credited) * COSTS_PER_S if self._credited else 0.0
-        self._credit = min(BURST_COSTS, self._credit + earned) - costs
+        earned = (now - self._credited) * TOKENS_PER_S if self._credited else 0.0
+        self._credit = min(BURST_TOKENS, self._credit + earned) - costs
         self._credited = now

@@ -37,8 +37,8 @@ from helsewan.controller.openflow.entries import (
     SetField,
     Table,
 )
-from helsewan.controller.openflow.label_stack import label_fault
-from helsewan.controller.openflow.prerequisites import unmet
+from helsewan.controller.openflow.label_stack import label_error
+from helsewan.controller.openflow.prerequisites import missing_prerequisite
 
 VLAN_PRESENT = 0x1000  # OFPVID_PRESENT
 
@@ -88,7 +88,7 @@ class Purpose(IntEnum):
     """The purpose of an entry: the top byte of its cookie; the low 32 bits hold a number in that kind."""
 
     PASS = 1  # carries on
-    LINE = 2  # an access line; number: index of the attachment
+    ACCESS_LINK = 2  # number: index of the attachment in the plan
     CONTRACT = 3  # number: id of the contract
     ROUTE = 4  # number: index of the egress set
     LABEL = 5  # number: the label
@@ -236,7 +236,7 @@ def check(entry: FlowRule | GroupRule | AnyMeter) -> None:
             _check_actions(entry, bucket.actions, BUCKET)
         _check_labels(entry)
         for bucket in entry.buckets:
-            _check_prerequisites(entry, unmet((), bucket.actions, _LABELLED))
+            _check_prerequisites(entry, missing_prerequisite((), bucket.actions, _LABELLED))
     elif min(_limits(entry)) <= 0:
         raise PipelineError(f"{entry}: a meter needs a rate and a burst")
 
@@ -261,11 +261,11 @@ def _check_flow(rule: FlowRule, spec: TableSpec) -> None:
     if rule.meter is not None and not spec.meters:
         raise PipelineError(f"{rule}: this table has no meters")
     _check_labels(rule)
-    _check_prerequisites(rule, unmet(rule.match, rule.actions))
+    _check_prerequisites(rule, missing_prerequisite(rule.match, rule.actions))
 
 
 def _check_labels(entry: FlowRule | GroupRule) -> None:
-    if fault := label_fault(entry):
+    if fault := label_error(entry):
         raise PipelineError(f"{entry}: {fault}")
 
 

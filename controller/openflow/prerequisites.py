@@ -53,7 +53,7 @@ _NEEDED: dict[str, _Needed] = {
 }
 
 
-def unmet(match: Match, actions: tuple[Action, ...], known: Known = ()) -> str | None:
+def missing_prerequisite(match: Match, actions: tuple[Action, ...], known: Known = ()) -> str | None:
     """What an entry uses that nothing before it vouches for, in words; None if nothing is. ``known`` is what is sure
     of every packet that comes to it."""
     sure = set(known)

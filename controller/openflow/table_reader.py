@@ -67,7 +67,7 @@ class TableReader:
         """A part of the answer to the last request."""
         self._bodies[self._under_way].extend(body)
 
-    def held(self) -> RuleSet:
+    def rule_set(self) -> RuleSet:
         """What the switch holds. Raises ValueError, IndexError or struct.error if that cannot be read."""
         kinds = (_of.OFPMP_METER_CONFIG, _of.OFPMP_GROUP_DESC, _of.OFPMP_FLOW)
         meters, groups, flows = (bytes(self._bodies[kind]) for kind in kinds)

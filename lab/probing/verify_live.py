@@ -148,7 +148,7 @@ def _call(talk: Session, plan: Plan) -> Call:
 
 def _has_light(site: str, line: int, plan: Plan, down: Failures) -> bool:
     router = plan.network.site[site].accesses[line].router
-    return router not in down.routers and (site, line) not in down.lines
+    return router not in down.routers and (site, line) not in down.access_links
 
 
 def _may_talk(talk: Session, plan: Plan, down: Failures) -> bool:

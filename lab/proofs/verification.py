@@ -91,4 +91,8 @@ def as_it_stands(found: Sequence[Case], down: Failures) -> tuple[Case, ...]:
 
 
 def _with(failures: Failures, down: Failures) -> Failures:
-    return Failures(failures.links | down.links, failures.routers | down.routers, lines=failures.lines | down.lines)
+    return Failures(
+        failures.links | down.links,
+        failures.routers | down.routers,
+        access_links=failures.access_links | down.access_links,
+    )

@@ -64,7 +64,7 @@ class SwitchAnswer:
     def decode(self) -> SwitchState:
         """The switch's state. Raises ReadingFailed where the answer is malformed."""
         with _named(self.path):
-            return SwitchState(self.reading.held(), dead_ports(self.ports))
+            return SwitchState(self.reading.rule_set(), dead_ports(self.ports))
 
 
 def ask(path: Path) -> SwitchAnswer | None:
@@ -145,7 +145,7 @@ def failures_seen(network: Network, found: dict[str, SwitchState | None]) -> Fai
         for line, port in ports.items()
         if port in dead[router]
     )
-    return Failures(links, off, lines=lines)
+    return Failures(links, off, access_links=lines)
 
 
 def main(argv: list[str] | None = None) -> int:

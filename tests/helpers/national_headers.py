@@ -34,7 +34,7 @@ def intact() -> Generation:
 @cache
 def edge() -> dict[str, Switch]:
     """The routers' access sides, which no failure changes."""
-    return {router: Switch.of(rules) for router, rules in intact().edge.items()}
+    return {router: Switch.of(rules) for router, rules in intact().access.items()}
 
 
 @cache

@@ -80,7 +80,7 @@ def detours(plan: Plan, fabric: Fabric, sender: str, packet: Packet, way: Journe
         failed = replace(fabric, failures=Failures(links=frozenset({leg.link})))
         yield Detour(leg.link, journey(plan, failed, sender, packet))
     for line, sent_on in _lines(plan, sender, way):
-        failed = replace(fabric, failures=Failures(lines=frozenset({line})))
+        failed = replace(fabric, failures=Failures(access_links=frozenset({line})))
         router = plan.network.site[line[0]].homing[line[1]]
         yield Detour(f"the line of {line[0]} to {router}", journey(plan, failed, sender, packet, sent_on))
 

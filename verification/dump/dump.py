@@ -170,7 +170,7 @@ def write(dump: Dump) -> Iterator[bytes]:
         "down": {
             "links": sorted(dump.down.links),
             "routers": sorted(dump.down.routers),
-            "lines": sorted(access_link_name(*line) for line in dump.down.lines),
+            "lines": sorted(access_link_name(*line) for line in dump.down.access_links),
         },
         "answers_neighbours": dump.answers_neighbours,
     }
@@ -290,7 +290,9 @@ def _failures(down: _Down, network: Network, name: str) -> Failures:
     ]
     if problems:
         raise InputError(*problems)
-    return Failures(frozenset(down.links), frozenset(down.routers), lines=frozenset(lines[each] for each in down.lines))
+    return Failures(
+        frozenset(down.links), frozenset(down.routers), access_links=frozenset(lines[each] for each in down.lines)
+    )
 
 
 def _inconsistent(router: str, held: list[tuple[int, Entry]], name: str) -> Iterator[Problem]:

@@ -79,7 +79,7 @@ class Corpus:
         return (
             *(Failures(links=frozenset({link.id})) for link in network.links),
             *(Failures(routers=frozenset({router.id})) for router in network.routers),
-            *(Failures(lines=frozenset({line})) for line in lines),
+            *(Failures(access_links=frozenset({line})) for line in lines),
         )
 
     @cached_property
@@ -95,7 +95,7 @@ class Corpus:
                     by_element.setdefault(element, []).append(probe)
         for failures in self.cases:
             failed = replace(self.fabric, failures=failures)
-            for element in (*failures.links, *failures.routers, *failures.lines):
+            for element in (*failures.links, *failures.routers, *failures.access_links):
                 for probe in self.living(failures, by_element.get(element, ())):
                     _, walk = seen(failed, self.meters, probe)
                     if walk is not None:
@@ -106,7 +106,7 @@ class Corpus:
         """Those of which the line that they come in on is there."""
         for probe in probes:
             router = self.plan.network.site[probe.site].accesses[probe.line].router
-            if router not in failures.routers and (probe.site, probe.line) not in failures.lines:
+            if router not in failures.routers and (probe.site, probe.line) not in failures.access_links:
                 yield probe
 
     def _elements(self, walk: Trace) -> Iterator[object]:

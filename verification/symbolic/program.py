@@ -111,7 +111,7 @@ class Program:
     def bits_of(self, failures: Failures) -> int:
         """The links and lines that carry nothing then."""
         down = {link.id for link in self.network.links if {link.a, link.b} & failures.routers}
-        return sum(self.bit[thing] for thing in down | failures.links | failures.lines)
+        return sum(self.bit[thing] for thing in down | failures.links | failures.access_links)
 
     def port_bit(self, router: str, port: int) -> int:
         """What a port hangs on, as a bit; 0 for the trunk."""

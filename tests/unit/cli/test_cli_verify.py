@@ -166,10 +166,10 @@ def test_a_witness_is_checked(change: dict[str, object], said: str) -> None:
 def test_what_is_down_already_is_so_in_every_case() -> None:
     intact, link = Case("intact", Failures()), Case("link a", Failures(frozenset({"a"})))
     assert as_it_stands((intact, link), Failures()) == (intact, link)
-    down = Failures(frozenset({"b"}), frozenset({"r"}), lines=frozenset({("s", 1)}))
+    down = Failures(frozenset({"b"}), frozenset({"r"}), access_links=frozenset({("s", 1)}))
     assert as_it_stands((intact, link), down) == (
         Case("intact, as it stands", down),
-        Case("link a, as it stands", Failures(frozenset({"a", "b"}), down.routers, lines=down.lines)),
+        Case("link a, as it stands", Failures(frozenset({"a", "b"}), down.routers, access_links=down.access_links)),
     )
 
 

@@ -230,7 +230,7 @@ def test_more_trees_than_labels_are_refused_in_words() -> None:
     plan = small_plan()
     paths = compute_paths(plan.network, plan.egresses)
     with (
-        patch("helsewan.controller.rules.label_rules._END_OF_LABELS", 10_004),
+        patch("helsewan.controller.rules.label_rules._LABEL_LIMIT", 10_004),
         pytest.raises(InputError, match="trees of paths' need a label"),
     ):
         assign_labels(paths)

@@ -162,9 +162,9 @@ def test_classes_go_by_paths_of_their_own() -> None:
         "bergen",
     )
     assert switches.send("st-olav", ipv4_dst=to, **REPLIES["ping"]).routers == ("trondheim", "bergen")
-    more = len(reconciler.current.edge["trondheim"]) - len(Reconciler(PLAN).current.edge["trondheim"])
+    more = len(reconciler.current.access["trondheim"]) - len(Reconciler(PLAN).current.access["trondheim"])
     routes = [
-        rule for rule in reconciler.current.edge["trondheim"].flows if purpose_of(rule.cookie)[0] is Purpose.ROUTE
+        rule for rule in reconciler.current.access["trondheim"].flows if purpose_of(rule.cookie)[0] is Purpose.ROUTE
     ]
     assert 0 < more < len(routes) / 2  # one rule a route from afar
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ip_packets import ipv4
 
 from helsewan.controller.rules.punt import read_frame
-from helsewan.controller.slowpath.icmp import IcmpError, Ipv4Packet, checksum, error, read_ipv4
+from helsewan.controller.slowpath.icmp import IcmpError, Ipv4Packet, checksum, icmp_error, read_ipv4
 
 ROUTER = IPv4Address("100.64.0.7")
 CS6 = 48
@@ -31,7 +31,7 @@ def test_checksum_of_the_rfcs_example() -> None:
 def test_time_exceeded_to_the_byte() -> None:
     """As tcpdump finds it right."""
     about = packet(body=bytes.fromhex("9c40 4e20 0008 0000"))
-    assert error(IcmpError.EXPIRED, about, ROUTER, CS6).hex(" ", 4) == (
+    assert icmp_error(IcmpError.EXPIRED, about, ROUTER, CS6).hex(" ", 4) == (
         "45c00038 00004000 4001cbbb 64400007 0a010002"  # version, TOS, length; DF; TTL 64, ICMP; source, destination
         " 0b000a97 00000000"  # time exceeded in transit
         " 4500001c 00070000 0111a5c3 0a010002 0a030002 9c404e20 00080000"  # what it is about
@@ -39,7 +39,7 @@ def test_time_exceeded_to_the_byte() -> None:
 
 
 def test_labels_are_told_behind_a_padded_quote() -> None:
-    message = error(IcmpError.EXPIRED, packet(body=bytes(8)), ROUTER, CS6, labels=(0x02710C01, 0x003E9D3F))[20:]
+    message = icmp_error(IcmpError.EXPIRED, packet(body=bytes(8)), ROUTER, CS6, labels=(0x02710C01, 0x003E9D3F))[20:]
     assert message[5] * 4 == 128 and message[8 + 28 : 8 + 128] == bytes(100)
     extension = message[8 + 128 :]
     assert extension[:2] == b"\x20\x00" and checksum(extension) == 0  # version 2 (RFC 4884, 7)
@@ -48,7 +48,7 @@ def test_labels_are_told_behind_a_padded_quote() -> None:
 
 def test_too_long_tells_the_next_lines_mtu() -> None:
     kind, code, _, unused, mtu = struct.unpack_from(
-        "!BBHHH", error(IcmpError.TOO_LONG, packet(), ROUTER, 0, mtu=1400), 20
+        "!BBHHH", icmp_error(IcmpError.TOO_LONG, packet(), ROUTER, 0, mtu=1400), 20
     )
     assert (kind, code, unused, mtu) == (3, 4, 0, 1400)
 
@@ -58,7 +58,7 @@ def test_too_long_tells_the_next_lines_mtu() -> None:
     [(IcmpError.EXPIRED, 11, 0), (IcmpError.NO_ROUTE, 3, 0), (IcmpError.NO_PATH, 3, 1), (IcmpError.PROHIBITED, 3, 13)],
 )
 def test_each_trouble_has_its_type_and_code(trouble: IcmpError, kind: int, code: int) -> None:
-    assert error(trouble, packet(), ROUTER, 0)[20:22] == bytes([kind, code])
+    assert icmp_error(trouble, packet(), ROUTER, 0)[20:22] == bytes([kind, code])
 
 
 @given(
@@ -70,7 +70,7 @@ def test_each_trouble_has_its_type_and_code(trouble: IcmpError, kind: int, code:
 )
 def test_every_error_is_sound(trouble: IcmpError, body: bytes, labels: list[int], dscp: int, mtu: int) -> None:
     about = packet(body=body)
-    message = error(trouble, about, ROUTER, dscp, tuple(labels), mtu)
+    message = icmp_error(trouble, about, ROUTER, dscp, tuple(labels), mtu)
     read = read_ipv4(message)
     assert read is not None and read.data == message and len(message) <= 576
     assert (read.source, read.destination) == (ROUTER, about.source)
@@ -78,7 +78,7 @@ def test_every_error_is_sound(trouble: IcmpError, body: bytes, labels: list[int]
     assert checksum(message[:20]) == 0 and checksum(message[20:]) == 0
     whole = min(len(about.data), 128 if labels else 576 - 28)
     assert message[28 : 28 + whole] == about.data[:whole]
-    assert not read.deserves_answer, "errors about errors"
+    assert not read.may_get_error, "errors about errors"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_every_error_is_sound(trouble: IcmpError, body: bytes, labels: list[int]
     ],
 )
 def test_errors_only_where_they_may_be_sent(about: dict[str, object], deserves: bool) -> None:
-    assert packet(**about).deserves_answer is deserves
+    assert packet(**about).may_get_error is deserves
 
 
 @given(st.binary(max_size=200))
@@ -107,8 +107,8 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     for head in (b"", bytes(12) + b"\x08\x00", bytes(12) + b"\x88\x47", bytes(12) + b"\x81\x00\x00\x05\x88\x47"):
         contents = read_frame(head + data)
         if contents is not None:
-            assert contents.packet.deserves_answer in (True, False)
-            error(IcmpError.EXPIRED, contents.packet, ROUTER, 0, contents.labels[:3])
+            assert contents.packet.may_get_error in (True, False)
+            icmp_error(IcmpError.EXPIRED, contents.packet, ROUTER, 0, contents.labels[:3])
 
 
 def test_padding_is_not_part_of_a_packet() -> None:

@@ -12,7 +12,7 @@ from ip_packets import FRAGMENT, HOP_BY_HOP, OPTIONS, UDP, ipv6
 
 from helsewan.controller.rules.punt import read_frame
 from helsewan.controller.slowpath.icmp import IcmpError, checksum
-from helsewan.controller.slowpath.icmp6 import ICMPV6, Ipv6Packet, error6, read_ipv6
+from helsewan.controller.slowpath.icmp6 import ICMPV6, Ipv6Packet, icmp6_error, read_ipv6
 
 ROUTER = IPv6Address("fd68:7772::7")
 CS6 = 48
@@ -35,7 +35,7 @@ def sums_up(message: bytes) -> bool:
 def test_time_exceeded_to_the_byte() -> None:
     """As tcpdump finds it right."""
     about = packet(body=bytes.fromhex("9c40 4e20 0008 0000"))
-    assert error6(IcmpError.EXPIRED, about, ROUTER, CS6).hex(" ", 4) == (
+    assert icmp6_error(IcmpError.EXPIRED, about, ROUTER, CS6).hex(" ", 4) == (
         "6c000000 00383a40"  # version, class and flow label; length, ICMPv6, hop limit
         " fd687772 00000000 00000000 00000007 fd000000 00000001 00000000 00000002"
         " 0300352b 00000000"  # hop limit exceeded in transit
@@ -45,7 +45,7 @@ def test_time_exceeded_to_the_byte() -> None:
 
 
 def test_labels_are_told_behind_a_padded_quote() -> None:
-    message = error6(IcmpError.EXPIRED, packet(body=bytes(8)), ROUTER, CS6, labels=(0x02710C01, 0x003E9D3F))[40:]
+    message = icmp6_error(IcmpError.EXPIRED, packet(body=bytes(8)), ROUTER, CS6, labels=(0x02710C01, 0x003E9D3F))[40:]
     assert message[4] * 8 == 128 and message[8 + 48 : 8 + 128] == bytes(80)
     extension = message[8 + 128 :]
     assert extension[:2] == b"\x20\x00" and checksum(extension) == 0  # version 2 (RFC 4884, 7)
@@ -55,7 +55,7 @@ def test_labels_are_told_behind_a_padded_quote() -> None:
 @pytest.mark.parametrize("labels", [(), (0x003E9D3F,)])
 def test_too_long_tells_the_next_lines_mtu_and_nothing_else(labels: tuple[int, ...]) -> None:
     about = packet(body=bytes(1460))
-    message = error6(IcmpError.TOO_LONG, about, ROUTER, 0, labels, mtu=1400)
+    message = icmp6_error(IcmpError.TOO_LONG, about, ROUTER, 0, labels, mtu=1400)
     assert struct.unpack_from("!BB2xI", message, 40) == (2, 0, 1400)
     assert message[48:] == about.data[: LEAST_MTU - 48]
 
@@ -65,7 +65,7 @@ def test_too_long_tells_the_next_lines_mtu_and_nothing_else(labels: tuple[int, .
     [(IcmpError.EXPIRED, 3, 0), (IcmpError.NO_ROUTE, 1, 0), (IcmpError.NO_PATH, 1, 3), (IcmpError.PROHIBITED, 1, 1)],
 )
 def test_each_trouble_has_its_type_and_code(trouble: IcmpError, kind: int, code: int) -> None:
-    assert error6(trouble, packet(), ROUTER, 0)[40:42] == bytes([kind, code])
+    assert icmp6_error(trouble, packet(), ROUTER, 0)[40:42] == bytes([kind, code])
 
 
 @given(
@@ -77,7 +77,7 @@ def test_each_trouble_has_its_type_and_code(trouble: IcmpError, kind: int, code:
 )
 def test_every_error_is_sound(trouble: IcmpError, body: bytes, labels: list[int], dscp: int, mtu: int) -> None:
     about = packet(body=body)
-    message = error6(trouble, about, ROUTER, dscp, tuple(labels), mtu)
+    message = icmp6_error(trouble, about, ROUTER, dscp, tuple(labels), mtu)
     read = read_ipv6(message)
     assert read is not None and read.data == message and len(message) <= LEAST_MTU
     assert (read.source, read.destination) == (ROUTER, about.source)
@@ -85,7 +85,7 @@ def test_every_error_is_sound(trouble: IcmpError, body: bytes, labels: list[int]
     assert sums_up(message)
     whole = min(len(about.data), 128 if labels and trouble is not IcmpError.TOO_LONG else LEAST_MTU - 48)
     assert message[48 : 48 + whole] == about.data[:whole]
-    assert not read.deserves_answer, "errors about errors"
+    assert not read.may_get_error, "errors about errors"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_every_error_is_sound(trouble: IcmpError, body: bytes, labels: list[int]
     ],
 )
 def test_errors_only_where_they_may_be_sent(about: dict[str, object], deserves: bool) -> None:
-    assert packet(**about).deserves_answer is deserves
+    assert packet(**about).may_get_error is deserves
 
 
 @given(st.binary(max_size=200), st.sampled_from([UDP, ICMPV6, HOP_BY_HOP, FRAGMENT, OPTIONS]))
@@ -119,8 +119,8 @@ def test_any_bytes_are_read_or_refused(data: bytes, protocol: int) -> None:
         for frame in (head + data, head + ipv6(protocol=protocol, body=data)):
             contents = read_frame(frame)
             if contents is not None and isinstance(contents.packet, Ipv6Packet):
-                assert contents.packet.deserves_answer in (True, False)
-                error6(IcmpError.EXPIRED, contents.packet, ROUTER, 0, contents.labels[:3])
+                assert contents.packet.may_get_error in (True, False)
+                icmp6_error(IcmpError.EXPIRED, contents.packet, ROUTER, 0, contents.labels[:3])
 
 
 def test_padding_is_not_part_of_a_packet_and_labels_hide_no_version() -> None:

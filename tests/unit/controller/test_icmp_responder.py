@@ -19,14 +19,14 @@ from helsewan.controller.rules.mtu import MTU_REGISTER
 from helsewan.controller.rules.paths import Failures
 from helsewan.controller.rules.punt import Punt
 from helsewan.controller.slowpath.icmp import IcmpError
-from helsewan.controller.slowpath.icmp_responder import Answer, IcmpResponder
+from helsewan.controller.slowpath.icmp_responder import IcmpResponder, PacketOut
 from helsewan.controller.update.reconciler import Reconciler
 from helsewan.topology.model import Router, Site, router_address4, router_address6
 from helsewan.verification.concrete.fabric import End
 from helsewan.verification.concrete.packet import Packet
 
 PLAN = small_plan()
-ANSWERS = IcmpResponder(PLAN)
+RESPONDER = IcmpResponder(PLAN)
 VOICE = {"ip_proto": UDP, "udp_src": 9, "udp_dst": 20000}
 DONT_FRAGMENT = 0x4000
 IP_VERSION = pytest.mark.parametrize("family", FAMILIES, ids=("IPv4", "IPv6"))
@@ -77,7 +77,7 @@ def handed_up(fate: Fate, family: IpVersion = IP4, *, fragment: int = DONT_FRAGM
     )
 
 
-def delivered(answer: Answer) -> Fate:
+def delivered(answer: PacketOut) -> Fate:
     """What becomes of an answer; its headers as the rules see them."""
     family, ip = (IP4 if answer.frame[12:14] == b"\x08\x00" else IP6), answer.frame[ETHERNET:]
     ends = (12, 16) if family is IP4 else (8, 24)
@@ -102,7 +102,7 @@ def test_every_hop_answers_and_the_sender_alone_is_told(family: IpVersion) -> No
         for ttl, router in enumerate(whole.routers, start=1):
             fate = sent(source.id, target.id, family, nw_ttl=ttl)
             assert (fate.router, fate.vlan) == (router, None)
-            answer = ANSWERS.to(handed_up(fate, family))
+            answer = RESPONDER.respond(handed_up(fate, family))
             assert answer is not None and answer.router == router
             begin, size = (26, 4) if family is IP4 else (22, 16)
             assert answer.frame[begin : begin + size] == own_address(PLAN.network.router[router], family)
@@ -121,33 +121,33 @@ def test_a_packet_arrives_with_what_the_routers_left_of_its_ttl(family: IpVersio
 
 
 @pytest.mark.parametrize(
-    ("number", "trouble"),
+    ("number", "error"),
     [
         (cookie(Purpose.DROP, Drop.NO_ROUTE), IcmpError.NO_ROUTE),
         (cookie(Purpose.DROP, Drop.NO_PATH), IcmpError.NO_PATH),
         (cookie(Purpose.ROUTE, 3), IcmpError.NO_PATH),
         (cookie(Purpose.DROP, Drop.SPOOFED), None),
         (cookie(Purpose.DROP, 999), None),
-        (cookie(Purpose.LINE, 1), None),
+        (cookie(Purpose.ACCESS_LINK, 1), None),
         (0, None),
         (2**64 - 1, None),
     ],
 )
-def test_rules_say_what_the_trouble_is(number: int, trouble: IcmpError | None) -> None:
-    assert Punt("bodo", False, number, 0, b"").trouble is trouble
+def test_rules_say_what_the_trouble_is(number: int, error: IcmpError | None) -> None:
+    assert Punt("bodo", False, number, 0, b"").error is error
 
 
 @IP_VERSION
 def test_unknown_destination_is_answered_in_the_senders_vpn(family: IpVersion) -> None:
     fate = sent("bodo-gp", "st-olav", family)
     assert fate.dropped_for == Drop.NO_ROUTE
-    answer = ANSWERS.to(handed_up(fate, family))
+    answer = RESPONDER.respond(handed_up(fate, family))
     assert answer is not None
     assert kind_and_code(answer) == ((3, 0) if family is IP4 else (1, 0))
     assert delivered(answer).vlan == PLAN.network.site["bodo-gp"].accesses[0].vlan
 
 
-def kind_and_code(answer: Answer) -> tuple[int, int]:
+def kind_and_code(answer: PacketOut) -> tuple[int, int]:
     """The ICMP error that an answer is."""
     place = ETHERNET + (20 if answer.frame[12:14] == b"\x08\x00" else 40)
     return answer.frame[place], answer.frame[place + 1]
@@ -164,7 +164,7 @@ def test_where_nothing_leads_now_the_sender_is_told_by_its_first_router(family: 
     reply = {"ip_proto": TCP, "tcp_src": 443, "tcp_dst": 40000, "tcp_flags": 0x12}
     fate = parted.send("broker", eth_type=family.eth_type, **ends, **reply)
     assert (fate.router, fate.walk.end) == ("oslo1", End.DROPPED)
-    answer = ANSWERS.to(handed_up(fate, family))
+    answer = RESPONDER.respond(handed_up(fate, family))
     assert answer is not None
     assert kind_and_code(answer) == ((3, 1) if family is IP4 else (1, 3))
     quoted = ETHERNET + (28 if family is IP4 else 48)
@@ -178,13 +178,13 @@ def test_too_long_is_answered_with_the_lines_mtu_if_it_may_not_be_split(family: 
     assert sent("unn", "bodo-gp", family, frame_bytes=frame_bytes).vlan is not None
     fate = sent("unn", "bodo-gp", family, frame_bytes=frame_bytes + 1)
     assert fate.dropped_for == Drop.TOO_LONG
-    answer = ANSWERS.to(handed_up(fate, family))
+    answer = RESPONDER.respond(handed_up(fate, family))
     assert answer is not None and answer.router == "bodo"
     assert kind_and_code(answer) == ((3, 4) if family is IP4 else (2, 0))
     mtu = answer.frame[ETHERNET + 26 : ETHERNET + 28] if family is IP4 else answer.frame[ETHERNET + 44 : ETHERNET + 48]
     assert int.from_bytes(mtu, "big") == SHORT_MTU
     assert delivered(answer).vlan == PLAN.network.site["unn"].accesses[0].vlan
-    splitting = ANSWERS.to(handed_up(fate, family, fragment=0))
+    splitting = RESPONDER.respond(handed_up(fate, family, fragment=0))
     assert (splitting is None) is (family is IP4)
     # One that runs out of hops as well is told of that: no router looks further.
     assert sent("unn", "bodo-gp", family, frame_bytes=1514, nw_ttl=2).dropped_for is None
@@ -203,4 +203,4 @@ def test_nobody_is_told_where_nobody_can_be(family: IpVersion) -> None:
         Punt("bodo", False, known.cookie, known.metadata, nobodys),
         Punt("bodo", False, known.cookie, known.metadata, known.frame[:30]),
     ):
-        assert ANSWERS.to(punt) is None
+        assert RESPONDER.respond(punt) is None

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from controller_plan import small_plan
 
-from helsewan.controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
+from helsewan.controller.framework import ofproto_v1_3, ofproto_v1_3_parser, protocol_description
 from helsewan.controller.openflow import encoder
-from helsewan.controller.openflow.encoder import Encoder, Frame
+from helsewan.controller.openflow.encoder import EncodedCommand, Encoder
 from helsewan.controller.openflow.entries import (
     Bucket,
     CheckLarger,
@@ -62,7 +62,7 @@ def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 def parsed(message: bytes) -> Any:
     """The message as the framework reads it."""
     version, kind, length, xid = struct.unpack_from("!BBHI", message)
-    return ofproto_v1_3_parser.msg_parser(describer(), version, kind, length, xid, message)
+    return ofproto_v1_3_parser.msg_parser(protocol_description(), version, kind, length, xid, message)
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class GroupMod:
         return cls(command, kind, number, tuple(ports))
 
 
-def kinds(frame: Frame) -> list[int]:
+def kinds(frame: EncodedCommand) -> list[int]:
     """The message types of a frame."""
     return [kind for kind, _, _ in messages(frame.data)]
 
 
 @pytest.mark.parametrize("first", [1, 500])
 def test_every_message_is_numbered_and_named(first: int) -> None:
-    frame = Encoder().frame(PROGRAM, first)
+    frame = Encoder().encode(PROGRAM, first)
     xids = [xid for _, xid, _ in messages(frame.data)]
     assert xids == list(range(first, frame.barrier + 1))
     assert len(frame.subjects) == frame.barrier - first
@@ -103,7 +103,7 @@ def test_every_message_is_numbered_and_named(first: int) -> None:
 
 
 def test_update_is_one_bundle_after_its_meters() -> None:
-    frame = Encoder().frame(PROGRAM, 1)
+    frame = Encoder().encode(PROGRAM, 1)
     subjects = [str(subject).split(":")[0] for subject in frame.subjects]
     assert subjects == ["meter 1", "open a bundle", "group 7", "table core, priority 100", "commit a bundle"]
 
@@ -112,17 +112,17 @@ def test_prepared_difference_is_committed_by_its_number() -> None:
     """The bundle's control messages: (number, type, flags) with OpenFlow 1.4's types, atomic and ordered."""
     found = []
     for order in (Prepare(PROGRAM.difference, 7), Commit(PROGRAM.difference, 7), Discard(7)):
-        for kind, _, message in messages(Encoder().frame(order, 1).data):
+        for kind, _, message in messages(Encoder().encode(order, 1).data):
             if kind == EXPERIMENTER:
                 assert message[8:16] == struct.pack("!II", 0x4F4E4600, 2300)
                 found.append(struct.unpack("!IHH", message[16:]))
     assert found == [(7, 0, 3), (7, 4, 3), (7, 6, 3)]
-    assert len(list(messages(Encoder().frame(Commit(PROGRAM.difference, 7), 1).data))) == 3  # meter, commit, barrier
+    assert len(list(messages(Encoder().encode(Commit(PROGRAM.difference, 7), 1).data))) == 3  # meter, commit, barrier
 
 
 def test_same_entry_gives_the_same_bytes_but_for_the_number() -> None:
     encoder = Encoder()
-    once, again = encoder.frame(adding(FLOW), 1), encoder.frame(adding(FLOW), 5)
+    once, again = encoder.encode(adding(FLOW), 1), encoder.encode(adding(FLOW), 5)
     firsts, seconds = list(messages(once.data)), list(messages(again.data))
     for (kind, xid, message), (other_kind, other_xid, other) in zip(firsts, seconds, strict=True):
         assert (kind, xid + 4) == (other_kind, other_xid)
@@ -130,11 +130,11 @@ def test_same_entry_gives_the_same_bytes_but_for_the_number() -> None:
 
 
 def test_memory_of_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_MOST_KNOWN", 2)
+    monkeypatch.setattr(encoder, "_MAX_CACHED", 2)
     ours, plain = Encoder(), Encoder()
     flows = tuple(FlowRule(Table.CORE, 1, (), (Output(port),)) for port in range(1, 6))
     order = Update(Difference(add=RuleSet(flows=flows)))
-    assert ours.frame(order, 1) == plain.frame(order, 1)
+    assert ours.encode(order, 1) == plain.encode(order, 1)
 
 
 @pytest.mark.parametrize("part", ["add", "change", "remove"])
@@ -145,7 +145,7 @@ def test_each_part_of_a_difference_has_its_verbs(part: str) -> None:
         "change": (of.OFPMC_MODIFY, of.OFPGC_MODIFY, of.OFPFC_ADD),
         "remove": (of.OFPMC_DELETE, of.OFPGC_DELETE, of.OFPFC_DELETE_STRICT),
     }
-    found = list(messages(Encoder().frame(Update(Difference(**{part: RULES})), 1).data))
+    found = list(messages(Encoder().encode(Update(Difference(**{part: RULES})), 1).data))
     (meter,) = (message for kind, _, message in found if kind == of.OFPT_METER_MOD)
     (group,) = (GroupMod.of(message) for kind, _, message in found if kind == of.OFPT_GROUP_MOD)
     (flow,) = (parsed(message) for kind, _, message in found if kind == of.OFPT_FLOW_MOD)
@@ -161,13 +161,13 @@ def test_what_refers_comes_after_what_it_refers_to_and_goes_before() -> None:
         (Difference(add=RULES), [of.OFPT_METER_MOD, of.OFPT_GROUP_MOD, of.OFPT_FLOW_MOD]),
         (Difference(remove=RULES), [of.OFPT_FLOW_MOD, of.OFPT_GROUP_MOD, of.OFPT_METER_MOD]),
     ):
-        assert [kind for kind in kinds(Encoder().frame(Update(difference_), 1)) if kind in wanted] == order
+        assert [kind for kind in kinds(Encoder().encode(Update(difference_), 1)) if kind in wanted] == order
 
 
 def test_every_rule_reads_back_as_it_was_written() -> None:
     reconciler, encoder = Reconciler(small_plan()), Encoder()
     for router in reconciler.plan.network.router:
-        frame = encoder.frame(Update(difference(RuleSet(), reconciler.target(router))), 1)
+        frame = encoder.encode(Update(difference(RuleSet(), reconciler.target(router))), 1)
         for _, xid, message in messages(frame.data):
             subject = frame.subjects[xid - 1] if xid < frame.barrier else None
             if isinstance(subject, FlowRule):
@@ -196,7 +196,7 @@ def framework_flow(rule: FlowRule, command: int) -> bytes:
     if rule.goto is not None:
         instructions.append(parser.OFPInstructionGotoTable(int(rule.goto)))
     message = parser.OFPFlowMod(
-        describer(),
+        protocol_description(),
         cookie=rule.cookie,
         table_id=int(rule.table),
         priority=rule.priority,
@@ -218,7 +218,7 @@ def test_flows_are_the_frameworks_to_the_byte() -> None:
     assert all(any(flow.table is table for flow in flows) for table in Table)
     for flow in flows:
         ((_, _, made),) = (
-            each for each in messages(encoder.frame(adding(flow), 0).data) if each[0] == of.OFPT_FLOW_MOD
+            each for each in messages(encoder.encode(adding(flow), 0).data) if each[0] == of.OFPT_FLOW_MOD
         )
         assert _unnumbered(made) == framework_flow(flow, of.OFPFC_ADD), flow
 
@@ -245,13 +245,13 @@ def _same_flow(rule: FlowRule, read: Any) -> None:
 def test_what_the_framework_lacks_is_written_as_open_vswitch_does() -> None:
     """The bytes are ``ovs-ofctl add-flow``'s for ``check_pkt_larger(1414)->reg2[0]``."""
     rule = FlowRule(Table.DELIVER, 1, (), (CheckLarger(1414, "reg2"),))
-    (message,) = (each for kind, _, each in messages(Encoder().frame(adding(rule), 1).data) if kind == FLOW_MOD)
+    (message,) = (each for kind, _, each in messages(Encoder().encode(adding(rule), 1).data) if kind == FLOW_MOD)
     assert message.endswith(bytes.fromhex("ffff0018 00002320 0031 0586 0000 00010404 000000000000"))
 
 
 def test_meters_of_packets_count_packets() -> None:
     order = Update(Difference(add=RuleSet(meters=(PUNT_METER,))))
-    ((_, _, message), _) = messages(Encoder().frame(order, 1).data)
+    ((_, _, message), _) = messages(Encoder().encode(order, 1).data)
     of = ofproto_v1_3
     flags = of.OFPMF_PKTPS | of.OFPMF_BURST
     written = struct.unpack_from("!HHIHHII", message, 8)
@@ -264,5 +264,5 @@ def test_fields_stay_in_the_rules_order() -> None:
         1,
         (("eth_type", 0x0800), ("ip_proto", 6), ("tcp_src", 443), ("tcp_flags_nxm", (16, 16))),
     )
-    (message,) = (each for kind, _, each in messages(Encoder().frame(adding(rule), 1).data) if kind == FLOW_MOD)
+    (message,) = (each for kind, _, each in messages(Encoder().encode(adding(rule), 1).data) if kind == FLOW_MOD)
     assert list(dict(parsed(message).match.items())) == ["eth_type", "ip_proto", "tcp_src", "tcp_flags_nxm"]

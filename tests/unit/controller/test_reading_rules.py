@@ -42,7 +42,7 @@ def test_one_end_suffices_and_a_router_that_is_off_takes_no_link_along() -> None
         (router, line, number) for router, lines in network.access_link_ports.items() for line, number in lines.items()
     )
     dark = {**alive, router: SwitchState(RuleSet(), frozenset({number}))}
-    assert failures_seen(network, dark) == Failures(lines=frozenset({line}))
+    assert failures_seen(network, dark) == Failures(access_links=frozenset({line}))
 
 
 @pytest.mark.parametrize(

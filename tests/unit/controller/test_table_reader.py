@@ -33,13 +33,13 @@ def test_slices_hold_every_flow_once() -> None:
     assert len(slices) > 1
     for cookie in (0, 1, 2**64 - 1, *(chance.randrange(2**64) for _ in range(1000))):
         assert sum(cookie & mask == value for value, mask in slices) == 1
-    assert reading.held().groups == (GroupRule(1, ()),)
+    assert reading.rule_set().groups == (GroupRule(1, ()),)
 
 
 def test_new_switch_is_asked_once() -> None:
     reading = TableReader(Decoder())
     assert asked(reading, b"") == [(0, 0)]
-    assert not len(reading.held())
+    assert not len(reading.rule_set())
 
 
 def test_garbled_groups_are_an_error() -> None:
@@ -49,4 +49,4 @@ def test_garbled_groups_are_an_error() -> None:
     while reading.next_request(2):
         pass
     with pytest.raises((ValueError, IndexError, struct.error)):
-        reading.held()
+        reading.rule_set()

@@ -38,7 +38,7 @@ from walks import Outcome, Steps, Walks
 
 from helsewan.controller.openflow.entries import Table
 from helsewan.controller.openflow.pipeline import BUCKET, DESTINATION_VPN, PIPELINE, VLAN_PRESENT, Drop
-from helsewan.controller.rules.access_rules import ingress_group, line_group, turned_routes
+from helsewan.controller.rules.access_rules import access_link_group, failover_routes, ingress_group
 from helsewan.controller.rules.ip_version import FAMILIES, IP4, IpVersion, masked
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import SHORTEST, Attachment, Egress, Vpn
@@ -289,14 +289,14 @@ def to_line(site: Site, router: str, family: IpVersion) -> Choice:
         return Choice(groups[ingress_group(egress)], _labelled(site, family), {"metadata": 0}, None)
     line = next(line for line in plan().attachments if line.number == (site.id, 0))
     arrived, (vpn_id, _) = replace(_labelled(site, family), labels=()), DESTINATION_VPN.of(vpn.id)
-    return Choice(groups[line_group(line)], arrived, {"metadata": vpn_id}, None)
+    return Choice(groups[access_link_group(line)], arrived, {"metadata": vpn_id}, None)
 
 
 def test_a_line_that_is_down_is_gone_round_where_it_ends() -> None:
     """The controller has not noticed: the line's router passes on what it cannot deliver."""
     steps = Steps()
     for site, lost, family in product(dual_homed(), (0, 1), FAMILIES):
-        walks = Walks(replace(whole(), failures=Failures(lines=frozenset({(site.id, lost)}))), steps)
+        walks = Walks(replace(whole(), failures=Failures(access_links=frozenset({(site.id, lost)}))), steps)
         for router in plan().network.router:
             outcome = walks.of(router, to_line(site, router, family))
             assert (outcome.end, outcome.site) == (End.DELIVERED, site.id), (site.id, lost, family, router, outcome)
@@ -306,7 +306,7 @@ def test_a_line_that_is_down_is_gone_round_where_it_ends() -> None:
 def test_what_has_no_line_left_is_not_sent_to_and_fro() -> None:
     steps = Steps()
     for site, family in product(dual_homed(), FAMILIES):
-        walks = Walks(replace(whole(), failures=Failures(lines=frozenset({(site.id, 0), (site.id, 1)}))), steps)
+        walks = Walks(replace(whole(), failures=Failures(access_links=frozenset({(site.id, 0), (site.id, 1)}))), steps)
         for router in plan().network.router:
             outcome = walks.of(router, to_line(site, router, family))
             assert (outcome.end, outcome.router) == (End.DROPPED, site.homing[1]), (site.id, router, outcome)
@@ -316,7 +316,7 @@ def test_once_the_controller_knows_all_routers_turn_to_the_line_that_is_left() -
     """Of what goes to other sites nothing changes: the rules are the same but for those for this site's addresses."""
     checked = 0
     for site in dual_homed():
-        turned = turned_routes(plan(), {(site.id, 0)})
+        turned = failover_routes(plan(), {(site.id, 0)})
         for rule in (rule for rules in turned.values() for rule in rules.flows):
             addresses = [value for name, value in rule.match if name in ("ipv4_dst", "ipv6_dst")]
             assert addresses in [[masked(prefix)] for prefix in site.prefixes], rule

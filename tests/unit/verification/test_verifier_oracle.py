@@ -60,7 +60,7 @@ def lines(network: Network, failed: Failures = INTACT) -> Iterator[tuple[str, in
     """The access lines that are there."""
     for site in network.sites:
         for number, access in enumerate(site.accesses):
-            if access.router not in failed.routers and (site.id, number) not in failed.lines:
+            if access.router not in failed.routers and (site.id, number) not in failed.access_links:
                 yield site.id, number
 
 
@@ -125,7 +125,10 @@ def test_they_agree_after_failures(seed: int) -> None:
     network, _, rules = drawn(seed)
     rng = Random(seed)
     dual = [
-        Failures(lines=frozenset({(site.id, n)})) for site in network.sites if len(site.accesses) > 1 for n in (0, 1)
+        Failures(access_links=frozenset({(site.id, n)}))
+        for site in network.sites
+        if len(site.accesses) > 1
+        for n in (0, 1)
     ]
     cases = [failed for _, failed in single_failures(network)] + dual
     for failed in rng.sample(cases, 3):
