@@ -7,9 +7,9 @@ from typing import Any
 from helsewan.controller.framework import ofproto_v1_3
 
 _of: Any = ofproto_v1_3
-_BUNDLE_FAILED = 0xFFFF  # an experimenter's: the ONF's errors of bundles (extension 230)
+_BUNDLE_FAILED = 0xFFFF  # experimenter error type: bundle errors of ONF extension 230
 
-_WORDS: dict[tuple[int, int], str] = {
+_TEXTS: dict[tuple[int, int], str] = {
     (_of.OFPET_BAD_ACTION, _of.OFPBAC_BAD_TYPE): "an action the switch does not know",
     (_of.OFPET_BAD_ACTION, _of.OFPBAC_BAD_OUT_PORT): "it sends to a port that cannot be",
     (_of.OFPET_BAD_ACTION, _of.OFPBAC_BAD_OUT_GROUP): "it sends to a group that is not there",
@@ -30,15 +30,17 @@ _WORDS: dict[tuple[int, int], str] = {
 }
 
 
-_OTHERS = frozenset({(_of.OFPET_BAD_REQUEST, _of.OFPBRC_IS_SLAVE), (_of.OFPET_ROLE_REQUEST_FAILED, _of.OFPRRFC_STALE)})
+_NOT_MASTER = frozenset(
+    {(_of.OFPET_BAD_REQUEST, _of.OFPBRC_IS_SLAVE), (_of.OFPET_ROLE_REQUEST_FAILED, _of.OFPRRFC_STALE)}
+)
 
 
 def is_not_master(kind: int, code: int) -> bool:
-    """Whether an error of this type and code says that the switch obeys another controller."""
-    return (kind, code) in _OTHERS
+    """Whether an error type and code mean that another controller is the switch's master."""
+    return (kind, code) in _NOT_MASTER
 
 
 def error_text(kind: int, code: int) -> str:
-    """What an error of this type and code means, with both."""
-    words = _WORDS.get((kind, code), "the bundle failed" if kind == _BUNDLE_FAILED else "refused")
-    return f"{words} (error type {kind} code {code})"
+    """An error type and code as text, with both numbers."""
+    text = _TEXTS.get((kind, code), "the bundle failed" if kind == _BUNDLE_FAILED else "refused")
+    return f"{text} (error type {kind} code {code})"
