@@ -68,9 +68,9 @@ _DIVERTED_LABEL_OFFSET = 5_000  # keeps the result above all VPN labels and belo
 CACHED_RULES = 1 << 15
 
 
-def access_link_group(line: Attachment) -> int:
+def access_link_group(link: Attachment) -> int:
     """Id of the group that sends packets out of an access link of a dual-homed site."""
-    return ACCESS_LINK_GROUPS + line.vlan
+    return ACCESS_LINK_GROUPS + link.vlan
 
 
 def diverted_label(label: int) -> int:

@@ -26,11 +26,11 @@ _LABEL_STACK = 1, 1  # class and type of the object (RFC 4950)
 class IcmpError(Enum):
     """Why a packet could not be forwarded, in either IP version."""
 
-    EXPIRED = "its hops ran out"
-    NO_ROUTE = "its VPN knows no such destination"
-    NO_PATH = "nothing leads to its destination now"
-    PROHIBITED = "no contract allows it"
-    TOO_LONG = "it is longer than the next line takes"
+    EXPIRED = "its TTL or hop limit reached zero"
+    NO_ROUTE = "its VPN has no route to the destination"
+    NO_PATH = "there is no path to the destination at present"
+    PROHIBITED = "no contract permits it"
+    TOO_LONG = "it is longer than the MTU of the next link"
 
 
 _TYPE_AND_CODE = {

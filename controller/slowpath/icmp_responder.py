@@ -107,8 +107,8 @@ class _Routes:
     @classmethod
     def of(cls, routes: Iterable[Route]) -> _Routes:
         by_prefix = {route.prefix: route for route in routes}
-        known = sorted({(prefix.version, prefix.prefixlen) for prefix in by_prefix}, reverse=True)
-        return cls(by_prefix, {version: [length for its, length in known if its == version] for version in (4, 6)})
+        used = sorted({(prefix.version, prefix.prefixlen) for prefix in by_prefix}, reverse=True)
+        return cls(by_prefix, {version: [length for of, length in used if of == version] for version in (4, 6)})
 
     def to(self, address: IPv4Address | IPv6Address) -> Route | None:
         """The route to an address by longest prefix match."""
