@@ -28,7 +28,7 @@ from helsewan.controller.framework import (
 from helsewan.controller.openflow.decoder import Decoder
 from helsewan.controller.openflow.encoder import Encoder
 from helsewan.controller.openflow.entries import RuleSet
-from helsewan.controller.openflow.errors import in_words, is_anothers
+from helsewan.controller.openflow.errors import error_text, is_not_master
 from helsewan.controller.update.commands import Event, Output, Store, Withdraw, updates
 from helsewan.controller.update.policy_change import Origin
 from helsewan.controller.update.reconciler import Reconciler
@@ -182,7 +182,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
         self.reconciler = Reconciler(self.plan)
         for router in self.plan.network.routers:  # so that no switch has to wait for its messages to be made
             for order in updates(difference(RuleSet(), self.reconciler.target(router.id))):
-                self.encoder.frame(order, 1)
+                self.encoder.encode(order, 1)
         gc.collect()
         gc.freeze()
         gc.enable()
@@ -215,7 +215,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
             datapath.close()
             return
         self.connections[router] = _Connection(datapath, Session(router, self.encoder, self.decoder))
-        datapath.send(self.encoder.reports(packets=False))
+        datapath.send(self.encoder.set_async(packets=False))
         if self.generation is None:
             self._follow(datapath)
         else:
@@ -223,11 +223,11 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
 
     def _follow(self, datapath: Any) -> None:
         """Asks a switch for its generation of masters, in which to be its slave."""
-        datapath.send(self.encoder.role(_of.OFPCR_ROLE_NOCHANGE, 0))
+        datapath.send(self.encoder.role_request(_of.OFPCR_ROLE_NOCHANGE, 0))
 
     def _take_on(self, router: str, datapath: Any) -> None:
         """Becomes a switch's master. If that is refused, its word comes before its answer to any order."""
-        datapath.send(self.encoder.role(_of.OFPCR_ROLE_MASTER, self.generation or 0))
+        datapath.send(self.encoder.role_request(_of.OFPCR_ROLE_MASTER, self.generation or 0))
         ports = {
             number: port for number, port in tuple(datapath.ports.items()) if number < _MAX_PORT and _has_carrier(port)
         }
@@ -236,7 +236,7 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
 
     def _given_role(self, msg: Any) -> None:
         if self.generation is None and msg.role == _of.OFPCR_ROLE_EQUAL:
-            msg.datapath.send(self.encoder.role(_of.OFPCR_ROLE_SLAVE, msg.generation_id))
+            msg.datapath.send(self.encoder.role_request(_of.OFPCR_ROLE_SLAVE, msg.generation_id))
 
     def _left(self, datapath: Any) -> None:
         router = self.router_of.get(datapath.id, "")
@@ -259,11 +259,11 @@ class HealthNetController(RyuApp):  # type: ignore[misc]
 
     def _refused(self, msg: Any) -> None:
         kind, code = msg.type, getattr(msg, "code", -1)
-        if is_anothers(kind, code):
+        if is_not_master(kind, code):
             self._follow(msg.datapath) if self.generation is None else self.superseded()
             return
         session = self._session(msg.datapath)
-        reason = in_words(kind, code)
+        reason = error_text(kind, code)
         if session is None or session.refused(msg.xid, reason) or session.strays >= _MOST_TOLD:
             return
         session.strays += 1

@@ -216,7 +216,7 @@ class Verification:
         access_links = [
             access_link
             for access_link in self.access_links
-            if access_link not in failed.lines and self.static.router_of(access_link) in reachable
+            if access_link not in failed.access_links and self.static.router_of(access_link) in reachable
         ]
         return self.compare(case, executor, access_links, reachable)
 

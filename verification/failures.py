@@ -25,7 +25,7 @@ def cases(network: Network, scope: str) -> tuple[FailureCase, ...]:
     if scope != "none":
         found += [FailureCase(name, failures) for name, failures in single_failures(network) if _is_single(name)]
         found += [
-            FailureCase(f"line {site} {number}", Failures(lines=frozenset({(site, number)})))
+            FailureCase(f"line {site} {number}", Failures(access_links=frozenset({(site, number)})))
             for site, number in _dual_homed_access_links(network)
         ]
     if scope == "srlg":
@@ -68,7 +68,7 @@ def cut_off(network: Network, failed: Failures) -> dict[int, frozenset[str]]:
     reached: dict[int, set[str]] = {number: set() for number in component.values()}
     for site in network.sites:
         for index, access in enumerate(site.accesses):
-            if (site.id, index) not in failed.lines and access.router in component:
+            if (site.id, index) not in failed.access_links and access.router in component:
                 reached[component[access.router]].add(site.id)
     every_site = frozenset(site.id for site in network.sites)
     return {number: every_site - sites for number, sites in reached.items()}

@@ -71,7 +71,7 @@ class ControlApi:
         live = reconciler.live
         routers = {}
         for router in network.router:
-            edge, core = reconciler.current.edge[router], reconciler.current.core[router]
+            edge, core = reconciler.current.access[router], reconciler.current.core[router]
             routers[router] = {
                 "connected": router in live.up_ports,
                 "programmed": router in live.ready,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from helsewan.controller.openflow.decoder import Decoder
-from helsewan.controller.openflow.encoder import Encoder, Frame
+from helsewan.controller.openflow.encoder import EncodedCommand, Encoder
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.openflow.table_reader import TableReader, count_request, flows_request
 from helsewan.controller.update.commands import Commit, Count, Discard, Prepare, Read, Refusal, SwitchCommand
@@ -20,7 +20,7 @@ class _Sent:
     """An order under way, and its first refusal."""
 
     order: SwitchCommand
-    frame: Frame
+    frame: EncodedCommand
     refusal: Refusal | None = None
 
 
@@ -33,7 +33,9 @@ class Session:
     decoder: Decoder
     next_xid: int = 1
     sent: dict[int, _Sent] = field(default_factory=dict)
-    prepared: dict[int, Frame] = field(default_factory=dict)  # by bundle number: a commit's errors are about these
+    prepared: dict[int, EncodedCommand] = field(
+        default_factory=dict
+    )  # by bundle number: a commit's errors are about these
     reading: dict[int, tuple[Read, TableReader]] = field(default_factory=dict)  # by the request under way
     counting: dict[int, Count] = field(default_factory=dict)
     polls: dict[int, tuple[bytearray, Callable[[bytes], None]]] = field(default_factory=dict)
@@ -47,7 +49,7 @@ class Session:
             self.counting[self.next_xid] = order
             self.next_xid += 1
             return count_request(self.next_xid - 1)
-        frame = self.encoder.frame(order, self.next_xid)
+        frame = self.encoder.encode(order, self.next_xid)
         self.next_xid = frame.barrier + 1
         self.sent[frame.barrier] = _Sent(order, frame)
         if isinstance(order, Prepare):
@@ -97,7 +99,7 @@ class Session:
         if more:
             return None
         del self.reading[xid]
-        return self._ask(order, reading) or (order, reading.held())
+        return self._ask(order, reading) or (order, reading.rule_set())
 
     def _polled(self, xid: int, body: bytes, more: bool) -> None:
         bodies, answer = self.polls[xid]

@@ -62,4 +62,4 @@ class PathUpdate:
         network = self.live.network
         links = {link for router in failures.routers for link in network.ports[router]}
         lines = {line for router in failures.routers for line in network.access_link_ports[router]}
-        return links | lines | failures.links | failures.lines
+        return links | lines | failures.links | failures.access_links

@@ -65,7 +65,7 @@ def told_of(failures: Failures) -> dict[str, Any]:
     """What paths keep clear of, as a part of a report."""
     return {
         "links_down": sorted(failures.links),
-        "accesses_down": sorted(access_link_name(*line) for line in failures.lines),
+        "accesses_down": sorted(access_link_name(*line) for line in failures.access_links),
         "routers_out": sorted(failures.routers),
         "withdrawn": sorted(failures.avoided),
     }

@@ -249,7 +249,7 @@ class Reconciler:
         """Goes on from what the switches hold, with their labels."""
         assert self.joining.gathered is not None
         held = self.joining.gathered
-        intended = self.current.adopting(held, self.live.failures())
+        intended = self.current.with_installed_labels(held, self.live.failures())
         nothing = {router: RuleSet() for router in intended.core}
         found = CoreState(intended.failures, intended.labels, nothing | held)
         self.update.current = Generation(self.plan, nothing, found, found)

@@ -21,7 +21,7 @@ def labels_held(network: Network, fresh: Labels, rules: Mapping[str, RuleSet], h
     wanted, if there is one. Good as ``known`` of `assign_labels`."""
     hops = _hops(network, held)
     votes: _Votes = defaultdict(Counter)
-    numbers = set(fresh.of.values())
+    numbers = set(fresh.by_tree.values())
     for router, each in held.items():
         by_id = {group.id: group for group in each.groups}
         for group in rules[router].groups:
@@ -34,14 +34,14 @@ def labels_held(network: Network, fresh: Labels, rules: Mapping[str, RuleSet], h
             if group.id in chosen:
                 _compare(group, by_id.get(chosen[group.id]), votes)
     chosen = _chosen(fresh, hops, votes)
-    of = {meaning: chosen[label] for meaning, label in fresh.of.items() if label in chosen}
+    of = {meaning: chosen[label] for meaning, label in fresh.by_tree.items() if label in chosen}
     return Labels({}, (), of, {**{label: {} for label in of.values()}, **hops})
 
 
 def labels_not_held(labels: Labels, held: Labels) -> Labels:
     """Of ``labels`` those that are not ``held`` for something else. Good as ``known`` of `assign_labels`."""
-    meaning = {label: meaning for meaning, label in held.of.items()}
-    of = {each: label for each, label in labels.of.items() if meaning.get(label, each) == each}
+    meaning = {label: meaning for meaning, label in held.by_tree.items()}
+    of = {each: label for each, label in labels.by_tree.items() if meaning.get(label, each) == each}
     return Labels({}, (), of, {label: labels.hops[label] for label in of.values()})
 
 

@@ -158,7 +158,7 @@ def _candidates(plan: Plan, random: Random) -> Iterator[CalibrationPath]:
             for b in random.sample(servers, min(4, len(servers))):
                 if a is not b:
                     egress = plan.egress_to(b.id, path)
-                    tree = paths.begin.get((a.homing[0], egress), egress)
+                    tree = paths.entry_tree.get((a.homing[0], egress), egress)
                     links = links_between(plan.network, paths.primary, a, b, tree)
                     yield CalibrationPath(a, b, contract.service, links)
 

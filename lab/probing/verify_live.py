@@ -151,7 +151,7 @@ def _spec(session: Session, plan: Plan) -> SessionSpec:
 
 def _has_carrier(site: str, line: int, plan: Plan, down: Failures) -> bool:
     router = plan.network.site[site].accesses[line].router
-    return router not in down.routers and (site, line) not in down.lines
+    return router not in down.routers and (site, line) not in down.access_links
 
 
 def _use_first_links(session: Session, plan: Plan, down: Failures) -> bool:

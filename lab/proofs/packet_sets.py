@@ -52,7 +52,7 @@ def packets(query: RuleQuery, sender: str, line: int, receiver: str, outcome: Ou
     failed = _case(network, case, dump.down)
     static = Static(network, dump.rules)
     space, from_line = static.space, (sender, line)
-    is_dark = from_line in failed.failures.lines or static.router_of(from_line) in failed.failures.routers
+    is_dark = from_line in failed.failures.access_links or static.router_of(from_line) in failed.failures.routers
     machine = static.executor if failed.failures == INTACT.failures else static.with_failures(failed.failures)
     try:
         became = space.none if is_dark else static.outcomes(from_line, machine)

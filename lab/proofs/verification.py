@@ -90,4 +90,8 @@ def as_it_stands(found: Sequence[FailureCase], down: Failures) -> tuple[FailureC
 
 
 def _with(failures: Failures, down: Failures) -> Failures:
-    return Failures(failures.links | down.links, failures.routers | down.routers, lines=failures.lines | down.lines)
+    return Failures(
+        failures.links | down.links,
+        failures.routers | down.routers,
+        access_links=failures.access_links | down.access_links,
+    )

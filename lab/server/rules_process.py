@@ -64,7 +64,7 @@ class SwitchReply:
     def decode(self) -> SwitchState:
         """The switch's state. Raises ReadingFailed where a reply is malformed."""
         with _named(self.path):
-            return SwitchState(self.reading.held(), dead_ports(self.ports))
+            return SwitchState(self.reading.rule_set(), dead_ports(self.ports))
 
 
 def read_switch(path: Path) -> SwitchReply | None:
@@ -146,7 +146,7 @@ def observed_failures(network: Network, found: dict[str, SwitchState | None]) ->
         for line, port in ports.items()
         if port in dead[router]
     )
-    return Failures(links, off, lines=lines)
+    return Failures(links, off, access_links=lines)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -80,7 +80,10 @@ def test_sites_and_neighbours_do_not_reach_it(do: Script) -> None:
             "emulation.testbed.management.authority.for_switch('old', [3], -__import__('datetime').timedelta(1))",
             "expired",
         ),
-        ("emulation.testbed.management.authority.for_switch('north2', [1])", "it says it is dpid:0000000000000003"),
+        (
+            "emulation.testbed.management.authority.for_switch('north2', [1])",
+            "its certificate is not for its datapath id dpid:0000000000000003",
+        ),
     ],
 )
 def test_router_with_a_wrong_certificate_gets_nowhere(do: Script, credentials: str, reason: str) -> None:

@@ -183,7 +183,7 @@ class Fabric:
         fresh = Interpreted(
             self.plan.network,
             {router: switch.reading for router, switch in self.switches.items()},
-            Failures(frozenset(self.down), lines=frozenset(self.dark)),
+            Failures(frozenset(self.down), access_links=frozenset(self.dark)),
         )
         if self.known is None or (self.known.switches, self.known.failures) != (fresh.switches, fresh.failures):
             self.known = fresh

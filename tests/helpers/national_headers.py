@@ -34,7 +34,7 @@ def intact() -> Generation:
 @cache
 def edge() -> dict[str, Switch]:
     """The routers' ingress rules, which do not depend on failures."""
-    return {router: Switch.of(rules) for router, rules in intact().edge.items()}
+    return {router: Switch.of(rules) for router, rules in intact().access.items()}
 
 
 @cache

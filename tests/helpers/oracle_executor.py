@@ -281,7 +281,7 @@ class SymbolicNetwork:
             port for link, port in self.network.ports[router].items()
             if link in failed.links or {router, self.network.link[link].other(router)} & failed.routers
         }  # fmt: skip
-        lines = {port for line, port in self.network.access_link_ports[router].items() if line in failed.lines}
+        lines = {port for line, port in self.network.access_link_ports[router].items() if line in failed.access_links}
         return frozenset(links | lines)
 
     def under(self, failures: Failures) -> SymbolicNetwork:

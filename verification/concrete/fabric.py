@@ -155,7 +155,7 @@ class Fabric:
         lines = self.network.access_link_ports
         return {
             router: frozenset(port for link, port in ports.items() if self._is_down(router, link))
-            | frozenset(port for line, port in lines[router].items() if line in self.failures.lines)
+            | frozenset(port for line, port in lines[router].items() if line in self.failures.access_links)
             for router, ports in self.network.ports.items()
         }
 

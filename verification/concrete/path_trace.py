@@ -83,7 +83,7 @@ def detours(plan: Plan, fabric: Fabric, sender: str, packet: Packet, path: PathT
         failed = replace(fabric, failures=Failures(links=frozenset({leg.link})))
         yield Detour(leg.link, path_trace(plan, failed, sender, packet))
     for line, sent_on in _redundant_lines(plan, sender, path):
-        failed = replace(fabric, failures=Failures(lines=frozenset({line})))
+        failed = replace(fabric, failures=Failures(access_links=frozenset({line})))
         router = plan.network.site[line[0]].homing[line[1]]
         yield Detour(f"the line of {line[0]} to {router}", path_trace(plan, failed, sender, packet, sent_on))
 

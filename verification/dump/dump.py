@@ -169,7 +169,7 @@ def write(dump: Dump) -> Iterator[bytes]:
         "down": {
             "links": sorted(dump.down.links),
             "routers": sorted(dump.down.routers),
-            "lines": sorted(access_link_name(*each) for each in dump.down.lines),
+            "lines": sorted(access_link_name(*each) for each in dump.down.access_links),
         },
         "answers_neighbours": dump.answers_neighbours,
     }
@@ -293,7 +293,9 @@ def _failures(down: _Down, network: Network, name: str) -> Failures:
     if problems:
         raise InputError(*problems)
     return Failures(
-        frozenset(down.links), frozenset(down.routers), lines=frozenset(access_links[each] for each in down.lines)
+        frozenset(down.links),
+        frozenset(down.routers),
+        access_links=frozenset(access_links[each] for each in down.lines),
     )
 
 

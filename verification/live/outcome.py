@@ -96,7 +96,7 @@ class Predicted:
         frame = head + b"".join(word.to_bytes(4, "big") for word in words) + probe.frame[_ETHERNET_BYTES:]
         metadata, mtu_bytes = (packet_in.registers.get(name, 0) for name in ("metadata", MTU_REGISTER))
         cookie = hop.visit.rules[-1].cookie
-        answer = self._answers.to(Punt(hop.ingress.router, packet_in.expired, cookie, metadata, frame, mtu_bytes))
+        answer = self._answers.respond(Punt(hop.ingress.router, packet_in.expired, cookie, metadata, frame, mtu_bytes))
         if answer is None:
             return None
         return self.fabric.trace_out_of(answer.router, read(answer.frame), answer.actions)

@@ -79,7 +79,7 @@ class Corpus:
         return (
             *(Failures(links=frozenset({link.id})) for link in network.links),
             *(Failures(routers=frozenset({router.id})) for router in network.routers),
-            *(Failures(lines=frozenset({line})) for line in lines),
+            *(Failures(access_links=frozenset({line})) for line in lines),
         )
 
     @cached_property
@@ -95,7 +95,7 @@ class Corpus:
                     by_component.setdefault(component, []).append(probe)
         for failures in self.cases:
             failed = replace(self.fabric, failures=failures)
-            for component in (*failures.links, *failures.routers, *failures.lines):
+            for component in (*failures.links, *failures.routers, *failures.access_links):
                 for probe in self.on_live_links(failures, by_component.get(component, ())):
                     _, trace = observe(failed, self.meters, probe)
                     if trace is not None:
@@ -108,7 +108,7 @@ class Corpus:
         """The probes whose access link and router have not failed."""
         for probe in probes:
             router = self.plan.network.site[probe.site].accesses[probe.line].router
-            if router not in failures.routers and (probe.site, probe.line) not in failures.lines:
+            if router not in failures.routers and (probe.site, probe.line) not in failures.access_links:
                 yield probe
 
     def _components(self, trace: Trace) -> Iterator[object]:

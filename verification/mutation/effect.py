@@ -128,5 +128,9 @@ def _rate(meter: AnyMeter) -> tuple[int, int] | None:
 
 def state_name(failures: Failures) -> str:
     """A state of the network in words, for example ``without r1-r2``."""
-    failed = [*sorted(failures.links), *sorted(failures.routers), *(f"{s} line {n}" for s, n in sorted(failures.lines))]
+    failed = [
+        *sorted(failures.links),
+        *sorted(failures.routers),
+        *(f"{s} line {n}" for s, n in sorted(failures.access_links)),
+    ]
     return f"without {', '.join(failed)}" if failed else "intact"

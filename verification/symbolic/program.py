@@ -113,7 +113,7 @@ class Program:
     def failure_bits(self, failures: Failures) -> int:
         """The links and access links that are down under ``failures``, as a bitmask."""
         down = {link.id for link in self.network.links if {link.a, link.b} & failures.routers}
-        return sum(self.bit[component] for component in down | failures.links | failures.lines)
+        return sum(self.bit[component] for component in down | failures.links | failures.access_links)
 
     def port_bit(self, router: str, port: int) -> int:
         """The bit of the link or access link behind a port; 0 for the trunk."""

@@ -82,7 +82,7 @@ def _walk(
     def arrived(repaired: bool) -> tuple[BackbonePath, bool]:
         return BackbonePath(tuple(routers), tuple(links), sum(network.link[link].delay_us for link in links)), repaired
 
-    egress = paths.begin.get((start, egress), egress)
+    egress = paths.entry_tree.get((start, egress), egress)
     while link := paths.primary.get((routers[-1], egress)):
         if link not in down:
             take(link)

@@ -166,10 +166,12 @@ def test_a_witness_is_checked(change: dict[str, object], said: str) -> None:
 def test_what_is_down_already_is_so_in_every_case() -> None:
     intact, link = FailureCase("intact", Failures()), FailureCase("link a", Failures(frozenset({"a"})))
     assert as_it_stands((intact, link), Failures()) == (intact, link)
-    down = Failures(frozenset({"b"}), frozenset({"r"}), lines=frozenset({("s", 1)}))
+    down = Failures(frozenset({"b"}), frozenset({"r"}), access_links=frozenset({("s", 1)}))
     assert as_it_stands((intact, link), down) == (
         FailureCase("intact, as it stands", down),
-        FailureCase("link a, as it stands", Failures(frozenset({"a", "b"}), down.routers, lines=down.lines)),
+        FailureCase(
+            "link a, as it stands", Failures(frozenset({"a", "b"}), down.routers, access_links=down.access_links)
+        ),
     )
 
 

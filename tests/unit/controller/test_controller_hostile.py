@@ -125,7 +125,7 @@ def test_switch_cannot_say_it_is_another(controller: Controller) -> None:
     with closing(FakeSwitch(controller.address, 1, shown)) as impostor:
         impostor.serve_until(FEATURES_REQUEST)
         until_ended(impostor)
-    reason = "it says it is dpid:0000000000000001, its certificate does not"
+    reason = "its certificate is not for its datapath id dpid:0000000000000001"
     assert wait_for(lambda: refusals(controller, since, reason), "the event") == [reason]
     assert len(controller.events("switch-up")) == joined
 
@@ -188,7 +188,7 @@ def raw_switch(controller: Controller, first: bytes) -> FakeSwitch:
     ("first", "reason"),
     [
         (message(BARRIER_REPLY), f"began with a message of type {BARRIER_REPLY}, not with hello"),
-        (message(HELLO, version=1), "it speaks no OpenFlow 1.3"),
+        (message(HELLO, version=1), "it does not support OpenFlow 1.3"),
         (message(HELLO, length=1), "sent a message of length 1"),
     ],
 )

@@ -110,7 +110,7 @@ def test_new_controller_finishes_what_the_last_began(stage: testbed.Stage, momen
 @pytest.fixture
 def no_labels_left(stage: testbed.Stage) -> Iterator[None]:
     """As many transport labels as are in use, and no more."""
-    with patch("helsewan.controller.rules.label_rules._END_OF_LABELS", max(stage.reconciler.current.labels.hops) + 1):
+    with patch("helsewan.controller.rules.label_rules._LABEL_LIMIT", max(stage.reconciler.current.labels.hops) + 1):
         yield
 
 

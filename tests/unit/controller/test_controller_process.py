@@ -67,7 +67,7 @@ def test_refused_rule_is_named(controller: Controller) -> None:
         switch.serve_until(BARRIER_REQUEST)
         event = controller.await_event("error")
         assert event["router"] == "trondheim" and event["rule"].startswith("meter ")
-        assert "refused: there is room for no more meters" in event["message"]
+        assert "refused: the meter table is full" in event["message"]
 
 
 def test_stranger_is_turned_away(controller: Controller) -> None:

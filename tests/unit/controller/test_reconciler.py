@@ -9,7 +9,7 @@ from controller_switch import UDP, Fate, Switch
 from reconciler_stage import CLIENTS, MESSAGES, NETWORK, PLAN, Stage
 
 from helsewan.controller.openflow.pipeline import Drop
-from helsewan.controller.rules.access_rules import diverted
+from helsewan.controller.rules.access_rules import diverted_label
 from helsewan.controller.rules.label_rules import Labels, assign_labels
 from helsewan.controller.rules.paths import Failures, compute_paths
 from helsewan.controller.update.commands import Read
@@ -103,7 +103,7 @@ def test_a_label_never_leads_another_way() -> None:
     for link in states:
         paths = compute_paths(NETWORK, PLAN.egresses, Failures(links=frozenset({link} - {""})))
         before, labels = labels, assign_labels(paths, labels)
-        assert len(set(labels.of.values())) == len(labels.of)
+        assert len(set(labels.by_tree.values())) == len(labels.by_tree)
         for label in labels.hops.keys() & before.hops.keys():
             assert all(labels.hops[label].get(at, to) == to for at, to in before.hops[label].items())
             kept += 1
@@ -345,7 +345,7 @@ def test_no_packet_is_lost_while_a_dual_homed_site_changes_lines(stage: Stage, l
     settle()
     assert stage.said("paths-switched")[-1].details["accesses_down"] == [f"{line[0]}/wan{line[1]}"]
     assert sent().router == site.homing[line[1] == 0]
-    assert not any(label in map(diverted, (101, 102, 103)) for stack in sent().labels for label, _ in stack)
+    assert not any(label in map(diverted_label, (101, 102, 103)) for stack in sent().labels for label, _ in stack)
     stage.set_line(line, up=True)
     settle()
     assert sent().router == site.homing[0]

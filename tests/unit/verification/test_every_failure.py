@@ -37,7 +37,7 @@ from national_headers import (
 
 from helsewan.controller.openflow.entries import Table
 from helsewan.controller.openflow.pipeline import BUCKET, DESTINATION_VPN, PIPELINE, VLAN_PRESENT, Drop
-from helsewan.controller.rules.access_rules import ingress_group, line_group, turned_routes
+from helsewan.controller.rules.access_rules import access_link_group, failover_routes, ingress_group
 from helsewan.controller.rules.ip_version import FAMILIES, IP4, IpVersion, masked
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import SHORTEST, Attachment, Egress, Vpn
@@ -288,14 +288,14 @@ def to_line(site: Site, router: str, family: IpVersion) -> Choice:
         return Choice(groups[ingress_group(egress)], _labelled(site, family), {"metadata": 0}, None)
     line = next(line for line in plan().attachments if line.number == (site.id, 0))
     arrived, (vpn_id, _) = replace(_labelled(site, family), labels=()), DESTINATION_VPN.of(vpn.id)
-    return Choice(groups[line_group(line)], arrived, {"metadata": vpn_id}, None)
+    return Choice(groups[access_link_group(line)], arrived, {"metadata": vpn_id}, None)
 
 
 def test_a_failed_access_link_is_bypassed_at_its_router() -> None:
     """The controller has not reacted: the router of the failed access link diverts what it cannot deliver."""
     steps = StepCache()
     for site, lost, family in product(dual_homed(), (0, 1), FAMILIES):
-        tracer = BatchTracer(replace(whole(), failures=Failures(lines=frozenset({(site.id, lost)}))), steps)
+        tracer = BatchTracer(replace(whole(), failures=Failures(access_links=frozenset({(site.id, lost)}))), steps)
         for router in plan().network.router:
             outcome = tracer.of(router, to_line(site, router, family))
             assert (outcome.end, outcome.site) == (End.DELIVERED, site.id), (site.id, lost, family, router, outcome)
@@ -305,7 +305,9 @@ def test_a_failed_access_link_is_bypassed_at_its_router() -> None:
 def test_a_site_without_access_links_causes_no_loop() -> None:
     steps = StepCache()
     for site, family in product(dual_homed(), FAMILIES):
-        tracer = BatchTracer(replace(whole(), failures=Failures(lines=frozenset({(site.id, 0), (site.id, 1)}))), steps)
+        tracer = BatchTracer(
+            replace(whole(), failures=Failures(access_links=frozenset({(site.id, 0), (site.id, 1)}))), steps
+        )
         for router in plan().network.router:
             outcome = tracer.of(router, to_line(site, router, family))
             assert (outcome.end, outcome.router) == (End.DROPPED, site.homing[1]), (site.id, router, outcome)
@@ -315,7 +317,7 @@ def test_once_the_controller_knows_all_routers_use_the_remaining_line() -> None:
     """Nothing changes for other sites: only the rules for this site's addresses differ."""
     checked = 0
     for site in dual_homed():
-        turned = turned_routes(plan(), {(site.id, 0)})
+        turned = failover_routes(plan(), {(site.id, 0)})
         for rule in (rule for rules in turned.values() for rule in rules.flows):
             addresses = [value for name, value in rule.match if name in ("ipv4_dst", "ipv6_dst")]
             assert addresses in [[masked(prefix)] for prefix in site.prefixes], rule

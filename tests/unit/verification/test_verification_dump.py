@@ -140,7 +140,7 @@ def test_the_rules_of_a_policy_read_back_equal() -> None:
     rules = {router.id: generation.rules(router.id) for router in plan.network.routers}
     links, routers = (next(iter(each)) for each in (plan.network.link, plan.network.router))
     line = next(iter(next(filter(None, plan.network.access_link_ports.values()))))
-    down = Failures(frozenset({links}), frozenset({routers}), lines=frozenset({line}))
+    down = Failures(frozenset({links}), frozenset({routers}), access_links=frozenset({line}))
     dump = Dump.of(plan, rules, "read at noon", down)
     again = read(raw(dump), "dump")
     assert (again, again.plan) == (dump, plan)

@@ -59,7 +59,7 @@ def lines(network: Network, failed: Failures = INTACT) -> Iterator[tuple[str, in
     """The access links that have not failed."""
     for site in network.sites:
         for number, access in enumerate(site.accesses):
-            if access.router not in failed.routers and (site.id, number) not in failed.lines:
+            if access.router not in failed.routers and (site.id, number) not in failed.access_links:
                 yield site.id, number
 
 
@@ -124,7 +124,10 @@ def test_they_agree_after_failures(seed: int) -> None:
     network, _, rules = random_case(seed)
     rng = Random(seed)
     dual = [
-        Failures(lines=frozenset({(site.id, n)})) for site in network.sites if len(site.accesses) > 1 for n in (0, 1)
+        Failures(access_links=frozenset({(site.id, n)}))
+        for site in network.sites
+        if len(site.accesses) > 1
+        for n in (0, 1)
     ]
     cases = [failed for _, failed in single_failures(network)] + dual
     for failed in rng.sample(cases, 3):

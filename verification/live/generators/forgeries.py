@@ -10,7 +10,7 @@ from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet as Layer
 
 from helsewan.controller.openflow.entries import Table
-from helsewan.controller.rules.access_rules import diverted
+from helsewan.controller.rules.access_rules import diverted_label
 from helsewan.policies.plan import Role
 from helsewan.topology.model import GATEWAY6, Site, router_address4, router_address6
 from helsewan.verification.concrete.frames import MPLS_MULTICAST
@@ -92,7 +92,7 @@ def _stacks(label: int, transport: int) -> dict[str, tuple[int, ...]]:
     return {
         "the VPN's label": (label,),
         "a transport label and the VPN's": (transport, label),
-        "the label of packets diverted to another line": (transport, diverted(label)),
+        "the label of packets diverted to another line": (transport, diverted_label(label)),
         "four labels": (transport, transport, transport, label),
         "multicast labels": (transport, label),
     }
