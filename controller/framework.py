@@ -232,8 +232,8 @@ class _Door:
     def _serve(self, raw: Any, address: str) -> None:
         stream = TlsStream(raw, self._context)
         try:
-            names = stream.shake_hands()
-            datapath = _Datapath(stream, address, names, lambda: self._entrance.welcome(address))
+            names = stream.handshake()
+            datapath = _Datapath(stream, address, names, lambda: self._entrance.accepted(address))
             try:
                 datapath.serve()
             finally:
@@ -244,7 +244,7 @@ class _Door:
             raise MessageRefused(stream.refusal)
 
     def _turned_away(self, address: str, reason: str) -> None:
-        if self._entrance.is_news(address, reason):
+        if self._entrance.is_first_report(address, reason):
             self._on_refusal(address, reason)
 
 
@@ -299,7 +299,7 @@ class _Datapath(controller.Datapath):  # type: ignore[misc]
 
     def set_state(self, state: str) -> None:
         if state == MAIN_DISPATCHER:
-            self.socket.inflow.established = True
+            self.socket.reader.established = True
             self._on_join()
         super().set_state(state)
 

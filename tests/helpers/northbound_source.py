@@ -20,7 +20,7 @@ from helsewan.controller.northbound.controller_client import Declined, State
 from helsewan.controller.northbound.views.counting import Counted
 from helsewan.controller.rules.paths import Failures
 from helsewan.controller.update.network_state import links_of
-from helsewan.controller.update.policy_change import told_of
+from helsewan.controller.update.policy_change import describe_failures
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.plan import Plan
 
@@ -70,7 +70,7 @@ class MadeUp:
             "routers": routers,
             "links_down": sorted(self.down),
             "withdrawn": withdrawn,
-            "paths": told_of(kept_clear),
+            "paths": describe_failures(kept_clear),
             "audit": {"r1": 1.5},
             "events": {"policy-switched": 2, "drift": 1},
             "cpu_seconds": 12.5,

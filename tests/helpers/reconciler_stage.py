@@ -47,7 +47,7 @@ class Stage:
         """Files the conductor's outputs."""
         for output in outputs:
             if isinstance(output, Assignment):
-                self.queues[output.router].append(output.order)
+                self.queues[output.router].append(output.command)
             elif isinstance(output, Store):
                 self.stored.append(output.plan)
             elif isinstance(output, Withdraw):
@@ -72,10 +72,10 @@ class Stage:
     def greet(self, router: str, *links: str) -> None:
         """A switch connects; its ports to ``links`` have light and have not heard their neighbour yet."""
         ports = NETWORK.ports[router]
-        coming = frozenset(ports[link] for link in links)
-        up = frozenset({TRUNK_PORT, *ports.values(), *NETWORK.access_link_ports[router].values()}) - coming
+        awaiting_bfd = frozenset(ports[link] for link in links)
+        up = frozenset({TRUNK_PORT, *ports.values(), *NETWORK.access_link_ports[router].values()}) - awaiting_bfd
         self.queues[router].clear()
-        self.take(self.reconciler.joined(router, up, self.now, coming))
+        self.take(self.reconciler.joined(router, up, self.now, awaiting_bfd))
 
     def lose(self, router: str) -> None:
         """A switch's connection ends, with what was under way on it."""

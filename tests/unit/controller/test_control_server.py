@@ -80,7 +80,7 @@ def test_places_go_out_of_service_and_stay_so_under_a_new_controller(tmp_path: P
         wait_for(lambda: _withdrawn(source) == set(), "the door")
         source.withdraw(frozenset({"oslo1-bergen", "bodo"}), WHO)
         wait_for(lambda: "oslo1-bergen" in source.state()["paths"]["withdrawn"], "new paths")
-        with pytest.raises(Declined, match="no such place: rome"):
+        with pytest.raises(Declined, match="no such link or PoP: rome"):
             source.withdraw(frozenset({"rome"}), WHO)
     finally:
         first.kill()

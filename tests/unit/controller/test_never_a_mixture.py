@@ -151,7 +151,7 @@ class Change:
 
     def answer(self, rollout: Rollout, assignment: Assignment, refusal: Refusal | None) -> list[Output]:
         """One switch carries out an order, or refuses it and is as before, but for its meters."""
-        router, order = assignment.router, assignment.order
+        router, order = assignment.router, assignment.command
         self.models[router].refuses = lambda _: refusal is not None
         answer = self.models[router].carry_out(order)
         _, last = self.states[-1]

@@ -246,7 +246,7 @@ def test_apply_takes_the_place_of_what_was_seen(northbound: Northbound) -> None:
     assert (policy, who["name"], expects) == ("other", "operator", seen.strip('"'))
     assert 'contracts.pictures.services: added "odd-ports"' in changes
     again = northbound.ask("PUT", "/v1/policy", content=body, headers={"if-match": seen})
-    assert again.status_code == 412 and "by now" in again.json()["detail"]
+    assert again.status_code == 412 and "is now" in again.json()["detail"]
 
 
 def test_who_is_the_tokens_holder(northbound: Northbound) -> None:

@@ -126,7 +126,7 @@ def test_the_policy_seen_is_the_policy_replaced(stage: testbed.Stage) -> None:
     assert switched.details["by"]["name"] == "anna" and not pings(stage)
     assert switched.details["before"]["version"] == seen != switched.details["after"]["version"]
     stage.take(stage.reconciler.change_plan(testbed.PLAN, stage.now, replace(BERIT, expects=seen)))
-    assert "by now" in stage.said("policy-refused")[-1].details["reason"]
+    assert "is now" in stage.said("policy-refused")[-1].details["reason"]
     now = stage.reconciler.active_policy.version
     stage.take(stage.reconciler.change_plan(testbed.PLAN, stage.now, replace(BERIT, expects=now)))
     stage.run(watch=True)
@@ -139,7 +139,7 @@ def test_who_does_not_say_what_it_saw_comes_last(stage: testbed.Stage) -> None:
     stage.take(stage.reconciler.change_plan(testbed.PLAN, stage.now, BERIT))
     stage.run(watch=True)
     (refused,) = stage.said("policy-refused")
-    assert refused.details["by"]["name"] == "anna" and refused.details["reason"] == "another came after it"
+    assert refused.details["by"]["name"] == "anna" and refused.details["reason"] == "a later request replaced it"
     assert stage.said("policy-switched")[-1].details["by"]["name"] == "berit"
 
 
