@@ -16,7 +16,7 @@ from starlette.routing import Route
 from helsewan.common.document import MAX_BYTES
 from helsewan.controller.northbound.api import ROUTES, application
 from helsewan.controller.northbound.context import Context
-from helsewan.controller.northbound.views.counting import Counted
+from helsewan.controller.northbound.views.counting import EntryCounters
 from helsewan.controller.openflow.pipeline import CLASS, Drop, Purpose, cookie
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "northbound"
@@ -164,12 +164,12 @@ def test_paths_lead_round_a_line_that_has_just_failed(northbound: Northbound) ->
 def test_counters_tell_reasons_and_classes(northbound: Northbound) -> None:
     voice, rest = CLASS.of(46), CLASS.of(0)
     northbound.source.entries = (
-        Counted(0, cookie(Purpose.DROP, Drop.SPOOFED), 3, 300, (0, 0)),
-        Counted(0, cookie(Purpose.DROP, Drop.SPOOFED), 4, 400, (0, 0)),
-        Counted(2, cookie(Purpose.DROP, Drop.NO_CONTRACT), 5, 500, (0, 0)),
-        Counted(2, cookie(Purpose.DROP, 99), 6, 600, (0, 0)),  # nobody's
-        *(Counted(2, cookie(Purpose.CONTRACT, number), 1, 10, voice) for number in range(20)),
-        Counted(2, cookie(Purpose.CONTRACT, 7), 2, 20, rest),
+        EntryCounters(0, cookie(Purpose.DROP, Drop.SPOOFED), 3, 300, (0, 0)),
+        EntryCounters(0, cookie(Purpose.DROP, Drop.SPOOFED), 4, 400, (0, 0)),
+        EntryCounters(2, cookie(Purpose.DROP, Drop.NO_CONTRACT), 5, 500, (0, 0)),
+        EntryCounters(2, cookie(Purpose.DROP, 99), 6, 600, (0, 0)),  # nobody's
+        *(EntryCounters(2, cookie(Purpose.CONTRACT, number), 1, 10, voice) for number in range(20)),
+        EntryCounters(2, cookie(Purpose.CONTRACT, 7), 2, 20, rest),
     )
     found = northbound.get("/v1/counters/r1")
     assert found["drops"] == [
@@ -189,7 +189,7 @@ def test_a_switch_is_not_asked_for_counters_all_the_time(northbound: Northbound)
 
 def test_metrics_are_prometheus_text(northbound: Northbound) -> None:
     northbound.source.down = frozenset({"r2-r3"})
-    northbound.source.entries = (Counted(2, cookie(Purpose.DROP, Drop.NO_CONTRACT), 5, 500, (0, 0)),)
+    northbound.source.entries = (EntryCounters(2, cookie(Purpose.DROP, Drop.NO_CONTRACT), 5, 500, (0, 0)),)
     answer = northbound.ask("GET", "/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     golden("metrics.txt", answer.text.replace(northbound.source.version, "VERSION"))

@@ -136,7 +136,7 @@ def test_headers_beyond_the_limit_are_refused(served: Served) -> None:
 
 
 def test_too_many_clients_are_turned_away(served: Served) -> None:
-    peers = [served.connect() for _ in range(server.MOST_CLIENTS + 1)]
+    peers = [served.connect() for _ in range(server.MAX_CLIENTS + 1)]
     with served.connect() as peer:
         peer.sendall(f"GET /v1/vpns HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n".encode())
         assert peer.recv(100).startswith(b"HTTP/1.1 503 ")
