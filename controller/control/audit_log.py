@@ -19,7 +19,7 @@ _WHAT = {  # event -> (what was changed, outcome)
     "paths-switched": ("paths", "done"),
     "paths-refused": ("paths", "refused"),
     "withdrawn": ("links and PoPs out of service", "asked"),
-    "adopted": ("start from what switches hold", "done"),
+    "adopted": ("start with the rules that switches hold", "done"),
     "drift": ("rules of a switch", "found altered"),
     "drift-repaired": ("rules of a switch", "put right"),
 }
