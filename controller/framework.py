@@ -236,8 +236,8 @@ class _SwitchAcceptor:
     def _serve(self, raw: Any, address: str) -> None:
         stream = TlsStream(raw, self._context)
         try:
-            names = stream.shake_hands()
-            datapath = _Datapath(stream, address, names, lambda: self._limiter.welcome(address))
+            names = stream.handshake()
+            datapath = _Datapath(stream, address, names, lambda: self._limiter.accepted(address))
             try:
                 datapath.serve()
             finally:
@@ -248,7 +248,7 @@ class _SwitchAcceptor:
             raise MessageRefused(stream.refusal)
 
     def _report_refusal(self, address: str, reason: str) -> None:
-        if self._limiter.is_news(address, reason):
+        if self._limiter.is_first_report(address, reason):
             self._on_refusal(address, reason)
 
 
@@ -303,7 +303,7 @@ class _Datapath(controller.Datapath):  # type: ignore[misc]
 
     def set_state(self, state: str) -> None:
         if state == MAIN_DISPATCHER:
-            self.socket.inflow.established = True
+            self.socket.reader.established = True
             self._on_join()
         super().set_state(state)
 

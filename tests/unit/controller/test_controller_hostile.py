@@ -34,7 +34,7 @@ from controller_process import (
 )
 from waiting import wait_for
 
-from helsewan.controller.control.connection_limiter import MOST_CONNECTIONS
+from helsewan.controller.control.connection_limiter import MAX_CONNECTIONS
 from helsewan.emulation.routers.certificate_authority import CertificateAuthority, Credentials
 
 PACKET_IN = 10
@@ -267,7 +267,7 @@ def test_silent_connections_leave_room_for_others(controller: Controller) -> Non
     """From one address no more than so many; other addresses do not notice."""
     since = len(controller.events("switch-turned-away"))
     silent = [
-        socket.create_connection(controller.address, DEADLINE_S, ("127.0.0.9", 0)) for _ in range(2 * MOST_CONNECTIONS)
+        socket.create_connection(controller.address, DEADLINE_S, ("127.0.0.9", 0)) for _ in range(2 * MAX_CONNECTIONS)
     ]
     wait_for(lambda: refusals(controller, since, "too many connections"), "the event")
     with closing(controller.switch(3)) as sound:

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from helsewan.controller.control.connection_limiter import MOST_COMPLAINTS, MOST_CONNECTIONS, ConnectionLimiter
+from helsewan.controller.control.connection_limiter import MAX_CONNECTIONS, MAX_REASONS, ConnectionLimiter
 from helsewan.controller.openflow.message_reader import (
     BURST_TOKENS,
     HANDSHAKE_BYTES,
@@ -113,7 +113,7 @@ def test_large_messages_cost_more() -> None:
 
 def test_one_address_gets_so_many_connections() -> None:
     entrance = ConnectionLimiter()
-    assert [entrance.enter("a") for _ in range(MOST_CONNECTIONS + 1)] == [True] * MOST_CONNECTIONS + [False]
+    assert [entrance.enter("a") for _ in range(MAX_CONNECTIONS + 1)] == [True] * MAX_CONNECTIONS + [False]
     assert entrance.enter("b")
     entrance.leave("a")
     assert entrance.enter("a") and not entrance.enter("a")
@@ -121,15 +121,19 @@ def test_one_address_gets_so_many_connections() -> None:
 
 def test_complaint_is_news_once_until_the_switch_was_let_in() -> None:
     entrance = ConnectionLimiter()
-    assert [entrance.is_news("a", "expired"), entrance.is_news("a", "expired"), entrance.is_news("b", "expired")] == [
+    assert [
+        entrance.is_first_report("a", "expired"),
+        entrance.is_first_report("a", "expired"),
+        entrance.is_first_report("b", "expired"),
+    ] == [
         True,
         False,
         True,
     ]
-    entrance.welcome("a")
-    assert entrance.is_news("a", "expired") and not entrance.is_news("b", "expired")
+    entrance.accepted("a")
+    assert entrance.is_first_report("a", "expired") and not entrance.is_first_report("b", "expired")
 
 
 def test_complaints_that_never_repeat_end_too() -> None:
     entrance = ConnectionLimiter()
-    assert sum(entrance.is_news("a", str(number)) for number in range(1000)) == MOST_COMPLAINTS
+    assert sum(entrance.is_first_report("a", str(number)) for number in range(1000)) == MAX_REASONS

@@ -11,7 +11,7 @@ import policy_golden
 import pytest
 from policy_network import small_network
 
-from helsewan.controller.update.exception_scheduler import ExceptionScheduler, turns
+from helsewan.controller.update.exception_scheduler import ExceptionScheduler, status_changes
 from helsewan.controller.update.policy_change import Origin
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_anew, compile_policy
@@ -128,16 +128,16 @@ def test_the_calendar_changes_the_plan_at_the_moment() -> None:
     clock = Clock(moment("2027-02-01T14:59:59") + timedelta(milliseconds=900))
     before = plan("2027-01-15")
     calendar = ExceptionScheduler(clock.change, clock.now)
-    calendar.keep(plan("2027-01-15"))
+    calendar.set_plan(plan("2027-01-15"))
     threading.Thread(target=calendar.run, daemon=True).start()
     with pytest.raises(queue.Empty):
         clock.asked.get(timeout=0.3)  # it looks, and the clock stands before the moment
     clock.at = moment("2027-02-01T15:00:00")
     after, origin = clock.asked.get(timeout=30)
     assert standing(after) == {"pictures": "ended", "records": "in force"}
-    assert origin.changes == turns(before, after) == ("exceptions.pictures: ended",)
+    assert origin.changes == status_changes(before, after) == ("exceptions.pictures: ended",)
     with pytest.raises(queue.Empty):
         clock.asked.get(timeout=0.3)  # it waits for what becomes of that
     clock.at = moment("2027-02-22")
-    calendar.keep(after)
+    calendar.set_plan(after)
     assert standing(clock.asked.get(timeout=30)[0]) == {"pictures": "ended", "records": "ended"}
