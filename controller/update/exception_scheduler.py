@@ -52,9 +52,9 @@ class ExceptionScheduler:
 
 def turns(before: Plan, after: Plan) -> tuple[str, ...]:
     """Which exceptions stand otherwise in the second plan than in the first, in words."""
-    stood = {each.name: each.standing for each in before.exceptions}
+    stood = {each.name: each.state for each in before.exceptions}
     return tuple(
-        f"exceptions.{each.name}: {each.standing.value}"
+        f"exceptions.{each.name}: {each.state.value}"
         for each in after.exceptions
-        if stood.get(each.name) is not each.standing
+        if stood.get(each.name) is not each.state
     )

@@ -41,7 +41,7 @@ class ManagementNetwork:
     def connect(self, router: RouterSwitch, backend: LinkBackend) -> None:
         """Give a router its management link, address and credentials. The router uses them when it starts; the link
         exists from ``commit`` on."""
-        line = self.blueprint.lines[router.name]
+        line = self.blueprint.links[router.name]
         far = f"r{self.blueprint.network.router[router.name].index}"
         ends = backend.end(router, INTERFACE), backend.end(self.centre, far)
         model = PipeModel(RATE_BPS, line.delay_us, (ClassQueue(limit_us=QUEUE_US),))

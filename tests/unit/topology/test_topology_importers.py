@@ -78,7 +78,7 @@ def test_a_map_with_every_oddity() -> None:
     assert not without_sites  # a junction (hyperedge=1) has no sites
     assert list(imported.remarks) == [
         "left out: 2 external nodes (Internal=0) and the edges there",
-        "left out: 1 node in 1 part without a way to the largest part",
+        "left out: 1 node in 1 part without a path to the largest part",
         "left out: 1 edge from a node to itself",
         "assumed: the delay of 12 of 14 links: great circle x 1.4 x 4.9 us/km",
         "assumed: 1 ms for 2 of 14 links: the place of an end is unknown",

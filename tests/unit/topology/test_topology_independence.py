@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helsewan.topology.graph.independence import BackbonePath, footings, independent_paths
+from helsewan.topology.graph.independence import BackbonePath, independent_paths, path_redundancy
 from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
 from helsewan.topology.national.generator import national_network
 
@@ -110,10 +110,10 @@ def test_every_site_apart_from_a_service_stands_somewhere() -> None:
     network = national_network(None, 1)
     broker = next(site for site in network.sites if site.kind is Kind.SERVICE)
     towns = {network.router[router].pop for router in broker.homing}
-    found = footings(network, [broker])
+    found = path_redundancy(network, [broker])
     apart = [site for site in network.sites if not towns & {network.router[router].pop for router in site.homing}]
-    assert sum(footing.sites for footing in found) == len(apart)
-    assert [footing.ways for footing in found] == sorted(footing.ways for footing in found)
+    assert sum(each.sites for each in found) == len(apart)
+    assert [each.paths for each in found] == sorted(each.paths for each in found)
 
 
 def helsewan(*argv: str) -> subprocess.CompletedProcess[str]:
