@@ -20,14 +20,16 @@ def show_paths(network: Network, start: str, end: str) -> None:
     here, there = _routers_of(network, "START", start), _routers_of(network, "END", end)
     common = {network.pop_of(router).town for router in here} & {network.pop_of(router).town for router in there}
     if common:
-        raise InputError(Problem("END", end, f"shares {', '.join(sorted(common))} with {start}", "name places apart"))
+        raise InputError(
+            Problem("END", end, f"shares {', '.join(sorted(common))} with {start}", "name places in different towns")
+        )
     paths, console = independent_paths(network, here, there), Screen()
     for number, path in enumerate(paths, start=1):
         console.print(f"{number}  {path.delay_us / 1000:.2f} ms  {' - '.join(path.routers)}", markup=False)
         groups = sorted({group for link in path.links for group in network.link[link].srlg})
         console.print(f"   over {', '.join(groups) or 'no shared-risk group'}", markup=False)
     if len(paths) < MAX_PATHS:
-        console.print("no further path is independent of these" if paths else "there is no path")
+        console.print("no other path is independent of these" if paths else "no path")
 
 
 def show_few(network: Network) -> None:
@@ -52,7 +54,9 @@ def show_few(network: Network) -> None:
     for group in found:
         counts[group.paths] += group.sites
     numbers = ", ".join(f"{counts[paths]} have {paths}" for paths in range(MAX_PATHS + 1) if counts[paths])
-    console.print(f"of {counts.total()} sites apart from some service: {numbers} (at most {MAX_PATHS} are counted)")
+    console.print(
+        f"of {counts.total()} sites outside the towns of some service: {numbers} (at most {MAX_PATHS} are counted)"
+    )
 
 
 def _routers_of(network: Network, where: str, place: str) -> tuple[str, ...]:

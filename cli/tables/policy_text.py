@@ -20,7 +20,7 @@ def show_policy(plan: Plan) -> None:
     entries = len({contract.name for contract in plan.contracts} - excepted)
     _print(
         f"{plan.policy}: {_many(len(plan.vpns), 'VPN')}, {_many(len(plan.roles), 'role')}, "
-        f"{_many(entries, 'contract')} between them in {len(plan.contracts)} ways, "
+        f"{_many(entries, 'contract')} for {_many(len(plan.contracts), 'combination')} of roles and services, "
         f"{_many(len(plan.services), 'service')} in {_many(len(plan.classes), 'class', 'classes')}"
         f"{_exceptions(plan)}, on {len(plan.network.sites)} sites"
     )

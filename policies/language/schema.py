@@ -46,7 +46,7 @@ def _removed(value: object) -> object:
         return value
     for names in value.values():
         if names != ALL and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-            raise Refusal("does not say what to remove", f"write contracts: [name, other-name], or contracts: {ALL}")
+            raise Refusal("has no entries to remove", f"write contracts: [name, other-name], or contracts: {ALL}")
     return value
 
 

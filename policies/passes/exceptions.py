@@ -20,7 +20,7 @@ def compile_exceptions(spec: PolicySpec, now: datetime | None, report: PolicyRep
             ends = shown(entry.until.ends)
             report.add((*at, "until"), None, f"ends at {ends}, not after it begins", "write a later until")
         if name in spec.contracts:
-            hint, other = "rules and counters are told by these names", [("contracts", name)]
+            hint, other = "these names identify rules and counters", [("contracts", name)]
             report.add(at, None, "has the name of a contract", hint, other)
     return tuple(_timed(spec, now, report))
 

@@ -94,7 +94,7 @@ def _vrfs(name: str, vpn: VpnSpec, extranets: Targets, population: Population, r
         hub = sites & population.select(vpn.hub)
         if sites and not hub:
             hint, members = "the hub is some of the members", [("vpns", name, "members")]
-            report.add(("vpns", name, "hub"), None, "has no member of the VPN: its spokes reach nobody", hint, members)
+            report.add(("vpns", name, "hub"), None, "has no member of the VPN: its spokes reach no site", hint, members)
         to_hub, to_spokes = f"{name}:hub", f"{name}:spokes"
         yield Vrf(name, name, sites - hub, (to_hub, *imports), (to_spokes, *exports))
         yield Vrf(f"{name}-hub", name, hub, (to_hub, to_spokes, *imports), (to_hub, *exports))

@@ -67,7 +67,7 @@ def _check(name: str, findings: Iterable[Finding], detail: str, deaf: tuple[str,
     if found:
         detail = f"{found[0].kind.value}: {found[0].says}"
     elif deaf:
-        detail = f"nothing is heard at {', '.join(deaf)}"
+        detail = f"nothing is received at {', '.join(deaf)}"
     passed = not found and not deaf
     conclusive = any(finding.kind in _CONCLUSIVE for finding in found)
     count = float(len(found) + len(deaf))

@@ -42,7 +42,7 @@ def test_how_it_stands(terminal: Terminal) -> None:
     assert facts["dead"] == [] and facts["changed"] == []
     assert 10 << 20 < int(str(facts["memory_bytes"])) < 2 << 30
     said = terminal.run("status").stdout.decode()
-    assert "3 sites, 3 routers, 7 lines" in said and "small" in said
+    assert "3 sites, 3 routers, 7 links" in said and "small" in said
 
 
 def test_a_command_is_the_users_own(terminal: Terminal) -> None:
@@ -83,7 +83,7 @@ def test_packets_go_through_the_network(terminal: Terminal) -> None:
         (("status", "--name", "other"), 2, b"--name: 'other' no such network stands"),
         (("link", "set", "north-south", "--delay", "20"), 2, b"--delay: '20' unit is missing"),
         (("link", "set", "north-sout", "--delay", "20ms"), 2, b"near: south-north"),
-        (("link", "set", "north-south"), 2, b"nothing to change"),
+        (("link", "set", "north-south"), 2, b"has no change"),
         (("link", "set", "north-south", "--down", "--direction", "forward"), 2, b"both ways"),
         (("link", "set", "north-south", "--weight", "vice=3"), 2, b"near: voice"),
         (("link", "set", "north-south", "--mtu", "10B"), 2, b"mtu_bytes"),

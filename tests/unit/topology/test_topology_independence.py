@@ -143,7 +143,7 @@ def test_command_reports_sites_with_few_ways() -> None:
     [
         (("oslo",), "END: is missing (hint: name two places, or none for all sites)"),
         (("osl", "bergen"), "START: 'osl' is no site, town or router of this network (hint: did you mean 'oslo'?)"),
-        (("oslo-1", "oslo"), "END: 'oslo' shares Oslo with oslo-1 (hint: name places apart)"),
+        (("oslo-1", "oslo"), "END: 'oslo' shares Oslo with oslo-1 (hint: name places in different towns)"),
     ],
 )
 def test_command_refuses_what_has_no_answer(argv: tuple[str, ...], said: str) -> None:
