@@ -126,7 +126,7 @@ def breaches(plan: Plan, placement: Placement) -> Iterator[Breach]:
             key, found = "disjoint", placement.disjoint[egress.index].sharing if cls.path.disjoint_from else frozenset()
             if not cls.path.disjoint_from:
                 key, trees = "avoid", placement.trees[egress.index][:1]
-                found = frozenset(routers[place] for ways in trees for place in ways.last_resort)
+                found = frozenset(routers[node] for ways in trees for node in ways.last_resort)
             yield from (Breach(cls.name, key, router, egress) for router in sorted(found & starts))
 
 

@@ -22,7 +22,7 @@ _CONCLUSIVE = frozenset({Kind.LEAK, Kind.MISDELIVERED})  # no slow machine cause
 
 @dataclass(frozen=True)
 class Proofs:
-    """Reports by the name of the moment that they are of."""
+    """Reports by the name of the time that they are for."""
 
     static: Mapping[str, VerificationReport]
     live: Mapping[str, LiveReport]
@@ -52,7 +52,7 @@ def proofs(plan: Plan, dumps: Mapping[str, Path], live: Mapping[str, LiveReport]
 
 
 def _live_json(live: LiveReport) -> dict[str, Any]:
-    """A live report without its single answers."""
+    """A live report without the result of each probe."""
     return {
         "lot": live.seed,
         "answers": [row._asdict() for row in live.table()],
@@ -79,4 +79,4 @@ def _static_claim(report: VerificationReport) -> str:
 
 
 def _live_claim(report: LiveReport) -> str:
-    return f"{len(report.answers)} probe packets and {len(report.talks)} sessions, as the rules say"
+    return f"{len(report.answers)} probe packets and {len(report.talks)} sessions, as the rules predict"

@@ -111,7 +111,7 @@ class VideoSpec(_Pairs):
 
 
 class MessageSpec(_Pairs):
-    """Clinical messages as paced datagrams: one each way every ``every``."""
+    """Clinical messages as paced datagrams: one in each direction every ``every``."""
 
     kind: Literal["messages"]
     every: Interval

@@ -205,9 +205,9 @@ def _assumed(places: Places, rates: Sequence[int | None], edges: Sequence[Edge],
     delay, rate = format_duration(DEFAULT_DELAY_US), format_rate(DEFAULT_RATE_BPS)
     remarks = [
         (known, f"the delay of {known} {of_all}: {fibre}"),
-        (vague, f"{delay} for {vague} {of_all}: the place of an end is unknown"),
+        (vague, f"{delay} for {vague} {of_all}: the coordinates of an end are unknown"),
         (unread, f"{rate} for {unread} {of_all}: the speed is missing or cannot be read"),
-        (len(places.guessed), f"the place of {_count(len(places.guessed), 'PoP')}: between the neighbours"),
+        (len(places.guessed), f"the coordinates of {_count(len(places.guessed), 'PoP')}: between the neighbours"),
         (junctions, f"{_count(junctions, 'junction')} (hyperedge=1): routers without sites"),
     ]
     return [*(f"assumed: {text}" for number, text in remarks if number), REGIONS_REMARK]

@@ -120,7 +120,7 @@ CASES = {
     "no witness": (["verify", "--replay", "small.yaml"], "--replay: 'small.yaml' is no witness (hint: name the .json"),
     "no place": (["rules", "dump", "--policy", "open", "--output", "no/d"], "--output: 'no/d' No such file"),
     "of a network and a policy": (["rules", "dump", "--name", "n", "--policy", "open"], "--policy: 'open' cannot be"),
-    "no place for JUnit": (["verify", "--policy", "open", "--junit", "no/x.xml"], "--junit: 'no/x.xml' is in no dir"),
+    "no place for JUnit": (["verify", "--policy", "open", "--junit", "no/x.xml"], "--junit: 'no/x.xml' is in no exist"),
     "no place for witnesses": (["verify", "--policy", "open", "--witness", "."], "--witness: '.' has files in it"),
     "probes of no network": (["verify", "--policy", "open", "--probes", "5"], "--probes: 5 has no effect here"),
     "a seed for no probes": (["verify", "--policy", "open", "--probe-seed", "5"], "--probe-seed: 5 has no effect"),

@@ -91,7 +91,7 @@ def test_the_network_that_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             find(place, None)
         with place.held("north"):
             assert find(place, None) == find(place, "north") == "north"
-            with pytest.raises(InputError, match=r"no such network stands \(near: north\)"):
+            with pytest.raises(InputError, match=r"no such network stands \(similar: north\)"):
                 find(place, "nort")
             with place.held("south"), pytest.raises(InputError, match="--name: is needed: north, south stand"):
                 find(place, None)
