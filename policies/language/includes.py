@@ -108,7 +108,7 @@ class _Sources:
             raise Refusal(f"is included more than {MAX_DEPTH} files deep", "include it from an outer file")
         included = self.open(name, source)
         if included.id in above:
-            raise Refusal("leads back to this file, which would include itself", "take one of the includes out")
+            raise Refusal("includes this file again, in a cycle", "remove one of the includes")
         if not isinstance(included.document.data, dict):
             raise Refusal("is no policy", "a policy is a map of keys to values")
         if any(included.id == each.id for each in self.found):
