@@ -52,9 +52,9 @@ class ExceptionScheduler:
 
 def status_changes(before: Plan, after: Plan) -> tuple[str, ...]:
     """The exceptions whose status differs between the plans, each with its status in ``after``, as text."""
-    earlier = {each.name: each.standing for each in before.exceptions}
+    earlier = {each.name: each.state for each in before.exceptions}
     return tuple(
-        f"exceptions.{each.name}: {each.standing.value}"
+        f"exceptions.{each.name}: {each.state.value}"
         for each in after.exceptions
-        if earlier.get(each.name) is not each.standing
+        if earlier.get(each.name) is not each.state
     )

@@ -41,7 +41,7 @@ class ManagementNetwork:
     def connect(self, router: RouterSwitch, backend: LinkBackend) -> None:
         """Give a router its management link, address and credentials. The router uses them when it starts; the link
         exists from ``commit`` on."""
-        link = self.topology.lines[router.name]
+        link = self.topology.links[router.name]
         far = f"r{self.topology.network.router[router.name].index}"
         ends = backend.end(router, INTERFACE), backend.end(self.centre, far)
         model = PipeModel(RATE_BPS, link.delay_us, (ClassQueue(limit_us=QUEUE_US),))

@@ -83,7 +83,7 @@ def _check(network: Network, sender: str, line: int, receiver: str) -> None:
         if site not in network.site:
             raise InputError(Problem(argument, site, "is no site of this network", nearest(site, network.site)))
     if line >= len(network.site[sender].accesses):
-        raise InputError(Problem("--line", line, f"is no access link of {sender}", "it has one: 0"))
+        raise InputError(Problem("--access-link", line, f"is no access link of {sender}", "it has one: 0"))
 
 
 def print_packets(found: Packets, as_json: bool) -> None:

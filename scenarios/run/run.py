@@ -57,7 +57,7 @@ class CapacityExceeded(RuntimeError):
 class Collected:
     """The records of a run, to be judged. ``epoch_ns`` is the traffic's time 0 (CLOCK_REALTIME). ``event_times`` has
     the time of each event; ``dumps`` the files with the switches' rules, ``live`` the reports on probe packets.
-    ``links``, ``capacity``, ``asked_cores`` and ``scheduling`` are the link engine's: None for the kernel dataplane."""
+    ``links``, ``capacity``, ``required_cores`` and ``scheduling`` are for the link engine: None without it."""
 
     epoch_ns: int
     event_times: dict[str, EventTime]
@@ -71,7 +71,7 @@ class Collected:
     pressure: Pressure
     up_s: float
     capacity: Capacity | None
-    asked_cores: float | None
+    required_cores: float | None
     overhead: Overhead
     short_lines_us: Mapping[str, float]
     cores_awake: bool
@@ -109,7 +109,7 @@ class Run:
         self._testbed.start(self._progress.say)
         up_s = time.monotonic() - began
         overhead = self._testbed.overhead
-        asked = self._check_capacity(capacity, overhead) if capacity else None
+        required = self._check_capacity(capacity, overhead) if capacity else None
         self._record("network-up", seconds=round(up_s, 3), overhead=asdict(overhead))
         self._progress.say(f"the network is up and programmed after {up_s:.1f} s")
         live = self._probe("before")
@@ -154,7 +154,7 @@ class Run:
             pressure=pressure,
             up_s=up_s,
             capacity=capacity,
-            asked_cores=asked,
+            required_cores=required,
             overhead=overhead,
             short_lines_us=self._testbed.short_links_us,
             cores_awake=awake,

@@ -28,7 +28,7 @@ def do(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Script]:
 
 def ping(do: Script, router: str, options: str = "-c 10 -i 0.05 -W 1") -> str:
     """What ping says of a router from the operations centre."""
-    address = do(f"str(emulation.testbed.management.topology.lines[{router!r}].address4)")
+    address = do(f"str(emulation.testbed.management.topology.links[{router!r}].address4)")
     return str(do(f"emulation.testbed.management.centre.cmd('ping -n {options} {address}')"))
 
 

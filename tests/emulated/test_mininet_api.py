@@ -138,5 +138,5 @@ def test_lines_are_changed_from_python(do: Script) -> None:
     do("emulation.set_line('hospital-b', reset=True)")
     assert do("emulation.lines.changed()") == []
     assert do("emulation.set_line('hospital-b', delai='31 ms')").startswith(
-        "InputError: --delai: no such setting (near: delay)"
+        "InputError: --delai: no such setting (similar: delay)"
     )

@@ -100,7 +100,7 @@ def verified(terminal: Terminal, *options: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_the_network_is_proved_both_ways_until_a_rule_is_changed(terminal: Terminal) -> None:
-    code, report = verified(terminal, "--all", "--questions", "40")
+    code, report = verified(terminal, "--all", "--probes", "40")
     assert (code, report["violations"]) == (0, []) and report["proofs"]
     assert report["live"]["deaf"] == [] and sum(row["asked"] for row in report["live"]["answers"]) > 40
     (prefix,) = {str(site.prefix4) for site in dump(terminal).network.sites if site.id == "gp-c"}

@@ -42,7 +42,7 @@ def test_how_it_stands(terminal: Terminal) -> None:
     assert facts["dead"] == [] and facts["changed"] == []
     assert 10 << 20 < int(str(facts["memory_bytes"])) < 2 << 30
     said = terminal.run("status").stdout.decode()
-    assert "3 sites, 3 routers, 7 lines" in said and "small" in said
+    assert "3 sites, 3 routers, 7 links" in said and "small" in said
 
 
 def test_a_command_is_the_users_own(terminal: Terminal) -> None:
@@ -79,13 +79,13 @@ def test_packets_go_through_the_network(terminal: Terminal) -> None:
         (("exec", "hospital-a", "--", "nosuch"), 127, b"nosuch: No such file"),
         (("exec", "hospital-a", "--", "/etc"), 126, b"/etc: Permission denied"),
         (("exec", "hospital-a", "--", "sh", "-c", "kill -9 $$"), 137, b""),
-        (("exec", "hospital-x", "--", "true"), 2, b"near: hospital-"),
+        (("exec", "hospital-x", "--", "true"), 2, b"similar: hospital-"),
         (("status", "--name", "other"), 2, b"--name: 'other' is no running network"),
         (("link", "set", "north-south", "--delay", "20"), 2, b"--delay: '20' unit is missing"),
-        (("link", "set", "north-sout", "--delay", "20ms"), 2, b"near: south-north"),
-        (("link", "set", "north-south"), 2, b"nothing to change"),
+        (("link", "set", "north-sout", "--delay", "20ms"), 2, b"similar: south-north"),
+        (("link", "set", "north-south"), 2, b"has no change"),
         (("link", "set", "north-south", "--down", "--direction", "forward"), 2, b"both directions"),
-        (("link", "set", "north-south", "--weight", "vice=3"), 2, b"near: voice"),
+        (("link", "set", "north-south", "--weight", "vice=3"), 2, b"similar: voice"),
         (("link", "set", "north-south", "--mtu", "10B"), 2, b"mtu_bytes"),
         (("link", "trace", "north-south", "nosuch.csv"), 2, b"no such file"),
         (("capture", "hospital-a"), 2, b"selects 2 links"),

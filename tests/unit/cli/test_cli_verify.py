@@ -75,7 +75,7 @@ def test_a_dump_is_judged_by_the_policy_in_it() -> None:
     dumped()
     result = run("verify", "--rules", "d.jsonl")
     assert result.exit_code == 0, result.stdout
-    assert result.stdout.rstrip().endswith("proved: nothing breaks the policy")
+    assert result.stdout.rstrip().endswith("proved: no violation of the policy")
 
 
 def test_a_rule_that_is_lost_shows_in_table_junit_and_witness() -> None:
@@ -114,17 +114,19 @@ CASES = {
     "two networks": (["verify", "--rules", "d", "--sites", "90"], "--sites: cannot be combined with a dump"),
     "a running and another": (["verify", "--name", "n", "--from", "small.yaml"], "--from: cannot be combined"),
     "a scope": (["verify", "--policy", "open", "--failures", "all"], "--failures: 'all' is no scope (hint: one of"),
-    "two ways": (["verify", "--static", "--live"], "--static, --live, --all: say different things"),
+    "two ways": (["verify", "--static", "--live"], "--static, --live, --all: exclude each other"),
     "live on nothing": (["verify", "--live", "--policy", "open"], "--live: needs a running network"),
     "replay of nothing": (["verify", "--replay", "w.json", "--rules", "d"], "--replay: 'w.json' needs a running"),
     "no witness": (["verify", "--replay", "small.yaml"], "--replay: 'small.yaml' is no witness (hint: name the .json"),
     "no place": (["rules", "dump", "--policy", "open", "--output", "no/d"], "--output: 'no/d' No such file"),
-    "of a network and a policy": (["rules", "dump", "--name", "n", "--policy", "open"], "--policy: 'open' goes"),
-    "no place for JUnit": (["verify", "--policy", "open", "--junit", "no/x.xml"], "--junit: 'no/x.xml' is in no dir"),
+    "of a network and a policy": (["rules", "dump", "--name", "n", "--policy", "open"], "--policy: 'open' cannot be"),
+    "no place for JUnit": (["verify", "--policy", "open", "--junit", "no/x.xml"], "--junit: 'no/x.xml' is in no exist"),
     "no place for witnesses": (["verify", "--policy", "open", "--witness", "."], "--witness: '.' contains files"),
-    "questions to nobody": (["verify", "--policy", "open", "--questions", "5"], "--questions: 5 says nothing here"),
-    "a lot for nobody": (["verify", "--policy", "open", "--lot", "5"], "--lot: 5 says nothing here"),
-    "failures of the living": (["verify", "--live", "--failures", "srlg"], "--failures: 'srlg' says nothing here"),
+    "probes of no network": (["verify", "--policy", "open", "--probes", "5"], "--probes: 5 has no effect here"),
+    "a seed for no probes": (["verify", "--policy", "open", "--probe-seed", "5"], "--probe-seed: 5 has no effect"),
+    "probes by their old name": (["verify", "--policy", "open", "--questions", "5"], "--probes: 5 has no effect here"),
+    "a seed by its old name": (["verify", "--policy", "open", "--lot", "5"], "--probe-seed: 5 has no effect here"),
+    "failures of the living": (["verify", "--live", "--failures", "srlg"], "--failures: 'srlg' has no effect here"),
     "too few sites": (["rules", "dump", "--sites", "0"], "--sites: 0 is too few"),
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from helsewan.cli.tables.policy_explain import show_explained, to_json, to_screen
 from helsewan.common.errors import InputError
 from helsewan.controller.rules.generation import first_generation
-from helsewan.policies.analysis.explain import Denial, Near, NoRoute, is_allowed, why_denied
+from helsewan.policies.analysis.explain import Denial, NearContract, NoRoute, is_allowed, why_denied
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
@@ -103,12 +103,12 @@ def test_denied_for_want_of_a_contract_names_the_nearest() -> None:
     assert found == Denial(
         (),
         (
-            Near("calls", lines["calls"], "gp-1 to open voice, ping"),
-            Near("broker", lines["broker"], "gp-1 to open it to other sites"),
+            NearContract("calls", lines["calls"], "gp-1 to open voice, ping"),
+            NearContract("broker", lines["broker"], "gp-1 to open it to other sites"),
         ),
     )
     back = why_denied(plan(), "svc-broker", "gp-1", "hl7").nearest
-    assert back[0] == Near("broker", lines["broker"], "gp-1 to open it")
+    assert back[0] == NearContract("broker", lines["broker"], "gp-1 to open it")
 
 
 def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:

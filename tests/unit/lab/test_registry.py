@@ -91,7 +91,7 @@ def test_the_network_that_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             find(place, None)
         with place.held("north"):
             assert find(place, None) == find(place, "north") == "north"
-            with pytest.raises(InputError, match=r"is no running network \(near: north\)"):
+            with pytest.raises(InputError, match=r"is no running network \(similar: north\)"):
                 find(place, "nort")
             with place.held("south"), pytest.raises(InputError, match="--name: is needed: north, south are running"):
                 find(place, None)

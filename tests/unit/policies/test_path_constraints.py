@@ -112,7 +112,7 @@ def test_breaches_of_trees_are_found() -> None:
 def test_a_policy_that_leaves_no_way_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         country("avoid: {links: [vadso-kirkenes, karasjok-kirkenes]}")
-    assert "classes.voice.avoid: leaves no way from" in str(caught.value) and "kirkenes" in str(caught.value)
+    assert "classes.voice.avoid: leaves no path from" in str(caught.value) and "kirkenes" in str(caught.value)
 
 
 APART = "disjoint: {from: [voice]}"

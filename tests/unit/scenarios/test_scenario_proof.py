@@ -101,7 +101,7 @@ def test_what_the_network_answered_is_a_check_and_in_the_result() -> None:
     proofs = Proofs({}, {"before": sound, "after": leaky, "late": deaf})
     before, after, late = proofs.checks()
     assert (before.name, before.passed, after.passed, late.passed) == ("live-before", True, False, False)
-    assert after.detail.startswith("leak: ") and "nothing is heard" in late.detail
+    assert after.detail.startswith("leak: ") and "nothing is received" in late.detail
     told = json.loads(json.dumps(proofs.as_json()))["live"]
     assert told["before"]["violations"] == [] and told["after"]["violations"][0]["kind"] == "leak"
     assert {row["kind"] for row in told["before"]["answers"]} >= {"controls", "contracts"}

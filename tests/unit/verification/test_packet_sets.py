@@ -99,8 +99,10 @@ def test_a_site_whose_router_is_off_sends_nothing(network: Path) -> None:
 def test_unknown_sites_are_refused(network: Path, pair: tuple[str, str], reason: str) -> None:
     result = CliRunner().invoke(app, ["rules", "packets", *pair, "--from", str(network)])
     assert isinstance(result.exception, InputError) and reason in str(result.exception)
-    result = CliRunner().invoke(app, ["rules", "packets", "gp-c", "hospital-a", "--line", "1", "--from", str(network)])
-    assert isinstance(result.exception, InputError) and "--line" in str(result.exception)
+    for option in ("--access-link", "--line"):  # the second is the old name
+        argv = ["rules", "packets", "gp-c", "hospital-a", option, "1", "--from", str(network)]
+        result = CliRunner().invoke(app, argv)
+        assert isinstance(result.exception, InputError) and "--access-link" in str(result.exception)
 
 
 def test_a_path_too_long_to_follow_is_an_error(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ from helsewan.controller.openflow.entries import (
 from helsewan.controller.rules.generation import first_generation
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, load_policy, policy_path, read_policy
-from helsewan.policies.plan import Standing
+from helsewan.policies.plan import ExceptionState
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.dump.dump import Dump, read, write
 from helsewan.verification.dump.entry_json import from_json, to_json
@@ -268,7 +268,7 @@ def test_exceptions_are_as_they_were() -> None:
     for day, count in ((1, 0), (15, 1)):
         time = datetime(2026, 6, day, tzinfo=timezone.utc)
         plan = compile_policy(policy, network, now=time)
-        in_force = [each for each in plan.exceptions if each.standing is Standing.IN_FORCE]
+        in_force = [each for each in plan.exceptions if each.state is ExceptionState.IN_FORCE]
         assert len(in_force) == count
         assert read(raw(Dump.of(plan, {}, time=time)), "d").plan == plan
 

@@ -84,19 +84,25 @@ def test_junit_has_a_case_for_each_kind_and_proof() -> None:
     assert {each.get("name"): each.get("value") for each in suite.iter("property")}["flaws.shadowed"] == "1"
 
 
-def test_the_printed_report_has_the_packet_the_line_and_the_path(capsys: pytest.CaptureFixture[str]) -> None:
-    print_report(Verified(report(FindingKind.LOOP, FindingKind.SHADOWED), "intended"), flaws=False)
-    printed = capsys.readouterr().out
-    for expected in ("mine.yaml:12", "TCP 10.", "scapy: Ether(", "table admit, ", "1 shadowed (--flaws lists them)"):
-        assert expected in printed, printed
-    assert printed.rstrip().endswith("violated: 1 leak, 1 loop")
-    assert printed.index("violations") < printed.index("proved") < printed.index("breaks no policy")
-    print_report(Verified(VerificationReport("mine", "small", (), report().proofs), "intended"), flaws=True)
-    assert capsys.readouterr().out.rstrip().endswith("proved: nothing breaks the policy")
+def test_people_are_told_the_packet_the_line_and_the_way(capsys: pytest.CaptureFixture[str]) -> None:
+    print_report(Verified(report(FindingKind.LOOP, FindingKind.SHADOWED), "intended"), list_dead_rules=False)
+    said = capsys.readouterr().out
+    for expected in (
+        "mine.yaml:12",
+        "TCP 10.",
+        "scapy: Ether(",
+        "table admit, ",
+        "1 shadowed (--dead-rules lists them)",
+    ):
+        assert expected in said, said
+    assert said.rstrip().endswith("violated: 1 leak, 1 loop")
+    assert said.index("violations") < said.index("proved") < said.index("no violation: ")
+    print_report(Verified(VerificationReport("mine", "small", (), report().proofs), "intended"), list_dead_rules=True)
+    assert capsys.readouterr().out.rstrip().endswith("proved: no violation of the policy")
 
 
 def test_flaws_are_listed_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    print_report(Verified(report(FindingKind.UNREACHED), "intended"), flaws=True)
+    print_report(Verified(report(FindingKind.UNREACHED), "intended"), list_dead_rules=True)
     assert "  unreached: north: table 1: says <this> & [that]" in capsys.readouterr().out
 
 
