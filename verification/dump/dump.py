@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -25,13 +24,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from helsewan.common.document import Document, dotted, loads
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import explain, nearest
-from helsewan.controller.openflow.entries import Action, AnyMeter, Entry, FlowRule, Group, GroupRule, RuleSet
+from helsewan.controller.openflow.entries import AnyMeter, Entry, FlowRule, GroupRule, RuleSet
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.plan import Contract, Plan, TimedException
 from helsewan.topology.exporters.formats import from_json, to_json
 from helsewan.topology.model import Network, access_link_name
 from helsewan.verification.dump import entry_json
+from helsewan.verification.dump.consistency import inconsistencies
 
 VERSION = 1
 MAX_BYTES = 512 * 1024 * 1024  # 10,000 sites have some 130 MB
@@ -197,7 +197,7 @@ def read(raw: bytes, name: str) -> Dump:
         except entry_json.EntryError as error:
             problems.append(_problem(error, f"{name}:{number}"))
     _raise_if_any(problems, name)
-    _raise_if_any([each for router, entries in found.items() for each in _inconsistent(router, entries, name)], name)
+    _raise_if_any([each for router, entries in found.items() for each in inconsistencies(router, entries, name)], name)
     rules = {router: _ruleset([entry for _, entry in entries]) for router, entries in found.items()}
     return Dump(
         network,
@@ -297,56 +297,6 @@ def _failures(down: _Down, network: Network, name: str) -> Failures:
         frozenset(down.routers),
         access_links=frozenset(access_links[each] for each in down.lines),
     )
-
-
-def _inconsistent(router: str, entries: list[tuple[int, Entry]], name: str) -> Iterator[Problem]:
-    """Entries of one switch that duplicate another, refer to a group or meter that is missing, or form a loop of
-    groups."""
-    first: dict[object, int] = {}
-    for number, entry in entries:
-        key = _identity(entry)
-        if (before := first.setdefault(key, number)) != number:
-            yield Problem(
-                f"{name}:{number}", None, f"is the same entry to a switch as line {before}", "remove one of them"
-            )
-    for number, entry in entries:
-        for path, what, referred in _references(entry):
-            if (what, referred) not in first:
-                hint = f"add the {what}, or name another one of {router}'s"
-                yield Problem(f"{name}:{number}: {dotted(path)}", referred, f"is no {what} of {router}", hint)
-    groups = {entry.id: entry for _, entry in entries if isinstance(entry, GroupRule)}
-    successors = {each.id: [group for _, _, group in _references(each)] for each in groups.values()}
-    try:
-        TopologicalSorter(successors).prepare()
-    except CycleError as error:
-        (start, *_) = cycle = error.args[1]
-        loop = " to ".join(map(str, reversed(cycle)))
-        line = first["group", start]
-        yield Problem(f"{name}:{line}", None, f"groups form a loop: {loop}", "no switch accepts that")
-
-
-def _identity(entry: Entry) -> object:
-    """The key by which a switch identifies an entry."""
-    if isinstance(entry, FlowRule):
-        return entry.table, entry.priority, frozenset(entry.match)
-    return "group" if isinstance(entry, GroupRule) else "meter", entry.id
-
-
-def _references(entry: Entry) -> Iterator[tuple[entry_json.Path, str, int]]:
-    """The groups and the meter that an entry refers to, with the path of each reference."""
-    if isinstance(entry, FlowRule):
-        yield from _groups(entry.actions, ("flow", "actions"))
-        if entry.meter is not None:
-            yield ("flow", "meter"), "meter", entry.meter
-    elif isinstance(entry, GroupRule):
-        for number, bucket in enumerate(entry.buckets):
-            yield from _groups(bucket.actions, ("group", "buckets", number, "actions"))
-
-
-def _groups(actions: tuple[Action, ...], path: entry_json.Path) -> Iterator[tuple[entry_json.Path, str, int]]:
-    for number, action in enumerate(actions):
-        if isinstance(action, Group):
-            yield (*path, number, "group"), "group", action.id
 
 
 def _ruleset(entries: list[Entry]) -> RuleSet:

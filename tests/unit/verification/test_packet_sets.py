@@ -106,7 +106,7 @@ def test_unknown_sites_are_refused(network: Path, pair: tuple[str, str], reason:
 
 
 def test_a_path_too_long_to_follow_is_an_error(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Static, "became", too_deep)
+    monkeypatch.setattr(Static, "outcomes", too_deep)
     result = CliRunner().invoke(app, ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network)])
     assert isinstance(result.exception, InputError) and "than can be followed" in str(result.exception)
 

@@ -204,7 +204,7 @@ CASES: dict[str, tuple[int, str, object, str]] = {
     "an address": (MASKS, SRC, "10.0.0.256", f"{SRC}: '10.0.0.256' is no IPv4 address"),
     "a mask": (MASKS, SRC, "10.0.0.1/24", f"{SRC}: '10.0.0.1/24' has bits outside its mask"),
     "too wide": (FLOW, "flow.match.ip_dscp", 64, "flow.match.ip_dscp: 64 does not fit into 6 bits"),
-    "a goto back": (METERED, "flow.goto", "admit", "flow.goto: 'admit' does not lead on"),
+    "a goto back": (METERED, "flow.goto", "admit", "flow.goto: 'admit' is not a later table"),
     "metadata": (FLOW, "flow.metadata", "0x3/0x1", "flow.metadata: '0x3/0x1' has bits outside its mask"),
     "an action": (GROUPED, "flow.actions", "pop_vlam", "is no action (hint: did you mean 'pop_vlan'?)"),
     "a masked set": (GROUPED, "flow.actions", MASKED_SET, ".set_field.ipv4_src: '10.0.0.0/8' has a mask"),
@@ -302,7 +302,7 @@ def test_many_problems_are_counted() -> None:
 
 def test_a_truncated_archive_is_an_error() -> None:
     packed = gzip.compress(raw(small()))
-    assert problems(packed[:-9]) == ["d: ends in the middle (hint: copy or dump it again)"]
+    assert problems(packed[:-9]) == ["d: is truncated (hint: copy or dump it again)"]
     (messages,) = problems(packed[:40] + b"\0" * 40 + packed[80:])
     assert messages.startswith("d: cannot be unpacked: ")
 
