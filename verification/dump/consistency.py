@@ -1,4 +1,4 @@
-"""Consistency of the entries of one switch in a dump: what no switch holds is refused before anything is proved of it."""
+"""Consistency of the entries of one switch in a dump: what no switch holds is refused before it is proved."""
 
 from __future__ import annotations
 
