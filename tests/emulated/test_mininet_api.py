@@ -48,8 +48,8 @@ def test_addresses_and_interfaces(do: Script) -> None:
 
 
 def test_connections(do: Script) -> None:
-    assert do("a.connectionsTo(net['north'])") == do("[(a.intf('wan0'), net['north'].intf('line2'))]")
-    assert do("[str(link) for link in net.linksBetween(a, net['middle'])]") == ["wan1<->line2"]
+    assert do("a.connectionsTo(net['north'])") == do("[(a.intf('wan0'), net['north'].intf('access2'))]")
+    assert do("[str(link) for link in net.linksBetween(a, net['middle'])]") == ["wan1<->access2"]
     assert do("len(net.linksBetween(net['north'], net['south']))") == 1
     assert do("net.linksBetween(a, b)") == []
     assert do("{link.status() for link in net.links} == {'(OK OK)'}")
