@@ -27,7 +27,7 @@ def run() -> list[Figure]:
     current, encoder = first_generation(plan), Encoder()
     for router in current.core:
         for command in updates(difference(RuleSet(), current.rules(router))):
-            encoder.frame(command, 1)
+            encoder.encode(command, 1)
     wanted = with_one_contract_less(plan)
     began = time.process_time()
     steps = current.steps_to(current.with_plan(renumbered(wanted, plan)))
@@ -35,7 +35,7 @@ def run() -> list[Figure]:
     commands = [each for step in steps.values() for part in (step.add, step.remove) for each in updates(part)]
     bundles = [Prepare(step.turn, 2) for step in steps.values() if len(step.turn)]
     for command in (*commands, *bundles):
-        encoder.frame(command, 1)
+        encoder.encode(command, 1)
     encoded_s = time.process_time() - began - computed_s
     name = f"a policy of one VPN less a contract, {SITES:,} sites:"
     return [

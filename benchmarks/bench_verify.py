@@ -77,7 +77,7 @@ def measure(sites: int) -> dict[str, float]:
         found[f"{scope}_s"] = time.perf_counter() - began
         found["cases"] = len(states) - 1
         if report.violations:
-            raise RuntimeError(f"{len(report.violations)} violations: {report.violations[0].says}")
+            raise RuntimeError(f"{len(report.violations)} violations: {report.violations[0].reason}")
     if sites <= FAILURES_UP_TO:
         found |= changes(plan, rules)
     return found | {"peak_mib": _peak_kib() / 1024}
@@ -95,12 +95,12 @@ def changes(plan: Plan, rules: Mapping[str, RuleSet]) -> dict[str, float]:
     verification = Verification(plan, Static(plan.network, rules))
     verification.intact()
     router, held = next(iter(rules.items()))
-    verification.after(router, held)  # prepares what all changes share
+    verification.after_change(router, held)  # prepares what all changes share
     broke: list[float] = []
     kept: list[float] = []
     for mutant in mutants(plan.network, rules, CHANGES, SEED):
-        held, began = mutant.of(rules[mutant.router]), time.perf_counter()
-        found = verification.after(mutant.router, held)
+        held, began = mutant.apply(rules[mutant.router]), time.perf_counter()
+        found = verification.after_change(mutant.router, held)
         (broke if found else kept).append(time.perf_counter() - began)
     return {
         "change_s": median(broke + kept),

@@ -25,11 +25,11 @@ def capture(
     link: Annotated[str, typer.Argument(help="oslo-hamar, SITE/wan0 ...")],
     write: Annotated[str | None, typer.Option("-w", help="A file, or - for standard output.")] = None,
     direction: Direction = "both",
-    duration: Annotated[str | None, typer.Option("--duration", help="End after 10s.")] = None,
-    count: Annotated[int | None, typer.Option("--count", help="End after this many frames.", min=1)] = None,
+    duration: Annotated[str | None, typer.Option("--duration", help="Stop after 10s.")] = None,
+    count: Annotated[int | None, typer.Option("--count", help="Stop after this many frames.", min=1)] = None,
     name: Name = None,
 ) -> None:
-    """Capture the frames that leave a link. It ends with Ctrl-C; `-w - | wireshark -k -i -` shows them live."""
+    """Capture the frames that leave a link. Stops at Ctrl-C; `-w - | wireshark -k -i -` shows them live."""
     from helsewan.lab.client.client import Client
     from helsewan.lab.links.link_options import directions_of, duration_us
 
@@ -54,7 +54,7 @@ def _report(end: dict[str, Any]) -> None:
     """Print the number of frames captured and missed; exit code 1 where writing the capture failed."""
     print(f"{end['frames']} frames captured, {end['missed']} missed", file=sys.stderr)
     if end["failure"] and end["failure"] != os.strerror(32):  # EPIPE: the reader has left
-        print(f"the capture ended: {end['failure']}", file=sys.stderr)
+        print(f"the capture failed: {end['failure']}", file=sys.stderr)
         raise typer.Exit(ExitCode.FAIL)
 
 

@@ -1,4 +1,4 @@
-"""``helsewan doctor``: what this machine can carry, and what it has and lacks."""
+"""``helsewan doctor``: what load this machine can carry, and which features it has and lacks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from helsewan.cli.options import Json
 
 
 def doctor(as_json: Json = False) -> None:
-    """Show what this machine can carry, and what it has and lacks. Exit code 2 when no scenario can run."""
+    """Show the capacity and features of this machine. Exit code 2 if no scenario can run."""
     from helsewan.lab.doctor.doctor import examine, show
 
     raise typer.Exit(show(examine(), as_json))

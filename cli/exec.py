@@ -14,7 +14,7 @@ def exec_(
     node: Node,
     command: Annotated[list[str], typer.Argument(help="The command, after --.")],
     name: Name = None,
-    terminal: Annotated[bool, typer.Option("--tty", "-t", help="Give it a terminal of its own.")] = False,
+    terminal: Annotated[bool, typer.Option("--tty", "-t", help="Run it on a pseudo-terminal.")] = False,
 ) -> None:
     """Run a command at a site. Input, output and exit status are the command's own."""
     argv = command[1:] if command[0] == "--" else command

@@ -12,7 +12,7 @@ import typer
 from helsewan.cli.options import Direction, Json, Link, Name
 from helsewan.common.errors import InputError, Problem
 
-link_app = typer.Typer(no_args_is_help=True, help="Look at and change the links of a running network.")
+link_app = typer.Typer(no_args_is_help=True, help="Show and change the links of a running network.")
 
 
 def _text(name: str, what: str) -> Any:
@@ -21,23 +21,25 @@ def _text(name: str, what: str) -> Any:
 
 
 @link_app.command("list")
-def link_list(pattern: Annotated[str, typer.Argument(help="As for link show.")] = "*", name: Name = None) -> None:
-    """Name the links."""
+def link_list(
+    pattern: Annotated[str, typer.Argument(help="A pattern, as for link show.")] = "*", name: Name = None
+) -> None:
+    """List the names of links."""
     from helsewan.lab.client.client import Client
 
     with Client(name) as client:
-        for each in client.ask("lines", line=pattern):
+        for each in client.ask("links", line=pattern):
             print(each["line"])
 
 
 @link_app.command("show")
 def link_show(link: Link, name: Name = None, as_json: Json = False) -> None:
-    """Show the settings of links, and what they have carried."""
+    """Show the settings and counters of links."""
     from helsewan.cli.tables.links import print_link
     from helsewan.lab.client.client import Client
 
     with Client(name) as client:
-        links = client.ask("lines", line=link)
+        links = client.ask("links", line=link)
     if as_json:
         print(json.dumps(links, indent=2))
     else:
@@ -50,20 +52,22 @@ def link_set(
     link: Link,
     name: Name = None,
     direction: Direction = "both",
-    reset: Annotated[bool, typer.Option("--reset", help="First restore the settings that it was built with.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="First restore the original settings.")] = False,
     rate: Annotated[str | None, _text("rate", "10Mbit/s")] = None,
     delay: Annotated[str | None, _text("delay", "20ms, one way")] = None,
     jitter: Annotated[str | None, _text("jitter", "2ms, or none")] = None,
     distribution: Annotated[str | None, _text("jitter-distribution", "uniform, normal or pareto")] = None,
-    order: Annotated[str | None, _text("order", "kept, or free: frames may overtake")] = None,
-    loss: Annotated[str | None, _text("loss", "1%, each frame by itself, or none")] = None,
+    order: Annotated[str | None, _text("order", "kept, or free: frames may be reordered")] = None,
+    loss: Annotated[str | None, _text("loss", "1%, independent for each frame, or none")] = None,
     bursts: Annotated[str | None, _text("loss-bursts", "Gilbert-Elliott: p,r[,good[,bad]] such as 1%,30%")] = None,
     correlated: Annotated[str | None, _text("loss-correlated", "mean,correlation such as 1%,25%")] = None,
     duplicate: Annotated[str | None, _text("duplicate", "1%")] = None,
     corrupt: Annotated[str | None, _text("corrupt", "1%: one bit flipped")] = None,
     mtu: Annotated[str | None, _text("mtu", "1400B, or none")] = None,
     buffer: Annotated[str | None, _text("buffer", "200kB for all queues together, or none")] = None,
-    overhead: Annotated[str | None, _text("overhead", "what the rate counts: layer1, layer2 or layer3")] = None,
+    overhead: Annotated[
+        str | None, _text("overhead", "the layer that the rate counts: layer1, layer2 or layer3")
+    ] = None,
     weight: Annotated[list[str] | None, typer.Option("--weight", help="CLASS=30; may be repeated.")] = None,
     limit: Annotated[list[str] | None, typer.Option("--limit", help="CLASS=64kB, 20ms or none.")] = None,
     aqm: Annotated[list[str] | None, typer.Option("--aqm", help="CLASS=codel, red:30kB,90kB or none.")] = None,
@@ -99,9 +103,9 @@ def link_set(
     change = parsed_change(options, {"weight": weight or [], "limit": limit or [], "aqm": aqm or []})
     state = {"down": down, "silent": blackhole, "frozen": paused}
     if not change and not reset and set(state.values()) == {None}:
-        raise InputError(Problem("link set", link, "nothing to change is given", "for example --delay 20ms"))
+        raise InputError(Problem("link set", link, "has no change", "add for example --delay 20ms"))
     with Client(name) as client:
-        names = client.ask("change-lines", line=link, directions=directions, reset=reset, change=change, state=state)
+        names = client.ask("change-links", line=link, directions=directions, reset=reset, change=change, state=state)
     if names != [link]:
         print(f"changed: {', '.join(names)}")
 
@@ -109,12 +113,12 @@ def link_set(
 @link_app.command("trace")
 def link_trace(
     link: Link,
-    file: Annotated[str, typer.Argument(help="CSV with columns time_ms and rate_bps, delay_us, loss; none to end.")],
+    file: Annotated[str, typer.Argument(help="CSV with columns time_ms and rate_bps, delay_us, loss; none to stop.")],
     name: Name = None,
     direction: Direction = "both",
-    repeat: Annotated[str | None, typer.Option("--repeat", help="Start over after 60s.")] = None,
+    repeat: Annotated[str | None, typer.Option("--repeat", help="Repeat the trace every 60s.")] = None,
 ) -> None:
-    """Have links follow a trace from now on."""
+    """Have links follow a trace of rate, delay and loss from now on."""
     from helsewan.common.document import read_bytes
     from helsewan.emulation.links.trace import MAX_BYTES
     from helsewan.lab.client.client import Client

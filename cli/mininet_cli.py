@@ -10,7 +10,7 @@ from helsewan.cli.options import Name
 
 
 def cli(name: Name = None) -> None:
-    """Mininet's command line on a network. A script where standard input is no terminal."""
+    """Open Mininet's command line on a running network. Reads commands from standard input if that is no terminal."""
     from helsewan.lab.client.client import Client, environment
 
     with Client(name) as client:

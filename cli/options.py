@@ -20,8 +20,8 @@ DEFAULT_POLICY = "national"
 
 # Which running network, and how to print
 Name = Annotated[str | None, typer.Option("--name", help="Which running network; not needed while there is one only.")]
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks for errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print tracebacks of errors.")]
 Results = Annotated[Path, typer.Option("--results", help="Directory for results and logs.")]
 
 # Which network to build
@@ -31,13 +31,15 @@ From = Annotated[
 ]
 Sites = Annotated[
     int | None,
-    typer.Option("--sites", help="Number of sites in all; without, 400, or what a file has or needs."),
+    typer.Option("--sites", help="Number of sites in all; by default 400, or what a file has or needs."),
 ]
 SitesOverride = Annotated[int | None, typer.Option("--sites", help="Number of sites in all.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
-SeedOverride = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")]
+SeedOverride = Annotated[int | None, typer.Option("--seed", help="Seed of all random numbers.")]
 SwedishRoute = Annotated[bool, typer.Option("--swedish-route", help="Add the Narvik-Oslo link through Sweden.")]
-DataplaneName = Annotated[str, typer.Option("--dataplane", help="What carries frames: engine or kernel.")]
+DataplaneName = Annotated[
+    str, typer.Option("--dataplane", help="What carries frames on links: engine (the link engine) or kernel.")
+]
 
 # Which policy and which rules
 Policy = Annotated[str, typer.Option("--policy", help="A policy of the library, or a policy file.")]
@@ -45,9 +47,13 @@ PolicyOverride = Annotated[str | None, typer.Option("--policy", help="A policy o
 PolicyArgument = Annotated[str, typer.Argument(help="A policy of the library, or a path to a policy file.")]
 At = Annotated[
     str | None,
-    typer.Option("--at", help="The date or time to judge exceptions at, such as 2026-12-31; now without."),
+    typer.Option(
+        "--at", help="The date or time for which exceptions are evaluated, such as 2026-12-31; by default now."
+    ),
 ]
-RulesFile = Annotated[Path | None, typer.Option("--rules", help="A dump of rules in place of a network's.")]
+RulesFile = Annotated[
+    Path | None, typer.Option("--rules", help="A file written by `rules dump`, in place of a network's rules.")
+]
 
 # Which node, link and direction of a running network
 Node = Annotated[str, typer.Argument(help="A site or router.")]

@@ -20,11 +20,11 @@ policy_app = typer.Typer(no_args_is_help=True, help="Check, compare and explain 
 
 @policy_app.command("list")
 def policy_list() -> None:
-    """Name the policies of the library."""
+    """List the policies of the library."""
     from helsewan.cli.tables.library import print_library
     from helsewan.policies.language.source import library
 
-    print_library("policy", "what it is for", library())
+    print_library("policy", "purpose", library())
 
 
 @policy_app.command("schema")
@@ -39,7 +39,7 @@ def policy_schema() -> None:
 def policy_check(
     policy: PolicyArgument, sites: Sites = None, from_: From = None, seed: Seed = DEFAULT_SEED, at: At = None
 ) -> None:
-    """Print what a policy has, or every error in it. Errors are one line each, and the exit code is 2."""
+    """Print a summary of a policy, or every error in it. Errors are one line each, and the exit code is 2."""
     from helsewan.cli.tables.policy_text import show_policy
 
     show_policy(_compiled(policy, _network(from_, sites, seed), at))
@@ -62,7 +62,7 @@ def policy_diff(
     seed: Seed = DEFAULT_SEED,
     at: At = None,
 ) -> None:
-    """Print the differences between two policies. First entry by entry, then who may open what could not before."""
+    """Print the differences between two policies. First by entry, then which sites may open more or less."""
     from helsewan.cli.tables.policy_text import show_difference
 
     network = _network(from_, sites, seed)
@@ -72,8 +72,8 @@ def policy_diff(
 @policy_app.command("explain")
 def policy_explain(
     site: Annotated[str, typer.Argument(help="A site.")],
-    other: Annotated[str, typer.Argument(help="Another.")],
-    service: Annotated[str | None, typer.Option("--service", help="One service; all without.")] = None,
+    other: Annotated[str, typer.Argument(help="Another site.")],
+    service: Annotated[str | None, typer.Option("--service", help="One service; by default all.")] = None,
     policy: Policy = DEFAULT_POLICY,
     sites: Sites = None,
     from_: From = None,
@@ -81,8 +81,8 @@ def policy_explain(
     at: At = None,
     as_json: Json = False,
 ) -> None:
-    """Explain what two sites may open to each other, and why. And how their packets travel: over which VPNs, labels and
-    routers, in which class, and on which detour if something on the path fails. Exit code 0 whatever the answer."""
+    """Explain which services two sites may open to each other, and why. And how their packets travel: over which VPNs,
+    labels and routers, in which class, and on which detour after a failure on the path. Exit code 0 in any case."""
     from helsewan.cli.tables.policy_explain import show_explained
 
     show_explained(_compiled(policy, _network(from_, sites, seed), at), (site, other), service, as_json)
@@ -100,7 +100,7 @@ def _compiled(policy: str, network: Network, at: str | None) -> Plan:
     from helsewan.policies.plan_source import load_plan
 
     try:
-        moment = None if at is None else parse_timestamp(at).begins
+        time = None if at is None else parse_timestamp(at).begins
     except Refusal as refusal:
         raise InputError(Problem("--at", at, refusal.reason, refusal.hint)) from None
-    return load_plan(policy, network, moment)
+    return load_plan(policy, network, time)

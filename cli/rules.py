@@ -1,4 +1,4 @@
-"""``helsewan rules``: dump the rules of switches, and the packets that they let pass."""
+"""``helsewan rules``: dump the rules of switches, and the packets that they deliver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from helsewan.cli.options import From, Json, Name, PolicyOverride, RulesFile, SeedOverride, SitesOverride
 from helsewan.common.errors import InputError, Problem
 
-rules_app = typer.Typer(no_args_is_help=True, help="Look at the rules of switches.")
+rules_app = typer.Typer(no_args_is_help=True, help="Dump and query the rules of switches.")
 
 
 @rules_app.command("dump")
@@ -38,7 +38,9 @@ def rules_dump(
 
         query = RuleQuery(name=name, policy=policy, sites=sites, seed=seed, source=from_)
         if query.is_live:
-            raise InputError(Problem("--policy", policy, "goes with no running network", "leave it or --name out"))
+            raise InputError(
+                Problem("--policy", policy, "cannot be used with a running network", "leave it or --name out")
+            )
         raw = b"".join(write(intended(query.plan())))
     if output is not None:
         from helsewan.common.files import write_file
@@ -46,7 +48,11 @@ def rules_dump(
         write_file("--output", output, gzip.compress(raw, mtime=0) if output.suffix == ".gz" else raw)
         return
     if os.isatty(1):
-        raise InputError(Problem("--output", None, "is needed: this is a terminal", "or pipe it into a program"))
+        raise InputError(
+            Problem(
+                "--output", None, "is missing, and standard output is a terminal", "name a file, or pipe into a program"
+            )
+        )
     try:
         sys.stdout.buffer.write(raw)
         sys.stdout.buffer.flush()
@@ -58,7 +64,9 @@ def rules_dump(
 def rules_packets(
     from_site: Annotated[str, typer.Argument(metavar="FROM", help="The site that sends.")],
     to_site: Annotated[str, typer.Argument(metavar="TO", help="The site that receives.")],
-    line: Annotated[int, typer.Option("--line", help="The sender's access link, 0 or 1.", min=0, max=1)] = 0,
+    access_link: Annotated[
+        int, typer.Option("--access-link", "--line", help="The sender's access link: 0 (primary) or 1.", min=0, max=1)
+    ] = 0,
     name: Name = None,
     policy: PolicyOverride = None,
     sites: SitesOverride = None,
@@ -66,11 +74,11 @@ def rules_packets(
     from_: From = None,
     rules: RulesFile = None,
     outcome: Annotated[str, typer.Option("--outcome", help="delivered, dropped or looped.")] = "delivered",
-    case: Annotated[str, typer.Option("--case", help="While this has failed, as reports name it.")] = "intact",
+    case: Annotated[str, typer.Option("--case", help="The failure case, by its name in reports.")] = "intact",
     as_json: Json = False,
 ) -> None:
-    """Write exactly the packets that rules deliver between two sites. With the DSCP that they arrive with; or those to
-    the second site's addresses that rules drop or forward in a loop."""
+    """Print exactly the packets that rules deliver between two sites. Each with the DSCP that it arrives with; or those
+    to the second site's addresses that rules drop or forward in a loop."""
     from helsewan.lab.proofs.packet_sets import Outcome, packets, print_packets
     from helsewan.lab.proofs.rule_query import RuleQuery
 
@@ -79,5 +87,5 @@ def rules_packets(
         wanted_outcome = Outcome(outcome)
     except ValueError:
         known = ", ".join(each.value for each in Outcome)
-        raise InputError(Problem("--outcome", outcome, "is none", f"one of {known}")) from None
-    print_packets(packets(query, from_site, line, to_site, wanted_outcome, case), as_json)
+        raise InputError(Problem("--outcome", outcome, "is no outcome", f"one of {known}")) from None
+    print_packets(packets(query, from_site, access_link, to_site, wanted_outcome, case), as_json)

@@ -1,4 +1,4 @@
-"""``helsewan scenario``: list the scenarios of the library, run one and judge it."""
+"""``helsewan scenario``: list the scenarios of the library, run one and evaluate its checks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import typer
 from helsewan.cli.options import DataplaneName, Debug, Results, SeedOverride, SitesOverride, dataplane_named
 from helsewan.common.errors import InputError, Problem
 
-scenario_app = typer.Typer(no_args_is_help=True, help="Rehearse traffic and failures.")
+scenario_app = typer.Typer(no_args_is_help=True, help="Run scenarios of traffic and failures.")
 
 
 @scenario_app.command("list")
 def scenario_list() -> None:
-    """Name the scenarios of the library."""
+    """List the scenarios of the library."""
     from helsewan.cli.tables.library import print_library
     from helsewan.scenarios.spec.spec import library
 
-    print_library("scenario", "what it rehearses", library())
+    print_library("scenario", "what it tests", library())
 
 
 @scenario_app.command("run")
@@ -33,11 +33,11 @@ def scenario_run(
     debug: Debug = False,
     dataplane: DataplaneName = "engine",
 ) -> None:
-    """Run a scenario and judge it. Everything about the run goes to results/NAME/RUN-ID."""
+    """Run a scenario and evaluate its checks. Results and logs are written to results/NAME/RUN-ID."""
     from helsewan.scenarios.run.launcher import run_scenario
 
     code = run_scenario(name, _settings(set_ or []), seed, sites, results, debug, dataplane_named(dataplane))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the verdict stands: one more Ctrl-C must not change the exit code
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the verdict is final: another Ctrl-C must not change the exit code
     raise typer.Exit(code)
 
 

@@ -8,7 +8,7 @@ from helsewan.cli.options import Json, Name
 
 
 def status(name: Name = None, as_json: Json = False) -> None:
-    """Show a network's state."""
+    """Show the state of a running network."""
     from helsewan.cli.tables.status import print_status
     from helsewan.lab.client.client import Client
 

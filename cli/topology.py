@@ -15,17 +15,17 @@ from helsewan.common.errors import InputError, Problem
 if TYPE_CHECKING:
     from helsewan.topology.model import Network
 
-topology_app = typer.Typer(no_args_is_help=True, help="Look at a network before it is built.")
+topology_app = typer.Typer(no_args_is_help=True, help="Show and export a network without starting it.")
 
 Format = Annotated[str, typer.Option("--format", help="graphml, geojson, json, yaml, dot or containerlab.")]
-Output = Annotated[Path | None, typer.Option("--output", help="A file; standard output without.")]
+Output = Annotated[Path | None, typer.Option("--output", help="A file; by default standard output.")]
 
 
 @topology_app.command("show")
 def topology_show(
     from_: From = None, sites: Sites = None, seed: Seed = DEFAULT_SEED, swedish_route: SwedishRoute = False
 ) -> None:
-    """Print what a network consists of. And what was assumed where its file does not say."""
+    """Print a summary of a network. And which values were assumed because its file does not give them."""
     from helsewan.cli.tables.topology import print_topology
     from helsewan.topology.network_source import load_network
 
@@ -35,15 +35,15 @@ def topology_show(
 
 @topology_app.command("paths")
 def topology_paths(
-    start: Annotated[str | None, typer.Argument(help="A site, town or router; all sites without.")] = None,
-    end: Annotated[str | None, typer.Argument(help="Another.")] = None,
+    start: Annotated[str | None, typer.Argument(help="A site, town or router; by default all sites.")] = None,
+    end: Annotated[str | None, typer.Argument(help="Another site, town or router.")] = None,
     from_: From = None,
     sites: Sites = None,
     seed: Seed = DEFAULT_SEED,
     swedish_route: SwedishRoute = False,
 ) -> None:
     """Print up to three independent paths between two places. Without places: the sites that have fewer than three to
-    some national service. Independent: no link, shared-risk group or town in common but those at the ends."""
+    some national service. Independent paths share no link, no shared-risk group, and no town but those at the ends."""
     from helsewan.cli.tables.independent_paths import show_few, show_paths
     from helsewan.topology.network_source import load_network
 
@@ -65,7 +65,7 @@ def topology_export(
     seed: Seed = DEFAULT_SEED,
     swedish_route: SwedishRoute = False,
 ) -> None:
-    """Write the network in another tool's format. Or in one that --from reads: graphml, yaml, json."""
+    """Write the network in a format for other tools. --from can read graphml, yaml and json again."""
     from helsewan.topology.network_source import load_network
 
     writers = _writers()

@@ -1,4 +1,4 @@
-"""``helsewan up`` and ``helsewan down``: start a network that keeps running, and end it."""
+"""``helsewan up`` and ``helsewan down``: start a network that keeps running, and stop it."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ def up(
     dataplane: DataplaneName = "engine",
     standby: Annotated[bool, typer.Option("--standby", help="Add a standby controller.")] = False,
     name: Annotated[str, typer.Option("--name", help="The network's name.")] = "default",
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it is up.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return once the network is up, and leave it running.")
+    ] = False,
     results: Results = Path("results"),
     api: Annotated[str | None, typer.Option("--api", help="Serve REST and metrics: unix, or 127.0.0.1:PORT.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Keep a network up until `helsewan down` or Ctrl-C."""
+    """Start a network and run it until `helsewan down` or Ctrl-C."""
     from helsewan.lab.server.up import LabRequest, run_lab
 
     request = LabRequest(
@@ -60,10 +62,10 @@ def up(
 
 
 def down(name: Name = None) -> None:
-    """End a network; returns when nothing of it is left."""
+    """Stop a running network. Returns when all its processes have ended."""
     from helsewan.lab.client.client import Client, NetworkRefused
 
     with Client(name) as client:
         client.ask("down")
         if not client.wait_until_gone():
-            raise NetworkRefused(f"network {client.name} was asked to end and is still running", ExitCode.VOID)
+            raise NetworkRefused(f"network {client.name} did not stop in time", ExitCode.VOID)

@@ -1,4 +1,4 @@
-"""``helsewan verify``: do the rules of switches do what the policy says?"""
+"""``helsewan verify``: whether the rules of switches enforce the policy."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from helsewan.lab.proofs.rule_query import RuleQuery
     from helsewan.verification.findings import VerificationReport
 
-_WITNESS = "A directory for a packet of each violation."
+_WITNESS = "A directory for a witness packet of each violation."
+_DEAD_RULES = "List dead rules and other findings that violate no policy."
+_PROBES = "Send at most this many probe packets besides the controls."
 
 
 def verify(
-    static: Annotated[bool, typer.Option("--static", help="By the rules alone; the default.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="By probe packets sent on the running network.")] = False,
-    both: Annotated[bool, typer.Option("--all", help="Both.")] = False,
+    static: Annotated[bool, typer.Option("--static", help="Verify the rules alone; the default.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Send probe packets on the running network.")] = False,
+    both: Annotated[bool, typer.Option("--all", help="Do both, and compare the results.")] = False,
     failures: Annotated[str, typer.Option("--failures", help="What may fail: none, single or srlg.")] = "none",
     name: Name = None,
     policy: PolicyOverride = None,
@@ -31,16 +33,18 @@ def verify(
     from_: From = None,
     rules: RulesFile = None,
     as_json: Json = False,
-    junit: Annotated[Path | None, typer.Option("--junit", help="A file for JUnit's XML.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="A file for the report as JUnit XML.")] = None,
     witness: Annotated[Path | None, typer.Option("--witness", help=_WITNESS)] = None,
-    flaws: Annotated[bool, typer.Option("--flaws", help="List dead rules and others that break no policy.")] = False,
-    questions: Annotated[int | None, typer.Option("--questions", help="Send at most this many.", min=1)] = None,
-    lot: Annotated[int | None, typer.Option("--lot", help="Seed of the choice of probe packets.", min=0)] = None,
-    replay: Annotated[Path | None, typer.Option("--replay", help="Send this witness's packet only.")] = None,
+    dead_rules: Annotated[bool, typer.Option("--dead-rules", "--flaws", help=_DEAD_RULES)] = False,
+    probes: Annotated[int | None, typer.Option("--probes", "--questions", help=_PROBES, min=1)] = None,
+    probe_seed: Annotated[
+        int | None, typer.Option("--probe-seed", "--lot", help="Seed by which probe packets are sampled.", min=0)
+    ] = None,
+    replay: Annotated[Path | None, typer.Option("--replay", help="Only send this witness's packet.")] = None,
 ) -> None:
-    """Prove that rules treat every packet as the policy says. Or show packets that they do not. The rules are those of
-    a running network, of a policy (--policy, --sites ...), or of a dump (--rules). Exit code 1 when a policy is
-    violated."""
+    """Prove that rules treat every packet as the policy requires. Or show packets that they treat otherwise. The rules
+    are those of a running network, of a policy (--policy, --sites ...), or of a dump (--rules). Exit code 1 when the
+    policy is violated."""
     from helsewan.lab.proofs.rule_query import RuleQuery
     from helsewan.lab.proofs.verification import Method, verified
 
@@ -48,16 +52,16 @@ def verify(
     if replay is not None:
         raise typer.Exit(_replayed(replay, query))
     if static + live + both > 1:
-        raise InputError(Problem("--static, --live, --all", None, "say different things", "--all is both"))
-    unused: dict[str, object] = {"--questions": questions, "--lot": lot} if not (live or both) else {}
+        raise InputError(Problem("--static, --live, --all", None, "exclude each other", "--all does both"))
+    unused: dict[str, object] = {"--probes": probes, "--probe-seed": probe_seed} if not (live or both) else {}
     if live and failures != "none":
         unused["--failures"] = failures
     for option, value in unused.items():
         if value is not None:
-            hint = "leave it out, or verify both ways with --all"
-            raise InputError(Problem(option, value, "says nothing here", hint))
+            hint = "leave it out, or do both with --all"
+            raise InputError(Problem(option, value, "has no effect here", hint))
     _check_files(junit, witness)
-    found = verified(query, Method(not live, live or both, failures, questions, 1 if lot is None else lot))
+    found = verified(query, Method(not live, live or both, failures, probes, 1 if probe_seed is None else probe_seed))
     if as_json:
         from helsewan.verification.reports.results import as_json as plain
 
@@ -65,7 +69,7 @@ def verify(
     else:
         from helsewan.cli.tables.verification import print_report
 
-        print_report(found, flaws)
+        print_report(found, dead_rules)
     _write_files(found.report, junit, witness)
     raise typer.Exit(found.exit_code)
 
@@ -77,9 +81,9 @@ def _check_files(junit: Path | None, witness: Path | None) -> None:
 
         check_writable("--junit", junit)
     if witness is not None:
-        from helsewan.lab.proofs.witness_files import make_room
+        from helsewan.lab.proofs.witness_files import make_directory
 
-        make_room(witness)
+        make_directory(witness)
 
 
 def _write_files(report: VerificationReport, junit: Path | None, witness: Path | None) -> None:
@@ -102,4 +106,4 @@ def _replayed(path: Path, query: RuleQuery) -> int:
         raise InputError(Problem("--replay", str(path), "needs a running network", "start one with `helsewan up`"))
     replayed = replay(read_witness(path), query.name)
     print_replay(replayed)
-    return ExitCode.FAIL if replayed.is_as_told else ExitCode.PASS
+    return ExitCode.FAIL if replayed.matches else ExitCode.PASS

@@ -33,7 +33,7 @@ class Document:
     lines: Mapping[yaml_tree.Path, int] = field(repr=False, default_factory=dict)
     text: str = field(repr=False, default="")
 
-    def place(self, path: Sequence[str | int] = ()) -> SourcePosition:
+    def position(self, path: Sequence[str | int] = ()) -> SourcePosition:
         """Position of the value at ``path`` or, if the file lacks it, of the innermost enclosing value."""
         return SourcePosition(0, self.name, self.lines.get(self.known(path), 1))
 
@@ -46,9 +46,9 @@ class Document:
 
     def where(self, path: Sequence[str | int] = (), at: Sequence[str | int] | None = None) -> str:
         """``file:line: contracts[3].client`` for a path; the line is that of ``at``, if given."""
-        _, file, line = self.place(path if at is None else at)
-        place = f"{file}:{line}" if self.lines else file
-        return f"{place}: {dotted(path)}" if path else place
+        _, file, line = self.position(path if at is None else at)
+        where = f"{file}:{line}" if self.lines else file
+        return f"{where}: {dotted(path)}" if path else where
 
 
 def dotted(path: Sequence[str | int]) -> str:

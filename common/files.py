@@ -15,7 +15,7 @@ def check_writable(option: str, path: Path) -> None:
     if path.is_dir():
         raise InputError(Problem(option, str(path), "is a directory", "name a file"))
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        reason = "cannot be written" if path.parent.is_dir() else "is in no directory that there is"
+        reason = "cannot be written" if path.parent.is_dir() else "is in no existing directory"
         raise InputError(Problem(option, str(path), reason))
 
 
@@ -36,9 +36,7 @@ def write_file(option: str, path: Path, contents: bytes) -> None:
 
 
 def replace_file(path: Path, contents: bytes) -> None:
-    """Puts a file in the place of the one at ``path``, whole or not at all, also when the power fails.
-
-    Raises OSError where it cannot be written."""
+    """Atomically replace the file at ``path``, also in case of a power failure. Raises OSError on failure."""
     beside = path.with_name(path.name + ".new")
     with open(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
         file.write(contents)

@@ -134,7 +134,7 @@ def _not_allowed(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]
 
 
 def _no_tag(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
-    return f"key {_discriminator(error)} is missing", "it says which kind of entry this is"
+    return f"key {_discriminator(error)} is missing", "it selects the kind of entry"
 
 
 def _discriminator(error: ErrorDetails) -> str:
@@ -193,7 +193,7 @@ def _step(kind: Any, part: int | str) -> Iterator[Any]:
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
-    """An annotation's types, with ``Annotated`` unwrapped and unions taken apart."""
+    """An annotation's types, with ``Annotated`` unwrapped and unions split."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _alternatives(get_args(annotation)[0])

@@ -101,10 +101,10 @@ class _Builder:
         if self.awaits_key():
             raise self.fail(event.start_mark, "*" + event.anchor, "an alias cannot be a key", "write the key as text")
         if event.anchor not in self.anchors:
-            reason = "alias of nothing that is complete above it"
+            reason = "alias without a complete anchored value above it"
             raise self.fail(event.start_mark, "*" + event.anchor, reason, f"put &{event.anchor} on an earlier value")
         if any(open_.anchor is not None for open_ in self.stack):
-            reason = "an alias cannot stand inside an anchored value"
+            reason = "an alias is not allowed inside an anchored value"
             raise self.fail(event.start_mark, "*" + event.anchor, reason, "write the value out")
         value, size = self.anchors[event.anchor]
         self.count(event, size)

@@ -19,7 +19,7 @@ def to_yaml(data: Any) -> str:
 
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
-        """No aliases: the text is for people."""
+        """No aliases: the text is to be read by people."""
         return True
 
 

@@ -1,15 +1,15 @@
 """The only module that imports the OpenFlow framework: os-ken, or Ryu 4.34 where os-ken is not installed.
 
-Under os-ken's native hub (threads) these fail without a word; each is held here:
+os-ken's native hub (threads) has the following silent failures, which this module prevents:
 
-* a lost switch is noticed only when an echo is due: `_Datapath` says so the moment its socket closes,
-  and echoes are on for switches that hang;
-* an exception in a handler ends the application's event loop: `handles` guards every handler;
-* ``hub.spawn`` swallows exceptions: `spawn` hands them to a callback;
-* ``hub.Event.wait`` never times out: `Queue.get` does, and is the only wait there is;
-* its threads keep the process alive: all are started from a daemon thread, and so are daemons.
+* the loss of a switch is noticed only when an echo is due: `_Datapath` reports it as soon as its socket closes, and
+  echoes are enabled to detect switches that hang;
+* an exception in a handler ends the application's event loop: `handles` catches it;
+* ``hub.spawn`` discards exceptions: `spawn` passes them to a callback;
+* ``hub.Event.wait`` never times out: only `Queue.get`, which does, is used to wait;
+* its threads keep the process alive: all are started from a daemon thread, so that they are daemons, too.
 
-What a switch sends may be anything, so whatever goes wrong on its connection ends that connection and nothing else.
+Data from a switch is not trusted: any error on its connection ends this connection only.
 """
 
 from __future__ import annotations
@@ -53,8 +53,10 @@ if importlib.util.find_spec("os_ken"):
     NAME = f"os-ken {importlib.metadata.version('os-ken')}"
 else:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # eventlet advises against itself, to whoever runs it
-        importlib.import_module("eventlet.wsgi").__dict__["ALREADY_HANDLED"] = object()  # Ryu imports it; it is gone
+        warnings.simplefilter("ignore")  # eventlet warns that it is deprecated
+        importlib.import_module("eventlet.wsgi").__dict__["ALREADY_HANDLED"] = (
+            object()
+        )  # removed from eventlet, but Ryu imports it
     from ryu import cfg
     from ryu.base.app_manager import AppManager, RyuApp
     from ryu.controller import controller, ofp_event, ofp_handler
@@ -77,12 +79,12 @@ __all__ = [
     "Queue",
     "QueueEmpty",
     "RyuApp",
-    "describer",
     "handles",
     "listen",
     "ofp_event",
     "ofproto_v1_3",
     "ofproto_v1_3_parser",
+    "protocol_description",
     "sleep",
     "spawn",
     "start",
@@ -90,15 +92,15 @@ __all__ = [
 ]
 
 
-class _Whole:
-    """The body of a statistics reply as it came: `readback` takes it apart, ten times as fast as the framework."""
+class _RawBody:
+    """The undecoded body of a statistics reply: `decoder` decodes it ten times as fast as the framework."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.length = data, len(data)
 
     @classmethod
-    def parser(cls, buf: Any, offset: int) -> _Whole:
-        """All that is left of the message."""
+    def parser(cls, buf: Any, offset: int) -> _RawBody:
+        """The message from ``offset`` to its end."""
         return cls(bytes(buf[offset:]))
 
 
@@ -109,20 +111,20 @@ OnRefusal = Callable[[str, str], None]  # address, reason
 _ECHO_INTERVAL_S = 5.0
 _ECHOES_UNREPLIED = 3
 _SIGNAL_INTERVAL_S = 0.1
-_BACKLOG = 1024  # switches that connect at the same moment
-_MOST_UNSENT = 1024  # messages to one switch; the framework would wait, and all switches with it
-_MOST_PORTS = 10_000  # of one switch
-_RETRY_S = 0.1  # where the machine has no room for a connection
-_NATIVE = getattr(hub, "HUB_TYPE", "eventlet") == "native"  # Ryu knows eventlet only
+_BACKLOG = 1024  # switches that connect at the same time
+_MAX_UNSENT = 1024  # messages to one switch; the framework would block, and with it all other switches
+_MAX_PORTS = 10_000  # per switch
+_ACCEPT_RETRY_S = 0.1  # when a connection cannot be accepted
+_NATIVE = getattr(hub, "HUB_TYPE", "eventlet") == "native"  # Ryu supports only eventlet
 
 
-def describer() -> Any:
-    """What the parser's classes need to know of a switch: that it speaks OpenFlow 1.3."""
+def protocol_description() -> Any:
+    """Stands in for a datapath in the parser's classes, which need its protocol version: OpenFlow 1.3."""
     return ofproto_protocol.ProtocolDesc(version=ofproto_v1_3.OFP_VERSION)
 
 
 def handles(event: Any, *states: str) -> Callable[[Callable[[Any, Any], None]], Any]:
-    """Makes a method the handler of an event; what it raises goes to the application's ``fault``."""
+    """Makes a method the handler of an event; its exceptions are passed to the application's ``fault``."""
 
     def decorate(handler: Callable[[Any, Any], None]) -> Any:
         @functools.wraps(handler)
@@ -138,7 +140,7 @@ def handles(event: Any, *states: str) -> Callable[[Callable[[Any, Any], None]], 
 
 
 def spawn(function: Callable[[], None], on_fault: OnFault) -> None:
-    """Runs ``function`` in a thread of its own, which keeps no process alive; what it raises goes to ``on_fault``."""
+    """Runs ``function`` in a new daemon thread; its exceptions are passed to ``on_fault``."""
 
     def guarded() -> None:
         try:
@@ -150,10 +152,10 @@ def spawn(function: Callable[[], None], on_fault: OnFault) -> None:
 
 
 def start(application: type[Any], *args: Any) -> Any:
-    """Makes the application and starts it, with the framework's own OpenFlow handler beside it."""
-    hub.patch()  # under eventlet: from here on whatever waits lets others go on
+    """Creates the application with ``args`` and starts it, together with the framework's OpenFlow handler."""
+    hub.patch()  # under eventlet: blocking calls yield to other green threads from here on
     for reply in ("Flow", "GroupDesc", "MeterConfig"):
-        getattr(ofproto_v1_3_parser, f"OFP{reply}StatsReply").cls_stats_body_cls = _Whole
+        getattr(ofproto_v1_3_parser, f"OFP{reply}StatsReply").cls_stats_body_cls = _RawBody
     cfg.CONF(args=[], project="helsewan", default_config_files=[], default_config_dirs=[])
     cfg.CONF.set_override("echo_request_interval", _ECHO_INTERVAL_S)
     cfg.CONF.set_override("maximum_unreplied_echo_requests", _ECHOES_UNREPLIED)
@@ -167,20 +169,20 @@ def start(application: type[Any], *args: Any) -> Any:
 def listen(
     address: tuple[str, int], context: ssl.SSLContext, on_refusal: OnRefusal, on_fault: OnFault
 ) -> tuple[str, int]:
-    """Takes in switches over TLS, each in a thread of its own; returns where, as soon as the socket listens.
-    ``on_refusal`` is told of those that are turned away, from any thread.
+    """Accepts connections of switches over TLS, each in its own thread; returns host and port once the socket listens.
+    ``on_refusal`` is called for rejected connections, from any thread.
 
-    Raises OSError where the socket cannot be made."""
+    Raises OSError if the socket cannot be created."""
     server = socket.create_server(address, backlog=_BACKLOG)
-    door = _Door(context, on_refusal)
+    acceptor = _SwitchAcceptor(context, on_refusal)
 
     def accept() -> None:
         while True:
             try:
                 stream, (peer, _) = server.accept()
-                hub.spawn(door.admit, stream, peer)
-            except (OSError, RuntimeError):  # the peer is gone again; no descriptor, no thread left
-                hub.sleep(_RETRY_S)
+                hub.spawn(acceptor.run_connection, stream, peer)
+            except (OSError, RuntimeError):  # the peer has gone, or there are no descriptors or threads left
+                hub.sleep(_ACCEPT_RETRY_S)
 
     spawn(accept, on_fault)
     host, port = server.getsockname()
@@ -188,15 +190,15 @@ def listen(
 
 
 def wait_for_signal(*signals: signal.Signals) -> int:
-    """The one of these (blocked) signals that has come; the framework's threads run meanwhile."""
-    while (come := signal.sigtimedwait(signals, 0)) is None:
+    """Waits for one of the ``signals``, which must be blocked, and returns its number; other threads run meanwhile."""
+    while (received := signal.sigtimedwait(signals, 0)) is None:
         hub.sleep(_SIGNAL_INTERVAL_S)
-    return come.si_signo
+    return received.si_signo
 
 
 def _from_daemon(function: Callable[[], object]) -> None:
-    """Calls ``function`` so that the threads it starts are daemons: what a daemon starts is one. Eventlet's threads
-    all live in the one that runs its hub."""
+    """Calls ``function`` in a daemon thread, so that the threads which it starts are daemons, too. Eventlet's green
+    threads all run in the thread of its hub."""
     if not _NATIVE:
         function()
         return
@@ -205,35 +207,37 @@ def _from_daemon(function: Callable[[], object]) -> None:
     starter.join()
 
 
-class _Door:
-    """Accepts switches' connections: an error on one affects no other, and is reported once."""
+class _SwitchAcceptor:
+    """Runs the connections of switches: an error on one does not affect others, and is reported once."""
 
     def __init__(self, context: ssl.SSLContext, on_refusal: OnRefusal) -> None:
         self._context, self._on_refusal = context, on_refusal
-        self._entrance = ConnectionLimiter()
+        self._limiter = ConnectionLimiter()
 
-    def admit(self, raw: Any, address: str) -> None:
-        """One connection, until it ends."""
-        if not self._entrance.enter(address):
+    def run_connection(self, raw: Any, address: str) -> None:
+        """Runs one connection until it ends."""
+        if not self._limiter.enter(address):
             raw.close()
-            self._turned_away(address, "it has too many connections already")
+            self._report_refusal(address, "it has too many connections")
             return
         try:
             self._serve(raw, address)
         except MessageRefused as refused:
-            self._turned_away(address, str(refused))
+            self._report_refusal(address, str(refused))
         except OSError:  # the connection broke
             pass
-        except Exception as error:  # the framework's own handlers trust what they are sent
-            self._turned_away(address, f"it sent what cannot be dealt with: {type(error).__name__}: {error}")
+        except Exception as error:  # the framework's handlers do not validate messages
+            self._report_refusal(
+                address, f"it sent a message that cannot be processed: {type(error).__name__}: {error}"
+            )
         finally:
-            self._entrance.leave(address)
+            self._limiter.leave(address)
 
     def _serve(self, raw: Any, address: str) -> None:
         stream = TlsStream(raw, self._context)
         try:
-            names = stream.shake_hands()
-            datapath = _Datapath(stream, address, names, lambda: self._entrance.welcome(address))
+            names = stream.handshake()
+            datapath = _Datapath(stream, address, names, lambda: self._limiter.accepted(address))
             try:
                 datapath.serve()
             finally:
@@ -243,68 +247,68 @@ class _Door:
         if stream.refusal:
             raise MessageRefused(stream.refusal)
 
-    def _turned_away(self, address: str, reason: str) -> None:
-        if self._entrance.is_news(address, reason):
+    def _report_refusal(self, address: str, reason: str) -> None:
+        if self._limiter.is_first_report(address, reason):
             self._on_refusal(address, reason)
 
 
-class _Unreadable(logging.Handler):
-    """The framework logs a message that it cannot read, at length, and reads on. That would fill a disk; here it ends
-    the connection."""
+class _ParseErrorHandler(logging.Handler):
+    """Ends a connection on a message that cannot be parsed. The framework would only log it at length, and a switch
+    could fill the disk."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called in the thread of the connection, whose reading this ends."""
-        raise MessageRefused("sent a message that cannot be read")
+        """Called in the receiving thread of the connection, which the exception ends."""
+        raise MessageRefused("sent a message that cannot be parsed")
 
 
 class _Handler(ofp_handler.OFPHandler):  # type: ignore[misc]
-    """The framework's handshake, port and echo handling, without its TCP server: switches come in by `listen`."""
+    """The framework's handshake, port and echo handling, without its TCP server: `listen` accepts connections."""
 
     def start(self) -> None:
-        self.logger.setLevel(logging.CRITICAL)  # of what switches send it says too much, and we tell ourselves
-        unreadable = logging.getLogger(ofproto_parser.__name__)
-        unreadable.addHandler(_Unreadable())
-        unreadable.propagate = False
+        self.logger.setLevel(logging.CRITICAL)  # it logs messages of switches; errors are reported here
+        parser_log = logging.getLogger(ofproto_parser.__name__)
+        parser_log.addHandler(_ParseErrorHandler())
+        parser_log.propagate = False
         RyuApp.start(self)
 
     def _hello_failed(self, datapath: Any, error_desc: str) -> None:
-        datapath.socket.refusal = "it speaks no OpenFlow 1.3"
-        super()._hello_failed(datapath, error_desc)  # says so to the switch, and closes
+        datapath.socket.refusal = "it does not support OpenFlow 1.3"
+        super()._hello_failed(datapath, error_desc)  # sends an error to the switch, and closes the connection
 
     @set_ev_handler(ofp_event.EventOFPSwitchFeatures, CONFIG_DISPATCHER)  # type: ignore[untyped-decorator]
     def switch_features_handler(self, ev: Any) -> None:
-        """A switch says which datapath it is: its certificate must say so too."""
+        """Checks that the certificate of a switch contains its datapath id."""
         name = datapath_name(ev.msg.datapath_id)
         if name not in ev.msg.datapath.certified:
-            raise MessageRefused(f"it says it is {name}, its certificate does not")
+            raise MessageRefused(f"its certificate is not for its datapath id {name}")
         super().switch_features_handler(ev)
 
     @set_ev_handler(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]
     def port_status_handler(self, ev: Any) -> None:
-        """A port came, went or changed; the framework remembers every number it hears of."""
-        if len(ev.msg.datapath.ports) > _MOST_PORTS:
-            raise MessageRefused(f"it has more than {_MOST_PORTS} ports")
+        """Limits the ports of a switch: the framework stores every number reported."""
+        if len(ev.msg.datapath.ports) > _MAX_PORTS:
+            raise MessageRefused(f"it has more than {_MAX_PORTS} ports")
         super().port_status_handler(ev)
 
 
 class _Datapath(controller.Datapath):  # type: ignore[misc]
-    """A switch whose loss is known at once, not when the next echo is due, and that nobody waits for to take what it
-    is sent. ``certified`` are the datapaths its certificate names."""
+    """A switch whose loss is noticed at once, not when the next echo is due, and to which sending never blocks.
+    ``certified`` are the datapath names in its certificate."""
 
     def __init__(self, stream: TlsStream, address: str, certified: frozenset[str], on_join: Callable[[], None]) -> None:
         self.certified, self._on_join = certified, on_join
-        self._gone = threading.Event()
+        self._closed = threading.Event()
         super().__init__(stream, address)
-        self.send_q, self._send_q_sem = hub.Queue(_MOST_UNSENT), hub.BoundedSemaphore(_MOST_UNSENT)
+        self.send_q, self._send_q_sem = hub.Queue(_MAX_UNSENT), hub.BoundedSemaphore(_MAX_UNSENT)
 
     def set_state(self, state: str) -> None:
         if state == MAIN_DISPATCHER:
-            self.socket.inflow.established = True
+            self.socket.reader.established = True
             self._on_join()
         super().set_state(state)
 
     def send(self, buf: bytes, close_socket: bool = False) -> bool:
-        """Puts a message on its way; a switch with too many under way is given up."""
+        """Queues a message; returns False and closes the connection if too many are unsent."""
         queue = self.send_q
         if queue is None or not self._send_q_sem.acquire(blocking=False):
             self.close()
@@ -313,12 +317,12 @@ class _Datapath(controller.Datapath):  # type: ignore[misc]
         return True
 
     def _echo_request_loop(self) -> None:
-        """As the framework's, but over as soon as the connection is: a switch that comes and goes leaves no threads."""
+        """Like the framework's, but ends with the connection, so that reconnecting switches leave no threads behind."""
         while self.send_q and len(self.unreplied_echo_requests) <= self.max_unreplied_echo_requests:
             request = self.ofproto_parser.OFPEchoRequest(self)
             self.unreplied_echo_requests.append(self.set_xid(request))
             self.send_msg(request)
-            if self._gone.wait(self.echo_request_interval):
+            if self._closed.wait(self.echo_request_interval):
                 return
         self.close()
 
@@ -326,6 +330,6 @@ class _Datapath(controller.Datapath):  # type: ignore[misc]
         try:
             super()._recv_loop()
         finally:
-            self._gone.set()
+            self._closed.set()
             self.close()
-            self.send(b"", close_socket=True)  # wakes the sending thread, which ends
+            self.send(b"", close_socket=True)  # wakes the sending thread, so that it ends

@@ -1,4 +1,4 @@
-"""The plan file: a pickled `Plan` that a run's parent process writes for its controller, and the controller keeps."""
+"""The plan file: a pickled `Plan`. The parent process of a run writes it; the controller replaces it on each change."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from helsewan.policies.plan import Plan
 
 
 def read_plan(path: Path) -> Plan:
-    """The plan from the parent's pickle.
+    """Reads the plan file at ``path``.
 
-    Raises InputError if others could have written it (a pickle can run code), or if it is no plan."""
+    Raises InputError if other users could have written it (unpickling can run code) or if it contains no plan."""
     status = path.stat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise InputError(Problem("--plan", str(path), "is not this user's alone", "chmod 600"))
@@ -26,5 +26,5 @@ def read_plan(path: Path) -> Plan:
 
 
 def write_plan(path: Path, plan: Plan) -> None:
-    """Puts a plan in the place of the one at ``path``, as `replace_file` does."""
+    """Replaces the plan file at ``path`` atomically (see `replace_file`)."""
     replace_file(path, pickle.dumps(plan))

@@ -18,7 +18,7 @@ __all__ = ["Emulation"]
 
 
 def __getattr__(name: str) -> object:
-    """`Emulation`, loaded when it is first asked for: most processes need one module of this package only."""
+    """`Emulation`, imported on first use: most processes need one module of this package only."""
     if name == "Emulation":
         from helsewan.lab.emulation import Emulation
 

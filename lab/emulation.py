@@ -1,4 +1,4 @@
-"""An emulated network for Python programs: Mininet's interface to its nodes, and its links to change.
+"""An emulated network for Python programs: its nodes by Mininet's interface, and control of its links.
 
     from helsewan.emulation.sandbox import sandbox
     from helsewan.lab import Emulation
@@ -34,15 +34,15 @@ from helsewan.topology.model import Network
 
 
 class Emulation:
-    """``network`` under ``policy`` (a name of the library or a path), in the present sandbox, from ``start`` or
-    ``with`` to ``close``. ``log_dir`` gets the daemons' logs; without one they are removed with the emulation."""
+    """``network`` with ``policy`` (a name of the library or a path) in the current sandbox, from ``start`` or ``with``
+    to ``close``. The daemons' logs are written to ``log_dir``; without one they are removed with the emulation."""
 
     def __init__(
         self, network: Network, policy: str = "national", hosts_per_hospital: int = 0, log_dir: Path | None = None
     ) -> None:
         """Raises InputError for a policy that does not fit the network."""
         self.plan = load_plan(policy, network)
-        self.events: list[Event] = []  # what the controller reported
+        self.events: list[Event] = []  # events that the controllers reported
         self._hosts_per_hospital = hosts_per_hospital
         self._temporary = ExitStack()
         logs = log_dir or Path(self._temporary.enter_context(tempfile.TemporaryDirectory(prefix="helsewan-")))
@@ -50,7 +50,8 @@ class Emulation:
         self._links: LinkControl | None = None
 
     def start(self, stage: Callable[[str], None] = lambda _: None) -> None:
-        """Bring it up; ``stage`` is called with what is being done. Raises as `Testbed.start`."""
+        """Start the network; ``stage`` is called with a description of each step. Raises what `Testbed.start`
+        raises."""
         self.testbed.start(stage)
         add_lan_hosts(self.testbed, self._hosts_per_hospital)
         self._links = LinkControl(self.testbed)
@@ -62,7 +63,8 @@ class Emulation:
 
     @property
     def links(self) -> LinkControl:
-        """The links: ``describe`` and ``changed`` tell their state. Raises RuntimeError before ``start``."""
+        """Control of the links; ``describe`` and ``changed`` return their state. Raises RuntimeError before
+        ``start``."""
         if self._links is None:
             raise RuntimeError("the emulation was not started")
         return self._links
@@ -74,24 +76,32 @@ class Emulation:
         reset: bool = False,
         *,
         down: bool | None = None,
+        blackhole: bool | None = None,
+        paused: bool | None = None,
         silent: bool | None = None,
         frozen: bool | None = None,
         **options: str,
     ) -> tuple[str, ...]:
         """Change links as ``helsewan link set`` does, with its options by name (``delay="20 ms"``,
-        ``loss_bursts="1 %,30 %"``); returns the links changed. Raises InputError for what cannot be."""
+        ``loss_bursts="1 %,30 %"``); returns the names of the links. Raises InputError for an invalid change.
+
+        ``silent`` and ``frozen`` are deprecated aliases of ``blackhole`` and ``paused``."""
         change = parsed_change({name.replace("_", "-"): text for name, text in options.items()}, {})
         request = {
             "line": link,
             "directions": directions_of(direction),
             "reset": reset,
             "change": change,
-            "state": {"down": down, "silent": silent, "frozen": frozen},
+            "state": {
+                "down": down,
+                "silent": silent if blackhole is None else blackhole,
+                "frozen": frozen if paused is None else paused,
+            },
         }
         return self.links.change(LinkRequest.model_validate_json(json.dumps(request)))
 
     def close(self) -> None:
-        """End the emulation; the kernel ends the rest with the sandbox."""
+        """Stop the controllers and the links' process; everything else ends with the sandbox."""
         self.testbed.close()
         self._temporary.close()
 
@@ -106,5 +116,5 @@ class Emulation:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    lines = links  # earlier names
+    lines = links  # deprecated aliases
     set_line = set_link

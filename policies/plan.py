@@ -197,7 +197,7 @@ class Contract:
     id: int
 
 
-class Standing(str, Enum):
+class ExceptionState(str, Enum):
     """State of an exception at the time of the plan. Only exceptions in force have contracts in the plan."""
 
     IN_FORCE = "in force"
@@ -216,7 +216,7 @@ class TimedException:
     source: str
     begins: datetime | None
     ends: datetime
-    standing: Standing
+    state: ExceptionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,14 +294,14 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """Identifies the policy: first 12 hex digits of the SHA-256 of its text and the exceptions in force."""
-        in_force = (each.name for each in self.exceptions if each.standing is Standing.IN_FORCE)
+        in_force = (each.name for each in self.exceptions if each.state is ExceptionState.IN_FORCE)
         return sha256("\0".join((self.source, *in_force)).encode()).hexdigest()[:12]
 
     @property
     def next_change(self) -> datetime | None:
         """When the next exception begins or ends, so that the policy must be compiled again."""
-        changes = [each.ends for each in self.exceptions if each.standing is Standing.IN_FORCE]
-        changes += [each.begins for each in self.exceptions if each.standing is Standing.NOT_BEGUN and each.begins]
+        changes = [each.ends for each in self.exceptions if each.state is ExceptionState.IN_FORCE]
+        changes += [each.begins for each in self.exceptions if each.state is ExceptionState.NOT_BEGUN and each.begins]
         return min(changes, default=None)
 
     @cached_property

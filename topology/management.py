@@ -42,7 +42,7 @@ class Management:
         return self.network.operations or self.network.pops[0].id
 
     @cached_property
-    def lines(self) -> dict[str, ManagementLink]:
+    def links(self) -> dict[str, ManagementLink]:
         """Management links by router id. The delay is that of the least-delay path from the centre's PoP; an
         unreachable router gets the largest delay of all others."""
         near = self.network.pop[self.centre].routers

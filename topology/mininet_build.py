@@ -20,7 +20,7 @@ class NetworkTopo(Topo):  # type: ignore[misc]
     """A network as a Mininet topology; nodes are named by router and site id.
 
     Options are in Mininet's own terms (``ip``, ``mac``, ``dpid``, ``bw`` in Mbit/s, ``delay``). On a stock
-    switch, links have the port numbers of the model, followed by one port for each access line instead of a trunk. A
+    switch, links have the port numbers of the model, followed by one port for each access link instead of a trunk. A
     subclass for other nodes and links overrides the ``*_options`` methods.
     """
 
@@ -35,11 +35,11 @@ class NetworkTopo(Topo):  # type: ignore[misc]
             self.addLink(*names, **ports, **self.link_options(link))
         for site in network.sites:
             self.addHost(self.site_name(site), **self.site_options(site))
-            for line, access in enumerate(site.accesses):
+            for number, access in enumerate(site.accesses):
                 names = [self.site_name(site), self.router_name(network.router[access.router])]
                 # n links have ports 2 to n + 1; VLANs begin at 2, so access links have ports from n + 2: all distinct.
-                ports = {"port1": line, "port2": len(network.ports[access.router]) + access.vlan}
-                self.addLink(*names, **ports, **self.access_options(access, line))
+                ports = {"port1": number, "port2": len(network.ports[access.router]) + access.vlan}
+                self.addLink(*names, **ports, **self.access_options(access, number))
 
     def site_options(self, site: Site) -> dict[str, Any]:
         """``addHost`` options: one address, on the primary access link, in a /8 that all hosts share (no gateway)."""

@@ -161,14 +161,14 @@ class Site:
         return "02:51:" + self.index.to_bytes(4, "big").hex(":")
 
 
-def access_interface(line: int) -> str:
-    """Name of the site's interface to its access link number ``line`` (0 = primary)."""
-    return f"wan{line}"
+def access_interface(number: int) -> str:
+    """Name of the site's interface to its access link ``number`` (0 = primary)."""
+    return f"wan{number}"
 
 
-def access_link_name(site: str, line: int) -> str:
-    """Network-wide name of a site's access link number ``line``: ``site/wan0``."""
-    return f"{site}/{access_interface(line)}"
+def access_link_name(site: str, number: int) -> str:
+    """Network-wide name of a site's access link ``number``: ``site/wan0``."""
+    return f"{site}/{access_interface(number)}"
 
 
 def router_mac(router: Router) -> str:

@@ -45,17 +45,18 @@ def _impossible(network: Network, name: str) -> Iterator[Problem]:
     for what, surplus in counts:
         if surplus:
             yield Problem(name, surplus, f"{what} have another one's id", "give each its own")
-    places = [(f"PoP {pop.id}", pop.lat, pop.lon) for pop in network.pops]
-    for owner, lat, lon in places + [(f"site {site.id}", site.lat, site.lon) for site in network.sites]:
+    points = [(f"PoP {pop.id}", pop.lat, pop.lon) for pop in network.pops]
+    for owner, lat, lon in points + [(f"site {site.id}", site.lat, site.lon) for site in network.sites]:
         if not (-90 <= lat <= 90 and -180 <= lon <= 180):
-            yield Problem(f"{name}: {owner}", f"{lat} {lon}", "is no place on Earth", "degrees north, degrees east")
-    lines = [(f"link {link.id}", link.rate_bps, link.delay_us) for link in network.links]
-    lines += [(f"site {site.id}", line.rate_bps, line.delay_us) for site in network.sites for line in site.accesses]
-    for owner, rate_bps, delay_us in lines:
+            hint = "latitude -90 to 90, longitude -180 to 180"
+            yield Problem(f"{name}: {owner}", f"{lat} {lon}", "is out of range", hint)
+    links = [(f"link {link.id}", link.rate_bps, link.delay_us) for link in network.links]
+    links += [(f"site {site.id}", link.rate_bps, link.delay_us) for site in network.sites for link in site.accesses]
+    for owner, rate_bps, delay_us in links:
         if not 1 <= rate_bps <= MOST_BPS:
-            yield Problem(f"{name}: {owner}: rate_bps", rate_bps, "is no rate of a line", f"1 to {MOST_BPS}")
+            yield Problem(f"{name}: {owner}: rate_bps", rate_bps, "is no rate of a link", f"1 to {MOST_BPS}")
         if not 0 <= delay_us <= MOST_DELAY_US:
-            yield Problem(f"{name}: {owner}: delay_us", delay_us, "is no delay of a line", f"0 to {MOST_DELAY_US}")
+            yield Problem(f"{name}: {owner}: delay_us", delay_us, "is no delay of a link", f"0 to {MOST_DELAY_US}")
 
 
 def _unconnectable(network: Network, name: str) -> Iterator[Problem]:
@@ -70,13 +71,13 @@ def _unconnectable(network: Network, name: str) -> Iterator[Problem]:
     for site in network.sites:
         if not 1 <= len(site.accesses) <= 2 or len(set(site.homing)) < len(site.homing):
             hint = "a primary, and a backup to another router"
-            yield Problem(f"{name}: site {site.id}", len(site.accesses), "access lines are not what a site has", hint)
+            yield Problem(f"{name}: site {site.id}", len(site.accesses), "is no number of access links of a site", hint)
         for prefix, longest in zip(site.prefixes, LONGEST_PREFIXES, strict=True):
             if prefix.prefixlen > longest:
                 hint = f"at most {longest} bits"
                 yield Problem(f"{name}: site {site.id}", str(prefix), "has no room for gateway and site", hint)
-        for line in site.accesses:
-            if not FIRST_VLAN <= line.vlan <= LAST_VLAN or (line.router, line.vlan) in seen:
+        for link in site.accesses:
+            if not FIRST_VLAN <= link.vlan <= LAST_VLAN or (link.router, link.vlan) in seen:
                 hint = f"{FIRST_VLAN} to {LAST_VLAN}, each once on a router"
-                yield Problem(f"{name}: site {site.id}: vlan", line.vlan, "cannot be this line's", hint)
-            seen.add((line.router, line.vlan))
+                yield Problem(f"{name}: site {site.id}: vlan", link.vlan, "cannot be this access link's", hint)
+            seen.add((link.router, link.vlan))

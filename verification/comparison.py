@@ -1,8 +1,9 @@
 """Compares what rules do to all packets with what the policy expects, access link by access link.
 
-Both are relations (`symbolic.static_model` and `expected.expected_sets`): where they are the same node of one diagram,
-the access link keeps the policy, for all packets at once. Under a failure only the paths it touches are worked out
-again: if each of them ends as before, except for sites that are cut off, then so does all that leads into it.
+Both are relations (`symbolic.static_model` and `expected.expected_sets`): where they are the same node of one decision
+diagram, all packets from the access link conform to the policy. In a failure case only the transitions that depend on a
+failed component are computed again: if each has the same result, except for sites that are disconnected, then so has
+every path that leads to it.
 """
 
 from __future__ import annotations
@@ -19,20 +20,26 @@ from helsewan.policies.plan import Plan
 from helsewan.topology.model import TRUNK_PORT, AccessLinkId
 from helsewan.verification.expected.expected_sets import Expectation
 from helsewan.verification.failures import INTACT, components, cut_off
-from helsewan.verification.findings import Case, Finding, Kind, Proof, VerificationReport
+from helsewan.verification.findings import (
+    FailureCase,
+    FindingKind,
+    IsolationProof,
+    VerificationFinding,
+    VerificationReport,
+)
 from helsewan.verification.reports.differences import Differences, Key, SwitchesWhenNeeded, merged
-from helsewan.verification.symbolic.dead_rules import Use, Uses
+from helsewan.verification.symbolic.dead_rules import EntryKey, RuleUsage
 from helsewan.verification.symbolic.header_space import Set
 from helsewan.verification.symbolic.policers import unpoliced
 from helsewan.verification.symbolic.states import ANSWERED, Node, Transition
-from helsewan.verification.symbolic.static_model import MOST_ROUTERS, Static
+from helsewan.verification.symbolic.static_model import MAX_ROUTERS, Static
 from helsewan.verification.symbolic.symbolic_executor import SymbolicExecutor
 
 ASSUMED = (
-    "a packet has hops enough for its way, and is not longer than the lines of the site it is for take",
-    "every port shows what failed behind it, and nothing else failed",
-    "meters let what they are asked pass",
-    "links and switches neither change nor make up packets",
+    "the TTL of a packet suffices for its path, and the packet fits the MTU of the access links of its destination",
+    "the carrier of every port shows the failures behind it, and nothing else has failed",
+    "meters pass every packet",
+    "links and switches neither modify packets nor originate any",
 )
 
 
@@ -42,20 +49,20 @@ class FirstSteps:
     that forwards them, with the largest set of packets it can apply to, by the components it depends on."""
 
     tables: frozenset[tuple[str, Table]]
-    deeds: Mapping[int, Sequence[tuple[Set, Transition]]]
+    transitions: Mapping[int, Sequence[tuple[Set, Transition]]]
 
-    def on(self, things: int) -> Iterator[tuple[Set, Transition]]:
-        """What hangs on any of these."""
-        return (pair for mask, deeds in self.deeds.items() if mask & things for pair in deeds)
+    def depending_on(self, components: int) -> Iterator[tuple[Set, Transition]]:
+        """The transitions that depend on any of ``components``, a bitmask (see `Program.bit`)."""
+        return (pair for mask, each in self.transitions.items() if mask & components for pair in each)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """The result for some of the access links: findings, entries used (see `dead_rules.Uses`), number of nodes, and
-    times."""
+class PartialResult:
+    """The result for some of the access links: findings, entries used (see `dead_rules.RuleUsage`), number of nodes,
+    and times."""
 
-    findings: dict[Key, Finding]
-    uses: tuple[set[Use], set[Use]]
+    findings: dict[Key, VerificationFinding]
+    uses: tuple[set[EntryKey], set[EntryKey]]
     nodes: int
     intact_s: float
     failures_s: float
@@ -64,34 +71,35 @@ class Part:
 class Verification:
     """Compares rules with a policy, for all access links or some of them."""
 
-    def __init__(self, plan: Plan, static: Static, lines: Sequence[AccessLinkId] | None = None) -> None:
+    def __init__(self, plan: Plan, static: Static, access_links: Sequence[AccessLinkId] | None = None) -> None:
         self.plan, self.static, self.space = plan, static, static.space
-        self.lines = static.lines if lines is None else lines
+        self.access_links = static.access_links if access_links is None else access_links
         self.expectation = Expectation(plan, self.space)
         self.differences = Differences(plan, SwitchesWhenNeeded(static.rules), self.expectation)
 
-    def run(self, cases: Sequence[Case], workers: int = 1) -> VerificationReport:
-        """All cases, policers and flaws."""
+    def run(self, cases: Sequence[FailureCase], workers: int = 1) -> VerificationReport:
+        """The report on all cases, policers and dead rules. ``workers`` processes share the access links."""
         shares = self._shares(workers)
         if len(shares) > 1:
-            with get_context("fork").Pool(len(shares), _adopt, (self, cases)) as pool:
-                parts = pool.map(_of_share, shares, chunksize=1)
+            with get_context("fork").Pool(len(shares), _init_worker, (self, cases)) as pool:
+                results = pool.map(_verify_share, shares, chunksize=1)
         else:
-            parts = [self.part(cases)]
-        static, uses = self.static, Uses(self.static.program)
-        for part in parts:
-            uses.add(*part.uses)
+            results = [self.partial_result(cases)]
+        static, usage = self.static, RuleUsage(self.static.program)
+        for each in results:
+            usage.add(*each.uses)
+        order = {access_link: index for index, access_link in enumerate(self.access_links)}
         findings = [
-            *merged([part.findings for part in parts], {line: place for place, line in enumerate(self.lines)}),
+            *merged([each.findings for each in results], order),
             *self.differences.unreadable(static.program.unreadable),
             *unpoliced(self.plan, static.program, static.rules),
-            *uses.flaws(complete=any(case.failures.links for case in cases)),
+            *usage.dead_rules(complete=any(case.failures.links for case in cases)),
         ]
         figures = {
-            "intact_s": max(part.intact_s for part in parts),
-            "failures_s": max(part.failures_s for part in parts),
+            "intact_s": max(each.intact_s for each in results),
+            "failures_s": max(each.failures_s for each in results),
             "entries": sum(map(len, static.rules.values())),
-            "nodes": sum(part.nodes for part in parts),
+            "nodes": sum(each.nodes for each in results),
             "cases": len(cases),
         }
         return VerificationReport(
@@ -99,193 +107,213 @@ class Verification:
         )
 
     def _shares(self, workers: int) -> list[list[AccessLinkId]]:
-        """The lines for each of some workers; those of one router have most of their way in common."""
+        """The access links for each of ``workers``. Those of one router stay together, since their paths overlap."""
         by_router: dict[str, list[AccessLinkId]] = {}
-        for line in self.lines:
-            by_router.setdefault(self.static.router_of(line), []).append(line)
+        for access_link in self.access_links:
+            by_router.setdefault(self.static.router_of(access_link), []).append(access_link)
         shares: list[list[AccessLinkId]] = [[] for _ in range(min(workers, len(by_router)))]
-        for lines in sorted(by_router.values(), key=len, reverse=True):
-            min(shares, key=len).extend(lines)
+        for access_links in sorted(by_router.values(), key=len, reverse=True):
+            min(shares, key=len).extend(access_links)
         return shares
 
-    def part(self, cases: Sequence[Case]) -> Part:
-        """What the lines show in all cases."""
-        static, uses, began = self.static, Uses(self.static.program), time.perf_counter()
+    def partial_result(self, cases: Sequence[FailureCase]) -> PartialResult:
+        """The result for the access links of this verification, in all cases."""
+        static, usage, began = self.static, RuleUsage(self.static.program), time.perf_counter()
         intact = any(case.failures == Failures() for case in cases)
-        found = self._intact() if intact else {}  # where a router is off, nobody knows what it would hold
-        uses.note(static.machine)
+        found = self._intact() if intact else {}  # the rules of a router that is off are unknown: no intact case then
+        usage.note(static.executor)
         intact_s = time.perf_counter() - began
-        sound = intact and not found and not static.program.unreadable
+        intact_is_clean = intact and not found and not static.program.unreadable
         for case in cases:
             if case.failures != Failures():
-                machine = static.during(case.failures)
-                found |= self._followed(case, partial(self.case, case, machine, sound))
-                uses.note(machine)
+                executor = static.with_failures(case.failures)
+                found |= self._or_unmodelled(case, partial(self.check_case, case, executor, intact_is_clean))
+                usage.note(executor)
         failures_s = time.perf_counter() - began - intact_s
-        return Part(found, uses.known, len(static.machine.nodes), intact_s, failures_s)
+        return PartialResult(found, usage.known, len(static.executor.nodes), intact_s, failures_s)
 
-    def intact(self) -> list[Finding]:
-        """What is wrong while nothing has failed."""
+    def intact(self) -> list[VerificationFinding]:
+        """The findings in the intact network."""
         unreadable = self.differences.unreadable(self.static.program.unreadable)
         return [*self._intact().values(), *unreadable]
 
-    def _followed(self, case: Case, look: Callable[[], dict[Key, Finding]]) -> dict[Key, Finding]:
-        """What a look finds; where it has to follow packets further than it can, that nothing is proved."""
+    def _or_unmodelled(
+        self, case: FailureCase, check: Callable[[], dict[Key, VerificationFinding]]
+    ) -> dict[Key, VerificationFinding]:
+        """The findings of ``check``; where a path exceeds the depth that can be followed, one finding that says so."""
         try:
-            return look()
+            return check()
         except RecursionError:
-            says = f"packets go through more than {MOST_ROUTERS} routers, one after the other: nothing is proved"
-            return {(case.name, Kind.UNMODELLED, -1, -1): Finding(Kind.UNMODELLED, case.name, says, "", where="rules")}
+            reason = f"a path has more than {MAX_ROUTERS} routers: nothing is proved"
+            finding = VerificationFinding(FindingKind.UNMODELLED, case.name, reason, "", where="rules")
+            return {(case.name, FindingKind.UNMODELLED, -1, -1): finding}
 
-    def _intact(self) -> dict[Key, Finding]:
-        return self._followed(INTACT, partial(self.compared, INTACT, self.static.machine, self.lines))
+    def _intact(self) -> dict[Key, VerificationFinding]:
+        return self._or_unmodelled(INTACT, partial(self.compare, INTACT, self.static.executor, self.access_links))
 
     @cached_property
     def first_steps(self) -> FirstSteps:
-        """What is done to packets between one of the lines and the first fibre, or a line of the same router."""
+        """What happens to packets between an access link and the first link, or another access link of the router."""
         static, tables = self.static, set[tuple[str, Table]]()
         found: dict[tuple[object, ...], tuple[Set, Transition]] = {}
         seen: set[int] = set()
-        left = [node for line in self.lines for _, node in static.roots(line)]
+        left = [node for access_link in self.access_links for _, node in static.roots(access_link)]
         while left:
             node = left.pop()
             if id(node) in seen:
                 continue
             seen.add(id(node))
             tables.add((node.router, node.table))
-            left += node.after
-            for takes, deed in node.deeds:
-                if any(isinstance(action, Output | Group | Resubmit) for action in deed.effect[0]):
-                    needs = static.program.needs[deed.router].acting(deed.effect)
-                    key = deed.router, deed.table, deed.effect, static.machine.narrowed(deed.state, needs)
-                    others, known = found.get(key, (static.space.none, deed))
-                    found[key] = others | takes, known
+            left += node.successors
+            for packets, transition in node.transitions:
+                if any(isinstance(action, Output | Group | Resubmit) for action in transition.effect[0]):
+                    live = static.program.liveness[transition.router].before_effect(transition.effect)
+                    state = static.executor.restricted(transition.state, live)
+                    key = transition.router, transition.table, transition.effect, state
+                    others, known = found.get(key, (static.space.none, transition))
+                    found[key] = others | packets, known
         by_mask: dict[int, list[tuple[Set, Transition]]] = {}
-        for takes, deed in found.values():
-            by_mask.setdefault(deed.result.hangs_on, []).append((takes, deed))
+        for packets, transition in found.values():
+            by_mask.setdefault(transition.result.depends_on, []).append((packets, transition))
         return FirstSteps(frozenset(tables), by_mask)
 
-    def compared(
+    def compare(
         self,
-        case: Case,
-        machine: SymbolicExecutor,
-        lines: Iterable[AccessLinkId],
-        elsewhere: Mapping[str, Set] | None = None,
+        case: FailureCase,
+        executor: SymbolicExecutor,
+        access_links: Iterable[AccessLinkId],
+        reachable: Mapping[str, Set] | None = None,
         differences: Differences | None = None,
-    ) -> dict[Key, Finding]:
-        """Lines held against the policy one by one; ``elsewhere``, by router, is all that does not end at sites that
-        nothing leads to from there."""
+    ) -> dict[Key, VerificationFinding]:
+        """The differences between actual and expected outcomes, access link by access link. ``reachable``, by router,
+        is every outcome but those at sites that are disconnected from it."""
         answered, found = self.space.out(ANSWERED), (differences or self.differences).of(case)
-        for line in lines:
-            site = self.plan.network.site[line[0]]
-            wanted = self.expectation.of_line(site, self.static.own_port(line) is not None)
-            if elsewhere:
-                wanted &= elsewhere[self.static.router_of(line)]
-            became = self.static.became(line, machine) & ~answered & self.expectation.judged
-            wanted &= self.expectation.judged
-            if became != wanted:
-                found.add(line, became, wanted)
+        for access_link in access_links:
+            site = self.plan.network.site[access_link[0]]
+            expected = self.expectation.of_access_link(site, self.static.own_port(access_link) is not None)
+            if reachable:
+                expected &= reachable[self.static.router_of(access_link)]
+            actual = self.static.outcomes(access_link, executor) & ~answered & self.expectation.in_scope
+            expected &= self.expectation.in_scope
+            if actual != expected:
+                found.add(access_link, actual, expected)
         return found.findings()
 
-    def case(self, case: Case, machine: SymbolicExecutor, sound: bool) -> dict[Key, Finding]:
-        """What is wrong in a case; ``sound``: nothing is in the intact network."""
+    def check_case(
+        self, case: FailureCase, executor: SymbolicExecutor, intact_is_clean: bool
+    ) -> dict[Key, VerificationFinding]:
+        """The findings in a case. If ``intact_is_clean``, the intact network has none, and a case in which every
+        affected transition has an equivalent result has none either."""
         network, failed = self.plan.network, case.failures
-        cut = {part: self.expectation.elsewhere(sites) for part, sites in cut_off(network, failed).items()}
-        elsewhere = {router: cut[part] for router, part in components(network, failed).items()}
-        if sound and all(
-            self._holds(takes, deed, machine, elsewhere[deed.router])
-            for takes, deed in self.first_steps.on(machine.down)
-            if deed.router in elsewhere
+        outside = {number: self.expectation.not_ending_at(sites) for number, sites in cut_off(network, failed).items()}
+        reachable = {router: outside[number] for router, number in components(network, failed).items()}
+        if intact_is_clean and all(
+            self._is_equivalent(packets, transition, executor, reachable[transition.router])
+            for packets, transition in self.first_steps.depending_on(executor.down)
+            if transition.router in reachable
         ):
             return {}
-        lines = [line for line in self.lines if line not in failed.lines and self.static.router_of(line) in elsewhere]
-        return self.compared(case, machine, lines, elsewhere)
+        access_links = [
+            access_link
+            for access_link in self.access_links
+            if access_link not in failed.access_links and self.static.router_of(access_link) in reachable
+        ]
+        return self.compare(case, executor, access_links, reachable)
 
-    def _holds(self, takes: Set, deed: Transition, machine: SymbolicExecutor, elsewhere: Set) -> bool:
-        """Whether the packets that come to a deed still end where they did, but for those to sites that are cut off."""
-        now, before = machine.act(deed.router, deed.table, deed.effect, deed.state).out, deed.result.out
-        if now == before and elsewhere == self.space.all:
+    def _is_equivalent(self, packets: Set, transition: Transition, executor: SymbolicExecutor, reachable: Set) -> bool:
+        """Whether the packets of a transition still end where they did, but for those to disconnected sites."""
+        now = executor.execute(transition.router, transition.table, transition.effect, transition.state).out
+        before = transition.result.out
+        if now == before and reachable == self.space.all:
             return True
-        judged = takes & self.expectation.judged
-        return bool(now & judged == before & judged & elsewhere)
+        in_scope = packets & self.expectation.in_scope
+        return bool(now & in_scope == before & in_scope & reachable)
 
-    def after(self, router: str, held: RuleSet) -> list[Finding]:
-        """What is wrong in the intact network once one router holds other rules, where before nothing was: only what
-        the difference touches is gone through. Policers and flaws are not looked at."""
+    def after_change(self, router: str, rules: RuleSet) -> list[VerificationFinding]:
+        """The findings in the intact network once one router has other rules. The network must have none with the
+        present rules: only what the change affects is examined. Policers and dead rules are not."""
         static = self.static
-        if (changed := static.program.having(router, held)) is None:
-            return Verification(self.plan, Static(static.network, {**static.rules, router: held})).intact()
+        if (changed := static.program.with_rules(router, rules)) is None:
+            return Verification(self.plan, Static(static.network, {**static.rules, router: rules})).intact()
         program, stale = changed
-        machine = SymbolicExecutor(program, base=static.machine, changed=stale)
-        differences = self.differences.having(router, held)
-        found = self._followed(INTACT, partial(self._moved, router, machine, differences))
+        executor = SymbolicExecutor(program, base=static.executor, changed=stale)
+        differences = self.differences.having(router, rules)
+        found = self._or_unmodelled(INTACT, partial(self._check_change, router, executor, differences))
         return [*found.values(), *differences.unreadable(program.unreadable)]
 
-    def _moved(self, router: str, machine: SymbolicExecutor, differences: Differences) -> dict[Key, Finding]:
-        """What is wrong with packets of which something else becomes once one router holds other rules."""
-        if self._is_unmoved(router, machine):
+    def _check_change(
+        self, router: str, executor: SymbolicExecutor, differences: Differences
+    ) -> dict[Key, VerificationFinding]:
+        """The findings for packets whose outcome changes once one router has other rules."""
+        if self._is_unaffected(router, executor):
             return {}
-        static, stale, everything = self.static, machine.stale, self.space.all
-        touched = {
-            deed.router
-            for takes, deed in self.first_steps.on(stale)
-            if not self._holds(takes, deed, machine, everything)
+        static, stale, everything = self.static, executor.stale, self.space.all
+        affected = {
+            transition.router
+            for packets, transition in self.first_steps.depending_on(stale)
+            if not self._is_equivalent(packets, transition, executor, everything)
         }
-        sides = [
-            machine.program.side(router, table, TRUNK_PORT) for at, table in self.first_steps.tables if at == router
-        ]
-        if any(stale & side for side in sides):
-            touched.add(router)  # whose lines may be done other things to
-        lines = (line for line in self.lines if static.router_of(line) in touched and static.differs(line, machine))
-        return self.compared(INTACT, machine, lines, differences=differences)
+        own_tables = (table for at, table in self.first_steps.tables if at == router)
+        if any(stale & executor.program.table_bits(router, table, TRUNK_PORT) for table in own_tables):
+            affected.add(router)  # its own access links may be treated differently
+        access_links = (
+            access_link
+            for access_link in self.access_links
+            if static.router_of(access_link) in affected and static.is_changed(access_link, executor)
+        )
+        return self.compare(INTACT, executor, access_links, differences=differences)
 
     @cached_property
     def nodes_at(self) -> Mapping[tuple[str, Table], Sequence[Node]]:
         """The nodes of the intact network by router and table."""
         found: dict[tuple[str, Table], list[Node]] = {}
-        for node in self.static.machine.nodes.values():
+        for node in self.static.executor.nodes.values():
             found.setdefault((node.router, node.table), []).append(node)
         return found
 
-    def _is_unmoved(self, router: str, machine: SymbolicExecutor) -> bool:
-        """Whether all that comes to a router's tables that differ ends as before: then so does all before it."""
-        static, program = self.static, machine.program
-        differ = program.differing(static.program, router)
-        looks_alike = all(program.needs[router].at(table) == static.program.needs[router].at(table) for table in differ)
+    def _is_unaffected(self, router: str, executor: SymbolicExecutor) -> bool:
+        """Whether all packets that reach a changed table of a router end as before: then so do all others."""
+        static, program = self.static, executor.program
+        changed = program.changed_tables(static.program, router)
+        now, before = program.liveness[router], static.program.liveness[router]
         return (
-            looks_alike
+            all(now.at(table) == before.at(table) for table in changed)
             and program.groups[router] == static.program.groups[router]
-            and static.lets_labels_in(program, router) == static.lets_labels_in(static.program, router)
+            and static.admits_labels(program, router) == static.admits_labels(static.program, router)
             and all(
-                machine.node(router, table, node.state) is node
-                for table in differ
+                executor.node(router, table, node.state) is node
+                for table in changed
                 for node in self.nodes_at.get((router, table), ())
             )
         )
 
-    def proofs(self, cases: Sequence[Case], findings: Sequence[Finding]) -> tuple[Proof, ...]:
-        """What holds: of each case in which nothing was found wrong."""
-        wrong = {finding.case for finding in findings if finding.is_violation}
-        clean = tuple(case.name for case in cases if case.name not in wrong)
-        if not clean or self.static.program.unreadable:  # which say nothing of packets in any case
+    def proofs(
+        self, cases: Sequence[FailureCase], findings: Sequence[VerificationFinding]
+    ) -> tuple[IsolationProof, ...]:
+        """The proof of isolation, for the cases without a violation; none if there is no such case, or an entry that
+        is not modelled, since its effect is unknown in every case."""
+        violated = {finding.case for finding in findings if finding.is_violation}
+        clean = tuple(case.name for case in cases if case.name not in violated)
+        if not clean or self.static.program.unreadable:
             return ()
         sites = len(self.plan.network.sites)
         claim = (
-            "what a site sends from any of its lines, whatever its headers, tags or labels, is delivered where a"
-            " contract allows it, to the site that has the address, in its class; all else is delivered nowhere, and"
-            " nothing loops"
+            "a packet that a site sends on any of its access links, whatever its headers, tags or labels, is delivered"
+            " where a contract allows it, to the site that has its destination address, in its class; every other"
+            " packet is delivered nowhere, and no packet loops"
         )
-        return (Proof(claim, clean, len(self.static.lines), sites * sites, ASSUMED),)
+        return (IsolationProof(claim, clean, len(self.static.access_links), sites * sites, ASSUMED),)
 
 
-_shared: list[tuple[Verification, Sequence[Case]]] = []  # in a worker: what it was forked with, too large to be sent
+# In a worker: what it inherited when it was forked, which is too large to be pickled.
+_shared: list[tuple[Verification, Sequence[FailureCase]]] = []
 
 
-def _adopt(verification: Verification, cases: Sequence[Case]) -> None:
+def _init_worker(verification: Verification, cases: Sequence[FailureCase]) -> None:
     _shared.append((verification, cases))
 
 
-def _of_share(lines: Sequence[AccessLinkId]) -> Part:
-    """A worker's part."""
-    ((whole, cases),) = _shared
-    return Verification(whole.plan, whole.static, lines).part(cases)
+def _verify_share(access_links: Sequence[AccessLinkId]) -> PartialResult:
+    """In a worker: the result for some access links."""
+    ((verification, cases),) = _shared
+    return Verification(verification.plan, verification.static, access_links).partial_result(cases)

@@ -1,4 +1,4 @@
-"""The states of a network that a verifier examines, and what is still connected in each."""
+"""The failure cases that a verifier examines, and which sites are still connected in each."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import networkx as nx
 
 from helsewan.controller.rules.paths import Failures
 from helsewan.topology.model import Network
-from helsewan.verification.findings import Case
+from helsewan.verification.findings import FailureCase
 
-INTACT = Case("intact", Failures())
+INTACT = FailureCase("intact", Failures())
 SCOPES = ("none", "single", "srlg")
 
 
-def cases(network: Network, scope: str) -> tuple[Case, ...]:
-    """The intact network and, by ``scope``, nothing else (none), every failure of one thing (single), or these and
-    every shared-risk group (srlg).
+def cases(network: Network, scope: str) -> tuple[FailureCase, ...]:
+    """The intact network and, by ``scope``, nothing else (none), every failure of one link, router, PoP or access link
+    (single), or these and every shared-risk link group (srlg).
 
     Raises ValueError for another scope."""
     if scope not in SCOPES:
         raise ValueError(f"{scope!r} is none of {', '.join(SCOPES)}")
     found = [INTACT]
     if scope != "none":
-        found += [Case(name, failures) for name, failures in single_failures(network) if _is_single(name)]
+        found += [FailureCase(name, failures) for name, failures in single_failures(network) if _is_single(name)]
         found += [
-            Case(f"line {site} {number}", Failures(lines=frozenset({(site, number)})))
-            for site, number in _lines(network)
+            FailureCase(f"line {site} {number}", Failures(access_links=frozenset({(site, number)})))
+            for site, number in _dual_homed_access_links(network)
         ]
     if scope == "srlg":
-        found += [Case(name, failures) for name, failures in single_failures(network) if not _is_single(name)]
+        found += [FailureCase(name, failures) for name, failures in single_failures(network) if not _is_single(name)]
     return tuple(found)
 
 
@@ -37,13 +37,13 @@ def _is_single(name: str) -> bool:
     return not name.startswith("srlg ")
 
 
-def _lines(network: Network) -> Iterator[tuple[str, int]]:
-    """The lines of dual-homed sites: who has one line only is cut off without it."""
+def _dual_homed_access_links(network: Network) -> Iterator[tuple[str, int]]:
+    """The access links of dual-homed sites; without its only access link, a single-homed site is disconnected."""
     return ((site.id, number) for site in network.sites if len(site.accesses) > 1 for number in (0, 1))
 
 
 def single_failures(network: Network) -> Iterator[tuple[str, Failures]]:
-    """Every link, every router, every PoP, every shared-risk group."""
+    """Every link, router, PoP and shared-risk link group, by name, as what has failed."""
     for link in network.links:
         yield f"link {link.id}", Failures(links=frozenset({link.id}))
     for router in network.routers:
@@ -55,20 +55,20 @@ def single_failures(network: Network) -> Iterator[tuple[str, Failures]]:
 
 
 def components(network: Network, failed: Failures) -> dict[str, int]:
-    """A number for every router that is left; those that are connected have the same."""
+    """The number of the connected component of each router that has not failed."""
     graph = network.graph.copy()
     graph.remove_nodes_from(failed.routers)
     graph.remove_edges_from([(u, v, key) for u, v, key in graph.edges(keys=True) if key in failed.links])
-    return {router: number for number, part in enumerate(nx.connected_components(graph)) for router in part}
+    return {router: number for number, members in enumerate(nx.connected_components(graph)) for router in members}
 
 
 def cut_off(network: Network, failed: Failures) -> dict[int, frozenset[str]]:
-    """By number of component (see `components`), the sites that nothing leads to from there."""
-    part = components(network, failed)
-    reached: dict[int, set[str]] = {number: set() for number in part.values()}
+    """By number of component (see `components`), the sites that are not reachable from its routers."""
+    component = components(network, failed)
+    reached: dict[int, set[str]] = {number: set() for number in component.values()}
     for site in network.sites:
-        for line, access in enumerate(site.accesses):
-            if (site.id, line) not in failed.lines and access.router in part:
-                reached[part[access.router]].add(site.id)
-    everybody = frozenset(site.id for site in network.sites)
-    return {number: everybody - sites for number, sites in reached.items()}
+        for index, access in enumerate(site.accesses):
+            if (site.id, index) not in failed.access_links and access.router in component:
+                reached[component[access.router]].add(site.id)
+    every_site = frozenset(site.id for site in network.sites)
+    return {number: every_site - sites for number, sites in reached.items()}

@@ -1,4 +1,4 @@
-"""What a verifier found: violations, each with a packet that shows it, and proofs for all the rest."""
+"""Results of a verification: violations, each with an example packet, and proofs where there are none."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from helsewan.verification.concrete.fabric import Trace
 from helsewan.verification.concrete.packet import Packet
 
 
-class Kind(str, Enum):
-    """Kinds of findings. Those in `FLAWS` are no violations: they affect no packet."""
+class FindingKind(str, Enum):
+    """Kinds of findings. Those in `HARMLESS` are no violations: they affect no packet."""
 
     LEAK = "leak"  # delivered, and no contract allows it
     BLACKHOLE = "blackhole"  # a contract allows it, and it is not delivered
-    MISDELIVERED = "misdelivered"  # out of a line of another site than the one that has the address
-    LOOP = "loop"  # comes back to where it was
-    LOST = "lost"  # sent out of a port or on a VLAN behind which nothing is
-    MISMARKED = "mismarked"  # delivered with another DSCP, or carried in another MPLS traffic class, than its class's
-    UNPOLICED = "unpoliced"  # a class of an access line is not held to its rate
-    AMBIGUOUS = "ambiguous"  # two entries of one priority match it and do different things: the switch may take either
+    MISDELIVERED = "misdelivered"  # delivered to another site than the one that has the destination address
+    LOOP = "loop"  # returns to a router and table in a state in which it was there before
+    LOST = "lost"  # sent out of a port, or with a VLAN, that leads to no site
+    MISMARKED = "mismarked"  # delivered with another DSCP, or carried in another MPLS TC, than that of its class
+    UNPOLICED = "unpoliced"  # a class of an access link is not policed at its rate
+    AMBIGUOUS = "ambiguous"  # two entries of equal priority match it and differ in effect: the switch may use either
     ONE_WAY = "one-way"  # a contract's packets pass, the replies to them do not
-    DIFFERS = "differs"  # the running network does with it what its rules do not say, though no policy is broken
-    UNMODELLED = "not modelled"  # an entry does what the verifier cannot judge, so nothing is proved of what meets it
-    SHADOWED = "shadowed"  # an entry that no packet can meet, for others before it take them all
-    UNREACHED = "unreached"  # an entry or group that no packet comes to
+    DIFFERS = "differs"  # the running network treats it otherwise than its rules do, without violating the policy
+    UNMODELLED = "not modelled"  # an entry uses what the verifier does not model: nothing is proved of its packets
+    SHADOWED = "shadowed"  # an entry whose packets all match entries of higher priority
+    UNREACHED = "unreached"  # an entry or group that no packet reaches
 
 
-FLAWS = frozenset({Kind.SHADOWED, Kind.UNREACHED})
+HARMLESS = frozenset({FindingKind.SHADOWED, FindingKind.UNREACHED})
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class FailureCase:
     """A state of the network that is examined: its name in reports, and what has failed. The first is the intact
     network."""
 
@@ -41,39 +41,41 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, with a packet that shows it where there is one.
+class VerificationFinding:
+    """A violation or a dead rule, with an example packet if there is one.
 
-    ``site`` sends ``packet`` on its access line number ``line`` in ``case``; ``towards`` is the site that has its
-    destination address, None where no site has; ``says`` is what the policy says of it and ``source`` the policy's
-    ``file:line`` that says so; ``walk`` is its way hop by hop. ``where`` is the router and entry in question of what
-    has no packet. ``alike`` counts further pairs of sites for which the same is wrong."""
+    ``site`` sends ``packet`` on its access link number ``access_link`` in ``case``; ``towards`` is the site that has
+    its destination address, None if no site has. ``reason`` says what the policy expects of the packet, or what is
+    wrong with an entry; ``source`` is the ``file:line`` of the policy that states it. ``trace`` is the packet's path,
+    hop by hop. ``where`` is the router and entry of a finding without a packet. ``alike`` counts further pairs of sites
+    with the same finding."""
 
-    kind: Kind
+    kind: FindingKind
     case: str
-    says: str
+    reason: str
     source: str
     site: str = ""
-    line: int = 0
+    access_link: int = 0
     towards: str | None = None
     packet: Packet | None = None
-    walk: Trace | None = None
+    trace: Trace | None = None
     where: str = ""
     alike: int = 0
 
     @property
     def is_violation(self) -> bool:
-        """Whether a policy is broken by it."""
-        return self.kind not in FLAWS
+        """Whether it violates the policy."""
+        return self.kind not in HARMLESS
 
 
 @dataclass(frozen=True)
-class Proof:
-    """A property that holds for every packet: which, of how many, and under what assumptions."""
+class IsolationProof:
+    """A property that holds for every packet: the claim, the cases in which it holds, the numbers of access links and
+    of ordered pairs of sites, and the assumptions."""
 
     claim: str
     cases: tuple[str, ...]
-    lines: int
+    access_links: int
     pairs: int
     assumed: tuple[str, ...]
 
@@ -84,11 +86,11 @@ class VerificationReport:
 
     policy: str
     network: str
-    findings: tuple[Finding, ...]
-    proofs: tuple[Proof, ...]
+    findings: tuple[VerificationFinding, ...]
+    proofs: tuple[IsolationProof, ...]
     figures: dict[str, float] = field(default_factory=dict)
 
     @property
-    def violations(self) -> tuple[Finding, ...]:
-        """Those findings that break the policy."""
+    def violations(self) -> tuple[VerificationFinding, ...]:
+        """The findings that violate the policy."""
         return tuple(finding for finding in self.findings if finding.is_violation)

@@ -1,7 +1,7 @@
-"""The static verifier: what rules do to every packet that any site can send, compared with what the policy says of it.
+"""The static verifier: what rules do to every packet that any site can send, compared with what the policy expects.
 
-Entry point: `verify`, which returns a `VerificationReport`. `Static` answers single questions about the rules;
-`Verification` compares some access links only, or one router's changed rules.
+Entry point: `verify`, which returns a `VerificationReport`. `Static` computes what rules do to single packets or to
+all; `Verification` compares some access links only, or one router's changed rules.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from helsewan.controller.openflow.entries import RuleSet
 from helsewan.policies.plan import Plan
 from helsewan.verification.comparison import ASSUMED, Verification
 from helsewan.verification.failures import INTACT
-from helsewan.verification.findings import Case, VerificationReport
+from helsewan.verification.findings import FailureCase, VerificationReport
 from helsewan.verification.symbolic.static_model import Static
 
 __all__ = ["ASSUMED", "Static", "Verification", "verify"]
 
 
 def verify(
-    plan: Plan, rules: Mapping[str, RuleSet], cases: Sequence[Case] = (INTACT,), workers: int = 1
+    plan: Plan, rules: Mapping[str, RuleSet], cases: Sequence[FailureCase] = (INTACT,), workers: int = 1
 ) -> VerificationReport:
-    """Holds ``rules``, by router id, against ``plan`` in every one of ``cases``, the intact network first. If there
-    is more than one of ``workers``, they share the lines: processes forked from this one, which must have no other
-    threads then."""
-    with _uncollected():
+    """Compares ``rules``, by router id, with ``plan`` in each of ``cases``, the intact network first. More than one of
+    ``workers`` share the access links: processes forked from this one, which must then have no other threads."""
+    with _without_gc():
         return Verification(plan, Static(plan.network, rules)).run(cases, workers)
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without garbage collection: what is made here stays, and looking through it takes most of the time."""
+def _without_gc() -> Iterator[None]:
+    """Disables garbage collection: the objects created here stay alive, and scanning them would take most of the
+    time."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -6,8 +6,8 @@ import struct
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from helsewan.emulation.links.link_backend import CORE_MTU, End
-from helsewan.emulation.links.links import TAP_QUEUE, EngineBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
+from helsewan.emulation.links.link_backend import CORE_MTU, TAP_QUEUE, End
 from helsewan.emulation.nodes.nodes import NamespaceNode
 
 INTERFACE = "wan0"
@@ -20,7 +20,7 @@ NUMBER_AT = 42  # in a frame of udp_frame(): the first byte of the datagram's da
 def end(backend: EngineBackend, node: NamespaceNode, name: str) -> End:
     """A TAP in ``node``, up, as an end of a future link."""
     made = backend.end(node, name)
-    node.raise_port(name, mtu=CORE_MTU, txqlen=TAP_QUEUE)
+    node.bring_up(name, mtu=CORE_MTU, txqlen=TAP_QUEUE)
     return made
 
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
+from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.links import EngineBackend
 
 ROUTERS = ("west", "near", "east", "south", "far")
 SITES = ("west", "east")  # the routers that have a site
@@ -115,7 +115,7 @@ class Ring(ABC):
     def _carried(self) -> dict[str, tuple[int, int]]:
         """Packets that entered each link so far, forward and back."""
         frames = self.backend.engine.counters()["frames_in"]
-        links = self.backend.lines
+        links = self.backend.links
         return {link: (int(frames[links[link].forward]), int(frames[links[link].back])) for link in LINKS_US}
 
 

@@ -12,7 +12,7 @@ from benchmarks.repair.ring import ACCESS_BPS, ACCESS_US, LINK_BPS, LINKS_US, RO
 from benchmarks.sandboxed.chain import shape
 from helsewan.common.processes import run
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.links import EngineBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.netlink.interfaces import NetlinkIntf, routing
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.switches import BRIDGE, RouterSwitch

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from benchmarks.repair.ring import ACCESS_BPS, ACCESS_US, LINK_BPS, LINKS_US, ROUTERS, SITES, Ring
-from helsewan.emulation.links.links import router_interface
+from helsewan.emulation.links.mininet_links import router_interface
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.procfs import thread_clocks
 from helsewan.lab.testbed.failure_state import Target
@@ -91,7 +91,7 @@ class Helsewan(Ring):
     def _spent(self) -> tuple[float, int]:
         daemons: Iterable[int] = (switch.daemon_pid("ovs-vswitchd") for switch in self.testbed.net.switches)
         clocks = (clock for pid in (self.testbed.engine.pid, *daemons) for clock in thread_clocks(pid).values())
-        pipes = [pipe for link in LINKS_US for pipe in astuple(self.backend.lines[link])[1:]]
+        pipes = [pipe for link in LINKS_US for pipe in astuple(self.backend.links[link])[1:]]
         return sum(clock.ran_ns for clock in clocks) / 1000, int(
             self.backend.engine.counters()["frames_in"][pipes].sum()
         )

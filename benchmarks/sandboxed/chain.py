@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.frames.packet_mmap import Source
 from benchmarks.frames.taps import INTERFACE, cpu_ns, end, sites, udp_frame
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.links import EngineBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel
 from helsewan.emulation.netlink.interfaces import NetlinkIntf
 from helsewan.emulation.nodes.nodes import NamespaceNode

@@ -49,7 +49,7 @@ SHORT_US = 100  # a core link with less delay cannot compensate the delay that a
 
 def chosen(plan: Plan, length: int) -> Iterator[CalibrationPath]:
     """Paths of ``length`` core links between access links of RATE_BPS, in a class that is not policed."""
-    for path in calibration_paths(plan, seed=2, most=5_000):
+    for path in calibration_paths(plan, seed=2, limit=5_000):
         policed = plan.traffic_class[plan.service[path.service].class_name].police_share > 0
         rates = {site.accesses[0].rate_bps for site in (path.a, path.b)}
         if len(path.links) == length and rates == {RATE_BPS} and not policed:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from benchmarks.frames.packet_mmap import Sink, Source
 from benchmarks.frames.taps import INTERFACE, NUMBER_AT, sites, udp_frame
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.links import EngineBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.pipe_model import LAYER1_OVERHEAD_BYTES, ClassQueue, Loss, PipeModel
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.sandbox import sandbox

@@ -10,7 +10,7 @@ import time
 from benchmarks.frames.packet_mmap import Source
 from benchmarks.frames.taps import INTERFACE, UDP_PORT, cpu_ns, sites, ticks, udp_frame
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.links import EngineBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime

@@ -10,7 +10,7 @@ from rich.table import Table
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.screen import Screen
-from helsewan.topology.graph.independence import MOST, footings, independent_paths
+from helsewan.topology.graph.independence import MAX_PATHS, independent_paths, path_redundancy
 from helsewan.topology.model import Kind, Network
 
 
@@ -20,14 +20,16 @@ def show_paths(network: Network, start: str, end: str) -> None:
     here, there = _routers_of(network, "START", start), _routers_of(network, "END", end)
     common = {network.pop_of(router).town for router in here} & {network.pop_of(router).town for router in there}
     if common:
-        raise InputError(Problem("END", end, f"shares {', '.join(sorted(common))} with {start}", "name places apart"))
+        raise InputError(
+            Problem("END", end, f"shares {', '.join(sorted(common))} with {start}", "name places in different towns")
+        )
     paths, console = independent_paths(network, here, there), Screen()
     for number, path in enumerate(paths, start=1):
         console.print(f"{number}  {path.delay_us / 1000:.2f} ms  {' - '.join(path.routers)}", markup=False)
         groups = sorted({group for link in path.links for group in network.link[link].srlg})
         console.print(f"   over {', '.join(groups) or 'no shared-risk group'}", markup=False)
-    if len(paths) < MOST:
-        console.print("no further path is independent of these" if paths else "there is no path")
+    if len(paths) < MAX_PATHS:
+        console.print("no other path is independent of these" if paths else "no path")
 
 
 def show_few(network: Network) -> None:
@@ -36,23 +38,25 @@ def show_few(network: Network) -> None:
     services = [site for site in network.sites if site.kind is Kind.SERVICE]
     if not services:
         raise InputError(Problem("START", None, "is missing, and there is no national service", "name two places"))
-    found = footings(network, services)
+    found = path_redundancy(network, services)
     table = Table(title="fewest independent paths to a national service", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("sites in")
     table.add_column("sites", justify="right")
     table.add_column("paths", justify="right")
     table.add_column("to")
-    for footing in found:
-        if footing.ways < MOST:
-            towns, to = (", ".join(network.pop[town].town for town in each) for each in (footing.towns, footing.to))
-            table.add_row(towns, str(footing.sites), str(footing.ways), to)
+    for group in found:
+        if group.paths < MAX_PATHS:
+            towns, to = (", ".join(network.pop[town].town for town in each) for each in (group.towns, group.to))
+            table.add_row(towns, str(group.sites), str(group.paths), to)
     console = Screen()
     console.print(table)
     counts = Counter[int]()
-    for footing in found:
-        counts[footing.ways] += footing.sites
-    numbers = ", ".join(f"{counts[ways]} have {ways}" for ways in range(MOST + 1) if counts[ways])
-    console.print(f"of {counts.total()} sites apart from some service: {numbers} (at most {MOST} are counted)")
+    for group in found:
+        counts[group.paths] += group.sites
+    numbers = ", ".join(f"{counts[paths]} have {paths}" for paths in range(MAX_PATHS + 1) if counts[paths])
+    console.print(
+        f"of {counts.total()} sites outside the towns of some service: {numbers} (at most {MAX_PATHS} are counted)"
+    )
 
 
 def _routers_of(network: Network, where: str, place: str) -> tuple[str, ...]:

@@ -9,19 +9,19 @@ from helsewan.common.units import format_duration, format_rate
 
 
 def print_link(link: dict[str, Any]) -> None:
-    """Print a link's state, and for each direction its settings and what it carried."""
+    """Print a link's state, and the settings and counters of each direction."""
     first, second = link["ends"]
     states = f"  [{', '.join(link['states'])}]" if link["states"] else ""
     rows = [f"{link['line']}{states}"]
     for direction, ends in (("forward", f"{first} > {second}"), ("back", f"{second} > {first}")):
         rows += [f"  {direction:8} {ends}", f"    {_settings(link[direction]['model'])}"]
         if counters := link[direction]["counters"]:
-            rows.append(f"    {_carried(counters)}")
+            rows.append(f"    {_counters(counters)}")
     for row in rows:
         Screen().print(row, markup=False, soft_wrap=True)
 
 
-def change_lines(changed: list[dict[str, Any]]) -> list[str]:
+def changed_links(changed: list[dict[str, Any]]) -> list[str]:
     """The links that are not as built, one a line, each with its changes."""
     lines = []
     for link in changed:
@@ -63,11 +63,11 @@ def _setting(key: str, value: Any) -> str:
     return f"{key.rpartition('_')[0]} {value} bytes"
 
 
-def _carried(counters: dict[str, Any]) -> str:
+def _counters(counters: dict[str, Any]) -> str:
     drops = {key.removeprefix("drop_"): value for key, value in counters.items() if key.startswith("drop_")}
     lost = {cause: sum(value) if isinstance(value, list) else value for cause, value in drops.items()}
     causes = ", ".join(f"{cause} {number:,}" for cause, number in lost.items() if number)
     return (
         f"{counters['frames_in']:,} frames in, {counters['frames_out']:,} out, "
-        f"{counters['queued_frames']:,} waiting" + (f"; dropped: {causes}" if causes else "")
+        f"{counters['queued_frames']:,} queued" + (f"; dropped: {causes}" if causes else "")
     )

@@ -21,8 +21,8 @@ from helsewan.policies.analysis.explain import Denial
 from helsewan.policies.language.dscp import dscp_name
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
-from helsewan.verification.concrete.path_trace import Journey
-from helsewan.verification.expected.explained import Carried, Explained, Opening, explained
+from helsewan.verification.concrete.path_trace import PathTrace
+from helsewan.verification.expected.explained import ClassPath, Explained, Opening, explained
 
 
 def show_explained(plan: Plan, sites: tuple[str, str], service: str | None, as_json: bool) -> None:
@@ -72,22 +72,22 @@ def to_json(found: Explained) -> dict[str, Any]:
                 "police_bps": each.police_bps,
                 "opens": each.opens,
                 "answers": each.answers,
-                "ipv4": asdict(each.way),
-                "ipv6": asdict(each.way6),
+                "ipv4": asdict(each.path),
+                "ipv6": asdict(each.path6),
                 "detours": [asdict(detour) for detour in each.detours],
             }
-            for each in found.carried
+            for each in found.class_paths
         ],
     }
 
 
 def to_screen(found: Explained, console: Console) -> None:
     """Print the answer as text."""
-    for words in _sites(found):
-        console.print(words, markup=False, soft_wrap=True)
+    for text in _sites(found):
+        console.print(text, markup=False, soft_wrap=True)
     console.print(_services(found))
-    for words in chain(_contracts(found), _denials(found), *map(_carried, found.carried)):
-        console.print(words, markup=False, soft_wrap=True)
+    for text in chain(_contracts(found), _denials(found), *map(_carried, found.class_paths)):
+        console.print(text, markup=False, soft_wrap=True)
 
 
 def _sites(found: Explained) -> Iterator[str]:
@@ -111,8 +111,8 @@ def _services(found: Explained) -> Table:
     for opening in found.openings:
         by_service.setdefault(opening.answer.service, []).append(opening)
     for service, openings in by_service.items():
-        words = (each.answer.contract and f"yes, by {each.answer.contract}" for each in openings)
-        table.add_row(service, found.plan.service[service].class_name, *(word or "no" for word in words))
+        answers = (each.answer.contract and f"yes, by {each.answer.contract}" for each in openings)
+        table.add_row(service, found.plan.service[service].class_name, *(answer or "no" for answer in answers))
     return table
 
 
@@ -124,7 +124,7 @@ def _contracts(found: Explained) -> Iterator[str]:
 
 
 def _denials(found: Explained) -> Iterator[str]:
-    """Reasons for denials, one for all services that share it; for a single service with the nearest contracts."""
+    """Reasons for denials, one for all services that share it; for a single service with the most similar contracts."""
     alone = len({opening.answer.service for opening in found.openings}) == 1
     alike: dict[tuple[str, str, Denial], list[str]] = {}
     for each in found.openings:
@@ -136,15 +136,15 @@ def _denials(found: Explained) -> Iterator[str]:
         for route in denial.no_routes:
             targets = ", ".join(route.targets)
             yield f"  no route: VPN {route.vpn} imports none of {targets}, which VPN {route.towards} exports"
-        nearest = "; the nearest:" if denial.nearest else ", nor one like it" if alone else ""
-        yield f"  no contract allows it{nearest}"
-        for near in denial.nearest:
-            yield f"    {near.contract} ({near.source}) allows {near.allows}"
+        similar = "; the most similar:" if denial.nearest else ", and none is similar" if alone else ""
+        yield f"  no contract allows it{similar}"
+        for contract in denial.nearest:
+            yield f"    {contract.contract} ({contract.source}) allows {contract.allows}"
 
 
-def _carried(carried: Carried) -> Iterator[str]:
+def _carried(carried: ClassPath) -> Iterator[str]:
     cls = carried.cls
-    limit = f", at most {format_rate(carried.police_bps)} from this line" if carried.police_bps else ""
+    limit = f", at most {format_rate(carried.police_bps)} from this access link" if carried.police_bps else ""
     yield ""
     yield (
         f"{carried.sender} > {carried.receiver}, class {cls.name}: queue {cls.queue}, {dscp_name(cls.dscp)}, "
@@ -152,19 +152,19 @@ def _carried(carried: Carried) -> Iterator[str]:
     )
     what = [("opens", carried.opens), ("answers", carried.answers)]
     yield "  " + ", ".join(f"{verb} {', '.join(services)}" for verb, services in what if services)
-    yield f"  {_path(carried.way)}"
-    yield f"  labels {_labels(carried.way)}; IPv6: {_labels(carried.way6)}"
+    yield f"  {_path(carried.path)}"
+    yield f"  labels {_labels(carried.path)}; IPv6: {_labels(carried.path6)}"
     for detour in carried.detours:
-        yield f"  if {detour.failed} fails: {_path(detour.journey)}; labels {_labels(detour.journey)}"
+        yield f"  if {detour.failed} fails: {_path(detour.path)}; labels {_labels(detour.path)}"
 
 
-def _path(journey: Journey) -> str:
-    if journey.site is None:
-        return f"{' > '.join(journey.routers)}, and no further"
-    return f"{' > '.join(journey.routers)}, {journey.delay_us / 1000:.2f} ms"
+def _path(trace: PathTrace) -> str:
+    if trace.site is None:
+        return f"{' > '.join(trace.routers)}, not delivered"
+    return f"{' > '.join(trace.routers)}, {trace.delay_us / 1000:.2f} ms"
 
 
-def _labels(journey: Journey) -> str:
+def _labels(trace: PathTrace) -> str:
     """The label stacks along the path, the transport label first, each once."""
-    stacks = dict.fromkeys(" ".join(str(label.label) for label in leg.labels) for leg in journey.legs)
+    stacks = dict.fromkeys(" ".join(str(label.label) for label in leg.labels) for leg in trace.legs)
     return ", then ".join(stacks) or "none"

@@ -8,7 +8,7 @@ from helsewan.common.screen import Screen
 from helsewan.policies.analysis.changes import changes
 from helsewan.policies.analysis.semantic_diff import Effect, semantic_diff
 from helsewan.policies.language.timestamps import shown
-from helsewan.policies.plan import Plan, Standing
+from helsewan.policies.plan import ExceptionState, Plan
 from helsewan.topology.model import Region
 
 _MOST_REGIONS = 4  # pairs of regions named; more are counted
@@ -20,13 +20,13 @@ def show_policy(plan: Plan) -> None:
     entries = len({contract.name for contract in plan.contracts} - excepted)
     _print(
         f"{plan.policy}: {_many(len(plan.vpns), 'VPN')}, {_many(len(plan.roles), 'role')}, "
-        f"{_many(entries, 'contract')} between them in {len(plan.contracts)} ways, "
+        f"{_many(entries, 'contract')} for {_many(len(plan.contracts), 'combination')} of roles and services, "
         f"{_many(len(plan.services), 'service')} in {_many(len(plan.classes), 'class', 'classes')}"
         f"{_exceptions(plan)}, on {len(plan.network.sites)} sites"
     )
     for each in plan.exceptions:
         begins = f"from {shown(each.begins)} " if each.begins else ""
-        when = f"{each.standing.value}: {begins}until {shown(each.ends)}"
+        when = f"{each.state.value}: {begins}until {shown(each.ends)}"
         _print(f"exception {each.name}, {when}: {each.reason} ({each.source})")
 
 
@@ -46,7 +46,7 @@ def show_difference(before: Plan, after: Plan) -> None:
 
 def _exceptions(plan: Plan) -> str:
     """The number of exceptions; empty where there are none."""
-    in_force = sum(each.standing is Standing.IN_FORCE for each in plan.exceptions)
+    in_force = sum(each.state is ExceptionState.IN_FORCE for each in plan.exceptions)
     return f", {_many(len(plan.exceptions), 'exception')} ({in_force} in force)" if plan.exceptions else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from helsewan.cli.tables.links import change_lines
+from helsewan.cli.tables.links import changed_links
 from helsewan.common.screen import Screen
 
 
@@ -23,10 +23,10 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
     ]
     if facts["state"] == "up":
         lines += [
-            f"parts      {facts['sites']} sites, {facts['routers']} routers, {facts['lines']} lines",
+            f"parts      {facts['sites']} sites, {facts['routers']} routers, {facts['lines']} links",
             *_lateness(facts),
             f"lost       {facts['machine_drops']:,} frames by the machine",
-            *(f"changed    {line}" for line in change_lines(facts["changed"])),
+            *(f"changed    {line}" for line in changed_links(facts["changed"])),
             f"memory     {facts['memory_bytes'] / 2**20:,.0f} MiB",
         ]
     api = facts["api"]

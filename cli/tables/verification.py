@@ -1,4 +1,4 @@
-"""``helsewan verify``: violations, proofs, and the answers of a running network, as tables."""
+"""``helsewan verify``: violations, proofs, and the results of probes on a running network, as tables."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rich.table import Table
 
 from helsewan.common.screen import Screen
 from helsewan.lab.proofs.verification import Verified
-from helsewan.verification.findings import Finding, Kind, Proof
+from helsewan.verification.findings import FindingKind, IsolationProof, VerificationFinding
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.results import told
+from helsewan.verification.reports.results import as_text
 from helsewan.verification.reports.witness import in_words
 
 _SHOWN = 20  # violations in the table; all are in --json, --junit and --witness
 
 
-def print_report(found: Verified, flaws: bool) -> None:
-    """Print the violations with a path trace of the first of each kind, the proofs, the running network's answers, the
-    findings that violate no policy, and the times."""
+def print_report(found: Verified, list_dead_rules: bool) -> None:
+    """Print the violations with a path trace of the first of each kind, the proofs, the results of probes, the findings
+    that violate no policy, and the times."""
     screen, report = Screen(), found.report
     screen.print(f"policy {report.policy} on {report.network}; rules: {found.taken}\n", markup=False, soft_wrap=True)
     violations = report.violations
@@ -30,12 +30,12 @@ def print_report(found: Verified, flaws: bool) -> None:
         if len(violations) > _SHOWN:
             screen.print(f"and {len(violations) - _SHOWN} more (--json, --junit and --witness have all)\n")
         for finding in _first_of_each_kind(violations):
-            screen.print(told(finding) + "\n", markup=False, soft_wrap=True)
+            screen.print(as_text(finding) + "\n", markup=False, soft_wrap=True)
     if report.proofs:
         screen.print(_proofs(report.proofs))
     if found.live is not None:
-        screen.print(_answers(found.live))
-    _print_flaws(screen, [each for each in report.findings if not each.is_violation], flaws)
+        screen.print(_probes(found.live))
+    _print_dead_rules(screen, [each for each in report.findings if not each.is_violation], list_dead_rules)
     if report.figures:
         screen.print(", ".join(starmap(_figure, report.figures.items())), markup=False, soft_wrap=True)
     verdict, style = _verdict(found)
@@ -52,62 +52,62 @@ def _verdict(found: Verified) -> tuple[str, str]:
     if violations := found.report.violations:
         return f"violated: {_counted(violations)}", "bold red"
     if found.live is not None and found.live.deaf:
-        return f"void: nothing is heard at {', '.join(found.live.deaf)}", "bold yellow"
-    return f"{'proved' if found.report.proofs else 'answered'}: nothing breaks the policy", "bold green"
+        return f"void: nothing is received at {', '.join(found.live.deaf)}", "bold yellow"
+    return f"{'proved' if found.report.proofs else 'probed'}: no violation of the policy", "bold green"
 
 
-def _answers(live: LiveReport) -> Table:
-    table = Table(title=f"asked of the network, lot {live.seed}", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("questions")
-    for heading in ("asked", "arrive", "not as the rules say", "not as the policy says"):
+def _probes(live: LiveReport) -> Table:
+    table = Table(title=f"probes of the running network, seed {live.seed}", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("probes")
+    for heading in ("sent", "arrive by the rules", "differ from the rules", "violate the policy"):
         table.add_column(heading, justify="right")
     for name, *counts in live.table():
         table.add_row(_plain(name), *map(str, counts))
     return table
 
 
-def _violations(findings: Iterable[Finding]) -> Table:
+def _violations(findings: Iterable[VerificationFinding]) -> Table:
     table = Table(title="violations", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("kind", "case", "from → to", "packet", "policy"):
         table.add_column(heading, overflow="fold")
     for finding in findings:
-        ends = f"{finding.site}/{finding.line} → {finding.towards or '?'}" if finding.site else finding.where
+        ends = f"{finding.site}/{finding.access_link} → {finding.towards or '?'}" if finding.site else finding.where
         packet = in_words(finding.packet) if finding.packet else ""
-        source = f"{finding.says} ({finding.source.rpartition('/')[2]})" if finding.source else finding.says
+        source = f"{finding.reason} ({finding.source.rpartition('/')[2]})" if finding.source else finding.reason
         alike = f" and {finding.alike} more" if finding.alike else ""
         table.add_row(*map(_plain, (finding.kind.value, finding.case, ends + alike, packet, source)))
     return table
 
 
-def _proofs(proofs: Iterable[Proof]) -> Table:
+def _proofs(proofs: Iterable[IsolationProof]) -> Table:
     table = Table(title="proved", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("for every packet", overflow="fold")
-    for heading in ("cases", "lines", "pairs"):
+    for heading in ("cases", "access links", "pairs"):
         table.add_column(heading, justify="right")
     table.add_column("assumed", overflow="fold")
     for proof in proofs:
-        counts = (f"{len(proof.cases):,}", f"{proof.lines:,}", f"{proof.pairs:,}")
+        counts = (f"{len(proof.cases):,}", f"{proof.access_links:,}", f"{proof.pairs:,}")
         table.add_row(_plain(proof.claim), *counts, _plain("; ".join(proof.assumed)))
     return table
 
 
-def _print_flaws(screen: Screen, flaws: list[Finding], listed: bool) -> None:
-    if not flaws:
+def _print_dead_rules(screen: Screen, dead: list[VerificationFinding], listed: bool) -> None:
+    if not dead:
         return
-    hint = "" if listed else " (--flaws lists them)"
-    screen.print(f"breaks no policy: {_counted(flaws)}{hint}", markup=False, soft_wrap=True)
-    for flaw in flaws if listed else ():
-        screen.print(f"  {flaw.kind.value}: {flaw.where}: {flaw.says}", markup=False, soft_wrap=True)
+    hint = "" if listed else " (--dead-rules lists them)"
+    screen.print(f"no violation: {_counted(dead)}{hint}", markup=False, soft_wrap=True)
+    for each in dead if listed else ():
+        screen.print(f"  {each.kind.value}: {each.where}: {each.reason}", markup=False, soft_wrap=True)
 
 
-def _first_of_each_kind(findings: Iterable[Finding]) -> Iterable[Finding]:
-    first: dict[Kind, Finding] = {}
+def _first_of_each_kind(findings: Iterable[VerificationFinding]) -> Iterable[VerificationFinding]:
+    first: dict[FindingKind, VerificationFinding] = {}
     for finding in findings:
         first.setdefault(finding.kind, finding)
     return first.values()
 
 
-def _counted(findings: Iterable[Finding]) -> str:
+def _counted(findings: Iterable[VerificationFinding]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in Counter(each.kind.value for each in findings).items())
 
 

@@ -1,7 +1,7 @@
 """The audit log of changes: who changed what, from what to what, and with what outcome. One JSON object a line.
 
-Whatever changes the network, through whichever door, is an event of the controller: the log is what the events say.
-It is written by a thread of its own, for a disk may take its time and a repair must not.
+Every change of the network, through whichever interface, is an event of the controller; the log is derived from the
+events. A separate thread writes it, so that a slow disk does not delay a repair.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-_WHAT = {
+_WHAT = {  # event -> (what was changed, outcome)
     "policy-switched": ("policy", "done"),
     "policy-refused": ("policy", "refused"),
     "paths-switched": ("paths", "done"),
     "paths-refused": ("paths", "refused"),
-    "withdrawn": ("lines and PoPs out of service", "asked"),
-    "adopted": ("start from what switches hold", "done"),
+    "withdrawn": ("links and PoPs out of service", "asked"),
+    "adopted": ("start with the rules that switches hold", "done"),
     "drift": ("rules of a switch", "found altered"),
     "drift-repaired": ("rules of a switch", "put right"),
 }
@@ -28,7 +28,7 @@ _OURSELVES = {"door": "controller"}
 
 
 def record(event: str, details: Mapping[str, Any], at_ns: int) -> dict[str, Any] | None:
-    """What the log says of an event; None where nothing was changed."""
+    """The log record of an event at ``at_ns`` (ns since the epoch); None where the event is no change."""
     if event not in _WHAT:
         return None
     what, outcome = _WHAT[event]
@@ -39,8 +39,8 @@ def record(event: str, details: Mapping[str, Any], at_ns: int) -> dict[str, Any]
 
 
 class AuditLog:
-    """Appends to the file at ``path`` (mode 0600), each record on the disk before the next is begun. ``queue`` is one
-    of the framework's."""
+    """Appends to the file at ``path`` (mode 0600); each record is synced to disk before the next is written.
+    ``queue`` is a queue of the framework."""
 
     def __init__(self, path: Path, queue: Any) -> None:
         """Raises OSError where the file cannot be opened."""
@@ -49,14 +49,14 @@ class AuditLog:
         self._queue = queue
 
     def note(self, event: str, details: Mapping[str, Any], at_ns: int) -> None:
-        """Notes an event, if it is a change; returns at once."""
-        told = record(event, details, at_ns)
-        if told is not None:
-            self._queue.put(told)
+        """Queues the record of an event, if it is a change; does not wait for the disk."""
+        entry = record(event, details, at_ns)
+        if entry is not None:
+            self._queue.put(entry)
 
     def write(self) -> None:
-        """Writes what was noted, for ever. Raises OSError when there is no room: a network whose changes cannot be told
-        is not to go on."""
+        """Writes queued records. Does not return; raises OSError when a record cannot be written, since a network whose
+        changes are not recorded must not go on."""
         while True:
             line = json.dumps(self._queue.get(), ensure_ascii=False) + "\n"
             os.write(self._file, line.encode())

@@ -1,7 +1,7 @@
-"""Who may come in, and of whose troubles people are told: the connections of each address, and what was said of it.
+"""Per-address connection limits, and de-duplicated log lines for rejected peers.
 
-Pure. Addresses of the management network are its routers', each with a line of its own, so none can take another's
-place.
+Pure. An address of the management network belongs to one router with an interface of its own, so no router can exhaust
+another's limit.
 """
 
 from __future__ import annotations
@@ -9,42 +9,41 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict
 
-MOST_CONNECTIONS = 32  # of one address: more than any switch has bridges
-MOST_COMPLAINTS = 20  # of one address, between two times that it was let in
+MAX_CONNECTIONS = 32  # per address: more than a router has bridges
+MAX_REASONS = 20  # reported per address between two accepted connections
 
 
 class ConnectionLimiter:
-    """Counts connections and complaints; for any thread."""
+    """Counts connections and reported reasons by address; for any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connections: Counter[str] = Counter()
-        self._complaints: defaultdict[str, set[str]] = defaultdict(set)
+        self._reported: defaultdict[str, set[str]] = defaultdict(set)
 
     def enter(self, address: str) -> bool:
-        """One more connection from ``address``: whether it may have it. If so, ``leave`` must follow."""
+        """Counts one more connection from ``address``; returns whether it is allowed. If so, `leave` must follow."""
         with self._lock:
-            if self._connections[address] >= MOST_CONNECTIONS:
+            if self._connections[address] >= MAX_CONNECTIONS:
                 return False
             self._connections[address] += 1
             return True
 
     def leave(self, address: str) -> None:
-        """One connection less."""
+        """A connection from ``address`` ended."""
         with self._lock:
             self._connections[address] -= 1
 
-    def welcome(self, address: str) -> None:
-        """A switch at ``address`` was let in: what troubles it has from now on are new."""
+    def accepted(self, address: str) -> None:
+        """A switch at ``address`` completed its handshake: later reasons are reported again."""
         with self._lock:
-            self._complaints.pop(address, None)
+            self._reported.pop(address, None)
 
-    def is_news(self, address: str, reason: str) -> bool:
-        """Whether people are to be told that ``address`` was turned away for ``reason``: once, though it tries again
-        every second."""
+    def is_first_report(self, address: str, reason: str) -> bool:
+        """Whether a rejection of ``address`` for ``reason`` is to be reported: once, however often it retries."""
         with self._lock:
-            known = self._complaints[address]
-            if reason in known or len(known) >= MOST_COMPLAINTS:
+            known = self._reported[address]
+            if reason in known or len(known) >= MAX_REASONS:
                 return False
             known.add(reason)
             return True

@@ -1,7 +1,7 @@
-"""The controller's narrow door for the northbound server: a unix socket of mode 0600, JSON lines both ways.
+"""The control socket for the northbound server: a unix socket of mode 0600, JSON lines in both directions.
 
-Few may be in at a time and each asks one thing at a time, so whatever goes on outside, the controller's queue gets a
-handful of entries from here at most.
+At most MAX_CLIENTS connections are open, each with one request at a time, which bounds the entries that it adds to the
+controller's queue.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from typing import Any
 from helsewan.controller.control.control_api import Busy, ControlApi, RequestRefused
 from helsewan.controller.framework import spawn
 
-MOST_VISITORS = 8
+MAX_CLIENTS = 8
 REQUEST_LIMIT_BYTES = 1 << 20
 
 
 class ControlServer:
-    """Answers who comes to the socket at ``path`` with ``control_api``."""
+    """Serves ``control_api`` on a socket at ``path``; exceptions of its threads go to ``on_fault``."""
 
     def __init__(self, path: Path, control_api: ControlApi, on_fault: Callable[[BaseException], None]) -> None:
-        """Raises OSError where the socket cannot be made."""
+        """Raises OSError where the socket cannot be created."""
         path.unlink(missing_ok=True)
         self._control_api, self._on_fault = control_api, on_fault
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)  # the socket's mode is 0600 from the start
+        previous = os.umask(0o177)  # the socket has mode 0600 from the start
         try:
             self._listener.bind(str(path))
         finally:
-            os.umask(before)
-        self._listener.listen(MOST_VISITORS)
-        self._visitors = 0
+            os.umask(previous)
+        self._listener.listen(MAX_CLIENTS)
+        self._clients = 0
 
     def serve(self) -> None:
-        """Lets visitors in, for ever."""
+        """Accepts clients. Does not return."""
         while True:
             connection, _ = self._listener.accept()
-            if self._visitors >= MOST_VISITORS:
+            if self._clients >= MAX_CLIENTS:
                 connection.close()
                 continue
-            self._visitors += 1
-            spawn(partial(self._attend, connection), self._on_fault)
+            self._clients += 1
+            spawn(partial(self._serve_client, connection), self._on_fault)
 
-    def _attend(self, connection: socket.socket) -> None:
-        """One visitor, until it leaves; one that sends what is no request is shown out."""
+    def _serve_client(self, connection: socket.socket) -> None:
+        """Answers one client until it closes the connection, or sends a line that is no JSON object."""
         try:
             with connection, connection.makefile("rb") as requests:
                 while line := requests.readline(REQUEST_LIMIT_BYTES):
@@ -59,7 +59,7 @@ class ControlServer:
         except (OSError, ValueError):
             pass
         finally:
-            self._visitors -= 1
+            self._clients -= 1
 
     def _reply(self, request: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -68,5 +68,5 @@ class ControlServer:
             return {"busy": str(busy)}
         except RequestRefused as refused:
             return {"error": str(refused)}
-        except Exception as error:  # what is asked may break no more than the answer
+        except Exception as error:  # a wrong argument may only fail its own request
             return {"error": f"{type(error).__name__}: {error}"}

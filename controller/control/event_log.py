@@ -12,20 +12,20 @@ from typing import Any, NoReturn, TextIO
 
 
 class EventLog:
-    """JSON lines, whole ones only, from any thread."""
+    """Writes events to ``target``, a file descriptor's number or a path; from any thread, one whole line at a time."""
 
     def __init__(self, target: str) -> None:
         self._stream: TextIO = os.fdopen(int(target), "w") if target.isdigit() else Path(target).open("a")  # noqa: SIM115
         self._lock = threading.Lock()
 
     def emit(self, event: str, details: dict[str, Any]) -> None:
-        """Writes one event, stamped with the time."""
+        """Writes one event with the time (``t``, ns since the epoch)."""
         line = json.dumps({"t": time.time_ns(), "event": event, **details}, ensure_ascii=False)
         with self._lock:
             self._stream.write(line + "\n")
             self._stream.flush()
 
-    def begin_anew(self) -> NoReturn:
-        """This process as it was started, in place of what it has become; no line is cut short."""
+    def restart_process(self) -> NoReturn:
+        """Executes this process's command line anew, in the same process; no line of the log is cut short."""
         with self._lock:
             os.execv(sys.executable, sys.orig_argv)

@@ -15,22 +15,22 @@ Emit = Callable[[str, dict[str, Any]], None]
 
 
 class EventReporter:
-    """Hands every event on to ``log``, ``control_api`` and ``changes``; from any thread."""
+    """Passes every event to ``log``, ``control_api`` and the audit log ``changes``; from any thread."""
 
     def __init__(self, log: Emit, control_api: ControlApi, changes: AuditLog | None) -> None:
         self._log, self._control_api, self._changes = log, control_api, changes
 
     def emit(self, event: str, details: dict[str, Any]) -> None:
-        """One event."""
+        """Reports one event."""
         self._log(event, details)
-        self._control_api.heard(event, details)
+        self._control_api.on_event(event, details)
         if self._changes is not None:
             self._changes.note(event, details, time.time_ns())
 
     def error(self, error: BaseException) -> None:
-        """A fault, with where it came up."""
+        """Reports an exception with its traceback."""
         self.emit("error", {"message": "".join(traceback.format_exception(error))})
 
-    def turned_away(self, address: str, reason: str) -> None:
-        """A switch that was not let in."""
+    def rejected(self, address: str, reason: str) -> None:
+        """Reports that the connection of a switch at ``address`` was rejected."""
         self.emit("switch-turned-away", {"address": address, "reason": reason})

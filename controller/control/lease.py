@@ -1,9 +1,9 @@
-"""Which of several controllers leads: a file beside the plan that names the leader, and that it renews.
+"""Leader election among several controllers: a lease file beside the plan, which the leader renews.
 
-Who ended leads no more, and the others know at once; who stands still for too long does not either. That only says
-who may try: what keeps two leaders apart are the switches, which obey the highest generation and call others stale
-(OpenFlow 1.3.5, 6.3.6). All controllers of a world are processes of one machine, so its clock since boot makes the
-generations: it never goes back, and no switch outlives it.
+The lease is free when the leader's process has ended, or has not renewed it for STALE_S. It only decides who may try
+to lead: what protects against two leaders are the switches, which obey the highest generation id and reject others as
+stale (OpenFlow 1.3.5, 6.3.6). All controllers of a network are processes of one machine, so generations are taken from
+its monotonic clock, which never goes back; no switch outlives a boot.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from select import POLLIN, poll  # as they are before eventlet takes them away
+from select import POLLIN, poll  # imported here, before eventlet removes `poll` from the module
 
 RENEW_S = 1.0
-STALE_S = 10.0  # without being renewed: the leader hangs; long, for a busy machine is no reason
-_RECORD = struct.Struct("!QQQ")  # generation, process, when it was renewed
+STALE_S = 10.0  # without renewal the leader counts as hung; long enough for a busy machine
+_RECORD = struct.Struct("!QQQ")  # generation, process id, time of renewal
 
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """Who leads: process ``pid``, which was there at ``renewed_ns`` (CLOCK_MONOTONIC)."""
+    """The holder of the lease: process ``pid``, which renewed it at ``renewed_ns`` (CLOCK_MONOTONIC)."""
 
     generation: int
     pid: int
     renewed_ns: int
 
     def leads(self, now_ns: int) -> bool:
-        """Whether it is still there, and not hanging."""
+        """Whether the process runs and has renewed the lease in time."""
         return now_ns - self.renewed_ns < STALE_S * 1e9 and not _has_ended(self.pid)
 
 
 @dataclass
 class Lease:
-    """This process's share in the lease on ``path``; ``generation`` is its own, once it has led."""
+    """This process's access to the lease file at ``path``; ``generation`` is that of its leadership, once it led."""
 
     path: Path
     generation: int = 0
 
     def take(self) -> bool:
-        """Lead, if nobody does. Raises OSError where the file cannot be used."""
+        """Takes the lease if it is free; returns whether it did. Raises OSError where the file cannot be used."""
         with self._locked() as file:
             now_ns, leader = time.monotonic_ns(), _read(file)
             if leader is not None and leader.leads(now_ns):
@@ -54,7 +54,8 @@ class Lease:
             return True
 
     def renew(self, action: Callable[[], None] = lambda: None) -> bool:
-        """Whether this process still leads; if so ``action`` is done, and nobody else takes over before it is."""
+        """Renews the lease; returns whether this process still holds it. If so, ``action`` is called while the file is
+        locked, so that no other process takes over before it is done."""
         with self._locked() as file:
             leader = _read(file)
             if leader is None or leader.generation != self.generation:
@@ -64,7 +65,7 @@ class Lease:
             return True
 
     def resign(self) -> None:
-        """Lead no more: another may at once."""
+        """Gives the lease up: another process may take it at once."""
         with self._locked() as file:
             leader = _read(file)
             if leader is not None and leader.generation == self.generation:
@@ -84,13 +85,13 @@ class Lease:
 
 
 def _read(file: int) -> Leader | None:
-    """Who wrote last, if anybody did."""
+    """The latest holder; None where the file has no record."""
     record = os.pread(file, _RECORD.size, 0)
     return Leader(*_RECORD.unpack(record)) if len(record) == _RECORD.size else None
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether a process is over, be it that nobody has waited for it yet."""
+    """Whether a process has ended, including one that its parent has not waited for yet."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
-"""The switches' side of a connection: TLS between the socket and the OpenFlow framework, and who the other end is.
+"""TLS between a switch's socket and the OpenFlow framework, and the identity of the peer.
 
-The framework reads in one thread and writes in another, and OpenSSL allows no connection to be used by two threads at
-once. So TLS runs on buffers in memory, under a lock that nobody holds while waiting for the network.
+The framework reads in one thread and writes in another, and an OpenSSL connection must not be used by two threads at
+the same time. So TLS runs on memory buffers, under a lock that no thread holds while it waits for the network.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 from helsewan.controller.openflow.message_reader import MessageReader, MessageRefused
 
 _CHUNK_BYTES = 65_536
-_SEND_TIMEOUT_S = 30.0  # a switch that takes nothing for so long is given up
-_IDLE_S = 3600.0  # between looks at a connection on which nothing need come
-# A peer that vanished without a word is noticed after some two seconds (tcp(7)): the kernel of a living one answers,
-# however busy the switch is.
+_SEND_TIMEOUT_S = 30.0  # a switch that receives nothing for so long is disconnected
+_IDLE_S = 3600.0  # receive timeout of a connection without a deadline
+# A peer that vanished is noticed after about two seconds (tcp(7)): a live peer's kernel answers, however busy the
+# switch is.
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1),
@@ -33,10 +33,10 @@ _KEEPALIVE = (
 def server_context(key: Path, certificate: Path, authority: Path) -> ssl.SSLContext:
     """Mutual TLS 1.2 or later: ``authority`` must have signed the other end's certificate.
 
-    Raises OSError where a file cannot be read or is none such (ssl.SSLError)."""
+    Raises OSError where a file cannot be read or is not in PEM format (ssl.SSLError)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET  # a session taken up again shows no certificate
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET  # a resumed session shows no certificate
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(authority)
@@ -44,39 +44,39 @@ def server_context(key: Path, certificate: Path, authority: Path) -> ssl.SSLCont
 
 
 class TlsStream:
-    """A connected socket as the framework knows it; what comes out of it are whole OpenFlow messages."""
+    """A TLS connection with the socket methods that the framework calls; `recv` returns whole OpenFlow messages."""
 
     def __init__(self, raw: Any, context: ssl.SSLContext) -> None:
-        self.inflow = MessageReader(time.monotonic())
-        self.refusal = ""  # why the other end was refused, once it was
+        self.reader = MessageReader(time.monotonic())
+        self.refusal = ""  # why the peer was rejected, once it was
         for option in _KEEPALIVE:
             raw.setsockopt(*option)
         raw.settimeout(_SEND_TIMEOUT_S)
-        self._sender, self._receiver = raw, raw.dup()  # each with a timeout of its own
-        self._arrived, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._arrived, self._leaving, server_side=True)
+        self._sender, self._receiver = raw, raw.dup()  # two descriptors, since their timeouts differ
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._tls_lock = threading.Lock()
-        self._order = threading.Lock()  # of what leaves: held while it is sent
+        self._send_lock = threading.Lock()  # keeps TLS records in order: held while they are sent
         self._messages = bytearray()
 
-    def shake_hands(self) -> frozenset[str]:
-        """Does TLS's handshake; the names (URIs) in the other end's certificate. Raises Refused, or OSError where the
-        connection breaks."""
+    def handshake(self) -> frozenset[str]:
+        """Performs the TLS handshake; returns the URIs in the peer's certificate (subjectAltName). Raises
+        MessageRefused, or OSError where the connection breaks."""
         while not self._step():
             self._receive()
         certificate: Any = self._tls.getpeercert()
         return frozenset(value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI")
 
     def recv(self, limit: int) -> bytes:
-        """Up to ``limit`` bytes of messages that have come whole; none when the connection has ended. Raises OSError
-        where it breaks, Refused for what must not be sent."""
+        """Up to ``limit`` bytes of completely received messages; empty when the connection has ended. Raises OSError
+        where it breaks, MessageRefused for a message that is not allowed."""
         try:
             while not self._messages:
                 data = self._decrypted()
                 if data is None:
                     return b""
-                self._messages += self.inflow.take(data, time.monotonic())
-                if pause_s := self.inflow.pause_s():
+                self._messages += self.reader.take(data, time.monotonic())
+                if pause_s := self.reader.pause_s():
                     time.sleep(pause_s)
         except MessageRefused as refused:
             self.refusal = str(refused)
@@ -86,39 +86,40 @@ class TlsStream:
         return part
 
     def sendall(self, data: bytes) -> None:
-        """Sends all of it; raises OSError where the other end is gone or takes nothing."""
+        """Sends all of ``data``; raises OSError where the peer is gone or receives nothing."""
         view = memoryview(data)
         for at in range(0, len(view), _CHUNK_BYTES):
-            with self._order:
+            with self._send_lock:
                 with self._tls_lock:
                     self._tls.write(view[at : at + _CHUNK_BYTES])
-                    encrypted = self._leaving.read()
+                    encrypted = self._outgoing.read()
                 self._sender.sendall(encrypted)
 
     def shutdown(self, _how: int) -> None:
-        """Ends the connection both ways, so that whoever waits on it wakes; raises OSError when it has ended."""
+        """Ends the connection in both directions, which wakes threads that wait on it; raises OSError when it has
+        ended already."""
         self._sender.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """The same, without a word. The framework closes while another thread may still be sending, so the descriptor
-        stays until ``release``."""
+        """Like `shutdown`, without raising. The framework closes while another thread may still be sending, so the
+        descriptors stay open until `release`."""
         with suppress(OSError):
             self.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
-        """Lets go of the connection; no other thread uses it any more."""
+        """Closes the descriptors, once no other thread uses the connection."""
         self._sender.close()
         self._receiver.close()
 
     def setsockopt(self, *option: int) -> None:
-        """Sets a socket option: the framework asks for no delay."""
+        """Sets a socket option: the framework sets TCP_NODELAY."""
         self._sender.setsockopt(*option)
 
     def settimeout(self, _seconds: float) -> None:
-        """The framework's timeout, in place of which this has its own."""
+        """Ignores the framework's timeout: this class sets its own."""
 
     def _step(self) -> bool:
-        """Goes on with the handshake as far as it can; whether it is done."""
+        """Continues the handshake with the data received so far; returns whether it is complete."""
         done = False
         try:
             with self._tls_lock:
@@ -127,16 +128,16 @@ class TlsStream:
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLEOFError:
-            raise ConnectionError("it ended the connection before TLS stood") from None
+            raise ConnectionError("it ended the connection during the TLS handshake") from None
         except ssl.SSLError as error:
-            with suppress(OSError):  # the alert that says so; who sent this may be gone
+            with suppress(OSError):  # sends the TLS alert; the peer may be gone
                 self._flush()
             raise MessageRefused(_reason(error)) from None
         self._flush()
         return done
 
     def _decrypted(self) -> bytes | None:
-        """The next bytes from the other end, None when there will be none."""
+        """The next decrypted bytes from the peer; None at the end of the connection."""
         while True:
             try:
                 with self._tls_lock:
@@ -147,22 +148,22 @@ class TlsStream:
                 return None
             except ssl.SSLError as error:
                 raise MessageRefused(_reason(error)) from None
-            if self._leaving.pending:
+            if self._outgoing.pending:
                 self._flush()
             self._receive()
 
     def _flush(self) -> None:
-        with self._order:
+        with self._send_lock:
             with self._tls_lock:
-                encrypted = self._leaving.read()
+                encrypted = self._outgoing.read()
             self._sender.sendall(encrypted)
 
     def _receive(self) -> None:
-        """Waits for something to come, as long as it may take; raises Refused when that has passed."""
+        """Waits for encrypted bytes up to the reader's deadline; raises MessageRefused when that has passed."""
         while True:
             now = time.monotonic()
-            self.inflow.check(now)
-            deadline = self.inflow.deadline
+            self.reader.check(now)
+            deadline = self.reader.deadline
             self._receiver.settimeout(_IDLE_S if deadline is None else deadline - now)
             try:
                 data = self._receiver.recv(_CHUNK_BYTES)
@@ -170,13 +171,13 @@ class TlsStream:
                 continue
             with self._tls_lock:
                 if data:
-                    self._arrived.write(data)
+                    self._incoming.write(data)
                 else:
-                    self._arrived.write_eof()
+                    self._incoming.write_eof()
             return
 
 
 def _reason(error: ssl.SSLError) -> str:
-    """What was wrong, in words."""
-    said = getattr(error, "verify_message", None) or (error.reason or str(error)).replace("_", " ").lower()
-    return f"TLS: {said}"
+    """The reason of a TLS error as text."""
+    text = getattr(error, "verify_message", None) or (error.reason or str(error)).replace("_", " ").lower()
+    return f"TLS: {text}"

@@ -1,4 +1,4 @@
 """The northbound interface: REST, server-sent events and Prometheus metrics, served by a process of its own.
 
-Entry points: `main` (the process) and `api` (the application). `routes` has the endpoints, `views` what they answer.
+Entry points: `main` (the process) and `api` (the application). `routes` has the endpoints, `views` their responses.
 """

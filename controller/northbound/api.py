@@ -1,4 +1,4 @@
-"""The interface as one application: routes, their refusals, and the guard before them."""
+"""The northbound interface as one ASGI application: routes, exception handlers, and authentication."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from helsewan.controller.northbound.routes import network, policy
 
 ROUTES = (network.routes, policy.routes, policy.scraped)
 _ABOUT = (
-    "What the controller of one emulated network knows and does. Every request needs a bearer token. "
-    "Refusals are RFC 9457 problem details."
+    "State and control of the SDN controller of one emulated network. Every request needs a bearer token. "
+    "Errors are RFC 9457 problem details."
 )
 
 
 def application(context: Context) -> FastAPI:
-    """The routes on ``context``, without their guard."""
+    """The routes on ``context``, without authentication."""
     app = FastAPI(
         title="helsewan northbound",
         version="1",
         description=_ABOUT,
         openapi_url="/v1/openapi.json",
-        docs_url=None,  # both pages would load their scripts from elsewhere
+        docs_url=None,  # both pages would load scripts from other hosts
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.context = context
     for routes in ROUTES:
         app.include_router(routes)
-    app.add_exception_handler(ProblemDetails, _trouble)
+    app.add_exception_handler(ProblemDetails, _problem)
     app.add_exception_handler(Unreachable, _unreachable)
     app.add_exception_handler(Declined, _declined)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -47,12 +47,12 @@ def application(context: Context) -> FastAPI:
     return app
 
 
-def guarded(context: Context, tokens: Sequence[str]) -> AuthMiddleware:
-    """The whole, as it is served."""
+def authenticated(context: Context, tokens: Sequence[str]) -> AuthMiddleware:
+    """The application as it is served: only requests with one of ``tokens`` reach the routes."""
     return AuthMiddleware(application(context), tokens)
 
 
-def _trouble(_: Request, error: Exception) -> JSONResponse:
+def _problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ProblemDetails)
     return error.response()
 

@@ -1,4 +1,5 @@
-"""Stands before every route: who has no token gets no further, nobody may send or hold up more than is reasonable."""
+"""ASGI middleware in front of every route: bearer-token authentication, and limits on the size and duration of
+requests and responses."""
 
 from __future__ import annotations
 
@@ -16,35 +17,36 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-BODY_S = 10.0  # for a whole body to arrive
-READER_S = 10.0  # for a reader to take what it is sent
+BODY_S = 10.0  # timeout of each part of a request's body
+READER_S = 10.0  # timeout of a client that does not read the response
 _CHALLENGE = {"www-authenticate": "Bearer"}
 
 
 class AuthMiddleware:
-    """The ASGI application ``app`` behind ``tokens``."""
+    """The ASGI application ``app`` for holders of ``tokens``. A client that reads nothing for ``reader_s`` seconds is
+    disconnected."""
 
     def __init__(self, app: App, tokens: Sequence[str], reader_s: float = READER_S) -> None:
         self._app, self._tokens, self._reader_s = app, tokens, reader_s
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """One connection's request."""
+        """Handles one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
         name = holder(self._tokens, _header(scope, b"authorization"))
         if name is None:
-            await self._say(
+            await self._respond(
                 ProblemDetails(HTTPStatus.UNAUTHORIZED, "a token is needed", headers=_CHALLENGE), scope, send
             )
             return
         client = scope.get("client")
         peer = {"uid": state["uid"]} if "uid" in state else {"address": client[0]} if client else {}
         state["who"] = {"door": "api", "name": name, **peer}
-        await self._pass(scope, receive, send)
+        await self._forward(scope, receive, send)
 
-    async def _pass(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _forward(self, scope: Message, receive: Receive, send: Send) -> None:
         dropped = False
 
         async def in_time(message: Message) -> None:
@@ -54,29 +56,30 @@ class AuthMiddleware:
             except TimeoutError:  # what waits for a reader that does not read is let go
                 dropped = True
                 scope["state"].get("abort", lambda: None)()
-                raise OSError("the reader does not read") from None
+                raise OSError("the client does not read the response") from None
 
         try:
-            await self._app(scope, _Bounded(receive).receive, in_time)
+            await self._app(scope, _BoundedBody(receive).receive, in_time)
         except Exception:
             if not dropped:
                 raise
 
-    async def _say(self, trouble: ProblemDetails, scope: Message, send: Send) -> None:
-        async def nothing() -> Message:
+    async def _respond(self, problem: ProblemDetails, scope: Message, send: Send) -> None:
+        async def disconnected() -> Message:
             return {"type": "http.disconnect"}
 
-        await trouble.response()(scope, nothing, send)
+        await problem.response()(scope, disconnected, send)
 
 
-class _Bounded:
-    """A request's body as it comes, up to a size and for so long. What comes after the body is only waited for."""
+class _BoundedBody:
+    """Limits a request's body to MAX_BYTES, and each of its parts to BODY_S. Messages after the body (a disconnect)
+    are passed on without a timeout."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive, self._size, self._whole = receive, 0, False
 
     async def receive(self) -> Message:
-        """The next message."""
+        """The next ASGI message. Raises ProblemDetails where a limit is exceeded."""
         if self._whole:
             return await self._receive()
         try:

@@ -1,4 +1,5 @@
-"""What follows from policy and state of the network, computed here so that the controller need not."""
+"""Cached results computed from the policy and the network's state, in this process so that the controller is not
+delayed."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from helsewan.topology.model import Network
 
 
 class Cache:
-    """Kept until policy or state change; one thing is computed at a time."""
+    """Results are kept until the policy or the failures change; one result is computed at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +34,7 @@ class Cache:
             return self._paths[1]
 
     def demand_bps(self, plan: Plan, state: State) -> dict[tuple[str, str], int]:
-        """What they carry at the busiest hour."""
+        """The load of the paths in use at the busiest hour, in bit/s by (link, router that it leaves)."""
         failures = path_view.failures_of(state)
         with self._lock:
             if self._demand is None or self._demand[0] != (state["version"], failures):
@@ -41,14 +42,15 @@ class Cache:
             return self._demand[1]
 
     def independent(self, network: Network, here: tuple[str, ...], there: tuple[str, ...]) -> tuple[BackbonePath, ...]:
-        """Ways between two sets of routers that share nothing; none where they share a town."""
+        """Paths between two sets of routers that share no single point of failure; none where both have a router in
+        the same town."""
         with self._lock:
             if (here, there) not in self._independent:
                 self._independent[here, there] = independent_paths(network, here, there)
             return self._independent[here, there]
 
     def generation(self, plan: Plan, version: str) -> Generation:
-        """The rules of the policy in force on the intact network."""
+        """The rules of the policy in force on the network without failures."""
         with self._lock:
             if self._generation is None or self._generation[0] != version:
                 self._generation = version, first_generation(plan)

@@ -1,4 +1,4 @@
-"""What routes work with, and what all of them may answer."""
+"""The objects that routes use, their dependency injection, and the error responses that all of them share."""
 
 from __future__ import annotations
 
@@ -18,35 +18,36 @@ from helsewan.controller.northbound.problems import MEDIA_TYPE
 from helsewan.controller.northbound.service import EFFECT_S, Service
 from helsewan.controller.northbound.views.models import ProblemDetailsOut
 
-MOST_LISTENERS = 32  # at the events
+MAX_STREAMS = 32  # open event streams
 
 
 @dataclass(frozen=True)
 class Context:
-    """The parts of one server; ``changes`` is the audit log."""
+    """The objects of one server; ``changes`` is the audit log."""
 
-    source: ControllerProtocol
+    controller: ControllerProtocol
     events: EventFile
     changes: Path
-    computed: Cache
+    cache: Cache
     counters: Counters
     policies: Policies
     service: Service
-    listeners: Semaphore  # room for those who follow the events
+    streams: Semaphore  # limits open event streams
 
     @classmethod
-    def of(cls, source: ControllerProtocol, events: Path, changes: Path, effect_s: float = EFFECT_S) -> Context:
-        """The parts for a source, and the files of its events and changes."""
-        computed = Cache()
+    def of(cls, controller: ControllerProtocol, events: Path, changes: Path, effect_s: float = EFFECT_S) -> Context:
+        """The objects for a controller with the files of its events and of its audit log. ``effect_s``: how long a
+        request that takes links out of service waits for new paths."""
+        cache = Cache()
         return cls(
-            source,
+            controller,
             EventFile(events),
             changes,
-            computed,
-            Counters(source),
-            Policies(source, computed),
-            Service(source, effect_s),
-            Semaphore(MOST_LISTENERS),
+            cache,
+            Counters(controller),
+            Policies(controller, cache),
+            Service(controller, effect_s),
+            Semaphore(MAX_STREAMS),
         )
 
 

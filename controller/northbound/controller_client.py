@@ -1,5 +1,4 @@
-"""The server's end of the controller's door (`helsewan.controller.control.control_server`), and what is known through
-it."""
+"""Client of the controller's control socket (`helsewan.controller.control.control_server`)."""
 
 from __future__ import annotations
 
@@ -20,61 +19,63 @@ from helsewan.policies.plan import Plan
 
 ANSWER_S = 10.0
 CHANGE_S = 150.0  # longer than the controller itself waits
-_FRESH_S = 0.2  # how long what the controller said of its state is taken for now
-_AT_A_TIME = 4
+_FRESH_S = 0.2  # how long a reported state is served again
+_MAX_PENDING = 4  # requests to the controller at the same time
 _TRIES, _RETRY_S = 20, 0.05
 State = dict[str, Any]
 
 
 class Unreachable(Exception):
-    """The controller cannot be asked, or does not answer."""
+    """The controller cannot be reached, does not answer, or is busy."""
 
 
 class Declined(Exception):
-    """The controller's answer is that it has none; the message says why."""
+    """The controller refused the request; the message is its reason."""
 
 
 class ControllerProtocol(Protocol):
-    """Where everything that the interface tells comes from, and all that it changes goes."""
+    """What the northbound interface needs of the controller. Methods raise Unreachable or Declined."""
 
     def state(self) -> State:
-        """How the controller sees the network now."""
+        """The network's state as known to the controller (`ControlApi.state`)."""
 
     def plan(self) -> Plan:
         """The policy in force."""
 
     def apply(self, plan: Plan, who: Mapping[str, Any], expects: str, changes: tuple[str, ...]) -> dict[str, Any]:
-        """Changes to a policy; the event that tells what became of it."""
+        """Changes to a plan in place of policy version ``expects`` (any, if empty); returns the event that reports the
+        outcome."""
 
     def refused(self, policy: str, reason: str, who: Mapping[str, Any]) -> None:
-        """Has a refusal told that was found before the controller was asked."""
+        """Has the controller report a refusal that was found before it was asked."""
 
     def withdraw(self, places: frozenset[str], who: Mapping[str, Any]) -> None:
-        """Takes these lines and PoPs out of service, and no others."""
+        """Takes these links and PoPs out of service, and puts all others back."""
 
     def counters(self, router: str, cookie: int, mask: int) -> bytes:
-        """A switch's entries whose cookies are ``cookie`` under ``mask``: flow statistics (OpenFlow 1.3.5, 7.3.5.2)."""
+        """The flow statistics of a switch's entries whose cookies are ``cookie`` under ``mask`` (OpenFlow 1.3.5,
+        7.3.5.2)."""
 
 
 class ControllerClient:
-    """The controller behind the socket at ``door``, whose plan is the file ``plan_file``."""
+    """The controller with control socket ``socket_path`` and plan file ``plan_file``."""
 
-    def __init__(self, door: Path, plan_file: Path) -> None:
-        self._door, self._plan_file = door, plan_file
-        self._room = threading.BoundedSemaphore(_AT_A_TIME)
+    def __init__(self, socket_path: Path, plan_file: Path) -> None:
+        self._socket_path, self._plan_file = socket_path, plan_file
+        self._slots = threading.BoundedSemaphore(_MAX_PENDING)
         self._lock = threading.Lock()
         self._state: tuple[float, State] | None = None
         self._plan: tuple[str, Plan] | None = None
 
     def state(self) -> State:
-        """As of a moment ago at most."""
+        """The state, at most 0.2 s old."""
         with self._lock:
             if self._state is None or time.monotonic() - self._state[0] > _FRESH_S:
-                self._state = time.monotonic(), self._ask("state")
+                self._state = time.monotonic(), self._request("state")
             return self._state[1]
 
     def plan(self) -> Plan:
-        """Read from the controller's file when another is in force."""
+        """The plan in force, read from the controller's file when it has changed."""
         for _ in range(_TRIES):
             state = self.state()
             with self._lock:
@@ -84,55 +85,55 @@ class ControllerClient:
                 if plan.digest == state["digest"]:
                     self._plan = state["version"], plan
                     return plan
-            time.sleep(_RETRY_S)  # the file is a step ahead of what is in force, or behind
+            time.sleep(_RETRY_S)  # a change is in progress: the file holds another plan than the one in force
         raise Unreachable("the policy is being changed")
 
     def apply(self, plan: Plan, who: Mapping[str, Any], expects: str, changes: tuple[str, ...]) -> dict[str, Any]:
-        """The plan goes through a file beside the controller's own."""
+        """Passes the plan in a file beside the controller's own."""
         request = secrets.token_hex(8)
         path = self._plan_file.with_name(f"proposed-{request}.pickle")
         try:
             with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
                 pickle.dump(plan, file)
-            asked = {"plan": str(path), "by": who, "expects": expects, "changes": changes, "request": request}
-            outcome: dict[str, Any] = self._ask("apply", CHANGE_S, **asked)
+            arguments = {"plan": str(path), "by": who, "expects": expects, "changes": changes, "request": request}
+            outcome: dict[str, Any] = self._request("apply", CHANGE_S, **arguments)
         finally:
             path.unlink(missing_ok=True)
             self._forget_state()
         return outcome
 
     def refused(self, policy: str, reason: str, who: Mapping[str, Any]) -> None:
-        """Told by the controller, as all that happens is."""
-        self._ask("refused", policy=policy, reason=reason, by=who)
+        """The controller reports the refusal as an event."""
+        self._request("refused", policy=policy, reason=reason, by=who)
 
     def withdraw(self, places: frozenset[str], who: Mapping[str, Any]) -> None:
-        """It takes effect when paths have been switched: `state` tells."""
-        self._ask("withdraw", places=sorted(places), by=who)
+        """Returns before new paths are in use; `state` shows when they are."""
+        self._request("withdraw", places=sorted(places), by=who)
         self._forget_state()
 
     def counters(self, router: str, cookie: int, mask: int) -> bytes:
         """Flow statistics, as the switch sent them."""
-        return b64decode(self._ask("counters", router=router, cookie=cookie, mask=mask))
+        return b64decode(self._request("counters", router=router, cookie=cookie, mask=mask))
 
     def _forget_state(self) -> None:
         with self._lock:
             self._state = None
 
-    def _ask(self, what: str, patience_s: float = ANSWER_S, **arguments: object) -> Any:
-        """Raises Unreachable and Declined."""
-        if not self._room.acquire(timeout=ANSWER_S):
-            raise Unreachable("too many ask at the same time")
+    def _request(self, operation: str, timeout_s: float = ANSWER_S, **arguments: object) -> Any:
+        """The controller's answer to one request. Raises Unreachable and Declined."""
+        if not self._slots.acquire(timeout=ANSWER_S):
+            raise Unreachable("too many requests at the same time")
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
-                door.settimeout(patience_s)
-                door.connect(str(self._door))
-                door.sendall(json.dumps({"ask": what, **arguments}).encode() + b"\n")
-                with door.makefile("rb") as answers:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(timeout_s)
+                connection.connect(str(self._socket_path))
+                connection.sendall(json.dumps({"ask": operation, **arguments}).encode() + b"\n")
+                with connection.makefile("rb") as answers:
                     answer = json.loads(answers.readline())
         except (OSError, ValueError) as error:
             raise Unreachable(f"the controller does not answer: {error}") from None
         finally:
-            self._room.release()
+            self._slots.release()
         if "busy" in answer:
             raise Unreachable(str(answer["busy"]))
         if "ok" not in answer:

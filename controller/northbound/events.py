@@ -1,6 +1,7 @@
-"""Server-sent events (WHATWG HTML, 9.2) out of the file that what happens is appended to.
+"""Server-sent events (WHATWG HTML, 9.2) from the file to which events are appended.
 
-An event's id is where its line ends in the file: whoever was cut off goes on from there, and no reader costs memory.
+The id of an event is the offset of its line's end in the file: a client that was disconnected resumes there, and a
+client costs no memory.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-LOOK_S = 0.2
-BEAT_S = 15.0  # a comment now and then tells that the connection lives, and finds out when it does not
-_PIECE_BYTES = 1 << 16
+POLL_S = 0.2  # how often the file is read
+HEARTBEAT_S = 15.0  # of silence until a comment is sent, which also detects a dead connection
+_CHUNK_BYTES = 1 << 16
 
 
-class Misplaced(ValueError):
+class UnknownEventId(ValueError):
     """An id that no event of this file has."""
 
 
@@ -30,44 +31,44 @@ class EventFile:
         return self._path.stat().st_size
 
     def check(self, last: str) -> int:
-        """A position from an event's id. Raises Misplaced."""
+        """The file offset after the event with id ``last``. Raises UnknownEventId."""
         if not (last.isascii() and last.isdigit() and len(last) < 16) or int(last) > self.end():
-            raise Misplaced
+            raise UnknownEventId
         position = int(last)
         with self._path.open("rb") as file:
             file.seek(max(0, position - 1))
             if position and file.read(1) != b"\n":
-                raise Misplaced
+                raise UnknownEventId
         return position
 
-    async def follow(self, position: int, beat_s: float = BEAT_S) -> AsyncIterator[bytes]:
-        """Events from ``position`` on as a stream, for ever."""
+    async def follow(self, position: int, heartbeat_s: float = HEARTBEAT_S) -> AsyncIterator[bytes]:
+        """Events from file offset ``position`` on, without end."""
         silent_s = 0.0
         yield b"retry: 1000\n\n"
         with self._path.open("rb") as file:
             file.seek(position)
             rest = b""
             while True:
-                piece = file.read(_PIECE_BYTES)
-                if not piece:
-                    await asyncio.sleep(LOOK_S)
-                    silent_s += LOOK_S
-                    if silent_s >= beat_s:
+                chunk = file.read(_CHUNK_BYTES)
+                if not chunk:
+                    await asyncio.sleep(POLL_S)
+                    silent_s += POLL_S
+                    if silent_s >= heartbeat_s:
                         silent_s = 0.0
                         yield b": alive\n\n"
                     continue
                 silent_s = 0.0
-                *lines, rest = (rest + piece).split(b"\n")
-                told = b""
+                *lines, rest = (rest + chunk).split(b"\n")
+                events = b""
                 for line in lines:
                     position += len(line) + 1
-                    told += _told(line, position)
-                if told:
-                    yield told
+                    events += _formatted(line, position)
+                if events:
+                    yield events
 
 
-def _told(line: bytes, position: int) -> bytes:
-    """One event; a line that is none is passed over."""
+def _formatted(line: bytes, position: int) -> bytes:
+    """A line of the file as a server-sent event; empty where it is no event."""
     try:
         kind = str(json.loads(line)["event"])
     except (ValueError, KeyError, TypeError):

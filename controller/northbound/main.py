@@ -1,7 +1,7 @@
 """``python -m helsewan.controller.northbound.main --plan FILE --door SOCKET --events FILE --changes FILE --tokens FILE
 --listener DESCRIPTOR``: the northbound server's process.
 
-It stands beside the controller and gives way to it: what takes long is computed here, at low priority.
+It runs beside the controller at a lower priority: expensive views are computed here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import die_with_parent
-from helsewan.controller.northbound.api import guarded
+from helsewan.controller.northbound.api import authenticated
 from helsewan.controller.northbound.context import Context
 from helsewan.controller.northbound.controller_client import ControllerClient
 from helsewan.controller.northbound.server import server
@@ -25,20 +25,20 @@ _NICE = 10
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line; exit status 0 when told to end, 2 for bad input."""
+    """Runs the server; returns exit status 0 after SIGTERM or SIGINT, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="northbound", description="REST, events and metrics of one run's controller")
     parser.add_argument("--plan", required=True, type=Path, help="the controller's plan file")
-    parser.add_argument("--door", required=True, type=Path, help="the controller's door, a unix socket")
-    parser.add_argument("--events", required=True, type=Path, help="JSON lines of what happens")
+    parser.add_argument("--door", required=True, type=Path, help="the controller's control socket (unix)")
+    parser.add_argument("--events", required=True, type=Path, help="events, as JSON lines")
     parser.add_argument("--changes", required=True, type=Path, help="the controller's audit log of changes")
-    parser.add_argument("--tokens", required=True, type=Path, help="who may come in: NAME.SECRET, one a line")
-    parser.add_argument("--listener", required=True, type=int, help="descriptor of the socket that listens")
+    parser.add_argument("--tokens", required=True, type=Path, help="accepted tokens: NAME.SECRET, one a line")
+    parser.add_argument("--listener", required=True, type=int, help="descriptor of the listening socket")
     options = parser.parse_args(argv)
     die_with_parent()
     os.nice(_NICE)
     try:
         context = Context.of(ControllerClient(options.door, options.plan), options.events, options.changes)
-        app = guarded(context, read_tokens(options.tokens))
+        app = authenticated(context, read_tokens(options.tokens))
         server(app).run([socket.socket(fileno=options.listener)])
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)

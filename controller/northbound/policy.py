@@ -1,4 +1,4 @@
-"""Policies that somebody sends: tried, and applied. One at a time."""
+"""Policies sent by clients: dry run and application, one at a time."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 
-BODY = "policy"  # what errors call the file that was sent
-WAIT_S = 20.0  # for another's policy to be done with
+BODY = "policy"  # name of the request's body in errors, in place of a file name
+WAIT_S = 20.0  # timeout of waiting for another request
 
 
 class Policies:
-    """Tries and applies policies on the network of ``source``."""
+    """Dry runs and changes of the policy of ``controller``."""
 
-    def __init__(self, source: ControllerProtocol, computed: Cache) -> None:
-        self._source, self._computed = source, computed
-        self._turn = threading.Lock()
+    def __init__(self, controller: ControllerProtocol, cache: Cache) -> None:
+        self._controller, self._cache = controller, cache
+        self._lock = threading.Lock()
 
     def dry_run(self, body: bytes) -> DryRunOut:
-        """What a policy would change. Raises Trouble with what is wrong with it."""
-        with self._alone():
-            version, plan = self._source.state()["version"], self._source.plan()
+        """What a policy would change. Raises ProblemDetails that list the errors in it."""
+        with self._exclusive():
+            version, plan = self._controller.state()["version"], self._controller.plan()
             new = _compiled(body, plan)
-            steps = self._computed.generation(plan, version).steps_to(self._next(new, plan, version))
+            steps = self._cache.generation(plan, version).steps_to(self._next(new, plan, version))
             rules = [
                 RulesOut(
                     router=router,
@@ -47,23 +47,23 @@ class Policies:
                 )
                 for router, step in steps.items()
             ]
-            words = list(changes(plan.source, new.source))
-            return DryRunOut(policy=new.policy, against=version, changes=words, routers=rules)
+            texts = list(changes(plan.source, new.source))
+            return DryRunOut(policy=new.policy, against=version, changes=texts, routers=rules)
 
     def apply(self, body: bytes, expects: str, who: Mapping[str, Any]) -> AppliedOut:
-        """Changes to a policy in the place of version ``expects``; returns when packets meet it. Raises Trouble with
-        the reason where they will not: then nothing has changed."""
-        with self._alone():
-            version, plan = self._source.state()["version"], self._source.plan()
+        """Changes to a policy in place of version ``expects`` ("*": any); returns when it is in force. Raises
+        ProblemDetails with the reason where it is refused; then nothing has changed."""
+        with self._exclusive():
+            version, plan = self._controller.state()["version"], self._controller.plan()
             if expects not in ("*", version):
-                raise _conflict(f"the policy in force is {version} by now")
+                raise _conflict(f"the policy in force is now {version}")
             try:
                 new = _compiled(body, plan)
-            except ProblemDetails as trouble:
-                self._source.refused(BODY, trouble.detail, who)
+            except ProblemDetails as problem:
+                self._controller.refused(BODY, problem.detail, who)
                 raise
             expected = "" if expects == "*" else expects
-            outcome = self._source.apply(new, who, expected, changes(plan.source, new.source))
+            outcome = self._controller.apply(new, who, expected, changes(plan.source, new.source))
         if outcome["event"] == "policy-switched":
             fields = {name: outcome[name] for name in ("policy", "changes", "rules", "seconds")}
             return AppliedOut(version=outcome["after"]["version"], **fields)
@@ -73,24 +73,25 @@ class Policies:
         raise ProblemDetails(HTTPStatus.CONFLICT, ": ".join([*where, outcome["reason"]]))
 
     def _next(self, new: Plan, plan: Plan, version: str) -> Any:
-        """The generation after ``plan``'s. Raises Trouble where there can be none."""
+        """The generation of rules for ``new`` after that of ``plan``. Raises ProblemDetails where the rules cannot be
+        computed."""
         try:
-            return self._computed.generation(plan, version).with_plan(renumbered(new, plan))
+            return self._cache.generation(plan, version).with_plan(renumbered(new, plan))
         except PipelineError as error:
             raise ProblemDetails(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
         except InputError as error:
             raise bad_input(error.problems) from None
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        if not self._turn.acquire(timeout=WAIT_S):
+    def _exclusive(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=WAIT_S):
             raise ProblemDetails(
-                HTTPStatus.SERVICE_UNAVAILABLE, "another policy is on its way", headers={"retry-after": "5"}
+                HTTPStatus.SERVICE_UNAVAILABLE, "another policy is being applied", headers={"retry-after": "5"}
             )
         try:
             yield
         finally:
-            self._turn.release()
+            self._lock.release()
 
 
 def _compiled(body: bytes, plan: Plan) -> Plan:
@@ -101,4 +102,4 @@ def _compiled(body: bytes, plan: Plan) -> Plan:
 
 
 def _conflict(reason: str) -> ProblemDetails:
-    return ProblemDetails(HTTPStatus.PRECONDITION_FAILED, f"{reason} (hint: read it again, and decide anew)")
+    return ProblemDetails(HTTPStatus.PRECONDITION_FAILED, f"{reason} (hint: read it again before you change it)")

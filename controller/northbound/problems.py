@@ -1,4 +1,4 @@
-"""Error responses: RFC 9457 problem details, with one line of reason each."""
+"""Error responses: RFC 9457 problem details, whose detail is one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class ProblemDetails(Exception):
-    """A request that is not done. ``problems`` are what is wrong with its input."""
+    """A request was not carried out. ``problems`` are the errors in its input."""
 
     def __init__(
         self,
@@ -27,33 +27,33 @@ class ProblemDetails(Exception):
         super().__init__(detail)
 
     def response(self) -> JSONResponse:
-        """The answer."""
+        """The HTTP response."""
         return JSONResponse(self.body(), self.status, self.headers, MEDIA_TYPE)
 
     def body(self) -> dict[str, Any]:
-        """The answer's JSON."""
-        told: dict[str, Any] = {
+        """The response's JSON."""
+        body: dict[str, Any] = {
             "type": "about:blank",
             "title": self.status.phrase,
             "status": self.status.value,
             "detail": self.detail,
         }
         if self.problems:
-            told["problems"] = [_told(problem) for problem in self.problems]
-        return told
+            body["problems"] = [_input_problem(problem) for problem in self.problems]
+        return body
 
 
 def bad_input(problems: Sequence[Problem], status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY) -> ProblemDetails:
-    """What is wrong with an input; the detail is the first of it, as the command line would say it."""
+    """The response to wrong input; its detail is the first problem, as the command line would print it."""
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return ProblemDetails(status, f"{problems[0]}{more}", problems)
 
 
 def no_such(where: str, value: str, reason: str, hint: str = "") -> ProblemDetails:
-    """Something that is named and is not there."""
+    """The response to a request that names an object which does not exist."""
     return bad_input([Problem(where, value, reason, hint)], HTTPStatus.NOT_FOUND)
 
 
-def _told(problem: Problem) -> dict[str, Any]:
+def _input_problem(problem: Problem) -> dict[str, Any]:
     value = problem.value if isinstance(problem.value, str | int | float | bool | None) else str(problem.value)
     return {"where": problem.where, "value": value, "reason": problem.reason, "hint": problem.hint}

@@ -1,4 +1,4 @@
-"""Takes links and PoPs out of service and back: traffic is rerouted first, so that nothing is lost."""
+"""Takes links and PoPs out of service and puts them back: traffic is rerouted first, so that no packet is lost."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from helsewan.controller.northbound.views.models import FaultsOut
 from helsewan.controller.northbound.views.views import faults
 from helsewan.controller.update.network_state import links_of
 
-EFFECT_S = 10.0  # for paths to be switched, before the answer is that they will be
-_LOOK_S = 0.1
+EFFECT_S = 10.0  # how long a request waits for new paths before it is answered with 202
+_POLL_S = 0.1
 
 
 class Service:
-    """What is in service, on the network of ``source``."""
+    """Which links and PoPs of the network of ``controller`` are in service."""
 
-    def __init__(self, source: ControllerProtocol, effect_s: float) -> None:
-        self._source, self._effect_s = source, effect_s
-        self._turn = threading.Lock()
+    def __init__(self, controller: ControllerProtocol, effect_s: float) -> None:
+        self._controller, self._effect_s = controller, effect_s
+        self._lock = threading.Lock()
 
-    def put(self, place: str, in_service: bool, who: Mapping[str, Any]) -> FaultsOut:
-        """Takes a line or PoP out of service, or gives it back; what is out of service then. Raises Trouble for what is
-        no place."""
-        network = self._source.plan().network
+    def set_in_service(self, place: str, in_service: bool, who: Mapping[str, Any]) -> FaultsOut:
+        """Takes a link or PoP out of service, or puts it back; returns the faults then. Raises ProblemDetails where it
+        does not exist."""
+        network = self._controller.plan().network
         if not links_of(network, place):
             hint = nearest(place, (*network.pop, *network.link))
-            raise no_such("place", place, "is no line or PoP of this network", hint)
-        with self._turn:
-            before = frozenset(self._source.state()["withdrawn"])
+            raise no_such("place", place, "is no link or PoP of this network", hint)
+        with self._lock:
+            before = frozenset(self._controller.state()["withdrawn"])
             wanted = before - {place} if in_service else before | {place}
             if wanted != before:
-                self._source.withdraw(wanted, who)
-        return self._when_in_effect(wanted)
+                self._controller.withdraw(wanted, who)
+        return self._await_effect(wanted)
 
-    def _when_in_effect(self, wanted: frozenset[str]) -> FaultsOut:
-        """What is out of service when that is in effect, or has taken too long."""
+    def _await_effect(self, wanted: frozenset[str]) -> FaultsOut:
+        """The faults once paths avoid the ``wanted`` places, or after ``effect_s`` seconds."""
         until = time.monotonic() + self._effect_s
         while True:
-            found = faults(self._source.state())
+            found = faults(self._controller.state())
             as_wanted = {each.place for each in found.withdrawn} == wanted
-            if not as_wanted or found.in_effect or time.monotonic() >= until:  # another may have come in between
+            if not as_wanted or found.in_effect or time.monotonic() >= until:  # another request may have changed it
                 return found
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)

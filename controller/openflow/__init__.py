@@ -1,4 +1,5 @@
-"""OpenFlow as values and as bytes: entries, the pipeline they belong to, encoder and decoder, readers of tables.
+"""OpenFlow entries as values and as messages, the pipeline that they belong to, and readers of tables and messages.
 
-Entry points: `entries` (what a switch is told), `pipeline` (what each table may match and do), `encoder` and `decoder`.
+Entry points: `entries` (flow, group and meter entries), `pipeline` (what each table may match and do), `encoder` and
+`decoder`.
 """

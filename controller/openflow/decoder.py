@@ -1,8 +1,8 @@
 """Decodes a switch's statistics replies into the controller's entries: the inverse of `encoder`.
 
-A switch tells fields in an order of its own, and says some in other words than it was told; both are undone here,
-so that an entry that was installed reads back equal. What somebody else put there and this pipeline has no word
-for becomes ``tlv`` (a field) or `Foreign` (an action, or the buckets of a group that is not fast failover).
+A switch returns fields in an order of its own, and encodes some of them in another way; both are normalised here, so
+that an entry reads back equal to the one installed. Fields that this pipeline does not use become ``tlv``; actions that
+it does not use, and buckets of groups that are not fast failover, become `Foreign`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from helsewan.controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
+from helsewan.controller.framework import ofproto_v1_3, ofproto_v1_3_parser, protocol_description
 from helsewan.controller.openflow.encoder import BY_NUMBER, CHECK_LARGER, NICIRA
 from helsewan.controller.openflow.entries import (
     MPLS,
@@ -51,8 +51,8 @@ _LENGTH = struct.Struct("!H")
 _TYPED = struct.Struct("!HH")  # type, length
 # table, priority, cookie; durations, timeouts, flags and counters are not compared (OpenFlow 1.3.5, 7.3.5.2)
 _FLOW = struct.Struct("!2xBx8xH10xQ16x")
-_FLOW_HEAD = 48
-_THIS_TABLE = 0xFF  # of a resubmit: the one that it is in
+_FLOW_HEADER_BYTES = 48
+_CURRENT_TABLE = 0xFF  # OFPTT_ALL in a resubmit
 _GROUP = struct.Struct("!HBxI")
 _BUCKET = struct.Struct("!HHII4x")  # length, weight, watch port, watch group
 _METER = struct.Struct("!HHI")
@@ -61,15 +61,15 @@ _CHECK, _CHECK_FIELD = struct.Struct("!HHIHHH10x"), 14  # type, length, vendor, 
 _PORT = struct.Struct("!I28xII24x")  # number, configuration, state (7.2.1)
 _METADATA = struct.Struct("!QQ")
 _GOTO, _WRITE_METADATA, _APPLY, _METER_INSTRUCTION = 1, 2, 4, 6
-_OTHER_NAMES = {"tcp_flags": "tcp_flags_nxm"}  # OpenFlow 1.5's word for Nicira's
-_WHOLE = {"ip_frag": 3}  # a mask of all the field's bits is left out, though the field has fewer than its bytes
+_FIELD_ALIASES = {"tcp_flags": "tcp_flags_nxm"}  # name in OpenFlow 1.5: name of the Nicira extension
+_FULL_MASKS = {"ip_frag": 3}  # a switch omits the mask of a field of less than 8 bits if it covers all of them
 
 
 class Decoder:
-    """Reads entries, and remembers the fields and actions it has met: of each there are few, in many flows."""
+    """Decodes entries. Fields and actions are cached, since few different ones occur in many flows."""
 
     def __init__(self) -> None:
-        self._switch = describer()
+        self._switch = protocol_description()
         self._fields: dict[bytes, tuple[str, Any]] = {}
         self._actions: dict[bytes, tuple[Action, ...]] = {}
 
@@ -87,11 +87,11 @@ class Decoder:
 
     def _flow(self, entry: bytes) -> FlowRule:
         table, priority, cookie = _FLOW.unpack_from(entry)
-        _, length = _TYPED.unpack_from(entry, _FLOW_HEAD)
-        match = self._match(entry[_FLOW_HEAD + _TYPED.size : _FLOW_HEAD + length])
+        _, length = _TYPED.unpack_from(entry, _FLOW_HEADER_BYTES)
+        match = self._match(entry[_FLOW_HEADER_BYTES + _TYPED.size : _FLOW_HEADER_BYTES + length])
         actions: tuple[Action, ...] = ()
         goto = metadata = meter = None
-        for kind, body in _typed(entry[_FLOW_HEAD + length + -length % 8 :]):
+        for kind, body in _typed(entry[_FLOW_HEADER_BYTES + length + -length % 8 :]):
             if kind == _APPLY:
                 actions += self._list(body[4:])
             elif kind == _GOTO:
@@ -117,10 +117,10 @@ class Decoder:
         return tuple(fields)
 
     def _list(self, data: bytes) -> tuple[Action, ...]:
-        """A list of actions."""
+        """Decodes a list of actions."""
         found = self._actions.get(data)
         if found is None:
-            found = self._actions[data] = tuple(_action(whole) for whole in _split(data, at=2))
+            found = self._actions[data] = tuple(_action(tlv) for tlv in _split(data, at=2))
         return found
 
     def _group(self, entry: bytes) -> GroupRule:
@@ -138,8 +138,8 @@ class Decoder:
 
 
 def dead_ports(data: bytes) -> frozenset[int]:
-    """The ports that nothing can be sent over now, of a port description reply's body: without light, or whose BFD
-    session is down. Raises struct.error for what is none."""
+    """The numbers of the ports in a port description reply's body that cannot send: their carrier or their BFD session
+    is down. Raises struct.error for an invalid body."""
     found = (_PORT.unpack(data[at : at + _PORT.size]) for at in range(0, len(data), _PORT.size))
     return frozenset(port for port, _, state in found if state & _of.OFPPS_LINK_DOWN or not state & _of.OFPPS_LIVE)
 
@@ -148,55 +148,55 @@ def _meter(entry: bytes) -> AnyMeter:
     _, flags, number = _METER.unpack_from(entry)
     kind, _, rate, burst = _BAND.unpack_from(entry, _METER.size) if len(entry) > _METER.size else (0, 0, 0, 0)
     if kind != _of.OFPMBT_DROP:
-        rate = 0  # no meter of ours
+        rate = 0  # the controller installs no other bands: marks the meter as different
     return PacketMeterRule(number, rate, burst) if flags & _of.OFPMF_PKTPS else MeterRule(number, rate, burst)
 
 
 def _split(data: bytes, at: int = 0) -> Iterator[bytes]:
-    """Entries that carry their length at offset ``at``, one after the other."""
+    """Splits a sequence of structures that contain their length in bytes at offset ``at``."""
     start = 0
     while start < len(data):
         (length,) = _LENGTH.unpack_from(data, start + at)
         if length <= at:
-            raise ValueError(f"an entry of {length} bytes in a switch's answer")
+            raise ValueError(f"an entry of {length} bytes in a switch's reply")
         yield data[start : start + length]
         start += length
 
 
 def _typed(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and body of instructions, one after the other."""
-    for whole in _split(data, at=2):
-        kind, _ = _TYPED.unpack_from(whole)
-        yield kind, whole[_TYPED.size :]
+    """Type and body of each instruction."""
+    for tlv in _split(data, at=2):
+        kind, _ = _TYPED.unpack_from(tlv)
+        yield kind, tlv[_TYPED.size :]
 
 
 def _field(tlv: bytes) -> tuple[str, Any]:
-    """A field by its name, or as it is."""
+    """(name, value) of a match field, or (``tlv``, hex) if it is unknown."""
     body = _TYPED.pack(_of.OFPMT_OXM, _TYPED.size + len(tlv)) + tlv + bytes(-(len(tlv) + 4) % 8)
     try:
         ((name, value),) = _parser.OFPMatch.parser(body, 0).items()
-    except Exception:  # whatever the framework makes of a field it does not know
+    except Exception:  # the framework raises various exceptions for unknown fields
         return TLV, tlv.hex()
-    name = _OTHER_NAMES.get(name, name)
-    if name in _WHOLE and isinstance(value, int):
-        value = value, _WHOLE[name]
+    name = _FIELD_ALIASES.get(name, name)
+    if name in _FULL_MASKS and isinstance(value, int):
+        value = value, _FULL_MASKS[name]
     known = isinstance(value, int | str) or (isinstance(value, tuple) and len(value) == 2)
     return (name, value) if known and not name.startswith("field_") else (TLV, tlv.hex())
 
 
-def _action(whole: bytes) -> Action:
-    """An action in the controller's terms."""
+def _action(tlv: bytes) -> Action:
+    """Decodes an action."""
     try:
-        read = _parser.OFPAction.parser(whole, 0)
-    except Exception:  # as above
-        return Foreign(whole.hex())
-    check = _CHECK.unpack_from(whole) if len(whole) == _CHECK.size else (0,) * 6
+        read = _parser.OFPAction.parser(tlv, 0)
+    except Exception:  # as in `_field`
+        return Foreign(tlv.hex())
+    check = _CHECK.unpack_from(tlv) if len(tlv) == _CHECK.size else (0,) * 6
     if (check[0], check[2], check[3]) == (_of.OFPAT_EXPERIMENTER, NICIRA, CHECK_LARGER):
-        number, *_ = _of.oxm_parse_header(whole, _CHECK_FIELD)
-        return CheckLarger(check[4], _of.oxm_to_user_header(number)) if not check[5] else Foreign(whole.hex())
-    maker = _MAKERS.get(type(read))
-    made = maker(read) if maker is not None else None
-    return made if made is not None else Foreign(whole.hex())
+        number, *_ = _of.oxm_parse_header(tlv, _CHECK_FIELD)
+        return CheckLarger(check[4], _of.oxm_to_user_header(number)) if not check[5] else Foreign(tlv.hex())
+    convert = _CONVERTERS.get(type(read))
+    action = convert(read) if convert is not None else None
+    return action if action is not None else Foreign(tlv.hex())
 
 
 def _set_field(read: Any) -> Action:
@@ -204,7 +204,7 @@ def _set_field(read: Any) -> Action:
     named = {f"field_{number}": name for name, (number, _) in BY_NUMBER.items()}
     if read.key in named:
         return SetField(named[read.key], int.from_bytes(b64decode(read.value), "big"))
-    return SetField(_OTHER_NAMES.get(read.key, read.key), value)
+    return SetField(_FIELD_ALIASES.get(read.key, read.key), value)
 
 
 def _load(read: Any) -> Action | None:
@@ -218,11 +218,11 @@ def _move(read: Any) -> Action:
 
 
 def _resubmit(read: Any) -> Action | None:
-    elsewhere = read.in_port != _of.OFPP_IN_PORT & 0xFFFF or read.table_id == _THIS_TABLE
+    elsewhere = read.in_port != _of.OFPP_IN_PORT & 0xFFFF or read.table_id == _CURRENT_TABLE
     return None if elsewhere else Resubmit(Table(read.table_id))
 
 
-_MAKERS: dict[type, Callable[[Any], Action | None]] = {
+_CONVERTERS: dict[type, Callable[[Any], Action | None]] = {
     _parser.OFPActionOutput: lambda read: Output(read.port),
     _parser.OFPActionSetField: _set_field,
     _parser.NXActionRegLoad: _load,

@@ -1,9 +1,10 @@
-"""Encodes switch commands as OpenFlow 1.3 messages. Making a message is what costs time, so equal entries are made
-once, and of flows,
-which are the many, equal match fields and actions too: the framework makes those, this module puts them together.
+"""Encodes switch commands as OpenFlow 1.3 messages.
 
-What must take effect in one step goes as a bundle: ONF extension 230, which is OpenFlow 1.4's as 1.3 can say it. Both
-frameworks and Open vSwitch have it.
+Encoding dominates the cost, so messages of equal entries are cached, and so are match fields and actions of flows, the
+most frequent entries: the framework encodes those, and this module assembles flow messages from them.
+
+Changes that must take effect atomically are sent as a bundle: ONF extension 230, the bundles of OpenFlow 1.4 for 1.3,
+which both frameworks and Open vSwitch support.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from helsewan.controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
+from helsewan.controller.framework import ofproto_v1_3, ofproto_v1_3_parser, protocol_description
 from helsewan.controller.openflow.entries import (
     TLV,
     Action,
@@ -47,28 +48,28 @@ _HEADER = struct.Struct("!BBHI")  # version, type, length, xid
 # cookie and its mask, table, command, timeouts, priority, buffer, out port and group, flags (OpenFlow 1.3.5, 7.3.4.1)
 _FLOW_MOD = struct.Struct("!QQBBHHHIIIH2x")
 _MATCH = struct.Struct("!HH")  # type, length without padding (7.2.3.1)
-# Instructions (7.2.5): type and length, then their own.
+# Instructions (7.2.5): type, length, body.
 _METER, _METADATA, _GOTO = struct.Struct("!HHI"), struct.Struct("!HH4xQQ"), struct.Struct("!HHB3x")
 _APPLY = struct.Struct("!HH4x")
 _ONF, NICIRA = 0x4F4E4600, 0x2320
-CHECK_LARGER = 49  # NXAST_CHECK_PKT_LARGER: the framework does not know it
+CHECK_LARGER = 49  # NXAST_CHECK_PKT_LARGER: not supported by the framework
 _BUNDLE_CONTROL, _BUNDLE_ADD = 2300, 2301
 _OPEN, _COMMIT, _DISCARD = 0, 4, 6
-_IN_ONE_STEP = 1 | 2  # atomic, ordered
+_ATOMIC_ORDERED = 1 | 2
 _METER_COMMANDS = {"add": _of.OFPMC_ADD, "modify": _of.OFPMC_MODIFY, "delete": _of.OFPMC_DELETE}
-_ADD_FLAGS = struct.pack("!2xH", _IN_ONE_STEP)
+_ADD_FLAGS = struct.pack("!2xH", _ATOMIC_ORDERED)
 _ROLE = struct.Struct("!I4xQ")  # role, generation (7.3.9)
-_MOST_KNOWN = 200_000  # messages remembered, some 150 bytes each
-_ONE_OFF = 0xFFFFFFFE  # the number of a bundle that is committed by the order that opens it
+_MAX_CACHED = 200_000  # messages, some 150 bytes each
+_IMMEDIATE_BUNDLE = 0xFFFFFFFE  # number of a bundle that the same command opens and commits
 # Open vSwitch's fields of neighbour discovery (OXM class 0x1000, fields 1 and 2), which the framework knows by number
-# only, and the bytes of their values.
+# only: name to (number, length of the value in bytes).
 BY_NUMBER = {"nd_reserved": (0x1000 << 7 | 1, 4), "nd_options_type": (0x1000 << 7 | 2, 1)}
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """An order as bytes. ``barrier`` is the xid of the reply that tells it is done; the message with xid
-    ``first + n`` is about ``subjects[n]``."""
+class EncodedCommand:
+    """A command as bytes. ``barrier`` is the xid of the barrier reply that confirms it; the message with xid
+    ``first + n`` concerns ``subjects[n]``."""
 
     data: bytes
     first: int
@@ -77,68 +78,69 @@ class Frame:
 
 
 class Encoder:
-    """Makes messages, and remembers those of entries it has met."""
+    """Encodes messages, and caches those of entries."""
 
     def __init__(self) -> None:
-        self._switch = describer()
-        self._known: dict[tuple[str, Entry], bytes] = {}
+        self._switch = protocol_description()
+        self._messages_by_entry: dict[tuple[str, Entry], bytes] = {}
         self._fields: dict[tuple[str, object], bytes] = {}
         self._actions: dict[Action, bytes] = {}
 
-    def frame(self, order: SwitchCommand, first: int) -> Frame:
-        """The order as bytes, its messages numbered from ``first``."""
+    def encode(self, command: SwitchCommand, first: int) -> EncodedCommand:
+        """Encodes a command; its messages have the xids from ``first`` on."""
         parts: list[bytes] = []
         subjects: list[object] = []
-        for subject, message in self._messages(order):
+        for subject, message in self._messages(command):
             parts.append(_numbered(message, first + len(subjects)))
             subjects.append(subject)
         barrier = first + len(subjects)
         parts.append(_HEADER.pack(_of.OFP_VERSION, _of.OFPT_BARRIER_REQUEST, _HEADER.size, barrier))
-        return Frame(b"".join(parts), first, barrier, tuple(subjects))
+        return EncodedCommand(b"".join(parts), first, barrier, tuple(subjects))
 
     def hello(self) -> bytes:
         """The first message on a connection."""
         return self._serialised(_parser.OFPHello(self._switch))
 
-    def whole_packets(self) -> bytes:
-        """A message that has a switch hand up whole packets, on connections that get none unasked too."""
+    def full_packet_ins(self) -> bytes:
+        """A message (OFPT_SET_CONFIG) that requests complete packets in packet-in messages. On a service connection of
+        Open vSwitch it also enables packet-in messages."""
         return self._serialised(_parser.OFPSetConfig(self._switch, 0, _of.OFPCML_NO_BUFFER))
 
-    def reports(self, *, packets: bool) -> bytes:
-        """A message that says what a switch reports on a connection: packets that it cannot pass on, those whose TTL
-        runs out among them, or else the state of its ports."""
+    def set_async(self, *, packets: bool) -> bytes:
+        """A message (OFPT_SET_ASYNC) that selects what a switch sends on its connection unasked: if ``packets``,
+        packet-in messages, else port status messages."""
         packet_ins = 1 << _of.OFPR_NO_MATCH | 1 << _of.OFPR_ACTION | 1 << _of.OFPR_INVALID_TTL
         ports = 1 << _of.OFPPR_ADD | 1 << _of.OFPPR_DELETE | 1 << _of.OFPPR_MODIFY
-        # In pairs: to a master or an equal, and to a slave.
-        asked = ([packet_ins, 0], [0, 0]) if packets else ([0, 0], [ports, ports])
-        return self._serialised(_parser.OFPSetAsync(self._switch, *asked, [0, 0]))
+        # In pairs: while this controller is master or equal, and while it is slave.
+        masks = ([packet_ins, 0], [0, 0]) if packets else ([0, 0], [ports, ports])
+        return self._serialised(_parser.OFPSetAsync(self._switch, *masks, [0, 0]))
 
     @staticmethod
-    def role(role: int, generation: int) -> bytes:
-        """A message that asks for a role (OFPCR_*) in a generation of masters; the switch says which it has given."""
+    def role_request(role: int, generation: int) -> bytes:
+        """A message that requests a role (OFPCR_*); ``generation`` is the generation id of the mastership (6.3.7)."""
         rest = _ROLE.pack(role, generation)
         return _HEADER.pack(_of.OFP_VERSION, _of.OFPT_ROLE_REQUEST, _HEADER.size + len(rest), 0) + rest
 
     def packet_out(self, actions: tuple[Action, ...], frame: bytes) -> bytes:
-        """A message that has a switch send a frame of ours."""
+        """A message that makes a switch apply ``actions`` to ``frame``."""
         return self._serialised(
             _parser.OFPPacketOut(self._switch, _of.OFP_NO_BUFFER, _of.OFPP_CONTROLLER, _actions(actions), frame)
         )
 
-    def _messages(self, order: SwitchCommand) -> Iterator[tuple[object, bytes]]:
-        if isinstance(order, Discard):
-            yield "discard a bundle", _control(_DISCARD, order.number)
-        elif isinstance(order, Prepare):
-            yield from self._filled(order.difference, order.number)
-        elif isinstance(order, Commit):
-            yield from self._meters(order.difference)
-            yield "commit a bundle", _control(_COMMIT, order.number)
-        elif isinstance(order, Update):
-            yield from self._meters(order.difference)
-            if any(len(part.groups) + len(part.flows) for part in order.difference.parts):
-                yield from self._filled(order.difference, _ONE_OFF)
-                yield "commit a bundle", _control(_COMMIT, _ONE_OFF)
-            for meter in order.difference.remove.meters:
+    def _messages(self, command: SwitchCommand) -> Iterator[tuple[object, bytes]]:
+        if isinstance(command, Discard):
+            yield "discard a bundle", _control(_DISCARD, command.number)
+        elif isinstance(command, Prepare):
+            yield from self._bundle(command.difference, command.number)
+        elif isinstance(command, Commit):
+            yield from self._meters(command.difference)
+            yield "commit a bundle", _control(_COMMIT, command.number)
+        elif isinstance(command, Update):
+            yield from self._meters(command.difference)
+            if any(len(part.groups) + len(part.flows) for part in command.difference.parts):
+                yield from self._bundle(command.difference, _IMMEDIATE_BUNDLE)
+                yield "commit a bundle", _control(_COMMIT, _IMMEDIATE_BUNDLE)
+            for meter in command.difference.remove.meters:
                 yield meter, self._entry("delete", meter)
 
     def _meters(self, change: Difference) -> Iterator[tuple[object, bytes]]:
@@ -147,9 +149,9 @@ class Encoder:
         for meter in change.change.meters:
             yield meter, self._entry("modify", meter)
 
-    def _filled(self, change: Difference, number: int) -> Iterator[tuple[object, bytes]]:
-        """A bundle opened and filled. What refers comes after what it refers to, and goes before: a switch deletes
-        the flows that use a group together with the group."""
+    def _bundle(self, change: Difference, number: int) -> Iterator[tuple[object, bytes]]:
+        """Opens and fills a bundle. Entries are added after the entries they refer to, and deleted before them, because
+        a switch deletes the flows that use a group together with the group."""
         yield "open a bundle", _control(_OPEN, number)
         entries: list[tuple[str, Entry]] = [("delete", flow) for flow in change.remove.flows]
         entries += [("add", group) for group in change.add.groups]
@@ -161,32 +163,32 @@ class Encoder:
 
     def _entry(self, verb: str, entry: Entry) -> bytes:
         key = verb, entry
-        found = self._known.get(key)
+        found = self._messages_by_entry.get(key)
         if found is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._forget()
-            found = self._known[key] = self._made(verb, entry)
+            if len(self._messages_by_entry) >= _MAX_CACHED:
+                self._clear_caches()
+            found = self._messages_by_entry[key] = self._encode_entry(verb, entry)
         return found
 
-    def _forget(self) -> None:
-        for known in (self._known, self._fields, self._actions):
-            known.clear()
+    def _clear_caches(self) -> None:
+        for cache in (self._messages_by_entry, self._fields, self._actions):
+            cache.clear()
 
-    def _made(self, verb: str, entry: Entry) -> bytes:
-        """An entry's message, numbered 0."""
+    def _encode_entry(self, verb: str, entry: Entry) -> bytes:
+        """Encodes the message of an entry with xid 0."""
         if isinstance(entry, FlowRule):
             return self._flow(verb, entry)
         return self._serialised(self._message(verb, entry))
 
     def _flow(self, verb: str, rule: FlowRule) -> bytes:
-        """Fields stay in the rule's order: left to itself the framework sorts them by number, Nicira's before their
-        prerequisites, and a switch refuses that."""
+        """Encodes a flow-mod. Fields keep the rule's order: the framework would sort them by number, with Nicira fields
+        before their prerequisites, which a switch rejects."""
         command = _of.OFPFC_DELETE_STRICT if verb == "delete" else _of.OFPFC_ADD
-        where = int(rule.table), command, 0, 0, rule.priority, _of.OFP_NO_BUFFER, _of.OFPP_ANY, _of.OFPG_ANY, 0
+        rest = int(rule.table), command, 0, 0, rule.priority, _of.OFP_NO_BUFFER, _of.OFPP_ANY, _of.OFPG_ANY, 0
         fields = b"".join([self._field(name, value) for name, value in rule.match])
         length = _MATCH.size + len(fields)
         body = [
-            _FLOW_MOD.pack(rule.cookie, 0, *where),
+            _FLOW_MOD.pack(rule.cookie, 0, *rest),
             _MATCH.pack(_of.OFPMT_OXM, length),
             fields,
             bytes(-length % 8),
@@ -207,7 +209,7 @@ class Encoder:
             yield _GOTO.pack(_of.OFPIT_GOTO_TABLE, _GOTO.size, rule.goto)
 
     def _field(self, name: str, value: object) -> bytes:
-        """One field of a match."""
+        """Encodes a match field."""
         found = self._fields.get((name, value))
         if found is None and name == TLV:
             found = self._fields[name, value] = bytes.fromhex(str(value))
@@ -218,7 +220,7 @@ class Encoder:
         return found
 
     def _action(self, action: Action) -> bytes:
-        """One action; its length is a multiple of eight."""
+        """Encodes an action; its length is a multiple of eight bytes."""
         found = self._actions.get(action)
         if found is None:
             buffer = bytearray()
@@ -255,7 +257,7 @@ class Encoder:
 
 
 def _numbered(message: bytes, xid: int) -> bytes:
-    """The message with its transaction number; one wrapped in a bundle carries the same number inside."""
+    """The message with transaction id ``xid``, which a message in a bundle carries in both headers."""
     number = xid.to_bytes(4, "big")
     if message[1] == _of.OFPT_EXPERIMENTER and message[12:16] == _BUNDLE_ADD.to_bytes(4, "big"):
         return message[:4] + number + message[8:28] + number + message[32:]
@@ -263,7 +265,7 @@ def _numbered(message: bytes, xid: int) -> bytes:
 
 
 def _control(kind: int, number: int) -> bytes:
-    return _bundle_message(_BUNDLE_CONTROL, number, struct.pack("!HH", kind, _IN_ONE_STEP))
+    return _bundle_message(_BUNDLE_CONTROL, number, struct.pack("!HH", kind, _ATOMIC_ORDERED))
 
 
 def _bundle_message(kind: int, number: int, rest: bytes) -> bytes:
@@ -280,7 +282,7 @@ def _actions(actions: tuple[Action, ...]) -> list[Any]:
 
 
 def _action(action: Action) -> Any:
-    """An action in the framework's terms."""
+    """An action as the framework's object."""
     match action:
         case Output(port):
             return _parser.OFPActionOutput(port)

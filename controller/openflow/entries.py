@@ -17,8 +17,8 @@ Match = tuple[tuple[str, "Value | tuple[Value, Value]"], ...]
 
 
 class Table(IntEnum):
-    """Flow tables in the order a packet meets them: sites' side first, then the core's, then
-    delivery, what a router answers a neighbour, and last what it does where a site's line is down."""
+    """Flow tables in the order of the pipeline: packets from sites, from the core, delivery to sites, MTU check
+    (``FIT``), replies to neighbour solicitations, and diversion while a site's access link is down (``OTHER_LINE``)."""
 
     ADMIT = 0
     VRF = 1
@@ -34,7 +34,7 @@ class Table(IntEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Table:
-        """A table that is none of ours: switches have 254, and others may have put rules there."""
+        """A table that the pipeline does not use: a switch has 254, and another controller may have added rules."""
         assert isinstance(value, int)
         other = int.__new__(cls, value)
         other._name_, other._value_ = f"TABLE {value}", value
@@ -83,35 +83,35 @@ class PushVlan:
 
 @dataclass(frozen=True, slots=True)
 class PopVlan:
-    """Take the 802.1Q tag off."""
+    """Pop the 802.1Q tag."""
 
 
 @dataclass(frozen=True, slots=True)
 class PushMpls:
-    """Push a label; TTL and TC are copied from the label below, or the TTL from the packet."""
+    """Push a label stack entry with TTL and TC of the entry below, or the TTL of the IP header."""
 
 
 @dataclass(frozen=True, slots=True)
 class PopMpls:
-    """Take the top label off; ``eth_type`` says what is beneath."""
+    """Pop the top label; ``eth_type`` is the EtherType of the header below."""
 
     eth_type: int
 
 
 @dataclass(frozen=True, slots=True)
 class DecTtl:
-    """Count the IP TTL or hop limit down; a packet that would reach zero goes to the controller and no further."""
+    """Decrement the IP TTL or hop limit; a packet whose TTL would reach zero is sent to the controller instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecMplsTtl:
-    """Count the label's TTL down; a packet that would reach zero goes to the controller and no further."""
+    """Decrement the TTL of the top label; a packet whose TTL would reach zero is sent to the controller instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckLarger:
-    """Set the lowest bit of a register if the frame, its tags not counted, is longer than ``frame_bytes``, else clear
-    it (Nicira extension)."""
+    """Set the lowest bit of a register if the frame, without VLAN tags, is longer than ``frame_bytes``, else clear it
+    (Nicira extension)."""
 
     frame_bytes: int
     register: str
@@ -126,7 +126,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Resubmit:
-    """Look the packet up again in a table (Nicira extension; the only way on from a group)."""
+    """Look the packet up in a table (Nicira extension). The only way to continue in a table after a group."""
 
     table: Table
 
@@ -155,15 +155,15 @@ Action = (
     | Foreign
 )
 
-TLV = "tlv"  # stands for a field read back that has no name here: the value is its bytes in hex
-IN_PORT = 0xFFFFFFF8  # OFPP_IN_PORT: back where it came from
-CONTROLLER = 0xFFFFFFFD  # OFPP_CONTROLLER: for it to tell the sender what became of the packet
-CONTROLLER_METER = 0xFFFFFFFE  # OFPM_CONTROLLER: what all packets on their way to the controller go through
+TLV = "tlv"  # name of an unknown field read from a switch; the value is its bytes in hex
+IN_PORT = 0xFFFFFFF8  # OFPP_IN_PORT: the ingress port
+CONTROLLER = 0xFFFFFFFD  # OFPP_CONTROLLER: punts the packet to the slow path
+CONTROLLER_METER = 0xFFFFFFFE  # OFPM_CONTROLLER: limits all packets sent to the controller
 
 
 @dataclass(frozen=True, slots=True)
 class FlowRule:
-    """A flow entry. ``metadata`` is (value, mask) to write; ``meter`` a meter's id."""
+    """A flow entry. ``metadata`` is the (value, mask) that it writes, ``meter`` the id of a meter."""
 
     table: Table
     priority: int
@@ -175,17 +175,17 @@ class FlowRule:
     cookie: int = 0
 
     def __str__(self) -> str:
-        steps = [_words(action) for action in self.actions]
+        steps = [_action_text(action) for action in self.actions]
         steps += [f"meter {self.meter}"] if self.meter is not None else []
         steps += [f"metadata {self.metadata[0]:#x}/{self.metadata[1]:#x}"] if self.metadata else []
-        steps += [f"goto {_shown(self.goto)}"] if self.goto is not None else []
-        matched = ", ".join(f"{field}={_shown(value)}" for field, value in self.match) or "anything"
-        return f"table {_shown(self.table)}, priority {self.priority}: {matched} -> {'; '.join(steps) or 'drop'}"
+        steps += [f"goto {_value_text(self.goto)}"] if self.goto is not None else []
+        matched = ", ".join(f"{field}={_value_text(value)}" for field, value in self.match) or "anything"
+        return f"table {_value_text(self.table)}, priority {self.priority}: {matched} -> {'; '.join(steps) or 'drop'}"
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One alternative of a group, used while ``watch_port`` is up."""
+    """A bucket of a group, used while ``watch_port`` is up."""
 
     watch_port: int
     actions: tuple[Action, ...]
@@ -193,19 +193,19 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class GroupRule:
-    """A fast-failover group: the first bucket whose port is up; where none is, it drops."""
+    """A fast-failover group: applies the first bucket whose port is up, and drops packets if there is none."""
 
     id: int
     buckets: tuple[Bucket, ...]
 
     def __str__(self) -> str:
-        shown = [f"port {b.watch_port} up: {'; '.join(map(_words, b.actions))}" for b in self.buckets]
+        shown = [f"port {b.watch_port} up: {'; '.join(map(_action_text, b.actions))}" for b in self.buckets]
         return f"group {self.id}: {' | '.join(shown) or 'drop'}"
 
 
 @dataclass(frozen=True, slots=True)
 class MeterRule:
-    """A meter that drops what exceeds ``rate_kbps`` after a burst of ``burst_kbit``."""
+    """A meter that drops traffic above ``rate_kbps`` after a burst of ``burst_kbit``."""
 
     id: int
     rate_kbps: int
@@ -217,7 +217,7 @@ class MeterRule:
 
 @dataclass(frozen=True, slots=True)
 class PacketMeterRule:
-    """A meter that drops packets, of whatever length, beyond ``rate_pps`` a second after ``burst_packets`` at once."""
+    """A meter that drops packets of any length above ``rate_pps`` after a burst of ``burst_packets``."""
 
     id: int
     rate_pps: int
@@ -233,7 +233,7 @@ Entry = FlowRule | GroupRule | AnyMeter
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """Entries for one switch, in the order they can be installed: a rule comes after what it refers to."""
+    """The entries of one switch in the order of installation: an entry comes after those that it refers to."""
 
     meters: tuple[AnyMeter, ...] = ()
     groups: tuple[GroupRule, ...] = ()
@@ -251,21 +251,21 @@ class RuleSet:
         return len(self.meters) + len(self.groups) + len(self.flows)
 
 
-def first_of_each(rules: Iterable[FlowRule]) -> tuple[FlowRule, ...]:
-    """The rules without those a switch could not tell from an earlier one (same table, priority, match)."""
+def without_duplicates(rules: Iterable[FlowRule]) -> tuple[FlowRule, ...]:
+    """The rules without those that have table, priority and match of an earlier one, which a switch would overwrite."""
     kept: dict[tuple[Table, int, Match], FlowRule] = {}
     for rule in rules:
         kept.setdefault((rule.table, rule.priority, rule.match), rule)
     return tuple(kept.values())
 
 
-def _words(action: Action) -> str:
-    """An action as text: its name and its values."""
-    values = [_shown(getattr(action, slot)) for slot in action.__slots__]
+def _action_text(action: Action) -> str:
+    """An action as text: name and values."""
+    values = [_value_text(getattr(action, slot)) for slot in action.__slots__]
     return " ".join([type(action).__name__, *values])
 
 
-def _shown(value: object) -> str:
+def _value_text(value: object) -> str:
     if isinstance(value, tuple):
-        return "/".join(_shown(part) for part in value)
+        return "/".join(_value_text(part) for part in value)
     return value.name.lower() if isinstance(value, Table) else str(value)

@@ -1,12 +1,12 @@
-"""The pipeline as data: what each table may match, do and lead to, and how numbers share one field.
+"""The pipeline as data: what each table may match and do, its possible next tables, and the layout of the metadata.
 
-    site:  admit -> vrf -> contract -> police -> route -> (group) -> fibre, or deliver
-           admit -> neighbour
-    fibre: admit -> core -> (group) -> fibre, or vpn -> deliver
-    deliver -> fit, where the line takes less than others
-    deliver -> (group) -> line, or, where a dual-homed site's is down, other line -> (group) -> fibre
+    from a site: admit -> vrf -> contract -> police -> route -> (group) -> link, or deliver
+                 admit -> neighbour
+    from a link: admit -> core -> (group) -> link, or vpn -> deliver
+    deliver -> fit, for an access link with a smaller MTU
+    deliver -> (group) -> access link, or, while a dual-homed site's is down, other_line -> (group) -> link
 
-`check` raises on an entry outside this; a rule that passes is also one a switch accepts.
+`check` raises for an entry that violates this; an entry that passes is also accepted by a switch.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ from helsewan.controller.openflow.entries import (
     SetField,
     Table,
 )
-from helsewan.controller.openflow.label_stack import label_fault
-from helsewan.controller.openflow.prerequisites import unmet
+from helsewan.controller.openflow.label_stack import label_error
+from helsewan.controller.openflow.prerequisites import missing_prerequisite
 
 VLAN_PRESENT = 0x1000  # OFPVID_PRESENT
 
 
 class PipelineError(ValueError):
-    """A rule that the pipeline does not provide for: a defect of the program, not of the user's input."""
+    """An entry that the pipeline does not allow: a defect of the program, not of the user's input."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldPart:
-    """A part of the 64-bit metadata that carries one number from table to table."""
+    """A bit range of the 64-bit metadata that carries one number from table to table."""
 
     shift: int
     bits: int = 16
 
     @property
     def mask(self) -> int:
-        """The bits of the metadata that belong to this part."""
+        """The metadata bits of this range."""
         return ((1 << self.bits) - 1) << self.shift
 
     def of(self, number: int) -> tuple[int, int]:
-        """``number`` in this part as (value, mask).
+        """``number`` in this range as (value, mask) of the metadata.
 
         Raises PipelineError if it does not fit."""
         if not 0 <= number < 1 << self.bits:
@@ -68,16 +68,16 @@ class FieldPart:
         return number << self.shift, self.mask
 
 
-VRF = FieldPart(0, 10)  # the source's VPN
-CLASS = FieldPart(10, 6)  # the code point that its class marks with
+VRF = FieldPart(0, 10)  # number of the source's VPN
+CLASS = FieldPart(10, 6)  # DSCP of the traffic class
 SOURCE_ROLE = FieldPart(16)
 DESTINATION_ROLE = FieldPart(32)
 DESTINATION_VPN = FieldPart(48, 15)
-DIVERTED = FieldPart(63, 1)  # 1: from the router of the site's other line, which is down
+DIVERTED = FieldPart(63, 1)  # 1: diverted by the router of the site's other access link, which is down
 
 
 def joined(*parts: tuple[int, int]) -> tuple[int, int]:
-    """Several (value, mask) parts as one."""
+    """Combines several (value, mask) pairs."""
     value = mask = 0
     for part_value, part_mask in parts:
         value, mask = value | part_value, mask | part_mask
@@ -85,10 +85,10 @@ def joined(*parts: tuple[int, int]) -> tuple[int, int]:
 
 
 class Purpose(IntEnum):
-    """The purpose of an entry: the top byte of its cookie; the low 32 bits hold a number in that kind."""
+    """The purpose of an entry, in the top byte of its cookie; the low 32 bits contain a number specific to it."""
 
-    PASS = 1  # carries on
-    LINE = 2  # an access line; number: index of the attachment
+    PASS = 1  # continues; no number
+    ACCESS_LINK = 2  # number: index of the attachment in the plan
     CONTRACT = 3  # number: id of the contract
     ROUTE = 4  # number: index of the egress set
     LABEL = 5  # number: the label
@@ -96,22 +96,22 @@ class Purpose(IntEnum):
 
 
 class Drop(IntEnum):
-    """Why a packet was dropped; each has a rule of its own, whose counter counts it."""
+    """Why a packet was dropped. Each reason has rules of its own, whose counters count it."""
 
-    UNKNOWN_LINE = 1  # from the trunk, on a VLAN that is no access line
-    SPOOFED = 2  # source address is not the site's
-    NOT_IP = 3  # from a site, neither IP nor an ARP request for its gateway
-    LINK_LOCAL = 4  # from a site's link-local address or none, and no question for its gateway
-    NOT_LABELLED = 5  # from a fibre, without a label
-    NO_ROUTE = 6  # the VRF knows no such destination
-    NO_CONTRACT = 7  # nobody may open this, and it is no reply
-    FRAGMENT = 8  # a switch sees no ports in it to hold a contract against
-    NO_PATH = 9  # a role's unused address
-    NO_LABEL = 10
-    NO_VPN = 11
-    NOT_HERE = 12  # labelled to this router, for no site of this router
-    TOO_LONG = 13  # longer than the site's line takes
-    NO_LINE = 14  # every line to the dual-homed site is down
+    UNKNOWN_LINE = 1  # from the trunk, on a VLAN without access link
+    SPOOFED = 2  # the source address is not in the site's prefixes
+    NOT_IP = 3  # from a site, neither IP nor an ARP request for the gateway
+    LINK_LOCAL = 4  # from a link-local or unspecified address, and no solicitation for the gateway
+    NOT_LABELLED = 5  # from a link, without a label
+    NO_ROUTE = 6  # the VRF has no route to the destination
+    NO_CONTRACT = 7  # neither permitted by a contract nor a reply
+    FRAGMENT = 8  # its ports cannot be matched
+    NO_PATH = 9  # no egress router can be reached, or an unused address of a role's prefix
+    NO_LABEL = 10  # unknown transport label
+    NO_VPN = 11  # unknown VPN label
+    NOT_HERE = 12  # from the core, but its destination is no site of this router
+    TOO_LONG = 13  # longer than the MTU of the access link
+    NO_LINE = 14  # both access links of a dual-homed site are down
 
 
 def cookie(purpose: int, number: int = 0) -> int:
@@ -120,18 +120,19 @@ def cookie(purpose: int, number: int = 0) -> int:
 
 
 def purpose_of(value: int) -> tuple[Purpose, int]:
-    """What a cookie says: (purpose, number)."""
+    """(purpose, number) of a cookie. Raises ValueError for an unknown purpose."""
     return Purpose(value >> 56), value & 0xFFFFFFFF
 
 
 def drop_rule(table: Table, priority: int, match: Match, reason: Drop) -> FlowRule:
-    """A rule that drops and counts."""
+    """A rule that drops and counts packets."""
     return FlowRule(table, priority, match, cookie=cookie(Purpose.DROP, reason))
 
 
 @dataclass(frozen=True)
 class TableSpec:
-    """What a table may match (fields), do (actions; fields it may set) and lead to (tables)."""
+    """What entries of a table may match (fields), do (actions, fields to set, metadata bits to write, meters) and
+    continue with (tables)."""
 
     match: frozenset[str]
     actions: frozenset[type[Action]] = frozenset()
@@ -224,11 +225,11 @@ BUCKET = TableSpec(
     sets=_names("mpls_label in_port_nxm mpls_ttl eth_src eth_dst"),
     leads_to=frozenset({Table.VPN, Table.OTHER_LINE}),
 )
-_LABELLED = (("eth_type", MPLS),)  # every packet that comes to a group
+_LABELLED = (("eth_type", MPLS),)  # known of every packet that is sent to a group
 
 
 def check(entry: FlowRule | GroupRule | AnyMeter) -> None:
-    """Raises PipelineError if ``entry`` does what the pipeline does not provide for."""
+    """Raises PipelineError if the pipeline does not allow ``entry``."""
     if isinstance(entry, FlowRule):
         _check_flow(entry, PIPELINE[entry.table])
     elif isinstance(entry, GroupRule):
@@ -236,13 +237,13 @@ def check(entry: FlowRule | GroupRule | AnyMeter) -> None:
             _check_actions(entry, bucket.actions, BUCKET)
         _check_labels(entry)
         for bucket in entry.buckets:
-            _check_prerequisites(entry, unmet((), bucket.actions, _LABELLED))
+            _check_prerequisites(entry, missing_prerequisite((), bucket.actions, _LABELLED))
     elif min(_limits(entry)) <= 0:
         raise PipelineError(f"{entry}: a meter needs a rate and a burst")
 
 
 def _limits(meter: AnyMeter) -> tuple[int, int]:
-    """A meter's rate and burst, in its own units."""
+    """Rate and burst of a meter, in its own units."""
     if isinstance(meter, PacketMeterRule):
         return meter.rate_pps, meter.burst_packets
     return meter.rate_kbps, meter.burst_kbit
@@ -253,7 +254,7 @@ def _check_flow(rule: FlowRule, spec: TableSpec) -> None:
         raise PipelineError(f"{rule}: this table does not match {', '.join(sorted(unknown))}")
     _check_actions(rule, rule.actions, spec)
     if rule.goto is not None and (rule.goto not in spec.leads_to or rule.goto <= rule.table):
-        raise PipelineError(f"{rule}: this table does not lead there")
+        raise PipelineError(f"{rule}: goto from this table is not allowed")
     if rule.metadata is not None and rule.metadata[1] & ~spec.writes:
         raise PipelineError(f"{rule}: this table does not write that metadata")
     if rule.metadata is not None and rule.metadata[0] & ~rule.metadata[1]:
@@ -261,25 +262,25 @@ def _check_flow(rule: FlowRule, spec: TableSpec) -> None:
     if rule.meter is not None and not spec.meters:
         raise PipelineError(f"{rule}: this table has no meters")
     _check_labels(rule)
-    _check_prerequisites(rule, unmet(rule.match, rule.actions))
+    _check_prerequisites(rule, missing_prerequisite(rule.match, rule.actions))
 
 
 def _check_labels(entry: FlowRule | GroupRule) -> None:
-    if fault := label_fault(entry):
-        raise PipelineError(f"{entry}: {fault}")
+    if error := label_error(entry):
+        raise PipelineError(f"{entry}: {error}")
 
 
-def _check_prerequisites(entry: FlowRule | GroupRule, fault: str | None) -> None:
-    if fault:
-        raise PipelineError(f"{entry}: {fault}")
+def _check_prerequisites(entry: FlowRule | GroupRule, error: str | None) -> None:
+    if error:
+        raise PipelineError(f"{entry}: {error}")
 
 
 def _check_actions(entry: FlowRule | GroupRule, actions: tuple[Action, ...], spec: TableSpec) -> None:
     for action in actions:
         if type(action) not in spec.actions:
-            raise PipelineError(f"{entry}: {type(action).__name__} is not done here")
+            raise PipelineError(f"{entry}: {type(action).__name__} is not allowed here")
         if isinstance(action, Resubmit) and action.table not in spec.leads_to:
-            raise PipelineError(f"{entry}: nothing leads from here to table {action.table.name.lower()}")
+            raise PipelineError(f"{entry}: resubmit to table {action.table.name.lower()} is not allowed here")
         changed = (
             action.field
             if isinstance(action, SetField | Load)
@@ -290,4 +291,4 @@ def _check_actions(entry: FlowRule | GroupRule, actions: tuple[Action, ...], spe
             else None
         )
         if changed is not None and changed not in spec.sets:
-            raise PipelineError(f"{entry}: {changed} is not set here")
+            raise PipelineError(f"{entry}: setting {changed} is not allowed here")

@@ -1,5 +1,5 @@
-"""Fields that a packet has only if another says so (OpenFlow 1.3.5, 7.2.3.8). A switch refuses an entry that matches
-or changes one without having matched, or made, what it depends on."""
+"""Prerequisites of match fields (OpenFlow 1.3.5, 7.2.3.8): a switch rejects an entry that matches or changes a field
+without having matched, or set, the value of another field that it requires."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from helsewan.controller.openflow.entries import (
     SetField,
 )
 
-Known = Iterable[tuple[str, object]]  # fields with their values
-_Needed = tuple[tuple[str, int], ...]  # one of these
+Known = Iterable[tuple[str, object]]  # (field, value)
+_Required = tuple[tuple[str, int], ...]  # alternatives: one of these (field, value) pairs
 
-_IP: _Needed = (("eth_type", IPV4), ("eth_type", IPV6))
-_ARP: _Needed = (("eth_type", ARP),)
-_MPLS: _Needed = (("eth_type", MPLS),)
+_IP: _Required = (("eth_type", IPV4), ("eth_type", IPV6))
+_ARP: _Required = (("eth_type", ARP),)
+_MPLS: _Required = (("eth_type", MPLS),)
 _SOLICITATION, _ADVERTISEMENT = ("icmpv6_type", 135), ("icmpv6_type", 136)
-_NEEDED: dict[str, _Needed] = {
+_PREREQUISITES: dict[str, _Required] = {
     "ipv4_src": (("eth_type", IPV4),),
     "ipv4_dst": (("eth_type", IPV4),),
     "ipv6_src": (("eth_type", IPV6),),
@@ -53,49 +53,49 @@ _NEEDED: dict[str, _Needed] = {
 }
 
 
-def unmet(match: Match, actions: tuple[Action, ...], known: Known = ()) -> str | None:
-    """What an entry uses that nothing before it vouches for, in words; None if nothing is. ``known`` is what is sure
-    of every packet that comes to it."""
-    sure = set(known)
+def missing_prerequisite(match: Match, actions: tuple[Action, ...], known: Known = ()) -> str | None:
+    """A description of the first field that an entry uses without its prerequisite; None if there is none.
+    ``known`` are the fields that are known of every packet which reaches the entry."""
+    established = set(known)
     for name, value in match:
-        if fault := _fault(name, _NEEDED.get(name, ()), sure):
-            return fault
-        sure.add((name, value))
+        if error := _error(name, _PREREQUISITES.get(name, ()), established):
+            return error
+        established.add((name, value))
     for action in actions:
-        for name, needed in _uses(action):
-            if fault := _fault(name, needed, sure):
-                return fault
-        sure = _sure_after(action, sure)
+        for name, required in _uses(action):
+            if error := _error(name, required, established):
+                return error
+        established = _known_after(action, established)
     return None
 
 
-def _fault(name: str, needed: _Needed, sure: set[tuple[str, object]]) -> str | None:
-    if not needed or not sure.isdisjoint(needed):
+def _error(name: str, required: _Required, known: set[tuple[str, object]]) -> str | None:
+    if not required or not known.isdisjoint(required):
         return None
-    return f"{name} needs {' or '.join(f'{field}={number:#x}' for field, number in needed)} before it"
+    return f"{name} requires {' or '.join(f'{field}={number:#x}' for field, number in required)} before it"
 
 
-def _uses(action: Action) -> Iterator[tuple[str, _Needed]]:
-    """The fields that an action reads or changes, and what each needs."""
+def _uses(action: Action) -> Iterator[tuple[str, _Required]]:
+    """The fields that an action reads or changes, each with its prerequisites."""
     match action:
         case SetField(name) | Load(name):
-            yield name, _NEEDED.get(name, ())
+            yield name, _PREREQUISITES.get(name, ())
         case Move(source, destination):
-            yield source, _NEEDED.get(source, ())
-            yield destination, _NEEDED.get(destination, ())
+            yield source, _PREREQUISITES.get(source, ())
+            yield destination, _PREREQUISITES.get(destination, ())
         case DecTtl():
             yield "DecTtl", _IP
         case DecMplsTtl() | PopMpls():
             yield type(action).__name__, _MPLS
 
 
-def _sure_after(action: Action, sure: set[tuple[str, object]]) -> set[tuple[str, object]]:
-    """What is sure of a packet after an action."""
+def _known_after(action: Action, known: set[tuple[str, object]]) -> set[tuple[str, object]]:
+    """The fields that are known of a packet after an action."""
     match action:
         case PushMpls():
             return {("eth_type", MPLS)}
         case PopMpls(eth_type):
             return {("eth_type", eth_type)}
         case SetField(name, value) | Load(name, value):
-            return {(field, known) for field, known in sure if field != name} | {(name, value)}
-    return sure
+            return {(field, old) for field, old in known if field != name} | {(name, value)}
+    return known

@@ -1,4 +1,4 @@
-"""Plan and state of the network to each router's rules. Pure.
+"""Compiles a plan and the current failures into each router's flow, group and meter entries. Pure.
 
-Entry point: `generation`. `access_rules` is the side of the sites, `label_rules` that of the core.
+Entry point: `generation`. `access_rules` generates the entries for sites, `label_rules` those of the MPLS core.
 """

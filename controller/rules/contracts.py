@@ -1,8 +1,8 @@
-"""Rules of contracts: what a role may open to another, the replies to it, and the class of both.
+"""Rules of contracts: the sessions that a role may open to another, the replies, and the traffic class of both.
 
-Without state in the switch, a reply is told by its source port; a TCP reply must also acknowledge or
-reset, so that a server cannot open a connection from its service port. What is no contract is dropped
-and counted, fragments too: a switch sees no ports in them to hold a contract against.
+The switch keeps no session state, so a reply is recognised by its source port; a TCP reply must also have ACK or RST
+set, so that a server cannot open a connection from its service port. Traffic without a contract is dropped and counted,
+and so are fragments, whose ports a switch cannot match.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from helsewan.controller.rules.ip_version import FAMILIES, IpVersion
 from helsewan.policies.plan import Contract, Plan, PortMatch, Protocol
 
 TCP_ACK, TCP_RST = 0x10, 0x04
-ANY_FRAGMENT = 1  # the bit that Open vSwitch sets for the first and the later ones
+ANY_FRAGMENT = 1  # the bit of ip_frag that Open vSwitch sets in first and later fragments
 
 _FRAGMENT_PRIORITY, _OPENING_PRIORITY, _REPLY_PRIORITY = 400, 200, 100
 
 
 @dataclass(frozen=True, slots=True)
 class ContractRules:
-    """One contract's rules: ``opening`` where the client role has a line, ``replies`` where the server has."""
+    """The rules of one contract: ``opening`` for routers with an access link of the client role, ``replies`` for those
+    with one of the server role. ``client`` and ``server`` are role numbers."""
 
     client: int
     server: int
@@ -54,35 +55,39 @@ def contract_rules(plan: Plan) -> tuple[ContractRules, ...]:
 
 
 def fragment_rules() -> Iterator[FlowRule]:
-    """Drop and count fragments. The first too: look-ups see zero for its ports and ICMP type (OFPC_FRAG_NORMAL), so
-    any ICMP fragment would pass for an echo reply."""
+    """Drop and count fragments, the first one included: its ports and ICMP type are matched as zero (OFPC_FRAG_NORMAL),
+    so that any ICMP fragment would match as an echo reply."""
     for family in FAMILIES:
         match: Match = (("eth_type", family.eth_type), ("ip_frag", (ANY_FRAGMENT, ANY_FRAGMENT)))
         yield drop_rule(Table.CONTRACT, _FRAGMENT_PRIORITY, match, Drop.FRAGMENT)
 
 
 def _openings(plan: Plan, contract: Contract, family: IpVersion) -> Iterator[FlowRule]:
-    """From client to server. They outrank replies: of two that both match, the opening decides the class."""
+    """Rules from client to server. Their priority is above that of replies: if a packet matches both, the rule from
+    client to server determines its class."""
     between = _between(contract.client, contract.server, family)
     for port, header in _headers(plan, contract, "dst", family, family.echo_request):
         yield from _allowing(plan, contract, _OPENING_PRIORITY + 2 * port.mask.bit_count(), (*between, *header))
 
 
 def _replies(plan: Plan, contract: Contract, family: IpVersion) -> Iterator[FlowRule]:
-    """From server to client."""
+    """Rules from server to client."""
     between = _between(contract.server, contract.client, family)
     for port, header in _headers(plan, contract, "src", family, family.echo_reply):
         priority = _REPLY_PRIORITY + 2 * port.mask.bit_count()
         if plan.service[contract.service].protocol is not Protocol.TCP:
             yield from _allowing(plan, contract, priority, (*between, *header))
             continue
-        for flag in (TCP_ACK, TCP_RST):  # a reset in answer to an acknowledgement has no ACK (RFC 9293, 3.10.7.1)
+        for flag in (
+            TCP_ACK,
+            TCP_RST,
+        ):  # a reset in response to a segment with ACK has no ACK itself (RFC 9293, 3.10.7.1)
             match = (*between, *header, ("tcp_flags_nxm", (flag, flag)))
             yield from _allowing(plan, contract, priority, match)
 
 
 def _between(source: int, destination: int, family: IpVersion) -> Match:
-    """From one role to another."""
+    """Matches packets of an IP version from one role to another."""
     roles = joined(SOURCE_ROLE.of(source), DESTINATION_ROLE.of(destination))
     return ("metadata", roles), ("eth_type", family.eth_type)
 
@@ -90,7 +95,8 @@ def _between(source: int, destination: int, family: IpVersion) -> Match:
 def _headers(
     plan: Plan, contract: Contract, side: str, family: IpVersion, icmp_type: int
 ) -> Iterator[tuple[PortMatch, Match]]:
-    """The service's headers, one match for each of its port ranges; ``side`` is where the server's port stands."""
+    """(port range, match) of each port range of the contract's service; ``side`` (src or dst) is the field that holds
+    the server's port, ``icmp_type`` the type to match if the service is ICMP."""
     service = plan.service[contract.service]
     icmp = service.protocol is Protocol.ICMP
     protocol: Match = (("ip_proto", family.icmp if icmp else int(service.protocol)),)
@@ -105,7 +111,8 @@ def _headers(
 
 
 def _allowing(plan: Plan, contract: Contract, priority: int, match: Match) -> Iterator[FlowRule]:
-    """Marks with the service's class and lets pass; what came marked for a class the service keeps stays in it."""
+    """Rules that permit what ``match`` matches and mark it with the service's class. Packets that arrive with the DSCP
+    of one of the classes in ``service.kept`` remain in that class."""
     service, number = plan.service[contract.service], cookie(Purpose.CONTRACT, contract.id)
 
     def allow(priority: int, match: Match, class_name: str) -> FlowRule:

@@ -10,8 +10,8 @@ from helsewan.topology.model import Prefix
 
 @dataclass(frozen=True, slots=True)
 class IpVersion:
-    """A version of IP: its EtherType, its address fields and their length, and its ICMP (protocol number, field of
-    the type, types of an echo)."""
+    """A version of IP: EtherType, names and length of the address fields, and its ICMP: protocol number, name of the
+    type field, types of echo request and echo reply."""
 
     eth_type: int
     source: str
@@ -37,11 +37,11 @@ FAMILIES = IP4, IP6
 
 
 def ip_version_of(prefix: Prefix) -> IpVersion:
-    """The version a prefix belongs to."""
+    """The IP version of a prefix."""
     return IP4 if prefix.version == 4 else IP6
 
 
 def masked(prefix: Prefix) -> Value | tuple[Value, Value]:
-    """A prefix as a match value."""
+    """A prefix as a match value: the address, with a mask unless it is a host's."""
     address = str(prefix.network_address)
     return address if prefix.prefixlen == prefix.max_prefixlen else (address, str(prefix.netmask))

@@ -1,7 +1,8 @@
-"""Rules of a router's core side: labels to ports, with the local repair of each hop.
+"""Rules of a router's core side: forwarding by transport label, with the local repair of each hop.
 
-A label leads one way, and never another while a packet may carry it: other hops get another label. So
-paths can change rule by rule, and no packet ever meets hops of two different states.
+The hops of a label never change while packets may carry it; other hops get another label. So rules can be replaced one
+by one, and no packet is forwarded by a mixture of old and new paths (per-packet consistency: Reitblatt et al., SIGCOMM
+2012).
 """
 
 from __future__ import annotations
@@ -32,70 +33,69 @@ from helsewan.controller.openflow.label_stack import FIRST_LABEL
 from helsewan.controller.openflow.pipeline import Purpose, cookie
 from helsewan.controller.rules.access_rules import ingress_group
 from helsewan.controller.rules.paths import Detour, Paths, Repair
-from helsewan.controller.rules.ttl import NOTED, popped, restored
+from helsewan.controller.rules.ttl import SAVE_TTL, pop_and_restore_ttl, pop_label
 from helsewan.policies.plan import Egress
 from helsewan.topology.model import TRUNK_PORT, Network
 
-_END_OF_LABELS = 1 << 20
-_LABELS = _END_OF_LABELS - FIRST_LABEL
-_FEWER = "have fewer routers, sets of routers that sites share, or choices of path"
+_LABEL_LIMIT = 1 << 20  # a label has 20 bits (RFC 3032, 2.1)
+_LABEL_COUNT = _LABEL_LIMIT - FIRST_LABEL
+_HINT = "have fewer routers, sets of routers that sites share, or choices of path"
 _PRIORITY = 100
 _TC_BITS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Transport labels: of each egress set (by index) that can be reached, and of each detour (by number).
-
-    ``hops`` maps each label to what it stands for: router to link."""
+    """Transport labels: ``egress`` of each reachable egress set or tree (by index), ``detour`` of each detour (by
+    number), ``by_tree`` of both; ``hops`` has the links of each label by router id."""
 
     egress: dict[int, int]
     detour: tuple[int, ...]
-    of: dict[int | Detour, int]
+    by_tree: dict[int | Detour, int]
     hops: dict[int, dict[str, str]]
 
 
 def assign_labels(paths: Paths, *known: Labels) -> Labels:
-    """Labels for these paths. One of ``known``, of earlier ones first, that leads the same way stays: no router that
-    knew it sends it elsewhere, though routers may be new to it or need it no more. All others are new.
+    """Labels for these paths. A tree keeps its label of ``known`` (earlier arguments first) if no router that has a hop
+    for it would use another one; routers may be added or removed. All other trees get unused labels.
 
-    Raises InputError when there are no labels left: the network has more ways to tell apart than labels."""
+    Raises InputError if no labels are left."""
     taken = set[int]().union(*(labels.hops for labels in known))
-    unused = (label for label in range(FIRST_LABEL, _END_OF_LABELS) if label not in taken)
-    wanted: dict[int | Detour, dict[str, str]] = {}
+    unused = (label for label in range(FIRST_LABEL, _LABEL_LIMIT) if label not in taken)
+    trees: dict[int | Detour, dict[str, str]] = {}
     for (router, egress), link in paths.primary.items():
-        wanted.setdefault(egress, {})[router] = link
-    wanted |= zip(paths.detours, paths.detour_hops, strict=True)
-    of: dict[int | Detour, int] = {}
-    for meaning, hops in wanted.items():
-        candidates = (labels.of[meaning] for labels in known if meaning in labels.of)
-        label = next((each for each in candidates if _leads_so(each, hops, known)), None) or next(unused, None)
+        trees.setdefault(egress, {})[router] = link
+    trees |= zip(paths.detours, paths.detour_hops, strict=True)
+    by_tree: dict[int | Detour, int] = {}
+    for tree, hops in trees.items():
+        candidates = (labels.by_tree[tree] for labels in known if tree in labels.by_tree)
+        label = next((each for each in candidates if _is_compatible(each, hops, known)), None) or next(unused, None)
         if label is None:
-            reason = f"need a label each, {len(taken)} are still in use, and there are {_LABELS}"
-            raise InputError(Problem("network", f"{len(wanted)} trees of paths", reason, _FEWER))
-        of[meaning] = label
-    egresses = {meaning: label for meaning, label in of.items() if isinstance(meaning, int)}
-    detour = tuple(of[detour] for detour in paths.detours)
-    return Labels(egresses, detour, of, {of[meaning]: hops for meaning, hops in wanted.items()})
+            reason = f"need a label each, {len(taken)} are still in use, and there are {_LABEL_COUNT}"
+            raise InputError(Problem("network", f"{len(trees)} trees of paths", reason, _HINT))
+        by_tree[tree] = label
+    egresses = {tree: label for tree, label in by_tree.items() if isinstance(tree, int)}
+    detour = tuple(by_tree[detour] for detour in paths.detours)
+    return Labels(egresses, detour, by_tree, {by_tree[tree]: hops for tree, hops in trees.items()})
 
 
-def _leads_so(label: int, hops: dict[str, str], known: tuple[Labels, ...]) -> bool:
-    """Whether a label leads nowhere else than ``hops`` do, at the routers that know it."""
-    ways = (labels.hops.get(label, {}) for labels in known)
-    return all(hops.get(router, link) == link for way in ways for router, link in way.items())
+def _is_compatible(label: int, hops: dict[str, str], known: tuple[Labels, ...]) -> bool:
+    """Whether every known hop of a label is the same in ``hops`` or absent there."""
+    known_hops = (labels.hops.get(label, {}) for labels in known)
+    return all(hops.get(router, link) == link for each in known_hops for router, link in each.items())
 
 
 def label_rules(network: Network, paths: Paths, labels: Labels) -> dict[str, RuleSet]:
-    """What each router does with labelled packets. Grows with routers and egress sets, not with sites.
+    """The rules, by router id, for labelled packets. Their number grows with routers and egress sets, not with sites.
 
-    A group that passes an egress set's packets on has the set's label for its id."""
+    The id of a group that forwards packets to an egress set is the set's label."""
     groups: dict[str, list[GroupRule]] = {router.id: [] for router in network.routers}
     flows: dict[str, list[FlowRule]] = {router.id: [] for router in network.routers}
-    passed = {(network.link[link].other(router), egress) for (router, egress), link in paths.primary.items()}
-    for router, egress in sorted(passed):
+    transit = {(network.link[link].other(router), egress) for (router, egress), link in paths.primary.items()}
+    for router, egress in sorted(transit):
         label = labels.egress[egress]
         if paths.target[router, egress] == router:
-            flows[router].append(_ending(label))
+            flows[router].append(_pop_rule(label))
             continue
         port = network.ports[router][paths.primary[router, egress]]
         onward: Action = Output(port)
@@ -105,66 +105,68 @@ def label_rules(network: Network, paths: Paths, labels: Labels) -> dict[str, Rul
             second = _repair_bucket(network, router, repair, labels, labelled=True)
             groups[router].append(GroupRule(label, (first, second)))
             onward = Group(label)
-        # A bucket takes labels off before it does anything else, so what it is to know of them is noted before.
-        noting = (NOTED,) if repair is not None and repair.link is None else ()
-        flows[router].append(_passing(label, *noting, DecMplsTtl(), onward))
+        # A bucket pops labels before all other actions, so the TTL that it needs is saved before the group.
+        save = (SAVE_TTL,) if repair is not None and repair.link is None else ()
+        flows[router].append(_forward_rule(label, *save, DecMplsTtl(), onward))
     for detour, hops, label in zip(paths.detours, paths.detour_hops, labels.detour, strict=True):
         for router, link in hops.items():
-            flows[router].append(_passing(label, DecMplsTtl(), Output(network.ports[router][link])))
-        flows[detour.end].append(_ending(label))
+            flows[router].append(_forward_rule(label, DecMplsTtl(), Output(network.ports[router][link])))
+        flows[detour.end].append(_pop_rule(label))
     return {router: RuleSet(groups=tuple(groups[router]), flows=tuple(flows[router])) for router in flows}
 
 
 def ingress_groups(
     network: Network, egresses: tuple[Egress, ...], paths: Paths, labels: Labels
 ) -> dict[str, tuple[GroupRule, ...]]:
-    """At each router, the group that every route to an egress set points at: it adds the transport label. Where
-    nothing leads there now, it has the senders told."""
+    """By router id, the groups that routes to egress sets refer to: they push the transport label. While an egress set
+    cannot be reached, its group punts packets, so that their senders get an ICMP error."""
 
     def group(router: str, egress: Egress) -> GroupRule:
         key = router, egress.index
         buckets: tuple[Bucket, ...] = (Bucket(TRUNK_PORT, (Output(CONTROLLER),)),)
         if paths.target.get(key) == router:
             buckets = (Bucket(TRUNK_PORT, (Resubmit(Table.VPN),)),)
-        elif link := paths.primary.get(way := (router, paths.begin.get(key, egress.index))):
+        elif link := paths.primary.get(tree := (router, paths.entry_tree.get(key, egress.index))):
             port = network.ports[router][link]
-            label = SetField("mpls_label", labels.egress[way[1]])
+            label = SetField("mpls_label", labels.egress[tree[1]])
             buckets = (Bucket(port, (PushMpls(), label, Output(port))),)
-            if repair := paths.repair.get(way):
+            if repair := paths.repair.get(tree):
                 buckets += (_repair_bucket(network, router, repair, labels, labelled=False),)
         return GroupRule(ingress_group(egress.index), buckets)
 
     return {
-        # Sites whose first router this is are reached without a label (edge.py), so they need no group.
+        # Sites whose first router this is are reached without a label (access_rules.py), so they need no group.
         router.id: tuple(group(router.id, egress) for egress in egresses if egress.routers[0] != router.id)
         for router in network.routers
     }
 
 
 def _repair_bucket(network: Network, router: str, repair: Repair, labels: Labels, *, labelled: bool) -> Bucket:
-    """The second choice: on to the detour, or down to this router's own sites. ``labelled`` says whether
-    the packet has a transport label already."""
+    """The second bucket of a group: forwards to the detour, or to this router's own sites. ``labelled``: the packet
+    already has a transport label."""
     if repair.link is None or repair.detour is None:
-        down: tuple[Action, ...] = (*restored(MPLS), Resubmit(Table.VPN)) if labelled else (Resubmit(Table.VPN),)
-        return Bucket(TRUNK_PORT, down)
+        pop = pop_and_restore_ttl(MPLS) if labelled else ()
+        return Bucket(TRUNK_PORT, (*pop, Resubmit(Table.VPN)))
     port = network.ports[router][repair.link]
     label = SetField("mpls_label", labels.detour[repair.detour])
-    # A detour may begin with the link the packet came in on, and a switch sends nothing back unasked.
-    forget = Load("in_port_nxm", 0, 16)
-    return Bucket(port, (label, forget, Output(port)) if labelled else (PushMpls(), label, Output(port)))
+    # A detour may start with the link on which the packet arrived, and a switch does not output to the ingress port.
+    clear_in_port = Load("in_port_nxm", 0, 16)
+    return Bucket(port, (label, clear_in_port, Output(port)) if labelled else (PushMpls(), label, Output(port)))
 
 
-def _passing(label: int, *actions: Action) -> FlowRule:
-    """A rule that sends a label on. Open vSwitch writes a label it changes as a whole, traffic class and all, as it was
-    in the packet for which it worked this out; only what a rule has looked at is sure to be the same in the next."""
-    look = Move("mpls_tc", "reg0", _TC_BITS)
-    return FlowRule(Table.CORE, _PRIORITY, _labelled(label), (look, *actions), cookie=cookie(Purpose.LABEL, label))
+def _forward_rule(label: int, *actions: Action) -> FlowRule:
+    """A rule that forwards packets with a label.
+
+    The datapath flow that Open vSwitch caches rewrites the whole label stack entry, with the TC of the first packet,
+    unless the rule reads the TC: so the rule copies it to a register."""
+    read_tc = Move("mpls_tc", "reg0", _TC_BITS)
+    return FlowRule(Table.CORE, _PRIORITY, _labelled(label), (read_tc, *actions), cookie=cookie(Purpose.LABEL, label))
 
 
-def _ending(label: int) -> FlowRule:
-    """A rule for a label that ends here: the VPN's label is beneath."""
+def _pop_rule(label: int) -> FlowRule:
+    """A rule that pops a label that ends at this router, and continues with the VPN label below."""
     return FlowRule(
-        Table.CORE, _PRIORITY, _labelled(label), popped(MPLS), Table.VPN, cookie=cookie(Purpose.LABEL, label)
+        Table.CORE, _PRIORITY, _labelled(label), pop_label(MPLS), Table.VPN, cookie=cookie(Purpose.LABEL, label)
     )
 
 

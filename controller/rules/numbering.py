@@ -1,8 +1,8 @@
 """Renumbers a new plan with the identifiers of the previous one, so that a policy change touches no unrelated rule.
 
-A number that packets carry from switch to switch keeps its meaning while a packet may carry it: a VPN keeps its
-label only if no address in it becomes another site's. Numbers that live inside one switch (roles, contracts) are
-kept where they fit, so that rules stay the same.
+A number that packets carry from switch to switch keeps its meaning as long as packets may carry it: a VPN keeps its
+label only if no address in it is reassigned to another site. Numbers used inside one switch only (roles, contracts) are
+kept where possible, so that rules stay the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from helsewan.topology.model import Network
 
 
 def renumbered(plan: Plan, before: Plan) -> Plan:
-    """``plan`` with the numbers of ``before`` for what goes on, and unused ones for what is new."""
+    """``plan`` with the numbers that VPNs, roles and contracts have in ``before``, and unused ones for new objects."""
     vpns = _vpns(plan, before)
     role_id = _roles(plan, before)
     contract_id = {(each.client, each.server, each.service): each.id for each in before.contracts}
@@ -34,7 +34,7 @@ def renumbered(plan: Plan, before: Plan) -> Plan:
         vpns=vpns,
         roles=tuple(replace(role, id=role_id[role.id]) for role in plan.roles),
         contracts=tuple(contracts),
-        attachments=tuple(replace(line, role=role_id[line.role]) for line in plan.attachments),
+        attachments=tuple(replace(link, role=role_id[link.role]) for link in plan.attachments),
         answers_neighbours=before.answers_neighbours,
     )
 
@@ -46,7 +46,7 @@ def _vpns(plan: Plan, before: Plan) -> tuple[Vpn, ...]:
     numbered = []
     for vpn in plan.vpns:
         old = before.vpn.get(vpn.name)
-        if old is not None and not _moved(plan.network, old, vpn):
+        if old is not None and not _addresses_reassigned(plan.network, old, vpn):
             numbered.append(replace(vpn, id=old.id, label=old.label, label6=old.label6))
         else:
             label, label6 = next(unused_labels), next(unused_labels6)
@@ -54,8 +54,8 @@ def _vpns(plan: Plan, before: Plan) -> tuple[Vpn, ...]:
     return tuple(numbered)
 
 
-def _moved(network: Network, old: Vpn, new: Vpn) -> bool:
-    """Whether an address would be one site's in the old VPN and another's in the new."""
+def _addresses_reassigned(network: Network, old: Vpn, new: Vpn) -> bool:
+    """Whether an address belongs to one site in the old VPN and to another site in the new one."""
     sites = [network.site[name] for name in {*old.sites, *new.sites}]
     return _overlap(site.prefix4 for site in sites) or _overlap(site.prefix6 for site in sites)
 
@@ -67,16 +67,17 @@ def _overlap(prefixes: Iterable[IPv4Network | IPv6Network]) -> bool:
 
 
 def _roles(plan: Plan, before: Plan) -> dict[int, int]:
-    """The number of each new role: of the old role most of its sites come from, where no other has it yet."""
+    """By number in ``plan``, the new number of each role: that of the old role with most sites in common, unless
+    another role has more in common with it; else an unused one."""
     role_of = before.role_of_site
     taken: dict[int, int] = {}
 
-    def likeness(role: Role) -> list[tuple[int, int, int]]:
+    def overlaps(role: Role) -> list[tuple[int, int, int]]:
         """(sites in common, -old number, new number) of each old role of the same VPN."""
         shared = Counter(role_of[site].id for site in role.sites if role_of[site].vpn == role.vpn)
         return [(sites, -old, role.id) for old, sites in shared.items()]
 
-    for _, old, new in sorted((each for role in plan.roles for each in likeness(role)), reverse=True):
+    for _, old, new in sorted((each for role in plan.roles for each in overlaps(role)), reverse=True):
         if new not in taken and -old not in taken.values():
             taken[new] = -old
     unused = _unused({role.id for role in before.roles}, 1)

@@ -1,13 +1,12 @@
 """Paths, and a precomputed detour for every hop of every path.
 
-Each egress set has one tree of paths (policies/paths/placement.py). Where a router's port on that tree goes down, the
-router itself moves the packet on to a detour: a path in the network without what may have failed
-(the neighbour's PoP, the links in the same shared-risk group), under a label of its own. A packet on
-a detour is not repaired again, so it can go round in no circle: it follows one tree to its end,
-then a second one to its end. Relatives of the idea: loop-free alternates (RFC 5286, RFC 7490) and
-not-via addresses (RFC 6981), whose label also says what to avoid.
+Each egress set has one tree of paths (policies/paths/placement.py). If a router's port on that tree goes down, the
+router itself puts the packet on a detour with a label of its own: a path in the network without the elements that may
+have failed (the neighbour's PoP, the links in the same shared-risk group). A packet on a detour is not rerouted again,
+so it cannot loop: it follows one tree, then a second one to its end. Related work: loop-free alternates (RFC 5286,
+RFC 7490) and not-via addresses (RFC 6981), where the label also identifies what is avoided.
 
-Pure: a network, egress sets and failures in, hops out. Ties fall the same way every time.
+Pure: network, egress sets and failures in, hops out. Ties are broken deterministically.
 """
 
 from __future__ import annotations
@@ -26,23 +25,23 @@ from helsewan.topology.model import AccessLinkId, Link, Network
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """What cannot be used now: link ids, router ids, and access lines of dual-homed sites; and the links that somebody
-    took out of service, which are ``avoided``: taken only where no other way leads."""
+    """Failed links (ids), routers (ids) and access links of dual-homed sites. ``avoided`` are links that an operator
+    took out of service: they are used only where there is no other path."""
 
     links: frozenset[str] = frozenset()
     routers: frozenset[str] = frozenset()
     avoided: frozenset[str] = frozenset()
-    lines: frozenset[AccessLinkId] = frozenset()
+    access_links: frozenset[AccessLinkId] = frozenset()
 
     @property
-    def of_core(self) -> Failures:
-        """Those that paths through the core go by."""
-        return replace(self, lines=frozenset())
+    def core_only(self) -> Failures:
+        """The failures without access links: those that paths through the core depend on."""
+        return replace(self, access_links=frozenset())
 
 
 @dataclass(frozen=True, slots=True)
 class Avoid:
-    """What a detour avoids. Links that end at an avoided router are not listed."""
+    """The elements that a detour avoids. Links that end at an avoided router are not listed."""
 
     routers: frozenset[str]
     links: frozenset[str]
@@ -58,8 +57,8 @@ class Detour:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What a router does with a packet whose next hop is gone: send it on ``link`` under detour number
-    ``detour``, or, with neither, deliver it here (this router is in the egress set too)."""
+    """Local repair of a packet whose next hop has failed: the router sends it over ``link`` with the label of detour
+    number ``detour``; if both are None, it delivers the packet itself, as it is in the egress set too."""
 
     detour: int | None
     link: str | None
@@ -67,13 +66,13 @@ class Repair:
 
 @dataclass(frozen=True)
 class Paths:
-    """Forwarding for one state of the network. Keys are (router id, egress index) unless said.
+    """Forwarding for one state of the network. Keys are (router id, egress index) unless stated otherwise.
 
-    ``target`` is the egress router a packet is led to, absent where none can be reached; ``primary``
-    the link to take, absent at the target; ``repair`` the local repair, absent where there is none.
-    Where one tree does not do for an egress set, ``begin`` names the tree that takes what enters at a router: the trees
-    have numbers beyond all egress sets', which stand in their keys in place of the egress index.
-    ``detours`` lists the detours by number; ``detour_hops`` has for each the link to take by router id.
+    ``target`` is the egress router that packets are sent to, absent where none can be reached; ``primary`` the link to
+    the next hop, absent at the target; ``repair`` the local repair, absent where there is none. An egress set may need
+    several trees (disjoint paths): ``entry_tree`` is then the number of the tree for packets that enter at a router.
+    These numbers are above all egress indices and replace them in keys. ``detours`` lists the detours by number;
+    ``detour_hops`` has the link to the next hop of each by router id.
     """
 
     target: dict[tuple[str, int], str]
@@ -81,7 +80,7 @@ class Paths:
     repair: dict[tuple[str, int], Repair]
     detours: tuple[Detour, ...]
     detour_hops: tuple[dict[str, str], ...]
-    begin: dict[tuple[str, int], int] = field(default_factory=dict)
+    entry_tree: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
 def compute_paths(
@@ -90,15 +89,17 @@ def compute_paths(
     failures: Failures = Failures(),
     traffic: Traffic = NO_TRAFFIC,
 ) -> Paths:
-    """A tree to every egress set as it chooses, and a local repair for every hop that has one."""
+    """The paths to every egress set by its path algorithm, and the local repair of every hop that has one.
+
+    ``traffic`` is the demand that algorithms for utilisation place."""
     return _Computation(network, egresses, failures, traffic).run()
 
 
 @dataclass
 class _Computation:
-    """One run. Detours are numbered as they come up; the ways from a router in a reduced network are found when
-    first asked for. Least-delay paths are the same both ways and there is one only (fibres.py), so the ways that
-    routers look up on their own make one tree to each end."""
+    """One run of `compute_paths`. Detours are numbered in the order in which they are found; path trees in reduced
+    networks are computed on first use. Least-delay paths are unique and the same in both directions
+    (backbone_graph.py), so the paths of a detour computed at different routers form one tree to its end."""
 
     network: Network
     egresses: tuple[Egress, ...]
@@ -109,93 +110,93 @@ class _Computation:
 
     def __post_init__(self) -> None:
         failed = self.failures
-        self.fibres = BackboneGraph(self.network).avoiding(failed.avoided).without(failed.links, failed.routers)
+        self.graph = BackboneGraph(self.network).avoiding(failed.avoided).without(failed.links, failed.routers)
         self.reduced: dict[Avoid, BackboneGraph] = {}
         self.routers = [r.id for r in self.network.routers if r.id not in self.failures.routers]
 
     def run(self) -> Paths:
-        """All targets, primaries and repairs."""
+        """Computes all targets, primary hops and repairs."""
         target: dict[tuple[str, int], str] = {}
         primary: dict[tuple[str, int], str] = {}
         repair: dict[tuple[str, int], Repair] = {}
-        placement = place(self.fibres, self.egresses, self.traffic)
-        begin, branches = self.branches(placement, target)
+        placement = place(self.graph, self.egresses, self.traffic)
+        entry_tree, branches = self.branches(placement, target)
         for router in self.routers:
-            behind: dict[str, list[Egress]] = {}
-            for tree, hops in branches:
+            reached_over: dict[str, list[Egress]] = {}
+            for branch, hops in branches:
                 if link := hops.get(router):
-                    primary[router, tree.index] = link
-                    behind.setdefault(link, []).append(tree)
+                    primary[router, branch.index] = link
+                    reached_over.setdefault(link, []).append(branch)
             for egress in self.egresses:
                 key = router, egress.index
                 trees = placement.trees.get(egress.index, ())
-                ways = next((ways for ways in trees if ways.reaches(router)), None)
-                if ways is None:
+                tree = next((each for each in trees if each.reaches(router)), None)
+                if tree is None:
                     continue
-                target[key] = ways.root_of(router)
+                target[key] = tree.root_of(router)
                 if target[key] != router:
-                    primary[key] = ways.link_at(router)
-                    behind.setdefault(primary[key], []).append(egress)
-            for link, egresses in behind.items():
+                    primary[key] = tree.link_at(router)
+                    reached_over.setdefault(primary[key], []).append(egress)
+            for link, egresses in reached_over.items():
                 for egress, found in self.repairs(router, self.network.link[link], egresses):
                     repair[router, egress.index] = found
-        return Paths(target, primary, repair, tuple(self.detours), tuple(self.detour_hops), begin)
+        return Paths(target, primary, repair, tuple(self.detours), tuple(self.detour_hops), entry_tree)
 
     def branches(
         self, placement: Placement, target: dict[tuple[str, int], str]
     ) -> tuple[dict[tuple[str, int], int], list[tuple[Egress, PathLinks]]]:
-        """(`Paths.begin`, trees as egress sets of their own with their hops) of egress sets that one tree does not do
-        for; their targets are noted. A tree's number is the same as long as there are not fewer trees."""
-        begin, trees = dict[tuple[str, int], int](), list[tuple[Egress, PathLinks]]()
-        beyond = 1 + max((egress.index for egress in self.egresses), default=0)
+        """Of egress sets with several trees: `Paths.entry_tree`, and each tree as an egress set of its own with its
+        hops. Adds their targets to ``target``. A tree keeps its number while the number of trees does not decrease."""
+        entry_tree, trees = dict[tuple[str, int], int](), list[tuple[Egress, PathLinks]]()
+        first_free = 1 + max((egress.index for egress in self.egresses), default=0)
         for egress in (egress for egress in self.egresses if egress.index in placement.disjoint):
             found = placement.disjoint[egress.index]
             target.update(((end, egress.index), end) for end in found.ends)
-            numbers = [egress.index + (i + 1) * beyond for i in range(len(found.hops))]
-            begin.update(((router, egress.index), numbers[i]) for router, i in found.begins.items())
+            numbers = [egress.index + (i + 1) * first_free for i in range(len(found.hops))]
+            entry_tree.update(((router, egress.index), numbers[i]) for router, i in found.begins.items())
             for i, hops in enumerate(found.hops):
                 tree = replace(egress, index=numbers[i])
                 trees.append((tree, hops))
                 target.update(((router, tree.index), found.end(self.network, i, router)) for router in hops)
-        return begin, trees
+        return entry_tree, trees
 
     def repairs(self, router: str, link: Link, egresses: list[Egress]) -> Iterator[tuple[Egress, Repair]]:
-        """The repairs at ``router`` for the loss of ``link`` on the way to ``egresses``: the most careful there are."""
-        for avoid in self.candidates(router, link):
-            ways, left = self.ways(avoid, router), []
+        """For each egress set, the repair at ``router`` for the failure of ``link`` that avoids most."""
+        for avoid in self.avoid_candidates(router, link):
+            tree, unrepaired = self.path_tree(avoid, router), []
             for egress in egresses:
-                end = next((end for end in egress.routers if ways.reaches(end) and end not in avoid.routers), None)
+                end = next((end for end in egress.routers if tree.reaches(end) and end not in avoid.routers), None)
                 if end is None:
-                    left.append(egress)
+                    unrepaired.append(egress)
                 elif end == router:
                     yield egress, Repair(None, None)
                 else:
-                    number = self.detour(ways, avoid, router, end)
+                    number = self.detour(tree, avoid, router, end)
                     yield egress, Repair(number, self.detour_hops[number][router])
-            egresses = left
+            egresses = unrepaired
             if not egresses:
                 return
 
-    def ways(self, avoid: Avoid, router: str) -> PathTree:
-        """The ways from ``router`` in the network without the failures and without ``avoid``."""
+    def path_tree(self, avoid: Avoid, router: str) -> PathTree:
+        """The shortest paths from ``router`` in the network without the failures and without ``avoid``."""
         if avoid not in self.reduced:
-            self.reduced[avoid] = self.fibres.without(avoid.links, avoid.routers)
+            self.reduced[avoid] = self.graph.without(avoid.links, avoid.routers)
         return self.reduced[avoid].path_tree(router)
 
-    def detour(self, ways: PathTree, avoid: Avoid, router: str, end: str) -> int:
-        """The number of the detour to ``end`` that keeps clear of ``avoid``; its hops from ``router`` noted."""
+    def detour(self, tree: PathTree, avoid: Avoid, router: str, end: str) -> int:
+        """The number of the detour to ``end`` that avoids ``avoid``; records its hops from ``router`` on."""
         number = self.detours.setdefault(Detour(avoid, end), len(self.detours))
         if number == len(self.detour_hops):
             self.detour_hops.append({})
         if router not in self.detour_hops[number]:
-            self.detour_hops[number].update(ways.hops(end))
+            self.detour_hops[number].update(tree.hops(end))
         return number
 
-    def candidates(self, router: str, link: Link) -> Iterator[Avoid]:
-        """What a detour at ``router`` for the loss of ``link`` may avoid, most careful first."""
+    def avoid_candidates(self, router: str, link: Link) -> Iterator[Avoid]:
+        """The sets of elements that a detour at ``router`` around ``link`` can avoid, largest first."""
         neighbour = link.other(router)
         pop = frozenset(self.network.pop_of(neighbour).routers) - {router}
-        shared = frozenset({link.id}).union(*(self.at_risk[group] for group in link.srlg))
+        shared = frozenset({link.id}).union(*(self.links_by_srlg[group] for group in link.srlg))
         seen: set[Avoid] = set()
         for routers in (pop, frozenset({neighbour}), frozenset[str]()):
             for links in (shared, frozenset({link.id})):
@@ -206,8 +207,8 @@ class _Computation:
                     yield avoid
 
     @cached_property
-    def at_risk(self) -> dict[str, list[str]]:
-        """The links of every shared-risk group."""
+    def links_by_srlg(self) -> dict[str, list[str]]:
+        """The link ids of every shared-risk link group."""
         found: dict[str, list[str]] = {}
         for link in self.network.links:
             for group in link.srlg:

@@ -1,4 +1,4 @@
-"""What routers answer by themselves: ICMP and ICMPv6 errors, by one process beside all routers.
+"""The routers' slow path: one process that sends ICMP and ICMPv6 errors for all routers.
 
-Entry point: `main`. `icmp_responder` decides, `icmp` and `icmp6` build the messages.
+Entry point: `main`. `icmp_responder` decides whether and how to respond, `icmp` and `icmp6` encode the messages.
 """

@@ -1,6 +1,6 @@
-"""Commands for one switch at a time, and events for users.
+"""Outputs of the reconciler: commands for one switch, events for logs and users, and state to store.
 
-Every command ends with the switch's reply: done, or what it refused and why.
+A switch replies to every command: it is carried out, or a rule of it was refused for a reason.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Make this difference, groups and flows in one step. Meters cannot be part of a step (Open vSwitch): new and
-    changed ones come before it, and `updates` sees to it that removed ones come after its success."""
+    """Apply this difference, its groups and flows as one atomic bundle. Open vSwitch takes no meters in a bundle: new
+    and changed ones are sent before it, and `updates` defers removed ones until the bundle succeeded."""
 
     difference: Difference
 
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Open bundle ``number`` with this difference, without effect yet."""
+    """Open bundle ``number`` and add this difference to it, without effect yet."""
 
     difference: Difference
     number: int
@@ -40,7 +40,7 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Make the difference of bundle ``number`` in one step."""
+    """Commit bundle ``number``, which applies its difference in one step."""
 
     difference: Difference
     number: int
@@ -69,7 +69,7 @@ class Assignment:
     """A command for one router."""
 
     router: str
-    order: SwitchCommand
+    command: SwitchCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +82,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Keep this plan where a controller that starts anew finds it, before going on."""
+    """Store this plan for a controller that restarts, before the outputs that follow."""
 
     plan: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Keep these places as what is out of service where a controller that starts anew finds them."""
+    """Store these places (ids of links and PoPs) as those out of service, for a controller that restarts."""
 
     places: frozenset[str]
 
@@ -98,8 +98,8 @@ Output = Assignment | Event | Store | Withdraw
 
 
 def updates(whole: Difference) -> tuple[Update, ...]:
-    """The orders that make a difference: a meter goes when the flows that use it are gone for sure, for a switch
-    deletes those together with the meter."""
+    """The commands that apply a difference. Meters are removed by a second command, once the flows that use them are
+    replaced: deleting a meter makes a switch delete its flows too (OpenFlow 1.3.5, 6.4)."""
     unused = RuleSet(meters=whole.remove.meters)
     first = Difference(
         whole.add, whole.change, RuleSet(groups=whole.remove.groups, flows=whole.remove.flows), whole.was

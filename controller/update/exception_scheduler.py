@@ -1,5 +1,5 @@
-"""Begins and ends exceptions of the policy on time: the controller then changes to the policy as it is from that time
-on, as to any other policy."""
+"""Begins and ends time-limited exceptions of the policy when they are due: it compiles the policy for that time and
+requests the change to it, as for any other policy."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from helsewan.policies.compile import compile_anew
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 
-RETRY_S = 30.0  # after a change that was refused
-_LOOK_S = 3600.0  # at the clock at least, which may have been set
+RETRY_S = 30.0  # until a change that did not take effect is requested again
+_MAX_WAIT_S = 3600.0  # until the clock is read again, which may have been set meanwhile
 
 
 class ExceptionScheduler:
-    """Requests a ``change`` of plan at each time at which the present plan has one due."""
+    """Calls ``change`` whenever an exception of the plan in use begins or ends, by the clock ``now`` (UTC)."""
 
     def __init__(self, change: Callable[[Plan, Origin], None], now: Callable[[], datetime] = utc_now) -> None:
         self._change, self._now = change, now
-        self._kept: Any = Queue()
+        self._plans: Any = Queue()
 
-    def keep(self, plan: Plan) -> None:
-        """This is the plan from now on; from any thread."""
-        self._kept.put(plan)
+    def set_plan(self, plan: Plan) -> None:
+        """Sets the plan in use; from any thread."""
+        self._plans.put(plan)
 
     def run(self) -> None:
-        """Wait for moments and for other plans, for ever."""
-        plan, asked = self._kept.get(), None
+        """Waits for due times and for new plans. Does not return."""
+        plan, requested = self._plans.get(), None
         while True:
-            turn = plan.next_change
+            due_at = plan.next_change
             try:
-                plan = self._kept.get(timeout=None if turn is None else self._wait_s(turn, asked))
+                plan = self._plans.get(timeout=None if due_at is None else self._wait_s(due_at, requested))
                 continue
             except QueueEmpty:
                 now = self._now()
-            if turn is not None and now >= turn:
-                asked = turn
+            if due_at is not None and now >= due_at:
+                requested = due_at
                 due = compile_anew(plan, now)
-                self._change(due, Origin({"door": "calendar"}, changes=turns(plan, due)))
+                self._change(due, Origin({"door": "calendar"}, changes=status_changes(plan, due)))
 
-    def _wait_s(self, turn: datetime, asked: datetime | None) -> float:
-        """How long until the moment, or until it is asked for again."""
-        if turn == asked:
+    def _wait_s(self, due_at: datetime, requested: datetime | None) -> float:
+        """Seconds until the change is due, or until it is requested again where it was already."""
+        if due_at == requested:
             return RETRY_S
-        return min(max((turn - self._now()).total_seconds(), 0.0), _LOOK_S)
+        return min(max((due_at - self._now()).total_seconds(), 0.0), _MAX_WAIT_S)
 
 
-def turns(before: Plan, after: Plan) -> tuple[str, ...]:
-    """Which exceptions stand otherwise in the second plan than in the first, in words."""
-    stood = {each.name: each.standing for each in before.exceptions}
+def status_changes(before: Plan, after: Plan) -> tuple[str, ...]:
+    """The exceptions whose status differs between the plans, each with its status in ``after``, as text."""
+    earlier = {each.name: each.state for each in before.exceptions}
     return tuple(
-        f"exceptions.{each.name}: {each.standing.value}"
+        f"exceptions.{each.name}: {each.state.value}"
         for each in after.exceptions
-        if stood.get(each.name) is not each.standing
+        if earlier.get(each.name) is not each.state
     )

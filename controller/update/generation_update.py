@@ -19,12 +19,12 @@ class GenerationUpdate:
     current: Generation
     next: Generation | None = None
     rollout: Rollout | None = None
-    number: int = 0  # of the last rollout's bundles
-    event: str = ""  # to report when the change takes effect; empty once that is done
+    number: int = 0  # bundle number of the latest rollout
+    event: str = ""  # to report when the change takes effect; empty once it is reported
     sizes: list[int] = field(default_factory=list)  # entries to add, to change and to remove
 
     def target(self, router: str) -> RuleSet:
-        """All that a router is to hold at this time, also in the middle of a rollout."""
+        """All entries that a router is to hold at this time, also in the middle of a rollout."""
         if self.next is None or self.rollout is None:
             return self.current.rules(router)
         old, new = self.current.rules(router), self.next.rules(router)
@@ -39,7 +39,7 @@ class GenerationUpdate:
         """The rollout from the current generation to ``new``, yet to begin. A change of policy is strict, and its plan
         is stored before the first switch changes."""
         policy = new.plan is not self.current.plan
-        self.number += 2  # undoing takes a number too
+        self.number += 2  # undoing uses the number after it
         self.next, self.event = new, event
         self.rollout = Rollout(
             steps,
@@ -54,8 +54,8 @@ class GenerationUpdate:
         return self.rollout
 
     def follow(self) -> str:
-        """Takes note of the rollout's stage; returns the event to report, once, when the change has taken effect.
-        Where it is being undone, the generations change places."""
+        """Follows the rollout's stage; returns the event to report, once, when the change has taken effect, else "".
+        When it is being undone, ``current`` and ``next`` are exchanged."""
         assert self.rollout is not None and self.next is not None
         if self.rollout.undoing and self.event:
             self.event = ""
@@ -66,12 +66,12 @@ class GenerationUpdate:
         return event
 
     def finish(self) -> Generation:
-        """Ends a rollout that is done: ``next`` becomes ``current``. Returns the generation that was left."""
+        """Ends a rollout that is done: ``next`` becomes ``current``. Returns the generation that it replaces."""
         assert self.next is not None
-        left, self.current, self.next, self.rollout = self.current, self.next, None, None
-        return left
+        replaced, self.current, self.next, self.rollout = self.current, self.next, None, None
+        return replaced
 
 
 def entries(steps: Mapping[str, Step], router: str) -> int:
-    """How many entries a router's step changes."""
+    """The number of entries that a router's step adds, changes and removes."""
     return sum(map(len, (steps[router].add, steps[router].turn, steps[router].remove)))

@@ -1,7 +1,8 @@
-"""Switches that connect: their tables are read back, and they are sent the difference to what they are to hold.
+"""Switches that connect: their tables are read back, and they are sent the difference to their target.
 
-A switch is *joining* from its connection (or from a found deviation) until it holds its target. While a controller
-starts, the tables that switches held at first are gathered, for another controller may have programmed them. Pure.
+A switch is *joining* from its connection (or from a deviation that the audit found) until it holds its target. While a
+controller starts, the tables that switches hold at first are gathered: another controller may have programmed them.
+Pure.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from helsewan.controller.update.rule_diff import difference
 
 @dataclass
 class _Joining:
-    """One joining switch; ``target`` is what it holds once the remaining ``commands`` are carried out."""
+    """One joining switch; ``target`` are its entries once the remaining ``commands`` are carried out."""
 
     since: float
     target: RuleSet | None = None  # None: its tables are being read
     commands: list[Update] = field(default_factory=list)
-    sent: int = 0  # entries
+    sent: int = 0  # entries added, changed and removed so far
 
 
 @dataclass
 class JoiningSwitches:
-    """The joining switches and what was reported of them. ``target`` gives all that a router is to hold now."""
+    """The joining switches, and which milestones were reported. ``target`` returns the entries that a router is to
+    hold now."""
 
     live: LiveNetwork
     target: Callable[[str], RuleSet]
@@ -38,13 +40,13 @@ class JoiningSwitches:
     links_reported: bool = False
 
     def connected(self, router: str, now: float) -> Assignment:
-        """A switch connected: the command that reads its tables."""
+        """A switch connected: returns the command that reads its tables."""
         self.began = now if self.began is None else self.began
         self.switches[router] = _Joining(now)
         return Assignment(router, Read())
 
     def deviates(self, router: str, now: float) -> None:
-        """A programmed switch does not hold its target: it joins anew, with its tables read already."""
+        """A programmed switch does not hold its target: it joins again, with its tables read already."""
         self.switches[router] = _Joining(now)
 
     def disconnected(self, router: str) -> None:
@@ -54,7 +56,7 @@ class JoiningSwitches:
             self.gathered.pop(router, None)
 
     def is_being_read(self, router: str) -> bool:
-        """Whether the tables of a joining switch were asked for and have not come."""
+        """Whether the tables of a joining switch were requested and not received yet."""
         joining = self.switches.get(router)
         return joining is not None and joining.target is None
 
@@ -113,8 +115,8 @@ class JoiningSwitches:
         return [*self._all_programmed(now), *self.all_links_up(now)]
 
     def all_links_up(self, now: float) -> list[Output]:
-        """Once, when every link was first heard at both its ends."""
-        if self.links_reported or not self.all_reported or self.live.coming or self.live.failures().links:
+        """The event that all links are up: once, when every switch is programmed and both ends of every link are up."""
+        if self.links_reported or not self.all_reported or self.live.awaiting_bfd or self.live.failures().links:
             return []
         self.links_reported = True
         return [Event("all-links-up", {"seconds": round(now - (self.began or now), 3)})]

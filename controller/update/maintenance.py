@@ -11,7 +11,8 @@ FILE = "withdrawn.json"
 
 
 def read_withdrawn(path: Path) -> frozenset[str]:
-    """The places of a file; none where there is none. Raises InputError for what is no such file."""
+    """The places (ids of links and PoPs) listed in a file; none where it does not exist. Raises InputError where its
+    contents are no list of names."""
     try:
         places = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -19,10 +20,10 @@ def read_withdrawn(path: Path) -> frozenset[str]:
     except ValueError:
         places = None
     if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
-        raise InputError(Problem("withdrawn", str(path), "holds no list of places", "remove it"))
+        raise InputError(Problem("withdrawn", str(path), "is no list of links and PoPs", "remove it"))
     return frozenset(places)
 
 
-def written(places: frozenset[str]) -> bytes:
-    """What such a file holds."""
+def file_contents(places: frozenset[str]) -> bytes:
+    """The file that lists these places (JSON)."""
     return json.dumps(sorted(places)).encode()

@@ -10,103 +10,103 @@ from helsewan.topology.model import Network
 
 @dataclass
 class LiveNetwork:
-    """The network as reported so far. A switch that never connected counts as usable."""
+    """The network as its switches reported it so far. A switch that never connected counts as usable."""
 
     network: Network
-    up_ports: dict[str, set[int]] = field(default_factory=dict)  # of the switches that are connected
-    coming: set[tuple[str, int]] = field(default_factory=set)  # of these, ports that have yet to hear their neighbour
-    ready: set[str] = field(default_factory=set)  # connected, and hold their rules
-    met: set[str] = field(default_factory=set)  # have been ready at some time
-    withdrawn: frozenset[str] = frozenset()  # places that somebody took out of service: links and PoPs
+    up_ports: dict[str, set[int]] = field(default_factory=dict)  # of the connected switches
+    awaiting_bfd: set[tuple[str, int]] = field(default_factory=set)  # of these, BFD session not up yet
+    ready: set[str] = field(default_factory=set)  # connected, and hold their target
+    ever_ready: set[str] = field(default_factory=set)  # have been ready at some time
+    withdrawn: frozenset[str] = frozenset()  # links and PoPs that a user took out of service
 
-    def joined(self, router: str, up_ports: frozenset[int], coming: frozenset[int] = frozenset()) -> None:
-        """A switch connected. ``coming``: of its ports, those that have light and no session yet. Of a switch that was
-        never heard of they are taken to be up; one that was here before has been done without, till they are."""
-        self.coming = {(other, port) for other, port in self.coming if other != router}
-        if router in self.met:
-            coming = frozenset()
-        self.up_ports[router] = set(up_ports | coming)
-        self.coming |= {(router, port) for port in coming}
+    def joined(self, router: str, up_ports: frozenset[int], awaiting_bfd: frozenset[int] = frozenset()) -> None:
+        """A switch connected. ``awaiting_bfd``: its ports with carrier whose BFD session is not up yet. They count as
+        up for a switch that is new, and as down for one that was ready before, whose links paths avoid already."""
+        self.awaiting_bfd = {(other, port) for other, port in self.awaiting_bfd if other != router}
+        if router in self.ever_ready:
+            awaiting_bfd = frozenset()
+        self.up_ports[router] = set(up_ports | awaiting_bfd)
+        self.awaiting_bfd |= {(router, port) for port in awaiting_bfd}
         self.ready.discard(router)
 
     def programmed(self, router: str) -> None:
-        """A switch holds its rules: it can be relied on."""
+        """A switch holds its target: paths may use it."""
         self.ready.add(router)
-        self.met.add(router)
+        self.ever_ready.add(router)
 
     def left(self, router: str) -> None:
-        """A switch's connection ended. It may forward on: what it holds, it holds."""
+        """A switch's connection ended. It may go on forwarding by the rules that it holds."""
         self.up_ports.pop(router, None)
-        self.coming = {(other, port) for other, port in self.coming if other != router}
+        self.awaiting_bfd = {(other, port) for other, port in self.awaiting_bfd if other != router}
         self.ready.discard(router)
 
     def port_changed(self, router: str, port: int, up: bool) -> bool:
-        """A port is up or down; whether that is news."""
+        """A switch reported a port up or down; returns whether that changes the port's known state."""
         ports = self.up_ports.get(router)
-        if ports is None or (not up and (router, port) in self.coming):  # it has yet to come
+        if ports is None or (not up and (router, port) in self.awaiting_bfd):  # down is its known initial state
             return False
-        news = up is not (port in ports) or (router, port) in self.coming
+        changed = up is not (port in ports) or (router, port) in self.awaiting_bfd
         (ports.add if up else ports.discard)(port)
-        self.coming.discard((router, port))
-        return news
+        self.awaiting_bfd.discard((router, port))
+        return changed
 
-    def none_is_coming(self, router: str | None = None) -> None:
-        """What has not come by now, at a router or at any, is down."""
-        late = {(at, port) for at, port in self.coming if router in (None, at)}
+    def expire_awaited(self, router: str | None = None) -> None:
+        """Ports that still await BFD, at one router or (None) at all, count as down from now on."""
+        late = {(at, port) for at, port in self.awaiting_bfd if router in (None, at)}
         for at, port in late:
             self.up_ports[at].discard(port)
-        self.coming -= late
+        self.awaiting_bfd -= late
 
     def link_is_up(self, link_id: str) -> bool:
-        """Whether both ends are up, as far as they report."""
+        """Whether both ends are up; the end at a switch that is not connected counts as up."""
         link = self.network.link[link_id]
         return all(
             self.network.ports[end][link_id] in self.up_ports[end] for end in (link.a, link.b) if end in self.up_ports
         )
 
     def half_up(self, link_id: str) -> bool:
-        """Whether one end says that it is up, and the other that it is not."""
+        """Whether one end reports that it is up, and the other that it is down."""
         link = self.network.link[link_id]
         ends = [end for end in (link.a, link.b) if end in self.up_ports]
         return len(ends) == 2 and len({self.network.ports[end][link_id] in self.up_ports[end] for end in ends}) == 2
 
     def failures(self) -> Failures:
-        """What new paths and routes must not use: links and access lines that are down, and switches that cannot be
-        told of new paths; and what they should not."""
+        """What new paths and routes must not use: links and access links that are down, and switches that cannot be
+        programmed; and the links out of service, which they should avoid."""
         links = frozenset(link.id for link in self.network.links if not self.link_is_up(link.id))
-        lines = frozenset(
-            line
+        access_links = frozenset(
+            access_link
             for router, up in self.up_ports.items()
-            for line, port in self.network.access_link_ports[router].items()
+            for access_link, port in self.network.access_link_ports[router].items()
             if port not in up
         )
-        return Failures(links, frozenset(self.met - self.ready), self.avoided(), lines)
+        return Failures(links, frozenset(self.ever_ready - self.ready), self.avoided(), access_links)
 
     def avoided(self) -> frozenset[str]:
         """The links that are out of service."""
         return frozenset[str]().union(*(links_of(self.network, place) for place in self.withdrawn))
 
     def headless(self) -> frozenset[str]:
-        """Switches that lost the controller and, for all we know, forward on: a neighbour sees its port to them up,
-        or there is no neighbour left to ask that would not be headless itself."""
-        gone = self.met - self.up_ports.keys()
+        """Switches that lost the controller and presumably go on forwarding: a chain of up ports leads to them from a
+        connected switch. Without any connected switch, all that were ready."""
+        disconnected = self.ever_ready - self.up_ports.keys()
         if not self.up_ports:
-            return frozenset(gone)
+            return frozenset(disconnected)
         found: set[str] = set()
-        asked = list(self.up_ports)
-        while asked:
-            router = asked.pop()
+        frontier = list(self.up_ports)
+        while frontier:
+            router = frontier.pop()
             for link_id, port in self.network.ports[router].items():
                 neighbour = self.network.link[link_id].other(router)
-                if neighbour in gone - found and port in self.up_ports.get(router, {port}):
+                if neighbour in disconnected - found and port in self.up_ports.get(router, {port}):
                     found.add(neighbour)
-                    asked.append(neighbour)
+                    frontier.append(neighbour)
         return frozenset(found)
 
 
 def links_of(network: Network, place: str) -> frozenset[str]:
-    """The links that are out of service with a place: a link itself, or those that lead to a PoP from elsewhere; none
-    for what is no place."""
+    """The links that are out of service with a place: the link itself, or the links from other PoPs to a PoP; none
+    where the name is unknown."""
     if place in network.link:
         return frozenset({place})
     if place not in network.pop:

@@ -14,8 +14,8 @@ from helsewan.topology.model import access_link_name
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a change comes from: ``by`` tells people who, ``changes`` what in words. ``expects`` is the version of the
-    policy that it is to take the place of (any, if empty); ``request`` tells it from others."""
+    """Where a change comes from: ``by`` identifies the user or program, ``changes`` describes it as text. ``expects``
+    is the version of the policy that it is to replace (any, if empty); ``request`` is the request's id."""
 
     by: Mapping[str, Any] = field(default_factory=lambda: {"door": "signal"})
     expects: str = ""
@@ -23,8 +23,8 @@ class Origin:
     request: str = ""
 
     @property
-    def told(self) -> dict[str, Any]:
-        """Its part of a report."""
+    def details(self) -> dict[str, Any]:
+        """The keys of an event that describe the origin."""
         return {"by": dict(self.by), "changes": list(self.changes), "request": self.request}
 
 
@@ -33,14 +33,14 @@ OURSELVES = Origin({"door": "controller"})
 
 @dataclass(frozen=True, slots=True)
 class PolicyChange:
-    """A request for a policy."""
+    """A request to change to the policy of ``plan``."""
 
     plan: Plan
     origin: Origin
 
     def refused(self, reason: str, **details: Any) -> Event:
-        """The report that it will not be."""
-        return Event("policy-refused", {"policy": self.plan.policy, "reason": reason, **details, **self.origin.told})
+        """The event that the request is refused."""
+        return Event("policy-refused", {"policy": self.plan.policy, "reason": reason, **details, **self.origin.details})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +52,20 @@ class ActivePolicy:
 
     @property
     def version(self) -> str:
-        """Tells it from every other, and from itself at another time."""
+        """Unique among the policies that this controller has had in force, even where one returns."""
         return f"{self.number}-{self.plan.digest}"
 
     @property
-    def told(self) -> dict[str, Any]:
-        """Its part of a report."""
+    def details(self) -> dict[str, Any]:
+        """The keys of an event that describe the policy in force."""
         return {"policy": self.plan.policy, "version": self.version}
 
 
-def told_of(failures: Failures) -> dict[str, Any]:
-    """What paths keep clear of, as a part of a report."""
+def describe_failures(failures: Failures) -> dict[str, Any]:
+    """The keys of an event that list what paths avoid."""
     return {
         "links_down": sorted(failures.links),
-        "accesses_down": sorted(access_link_name(*line) for line in failures.lines),
+        "accesses_down": sorted(access_link_name(*each) for each in failures.access_links),
         "routers_out": sorted(failures.routers),
         "withdrawn": sorted(failures.avoided),
     }

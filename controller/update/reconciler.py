@@ -22,18 +22,18 @@ from helsewan.controller.update.generation_update import GenerationUpdate, entri
 from helsewan.controller.update.joining import JoiningSwitches
 from helsewan.controller.update.network_state import LiveNetwork
 from helsewan.controller.update.path_update import PathUpdate
-from helsewan.controller.update.policy_change import ActivePolicy, Origin, PolicyChange, told_of
+from helsewan.controller.update.policy_change import ActivePolicy, Origin, PolicyChange, describe_failures
 from helsewan.controller.update.policy_update import PolicyUpdate, refused
 from helsewan.controller.update.rollout import Rollout, Stage
 from helsewan.controller.update.rule_diff import Step, difference
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import access_link_name
 
-SETTLE_S = 0.2  # for changes that come together, and for the switches to repair what they can first (cf. RFC 8405)
-ADOPTED = "adopted"  # the event of a start that goes on from what switches hold
-PATIENCE_S = 3.0  # how long a change waits for switches that cannot take part in it yet, or not usefully
-GATHER_S = 10.0  # how long a controller that starts waits for all switches to say what they hold, once one holds rules
-HELLO_S = 5.0  # how long a switch's ports have to hear their neighbours: BFD starts at a packet a second
+SETTLE_S = 0.2  # to collect changes that come together, while switches repair locally (cf. RFC 8405)
+ADOPTED = "adopted"  # the event of a start that continues with the rules that switches hold
+PATIENCE_S = 3.0  # how long a change waits for switches and links that are still coming up
+GATHER_S = 10.0  # how long a starting controller waits for all switches' tables, once one was found to hold rules
+HELLO_S = 5.0  # how long BFD sessions have to come up: they start at a packet a second (RFC 5880, 6.8.3)
 
 
 class Phase(Enum):
@@ -48,12 +48,12 @@ class Phase(Enum):
 class Trigger(Enum):
     """What leads from one phase to another."""
 
-    RULES_FOUND = "a switch that joined at the start holds rules"
+    RULES_FOUND = "a switch that connected at the start holds rules"
     CHANGE_NEEDED = "a policy was requested, or the paths no longer fit the network"
     NOT_READY = "a switch or link that matters for the change is still expected"
     NOT_CHANGED = "the change is no longer needed, or was refused before it began"
     ROLLOUT_BEGINS = "the new rules are computed, or the gathered ones adopted"
-    ROLLOUT_ENDS = "every switch that could be reached has done its part, or the change is undone"
+    ROLLOUT_ENDS = "every reachable switch has completed its part, or the change is undone"
 
 
 TRANSITIONS = {
@@ -85,8 +85,8 @@ class Reconciler:
         self.policy = PolicyUpdate(ActivePolicy(self.plan))
         self.paths = PathUpdate(self.live)
         self.audit = Audit(tuple(router.id for router in network.routers))
-        self.changed: float = 0.0  # when the reason for the latest change came up
-        self.hello_by: float | None = None  # when ports that are still coming are given up
+        self.changed: float = 0.0  # when the need for the latest change was noticed
+        self.hello_by: float | None = None  # when ports that still await BFD count as down
 
     @property
     def current(self) -> Generation:
@@ -95,12 +95,12 @@ class Reconciler:
 
     @property
     def rollout(self) -> Rollout | None:
-        """The change under way."""
+        """The rollout in progress, if any."""
         return self.update.rollout
 
     @property
     def active_policy(self) -> ActivePolicy:
-        """The policy that packets meet."""
+        """The policy in force."""
         return self.policy.active
 
     @property
@@ -110,19 +110,19 @@ class Reconciler:
         return min((at for at in times if at is not None), default=None)
 
     def target(self, router: str) -> RuleSet:
-        """All that a router is to hold at this time, also in the middle of a change."""
+        """All entries that a router is to hold at this time, also in the middle of a change."""
         return self.update.target(router)
 
-    # What happens
+    # Inputs
 
     def joined(
-        self, router: str, up_ports: frozenset[int], now: float, coming: frozenset[int] = frozenset()
+        self, router: str, up_ports: frozenset[int], now: float, awaiting_bfd: frozenset[int] = frozenset()
     ) -> list[Output]:
-        """A switch connected: its tables are read, and it counts for paths once it holds its target. ``coming``: ports
-        with carrier that have not heard their neighbour yet."""
+        """A switch connected: its tables are read, and paths use it once it holds its target. ``awaiting_bfd``: its
+        ports with carrier whose BFD session is not up yet."""
         again = router in self.live.up_ports
-        self.live.joined(router, up_ports, coming)
-        self.hello_by = now + HELLO_S if self.live.coming else None
+        self.live.joined(router, up_ports, awaiting_bfd)
+        self.hello_by = now + HELLO_S if self.live.awaiting_bfd else None
         outputs: list[Output] = [Event("switch-up", {"router": router}), self.joining.connected(router, now)]
         if self.rollout is not None and again:
             outputs += self._rolled(self.rollout.lost(router, now), now)
@@ -140,12 +140,12 @@ class Reconciler:
         return outputs + self._noticed(now)
 
     def port_changed(self, router: str, port: int, up: bool, now: float) -> list[Output]:
-        """A port is up or down; a switch reports it again when something else about the port changes."""
-        news = self.live.port_changed(router, port, up)
+        """A switch reported a port up or down; it also reports when something else about the port changes."""
+        changed = self.live.port_changed(router, port, up)
         network = self.plan.network
         names = {number: link for link, number in network.ports[router].items()}
-        names |= {number: access_link_name(*line) for line, number in network.access_link_ports[router].items()}
-        if port not in names or not news:
+        names |= {number: access_link_name(*each) for each, number in network.access_link_ports[router].items()}
+        if port not in names or not changed:
             return []
         details = {"router": router, "port": port, "link": names[port]}
         report = Event("port-up" if up else "port-down", details)
@@ -158,8 +158,8 @@ class Reconciler:
         return objection or [*self.policy.request(change), *self._noticed(now)]
 
     def withdraw(self, places: frozenset[str], now: float, origin: Origin) -> list[Output]:
-        """From now on these links and PoPs, and no others, are out of service: paths take a link of theirs only where
-        no other path leads."""
+        """From now on these links and PoPs, and no others, are out of service: paths use their links only where there
+        is no other path."""
         outputs = self.paths.withdraw(places, origin)
         return [*outputs, *self._noticed(now)] if outputs else []
 
@@ -170,23 +170,23 @@ class Reconciler:
             return self._program(router, held, now) if gathering is None else self._gather(router, held, gathering, now)
         if not self.audit.answers(router, command):
             return []
-        self.audit.rest(now)
+        self.audit.pause(now)
         found = difference(held, self.target(router))
         if not len(found):
-            self.audit.seen[router] = now
+            self.audit.verified_at[router] = now
             return []
         self.joining.deviates(router, now)
         return [drift(router, found), *self._program(router, held, now)]
 
     def counts(self, router: str, flows: int, command: SwitchCommand, now: float) -> list[Output]:
-        """A switch has reported how many flows it holds: where that is wrong, its tables are read."""
+        """A switch has reported its number of flows; where it differs from the target, its tables are read."""
         if not self.audit.answers(router, command):
             return []
-        self.audit.rest(now)
-        return [] if flows == len(self.target(router).flows) else [self.audit.ask(router, Read(), now)]
+        self.audit.pause(now)
+        return [] if flows == len(self.target(router).flows) else [self.audit.request(router, Read(), now)]
 
     def done(self, router: str, command: SwitchCommand, now: float, refusal: Refusal | None = None) -> list[Output]:
-        """A switch has carried out a command, or refused a part of it and so the whole."""
+        """A switch has carried out a command, or (``refusal``) refused a rule of it and so applied none."""
         if self.joining.awaits(router, command):
             outputs = self.joining.answered(router, refusal)
             return outputs or self._programmed(router, now)
@@ -197,7 +197,7 @@ class Reconciler:
     def tick(self, now: float) -> list[Output]:
         """Time has passed; call at ``deadline``."""
         if self.hello_by is not None and now >= self.hello_by:
-            self.live.none_is_coming()
+            self.live.expire_awaited()
             self.hello_by = None
             return self._noticed(now)
         if self.rollout is not None:
@@ -205,17 +205,18 @@ class Reconciler:
         if self.phase_ends is not None and now >= self.phase_ends:
             return self._adopt(now) if self.phase is Phase.GATHERING else self._settled(now)
         if self.phase is Phase.STEADY and self.audit.next_at is not None and now >= self.audit.next_at:
-            return [*self.audit.look(frozenset(self.live.ready - self.joining.switches.keys()), now)]
+            return [*self.audit.next_check(frozenset(self.live.ready - self.joining.switches.keys()), now)]
         return []
 
     # Phases
 
     def _enter(self, trigger: Trigger, ends: float | None = None) -> None:
-        """Follows the transition table; the phase lasts until ``ends``, if that is known. KeyError: no transition."""
+        """Follows the transition table; the phase lasts until ``ends``, if that is known. Raises KeyError where the
+        table has no such transition."""
         self.phase, self.phase_ends = TRANSITIONS[self.phase][trigger], ends
 
     def _noticed(self, now: float) -> list[Output]:
-        """Begins to settle where a change is called for."""
+        """Begins to settle where a change is needed."""
         if self.phase is Phase.STEADY and self._change_needed():
             self._enter(Trigger.CHANGE_NEEDED, now + SETTLE_S)
             self.changed = now
@@ -226,17 +227,17 @@ class Reconciler:
 
     def _steady(self, trigger: Trigger, now: float) -> list[Output]:
         self._enter(trigger)
-        self.audit.rest(now)
+        self.audit.pause(now)
         return self._noticed(now)
 
-    # Switches that join
+    # Joining switches
 
     def _gather(self, router: str, held: RuleSet, gathered: dict[str, RuleSet], now: float) -> list[Output]:
-        """At the start: a switch that holds nothing is programmed at once. Where one holds rules, another controller
-        was here before: what all hold decides."""
+        """Handles tables read at the start. A switch that holds nothing is programmed at once. Where one holds rules,
+        another controller programmed the network before: all tables are gathered before any is changed."""
         gathered[router] = held
         if len(held):
-            self.live.none_is_coming(router)
+            self.live.expire_awaited(router)
         if self.phase is not Phase.GATHERING:
             if not len(held):
                 gathered[router] = self.target(router)
@@ -246,10 +247,10 @@ class Reconciler:
         return self._adopt(now) if whole else []
 
     def _adopt(self, now: float) -> list[Output]:
-        """Goes on from what the switches hold, with their labels."""
+        """Continues with the rules that the switches hold, and the labels in them."""
         assert self.joining.gathered is not None
         held = self.joining.gathered
-        intended = self.current.adopting(held, self.live.failures())
+        intended = self.current.with_installed_labels(held, self.live.failures())
         nothing = {router: RuleSet() for router in intended.core}
         found = CoreState(intended.failures, intended.labels, nothing | held)
         self.update.current = Generation(self.plan, nothing, found, found)
@@ -261,7 +262,7 @@ class Reconciler:
         return [*outputs, *self.joining.milestones(now)]
 
     def _program(self, router: str, held: RuleSet, now: float) -> list[Output]:
-        """Sends a switch the difference between what it holds and its target."""
+        """Sends a switch the difference between its entries and its target."""
         return self.joining.program(router, held) or self._programmed(router, now)
 
     def _programmed(self, router: str, now: float) -> list[Output]:
@@ -269,7 +270,7 @@ class Reconciler:
         began = self.joining.all_reported
         outputs = self.joining.programmed(router, now)
         if self.joining.all_reported and not began:
-            self.audit.rest(now)
+            self.audit.pause(now)
         if self.rollout is not None:
             outputs += self._rolled(self.rollout.rejoined(router, now), now)
         return outputs + self._noticed(now)
@@ -287,7 +288,7 @@ class Reconciler:
             return []
         change = self.policy.take()
         if change is not None and (headless := self.live.headless()):
-            reason = f"without controller, and forwarding: {', '.join(sorted(headless))}"
+            reason = f"not connected, and still forwarding: {', '.join(sorted(headless))}"
             return [*refused(change, reason, self.plan), *self._steady(Trigger.NOT_CHANGED, now)]
         failures = self.live.failures()
         try:
@@ -306,7 +307,7 @@ class Reconciler:
         """Begins a change from the current generation to ``new``; ``event`` is reported when it takes effect."""
         self._enter(Trigger.ROLLOUT_BEGINS)
         self.joining.gathered = None
-        self.audit.rest(now)
+        self.audit.pause(now)
         rollout = self.update.prepare(new, steps, self.live.up_ports, event, undoable=event != ADOPTED)
         for router in self.joining.switches:
             rollout.rejoins(router, now)
@@ -323,24 +324,24 @@ class Reconciler:
     def _took_effect(self, event: str, now: float) -> Event:
         new, old = self.update.next, self.current
         assert new is not None
-        details = {"policy": new.plan.policy, **told_of(new.failures), "rules": self.update.sizes}
+        details = {"policy": new.plan.policy, **describe_failures(new.failures), "rules": self.update.sizes}
         details["seconds"] = round(now - self.changed, 3)
         if self.policy.rolling_out is not None:
             return Event(event, details | self.policy.took_effect(new.plan))
         return Event(event, details | self.paths.took_effect(old.failures, new.failures))
 
     def _finished(self, rollout: Rollout, now: float) -> list[Output]:
-        """All that could be reached hold the next generation, or, where one refused, the one before again."""
-        left = self.update.finish()
+        """All reachable switches hold the next generation, or, after a refusal, the previous one again."""
+        replaced = self.update.finish()
         change = self.policy.finish()
         self.plan = self.current.plan
         outputs: list[Output] = []
         if rollout.undoing and rollout.refused is not None:
             router, refusal = rollout.refused
-            self.paths.impossible = left.failures if left.failures != self.current.failures else None
+            self.paths.impossible = replaced.failures if replaced.failures != self.current.failures else None
             details = {"router": router, "rule": refusal.rule}
             if change is not None:
                 outputs.append(change.refused(refusal.reason, **details))
             else:
-                outputs.append(self.paths.refused(self.plan.policy, refusal.reason, left.failures, **details))
+                outputs.append(self.paths.refused(self.plan.policy, refusal.reason, replaced.failures, **details))
         return [*outputs, *self._steady(Trigger.ROLLOUT_ENDS, now)]

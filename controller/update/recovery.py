@@ -1,7 +1,7 @@
 """Recovers the transport labels in use from switches' tables, so that a restarted controller continues with them.
 
-What a label stands for is written nowhere in a switch. But a group's id says what it is for, and its buckets show
-which labels it gives: where the rules of a fresh computation have one label, the switch has the one in use.
+A switch does not store the meaning of a label. But a group's id encodes the group's purpose, and its buckets show the
+labels that it pushes: where the freshly computed group has one label, the switch's group has the one in use.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from helsewan.controller.openflow.entries import Group, GroupRule, Output, RuleS
 from helsewan.controller.rules.label_rules import Labels
 from helsewan.topology.model import Network
 
-_Votes = dict[int, Counter[int]]
+_Votes = dict[int, Counter[int]]  # fresh label -> how often each label in use was found in its place
 
 
 def labels_held(network: Network, fresh: Labels, rules: Mapping[str, RuleSet], held: Mapping[str, RuleSet]) -> Labels:
-    """The labels in ``held`` (by router) for the meanings of ``fresh``, whose rules are ``rules``: one that leads as
-    wanted, if there is one. Good as ``known`` of `assign_labels`."""
+    """The labels in ``held`` (by router) for the meanings of ``fresh``, whose rules are ``rules``; preferably those
+    that are forwarded along the same path. Can be passed as ``known`` to `assign_labels`."""
     hops = _hops(network, held)
     votes: _Votes = defaultdict(Counter)
-    numbers = set(fresh.of.values())
+    numbers = set(fresh.by_tree.values())
     for router, each in held.items():
         by_id = {group.id: group for group in each.groups}
         for group in rules[router].groups:
-            if group.id not in numbers:  # of those that carry a label on, the id is the label
+            if group.id not in numbers:  # the id of a group that forwards a label is the label itself
                 _compare(group, by_id.get(group.id), votes)
     chosen = _chosen(fresh, hops, votes)
     for router, each in held.items():
@@ -34,19 +34,19 @@ def labels_held(network: Network, fresh: Labels, rules: Mapping[str, RuleSet], h
             if group.id in chosen:
                 _compare(group, by_id.get(chosen[group.id]), votes)
     chosen = _chosen(fresh, hops, votes)
-    of = {meaning: chosen[label] for meaning, label in fresh.of.items() if label in chosen}
+    of = {meaning: chosen[label] for meaning, label in fresh.by_tree.items() if label in chosen}
     return Labels({}, (), of, {**{label: {} for label in of.values()}, **hops})
 
 
 def labels_not_held(labels: Labels, held: Labels) -> Labels:
-    """Of ``labels`` those that are not ``held`` for something else. Good as ``known`` of `assign_labels`."""
-    meaning = {label: meaning for meaning, label in held.of.items()}
-    of = {each: label for each, label in labels.of.items() if meaning.get(label, each) == each}
+    """Those of ``labels`` that are not ``held`` with another meaning. Can be passed as ``known`` to `assign_labels`."""
+    meaning = {label: meaning for meaning, label in held.by_tree.items()}
+    of = {each: label for each, label in labels.by_tree.items() if meaning.get(label, each) == each}
     return Labels({}, (), of, {label: labels.hops[label] for label in of.values()})
 
 
 def _hops(network: Network, held: Mapping[str, RuleSet]) -> dict[int, dict[str, str]]:
-    """Where each label leads: router to link."""
+    """The forwarding of each label: router -> outgoing link."""
     hops: dict[int, dict[str, str]] = defaultdict(dict)
     for router, each in held.items():
         link_at = {port: link for link, port in network.ports[router].items()}
@@ -55,23 +55,25 @@ def _hops(network: Network, held: Mapping[str, RuleSet]) -> dict[int, dict[str, 
             label = dict(flow.match).get("mpls_label") if flow.table is Table.CORE else None
             if not isinstance(label, int):
                 continue
-            way = hops[label]
+            hop = hops[label]  # a label in use has an entry even where it is only popped
             for action in flow.actions:
                 if isinstance(action, Output | Group):
                     port = action.port if isinstance(action, Output) else first_port.get(action.id)
-                    way[router] = link_at.get(port or 0, "")
+                    hop[router] = link_at.get(port or 0, "")
     return dict(hops)
 
 
-def _compare(ours: GroupRule, theirs: GroupRule | None, votes: _Votes) -> None:
-    """Where one group gives one label and the other another, those are the same."""
-    for mine, other in zip(_given(ours), _given(theirs) if theirs is not None else (), strict=False):
-        if mine[0] == other[0]:
-            votes[mine[1]][other[1]] += 1
+def _compare(fresh: GroupRule, held: GroupRule | None, votes: _Votes) -> None:
+    """Counts a vote for each pair of labels that the two groups set for the same port."""
+    for (port, label), (held_port, held_label) in zip(
+        _labels_set(fresh), _labels_set(held) if held is not None else (), strict=False
+    ):
+        if port == held_port:
+            votes[label][held_label] += 1
 
 
-def _given(group: GroupRule) -> Iterator[tuple[int, int]]:
-    """(port, label) of each bucket that gives a label."""
+def _labels_set(group: GroupRule) -> Iterator[tuple[int, int]]:
+    """(port, label) of each bucket that sets a label."""
     for bucket in group.buckets:
         for action in bucket.actions:
             if isinstance(action, SetField) and action.field == "mpls_label" and isinstance(action.value, int):
@@ -79,7 +81,8 @@ def _given(group: GroupRule) -> Iterator[tuple[int, int]]:
 
 
 def _chosen(fresh: Labels, hops: Mapping[int, Mapping[str, str]], votes: _Votes) -> dict[int, int]:
-    """For each fresh label the one in use: each at most once, and rather one that leads as wanted."""
+    """Fresh label -> label in use: the candidate with the most votes whose forwarding agrees, else with the most votes.
+    No label in use is chosen twice."""
     chosen: dict[int, int] = {}
     for label, wanted in fresh.hops.items():
         candidates = [other for other, _ in votes[label].most_common() if other not in chosen.values()]

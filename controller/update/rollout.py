@@ -1,9 +1,9 @@
 """One consistent update across many switches: no packet meets a mixture of old and new rules, and the update is
 completed or undone (Reitblatt et al., SIGCOMM 2012). A state machine without threads, sockets or clocks.
 
-What no packet needs yet is added everywhere. Then each switch takes in, as a bundle, what is to change in one step,
-and only when all have taken theirs are they committed. A switch that refuses a part undoes the whole: what was
-turned is turned back and what was added removed, in the same careful order.
+Entries that no packet uses yet are added everywhere. Then each switch receives a bundle with the entries that change in
+one step; bundles are committed only when all switches have accepted theirs. A switch that refuses a part causes the
+whole to be undone: switches that changed over change back, then added entries are removed, in the same stages.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from helsewan.controller.update.commands import (
 )
 from helsewan.controller.update.rule_diff import Difference, Step
 
-ANSWER_S = 5.0  # a switch that has not done its part so long after it was asked is left behind
-DRAIN_S = 0.5  # longer than any packet is under way in the core
-AT_A_TIME = 4  # hides the way there and back; all at it together would leave no core for packets
+ANSWER_S = 5.0  # the update goes on without a switch that has not replied for so long
+DRAIN_S = 0.5  # longer than any packet takes through the backbone
+AT_A_TIME = 4  # switches with a command pending: hides the round trip; more would take processors from forwarding
 
 
 class Stage(Enum):
     """The stage of an update."""
 
-    ADDING = "what no packet needs yet is being installed"
-    PREPARING = "every switch is being given what it will change in one step"
-    TURNING = "the switches change, one after the other"
-    DRAINING = "packets stamped before the change are still on their way"
-    REMOVING = "what no packet needs any more is being deleted"
-    DONE = "all that could be told have done their part"
+    ADDING = "entries that no packet uses yet are being installed"
+    PREPARING = "every switch is being sent the bundle that it will commit"
+    TURNING = "the switches commit their bundles, one after the other"
+    DRAINING = "packets labelled before the change are still in flight"
+    REMOVING = "entries that no packet uses any more are being deleted"
+    DONE = "every reachable switch has completed its part"
 
 
 _AFTER = dict(zip(Stage, list(Stage)[1:], strict=False))
@@ -47,12 +47,12 @@ _AFTER = dict(zip(Stage, list(Stage)[1:], strict=False))
 
 @dataclass
 class Rollout:
-    """The state machine. ``connected`` are the routers that can be asked now. A ``strict`` change is undone also
-    where a switch does not answer or is lost before all have taken their bundles; others go on without it. One that
-    is not ``undoable`` goes on without a switch that refuses. After a strict change what the old rules need stays for
-    a while for a switch that was lost before it turned: it may forward by them, and be back in a moment.
+    """The state machine. ``connected`` are the routers that can be sent commands now. A ``strict`` change is undone
+    also where a switch does not reply or is lost before all have accepted their bundles; any other goes on without it.
+    One that is not ``undoable`` goes on without a switch that refuses. In a strict change old entries are kept for up
+    to ANSWER_S for a switch that was lost before it committed: it may still forward by the old rules, and reconnect.
 
-    ``at_turn`` goes out before the first switch changes, ``at_return`` before the first changes back."""
+    ``at_turn`` is output before the first switch commits, ``at_return`` before the first changes back."""
 
     steps: dict[str, Step]
     connected: Collection[str]
@@ -64,11 +64,11 @@ class Rollout:
     stage: Stage = Stage.ADDING
     undoing: bool = False
     refused: tuple[str, Refusal] | None = None
-    ends: float | None = None  # of the draining
+    ends: float | None = None  # when draining ends
     queue: deque[Assignment] = field(default_factory=deque)
-    asked: dict[str, tuple[SwitchCommand, float]] = field(default_factory=dict)  # order and when we give up on it
-    rejoining: dict[str, float] = field(default_factory=dict)  # routers that get all anew, until when we wait for them
-    behind: dict[str, float] = field(default_factory=dict)  # routers lost before they turned, until when we wait
+    pending: dict[str, tuple[SwitchCommand, float]] = field(default_factory=dict)  # command, and its deadline
+    rejoining: dict[str, float] = field(default_factory=dict)  # routers that are reprogrammed, and the deadline
+    behind: dict[str, float] = field(default_factory=dict)  # routers lost before they committed, and the deadline
     added: set[str] = field(default_factory=set)
     prepared: set[str] = field(default_factory=set)
     turned: set[str] = field(default_factory=set)
@@ -76,94 +76,94 @@ class Rollout:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` is due, if it is."""
-        times = [until for _, until in self.asked.values()]
+        times = [until for _, until in self.pending.values()]
         times += [*self.rejoining.values(), *self.behind.values()]
         times += [self.ends] if self.ends is not None else []
         return min(times, default=None)
 
     @property
     def sizes(self) -> list[int]:
-        """Entries to add, to turn and to remove, over all routers."""
+        """The numbers of entries to add, to change in one step, and to remove, over all routers."""
         parts = [(len(step.add), len(step.turn), len(step.remove)) for step in self.steps.values()]
         return [sum(column) for column in zip(*parts, strict=True)] if parts else [0, 0, 0]
 
     def begin(self, now: float) -> list[Output]:
-        """The first orders."""
+        """The first commands."""
         return self._enter(Stage.ADDING, now)
 
-    def answered(self, router: str, order: SwitchCommand, refusal: Refusal | None, now: float) -> list[Output]:
-        """A switch's word on an order; one that is not of this change, or late, is passed over."""
-        if router not in self.asked or self.asked[router][0] is not order:
+    def answered(self, router: str, command: SwitchCommand, refusal: Refusal | None, now: float) -> list[Output]:
+        """A switch replied to a command; a reply that is late or not of this update is ignored."""
+        if router not in self.pending or self.pending[router][0] is not command:
             return []
-        del self.asked[router]
+        del self.pending[router]
         if refusal is not None:
             return self._refused(router, refusal, now)
-        self._note(router)
-        return self._go_on(now)
+        self._record(router)
+        return self._continue(now)
 
     def lost(self, router: str, now: float) -> list[Output]:
-        """A switch's connection ended: what it had not committed is forgotten with it."""
+        """A switch's connection ended, and its uncommitted bundle with it."""
         self.rejoining.pop(router, None)
         self.prepared.discard(router)
         self.queue = deque(each for each in self.queue if each.router != router)
-        self.asked.pop(router, None)
+        self.pending.pop(router, None)
         turns = len(self.steps.get(router, Step()).turn) > 0
         if self.strict and turns and router not in self.turned:
             self.behind[router] = now + ANSWER_S
         if self._must_not_fail and turns:
             return self._refused(router, Refusal("all", "the switch was lost"), now)
-        return self._go_on(now)
+        return self._continue(now)
 
     def rejoins(self, router: str, now: float) -> None:
-        """A switch is about to get all it is to hold, with its part in this change."""
+        """A switch is being programmed anew, with its part in this update."""
         self.behind.pop(router, None)
         self.rejoining[router] = now + ANSWER_S
 
     def rejoined(self, router: str, now: float) -> list[Output]:
-        """It holds all."""
+        """A rejoining switch holds its target."""
         self.rejoining.pop(router, None)
         self.added.add(router)
         if self.stage not in (Stage.ADDING, Stage.PREPARING) or self.undoing:
             self.turned.add(router)
         elif self.stage is Stage.PREPARING:
-            self.queue += self._orders(Stage.PREPARING, router)
-        return self._go_on(now)
+            self.queue += self._commands(Stage.PREPARING, router)
+        return self._continue(now)
 
     def tick(self, now: float) -> list[Output]:
-        """Time has passed."""
+        """Time has passed; call at ``deadline``."""
         outputs: list[Output] = []
         for waiting in (self.rejoining, self.behind):
             for router in [router for router, until in waiting.items() if now >= until]:
                 del waiting[router]
                 outputs.append(_no_answer(router))
-        for router in [router for router, (_, until) in self.asked.items() if now >= until]:
-            del self.asked[router]
-            self._note(router)  # it may have done it
+        for router in [router for router, (_, until) in self.pending.items() if now >= until]:
+            del self.pending[router]
+            self._record(router)  # it may have carried the command out
             outputs.append(_no_answer(router))
             if self._must_not_fail:
                 outputs += self._refused(router, Refusal("all", "no answer"), now)
         if self.stage is Stage.DRAINING and self.ends is not None and now >= self.ends:
             self.ends = None
-        return outputs + self._go_on(now)
+        return outputs + self._continue(now)
 
     @property
     def _must_not_fail(self) -> bool:
         return self.strict and not self.undoing and self.stage in (Stage.ADDING, Stage.PREPARING)
 
-    def _note(self, router: str) -> None:
+    def _record(self, router: str) -> None:
         noted = {Stage.ADDING: self.added, Stage.PREPARING: self.prepared, Stage.TURNING: self.turned}
         noted.get(self.stage, set()).add(router)
 
-    def _go_on(self, now: float) -> list[Output]:
-        """Asks the next switch, or enters the next stage where nobody's word is outstanding."""
-        if self.refused is not None and not self.undoing and not self.asked:
+    def _continue(self, now: float) -> list[Output]:
+        """Sends the next commands, or enters the next stage where none is queued or pending."""
+        if self.refused is not None and not self.undoing and not self.pending:
             return self._undo(now)
         outputs: list[Output] = []
-        while self.queue and len(self.asked) < AT_A_TIME and self.queue[0].router not in self.asked:
+        while self.queue and len(self.pending) < AT_A_TIME and self.queue[0].router not in self.pending:
             assignment = self.queue.popleft()
-            self.asked[assignment.router] = assignment.order, now + ANSWER_S
+            self.pending[assignment.router] = assignment.command, now + ANSWER_S
             outputs.append(assignment)
-        if self.queue or self.asked or self.ends is not None or self.stage is Stage.DONE:
+        if self.queue or self.pending or self.ends is not None or self.stage is Stage.DONE:
             return outputs
         if self.rejoining and self.stage in (Stage.ADDING, Stage.PREPARING, Stage.TURNING):
             return outputs
@@ -179,41 +179,40 @@ class Rollout:
         if stage is Stage.DRAINING:
             self.ends = now + DRAIN_S
         for router in sorted(set(self.connected) - self.rejoining.keys()):
-            self.queue += self._orders(stage, router)
-        return outputs + self._go_on(now)
+            self.queue += self._commands(stage, router)
+        return outputs + self._continue(now)
 
-    def _orders(self, stage: Stage, router: str) -> list[Assignment]:
-        """A router's part in a stage."""
+    def _commands(self, stage: Stage, router: str) -> list[Assignment]:
+        """A router's commands in a stage."""
         step = self.steps.get(router, Step())
-        orders: tuple[SwitchCommand, ...] = ()
+        commands: tuple[SwitchCommand, ...] = ()
         if stage is Stage.ADDING:
-            orders = updates(step.add)
+            commands = updates(step.add)
         elif stage is Stage.PREPARING and len(step.turn) and router not in self.turned:
-            orders = (Prepare(step.turn, self.number),)
+            commands = (Prepare(step.turn, self.number),)
         elif stage is Stage.TURNING and router in self.prepared:
-            orders = (Commit(step.turn, self.number),)
+            commands = (Commit(step.turn, self.number),)
         elif stage is Stage.REMOVING:
-            orders = updates(step.remove)
-        return [Assignment(router, order) for order in orders]
+            commands = updates(step.remove)
+        return [Assignment(router, command) for command in commands]
 
     def _refused(self, router: str, refusal: Refusal, now: float) -> list[Output]:
-        """The change is given up, once those that were asked beside this router have answered; not where all have
-        turned, and only what nobody needs any more is left."""
+        """Marks the update to be undone, once all pending commands are answered. In stage REMOVING it is not undone:
+        every switch has changed over, and only unused entries are left."""
         details = {"router": router, "rule": refusal.rule, "reason": refusal.reason, "stage": self.stage.name.lower()}
         report = Event("change-refused", {**details, "undoing": self.undoing})
         if self.undoable and not self.undoing and self.stage is not Stage.REMOVING:
             self.refused = self.refused or (router, refusal)
             self.queue.clear()
-        return [report, *self._go_on(now)]
+        return [report, *self._continue(now)]
 
     def _undo(self, now: float) -> list[Output]:
-        """The same change the other way round, where it was made. At the switch that refused, only meters can have
-        changed: they are no part of a bundle."""
+        """Begins the inverse update, at the switches that were changed. At the one that refused, only meters can have
+        changed: they are sent outside the bundle."""
         assert self.refused is not None
         refuser, committing = self.refused[0], self.stage is Stage.TURNING
-        untouched = (
-            self.prepared - self.turned - ({refuser} if committing else set())
-        )  # a failed commit takes its bundle
+        # a failed commit discards its bundle
+        untouched = self.prepared - self.turned - ({refuser} if committing else set())
         waiting = [router for router in sorted(untouched) if router in self.connected]
         discards = [Assignment(router, Discard(self.number)) for router in waiting]
         steps = {router: self._reversed(router, step) for router, step in self.steps.items()}
@@ -227,7 +226,7 @@ class Rollout:
         self.prepared, self.turned = set(), set()
         self.stage = Stage.ADDING
         self.queue += discards
-        return self._go_on(now)
+        return self._continue(now)
 
     def _reversed(self, router: str, step: Step) -> Step:
         return Step(

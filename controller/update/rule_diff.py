@@ -1,9 +1,8 @@
-"""The difference between two sets of rules of a switch, entry by entry, and the order in which to apply it.
+"""The difference between two rule sets of a switch, entry by entry, and the order in which to apply it.
 
-A packet meets the tables of the edge at one switch and at one moment: they change in one step there. What it meets
-later it finds by a number that it was given there (a label, a VPN, a group, a meter): such entries are installed
-before any packet carries the number, and taken away when none does any more (Reitblatt et al., Abstractions for
-Network Update, SIGCOMM 2012).
+A packet passes the ingress tables at one switch and one time: they change in one step there. Later entries are matched
+by a number that the ingress assigned (a label, VPN, group or meter): they are installed before any packet carries the
+number and removed when none does any more (Reitblatt et al., Abstractions for Network Update, SIGCOMM 2012).
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from helsewan.controller.openflow.entries import Action, AnyMeter, FlowRule, For
 _Entry = TypeVar("_Entry", bound=Hashable)
 
 _NOTHING = RuleSet()
-# Tables that are looked up by a number given before.
+# Tables that match on a number which an earlier table or router assigned to the packet.
 STAMPED = frozenset({Table.CORE, Table.VPN, Table.DELIVER, Table.FIT, Table.OTHER_LINE})
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Entries to ``add``, to ``change`` and to ``remove``; ``was`` are the changed ones as they were."""
+    """Entries to ``add``, to ``change`` (as they become) and to ``remove``; ``was`` are the changed ones before."""
 
     add: RuleSet = _NOTHING
     change: RuleSet = _NOTHING
@@ -35,15 +34,15 @@ class Difference:
 
     @property
     def parts(self) -> tuple[RuleSet, RuleSet, RuleSet]:
-        """What is added, changed and removed."""
+        """The added, changed and removed entries."""
         return self.add, self.change, self.remove
 
     def inverse(self) -> Difference:
-        """What leads back; entries in words that are not ours cannot be put back."""
-        return Difference(_sayable(self.remove), _sayable(self.was), self.add, self.change)
+        """The difference that undoes this one, without entries that cannot be encoded (foreign actions)."""
+        return Difference(_encodable(self.remove), _encodable(self.was), self.add, self.change)
 
     def meters(self) -> Difference:
-        """The part of it that is about meters."""
+        """The part that concerns meters."""
         return Difference(*(RuleSet(meters=part.meters) for part in (self.add, self.change, self.remove, self.was)))
 
 
@@ -52,8 +51,9 @@ _NO_DIFFERENCE = Difference()
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A difference in the order in which no packet meets a mixture: ``add`` what nobody needs yet, ``turn`` to it
-    in one step, and ``remove``, after the last packet that was stamped before, what nobody needs any more."""
+    """A difference in three parts, applied in this order so that no packet meets a mixture: ``add`` entries that no
+    packet uses yet, ``turn`` the ingress over to them in one step, and ``remove`` the unused entries once the last
+    packet that carries an old number has left."""
 
     add: Difference = _NO_DIFFERENCE
     turn: Difference = _NO_DIFFERENCE
@@ -61,7 +61,7 @@ class Step:
 
 
 def difference(old: RuleSet, new: RuleSet) -> Difference:
-    """What leads from ``old`` to ``new``. The order of a match's fields makes no difference."""
+    """The difference from ``old`` to ``new``. The order of a match's fields is ignored."""
     meters = _compared(old.meters, new.meters, lambda meter: meter.id)
     groups = _compared(old.groups, new.groups, lambda group: group.id)
     flows = _compared(old.flows, new.flows, _flow_key, _content)
@@ -82,7 +82,8 @@ def step(old: RuleSet, new: RuleSet) -> Step:
 
 
 def both(decisive: RuleSet, other: RuleSet) -> RuleSet:
-    """``decisive`` with what ``other`` has for packets that were stamped for it."""
+    """``decisive`` and the entries of ``other`` that packets with numbers of ``other`` need; where both have an entry
+    with the same key, that of ``decisive``."""
     meters = {meter.id: meter for meter in (*other.meters, *decisive.meters)}
     groups = {group.id: group for group in (*other.groups, *decisive.groups)}
     flows = {_flow_key(flow): flow for flow in (*_split(other.flows)[0], *decisive.flows)}
@@ -95,9 +96,9 @@ def _compared(
     key: Callable[[_Entry], Hashable],
     content: Callable[[_Entry], object] = lambda entry: entry,
 ) -> tuple[tuple[_Entry, ...], tuple[_Entry, ...], tuple[_Entry, ...], tuple[_Entry, ...]]:
-    """Added, changed (as they are to be), removed, changed (as they were)."""
+    """Added, changed (as they become), removed, changed (as they were)."""
     old, new = tuple(old), tuple(new)
-    same = {id(entry) for entry in old} & {id(entry) for entry in new}  # most; what is the same object needs no looking
+    same = {id(entry) for entry in old} & {id(entry) for entry in new}  # most entries; the same object is equal
     before = {key(entry): entry for entry in old if id(entry) not in same}
     after = {key(entry): entry for entry in new if id(entry) not in same}
     changed = [name for name, entry in after.items() if name in before and content(before[name]) != content(entry)]
@@ -109,21 +110,21 @@ def _compared(
     )
 
 
-def _sayable(rules: RuleSet) -> RuleSet:
-    """The entries that can be sent."""
+def _encodable(rules: RuleSet) -> RuleSet:
+    """The entries that the encoder can send."""
 
     def foreign(actions: tuple[Action, ...]) -> bool:
         return any(isinstance(action, Foreign) for action in actions)
 
     return RuleSet(
-        tuple(meter for meter in rules.meters if _limited(meter)),
+        tuple(meter for meter in rules.meters if _has_rate(meter)),
         tuple(group for group in rules.groups if not any(foreign(bucket.actions) for bucket in group.buckets)),
         tuple(flow for flow in rules.flows if not foreign(flow.actions)),
     )
 
 
-def _limited(meter: AnyMeter) -> bool:
-    """Whether it is a meter as ours are."""
+def _has_rate(meter: AnyMeter) -> bool:
+    """Whether a meter limits a rate, as all that the encoder can send do."""
     return bool(meter.rate_kbps if isinstance(meter, MeterRule) else meter.rate_pps)
 
 
@@ -136,7 +137,7 @@ def _content(flow: FlowRule) -> object:
 
 
 def _split(flows: Iterable[FlowRule]) -> tuple[tuple[FlowRule, ...], tuple[FlowRule, ...]]:
-    """Those met by packets that carry a number, and the others."""
+    """The flows in `STAMPED` tables, and the others."""
     stamped: list[FlowRule] = []
     others: list[FlowRule] = []
     for flow in flows:

@@ -15,8 +15,8 @@ from helsewan.emulation.nodes.nodes import NamespaceNode
 
 
 @dataclass(frozen=True)
-class Lead:
-    """A port: interface ``name`` of ``node``, and the index of its peer in the patch namespace."""
+class Port:
+    """Interface ``name`` of ``node``, and the index of its veth peer in the patch namespace."""
 
     node: NamespaceNode
     name: str
@@ -34,7 +34,7 @@ class KernelLink:
 
     forward: KernelPipe
     back: KernelPipe
-    lights: tuple[int, int]
+    patch_ends: tuple[int, int]
 
     def pipe(self, direction: Direction) -> KernelPipe:
         """The pipe of one direction."""
@@ -51,39 +51,39 @@ class KernelBackend(LinkBackend):
 
     def __init__(self, shape: Shape, classes: Classes) -> None:
         super().__init__(shape)
-        self.lines: dict[str, KernelLink] = {}
-        self._wire = PatchNamespace()
+        self.links: dict[str, KernelLink] = {}
+        self._patch = PatchNamespace()
         self._classes = classes
         self._early_us: dict[tuple[str, Direction], float] = {}
-        self._leads: list[Lead] = []
+        self._ports: list[Port] = []
 
     def end(self, node: NamespaceNode, name: str) -> End:
         """Create the veth ``name`` in ``node``."""
-        self._leads.append(Lead(node, name, self._wire.lead(node.namespace, name)))
-        return End(len(self._leads) - 1)
+        self._ports.append(Port(node, name, self._patch.add_port(node.namespace, name)))
+        return End(len(self._ports) - 1)
 
     def commit(self) -> None:
         """Create all links added so far."""
         for name, (first, second) in self._ends.items():
-            make = self._access if second.vlan else self._fibre
-            self.lines[name] = make(self.models[name], self._leads[first.port], self._leads[second.port], second.vlan)
+            make = self._access_link if second.vlan else self._router_link
+            self.links[name] = make(self.models[name], self._ports[first.port], self._ports[second.port], second.vlan)
         self._ends.clear()
 
-    def _fibre(self, models: tuple[PipeModel, PipeModel], first: Lead, second: Lead, _: int) -> KernelLink:
-        self._wire.redirect(first.index, second.index)
-        self._wire.redirect(second.index, first.index)
-        forward = KernelPipe(first.egress, self._wire.egress(second.index), self._classes, models[0])
-        back = KernelPipe(second.egress, self._wire.egress(first.index), self._classes, models[1])
+    def _router_link(self, models: tuple[PipeModel, PipeModel], first: Port, second: Port, _: int) -> KernelLink:
+        self._patch.redirect(first.index, second.index)
+        self._patch.redirect(second.index, first.index)
+        forward = KernelPipe(first.egress, self._patch.egress(second.index), self._classes, models[0])
+        back = KernelPipe(second.egress, self._patch.egress(first.index), self._classes, models[1])
         return KernelLink(forward, back, (first.index, second.index))
 
-    def _access(self, models: tuple[PipeModel, PipeModel], site: Lead, trunk: Lead, vlan: int) -> KernelLink:
-        near, far = self._wire.pair()
-        self._wire.redirect(site.index, near)
-        self._wire.redirect(far, trunk.index, vlan)
-        self._wire.redirect_tagged(trunk.index, vlan, far)
-        self._wire.redirect(near, site.index)
-        forward = KernelPipe(site.egress, self._wire.egress(near), self._classes, models[0])
-        back = KernelPipe(self._wire.egress(far), self._wire.egress(site.index), self._classes, models[1])
+    def _access_link(self, models: tuple[PipeModel, PipeModel], site: Port, trunk: Port, vlan: int) -> KernelLink:
+        near, far = self._patch.pair()
+        self._patch.redirect(site.index, near)
+        self._patch.redirect(far, trunk.index, vlan)
+        self._patch.redirect_tagged(trunk.index, vlan, far)
+        self._patch.redirect(near, site.index)
+        forward = KernelPipe(site.egress, self._patch.egress(near), self._classes, models[0])
+        back = KernelPipe(self._patch.egress(far), self._patch.egress(site.index), self._classes, models[1])
         return KernelLink(forward, back, (site.index, near))
 
     def compensate_delay(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
@@ -96,24 +96,24 @@ class KernelBackend(LinkBackend):
         for name, pair in models.items():
             for direction, model in zip(Direction, pair, strict=True):
                 delay_us = max(0, round(model.delay_us - self._early_us.get((name, direction), 0.0)))
-                self.lines[name].pipe(direction).change(replace(model, delay_us=delay_us))
+                self.links[name].pipe(direction).change(replace(model, delay_us=delay_us))
         self.models.update(models)
         return time.time_ns()
 
     def set_down(self, names: Iterable[str], down: bool) -> int:
         """Fail or restore links: their ends lose or gain carrier, and a failed link's frames are dropped."""
-        self._wire.light([index for name in names for index in self.lines[name].lights], up=not down)
+        self._patch.set_up([index for name in names for index in self.links[name].patch_ends], up=not down)
         return time.time_ns()
 
-    def set_blackhole(self, name: str, direction: Direction, silent: bool) -> int:
+    def set_blackhole(self, name: str, direction: Direction, blackhole: bool) -> int:
         """Make one direction a black hole (all its frames are lost in transit), or end that."""
-        pipe = self.lines[name].pipe(direction)
-        pipe.change(pipe.model, silent)
+        pipe = self.links[name].pipe(direction)
+        pipe.change(pipe.model, blackhole)
         return time.time_ns()
 
-    def set_paused(self, names: Iterable[str], frozen: bool) -> int:
+    def set_paused(self, names: Iterable[str], paused: bool) -> int:
         """Not supported: raises NotInKernel."""
         raise NotInKernel(
-            "the kernel cannot stop time on a line: plug and netem's slots hold frames, but let go at once of all "
-            "whose time came meanwhile"
+            "the kernel cannot pause a link: plug and netem's slots hold frames, but then release at once all that "
+            "became due meanwhile"
         )

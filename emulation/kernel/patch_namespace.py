@@ -45,17 +45,17 @@ class KernelPipe:
         """Raises NotInKernel, and OSError when the kernel refuses."""
         self._at_shaper, self._at_delay = shaper.netlink, delay.netlink
         self._shaper, self._delay = Shaper(shaper.index, classes), Delay(delay.index)
-        self._silent = False
+        self._blackhole = False
         self.model = model
         self._at_shaper.request(list(self._shaper.build(model)))
         self._at_delay.request(self._delay.build(model))
 
-    def change(self, model: PipeModel, silent: bool | None = None) -> None:
+    def change(self, model: PipeModel, blackhole: bool | None = None) -> None:
         """Set another model, or make the pipe a black hole; frames queued or in transit stay."""
-        silent = self._silent if silent is None else silent
+        blackhole = self._blackhole if blackhole is None else blackhole
         self._at_shaper.request(list(self._shaper.change(self.model, model)))
-        self._at_delay.request(self._delay.change(model, silent))
-        self.model, self._silent = model, silent
+        self._at_delay.request(self._delay.change(model, blackhole))
+        self.model, self._blackhole = model, blackhole
 
 
 class PatchNamespace:
@@ -64,22 +64,22 @@ class PatchNamespace:
     def __init__(self) -> None:
         self.namespace = Namespace()
         self.netlink = Netlink(self.namespace)
-        self._made = 0
+        self._created = 0
 
-    def lead(self, namespace: Namespace, name: str) -> int:
+    def add_port(self, namespace: Namespace, name: str) -> int:
         """Create a veth from interface ``name`` in a node's namespace to a new one here, which is up; returns the
         latter's index."""
         here = self._name()
         self.netlink.request([(f"make {name}", messages.add_veth(here, MTU, name, namespace.fd))])
         with namespace.entered():
             switch_off_offloads(name)
-        return self._open(here)
+        return self._configure(here)
 
     def pair(self) -> tuple[int, int]:
         """Create a veth with both ends in this namespace and up; returns their indices."""
         near, far = self._name(), self._name()
         self.netlink.request([(f"make {near}", messages.add_veth(near, MTU, far))])
-        return self._open(near), self._open(far)
+        return self._configure(near), self._configure(far)
 
     def egress(self, index: int) -> Egress:
         """The egress side of an interface in this namespace."""
@@ -93,20 +93,20 @@ class PatchNamespace:
         """Redirect frames with tag ``vlan`` that ``source`` receives to ``target``, removing the tag."""
         self.netlink.request([traffic_control.untagged_redirect(source, vlan, target)])
 
-    def light(self, indices: list[int], up: bool) -> None:
+    def set_up(self, indices: list[int], up: bool) -> None:
         """Set interfaces here up or down; when down, their peers lose carrier, and both ends drop queued frames."""
         state = "up" if up else "down"
-        asked = [(f"set interface {index} {state}", messages.set_link(index, up=up)) for index in indices]
-        self.netlink.request(asked)
+        requests = [(f"set interface {index} {state}", messages.set_link(index, up=up)) for index in indices]
+        self.netlink.request(requests)
 
     def _name(self) -> str:
-        self._made += 1
-        return f"w{self._made}"
+        self._created += 1
+        return f"w{self._created}"
 
-    def _open(self, name: str) -> int:
+    def _configure(self, name: str) -> int:
         index = self.netlink.index_of(name)
         self.netlink.withhold_ipv6(name)
-        self.light([index], up=True)
+        self.set_up([index], up=True)
         self.netlink.request([traffic_control.clsact(index)])
         return index
 

@@ -50,7 +50,7 @@ class Shaper:
         check(model)
         stab = traffic_control.size_table(model.overhead_bytes) if _counts_overhead(model) else b""
         yield traffic_control.qdisc(self.index, _HTB, traffic_control.ROOT, "htb", traffic_control.htb(1), stab=stab)
-        yield self._line(model, create=True)
+        yield self._rate(model, create=True)
         yield from self._queues(model, create=True)
         yield from self._filters(model, create=True)
 
@@ -61,12 +61,12 @@ class Shaper:
         if old.overhead_bytes != new.overhead_bytes and _counts_overhead(new):
             stab = traffic_control.size_table(new.overhead_bytes)
             yield traffic_control.qdisc(self.index, _HTB, traffic_control.ROOT, "htb", stab=stab, create=False)
-        yield self._line(new, create=False)
+        yield self._rate(new, create=False)
         yield from self._queues(new, create=False)
         if old.mtu_bytes != new.mtu_bytes:
             yield from self._filters(new, create=False)
 
-    def _line(self, model: PipeModel, *, create: bool) -> Request:
+    def _rate(self, model: PipeModel, *, create: bool) -> Request:
         overhead = 0 if _counts_overhead(model) else model.overhead_bytes
         return traffic_control.htb_class(
             self.index, _HTB_CLASS, _HTB, model.rate_bps, BURST_US, overhead, create=create
@@ -102,23 +102,23 @@ class Delay:
 
     def build(self, model: PipeModel) -> Iterator[Request]:
         """Requests that create the disciplines."""
-        yield from self._set(model, silent=False, create=True)
+        yield from self._set(model, blackhole=False, create=True)
 
-    def change(self, model: PipeModel, silent: bool) -> Iterator[Request]:
+    def change(self, model: PipeModel, blackhole: bool) -> Iterator[Request]:
         """Requests that set another model, or make the pipe a black hole; frames in transit keep their times."""
-        yield from self._set(model, silent=silent, create=False)
+        yield from self._set(model, blackhole=blackhole, create=False)
 
-    def _set(self, model: PipeModel, *, silent: bool, create: bool) -> Iterator[Request]:
+    def _set(self, model: PipeModel, *, blackhole: bool, create: bool) -> Iterator[Request]:
         if model.duplicate:
-            whole = traffic_control.netem(_way(model, silent, model.rate_bps))
+            whole = traffic_control.netem(_transit(model, blackhole, model.rate_bps))
             yield traffic_control.qdisc(self.index, _NETEM, traffic_control.ROOT, "netem", whole, create=create)
             return
-        line = Netem(_line_frames(model), rate_bps=model.rate_bps, overhead_bytes=model.overhead_bytes)
-        way = traffic_control.netem(_way(model, silent, 0 if _reorders(model) else IN_ORDER_BPS))
+        sending = Netem(_sending_frames(model), rate_bps=model.rate_bps, overhead_bytes=model.overhead_bytes)
+        transit = traffic_control.netem(_transit(model, blackhole, 0 if _reorders(model) else IN_ORDER_BPS))
         yield traffic_control.qdisc(
-            self.index, _NETEM, traffic_control.ROOT, "netem", traffic_control.netem(line), create=create
+            self.index, _NETEM, traffic_control.ROOT, "netem", traffic_control.netem(sending), create=create
         )
-        yield traffic_control.qdisc(self.index, _NETEM_INNER, _NETEM_CHILD, "netem", way, create=create)
+        yield traffic_control.qdisc(self.index, _NETEM_INNER, _NETEM_CHILD, "netem", transit, create=create)
 
 
 def check(model: PipeModel) -> None:
@@ -131,19 +131,19 @@ def check(model: PipeModel) -> None:
         "a RED curve for each drop precedence: gred reads another mark than DSCP": any(
             isinstance(aqm, Red) and len(aqm.curves) > 1 for aqm in aqms
         ),
-        "limits in bytes (or RED) beside limits in time: it counts frames with the line's overhead or without": timed
+        "limits in bytes (or RED) beside limits in time: it counts frames with the link's overhead or without": timed
         and (counted or any(isinstance(aqm, Red) for aqm in aqms)),
         "an overhead below 0 beside limits in bytes or RED": not _counts_overhead(model) and model.overhead_bytes < 0,
         "a limit beside CoDel: its own is in frames": any(
             isinstance(queue.aqm, CoDel) and _limit_bytes(queue, model.rate_bps) is not None for queue in model.queues
         ),
-        "a limit below a full frame: its queues also hold a frame that finds the line free": any(
+        "a limit below a full frame: its queues also hold a frame that finds the link idle": any(
             (_limit_bytes(queue, model.rate_bps) or FULL_FRAME_BYTES) < FULL_FRAME_BYTES for queue in model.queues
         ),
         "duplication beside jitter that reorders: it allows one netem only": bool(model.duplicate) and _reorders(model),
     }
-    if asked := [what for what, is_asked in refusals.items() if is_asked]:
-        raise NotInKernel("the kernel has not " + "; nor ".join(asked))
+    if refused := [what for what, is_set in refusals.items() if is_set]:
+        raise NotInKernel("the kernel does not have " + "; nor ".join(refused))
 
 
 def _check_change(old: PipeModel, new: PipeModel) -> None:
@@ -158,7 +158,7 @@ def _check_change(old: PipeModel, new: PipeModel) -> None:
         "limits from bytes to time or back": _counts_overhead(old) != _counts_overhead(new),
         "duplication from none to some or back": bool(old.duplicate) != bool(new.duplicate),
     }
-    if lossy := [what for what, is_asked in changes.items() if is_asked]:
+    if lossy := [what for what, is_changed in changes.items() if is_changed]:
         raise NotInKernel(f"the kernel cannot change {' or '.join(lossy)} without losing queued frames")
 
 
@@ -192,12 +192,12 @@ def _reorders(model: PipeModel) -> bool:
     return model.jitter is not None and model.jitter.reorder
 
 
-def _way(model: PipeModel, silent: bool, rate_bps: int) -> Netem:
+def _transit(model: PipeModel, blackhole: bool, rate_bps: int) -> Netem:
     """The netem settings for loss, corruption, delay and jitter; with a rate, frames are sent one after the other."""
     jitter, loss = model.jitter, model.loss
-    chances = (0.0, 1.0, 1.0, 1.0) if silent else (loss.p, loss.r, loss.bad, loss.good) if loss else None
+    chances = (0.0, 1.0, 1.0, 1.0) if blackhole else (loss.p, loss.r, loss.bad, loss.good) if loss else None
     return Netem(
-        limit_frames=_way_frames(model),
+        limit_frames=_transit_frames(model),
         delay_ns=model.delay_us * 1000,
         jitter_ns=jitter.spread_us * 1000 if jitter else 0,
         table=distribution_table(jitter.distribution) if jitter else (),
@@ -209,13 +209,13 @@ def _way(model: PipeModel, silent: bool, rate_bps: int) -> Netem:
     )
 
 
-def _line_frames(model: PipeModel) -> int:
+def _sending_frames(model: PipeModel) -> int:
     return SPARE_FRAMES + model.rate_bps * BURST_US // 8_000_000 // SHORTEST_FRAME_BYTES
 
 
-def _way_frames(model: PipeModel) -> int:
+def _transit_frames(model: PipeModel) -> int:
     longest_us = model.delay_us + (MOST_SPREADS * model.jitter.spread_us if model.jitter else 0)
-    return _line_frames(model) + model.rate_bps * longest_us // 8_000_000 // SHORTEST_FRAME_BYTES
+    return _sending_frames(model) + model.rate_bps * longest_us // 8_000_000 // SHORTEST_FRAME_BYTES
 
 
 @cache

@@ -90,7 +90,7 @@ def require() -> None:
         Problem(
             "--dataplane kernel",
             finding.part.name,
-            f"is not in this kernel: {finding.part.purpose} would be missing ({finding.refusal})",
+            f"is not in this kernel: required for {finding.part.purpose} ({finding.refusal})",
             f"boot one with {finding.part.option}; the link engine needs none of it",
         )
         for finding in lacking
@@ -151,8 +151,8 @@ def _veth(bench: _Bench) -> None:
 
 def _trials() -> Iterator[tuple[KernelPart, Callable[[_Bench], None]]]:
     curve = RedCurve(10_000, 20_000)
-    yield KernelPart("veth", "CONFIG_VETH", "every line's end"), _veth
-    yield KernelPart("htb", "CONFIG_NET_SCH_HTB", "a line's rate"), _qdisc("htb", traffic_control.htb(1))
+    yield KernelPart("veth", "CONFIG_VETH", "the ends of links"), _veth
+    yield KernelPart("htb", "CONFIG_NET_SCH_HTB", "a link's rate"), _qdisc("htb", traffic_control.htb(1))
     yield (
         KernelPart("ets", "CONFIG_NET_SCH_ETS", "strict and weighted queues"),
         _qdisc("ets", traffic_control.ets(1, [1664], 0)),
@@ -162,15 +162,15 @@ def _trials() -> Iterator[tuple[KernelPart, Callable[[_Bench], None]]]:
         KernelPart("netem", "CONFIG_NET_SCH_NETEM", "delay, jitter and loss"),
         _qdisc("netem", traffic_control.netem(Netem(10))),
     )
-    yield KernelPart("bpf, gact", "CONFIG_NET_CLS_BPF, _ACT_GACT", "telling the classes of frames"), _classifier
+    yield KernelPart("bpf, gact", "CONFIG_NET_CLS_BPF, _ACT_GACT", "classification of frames"), _classifier
     yield (
         KernelPart(
-            "matchall, mirred, vlan", "CONFIG_NET_CLS_MATCHALL, _ACT_MIRRED, _ACT_VLAN", "joining a line's ends"
+            "matchall, mirred, vlan", "CONFIG_NET_CLS_MATCHALL, _ACT_MIRRED, _ACT_VLAN", "connecting the ends of a link"
         ),
         _redirection(lambda index: traffic_control.redirect(index, index, vlan=2)),
     )
     yield (
-        KernelPart("flower", "CONFIG_NET_CLS_FLOWER", "access lines on a trunk"),
+        KernelPart("flower", "CONFIG_NET_CLS_FLOWER", "access links on a trunk"),
         _redirection(lambda index: traffic_control.untagged_redirect(index, 2, index)),
     )
     yield KernelPart("openvswitch", "CONFIG_OPENVSWITCH", "the routers"), _open_vswitch

@@ -61,7 +61,7 @@ int64_t le_engine_add_port(struct le_engine *engine)
 const char *le_engine_refuse_pipe(const struct le_engine *engine, const struct le_engine_pipe_spec *spec)
 {
     if (engine->pipe_count == engine->max_pipes)
-        return "no room for another pipe";
+        return "the maximum number of pipes is reached";
     if (spec->src_port >= engine->port_count || spec->dst_port >= engine->port_count)
         return "no such port";
     const struct le_engine_port *port = &engine->ports[spec->src_port];

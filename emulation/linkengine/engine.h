@@ -28,8 +28,8 @@ struct le_engine {
     struct le_frame_pool pool;         /* for all pipes */
     struct le_engine_port *ports;      /* by number */
     struct le_pipe *pipes;             /* by number */
-    uint32_t port_count, max_ports;    /* in use, room for */
-    uint32_t pipe_count, max_pipes;    /* in use, room for */
+    uint32_t port_count, max_ports;    /* in use, maximum */
+    uint32_t pipe_count, max_pipes;    /* in use, maximum */
     struct le_transit *transit;        /* frames between two links */
     struct le_heap heap;               /* pipes with events to come */
     struct le_engine_stats *stats;     /* in shared memory */
@@ -47,7 +47,7 @@ struct le_engine_pipe_spec {
 
 enum le_engine_outcome {
     ENGINE_DELIVERED,  /* the port took the frame */
-    ENGINE_REFUSED,    /* the kernel had no room for it */
+    ENGINE_REFUSED,    /* the kernel did not accept it */
     ENGINE_PORT_DOWN,  /* the port's interface is down or deleted */
 };
 

@@ -29,7 +29,7 @@ struct le_frame_layout le_frame_parse(const uint8_t *data, uint32_t length);
 /* Bytes of the VLAN tags alone, as in struct le_frame_layout. */
 uint32_t le_frame_tag_bytes(const uint8_t *data, uint32_t length);
 
-/* The VLAN id of the outer 802.1Q tag, -1 if the frame has none: a trunk's links are told apart by it. */
+/* The VLAN id of the outer 802.1Q tag, -1 if the frame has none: it identifies the link on a trunk. */
 int le_frame_vlan(const uint8_t *data, uint32_t length);
 
 #endif

@@ -111,7 +111,7 @@ static PyObject *module_add_port(struct le_module_engine *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "i:add_port", &fd) || le_module_check_idle(self) < 0)
         return NULL;
     if (self->engine.port_count == self->engine.max_ports)
-        return PyErr_Format(PyExc_ValueError, "no room for another port");
+        return PyErr_Format(PyExc_ValueError, "the maximum number of ports is reached");
     if (le_loop_watch(&self->loop, self->engine.port_count, fd) < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     return PyLong_FromLongLong(le_engine_add_port(&self->engine));
@@ -146,7 +146,7 @@ static PyMethodDef module_methods[] = {
     {"configure", (PyCFunction)module_configure, METH_VARARGS, "Set the class tables."},
     {"add_port", (PyCFunction)module_add_port, METH_VARARGS, "Add a port over a descriptor; its number."},
     {"add_pipes", (PyCFunction)le_pipes_add, METH_VARARGS, "Add pipes between ports; their numbers."},
-    {"set_pipes", (PyCFunction)le_pipes_set, METH_VARARGS, "Change pipes, all or none, at one moment."},
+    {"set_pipes", (PyCFunction)le_pipes_set, METH_VARARGS, "Change pipes, all or none, at the same time."},
     {"start_capture", (PyCFunction)le_captures_start, METH_VARARGS, "Put copies of pipes' frames into a ring."},
     {"stop_capture", (PyCFunction)le_captures_stop, METH_VARARGS, "Put no more copies of pipes' frames into a ring."},
     {"follow_trace", (PyCFunction)le_pipes_follow, METH_VARARGS, "Have pipes follow a trace, or none."},
@@ -197,7 +197,7 @@ static PyModuleDef_Slot module_module_slots[] = {
 static struct PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_linkengine",
-    .m_doc = "Emulated lines: class queues, rate and delay over file descriptors.",
+    .m_doc = "Emulated links: class queues, rate and delay over file descriptors.",
     .m_slots = module_module_slots,
 };
 

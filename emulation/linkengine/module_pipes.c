@@ -176,7 +176,7 @@ static struct le_trace *pipes_trace(const Py_buffer *points, int64_t repeat_ns)
             break;
         }
     if (!PyErr_Occurred() && repeat_ns != 0 && repeat_ns <= before_ns)
-        PyErr_SetString(PyExc_ValueError, "trace: it begins anew before its last point");
+        PyErr_SetString(PyExc_ValueError, "trace: it restarts before its last point");
     if (!PyErr_Occurred())
         return trace;
     le_trace_release(trace);

@@ -63,7 +63,7 @@ struct le_pipe {
     uint64_t random;                          /* state of its random numbers */
     struct le_capture *capture;               /* gets a copy of delivered frames, NULL: none */
     uint32_t capture_interface;               /* which of the capture's interfaces it is */
-    struct le_trace_place trace;              /* the trace it follows */
+    struct le_trace_position trace;              /* the trace it follows */
     const struct le_classify_tables *tables;  /* the engine's */
     struct le_frame_pool *pool;               /* the engine's */
     struct le_pipe_stats *stats;              /* in shared memory */

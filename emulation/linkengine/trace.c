@@ -18,12 +18,12 @@ void le_trace_release(struct le_trace *trace)
         free(trace);
 }
 
-void le_trace_follow(struct le_trace_place *place, struct le_trace *trace, int64_t now_ns)
+void le_trace_follow(struct le_trace_position *position, struct le_trace *trace, int64_t now_ns)
 {
     if (trace)
         trace->users++;
-    le_trace_release(place->trace);
-    *place = (struct le_trace_place){
+    le_trace_release(position->trace);
+    *position = (struct le_trace_position){
         .trace = trace,
         .start_ns = now_ns,
         .next_ns = trace ? now_ns + trace->point[0].at_ns : TRACE_NEVER,
@@ -44,17 +44,17 @@ static size_t trace_points_by(const struct le_trace *trace, int64_t time_ns)
     return from;
 }
 
-const struct le_trace_point *le_trace_advance(struct le_trace_place *place, int64_t now_ns)
+const struct le_trace_point *le_trace_advance(struct le_trace_position *position, int64_t now_ns)
 {
-    const struct le_trace *trace = place->trace;
-    int64_t round = trace->repeat_ns ? (now_ns - place->start_ns) / trace->repeat_ns : 0;
-    int64_t round_ns = place->start_ns + round * trace->repeat_ns;
-    size_t come = trace_points_by(trace, now_ns - round_ns);
-    if (come < trace->count)
-        place->next_ns = round_ns + trace->point[come].at_ns;
+    const struct le_trace *trace = position->trace;
+    int64_t round = trace->repeat_ns ? (now_ns - position->start_ns) / trace->repeat_ns : 0;
+    int64_t round_ns = position->start_ns + round * trace->repeat_ns;
+    size_t passed = trace_points_by(trace, now_ns - round_ns);
+    if (passed < trace->count)
+        position->next_ns = round_ns + trace->point[passed].at_ns;
     else if (trace->repeat_ns)
-        place->next_ns = round_ns + trace->repeat_ns + trace->point[0].at_ns;
+        position->next_ns = round_ns + trace->repeat_ns + trace->point[0].at_ns;
     else
-        place->next_ns = TRACE_NEVER;
-    return &trace->point[(come ? come : trace->count) - 1]; /* none yet in this round: the last of the one before */
+        position->next_ns = TRACE_NEVER;
+    return &trace->point[(passed ? passed : trace->count) - 1]; /* none yet in this round: the last point of the previous one */
 }

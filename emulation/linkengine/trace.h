@@ -28,7 +28,7 @@ struct le_trace {
 };
 
 /* A pipe's position in a trace. */
-struct le_trace_place {
+struct le_trace_position {
     struct le_trace *trace;  /* holds a reference; NULL: follows none */
     int64_t start_ns;        /* when the pipe began to follow it */
     int64_t next_ns;         /* when the next point is, TRACE_NEVER: past the last */
@@ -39,9 +39,9 @@ struct le_trace *le_trace_new(size_t count);
 void le_trace_release(struct le_trace *trace);
 
 /* Follow trace from now_ns on (NULL: none); takes a reference. */
-void le_trace_follow(struct le_trace_place *place, struct le_trace *trace, int64_t now_ns);
+void le_trace_follow(struct le_trace_position *position, struct le_trace *trace, int64_t now_ns);
 
 /* The point that holds at now_ns, which is next_ns or later. Earlier points not yet applied are skipped. */
-const struct le_trace_point *le_trace_advance(struct le_trace_place *place, int64_t now_ns);
+const struct le_trace_point *le_trace_advance(struct le_trace_position *position, int64_t now_ns);
 
 #endif

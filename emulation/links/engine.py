@@ -54,14 +54,14 @@ class PipeChange:
     """A change of a pipe's settings; None leaves a setting as it is.
 
     ``model``: queued frames stay queued, the frame being sent and frames in flight keep their times. ``down``: all
-    frames in the pipe are dropped, as are arriving frames until it is up again. ``silent`` (black hole): frames are
-    sent and then lost. ``frozen`` (paused): the pipe's time stops; arriving frames are queued up to the limits."""
+    frames in the pipe are dropped, as are arriving frames until it is up again. ``blackhole``: frames are sent and
+    then lost. ``paused``: the pipe's time stops; arriving frames are queued up to the limits."""
 
     pipe: int
     model: PipeModel | None = None
     down: bool | None = None
-    silent: bool | None = None
-    frozen: bool | None = None
+    blackhole: bool | None = None
+    paused: bool | None = None
 
 
 class EngineProcess:
@@ -162,8 +162,8 @@ class EngineProcess:
                 change.pipe,
                 None if change.model is None else model_row(change.model, table),
                 change.down,
-                change.silent,
-                change.frozen,
+                change.blackhole,
+                change.paused,
             )
             for change in changes
         ]
@@ -199,13 +199,13 @@ class EngineProcess:
         When the trace is removed, the values of the last point stay until a model is set. While a pipe is paused, its
         trace is paused too."""
         if trace is None:
-            return int(self._request("follow_trace", pipes=list(pipes), says=None)["applied_at_ns"])
+            return int(self._request("follow_trace", pipes=list(pipes), columns=None)["applied_at_ns"])
         fd = os.memfd_create("link-engine-trace")
         try:
             with os.fdopen(os.dup(fd), "wb") as file:
                 file.write(trace.packed())
             repeat_ns = 0 if trace.repeat_us is None else trace.repeat_us * 1000
-            reply = self._request("follow_trace", [fd], pipes=list(pipes), says=trace.says, repeat_ns=repeat_ns)
+            reply = self._request("follow_trace", [fd], pipes=list(pipes), columns=trace.columns, repeat_ns=repeat_ns)
         finally:
             os.close(fd)
         return int(reply["applied_at_ns"])
@@ -245,7 +245,7 @@ class EngineProcess:
             try:
                 send_message(self._control, {"op": op, **arguments}, fds)
             except OSError as error:
-                raise EngineError(f"the link engine is gone: {error}") from error
+                raise EngineError(f"the link engine has ended: {error}") from error
             return self._receive()
 
     def _receive(self) -> dict[str, Any]:
@@ -255,7 +255,7 @@ class EngineProcess:
             raise EngineError(f"the link engine did not answer for {_REPLY_TIMEOUT_S:g} s") from error
         if received is None:
             status = self._process.poll() if self._process else None
-            raise EngineError(f"the link engine is gone (exit status {status})")
+            raise EngineError(f"the link engine has ended (exit status {status})")
         reply, _ = received
         if "error" in reply:
             raise EngineError(reply["error"])

@@ -35,7 +35,7 @@ class EngineServer:
 
     def answer(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         """The reply to a message; errors are returned as a reply, ``{"error": …}``."""
-        kept = 0
+        added = 0  # ports: their descriptors belong to the engine
         try:
             match message.pop("op"):
                 case "configure":
@@ -45,7 +45,7 @@ class EngineServer:
                     ports = []
                     for fd in fds:
                         ports.append(self._engine.add_port(fd))
-                        kept += 1
+                        added += 1
                     return {"ports": ports}
                 case "add_pipes":
                     return {"pipes": self._engine.add_pipes(message["queues"], message["pipes"])}
@@ -75,18 +75,18 @@ class EngineServer:
         except Exception as error:  # no message may end the loop
             return {"error": f"{type(error).__name__}: {error}"}
         finally:
-            for fd in fds[kept:]:
+            for fd in fds[added:]:
                 os.close(fd)
 
     def _configure(self, dscp: list[int], tc: list[int], other: int) -> None:
         self._engine.configure(bytes(dscp), bytes(tc), other)
 
-    def _follow_trace(self, fds: list[int], pipes: list[int], says: list[bool] | None, repeat_ns: int = 0) -> None:
-        if says is None:
+    def _follow_trace(self, fds: list[int], pipes: list[int], columns: list[bool] | None, repeat_ns: int = 0) -> None:
+        if columns is None:
             self._engine.follow_trace(pipes, None, 0, False, False, False)
             return
         with mmap.mmap(fds[0], 0, access=mmap.ACCESS_READ) as points:
-            self._engine.follow_trace(pipes, points, repeat_ns, *says)
+            self._engine.follow_trace(pipes, points, repeat_ns, *columns)
 
     def serve(self, control: socket.socket) -> None:
         """Run the engine until the client closes the socket."""

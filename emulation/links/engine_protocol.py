@@ -46,6 +46,6 @@ def _receive(sock: socket.socket, size: int) -> bytes:
     while view:
         count = sock.recv_into(view)
         if count == 0:
-            raise EOFError("the peer is gone amid a message")
+            raise EOFError("the peer closed the connection within a message")
         view = view[count:]
     return bytes(data)

@@ -14,6 +14,7 @@ from helsewan.emulation.routers.switches import KERNEL, USERSPACE, RouterSwitch
 from helsewan.topology.model import TRUNK_INTERFACE
 
 CORE_MTU = 1600  # a site's 1500 bytes and up to three labels and a tag
+TAP_QUEUE = 2000  # frames a TAP holds while the engine is busy; beyond, the kernel drops and counts them
 
 Shape: TypeAlias = Callable[[int, int], PipeModel]  # a link's model by its rate (bit/s) and propagation delay (us)
 Models: TypeAlias = Mapping[str, tuple[PipeModel, PipeModel]]  # by link: forward and back
@@ -40,7 +41,7 @@ class Direction(str, Enum):
 
 @dataclass(frozen=True)
 class End:
-    """One end of a link: the number of a port and the VLAN that tells it apart there (0 = none)."""
+    """One end of a link: the number of a port and the VLAN that identifies it there (0 = none)."""
 
     port: int
     vlan: int = 0
@@ -70,7 +71,7 @@ class LinkBackend(ABC):
         """The end of access link ``vlan`` on the router's trunk, which is created with the first access link."""
         if router.name not in self._trunks:
             self._trunks[router.name] = self.end(router, TRUNK_INTERFACE)
-            router.raise_port(TRUNK_INTERFACE, txqlen=self.trunk_queue)
+            router.bring_up(TRUNK_INTERFACE, txqlen=self.trunk_queue)
         return End(self._trunks[router.name].port, vlan)
 
     def join(
@@ -103,9 +104,9 @@ class LinkBackend(ABC):
         """Fail or restore links."""
 
     @abstractmethod
-    def set_blackhole(self, name: str, direction: Direction, silent: bool) -> int:
+    def set_blackhole(self, name: str, direction: Direction, blackhole: bool) -> int:
         """Make one direction a black hole (all its frames are lost in transit), or end that."""
 
     @abstractmethod
-    def set_paused(self, names: Iterable[str], frozen: bool) -> int:
+    def set_paused(self, names: Iterable[str], paused: bool) -> int:
         """Pause or resume links."""

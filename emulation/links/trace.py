@@ -55,17 +55,17 @@ class Trace:
     def __post_init__(self) -> None:
         if not 1 <= len(self.points) <= MAX_POINTS:
             raise ValueError(f"a trace has 1 to {MAX_POINTS} points, not {len(self.points)}")
-        if len({_said(point) for point in self.points}) > 1 or not any(self.says):
-            raise ValueError("all points of a trace say the same of rate, delay and loss, at least one of them")
+        if len({_columns_of(point) for point in self.points}) > 1 or not any(self.columns):
+            raise ValueError("all points of a trace set the same of rate, delay and loss, at least one of them")
         if any(after.at_us <= before.at_us for before, after in zip(self.points, self.points[1:], strict=False)):
-            raise ValueError("the points of a trace come in order of time, each at its own")
+            raise ValueError("the points of a trace are in order of time, no two at the same time")
         if self.repeat_us is not None and self.repeat_us <= self.points[-1].at_us:
-            raise ValueError(f"a trace of {self.points[-1].at_us} us cannot begin anew every {self.repeat_us} us")
+            raise ValueError(f"a trace of {self.points[-1].at_us} us cannot restart every {self.repeat_us} us")
 
     @property
-    def says(self) -> tuple[bool, bool, bool]:
+    def columns(self) -> tuple[bool, bool, bool]:
         """Whether the trace sets rate, delay and loss."""
-        return _said(self.points[0])
+        return _columns_of(self.points[0])
 
     def packed(self) -> bytes:
         """The points in the link engine's format (POINT_DTYPE); values that are not set are ignored by it."""
@@ -77,7 +77,7 @@ class Trace:
         return points.tobytes()
 
 
-def _said(point: TracePoint) -> tuple[bool, bool, bool]:
+def _columns_of(point: TracePoint) -> tuple[bool, bool, bool]:
     return (point.rate_bps is not None, point.delay_us is not None, point.loss is not None)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from helsewan.emulation.links.link_backend import LinkBackend
-from helsewan.emulation.links.links import MininetAccessLink, MininetRouterLink
-from helsewan.emulation.mininet.net import EmulatedNet
+from helsewan.emulation.links.mininet_links import MininetAccessLink, MininetRouterLink
+from helsewan.emulation.mininet.net import EmulatedNet, disable_mininet_init
 from helsewan.emulation.nodes.nodes import SiteNode
 from helsewan.emulation.routers.bfd import Timers
 from helsewan.emulation.routers.management import ManagementNetwork
@@ -31,19 +31,19 @@ class EmulatedTopo(NetworkTopo):
 
     def link_options(self, link: Link) -> dict[str, Any]:
         """Options of a link: those of Mininet, plus the backend, the link and the network."""
-        ours = {"cls": MininetRouterLink, "backend": self._backend, "fibre": link, "network": self.network}
+        ours = {"cls": MininetRouterLink, "backend": self._backend, "link": link, "network": self.network}
         return super().link_options(link) | ours
 
-    def access_options(self, access: AccessLink, line: int) -> dict[str, Any]:
+    def access_options(self, access: AccessLink, number: int) -> dict[str, Any]:
         """Options of an access link: those of Mininet, plus the backend, the access link and the network."""
         ours = {
             "cls": MininetAccessLink,
             "backend": self._backend,
             "access": access,
-            "line": line,
+            "number": number,
             "network": self.network,
         }
-        return super().access_options(access, line) | ours
+        return super().access_options(access, number) | ours
 
 
 def build(
@@ -58,8 +58,10 @@ def build(
 
     ``backend`` carries all links; ``home`` is the directory of the routers' sockets; ``management`` connects them to
     their controller; ``bfd`` are the timers of the BFD sessions on router links (None: no sessions).
+    Process-wide effect: `disable_mininet_init`.
     """
     switch = partial(RouterSwitch, home=home, log_dir=log_dir, datapath=backend.dataplane.datapath_type, bfd=bfd)
+    disable_mininet_init()
     net = EmulatedNet(topo=EmulatedTopo(network, backend=backend), host=SiteNode, switch=switch, controller=None)
     for router in net.switches:
         management.connect(router, backend)

@@ -25,6 +25,6 @@ def interact(net: Mininet) -> None:
     if os.isatty(0):
         NodeCLI(net)
         return
-    silent, _open = os.pipe()  # the script's commands must not read from the script
-    with open(silent, encoding="utf-8") as nothing:
+    empty, _open = os.pipe()  # the script's commands must not read from the script
+    with open(empty, encoding="utf-8") as nothing:
         NodeCLI(net, stdin=nothing, script="/proc/self/fd/0", stdout=sys.stdout)

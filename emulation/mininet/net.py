@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mininet.log import output
 from mininet.net import Mininet
@@ -22,11 +21,8 @@ _EVERY_S = 0.02
 
 
 class EmulatedNet(Mininet):  # type: ignore[misc]
-    """A Mininet of this project's nodes. ``iperf`` needs no telnet, and does not wait forever for a server."""
-
-    def __init__(self, **params: Any) -> None:
-        Mininet.inited = True  # skips Mininet.init, which changes system-wide sysctls permanently
-        super().__init__(**params)
+    """A Mininet of this project's nodes; call ``disable_mininet_init`` before one is created. ``iperf`` needs no
+    telnet, and does not wait forever for a server."""
 
     def iperf(
         self,
@@ -49,20 +45,26 @@ class EmulatedNet(Mininet):  # type: ignore[misc]
         try:
             _wait_for_port(listening, "udp" if udp else "tcp", port)
             argv = [*common, "-t", str(seconds), "-c", server.IP(), *(["-b", udpBw] if udp else [])]
-            sent, complaint, status = client.pexec(argv)
+            sent, errors, status = client.pexec(argv)
         finally:
             listening.send_signal(signal.SIGINT)
-            heard, _ = listening.communicate()
-        if status or not _rates(sent) or not _rates(heard):
-            raise CommandError(argv, status, complaint or heard)
-        result = [*([udpBw] if udp else []), _rates(heard)[-1], _rates(sent)[-1]]
+            received, _ = listening.communicate()
+        if status or not _rates(sent) or not _rates(received):
+            raise CommandError(argv, status, errors or received)
+        result = [*([udpBw] if udp else []), _rates(received)[-1], _rates(sent)[-1]]
         output(f"*** Results: {result}\n")
         return result
 
 
-def _rates(said: str) -> list[str]:
+def disable_mininet_init() -> None:
+    """Make all ``Mininet`` objects of this process skip ``Mininet.init``, which changes sysctls of the host
+    permanently."""
+    Mininet.inited = True
+
+
+def _rates(output: str) -> list[str]:
     """The rates in iperf's output."""
-    return re.findall(r"[\d.]+ \w+/sec", said)
+    return re.findall(r"[\d.]+ \w+/sec", output)
 
 
 def _wait_for_port(process: subprocess.Popen[str], protocol: str, port: int) -> None:
@@ -74,5 +76,5 @@ def _wait_for_port(process: subprocess.Popen[str], protocol: str, port: int) -> 
         if any(local.endswith(f":{port:04X}") and (protocol == "udp" or st == _LISTENING) for local, _, st in rows):
             return
         time.sleep(_EVERY_S)
-    said = process.stdout.read() if process.poll() is not None and process.stdout else ""
-    raise CommandError(["iperf", "-s"], process.returncode or "none", said or "no server socket in time")
+    printed = process.stdout.read() if process.poll() is not None and process.stdout else ""
+    raise CommandError(["iperf", "-s"], process.returncode or "none", printed or "no server socket in time")

@@ -29,19 +29,19 @@ class Netlink:
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
         self._index: dict[str, int] = {}
-        self._put_off: list[tuple[str, bytes]] | None = None
+        self._batch: list[tuple[str, bytes]] | None = None
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """Batch the requests made within the block: they are sent in order at its end. All are tried; the first error
         is raised."""
-        asked: list[tuple[str, bytes]] = []
-        self._put_off = asked
+        requests: list[tuple[str, bytes]] = []
+        self._batch = requests
         try:
             yield
         finally:
-            self._put_off = None
-        self._exchange(asked)
+            self._batch = None
+        self._exchange(requests)
 
     def set_link(
         self,
@@ -54,13 +54,13 @@ class Netlink:
     ) -> None:
         """Set interface ``name`` up or down, and set its MAC address, MTU, and queue length in frames."""
         message = messages.set_link(self.index_of(name), up=up, address=address, mtu=mtu, txqlen=txqlen)
-        self._ask(f"set interface {name} {'up' if up else 'down'}", message)
+        self._send(f"set interface {name} {'up' if up else 'down'}", message)
 
     def withhold_ipv6(self, name: str) -> None:
         """Disable automatic IPv6 addresses on interface ``name``, so that it sends no IPv6 of its own when it comes
         up."""
         if _HAS_IPV6:
-            self._ask(f"withhold IPv6 from interface {name}", messages.withhold_ipv6(self.index_of(name)))
+            self._send(f"disable automatic IPv6 on interface {name}", messages.withhold_ipv6(self.index_of(name)))
 
     def is_up(self, name: str) -> bool:
         """Whether ``name`` is administratively up."""
@@ -70,47 +70,47 @@ class Netlink:
         """Set the node's own address on ``lo``, replacing ``instead_of``: it stays reachable whichever access link is
         up."""
         lo = messages.LOOPBACK_INDEX
-        self._ask("set interface lo up", messages.set_link(lo, up=True))
-        self._ask(f"set address {address} on lo", messages.set_address(lo, address))
+        self._send("set interface lo up", messages.set_link(lo, up=True))
+        self._send(f"set address {address} on lo", messages.set_address(lo, address))
         if instead_of is not None and instead_of != address:
-            self._ask(f"take address {instead_of} off lo", messages.delete_address(lo, instead_of))
+            self._send(f"remove address {instead_of} from lo", messages.delete_address(lo, instead_of))
 
     def set_address(self, address: IPv4Address, name: str) -> None:
         """Give interface ``name`` a host address (/32)."""
-        self._ask(f"set address {address} on {name}", messages.set_address(self.index_of(name), address))
+        self._send(f"set address {address} on {name}", messages.set_address(self.index_of(name), address))
 
     def set_ipv6(self, address: IPv6Address, gateway: IPv6Address, name: str, metric: int) -> None:
         """Configure IPv6 on ``name``: the node's own address, which is on ``lo`` and here, so that it is the source of
         neighbour solicitations, and a default route. The kernel removes both when the interface goes down."""
         if _HAS_IPV6:
             for index in (messages.LOOPBACK_INDEX, self.index_of(name)):
-                self._ask(f"set address {address}", messages.set_address(index, address))
+                self._send(f"set address {address}", messages.set_address(index, address))
             self.set_default_route(gateway, name, address, metric)
 
     def set_default_route(self, gateway: Address, name: str, source: Address, metric: int) -> None:
         """Set a default route over ``name``; the gateway is on-link although no prefix covers it."""
         message = messages.set_default_route(gateway, self.index_of(name), source, metric)
-        self._ask(f"set default route by {gateway} on {name}", message)
+        self._send(f"set default route by {gateway} on {name}", message)
 
     def set_neighbour(self, address: IPv6Address, name: str, mac: str) -> None:
         """Add a permanent neighbour entry on interface ``name``. The kernel removes it when the interface goes down."""
         if _HAS_IPV6:
             message = messages.set_neighbour(address, self.index_of(name), mac)
-            self._ask(f"set neighbour {address} on {name}", message)
+            self._send(f"set neighbour {address} on {name}", message)
 
     def set_link_route(self, destination: IPv4Address, name: str) -> None:
         """Set a host route to an address that is on the link of ``name``."""
         message = messages.set_link_route(destination, self.index_of(name))
-        self._ask(f"set route to {destination} on {name}", message)
+        self._send(f"set route to {destination} on {name}", message)
 
     def statistics(self, name: str) -> dict[str, int]:
         """The kernel's counters of ``name`` (``rx_dropped``, ``tx_dropped``, ``rx_packets`` ...)."""
         return messages.statistics(self._link(name))
 
-    def request(self, asked: Iterable[tuple[str, bytes]]) -> None:
+    def request(self, requests: Iterable[tuple[str, bytes]]) -> None:
         """Send messages (such as those of ``traffic_control``) in order, each with a description for errors."""
-        waiting = iter(asked)
-        while batch := list(islice(waiting, _TOGETHER)):
+        remaining = iter(requests)
+        while batch := list(islice(remaining, _TOGETHER)):
             self._exchange(batch)
 
     def index_of(self, name: str) -> int:
@@ -124,24 +124,24 @@ class Netlink:
         return self._index[name]
 
     def _link(self, name: str) -> bytes:
-        (answer,) = self._exchange([(f"look at interface {name}", messages.get_link(self.index_of(name)))])
+        (answer,) = self._exchange([(f"get interface {name}", messages.get_link(self.index_of(name)))])
         return answer
 
-    def _ask(self, what: str, message: bytes) -> None:
-        if self._put_off is None:
+    def _send(self, what: str, message: bytes) -> None:
+        if self._batch is None:
             self._exchange([(what, message)])
         else:
-            self._put_off.append((what, message))
+            self._batch.append((what, message))
 
-    def _exchange(self, asked: list[tuple[str, bytes]]) -> list[bytes]:
+    def _exchange(self, requests: list[tuple[str, bytes]]) -> list[bytes]:
         """Send the messages as one datagram; returns the replies other than acknowledgements."""
-        if not asked:
+        if not requests:
             return []
         answers: list[bytes] = []
         refused: OSError | None = None
         with self._namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE) as opened:
-            opened.send(b"".join(messages.numbered(message, n) for n, (_, message) in enumerate(asked)))
-            outstanding = len(asked)
+            opened.send(b"".join(messages.numbered(message, n) for n, (_, message) in enumerate(requests)))
+            outstanding = len(requests)
             while outstanding:
                 for kind, number, body in messages.replies(opened.recv(_ANSWER_BYTES)):
                     if kind != messages.NLMSG_ERROR:
@@ -149,7 +149,7 @@ class Netlink:
                         continue
                     outstanding -= 1
                     if (error := messages.error_of(body)) and refused is None:
-                        refused = OSError(error, f"{asked[number][0]}: {os.strerror(error)}")
+                        refused = OSError(error, f"{requests[number][0]}: {os.strerror(error)}")
         if refused is not None:
             raise refused
         return answers

@@ -43,20 +43,20 @@ class NetlinkIntf(Intf):  # type: ignore[misc]
         try:
             match " ".join(args).split():
                 case []:
-                    return self._told()
+                    return self._shown()
                 case ["up" | "down" as state]:
-                    self.light(state == "up")
+                    self.set_up(state == "up")
                 case ["hw", "ether", mac]:
                     self._set(address=mac)
                 case [address] | [address, "up"]:
                     self._replace_address(IPv4Interface(address))
                 case words:
-                    return f"{self.name}: {' '.join(words)}: not understood here"
+                    return f"{self.name}: {' '.join(words)}: not supported"
         except (OSError, NetlinkError, ValueError) as error:
             return f"{self.name}: {error}"
         return ""
 
-    def light(self, up: bool) -> None:
+    def set_up(self, up: bool) -> None:
         """Set the interface up or down."""
         self._set(state="up" if up else "down")
 
@@ -82,17 +82,17 @@ class NetlinkIntf(Intf):  # type: ignore[misc]
     def isUp(self, setUp: bool = False) -> bool:
         """Set the interface up if ``setUp``; returns whether it is up."""
         if setUp:
-            self.light(up=True)
+            self.set_up(up=True)
         return bool(self._message()["flags"] & _IFF_UP)
 
     def rename(self, newname: str) -> str:
         """Rename the device, which is set down meanwhile as the kernel requires; its routes are lost."""
-        self.light(up=False)
+        self.set_up(up=False)
         self._set(ifname=newname)
         del self.node.nameToIntf[self.name]
         self.node.nameToIntf[newname] = self
         self.name = self.device = newname
-        self.light(up=True)
+        self.set_up(up=True)
         return ""
 
     def delete(self) -> None:
@@ -107,7 +107,7 @@ class NetlinkIntf(Intf):  # type: ignore[misc]
             return "MISSING"
         return "OK"
 
-    def _told(self) -> str:
+    def _shown(self) -> str:
         """The interface's state in ifconfig's format, limited to what Mininet and users read."""
         ip, mac = self.updateAddr()
         flags = "UP" if self.isUp() else "DOWN"
@@ -144,10 +144,10 @@ class NetlinkIntf(Intf):  # type: ignore[misc]
 
 def route_of(words: list[str]) -> dict[str, str]:
     """``via ADDRESS dev NAME`` of ip-route(8), or a part of it, as a mapping; raises ValueError for anything else."""
-    way = dict(zip(words[::2], words[1::2], strict=False))
-    if len(words) % 2 or not set(way) <= {"via", "dev"} or not way:
-        raise ValueError(f"route {' '.join(words)!r} is not understood here: write `via ADDRESS`, `dev NAME` or both")
-    return way
+    route = dict(zip(words[::2], words[1::2], strict=False))
+    if len(words) % 2 or not set(route) <= {"via", "dev"} or not route:
+        raise ValueError(f"route {' '.join(words)!r} is not supported: write `via ADDRESS`, `dev NAME` or both")
+    return route
 
 
 def _stay(_name: str, _node: object) -> None:

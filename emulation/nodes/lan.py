@@ -47,9 +47,9 @@ class LanHost(NamespaceNode, Host):  # type: ignore[misc]
 
     def setIP(self, ip: str, prefixLen: int = 8, intf: Intf | str | None = None, **kwargs: Any) -> str:
         """Give the host another address of the site's prefix; the site stays its default gateway."""
-        said = super().setIP(ip, prefixLen, intf, **kwargs)
+        output = super().setIP(ip, prefixLen, intf, **kwargs)
         self.setDefaultRoute(f"via {self.site.address4}")
-        return str(said)
+        return str(output)
 
 
 class LanLink(Link):  # type: ignore[misc]

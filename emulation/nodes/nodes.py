@@ -69,7 +69,7 @@ class NamespaceNode(Node):  # type: ignore[misc]
         """Start a process in the node's namespace, with Mininet's arguments."""
         return super().popen(*args, **kwargs | {"mncmd": []})  # type: ignore[no-any-return]
 
-    def raise_port(self, name: str, txqlen: int, mtu: int | None = None) -> None:
+    def bring_up(self, name: str, txqlen: int, mtu: int | None = None) -> None:
         """Set an interface up that sends no traffic of its own (no IPv6 autoconfiguration)."""
         with self.netlink.together():
             self.netlink.withhold_ipv6(name)
@@ -91,17 +91,17 @@ class NamespaceNode(Node):  # type: ignore[misc]
             (index,) = route.link_lookup(ifname=self.defaultIntf().device)
             route.neigh("replace", dst=ip, lladdr=mac, ifindex=index, state="permanent")
 
-    def _add_route(self, to: str, way: dict[str, str]) -> None:
-        """Add or replace a route with metric 0, preferred to others; ``way`` as returned by ``route_of``."""
+    def _add_route(self, to: str, via: dict[str, str]) -> None:
+        """Add or replace a route with metric 0, preferred to others; ``via`` as returned by ``route_of``."""
         with routing(self.namespace) as route:
-            onward: dict[str, Any] = {}
-            if "via" in way:
-                onward |= {"gateway": way["via"]}
-            if "dev" in way:
-                onward |= {"oif": route.link_lookup(ifname=way["dev"])[0]}
-            if len(way) == 2:
-                onward |= {"flags": "onlink"}
-            route.route("replace", dst=to, **onward)
+            next_hop: dict[str, Any] = {}
+            if "via" in via:
+                next_hop |= {"gateway": via["via"]}
+            if "dev" in via:
+                next_hop |= {"oif": route.link_lookup(ifname=via["dev"])[0]}
+            if len(via) == 2:
+                next_hop |= {"flags": "onlink"}
+            route.route("replace", dst=to, **next_hop)
 
     def terminate(self) -> None:
         """End the shell, if one was started, and close the namespace."""
@@ -127,30 +127,30 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
         before, self._address4 = self._address4, IPv4Interface(ip).ip if ip else self._address4
         with self.netlink.together():
             self.netlink.set_loopback_address(self._address4, instead_of=before)
-            for line in range(len(self.site.accesses)):
-                self.netlink.withhold_ipv6(access_interface(line))
-                self._raise_line(line, self.intfs[line].MAC())
+            for number in range(len(self.site.accesses)):
+                self.netlink.withhold_ipv6(access_interface(number))
+                self._configure_access_link(number, self.intfs[number].MAC())
         if mac:
             self.setMAC(mac)
         return {}
 
-    def raise_line(self, line: int) -> None:
-        """Configure access link ``line`` (0 = primary), as a CE router does when carrier returns."""
+    def access_link_up(self, number: int) -> None:
+        """Configure access link ``number`` (0 = primary), as a CE router does when carrier returns."""
         with self.netlink.together():
-            self._raise_line(line)
+            self._configure_access_link(number)
 
-    def _raise_line(self, line: int, mac: str | None = None) -> None:
-        name = access_interface(line)
-        mtu = self.site.accesses[line].mtu_bytes
+    def _configure_access_link(self, number: int, mac: str | None = None) -> None:
+        name = access_interface(number)
+        mtu = self.site.accesses[number].mtu_bytes
         self.netlink.set_link(name, up=True, address=mac, mtu=mtu if mtu < SITE_MTU else None)
-        self.netlink.set_default_route(self.site.gateway4, name, self._address4, metric=100 * (line + 1))
-        self.netlink.set_ipv6(self.site.address6, GATEWAY6, name, metric=100 * (line + 1))
-        if line in self.gateway_macs:
-            self.netlink.set_neighbour(GATEWAY6, name, self.gateway_macs[line])
+        self.netlink.set_default_route(self.site.gateway4, name, self._address4, metric=100 * (number + 1))
+        self.netlink.set_ipv6(self.site.address6, GATEWAY6, name, metric=100 * (number + 1))
+        if number in self.gateway_macs:
+            self.netlink.set_neighbour(GATEWAY6, name, self.gateway_macs[number])
 
-    def lower_line(self, line: int) -> None:
-        """Loss of carrier on access link ``line``: its default route is removed, the backup's stays."""
-        self.netlink.set_link(access_interface(line), up=False)
+    def access_link_down(self, number: int) -> None:
+        """Loss of carrier on access link ``number``: its default route is removed, the backup's stays."""
+        self.netlink.set_link(access_interface(number), up=False)
 
     def IP(self, intf: Intf | None = None) -> str:
         """The site's address, or the one given to interface ``intf``."""
@@ -164,6 +164,6 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
         self.config(ip=ip)
         return ""
 
-    def _add_route(self, to: str, way: dict[str, str]) -> None:
+    def _add_route(self, to: str, via: dict[str, str]) -> None:
         """As the base class; over an access link always via the gateway, the only neighbour there."""
-        super()._add_route(to, {"via": str(self.site.gateway4)} | way)
+        super()._add_route(to, {"via": str(self.site.gateway4)} | via)

@@ -42,9 +42,9 @@ class CertificateAuthority:
         self._folder = folder
         folder.mkdir(mode=0o700)
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _named("helsewan world")
+        self._name = _named("helsewan sandbox")
         self._file = folder / "authority.pem"
-        own = self._unsigned("helsewan world", self._key.public_key(), LIFE)
+        own = self._unsigned("helsewan sandbox", self._key.public_key(), LIFE)
         own = own.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         own = own.add_extension(_ISSUING, critical=True)
         _write(self._file, own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -68,12 +68,12 @@ class CertificateAuthority:
         leaf = leaf.add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)
         if names := [x509.UniformResourceIdentifier(uri) for uri in uris]:
             leaf = leaf.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        made = Credentials(self._folder / f"{file}.key", self._folder / f"{file}.pem", self._file)
+        credentials = Credentials(self._folder / f"{file}.key", self._folder / f"{file}.pem", self._file)
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        _write(made.key, key.private_bytes(encoding, form, serialization.NoEncryption()))
+        _write(credentials.key, key.private_bytes(encoding, form, serialization.NoEncryption()))
         signed = leaf.sign(self._key, hashes.SHA256())
-        _write(made.certificate, signed.public_bytes(serialization.Encoding.PEM))
-        return made
+        _write(credentials.certificate, signed.public_bytes(serialization.Encoding.PEM))
+        return credentials
 
     def _unsigned(self, name: str, key: ec.EllipticCurvePublicKey, life: timedelta) -> x509.CertificateBuilder:
         now = datetime.now(UTC)

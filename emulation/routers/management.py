@@ -23,12 +23,12 @@ _TXQLEN = 1_000  # frames, the default of Ethernet interfaces
 
 
 class ManagementNetwork:
-    """The management network described by ``blueprint``; certificates are written to ``folder``. Routers connect to a
+    """The management network described by ``topology``; certificates are written to ``folder``. Routers connect to a
     controller on each of the TCP ``ports`` at the centre."""
 
-    def __init__(self, blueprint: Management, folder: Path, ports: Sequence[int] = (OPENFLOW_PORT,)) -> None:
+    def __init__(self, topology: Management, folder: Path, ports: Sequence[int] = (OPENFLOW_PORT,)) -> None:
         """Raises OSError if the namespace, its address or the files cannot be created."""
-        self.blueprint = blueprint
+        self.topology = topology
         self.addresses = [(str(CONTROLLER4), port) for port in ports]
         self.authority = CertificateAuthority(folder)
         self.centre = NamespaceNode("operations")
@@ -41,17 +41,17 @@ class ManagementNetwork:
     def connect(self, router: RouterSwitch, backend: LinkBackend) -> None:
         """Give a router its management link, address and credentials. The router uses them when it starts; the link
         exists from ``commit`` on."""
-        line = self.blueprint.lines[router.name]
-        far = f"r{self.blueprint.network.router[router.name].index}"
+        link = self.topology.links[router.name]
+        far = f"r{self.topology.network.router[router.name].index}"
         ends = backend.end(router, INTERFACE), backend.end(self.centre, far)
-        model = PipeModel(RATE_BPS, line.delay_us, (ClassQueue(limit_us=QUEUE_US),))
+        model = PipeModel(RATE_BPS, link.delay_us, (ClassQueue(limit_us=QUEUE_US),))
         backend.join_as(management_link_name(router.name), *ends, model)
-        router.raise_port(INTERFACE, txqlen=_TXQLEN)
+        router.bring_up(INTERFACE, txqlen=_TXQLEN)
         with router.netlink.together():
-            router.netlink.set_address(line.address4, INTERFACE)
+            router.netlink.set_address(link.address4, INTERFACE)
             router.netlink.set_link_route(CONTROLLER4, INTERFACE)
-        self.centre.raise_port(far, txqlen=_TXQLEN)
-        self.centre.netlink.set_link_route(line.address4, far)
+        self.centre.bring_up(far, txqlen=_TXQLEN)
+        self.centre.netlink.set_link_route(link.address4, far)
         targets = tuple(f"ssl:{host}:{port}" for host, port in self.addresses)
         router.control = ControlChannel(targets, self.authority.for_switch(router.name, [int(router.dpid, 16)]))
 

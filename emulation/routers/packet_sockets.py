@@ -43,7 +43,7 @@ class PacketSockets:
         self._socket = namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
         self._socket.setblocking(False)  # the reply is available once send() returns
 
-    def look(self) -> SocketBacklog | None:
+    def backlog(self) -> SocketBacklog | None:
         """The current backlog; None where the kernel does not support it (no packet_diag)."""
         waiting = drops = 0
         self._socket.send(_REQUEST)

@@ -112,7 +112,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             own = {"OVS_RUNDIR": str(self.home), "LD_PRELOAD": ALLOCATOR}
             run(["ovs-vswitchd", f"unix:{self._socket}", *self._daemon("ovs-vswitchd")], START_DEADLINE_S, own)
             self._adopt("ovs-vswitchd")
-            self._be_punctual(self.daemon_pid("ovs-vswitchd"))
+            self._set_realtime(self.daemon_pid("ovs-vswitchd"))
             with suppress(OSError):  # older or stricter kernel: smaller receive buffers
                 widen(self.daemon_pid("ovs-vswitchd"))
 
@@ -167,7 +167,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         """Open a pidfd of a daemon: with --detach it is a child of the sandbox's first process, which is this one."""
         self._pidfds[name] = os.pidfd_open(self.daemon_pid(name))
 
-    def _be_punctual(self, vswitchd: int) -> None:
+    def _set_realtime(self, vswitchd: int) -> None:
         """Give vswitchd's forwarding and repair threads real-time priority; the database and controller stay normal."""
         set_realtime(SWITCHES, vswitchd)
         for name, level in ((MONITOR, LINKS), (REVALIDATOR, SWITCHES)):

@@ -1,4 +1,4 @@
-"""What this machine adds to delays and what it can carry.
+"""Measures the delay that this machine adds, and the load that it can carry.
 
 Entry points: `calibration` (delay) and `capacity`.
 """

@@ -1,11 +1,10 @@
-"""The delay that this machine itself adds, measured on the idle network, and compensated on links whose delay allows
-it.
+"""The delay that this machine adds, measured on the idle network and compensated on links whose delay allows it.
 
-A frame crosses real queues, wake-ups and switches, which cost some 0.1 to 0.3 ms a hop. The cost grows
-linearly with the links on the way, so a straight line through the excess over the model tells what a
-core link costs, with the router behind it: so much sooner every line to a router delivers. What a router takes
-more or less than that the link engine makes up for frame by frame, and what is left then, at the two ends of a way,
-is measured a second time.
+A frame passes real queues, wake-ups and switches, which take some 0.1 to 0.3 ms per hop. The sum grows linearly with
+the number of links on a path, so the slope of a straight line through the excess over the model is the overhead of a
+core link with the router behind it; every link to a router then delivers earlier by that much. The link engine
+compensates each frame's deviation from it in a router. The remaining overhead at the two ends of a path is measured a
+second time.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ PAYLOAD_BYTES = 172  # a G.711 datagram
 FRAME_BYTES = PAYLOAD_BYTES + 8 + 20 + 14  # UDP, IPv4, Ethernet
 LABEL_BYTES = 8  # two MPLS labels between routers
 INTERVAL_NS = 20_000_000
-SETTLE = 5  # datagrams before ARP is done and the switches have cached the flow
+SETTLE = 5  # first datagrams of a flow, left out: they wait for ARP and for the switches' flow caches
 DATAGRAMS = 20
-MOST_WAYS = 12
-MOST_US = 500.0  # twice what was ever seen idle: more is not the machine's own but its neighbours' doing
-TRIES = 4  # for a machine whose neighbours come and go
+MAX_PATHS = 12
+MAX_US = 500.0  # twice the highest overhead seen on an idle machine; more is caused by other load
+TRIES = 4  # measurements on a machine with changing other load
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPath:
-    """A path from ``a`` to ``b`` over their primary access links and ``links``, and a service that is allowed on it."""
+    """A path from ``a`` to ``b`` over their primary access links and ``links``; the policy allows ``service`` on it."""
 
     a: Site
     b: Site
@@ -47,9 +46,9 @@ class CalibrationPath:
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """What the machine adds, microseconds: for each core link with its router, and for each of the two access lines.
-    ``ends_us``: what is left at both ends of a way together once frames are followed through the routers.
-    ``hop_us``: the processor time that a router's switch takes for a datagram, when it is woken for each."""
+    """The delay that the machine adds, us: ``core_us`` for each core link with the router behind it, ``access_us`` for
+    each of the two access links, ``ends_us`` remaining at both ends of a path together once frames are followed through
+    routers. ``hop_us``: processor time of a router's switch per datagram, when it is woken for each."""
 
     core_us: float = 0.0
     access_us: float = 0.0
@@ -57,41 +56,44 @@ class Overhead:
     hop_us: float = 0.0
 
 
-def calibration_paths(plan: Plan, seed: int, most: int = MOST_WAYS) -> tuple[CalibrationPath, ...]:
-    """Ways of many lengths between single-homed sites that may talk UDP, as even in length as they come."""
+def calibration_paths(plan: Plan, seed: int, limit: int = MAX_PATHS) -> tuple[CalibrationPath, ...]:
+    """Up to ``limit`` paths, of evenly distributed lengths, between single-homed sites with a UDP service."""
     by_length: dict[int, list[CalibrationPath]] = {}
-    for way in _candidates(plan, Random(seed)):
-        by_length.setdefault(len(way.links), []).append(way)
+    for path in _candidates(plan, Random(seed)):
+        by_length.setdefault(len(path.links), []).append(path)
     rounds = max(map(len, by_length.values()), default=0)
     chosen = [by_length[length][n] for n in range(rounds) for length in sorted(by_length) if n < len(by_length[length])]
-    return tuple(chosen[:most])
+    return tuple(chosen[:limit])
 
 
-def model_us(way: CalibrationPath) -> float:
-    """Propagation and serialisation of every line of a way for a calibration datagram, microseconds."""
+def model_us(path: CalibrationPath) -> float:
+    """Propagation and serialisation delay of a calibration datagram on all links of a path, us."""
 
-    def line(rate_bps: int, delay_us: int, frame_bytes: int) -> float:
+    def link_us(rate_bps: int, delay_us: int, frame_bytes: int) -> float:
         return delay_us + (frame_bytes + LAYER1_OVERHEAD_BYTES) * 8e6 / rate_bps
 
-    access = sum(line(site.accesses[0].rate_bps, site.accesses[0].delay_us, FRAME_BYTES) for site in (way.a, way.b))
-    return access + sum(line(link.rate_bps, link.delay_us, FRAME_BYTES + LABEL_BYTES) for link in way.links)
+    access = sum(
+        link_us(site.accesses[0].rate_bps, site.accesses[0].delay_us, FRAME_BYTES) for site in (path.a, path.b)
+    )
+    return access + sum(link_us(link.rate_bps, link.delay_us, FRAME_BYTES + LABEL_BYTES) for link in path.links)
 
 
-def measure_us(routes: Sequence[CalibrationPath], plan: Plan, socket_in: SocketIn) -> list[list[float]]:
-    """One-way delays of the datagrams of each way, sent side by side and evenly spread, microseconds."""
+def measure_us(paths: Sequence[CalibrationPath], plan: Plan, socket_in: SocketIn) -> list[list[float]]:
+    """One-path delays (us) of the datagrams on each path; all paths are measured at the same time, evenly
+    interleaved."""
     flows = [
-        flow_over(way, plan, number, start_us=number * INTERVAL_NS // len(routes) // 1000)
-        for number, way in enumerate(routes)
+        flow_over(path, plan, number, start_us=number * INTERVAL_NS // len(paths) // 1000)
+        for number, path in enumerate(paths)
     ]
     return one_way_delays_us(flows, socket_in, SETTLE)
 
 
 def one_way_delays_us(flows: Sequence[FlowSpec], socket_in: SocketIn, settle: int) -> list[list[float]]:
-    """Send all of ``flows`` (ids in order); the delays of each one's datagrams after its first ``settle``."""
+    """Send ``flows`` (ids in order); returns each one's delays (us) without its first ``settle`` datagrams."""
     engine = FlowEngine(flows, socket_in, cookie=time.monotonic_ns() & 0xFFFFFFFF)
     try:
         engine.start(time.time_ns() + 20_000_000)
-        time.sleep(0.1 + max((flow.stop_us for flow in flows), default=0) / 1e6)  # the longest way takes half of that
+        time.sleep(0.1 + max((flow.stop_us for flow in flows), default=0) / 1e6)  # twice the longest path's delay
         engine.stop()
         settled = engine.records[engine.records["seq"] >= settle]
         delays_us = (settled["rx_ns"] - settled["tx_ns"]) / 1000
@@ -100,48 +102,47 @@ def one_way_delays_us(flows: Sequence[FlowSpec], socket_in: SocketIn, settle: in
         engine.close()
 
 
-def fit(routes: Sequence[CalibrationPath], delays_us: Sequence[Sequence[float]]) -> Overhead:
-    """The straight line through the median excess of each way, by its number of links (least squares)."""
-    heard = [(way, float(np.median(own))) for way, own in zip(routes, delays_us, strict=True) if own]
-    lengths = [len(way.links) for way, _ in heard]
+def fit(paths: Sequence[CalibrationPath], delays_us: Sequence[Sequence[float]]) -> Overhead:
+    """Fit a straight line to each path's median excess over its model, by its number of links (least squares)."""
+    measured = [(path, float(np.median(own))) for path, own in zip(paths, delays_us, strict=True) if own]
+    lengths = [len(path.links) for path, _ in measured]
     if len(set(lengths)) < 2:
         return Overhead()
-    slope, start = np.polyfit(lengths, [median_us - model_us(way) for way, median_us in heard], deg=1)
-    if slope <= 0:  # a machine without overhead, or one too noisy to tell
+    slope, start = np.polyfit(lengths, [median_us - model_us(path) for path, median_us in measured], deg=1)
+    if slope <= 0:  # no overhead, or too much noise to measure it
         return Overhead()
-    return Overhead(core_us=min(float(slope), MOST_US), access_us=min(max(float(start) / 2, 0.0), MOST_US))
+    return Overhead(core_us=min(float(slope), MAX_US), access_us=min(max(float(start) / 2, 0.0), MAX_US))
 
 
 def undisturbed(measure: Callable[[], Overhead]) -> Overhead:
-    """The first of a few measurements that finds less than neighbours' doing, else the one that finds least: what
-    disturbs only ever adds."""
+    """The first of up to TRIES measurements below MAX_US, else the lowest one: disturbances can only add delay."""
 
-    def lateness_us(found: Overhead) -> float:
+    def worst_us(found: Overhead) -> float:
         return max(found.core_us, found.ends_us)
 
     best = measure()
     for _ in range(TRIES - 1):
-        if lateness_us(best) < MOST_US:
+        if worst_us(best) < MAX_US:
             break
-        best = min(best, measure(), key=lateness_us)
+        best = min(best, measure(), key=worst_us)
     return best
 
 
-def router_visits(routes: Sequence[CalibrationPath]) -> int:
-    """How often a datagram passes a router in one measurement of the routes."""
-    return (SETTLE + DATAGRAMS) * sum(len(way.links) + 1 for way in routes)
+def router_visits(paths: Sequence[CalibrationPath]) -> int:
+    """How often any datagram passes a router in one measurement of ``paths``."""
+    return (SETTLE + DATAGRAMS) * sum(len(path.links) + 1 for path in paths)
 
 
-def rest_us(routes: Sequence[CalibrationPath], delays_us: Sequence[Sequence[float]]) -> float:
-    """The median excess over the model of ways that have a core link: on those a line can make up for it."""
+def remaining_us(paths: Sequence[CalibrationPath], delays_us: Sequence[Sequence[float]]) -> float:
+    """Median excess (us) over the model of paths with a core link, the only ones on which a link can compensate it."""
     medians = [
-        float(np.median(own)) - model_us(way) for way, own in zip(routes, delays_us, strict=True) if own and way.links
+        float(np.median(own)) - model_us(path) for path, own in zip(paths, delays_us, strict=True) if own and path.links
     ]
-    return min(max(float(np.median(medians)), 0.0), MOST_US) if medians else 0.0
+    return min(max(float(np.median(medians)), 0.0), MAX_US) if medians else 0.0
 
 
 def short_links_us(delays_us: Mapping[str, int], early_us: float) -> dict[str, float]:
-    """Lines to a router that have less delay than they should be early, with what they lack."""
+    """Links to routers whose delay is shorter than ``early_us``, with the difference (us)."""
     return {name: early_us - delay_us for name, delay_us in delays_us.items() if delay_us < early_us}
 
 
@@ -157,7 +158,7 @@ def _candidates(plan: Plan, random: Random) -> Iterator[CalibrationPath]:
             for b in random.sample(servers, min(4, len(servers))):
                 if a is not b:
                     egress = plan.egress_to(b.id, path)
-                    tree = paths.begin.get((a.homing[0], egress), egress)
+                    tree = paths.entry_tree.get((a.homing[0], egress), egress)
                     links = links_between(plan.network, paths.primary, a, b, tree)
                     yield CalibrationPath(a, b, contract.service, links)
 
@@ -165,7 +166,7 @@ def _candidates(plan: Plan, random: Random) -> Iterator[CalibrationPath]:
 def links_between(
     network: Network, primary: Mapping[tuple[str, int], str], a: Site, b: Site, egress: int
 ) -> tuple[Link, ...]:
-    """The core links of the primary path from ``a``'s first router to ``b``'s."""
+    """The links between routers on the primary path from ``a``'s first router to ``b``'s."""
     router, links = a.homing[0], []
     while router != b.homing[0]:
         links.append(network.link[primary[router, egress]])
@@ -174,7 +175,7 @@ def links_between(
 
 
 def flow_over(
-    way: CalibrationPath,
+    path: CalibrationPath,
     plan: Plan,
     number: int,
     *,
@@ -184,20 +185,20 @@ def flow_over(
     burst: int = 1,
     payload_bytes: int = PAYLOAD_BYTES,
 ) -> FlowSpec:
-    """``bursts`` of ``burst`` datagrams over a way, one every ``interval_ns``; ``number`` becomes the flow's id and
-    tells its port from others'."""
-    service = plan.service[way.service]
+    """A flow on ``path``: ``bursts`` of ``burst`` datagrams each, every ``interval_ns``. ``number`` is the flow's id
+    and selects its source port."""
+    service = plan.service[path.service]
     dscp = plan.traffic_class[service.class_name].dscp
     return FlowSpec(
         id=number,
-        name=f"{way.a.id} > {way.b.id}",
+        name=f"{path.a.id} > {path.b.id}",
         kind=FlowKind.MESSAGES,
         class_name=service.class_name,
-        service=way.service,
-        client=way.a.id,
-        server=way.b.id,
-        source=Endpoint(way.a.id, way.a.address4, 50_000 + number),
-        destination=Endpoint(way.b.id, way.b.address4, service.port_numbers[0]),
+        service=path.service,
+        client=path.a.id,
+        server=path.b.id,
+        source=Endpoint(path.a.id, path.a.address4, 50_000 + number),
+        destination=Endpoint(path.b.id, path.b.address4, service.port_numbers[0]),
         dscp=dscp,
         sent_dscp=dscp,
         interval_ns=interval_ns,

@@ -1,5 +1,4 @@
-"""Measures what the idle machine adds to the delays of a running network, and subtracts it from the delays of its
-links."""
+"""Measures the delay that the idle machine adds in a running network, and subtracts it from the delays of its links."""
 
 from __future__ import annotations
 
@@ -7,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from helsewan.emulation.kernel.backend import KernelBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.routers.switches import RouterSwitch
 from helsewan.emulation.sandbox.procfs import task_clock_ns
 from helsewan.lab.calibration import calibration
@@ -19,8 +18,7 @@ from helsewan.policies.plan import Plan
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The machine's ``overhead``, and the links whose delay is too short to make up for it, with what they lack
-    (microseconds)."""
+    """The machine's ``overhead``, and the links whose delay is too short to compensate it, with the difference (us)."""
 
     overhead: Overhead
     short_links_us: Mapping[str, float]
@@ -33,9 +31,10 @@ def calibrate(
     socket_in: SocketIn,
     excluded: Collection[str],
 ) -> Calibrated:
-    """Send datagrams over paths of many lengths and make every direction to a router deliver sooner by what one link
-    costs; ``excluded`` links (the management network's) are left alone. With the link engine, frames are then followed
-    through the routers, and what is left at the ends is measured again."""
+    """Measure the overhead with datagrams on paths of many lengths, and make every direction to a router deliver
+    earlier by the overhead of one link, except for ``excluded`` links (the management network's). With the link engine,
+    frames are then followed through the routers, and the remaining overhead at the ends is measured and compensated
+    too."""
     paths = calibration.calibration_paths(plan, plan.network.seed)
 
     def delays_us() -> list[list[float]]:
@@ -46,30 +45,30 @@ def calibrate(
     between_routers = {link.id for link in plan.network.links}
     to_routers = [
         (name, direction)
-        for name in backend.lines
+        for name in backend.links
         for direction in (Direction if name in between_routers else (Direction.FORWARD,))
         if name not in excluded
     ]
     backend.compensate_delay(dict.fromkeys(to_routers, core_us))
-    if isinstance(backend, EngineBackend):  # the kernel does not recognise a frame it has carried before
+    if isinstance(backend, EngineBackend):  # the kernel does not recognise returning frames
         backend.engine.follow_frames(0.0)
-        rest = calibration.undisturbed(lambda: _rest(paths, delays_us, switches))
-        backend.engine.follow_frames(rest.ends_us)
-        overhead = replace(overhead, ends_us=rest.ends_us, hop_us=rest.hop_us)
+        remaining = calibration.undisturbed(lambda: _remaining(paths, delays_us, switches))
+        backend.engine.follow_frames(remaining.ends_us)
+        overhead = replace(overhead, ends_us=remaining.ends_us, hop_us=remaining.hop_us)
     model_delays_us = {name: backend.models[name][0].delay_us for name, _ in to_routers}
     return Calibrated(overhead, calibration.short_links_us(model_delays_us, core_us))
 
 
-def _rest(
+def _remaining(
     paths: Sequence[CalibrationPath], delays_us: Callable[[], list[list[float]]], switches: Sequence[RouterSwitch]
 ) -> Overhead:
-    """What is left at both ends of a path, and the processor time of a router's switch for a datagram."""
+    """The overhead that remains at both ends of a path, and the processor time of a router's switch per datagram."""
     before_ns = _switching_ns(switches)
-    ends_us = calibration.rest_us(paths, delays_us())
+    ends_us = calibration.remaining_us(paths, delays_us())
     hop_us = (_switching_ns(switches) - before_ns) / 1000 / max(1, calibration.router_visits(paths))
     return Overhead(ends_us=ends_us, hop_us=hop_us)
 
 
 def _switching_ns(switches: Sequence[RouterSwitch]) -> int:
-    """Processor time of all switches so far."""
+    """Processor time of all switches so far, ns."""
     return sum(task_clock_ns(switch.daemon_pid("ovs-vswitchd"))[0] for switch in switches)

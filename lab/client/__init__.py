@@ -1,4 +1,4 @@
-"""Clients of a standing network: where it is found, and how it is spoken to.
+"""Clients of a running lab: the registry of labs, the protocol, and the client.
 
 Entry point: `client.Client`.
 """

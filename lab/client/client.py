@@ -18,7 +18,7 @@ from typing import Any
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.suggestions import similar_names
-from helsewan.lab.client.protocol import REPLY_LIMIT_BYTES, VERSION, Message, WireError, receive, send
+from helsewan.lab.client.protocol import REPLY_LIMIT_BYTES, VERSION, Message, ProtocolError, receive, send
 from helsewan.lab.client.registry import LabRegistry, own_registry
 
 REPLY_DEADLINE_S = 60.0
@@ -31,29 +31,30 @@ class NetworkGone(RuntimeError):
 
 
 class NetworkRefused(RuntimeError):
-    """The lab's answer is an error; ``status`` is the exit code to end with."""
+    """The lab replied with an error; ``status`` is the exit code for it."""
 
-    def __init__(self, why: str, status: int) -> None:
+    def __init__(self, message: str, status: int) -> None:
         self.status = status
-        super().__init__(why)
+        super().__init__(message)
 
 
 def find(registry: LabRegistry, name: str | None) -> str:
-    """The running lab of that name, or the only one where ``name`` is None. Raises InputError for none."""
+    """The name of the running lab ``name``, or of the only one if ``name`` is None. Raises InputError where there is
+    none, or where ``name`` is None and several run."""
     names = registry.names()
     if name is None and len(names) == 1:
         return names[0]
     if name is None and names:
-        raise InputError(Problem("--name", None, f"is needed: {', '.join(names)} stand"))
+        raise InputError(Problem("--name", None, f"is needed: {', '.join(names)} are running"))
     if name is None or not names:
-        raise InputError(Problem("helsewan", None, "no network stands", "start one with `helsewan up`"))
+        raise InputError(Problem("helsewan", None, "no network is running", "start one with `helsewan up`"))
     if name not in names:
-        raise InputError(Problem("--name", name, f"no such network stands{similar_names(name, names)}"))
+        raise InputError(Problem("--name", name, f"is no running network{similar_names(name, names)}"))
     return name
 
 
 class Client:
-    """One request to running lab ``name``, or to the only one."""
+    """A connection for one request to the running lab ``name``, or to the only one."""
 
     def __init__(self, name: str | None) -> None:
         with own_registry() as registry:
@@ -61,7 +62,7 @@ class Client:
             try:
                 self._socket = registry.connect(self.name)
             except OSError as error:
-                raise NetworkGone(f"network {self.name} takes no connection: {error.strerror}") from error
+                raise NetworkGone(f"network {self.name} accepts no connection: {error.strerror}") from error
 
     def __enter__(self) -> Client:
         return self
@@ -70,11 +71,12 @@ class Client:
         self._socket.close()
 
     def ask(self, op: str, fds: Sequence[int] = (), **arguments: object) -> Any:
-        """The lab's answer. Raises NetworkRefused for an error, NetworkGone where there is none."""
+        """Send request ``op``; returns the lab's reply. Raises NetworkRefused for an error, NetworkGone for no
+        reply."""
         try:
             send(self._socket, {"version": VERSION, "op": op, "arguments": arguments}, fds, REPLY_DEADLINE_S)
             reply, more = receive(self._socket, REPLY_LIMIT_BYTES, REPLY_DEADLINE_S)
-        except WireError as error:
+        except ProtocolError as error:
             raise NetworkGone(f"network {self.name} does not answer: {error}") from error
         for fd in more:
             os.close(fd)
@@ -87,20 +89,20 @@ class Client:
         return self._socket.fileno()
 
     def finish(self, message: Message) -> Message:
-        """Send ``message`` to the operation that was started, unless it has ended; returns its last message."""
-        with suppress(WireError):
+        """Send ``message`` to the operation that was started, unless it has ended; returns the lab's last message."""
+        with suppress(ProtocolError):
             send(self._socket, message, deadline_s=REPLY_DEADLINE_S)
         return self._end()
 
     def run(self, op: str, fds: Sequence[int], **arguments: object) -> int:
-        """Start an operation with ``fds``, mostly standard input, output and error; returns its exit status at its end,
-        128 + number when a signal ended it. Signals to this process are passed on to it meanwhile."""
+        """Run an operation with ``fds``, mostly standard input, output and error; returns its exit status, 128 + number
+        when a signal ended it. Signals to this process are forwarded to it."""
         with _forwarding(self._socket):
             self.ask(op, fds, **arguments)
             return _exit_status(self._end())
 
     def run_on_terminal(self, op: str, **arguments: object) -> int:
-        """The same on a new terminal, whose contents this process's terminal shows."""
+        """Run an operation on a new pseudoterminal, connected to this process's terminal; returns its exit status."""
         master, slave = os.openpty()
         try:
             _copy_window_size(sys.stdin.fileno(), master)
@@ -117,36 +119,36 @@ class Client:
             os.close(master)
 
     def wait_until_gone(self) -> bool:
-        """Whether the lab has ended, with all its processes, in time."""
+        """Wait for the lab and all its processes to end; returns whether they ended in time."""
         with own_registry() as registry:
             return registry.wait_until_gone(self.name, DOWN_DEADLINE_S)
 
     def _end(self) -> Message:
         try:
             return receive(self._socket, REPLY_LIMIT_BYTES)[0]
-        except WireError:
+        except ProtocolError:
             raise NetworkGone(f"network {self.name} ended") from None
 
 
 def environment() -> Mapping[str, str]:
-    """The environment a command gets: this process's, without what is not UTF-8."""
+    """The environment for a command: this process's, without variables that are not UTF-8."""
     return {key: value for key, value in os.environ.items() if _is_text(key) and _is_text(value)}
 
 
 def _is_text(value: str) -> bool:
     try:
         value.encode()
-    except UnicodeEncodeError:  # bytes that are no UTF-8
+    except UnicodeEncodeError:  # surrogates: bytes that are not UTF-8
         return False
     return True
 
 
 @contextmanager
 def _forwarding(connection: socket.socket) -> Iterator[None]:
-    """Pass signals on to the command; one that stops us stops it as well."""
+    """Forward signals to the command within the block; SIGTSTP stops both the command and this process."""
 
     def forward(number: int, _: object) -> None:
-        with suppress(WireError):
+        with suppress(ProtocolError):
             send(connection, {"signal": number})
 
     def suspend(*_: object) -> None:
@@ -165,7 +167,7 @@ def _forwarding(connection: socket.socket) -> Iterator[None]:
 
 @contextmanager
 def _raw(terminal: int) -> Iterator[None]:
-    """The terminal in raw mode, restored at the end."""
+    """Set the terminal to raw mode within the block."""
     before = termios.tcgetattr(terminal)
     try:
         tty.setraw(terminal)
@@ -175,7 +177,7 @@ def _raw(terminal: int) -> Iterator[None]:
 
 
 def _relay(source: int, target: int, master: int, connection: socket.socket) -> None:
-    """Carry keys to the command's terminal and what it shows to ours, until the command has ended and all is shown."""
+    """Copy input to the command's terminal and its output to ours, until it has ended and all output was copied."""
     poll = select.poll()
     for fd in (source, master, connection.fileno()):
         poll.register(fd, select.POLLIN)
@@ -204,7 +206,7 @@ def _read(fd: int) -> bytes:
     try:
         return os.read(fd, 65536)
     except OSError as error:
-        if error.errno != errno.EIO:  # a terminal without anybody at its other end
+        if error.errno != errno.EIO:  # EIO: the other end of the terminal is closed
             raise
         return b""
 
@@ -221,6 +223,6 @@ def _copy_window_size(source: int, target: int) -> None:
 
 
 def _exit_status(end: Message) -> int:
-    """As shells report it: 128 + number for a command that a signal ended."""
+    """The exit status as in shells: 128 + number for a command that a signal ended."""
     status = int(end["exit"])
     return 128 - status if status < 0 else status

@@ -1,7 +1,7 @@
 """Registry of running labs: a control socket and a lock for each, in a directory that only its user may enter.
 
-A lab runs as long as its lock is held; the kernel releases it with the lab's last process. A socket whose lock nobody
-holds is left from a lab that was killed, and is removed by whoever finds it.
+A lab is running while its lock is held; the kernel releases the lock with the lab's last process. A socket whose lock
+is free belongs to a lab that was killed; the next process that lists or starts labs removes it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ RUNTIME_DIR_VARIABLE = "HELSEWAN_RUNTIME_DIR"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _BACKLOG = 64
 _LOCK_EVERY_S = 0.02
-LOCK_PATIENCE_S = 0.2  # others hold a lock briefly to see whether a lab does
+LOCK_WAIT_S = 0.2  # other processes hold a lock briefly to test whether it is free
 
 
 class LabRegistry:
-    """The directory of one user's running labs."""
+    """The directory of one user's running labs, created if necessary."""
 
     def __init__(self, path: Path) -> None:
         """Raises InputError where other users may enter the directory."""
@@ -39,20 +39,23 @@ class LabRegistry:
         status = os.fstat(self._fd)
         if os.geteuid() not in (status.st_uid, 0) or stat.S_IMODE(status.st_mode) & 0o077:
             os.close(self._fd)
-            hint = "make it yours with mode 0700, or name another"
-            raise InputError(Problem(RUNTIME_DIR_VARIABLE, str(path), "is open to other users", hint))
+            hint = "own it with mode 0700, or set another directory"
+            raise InputError(Problem(RUNTIME_DIR_VARIABLE, str(path), "is accessible to other users", hint))
 
     @contextmanager
     def held(self, name: str) -> Iterator[socket.socket]:
-        """The listening control socket of lab ``name``. The name is taken until the end; then both are removed.
+        """Hold the lock of lab ``name`` within the block; yields its listening control socket. Both are removed at the
+        end.
 
-        Raises InputError for a name that is none or is in use."""
+        Raises InputError for a name that is invalid or in use."""
         if not _NAME.fullmatch(name):
-            raise InputError(Problem("--name", name, "is no name", "use a to z, 0 to 9 and -, at most 32 of them"))
-        lock = self._lock(name, LOCK_PATIENCE_S)
+            raise InputError(
+                Problem("--name", name, "is not a valid name", "use a to z, 0 to 9 and -, at most 32 of them")
+            )
+        lock = self._lock(name, LOCK_WAIT_S)
         if lock is None:
             hint = f"end it with `helsewan down --name {name}`, or take another name"
-            raise InputError(Problem("--name", name, "is the name of a network that stands already", hint))
+            raise InputError(Problem("--name", name, "is the name of a running network", hint))
         with os.fdopen(lock, "rb"):
             try:
                 with self.listening(name, "sock", socket.SOCK_SEQPACKET) as listener:
@@ -61,7 +64,7 @@ class LabRegistry:
                 self._remove(name)
 
     def names(self) -> tuple[str, ...]:
-        """The names of the running labs; what is left of others is removed."""
+        """The names of the running labs; removes the files of labs that were killed."""
         found = []
         for entry in sorted(os.listdir(self._fd)):
             name, _, suffix = entry.partition(".")
@@ -83,7 +86,7 @@ class LabRegistry:
         return sock
 
     def wait_until_gone(self, name: str, deadline_s: float) -> bool:
-        """Whether lab ``name`` released its lock in time."""
+        """Wait until lab ``name`` releases its lock; returns whether it did within ``deadline_s``."""
         until = time.monotonic() + deadline_s
         while self._is_held(name):
             if time.monotonic() > until:
@@ -93,14 +96,14 @@ class LabRegistry:
         return True
 
     def close(self) -> None:
-        """Close the directory, and remove it when it is empty and nobody else uses it."""
+        """Close the directory, and remove it if it is empty and no other process uses it."""
         with suppress(OSError):
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.path.rmdir()
         os.close(self._fd)
 
     def write(self, name: str, suffix: str, text: str) -> Path:
-        """A file (mode 0600) that is removed with lab ``name``, which the caller holds."""
+        """Write a file (mode 0600) that is removed with lab ``name``, whose lock the caller holds; returns its path."""
         self._unlink(f"{name}.{suffix}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(f"{name}.{suffix}", flags, 0o600, dir_fd=self._fd), "w", encoding="utf-8") as file:
@@ -108,7 +111,7 @@ class LabRegistry:
         return self.path / f"{name}.{suffix}"
 
     def listening(self, name: str, suffix: str, kind: socket.SocketKind) -> socket.socket:
-        """A listening socket of lab ``name``, which the caller holds; replaces one that a killed lab left."""
+        """Create a listening socket of lab ``name``, whose lock the caller holds; replaces one left by a killed lab."""
         self._unlink(f"{name}.{suffix}")
         sock = socket.socket(socket.AF_UNIX, kind)
         before = os.umask(0o177)  # the socket's mode is 0600 from the start
@@ -120,12 +123,13 @@ class LabRegistry:
         return sock
 
     def _short(self, entry: str) -> str:
-        """A path of an entry short enough for a unix socket's address (108 bytes), however long the directory's."""
+        """A path of an entry that fits a unix socket's address (108 bytes), however long the directory's path is."""
         return f"/proc/self/fd/{self._fd}/{entry}"
 
-    def _lock(self, name: str, patience_s: float = 0.0) -> int | None:
-        """The lock of ``name``, now held; None where another process holds it for longer than ``patience_s``."""
-        until = time.monotonic() + patience_s
+    def _lock(self, name: str, wait_s: float = 0.0) -> int | None:
+        """Take the lock of ``name``; returns its descriptor, None where another process holds it for over
+        ``wait_s``."""
+        until = time.monotonic() + wait_s
         while True:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(f"{name}.lock", flags, 0o600, dir_fd=self._fd)
@@ -133,7 +137,7 @@ class LabRegistry:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.path.samestat(os.fstat(fd), os.stat(f"{name}.lock", dir_fd=self._fd)):
                     return fd
-            except FileNotFoundError:  # whoever had it removed it in the meantime
+            except FileNotFoundError:  # removed meanwhile by the process that held it
                 pass
             except BlockingIOError:
                 if time.monotonic() > until:
@@ -143,7 +147,7 @@ class LabRegistry:
             os.close(fd)
 
     def _is_held(self, name: str) -> bool:
-        """Whether a lab of that name runs; leaves no lock behind."""
+        """Whether a lab of that name is running; creates no lock file."""
         try:
             fd = os.open(f"{name}.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
         except FileNotFoundError:
@@ -173,7 +177,7 @@ class LabRegistry:
 
 
 def _opened(path: Path) -> int:
-    """The directory, made where there is none, and held so that nobody removes it while we use it."""
+    """Open the directory, created if necessary, with a shared lock so that no other process removes it while in use."""
     while True:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

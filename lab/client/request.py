@@ -1,4 +1,4 @@
-"""Base model of the arguments that a client's request carries."""
+"""Base model of the arguments of a client's request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`helsewan doctor`: what this machine can carry, has and lacks.
+"""`helsewan doctor`: this machine's capacity and prerequisites.
 
 Entry point: `doctor`.
 """

@@ -1,4 +1,4 @@
-"""``helsewan doctor``: what this machine can carry, and what it has and lacks."""
+"""``helsewan doctor``: checks this machine's prerequisites and measures its capacity."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from helsewan.lab.doctor.doctor_items import (
     of_programs,
 )
 from helsewan.lab.health.health import pressure_between
-from helsewan.lab.processes.sandbox_process import ANYWHERE
+from helsewan.lab.processes.sandbox_process import WORKING_DIR
 
-LOOK_S = 0.5  # over which the machine's present load is taken
+LOAD_S = 0.5  # over which the machine's current load is measured
 MEASURE_S = 60
 CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-USER_NAMESPACES = {  # each of these closes them
+USER_NAMESPACES = {  # sysctls, and the values that forbid user namespaces to ordinary users
     "kernel/unprivileged_userns_clone": "0",
     "kernel/apparmor_restrict_unprivileged_userns": "1",
     "user/max_user_namespaces": "0",
@@ -52,8 +52,8 @@ _MARKS = {Status.OK: "green", Status.WARNING: "yellow", Status.MISSING: "bold re
 
 
 def examine() -> list[Item]:
-    """Look at everything this user may look at, and measure if a world can be made."""
-    facts = look()
+    """Check everything that this user may read, and measure the capacity if a sandbox can be created."""
+    facts = collect_facts()
     items = [*of_programs(facts), *of_privileges(facts), *of_machine(facts), *of_kernel(facts)]
     if not can_run(items):
         return items
@@ -63,14 +63,14 @@ def examine() -> list[Item]:
     except (subprocess.SubprocessError, ValueError) as error:
         detail = getattr(error, "stderr", "") or str(error)
         last = detail.strip().splitlines()[-1:] or ["no message"]
-        why = "a world was made, but not all that goes into it"
+        why = "a sandbox was created, but the measurement in it failed"
         return [*items, Item("capacity", "measurement", Status.MISSING, last[0], why, "see the message")]
 
 
-def look() -> dict[str, Any]:
-    """The facts about machine, kernel and privileges."""
+def collect_facts() -> dict[str, Any]:
+    """Facts about the machine, the kernel and this user's privileges."""
     before = read_load()
-    time.sleep(LOOK_S)
+    time.sleep(LOAD_S)
     pressure = pressure_between(before, read_load())
     closed = [name for name, value in USER_NAMESPACES.items() if _text(Path("/proc/sys") / name) == value]
     locked = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
@@ -98,7 +98,7 @@ def look() -> dict[str, Any]:
 
 
 def show(items: list[Item], as_json: bool) -> int:
-    """Print what was found; the exit code: 0 when a scenario can run, 2 when not."""
+    """Print the items; returns the exit code: 0 if scenarios can run here, else 2."""
     runs = can_run(items)
     if as_json:
         rows = [{**asdict(item), "status": item.status.value} for item in items]
@@ -124,9 +124,9 @@ def _show_item(screen: Screen, item: Item) -> None:
 
 
 def _measure() -> dict[str, Any]:
-    """What ``doctor_world`` finds in a world of its own."""
+    """Run ``doctor_sandbox`` in a new sandbox; returns its figures."""
     argv = sandbox.command([sys.executable, "-m", "helsewan.lab.doctor.doctor_sandbox"])
-    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=MEASURE_S, cwd=ANYWHERE)
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=MEASURE_S, cwd=WORKING_DIR)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -143,7 +143,7 @@ def _problems() -> list[dict[str, str]]:
 
 
 def _scheduling() -> str:
-    """What priority a thread of ours is granted; tried on one that ends."""
+    """The priority that is granted to a thread of this process; tried with a temporary one."""
     granted: list[str] = []
     thread = threading.Thread(target=lambda: granted.append(set_realtime(LINKS)))
     thread.start()
@@ -160,13 +160,13 @@ def _open_vswitch() -> str:
 
 
 def _can_preload(library: str) -> bool:
-    """Whether the dynamic linker finds a library; it says so on standard error, and goes on, when it does not."""
+    """Whether the dynamic linker finds a library to preload; if not, it prints a warning on standard error."""
     env = {**os.environ, "LD_PRELOAD": library}
     return not subprocess.run(["true"], env=env, capture_output=True, check=False).stderr
 
 
 def _memory_bytes() -> int:
-    """Memory that can be had without swapping (proc(5), MemAvailable)."""
+    """Memory available without swapping (proc(5), MemAvailable)."""
     for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
@@ -174,7 +174,7 @@ def _memory_bytes() -> int:
 
 
 def _text(path: Path) -> str:
-    """What a file of the kernel says; empty where it is not, or not for us."""
+    """The content of a kernel file; empty where it does not exist or may not be read."""
     try:
         return path.read_text(encoding="ascii").strip()
     except OSError:

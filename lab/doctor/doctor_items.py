@@ -7,29 +7,29 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-# What a site and a router take of this machine's memory (docs/benchmarks.md), and the rest of a run.
+# Memory of a site, a router, and the rest of a run (docs/benchmarks.md).
 SITE_BYTES = 400_000
 ROUTER_BYTES = 22_000_000
 RUN_BYTES = 700_000_000
 ROUTERS = 39  # of the national network
-DESCRIPTORS_A_SITE = 2  # namespace, and a socket of its traffic; its TAP is open in another process
+DESCRIPTORS_A_SITE = 2  # its namespace, and a socket of its traffic; its TAP is opened by another process
 CHAIN_ROUTERS = 5
 FRAME_BITS = 1500 * 8
-LOAD = 0.8  # of the cores: as much as a run may ask for and not be suspect
+LOAD = 0.8  # share of the cores that a run may use without being suspect
 
 
 class Status(str, Enum):
     """The result of a check."""
 
     OK = "ok"
-    WARNING = "warning"  # runs, but slower, less exact, or not as much of it
-    MISSING = "missing"  # no scenario runs without it
-    UNKNOWN = "unknown"  # this user may not look
+    WARNING = "warning"  # scenarios run, but slower, less accurately, or with fewer sites
+    MISSING = "missing"  # required by every scenario
+    UNKNOWN = "unknown"  # may not be read by this user
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A check: its result, its value, why it matters and what to do about it."""
+    """A check: its result and value, its effect, and a remedy."""
 
     topic: str
     name: str
@@ -40,59 +40,59 @@ class Item:
 
 
 def of_machine(facts: Mapping[str, Any]) -> Iterator[Item]:
-    """Cores, memory and what others take of them, from ``doctor.look``."""
+    """Cores, memory and other load, from ``doctor.collect_facts``."""
     topic = "machine"
     cores = facts["cores"]
     few = Status.OK if cores >= 2 else Status.WARNING
-    yield Item(topic, "cores", few, str(cores), "the links' process takes one by itself under load", "two or more")
+    yield Item(topic, "cores", few, str(cores), "the link engine uses one core under load", "two or more")
     yield Item(topic, "memory available", *_memory(facts["memory_bytes"]))
     limit = facts["cgroup_cores"]
     status = Status.OK if limit is None or limit >= cores else Status.WARNING
     shown = "none" if limit is None else f"{limit:g} cores"
-    why = "beyond it every part is stopped at once, and a run turns suspect or void"
+    why = "beyond it all processes are throttled, and a run is suspect or void"
     yield Item(topic, "limit on processor time", status, shown, why, "run outside the control group, or raise cpu.max")
     steal = facts["steal"]
     status = Status.OK if steal <= 0.01 else Status.WARNING
-    why = "time that the host gives to others: late links"
+    why = "time that the host gives to other machines makes links late"
     yield Item(topic, "taken by the host now", status, f"{steal:.1%}", why, "a quieter host, or dedicated cores")
     busy = facts["busy"]
     status = Status.OK if busy < 0.5 else Status.WARNING
-    yield Item(topic, "cores in use now", status, f"{busy:.0%}", "what runs beside takes its share", "stop it")
+    yield Item(topic, "cores in use now", status, f"{busy:.0%}", "other programs compete for the cores", "stop them")
     clock = facts["clock_source"]
     status = _graded(clock, {"tsc", "kvm-clock", "arch_sys_counter"})
-    why = "every frame reads the clock several times; others cost a system call each"
+    why = "the clock is read several times per frame; other sources need a system call each"
     yield Item(topic, "clock source", status, clock or "not visible", why, "boot with clocksource=tsc")
     governor = facts["governor"]
     status = Status.WARNING if governor == "powersave" else Status.OK
-    why = "a core that first has to speed up is late"
+    why = "a core that must raise its frequency first is late"
     yield Item(
         topic, "frequency governor", status, governor or "not visible", why, "cpupower frequency-set -g performance"
     )
 
 
 def of_kernel(facts: Mapping[str, Any]) -> Iterator[Item]:
-    """What the kernel tells and allows."""
+    """Statistics and features of the kernel."""
     topic = "kernel"
     yield Item(topic, "release", Status.OK, facts["kernel"])
     status = Status.OK if facts["psi"] else Status.WARNING
-    shown = "there" if facts["psi"] else "not there"
-    yield Item(topic, "pressure-stall information", status, shown, "part of a run's validity", "boot with psi=1")
+    shown = "available" if facts["psi"] else "not available"
+    yield Item(topic, "pressure-stall information", status, shown, "used for a run's validity", "boot with psi=1")
     status = Status.OK if facts["schedstat"] else Status.WARNING
-    shown = "there" if facts["schedstat"] else "not there"
-    yield Item(topic, "waits for a core", status, shown, "which router stood still, and when", "CONFIG_SCHED_INFO")
+    shown = "available" if facts["schedstat"] else "not available"
+    yield Item(topic, "waits for a core", status, shown, "shows which router stalled, and when", "CONFIG_SCHED_INFO")
     status = {True: Status.OK, False: Status.WARNING, None: Status.UNKNOWN}[facts["user_namespaces"]]
-    shown = {True: "open", False: "closed", None: "not visible"}[facts["user_namespaces"]]
+    shown = {True: "allowed", False: "forbidden", None: "not visible"}[facts["user_namespaces"]]
     why = "without them only root can run scenarios"
     yield Item(topic, "user namespaces", status, shown, why, facts["user_namespaces_setting"])
 
 
 def of_privileges(facts: Mapping[str, Any]) -> Iterator[Item]:
-    """What this user is granted."""
+    """Privileges of this user."""
     topic = "privileges"
     scheduling = facts["scheduling"]
     status = Status.OK if scheduling == "rr" else Status.WARNING
     shown = {"rr": "real time", "nice": "nice only", "none": "refused"}[scheduling]
-    why = "links and switches run before all else, or late"
+    why = "without it other programs delay links and switches"
     yield Item(topic, "priority", status, shown, why, "run as root, or LimitRTPRIO=2")
     files = facts["open_files"]
     status = Status.OK if files >= 4_000 else Status.WARNING
@@ -101,42 +101,42 @@ def of_privileges(facts: Mapping[str, Any]) -> Iterator[Item]:
     locked = facts["locked_bytes"]
     shown = "unlimited" if locked is None else f"{locked / 2**20:.0f} MiB"
     status = Status.OK if locked is None or locked >= 2**26 or facts["root"] else Status.WARNING
-    yield Item(topic, "locked memory", status, shown, "the links' process must not wait for a page", "ulimit -Hl")
+    yield Item(topic, "locked memory", status, shown, "the link engine must not wait for page faults", "ulimit -Hl")
 
 
 def of_programs(facts: Mapping[str, Any]) -> Iterator[Item]:
-    """Programs, devices and libraries; ``problems`` are what ``world.require`` says, and no run gets past them."""
+    """Programs, devices and libraries; ``problems``: those of ``sandbox.require``, with which nothing runs."""
     topic = "software"
     for problem in facts["problems"]:
-        yield Item(topic, problem["name"], Status.MISSING, problem["reason"], "no world without it", problem["hint"])
+        yield Item(topic, problem["name"], Status.MISSING, problem["reason"], "required for sandboxes", problem["hint"])
     if not facts["problems"]:
-        yield Item(topic, "programs, devices, namespaces", Status.OK, "all there")
+        yield Item(topic, "programs, devices, namespaces", Status.OK, "available")
     if facts["open_vswitch"]:
         yield Item(topic, "Open vSwitch", Status.OK, facts["open_vswitch"])
     status = Status.OK if facts["jemalloc"] else Status.WARNING
-    shown = "there" if facts["jemalloc"] else "not there"
-    why = "switches take a fifth to a third less processor time with it"
+    shown = "available" if facts["jemalloc"] else "not available"
+    why = "with it switches use a fifth to a third less processor time"
     yield Item(topic, "jemalloc", status, shown, why, "install the package libjemalloc2")
 
 
 def of_dataplane(parts: Iterable[Mapping[str, Any]]) -> Iterator[Item]:
-    """What the kernel has of what ``--dataplane kernel`` needs, from ``helsewan.emulation.kernel.probe``; the link
-    engine needs none of it."""
+    """Kernel features that ``--dataplane kernel`` uses, from ``helsewan.emulation.kernel.probe``; the link engine needs
+    none of them."""
     for part in parts:
         topic, why, do = "for --dataplane kernel", str(part["purpose"]), f"a kernel with {part['option']}"
         if part["refusal"]:
-            why = why if part["needed"] else f"{why}, where asked for"
-            yield Item(topic, part["name"], Status.WARNING, f"not there: {part['refusal']}", why, do)
+            why = why if part["needed"] else f"{why}, if requested"
+            yield Item(topic, part["name"], Status.WARNING, f"not available: {part['refusal']}", why, do)
         else:
-            yield Item(topic, part["name"], Status.OK, "there")
+            yield Item(topic, part["name"], Status.OK, "available")
 
 
 def of_capacity(facts: Mapping[str, Any], measured: Mapping[str, Any]) -> Iterator[Item]:
-    """What the machine carries, from ``doctor_world``, and what that makes of scenarios."""
+    """The machine's capacity, from ``doctor_sandbox``, and the scenarios that it allows."""
     topic = "capacity"
     late_us = measured["timer_p99_us"]
     status = Status.OK if late_us <= 500 else Status.WARNING
-    why = "every link is late by as much; 0.5 ms is what a path may be"
+    why = "every link is late by as much; a path may be late by 0.5 ms"
     yield Item(topic, "timers late (99 %)", status, f"{late_us:.0f} us", why, "a quieter machine, real-time priority")
     frames = 1e6 / measured["line_us"]
     yield Item(topic, "link engine", Status.OK, f"{frames:,.0f} full frames/s on one core")
@@ -146,21 +146,23 @@ def of_capacity(facts: Mapping[str, Any], measured: Mapping[str, Any]) -> Iterat
     name = f"{CHAIN_ROUTERS} routers in a chain"
     yield Item(topic, name, status, f"about {rate_bps / 1e6:,.0f} Mbit/s", "estimated from both", "more cores")
     yield Item(topic, "namespaces", Status.OK, f"{measured['namespaces_per_s']:,.0f}/s")
-    sites = most_sites(facts["memory_bytes"], facts["open_files"])
+    sites = max_sites(facts["memory_bytes"], facts["open_files"])
     status = Status.OK if sites >= 260 else Status.WARNING
     why = "the default scenario has 260"
     yield Item(topic, "sites (memory, open files)", status, f"up to {sites:,}", why, "more memory, more open files")
 
 
 def chain_bps(cores: int, line_us: float, router_us: float) -> float:
-    """What full frames can be sent through a chain of routers: the engine is one thread, switches share the rest."""
-    lines_us = (CHAIN_ROUTERS + 1) * line_us
-    frame_us = max(lines_us, router_us, (lines_us + CHAIN_ROUTERS * router_us) / (LOAD * cores))
+    """Rate of full frames (bit/s) through a chain of routers: the engine is one thread, switches share the other
+    cores."""
+    links_us = (CHAIN_ROUTERS + 1) * line_us
+    frame_us = max(links_us, router_us, (links_us + CHAIN_ROUTERS * router_us) / (LOAD * cores))
     return FRAME_BITS * 1e6 / frame_us
 
 
-def most_sites(memory_bytes: int, open_files: int) -> int:
-    """How many sites the national network can have by memory and open files, to two figures."""
+def max_sites(memory_bytes: int, open_files: int) -> int:
+    """The number of sites of the national network for which memory and open files suffice, to two significant
+    digits."""
     by_memory = (memory_bytes - RUN_BYTES - ROUTERS * ROUTER_BYTES) / SITE_BYTES
     sites = max(0, int(min(by_memory, open_files / DESCRIPTORS_A_SITE)))
     step: int = 10 ** max(0, len(str(sites)) - 2)
@@ -174,7 +176,7 @@ def can_run(items: list[Item]) -> bool:
 
 def _memory(available_bytes: int) -> tuple[Status, str, str, str]:
     status = Status.OK if available_bytes >= RUN_BYTES + ROUTERS * ROUTER_BYTES else Status.WARNING
-    return status, f"{available_bytes / 2**30:.1f} GiB", f"{ROUTERS} routers and their sites live in it", "more memory"
+    return status, f"{available_bytes / 2**30:.1f} GiB", f"{ROUTERS} routers and their sites use it", "more memory"
 
 
 def _graded(value: str, good: set[str]) -> Status:

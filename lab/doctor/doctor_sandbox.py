@@ -1,4 +1,4 @@
-"""What the doctor measures inside a sandbox: the machine's capacity, a router, how fast sites are made. Prints JSON."""
+"""The doctor's measurements inside a sandbox: the machine's capacity, a router, creation of namespaces. Prints JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from helsewan.emulation.kernel.probe import probe
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.link_backend import CORE_MTU
-from helsewan.emulation.links.links import TAP_QUEUE, EngineBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
+from helsewan.emulation.links.link_backend import CORE_MTU, TAP_QUEUE
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.netlink.interfaces import NetlinkIntf
 from helsewan.emulation.nodes.nodes import NamespaceNode
@@ -25,31 +25,31 @@ NAMESPACES = 100
 
 
 def router_us(run_dir: Path) -> float:
-    """Processor time of a router's switch for a full frame, when they come in bursts."""
+    """Processor time (us) of a router's switch for a full frame, when frames arrive in bursts."""
     with EngineProcess(max_ports=4, max_pipes=4) as engine:
         backend = EngineBackend(engine, PipeModel)
         sites = [NamespaceNode(f"end{number}") for number in range(2)]
         router = RouterSwitch("router", run_dir, run_dir, dpid="1")
         for number, site in enumerate(sites):
-            ends = backend.end(site, "line0"), backend.end(router, f"port{number + 1}")
-            site.raise_port("line0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
-            router.raise_port(f"port{number + 1}", mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            ends = backend.end(site, "link0"), backend.end(router, f"port{number + 1}")
+            site.bring_up("link0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            router.bring_up(f"port{number + 1}", mtu=CORE_MTU, txqlen=TAP_QUEUE)
             NetlinkIntf(f"port{number + 1}", node=router, port=number + 1)
-            backend.join(f"line{number}", *ends, RATE_BPS, 0)
+            backend.join(f"link{number}", *ends, RATE_BPS, 0)
         backend.commit()
         RouterSwitch.batchStartup([router])
         router.ofctl("add-flow", "in_port=1,actions=output:2")
-        burst_through(engine, sites[0], "line0")  # the first fills the switch's caches
+        burst_through(engine, sites[0], "link0")  # fills the switch's flow cache
         pid = router.daemon_pid("ovs-vswitchd")
         before_ns, _ = task_clock_ns(pid)
-        crossings = burst_through(engine, sites[0], "line0")
+        crossings = burst_through(engine, sites[0], "link0")
         ran_ns = task_clock_ns(pid)[0] - before_ns
         router.power_off()
-        return ran_ns / max(1, crossings / 2) / 1000  # every frame crosses two lines
+        return ran_ns / max(1, crossings / 2) / 1000  # each frame crosses two links
 
 
 def namespaces_per_s() -> float:
-    """How many namespaces with a TAP are made in a second."""
+    """Namespaces with a TAP that can be created per second."""
     began = time.monotonic()
     for _ in range(NAMESPACES):
         open_tap(Namespace(), "wan0")
@@ -57,7 +57,7 @@ def namespaces_per_s() -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the figures as JSON."""
     sandbox.enter()
     found: dict[str, Any] = asdict(measure_capacity())
     found["namespaces_per_s"] = namespaces_per_s()

@@ -55,7 +55,7 @@ class Engine:
 
     @property
     def unrecorded(self) -> int:
-        """Valid datagrams that found no room in ``records``."""
+        """Valid datagrams that were not recorded because ``records`` was full."""
 
     @property
     def clock_step_ns(self) -> int:

@@ -1,4 +1,5 @@
-"""The flow engine with its sockets at the sites: planned flows in, records out."""
+"""Runs planned flows with the flow engine, on sockets in the sites' namespaces; returns records of received
+datagrams."""
 
 from __future__ import annotations
 
@@ -12,25 +13,24 @@ import numpy as np
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 from helsewan.lab.flows._flows import LATENESS_STEP_NS, Engine
 from helsewan.lab.flows.flowspec import Endpoint, FlowSpec, endpoints
-from helsewan.lab.flows.records import RECEIVER, RECORD, SENDER, Array, came_due
-from helsewan.lab.flows.sender_health import KeepingUp
+from helsewan.lab.flows.records import RECEIVER, RECORD, SENDER, Array, due_so_far
+from helsewan.lab.flows.sender_health import SenderHealth
 
-__all__ = ["FlowEngine", "KeepingUp", "SocketIn"]
+__all__ = ["FlowEngine", "SenderHealth", "SocketIn"]
 
 SocketIn = Callable[[str, int, int], socket.socket]
 """Creates a socket in a site's namespace: (site id, family, type) -> socket."""
 
-RECEIVE_BUFFER_BYTES = 4 << 20  # what arrives while the engine is held up for a while
+RECEIVE_BUFFER_BYTES = 4 << 20  # holds what arrives while the engine is delayed
 LATENESS_BUCKETS = 5_000  # of 20 us: up to 100 ms
 SPARE_RECORDS = 1.25  # duplicates must not fill the buffer
 
 
 class FlowEngine:
-    """One run of flows: opens and binds every socket at once, sends and receives between start and stop.
+    """One run of flows: opens and binds all sockets in the constructor, sends and receives from ``start`` to ``stop``.
 
-    Needs two file descriptors a flow; ``socket_in`` errors and ``OSError`` (address in use, too many
-    open files) leave nothing open.
-    """
+    Uses two file descriptors per flow. If the constructor raises (OSError: address in use, too many open files), all
+    sockets are closed."""
 
     def __init__(self, flows: Sequence[FlowSpec], socket_in: SocketIn, cookie: int = 0) -> None:
         self._flows = flows
@@ -54,7 +54,7 @@ class FlowEngine:
             undo.pop_all()
 
     def start(self, epoch_ns: int) -> None:
-        """Begin: the flows' time 0 is ``epoch_ns`` on CLOCK_REALTIME."""
+        """Start the thread; the flows' time 0 is ``epoch_ns`` (CLOCK_REALTIME)."""
         for flow in self._flows:
             self._engine.add_sender(
                 fd=self._sockets[flow.source].fileno(),
@@ -72,7 +72,7 @@ class FlowEngine:
         self._thread.start()
 
     def stop(self) -> None:
-        """End sending and receiving. Raises the ``OSError`` that ended the engine before, if one did."""
+        """Stop sending and receiving. Raises the OSError that ended the engine before, if any."""
         if self._thread is not None:
             self._stop_writer.send(b"x")
             self._thread.join()
@@ -81,7 +81,7 @@ class FlowEngine:
             raise self._error
 
     def close(self) -> None:
-        """Stop, and close every socket."""
+        """Stop, and close all sockets."""
         with contextlib.suppress(OSError):
             self.stop()
         for opened in self._sockets.values():
@@ -93,29 +93,29 @@ class FlowEngine:
 
     @property
     def records(self) -> Array:
-        """What has arrived so far, as a view (``helsewan.lab.flows.records.RECORD``)."""
+        """A view of the records (``records.RECORD``) of the datagrams received so far."""
         return self._records[: self._engine.recorded]
 
     @property
     def due(self) -> Array:
-        """Datagrams of each flow that have come due so far."""
-        return came_due(self.senders)[: len(self._flows)]
+        """Number of datagrams of each flow that were due so far."""
+        return due_so_far(self.senders)[: len(self._flows)]
 
     @property
     def sender(self) -> threading.Thread:
-        """The thread that sends and receives; only after ``start``."""
+        """The thread that sends and receives. Raises RuntimeError before ``start``."""
         if self._thread is None:
             raise RuntimeError("the flow engine was not started")
         return self._thread
 
     @property
     def lateness(self) -> tuple[Array, Array]:
-        """Sends by lateness, live, and where the histogram's bins end (ns; the last one is open)."""
+        """Live histogram of sends by lateness, and the upper limits of its bins (ns; the last bin is open)."""
         return self._lateness, np.arange(1, len(self._lateness) + 1) * LATENESS_STEP_NS
 
-    def keeping_up(self) -> KeepingUp:
+    def keeping_up(self) -> SenderHealth:
         """How well the engine kept its schedule so far."""
-        return KeepingUp(
+        return SenderHealth(
             lateness_p50_us=_percentile_us(self._lateness, 50),
             lateness_p99_us=_percentile_us(self._lateness, 99),
             worst_late_us=float(self.senders["worst_late_ns"].max()) / 1000,
@@ -139,7 +139,7 @@ class FlowEngine:
 def _prepare(opened: socket.socket, end: Endpoint) -> None:
     try:
         opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
-    except PermissionError:  # bounded by net.core.rmem_max then
+    except PermissionError:  # limited by net.core.rmem_max then
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     opened.bind((str(end.address), end.port))
 
@@ -148,12 +148,12 @@ _SO_RCVBUFFORCE = 33  # not in the socket module (asm-generic/socket.h)
 
 
 def _planned(flows: Sequence[FlowSpec]) -> Array:
-    """Datagrams each flow sends in all."""
+    """Number of datagrams that each flow sends in all."""
     return np.array([flow.due_before(flow.stop_us) for flow in flows], np.int64)
 
 
 def _percentile_us(histogram: Array, percent: float) -> float:
-    """The upper edge of the bucket that holds a percentile."""
+    """Upper limit (us) of the bin that contains a percentile."""
     total = np.cumsum(histogram)
     if not total[-1]:
         return 0.0

@@ -14,12 +14,12 @@ class FlowKind(str, Enum):
     VOICE = "voice"
     VIDEO = "video"
     MESSAGES = "messages"
-    PROBE = "probe"  # tries what the policy denies
-    CONTROL = "control"  # shows that a probed socket would hear a probe
+    PROBE = "probe"  # datagrams that the policy denies
+    CONTROL = "control"  # shows that a probed socket receives datagrams
 
 
 class Expect(str, Enum):
-    """The expected fate of a flow's datagrams."""
+    """The expected disposition of a flow's datagrams."""
 
     DELIVERED = "delivered"
     DENIED = "denied"
@@ -36,12 +36,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class FlowSpec:
-    """One direction of paced datagrams. Times count from the run's start.
+    """Paced datagrams in one direction. Times count from the run's start.
 
-    ``client`` opens ``service`` at ``server`` in the policy's sense; the flow itself goes from
-    ``source`` to ``destination``, which may be the other way round. ``sent_dscp`` is what the source
-    writes, ``dscp`` what must arrive. ``groups`` name sets of flows: the traffic entry first.
-    """
+    ``client`` opens ``service`` at ``server`` in the policy's sense; the datagrams go from ``source`` to
+    ``destination``, which may be the opposite direction. ``sent_dscp``: the DSCP sent; ``dscp``: the DSCP expected at
+    the destination. ``groups``: names of sets of flows that it belongs to, the traffic entry first."""
 
     id: int
     name: str
@@ -65,11 +64,11 @@ class FlowSpec:
 
     @property
     def entry(self) -> str:
-        """The entry of the scenario's traffic section it comes from."""
+        """The entry of the scenario's traffic section that defines it."""
         return self.groups[0]
 
     def due_before(self, time_us: int) -> int:
-        """How many of its datagrams are due before ``time_us``: also the first sequence number that is not."""
+        """Number of its datagrams due before ``time_us``, which is also the first sequence number due later."""
         active_ns = (min(time_us, self.stop_us) - self.start_us) * 1000
         return max(-(-active_ns // self.interval_ns), 0) * self.burst
 
@@ -78,8 +77,7 @@ class FlowSpec:
 class ExchangeSpec:
     """A client that opens a TCP connection every ``interval_us``, sends a request and reads a response.
 
-    With ``Expect.DENIED`` no connection may come about.
-    """
+    With ``Expect.DENIED`` no connection may be established."""
 
     id: int
     name: str
@@ -101,7 +99,7 @@ class ExchangeSpec:
 
     @property
     def entry(self) -> str:
-        """The entry of the scenario's traffic section it comes from."""
+        """The entry of the scenario's traffic section that defines it."""
         return self.groups[0]
 
 
@@ -114,10 +112,10 @@ class TrafficPlan:
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Every socket the flows need, each once; the index of one is its receiver id."""
+        """The sockets of the flows, without duplicates; a socket's index is its receiver id."""
         return endpoints(self.flows)
 
 
 def endpoints(flows: Iterable[FlowSpec]) -> tuple[Endpoint, ...]:
-    """Every socket ``flows`` need, each once, in the order of first use."""
+    """The sockets of ``flows``, without duplicates, in order of first use."""
     return tuple(dict.fromkeys(end for flow in flows for end in (flow.destination, flow.source)))

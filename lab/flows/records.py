@@ -1,4 +1,4 @@
-"""The flow engine's arrays as numpy types; the C side is ``lab/flows/flowengine/flowengine.h``."""
+"""The flow engine's arrays as numpy types, which mirror the structs of ``lab/flows/flowengine/flowengine.h``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SENDER = np.dtype(
 RECEIVER = np.dtype(
     [
         ("received", "u8"),
-        ("invalid", "u8"),  # not this run's
+        ("invalid", "u8"),  # not of this run
         ("dropped", "u8"),  # the socket's buffer was full
         ("errors", "u8"),  # ICMP errors reported on it
     ]
@@ -44,6 +44,6 @@ RECEIVER = np.dtype(
 SEND_ERRORS = ("unreachable", "refused", "full", "failed")
 
 
-def came_due(senders: Array) -> Array:
-    """Datagrams of each sender that came due: sent or refused by the kernel."""
+def due_so_far(senders: Array) -> Array:
+    """Number of datagrams of each sender that were due: sent, or refused by the kernel."""
     return np.asarray(sum((senders[name] for name in SEND_ERRORS), start=senders["sent"]).astype(np.int64))

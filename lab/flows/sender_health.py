@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class KeepingUp:
-    """Whether the engine sent what was planned on time."""
+class SenderHealth:
+    """Lateness of sends, and counts of datagrams that were not sent or recorded as planned."""
 
-    lateness_p50_us: float  # of sends after their due time
+    lateness_p50_us: float  # of sends, relative to their due time
     lateness_p99_us: float
     worst_late_us: float
-    unrecorded: int  # datagrams that found no room in the records
+    unrecorded: int  # datagrams received but not recorded for lack of space
     dropped: int  # datagrams the kernel dropped because a socket's buffer was full
-    not_sent: int  # datagrams the kernel would not take for lack of room
+    not_sent: int  # datagrams that the kernel refused because a queue was full
     untimed: int  # records without a kernel timestamp
-    clock_step_us: float  # how far the wall clock was set during the run
-    unfinished: int  # datagrams that never came due, because the engine was stopped early
-    mute: int  # flows of which the kernel took no datagram at all
+    clock_step_us: float  # by how much the wall clock was set during the run
+    unfinished: int  # datagrams never due, because the engine was stopped early
+    mute: int  # flows that sent no datagram at all

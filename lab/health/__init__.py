@@ -1,4 +1,4 @@
-"""Whether the machine kept up: recorded every second, judged at the end.
+"""Whether the machine ran the emulation in real time: recorded every second, assessed at the end.
 
-Entry points: `health_monitor` (records) and `validity` (judges).
+Entry points: `health_monitor` (records) and `validity` (assesses).
 """

@@ -1,7 +1,7 @@
 """Monitors the machine during a run, in a thread of its own, and records a summary every second.
 
-Nothing is asked of what is watched: the engine's counters are in shared memory, all else is in /proc. With 39 routers
-that takes some 2 % of a core.
+The monitored processes do no work for it: the link engine's counters are in shared memory, all other figures come from
+/proc. With 39 routers it uses some 2 % of a core.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from helsewan.lab.health.health import (
     SchedulingDelay,
     Second,
     StallDetector,
+    lateness_summary,
     pressure_between,
     process_scheduling_delay,
-    punctuality,
 )
 
-LOOK_S = 0.05
-LOOKS_PER_PART_S = 0.001  # larger networks are looked at more rarely: a thousandth of a second for each part
+SAMPLE_S = 0.05
+SAMPLE_S_PER_THREAD = 0.001  # with more than 50 threads the interval grows by this for each
 SECOND_NS = 1_000_000_000
-LINES_NAMED = 5  # in a second
+LATE_LINKS_NAMED = 5  # per second
 
 
 class Thread(NamedTuple):
@@ -41,89 +41,98 @@ class Thread(NamedTuple):
     tid: int
 
 
-class ObservedPart:
-    """A monitored thread; ``door``: the packet sockets through which frames reach it."""
+class ObservedThread:
+    """A monitored thread; ``sockets``: the packet sockets through which frames reach it."""
 
-    def __init__(self, thread: Thread, door: PacketSockets | None = None) -> None:
+    def __init__(self, thread: Thread, sockets: PacketSockets | None = None) -> None:
         """Raises OSError when there is no such thread."""
-        self.thread, self._door = thread, door
+        self.thread, self._sockets = thread, sockets
         self._clock = TaskClock(*thread)
-        self._pulse = StallDetector(*self._clock.read_ns())
-        self._drops = self._door_drops()
+        self._detector = StallDetector(*self._clock.read_ns())
+        self._drops = self._socket_drops()
 
-    def look(self, elapsed_us: float) -> None:
-        """See how it fared since the last look. Raises OSError when it has ended."""
-        if self._pulse.beat(*self._clock.read_ns(), elapsed_us) and self._door:
-            now = self._door.look()
-            self._pulse.frames(bool(now and now.waiting_bytes), elapsed_us)
+    def sample(self, elapsed_us: float) -> None:
+        """Sample its clocks, ``elapsed_us`` after the previous sample. Raises OSError when it has ended."""
+        if self._detector.sample(*self._clock.read_ns(), elapsed_us) and self._sockets:
+            now = self._sockets.backlog()
+            self._detector.frames(bool(now and now.waiting_bytes), elapsed_us)
 
     def take(self) -> tuple[SchedulingDelay, int]:
-        """Its strain since the last ``take``, and how many frames found its door shut. Raises OSError."""
-        before, self._drops = self._drops, self._door_drops()
-        return self._pulse.take(), max(0, self._drops - before)
+        """Its scheduling delay since the previous ``take``, and how many frames its packet sockets dropped. Raises
+        OSError."""
+        before, self._drops = self._drops, self._socket_drops()
+        return self._detector.take(), max(0, self._drops - before)
 
-    def _door_drops(self) -> int:
-        found = self._door.look() if self._door else None
+    def _socket_drops(self) -> int:
+        found = self._sockets.backlog() if self._sockets else None
         return found.drops if found else 0
 
     def close(self) -> None:
-        """Let go of its clock; the door is the network's."""
+        """Close its clock; the packet sockets stay open."""
         self._clock.close()
 
 
 class LinkCounters(NamedTuple):
-    """The link engine's own counters, its pipes' and its classes', live."""
+    """Live views of the link engine's counters: of the engine, its pipes and their classes."""
 
     engine: Records
     pipes: Records
     classes: Records
 
 
-class Watched(Protocol):
-    """What the monitor reads of the monitored network; no call of it may block."""
+class Monitored(Protocol):
+    """What the monitor reads of the monitored network; no method may block."""
 
     def threads(self) -> Mapping[str, Thread]:
-        """Threads whose punctuality is the emulation's, by name, as they are now."""
+        """Threads whose lateness_summary is the emulation's, by name, as they are now."""
 
-    def door(self, thread: str) -> PacketSockets | None:
-        """The sockets through which frames reach a thread, if it has such."""
+    def packet_sockets(self, thread: str) -> PacketSockets | None:
+        """The packet sockets through which frames reach a thread, None if it has none."""
 
     def processes(self) -> Mapping[str, int]:
-        """Processes that matter as a whole, by name."""
+        """Process ids of the processes observed as a whole, by name."""
 
     def pipe_names(self) -> Mapping[int, str]:
-        """What the engine's pipes are, by number."""
+        """Names of the engine's pipes, by number."""
 
     def counters(self) -> LinkCounters | None:
-        """The link engine's; None where there is no engine."""
+        """The link engine's counters; None where there is no engine."""
 
     def machine_drops(self) -> Mapping[str, int]:
-        """Frames lost by the machine and not by the model since the network was made, by place."""
+        """Frames dropped by the machine, not by a link's model, since the network was built, by location."""
 
 
 class HealthMonitor:
-    """Monitors ``watched`` from ``start`` to ``stop``. ``sends``: the traffic's lateness histogram, live, whose bins
-    end at ``send_limits_ns``; ``tell`` gets every second as it ends, from the watch's own thread."""
+    """Monitors ``monitored`` from ``start`` to ``stop``. ``sends``: live view of the traffic's lateness histogram,
+    whose bins end at ``send_limits_ns``; ``on_second`` is called with every second as it ends, in the monitor's
+    thread."""
 
-    def __init__(self, watched: Watched, sends: Array, send_limits_ns: Array, tell: Callable[[Second], None]) -> None:
-        self._watched, self._sends, self._send_limits_ns, self._tell = watched, sends, send_limits_ns, tell
-        self._parts: dict[str, ObservedPart] = {}
+    def __init__(
+        self, monitored: Monitored, sends: Array, send_limits_ns: Array, on_second: Callable[[Second], None]
+    ) -> None:
+        self._monitored, self._sends, self._send_limits_ns, self._on_second = (
+            monitored,
+            sends,
+            send_limits_ns,
+            on_second,
+        )
+        self._threads: dict[str, ObservedThread] = {}
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="health-monitor", daemon=True)
         self._seconds: list[Second] = []
         self._error: OSError | None = None
 
     def start(self, epoch_ns: int) -> None:
-        """Begin; ``epoch_ns`` (CLOCK_REALTIME) is when second 0 begins."""
+        """Start the thread; second 0 begins at ``epoch_ns`` (CLOCK_REALTIME)."""
         self._epoch_ns = epoch_ns
-        self._lines = self._watched.pipe_names()
+        self._pipe_names = self._monitored.pipe_names()
         self._first = self._load = read_load()
-        self._counts = _Counts(self._watched, self._sends)
+        self._counts = _Counts(self._monitored, self._sends)
         self._thread.start()
 
     def stop(self) -> tuple[tuple[Second, ...], Pressure]:
-        """End; every second so far, the last perhaps cut short, and the pressure over all of them.
-        Raises the OSError that ended the watch before, if one did."""
+        """Stop the thread. Returns all seconds, of which the last may be incomplete, and the processor use over all of
+        them. Raises the OSError that ended the thread before, if any."""
         self._stopping.set()
         self._thread.join()
         if self._error:
@@ -131,14 +140,14 @@ class HealthMonitor:
         return tuple(self._seconds), pressure_between(self._first, self._load)
 
     def _run(self) -> None:
-        set_realtime(LINKS)  # one that starves with its patients sees nothing
+        set_realtime(LINKS)  # at normal priority it would be delayed together with what it monitors
         try:
-            self._meet_parts()
+            self._update_threads()
             number = self._number()
             last_ns = time.monotonic_ns()
-            while not self._stopping.wait(max(LOOK_S, len(self._parts) * LOOKS_PER_PART_S)):
+            while not self._stopping.wait(max(SAMPLE_S, len(self._threads) * SAMPLE_S_PER_THREAD)):
                 now_ns = time.monotonic_ns()
-                self._look((now_ns - last_ns) / 1000)
+                self._sample((now_ns - last_ns) / 1000)
                 last_ns = now_ns
                 if self._number() != number:
                     self._close_second(number)
@@ -147,88 +156,90 @@ class HealthMonitor:
         except OSError as error:
             self._error = error
         finally:
-            for part in self._parts.values():
-                part.close()
+            for observed in self._threads.values():
+                observed.close()
 
     def _number(self) -> int:
         return (time.time_ns() - self._epoch_ns) // SECOND_NS
 
-    def _meet_parts(self) -> None:
-        """Know the parts that there are now: a router that came back is another process."""
-        present = self._watched.threads()
-        for name in [name for name, part in self._parts.items() if present.get(name) != part.thread]:
-            self._parts.pop(name).close()
+    def _update_threads(self) -> None:
+        """Observe the threads that exist now: a restored router runs in a new process."""
+        present = self._monitored.threads()
+        for name in [name for name, observed in self._threads.items() if present.get(name) != observed.thread]:
+            self._threads.pop(name).close()
         for name, thread in present.items():
-            if name not in self._parts:
+            if name not in self._threads:
                 try:
-                    self._parts[name] = ObservedPart(thread, self._watched.door(name))
-                except OSError:  # it has just ended; whoever minds parts that die will say so
+                    self._threads[name] = ObservedThread(thread, self._monitored.packet_sockets(name))
+                except OSError:  # it has just ended, which the process monitor reports
                     continue
 
-    def _look(self, elapsed_us: float) -> None:
-        for name, part in list(self._parts.items()):
+    def _sample(self, elapsed_us: float) -> None:
+        for name, observed in list(self._threads.items()):
             try:
-                part.look(elapsed_us)
+                observed.sample(elapsed_us)
             except OSError:  # it has ended
-                self._parts.pop(name).close()
+                self._threads.pop(name).close()
 
     def _close_second(self, number: int) -> None:
-        before, counts = self._counts, _Counts(self._watched, self._sends)
+        before, counts = self._counts, _Counts(self._monitored, self._sends)
         load_before, load = self._load, read_load()
         self._counts, self._load = counts, load
-        strains, drops = self._take_strains()
-        drops |= {place: lost for place, now in counts.drops.items() if (lost := now - before.drops.get(place, 0)) > 0}
+        delays, drops = self._take_delays()
+        for location, now in counts.drops.items():
+            if (lost := now - before.drops.get(location, 0)) > 0:
+                drops[location] = lost
         second = Second(
             number=number,
             pressure=pressure_between(load_before, load),
-            links=None if counts.links is None else punctuality(counts.links - before.links),
-            sends=punctuality(counts.sends - before.sends, self._send_limits_ns),
-            late_lines=counts.late_lines(before, self._lines),
+            links=None if counts.links is None else lateness_summary(counts.links - before.links),
+            sends=lateness_summary(counts.sends - before.sends, self._send_limits_ns),
+            late_links=counts.late_links(before, self._pipe_names),
             unread_us=counts.unread_us if counts.unread_us > before.unread_us else 0.0,
             throttled_us=load.throttled_us - load_before.throttled_us,
             backlog_drops=load.backlog_drops - load_before.backlog_drops,
             drops=drops,
-            threads=strains,
-            processes=counts.strains_since(before, load.at_us - load_before.at_us),
+            threads=delays,
+            processes=counts.process_delays_since(before, load.at_us - load_before.at_us),
         )
         self._seconds.append(second)
-        self._tell(second)
-        self._meet_parts()
+        self._on_second(second)
+        self._update_threads()
 
-    def _take_strains(self) -> tuple[dict[str, SchedulingDelay], dict[str, int]]:
-        strains, drops = {}, {}
-        for name, part in self._parts.items():
-            strains[name], lost = part.take()
+    def _take_delays(self) -> tuple[dict[str, SchedulingDelay], dict[str, int]]:
+        delays, drops = {}, {}
+        for name, observed in self._threads.items():
+            delays[name], lost = observed.take()
             if lost:
-                drops[f"{name}'s door"] = lost
-        return strains, drops
+                drops[f"{name}'s packet sockets"] = lost
+        return delays, drops
 
 
 class _Counts:
-    """Copies of monotonic counters, taken at one time."""
+    """Copies of counters that only grow, taken at one time."""
 
-    def __init__(self, watched: Watched, sends: Array) -> None:
+    def __init__(self, monitored: Monitored, sends: Array) -> None:
         self.links: Array | None = None
         self.unread_us = 0.0
         self._latest: Latest | None = None
-        if counters := watched.counters():
+        if counters := monitored.counters():
             self.links = counters.engine["lateness"][0].astype(np.int64)
             self.unread_us = int(counters.engine["longest_round_ns"][0]) / 1000
             self._latest = Latest.of(counters.pipes, counters.classes)
         self.sends: Array = sends.astype(np.int64)
-        self.drops = watched.machine_drops()
-        self._processes = {name: thread_clocks(pid) for name, pid in watched.processes().items()}
+        self.drops = monitored.machine_drops()
+        self._processes = {name: thread_clocks(pid) for name, pid in monitored.processes().items()}
 
-    def late_lines(self, before: _Counts, names: Mapping[int, str]) -> dict[str, float]:
-        """The lines with the latest frames since ``before``, and how late those were, microseconds."""
+    def late_links(self, before: _Counts, names: Mapping[int, str]) -> dict[str, float]:
+        """The pipes with the latest deliveries since ``before``, and how late those were (us)."""
         if self._latest is None or before._latest is None:
             return {}
         late_ns = self._latest.since(before._latest)
-        latest = np.argsort(late_ns)[::-1][:LINES_NAMED]
+        latest = np.argsort(late_ns)[::-1][:LATE_LINKS_NAMED]
         return {names[int(pipe)]: float(late_ns[pipe]) / 1000 for pipe in latest if late_ns[pipe]}
 
-    def strains_since(self, before: _Counts, elapsed_us: int) -> dict[str, SchedulingDelay]:
-        """The strain of the processes: the wait of that thread which waited longest."""
+    def process_delays_since(self, before: _Counts, elapsed_us: int) -> dict[str, SchedulingDelay]:
+        """Scheduling delay of the processes since ``before``, ``elapsed_us`` ago."""
         return {
             name: process_scheduling_delay(before._processes.get(name, {}), clocks, elapsed_us)
             for name, clocks in self._processes.items()

@@ -1,4 +1,4 @@
-"""The links of a running network as users name and change them.
+"""The links of a running lab as users name and change them.
 
 Entry point: `link_control`.
 """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from helsewan.emulation.links.link_backend import Direction
 from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
@@ -29,8 +29,8 @@ class LossChange(Request):
 
 
 class QueueChange(Request):
-    """New settings of one class's queue; what is not set stays. ``aqm``: None for none, else ("codel", target and
-    interval in us) or ("red", lower and upper limit in bytes, maximum probability in parts per million)."""
+    """New settings of one class's queue; those not set stay as they are. ``aqm``: None for none, else ("codel", target
+    and interval in us) or ("red", lower and upper limit in bytes, maximum probability in parts per million)."""
 
     weight: Annotated[int, Field(ge=1, le=1000)] | None = None
     limit_bytes: _Bytes | None = None
@@ -39,7 +39,7 @@ class QueueChange(Request):
 
 
 class LinkChange(Request):
-    """New settings of one direction of a link, or both; what is not set stays as it is, None removes a setting."""
+    """New settings of one direction of a link, or both; those not set stay as they are, None removes a setting."""
 
     rate_bps: Annotated[int, Field(ge=1, le=MAX_RATE_BPS)] = 1
     delay_us: _Delay = 0
@@ -56,14 +56,13 @@ class LinkChange(Request):
 
 
 def applied(change: LinkChange, model: PipeModel, queue_of: Mapping[str, int]) -> PipeModel:
-    """``model`` with ``change`` made; ``queue_of`` gives the queue of each class. Raises KeyError for an unknown
-    class."""
-    given = change.model_fields_set
-    plain = ("rate_bps", "delay_us", "overhead_bytes", "mtu_bytes", "buffer_bytes", "duplicate", "corrupt")
-    changes: dict[str, Any] = {name: getattr(change, name) for name in plain if name in given}
-    if {"jitter_us", "jitter_distribution", "reorder"} & given:
+    """``model`` with ``change`` applied; ``queue_of`` maps classes to queues. Raises KeyError for an unknown class."""
+    changed = change.model_fields_set
+    copied = ("rate_bps", "delay_us", "overhead_bytes", "mtu_bytes", "buffer_bytes", "duplicate", "corrupt")
+    changes: dict[str, Any] = {name: getattr(change, name) for name in copied if name in changed}
+    if {"jitter_us", "jitter_distribution", "reorder"} & changed:
         changes["jitter"] = _jitter(change, model.jitter)
-    if "loss" in given:
+    if "loss" in changed:
         changes["loss"] = change.loss and Loss(**change.loss.model_dump())
     queues = list(model.queues)
     for name, queue_change in change.queues.items():
@@ -73,22 +72,22 @@ def applied(change: LinkChange, model: PipeModel, queue_of: Mapping[str, int]) -
 
 
 def _jitter(change: LinkChange, before: Jitter | None) -> Jitter | None:
-    given = change.model_fields_set
-    spread_us = change.jitter_us if "jitter_us" in given else before and before.spread_us
+    changed = change.model_fields_set
+    spread_us = change.jitter_us if "jitter_us" in changed else before and before.spread_us
     if not spread_us:
         return None
     jitter = replace(before or Jitter(spread_us), spread_us=spread_us)
-    if "jitter_distribution" in given:
+    if "jitter_distribution" in changed:
         jitter = replace(jitter, distribution=Distribution(change.jitter_distribution))
-    return replace(jitter, reorder=change.reorder) if "reorder" in given else jitter
+    return replace(jitter, reorder=change.reorder) if "reorder" in changed else jitter
 
 
 def _queue(change: QueueChange, before: ClassQueue) -> ClassQueue:
-    given = change.model_fields_set
-    changes: dict[str, Any] = {name: getattr(change, name) for name in ("limit_bytes", "limit_us") if name in given}
+    changed = change.model_fields_set
+    changes: dict[str, Any] = {name: getattr(change, name) for name in ("limit_bytes", "limit_us") if name in changed}
     if change.weight is not None:
         changes["weight"] = change.weight
-    if "aqm" in given:
+    if "aqm" in changed:
         changes["aqm"] = change.aqm and _aqm(*change.aqm)
     return replace(before, **changes)
 
@@ -101,16 +100,19 @@ def _aqm(name: str, numbers: tuple[int, ...]) -> Red | CoDel:
 
 
 class LinkState(Request):
-    """Whether links carry: ``down``, dropping every frame with carrier up (``silent``: a blackhole), or with their time
-    stopped (``frozen``: paused)."""
+    """Whether links are ``down``, black holes (all frames are dropped, with carrier up) or paused; None: no change."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     down: bool | None = None
-    silent: bool | None = None
-    frozen: bool | None = None
+    blackhole: bool | None = Field(
+        default=None, validation_alias="silent", serialization_alias="silent"
+    )  # aliases: names in requests and the history
+    paused: bool | None = Field(default=None, validation_alias="frozen", serialization_alias="frozen")
 
 
 class LinkRequest(Request):
-    """Change the links that ``line`` names, in one direction or both; ``reset`` gives them the network's settings
+    """Change the links that ``line`` names, in one direction or both; with ``reset``, to the network's settings
     first."""
 
     line: str
@@ -121,8 +123,8 @@ class LinkRequest(Request):
 
 
 class TraceRequest(Request):
-    """Have the links that ``line`` names follow the trace in the file that comes with the request and is called
-    ``file``, again every ``repeat_us`` where that is given; ``off``: follow none."""
+    """Let the links that ``line`` names follow a trace; its file, named ``file``, comes with the request. The trace
+    restarts every ``repeat_us``, if given. ``off``: follow no trace any more."""
 
     line: str
     directions: tuple[Direction, ...]

@@ -1,4 +1,4 @@
-"""The links of a running network: described, changed, taken down, and reset to the network's settings."""
+"""The links of a running lab: describes, changes, fails and resets them to the network's settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from helsewan.common.suggestions import similar_names
 from helsewan.emulation.links.counters import PIPE_DTYPE
 from helsewan.emulation.links.engine import EngineError
 from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.links import MininetLink
+from helsewan.emulation.links.mininet_links import MininetLink
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.links.trace import Trace
 from helsewan.lab.links.link_change import LinkRequest, LinkState, TraceRequest, applied
@@ -26,18 +26,19 @@ class LinkControl:
     def __init__(self, testbed: Testbed) -> None:
         self._testbed, self._backend = testbed, testbed.backend
         self._queue_of = {cls.name: cls.queue for cls in testbed.plan.classes}
-        self._links = {link.line: link for link in testbed.net.links if isinstance(link, MininetLink)}
+        self._links = {link.link_name: link for link in testbed.net.links if isinstance(link, MininetLink)}
         self._original = dict(testbed.backend.models)
         self._blackholes: set[tuple[str, Direction]] = set()
         self._paused: set[str] = set()
         self._traces: dict[tuple[str, Direction], str] = {}
 
     def names(self) -> tuple[str, ...]:
-        """All links."""
+        """The names of all links."""
         return tuple(self._links)
 
     def change(self, request: LinkRequest) -> tuple[str, ...]:
-        """Make the change; returns the links changed. Raises InputError for what cannot be, and changes nothing."""
+        """Apply the change; returns the names of the links. Raises InputError, and changes nothing, for an invalid
+        one."""
         names = links_named(request.line, self._links)
         if request.reset:
             for name, direction in [key for key in self._traces if key[0] in names]:
@@ -48,14 +49,14 @@ class LinkControl:
             if models != {name: self._backend.models[name] for name in names}:
                 self._backend.set_models(models)
         except (EngineError, ValueError) as error:
-            raise InputError(Problem(request.line, None, f"cannot be changed so: {error}")) from error
+            raise InputError(Problem(request.line, None, f"cannot be changed: {error}")) from error
         self._change_state(names, request)
         return names
 
     def follow(self, request: TraceRequest, trace: Trace | None) -> tuple[str, ...]:
-        """Have links follow a trace from now on, or without one their models again; returns the links.
+        """Let links follow a trace from now on, or, without one, their models again; returns the names of the links.
 
-        Raises InputError where none is named so."""
+        Raises InputError where no link has that name."""
         names = links_named(request.line, self._links)
         for name in names:
             for direction in request.directions:
@@ -69,26 +70,28 @@ class LinkControl:
             self._traces[name, direction] = file
 
     def describe(self, text: str) -> list[dict[str, Any]]:
-        """The links that ``text`` names, each with its state, and both directions' models and counters."""
+        """The links that ``text`` names, each with its states, and both directions' models and counters."""
         return [self._describe(name) for name in links_named(text, self._links)]
 
-    told = describe  # earlier name
+    told = describe  # deprecated alias
 
     def changed(self) -> list[dict[str, Any]]:
-        """The links that are not as in the network, with what differs."""
-        lines = []
+        """The links that differ from the network's settings, with the differences."""
+        links = []
         for name, link in self._links.items():
             states = self._states(name)
             pairs = zip(Direction, self._backend.models[name], self._original[name], strict=True)
-            others = {
-                direction.value: _differences(model, plain) for direction, model, plain in pairs if model != plain
+            changes = {
+                direction.value: _differences(model, original)
+                for direction, model, original in pairs
+                if model != original
             }
-            if states or others:
-                lines.append({"line": name, "down": not link.lit, "states": states, "changes": others})
-        return lines
+            if states or changes:
+                links.append({"line": name, "down": not link.has_carrier, "states": states, "changes": changes})
+        return links
 
     def _changed_models(self, name: str, request: LinkRequest) -> tuple[PipeModel, PipeModel]:
-        """Both directions' models with the change made."""
+        """Both directions' models with the change applied."""
         forward, back = self._original[name] if request.reset else self._backend.models[name]
         try:
             if Direction.FORWARD in request.directions:
@@ -98,39 +101,39 @@ class LinkControl:
         except KeyError as error:
             cls = str(error.args[0])
             hint = similar_names(cls, self._queue_of)
-            raise InputError(Problem("class", cls, f"is none of this policy{hint}")) from None
+            raise InputError(Problem("class", cls, f"is no class of this policy{hint}")) from None
         except (TypeError, ValueError) as error:
             raise InputError(Problem(request.line, None, str(error))) from error
         return forward, back
 
     @staticmethod
     def _check_state(request: LinkRequest) -> None:
-        one_way = set(request.directions) != set(Direction)
-        if one_way and (request.state.down is not None or request.state.frozen is not None):
-            hint = "--blackhole loses one direction's frames without a sign"
-            raise InputError(Problem("--direction", None, "a link is cut, or paused, both ways", hint))
+        one_direction = set(request.directions) != set(Direction)
+        if one_direction and (request.state.down is not None or request.state.paused is not None):
+            hint = "--blackhole drops the frames of one direction, with carrier up"
+            raise InputError(Problem("--direction", None, "a link is down or paused in both directions", hint))
 
     def _change_state(self, names: tuple[str, ...], request: LinkRequest) -> None:
-        state = LinkState(down=False, silent=False, frozen=False) if request.reset else request.state
-        if state.silent is not None:
+        state = LinkState(down=False, blackhole=False, paused=False) if request.reset else request.state
+        if state.blackhole is not None:
             for name in names:
                 for direction in request.directions:
-                    self._backend.set_blackhole(name, direction, state.silent)
-                    (self._blackholes.add if state.silent else self._blackholes.discard)((name, direction))
-        if state.frozen is not None:
-            self._backend.set_paused(names, state.frozen)
-            (self._paused.update if state.frozen else self._paused.difference_update)(names)
+                    self._backend.set_blackhole(name, direction, state.blackhole)
+                    (self._blackholes.add if state.blackhole else self._blackholes.discard)((name, direction))
+        if state.paused is not None:
+            self._backend.set_paused(names, state.paused)
+            (self._paused.update if state.paused else self._paused.difference_update)(names)
         if state.down is not None:
             self._backend.set_down(names, state.down)
             for name in names:
                 self._testbed.note_lost_carrier(self._links[name].ends())
-                self._links[name].follow(up=not state.down)
+                self._links[name].set_carrier(up=not state.down)
 
     def _states(self, name: str) -> list[str]:
         return [
-            *([] if self._links[name].lit else ["down"]),
-            *(["frozen"] if name in self._paused else []),
-            *(f"silent {direction.value}" for direction in Direction if (name, direction) in self._blackholes),
+            *([] if self._links[name].has_carrier else ["down"]),
+            *(["paused"] if name in self._paused else []),
+            *(f"blackhole {direction.value}" for direction in Direction if (name, direction) in self._blackholes),
             *(
                 f"{direction.value} follows {self._traces[name, direction]}"
                 for direction in Direction
@@ -141,25 +144,20 @@ class LinkControl:
     def _describe(self, name: str) -> dict[str, Any]:
         link = self._links[name]
         directions = {
-            direction.value: {"model": _plain(model), "counters": self._counters(name, direction)}
+            direction.value: {"model": asdict(model), "counters": self._counters(name, direction)}
             for direction, model in zip(Direction, self._backend.models[name], strict=True)
         }
         ends = (link.intf1.node.name, link.intf2.node.name)
         return {"line": name, "ends": ends, "states": self._states(name), **directions}
 
     def _counters(self, name: str, direction: Direction) -> dict[str, Any]:
-        """What one direction has carried; empty where the kernel carries it."""
+        """The link engine's counters of one direction; empty where the kernel carries the links."""
         if not self._testbed.has_engine:
             return {}
-        record = self._testbed.engine.counters()[self._testbed.engine_backend.lines[name].pipe(direction)]
+        record = self._testbed.engine.counters()[self._testbed.engine_backend.links[name].pipe(direction)]
         return {field: record[field].tolist() for field in _COUNTERS}
 
 
-def _plain(model: PipeModel) -> dict[str, Any]:
-    """A model as JSON values."""
-    return asdict(model)
-
-
-def _differences(model: PipeModel, plain: PipeModel) -> dict[str, Any]:
-    before, now = _plain(plain), _plain(model)
+def _differences(model: PipeModel, original: PipeModel) -> dict[str, Any]:
+    before, now = asdict(original), asdict(model)
     return {key: value for key, value in now.items() if value != before[key]}

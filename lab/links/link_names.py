@@ -1,4 +1,4 @@
-"""Which links a user names: by id, by both ends in either order, by site, by pattern."""
+"""Selects links by a user's text: an id, both ends in either order, a site, or a pattern."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ _PATTERN = frozenset("*?[")
 
 
 def links_named(text: str, names: Iterable[str]) -> tuple[str, ...]:
-    """The lines of ``names`` that ``text`` means: ``oslo-hamar`` or ``hamar-oslo``, ``SITE/wan0``, ``SITE`` for all
-    lines of a site, or a pattern of the shell's such as ``hospital-*/wan1``. Raises InputError where there is none."""
+    """The links of ``names`` that ``text`` selects: ``oslo-hamar`` or ``hamar-oslo``, ``SITE/wan0``, ``SITE`` for all
+    access links of a site, or a shell pattern such as ``hospital-*/wan1``. Raises InputError where there is none."""
     names = tuple(names)
     if _PATTERN & set(text):
         found = tuple(name for name in names if fnmatchcase(name, text))
     else:
-        found = tuple(name for name in names if name in (text, *_turned(text)) or name.startswith(f"{text}/"))
+        found = tuple(name for name in names if name in (text, *_reversed(text)) or name.startswith(f"{text}/"))
     if not found:
-        hint = "helsewan link list names them all"
+        hint = "`helsewan link list` lists all"
         raise InputError(
-            Problem("line", text, f"is no line of this network{similar_names(text, names, *_turned(text))}", hint)
+            Problem("link", text, f"is no link of this network{similar_names(text, names, *_reversed(text))}", hint)
         )
     return found
 
 
 def link_named(text: str, names: Iterable[str]) -> str:
-    """The same where it must be one. Raises InputError for several."""
+    """The one link of ``names`` that ``text`` selects. Raises InputError for none or several."""
     found = links_named(text, names)
     if len(found) > 1:
-        raise InputError(Problem("line", text, f"is {len(found)} lines: {', '.join(found[:5])}", "name one"))
+        raise InputError(Problem("link", text, f"selects {len(found)} links: {', '.join(found[:5])}", "name one"))
     return found[0]
 
 
-def _turned(text: str) -> Iterable[str]:
-    """``text`` with its ends exchanged, wherever the dash between them may stand."""
+def _reversed(text: str) -> Iterable[str]:
+    """``text`` with its two ends exchanged, for each dash that may separate them."""
     for dash in ("--", "-"):
         at = text.find(dash)
         while at > 0:

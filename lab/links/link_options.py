@@ -17,21 +17,21 @@ from helsewan.emulation.links.pipe_model import (
     Loss,
 )
 
-NONE = "none"  # takes a setting away
+NONE = "none"  # removes a setting
 DIRECTIONS = {"both": tuple(Direction), "forward": (Direction.FORWARD,), "back": (Direction.BACK,)}
 _OVERHEADS = {"layer1": LAYER1_OVERHEAD_BYTES, "layer2": LAYER2_OVERHEAD_BYTES, "layer3": LAYER3_OVERHEAD_BYTES}
 _ORDERS = {"kept": False, "free": True}
 
 
 def directions_of(text: str) -> list[str]:
-    """What ``--direction`` names. Raises InputError."""
+    """The directions that a value of ``--direction`` means. Raises InputError for an unknown value."""
     if text not in DIRECTIONS:
-        raise InputError(Problem("--direction", text, "is none", f"one of {', '.join(DIRECTIONS)}"))
+        raise InputError(Problem("--direction", text, "is no direction", f"one of {', '.join(DIRECTIONS)}"))
     return [direction.value for direction in DIRECTIONS[text]]
 
 
 def duration_us(option: str, text: str | None) -> int | None:
-    """An option's duration, None where it is not given. Raises InputError."""
+    """The duration in an option's text, in us; None if the option is not given. Raises InputError."""
     try:
         return None if text is None else parse_duration_us(text)
     except UnitError as error:
@@ -39,8 +39,10 @@ def duration_us(option: str, text: str | None) -> int | None:
 
 
 def parsed_change(options: Mapping[str, str | None], by_class: Mapping[str, Iterable[str]]) -> dict[str, Any]:
-    """``line_change.LineChange`` as JSON: from ``options`` by name without dashes (None: not given), and from those
-    that are ``CLASS=VALUE`` and may be given often. Raises InputError with every one that cannot be read."""
+    """The fields of a `link_change.LinkChange`, as JSON values.
+
+    ``options``: texts by option name without dashes (None: not given). ``by_class``: values ``CLASS=VALUE`` of options
+    that may be repeated. Raises InputError with a problem for each text that cannot be parsed."""
     problems: list[Problem] = []
     change: dict[str, Any] = {}
     for name, text in options.items():
@@ -62,7 +64,7 @@ def parsed_change(options: Mapping[str, str | None], by_class: Mapping[str, Iter
 
 
 def _read(where: str, text: str, reader: Callable[[str], dict[str, Any]], problems: list[Problem]) -> dict[str, Any]:
-    """What ``reader`` makes of the text; nothing, and a problem more, where it cannot be read."""
+    """The fields that ``reader`` returns for ``text``; none, and another entry in ``problems``, where it is invalid."""
     try:
         return reader(text)
     except UnitError as error:
@@ -77,7 +79,7 @@ def _loss(text: str) -> dict[str, Any]:
 
 
 def _bursts(text: str) -> dict[str, Any]:
-    """Gilbert and Elliott's loss: p, r and, where other than 0 and 1, good and bad."""
+    """Gilbert-Elliott loss: p, r and, where other than 0 and 1, good and bad."""
     shares = [parse_share(part) for part in text.split(",")]
     if not 2 <= len(shares) <= 4:
         raise UnitError("is not p,r[,good[,bad]]", "write for example 1%,30%")
@@ -85,7 +87,7 @@ def _bursts(text: str) -> dict[str, Any]:
 
 
 def _correlated(text: str) -> dict[str, Any]:
-    """Loss with a mean and a correlation between neighbours."""
+    """Loss with a mean and a correlation of consecutive frames' losses."""
     mean, comma, correlation = text.partition(",")
     if not comma:
         raise UnitError("is not MEAN,CORRELATION", "write for example 1%,25%")
@@ -99,7 +101,7 @@ def _correlated(text: str) -> dict[str, Any]:
 def _one_of(key: str, known: Mapping[str, Any]) -> Callable[[str], dict[str, Any]]:
     def read(text: str) -> dict[str, Any]:
         if text not in known:
-            raise UnitError("is none of them", "one of " + ", ".join(known))
+            raise UnitError("is not a known value", "one of " + ", ".join(known))
         return {key: known[text]}
 
     return read
@@ -110,7 +112,7 @@ def _or_none(key: str, parse: Callable[[str], Any]) -> Callable[[str], dict[str,
 
 
 def _limit(text: str) -> dict[str, Any]:
-    """A queue's limit in bytes or in time."""
+    """A queue's limit, in bytes or in us."""
     if text == NONE:
         return {"limit_bytes": None, "limit_us": None}
     try:
@@ -137,7 +139,7 @@ def _aqm(text: str) -> dict[str, Any]:
         case "red", 2 | 3:
             most = parse_share(parts[2]) if len(parts) == 3 else 0.1
             return {"aqm": ["red", [parse_size_bytes(parts[0]), parse_size_bytes(parts[1]), round(most * 1e6)]]}
-    raise UnitError("is no queue management", "none, codel, codel:5ms,100ms, red:30kB,90kB or red:30kB,90kB,10%")
+    raise UnitError("is no active queue management", "none, codel, codel:5ms,100ms, red:30kB,90kB or red:30kB,90kB,10%")
 
 
 _READERS: Mapping[str, Callable[[str], dict[str, Any]]] = {

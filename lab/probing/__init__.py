@@ -1,4 +1,4 @@
-"""Test packets and sessions on a running network.
+"""Test packets and sessions on a running lab.
 
-Entry points: `verify_live`, with `local_prober` (this process's network) or `lab_prober` (a standing one).
+Entry points: `verify_live`, with `local_prober` (a testbed in this process) or `lab_prober` (a running lab).
 """

@@ -1,7 +1,7 @@
-"""Injects frames at sites of a running network, and captures what arrives at all sites.
+"""Injects frames at sites of a running network, and captures the frames that arrive at all sites.
 
-Every site has one packet socket, on all its lines, from before the first frame until after the last: what arrives where
-it is not expected is heard as well as what arrives where it is. One thread sends and listens in turn.
+Every site has one packet socket for all its access links, open from before the first frame until after the last one, so
+frames are captured also where none is expected. One thread alternates between sending and receiving.
 """
 
 from __future__ import annotations
@@ -22,71 +22,72 @@ _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _STATISTICS = struct.Struct("=II")  # packets, drops
 _BUFFER_BYTES = 4 << 20
 _FRAME_BYTES = 2048
-_LOOK_S = 0.05  # at whether it is over
-_FRAMES_AT_ONCE = 64  # of one site, before it is another's turn
+_CANCEL_POLL_S = 0.05  # interval of calls of ``cancelled``
+_FRAMES_AT_ONCE = 64  # read from one site before the next one
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
-    """A frame that a site sends on its access link, and its time after the first."""
+class ScheduledFrame:
+    """A frame for ``site`` to send on an access link (0 = primary), ``at_us`` after the start."""
 
     site: str
-    line: int
+    access_link: int
     frame: bytes
     at_us: int
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A frame that arrived on an access link of a site."""
+class ReceivedFrame:
+    """A frame that arrived on an access link of ``site``."""
 
     site: str
     frame: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Injected:
-    """What was heard; ``unsent`` counts frames whose line took none, ``held_up_us`` is how much longer the whole took
-    than it should, ``dropped`` how many frames came that nobody had time to hear, by site."""
+class InjectionResult:
+    """The outcome of an injection: ``received`` frames; ``unsent``: number of frames that could not be sent;
+    ``delayed_us``: how much longer sending took than scheduled; ``dropped``: frames dropped because a site's socket was
+    full, by site."""
 
-    heard: tuple[Heard, ...]
+    received: tuple[ReceivedFrame, ...]
     unsent: int
-    held_up_us: int
+    delayed_us: int
     dropped: Mapping[str, int]
 
 
 def inject(
     sites: Mapping[str, Namespace],
-    sendings: Sequence[Sending],
+    frames: Sequence[ScheduledFrame],
     mark: bytes,
     listen_s: float,
-    is_over: Callable[[], bool] = lambda: False,
-) -> Injected:
-    """Send all in their order, and go on listening for ``listen_s``; end at once when it ``is_over``. Only frames that
-    hold ``mark`` are kept. Raises OSError where a site has no packet socket to give."""
-    with _Listeners(sites, mark) as ears:
+    cancelled: Callable[[], bool] = lambda: False,
+) -> InjectionResult:
+    """Send ``frames`` in order, and receive until ``listen_s`` after the last one, or until ``cancelled`` returns True.
+    Only received frames that contain ``mark`` are returned. Raises OSError where no packet socket can be created."""
+    with _PacketSockets(sites, mark) as sockets:
         began_ns = time.monotonic_ns()
-        unsent = held_up_ns = 0
-        for sending in sendings:
-            due_ns = began_ns + held_up_ns + sending.at_us * 1000
+        unsent = delayed_ns = 0
+        for scheduled in frames:
+            due_ns = began_ns + delayed_ns + scheduled.at_us * 1000
             while (left_ns := due_ns - time.monotonic_ns()) > 0:
-                ears.listen(left_ns / 1e9)
-            held_up_ns -= left_ns  # those that follow are put off as well: a burst would not pass the policers
-            unsent += not ears.send(sending)
-            ears.listen(0)
-            if is_over():
+                sockets.receive(left_ns / 1e9)
+            delayed_ns -= left_ns  # later frames are delayed as well: policers would drop some of a burst
+            unsent += not sockets.send(scheduled)
+            sockets.receive(0)
+            if cancelled():
                 break
         until_ns = time.monotonic_ns() + int(listen_s * 1e9)
-        while (left_ns := until_ns - time.monotonic_ns()) > 0 and not is_over():
-            ears.listen(min(left_ns / 1e9, _LOOK_S))
-        return Injected(tuple(ears.heard), unsent, held_up_ns // 1000, ears.dropped())
+        while (left_ns := until_ns - time.monotonic_ns()) > 0 and not cancelled():
+            sockets.receive(min(left_ns / 1e9, _CANCEL_POLL_S))
+        return InjectionResult(tuple(sockets.received), unsent, delayed_ns // 1000, sockets.dropped())
 
 
-class _Listeners:
-    """A packet socket at each site."""
+class _PacketSockets:
+    """A packet socket in each site's namespace."""
 
     def __init__(self, sites: Mapping[str, Namespace], mark: bytes) -> None:
-        self.heard: list[Heard] = []
+        self.received: list[ReceivedFrame] = []
         self._mark = mark
         self._epoll = select.epoll()
         self._sockets: dict[str, socket.socket] = {}
@@ -103,7 +104,7 @@ class _Listeners:
             self.__exit__()
             raise
 
-    def __enter__(self) -> _Listeners:
+    def __enter__(self) -> _PacketSockets:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -111,15 +112,15 @@ class _Listeners:
         for opened in self._sockets.values():
             opened.close()
 
-    def send(self, sending: Sending) -> bool:
-        """Send a frame; False where the line is down, or has no room."""
+    def send(self, scheduled: ScheduledFrame) -> bool:
+        """Send a frame; returns False where the access link is down or its queue is full."""
         with suppress(OSError):
-            self._sockets[sending.site].sendto(sending.frame, (access_interface(sending.line), 0))
+            self._sockets[scheduled.site].sendto(scheduled.frame, (access_interface(scheduled.access_link), 0))
             return True
         return False
 
-    def listen(self, seconds: float) -> None:
-        """Hear what has arrived, or arrives first within ``seconds``."""
+    def receive(self, seconds: float) -> None:
+        """Receive the frames that have arrived; if there are none, wait up to ``seconds`` for the first."""
         for descriptor, _ in self._epoll.poll(seconds):
             site = self._site_of[descriptor]
             opened = self._sockets[site]
@@ -127,10 +128,10 @@ class _Listeners:
                 for _ in range(_FRAMES_AT_ONCE):
                     frame, (interface, _, direction, *_) = opened.recvfrom(_FRAME_BYTES)
                     if direction != socket.PACKET_OUTGOING and interface.startswith("wan") and self._mark in frame:
-                        self.heard.append(Heard(site, frame))
+                        self.received.append(ReceivedFrame(site, frame))
 
     def dropped(self) -> dict[str, int]:
-        """Frames that found no room, by site."""
+        """Frames dropped because the socket was full, by site."""
         lost = {}
         for name, opened in self._sockets.items():
             _, drops = _STATISTICS.unpack(opened.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, _STATISTICS.size))

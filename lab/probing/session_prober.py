@@ -1,6 +1,6 @@
-"""Sessions between sites by plain sockets: TCP connections, datagrams with an echo, pings.
+"""Tests sessions between sites with ordinary sockets: TCP connections, datagrams with an echo, pings.
 
-A server listens wherever one is to be talked to, so that what does not come about is the network's doing.
+A server listens on every tested port, so a session that is not established was prevented by the network.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from helsewan.controller.slowpath.icmp6 import ICMPV6
 from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.policies.plan import Protocol
 
-RATE_PER_S = 150  # conversations begun
-PATIENCE_S = 3.5  # a stack that got no answer to its SYN asks again after one second, and after two more (RFC 6298)
+RATE_PER_S = 150  # sessions started
+DEADLINE_S = 3.5  # for a session: covers two retransmissions of a SYN, after 1 s and 2 s more (RFC 6298)
 BACKLOG = 128
 _ECHO4, _ECHO6 = (8, 0), (128, 129)  # types of the request and the reply
-_DATAGRAM_EVERY_S = 1.0  # until it is answered: one may be lost
+_RETRY_S = 1.0  # interval of datagrams and pings until one is answered: one may be lost
 _BYTES = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A conversation to be had: between which sites, as which addresses, and about what (``port`` 0: a ping)."""
+class SessionSpec:
+    """A session to test: sites, addresses, IP protocol and server port (0 for a ping)."""
 
     client: str
     server: str
@@ -40,36 +40,36 @@ class Call:
 
 
 @dataclass
-class _Open:
-    """An open session."""
+class _Session:
+    """A session in progress; ``until`` and ``retry_at`` are CLOCK_MONOTONIC, s."""
 
     number: int
-    call: Call
+    spec: SessionSpec
     socket: socket.socket
     until: float
-    again_at: float = 0.0
+    retry_at: float = 0.0
 
 
 def run_sessions(
-    sites: Mapping[str, Namespace], calls: Sequence[Call], is_over: Callable[[], bool] = lambda: False
+    sites: Mapping[str, Namespace], specs: Sequence[SessionSpec], cancelled: Callable[[], bool] = lambda: False
 ) -> tuple[bool | None, ...]:
-    """Whether each of the conversations came about; None where it could not be tried, for the server has something of
-    its own at the port. Raises OSError where a site has no socket to give."""
+    """Try to establish each session; returns whether it was. None: it could not be tried, as another program at the
+    server uses the port. Ends early when ``cancelled`` returns True. Raises OSError where no socket can be created."""
     with ExitStack() as held:
-        talker = _SessionProber(sites, held)
+        prober = _SessionProber(sites, held)
         began, untried = time.monotonic(), set[int]()
-        for number, call in enumerate(calls):
+        for number, spec in enumerate(specs):
             while (left_s := began + number / RATE_PER_S - time.monotonic()) > 0:
-                talker.work(left_s)
-            if talker.is_heard(call):
-                talker.begin(number, call)
+                prober.work(left_s)
+            if prober.listens(spec):
+                prober.begin(number, spec)
             else:
                 untried.add(number)
-            if is_over():
+            if cancelled():
                 break
-        while talker.under_way and not is_over():
-            talker.work(0.05)
-        return tuple(None if number in untried else number in talker.done for number in range(len(calls)))
+        while prober.open and not cancelled():
+            prober.work(0.05)
+        return tuple(None if number in untried else number in prober.established for number in range(len(specs)))
 
 
 @dataclass
@@ -78,8 +78,8 @@ class _SessionProber:
 
     sites: Mapping[str, Namespace]
     held: ExitStack
-    done: set[int] = field(default_factory=set)
-    under_way: dict[int, _Open] = field(default_factory=dict)
+    established: set[int] = field(default_factory=set)
+    open: dict[int, _Session] = field(default_factory=dict)
     servers: dict[tuple[str, str, int, int], socket.socket | None] = field(default_factory=dict)
     listeners: dict[int, socket.socket] = field(default_factory=dict)
     echoes: dict[int, socket.socket] = field(default_factory=dict)
@@ -94,22 +94,24 @@ class _SessionProber:
         opened.setblocking(False)
         return opened
 
-    def is_heard(self, call: Call) -> bool:
-        """Have the server listen; whether it does."""
-        key = call.server, call.server_address, call.protocol, call.port
-        if call.protocol == Protocol.ICMP:
+    def listens(self, spec: SessionSpec) -> bool:
+        """Let the server listen, if necessary; returns whether it does."""
+        key = spec.server, spec.server_address, spec.protocol, spec.port
+        if spec.protocol == Protocol.ICMP:
             return True
         if key not in self.servers:
-            self.servers[key] = self._server(call)
+            self.servers[key] = self._server(spec)
         return self.servers[key] is not None
 
-    def _server(self, call: Call) -> socket.socket | None:
-        is_tcp = call.protocol == Protocol.TCP
-        opened = self._socket(call.server, call.server_address, socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM)
+    def _server(self, spec: SessionSpec) -> socket.socket | None:
+        is_tcp = spec.protocol == Protocol.TCP
+        opened = self._socket(spec.server, spec.server_address, socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM)
         if is_tcp:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # though the last questions were just now
+            opened.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # connections of earlier probes may be in TIME_WAIT
         try:
-            opened.bind((call.server_address, call.port))
+            opened.bind((spec.server_address, spec.port))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
@@ -121,37 +123,37 @@ class _SessionProber:
         self.epoll.register(opened, select.EPOLLIN)
         return opened
 
-    def begin(self, number: int, call: Call) -> None:
-        """The client's first packet."""
+    def begin(self, number: int, spec: SessionSpec) -> None:
+        """Send the client's first packet."""
         now = time.monotonic()
-        if call.protocol == Protocol.ICMP:
-            is_v6 = ip_address(call.server_address).version == 6
-            opened = self._socket(call.client, call.client_address, socket.SOCK_RAW, ICMPV6 if is_v6 else ICMP)
+        if spec.protocol == Protocol.ICMP:
+            is_v6 = ip_address(spec.server_address).version == 6
+            opened = self._socket(spec.client, spec.client_address, socket.SOCK_RAW, ICMPV6 if is_v6 else ICMP)
         else:
-            kind = socket.SOCK_STREAM if call.protocol == Protocol.TCP else socket.SOCK_DGRAM
-            opened = self._socket(call.client, call.client_address, kind)
-        opened.bind((call.client_address, 0))
-        self.under_way[opened.fileno()] = one = _Open(number, call, opened, now + PATIENCE_S)
-        connecting = call.protocol == Protocol.TCP
-        result = opened.connect_ex((call.server_address, call.port))
+            kind = socket.SOCK_STREAM if spec.protocol == Protocol.TCP else socket.SOCK_DGRAM
+            opened = self._socket(spec.client, spec.client_address, kind)
+        opened.bind((spec.client_address, 0))
+        self.open[opened.fileno()] = session = _Session(number, spec, opened, now + DEADLINE_S)
+        connecting = spec.protocol == Protocol.TCP
+        result = opened.connect_ex((spec.server_address, spec.port))
         if connecting and result not in (0, errno.EINPROGRESS):
-            self._end(one, came_about=False)
+            self._end(session, established=False)
             return
         self.epoll.register(opened, select.EPOLLOUT if connecting else select.EPOLLIN)
-        self._say(one, now)
+        self._send(session, now)
 
-    def _say(self, one: _Open, now: float) -> None:
-        """A datagram or a ping, again where it was not answered."""
-        one.again_at = now + _DATAGRAM_EVERY_S
-        if one.call.protocol == Protocol.UDP:
+    def _send(self, session: _Session, now: float) -> None:
+        """Send a datagram or a ping, and schedule its repetition; nothing for TCP."""
+        session.retry_at = now + _RETRY_S
+        if session.spec.protocol == Protocol.UDP:
             with suppress(OSError):
-                one.socket.send(_word(one))
-        elif one.call.protocol == Protocol.ICMP:
+                session.socket.send(_payload(session))
+        elif session.spec.protocol == Protocol.ICMP:
             with suppress(OSError):
-                one.socket.send(_ping(one))
+                session.socket.send(_ping(session))
 
     def work(self, seconds: float) -> None:
-        """Go on with all conversations for so long at most."""
+        """Process events of all sessions for up to ``seconds``."""
         for descriptor, _ in self.epoll.poll(min(seconds, 0.05)):
             if listener := self.listeners.get(descriptor):
                 with suppress(OSError):
@@ -159,49 +161,49 @@ class _SessionProber:
             elif echoing := self.echoes.get(descriptor):
                 with suppress(OSError):
                     echoing.sendto(*echoing.recvfrom(_BYTES))
-            elif one := self.under_way.get(descriptor):
-                self._go_on(one)
+            elif session := self.open.get(descriptor):
+                self._process(session)
         now = time.monotonic()
-        for one in list(self.under_way.values()):
-            if now >= one.until:
-                self._end(one, came_about=False)
-            elif now >= one.again_at:
-                self._say(one, now)
+        for session in list(self.open.values()):
+            if now >= session.until:
+                self._end(session, established=False)
+            elif now >= session.retry_at:
+                self._send(session, now)
 
-    def _go_on(self, one: _Open) -> None:
-        if one.call.protocol == Protocol.TCP:
-            self._end(one, one.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0)
+    def _process(self, session: _Session) -> None:
+        if session.spec.protocol == Protocol.TCP:
+            self._end(session, session.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0)
             return
         try:
-            said = one.socket.recv(_BYTES)
-        except OSError:  # told that it was not to be
+            data = session.socket.recv(_BYTES)
+        except OSError:  # an ICMP error was reported
             return
-        if _word(one) in said and (one.call.protocol == Protocol.UDP or _is_echo_reply(one, said)):
-            self._end(one, came_about=True)
+        if _payload(session) in data and (session.spec.protocol == Protocol.UDP or _is_echo_reply(session, data)):
+            self._end(session, established=True)
 
-    def _end(self, one: _Open, came_about: bool) -> None:
-        if came_about:
-            self.done.add(one.number)
-        del self.under_way[one.socket.fileno()]
-        one.socket.close()
-
-
-def _word(one: _Open) -> bytes:
-    """What tells a conversation from others."""
-    return b"helsewan talk " + one.number.to_bytes(4, "big")
+    def _end(self, session: _Session, established: bool) -> None:
+        if established:
+            self.established.add(session.number)
+        del self.open[session.socket.fileno()]
+        session.socket.close()
 
 
-def _ping(one: _Open) -> bytes:
-    is_v6 = ip_address(one.call.server_address).version == 6
+def _payload(session: _Session) -> bytes:
+    """The payload that identifies a session."""
+    return b"helsewan session " + session.number.to_bytes(4, "big")
+
+
+def _ping(session: _Session) -> bytes:
+    is_v6 = ip_address(session.spec.server_address).version == 6
     kind = (_ECHO6 if is_v6 else _ECHO4)[0]
-    message = bytes([kind, 0, 0, 0]) + (one.number & 0xFFFF).to_bytes(2, "big") + bytes(2) + _word(one)
-    if is_v6:  # the kernel puts the checksum in (RFC 3542, 3.1)
+    message = bytes([kind, 0, 0, 0]) + (session.number & 0xFFFF).to_bytes(2, "big") + bytes(2) + _payload(session)
+    if is_v6:  # the kernel computes the checksum (RFC 3542, 3.1)
         return message
     return message[:2] + checksum(message).to_bytes(2, "big") + message[4:]
 
 
-def _is_echo_reply(one: _Open, said: bytes) -> bool:
-    """Whether what a raw socket got is the answer; of IPv4 it has the header, too."""
-    if ip_address(one.call.server_address).version == 6:
-        return said[0] == _ECHO6[1]
-    return said[(said[0] & 15) * 4] == _ECHO4[1]
+def _is_echo_reply(session: _Session, data: bytes) -> bool:
+    """Whether a raw socket received an echo reply; for IPv4 the data includes the IP header."""
+    if ip_address(session.spec.server_address).version == 6:
+        return data[0] == _ECHO6[1]
+    return data[(data[0] & 15) * 4] == _ECHO4[1]

@@ -1,4 +1,4 @@
-"""The live verifier: sends the probe packets and opens the sessions that the rules were asked about."""
+"""The live verifier: compares what becomes of probe packets and sessions with what the rules predict."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Protocol
 
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.paths import Failures
-from helsewan.lab.probing.packet_injector import Heard, Injected, Sending
-from helsewan.lab.probing.schedule import ANSWER_GAP_US, LINE_GAP_US, turns
-from helsewan.lab.probing.session_prober import Call
+from helsewan.lab.probing.packet_injector import InjectionResult, ReceivedFrame, ScheduledFrame
+from helsewan.lab.probing.schedule import ACCESS_LINK_GAP_US, ANSWER_GAP_US, schedule_probes
+from helsewan.lab.probing.session_prober import SessionSpec
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric, Trace
 from helsewan.verification.concrete.frames import read
@@ -23,21 +23,22 @@ from helsewan.verification.live.sessions import Session, sessions
 from helsewan.verification.live.test_packets import ProbePacket, mark_of, number_in, probe_packets
 from helsewan.verification.static import Static
 
-NOTHING_DOWN = Failures()
-LISTEN_S = 2.0  # after the last frame: more than the longest way there and back, with a machine that stands still
-PROVED = 2000  # questions that the sets of the proof are asked as well: some milliseconds each
-QUESTIONS_PER_TALK = 4  # where they are bounded
-TIMES = 3  # so often is asked what ought to come to something and does not
+NO_FAILURES = Failures()
+LISTEN_S = 2.0  # after the last frame: longer than any round trip, with a machine that stalls
+MAX_PROVED = 2000  # probes that are also checked against the static verifier's sets: some milliseconds each
+PROBES_PER_SESSION = 4  # where the number of probes is limited
+TIMES = 3  # attempts, for a probe or session that should arrive and does not
 
 
 class Prober(Protocol):
     """A running network's sites."""
 
-    def inject(self, sendings: Sequence[Sending], mark: bytes, listen_s: float) -> Injected:
-        """Send frames in their order, and hear what arrives with a mark, so long also at the end."""
+    def inject(self, frames: Sequence[ScheduledFrame], mark: bytes, listen_s: float) -> InjectionResult:
+        """Send frames in order; returns the received frames that contain ``mark``, until ``listen_s`` after the
+        last."""
 
-    def run_sessions(self, calls: Sequence[Call]) -> Sequence[bool | None]:
-        """Have conversations: whether each came about, None where it could not be tried."""
+    def run_sessions(self, specs: Sequence[SessionSpec]) -> Sequence[bool | None]:
+        """Try sessions: whether each was established, None where it could not be tried."""
 
 
 def verify_live(
@@ -46,143 +47,149 @@ def verify_live(
     prober: Prober,
     seed: int,
     most: int | None = None,
-    down: Failures = NOTHING_DOWN,
+    down: Failures = NO_FAILURES,
 ) -> LiveReport:
-    """Ask a running network all questions of ``seed``, or ``most`` besides the controls and a quarter as many
-    conversations, and lay its answers beside
-    those of ``rules``, its switches' by router id. ``down`` is what has failed: nothing is asked from such lines.
+    """Send a running network the probes that ``seed`` selects, and compare their outcomes with the predictions of
+    ``rules``, its switches' rules by router id. ``most`` limits the probes, controls not counted, and the sessions to a
+    quarter of it. ``down``: current failures; no probe is sent from failed access links.
 
-    What is to come to something and does not is asked again, up to ``TIMES``: a busy machine may lose a datagram. What
-    is to come to nothing is asked once, and one arrival is enough."""
+    A probe or session that should arrive and does not is repeated, up to ``TIMES`` attempts in all, as a busy machine
+    may drop a datagram. One that should not arrive is sent once: a single arrival is a violation."""
     began = time.monotonic()
     fabric = replace(Fabric.of(plan.network, rules), failures=down)
-    foretold = Predicted(plan, fabric)
-    asked = [each for each in probe_packets(plan, fabric, seed, most) if _has_light(each.site, each.line, plan, down)]
-    wanted = [
-        each
-        for each in sessions(plan, fabric, seed, most and most // QUESTIONS_PER_TALK)
-        if _may_talk(each, plan, down)
+    predicted = Predicted(plan, fabric)
+    probes = [
+        each for each in probe_packets(plan, fabric, seed, most) if _has_carrier(each.site, each.line, plan, down)
     ]
-    walks = {question.number: foretold.walk(question) for question in asked}
-    static = {question.number: foretold.outcome(question, walks[question.number]) for question in asked}
-    proved = _proved(asked, plan, rules, down)
+    tried = [
+        each
+        for each in sessions(plan, fabric, seed, most and most // PROBES_PER_SESSION)
+        if _use_first_links(each, plan, down)
+    ]
+    traces = {probe.number: predicted.trace(probe) for probe in probes}
+    static = {probe.number: predicted.outcome(probe, traces[probe.number]) for probe in probes}
+    proved = _proved(probes, plan, rules, down)
     prepared_s = time.monotonic() - began
-    live, figures = _played(asked, walks, static, foretold, prober, seed)
-    came_about = _talked(wanted, plan, prober)
+    live, figures = _injected(probes, traces, static, predicted, prober, seed)
+    established = _established(tried, plan, prober)
     figures |= {"proved": len(proved)}
-    figures["untried"] = came_about.count(None)
+    figures["untried"] = established.count(None)
     figures |= {"prepared_s": prepared_s, "played_s": time.monotonic() - began - prepared_s}
     answers = [
-        Answer(each, static[each.number], live[each.number], walks[each.number], proved.get(each.number))
-        for each in asked
+        Answer(each, static[each.number], live[each.number], traces[each.number], proved.get(each.number))
+        for each in probes
     ]
     return side_by_side(
         answers,
-        [SessionAnswer(talk, done) for talk, done in zip(wanted, came_about, strict=True) if done is not None],
+        [SessionAnswer(session, done) for session, done in zip(tried, established, strict=True) if done is not None],
         seed,
         figures,
     )
 
 
 def _proved(
-    asked: Sequence[ProbePacket], plan: Plan, rules: Mapping[str, RuleSet], down: Failures
+    probes: Sequence[ProbePacket], plan: Plan, rules: Mapping[str, RuleSet], down: Failures
 ) -> dict[int, frozenset[str]]:
-    """The sites that the proof's sets have the first ``PROVED`` questions' packets reach, by number. It takes for
-    granted that a packet has hops enough, so those that may not are left out."""
+    """The sites that the first ``MAX_PROVED`` probes reach according to the static verifier's sets, by probe number.
+    The sets do not include expired TTLs, so probes with a lower TTL than usual are left out."""
     static = Static(plan.network, rules)
-    machine = static.during(down) if down != NOTHING_DOWN else static.machine
+    machine = static.with_failures(down) if down != NO_FAILURES else static.executor
     sites, found = plan.network.sites, dict[int, frozenset[str]]()
-    for question in asked[:PROVED]:
-        if question.packet.fields.get("nw_ttl", TTL) >= TTL:
-            packet, line = static.space.of(question.packet), (question.site, question.line)
-            ends = static.space.ends(static.became(line, machine) & packet)
-            found[question.number] = frozenset(sites[end].id for end in ends if end < len(sites))
+    for probe in probes[:MAX_PROVED]:
+        if probe.packet.fields.get("nw_ttl", TTL) >= TTL:
+            packet, line = static.space.of(probe.packet), (probe.site, probe.line)
+            ends = static.space.ends(static.outcomes(line, machine) & packet)
+            found[probe.number] = frozenset(sites[end].id for end in ends if end < len(sites))
     return found
 
 
-def _played(
-    asked: Sequence[ProbePacket],
-    walks: Mapping[int, Trace],
+def _injected(
+    probes: Sequence[ProbePacket],
+    traces: Mapping[int, Trace],
     static: Mapping[int, Outcome],
-    foretold: Predicted,
+    predicted: Predicted,
     prober: Prober,
     seed: int,
 ) -> tuple[Mapping[int, Outcome], dict[str, float]]:
-    """What came of each question by number, and figures."""
+    """Send the probes; returns the outcome of each, by number, and figures."""
     live: defaultdict[int, Outcome] = defaultdict(Outcome)
     figures = {"sent": 0.0, "unsent": 0.0, "dropped": 0.0, "held_up_s": 0.0}
-    left = asked
+    left = probes
     for _ in range(TIMES):
-        played = prober.inject(_sendings(left, walks, static), mark_of(seed), LISTEN_S)
-        for number, outcome in _outcomes(played.heard, asked, foretold, seed).items():
+        result = prober.inject(_frames(left, traces, static), mark_of(seed), LISTEN_S)
+        for number, outcome in _outcomes(result.received, probes, predicted, seed).items():
             live[number] |= outcome
         figures["sent"] += len(left)
-        figures["unsent"] += played.unsent
-        figures["dropped"] += sum(played.dropped.values())
-        figures["held_up_s"] += played.held_up_us / 1e6
-        left = [question for question in asked if live[question.number].lacks(static[question.number])]
+        figures["unsent"] += result.unsent
+        figures["dropped"] += sum(result.dropped.values())
+        figures["held_up_s"] += result.delayed_us / 1e6
+        left = [probe for probe in probes if live[probe.number].lacks(static[probe.number])]
         if not left:
             break
     return live, figures
 
 
-def _talked(wanted: Sequence[Session], plan: Plan, prober: Prober) -> list[bool | None]:
-    """Whether each conversation came about; those that were to and did not are tried again."""
-    came_about: list[bool | None] = [None] * len(wanted)
-    left = list(range(len(wanted)))
+def _established(tried: Sequence[Session], plan: Plan, prober: Prober) -> list[bool | None]:
+    """Whether each session was established; those that should be and were not are repeated."""
+    established: list[bool | None] = [None] * len(tried)
+    left = list(range(len(tried)))
     for _ in range(TIMES):
-        done_of = prober.run_sessions([_call(wanted[number], plan) for number in left])
-        for number, done in zip(left, done_of, strict=True):
-            came_about[number] = done
-        left = [number for number in left if wanted[number].static and came_about[number] is False]
+        results = prober.run_sessions([_spec(tried[number], plan) for number in left])
+        for number, done in zip(left, results, strict=True):
+            established[number] = done
+        left = [number for number in left if tried[number].static and established[number] is False]
         if not left:
             break
-    return came_about
+    return established
 
 
-def _call(talk: Session, plan: Plan) -> Call:
-    client, server = (plan.network.site[name] for name in (talk.client, talk.server))
-    ends = (client.address4, server.address4) if talk.version == 4 else (client.address6, server.address6)
-    return Call(client.id, server.id, str(ends[0]), str(ends[1]), int(talk.protocol), talk.port)
+def _spec(session: Session, plan: Plan) -> SessionSpec:
+    client, server = (plan.network.site[name] for name in (session.client, session.server))
+    ends = (client.address4, server.address4) if session.version == 4 else (client.address6, server.address6)
+    return SessionSpec(client.id, server.id, str(ends[0]), str(ends[1]), int(session.protocol), session.port)
 
 
-def _has_light(site: str, line: int, plan: Plan, down: Failures) -> bool:
+def _has_carrier(site: str, line: int, plan: Plan, down: Failures) -> bool:
     router = plan.network.site[site].accesses[line].router
-    return router not in down.routers and (site, line) not in down.lines
+    return router not in down.routers and (site, line) not in down.access_links
 
 
-def _may_talk(talk: Session, plan: Plan, down: Failures) -> bool:
-    """Whether both send on the lines that are foretold: a site whose first is dark takes its other."""
-    return all(_has_light(site, 0, plan, down) for site in (talk.client, talk.server))
+def _use_first_links(session: Session, plan: Plan, down: Failures) -> bool:
+    """Whether both sites send on their first access link, as predictions assume: with that link down they use
+    another."""
+    return all(_has_carrier(site, 0, plan, down) for site in (session.client, session.server))
 
 
-def _sendings(asked: Iterable[ProbePacket], walks: Mapping[int, Trace], static: Mapping[int, Outcome]) -> list[Sending]:
-    by_number = {question.number: question for question in asked}
-    order = turns([(number, _takes(question, walks[number], static[number])) for number, question in by_number.items()])
-    sendings = []
-    for turn in order:
-        question = by_number[turn.number]
-        sendings.append(Sending(question.site, question.line, question.frame, turn.at_us))
-    return sendings
+def _frames(
+    probes: Iterable[ProbePacket], traces: Mapping[int, Trace], static: Mapping[int, Outcome]
+) -> list[ScheduledFrame]:
+    by_number = {probe.number: probe for probe in probes}
+    needs = [(number, _resources(probe, traces[number], static[number])) for number, probe in by_number.items()]
+    frames = []
+    for scheduled in schedule_probes(needs):
+        probe = by_number[scheduled.number]
+        frames.append(ScheduledFrame(probe.site, probe.line, probe.frame, scheduled.at_us))
+    return frames
 
 
-def _takes(question: ProbePacket, walk: Trace, foretold: Outcome) -> dict[Hashable, int]:
-    """What a question takes of the network, for how long: its line, and the processor of the router that answers."""
-    takes: dict[Hashable, int] = {(question.site, question.line): LINE_GAP_US}
-    last = walk.hops[-1]
-    if foretold.answered and last.visit.handed_up is not None:
-        takes[last.came.router] = ANSWER_GAP_US
-    return takes
+def _resources(probe: ProbePacket, trace: Trace, predicted: Outcome) -> dict[Hashable, int]:
+    """The resources that a probe uses, and for how long (us): its access link, and the slow path of the router that
+    answers."""
+    uses: dict[Hashable, int] = {(probe.site, probe.line): ACCESS_LINK_GAP_US}
+    last = trace.hops[-1]
+    if predicted.answered and last.visit.packet_in is not None:
+        uses[last.ingress.router] = ANSWER_GAP_US
+    return uses
 
 
 def _outcomes(
-    heard: Iterable[Heard], asked: Sequence[ProbePacket], foretold: Predicted, seed: int
+    received: Iterable[ReceivedFrame], probes: Sequence[ProbePacket], predicted: Predicted, seed: int
 ) -> dict[int, Outcome]:
-    """What came of each question that anything was heard of."""
-    mark, by_number = mark_of(seed), {question.number: question for question in asked}
+    """The outcome of each probe of which a frame was received, by number."""
+    mark, by_number = mark_of(seed), {probe.number: probe for probe in probes}
     found: defaultdict[int, list[Outcome]] = defaultdict(list)
-    for each in heard:
+    for each in received:
         number = number_in(each.frame, mark)
         if number is not None and number in by_number:
-            found[number].append(foretold.heard(by_number[number], each.site, read(each.frame)))
+            found[number].append(predicted.outcome_of_arrival(by_number[number], each.site, read(each.frame)))
     return {number: together(outcomes) for number, outcomes in found.items()}

@@ -1,1 +1,1 @@
-"""Processes of a running network: the sandbox's first, controllers, monitors; their history and directory."""
+"""Processes of a running lab: the sandbox's first, controllers, monitors; a run's history and directory."""

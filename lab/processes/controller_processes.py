@@ -1,4 +1,4 @@
-"""Controllers, slow path and northbound server as processes of their own, and the events that controllers report."""
+"""Processes of the controllers, the slow path and the northbound server, and the events that controllers report."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Event = dict[str, Any]
 
 PLAN_FILE = "plan.pickle"
 CONTROL_SOCKET = "controller.sock"
-PROGRAM_DEADLINE_S = 300.0  # for an event: a machine that emulates its processor takes minutes to program routers
+PROGRAM_DEADLINE_S = 300.0  # for an event: on an emulated processor, programming the routers takes minutes
 
 
 class ControllerFailed(RuntimeError):
-    """The controller ended or did not report in time; the message says what was waited for."""
+    """The controller ended or did not report an event in time; the message names the event."""
 
 
 class SlowPathProcess:
-    """The routers' slow path, started on the plan that `Controllers` wrote to ``run_dir``; ``routers`` has a folder for
-    each router with its switch's management socket in it."""
+    """The routers' slow path, with the plan that `Controllers` wrote to ``run_dir``; ``routers`` has a folder for each
+    router, which contains its switch's management socket."""
 
     def __init__(self, run_dir: Path, routers: Path, log: Path) -> None:
         sockets = routers / "{router}" / f"{BRIDGE}.mgmt"
@@ -41,14 +41,14 @@ class SlowPathProcess:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
     def close(self) -> None:
-        """End it."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait()
 
 
 class NorthboundProcess:
-    """The controllers' northbound server, started on the listening socket ``listener``; ``events`` is the history that
-    it serves, ``changes`` the controllers' file of policy changes, ``tokens`` the file of accepted tokens."""
+    """The controllers' northbound server on the listening socket ``listener`` (descriptor); ``events`` is the history
+    file that it serves, ``changes`` the controllers' file of policy changes, ``tokens`` the file of accepted tokens."""
 
     def __init__(self, run_dir: Path, events: Path, changes: Path, tokens: Path, listener: int, log: Path) -> None:
         argv = [sys.executable, "-m", "helsewan.controller.northbound.main", f"--plan={run_dir / PLAN_FILE}"]
@@ -60,15 +60,17 @@ class NorthboundProcess:
             )
 
     def close(self) -> None:
-        """End it."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait()
 
 
 class Controllers:
-    """``helsewan.controller.main`` on ``plan`` in the operations centre of ``management``, a process for each of its
-    addresses: one leads, the others stand by. Their events are passed to ``on_event`` as they come; where there are
-    several, the key ``controller`` holds the number of the one that reports. ``log_dir`` gets their logs."""
+    """``helsewan.controller.main`` with ``plan``, in the operations centre of ``management``: a process for each of its
+    addresses, of which one leads and the others are standbys.
+
+    Their events are passed to ``on_event`` as they arrive; with several controllers, the key ``controller`` is the
+    number of the one that reports (from 1). Their logs go to ``log_dir``."""
 
     def __init__(
         self, plan: Plan, management: ManagementNetwork, run_dir: Path, log_dir: Path, on_event: Callable[[Event], None]
@@ -78,7 +80,7 @@ class Controllers:
         self._management, self._plan_file, self._log_dir = management, run_dir / PLAN_FILE, log_dir
         self._on_event = on_event
         self._changed = threading.Condition()
-        self._end_reason = ""  # why no more events come
+        self._end_reason = ""  # why no more events will arrive
         self._killed: set[int] = set()
         self._followers: list[threading.Thread] = []
         self._leader = 0
@@ -112,24 +114,24 @@ class Controllers:
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The one that leads, as last reported."""
+        """The process of the leading controller, as last reported."""
         return self._processes[self._leader]
 
     def dead(self) -> list[str]:
-        """Names of those that ended by themselves."""
+        """Names of the controllers that ended without `kill_leader`."""
         ended = (number for number, process in enumerate(self._processes) if process.poll() is not None)
         return [f"the {self._name(number)}" for number in ended if number not in self._killed]
 
     def kill_leader(self) -> int:
-        """Kill the one that leads; returns when (CLOCK_REALTIME, ns)."""
+        """Kill the leading controller; returns the time (CLOCK_REALTIME, ns)."""
         self._killed.add(self._leader)
         at_ns = time.time_ns()
         self.process.kill()
         self.process.wait()
         return at_ns
 
-    def revive(self) -> int:
-        """Start those again that `kill_leader` killed; returns when (CLOCK_REALTIME, ns)."""
+    def restart_killed(self) -> int:
+        """Restart the controllers that `kill_leader` killed; returns the time (CLOCK_REALTIME, ns)."""
         at_ns = time.time_ns()
         for number in sorted(self._killed):
             self._processes[number] = self._start(number)
@@ -137,27 +139,28 @@ class Controllers:
         return at_ns
 
     def close(self) -> None:
-        """Kill the controllers; their last events have been passed on when this returns."""
+        """Kill the controllers; returns when their last events have been passed on."""
         for process in self._processes:
             process.kill()
             process.wait()
         for follower in self._followers:
             follower.join()
 
-    def wait_for(self, what: str, wanted: Callable[[list[Event]], bool], deadline_s: float) -> None:
-        """Return once ``wanted`` holds of the events so far; raises ControllerFailed when it cannot any more."""
+    def wait_for(self, what: str, condition: Callable[[list[Event]], bool], deadline_s: float) -> None:
+        """Wait until ``condition`` is true of the events so far. Raises ControllerFailed, which names ``what``, at the
+        deadline or when no more events will arrive."""
         end = time.monotonic() + deadline_s
         with self._changed:
-            while not wanted(self.events):
+            while not condition(self.events):
                 if self._end_reason:
                     raise ControllerFailed(f"no {what} from the controller: {self._end_reason}")
                 if not self._changed.wait(end - time.monotonic()) and time.monotonic() >= end:
                     raise ControllerFailed(f"no {what} from the controller within {deadline_s:g} s")
 
     def wait_for_event(self, kind: str, since: int = 0, router: str | None = None) -> None:
-        """Wait for an event of ``kind`` (of ``router``) among those from number ``since`` on.
+        """Wait for an event of ``kind`` (and of ``router``, if given) among those from number ``since`` on.
 
-        Raises ControllerFailed when it cannot come any more, or a rule was refused."""
+        Raises ControllerFailed at the deadline, when no more events will arrive, or when a rule was refused."""
 
         def seen(events: list[Event]) -> bool:
             for event in events[since:]:
@@ -168,7 +171,7 @@ class Controllers:
         self.wait_for(f"{kind} {router or ''}".strip(), seen, PROGRAM_DEADLINE_S)
 
     def give_up(self, why: str) -> None:
-        """Let every wait fail from now on with the reason ``why``."""
+        """Make all present and future waits fail with the reason ``why``."""
         with self._changed:
             self._end_reason = self._end_reason or why
             self._changed.notify_all()
@@ -179,7 +182,7 @@ class Controllers:
             with open(reading, encoding="utf-8") as lines:
                 for line in lines:
                     self._on_line(json.loads(line), number)
-        except (OSError, ValueError) as error:  # not JSON, or the history takes no more
+        except (OSError, ValueError) as error:  # not JSON, or the history cannot be written
             self.give_up(f"an event could not be passed on: {error}")
         if number not in self._killed:
             self.give_up(reason)

@@ -1,4 +1,4 @@
-"""The history of a run: one JSON object a line, append-only."""
+"""The history of a run: one JSON object per line, append-only."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 
 class History:
-    """Writes events to a file of its own (mode 0600). Each line is flushed at once, so that a killed run
-    leaves all but perhaps its last line. Safe to write from several threads."""
+    """Writes events to a new file (mode 0600). Each line is flushed at once, so that a killed run loses at most its
+    last line. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -44,8 +44,8 @@ class History:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a history, in order. A last line that was cut off is left out; a line that is broken
-    elsewhere raises ``ValueError`` with its number."""
+    """The events of a history file, in order. An incomplete last line is left out; any other invalid line raises
+    ValueError with its number."""
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line:
@@ -53,7 +53,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         try:
             event = json.loads(line)
             if not isinstance(event, dict):
-                raise ValueError("no JSON object")
+                raise ValueError("is no JSON object")
         except ValueError as error:  # also UnicodeDecodeError
             if number == len(lines):  # the newline after it was never written
                 return

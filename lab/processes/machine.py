@@ -10,7 +10,7 @@ from helsewan.common.processes import run
 
 
 def facts() -> dict[str, object]:
-    """What the machine is, for a result that others will compare with theirs."""
+    """Kernel, architecture, cores, memory and distribution, so that results of different machines can be compared."""
     return {
         "kernel": platform.release(),
         "machine": platform.machine(),
@@ -21,7 +21,7 @@ def facts() -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of everything that a result depends on."""
+    """Versions of the software that a result depends on."""
     packages = ("helsewan", "mininet", "os-ken", "numpy", "scipy", "pyroute2", "networkx")
     return {
         "python": platform.python_version(),
@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 
 
 def _version(package: str) -> str:
-    """The version of an installed package; unknown for one that runs from its source tree."""
+    """The version of an installed package; ``unknown`` for one that runs from its source tree."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -39,7 +39,7 @@ def _version(package: str) -> str:
 
 
 def _distribution() -> str:
-    """The distribution's name for people; unknown where there is no os-release(5)."""
+    """The distribution's display name; ``unknown`` without os-release(5)."""
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME", "unknown")
     except OSError:

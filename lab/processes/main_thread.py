@@ -1,4 +1,4 @@
-"""Work handed to the main thread, where netlink sockets and the network's parts belong: one thing at a time."""
+"""Runs other threads' calls in the main thread, one at a time: netlink sockets and the testbed are used there only."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ Result = TypeVar("Result")
 
 
 class MainThread:
-    """Other threads ``call``; the main thread does what they ask in ``work_for``."""
+    """Other threads use ``call``; the main thread executes their calls in ``work_for``."""
 
     def __init__(self) -> None:
-        self._asked: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
 
     def call(self, act: Callable[[], Result]) -> Result:
-        """What ``act`` returns or raises in the main thread."""
+        """Call ``act`` in the main thread; returns or raises what it does."""
         future: Future[Result] = Future()
-        self._asked.put((future, act))
+        self._calls.put((future, act))
         return future.result()
 
     def work_for(self, seconds: float) -> None:
-        """In the main thread: do what is asked in the next ``seconds``."""
+        """In the main thread: execute the calls that arrive in the next ``seconds``."""
         until = time.monotonic() + seconds
         while (left_s := until - time.monotonic()) > 0:
             try:
-                future, act = self._asked.get(timeout=left_s)
+                future, act = self._calls.get(timeout=left_s)
             except queue.Empty:
                 return
             try:
                 future.set_result(act())
-            except Exception as error:  # the asker's to handle
+            except Exception as error:  # raised in the calling thread
                 future.set_exception(error)

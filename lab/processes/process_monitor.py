@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 
 class ProcessMonitor:
-    """Calls ``on_end``, from a thread of its own, whenever one of the processes added has ended."""
+    """Calls ``on_end``, in a thread of its own, whenever one of the added processes ends."""
 
     def __init__(self, on_end: Callable[[], None]) -> None:
         self._on_end = on_end

@@ -1,4 +1,4 @@
-"""The directory of a run: made where the user wants it, named by its start, and the user's own."""
+"""The directory of a run: named by its start time, and owned by the user, also under sudo."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from helsewan.emulation.sandbox import sandbox
 
 
 def make_directory(parent: Path) -> Path:
-    """A new directory for one run, named by its start; two runs in one second get different names.
+    """Create a directory for one run, named by its start time; two runs in one second get different names.
 
-    Raises InputError where there can be none."""
+    Raises InputError where it cannot be created."""
     if sandbox.hides(parent):
-        raise InputError(Problem("--results", str(parent), f"is below {sandbox.RUN_DIR.parent}, which a run hides"))
+        raise InputError(
+            Problem("--results", str(parent), f"is below {sandbox.RUN_DIR.parent}, which is not visible in a run")
+        )
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     try:
         for missing in reversed([directory for directory in (parent, *parent.parents) if not directory.exists()]):
@@ -32,19 +34,19 @@ def make_directory(parent: Path) -> Path:
                 return directory.resolve()
     except OSError as error:
         raise InputError(
-            Problem("--results", str(parent), error.strerror or str(error), "name another place")
+            Problem("--results", str(parent), error.strerror or str(error), "name another directory")
         ) from error
-    raise InputError(Problem("--results", str(parent), "a hundred runs began this second"))
+    raise InputError(Problem("--results", str(parent), "a hundred runs started this second"))
 
 
 def conclude(directory: Path) -> None:
-    """Nothing more will be written: all of it belongs to the user, and ``latest`` points at it."""
+    """At the end of a run: give all of its files to the user, and point ``latest`` at it."""
     hand_over(*directory.rglob("*"))
     _point_latest(directory)
 
 
 def _point_latest(directory: Path) -> None:
-    """Point ``latest`` at ``directory`` in one step, so that it never is missing; say so where that is not to be."""
+    """Point the link ``latest`` at ``directory`` atomically; prints a message where that is not possible."""
     temporary = directory.parent / f".latest-{directory.name}"
     try:
         temporary.symlink_to(directory.name)
@@ -55,14 +57,14 @@ def _point_latest(directory: Path) -> None:
         print(f"results: no link to the latest run: {error.strerror}", file=sys.stderr)
 
 
-def hand_over(*made: Path) -> None:
-    """Under sudo what a run made belongs to the user who asked for it."""
+def hand_over(*created: Path) -> None:
+    """Under sudo: make the user who called sudo the owner of the files."""
     if os.geteuid() == 0 and "SUDO_UID" in os.environ:
-        for path in made:
+        for path in created:
             owner, group = int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", -1))
             os.chown(path, owner, group, follow_symlinks=False)
 
 
 def shown(path: Path) -> Path:
-    """The path as the user would write it."""
+    """The path relative to the current directory, where it is below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

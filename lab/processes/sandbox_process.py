@@ -1,8 +1,8 @@
-"""A sandbox with a job: started, interrupted in order, and killed only if it does not end by itself.
+"""Starts a sandbox with a job; interrupts it in an orderly way, and kills it only if it does not end by itself.
 
-The world's first process gets its job as a pickle in an anonymous file; only this program writes or reads it. It holds
-its first interrupt back until it can answer, hears of the terminal's through its parent only, and knows by its
-standard input whether the parent was still there when it began.
+The sandbox's first process gets its job as a pickle in an anonymous file (memfd), written and read by this program
+only. It starts with interrupts blocked until it can handle them. Interrupts from the terminal reach it through its
+parent only. If its parent has ended, its standard input is closed.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from contextlib import contextmanager, suppress
 
 from helsewan.emulation.sandbox import sandbox
 
-ANYWHERE = "/"  # ``python -m`` looks for modules in its directory first: not in one of the user's
-GRACE_S = 15.0  # for the world to end in order after an interrupt
+WORKING_DIR = "/"  # ``python -m`` searches modules there first, so it must not be a directory of the user
+GRACE_S = 15.0  # for the sandbox to end by itself after an interrupt
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """Meanwhile SIGTERM is an interrupt as Ctrl-C is; what the caller made of both holds again afterwards."""
+    """Within the block SIGTERM raises KeyboardInterrupt as Ctrl-C does; the previous handlers are restored at its
+    end."""
     before = {number: signal.getsignal(number) for number in INTERRUPTS}
-    answer_interrupts(signal.default_int_handler)
+    handle_interrupts(signal.default_int_handler)
     try:
         yield
     finally:
@@ -35,17 +36,18 @@ def interrupts() -> Iterator[None]:
             signal.signal(number, action)
 
 
-def answer_interrupts(action: signal._HANDLER) -> None:
-    """Answer interrupts with ``action``, but for those that whoever started us wants ignored."""
+def handle_interrupts(action: signal._HANDLER) -> None:
+    """Set the handler of interrupts; those that this process was started with ignored stay ignored."""
     for number in INTERRUPTS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, action)
 
 
 def run_in_sandbox(module: str, job: object, pass_fds: Sequence[int] = ()) -> int:
-    """Run ``python -m MODULE DESCRIPTOR`` as the first process of a new world, to its end or an interrupt; returns
-    its exit status, or -signal. ``job`` is what ``read_job(DESCRIPTOR)`` gives there; ``pass_fds`` keep their
-    numbers."""
+    """Run ``python -m MODULE DESCRIPTOR`` as the first process of a new sandbox until it ends or is interrupted.
+
+    ``job`` is the value that ``read_job(DESCRIPTOR)`` returns there; ``pass_fds`` are inherited with the same numbers.
+    Returns the exit status, or minus the signal that killed it."""
     file = os.memfd_create("helsewan-job")
     with open(os.dup(file), "wb") as writing:
         pickle.dump(job, writing)
@@ -53,58 +55,59 @@ def run_in_sandbox(module: str, job: object, pass_fds: Sequence[int] = ()) -> in
     argv = sandbox.command([sys.executable, "-m", module, str(file)])
     early: list[int] = []
     before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
-    # The mask is for the world to inherit. Here a library's thread may take the signal in spite of it, and Popen must
-    # not be left halfway: the world would have nobody to tell it.
-    answer_interrupts(lambda number, _: early.append(number))
+    # The mask is inherited by the sandbox. In this process a library's thread may still receive the signal, and Popen
+    # must not be interrupted halfway: nothing would then end the sandbox.
+    handle_interrupts(lambda number, _: early.append(number))
     try:
         fds = [file, *pass_fds]
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, pass_fds=fds, cwd=ANYWHERE, start_new_session=True)
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, pass_fds=fds, cwd=WORKING_DIR, start_new_session=True)
     finally:
         os.close(file)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
-        answer_interrupts(signal.default_int_handler)
+        handle_interrupts(signal.default_int_handler)
         return _interrupt(process) if early else process.wait()
     except KeyboardInterrupt:
         return _interrupt(process)
 
 
 def ending(status: int) -> str:
-    """What ``run_in_sandbox``'s status says of how the world's first process ended."""
-    if status == 1:  # of unshare(1) when its child was killed with signal 9, which it fails to pass on
-        return "killed, or unable to begin"
+    """How the sandbox's first process ended, by the status that ``run_in_sandbox`` returned."""
+    if status == 1:  # unshare(1) returns it when its child was killed by SIGKILL
+        return "killed, or not started"
     return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> int:
-    """Let the world end in order; end it by force when that takes long or the user asks again."""
+    """Ask the sandbox to end; kill it when it takes longer than GRACE_S or at a second interrupt."""
     with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
         if process.stdin is not None:
-            process.stdin.close()  # a world that has not begun yet misses the signal, but not this
+            process.stdin.close()  # noticed also by a sandbox that is not far enough to get the signal
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
         return process.wait(GRACE_S)
-    answer_interrupts(signal.SIG_IGN)
+    handle_interrupts(signal.SIG_IGN)
     process.kill()
     return process.wait()
 
 
 def read_job(descriptor: int) -> object:
-    """In the world's first process: its job."""
+    """The job of this process, the sandbox's first."""
     with os.fdopen(descriptor, "rb") as file:
         return pickle.load(file)
 
 
 def orphaned() -> bool:
-    """Whether who holds the other end of our standard input ended before the kernel knew to end us with it."""
+    """Whether the parent, which holds the other end of standard input, ended before this process was set to end with
+    it."""
     poll = select.poll()
-    poll.register(sys.stdin, 0)  # a hang-up is told unasked
+    poll.register(sys.stdin, 0)  # POLLHUP is always reported
     return bool(poll.poll(0))
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """In the world's first process: interrupts, held back so far, get through meanwhile and not afterwards."""
+    """In the sandbox's first process: unblock interrupts within the block, and block them again at its end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -1,4 +1,4 @@
-"""Reaps orphaned processes, which the kernel makes children of the sandbox's first process (this one)."""
+"""Reaps orphaned processes, which become children of the sandbox's first process (this one)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pathlib import Path
 
 
 class ZombieReaper:
-    """Reaps ended processes that no part of the program waits for. Whoever started a process waits for it at once when
-    it ends;
-    one that is still there a sweep later has nobody. Daemons keep their own descriptors (pidfd), which stay good."""
+    """Reaps ended processes that no part of the program waits for.
+
+    The program waits for its own children as soon as they end, so a zombie that is still there at the next sweep is an
+    orphan. Pidfds of daemons stay valid after their process was reaped."""
 
     def __init__(self, every: int = 20) -> None:
-        """``every`` how many calls there is a sweep."""
+        """Of ``every`` calls of ``sweep``, one does the work."""
         self._every, self._calls = every, 0
         self._seen: frozenset[int] = frozenset()
 
     def sweep(self) -> None:
-        """Called now and then."""
+        """Reap the zombies that were there at the previous sweep already; called periodically."""
         self._calls += 1
         if self._calls % self._every:
             return
@@ -30,7 +31,7 @@ class ZombieReaper:
 
 
 def _ended_children() -> list[int]:
-    """Children of this process that have ended and wait to be waited for (proc(5), stat: state and ppid)."""
+    """Children of this process that are zombies (proc(5), stat: state and ppid)."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""One verification, put together: the rules that are wanted, judged by themselves or on a running network.
+"""A verification: selects the rules, and verifies them statically or by probes of a running lab.
 
 Entry point: `verification`.
 """

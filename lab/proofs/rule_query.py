@@ -1,4 +1,4 @@
-"""What a user asks to verify, checked for consistency."""
+"""A user's selection of rules and policy to verify, checked for consistency."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ DEFAULT_POLICY, DEFAULT_SEED = "national", 1
 
 @dataclass(frozen=True)
 class RuleQuery:
-    """Options: of which rules, and of which policy they are to be. A running network is meant where neither a dump nor
-    anything that makes a network is named; a policy alone means the intended rules."""
+    """Options that select rules, and the policy to verify them against. Without a dump and without options that define
+    a network, the rules are those of a running lab; with a policy only, they are the policy's intended rules."""
 
     name: str | None = None
     policy: str | None = None
@@ -27,28 +27,32 @@ class RuleQuery:
     dump: Path | None = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for options that do not go together."""
-        made = {"--sites": self.sites, "--seed": self.seed, "--from": self.source}
-        given = [option for option, value in made.items() if value is not None]
+        """Raises InputError for options that exclude each other."""
+        network = {"--sites": self.sites, "--seed": self.seed, "--from": self.source}
+        given = [option for option, value in network.items() if value is not None]
         problems = []
         if self.dump is not None and self.name is not None:
             problems.append(Problem("--rules", str(self.dump), "is not the network that --name means", "leave one out"))
         if given and self.dump is not None:
-            problems.append(Problem(given[0], None, "goes with no dump, which has its network in it", "leave it out"))
+            problems.append(
+                Problem(given[0], None, "cannot be combined with a dump, which contains its network", "leave it out")
+            )
         elif given and self.name is not None:
-            problems.append(Problem(given[0], None, "goes with no running network", "leave it or --name out"))
+            problems.append(
+                Problem(given[0], None, "cannot be combined with a running network", "leave it or --name out")
+            )
         if problems:
             raise InputError(*problems)
 
     @property
     def is_intended(self) -> bool:
-        """Whether the rules are those that a policy means."""
-        made = (self.policy, self.sites, self.seed, self.source)
-        return self.dump is None and self.name is None and any(each is not None for each in made)
+        """Whether the rules are a policy's intended rules."""
+        options = (self.policy, self.sites, self.seed, self.source)
+        return self.dump is None and self.name is None and any(each is not None for each in options)
 
     @property
     def is_live(self) -> bool:
-        """Whether the rules are a running network's."""
+        """Whether the rules are those of a running lab."""
         return self.dump is None and not self.is_intended
 
     def plan(self) -> Plan:
@@ -57,7 +61,8 @@ class RuleQuery:
         return load_network_plan(self.policy or DEFAULT_POLICY, self.source, self.sites, seed)
 
     def read(self) -> tuple[Dump, Plan]:
-        """The rules, and what they are to do. Raises InputError, and what a running network raises."""
+        """The rules, and the plan to verify them against. Raises InputError, and the errors of a running lab's
+        client."""
         if self.is_intended:
             plan = self.plan()
             return intended(plan), plan

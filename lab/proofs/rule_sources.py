@@ -10,21 +10,21 @@ from helsewan.controller.rules.generation import first_generation
 from helsewan.lab.client.rules import raw_from_switches
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
-from helsewan.verification.dump.dump import MOST_BYTES, Dump, read
+from helsewan.verification.dump.dump import MAX_BYTES, Dump, read
 
 
 def intended(plan: Plan) -> Dump:
-    """The rules that follow from a plan while nothing is down."""
+    """The rules of a plan without failures."""
     generation = first_generation(plan)
     rules = {router.id: generation.rules(router.id) for router in plan.network.routers}
-    return Dump.of(plan, rules, moment=utc_now())
+    return Dump.of(plan, rules, time=utc_now())
 
 
 def from_file(path: Path) -> Dump:
-    """The rules in a file. Raises InputError."""
-    return read(read_bytes(path, MOST_BYTES), str(path))
+    """The rules in a dump file. Raises InputError."""
+    return read(read_bytes(path, MAX_BYTES), str(path))
 
 
 def from_switches(name: str | None) -> Dump:
-    """The same, read. Raises InputError for what is no dump."""
+    """The current rules of a running lab's switches. Raises InputError, and as `raw_from_switches`."""
     return read(raw_from_switches(name), "the switches' rules")

@@ -1,4 +1,4 @@
-"""One verification: the requested rules, judged statically, by probes of the running network, or both."""
+"""A verification of selected rules: statically, by probes of a running lab, or both."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from helsewan.common.exit_codes import ExitCode
 from helsewan.controller.rules.paths import Failures
 from helsewan.lab.proofs.rule_query import RuleQuery
 from helsewan.policies.plan import Plan
-from helsewan.verification.dump.dump import NOTHING_DOWN, Dump
+from helsewan.verification.dump.dump import NO_FAILURES, Dump
 from helsewan.verification.failures import SCOPES, cases
-from helsewan.verification.findings import Case, VerificationReport
+from helsewan.verification.findings import FailureCase, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
 
 
 @dataclass(frozen=True)
 class Method:
-    """How to verify: by the rules in all cases of ``failures`` if ``static``, and if ``live`` by the questions of
-    ``lot`` to the running network, at most ``questions`` besides the controls. Raises InputError for a scope that is
-    none."""
+    """How to verify: if ``static``, the rules in all failure cases of the scope ``failures``; if ``live``, by probes
+    that ``seed`` selects, at most ``probes`` besides the controls. Raises InputError for an unknown scope."""
 
     static: bool = True
     live: bool = False
     failures: str = "none"
-    questions: int | None = None
-    lot: int = 1
+    probes: int | None = None
+    seed: int = 1
 
     def __post_init__(self) -> None:
         if self.failures not in SCOPES:
@@ -37,8 +36,8 @@ class Method:
 
 @dataclass(frozen=True)
 class Verified:
-    """The report on rules that are ``taken`` from somewhere, and what the running network answered, if it was asked:
-    what was wrong there is among the report's findings."""
+    """The report on rules; ``taken`` is their source. ``live``: the outcomes of the probes, if any were sent; their
+    violations are included in the report's findings."""
 
     report: VerificationReport
     taken: str
@@ -46,19 +45,19 @@ class Verified:
 
     @property
     def exit_code(self) -> int:
-        """0 where nothing breaks the policy, 1 where something does, 3 where what was asked could not be heard."""
+        """0 without violations, 1 with violations, 3 where probes could not be received."""
         if self.report.violations:
             return ExitCode.FAIL
         return ExitCode.VOID if self.live is not None and self.live.deaf else ExitCode.PASS
 
 
-def verified(wanted: RuleQuery, method: Method) -> Verified:
-    """Verify. Raises InputError, and what a running network raises."""
-    if method.live and not wanted.is_live:
-        hint = "start one with `helsewan up`, and leave out what makes another"
+def verified(query: RuleQuery, method: Method) -> Verified:
+    """Verify the rules that ``query`` selects. Raises InputError, and the errors of a running lab's client."""
+    if method.live and not query.is_live:
+        hint = "start one with `helsewan up`, and leave out options that define another network"
         raise InputError(Problem("--live", None, "needs a running network", hint))
     began = time.monotonic()
-    dump, plan = wanted.read()
+    dump, plan = query.read()
     figures = {"rules_s": time.monotonic() - began}
     report = VerificationReport(plan.policy, plan.network.name, (), ())
     if method.static:
@@ -68,7 +67,7 @@ def verified(wanted: RuleQuery, method: Method) -> Verified:
     if method.live:
         from helsewan.lab.probing.lab_prober import verify_lab
 
-        live = verify_lab(wanted.name, dump, plan, method.lot, method.questions)
+        live = verify_lab(query.name, dump, plan, method.seed, method.probes)
         report = replace(report, findings=report.findings + live.findings)
         figures |= {f"live_{name}": value for name, value in live.figures.items()}
     figures["total_s"] = time.monotonic() - began
@@ -76,19 +75,23 @@ def verified(wanted: RuleQuery, method: Method) -> Verified:
 
 
 def proved(plan: Plan, dump: Dump, failures: str = "none", workers: int = 1) -> VerificationReport:
-    """What the rules of a dump do, in all cases of failure of a scope beside what is down there already; ``workers`` as
-    of `verify`."""
+    """Verify the rules of a dump in all failure cases of a scope, each in addition to the failures in the dump;
+    ``workers`` as in `verify`."""
     from helsewan.verification.static import verify
 
     return verify(plan, dump.rules, as_it_stands(cases(plan.network, failures), dump.down), workers)
 
 
-def as_it_stands(found: Sequence[Case], down: Failures) -> tuple[Case, ...]:
-    """Cases of a network in which something is down already: the same, with that down beside."""
-    if down == NOTHING_DOWN:
+def as_it_stands(found: Sequence[FailureCase], down: Failures) -> tuple[FailureCase, ...]:
+    """Failure cases with the current failures ``down`` added to each."""
+    if down == NO_FAILURES:
         return tuple(found)
-    return tuple(Case(f"{case.name}, as it stands", _with(case.failures, down)) for case in found)
+    return tuple(FailureCase(f"{case.name}, as it stands", _with(case.failures, down)) for case in found)
 
 
 def _with(failures: Failures, down: Failures) -> Failures:
-    return Failures(failures.links | down.links, failures.routers | down.routers, lines=failures.lines | down.lines)
+    return Failures(
+        failures.links | down.links,
+        failures.routers | down.routers,
+        access_links=failures.access_links | down.access_links,
+    )

@@ -1,4 +1,4 @@
-"""Witnesses as files: for each violation its packet as a capture and as text, and what a replay needs as JSON."""
+"""Writes witness files: for each violation its packet as a capture and as text, and JSON for a replay."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.files import write_file
-from helsewan.verification.findings import Finding
-from helsewan.verification.reports.results import finding_json, told
+from helsewan.verification.findings import VerificationFinding
+from helsewan.verification.reports.results import as_text, finding_json
 from helsewan.verification.reports.witness import scapy_packet
 
 FORMAT = "helsewan-witness/1"
 
 
-def make_room(directory: Path) -> None:
-    """Make a directory where there is none. Raises InputError where that cannot be, or where files are there, which
-    would be taken for witnesses."""
+def make_directory(directory: Path) -> None:
+    """Create a directory, unless it exists and is empty. Raises InputError where that fails, or where it contains
+    files, which would be mixed up with witnesses."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
-            raise InputError(Problem("--witness", str(directory), "has files in it", "name a new directory"))
+            raise InputError(Problem("--witness", str(directory), "contains files", "name a new directory"))
     except OSError as error:
         raise InputError(Problem("--witness", str(directory), error.strerror or str(error))) from error
 
 
-def write_witnesses(directory: Path, violations: Sequence[Finding]) -> None:
-    """Write ``001-leak.pcap``, ``.txt`` and ``.json`` and so on into a directory, see `make_room`. Raises InputError
-    where they cannot be."""
-    make_room(directory)
+def write_witnesses(directory: Path, violations: Sequence[VerificationFinding]) -> None:
+    """Write ``001-leak.pcap``, ``.txt`` and ``.json`` and so on to a directory, see `make_directory`. Raises InputError
+    where they cannot be written."""
+    make_directory(directory)
     for number, finding in enumerate(violations, start=1):
         stem = directory / f"{number:03}-{finding.kind.value}"
-        write_file("--witness", stem.with_suffix(".txt"), f"{told(finding)}\n".encode())
+        write_file("--witness", stem.with_suffix(".txt"), f"{as_text(finding)}\n".encode())
         if finding.packet is not None:
             write_file("--witness", stem.with_suffix(".pcap"), pcap(finding))
             data = {"format": FORMAT, **finding_json(finding)}
             write_file("--witness", stem.with_suffix(".json"), json.dumps(data, indent=2, ensure_ascii=False).encode())
 
 
-def pcap(finding: Finding) -> bytes:
-    """A capture of one packet, as it leaves the site. At time zero: the same witness is the same file."""
+def pcap(finding: VerificationFinding) -> bytes:
+    """A capture of a violation's packet as it leaves the site; its time is 0, so that files are reproducible."""
     from scapy.utils import PcapWriter
 
     assert finding.packet is not None

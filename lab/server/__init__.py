@@ -1,4 +1,4 @@
-"""The server of `helsewan up`: outer half, the sandbox's worker, and what clients may ask.
+"""The server of `helsewan up`: the process outside the sandbox, the worker inside, and the operations for clients.
 
 Entry points: `up` (outside the sandbox) and `worker` (inside).
 """

@@ -1,4 +1,4 @@
-"""Captures for clients of a running lab: to the client's own file, until the client ends them."""
+"""Captures for clients of a running lab, written to the client's file until the client ends them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pydantic import Field
 
 from helsewan.emulation.links.capture import SNAP_BYTES, Capture
 from helsewan.emulation.links.engine import EngineError
+from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.links import EngineBackend
-from helsewan.lab.client.protocol import WireError, receive, send
+from helsewan.lab.client.protocol import ProtocolError, receive, send
 from helsewan.lab.client.request import Request
 from helsewan.lab.links.link_names import link_named
 from helsewan.lab.server.control_socket import Followed, OperationRefused
@@ -25,8 +25,8 @@ _STOP_LIMIT_BYTES = 1024
 
 
 class CaptureRequest(Request):
-    """Capture the one link that ``line`` names, both directions without ``direction``, to the descriptor that comes
-    with the request."""
+    """Capture the link that ``line`` names, in ``direction`` or (None) both, to the descriptor sent with the
+    request."""
 
     line: str
     direction: Direction | None = None
@@ -34,8 +34,8 @@ class CaptureRequest(Request):
 
 
 def start_capture(backend: EngineBackend, request: CaptureRequest, fds: Sequence[int]) -> Followed:
-    """Start the capture; it ends when the client sends anything or goes away, or when its file takes no more."""
-    name = link_named(request.line, backend.lines)
+    """Start the capture; it ends when the client sends anything or disconnects, or when its file cannot be written."""
+    name = link_named(request.line, backend.links)
     try:
         file = Path(f"/proc/self/fd/{fds[0]}")
         capture = backend.capture(name, request.direction, file, request.snap_bytes)
@@ -50,10 +50,10 @@ def _until_stopped(capture: Capture, connection: socket.socket) -> None:
     while capture.failure is None and not poll.poll(_POLL_S * 1000):
         pass
     if capture.failure is None:
-        with suppress(WireError):
-            receive(connection, _STOP_LIMIT_BYTES)  # whatever it sends, or that it is gone
+        with suppress(ProtocolError):
+            receive(connection, _STOP_LIMIT_BYTES)  # any message, or the end of the connection
     counts = capture.stop()
     frames, missed = sum(count.frames for count in counts), sum(count.missed for count in counts)
-    with suppress(WireError):
+    with suppress(ProtocolError):
         failure = capture.failure and capture.failure.rpartition(": ")[2]
         send(connection, {"frames": frames, "missed": missed, "failure": failure})

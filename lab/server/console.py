@@ -1,7 +1,7 @@
 """Mininet's command line on a running lab.
 
-It runs in a forked copy of the lab's process, so that nothing typed there can harm the lab. Changes to links are
-requested from the lab.
+It runs in a forked copy of the lab's process, so that no command can change the lab's state. Changes to links are
+requested from the lab's process.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from helsewan.emulation.links.links import MininetLink
+from helsewan.emulation.links.mininet_links import MininetLink
 from helsewan.emulation.mininet.cli import interact
 from helsewan.emulation.mininet.net import EmulatedNet
-from helsewan.lab.client.protocol import WireError, receive, send
+from helsewan.lab.client.protocol import ProtocolError, receive, send
 from helsewan.lab.client.request import Request
 from helsewan.lab.server.control_socket import Followed
 from helsewan.lab.server.exec import followed
@@ -73,15 +73,15 @@ def start_cli(
 
 
 def _serve_copy(connection: socket.socket, set_carrier: Callable[[str, bool], None]) -> None:
-    with connection, suppress(WireError):
+    with connection, suppress(ProtocolError):
         while True:
             message, _ = receive(connection, _REQUEST_LIMIT_BYTES)
-            set_carrier(str(message["line"]), bool(message["up"]))
+            set_carrier(str(message["link"]), bool(message["up"]))
             send(connection, {"done": True})
 
 
 def _run_cli(net: EmulatedNet, request: CliRequest, fds: Sequence[int], connection: socket.socket) -> int:
-    """In the copy: run the command line on ``fds``."""
+    """In the forked copy: run the command line on ``fds``; returns the exit status."""
     try:
         os.setsid()
         for number, fd in enumerate(fds):
@@ -96,7 +96,7 @@ def _run_cli(net: EmulatedNet, request: CliRequest, fds: Sequence[int], connecti
         sys.stderr = open(2, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
         for link in net.links:
             if isinstance(link, MininetLink):
-                link.ask = _requester(connection)
+                link.on_set_up = _requester(connection)
         interact(net)
         return 0
     except BaseException:
@@ -109,10 +109,10 @@ def _run_cli(net: EmulatedNet, request: CliRequest, fds: Sequence[int], connecti
 
 
 def _requester(connection: socket.socket) -> Callable[[str, bool], None]:
-    """A function that requests of the lab to take a link up or down."""
+    """A function that requests the lab's process to take a link up or down."""
 
-    def ask(line: str, up: bool) -> None:
-        send(connection, {"line": line, "up": up})
+    def request(link: str, up: bool) -> None:
+        send(connection, {"link": link, "up": up})
         receive(connection, _REQUEST_LIMIT_BYTES)
 
-    return ask
+    return request

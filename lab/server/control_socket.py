@@ -1,7 +1,7 @@
 """Control-socket server of a running lab.
 
-Each client has a thread and one request, whose arguments are checked against the operation's model before anything is
-done. An error becomes the answer; a client that is slow, breaks the protocol or goes away loses only its connection.
+Each client has a thread and sends one request, whose arguments are validated by the operation's model before anything
+is done. Errors are sent as replies; a client that is slow, violates the protocol or disconnects affects no other one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
-from helsewan.lab.client.protocol import REQUEST_LIMIT_BYTES, VERSION, Message, WireError, close_all, receive, send
+from helsewan.lab.client.protocol import REQUEST_LIMIT_BYTES, VERSION, Message, ProtocolError, close_all, receive, send
 from helsewan.lab.client.request import Request
 
 MAX_CLIENTS = 128
@@ -26,16 +26,16 @@ REQUEST_DEADLINE_S = 5.0  # for a whole request to arrive, and a reply to be tak
 
 
 class OperationRefused(Exception):
-    """The lab does not do what was asked; the message says why, ``status`` is the client's exit code."""
+    """The lab refuses an operation; the message gives the reason, ``status`` is the client's exit code."""
 
-    def __init__(self, why: str, status: int = ExitCode.BAD_INPUT) -> None:
+    def __init__(self, reason: str, status: int = ExitCode.BAD_INPUT) -> None:
         self.status = status
-        super().__init__(why)
+        super().__init__(reason)
 
 
 @dataclass(frozen=True)
 class Followed:
-    """An answer ``value``, after which ``follow`` goes on with the client's connection."""
+    """A reply ``value``, after which ``follow`` continues to use the client's connection."""
 
     value: object
     follow: Callable[[socket.socket], None]
@@ -43,8 +43,8 @@ class Followed:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation that clients may request: ``act`` gets arguments that fit ``request`` and exactly ``fds``
-    descriptors, which are closed when it returns. OperationRefused and InputError become the client's error."""
+    """An operation that clients may request. ``act`` is called with arguments validated by ``request`` and with ``fds``
+    descriptors, which are closed when it returns; OperationRefused and InputError are sent to the client."""
 
     request: type[Request]
     act: Callable[[Any, Sequence[int]], object]
@@ -52,7 +52,7 @@ class Operation:
 
 
 class Server:
-    """Answers clients of ``listener`` with ``operations``, in threads of its own, until the process ends."""
+    """Serves ``operations`` to clients that connect to ``listener``, in threads of its own, until the process ends."""
 
     def __init__(self, listener: socket.socket, operations: Mapping[str, Operation], debug: bool = False) -> None:
         self._listener, self._operations, self._debug = listener, operations, debug
@@ -66,12 +66,12 @@ class Server:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:  # a client that left at once, or no descriptor free at the moment
+            except OSError:  # the client has disconnected, or no descriptor is free
                 threading.Event().wait(0.05)
                 continue
             if not self._capacity.acquire(blocking=False):
                 self._reply(
-                    connection, {"error": f"the network has {MAX_CLIENTS} clients already", "status": ExitCode.VOID}
+                    connection, {"error": f"the network already has {MAX_CLIENTS} clients", "status": ExitCode.VOID}
                 )
                 connection.close()
                 continue
@@ -87,16 +87,16 @@ class Server:
                 fds = []
                 if self._reply(connection, reply) and follow:
                     follow(connection)
-        except WireError:
-            pass  # this client's connection ends, no other
-        except Exception:  # nothing a client sends may end more than its own connection
+        except ProtocolError:
+            pass  # only this client's connection ends
+        except Exception:  # a client's request must not affect other clients
             traceback.print_exc()
         finally:
             close_all(fds)
             self._capacity.release()
 
     def answer(self, message: Message, fds: Sequence[int]) -> tuple[Message, Callable[[socket.socket], None] | None]:
-        """The reply to a request, and what goes on with the connection afterwards, if anything."""
+        """The reply to a request, and the function that uses the connection afterwards, if any."""
         try:
             operation, arguments = self._parsed(message, fds)
             value = operation.act(arguments, fds)
@@ -114,11 +114,11 @@ class Server:
         version = message.get("version")
         if version != VERSION:
             raise OperationRefused(
-                f"the network speaks version {VERSION}, this helsewan {version!r}: use the one it came up with"
+                f"the network has protocol version {VERSION}, this helsewan {version!r}: use the one that started it"
             )
         operation = self._operations.get(str(message.get("op")))
         if operation is None or set(message) != {"version", "op", "arguments"}:
-            raise OperationRefused(f"a request the network does not know: {str(message.get('op'))[:40]!r}")
+            raise OperationRefused(f"unknown request: {str(message.get('op'))[:40]!r}")
         if len(fds) != operation.fds:
             raise OperationRefused(f"{message['op']} takes {operation.fds} descriptors, not {len(fds)}")
         try:
@@ -132,6 +132,6 @@ class Server:
     def _reply(connection: socket.socket, reply: Message) -> bool:
         try:
             send(connection, reply, deadline_s=REQUEST_DEADLINE_S)
-        except WireError:
+        except ProtocolError:
             return False
         return True

@@ -1,7 +1,7 @@
-"""Commands of users at the nodes of a running lab: started there, signals passed on, their end reported.
+"""Users' commands on nodes of a running lab: starts them, forwards signals, and reports their exit status.
 
-A command gets its client's own standard input, output and error as descriptors, so the lab copies no data. It leads a
-session of its own, and is ended when its client goes away.
+A command uses its client's standard input, output and error, sent as descriptors, so the lab copies no data. It is
+the leader of a session, and is ended when its client disconnects.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import Field
 
 from helsewan.emulation.nodes.nodes import NamespaceNode
-from helsewan.lab.client.protocol import REQUEST_LIMIT_BYTES, WireError, receive, send
+from helsewan.lab.client.protocol import REQUEST_LIMIT_BYTES, ProtocolError, receive, send
 from helsewan.lab.client.request import Request
 from helsewan.lab.server.control_socket import Followed, OperationRefused
 
@@ -33,11 +33,11 @@ FORWARDED = (
     signal.SIGCONT,
 )
 NOT_FOUND, NOT_STARTED = 127, 126  # exit codes, as shells have them
-_HANG_UP_S = 2.0  # from SIGHUP to SIGKILL for a command whose client is gone
+_HANG_UP_S = 2.0  # from SIGHUP to SIGKILL for a command whose client has disconnected
 
 
 class ExecRequest(Request):
-    """A command for node ``node``; with ``tty`` its standard input becomes its controlling terminal."""
+    """A command to run on ``node``; with ``tty`` its standard input becomes its controlling terminal."""
 
     node: str
     argv: Annotated[list[str], Field(min_length=1)]
@@ -48,12 +48,13 @@ class ExecRequest(Request):
 
 @dataclass(frozen=True)
 class Executor:
-    """Starts commands at ``nodes``."""
+    """Starts commands on ``nodes``."""
 
     nodes: Mapping[str, NamespaceNode]
 
     def start(self, request: ExecRequest, fds: Sequence[int]) -> Followed:
-        """Start the command; its end is reported to the client. Raises OperationRefused where it cannot be started."""
+        """Start the command; its exit status is sent to the client. Raises OperationRefused where it cannot be
+        started."""
         node = self.nodes[request.node]
         argv = (["setsid", "--ctty"] if request.tty else []) + request.argv
         stdin, stdout, stderr = fds
@@ -76,7 +77,7 @@ class Executor:
 
 
 class Process(Protocol):
-    """A child process, as ``Popen`` has it."""
+    """A child process with ``Popen``'s interface."""
 
     pid: int
     returncode: int | Any
@@ -89,12 +90,12 @@ class Process(Protocol):
 
 
 def followed(process: Process) -> Followed:
-    """The answer to a client whose command is started; signals are then passed on, and its end is reported."""
+    """The reply for a started command; afterwards signals are forwarded and its exit status is reported."""
     return Followed({"pid": process.pid}, lambda connection: _follow(process, connection))
 
 
 def _follow(process: Process, connection: socket.socket) -> None:
-    """Pass signals on to the command until it ends, and report its exit status to the client."""
+    """Forward signals to the command until it ends, and report its exit status to the client."""
     pidfd = os.pidfd_open(process.pid)
     connection.settimeout(None)
     poll = select.poll()
@@ -105,17 +106,17 @@ def _follow(process: Process, connection: socket.socket) -> None:
             if any(fd == connection.fileno() for fd, _ in poll.poll()):
                 message, fds = receive(connection, REQUEST_LIMIT_BYTES)
                 if fds or message.get("signal") not in FORWARDED:
-                    raise WireError("what came is no signal")
+                    raise ProtocolError("the message is no signal")
                 _signal_all(process, message["signal"])
         send(connection, {"exit": process.returncode})
-    except WireError:
+    except ProtocolError:
         _end(process, pidfd)
     finally:
         os.close(pidfd)
 
 
 def _end(process: Process, pidfd: int) -> None:
-    """Send a command SIGHUP, and SIGKILL where it does not end."""
+    """Send SIGHUP to a command, and SIGKILL if it does not end within _HANG_UP_S."""
     for number in (signal.SIGCONT, signal.SIGHUP):
         _signal_all(process, number)
     poll = select.poll()
@@ -126,7 +127,7 @@ def _end(process: Process, pidfd: int) -> None:
 
 
 def _signal_all(process: Process, number: int) -> None:
-    """Signal the command's process group, which it leads; it alone where it has none yet."""
+    """Signal the command's process group, or the command alone if it has not created its group yet."""
     if process.poll() is not None:
         return
     with suppress(ProcessLookupError):

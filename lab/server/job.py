@@ -14,10 +14,11 @@ UP = b"u"  # written to ``LabJob.ready`` once the network carries traffic
 
 @dataclass(frozen=True)
 class LabJob:
-    """A lab to run: ``plan`` under ``name``, with ``lan_hosts`` hosts behind every hospital, its frames carried by
-    ``dataplane``, with a second controller if ``standby``. ``listener`` is the descriptor of the control socket,
-    ``ready`` one to write UP to, None where nobody waits; history and logs go to ``directory``. Tracebacks are printed
-    if ``debug``. ``api`` is its northbound interface, if it has one."""
+    """A lab to run: the network and policy of ``plan``, under ``name``.
+
+    ``directory``: for history and logs. ``listener``: descriptor of the control socket. ``ready``: descriptor that UP
+    is written to once it is up (None: none). ``lan_hosts``: hosts behind every hospital. ``standby``: with a second
+    controller. ``debug``: print tracebacks. ``api``: its northbound interface, if any."""
 
     name: str
     plan: Plan

@@ -18,8 +18,8 @@ UNIX = "unix"
 
 @dataclass(frozen=True)
 class Interface:
-    """``listener`` is the listening socket's descriptor, ``address`` its address as users write it: ``unix:PATH`` or a
-    URL; ``token_file`` holds ``token`` for whoever may read it."""
+    """A northbound interface: ``listener`` is the listening socket's descriptor, ``address`` is ``unix:PATH`` or a URL,
+    ``token_file`` a file that contains ``token``."""
 
     listener: int
     address: str
@@ -28,7 +28,7 @@ class Interface:
 
     @property
     def usage(self) -> str:
-        """A command that shows how to use it."""
+        """An example of a command that uses it."""
         scheme, _, path = self.address.partition(":")
         where = f"--unix-socket {path} http://helsewan" if scheme == UNIX else self.address
         return f'curl -H "Authorization: Bearer $(cat {self.token_file})" {where}/v1/topology'
@@ -36,8 +36,8 @@ class Interface:
 
 @contextmanager
 def northbound_interface(registry: LabRegistry, name: str, request: str | None) -> Iterator[Interface | None]:
-    """The interface of lab ``name``, which the caller holds, as ``request`` has it: ``unix``, ADDRESS:PORT, or None for
-    none. Raises InputError for anything else, and for an address that is taken."""
+    """Create the interface of lab ``name``, whose lock the caller holds. ``request`` is ``unix``, ADDRESS:PORT, or None
+    (yields None). Raises InputError for anything else, and for an address in use."""
     if request is None:
         yield None
         return
@@ -60,9 +60,9 @@ def _loopback(request: str) -> socket.socket:
     except ValueError:
         raise InputError(Problem("--api", request, "is no address", hint)) from None
     if not address[0].is_loopback:
-        raise InputError(Problem("--api", request, "can be reached from other machines", hint))
+        raise InputError(Problem("--api", request, "is no loopback address", hint))
     try:
         return socket.create_server((str(address[0]), address[1]))
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        raise InputError(Problem("--api", request, reason.lower(), "take another port")) from None
+        raise InputError(Problem("--api", request, reason.lower(), "use another port")) from None

@@ -28,20 +28,23 @@ from helsewan.lab.server.rules import start_reading
 from helsewan.lab.server.status import status_of
 from helsewan.lab.testbed.testbed import Testbed
 
+# Earlier names of operations, for clients of an earlier version with the same protocol version.
+DEPRECATED_NAMES = {"lines": "links", "change-lines": "change-links", "play": "inject", "talk": "sessions"}
 
-class Nothing(Request):
+
+class NoArguments(Request):
     """No arguments."""
 
 
 class LinkSelection(Request):
-    """Links by their names, as `links_named` reads them."""
+    """Links selected by ``line``, see `links_named`."""
 
     line: str
 
 
 class Operations:
-    """The operations on the network of ``testbed``. They run in the main thread, through ``main``, once the network is
-    up; until then ``stage`` is what is being done. ``ended``: whether a client ended the lab."""
+    """The operations on the network of ``testbed``; executed in the main thread, by ``main``, once the network is up.
+    ``stage``: the current step of starting it. ``ended``: whether a client has ended the lab."""
 
     def __init__(self, job: LabJob, testbed: Testbed, history: History) -> None:
         self._job, self._testbed, self._history = job, testbed, history
@@ -52,7 +55,7 @@ class Operations:
         self.ended = False
 
     def open(self) -> None:
-        """The network is up: accept all operations from now on."""
+        """Accept all operations from now on; called once the network is up."""
         self._links = LinkControl(self._testbed)
 
     @property
@@ -63,28 +66,29 @@ class Operations:
 
     def table(self) -> Mapping[str, Operation]:
         """The operations by name."""
-        return {
-            "status": Operation(Nothing, self.status),
-            "down": Operation(Nothing, self.down),
-            "lines": Operation(LinkSelection, self._once_up(self.lines)),
-            "change-lines": Operation(LinkRequest, self._once_up(self.change_lines)),
+        operations = {
+            "status": Operation(NoArguments, self.status),
+            "down": Operation(NoArguments, self.down),
+            "links": Operation(LinkSelection, self._once_up(self.describe_links)),
+            "change-links": Operation(LinkRequest, self._once_up(self.change_links)),
             "trace": Operation(TraceRequest, self._once_up(self.trace), fds=1),
             "capture": Operation(CaptureRequest, self._once_up(self.capture), fds=1),
             "cli": Operation(CliRequest, self._once_up(self.cli), fds=3),
-            "rules": Operation(Nothing, self._once_up(self.rules), fds=2),
-            "play": Operation(InjectionRequest, self._once_up(self.play), fds=1),
-            "talk": Operation(Nothing, self._once_up(self.talk), fds=1),
+            "rules": Operation(NoArguments, self._once_up(self.rules), fds=2),
+            "inject": Operation(InjectionRequest, self._once_up(self.inject), fds=1),
+            "sessions": Operation(NoArguments, self._once_up(self.run_sessions), fds=1),
             "exec": Operation(ExecRequest, self._once_up(self.exec), fds=3),
         }
+        return operations | {old: operations[name] for old, name in DEPRECATED_NAMES.items()}
 
     def _once_up(self, act: Callable[[Any, Sequence[int]], object]) -> Callable[[Any, Sequence[int]], object]:
         return partial(self._act_once_up, act)
 
     def _act_once_up(self, act: Callable[[Any, Sequence[int]], object], request: Request, fds: Sequence[int]) -> object:
-        _ = self._control  # refuses until then
+        _ = self._control  # raises OperationRefused before
         return self.main.call(lambda: act(request, fds))
 
-    def status(self, request: Nothing, fds: Sequence[int]) -> dict[str, Any]:
+    def status(self, request: NoArguments, fds: Sequence[int]) -> dict[str, Any]:
         """The lab's state."""
         links = self._links
         about = {
@@ -102,7 +106,7 @@ class Operations:
             return about
         return about | self.main.call(lambda: status_of(self._testbed) | {"changed": links.changed()})
 
-    def down(self, request: Nothing, fds: Sequence[int]) -> None:
+    def down(self, request: NoArguments, fds: Sequence[int]) -> None:
         """End the lab."""
         self._history.append("asked-down")
         self.ended = True
@@ -112,24 +116,26 @@ class Operations:
         self._node(request.node)
         return Executor(self._testbed.net.nameToNode).start(request, fds)
 
-    def lines(self, request: LinkSelection, fds: Sequence[int]) -> list[dict[str, Any]]:
+    def describe_links(self, request: LinkSelection, fds: Sequence[int]) -> list[dict[str, Any]]:
         """Describe links."""
         return self._control.describe(request.line)
 
-    def change_lines(self, request: LinkRequest, fds: Sequence[int]) -> list[str]:
+    def change_links(self, request: LinkRequest, fds: Sequence[int]) -> list[str]:
         """Change links; returns their names."""
         names = self._control.change(request)
-        self._history.append("lines-changed", lines=names, request=request.model_dump(exclude_unset=True))
+        self._history.append(
+            "lines-changed", lines=names, request=request.model_dump(exclude_unset=True, by_alias=True)
+        )
         return list(names)
 
     def trace(self, request: TraceRequest, fds: Sequence[int]) -> list[str]:
-        """Have links follow a trace; returns their names."""
+        """Let links follow a trace; returns their names."""
         trace = None
         self._require_engine()
         if not request.off:
             trace = parse_trace(os.pread(fds[0], MAX_BYTES, 0), request.file, request.repeat_us)
         names = self._control.follow(request, trace)
-        self._history.append("lines-follow", lines=names, request=request.model_dump(exclude_unset=True))
+        self._history.append("lines-follow", lines=names, request=request.model_dump(exclude_unset=True, by_alias=True))
         return list(names)
 
     def capture(self, request: CaptureRequest, fds: Sequence[int]) -> object:
@@ -140,31 +146,33 @@ class Operations:
     def cli(self, request: CliRequest, fds: Sequence[int]) -> object:
         """Start Mininet's command line."""
 
-        def set_carrier(line: str, up: bool) -> None:
-            change = LinkRequest(line=line, directions=tuple(Direction), state=LinkState(down=not up))
-            self.main.call(lambda: self.change_lines(change, ()))
+        def set_carrier(link: str, up: bool) -> None:
+            change = LinkRequest(line=link, directions=tuple(Direction), state=LinkState(down=not up))
+            self.main.call(lambda: self.change_links(change, ()))
 
         return start_cli(self._testbed.net, request, fds, set_carrier)
 
-    def rules(self, request: Nothing, fds: Sequence[int]) -> object:
+    def rules(self, request: NoArguments, fds: Sequence[int]) -> object:
         """Start to read the rules of all switches."""
         return start_reading(self._job.name, fds)
 
-    def play(self, request: InjectionRequest, fds: Sequence[int]) -> object:
+    def inject(self, request: InjectionRequest, fds: Sequence[int]) -> object:
         """Start to send frames from sites."""
         return start_injection(self._testbed.namespaces(), self._testbed.network, request, fds)
 
-    def talk(self, request: Nothing, fds: Sequence[int]) -> object:
+    def run_sessions(self, request: NoArguments, fds: Sequence[int]) -> object:
         """Start sessions between sites."""
         return start_sessions(self._testbed.namespaces(), fds)
 
     def _require_engine(self) -> None:
         """Raise OperationRefused where the kernel carries the links."""
         if not self._testbed.has_engine:
-            raise OperationRefused("lines of the kernel can be neither captured nor traced (hint: --dataplane engine)")
+            raise OperationRefused(
+                "links of the kernel dataplane can be neither captured nor traced (hint: --dataplane engine)"
+            )
 
     def _node(self, name: str) -> NamespaceNode:
-        """A node by name; raises OperationRefused, with names that are similar, where there is none."""
+        """A node by name; raises OperationRefused, with similar names as a hint, where there is none."""
         nodes: Mapping[str, NamespaceNode] = self._testbed.net.nameToNode
         if name not in nodes:
             raise OperationRefused(

@@ -1,4 +1,4 @@
-"""Reading the rules of all switches, by a process of its own."""
+"""Reads the rules of all switches, in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from helsewan.lab.server.exec import followed
 
 
 def start_reading(name: str, fds: Sequence[int]) -> Followed:
-    """Start to read all switches of lab ``name``: the dump goes to the first descriptor, errors to the second; the
-    end is reported to the client."""
+    """Start to read all switches of lab ``name``: the dump is written to the first descriptor, errors to the second;
+    the exit status is reported to the client."""
     return followed(reading(f"network {name}", fds[0], fds[1]))
 
 
-def reading(of: str, output: int, errors: int, told: int | None = None) -> subprocess.Popen[bytes]:
-    """Start to read all switches of this sandbox; ``of`` names it for people. With ``told``, a descriptor, they are
-    read only when the process gets a line of input, see `rules_process`."""
-    taken = f"read from the switches of {of}"
+def reading(source: str, output: int, errors: int, done: int | None = None) -> subprocess.Popen[bytes]:
+    """Start to read all switches of this sandbox; ``source`` names it in the dump. With ``done``, a descriptor, they
+    are read when the process receives a line on its standard input, see `rules_process`."""
+    taken = f"read from the switches of {source}"
     sockets = sandbox.RUN_DIR / "{router}" / f"{BRIDGE}.mgmt"
     argv = [sys.executable, "-m", "helsewan.lab.server.rules_process", f"--plan={sandbox.RUN_DIR / PLAN_FILE}"]
     argv += [f"--sockets={sockets}", f"--taken={taken}"]
-    if told is None:
+    if done is None:
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
-    argv.append(f"--told={told}")
-    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=output, stderr=errors, pass_fds=[told])
+    argv.append(f"--done={done}")
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=output, stderr=errors, pass_fds=[done])

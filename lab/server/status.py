@@ -16,7 +16,7 @@ def status_of(testbed: Testbed) -> dict[str, Any]:
     return {
         "sites": len(testbed.network.sites),
         "routers": routers,
-        "lines": len(testbed.backend.lines) - routers,  # each router has one to the operations centre besides
+        "lines": len(testbed.backend.links) - routers,  # without each router's link to the operations centre
         "dataplane": testbed.dataplane.value,
         "dead": testbed.dead_parts(),
         **(_lateness(testbed) if testbed.has_engine else {}),
@@ -41,7 +41,7 @@ def _memory_bytes() -> int:
     """Memory of all processes of the sandbox, shared pages counted once (proc(5), smaps_rollup: Pss)."""
     total_kib = 0
     for rollup in Path("/proc").glob("[0-9]*/smaps_rollup"):
-        with suppress(OSError):  # it has ended meanwhile
+        with suppress(OSError):  # the process has ended meanwhile
             words = rollup.read_text(encoding="ascii", errors="replace").split()
             if "Pss:" in words:
                 total_kib += int(words[words.index("Pss:") + 1])

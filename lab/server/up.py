@@ -1,6 +1,6 @@
 """``helsewan up`` outside the sandbox: checks the input, holds the lab's name, and runs its worker in a sandbox.
 
-Nothing is created before the input is known to be good.
+Nothing is created before the input was validated.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.client.registry import DEFAULT_NAME, own_registry
 from helsewan.lab.processes.run_directory import conclude, make_directory, shown
-from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_sandbox
+from helsewan.lab.processes.sandbox_process import ending, handle_interrupts, interrupts, run_in_sandbox
 from helsewan.lab.server.job import UP, LabJob
 from helsewan.lab.server.northbound_api import northbound_interface
 from helsewan.policies.plan import Plan
 from helsewan.policies.plan_source import load_network_plan
 
-OUTPUT = "up.log"  # what a network in the background would print
+OUTPUT = "up.log"  # output of a network in the background
 _POLL_S = 0.1
 
 
 @dataclass(frozen=True)
 class LabRequest:
-    """What a user requests: the national network with so many sites, or that of file ``source``, under a policy, with
-    ``lan_hosts`` hosts behind every hospital, and with a second controller if ``standby``. ``results``: the folder for
-    its directory."""
+    """A user's request: the national network with ``sites`` sites, or the network of file ``source``, with a policy.
+    ``lan_hosts``: hosts behind every hospital. ``standby``: with a second controller. ``results``: the parent folder of
+    the run's directory."""
 
     name: str = DEFAULT_NAME
     sites: int | None = None
@@ -54,8 +54,8 @@ class LabRequest:
 def run_lab(request: LabRequest, detach: bool) -> int:
     """Run the lab until an interrupt or ``helsewan down``; with ``detach`` return once it is up.
 
-    Returns the exit code: 0, or 3 where the network did not come up or broke. Raises InputError for anything wrong
-    with the input or missing on the machine, before anything exists."""
+    Returns the exit code: 0, or 3 where the network did not start or failed. Raises InputError for invalid input or
+    missing prerequisites, before anything is created."""
     plan = planned(request)
     sandbox.require()
     if request.dataplane is Dataplane.KERNEL:
@@ -63,7 +63,7 @@ def run_lab(request: LabRequest, detach: bool) -> int:
     directory = make_directory(request.results / "up")
     if detach:
         return _in_background(request, plan, directory)
-    return _keep(request, plan, directory, ready=None)
+    return _run(request, plan, directory, ready=None)
 
 
 def planned(request: LabRequest) -> Plan:
@@ -71,7 +71,7 @@ def planned(request: LabRequest) -> Plan:
     return load_network_plan(request.policy, request.source, request.sites, request.seed, request.swedish_route)
 
 
-def _keep(request: LabRequest, plan: Plan, directory: Path, ready: int | None) -> int:
+def _run(request: LabRequest, plan: Plan, directory: Path, ready: int | None) -> int:
     """Hold the name and run the sandbox to its end."""
     with (
         own_registry() as registry,
@@ -93,7 +93,7 @@ def _keep(request: LabRequest, plan: Plan, directory: Path, ready: int | None) -
         )
         fds = [listener.fileno(), *([] if ready is None else [ready]), *([] if api is None else [api.listener])]
         status = run_in_sandbox("helsewan.lab.server.worker", job, fds)
-        answer_interrupts(signal.SIG_IGN)
+        handle_interrupts(signal.SIG_IGN)
         conclude(directory)
         if status not in (ExitCode.PASS, ExitCode.VOID):
             print(f"the network ended: its first process: {ending(status)}", file=sys.stderr)
@@ -101,7 +101,7 @@ def _keep(request: LabRequest, plan: Plan, directory: Path, ready: int | None) -
 
 
 def _in_background(request: LabRequest, plan: Plan, directory: Path) -> int:
-    """Leave the lab to a process of its own; show its output until it is up or has failed."""
+    """Run the lab in a background process; show its output until it is up or has failed."""
     reading, writing = os.pipe()
     log = directory / OUTPUT
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -118,20 +118,20 @@ def _in_background(request: LabRequest, plan: Plan, directory: Path) -> int:
         up = ready_pipe.read(1) == UP
         Screen().print(shown_log.read(), markup=False, end="", soft_wrap=True)
     if up:
-        Screen().print(f"it goes on in the background and writes to {shown(log)}", markup=False, soft_wrap=True)
+        Screen().print(f"it runs in the background and writes to {shown(log)}", markup=False, soft_wrap=True)
         return ExitCode.PASS
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _background(request: LabRequest, plan: Plan, directory: Path, ready: int, output: int) -> int:
-    """The process in the background: detached from the terminal, its output goes to ``output``."""
+    """In the background process: detach from the terminal, and run the lab with its output on ``output``."""
     try:
         os.setsid()
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        return _keep(request, plan, directory, ready)
+        return _run(request, plan, directory, ready)
     except InputError as error:
         print(error, file=sys.stderr)
         return ExitCode.BAD_INPUT

@@ -29,12 +29,12 @@ from helsewan.lab.testbed.testbed import Testbed
 TICK_S = 0.25
 
 
-class LabBroken(RuntimeError):
-    """A part of the emulation ended unexpectedly."""
+class LabFailed(RuntimeError):
+    """A process of the emulation ended unexpectedly."""
 
 
 def main(descriptor: int) -> int:
-    """Run the lab of the job on file ``descriptor``; returns the exit code: 0 ended on request, 3 broke."""
+    """Run the lab of the job in file ``descriptor``; returns the exit code: 0 ended on request, 3 failed."""
     if orphaned():
         return ExitCode.VOID
     job = cast(LabJob, read_job(descriptor))
@@ -49,8 +49,8 @@ def main(descriptor: int) -> int:
     except Exception as error:
         if job.debug:
             traceback.print_exc()
-        reason = str(error) if isinstance(error, LabBroken) else f"{type(error).__name__}: {error}"
-        print(f"network {job.name} {'broke' if network.is_up else 'did not come up'}: {reason}", file=sys.stderr)
+        reason = str(error) if isinstance(error, LabFailed) else f"{type(error).__name__}: {error}"
+        print(f"network {job.name} {'failed' if network.is_up else 'did not come up'}: {reason}", file=sys.stderr)
         return ExitCode.VOID
     network.say("ended")
     return ExitCode.PASS
@@ -69,8 +69,8 @@ class RunningLab:
         self.is_up = False
 
     def run(self) -> None:
-        """Bring the network up and keep it up until a client ends it. Raises LabBroken, or what a part raised
-        that did not come up."""
+        """Start the network and run it until a client ends it. Raises LabFailed, or the error of a component that did
+        not start."""
         self._history.append(
             "up", name=self._job.name, policy=self._job.plan.policy, network=self._job.plan.network.name
         )
@@ -114,12 +114,12 @@ class RunningLab:
         self.testbed.start_northbound(self._job.directory / "history.jsonl", tokens, api.listener)
 
     def _monitor(self) -> None:
-        """Serve clients and check that all parts run, until a client ends the lab."""
+        """Serve clients and check that all processes run, until a client ends the lab."""
         zombies = ZombieReaper()
         while not self.operations.ended:
             self.operations.main.work_for(TICK_S)
             if dead := self.testbed.dead_parts():
-                raise LabBroken(f"ended unexpectedly: {', '.join(dead)}")
+                raise LabFailed(f"ended unexpectedly: {', '.join(dead)}")
             zombies.sweep()
 
     def _print_usage(self) -> None:
@@ -135,7 +135,7 @@ class RunningLab:
             f"  helsewan shell{name} {site}\n"
             f"  helsewan link set{name} {network.links[0].id} --delay 20ms --loss 1%\n"
             f"  helsewan down{name}\n{usage}\n"
-            "It stands until `helsewan down` or Ctrl-C.",
+            "It runs until `helsewan down` or Ctrl-C.",
             markup=False,
             soft_wrap=True,
         )

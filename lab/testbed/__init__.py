@@ -1,4 +1,4 @@
-"""The running network of one sandbox, what has failed in it, and where its health is measured.
+"""The running network of one sandbox, its failed routers and links, and the figures that its health is measured by.
 
 Entry point: `testbed.Testbed`.
 """

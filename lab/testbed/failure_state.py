@@ -9,8 +9,8 @@ from helsewan.topology.model import AccessLinkId, Network
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What fails, or is restored, together: router ids, link ids, access links, or the ``controller`` that leads.
-    A failed router takes its links down with it."""
+    """Routers (ids), links (ids) and access links that fail, or are restored, together; ``controller``: the leading
+    controller instead. When a router fails, its links go down too."""
 
     name: str
     routers: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class LinkSet:
 
 
 class FailureState:
-    """Failures add up: a link is down while it, or a router at one of its ends, is failed."""
+    """The current failures. They overlap: a link is down while it, or a router at one of its ends, is failed."""
 
     def __init__(self, network: Network) -> None:
         self._network = network

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from helsewan.emulation.kernel.backend import KernelBackend
-from helsewan.emulation.links.links import EngineBackend, MininetAccessLink, router_interface
+from helsewan.emulation.links.engine_backend import EngineBackend
+from helsewan.emulation.links.mininet_links import MininetAccessLink, router_interface
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.emulation.routers.management import management_link_name
 from helsewan.emulation.routers.switches import RouterSwitch
@@ -19,8 +20,8 @@ from helsewan.topology.model import TRUNK_INTERFACE, Network, access_link_name
 
 
 class FaultInjector:
-    """Fails and restores parts of ``net``, the nodes of ``network``, whose links are in ``backend``. The daemons of
-    routers that are restored are given to ``process_monitor``."""
+    """Fails and restores routers, links and controllers of ``net``, which emulates ``network`` with links in
+    ``backend``. The new daemons of restored routers are added to ``process_monitor``."""
 
     def __init__(
         self,
@@ -32,26 +33,27 @@ class FaultInjector:
     ) -> None:
         self._network, self._net, self._backend = network, net, backend
         self._controllers, self._process_monitor = controllers, process_monitor
-        self._access_links = {link.line: link for link in net.links if isinstance(link, MininetAccessLink)}
+        self._access_links = {link.link_name: link for link in net.links if isinstance(link, MininetAccessLink)}
         self._state = FailureState(network)
         self._lost_carrier: set[tuple[str, str]] = set()
 
     @property
     def failed_routers(self) -> frozenset[str]:
-        """Routers that are failed, until their links carry again."""
+        """Failed routers, until their links carry again."""
         return self._state.routers
 
     @property
     def lost_carrier(self) -> frozenset[tuple[str, str]]:
-        """Interfaces (node, name) that were taken down on purpose at some time."""
+        """Interfaces (node, name) that were ever set down on purpose."""
         return frozenset(self._lost_carrier)
 
     def note_lost_carrier(self, interfaces: Iterable[tuple[str, str]]) -> None:
-        """Interfaces (node, name) are taken down on purpose: frames they drop are not the machine's fault."""
+        """Interfaces (node, name) are set down on purpose: frames that they drop do not count as drops of the
+        machine."""
         self._lost_carrier.update(interfaces)
 
     def fail(self, target: Target) -> int:
-        """Let ``target`` fail; returns when it did, or when its links went down (CLOCK_REALTIME, ns)."""
+        """Fail ``target``; returns the time at which its links went down, or it was killed (CLOCK_REALTIME, ns)."""
         if target.controller:
             return self._controllers.kill_leader()
         found = self._state.fail(target)
@@ -62,22 +64,22 @@ class FaultInjector:
         self.note_lost_carrier((router, TRUNK_INTERFACE) for router in target.routers)
         failed_ns = self._set_down(found, down=True)
         for router, interface in self._router_ends(found):
-            if router not in self._state.routers:  # a router without power sees no carrier go
+            if router not in self._state.routers:  # a failed router is powered off, so its own ends need no change
                 self._router(router).netlink.set_link(interface, up=False)
         self._backend.set_down(map(management_link_name, target.routers), down=True)
         for link in accesses:
-            link.follow(up=False)
+            link.set_carrier(up=False)
         for router in target.routers:
             self._router(router).power_off()
         return failed_ns
 
     def restore(self, target: Target) -> int:
-        """Restore ``target`` in the order of a router that boots: power, then rules, then carrier.
+        """Restore ``target`` in the order in which a router boots: power, then rules, then carrier.
 
-        Returns when that began, or when the links carry again (CLOCK_REALTIME, ns). Raises ControllerFailed where a
-        router is not programmed in time."""
+        Returns the time at which its links carry again, or a controller was started (CLOCK_REALTIME, ns). Raises
+        ControllerFailed where a router is not programmed in time."""
         if target.controller:
-            return self._controllers.revive()
+            return self._controllers.restart_killed()
         since = len(self._controllers.events)
         off = [router for router in target.routers if router in self._state.routers]
         self._backend.set_down(map(management_link_name, off), down=False)
@@ -91,7 +93,7 @@ class FaultInjector:
         for router, interface in self._router_ends(found):
             self._router(router).netlink.set_link(interface, up=True)
         for access in found.accesses:
-            self._access_links[access_link_name(*access)].follow(up=True)
+            self._access_links[access_link_name(*access)].set_carrier(up=True)
         return restored_ns
 
     def _router(self, name: str) -> RouterSwitch:

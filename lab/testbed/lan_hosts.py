@@ -1,4 +1,4 @@
-"""Hosts behind the hospitals of a running network."""
+"""Adds hosts behind the hospitals of a testbed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from helsewan.topology.model import Kind
 
 
 def add_lan_hosts(testbed: Testbed, per_hospital: int) -> list[LanHost]:
-    """Add so many hosts behind every hospital. Raises InputError where a prefix has too few addresses."""
+    """Add ``per_hospital`` hosts behind every hospital. Raises InputError where a prefix has too few addresses."""
     hospitals = [site for site in testbed.network.sites if site.kind is Kind.HOSPITAL]
     return [add_lan_host(testbed.net, testbed.site(site.id)) for site in hospitals for _ in range(per_hospital)]

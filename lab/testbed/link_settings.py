@@ -1,4 +1,4 @@
-"""Link models of a plan: its traffic classes as queues of every link, and which frames go to which queue. Pure."""
+"""Link models of a plan: its traffic classes as queues of every link, and the classification of frames. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from helsewan.emulation.links.model_rows import FULL_FRAME_BYTES
 from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel
 from helsewan.policies.plan import Plan, Scheduling, TrafficClass
 
-MIN_QUEUE_FRAMES = 3  # full frames that fit in a queue, however slow the link
+MIN_QUEUE_FRAMES = 3  # full frames that every queue can hold, also at low rates
 
 
 def link_classes(plan: Plan) -> Classes:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.links import EngineLink
+from helsewan.emulation.links.engine_backend import EngineLink
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.management import management_link_name
 from helsewan.emulation.routers.switches import RouterSwitch
@@ -30,15 +30,15 @@ def pipe_names(network: Network, links: Mapping[str, EngineLink]) -> dict[int, s
 
 
 def engine_drops(engine: EngineProcess, names: Mapping[int, str]) -> dict[str, int]:
-    """Frames that the engine could not write, or had no memory for, by the name of the pipe."""
+    """Frames that the engine could not write, or had no memory for, by pipe name."""
     pipes = engine.counters()
     lost = pipes["drop_machine"] + pipes["drop_memory"]
     return {names[int(pipe)]: int(lost[pipe]) for pipe in np.flatnonzero(lost)}
 
 
 def interface_drops(nodes: Iterable[NamespaceNode], excluded: Collection[tuple[str, str]]) -> dict[str, int]:
-    """Frames that the nodes' interfaces dropped on transmission, by ``node's interface``, but for ``excluded`` ones
-    (node, interface)."""
+    """Frames that the nodes' interfaces dropped on transmission, by ``NODE's INTERFACE``, without those of ``excluded``
+    interfaces (node, name)."""
     drops = {}
     for node in nodes:
         sent = transmit_drops(node.namespace)
@@ -54,7 +54,7 @@ def dead_parts(
     slow_path: SlowPathProcess | None,
     engine: EngineProcess | None,
 ) -> list[str]:
-    """Names of the processes that ended without being told to; None stands for a part that was not started."""
+    """Names of the processes that ended unexpectedly; None: that component was not started."""
     dead = [f"{switch.name}'s {daemon}" for switch in switches for daemon in switch.dead_daemons()]
     if controllers is not None:
         dead += controllers.dead()

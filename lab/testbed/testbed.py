@@ -1,4 +1,4 @@
-"""The running network of one sandbox: brings controllers, links, sites and routers up, and ends them."""
+"""The running network of one sandbox: starts controllers, links, sites and routers, and ends them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from helsewan.emulation.kernel.backend import KernelBackend
 from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.link_backend import Dataplane
-from helsewan.emulation.links.links import EngineBackend
 from helsewan.emulation.mininet.build import build
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.emulation.nodes.nodes import SiteNode
@@ -34,18 +34,18 @@ from helsewan.policies.plan import Plan
 from helsewan.topology.management import OPENFLOW_PORT, STANDBY_PORT, Management
 from helsewan.topology.model import Network
 
-SPARE_FILES = 1000
+SPARE_FILES = 1000  # open files besides those computed by `_open_files`
 _NOT_STARTED = "the testbed has no {} yet: it was not started"
 
-Part = TypeVar("Part")
+Component = TypeVar("Component")
 
 
 class Testbed:
-    """The network of ``plan``, with that plan in force: from ``start`` to ``close``, in the present sandbox.
+    """The network of ``plan``, controlled by that plan, in the current sandbox, from ``start`` to ``close``.
 
-    ``run_dir`` gets sockets and credentials, ``log_dir`` the daemons' logs, ``on_event`` the controllers' events as
-    they come. ``dataplane`` carries the frames: the link engine, or the kernel. With ``standby`` there is a second
-    controller. What ``start`` has not made yet is None; its property then raises RuntimeError."""
+    Sockets and credentials are created in ``run_dir``, the daemons' logs in ``log_dir``; ``on_event`` is called with
+    the controllers' events. ``dataplane``: whether the link engine or the kernel carries frames. With ``standby`` there
+    is a second controller. Properties of components that ``start`` has not created yet raise RuntimeError."""
 
     def __init__(
         self,
@@ -60,11 +60,11 @@ class Testbed:
         self.network = plan.network
         self.dataplane, self._standby = dataplane, standby
         self._run_dir, self._log_dir, self._on_event = run_dir, log_dir, on_event
-        self._started = ExitStack()  # closes the processes that were started, the latest first
+        self._started = ExitStack()  # ends the processes that were started, the last one first
         self._bfd: bfd.Timers | None = None
         self._management: ManagementNetwork | None = None
         self._controllers: Controllers | None = None
-        self._engine: EngineProcess | None = None  # None for ever where the kernel carries the links
+        self._engine: EngineProcess | None = None  # stays None where the kernel carries the links
         self._backend: EngineBackend | KernelBackend | None = None
         self._net: EmulatedNet | None = None
         self._faults: FaultInjector | None = None
@@ -72,10 +72,11 @@ class Testbed:
         self._calibrated: Calibrated | None = None
 
     def start(self, stage: Callable[[str], None]) -> None:
-        """Build, start and program everything; ``stage`` is called with what is being done.
+        """Build, start, program and calibrate the network; ``stage`` is called with a description of each step. Raises
+        the limit on open files if necessary.
 
-        Raises CommandError, OSError, EngineError or ControllerFailed when a part does not come up, and InputError
-        where the machine allows fewer open files than the network takes, or has not the cores for BFD so fast."""
+        Raises CommandError, OSError, EngineError or ControllerFailed when a component does not start, and InputError
+        where the machine allows too few open files or has too few cores for the policy's BFD intervals."""
         sandbox.require_files(_open_files(self.network))
         cores = len(os.sched_getaffinity(0))
         self._bfd = bfd.timers(self.plan.detect_within_us // 1000, len(self.network.links), cores)
@@ -117,34 +118,34 @@ class Testbed:
         self._backend = EngineBackend(self._engine, shape, self.network.seed)
 
     def start_northbound(self, events: Path, tokens: Path, listener: int) -> None:
-        """Serve the northbound interface on a listening socket; ``events`` is the file that events are appended to,
-        ``tokens`` that of the tokens that clients may show."""
+        """Start the northbound server on the listening socket ``listener`` (descriptor); ``events`` is the file that
+        events are appended to, ``tokens`` the file of accepted tokens."""
         log, changes = self._log_dir / "northbound.log", self.controllers.changes
         northbound = NorthboundProcess(self._run_dir, events, changes, tokens, listener, log)
         self._started.callback(northbound.close)
 
     def close(self) -> None:
-        """End the processes that report to us; the kernel ends the rest with the sandbox."""
+        """End the processes that this process exchanges data with; the kernel ends all others with the sandbox."""
         self._started.close()
 
     @property
     def bfd(self) -> bfd.Timers:
         """Timers of the BFD sessions between routers."""
-        return _made(self._bfd, "timers")
+        return _started_component(self._bfd, "timers")
 
     @property
     def management(self) -> ManagementNetwork:
         """The network between routers and controllers."""
-        return _made(self._management, "management network")
+        return _started_component(self._management, "management network")
 
     @property
     def controllers(self) -> Controllers:
         """The controllers' processes."""
-        return _made(self._controllers, "controllers")
+        return _started_component(self._controllers, "controllers")
 
     @property
     def backend(self) -> EngineBackend | KernelBackend:
-        """What carries the links."""
+        """The links' backend."""
         if self._backend is None:
             raise RuntimeError(_NOT_STARTED.format("links"))
         return self._backend
@@ -152,7 +153,7 @@ class Testbed:
     @property
     def net(self) -> EmulatedNet:
         """The nodes and links as a Mininet."""
-        return _made(self._net, "nodes")
+        return _started_component(self._net, "nodes")
 
     @property
     def has_engine(self) -> bool:
@@ -173,34 +174,34 @@ class Testbed:
 
     @property
     def overhead(self) -> Overhead:
-        """What the idle machine adds to delays."""
-        return _made(self._calibrated, "calibration").overhead
+        """The delay that the idle machine adds, as calibrated."""
+        return _started_component(self._calibrated, "calibration").overhead
 
     @property
     def short_links_us(self) -> dict[str, float]:
-        """Links with less delay than they have to make up for, and what they lack (microseconds)."""
-        return dict(_made(self._calibrated, "calibration").short_links_us)
+        """Links whose delay is shorter than the overhead to be compensated, and the difference (us)."""
+        return dict(_started_component(self._calibrated, "calibration").short_links_us)
 
     def site(self, name: str) -> SiteNode:
-        """A site's node by id."""
+        """The node of the site with that id."""
         node: SiteNode = self.net[name]
         return node
 
     def router(self, name: str) -> RouterSwitch:
-        """A router's node by id."""
+        """The node of the router with that id."""
         node: RouterSwitch = self.net[name]
         return node
 
     def socket_in(self, site: str, family: int, kind: int) -> socket.socket:
-        """A socket in a site's namespace."""
+        """Create a socket in a site's namespace."""
         return self.site(site).namespace.socket(family, kind)
 
     def namespaces(self) -> dict[str, Namespace]:
-        """Each site's namespace."""
+        """The namespaces of all sites, by site id."""
         return {site.id: self.site(site.id).namespace for site in self.network.sites}
 
     def fail(self, target: Target) -> int:
-        """Let ``target`` fail, see `FaultInjector.fail`."""
+        """Fail ``target``, see `FaultInjector.fail`."""
         return self._fault_injector.fail(target)
 
     def restore(self, target: Target) -> int:
@@ -208,49 +209,50 @@ class Testbed:
         return self._fault_injector.restore(target)
 
     def note_lost_carrier(self, interfaces: Iterable[tuple[str, str]]) -> None:
-        """Interfaces (node, name) are taken down on purpose, see `FaultInjector.note_lost_carrier`."""
+        """Interfaces (node, name) are set down on purpose, see `FaultInjector.note_lost_carrier`."""
         self._fault_injector.note_lost_carrier(interfaces)
 
     @property
     def failed_routers(self) -> frozenset[str]:
-        """Routers that are failed, until their links carry again."""
+        """Failed routers, until their links carry again."""
         return self._fault_injector.failed_routers
 
     @property
     def _fault_injector(self) -> FaultInjector:
-        return _made(self._faults, "nodes")
+        return _started_component(self._faults, "nodes")
 
     def dead_parts(self) -> list[str]:
-        """Parts of the emulation whose processes ended by themselves."""
+        """Names of the emulation's processes that ended unexpectedly."""
         switches = self._net.switches if self._net is not None else []
         return observation.dead_parts(switches, self._controllers, self._slow_path, self._engine)
 
     def pipe_names(self) -> dict[int, str]:
         """The names ``from > to`` of the engine's pipes, by number; none where the kernel carries the links."""
-        return observation.pipe_names(self.network, self.engine_backend.lines) if self.has_engine else {}
+        return observation.pipe_names(self.network, self.engine_backend.links) if self.has_engine else {}
 
     def machine_drops(self, sites: bool = True) -> dict[str, int]:
-        """Frames lost so far by this machine, not by the model, by place. ``sites``: whether to ask the sites'
-        interfaces too, which are many. Interfaces that ever lost carrier on purpose are left out."""
+        """Frames dropped so far by this machine, not by a link's model, by location. ``sites``: whether to include the
+        sites' interfaces, which are many. Interfaces that ever lost carrier on purpose are left out."""
         drops = observation.engine_drops(self.engine, self.pipe_names()) if self.has_engine else {}
         nodes = [*self.net.switches, *(self.net.hosts if sites else ())]
         return drops | observation.interface_drops(nodes, self._fault_injector.lost_carrier)
 
     def _process_ended(self) -> None:
-        """A process ended: unless a fault injection asked for it, nothing that it was to do can come any more."""
+        """Called when a process ended. Unless fault injection ended it, waits for events must fail: they may never
+        come."""
         if (dead := self.dead_parts()) and self._controllers is not None:
             self._controllers.give_up(f"ended unexpectedly: {', '.join(dead)}")
 
 
-def _made(part: Part | None, what: str) -> Part:
-    if part is None:
+def _started_component(component: Component | None, what: str) -> Component:
+    if component is None:
         raise RuntimeError(_NOT_STARTED.format(what))
-    return part
+    return component
 
 
 def _open_files(network: Network) -> int:
-    """How many files one process may come to hold: the link engine a TAP for each end of a link but on trunks, this one
-    a namespace for each node and two daemons for each router; and sockets of the traffic besides."""
+    """The number of files that one process may have open: the link engine a TAP for each end of a link that is not on a
+    trunk; this process a namespace for each node and two pidfds for each router; in addition sockets of the traffic."""
     links = sum(len(site.accesses) for site in network.sites) + sum(map(len, network.access_link_ports.values()))
     taps = links + 3 * len(network.routers) + 2 * len(network.links)
     return max(taps, len(network.sites) + 3 * len(network.routers)) + SPARE_FILES

@@ -1,4 +1,4 @@
-"""What the health monitor reads of a testbed: its threads, links and counters, under the names that users know."""
+"""What the health monitor reads of a testbed: its threads, links and counters, by the names that results show."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from helsewan.emulation.routers.packet_sockets import PacketSockets
 from helsewan.lab.health.health_monitor import LinkCounters, Thread
 from helsewan.lab.testbed.testbed import Testbed
 
-LINK_ENGINE, TRAFFIC, CONTROLLER, RUN = "link engine", "traffic's clock", "controller", "traffic and timeline"
+LINK_ENGINE, TRAFFIC, CONTROLLER, RUN = "link engine", "traffic sender", "controller", "traffic and timeline"
 FORWARDER = "ovs-vswitchd"
 
 
 class TestbedMetrics:
-    """Implements `health_monitor.Watched` for a running ``testbed`` and the traffic's ``sender`` thread."""
+    """Implements `health_monitor.Monitored` for a running ``testbed`` and the traffic's ``sender`` thread."""
 
     def __init__(self, testbed: Testbed, sender: threading.Thread) -> None:
         self._testbed, self._sender = testbed, sender
-        self._doors = {switch.name: PacketSockets(switch.namespace) for switch in testbed.net.switches}
-        self._lines = testbed.pipe_names()
+        self._packet_sockets = {switch.name: PacketSockets(switch.namespace) for switch in testbed.net.switches}
+        self._pipe_names = testbed.pipe_names()
 
     def threads(self) -> Mapping[str, Thread]:
-        """The link engine, the traffic's clock, and every router that carries: one that boots may wait."""
+        """The link engine, the traffic's sender, and all routers that carry traffic: one that boots may wait."""
         threads = {}
         if self._testbed.has_engine:
             threads[LINK_ENGINE] = Thread(self._testbed.engine.pid, self._testbed.engine.pid)
@@ -35,30 +35,31 @@ class TestbedMetrics:
                 threads[switch.name] = Thread(pid, pid)
         return threads
 
-    def door(self, thread: str) -> PacketSockets | None:
-        """A router's packet sockets."""
-        return self._doors.get(thread)
+    def packet_sockets(self, thread: str) -> PacketSockets | None:
+        """The packet sockets of a router; None for other threads."""
+        return self._packet_sockets.get(thread)
 
     def processes(self) -> Mapping[str, int]:
-        """The controller, and this process."""
+        """Process ids of the controller and of this process."""
         return {CONTROLLER: self._testbed.controllers.process.pid, RUN: os.getpid()}
 
     def pipe_names(self) -> Mapping[int, str]:
-        """``from > to``, by pipe."""
-        return self._lines
+        """Names ``from > to`` of the pipes, by number."""
+        return self._pipe_names
 
     def counters(self) -> LinkCounters | None:
-        """The link engine's, live."""
+        """Live views of the link engine's counters; None where the kernel carries the links."""
         if not self._testbed.has_engine:
             return None
         engine = self._testbed.engine
         return LinkCounters(engine.engine_counters(), engine.counters(), engine.class_counters())
 
     def machine_drops(self) -> Mapping[str, int]:
-        """The testbed's, without the sites: at a second's interval what they could lose shows at the engine first."""
+        """Frames dropped by the machine, without the sites' interfaces, which are too many to read every second;
+        overload there shows at the link engine first."""
         return self._testbed.machine_drops(sites=False)
 
     def close(self) -> None:
-        """Let go of the doors."""
-        for door in self._doors.values():
-            door.close()
+        """Close the netlink sockets that read the packet sockets' state."""
+        for sockets in self._packet_sockets.values():
+            sockets.close()

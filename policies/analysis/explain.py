@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from helsewan.policies.plan import Contract, Plan, Vpn
 
-_MOST_NEAR = 3  # nearest contracts that are named
+_MAX_NEAREST = 3  # nearest contracts that are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class NoRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
+class NearContract:
     """A contract that differs from the request in one respect, its ``file:line``, and what it allows instead."""
 
     contract: str
@@ -43,7 +43,7 @@ class Denial:
     none of which allows it."""
 
     no_routes: tuple[NoRoute, ...]
-    nearest: tuple[Near, ...]
+    nearest: tuple[NearContract, ...]
 
 
 def is_allowed(plan: Plan, client_site: str, server_site: str, service_name: str) -> Contract | None:
@@ -87,7 +87,7 @@ def _no_route(vpn: Vpn, towards: Vpn) -> NoRoute:
     return NoRoute(vpn.name, towards.name, tuple(sorted(towards.exports)))
 
 
-def _nearest(plan: Plan, client_site: str, server_site: str, service: str) -> tuple[Near, ...]:
+def _nearest(plan: Plan, client_site: str, server_site: str, service: str) -> tuple[NearContract, ...]:
     """The contracts that differ in one respect: opposite direction, other service, other server, other client; in this
     order."""
     client, server = plan.role_of_site[client_site].id, plan.role_of_site[server_site].id
@@ -102,7 +102,7 @@ def _nearest(plan: Plan, client_site: str, server_site: str, service: str) -> tu
         *((each, f"{client_site} to open it to other sites") for each in same if each.client == client),
         *((each, "other sites to open it") for each in same if each.server == server),
     ]
-    nearest: dict[str, Near] = {}
+    nearest: dict[str, NearContract] = {}
     for contract, allows in found:
-        nearest.setdefault(contract.name, Near(contract.name, contract.source, allows))
-    return tuple(nearest.values())[:_MOST_NEAR]
+        nearest.setdefault(contract.name, NearContract(contract.name, contract.source, allows))
+    return tuple(nearest.values())[:_MAX_NEAREST]

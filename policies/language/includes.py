@@ -41,13 +41,13 @@ wrong in the file."""
 
 @dataclass(frozen=True)
 class MergedDocument(Document):
-    """A document merged from several. ``places`` also has removed paths, with the position of the removal."""
+    """A document merged from several. ``positions`` also has removed paths, with the position of the removal."""
 
-    places: Mapping[Path, SourcePosition] = field(repr=False, default_factory=dict)
+    positions: Mapping[Path, SourcePosition] = field(repr=False, default_factory=dict)
 
-    def place(self, path: Sequence[str | int] = ()) -> SourcePosition:
+    def position(self, path: Sequence[str | int] = ()) -> SourcePosition:
         """Position of the value at ``path`` or, if it is not in the files, of the nearest enclosing value."""
-        return self.places[self.known(path)]
+        return self.positions[self.known(path)]
 
 
 def resolve(source: Source, open_: Open) -> Document:
@@ -58,18 +58,18 @@ def resolve(source: Source, open_: Open) -> Document:
     sources = _Sources(open_)
     sources.add(source, ())
     merged = _Entry(0, document, {})
-    places: dict[Path, SourcePosition] = {}
+    positions: dict[Path, SourcePosition] = {}
     if not sources.problems:
         for layer, (included, _) in zip(reversed(range(len(sources.found))), sources.found, strict=True):
-            merged = _without(merged, layer, included, places, sources.problems)
+            merged = _without(merged, layer, included, positions, sources.problems)
             merged = _overlaid(merged, _entries_of(layer, included, (), included.data))
     if sources.problems:
         raise InputError(*sources.problems)
-    places |= _places(merged)
+    positions |= _positions(merged)
     own = {key: document.data[key] for key in _OWN if key in document.data}
     data = {**own, **_data(merged, ())}
-    lines = {path: place.line for path, place in places.items()}
-    return MergedDocument(document.name, data, lines, to_yaml(data), places)
+    lines = {path: position.line for path, position in positions.items()}
+    return MergedDocument(document.name, data, lines, to_yaml(data), positions)
 
 
 @dataclass
@@ -108,7 +108,7 @@ class _Sources:
             raise Refusal(f"is included more than {MAX_DEPTH} files deep", "include it from an outer file")
         included = self.open(name, source)
         if included.id in above:
-            raise Refusal("leads back to this file, which would include itself", "take one of the includes out")
+            raise Refusal("includes this file again, in a cycle", "remove one of the includes")
         if not isinstance(included.document.data, dict):
             raise Refusal("is no policy", "a policy is a map of keys to values")
         if any(included.id == each.id for each in self.found):
@@ -145,9 +145,10 @@ def _overlaid(under: _Entry | None, over: _Entry) -> _Entry:
 
 
 def _without(
-    merged: _Entry, layer: int, document: Document, places: dict[Path, SourcePosition], problems: list[Problem]
+    merged: _Entry, layer: int, document: Document, positions: dict[Path, SourcePosition], problems: list[Problem]
 ) -> _Entry:
-    """The merged value without keys that are not inherited and without removals, whose positions go to ``places``."""
+    """The merged value without keys that are not inherited, and without removals, whose positions are added to
+    ``positions``."""
     sections = {key: part for key, part in (merged.parts or {}).items() if key not in _OWN}
     for at, path in _removals(document, problems):
         parent = sections if len(path) == 1 else dict((sections.get(path[0]) or merged).parts or {})
@@ -159,8 +160,8 @@ def _without(
         del parent[path[-1]]
         if len(path) == 2:
             sections[path[0]] = replace(sections[path[0]], parts=parent)
-        _, file, line = document.place(at)
-        places[path] = SourcePosition(layer, file, line)
+        _, file, line = document.position(at)
+        positions[path] = SourcePosition(layer, file, line)
     return _Entry(layer, document, sections)
 
 
@@ -188,7 +189,7 @@ def _data(part: _Entry, path: Path) -> Any:
     return value
 
 
-def _places(merged: _Entry) -> dict[Path, SourcePosition]:
+def _positions(merged: _Entry) -> dict[Path, SourcePosition]:
     """Positions of all merged values."""
     found: dict[Path, SourcePosition] = {}
     inside: dict[int, Mapping[Path, Sequence[Path]]] = {}  # by layer: the paths below each path
@@ -201,7 +202,7 @@ def _places(merged: _Entry) -> dict[Path, SourcePosition]:
             beneath = inside[part.layer][path]
             found.update({each: SourcePosition(part.layer, document.name, document.lines[each]) for each in beneath})
             return
-        found[path] = SourcePosition(part.layer, *document.place(path)[1:])
+        found[path] = SourcePosition(part.layer, *document.position(path)[1:])
         for key, below in part.parts.items():
             visit(below, (*path, key))
 

@@ -27,7 +27,7 @@ class PolicyReport:
         report = cls(policy.document, policy.lost)
         if policy.fault is not None:
             for path, problem in zip(policy.fault.paths, policy.fault.problems, strict=True):
-                report.problems.setdefault(problem, policy.document.place(path))
+                report.problems.setdefault(problem, policy.document.position(path))
         return report
 
     def add(self, path: Path, value: object, reason: str, hint: str = "", because: Iterable[Path] = ()) -> None:
@@ -38,18 +38,18 @@ class PolicyReport:
         """
         document = self.document
         suspects = [path, *(each for each in because if each in document.lines)]
-        blamed = min(suspects, key=lambda each: document.place(each).layer)
-        self.problems.setdefault(Problem(document.where(path, blamed), value, reason, hint), document.place(blamed))
+        blamed = min(suspects, key=lambda each: document.position(each).layer)
+        self.problems.setdefault(Problem(document.where(path, blamed), value, reason, hint), document.position(blamed))
 
     def lacks(self, section: str, name: str = "") -> bool:
         """Whether the section's entry ``name``, or any of its entries if that is empty, violates the schema."""
         if not name:
-            return any(place[0] == section for place in self.lost)
+            return any(path[0] == section for path in self.lost)
         return (section,) in self.lost or (section, name) in self.lost
 
     def source(self, path: Path) -> str:
         """``file:line`` of the entry at ``path``."""
-        _, file, line = self.document.place(path)
+        _, file, line = self.document.position(path)
         return f"{file}:{line}"
 
     def raise_if_any(self) -> None:

@@ -47,7 +47,7 @@ def parse_ports(value: object) -> PortRange:
     if not (1 <= first <= MAX_PORT and 1 <= last <= MAX_PORT):
         raise Refusal("is no port", f"ports are 1..{MAX_PORT}")
     if first > last:
-        raise Refusal("is turned round", f"write {last}-{first}")
+        raise Refusal("is reversed", f"write {last}-{first}")
     return PortRange(first, last)
 
 

@@ -46,11 +46,11 @@ def _removed(value: object) -> object:
         return value
     for names in value.values():
         if names != ALL and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-            raise Refusal("does not say what to remove", f"write contracts: [name, other-name], or contracts: {ALL}")
+            raise Refusal("has no entries to remove", f"write contracts: [name, other-name], or contracts: {ALL}")
     return value
 
 
-def _said(text: str) -> str:
+def _reason(text: str) -> str:
     if not text.strip():
         raise Refusal("is empty", "say why, in a sentence")
     return text
@@ -124,9 +124,9 @@ class PoliceStep(_Strict):
     """The policed share of a class on access links up to a speed."""
 
     up_to: Rate | None = None
-    """fastest access line of this step; left out in the last step, which takes the rest"""
+    """fastest access link of this step; left out in the last step, which takes the rest"""
     share: Share
-    """part of the access line's rate"""
+    """part of the access link's rate"""
 
     def covers(self, rate_bps: int) -> bool:
         """Whether an access link of ``rate_bps`` is within this step."""
@@ -137,23 +137,23 @@ class WeightStep(_Strict):
     """Another share among the weighted queues, on links up to a speed."""
 
     up_to: Rate
-    """fastest line of this step"""
+    """fastest link of this step"""
     weight: Annotated[int, Field(strict=True, ge=1, le=1000)]
-    """share among the weighted queues of such lines"""
+    """share among the weighted queues of such links"""
 
 
 class PartsSpec(_Strict):
     """Parts of the backbone, by their names in the network."""
 
     links: Some[str] = ()
-    """fibre links"""
+    """links"""
     srlg: Some[str] = ()
     """shared-risk groups: all links in them"""
     pops: Some[str] = ()
-    """towns as places to go through; a way may begin or end there"""
+    """towns as transit; a path may begin or end there"""
 
     @model_validator(mode="after")
-    def _says_something(self) -> PartsSpec:
+    def _not_blank(self) -> PartsSpec:
         if not self.model_fields_set:
             raise Refusal("names nothing", "name links, srlg or pops")
         return self
@@ -165,14 +165,14 @@ class DisjointSpec(_Strict):
     from_: Annotated[Some[Name], Field(alias="from")]
     """the other classes, which choose first"""
     share_no: Some[Risk] = (Risk.LINKS,)
-    """what the ways do not have in common: links (always), srlg (shared-risk groups), pops (towns between the ends)"""
+    """what the paths must not share: links (always), srlg (shared-risk groups), pops (towns between the ends)"""
 
 
 class ClassSpec(_Strict):
     """A class of service: its queue, code points, share of links and targets."""
 
     queue: Annotated[int, Field(strict=True)]
-    """queue number in every link, 0..7, 0 is served first"""
+    """queue number on every link, 0..7; 0 is served first"""
     dscps: Some[Dscp]
     """code points of the class; the first marks its packets"""
     scheduling: Scheduling
@@ -180,21 +180,21 @@ class ClassSpec(_Strict):
     weight: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
     """share among the weighted queues"""
     weights: tuple[WeightStep, ...] = ()
-    """other shares on slow lines, by speed in rising order; weight is that of all faster ones"""
+    """shares on slow links, by speed in rising order; weight applies to all faster links"""
     police: tuple[PoliceStep, ...] = ()
-    """what sites may send, by access speed in rising order; not limited if left out"""
+    """policed share of what a site sends, by access speed in rising order; not limited if left out"""
     buffer: Duration
-    """how long the queue may grow, in time at line rate"""
+    """longest queue, as the time to send it at the link's rate"""
     targets: Targets
-    """one-way delay, jitter and loss that the class promises"""
+    """largest one-way delay, jitter and loss"""
     path: PathChoice = PathChoice.LEAST_DELAY
-    """least-delay, least-loaded (around busy fibres) or min-max (the same by linear programming)"""
+    """least-delay, least-loaded (around loaded links) or min-max (the same by linear programming)"""
     avoid: PartsSpec | None = None
-    """what its ways never take while nothing has failed, and after that only where no other leads"""
+    """what its paths never use while nothing has failed, and after a failure only where there is no other path"""
     prefer: PartsSpec | None = None
-    """what its ways take rather: these links count half their delay"""
+    """what its paths use by preference: these links count half their delay"""
     disjoint: DisjointSpec | None = None
-    """classes whose ways between the same routers share nothing with its own while nothing has failed"""
+    """classes whose paths between the same routers share nothing with its own while nothing has failed"""
 
     def weight_at(self, rate_bps: int) -> int:
         """Its share among the weighted queues of a link of ``rate_bps``; 0 for a strict class."""
@@ -211,11 +211,11 @@ class ServiceSpec(_Strict):
     protocol: ProtocolName
     """tcp, udp or icmp"""
     ports: tuple[Ports, ...] = ()
-    """server ports, single, ranges or any; none for icmp"""
+    """server ports: single ports, ranges, or any; none for icmp"""
     cls: Annotated[Name, Field(alias="class")]
-    """class of service of its packets, both ways"""
+    """class of service of its packets, in both directions"""
     keep: tuple[Name, ...] = ()
-    """classes that its packets stay in where their sender marked them so"""
+    """classes that its packets keep if their sender marked them so"""
 
 
 class Selector(_Strict):
@@ -233,7 +233,7 @@ class Selector(_Strict):
     """site ids"""
 
     @model_validator(mode="after")
-    def _says_something(self) -> Selector:
+    def _not_blank(self) -> Selector:
         if not self.model_fields_set:
             raise Refusal("selects nothing", "name a kind, region, tier, tags or site")
         return self
@@ -258,20 +258,21 @@ class VpnSpec(_Strict):
     """A VPN: its member sites, and the route targets it imports and exports (RFC 4364, 4.3.1)."""
 
     members: Selector
-    """the sites in it; every site is in exactly one VPN"""
+    """its sites; every site is in exactly one VPN"""
     topology: Topology | None = None
-    """mesh (members see each other), hub-and-spoke (the hub sees all, the others only the hub) or extranet (members do
-    not see each other, but the VPNs named in partners, and those see them); import and export add to it"""
+    """mesh (members have routes to each other), hub-and-spoke (the hub has routes to all, the others only to the
+    hub) or extranet (members have routes to the VPNs in partners and back, but not to each other); import and export
+    add to it"""
     hub: Selector | None = None
-    """the members that are the hub, of a hub-and-spoke"""
+    """the members that are the hub of a hub-and-spoke"""
     partners: Some[Name] = ()
-    """the VPNs that an extranet is for"""
+    """the VPNs that an extranet serves"""
     imports: Annotated[tuple[RouteTarget, ...], Field(alias="import")] = ()
-    """route targets whose routes it sees; without its own, its members do not reach each other"""
+    """route targets whose routes it imports; without its own, its members do not reach each other"""
     exports: Annotated[Some[RouteTarget], Field(alias="export")] = ()
-    """route targets that its routes carry; may be left out where a topology gives it some"""
+    """route targets that its routes carry; optional with a topology that assigns some"""
     lines: AccessLinkUse = AccessLinkUse.PRIMARY
-    """primary (sites with two lines are reached over the second if the first cannot be) or both (over the nearest)"""
+    """for sites with two access links: primary (the second is a backup) or both (reached over the nearest)"""
 
 
 class ContractSpec(_Strict):
@@ -284,7 +285,7 @@ class ContractSpec(_Strict):
     services: Some[Name]
     """names from the service catalogue"""
     both_ways: Annotated[bool, Field(strict=True)] = False
-    """the other side may open them too"""
+    """the servers may open them to the clients too"""
     same_region: Annotated[bool, Field(strict=True)] = False
     """only where both sites are in one health region"""
 
@@ -292,8 +293,8 @@ class ContractSpec(_Strict):
 class ExceptionSpec(ContractSpec):
     """A contract for a limited time, with a reason."""
 
-    reason: Annotated[str, AfterValidator(_said)]
-    """why it is needed, for whoever looks at it later"""
+    reason: Annotated[str, AfterValidator(_reason)]
+    """why it is needed, for later reviewers"""
     begins: When | None = None
     """the day or time from which it holds; at once if left out"""
     until: When
@@ -301,12 +302,12 @@ class ExceptionSpec(ContractSpec):
 
 
 class InternetSpec(_Strict):
-    """The only way to the Internet."""
+    """The only route to the Internet."""
 
     at: Selector
-    """the sites where the network meets the Internet"""
+    """the sites with the Internet gateways"""
     through: Some[Name]
-    """the services that other sites may open there; nothing else, and nothing the other way"""
+    """the only services that other sites may open there; nothing may be opened from there"""
 
 
 class QuarantineSpec(_Strict):
@@ -315,23 +316,23 @@ class QuarantineSpec(_Strict):
     sites: Selector
     """the sites that are cut off"""
     within: Annotated[bool, Field(strict=True)] = False
-    """what contracts allow among these sites goes on"""
+    """contracts among these sites stay in force"""
 
 
 class RepairSpec(_Strict):
     """How soon the network has to detect failures and reroute."""
 
     detect_within: Annotated[Duration, Field(ge=9_000, le=3_000_000)] = DETECT_WITHIN_US
-    """how soon both ends of a link know that it carries nothing, though it has light; more is cheaper"""
+    """time to detect a link that loses all frames with its carrier up; a longer time costs less"""
 
 
 class PathsSpec(_Strict):
-    """What the backbone's paths must carry; without it they are chosen by delay alone."""
+    """Demand that the backbone's paths must carry; without it, paths are chosen by delay alone."""
 
     busy: Share
-    """part of an access line's rate that its site sends at the busiest hour"""
+    """part of its access link's rate that a site sends at the busiest hour"""
     fill: Share | None = None
-    """part of a fibre's rate that this demand may take; not limited if left out"""
+    """part of a link's rate that this demand may take; not limited if left out"""
 
 
 class IncludeKeys(_Strict):
@@ -340,7 +341,7 @@ class IncludeKeys(_Strict):
     include: Annotated[Some[str], BeforeValidator(_listed), _NAMES] = ()
     """policies that this one changes: names of the library, or files"""
     remove: Annotated[dict[str, Any], BeforeValidator(_removed), _REMOVED] = {}
-    """what is taken away of what is included, by section: names of entries, or all"""
+    """entries removed from the included policies, by section: names, or all"""
 
 
 class PolicySpec(IncludeKeys):
@@ -357,17 +358,17 @@ class PolicySpec(IncludeKeys):
     vpns: dict[Name, VpnSpec]
     """VPNs by name"""
     contracts: dict[Name, ContractSpec]
-    """contracts by name; what none allows is dropped"""
+    """contracts by name; what no contract allows is dropped"""
     exceptions: dict[Name, ExceptionSpec] = {}
-    """contracts for a time, with a reason"""
+    """temporary contracts, with a reason"""
     internet: InternetSpec | None = None
-    """the only way to the Internet; without it, contracts alone decide"""
+    """the only route to the Internet; without it, contracts alone decide"""
     quarantine: dict[Name, QuarantineSpec] = {}
     """sites that are cut off"""
     repair: RepairSpec = RepairSpec()
-    """how soon failures are found"""
+    """how soon failures are detected"""
     paths: PathsSpec | None = None
-    """demand that paths must carry, and how far it may fill fibres"""
+    """demand that paths must carry, and how far it may fill links"""
 
 
 SECTIONS = {

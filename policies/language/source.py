@@ -55,8 +55,8 @@ def _read(source: Source, open_: Open) -> Policy:
 def _open_library(name: str, source: Source) -> Source:
     """Open an include of a policy that was not read from a file: a policy of the library."""
     if Path(name).suffix in _FILES:
-        hint = "send it as `helsewan policy show` prints it: one file with all that it includes"
-        raise Refusal("is a file, which a policy that is sent cannot include", hint)
+        hint = "send the output of `helsewan policy show`: one file with all that it includes"
+        raise Refusal("is a file, which a policy sent over REST cannot include", hint)
     if name not in library_names():
         raise Refusal("is not in the library", nearest(name, library_names()))
     path = library_path(name)
@@ -69,7 +69,7 @@ def _open(name: str, source: Source) -> Source:
     if path.suffix not in _FILES:
         return _open_library(name, source)
     if ".." in path.parts:
-        raise Refusal("leads out of the folder of this file", "move the file, or write its whole path from / on")
+        raise Refusal("is outside the folder of this file", "move the file, or write its absolute path")
     path = Path(source.document.name).parent / path
     try:
         raw = read_bytes(path, MAX_BYTES)

@@ -62,7 +62,7 @@ def _check_scheduling(name: str, cls: ClassSpec, report: PolicyReport) -> None:
     if cls.scheduling is Scheduling.STRICT and cls.weight is not None:
         report.add((*at, "weight"), cls.weight, "a strict class has no weight", "strict queues go in order of number")
     if cls.buffer == 0:
-        report.add((*at, "buffer"), None, "a queue without room drops every packet that waits", "write 20 ms or more")
+        report.add((*at, "buffer"), None, "a queue of length 0 drops every packet that waits", "write 20 ms or more")
 
 
 def _check_steps(name: str, steps: tuple[PoliceStep, ...], report: PolicyReport) -> None:
@@ -74,7 +74,8 @@ def _check_steps(name: str, steps: tuple[PoliceStep, ...], report: PolicyReport)
             shown = format_rate(following.up_to)
             report.add((*at, i + 1, "up_to"), shown, "is not above the step before it", "write steps in rising order")
     if steps and steps[-1].up_to is not None:
-        report.add((*at, len(steps) - 1), None, "leaves faster lines without a policer", "the last step has no up_to")
+        reason = "leaves faster access links without a policer"
+        report.add((*at, len(steps) - 1), None, reason, "the last step has no up_to")
 
 
 def _check_weights(name: str, cls: ClassSpec, report: PolicyReport) -> None:
@@ -105,7 +106,7 @@ def _check_distinct(spec: PolicySpec, report: PolicyReport) -> None:
                 report.add((*at, "dscps", i), dscp_name(dscp), reason, "one class a code point", other)
         marking = cls.dscps[0] >> 3
         if (owner := markings.setdefault(marking, name)) != name and dscps[cls.dscps[0]] == name:
-            reason = f"has MPLS traffic class {marking}, as class {owner}: the core could not tell them apart"
+            reason = f"has MPLS traffic class {marking}, as class {owner}: the core could not distinguish them"
             report.add(
                 (*at, "dscps", 0), dscp_name(cls.dscps[0]), reason, "mark with another class selector (RFC 5462)"
             )
@@ -121,7 +122,7 @@ def _check_strict_first(spec: PolicySpec, report: PolicyReport) -> None:
     weighted = [cls.queue for cls in spec.classes.values() if cls.scheduling is Scheduling.WEIGHTED]
     for name, cls in spec.classes.items():
         if cls.scheduling is Scheduling.STRICT and cls.queue > min(weighted, default=QUEUES):
-            reason = "is strict and stands after a weighted queue"
+            reason = "is strict and comes after a weighted queue"
             report.add(("classes", name, "queue"), cls.queue, reason, "number the strict queues first")
 
 
@@ -140,8 +141,8 @@ def _check_shares(spec: PolicySpec, report: PolicyReport) -> None:
             total += share
             if before <= _WHOLE < total and (name, place) not in reported:
                 reported.add((name, place))
-                line = f"lines up to {format_rate(rate)}" if rate in steps else "the fastest lines"
-                reason = f"brings the policed shares of {line} to {total:.0%}, more than the line carries"
+                links = f"access links up to {format_rate(rate)}" if rate in steps else "the fastest access links"
+                reason = f"brings the policed shares of {links} to {total:.0%}, more than their rate"
                 at = ("classes", name, "police", place, "share")
                 report.add(at, f"{share:.0%}", reason, f"{max(0.0, 1 - before):.0%} is left by the classes before it")
 
@@ -163,7 +164,7 @@ def compile_services(spec: PolicySpec, report: PolicyReport) -> tuple[Service, .
                 hint = f"add police: to class {entered}, or name another"
                 report.add((*at, *where), entered, reason, hint, [("classes", entered)])
         if service.protocol is ProtocolName.ICMP and service.ports:
-            report.add((*at, "ports"), None, "icmp has no ports", "remove the line")
+            report.add((*at, "ports"), None, "icmp has no ports", "remove ports")
         if service.protocol is not ProtocolName.ICMP and not service.ports:
             report.add(at, None, f"{service.protocol.value} needs the server's ports", "add ports: [8443]")
     for name, other, shared in _overlaps(spec.services.items()):

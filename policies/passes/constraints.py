@@ -16,7 +16,10 @@ from helsewan.policies.plan import Egress, Parts, PathAlgorithm, PathChoice, Pla
 from helsewan.topology.model import Network
 
 _SHOWN = 3  # routers named in one message
-_HINTS = {"avoid": "avoid less, or prefer other ways", "disjoint": "let the other class avoid something, or share more"}
+_HINTS = {
+    "avoid": "avoid less, or use prefer instead",
+    "disjoint": "let the other class avoid something, or share more",
+}
 
 
 def compile_constraints(
@@ -47,7 +50,7 @@ class _Order:
             if disjoint is None:
                 continue
             if cls.path is not PathChoice.LEAST_DELAY:
-                reason = "takes the shortest ways apart, and cannot choose by load as well"
+                reason = "does not go with disjoint, which takes the shortest disjoint paths whatever the load"
                 report.add((*at[:2], "path"), cls.path.value, reason, "remove path: or disjoint:")
             for i, other in enumerate(disjoint.from_):
                 if other not in spec.classes:
@@ -56,8 +59,8 @@ class _Order:
                 elif name == other:
                     report.add((*at, "from", i), other, "is this class itself", "name other classes")
                 elif self.comes_after(other, name):
-                    reason = "is to choose both before this class and after it"
-                    report.add((*at, "from", i), other, reason, "say it of one of the two")
+                    reason = "would choose its paths both before this class and after it"
+                    report.add((*at, "from", i), other, reason, "give disjoint for one of the two only")
                 else:
                     self.before[name].append(other)
 
@@ -123,7 +126,7 @@ def breaches(plan: Plan, placement: Placement) -> Iterator[Breach]:
             key, found = "disjoint", placement.disjoint[egress.index].sharing if cls.path.disjoint_from else frozenset()
             if not cls.path.disjoint_from:
                 key, trees = "avoid", placement.trees[egress.index][:1]
-                found = frozenset(routers[place] for ways in trees for place in ways.last_resort)
+                found = frozenset(routers[node] for ways in trees for node in ways.last_resort)
             yield from (Breach(cls.name, key, router, egress) for router in sorted(found & starts))
 
 
@@ -138,4 +141,4 @@ def check_constraints(plan: Plan, placement: Placement, report: PolicyReport) ->
             ends[breach.router].add(breach.egress.routers[0])
         shown = "; ".join(f"from {start} to {some(there)}" for start, there in list(ends.items())[:_SHOWN])
         more = f"; and from {len(ends) - _SHOWN} routers more" if len(ends) > _SHOWN else ""
-        report.add(("classes", name, key), None, f"leaves no way {shown}{more}", _HINTS[key])
+        report.add(("classes", name, key), None, f"leaves no path {shown}{more}", _HINTS[key])

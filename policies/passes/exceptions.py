@@ -9,7 +9,7 @@ from helsewan.policies.language.policy_report import PolicyReport
 from helsewan.policies.language.schema import ExceptionSpec, PolicySpec
 from helsewan.policies.language.timestamps import shown
 from helsewan.policies.passes.membership import Clause
-from helsewan.policies.plan import Standing, TimedException
+from helsewan.policies.plan import ExceptionState, TimedException
 
 
 def compile_exceptions(spec: PolicySpec, now: datetime | None, report: PolicyReport) -> tuple[TimedException, ...]:
@@ -20,7 +20,7 @@ def compile_exceptions(spec: PolicySpec, now: datetime | None, report: PolicyRep
             ends = shown(entry.until.ends)
             report.add((*at, "until"), None, f"ends at {ends}, not after it begins", "write a later until")
         if name in spec.contracts:
-            hint, other = "rules and counters are told by these names", [("contracts", name)]
+            hint, other = "these names identify rules and counters", [("contracts", name)]
             report.add(at, None, "has the name of a contract", hint, other)
     return tuple(_timed(spec, now, report))
 
@@ -29,18 +29,20 @@ def _timed(spec: PolicySpec, now: datetime | None, report: PolicyReport) -> Iter
     for name, entry in spec.exceptions.items():
         begins = None if entry.begins is None else entry.begins.begins
         source = report.source(("exceptions", name))
-        yield TimedException(name, entry.reason, source, begins, entry.until.ends, _standing(entry, now))
+        yield TimedException(name, entry.reason, source, begins, entry.until.ends, _state(entry, now))
 
 
-def _standing(entry: ExceptionSpec, now: datetime | None) -> Standing:
+def _state(entry: ExceptionSpec, now: datetime | None) -> ExceptionState:
     if now is None:
-        return Standing.LEFT_OUT
+        return ExceptionState.LEFT_OUT
     if now >= entry.until.ends:
-        return Standing.ENDED
-    return Standing.NOT_BEGUN if entry.begins is not None and now < entry.begins.begins else Standing.IN_FORCE
+        return ExceptionState.ENDED
+    if entry.begins is not None and now < entry.begins.begins:
+        return ExceptionState.NOT_BEGUN
+    return ExceptionState.IN_FORCE
 
 
 def in_force(clauses: Iterable[Clause], exceptions: Iterable[TimedException]) -> tuple[Clause, ...]:
     """The clauses of contracts, and of the exceptions that are in force."""
-    now = {each.name for each in exceptions if each.standing is Standing.IN_FORCE}
+    now = {each.name for each in exceptions if each.state is ExceptionState.IN_FORCE}
     return tuple(clause for clause in clauses if clause.section == "contracts" or clause.name in now)

@@ -29,7 +29,8 @@ def compile_egresses(
     wanted = [(*h, path) for choice in PathChoice for path in chosen if path.choice is choice for h in by_number]
     if len(wanted) > MAX_EGRESSES:
         reason = f"need {len(wanted)} trees of paths, {len(chosen)} to each of {len(homings)} sets of routers"
-        report.add(("classes",), None, reason, f"labels are kept for {MAX_EGRESSES}; let more classes go the same ways")
+        hint = f"labels are kept for {MAX_EGRESSES}; let more classes use the same paths"
+        report.add(("classes",), None, reason, hint)
     return tuple(Egress(index, homing, path, both) for index, (homing, both, path) in enumerate(wanted))
 
 

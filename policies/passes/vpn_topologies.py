@@ -65,7 +65,7 @@ def compile_vrfs(
     names = set[str]()
     for vrf in vrfs:
         if vrf.name in names:
-            reason = f"would be called {vrf.name}, as another VPN is"
+            reason = f"would have the name {vrf.name}, which another VPN has"
             report.add(("vpns", vrf.entry), None, reason, "give that one another name")
         names.add(vrf.name)
     return tuple(vrfs)
@@ -94,7 +94,7 @@ def _vrfs(name: str, vpn: VpnSpec, extranets: Targets, population: Population, r
         hub = sites & population.select(vpn.hub)
         if sites and not hub:
             hint, members = "the hub is some of the members", [("vpns", name, "members")]
-            report.add(("vpns", name, "hub"), None, "has no member of the VPN: its spokes reach nobody", hint, members)
+            report.add(("vpns", name, "hub"), None, "has no member of the VPN: its spokes reach no site", hint, members)
         to_hub, to_spokes = f"{name}:hub", f"{name}:spokes"
         yield Vrf(name, name, sites - hub, (to_hub, *imports), (to_spokes, *exports))
         yield Vrf(f"{name}-hub", name, hub, (to_hub, to_spokes, *imports), (to_hub, *exports))
@@ -117,7 +117,7 @@ def _check_keys(name: str, vpn: VpnSpec, report: PolicyReport) -> None:
         ("partners", bool(vpn.partners), Topology.EXTRANET, "the VPNs that it is for"),
     ):
         if given and vpn.topology is not topology:
-            report.add((*at, key), None, f"belongs to topology: {topology.value}", "add that, or take this out")
+            report.add((*at, key), None, f"is only for topology: {topology.value}", "add that, or remove this")
         elif not given and vpn.topology is topology:
             report.add((*at, "topology"), topology.value, f"needs {key}", f"add {key}: {means}")
 

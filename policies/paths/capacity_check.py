@@ -24,7 +24,7 @@ def check_capacity(plan: Plan, placement: Placement, report: PolicyReport) -> No
         start = placement.graph.arcs.routers[placement.graph.arcs.ends[arc][0]]
         load, rate = (_shown(each[arc]) for each in (placement.load_bps, placement.rate_bps))
         link = placement.graph.carrier[arc]
-        reason = f"leaves no path with room: {link} from {start} would carry {load} of its {rate} at the busiest hour"
+        reason = f"is exceeded: {link} from {start} would carry {load} of its {rate} at the busiest hour"
         report.add(("paths", "fill"), f"{plan.traffic.fill:.0%}", reason, hint)
 
 
@@ -36,5 +36,7 @@ def _shown(rate_bps: float) -> str:
 def _hint(placement: Placement, plan: Plan) -> str:
     bound = least_utilisation(placement, plan.egresses).bound
     if bound > plan.traffic.fill:
-        return f"no choice of paths stays below {bound:.0%}; allow more, lower busy, or add fibre"
-    return f"if demand could split, {bound:.0%} would do; allow more, or give a class with much traffic path: min-max"
+        return f"no choice of paths stays below {bound:.0%}; allow more, lower busy, or add links"
+    return (
+        f"if demand were split, {bound:.0%} would suffice; allow more, or give a class with much traffic path: min-max"
+    )

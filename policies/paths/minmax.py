@@ -48,8 +48,8 @@ def least_utilisation(placement: Placement, egresses: Sequence[Egress]) -> MinMa
         if not tree:
             continue
         background -= placement.load(egress, tree[:1])
-        for place, rate in placement.sources.get(egress.index, ()):
-            demand[index[tree[0].roots], place] += rate if tree[0].reaches_place(place) else 0
+        for node, rate in placement.sources.get(egress.index, ()):
+            demand[index[tree[0].roots], node] += rate if tree[0].reaches_position(node) else 0
     forbidden = [tree.graph.costly_from(tree.roots) & (alike and not tree.last_resort) for tree in ends]
     bound, flow = _solve(placement, ends, demand, np.maximum(background, 0.0), forbidden)
     tree_to = {tree.roots: _tree_along(tree, flow[number]) for number, tree in enumerate(ends)}
@@ -72,7 +72,7 @@ def _solve(
     begin, end = np.array([arcs.ends[arc] for arc in usable], dtype=np.intp).reshape(-1, 2).T
     rows, columns = np.concatenate([begin, end]), np.tile(np.arange(size), 2)
     balance = csr_array(coo_array((np.repeat([1.0, -1.0], size), (rows, columns)), shape=(len(arcs.routers), size)))
-    kept = [np.setdiff1d(np.arange(len(arcs.routers)), list(tree.root_places)) for tree in ends]
+    kept = [np.setdiff1d(np.arange(len(arcs.routers)), list(tree.root_positions)) for tree in ends]
     every = kron(identity(count, format="csr"), balance, format="csr")
     chosen = np.concatenate([rows + number * len(arcs.routers) for number, rows in enumerate(kept)])
     conserved = hstack([every[chosen], csr_array((len(chosen), 1))], format="csr")

@@ -64,8 +64,8 @@ class Placement:
         """Set disjoint paths for ``egress`` and add their load."""
         self.disjoint[egress.index], load = found, np.zeros(len(self.graph.cost))
         arcs = self.graph.arcs
-        for place, rate in self.sources.get(egress.index, []):
-            for router, link in (found.path(arcs.network, arcs.routers[place]) or {}).items():
+        for node, rate in self.sources.get(egress.index, []):
+            for router, link in (found.path(arcs.network, arcs.routers[node]) or {}).items():
                 load[arcs.leaving(router, link)] += rate
         self.load_bps = self.load_bps + load
 
@@ -84,13 +84,13 @@ class Placement:
         waiting = self.sources.get(egress.index, [])
         for each in tree:
             through = [0] * len(each.predecessor)
-            for place, rate in waiting:
-                through[place] += rate if each.reaches_place(place) else 0
-            waiting = [(place, rate) for place, rate in waiting if not each.reaches_place(place)]
-            for place in each.farthest_first:
-                if through[place] and place not in each.root_places:
-                    load[number[place, each.predecessor[place]]] += through[place]
-                    through[each.predecessor[place]] += through[place]
+            for node, rate in waiting:
+                through[node] += rate if each.reaches_position(node) else 0
+            waiting = [(node, rate) for node, rate in waiting if not each.reaches_position(node)]
+            for node in each.farthest_first:
+                if through[node] and node not in each.root_positions:
+                    load[number[node, each.predecessor[node]]] += through[node]
+                    through[each.predecessor[node]] += through[node]
         return load
 
     def total_demand_bps(self, egress: Egress) -> int:

@@ -1,4 +1,4 @@
-"""Judges a run: compares figures with limits. Pure."""
+"""Evaluates the checks of a run: compares figures with limits. Pure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run is judged by. ``fates``: what the failures leave of traffic between (client, server) sites, by ids."""
+    """What checks are evaluated on. ``fates``: the effect of the failures on traffic between (client, server) sites."""
 
     traffic: TrafficPlan
     fates: Mapping[tuple[str, str], Fate]
@@ -85,7 +85,9 @@ def _judge_one(name: str, check: CheckSpec, evidence: Evidence) -> CheckResult:
     selected = list(_selection(check, metric, phase, evidence))
     if not selected:
         detail = (
-            "nothing to judge" if check.optional else f"no {metric.source.value} to judge: the scenario has none such"
+            "selects nothing"
+            if check.optional
+            else f"selects no {metric.source.value}: the scenario has none that fits"
         )
         return _result(name, check, metric, None if check.optional else False, float("nan"), detail)
     if check.over is Over.TOGETHER:
@@ -96,7 +98,7 @@ def _judge_one(name: str, check: CheckSpec, evidence: Evidence) -> CheckResult:
     values = [(float(getattr(figures, metric.field)), spec.name) for spec, figures in selected]
     value, worst = max(values, key=lambda pair: _badness(pair[0], check.limit))
     broken = sum(not check.limit.holds(value) for value, _ in values)
-    detail = f"{broken} of {len(values)} break it, worst {worst}" if broken else f"worst of {len(values)}"
+    detail = f"{broken} of {len(values)} outside the limit, worst {worst}" if broken else f"worst of {len(values)}"
     return _result(name, check, metric, not broken, value, detail)
 
 

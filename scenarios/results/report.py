@@ -4,7 +4,7 @@
     scenario, run   the scenario's name, the run's id (its directory's name)
     verdict         "pass", "fail" or "void"; exit_code: 0, 1 or 3
     validity        grade: "valid", "suspect" or "void" (docs/validity.md); reasons: each with its grade, what, where
-                    (line or part; "": everywhere), seconds (of the run; []: over all of it), value, limit, unit
+                    (link or component; "": everywhere), seconds (of the run; []: over all of it), value, limit, unit
     void            the reasons of grade void, for people
     checks          name, metric, passed (null: left out), value, limit, detail; unit, that of value: "us", "bit/s",
                     "share" (0 to 1), "count", "MOS" (1 to 4.5) or "R" (ITU-T G.107); conclusive: no slow machine
@@ -22,8 +22,8 @@
     pressure        processor use: stalled, busy, steal, as shares
     parameters, seed, sites, policy, versions, host, timing, scheduling (null without an engine)
     cores_awake     whether idle cores were kept from sleeping (emulation/sandbox/realtime.py)
-    isolation       static: name of the moment -> proof of the rules read then; live: "before", "after" the traffic
-                    -> probe packets and answers (docs/verify.md); null where the scenario verifies nothing
+    isolation       static: name of the time -> proof of the rules read then; live: "before", "after" the traffic
+                    -> probe packets and their results (docs/verify.md); null where the scenario verifies nothing
     dataplane       what carried the frames: "engine" or "kernel"
 
 Figures carry their unit in their name (us, bps; shares are from 0 to 1); null means that there was nothing

@@ -46,14 +46,14 @@ def _reasons(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield row["grade"], str(Reason(**row))
     for (grade, what), count in counts.items():
         if count > REASONS_OF_A_KIND:
-            yield grade, f"{what}: at {count - REASONS_OF_A_KIND} more places, see result.json"
+            yield grade, f"{what}: in {count - REASONS_OF_A_KIND} more cases, see result.json"
 
 
 def _summary(result: dict[str, Any]) -> str:
     outcomes = [check["passed"] for check in result["checks"]]
     kept, broken, left = (outcomes.count(outcome) for outcome in (True, False, None))
     text = f"{result['scenario']}, seed {result['seed']}: {kept} checks passed, {broken} failed"
-    return text + (f", {left} had nothing to judge" if left else "")
+    return text + (f", {left} selected nothing" if left else "")
 
 
 def _checks_table(result: dict[str, Any]) -> Table:

@@ -18,7 +18,7 @@ from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.processes.run_directory import conclude, make_directory, shown
-from helsewan.lab.processes.sandbox_process import answer_interrupts, ending, interrupts, run_in_sandbox
+from helsewan.lab.processes.sandbox_process import ending, handle_interrupts, interrupts, run_in_sandbox
 from helsewan.policies.compile import policy_path
 from helsewan.policies.plan_source import load_network_plan
 from helsewan.scenarios.results.report import RESULT, void_result, write_result
@@ -54,7 +54,7 @@ def run_scenario(
     job = Job(scenario, plan, targets, traffic, directory, debug, dataplane)
     with interrupts():
         status = run_in_sandbox("helsewan.scenarios.run.worker", job)
-        answer_interrupts(signal.SIG_IGN)
+        handle_interrupts(signal.SIG_IGN)
         return _conclude(job, status)
 
 

@@ -12,17 +12,17 @@ from helsewan.lab.proofs.verification import proved
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.results.checks import CheckResult
 from helsewan.scenarios.spec.metrics import Unit
-from helsewan.verification.findings import Finding, Kind, VerificationReport
+from helsewan.verification.findings import FindingKind, VerificationFinding, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports import results
 
 METRIC, LIMIT = "violations", "== 0"
-_CONCLUSIVE = frozenset({Kind.LEAK, Kind.MISDELIVERED})  # no slow machine causes these
+_CONCLUSIVE = frozenset({FindingKind.LEAK, FindingKind.MISDELIVERED})  # no slow machine causes these
 
 
 @dataclass(frozen=True)
 class Proofs:
-    """Reports by the name of the moment that they are of."""
+    """Reports by the name of the time that they are for."""
 
     static: Mapping[str, VerificationReport]
     live: Mapping[str, LiveReport]
@@ -52,7 +52,7 @@ def proofs(plan: Plan, dumps: Mapping[str, Path], live: Mapping[str, LiveReport]
 
 
 def _live_json(live: LiveReport) -> dict[str, Any]:
-    """A live report without its single answers."""
+    """A live report without the result of each probe."""
     return {
         "lot": live.seed,
         "answers": [row._asdict() for row in live.table()],
@@ -62,12 +62,12 @@ def _live_json(live: LiveReport) -> dict[str, Any]:
     }
 
 
-def _check(name: str, findings: Iterable[Finding], detail: str, deaf: tuple[str, ...] = ()) -> CheckResult:
+def _check(name: str, findings: Iterable[VerificationFinding], detail: str, deaf: tuple[str, ...] = ()) -> CheckResult:
     found = tuple(findings)
     if found:
-        detail = f"{found[0].kind.value}: {found[0].says}"
+        detail = f"{found[0].kind.value}: {found[0].reason}"
     elif deaf:
-        detail = f"nothing is heard at {', '.join(deaf)}"
+        detail = f"nothing is received at {', '.join(deaf)}"
     passed = not found and not deaf
     conclusive = any(finding.kind in _CONCLUSIVE for finding in found)
     count = float(len(found) + len(deaf))
@@ -79,4 +79,4 @@ def _static_claim(report: VerificationReport) -> str:
 
 
 def _live_claim(report: LiveReport) -> str:
-    return f"{len(report.answers)} probe packets and {len(report.talks)} sessions, as the rules say"
+    return f"{len(report.answers)} probe packets and {len(report.sessions)} sessions, as the rules predict"

@@ -1,6 +1,6 @@
 """Reads the rules of all switches back during a run.
 
-All switches are queried at one moment; their answers are decoded when the run has time for it.
+All switches are queried at one time; their replies are decoded when the run has time for it.
 """
 
 from __future__ import annotations

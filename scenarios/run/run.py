@@ -21,7 +21,7 @@ from helsewan.lab.calibration.calibration import Overhead
 from helsewan.lab.calibration.capacity import Capacity, measure_capacity
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.records import Array
-from helsewan.lab.flows.sender_health import KeepingUp
+from helsewan.lab.flows.sender_health import SenderHealth
 from helsewan.lab.health.health import Pressure, Second
 from helsewan.lab.health.health_monitor import HealthMonitor
 from helsewan.lab.health.validity import Grade, assess, of_plan
@@ -57,21 +57,21 @@ class CapacityExceeded(RuntimeError):
 class Collected:
     """The records of a run, to be judged. ``epoch_ns`` is the traffic's time 0 (CLOCK_REALTIME). ``event_times`` has
     the time of each event; ``dumps`` the files with the switches' rules, ``live`` the reports on probe packets.
-    ``links``, ``capacity``, ``asked_cores`` and ``scheduling`` are the link engine's: None for the kernel dataplane."""
+    ``links``, ``capacity``, ``required_cores`` and ``scheduling`` are for the link engine: None without it."""
 
     epoch_ns: int
     event_times: dict[str, EventTime]
     records: Array
     due: Array
     exchanges: tuple[Exchange, ...]
-    traffic: KeepingUp
+    traffic: SenderHealth
     links: Lateness | None
     machine_drops: Mapping[str, int]
     seconds: tuple[Second, ...]
     pressure: Pressure
     up_s: float
     capacity: Capacity | None
-    asked_cores: float | None
+    required_cores: float | None
     overhead: Overhead
     short_lines_us: Mapping[str, float]
     cores_awake: bool
@@ -109,7 +109,7 @@ class Run:
         self._testbed.start(self._progress.say)
         up_s = time.monotonic() - began
         overhead = self._testbed.overhead
-        asked = self._check_capacity(capacity, overhead) if capacity else None
+        required = self._check_capacity(capacity, overhead) if capacity else None
         self._record("network-up", seconds=round(up_s, 3), overhead=asdict(overhead))
         self._progress.say(f"the network is up and programmed after {up_s:.1f} s")
         live = self._probe("before")
@@ -154,7 +154,7 @@ class Run:
             pressure=pressure,
             up_s=up_s,
             capacity=capacity,
-            asked_cores=asked,
+            required_cores=required,
             overhead=overhead,
             short_lines_us=self._testbed.short_links_us,
             cores_awake=awake,

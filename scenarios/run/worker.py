@@ -110,15 +110,15 @@ def _proofs(job: Job, collected: Collected) -> Proofs | None:
 
 
 def _capacity(collected: Collected) -> dict[str, object] | None:
-    if collected.capacity is None or collected.asked_cores is None:
+    if collected.capacity is None or collected.required_cores is None:
         return None
-    return {**asdict(collected.capacity), "asked_cores": round(collected.asked_cores, 3)}
+    return {**asdict(collected.capacity), "asked_cores": round(collected.required_cores, 3)}
 
 
 def findings(collected: Collected) -> Iterator[ValidityFinding]:
     """Everything measured that shows whether the machine kept up."""
-    if collected.capacity is not None and collected.asked_cores is not None:
-        yield from of_plan(collected.asked_cores, collected.capacity.cores)
+    if collected.capacity is not None and collected.required_cores is not None:
+        yield from of_plan(collected.required_cores, collected.capacity.cores)
     yield from of_traffic(collected.traffic)
     if collected.links is not None:
         yield from of_links(collected.links)

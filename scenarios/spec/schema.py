@@ -111,7 +111,7 @@ class VideoSpec(_Pairs):
 
 
 class MessageSpec(_Pairs):
-    """Clinical messages as paced datagrams: one each way every ``every``."""
+    """Clinical messages as paced datagrams: one in each direction every ``every``."""
 
     kind: Literal["messages"]
     every: Interval
@@ -156,7 +156,7 @@ class TargetSpec(_Strict):
     def _exactly_one(self) -> TargetSpec:
         if len(self.model_dump(exclude_none=True)) != 1:
             hint = "give one of region_core, pop, router, link, access, srlg, controller"
-            raise UnitError("names no single target", hint)
+            raise UnitError("is not exactly one target", hint)
         return self
 
 
@@ -170,7 +170,7 @@ class EventSpec(_Strict):
     @model_validator(mode="after")
     def _exactly_one(self) -> EventSpec:
         if (self.fail is None) == (self.restore is None):
-            raise UnitError("does no single thing", "give either fail or restore")
+            raise UnitError("is not exactly one action", "give either fail or restore")
         return self
 
 
@@ -231,7 +231,7 @@ class VerifySpec(_Strict):
 
 
 class ScenarioSpec(_Strict):
-    """One scenario file."""
+    """A scenario file."""
 
     name: Name
     description: str

@@ -98,7 +98,7 @@ def _time_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
             hint = f"the run ends at {format_duration(spec.duration)}"
             yield Problem(where, format_duration(event.at), "is not within the run", hint)
         if name in (START, END, RUN):
-            yield Problem(document.where(("timeline", name)), name, "is a name with a meaning of its own", "")
+            yield Problem(document.where(("timeline", name)), name, "is a reserved name", "choose another name")
     event_times = {name: EventTime(event.at, event.at) for name, event in spec.timeline.items()}
     for name, phase in spec.phases.items():
         if name == RUN:
@@ -142,11 +142,11 @@ def _check_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]
             hint = nearest(check.traffic, _traffic_names(spec))
             yield Problem(document.where(("checks", name, "traffic")), check.traffic, "is no traffic", hint)
         elif check.traffic in spec.traffic and not _fits(spec, check):
-            reason = f"has no {check.metric}: that is a figure of other traffic"
+            reason = f"has no {check.metric}: that is a metric of other traffic"
             yield Problem(document.where(("checks", name, "metric")), check.traffic, reason, "")
         if check.scope is not Scope.ALL and not any(event.fail for event in spec.timeline.values()):
             where = document.where(("checks", name, "scope"))
-            yield Problem(where, check.scope.value, "means nothing where nothing fails", "leave it out")
+            yield Problem(where, check.scope.value, "has no effect: the timeline has no failure", "leave it out")
 
 
 def _traffic_names(spec: ScenarioSpec) -> list[str]:

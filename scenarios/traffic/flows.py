@@ -75,7 +75,9 @@ class _Planner:
     def isolation(self, entry: str, traffic: IsolationSpec) -> list[FlowSpec]:
         flows = plan_isolation(entry, traffic, self.plan, self.ports, self._rng(entry), self.spec.duration)
         if not flows:
-            raise self._problem(entry, "count", traffic.count, "the policy denies nothing a datagram could try", "")
+            raise self._problem(
+                entry, "count", traffic.count, "the policy denies no UDP service between any two sites", ""
+            )
         return flows
 
     def flows(self, entry: str, traffic: VoiceSpec | VideoSpec | MessageSpec) -> Iterator[FlowSpec]:
@@ -148,7 +150,7 @@ class _Planner:
         clients, servers = self.finder.sites(traffic.client), self.finder.sites(traffic.server)
         pairs = self.finder.sample(traffic.service, traffic.count, clients, servers, traffic.relation, rng)
         if not pairs:
-            reason = f"joins no two sites that policy {self.plan.policy!r} lets use {traffic.service!r}"
+            reason = f"selects no two sites between which policy {self.plan.policy!r} allows {traffic.service!r}"
             raise self._problem(entry, "from", None, reason, f"{len(clients)} clients, {len(servers)} servers selected")
         return pairs
 

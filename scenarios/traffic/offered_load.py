@@ -23,9 +23,9 @@ class OfferedLoad:
     crossings_per_s: float
     visits_per_s: float
 
-    def cores(self, line_us: float, hop_us: float) -> float:
-        """The number of cores that this takes, at ``line_us`` a crossing and ``hop_us`` a visit."""
-        return (self.crossings_per_s * line_us + self.visits_per_s * hop_us) / 1e6
+    def cores(self, link_us: float, hop_us: float) -> float:
+        """The number of cores that this takes, at ``link_us`` a crossing and ``hop_us`` a visit."""
+        return (self.crossings_per_s * link_us + self.visits_per_s * hop_us) / 1e6
 
 
 def offered_load(traffic: TrafficPlan, plan: Plan) -> OfferedLoad:
@@ -48,7 +48,7 @@ def _flow_rate(flow: FlowSpec) -> float:
 
 
 def _exchange_rate(exchange: ExchangeSpec) -> float:
-    """Frames both ways, every second segment acknowledged (RFC 9293, 3.8.6.3)."""
+    """Frames in both directions, every second segment acknowledged (RFC 9293, 3.8.6.3)."""
     segments = (exchange.request_bytes + exchange.response_bytes) / SEGMENT_BYTES
     return (SET_UP_FRAMES + 1.5 * segments) * 1e6 / exchange.interval_us
 

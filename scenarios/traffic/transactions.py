@@ -1,4 +1,4 @@
-"""Requests and responses over TCP between sites: real connections, served and made by one thread."""
+"""Requests and responses over TCP between sites: real connections, opened and served by one thread."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ async def _serve(loop: asyncio.AbstractEventLoop, listener: socket.socket) -> No
 
 
 async def _answer(loop: asyncio.AbstractEventLoop, opened: socket.socket) -> None:
-    """Read a request, send as many bytes as it asks for, close. A connection with anything else is closed at once."""
+    """Read a request, send as many bytes as it requests, close. A connection with anything else is closed at once."""
     with opened, contextlib.suppress(OSError):
         request = b""
         while len(request) < _HEADER.size:

@@ -109,7 +109,7 @@ class VirtualBackend:
             engine.follow_trace([0], None, 0, False, False, False, change.time_ns)
         else:
             repeat_ns = (change.trace.repeat_us or 0) * NS_PER_US
-            engine.follow_trace([0], change.trace.packed(), repeat_ns, *change.trace.says, change.time_ns)
+            engine.follow_trace([0], change.trace.packed(), repeat_ns, *change.trace.columns, change.time_ns)
 
     def close(self) -> None:
         """Nothing to close."""

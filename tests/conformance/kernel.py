@@ -44,7 +44,7 @@ class KernelBackend:
         """Play the experiment on a line of its own: the sender's end, a veth with the shaper, the receiver's end."""
         nodes = Namespace(), Namespace()
         try:
-            source, target = (self._wire.lead(node, "end") for node in nodes)
+            source, target = (self._wire.add_port(node, "end") for node in nodes)
             near, far = self._wire.pair()
             self._wire.redirect(source, near)
             self._wire.redirect(far, target)
@@ -73,7 +73,7 @@ class KernelBackend:
         if change.frozen:
             raise NotInKernel("the kernel cannot stop time on a line")
         pipe.change(change.model, change.silent)
-        self._wire.light(lights, up=not change.down)
+        self._wire.set_up(lights, up=not change.down)
         return time.time_ns()
 
     def _received(self, ends: Ends) -> list[tuple[int, bytes]]:

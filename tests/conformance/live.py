@@ -76,7 +76,7 @@ class LiveBackend:
         return Ends((self._namespace, names[0]), (self._namespace, names[1])), pipe
 
     def _change(self, pipe: int, change: Change) -> int:
-        asked = PipeChange(pipe, change.model, down=change.down, silent=change.silent, frozen=change.frozen)
+        asked = PipeChange(pipe, change.model, down=change.down, blackhole=change.silent, paused=change.frozen)
         changed_ns = self._engine.set_pipes([asked])
         return changed_ns if change.trace is None else self._engine.follow_trace([pipe], change.trace)
 

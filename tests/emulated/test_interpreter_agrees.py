@@ -16,7 +16,7 @@ from waiting import wait_for
 
 from helsewan.controller.openflow.entries import CONTROLLER, Output, Table
 from helsewan.controller.openflow.pipeline import VLAN_PRESENT
-from helsewan.controller.rules.access_rules import diverted
+from helsewan.controller.rules.access_rules import diverted_label
 from helsewan.controller.update.reconciler import Reconciler
 from helsewan.topology.model import TRUNK_PORT, Site
 from helsewan.verification.concrete.packet import Label, Packet
@@ -66,7 +66,7 @@ class Drawn:
         chance = self.chance
         ttl = chance.choice((0, 1, 2, 3, 64))
         transport = chance.choice(self.labels) if self.labels and chance.random() < 0.9 else 999
-        vpn = chance.choice((101, 102, 103, 104, *map(diverted, (101, 102, 103))))
+        vpn = chance.choice((101, 102, 103, 104, *map(diverted_label, (101, 102, 103))))
         labels = [
             Label(transport, chance.randrange(8), ttl),
             Label(vpn, chance.randrange(8), chance.choice((1, 2, 60))),

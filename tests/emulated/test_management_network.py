@@ -28,7 +28,7 @@ def do(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Script]:
 
 def ping(do: Script, router: str, options: str = "-c 10 -i 0.05 -W 1") -> str:
     """What ping says of a router from the operations centre."""
-    address = do(f"str(emulation.testbed.management.blueprint.lines[{router!r}].address4)")
+    address = do(f"str(emulation.testbed.management.topology.links[{router!r}].address4)")
     return str(do(f"emulation.testbed.management.centre.cmd('ping -n {options} {address}')"))
 
 
@@ -80,7 +80,10 @@ def test_sites_and_neighbours_do_not_reach_it(do: Script) -> None:
             "emulation.testbed.management.authority.for_switch('old', [3], -__import__('datetime').timedelta(1))",
             "expired",
         ),
-        ("emulation.testbed.management.authority.for_switch('north2', [1])", "it says it is dpid:0000000000000003"),
+        (
+            "emulation.testbed.management.authority.for_switch('north2', [1])",
+            "its certificate is not for its datapath id dpid:0000000000000003",
+        ),
     ],
 )
 def test_router_with_a_wrong_certificate_gets_nowhere(do: Script, credentials: str, reason: str) -> None:

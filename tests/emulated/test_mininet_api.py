@@ -48,8 +48,8 @@ def test_addresses_and_interfaces(do: Script) -> None:
 
 
 def test_connections(do: Script) -> None:
-    assert do("a.connectionsTo(net['north'])") == do("[(a.intf('wan0'), net['north'].intf('line2'))]")
-    assert do("[str(link) for link in net.linksBetween(a, net['middle'])]") == ["wan1<->line2"]
+    assert do("a.connectionsTo(net['north'])") == do("[(a.intf('wan0'), net['north'].intf('access2'))]")
+    assert do("[str(link) for link in net.linksBetween(a, net['middle'])]") == ["wan1<->access2"]
     assert do("len(net.linksBetween(net['north'], net['south']))") == 1
     assert do("net.linksBetween(a, b)") == []
     assert do("{link.status() for link in net.links} == {'(OK OK)'}")
@@ -138,5 +138,5 @@ def test_lines_are_changed_from_python(do: Script) -> None:
     do("emulation.set_line('hospital-b', reset=True)")
     assert do("emulation.lines.changed()") == []
     assert do("emulation.set_line('hospital-b', delai='31 ms')").startswith(
-        "InputError: --delai: no such setting (near: delay)"
+        "InputError: --delai: no such setting (similar: delay)"
     )

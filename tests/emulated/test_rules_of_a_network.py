@@ -74,11 +74,11 @@ def test_a_dump_can_be_piped(terminal: Terminal) -> None:
 def test_what_is_down_is_told_with_the_rules(terminal: Terminal) -> None:
     for line in ("north-south", "hospital-a/wan1"):
         assert terminal.run("link", "set", line, "--down").returncode == 0
-    wait_for(lambda: bool(dump(terminal).down.lines), "the line to be dark")
+    wait_for(lambda: bool(dump(terminal).down.access_links), "the line to be dark")
     down = dump(terminal).down
-    assert (down.links, down.routers, down.lines) == ({"south-north"}, frozenset(), {("hospital-a", 1)})
+    assert (down.links, down.routers, down.access_links) == ({"south-north"}, frozenset(), {("hospital-a", 1)})
     assert terminal.run("link", "set", "*", "--reset").returncode == 0
-    wait_for(lambda: not dump(terminal).down.links | dump(terminal).down.lines, "light")
+    wait_for(lambda: not dump(terminal).down.links | dump(terminal).down.access_links, "light")
 
 
 def test_a_rule_of_somebody_else_is_read_as_it_is(terminal: Terminal) -> None:
@@ -100,7 +100,7 @@ def verified(terminal: Terminal, *options: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_the_network_is_proved_both_ways_until_a_rule_is_changed(terminal: Terminal) -> None:
-    code, report = verified(terminal, "--all", "--questions", "40")
+    code, report = verified(terminal, "--all", "--probes", "40")
     assert (code, report["violations"]) == (0, []) and report["proofs"]
     assert report["live"]["deaf"] == [] and sum(row["asked"] for row in report["live"]["answers"]) > 40
     (prefix,) = {str(site.prefix4) for site in dump(terminal).network.sites if site.id == "gp-c"}

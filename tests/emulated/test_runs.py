@@ -23,7 +23,7 @@ def test_two_runs_side_by_side(tmp_path: Path) -> None:
         checks = {check["name"]: check["passed"] for check in result["checks"]}  # type: ignore[attr-defined]
         assert checks == {"isolation": True, "heard": True}, said
         history = [json.loads(line) for line in (tmp_path / name / "results/short/latest/history.jsonl").open()]
-        assert {"network-up", "cut", "mended", "verdict"} <= {event["event"] for event in history}
+        assert {"network-up", "cut", "repaired", "verdict"} <= {event["event"] for event in history}
         wait_until_gone(tmp_path / name)
     assert outside() == before
 

@@ -12,11 +12,11 @@ from mininet_client import Script
 pytestmark = pytest.mark.alone
 
 LINE, ENDS = "north-middle", {"north", "middle"}
-INTERFACE = "fibre2"  # the first in the network's file
+INTERFACE = "link2"  # the first in the network's file
 STALL_S = 0.2
 ATTEMPTS = 5  # one must succeed: on a busy machine a switch may stand still for longer than it was made to
 CLASSES = "{queue: int(record['frames_in']) for queue, record in emulation.testbed.engine.of_classes(%s).items()}"
-PIPE = "emulation.testbed.engine_backend.lines['north-middle'].forward"
+PIPE = "emulation.testbed.engine_backend.links['north-middle'].forward"
 
 
 @pytest.fixture(scope="module")

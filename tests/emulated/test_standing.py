@@ -42,7 +42,7 @@ def test_how_it_stands(terminal: Terminal) -> None:
     assert facts["dead"] == [] and facts["changed"] == []
     assert 10 << 20 < int(str(facts["memory_bytes"])) < 2 << 30
     said = terminal.run("status").stdout.decode()
-    assert "3 sites, 3 routers, 7 lines" in said and "small" in said
+    assert "3 sites, 3 routers, 7 links" in said and "small" in said
 
 
 def test_a_command_is_the_users_own(terminal: Terminal) -> None:
@@ -60,7 +60,7 @@ def test_a_command_is_at_its_node(terminal: Terminal) -> None:
 
     assert names("hospital-a") == {"lo", "wan0", "wan1", "lan", "lan1"}
     assert names("hospital-a.h1") == {"lo", "eth0"}
-    assert names("south") >= {"lo", "fibre2", "fibre3", "trunk"}
+    assert names("south") >= {"lo", "link2", "link3", "trunk"}
 
 
 def test_large_outputs_are_whole(terminal: Terminal) -> None:
@@ -79,18 +79,18 @@ def test_packets_go_through_the_network(terminal: Terminal) -> None:
         (("exec", "hospital-a", "--", "nosuch"), 127, b"nosuch: No such file"),
         (("exec", "hospital-a", "--", "/etc"), 126, b"/etc: Permission denied"),
         (("exec", "hospital-a", "--", "sh", "-c", "kill -9 $$"), 137, b""),
-        (("exec", "hospital-x", "--", "true"), 2, b"near: hospital-"),
-        (("status", "--name", "other"), 2, b"--name: 'other' no such network stands"),
+        (("exec", "hospital-x", "--", "true"), 2, b"similar: hospital-"),
+        (("status", "--name", "other"), 2, b"--name: 'other' is no running network"),
         (("link", "set", "north-south", "--delay", "20"), 2, b"--delay: '20' unit is missing"),
-        (("link", "set", "north-sout", "--delay", "20ms"), 2, b"near: south-north"),
-        (("link", "set", "north-south"), 2, b"nothing to change"),
-        (("link", "set", "north-south", "--down", "--direction", "forward"), 2, b"both ways"),
-        (("link", "set", "north-south", "--weight", "vice=3"), 2, b"near: voice"),
+        (("link", "set", "north-sout", "--delay", "20ms"), 2, b"similar: south-north"),
+        (("link", "set", "north-south"), 2, b"has no change"),
+        (("link", "set", "north-south", "--down", "--direction", "forward"), 2, b"both directions"),
+        (("link", "set", "north-south", "--weight", "vice=3"), 2, b"similar: voice"),
         (("link", "set", "north-south", "--mtu", "10B"), 2, b"mtu_bytes"),
         (("link", "trace", "north-south", "nosuch.csv"), 2, b"no such file"),
-        (("capture", "hospital-a"), 2, b"is 2 lines"),
+        (("capture", "hospital-a"), 2, b"selects 2 links"),
         (("capture", "gp-c", "-w", "no/such/place"), 2, b"-w: 'no/such/place' No such file"),
-        (("up", "--from", "small.yaml"), 2, b"the name of a network that stands already"),
+        (("up", "--from", "small.yaml"), 2, b"the name of a running network"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(
@@ -258,7 +258,7 @@ def test_hostile_clients_do_no_harm(terminal: Terminal) -> None:
 
 def test_networks_stand_side_by_side(terminal: Terminal) -> None:
     other = terminal.up("--name", "other")
-    assert b"is needed: default, other stand" in terminal.run("status").stderr
+    assert b"is needed: default, other are running" in terminal.run("status").stderr
     assert terminal.run("link", "set", "--name", "other", "gp-c", "--down").returncode == 0
     assert json.loads(terminal.run("status", "--name", "default", "--json").stdout)["changed"] == []
     assert terminal.run("down", "--name", "other").returncode == 0
@@ -271,7 +271,7 @@ def test_none_stands(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     for command in (("status",), ("down",), ("exec", "a", "true"), ("cli",), ("link", "list")):
         done = terminal.run(*command)
-        assert done.returncode == 2 and b"no network stands (hint: start one with `helsewan up`)" in done.stderr
+        assert done.returncode == 2 and b"no network is running (hint: start one with `helsewan up`)" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

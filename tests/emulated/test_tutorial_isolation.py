@@ -31,11 +31,11 @@ def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert done.stdout.count("exit code 1") == 4 and "exit code 2" not in done.stdout, done.stdout
-    assert done.stdout.count("proved: nothing breaks the policy") == 2
+    assert done.stdout.count("proved: no violation of the policy") == 2
     said = "".join(path.read_text() for path in (tmp_path / "witness").glob("*.txt"))
     assert "policy: wards.yaml:10" in said and "leak in case intact" in said
     assert {path.suffix for path in (tmp_path / "witness").iterdir()} == {".pcap", ".json", ".txt"}
     (live, *_) = sorted((tmp_path / "live").glob("*-leak.json"))
     assert json.loads(live.read_text())["packet"]["fields"]["tcp_dst"] == 22
-    assert "as the witness says" in done.stdout and "not as the witness says" in done.stdout
+    assert "as the witness predicts" in done.stdout and "not as the witness predicts" in done.stdout
     wait_until_gone(tmp_path)

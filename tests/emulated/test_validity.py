@@ -128,7 +128,7 @@ def test_a_link_engine_that_stands_still_is_named_with_its_second(tmp_path: Path
         time.sleep(pause_s)
         spans_ns.append(hold(pid, 0.1))
     void = [reason for reason in run.reasons() if reason["grade"] == "void"]
-    unread = [reason for reason in void if reason["what"].startswith("link engine did not look")]
+    unread = [reason for reason in void if reason["what"].startswith("link engine did not check")]
     late = [reason for reason in void if reason["what"].startswith("latest frame")]
     assert all(" > " in reason["where"] for reason in late)
     for found in (unread, late):

@@ -14,8 +14,8 @@ from terminal import Terminal, running
 from helsewan.lab.probing.lab_prober import verify_lab
 from helsewan.lab.proofs.rule_sources import from_switches
 from helsewan.verification.dump.dump import Dump
-from helsewan.verification.findings import Kind
-from helsewan.verification.live.generators.draft import Group
+from helsewan.verification.findings import FindingKind
+from helsewan.verification.live.generators.draft import ProbeKind
 from helsewan.verification.live.live_report import LiveReport
 
 SEED = 1814
@@ -66,9 +66,9 @@ def change(terminal: Terminal, router: str, *words: str) -> None:
 def test_every_answer_is_the_same(terminal: Terminal) -> None:
     report = asked(from_switches(None))
     assert report.findings == () and report.deaf == ()
-    assert {answer.question.group for answer in report.answers} == set(Group)
+    assert {answer.probe.kind for answer in report.answers} == set(ProbeKind)
     assert any(answer.live.arrivals for answer in report.answers)
-    assert {answer.live for answer in report.talks} == {True, False}
+    assert {answer.live for answer in report.sessions} == {True, False}
     assert report.figures["dropped"] == report.figures["unsent"] == 0
 
 
@@ -77,22 +77,22 @@ def test_what_a_router_lets_pass_against_the_policy_is_seen_in_its_rules_and_on_
     with broken(terminal, "middle", "table=2,priority=1000,ip,actions=goto_table:3"):
         report = asked(from_switches(None))
         stale = asked(sound)
-    leaks = [finding for finding in report.findings if finding.kind is Kind.LEAK]
-    assert leaks and {finding.kind for finding in report.findings} == {Kind.LEAK}
+    leaks = [finding for finding in report.findings if finding.kind is FindingKind.LEAK]
+    assert leaks and {finding.kind for finding in report.findings} == {FindingKind.LEAK}
     assert all(answer.agrees for answer in report.answers), "its rules say so"
     for leak in leaks:
-        assert leak.packet is not None and leak.walk is not None
-        assert any("priority 1000" in str(rule) for rule in leak.walk.hops[0].visit.rules), leak.says
+        assert leak.packet is not None and leak.trace is not None
+        assert any("priority 1000" in str(rule) for rule in leak.trace.hops[0].visit.rules), leak.reason
         assert leak.site in ("gp-c", "hospital-a") and leak.towards
-    seen = {answer.question.name for answer in stale.answers if not answer.agrees}
-    assert seen == {answer.question.name for answer in report.answers if not answer.keeps}, "the old rules do not"
+    seen = {answer.probe.name for answer in stale.answers if not answer.agrees}
+    assert seen == {answer.probe.name for answer in report.answers if not answer.conforms}, "the old rules do not"
     assert asked(from_switches(None)).passed
 
 
 def test_what_a_router_loses_is_seen_in_its_rules_and_on_the_network(terminal: Terminal) -> None:
     with broken(terminal, "south", "table=7,priority=1000,ip,actions=drop"):
         report = asked(from_switches(None))
-    assert {finding.kind for finding in report.findings} == {Kind.BLACKHOLE}
+    assert {finding.kind for finding in report.findings} == {FindingKind.BLACKHOLE}
     assert all("hospital-b" in (finding.site, finding.towards) for finding in report.findings), "it hears nothing"
-    assert all(answer.agrees for answer in report.answers) and all(talk.agrees for talk in report.talks)
-    assert any(talk.talk.client == "hospital-b" and not talk.live for talk in report.talks), "no replies either"
+    assert all(answer.agrees for answer in report.answers) and all(talk.agrees for talk in report.sessions)
+    assert any(talk.session.client == "hospital-b" and not talk.live for talk in report.sessions), "no replies either"

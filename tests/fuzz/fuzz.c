@@ -147,46 +147,46 @@ uint8_t *fuzz_frame(struct fuzz_input *input, uint32_t *length)
     return data;
 }
 
-void fuzz_world_open(struct fuzz_world *world, struct fuzz_input *input, uint32_t max_ports, uint32_t max_pipes)
+void fuzz_state_open(struct fuzz_state *fuzz, struct fuzz_input *input, uint32_t max_ports, uint32_t max_pipes)
 {
-    *world = (struct fuzz_world){.stats = calloc(1, le_engine_stats_bytes(max_ports, max_pipes)), .input = input};
+    *fuzz = (struct fuzz_state){.stats = calloc(1, le_engine_stats_bytes(max_ports, max_pipes)), .input = input};
     size_t memory_bytes = FUZZ_SMALLEST_MEMORY + fuzz_upto(input, FUZZ_MOST_MEMORY);
-    FUZZ_CHECK(world->stats && le_engine_init(&world->engine, world->stats, max_ports, max_pipes, memory_bytes) == 0);
+    FUZZ_CHECK(fuzz->stats && le_engine_init(&fuzz->engine, fuzz->stats, max_ports, max_pipes, memory_bytes) == 0);
     for (unsigned dscp = 0; dscp < 64; dscp++)
-        world->engine.tables.queue_of_dscp[dscp] = (uint8_t)(dscp % STATS_QUEUES);
+        fuzz->engine.tables.queue_of_dscp[dscp] = (uint8_t)(dscp % STATS_QUEUES);
     for (unsigned tc = 0; tc < 8; tc++)
-        world->engine.tables.queue_of_tc[tc] = (uint8_t)tc;
-    world->engine.tables.queue_of_other = (uint8_t)fuzz_upto(input, STATS_QUEUES - 1);
+        fuzz->engine.tables.queue_of_tc[tc] = (uint8_t)tc;
+    fuzz->engine.tables.queue_of_other = (uint8_t)fuzz_upto(input, STATS_QUEUES - 1);
 }
 
-void fuzz_world_add(struct fuzz_world *world, struct le_engine_pipe_spec spec)
+void fuzz_state_add(struct fuzz_state *fuzz, struct le_engine_pipe_spec spec)
 {
-    if (!le_engine_refuse_pipe(&world->engine, &spec))
-        FUZZ_CHECK(le_engine_add_pipe(&world->engine, &spec) >= 0);
+    if (!le_engine_refuse_pipe(&fuzz->engine, &spec))
+        FUZZ_CHECK(le_engine_add_pipe(&fuzz->engine, &spec) >= 0);
     le_queue_policy_release(spec.model.policy);
 }
 
 static enum le_engine_outcome fuzz_sink(void *context, struct le_pipe *pipe, const struct le_frame *frame)
 {
-    struct fuzz_world *world = context;
-    FUZZ_CHECK(frame->due_ns <= world->now_ns);
-    FUZZ_CHECK(frame->due_ns >= world->polled_ns);    /* what was due before was delivered before */
-    FUZZ_CHECK(frame->due_ns >= world->delivered_ns); /* the earliest first */
+    struct fuzz_state *fuzz = context;
+    FUZZ_CHECK(frame->due_ns <= fuzz->now_ns);
+    FUZZ_CHECK(frame->due_ns >= fuzz->polled_ns);    /* what was due before was delivered before */
+    FUZZ_CHECK(frame->due_ns >= fuzz->delivered_ns); /* the earliest first */
     FUZZ_CHECK(frame->length == frame->line_bytes + (pipe->dst_vlan ? 4 : 0));
     FUZZ_CHECK(!pipe->paused && !pipe->down);
-    world->delivered_ns = frame->due_ns;
-    return (enum le_engine_outcome)fuzz_upto(world->input, ENGINE_PORT_DOWN);
+    fuzz->delivered_ns = frame->due_ns;
+    return (enum le_engine_outcome)fuzz_upto(fuzz->input, ENGINE_PORT_DOWN);
 }
 
-void fuzz_world_advance(struct fuzz_world *world, int64_t step_ns)
+void fuzz_state_advance(struct fuzz_state *fuzz, int64_t step_ns)
 {
-    world->now_ns += step_ns;
-    le_engine_deliver_due(&world->engine, world->now_ns, fuzz_sink, world);
-    world->polled_ns = world->now_ns;
+    fuzz->now_ns += step_ns;
+    le_engine_deliver_due(&fuzz->engine, fuzz->now_ns, fuzz_sink, fuzz);
+    fuzz->polled_ns = fuzz->now_ns;
 }
 
 /* Every frame that came in, and every duplicate, is out, dropped for one cause, queued or on its way. */
-static void fuzz_check_pipe(const struct fuzz_world *world, const struct le_pipe *pipe)
+static void fuzz_check_pipe(const struct fuzz_state *fuzz, const struct le_pipe *pipe)
 {
     const struct le_pipe_stats *stats = pipe->stats;
     uint64_t frames = 0, bytes = 0, dropped = stats->drop_mtu + stats->drop_loss + stats->drop_silent +
@@ -197,7 +197,7 @@ static void fuzz_check_pipe(const struct fuzz_world *world, const struct le_pipe
         bytes += pipe->queues.fifo[queue].bytes;
         if (!stats->class_record[queue])
             continue;
-        const struct le_class_stats *class = &world->engine.classes.record[stats->class_record[queue] - 1];
+        const struct le_class_stats *class = &fuzz->engine.classes.record[stats->class_record[queue] - 1];
         dropped += class->drop_tail + class->drop_buffer + class->drop_red + class->drop_codel;
     }
     FUZZ_CHECK(frames == pipe->queues.frames && bytes == pipe->queues.bytes);
@@ -220,23 +220,23 @@ static void fuzz_check_heap(const struct le_engine *engine)
     FUZZ_CHECK(waiting == heap->count);
 }
 
-void fuzz_world_check(const struct fuzz_world *world)
+void fuzz_state_check(const struct fuzz_state *fuzz)
 {
-    const struct le_engine *engine = &world->engine;
+    const struct le_engine *engine = &fuzz->engine;
     uint64_t arrived = 0, came = 0;
     FUZZ_CHECK(engine->pool.held_bytes <= engine->pool.limit_bytes);
     for (uint32_t i = 0; i < engine->port_count; i++)
         arrived += engine->port_stats[i].frames_in - engine->port_stats[i].drop_runt - engine->port_stats[i].drop_vlan;
     for (uint32_t i = 0; i < engine->pipe_count; i++) {
         came += engine->pipe_stats[i].frames_in;
-        fuzz_check_pipe(world, &engine->pipes[i]);
+        fuzz_check_pipe(fuzz, &engine->pipes[i]);
     }
     FUZZ_CHECK(arrived == came);
     fuzz_check_heap(engine);
 }
 
-void fuzz_world_close(struct fuzz_world *world)
+void fuzz_state_close(struct fuzz_state *fuzz)
 {
-    le_engine_clear(&world->engine);
-    free(world->stats);
+    le_engine_clear(&fuzz->engine);
+    free(fuzz->stats);
 }

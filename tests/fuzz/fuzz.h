@@ -41,7 +41,7 @@ struct le_trace *fuzz_trace(struct fuzz_input *input);
 /* A frame of its own memory, which the caller frees, to the byte: a template or bytes of the input, or both. */
 uint8_t *fuzz_frame(struct fuzz_input *input, uint32_t *length);
 
-struct fuzz_world {
+struct fuzz_state {
     struct le_engine engine;   /* what is tried */
     void *stats;               /* its counters' memory */
     struct fuzz_input *input;  /* where outcomes of deliveries come from */
@@ -51,16 +51,16 @@ struct fuzz_world {
 };
 
 /* An engine without ports, with little memory and any class tables. */
-void fuzz_world_open(struct fuzz_world *world, struct fuzz_input *input, uint32_t max_ports, uint32_t max_pipes);
+void fuzz_state_open(struct fuzz_state *fuzz, struct fuzz_input *input, uint32_t max_ports, uint32_t max_pipes);
 
 /* Add a pipe, if it can be added. */
-void fuzz_world_add(struct fuzz_world *world, struct le_engine_pipe_spec spec);
+void fuzz_state_add(struct fuzz_state *fuzz, struct le_engine_pipe_spec spec);
 
 /* Let time pass and deliver what is due. */
-void fuzz_world_advance(struct fuzz_world *world, int64_t step_ns);
+void fuzz_state_advance(struct fuzz_state *fuzz, int64_t step_ns);
 
 /* Bounded memory, every frame accounted for, heap in order. */
-void fuzz_world_check(const struct fuzz_world *world);
-void fuzz_world_close(struct fuzz_world *world);
+void fuzz_state_check(const struct fuzz_state *fuzz);
+void fuzz_state_close(struct fuzz_state *fuzz);
 
 #endif

@@ -9,10 +9,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct fuzz_input input = {.at = bytes, .end = bytes + size};
-    struct fuzz_world world;
-    fuzz_world_open(&world, &input, PORTS, PIPES);
+    struct fuzz_state fuzz;
+    fuzz_state_open(&fuzz, &input, PORTS, PIPES);
     for (unsigned port = 0; port < PORTS; port++)
-        FUZZ_CHECK(le_engine_add_port(&world.engine) == port);
+        FUZZ_CHECK(le_engine_add_port(&fuzz.engine) == port);
     const struct le_engine_pipe_spec ends[PIPES] = {
         {.src_port = PLAIN, .dst_port = TRUNK, .dst_vlan = 1},
         {.src_port = TRUNK, .src_vlan = 1, .dst_port = PLAIN},
@@ -23,17 +23,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         struct le_engine_pipe_spec spec = ends[i];
         spec.seed = fuzz_take(&input, 1);
         spec.model = fuzz_model(&input);
-        fuzz_world_add(&world, spec);
+        fuzz_state_add(&fuzz, spec);
     }
     while (input.at < input.end) {
         uint32_t length, port = (uint32_t)fuzz_upto(&input, PORTS - 1);
         uint8_t *data = fuzz_frame(&input, &length);
-        le_engine_arrive(&world.engine, port, data, length, world.now_ns);
+        le_engine_arrive(&fuzz.engine, port, data, length, fuzz.now_ns);
         free(data);
-        fuzz_world_check(&world);
-        fuzz_world_advance(&world, (int64_t)fuzz_upto(&input, UINT32_MAX));
-        fuzz_world_check(&world);
+        fuzz_state_check(&fuzz);
+        fuzz_state_advance(&fuzz, (int64_t)fuzz_upto(&input, UINT32_MAX));
+        fuzz_state_check(&fuzz);
     }
-    fuzz_world_close(&world);
+    fuzz_state_close(&fuzz);
     return 0;
 }

@@ -19,9 +19,9 @@ enum operation {
     OPERATIONS
 };
 
-static void script_add_pipe(struct fuzz_world *world)
+static void script_add_pipe(struct fuzz_state *fuzz)
 {
-    struct fuzz_input *input = world->input;
+    struct fuzz_input *input = fuzz->input;
     struct le_engine_pipe_spec spec = {
         .src_port = (uint32_t)fuzz_upto(input, PORTS), /* one that does not exist is among them */
         .dst_port = (uint32_t)fuzz_upto(input, PORTS),
@@ -30,90 +30,90 @@ static void script_add_pipe(struct fuzz_world *world)
         .seed = fuzz_take(input, 8),
         .model = fuzz_model(input),
     };
-    fuzz_world_add(world, spec);
+    fuzz_state_add(fuzz, spec);
 }
 
-static void script_arrive(struct fuzz_world *world)
+static void script_arrive(struct fuzz_state *fuzz)
 {
     uint32_t length;
-    if (!world->engine.port_count)
+    if (!fuzz->engine.port_count)
         return;
-    uint32_t port = (uint32_t)fuzz_upto(world->input, world->engine.port_count - 1);
-    uint8_t *data = fuzz_frame(world->input, &length);
-    le_engine_arrive(&world->engine, port, data, length, world->now_ns);
+    uint32_t port = (uint32_t)fuzz_upto(fuzz->input, fuzz->engine.port_count - 1);
+    uint8_t *data = fuzz_frame(fuzz->input, &length);
+    le_engine_arrive(&fuzz->engine, port, data, length, fuzz->now_ns);
     free(data);
 }
 
-static int script_state(struct fuzz_world *world)
+static int script_state(struct fuzz_state *fuzz)
 {
-    return (int)fuzz_upto(world->input, 2) - 1; /* PIPE_STAYS, off, on */
+    return (int)fuzz_upto(fuzz->input, 2) - 1; /* PIPE_STAYS, off, on */
 }
 
-static void script_change(struct fuzz_world *world, bool with_model)
+static void script_change(struct fuzz_state *fuzz, bool with_model)
 {
-    uint32_t pipe = (uint32_t)fuzz_upto(world->input, world->engine.pipe_count - 1);
+    uint32_t pipe = (uint32_t)fuzz_upto(fuzz->input, fuzz->engine.pipe_count - 1);
     struct le_pipe_change change = {
-        .down = script_state(world), .blackhole = script_state(world), .paused = script_state(world)};
+        .down = script_state(fuzz), .blackhole = script_state(fuzz), .paused = script_state(fuzz)};
     struct le_pipe_model model;
     if (with_model) {
-        model = fuzz_model(world->input);
-        FUZZ_CHECK(le_engine_prepare_pipe(&world->engine, pipe, &model) == 0);
+        model = fuzz_model(fuzz->input);
+        FUZZ_CHECK(le_engine_prepare_pipe(&fuzz->engine, pipe, &model) == 0);
         change.model = &model;
     }
-    le_engine_set_pipe(&world->engine, pipe, &change, world->now_ns);
+    le_engine_set_pipe(&fuzz->engine, pipe, &change, fuzz->now_ns);
     if (with_model)
         le_queue_policy_release(model.policy);
 }
 
-static void script_follow(struct fuzz_world *world)
+static void script_follow(struct fuzz_state *fuzz)
 {
-    uint32_t pipe = (uint32_t)fuzz_upto(world->input, world->engine.pipe_count - 1);
-    struct le_trace *trace = fuzz_take(world->input, 1) & 1 ? fuzz_trace(world->input) : NULL;
-    le_engine_follow(&world->engine, pipe, trace, world->now_ns);
+    uint32_t pipe = (uint32_t)fuzz_upto(fuzz->input, fuzz->engine.pipe_count - 1);
+    struct le_trace *trace = fuzz_take(fuzz->input, 1) & 1 ? fuzz_trace(fuzz->input) : NULL;
+    le_engine_follow(&fuzz->engine, pipe, trace, fuzz->now_ns);
     le_trace_release(trace);
 }
 
-static void script_compensate_delay(struct fuzz_world *world)
+static void script_compensate_delay(struct fuzz_state *fuzz)
 {
-    uint32_t pipe = (uint32_t)fuzz_upto(world->input, world->engine.pipe_count - 1);
-    le_engine_compensate_delay(&world->engine, pipe, (int64_t)fuzz_upto(world->input, MOST_EARLY_NS));
+    uint32_t pipe = (uint32_t)fuzz_upto(fuzz->input, fuzz->engine.pipe_count - 1);
+    le_engine_compensate_delay(&fuzz->engine, pipe, (int64_t)fuzz_upto(fuzz->input, MOST_EARLY_NS));
 }
 
-static void script_step(struct fuzz_world *world)
+static void script_step(struct fuzz_state *fuzz)
 {
     static const int64_t step[] = {0, 1, 1000, 1000000, 1000000000, 3600000000000};
-    enum operation operation = (enum operation)fuzz_upto(world->input, OPERATIONS - 1);
-    bool pipes = world->engine.pipe_count;
+    enum operation operation = (enum operation)fuzz_upto(fuzz->input, OPERATIONS - 1);
+    bool pipes = fuzz->engine.pipe_count;
 
     if (operation == ADD_PORT)
-        le_engine_add_port(&world->engine);
+        le_engine_add_port(&fuzz->engine);
     else if (operation == ADD_PIPE)
-        script_add_pipe(world);
+        script_add_pipe(fuzz);
     else if (operation == ARRIVE)
-        script_arrive(world);
+        script_arrive(fuzz);
     else if (operation == ADVANCE)
-        fuzz_world_advance(world, step[fuzz_upto(world->input, 5)] * (int64_t)fuzz_take(world->input, 1));
+        fuzz_state_advance(fuzz, step[fuzz_upto(fuzz->input, 5)] * (int64_t)fuzz_take(fuzz->input, 1));
     else if (operation == RESTART)
-        le_engine_restart_lateness(&world->engine);
+        le_engine_restart_lateness(&fuzz->engine);
     else if (operation == FOLLOW_FRAMES)
-        le_engine_follow_frames(&world->engine, (int64_t)fuzz_upto(world->input, MOST_EARLY_NS));
+        le_engine_follow_frames(&fuzz->engine, (int64_t)fuzz_upto(fuzz->input, MOST_EARLY_NS));
     else if (pipes && operation == FOLLOW)
-        script_follow(world);
+        script_follow(fuzz);
     else if (pipes && operation == COMPENSATE)
-        script_compensate_delay(world);
+        script_compensate_delay(fuzz);
     else if (pipes)
-        script_change(world, operation == CHANGE);
+        script_change(fuzz, operation == CHANGE);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct fuzz_input input = {.at = bytes, .end = bytes + size};
-    struct fuzz_world world;
-    fuzz_world_open(&world, &input, PORTS, PIPES);
+    struct fuzz_state fuzz;
+    fuzz_state_open(&fuzz, &input, PORTS, PIPES);
     while (input.at < input.end) {
-        script_step(&world);
-        fuzz_world_check(&world);
+        script_step(&fuzz);
+        fuzz_state_check(&fuzz);
     }
-    fuzz_world_close(&world);
+    fuzz_state_close(&fuzz);
     return 0;
 }

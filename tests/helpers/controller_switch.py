@@ -28,7 +28,7 @@ from helsewan.topology.model import ACCESS_LINK_PORTS, TRUNK_PORT, AccessLinkId
 from helsewan.verification.concrete.fabric import End, Trace
 from helsewan.verification.concrete.fabric import Fabric as Interpreted
 from helsewan.verification.concrete.packet import Packet
-from helsewan.verification.concrete.switch import HandedUp
+from helsewan.verification.concrete.switch import PacketIn
 from helsewan.verification.concrete.switch import Switch as Reading
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
@@ -77,7 +77,7 @@ class Fate:
     @property
     def labels(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """The (label, TC) pairs, bottom first, it carried on each link."""
-        stacks = (hop.came.packet.labels for hop in self.walk.hops[1:])
+        stacks = (hop.ingress.packet.labels for hop in self.walk.hops[1:])
         return tuple(tuple((each.label, each.tc) for each in reversed(stack)) for stack in stacks)
 
     @property
@@ -86,9 +86,9 @@ class Fate:
         return self.walk.reason if isinstance(self.walk.reason, Drop) else None
 
     @property
-    def handed_up(self) -> HandedUp:
+    def handed_up(self) -> PacketIn:
         """What the last router's own processor got."""
-        handed_up = self.walk.hops[-1].visit.handed_up
+        handed_up = self.walk.hops[-1].visit.packet_in
         assert handed_up is not None, self.walk
         return handed_up
 
@@ -183,7 +183,7 @@ class Fabric:
         fresh = Interpreted(
             self.plan.network,
             {router: switch.reading for router, switch in self.switches.items()},
-            Failures(frozenset(self.down), lines=frozenset(self.dark)),
+            Failures(frozenset(self.down), access_links=frozenset(self.dark)),
         )
         if self.known is None or (self.known.switches, self.known.failures) != (fresh.switches, fresh.failures):
             self.known = fresh

@@ -245,6 +245,10 @@ class ControllerWorld:
         counters = r"(duration|n_packets|n_bytes|idle_age|hard_age)=[^ ,]+,? ?"
         return sorted(re.sub(counters, "", line) for line in self.flows(router).splitlines()[1:])
 
+    def all_flows(self) -> dict[str, list[str]]:
+        """The flow entries of all routers, as they were written."""
+        return {router: self.flows_without_counters(router) for router in self.network.router}
+
     def roles(self) -> set[str]:
         """The roles that switches have given connected controllers."""
         shown = self.sh("ovs-vsctl --format=json --columns=is_connected,role list controller")

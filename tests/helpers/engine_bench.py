@@ -66,13 +66,13 @@ class Bench:
         line: Line | None = None,
         model: PipeModel | None = None,
         down: bool | None = None,
-        silent: bool | None = None,
-        frozen: bool | None = None,
+        blackhole: bool | None = None,
+        paused: bool | None = None,
     ) -> None:
-        """Have pipes (pipe 0 if none is given) become another line, or go down or up, silent, frozen."""
+        """Have pipes (pipe 0 if none is given) become another line, or go down, become black holes or be paused."""
         table = QueueTable()
         lists, row = ([line.queues], line.row) if line else (table.rows, model and model_row(model, table))
-        self.engine.set_pipes(lists, [(pipe, row, down, silent, frozen) for pipe in pipes or (0,)], at_ns)
+        self.engine.set_pipes(lists, [(pipe, row, down, blackhole, paused) for pipe in pipes or (0,)], at_ns)
 
     def lay(self, model: PipeModel, seed: int = 0) -> int:
         """Add a pipe from port 0 to port 1."""

@@ -67,7 +67,7 @@ class LoneSwitches:
     def program(self, router: str, rules: RuleSet) -> None:
         """Gives a switch its rules, in the controller's own bytes. An error it answers with fails the test."""
         (whole,) = updates(difference(RuleSet(), rules))
-        frame = Encoder().frame(whole, first=1)
+        frame = Encoder().encode(whole, first=1)
         with socket.socket(socket.AF_UNIX) as switch:
             switch.settimeout(20)
             switch.connect(str(self.home / f"{self.bridge(router)}.mgmt"))

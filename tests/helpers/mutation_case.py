@@ -31,18 +31,18 @@ def rules() -> dict[str, RuleSet]:
 
 
 @cache
-def jury() -> FaultOracle:
-    """Who judges faults without the verifier."""
+def oracle() -> FaultOracle:
+    """The fault oracle, which is independent of the verifier."""
     return FaultOracle(Corpus(plan(), rules(), SEED, most=3_000))
 
 
 def entry(table: Table, router: str = "r1", **wanted: object) -> FlowRule:
-    """The first entry of a table that matches these fields so."""
+    """The first entry of a table with these match fields."""
     return next(
         rule for rule in rules()[router].flows if rule.table is table and wanted.items() <= dict(rule.match).items()
     )
 
 
 def changed(old: FlowRule, *new: FlowRule) -> Mutant:
-    """A fault at r1."""
+    """A fault at r1: an entry is replaced by others."""
     return Mutant(Mutation.WIDENED, old.table.name.lower(), "r1", "", (old,), new)

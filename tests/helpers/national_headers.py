@@ -21,7 +21,7 @@ SYN, SYN_ACK = 0x02, 0x12
 
 @cache
 def plan() -> Plan:
-    """The country: every hospital, service and data centre, and a sample of the rest."""
+    """The national network with all hospitals, services and data centres, and a sample of the other sites."""
     return compile_policy(load_policy(library_path("national")), national_network(sites=300, seed=1))
 
 
@@ -33,24 +33,25 @@ def intact() -> Generation:
 
 @cache
 def edge() -> dict[str, Switch]:
-    """The routers' access sides, which no failure changes."""
-    return {router: Switch.of(rules) for router, rules in intact().edge.items()}
+    """The routers' ingress rules, which do not depend on failures."""
+    return {router: Switch.of(rules) for router, rules in intact().access.items()}
 
 
 @cache
 def whole() -> Fabric:
-    """All routers with these rules."""
+    """The fabric with the rules of the intact network."""
     return fabric_of(intact())
 
 
 def fabric_of(generation: Generation) -> Fabric:
-    """All routers with the rules for one state of the network, in that state."""
+    """The fabric with the rules of a generation, in the state of the network that it is for."""
     switches = {router: each.having(generation.core[router]) for router, each in edge().items()}
     return Fabric(plan().network, switches, generation.failures)
 
 
 class Header(NamedTuple):
-    """A packet's IP version and headers above it, and the services that it opens or answers."""
+    """A packet's IP version and transport header, and the services of which it is a request (``opens``) or a reply
+    (``answers``)."""
 
     family: IpVersion
     fields: tuple[tuple[str, int], ...]
@@ -69,7 +70,7 @@ def _services(protocol: Protocol, port: int) -> frozenset[str]:
 
 @cache
 def headers() -> tuple[Header, ...]:
-    """An opening and a reply of every port range of every service, and a segment that only looks like a reply."""
+    """A request and a reply for every port range of every service, and the reply without ACK."""
 
     def of(family: IpVersion, service: Service, port: int) -> Iterator[Header]:
         protocol, known = service.protocol, _services(service.protocol, port)
@@ -99,7 +100,7 @@ def headers() -> tuple[Header, ...]:
 
 
 def is_allowed(source: Site, destination: Site, header: Header) -> bool:
-    """What the policy says, by its contracts."""
+    """Whether a contract allows the packet."""
     a, b = (plan().role_of_site[site.id].id for site in (source, destination))
     return any((a, b, service) in plan().allowed for service in header.opens) or any(
         (b, a, service) in plan().allowed for service in header.answers
@@ -118,5 +119,5 @@ def address(site: Site, family: IpVersion) -> str:
 
 
 def label_of(vpn: Vpn, family: IpVersion) -> int:
-    """The label of a VPN's packets."""
+    """The VPN label for an IP version."""
     return vpn.label if family is IP4 else vpn.label6

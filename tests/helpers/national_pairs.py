@@ -16,6 +16,6 @@ def sites(kind: Kind) -> list[Site]:
 
 
 def far_pair() -> tuple[Site, Site]:
-    """Two hospitals with one line each, at the two ends of the country."""
+    """The southernmost and the easternmost single-homed hospital, at opposite ends of the country."""
     single = [site for site in sites(Kind.HOSPITAL) if len(site.accesses) == 1]
     return min(single, key=lambda site: site.lat), max(single, key=lambda site: (site.lon, site.lat))

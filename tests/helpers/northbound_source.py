@@ -14,13 +14,13 @@ import httpx
 from policy_network import small_network
 
 from helsewan.common.document import loads
-from helsewan.controller.northbound.api import guarded
+from helsewan.controller.northbound.api import authenticated
 from helsewan.controller.northbound.context import Context
 from helsewan.controller.northbound.controller_client import Declined, State
-from helsewan.controller.northbound.views.counting import Counted
+from helsewan.controller.northbound.views.counting import EntryCounters
 from helsewan.controller.rules.paths import Failures
 from helsewan.controller.update.network_state import links_of
-from helsewan.controller.update.policy_change import told_of
+from helsewan.controller.update.policy_change import describe_failures
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.plan import Plan
 
@@ -44,7 +44,7 @@ class MadeUp:
     obedient: bool = True  # paths follow what is withdrawn
     refusal: dict[str, Any] = field(default_factory=dict)
     asked: list[tuple[Any, ...]] = field(default_factory=list)
-    entries: tuple[Counted, ...] = ()
+    entries: tuple[EntryCounters, ...] = ()
 
     def __post_init__(self) -> None:
         self.network = small_network()
@@ -70,7 +70,7 @@ class MadeUp:
             "routers": routers,
             "links_down": sorted(self.down),
             "withdrawn": withdrawn,
-            "paths": told_of(kept_clear),
+            "paths": describe_failures(kept_clear),
             "audit": {"r1": 1.5},
             "events": {"policy-switched": 2, "drift": 1},
             "cpu_seconds": 12.5,
@@ -102,7 +102,7 @@ class MadeUp:
         return b"".join(map(flow_statistics, found))
 
 
-def flow_statistics(entry: Counted) -> bytes:
+def flow_statistics(entry: EntryCounters) -> bytes:
     """One entry of a flow statistics reply (OpenFlow 1.3.5, 7.3.5.2), with a match of everything."""
     instructions = struct.pack("!HH4xQQ", 2, 24, *entry.metadata) + struct.pack("!HHB3x", 1, 8, 3)
     match, length = struct.pack("!HH4x", 1, 4), 48 + 8 + len(instructions)
@@ -119,7 +119,7 @@ class Northbound:
         self.events.touch()
         self.changes.touch()
         context = Context.of(self.source, self.events, self.changes, effect_s)
-        self.app = guarded(context, [TOKEN, "other.four-five-six"])
+        self.app = authenticated(context, [TOKEN, "other.four-five-six"])
 
     def ask(self, method: str, path: str, token: str | None = TOKEN, headers: Any = (), **how: Any) -> httpx.Response:
         """One request, with a token unless that is None."""

@@ -1,10 +1,9 @@
-"""Switches once more, as constraints for Z3: a second opinion on what rules do, written from OpenFlow 1.3.5 and, where
-it says so, from Open vSwitch's manual (ovs-actions(7)). It shares nothing with the interpreter but the rules' values.
+"""An independent model of switches as Z3 constraints, written from OpenFlow 1.3.5 and, where cited, Open vSwitch's
+manual (ovs-actions(7)). It shares nothing with the interpreter but the values of rules.
 
-A packet is a bundle of bit vectors. Every table is one step: what an entry takes is its match and none of a higher
-priority; what the table makes of the packet is a choice among what its entries do. A router is entered once per port
-and hop, whatever the ways that lead there, so the formulas grow with routers and hops, not with ways.
-"""
+A packet is a set of bit vectors. Every table is one step: an entry gets the packets that match it and no entry of
+higher priority; the state after the table is a choice among the results of its entries. A router is evaluated once per
+port and hop, whatever the number of paths that lead there, so formulas grow with routers and hops, not with paths."""
 
 from __future__ import annotations
 
@@ -22,8 +21,8 @@ from oracle_state import (
     can_meet,
     chosen,
     copied,
-    does,
     has,
+    instructions,
     matches,
     merged,
     number,
@@ -63,13 +62,13 @@ from helsewan.topology.model import TRUNK_PORT, Network
 
 # One router.
 
-Sent = tuple[Truth, int, State]  # under what condition it leaves, by which port, as what
+Sent = tuple[Truth, int, State]  # condition, output port, packet
 
 
 @dataclass
 class Visit:
-    """A packet's way through one router: what comes to every table, and what leaves. ``chance`` is where the
-    specification leaves open which entry is taken (5.3)."""
+    """A packet in one router: the packets pending at every table, and those sent. ``chance`` is the condition that
+    OpenFlow leaves undefined which entry is used (5.3)."""
 
     rules: RuleSet
     down: frozenset[int]
@@ -79,7 +78,7 @@ class Visit:
     chance: list[Truth] = field(default_factory=list)
 
     def run(self, condition: Truth, state: State) -> Visit:
-        """Through all tables in turn: an entry leads to later ones only (5.1)."""
+        """Evaluates all tables in turn: an entry goes to later ones only (5.1)."""
         tables: defaultdict[int, list[FlowRule]] = defaultdict(list)
         for rule in self.rules.flows:
             tables[rule.table].append(rule)
@@ -90,7 +89,7 @@ class Visit:
         return self
 
     def table(self, rules: list[FlowRule], condition: Truth, state: State) -> None:
-        """The highest priority that matches is taken."""
+        """Evaluates a table: the matching entry of highest priority is used."""
         by_priority: defaultdict[int, list[tuple[Truth, FlowRule]]] = defaultdict(list)
         known: dict[str, tuple[Truth, Bits]] = {}
         for rule in rules:
@@ -100,13 +99,13 @@ class Visit:
             alike = by_priority[priority]
             for place, (one, rule) in enumerate(alike):
                 for other, rival in alike[:place]:
-                    if does(rule) != does(rival) and can_meet(rule.match, rival.match):
+                    if instructions(rule) != instructions(rival) and can_meet(rule.match, rival.match):
                         self.chance.append(z3.And(condition, one, other))
                 self.instructions(rule, z3.And(condition, one), state)
             condition = z3.simplify(z3.And(condition, z3.Not(z3.Or(*(taken for taken, _ in alike)))))
 
     def instructions(self, rule: FlowRule, condition: Truth, state: State) -> None:
-        """An entry's actions, what it notes, where it leads (5.9). Meters let everything by."""
+        """Applies an entry's actions, its metadata write and its goto (5.9). Meters pass everything."""
         condition, state = self.actions(rule.actions, condition, state)
         if rule.metadata is not None:
             value, mask = rule.metadata
@@ -115,13 +114,13 @@ class Visit:
             self.pending[rule.goto].append((condition, state))
 
     def actions(self, actions: tuple[Action, ...], condition: Truth, state: State) -> tuple[Truth, State]:
-        """Actions in turn; the condition under which the packet comes to their end, and as what."""
+        """Applies actions in turn; returns the condition under which the packet gets past them, and its state then."""
         for action in actions:
             condition, state = self.action(action, condition, state)
         return condition, state
 
     def action(self, action: Action, condition: Truth, state: State) -> tuple[Truth, State]:
-        """One action."""
+        """Applies one action; returns as `actions`."""
         match action:
             case Output(port):
                 self.output(port, condition, state)
@@ -145,7 +144,7 @@ class Visit:
             case PopMpls(eth_type):
                 return condition, popped(state, eth_type)
             case DecTtl() | DecMplsTtl():
-                return self.older("nw_ttl" if isinstance(action, DecTtl) else "age0", condition, state)
+                return self.decrement_ttl("nw_ttl" if isinstance(action, DecTtl) else "age0", condition, state)
             case CheckLarger(frame_bytes, register):
                 larger = z3.If(z3.UGT(state["frame_bytes"], frame_bytes), z3.BitVecVal(1, 32), z3.BitVecVal(0, 32))
                 return condition, {**state, register: larger}
@@ -157,20 +156,20 @@ class Visit:
                 raise NotImplementedError(action)
         return condition, state
 
-    def older(self, name: str, condition: Truth, state: State) -> tuple[Truth, State]:
-        """A TTL less; at its end the packet goes no further."""
+    def decrement_ttl(self, name: str, condition: Truth, state: State) -> tuple[Truth, State]:
+        """Decrements a TTL; processing ends where it expires."""
         there = has(state, name)
         alive = z3.Or(z3.Not(there), z3.UGT(state[name], 1))
         return z3.And(condition, alive), {**state, name: z3.If(there, state[name] - 1, state[name])}
 
     def group(self, group: GroupRule, condition: Truth, state: State) -> None:
-        """The first bucket whose port is up, on a copy (5.6.1, 5.10)."""
+        """Applies the first bucket whose watched port is up to a copy (5.6.1, 5.10)."""
         bucket = next((each for each in group.buckets if each.watch_port not in self.down), None)
         if bucket is not None:
             self.actions(bucket.actions, condition, state)
 
     def output(self, port: int, condition: Truth, state: State) -> None:
-        """Out of a port, but not the one it came in by unless told so by its reserved name (7.2.5, OFPP_IN_PORT)."""
+        """Outputs to a port; to the ingress port only by its reserved name (7.2.5, OFPP_IN_PORT)."""
         if port == IN_PORT:
             self.sent.append((z3.And(condition, state["in_port"] == self.arrived), self.arrived, state))
         elif port != CONTROLLER:
@@ -181,10 +180,10 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class Fate:
-    """What becomes of any packet from one line. ``delivered`` has for each site the condition, and ``marked`` the DSCP
-    then; ``lost`` is where nothing is; ``travelling`` what has not arrived after so many hops; ``chance`` where
-    entries of one priority dispute. All within ``given``, what was taken for granted of the packet."""
+class SymbolicOutcome:
+    """The outcome of any packet from one access link, as conditions. ``delivered`` is by site, and ``marked`` the DSCP
+    on delivery; ``lost``: sent to a port or VLAN with nothing behind it; ``travelling``: not ended after the maximum of
+    hops; ``chance``: entries of equal priority conflict. All hold under ``given``, the assumptions on the packet."""
 
     packet: State
     given: Truth
@@ -196,34 +195,34 @@ class Fate:
 
     @property
     def elsewhere(self) -> Truth:
-        """What ends in a drop."""
+        """The condition that the packet is dropped."""
         return z3.Not(z3.Or(self.lost, self.travelling, *self.delivered.values()))
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Switches with their rules while something has failed."""
+class SymbolicNetwork:
+    """All switches with their rules in one state of the network."""
 
     network: Network
     rules: Mapping[str, RuleSet]
     failures: Failures = field(default_factory=Failures)
     hops: int = 12
 
-    def fate(self, site: str, line: int, sane: Callable[[State, bool], Truth]) -> Fate:
-        """What becomes of the packets that a site sends on one of its lines; ``sane`` says which there are, on a port
-        of the line's own or on the trunk."""
+    def outcome(self, site: str, line: int, assumptions: Callable[[State, bool], Truth]) -> SymbolicOutcome:
+        """The outcome of the packets that a site sends on an access link; ``assumptions`` returns the assumptions on a
+        packet, given whether the access link has its own port or is on the trunk."""
         packet, access = symbolic_packet(), self.network.site[site].accesses[line]
         own = self.network.access_link_ports[access.router].get((site, line))
         first = packet if own else {**packet, "vlan_vid": z3.BitVecVal(access.vlan | PRESENT, 13)}
-        given = sane(packet, own is not None)
+        given = assumptions(packet, own is not None)
         entering = {(access.router, own or TRUNK_PORT): [(given, first)]}
         ends: defaultdict[str, list[tuple[Truth, State]]] = defaultdict(list)
         lost: list[Truth] = []
         chance: list[Truth] = []
         for _ in range(self.hops):
             leaving: defaultdict[tuple[str, int], list[tuple[Truth, State]]] = defaultdict(list)
-            for (router, port), ways in entering.items():
-                condition, state = merged(ways)
+            for (router, port), alternatives in entering.items():
+                condition, state = merged(alternatives)
                 if not possible(condition):
                     continue
                 fresh = {name: z3.BitVecVal(0, OWN[name]) for name in ("metadata", "reg0", "reg1", "reg2")}
@@ -231,16 +230,16 @@ class Machine:
                 visit = Visit(self.rules[router], self.down(router), port).run(condition, {**state, **fresh})
                 chance += visit.chance
                 for sent in visit.sent:
-                    self.onward(router, sent, leaving, ends, lost)
+                    self.forward(router, sent, leaving, ends, lost)
             entering = leaving
             if not entering:
                 break
-        delivered = {name: z3.Or(*(condition for condition, _ in ways)) for name, ways in ends.items()}
-        marked = {name: merged(ways)[1]["ip_dscp"] for name, ways in ends.items()}
-        rest = z3.Or(*(condition for ways in entering.values() for condition, _ in ways))
-        return Fate(packet, given, delivered, marked, z3.Or(*lost), rest, z3.Or(*chance))
+        delivered = {name: z3.Or(*(condition for condition, _ in alternatives)) for name, alternatives in ends.items()}
+        marked = {name: merged(alternatives)[1]["ip_dscp"] for name, alternatives in ends.items()}
+        rest = z3.Or(*(condition for alternatives in entering.values() for condition, _ in alternatives))
+        return SymbolicOutcome(packet, given, delivered, marked, z3.Or(*lost), rest, z3.Or(*chance))
 
-    def onward(
+    def forward(
         self,
         router: str,
         sent: Sent,
@@ -248,7 +247,7 @@ class Machine:
         ends: dict[str, list[tuple[Truth, State]]],
         lost: list[Truth],
     ) -> None:
-        """Over the fibre or the line that is behind a port."""
+        """Forwards a packet over the link or access link behind a port."""
         condition, port, state = sent
         if port in self.down(router):
             lost.append(condition)
@@ -259,14 +258,14 @@ class Machine:
                 leaving[far, self.network.ports[far][link]].append((condition, state))
                 return
         found: list[Truth] = []
-        for site, tag in self.behind(router, port):
+        for site, tag in self.access_links_at(router, port):
             there = z3.And(condition, state["vlan_vid"] == tag)
             ends[site].append((there, state))
             found.append(there)
         lost.append(z3.And(condition, z3.Not(z3.Or(*found))))
 
-    def behind(self, router: str, port: int) -> Iterator[tuple[str, int]]:
-        """The sites whose lines end at a port, each with the tag that tells it."""
+    def access_links_at(self, router: str, port: int) -> Iterator[tuple[str, int]]:
+        """The sites whose access links end at a port, each with its VLAN (0: untagged)."""
         for site in self.network.sites:
             for line, access in enumerate(site.accesses):
                 own = self.network.access_link_ports[router].get((site.id, line)) if access.router == router else None
@@ -276,15 +275,15 @@ class Machine:
                     yield site.id, access.vlan | PRESENT
 
     def down(self, router: str) -> frozenset[int]:
-        """The ports behind which something has failed."""
+        """The ports at failed components."""
         failed = self.failures
         links = {
             port for link, port in self.network.ports[router].items()
             if link in failed.links or {router, self.network.link[link].other(router)} & failed.routers
         }  # fmt: skip
-        lines = {port for line, port in self.network.access_link_ports[router].items() if line in failed.lines}
+        lines = {port for line, port in self.network.access_link_ports[router].items() if line in failed.access_links}
         return frozenset(links | lines)
 
-    def under(self, failures: Failures) -> Machine:
-        """The same switches after failures."""
+    def under(self, failures: Failures) -> SymbolicNetwork:
+        """The same switches in another state of the network."""
         return replace(self, failures=failures)

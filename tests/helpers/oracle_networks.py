@@ -1,5 +1,5 @@
-"""Small networks and policies drawn by chance: a few routers and sites, some sites on two lines, random VPNs, imports,
-contracts and services."""
+"""Small random networks and policies: a few routers and sites, some of them dual-homed, random VPNs, imports, contracts
+and services."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def random_network(rng: Random) -> Network:
 
 
 def random_plan(rng: Random, network: Network) -> Plan:
-    """A policy that compiles: contracts that lack an import are drawn again."""
+    """A random policy that compiles; one whose contracts lack an import is discarded."""
     while True:
         try:
             return compile_policy(policy(yaml.safe_dump(_policy(rng, network)), "random.yaml"), network)

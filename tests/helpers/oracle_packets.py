@@ -1,4 +1,4 @@
-"""Packets between the two worlds: what Z3 makes up as the interpreter takes it, and the other way round."""
+"""Conversion of packets between Z3 models and the interpreter, and random packets near the boundaries of matches."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _ABOVE = {
 _ASKING = "ipv6_nd_target", "ipv6_nd_tll", "nd_reserved", "nd_options_type"
 
 
-def sane(packet: State, own_port: bool) -> Truth:
-    """What holds for every frame on a wire: a tag is there or not, a fragment is a first or a later one. On the trunk
-    the tag is the line's."""
+def well_formed(packet: State, own_port: bool) -> Truth:
+    """Conditions that hold for every received frame: the VLAN is absent or has its present bit, a fragment is a first
+    or a later one. On the trunk the tag is the access link's."""
     tag = packet["vlan_vid"]
     there = z3.Or(tag == 0, tag & PRESENT != 0) if own_port else z3.BoolVal(True)
     no_mpls = z3.And(packet["eth_type"] != 0x8847, packet["eth_type"] != 0x8100)
@@ -36,7 +36,7 @@ def sane(packet: State, own_port: bool) -> Truth:
 
 
 def as_packet(values: Mapping[str, int]) -> Packet:
-    """Values of all fields as a packet that has those it should."""
+    """A packet with those fields of ``values`` that its types have."""
     eth_type = values["eth_type"]
     names = [*_BASE, *_BENEATH.get(eth_type, ())]
     if eth_type in (IPV4, IPV6):
@@ -51,21 +51,21 @@ def as_packet(values: Mapping[str, int]) -> Packet:
 
 
 def of_model(model: z3.ModelRef, packet: State) -> dict[str, int]:
-    """The packet of a model."""
+    """The values of all fields in a model."""
     names = (*WIDTH, *LABELS, "depth")
     return {name: model.eval(packet[name], model_completion=True).as_long() for name in names}
 
 
 def model_of(values: Mapping[str, int], packet: State) -> z3.ModelRef:
-    """A model that is one packet."""
+    """A model with exactly these values."""
     solver = z3.SolverFor("QF_BV")
     solver.add(*(packet[name] == value for name, value in values.items()))
     assert solver.check() == z3.sat
     return solver.model()
 
 
-def edges(rules: Mapping[str, RuleSet]) -> dict[str, list[int]]:
-    """Per field, every value at and beside the edges of every match."""
+def boundaries(rules: Mapping[str, RuleSet]) -> dict[str, list[int]]:
+    """Per field, the values at and next to the boundaries of every match."""
     found: dict[str, set[int]] = {}
     for each in rules.values():
         for rule in each.flows:
@@ -79,10 +79,11 @@ def edges(rules: Mapping[str, RuleSet]) -> dict[str, list[int]]:
     return {name: sorted(values) for name, values in found.items()}
 
 
-def made_up(
+def random_packets(
     known: Mapping[str, list[int]], like: Mapping[str, int], rng: Random, count: int
 ) -> Iterator[dict[str, int]]:
-    """Packets like one, but for a few fields whose values are at edges of matches or anything at all."""
+    """Random packets that differ from ``like`` in a few fields, whose values are at boundaries of matches or
+    arbitrary."""
     names = [name for name in (*WIDTH, *LABELS) if name not in ("vlan_vid", "frame_bytes")]
     for _ in range(count):
         values = dict(like)

@@ -1,4 +1,4 @@
-"""The verifier's sets as constraints for Z3: a decision diagram is a choice after the other on the bits of a packet."""
+"""The verifier's packet sets (binary decision diagrams) as Z3 constraints on the bits of a packet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ ADDRESS_BITS = 128
 
 
 def parts_of(packet: State, out: Bits, mark: Bits) -> dict[str, Bits]:
-    """What the verifier's parts are of a packet, where it ends and what it is marked with."""
+    """The verifier's variables as functions of a packet, of where it ends (``out``) and of its DSCP there
+    (``mark``)."""
     labelled = z3.UGT(packet["depth"], 0)
     six, arp = packet["eth_type"] == IPV6, packet["eth_type"] == ARP
 
@@ -49,7 +50,7 @@ def parts_of(packet: State, out: Bits, mark: Bits) -> dict[str, Bits]:
 
 
 def as_constraint(bdd: Diagram, found: Diagram, parts: dict[str, Bits]) -> Truth:
-    """A set as a condition; variables are called ``part.bit``, the bit of most weight first."""
+    """A packet set as a condition. BDD variables are called ``part.bit``, bit 0 being the most significant one."""
     known: dict[int, Truth] = {}
     bit = _bits(parts)
 

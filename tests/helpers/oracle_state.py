@@ -1,4 +1,4 @@
-"""A packet as bit vectors for Z3, and what OpenFlow 1.3.5 says of matching and rewriting it. See `oracle_executor`."""
+"""A packet as Z3 bit vectors, and OpenFlow 1.3.5's rules for matching and rewriting it. See `oracle_executor`."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ State = dict[str, Bits]
 
 
 def symbolic_packet() -> State:
-    """Any packet that has come from a site: every field free, up to three labels, nothing remembered."""
+    """Any packet from a site: all fields free, up to three labels, metadata and registers zero."""
     free = {name: z3.BitVec(name, bits) for name, bits in {**WIDTH, **LABELS, "depth": 2}.items()}
     return free | {name: z3.BitVecVal(0, bits) for name, bits in OWN.items() if name != "depth"}
 
 
 def number(value: Value) -> int:
-    """A value of a match or an action as a number."""
+    """A value of a match or an action as an integer."""
     if isinstance(value, int):
         return value
     return int(value.replace(":", ""), 16) if value.count(":") == 5 and len(value) == 17 else int(ip_address(value))
@@ -58,7 +58,7 @@ def number(value: Value) -> int:
 
 
 def has(state: State, name: str) -> Truth:
-    """Whether a packet has a field, and a switch can see it there."""
+    """Whether a packet has a field that the switch can read."""
     bare = z3.And(state["depth"] == 0, state["garbled"] == 0)
 
     def kind(*types: int) -> Truth:
@@ -104,7 +104,7 @@ def shown(state: State, name: str) -> Bits:
 
 
 def matches(state: State, match: Match, known: dict[str, tuple[Truth, Bits]]) -> Truth:
-    """Whether a packet matches (5.3); ``known`` keeps what was worked out of its fields."""
+    """Whether a packet matches (5.3); ``known`` caches conditions on its fields."""
     parts: list[Truth] = []
     for spelled, wanted in match:
         name = ALIASES.get(spelled, spelled)
@@ -117,7 +117,7 @@ def matches(state: State, match: Match, known: dict[str, tuple[Truth, Bits]]) ->
 
 
 def can_meet(one: Match, other: Match) -> bool:
-    """Whether two matches leave room for one packet, field by field."""
+    """Whether a packet can match both, judged field by field."""
     both: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for name, wanted in (*one, *other):
         pair = tuple(map(number, wanted)) if isinstance(wanted, tuple) else (number(wanted), -1)
@@ -125,8 +125,8 @@ def can_meet(one: Match, other: Match) -> bool:
     return all(len(each) < 2 or (each[0][0] ^ each[1][0]) & each[0][1] & each[1][1] == 0 for each in both.values())
 
 
-def does(rule: FlowRule) -> tuple[object, ...]:
-    """What an entry does with what it takes."""
+def instructions(rule: FlowRule) -> tuple[object, ...]:
+    """The instructions of an entry."""
     return rule.actions, rule.goto, rule.metadata, rule.meter
 
 
@@ -134,25 +134,25 @@ def does(rule: FlowRule) -> tuple[object, ...]:
 
 
 def chosen(condition: Truth, one: State, other: State) -> State:
-    """One packet or the other."""
+    """``one`` where the condition holds, else ``other``."""
     return {
         name: value if value.eq(other[name]) else z3.If(condition, value, other[name]) for name, value in one.items()
     }
 
 
 def put(state: State, name: str, value: Bits) -> State:
-    """A packet with a field overwritten, if it has the field (a tag's number: if it has a tag)."""
+    """The packet with a field overwritten, if it has it (the VLAN: if it is tagged)."""
     there = state["vlan_vid"] != 0 if name == "vlan_vid" else has(state, name)
     return {**state, name: z3.simplify(z3.If(there, value, state[name]))}
 
 
 def width(name: str) -> int:
-    """How many bits a field has."""
+    """The width of a field in bits."""
     return {**WIDTH, **LABELS, **OWN}[name]
 
 
 def copied(state: State, value: Bits, name: str, bits: int, to_bit: int) -> State:
-    """The low bits of a value into a field, from ``to_bit`` up (ovs-actions(7), move and load)."""
+    """Copies the low bits of a value into a field, starting at ``to_bit`` (ovs-actions(7), move and load)."""
     size = width(name)
     mask = ((1 << bits) - 1) << to_bit
     wide = z3.ZeroExt(max(0, size - value.size()), value)
@@ -161,7 +161,7 @@ def copied(state: State, value: Bits, name: str, bits: int, to_bit: int) -> Stat
 
 
 def pushed(state: State) -> State:
-    """A label on top: a copy of the one below; else its TTL is the packet's and its class the low bits of the DSCP
+    """Pushes a label: a copy of the one below; without one, its TTL is the packet's and its TC the low bits of the DSCP
     (ovs-actions(7), push_mpls)."""
     is_ip = has(state, "nw_ttl")
     first = {
@@ -175,8 +175,8 @@ def pushed(state: State) -> State:
 
 
 def popped(state: State, eth_type: int) -> State:
-    """The top label off (5.12: pop MPLS); with the last one the type becomes what the entry says, and if that is not
-    what is beneath, nobody can read it."""
+    """Pops the top label (5.12: pop MPLS). With the last one the EtherType becomes the action's; if that is not the
+    type of the payload, the payload cannot be read."""
     last = state["depth"] == 1
     wrong = z3.Or(
         z3.And(last, state["eth_type"] != eth_type), z3.And(z3.UGT(state["depth"], 1), z3.BoolVal(eth_type != MPLS))
@@ -192,16 +192,17 @@ def popped(state: State, eth_type: int) -> State:
     return {name: z3.simplify(value) for name, value in chosen(state["depth"] == 0, state, after).items()}
 
 
-def merged(ways: list[tuple[Truth, State]]) -> tuple[Truth, State]:
-    """All that comes to one place as one packet: no two of the ways are taken by the same."""
-    (_, state), *others = ways
+def merged(alternatives: list[tuple[Truth, State]]) -> tuple[Truth, State]:
+    """Merges alternatives into one packet; their conditions exclude each other."""
+    (_, state), *others = alternatives
     for other, another in others:
         state = chosen(other, another, state)
-    return z3.simplify(z3.Or(*(each for each, _ in ways))), {name: z3.simplify(each) for name, each in state.items()}
+    condition = z3.simplify(z3.Or(*(each for each, _ in alternatives)))
+    return condition, {name: z3.simplify(each) for name, each in state.items()}
 
 
 def possible(condition: Truth, *more: Truth) -> bool:
-    """Whether some packet fulfils conditions."""
+    """Whether the conditions are satisfiable."""
     if z3.is_false(condition):
         return False
     solver = z3.SolverFor("QF_BV")

@@ -18,7 +18,7 @@ def fates(network: Network, egress: Egress, paths: Paths, failed: Failures) -> I
 
     for source in (router.id for router in network.routers if router.id not in failed.routers):
         router, detour, steps = source, None, 0
-        tree = paths.begin.get((source, egress.index), egress.index)
+        tree = paths.entry_tree.get((source, egress.index), egress.index)
         while True:
             steps += 1
             assert steps <= 2 * len(network.routers), f"a loop from {source} to {egress}"

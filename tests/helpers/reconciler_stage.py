@@ -44,10 +44,10 @@ class Stage:
         self.queues: dict[str, list[SwitchCommand]] = {router: [] for router in NETWORK.router}
 
     def take(self, outputs: list[Output]) -> None:
-        """Files the conductor's outputs."""
+        """Files the reconciler's outputs."""
         for output in outputs:
             if isinstance(output, Assignment):
-                self.queues[output.router].append(output.order)
+                self.queues[output.router].append(output.command)
             elif isinstance(output, Store):
                 self.stored.append(output.plan)
             elif isinstance(output, Withdraw):
@@ -70,12 +70,12 @@ class Stage:
             self.take(self.reconciler.joined(router, up, self.now))
 
     def greet(self, router: str, *links: str) -> None:
-        """A switch connects; its ports to ``links`` have light and have not heard their neighbour yet."""
+        """A switch connects; the BFD sessions of its ports to ``links`` are not up yet."""
         ports = NETWORK.ports[router]
-        coming = frozenset(ports[link] for link in links)
-        up = frozenset({TRUNK_PORT, *ports.values(), *NETWORK.access_link_ports[router].values()}) - coming
+        awaiting_bfd = frozenset(ports[link] for link in links)
+        up = frozenset({TRUNK_PORT, *ports.values(), *NETWORK.access_link_ports[router].values()}) - awaiting_bfd
         self.queues[router].clear()
-        self.take(self.reconciler.joined(router, up, self.now, coming))
+        self.take(self.reconciler.joined(router, up, self.now, awaiting_bfd))
 
     def lose(self, router: str) -> None:
         """A switch's connection ends, with what was under way on it."""
@@ -95,15 +95,15 @@ class Stage:
         self.take(self.reconciler.port_changed(router, NETWORK.access_link_ports[router][line], up, self.now))
 
     def carry_out(self, router: str) -> None:
-        """One switch carries out its oldest order."""
-        order, switch = self.queues[router].pop(0), self.fabric.switches[router]
-        if isinstance(order, Read):
-            self.take(self.reconciler.holds(router, switch.held, order, self.now))
-        elif isinstance(order, Count):
-            self.take(self.reconciler.counts(router, len(switch.flows), order, self.now))
+        """One switch carries out its oldest command."""
+        command, switch = self.queues[router].pop(0), self.fabric.switches[router]
+        if isinstance(command, Read):
+            self.take(self.reconciler.holds(router, switch.held, command, self.now))
+        elif isinstance(command, Count):
+            self.take(self.reconciler.counts(router, len(switch.flows), command, self.now))
         else:
-            refusal = switch.carry_out(order)
-            self.take(self.reconciler.done(router, order, self.now, refusal))
+            refusal = switch.carry_out(command)
+            self.take(self.reconciler.done(router, command, self.now, refusal))
 
     def pass_time(self, seconds: float) -> None:
         """Time passes."""

@@ -10,11 +10,11 @@ from helsewan.controller.openflow.entries import IPV4
 from helsewan.controller.rules.generation import first_generation
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.packet import Packet
-from helsewan.verification.findings import Finding, Kind, Proof, VerificationReport
+from helsewan.verification.findings import FindingKind, IsolationProof, VerificationFinding, VerificationReport
 
 
 @cache
-def leak() -> Finding:
+def leak() -> VerificationFinding:
     """A packet that is stopped, for a leak: its way is what counts here."""
     plan = small_plan()
     generation = first_generation(plan)
@@ -26,12 +26,18 @@ def leak() -> Finding:
     )  # fmt: skip
     walk = fabric.trace_from(sender.id, packet)
     says = f"nobody may open TCP 443 from {sender.id}"
-    return Finding(Kind.LEAK, "intact", says, "mine.yaml:12", sender.id, 0, receiver.id, packet, walk, alike=3)
+    return VerificationFinding(
+        FindingKind.LEAK, "intact", says, "mine.yaml:12", sender.id, 0, receiver.id, packet, walk, alike=3
+    )
 
 
 @cache
-def report(*kinds: Kind) -> VerificationReport:
-    findings = [Finding(kind, "intact", "says <this> & [that]", "", where="north: table 1") for kind in kinds]
-    proof = Proof("nothing is delivered that no contract allows", ("intact", "link a-b"), 12, 132, ("ports are up",))
+def report(*kinds: FindingKind) -> VerificationReport:
+    findings = [
+        VerificationFinding(kind, "intact", "says <this> & [that]", "", where="north: table 1") for kind in kinds
+    ]
+    proof = IsolationProof(
+        "nothing is delivered that no contract allows", ("intact", "link a-b"), 12, 132, ("ports are up",)
+    )
     figures = {"prove_s": 0.25, "total_s": 1.5}
     return VerificationReport("mine", "small", (leak(), *findings), (proof,), figures)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from small_network import DESCRIPTION
 from waiting import wait_for
@@ -25,15 +26,15 @@ PARTS = {  # by the module that a process runs
 }
 
 # Small and short: what is tested here is the run, not the network.
-SCENARIO = """
-name: short
-description: two calls and a few probes, and a fibre that is cut
-network: {from: small.yaml, sites: 3, seed: 1}
+_SCENARIO = """
+name: %(name)s
+description: two calls and a few probes, and a link that fails
+network: %(network)s
 policy: national
 duration: 3 s
 timeline:
-  cut: {at: 1 s, fail: {link: middle-south}}
-  mended: {at: 2 s, restore: {link: middle-south}}
+  cut: {at: 1 s, fail: {link: %(link)s}}
+  repaired: {at: 2 s, restore: {link: %(link)s}}
 phases: {before: {from: start, to: cut}}
 traffic:
   calls: {kind: voice, service: voice, count: 2, from: {kind: [hospital]}, to: {kind: [hospital]}}
@@ -44,12 +45,25 @@ checks:
 """
 
 
+def scenario(name: str, network: str, link: str) -> str:
+    """The text of a scenario of 3 s on ``network`` (its YAML), in which ``link`` fails and is restored."""
+    return _SCENARIO % {"name": name, "network": network, "link": link}
+
+
+SCENARIO = scenario("short", "{from: small.yaml, sites: 3, seed: 1}", "middle-south")
+
+
 def start(directory: Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
     """Start the short scenario with its results below ``directory``, as the last words of the command ``under``."""
     directory.mkdir(exist_ok=True)
     (directory / "small.yaml").write_text(DESCRIPTION)
     (directory / "short.yaml").write_text(SCENARIO)
-    argv = [*under, sys.executable, "-m", "helsewan.cli.main", "scenario", "run", "short.yaml"]
+    return start_file(directory, "short.yaml", under)
+
+
+def start_file(directory: Path, file: str, under: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """Start the scenario in ``file``, a path from ``directory``, below which its results go."""
+    argv = [*under, sys.executable, "-m", "helsewan.cli.main", "scenario", "run", file]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HELSEWAN_TEST": str(directory)}
     return subprocess.Popen(argv, cwd=directory, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -88,9 +102,9 @@ def wait_until_gone(directory: Path) -> None:
     wait_for(lambda: not processes(directory), "the end of the run's processes")
 
 
-def result_of(directory: Path) -> dict[str, object]:
-    """The latest result of the run in ``directory``."""
-    loaded: dict[str, object] = json.loads((directory / "results/short/latest/result.json").read_text())
+def result_of(directory: Path, name: str = "short") -> dict[str, Any]:
+    """The latest result of the run of scenario ``name`` in ``directory``."""
+    loaded: dict[str, Any] = json.loads((directory / f"results/{name}/latest/result.json").read_text())
     return loaded
 
 

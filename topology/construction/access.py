@@ -38,7 +38,7 @@ def attach_sites(requests: Iterable[SiteRequest], pops: Sequence[Pop], us_per_km
     return numbered(_attached(request, placed, us_per_km) for request in requests)
 
 
-def line_delay_us(km: float, us_per_km: float) -> int:
+def access_delay_us(km: float, us_per_km: float) -> int:
     """One-way delay of an access link to a site at ``km`` great-circle distance."""
     return max(MIN_DELAY_US, round(km * ROUTING_FACTOR * us_per_km))
 
@@ -52,14 +52,14 @@ def numbered(sites: Iterable[Site]) -> list[Site]:
     done: list[Site] = []
     for site in sites:
         accesses = []
-        for line in site.accesses:
-            vlan = next_vlan.get(line.router, FIRST_VLAN)
-            next_vlan[line.router] = vlan + 1
-            accesses.append(replace(line, vlan=vlan))
+        for access in site.accesses:
+            vlan = next_vlan.get(access.router, FIRST_VLAN)
+            next_vlan[access.router] = vlan + 1
+            accesses.append(replace(access, vlan=vlan))
         done.append(replace(site, accesses=tuple(accesses)))
     full = [router for router, vlan in next_vlan.items() if vlan > LAST_VLAN + 1]
     if full:
-        reason = f"more than {LAST_VLAN - FIRST_VLAN + 1} access lines, as many as there are VLANs"
+        reason = f"more than {LAST_VLAN - FIRST_VLAN + 1} access links, as many as there are VLANs"
         raise InputError(*(Problem(f"router {router}", None, reason, "use fewer sites") for router in full))
     return done
 
@@ -71,7 +71,7 @@ def _attached(request: SiteRequest, placed: Sequence[tuple[Vector, Pop]], us_per
     for pop in _homes(request, placed):
         router = pop.routers[site.index % len(pop.routers)]
         km = great_circle_km(site.lat, site.lon, pop.lat, pop.lon)
-        accesses.append(AccessLink(router, UNNUMBERED, request.rate_bps, line_delay_us(km, us_per_km)))
+        accesses.append(AccessLink(router, UNNUMBERED, request.rate_bps, access_delay_us(km, us_per_km)))
     return replace(site, accesses=tuple(accesses))
 
 

@@ -74,8 +74,8 @@ def _named(parts: Parts, pops: Mapping[str, Pop]) -> dict[Region, list[str]]:
     middles = [midpoint((pops[pop].lat, pops[pop].lon) for pop in part) for part in parts]
     left = set(range(len(parts)))
     named: dict[Region, list[str]] = {}
-    ways = ((Region.NORD, 0, 1), (Region.SOR, 0, -1), (Region.OST, 1, 1), (Region.VEST, 1, -1), (Region.MIDT, 0, 1))
-    for region, axis, sign in ways:
+    extremes = ((Region.NORD, 0, 1), (Region.SOR, 0, -1), (Region.OST, 1, 1), (Region.VEST, 1, -1), (Region.MIDT, 0, 1))
+    for region, axis, sign in extremes:
         if left:
             part = max(left, key=lambda number: (sign * middles[number][axis], -number))
             named[region] = parts[part]

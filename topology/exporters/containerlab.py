@@ -16,9 +16,9 @@ IMAGE = "alpine:3"
 
 _HEAD = """\
 # {name}: a containerlab topology (containerlab deploy --topo FILE). Routers and sites are plain
-# Linux containers: what routes there is up to you. containerlab has no place for rates and delays
-# in this file, it sets them on a running lab (containerlab.dev/cmd/tools/netem/set). The commands
-# that do stand at the end:   sed -n 's/^#! //p' FILE | sudo sh
+# Linux containers without a routing daemon. A topology file has no rates and delays; containerlab
+# sets them on a running lab (containerlab.dev/cmd/tools/netem/set). The commands for that are at
+# the end of this file:   sed -n 's/^#! //p' FILE | sudo sh
 """
 
 
@@ -34,7 +34,7 @@ class _Edge:
 def to_containerlab(network: Network) -> str:
     """The topology file. Interfaces are eth1, eth2 ... in order of use; a link's ``vars`` have its rate and delay."""
     lab = slug(network.name).replace("-", "_") or "lab"  # dashes are discouraged in a lab's name
-    lines = list(_joined(network))
+    edges = list(_edges(network))
     nodes: dict[str, Any] = {
         router.id: {"labels": {"role": "router", "pop": router.pop}, "group": network.pop_of(router.id).region.value}
         for router in network.routers
@@ -48,25 +48,25 @@ def to_containerlab(network: Network) -> str:
     }
     links = [
         {
-            "endpoints": [f"{node}:eth{number}" for node, number in line.ends],
-            "vars": {"rate_bps": line.rate_bps, "delay_us": line.delay_us},
+            "endpoints": [f"{node}:eth{number}" for node, number in edge.ends],
+            "vars": {"rate_bps": edge.rate_bps, "delay_us": edge.delay_us},
         }
-        for line in lines
+        for edge in edges
     ]
     topology: dict[str, Any] = {"defaults": {"kind": "linux"}, "kinds": {"linux": {"image": IMAGE}}, "nodes": nodes}
     whole = {"name": lab, "topology": topology | ({"links": links} if links else {})}
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     text = yaml.dump(whole, Dumper=dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
-    commands = (f"#! {command}\n" for line in lines for command in _impairments(lab, line))
+    commands = (f"#! {command}\n" for edge in edges for command in _impairments(lab, edge))
     return _HEAD.format(name=lab) + text + "".join(commands)
 
 
-def _joined(network: Network) -> Iterator[_Edge]:
+def _edges(network: Network) -> Iterator[_Edge]:
     """Every link, then every access link, with interfaces numbered in order of use."""
     used: Counter[str] = Counter()
     links_between = [(link.a, link.b, link.rate_bps, link.delay_us) for link in network.links]
     accesses = [
-        (site.id, line.router, line.rate_bps, line.delay_us) for site in network.sites for line in site.accesses
+        (site.id, each.router, each.rate_bps, each.delay_us) for site in network.sites for each in site.accesses
     ]
     for a, b, rate_bps, delay_us in links_between + accesses:
         used[a] += 1
@@ -74,9 +74,9 @@ def _joined(network: Network) -> Iterator[_Edge]:
         yield _Edge(((a, used[a]), (b, used[b])), rate_bps, delay_us)
 
 
-def _impairments(lab: str, line: _Edge) -> Iterator[str]:
+def _impairments(lab: str, edge: _Edge) -> Iterator[str]:
     """The commands that set rate (in kbit/s, rounded up) and delay at both ends: each end shapes one direction."""
-    for node, number in line.ends:
-        rate_kbps = -(-line.rate_bps // 1000)
+    for node, number in edge.ends:
+        rate_kbps = -(-edge.rate_bps // 1000)
         where = f"--node clab-{lab}-{node} --interface eth{number}"
-        yield f"containerlab tools netem set {where} --delay {line.delay_us}us --rate {rate_kbps}"
+        yield f"containerlab tools netem set {where} --delay {edge.delay_us}us --rate {rate_kbps}"

@@ -55,7 +55,7 @@ class Arcs:
     @cached_property
     def position(self) -> dict[str, int]:
         """Position of each router by id."""
-        return {router: place for place, router in enumerate(self.routers)}
+        return {router: node for node, router in enumerate(self.routers)}
 
     @cached_property
     def ends(self) -> list[tuple[int, int]]:
@@ -137,7 +137,7 @@ class BackboneGraph:
         """A copy without these links and routers."""
         left = self._copy()
         left.lost, left.out = self.lost.union(links), self.out.union(routers)
-        left._carry_anew(links)
+        left._select_carriers(links)
         return left
 
     def avoiding(self, links: Collection[str], routers: Collection[str] = ()) -> BackboneGraph:
@@ -145,7 +145,7 @@ class BackboneGraph:
         other path reaches the end."""
         left = self._copy()
         left.avoided, left.bypassed = self.avoided.union(links), self.bypassed.union(routers)
-        left._carry_anew(links)
+        left._select_carriers(links)
         return left
 
     def preferring(self, links: Collection[str]) -> BackboneGraph:
@@ -167,7 +167,7 @@ class BackboneGraph:
         other.bypassed, other.weight = self.bypassed, self.weight
         return other
 
-    def _carry_anew(self, links: Collection[str]) -> None:
+    def _select_carriers(self, links: Collection[str]) -> None:
         """Select the carriers of these links' arcs again, and remove the arcs of routers that are out."""
         self.costly = self.costly.copy()
         for arc in (arc for link in links for arc in self.arcs.of_link[link]):
@@ -199,8 +199,8 @@ class BackboneGraph:
         if costly.any():  # more than any path without them
             outwards = np.where(costly, outwards + outwards[np.isfinite(outwards)].sum(), outwards)
         matrix = self.arcs.matrix(outwards)
-        places = [self.arcs.position[root] for root in roots]
-        reach, predecessor, _ = dijkstra(matrix, indices=places, return_predecessors=True, limit=_FAR, min_only=True)
+        nodes = [self.arcs.position[root] for root in roots]
+        reach, predecessor, _ = dijkstra(matrix, indices=nodes, return_predecessors=True, limit=_FAR, min_only=True)
         return PathTree(self, roots, reach.tolist(), predecessor.tolist())
 
 
@@ -218,12 +218,12 @@ class PathTree:
         """Whether there is a path between a root and ``router``."""
         return router in self.roots or self.predecessor[self.graph.arcs.position[router]] != _NOWHERE
 
-    def reaches_place(self, place: int) -> bool:
-        """Whether there is a path between a root and the router at position ``place``."""
-        return isfinite(self.distance[place])
+    def reaches_position(self, node: int) -> bool:
+        """Whether there is a path between a root and the router at position ``node``."""
+        return isfinite(self.distance[node])
 
     @cached_property
-    def root_places(self) -> frozenset[int]:
+    def root_positions(self) -> frozenset[int]:
         """The roots' positions."""
         return frozenset(self.graph.arcs.position[root] for root in self.roots)
 
@@ -231,17 +231,17 @@ class PathTree:
         """The root of the tree that contains ``router``, which must be reachable."""
         if len(self.roots) == 1:
             return self.roots[0]
-        place = self.graph.arcs.position[router]
-        while place not in self.root_places:
-            place = self.predecessor[place]
-        return self.graph.arcs.routers[place]
+        node = self.graph.arcs.position[router]
+        while node not in self.root_positions:
+            node = self.predecessor[node]
+        return self.graph.arcs.routers[node]
 
     @cached_property
     def farthest_first(self) -> list[int]:
         """The reachable positions by descending cost: each router comes before its predecessor."""
         return sorted(
-            (place for place, distance in enumerate(self.distance) if isfinite(distance)),
-            key=lambda place: -self.distance[place],
+            (node for node, distance in enumerate(self.distance) if isfinite(distance)),
+            key=lambda node: -self.distance[node],
         )
 
     @cached_property
@@ -249,10 +249,10 @@ class PathTree:
         """The positions whose path to the roots uses last-resort arcs, as no other path exists."""
         costly, number, found = self.graph.costly_from(self.roots), self.graph.arcs.number, set[int]()
         if costly.any():
-            for place in reversed(self.farthest_first):
-                predecessor = self.predecessor[place]
-                if predecessor != _NOWHERE and (predecessor in found or costly[number[predecessor, place]]):
-                    found.add(place)
+            for node in reversed(self.farthest_first):
+                predecessor = self.predecessor[node]
+                if predecessor != _NOWHERE and (predecessor in found or costly[number[predecessor, node]]):
+                    found.add(node)
         return frozenset(found)
 
     def serves_as_well_as(self, other: PathTree) -> bool:
@@ -267,10 +267,10 @@ class PathTree:
     def hops(self, end: str) -> dict[str, str]:
         """For each router on the path from the root to ``end``, which must be reachable, the id of the next link."""
         routers, predecessor, link = self.graph.arcs.routers, self.predecessor, self._link
-        found, place = {}, self.graph.arcs.position[end]
-        while link[place]:
-            found[routers[predecessor[place]]] = link[place]
-            place = predecessor[place]
+        found, node = {}, self.graph.arcs.position[end]
+        while link[node]:
+            found[routers[predecessor[node]]] = link[node]
+            node = predecessor[node]
         return found
 
     @cached_property
@@ -278,8 +278,8 @@ class PathTree:
         """By position, the id of the link to the predecessor; empty for roots and unreachable routers."""
         number, carrier = self.graph.arcs.number, self.graph.carrier
         return [
-            "" if predecessor == _NOWHERE else carrier[number[place, predecessor]]
-            for place, predecessor in enumerate(self.predecessor)
+            "" if predecessor == _NOWHERE else carrier[number[node, predecessor]]
+            for node, predecessor in enumerate(self.predecessor)
         ]
 
 

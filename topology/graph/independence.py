@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from helsewan.topology.model import Link, Network, Site
 
-MOST = 3
+MAX_PATHS = 3
 _Row = dict[int, float]  # column -> coefficient
 
 
@@ -32,7 +32,7 @@ class BackbonePath:
 
 
 def independent_paths(
-    network: Network, starts: Collection[str], ends: Collection[str], most: int = MOST
+    network: Network, starts: Collection[str], ends: Collection[str], most: int = MAX_PATHS
 ) -> tuple[BackbonePath, ...]:
     """The largest set of independent paths from one of the routers ``starts`` to one of ``ends``, up to ``most``.
 
@@ -42,9 +42,9 @@ def independent_paths(
     if towns[0] & towns[1]:
         return ()
     for count in range(_ceiling(network, *towns, most), 0, -1):
-        ways = _Program(network, count, *towns).solve()
-        if ways:
-            return tuple(sorted(ways, key=lambda way: (way.delay_us, way.links)))
+        paths = _Program(network, count, *towns).solve()
+        if paths:
+            return tuple(sorted(paths, key=lambda path: (path.delay_us, path.links)))
     return ()
 
 
@@ -88,8 +88,8 @@ class _Program:
         from scipy.optimize import Bounds, LinearConstraint, milp
         from scipy.sparse import coo_array
 
-        for way in range(self.count):
-            self._require_path(way * self.width)
+        for path in range(self.count):
+            self._require_path(path * self.width)
         self._require_disjoint()
         delays = [link.delay_us + 1.0 for _, _, link in self.arcs] + [0.0] * len(self.groups)
         cells = [(row, column, value) for row, entry in enumerate(self.rows) for column, value in entry.items()]
@@ -103,7 +103,7 @@ class _Program:
         )
         if found.x is None:
             return []
-        return [self._way(found.x[way * self.width :]) for way in range(self.count)]
+        return [self._path(found.x[path * self.width :]) for path in range(self.count)]
 
     def _add(self, row: _Row, low: float, high: float) -> None:
         self.rows.append(row)
@@ -137,9 +137,9 @@ class _Program:
         for place, name in enumerate(self.groups):
             shared["group", name].append(len(self.arcs) + place)
         for columns in shared.values():
-            self._add({way * self.width + each: 1.0 for way in range(self.count) for each in columns}, 0, 1)
+            self._add({path * self.width + each: 1.0 for path in range(self.count) for each in columns}, 0, 1)
 
-    def _way(self, taken: npt.NDArray[np.float64]) -> BackbonePath:
+    def _path(self, taken: npt.NDArray[np.float64]) -> BackbonePath:
         """The path that a solution's columns describe."""
         following = {a: (b, link) for (a, b, link), used in zip(self.arcs, taken, strict=False) if used > 0.5}
         router = next(router for router in following if self.pop[router] in self.starts)
@@ -155,17 +155,17 @@ Towns = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Footing:
-    """``sites`` sites are attached to ``towns`` (PoP ids). ``ways`` is the number of independent paths to their
+class Redundancy:
+    """``sites`` sites are attached to ``towns`` (PoP ids). ``paths`` is the number of independent paths to their
     destination with the fewest, in towns ``to``."""
 
     towns: Towns
     sites: int
-    ways: int
+    paths: int
     to: Towns
 
 
-def footings(network: Network, destinations: Collection[Site]) -> list[Footing]:
+def path_redundancy(network: Network, destinations: Collection[Site]) -> list[Redundancy]:
     """For each set of towns that sites are attached to, the fewest independent paths to any of ``destinations`` in
     other towns, fewest first. Sites that share a town with every destination need no paths and are left out."""
     there = sorted({_towns(network, site) for site in destinations})
@@ -176,8 +176,8 @@ def footings(network: Network, destinations: Collection[Site]) -> list[Footing]:
         numbers = {towns: len(independent_paths(network, start, _routers(network, towns))) for towns in apart}
         if numbers:
             worst = min(apart, key=numbers.__getitem__)
-            found.append(Footing(here, sites, numbers[worst], worst))
-    return sorted(found, key=lambda footing: (footing.ways, footing.towns))
+            found.append(Redundancy(here, sites, numbers[worst], worst))
+    return sorted(found, key=lambda each: (each.paths, each.towns))
 
 
 def _towns(network: Network, site: Site) -> Towns:

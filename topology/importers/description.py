@@ -45,7 +45,7 @@ from helsewan.topology.model import (
 )
 from helsewan.topology.national.reference_data import reference_data
 
-LINES = 2  # a primary and a backup
+MAX_ACCESS_LINKS = 2  # per site: a primary and a backup
 LEAST_MTU = 1280  # the minimum MTU of links that carry IPv6 (RFC 8200, 5)
 
 
@@ -57,16 +57,15 @@ def _plain_name(value: str) -> str:
 
 def _possible(rate_bps: int) -> int:
     if not 1 <= rate_bps <= MOST_BPS:
-        raise UnitError("is no rate of a line", f"write 1 bit/s to {format_rate(MOST_BPS)}")
+        raise UnitError("is no rate of a link", f"write 1 bit/s to {format_rate(MOST_BPS)}")
     return rate_bps
 
 
 def _carries_ip(mtu_bytes: int) -> int:
     """Validate an access link's MTU."""
     if not LEAST_MTU <= mtu_bytes <= SITE_MTU:
-        reason = (
-            "is less than IPv6 needs of every line (RFC 8200, 5)" if mtu_bytes < LEAST_MTU else "is more than any takes"
-        )
+        too_small = "is less than IPv6 needs of every link (RFC 8200, 5)"
+        reason = too_small if mtu_bytes < LEAST_MTU else "is more than an access link takes"
         raise UnitError(reason, f"write {LEAST_MTU} B to {SITE_MTU} B")
     return mtu_bytes
 
@@ -87,7 +86,7 @@ class PopSpec(_Strict):
     """A town with its routers."""
 
     town: str = ""
-    """the town's name, the PoP's own where left out"""
+    """the town's name; the PoP's id where left out"""
     region: Region | None = None
     """its health region; either every PoP names one, or none"""
     lat: Annotated[Degrees, Field(ge=-90, le=90)]
@@ -98,16 +97,16 @@ class PopSpec(_Strict):
     """router names; one, named as the PoP, where left out"""
 
 
-class _Long(_Strict):
+class _LinkBase(_Strict):
     """A link or access link with a delay, a fibre length, or both."""
 
     delay: Delay | None = None
-    """one way"""
+    """one-way delay"""
     km: Km | None = None
     """length of the fibre"""
 
     @model_validator(mode="after")
-    def _says_how_long(self) -> _Long:
+    def _has_delay_or_km(self) -> _LinkBase:
         if self.delay is None and self.km is None:
             raise UnitError("has neither delay nor km", "add delay: 2 ms, or km: 400")
         return self
@@ -123,7 +122,7 @@ class _Long(_Strict):
         return round(self.delay_us / reference_data().fibre_us_per_km, 1) if self.km is None else self.km
 
 
-class LinkSpec(_Long):
+class LinkSpec(_LinkBase):
     """A link between two routers."""
 
     a: Name
@@ -131,43 +130,43 @@ class LinkSpec(_Long):
     b: Name
     """the router at the other end"""
     rate: Rate
-    """each way"""
+    """in each direction"""
     srlg: tuple[str, ...] = ()
     """shared-risk groups: links that fail together have one in common"""
 
 
-class AccessLinkSpec(_Long):
+class AccessLinkSpec(_LinkBase):
     """A site's access link."""
 
     router: Name
     """the router it leads to"""
     rate: Rate
-    """each way"""
+    """in each direction"""
     mtu: Mtu = SITE_MTU
-    """the longest IP packet it takes, 1280 B to 1500 B"""
+    """the longest IP packet it carries, 1280 B to 1500 B"""
 
 
 class SiteSpec(_Strict):
     """A site and its access links, the primary first."""
 
     name: str = ""
-    """what people call it, its id where left out"""
+    """its name for display; its id where left out"""
     kind: Kind
     """hospital, gp, pharmacy, municipality, service or datacentre"""
     region: Region | None = None
-    """its health region, that of its primary line's PoP where left out"""
+    """its health region; that of its primary access link's PoP where left out"""
     lat: Annotated[Degrees, Field(ge=-90, le=90)] | None = None
-    """degrees north, those of the PoP where left out"""
+    """degrees north; those of the PoP where left out"""
     lon: Annotated[Degrees, Field(ge=-180, le=180)] | None = None
-    """degrees east"""
+    """degrees east; those of the PoP where left out"""
     municipality: str = ""
-    """where it stands, the PoP's town where left out"""
+    """its municipality; the PoP's town where left out"""
     tier: str = ""
     """a hospital's tier"""
     tags: tuple[str, ...] = ()
-    """what policies select a service by"""
-    lines: Annotated[tuple[AccessLinkSpec, ...], Field(min_length=1, max_length=LINES)]
-    """its access lines"""
+    """tags by which policies select sites"""
+    lines: Annotated[tuple[AccessLinkSpec, ...], Field(min_length=1, max_length=MAX_ACCESS_LINKS)]
+    """its access links"""
 
 
 class NetworkDescription(_Strict):
@@ -176,9 +175,9 @@ class NetworkDescription(_Strict):
     name: Name
     """the network's name"""
     seed: Annotated[int, Field(strict=True, ge=0)] = 1
-    """the seed it was made with"""
+    """the seed that it was generated with"""
     operations: Name | None = None
-    """the PoP where the operations centre stands, the first where left out"""
+    """the PoP of the operations centre; the first where left out"""
     pops: Annotated[dict[Name, PopSpec], Field(min_length=1)]
     """PoPs by name"""
     links: dict[Name, LinkSpec] = {}
@@ -303,7 +302,7 @@ def _problems(spec: NetworkDescription, document: Document) -> Iterator[Problem]
     for id_, pop in spec.pops.items():
         for router in pop.routers or (id_,):
             if owner.setdefault(router, id_) != id_ or (pop.routers or (id_,)).count(router) > 1:
-                hint = "a router stands in one PoP, once"
+                hint = "name a router in one PoP, once"
                 yield Problem(document.where(("pops", id_, "routers")), router, f"is a router of {owner[router]}", hint)
     ends: list[tuple[Path, str]] = [
         (("links", id_, end), getattr(link, end)) for id_, link in spec.links.items() for end in ("a", "b")
@@ -311,14 +310,15 @@ def _problems(spec: NetworkDescription, document: Document) -> Iterator[Problem]
     for id_, site in spec.sites.items():
         ends += [(("sites", id_, "lines", i, "router"), line.router) for i, line in enumerate(site.lines)]
         if len({line.router for line in site.lines}) < len(site.lines):
-            yield Problem(document.where(("sites", id_, "lines")), None, "lead to one router", "use two, or one line")
+            hint = "use two routers, or one access link"
+            yield Problem(document.where(("sites", id_, "lines")), None, "lead to one router", hint)
         if id_ in owner:
             yield Problem(document.where(("sites", id_)), id_, "is a router's name too", "rename one of them")
     for path, router in ends:
         if router not in owner:
             yield Problem(document.where(path), router, "is no router of this network", nearest(router, owner))
     if {end for link in spec.links.values() for end in (link.a, link.b)} <= owner.keys():
-        yield from _parted(spec, owner, document)
+        yield from _unreachable(spec, owner, document)
     for id_, link in spec.links.items():
         if link.a == link.b:
             yield Problem(document.where(("links", id_)), id_, "joins a router to itself", "name two routers")
@@ -329,11 +329,11 @@ def _problems(spec: NetworkDescription, document: Document) -> Iterator[Problem]
             yield Problem(document.where(("pops", id_, "region")), None, "is missing", hint)
 
 
-def _parted(spec: NetworkDescription, routers: Iterable[str], document: Document) -> Iterator[Problem]:
+def _unreachable(spec: NetworkDescription, routers: Iterable[str], document: Document) -> Iterator[Problem]:
     """Routers without a path to the first one."""
     graph = nx.Graph()
     graph.add_nodes_from(routers)
     graph.add_edges_from((link.a, link.b) for link in spec.links.values())
     first = next(iter(graph))
     for router in graph.nodes - nx.node_connected_component(graph, first):
-        yield Problem(document.where(("links",)), router, f"has no way to {first}", "add a link, or remove the router")
+        yield Problem(document.where(("links",)), router, f"has no path to {first}", "add a link, or remove the router")

@@ -30,9 +30,9 @@ def read(raw: bytes, name: str) -> Graph:
     try:
         parser.Parse(raw, True)
     except expat.ExpatError as error:
-        place = f"{name}:{error.lineno}:{error.offset + 1}"
+        where = f"{name}:{error.lineno}:{error.offset + 1}"
         raise InputError(
-            Problem(place, None, f"is not XML: {expat.ErrorString(error.code)}", "it may be cut off")
+            Problem(where, None, f"is not XML: {expat.ErrorString(error.code)}", "it may be cut off")
         ) from None
     except (LookupError, ValueError) as error:  # an encoding unknown to Python, or not a text encoding
         raise InputError(Problem(f"{name}:1", None, f"is not XML: {error}", "save the file as UTF-8")) from None
@@ -92,7 +92,7 @@ class _Reader:
         elif kind in _OWNERS:
             self.open(kind, attributes)
         elif kind == "hyperedge":
-            self.fail(None, "hyperedges are not read", "write a node in its place and an edge to each end")
+            self.fail(None, "hyperedges are not read", "replace it by a node with an edge to each end")
         elif kind in ("data", "default") and self.written is None:
             self.key = attributes.get("key", "") if kind == "data" else self.key
             if kind == "data" and self.key not in self.keys:

@@ -37,7 +37,7 @@ _KINDS = tuple(f"{kind.value}-" for kind in Kind)  # prefixes of site ids
 
 
 @dataclass(frozen=True)
-class Found:
+class ImportedBackbone:
     """The backbone of a graph. PoPs in ``without_sites`` get no sites; ``remarks``: what was left out or assumed."""
 
     core: Backbone
@@ -45,7 +45,7 @@ class Found:
     remarks: tuple[str, ...]
 
 
-def backbone_of(graph: Graph) -> Found:
+def backbone_of(graph: Graph) -> ImportedBackbone:
     """The largest connected part of ``graph`` as a backbone. Raises ``InputError`` for invalid values."""
     nodes = {node.id: {key.lower(): value for key, value in node.attributes.items()} for node in graph.nodes}
     own, joined, edges, left_out = _kept(graph, nodes)
@@ -59,7 +59,7 @@ def backbone_of(graph: Graph) -> Found:
     core = regional(Backbone(tuple(pops.values()), routers, links))
     without_sites = frozenset(pops[node.id].id for node in own if nodes[node.id].get("hyperedge") == "1")
     remarks = left_out + _assumed(places, rates, edges, len(without_sites))
-    return Found(core, without_sites, tuple(remarks))
+    return ImportedBackbone(core, without_sites, tuple(remarks))
 
 
 def _kept(graph: Graph, nodes: Mapping[str, Attributes]) -> tuple[list[Node], nx.Graph, list[Edge], list[str]]:
@@ -72,7 +72,7 @@ def _kept(graph: Graph, nodes: Mapping[str, Attributes]) -> tuple[list[Node], nx
     whole.add_nodes_from(node.id for node in graph.nodes if node.id not in external)
     whole.add_edges_from((edge.source, edge.target) for edge in folded)
     if not whole:
-        reason, hint = "has no node of its own", "all are marked Internal=0: somebody else's"
+        reason, hint = "has no node of its own", "all are marked Internal=0, part of another network"
         raise InputError(Problem(graph.name, None, reason, hint))
     largest = max(nx.connected_components(whole), key=len)  # of equal sizes, the one whose first node comes first
     joined = whole.subgraph(largest)
@@ -81,7 +81,7 @@ def _kept(graph: Graph, nodes: Mapping[str, Attributes]) -> tuple[list[Node], nx
     parts = nx.number_connected_components(whole) - 1
     remarks = [
         (len(external), f"{_count(len(external), 'external node')} (Internal=0) and the edges there"),
-        (lost, f"{_count(lost, 'node')} in {_count(parts, 'part')} without a way to the largest part"),
+        (lost, f"{_count(lost, 'node')} in {_count(parts, 'part')} without a path to the largest part"),
         (len(loops), f"{_count(len(loops), 'edge')} from a node to itself"),
         (
             len(edges) - len(folded),
@@ -119,7 +119,7 @@ def _known_points(graph: Graph, own: Sequence[Node], nodes: Mapping[str, Attribu
             degrees = _number(text)
             if degrees is None or abs(degrees) > most:
                 where = f"{graph.where(node.line)}: node {node.id}: {names[0]}"
-                problems.append(Problem(where, text, "is no place on Earth", f"write degrees from -{most} to {most}"))
+                problems.append(Problem(where, text, "is no valid coordinate", f"write degrees from -{most} to {most}"))
             else:
                 found.append(degrees)
         if len(found) == 2:
@@ -205,9 +205,9 @@ def _assumed(places: Places, rates: Sequence[int | None], edges: Sequence[Edge],
     delay, rate = format_duration(DEFAULT_DELAY_US), format_rate(DEFAULT_RATE_BPS)
     remarks = [
         (known, f"the delay of {known} {of_all}: {fibre}"),
-        (vague, f"{delay} for {vague} {of_all}: the place of an end is unknown"),
+        (vague, f"{delay} for {vague} {of_all}: the coordinates of an end are unknown"),
         (unread, f"{rate} for {unread} {of_all}: the speed is missing or cannot be read"),
-        (len(places.guessed), f"the place of {_count(len(places.guessed), 'PoP')}: between the neighbours"),
+        (len(places.guessed), f"the coordinates of {_count(len(places.guessed), 'PoP')}: between the neighbours"),
         (junctions, f"{_count(junctions, 'junction')} (hyperedge=1): routers without sites"),
     ]
     return [*(f"assumed: {text}" for number, text in remarks if number), REGIONS_REMARK]

@@ -102,17 +102,17 @@ class _Towns:
         """The requested site with its access links: to its PoP and, as backup, past it to the nearest neighbour."""
         pop = self._pops[request.via]
         km = great_circle_km(request.site.lat, request.site.lon, pop.lat, pop.lon)
-        delay_us = access.line_delay_us(km, self._us_per_km)
-        ways = [(pop, delay_us)]
+        delay_us = access.access_delay_us(km, self._us_per_km)
+        homes = [(pop, delay_us)]
         around = self._neighbours[pop.id]
         if request.dual and around:
             backup = min(around, key=lambda other: (around[other]["delay_us"], other))
-            ways.append((self._pops[backup], delay_us + around[backup]["delay_us"]))
-        lines = (
+            homes.append((self._pops[backup], delay_us + around[backup]["delay_us"]))
+        accesses = (
             AccessLink(home.routers[request.site.index % len(home.routers)], access.UNNUMBERED, request.rate_bps, us)
-            for home, us in ways
+            for home, us in homes
         )
-        return replace(request.site, accesses=tuple(lines))
+        return replace(request.site, accesses=tuple(accesses))
 
     def _hospitals(self) -> Iterator[tuple[Pop, str]]:
         """Every PoP that may have sites, with its hospital's tier, in the backbone's order."""

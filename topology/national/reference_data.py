@@ -15,14 +15,20 @@ from helsewan.topology.model import Region
 
 
 @dataclass(frozen=True, slots=True)
-class Town:
-    """A town with a PoP; ``routers`` is the number of routers there."""
+class _Locality:
+    """A town or municipality, with the coordinates of its centre."""
 
     id: str
     name: str
     region: Region
     lat: float
     lon: float
+
+
+@dataclass(frozen=True, slots=True)
+class Town(_Locality):
+    """A town with a PoP; ``routers`` is the number of routers there."""
+
     routers: int
 
 
@@ -68,14 +74,9 @@ class Hospital:
 
 
 @dataclass(frozen=True, slots=True)
-class Municipality:
+class Municipality(_Locality):
     """A municipality; coordinates are those of its administrative centre."""
 
-    id: str
-    name: str
-    region: Region
-    lat: float
-    lon: float
     population: int
 
 

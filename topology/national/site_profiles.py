@@ -13,7 +13,7 @@ from helsewan.topology.model import Kind, Region, Site
 from helsewan.topology.national.reference_data import Municipality
 from helsewan.topology.national.site_sampling import Candidate
 
-# [A] Rates and homing by kind of site: data/README.md, "Access lines".
+# [A] Rates and homing by kind of site: data/README.md, "Access links".
 HOSPITAL_RATE_BPS = {"university": 1_000_000_000, "central": 100_000_000, "local": 34_000_000}
 DUAL_HOMED_TIERS = frozenset({"university", "central"})
 MUNICIPALITY_RATE_BPS = 10_000_000

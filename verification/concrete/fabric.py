@@ -18,15 +18,15 @@ from helsewan.verification.concrete.switch import Stop, Switch, Visit
 class End(Enum):
     """How a packet's path ends."""
 
-    DELIVERED = "out of a site's line"
-    DROPPED = "a switch sent it nowhere, or to the controller alone"
-    LOST = "sent out of a port or on a VLAN that leads nowhere"
-    LOOPED = "it came where it had been, as it had been, but for its age"
+    DELIVERED = "out of a site's access link"
+    DROPPED = "a switch drops it or sends it to the controller only"
+    LOST = "sent to a port or VLAN with nothing behind it"
+    LOOPED = "it enters a router again by the same port and unchanged except for its TTL"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A packet about to enter a router by a port."""
+class LocatedPacket:
+    """A located packet (as in NetKAT): a packet about to enter a router by a port."""
 
     router: str
     port: int
@@ -35,24 +35,24 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """What one router on the path did; ``came`` is how the packet reached it."""
+    """What one router on the path did; ``ingress`` is the packet as it entered the router."""
 
-    came: Place
+    ingress: LocatedPacket
     visit: Visit
 
     def __str__(self) -> str:
-        lines = [f"{self.came.router}, in by port {self.came.port}"]
+        lines = [f"{self.ingress.router}, in by port {self.ingress.port}"]
         lines += [f"  {rule}" for rule in self.visit.rules]
         for choice in self.visit.choices:
-            taken = "no bucket is alive" if choice.bucket is None else f"takes bucket {choice.bucket}"
+            taken = "no bucket is live" if choice.bucket is None else f"takes bucket {choice.bucket}"
             lines.append(f"  {choice.group}: {taken}")
         return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A packet's whole path. ``site`` owns the access link it was delivered to, ``packet`` is its final form;
-    ``reason`` says why it was dropped."""
+    """The path of a packet. ``site`` owns the access link it was delivered to, ``packet`` is its final form; ``reason``
+    is why it was dropped."""
 
     hops: tuple[Hop, ...]
     end: End
@@ -62,8 +62,8 @@ class Trace:
 
     @property
     def routers(self) -> tuple[str, ...]:
-        """The routers it met."""
-        return tuple(hop.came.router for hop in self.hops)
+        """The routers on the path."""
+        return tuple(hop.ingress.router for hop in self.hops)
 
     def __str__(self) -> str:
         reason = "" if self.reason is None else f" ({self.reason.name})"
@@ -72,7 +72,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Fabric:
-    """A network's switches in a state in which some links and routers have failed; every port reflects it."""
+    """A network's switches in a state in which some components have failed; the ports at these are down."""
 
     network: Network
     switches: Mapping[str, Switch]
@@ -80,82 +80,82 @@ class Fabric:
 
     @classmethod
     def of(cls, network: Network, rules: Mapping[str, RuleSet]) -> Fabric:
-        """A whole network whose switches hold these rules, by router id."""
+        """A network whose switches hold these rules, by router id, with nothing failed."""
         return cls(network, {router: Switch.of(each) for router, each in rules.items()})
 
     def trace_from(self, site: str, packet: Packet, line: int = 0) -> Trace:
-        """The way of a packet that a site sends on its access line number ``line``."""
-        return self.walk(self.entrance(site, packet, line))
+        """The trace of a packet that a site sends on its access link number ``line``."""
+        return self.trace(self.ingress(site, packet, line))
 
-    def entrance(self, site: str, packet: Packet, line: int = 0) -> Place:
-        """Where a packet comes in that a site sends on its access line number ``line``."""
+    def ingress(self, site: str, packet: Packet, line: int = 0) -> LocatedPacket:
+        """The router and port by which a packet enters that a site sends on its access link number ``line``."""
         access = self.network.site[site].accesses[line]
         if port := self.network.access_link_ports[access.router].get((site, line)):
-            return Place(access.router, port, packet)
-        return Place(access.router, TRUNK_PORT, packet.but(vlan_vid=access.vlan | VLAN_PRESENT))
+            return LocatedPacket(access.router, port, packet)
+        return LocatedPacket(access.router, TRUNK_PORT, packet.but(vlan_vid=access.vlan | VLAN_PRESENT))
 
-    def walk(self, start: Place) -> Trace:
-        """The way of a packet from a place on.
+    def trace(self, start: LocatedPacket) -> Trace:
+        """The trace of a packet from a router on.
 
-        Raises ValueError where a switch sends two packets on: no rule does that."""
+        Raises ValueError where a switch forwards more than one copy: no generated rule does."""
         return self._follow(start, self.visit(start))
 
     def trace_out_of(self, router: str, packet: Packet, actions: tuple[Action, ...]) -> Trace:
-        """The way of a packet that a router's own processor has it treat so."""
+        """The trace of a packet that the controller sends through a router (packet-out) with these actions."""
         visit = self.switches[router].send(packet, actions, self.ports_down[router])
-        return self._follow(Place(router, CONTROLLER, packet), visit)
+        return self._follow(LocatedPacket(router, CONTROLLER, packet), visit)
 
-    def _follow(self, at: Place, visit: Visit) -> Trace:
-        """The way from a first router on, where ``visit`` became of the packet."""
+    def _follow(self, at: LocatedPacket, visit: Visit) -> Trace:
+        """The trace from ``at`` on, given the result of the first router."""
         hops: list[Hop] = []
-        met: set[Place] = set()
+        met: set[LocatedPacket] = set()
         while True:
             hops.append(Hop(at, visit))
-            ways = [(port, packet) for port, packet in visit.outputs if port != CONTROLLER]
-            if not ways:
+            outputs = [(port, packet) for port, packet in visit.outputs if port != CONTROLLER]
+            if not outputs:
                 return Trace(tuple(hops), End.DROPPED, reason=visit.reason)
-            if len(ways) > 1:
-                raise ValueError(f"{at.router} sends {len(ways)} packets out")
-            port, packet = ways[0]
+            if len(outputs) > 1:
+                raise ValueError(f"{at.router} sends {len(outputs)} packets out")
+            port, packet = outputs[0]
             if port not in self._link_at[at.router]:
                 site = self.site_behind(at.router, port, packet)
                 return Trace(tuple(hops), End.DELIVERED if site else End.LOST, site, packet)
-            onward = self.beyond(at.router, port, packet)
+            onward = self.next_hop(at.router, port, packet)
             if onward is None:
                 return Trace(tuple(hops), End.LOST)
-            met.add(Place(at.router, at.port, at.packet.ageless()))
-            if Place(onward.router, onward.port, onward.packet.ageless()) in met:
+            met.add(LocatedPacket(at.router, at.port, at.packet.with_fresh_ttl()))
+            if LocatedPacket(onward.router, onward.port, onward.packet.with_fresh_ttl()) in met:
                 return Trace(tuple(hops), End.LOOPED)
             at, visit = onward, self.visit(onward)
 
-    def links(self, walk: Trace) -> tuple[str, ...]:
-        """The fibres that a packet took on its way."""
-        return tuple(self._link_at[hop.came.router][hop.came.port] for hop in walk.hops[1:])
+    def links(self, trace: Trace) -> tuple[str, ...]:
+        """The links on a trace."""
+        return tuple(self._link_at[hop.ingress.router][hop.ingress.port] for hop in trace.hops[1:])
 
-    def visit(self, place: Place) -> Visit:
-        """What the router there does to the packet."""
-        return self.switches[place.router].receive(place.packet, place.port, self.ports_down[place.router])
+    def visit(self, at: LocatedPacket) -> Visit:
+        """What the router does to the packet."""
+        return self.switches[at.router].receive(at.packet, at.port, self.ports_down[at.router])
 
-    def beyond(self, router: str, port: int, packet: Packet) -> Place | None:
-        """Where a packet comes that leaves by a fibre's port; None if there is no way."""
+    def next_hop(self, router: str, port: int, packet: Packet) -> LocatedPacket | None:
+        """The packet at the far end of the link behind a port; None if there is no link or it is down."""
         link = self._link_at[router].get(port)
         if link is None or port in self.ports_down[router]:
             return None
         far = self.network.link[link].other(router)
-        return Place(far, self.network.ports[far][link], packet)
+        return LocatedPacket(far, self.network.ports[far][link], packet)
 
     def site_behind(self, router: str, port: int, packet: Packet) -> str | None:
-        """The site on whose access line of this router a packet leaves; None if there is none, or it is down."""
+        """The site to whose access link a packet goes out of a port; None if there is none or the port is down."""
         down = port in self.ports_down[router]
         return None if down else self._sites.get((router, port, packet.fields.get("vlan_vid", 0)))
 
     @cached_property
     def ports_down(self) -> dict[str, frozenset[int]]:
-        """The ports of each router behind which a line or the neighbour has failed."""
+        """The ports of each router whose link, access link or neighbour has failed."""
         lines = self.network.access_link_ports
         return {
             router: frozenset(port for link, port in ports.items() if self._is_down(router, link))
-            | frozenset(port for line, port in lines[router].items() if line in self.failures.lines)
+            | frozenset(port for line, port in lines[router].items() if line in self.failures.access_links)
             for router, ports in self.network.ports.items()
         }
 
@@ -170,7 +170,7 @@ class Fabric:
 
     @cached_property
     def _sites(self) -> dict[tuple[str, int, int], str]:
-        """Sites by router, port and tag of their access lines."""
+        """Sites by router, port and VLAN tag of their access links."""
         own = {
             (router, port, 0): site
             for router in self.network.access_link_ports

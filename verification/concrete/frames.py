@@ -1,7 +1,7 @@
-"""A frame as Open vSwitch reads it: bytes in, the packet that its rules match on out (lib/flow.c, miniflow_extract).
+"""Parses a frame into the fields that rules match, as Open vSwitch does (lib/flow.c, miniflow_extract).
 
-What a switch does not understand it does not see, and lets the rules decide on the rest: a second VLAN tag and all
-behind it, a header that is cut off, what follows an IPv6 header that is none of those it knows to skip.
+Fields that the switch does not parse are absent, and the rules decide on the others: those behind a second VLAN tag, in
+a truncated header, or behind an IPv6 extension header that it does not skip.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _UDP = struct.Struct("!HHHH")
 _ICMP_BYTES, _TARGET_BYTES = 8, 16
 _MORE, _OFFSET4, _OFFSET6 = 0x2000, 0x1FFF, 0xFFF8
 _TCP_FLAGS = 0xFFF
-_UNREAD = dict.fromkeys(("ip_dscp", "ip_ecn", "nw_ttl", "ip_proto", "ip_frag"), 0)  # of headers that make no sense
+_UNREAD = dict.fromkeys(("ip_dscp", "ip_ecn", "nw_ttl", "ip_proto", "ip_frag"), 0)  # the fields of an invalid header
 _LABEL_BOTTOM = 0x100
 
 
 @dataclass
 class _Reader:
-    """The rest of a frame, and the fields found before."""
+    """The unparsed rest of a frame, and the fields parsed so far."""
 
     rest: bytes
     fields: dict[str, int] = field(default_factory=dict)
     labels: list[Label] = field(default_factory=list)
 
     def take(self, layout: struct.Struct) -> tuple[int, ...] | None:
-        """The next header, numbers and all else as it is laid out; None where it is not whole."""
+        """The values of the next header; None where it is truncated."""
         if len(self.rest) < layout.size:
             return None
         values = layout.unpack_from(self.rest)
@@ -53,7 +53,7 @@ class _Reader:
 
 
 def read(frame: bytes) -> Packet:
-    """The packet in a frame that has at least an Ethernet header."""
+    """The packet in a frame of at least 14 bytes, an Ethernet header."""
     destination, source, kind = _ETHERNET.unpack_from(frame)
     reader = _Reader(frame[_ETHERNET.size :])
     reader.fields |= {"eth_dst": int.from_bytes(destination, "big"), "eth_src": int.from_bytes(source, "big")}
@@ -70,7 +70,8 @@ def read(frame: bytes) -> Packet:
 
 
 def _read_labels(reader: _Reader, kind: int) -> int:
-    """The label stack, as far as a switch looks; what is beneath says itself what it is."""
+    """Parses the label stack to the depth that the switch supports; returns the EtherType beneath, by the IP
+    version."""
     while len(reader.labels) < MAX_LABELS and len(reader.rest) >= 4:
         entry = int.from_bytes(reader.rest[:4], "big")
         reader.rest = reader.rest[4:]
@@ -139,7 +140,7 @@ def _read_ipv6(reader: _Reader) -> None:
 
 
 def _read_upper(reader: _Reader, tos: int, ttl: int, protocol: int, fragment: int) -> None:
-    """What both versions have, and the header above."""
+    """The fields common to both IP versions, and the transport header."""
     reader.fields |= {"ip_dscp": tos >> 2, "ip_ecn": tos & 3, "nw_ttl": ttl, "ip_proto": protocol, "ip_frag": fragment}
     if fragment == LATER_FRAGMENT:
         return
@@ -156,7 +157,7 @@ def _read_upper(reader: _Reader, tos: int, ttl: int, protocol: int, fragment: in
 
 
 def _read_neighbour(reader: _Reader) -> None:
-    """A neighbour's address that is asked for or told (RFC 4861)."""
+    """The target address of a neighbour solicitation or advertisement (RFC 4861)."""
     body = reader.rest[_ICMP_BYTES:]
     if len(body) >= _TARGET_BYTES:
         reader.fields["ipv6_nd_target"] = _number(body[:_TARGET_BYTES])

@@ -1,4 +1,4 @@
-"""Finding a table's entry for a packet: tuple space search (Srinivasan, Suri and Varghese, SIGCOMM 1999).
+"""Finds a table's entry for a packet: tuple space search (Srinivasan, Suri and Varghese, SIGCOMM 1999).
 
 Entries that match the same fields under the same masks share a hash table, so a look-up costs one probe per
 combination of fields and masks, not one per entry. Open vSwitch's classifier does the same.
@@ -13,16 +13,17 @@ from functools import cached_property
 from helsewan.controller.openflow.entries import FlowRule, Match
 from helsewan.verification.concrete.packet import number, plain
 
-Shape = tuple[tuple[str, "int | None"], ...]  # field and mask (None: all of it), by name
+FieldMask = tuple[tuple[str, "int | None"], ...]  # fields and their masks (None: exact match), by name
 
 
-class ChanceError(Exception):
-    """Two entries of equal priority match one packet and differ in their actions: a switch may take either."""
+class AmbiguousMatchError(Exception):
+    """Two entries of equal priority with different instructions match one packet: a switch may take either."""
 
 
 @dataclass(slots=True)
-class _Alike:
-    """The entries of one shape, by the values they match; of two with equal values, the one of higher priority."""
+class _Subtable:
+    """The entries with the same fields and masks, by the values they match; of two with equal values, the one of higher
+    priority."""
 
     rules: dict[tuple[int, ...], FlowRule] = field(default_factory=dict)
     highest: int = -1
@@ -41,42 +42,42 @@ class Classifier:
         self.rules = tuple(rules)
 
     @cached_property
-    def _by_rank(self) -> list[tuple[Shape, _Alike]]:
-        by_shape: dict[Shape, _Alike] = {}
+    def _subtables(self) -> list[tuple[FieldMask, _Subtable]]:
+        by_mask: dict[FieldMask, _Subtable] = {}
         for rule in self.rules:
-            shape, values = _shape_and_values(rule.match)
-            by_shape.setdefault(shape, _Alike()).add(values, rule)
-        return sorted(by_shape.items(), key=lambda item: -item[1].highest)
+            field_mask, values = _mask_and_values(rule.match)
+            by_mask.setdefault(field_mask, _Subtable()).add(values, rule)
+        return sorted(by_mask.items(), key=lambda item: -item[1].highest)
 
-    def lookup(self, seen: Mapping[str, int]) -> FlowRule | None:
-        """The entry of highest priority that matches these fields, if any. Registers not there count as zero.
+    def lookup(self, fields: Mapping[str, int]) -> FlowRule | None:
+        """The entry of highest priority that matches these fields, if any. Missing registers are zero.
 
-        Raises ChanceError where OpenFlow leaves open which it is."""
+        Raises AmbiguousMatchError where OpenFlow does not define which entry it is."""
         best: FlowRule | None = None
-        for shape, alike in self._by_rank:
-            if best is not None and alike.highest < best.priority:
+        for field_mask, subtable in self._subtables:
+            if best is not None and subtable.highest < best.priority:
                 break
-            found = alike.rules.get(_values(shape, seen))
+            found = subtable.rules.get(_values(field_mask, fields))
             if found is None or (best is not None and found.priority < best.priority):
                 continue
-            if best is not None and found.priority == best.priority and _effect(found) != _effect(best):
-                raise ChanceError(f"either of: {best} -- {found}")
+            if best is not None and found.priority == best.priority and _instructions(found) != _instructions(best):
+                raise AmbiguousMatchError(f"either of: {best} -- {found}")
             best = found
         return best
 
 
-def _values(shape: Shape, seen: Mapping[str, int]) -> tuple[int, ...]:
-    """The packet's values for a shape; a field it has not makes the result one that no entry has."""
+def _values(field_mask: FieldMask, fields: Mapping[str, int]) -> tuple[int, ...]:
+    """The packet's masked values; with a missing field, a value that no entry has."""
     values = []
-    for name, mask in shape:
-        value = seen.get(name, 0 if "reg" in name else None)
+    for name, mask in field_mask:
+        value = fields.get(name, 0 if "reg" in name else None)
         if value is None:
             return (-1,)
         values.append(value if mask is None else value & mask)
     return tuple(values)
 
 
-def _shape_and_values(match: Match) -> tuple[Shape, tuple[int, ...]]:
+def _mask_and_values(match: Match) -> tuple[FieldMask, tuple[int, ...]]:
     wanted: list[tuple[str, int | None, int]] = []
     for name, value in sorted(match):
         if isinstance(value, tuple):
@@ -87,5 +88,5 @@ def _shape_and_values(match: Match) -> tuple[Shape, tuple[int, ...]]:
     return tuple((name, mask) for name, mask, _ in wanted), tuple(value for _, _, value in wanted)
 
 
-def _effect(rule: FlowRule) -> tuple[object, ...]:
+def _instructions(rule: FlowRule) -> tuple[object, ...]:
     return rule.actions, rule.goto, rule.metadata, rule.meter

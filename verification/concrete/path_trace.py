@@ -1,4 +1,4 @@
-"""How a service's packets go from one site to another, according to the rules."""
+"""The path of a service's packets from one site to another under the rules, with labels, delay and backup paths."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from helsewan.topology.model import AccessLinkId, Site
 from helsewan.verification.concrete.fabric import Fabric, Trace
 from helsewan.verification.concrete.packet import Label, Packet
 
-_CLIENT_PORT = 49_152  # the first that is nobody's (RFC 6335, 6)
+_CLIENT_PORT = 49_152  # the first dynamic port (RFC 6335, 6)
 _SYN = 0x02  # of TCP's flags (RFC 9293, 3.1)
-_TTL = 64  # what hosts send
+_TTL = 64  # the usual initial TTL of hosts
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A link on the path, and the labels of the packet on it, the transport label first."""
+    """A link on the path, and the packet's label stack there, transport label first."""
 
     link: str
     labels: tuple[Label, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Journey:
+class PathTrace:
     """A packet's path: its ``routers``, a leg from each to the next, and the site it is delivered to, None where it
-    does not arrive. ``delay_us`` is one way, access links included; ``dscp`` is the code point it arrives with."""
+    is not delivered. ``delay_us`` is the one-way delay, access links included; ``dscp`` is the DSCP on delivery."""
 
     routers: tuple[str, ...]
     legs: tuple[Leg, ...]
@@ -40,15 +40,16 @@ class Journey:
 
 @dataclass(frozen=True, slots=True)
 class Detour:
-    """Where packets go directly after a failure on their path, before the controller reacts: what failed, and the
-    path."""
+    """The path of packets directly after a failure on their path, before the controller reacts; ``failed`` describes
+    the failure."""
 
     failed: str
-    journey: Journey
+    path: PathTrace
 
 
 def packet_of(service: Service, sender: Site, receiver: Site, family: IpVersion, *, reply: bool = False) -> Packet:
-    """The first packet of a service, with which ``sender`` opens it; or one that answers it."""
+    """The first packet of a service from a client (``sender``) to a server; with ``reply``, from a server to a
+    client."""
     ends = [site.prefixes[FAMILIES.index(family)][2] for site in (sender, receiver)]
     about = dict[str, int | str](eth_type=family.eth_type, nw_ttl=_TTL, ip_dscp=0, ip_frag=0)
     about |= {family.source: str(ends[0]), family.destination: str(ends[1])}
@@ -62,37 +63,40 @@ def packet_of(service: Service, sender: Site, receiver: Site, family: IpVersion,
     return Packet.of(**about, **{"ip_proto": int(service.protocol), f"{name}_src": source, f"{name}_dst": destination})
 
 
-def journey(plan: Plan, fabric: Fabric, sender: str, packet: Packet, line: int = 0) -> Journey:
-    """The way of a packet that ``sender`` sends on its line number ``line``."""
-    walk, network = fabric.trace_from(sender, packet, line), plan.network
-    links = fabric.links(walk)
-    legs = tuple(Leg(link, hop.came.packet.labels) for link, hop in zip(links, walk.hops[1:], strict=True))
+def path_trace(plan: Plan, fabric: Fabric, sender: str, packet: Packet, line: int = 0) -> PathTrace:
+    """The path of a packet that ``sender`` sends on its access link number ``line``."""
+    trace, network = fabric.trace_from(sender, packet, line), plan.network
+    links = fabric.links(trace)
+    legs = tuple(Leg(link, hop.ingress.packet.labels) for link, hop in zip(links, trace.hops[1:], strict=True))
     delay_us = network.site[sender].accesses[line].delay_us + sum(network.link[link].delay_us for link in links)
-    if walk.site is not None:
-        delay_us += next(each.delay_us for each in network.site[walk.site].accesses if each.router == walk.routers[-1])
-    return Journey(walk.routers, legs, walk.site, delay_us, _last(walk).fields["ip_dscp"])
+    if trace.site is not None:
+        delay_us += next(
+            each.delay_us for each in network.site[trace.site].accesses if each.router == trace.routers[-1]
+        )
+    return PathTrace(trace.routers, legs, trace.site, delay_us, _last_packet(trace).fields["ip_dscp"])
 
 
-def detours(plan: Plan, fabric: Fabric, sender: str, packet: Packet, way: Journey) -> Iterator[Detour]:
-    """Where the packet goes if a fibre on its way fails, or a line of either site that has another. A sender whose line
-    fails sends on the other one itself."""
-    for leg in way.legs:
+def detours(plan: Plan, fabric: Fabric, sender: str, packet: Packet, path: PathTrace) -> Iterator[Detour]:
+    """The paths if one link of ``path`` fails, or one access link of a dual-homed site at either end. A sender whose
+    access link fails sends on its other one."""
+    for leg in path.legs:
         failed = replace(fabric, failures=Failures(links=frozenset({leg.link})))
-        yield Detour(leg.link, journey(plan, failed, sender, packet))
-    for line, sent_on in _lines(plan, sender, way):
-        failed = replace(fabric, failures=Failures(lines=frozenset({line})))
+        yield Detour(leg.link, path_trace(plan, failed, sender, packet))
+    for line, sent_on in _redundant_lines(plan, sender, path):
+        failed = replace(fabric, failures=Failures(access_links=frozenset({line})))
         router = plan.network.site[line[0]].homing[line[1]]
-        yield Detour(f"the line of {line[0]} to {router}", journey(plan, failed, sender, packet, sent_on))
+        yield Detour(f"the line of {line[0]} to {router}", path_trace(plan, failed, sender, packet, sent_on))
 
 
-def _lines(plan: Plan, sender: str, way: Journey) -> Iterator[tuple[AccessLinkId, int]]:
-    """The lines at both ends of a way for which there is another, each with the one the packet is sent on instead."""
+def _redundant_lines(plan: Plan, sender: str, path: PathTrace) -> Iterator[tuple[AccessLinkId, int]]:
+    """The access links at both ends of a path that have an alternative, each with the number of the access link on
+    which the sender then sends."""
     if len(plan.network.site[sender].accesses) > 1:
         yield (sender, 0), 1
-    if way.site is not None and len(homing := plan.network.site[way.site].homing) > 1:
-        yield (way.site, homing.index(way.routers[-1])), 0
+    if path.site is not None and len(homing := plan.network.site[path.site].homing) > 1:
+        yield (path.site, homing.index(path.routers[-1])), 0
 
 
-def _last(walk: Trace) -> Packet:
-    """The packet as it was last seen."""
-    return walk.packet or walk.hops[-1].came.packet
+def _last_packet(trace: Trace) -> Packet:
+    """The packet in its last known form."""
+    return trace.packet or trace.hops[-1].ingress.packet

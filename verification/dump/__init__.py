@@ -1,4 +1,4 @@
 """The rules of all switches in one file.
 
-Entry point: `dump`, which reads and writes such files; `entry_json` and `fields` have the words of an entry.
+Entry point: `dump`, which reads and writes such files; `entry_json` and `fields` define the format of an entry.
 """

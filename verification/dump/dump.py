@@ -1,11 +1,11 @@
-"""The rules of all switches in one file: JSON lines, so that one rule can be found, changed and lost with any editor.
+"""The rules of all switches in one file: JSON lines, so that one rule can be found, changed or deleted with any editor.
 
-The first line says what it is and of what; the second has the whole network, the third the policy's text, so that
-the file can be judged by itself, wherever it comes to. Then a line for each entry of each router:
+The first line is a header; the second has the whole network, the third the policy's text, so that the file suffices for
+a verification. Then there is a line for each entry of each router:
 
-    {"router": "oslo-1", "flow": {…}}        `helsewan.verification.dump.entry_json` has the words
+    {"router": "oslo-1", "flow": {…}}        `helsewan.verification.dump.entry_json` defines the format
 
-Compressed with gzip it reads the same. Pure: bytes in and out.
+Files compressed with gzip are read, too. Pure: bytes in and out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -25,29 +24,30 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from helsewan.common.document import Document, dotted, loads
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import explain, nearest
-from helsewan.controller.openflow.entries import Action, AnyMeter, Entry, FlowRule, Group, GroupRule, RuleSet
+from helsewan.controller.openflow.entries import AnyMeter, Entry, FlowRule, GroupRule, RuleSet
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.plan import Contract, Plan, TimedException
 from helsewan.topology.exporters.formats import from_json, to_json
 from helsewan.topology.model import Network, access_link_name
 from helsewan.verification.dump import entry_json
+from helsewan.verification.dump.consistency import inconsistencies
 
 VERSION = 1
-MOST_BYTES = 512 * 1024 * 1024  # 10,000 sites have some 130 MB
-_MOST_TOLD = 50  # problems; who has more has another file in hand
+MAX_BYTES = 512 * 1024 * 1024  # 10,000 sites have some 130 MB
+_MAX_PROBLEMS = 50  # that are reported; with more, the file is probably of another kind
 _GZIP, _GZIP_BITS = b"\x1f\x8b", 16 + zlib.MAX_WBITS
 _HEAD_LINES = 3
-NOTHING_DOWN = Failures()
+NO_FAILURES = Failures()
 
 
 @dataclass(frozen=True)
 class Dump:
-    """Rules by router id, of ``network`` under the policy whose text is ``policy``, at the ``moment`` that says which
-    of its exceptions are in force. ``file`` is what the policy's places are told by, ``sources`` the ``file:line`` of
-    its contracts and exceptions by name, and of where contracts begin by no name, before files that it includes became
-    one; ``digest`` is its plan's. ``taken`` says where the rules are from, ``down`` what was down there;
-    ``answers_neighbours`` is as in the plan."""
+    """Rules by router id, of ``network`` under the policy whose text is ``policy``, compiled at ``time``, which decides
+    which of its exceptions are in force. ``file`` is the policy's name in messages. ``sources`` has the ``file:line``
+    of its contracts and exceptions by name, and of the beginning of its contracts by the empty name; these are
+    locations in the original files, before included ones were merged. ``digest`` is the plan's. ``taken`` says where
+    the rules are from, ``down`` what had failed there; ``answers_neighbours`` is as in the plan."""
 
     network: Network
     policy: str
@@ -58,7 +58,7 @@ class Dump:
     taken: str = "intended"
     down: Failures = field(default_factory=Failures)
     answers_neighbours: bool = True
-    moment: datetime | None = None
+    time: datetime | None = None
 
     @classmethod
     def of(
@@ -66,23 +66,22 @@ class Dump:
         plan: Plan,
         rules: Mapping[str, RuleSet],
         taken: str = "intended",
-        down: Failures = NOTHING_DOWN,
-        moment: datetime | None = None,
+        down: Failures = NO_FAILURES,
+        time: datetime | None = None,
     ) -> Dump:
-        """The dump of a plan's switches; ``moment`` is needed of a plan with exceptions only."""
-        moment = moment if plan.exceptions else None
+        """The dump of a plan's switches; ``time`` is used only for a plan with exceptions."""
+        time = time if plan.exceptions else None
         sources = {"": plan.contracts_at} | {contract.name: contract.source for contract in plan.contracts}
         sources |= {exception.name: exception.source for exception in plan.exceptions}
         about = plan.network, plan.source, plan.file, plan.digest, sources
-        return cls(*about, rules, taken, down, plan.answers_neighbours, moment)
+        return cls(*about, rules, taken, down, plan.answers_neighbours, time)
 
     @property
     def plan(self) -> Plan:
-        """What the policy says on the network. Raises InputError where the text is no policy of it, or another."""
+        """The plan, compiled from the policy's text. Raises InputError if the text is not a valid policy for the
+        network, or if the digest of the plan is another one."""
         policy = read_policy(loads(self.policy.encode("utf-8", "surrogatepass"), self.file))
-        plan = replace(
-            compile_policy(policy, self.network, now=self.moment), answers_neighbours=self.answers_neighbours
-        )
+        plan = replace(compile_policy(policy, self.network, now=self.time), answers_neighbours=self.answers_neighbours)
         if plan.digest != self.digest:
             hint = "name one with --policy, or put its digest into the first line"
             raise InputError(Problem(f"{self.file}: digest", plan.digest, f"is not the dump's, {self.digest}", hint))
@@ -97,7 +96,7 @@ class Dump:
         return self.sources.get(entry.name, entry.source)
 
 
-class _Of(BaseModel):
+class _Identity(BaseModel):
     """The identity of a network or policy."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -114,7 +113,7 @@ class _Down(BaseModel):
     links: list[str] = []
     routers: list[str] = []
     lines: list[str] = []
-    """access lines of dual-homed sites, as ``site/wan0``"""
+    """access links of dual-homed sites, as ``site/wan0``"""
 
 
 class _Head(BaseModel):
@@ -123,23 +122,23 @@ class _Head(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     format: Literal["helsewan-rules/1"]
-    """what the file is"""
+    """format and version"""
     taken: str
     """where the rules are from"""
-    network: _Of
-    """whose rules they are"""
+    network: _Identity
+    """the network that the rules are for"""
     seed: int
-    """the network's"""
+    """of the network"""
     sites: int
-    """how many it has"""
-    policy: _Of
-    """what the rules are meant to do; named by its file"""
+    """number of sites of the network"""
+    policy: _Identity
+    """the policy that the rules implement; its name is that of its file"""
     moment: Annotated[AwareDatetime, Field(strict=False)] | None
-    """at which the policy's exceptions are or are not in force"""
+    """time that decides which of the policy's exceptions are in force"""
     down: _Down
-    """what was down"""
+    """what had failed"""
     answers_neighbours: bool
-    """whether switches answer IPv6 neighbours by themselves"""
+    """whether switches answer IPv6 neighbour solicitations themselves"""
 
 
 class _Text(BaseModel):
@@ -150,14 +149,14 @@ class _Text(BaseModel):
     policy: str
     """the policy's text"""
     sources: dict[str, str]
-    """where its contracts and exceptions stand, by name"""
+    """``file:line`` of its contracts and exceptions, by name"""
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def write(dump: Dump) -> Iterator[bytes]:
-    """The file, a line at a time."""
+    """The lines of the file."""
     network = _compact(json.loads(to_json(dump.network)))
     head = {
         "format": f"helsewan-rules/{VERSION}",
@@ -166,11 +165,11 @@ def write(dump: Dump) -> Iterator[bytes]:
         "seed": dump.network.seed,
         "sites": len(dump.network.sites),
         "policy": {"name": dump.file, "digest": dump.digest},
-        "moment": None if dump.moment is None else dump.moment.isoformat(),
+        "moment": None if dump.time is None else dump.time.isoformat(),
         "down": {
             "links": sorted(dump.down.links),
             "routers": sorted(dump.down.routers),
-            "lines": sorted(access_link_name(*line) for line in dump.down.lines),
+            "lines": sorted(access_link_name(*each) for each in dump.down.access_links),
         },
         "answers_neighbours": dump.answers_neighbours,
     }
@@ -183,9 +182,9 @@ def write(dump: Dump) -> Iterator[bytes]:
 
 
 def read(raw: bytes, name: str) -> Dump:
-    """The dump in a file's bytes; ``name`` is what errors call it. Raises InputError with a line for each entry that
-    cannot be."""
-    lines = _unpacked(raw, name).split(b"\n")
+    """The dump in a file's bytes; ``name`` is the file's name in messages. Raises InputError with a problem for each
+    invalid entry."""
+    lines = _decompressed(raw, name).split(b"\n")
     problems: list[Problem] = []
     head, network, (policy, sources) = _read_head(lines, name)
     found: dict[str, list[tuple[int, Entry]]] = {router.id: [] for router in network.routers}
@@ -195,11 +194,11 @@ def read(raw: bytes, name: str) -> Dump:
         try:
             router, entry = _read_entry(line, found)
             found[router].append((number, entry))
-        except entry_json.Wrong as error:
+        except entry_json.EntryError as error:
             problems.append(_problem(error, f"{name}:{number}"))
     _raise_if_any(problems, name)
-    _raise_if_any([each for router, held in found.items() for each in _inconsistent(router, held, name)], name)
-    rules = {router: _ruleset([entry for _, entry in held]) for router, held in found.items()}
+    _raise_if_any([each for router, entries in found.items() for each in inconsistencies(router, entries, name)], name)
+    rules = {router: _ruleset([entry for _, entry in entries]) for router, entries in found.items()}
     return Dump(
         network,
         policy,
@@ -215,19 +214,21 @@ def read(raw: bytes, name: str) -> Dump:
 
 
 def _raise_if_any(problems: list[Problem], name: str) -> None:
+    if len(problems) > _MAX_PROBLEMS:
+        more = Problem(name, None, f"has {len(problems) - _MAX_PROBLEMS} problems more")
+        raise InputError(*problems[:_MAX_PROBLEMS], more)
     if problems:
-        more = [Problem(name, None, f"has {len(problems) - _MOST_TOLD} problems more")] * (len(problems) > _MOST_TOLD)
-        raise InputError(*problems[:_MOST_TOLD], *more)
+        raise InputError(*problems)
 
 
 def _read_head(lines: list[bytes], name: str) -> tuple[_Head, Network, tuple[str, dict[str, str]]]:
-    """What the first lines say: the first, the network, and the policy's text with its sources."""
+    """The first three lines: the header, the network, and the policy's text with its sources."""
     data = [_parsed(line, f"{name}:{number}") for number, line in enumerate(lines[:_HEAD_LINES], start=1)]
-    head = _fitting(_Head, data[0], f"{name}:1")
+    head = _validated(_Head, data[0], f"{name}:1")
     for number, key in ((2, "network"), (3, "policy")):
         if len(data) < number or key not in data[number - 1]:
             raise InputError(Problem(f"{name}:{number}", None, f"is not the {key}", "dump the rules again"))
-    text = _fitting(_Text, data[2], f"{name}:3")
+    text = _validated(_Text, data[2], f"{name}:3")
     network = _compact(data[1]["network"])
     if head.network.digest != (digest := _digest(network)):
         hint = f"where it was changed on purpose, write {digest} into the first line"
@@ -235,7 +236,7 @@ def _read_head(lines: list[bytes], name: str) -> tuple[_Head, Network, tuple[str
     return head, from_json(network, f"{name}:2"), (text.policy, text.sources)
 
 
-def _fitting(model: type[_Model], data: dict[str, Any], where: str) -> _Model:
+def _validated(model: type[_Model], data: dict[str, Any], where: str) -> _Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -247,124 +248,82 @@ def _read_entry(line: bytes, routers: Mapping[str, object]) -> tuple[str, Entry]
     try:
         data = _decoded(line)
     except (ValueError, RecursionError) as error:
-        raise entry_json.Wrong((), None, f"is not JSON: {error}", "one object a line") from None
+        raise entry_json.EntryError((), None, f"is not JSON: {error}", "one object a line") from None
     if not isinstance(data, dict) or "router" not in data:
-        raise entry_json.Wrong((), None, "should be a map with a router and an entry")
+        raise entry_json.EntryError((), None, "should be a map with a router and an entry")
     router = data.pop("router")
     if not isinstance(router, str) or router not in routers:
         hint = nearest(router, routers) if isinstance(router, str) else ""
-        raise entry_json.Wrong(("router",), router, "is no router of this network", hint)
+        raise entry_json.EntryError(("router",), router, "is no router of this network", hint)
     return router, entry_json.from_json(data)
 
 
 def _decoded(line: bytes) -> Any:
-    """JSON, in which no object has a key twice. Raises ValueError or RecursionError."""
+    """A line's JSON. Raises ValueError, also for an object with a duplicate key, or RecursionError."""
     return _DECODER.decode(line.decode())
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys differ."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, from its pairs. Raises ValueError for a duplicate key."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"{twice!r} stands twice in one object")
-    return made
+        raise ValueError(f"{twice!r} is twice in one object")
+    return found
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_once)  # one for all: to make one takes longer than to read a line
+# Shared: creating one takes longer than reading a line.
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
 
 
 def _failures(down: _Down, network: Network, name: str) -> Failures:
-    """What was down, by names that the network has."""
-    lines = {access_link_name(*line): line for ports in network.access_link_ports.values() for line in ports}
+    """What had failed. Raises InputError for names that the network does not have."""
+    access_links = {access_link_name(*each): each for ports in network.access_link_ports.values() for each in ports}
     named: dict[str, tuple[list[str], Mapping[str, object]]] = {
         "links": (down.links, network.link),
         "routers": (down.routers, network.router),
-        "lines": (down.lines, lines),
+        "lines": (down.lines, access_links),
     }
     problems = [
-        Problem(f"{name}:1: down.{what}[{place}]", each, "is not of this network", nearest(each, known))
+        Problem(f"{name}:1: down.{what}[{index}]", each, "is not of this network", nearest(each, known))
         for what, (given, known) in named.items()
-        for place, each in enumerate(given)
+        for index, each in enumerate(given)
         if each not in known
     ]
     if problems:
         raise InputError(*problems)
-    return Failures(frozenset(down.links), frozenset(down.routers), lines=frozenset(lines[each] for each in down.lines))
-
-
-def _inconsistent(router: str, held: list[tuple[int, Entry]], name: str) -> Iterator[Problem]:
-    """Entries of one switch that another one is in the way of, or that refer to what is not there."""
-    first: dict[object, int] = {}
-    for number, entry in held:
-        key = _identity(entry)
-        if (before := first.setdefault(key, number)) != number:
-            yield Problem(f"{name}:{number}", None, f"is what line {before} is to a switch", "remove one of them")
-    for number, entry in held:
-        for path, what, referred in _references(entry):
-            if (what, referred) not in first:
-                hint = f"add the {what}, or name another one of {router}'s"
-                yield Problem(f"{name}:{number}: {dotted(path)}", referred, f"is no {what} of {router}", hint)
-    groups = {entry.id: entry for _, entry in held if isinstance(entry, GroupRule)}
-    handed = {each.id: [group for _, _, group in _references(each)] for each in groups.values()}
-    try:
-        TopologicalSorter(handed).prepare()
-    except CycleError as error:
-        (again, *_) = circle = error.args[1]
-        way = " to ".join(map(str, reversed(circle)))
-        line = first["group", again]
-        yield Problem(f"{name}:{line}", None, f"hands packets in a circle: group {way}", "no switch takes that")
-
-
-def _identity(entry: Entry) -> object:
-    """What a switch tells entries apart by."""
-    if isinstance(entry, FlowRule):
-        return entry.table, entry.priority, frozenset(entry.match)
-    return "group" if isinstance(entry, GroupRule) else "meter", entry.id
-
-
-def _references(entry: Entry) -> Iterator[tuple[entry_json.Path, str, int]]:
-    """The groups and the meter that an entry needs, and where it says so."""
-    if isinstance(entry, FlowRule):
-        yield from _groups(entry.actions, ("flow", "actions"))
-        if entry.meter is not None:
-            yield ("flow", "meter"), "meter", entry.meter
-    elif isinstance(entry, GroupRule):
-        for number, bucket in enumerate(entry.buckets):
-            yield from _groups(bucket.actions, ("group", "buckets", number, "actions"))
-
-
-def _groups(actions: tuple[Action, ...], path: entry_json.Path) -> Iterator[tuple[entry_json.Path, str, int]]:
-    for number, action in enumerate(actions):
-        if isinstance(action, Group):
-            yield (*path, number, "group"), "group", action.id
-
-
-def _ruleset(held: list[Entry]) -> RuleSet:
-    return RuleSet(
-        tuple(entry for entry in held if isinstance(entry, AnyMeter)),
-        tuple(entry for entry in held if isinstance(entry, GroupRule)),
-        tuple(entry for entry in held if isinstance(entry, FlowRule)),
+    return Failures(
+        frozenset(down.links),
+        frozenset(down.routers),
+        access_links=frozenset(access_links[each] for each in down.lines),
     )
 
 
-def _problem(error: entry_json.Wrong, where: str) -> Problem:
+def _ruleset(entries: list[Entry]) -> RuleSet:
+    return RuleSet(
+        tuple(entry for entry in entries if isinstance(entry, AnyMeter)),
+        tuple(entry for entry in entries if isinstance(entry, GroupRule)),
+        tuple(entry for entry in entries if isinstance(entry, FlowRule)),
+    )
+
+
+def _problem(error: entry_json.EntryError, where: str) -> Problem:
     value = None if isinstance(error.value, dict | list) else error.value
     return Problem(f"{where}: {dotted(error.path)}" if error.path else where, value, error.reason, error.hint)
 
 
-def _unpacked(raw: bytes, name: str) -> bytes:
-    """A file's bytes, of a compressed one what is in it."""
+def _decompressed(raw: bytes, name: str) -> bytes:
+    """A file's bytes, decompressed if they are compressed. Raises InputError."""
     if raw.startswith(_GZIP):
-        unpacking = zlib.decompressobj(_GZIP_BITS)
+        decompressor = zlib.decompressobj(_GZIP_BITS)
         try:
-            raw = unpacking.decompress(raw, MOST_BYTES + 1)
+            raw = decompressor.decompress(raw, MAX_BYTES + 1)
         except zlib.error as error:
             raise InputError(Problem(name, None, f"cannot be unpacked: {error}")) from None
-        if not unpacking.eof and len(raw) <= MOST_BYTES:
-            raise InputError(Problem(name, None, "ends in the middle", "copy or dump it again"))
-    if len(raw) > MOST_BYTES:
-        raise InputError(Problem(name, None, f"has more than {MOST_BYTES} bytes"))
+        if not decompressor.eof and len(raw) <= MAX_BYTES:
+            raise InputError(Problem(name, None, "is truncated", "copy or dump it again"))
+    if len(raw) > MAX_BYTES:
+        raise InputError(Problem(name, None, f"has more than {MAX_BYTES} bytes"))
     return raw
 
 

@@ -6,7 +6,7 @@
     {"group": {"id": 24, "buckets": [{"watch_port": 2, "actions": ["push_mpls", {"output": 2}]}]}}
     {"meter": {"id": 7, "rate_kbps": 800, "burst_kbit": 80}}
 
-What is empty is left out. Numbers of 64 bits are text, for many a reader of JSON has no room for them.
+Empty parts are left out. Numbers of 64 bits are text, since many JSON parsers cannot represent them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from helsewan.controller.openflow.entries import (
 from helsewan.verification.dump import fields
 
 Path = tuple[str | int, ...]
-_MOST32, _MOST64, _LAST_TABLE = (1 << 32) - 1, (1 << 64) - 1, 254
+_MAX32, _MAX64, _LAST_TABLE = (1 << 32) - 1, (1 << 64) - 1, 254
 _PORTS = {"in_port": IN_PORT, "controller": CONTROLLER}
 _PORT_NAMES = {number: name for name, number in _PORTS.items()}
 _TABLES = {table.name.lower(): table for table in Table}
@@ -60,12 +60,12 @@ _PLAIN: dict[str, Action] = {
     "dec_mpls_ttl": DecMplsTtl(),
 }
 _PLAIN_NAMES = {action: name for name, action in _PLAIN.items()}
-_TLV_KEY = re.compile(rf"{TLV}(\.[0-9]+)?")  # a second one is tlv.2: an object has no key twice
+_TLV_KEY = re.compile(rf"{TLV}(\.[0-9]+)?")  # a second one is tlv.2, since keys are unique
 _HEX_BYTES = re.compile(r"([0-9a-f]{2})*")
 _HEX = re.compile(r"0x[0-9a-f]{1,16}")
 
 
-class Wrong(Exception):
+class EntryError(Exception):
     """An invalid part of an entry: its path in the entry, the value, the reason, and a hint."""
 
     def __init__(self, path: Path, value: object, reason: str, hint: str = "") -> None:
@@ -74,7 +74,7 @@ class Wrong(Exception):
 
 
 def to_json(entry: Entry) -> dict[str, Any]:
-    """An entry as an object of one key, which says what it is."""
+    """An entry as an object whose one key is its kind: flow, group or meter."""
     match entry:
         case FlowRule():
             return {"flow": _flow(entry)}
@@ -88,7 +88,7 @@ def to_json(entry: Entry) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> Entry:
-    """The entry that `to_json` wrote. Raises Wrong."""
+    """The entry of an object in the format of `to_json`. Raises EntryError."""
     kind, body = _only(data, (), _READERS, "entry")
     return _READERS[kind](body, (kind,))
 
@@ -151,7 +151,9 @@ def _read_flow(data: object, path: Path) -> FlowRule:
     table = _read_table(body["table"], (*path, "table"))
     goto = _read_table(body["goto"], (*path, "goto")) if "goto" in body else None
     if goto is not None and goto <= table:
-        raise Wrong((*path, "goto"), body["goto"], "does not lead on", "a later table, as OpenFlow 1.3.5, 5.1 has it")
+        raise EntryError(
+            (*path, "goto"), body["goto"], "is not a later table", "OpenFlow 1.3.5, 5.1 allows later tables only"
+        )
     return FlowRule(
         table,
         _read_number(body["priority"], (*path, "priority"), 0xFFFF),
@@ -159,8 +161,8 @@ def _read_flow(data: object, path: Path) -> FlowRule:
         _read_actions(body.get("actions", []), (*path, "actions")),
         goto,
         _read_metadata(body["metadata"], (*path, "metadata")) if "metadata" in body else None,
-        _read_number(body["meter"], (*path, "meter"), _MOST32) if "meter" in body else None,
-        _read_number(body["cookie"], (*path, "cookie"), _MOST64),
+        _read_number(body["meter"], (*path, "meter"), _MAX32) if "meter" in body else None,
+        _read_number(body["cookie"], (*path, "cookie"), _MAX64),
     )
 
 
@@ -168,18 +170,18 @@ def _read_group(data: object, path: Path) -> GroupRule:
     body = _object(data, path, ("id", "buckets"))
     buckets = []
     for number, each in enumerate(_list(body["buckets"], (*path, "buckets"))):
-        place = (*path, "buckets", number)
-        bucket = _object(each, place, ("watch_port", "actions"))
-        watched = _read_number(bucket["watch_port"], (*place, "watch_port"), _MOST32)
-        buckets.append(Bucket(watched, _read_actions(bucket["actions"], (*place, "actions"))))
-    return GroupRule(_read_number(body["id"], (*path, "id"), _MOST32), tuple(buckets))
+        bucket_path = (*path, "buckets", number)
+        bucket = _object(each, bucket_path, ("watch_port", "actions"))
+        watched = _read_number(bucket["watch_port"], (*bucket_path, "watch_port"), _MAX32)
+        buckets.append(Bucket(watched, _read_actions(bucket["actions"], (*bucket_path, "actions"))))
+    return GroupRule(_read_number(body["id"], (*path, "id"), _MAX32), tuple(buckets))
 
 
 def _read_meter(data: object, path: Path) -> AnyMeter:
     per_packet = isinstance(data, dict) and "rate_pps" in data
     keys = ("id", "rate_pps", "burst_packets") if per_packet else ("id", "rate_kbps", "burst_kbit")
     body = _object(data, path, keys)
-    numbers = (_read_number(body[key], (*path, key), _MOST32) for key in keys)
+    numbers = (_read_number(body[key], (*path, key), _MAX32) for key in keys)
     return PacketMeterRule(*numbers) if per_packet else MeterRule(*numbers)
 
 
@@ -188,7 +190,7 @@ _READERS: dict[str, Callable[[object, Path], Entry]] = {"flow": _read_flow, "gro
 
 def _read_match(data: object, path: Path) -> Match:
     if not isinstance(data, dict):
-        raise Wrong(path, data, "should be a map of fields to values")
+        raise EntryError(path, data, "should be a map of fields to values")
     return tuple([_read_field(name, value, path) for name, value in data.items()])
 
 
@@ -196,13 +198,13 @@ def _read_field(name: str, value: object, path: Path) -> tuple[str, Any]:
     if _TLV_KEY.fullmatch(name):
         return TLV, _read_hex(value, (*path, name))
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise Wrong((*path, name), value, "should be a number or text")
+        raise EntryError((*path, name), value, "should be a number or text")
     try:
         return name, fields.parse(name, value)
     except KeyError:
-        raise Wrong((*path, name), None, "is no field", nearest(name, fields.names())) from None
+        raise EntryError((*path, name), None, "is no field", nearest(name, fields.names())) from None
     except fields.FieldError as error:
-        raise Wrong((*path, name), value, error.reason, error.hint) from None
+        raise EntryError((*path, name), value, error.reason, error.hint) from None
 
 
 def _read_actions(data: object, path: Path) -> tuple[Action, ...]:
@@ -212,40 +214,42 @@ def _read_actions(data: object, path: Path) -> tuple[Action, ...]:
 def _read_action(data: object, path: Path) -> Action:
     if isinstance(data, str):
         if data not in _PLAIN:
-            raise Wrong(path, data, "is no action", nearest(data, [*_PLAIN, *_ACTIONS]))
+            raise EntryError(path, data, "is no action", nearest(data, [*_PLAIN, *_ACTIONS]))
         return _PLAIN[data]
     kind, body = _only(data, path, _ACTIONS, "action")
     return _ACTIONS[kind](body, (*path, kind))
 
 
 def _read_output(data: object, path: Path) -> Action:
-    return Output(_PORTS[data] if isinstance(data, str) and data in _PORTS else _read_number(data, path, _MOST32))
+    return Output(_PORTS[data] if isinstance(data, str) and data in _PORTS else _read_number(data, path, _MAX32))
 
 
 def _read_set_field(data: object, path: Path) -> Action:
     name, text = _only(data, path, fields.names(), "field")
     _, value = _read_field(name, text, path)
     if isinstance(value, tuple):
-        raise Wrong((*path, name), text, "has a mask", "a field is set as a whole; for a part of it there is move")
+        raise EntryError(
+            (*path, name), text, "has a mask", "set_field sets the whole field; use load or move for a part of it"
+        )
     return SetField(name, value)
 
 
 def _read_load(data: object, path: Path) -> Action:
     body = _object(data, path, ("field", "value", "bits"))
     name = _read_name(body["field"], (*path, "field"))
-    bits = _read_number(body["bits"], (*path, "bits"), min(64, fields.bits(name)), least=1)
+    bits = _read_number(body["bits"], (*path, "bits"), min(64, fields.bits(name)), minimum=1)
     return Load(name, _read_number(body["value"], (*path, "value"), (1 << bits) - 1), bits)
 
 
 def _read_move(data: object, path: Path) -> Action:
     body = _object(data, path, ("from", "to", "bits"), ("from_bit", "to_bit"))
     names, starts = [], []
-    bits = _read_number(body["bits"], (*path, "bits"), 0xFFFF, least=1)
+    bits = _read_number(body["bits"], (*path, "bits"), 0xFFFF, minimum=1)
     for end in ("from", "to"):
         names.append(_read_name(body[end], (*path, end)))
         starts.append(_read_number(body.get(f"{end}_bit", 0), (*path, f"{end}_bit"), 0xFFFF))
         if starts[-1] + bits > fields.bits(names[-1]):
-            raise Wrong((*path, "bits"), body["bits"], f"do not fit into {names[-1]}")
+            raise EntryError((*path, "bits"), body["bits"], f"do not fit into {names[-1]}")
     return Move(names[0], names[1], bits, starts[0], starts[1])
 
 
@@ -257,7 +261,7 @@ def _read_check_larger(data: object, path: Path) -> Action:
 
 def _read_foreign(data: object, path: Path) -> Action:
     if not isinstance(data, str):
-        raise Wrong(path, data, "should be text")
+        raise EntryError(path, data, "should be text")
     return Foreign(data)
 
 
@@ -268,7 +272,7 @@ _ACTIONS: dict[str, Callable[[object, Path], Action]] = {
     "move": _read_move,
     "pop_mpls": lambda data, path: PopMpls(_read_number(data, path, 0xFFFF)),
     "check_larger": _read_check_larger,
-    "group": lambda data, path: Group(_read_number(data, path, _MOST32)),
+    "group": lambda data, path: Group(_read_number(data, path, _MAX32)),
     "resubmit": lambda data, path: Resubmit(_read_table(data, path)),
     "foreign": _read_foreign,
 }
@@ -276,14 +280,14 @@ _ACTIONS: dict[str, Callable[[object, Path], Action]] = {
 
 def _read_name(data: object, path: Path) -> str:
     if not isinstance(data, str) or data not in fields.names():
-        raise Wrong(path, data, "is no field", nearest(data, fields.names()) if isinstance(data, str) else "")
+        raise EntryError(path, data, "is no field", nearest(data, fields.names()) if isinstance(data, str) else "")
     return data
 
 
 def _read_table(data: object, path: Path) -> Table:
     if isinstance(data, str):
         if data not in _TABLES:
-            raise Wrong(path, data, "is no table", nearest(data, _TABLES))
+            raise EntryError(path, data, "is no table", nearest(data, _TABLES))
         return _TABLES[data]
     return Table(_read_number(data, path, _LAST_TABLE))
 
@@ -291,55 +295,55 @@ def _read_table(data: object, path: Path) -> Table:
 def _read_metadata(data: object, path: Path) -> tuple[int, int]:
     parts = data.split("/") if isinstance(data, str) else []
     if len(parts) != 2:
-        raise Wrong(path, data, "should be value/mask in hex", 'for example "0x1/0xff"')
-    value, mask = (_read_number(part, path, _MOST64) for part in parts)
+        raise EntryError(path, data, "should be value/mask in hex", 'for example "0x1/0xff"')
+    value, mask = (_read_number(part, path, _MAX64) for part in parts)
     if value & ~mask:
-        raise Wrong(path, data, "has bits outside its mask", "clear them, or widen the mask")
+        raise EntryError(path, data, "has bits outside its mask", "clear them, or widen the mask")
     return value, mask
 
 
-def _read_number(data: object, path: Path, most: int, least: int = 0) -> int:
+def _read_number(data: object, path: Path, maximum: int, minimum: int = 0) -> int:
     if isinstance(data, str) and _HEX.fullmatch(data):
         data = int(data, 16)
     if isinstance(data, bool) or not isinstance(data, int):
-        raise Wrong(path, data, "should be a whole number", "as it is, or as 0x… in quotes")
-    if not least <= data <= most:
-        raise Wrong(path, data, f"is not from {least} to {most}")
+        raise EntryError(path, data, "should be a whole number", "in decimal, or as 0x… in quotes")
+    if not minimum <= data <= maximum:
+        raise EntryError(path, data, f"is not from {minimum} to {maximum}")
     return data
 
 
 def _read_hex(data: object, path: Path) -> str:
     if not isinstance(data, str) or not _HEX_BYTES.fullmatch(data):
-        raise Wrong(path, data, "should be bytes in hex")
+        raise EntryError(path, data, "should be bytes in hex")
     return data
 
 
 def _list(data: object, path: Path) -> list[Any]:
     if not isinstance(data, list):
-        raise Wrong(path, data, "should be a list")
+        raise EntryError(path, data, "should be a list")
     return data
 
 
-def _object(data: object, path: Path, needed: Collection[str], more: Collection[str] = ()) -> dict[str, Any]:
-    """A map that has the ``needed`` keys, and of others only ``more``."""
+def _object(data: object, path: Path, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Any]:
+    """A map with all ``required`` keys, and no others but ``optional`` ones. Raises EntryError."""
     if not isinstance(data, dict):
-        raise Wrong(path, data, "should be a map of keys to values")
+        raise EntryError(path, data, "should be a map of keys to values")
     for key in data:
-        if key not in needed and key not in more:
-            raise Wrong((*path, key), None, "unknown key", nearest(key, [*needed, *more]))
-    for key in needed:
+        if key not in required and key not in optional:
+            raise EntryError((*path, key), None, "unknown key", nearest(key, [*required, *optional]))
+    for key in required:
         if key not in data:
-            raise Wrong((*path, key), None, "is missing", f"add {key}")
+            raise EntryError((*path, key), None, "is missing", f"add {key}")
     return data
 
 
 def _only(data: object, path: Path, known: Collection[str], what: str) -> tuple[str, Any]:
-    """The one key of a map, and its value."""
+    """The only key of a map, and its value. Raises EntryError if it is not in ``known``."""
     if not isinstance(data, dict) or len(data) != 1:
-        raise Wrong(
+        raise EntryError(
             path, data, f"should be one {what}", f"a map of one key: {nearest('', known)}" if len(known) < 20 else ""
         )
     ((key, value),) = data.items()
     if key not in known:
-        raise Wrong((*path, key), None, f"is no {what}", nearest(key, known))
+        raise EntryError((*path, key), None, f"is no {what}", nearest(key, known))
     return key, value

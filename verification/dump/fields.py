@@ -1,4 +1,4 @@
-"""Fields of rules in a file: names, widths, and values as text."""
+"""Match fields in a file of rules: names, widths, and values as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from helsewan.controller.framework import ofproto_v1_3
 from helsewan.controller.openflow.encoder import BY_NUMBER
 from helsewan.controller.openflow.entries import Value
 
-# Those that are narrower than their bytes (OpenFlow 1.3.5, table 12; ovs-fields(7)).
+# Fields whose width is not a multiple of 8 (OpenFlow 1.3.5, table 12; ovs-fields(7)).
 _BITS = {
     "vlan_vid": 13,
     "vlan_pcp": 3,
@@ -25,17 +25,17 @@ _BITS = {
     "tcp_flags_nxm": 12,
     "ip_frag": 2,
 }
-# What Open vSwitch takes no mask for (ovs-fields(7)).
+# Fields that Open vSwitch matches without a mask only (ovs-fields(7)).
 _WHOLE_ONLY = {"in_port", "eth_type", "vlan_pcp", "ip_proto", "ip_dscp", "ip_ecn", "nw_ttl", "arp_op"}
 _WHOLE_ONLY |= {"icmpv4_type", "icmpv4_code", "icmpv6_type", "icmpv6_code"}
 _WHOLE_ONLY |= {"mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl"}
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _HEX = re.compile(r"0x[0-9a-f]{1,32}")
-_AS_HEX = frozenset({"metadata", "eth_type", "vlan_vid"})  # as people know them
+_AS_HEX = frozenset({"metadata", "eth_type", "vlan_vid"})  # in which hexadecimal is customary
 
 
 class FieldError(ValueError):
-    """A value that a field cannot have; ``hint`` says which it can."""
+    """An invalid value of a field: the reason, and a hint about valid ones."""
 
     def __init__(self, reason: str, hint: str = "") -> None:
         self.reason, self.hint = reason, hint
@@ -49,7 +49,7 @@ def names() -> frozenset[str]:
 
 
 def bits(name: str) -> int:
-    """How wide a field is. Raises KeyError for a name that is none."""
+    """The width of a field in bits. Raises KeyError for an unknown name."""
     if name in BY_NUMBER:
         return BY_NUMBER[name][1] * 8
     return _BITS.get(name) or int(_types()[name].size) * 8
@@ -57,23 +57,23 @@ def bits(name: str) -> int:
 
 @lru_cache(1 << 16)
 def parse(name: str, text: int | str) -> Value | tuple[Value, Value]:
-    """A field's value, or (value, mask) of ``value/mask``; addresses with a mask or a prefix length, numbers as such or
-    as ``0x…``. Raises FieldError, and KeyError for a name that is none."""
+    """A field's value, or (value, mask) for ``value/mask``. Addresses may have a mask or a prefix length; numbers are
+    integers, or text in hexadecimal, ``0x…``. Raises FieldError, and KeyError for an unknown name."""
     if isinstance(text, int):
         return _number(name, text)
     value, slash, mask = text.partition("/")
     if not slash:
-        return _one(name, value)
+        return _value(name, value)
     if name in _WHOLE_ONLY:
         raise FieldError("has a mask, which this field cannot have", "leave it out")
-    pair = _one(name, value), _mask(name, mask)
+    pair = _value(name, value), _mask(name, mask)
     if _as_number(pair[0]) & ~_as_number(pair[1]):
         raise FieldError("has bits outside its mask", "clear them, or widen the mask")
     return pair
 
 
 def show(name: str, value: Value | tuple[Value, Value]) -> int | str:
-    """The same as `parse` takes it."""
+    """A value, or (value, mask), in the format of `parse`."""
     if isinstance(value, tuple):
         return "/".join(part if isinstance(part, str) else f"{part:#x}" for part in value)
     return f"{value:#x}" if isinstance(value, int) and name in _AS_HEX else value
@@ -88,7 +88,7 @@ def _kind(name: str) -> str:
     return "number" if name in BY_NUMBER else getattr(_types()[name], "__name__", "number")
 
 
-def _one(name: str, text: str) -> Value:
+def _value(name: str, text: str) -> Value:
     kind = _kind(name)
     if kind == "MacAddr":
         if not _MAC.fullmatch(text.lower()):
@@ -97,7 +97,7 @@ def _one(name: str, text: str) -> Value:
     if kind in ("IPv4Addr", "IPv6Addr"):
         return _address(kind, text)
     if not _HEX.fullmatch(text):
-        raise FieldError("is no number", "write it as it is, or as 0x… in quotes")
+        raise FieldError("is no number", "write it in decimal, or as 0x… in quotes")
     return _number(name, int(text, 16))
 
 
@@ -113,7 +113,7 @@ def _mask(name: str, text: str) -> Value:
     if kind in ("IPv4Addr", "IPv6Addr") and text.isascii() and text.isdigit() and int(text) <= width:
         number = (1 << width) - (1 << width - int(text))
         return str(IPv4Address(number) if width == 32 else IPv6Address(number))
-    return _one(name, text)
+    return _value(name, text)
 
 
 def _number(name: str, value: int) -> int:

@@ -11,7 +11,7 @@ from helsewan.controller.rules.ip_version import IP4, IP6
 from helsewan.policies.analysis.explain import Denial, Explanation, explain, shared_targets, why_denied
 from helsewan.policies.plan import Plan, Service, TrafficClass
 from helsewan.verification.concrete.fabric import Fabric
-from helsewan.verification.concrete.path_trace import Detour, Journey, detours, journey, packet_of
+from helsewan.verification.concrete.path_trace import Detour, PathTrace, detours, packet_of, path_trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,12 @@ class RouteSharing:
 
 
 @dataclass(frozen=True)
-class Carried:
-    """How packets of a class go from one site to another: those that open ``opens`` and those that answer ``answers``.
+class ClassPath:
+    """The path of packets of a class from one site to another: those that open the services ``opens``, and replies of
+    the services ``answers``.
 
-    ``way`` is IPv4's and ``way6`` IPv6's; ``detours`` are IPv4's. ``police_bps`` is what the sender's first line may
-    send in the class, 0 if it is not limited."""
+    ``path`` is that of IPv4 packets and ``path6`` of IPv6 packets; ``detours`` are those of IPv4. ``police_bps`` is the
+    policed rate of the class on the sender's first access link, 0 if it is not policed."""
 
     sender: str
     receiver: str
@@ -46,8 +47,8 @@ class Carried:
     opens: tuple[str, ...]
     answers: tuple[str, ...]
     police_bps: int
-    way: Journey
-    way6: Journey
+    path: PathTrace
+    path6: PathTrace
     detours: tuple[Detour, ...]
 
 
@@ -59,26 +60,28 @@ class Explained:
     sites: tuple[str, str]
     openings: tuple[Opening, ...]
     routes: tuple[RouteSharing, ...]
-    carried: tuple[Carried, ...]
+    class_paths: tuple[ClassPath, ...]
 
 
 def explained(plan: Plan, fabric: Fabric, sites: tuple[str, str], services: Collection[str]) -> Explained:
-    """What is to say of two sites and these services. ``fabric`` has the plan's rules. Raises ``KeyError`` for a site
-    the plan does not know."""
+    """The explanation for two sites and these services. ``fabric`` has the plan's rules. Raises KeyError for a site
+    that the plan does not have."""
     openings = tuple(
         Opening(client, server, each, None if each.allowed else why_denied(plan, client, server, each.service))
         for client, server in permutations(sites)
         for each in explain(plan, client, server)
         if each.service in services
     )
-    here, there = (plan.role_of_site[site].vpn for site in sites)
-    pairs = dict.fromkeys([(here, there), (there, here)])
+    one, other = (plan.role_of_site[site].vpn for site in sites)
+    pairs = dict.fromkeys([(one, other), (other, one)])
     routes = tuple(RouteSharing(*pair, targets=shared_targets(plan, *pair)) for pair in pairs)
-    return Explained(plan, sites, openings, routes, tuple(_carried(plan, fabric, sites, openings)))
+    return Explained(plan, sites, openings, routes, tuple(_class_paths(plan, fabric, sites, openings)))
 
 
-def _carried(plan: Plan, fabric: Fabric, sites: tuple[str, str], openings: Collection[Opening]) -> Iterator[Carried]:
-    """Every class in which packets go one way or the other, by its queue."""
+def _class_paths(
+    plan: Plan, fabric: Fabric, sites: tuple[str, str], openings: Collection[Opening]
+) -> Iterator[ClassPath]:
+    """The paths for each class in which packets are allowed, in either direction, in the order of queues."""
     allowed = [(plan.service[each.answer.service], each) for each in openings if each.answer.allowed]
     queue = {cls.name: cls.queue for cls in plan.classes}
     by_class = sorted(allowed, key=lambda each: queue[each[0].class_name])
@@ -87,10 +90,10 @@ def _carried(plan: Plan, fabric: Fabric, sites: tuple[str, str], openings: Colle
         for sender, receiver in permutations(sites):
             opens = [service for service, opening in members if opening.client == sender]
             answers = [service for service, opening in members if opening.server == sender]
-            yield _carry(plan, fabric, sender, receiver, plan.traffic_class[name], opens, answers)
+            yield _class_path(plan, fabric, sender, receiver, plan.traffic_class[name], opens, answers)
 
 
-def _carry(
+def _class_path(
     plan: Plan,
     fabric: Fabric,
     sender: str,
@@ -98,18 +101,18 @@ def _carry(
     cls: TrafficClass,
     opens: Collection[Service],
     answers: Collection[Service],
-) -> Carried:
-    ends, shown = [plan.network.site[site] for site in (sender, receiver)], [*opens, *answers][0]
-    packets = [packet_of(shown, ends[0], ends[1], family, reply=not opens) for family in (IP4, IP6)]
-    way, way6 = (journey(plan, fabric, sender, packet) for packet in packets)
-    return Carried(
+) -> ClassPath:
+    endpoints, service = [plan.network.site[site] for site in (sender, receiver)], [*opens, *answers][0]
+    packets = [packet_of(service, endpoints[0], endpoints[1], ip_version, reply=not opens) for ip_version in (IP4, IP6)]
+    path, path6 = (path_trace(plan, fabric, sender, packet) for packet in packets)
+    return ClassPath(
         sender,
         receiver,
         cls,
         tuple(service.name for service in opens),
         tuple(service.name for service in answers),
         dict(plan.attachments_of[sender][0].police).get(cls.name, 0),
-        way,
-        way6,
-        tuple(detours(plan, fabric, sender, packets[0], way)),
+        path,
+        path6,
+        tuple(detours(plan, fabric, sender, packets[0], path)),
     )

@@ -1,4 +1,4 @@
-"""The outcome of a packet, in one form for rules and for a running network."""
+"""The outcome of a probe packet, in the same form for the prediction and for the running network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from helsewan.topology.model import GATEWAY6, LOOPBACKS4, LOOPBACKS6, Site
 from helsewan.verification.concrete.fabric import End, Fabric, Trace
 from helsewan.verification.concrete.frames import read
 from helsewan.verification.concrete.packet import Packet
-from helsewan.verification.concrete.switch import HandedUp
+from helsewan.verification.concrete.switch import PacketIn
 from helsewan.verification.expected.expected import Disposition, Expected
 from helsewan.verification.live.test_packets import ProbePacket
 
@@ -25,7 +25,7 @@ _ETHERNET_BYTES = 14
 
 @dataclass(frozen=True)
 class Arrival:
-    """A packet as it left a site's access link."""
+    """A packet as it is received at a site."""
 
     site: str
     packet: Packet
@@ -33,70 +33,70 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a packet arrived, and in what form; and whether the network itself answered its sender."""
+    """Where a packet was delivered, and in what form; and whether a router answered its sender."""
 
     arrivals: frozenset[Arrival] = frozenset()
     answered: bool = False
 
     @property
     def sites(self) -> frozenset[str]:
-        """The sites it came to."""
+        """The sites it was delivered to."""
         return frozenset(arrival.site for arrival in self.arrivals)
 
     def lacks(self, other: Outcome) -> bool:
-        """Whether something came of it in the other that did not here."""
+        """Whether the other outcome has an arrival or an answer that this one does not have."""
         return bool(other.arrivals - self.arrivals) or (other.answered and not self.answered)
 
     def __or__(self, other: Outcome) -> Outcome:
         return Outcome(self.arrivals | other.arrivals, self.answered or other.answered)
 
     def __str__(self) -> str:
-        said = [f"reaches {site}" for site in sorted(self.sites)] + ["answered"] * self.answered
-        return ", ".join(said) or "reaches nobody"
+        words = [f"reaches {site}" for site in sorted(self.sites)] + ["answered"] * self.answered
+        return ", ".join(words) or "reaches nobody"
 
-    def keeps(self, says: Expected) -> bool:
-        """Whether it is what a policy wants."""
-        there = frozenset({says.towards}) if says.towards else frozenset()
-        if says.verdict is Disposition.ARRIVES:
+    def conforms_to(self, expected: Expected) -> bool:
+        """Whether the outcome is what the policy expects."""
+        there = frozenset({expected.towards}) if expected.towards else frozenset()
+        if expected.disposition is Disposition.ARRIVES:
             return self.sites == there and not self.answered
-        if says.verdict is Disposition.MAY_ARRIVE:
+        if expected.disposition is Disposition.MAY_ARRIVE:
             return self.sites <= there
-        return not self.sites and (self.answered or says.verdict is Disposition.DENIED)
+        return not self.sites and (self.answered or expected.disposition is Disposition.DENIED)
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a plan's network does according to the rules in ``fabric``, its routers' own answers included."""
+    """Predicts outcomes from the rules in ``fabric``, the routers' own replies (ICMP, ARP, ND) included."""
 
     plan: Plan
     fabric: Fabric
 
-    def walk(self, question: ProbePacket) -> Trace:
-        """The way of a question's packet, hop by hop."""
-        return self.fabric.trace_from(question.site, question.packet, question.line)
+    def trace(self, probe: ProbePacket) -> Trace:
+        """The trace of a probe packet."""
+        return self.fabric.trace_from(probe.site, probe.packet, probe.line)
 
-    def outcome(self, question: ProbePacket, walk: Trace) -> Outcome:
-        """What becomes of a question's packet that goes a way."""
-        handed_up = walk.hops[-1].visit.handed_up
-        if walk.end is End.DROPPED and handed_up is not None:
-            walk = self._answered(question, walk, handed_up) or walk
-        if walk.end is not End.DELIVERED:
+    def outcome(self, probe: ProbePacket, trace: Trace) -> Outcome:
+        """The outcome of a probe packet with this trace."""
+        packet_in = trace.hops[-1].visit.packet_in
+        if trace.end is End.DROPPED and packet_in is not None:
+            trace = self._trace_of_answer(probe, trace, packet_in) or trace
+        if trace.end is not End.DELIVERED:
             return Outcome()
-        assert walk.site is not None and walk.packet is not None
-        return self.heard(question, walk.site, _untagged(walk.packet))
+        assert trace.site is not None and trace.packet is not None
+        return self.outcome_of_arrival(probe, trace.site, _untagged(trace.packet))
 
-    def _answered(self, question: ProbePacket, walk: Trace, handed_up: HandedUp) -> Trace | None:
-        """The way of what the last router answers; None if it answers nothing."""
-        hop = walk.hops[-1]
-        stack = handed_up.packet.labels
+    def _trace_of_answer(self, probe: ProbePacket, trace: Trace, packet_in: PacketIn) -> Trace | None:
+        """The trace of the last router's reply; None if it does not reply."""
+        hop = trace.hops[-1]
+        stack = packet_in.packet.labels
         words = [label.label << 12 | label.tc << 9 | label.ttl for label in stack]
         words[-1:] = [word | 0x100 for word in words[-1:]]
-        kind = MPLS if stack else question.packet.fields["eth_type"]
-        head = question.frame[: _ETHERNET_BYTES - 2] + kind.to_bytes(2, "big")
-        frame = head + b"".join(word.to_bytes(4, "big") for word in words) + question.frame[_ETHERNET_BYTES:]
-        metadata, mtu_bytes = (handed_up.notes.get(name, 0) for name in ("metadata", MTU_REGISTER))
+        kind = MPLS if stack else probe.packet.fields["eth_type"]
+        head = probe.frame[: _ETHERNET_BYTES - 2] + kind.to_bytes(2, "big")
+        frame = head + b"".join(word.to_bytes(4, "big") for word in words) + probe.frame[_ETHERNET_BYTES:]
+        metadata, mtu_bytes = (packet_in.registers.get(name, 0) for name in ("metadata", MTU_REGISTER))
         cookie = hop.visit.rules[-1].cookie
-        answer = self._answers.to(Punt(hop.came.router, handed_up.expired, cookie, metadata, frame, mtu_bytes))
+        answer = self._answers.respond(Punt(hop.ingress.router, packet_in.expired, cookie, metadata, frame, mtu_bytes))
         if answer is None:
             return None
         return self.fabric.trace_out_of(answer.router, read(answer.frame), answer.actions)
@@ -105,20 +105,20 @@ class Predicted:
     def _answers(self) -> IcmpResponder:
         return IcmpResponder(self.plan)
 
-    def heard(self, question: ProbePacket, site: str, packet: Packet) -> Outcome:
-        """What it means that a packet with a question's mark came out of a site's line. At the site that asked it is
-        the network's answer, or the packet itself come back; what other sites reply is no part of the question."""
+    def outcome_of_arrival(self, probe: ProbePacket, site: str, packet: Packet) -> Outcome:
+        """The outcome that the arrival of a marked packet at a site shows. At the sending site it is a router's reply,
+        or the packet itself come back. Replies of other sites do not count."""
         network = self.plan.network
-        if site == question.site:
+        if site == probe.site:
             if _is_networks_own(network.site[site], packet):
                 return Outcome(answered=True)
-            if _source(packet) != _source(question.packet):
+            if _source(packet) != _source(probe.packet):
                 return Outcome()
         return Outcome(frozenset({Arrival(site, packet)}))
 
 
 def together(outcomes: Iterable[Outcome]) -> Outcome:
-    """Several outcomes of one question as one."""
+    """The union of several outcomes of one probe."""
     whole = Outcome()
     for outcome in outcomes:
         whole |= outcome
@@ -126,12 +126,12 @@ def together(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 def _source(packet: Packet) -> int | None:
-    """Who sent a packet, by its own words."""
+    """The source address of a packet, the sender protocol address of an ARP message; None if it has none."""
     return next((packet.fields[name] for name in ("ipv4_src", "ipv6_src", "arp_spa") if name in packet.fields), None)
 
 
 def _is_networks_own(site: Site, packet: Packet) -> bool:
-    """Whether a packet comes from a router, as one site's gateway or as itself."""
+    """Whether the source address is a router's: the site's gateway or a loopback address."""
     source = _source(packet)
     kind = packet.fields["eth_type"]
     if source is None or packet.fields["eth_src"] == int(site.mac.replace(":", ""), 16):
@@ -144,5 +144,5 @@ def _is_networks_own(site: Site, packet: Packet) -> bool:
 
 
 def _untagged(packet: Packet) -> Packet:
-    """A packet as a site sees it: its line's tag ends at the trunk."""
+    """The packet without the trunk's VLAN tag, as the site receives it."""
     return Packet({name: value for name, value in packet.fields.items() if name != "vlan_vid"}, packet.labels)

@@ -1,4 +1,4 @@
-"""Each probe with both answers, as rows for programs."""
+"""Each probe and session with its predicted and its live outcome, as JSON rows."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from helsewan.verification.live.live_report import LiveReport
 
 
 def as_rows(report: LiveReport) -> Iterator[dict[str, Any]]:
-    """Every question with both answers, the frames that were sent as hex."""
+    """One row for each probe and session; frames in hexadecimal."""
     for answer in report.answers:
-        question = answer.question
+        probe = answer.probe
         yield {
-            "kind": question.group.value,
-            "name": question.name,
-            "from": {"site": question.site, "line": question.line},
-            "frame": question.frame.hex(),
-            "policy": f"{question.says.verdict.value}: {question.says.words}",
-            "source": question.says.source or None,
+            "kind": probe.kind.value,
+            "name": probe.name,
+            "from": {"site": probe.site, "line": probe.line},
+            "frame": probe.frame.hex(),
+            "policy": f"{probe.expected.disposition.value}: {probe.expected.reason}",
+            "source": probe.expected.source or None,
             "static": str(answer.static),
             "proved": None if answer.proved is None else sorted(answer.proved),
             "live": str(answer.live),
             "agrees": answer.agrees,
         }
-    for told in report.talks:
-        talk = told.talk
+    for result in report.sessions:
+        session = result.session
         yield {
             "kind": "conversations",
-            "name": talk.name,
-            "from": {"site": talk.client, "line": 0},
+            "name": session.name,
+            "from": {"site": session.client, "line": 0},
             "frame": None,
-            "policy": "allowed" if talk.allowed else "not allowed",
-            "source": talk.source or None,
-            "static": talk.static,
+            "policy": "allowed" if session.allowed else "not allowed",
+            "source": session.source or None,
+            "static": session.static,
             "proved": None,
-            "live": told.live,
-            "agrees": told.agrees,
+            "live": result.live,
+            "agrees": result.agrees,
         }

@@ -1,4 +1,4 @@
-"""A trial of the verifier: for each fault its effect, whether it is detected, and the reason if not."""
+"""A mutation campaign: for each fault its effect, whether the verifier detects it, and the reason if not."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from random import Random
 
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.generation import first_generation
-from helsewan.verification.findings import Case, Finding, VerificationReport
+from helsewan.verification.findings import FailureCase, VerificationFinding, VerificationReport
 from helsewan.verification.mutation.corpus import INTACT
-from helsewan.verification.mutation.effect import HARMLESS, Effect, Probe, named
-from helsewan.verification.mutation.explain import Survivors
-from helsewan.verification.mutation.intent import disputed
-from helsewan.verification.mutation.live import Live
+from helsewan.verification.mutation.effect import HARMLESS, Effect, Probe, state_name
+from helsewan.verification.mutation.explain import SurvivorAnalysis
+from helsewan.verification.mutation.intent import differing_packets
+from helsewan.verification.mutation.live import LiveDetection
 from helsewan.verification.mutation.mutant import Mutant
 from helsewan.verification.mutation.policy_faults import PolicyMutant
 from helsewan.verification.mutation.witness import FaultOracle, Witness
@@ -26,16 +26,16 @@ class FaultVerdict(str, Enum):
     """The result for one fault. Only `MISSED` and `FALSE_ALARM` are defects of the verifier."""
 
     CAUGHT = "caught"
-    REFUSED = "refused by the compiler"  # a policy that says it means nothing
-    SURVIVED = "survived"  # it does no harm
-    MISSED = "missed"  # it changes what passes between sites, and nobody noticed
-    FALSE_ALARM = "false alarm"  # the packet that the verifier shows fares as by the right rules
+    REFUSED = "refused by the compiler"  # the faulty policy is not valid
+    SURVIVED = "survived"  # undetected, and harmless
+    MISSED = "missed"  # undetected, though it changes what passes between sites
+    FALSE_ALARM = "false alarm"  # the verifier's own witness packet is treated as under the correct rules
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One fault tried. ``kinds`` are the violations found, ``why`` says why the fault survived, ``live``
-    whether the live verifier's questions would show it too."""
+    """The result for one fault. ``kinds`` are the kinds of violations found, ``why`` the reason why the fault survived,
+    ``live`` whether the live verifier's probes would detect it too."""
 
     kind: str
     table: str
@@ -53,7 +53,7 @@ class Trial:
             "table": self.table,
             "what": self.what,
             "effect": self.witness.effect.name.lower(),
-            "state": named(self.witness.failures),
+            "state": state_name(self.witness.failures),
             "verdict": self.verdict.value,
             "found": list(self.kinds),
             "why": self.why,
@@ -63,25 +63,29 @@ class Trial:
 
 @dataclass(frozen=True)
 class Campaign:
-    """Faults in the rules of one network. ``verify`` is the verifier on trial, ``cases`` the states that it
-    examines."""
+    """Runs faults in the rules of one network past ``verify``, the verifier under test; ``cases`` are the states of the
+    network that it examines."""
 
-    jury: FaultOracle
+    oracle: FaultOracle
     verify: Verifier
-    cases: tuple[Case, ...]
-    live: Live
+    cases: tuple[FailureCase, ...]
+    live: LiveDetection
 
     def run(self, mutants: Iterable[Mutant]) -> Iterator[Trial]:
-        """One trial after the other."""
-        survivors, rules = Survivors(self.jury.corpus), self.jury.corpus.rules
+        """Evaluates each fault and runs the verifier on the faulty rules."""
+        survivors, rules = SurvivorAnalysis(self.oracle.corpus), self.oracle.corpus.rules
         for mutant in mutants:
-            witness = self.jury.judge(mutant)
-            report = self.verify(mutant.among(self.jury.corpus.rules))
+            witness = self.oracle.evaluate(mutant)
+            report = self.verify(mutant.apply_to_all(self.oracle.corpus.rules))
             kinds = tuple(sorted({finding.kind.value for finding in report.violations}))
             about = mutant.kind.value, mutant.table, str(mutant), witness
-            live = self.live.sees(self.jury.faulty({mutant.router: mutant.of(rules[mutant.router])}), mutant.router)
+            live = self.live.detects(
+                self.oracle.faulty_fabric({mutant.router: mutant.apply(rules[mutant.router])}), mutant.router
+            )
             if kinds:
-                real = witness.effect is not Effect.NONE or any(self._shows(mutant, each) for each in report.violations)
+                real = witness.effect is not Effect.NONE or any(
+                    self._is_confirmed(mutant, each) for each in report.violations
+                )
                 yield Trial(*about, FaultVerdict.CAUGHT if real else FaultVerdict.FALSE_ALARM, kinds, live=live)
             elif witness.effect in HARMLESS:
                 yield Trial(*about, FaultVerdict.SURVIVED, (), survivors.why(mutant, witness), live)
@@ -89,21 +93,21 @@ class Campaign:
                 yield Trial(*about, FaultVerdict.MISSED, live=live)
 
     def run_policies(self, mutants: Iterable[PolicyMutant]) -> Iterator[Trial]:
-        """The same for policies: the rules that come of a faulty one are held against the right one."""
-        plan, right = self.jury.corpus.plan, self.jury.corpus.rules
+        """The same for faulty policies: their compiled rules are compared with those of the correct policy."""
+        plan, correct = self.oracle.corpus.plan, self.oracle.corpus.rules
         for mutant in mutants:
             about = mutant.kind, "policy", mutant.what
             if mutant.plan is None:
                 yield Trial(*about, Witness(Effect.NONE), FaultVerdict.REFUSED, (), mutant.refusal)
                 continue
             generation = first_generation(mutant.plan)
-            rules = {router: generation.rules(router) for router in right}
-            changed = {router: each for router, each in rules.items() if set(each) != set(right[router])}
+            rules = {router: generation.rules(router) for router in correct}
+            changed = {router: each for router, each in rules.items() if set(each) != set(correct[router])}
             if not changed:
-                yield Trial(*about, Witness(Effect.NONE), FaultVerdict.SURVIVED, (), "the same rules come of it")
+                yield Trial(*about, Witness(Effect.NONE), FaultVerdict.SURVIVED, (), "compiles to the same rules")
                 continue
-            probes = disputed(plan, mutant.plan, Random(self.jury.corpus.seed))
-            witness = self.jury.weigh(changed, [(INTACT, probes)])
+            probes = differing_packets(plan, mutant.plan, Random(self.oracle.corpus.seed))
+            witness = self.oracle.compare(changed, [(INTACT, probes)])
             kinds = tuple(sorted({finding.kind.value for finding in self.verify(rules).violations}))
             if kinds:
                 yield Trial(*about, witness, FaultVerdict.CAUGHT, kinds)
@@ -113,24 +117,25 @@ class Campaign:
             else:
                 yield Trial(*about, witness, FaultVerdict.MISSED)
 
-    def _shows(self, mutant: Mutant, finding: Finding) -> bool:
-        """Whether the verifier's own packet fares otherwise than by the right rules; what it shows without a packet is
-        believed."""
+    def _is_confirmed(self, mutant: Mutant, finding: VerificationFinding) -> bool:
+        """Whether a finding's witness packet is treated differently under the correct rules; True for a finding without
+        a packet."""
         if finding.packet is None:
             return True
         failures = next(case.failures for case in self.cases if case.name == finding.case)
-        probe = Probe(finding.site, finding.line, finding.packet)
-        return self.jury.effect(mutant, failures, probe) is not Effect.NONE
+        probe = Probe(finding.site, finding.access_link, finding.packet)
+        return self.oracle.effect_on(mutant, failures, probe) is not Effect.NONE
 
 
-def changes(trial: Trial) -> bool:
-    """Whether a fault changes what passes between sites: by a packet found independently, or by the verifier's own,
-    followed."""
+def changes_delivery(trial: Trial) -> bool:
+    """Whether a fault changes what passes between sites, by a packet found independently of the verifier or by a
+    confirmed witness of the verifier."""
     return trial.witness.effect not in HARMLESS or trial.verdict is FaultVerdict.CAUGHT
 
 
-def table(trials: Iterable[Trial]) -> list[tuple[str, str, int, int, int, int, int, int]]:
-    """Per kind of fault and table: made, changing what passes between sites, caught, refused, survived, missed."""
+def summary(trials: Iterable[Trial]) -> list[tuple[str, str, int, int, int, int, int, int]]:
+    """Per kind of fault and table the number of: faults, those that change what passes between sites, caught, refused,
+    survived, missed."""
     rows: dict[tuple[str, str], list[Trial]] = {}
     for trial in trials:
         rows.setdefault((trial.kind, trial.table), []).append(trial)
@@ -140,6 +145,6 @@ def table(trials: Iterable[Trial]) -> list[tuple[str, str, int, int, int, int, i
 
     ends = FaultVerdict.CAUGHT, FaultVerdict.REFUSED, FaultVerdict.SURVIVED, FaultVerdict.MISSED
     return [
-        (*key, len(row), sum(map(changes, row)), *(count(row, verdict) for verdict in ends))  # type: ignore[misc]
+        (*key, len(row), sum(map(changes_delivery, row)), *(count(row, verdict) for verdict in ends))  # type: ignore[misc]
         for key, row in sorted(rows.items())
     ]

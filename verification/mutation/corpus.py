@@ -14,14 +14,14 @@ from helsewan.controller.rules.ip_version import FAMILIES
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric, Trace
-from helsewan.verification.mutation.effect import Meters, Probe, meters_of, seen
-from helsewan.verification.mutation.headers import Headers, address, packet, questions, sampled
+from helsewan.verification.mutation.effect import Meters, Probe, meters_of, observe
+from helsewan.verification.mutation.headers import Headers, address, gateway_requests, packet, sample
 
 INTACT = Failures()
-_PER_SPOT = 40  # packets kept of an entry in one state of the network
-_CASES_PER_SPOT = 6
+_PACKETS_PER_ENTRY = 40  # packets recorded per entry and state of the network
+_CASES_PER_ENTRY = 6
 
-Spot = tuple[str, "FlowRule | int"]  # a router and an entry, or a group's number
+EntryRef = tuple[str, "FlowRule | int"]  # a router and an entry, or a group's number
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,23 @@ class Corpus:
 
     @cached_property
     def fabric(self) -> Fabric:
-        """The right switches."""
+        """The switches with the correct rules."""
         return Fabric.of(self.plan.network, self.rules)
 
     @cached_property
     def meters(self) -> Meters:
-        """The right meters."""
+        """The meters of the correct rules."""
         return meters_of(self.rules)
 
     @cached_property
     def headers(self) -> Headers:
-        """The plan's packets."""
+        """The headers of the plan's services."""
         return Headers(self.plan)
 
     @cached_property
     def probes(self) -> tuple[Probe, ...]:
-        """What sites may send each other: of each router and pair of roles first, of all other pairs a part; and what
-        they ask their gateways."""
+        """A random sample of the packets that the plan allows, and all requests to gateways. One half is of one pair of
+        sites per router and pair of roles, the other of all other pairs."""
         rng, met = Random(self.seed), set()
         every: list[Probe] = []
         some: list[Probe] = []
@@ -66,57 +66,59 @@ class Corpus:
                 (some if key in met else every).extend(probes)
             met.add(key)
         lines = (line.number for line in self.plan.attachments)
-        asked = (each for site, line in lines for each in questions(self.plan.network.site[site], line))
-        sent = sampled(rng, every, self.most // 2) + sampled(rng, some, self.most // 2)
-        rng.shuffle(sent)  # what is kept of an entry's packets is of all kinds then
+        asked = (each for site, line in lines for each in gateway_requests(self.plan.network.site[site], line))
+        sent = sample(rng, every, self.most // 2) + sample(rng, some, self.most // 2)
+        rng.shuffle(sent)  # so that the packets recorded per entry are of all kinds
         return (*asked, *sent)
 
     @cached_property
     def cases(self) -> tuple[Failures, ...]:
-        """Every failure of one link, router or access line of a dual-homed site."""
+        """Every failure of one link, of one router, or of one access link of a dual-homed site."""
         network = self.plan.network
         lines = [(site.id, n) for site in network.sites if len(site.accesses) > 1 for n in (0, 1)]
         return (
             *(Failures(links=frozenset({link.id})) for link in network.links),
             *(Failures(routers=frozenset({router.id})) for router in network.routers),
-            *(Failures(lines=frozenset({line})) for line in lines),
+            *(Failures(access_links=frozenset({line})) for line in lines),
         )
 
     @cached_property
-    def hits(self) -> dict[Spot, dict[Failures, list[Probe]]]:
-        """Which packets meet an entry or a group, by the state of the network."""
-        found: dict[Spot, dict[Failures, list[Probe]]] = {}
-        by_element: dict[object, list[Probe]] = {}
+    def hits(self) -> dict[EntryRef, dict[Failures, list[Probe]]]:
+        """The packets that meet an entry or a group, by state of the network."""
+        found: dict[EntryRef, dict[Failures, list[Probe]]] = {}
+        by_component: dict[object, list[Probe]] = {}
         for probe in self.probes:
-            _, walk = seen(self.fabric, self.meters, probe)
-            if walk is not None:
-                _note(found, INTACT, probe, walk)
-                for element in set(self._elements(walk)):
-                    by_element.setdefault(element, []).append(probe)
+            _, trace = observe(self.fabric, self.meters, probe)
+            if trace is not None:
+                _record(found, INTACT, probe, trace)
+                for component in set(self._components(trace)):
+                    by_component.setdefault(component, []).append(probe)
         for failures in self.cases:
             failed = replace(self.fabric, failures=failures)
-            for element in (*failures.links, *failures.routers, *failures.lines):
-                for probe in self.living(failures, by_element.get(element, ())):
-                    _, walk = seen(failed, self.meters, probe)
-                    if walk is not None:
-                        _note(found, failures, probe, walk)
+            for component in (*failures.links, *failures.routers, *failures.access_links):
+                for probe in self.on_live_links(failures, by_component.get(component, ())):
+                    _, trace = observe(failed, self.meters, probe)
+                    if trace is not None:
+                        _record(found, failures, probe, trace)
         return found
 
-    def living(self, failures: Failures, probes: Iterator[Probe] | list[Probe] | tuple[Probe, ...]) -> Iterator[Probe]:
-        """Those of which the line that they come in on is there."""
+    def on_live_links(
+        self, failures: Failures, probes: Iterator[Probe] | list[Probe] | tuple[Probe, ...]
+    ) -> Iterator[Probe]:
+        """The probes whose access link and router have not failed."""
         for probe in probes:
             router = self.plan.network.site[probe.site].accesses[probe.line].router
-            if router not in failures.routers and (probe.site, probe.line) not in failures.lines:
+            if router not in failures.routers and (probe.site, probe.line) not in failures.access_links:
                 yield probe
 
-    def _elements(self, walk: Trace) -> Iterator[object]:
-        """What a way hangs on: routers, links, and the line at its end."""
+    def _components(self, trace: Trace) -> Iterator[object]:
+        """The components that a path depends on: routers, links, and the access link at its end."""
         network = self.plan.network
-        for hop in walk.hops:
-            yield hop.came.router
-            yield self._link_at.get((hop.came.router, hop.came.port))
-        last = network.access_link_ports[walk.hops[-1].came.router]
-        yield from (line for line in last if line[0] == walk.site)
+        for hop in trace.hops:
+            yield hop.ingress.router
+            yield self._link_at.get((hop.ingress.router, hop.ingress.port))
+        last = network.access_link_ports[trace.hops[-1].ingress.router]
+        yield from (line for line in last if line[0] == trace.site)
 
     @cached_property
     def _link_at(self) -> dict[tuple[str, int], str]:
@@ -124,16 +126,16 @@ class Corpus:
         return {(router, port): link for router in ports for link, port in ports[router].items()}
 
 
-def _note(found: dict[Spot, dict[Failures, list[Probe]]], failures: Failures, probe: Probe, walk: Trace) -> None:
-    for spot in set(_spots(walk)):
-        cases = found.setdefault(spot, {})
-        if failures in cases or len(cases) <= _CASES_PER_SPOT:
+def _record(found: dict[EntryRef, dict[Failures, list[Probe]]], failures: Failures, probe: Probe, trace: Trace) -> None:
+    for entry_ref in set(_matched_entries(trace)):
+        cases = found.setdefault(entry_ref, {})
+        if failures in cases or len(cases) <= _CASES_PER_ENTRY:
             probes = cases.setdefault(failures, [])
-            if len(probes) < _PER_SPOT:
+            if len(probes) < _PACKETS_PER_ENTRY:
                 probes.append(probe)
 
 
-def _spots(walk: Trace) -> Iterator[Spot]:
-    for hop in walk.hops:
-        yield from ((hop.came.router, rule) for rule in hop.visit.rules)
-        yield from ((hop.came.router, choice.group.id) for choice in hop.visit.choices)
+def _matched_entries(trace: Trace) -> Iterator[EntryRef]:
+    for hop in trace.hops:
+        yield from ((hop.ingress.router, rule) for rule in hop.visit.rules)
+        yield from ((hop.ingress.router, choice.group.id) for choice in hop.visit.choices)

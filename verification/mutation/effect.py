@@ -9,7 +9,7 @@ from enum import Enum
 from helsewan.controller.openflow.entries import AnyMeter, MeterRule, RuleSet
 from helsewan.controller.rules.paths import Failures
 from helsewan.verification.concrete.fabric import End, Fabric, Trace
-from helsewan.verification.concrete.lookup import ChanceError
+from helsewan.verification.concrete.lookup import AmbiguousMatchError
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import NotModelledError
 
@@ -17,28 +17,29 @@ Meters = Mapping[tuple[str, int], AnyMeter]
 
 
 class Effect(str, Enum):
-    """Kinds of differences, the most severe first. All but those of `HARMLESS` concern what passes between sites."""
+    """Kinds of differences between two traces of one packet, the most severe first. All but those in `HARMLESS` affect
+    traffic between sites."""
 
-    REACHES = "delivered or not, or to another"
-    CHANCE = "entries of one priority dispute it, or one does what nobody models"
+    REACHES = "delivered or not, or to another site"
+    UNDEFINED = "entries of equal priority conflict, or one uses an action that is not modelled"
     MARK = "another DSCP or MPLS traffic class"
-    POLICED = "held to another rate, or to none, or sharing a meter"
-    ASTRAY = "lost or going round instead of dropped"
-    ADDRESSED = "delivered with another MAC address"
-    METER = "another meter of the same rate, which nobody else uses"
+    POLICED = "policed to another rate, or not policed, or sharing a meter"
+    LOST_OR_LOOPED = "lost or looping instead of dropped"
+    MAC_ADDRESS = "delivered with another MAC address"
+    METER = "another meter of the same rate, which no other access link uses"
     PATH = "another path only"
-    ANSWERS = "only what comes back to the line it was sent on, such as the gateway's answers"
-    TOLD = "what its sender is told of a packet that is dropped anyway"
+    ANSWERS = "only packets that return to the sending access link, such as the gateway's replies"
+    DROP_REASON = "only the drop reason or the ICMP error of a packet that is dropped anyway"
     TTL = "its TTL only"
     NONE = "nothing"
 
 
-HARMLESS = frozenset({Effect.METER, Effect.PATH, Effect.ANSWERS, Effect.TOLD, Effect.TTL, Effect.NONE})
+HARMLESS = frozenset({Effect.METER, Effect.PATH, Effect.ANSWERS, Effect.DROP_REASON, Effect.TTL, Effect.NONE})
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A packet that a site sends on one of its access lines."""
+    """A packet that a site sends on its access link number ``line``."""
 
     site: str
     line: int
@@ -46,9 +47,10 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The relevant part of a packet's path. ``chance``: a switch would have to choose among entries, or uses something
-    that the interpreter does not implement."""
+class ObservedPath:
+    """The parts of a packet's path that effects compare. ``marks`` are the DSCP on delivery and the traffic classes of
+    the labels; ``drop_detail`` is the drop reason and the packet-in; ``is_returned``: delivered to the sending site;
+    ``undefined``: conflicting entries of equal priority, or an action that the interpreter does not implement."""
 
     end: End | None
     site: str | None = None
@@ -57,9 +59,9 @@ class Seen:
     mac: int | None = None
     path: tuple[str, ...] = ()
     ttl: int | None = None
-    told: tuple[object, ...] = ()
-    is_back: bool = False
-    chance: bool = False
+    drop_detail: tuple[object, ...] = ()
+    is_returned: bool = False
+    undefined: bool = False
 
 
 def meters_of(rules: Mapping[str, RuleSet]) -> dict[tuple[str, int], AnyMeter]:
@@ -67,63 +69,68 @@ def meters_of(rules: Mapping[str, RuleSet]) -> dict[tuple[str, int], AnyMeter]:
     return {(router, meter.id): meter for router, each in rules.items() for meter in each.meters}
 
 
-def seen(fabric: Fabric, meters: Meters, probe: Probe) -> tuple[Seen, Trace | None]:
-    """What becomes of a probe."""
+def observe(fabric: Fabric, meters: Meters, probe: Probe) -> tuple[ObservedPath, Trace | None]:
+    """The path of a probe, and its trace; no trace where the result is undefined."""
     try:
-        walk = fabric.trace_from(probe.site, probe.packet, probe.line)
-    except (ChanceError, NotModelledError):
-        return Seen(None, chance=True), None
-    passed = (meters.get((hop.came.router, rule.meter)) for hop in walk.hops
+        trace = fabric.trace_from(probe.site, probe.packet, probe.line)
+    except (AmbiguousMatchError, NotModelledError):
+        return ObservedPath(None, undefined=True), None
+    passed = (meters.get((hop.ingress.router, rule.meter)) for hop in trace.hops
               for rule in hop.visit.rules if rule.meter is not None)  # fmt: skip
-    held = tuple(meter for meter in passed if isinstance(meter, MeterRule))
-    traffic_classes = tuple(label.tc for hop in walk.hops[1:] for label in hop.came.packet.labels[:1])
-    if walk.end is not End.DELIVERED or walk.packet is None:
-        told = walk.hops[-1].visit.handed_up
-        return Seen(walk.end, told=(walk.reason, told and (told.expired, told.packet))), walk
-    fields = walk.packet.fields
-    return Seen(
-        walk.end,
-        walk.site,
+    meters_met = tuple(meter for meter in passed if isinstance(meter, MeterRule))
+    traffic_classes = tuple(label.tc for hop in trace.hops[1:] for label in hop.ingress.packet.labels[:1])
+    if trace.end is not End.DELIVERED or trace.packet is None:
+        packet_in = trace.hops[-1].visit.packet_in
+        detail = trace.reason, packet_in and (packet_in.expired, packet_in.packet)
+        return ObservedPath(trace.end, drop_detail=detail), trace
+    fields = trace.packet.fields
+    return ObservedPath(
+        trace.end,
+        trace.site,
         (fields.get("ip_dscp", 0), *traffic_classes),
-        held,
+        meters_met,
         fields.get("eth_dst"),
-        walk.routers,
+        trace.routers,
         fields.get("nw_ttl"),
-        is_back=walk.site == probe.site,
-    ), walk
+        is_returned=trace.site == probe.site,
+    ), trace
 
 
-def difference(right: Seen, faulty: Seen) -> Effect:
-    """What a fault does, of two ways of one packet."""
-    if right == faulty:
+def difference(correct: ObservedPath, faulty: ObservedPath) -> Effect:
+    """The most severe difference between a packet's path under the correct rules and under the faulty ones."""
+    if correct == faulty:
         return Effect.NONE
-    if faulty.chance:
-        return Effect.CHANCE
-    ends = [None if each.end is not End.DELIVERED or each.is_back else each.site for each in (right, faulty)]
+    if faulty.undefined:
+        return Effect.UNDEFINED
+    ends = [None if each.end is not End.DELIVERED or each.is_returned else each.site for each in (correct, faulty)]
     if ends[0] != ends[1]:
         return Effect.REACHES
-    if right.is_back or faulty.is_back:
+    if correct.is_returned or faulty.is_returned:
         return Effect.ANSWERS
     if ends[0] is None:
-        return Effect.TOLD if faulty.end is End.DROPPED or faulty.end is right.end else Effect.ASTRAY
-    if right.marks[0] != faulty.marks[0] or set(right.marks[1:]) != set(faulty.marks[1:]):
+        return Effect.DROP_REASON if faulty.end is End.DROPPED or faulty.end is correct.end else Effect.LOST_OR_LOOPED
+    if correct.marks[0] != faulty.marks[0] or set(correct.marks[1:]) != set(faulty.marks[1:]):
         return Effect.MARK
-    if [_rate(each) for each in right.meters] != [_rate(each) for each in faulty.meters]:
+    if [_rate(each) for each in correct.meters] != [_rate(each) for each in faulty.meters]:
         return Effect.POLICED
-    if right.mac != faulty.mac:
-        return Effect.ADDRESSED
-    if right.meters != faulty.meters:
+    if correct.mac != faulty.mac:
+        return Effect.MAC_ADDRESS
+    if correct.meters != faulty.meters:
         return Effect.METER
-    if right.path != faulty.path:
+    if correct.path != faulty.path:
         return Effect.PATH
-    return Effect.TTL if right.ttl != faulty.ttl else Effect.NONE
+    return Effect.TTL if correct.ttl != faulty.ttl else Effect.NONE
 
 
 def _rate(meter: AnyMeter) -> tuple[int, int] | None:
     return (meter.rate_kbps, meter.burst_kbit) if isinstance(meter, MeterRule) else None
 
 
-def named(failures: Failures) -> str:
-    """A state of the network in a few words."""
-    failed = [*sorted(failures.links), *sorted(failures.routers), *(f"{s} line {n}" for s, n in sorted(failures.lines))]
+def state_name(failures: Failures) -> str:
+    """A state of the network in words, for example ``without r1-r2``."""
+    failed = [
+        *sorted(failures.links),
+        *sorted(failures.routers),
+        *(f"{s} line {n}" for s, n in sorted(failures.access_links)),
+    ]
     return f"without {', '.join(failed)}" if failed else "intact"

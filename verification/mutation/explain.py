@@ -20,52 +20,52 @@ from helsewan.controller.openflow.entries import (
 from helsewan.controller.openflow.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, DIVERTED, SOURCE_ROLE, VRF
 from helsewan.topology.model import Network
 from helsewan.verification.mutation.corpus import INTACT, Corpus
-from helsewan.verification.mutation.effect import Effect, named
-from helsewan.verification.mutation.fields import Wanted, covers, meet, wanted
+from helsewan.verification.mutation.effect import Effect, state_name
+from helsewan.verification.mutation.fields import MaskedValue, covers, masked_match, overlap
 from helsewan.verification.mutation.mutant import Mutant
 from helsewan.verification.mutation.witness import Witness
 
-_PARTS = {
+_METADATA_PARTS = {
     "VRF": VRF, "class": CLASS, "source role": SOURCE_ROLE, "destination role": DESTINATION_ROLE,
     "destination VPN": DESTINATION_VPN, "diversion": DIVERTED,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Survivors:
+class SurvivorAnalysis:
     """Explains faults in the rules of one network."""
 
     corpus: Corpus
 
     def why(self, mutant: Mutant, witness: Witness) -> str:
-        """Why a fault of no effect, or of a harmless one, has none."""
+        """The reason why a fault has no effect or a harmless one."""
         if witness.effect is not Effect.NONE:
             return f"changes {witness.effect.value}"
-        rules, faulty = self.corpus.rules[mutant.router], mutant.of(self.corpus.rules[mutant.router])
-        old = [_Router(self, mutant.router, rules).unused(entry) for entry in mutant.before]
-        new = [_Router(self, mutant.router, faulty).unused(entry) for entry in mutant.after]
+        rules, faulty = self.corpus.rules[mutant.router], mutant.apply(self.corpus.rules[mutant.router])
+        old = [_Router(self, mutant.router, rules).unused_reason(entry) for entry in mutant.before]
+        new = [_Router(self, mutant.router, faulty).unused_reason(entry) for entry in mutant.after]
         if all(old) and all(new):
             return "; ".join(dict.fromkeys(filter(None, old + new)))
         if same := _equivalent(mutant, rules, faulty):
             return same
-        return self._by_packets(mutant, witness)
+        return self._from_traces(mutant, witness)
 
-    def _by_packets(self, mutant: Mutant, witness: Witness) -> str:
-        """What packets that were followed tell."""
-        spots = [(mutant.router, entry.id if isinstance(entry, GroupRule) else entry) for entry in mutant.before
+    def _from_traces(self, mutant: Mutant, witness: Witness) -> str:
+        """The reason by the packets that were traced."""
+        entries_met = [(mutant.router, entry.id if isinstance(entry, GroupRule) else entry) for entry in mutant.before
                  if isinstance(entry, FlowRule | GroupRule)]  # fmt: skip
-        met = {failures for spot in spots for failures in self.corpus.hits.get(spot, {})}
+        met = {failures for entry_ref in entries_met for failures in self.corpus.hits.get(entry_ref, {})}
         followed = (
             f"{len(self.corpus.probes)} allowed packets, intact and after {len(self.corpus.cases)} single failures"
         )
         if not met and mutant.before:
-            return f"no packet that a contract allows meets it (of {followed}; {witness.tried} more made for it)"
-        where = "intact" if INTACT in met else named(next(iter(met))) if met else "nowhere"
-        return f"to the same effect for {witness.tried} packets that meet it or were made for it (met {where})"
+            return f"no packet that a contract allows meets it (of {followed}; {witness.tried} more generated for it)"
+        where = "intact" if INTACT in met else state_name(next(iter(met))) if met else "nowhere"
+        return f"to the same effect for {witness.tried} packets that meet it or were generated for it (met {where})"
 
     @cached_property
     def pushed(self) -> frozenset[int]:
-        """All labels that are pushed anywhere."""
+        """All labels that any router pushes."""
         return frozenset(_pushed(self.corpus.rules))
 
     @property
@@ -78,12 +78,12 @@ class Survivors:
 class _Router:
     """One router's rules, correct or faulty."""
 
-    of: Survivors
+    analysis: SurvivorAnalysis
     router: str
     rules: RuleSet
 
-    def unused(self, entry: Entry) -> str | None:
-        """Why no packet between sites can come to an entry; None if one can, as far as this sees."""
+    def unused_reason(self, entry: Entry) -> str | None:
+        """Why no packet between sites can meet an entry; None where no reason is found."""
         if isinstance(entry, GroupRule):
             used = any(Group(entry.id) in rule.actions for rule in self.rules.flows)
             return None if used else f"no entry leads to group {entry.id}"
@@ -91,28 +91,29 @@ class _Router:
             if isinstance(entry, MeterRule):
                 used = any(rule.meter == entry.id for rule in self.rules.flows)
                 return None if used else f"no entry uses meter {entry.id}"
-            return "limits what the router hands to the controller, nothing that passes between sites"
+            return "limits packets sent to the controller, not traffic between sites"
         if entry.table not in self.reached:
             return f"no entry leads to table {entry.table.name.lower()}"
-        takes = wanted(entry.match)
+        takes = masked_match(entry.match)
         label = takes.get("mpls_label")
-        if label is not None and label.value not in self.of.pushed:
-            return f"nobody pushes label {label.value}"
+        if label is not None and label.value not in self.analysis.pushed:
+            return f"no router pushes label {label.value}"
         for rule in self.rules.flows:
             if rule.table is entry.table and rule.priority > entry.priority and covers(rule.match, entry.match):
                 return f"shadowed by {rule}"
-        return self._unwritten(entry.table, takes.get("metadata"))
+        return self._never_written(entry.table, takes.get("metadata"))
 
-    def _unwritten(self, table: Table, data: Wanted | None) -> str | None:
-        """A number in the metadata that nothing before the table writes."""
-        for name, part in _PARTS.items() if data is not None else ():
-            asked = Wanted(data.value & part.mask, data.mask & part.mask) if data else Wanted(0, 0)
-            if asked.mask and not any(map(asked.takes, self._written(table, part.mask))):
-                return f"no entry before it writes {name} {asked.value >> part.shift}"
+    def _never_written(self, table: Table, data: MaskedValue | None) -> str | None:
+        """A metadata value that the entry matches and no earlier table writes; None if there is none."""
+        for name, part in _METADATA_PARTS.items() if data is not None else ():
+            matched = MaskedValue(data.value & part.mask, data.mask & part.mask) if data else MaskedValue(0, 0)
+            if matched.mask and not any(map(matched.contains, self._written(table, part.mask))):
+                return f"no entry before it writes {name} {matched.value >> part.shift}"
         return None
 
     def _written(self, table: Table, mask: int) -> Iterator[int]:
-        """What may stand in a part of the metadata: what is written before, and zero where something leads past."""
+        """Values that a part of the metadata may have in a table: those written before, and zero if none is written or
+        a packet may skip the tables that write it."""
         writing = False
         for rule in self.rules.flows:
             if rule.table < table and rule.metadata is not None and rule.metadata[1] & mask:
@@ -123,7 +124,7 @@ class _Router:
 
     @cached_property
     def reached(self) -> frozenset[Table]:
-        """The tables that something leads to."""
+        """The tables that a goto or a resubmit leads to."""
         gotos = {rule.goto for rule in self.rules.flows if rule.goto is not None}
         again = {
             action.table
@@ -136,19 +137,19 @@ class _Router:
 
 
 def _equivalent(mutant: Mutant, rules: RuleSet, faulty: RuleSet) -> str | None:
-    """Another entry that does the same with what the fault is about; None if there is none, as far as this sees."""
+    """An entry that treats the packets of the changed entries alike; None where none is found for each of them."""
     for entry, table in [*((each, faulty) for each in mutant.before), *((each, rules) for each in mutant.after)]:
         if not isinstance(entry, FlowRule):
             return None
-        if not (other := _takes_over(entry, table)):
+        if not (other := _equivalent_entry(entry, table)):
             return None
     return f"the same is done by {other}" if mutant.before or mutant.after else None
 
 
-def _takes_over(entry: FlowRule, rules: RuleSet) -> FlowRule | None:
-    """The entry that does with an entry's packets what it does itself, and takes all of them."""
-    rivals = [rule for rule in rules.flows if rule.table is entry.table and meet(rule.match, entry.match)]
-    for rule in sorted(rivals, key=lambda rule: -rule.priority):
+def _equivalent_entry(entry: FlowRule, rules: RuleSet) -> FlowRule | None:
+    """An entry of ``rules`` with the same instructions as ``entry`` that matches all of its packets."""
+    overlapping = [rule for rule in rules.flows if rule.table is entry.table and overlap(rule.match, entry.match)]
+    for rule in sorted(overlapping, key=lambda rule: -rule.priority):
         if (rule.actions, rule.goto, rule.metadata, rule.meter) != (
             entry.actions, entry.goto, entry.metadata, entry.meter,
         ):  # fmt: skip

@@ -1,4 +1,4 @@
-"""Sets of packets as matches write them: fields under masks. For faults in matches and for comparing entries."""
+"""Matches as masked values by field, and whether two of them overlap or one covers the other."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ _MASKABLE = frozenset(
 )
 
 
-class Wanted(NamedTuple):
-    """A value under a mask."""
+class MaskedValue(NamedTuple):
+    """The numbers that equal ``value`` in the bits of ``mask``."""
 
     value: int
     mask: int
 
-    def takes(self, value: int) -> bool:
-        """Whether a number is one of those."""
+    def contains(self, value: int) -> bool:
+        """Whether a number is in the set."""
         return value & self.mask == self.value
 
-    def meets(self, other: Wanted) -> bool:
-        """Whether a number can be of both."""
+    def overlaps(self, other: MaskedValue) -> bool:
+        """Whether some number is in both sets."""
         return (self.value ^ other.value) & self.mask & other.mask == 0
 
-    def covers(self, other: Wanted) -> bool:
-        """Whether every number of the other's is one of these."""
-        return self.mask & ~other.mask == 0 and self.takes(other.value)
+    def covers(self, other: MaskedValue) -> bool:
+        """Whether every number of the other set is in this one."""
+        return self.mask & ~other.mask == 0 and self.contains(other.value)
 
 
 def is_maskable(name: str) -> bool:
-    """Whether a switch takes a mask for a field."""
+    """Whether a switch accepts a mask for a field."""
     return plain(name) in _MASKABLE or "reg" in name
 
 
 @lru_cache(maxsize=1 << 17)
-def wanted(match: Match) -> dict[str, Wanted]:
-    """A match by plain field name."""
-    return {plain(name): _wanted(name, value) for name, value in match}
+def masked_match(match: Match) -> dict[str, MaskedValue]:
+    """The masked values of a match by canonical field name."""
+    return {plain(name): _masked_value(name, value) for name, value in match}
 
 
-def _wanted(name: str, value: Value | tuple[Value, Value]) -> Wanted:
+def _masked_value(name: str, value: Value | tuple[Value, Value]) -> MaskedValue:
     if isinstance(value, tuple):
         mask = number(value[1])
-        return Wanted(number(value[0]) & mask, mask)
-    return Wanted(number(value), (1 << bits(name)) - 1)
+        return MaskedValue(number(value[0]) & mask, mask)
+    return MaskedValue(number(value), (1 << bits(name)) - 1)
 
 
-def meet(one: Match, other: Match) -> bool:
+def overlap(one: Match, other: Match) -> bool:
     """Whether a packet can match both."""
-    a, b = wanted(one), wanted(other)
-    return all(a[name].meets(b[name]) for name in a.keys() & b.keys())
+    a, b = masked_match(one), masked_match(other)
+    return all(a[name].overlaps(b[name]) for name in a.keys() & b.keys())
 
 
 def covers(one: Match, other: Match) -> bool:
     """Whether every packet that matches the other matches this one."""
-    b = wanted(other)
-    return all(name in b and each.covers(b[name]) for name, each in wanted(one).items())
+    b = masked_match(other)
+    return all(name in b and each.covers(b[name]) for name, each in masked_match(one).items())
 
 
-def written(name: str, each: Wanted) -> Value | tuple[Value, Value]:
-    """A field's wanted value as matches have it: addresses as text, and no mask where all bits count."""
+def match_value(name: str, each: MaskedValue) -> Value | tuple[Value, Value]:
+    """A masked value in the notation of matches: addresses as text, and no mask where all bits are set."""
     value, mask = (_text(name, part) for part in each)
     return value if each.mask == (1 << bits(name)) - 1 else (value, mask)
 

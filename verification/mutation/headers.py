@@ -1,4 +1,4 @@
-"""Packets to try: those of every service, between the sites the policy names, and at the edges of an entry's match."""
+"""Packet headers for traces: those of every service, and those at the boundaries of an entry's match."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from helsewan.policies.plan import Plan, PortMatch, Protocol, Service
 from helsewan.topology.model import GATEWAY6, Site
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.mutation.effect import Probe
-from helsewan.verification.mutation.fields import Wanted
+from helsewan.verification.mutation.fields import MaskedValue
 
 _ANY_PORT, _SYN, _TTL = 50_000, 0x02, 64
-_UNMARKED = 1  # a code point of no class, so that every mark shows
+_UNMARKED = 1  # a DSCP of no class, so that every remarking is visible
 Value = TypeVar("Value")
-Header = tuple[tuple[str, int], ...]  # the fields above IP's addresses
+Header = tuple[tuple[str, int], ...]  # the fields other than addresses, by name
 
 
 @dataclass(frozen=True)
 class Headers:
-    """The packets of a plan's services."""
+    """The headers of a plan's services."""
 
     plan: Plan
 
     def of_service(self, service: Service, family: IpVersion, opens: bool) -> Iterator[Header]:
-        """A packet that opens a service, or one that answers, for each of its port ranges."""
+        """The header of a request (``opens``) or of a reply, for each port range of a service."""
         if service.protocol is Protocol.ICMP:
             kind = family.echo_request if opens else family.echo_reply
             yield ("ip_proto", family.icmp), (family.icmp_type, kind)
@@ -44,7 +44,7 @@ class Headers:
             yield (("ip_proto", int(service.protocol)), (f"{name}_src", ends[0]), (f"{name}_dst", ends[1]), *flags)
 
     def allowed(self, source: str, destination: str, family: IpVersion) -> Iterator[Header]:
-        """What a site may send another: openings, and answers to the other's."""
+        """What one site may send to another: requests, and replies to the other's requests."""
         a, b = self.plan.role_of_site[source].id, self.plan.role_of_site[destination].id
         for opens, key in ((True, (a, b)), (False, (b, a))):
             for service in self.services_between.get(key, ()):
@@ -58,31 +58,31 @@ class Headers:
             found.setdefault((client, server), []).append(service)
         return found
 
-    def every(self, family: IpVersion) -> tuple[Header, ...]:
-        """What any service has, whoever may use it; and a segment that only looks like an answer."""
+    def all_services(self, family: IpVersion) -> tuple[Header, ...]:
+        """The headers of all services, and for each TCP reply the same segment without ACK."""
         headers = [header for service in self.plan.services for opens in (True, False)
                    for header in self.of_service(service, family, opens)]  # fmt: skip
         headers += [_with(header, tcp_flags=_SYN) for header in headers if ("tcp_flags", TCP_ACK) in header]
         return tuple(dict.fromkeys(headers))
 
-    def at_edges(self, wanted: dict[str, Wanted], family: IpVersion) -> tuple[Header, ...]:
-        """Headers at and beside the edges of what an entry takes."""
-        proto = wanted.get("ip_proto")
+    def at_boundaries(self, matched: dict[str, MaskedValue], family: IpVersion) -> tuple[Header, ...]:
+        """Headers at and next to the boundaries of what an entry matches."""
+        proto = matched.get("ip_proto")
         protocols = [proto.value] if proto else [6, 17, family.icmp]
         headers: list[Header] = []
         for protocol in protocols:
             if protocol == family.icmp:
-                types = _edges(wanted.get(family.icmp_type), 8) or [family.echo_request, family.echo_reply, 3]
+                types = _boundaries(matched.get(family.icmp_type), 8) or [family.echo_request, family.echo_reply, 3]
                 headers += [(("ip_proto", protocol), (family.icmp_type, each)) for each in types]
             elif name := {6: "tcp", 17: "udp"}.get(protocol):
-                ends = [_edges(wanted.get(f"{name}_{side}"), 16) or [_ANY_PORT] for side in ("src", "dst")]
+                ends = [_boundaries(matched.get(f"{name}_{side}"), 16) or [_ANY_PORT] for side in ("src", "dst")]
                 flags = [_SYN, TCP_ACK, TCP_RST] if protocol == 6 else [0]
                 headers += [
                     _with((("ip_proto", protocol), (f"{name}_src", a), (f"{name}_dst", b)),
                           **({"tcp_flags": flag} if protocol == 6 else {}))
                     for a, b, flag in product(*ends, flags)
                 ]  # fmt: skip
-        marks = _edges(wanted.get("ip_dscp"), 6)
+        marks = _boundaries(matched.get("ip_dscp"), 6)
         return tuple(_with(header, ip_dscp=mark) for header in headers for mark in marks or [_UNMARKED])
 
 
@@ -90,18 +90,18 @@ def _with(header: Header, **fields: int) -> Header:
     return tuple({**dict(header), **fields}.items())
 
 
-def _edges(wanted: Wanted | None, bits: int) -> list[int]:
-    """The first and last number that is taken, and those beside them."""
-    if wanted is None:
+def _boundaries(matched: MaskedValue | None, bits: int) -> list[int]:
+    """The lowest and highest value that matches, and their neighbours."""
+    if matched is None:
         return []
     top = (1 << bits) - 1
-    first, last = wanted.value, wanted.value | ~wanted.mask & top
+    first, last = matched.value, matched.value | ~matched.mask & top
     return sorted({first, last, max(first - 1, 0), min(last + 1, top)})
 
 
-def addresses(wanted: Wanted, family: IpVersion) -> list[int]:
-    """Addresses at and beside the edges of a prefix."""
-    return _edges(wanted, family.address_bits)
+def addresses(matched: MaskedValue, family: IpVersion) -> list[int]:
+    """Addresses at and next to the boundaries of a prefix."""
+    return _boundaries(matched, family.address_bits)
 
 
 def packet(family: IpVersion, source: int, destination: int, header: Header) -> Packet:
@@ -122,8 +122,8 @@ def address(site: Site, family: IpVersion) -> int:
     return int(site.address4 if family is IP4 else site.address6)
 
 
-def questions(site: Site, line: int) -> Iterator[Probe]:
-    """What a site asks its gateway: who has its address, in both versions, and whether it answers."""
+def gateway_requests(site: Site, line: int) -> Iterator[Probe]:
+    """A site's requests to its gateway: ARP, neighbour solicitation, and an echo request in either IP version."""
     gateway = int(site.gateway4)
     arp = {"eth_type": ARP, "eth_src": 1, "eth_dst": 2, "arp_op": 1, "arp_sha": 1, "arp_tha": 0}
     yield Probe(site.id, line, Packet({**arp, "arp_spa": int(site.address4), "arp_tpa": gateway}))
@@ -136,11 +136,11 @@ def questions(site: Site, line: int) -> Iterator[Probe]:
 
 
 def fragment(probe: Probe) -> Probe:
-    """The same as a fragment."""
+    """The same packet as a first fragment."""
     return Probe(probe.site, probe.line, probe.packet.but(ip_frag=1))
 
 
-def sampled(rng: Random, values: Iterable[Value], most: int) -> list[Value]:
-    """At most so many of them, drawn by chance."""
+def sample(rng: Random, values: Iterable[Value], most: int) -> list[Value]:
+    """All values, or ``most`` of them at random."""
     known = list(values)
     return known if len(known) <= most else rng.sample(known, most)

@@ -1,5 +1,5 @@
-"""Which faults the live verifier can detect: its probe packets, traced through switches with faulty rules. One state of
-the network, one packet for each probe."""
+"""Whether the live verifier would detect a fault: its probe packets, each traced once through switches with faulty
+rules, with nothing failed."""
 
 from __future__ import annotations
 
@@ -9,41 +9,42 @@ from functools import cached_property
 
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
-from helsewan.verification.concrete.lookup import ChanceError
+from helsewan.verification.concrete.lookup import AmbiguousMatchError
 from helsewan.verification.concrete.switch import NotModelledError
 from helsewan.verification.live.outcome import Predicted
 from helsewan.verification.live.test_packets import ProbePacket, probe_packets
 
 
 @dataclass(frozen=True)
-class Live:
-    """The probe packets of a plan whose correct rules ``fabric`` has; ``most`` limits their number."""
+class LiveDetection:
+    """Traces the probe packets of a plan, at most ``most`` besides the controls; ``fabric`` has the correct rules."""
 
     plan: Plan
     fabric: Fabric
     seed: int
     most: int | None = None
 
-    def sees(self, faulty: Fabric, router: str) -> bool:
-        """Whether an answer breaks the policy where one router's rules are faulty; a switch that may take either of two
-        entries may well answer right. Only packets that come to the router by the right rules can fare otherwise."""
-        foretold = Predicted(self.plan, faulty)
-        return any(not self._keeps(foretold, question) for question in self._by_router[router])
+    def detects(self, faulty: Fabric, router: str) -> bool:
+        """Whether the outcome of a probe violates the policy when the rules of ``router`` are faulty. An undefined
+        outcome counts as correct: a switch may choose either entry. Only probes that visit the router under the correct
+        rules are traced: a fault there cannot affect the others."""
+        predicted = Predicted(self.plan, faulty)
+        return any(not self._conforms(predicted, probe) for probe in self._by_router[router])
 
     @cached_property
     def _by_router(self) -> dict[str, tuple[ProbePacket, ...]]:
-        """The questions that are answered right, by the routers that see them."""
-        right, found = Predicted(self.plan, self.fabric), defaultdict(list)
-        for question in dict.fromkeys(probe_packets(self.plan, self.fabric, self.seed, self.most)):
-            walk = right.walk(question)
-            if right.outcome(question, walk).keeps(question.says):
-                for router in set(walk.routers):
-                    found[router].append(question)
+        """The probes whose outcome under the correct rules conforms to the policy, by the routers they visit."""
+        correct, found = Predicted(self.plan, self.fabric), defaultdict(list)
+        for probe in dict.fromkeys(probe_packets(self.plan, self.fabric, self.seed, self.most)):
+            trace = correct.trace(probe)
+            if correct.outcome(probe, trace).conforms_to(probe.expected):
+                for router in set(trace.routers):
+                    found[router].append(probe)
         return defaultdict(tuple, {router: tuple(each) for router, each in found.items()})
 
-    def _keeps(self, foretold: Predicted, question: ProbePacket) -> bool:
+    def _conforms(self, predicted: Predicted, probe: ProbePacket) -> bool:
         try:
-            walk = foretold.walk(question)
-            return foretold.outcome(question, walk).keeps(question.says)
-        except (ChanceError, NotModelledError):
+            trace = predicted.trace(probe)
+            return predicted.outcome(probe, trace).conforms_to(probe.expected)
+        except (AmbiguousMatchError, NotModelledError):
             return True

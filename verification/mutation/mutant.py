@@ -19,17 +19,17 @@ from helsewan.controller.openflow.entries import (
 
 
 class Mutation(str, Enum):
-    """What can go wrong with an entry."""
+    """The kinds of faults in an entry."""
 
     DROPPED = "dropped"
-    WIDENED = "widened"  # a field left out, a prefix shortened, a mask relaxed
-    NARROWED = "narrowed"  # a prefix or mask lengthened, a field more
-    SWAPPED = "swapped"  # what two entries of a table do
-    PRIORITY = "misprioritised"  # above, below or beside a neighbour
-    ADDED = "added"  # an entry that takes everything, or one on a table that is not ours
+    WIDENED = "widened"  # a match field removed, a prefix shortened, a mask relaxed
+    NARROWED = "narrowed"  # a prefix or mask lengthened, a match field added
+    SWAPPED = "swapped"  # the instructions of two entries of a table
+    PRIORITY = "misprioritised"  # above, below or equal to another entry's
+    ADDED = "added"  # an entry that matches everything, or one in a table that the pipeline does not use
     ACTION = "action left out"
-    WAY = "wrong way"  # another port, group or table
-    LABEL = "wrong label"  # pushed, or taken off for another protocol's
+    FORWARDING = "wrong output"  # another port, group or table
+    LABEL = "wrong label"  # another one pushed, or popped with the wrong EtherType
     MARK = "wrong mark"  # another DSCP
     METADATA = "wrong metadata"  # another VRF, role, VPN or class
     METER = "wrong meter"  # another, none, or of another rate
@@ -39,8 +39,8 @@ class Mutation(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A fault: at ``router``, in ``table`` (``group`` and ``meter`` are tables too), ``before`` went and ``after``
-    came; ``what`` says it in words."""
+    """A fault at ``router`` in ``table`` (or ``group`` or ``meter``): the entries ``before`` are replaced by ``after``.
+    ``what`` describes it."""
 
     kind: Mutation
     table: str
@@ -49,8 +49,8 @@ class Mutant:
     before: tuple[Entry, ...]
     after: tuple[Entry, ...]
 
-    def of(self, rules: RuleSet) -> RuleSet:
-        """The router's rules with the fault."""
+    def apply(self, rules: RuleSet) -> RuleSet:
+        """The rules of the mutant's router with the fault."""
         gone = frozenset(self.before)
         kept = [entry for entry in rules if entry not in gone] + list(self.after)
         return RuleSet(
@@ -59,23 +59,23 @@ class Mutant:
             tuple(entry for entry in kept if isinstance(entry, FlowRule)),
         )
 
-    def among(self, rules: Mapping[str, RuleSet]) -> dict[str, RuleSet]:
+    def apply_to_all(self, rules: Mapping[str, RuleSet]) -> dict[str, RuleSet]:
         """All routers' rules with the fault."""
-        return {**rules, self.router: self.of(rules[self.router])}
+        return {**rules, self.router: self.apply(rules[self.router])}
 
     def __str__(self) -> str:
         return f"{self.router}, {self.table}: {self.what}"
 
 
 def table_of(entry: Entry) -> str:
-    """Where an entry stands, by name."""
+    """The table of an entry by name; ``group`` or ``meter`` for these."""
     if isinstance(entry, FlowRule):
         return entry.table.name.lower()
     return "group" if isinstance(entry, GroupRule) else "meter"
 
 
 def key_of(entry: Entry) -> object:
-    """What a switch tells entries apart by: a new one takes the place of an old one that has the same."""
+    """What identifies an entry in a switch: a new entry replaces an old one with the same key (OpenFlow 1.3.5, 6.4)."""
     if isinstance(entry, FlowRule):
         return entry.table, entry.priority, frozenset(entry.match)
     return table_of(entry), entry.id

@@ -1,4 +1,4 @@
-"""Policies with one fault each: the effect of a mistake in the file, found by comparing the resulting rules."""
+"""Policies with one fault each, as a typical mistake in the file would make it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from helsewan.policies.language.schema import ContractSpec, PoliceStep, PolicySp
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Kind, Network, Region
 
-_TRIES = 12  # of one kind, before there are no more of it
+_TRIES = 12  # random faults of one kind before the kind counts as exhausted
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class PolicyMutant:
 
 
 def policy_mutants(policy: Policy, network: Network, number: int, seed: int) -> tuple[PolicyMutant, ...]:
-    """``number`` faults, evenly over their kinds; fewer if there are no more."""
+    """``number`` different faults, evenly over their kinds; fewer if there are no more."""
     rng, found = Random(seed), dict[str, PolicyMutant]()
     kinds = dict(FAULTS)
     while kinds and len(found) < number:
@@ -58,29 +58,30 @@ def _compiled(
             yield PolicyMutant(kind, what, None, str(error.problems[0]))
 
 
-Faulty = tuple[str, PolicySpec] | None
+PolicyFault = tuple[str, PolicySpec] | None  # a description and the faulty policy; None: not possible here
+Change = tuple[str, dict[str, Any]] | None  # a description and the fields to update; None: not possible here
 
 
-def contract_removed(spec: PolicySpec, rng: Random) -> Faulty:
-    """One contract less."""
+def contract_removed(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """One contract is missing."""
     name = rng.choice(list(spec.contracts))
     contracts = {each: contract for each, contract in spec.contracts.items() if each != name}
     return f"without contract {name}", spec.model_copy(update={"contracts": contracts})
 
 
-def contract_added(spec: PolicySpec, rng: Random) -> Faulty:
-    """One contract more: of three others the clients, the servers and the services."""
+def contract_added(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """One more contract, with the clients, servers and services of three others."""
     clients, servers, services = (rng.choice(list(spec.contracts.values())) for _ in range(3))
     update = {"client": clients.client, "server": servers.server, "same_region": False}
     contract = services.model_copy(update=update)
-    what = f"anew: {_shown(clients.client)} may open {', '.join(services.services)} to {_shown(servers.server)}"
+    what = f"anew: {_in_words(clients.client)} may open {', '.join(services.services)} to {_in_words(servers.server)}"
     return what, spec.model_copy(update={"contracts": {**spec.contracts, "anew": contract}})
 
 
-def contract_widened(spec: PolicySpec, rng: Random) -> Faulty:
-    """A side of a contract takes in more sites."""
+def contract_widened(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """One side of a contract selects more sites."""
 
-    def wider(contract: ContractSpec) -> tuple[str, dict[str, Any]] | None:
+    def wider(contract: ContractSpec) -> Change:
         side = rng.choice(("client", "server"))
         selector: Selector = getattr(contract, side)
         keys = sorted(selector.model_fields_set)
@@ -97,23 +98,23 @@ def contract_widened(spec: PolicySpec, rng: Random) -> Faulty:
     return _with_contract(spec, rng, wider)
 
 
-def contract_narrowed(spec: PolicySpec, rng: Random) -> Faulty:
-    """A side of a contract is of one region only."""
+def contract_narrowed(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """One side of a contract selects the sites of one region only."""
 
-    def narrower(contract: ContractSpec) -> tuple[str, dict[str, Any]] | None:
+    def narrower(contract: ContractSpec) -> Change:
         side, region = rng.choice(("client", "server")), rng.choice(list(Region))
         selector: Selector = getattr(contract, side)
         if selector.region:
             return None
-        return f"{side} in {region.value} only", {side: Selector(**_said(selector), region=(region,))}
+        return f"{side} in {region.value} only", {side: Selector(**_set_fields(selector), region=(region,))}
 
     return _with_contract(spec, rng, narrower)
 
 
-def services_added(spec: PolicySpec, rng: Random) -> Faulty:
-    """One service more in a contract."""
+def services_added(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """A contract has one more service."""
 
-    def more(contract: ContractSpec) -> tuple[str, dict[str, Any]] | None:
+    def more(contract: ContractSpec) -> Change:
         others = [name for name in spec.services if name not in contract.services]
         if not others:
             return None
@@ -123,10 +124,10 @@ def services_added(spec: PolicySpec, rng: Random) -> Faulty:
     return _with_contract(spec, rng, more)
 
 
-def services_removed(spec: PolicySpec, rng: Random) -> Faulty:
-    """One service less in a contract."""
+def services_removed(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """A contract lacks one of its services."""
 
-    def fewer(contract: ContractSpec) -> tuple[str, dict[str, Any]] | None:
+    def fewer(contract: ContractSpec) -> Change:
         name = rng.choice(contract.services)
         left = tuple(each for each in contract.services if each != name)
         return (f"without {name}", {"services": left}) if left else None
@@ -134,22 +135,22 @@ def services_removed(spec: PolicySpec, rng: Random) -> Faulty:
     return _with_contract(spec, rng, fewer)
 
 
-def direction_changed(spec: PolicySpec, rng: Random) -> Faulty:
-    """Both sides may open it, or no longer both."""
+def direction_changed(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """Both sides may open the services, or no longer both."""
     return _with_contract(spec, rng, lambda contract: (
         f"both_ways: {str(not contract.both_ways).lower()}", {"both_ways": not contract.both_ways}))  # fmt: skip
 
 
-def region_forgotten(spec: PolicySpec, rng: Random) -> Faulty:
-    """A contract within regions is one across them."""
+def region_forgotten(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """A contract within regions applies across regions."""
     return _with_contract(spec, rng, lambda contract: (
         ("without same_region", {"same_region": False}) if contract.same_region else None))  # fmt: skip
 
 
-def import_added(spec: PolicySpec, rng: Random) -> Faulty:
-    """A VPN sees more."""
+def import_added(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """A VPN imports one more route target."""
 
-    def more(vpn: VpnSpec) -> tuple[str, dict[str, Any]] | None:
+    def more(vpn: VpnSpec) -> Change:
         known = sorted({target for each in spec.vpns.values() for target in each.exports} - set(vpn.imports))
         if not known:
             return None
@@ -159,10 +160,10 @@ def import_added(spec: PolicySpec, rng: Random) -> Faulty:
     return _with_vpn(spec, rng, more)
 
 
-def import_removed(spec: PolicySpec, rng: Random) -> Faulty:
-    """A VPN sees less."""
+def import_removed(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """A VPN imports one route target less."""
 
-    def fewer(vpn: VpnSpec) -> tuple[str, dict[str, Any]] | None:
+    def fewer(vpn: VpnSpec) -> Change:
         if not vpn.imports:
             return None
         target = rng.choice(vpn.imports)
@@ -171,8 +172,8 @@ def import_removed(spec: PolicySpec, rng: Random) -> Faulty:
     return _with_vpn(spec, rng, fewer)
 
 
-def members_moved(spec: PolicySpec, rng: Random) -> Faulty:
-    """One kind of site of a VPN, into another."""
+def members_moved(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """The sites of one kind move from one VPN to another."""
     name, other = rng.sample(sorted(spec.vpns), 2) if len(spec.vpns) > 1 else ("", "")
     if not name:
         return None
@@ -188,8 +189,8 @@ def members_moved(spec: PolicySpec, rng: Random) -> Faulty:
     return f"{kind.value} of VPN {name} into {other}", spec.model_copy(update={"vpns": vpns})
 
 
-def region_moved(spec: PolicySpec, rng: Random) -> Faulty:
-    """The sites of two VPNs change places."""
+def region_moved(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """Two VPNs exchange their members."""
     name, other = rng.sample(sorted(spec.vpns), 2) if len(spec.vpns) > 1 else ("", "")
     if not name:
         return None
@@ -198,10 +199,10 @@ def region_moved(spec: PolicySpec, rng: Random) -> Faulty:
     return f"members of {name} and {other} exchanged", spec.model_copy(update={"vpns": vpns})
 
 
-def class_changed(spec: PolicySpec, rng: Random) -> Faulty:
-    """A service travels in another class."""
+def class_changed(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """A service is in another traffic class."""
 
-    def other(service: ServiceSpec) -> tuple[str, dict[str, Any]] | None:
+    def other(service: ServiceSpec) -> Change:
         names = [name for name in spec.classes if name != service.cls]
         name = rng.choice(names)
         return f"class {name}", {"cls": name}
@@ -209,10 +210,10 @@ def class_changed(spec: PolicySpec, rng: Random) -> Faulty:
     return _with_service(spec, rng, other)
 
 
-def ports_widened(spec: PolicySpec, rng: Random) -> Faulty:
+def ports_widened(spec: PolicySpec, rng: Random) -> PolicyFault:
     """A service has more ports."""
 
-    def more(service: ServiceSpec) -> tuple[str, dict[str, Any]] | None:
+    def more(service: ServiceSpec) -> Change:
         if not service.ports:
             return None
         first = rng.choice(service.ports)
@@ -222,8 +223,8 @@ def ports_widened(spec: PolicySpec, rng: Random) -> Faulty:
     return _with_service(spec, rng, more)
 
 
-def policer_changed(spec: PolicySpec, rng: Random) -> Faulty:
-    """Gone, or twice as much let by."""
+def policer_changed(spec: PolicySpec, rng: Random) -> PolicyFault:
+    """A class is not policed, or to twice the rate."""
     name = rng.choice([name for name, cls in spec.classes.items() if cls.police] or [""])
     if not name:
         return None
@@ -236,7 +237,7 @@ def policer_changed(spec: PolicySpec, rng: Random) -> Faulty:
     return what, spec.model_copy(update={"classes": {**spec.classes, name: cls.model_copy(update={"police": police})}})
 
 
-FAULTS: dict[str, Callable[[PolicySpec, Random], Faulty]] = {
+FAULTS: dict[str, Callable[[PolicySpec, Random], PolicyFault]] = {
     "contract removed": contract_removed,
     "contract added": contract_added,
     "contract widened": contract_widened,
@@ -255,41 +256,36 @@ FAULTS: dict[str, Callable[[PolicySpec, Random], Faulty]] = {
 }
 
 
-def _with_contract(
-    spec: PolicySpec, rng: Random, change: Callable[[ContractSpec], tuple[str, dict[str, Any]] | None]
-) -> Faulty:
-    name = rng.choice(list(spec.contracts))
-    changed = change(spec.contracts[name])
+def _with_change(
+    spec: PolicySpec, rng: Random, section: str, noun: str, change: Callable[[Any], Change]
+) -> PolicyFault:
+    """The policy with one random entry of a section changed; None where ``change`` cannot change that entry."""
+    entries = getattr(spec, section)
+    name = rng.choice(list(entries))
+    changed = change(entries[name])
     if changed is None:
         return None
-    contracts = {**spec.contracts, name: spec.contracts[name].model_copy(update=changed[1])}
-    return f"contract {name}: {changed[0]}", spec.model_copy(update={"contracts": contracts})
+    what, update = changed
+    changed_entries = {**entries, name: entries[name].model_copy(update=update)}
+    return f"{noun} {name}: {what}", spec.model_copy(update={section: changed_entries})
 
 
-def _with_vpn(spec: PolicySpec, rng: Random, change: Callable[[VpnSpec], tuple[str, dict[str, Any]] | None]) -> Faulty:
-    name = rng.choice(list(spec.vpns))
-    changed = change(spec.vpns[name])
-    if changed is None:
-        return None
-    vpns = {**spec.vpns, name: spec.vpns[name].model_copy(update=changed[1])}
-    return f"VPN {name}: {changed[0]}", spec.model_copy(update={"vpns": vpns})
+def _with_contract(spec: PolicySpec, rng: Random, change: Callable[[ContractSpec], Change]) -> PolicyFault:
+    return _with_change(spec, rng, "contracts", "contract", change)
 
 
-def _with_service(
-    spec: PolicySpec, rng: Random, change: Callable[[ServiceSpec], tuple[str, dict[str, Any]] | None]
-) -> Faulty:
-    name = rng.choice(list(spec.services))
-    changed = change(spec.services[name])
-    if changed is None:
-        return None
-    services = {**spec.services, name: spec.services[name].model_copy(update=changed[1])}
-    return f"service {name}: {changed[0]}", spec.model_copy(update={"services": services})
+def _with_vpn(spec: PolicySpec, rng: Random, change: Callable[[VpnSpec], Change]) -> PolicyFault:
+    return _with_change(spec, rng, "vpns", "VPN", change)
 
 
-def _said(selector: Selector) -> dict[str, Any]:
+def _with_service(spec: PolicySpec, rng: Random, change: Callable[[ServiceSpec], Change]) -> PolicyFault:
+    return _with_change(spec, rng, "services", "service", change)
+
+
+def _set_fields(selector: Selector) -> dict[str, Any]:
     return {key: getattr(selector, key) for key in selector.model_fields_set}
 
 
-def _shown(selector: Selector) -> str:
-    values = (f"{key} {'/'.join(str(getattr(v, 'value', v)) for v in value)}" for key, value in _said(selector).items())
-    return ", ".join(values)
+def _in_words(selector: Selector) -> str:
+    fields = _set_fields(selector).items()
+    return ", ".join(f"{key} {'/'.join(str(getattr(v, 'value', v)) for v in value)}" for key, value in fields)

@@ -22,22 +22,22 @@ from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Network
 from helsewan.verification.failures import SCOPES, cases
 from helsewan.verification.findings import VerificationReport
-from helsewan.verification.mutation.campaign import Campaign, FaultVerdict, Trial, changes, table
+from helsewan.verification.mutation.campaign import Campaign, FaultVerdict, Trial, changes_delivery, summary
 from helsewan.verification.mutation.corpus import Corpus
-from helsewan.verification.mutation.live import Live
+from helsewan.verification.mutation.live import LiveDetection
 from helsewan.verification.mutation.policy_faults import policy_mutants
 from helsewan.verification.mutation.sampling import mutants
 from helsewan.verification.mutation.witness import FaultOracle
 from helsewan.verification.static import Static, Verification, verify
 
-_SHOWN = 8  # survivors of one reason
-_QUESTIONS = 2_000  # of the live verifier
+_MAX_SHOWN = 8  # survivors listed per reason
+_MAX_PROBES = 2_000  # of the live verifier, besides controls
 
 
 @dataclass(frozen=True)
 class TrialRequest:
-    """How many faults in rules and in policies, drawn with what seed, looked at under which failures (``none``,
-    ``single`` or ``srlg``)."""
+    """The number of faults in rules and in policies, the seed of the sample, and which failures the verifier examines:
+    ``none``, ``single`` or ``srlg``."""
 
     rules: int
     policies: int
@@ -45,17 +45,17 @@ class TrialRequest:
     failures: str
 
     def __post_init__(self) -> None:
-        """Raises InputError for numbers that make no sense."""
+        """Raises InputError for a negative number or an unknown scope of failures."""
         for option, number in (("--number", self.rules), ("--policies", self.policies)):
             if number < 0:
-                raise InputError(Problem(option, number, "is less than none", "write 0 or more"))
+                raise InputError(Problem(option, number, "is negative", "write 0 or more"))
         if self.failures not in SCOPES:
             raise InputError(Problem("--failures", self.failures, "is no scope", f"one of {', '.join(SCOPES)}"))
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """All trials, how long they took, and what the verifier says of the right rules: nothing, if it is sound."""
+class CampaignResult:
+    """All trials, their duration, and the number of violations (``alarms``) reported for the correct rules."""
 
     trials: tuple[Trial, ...]
     took_s: float
@@ -63,76 +63,78 @@ class Outcome:
 
     @property
     def is_passed(self) -> bool:
-        """Whether every fault that changes what passes between sites was caught, and nothing else raised an alarm."""
+        """Whether every fault that changes what passes between sites was caught, without any false alarm."""
         bad = {FaultVerdict.MISSED, FaultVerdict.FALSE_ALARM}
         return not self.alarms and not any(trial.verdict in bad for trial in self.trials)
 
 
-def try_out(policy: Policy, network: Network, wanted: TrialRequest) -> Outcome:
-    """Makes the faults and tries them, one after the other. Raises InputError for a policy that is wrong already."""
+def run_trials(policy: Policy, network: Network, request: TrialRequest) -> CampaignResult:
+    """Samples the faults and runs the verifier on each. Raises InputError for a policy that does not compile."""
     plan = compile_policy(policy, network, now=utc_now())
     generation = first_generation(plan)
     rules = {router.id: generation.rules(router.id) for router in network.routers}
-    states = cases(network, wanted.failures)
+    states = cases(network, request.failures)
 
-    right = Verification(plan, Static(network, rules))
+    incremental = Verification(plan, Static(network, rules))
 
     def verifier(faulty: Mapping[str, RuleSet]) -> VerificationReport:
-        """Everything is gone through only where nothing is wrong that one changed router shows."""
+        """The full verification only where the incremental one of the changed router finds nothing: it is slower."""
         changed = [router for router, held in faulty.items() if held is not rules[router]]
-        if len(changed) == 1 and (found := right.after(changed[0], faulty[changed[0]])):
+        if len(changed) == 1 and (found := incremental.after_change(changed[0], faulty[changed[0]])):
             return VerificationReport(plan.policy, network.name, tuple(found), ())
         return verify(plan, faulty, states)
 
     began = time.monotonic()
     alarms = len(verifier(rules).violations)
-    corpus = Corpus(plan, rules, wanted.seed)
-    campaign = Campaign(FaultOracle(corpus), verifier, states, Live(plan, corpus.fabric, wanted.seed, _QUESTIONS))
+    corpus = Corpus(plan, rules, request.seed)
+    campaign = Campaign(
+        FaultOracle(corpus), verifier, states, LiveDetection(plan, corpus.fabric, request.seed, _MAX_PROBES)
+    )
     trials: list[Trial] = []
-    for trial in _trials(campaign, policy, wanted):
+    for trial in _trials(campaign, policy, request):
         trials.append(trial)
-        _progress(len(trials), wanted.rules + wanted.policies)
-    return Outcome(tuple(trials), time.monotonic() - began, alarms)
+        _progress(len(trials), request.rules + request.policies)
+    return CampaignResult(tuple(trials), time.monotonic() - began, alarms)
 
 
-def _trials(campaign: Campaign, policy: Policy, wanted: TrialRequest) -> Iterator[Trial]:
-    corpus = campaign.jury.corpus
+def _trials(campaign: Campaign, policy: Policy, request: TrialRequest) -> Iterator[Trial]:
+    corpus = campaign.oracle.corpus
     network = corpus.plan.network
-    yield from campaign.run(mutants(network, corpus.rules, wanted.rules, wanted.seed))
-    yield from campaign.run_policies(policy_mutants(policy, network, wanted.policies, wanted.seed))
+    yield from campaign.run(mutants(network, corpus.rules, request.rules, request.seed))
+    yield from campaign.run_policies(policy_mutants(policy, network, request.policies, request.seed))
 
 
-def show(outcome: Outcome, wanted: TrialRequest, as_json: bool) -> int:
-    """Prints the report; returns the exit code."""
+def print_result(result: CampaignResult, request: TrialRequest, as_json: bool) -> int:
+    """Prints the result; returns the exit code."""
     if as_json:
-        print(json.dumps(_plain(outcome, wanted), indent=1))
-        return ExitCode.PASS if outcome.is_passed else ExitCode.FAIL
+        print(json.dumps(_as_json(result, request), indent=1))
+        return ExitCode.PASS if result.is_passed else ExitCode.FAIL
     screen = Screen()
-    screen.print(_table(outcome.trials))
-    for reason, trials in _survivors(outcome.trials).items():
+    screen.print(_table(result.trials))
+    for reason, trials in _survivors(result.trials).items():
         screen.print(f"survived, {len(trials)}: {reason}", markup=False, style="bold")
-        for trial in trials[:_SHOWN]:
+        for trial in trials[:_MAX_SHOWN]:
             screen.print(f"  {trial.kind}, {trial.what}", markup=False)
-    for trial in outcome.trials:
+    for trial in result.trials:
         if trial.verdict in (FaultVerdict.MISSED, FaultVerdict.FALSE_ALARM):
             screen.print(f"{trial.verdict.value}: {trial.kind}, {trial.what}: {trial.witness}", markup=False)
-    screen.print(_sum(outcome, wanted), markup=False)
-    return ExitCode.PASS if outcome.is_passed else ExitCode.FAIL
+    screen.print(_summary_line(result, request), markup=False)
+    return ExitCode.PASS if result.is_passed else ExitCode.FAIL
 
 
 def _table(trials: Sequence[Trial]) -> Table:
-    shown = Table(title="faults", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    rendered = Table(title="faults", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("fault", "table"):
-        shown.add_column(name)
-    for name in ("made", "change what passes", "caught", "refused", "survived", "missed"):
-        shown.add_column(name, justify="right")
-    for row in table(trials):
-        shown.add_row(*map(str, row))
-    return shown
+        rendered.add_column(name)
+    for name in ("faults", "change what passes", "caught", "refused", "survived", "missed"):
+        rendered.add_column(name, justify="right")
+    for row in summary(trials):
+        rendered.add_row(*map(str, row))
+    return rendered
 
 
 def _survivors(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
-    """Survivors by why they survived: entries, labels and numbers of packets aside."""
+    """Survivors grouped by reason, with entries, labels and numbers left out of it."""
     found: dict[str, list[Trial]] = {}
     for trial in trials:
         if trial.verdict is FaultVerdict.SURVIVED:
@@ -141,27 +143,27 @@ def _survivors(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
     return dict(sorted(found.items(), key=lambda each: -len(each[1])))
 
 
-def _sum(outcome: Outcome, wanted: TrialRequest) -> str:
-    counted = {verdict: sum(trial.verdict is verdict for trial in outcome.trials) for verdict in FaultVerdict}
-    changing = sum(map(changes, outcome.trials))
-    caught, live = counted[FaultVerdict.CAUGHT], sum(trial.live for trial in outcome.trials)
-    harmless, alarms = counted[FaultVerdict.SURVIVED], counted[FaultVerdict.FALSE_ALARM] + outcome.alarms
+def _summary_line(result: CampaignResult, request: TrialRequest) -> str:
+    counted = {verdict: sum(trial.verdict is verdict for trial in result.trials) for verdict in FaultVerdict}
+    changing = sum(map(changes_delivery, result.trials))
+    caught, live = counted[FaultVerdict.CAUGHT], sum(trial.live for trial in result.trials)
+    harmless, alarms = counted[FaultVerdict.SURVIVED], counted[FaultVerdict.FALSE_ALARM] + result.alarms
     return (
-        f"{len(outcome.trials)} faults (seed {wanted.seed}), {changing} change what passes between sites: {caught} "
+        f"{len(result.trials)} faults (seed {request.seed}), {changing} change what passes between sites: {caught} "
         f"caught, {counted[FaultVerdict.MISSED]} missed; {counted[FaultVerdict.REFUSED]} refused by the compiler; "
-        f"{harmless} do no harm; false alarms: {alarms}; the live verifier's questions show {live}; "
-        f"{outcome.took_s:.0f} s"
+        f"{harmless} do no harm; false alarms: {alarms}; the live verifier's questions print_result {live}; "
+        f"{result.took_s:.0f} s"
     )
 
 
-def _plain(outcome: Outcome, wanted: TrialRequest) -> dict[str, object]:
+def _as_json(result: CampaignResult, request: TrialRequest) -> dict[str, object]:
     return {
-        "seed": wanted.seed,
-        "failures": wanted.failures,
-        "passed": outcome.is_passed,
-        "false_alarms_on_right_rules": outcome.alarms,
-        "took_s": round(outcome.took_s, 1),
-        "faults": [trial.as_json() for trial in outcome.trials],
+        "seed": request.seed,
+        "failures": request.failures,
+        "passed": result.is_passed,
+        "false_alarms_on_right_rules": result.alarms,
+        "took_s": round(result.took_s, 1),
+        "faults": [trial.as_json() for trial in result.trials],
     }
 
 

@@ -1,8 +1,8 @@
-"""Whether a fault changes what passes between sites, by packets alone: the interpreter follows each by the right rules
-and by the faulty ones. It knows nothing of the verifier, which is judged by it.
+"""The fault oracle: whether a fault changes what passes between sites, by tracing packets through the correct rules and
+through the faulty ones. It is independent of the verifier that it tests.
 
-The packets are those of the right network that met what is faulty now, in whatever state of the network; and such as
-are made at the edges of what the faulty entries take.
+The packets are those that meet the entries concerned under the correct rules, in any state of the network, and those
+generated at the boundaries of what the faulty entries match.
 """
 
 from __future__ import annotations
@@ -16,16 +16,25 @@ from helsewan.controller.openflow.entries import Entry, FlowRule, GroupRule, Rul
 from helsewan.controller.rules.paths import Failures
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.switch import Switch
-from helsewan.verification.mutation.corpus import INTACT, Corpus, Spot
-from helsewan.verification.mutation.effect import HARMLESS, Effect, Meters, Probe, Seen, difference, meters_of, seen
-from helsewan.verification.mutation.fields import meet
-from helsewan.verification.mutation.headers import sampled
+from helsewan.verification.mutation.corpus import INTACT, Corpus, EntryRef
+from helsewan.verification.mutation.effect import (
+    HARMLESS,
+    Effect,
+    Meters,
+    ObservedPath,
+    Probe,
+    difference,
+    meters_of,
+    observe,
+)
+from helsewan.verification.mutation.fields import overlap
+from helsewan.verification.mutation.headers import sample
 from helsewan.verification.mutation.mutant import Mutant, dependents
 from helsewan.verification.mutation.packet_generator import PacketGenerator
 
-_MADE, _MADE_FAILED = 1_200, 60  # packets made for one fault, intact and in a state after a failure
-_RIVALS = 12
-_GRAVITY = {effect: place for place, effect in enumerate(Effect)}
+_GENERATED, _GENERATED_FAILED = 1_200, 60  # packets per fault, intact and in each state after a failure
+_OVERRIDDEN = 12
+_SEVERITY = {effect: rank for rank, effect in enumerate(Effect)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +46,8 @@ class Witness:
     tried: int = 0
     failures: Failures = INTACT
     probe: Probe | None = None
-    right: Seen | None = None
-    faulty: Seen | None = None
+    correct: ObservedPath | None = None
+    faulty: ObservedPath | None = None
 
 
 @dataclass(frozen=True)
@@ -48,95 +57,99 @@ class FaultOracle:
     corpus: Corpus
     states: dict[Failures, Fabric] = field(default_factory=dict)
 
-    def judge(self, mutant: Mutant) -> Witness:
-        """What it does between sites, if a packet shows that; else the gravest of what it does besides."""
-        rules = mutant.of(self.corpus.rules[mutant.router])
-        return self.weigh({mutant.router: rules}, self._trials(mutant))
+    def evaluate(self, mutant: Mutant) -> Witness:
+        """The effect of a fault on traffic between sites if a packet shows one, else the worst harmless effect."""
+        rules = mutant.apply(self.corpus.rules[mutant.router])
+        return self.compare({mutant.router: rules}, self._trials(mutant))
 
-    def effect(self, mutant: Mutant, failures: Failures, probe: Probe) -> Effect:
-        """What it does to one packet."""
-        rules = mutant.of(self.corpus.rules[mutant.router])
-        return self.weigh({mutant.router: rules}, [(failures, [probe])]).effect
+    def effect_on(self, mutant: Mutant, failures: Failures, probe: Probe) -> Effect:
+        """The effect of a fault on one packet in a state of the network."""
+        rules = mutant.apply(self.corpus.rules[mutant.router])
+        return self.compare({mutant.router: rules}, [(failures, [probe])]).effect
 
-    def weigh(self, changed: dict[str, RuleSet], trials: Iterable[tuple[Failures, Iterable[Probe]]]) -> Witness:
-        """The effect of other rules at some routers, by packets in states of the network."""
-        faulty = self.faulty(changed)
+    def compare(self, changed: dict[str, RuleSet], trials: Iterable[tuple[Failures, Iterable[Probe]]]) -> Witness:
+        """The most severe effect of other rules at some routers, by packets in states of the network. Stops at the
+        first effect that is not harmless."""
+        faulty = self.faulty_fabric(changed)
         meters = {**self.corpus.meters, **meters_of(changed)}
         worst, tried = Witness(Effect.NONE), 0
         for failures, probes in trials:
-            right_state, faulty_state = self._right(failures), replace(faulty, failures=failures)
-            for probe in self.corpus.living(failures, tuple(probes)):
+            correct_state, faulty_state = self._correct(failures), replace(faulty, failures=failures)
+            for probe in self.corpus.on_live_links(failures, tuple(probes)):
                 tried += 1
-                right, _ = seen(right_state, self.corpus.meters, probe)
-                wrong, _ = seen(faulty_state, meters, probe)
-                effect = difference(right, wrong)
-                if effect is Effect.METER and self._shared(failures, probe, wrong, faulty_state, meters):
+                correct, _ = observe(correct_state, self.corpus.meters, probe)
+                faulty_path, _ = observe(faulty_state, meters, probe)
+                effect = difference(correct, faulty_path)
+                if effect is Effect.METER and self._is_shared(failures, probe, faulty_path, faulty_state, meters):
                     effect = Effect.POLICED
-                if _GRAVITY[effect] < _GRAVITY[worst.effect]:
-                    worst = Witness(effect, tried, failures, probe, right, wrong)
+                if _SEVERITY[effect] < _SEVERITY[worst.effect]:
+                    worst = Witness(effect, tried, failures, probe, correct, faulty_path)
                 if worst.effect not in HARMLESS:
                     return worst
         return replace(worst, tried=tried)
 
-    def _shared(self, failures: Failures, probe: Probe, wrong: Seen, faulty: Fabric, meters: Meters) -> bool:
-        """Whether packets of another line go through the same meter, by the faulty rules too."""
+    def _is_shared(
+        self, failures: Failures, probe: Probe, faulty_path: ObservedPath, faulty: Fabric, meters: Meters
+    ) -> bool:
+        """Whether packets of another access link pass the same meter under the faulty rules."""
         router = self.corpus.plan.network.site[probe.site].accesses[probe.line].router
-        for meter in wrong.meters:
+        for meter in faulty_path.meters:
             for rule in dependents(self.corpus.rules[router], meter):
                 for other in self.corpus.hits.get((router, rule), {}).get(failures, ()):
                     if (other.site, other.line) != (probe.site, probe.line):
-                        return meter in seen(faulty, meters, other)[0].meters
+                        return meter in observe(faulty, meters, other)[0].meters
         return False
 
-    def faulty(self, changed: Mapping[str, RuleSet]) -> Fabric:
-        """All switches, with other rules at some routers."""
+    def faulty_fabric(self, changed: Mapping[str, RuleSet]) -> Fabric:
+        """The fabric with other rules at some routers."""
         switches = {**self.corpus.fabric.switches, **{router: Switch.of(rules) for router, rules in changed.items()}}
         return replace(self.corpus.fabric, switches=switches)
 
-    def _right(self, failures: Failures) -> Fabric:
-        """The right network in a state."""
+    def _correct(self, failures: Failures) -> Fabric:
+        """The fabric with the correct rules in a state of the network."""
         if failures not in self.states:
             self.states[failures] = replace(self.corpus.fabric, failures=failures)
         return self.states[failures]
 
     def _trials(self, mutant: Mutant) -> Iterator[tuple[Failures, Iterable[Probe]]]:
-        rng, touched = Random(f"{self.corpus.seed} {mutant}"), self.touched(mutant)
-        spots = [spot for entry in touched if (spot := _spot(mutant.router, entry))]
-        spots += sampled(rng, self._rivals(mutant), _RIVALS)
+        rng, affected = Random(f"{self.corpus.seed} {mutant}"), self.affected(mutant)
+        entries_met = [entry_ref for entry in affected if (entry_ref := _entry_ref(mutant.router, entry))]
+        entries_met += sample(rng, self._overridden(mutant), _OVERRIDDEN)
         met: dict[Failures, list[Probe]] = {}
-        for spot in spots:
-            for failures, probes in self.corpus.hits.get(spot, {}).items():
+        for entry_ref in entries_met:
+            for failures, probes in self.corpus.hits.get(entry_ref, {}).items():
                 met.setdefault(failures, []).extend(probes)
         yield from sorted(met.items(), key=lambda each: each[0] != INTACT)
-        flows = [entry for entry in touched if isinstance(entry, FlowRule)]
-        made = [probe for entry in flows for probe in self._made.for_entry(mutant.router, entry, rng)]
-        yield INTACT, sampled(rng, made, _MADE)
+        flows = [entry for entry in affected if isinstance(entry, FlowRule)]
+        generated = [probe for entry in flows for probe in self._generator.for_entry(mutant.router, entry, rng)]
+        yield INTACT, sample(rng, generated, _GENERATED)
         for failures in met.keys() - {INTACT}:
-            yield failures, sampled(rng, made, _MADE_FAILED)
+            yield failures, sample(rng, generated, _GENERATED_FAILED)
 
-    def _rivals(self, mutant: Mutant) -> Iterator[Spot]:
-        """Entries whose packets a new entry may take: those that are met, of its table and no higher priority."""
+    def _overridden(self, mutant: Mutant) -> Iterator[EntryRef]:
+        """Entries whose packets a new entry may match instead: in its table, with no higher priority; only those
+        met."""
         new = [entry for entry in mutant.after if isinstance(entry, FlowRule)]
         for rule in self.corpus.rules[mutant.router].flows if new else ():
             if (mutant.router, rule) in self.corpus.hits and any(
-                rule.table is each.table and rule.priority <= each.priority and meet(rule.match, each.match)
+                rule.table is each.table and rule.priority <= each.priority and overlap(rule.match, each.match)
                 for each in new
             ):
                 yield mutant.router, rule
 
-    def touched(self, mutant: Mutant) -> tuple[Entry, ...]:
-        """The entries that a fault is about, the ones that refer to a changed meter too."""
+    def affected(self, mutant: Mutant) -> tuple[Entry, ...]:
+        """The entries that a fault removes or adds, and those that refer to a changed meter."""
         entries = (*mutant.before, *mutant.after)
         rules = self.corpus.rules[mutant.router]
         meters = (each for each in entries if not isinstance(each, FlowRule | GroupRule))
         return (*entries, *(flow for meter in meters for flow in dependents(rules, meter)))
 
     @cached_property
-    def _made(self) -> PacketGenerator:
+    def _generator(self) -> PacketGenerator:
         return PacketGenerator(self.corpus.plan)
 
 
-def _spot(router: str, entry: Entry) -> Spot | None:
+def _entry_ref(router: str, entry: Entry) -> EntryRef | None:
     if isinstance(entry, FlowRule):
         return router, entry
     return (router, entry.id) if isinstance(entry, GroupRule) else None

@@ -1,4 +1,4 @@
-"""Differences between rules and policy as findings: the kind of error, and one packet that shows it."""
+"""Differences between the rules' and the policy's packet sets as findings: the kind of error, and a witness packet."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from helsewan.controller.openflow.entries import FlowRule, RuleSet
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import AccessLinkId, Site
 from helsewan.verification.concrete.fabric import Fabric, Trace
-from helsewan.verification.concrete.lookup import ChanceError
+from helsewan.verification.concrete.lookup import AmbiguousMatchError
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import NotModelledError, Switch
 from helsewan.verification.expected.expected_sets import Allowed, Expectation
 from helsewan.verification.failures import INTACT
-from helsewan.verification.findings import Case, Finding, Kind
+from helsewan.verification.findings import FailureCase, FindingKind, VerificationFinding
 from helsewan.verification.symbolic.header_space import Set, packet_of
 from helsewan.verification.symbolic.states import AMBIGUOUS, FAULTS, LOOPED, LOST, MISMARKED, UNKNOWN
 
 _KIND_OF_FAULT = {
-    LOOPED: Kind.LOOP,
-    LOST: Kind.LOST,
-    MISMARKED: Kind.MISMARKED,
-    AMBIGUOUS: Kind.AMBIGUOUS,
-    UNKNOWN: Kind.UNMODELLED,
+    LOOPED: FindingKind.LOOP,
+    LOST: FindingKind.LOST,
+    MISMARKED: FindingKind.MISMARKED,
+    AMBIGUOUS: FindingKind.AMBIGUOUS,
+    UNKNOWN: FindingKind.UNMODELLED,
 }
 _LIKELY_PORT, _LIKELY_BYTES, _ACK, _SYN = 40_000, 100, 0x10, 0x02
 
 
 @dataclass(frozen=True)
 class Differences:
-    """Makes findings for one policy and the switches that implement it, by router."""
+    """Converts differences to findings for one policy and the switches that implement it, by router."""
 
     plan: Plan
     switches: MutableMapping[str, Switch]
     expectation: Expectation
 
-    def of(self, case: Case) -> CaseDifferences:
-        """Those of one case."""
+    def of(self, case: FailureCase) -> CaseDifferences:
+        """The differences of one case of failures."""
         return CaseDifferences(self, case, Fabric(self.plan.network, self.switches, case.failures))
 
     def having(self, router: str, held: RuleSet) -> Differences:
@@ -47,17 +47,17 @@ class Differences:
         changed = SwitchesWhenNeeded({router: held})
         return Differences(self.plan, ChainMap(changed, self.switches), self.expectation)
 
-    def unreadable(self, rules: Iterable[tuple[str, FlowRule]]) -> Iterator[Finding]:
-        """Entries that look at what no set of packets can be told by."""
+    def unreadable(self, rules: Iterable[tuple[str, FlowRule]]) -> Iterator[VerificationFinding]:
+        """Findings for entries that match fields which the packet sets do not represent."""
         for router, rule in rules:
-            says = "an entry looks at a field that is not modelled: nothing is proved of what meets it"
-            yield Finding(Kind.UNMODELLED, INTACT.name, says, "", where=f"{router}: {rule}")
+            says = "an entry matches a field that is not modelled: nothing is proved for packets that match it"
+            yield VerificationFinding(FindingKind.UNMODELLED, INTACT.name, says, "", where=f"{router}: {rule}")
 
     def policy(self, site: Site, towards: Site | None, packet: Set) -> tuple[str, str]:
-        """What the policy says of a packet to a site, and where."""
+        """What the policy says of packets from a site to a site (None: to no site), and the location in its file."""
         whole = f"policy {self.plan.policy}"
         if towards is None:
-            return f"{whole}: no site has this address, and nothing goes there", self.plan.contracts_at
+            return f"{whole}: no site has this address, so nothing may be sent there", self.plan.contracts_at
         mine, theirs = (self.plan.role_of_site[each.id] for each in (site, towards))
         space = self.expectation.space
         for allowed in self.expectation.allowed.get((mine.id, theirs.id), ()):
@@ -71,7 +71,8 @@ class Differences:
         return f"contract {contract.name} {what} {contract.service}{'' if allowed.opens else ' pass'}"
 
     def _denies(self, mine: int, theirs: int, packet: Set) -> tuple[str, str]:
-        """No contract does; who may, if anybody, says a contract that comes near."""
+        """The statement that no contract allows the packet, or that one allows it from another role, and its
+        location."""
         none = self.expectation.space.none
         names = {role.id: role.name for role in self.plan.roles}
         for (sender, receiver), each in self.expectation.allowed.items():
@@ -98,16 +99,19 @@ class SwitchesWhenNeeded(dict[str, Switch]):
         return self[router]
 
 
-Key = tuple[str, Kind, int, int]  # a case, what is wrong, and from which role to which
+Key = tuple[str, FindingKind, int, int]  # case name, kind of finding, source role and destination role
 
 
-def merged(parts: Iterable[Mapping[Key, Finding]], places: Mapping[AccessLinkId, int]) -> list[Finding]:
-    """The findings of several parts of the lines as if they were of all: the first line shows it, by ``places``."""
-    found: dict[Key, Finding] = {}
+def merged(
+    parts: Iterable[Mapping[Key, VerificationFinding]], places: Mapping[AccessLinkId, int]
+) -> list[VerificationFinding]:
+    """Merges the findings of several parts of the access links into those of all. Each keeps the witness of the first
+    access link, in the order of ``places``."""
+    found: dict[Key, VerificationFinding] = {}
     for part in parts:
         for key, finding in part.items():
             other = found.get(key, finding)
-            first = min(finding, other, key=lambda each: places.get((each.site, each.line), -1))
+            first = min(finding, other, key=lambda each: places.get((each.site, each.access_link), -1))
             found[key] = first if other is finding else replace(first, alike=finding.alike + other.alike + 1)
     return list(found.values())
 
@@ -117,42 +121,45 @@ class CaseDifferences:
     """The findings of one case: one for each kind and pair of roles, with the first packet that shows it."""
 
     of: Differences
-    case: Case
+    case: FailureCase
     fabric: Fabric
-    found: dict[tuple[Kind, int, int], Finding] = field(default_factory=dict)
-    pairs: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
+    found: dict[tuple[FindingKind, int, int], VerificationFinding] = field(default_factory=dict)
+    pairs: dict[tuple[FindingKind, int, int], int] = field(default_factory=dict)
 
-    def findings(self) -> dict[Key, Finding]:
-        """What was found, with how many pairs of sites it is the same for."""
+    def findings(self) -> dict[Key, VerificationFinding]:
+        """The findings by key, each with the number of further pairs of sites that it holds for."""
         return {
             (self.case.name, *key): replace(finding, alike=self.pairs[key] - 1) for key, finding in self.found.items()
         }
 
     def add(self, line: AccessLinkId, became: Set, wanted: Set) -> None:
-        """Notes what is wrong with packets from a line."""
+        """Records the differences for packets from an access link: ``became`` is the set by the rules, ``wanted`` that
+        by the policy."""
         space = self.of.expectation.space
         faults = space.none
         for number in FAULTS:
             if (those := became & space.out(number)) != space.none:
-                self._note(_KIND_OF_FAULT.get(number, Kind.LOST), line, those, fault=True)
+                self._note(_KIND_OF_FAULT.get(number, FindingKind.LOST), line, those, fault=True)
                 faults |= those
         more, less = became & ~wanted & ~faults, wanted & ~became
         if more != space.none:
-            allowed = space.unmarked(wanted & space.unmarked(more))  # of those packets, to those ends
-            self._note(Kind.MISMARKED, line, more & allowed)
+            allowed = space.unmarked(
+                wanted & space.unmarked(more)
+            )  # the same packets to the same ends, with other marks
+            self._note(FindingKind.MISMARKED, line, more & allowed)
             leaks = more & ~allowed
             elsewhere = leaks & space.packets(wanted & space.packets(leaks))
-            self._note(Kind.MISDELIVERED, line, elsewhere)
-            self._note(Kind.LEAK, line, leaks & ~elsewhere)
+            self._note(FindingKind.MISDELIVERED, line, elsewhere)
+            self._note(FindingKind.LEAK, line, leaks & ~elsewhere)
         if less != space.none:
             arrives = space.unmarked(became & space.unmarked(less))
             holes = less & ~arrives & ~space.packets(faults)
             opens = self._openings(line)
-            self._note(Kind.BLACKHOLE, line, holes & opens)
-            self._note(Kind.ONE_WAY, line, holes & ~opens)
+            self._note(FindingKind.BLACKHOLE, line, holes & opens)
+            self._note(FindingKind.ONE_WAY, line, holes & ~opens)
 
     def _openings(self, line: AccessLinkId) -> Set:
-        """What a line's site may open, to anybody."""
+        """The packets by which the site of an access link may open a service, to any role."""
         role = self.of.plan.role_of_site[line[0]].id
         allowed = self.of.expectation.allowed
         space = self.of.expectation.space
@@ -160,7 +167,7 @@ class CaseDifferences:
             each.packets for pair, all_ in allowed.items() if pair[0] == role for each in all_ if each.opens
         )
 
-    def _note(self, kind: Kind, line: AccessLinkId, relation: Set, *, fault: bool = False) -> None:
+    def _note(self, kind: FindingKind, line: AccessLinkId, relation: Set, *, fault: bool = False) -> None:
         space, plan = self.of.expectation.space, self.of.plan
         if relation == space.none:
             return
@@ -175,29 +182,29 @@ class CaseDifferences:
                 those = relation if end < 0 else relation & space.out(end)
                 self.found[key] = self._finding(kind, line, site, those)
 
-    def _finding(self, kind: Kind, line: AccessLinkId, site: Site, relation: Set) -> Finding:
+    def _finding(self, kind: FindingKind, line: AccessLinkId, site: Site, relation: Set) -> VerificationFinding:
         space = self.of.expectation.space
         example = space.example(relation, self._likely(site))
         packet = packet_of(example)
         towards = self._owner(packet)
         says, source = self.of.policy(site, towards, space.of(packet))
-        return Finding(
+        return VerificationFinding(
             kind=kind,
             case=self.case.name,
-            says=says,
+            reason=says,
             source=source,
             site=site.id,
-            line=line[1],
+            access_link=line[1],
             towards=towards.id if towards else None,
             packet=packet,
-            walk=self._walk(site.id, packet, line[1]),
+            trace=self._trace(site.id, packet, line[1]),
         )
 
-    def _walk(self, site: str, packet: Packet, line: int) -> Trace | None:
-        """The way that the interpreter has the packet go; None where it knows no better."""
+    def _trace(self, site: str, packet: Packet, line: int) -> Trace | None:
+        """The interpreter's trace of a packet; None where it cannot compute it."""
         try:
             return self.fabric.trace_from(site, packet, line)
-        except (ChanceError, NotModelledError, ValueError):
+        except (AmbiguousMatchError, NotModelledError, ValueError):
             return None
 
     def _owner(self, packet: Packet) -> Site | None:
@@ -222,12 +229,12 @@ class CaseDifferences:
         return found
 
     def _likely(self, site: Site) -> Iterator[Set]:
-        """What packets mostly look like, so that examples look like them."""
+        """Constraints that make examples look like ordinary packets, the most important first."""
         space = self.of.expectation.space
         yield space.equal("vlan_vid", 0)
         yield space.equal("ip_frag", 0)
         yield space.match("ipv4_src", int(site.address4)) | space.match("ipv6_src", int(site.address6))
-        own = [space.match("ipv4_dst", 2, 3), space.match("ipv6_dst", 2, 0xFFFF)]  # sites' own addresses end so
+        own = [space.match("ipv4_dst", 2, 3), space.match("ipv6_dst", 2, 0xFFFF)]  # host addresses of sites
         yield own[0] | own[1]
         yield space.of_type((0x0800,))
         for port in ("tp_src", "tp_dst"):

@@ -1,4 +1,4 @@
-"""A verification's report for programs: JSON and JUnit XML. docs/verify.md says what each key is."""
+"""A verification report for programs, as JSON and JUnit XML. The keys are documented in docs/verify.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from helsewan.common.exit_codes import ExitCode
 from helsewan.verification.concrete.fabric import Hop, Trace
 from helsewan.verification.concrete.packet import Packet
-from helsewan.verification.findings import Finding, Proof, VerificationReport
+from helsewan.verification.findings import IsolationProof, VerificationFinding, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports.witness import expression, in_words
 
@@ -18,7 +18,8 @@ FORMAT = "helsewan-verification/1"
 
 
 def as_json(report: VerificationReport, rules: str, live: LiveReport | None = None) -> dict[str, Any]:
-    """A report as plain data; ``rules`` says where its rules are from, ``live`` what the network answered, if asked."""
+    """A report as JSON data; ``rules`` says where the rules were read from; ``live`` is the report on probes, if any
+    were sent."""
     violations = report.violations
     deaf = live.deaf if live is not None else ()
     return {
@@ -40,60 +41,61 @@ def _live(live: LiveReport) -> dict[str, Any]:
     return {"lot": live.seed, "answers": [row._asdict() for row in live.table()], "deaf": list(live.deaf)}
 
 
-def finding_json(finding: Finding) -> dict[str, Any]:
-    """A finding as plain data. What it does not have is null."""
+def finding_json(finding: VerificationFinding) -> dict[str, Any]:
+    """A finding as JSON data; missing parts are null."""
     return {
         "kind": finding.kind.value,
         "case": finding.case,
-        "from": {"site": finding.site, "line": finding.line} if finding.site else None,
+        "from": {"site": finding.site, "line": finding.access_link} if finding.site else None,
         "to": finding.towards,
         "packet": packet_json(finding.packet) if finding.packet else None,
-        "says": finding.says,
+        "says": finding.reason,
         "source": finding.source,
         "where": finding.where or None,
-        "way": _way(finding.walk) if finding.walk else None,
+        "way": _path(finding.trace) if finding.trace else None,
         "alike": finding.alike,
     }
 
 
 def packet_json(packet: Packet) -> dict[str, Any]:
-    """A packet as its fields' numbers, in words, and as Scapy makes it. Numbers beyond 53 bits are hex."""
+    """A packet as JSON data: its fields as numbers (hexadecimal beyond 53 bits), in words, and as a Scapy
+    expression."""
     fields = {name: value if value < 1 << 53 else hex(value) for name, value in sorted(packet.fields.items())}
     labels = [{"label": each.label, "tc": each.tc, "ttl": each.ttl} for each in packet.labels]
     return {"words": in_words(packet), "scapy": expression(packet), "fields": fields, "labels": labels}
 
 
-def _way(walk: Trace) -> dict[str, Any]:
+def _path(trace: Trace) -> dict[str, Any]:
     return {
-        "end": walk.end.name.lower(),
-        "site": walk.site,
-        "reason": walk.reason.name.lower() if walk.reason is not None else None,
-        "hops": [*map(_hop, walk.hops)],
+        "end": trace.end.name.lower(),
+        "site": trace.site,
+        "reason": trace.reason.name.lower() if trace.reason is not None else None,
+        "hops": [*map(_hop, trace.hops)],
     }
 
 
 def _hop(hop: Hop) -> dict[str, Any]:
     return {
-        "router": hop.came.router,
-        "in_port": hop.came.port,
+        "router": hop.ingress.router,
+        "in_port": hop.ingress.port,
         "entries": [f"{rule}" for rule in hop.visit.rules],
         "groups": [{"group": f"{choice.group}", "bucket": choice.bucket} for choice in hop.visit.choices],
     }
 
 
-def _proof(proof: Proof) -> dict[str, Any]:
+def _proof(proof: IsolationProof) -> dict[str, Any]:
     return {
         "claim": proof.claim,
         "cases": list(proof.cases),
-        "lines": proof.lines,
+        "lines": proof.access_links,
         "pairs": proof.pairs,
         "assumed": list(proof.assumed),
     }
 
 
 def as_junit(report: VerificationReport) -> bytes:
-    """A report as JUnit's XML: a test case for each proof, and one that failed for each kind of violation in each case
-    of failure. Flaws are counted in the suite's properties."""
+    """A report as JUnit XML: a passed test case for each proof, and a failed one for each kind of violation in each
+    case of failures. Dead rules are counted in the properties of the suite."""
     failed = _by_kind_and_case(report.violations)
     suites = ElementTree.Element("testsuites")
     count = {"tests": str(len(report.proofs) + len(failed)), "failures": str(len(failed)), "errors": "0"}
@@ -104,9 +106,9 @@ def as_junit(report: VerificationReport) -> bytes:
         ElementTree.SubElement(properties, "property", {"name": name, "value": value})
     for (kind, case), findings in failed.items():
         test = ElementTree.SubElement(suite, "testcase", {"classname": report.policy, "name": f"{kind}: {case}"})
-        message = f"{len(findings)} found, for example {findings[0].says}"
+        message = f"{len(findings)} found, for example {findings[0].reason}"
         failure = ElementTree.SubElement(test, "failure", {"type": kind, "message": _xml(message)})
-        failure.text = _xml("\n\n".join(map(told, findings)))
+        failure.text = _xml("\n\n".join(map(as_text, findings)))
     for proof in report.proofs:
         test = ElementTree.SubElement(suite, "testcase", {"classname": report.policy, "name": _xml(proof.claim)})
         ElementTree.SubElement(test, "system-out").text = _xml("assumed: " + "; ".join(proof.assumed))
@@ -114,24 +116,24 @@ def as_junit(report: VerificationReport) -> bytes:
     return text
 
 
-def told(finding: Finding) -> str:
-    """A finding with its witness and its way, for people."""
-    lines = [f"{finding.kind.value} in case {finding.case}: {finding.says}", f"policy: {finding.source or 'no line'}"]
+def as_text(finding: VerificationFinding) -> str:
+    """A finding as text, with its witness packet and the packet's path."""
+    lines = [f"{finding.kind.value} in case {finding.case}: {finding.reason}", f"policy: {finding.source or 'no line'}"]
     if finding.site:
-        lines.append(f"from {finding.site}, line {finding.line}, to {finding.towards or 'nobody'}")
+        lines.append(f"from {finding.site}, access link {finding.access_link}, to {finding.towards or 'no site'}")
     if finding.where:
         lines.append(f"at {finding.where}")
     if finding.packet:
         lines += [f"packet: {in_words(finding.packet)}", f"scapy: {expression(finding.packet)}"]
-    if finding.walk:
-        lines += ["way:", f"{finding.walk}"]
+    if finding.trace:
+        lines += ["path:", f"{finding.trace}"]
     if finding.alike:
-        lines.append(f"the same is wrong for {finding.alike} pairs of sites more")
+        lines.append(f"the same holds for {finding.alike} more pairs of sites")
     return "\n".join(lines)
 
 
-def _by_kind_and_case(findings: Iterable[Finding]) -> Mapping[tuple[str, str], list[Finding]]:
-    found: dict[tuple[str, str], list[Finding]] = {}
+def _by_kind_and_case(findings: Iterable[VerificationFinding]) -> Mapping[tuple[str, str], list[VerificationFinding]]:
+    found: dict[tuple[str, str], list[VerificationFinding]] = {}
     for finding in findings:
         found.setdefault((finding.kind.value, finding.case), []).append(finding)
     return found
@@ -144,5 +146,5 @@ def _properties(report: VerificationReport) -> dict[str, str]:
 
 
 def _xml(text: str) -> str:
-    """Text without what XML 1.0 has no way to say (2.2)."""
+    """Text without the characters that XML 1.0 excludes (2.2)."""
     return "".join(each for each in text if each in "\t\n" or (each >= " " and not "\ud800" <= each <= "\udfff"))

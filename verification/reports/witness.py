@@ -1,5 +1,5 @@
 """A witness packet in words, as a Scapy expression, and as a Scapy object for files and replays. Unspecified fields are
-zero; nothing is filled in from the machine that evaluates the expression."""
+zero: nothing is filled in by the machine that evaluates the expression."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from helsewan.verification.concrete.packet import Label, Packet
 if TYPE_CHECKING:
     from scapy.packet import Packet as Scapy
 
-ICMP, TCP, UDP, ICMPV6, IPV6_FRAGMENT = 1, 6, 17, 58, 44  # IANA's protocol numbers
+ICMP, TCP, UDP, ICMPV6, IPV6_FRAGMENT = 1, 6, 17, 58, 44  # IANA protocol numbers
 FIRST_FRAGMENT, LATER_FRAGMENT = 1, 3  # Open vSwitch's ip_frag (ovs-fields(7))
 LATER_OFFSET = 100  # in units of 8 bytes: beyond any header
 _SOLICITATION, _ADVERTISEMENT = 135, 136
@@ -26,7 +26,7 @@ _DSCP = {0: "BE", 46: "EF", 48: "CS6", 56: "CS7"} | {
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer by Scapy's name for it, with its fields."""
+    """A layer: the name of its Scapy class, and its fields."""
 
     name: str
     fields: Mapping[str, int | str | bytes]
@@ -36,7 +36,7 @@ class Layer:
 
 
 def layers(packet: Packet, payload: bytes = b"") -> tuple[Layer, ...]:
-    """A packet's layers, Ethernet first, with ``payload`` behind them."""
+    """The layers of a packet, Ethernet first, with ``payload`` behind them."""
     found = [*_link(packet), *_network(packet.fields)]
     return (*found, Layer("Raw", {"load": payload})) if payload else tuple(found)
 
@@ -66,7 +66,7 @@ def scapy_packet(packet: Packet, payload: bytes = b"") -> Scapy:
 
 
 def in_words(packet: Packet) -> str:
-    """A packet in a line for people."""
+    """A packet in one line of words."""
     fields = packet.fields
     words = [_flow_words(fields)]
     if "ip_dscp" in fields:
@@ -80,7 +80,7 @@ def in_words(packet: Packet) -> str:
 
 
 def _link(packet: Packet) -> Iterator[Layer]:
-    """Ethernet, VLAN and labels."""
+    """The Ethernet, VLAN and MPLS layers."""
     fields = packet.fields
     inner = fields.get("eth_type", 0)
     below = MPLS if packet.labels else inner
@@ -98,7 +98,7 @@ def _label(label: Label, bottom: bool) -> Layer:
 
 
 def _network(fields: Mapping[str, int]) -> Iterator[Layer]:
-    """What is beneath the labels."""
+    """The layers beneath the labels."""
     eth_type = fields.get("eth_type", 0)
     if eth_type == ARP:
         hardware = {"hwsrc": _mac(fields.get("arp_sha", 0)), "hwdst": _mac(fields.get("arp_tha", 0))}
@@ -143,7 +143,7 @@ def _transport(fields: Mapping[str, int]) -> Iterator[Layer]:
 
 
 def _icmp6(fields: Mapping[str, int]) -> Iterator[Layer]:
-    """ICMPv6, of neighbour discovery with target and link-layer address (RFC 4861, 4.3 and 4.4)."""
+    """The ICMPv6 layers; for neighbour discovery with target and link-layer address (RFC 4861, 4.3 and 4.4)."""
     kind, target = fields.get("icmpv6_type", 0), str(IPv6Address(fields.get("ipv6_nd_target", 0)))
     code = fields.get("icmpv6_code", 0)
     if kind == _SOLICITATION:

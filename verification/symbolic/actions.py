@@ -27,271 +27,277 @@ from helsewan.verification.symbolic.program import Program
 from helsewan.verification.symbolic.states import (
     ALTERED,
     ANSWERED,
-    BENEATH,
     CLASS_TC,
+    INNER_STACK,
     LASTING,
     LOST,
     MARKED,
     MISMARKED,
     RETAGGED,
     SENT,
+    Continuation,
     LabelEntry,
     Node,
     NotModelledError,
     Result,
-    Resume,
     State,
 )
-from helsewan.verification.symbolic.tables import is_noted
+from helsewan.verification.symbolic.tables import is_pipeline_field
 
 
 class NodeSource(Protocol):
-    """Where actions find what becomes of packets further on: the symbolic executor."""
+    """What actions need of the symbolic executor: nodes at other tables and routers, and groups."""
 
     program: Program
     down: int
 
     def node(self, router: str, table: Table, state: State) -> Node:
-        """The node of packets in a state that come to a table."""
+        """The node of packets in ``state`` at ``table``."""
         ...
 
     def group(self, router: str, id_: int, state: State) -> Result:
-        """What becomes of packets that a group is handed."""
+        """The result of group ``id_`` for packets in ``state``."""
         ...
 
 
 class ActionExecutor(HeaderRewriter):
-    """One list of actions, done to packets in one state."""
+    """Executes one action list on all packets in one state."""
 
     def __init__(self, executor: NodeSource, router: str, table: Table, state: State) -> None:
         super().__init__(executor.program.space, table, state)
         self.executor, self.program, self.router = executor, executor.program, router
-        self.looked_up: list[Node] = []
-        self.has_sent = False  # packets on, by one of the actions
+        self.successors: list[Node] = []
+        self.has_forwarded = False  # an earlier action of the list has sent the packets on
 
     @property
     def state(self) -> State:
-        """As it is now."""
-        return State(tuple(sorted(self.notes.items())), tuple(self.stack), self.stripped)
+        """The state after the actions executed so far."""
+        return State(tuple(sorted(self.fields.items())), tuple(self.stack), self.stripped)
 
-    def run(self, actions: tuple[Action, ...], goto: Table | None, written: tuple[int, int] | None) -> None:
-        """Does actions in turn, writes metadata and goes on to a table."""
-        for place, action in enumerate(actions):
+    def run(self, actions: tuple[Action, ...], goto: Table | None, metadata: tuple[int, int] | None) -> None:
+        """Executes ``actions`` in order, writes ``metadata`` (value, mask), and continues at table ``goto``."""
+        for index, action in enumerate(actions):
             match action:
-                case Output(port) if self.stack[-1:] == [BENEATH] and self.is_fibre(port):
-                    self.stop_here(actions[place:], goto, written)
+                case Output(port) if self.stack[-1:] == [INNER_STACK] and self.is_link_port(port):
+                    self.suspend(actions[index:], goto, metadata)
                     return
                 case Output(port):
                     self.output(port)
                 case Group(id_):
-                    self.once()
-                    self.add(self.executor.group(self.router, id_, self.state), self.in_class())
+                    self.forward_once()
+                    self.add(self.executor.group(self.router, id_, self.state), self.with_class_tc())
                 case Resubmit(table):
-                    self.once()
-                    self.look_up(table)
-                case PopMpls(kind):
-                    if self.stack and self.stack[-1] is BENEATH:
-                        self.stop_here(actions[place:], goto, written)
+                    self.forward_once()
+                    self.goto_table(table)
+                case PopMpls(eth_type):
+                    if self.stack and self.stack[-1] is INNER_STACK:
+                        self.suspend(actions[index:], goto, metadata)
                         return
-                    if not self.pop(kind, actions[place + 1 :], goto, written):
+                    if not self.pop(eth_type, actions[index + 1 :], goto, metadata):
                         return
-                case SetField(name, _) if plain(name) in ("mpls_label", "mpls_tc") and self.stack[-1:] == [BENEATH]:
-                    self.stop_here(actions[place:], goto, written)
+                case SetField(name, _) if plain(name) in ("mpls_label", "mpls_tc") and self.stack[-1:] == [INNER_STACK]:
+                    self.suspend(actions[index:], goto, metadata)
                     return
                 case CheckLarger(frame_bytes, register):
                     self.split(
-                        self.space.above("frame_bytes", frame_bytes), register, actions[place + 1 :], goto, written
+                        self.space.above("frame_bytes", frame_bytes), register, actions[index + 1 :], goto, metadata
                     )
                     return
                 case _:
                     self.rewrite(action)
-        if written is not None:
-            value, mask = written
-            before = self.notes.get("metadata", 0)
-            self.notes["metadata"] = before & ~mask | value & mask  # type: ignore[operator]
+        if metadata is not None:
+            value, mask = metadata
+            before = self.fields.get("metadata", 0)
+            self.fields["metadata"] = before & ~mask | value & mask  # type: ignore[operator]
         if goto is not None:
-            self.once()
-            self.look_up(goto)
+            self.forward_once()
+            self.goto_table(goto)
 
-    def is_fibre(self, port: int) -> bool:
-        """Whether a port, or the one that packets came in by, leads to another router."""
-        return (self.notes.get("in_port") if port == IN_PORT else port) in self.program.links[self.router]
+    def is_link_port(self, port: int) -> bool:
+        """Whether an output to ``port``, which may be IN_PORT, leads to another router."""
+        return (self.fields.get("in_port") if port == IN_PORT else port) in self.program.links[self.router]
 
-    def once(self) -> None:
-        """Sends packets on, which nothing does twice."""
-        if self.has_sent:
-            raise NotModelledError("packets are sent on twice")
-        self.has_sent = True
+    def forward_once(self) -> None:
+        """Notes that packets are sent on. Raises NotModelledError the second time: copies are not modelled."""
+        if self.has_forwarded:
+            raise NotModelledError("a list of actions sends packets on twice")
+        self.has_forwarded = True
 
     def split(self, larger: Set, register: str, *rest: object) -> None:
-        """Goes on with long packets and with short ones, each on their own."""
-        for verdict, those in ((1, larger), (0, ~larger)):
-            work = ActionExecutor(self.executor, self.router, self.table, self.state)
-            work.notes[plain(register)] = verdict
-            work.limit, work.has_sent = self.limit, self.has_sent
-            work.run(*rest)  # type: ignore[arg-type]
-            self.looked_up += work.looked_up
-            self.add(work.result, those)
+        """Executes the remaining actions, ``rest``, separately for ``larger`` packets and for the others."""
+        for is_larger, subset in ((1, larger), (0, ~larger)):
+            execution = ActionExecutor(self.executor, self.router, self.table, self.state)
+            execution.fields[plain(register)] = is_larger
+            execution.limit, execution.has_forwarded = self.limit, self.has_forwarded
+            execution.run(*rest)  # type: ignore[arg-type]
+            self.successors += execution.successors
+            self.add(execution.result, subset)
 
-    def stop_here(self, actions: tuple[Action, ...], goto: Table | None, written: tuple[int, int] | None) -> None:
-        """Leaves the rest until it is known what is beneath."""
-        known = tuple(each for each in self.stack if each is not BENEATH)
-        notes = tuple(sorted(self.notes.items()))
-        resume = Resume(self.router, self.table, actions, goto, written, notes, known)
-        self.result.resumes.append((self.limit, resume))
+    def suspend(self, actions: tuple[Action, ...], goto: Table | None, metadata: tuple[int, int] | None) -> None:
+        """Suspends the remaining actions until the labels below the top one are known."""
+        known = tuple(each for each in self.stack if each is not INNER_STACK)
+        fields = tuple(sorted(self.fields.items()))
+        continuation = Continuation(self.router, self.table, actions, goto, metadata, fields, known)
+        self.result.continuations.append((self.limit, continuation))
 
-    def look_up(self, table: Table) -> None:
-        """On to a table."""
-        if self.stack and self.stack[-1] is BENEATH:
-            self.stop_here((), table, None)
+    def goto_table(self, table: Table) -> None:
+        """Continues at a table."""
+        if self.stack and self.stack[-1] is INNER_STACK:
+            self.suspend((), table, None)
             return
         if self.table > MARKING >= table and not self.stack:
-            raise NotModelledError("packets get their class twice")
-        limit = self.limit if self.table > MARKING or table <= MARKING else self.leaving()
+            raise NotModelledError("packets are classified twice")
+        limit = self.limit if self.table > MARKING or table <= MARKING else self.with_mark()
         node = self.executor.node(self.router, table, self.state)
-        self.looked_up.append(node)
+        self.successors.append(node)
         self.add(node.result, limit)
 
-    def leaving(self) -> Set:
-        """Packets on the way out of the tables that mark them, with the mark that they have got."""
+    def with_mark(self) -> Set:
+        """The packets, with their DSCP fixed where they leave the tables that mark them."""
         if self.table > MARKING or self.stack:
             return self.limit
-        if MARKED in self.notes:
-            raise NotModelledError("packets get their class twice")
-        dscp = self.notes.get("ip_dscp")
+        if MARKED in self.fields:
+            raise NotModelledError("packets are classified twice")
+        dscp = self.fields.get("ip_dscp")
         if dscp is None:
             return self.limit & self.space.kept_mark
         return self.limit & self.space.marked(dscp) if isinstance(dscp, int) else self.limit
 
     def add(self, result: Result, limit: Set) -> None:
-        """What came of packets further on; those that wait for what is beneath go on with what there is."""
-        self.result.hangs_on |= result.hangs_on
+        """Adds the result of a later table for the packets of ``limit``. Continuations are resumed with the known
+        stack."""
+        self.result.depends_on |= result.depends_on
         self.result.out |= limit & result.out if limit != self.space.all else result.out
-        for those, resume in result.resumes:
-            if self.stack[:1] == [BENEATH]:
-                self.result.resumes.append((limit & those, resume))
+        for subset, continuation in result.continuations:
+            if self.stack[:1] == [INNER_STACK]:
+                self.result.continuations.append((limit & subset, continuation))
                 continue
-            self.go_on(limit & those, resume, self.stack)
+            self.resume(limit & subset, continuation, self.stack)
 
-    def go_on(self, those: Set, resume: Resume, beneath: list[LabelEntry]) -> None:
-        """Does the rest of what waited to know ``beneath``."""
-        overwritten = tuple((name, value) for name, value in self.notes.items() if not is_noted(name))
-        notes = tuple(sorted((dict(overwritten) | dict(resume.notes)).items()))
-        state = State(notes, (*beneath, *resume.stack), self.stripped)
-        work = ActionExecutor(self.executor, resume.router, max(resume.table, Table.CORE), state)
-        work.run(resume.actions, resume.goto, resume.written)
-        self.add_all(work.result, those)
+    def resume(self, subset: Set, continuation: Continuation, inner: list[LabelEntry]) -> None:
+        """Executes a continuation for ``subset``, on top of the label stack ``inner``."""
+        overwritten = tuple((name, value) for name, value in self.fields.items() if not is_pipeline_field(name))
+        fields = tuple(sorted((dict(overwritten) | dict(continuation.fields)).items()))
+        state = State(fields, (*inner, *continuation.stack), self.stripped)
+        execution = ActionExecutor(self.executor, continuation.router, max(continuation.table, Table.CORE), state)
+        execution.run(continuation.actions, continuation.goto, continuation.metadata)
+        self.add_with_continuations(execution.result, subset)
 
-    def add_all(self, result: Result, limit: Set) -> None:
-        """What came of packets, with those that wait."""
-        self.result.hangs_on |= result.hangs_on
+    def add_with_continuations(self, result: Result, limit: Set) -> None:
+        """Adds a result for the packets of ``limit``, with its continuations as they are."""
+        self.result.depends_on |= result.depends_on
         self.result.out |= limit & result.out if limit != self.space.all else result.out
-        self.result.resumes += [(limit & those, resume) for those, resume in result.resumes]
+        self.result.continuations += [(limit & subset, continuation) for subset, continuation in result.continuations]
 
     def end(self, where: int) -> None:
-        """All packets end here."""
-        self.result.out |= self.leaving() & self.space.out(where)
+        """All packets end at ``where``: a site, by number, or one of `states.FAULTS`."""
+        self.result.out |= self.with_mark() & self.space.out(where)
 
     def output(self, port: int) -> None:
-        """Out of a port."""
-        came_by = self.notes.get("in_port")
+        """Executes an output action."""
+        in_port = self.fields.get("in_port")
         if port == CONTROLLER:
             return
         links = self.program.links[self.router]
         if port == IN_PORT:
-            self.once()
-            if came_by not in links:
-                self.back(came_by)
+            self.forward_once()
+            if in_port not in links:
+                self.output_to_ingress(in_port)
                 return
-            port = came_by
-        elif port == came_by:
+            port = in_port
+        elif port == in_port:
             return
         else:
-            self.once()
+            self.forward_once()
         bit = self.program.port_bit(self.router, port)
-        self.result.hangs_on |= bit
+        self.result.depends_on |= bit
         if bit & self.executor.down:
             return
         if port in links:
-            self.onward(links[port])
+            self.output_to_link(links[port])
         else:
-            self.deliver(port)
+            self.output_to_site(port)
 
-    def back(self, port: object) -> None:
-        """Out of the port on the sites' side that packets came in by: an answer, if it goes to the line they are of."""
-        if RETAGGED not in self.notes:
+    def output_to_ingress(self, port: object) -> None:
+        """Output to the site port that packets came in by: an answer, if it goes to the access link that they came
+        from."""
+        if RETAGGED not in self.fields:
             self.end(ANSWERED)
-        elif (site := self.site_at(port)) is not None:
+        elif (site := self.site_behind(port)) is not None:
             self.end(self.program.index[site])
         else:
             self.end(LOST)
 
-    def site_at(self, port: object) -> str | None:
-        """The site that packets get to out of a port, with the tag that they have."""
-        return self.program.sites.get((self.router, port, self.notes.get("vlan_vid")))
+    def site_behind(self, port: object) -> str | None:
+        """The site behind a port, for packets with the current VLAN tag."""
+        return self.program.sites.get((self.router, port, self.fields.get("vlan_vid")))
 
-    def deliver(self, port: int) -> None:
-        """Out of a port on the sites' side."""
-        site, is_sent = self.site_at(port), not self.stack and ALTERED not in self.notes
-        whole = site is not None and is_sent and self.notes.get("eth_dst") == self.program.macs[site]
-        self.end(self.program.index[site] if site is not None and whole else LOST)
+    def output_to_site(self, port: int) -> None:
+        """Output to a site port. Packets are delivered if unlabelled, unaltered, and addressed to the site's MAC
+        address."""
+        site, is_unchanged = self.site_behind(port), not self.stack and ALTERED not in self.fields
+        is_delivered = site is not None and is_unchanged and self.fields.get("eth_dst") == self.program.macs[site]
+        self.end(self.program.index[site] if site is not None and is_delivered else LOST)
 
-    def onward(self, link: str) -> None:
-        """Over a fibre."""
+    def output_to_link(self, link: str) -> None:
+        """Output to a link: continues at the router at its other end."""
         far = self.program.network.link[link].other(self.router)
         port = self.program.network.ports[far][link]
-        limit = self.in_class()
-        overwritten = {name: value for name, value in self.notes.items() if not is_noted(name) and name[:4] != "eth_"}
-        tag = {"vlan_vid": self.notes["vlan_vid"]} if "vlan_vid" in self.notes else {}
+        limit = self.with_class_tc()
+        overwritten = {
+            name: value for name, value in self.fields.items() if not is_pipeline_field(name) and name[:4] != "eth_"
+        }
+        tag = {"vlan_vid": self.fields["vlan_vid"]} if "vlan_vid" in self.fields else {}
         if self.stack:
             overwritten = {name: value for name, value in overwritten.items() if name in LASTING}
         else:
             overwritten[MARKED] = 1
-        notes = {**overwritten, **tag, "in_port": port}
+        fields = {**overwritten, **tag, "in_port": port}
         stack: tuple[LabelEntry, ...] = ()
-        beneath = self.stack[:-1]
+        inner = self.stack[:-1]
         if self.stack:
             top = self.stack[-1][0], CLASS_TC
-            stack = (BENEATH, top) if beneath else (top,)
-        node = self.executor.node(far, Table.ADMIT, State(tuple(sorted(notes.items())), stack, self.stripped))
-        self.result.hangs_on |= node.result.hangs_on
+            stack = (INNER_STACK, top) if inner else (top,)
+        node = self.executor.node(far, Table.ADMIT, State(tuple(sorted(fields.items())), stack, self.stripped))
+        self.result.depends_on |= node.result.depends_on
         self.result.out |= limit & node.result.out if limit != self.space.all else node.result.out
-        for those, resume in node.result.resumes:
-            if beneath == [BENEATH]:
-                self.result.resumes.append((limit & those, resume))
+        for subset, continuation in node.result.continuations:
+            if inner == [INNER_STACK]:
+                self.result.continuations.append((limit & subset, continuation))
             else:
-                self.go_on(limit & those, resume, beneath)
+                self.resume(limit & subset, continuation, inner)
 
-    def in_class(self) -> Set:
-        """Those packets whose labels have the traffic class of their class; the others are mismarked."""
-        limit = self.leaving()
+    def with_class_tc(self) -> Set:
+        """The packets whose labels have the MPLS traffic class of their class; the others end as mismarked."""
+        limit = self.with_mark()
         for entry in self.stack:
-            if entry is BENEATH or entry[1] == CLASS_TC or (isinstance(entry[0], tuple) and entry[0][0] == SENT):
+            if entry is INNER_STACK or entry[1] == CLASS_TC or (isinstance(entry[0], tuple) and entry[0][0] == SENT):
                 continue
-            right = self.space.none
+            correct = self.space.none
             if isinstance(entry[1], int):
-                right = self.space.equal("mark", entry[1], None, 3)
-            self.result.out |= limit & ~right & self.space.out(MISMARKED)
-            limit &= right
+                correct = self.space.equal("mark", entry[1], None, 3)
+            self.result.out |= limit & ~correct & self.space.out(MISMARKED)
+            limit &= correct
         return limit
 
-    def pop(self, kind: int, *rest: object) -> bool:
-        """The top label off; False where what follows has been done."""
+    def pop(self, eth_type: int, *rest: object) -> bool:
+        """Pops the top label. Returns False if it was the last one: then the remaining actions, ``rest``, are done
+        here, separately for packets of the given EtherType and for others, since the others' headers cannot be read."""
         if not self.stack:
             return True
         label, _ = self.stack.pop()
         self.stripped |= isinstance(label, tuple) and not self.stack
         if self.stack:
-            if kind != MPLS:
-                raise NotModelledError("labels beneath what is said to be the last")
+            if eth_type != MPLS:
+                raise NotModelledError("labels remain below one that is popped as the last")
             return True
-        readable = self.space.match("eth_type", kind, beneath=self.stripped)
-        blind = ActionExecutor(self.executor, self.router, self.table, self.state)
-        blind.notes["eth_type"] = kind
-        blind.run(*rest)  # type: ignore[arg-type]
-        self.add_all(blind.result, self.limit & ~readable)
-        seen = ActionExecutor(self.executor, self.router, self.table, self.state)
-        seen.run(*rest)  # type: ignore[arg-type]
-        self.add_all(seen.result, self.limit & readable)
-        self.looked_up += [*blind.looked_up, *seen.looked_up]
+        readable = self.space.match("eth_type", eth_type, inner=self.stripped)
+        opaque = ActionExecutor(self.executor, self.router, self.table, self.state)
+        opaque.fields["eth_type"] = eth_type
+        opaque.run(*rest)  # type: ignore[arg-type]
+        self.add_with_continuations(opaque.result, self.limit & ~readable)
+        visible = ActionExecutor(self.executor, self.router, self.table, self.state)
+        visible.run(*rest)  # type: ignore[arg-type]
+        self.add_with_continuations(visible.result, self.limit & readable)
+        self.successors += [*opaque.successors, *visible.successors]
         return False

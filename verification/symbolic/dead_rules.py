@@ -7,53 +7,59 @@ from collections.abc import Iterator
 from helsewan.controller.openflow.entries import Table
 from helsewan.controller.openflow.pipeline import Purpose
 from helsewan.verification.failures import INTACT
-from helsewan.verification.findings import Finding, Kind
+from helsewan.verification.findings import FindingKind, VerificationFinding
 from helsewan.verification.symbolic.program import Program
 from helsewan.verification.symbolic.symbolic_executor import SymbolicExecutor
 from helsewan.verification.symbolic.tables import Entry
 
-_ONLY_WHEN_BROKEN = frozenset({Table.CORE, Table.VPN, Table.OTHER_LINE})  # also for what is used under failures only
+_FAILURE_TABLES = frozenset(
+    {Table.CORE, Table.VPN, Table.OTHER_LINE}
+)  # with entries that match packets under failures only
 
-Use = tuple[str, int]  # a router, and an entry by its identity, which processes forked from one another share
+EntryKey = tuple[str, int]  # a router, and the id of an entry, which is the same in forked processes
 
 
-class Uses:
+class RuleUsage:
     """Which entries match packets in any of the examined states of the network."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._taken: set[Use] = set()
-        self._hidden: set[Use] = set()
+        self._matched: set[EntryKey] = set()
+        self._shadowed: set[EntryKey] = set()
 
-    def note(self, machine: SymbolicExecutor) -> None:
-        """What is used in one state."""
-        for node in machine.nodes.values():
-            self._taken.update((node.router, id(entry)) for _, entry in node.edges)
-            self._hidden.update((node.router, id(entry)) for entry in node.hidden)
+    def note(self, executor: SymbolicExecutor) -> None:
+        """Adds the entries used in one state of the network."""
+        for node in executor.nodes.values():
+            self._matched.update((node.router, id(entry)) for _, entry in node.edges)
+            self._shadowed.update((node.router, id(entry)) for entry in node.shadowed)
 
     @property
-    def known(self) -> tuple[set[Use], set[Use]]:
-        """What takes packets, and what would but for others."""
-        return self._taken, self._hidden
+    def known(self) -> tuple[set[EntryKey], set[EntryKey]]:
+        """The entries that match packets, and those that would without entries of higher priority."""
+        return self._matched, self._shadowed
 
-    def add(self, taken: set[Use], hidden: set[Use]) -> None:
-        """What another has noted."""
-        self._taken |= taken
-        self._hidden |= hidden
+    def add(self, matched: set[EntryKey], shadowed: set[EntryKey]) -> None:
+        """Adds what another usage knows (see `known`)."""
+        self._matched |= matched
+        self._shadowed |= shadowed
 
-    def flaws(self, complete: bool) -> Iterator[Finding]:
-        """Entries without a use, by router and table; ``complete``: failures were gone through, too, without which
-        nothing is said of tables that repairs need. What drops packets is there in case, and is no flaw."""
-        found: dict[tuple[Kind, str, Table], list[Entry]] = {}
-        for router, held in self._program.tables.items():
-            for table, entries in held.items():
-                if entries.is_uniform or (table in _ONLY_WHEN_BROKEN and not complete):
+    def dead_rules(self, complete: bool) -> Iterator[VerificationFinding]:
+        """Unused entries, grouped by router and table. Unless ``complete``, that is, failures were examined too, tables
+        that serve failures are left out. Entries that drop packets are a safeguard, and are never reported."""
+        found: dict[tuple[FindingKind, str, Table], list[Entry]] = {}
+        for router, tables in self._program.tables.items():
+            for table, entries in tables.items():
+                if entries.is_uniform or (table in _FAILURE_TABLES and not complete):
                     continue
                 for entry in entries.entries:
-                    if (router, id(entry)) not in self._taken and entry.rule.cookie >> 56 != Purpose.DROP:
-                        kind = Kind.SHADOWED if (router, id(entry)) in self._hidden else Kind.UNREACHED
+                    if (router, id(entry)) not in self._matched and entry.rule.cookie >> 56 != Purpose.DROP:
+                        kind = FindingKind.SHADOWED if (router, id(entry)) in self._shadowed else FindingKind.UNREACHED
                         found.setdefault((kind, router, table), []).append(entry)
         for (kind, router, _), unused in found.items():
-            says = "others before it take all its packets" if kind is Kind.SHADOWED else "no packet comes to it"
+            reason = (
+                "all its packets match entries of higher priority"
+                if kind is FindingKind.SHADOWED
+                else "no packet reaches it"
+            )
             where = f"{router}: {unused[0].rule}"
-            yield Finding(kind, INTACT.name, says, "", where=where, alike=len(unused) - 1)
+            yield VerificationFinding(kind, INTACT.name, reason, "", where=where, alike=len(unused) - 1)

@@ -1,4 +1,4 @@
-"""Header and label rewriting, done to all packets of a state at once: set-field, load, move, push, tag and TTL actions.
+"""Header and label rewriting of all packets in one state at once: set-field, load, move, push, tag and TTL actions.
 
 Follows OpenFlow 1.3 and, where that leaves things open, Open vSwitch.
 """
@@ -24,8 +24,8 @@ from helsewan.verification.symbolic.header_space import Set, Space
 from helsewan.verification.symbolic.liveness import TTLS
 from helsewan.verification.symbolic.states import (
     ALTERED,
-    BENEATH,
     CLASS_TC,
+    INNER_STACK,
     MISMARKED,
     RETAGGED,
     UNKNOWN,
@@ -33,33 +33,33 @@ from helsewan.verification.symbolic.states import (
     Result,
     State,
 )
-from helsewan.verification.symbolic.tables import is_noted
+from helsewan.verification.symbolic.tables import is_pipeline_field
 
-_NOTED_TTL = "ttl", 0, 8
-_REWRITTEN = frozenset({"eth_src", "eth_dst", "eth_type", "ip_dscp"})  # of headers, what routers change
-MARKING = Table.CONTRACT  # the last table that may give a packet its class
+_SAVED_TTL = "ttl", 0, 8  # a TTL copied to a register
+_REWRITTEN = frozenset({"eth_src", "eth_dst", "eth_type", "ip_dscp"})  # headers that routers rewrite on every path
+MARKING = Table.CONTRACT  # the last table that may classify packets
 
 
 class HeaderRewriter:
-    """Packets in one state at a table, and the actions that rewrite their headers. Raises NotModelledError for what
-    cannot be said of all of them at once."""
+    """Packets in one state at a table, and the actions that rewrite their headers. Raises NotModelledError for an
+    action whose effect is not the same for all of them."""
 
     def __init__(self, space: Space, table: Table, state: State) -> None:
         self.space, self.table = space, table
-        self.notes: dict[str, object] = dict(state.notes)
+        self.fields: dict[str, object] = dict(state.fields)
         self.stack, self.stripped = list(state.stack), state.stripped
-        self.limit: Set = space.all  # those of the packets that are still under way
+        self.limit: Set = space.all  # the packets that have not ended yet
         self.result = Result(space.none)
 
     def rewrite(self, action: Action) -> None:
-        """Whatever changes packets or notes, and sends nothing out."""
+        """Executes an action that changes headers or pipeline fields, and sends nothing out."""
         match action:
             case DecTtl() | DecMplsTtl():
                 return
             case PushVlan():
-                if self.notes.get("vlan_vid", 0) != 0:
-                    raise NotModelledError("a second tag")
-                if "vlan_vid" not in self.notes:
+                if self.fields.get("vlan_vid", 0) != 0:
+                    raise NotModelledError("a second VLAN tag")
+                if "vlan_vid" not in self.fields:
                     untagged = self.space.equal("vlan_vid", 0)
                     self.result.out |= self.limit & ~untagged & self.space.out(UNKNOWN)
                     self.limit &= untagged
@@ -78,17 +78,17 @@ class HeaderRewriter:
                 raise NotModelledError(str(action))
 
     def push(self) -> None:
-        """A label more, with the class of what is beneath."""
+        """Pushes a label, with the MPLS traffic class of the label below or of the DSCP."""
         if len(self.stack) == 3:
             raise NotModelledError("a fourth label")
         if not self.stack:
-            dscp = self.notes.get("ip_dscp")
+            dscp = self.fields.get("ip_dscp")
             self.stack.append((0, dscp & 7 if isinstance(dscp, int) else ("ip_dscp", 0, 3)))
         else:
-            self.stack.append((0, CLASS_TC) if self.stack[-1] is BENEATH else self.stack[-1])
+            self.stack.append((0, CLASS_TC) if self.stack[-1] is INNER_STACK else self.stack[-1])
 
     def set(self, name: str, value: int) -> None:
-        """A field becomes a number."""
+        """Sets a field to a number."""
         if name in TTLS:
             return
         if name in ("mpls_label", "mpls_tc"):
@@ -96,63 +96,64 @@ class HeaderRewriter:
                 label, tc = self.stack[-1]
                 self.stack[-1] = (value, tc) if name == "mpls_label" else (label, value)
         elif name == "vlan_vid":
-            if name not in self.notes:
-                raise NotModelledError("a tag that is changed where there may be none")
-            if self.notes[name] != 0:
+            if name not in self.fields:
+                raise NotModelledError("a VLAN tag is set on packets that may have none")
+            if self.fields[name] != 0:
                 self.tag(value)
         elif name == "ip_dscp" and self.table > MARKING:
-            right = self.space.marked(value)
-            self.result.out |= self.limit & ~right & self.space.out(MISMARKED)
-            self.limit &= right
+            correct = self.space.marked(value)
+            self.result.out |= self.limit & ~correct & self.space.out(MISMARKED)
+            self.limit &= correct
         else:
             self.write(name, value)
 
     def write(self, name: str, value: object) -> None:
-        """A field becomes something, which shows in packets if it is one of their headers."""
-        self.notes[name] = value
-        if not is_noted(name) and name not in _REWRITTEN:
-            self.notes[ALTERED] = 1
+        """Sets a field; packets count as altered if it is a header that routers do not rewrite on every path."""
+        self.fields[name] = value
+        if not is_pipeline_field(name) and name not in _REWRITTEN:
+            self.fields[ALTERED] = 1
 
     def tag(self, vlan: int) -> None:
-        """Another tag, or none. On a port of its own, a line's packets have none."""
-        if self.notes.get("in_port", TRUNK_PORT) != TRUNK_PORT and not vlan:
-            self.notes.pop(RETAGGED, None)
-        elif self.notes.get("vlan_vid") != vlan:
-            self.notes[RETAGGED] = 1
-        self.notes["vlan_vid"] = vlan
+        """Sets the VLAN tag, 0 for none, and notes whether it still is the one of the access link; that is none where
+        the access link has a port of its own."""
+        if self.fields.get("in_port", TRUNK_PORT) != TRUNK_PORT and not vlan:
+            self.fields.pop(RETAGGED, None)
+        elif self.fields.get("vlan_vid") != vlan:
+            self.fields[RETAGGED] = 1
+        self.fields["vlan_vid"] = vlan
 
     def load(self, name: str, value: int, mask: int) -> None:
-        """The low bits of a field become a number."""
-        before = self.notes.get(name, 0)
+        """Sets the bits of a field under ``mask``."""
+        before = self.fields.get(name, 0)
         if name in ("mpls_label", "mpls_tc") and self.stack:
             before = self.stack[-1][name == "mpls_tc"]
         if not isinstance(before, int):
-            raise NotModelledError(f"a part of {name}")
+            raise NotModelledError(f"a part of {name} is written")
         self.set(name, before & ~mask | value & mask)
 
     def move(self, source: str, destination: str, bits: int, from_bit: int, to_bit: int) -> None:
-        """Bits of one field into another."""
+        """Copies bits of one field to another."""
         if source in TTLS or destination in TTLS:
             if destination not in TTLS:
-                self.notes[destination] = _NOTED_TTL
-            elif source not in TTLS and self.notes.get(source) != _NOTED_TTL:
-                raise NotModelledError("a TTL that is none")
+                self.fields[destination] = _SAVED_TTL
+            elif source not in TTLS and self.fields.get(source) != _SAVED_TTL:
+                raise NotModelledError("a TTL is set from another field")
             return
-        value = self.stack[-1][1] if source == "mpls_tc" and self.stack else self.notes.get(source)
+        value = self.stack[-1][1] if source == "mpls_tc" and self.stack else self.fields.get(source)
         if value is None:
-            value = 0 if is_noted(source) else (source, from_bit, bits)
+            value = 0 if is_pipeline_field(source) else (source, from_bit, bits)
         elif isinstance(value, int):
             value = value >> from_bit & (1 << bits) - 1
         elif from_bit or value[2] != bits:  # type: ignore[index]
-            raise NotModelledError(f"a part of {source}")
+            raise NotModelledError(f"a part of {source} is read")
         if to_bit:
-            raise NotModelledError(f"a part of {destination}")
+            raise NotModelledError(f"a part of {destination} is written")
         if isinstance(value, int):
             self.load(destination, value, (1 << bits) - 1)
         elif destination == "mpls_tc":
-            if self.stack and self.stack[-1] is not BENEATH:
+            if self.stack and self.stack[-1] is not INNER_STACK:
                 self.stack[-1] = self.stack[-1][0], value
         elif destination in ("vlan_vid", "mpls_label") or (destination == "ip_dscp" and self.table > MARKING):
-            raise NotModelledError(f"{destination} is copied from elsewhere")
+            raise NotModelledError(f"{destination} is copied from another field")
         else:
             self.write(destination, value)

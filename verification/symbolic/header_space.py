@@ -1,8 +1,8 @@
-"""Sets of packets as decision diagrams (CUDD, by `dd`): what a site may send, and what becomes of it.
+"""Sets of packets as binary decision diagrams (CUDD, by `dd`): what a site may send, and where it ends.
 
-A packet is the bits of its header fields as it was sent; fields that no packet has at once share bits. Beside them
-stand two results: ``out``, where the packet ends (a number), and ``mark``, its DSCP when it has got its class. A
-network is then one relation between what is sent and what comes of it, and equal relations are the same node.
+A packet is the bits of its header fields as it was sent; fields that exclude each other share bits. Two results are
+added: ``out``, where the packet ends (a number), and ``mark``, its DSCP once it is classified. A network is then one
+relation between packets and results, and equal relations are the same node of the diagram.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from helsewan.verification.concrete.packet import Label, Packet
 
 Set = Any  # a node of the diagram: dd has no types
 
-SENT_LABELS = 3  # of a packet, that a switch sees (Open vSwitch's FLOW_MAX_MPLS_LABELS)
+SENT_LABELS = 3  # labels of a packet that a switch parses (Open vSwitch's FLOW_MAX_MPLS_LABELS)
 FIRST_FRAGMENT, ANY_FRAGMENT = 1, 0b01  # of ip_frag: bit 0 is a fragment, bit 1 a later one
-_MEMORY_BYTES = 4 << 30  # an upper bound to what CUDD plans with, not what it takes
+_MEMORY_BYTES = 4 << 30  # an upper bound for CUDD, not its consumption
 _CACHE_ENTRIES = 1 << 22
 
-# In the order of the diagram. Addresses come first, the end of the way behind the destination that decides it, so that
-# a set grows with sites and not with pairs of them; what few rules look at is at the bottom.
+# In the variable order of the diagram. Addresses come first, and the end of the path after the destination that
+# decides it, so that a set grows with sites and not with pairs of them; what few rules match is at the bottom.
 _WIDTHS = {
     "eth_type": 16,
     "vlan_vid": 13,
@@ -46,7 +46,7 @@ _WIDTHS = {
     "arp_op": 16,
     "nd_target": 128,
     "inner_type": 16,
-    **{f"{name}{place}": bits for place in range(SENT_LABELS) for name, bits in (("label", 20), ("tc", 3))},
+    **{f"{name}{index}": bits for index in range(SENT_LABELS) for name, bits in (("label", 20), ("tc", 3))},
     "labels": 2,
     "eth_src": 48,
     "eth_dst": 48,
@@ -97,7 +97,7 @@ _FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Bits:
-    """What is known of a part: ``value`` under ``mask``, of ``width`` bits."""
+    """The known bits of a part: ``value`` under ``mask``, of ``width`` bits."""
 
     value: int
     mask: int
@@ -128,28 +128,28 @@ class Space:
         same = self.all
         for mine, other in zip(self._variables["mark"], self._variables["ip_dscp"], strict=True):
             same &= mine.equiv(other)
-        self.kept_mark: Set = same  # the DSCP is as it was sent
+        self.kept_mark: Set = same  # all packets whose mark is the DSCP that they were sent with
 
     def equal(self, part: str, value: int, mask: int | None = None, bits: int | None = None) -> Set:
-        """All packets with these bits in the first ``bits`` of a part."""
+        """All packets whose part, or its first ``bits`` bits, equals ``value`` under ``mask``."""
         variables = self._variables[part][:bits]
         found = self.all
-        for place, variable in enumerate(reversed(variables)):
-            if mask is None or mask >> place & 1:
-                found &= variable if value >> place & 1 else ~variable
+        for index, variable in enumerate(reversed(variables)):
+            if mask is None or mask >> index & 1:
+                found &= variable if value >> index & 1 else ~variable
         return found
 
     def above(self, part: str, limit: int) -> Set:
-        """All packets with more than ``limit`` in a part."""
+        """All packets whose part is above ``limit``."""
         found = self.none
-        for place, variable in enumerate(reversed(self._variables[part])):
-            found = variable & found if limit >> place & 1 else variable | found
+        for index, variable in enumerate(reversed(self._variables[part])):
+            found = variable & found if limit >> index & 1 else variable | found
         return found
 
-    def match(self, name: str, value: int, mask: int | None = None, *, beneath: bool = False) -> Set:
-        """All packets that a match of one field takes, as they were sent; ``beneath``: once the labels that they were
-        sent with are gone. Raises UnknownFieldError."""
-        key = name, value, mask, beneath
+    def match(self, name: str, value: int, mask: int | None = None, *, inner: bool = False) -> Set:
+        """All packets whose field equals ``value`` under ``mask``, as they were sent; ``inner``: once the labels that
+        they were sent with are popped. Raises UnknownFieldError."""
+        key = name, value, mask, inner
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._matching(*key)
@@ -161,10 +161,10 @@ class Space:
         if name not in _FIELDS:
             raise UnknownFieldError(name)
 
-    def _matching(self, name: str, value: int, mask: int | None, beneath: bool) -> Set:
+    def _matching(self, name: str, value: int, mask: int | None, inner: bool) -> Set:
         self.check_field(name)
         field = _FIELDS[name]
-        part = "inner_type" if beneath and name == "eth_type" else field.part
+        part = "inner_type" if inner and name == "eth_type" else field.part
         found = self.equal(part, value, mask, field.bits)
         if field.blank:
             whole = self.equal("ip_frag", 0, ANY_FRAGMENT)
@@ -172,16 +172,16 @@ class Space:
             found = whole & found | ~whole & blank
         if field.protocol is not None:
             found &= self.equal("ip_proto", field.protocol)
-        return found & self.of_type(field.types, beneath=beneath) if field.types else found
+        return found & self.of_type(field.types, inner=inner) if field.types else found
 
-    def of_type(self, types: tuple[int, ...], *, beneath: bool = False) -> Set:
+    def of_type(self, types: tuple[int, ...], *, inner: bool = False) -> Set:
         """All packets of any of these EtherTypes."""
-        if (types, beneath) not in self._types:
-            part, found = "inner_type" if beneath else "eth_type", self.none
+        if (types, inner) not in self._types:
+            part, found = "inner_type" if inner else "eth_type", self.none
             for number in types:
                 found |= self.equal(part, number)
-            self._types[types, beneath] = found
-        return self._types[types, beneath]
+            self._types[types, inner] = found
+        return self._types[types, inner]
 
     def to(self, prefix: Prefix) -> Set:
         """All packets with a destination in ``prefix``."""
@@ -194,13 +194,13 @@ class Space:
         return self.match(name, int(prefix.network_address), int(prefix.netmask))
 
     def out(self, number: int) -> Set:
-        """All that end at ``number``."""
+        """All packets that end at ``number``."""
         if number not in self._ends:
             self._ends[number] = self.equal("out", number)
         return self._ends[number]
 
     def marked(self, dscp: int) -> Set:
-        """All that leave with a DSCP."""
+        """All packets that are marked with ``dscp``."""
         return self.equal("mark", dscp)
 
     def any_of(self, sets: Iterable[Set]) -> Set:
@@ -211,36 +211,37 @@ class Space:
         return found
 
     def packets(self, relation: Set) -> Set:
-        """Those packets of which anything in ``relation`` becomes."""
+        """The packets of ``relation``, whatever their result."""
         return self.bdd.exist([*self._names["out"], *self._names["mark"]], relation)
 
     def unmarked(self, relation: Set) -> Set:
-        """The relation, whatever the marks."""
+        """``relation`` without its marks."""
         return self.bdd.exist(self._names["mark"], relation)
 
     def ends(self, relation: Set) -> tuple[int, ...]:
-        """All the ends that ``relation`` has, in rising order."""
+        """All ends in ``relation``, ascending."""
         names = self._names["out"]
         others = [name for part, each in self._names.items() if part != "out" for name in each]
         found = self.bdd.exist(others, relation)
         return tuple(sorted(_number(each, names) for each in self.bdd.pick_iter(found, care_vars=names)))
 
     def example(self, relation: Set, preferred: Iterable[Set] = ()) -> Mapping[str, int]:
-        """One of ``relation`` by parts; of ``preferred`` it is as much as it can be, the first first.
+        """One element of ``relation``, by parts. It is in as many of the ``preferred`` sets as possible, earlier ones
+        first.
 
-        Raises ValueError if there is none."""
-        for wish in preferred:
-            narrower = relation & wish
+        Raises ValueError if the relation is empty."""
+        for preference in preferred:
+            narrower = relation & preference
             relation = narrower if narrower != self.none else relation
         chosen = self.bdd.pick(relation)
         if chosen is None:
             raise ValueError("the set is empty")
         return {part: _number(chosen, names) for part, names in self._names.items()}
 
-    def blocks(self, those: Set) -> Iterator[dict[str, Bits]]:
-        """The set as parts under masks, which do not overlap and together are all of it."""
-        part_of = {name: (part, place) for part, names in self._names.items() for place, name in enumerate(names)}
-        left: list[tuple[Set, dict[str, Bits]]] = [(those, {})]
+    def blocks(self, subset: Set) -> Iterator[dict[str, Bits]]:
+        """The set as disjoint cubes: each gives known bits by part, and their union is the set."""
+        part_of = {name: (part, index) for part, names in self._names.items() for index, name in enumerate(names)}
+        left: list[tuple[Set, dict[str, Bits]]] = [(subset, {})]
         while left:
             node, known = left.pop()
             if node == self.none:
@@ -248,15 +249,15 @@ class Space:
             if node == self.all:
                 yield known
                 continue
-            part, place = part_of[node.var]
+            part, index = part_of[node.var]
             width = len_of(part)
-            bit, before = 1 << width - 1 - place, known.get(part, Bits(0, 0, width))
+            bit, before = 1 << width - 1 - index, known.get(part, Bits(0, 0, width))
             high, low = (~node.high, ~node.low) if node.negated else (node.high, node.low)
             left.append((high, {**known, part: Bits(before.value | bit, before.mask | bit, width)}))
             left.append((low, {**known, part: Bits(before.value, before.mask | bit, width)}))
 
     def of(self, packet: Packet) -> Set:
-        """The set of one packet, whatever becomes of it."""
+        """The set of one packet, with every result."""
         fields, found = packet.fields, self.all
         inner = fields["eth_type"]
         for name, value in fields.items():
@@ -268,37 +269,37 @@ class Space:
         found &= self.equal("labels", len(packet.labels)) & self.equal("eth_type", MPLS if packet.labels else inner)
         if packet.labels:
             found &= self.equal("inner_type", inner)
-        for place, label in enumerate(packet.labels):
-            found &= self.equal(f"label{place}", label.label) & self.equal(f"tc{place}", label.tc)
+        for index, label in enumerate(packet.labels):
+            found &= self.equal(f"label{index}", label.label) & self.equal(f"tc{index}", label.tc)
         return found
 
 
 def packet_of(example: Mapping[str, int], ttl: int = 64) -> Packet:
-    """The packet that `Space.example` describes, without the tag of its line."""
+    """The packet that `Space.example` describes, without the VLAN tag of its access link."""
     depth = example["labels"] if example["eth_type"] == MPLS else 0
     kind = example["inner_type"] if depth else example["eth_type"]
     fields: dict[str, int] = {"eth_type": kind}
     if example["vlan_vid"] & VLAN_PRESENT:
         fields["vlan_vid"] = example["vlan_vid"]
     for name, field in _FIELDS.items():
-        wanted = field.types and kind in field.types and field.protocol in (None, example["ip_proto"])
-        if wanted and name != "ipv6_nd_target":
+        is_present = field.types and kind in field.types and field.protocol in (None, example["ip_proto"])
+        if is_present and name != "ipv6_nd_target":
             fields[name] = example[field.part] >> len_of(field.part) - field.bits
     if kind in _IP:
         fields["nw_ttl"] = ttl
     if example["frame_bytes"]:
         fields["frame_bytes"] = example["frame_bytes"]
-    labels = (Label(example[f"label{place}"], example[f"tc{place}"], ttl) for place in range(depth))
+    labels = (Label(example[f"label{index}"], example[f"tc{index}"], ttl) for index in range(depth))
     return Packet(fields, tuple(labels))
 
 
 def len_of(part: str) -> int:
-    """How many bits a part has."""
+    """The width of a part in bits."""
     return _WIDTHS[part]
 
 
 def _in_order(names: Mapping[str, list[str]]) -> Iterator[str]:
-    """All variables; the DSCPs as sent and as marked bit by bit beside each other, as they are compared."""
+    """All variables in order. The bits of the DSCP as sent and as marked alternate, since they are compared."""
     for part, each in names.items():
         if part == "ip_dscp":
             yield from (name for pair in zip(each, names["mark"], strict=True) for name in pair)

@@ -14,46 +14,48 @@ from helsewan.verification.symbolic.header_space import Space, UnknownFieldError
 from helsewan.verification.symbolic.liveness import RouterLiveness, matched_fields
 from helsewan.verification.symbolic.tables import Entry, TableEntries
 
-_OURS = frozenset(Table)
-# The first table as packets from fibres meet it; groups, and tables that others put there.
-_FIBRES, _GROUPS = _OTHER_SIDES = ("fibres", "groups")
+_KNOWN_TABLES = frozenset(Table)
+# Components beside tables: the first table for packets from links; groups, together with unknown tables.
+_LINKS, _GROUPS = _OTHER_PARTS = ("links", "groups")
 
 
 class Program:
-    """A network's prepared rules: entries, groups, and what can matter where. ``space`` may be shared."""
+    """A network's prepared rules: entries, groups, and liveness. ``space`` may be shared with other programs.
+
+    ``bit`` numbers the components that a result can depend on: links, access links, and tables of routers."""
 
     def __init__(self, network: Network, rules: Mapping[str, RuleSet], space: Space) -> None:
         self.network, self.space = network, space
         self.unreadable: tuple[tuple[str, FlowRule], ...] = ()
         self._entries: dict[FlowRule, Entry] = {}
         self._keys: dict[tuple[tuple[str, int, int | None], ...], int] = {}
-        self._same: dict[int, tuple[FlowRule, Entry]] = {}  # a rule that is kept keeps its id
+        self._same: dict[int, tuple[FlowRule, Entry]] = {}  # by id: the rule is kept alive, so its id stays unique
         self.tables: dict[str, dict[Table, TableEntries]] = {
-            router: {table: TableEntries(each) for table, each in self._entries_of(router, held).items()}
-            for router, held in rules.items()
+            router: {table: TableEntries(each) for table, each in self._entries_of(router, ruleset).items()}
+            for router, ruleset in rules.items()
         }
-        self.groups = {router: {group.id: group for group in held.groups} for router, held in rules.items()}
+        self.groups = {router: {group.id: group for group in ruleset.groups} for router, ruleset in rules.items()}
         self._matched = matched_fields(table for tables in self.tables.values() for table in tables.values())
-        self.needs = {r: RouterLiveness(self.tables[r], self.groups[r], self._matched) for r in self.tables}
+        self.liveness = {r: RouterLiveness(self.tables[r], self.groups[r], self._matched) for r in self.tables}
         self.links = {router: {port: link for link, port in ports.items()} for router, ports in network.ports.items()}
         self.sites = _sites_by_port(network)
         self.macs = {site.id: number(site.mac) for site in network.sites}
-        self.index = {site.id: place for place, site in enumerate(network.sites)}
-        things = [
+        self.index = {site.id: index for index, site in enumerate(network.sites)}
+        components = [
             *(link.id for link in network.links),
-            *sorted(each for lines in network.access_link_ports.values() for each in lines),
+            *sorted(each for access_links in network.access_link_ports.values() for each in access_links),
         ]
-        sides = [(router, side) for router in sorted(rules) for side in (*Table, *_OTHER_SIDES)]
-        self.bit = {thing: 1 << place for place, thing in enumerate([*things, *sides])}
-        self.line_at = {
-            (router, port): self.bit[line]
-            for router, lines in network.access_link_ports.items()
-            for line, port in lines.items()
+        parts = [(router, part) for router in sorted(rules) for part in (*Table, *_OTHER_PARTS)]
+        self.bit = {component: 1 << index for index, component in enumerate([*components, *parts])}
+        self.access_link_bits = {
+            (router, port): self.bit[access_link]
+            for router, access_links in network.access_link_ports.items()
+            for access_link, port in access_links.items()
         }
 
-    def _entries_of(self, router: str, held: RuleSet) -> dict[Table, list[Entry]]:
+    def _entries_of(self, router: str, ruleset: RuleSet) -> dict[Table, list[Entry]]:
         by_table: dict[Table, list[Entry]] = {}
-        for rule in held.flows:
+        for rule in ruleset.flows:
             if (known := self._same.get(id(rule))) is None:
                 try:
                     entry = self._entries.get(rule) or Entry(rule, self.space, self._keys)
@@ -65,66 +67,66 @@ class Program:
             by_table.setdefault(rule.table, []).append(known[1])
         return by_table
 
-    def having(self, router: str, held: RuleSet) -> tuple[Program, int] | None:
-        """The program with other rules on one router, and what hangs on those that differ, as bits; None where so much
-        else hangs on them that all is to be made ready anew."""
-        changed, before, groups = copy(self), self.tables[router], {group.id: group for group in held.groups}
-        changed.unreadable = tuple(each for each in self.unreadable if each[0] != router)
+    def with_rules(self, router: str, ruleset: RuleSet) -> tuple[Program, int] | None:
+        """The program with other rules on one router, and the changed components as a bitmask. None if the new rules
+        match fields that no rule has matched so far: then liveness has to be recomputed on all routers."""
+        program, before, groups = copy(self), self.tables[router], {group.id: group for group in ruleset.groups}
+        program.unreadable = tuple(each for each in self.unreadable if each[0] != router)
         tables = {
             table: before[table]
             if table in before and before[table].entries == tuple(entries)
             else TableEntries(entries)
-            for table, entries in changed._entries_of(router, held).items()
+            for table, entries in program._entries_of(router, ruleset).items()
         }
-        changed.tables = {**self.tables, router: tables}
-        differ = changed.differing(self, router)
-        if not matched_fields(tables[table] for table in differ if table in tables) <= self._matched:
+        program.tables = {**self.tables, router: tables}
+        changed = program.changed_tables(self, router)
+        if not matched_fields(tables[table] for table in changed if table in tables) <= self._matched:
             return None
-        changed.groups = {**self.groups, router: groups}
+        program.groups = {**self.groups, router: groups}
         is_same = groups == self.groups[router]
-        known = self.needs[router] if is_same else None
-        changed.needs = {**self.needs, router: RouterLiveness(tables, groups, self._matched, known, differ)}
-        stale = 0 if is_same else self.groups_of(router)
-        for table in differ:
+        known = self.liveness[router] if is_same else None
+        program.liveness = {**self.liveness, router: RouterLiveness(tables, groups, self._matched, known, changed)}
+        stale = 0 if is_same else self.groups_bit(router)
+        for table in changed:
             old, new = (set(each[table].entries) if table in each else set() for each in (before, tables))
             for entry in old ^ new:
-                stale |= self.side(router, table, dict(entry.rule.match).get("in_port"))
-        return changed, stale
+                stale |= self.table_bits(router, table, dict(entry.rule.match).get("in_port"))
+        return program, stale
 
-    def differing(self, other: Program, router: str) -> set[Table]:
-        """The tables of a router that hold other entries in another program, one of which was made of the other."""
+    def changed_tables(self, other: Program, router: str) -> set[Table]:
+        """The tables of a router whose entries differ between two programs, one of them made from the other."""
         mine, theirs = self.tables[router], other.tables[router]
         return {table for table in {*mine, *theirs} if mine.get(table) is not theirs.get(table)}
 
-    def side(self, router: str, table: Table, port: object = None) -> int:
-        """What packets at a table hang on that came in by a port, as bits; without a port, by any."""
+    def table_bits(self, router: str, table: Table, port: object = None) -> int:
+        """The components that packets at a table depend on, as a bitmask: those that came in by ``port``, or all."""
         if table is Table.ADMIT and not isinstance(port, int):
-            return self.bit[router, Table.ADMIT] | self.bit[router, _FIBRES]
+            return self.bit[router, Table.ADMIT] | self.bit[router, _LINKS]
         if table is Table.ADMIT and port in self.links[router]:
-            return self.bit[router, _FIBRES]
-        return self.bit[router, table] if table in _OURS else self.bit[router, _GROUPS]
+            return self.bit[router, _LINKS]
+        return self.bit[router, table] if table in _KNOWN_TABLES else self.bit[router, _GROUPS]
 
-    def groups_of(self, router: str) -> int:
-        """What the packets at a router's groups hang on, as a bit."""
+    def groups_bit(self, router: str) -> int:
+        """The bit of a router's groups."""
         return self.bit[router, _GROUPS]
 
-    def bits_of(self, failures: Failures) -> int:
-        """The links and lines that carry nothing then."""
+    def failure_bits(self, failures: Failures) -> int:
+        """The links and access links that are down under ``failures``, as a bitmask."""
         down = {link.id for link in self.network.links if {link.a, link.b} & failures.routers}
-        return sum(self.bit[thing] for thing in down | failures.links | failures.lines)
+        return sum(self.bit[component] for component in down | failures.links | failures.access_links)
 
     def port_bit(self, router: str, port: int) -> int:
-        """What a port hangs on, as a bit; 0 for the trunk."""
+        """The bit of the link or access link behind a port; 0 for the trunk."""
         link = self.links[router].get(port)
-        return self.line_at.get((router, port), 0) if link is None else self.bit[link]
+        return self.access_link_bits.get((router, port), 0) if link is None else self.bit[link]
 
 
 def _sites_by_port(network: Network) -> dict[tuple[object, ...], str]:
-    """The site that is reached from a router, out of a port, with a tag."""
+    """The site behind each router, port and VLAN tag."""
     found: dict[tuple[object, ...], str] = {
         (router, port, 0): site
-        for router, lines in network.access_link_ports.items()
-        for (site, _), port in lines.items()
+        for router, access_links in network.access_link_ports.items()
+        for (site, _), port in access_links.items()
     }
     return found | {
         (access.router, TRUNK_PORT, access.vlan | VLAN_PRESENT): site.id

@@ -1,4 +1,4 @@
-"""What a network's rules do to all packets from each access link, as relations of packets, ends and marks."""
+"""The effect of a network's rules on all packets from each access link, as relations of packets, ends and marks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from helsewan.verification.symbolic.states import SENT, LabelEntry, Node, State
 from helsewan.verification.symbolic.symbolic_executor import SymbolicExecutor
 from helsewan.verification.symbolic.tables import TableEntries
 
-# Routers that packets are followed through, one after the other, and the functions called one in the other for each.
-MOST_ROUTERS, CALLS_A_ROUTER = 120, 25
+# The longest path that is followed, in routers, and the depth of nested calls for each router on it.
+MAX_ROUTERS, CALLS_PER_ROUTER = 120, 25
 
 
 class Static:
@@ -29,53 +29,53 @@ class Static:
         self.network, self.rules = network, rules
         self.space = Space()
         self.program = Program(network, rules, self.space)
-        self.machine = SymbolicExecutor(self.program)
+        self.executor = SymbolicExecutor(self.program)
         self._labels: dict[TableEntries | None, bool] = {}
 
     @cached_property
-    def lines(self) -> tuple[AccessLinkId, ...]:
-        """All access lines: site and number."""
+    def access_links(self) -> tuple[AccessLinkId, ...]:
+        """All access links, as site and number."""
         return tuple((site.id, number) for site in self.network.sites for number in range(len(site.accesses)))
 
-    def own_port(self, line: AccessLinkId) -> int | None:
-        """The port of a line that is not on its router's trunk."""
-        return self.network.access_link_ports[self.router_of(line)].get(line)
+    def own_port(self, access_link: AccessLinkId) -> int | None:
+        """The router port of an access link; None if it is on the router's trunk."""
+        return self.network.access_link_ports[self.router_of(access_link)].get(access_link)
 
-    def router_of(self, line: AccessLinkId) -> str:
-        """The router that a line leads to."""
-        return self.network.site[line[0]].accesses[line[1]].router
+    def router_of(self, access_link: AccessLinkId) -> str:
+        """The router at the end of an access link."""
+        return self.network.site[access_link[0]].accesses[access_link[1]].router
 
-    def roots(self, line: AccessLinkId, machine: SymbolicExecutor | None = None) -> list[tuple[Set, Node]]:
+    def roots(self, access_link: AccessLinkId, executor: SymbolicExecutor | None = None) -> list[tuple[Set, Node]]:
         """The nodes at which packets from an access link enter, and which packets enter at each."""
         with _deep_calls():
-            return list(self._roots(line, machine))
+            return list(self._roots(access_link, executor))
 
-    def _roots(self, line: AccessLinkId, machine: SymbolicExecutor | None) -> Iterator[tuple[Set, Node]]:
-        machine, router = machine or self.machine, self.router_of(line)
-        port = self.own_port(line)
-        access = self.network.site[line[0]].accesses[line[1]]
-        notes: dict[str, object] = {"in_port": port or TRUNK_PORT}
+    def _roots(self, access_link: AccessLinkId, executor: SymbolicExecutor | None) -> Iterator[tuple[Set, Node]]:
+        executor, router = executor or self.executor, self.router_of(access_link)
+        port = self.own_port(access_link)
+        access = self.network.site[access_link[0]].accesses[access_link[1]]
+        fields: dict[str, object] = {"in_port": port or TRUNK_PORT}
         if not port:
-            notes["vlan_vid"] = access.vlan | VLAN_PRESENT
-        noted = tuple(sorted(notes.items()))
+            fields["vlan_vid"] = access.vlan | VLAN_PRESENT
+        values = tuple(sorted(fields.items()))
         labelled = self.space.equal("eth_type", MPLS)
-        yield ~labelled, machine.node(router, Table.ADMIT, State(noted))
-        if self.lets_labels_in(machine.program, router):
+        yield ~labelled, executor.node(router, Table.ADMIT, State(values))
+        if self.admits_labels(executor.program, router):
             for depth in range(1, SENT_LABELS + 1):
                 stack: tuple[LabelEntry, ...] = tuple(
-                    ((SENT, place), (SENT, place, 3)) for place in reversed(range(depth))
+                    ((SENT, index), (SENT, index, 3)) for index in reversed(range(depth))
                 )
-                node = machine.node(router, Table.ADMIT, State(noted, stack))
+                node = executor.node(router, Table.ADMIT, State(values, stack))
                 yield labelled & self.space.equal("labels", depth), node
 
-    def differs(self, line: AccessLinkId, machine: SymbolicExecutor) -> bool:
-        """Whether what a line brings comes to other nodes than it does by the rules as they are."""
-        nodes, others = ([node for _, node in self.roots(line, each)] for each in (self.machine, machine))
+    def is_changed(self, access_link: AccessLinkId, executor: SymbolicExecutor) -> bool:
+        """Whether packets from an access link enter at other nodes than in the intact network with its present
+        rules."""
+        nodes, others = ([node for _, node in self.roots(access_link, each)] for each in (self.executor, executor))
         return len(nodes) != len(others) or any(a is not b for a, b in zip(nodes, others, strict=True))
 
-    def lets_labels_in(self, program: Program, router: str) -> bool:
-        """Whether a router has an entry that could do anything to a labelled packet from a site. Found out once for
-        each table."""
+    def admits_labels(self, program: Program, router: str) -> bool:
+        """Whether a router has an entry that affects a labelled packet from a site. Cached by table."""
         table = program.tables[router].get(Table.ADMIT)
         if table not in self._labels:
             self._labels[table] = table is not None and any(
@@ -85,35 +85,35 @@ class Static:
             )
         return self._labels[table]
 
-    def became(self, line: AccessLinkId, machine: SymbolicExecutor | None = None) -> Set:
-        """What becomes of all that a line can bring: a relation of packets, ends and marks."""
-        return self.space.any_of(those & node.result.out for those, node in self.roots(line, machine))
+    def outcomes(self, access_link: AccessLinkId, executor: SymbolicExecutor | None = None) -> Set:
+        """The outcomes of all packets from an access link, as a relation of packets, ends and marks."""
+        return self.space.any_of(subset & node.result.out for subset, node in self.roots(access_link, executor))
 
-    def delivered(self, line: AccessLinkId, towards: str) -> Set:
-        """Exactly those packets from a line that are delivered to a site, as they were sent."""
-        return self.space.packets(self.became(line) & self.space.out(self.program.index[towards]))
+    def delivered(self, access_link: AccessLinkId, towards: str) -> Set:
+        """Exactly the packets from an access link that are delivered to a site, as they were sent."""
+        return self.space.packets(self.outcomes(access_link) & self.space.out(self.program.index[towards]))
 
-    def outcome(self, site: str, line: int, packet: Packet) -> tuple[int, ...]:
-        """Where one packet ends: numbers of sites in the network's order, or of `states.FAULTS`; none if dropped."""
-        return self.space.ends(self.became((site, line)) & self.space.of(packet))
+    def outcome(self, site: str, access_link: int, packet: Packet) -> tuple[int, ...]:
+        """The ends of one packet: numbers of sites in the network's order, or of `states.FAULTS`; empty if dropped."""
+        return self.space.ends(self.outcomes((site, access_link)) & self.space.of(packet))
 
-    def during(self, failures: Failures) -> SymbolicExecutor:
-        """The same rules while something has failed."""
-        return SymbolicExecutor(self.program, self.program.bits_of(failures), self.machine)
+    def with_failures(self, failures: Failures) -> SymbolicExecutor:
+        """The executor of the same rules under ``failures``."""
+        return SymbolicExecutor(self.program, self.program.failure_bits(failures), self.executor)
 
 
 @contextmanager
 def _deep_calls() -> Iterator[None]:
-    """Meanwhile Python's call depth suffices for packets that pass through ``MOST_ROUTERS`` routers."""
+    """Raises Python's recursion limit to what paths of ``MAX_ROUTERS`` routers need."""
     before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, MOST_ROUTERS * CALLS_A_ROUTER))
+    sys.setrecursionlimit(max(before, MAX_ROUTERS * CALLS_PER_ROUTER))
     try:
         yield
     finally:
         sys.setrecursionlimit(before)
 
 
-def _may_be_labelled(rule: FlowRule, fibres: Container[object]) -> bool:
+def _may_be_labelled(rule: FlowRule, link_ports: Container[object]) -> bool:
     match = dict(rule.match)
-    kind = match.get("eth_type", MPLS)
-    return match.get("in_port") not in fibres and (kind == MPLS or isinstance(kind, tuple))
+    eth_type = match.get("eth_type", MPLS)
+    return match.get("in_port") not in link_ports and (eth_type == MPLS or isinstance(eth_type, tuple))

@@ -1,15 +1,14 @@
-"""What a network's switches do to all packets at once.
+"""Symbolic execution of a network's switches on all packets at once.
 
-Packets go through the tables together as long as all that switches noted of them is the same: a *state* is what they
-noted, and a *node* is a state at a table of a router. What becomes of the packets at a node is a relation
-(`header_space`) between their headers as they were sent and where they end. It is worked out once for each node, from
-the nodes after it; since what can no longer matter is left out of a state (`liveness`), a node stands for all access
-lines of a role, and for all packets of a VPN.
+A *state* is the values of pipeline fields and overwritten headers that packets share, and a *node* is a state at a
+table of a router. The result of a node is a relation (`header_space`) between the headers of its packets as they were
+sent and their ends. It is computed once for each node, from the nodes after it. Fields that are not live are left out
+of a state (`liveness`), so that one node stands for all access links of a role, or for all packets of a VPN.
 
-What is beneath a transport label cannot be looked at while that is on. So a way through the core is gone once for all
-that may be beneath (``BENEATH``), and ends in a `Resume` where that is uncovered.
+The labels below a transport label cannot be read while it is on. So a path through the core is executed once for every
+stack below it (``INNER_STACK``), up to a `Continuation` where the label below is needed.
 
-Time to live is not modelled: a packet that comes where it was, as it was, loops.
+TTLs are not modelled: a packet that returns to a node loops.
 """
 
 from __future__ import annotations
@@ -23,229 +22,248 @@ from helsewan.verification.symbolic.liveness import Liveness
 from helsewan.verification.symbolic.program import Program
 from helsewan.verification.symbolic.states import (
     AMBIGUOUS,
-    BENEATH,
+    INNER_STACK,
     LASTING,
     LOOPED,
     UNKNOWN,
+    Continuation,
     Node,
     NotModelledError,
     Result,
-    Resume,
     State,
     Transition,
 )
-from helsewan.verification.symbolic.tables import ALL_BITS, Effect, Entry, Partition, TableEntries, is_noted
+from helsewan.verification.symbolic.tables import ALL_BITS, Effect, Entry, Partition, TableEntries, is_pipeline_field
 
 
 class SymbolicExecutor:
-    """Works nodes out, in one state of the network. A machine of an intact network is the ``base`` of those in which
-    something failed (``down``) or rules are others (``changed``): what hangs on none of that is the same there."""
+    """Computes nodes, in one state of the network. The executor of the intact network is the ``base`` of those for
+    failures (``down``) and for changed rules (``changed``), both bitmasks of components: results of the base that
+    depend on none of these are reused."""
 
     def __init__(self, program: Program, down: int = 0, base: SymbolicExecutor | None = None, changed: int = 0) -> None:
         self.program, self.space, self.down, self.base = program, program.space, down, base
         self.stale = down | changed
         self.partition: Partition = base.partition if base else Partition(program.space)
         self.nodes: dict[tuple[object, ...], Node] = {}
-        self.acted: dict[tuple[object, ...], Result] = {}
-        self._under_way: set[tuple[object, ...]] = set()
-        self._anded: dict[tuple[Set, Set], Set] = base._anded if base else {}
+        self.group_results: dict[tuple[object, ...], Result] = {}
+        self._in_progress: set[tuple[object, ...]] = set()
+        self._intersections: dict[tuple[Set, Set], Set] = base._intersections if base else {}
 
     def node(self, router: str, table: Table, state: State) -> Node:
-        """The node of packets in a state that come to a table."""
-        state = self.narrowed(state, self.program.needs[router].at(table))
+        """The node of packets in ``state`` at ``table``."""
+        state = self.restricted(state, self.program.liveness[router].at(table))
         key = router, table, state
         known = self.base.nodes.get(key) if self.base else None
-        if known is not None and not known.result.hangs_on & self.stale:
+        if known is not None and not known.result.depends_on & self.stale:
             return known
         found = self.nodes.get(key)
         if found is None:
-            if key in self._under_way:
+            if key in self._in_progress:
                 return Node(router, table, state, Result(self.space.out(LOOPED)))
-            self._under_way.add(key)
-            if known is not None and self._meets_others(router, table, state):
+            self._in_progress.add(key)
+            if known is not None and self._candidates_differ(router, table, state):
                 known = None
             found = self.nodes[key] = self._node(router, table, state, known)
-            self._under_way.discard(key)
+            self._in_progress.discard(key)
         return found
 
-    def _meets_others(self, router: str, table: Table, state: State) -> bool:
-        """Whether packets in a state meet other entries of a table than by the base's rules."""
+    def _candidates_differ(self, router: str, table: Table, state: State) -> bool:
+        """Whether the candidate entries for packets in a state differ from those in the base's rules."""
         assert self.base is not None
-        mine, bases = (machine.program.tables[router].get(table) for machine in (self, self.base))
-        if mine is bases or mine is None or bases is None:
-            return mine is not bases
-        notes = dict(state.notes)
+        own, base_entries = (executor.program.tables[router].get(table) for executor in (self, self.base))
+        if own is base_entries or own is None or base_entries is None:
+            return own is not base_entries
+        fields = dict(state.fields)
         try:
-            met, met_before = (each.met_by(lambda name: _noted(name, notes, state)) for each in (mine, bases))
+            candidates, candidates_before = (
+                each.candidates(lambda name: _known_value(name, fields, state)) for each in (own, base_entries)
+            )
         except NotModelledError:
             return True
-        return met != met_before
+        return candidates != candidates_before
 
-    def narrowed(self, state: State, needs: Liveness) -> State:
-        """Without what cannot matter any more."""
-        if needs.everything:
+    def restricted(self, state: State, live: Liveness) -> State:
+        """The state without the fields and bits that are not live."""
+        if live.everything:
             return state
         kept: list[tuple[str, object]] = []
-        for name, value in state.notes:
+        for name, value in state.fields:
             if name == "in_port":
-                if needs.any_port or value in needs.ports:
+                if live.any_port or value in live.ports:
                     kept.append((name, value))
             elif name in LASTING:
                 kept.append((name, value))
-            elif mask := needs.bits.get(name, 0):
+            elif mask := live.bits.get(name, 0):
                 whole = mask == ALL_BITS or not isinstance(value, int)
                 kept.append((name, value if whole else value & mask))  # type: ignore[operator]
         return State(tuple(kept), state.stack, state.stripped)
 
     def _node(self, router: str, table: Table, state: State, known: Node | None) -> Node:
-        """Works a node out; ``known`` is the same in the intact network, which differs in what comes after only."""
-        hangs_on = self.program.side(router, table, dict(state.notes).get("in_port"))
+        """Computes a node; ``known`` is the base's node of the same state, which differs at most in later results."""
+        depends_on = self.program.table_bits(router, table, dict(state.fields).get("in_port"))
         if known is not None:
-            node = Node(router, table, state, known.result, known.edges, known.hidden, known.ambiguous)
+            node = Node(router, table, state, known.result, known.edges, known.shadowed, known.ambiguous)
             todo: list[tuple[Set, Effect, Result | None]]
-            todo = [(takes, deed.effect, deed.result) for takes, deed in known.deeds]
+            todo = [(packets, transition.effect, transition.result) for packets, transition in known.transitions]
         else:
-            node = Node(router, table, state, Result(self.space.none, hangs_on=hangs_on))
+            node = Node(router, table, state, Result(self.space.none, depends_on=depends_on))
             if (entries := self.program.tables[router].get(table)) is None:
                 return node
             try:
-                node.edges, node.hidden, node.ambiguous = self._shares(entries, state)
+                node.edges, node.shadowed, node.ambiguous = self._shares(entries, state)
             except NotModelledError:
-                node.result = Result(self.space.out(UNKNOWN), hangs_on=hangs_on)
+                node.result = Result(self.space.out(UNKNOWN), depends_on=depends_on)
                 return node
-            todo = [(takes, effect, None) for takes, effect in _by_effect(self.space, node.edges)]
+            todo = [(packets, effect, None) for packets, effect in _by_effect(self.space, node.edges)]
         out = node.ambiguous & self.space.out(AMBIGUOUS) if node.ambiguous is not None else self.space.none
-        resumes: dict[Resume, Set] = {}  # the same from all that leads there together: else they multiply
-        deeds: list[tuple[Set, Transition]] = []
-        after: list[Node] = []
-        for takes, effect, before in todo:
+        continuations: dict[Continuation, Set] = {}  # equal ones are joined, or their number would grow exponentially
+        transitions: list[tuple[Set, Transition]] = []
+        successors: list[Node] = []
+        for packets, effect, before in todo:
             result = before
-            if result is None or result.hangs_on & self.stale:
-                result = self.act(router, table, effect, state, after)
-                if before and result.out == before.out and result.resumes == before.resumes:
-                    result = before  # what came of it is the same: nothing before it has changed either
-            deeds.append((takes, Transition(router, table, effect, state, result)))
-            out |= self._within(takes, result)
-            for limit, resume in result.resumes:
-                resumes[resume] = resumes.get(resume, self.space.none) | takes & limit
-            hangs_on |= result.hangs_on
-        if known is not None and all(deed.result is same for (_, deed), (_, _, same) in zip(deeds, todo, strict=True)):
+            if result is None or result.depends_on & self.stale:
+                result = self.execute(router, table, effect, state, successors)
+                if before and result.out == before.out and result.continuations == before.continuations:
+                    result = before  # equal: so earlier nodes are unchanged, too
+            transitions.append((packets, Transition(router, table, effect, state, result)))
+            out |= self._intersection(packets, result)
+            for limit, continuation in result.continuations:
+                continuations[continuation] = continuations.get(continuation, self.space.none) | packets & limit
+            depends_on |= result.depends_on
+        if known is not None and all(
+            transition.result is same for (_, transition), (_, _, same) in zip(transitions, todo, strict=True)
+        ):
             return known
-        waiting = [(those, resume) for resume, those in resumes.items()]
-        node.deeds, node.after, node.result = tuple(deeds), tuple(after), Result(out, waiting, hangs_on)
+        pending = [(subset, continuation) for continuation, subset in continuations.items()]
+        node.transitions, node.successors, node.result = (
+            tuple(transitions),
+            tuple(successors),
+            Result(out, pending, depends_on),
+        )
         return node
 
-    def _within(self, takes: Set, result: Result) -> Set:
-        if takes == self.space.all or result.out == self.space.none:
+    def _intersection(self, packets: Set, result: Result) -> Set:
+        if packets == self.space.all or result.out == self.space.none:
             return result.out
-        key = takes, result.out
-        if key not in self._anded:
-            self._anded[key] = takes & result.out
-        return self._anded[key]
+        key = packets, result.out
+        if key not in self._intersections:
+            self._intersections[key] = packets & result.out
+        return self._intersections[key]
 
     def _shares(
         self, entries: TableEntries, state: State
     ) -> tuple[tuple[tuple[Set, Entry], ...], tuple[Entry, ...], Set | None]:
-        """Which entry takes which packets; which take none; and packets that two take alike, to different effect."""
+        """The packets that match each entry; the entries that are shadowed; and the packets that match two entries of
+        equal priority that differ in effect."""
         if entries.is_uniform:
             return ((self.space.all, entries.entries[0]),), (), None
-        notes = dict(state.notes)
-        met = entries.met_by(lambda name: _noted(name, notes, state))
-        if state.stack and any(_noted(name, notes, state) is None for entry in met for name in entry.unseen):
-            raise NotModelledError("the traffic class or time to live of a label decides the way")
-        if all(isinstance(label, int) for label, _ in state.stack) and "vlan_vid" in notes and not state.stripped:
-            overwritten = any(not is_noted(name) for name in notes)
-            shares = None if overwritten else self.partition.of(met, labelled=bool(state.stack))
+        fields = dict(state.fields)
+        candidates = entries.candidates(lambda name: _known_value(name, fields, state))
+        if state.stack and any(
+            _known_value(name, fields, state) is None for entry in candidates for name in entry.label_conditions
+        ):
+            raise NotModelledError("an entry matches the traffic class or TTL of a label")
+        if all(isinstance(label, int) for label, _ in state.stack) and "vlan_vid" in fields and not state.stripped:
+            overwritten = any(not is_pipeline_field(name) for name in fields)
+            shares = None if overwritten else self.partition.of(candidates, labelled=bool(state.stack))
         else:
             shares = None
         if shares is None:
-            shares = self.partition.among([(entry.priority, self._takes(entry, notes, state)) for entry in met])
+            shares = self.partition.among(
+                [(entry.priority, self._match_set(entry, fields, state)) for entry in candidates]
+            )
         ambiguous = None
-        for one, other, both in shares.alike:
-            if met[one].effect != met[other].effect:
+        for one, other, both in shares.ambiguous:
+            if candidates[one].effect != candidates[other].effect:
                 ambiguous = both if ambiguous is None else ambiguous | both
-        pairs = list(zip(shares.taken, met, strict=True))
-        hidden = tuple(entry for takes, entry in pairs if takes == self.space.none)
-        return tuple(pair for pair in pairs if pair[0] != self.space.none), hidden, ambiguous
+        pairs = list(zip(shares.taken, candidates, strict=True))
+        shadowed = tuple(entry for packets, entry in pairs if packets == self.space.none)
+        return tuple(pair for pair in pairs if pair[0] != self.space.none), shadowed, ambiguous
 
-    def _takes(self, entry: Entry, notes: Mapping[str, object], state: State) -> Set:
-        """The packets that an entry takes, where headers are not as they were sent."""
+    def _match_set(self, entry: Entry, fields: Mapping[str, object], state: State) -> Set:
+        """The packets that match an entry where headers are not as they were sent."""
         found, space = self.space.all, self.space
-        for name, value, mask in entry.noted:
-            if name == "vlan_vid" and name not in notes:
+        for name, value, mask in entry.pipeline_conditions:
+            if name == "vlan_vid" and name not in fields:
                 found &= space.match(name, value, mask)
             elif name == "mpls_label" and state.stack and isinstance(state.stack[-1][0], tuple):
                 found &= space.equal(f"label{state.stack[-1][0][1]}", value, mask)
-        for name, value, mask in entry.header:
-            kind = MPLS if state.stack else notes.get("eth_type")
-            if name == "eth_type" and kind is not None:
-                fits = kind == value if mask is None else kind & mask == value  # type: ignore[operator]
+        for name, value, mask in entry.header_conditions:
+            eth_type = MPLS if state.stack else fields.get("eth_type")
+            if name == "eth_type" and eth_type is not None:
+                fits = eth_type == value if mask is None else eth_type & mask == value  # type: ignore[operator]
                 found = found if fits else space.none
-            elif name in notes and not state.stack:
-                noted = notes[name]
-                if not isinstance(noted, int):
-                    raise NotModelledError(f"{name} is looked at again")
-                fits = noted == value if mask is None else noted & mask == value
+            elif name in fields and not state.stack:
+                known = fields[name]
+                if not isinstance(known, int):
+                    raise NotModelledError(f"a copied value of {name} is matched")
+                fits = known == value if mask is None else known & mask == value
                 found = found if fits else space.none
-            elif kind is not None and not name.startswith("eth_"):
-                return space.none  # out of sight
+            elif eth_type is not None and not name.startswith("eth_"):
+                return space.none  # the switch cannot parse it below labels
             else:
-                found &= space.match(name, value, mask, beneath=state.stripped)
+                found &= space.match(name, value, mask, inner=state.stripped)
         return found
 
-    def act(self, router: str, table: Table, effect: Effect, state: State, after: list[Node] | None = None) -> Result:
-        """What becomes of packets that an entry of ``table`` treats so; ``after`` gets the nodes right behind."""
-        work = ActionExecutor(self, router, table, state)
+    def execute(
+        self, router: str, table: Table, effect: Effect, state: State, successors: list[Node] | None = None
+    ) -> Result:
+        """The result of ``effect`` for packets in ``state`` at ``table``; the next nodes are appended to
+        ``successors``."""
+        execution = ActionExecutor(self, router, table, state)
         try:
-            work.run(*effect)
+            execution.run(*effect)
         except NotModelledError:
-            work.result.out = self.space.out(UNKNOWN)
-        if after is not None:
-            after += work.looked_up
-        return work.result
+            execution.result.out = self.space.out(UNKNOWN)
+        if successors is not None:
+            successors += execution.successors
+        return execution.result
 
     def group(self, router: str, id_: int, state: State) -> Result:
-        """What becomes of packets that a group is handed."""
-        # What is handed over by many with different labels is gone through once for all of them.
-        stack = (BENEATH,) if state.stack and state.stack[0] is not BENEATH else state.stack
-        needs = self.program.needs[router].of_group(id_)
-        handed = self.narrowed(State(state.notes, stack, state.stripped), needs)
-        key = router, "group", id_, handed
-        known = None if self.base is None else self.base.acted.get(key)
-        if known is None or known.hangs_on & self.stale:
-            known = self.acted.get(key)
+        """The result of group ``id_`` for packets in ``state``."""
+        # One result for all label stacks: packets with different labels share groups.
+        stack = (INNER_STACK,) if state.stack and state.stack[0] is not INNER_STACK else state.stack
+        live = self.program.liveness[router].of_group(id_)
+        restricted = self.restricted(State(state.fields, stack, state.stripped), live)
+        key = router, "group", id_, restricted
+        known = None if self.base is None else self.base.group_results.get(key)
+        if known is None or known.depends_on & self.stale:
+            known = self.group_results.get(key)
         if known is None:
-            if key in self._under_way:
+            if key in self._in_progress:
                 return Result(self.space.out(LOOPED))
-            self._under_way.add(key)
-            known = self.acted[key] = self._group(router, id_, handed)
-            self._under_way.discard(key)
+            self._in_progress.add(key)
+            known = self.group_results[key] = self._group(router, id_, restricted)
+            self._in_progress.discard(key)
         return known
 
     def _group(self, router: str, id_: int, state: State) -> Result:
-        group, hangs_on = self.program.groups[router].get(id_), self.program.groups_of(router)
+        group, depends_on = self.program.groups[router].get(id_), self.program.groups_bit(router)
         if group and any(isinstance(action, Foreign) for bucket in group.buckets for action in bucket.actions):
-            return Result(self.space.out(UNKNOWN), hangs_on=hangs_on)  # what one bucket says may be of the whole group
+            return Result(self.space.out(UNKNOWN), depends_on=depends_on)  # it may concern the whole group
         for bucket in group.buckets if group else ():
             bit = self.program.port_bit(router, bucket.watch_port)
-            hangs_on |= bit
+            depends_on |= bit
             if not bit & self.down:
-                work = ActionExecutor(self, router, Table.ROUTE, state)
-                work.run(bucket.actions, None, None)
-                return Result(work.result.out, work.result.resumes, work.result.hangs_on | hangs_on)
-        return Result(self.space.none, hangs_on=hangs_on)
+                execution = ActionExecutor(self, router, Table.ROUTE, state)
+                execution.run(bucket.actions, None, None)
+                return Result(
+                    execution.result.out, execution.result.continuations, execution.result.depends_on | depends_on
+                )
+        return Result(self.space.none, depends_on=depends_on)
 
 
 def _by_effect(space: Space, shares: Iterable[tuple[Set, Entry]]) -> list[tuple[Set, Effect]]:
-    """Shares of entries that do the same, as one."""
-    together: dict[Effect, list[Set]] = {}
-    for takes, entry in shares:
-        together.setdefault(entry.effect, []).append(takes)
-    return [(space.any_of(each), effect) for effect, each in together.items()]
+    """The packets of each effect: entries of equal effect are joined."""
+    by_effect: dict[Effect, list[Set]] = {}
+    for packets, entry in shares:
+        by_effect.setdefault(entry.effect, []).append(packets)
+    return [(space.any_of(each), effect) for effect, each in by_effect.items()]
 
 
-def _noted(name: str, notes: Mapping[str, object], state: State) -> int | None:
-    """A noted field as one number; None where it is not one, -1 where packets have none."""
+def _known_value(name: str, fields: Mapping[str, object], state: State) -> int | None:
+    """A pipeline field's value; None where it is not one number, -1 where packets do not have the field."""
     if name.startswith("mpls_"):
         if not state.stack:
             return -1
@@ -254,9 +272,9 @@ def _noted(name: str, notes: Mapping[str, object], state: State) -> int | None:
             return int(len(state.stack) == 1)
         value = {"mpls_label": label, "mpls_tc": tc}.get(name)
         return value if isinstance(value, int) else None
-    if name == "vlan_vid" and name not in notes:
+    if name == "vlan_vid" and name not in fields:
         return None
-    value = notes.get(name, 0)
+    value = fields.get(name, 0)
     if not isinstance(value, int):
-        raise NotModelledError(f"{name} decides the way")
+        raise NotModelledError(f"a copied value of {name} is matched")
     return value

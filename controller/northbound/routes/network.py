@@ -23,16 +23,16 @@ from helsewan.controller.northbound.views.models import (
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Kind, Network, Region
 
-MOST_SITES = 1000  # of one page
+MAX_SITES = 1000  # on one page
 
 routes = APIRouter(prefix="/v1")
 
 
 @routes.get("/topology")
 def topology(parts: Parts) -> TopologyOut:
-    """PoPs, routers and lines: their state, capacity, and what they carry at the busiest hour."""
-    plan, state = parts.source.plan(), parts.source.state()
-    return views.topology(plan, state, parts.computed.demand_bps(plan, state))
+    """PoPs, routers and links: their state, capacity, and load at the busiest hour."""
+    plan, state = parts.controller.plan(), parts.controller.state()
+    return views.topology(plan, state, parts.cache.demand_bps(plan, state))
 
 
 @routes.get("/sites", responses=problem_responses(s422="no such region or kind"))
@@ -42,10 +42,10 @@ def sites(
     kind: Kind | None = None,
     vpn: str | None = None,
     offset: Annotated[int, Query(ge=0)] = 0,
-    limit: Annotated[int, Query(ge=1, le=MOST_SITES)] = 100,
+    limit: Annotated[int, Query(ge=1, le=MAX_SITES)] = 100,
 ) -> SitesOut:
-    """Sites in the blueprint's order, a page at a time."""
-    plan = parts.source.plan()
+    """Sites in the network's order, a page at a time."""
+    plan = parts.controller.plan()
     found = [
         site
         for site in plan.network.sites
@@ -58,7 +58,7 @@ def sites(
 @routes.get("/sites/{site}", responses=problem_responses(s404="no such site"))
 def one_site(parts: Parts, site: str) -> SiteOut:
     """One site."""
-    plan = parts.source.plan()
+    plan = parts.controller.plan()
     if site not in plan.network.site:
         raise no_such("site", site, "is no site of this network", nearest(site, plan.network.site))
     return views.site(plan, plan.network.site[site])
@@ -67,60 +67,64 @@ def one_site(parts: Parts, site: str) -> SiteOut:
 @routes.get("/vpns")
 def vpns(parts: Parts) -> list[VpnOut]:
     """VPNs with their route targets and labels."""
-    plan = parts.source.plan()
+    plan = parts.controller.plan()
     return [views.vpn(plan, vpn) for vpn in plan.vpns]
 
 
 @routes.get("/vpns/{vpn}", responses=problem_responses(s404="no such VPN"))
 def one_vpn(parts: Parts, vpn: str) -> VpnSitesOut:
     """One VPN with its members."""
-    plan = parts.source.plan()
+    plan = parts.controller.plan()
     if vpn not in plan.vpn:
         raise no_such("vpn", vpn, "is no VPN of this policy", nearest(vpn, plan.vpn))
     return views.vpn_with_sites(plan, plan.vpn[vpn])
 
 
-@routes.get("/paths", responses=problem_responses(s404="no such place", s422="no path is needed there"))
+@routes.get("/paths", responses=problem_responses(s404="no such site, PoP or router", s422="no path is needed there"))
 def paths(
     parts: Parts,
     start: Annotated[str, Query(alias="from", description="A site, PoP or router.")],
     end: Annotated[str, Query(alias="to", description="Another.")],
 ) -> PathsOut:
-    """How packets of each class go from one place to another now, and where they go when a line on the way fails; and
-    up to three ways between them that are independent of each other."""
-    plan, state = parts.source.plan(), parts.source.state()
+    """The present path of each class from one place to another, its path after the failure of each link on it, and up
+    to three mutually independent paths between the places."""
+    plan, state = parts.controller.plan(), parts.controller.state()
     network = plan.network
     here, there = _routers(network, "from", start), _routers(network, "to", end)
     classes = path_view.class_paths(
-        plan, parts.computed.paths(plan, state), here[0], _homing(plan, end, there), state["links_down"]
+        plan, parts.cache.paths(plan, state), here[0], _homing(plan, end, there), state["links_down"]
     )
-    independent = [path_view.way_out(way) for way in parts.computed.independent(network, here, there)]
+    independent = [path_view.path_out(path) for path in parts.cache.independent(network, here, there)]
     return PathsOut(start=start, end=end, classes=classes, independent=independent)
 
 
-@routes.get("/counters/{router}", responses=problem_responses(s404="no such router", s502="the router does not tell"))
+@routes.get(
+    "/counters/{router}", responses=problem_responses(s404="no such router", s502="the router does not report counters")
+)
 def counters(parts: Parts, router: str) -> RouterCountersOut:
-    """What a router's tables dropped and why, and what its contracts let into each class."""
+    """Packets that a router's tables dropped, by reason, and packets that its contracts accepted, by class."""
     return parts.counters.of(router)
 
 
 @routes.get("/faults")
 def faults(parts: Parts) -> FaultsOut:
-    """What is not as built."""
-    return views.faults(parts.source.state())
+    """Links that are down, routers that are not connected, and what is out of service."""
+    return views.faults(parts.controller.state())
 
 
-@routes.put("/faults/{place}", responses={202: {"model": FaultsOut}, **problem_responses(s404="no such place")})
+@routes.put("/faults/{place}", responses={202: {"model": FaultsOut}, **problem_responses(s404="no such link or PoP")})
 def withdraw(parts: Parts, who: Who, place: str, response: Response) -> FaultsOut:
-    """Takes a line, or all lines that lead to a PoP, out of service for routing: packets are led round it, and take it
-    only where no other way leads (as RFC 8379 and RFC 6987 have it). 200 once that is so, 202 if it takes longer."""
-    return _accepted(parts.service.put(place, False, who), response)
+    """Takes a link, or all links to a PoP, out of service: packets are rerouted, and use it only where there is no
+    other path (compare RFC 8379 and RFC 6987). 200 once new paths are in use, 202 if that takes longer."""
+    return _accepted(parts.service.set_in_service(place, False, who), response)
 
 
-@routes.delete("/faults/{place}", responses={202: {"model": FaultsOut}, **problem_responses(s404="no such place")})
+@routes.delete(
+    "/faults/{place}", responses={202: {"model": FaultsOut}, **problem_responses(s404="no such link or PoP")}
+)
 def restore(parts: Parts, who: Who, place: str, response: Response) -> FaultsOut:
-    """Gives a line or PoP back to routing."""
-    return _accepted(parts.service.put(place, True, who), response)
+    """Puts a link or PoP back into service."""
+    return _accepted(parts.service.set_in_service(place, True, who), response)
 
 
 def _accepted(faults: FaultsOut, response: Response) -> FaultsOut:
@@ -129,7 +133,7 @@ def _accepted(faults: FaultsOut, response: Response) -> FaultsOut:
 
 
 def _routers(network: Network, where: str, place: str) -> tuple[str, ...]:
-    """The routers of a place, the first in use first. Raises Trouble."""
+    """The routers of a site, PoP or router, the one in use first. Raises ProblemDetails."""
     if found := network.routers_of(place):
         return found
     hint = nearest(place, (*network.pop, *network.site))
@@ -137,8 +141,8 @@ def _routers(network: Network, where: str, place: str) -> tuple[str, ...]:
 
 
 def _homing(plan: Plan, place: str, routers: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
-    """The egress set that packets for a place go to, as `Plan.homing_of` has it: a site's own, or one that begins
-    there. Raises Trouble."""
+    """The egress set of packets to a place, in the form of `Plan.homing_of`: a site's own, else one whose first router
+    is one of ``routers``. Raises ProblemDetails where there is none."""
     if place in plan.network.site:
         return plan.homing_of(place)
     sets = {(egress.routers, egress.both) for egress in plan.egresses}

@@ -1,1 +1,1 @@
-"""The controller's state and counters as the interface's answers. Pure."""
+"""Responses of the northbound interface, made from the plan and the controller's state and counters. Pure."""

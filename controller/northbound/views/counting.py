@@ -1,6 +1,6 @@
-"""Flow statistics as counters: per table and reason what was dropped, per class what was let in. Pure.
+"""Flow statistics as counters: drops by table and reason, accepted packets by class. Pure.
 
-Of an entry nothing is looked at but its table, cookie and counters, and the class it writes (OpenFlow 1.3.5, 7.3.5.2).
+Only an entry's table, cookie, counters and written metadata are decoded (OpenFlow 1.3.5, 7.3.5.2).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from helsewan.controller.openflow.entries import Table
 from helsewan.controller.openflow.pipeline import CLASS, Drop, purpose_of
 from helsewan.policies.plan import Plan
 
-# length, table; cookie, packets, bytes; the match begins at 48
+# length, table; cookie, packets, bytes; the match begins at byte 48
 _ENTRY = struct.Struct("!HBx4x4x2x2x2x2x4xQQQ")
 _MATCH_AT = 48
 _TYPED = struct.Struct("!HH")
@@ -23,8 +23,8 @@ _WRITE_METADATA, _METADATA = 2, struct.Struct("!4x4xQQ")
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """An entry's counters; ``metadata`` is (value, mask) that it writes."""
+class EntryCounters:
+    """The counters of an entry; ``metadata`` is the (value, mask) that it writes."""
 
     table: int
     cookie: int
@@ -34,22 +34,23 @@ class Counted:
 
 
 def drops(data: bytes) -> list[DropOut]:
-    """Entries that drop, by table and reason. Raises ValueError for what is no flow statistics."""
+    """Drops by table and reason. Raises ValueError where ``data`` is no flow statistics."""
     found: defaultdict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
     for entry in _entries(data):
         reason = purpose_of(entry.cookie)[1]
-        if reason in list(Drop):  # an entry that is not ours may say anything
+        if reason in list(Drop):  # a foreign entry may have any cookie
             count = found[entry.table, reason]
             count[0] += entry.packets
             count[1] += entry.bytes
     return [
-        DropOut(table=Table(table).name.lower(), reason=words(Drop(reason)), packets=packets, bytes=octets)
+        DropOut(table=Table(table).name.lower(), reason=reason_name(Drop(reason)), packets=packets, bytes=octets)
         for (table, reason), (packets, octets) in sorted(found.items())
     ]
 
 
 def classes(data: bytes, plan: Plan) -> list[ClassCountOut]:
-    """Entries of contracts by the class that they mark with. Raises ValueError for what is no flow statistics."""
+    """Accepted packets by the class that contracts' entries mark. Raises ValueError where ``data`` is no flow
+    statistics."""
     found = {cls.dscp: [0, 0] for cls in plan.classes}
     for entry in _entries(data):
         value, mask = entry.metadata
@@ -60,12 +61,12 @@ def classes(data: bytes, plan: Plan) -> list[ClassCountOut]:
     return [ClassCountOut(name=cls.name, packets=found[cls.dscp][0], bytes=found[cls.dscp][1]) for cls in plan.classes]
 
 
-def words(reason: Drop) -> str:
-    """A reason as it is told."""
+def reason_name(reason: Drop) -> str:
+    """A drop reason as it appears in responses."""
     return reason.name.lower().replace("_", "-")
 
 
-def _entries(data: bytes) -> Iterator[Counted]:
+def _entries(data: bytes) -> Iterator[EntryCounters]:
     start = 0
     try:
         while start < len(data):
@@ -78,7 +79,7 @@ def _entries(data: bytes) -> Iterator[Counted]:
                 if kind == _WRITE_METADATA:
                     metadata = _METADATA.unpack_from(data, at)
                 at += max(size, _TYPED.size)
-            yield Counted(table, cookie, packets, octets, metadata)
+            yield EntryCounters(table, cookie, packets, octets, metadata)
             start += max(length, _MATCH_AT)
     except struct.error as error:
         raise ValueError(f"no flow statistics: {error}") from None

@@ -1,6 +1,6 @@
-"""What Prometheus scrapes: the controller's state at that moment, and switches' counters from a while ago at most.
+"""Prometheus metrics: the controller's present state, and switches' counters, which may be some seconds old.
 
-Names follow https://prometheus.io/docs/practices/naming: a prefix, base units, ``_total`` for what only grows.
+Names follow https://prometheus.io/docs/practices/naming: a prefix, base units, ``_total`` for accumulating counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from helsewan.controller.northbound.controller_client import ControllerProtocol, State
 from helsewan.controller.northbound.counters import Counters
-from helsewan.controller.northbound.views.views import withdrawn_lines
+from helsewan.controller.northbound.views.views import withdrawn_links
 from helsewan.policies.plan import Plan
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -25,46 +25,46 @@ _OUTCOMES = {
 }
 
 
-def exposition(source: ControllerProtocol, counters: Counters) -> bytes:
-    """All metrics as text. Raises what ``source`` does."""
+def exposition(controller: ControllerProtocol, counters: Counters) -> bytes:
+    """All metrics in Prometheus's text format. Raises what the methods of ``controller`` raise."""
     registry = CollectorRegistry()
-    registry.register(_Scrape(source.state(), source.plan(), counters))
+    registry.register(_Scrape(controller.state(), controller.plan(), counters))
     return generate_latest(registry)
 
 
 class _Scrape(Collector):
-    """One scrape's metrics."""
+    """The metrics of one scrape."""
 
     def __init__(self, state: State, plan: Plan, counters: Counters) -> None:
         self._state, self._plan, self._counters = state, plan, counters
 
     def collect(self) -> Iterator[Metric]:
-        """Every family of them."""
+        """All metric families."""
         yield from self._switches()
         yield from self._network()
-        yield from self._happened()
+        yield from self._events()
         yield from self._dropped()
 
     def _switches(self) -> Iterator[Metric]:
-        rules = GaugeMetricFamily("helsewan_rules", "Entries a router is to hold.", labels=["router", "kind"])
-        there = GaugeMetricFamily("helsewan_router_programmed", "1: connected, holds its rules.", labels=["router"])
+        rules = GaugeMetricFamily("helsewan_rules", "Entries in a router's target.", labels=["router", "kind"])
+        ready = GaugeMetricFamily("helsewan_router_programmed", "1: connected, holds its rules.", labels=["router"])
         audited = GaugeMetricFamily(
-            "helsewan_audit_age_seconds", "Since a router was last found to hold what it is to.", labels=["router"]
+            "helsewan_audit_age_seconds", "Since a router's rules were last found correct.", labels=["router"]
         )
         for router, each in self._state["routers"].items():
             for kind in ("flows", "groups", "meters"):
                 rules.add_metric([router, kind], each[kind])
-            there.add_metric([router], each["connected"] and each["programmed"])
+            ready.add_metric([router], each["connected"] and each["programmed"])
         for router, age_s in self._state["audit"].items():
             audited.add_metric([router], age_s)
-        yield from (rules, there, audited)
+        yield from (rules, ready, audited)
 
     def _network(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("helsewan_line_up", "1: both ends are up, as far as they report.", labels=["line"])
-        out = GaugeMetricFamily("helsewan_line_withdrawn", "1: somebody took it out of service.", labels=["line"])
+        up = GaugeMetricFamily("helsewan_line_up", "1: no end of the link is reported down.", labels=["line"])
+        out = GaugeMetricFamily("helsewan_line_withdrawn", "1: the link is out of service.", labels=["line"])
         for link in self._plan.network.links:
             up.add_metric([link.id], link.id not in self._state["links_down"])
-            out.add_metric([link.id], link.id in withdrawn_lines(self._state))
+            out.add_metric([link.id], link.id in withdrawn_links(self._state))
         policy = GaugeMetricFamily("helsewan_policy_info", "The policy in force.", labels=["policy", "version"])
         policy.add_metric([self._state["policy"], self._state["version"]], 1)
         sites = GaugeMetricFamily("helsewan_sites", "Sites of a VPN.", labels=["vpn"])
@@ -74,7 +74,7 @@ class _Scrape(Collector):
         cpu.add_metric([], self._state["cpu_seconds"])
         yield from (up, out, policy, sites, cpu)
 
-    def _happened(self) -> Iterator[Metric]:
+    def _events(self) -> Iterator[Metric]:
         count = self._state["events"]
         events = CounterMetricFamily("helsewan_events", "Events of the controller.", labels=["event"])
         for event in sorted(count):
@@ -85,12 +85,12 @@ class _Scrape(Collector):
         for event, (what, outcome) in _OUTCOMES.items():
             changes.add_metric([what, outcome], count.get(event, 0))
         yield from (events, changes)
-        for name, event, words in (
-            ("helsewan_drifts", "drift", "Switches found not to hold what they are to."),
-            ("helsewan_drift_repairs", "drift-repaired", "Switches put right again."),
-            ("helsewan_port_failures", "port-down", "Ports that went down: routers repaired at each end."),
+        for name, event, description in (
+            ("helsewan_drifts", "drift", "Deviations found between a switch's rules and its target."),
+            ("helsewan_drift_repairs", "drift-repaired", "Deviations that were corrected."),
+            ("helsewan_port_failures", "port-down", "Ports that went down; each end of a link counts."),
         ):
-            family = CounterMetricFamily(name, words)
+            family = CounterMetricFamily(name, description)
             family.add_metric([], count.get(event, 0))
             yield family
 

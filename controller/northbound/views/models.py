@@ -1,4 +1,4 @@
-"""What the interface answers with. Units are in names, as everywhere: ``_bps`` bit/s, ``_us`` microseconds."""
+"""Models of the interface's responses. Units are in names: ``_bps`` bit/s, ``_us`` microseconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Answer(BaseModel):
-    """An answer's JSON."""
+    """The JSON of a response."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,7 +23,8 @@ class PopOut(Answer):
 
 
 class RouterOut(Answer):
-    """A router, and whether the controller has it; ``programmed``: it holds the rules it is to hold."""
+    """A router. ``connected``: to the controller; ``programmed``: it holds its rules, whose numbers are ``flows``,
+    ``groups`` and ``meters``."""
 
     id: str
     pop: str
@@ -36,14 +37,14 @@ class RouterOut(Answer):
 
 
 class LinkOut(Answer):
-    """A fibre between two routers. ``demand_bps`` is what the policy estimates for the busiest hour on the paths in
-    use, from ``a`` to ``b`` and back; all zero where the policy has no ``paths``."""
+    """A link between two routers. ``demand_bps`` is the policy's estimate for the busiest hour on the paths in use,
+    from ``a`` to ``b`` and back; zero where the policy has no ``paths``."""
 
     id: str
     a: str
     b: str
     state: Literal["up", "down"]
-    in_service: bool = Field(description="false: somebody took it out of service")
+    in_service: bool = Field(description="false: a user took it out of service")
     capacity_bps: int
     demand_bps: tuple[int, int]
     delay_us: int
@@ -61,7 +62,7 @@ class TopologyOut(Answer):
 
 
 class AccessOut(Answer):
-    """A site's line; ``policed_bps`` by class."""
+    """An access link of a site; ``policed_bps`` by class."""
 
     router: str
     vlan: int
@@ -88,7 +89,7 @@ class SiteOut(Answer):
 
 
 class SitesOut(Answer):
-    """A page of the sites that were asked for, ``total`` in all."""
+    """A page of the matching sites, of which there are ``total``."""
 
     total: int
     offset: int
@@ -96,7 +97,8 @@ class SitesOut(Answer):
 
 
 class VpnOut(Answer):
-    """A VPN: its route targets, its labels under IPv4 and IPv6 packets, whose routes it imports."""
+    """A VPN: its route targets, its labels for IPv4 and IPv6 packets, and (``sees``) the VPNs whose routes it
+    imports."""
 
     name: str
     number: int
@@ -109,13 +111,13 @@ class VpnOut(Answer):
 
 
 class VpnSitesOut(VpnOut):
-    """The same with its members."""
+    """A VPN with its member sites."""
 
     sites: list[str]
 
 
 class WayOut(Answer):
-    """A way through the backbone."""
+    """A path through the backbone; ``lines`` are its links."""
 
     routers: list[str]
     lines: list[str]
@@ -123,8 +125,9 @@ class WayOut(Answer):
 
 
 class RepairOut(Answer):
-    """The way after ``line`` of the way in use has failed, before the controller has found a better one. ``shares``:
-    what it still has in common with the line that failed (its shared-risk groups, the town it leads to)."""
+    """The path (``way``) after the failure of the link ``line`` of the path in use, before the controller has computed
+    new paths; null where packets are lost. ``shares``: what it still has in common with the failed link (shared-risk
+    groups, the town where the link ends)."""
 
     line: str
     way: WayOut | None
@@ -132,7 +135,8 @@ class RepairOut(Answer):
 
 
 class ClassPathOut(Answer):
-    """How packets of a class go now; ``repaired``: routers lead them round a line that is down, by themselves."""
+    """The present path (``way``) of a class's packets; null where they are lost. ``repaired``: routers detour them
+    around a link that is down, by fast failover. ``repairs``: the path after the failure of each link."""
 
     name: str
     choice: str
@@ -142,7 +146,7 @@ class ClassPathOut(Answer):
 
 
 class PathsOut(Answer):
-    """Ways between two places. ``independent``: up to three that no single failure takes away together."""
+    """Paths between two places. ``independent``: up to three that no single failure interrupts together."""
 
     start: str
     end: str
@@ -151,7 +155,7 @@ class PathsOut(Answer):
 
 
 class DropOut(Answer):
-    """What a table dropped for a reason since its rule was installed."""
+    """Packets that a table dropped for a reason, since its rule was installed."""
 
     table: str
     reason: str
@@ -160,7 +164,7 @@ class DropOut(Answer):
 
 
 class ClassCountOut(Answer):
-    """What contracts let into a class since their rules were installed."""
+    """Packets that contracts accepted into a class, since their rules were installed."""
 
     name: str
     packets: int
@@ -176,14 +180,15 @@ class RouterCountersOut(Answer):
 
 
 class WithdrawnOut(Answer):
-    """A line or PoP that somebody took out of service."""
+    """A link or PoP that a user took out of service, with the links concerned."""
 
     place: str
     lines: list[str]
 
 
 class FaultsOut(Answer):
-    """What is not as built. ``in_effect``: paths keep clear of all that is out of service."""
+    """Links that are down, routers that are not connected, and what is out of service. ``in_effect``: the paths in use
+    avoid all that is out of service."""
 
     lines_down: list[str]
     routers_away: list[str]
@@ -192,7 +197,7 @@ class FaultsOut(Answer):
 
 
 class PolicyOut(Answer):
-    """The policy in force; ``source`` is its file as it was written, empty where it came without."""
+    """The policy in force; ``source`` is the text of its file, empty where there is none."""
 
     name: str
     version: str
@@ -204,7 +209,7 @@ class PolicyOut(Answer):
 
 
 class RulesOut(Answer):
-    """Entries of a router that a change adds, alters and removes."""
+    """The numbers of entries of a router that a change adds, alters and removes."""
 
     router: str
     added: int
@@ -213,7 +218,7 @@ class RulesOut(Answer):
 
 
 class DryRunOut(Answer):
-    """What a policy would change if it took the place of version ``against``."""
+    """What a policy would change if it replaced version ``against``."""
 
     policy: str
     against: str
@@ -222,7 +227,7 @@ class DryRunOut(Answer):
 
 
 class AppliedOut(Answer):
-    """A policy that packets meet from now on; ``rules`` counts entries that were added, turned and removed."""
+    """A policy that is now in force; ``rules`` are the numbers of entries added, changed and removed."""
 
     policy: str
     version: str
@@ -232,13 +237,13 @@ class AppliedOut(Answer):
 
 
 class ChangesOut(Answer):
-    """The latest records of the audit log of changes, oldest first."""
+    """The latest records of the audit log, oldest first."""
 
     changes: list[dict[str, Any]]
 
 
 class ProblemOut(Answer):
-    """One thing that is wrong with an input."""
+    """One error in the input."""
 
     where: str
     value: Any = None
@@ -247,7 +252,7 @@ class ProblemOut(Answer):
 
 
 class ProblemDetailsOut(Answer):
-    """Why a request was not done (RFC 9457)."""
+    """Why a request was not carried out (RFC 9457)."""
 
     type: str
     title: str

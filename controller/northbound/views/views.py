@@ -1,4 +1,4 @@
-"""The network and its policy as answers: plans and the controller's state in, models out. Pure."""
+"""The network and its policy as responses, made from the plan and the controller's state. Pure."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ State = Mapping[str, Any]
 
 
 def topology(plan: Plan, state: State, demand_bps: Mapping[tuple[str, str], int]) -> TopologyOut:
-    """The backbone; ``demand_bps`` by line and the router that it leaves."""
+    """The backbone; ``demand_bps`` by (link, router that it leaves)."""
     network = plan.network
-    down, withdrawn = frozenset(state["links_down"]), withdrawn_lines(state)
+    down, withdrawn = frozenset(state["links_down"]), withdrawn_links(state)
     return TopologyOut(
         network=network.name,
         pops=[
@@ -58,7 +58,7 @@ def topology(plan: Plan, state: State, demand_bps: Mapping[tuple[str, str], int]
 def site(plan: Plan, each: Site) -> SiteOut:
     """One site."""
     role = plan.role_of_site[each.id]
-    attachments = {line.backup: line for line in plan.attachments_of[each.id]}
+    attachments = {attachment.backup: attachment for attachment in plan.attachments_of[each.id]}
     return SiteOut(
         id=each.id,
         name=each.name,
@@ -117,15 +117,15 @@ def policy(plan: Plan, state: State) -> PolicyOut:
 
 
 def faults(state: State) -> FaultsOut:
-    """What is not as built."""
+    """Links that are down, routers that are not connected, and what is out of service."""
     return FaultsOut(
         lines_down=state["links_down"],
         routers_away=[router for router, each in state["routers"].items() if not each["connected"]],
-        withdrawn=[WithdrawnOut(place=place, lines=lines) for place, lines in state["withdrawn"].items()],
-        in_effect=withdrawn_lines(state) == frozenset(state["paths"]["withdrawn"]),
+        withdrawn=[WithdrawnOut(place=place, lines=links) for place, links in state["withdrawn"].items()],
+        in_effect=withdrawn_links(state) == frozenset(state["paths"]["withdrawn"]),
     )
 
 
-def withdrawn_lines(state: State) -> frozenset[str]:
-    """The lines that are out of service, of their own or with a PoP."""
+def withdrawn_links(state: State) -> frozenset[str]:
+    """The links that are out of service, themselves or with a PoP."""
     return frozenset[str]().union(*state["withdrawn"].values())

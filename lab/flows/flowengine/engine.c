@@ -12,9 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FE_BATCH 32       /* datagrams a receive call */
-#define FE_EVENTS 64      /* events a wait */
-#define FE_FIRE_MAX 64    /* bursts sent between two looks at the receivers */
+#define FE_BATCH 32       /* datagrams per receive call */
+#define FE_EVENTS 64      /* events per wait */
+#define FE_FIRE_MAX 64    /* bursts sent between two checks of the receivers */
 #define FE_CONTROL UINT64_MAX
 #define FE_TIMER (UINT64_MAX - 1)
 #define FE_ANCILLARY (CMSG_SPACE(sizeof(struct timespec)) + 2 * CMSG_SPACE(sizeof(uint32_t)))
@@ -130,7 +130,7 @@ static void fe_send_one(struct fe_engine *engine, struct fe_sender *sender, stru
     header->flow = htobe32(sender->flow);
     header->seq = htobe32(sender->seq++);
     header->tx_ns = htobe64((uint64_t)now_ns);
-    /* A send may report, instead of sending, an ICMP error an earlier datagram caused: then once more. */
+    /* A send may fail with the ICMP error that an earlier datagram caused, without sending: try once more. */
     for (int attempt = 0; attempt < 2; attempt++) {
         sent = sendmsg(sender->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent >= 0 || errno != ECONNREFUSED)
@@ -246,8 +246,8 @@ static void fe_receive(struct fe_engine *engine, uint32_t index)
     for (int i = 0; i < count; i++)
         fe_take_datagram(engine, index, &datagrams[i]);
     if (count < 0 && errno != EAGAIN && errno != EINTR)
-        engine->receiver_counters[index].errors++; /* reading it cleared it */
-    if (count < 0) { /* a queued ICMP error, if any, would keep the socket ready for ever */
+        engine->receiver_counters[index].errors++; /* the failed read cleared it */
+    if (count < 0) { /* a queued ICMP error, if any, would keep the socket readable */
         struct msghdr discard = {0};
         (void)!recvmsg(fd, &discard, MSG_ERRQUEUE | MSG_DONTWAIT);
     }
@@ -255,7 +255,7 @@ static void fe_receive(struct fe_engine *engine, uint32_t index)
 
 /* ---- the loop ------------------------------------------------------------------------------ */
 
-static int fe_watch(struct fe_engine *engine, int fd, uint64_t tag, uint32_t events)
+static int fe_poll_add(struct fe_engine *engine, int fd, uint64_t tag, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.u64 = tag};
     return epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, fd, &event);
@@ -284,7 +284,7 @@ static enum fe_outcome fe_loop(struct fe_engine *engine)
             if (events[i].data.u64 == FE_CONTROL)
                 return FE_STOPPED;
             if (events[i].data.u64 == FE_TIMER)
-                engine->armed_ns = 0; /* it has fired: set it anew */
+                engine->armed_ns = 0; /* it has expired: set it again */
             else
                 fe_receive(engine, (uint32_t)events[i].data.u64);
         }
@@ -298,7 +298,7 @@ enum fe_outcome fe_engine_run(struct fe_engine *engine, int control_fd)
         engine->clock_offset_ns = fe_clock_ns(CLOCK_REALTIME) - fe_clock_ns(CLOCK_MONOTONIC);
         engine->clock_seen = 1;
     }
-    if (fe_watch(engine, control_fd, FE_CONTROL, EPOLLIN) < 0)
+    if (fe_poll_add(engine, control_fd, FE_CONTROL, EPOLLIN) < 0)
         return FE_FAILED;
     outcome = fe_loop(engine);
     int kept = errno;
@@ -328,8 +328,8 @@ int fe_engine_open(struct fe_engine *engine)
     if (engine->epoll_fd < 0 || engine->timer_fd < 0 || !engine->senders || !engine->receivers || !engine->heap ||
         !engine->payload)
         goto cleanup;
-    /* Edge-triggered: a timer that has fired needs no read. */
-    status = fe_watch(engine, engine->timer_fd, FE_TIMER, EPOLLIN | EPOLLET);
+    /* Edge-triggered, so that the expired timer need not be read. */
+    status = fe_poll_add(engine, engine->timer_fd, FE_TIMER, EPOLLIN | EPOLLET);
 cleanup:
     if (status < 0) {
         int kept = errno;
@@ -384,7 +384,7 @@ int fe_engine_add_receiver(struct fe_engine *engine, int fd, uint32_t id)
     if (domain == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof(on)) < 0
                            : setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on)) < 0)
         return -1;
-    if (fe_watch(engine, fd, engine->receivers_count, EPOLLIN) < 0)
+    if (fe_poll_add(engine, fd, engine->receivers_count, EPOLLIN) < 0)
         return -1;
     engine->receivers[engine->receivers_count++] = (struct fe_receiver){.fd = fd, .id = id};
     return 0;

@@ -1,5 +1,5 @@
 /* The flow engine: one thread that sends paced UDP datagrams from many sockets, receives on as many,
- * and keeps one record a datagram. Plain C, no Python: module.c binds it.
+ * and writes one record per received datagram. Plain C; module.c is the Python binding.
  *
  * All times are CLOCK_REALTIME nanoseconds, because that is the clock of the kernel's receive
  * timestamps; one-way delay is then the difference of two readings of one clock. */
@@ -13,9 +13,9 @@
 #define FE_MAGIC 0x48535746u /* "HSWF" */
 #define FE_HEADER_BYTES 24
 #define FE_PAYLOAD_MAX 65507     /* the largest UDP payload over IPv4 */
-#define FE_LATENESS_STEP_NS 20000 /* width of a lateness bucket */
+#define FE_LATENESS_STEP_NS 20000 /* width of a lateness bin */
 
-/* What a datagram starts with; integers in network byte order. */
+/* Header of each datagram's payload; integers in network byte order. */
 struct fe_header {
     uint32_t magic;  /* FE_MAGIC */
     uint32_t cookie; /* the run it belongs to */
@@ -24,7 +24,7 @@ struct fe_header {
     uint64_t tx_ns;  /* clock reading right before the send */
 } __attribute__((packed));
 
-/* One valid datagram that arrived. */
+/* Record of a valid datagram that was received. */
 struct fe_record {
     int64_t tx_ns;     /* from its header */
     int64_t rx_ns;     /* the kernel's receive timestamp */
@@ -38,9 +38,9 @@ struct fe_record {
     uint32_t reserved; /* 0 */
 };
 
-/* A sender's counters; sent + all errors = datagrams that came due. */
+/* A sender's counters; sent + all errors = datagrams that were due. */
 struct fe_sender_counters {
-    uint64_t sent;        /* taken by the kernel */
+    uint64_t sent;        /* accepted by the kernel */
     uint64_t unreachable; /* no route, host or interface */
     uint64_t refused;     /* an ICMP error reported on the socket, twice in a row */
     uint64_t full;        /* no room in the socket or the interface queue */
@@ -51,7 +51,7 @@ struct fe_sender_counters {
 /* A receiver's counters. */
 struct fe_receiver_counters {
     uint64_t received; /* valid datagrams, recorded or not */
-    uint64_t invalid;  /* datagrams that are not this run's */
+    uint64_t invalid;  /* datagrams that are not of this run */
     uint64_t dropped;  /* datagrams the kernel dropped because the socket's buffer was full */
     uint64_t errors;   /* errors the socket reported (ICMP) */
 };
@@ -70,7 +70,7 @@ struct fe_sender {
     int64_t due_ns;              /* when the next burst is due */
     int64_t stop_ns;             /* nothing is due from here on */
     int64_t interval_ns;         /* between bursts */
-    uint32_t burst;              /* datagrams a burst */
+    uint32_t burst;              /* datagrams per burst */
     uint32_t payload_bytes;      /* UDP payload of each */
     uint32_t flow;               /* flow id */
     uint32_t seq;                /* next sequence number */
@@ -80,22 +80,22 @@ struct fe_sender {
 /* A listening socket. */
 struct fe_receiver {
     int fd;      /* UDP socket, borrowed */
-    uint32_t id; /* what its records carry */
+    uint32_t id; /* receiver number in its records */
 };
 
-/* The engine; its arrays belong to the caller, its lists to itself. */
+/* The engine; the arrays are owned by the caller, the lists by the engine. */
 struct fe_engine {
     struct fe_record *records;                     /* filled from the front */
-    uint64_t records_max;                          /* room in records */
+    uint64_t records_max;                          /* size of records */
     _Atomic uint64_t recorded;                     /* records in use */
-    _Atomic uint64_t unrecorded;                   /* valid datagrams that found no room */
-    struct fe_sender_counters *sender_counters;    /* one a sender, in order of adding */
-    uint32_t senders_max;                          /* room in sender_counters */
-    struct fe_receiver_counters *receiver_counters; /* one a receiver, in order of adding */
-    uint32_t receivers_max;                        /* room in receiver_counters */
-    uint64_t *lateness;                            /* histogram of (send - due); the last bucket is open */
-    uint32_t lateness_buckets;                     /* buckets in lateness */
-    uint32_t cookie;                               /* only datagrams with this cookie are this run's */
+    _Atomic uint64_t unrecorded;                   /* valid datagrams not recorded: the array was full */
+    struct fe_sender_counters *sender_counters;    /* one per sender, in order of adding */
+    uint32_t senders_max;                          /* size of sender_counters */
+    struct fe_receiver_counters *receiver_counters; /* one per receiver, in order of adding */
+    uint32_t receivers_max;                        /* size of receiver_counters */
+    uint64_t *lateness;                            /* histogram of (send - due); the last bin is open */
+    uint32_t lateness_buckets;                     /* bins in lateness */
+    uint32_t cookie;                               /* datagrams with another cookie are invalid */
 
     struct fe_sender *senders;     /* senders_max of them, owned */
     uint32_t senders_count;        /* in use */
@@ -106,7 +106,7 @@ struct fe_engine {
     uint8_t *payload;              /* FE_PAYLOAD_MAX bytes, header in front, zeros behind, owned */
     int epoll_fd;                  /* all receivers, the timer and the control fd, owned */
     int timer_fd;                  /* absolute CLOCK_REALTIME timer, owned */
-    int64_t armed_ns;              /* what timer_fd is set to; 0: nothing */
+    int64_t armed_ns;              /* time that timer_fd is set to; 0: none */
     int64_t clock_offset_ns;       /* CLOCK_REALTIME - CLOCK_MONOTONIC at the first run */
     int clock_seen;                /* clock_offset_ns is set */
 };
@@ -121,19 +121,20 @@ enum fe_outcome {
 /* Allocates the lists; the caller has set the arrays, their sizes and the cookie. 0, or -1 with errno. */
 int fe_engine_open(struct fe_engine *engine);
 
-/* Frees all the engine owns; safe after a failed open and twice. */
+/* Frees everything the engine owns; idempotent, also after a failed open. */
 void fe_engine_close(struct fe_engine *engine);
 
-/* Takes over ``sender`` (its due_ns is its start). 0, or -1 with errno (ENOSPC: no room). */
+/* Copies ``sender``, whose due_ns is its start. 0, or -1 with errno (ENOSPC: the list is full). */
 int fe_engine_add_sender(struct fe_engine *engine, const struct fe_sender *sender);
 
-/* Listens on ``fd``, a socket of either IP version: timestamps, TOS and drop counts on. 0, or -1 with errno (ENOSPC: no room). */
+/* Receives from ``fd``, a socket of either IP version, with timestamps, TOS and drop counts enabled.
+ * 0, or -1 with errno (ENOSPC: the list is full). */
 int fe_engine_add_receiver(struct fe_engine *engine, int fd, uint32_t id);
 
 /* Sends and receives until ``control_fd`` is readable. */
 enum fe_outcome fe_engine_run(struct fe_engine *engine, int control_fd);
 
-/* How far CLOCK_REALTIME was stepped since the first run, ns; 0 before it. */
+/* By how much CLOCK_REALTIME was set since the first run, ns; 0 before it. */
 int64_t fe_engine_clock_step_ns(const struct fe_engine *engine);
 
 #endif

@@ -12,7 +12,7 @@ enum { FEM_RECORDS, FEM_SENDERS, FEM_RECEIVERS, FEM_LATENESS, FEM_BUFFERS };
 typedef struct {
     PyObject_HEAD
     struct fe_engine engine;        /* the loop's state */
-    Py_buffer buffers[FEM_BUFFERS]; /* exported by the caller's arrays, held while we live */
+    Py_buffer buffers[FEM_BUFFERS]; /* exported by the caller's arrays, held as long as this object */
     int running;                    /* a run() is inside the loop */
 } FemEngine;
 
@@ -45,7 +45,7 @@ static int fem_init(FemEngine *self, PyObject *args, PyObject *kwargs)
     unsigned int cookie = 0;
 
     if (engine->senders) {
-        PyErr_SetString(PyExc_RuntimeError, "the engine is set up already");
+        PyErr_SetString(PyExc_RuntimeError, "the engine is already set up");
         return -1;
     }
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOO|$I", names, &arrays[0], &arrays[1], &arrays[2], &arrays[3],
@@ -198,8 +198,8 @@ static PyMethodDef fem_methods[] = {
 
 static PyGetSetDef fem_getters[] = {
     {"recorded", (getter)fem_get_recorded, NULL, "Records in use.", NULL},
-    {"unrecorded", (getter)fem_get_unrecorded, NULL, "Valid datagrams that found no room in records.", NULL},
-    {"clock_step_ns", (getter)fem_get_clock_step_ns, NULL, "How far CLOCK_REALTIME was stepped since run().", NULL},
+    {"unrecorded", (getter)fem_get_unrecorded, NULL, "Valid datagrams that were not recorded because records was full.", NULL},
+    {"clock_step_ns", (getter)fem_get_clock_step_ns, NULL, "By how much CLOCK_REALTIME was set since run(), ns.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

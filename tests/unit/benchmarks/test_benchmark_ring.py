@@ -36,7 +36,7 @@ class _Drawn(Ring):
 
     def __init__(self, growth: dict[str, tuple[int, int]]) -> None:
         pipes = {link: SimpleNamespace(forward=2 * n, back=2 * n + 1) for n, link in enumerate(LINKS_US)}
-        self.backend = SimpleNamespace(engine=_Counters(growth), lines=pipes)  # type: ignore[assignment]
+        self.backend = SimpleNamespace(engine=_Counters(growth), links=pipes)  # type: ignore[assignment]
 
     def start(self) -> None: ...
 

@@ -16,7 +16,7 @@ from helsewan.common.errors import InputError
 from helsewan.controller.rules.paths import Failures
 from helsewan.lab.proofs.verification import Verified, as_it_stands
 from helsewan.verification.dump.dump import read
-from helsewan.verification.findings import Case, Finding, Kind, VerificationReport
+from helsewan.verification.findings import FailureCase, FindingKind, VerificationFinding, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports.results import as_json
 
@@ -25,7 +25,7 @@ GP_C = "02:51:00:00:00:03"  # its MAC address
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """In a directory with a network's file, where no network stands."""
+    """In a directory with a network's file, where no network is running."""
     (tmp_path / "small.yaml").write_text(SMALL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HELSEWAN_RUNTIME_DIR", str(tmp_path / "place"))
@@ -75,7 +75,7 @@ def test_a_dump_is_judged_by_the_policy_in_it() -> None:
     dumped()
     result = run("verify", "--rules", "d.jsonl")
     assert result.exit_code == 0, result.stdout
-    assert result.stdout.rstrip().endswith("proved: nothing breaks the policy")
+    assert result.stdout.rstrip().endswith("proved: no violation of the policy")
 
 
 def test_a_rule_that_is_lost_shows_in_table_junit_and_witness() -> None:
@@ -87,7 +87,7 @@ def test_a_rule_that_is_lost_shows_in_table_junit_and_witness() -> None:
     assert "<failure" in Path("out.xml").read_text()
     witnesses = sorted(path.suffix for path in Path("w").glob("001-*"))
     assert witnesses == [".json", ".pcap", ".txt"]
-    assert "--witness: 'w' has files in it" in str(run("verify", "--rules", "d.jsonl", "--witness", "w").exception)
+    assert "--witness: 'w' contains files" in str(run("verify", "--rules", "d.jsonl", "--witness", "w").exception)
 
 
 def test_a_dump_may_be_judged_by_another_policy() -> None:
@@ -105,26 +105,28 @@ def test_intended_rules_are_the_same_file_each_time() -> None:
 
 
 CASES = {
-    "no network": (["verify"], "no network stands (hint: start one with `helsewan up`)"),
-    "no such network": (["verify", "--name", "x"], "no network stands"),
+    "no network": (["verify"], "no network is running (hint: start one with `helsewan up`)"),
+    "no such network": (["verify", "--name", "x"], "no network is running"),
     "an unknown policy": (["verify", "--policy", "nationl"], "policy: 'nationl' is not in the library"),
     "no file": (["verify", "--rules", "no.jsonl"], "no.jsonl: no such file"),
     "no dump": (["verify", "--rules", "small.yaml"], "small.yaml:1: is no line of rules"),
     "two sources": (["verify", "--rules", "d", "--name", "n"], "--rules: 'd' is not the network that --name means"),
-    "two networks": (["verify", "--rules", "d", "--sites", "90"], "--sites: goes with no dump, which has its network"),
-    "a running and another": (["verify", "--name", "n", "--from", "small.yaml"], "--from: goes with no running"),
+    "two networks": (["verify", "--rules", "d", "--sites", "90"], "--sites: cannot be combined with a dump"),
+    "a running and another": (["verify", "--name", "n", "--from", "small.yaml"], "--from: cannot be combined"),
     "a scope": (["verify", "--policy", "open", "--failures", "all"], "--failures: 'all' is no scope (hint: one of"),
-    "two ways": (["verify", "--static", "--live"], "--static, --live, --all: say different things"),
+    "two ways": (["verify", "--static", "--live"], "--static, --live, --all: exclude each other"),
     "live on nothing": (["verify", "--live", "--policy", "open"], "--live: needs a running network"),
     "replay of nothing": (["verify", "--replay", "w.json", "--rules", "d"], "--replay: 'w.json' needs a running"),
     "no witness": (["verify", "--replay", "small.yaml"], "--replay: 'small.yaml' is no witness (hint: name the .json"),
     "no place": (["rules", "dump", "--policy", "open", "--output", "no/d"], "--output: 'no/d' No such file"),
-    "of a network and a policy": (["rules", "dump", "--name", "n", "--policy", "open"], "--policy: 'open' goes"),
-    "no place for JUnit": (["verify", "--policy", "open", "--junit", "no/x.xml"], "--junit: 'no/x.xml' is in no dir"),
-    "no place for witnesses": (["verify", "--policy", "open", "--witness", "."], "--witness: '.' has files in it"),
-    "questions to nobody": (["verify", "--policy", "open", "--questions", "5"], "--questions: 5 says nothing here"),
-    "a lot for nobody": (["verify", "--policy", "open", "--lot", "5"], "--lot: 5 says nothing here"),
-    "failures of the living": (["verify", "--live", "--failures", "srlg"], "--failures: 'srlg' says nothing here"),
+    "of a network and a policy": (["rules", "dump", "--name", "n", "--policy", "open"], "--policy: 'open' cannot be"),
+    "no place for JUnit": (["verify", "--policy", "open", "--junit", "no/x.xml"], "--junit: 'no/x.xml' is in no exist"),
+    "no place for witnesses": (["verify", "--policy", "open", "--witness", "."], "--witness: '.' contains files"),
+    "probes of no network": (["verify", "--policy", "open", "--probes", "5"], "--probes: 5 has no effect here"),
+    "a seed for no probes": (["verify", "--policy", "open", "--probe-seed", "5"], "--probe-seed: 5 has no effect"),
+    "probes by their old name": (["verify", "--policy", "open", "--questions", "5"], "--probes: 5 has no effect here"),
+    "a seed by its old name": (["verify", "--policy", "open", "--lot", "5"], "--probe-seed: 5 has no effect here"),
+    "failures of the living": (["verify", "--live", "--failures", "srlg"], "--failures: 'srlg' has no effect here"),
     "too few sites": (["rules", "dump", "--sites", "0"], "--sites: 0 is too few"),
 }  # fmt: skip
 
@@ -164,12 +166,14 @@ def test_a_witness_is_checked(change: dict[str, object], said: str) -> None:
 
 
 def test_what_is_down_already_is_so_in_every_case() -> None:
-    intact, link = Case("intact", Failures()), Case("link a", Failures(frozenset({"a"})))
+    intact, link = FailureCase("intact", Failures()), FailureCase("link a", Failures(frozenset({"a"})))
     assert as_it_stands((intact, link), Failures()) == (intact, link)
-    down = Failures(frozenset({"b"}), frozenset({"r"}), lines=frozenset({("s", 1)}))
+    down = Failures(frozenset({"b"}), frozenset({"r"}), access_links=frozenset({("s", 1)}))
     assert as_it_stands((intact, link), down) == (
-        Case("intact, as it stands", down),
-        Case("link a, as it stands", Failures(frozenset({"a", "b"}), down.routers, lines=down.lines)),
+        FailureCase("intact, as it stands", down),
+        FailureCase(
+            "link a, as it stands", Failures(frozenset({"a", "b"}), down.routers, access_links=down.access_links)
+        ),
     )
 
 
@@ -178,5 +182,5 @@ def test_a_network_that_could_not_hear_is_no_proof() -> None:
     deaf = LiveReport(1, (), (), (), ("a/wan0",))
     assert Verified(proved, "x", LiveReport(1, (), (), (), ())).exit_code == 0
     assert Verified(proved, "x", deaf).exit_code == 3 == as_json(proved, "x", deaf)["exit_code"]
-    broken = VerificationReport("p", "n", (Finding(Kind.LOOP, "intact", "", ""),), ())
+    broken = VerificationReport("p", "n", (VerificationFinding(FindingKind.LOOP, "intact", "", ""),), ())
     assert Verified(broken, "x", deaf).exit_code == 1 == as_json(broken, "x", deaf)["exit_code"]

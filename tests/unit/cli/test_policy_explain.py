@@ -15,7 +15,7 @@ from rich.console import Console
 from helsewan.cli.tables.policy_explain import show_explained, to_json, to_screen
 from helsewan.common.errors import InputError
 from helsewan.controller.rules.generation import first_generation
-from helsewan.policies.analysis.explain import Denial, Near, NoRoute, is_allowed, why_denied
+from helsewan.policies.analysis.explain import Denial, NearContract, NoRoute, is_allowed, why_denied
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.plan import Plan
 from helsewan.verification.concrete.fabric import Fabric
@@ -64,27 +64,27 @@ def test_what_is_allowed_arrives_and_nothing_else_is_shown() -> None:
         found = answer(one, other)
         allowed = {service for service in plan().service if is_allowed(plan(), one, other, service)}
         assert {each.answer.service for each in found.openings if each.answer.allowed and each.client == one} == allowed
-        assert {name for each in found.carried if each.sender == one for name in each.opens} == allowed
-        for each in found.carried:
-            journeys = each.way, each.way6, *(detour.journey for detour in each.detours)
-            assert {journey.site for journey in journeys} == {each.receiver}
-            assert {journey.dscp for journey in journeys} == {each.cls.dscp}
-            labels = [label for journey in journeys for leg in journey.legs for label in leg.labels]
+        assert {name for each in found.class_paths if each.sender == one for name in each.opens} == allowed
+        for each in found.class_paths:
+            traces = each.path, each.path6, *(detour.path for detour in each.detours)
+            assert {trace.site for trace in traces} == {each.receiver}
+            assert {trace.dscp for trace in traces} == {each.cls.dscp}
+            labels = [label for trace in traces for leg in trace.legs for label in leg.labels]
             assert {label.tc for label in labels} <= {each.cls.mpls_tc}
-            assert each.way.routers == each.way6.routers
-            shown += len(journeys)
+            assert each.path.routers == each.path6.routers
+            shown += len(traces)
     assert shown
 
 
 def test_delay_is_that_of_all_lines_and_fibres() -> None:
-    opens, replies = answer("gp-2", "svc-broker", "hl7").carried
-    assert opens.way.routers == ("r2", "r1") and opens.way.delay_us == 200 + 1000 + 200
-    assert replies.way.routers == ("r1", "r2")
+    opens, replies = answer("gp-2", "svc-broker", "hl7").class_paths
+    assert opens.path.routers == ("r2", "r1") and opens.path.delay_us == 200 + 1000 + 200
+    assert replies.path.routers == ("r1", "r2")
 
 
 def test_detours_are_named_by_what_failed() -> None:
-    (opens, _) = answer("gp-2", "svc-broker", "hl7").carried
-    ways = {detour.failed: detour.journey.routers for detour in opens.detours}
+    (opens, _) = answer("gp-2", "svc-broker", "hl7").class_paths
+    ways = {detour.failed: detour.path.routers for detour in opens.detours}
     assert ways == {"r1-r2": ("r2",), "the line of svc-broker to r1": ("r2", "r1", "r2")}
 
 
@@ -103,12 +103,12 @@ def test_denied_for_want_of_a_contract_names_the_nearest() -> None:
     assert found == Denial(
         (),
         (
-            Near("calls", lines["calls"], "gp-1 to open voice, ping"),
-            Near("broker", lines["broker"], "gp-1 to open it to other sites"),
+            NearContract("calls", lines["calls"], "gp-1 to open voice, ping"),
+            NearContract("broker", lines["broker"], "gp-1 to open it to other sites"),
         ),
     )
     back = why_denied(plan(), "svc-broker", "gp-1", "hl7").nearest
-    assert back[0] == Near("broker", lines["broker"], "gp-1 to open it")
+    assert back[0] == NearContract("broker", lines["broker"], "gp-1 to open it")
 
 
 def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,11 +65,11 @@ def test_every_schema_error_is_reported_at_its_line_with_a_hint():
         ("a: 1\nb:\n  c: 1\n  c: 2", "x.yaml:4:3: 'c' key is repeated (hint: it is first given on line 3)"),
         (
             "a: &a [*a]",
-            "x.yaml:1:8: '*a' alias of nothing that is complete above it (hint: put &a on an earlier value)",
+            "x.yaml:1:8: '*a' alias without a complete anchored value above it (hint: put &a on an earlier value)",
         ),
         (
             "a: &a [1]\nb: &b [*a]",
-            "x.yaml:2:8: '*a' an alias cannot stand inside an anchored value (hint: write the value out)",
+            "x.yaml:2:8: '*a' an alias is not allowed inside an anchored value (hint: write the value out)",
         ),
         ("a: !!python/name:os.system x", "x.yaml:1:4: 'tag:yaml.org,2002:python/name:os.system' tags are not allowed"),
         ("a: &x {b: 1}\nc:\n  <<: *x", "x.yaml:3:3: '<<' merge keys are not allowed (hint: write the keys out)"),

@@ -1,4 +1,4 @@
-"""The audit log of changes: which events are changes, what is written of them, and that it is on the disk."""
+"""The audit log of changes: which events are changes, their records, and that these are synced to disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from helsewan.controller.control.audit_log import AuditLog, record
 AT_NS = 1_700_000_000_123_456_789
 
 
-def test_a_change_tells_who_what_before_and_after() -> None:
+def test_a_change_is_recorded_with_user_before_and_after() -> None:
     details = {
         "by": {"door": "api", "name": "anna", "uid": 1000},
         "before": {"version": "1-a"},
@@ -40,14 +40,14 @@ def test_a_change_tells_who_what_before_and_after() -> None:
 
 
 @pytest.mark.parametrize("event", ["drift", "drift-repaired", "adopted", "paths-refused"])
-def test_what_the_controller_does_by_itself_is_its_own(event: str) -> None:
+def test_changes_by_the_controller_itself_are_attributed_to_it(event: str) -> None:
     told = record(event, {"router": "oslo", "entries": ["missing: x"]}, AT_NS)
     assert told is not None and told["who"] == {"door": "controller"}
     assert told["entries"] == ["missing: x"]
 
 
 @pytest.mark.parametrize("event", ["port-down", "switch-up", "error", "listening", "leading"])
-def test_what_merely_happens_is_no_change(event: str) -> None:
+def test_other_events_are_no_changes(event: str) -> None:
     assert record(event, {}, AT_NS) is None
 
 

@@ -1,4 +1,4 @@
-"""Sites with two lines that are both in use: everybody reaches them over the nearest, and over the other if need be."""
+"""Sites with two access links in use: they are reached over the nearest one, or over the other one if it fails."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def sent(source: str, target: str, **header: int) -> Fate:
         ("broker", "unn", REPLY, ("oslo1", "oslo2", "trondheim", "bodo")),
     ],
 )
-def test_everybody_reaches_a_site_over_the_line_that_is_nearest(
+def test_a_site_is_reached_over_the_nearest_access_link(
     source: str, target: str, header: dict[str, int], routers: tuple[str, ...]
 ) -> None:
     fate = sent(source, target, **header)
     assert (fate.site, fate.routers) == (target, routers)
 
 
-def test_the_routers_of_an_egress_set_end_its_ways_themselves() -> None:
+def test_the_routers_of_an_egress_set_end_its_paths() -> None:
     paths = compute_paths(NETWORK, PLAN.egresses)
     for egress in PLAN.egresses:
         if egress.both:
@@ -67,8 +67,8 @@ def test_the_routers_of_an_egress_set_end_its_ways_themselves() -> None:
 
 @pytest.mark.parametrize("known", [False, True])
 def test_every_failure_is_survived(known: bool) -> None:
-    """By local repair alone, and once the controller knows. In so small a ring no detour avoids a neighbour and a whole
-    shared-risk group both, so that group waits for the controller."""
+    """By local repair alone, and after the controller's update. In so small a ring no detour avoids both a neighbour
+    and a whole shared-risk group, so the failure of that group is repaired by the controller only."""
     for name, failed in single_failures(NETWORK):
         if name.startswith("srlg") and not known:
             continue
@@ -79,7 +79,7 @@ def test_every_failure_is_survived(known: bool) -> None:
 
 
 def check(switches: Interpreted, failed: Failures) -> None:
-    """Whoever may talk and still can is heard, and nothing goes round in circles."""
+    """Permitted packets between connected sites are delivered, and there are no loops."""
     part_of = components(NETWORK, failed)
     for source in NETWORK.site.values():
         if source.homing[0] in failed.routers:
@@ -100,7 +100,7 @@ def probe(source: str, target: str) -> Packet:
     return Packet.of(**header, **dict(zip(("ipv4_src", "ipv4_dst"), ends, strict=True)), ip_proto=ICMP, icmpv4_type=8)
 
 
-def test_a_policy_says_which_vpns_use_both() -> None:
+def test_a_policy_selects_the_vpns_that_use_both() -> None:
     text = (policy_golden.GOLDEN / "small.yaml").read_text(encoding="utf-8")
     text = text.replace("    members: {site: [h-st-olav", "    lines: both\n    members: {site: [h-st-olav", 1)
     plan = compile_policy(policy_golden.policy(text), small_network())

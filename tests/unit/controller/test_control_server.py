@@ -1,4 +1,4 @@
-"""The controller's door, with a real controller behind it: what may be asked, and what may be sent without harm."""
+"""The control socket of a real controller: its requests, and malformed input that must do no harm."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ WHO = {"door": "api", "name": "anna"}
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
     with running(tmp_path_factory.mktemp("door")) as made:
-        wait_for(made.door.exists, "the door")
+        wait_for(made.door.exists, "the control socket")
         yield made
 
 
 @pytest.fixture
-def source(controller: Controller) -> ControllerClient:
+def client(controller: Controller) -> ControllerClient:
     return ControllerClient(controller.door, controller.plan_file)
 
 
-def test_the_door_is_its_owners_alone(controller: Controller) -> None:
+def test_only_its_owner_may_use_the_socket(controller: Controller) -> None:
     assert controller.door.stat().st_mode & 0o777 == 0o600
 
 
-def test_state_is_told(tmp_path: Path) -> None:
+def test_state_is_reported(tmp_path: Path) -> None:
     with running(tmp_path) as controller, closing(controller.switch(1)) as switch:
-        source = ControllerClient(controller.door, controller.plan_file)
+        client = ControllerClient(controller.door, controller.plan_file)
         switch.serve_until(BARRIER_REQUEST)
-        wait_for(lambda: _programmed(source, "oslo1"), "the switch to be programmed")
-        state = source.state()
+        wait_for(lambda: _programmed(client, "oslo1"), "the switch to be programmed")
+        state = client.state()
         assert state["routers"]["oslo2"]["connected"] is False and state["routers"]["oslo1"]["flows"] > 0
         assert state["events"]["switch-programmed"] >= 1 and state["cpu_seconds"] > 0
 
 
-def _programmed(source: ControllerClient, router: str) -> bool:
+def _programmed(client: ControllerClient, router: str) -> bool:
     try:
-        return bool(source.state()["routers"][router]["programmed"])
+        return bool(client.state()["routers"][router]["programmed"])
     except Unreachable:
         return False
 
 
-def test_a_policy_is_applied_and_recorded(controller: Controller, source: ControllerClient) -> None:
-    before = source.state()["version"]
-    outcome = source.apply(PLAN, WHO, before, ("a: 1 became 2",))
+def test_a_policy_is_applied_and_recorded(controller: Controller, client: ControllerClient) -> None:
+    before = client.state()["version"]
+    outcome = client.apply(PLAN, WHO, before, ("a: 1 became 2",))
     assert (outcome["event"], outcome["by"], outcome["before"]["version"]) == ("policy-switched", WHO, before)
-    assert source.state()["version"] == outcome["after"]["version"] != before
-    assert source.plan().policy == "other"
-    assert source.apply(PLAN, WHO, before, ())["conflict"] is True
+    assert client.state()["version"] == outcome["after"]["version"] != before
+    assert client.plan().policy == "other"
+    assert client.apply(PLAN, WHO, before, ())["conflict"] is True
     wait_for(lambda: '"refused"' in controller.changes_file.read_text(), "the audit log")
     done, refused = map(json.loads, controller.changes_file.read_text().splitlines()[-2:])
     assert (done["who"], done["changes"], done["outcome"]) == (WHO, ["a: 1 became 2"], "done")
@@ -67,42 +67,42 @@ def test_a_policy_is_applied_and_recorded(controller: Controller, source: Contro
     assert not list(controller.home.glob("proposed-*"))
 
 
-def test_a_refusal_found_before_is_recorded_too(controller: Controller, source: ControllerClient) -> None:
-    source.refused("body", "name: is missing", WHO)
+def test_a_refusal_found_before_is_recorded_too(controller: Controller, client: ControllerClient) -> None:
+    client.refused("body", "name: is missing", WHO)
     wait_for(lambda: "is missing" in controller.changes_file.read_text(), "the audit log")
 
 
-def test_places_go_out_of_service_and_stay_so_under_a_new_controller(tmp_path: Path) -> None:
+def test_links_and_pops_stay_out_of_service_under_a_new_controller(tmp_path: Path) -> None:
     controller = Controller(tmp_path)
-    source = ControllerClient(controller.door, controller.plan_file)
+    client = ControllerClient(controller.door, controller.plan_file)
     first = controller.start()
     try:
-        wait_for(lambda: _withdrawn(source) == set(), "the door")
-        source.withdraw(frozenset({"oslo1-bergen", "bodo"}), WHO)
-        wait_for(lambda: "oslo1-bergen" in source.state()["paths"]["withdrawn"], "new paths")
-        with pytest.raises(Declined, match="no such place: rome"):
-            source.withdraw(frozenset({"rome"}), WHO)
+        wait_for(lambda: _withdrawn(client) == set(), "the control socket")
+        client.withdraw(frozenset({"oslo1-bergen", "bodo"}), WHO)
+        wait_for(lambda: "oslo1-bergen" in client.state()["paths"]["withdrawn"], "new paths")
+        with pytest.raises(Declined, match="no such link or PoP: rome"):
+            client.withdraw(frozenset({"rome"}), WHO)
     finally:
         first.kill()
         first.wait()
     second = controller.start()
     try:
-        wait_for(lambda: _withdrawn(source) == {"bodo", "oslo1-bergen"}, "the new controller")
+        wait_for(lambda: _withdrawn(client) == {"bodo", "oslo1-bergen"}, "the new controller")
     finally:
         second.kill()
         second.wait()
 
 
-def _withdrawn(source: ControllerClient) -> set[str] | None:
+def _withdrawn(client: ControllerClient) -> set[str] | None:
     try:
-        return set(source.state()["withdrawn"])
+        return set(client.state()["withdrawn"])
     except Unreachable:
         return None
 
 
-def test_counters_of_a_switch_that_is_away_are_declined(source: ControllerClient) -> None:
+def test_counters_of_a_disconnected_switch_are_declined(client: ControllerClient) -> None:
     with pytest.raises(Declined, match="bodo is not connected"):
-        source.counters("bodo", 0, 0)
+        client.counters("bodo", 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_counters_of_a_switch_that_is_away_are_declined(source: ControllerClient
         b'{"ask": "withdraw", "places": "oslo", "by": {}}\n',
     ],
 )
-def test_what_is_no_request_harms_nobody(controller: Controller, source: ControllerClient, request_: bytes) -> None:
+def test_malformed_requests_do_no_harm(controller: Controller, client: ControllerClient, request_: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
         door.settimeout(20)
         door.connect(str(controller.door))
@@ -133,10 +133,10 @@ def test_what_is_no_request_harms_nobody(controller: Controller, source: Control
         except OSError:
             answer = b""
     assert answer == b"" or "error" in json.loads(answer)
-    assert source.state()["policy"]
+    assert client.state()["policy"]
 
 
-def test_many_visitors_are_shown_out(controller: Controller, source: ControllerClient) -> None:
+def test_surplus_clients_are_disconnected(controller: Controller, client: ControllerClient) -> None:
     doors = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(20)]
     for door in doors:
         door.connect(str(controller.door))
@@ -144,11 +144,11 @@ def test_many_visitors_are_shown_out(controller: Controller, source: ControllerC
     assert doors[-1].recv(1) == b""
     for door in doors:
         door.close()
-    wait_for(lambda: _answers(source), "room at the door")
+    wait_for(lambda: _answers(client), "a free connection")
 
 
-def _answers(source: ControllerClient) -> bool:
+def _answers(client: ControllerClient) -> bool:
     try:
-        return bool(source.state())
+        return bool(client.state())
     except Unreachable:
         return False

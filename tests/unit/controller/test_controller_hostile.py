@@ -34,7 +34,7 @@ from controller_process import (
 )
 from waiting import wait_for
 
-from helsewan.controller.control.connection_limiter import MOST_CONNECTIONS
+from helsewan.controller.control.connection_limiter import MAX_CONNECTIONS
 from helsewan.emulation.routers.certificate_authority import CertificateAuthority, Credentials
 
 PACKET_IN = 10
@@ -125,7 +125,7 @@ def test_switch_cannot_say_it_is_another(controller: Controller) -> None:
     with closing(FakeSwitch(controller.address, 1, shown)) as impostor:
         impostor.serve_until(FEATURES_REQUEST)
         until_ended(impostor)
-    reason = "it says it is dpid:0000000000000001, its certificate does not"
+    reason = "its certificate is not for its datapath id dpid:0000000000000001"
     assert wait_for(lambda: refusals(controller, since, reason), "the event") == [reason]
     assert len(controller.events("switch-up")) == joined
 
@@ -188,7 +188,7 @@ def raw_switch(controller: Controller, first: bytes) -> FakeSwitch:
     ("first", "reason"),
     [
         (message(BARRIER_REPLY), f"began with a message of type {BARRIER_REPLY}, not with hello"),
-        (message(HELLO, version=1), "it speaks no OpenFlow 1.3"),
+        (message(HELLO, version=1), "it does not support OpenFlow 1.3"),
         (message(HELLO, length=1), "sent a message of length 1"),
     ],
 )
@@ -267,7 +267,7 @@ def test_silent_connections_leave_room_for_others(controller: Controller) -> Non
     """From one address no more than so many; other addresses do not notice."""
     since = len(controller.events("switch-turned-away"))
     silent = [
-        socket.create_connection(controller.address, DEADLINE_S, ("127.0.0.9", 0)) for _ in range(2 * MOST_CONNECTIONS)
+        socket.create_connection(controller.address, DEADLINE_S, ("127.0.0.9", 0)) for _ in range(2 * MAX_CONNECTIONS)
     ]
     wait_for(lambda: refusals(controller, since, "too many connections"), "the event")
     with closing(controller.switch(3)) as sound:

@@ -1,4 +1,4 @@
-"""Paths and their repairs: nothing goes round in circles, and what is connected is reached."""
+"""Paths and their repairs: there are no loops, and connected routers are reached."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from helsewan.verification.failures import single_failures
 
 @cache
 def national() -> tuple[Network, tuple[Egress, ...]]:
-    """The national core, and some egress sets of each kind."""
+    """The national network, and some egress sets of each kind."""
     network = national_network(sites=None, seed=1)
     homings = tuple(dict.fromkeys(site.homing for site in network.sites if len(site.homing) > 1))
     singles = tuple((router.id,) for router in network.routers)
@@ -33,7 +33,7 @@ def national() -> tuple[Network, tuple[Egress, ...]]:
 
 
 def test_every_single_failure_of_the_small_network_is_repaired() -> None:
-    """But for the shared trench: Trondheim cannot avoid both it and Oslo's second router, and fears the router more."""
+    """Except for the shared trench: Trondheim cannot avoid both it and Oslo's second router, which takes precedence."""
     plan = small_plan()
     paths = compute_paths(plan.network, plan.egresses)
     for name, failed in single_failures(plan.network):
@@ -42,7 +42,7 @@ def test_every_single_failure_of_the_small_network_is_repaired() -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "router", "pop", "srlg"])
-def test_every_single_failure_of_the_country_is_repaired(kind: str) -> None:
+def test_every_single_failure_of_the_national_network_is_repaired(kind: str) -> None:
     network, egresses = national()
     paths = compute_paths(network, egresses)
     for name, failed in single_failures(network):
@@ -51,8 +51,8 @@ def test_every_single_failure_of_the_country_is_repaired(kind: str) -> None:
 
 
 @pytest.mark.parametrize("path", [PathAlgorithm(PathChoice.LEAST_LOADED), PathAlgorithm(PathChoice.MIN_MAX)])
-def test_every_single_failure_is_repaired_on_paths_by_load(path: PathAlgorithm) -> None:
-    """The same for trees that turn away from the least delay: any single link, router and PoP."""
+def test_every_single_failure_is_repaired_on_load_dependent_paths(path: PathAlgorithm) -> None:
+    """The same for trees that deviate from least delay: any single link, router and PoP."""
     network, egresses = national()
     chosen = tuple(replace(egress, path=path) for egress in egresses[::3])
     chosen = tuple(replace(egress, index=index) for index, egress in enumerate(chosen))
@@ -64,7 +64,7 @@ def test_every_single_failure_is_repaired_on_paths_by_load(path: PathAlgorithm) 
         assert not unrepaired(network, chosen, paths, failed), name
 
 
-def test_after_the_failure_is_known_all_that_is_connected_is_reached() -> None:
+def test_once_the_failure_is_known_all_connected_routers_are_reached() -> None:
     plan = small_plan()
     for name, failed in single_failures(plan.network):
         paths = compute_paths(plan.network, plan.egresses, failed)
@@ -101,7 +101,7 @@ def test_parallel_links_are_used_one_after_the_other() -> None:
     assert repair.link == "slow" and paths.detours[repair.detour or 0].end == "b"
 
 
-def test_member_of_the_set_delivers_itself_when_the_preferred_router_is_gone() -> None:
+def test_member_of_the_set_delivers_itself_when_the_preferred_router_fails() -> None:
     network = _network(2, (Link("only", "a", "b", 1, 100, 1.0),))
     paths = compute_paths(network, (Egress(0, ("a", "b")),))
     assert paths.target["b", 0] == "a" and paths.repair["b", 0].link is None
@@ -141,7 +141,7 @@ def networks(draw: st.DrawFn) -> tuple[Network, tuple[Egress, ...]]:
 @settings(max_examples=60)
 @given(networks(), st.data())
 def test_any_network_under_any_failures(drawn: tuple[Network, tuple[Egress, ...]], data: st.DataObject) -> None:
-    """Whatever fails, known or not: no loop, and delivery only at a member. Any one link or router: repaired."""
+    """Any failures, known or unknown: no loop, and delivery only at a member. Any single link or router: repaired."""
     network, egresses = drawn
     link_ids = [link.id for link in network.links]
     lost = st.lists(st.sampled_from(link_ids), max_size=3) if link_ids else st.just([])
@@ -156,7 +156,7 @@ def test_any_network_under_any_failures(drawn: tuple[Network, tuple[Egress, ...]
 
 
 def reduced(network: Network, avoid: Avoid, failed: Failures) -> nx.MultiGraph:
-    """What is left of the network, each edge with its cost: the delay, and 1 us for the hop."""
+    """The network without failures and avoided elements; the cost of an edge is its delay and 1 us for the hop."""
     graph = network.graph.copy()
     graph.remove_nodes_from(avoid.routers | failed.routers)
     lost = avoid.links | failed.links
@@ -166,24 +166,23 @@ def reduced(network: Network, avoid: Avoid, failed: Failures) -> nx.MultiGraph:
     return graph
 
 
-def careful(network: Network, router: str, link: Link) -> list[Avoid]:
-    """What a repair should avoid, the most first, as decision 4 has it."""
+def expected_avoids(network: Network, router: str, link: Link) -> list[Avoid]:
+    """The sets of elements that a repair should avoid, largest first (decision 4)."""
     neighbour = link.other(router)
     shared = {other.id for other in network.links if other is link or set(other.srlg) & set(link.srlg)}
-    wishes = []
+    avoids = []
     for routers in (set(network.pop_of(neighbour).routers) - {router}, {neighbour}, set()):
         for links in (shared, {link.id}):
             kept = {i for i in links if not routers & {network.link[i].a, network.link[i].b}}
-            wishes.append(Avoid(frozenset(routers), frozenset(kept)))
-    return wishes
+            avoids.append(Avoid(frozenset(routers), frozenset(kept)))
+    return avoids
 
 
 @settings(max_examples=60)
 @given(networks(), st.data())
-def test_detours_are_the_shortest_of_the_most_careful(
-    drawn: tuple[Network, tuple[Egress, ...]], data: st.DataObject
-) -> None:
-    """By networkx, independently: what each repair avoids, where it ends, and the cost of every router's way there."""
+def test_detours_avoid_most_and_are_shortest(drawn: tuple[Network, tuple[Egress, ...]], data: st.DataObject) -> None:
+    """Computed independently with networkx: what each repair avoids, where it ends, and the cost of the path from each
+    router."""
     network, egresses = drawn
     link_ids = [link.id for link in network.links]
     failed = Failures(links=frozenset(data.draw(st.lists(st.sampled_from(link_ids), max_size=2)) if link_ids else []))
@@ -192,7 +191,7 @@ def test_detours_are_the_shortest_of_the_most_careful(
         ends = egresses[index].routers
         options = (
             (avoid, end)
-            for avoid in careful(network, router, network.link[link_id])
+            for avoid in expected_avoids(network, router, network.link[link_id])
             for graph in [reduced(network, avoid, failed)]
             for end in ends
             if end in graph and nx.has_path(graph, router, end)
@@ -214,7 +213,7 @@ def test_detours_are_the_shortest_of_the_most_careful(
 
 
 def test_a_larger_network_takes_little_more_than_its_output() -> None:
-    """Ways are looked up once a hop and a thing to avoid, not once a pair: a ring of 60 routers with chords."""
+    """Paths are computed once per hop and set to avoid, not once per pair: a ring of 60 routers with chords."""
     names = [f"r{number}" for number in range(60)]
     ends = [(a, (a + 1) % 60) for a in range(60)] + [(a, a + 7) for a in range(0, 50, 5)]
     links = tuple(Link(f"l{i}", names[a], names[b], 1, 100 + i, 1.0) for i, (a, b) in enumerate(ends))
@@ -226,11 +225,11 @@ def test_a_larger_network_takes_little_more_than_its_output() -> None:
     assert looked_up.call_count <= len(names) + 2 * 2 * len(links)
 
 
-def test_more_trees_than_labels_are_refused_in_words() -> None:
+def test_more_trees_than_labels_are_an_input_error() -> None:
     plan = small_plan()
     paths = compute_paths(plan.network, plan.egresses)
     with (
-        patch("helsewan.controller.rules.label_rules._END_OF_LABELS", 10_004),
+        patch("helsewan.controller.rules.label_rules._LABEL_LIMIT", 10_004),
         pytest.raises(InputError, match="trees of paths' need a label"),
     ):
         assign_labels(paths)

@@ -1,4 +1,4 @@
-"""Changes of policy, refusals, restarts and drift: what switches hold afterwards, and packets met meanwhile."""
+"""Changes of policy, refusals, restarts and drift: switches' rules afterwards, and forwarding meanwhile."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def with_other_labels(plan: Plan) -> Plan:
 
 
 def advance(stage: testbed.Stage) -> None:
-    """One order carried out, or, where none waits, some time."""
+    """Carries out one command, or, where none is queued, lets time pass."""
     busy = sorted(router for router, queue in stage.queues.items() if queue)
     stage.carry_out(busy[0]) if busy else stage.pass_time(testbed.SETTLE_S)
 
@@ -110,7 +110,7 @@ def test_new_controller_finishes_what_the_last_began(stage: testbed.Stage, momen
 @pytest.fixture
 def no_labels_left(stage: testbed.Stage) -> Iterator[None]:
     """As many transport labels as are in use, and no more."""
-    with patch("helsewan.controller.rules.label_rules._END_OF_LABELS", max(stage.reconciler.current.labels.hops) + 1):
+    with patch("helsewan.controller.rules.label_rules._LABEL_LIMIT", max(stage.reconciler.current.labels.hops) + 1):
         yield
 
 
@@ -137,7 +137,7 @@ def test_policy_for_which_no_labels_are_left_changes_nothing(stage: testbed.Stag
     assert held(stage) == before and stage.stored == [testbed.PLAN]
 
 
-def test_drift_is_told_and_repaired(stage: testbed.Stage) -> None:
+def test_drift_is_reported_and_repaired(stage: testbed.Stage) -> None:
     before = held(stage)
     switch = stage.fabric.switches["bergen"]
     switch.flows.pop(next(iter(switch.flows)))
@@ -153,8 +153,8 @@ def test_drift_is_told_and_repaired(stage: testbed.Stage) -> None:
 
 
 @pytest.mark.parametrize("turned", range(3))
-def test_what_a_lost_switch_forwards_by_stays_until_it_is_back(stage: testbed.Stage, turned: int) -> None:
-    """It was lost before it turned: packets that it lets in by the old policy are carried on by it, to their end."""
+def test_old_entries_stay_until_a_lost_switch_is_back(stage: testbed.Stage, turned: int) -> None:
+    """It was lost before it committed: packets that enter there are forwarded by the old policy to their end."""
     label = testbed.PLAN.vpn["services"].label
     stage.take(stage.reconciler.change_plan(with_other_labels(testbed.PLAN), stage.now))
     while stage.step is not Turn.TURNING or len(stage.reconciler.rollout.turned) < turned:
@@ -180,8 +180,8 @@ def test_a_switch_that_stays_away_does_not_hold_up_a_policy_for_ever(stage: test
     assert stage.now < lost + 2 * ANSWER_S
 
 
-def test_a_line_that_fell_silent_under_the_last_controller_is_no_way_for_the_new(stage: testbed.Stage) -> None:
-    """It has light and hears nothing: a new controller does not take it for one that is only starting."""
+def test_a_black_hole_link_of_the_last_controller_is_not_used_by_the_new(stage: testbed.Stage) -> None:
+    """It has carrier and no BFD session: a new controller does not take it for one that is coming up."""
     stage.set_link("bodo-tromso", up=False)
     stage.run()
     again = testbed.Stage()
@@ -194,18 +194,18 @@ def test_a_line_that_fell_silent_under_the_last_controller_is_no_way_for_the_new
 
 
 def test_what_was_read_before_a_change_is_no_drift_in_it(stage: testbed.Stage) -> None:
-    """The answer comes when the switch is meant to hold more already."""
+    """The reply arrives when the switch's target has changed already."""
     while not (asked := [router for router, queue in stage.queues.items() if any(isinstance(o, Read) for o in queue)]):
         for router, queue in stage.queues.items():
             if queue:
                 stage.carry_out(router)
         stage.pass_time(0.5)
     (router,) = asked
-    order, read = stage.queues[router].pop(), stage.fabric.switches[router].held
+    command, read = stage.queues[router].pop(), stage.fabric.switches[router].held
     stage.set_link("bergen-trondheim", up=False)
     while stage.step is None:
         stage.pass_time(testbed.SETTLE_S)
-    stage.take(stage.reconciler.holds(router, read, order, stage.now))
+    stage.take(stage.reconciler.holds(router, read, command, stage.now))
     assert not stage.said("drift")
     stage.run()
     assert not stage.said("error") and not stage.said("change-refused")

@@ -1,4 +1,4 @@
-"""The controller as a process, with a switch played by the test: what os-ken's threads would let slip must not."""
+"""The controller as a process, with a switch simulated by the test: errors in os-ken's threads must not be lost."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def test_refused_rule_is_named(controller: Controller) -> None:
         switch.serve_until(BARRIER_REQUEST)
         event = controller.await_event("error")
         assert event["router"] == "trondheim" and event["rule"].startswith("meter ")
-        assert "refused: there is room for no more meters" in event["message"]
+        assert "refused: the meter table is full" in event["message"]
 
 
-def test_stranger_is_turned_away(controller: Controller) -> None:
+def test_unknown_switch_is_rejected(controller: Controller) -> None:
     with closing(controller.switch(77)) as switch:
         assert "unknown datapath id 77" in _error_of(controller, switch)
         with pytest.raises((EOFError, ConnectionError)):
@@ -83,7 +83,7 @@ def _error_of(controller: Controller, switch: FakeSwitch) -> str:
     return str(controller.await_event("error")["message"])
 
 
-def test_ends_when_told_though_switches_are_connected(tmp_path: Path) -> None:
+def test_ends_on_sigterm_though_switches_are_connected(tmp_path: Path) -> None:
     controller = Controller(tmp_path)
     process = controller.start()
     with closing(controller.switch(1)) as switch:

@@ -1,4 +1,4 @@
-"""The rules do what the plan says: every pair of sites, every service, by an independent reading of the rules."""
+"""The rules implement the plan: every pair of sites and every service, by an independent interpreter of the rules."""
 
 from __future__ import annotations
 
@@ -67,18 +67,18 @@ IP_PACKET, MPLS_PACKET = (("eth_type", 0x800),), (("eth_type", MPLS),)
 
 @cache
 def fabric() -> Fabric:
-    """The small network, programmed."""
+    """The small network with its rules installed."""
     reconciler = Reconciler(PLAN)
     return Fabric.of(PLAN, {router: reconciler.target(router) for router in PLAN.network.router})
 
 
 def sent(source: str, destination: str, header: dict[str, Any], **more: Any) -> Fate:
-    """What becomes of a packet between two sites."""
+    """The result of a packet between two sites."""
     return fabric().send(source, ipv4_dst=str(PLAN.network.site[destination].address4), **header, **more)
 
 
 def arrives(fate: Fate, destination: str) -> bool:
-    """Whether it left on the destination's primary line, addressed to the site; wrongly delivered is an error."""
+    """Whether it was delivered to the site over its primary access link; a wrong delivery fails the test."""
     site = PLAN.network.site[destination]
     if fate.vlan is None:
         return False
@@ -146,8 +146,8 @@ def test_class_is_marked_and_carried_on_both_labels(
         assert top[1] == dscp >> 3
 
 
-def test_classes_go_by_paths_of_their_own() -> None:
-    """Voice from Trondheim goes round to Bergen; echo requests and replies stay on the shortest way."""
+def test_classes_have_paths_of_their_own() -> None:
+    """Voice from Trondheim takes a detour to Bergen; echo requests and replies stay on the shortest path."""
     plan = plan_with_choices("voice")
     reconciler = Reconciler(plan)
     programs = {router: reconciler.target(router) for router in plan.network.router}
@@ -162,25 +162,25 @@ def test_classes_go_by_paths_of_their_own() -> None:
         "bergen",
     )
     assert switches.send("st-olav", ipv4_dst=to, **REPLIES["ping"]).routers == ("trondheim", "bergen")
-    more = len(reconciler.current.edge["trondheim"]) - len(Reconciler(PLAN).current.edge["trondheim"])
+    more = len(reconciler.current.access["trondheim"]) - len(Reconciler(PLAN).current.access["trondheim"])
     routes = [
-        rule for rule in reconciler.current.edge["trondheim"].flows if purpose_of(rule.cookie)[0] is Purpose.ROUTE
+        rule for rule in reconciler.current.access["trondheim"].flows if purpose_of(rule.cookie)[0] is Purpose.ROUTE
     ]
-    assert 0 < more < len(routes) / 2  # one rule a route from afar
+    assert 0 < more < len(routes) / 2  # one rule more per remote route
 
 
-def test_spoofed_source_goes_nowhere() -> None:
+def test_spoofed_source_is_dropped() -> None:
     fate = sent("bodo-gp", "unn", OPENINGS["voice"], ipv4_src="10.1.0.2")
     assert fate.dropped_for == Drop.SPOOFED
 
 
-def test_fragments_go_nowhere() -> None:
+def test_fragments_are_dropped() -> None:
     assert sent("unn", "bodo-gp", {"ip_proto": UDP, "udp_src": 0, "udp_dst": 0}, ip_frag=3).dropped_for == Drop.FRAGMENT
     assert sent("bodo-gp", "unn", {"ip_proto": ICMP, "icmpv4_type": 0}, ip_frag=3).dropped_for == Drop.FRAGMENT
     assert sent("unn", "bodo-gp", OPENINGS["voice"], ip_frag=1).dropped_for == Drop.FRAGMENT
 
 
-def test_gateway_answers_for_itself() -> None:
+def test_gateway_answers_pings() -> None:
     fate = fabric().send("bodo-gp", ipv4_dst="10.2.0.1", ip_proto=ICMP, icmpv4_type=8, eth_src="02:51:00:00:00:02")
     answer = fate.packet.fields
     assert (fate.router, fate.vlan, answer["icmpv4_type"]) == ("bodo", 102, 0)
@@ -198,20 +198,20 @@ def test_gateway_answers_arp() -> None:
     assert fabric().send("bodo-gp", **request, arp_tpa="10.3.0.1").dropped_for == Drop.NOT_IP
 
 
-def test_short_lived_packets_die() -> None:
+def test_packets_with_expired_ttl_are_not_delivered() -> None:
     assert sent("bodo-gp", "unn", OPENINGS["voice"], nw_ttl=1).vlan is None
     assert arrives(sent("bodo-gp", "unn", OPENINGS["voice"], nw_ttl=3), "unn")
 
 
 @cache
 def national() -> tuple[Reconciler, Reconciler]:
-    """The country with few and with many sites."""
+    """The national network with few and with many sites."""
     policy = load_policy(library_path("national"))
     few, many = (Reconciler(compile_policy(policy, national_network(sites=sites, seed=1))) for sites in (300, 400))
     return few, many
 
 
-def test_every_rule_keeps_to_the_pipeline() -> None:
+def test_every_rule_passes_the_pipeline_check() -> None:
     for reconciler in (Reconciler(PLAN), national()[0]):
         for router in reconciler.plan.network.router:
             for entry in reconciler.target(router):
@@ -219,8 +219,8 @@ def test_every_rule_keeps_to_the_pipeline() -> None:
 
 
 def test_core_does_not_grow_with_sites() -> None:
-    """By delay alone the core's rules follow from routers and the sets of them that sites hang on, of which small
-    networks lack some; paths by load have as many trees."""
+    """With least-delay paths, core rules depend only on routers and the sets of routers that sites are attached to, of
+    which small networks lack some; load-dependent paths have as many trees."""
     policy = load_policy(library_path("national"))
     few, many = (compile_policy(policy, national_network(sites=sites, seed=1)) for sites in (1000, 2500))
     by_delay = tuple(egress for egress in many.egresses if egress.path == SHORTEST)
@@ -236,69 +236,75 @@ def test_core_does_not_grow_with_sites() -> None:
     ("entry", "reason"),
     [
         (FlowRule(Table.DELIVER, 1, (("in_port", 1),)), "does not match in_port"),
-        (FlowRule(Table.DELIVER, 1, (("ipv4_dst", "10.0.0.1"),)), "needs eth_type=0x800"),
-        (FlowRule(Table.VRF, 1, (), (PushVlan(),)), "PushVlan is not done here"),
-        (FlowRule(Table.DELIVER, 1, (), (SetField("ip_dscp", 1),)), "ip_dscp is not set here"),
-        (FlowRule(Table.VRF, 1, (), goto=Table.ROUTE), "does not lead there"),
-        (FlowRule(Table.CORE, 1, (), goto=Table.ADMIT), "does not lead there"),
+        (FlowRule(Table.DELIVER, 1, (("ipv4_dst", "10.0.0.1"),)), "requires eth_type=0x800"),
+        (FlowRule(Table.VRF, 1, (), (PushVlan(),)), "PushVlan is not allowed here"),
+        (FlowRule(Table.DELIVER, 1, (), (SetField("ip_dscp", 1),)), "setting ip_dscp is not allowed here"),
+        (FlowRule(Table.VRF, 1, (), goto=Table.ROUTE), "goto from this table is not allowed"),
+        (FlowRule(Table.CORE, 1, (), goto=Table.ADMIT), "goto from this table is not allowed"),
         (FlowRule(Table.VRF, 1, (), metadata=VRF.of(1)), "does not write that metadata"),
         (FlowRule(Table.VRF, 1, (), meter=1), "has no meters"),
-        (GroupRule(1, (Bucket(1, (PushVlan(),)),)), "PushVlan is not done here"),
-        (GroupRule(1, (Bucket(1, (PushMpls(), SetField("mpls_tc", 1))),)), "mpls_tc is not set here"),
-        (GroupRule(1, (Bucket(1, (Resubmit(Table.DELIVER),)),)), "leads from here to table deliver"),
-        (GroupRule(1, (Bucket(1, (SetField("mpls_label", 1), PushMpls(), Output(2))),)), "another order"),
-        (GroupRule(1, (Bucket(1, (PushMpls(), Output(2), Output(3))),)), "one place"),
-        (GroupRule(1, (Bucket(1, (Output(2),)),)), "1 labels where there are to be 2"),
-        (GroupRule(10_000, (Bucket(1, (PushMpls(), Output(2))),)), "3 labels where there are to be 2"),
-        (GroupRule(10_000, (Bucket(1, (Resubmit(Table.VPN),)),)), "2 labels where there are to be 1"),
+        (GroupRule(1, (Bucket(1, (PushVlan(),)),)), "PushVlan is not allowed here"),
+        (GroupRule(1, (Bucket(1, (PushMpls(), SetField("mpls_tc", 1))),)), "setting mpls_tc is not allowed here"),
+        (GroupRule(1, (Bucket(1, (Resubmit(Table.DELIVER),)),)), "resubmit to table deliver is not allowed"),
+        (GroupRule(1, (Bucket(1, (SetField("mpls_label", 1), PushMpls(), Output(2))),)), "not in the order"),
+        (GroupRule(1, (Bucket(1, (PushMpls(), Output(2), Output(3))),)), "more than one output"),
+        (GroupRule(1, (Bucket(1, (Output(2),)),)), "1 labels instead of 2"),
+        (GroupRule(10_000, (Bucket(1, (PushMpls(), Output(2))),)), "3 labels instead of 2"),
+        (GroupRule(10_000, (Bucket(1, (Resubmit(Table.VPN),)),)), "2 labels instead of 1"),
         (FlowRule(Table.ROUTE, 1, (), (PushMpls(),) * 4), "4 labels"),
-        (FlowRule(Table.ROUTE, 1, (), (PushMpls(), Group(10_000))), "1 labels where there are to be 2"),
+        (FlowRule(Table.ROUTE, 1, (), (PushMpls(), Group(10_000))), "1 labels instead of 2"),
         (FlowRule(Table.CORE, 1, (), (PopMpls(0x8847), PopMpls(0x8847)), Table.VPN), "0 labels for table vpn"),
         (FlowRule(Table.VPN, 1, (), (PopMpls(0x800), PopMpls(0x800))), "-1 labels"),
         (FlowRule(Table.VPN, 1, (), metadata=(1 << 48, 0)), "outside its mask"),
-        (FlowRule(Table.CORE, 1, (("mpls_label", 5), ("eth_type", 0x8847))), "needs eth_type=0x8847 before it"),
+        (FlowRule(Table.CORE, 1, (("mpls_label", 5), ("eth_type", 0x8847))), "requires eth_type=0x8847 before it"),
         (
             FlowRule(Table.CONTRACT, 1, (("eth_type", 0x800), ("ip_proto", 17), ("tcp_dst", 5))),
-            "tcp_dst needs ip_proto",
+            "tcp_dst requires ip_proto",
         ),
-        (FlowRule(Table.CONTRACT, 1, (), (SetField("ip_dscp", 5),)), "ip_dscp needs eth_type=0x800 or eth_type=0x86dd"),
-        (FlowRule(Table.DELIVER, 1, (), (DecTtl(),)), "DecTtl needs eth_type"),
-        (FlowRule(Table.CORE, 1, (), (DecMplsTtl(),)), "DecMplsTtl needs eth_type=0x8847"),
-        (FlowRule(Table.CORE, 1, (), (Move("mpls_ttl", "reg1", 8),)), "mpls_ttl needs eth_type=0x8847"),
+        (
+            FlowRule(Table.CONTRACT, 1, (), (SetField("ip_dscp", 5),)),
+            "ip_dscp requires eth_type=0x800 or eth_type=0x86dd",
+        ),
+        (FlowRule(Table.DELIVER, 1, (), (DecTtl(),)), "DecTtl requires eth_type"),
+        (FlowRule(Table.CORE, 1, (), (DecMplsTtl(),)), "DecMplsTtl requires eth_type=0x8847"),
+        (FlowRule(Table.CORE, 1, (), (Move("mpls_ttl", "reg1", 8),)), "mpls_ttl requires eth_type=0x8847"),
         (
             FlowRule(Table.VPN, 1, MPLS_PACKET, (PopMpls(MPLS), Move("reg1", "nw_ttl", 8))),
-            "nw_ttl needs eth_type",
+            "nw_ttl requires eth_type",
         ),
-        (FlowRule(Table.ROUTE, 1, IP_PACKET, (PushMpls(), Move("ip_dscp", "reg0", 3))), "ip_dscp needs eth_type=0x800"),
+        (
+            FlowRule(Table.ROUTE, 1, IP_PACKET, (PushMpls(), Move("ip_dscp", "reg0", 3))),
+            "ip_dscp requires eth_type=0x800",
+        ),
         (
             FlowRule(Table.NEIGHBOUR, 1, IP_PACKET, (SetField("ipv6_nd_tll", "02::"),)),
-            "ipv6_nd_tll needs icmpv6",
+            "ipv6_nd_tll requires icmpv6",
         ),
         (
             GroupRule(10_000, (Bucket(1, (PopMpls(0x800), SetField("mpls_label", 1))),)),
-            "mpls_label needs eth_type",
+            "mpls_label requires eth_type",
         ),
         (MeterRule(1, 0, 1), "needs a rate"),
         (MeterRule(1, 1, 0), "needs a rate and a burst"),
     ],
 )
-def test_rules_outside_the_pipeline_are_refused(entry: FlowRule | GroupRule | MeterRule, reason: str) -> None:
+def test_rules_outside_the_pipeline_are_rejected(entry: FlowRule | GroupRule | MeterRule, reason: str) -> None:
     with pytest.raises(PipelineError, match=reason):
         check(entry)
 
 
-def test_a_number_too_big_for_its_part_is_refused() -> None:
+def test_a_number_too_large_for_its_field_is_rejected() -> None:
     assert DESTINATION_VPN.of(0x7FFF) == (0x7FFF << 48, 0x7FFF << 48)
     with pytest.raises(PipelineError, match="does not fit"):
         VRF.of(0x400)
 
 
 @given(st.sampled_from(Purpose), st.integers(0, 0xFFFFFFFF))
-def test_cookies_say_what_they_were_given(purpose: Purpose, number: int) -> None:
+def test_cookies_contain_purpose_and_number(purpose: Purpose, number: int) -> None:
     assert purpose_of(cookie(purpose, number)) == (purpose, number)
 
 
-def test_rules_read_as_words() -> None:
+def test_rules_as_text() -> None:
     rule = FlowRule(Table.DELIVER, 5, (("eth_type", 2048),), (DecTtl(), Output(1)))
     assert str(rule) == "table deliver, priority 5: eth_type=2048 -> DecTtl; Output 1"
     group = GroupRule(7, (Bucket(1, (Resubmit(Table.VPN),)),))
@@ -306,8 +312,8 @@ def test_rules_read_as_words() -> None:
     assert str(MeterRule(1, 64, 24)) == "meter 1: drop above 64 kbit/s, burst 24 kbit"
 
 
-def test_switches_that_cannot_answer_neighbours_are_not_asked_to() -> None:
-    """Open vSwitch in the kernel refuses the fields of neighbour discovery, and the whole bundle with them."""
+def test_no_neighbour_rules_for_switches_without_support() -> None:
+    """The kernel datapath of Open vSwitch rejects the fields of neighbour discovery, and so the whole bundle."""
     plan = replace(PLAN, answers_neighbours=False)
     told = "".join(str(rule) for router in PLAN.network.router for rule in Reconciler(plan).target(router))
     assert "nd_" not in told and "table neighbour" not in told

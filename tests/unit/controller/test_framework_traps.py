@@ -1,4 +1,4 @@
-"""What the framework's threads would let slip without a word must not be let slip: a test for each trap."""
+"""Silent failures of the framework's threads are detected: a test for each of them."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from waiting import wait_for
 
 from helsewan.controller import framework
 
-HURRIED = """
+SHORT_ECHO_INTERVAL = """
 import sys
 from helsewan.controller import framework, main
 framework._ECHO_INTERVAL_S = 0.1
 sys.exit(main.main())
 """
 
-# The controller's process with another application, whose handler has a defect, and with fewer ciphers. Told to end, it
-# runs to its end as any program would.
+# The controller process with another application, whose handler has a defect, and with fewer ciphers. On SIGTERM it
+# returns from main like any program.
 DEFECTIVE = """
 import signal, ssl
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # before a library starts threads
@@ -68,7 +68,7 @@ class Application(framework.RyuApp):
 
 def fewer_ciphers(*files):
     context = server_context(*files)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # later versions leave no choice
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # the ciphers of later versions cannot be selected
     context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
     return context
 
@@ -94,9 +94,9 @@ def test_a_lost_switch_is_noticed_at_once(controller: Controller) -> None:
 
 
 def test_a_switch_that_hangs_is_noticed(tmp_path: Path) -> None:
-    with running(tmp_path, "-c", HURRIED) as controller, closing(controller.switch(1)) as switch:
+    with running(tmp_path, "-c", SHORT_ECHO_INTERVAL) as controller, closing(controller.switch(1)) as switch:
         switch.serve_until(BARRIER_REQUEST)
-        controller.await_event("switch-down")  # it answers no echo any more, though it stays connected
+        controller.await_event("switch-down")  # it sends no more echo replies, though it stays connected
 
 
 @pytest.fixture
@@ -106,16 +106,16 @@ def defective(tmp_path: Path) -> Iterator[Controller]:
         yield made
 
 
-def told(controller: Controller) -> list[str]:
-    """The faults that the application told of."""
+def faults(controller: Controller) -> list[str]:
+    """The faults that the application reported."""
     return [event["message"] for event in controller.events("fault")]
 
 
-def test_an_exception_in_a_handler_is_told_and_the_next_event_handled(defective: Controller) -> None:
+def test_an_exception_in_a_handler_is_reported_and_the_next_event_handled(defective: Controller) -> None:
     for number in (1, 2):
         with closing(defective.switch(number)) as switch:
             switch.serve_until(MULTIPART_REQUEST)
-            wait_for(lambda: f"a defect at switch {number}" in told(defective), "the fault")  # noqa: B023
+            wait_for(lambda: f"a defect at switch {number}" in faults(defective), "the fault")  # noqa: B023
 
 
 def test_fewer_ciphers_break_no_connection(defective: Controller) -> None:
@@ -134,15 +134,15 @@ def test_threads_let_the_process_end(tmp_path: Path) -> None:
         assert process.wait(DEADLINE_S) == 0
 
 
-def test_an_exception_in_a_thread_is_told(defective: Controller) -> None:
-    wait_for(lambda: "a defect in a thread" in told(defective), "the fault")
+def test_an_exception_in_a_thread_is_reported(defective: Controller) -> None:
+    wait_for(lambda: "a defect in a thread" in faults(defective), "the fault")
 
 
 def test_waiting_with_a_limit_ends(defective: Controller) -> None:
     assert defective.await_event("waited")["error"] in ("Empty", "QueueEmpty")
 
 
-def test_nothing_that_never_times_out_is_on_offer() -> None:
+def test_nothing_that_never_times_out_is_exported() -> None:
     assert not {"Event", "Timeout", "hub"} & set(framework.__all__)
 
 
@@ -175,7 +175,7 @@ def test_nonsense_ends_one_connection_at_most(controller: Controller, nonsense: 
 
 
 def test_any_messages_at_any_time_end_one_connection_at_most(controller: Controller, seed: int) -> None:
-    """Of every type, of any content and length, before, amid and after the handshake."""
+    """Messages of every type, content and length, before, during and after the handshake."""
     random = Random(seed)
     for last in (None, FEATURES_REQUEST, BARRIER_REQUEST):
         for _ in range(10):

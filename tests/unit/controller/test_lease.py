@@ -1,4 +1,4 @@
-"""Which of several controllers leads."""
+"""Leader election by a lease file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ time.sleep(60)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the lease is."""
+    """The path of the lease file."""
     return tmp_path / "lease"
 
 
@@ -47,7 +47,7 @@ def test_one_leads_at_a_time(path: Path) -> None:
         other.kill()
 
 
-def test_who_ended_leads_no_more_though_nobody_waited_for_it(path: Path) -> None:
+def test_a_zombie_leads_no_more(path: Path) -> None:
     with another(path) as other:
         other.kill()
         os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
@@ -55,7 +55,7 @@ def test_who_ended_leads_no_more_though_nobody_waited_for_it(path: Path) -> None
         assert lease.take() and lease.renew()
 
 
-def test_who_hangs_leads_no_more_and_learns_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hung_leader_loses_the_lease_and_learns_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hanging, lease = Lease(path), Lease(path)
     assert hanging.take() and not lease.take()
     monkeypatch.setattr(module, "STALE_S", 0.0)
@@ -68,7 +68,7 @@ def test_who_hangs_leads_no_more_and_learns_it(path: Path, monkeypatch: pytest.M
     assert lease.renew()
 
 
-def test_who_resigned_makes_room_and_may_lead_again(path: Path) -> None:
+def test_a_leader_that_resigned_may_lead_again(path: Path) -> None:
     first, second = Lease(path), Lease(path)
     assert first.take()
     first.resign()

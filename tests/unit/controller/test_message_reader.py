@@ -7,12 +7,12 @@ import struct
 
 import pytest
 
-from helsewan.controller.control.connection_limiter import MOST_COMPLAINTS, MOST_CONNECTIONS, ConnectionLimiter
+from helsewan.controller.control.connection_limiter import MAX_CONNECTIONS, MAX_REASONS, ConnectionLimiter
 from helsewan.controller.openflow.message_reader import (
-    BURST_COSTS,
-    COSTS_PER_S,
+    BURST_TOKENS,
     HANDSHAKE_BYTES,
-    PATIENCE_S,
+    TIMEOUT_S,
+    TOKENS_PER_S,
     MessageReader,
     MessageRefused,
 )
@@ -66,9 +66,9 @@ def test_first_must_be_hello() -> None:
 def test_handshake_is_held_to_time_and_bytes() -> None:
     inflow = MessageReader(100.0)
     inflow.take(HELLO, 100.0)
-    inflow.check(100.0 + PATIENCE_S - 0.001)
+    inflow.check(100.0 + TIMEOUT_S - 0.001)
     with pytest.raises(MessageRefused, match="not through the handshake"):
-        inflow.check(100.0 + PATIENCE_S)
+        inflow.check(100.0 + TIMEOUT_S)
     inflow.take(bytes(HELLO) * ((HANDSHAKE_BYTES - 8) // 8), 100.0)
     with pytest.raises(MessageRefused, match="more than"):
         inflow.take(HELLO, 100.0)
@@ -80,8 +80,8 @@ def test_established_connection_may_be_silent_between_messages_but_not_within_on
     inflow.take(message(100)[:50], 1e6)
     inflow.take(message(100)[50:60], 1e6 + 20)  # a drop now and then does not help
     with pytest.raises(MessageRefused, match="not complete"):
-        inflow.check(1e6 + PATIENCE_S)
-    inflow.take(message(100)[60:], 1e6 + PATIENCE_S)
+        inflow.check(1e6 + TIMEOUT_S)
+    inflow.take(message(100)[60:], 1e6 + TIMEOUT_S)
     inflow.check(2e6)
 
 
@@ -89,7 +89,7 @@ def test_each_message_has_its_own_time() -> None:
     inflow = greeted()
     inflow.take(message(100)[:50], 10.0)
     inflow.take(message(100)[50:] + message(100)[:50], 35.0)
-    inflow.check(35.0 + PATIENCE_S - 0.001)
+    inflow.check(35.0 + TIMEOUT_S - 0.001)
 
 
 def test_what_comes_too_fast_is_read_later() -> None:
@@ -100,7 +100,7 @@ def test_what_comes_too_fast_is_read_later() -> None:
         inflow.take(message() * 1000, now)
         messages += 1000
         now += inflow.pause_s()
-    assert messages == pytest.approx(BURST_COSTS + 10.0 * COSTS_PER_S, rel=0.1)
+    assert messages == pytest.approx(BURST_TOKENS + 10.0 * TOKENS_PER_S, rel=0.1)
 
 
 def test_large_messages_cost_more() -> None:
@@ -113,7 +113,7 @@ def test_large_messages_cost_more() -> None:
 
 def test_one_address_gets_so_many_connections() -> None:
     entrance = ConnectionLimiter()
-    assert [entrance.enter("a") for _ in range(MOST_CONNECTIONS + 1)] == [True] * MOST_CONNECTIONS + [False]
+    assert [entrance.enter("a") for _ in range(MAX_CONNECTIONS + 1)] == [True] * MAX_CONNECTIONS + [False]
     assert entrance.enter("b")
     entrance.leave("a")
     assert entrance.enter("a") and not entrance.enter("a")
@@ -121,15 +121,19 @@ def test_one_address_gets_so_many_connections() -> None:
 
 def test_complaint_is_news_once_until_the_switch_was_let_in() -> None:
     entrance = ConnectionLimiter()
-    assert [entrance.is_news("a", "expired"), entrance.is_news("a", "expired"), entrance.is_news("b", "expired")] == [
+    assert [
+        entrance.is_first_report("a", "expired"),
+        entrance.is_first_report("a", "expired"),
+        entrance.is_first_report("b", "expired"),
+    ] == [
         True,
         False,
         True,
     ]
-    entrance.welcome("a")
-    assert entrance.is_news("a", "expired") and not entrance.is_news("b", "expired")
+    entrance.accepted("a")
+    assert entrance.is_first_report("a", "expired") and not entrance.is_first_report("b", "expired")
 
 
 def test_complaints_that_never_repeat_end_too() -> None:
     entrance = ConnectionLimiter()
-    assert sum(entrance.is_news("a", str(number)) for number in range(1000)) == MOST_COMPLAINTS
+    assert sum(entrance.is_first_report("a", str(number)) for number in range(1000)) == MAX_REASONS

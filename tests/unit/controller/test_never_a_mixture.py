@@ -1,8 +1,9 @@
-"""Any change between any two policies on any small network, its orders carried out in any order of switches: whenever a
-packet comes to each router on its way, it fares as under the old policy or as under the new one.
+"""Any change between any two policies on any small network, its commands carried out in any order of switches: each
+packet is forwarded as under the old policy or as under the new one, at whatever time it reaches each router.
 
-What a packet meets is found in the interpreter: every router at every moment at which it may come there, so long as it
-is not under way for longer than the change waits for packets (Reitblatt et al., SIGCOMM 2012, per-packet consistency).
+Packets are traced by the interpreter through every router's state at every time at which they may reach it, provided
+that their transit is shorter than the time that the change drains (Reitblatt et al., SIGCOMM 2012, per-packet
+consistency).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from helsewan.controller.update.rollout import DRAIN_S, Rollout, Stage
 from helsewan.controller.update.rule_diff import difference
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
-from helsewan.verification.concrete.fabric import End, Fabric, Place
+from helsewan.verification.concrete.fabric import End, Fabric, LocatedPacket
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import Stop, Switch, Visit
 
@@ -42,7 +43,7 @@ Fate = tuple[End, str | None, Packet | None, Drop | Stop | None]
 
 @dataclass(frozen=True)
 class Case:
-    """From which rules to which."""
+    """The rules before and after."""
 
     before: Generation = field(repr=False)
     after: Generation = field(repr=False)
@@ -83,7 +84,7 @@ def policies(draw: st.DrawFn, network: Network) -> Plan:
     contract = st.fixed_dictionaries({"from": some, "to": some, "services": services, "both_ways": st.booleans()})
     contracts = {f"c{number}": each for number, each in enumerate(draw(st.lists(contract, max_size=3)))}
     imports = {vpn: {vpn, *draw(st.lists(st.sampled_from(sorted(members)), max_size=2))} for vpn in members}
-    for each in contracts.values():  # who has a contract sees the other, or the policy is refused
+    for each in contracts.values():  # sites with a contract must see each other, or the policy is refused
         for a, b in product(each["from"]["site"], each["to"]["site"]):
             imports[colours[a]].add(colours[b])
             imports[colours[b]].add(colours[a])
@@ -113,14 +114,14 @@ def changes(draw: st.DrawFn) -> Case:
 
 @dataclass
 class Change:
-    """A rollout with its switches, and what each of them held after every order: ``states`` is by (time, router)."""
+    """A rollout with its switches, and their rules after every command: ``states`` is by (time, router)."""
 
     before: Generation
     after: Generation
     draw: st.DataObject
     now: float = 0.0
     states: list[tuple[float, dict[str, Switch]]] = field(default_factory=list)
-    kept_garbage: str | None = None  # the switch that refused to remove what nobody needs any more
+    kept_garbage: str | None = None  # the switch that refused to remove unused entries
 
     def __post_init__(self) -> None:
         rules = {router: self.before.rules(router) for router in self.before.core}
@@ -130,8 +131,8 @@ class Change:
         self.states.append((self.now, {router: Switch.of(each) for router, each in rules.items()}))
 
     def run(self) -> Rollout:
-        """To its end; a switch may refuse one order."""
-        refused = self.draw.draw(st.none() | st.integers(1, 12), label="order that is refused")
+        """Runs to the end; a switch may refuse one command."""
+        refused = self.draw.draw(st.none() | st.integers(1, 12), label="command that is refused")
         rollout = Rollout(self.before.steps_to(self.after), list(self.before.core), 2, strict=True)
         waiting = _assignments(rollout.begin(self.now))
         count = 0
@@ -150,14 +151,14 @@ class Change:
         return rollout
 
     def answer(self, rollout: Rollout, assignment: Assignment, refusal: Refusal | None) -> list[Output]:
-        """One switch carries out an order, or refuses it and is as before, but for its meters."""
-        router, order = assignment.router, assignment.order
+        """One switch carries out a command, or refuses it and keeps its rules, but for its meters."""
+        router, command = assignment.router, assignment.command
         self.models[router].refuses = lambda _: refusal is not None
-        answer = self.models[router].carry_out(order)
+        answer = self.models[router].carry_out(command)
         _, last = self.states[-1]
         held = Switch.of(self.models[router].held)
         self.states.append((self.now, {**last, router: last[router] if held == last[router] else held}))
-        return rollout.answered(router, order, refusal if answer is None else answer, self.now)
+        return rollout.answered(router, command, refusal if answer is None else answer, self.now)
 
 
 def _assignments(outputs: list[Output]) -> list[Assignment]:
@@ -166,20 +167,20 @@ def _assignments(outputs: list[Output]) -> list[Assignment]:
 
 @dataclass
 class Travels:
-    """All that may become of packets while switches change under them."""
+    """All possible traces of packets while switches change."""
 
     fabric: Fabric  # for the network's shape alone
     states: list[tuple[float, dict[str, Switch]]]
-    known: dict[tuple[Place, int], Visit] = field(default_factory=dict)
+    known: dict[tuple[LocatedPacket, int], Visit] = field(default_factory=dict)
 
-    def fates(self, start: Place) -> Iterator[tuple[int, Fate]]:
+    def fates(self, start: LocatedPacket) -> Iterator[tuple[int, Fate]]:
         """Each with the state in which the packet came in."""
         for entered, (time, _) in enumerate(self.states):
             end = max(at for at, (other, _) in enumerate(self.states) if other - time < DRAIN_S)
             for fate in self._from(start, entered, end):
                 yield entered, fate
 
-    def _from(self, place: Place, at: int, end: int) -> Iterator[Fate]:
+    def _from(self, place: LocatedPacket, at: int, end: int) -> Iterator[Fate]:
         switch = self.states[at][1][place.router]
         visit = self.known.get((place, id(switch)))
         if visit is None:
@@ -191,8 +192,8 @@ class Travels:
             return
         ((port, packet),) = ways
         if site := self.fabric.site_behind(place.router, port, packet):
-            yield End.DELIVERED, site, packet.ageless(), None
-        elif (onward := self.fabric.beyond(place.router, port, packet)) is None:
+            yield End.DELIVERED, site, packet.with_fresh_ttl(), None
+        elif (onward := self.fabric.next_hop(place.router, port, packet)) is None:
             yield End.LOST, None, None, None
         else:
             met = None
@@ -203,8 +204,8 @@ class Travels:
                     yield from self._from(onward, later, end)
 
 
-def packets(fabric: Fabric) -> Iterator[Place]:
-    """From every line of every site to every other site, opening each service, answering it, and neither."""
+def packets(fabric: Fabric) -> Iterator[LocatedPacket]:
+    """From each access link of each site to every other site: requests and replies of each service, and others."""
     for source, destination in permutations(fabric.network.sites, 2):
         for protocol, name, port in PROTOCOLS.values():
             for way, flags in (("dst", SYN), ("src", ACK), ("dst", ACK)):
@@ -222,7 +223,7 @@ def packets(fabric: Fabric) -> Iterator[Place]:
                     **fields,
                 )
                 for line in range(len(source.accesses)):
-                    yield fabric.entrance(source.id, packet, line)
+                    yield fabric.ingress(source.id, packet, line)
 
 
 @settings(

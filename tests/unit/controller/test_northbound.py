@@ -1,4 +1,4 @@
-"""The northbound interface: who gets in, what it tells, what it refuses and in which words."""
+"""The northbound interface: authentication, responses, and error messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from helsewan.common.document import MAX_BYTES
 from helsewan.controller.northbound.api import ROUTES, application
 from helsewan.controller.northbound.context import Context
-from helsewan.controller.northbound.views.counting import Counted
+from helsewan.controller.northbound.views.counting import EntryCounters
 from helsewan.controller.openflow.pipeline import CLASS, Drop, Purpose, cookie
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "northbound"
@@ -41,7 +41,7 @@ def app() -> FastAPI:
 
 
 def routes() -> list[tuple[str, str]]:
-    """Every method and path there is, the framework's own too."""
+    """Every method and path, including the framework's own."""
     own = [route for router in ROUTES for route in router.routes if isinstance(route, Route | APIRoute)]
     made = application(Context.of(MadeUp(), MISSING, MISSING))
     others = [route for route in made.routes if isinstance(route, Route | APIRoute) and route not in own]
@@ -65,14 +65,14 @@ def test_no_route_is_open_without_a_token(northbound: Northbound, method: str, p
 @pytest.mark.parametrize(
     "header", [f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN} x", f"Bearer x{TOKEN}", "Bearer \xe6\xf8\xe5"]
 )
-def test_what_is_no_bearer_token_is_none(northbound: Northbound, header: str) -> None:
+def test_malformed_authorization_is_refused(northbound: Northbound, header: str) -> None:
     assert (
         northbound.ask("GET", "/v1/vpns", None, headers=[(b"authorization", header.encode("latin-1"))]).status_code
         == 401
     )
 
 
-def test_two_authorizations_are_none(northbound: Northbound) -> None:
+def test_two_authorization_headers_are_refused(northbound: Northbound) -> None:
     both = [("authorization", f"Bearer {TOKEN}"), ("authorization", "Bearer operator.wrong")]
     assert northbound.ask("GET", "/v1/vpns", None, headers=both).status_code == 401
 
@@ -83,7 +83,7 @@ def test_every_route_is_documented(app: FastAPI) -> None:
 
 
 def test_openapi_is_as_published(app: FastAPI) -> None:
-    """Who changes this changes what clients were told: a new path or field is fine, another meaning is version 2."""
+    """The golden file is the contract with clients: new paths and fields are fine, another meaning needs version 2."""
     golden("openapi.json", json.dumps(app.openapi(), indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 
@@ -137,7 +137,7 @@ def test_vpns_tell_members_targets_and_labels(northbound: Northbound) -> None:
     assert (care["label4"], care["exports"], care["sees"]) == (1001, ["65000:1"], ["care", "radiology", "public"])
 
 
-def test_paths_tell_the_way_its_repairs_and_what_is_independent(northbound: Northbound) -> None:
+def test_paths_have_repairs_and_independent_paths(northbound: Northbound) -> None:
     found = northbound.get("/v1/paths?from=gp-1&to=h-bodo")
     assert [cls["name"] for cls in found["classes"]] == ["control", "voice", "data", "rest"]
     voice = found["classes"][1]
@@ -147,8 +147,8 @@ def test_paths_tell_the_way_its_repairs_and_what_is_independent(northbound: Nort
     assert [way["routers"] for way in found["independent"]] == [["r1", "r3"], ["r1", "r2", "r3"]]
 
 
-def test_paths_lead_round_a_line_that_has_just_failed(northbound: Northbound) -> None:
-    """The controller has not found better yet: paths in use are the old ones, and the router repairs."""
+def test_paths_avoid_a_link_that_has_just_failed(northbound: Northbound) -> None:
+    """Before the controller has computed new paths: the old ones are in use, and the router detours."""
     state = northbound.source.state
 
     def before_it_noticed() -> dict[str, Any]:
@@ -164,12 +164,12 @@ def test_paths_lead_round_a_line_that_has_just_failed(northbound: Northbound) ->
 def test_counters_tell_reasons_and_classes(northbound: Northbound) -> None:
     voice, rest = CLASS.of(46), CLASS.of(0)
     northbound.source.entries = (
-        Counted(0, cookie(Purpose.DROP, Drop.SPOOFED), 3, 300, (0, 0)),
-        Counted(0, cookie(Purpose.DROP, Drop.SPOOFED), 4, 400, (0, 0)),
-        Counted(2, cookie(Purpose.DROP, Drop.NO_CONTRACT), 5, 500, (0, 0)),
-        Counted(2, cookie(Purpose.DROP, 99), 6, 600, (0, 0)),  # nobody's
-        *(Counted(2, cookie(Purpose.CONTRACT, number), 1, 10, voice) for number in range(20)),
-        Counted(2, cookie(Purpose.CONTRACT, 7), 2, 20, rest),
+        EntryCounters(0, cookie(Purpose.DROP, Drop.SPOOFED), 3, 300, (0, 0)),
+        EntryCounters(0, cookie(Purpose.DROP, Drop.SPOOFED), 4, 400, (0, 0)),
+        EntryCounters(2, cookie(Purpose.DROP, Drop.NO_CONTRACT), 5, 500, (0, 0)),
+        EntryCounters(2, cookie(Purpose.DROP, 99), 6, 600, (0, 0)),  # a foreign entry
+        *(EntryCounters(2, cookie(Purpose.CONTRACT, number), 1, 10, voice) for number in range(20)),
+        EntryCounters(2, cookie(Purpose.CONTRACT, 7), 2, 20, rest),
     )
     found = northbound.get("/v1/counters/r1")
     assert found["drops"] == [
@@ -189,7 +189,7 @@ def test_a_switch_is_not_asked_for_counters_all_the_time(northbound: Northbound)
 
 def test_metrics_are_prometheus_text(northbound: Northbound) -> None:
     northbound.source.down = frozenset({"r2-r3"})
-    northbound.source.entries = (Counted(2, cookie(Purpose.DROP, Drop.NO_CONTRACT), 5, 500, (0, 0)),)
+    northbound.source.entries = (EntryCounters(2, cookie(Purpose.DROP, Drop.NO_CONTRACT), 5, 500, (0, 0)),)
     answer = northbound.ask("GET", "/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     golden("metrics.txt", answer.text.replace(northbound.source.version, "VERSION"))
@@ -236,7 +236,7 @@ def test_dry_run_tells_the_difference_and_changes_nothing(northbound: Northbound
     assert northbound.source.asked == []
 
 
-def test_apply_takes_the_place_of_what_was_seen(northbound: Northbound) -> None:
+def test_apply_replaces_the_version_of_the_etag(northbound: Northbound) -> None:
     seen = northbound.ask("GET", "/v1/policy").headers["etag"]
     body = changed(northbound.source.text)
     answer = northbound.ask("PUT", "/v1/policy", content=body, headers={"if-match": seen})
@@ -246,7 +246,7 @@ def test_apply_takes_the_place_of_what_was_seen(northbound: Northbound) -> None:
     assert (policy, who["name"], expects) == ("other", "operator", seen.strip('"'))
     assert 'contracts.pictures.services: added "odd-ports"' in changes
     again = northbound.ask("PUT", "/v1/policy", content=body, headers={"if-match": seen})
-    assert again.status_code == 412 and "by now" in again.json()["detail"]
+    assert again.status_code == 412 and "is now" in again.json()["detail"]
 
 
 def test_who_is_the_tokens_holder(northbound: Northbound) -> None:
@@ -328,7 +328,7 @@ def test_hostile_bodies_are_bad_input(northbound: Northbound, body: bytes) -> No
     assert northbound.ask("POST", "/v1/policy/dry-run", content=body).status_code == 422
 
 
-def test_what_breaks_is_a_problem_too(northbound: Northbound) -> None:
+def test_an_exception_is_a_problem_response(northbound: Northbound) -> None:
     northbound.source.network = None  # type: ignore[assignment]
     answer = northbound.ask("GET", "/v1/topology")
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")

@@ -1,4 +1,4 @@
-"""The northbound server on a real socket: who it is that asks, streams that go on, and clients that do not behave."""
+"""The northbound server on a real socket: the peer's identity, event streams, and misbehaving clients."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Served(Northbound):
         return peer
 
     def request(self, method: str, path: str, **headers: str) -> http.client.HTTPResponse:
-        """An answer, whose body may still be coming."""
+        """A response, whose body may still arrive."""
         connection = http.client.HTTPConnection("helsewan", timeout=DEADLINE_S)
         connection.sock = self.connect()
         connection.request(
@@ -106,7 +106,7 @@ def test_lines_that_are_no_events_are_passed_over(served: Served) -> None:
     assert next_event(stream)[1]["number"] == 5
 
 
-def test_a_reader_that_does_not_read_is_dropped(served: Served) -> None:
+def test_a_client_that_does_not_read_is_disconnected(served: Served) -> None:
     served.app._reader_s = 0.5
     with served.events.open("a") as file:
         file.write("".join(json.dumps({"event": "much", "text": "x" * 1000}) + "\n" for _ in range(20_000)))
@@ -117,12 +117,12 @@ def test_a_reader_that_does_not_read_is_dropped(served: Served) -> None:
     assert served.request("GET", "/v1/vpns").status == 200
 
 
-def test_who_says_nothing_is_shown_out(served: Served) -> None:
+def test_an_idle_connection_is_closed(served: Served) -> None:
     with served.connect() as peer:
         assert peer.recv(1) == b""
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(served: Served) -> None:
+def test_a_body_that_does_not_arrive_times_out(served: Served) -> None:
     with served.connect() as peer:
         head = f"POST /v1/policy/dry-run HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
         peer.sendall(f"{head}content-length: 9\r\n\r\nab".encode())
@@ -135,8 +135,8 @@ def test_headers_beyond_the_limit_are_refused(served: Served) -> None:
         assert peer.recv(100).startswith(b"HTTP/1.1 4")
 
 
-def test_too_many_clients_are_turned_away(served: Served) -> None:
-    peers = [served.connect() for _ in range(server.MOST_CLIENTS + 1)]
+def test_too_many_clients_are_refused(served: Served) -> None:
+    peers = [served.connect() for _ in range(server.MAX_CLIENTS + 1)]
     with served.connect() as peer:
         peer.sendall(f"GET /v1/vpns HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n".encode())
         assert peer.recv(100).startswith(b"HTTP/1.1 503 ")

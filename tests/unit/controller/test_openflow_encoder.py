@@ -1,4 +1,4 @@
-"""Orders as bytes: numbered, in order, ended by a barrier, and read back as the rules they were made from."""
+"""Encoded commands: numbered, ordered, terminated by a barrier, and decoded to the rules they were encoded from."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from controller_plan import small_plan
 
-from helsewan.controller.framework import describer, ofproto_v1_3, ofproto_v1_3_parser
+from helsewan.controller.framework import ofproto_v1_3, ofproto_v1_3_parser, protocol_description
 from helsewan.controller.openflow import encoder
-from helsewan.controller.openflow.encoder import Encoder, Frame
+from helsewan.controller.openflow.encoder import EncodedCommand, Encoder
 from helsewan.controller.openflow.entries import (
     Bucket,
     CheckLarger,
@@ -38,7 +38,7 @@ PROGRAM = Update(Difference(add=RULES))
 
 
 def adding(flow: FlowRule) -> Update:
-    """The order that adds a flow."""
+    """The command that adds a flow."""
     return Update(Difference(add=RuleSet(flows=(flow,))))
 
 
@@ -46,7 +46,7 @@ EXPERIMENTER, FLOW_MOD, BARRIER = 4, 14, 20
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """(type, xid, message) of each message of a stream; what a bundle holds comes out of it."""
+    """(type, xid, message) of each message of a stream, those in bundles unwrapped."""
     while data:
         version, kind, length, xid = struct.unpack_from("!BBHI", data)
         assert version == 4
@@ -60,14 +60,14 @@ def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def parsed(message: bytes) -> Any:
-    """The message as the framework reads it."""
+    """The message as decoded by the framework."""
     version, kind, length, xid = struct.unpack_from("!BBHI", message)
-    return ofproto_v1_3_parser.msg_parser(describer(), version, kind, length, xid, message)
+    return ofproto_v1_3_parser.msg_parser(protocol_description(), version, kind, length, xid, message)
 
 
 @dataclass(frozen=True)
 class GroupMod:
-    """A group message, which the framework writes but does not read (OpenFlow 1.3.5, A.3.4.2)."""
+    """A group message, which the framework encodes but does not decode (OpenFlow 1.3.5, A.3.4.2)."""
 
     command: int
     type: int
@@ -76,7 +76,7 @@ class GroupMod:
 
     @classmethod
     def of(cls, message: bytes) -> GroupMod:
-        """Reads one."""
+        """Decodes one."""
         command, kind, number = struct.unpack_from("!HBxI", message, 8)
         ports, at = [], 16
         while at < len(message):
@@ -86,90 +86,90 @@ class GroupMod:
         return cls(command, kind, number, tuple(ports))
 
 
-def kinds(frame: Frame) -> list[int]:
-    """The message types of a frame."""
-    return [kind for kind, _, _ in messages(frame.data)]
+def kinds(encoded: EncodedCommand) -> list[int]:
+    """The message types of an encoded command."""
+    return [kind for kind, _, _ in messages(encoded.data)]
 
 
 @pytest.mark.parametrize("first", [1, 500])
-def test_every_message_is_numbered_and_named(first: int) -> None:
-    frame = Encoder().frame(PROGRAM, first)
-    xids = [xid for _, xid, _ in messages(frame.data)]
-    assert xids == list(range(first, frame.barrier + 1))
-    assert len(frame.subjects) == frame.barrier - first
-    assert kinds(frame)[-1] == BARRIER
-    by_xid = {xid: message for _, xid, message in messages(frame.data)}
-    assert parsed(by_xid[first + frame.subjects.index(FLOW)]).cookie == FLOW.cookie
+def test_every_message_has_a_number_and_a_subject(first: int) -> None:
+    encoded = Encoder().encode(PROGRAM, first)
+    xids = [xid for _, xid, _ in messages(encoded.data)]
+    assert xids == list(range(first, encoded.barrier + 1))
+    assert len(encoded.subjects) == encoded.barrier - first
+    assert kinds(encoded)[-1] == BARRIER
+    by_xid = {xid: message for _, xid, message in messages(encoded.data)}
+    assert parsed(by_xid[first + encoded.subjects.index(FLOW)]).cookie == FLOW.cookie
 
 
 def test_update_is_one_bundle_after_its_meters() -> None:
-    frame = Encoder().frame(PROGRAM, 1)
-    subjects = [str(subject).split(":")[0] for subject in frame.subjects]
+    encoded = Encoder().encode(PROGRAM, 1)
+    subjects = [str(subject).split(":")[0] for subject in encoded.subjects]
     assert subjects == ["meter 1", "open a bundle", "group 7", "table core, priority 100", "commit a bundle"]
 
 
 def test_prepared_difference_is_committed_by_its_number() -> None:
     """The bundle's control messages: (number, type, flags) with OpenFlow 1.4's types, atomic and ordered."""
     found = []
-    for order in (Prepare(PROGRAM.difference, 7), Commit(PROGRAM.difference, 7), Discard(7)):
-        for kind, _, message in messages(Encoder().frame(order, 1).data):
+    for command in (Prepare(PROGRAM.difference, 7), Commit(PROGRAM.difference, 7), Discard(7)):
+        for kind, _, message in messages(Encoder().encode(command, 1).data):
             if kind == EXPERIMENTER:
                 assert message[8:16] == struct.pack("!II", 0x4F4E4600, 2300)
                 found.append(struct.unpack("!IHH", message[16:]))
     assert found == [(7, 0, 3), (7, 4, 3), (7, 6, 3)]
-    assert len(list(messages(Encoder().frame(Commit(PROGRAM.difference, 7), 1).data))) == 3  # meter, commit, barrier
+    assert len(list(messages(Encoder().encode(Commit(PROGRAM.difference, 7), 1).data))) == 3  # meter, commit, barrier
 
 
-def test_same_entry_gives_the_same_bytes_but_for_the_number() -> None:
+def test_same_entry_has_the_same_bytes_except_for_the_xid() -> None:
     encoder = Encoder()
-    once, again = encoder.frame(adding(FLOW), 1), encoder.frame(adding(FLOW), 5)
+    once, again = encoder.encode(adding(FLOW), 1), encoder.encode(adding(FLOW), 5)
     firsts, seconds = list(messages(once.data)), list(messages(again.data))
     for (kind, xid, message), (other_kind, other_xid, other) in zip(firsts, seconds, strict=True):
         assert (kind, xid + 4) == (other_kind, other_xid)
         assert message[:4] + message[8:] == other[:4] + other[8:]
 
 
-def test_memory_of_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_MOST_KNOWN", 2)
+def test_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "_MAX_CACHED", 2)
     ours, plain = Encoder(), Encoder()
     flows = tuple(FlowRule(Table.CORE, 1, (), (Output(port),)) for port in range(1, 6))
-    order = Update(Difference(add=RuleSet(flows=flows)))
-    assert ours.frame(order, 1) == plain.frame(order, 1)
+    command = Update(Difference(add=RuleSet(flows=flows)))
+    assert ours.encode(command, 1) == plain.encode(command, 1)
 
 
 @pytest.mark.parametrize("part", ["add", "change", "remove"])
-def test_each_part_of_a_difference_has_its_verbs(part: str) -> None:
+def test_each_part_of_a_difference_has_its_commands(part: str) -> None:
     of = ofproto_v1_3
     verbs = {
         "add": (of.OFPMC_ADD, of.OFPGC_ADD, of.OFPFC_ADD),
         "change": (of.OFPMC_MODIFY, of.OFPGC_MODIFY, of.OFPFC_ADD),
         "remove": (of.OFPMC_DELETE, of.OFPGC_DELETE, of.OFPFC_DELETE_STRICT),
     }
-    found = list(messages(Encoder().frame(Update(Difference(**{part: RULES})), 1).data))
+    found = list(messages(Encoder().encode(Update(Difference(**{part: RULES})), 1).data))
     (meter,) = (message for kind, _, message in found if kind == of.OFPT_METER_MOD)
     (group,) = (GroupMod.of(message) for kind, _, message in found if kind == of.OFPT_GROUP_MOD)
     (flow,) = (parsed(message) for kind, _, message in found if kind == of.OFPT_FLOW_MOD)
     assert (struct.unpack_from("!H", meter, 8)[0], group.command, flow.command) == verbs[part]
-    # A switch refuses to delete a group that is described.
+    # A switch rejects the deletion of a group with buckets.
     assert group.watch_ports == (() if part == "remove" else (2, 3))
 
 
-def test_what_refers_comes_after_what_it_refers_to_and_goes_before() -> None:
+def test_entries_are_added_after_and_deleted_before_those_they_refer_to() -> None:
     of = ofproto_v1_3
     wanted = {of.OFPT_METER_MOD, of.OFPT_GROUP_MOD, of.OFPT_FLOW_MOD}
-    for difference_, order in (
+    for difference_, expected in (
         (Difference(add=RULES), [of.OFPT_METER_MOD, of.OFPT_GROUP_MOD, of.OFPT_FLOW_MOD]),
         (Difference(remove=RULES), [of.OFPT_FLOW_MOD, of.OFPT_GROUP_MOD, of.OFPT_METER_MOD]),
     ):
-        assert [kind for kind in kinds(Encoder().frame(Update(difference_), 1)) if kind in wanted] == order
+        assert [kind for kind in kinds(Encoder().encode(Update(difference_), 1)) if kind in wanted] == expected
 
 
-def test_every_rule_reads_back_as_it_was_written() -> None:
+def test_every_rule_is_decoded_as_it_was_encoded() -> None:
     reconciler, encoder = Reconciler(small_plan()), Encoder()
     for router in reconciler.plan.network.router:
-        frame = encoder.frame(Update(difference(RuleSet(), reconciler.target(router))), 1)
-        for _, xid, message in messages(frame.data):
-            subject = frame.subjects[xid - 1] if xid < frame.barrier else None
+        encoded = encoder.encode(Update(difference(RuleSet(), reconciler.target(router))), 1)
+        for _, xid, message in messages(encoded.data):
+            subject = encoded.subjects[xid - 1] if xid < encoded.barrier else None
             if isinstance(subject, FlowRule):
                 _same_flow(subject, parsed(message))
             elif isinstance(subject, GroupRule):
@@ -183,7 +183,7 @@ def test_every_rule_reads_back_as_it_was_written() -> None:
 
 
 def framework_flow(rule: FlowRule, command: int) -> bytes:
-    """The flow's message as the framework makes it, from first to last byte."""
+    """The complete flow message as encoded by the framework."""
     of, parser = ofproto_v1_3, ofproto_v1_3_parser
     instructions: list[Any] = []
     if rule.meter is not None:
@@ -196,7 +196,7 @@ def framework_flow(rule: FlowRule, command: int) -> bytes:
     if rule.goto is not None:
         instructions.append(parser.OFPInstructionGotoTable(int(rule.goto)))
     message = parser.OFPFlowMod(
-        describer(),
+        protocol_description(),
         cookie=rule.cookie,
         table_id=int(rule.table),
         priority=rule.priority,
@@ -211,14 +211,14 @@ def framework_flow(rule: FlowRule, command: int) -> bytes:
     return bytes(message.buf)
 
 
-def test_flows_are_the_frameworks_to_the_byte() -> None:
+def test_flow_messages_equal_the_frameworks() -> None:
     of, reconciler, encoder = ofproto_v1_3, Reconciler(small_plan()), Encoder()
     flows = {flow for router in reconciler.plan.network.router for flow in reconciler.target(router).flows}
     assert {type(action) for flow in flows for action in flow.actions} >= {Output, SetField, PushMpls}
     assert all(any(flow.table is table for flow in flows) for table in Table)
     for flow in flows:
         ((_, _, made),) = (
-            each for each in messages(encoder.frame(adding(flow), 0).data) if each[0] == of.OFPT_FLOW_MOD
+            each for each in messages(encoder.encode(adding(flow), 0).data) if each[0] == of.OFPT_FLOW_MOD
         )
         assert _unnumbered(made) == framework_flow(flow, of.OFPFC_ADD), flow
 
@@ -242,16 +242,16 @@ def _same_flow(rule: FlowRule, read: Any) -> None:
     assert len(steps["OFPInstructionActions"].actions if rule.actions else ()) == len(rule.actions)
 
 
-def test_what_the_framework_lacks_is_written_as_open_vswitch_does() -> None:
-    """The bytes are ``ovs-ofctl add-flow``'s for ``check_pkt_larger(1414)->reg2[0]``."""
+def test_actions_unknown_to_the_framework_equal_open_vswitchs() -> None:
+    """The expected bytes are those of ``ovs-ofctl add-flow`` for ``check_pkt_larger(1414)->reg2[0]``."""
     rule = FlowRule(Table.DELIVER, 1, (), (CheckLarger(1414, "reg2"),))
-    (message,) = (each for kind, _, each in messages(Encoder().frame(adding(rule), 1).data) if kind == FLOW_MOD)
+    (message,) = (each for kind, _, each in messages(Encoder().encode(adding(rule), 1).data) if kind == FLOW_MOD)
     assert message.endswith(bytes.fromhex("ffff0018 00002320 0031 0586 0000 00010404 000000000000"))
 
 
 def test_meters_of_packets_count_packets() -> None:
-    order = Update(Difference(add=RuleSet(meters=(PUNT_METER,))))
-    ((_, _, message), _) = messages(Encoder().frame(order, 1).data)
+    command = Update(Difference(add=RuleSet(meters=(PUNT_METER,))))
+    ((_, _, message), _) = messages(Encoder().encode(command, 1).data)
     of = ofproto_v1_3
     flags = of.OFPMF_PKTPS | of.OFPMF_BURST
     written = struct.unpack_from("!HHIHHII", message, 8)
@@ -264,5 +264,5 @@ def test_fields_stay_in_the_rules_order() -> None:
         1,
         (("eth_type", 0x0800), ("ip_proto", 6), ("tcp_src", 443), ("tcp_flags_nxm", (16, 16))),
     )
-    (message,) = (each for kind, _, each in messages(Encoder().frame(adding(rule), 1).data) if kind == FLOW_MOD)
+    (message,) = (each for kind, _, each in messages(Encoder().encode(adding(rule), 1).data) if kind == FLOW_MOD)
     assert list(dict(parsed(message).match.items())) == ["eth_type", "ip_proto", "tcp_src", "tcp_flags_nxm"]

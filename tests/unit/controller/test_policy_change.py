@@ -1,5 +1,5 @@
-"""What operators ask of the controller: lines and PoPs out of service without loss, and policies that do not overwrite
-each other."""
+"""Requests of operators: links and PoPs out of service without packet loss, and policies that do not overwrite each
+other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def withdraw(stage: testbed.Stage, *places: str, origin: Origin = ANNA) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_nothing_is_lost_while_a_place_goes_and_comes_back(stage: testbed.Stage, place: str) -> None:
-    """Checked at every moment, with every switch's orders carried out in any order."""
+    """Checked after every step, with the switches' commands carried out in any order."""
     before = held(stage)
     withdraw(stage, place)
     stage.run(random.Random(1), watch=True)
@@ -58,7 +58,7 @@ def test_a_line_that_is_out_of_service_may_fail_without_a_word(stage: testbed.St
     stage.run()
     before = held(stage)
     stage.set_link("oslo2-trondheim", up=False)
-    assert stage.delivers() == set(testbed.CLIENTS)  # nothing was on it, so nothing is repaired
+    assert stage.delivers() == set(testbed.CLIENTS)  # no path used it, so nothing is repaired
     stage.run(watch=True)
     stage.set_link("oslo2-trondheim", up=True)
     stage.run(watch=True)
@@ -69,7 +69,7 @@ def test_a_line_that_is_out_of_service_may_fail_without_a_word(stage: testbed.St
 def test_a_failure_beside_a_line_out_of_service_brings_it_back_as_the_last_resort(stage: testbed.Stage) -> None:
     withdraw(stage, "bodo-tromso")
     stage.run()
-    stage.set_link("trondheim-bodo", up=False)  # Bodo has no other way left
+    stage.set_link("trondheim-bodo", up=False)  # Bodo has no other path left
     stage.run(watch=True)
     assert stage.delivers() == set(testbed.CLIENTS)
 
@@ -100,8 +100,8 @@ NATIONAL = national_network(83)
 
 @pytest.mark.parametrize("network", [triangle(), testbed.NETWORK, NATIONAL], ids=["triangle", "ring", "national"])
 def test_what_is_out_of_service_carries_nothing_that_has_another_way(network: Network) -> None:
-    """Every line and every PoP: all reach all as before, and take what is out of service only to or from its end or
-    where its absence would leave no way. Nothing goes round."""
+    """For every link and every PoP: all sites reach each other as before, and paths use what is out of service only at
+    their ends or where there is no other path. There are no loops."""
     egresses = tuple(Egress(number, (router.id,)) for number, router in enumerate(network.routers))
     whole = compute_paths(network, egresses)
     for place in sorted([*network.link, *network.pop]):
@@ -126,24 +126,24 @@ def test_the_policy_seen_is_the_policy_replaced(stage: testbed.Stage) -> None:
     assert switched.details["by"]["name"] == "anna" and not pings(stage)
     assert switched.details["before"]["version"] == seen != switched.details["after"]["version"]
     stage.take(stage.reconciler.change_plan(testbed.PLAN, stage.now, replace(BERIT, expects=seen)))
-    assert "by now" in stage.said("policy-refused")[-1].details["reason"]
+    assert "is now" in stage.said("policy-refused")[-1].details["reason"]
     now = stage.reconciler.active_policy.version
     stage.take(stage.reconciler.change_plan(testbed.PLAN, stage.now, replace(BERIT, expects=now)))
     stage.run(watch=True)
     assert pings(stage)
 
 
-def test_who_does_not_say_what_it_saw_comes_last(stage: testbed.Stage) -> None:
-    """As SIGHUP does: of several the last counts, and the others are told."""
+def test_a_request_without_precondition_is_applied_last(stage: testbed.Stage) -> None:
+    """As SIGHUP does: of several the last is applied, and the others are refused."""
     stage.take(stage.reconciler.change_plan(without_ping(testbed.PLAN), stage.now, ANNA))
     stage.take(stage.reconciler.change_plan(testbed.PLAN, stage.now, BERIT))
     stage.run(watch=True)
     (refused,) = stage.said("policy-refused")
-    assert refused.details["by"]["name"] == "anna" and refused.details["reason"] == "another came after it"
+    assert refused.details["by"]["name"] == "anna" and refused.details["reason"] == "a later request replaced it"
     assert stage.said("policy-switched")[-1].details["by"]["name"] == "berit"
 
 
-def test_a_refusal_tells_who_asked(stage: testbed.Stage) -> None:
+def test_a_refusal_names_the_user(stage: testbed.Stage) -> None:
     stage.fabric.switches["bodo"].refuses = lambda entry: True
     stage.take(stage.reconciler.change_plan(without_ping(testbed.PLAN), stage.now, replace(ANNA, request="17")))
     stage.run()

@@ -1,4 +1,4 @@
-"""What all switches hold, read without the controller: what they see to be down, and switches that do not tell."""
+"""Reading the entries of all switches without the controller: failures that switches report, and invalid replies."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from controller_plan import small_plan
 from helsewan.controller.openflow.decoder import dead_ports
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.paths import Failures
-from helsewan.lab.server.rules_process import ReadingFailed, SwitchState, ask, failures_seen
+from helsewan.lab.server.rules_process import ReadingFailed, SwitchState, observed_failures, read_switch
 
 LINK_DOWN, LIVE = 1, 4
 
 
 def port(number: int, state: int) -> bytes:
-    """A port as a switch describes it (OpenFlow 1.3.5, 7.2.1)."""
+    """A port description (OpenFlow 1.3.5, 7.2.1)."""
     return struct.pack("!I4x6s2x16sII24x", number, b"\2" * 6, b"fibre", 0, state)
 
 
-def test_ports_without_light_or_whose_session_is_down_are_dead() -> None:
+def test_ports_without_carrier_or_bfd_session_are_dead() -> None:
     described = port(1, LIVE) + port(2, 0) + port(3, LINK_DOWN | LIVE) + port(0xFFFFFFFE, LIVE)
     assert dead_ports(described) == {2, 3}
     with pytest.raises(struct.error):
         dead_ports(described[:-1])
 
 
-def test_one_end_suffices_and_a_router_that_is_off_takes_no_link_along() -> None:
+def test_one_end_suffices_and_links_of_a_failed_router_are_not_listed() -> None:
     network = small_plan().network
     alive = {router.id: SwitchState(RuleSet(), frozenset()) for router in network.routers}
-    assert failures_seen(network, alive) == Failures()
+    assert observed_failures(network, alive) == Failures()
     link = network.links[0]
     one = {**alive, link.b: SwitchState(RuleSet(), frozenset({network.ports[link.b][link.id]}))}
-    assert failures_seen(network, one) == Failures(frozenset({link.id}))
-    assert failures_seen(network, {**one, link.b: None}) == Failures(routers=frozenset({link.b}))
+    assert observed_failures(network, one) == Failures(frozenset({link.id}))
+    assert observed_failures(network, {**one, link.b: None}) == Failures(routers=frozenset({link.b}))
     router, line, number = next(
         (router, line, number) for router, lines in network.access_link_ports.items() for line, number in lines.items()
     )
     dark = {**alive, router: SwitchState(RuleSet(), frozenset({number}))}
-    assert failures_seen(network, dark) == Failures(lines=frozenset({line}))
+    assert observed_failures(network, dark) == Failures(access_links=frozenset({line}))
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (b"", "hung up"),
-        (struct.pack("!BBHI", 4, 1, 12, 1) + b"\0\1\0\2", "answers with an error: 00010002"),
-        (struct.pack("!BBHIHH4x", 4, 19, 20, 1, 13, 0) + b"port", "does not say what it holds"),
-        (struct.pack("!BBHI", 4, 19, 4, 1), "does not say what it holds"),
+        (b"", "connection was closed"),
+        (struct.pack("!BBHI", 4, 1, 12, 1) + b"\0\1\0\2", "replied with an error: 00010002"),
+        (struct.pack("!BBHIHH4x", 4, 19, 20, 1, 13, 0) + b"port", "cannot be read"),
+        (struct.pack("!BBHI", 4, 19, 4, 1), "cannot be read"),
     ],
 )
-def test_a_switch_that_does_not_tell_is_named(answer: bytes, said: str, tmp_path: Path) -> None:
+def test_a_switch_with_an_invalid_reply_is_named(answer: bytes, said: str, tmp_path: Path) -> None:
     home = tmp_path / "oslo1"
     home.mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -73,10 +73,10 @@ def test_a_switch_that_does_not_tell_is_named(answer: bytes, said: str, tmp_path
         server = threading.Thread(target=serve, daemon=True)
         server.start()
         with pytest.raises(ReadingFailed, match=said) as caught:
-            ask(home / "br0.mgmt")
+            read_switch(home / "br0.mgmt")
         server.join()
     assert "oslo1" in str(caught.value)
 
 
-def test_a_router_that_is_off_holds_nothing(tmp_path: Path) -> None:
-    assert ask(tmp_path / "br0.mgmt") is None
+def test_a_router_without_a_switch_has_no_state(tmp_path: Path) -> None:
+    assert read_switch(tmp_path / "br0.mgmt") is None

@@ -1,4 +1,4 @@
-"""When which switch gets which rules. The switches are models that carry orders out in any order between them."""
+"""The reconciler, with models of switches that carry commands out in any order between them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from controller_switch import UDP, Fate, Switch
 from reconciler_stage import CLIENTS, MESSAGES, NETWORK, PLAN, Stage
 
 from helsewan.controller.openflow.pipeline import Drop
-from helsewan.controller.rules.access_rules import diverted
+from helsewan.controller.rules.access_rules import diverted_label
 from helsewan.controller.rules.label_rules import Labels, assign_labels
 from helsewan.controller.rules.paths import Failures, compute_paths
 from helsewan.controller.update.commands import Read
@@ -39,7 +39,7 @@ def test_first_start_programs_each_and_reports_all(stage: Stage) -> None:
 @pytest.mark.parametrize("link", sorted(NETWORK.link))
 @pytest.mark.parametrize("order", range(3))
 def test_no_packet_is_lost_while_paths_change(stage: Stage, link: str, order: int) -> None:
-    """Down: the local repair carries, then the new paths. Up: the old paths, then the new. At every moment."""
+    """Link down: local repair forwards, then the new paths. Link up: the old paths, then the new. After every step."""
     chance = random.Random(order)
     stage.set_link(link, up=False)
     stage.run(chance, watch=True)
@@ -78,7 +78,7 @@ def test_change_within_a_change_follows_it(stage: Stage) -> None:
 
 
 def test_intact_network_is_returned_to_without_installing_anything(stage: Stage) -> None:
-    """Its core rules stayed where they were, also while one failure took the place of another."""
+    """Its label rules are never removed, also while one failure replaces another."""
     for link, up in (("oslo2-trondheim", False), ("bodo-tromso", False), ("oslo2-trondheim", True)):
         stage.set_link(link, up=up)
         stage.run(watch=True)
@@ -96,14 +96,14 @@ def test_flap_that_is_over_changes_nothing(stage: Stage) -> None:
     assert not stage.said("paths-switched")
 
 
-def test_a_label_never_leads_another_way() -> None:
-    """Through a walk of failures: what two states in a row know of a label agrees."""
+def test_a_label_never_changes_its_path() -> None:
+    """Through a sequence of failures: each label has the same hops in two consecutive states."""
     labels, states = Labels({}, (), {}, {}), ["", "bodo-tromso", "oslo2-trondheim", "bodo-tromso", ""]
     kept = 0
     for link in states:
         paths = compute_paths(NETWORK, PLAN.egresses, Failures(links=frozenset({link} - {""})))
         before, labels = labels, assign_labels(paths, labels)
-        assert len(set(labels.of.values())) == len(labels.of)
+        assert len(set(labels.by_tree.values())) == len(labels.by_tree)
         for label in labels.hops.keys() & before.hops.keys():
             assert all(labels.hops[label].get(at, to) == to for at, to in before.hops[label].items())
             kept += 1
@@ -111,7 +111,7 @@ def test_a_label_never_leads_another_way() -> None:
 
 
 def test_routes_turn_only_when_all_labels_are_there(stage: Stage) -> None:
-    """Few switches at a time get their new labels, and only after the last one do routes turn."""
+    """AT_A_TIME switches at a time get new labels, and routes change only after the last one has them."""
     stage.set_link("oslo2-trondheim", up=False)
     stage.pass_time(SETTLE_S)
     assert stage.reconciler.rollout is not None
@@ -127,7 +127,7 @@ def test_routes_turn_only_when_all_labels_are_there(stage: Stage) -> None:
 
 
 def test_old_labels_stay_until_packets_have_passed(stage: Stage) -> None:
-    """Those of the way round a failure go when that is over; the intact network's are never taken away."""
+    """Labels of a detour are removed after the failure; those of the network without failures never are."""
     stage.set_link("oslo2-trondheim", up=False)
     stage.run()
     stage.set_link("oslo2-trondheim", up=True)
@@ -141,8 +141,8 @@ def test_old_labels_stay_until_packets_have_passed(stage: Stage) -> None:
     assert any(stage.queues.values())
 
 
-def test_silent_switch_is_left_behind_and_named(stage: Stage) -> None:
-    """A switch that does not answer holds the others up for its time to answer, and no longer."""
+def test_the_rollout_goes_on_without_a_switch_that_does_not_reply(stage: Stage) -> None:
+    """A switch that does not reply delays the others for ANSWER_S, and no longer."""
     stage.set_link("oslo2-trondheim", up=False)
     stage.pass_time(SETTLE_S)
     silent = min(router for router, queue in stage.queues.items() if queue)
@@ -232,7 +232,7 @@ def test_losing_all_switches_and_getting_them_back_changes_no_path(stage: Stage)
 
 @pytest.mark.parametrize("cut", [False, True])
 def test_switch_behind_a_headless_switch_is_taken_for_headless(stage: Stage, cut: bool) -> None:
-    """Bodo can be asked of by Trondheim and Tromso only."""
+    """Only Trondheim and Tromso are neighbours of Bodo."""
     for router in ("bodo", "tromso"):
         stage.lose(router)
     for link in ("trondheim-bodo", *(("tromso-oslo2",) if cut else ())):
@@ -251,14 +251,14 @@ def test_a_change_waits_a_while_for_a_switch_without_controller(stage: Stage) ->
     assert stage.said("paths-switched")[-1].details["routers_out"] == ["bergen"]
 
 
-def test_a_port_that_is_no_fibre_is_no_event(stage: Stage) -> None:
+def test_a_port_without_a_link_is_no_event(stage: Stage) -> None:
     before = list(stage.reports)
     stage.take(stage.reconciler.port_changed("oslo1", 1, False, stage.now))
     assert stage.reports == before and stage.reconciler.phase is Phase.STEADY
 
 
-def test_what_is_said_twice_is_told_once(stage: Stage) -> None:
-    """A switch reports a port again when its light goes after its session did."""
+def test_a_repeated_port_report_is_one_event(stage: Stage) -> None:
+    """A switch reports a port again when its carrier goes down after its BFD session did."""
     stage.set_link("bodo-tromso", up=False)
     stage.set_link("bodo-tromso", up=False)
     assert len(stage.said("port-down")) == 2
@@ -267,8 +267,8 @@ def test_what_is_said_twice_is_told_once(stage: Stage) -> None:
     assert len(stage.said("port-up")) == 2
 
 
-def test_ports_that_have_yet_to_hear_their_neighbour_change_no_path() -> None:
-    """As at every start: sessions take a second or two, and the light going out of sight for them is no news."""
+def test_ports_awaiting_bfd_change_no_path() -> None:
+    """As at every start: BFD sessions take a second or two, and a port reported down until then is no change."""
     stage = Stage()
     for router in NETWORK.router:
         stage.greet(router, *NETWORK.ports[router])
@@ -284,10 +284,8 @@ def test_ports_that_have_yet_to_hear_their_neighbour_change_no_path() -> None:
 
 
 @pytest.mark.parametrize("programmed", [False, True], ids=["asked", "programmed"])
-def test_a_router_that_comes_back_changes_paths_once_when_it_hears_its_neighbours(
-    stage: Stage, programmed: bool
-) -> None:
-    """Also where it holds its rules before, and its access lines have light."""
+def test_a_router_that_returns_changes_paths_once_its_bfd_sessions_are_up(stage: Stage, programmed: bool) -> None:
+    """Also where it holds its rules already, and its access links have carrier."""
     links = list(NETWORK.ports["bodo"])
     for link in links:
         stage.set_link(link, up=False)
@@ -300,7 +298,7 @@ def test_a_router_that_comes_back_changes_paths_once_when_it_hears_its_neighbour
         stage.carry_out("bodo")
     for _ in range(5):
         stage.pass_time(SETTLE_S)
-    for link in links:  # each is heard at one end, and a little later at the other
+    for link in links:  # each comes up at one end, and a little later at the other
         stage.take(stage.reconciler.port_changed("bodo", NETWORK.ports["bodo"][link], True, stage.now))
         stage.pass_time(SETTLE_S)
         stage.set_link(link, up=True)
@@ -311,7 +309,7 @@ def test_a_router_that_comes_back_changes_paths_once_when_it_hears_its_neighbour
     stage.expected(Failures())
 
 
-def test_a_port_that_never_hears_its_neighbour_is_down() -> None:
+def test_a_port_whose_bfd_session_never_comes_up_is_down() -> None:
     stage = Stage()
     stage.connect(*(router for router in NETWORK.router if router != "bodo"))
     stage.greet("bodo", "bodo-tromso")
@@ -325,7 +323,7 @@ def test_a_port_that_never_hears_its_neighbour_is_down() -> None:
 
 @pytest.mark.parametrize("line", [("st-olav", 0), ("unn", 0), ("broker", 0), ("broker", 1)])
 def test_no_packet_is_lost_while_a_dual_homed_site_changes_lines(stage: Stage, line: AccessLinkId) -> None:
-    """The line's router passes on what it cannot deliver, then all go to the other one; and back."""
+    """The failed link's router forwards to the other router, then all packets go there; and back."""
     site, opener = NETWORK.site[line[0]], {"st-olav": "trondheim-gp", "unn": "bodo-gp", "broker": "bodo-gp"}[line[0]]
     header = MESSAGES if line[0] == "broker" else {"ip_proto": UDP, "udp_src": 9, "udp_dst": 20000}
 
@@ -345,7 +343,7 @@ def test_no_packet_is_lost_while_a_dual_homed_site_changes_lines(stage: Stage, l
     settle()
     assert stage.said("paths-switched")[-1].details["accesses_down"] == [f"{line[0]}/wan{line[1]}"]
     assert sent().router == site.homing[line[1] == 0]
-    assert not any(label in map(diverted, (101, 102, 103)) for stack in sent().labels for label, _ in stack)
+    assert not any(label in map(diverted_label, (101, 102, 103)) for stack in sent().labels for label, _ in stack)
     stage.set_line(line, up=True)
     settle()
     assert sent().router == site.homing[0]

@@ -1,4 +1,4 @@
-"""The slow path's reading of OpenFlow: what it answers, and that no message ends it."""
+"""The slow path process: its responses to OpenFlow messages, and that no message ends it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from helsewan.controller.openflow.encoder import Encoder
 from helsewan.controller.openflow.pipeline import VRF, Drop, Purpose, cookie
 from helsewan.controller.plan_file import write_plan
 from helsewan.controller.slowpath.icmp_responder import IcmpResponder
-from helsewan.controller.slowpath.main import _Router, serve
+from helsewan.controller.slowpath.main import _RouterSlowPath, serve
 
 PLAN = small_plan()
-ROUTER = _Router("bodo", "", IcmpResponder(PLAN), Encoder())
+ROUTER = _RouterSlowPath("bodo", "", IcmpResponder(PLAN), Encoder())
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, PACKET_IN, PACKET_OUT = 0, 1, 2, 3, 10, 13
 ACTION = 1  # OFPR_ACTION
 
 
 def packet_in(frame: bytes, number: int, metadata: int) -> bytes:
-    """A packet-in message as OpenFlow 1.3.5 (7.4.1) lays it out."""
+    """A packet-in message (OpenFlow 1.3.5, 7.4.1)."""
     match = struct.pack("!HHIQ", 1, 16, 0x80000408, metadata)
     body = struct.pack("!IHBBQ", 0xFFFFFFFF, len(frame), ACTION, 1, number) + match + bytes(2) + frame
     return struct.pack("!BBHI", 4, PACKET_IN, 8 + len(body), 7) + body
@@ -39,21 +39,21 @@ UNKNOWN = packet_in(
 )
 
 
-def test_a_packet_handed_up_is_answered() -> None:
-    answer = ROUTER._answered(UNKNOWN)
+def test_a_punted_packet_gets_a_packet_out() -> None:
+    answer = ROUTER._respond(UNKNOWN)
     assert answer[1] == PACKET_OUT and int.from_bytes(answer[2:4], "big") == len(answer)
     assert answer.endswith(ipv4("10.2.0.2", "10.1.0.2", body=bytes(8)))
 
 
 @given(st.integers(0, len(UNKNOWN)), st.binary(max_size=40))
 def test_no_message_ends_it(cut: int, rest: bytes) -> None:
-    assert isinstance(ROUTER._answered(UNKNOWN[:cut].ljust(8, b"\0") + rest), bytes)
+    assert isinstance(ROUTER._respond(UNKNOWN[:cut].ljust(8, b"\0") + rest), bytes)
 
 
-def test_it_answers_echoes_and_comes_back_to_a_switch_that_was_gone(tmp_path: Path) -> None:
-    """A switch that cuts the line in the middle of a message is met again."""
+def test_it_replies_to_echoes_and_reconnects(tmp_path: Path) -> None:
+    """A switch closes the connection in the middle of a message, and is connected to again."""
 
-    async def met() -> list[bytes]:
+    async def connections() -> list[bytes]:
         greetings: list[bytes] = []
         twice = asyncio.Event()
 
@@ -70,19 +70,19 @@ def test_it_answers_echoes_and_comes_back_to_a_switch_that_was_gone(tmp_path: Pa
             writer.close()
 
         path = str(tmp_path / "switch")
-        attending = asyncio.create_task(_Router("bodo", path, IcmpResponder(PLAN), Encoder()).attend())
+        running = asyncio.create_task(_RouterSlowPath("bodo", path, IcmpResponder(PLAN), Encoder()).run())
         async with await asyncio.start_unix_server(switch, path):
             await asyncio.wait_for(twice.wait(), 20)
-            attending.cancel()
+            running.cancel()
         return greetings
 
-    first, second, echo = asyncio.run(met())
+    first, second, echo = asyncio.run(connections())
     assert first[:2] == second[:2] == bytes([4, HELLO])
     assert echo == struct.pack("!BBHI", 4, ECHO_REPLY, 8, 99)
 
 
-def test_it_goes_by_the_plan_as_it_is_by_then(tmp_path: Path) -> None:
-    """What was answered is answered no more once the plan knows no way to the sender."""
+def test_it_reloads_the_plan(tmp_path: Path) -> None:
+    """No more errors are sent once the plan has no route to the sender."""
     plan_file = tmp_path / "plan"
     write_plan(plan_file, PLAN)
 
@@ -114,14 +114,14 @@ def test_it_goes_by_the_plan_as_it_is_by_then(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_switch_that_refuses_everything_is_told_of_for_a_while(capsys: pytest.CaptureFixture[str]) -> None:
-    router = _Router("bodo", "", IcmpResponder(PLAN), Encoder())
+def test_error_messages_of_a_switch_are_logged_up_to_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    router = _RouterSlowPath("bodo", "", IcmpResponder(PLAN), Encoder())
     for _ in range(1000):
-        router._refused(struct.pack("!BBHIHH", 4, ERROR, 12, 7, 2, 4))
-    said = capsys.readouterr().err.splitlines()
-    assert 1 <= len(said) < 100 and "bodo" in said[0] and "sends to a port that cannot be" in said[0]
+        router._log_error(struct.pack("!BBHIHH", 4, ERROR, 12, 7, 2, 4))
+    logged = capsys.readouterr().err.splitlines()
+    assert 1 <= len(logged) < 100 and "bodo" in logged[0] and "output to an invalid port" in logged[0]
 
 
 @pytest.mark.parametrize(("packets", "masks"), [(True, (0b111, 0, 0, 0, 0, 0)), (False, (0, 0, 0b111, 0b111, 0, 0))])
-def test_each_connection_asks_for_its_own_reports(packets: bool, masks: tuple[int, ...]) -> None:
-    assert struct.unpack_from("!6I", Encoder().reports(packets=packets), 8) == masks
+def test_each_connection_selects_its_asynchronous_messages(packets: bool, masks: tuple[int, ...]) -> None:
+    assert struct.unpack_from("!6I", Encoder().set_async(packets=packets), 8) == masks

@@ -1,4 +1,4 @@
-"""A switch that holds rules is read a slice at a time: every flow once, and nothing asked before the last has come."""
+"""Entries of a switch are read in slices: every flow once, one request at a time."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ FLOW, METERS, GROUPS = 1, 10, 7
 EMPTY_GROUP = struct.pack("!HBxI", 8, 3, 1)  # fast failover, no bucket
 
 
-def asked(reading: TableReader, groups: bytes) -> list[tuple[int, int]]:
-    """(cookie, mask) of the requests for flows of a switch that has these groups, and no flows."""
+def requested(reading: TableReader, groups: bytes) -> list[tuple[int, int]]:
+    """(cookie, mask) of each request for flows, for a switch with these groups and no flows."""
     slices = []
     while (request := reading.next_request(5)) is not None:
         _, _, length, xid, kind = struct.unpack_from("!BBHIH", request)
@@ -29,17 +29,17 @@ def asked(reading: TableReader, groups: bytes) -> list[tuple[int, int]]:
 
 def test_slices_hold_every_flow_once() -> None:
     reading, chance = TableReader(Decoder()), Random(1)
-    slices = asked(reading, EMPTY_GROUP)
+    slices = requested(reading, EMPTY_GROUP)
     assert len(slices) > 1
     for cookie in (0, 1, 2**64 - 1, *(chance.randrange(2**64) for _ in range(1000))):
         assert sum(cookie & mask == value for value, mask in slices) == 1
-    assert reading.held().groups == (GroupRule(1, ()),)
+    assert reading.rule_set().groups == (GroupRule(1, ()),)
 
 
-def test_new_switch_is_asked_once() -> None:
+def test_flows_of_a_switch_without_groups_are_requested_once() -> None:
     reading = TableReader(Decoder())
-    assert asked(reading, b"") == [(0, 0)]
-    assert not len(reading.held())
+    assert requested(reading, b"") == [(0, 0)]
+    assert not len(reading.rule_set())
 
 
 def test_garbled_groups_are_an_error() -> None:
@@ -49,4 +49,4 @@ def test_garbled_groups_are_an_error() -> None:
     while reading.next_request(2):
         pass
     with pytest.raises((ValueError, IndexError, struct.error)):
-        reading.held()
+        reading.rule_set()

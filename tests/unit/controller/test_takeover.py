@@ -1,4 +1,4 @@
-"""Two controllers on one plan, with switches played by the test: who leads, and what the other does."""
+"""Two controllers on one plan, with switches simulated by the test: leader and standby."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROLE_FAILED, STALE, BAD_REQUEST, IS_SLAVE = 11, 0, 1, 10
 
 @pytest.fixture
 def first(tmp_path: Path) -> Iterator[Controller]:
-    """The leader, and in the end nothing but its end may be wrong with it."""
+    """The leader; at the end of the test its only error may be that it was ended."""
     controller = Controller(tmp_path)
     controller.start()
     controller.await_event("leading")
@@ -43,7 +43,7 @@ def first(tmp_path: Path) -> Iterator[Controller]:
 
 @pytest.fixture
 def second(first: Controller) -> Iterator[Controller]:
-    """One that stands by."""
+    """A controller on standby."""
     controller = first.beside()
     controller.start()
     controller.await_event("standing-by")
@@ -61,7 +61,7 @@ def following(controller: Controller) -> FakeSwitch:
     return switch
 
 
-def test_who_stands_by_is_the_switches_slave_and_gives_no_order(second: Controller) -> None:
+def test_a_standby_is_the_switches_slave_and_sends_no_commands(second: Controller) -> None:
     with closing(following(second)) as switch, pytest.raises(TimeoutError):
         switch.stream.settimeout(1)
         switch.serve_until(BARRIER_REQUEST)
@@ -92,7 +92,7 @@ def test_ports_that_change_before_the_takeover_are_known_after_it(first: Control
         assert second.await_event("port-up")["link"] == "oslo1-oslo2"
 
 
-def test_a_plan_that_was_changed_to_meanwhile_is_gone_on_with(first: Controller, second: Controller) -> None:
+def test_the_standby_continues_with_the_latest_plan(first: Controller, second: Controller) -> None:
     with closing(following(second)) as switch:
         os.replace(_other_plan(first), first.plan_file)
         first.process.kill()
@@ -117,7 +117,7 @@ other.write_bytes(pickle.dumps(replace(pickle.loads(path.read_bytes()), policy="
 
 @pytest.mark.parametrize(("kind", "code"), [(ROLE_FAILED, STALE), (BAD_REQUEST, IS_SLAVE)])
 def test_a_leader_that_a_switch_no_longer_obeys_stands_by(tmp_path: Path, kind: int, code: int) -> None:
-    """As one does that was stopped for a while, during which another took over."""
+    """Like a leader that was stopped for a while, during which another took over."""
     with running(tmp_path) as controller:
         with closing(controller.switch(1)) as switch:
             xid = switch.serve_until(MULTIPART_REQUEST if kind == ROLE_FAILED else BARRIER_REQUEST)

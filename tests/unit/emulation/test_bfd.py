@@ -1,4 +1,4 @@
-"""BFD's timers: as slow as the promise allows, and refused where their packets would take too much of the machine."""
+"""BFD timers: the longest that meet the detection time, refused where their packets need too much processor time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from helsewan.topology.national.generator import national_network
 
 @given(goal_ms=st.integers(9, 3_000), links=st.integers(1, 200), cores=st.integers(1, 64))
 def test_timers_keep_the_promise_within_their_share_or_are_refused(goal_ms: int, links: int, cores: int) -> None:
-    """The end that is told hears of it one interval after the end that finds out."""
+    """The end that learns it from its peer detects it one interval later."""
     try:
         chosen = timers(goal_ms, links, cores)
     except InputError as error:
@@ -33,7 +33,7 @@ def test_by_default_the_whole_country_takes_less_than_a_twentieth_of_a_core() ->
 
 
 def test_both_directions_get_the_same_timers() -> None:
-    """Open vSwitch listens once a second unless told."""
+    """Open vSwitch's default for min_rx is a second."""
     assert list(Timers(50, 3).settings()) == ["bfd:enable=true", "bfd:min_tx=50", "bfd:min_rx=50", "bfd:mult=3"]
 
 

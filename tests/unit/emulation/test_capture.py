@@ -1,4 +1,4 @@
-"""Captures: what comes out of a pipe, and only that, is in the file; trouble with the file is the capture's alone."""
+"""Captures: the file contains exactly the frames that leave the pipe; errors of the file affect only the capture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates of a world: what is in them, who can read the files, that OpenSSL agrees."""
+"""Certificates of a sandbox: their contents, file permissions, and verification by OpenSSL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes of a line while frames wait in it and travel on it: whole, at one moment, and nothing is lost to them."""
+"""Changes of a link while frames are queued and in flight: complete, at one time, and without loss."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def test_a_frozen_line_goes_on_where_it_was() -> None:
     bench = Bench()
     bench.lay(SLOW)
     assert due_ms(bench.run(burst(20), until_ns=12_500_000)) == [11, 12]
-    bench.change(12_500_000, frozen=True)
+    bench.change(12_500_000, paused=True)
     assert bench.run([], until_ns=100 * MS) == []
-    bench.change(100 * MS, frozen=False)
+    bench.change(100 * MS, paused=False)
     assert due_ms(bench.run([])) == [number + 10 + 87.5 for number in range(3, 21)]
 
 
 def test_what_arrives_at_a_frozen_line_waits_as_far_as_the_limits_allow() -> None:
     bench = Bench()
     bench.lay(replace(SLOW, queues=(ClassQueue(limit_bytes=3_000),)))
-    bench.change(MS, frozen=True)
+    bench.change(MS, paused=True)
     bench.run([(2 * MS, ipv4(1000, mark=mark)) for mark in range(5)], until_ns=3 * MS)
     assert bench.drops() == {"drop_tail": 2}
-    bench.change(50 * MS, frozen=False)
+    bench.change(50 * MS, paused=False)
     assert due_ms(bench.run([(50 * MS, ipv4(1000))])) == [61, 62, 63, 64]
 
 
@@ -50,9 +50,9 @@ def test_freezing_twice_is_freezing_once_and_changes_hold_after_it() -> None:
     bench = Bench()
     bench.lay(SLOW)
     bench.run(burst(2), until_ns=0)
-    bench.change(MS // 2, frozen=True)
-    bench.change(5 * MS, frozen=True, model=replace(SLOW, rate_bps=16_000_000, delay_us=1_000))
-    bench.change(20 * MS + MS // 2, frozen=False)
+    bench.change(MS // 2, paused=True)
+    bench.change(5 * MS, paused=True, model=replace(SLOW, rate_bps=16_000_000, delay_us=1_000))
+    bench.change(20 * MS + MS // 2, paused=False)
     # the first was on the line and keeps its delay; the second is sent faster but does not overtake it
     assert due_ms(bench.run([])) == [31, 31]
     assert due_ms(bench.run([(40 * MS, ipv4(1000))])) == [41.5]
@@ -62,8 +62,8 @@ def test_the_wait_while_frozen_is_none() -> None:
     bench = Bench()
     bench.lay(SLOW)
     bench.run(burst(2), until_ns=0)
-    bench.change(0, frozen=True)
-    bench.change(500 * MS, frozen=False)
+    bench.change(0, paused=True)
+    bench.change(500 * MS, paused=False)
     bench.run([])
     assert bench.counters.of_classes(0)[0]["queue_max_ns"] == MS
 
@@ -72,9 +72,9 @@ def test_a_cut_empties_a_frozen_line() -> None:
     bench = Bench()
     bench.lay(SLOW)
     bench.run(burst(5), until_ns=0)
-    bench.change(MS, frozen=True)
+    bench.change(MS, paused=True)
     bench.change(2 * MS, down=True)
-    bench.change(3 * MS, down=False, frozen=False)
+    bench.change(3 * MS, down=False, paused=False)
     assert due_ms(bench.run([(3 * MS, ipv4(1000))])) == [14]
     assert bench.drops() == {"drop_down": 5}
 
@@ -84,8 +84,8 @@ def test_silence_lets_frames_be_sent_and_vanish() -> None:
     bench = Bench()
     bench.lay(SLOW)
     bench.run(burst(10), until_ns=2_500_000)
-    bench.change(2_500_000, silent=True)
-    bench.change(5_500_000, silent=False)
+    bench.change(2_500_000, blackhole=True)
+    bench.change(5_500_000, blackhole=False)
     assert due_ms(bench.run([])) == [11, 12, 13, 17, 18, 19, 20]
     assert bench.drops() == {"drop_silent": 3}
 
@@ -167,7 +167,7 @@ KINDS = st.sampled_from(
         replace(SLOW, buffer_bytes=3_000, mtu_bytes=800, overhead_bytes=24),
     ]
 )
-SWITCHES = st.fixed_dictionaries({}, optional={name: st.booleans() for name in ("down", "silent", "frozen")})
+SWITCHES = st.fixed_dictionaries({}, optional={name: st.booleans() for name in ("down", "blackhole", "paused")})
 CHANGES = st.lists(st.tuples(st.integers(0, 30), st.none() | KINDS, SWITCHES), max_size=8)
 
 
@@ -192,7 +192,7 @@ def test_every_frame_is_accounted_for_whatever_changes(
     assert record["frames_out"] == delivered
     assert record["frames_in"] == 90
     assert 90 + record["duplicated"] == delivered + kept + sum(bench.drops().values())
-    bench.change(FOREVER, frozen=False)
+    bench.change(FOREVER, paused=False)
     bench.change(FOREVER, down=True)
     assert bench.counters.pipes[0]["queued_frames"] == bench.counters.pipes[0]["flight_frames"] == 0
 

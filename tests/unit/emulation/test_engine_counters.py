@@ -1,4 +1,4 @@
-"""What the link engine counts for each class of each pipe, and the figures made of it."""
+"""The link engine's counters for each class of each pipe, and figures computed from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the link engine sends a frame: its class, its VLAN, its port; and what it makes of odd frames."""
+"""Classification and forwarding of frames by the link engine (class, VLAN, port), and handling of invalid frames."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_classes_are_not_changed_under_a_pipe() -> None:
 
 def test_ports_and_counters_have_bounds() -> None:
     bench = Bench(ports=PORTS)
-    with pytest.raises(ValueError, match="no room"):
+    with pytest.raises(ValueError, match="maximum number"):
         bench.engine.add_port(-1)
     with pytest.raises(ValueError, match="too small"):
         Engine(bytearray(100), PORTS, PIPES, 1 << 20)

@@ -1,4 +1,4 @@
-"""What happens to frames on the way: loss, duplicates, bit errors, jitter. Chance is drawn from fixed seeds."""
+"""Impairments of frames in transit: loss, duplicates, bit errors, jitter. Random numbers have fixed seeds."""
 
 from __future__ import annotations
 

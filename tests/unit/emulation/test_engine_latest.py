@@ -1,4 +1,4 @@
-"""Which lines were late in a second: from copies of counters that only grow."""
+"""The links with the latest deliveries in a second, from copies of counters that only grow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often the engine's loop turns."""
+"""The number of iterations of the engine's loop."""
 
 from __future__ import annotations
 

@@ -284,7 +284,7 @@ def test_the_process_ends_with_its_client_and_counters_stay() -> None:
 
 def test_a_process_that_died_is_reported(engine: EngineProcess) -> None:
     os.kill(engine.pid, signal.SIGKILL)
-    with pytest.raises(EngineError, match="gone"):
+    with pytest.raises(EngineError, match=r"has ended|not running"):
         engine.set_pipes([])
 
 

@@ -1,4 +1,4 @@
-"""What the link engine lets wait, and what it drops instead: limits, a shared buffer, MTU, RED and CoDel, by hand."""
+"""Queueing and drops in the link engine: limits, shared buffer, MTU, RED and CoDel, with expected values by hand."""
 
 from __future__ import annotations
 

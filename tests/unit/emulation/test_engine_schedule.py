@@ -1,4 +1,4 @@
-"""When the link engine delivers what: cases worked by hand. tests/conformance holds it to an exact model."""
+"""Delivery times of the link engine, computed by hand. tests/conformance compares it with an exact model."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def test_the_earliest_is_first_even_when_nobody_looked_for_long() -> None:
     bench = Bench()
     for vlan, delay_ns in ((1, 10 * MS), (2, 5 * MS)):
         bench.add(plain_line(delay_ns=delay_ns), (0, vlan), (1, 0))
-    bench.change(0, 0, frozen=True)
+    bench.change(0, 0, paused=True)
     trunked = [bytes(12) + b"\x81\x00" + vlan.to_bytes(2, "big") + ipv4(96)[12:] for vlan in (1, 2)]
     bench.engine.simulate([(0, 0, frame) for frame in trunked], 0)
-    bench.change(MS, 0, frozen=False)
+    bench.change(MS, 0, paused=False)
     assert [due // MS for due, _, _ in bench.engine.simulate([], FOREVER)] == [5, 11]
 
 

@@ -1,4 +1,4 @@
-"""Frames that the engine knows again behind a router: their delay is the lines', whatever the router took."""
+"""Frames that the engine recognises behind a router: their delay is that of the links, whatever the router adds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernel backend's classifier, run by the kernel: a socket filter cuts a datagram to what it answers, in bytes."""
+"""The kernel backend's classifier, run by the kernel: a socket filter truncates a datagram to the returned length."""
 
 from __future__ import annotations
 

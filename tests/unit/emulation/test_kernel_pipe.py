@@ -1,4 +1,4 @@
-"""What the kernel backend makes of a line's model, and what it refuses."""
+"""Translation of link models to kernel requests, and the models that are refused."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_change_that_would_lose_queued_frames_is_refused(new: PipeModel, reaso
 
 def test_everything_else_about_a_line_changes_without_being_made_anew() -> None:
     new = replace(LINE, rate_bps=2_000_000, delay_us=9_000, mtu_bytes=1500, overhead_bytes=4, corrupt=0.1)
-    requests = [*Shaper(1, ONE_QUEUE).change(LINE, new), *Delay(2).change(new, silent=False)]
+    requests = [*Shaper(1, ONE_QUEUE).change(LINE, new), *Delay(2).change(new, blackhole=False)]
     exclusive = 0x200  # NLM_F_EXCL, of what is made
     flags = [int.from_bytes(request.message[6:8], "little") for request in requests]
     assert requests and not any(flag & exclusive for flag in flags)

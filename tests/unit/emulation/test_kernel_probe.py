@@ -1,4 +1,4 @@
-"""A kernel that lacks parts is refused, a line for each, before anything is made."""
+"""A kernel that lacks features is refused, with a line for each, before anything is created."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from helsewan.emulation.kernel.probe import KernelFeature, KernelPart
 
 NETEM = KernelPart("netem", "CONFIG_NET_SCH_NETEM", "delay, jitter and loss")
 CODEL = KernelPart("codel", "CONFIG_NET_SCH_CODEL", "CoDel", needed=False)
-VETH = KernelPart("veth", "CONFIG_VETH", "every line's end")
+VETH = KernelPart("veth", "CONFIG_VETH", "the ends of links")
 
 
 def found(*findings: KernelFeature) -> object:
@@ -29,9 +29,9 @@ def test_each_missing_part_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InputError) as refused:
         probe.require()
     assert [str(problem) for problem in refused.value.problems] == [
-        "--dataplane kernel: 'netem' is not in this kernel: delay, jitter and loss would be missing "
+        "--dataplane kernel: 'netem' is not in this kernel: required for delay, jitter and loss "
         "(No such file or directory) (hint: boot one with CONFIG_NET_SCH_NETEM; the link engine needs none of it)",
-        "--dataplane kernel: 'veth' is not in this kernel: every line's end would be missing "
+        "--dataplane kernel: 'veth' is not in this kernel: required for the ends of links "
         "(no) (hint: boot one with CONFIG_VETH; the link engine needs none of it)",
     ]
 

@@ -1,4 +1,4 @@
-"""What a world's lines ask of the engine."""
+"""Requests of the link engine's backend to the engine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from helsewan.emulation.links.engine import EngineError, PipeChange, PipeSpec
-from helsewan.emulation.links.links import Direction, End, EngineBackend
+from helsewan.emulation.links.engine_backend import EngineBackend
+from helsewan.emulation.links.link_backend import Direction, End
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.links.trace import Trace, TracePoint
 
@@ -16,7 +17,7 @@ INSTANT = 1_234
 
 
 class Recorder:
-    """Stands for an engine: keeps what it is asked, refuses a rate of 0."""
+    """A fake engine: records requests, and refuses a rate of 0."""
 
     def __init__(self) -> None:
         self.specs: list[PipeSpec] = []
@@ -46,7 +47,7 @@ class Recorder:
 
 @pytest.fixture
 def backend() -> EngineBackend:
-    """Lines "one" (pipes 0 and 1), "two" (2 and 3) and "three" (4 and 5) over a recorder."""
+    """Links "one" (pipes 0 and 1), "two" (2 and 3) and "three" (4 and 5) over a recorder."""
     result = EngineBackend(Recorder(), lambda rate_bps, delay_us: PipeModel(rate_bps, delay_us), seed=5)  # type: ignore[arg-type]
     for number, name in enumerate(("one", "two", "three")):
         result.join(name, End(number), End(9, vlan=number + 1), 1_000_000, 10_000 + number)
@@ -54,15 +55,15 @@ def backend() -> EngineBackend:
     return result
 
 
-def test_a_line_is_two_pipes_each_with_its_own_chance(backend: EngineBackend) -> None:
+def test_a_link_is_two_pipes_each_with_its_own_seed(backend: EngineBackend) -> None:
     specs: list[PipeSpec] = backend.engine.specs  # type: ignore[attr-defined]
     ends = [(spec.src_port, spec.src_vlan, spec.dst_port, spec.dst_vlan) for spec in specs[:2]]
     assert ends == [(0, 0, 9, 1), (9, 1, 0, 0)]
     assert len({spec.seed for spec in specs}) == 6
-    assert [backend.lines["two"].pipe(direction) for direction in Direction] == [2, 3]
+    assert [backend.links["two"].pipe(direction) for direction in Direction] == [2, 3]
 
 
-def test_reshape_gives_each_direction_its_model(backend: EngineBackend) -> None:
+def test_set_models_gives_each_direction_its_model(backend: EngineBackend) -> None:
     recorder: Recorder = backend.engine  # type: ignore[assignment]
     fast, slow = PipeModel(5_000_000, 2_000), PipeModel(3_000_000, 100)
     assert backend.set_models({"one": (fast, slow), "three": (slow, slow)}) == INSTANT
@@ -83,12 +84,12 @@ def test_switches_reach_their_pipes(backend: EngineBackend) -> None:
     assert backend.set_down(["one", "three"], True) == INSTANT
     assert asked.changes == [PipeChange(pipe, down=True) for pipe in (0, 1, 4, 5)]  # type: ignore[attr-defined]
     assert backend.set_blackhole("two", BACK, True) == INSTANT
-    assert asked.changes == [PipeChange(3, silent=True)]  # type: ignore[attr-defined]
+    assert asked.changes == [PipeChange(3, blackhole=True)]  # type: ignore[attr-defined]
     assert backend.set_paused(["two"], False) == INSTANT
-    assert asked.changes == [PipeChange(pipe, frozen=False) for pipe in (2, 3)]  # type: ignore[attr-defined]
+    assert asked.changes == [PipeChange(pipe, paused=False) for pipe in (2, 3)]  # type: ignore[attr-defined]
 
 
-def test_a_line_follows_a_trace_until_its_model_comes_back(backend: EngineBackend) -> None:
+def test_a_link_follows_a_trace_until_its_model_is_restored(backend: EngineBackend) -> None:
     recorder: Recorder = backend.engine  # type: ignore[assignment]
     trace = Trace((TracePoint(0, delay_us=50), TracePoint(1_000, delay_us=5_000)), repeat_us=2_000)
     assert backend.follow_trace("one", BACK, trace) == INSTANT

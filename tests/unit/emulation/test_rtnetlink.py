@@ -1,4 +1,4 @@
-"""Messages for the kernel, read back by pyroute2; and answers of the kernel, as its headers lay them out."""
+"""rtnetlink requests, decoded by pyroute2, and replies in the layout of the kernel's headers."""
 
 from __future__ import annotations
 

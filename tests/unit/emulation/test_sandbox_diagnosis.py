@@ -1,4 +1,4 @@
-"""What keeps a user from making a world is named, with what to do about it."""
+"""The setting that prevents a user from creating a sandbox is named, with a remedy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def proc(root: Path, capabilities: str = ALL, seccomp: str = "0", **sysctls: str
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "expected"),
     [
         ({"user__max_user_namespaces": "0"}, "'user.max_user_namespaces = 0' forbids it (hint: sudo sysctl"),
         ({"user__max_net_namespaces": "0"}, "user.max_net_namespaces=15000"),
@@ -36,13 +36,13 @@ def proc(root: Path, capabilities: str = ALL, seccomp: str = "0", **sysctls: str
         ({"kernel__unprivileged_userns_clone": "1"}, "no new namespaces: refused (hint: run as root or with sudo)"),
     ],
 )
-def test_a_setting_in_an_ordinary_users_way(tmp_path: Path, settings: dict[str, str], said: str) -> None:
+def test_a_setting_that_forbids_it_to_ordinary_users(tmp_path: Path, settings: dict[str, str], expected: str) -> None:
     problem = str(diagnosis("refused", root=False, proc=proc(tmp_path, NONE, **settings)))
-    assert said in problem and "\n" not in problem
+    assert expected in problem and "\n" not in problem
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "expected"),
     [
         ({"capabilities": NONE}, "'CAP_SYS_ADMIN' is missing, though you are root"),
         ({"user__max_user_namespaces": "0", "seccomp": "2"}, "seccomp=unconfined"),
@@ -50,13 +50,13 @@ def test_a_setting_in_an_ordinary_users_way(tmp_path: Path, settings: dict[str, 
         ({}, "no new namespaces: refused (hint: start the container with --privileged)"),
     ],
 )
-def test_a_setting_in_roots_way(tmp_path: Path, settings: dict[str, str], said: str) -> None:
-    assert said in str(diagnosis("refused", root=True, proc=proc(tmp_path, **settings)))
+def test_a_setting_that_forbids_it_to_root(tmp_path: Path, settings: dict[str, str], expected: str) -> None:
+    assert expected in str(diagnosis("refused", root=True, proc=proc(tmp_path, **settings)))
 
 
 def test_a_hidden_proc_is_named(tmp_path: Path) -> None:
-    said = str(diagnosis("unshare: mount /proc failed: Operation not permitted", root=False, proc=proc(tmp_path)))
-    assert "systempaths=unconfined" in said
+    expected = str(diagnosis("unshare: mount /proc failed: Operation not permitted", root=False, proc=proc(tmp_path)))
+    assert "systempaths=unconfined" in expected
 
 
 def test_the_device_of_taps(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Traces: files and what is wrong with them, and lines that follow one to the microsecond."""
+"""Traces: files and their errors, and links that follow one to the microsecond."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def follow(bench: Bench, trace: Trace | None, at_ns: int = 0) -> None:
     if trace is None:
         bench.engine.follow_trace([0], None, 0, False, False, False, at_ns)
     else:
-        bench.engine.follow_trace([0], trace.packed(), (trace.repeat_us or 0) * 1000, *trace.says, at_ns)
+        bench.engine.follow_trace([0], trace.packed(), (trace.repeat_us or 0) * 1000, *trace.columns, at_ns)
 
 
 def due_us(bench: Bench, arrivals_us: list[int], prompt: bool = True) -> list[float]:
@@ -121,7 +121,7 @@ def test_any_bytes_are_a_trace_or_an_input_error(raw: bytes | str) -> None:
         ((TracePoint(0),), None, "at least one"),
         ((TracePoint(0, rate_bps=1), TracePoint(1, loss=0.1)), None, "the same"),
         ((TracePoint(1, loss=0.1), TracePoint(1, loss=0.1)), None, "in order"),
-        ((TracePoint(5, loss=0.1),), 5, "begin anew every 5"),
+        ((TracePoint(5, loss=0.1),), 5, "restart every 5"),
     ],
 )
 def test_what_is_no_trace(points: tuple[TracePoint, ...], repeat_us: int | None, message: str) -> None:
@@ -197,8 +197,8 @@ def test_a_trace_stands_still_with_its_line() -> None:
     bench = Bench()
     bench.lay(LINE)
     follow(bench, rates((0, 8), (10_000, 80)))
-    bench.change(5 * MS, frozen=True)
-    bench.change(55 * MS, frozen=False)
+    bench.change(5 * MS, paused=True)
+    bench.change(55 * MS, paused=False)
     assert due_us(bench, [56_000, 60_000]) == [57_000, 60_100]
 
 
@@ -211,7 +211,7 @@ def test_a_trace_stands_still_with_its_line() -> None:
 def test_following_equals_changing_at_each_point(
     steps: list[tuple[int, int]], arrivals: list[int], rest_us: int | None
 ) -> None:
-    """Whether it is looked at all the time or only at the end; also when the trace begins anew."""
+    """Whether it is looked at all the time or only at the end; also when the trace restarts."""
     at_us, points = 0, []
     for step_us, rate in steps:
         at_us += step_us
@@ -244,7 +244,7 @@ def test_following_equals_changing_at_each_point(
         (b"", 0, "whole points"),
         (rates((0, 1)).packed()[1:], 0, "whole points"),
         (rates((0, 1)).packed() + rates((0, 1)).packed(), 0, "point 1 is not later"),
-        (rates((5, 1)).packed(), 4_000, "begins anew"),
+        (rates((5, 1)).packed(), 4_000, "restarts before"),
         (Trace((TracePoint(0, rate_bps=0),)).packed(), 0, "rate_bps 0"),
         (Trace((TracePoint(0, delay_us=-1),)).packed(), 0, "delay_ns -1000"),
         (Trace((TracePoint(0, loss=1.5),)).packed(), 0, "not a probability"),

@@ -1,4 +1,4 @@
-"""A standing network's ear: what a client may do to it is ask, and be refused."""
+"""The control socket of a running lab: clients can send requests and be refused, and do no harm."""
 
 from __future__ import annotations
 
@@ -77,11 +77,11 @@ def test_descriptors_reach_the_operation_and_are_closed(address: str, tmp_path: 
 @pytest.mark.parametrize(
     ("message", "fds", "error"),
     [
-        ({"version": 99, "op": "add", "arguments": {}}, 0, "speaks version"),
-        ({"op": "add"}, 0, "speaks version"),
-        (request("nosuch"), 0, "does not know: 'nosuch'"),
-        (request("add") | {"more": 1}, 0, "does not know"),
-        ({"version": VERSION, "op": ["add"], "arguments": {}}, 0, "does not know"),
+        ({"version": 99, "op": "add", "arguments": {}}, 0, "has protocol version"),
+        ({"op": "add"}, 0, "has protocol version"),
+        (request("nosuch"), 0, "unknown request: 'nosuch'"),
+        (request("add") | {"more": 1}, 0, "unknown request"),
+        ({"version": VERSION, "op": ["add"], "arguments": {}}, 0, "unknown request"),
         (request("add"), 0, "add: a: Field required"),
         (request("add", a="1"), 0, "add: a: Input should be a valid integer"),
         (request("add", a=1, c=1), 0, "add: c: Extra inputs"),

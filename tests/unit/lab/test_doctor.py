@@ -1,4 +1,4 @@
-"""The doctor: what it makes of facts, and that it runs as anybody."""
+"""The doctor: its assessment of facts, and that it runs for any user."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from helsewan.emulation.sandbox.procfs import parse_cpu_max
-from helsewan.lab.doctor.doctor import look, show
+from helsewan.lab.doctor.doctor import collect_facts, show
 from helsewan.lab.doctor.doctor_items import (
     Item,
     Status,
     can_run,
     chain_bps,
-    most_sites,
+    max_sites,
     of_capacity,
     of_dataplane,
     of_kernel,
@@ -48,13 +48,13 @@ MEASURED = {"timer_p99_us": 80.0, "line_us": 3.0, "router_us": 5.0, "namespaces_
 
 
 def items(**changes: Any) -> dict[str, Item]:
-    """Everything the doctor finds with some facts changed, by name."""
+    """The doctor's items with some facts changed, by name."""
     facts = {**GOOD, **changes}
     found = [*of_programs(facts), *of_privileges(facts), *of_machine(facts), *of_kernel(facts)]
     return {item.name: item for item in (*found, *of_capacity(facts, MEASURED))}
 
 
-def test_a_good_machine_has_nothing_to_mend() -> None:
+def test_a_good_machine_has_no_warnings() -> None:
     assert {item.status for item in items().values()} == {Status.OK}
 
 
@@ -81,7 +81,7 @@ def test_a_good_machine_has_nothing_to_mend() -> None:
         ({"problems": [{"name": "ovs-ofctl", "reason": "is not installed", "hint": ""}]}, "ovs-ofctl", Status.MISSING),
     ],
 )
-def test_what_is_amiss_is_said_with_why(changes: dict[str, Any], name: str, status: Status) -> None:
+def test_each_warning_has_a_reason(changes: dict[str, Any], name: str, status: Status) -> None:
     found = items(**changes)
     assert found[name].status is status
     assert found[name].why
@@ -103,10 +103,10 @@ def test_a_chain_is_as_fast_as_what_is_scarcest() -> None:
     assert chain_bps(2, 3.0, 5.0) == pytest.approx(12_000 / (43e-6 / 1.6))
 
 
-def test_sites_are_told_to_two_figures() -> None:
-    assert most_sites(64 << 30, 20_000) == 10_000
-    assert most_sites(3 << 30, 1 << 20) == 4_100
-    assert most_sites(1 << 28, 1 << 20) == 0
+def test_sites_are_rounded_to_two_digits() -> None:
+    assert max_sites(64 << 30, 20_000) == 10_000
+    assert max_sites(3 << 30, 1 << 20) == 4_100
+    assert max_sites(1 << 28, 1 << 20) == 0
 
 
 @pytest.mark.parametrize(("text", "cores"), [("max 100000", None), ("150000 100000", 1.5), ("-1 100000", None)])
@@ -115,7 +115,7 @@ def test_limits_of_control_groups(text: str, cores: float | None) -> None:
 
 
 def test_it_looks_at_this_machine_and_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
-    facts = look()
+    facts = collect_facts()
     found = [*of_programs(facts), *of_privileges(facts), *of_machine(facts), *of_kernel(facts)]
     code = show(found, as_json=True)
     told = json.loads(capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""Failures that overlap: a line comes back when the last of what keeps it dark does."""
+"""Overlapping failures: a link comes up when the last failure that keeps it down is restored."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from helsewan.topology.national.generator import national_network
 NETWORK = national_network(sites=100, seed=1)
 LINK = NETWORK.links[0]
 A, B = Target("a", routers=(LINK.a,)), Target("b", routers=(LINK.b,))
-FIBRE = Target("fibre", links=(LINK.id,))
+FAILED_LINK = Target("link", links=(LINK.id,))
 HOMED = next(site for site in NETWORK.sites if site.homing[0] == LINK.a)
 ACCESS = Target("access line", accesses=((HOMED.id, 0),))
 NOTHING = LinkSet((), ())
 
 
-def test_a_router_takes_its_fibres_and_access_lines_along() -> None:
+def test_a_failed_router_takes_its_links_and_access_links_down() -> None:
     state = FailureState(NETWORK)
     lines = state.fail(A)
     assert set(lines.links) == {link.id for link in NETWORK.links if LINK.a in (link.a, link.b)}
@@ -25,12 +25,12 @@ def test_a_router_takes_its_fibres_and_access_lines_along() -> None:
     assert state.restore(A) == lines
 
 
-def test_a_cut_fibre_stays_dark_when_the_router_at_its_end_returns() -> None:
+def test_a_failed_link_stays_down_when_the_router_at_its_end_is_restored() -> None:
     state = FailureState(NETWORK)
-    assert state.fail(FIBRE).links == (LINK.id,)
+    assert state.fail(FAILED_LINK).links == (LINK.id,)
     assert LINK.id not in state.fail(A).links
     assert LINK.id not in state.restore(A).links
-    assert state.restore(FIBRE) == LinkSet((LINK.id,), ())
+    assert state.restore(FAILED_LINK) == LinkSet((LINK.id,), ())
 
 
 def test_a_cut_access_line_stays_dark_when_its_router_returns() -> None:
@@ -41,7 +41,7 @@ def test_a_cut_access_line_stays_dark_when_its_router_returns() -> None:
     assert state.restore(ACCESS) == LinkSet((), ((HOMED.id, 0),))
 
 
-def test_a_fibre_between_two_dead_routers_waits_for_both() -> None:
+def test_a_link_between_two_failed_routers_needs_both() -> None:
     state = FailureState(NETWORK)
     state.fail(A)
     state.fail(B)
@@ -56,11 +56,11 @@ def test_what_never_failed_or_failed_already_changes_nothing() -> None:
     assert state.fail(A) == NOTHING
 
 
-@given(st.lists(st.tuples(st.booleans(), st.sampled_from([A, B, FIBRE, ACCESS]))))
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([A, B, FAILED_LINK, ACCESS]))))
 def test_every_line_that_went_dark_lights_up_once_all_is_mended(steps: list[tuple[bool, Target]]) -> None:
     """Whatever order faults and repairs come in, no line is lit or cut twice, and none is forgotten."""
     state, dark = FailureState(NETWORK), set[object]()
-    for failing, target in [*steps, *((False, target) for target in (A, B, FIBRE, ACCESS))]:
+    for failing, target in [*steps, *((False, target) for target in (A, B, FAILED_LINK, ACCESS))]:
         lines = state.fail(target) if failing else state.restore(target)
         changed = {*lines.links, *lines.accesses}
         assert changed.isdisjoint(dark) if failing else changed <= dark

@@ -1,4 +1,4 @@
-"""The flow engine over loopback sockets: what goes in comes out, timestamped, marked and counted."""
+"""The flow engine over loopback sockets: datagrams are received, timestamped, marked and counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validity: made-up seconds and figures, and what they make of a run."""
+"""Validity: the grade that given seconds and figures give a run."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from helsewan.emulation.sandbox.procfs import (
     parse_transmit_drops,
     throttled_us,
 )
-from helsewan.lab.flows.sender_health import KeepingUp
+from helsewan.lab.flows.sender_health import SenderHealth
 from helsewan.lab.health.health import (
+    LatenessSummary,
     Pressure,
-    Punctuality,
     SchedulingDelay,
     Second,
     StallDetector,
+    lateness_summary,
     pressure_between,
     process_scheduling_delay,
-    punctuality,
 )
 from helsewan.lab.health.validity import Grade, ValidityFinding, assess, of_links, of_machine, of_second, of_traffic
 
 CALM = Pressure(stalled=0.2, busy=0.5, steal=0.0)
-QUIET = Second(number=3, pressure=CALM, links=Punctuality(900, 80, 400), sends=Punctuality(100, 60, 200))
-PUNCTUAL = KeepingUp(20, 40, 900, 0, 0, 0, 0, 0, 0, 0)
+QUIET = Second(number=3, pressure=CALM, links=LatenessSummary(900, 80, 400), sends=LatenessSummary(100, 60, 200))
+ON_TIME_TRAFFIC = SenderHealth(20, 40, 900, 0, 0, 0, 0, 0, 0, 0)
 ON_TIME = Lateness(1000, 20.0, 80.0, 400.0, 0, 0, 100.0, ())
 
 
@@ -45,17 +45,17 @@ ON_TIME = Lateness(1000, 20.0, 80.0, 400.0, 0, 0, 100.0, ())
     ("changes", "grade", "where", "what"),
     [
         ({}, Grade.VALID, None, None),
-        ({"links": Punctuality(900, 2_100, 3_000)}, Grade.SUSPECT, "", "99 % of a second's frames late"),
-        ({"late_lines": {"oslo-1 > hamar": 19_900}}, Grade.VALID, None, None),
-        ({"late_lines": {"oslo-1 > hamar": 20_100}}, Grade.SUSPECT, "oslo-1 > hamar", "latest frame"),
-        ({"late_lines": {"oslo-1 > hamar": 40_100}}, Grade.VOID, "oslo-1 > hamar", "latest frame"),
-        ({"unread_us": 41_000}, Grade.VOID, "", "did not look for frames"),
-        ({"drops": {"bodo's door": 1}}, Grade.VOID, "bodo's door", "frames dropped by the machine"),
+        ({"links": LatenessSummary(900, 2_100, 3_000)}, Grade.SUSPECT, "", "99 % of a second's frames late"),
+        ({"late_links": {"oslo-1 > hamar": 19_900}}, Grade.VALID, None, None),
+        ({"late_links": {"oslo-1 > hamar": 20_100}}, Grade.SUSPECT, "oslo-1 > hamar", "latest frame"),
+        ({"late_links": {"oslo-1 > hamar": 40_100}}, Grade.VOID, "oslo-1 > hamar", "latest frame"),
+        ({"unread_us": 41_000}, Grade.VOID, "", "did not check for frames"),
+        ({"drops": {"bodo's packet sockets": 1}}, Grade.VOID, "bodo's packet sockets", "frames dropped by the machine"),
         ({"backlog_drops": 1}, Grade.SUSPECT, "", "before any interface"),
         ({"throttled_us": 500}, Grade.SUSPECT, "", "limit on processor time"),
         ({"throttled_us": 50_000}, Grade.VOID, "", "limit on processor time"),
         ({"pressure": replace(CALM, steal=0.06)}, Grade.SUSPECT, "", "taken by the host"),
-        ({"sends": Punctuality(100, 21_000, 30_000)}, Grade.SUSPECT, "", "second's sends"),
+        ({"sends": LatenessSummary(100, 21_000, 30_000)}, Grade.SUSPECT, "", "second's sends"),
         ({"threads": {"bodo": SchedulingDelay(30_000, longest_wait_us=19_000)}}, Grade.VALID, None, None),
         (
             {"threads": {"bodo": SchedulingDelay(30_000, longest_wait_us=21_000)}},
@@ -74,7 +74,7 @@ ON_TIME = Lateness(1000, 20.0, 80.0, 400.0, 0, 0, 100.0, ())
         ({"processes": {"controller": SchedulingDelay(600_000)}}, Grade.SUSPECT, "controller", "waited for a core"),
     ],
 )
-def test_what_a_second_makes_of_a_run(
+def test_the_grade_that_a_second_gives_a_run(
     changes: dict[str, object], grade: Grade, where: str | None, what: str | None
 ) -> None:
     found = assess(of_second(replace(QUIET, **changes)))  # type: ignore[arg-type]
@@ -88,11 +88,12 @@ def test_what_a_second_makes_of_a_run(
 
 
 def test_a_quiet_run_is_valid_and_shows_how_each_demand_was_kept() -> None:
-    findings = [*of_traffic(PUNCTUAL), *of_links(ON_TIME), *of_machine(CALM, {}), *of_second(QUIET)]
+    findings = [*of_traffic(ON_TIME_TRAFFIC), *of_links(ON_TIME), *of_machine(CALM, {}), *of_second(QUIET)]
     found = assess(findings)
     assert (found.grade, found.reasons) == (Grade.VALID, ())
     assert {kept.demand for kept in found.kept} == {finding.demand for finding in findings}
     assert all(kept.holds for kept in found.kept)
+    assert {demand.unit for demand in (kept.demand for kept in found.kept)} == {"ms", "share", "count"}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_a_quiet_run_is_valid_and_shows_how_each_demand_was_kept() -> None:
     ],
 )
 def test_traffic_that_was_not_as_planned_makes_a_run_void(changes: dict[str, float]) -> None:
-    found = assess(of_traffic(replace(PUNCTUAL, **changes)))  # type: ignore[arg-type]
+    found = assess(of_traffic(replace(ON_TIME_TRAFFIC, **changes)))  # type: ignore[arg-type]
     assert found.grade is Grade.VOID
     assert len(found.reasons) == 1
 
@@ -120,7 +121,7 @@ def test_traffic_that_was_not_as_planned_makes_a_run_void(changes: dict[str, flo
     [
         (replace(CALM, steal=0.02), Grade.SUSPECT),
         (replace(CALM, steal=0.06), Grade.VOID),
-        (replace(CALM, stalled=0.95), Grade.SUSPECT),  # whomever it was that waited
+        (replace(CALM, stalled=0.95), Grade.SUSPECT),  # whichever task it was that waited
         (replace(CALM, stalled=None), Grade.VALID),
     ],
 )
@@ -152,25 +153,25 @@ def test_nothing_found_is_valid() -> None:
     assert assess(list[ValidityFinding]()).grade is Grade.VALID
 
 
-# --- the pulse of a part -------------------------------------------------------------------------
+# --- scheduling delay of a thread ----------------------------------------------------------------
 
 
-def strain_of(looks: list[tuple[float, float, bool]]) -> SchedulingDelay:
-    """The strain after looks 50 ms apart: (ms run since the last, ms waited since the last, frames waiting)."""
-    pulse, ran_ns, waited_ns = StallDetector(0, 0), 0, 0
-    for ran_ms, waited_ms, frames in looks:
+def delay_of(samples: list[tuple[float, float, bool]]) -> SchedulingDelay:
+    """The delay after samples 50 ms apart: (ms run since the last, ms waited since the last, frames waiting)."""
+    detector, ran_ns, waited_ns = StallDetector(0, 0), 0, 0
+    for ran_ms, waited_ms, frames in samples:
         ran_ns, waited_ns = ran_ns + int(ran_ms * 1e6), waited_ns + int(waited_ms * 1e6)
-        if pulse.beat(ran_ns, waited_ns, 50_000):
-            pulse.frames(frames, 50_000)
-    return pulse.take()
+        if detector.sample(ran_ns, waited_ns, 50_000):
+            detector.frames(frames, 50_000)
+    return detector.take()
 
 
 @pytest.mark.parametrize(
-    ("looks", "stalled_ms"),
+    ("samples", "stalled_ms"),
     [
         ([(1, 0, False), (1, 0, True)], 0),  # it runs: what waits will be served
-        ([(0, 0, False), (0, 0, False)], 0),  # nobody calls on it
-        ([(1, 0, False), (0, 0, True), (1, 0, False)], 0),  # the frame may have come the moment before
+        ([(0, 0, False), (0, 0, False)], 0),  # no frame waits for it
+        ([(1, 0, False), (0, 0, True), (1, 0, False)], 0),  # the frame may have arrived just before the sample
         ([(1, 0, False), (0, 0, True), (0, 0, True), (1, 0, False)], 50),
         ([(0, 0, True), (0, 0, True), (0, 0, True), (0, 0, True), (1, 0, True)], 150),  # stopped for 200 ms or more
         ([(0, 0, True), (0, 0, False), (0, 0, True), (0, 0, False)], 0),  # other frames each time, and not for long
@@ -178,21 +179,21 @@ def strain_of(looks: list[tuple[float, float, bool]]) -> SchedulingDelay:
     ],
 )
 def test_a_stall_is_frames_that_waited_while_nothing_ran(
-    looks: list[tuple[float, float, bool]], stalled_ms: float
+    samples: list[tuple[float, float, bool]], stalled_ms: float
 ) -> None:
-    assert strain_of(looks).stalled_us == stalled_ms * 1000
+    assert delay_of(samples).stalled_us == stalled_ms * 1000
 
 
-def test_waits_and_work_are_summed_and_start_anew_when_taken() -> None:
-    strain = strain_of([(10, 5, False), (20, 30, False)])
-    assert (strain.waited_us, strain.longest_wait_us, strain.busy) == (35_000, 30_000, pytest.approx(0.3))
-    pulse = StallDetector(0, 0)
-    pulse.beat(1_000, 2_000, 50_000)
-    pulse.take()
-    assert pulse.take() == SchedulingDelay(0, 0, 0, 0)
+def test_waits_and_run_times_are_summed_and_reset_when_taken() -> None:
+    delay = delay_of([(10, 5, False), (20, 30, False)])
+    assert (delay.waited_us, delay.longest_wait_us, delay.busy) == (35_000, 30_000, pytest.approx(0.3))
+    detector = StallDetector(0, 0)
+    detector.sample(1_000, 2_000, 50_000)
+    detector.take()
+    assert detector.take() == SchedulingDelay(0, 0, 0, 0)
 
 
-def test_a_process_fares_as_its_most_patient_thread_does() -> None:
+def test_a_process_is_delayed_as_its_most_delayed_thread() -> None:
     before = {1: ThreadClock(1_000_000, 5_000_000), 2: ThreadClock(), 4: ThreadClock(9_000_000, 9_000_000)}
     after = {
         1: ThreadClock(2_000_000, 6_000_000),
@@ -203,7 +204,7 @@ def test_a_process_fares_as_its_most_patient_thread_does() -> None:
     assert process_scheduling_delay({}, {}, 1) == SchedulingDelay(0)
 
 
-def test_a_sleep_that_the_kernel_took_for_a_wait_is_none() -> None:
+def test_a_sleep_that_the_kernel_counted_as_a_wait_is_left_out() -> None:
     """5 s of it within one second: only a thread that was already waiting a second ago can have waited so long."""
     after = {1: ThreadClock(1_000, 5_000_000_000, runnable=False)}
     for runnable, waited_us in ((False, 0.0), (True, 5_000_000.0)):
@@ -211,7 +212,7 @@ def test_a_sleep_that_the_kernel_took_for_a_wait_is_none() -> None:
     assert process_scheduling_delay({1: ThreadClock(0, 4_500_000_000, False)}, after, 1_000_000).waited_us == 500_000.0
 
 
-def test_the_history_keeps_only_what_is_worth_it() -> None:
+def test_the_history_leaves_out_threads_that_hardly_waited() -> None:
     threads = {
         "bodo": SchedulingDelay(30_000, 9_000),
         "hamar": SchedulingDelay(30_000, 12_000),
@@ -222,7 +223,7 @@ def test_the_history_keeps_only_what_is_worth_it() -> None:
     assert kept["second"] == 3 and "drops" not in kept and "throttled_us" not in kept
 
 
-# --- what the kernel tells -----------------------------------------------------------------------
+# --- what the kernel reports ---------------------------------------------------------------------
 
 
 def test_pressure_between_two_readings() -> None:
@@ -237,9 +238,9 @@ def test_percentiles_of_a_histogram() -> None:
     limits = bin_limits_ns()
     histogram = np.zeros(len(limits), np.int64)
     histogram[40], histogram[60] = 99, 1
-    found = punctuality(histogram)
+    found = lateness_summary(histogram)
     assert (found.count, found.p99_us, found.max_us) == (100, limits[40] / 1000, limits[60] / 1000)
-    assert punctuality(np.zeros(4, np.int64), np.arange(4)) == Punctuality()
+    assert lateness_summary(np.zeros(4, np.int64), np.arange(4)) == LatenessSummary()
 
 
 def test_the_kernels_files_are_read_as_they_are_written() -> None:

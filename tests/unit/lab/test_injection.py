@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from controller_plan import small_plan
 
-from helsewan.lab.probing.injection_file import decode_injected, encode_calls, encode_injected, encode_sendings
-from helsewan.lab.probing.packet_injector import Heard, Injected, Sending
-from helsewan.lab.probing.session_prober import Call
+from helsewan.lab.probing.injection_file import decode_result, encode_frames, encode_result, encode_sessions
+from helsewan.lab.probing.packet_injector import InjectionResult, ReceivedFrame, ScheduledFrame
+from helsewan.lab.probing.session_prober import SessionSpec
 from helsewan.lab.server.control_socket import OperationRefused
 from helsewan.lab.server.injection import InjectionRequest, start_injection, start_sessions
 
@@ -21,7 +21,7 @@ REQUEST = InjectionRequest(mark="00" * 12, listen_s=0.0)
 
 @pytest.fixture
 def file() -> Iterator[int]:
-    descriptor = os.memfd_create("questions")
+    descriptor = os.memfd_create("probes")
     yield descriptor
     os.close(descriptor)
 
@@ -31,8 +31,8 @@ def put(file: int, contents: bytes) -> int:
     return file
 
 
-def test_frames_that_can_be_sent_are_taken(file: int) -> None:
-    put(file, encode_sendings([Sending(SITE, 0, b"\x01\x02", 0), Sending(SITE, 0, b"\x03", 1000)]))
+def test_valid_frames_are_accepted(file: int) -> None:
+    put(file, encode_frames([ScheduledFrame(SITE, 0, b"\x01\x02", 0), ScheduledFrame(SITE, 0, b"\x03", 1000)]))
     assert start_injection({}, NETWORK, REQUEST, [file]).value == {"count": 2}
 
 
@@ -42,24 +42,24 @@ def test_frames_that_can_be_sent_are_taken(file: int) -> None:
         b"",
         b"no JSON",
         b'[["site"]]',
-        encode_sendings([Sending("nowhere", 0, b"\x01", 0)]),
-        encode_sendings([Sending("bergen-gp", 1, b"\x01", 0)]),
-        encode_sendings([Sending(SITE, 0, b"", 0)]),
-        encode_sendings([Sending(SITE, 0, b"\x01" * 2049, 0)]),
-        encode_sendings([Sending(SITE, 0, b"\x01", -1)]),
+        encode_frames([ScheduledFrame("nowhere", 0, b"\x01", 0)]),
+        encode_frames([ScheduledFrame("bergen-gp", 1, b"\x01", 0)]),
+        encode_frames([ScheduledFrame(SITE, 0, b"", 0)]),
+        encode_frames([ScheduledFrame(SITE, 0, b"\x01" * 2049, 0)]),
+        encode_frames([ScheduledFrame(SITE, 0, b"\x01", -1)]),
     ],
 )
-def test_all_else_is_refused_before_anything_is_sent(file: int, contents: bytes) -> None:
+def test_invalid_files_are_refused_before_anything_is_sent(file: int, contents: bytes) -> None:
     with pytest.raises(OperationRefused):
         start_injection({}, NETWORK, REQUEST, [put(file, contents)])
 
 
-def test_conversations_are_between_sites(file: int) -> None:
-    call = Call(SITE, "nowhere", "10.0.0.2", "10.0.1.2", 6, 443)
+def test_sessions_are_between_sites(file: int) -> None:
+    spec = SessionSpec(SITE, "nowhere", "10.0.0.2", "10.0.1.2", 6, 443)
     with pytest.raises(OperationRefused, match="no site"):
-        start_sessions({}, [put(file, encode_calls([call]))])
+        start_sessions({}, [put(file, encode_sessions([spec]))])
 
 
 def test_the_outcome_is_read_as_it_was_written() -> None:
-    outcome = Injected((Heard(SITE, b"\x01\x02"),), unsent=1, held_up_us=2, dropped={SITE: 3})
-    assert decode_injected(encode_injected(outcome)) == outcome
+    outcome = InjectionResult((ReceivedFrame(SITE, b"\x01\x02"),), unsent=1, delayed_us=2, dropped={SITE: 3})
+    assert decode_result(encode_result(outcome)) == outcome

@@ -1,4 +1,4 @@
-"""The protocol of standing networks: whole messages of a bounded size in bounded time, with their descriptors."""
+"""The protocol of running labs: whole messages of a bounded size in bounded time, with their descriptors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helsewan.lab.client.protocol import MAX_FDS, WireError, receive, send
+from helsewan.lab.client.protocol import MAX_FDS, ProtocolError, receive, send
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -57,13 +57,13 @@ def test_descriptors_come_along(pair: tuple[socket.socket, socket.socket]) -> No
 @pytest.mark.parametrize(
     ("packets", "complaint"),
     [
-        ([b"?{}"], "no piece"),
-        ([b".{"], "no JSON"),
+        ([b"?{}"], "no part"),
+        ([b".{"], "not JSON"),
         ([b".[]"], "no JSON object"),
-        ([b"." + b"[" * 30_000], "no JSON"),
-        ([b".\xff"], "no JSON"),
+        ([b"." + b"[" * 30_000], "not JSON"),
+        ([b".\xff"], "not JSON"),
         ([b"+" + b" " * 30_000, b"." + b" " * 30_000 + b"{}"], "more than 50000 bytes"),
-        ([b"." + b" " * 40_000], "no piece|more than"),
+        ([b"." + b" " * 40_000], "no part|more than"),
         ([b"+{}"], "in time"),
         ([], "in time"),
     ],
@@ -73,21 +73,21 @@ def test_what_is_no_message_is_refused(
 ) -> None:
     for packet in packets:
         pair[0].send(packet)
-    with pytest.raises(WireError, match=complaint):
+    with pytest.raises(ProtocolError, match=complaint):
         receive(pair[1], 50_000, 0.2)
 
 
 def test_a_peer_that_leaves_is_told(pair: tuple[socket.socket, socket.socket]) -> None:
     pair[0].send(b"+{")
     pair[0].close()
-    with pytest.raises(WireError, match="gone"):
+    with pytest.raises(ProtocolError, match=r"closed|failed"):
         receive(pair[1], 1000, 5)
-    with pytest.raises(WireError, match="gone"):
+    with pytest.raises(ProtocolError, match=r"closed|failed"):
         send(pair[1], {})
 
 
 def test_a_peer_that_does_not_read_is_not_waited_for(pair: tuple[socket.socket, socket.socket]) -> None:
-    with pytest.raises(WireError, match="does not read"):
+    with pytest.raises(ProtocolError, match="does not read"):
         send(pair[0], {"text": "x" * 10_000_000}, deadline_s=0.2)
 
 
@@ -99,6 +99,6 @@ def test_descriptors_of_a_refused_message_are_closed(pair: tuple[socket.socket, 
     for fd in fds:
         os.close(fd)
     for _ in range(2):
-        with pytest.raises(WireError):
+        with pytest.raises(ProtocolError):
             receive(pair[1], 1000, 0.2)
     assert set(os.listdir("/proc/self/fd")) == before

@@ -1,4 +1,4 @@
-"""Changes to lines as users write them: names, options with units, and what they make of a line's model."""
+"""Changes to links as users write them: names, options with units, and the resulting link model."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def test_the_lines_that_are_meant(text: str, meant: set[str]) -> None:
     ("text", "near"),
     [("oslo-hama", "oslo-hamar"), ("hama-oslo", "oslo-hamar"), ("voss", "hospital-voss/wan0"), ("x*", ""), ("", "")],
 )
-def test_no_line_is_told_with_those_near(text: str, near: str) -> None:
-    with pytest.raises(InputError, match=f"is no line of this network.*{near}"):
+def test_an_unknown_link_is_reported_with_similar_names(text: str, near: str) -> None:
+    with pytest.raises(InputError, match=f"is no link of this network.*{near}"):
         links_named(text, NAMES)
 
 
-def test_one_line_is_asked_for() -> None:
+def test_one_link_is_required() -> None:
     assert link_named("gp-voss-1", NAMES) == "gp-voss-1/wan0"
-    with pytest.raises(InputError, match="is 2 lines: hospital-voss/wan0, hospital-voss/wan1"):
+    with pytest.raises(InputError, match="selects 2 links: hospital-voss/wan0, hospital-voss/wan1"):
         link_named("hospital-voss", NAMES)
 
 

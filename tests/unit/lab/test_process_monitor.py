@@ -1,4 +1,4 @@
-"""A process that ends is heard of at once, also when it had ended before."""
+"""The end of a process is reported at once, also if it ended before it was added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where standing networks are found: one name one network, private to its user, and nothing kept of killed ones."""
+"""The registry of running labs: names are unique, private to the user, and those of killed labs are free again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helsewan.lab.client.client import find
 from helsewan.lab.client.registry import RUNTIME_DIR_VARIABLE, LabRegistry, own_registry
 
 
-def test_a_network_is_found_while_it_stands(tmp_path: Path) -> None:
+def test_a_network_is_found_while_it_runs(tmp_path: Path) -> None:
     place = LabRegistry(tmp_path / "place")
     with place.held("north") as listener:
         assert place.names() == ("north",)
@@ -33,7 +33,7 @@ def test_two_networks_of_one_name_cannot_stand(tmp_path: Path) -> None:
     with ExitStack() as held:
         held.enter_context(first.held("north"))
         held.enter_context(second.held("south"))
-        with pytest.raises(InputError, match="--name: 'north' is the name of a network that stands already"):
+        with pytest.raises(InputError, match="--name: 'north' is the name of a running network"):
             held.enter_context(second.held("north"))
         assert second.names() == ("north", "south")
 
@@ -58,7 +58,7 @@ def test_the_name_of_a_killed_network_is_free(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "North", "../north", "a/b", "-x", "a" * 33, "a b", "a.b"])
 def test_a_name_that_is_none_is_bad_input(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="is no name"), LabRegistry(tmp_path).held(name):
+    with pytest.raises(InputError, match="is not a valid name"), LabRegistry(tmp_path).held(name):
         pass
     assert os.listdir(tmp_path) == []
 
@@ -70,9 +70,9 @@ def test_a_long_directory_is_no_obstacle(tmp_path: Path) -> None:
         assert listener.accept()
 
 
-def test_a_place_that_others_can_reach_is_refused(tmp_path: Path) -> None:
+def test_a_directory_that_others_can_access_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    with pytest.raises(InputError, match="is open to other users"):
+    with pytest.raises(InputError, match="is accessible to other users"):
         LabRegistry(tmp_path)
 
 
@@ -87,11 +87,11 @@ def test_the_network_that_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(RUNTIME_DIR_VARIABLE, str(tmp_path))
     tmp_path.chmod(0o700)
     with own_registry() as place:
-        with pytest.raises(InputError, match="no network stands"):
+        with pytest.raises(InputError, match="no network is running"):
             find(place, None)
         with place.held("north"):
             assert find(place, None) == find(place, "north") == "north"
-            with pytest.raises(InputError, match=r"no such network stands \(near: north\)"):
+            with pytest.raises(InputError, match=r"is no running network \(similar: north\)"):
                 find(place, "nort")
-            with place.held("south"), pytest.raises(InputError, match="--name: is needed: north, south stand"):
+            with place.held("south"), pytest.raises(InputError, match="--name: is needed: north, south are running"):
                 find(place, None)

@@ -1,4 +1,4 @@
-"""A witness's packet on its way to a running network: the frame is the packet, and what comes of it is told."""
+"""Replays of witnesses: the frame contains the witness's packet, and its arrivals are reported."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def test_it_is_told_whether_the_network_does_as_the_witness_says(
     witness: Witness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stopped = Replayed(witness, ())
-    assert witness.arrives_at == frozenset() and stopped.is_as_told
+    assert witness.arrives_at == frozenset() and stopped.matches
     passed = Replayed(witness, (("hospital-x", read(frame_of(witness, MARK))),))
-    assert not passed.is_as_told
+    assert not passed.matches
     print_replay(stopped)
-    assert "arrives nowhere within 2 s\nas the witness says\n" in capsys.readouterr().out
+    assert "arrives nowhere within 2 s\nas the witness predicts\n" in capsys.readouterr().out
     print_replay(passed)
     assert "arrives at hospital-x: TCP 10." in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The directory of a run: made where the user wants it, given to the user, and nothing else touched."""
+"""The directory of a run: created in the requested folder, owned by the user, and nothing else is changed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_without_sudo_nothing_changes_hands(tmp_path: Path, chowned: Chowned, mo
 
 @pytest.mark.parametrize("place", ["/run/results", "/proc/results", "file/results", "dangling"])
 def test_a_place_that_cannot_be_is_bad_input(place: str, tmp_path: Path) -> None:
-    """Hidden by the world, refused by the kernel, below a file, behind a link to nowhere."""
+    """Not visible in a sandbox, refused by the kernel, below a file, behind a broken link."""
     (tmp_path / "file").touch()
     (tmp_path / "dangling").symlink_to("nowhere/at/all")
     with pytest.raises(InputError, match=r"^--results: '.*'"):

@@ -112,7 +112,7 @@ def test_breaches_of_trees_are_found() -> None:
 def test_a_policy_that_leaves_no_way_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         country("avoid: {links: [vadso-kirkenes, karasjok-kirkenes]}")
-    assert "classes.voice.avoid: leaves no way from" in str(caught.value) and "kirkenes" in str(caught.value)
+    assert "classes.voice.avoid: leaves no path from" in str(caught.value) and "kirkenes" in str(caught.value)
 
 
 APART = "disjoint: {from: [voice]}"
@@ -207,7 +207,7 @@ def test_every_failure_is_survived_by_ways_apart_in_the_country() -> None:
     path, ends = plan.traffic_class["video"].path, ["kirkenes", "hamar", "oslo-1"]
     both = [Egress(index, (end,), how) for index, (how, end) in enumerate(product((SHORTEST, path), ends))]
     calm = compute_paths(plan.network, tuple(both))
-    assert calm.begin
+    assert calm.entry_tree
     for name, failed in single_failures(plan.network):
         assert not unrepaired(plan.network, tuple(both), calm, failed), name
         paths = compute_paths(plan.network, tuple(both), failed)

@@ -128,8 +128,8 @@ def test_what_is_sent_may_include_the_library_and_no_file(tmp_path: Path) -> Non
         with pytest.raises(InputError) as caught:
             policy_golden.policy(f"name: sent\ninclude: {name}\n", "policy")
         assert str(caught.value) == (
-            f"policy:2: include: '{name}' is a file, which a policy that is sent cannot include "
-            "(hint: send it as `helsewan policy show` prints it: one file with all that it includes)"
+            f"policy:2: include: '{name}' is a file, which a policy sent over REST cannot include "
+            "(hint: send the output of `helsewan policy show`: one file with all that it includes)"
         )
     sent = policy_golden.policy("name: sent\ninclude: national\n", "policy")
     assert compile_policy(sent, small_network()).policy == "sent"

@@ -11,12 +11,12 @@ import policy_golden
 import pytest
 from policy_network import small_network
 
-from helsewan.controller.update.exception_scheduler import ExceptionScheduler, turns
+from helsewan.controller.update.exception_scheduler import ExceptionScheduler, status_changes
 from helsewan.controller.update.policy_change import Origin
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.compile import compile_anew, compile_policy
 from helsewan.policies.language.timestamps import parse_timestamp
-from helsewan.policies.plan import Plan, Standing
+from helsewan.policies.plan import ExceptionState, Plan
 
 POLICY = """\
 name: excepting
@@ -46,8 +46,8 @@ def plan(at: str) -> Plan:
     return compile_policy(policy_golden.policy(POLICY), small_network(), now=moment(at))
 
 
-def standing(plan: Plan) -> dict[str, str]:
-    return {each.name: each.standing.value for each in plan.exceptions}
+def states(plan: Plan) -> dict[str, str]:
+    return {each.name: each.state.value for each in plan.exceptions}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def standing(plan: Plan) -> dict[str, str]:
 )
 def test_exceptions_stand_as_their_dates_say(at: str, pictures: str, records: str, next_change: str | None) -> None:
     found = plan(at)
-    assert standing(found) == {"pictures": pictures, "records": records}
+    assert states(found) == {"pictures": pictures, "records": records}
     assert found.next_change == (moment(next_change) if next_change else None)
     allowed = {service: is_allowed(found, "h-bodo", "h-st-olav", service) is not None for service in ("dicom", "ehr")}
     assert allowed == {"dicom": "in force" in (pictures, records), "ehr": records == "in force"}
@@ -77,7 +77,7 @@ def test_what_two_grant_goes_on_when_one_ends() -> None:
 
 def test_without_a_moment_no_exception_is_in_force() -> None:
     found = compile_policy(policy_golden.policy(POLICY), small_network())
-    assert {each.standing for each in found.exceptions} == {Standing.LEFT_OUT}
+    assert {each.state for each in found.exceptions} == {ExceptionState.LEFT_OUT}
     assert found.next_change is None
     assert is_allowed(found, "h-bodo", "h-st-olav", "dicom") is None
 
@@ -128,16 +128,16 @@ def test_the_calendar_changes_the_plan_at_the_moment() -> None:
     clock = Clock(moment("2027-02-01T14:59:59") + timedelta(milliseconds=900))
     before = plan("2027-01-15")
     calendar = ExceptionScheduler(clock.change, clock.now)
-    calendar.keep(plan("2027-01-15"))
+    calendar.set_plan(plan("2027-01-15"))
     threading.Thread(target=calendar.run, daemon=True).start()
     with pytest.raises(queue.Empty):
         clock.asked.get(timeout=0.3)  # it looks, and the clock stands before the moment
     clock.at = moment("2027-02-01T15:00:00")
     after, origin = clock.asked.get(timeout=30)
-    assert standing(after) == {"pictures": "ended", "records": "in force"}
-    assert origin.changes == turns(before, after) == ("exceptions.pictures: ended",)
+    assert states(after) == {"pictures": "ended", "records": "in force"}
+    assert origin.changes == status_changes(before, after) == ("exceptions.pictures: ended",)
     with pytest.raises(queue.Empty):
         clock.asked.get(timeout=0.3)  # it waits for what becomes of that
     clock.at = moment("2027-02-22")
-    calendar.keep(after)
-    assert standing(clock.asked.get(timeout=30)[0]) == {"pictures": "ended", "records": "ended"}
+    calendar.set_plan(after)
+    assert states(clock.asked.get(timeout=30)[0]) == {"pictures": "ended", "records": "ended"}

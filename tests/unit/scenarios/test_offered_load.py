@@ -45,6 +45,6 @@ def test_nothing_planned_asks_nothing() -> None:
     ("cores", "grade"), [(1.5, Grade.VALID), (1.7, Grade.SUSPECT), (7.9, Grade.SUSPECT), (8.1, Grade.VOID)]
 )
 def test_two_cores_and_what_is_asked_of_them(cores: float, grade: Grade) -> None:
-    asked = OfferedLoad(crossings_per_s=0, visits_per_s=cores * 1e4).cores(line_us=5, hop_us=100)
+    asked = OfferedLoad(crossings_per_s=0, visits_per_s=cores * 1e4).cores(link_us=5, hop_us=100)
     assert asked == pytest.approx(cores)
     assert assess(of_plan(asked, 2)).grade is grade

@@ -54,7 +54,7 @@ def test_each_flow_must_keep_the_limit_and_the_worst_is_named() -> None:
     )
     result = judged(found, check("gap", "< 50 ms", cls="voice"))
     assert (result.passed, result.value, result.limit, result.unit) == (False, 80_000, "< 50 ms", "us")
-    assert result.detail == "1 of 2 break it, worst calls/002 a > c"
+    assert result.detail == "1 of 2 outside the limit, worst calls/002 a > c"
     assert judged(found, check("gap", "< 100 ms", cls="voice")).passed
 
 

@@ -179,7 +179,7 @@ def test_an_entry_does_not_depend_on_the_others() -> None:
             "traffic.video.service: 'vidoe' is no UDP service .*did you mean 'video'",
         ),
         ({"traffic__records__service": "voice"}, "traffic.records.service: 'voice' is no TCP service"),
-        ({"traffic__prescriptions__service": "dicom-udp"}, "traffic.prescriptions.from: joins no two sites"),
+        ({"traffic__prescriptions__service": "dicom-udp"}, "traffic.prescriptions.from: selects no two sites"),
     ],
 )
 def test_traffic_that_cannot_be_is_named_at_its_line(overrides: dict[str, str], expected: str) -> None:

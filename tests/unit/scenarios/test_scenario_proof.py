@@ -22,7 +22,7 @@ from helsewan.scenarios.run.proof import Proofs
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.dump.dump import Dump
 from helsewan.verification.expected.expected import Disposition as Word
-from helsewan.verification.findings import Finding, Kind, Proof, VerificationReport
+from helsewan.verification.findings import FindingKind, IsolationProof, VerificationFinding, VerificationReport
 from helsewan.verification.live.live_report import side_by_side
 from helsewan.verification.live.outcome import Arrival, Outcome
 from helsewan.verification.live.side_by_side import as_rows
@@ -31,7 +31,7 @@ from helsewan.verification.live.test_packets import probe_packets
 VERIFY = SMALL.replace(
     "\ntraffic:", "\nverify:\n  rules: {dark: failure + 1 s, healed: end}\n  questions: 50\ntraffic:"
 )
-PROVED = VerificationReport("national", "norway", (), (Proof("nothing leaks", ("dark",), 9, 72, ()),))
+PROVED = VerificationReport("national", "norway", (), (IsolationProof("nothing leaks", ("dark",), 9, 72, ()),))
 
 
 def test_a_scenario_says_when_rules_are_read_and_how_much_is_asked() -> None:
@@ -56,7 +56,7 @@ def test_what_makes_no_sense_is_told_with_its_place(old: str, new: str, said: st
     assert said in problem
 
 
-def checks_of(*findings: Finding) -> CheckResult:
+def checks_of(*findings: VerificationFinding) -> CheckResult:
     (check,) = Proofs({"dark": replace(PROVED, findings=findings)}, {}).checks()
     return check
 
@@ -65,8 +65,11 @@ def test_a_proof_is_a_check_and_a_leak_fails_a_void_run() -> None:
     clean = checks_of()
     assert (clean.name, clean.passed, clean.shown) == ("proof-dark", True, "0")
     assert clean.detail == "nothing leaks"
-    assert checks_of(Finding(Kind.SHADOWED, "dark", "", "")).passed, "no violation"
-    leak, lost = (checks_of(Finding(kind, "dark", "a to b", "p.yaml:3")) for kind in (Kind.LEAK, Kind.BLACKHOLE))
+    assert checks_of(VerificationFinding(FindingKind.SHADOWED, "dark", "", "")).passed, "no violation"
+    leak, lost = (
+        checks_of(VerificationFinding(kind, "dark", "a to b", "p.yaml:3"))
+        for kind in (FindingKind.LEAK, FindingKind.BLACKHOLE)
+    )
     assert (leak.passed, leak.value, leak.detail) == (False, 1.0, "leak: a to b")
     assert verdict([leak], Grade.VOID) is RunVerdict.FAIL
     assert verdict([lost], Grade.VOID) is RunVerdict.VOID, "a machine that does not keep up may lose it"
@@ -98,7 +101,7 @@ def test_what_the_network_answered_is_a_check_and_in_the_result() -> None:
     proofs = Proofs({}, {"before": sound, "after": leaky, "late": deaf})
     before, after, late = proofs.checks()
     assert (before.name, before.passed, after.passed, late.passed) == ("live-before", True, False, False)
-    assert after.detail.startswith("leak: ") and "nothing is heard" in late.detail
+    assert after.detail.startswith("leak: ") and "nothing is received" in late.detail
     told = json.loads(json.dumps(proofs.as_json()))["live"]
     assert told["before"]["violations"] == [] and told["after"]["violations"][0]["kind"] == "leak"
     assert {row["kind"] for row in told["before"]["answers"]} >= {"controls", "contracts"}

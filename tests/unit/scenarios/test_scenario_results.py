@@ -17,7 +17,7 @@ from scenario_case import default_case
 
 from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec
 from helsewan.lab.flows.records import RECORD
-from helsewan.lab.flows.sender_health import KeepingUp
+from helsewan.lab.flows.sender_health import SenderHealth
 from helsewan.lab.health.validity import assess, of_traffic
 from helsewan.lab.processes.history import History, read
 from helsewan.scenarios.results.checks import Evidence, RunVerdict, judge
@@ -42,7 +42,7 @@ def result() -> Result:
     evidence = Evidence(
         TRAFFIC, dict.fromkeys(pairs, Fate.SURVIVING), flows, measure_exchanges([], TRAFFIC.exchanges, WINDOWS)
     )
-    validity = assess(of_traffic(KeepingUp(20, 40_000, 900, 0, 0, 0, 0, 0, 0, 0)))
+    validity = assess(of_traffic(SenderHealth(20, 40_000, 900, 0, 0, 0, 0, 0, 0, 0)))
     checks = judge(SCENARIO.spec, evidence)
     return build_result(
         Judged(SCENARIO, "run-1", evidence, WINDOWS, checks, validity, RunVerdict.FAIL, {"host": {"cores": 2}})

@@ -76,7 +76,7 @@ def test_a_wrong_option_is_named_as_the_option(overrides: dict[str, str], expect
         ("traffic: records", "traffic: record", "small.yaml:25: checks.answered.traffic: 'record' is no traffic"),
         ("metric: failed", "metric: lost", "small.yaml:25: checks.answered.metric: 'records' has no lost"),
         ("${calls}", "${cals}", "small.yaml:18: traffic.calls.count: '${cals}' refers to no parameter"),
-        ("fail: {region_core", "fail: {router: x, region_core", "small.yaml:11: timeline.failure.fail: names no"),
+        ("fail: {region_core", "fail: {router: x, region_core", "small.yaml:11: timeline.failure.fail: is not exactly"),
         ("kind: voice", "kind: voise", "small.yaml:18: traffic.calls.kind: 'voise' is not allowed"),
         ("default: midt", "default: mars", "small.yaml:7: parameters.region.default: 'mars' is no health region"),
     ],

@@ -189,7 +189,7 @@ def test_containerlab_joins_every_pair_by_interfaces_of_their_own(name):
 def test_json_with_names_and_numbers_that_cannot_be_is_refused(network):
     changes = {
         "net.json: '../../etc' is no name": lambda data: data["links"][0].update(id="../../etc"),
-        "net.json: link oslo-hamar: rate_bps: 0 is no rate of a line": lambda data: data["links"][0].update(rate_bps=0),
+        "net.json: link oslo-hamar: rate_bps: 0 is no rate of a link": lambda data: data["links"][0].update(rate_bps=0),
         "net.json: link oslo-hamar: delay_us: -1 is no delay": lambda data: data["links"][0].update(delay_us=-1),
         "net.json: 0 is no index": lambda data: data["sites"][0].update(index=0),
     }

@@ -78,12 +78,12 @@ def test_a_map_with_every_oddity() -> None:
     assert not without_sites  # a junction (hyperedge=1) has no sites
     assert list(imported.remarks) == [
         "left out: 2 external nodes (Internal=0) and the edges there",
-        "left out: 1 node in 1 part without a way to the largest part",
+        "left out: 1 node in 1 part without a path to the largest part",
         "left out: 1 edge from a node to itself",
         "assumed: the delay of 12 of 14 links: great circle x 1.4 x 4.9 us/km",
-        "assumed: 1 ms for 2 of 14 links: the place of an end is unknown",
+        "assumed: 1 ms for 2 of 14 links: the coordinates of an end are unknown",
         "assumed: 1 Gbit/s for 4 of 14 links: the speed is missing or cannot be read",
-        "assumed: the place of 1 PoP: between the neighbours",
+        "assumed: the coordinates of 1 PoP: between the neighbours",
         "assumed: 1 junction (hyperedge=1): routers without sites",
         "assumed: regions: connected parts of about equal size",
     ]
@@ -109,7 +109,7 @@ def test_a_file_without_places_has_default_delays_and_places_to_draw() -> None:
     imported = import_network(SAMPLES / "Placeless.gml")
     assert {link.delay_us for link in imported.network.links} == {zoo.DEFAULT_DELAY_US}
     assert len({(pop.lat, pop.lon) for pop in imported.network.pops}) == len(imported.network.pops)
-    assert "assumed: 1 ms for 8 of 8 links: the place of an end is unknown" in imported.remarks
+    assert "assumed: 1 ms for 8 of 8 links: the coordinates of an end are unknown" in imported.remarks
 
 
 def test_gml_as_published_is_read() -> None:

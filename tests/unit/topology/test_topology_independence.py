@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helsewan.topology.graph.independence import BackbonePath, footings, independent_paths
+from helsewan.topology.graph.independence import BackbonePath, independent_paths, path_redundancy
 from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
 from helsewan.topology.national.generator import national_network
 
@@ -110,10 +110,10 @@ def test_every_site_apart_from_a_service_stands_somewhere() -> None:
     network = national_network(None, 1)
     broker = next(site for site in network.sites if site.kind is Kind.SERVICE)
     towns = {network.router[router].pop for router in broker.homing}
-    found = footings(network, [broker])
+    found = path_redundancy(network, [broker])
     apart = [site for site in network.sites if not towns & {network.router[router].pop for router in site.homing}]
-    assert sum(footing.sites for footing in found) == len(apart)
-    assert [footing.ways for footing in found] == sorted(footing.ways for footing in found)
+    assert sum(each.sites for each in found) == len(apart)
+    assert [each.paths for each in found] == sorted(each.paths for each in found)
 
 
 def helsewan(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -143,7 +143,7 @@ def test_command_reports_sites_with_few_ways() -> None:
     [
         (("oslo",), "END: is missing (hint: name two places, or none for all sites)"),
         (("osl", "bergen"), "START: 'osl' is no site, town or router of this network (hint: did you mean 'oslo'?)"),
-        (("oslo-1", "oslo"), "END: 'oslo' shares Oslo with oslo-1 (hint: name places apart)"),
+        (("oslo-1", "oslo"), "END: 'oslo' shares Oslo with oslo-1 (hint: name places in different towns)"),
     ],
 )
 def test_command_refuses_what_has_no_answer(argv: tuple[str, ...], said: str) -> None:

@@ -26,23 +26,23 @@ def network() -> Network:
 def test_centre_is_in_trondheim(network: Network) -> None:
     management = Management(network)
     assert management.centre == "trondheim"
-    assert {management.lines[router].delay_us for router in network.pop["trondheim"].routers} == {0}
+    assert {management.links[router].delay_us for router in network.pop["trondheim"].routers} == {0}
 
 
 def test_line_is_as_long_as_the_quickest_way(network: Network) -> None:
-    lines = Management(network).lines
+    links = Management(network).links
     for link in network.links:
-        assert abs(lines[link.a].delay_us - lines[link.b].delay_us) <= link.delay_us
-    far = lines["kirkenes"]
-    assert far.delay_us == max(line.delay_us for line in lines.values())
+        assert abs(links[link.a].delay_us - links[link.b].delay_us) <= link.delay_us
+    far = links["kirkenes"]
+    assert far.delay_us == max(line.delay_us for line in links.values())
     # Some 1,700 km of road from Trondheim; fibre is as long or longer.
     assert 1_500 * 4.9 < far.delay_us < 3_000 * 4.9
 
 
 def test_addresses_are_distinct_and_meet_no_sites(network: Network) -> None:
-    lines = Management(network).lines
+    links = Management(network).links
     assert not PREFIX4.overlaps(addressing.SUPERNET4)
-    addresses = {line.address4 for line in lines.values()}
+    addresses = {line.address4 for line in links.values()}
     assert len(addresses) == len(network.routers) and CONTROLLER4 not in addresses
     assert addresses <= set(PREFIX4.hosts()) and PREFIX4.num_addresses > MAX_ROUTERS + 2
 

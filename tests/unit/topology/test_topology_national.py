@@ -212,7 +212,7 @@ def test_a_router_can_run_out_of_vlans():
     pops = [Pop("x", "X", Region.OST, 60.0, 10.0, ("x",))]
     orders = [SiteRequest(site, 2_000_000)] * (LAST_VLAN - FIRST_VLAN + 1)
     assert attach_sites(orders, pops, 4.9)[-1].accesses[0].vlan == LAST_VLAN
-    with pytest.raises(InputError, match="router x: more than 4093 access lines"):
+    with pytest.raises(InputError, match="router x: more than 4093 access links"):
         attach_sites([*orders, orders[0]], pops, 4.9)
 
 

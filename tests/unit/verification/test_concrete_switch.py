@@ -1,4 +1,4 @@
-"""The interpreter's parts: look-ups, labels, groups, and the way through a network."""
+"""The parts of the interpreter: look-ups, labels, groups, and traces through a network."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ from helsewan.controller.openflow.pipeline import Drop
 from helsewan.controller.rules.paths import Failures
 from helsewan.controller.update.reconciler import Reconciler
 from helsewan.topology.model import TRUNK_PORT
-from helsewan.verification.concrete.fabric import End, Fabric, Place
-from helsewan.verification.concrete.lookup import ChanceError, Classifier
+from helsewan.verification.concrete.fabric import End, Fabric, LocatedPacket
+from helsewan.verification.concrete.lookup import AmbiguousMatchError, Classifier
 from helsewan.verification.concrete.packet import Header, Label, Packet, number
 from helsewan.verification.concrete.switch import NotModelledError, Stop, Switch
 
@@ -61,7 +61,7 @@ def first(*actions: Action, goto: Table | None = None, match: Match = (), **more
 
 
 def sent(*actions: Action, packet: Packet = IP, groups: tuple[GroupRule, ...] = ()) -> Packet:
-    """What a switch makes of a packet by these actions."""
+    """The packet that a switch outputs after these actions."""
     ((port, result),) = switch(first(*actions, Output(2)), groups=groups).receive(packet, in_port=1).outputs
     assert port == 2
     return result
@@ -90,18 +90,18 @@ def test_look_up_finds_what_trying_all_finds(matches: list[Match], seen: dict[st
     assert Classifier(rules).lookup(seen) == next((rule for rule in reversed(rules) if fits(rule)), None)
 
 
-def test_chance_is_refused_and_agreement_is_not() -> None:
+def test_conflicting_entries_are_refused_and_equal_ones_are_not() -> None:
     a, b = (("eth_type", 1),), (("ipv4_dst", 2),)
     seen = {"eth_type": 1, "ipv4_dst": 2}
-    with pytest.raises(ChanceError, match="ipv4_dst=2"):
+    with pytest.raises(AmbiguousMatchError, match="ipv4_dst=2"):
         Classifier([first(match=a), first(Output(1), match=b)]).lookup(seen)
     assert Classifier([first(match=a), first(match=b)]).lookup(seen) is not None
     assert Classifier([first(match=a), first(Output(1), match=b)]).lookup({"eth_type": 1}) == first(match=a)
 
 
-def test_fields_are_known_by_either_spelling_and_any_address() -> None:
+def test_fields_have_two_names_and_addresses_are_numbers() -> None:
     match: Match = (("tcp_flags_nxm", (2, 2)), ("ipv6_dst", ("fd00::", "ffff::")), ("in_port_nxm", 3))
-    seen = Header.of(Packet.of(tcp_flags=0x12, ipv6_dst="fd00::7"), in_port=3).seen
+    seen = Header.of(Packet.of(tcp_flags=0x12, ipv6_dst="fd00::7"), in_port=3).visible
     assert Classifier([first(match=match)]).lookup(seen) is not None
     assert (number("02:00:00:00:00:ff"), number("0.0.1.0"), number("::ff")) == (0x0200000000FF, 256, 255)
 
@@ -128,8 +128,8 @@ def test_a_header_gives_back_the_packet_it_was_made_of(labels: list[Label], vlan
     packet = Packet({**IP.fields, **({"vlan_vid": vlan} if vlan else {})}, tuple(labels))
     header = Header.of(packet, in_port=4)
     assert header.packet() == packet and header.depth == len(labels)
-    assert ("ipv4_dst" in header.seen) is (not labels)
-    assert header.seen["eth_type"] == (MPLS if labels else IPV4)
+    assert ("ipv4_dst" in header.visible) is (not labels)
+    assert header.visible["eth_type"] == (MPLS if labels else IPV4)
 
 
 @given(_labels.filter(lambda labels: len(labels) < 3))
@@ -149,13 +149,13 @@ def test_next_label_copies_the_one_below() -> None:
     assert pushed.labels == (Label(7, 3, 20), Label(5, 3, 20))
 
 
-def test_fourth_label_costs_the_packet_its_life_and_what_was_sent_before() -> None:
+def test_a_fourth_label_drops_the_packet_and_its_copies() -> None:
     deep = Packet(IP.fields, (Label(1, 0, 9), Label(2, 0, 9), Label(3, 0, 9)))
     visit = switch(first(Output(2), PushMpls(), Output(3))).receive(deep, in_port=1)
     assert (visit.outputs, visit.reason) == ((), Stop.TOO_MANY_LABELS)
 
 
-def test_what_is_beneath_the_last_label_is_read_as_it_is_or_not_at_all() -> None:
+def test_the_payload_of_the_last_label_is_read_by_its_type_or_not_at_all() -> None:
     labelled = Packet(IP.fields, (Label(1, 0, 9),))
     assert sent(PopMpls(IPV4), SetField("ip_dscp", 1), packet=labelled) == IP.but(ip_dscp=1)
     assert sent(PopMpls(IPV6), SetField("ip_dscp", 1), packet=labelled) == Packet.of(eth_type=IPV6)
@@ -164,7 +164,7 @@ def test_what_is_beneath_the_last_label_is_read_as_it_is_or_not_at_all() -> None
 
 
 @pytest.mark.parametrize(("ttl", "passes"), [(0, False), (1, False), (2, True), (64, True)])
-def test_life_ends_at_one(ttl: int, passes: bool) -> None:
+def test_a_ttl_expires_at_one(ttl: int, passes: bool) -> None:
     ageing = switch(first(DecTtl(), Output(2)))
     visit = ageing.receive(IP.but(nw_ttl=ttl), in_port=1)
     assert bool(visit.outputs) is passes and (visit.reason is Stop.TTL) is not passes
@@ -180,7 +180,7 @@ def test_fields_are_set_loaded_and_moved_where_the_packet_has_them() -> None:
     assert moved == IP.but(ip_dscp=0b101101)
 
 
-def test_tags_come_and_go() -> None:
+def test_tags_are_pushed_and_popped() -> None:
     tagged = sent(PushVlan(), SetField("vlan_vid", 0x1007))
     assert tagged == IP.but(vlan_vid=0x1007)
     assert sent(PopVlan(), SetField("vlan_vid", 0x1007), packet=tagged) == IP
@@ -188,7 +188,7 @@ def test_tags_come_and_go() -> None:
         sent(PushVlan(), packet=tagged)
 
 
-def test_nothing_leaves_where_it_came_in_unless_asked() -> None:
+def test_nothing_leaves_by_its_ingress_port_unless_by_in_port() -> None:
     assert switch(first(Output(1))).receive(IP, in_port=1).reason is Stop.IN_PORT
     assert switch(first(Output(IN_PORT))).receive(IP, in_port=1).outputs == ((1, IP),)
     forgetful = switch(first(Load("in_port_nxm", 0, 16), Output(1)))
@@ -224,14 +224,14 @@ def test_what_follows_a_group_does_not_see_what_it_did() -> None:
     assert visit.outputs == ((2, IP.but(ip_dscp=1)), (4, IP))
 
 
-def test_a_bucket_may_lead_on_and_can_be_asked_again() -> None:
+def test_a_bucket_may_resubmit_and_a_group_can_be_evaluated_again() -> None:
     down_here = GroupRule(7, (Bucket(1, (Resubmit(Table.VPN),)),))
     there = FlowRule(Table.VPN, 1, (("metadata", 3),), (Output(5),))
     holding = switch(first(goto=Table.VRF, metadata=(3, 3)), FlowRule(Table.VRF, 1, (), (Group(7),)), there)
     holding = holding.having(RuleSet(groups=(down_here,)))
     visit = holding.receive(IP, in_port=1)
     assert visit.outputs == ((5, IP),) and visit.rules[-1] == there
-    assert holding.choose_again(visit.choices[0], in_port=1).outputs == visit.outputs
+    assert holding.reselect_bucket(visit.choices[0], in_port=1).outputs == visit.outputs
 
 
 def test_an_unknown_action_is_not_passed_over() -> None:
@@ -239,7 +239,7 @@ def test_an_unknown_action_is_not_passed_over() -> None:
         switch(first(object())).receive(IP, in_port=1)  # type: ignore[arg-type]
 
 
-# The way through a network.
+# Traces through a network.
 
 
 @cache
@@ -256,17 +256,17 @@ def ping(source: str, destination: str, **more: Any) -> Packet:
     return Packet.of(**{**header, **{name: str(address) for name, address in ends.items()}, **more})
 
 
-def test_a_walk_tells_every_hop_and_rule() -> None:
-    walk = fabric().trace_from("bodo-gp", ping("bodo-gp", "broker"))
-    assert (walk.end, walk.site, walk.reason) == (End.DELIVERED, "broker", None)
-    assert walk.routers == ("bodo", "trondheim", "oslo2", "oslo1")
-    assert walk.packet is not None and walk.packet.fields["nw_ttl"] == 60 and not walk.packet.labels
-    assert [rule.table for rule in walk.hops[-1].visit.rules] == [Table.ADMIT, Table.CORE, Table.VPN, Table.DELIVER]
-    told = str(walk)
-    assert "bodo, in by port 1" in told and "takes bucket 0" in told and told.endswith("DELIVERED broker")
+def test_a_trace_has_every_hop_and_rule() -> None:
+    trace = fabric().trace_from("bodo-gp", ping("bodo-gp", "broker"))
+    assert (trace.end, trace.site, trace.reason) == (End.DELIVERED, "broker", None)
+    assert trace.routers == ("bodo", "trondheim", "oslo2", "oslo1")
+    assert trace.packet is not None and trace.packet.fields["nw_ttl"] == 60 and not trace.packet.labels
+    assert [rule.table for rule in trace.hops[-1].visit.rules] == [Table.ADMIT, Table.CORE, Table.VPN, Table.DELIVER]
+    text = str(trace)
+    assert "bodo, in by port 1" in text and "takes bucket 0" in text and text.endswith("DELIVERED broker")
 
 
-def test_a_walk_tells_why_it_ended() -> None:
+def test_a_trace_has_the_reason_of_its_end() -> None:
     foreign = fabric().trace_from("bodo-gp", ping("bodo-gp", "bergen-gp"))
     assert (foreign.end, foreign.reason) == (End.DROPPED, Drop.NO_ROUTE)
     assert str(foreign).endswith("DROPPED (NO_ROUTE)")
@@ -277,16 +277,16 @@ def test_a_walk_tells_why_it_ended() -> None:
 
 def test_a_failure_is_repaired_on_the_way() -> None:
     broken = replace(fabric(), failures=Failures(links=frozenset({"trondheim-bodo"})))
-    walk = broken.trace_from("bodo-gp", ping("bodo-gp", "broker"))
-    assert (walk.end, walk.routers[:2]) == (End.DELIVERED, ("bodo", "tromso"))
-    assert walk.hops[0].visit.choices[0].bucket == 1
+    trace = broken.trace_from("bodo-gp", ping("bodo-gp", "broker"))
+    assert (trace.end, trace.routers[:2]) == (End.DELIVERED, ("bodo", "tromso"))
+    assert trace.hops[0].visit.choices[0].bucket == 1
     dead = replace(fabric(), failures=Failures(routers=frozenset({"oslo1"})))
     assert dead.trace_from("bodo-gp", ping("bodo-gp", "broker")).routers[-1] == "oslo2"
     cut = replace(fabric(), failures=Failures(links=frozenset({"trondheim-bodo", "bodo-tromso"})))
     assert cut.trace_from("bodo-gp", ping("bodo-gp", "broker")).reason is Stop.NO_BUCKET
 
 
-def test_loops_and_losses_are_told_apart() -> None:
+def test_loops_and_losses_are_distinguished() -> None:
     network = PLAN.network
     link = network.link["trondheim-bodo"]
 
@@ -295,15 +295,15 @@ def test_loops_and_losses_are_told_apart() -> None:
         return Fabric(network, {router: switch(rule) for router, rule in rules.items()})
 
     onward = Output(network.ports["bodo"][link.id])
-    start = Place("bodo", TRUNK_PORT, IP)
+    start = LocatedPacket("bodo", TRUNK_PORT, IP)
     looping = through(onward, Output(IN_PORT))
     looping = replace(looping, switches={**looping.switches, "bodo": switch(first(Load("in_port", 0, 16), onward))})
-    assert looping.walk(start).end is End.LOOPED
-    assert through(onward, Output(CONTROLLER)).walk(start).reason is Stop.CONTROLLER
-    assert through(onward, Output(TRUNK_PORT)).walk(start).end is End.LOST
-    assert through(Output(99), Output(1)).walk(start).end is End.LOST
+    assert looping.trace(start).end is End.LOOPED
+    assert through(onward, Output(CONTROLLER)).trace(start).reason is Stop.CONTROLLER
+    assert through(onward, Output(TRUNK_PORT)).trace(start).end is End.LOST
+    assert through(Output(99), Output(1)).trace(start).end is End.LOST
     down = replace(through(onward, Output(1)), failures=Failures(links=frozenset({link.id})))
-    assert down.walk(start).end is End.LOST
+    assert down.trace(start).end is End.LOST
     forked = replace(looping, switches={"bodo": switch(first(Output(2), Output(3)))})
     with pytest.raises(ValueError, match="2 packets"):
-        forked.walk(start)
+        forked.trace(start)

@@ -1,5 +1,5 @@
-"""Trials of a verifier on faults: what counts as caught, missed, harmless and a false alarm; faults in policies; and
-what the live verifier's questions show."""
+"""Mutation campaigns: what counts as caught, missed, harmless and a false alarm; faults in policies; and what the live
+verifier's probes detect."""
 
 from __future__ import annotations
 
@@ -8,90 +8,94 @@ from collections.abc import Mapping
 from functools import cache
 
 import pytest
-from mutation_case import SEED, changed, entry, jury, plan, rules
+from mutation_case import SEED, changed, entry, oracle, plan, rules
 from policy_network import small_network
 
 from helsewan.controller.openflow.entries import FlowRule, RuleSet, Table
 from helsewan.controller.openflow.pipeline import Purpose, purpose_of
 from helsewan.policies.compile import library_path, load_policy
 from helsewan.verification.failures import cases
-from helsewan.verification.findings import Case, Finding, Kind, VerificationReport
-from helsewan.verification.mutation.campaign import Campaign, FaultVerdict, Trial, changes, table
+from helsewan.verification.findings import FailureCase, FindingKind, VerificationFinding, VerificationReport
+from helsewan.verification.mutation.campaign import Campaign, FaultVerdict, Trial, changes_delivery, summary
 from helsewan.verification.mutation.corpus import INTACT
 from helsewan.verification.mutation.effect import HARMLESS, Effect, Probe
-from helsewan.verification.mutation.live import Live
+from helsewan.verification.mutation.live import LiveDetection
 from helsewan.verification.mutation.mutant import Mutant, Mutation
 from helsewan.verification.mutation.policy_faults import FAULTS, PolicyMutant, policy_mutants
 from helsewan.verification.mutation.sampling import mutants
 from helsewan.verification.static import verify
 
-CASES = (Case("intact", INTACT),)
+CASES = (FailureCase("intact", INTACT),)
 
 
 @cache
-def live() -> Live:
-    """The live verifier's questions on the same network."""
-    return Live(plan(), jury().corpus.fabric, SEED, most=600)
+def live() -> LiveDetection:
+    """The live verifier's probes of the same network."""
+    return LiveDetection(plan(), oracle().corpus.fabric, SEED, most=600)
 
 
-def tried(mutant: Mutant, *findings: Finding) -> Trial:
-    """One fault, by a verifier that finds just this."""
+def tried(mutant: Mutant, *findings: VerificationFinding) -> Trial:
+    """The trial of one fault with a verifier that reports just these findings."""
 
     def verify(faulty: Mapping[str, RuleSet]) -> VerificationReport:
         return VerificationReport("national", "small", findings, ())
 
-    (trial,) = Campaign(jury(), verify, CASES, live()).run([mutant])
+    (trial,) = Campaign(oracle(), verify, CASES, live()).run([mutant])
     return trial
 
 
 def contract() -> FlowRule:
-    """An entry that lets calls pass."""
+    """An entry of a contract that packets meet."""
     return next(
         rule
         for rule in rules()["r1"].flows
         if rule.table is Table.CONTRACT
         and purpose_of(rule.cookie)[0] is Purpose.CONTRACT
-        and jury().corpus.hits.get(("r1", rule))
+        and oracle().corpus.hits.get(("r1", rule))
     )
 
 
-def finding(probe: Probe | None) -> Finding:
-    """A leak, shown by a packet."""
+def finding(probe: Probe | None) -> VerificationFinding:
+    """A leak, with the packet of a probe as its witness."""
     if probe is None:
-        return Finding(Kind.LEAK, "intact", "", "")
-    return Finding(Kind.LEAK, "intact", "", "", probe.site, probe.line, packet=probe.packet)
+        return VerificationFinding(FindingKind.LEAK, "intact", "", "")
+    return VerificationFinding(FindingKind.LEAK, "intact", "", "", probe.site, probe.line, packet=probe.packet)
 
 
 def test_a_fault_that_changes_what_passes_is_caught_or_missed() -> None:
     fault = changed(contract())
     missed, caught = tried(fault), tried(fault, finding(None))
     assert (missed.verdict, caught.verdict, caught.kinds) == (FaultVerdict.MISSED, FaultVerdict.CAUGHT, ("leak",))
-    assert missed.witness.effect is Effect.REACHES and changes(missed)
+    assert missed.witness.effect is Effect.REACHES and changes_delivery(missed)
 
 
 def test_a_harmless_fault_survives_and_says_why() -> None:
     fault = Mutant(Mutation.ADDED, "foreign", "r1", "", (), (FlowRule(Table(42), 1, ()),))
     survived = tried(fault)
-    assert survived.verdict is FaultVerdict.SURVIVED and "no entry leads to" in survived.why and not changes(survived)
+    assert (
+        survived.verdict is FaultVerdict.SURVIVED
+        and "no entry leads to" in survived.why
+        and not changes_delivery(survived)
+    )
 
 
-def test_an_alarm_is_false_where_its_own_packet_fares_as_by_the_right_rules() -> None:
+def test_an_alarm_is_false_where_its_witness_is_treated_as_under_the_correct_rules() -> None:
     harmless = Mutant(Mutation.ADDED, "foreign", "r1", "", (), (FlowRule(Table(42), 1, ()),))
-    any_probe = jury().corpus.probes[0]
+    any_probe = oracle().corpus.probes[0]
     assert tried(harmless, finding(any_probe)).verdict is FaultVerdict.FALSE_ALARM
     rule = contract()
-    (struck, *_) = jury().corpus.hits["r1", rule][INTACT]
-    assert tried(changed(rule), finding(struck)).verdict is FaultVerdict.CAUGHT
+    (affected, *_) = oracle().corpus.hits["r1", rule][INTACT]
+    assert tried(changed(rule), finding(affected)).verdict is FaultVerdict.CAUGHT
 
 
 def test_the_report_counts_every_trial_once() -> None:
     trials = [tried(changed(contract())), tried(changed(contract()), finding(None)), tried(changed(entry(Table.CORE)))]
-    rows = table(trials)
+    rows = summary(trials)
     assert sum(row[2] for row in rows) == 3
-    assert all(made == sum(rest) for _, _, made, _, *rest in rows)
+    assert all(total == sum(rest) for _, _, total, _, *rest in rows)
 
 
-def test_questions_on_the_running_network_show_a_line_that_is_not_let_in() -> None:
+def test_live_probes_detect_a_line_that_is_not_admitted() -> None:
     dropped = [rule for rule in rules()["r1"].flows if rule.table is Table.ADMIT and rule.goto is Table.VRF]
     assert any(tried(changed(rule)).live for rule in dropped[:4])
     assert not tried(Mutant(Mutation.ADDED, "foreign", "r1", "", (), (FlowRule(Table(42), 1, ()),))).live
@@ -118,16 +122,16 @@ def test_what_the_compiler_refuses_says_why_and_the_rest_is_judged_by_packets() 
     def nothing(faulty: Mapping[str, RuleSet]) -> VerificationReport:
         return VerificationReport("national", "small", (), ())
 
-    trials = list(Campaign(jury(), nothing, CASES, live()).run_policies(faulty_policies()))
+    trials = list(Campaign(oracle(), nothing, CASES, live()).run_policies(faulty_policies()))
     assert len(trials) == 45
     by_verdict = Counter(trial.verdict for trial in trials)
     assert by_verdict[FaultVerdict.REFUSED] and by_verdict[FaultVerdict.SURVIVED]
-    assert by_verdict[FaultVerdict.MISSED] >= 20  # by a verifier that sees nothing
+    assert by_verdict[FaultVerdict.MISSED] >= 20  # by a verifier that reports nothing
     assert all(trial.why for trial in trials if trial.verdict in (FaultVerdict.REFUSED, FaultVerdict.SURVIVED))
     assert all(trial.witness.effect not in HARMLESS for trial in trials if trial.verdict is FaultVerdict.MISSED)
 
 
-# The verifier itself; `make mutants` tries it on many more.
+# The verifier itself; `make mutants` runs it on many more faults.
 
 
 @pytest.mark.exhaustive
@@ -138,17 +142,17 @@ def test_the_verifier_catches_every_fault_that_changes_what_passes() -> None:
         intact = verify(plan(), faulty, states[:1])
         return intact if intact.violations else verify(plan(), faulty, states)
 
-    campaign = Campaign(jury(), static, states, live())
+    campaign = Campaign(oracle(), static, states, live())
     trials = [*campaign.run(mutants(plan().network, rules(), 16, SEED)), *campaign.run_policies(faulty_policies()[:8])]
     bad = [trial for trial in trials if trial.verdict in (FaultVerdict.MISSED, FaultVerdict.FALSE_ALARM)]
     assert bad == [], f"seed {SEED}"
     assert sum(trial.verdict is FaultVerdict.CAUGHT for trial in trials) >= 8
 
 
-def test_what_was_missed_once_is_caught() -> None:
-    """Faults that the verifier did not see at first: a second tag, one set where there is none, one of another line;
-    meters that entries dispute or share; all packets of a table taken by chance; a stale TTL; another traffic class on
-    the way to a site's other line."""
+def test_faults_that_were_missed_once_are_caught() -> None:
+    """Faults that earlier versions of the verifier missed: a second tag, one set where there is none, one of another
+    access link; meters that conflicting entries or several links use; all packets of a table subject to conflicting
+    entries; a stale TTL; another traffic class on the path to a site's other access link."""
     kinds = {
         ("r2, admit: without PushVlan()", 1),
         ("r2, admit: SetField(field='vlan_vid', value=4196)", 1),
@@ -159,8 +163,8 @@ def test_what_was_missed_once_is_caught() -> None:
         ("r3, other_line: without Move(source='ip_dscp'", 2),
         ("r1, other_line: without Move(source='reg0'", 2),
     }
-    drawn = {seed: mutants(plan().network, rules(), 240, seed) for seed in (1, 2)}
+    sampled = {seed: mutants(plan().network, rules(), 240, seed) for seed in (1, 2)}
     states = cases(plan().network, "single")
     for what, seed in sorted(kinds):
-        mutant = next(each for each in drawn[seed] if str(each).startswith(what))
-        assert verify(plan(), mutant.among(rules()), states).violations, what
+        mutant = next(each for each in sampled[seed] if str(each).startswith(what))
+        assert verify(plan(), mutant.apply_to_all(rules()), states).violations, what

@@ -1,4 +1,4 @@
-"""Exactly the packets that rules deliver, written out: the blocks are the set, no more and no less."""
+"""The packet sets that rules deliver, written as blocks: the blocks are the set, no more and no less."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_blocks_are_the_whole_set_and_do_not_overlap() -> None:
     assert again == those
 
 
-def test_more_blocks_than_are_wanted_are_said_to_be_more() -> None:
+def test_a_list_of_blocks_beyond_the_limit_is_marked_incomplete() -> None:
     space = Space()
     found, whole = blocks(space, space.equal("ip_proto", 6) | space.equal("ip_proto", 17), 1)
     assert len(found) == 1 and not whole
 
 
-def test_what_two_sites_exchange_is_what_the_interpreter_lets_through() -> None:
+def test_the_packets_between_two_sites_are_those_that_the_interpreter_delivers() -> None:
     plan = small_plan()
     generation = first_generation(plan)
     rules = {router.id: generation.rules(router.id) for router in plan.network.routers}
@@ -55,8 +55,8 @@ def test_what_two_sites_exchange_is_what_the_interpreter_lets_through() -> None:
     for port in range(0, 1 << 16, 97):
         packet = Packet.of(eth_type=IPV4, ipv4_src=str(sender.address4), ipv4_dst=str(receiver.address4), ip_proto=17,
                            udp_src=4000, udp_dst=port, ip_dscp=0, ip_frag=0, nw_ttl=64)  # fmt: skip
-        walk = fabric.trace_from(sender.id, packet)
-        arrives = walk.end is End.DELIVERED and walk.site == receiver.id
+        trace = fabric.trace_from(sender.id, packet)
+        arrives = trace.end is End.DELIVERED and trace.site == receiver.id
         assert (delivered & static.space.of(packet) != static.space.none) is arrives, port
         met.add(arrives)
     assert met == {True, False}
@@ -69,15 +69,15 @@ def network(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_command_tells_the_packets_in_words_and_to_programs(network: Path) -> None:
+def test_the_command_prints_the_packets_in_words_and_as_json(network: Path) -> None:
     pair = ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network)]
     words = CliRunner().invoke(app, pair)
     assert words.exit_code == 0 and "fragments none" in words.output and "delivered with DSCP 46" in words.output
-    told = json.loads(CliRunner().invoke(app, [*pair, "--json"]).output)
-    assert told["all"] and len(told["delivered"]) == words.output.count("packets IPv")
+    output = json.loads(CliRunner().invoke(app, [*pair, "--json"]).output)
+    assert output["all"] and len(output["delivered"]) == words.output.count("packets IPv")
 
 
-def test_what_is_dropped_is_all_else_and_a_failure_has_its_name(network: Path) -> None:
+def test_dropped_packets_are_all_others_and_a_failure_case_is_named(network: Path) -> None:
     pair = ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network)]
     dropped = json.loads(CliRunner().invoke(app, [*pair, "--outcome", "dropped", "--json"]).output)
     assert dropped["dropped"] and dropped["case"] == "intact" and "delivered" not in dropped
@@ -91,20 +91,22 @@ def test_what_is_dropped_is_all_else_and_a_failure_has_its_name(network: Path) -
 def test_a_site_whose_router_is_off_sends_nothing(network: Path) -> None:
     pair = ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network), "--json"]
     router = loads(SMALL.encode(), "small.yaml").data["sites"]["hospital-a"]["lines"][0]["router"]
-    told = json.loads(CliRunner().invoke(app, [*pair, "--case", f"router {router}"]).output)
-    assert told["delivered"] == [] and told["case"] == f"router {router}"
+    output = json.loads(CliRunner().invoke(app, [*pair, "--case", f"router {router}"]).output)
+    assert output["delivered"] == [] and output["case"] == f"router {router}"
 
 
 @pytest.mark.parametrize(("pair", "reason"), [(("hospital-x", "gp-c"), "no site"), (("gp-c", "hospital-x"), "no site")])
 def test_unknown_sites_are_refused(network: Path, pair: tuple[str, str], reason: str) -> None:
     result = CliRunner().invoke(app, ["rules", "packets", *pair, "--from", str(network)])
     assert isinstance(result.exception, InputError) and reason in str(result.exception)
-    result = CliRunner().invoke(app, ["rules", "packets", "gp-c", "hospital-a", "--line", "1", "--from", str(network)])
-    assert isinstance(result.exception, InputError) and "--line" in str(result.exception)
+    for option in ("--access-link", "--line"):  # the second is the old name
+        argv = ["rules", "packets", "gp-c", "hospital-a", option, "1", "--from", str(network)]
+        result = CliRunner().invoke(app, argv)
+        assert isinstance(result.exception, InputError) and "--access-link" in str(result.exception)
 
 
-def test_what_is_too_long_to_be_followed_is_said(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Static, "became", too_deep)
+def test_a_path_too_long_to_follow_is_an_error(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Static, "outcomes", too_deep)
     result = CliRunner().invoke(app, ["rules", "packets", "hospital-a", "hospital-b", "--from", str(network)])
     assert isinstance(result.exception, InputError) and "than can be followed" in str(result.exception)
 

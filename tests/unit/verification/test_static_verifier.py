@@ -1,4 +1,4 @@
-"""The static verifier: rules that keep a policy are proved to, and each way of breaking it is found, with a packet."""
+"""The static verifier: correct rules are proved, and each kind of violation is found, with a witness packet."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from helsewan.controller.openflow.pipeline import SOURCE_ROLE, VLAN_PRESENT, Dro
 from helsewan.topology.model import TRUNK_PORT
 from helsewan.verification.concrete.fabric import End
 from helsewan.verification.failures import INTACT, cases
-from helsewan.verification.findings import Finding, Kind, VerificationReport
+from helsewan.verification.findings import FindingKind, VerificationFinding, VerificationReport
 from helsewan.verification.mutation.sampling import mutants
 from helsewan.verification.static import Static, Verification, verify
 
 
 def changed(choose: Callable[[FlowRule], bool], change: Callable[[FlowRule], FlowRule | None]) -> Rules:
-    """The intended rules with the first entry that is chosen, on the first router that has one, changed or gone."""
+    """The intended rules with the first entry chosen, on the first router that has one, changed or removed."""
     held = rules()
     for router, each in held.items():
         for place, rule in enumerate(each.flows):
@@ -31,7 +31,7 @@ def changed(choose: Callable[[FlowRule], bool], change: Callable[[FlowRule], Flo
     raise AssertionError("no such entry")
 
 
-def found(held: Rules, scope: str = "none") -> dict[Kind, Finding]:
+def found(held: Rules, scope: str = "none") -> dict[FindingKind, VerificationFinding]:
     """The first violation of each kind."""
     report = verify(plan(), held, cases(plan().network, scope))
     return {finding.kind: finding for finding in reversed(report.violations)}
@@ -45,7 +45,7 @@ def without(rule: FlowRule, *names: str) -> FlowRule:
     return replace(rule, match=tuple(each for each in rule.match if each[0] not in names))
 
 
-def test_rules_that_keep_the_policy_are_proved_to_whatever_one_thing_fails() -> None:
+def test_correct_rules_are_proved_under_every_single_failure() -> None:
     everything = cases(plan().network, "single")
     report: VerificationReport = verify(plan(), rules(), everything)
     assert report.violations == ()
@@ -53,27 +53,27 @@ def test_rules_that_keep_the_policy_are_proved_to_whatever_one_thing_fails() -> 
     assert everything[0] == INTACT and len(everything) > len(plan().network.links)
 
 
-def test_a_contract_without_its_roles_is_a_leak_with_a_packet_that_goes_through() -> None:
+def test_a_contract_without_its_roles_is_a_leak_with_a_packet_that_is_delivered() -> None:
     voice = lambda rule: rule.table is Table.CONTRACT and ("ip_proto", 17) in rule.match  # noqa: E731
     held = changed(voice, lambda rule: without(rule, "metadata"))
-    leak = found(held)[Kind.LEAK]
-    assert leak.walk is not None and leak.walk.end is End.DELIVERED and leak.packet is not None
-    assert leak.walk.site == leak.towards
-    assert "allow" in leak.says
+    leak = found(held)[FindingKind.LEAK]
+    assert leak.trace is not None and leak.trace.end is End.DELIVERED and leak.packet is not None
+    assert leak.trace.site == leak.towards
+    assert "allow" in leak.reason
 
 
-def test_a_contract_that_is_not_there_is_a_blackhole_that_names_its_line() -> None:
+def test_a_missing_contract_is_a_blackhole_that_names_the_line_of_the_policy() -> None:
     held = changed(of_purpose(Table.CONTRACT, Purpose.CONTRACT), lambda rule: None)
     missing = found(held)
-    hole = missing.get(Kind.BLACKHOLE) or missing[Kind.ONE_WAY]
-    assert hole.walk is not None and hole.walk.reason is Drop.NO_CONTRACT
-    assert ":" in hole.source and "contract" in hole.says
+    hole = missing.get(FindingKind.BLACKHOLE) or missing[FindingKind.ONE_WAY]
+    assert hole.trace is not None and hole.trace.reason is Drop.NO_CONTRACT
+    assert ":" in hole.source and "contract" in hole.reason
 
 
-def test_a_spoofed_source_that_comes_through_is_a_leak() -> None:
+def test_a_spoofed_source_that_is_delivered_is_a_leak() -> None:
     admitting = lambda rule: rule.table is Table.ADMIT and rule.goto is Table.VRF  # noqa: E731
     held = changed(admitting, lambda rule: without(rule, "ipv4_src", "ipv6_src"))
-    leak = found(held)[Kind.LEAK]
+    leak = found(held)[FindingKind.LEAK]
     assert leak.packet is not None
     site = plan().network.site[leak.site]
     names = {4: "ipv4_src", 6: "ipv6_src"}
@@ -90,16 +90,16 @@ def test_a_wrong_mark_is_found() -> None:
         return replace(rule, actions=(SetField("ip_dscp", 63),))
 
     held = changed(of_purpose(Table.CONTRACT, Purpose.CONTRACT), remarked)
-    assert Kind.MISMARKED in found(held)
+    assert FindingKind.MISMARKED in found(held)
 
 
-def test_a_line_without_its_policer_is_found() -> None:
+def test_an_access_link_without_its_policer_is_found() -> None:
     held = changed(lambda rule: rule.meter is not None, lambda rule: replace(rule, meter=None))
-    unpoliced = found(held)[Kind.UNPOLICED]
-    assert unpoliced.site and "kbit/s" in unpoliced.says
+    unpoliced = found(held)[FindingKind.UNPOLICED]
+    assert unpoliced.site and "kbit/s" in unpoliced.reason
 
 
-def test_a_packet_out_of_anothers_line_is_misdelivered() -> None:
+def test_a_packet_delivered_to_another_site_is_misdelivered() -> None:
     def elsewhere(rule: FlowRule) -> FlowRule:
         others = [line.vlan for line in plan().attachments if line.router == router_of(rule)]
         own = next(a.value for a in rule.actions if isinstance(a, SetField) and a.field == "vlan_vid")
@@ -115,7 +115,7 @@ def test_a_packet_out_of_anothers_line_is_misdelivered() -> None:
 
     to_site = lambda rule: rule.table is Table.DELIVER and Output(TRUNK_PORT) in rule.actions  # noqa: E731
     kinds = found(changed(to_site, elsewhere))
-    assert kinds.keys() & {Kind.LOST, Kind.MISDELIVERED, Kind.LEAK}
+    assert kinds.keys() & {FindingKind.LOST, FindingKind.MISDELIVERED, FindingKind.LEAK}
 
 
 def test_two_entries_of_one_priority_that_differ_are_found() -> None:
@@ -125,7 +125,7 @@ def test_two_entries_of_one_priority_that_differ_are_found() -> None:
     rival = replace(without(contract, "ip_proto", "udp_dst", "udp_src", "tcp_dst", "tcp_src", "tcp_flags_nxm",
                             "icmpv4_type", "icmpv6_type"), actions=(), goto=None, metadata=None)  # fmt: skip
     held[router] = replace(each, flows=(*each.flows, rival))
-    assert Kind.AMBIGUOUS in found(held)
+    assert FindingKind.AMBIGUOUS in found(held)
 
 
 def test_a_wrong_second_bucket_shows_when_the_first_fails_and_not_before() -> None:
@@ -142,7 +142,7 @@ def test_a_wrong_second_bucket_shows_when_the_first_fails_and_not_before() -> No
     assert failed and all(finding.case != INTACT.name for finding in failed.values())
 
 
-def test_an_entry_that_is_never_met_is_a_flaw_and_no_violation() -> None:
+def test_an_entry_that_no_packet_matches_is_dead_and_no_violation() -> None:
     held = rules()
     router, each = next(iter(held.items()))
     nobody = (("metadata", SOURCE_ROLE.of(0xFFFF)),)
@@ -150,11 +150,11 @@ def test_an_entry_that_is_never_met_is_a_flaw_and_no_violation() -> None:
     held[router] = replace(each, flows=(*each.flows, idle))
     report = verify(plan(), held)
     assert report.violations == ()
-    assert any(finding.kind is Kind.UNREACHED and str(idle) in finding.where for finding in report.findings)
+    assert any(finding.kind is FindingKind.UNREACHED and str(idle) in finding.where for finding in report.findings)
 
 
 @pytest.mark.parametrize("far", [False, True])
-def test_what_is_delivered_is_told_exactly(far: bool) -> None:
+def test_delivered_packets_are_known_exactly(far: bool) -> None:
     static = Static(plan().network, rules())
     contract = next(each for each in plan().contracts)
     roles = {role.id: role for role in plan().roles}
@@ -165,25 +165,25 @@ def test_what_is_delivered_is_told_exactly(far: bool) -> None:
     assert delivered & ~static.space.source_in(source) & static.space.of_type((0x0800,)) == static.space.none
 
 
-def test_after_one_rule_changed_the_same_is_found_as_from_the_beginning() -> None:
+def test_incremental_verification_finds_the_same_as_a_full_one() -> None:
     seed = 7
     print(f"seed {seed}")
     verification = Verification(plan(), Static(plan().network, rules()))
     assert verification.intact() == []
     broke = 0
     for mutant in mutants(plan().network, rules(), 40, seed):
-        held = mutant.of(rules()[mutant.router])
+        held = mutant.apply(rules()[mutant.router])
         anew = Verification(plan(), Static(plan().network, {**rules(), mutant.router: held})).intact()
-        assert _told(verification.after(mutant.router, held)) == _told(anew), str(mutant)
+        assert _summary(verification.after_change(mutant.router, held)) == _summary(anew), str(mutant)
         broke += bool(anew)
     assert broke > 10
 
 
-def _told(findings: list[Finding]) -> set[tuple[Kind, str, str | None, int]]:
+def _summary(findings: list[VerificationFinding]) -> set[tuple[FindingKind, str, str | None, int]]:
     return {(finding.kind, finding.site, finding.towards, finding.alike) for finding in findings}
 
 
-def test_workers_find_what_one_finds() -> None:
+def test_several_workers_find_the_same_as_one() -> None:
     held = rules()
     router, each = next(
         (router, each) for router, each in held.items() if any(len(g.buckets) == 2 for g in each.groups)

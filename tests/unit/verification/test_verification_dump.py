@@ -1,4 +1,4 @@
-"""Rules in a file: what is written reads back equal, and what is wrong with a file is told where it stands."""
+"""Rules in a file: what is written reads back equal, and an error in a file is reported with its location."""
 
 from __future__ import annotations
 
@@ -44,7 +44,6 @@ from helsewan.controller.openflow.entries import (
 from helsewan.controller.rules.generation import first_generation
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, load_policy, policy_path, read_policy
-from helsewan.policies.plan import Standing
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.dump.dump import Dump, read, write
 from helsewan.verification.dump.entry_json import from_json, to_json
@@ -119,7 +118,7 @@ ENTRY: st.SearchStrategy[Entry] = st.one_of(
 @given(ENTRY)
 @settings(max_examples=400)
 def test_an_entry_reads_back_equal(entry: Entry) -> None:
-    """Whatever a switch may hold, what somebody else put there included."""
+    """Any entry that a switch may hold, also of another controller."""
     assert from_json(json.loads(json.dumps(to_json(entry)))) == entry
 
 
@@ -140,7 +139,7 @@ def test_the_rules_of_a_policy_read_back_equal() -> None:
     rules = {router.id: generation.rules(router.id) for router in plan.network.routers}
     links, routers = (next(iter(each)) for each in (plan.network.link, plan.network.router))
     line = next(iter(next(filter(None, plan.network.access_link_ports.values()))))
-    down = Failures(frozenset({links}), frozenset({routers}), lines=frozenset({line}))
+    down = Failures(frozenset({links}), frozenset({routers}), access_links=frozenset({line}))
     dump = Dump.of(plan, rules, "read at noon", down)
     again = read(raw(dump), "dump")
     assert (again, again.plan) == (dump, plan)
@@ -154,13 +153,13 @@ def tiny() -> bytes:
 
 
 def changed(number: int, path: str, value: object) -> bytes:
-    """The small dump with one value of one line another, lines counted from 1; GONE takes it away, a list gets it
+    """The small dump with one value of one line changed, lines counted from 1; GONE removes it, to a list it is
     appended."""
     lines = raw(small()).splitlines()
     data = json.loads(lines[number - 1])
     inner: Any = data
-    *way, last = path.split(".")
-    for part in way:
+    *path_to, last = path.split(".")
+    for part in path_to:
         inner = inner[int(part)] if isinstance(inner, list) else inner[part]
     if value is GONE:
         del inner[last]
@@ -173,7 +172,7 @@ def changed(number: int, path: str, value: object) -> bytes:
 
 
 def line_of(kind: str, has: str = "") -> int:
-    """The first line of the small dump that is an entry of a kind, and has a word in it."""
+    """The first line of the small dump with an entry of a kind that contains a text."""
     lines = raw(small()).decode().splitlines()
     return next(
         number for number, line in enumerate(lines, start=1) if f', "{kind}": {{' in line and has in line and number > 3
@@ -204,7 +203,7 @@ CASES: dict[str, tuple[int, str, object, str]] = {
     "an address": (MASKS, SRC, "10.0.0.256", f"{SRC}: '10.0.0.256' is no IPv4 address"),
     "a mask": (MASKS, SRC, "10.0.0.1/24", f"{SRC}: '10.0.0.1/24' has bits outside its mask"),
     "too wide": (FLOW, "flow.match.ip_dscp", 64, "flow.match.ip_dscp: 64 does not fit into 6 bits"),
-    "a way back": (METERED, "flow.goto", "admit", "flow.goto: 'admit' does not lead on"),
+    "a goto back": (METERED, "flow.goto", "admit", "flow.goto: 'admit' is not a later table"),
     "metadata": (FLOW, "flow.metadata", "0x3/0x1", "flow.metadata: '0x3/0x1' has bits outside its mask"),
     "an action": (GROUPED, "flow.actions", "pop_vlam", "is no action (hint: did you mean 'pop_vlan'?)"),
     "a masked set": (GROUPED, "flow.actions", MASKED_SET, ".set_field.ipv4_src: '10.0.0.0/8' has a mask"),
@@ -212,13 +211,13 @@ CASES: dict[str, tuple[int, str, object, str]] = {
     "a group": (GROUPED, "flow.actions", {"group": 77}, ".group: 77 is no group of oslo1 (hint: add the group"),
     "a meter": (METERED, "flow.meter", 78, "flow.meter: 78 is no meter of oslo1 (hint: add the meter"),
     "a group's group": (GROUP, "group.buckets.0.actions", {"group": 79}, ": group.buckets[0].actions["),
-    "a group's own": (GROUP, "group.buckets.0.actions", {"group": OWN}, f"in a circle: group {OWN} to {OWN}"),
+    "a group's own": (GROUP, "group.buckets.0.actions", {"group": OWN}, f"groups form a loop: {OWN} to {OWN}"),
     "a mask of the type": (FLOW, "flow.match.eth_type", "0x800/0xff00", "has a mask, which this field cannot have"),
     "a meter's rate": (METER, "meter.rate_kbps", "much", "meter.rate_kbps: 'much' should be a whole number"),
     "two entries": (FLOW, "group", {}, "should be one entry"),
     "another format": (1, "format", "helsewan-rules/2", "d:1: format: 'helsewan-rules/2' is not allowed"),
     "a head's key": (1, "when", "now", "d:1: when: unknown key"),
-    "what is down": (1, "down.links", "nowhere", "d:1: down.links[0]: 'nowhere' is not of this network"),
+    "a failed link": (1, "down.links", "nowhere", "d:1: down.links[0]: 'nowhere' is not of this network"),
     "another network": (2, "network.name", "other", "d:2: "),
     "no policy": (3, "policy", GONE, "d:3: is not the policy"),
     "no sources": (3, "sources", 1, "d:3: sources: 1 should be a map of keys to values"),
@@ -226,10 +225,10 @@ CASES: dict[str, tuple[int, str, object, str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_wrong_is_told_where_it_stands(case: str) -> None:
-    number, path, value, said = CASES[case]
-    (told,) = problems(changed(number, path, value))
-    assert told.startswith(f"d:{number}") and said in told, told
+def test_an_error_is_reported_with_its_location(case: str) -> None:
+    number, path, value, expected = CASES[case]
+    (messages,) = problems(changed(number, path, value))
+    assert messages.startswith(f"d:{number}") and expected in messages, messages
 
 
 def test_a_policy_that_is_not_the_dumps_own_is_refused() -> None:
@@ -252,7 +251,7 @@ exceptions:
 """
 
 
-def test_a_policy_of_several_files_has_its_places(tmp_path: Path) -> None:
+def test_a_policy_of_several_files_has_its_locations(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("include: open\nname: mine\ncontracts:\n  everything: {services: [ping]}\n")
     plan = compile_policy(load_policy(path), national_network(90, 1))
@@ -261,7 +260,7 @@ def test_a_policy_of_several_files_has_its_places(tmp_path: Path) -> None:
 
 
 def test_exceptions_are_as_they_were() -> None:
-    """Whether one is in force hangs on when the rules were taken, not on when they are looked at."""
+    """Whether one is in force depends on when the rules were read from the switches, not on the current time."""
     network = national_network(90, 1)
     text = (policy_path("open")).read_text() + EXCEPTION
     policy = read_policy(loads(text.encode(), "mine.yaml"))
@@ -270,10 +269,10 @@ def test_exceptions_are_as_they_were() -> None:
         plan = compile_policy(policy, network, now=moment)
         in_force = [each for each in plan.exceptions if each.standing is Standing.IN_FORCE]
         assert len(in_force) == count
-        assert read(raw(Dump.of(plan, {}, moment=moment)), "d").plan == plan
+        assert read(raw(Dump.of(plan, {}, time=time)), "d").plan == plan
 
 
-def test_all_that_is_wrong_is_told_in_one_pass() -> None:
+def test_all_errors_are_reported_in_one_pass() -> None:
     lines = raw(small()).splitlines()
     lines[FLOW - 1] = lines[FLOW - 1].replace(b'"priority": ', b'"priority": 99')
     lines[GROUP - 1] = b"{"
@@ -281,36 +280,36 @@ def test_all_that_is_wrong_is_told_in_one_pass() -> None:
     assert first.startswith(f"d:{GROUP}: is not JSON: ") and second.startswith(f"d:{FLOW}: flow.priority: ")
 
 
-def test_all_that_does_not_go_together_is_told_in_one_pass() -> None:
+def test_all_inconsistencies_are_reported_in_one_pass() -> None:
     lines = raw(small()).splitlines()
     lines[METERED - 1] = lines[METERED - 1].replace(b'"meter": ', b'"meter": 9')
     first, second = problems(b"\n".join([*lines, lines[FLOW - 1]]))
-    assert first == f"d:{len(lines) + 1}: is what line {FLOW} is to a switch (hint: remove one of them)"
+    assert first == f"d:{len(lines) + 1}: is the same entry to a switch as line {FLOW} (hint: remove one of them)"
     assert second.startswith(f"d:{METERED}: flow.meter: ")
 
 
-def test_a_key_twice_is_no_entry() -> None:
+def test_a_duplicate_key_is_refused() -> None:
     data = raw(small()).replace(b'"priority": ', b'"priority": 1, "priority": ', 1)
-    assert problems(data) == [f"d:{FLOW}: is not JSON: 'priority' stands twice in one object (hint: one object a line)"]
+    assert problems(data) == [f"d:{FLOW}: is not JSON: 'priority' is twice in one object (hint: one object a line)"]
 
 
 def test_many_problems_are_counted() -> None:
     data = raw(small()).replace(b'"cookie"', b'"cooky"')
-    told = problems(data)
-    assert len(told) == 51 and told[-1].startswith("d: has ") and told[-1].endswith(" problems more")
+    messages = problems(data)
+    assert len(messages) == 51 and messages[-1].startswith("d: has ") and messages[-1].endswith(" problems more")
 
 
-def test_half_an_archive_is_told() -> None:
+def test_a_truncated_archive_is_an_error() -> None:
     packed = gzip.compress(raw(small()))
-    assert problems(packed[:-9]) == ["d: ends in the middle (hint: copy or dump it again)"]
-    (told,) = problems(packed[:40] + b"\0" * 40 + packed[80:])
-    assert told.startswith("d: cannot be unpacked: ")
+    assert problems(packed[:-9]) == ["d: is truncated (hint: copy or dump it again)"]
+    (messages,) = problems(packed[:40] + b"\0" * 40 + packed[80:])
+    assert messages.startswith("d: cannot be unpacked: ")
 
 
 @given(st.binary(max_size=60), st.integers(0, 10**6), st.integers(0, 200))
 @settings(max_examples=300, deadline=None)
 def test_no_bytes_break_the_reader(noise: bytes, at: int, cut: int) -> None:
-    """Noise anywhere in a dump gives a dump or problems, and nothing else."""
+    """Noise anywhere in a dump gives a dump or an InputError, and nothing else."""
     whole = tiny()
     assert len(read(whole, "d").rules["oslo1"])
     at %= len(whole)

@@ -1,4 +1,4 @@
-"""What a verification tells programs and people, of reports made by hand; ways are walked through real rules."""
+"""Reports of a verification for programs and users, on sample findings whose traces follow real rules."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from helsewan.cli.verify import verify
 from helsewan.common.errors import InputError
 from helsewan.lab.proofs.verification import Verified
 from helsewan.lab.proofs.witness_files import write_witnesses
-from helsewan.verification.findings import Kind, VerificationReport
+from helsewan.verification.findings import FindingKind, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
-from helsewan.verification.reports.results import as_json, as_junit, told
+from helsewan.verification.reports.results import as_json, as_junit, as_text
 from helsewan.verification.reports.witness import scapy_packet
 
 
 def test_json_has_all_that_was_found() -> None:
-    data = json.loads(json.dumps(as_json(report(Kind.LOOP, Kind.SHADOWED), "intended")))
+    data = json.loads(json.dumps(as_json(report(FindingKind.LOOP, FindingKind.SHADOWED), "intended")))
     assert (data["format"], data["verdict"], data["exit_code"]) == ("helsewan-verification/1", "violated", 1)
     assert (data["policy"], data["network"], data["rules"]) == ("mine", "small", "intended")
     first, second = data["violations"]
     assert (first["kind"], first["case"], first["source"], first["alike"]) == ("leak", "intact", "mine.yaml:12", 3)
     assert first["packet"]["fields"]["tcp_dst"] == 443 and "TCP(" in first["packet"]["scapy"]
-    walk = leak().walk
-    assert walk is not None
-    assert [hop["router"] for hop in first["way"]["hops"]] == list(walk.routers)
+    trace = leak().trace
+    assert trace is not None
+    assert [hop["router"] for hop in first["way"]["hops"]] == list(trace.routers)
     assert first["way"]["hops"][0]["entries"][0].startswith("table admit, ")
     assert (second["packet"], second["way"], second["where"]) == (None, None, "north: table 1")
     assert [flaw["kind"] for flaw in data["flaws"]] == ["shadowed"]
@@ -42,7 +42,7 @@ def test_json_has_all_that_was_found() -> None:
 
 def test_the_manual_has_every_key_and_option() -> None:
     manual = (Path(__file__).parents[3] / "docs" / "verify.md").read_text(encoding="utf-8")
-    data = as_json(report(Kind.LOOP), "intended", LiveReport(1, (), (), (), ()))
+    data = as_json(report(FindingKind.LOOP), "intended", LiveReport(1, (), (), (), ()))
     finding = data["violations"][0]
     parts = (
         data,
@@ -56,12 +56,12 @@ def test_the_manual_has_every_key_and_option() -> None:
     missing = [key for part in parts for key in part if f"`{key}`" not in manual]
     options = [name for option in inspect.signature(verify).parameters.values() for name in _names(option.annotation)]
     missing += [name for name in options if name not in manual]
-    missing += [kind.value for kind in Kind if f"`{kind.value}`" not in manual]
+    missing += [kind.value for kind in FindingKind if f"`{kind.value}`" not in manual]
     assert "--replay" in options and missing == []
 
 
 def _names(annotation: Any) -> list[str]:
-    """The spellings of an option; those that all verbs have are told elsewhere."""
+    """The option's names; those that all commands have are documented elsewhere."""
     text = str(annotation)
     return re.findall(r"'(--[a-z-]+)'", text)
 
@@ -72,7 +72,7 @@ def test_a_proof_without_violations_is_one() -> None:
 
 
 def test_junit_has_a_case_for_each_kind_and_proof() -> None:
-    suites = ElementTree.fromstring(as_junit(report(Kind.LOOP, Kind.LOOP, Kind.SHADOWED)))
+    suites = ElementTree.fromstring(as_junit(report(FindingKind.LOOP, FindingKind.LOOP, FindingKind.SHADOWED)))
     (suite,) = suites
     assert {name: suite.get(name) for name in ("tests", "failures", "time")} == {
         "tests": "3", "failures": "2", "time": "1.500",
@@ -85,23 +85,29 @@ def test_junit_has_a_case_for_each_kind_and_proof() -> None:
 
 
 def test_people_are_told_the_packet_the_line_and_the_way(capsys: pytest.CaptureFixture[str]) -> None:
-    print_report(Verified(report(Kind.LOOP, Kind.SHADOWED), "intended"), flaws=False)
+    print_report(Verified(report(FindingKind.LOOP, FindingKind.SHADOWED), "intended"), list_dead_rules=False)
     said = capsys.readouterr().out
-    for expected in ("mine.yaml:12", "TCP 10.", "scapy: Ether(", "table admit, ", "1 shadowed (--flaws lists them)"):
+    for expected in (
+        "mine.yaml:12",
+        "TCP 10.",
+        "scapy: Ether(",
+        "table admit, ",
+        "1 shadowed (--dead-rules lists them)",
+    ):
         assert expected in said, said
     assert said.rstrip().endswith("violated: 1 leak, 1 loop")
-    assert said.index("violations") < said.index("proved") < said.index("breaks no policy")
-    print_report(Verified(VerificationReport("mine", "small", (), report().proofs), "intended"), flaws=True)
-    assert capsys.readouterr().out.rstrip().endswith("proved: nothing breaks the policy")
+    assert said.index("violations") < said.index("proved") < said.index("no violation: ")
+    print_report(Verified(VerificationReport("mine", "small", (), report().proofs), "intended"), list_dead_rules=True)
+    assert capsys.readouterr().out.rstrip().endswith("proved: no violation of the policy")
 
 
 def test_flaws_are_listed_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    print_report(Verified(report(Kind.UNREACHED), "intended"), flaws=True)
+    print_report(Verified(report(FindingKind.UNREACHED), "intended"), list_dead_rules=True)
     assert "  unreached: north: table 1: says <this> & [that]" in capsys.readouterr().out
 
 
 def test_a_witness_is_a_capture_a_text_and_what_a_replay_needs(tmp_path: Path) -> None:
-    write_witnesses(tmp_path / "w", report(Kind.LOOP).violations)
+    write_witnesses(tmp_path / "w", report(FindingKind.LOOP).violations)
     names = sorted(path.name for path in (tmp_path / "w").iterdir())
     assert names == ["001-leak.json", "001-leak.pcap", "001-leak.txt", "002-loop.txt"]
     (frame,) = rdpcap(str(tmp_path / "w" / "001-leak.pcap"))
@@ -110,11 +116,11 @@ def test_a_witness_is_a_capture_a_text_and_what_a_replay_needs(tmp_path: Path) -
     assert bytes(frame) == bytes(scapy_packet(packet))
     data: dict[str, Any] = json.loads((tmp_path / "w" / "001-leak.json").read_text())
     assert data["format"] == "helsewan-witness/1" and data["from"]["site"] == leak().site
-    assert (tmp_path / "w" / "001-leak.txt").read_text() == told(leak()) + "\n"
+    assert (tmp_path / "w" / "001-leak.txt").read_text() == as_text(leak()) + "\n"
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "w").iterdir())
 
 
-def test_witnesses_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+def test_witnesses_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "w").touch()
     with pytest.raises(InputError, match=re.escape(f"--witness: '{tmp_path / 'w'}' File exists")):
         write_witnesses(tmp_path / "w", ())

@@ -1,4 +1,4 @@
-"""A witness is the packet it stands for: taken apart again by Scapy, it has the same fields."""
+"""A witness in Scapy is the packet that it represents: dissected again, it has the same fields."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def packets(draw: st.DrawFn) -> Packet:
     return Packet.of(*labels, eth_type=0x0800 if version == 4 else 0x86DD, **ends, **tag, **fields)
 
 
-def taken_apart(raw: bytes) -> Packet:
-    """A frame's fields, by Scapy's dissection."""
+def dissected(raw: bytes) -> Packet:
+    """The fields of a frame by Scapy's dissection."""
     ether = Ether(raw)
     fields: dict[str, Any] = {"eth_src": ether.src, "eth_dst": ether.dst}
     layer, kind = ether.payload, ether.type
@@ -114,25 +114,29 @@ def _upper(layer: Any, protocol: int) -> dict[str, Any]:
 
 @given(packets())
 @settings(max_examples=400, deadline=None)
-def test_a_packet_taken_apart_again_is_the_same(packet: Packet) -> None:
-    assert taken_apart(bytes(scapy_packet(packet, MARK))) == packet
+def test_a_packet_dissected_again_is_the_same(packet: Packet) -> None:
+    assert dissected(bytes(scapy_packet(packet, MARK))) == packet
 
 
 @given(packets())
 @settings(max_examples=60, deadline=None)
 def test_the_expression_makes_the_same_packet(packet: Packet) -> None:
-    """By whoever pastes it into Scapy's own shell."""
+    """As pasted into Scapy's own shell."""
     known = {**vars(l2), **vars(inet), **vars(inet6), "Raw": Raw, "MPLS": MPLS}  # as after load_contrib("mpls")
     assert bytes(eval(expression(packet, MARK), known)) == bytes(scapy_packet(packet, MARK))
 
 
 def test_neighbour_discovery_has_its_target_and_address() -> None:
     about = {"eth_type": 0x86DD, "ip_proto": 58, "nw_ttl": 255, "ipv6_src": "fe80::2", "ipv6_dst": "ff02::1:ff00:1"}
-    asked = scapy_packet(Packet.of(**about, icmpv6_type=135, ipv6_nd_target="fe80::1", ipv6_nd_sll="02:51:00:00:00:01"))
-    again = Ether(bytes(asked))
+    solicitation = scapy_packet(
+        Packet.of(**about, icmpv6_type=135, ipv6_nd_target="fe80::1", ipv6_nd_sll="02:51:00:00:00:01")
+    )
+    again = Ether(bytes(solicitation))
     assert again[ICMPv6ND_NS].tgt == "fe80::1" and again.lastlayer().lladdr == "02:51:00:00:00:01"
-    told = scapy_packet(Packet.of(**about, icmpv6_type=136, ipv6_nd_target="fe80::1", ipv6_nd_tll="02:70:00:00:00:01"))
-    again = Ether(bytes(told))
+    advertisement = scapy_packet(
+        Packet.of(**about, icmpv6_type=136, ipv6_nd_target="fe80::1", ipv6_nd_tll="02:70:00:00:00:01")
+    )
+    again = Ether(bytes(advertisement))
     assert again[ICMPv6ND_NA].tgt == "fe80::1" and again.lastlayer().lladdr == "02:70:00:00:00:01"
     assert ICMPv6Unknown not in again
 

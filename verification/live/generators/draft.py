@@ -1,4 +1,4 @@
-"""Drafts of probe packets: sender, destination, and the layers of a frame by Scapy."""
+"""Drafts of probe packets: sender, destination, and the Scapy layers of the frame."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ VERSIONS = 4, 6
 TTL = 64
 CLIENT_PORTS = range(40_000, 60_000)
 
-Upper = Callable[[bytes], Layer]  # what is above IP, with a mark as its payload
+UpperLayer = Callable[[bytes], Layer]  # makes the layers above IP, with a mark as their payload
 
 
 def stacked(*layers: Layer) -> Layer:
-    """Layers on each other, the lowest returned. Unlike Scapy's ``/`` it copies none, which takes most of its time."""
+    """Stacks layers, lowest first, and returns the lowest. Unlike Scapy's ``/`` it does not copy them, which is
+    slow."""
     lowest, *others = layers
     for layer in layers:
-        layer.explicit = True  # as it stands: there is nothing to be drawn by lot when it is built
+        layer.explicit = True  # no random fields: nothing is left to expand when it is built
     for layer in others:
         lowest.add_payload(layer)
     return lowest
 
 
 def framed(*layers: Layer) -> bytes:
-    """Layers on each other as bytes."""
+    """The stacked layers as bytes."""
     return bytes(stacked(*layers))
 
 
-class Group(str, Enum):
+class ProbeKind(str, Enum):
     """The kinds of probe packets."""
 
     CONTROLS = "controls"
@@ -61,20 +62,21 @@ class Group(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A question but for its number: ``frame`` makes what ``site`` sends on its line out of the mark that it is to
-    carry. ``about`` is the number of the contract, or are those of the two roles, where it is about one."""
+    """A probe packet without its number: ``frame`` makes what ``site`` sends on its access link, given the mark to
+    embed. ``subject_ids`` are the number of the contract or of the two roles that the probe tests, if any."""
 
-    group: Group
+    kind: ProbeKind
     name: str
     site: str
     line: int
     frame: Callable[[bytes], bytes]
-    about: tuple[int, ...] = ()
+    subject_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """From a site's access link, with one source address, to another address."""
+class Endpoints:
+    """The endpoints of a packet: a site's access link, source and destination address, and the gateway's MAC
+    address."""
 
     site: Site
     line: int
@@ -84,46 +86,46 @@ class Way:
 
     @property
     def version(self) -> int:
-        """Of IP."""
+        """The IP version."""
         return 6 if ":" in self.source else 4
 
     def ether(self, **fields: Any) -> Layer:
-        """Ethernet's header, from the site to its gateway unless told otherwise."""
+        """The Ethernet header, from the site to its gateway unless ``fields`` override it."""
         return Ether(**{"src": self.site.mac, "dst": self.gateway, **fields})
 
     def ip(self, ttl: int = TTL, **fields: Any) -> Layer:
-        """IP's header; ``fields`` are Scapy's of the version in question."""
+        """The IP header; ``fields`` are those of Scapy's layer for the IP version."""
         ends: dict[str, Any] = {"src": self.source, "dst": self.destination}
         return IP(**ends, ttl=ttl, **fields) if self.version == 4 else IPv6(**ends, hlim=ttl, **fields)
 
-    def frame(self, upper: Upper, ttl: int = TTL) -> Callable[[bytes], bytes]:
-        """An ordinary packet as a frame."""
+    def frame(self, upper: UpperLayer, ttl: int = TTL) -> Callable[[bytes], bytes]:
+        """A function that makes the frame of an ordinary packet with a mark."""
         return lambda mark: framed(self.ether(), self.ip(ttl), upper(mark))
 
 
 @dataclass(frozen=True)
-class Scene:
-    """Where questions are about: ``fabric`` has the plan's network with the rules in question. All chance is
-    ``chance``'s."""
+class DraftContext:
+    """What drafts are generated from: ``fabric`` has the plan's network with the rules under test. All random choices
+    come from ``rng``."""
 
     plan: Plan
     fabric: Fabric
-    chance: Random
+    rng: Random
 
     def site(self, role: Role, other_than: Site | None = None) -> Site | None:
-        """One of a role's sites; None where there is no other."""
+        """A random site of a role, other than ``other_than``; None if there is none."""
         names = [name for name in role.sites if other_than is None or name != other_than.id]
-        return self.plan.network.site[self.chance.choice(names)] if names else None
+        return self.plan.network.site[self.rng.choice(names)] if names else None
 
-    def way(self, sender: Site, receiver: Site, version: int, line: int = 0) -> Way:
-        """From site to site, as they are."""
+    def endpoints(self, sender: Site, receiver: Site, version: int, line: int = 0) -> Endpoints:
+        """The endpoints from site to site, with their own addresses."""
         ends = (sender.address4, receiver.address4) if version == 4 else (sender.address6, receiver.address6)
         return self.between(sender, str(ends[0]), str(ends[1]), line)
 
-    def between(self, sender: Site, source: str, destination: str, line: int = 0) -> Way:
-        """From a site's line under any address to any."""
+    def between(self, sender: Site, source: str, destination: str, line: int = 0) -> Endpoints:
+        """The endpoints from a site's access link, with any source and destination address."""
         router = self.plan.network.router[sender.accesses[line].router]
-        return Way(sender, line, router_mac(router), source, destination)
+        return Endpoints(sender, line, router_mac(router), source, destination)
 
     def pairs(self) -> Iterator[tuple[Role, Role]]:
         """Every ordered pair of roles."""
@@ -136,13 +138,13 @@ class Scene:
 
     @cached_property
     def open_from(self) -> dict[int, list[Contract]]:
-        """The contracts under which each role may open something to a site that is not the only one of it itself."""
+        """The contracts by client role, without those of a role with itself that has one site only."""
         usable = [c for c in self.plan.contracts if c.client != c.server or len(self.role[c.client].sites) > 1]
         return {role.id: [c for c in usable if c.client == role.id] for role in self.plan.roles}
 
-    def allowed(self, sender: Site, protocol: Protocol | None = None) -> tuple[Site, Upper, str] | None:
-        """Something that a site may open: to whom, what is above IPv4 (of ICMP) or IP, and its name; None where it may
-        open nothing of that protocol."""
+    def allowed(self, sender: Site, protocol: Protocol | None = None) -> tuple[Site, UpperLayer, str] | None:
+        """A random service that a site may open, only of ``protocol`` if that is given: the server, the layers above IP
+        (of ICMP: above IPv4), and the name of the service. None if there is none."""
         services = self.plan.service
         chances = [
             contract
@@ -152,36 +154,36 @@ class Scene:
         ]
         if not chances:
             return None
-        contract = self.chance.choice(chances)
+        contract = self.rng.choice(chances)
         server = self.site(self.role[contract.server], other_than=sender)
         assert server
         return server, self.opening(services[contract.service], 4), contract.service
 
-    def opening(self, service: Service, version: int) -> Upper:
-        """The first packet of a service's client."""
+    def opening(self, service: Service, version: int) -> UpperLayer:
+        """The first packet of a client of the service."""
         if service.protocol is Protocol.ICMP:
             return echo(version)
         return ported(service.protocol, self.client_port(), self.server_port(service))
 
     def server_port(self, service: Service) -> int:
-        """One of a service's ports; any where it has none."""
-        first, last = self.chance.choice(port_ranges(service) or ((1, 0xFFFF),))
-        return self.chance.randint(first, last)
+        """A random port of a service; any port if it has none."""
+        first, last = self.rng.choice(port_ranges(service) or ((1, 0xFFFF),))
+        return self.rng.randint(first, last)
 
     def client_port(self) -> int:
-        """Where a client sends from."""
-        return self.chance.choice(CLIENT_PORTS)
+        """A random client port."""
+        return self.rng.choice(CLIENT_PORTS)
 
 
-def ported(protocol: Protocol, source: int, destination: int, flags: str = "S") -> Upper:
-    """TCP, with these flags, or UDP."""
+def ported(protocol: Protocol, source: int, destination: int, flags: str = "S") -> UpperLayer:
+    """The layers above IP of TCP, with these flags, or of UDP."""
     if protocol is Protocol.TCP:
         return lambda mark: stacked(TCP(sport=source, dport=destination, flags=flags), Raw(mark))
     return lambda mark: stacked(UDP(sport=source, dport=destination), Raw(mark))
 
 
-def echo(version: int, reply: bool = False) -> Upper:
-    """ICMP's echo."""
+def echo(version: int, reply: bool = False) -> UpperLayer:
+    """The layers above IP of an ICMP echo request or reply."""
     if version == 4:
         return lambda mark: stacked(ICMP(type=0 if reply else 8), Raw(mark))
     kind = ICMPv6EchoReply if reply else ICMPv6EchoRequest

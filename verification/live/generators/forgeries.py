@@ -10,7 +10,7 @@ from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet as Layer
 
 from helsewan.controller.openflow.entries import Table
-from helsewan.controller.rules.access_rules import diverted
+from helsewan.controller.rules.access_rules import diverted_label
 from helsewan.policies.plan import Role
 from helsewan.topology.model import GATEWAY6, Site, router_address4, router_address6
 from helsewan.verification.concrete.frames import MPLS_MULTICAST
@@ -18,10 +18,10 @@ from helsewan.verification.live.generators.draft import (
     BROADCAST,
     VERSIONS,
     Draft,
-    Group,
-    Scene,
-    Upper,
-    Way,
+    DraftContext,
+    Endpoints,
+    ProbeKind,
+    UpperLayer,
     framed,
     stacked,
 )
@@ -32,35 +32,36 @@ _ALL_NODES = "ff02::1"
 _LEAST_LABELS = 3
 
 
-def sources(scene: Scene) -> Iterator[Draft]:
-    """A site of each role, on each of its lines, sends what it may, but under addresses that are not its own."""
-    for role, site, receiver, upper in _senders(scene):
+def sources(context: DraftContext) -> Iterator[Draft]:
+    """Allowed packets with a source address that is not the site's own, from each access link of a site of each
+    role."""
+    for role, site, receiver, upper in _senders(context):
         for line in range(len(site.accesses)):
             for version in VERSIONS:
                 there = str(receiver.address4 if version == 4 else receiver.address6)
-                for whose, source in _foreign(scene, role, site, version):
-                    way = scene.between(site, source, there, line)
+                for whose, source in _foreign(context, role, site, version):
+                    endpoints = context.between(site, source, there, line)
                     name = f"{site.id}/wan{line} as {source} ({whose}) > {receiver.id}"
-                    yield Draft(Group.SOURCES, name, site.id, line, way.frame(upper))
+                    yield Draft(ProbeKind.SOURCES, name, site.id, line, endpoints.frame(upper))
 
 
-def _senders(scene: Scene) -> Iterator[tuple[Role, Site, Site, Upper]]:
-    """A site of each role that may open something, whom to, and it: one with two lines where there is one."""
-    for role in scene.plan.roles:
-        sites = [scene.plan.network.site[name] for name in role.sites]
-        site = scene.chance.choice([site for site in sites if len(site.accesses) > 1] or sites)
-        if allowed := scene.allowed(site):
+def _senders(context: DraftContext) -> Iterator[tuple[Role, Site, Site, UpperLayer]]:
+    """For each role that may open a service: a site, if possible dual-homed, a server, and the layers above IP."""
+    for role in context.plan.roles:
+        sites = [context.plan.network.site[name] for name in role.sites]
+        site = context.rng.choice([site for site in sites if len(site.accesses) > 1] or sites)
+        if allowed := context.allowed(site):
             yield role, site, allowed[0], allowed[1]
 
 
-def _foreign(scene: Scene, role: Role, site: Site, version: int) -> Iterator[tuple[str, str]]:
-    """Addresses that are not a site's own."""
-    network = scene.plan.network
-    same_vpn = [other for other in scene.plan.vpn[role.vpn].sites if other != site.id]
-    others = [other.id for other in network.sites if scene.plan.role_of_site[other.id].vpn != role.vpn]
+def _foreign(context: DraftContext, role: Role, site: Site, version: int) -> Iterator[tuple[str, str]]:
+    """Source addresses that are not the site's own, each with a description of whose they are."""
+    network = context.plan.network
+    same_vpn = [other for other in context.plan.vpn[role.vpn].sites if other != site.id]
+    others = [other.id for other in network.sites if context.plan.role_of_site[other.id].vpn != role.vpn]
     for whose, names in (("a site of its VPN", same_vpn), ("a site of another VPN", others)):
         if names:
-            other = network.site[scene.chance.choice(names)]
+            other = network.site[context.rng.choice(names)]
             yield whose, str(other.address4 if version == 4 else other.address6)
     router = network.router[site.accesses[0].router]
     yield "its router", str(router_address4(router) if version == 4 else router_address6(router))
@@ -68,58 +69,62 @@ def _foreign(scene: Scene, role: Role, site: Site, version: int) -> Iterator[tup
     yield from (("no host", address) for address in _NOBODY[version])
 
 
-def labels(scene: Scene) -> Iterator[Draft]:
-    """A site of each role sends labelled packets into every other VPN."""
-    for _, site, *_ in _senders(scene):
-        for vpn in scene.plan.vpns:
+def labels(context: DraftContext) -> Iterator[Draft]:
+    """Labelled packets into every VPN, from a site of each role."""
+    for _, site, *_ in _senders(context):
+        for vpn in context.plan.vpns:
             victims = [name for name in vpn.sites if name != site.id]
             if not victims:
                 continue
-            victim = scene.plan.network.site[scene.chance.choice(victims)]
+            victim = context.plan.network.site[context.rng.choice(victims)]
             for version, label in zip(VERSIONS, (vpn.label, vpn.label6), strict=True):
-                transport = scene.chance.choice(_transport_labels(scene, site) or [_LEAST_LABELS])
+                transport = context.rng.choice(_transport_labels(context, site) or [_LEAST_LABELS])
                 for what, stack in _stacks(label, transport).items():
-                    way = scene.way(site, victim, version, scene.chance.randrange(len(site.accesses)))
-                    name = f"{site.id}/wan{way.line} > {victim.id} under {what} of {vpn.name} IPv{version}"
-                    yield Draft(Group.LABELS, name, site.id, way.line, _labelled(scene, way, stack, what))
+                    endpoints = context.endpoints(site, victim, version, context.rng.randrange(len(site.accesses)))
+                    name = f"{site.id}/wan{endpoints.line} > {victim.id} under {what} of {vpn.name} IPv{version}"
+                    yield Draft(
+                        ProbeKind.LABELS, name, site.id, endpoints.line, _labelled(context, endpoints, stack, what)
+                    )
 
 
 def _stacks(label: int, transport: int) -> dict[str, tuple[int, ...]]:
-    """Labels top first, by what they are."""
+    """Label stacks, top first, by description."""
     return {
         "the VPN's label": (label,),
         "a transport label and the VPN's": (transport, label),
-        "the label of packets led to another line": (transport, diverted(label)),
+        "the label of packets diverted to another line": (transport, diverted_label(label)),
         "four labels": (transport, transport, transport, label),
         "multicast labels": (transport, label),
     }
 
 
-def _transport_labels(scene: Scene, site: Site) -> list[int]:
-    """Those that the site's router knows."""
-    core = scene.fabric.switches[site.accesses[0].router].tables.get(Table.CORE)
+def _transport_labels(context: DraftContext, site: Site) -> list[int]:
+    """The transport labels that the site's router matches."""
+    core = context.fabric.switches[site.accesses[0].router].tables.get(Table.CORE)
     known = (dict(rule.match).get("mpls_label") for rule in core.rules) if core else ()
     return sorted(label for label in known if isinstance(label, int))
 
 
-def _labelled(scene: Scene, way: Way, stack: tuple[int, ...], what: str) -> Callable[[bytes], bytes]:
-    allowed = scene.allowed(way.site)
+def _labelled(
+    context: DraftContext, endpoints: Endpoints, stack: tuple[int, ...], what: str
+) -> Callable[[bytes], bytes]:
+    allowed = context.allowed(endpoints.site)
     assert allowed
     kind = {"type": MPLS_MULTICAST} if what.startswith("multicast") else {}
 
     def frame(mark: bytes) -> bytes:
         tops = (MPLS(label=label, s=int(place == len(stack)), ttl=64) for place, label in enumerate(stack, start=1))
-        return framed(way.ether(**kind), *tops, way.ip(), allowed[1](mark))
+        return framed(endpoints.ether(**kind), *tops, endpoints.ip(), allowed[1](mark))
 
     return frame
 
 
-def vlans(scene: Scene) -> Iterator[Draft]:
-    """A site of each role sends what it may, but tagged: as on its own line, on others', twice."""
-    for _, site, receiver, upper in _senders(scene):
+def vlans(context: DraftContext) -> Iterator[Draft]:
+    """Allowed packets with VLAN tags, from a site of each role: its own access link's tag, another's, or two tags."""
+    for _, site, receiver, upper in _senders(context):
         for line, access in enumerate(site.accesses):
-            lines = [each.vlan for each in scene.plan.attachments if each.router == access.router]
-            other = scene.chance.choice([vlan for vlan in lines if vlan != access.vlan] or [access.vlan + 1])
+            lines = [each.vlan for each in context.plan.attachments if each.router == access.router]
+            other = context.rng.choice([vlan for vlan in lines if vlan != access.vlan] or [access.vlan + 1])
             tags: dict[str, Layer] = {
                 "its own tag": Dot1Q(vlan=access.vlan),
                 "another line's tag": Dot1Q(vlan=other),
@@ -130,26 +135,26 @@ def vlans(scene: Scene) -> Iterator[Draft]:
                 "a provider's tag": Dot1AD(vlan=other),
                 "a provider's tag and another line's": Dot1AD(vlan=access.vlan) / Dot1Q(vlan=other),
             }
-            way = scene.way(site, receiver, 4, line)
+            endpoints = context.endpoints(site, receiver, 4, line)
             for what, tag in tags.items():
                 name = f"{site.id}/wan{line} > {receiver.id} with {what}"
-                yield Draft(Group.VLANS, name, site.id, line, _tagged(way, tag, upper))
+                yield Draft(ProbeKind.VLANS, name, site.id, line, _tagged(endpoints, tag, upper))
 
 
-def _tagged(way: Way, tag: Layer, upper: Upper) -> Callable[[bytes], bytes]:
-    return lambda mark: framed(way.ether(), tag.copy(), way.ip(), upper(mark))
+def _tagged(endpoints: Endpoints, tag: Layer, upper: UpperLayer) -> Callable[[bytes], bytes]:
+    return lambda mark: framed(endpoints.ether(), tag.copy(), endpoints.ip(), upper(mark))
 
 
-def neighbours(scene: Scene) -> Iterator[Draft]:
-    """A site of each role speaks ARP and ND, as it may and as it may not."""
-    for _, site, receiver, _ in _senders(scene):
+def neighbours(context: DraftContext) -> Iterator[Draft]:
+    """ARP and ND messages from a site of each role, legitimate and forged."""
+    for _, site, receiver, _ in _senders(context):
         for line in range(len(site.accesses)):
-            for what, layer in {**_arp(scene, site, receiver), **_nd(scene, site, receiver, line)}.items():
+            for what, layer in {**_arp(context, site, receiver), **_nd(context, site, receiver, line)}.items():
                 name = f"{site.id}/wan{line} {what}"
-                yield Draft(Group.NEIGHBOURS, name, site.id, line, _trailing(layer))
+                yield Draft(ProbeKind.NEIGHBOURS, name, site.id, line, _trailing(layer))
 
 
-def _arp(scene: Scene, site: Site, other: Site) -> dict[str, Layer]:
+def _arp(context: DraftContext, site: Site, other: Site) -> dict[str, Layer]:
     own, gateway, theirs = str(site.address4), str(site.gateway4), str(other.address4)
 
     def arp(operation: int, sender: str, target: str) -> Layer:
@@ -168,8 +173,8 @@ def _arp(scene: Scene, site: Site, other: Site) -> dict[str, Layer]:
     }
 
 
-def _nd(scene: Scene, site: Site, other: Site, line: int) -> dict[str, Layer]:
-    gateway = scene.way(site, other, 6, line).gateway
+def _nd(context: DraftContext, site: Site, other: Site, line: int) -> dict[str, Layer]:
+    gateway = context.endpoints(site, other, 6, line).gateway
 
     def nd(source: object, target: object, *message: Layer) -> Layer:
         return stacked(Ether(src=site.mac, dst=gateway), IPv6(src=str(source), dst=str(target), hlim=255), *message)
@@ -191,5 +196,5 @@ def _nd(scene: Scene, site: Site, other: Site, line: int) -> dict[str, Layer]:
 
 
 def _trailing(layer: Layer) -> Callable[[bytes], bytes]:
-    """The mark behind all that the headers say there is: such messages have no room of their own for it."""
+    """A function that appends the mark as a trailer: these messages have no payload for it."""
     return lambda mark: bytes(layer) + mark

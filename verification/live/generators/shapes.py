@@ -21,26 +21,36 @@ from helsewan.policies.plan import Protocol
 from helsewan.topology.model import Site
 from helsewan.verification.concrete.fabric import End
 from helsewan.verification.concrete.frames import read
-from helsewan.verification.live.generators.draft import VERSIONS, Draft, Group, Scene, Upper, Way, framed, stacked
+from helsewan.verification.live.generators.draft import (
+    VERSIONS,
+    Draft,
+    DraftContext,
+    Endpoints,
+    ProbeKind,
+    UpperLayer,
+    framed,
+    stacked,
+)
 
-_TCP_HEADER_BYTES, _PIECE_BYTES = 20, 8  # a fragment's offset counts in the latter
+_TCP_HEADER_BYTES, _PIECE_BYTES = 20, 8  # the latter is the unit of fragment offsets
 _NO_MARK = bytes(16)
 
 
-def _speaking(scene: Scene) -> Iterator[tuple[Site, Site, Upper, str]]:
-    """A site of each role that may open something over TCP, or else UDP, to another, and it."""
-    for role in scene.plan.roles:
-        if (site := scene.site(role)) and (
-            allowed := scene.allowed(site, Protocol.TCP) or scene.allowed(site, Protocol.UDP)
+def _speaking(context: DraftContext) -> Iterator[tuple[Site, Site, UpperLayer, str]]:
+    """For each role that may open a service over TCP, or else UDP: a site, a server, the layers above IP, and the
+    service."""
+    for role in context.plan.roles:
+        if (site := context.site(role)) and (
+            allowed := context.allowed(site, Protocol.TCP) or context.allowed(site, Protocol.UDP)
         ):
             yield site, *allowed
 
 
-def fragments(scene: Scene) -> Iterator[Draft]:
-    """What may be sent whole, in pieces: a mark behind the piece tells it also where there is no room for one."""
-    for site, receiver, upper, service in _speaking(scene):
+def fragments(context: DraftContext) -> Iterator[Draft]:
+    """Fragments of allowed packets. The mark is a trailer, since a fragment may have no room for it."""
+    for site, receiver, upper, service in _speaking(context):
         for version in VERSIONS:
-            way = scene.way(site, receiver, version)
+            endpoints = context.endpoints(site, receiver, version)
             whole = bytes(upper(_NO_MARK))
             pieces = {
                 "whole, with its mark behind it": (0, False, whole),
@@ -53,64 +63,64 @@ def fragments(scene: Scene) -> Iterator[Draft]:
             }
             for what, (offset, more, body) in pieces.items():
                 name = f"{site.id} > {receiver.id} {service}: {what} IPv{version}"
-                yield Draft(Group.FRAGMENTS, name, site.id, 0, _piece(way, upper, offset, more, body))
+                yield Draft(ProbeKind.FRAGMENTS, name, site.id, 0, _piece(endpoints, upper, offset, more, body))
 
 
-def _piece(way: Way, upper: Upper, offset: int, more: bool, body: bytes) -> Callable[[bytes], bytes]:
-    """A fragment, or a whole packet, with its mark in the frame's padding."""
+def _piece(endpoints: Endpoints, upper: UpperLayer, offset: int, more: bool, body: bytes) -> Callable[[bytes], bytes]:
+    """A function that makes a fragment, or a whole packet, with the mark in the frame's padding."""
     protocol = {"TCP": 6, "UDP": 17}[type(upper(b"")).__name__]
     head: Layer
-    if way.version == 4:
-        head = way.ip(flags="MF" if more else 0, frag=offset, proto=protocol)
+    if endpoints.version == 4:
+        head = endpoints.ip(flags="MF" if more else 0, frag=offset, proto=protocol)
     elif offset or more:
-        head = stacked(way.ip(), IPv6ExtHdrFragment(offset=offset, m=int(more), nh=protocol, id=7))
+        head = stacked(endpoints.ip(), IPv6ExtHdrFragment(offset=offset, m=int(more), nh=protocol, id=7))
     else:
-        head = way.ip(nh=protocol)
-    return lambda mark: framed(way.ether(), head.copy(), Raw(body)) + mark
+        head = endpoints.ip(nh=protocol)
+    return lambda mark: framed(endpoints.ether(), head.copy(), Raw(body)) + mark
 
 
-def hops(scene: Scene) -> Iterator[Draft]:
-    """What may be sent, with hops that end at each router of its way, and with just enough."""
-    for site, receiver, upper, service in _speaking(scene):
+def hops(context: DraftContext) -> Iterator[Draft]:
+    """Allowed packets whose TTL expires at each router of the path, and with one that is just sufficient."""
+    for site, receiver, upper, service in _speaking(context):
         for version in VERSIONS:
-            way = scene.way(site, receiver, version)
-            routers = _routers_on(scene, way, upper)
-            needed = routers + 1  # the last one counts down, too, and sends on what is left alive
+            endpoints = context.endpoints(site, receiver, version)
+            routers = _routers_on(context, endpoints, upper)
+            needed = routers + 1  # the last router decrements the TTL too, and must not see it expire
             for ttl in sorted({0, 1, 2, needed - 1, needed, needed + 1, 255} - {-1}):
                 name = f"{site.id} > {receiver.id} {service}: TTL {ttl} for {routers} routers IPv{version}"
-                yield Draft(Group.TTL, name, site.id, 0, way.frame(upper, ttl))
+                yield Draft(ProbeKind.TTL, name, site.id, 0, endpoints.frame(upper, ttl))
 
 
-def _routers_on(scene: Scene, way: Way, upper: Upper) -> int:
-    """How many routers an ordinary packet meets."""
-    walk = scene.fabric.trace_from(way.site.id, read(way.frame(upper)(_NO_MARK)), way.line)
-    return len(walk.hops) if walk.end is End.DELIVERED else 1
+def _routers_on(context: DraftContext, endpoints: Endpoints, upper: UpperLayer) -> int:
+    """The number of routers on the path of an ordinary packet; 1 if it is not delivered."""
+    trace = context.fabric.trace_from(endpoints.site.id, read(endpoints.frame(upper)(_NO_MARK)), endpoints.line)
+    return len(trace.hops) if trace.end is End.DELIVERED else 1
 
 
-def extensions(scene: Scene) -> Iterator[Draft]:
-    """What may be sent, and what may not, behind IPv6's extension headers and IPv4's options."""
-    for site, receiver, upper, service in _speaking(scene):
-        denied = scene.allowed(receiver, Protocol.TCP)
-        way = scene.way(site, receiver, 6)
-        for what, headers in _chains(scene, site).items():
+def extensions(context: DraftContext) -> Iterator[Draft]:
+    """Allowed and denied packets with IPv6 extension headers, and allowed ones with IPv4 options."""
+    for site, receiver, upper, service in _speaking(context):
+        denied = context.allowed(receiver, Protocol.TCP)
+        endpoints = context.endpoints(site, receiver, 6)
+        for what, headers in _chains(context, site).items():
             name = f"{site.id} > {receiver.id} {service}: {what}"
-            yield Draft(Group.EXTENSIONS, name, site.id, 0, _chained(way, headers, upper))
+            yield Draft(ProbeKind.EXTENSIONS, name, site.id, 0, _chained(endpoints, headers, upper))
         if denied:
-            strange = scene.way(receiver, site, 6)
+            strange = context.endpoints(receiver, site, 6)
             name = f"{receiver.id} > {site.id} {denied[2]}: destination options"
             chain = _chained(strange, [IPv6ExtHdrDestOpt(options=[PadN(optdata=b"\0" * 4)])], denied[1])
-            yield Draft(Group.EXTENSIONS, name, receiver.id, 0, chain)
+            yield Draft(ProbeKind.EXTENSIONS, name, receiver.id, 0, chain)
         asked: dict[str, list[Any]] = {"no operation": [IPOption_NOP()] * 4, "record route": [IPOption_RR()]}
         for what, options in asked.items():
             name = f"{site.id} > {receiver.id} {service}: IPv4 option {what}"
-            optioned = scene.way(site, receiver, 4)
-            yield Draft(Group.EXTENSIONS, name, site.id, 0, _with_options(optioned, options, upper))
+            optioned = context.endpoints(site, receiver, 4)
+            yield Draft(ProbeKind.EXTENSIONS, name, site.id, 0, _with_options(optioned, options, upper))
 
 
-def _chains(scene: Scene, site: Site) -> dict[str, list[Layer]]:
-    """Extension headers by what they are."""
+def _chains(context: DraftContext, site: Site) -> dict[str, list[Layer]]:
+    """Chains of extension headers by description."""
     pad = [PadN(optdata=b"\0" * 4)]
-    elsewhere = str(scene.chance.choice([other for other in scene.plan.network.sites if other is not site]).address6)
+    elsewhere = str(context.rng.choice([other for other in context.plan.network.sites if other is not site]).address6)
     return {
         "hop-by-hop options": [IPv6ExtHdrHopByHop(options=pad)],
         "destination options": [IPv6ExtHdrDestOpt(options=pad)],
@@ -128,9 +138,9 @@ def _chains(scene: Scene, site: Site) -> dict[str, list[Layer]]:
     }
 
 
-def _chained(way: Way, headers: list[Layer], upper: Upper) -> Callable[[bytes], bytes]:
-    return lambda mark: framed(way.ether(), way.ip(), *(header.copy() for header in headers), upper(mark))
+def _chained(endpoints: Endpoints, headers: list[Layer], upper: UpperLayer) -> Callable[[bytes], bytes]:
+    return lambda mark: framed(endpoints.ether(), endpoints.ip(), *(header.copy() for header in headers), upper(mark))
 
 
-def _with_options(way: Way, options: list[Any], upper: Upper) -> Callable[[bytes], bytes]:
-    return lambda mark: framed(way.ether(), way.ip(options=options), upper(mark))
+def _with_options(endpoints: Endpoints, options: list[Any], upper: UpperLayer) -> Callable[[bytes], bytes]:
+    return lambda mark: framed(endpoints.ether(), endpoints.ip(options=options), upper(mark))

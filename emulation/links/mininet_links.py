@@ -1,0 +1,182 @@
+"""Mininet links over the links of a backend.
+
+Router links join two routers. Access links join a site to its router's trunk: their far ends share one TAP there,
+distinguished by VLAN, so that a router has few ports. Only the access links of dual-homed sites have a port of their
+own there, which loses carrier with the link.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from mininet.link import Link
+
+from helsewan.emulation.links.link_backend import CORE_MTU, TAP_QUEUE, Dataplane, LinkBackend
+from helsewan.emulation.netlink.interfaces import NetlinkIntf
+from helsewan.emulation.nodes.nodes import SiteNode
+from helsewan.emulation.routers.switches import ON_TRUNK, RouterSwitch
+from helsewan.topology.model import (
+    ACCESS_LINK_PORTS,
+    SITE_MTU,
+    TRUNK_INTERFACE,
+    AccessLink,
+    Network,
+    access_interface,
+    access_link_name,
+    router_mac,
+)
+from helsewan.topology.model import Link as RouterLink
+
+
+class LinkIntf(NetlinkIntf):
+    """An end of an emulated link: setting it up or down restores or fails the link, and the other end gains or loses
+    carrier."""
+
+    def set_up(self, up: bool) -> None:
+        """Restore or fail the link."""
+        self.link.set_up(up)
+
+
+class SiteIntf(LinkIntf):
+    """A site's end of an access link. Without an address of its own it uses the site's, which is on ``lo``."""
+
+    def IP(self) -> str:
+        """The address used on the link."""
+        return str(self.ip or self.node.IP())
+
+    def updateIP(self) -> str:
+        """The address used on the link, read again."""
+        return str(super().updateIP() or self.node.IP())
+
+    def MAC(self) -> str:
+        """The interface's MAC address."""
+        return str(self.mac)
+
+
+class MininetLink(Link, ABC):  # type: ignore[misc]
+    """A Mininet link over the backend's link ``name``."""
+
+    def __init__(self, name: str, backend: LinkBackend) -> None:
+        self.link_name, self._backend = name, backend
+        self.has_carrier = True
+        self.on_set_up: Callable[[str, bool], None] | None = None  # called by ``set_up`` instead of the backend
+
+    def set_up(self, up: bool) -> None:
+        """Restore or fail the link, both ways; the interfaces at its ends gain or lose carrier."""
+        if self.on_set_up:
+            self.on_set_up(self.link_name, up)
+            return
+        self._backend.set_down([self.link_name], not up)
+        self.set_carrier(up)
+
+    def set_carrier(self, up: bool) -> None:
+        """Set carrier of the interfaces at both ends, after the link was restored or failed."""
+        self.has_carrier = up
+        self._set_ends_up(up)
+
+    def ends(self) -> tuple[tuple[str, str], ...]:
+        """The interfaces, as (node, name), that lose carrier when the link fails."""
+        return tuple((intf.node.name, intf.device) for intf in (self.intf1, self.intf2))
+
+    @abstractmethod
+    def _set_ends_up(self, up: bool) -> None:
+        """Set the interfaces at the link's ends up or down."""
+
+    def delete(self) -> None:
+        """Fail the link permanently."""
+        self.set_up(up=False)
+        super().delete()
+
+    def stop(self) -> None:
+        """Remove the Mininet link; the emulated link ends with its sandbox."""
+        super().delete()
+
+
+class MininetRouterLink(MininetLink):
+    """A Mininet link between two routers."""
+
+    def __init__(
+        self,
+        node1: RouterSwitch,
+        node2: RouterSwitch,
+        backend: LinkBackend,
+        link: RouterLink,
+        network: Network,
+        **_: Any,
+    ) -> None:
+        super().__init__(link.id, backend)
+        ends = []
+        interfaces = []
+        for node in (node1, node2):
+            port = network.ports[node.name][link.id]
+            name = router_interface(port)
+            ends.append(backend.end(node, name))
+            node.bring_up(name, mtu=CORE_MTU, txqlen=TAP_QUEUE)
+            interfaces.append(LinkIntf(name, node=node, port=port, link=self))
+        backend.join(link.id, ends[0], ends[1], link.rate_bps, link.delay_us)
+        self.intf1, self.intf2 = interfaces
+
+    def _set_ends_up(self, up: bool) -> None:
+        for intf in (self.intf1, self.intf2):
+            intf.node.netlink.set_link(intf.device, up=up)
+
+
+class MininetAccessLink(MininetLink):
+    """A Mininet link between a site and its router: access link ``number`` of the site (0 = primary)."""
+
+    def __init__(
+        self,
+        node1: SiteNode,
+        node2: RouterSwitch,
+        backend: LinkBackend,
+        access: AccessLink,
+        number: int,
+        network: Network,
+        **_: Any,
+    ) -> None:
+        super().__init__(access_link_name(node1.site.id, number), backend)
+        self._number = number
+        self._has_port = len(node1.site.accesses) > 1
+        name = access_interface(number)
+        site_end = backend.end(node1, name)
+        far_end = backend.trunk_end(node2, access.vlan)  # every router has a trunk, also for liveness checks
+        if self._has_port:
+            far_end = backend.end(node2, access_port_interface(access.vlan))
+            node2.bring_up(access_port_interface(access.vlan), txqlen=backend.trunk_queue)
+        mtu_bytes = access.mtu_bytes if access.mtu_bytes < SITE_MTU else None
+        backend.join(self.link_name, site_end, far_end, access.rate_bps, access.delay_us, mtu_bytes)
+        if backend.dataplane is Dataplane.KERNEL:  # its switches cannot answer neighbour solicitations
+            node1.gateway_macs[number] = router_mac(network.router[access.router])
+        self.intf1 = SiteIntf(name, node=node1, port=number, link=self, mac=node1.site.mac)
+        if self._has_port:
+            far_name, port, device = access_port_interface(access.vlan), ACCESS_LINK_PORTS + access.vlan, None
+        else:
+            far_name, port, device = f"{TRUNK_INTERFACE}.{access.vlan}", ON_TRUNK + access.vlan, TRUNK_INTERFACE
+        self.intf2 = LinkIntf(far_name, device=device, node=node2, port=port, link=self)
+
+    def ends(self) -> tuple[tuple[str, str], ...]:
+        """The site's interface, and the router's where the link has a port of its own there."""
+        return super().ends()[: 2 if self._has_port else 1]
+
+    def _set_ends_up(self, up: bool) -> None:
+        """Set the site's end, and the router's own port, up or down; a trunk stays up, as it carries other links."""
+        site = self.intf1.node
+        if not up:
+            site.access_link_down(self._number)
+        if self._has_port:  # when restored: the site receives, then the router sends, then the site sends
+            site.netlink.set_link(self.intf1.device, up=up)
+            self.intf2.node.netlink.set_link(self.intf2.device, up=up)
+        if up:
+            site.access_link_up(self._number)
+
+
+def access_port_interface(vlan: int) -> str:
+    """Name of the interface of access link ``vlan`` in its router's namespace, where it is not on the trunk."""
+    return f"access{vlan}"
+
+
+def router_interface(port: int) -> str:
+    """Name of the interface of OpenFlow port ``port`` in a router's namespace."""
+    return f"link{port}"
