@@ -32,10 +32,16 @@ def record(event: str, details: Mapping[str, Any], at_ns: int) -> dict[str, Any]
     if event not in _WHAT:
         return None
     what, outcome = _WHAT[event]
-    moment = datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat(timespec="milliseconds")
-    told: dict[str, Any] = {"time": moment, "who": details.get("by") or _OURSELVES, "what": what, "outcome": outcome}
-    told |= {"before": details.get("before"), "after": details.get("after"), "changes": details.get("changes") or []}
-    return told | {name: details[name] for name in _DETAILS if details.get(name)}
+    return {
+        "time": datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
+        "who": details.get("by") or _OURSELVES,
+        "what": what,
+        "outcome": outcome,
+        "before": details.get("before"),
+        "after": details.get("after"),
+        "changes": details.get("changes") or [],
+        **{name: details[name] for name in _DETAILS if details.get(name)},
+    }
 
 
 class AuditLog:

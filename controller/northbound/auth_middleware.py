@@ -53,7 +53,7 @@ class AuthMiddleware:
             nonlocal dropped
             try:
                 await asyncio.wait_for(send(message), self._reader_s)
-            except TimeoutError:  # what waits for a reader that does not read is let go
+            except TimeoutError:
                 dropped = True
                 scope["state"].get("abort", lambda: None)()
                 raise OSError("the client does not read the response") from None
@@ -85,7 +85,7 @@ class _BoundedBody:
         try:
             message = await asyncio.wait_for(self._receive(), BODY_S)
         except TimeoutError:
-            raise ProblemDetails(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
+            raise ProblemDetails(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time") from None
         self._size += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
         if self._size > MAX_BYTES:

@@ -44,6 +44,7 @@ from helsewan.controller.openflow.entries import (
 from helsewan.controller.rules.generation import first_generation
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, load_policy, policy_path, read_policy
+from helsewan.policies.plan import ExceptionState
 from helsewan.topology.national.generator import national_network
 from helsewan.verification.dump.dump import Dump, read, write
 from helsewan.verification.dump.entry_json import from_json, to_json
@@ -265,9 +266,9 @@ def test_exceptions_are_as_they_were() -> None:
     text = (policy_path("open")).read_text() + EXCEPTION
     policy = read_policy(loads(text.encode(), "mine.yaml"))
     for day, count in ((1, 0), (15, 1)):
-        moment = datetime(2026, 6, day, tzinfo=UTC)
-        plan = compile_policy(policy, network, now=moment)
-        in_force = [each for each in plan.exceptions if each.standing is Standing.IN_FORCE]
+        time = datetime(2026, 6, day, tzinfo=UTC)
+        plan = compile_policy(policy, network, now=time)
+        in_force = [each for each in plan.exceptions if each.state is ExceptionState.IN_FORCE]
         assert len(in_force) == count
         assert read(raw(Dump.of(plan, {}, time=time)), "d").plan == plan
 
