@@ -10,7 +10,7 @@ from typing import Any
 
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.suggestions import similar_names
-from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.pipe_model import Direction
 from helsewan.emulation.links.trace import MAX_BYTES, parse_trace
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.lab.client.request import Request
