@@ -78,9 +78,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _give_up("interrupted", ExitCode.INTERRUPTED, debug)
     except SystemExit as end:
-        if isinstance(
-            end.__context__, BrokenPipeError
-        ):  # what reads our output has ended: Click says 1
+        if isinstance(end.__context__, BrokenPipeError):  # what reads our output has ended: Click says 1
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or flushing at exit fails too
             sys.exit(128 + signal.SIGPIPE)
         raise

@@ -39,6 +39,7 @@ from helsewan.lab.doctor.doctor_items import (
 )
 from helsewan.lab.health.health import pressure_between
 from helsewan.lab.processes.sandbox_process import WORKING_DIR
+from helsewan.verification.cudd import how_to_build, load_cudd
 
 LOAD_S = 0.5  # over which the machine's current load is measured
 MEASURE_S = 60
@@ -94,6 +95,8 @@ def collect_facts() -> dict[str, Any]:
         "locked_bytes": None if locked == resource.RLIM_INFINITY else locked,
         "problems": _problems(),
         "open_vswitch": _open_vswitch(),
+        "cudd": _has_cudd(),
+        "cudd_build": how_to_build(),
         "jemalloc": _can_preload(ALLOCATOR),
     }
 
@@ -164,6 +167,14 @@ def _open_vswitch() -> str:
         return run([program, "--version"]).partition("\n")[0].rpartition(" ")[2] if program else ""
     except CommandError:
         return ""
+
+
+def _has_cudd() -> bool:
+    try:
+        load_cudd()
+    except InputError:
+        return False
+    return True
 
 
 def _can_preload(library: str) -> bool:

@@ -26,6 +26,7 @@ from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.spec.spec import Scenario, load_scenario
 from helsewan.scenarios.spec.targets import resolve_timeline
 from helsewan.scenarios.traffic.flows import plan_traffic
+from helsewan.verification.cudd import load_cudd
 
 
 def run_scenario(
@@ -43,6 +44,8 @@ def run_scenario(
     Raises InputError for anything wrong with the input or missing on the machine, before anything is created."""
     scenario = load_scenario(name, settings, seed=seed, sites=sites)
     spec = scenario.spec
+    if spec.verify is not None:
+        load_cudd()
     requested = spec.network
     policy = _policy_file(scenario)
     plan = load_network_plan(policy, scenario.source, requested.sites, requested.seed, requested.swedish_route)
