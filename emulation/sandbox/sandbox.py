@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from helsewan.common.errors import InputError, Problem
+from helsewan.common.errors import InputError, MissingPrivilege, Problem
 from helsewan.emulation.sandbox.namespaces import mount_tmpfs
 from helsewan.emulation.sandbox.sandbox_diagnosis import diagnosis, tun_diagnosis
 
@@ -63,7 +63,8 @@ def hides(path: Path) -> bool:
 
 
 def require() -> None:
-    """Raise InputError naming every program and permission that a sandbox requires and this machine lacks."""
+    """Raise InputError naming every program and permission that a sandbox requires and this machine lacks;
+    MissingPrivilege where only permissions are missing."""
     problems = [
         Problem("program", name, "is not installed", f"install the package {package}, or run `make setup`")
         for name, package in PROGRAMS.items()
@@ -74,12 +75,13 @@ def require() -> None:
         for path in {Path(__file__).parents[2], Path(sys.prefix)}
         if hides(path)
     ]
-    if problem := tun_diagnosis(TUN):
-        problems.append(problem)
-    if not problems and (refusal := _refusal()):
-        problems.append(diagnosis(refusal, root=os.geteuid() == 0))
+    denied = [problem] if (problem := tun_diagnosis(TUN)) else []
+    if not problems and not denied and (refusal := _refusal()):
+        denied.append(diagnosis(refusal, root=os.geteuid() == 0))
     if problems:
-        raise InputError(*problems)
+        raise InputError(*problems, *denied)
+    if denied:
+        raise MissingPrivilege(*denied)
 
 
 def enter() -> None:

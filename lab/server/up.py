@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from helsewan.common.errors import InputError
-from helsewan.common.exit_codes import ExitCode
+from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.screen import Screen
 from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
@@ -29,6 +29,13 @@ from helsewan.policies.plan_source import load_network_plan
 
 OUTPUT = "up.log"  # output of a network in the background
 _POLL_S = 0.1
+_REPORTED = (  # exit codes of a worker that has said why
+    ExitCode.PASS,
+    ExitCode.VOID,
+    ExitCode.BAD_INPUT,
+    ExitCode.INTERNAL_ERROR,
+    ExitCode.MISSING_PRIVILEGE,
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,8 @@ class LabRequest:
 def run_lab(request: LabRequest, detach: bool) -> int:
     """Run the lab until an interrupt or ``helsewan down``; with ``detach`` return once it is up.
 
-    Returns the exit code: 0, or 3 where the network did not start or failed. Raises InputError for invalid input or
+    Returns the exit code: 0, 3 where the network did not start or failed, 70 for an internal error, 77 for a missing
+    privilege. Raises InputError for invalid input or
     missing prerequisites, before anything is created."""
     plan = planned(request)
     sandbox.require()
@@ -95,9 +103,9 @@ def _run(request: LabRequest, plan: Plan, directory: Path, ready: int | None) ->
         status = run_in_sandbox("helsewan.lab.server.worker", job, fds)
         handle_interrupts(signal.SIG_IGN)
         conclude(directory)
-        if status not in (ExitCode.PASS, ExitCode.VOID):
+        if status not in _REPORTED:
             print(f"the network ended: its first process: {ending(status)}", file=sys.stderr)
-    return ExitCode.PASS if status == ExitCode.PASS else ExitCode.VOID
+    return status if status in _REPORTED else ExitCode.VOID
 
 
 def _in_background(request: LabRequest, plan: Plan, directory: Path) -> int:
@@ -134,10 +142,12 @@ def _background(request: LabRequest, plan: Plan, directory: Path, ready: int, ou
         return _run(request, plan, directory, ready)
     except InputError as error:
         print(error, file=sys.stderr)
-        return ExitCode.BAD_INPUT
-    except Exception:
-        traceback.print_exc()
-        return ExitCode.VOID
+        return exit_code_of(error)
+    except Exception as error:
+        if request.debug:
+            traceback.print_exc()
+        print(f"network {request.name}: {type(error).__name__}: {error}", file=sys.stderr)
+        return exit_code_of(error)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

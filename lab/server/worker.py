@@ -9,7 +9,8 @@ import time
 import traceback
 from typing import cast
 
-from helsewan.common.exit_codes import ExitCode
+from helsewan.common.errors import InputError
+from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
 from helsewan.controller.northbound.tokens import write_tokens
@@ -34,7 +35,8 @@ class LabFailed(RuntimeError):
 
 
 def main(descriptor: int) -> int:
-    """Run the lab of the job in file ``descriptor``; returns the exit code: 0 ended on request, 3 failed."""
+    """Run the lab of the job in file ``descriptor``; returns the exit code: 0 ended on request, else that of
+    what ended it."""
     if orphaned():
         return ExitCode.VOID
     job = cast(LabJob, read_job(descriptor))
@@ -49,9 +51,9 @@ def main(descriptor: int) -> int:
     except Exception as error:
         if job.debug:
             traceback.print_exc()
-        reason = str(error) if isinstance(error, LabFailed) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, (LabFailed, InputError)) else f"{type(error).__name__}: {error}"
         print(f"network {job.name} {'failed' if network.is_up else 'did not come up'}: {reason}", file=sys.stderr)
-        return ExitCode.VOID
+        return exit_code_of(error)
     network.say("ended")
     return ExitCode.PASS
 
@@ -143,7 +145,3 @@ class RunningLab:
     def _on_controller_event(self, event: Event) -> None:
         details = {key: value for key, value in event.items() if key != "event"}
         self._history.append("controller." + event["event"], **details)
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from small_network import DESCRIPTION
 
+from helsewan.common.exit_codes import ExitCode
+
 REPOSITORY = Path(__file__).parents[2]
 USER = "12345"  # nobody's
 HELSEWAN = f"{shlex.quote(sys.executable)} -m helsewan.cli.main"
@@ -114,6 +116,6 @@ def test_a_scenario_runs(home: Path) -> None:
 @pytest.mark.parametrize("command", ["up --from small.yaml", "scenario run short.yaml"])
 def test_a_closed_device_is_named_in_one_line(home: Path, command: str) -> None:
     done = as_ordinary_user(home, f"{HELSEWAN} {command}", tun_mode="0600")
-    assert done.returncode == 2
+    assert done.returncode == ExitCode.MISSING_PRIVILEGE
     hint = "sudo chmod 0666 /dev/net/tun, or run as root or with sudo"
     assert done.stderr == f"device: '/dev/net/tun' has mode 0600, not 0666 (hint: {hint})\n"

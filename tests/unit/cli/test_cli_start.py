@@ -74,5 +74,7 @@ def test_exit_codes_are_as_documented() -> None:
         "FAIL": 1,
         "BAD_INPUT": 2,
         "VOID": 3,
+        "INTERNAL_ERROR": 70,
+        "MISSING_PRIVILEGE": 77,
         "INTERRUPTED": 130,
     }
