@@ -25,7 +25,7 @@ from helsewan.cli.rules import rules_app
 from helsewan.cli.scenario import scenario_app
 from helsewan.cli.status import status
 from helsewan.cli.topology import topology_app
-from helsewan.cli.up import down, up
+from helsewan.cli.up import down, renew, up
 from helsewan.cli.verify import verify
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
@@ -49,6 +49,7 @@ app.command("mutate")(mutate)
 app.command("doctor")(doctor)
 app.command("up")(up)
 app.command("down")(down)
+app.command("renew")(renew)
 app.command("status")(status)
 app.command("exec", context_settings=_PASS_ON)(exec_)
 app.command("shell")(shell)

@@ -6,7 +6,9 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.suggestions import similar_names
@@ -24,6 +26,7 @@ from helsewan.lab.server.control_socket import Operation, OperationRefused
 from helsewan.lab.server.exec import ExecRequest, Executor
 from helsewan.lab.server.injection import InjectionRequest, start_injection, start_sessions
 from helsewan.lab.server.job import LabJob
+from helsewan.lab.server.lifetime import MIN_LEASE_US, Lifetime
 from helsewan.lab.server.rules import start_reading
 from helsewan.lab.server.status import status_of
 from helsewan.lab.testbed.testbed import Testbed
@@ -42,12 +45,19 @@ class LinkSelection(Request):
     line: str
 
 
+class RenewRequest(Request):
+    """A lease to renew for ``lease_us`` from now (None: for as long as before), or to end (``forever``)."""
+
+    lease_us: Annotated[int, Field(ge=MIN_LEASE_US)] | None = None
+    forever: bool = False
+
+
 class Operations:
     """The operations on the network of ``testbed``; executed in the main thread, by ``main``, once the network is up.
     ``stage``: the current step of starting it. ``ended``: whether a client has ended the lab."""
 
-    def __init__(self, job: LabJob, testbed: Testbed, history: History) -> None:
-        self._job, self._testbed, self._history = job, testbed, history
+    def __init__(self, job: LabJob, testbed: Testbed, history: History, lifetime: Lifetime) -> None:
+        self._job, self._testbed, self._history, self._lifetime = job, testbed, history, lifetime
         self._began = time.monotonic()
         self.main = MainThread()
         self._links: LinkControl | None = None  # once the network is up
@@ -69,6 +79,7 @@ class Operations:
         operations = {
             "status": Operation(NoArguments, self.status),
             "down": Operation(NoArguments, self.down),
+            "renew": Operation(RenewRequest, self._once_up(self.renew)),
             "links": Operation(LinkSelection, self._once_up(self.describe_links)),
             "change-links": Operation(LinkRequest, self._once_up(self.change_links)),
             "trace": Operation(TraceRequest, self._once_up(self.trace), fds=1),
@@ -100,6 +111,7 @@ class Operations:
             "network": self._job.plan.network.name,
             "seed": self._job.plan.network.seed,
             "directory": str(self._job.directory),
+            **self._lifetime.state(),
             "api": None if (api := self._job.api) is None else {"address": api.address, "token_file": api.token_file},
         }
         if links is None:
@@ -110,6 +122,14 @@ class Operations:
         """End the lab."""
         self._history.append("asked-down")
         self.ended = True
+
+    def renew(self, request: RenewRequest, fds: Sequence[int]) -> dict[str, Any]:
+        """Renew the lab's lease; returns what limits its life now."""
+        lease_us = self._lifetime.lease_us if request.lease_us is None else request.lease_us
+        if lease_us is None and not request.forever:
+            raise OperationRefused(f"network {self._job.name} has no lease (hint: --lease 60s gives it one)")
+        self._lifetime.renew(None if request.forever else lease_us)
+        return self._lifetime.state()
 
     def exec(self, request: ExecRequest, fds: Sequence[int]) -> object:
         """Start a command at a node."""

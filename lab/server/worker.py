@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import time
@@ -21,7 +20,9 @@ from helsewan.lab.processes.history import History
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
 from helsewan.lab.processes.zombie_reaper import ZombieReaper
 from helsewan.lab.server.control_socket import Server
-from helsewan.lab.server.job import UP, LabJob
+from helsewan.lab.server.detached import tell
+from helsewan.lab.server.job import LabJob
+from helsewan.lab.server.lifetime import Lifetime
 from helsewan.lab.server.northbound_api import Interface
 from helsewan.lab.server.operations import Operations
 from helsewan.lab.testbed.lan_hosts import add_lan_hosts
@@ -46,14 +47,20 @@ def main(descriptor: int) -> int:
             sandbox.enter()
             network.run()
     except KeyboardInterrupt:
-        network.say("ended" if network.is_up else "interrupted before it was up")
+        why = network.lifetime.over
+        network.say((f"ended: {why}" if why else "ended") if network.is_up else why or "interrupted before it was up")
         return ExitCode.PASS if network.is_up else ExitCode.VOID
+    except InputError as error:  # refused by the machine, as before the sandbox
+        code = exit_code_of(error)
+        network.fail(str(error), code)
+        return code
     except Exception as error:
         if job.debug:
             traceback.print_exc()
-        reason = str(error) if isinstance(error, (LabFailed, InputError)) else f"{type(error).__name__}: {error}"
-        print(f"network {job.name} {'failed' if network.is_up else 'did not come up'}: {reason}", file=sys.stderr)
-        return exit_code_of(error)
+        code = exit_code_of(error)
+        reason = str(error) if isinstance(error, LabFailed) else f"{type(error).__name__}: {error}"
+        network.fail(f"network {job.name} {'failed' if network.is_up else 'did not come up'}: {reason}", code)
+        return code
     network.say("ended")
     return ExitCode.PASS
 
@@ -67,7 +74,9 @@ class RunningLab:
         self._history = History(job.directory / "history.jsonl")
         logs = job.directory / "logs"
         self.testbed = Testbed(job.plan, sandbox.RUN_DIR, logs, self._on_controller_event, job.dataplane, job.standby)
-        self.operations = Operations(job, self.testbed, self._history)
+        self._launcher = None if job.launcher is None else socket.socket(fileno=job.launcher)
+        self.lifetime = Lifetime(job.limits, self._launcher)
+        self.operations = Operations(job, self.testbed, self._history, self.lifetime)
         self.is_up = False
 
     def run(self) -> None:
@@ -76,6 +85,7 @@ class RunningLab:
         self._history.append(
             "up", name=self._job.name, policy=self._job.plan.policy, network=self._job.plan.network.name
         )
+        self.lifetime.start()
         listener = socket.socket(fileno=self._job.listener)
         Server(listener, self.operations.table(), self._job.debug).start()
         try:
@@ -83,11 +93,17 @@ class RunningLab:
             self._monitor()
         finally:
             self.testbed.close()
-            self._history.append("down")
+            self._history.append("down", **({"reason": self.lifetime.over} if self.lifetime.over else {}))
 
     def say(self, what: str) -> None:
         """Print a message about the network."""
         self._screen.print(f"network {self._job.name}: {what}", markup=False, soft_wrap=True)
+
+    def fail(self, why: str, status: int) -> None:
+        """Report why the network failed: to the launcher that waits for it, if any, and on standard error."""
+        if self._launcher is not None and not self.is_up:
+            tell(self._launcher, failed=why, status=status)
+        print(why, file=sys.stderr)
 
     def _bring_up(self) -> None:
         began = time.monotonic()
@@ -106,9 +122,9 @@ class RunningLab:
         self.is_up = True
         self.operations.open()
         self._print_usage()
-        if self._job.ready is not None:
-            os.write(self._job.ready, UP)
-            os.close(self._job.ready)
+        self.lifetime.begin_lease()
+        if self._launcher is not None:
+            tell(self._launcher, up=True)
 
     def _serve(self, api: Interface) -> None:
         tokens = sandbox.RUN_DIR / "tokens"
