@@ -18,6 +18,7 @@ from helsewan.lab.links.link_change import LinkRequest, LinkState, TraceRequest
 from helsewan.lab.links.link_control import LinkControl
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.main_thread import MainThread
+from helsewan.lab.server.addresses import addresses_of
 from helsewan.lab.server.capture import CaptureRequest, start_capture
 from helsewan.lab.server.console import CliRequest, start_cli
 from helsewan.lab.server.control_socket import Operation, OperationRefused
@@ -40,6 +41,12 @@ class LinkSelection(Request):
     """Links selected by ``line``, see `links_named`."""
 
     line: str
+
+
+class NodeSelection(Request):
+    """The site, host or router named ``node``."""
+
+    node: str
 
 
 class Operations:
@@ -69,6 +76,7 @@ class Operations:
         operations = {
             "status": Operation(NoArguments, self.status),
             "down": Operation(NoArguments, self.down),
+            "addresses": Operation(NodeSelection, self._once_up(self.addresses)),
             "links": Operation(LinkSelection, self._once_up(self.describe_links)),
             "change-links": Operation(LinkRequest, self._once_up(self.change_links)),
             "trace": Operation(TraceRequest, self._once_up(self.trace), fds=1),
@@ -115,6 +123,10 @@ class Operations:
         """Start a command at a node."""
         self._node(request.node)
         return Executor(self._testbed.net.nameToNode).start(request, fds)
+
+    def addresses(self, request: NodeSelection, fds: Sequence[int]) -> list[str]:
+        """The addresses of a node, IPv4 first."""
+        return addresses_of(self._node(request.node), self._testbed.network)
 
     def describe_links(self, request: LinkSelection, fds: Sequence[int]) -> list[dict[str, Any]]:
         """Describe links."""
