@@ -23,7 +23,7 @@ from helsewan.cli.mutate import mutate
 from helsewan.cli.policy import policy_app
 from helsewan.cli.rules import rules_app
 from helsewan.cli.scenario import scenario_app
-from helsewan.cli.status import status
+from helsewan.cli.status import ip, status
 from helsewan.cli.topology import topology_app
 from helsewan.cli.up import down, renew, up
 from helsewan.cli.verify import verify
@@ -51,6 +51,7 @@ app.command("up")(up)
 app.command("down")(down)
 app.command("renew")(renew)
 app.command("status")(status)
+app.command("ip")(ip)
 app.command("exec", context_settings=_PASS_ON)(exec_)
 app.command("shell")(shell)
 app.command("cli")(cli)

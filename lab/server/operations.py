@@ -20,6 +20,7 @@ from helsewan.lab.links.link_change import LinkRequest, LinkState, TraceRequest
 from helsewan.lab.links.link_control import LinkControl
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.main_thread import MainThread
+from helsewan.lab.server.addresses import addresses_of
 from helsewan.lab.server.capture import CaptureRequest, start_capture
 from helsewan.lab.server.console import CliRequest, start_cli
 from helsewan.lab.server.control_socket import Operation, OperationRefused
@@ -52,6 +53,12 @@ class RenewRequest(Request):
     forever: bool = False
 
 
+class NodeSelection(Request):
+    """The site, host or router named ``node``."""
+
+    node: str
+
+
 class Operations:
     """The operations on the network of ``testbed``; executed in the main thread, by ``main``, once the network is up.
     ``stage``: the current step of starting it. ``ended``: whether a client has ended the lab."""
@@ -80,6 +87,7 @@ class Operations:
             "status": Operation(NoArguments, self.status),
             "down": Operation(NoArguments, self.down),
             "renew": Operation(RenewRequest, self._once_up(self.renew)),
+            "addresses": Operation(NodeSelection, self._once_up(self.addresses)),
             "links": Operation(LinkSelection, self._once_up(self.describe_links)),
             "change-links": Operation(LinkRequest, self._once_up(self.change_links)),
             "trace": Operation(TraceRequest, self._once_up(self.trace), fds=1),
@@ -135,6 +143,10 @@ class Operations:
         """Start a command at a node."""
         self._node(request.node)
         return Executor(self._testbed.net.nameToNode).start(request, fds)
+
+    def addresses(self, request: NodeSelection, fds: Sequence[int]) -> list[str]:
+        """The addresses of a node, IPv4 first."""
+        return addresses_of(self._node(request.node), self._testbed.network)
 
     def describe_links(self, request: LinkSelection, fds: Sequence[int]) -> list[dict[str, Any]]:
         """Describe links."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import networkx as nx
 import pytest
+from small_network import DESCRIPTION
 
+from helsewan.common.errors import InputError
 from helsewan.controller.rules.paths import compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.construction.access import ROUTING_FACTOR
@@ -198,3 +200,19 @@ def test_no_site_that_is_added_takes_a_name_that_is_there(tmp_path: Path) -> Non
     assert "gp-bergen-1-1" in sample("three-towns.yaml", 200).site
     network = network_from(path, 200)
     assert not set(network.router) & set(network.site) and len(network.site) == 200
+
+
+def test_a_network_from_a_text_is_that_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(DESCRIPTION)
+    assert network_from(DESCRIPTION) == network_from(file) == network_from(str(file))
+
+
+@pytest.mark.parametrize(
+    ("source", "refusal"),
+    [("absent.yaml", "absent.yaml: no such file"), ("name: [", "network:1:"), ("name: x\nlines: {}\n", "network:2:")],
+)
+def test_a_wrong_text_is_told_from_an_absent_file(source: str, refusal: str) -> None:
+    with pytest.raises(InputError) as error:
+        network_from(source)
+    assert str(error.value).startswith(refusal)
