@@ -19,14 +19,16 @@ from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import TRUNK_PORT, AccessLinkId
 from helsewan.verification.expected.expected_sets import Expectation
-from helsewan.verification.failures import INTACT, components, cut_off
+from helsewan.verification.failures import INTACT, components, cut_off, examined
 from helsewan.verification.findings import (
+    IN_EVERY_CASE,
     FailureCase,
     FindingKind,
     IsolationProof,
     VerificationFinding,
     VerificationReport,
 )
+from helsewan.verification.local.switch_state import faults, not_examined
 from helsewan.verification.reports.differences import Differences, Key, SwitchesWhenNeeded, merged
 from helsewan.verification.symbolic.dead_rules import EntryKey, RuleUsage
 from helsewan.verification.symbolic.header_space import Set
@@ -37,6 +39,7 @@ from helsewan.verification.symbolic.symbolic_executor import SymbolicExecutor
 
 ASSUMED = (
     "the TTL of a packet suffices for its path, and the packet fits the MTU of the access links of its destination",
+    "each site uses the MAC address of its gateway, and answers for its own",
     "the carrier of every port shows the failures behind it, and nothing else has failed",
     "meters pass every packet",
     "links and switches neither modify packets nor originate any",
@@ -93,6 +96,7 @@ class Verification:
             *merged([each.findings for each in results], order),
             *self.differences.unreadable(static.program.unreadable),
             *unpoliced(self.plan, static.program, static.rules),
+            *faults(self.plan, static),
             *usage.dead_rules(complete=any(case.failures.links for case in cases)),
         ]
         figures = {
@@ -102,8 +106,15 @@ class Verification:
             "nodes": sum(each.nodes for each in results),
             "cases": len(cases),
         }
+        left = {case.name: examined(self.plan.network, case.failures) for case in cases}
         return VerificationReport(
-            self.plan.policy, self.plan.network.name, tuple(findings), self.proofs(cases, findings), figures
+            self.plan.policy,
+            self.plan.network.name,
+            tuple(findings),
+            self.proofs(left, findings),
+            figures,
+            tuple(name for name, (_, pairs) in left.items() if not pairs),
+            not_examined(static.rules),
         )
 
     def _shares(self, workers: int) -> list[list[AccessLinkId]]:
@@ -288,21 +299,29 @@ class Verification:
         )
 
     def proofs(
-        self, cases: Sequence[FailureCase], findings: Sequence[VerificationFinding]
+        self, left: Mapping[str, tuple[int, int]], findings: Sequence[VerificationFinding]
     ) -> tuple[IsolationProof, ...]:
         """The proof of isolation, for the cases without a violation; none if there is no such case, or an entry that
-        is not modelled, since its effect is unknown in every case."""
-        violated = {finding.case for finding in findings if finding.is_violation}
-        clean = tuple(case.name for case in cases if case.name not in violated)
-        if not clean or self.static.program.unreadable:
+        is not modelled or another violation that holds in every case. ``left`` is by case what was examined: the
+        numbers of access links and of pairs of sites; where no pair is left, nothing is proved."""
+        violations = [finding for finding in findings if finding.is_violation]
+        violated = {finding.case for finding in violations}
+        clean = tuple(name for name, (_, pairs) in left.items() if pairs and name not in violated)
+        if not clean or self.static.program.unreadable or any(each.kind in IN_EVERY_CASE for each in violations):
             return ()
-        sites = len(self.plan.network.sites)
         claim = (
             "a packet that a site sends on any of its access links, whatever its headers, tags or labels, is delivered"
             " where a contract allows it, to the site that has its destination address, in its class; every other"
-            " packet is delivered nowhere, and no packet loops"
+            " packet is delivered nowhere, and no packet loops; every router on its path decrements its TTL once;"
+            " gateways answer their own hosts' ARP, neighbour and echo requests, and nothing else"
         )
-        return (IsolationProof(claim, clean, len(self.static.access_links), sites * sites, ASSUMED),)
+        access_links, pairs = left[clean[0]]
+        least = min(clean, key=lambda name: left[name])
+        return (
+            IsolationProof(
+                claim, clean, access_links, pairs, ASSUMED, len(self.static.access_links), least, left[least][0]
+            ),
+        )
 
 
 # In a worker: what it inherited when it was forked, which is too large to be pickled.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import networkx as nx
@@ -60,6 +61,24 @@ def components(network: Network, failed: Failures) -> dict[str, int]:
     graph.remove_nodes_from(failed.routers)
     graph.remove_edges_from([(u, v, key) for u, v, key in graph.edges(keys=True) if key in failed.links])
     return {router: number for number, members in enumerate(nx.connected_components(graph)) for router in members}
+
+
+def examined(network: Network, failed: Failures) -> tuple[int, int]:
+    """What is left to examine under ``failed``: the number of access links that packets can come from, and of ordered
+    pairs of different sites that are connected."""
+    component = components(network, failed)
+    at: Counter[frozenset[int]] = Counter()  # sites by the components that they have access links to
+    access_links = 0
+    for site in network.sites:
+        homes = [
+            component[access.router]
+            for index, access in enumerate(site.accesses)
+            if (site.id, index) not in failed.access_links and access.router in component
+        ]
+        access_links += len(homes)
+        at[frozenset(homes)] += bool(homes)
+    pairs = sum(count * sum(n for other, n in at.items() if other & homes) - count for homes, count in at.items())
+    return access_links, pairs
 
 
 def cut_off(network: Network, failed: Failures) -> dict[int, frozenset[str]]:

@@ -23,6 +23,10 @@ class FindingKind(str, Enum):
     UNPOLICED = "unpoliced"  # a class of an access link is not policed at its rate
     AMBIGUOUS = "ambiguous"  # two entries of equal priority match it and differ in effect: the switch may use either
     ONE_WAY = "one-way"  # a contract's packets pass, the replies to them do not
+    ANSWER = "wrong-answer"  # a router does not answer a host as its gateway, or answers otherwise
+    PUNT = "punt"  # packets are sent to the controller that should not be, or not sent that should be
+    EXPIRES = "expires"  # an entry has a timeout
+    PORT = "port"  # a port is configured or in a state so that it does not pass every packet
     DIFFERS = "differs"  # the running network treats it otherwise than its rules do, without violating the policy
     UNMODELLED = "not modelled"  # an entry uses what the verifier does not model: nothing is proved of its packets
     SHADOWED = "shadowed"  # an entry whose packets all match entries of higher priority
@@ -30,6 +34,10 @@ class FindingKind(str, Enum):
 
 
 HARMLESS = frozenset({FindingKind.SHADOWED, FindingKind.UNREACHED})
+# Violations by a switch's own state, which hold whatever has failed.
+IN_EVERY_CASE = frozenset(
+    {FindingKind.UNPOLICED, FindingKind.ANSWER, FindingKind.PUNT, FindingKind.EXPIRES, FindingKind.PORT}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ class VerificationFinding:
     its destination address, None if no site has. ``reason`` says what the policy expects of the packet, or what is
     wrong with an entry; ``source`` is the ``file:line`` of the policy that states it. ``trace`` is the packet's path,
     hop by hop. ``where`` is the router and entry of a finding without a packet. ``alike`` counts further pairs of sites
-    with the same finding."""
+    with the same finding, or whatever else ``alike_are``."""
 
     kind: FindingKind
     case: str
@@ -62,6 +70,7 @@ class VerificationFinding:
     trace: Trace | None = None
     where: str = ""
     alike: int = 0
+    alike_are: str = "pairs of sites"
 
     @property
     def is_violation(self) -> bool:
@@ -71,27 +80,41 @@ class VerificationFinding:
 
 @dataclass(frozen=True)
 class IsolationProof:
-    """A property that holds for every packet: the claim, the cases in which it holds, the numbers of access links and
-    of ordered pairs of sites, and the assumptions."""
+    """A property that holds for every packet: the claim, the cases in which it holds, and the assumptions. In the first
+    of the cases, packets from ``access_links`` were examined, and packets between the sites of ``pairs`` ordered pairs,
+    as far as these are connected; ``of_access_links`` are those of the whole network. In the ``least`` of the cases, by
+    name, ``least_access_links`` were examined."""
 
     claim: str
     cases: tuple[str, ...]
     access_links: int
     pairs: int
     assumed: tuple[str, ...]
+    of_access_links: int = 0
+    least: str = ""
+    least_access_links: int = 0
 
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """The result of a verification. ``figures`` are times (``…_s``) and sizes, by name."""
+    """The result of a verification. ``figures`` are times (``…_s``) and sizes, by name. ``vacuous`` are the cases in
+    which no two sites are left that could exchange a packet, so that there is nothing to prove; ``unproved`` is what
+    affects packets and was not examined."""
 
     policy: str
     network: str
     findings: tuple[VerificationFinding, ...]
     proofs: tuple[IsolationProof, ...]
     figures: dict[str, float] = field(default_factory=dict)
+    vacuous: tuple[str, ...] = ()
+    unproved: tuple[str, ...] = ()
 
     @property
     def violations(self) -> tuple[VerificationFinding, ...]:
         """The findings that violate the policy."""
         return tuple(finding for finding in self.findings if finding.is_violation)
+
+    @property
+    def is_vacuous(self) -> bool:
+        """Whether nothing is proved or refuted, since in no case any two sites are left."""
+        return bool(self.vacuous) and not self.proofs and not self.violations

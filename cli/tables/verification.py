@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from itertools import starmap
 
@@ -14,6 +13,7 @@ from helsewan.lab.proofs.verification import Verified
 from helsewan.verification.findings import FindingKind, IsolationProof, VerificationFinding
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports.results import as_text
+from helsewan.verification.reports.verdict import counted, verdict, verdict_line
 from helsewan.verification.reports.witness import in_words
 
 _SHOWN = 20  # violations in the table; all are in --json, --junit and --witness
@@ -38,8 +38,8 @@ def print_report(found: Verified, list_dead_rules: bool) -> None:
     _print_dead_rules(screen, [each for each in report.findings if not each.is_violation], list_dead_rules)
     if report.figures:
         screen.print(", ".join(starmap(_figure, report.figures.items())), markup=False, soft_wrap=True)
-    verdict, style = _verdict(found)
-    screen.print(verdict, style=style, markup=False, soft_wrap=True)
+    line, style = _verdict(found)
+    screen.print(line, style=style, markup=False, soft_wrap=True)
 
 
 def _figure(name: str, value: float) -> str:
@@ -49,11 +49,8 @@ def _figure(name: str, value: float) -> str:
 
 def _verdict(found: Verified) -> tuple[str, str]:
     """The verdict's line, and its style."""
-    if violations := found.report.violations:
-        return f"violated: {_counted(violations)}", "bold red"
-    if found.live is not None and found.live.deaf:
-        return f"void: nothing is received at {', '.join(found.live.deaf)}", "bold yellow"
-    return f"{'proved' if found.report.proofs else 'probed'}: no violation of the policy", "bold green"
+    style = {"violated": "bold red", "void": "bold yellow"}.get(verdict(found.report, found.live), "bold green")
+    return verdict_line(found.report, found.live), style
 
 
 def _probes(live: LiveReport) -> Table:
@@ -82,7 +79,7 @@ def _violations(findings: Iterable[VerificationFinding]) -> Table:
 def _proofs(proofs: Iterable[IsolationProof]) -> Table:
     table = Table(title="proved", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("for every packet", overflow="fold")
-    for heading in ("cases", "access links", "pairs"):
+    for heading in ("cases", "access links", "pairs of sites"):
         table.add_column(heading, justify="right")
     table.add_column("assumed", overflow="fold")
     for proof in proofs:
@@ -95,7 +92,7 @@ def _print_dead_rules(screen: Screen, dead: list[VerificationFinding], listed: b
     if not dead:
         return
     hint = "" if listed else " (--dead-rules lists them)"
-    screen.print(f"no violation: {_counted(dead)}{hint}", markup=False, soft_wrap=True)
+    screen.print(f"no violation: {counted(dead)}{hint}", markup=False, soft_wrap=True)
     for each in dead if listed else ():
         screen.print(f"  {each.kind.value}: {each.where}: {each.reason}", markup=False, soft_wrap=True)
 
@@ -105,10 +102,6 @@ def _first_of_each_kind(findings: Iterable[VerificationFinding]) -> Iterable[Ver
     for finding in findings:
         first.setdefault(finding.kind, finding)
     return first.values()
-
-
-def _counted(findings: Iterable[VerificationFinding]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in Counter(each.kind.value for each in findings).items())
 
 
 def _plain(text: str) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import struct
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from helsewan.controller.framework import ofproto_v1_3, ofproto_v1_3_parser, protocol_description
 from helsewan.controller.openflow.encoder import BY_NUMBER, CHECK_LARGER, NICIRA
 from helsewan.controller.openflow.entries import (
     MPLS,
+    PORT_CONFIG,
+    PORT_STATE,
     TLV,
     VLAN,
     Action,
@@ -36,6 +38,7 @@ from helsewan.controller.openflow.entries import (
     PacketMeterRule,
     PopMpls,
     PopVlan,
+    Port,
     PushMpls,
     PushVlan,
     Resubmit,
@@ -49,14 +52,14 @@ _parser: Any = ofproto_v1_3_parser
 
 _LENGTH = struct.Struct("!H")
 _TYPED = struct.Struct("!HH")  # type, length
-# table, priority, cookie; durations, timeouts, flags and counters are not compared (OpenFlow 1.3.5, 7.3.5.2)
-_FLOW = struct.Struct("!2xBx8xH10xQ16x")
+# table, priority, timeouts, cookie; durations, flags and counters are not compared (OpenFlow 1.3.5, 7.3.5.2)
+_FLOW = struct.Struct("!2xBx8xHHH6xQ16x")
 _FLOW_HEADER_BYTES = 48
 _CURRENT_TABLE = 0xFF  # OFPTT_ALL in a resubmit
 _GROUP = struct.Struct("!HBxI")
 _BUCKET = struct.Struct("!HHII4x")  # length, weight, watch port, watch group
 _METER = struct.Struct("!HHI")
-_BAND = struct.Struct("!HHII")
+_BAND, _BAND_BYTES = struct.Struct("!HHII"), 16
 _CHECK, _CHECK_FIELD = struct.Struct("!HHIHHH10x"), 14  # type, length, vendor, subtype, length to check, offset; field
 _PORT = struct.Struct("!I28xII24x")  # number, configuration, state (7.2.1)
 _METADATA = struct.Struct("!QQ")
@@ -86,7 +89,7 @@ class Decoder:
         return map(_meter, _split(data))
 
     def _flow(self, entry: bytes) -> FlowRule:
-        table, priority, cookie = _FLOW.unpack_from(entry)
+        table, priority, idle_s, hard_s, cookie = _FLOW.unpack_from(entry)
         _, length = _TYPED.unpack_from(entry, _FLOW_HEADER_BYTES)
         match = self._match(entry[_FLOW_HEADER_BYTES + _TYPED.size : _FLOW_HEADER_BYTES + length])
         actions: tuple[Action, ...] = ()
@@ -102,7 +105,7 @@ class Decoder:
                 meter = int.from_bytes(body[:4], "big")
             else:
                 actions += (Foreign(f"instruction {kind} {body.hex()}"),)
-        return FlowRule(Table(table), priority, match, actions, goto, metadata, meter, cookie)
+        return FlowRule(Table(table), priority, match, actions, goto, metadata, meter, cookie, idle_s, hard_s)
 
     def _match(self, data: bytes) -> Match:
         fields, at = [], 0
@@ -137,18 +140,28 @@ class Decoder:
         return GroupRule(number, tuple(buckets))
 
 
-def dead_ports(data: bytes) -> frozenset[int]:
-    """The numbers of the ports in a port description reply's body that cannot send: their carrier or their BFD session
-    is down. Raises struct.error for an invalid body."""
+def ports(data: bytes) -> tuple[Port, ...]:
+    """The ports in a port description reply's body, without the switch's own interface. Raises struct.error for an
+    invalid body."""
     found = (_PORT.unpack(data[at : at + _PORT.size]) for at in range(0, len(data), _PORT.size))
-    return frozenset(port for port, _, state in found if state & _of.OFPPS_LINK_DOWN or not state & _of.OFPPS_LIVE)
+    return tuple(
+        Port(number, _named(config, PORT_CONFIG), _named(state, PORT_STATE))
+        for number, config, state in sorted(found)
+        if number <= _of.OFPP_MAX
+    )
+
+
+def _named(bits: int, names: Mapping[str, int]) -> tuple[str, ...]:
+    """The names of the bits that are set; unnamed ones as one number."""
+    unnamed = bits & ~sum(names.values())
+    return (*(name for name, bit in names.items() if bits & bit), *([f"{unnamed:#x}"] if unnamed else ()))
 
 
 def _meter(entry: bytes) -> AnyMeter:
     _, flags, number = _METER.unpack_from(entry)
     kind, _, rate, burst = _BAND.unpack_from(entry, _METER.size) if len(entry) > _METER.size else (0, 0, 0, 0)
-    if kind != _of.OFPMBT_DROP:
-        rate = 0  # the controller installs no other bands: marks the meter as different
+    if kind != _of.OFPMBT_DROP or len(entry) > _METER.size + _BAND_BYTES:
+        rate = 0  # the controller installs no other and no further bands: marks the meter as different
     return PacketMeterRule(number, rate, burst) if flags & _of.OFPMF_PKTPS else MeterRule(number, rate, burst)
 
 

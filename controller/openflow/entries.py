@@ -163,7 +163,8 @@ CONTROLLER_METER = 0xFFFFFFFE  # OFPM_CONTROLLER: limits all packets sent to the
 
 @dataclass(frozen=True, slots=True)
 class FlowRule:
-    """A flow entry. ``metadata`` is the (value, mask) that it writes, ``meter`` the id of a meter."""
+    """A flow entry. ``metadata`` is the (value, mask) that it writes, ``meter`` the id of a meter. The timeouts, in
+    seconds, are those read back from a switch; 0, as in all entries of ours, means that it does not expire."""
 
     table: Table
     priority: int
@@ -173,12 +174,16 @@ class FlowRule:
     metadata: tuple[int, int] | None = None
     meter: int | None = None
     cookie: int = 0
+    idle_timeout_s: int = 0
+    hard_timeout_s: int = 0
 
     def __str__(self) -> str:
         steps = [_action_text(action) for action in self.actions]
         steps += [f"meter {self.meter}"] if self.meter is not None else []
         steps += [f"metadata {self.metadata[0]:#x}/{self.metadata[1]:#x}"] if self.metadata else []
         steps += [f"goto {_value_text(self.goto)}"] if self.goto is not None else []
+        steps += [f"expires when unused for {self.idle_timeout_s} s"] if self.idle_timeout_s else []
+        steps += [f"expires after {self.hard_timeout_s} s"] if self.hard_timeout_s else []
         matched = ", ".join(f"{field}={_value_text(value)}" for field, value in self.match) or "anything"
         return f"table {_value_text(self.table)}, priority {self.priority}: {matched} -> {'; '.join(steps) or 'drop'}"
 
@@ -232,15 +237,41 @@ Entry = FlowRule | GroupRule | AnyMeter
 
 
 @dataclass(frozen=True, slots=True)
+class Port:
+    """A port as a switch reports it: what is configured (of `PORT_CONFIG`) and its state (of `PORT_STATE`)."""
+
+    number: int
+    config: tuple[str, ...] = ()
+    state: tuple[str, ...] = ("live",)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it cannot send: its carrier or its BFD session is down."""
+        return "link_down" in self.state or "live" not in self.state
+
+    def __str__(self) -> str:
+        return f"port {self.number} ({', '.join((*self.config, *self.state)) or 'not live'})"
+
+
+# Names of the bits in a port's description (OpenFlow 1.3.5, 7.2.1).
+PORT_CONFIG = {"port_down": 1, "no_receive": 4, "no_forward": 32, "no_packet_in": 64}
+PORT_STATE = {"link_down": 1, "blocked": 2, "live": 4}
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSet:
-    """The entries of one switch in the order of installation: an entry comes after those that it refers to."""
+    """The entries of one switch in the order of installation: an entry comes after those that it refers to. ``ports``
+    are those of the switch that the entries were read from, none for intended entries; they are no entries."""
 
     meters: tuple[AnyMeter, ...] = ()
     groups: tuple[GroupRule, ...] = ()
     flows: tuple[FlowRule, ...] = ()
+    ports: tuple[Port, ...] = ()
 
     def __add__(self, other: RuleSet) -> RuleSet:
-        return RuleSet(self.meters + other.meters, self.groups + other.groups, self.flows + other.flows)
+        return RuleSet(
+            self.meters + other.meters, self.groups + other.groups, self.flows + other.flows, self.ports + other.ports
+        )
 
     def __iter__(self) -> Iterator[Entry]:
         yield from self.meters

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.exit_codes import ExitCode
 from helsewan.controller.rules.paths import Failures
 from helsewan.lab.proofs.rule_query import RuleQuery
 from helsewan.policies.plan import Plan
@@ -16,6 +15,7 @@ from helsewan.verification.dump.dump import NO_FAILURES, Dump
 from helsewan.verification.failures import SCOPES, cases
 from helsewan.verification.findings import FailureCase, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
+from helsewan.verification.reports.verdict import exit_code
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,8 @@ class Verified:
 
     @property
     def exit_code(self) -> int:
-        """0 without violations, 1 with violations, 3 where probes could not be received."""
-        if self.report.violations:
-            return ExitCode.FAIL
-        return ExitCode.VOID if self.live is not None and self.live.deaf else ExitCode.PASS
+        """0 without violations, 1 with violations, 3 where probes could not be received or nothing is left to prove."""
+        return exit_code(self.report, self.live)
 
 
 def verified(query: RuleQuery, method: Method) -> Verified:
@@ -79,7 +77,8 @@ def proved(plan: Plan, dump: Dump, failures: str = "none", workers: int = 1) -> 
     ``workers`` as in `verify`."""
     from helsewan.verification.static import verify
 
-    return verify(plan, dump.rules, as_it_stands(cases(plan.network, failures), dump.down), workers)
+    report = verify(plan, dump.rules, as_it_stands(cases(plan.network, failures), dump.down), workers)
+    return replace(report, unproved=(*report.unproved, *dump.lacks))
 
 
 def as_it_stands(found: Sequence[FailureCase], down: Failures) -> tuple[FailureCase, ...]:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,15 @@ from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.processes import die_with_parent
 from helsewan.controller.framework import ofproto_v1_3
-from helsewan.controller.openflow.decoder import Decoder, dead_ports
+from helsewan.controller.openflow.decoder import Decoder, ports
 from helsewan.controller.openflow.encoder import Encoder
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.openflow.table_reader import TableReader, ports_request
 from helsewan.controller.plan_file import read_plan
-from helsewan.controller.rules.paths import Failures
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.topology.model import Network
 from helsewan.verification.dump.dump import Dump, write
+from helsewan.verification.dump.observed import observed_failures
 
 _of: Any = ofproto_v1_3
 _HEADER, _MULTIPART = struct.Struct("!BBHI"), struct.Struct("!HH4x")
@@ -46,14 +46,6 @@ class ReadingFailed(RuntimeError):
 
 
 @dataclass(frozen=True)
-class SwitchState:
-    """The rules of a switch, and which of its ports have a dead link."""
-
-    rules: RuleSet
-    dead: frozenset[int]
-
-
-@dataclass(frozen=True)
 class SwitchReply:
     """The replies of the switch behind a management socket, not decoded yet."""
 
@@ -61,10 +53,10 @@ class SwitchReply:
     reading: TableReader
     ports: bytes
 
-    def decode(self) -> SwitchState:
-        """The switch's state. Raises ReadingFailed where a reply is malformed."""
+    def decode(self) -> RuleSet:
+        """The switch's entries and ports. Raises ReadingFailed where a reply is malformed."""
         with _named(self.path):
-            return SwitchState(self.reading.rule_set(), dead_ports(self.ports))
+            return replace(self.reading.rule_set(), ports=ports(self.ports))
 
 
 def read_switch(path: Path) -> SwitchReply | None:
@@ -130,25 +122,6 @@ def read_all(network: Network, sockets: str) -> dict[str, SwitchReply | None]:
         return dict(zip(routers, answers, strict=True))
 
 
-def observed_failures(network: Network, found: dict[str, SwitchState | None]) -> Failures:
-    """The failures that the switches report: a link is down if either end reports it, except for links of routers that
-    are off."""
-    off = frozenset(router for router, held in found.items() if held is None)
-    dead = {router: held.dead if held else frozenset() for router, held in found.items()}
-    links = frozenset(
-        link.id
-        for link in network.links
-        if not {link.a, link.b} & off and any(network.ports[end][link.id] in dead[end] for end in (link.a, link.b))
-    )
-    lines = frozenset(
-        line
-        for router, ports in network.access_link_ports.items()
-        for line, port in ports.items()
-        if port in dead[router]
-    )
-    return Failures(links, off, access_links=lines)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Command line. Exit status 3 where a switch does not reply, others as `exit_code_of` has them."""
     parser = argparse.ArgumentParser(prog="rules", description="the rules of all switches of a sandbox")
@@ -169,7 +142,7 @@ def main(argv: list[str] | None = None) -> int:
             os.write(options.done, b"\n")
             sys.stdin.read()
         held = {router: each.decode() if each else None for router, each in answers.items()}
-        rules = {router: each.rules if each else RuleSet() for router, each in held.items()}
+        rules = {router: RuleSet() if each is None else each for router, each in held.items()}
         taken = f"{options.taken} at {at:%Y-%m-%dT%H:%M:%SZ}"
         for line in write(Dump.of(plan, rules, taken, observed_failures(plan.network, held), at)):
             sys.stdout.buffer.write(line)

@@ -30,7 +30,8 @@ class Proofs:
     def checks(self) -> tuple[CheckResult, ...]:
         """One check for each report."""
         static = (
-            _check(f"proof-{name}", report.violations, _static_claim(report)) for name, report in self.static.items()
+            _check(f"proof-{name}", report.violations, _static_claim(report), void=report.is_vacuous)
+            for name, report in self.static.items()
         )
         live = (
             _check(f"live-{name}", report.findings, _live_claim(report), report.deaf)
@@ -62,15 +63,19 @@ def _live_json(live: LiveReport) -> dict[str, Any]:
     }
 
 
-def _check(name: str, findings: Iterable[VerificationFinding], detail: str, deaf: tuple[str, ...] = ()) -> CheckResult:
+def _check(
+    name: str, findings: Iterable[VerificationFinding], detail: str, deaf: tuple[str, ...] = (), *, void: bool = False
+) -> CheckResult:
     found = tuple(findings)
     if found:
         detail = f"{found[0].kind.value}: {found[0].reason}"
     elif deaf:
         detail = f"nothing is received at {', '.join(deaf)}"
-    passed = not found and not deaf
+    elif void:
+        detail = "nothing is proved: too much is down for any two sites to exchange a packet"
+    passed = not found and not deaf and not void
     conclusive = any(finding.kind in _CONCLUSIVE for finding in found)
-    count = float(len(found) + len(deaf))
+    count = float(len(found) + len(deaf) + void)
     return CheckResult(name, METRIC, passed, count, LIMIT, Unit.COUNT.value, detail, conclusive)
 
 

@@ -7,11 +7,11 @@ from graphlib import CycleError, TopologicalSorter
 
 from helsewan.common.document import dotted
 from helsewan.common.errors import Problem
-from helsewan.controller.openflow.entries import Action, Entry, FlowRule, Group, GroupRule
+from helsewan.controller.openflow.entries import Action, Entry, FlowRule, Group, GroupRule, Port
 from helsewan.verification.dump.entry_json import Path
 
 
-def inconsistencies(router: str, entries: list[tuple[int, Entry]], name: str) -> Iterator[Problem]:
+def inconsistencies(router: str, entries: list[tuple[int, Entry | Port]], name: str) -> Iterator[Problem]:
     """Entries of one switch that duplicate another, refer to a group or meter that is missing, or form a loop of
     groups."""
     first: dict[object, int] = {}
@@ -37,14 +37,16 @@ def inconsistencies(router: str, entries: list[tuple[int, Entry]], name: str) ->
         yield Problem(f"{name}:{line}", None, f"groups form a loop: {loop}", "no switch accepts that")
 
 
-def _identity(entry: Entry) -> object:
-    """The key by which a switch identifies an entry."""
+def _identity(entry: Entry | Port) -> object:
+    """The key by which a switch identifies an entry or a port."""
+    if isinstance(entry, Port):
+        return "port", entry.number
     if isinstance(entry, FlowRule):
         return entry.table, entry.priority, frozenset(entry.match)
     return "group" if isinstance(entry, GroupRule) else "meter", entry.id
 
 
-def _references(entry: Entry) -> Iterator[tuple[Path, str, int]]:
+def _references(entry: Entry | Port) -> Iterator[tuple[Path, str, int]]:
     """The groups and the meter that an entry refers to, with the path of each reference."""
     if isinstance(entry, FlowRule):
         yield from _groups(entry.actions, ("flow", "actions"))

@@ -24,7 +24,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from helsewan.common.document import Document, dotted, loads
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import explain, nearest
-from helsewan.controller.openflow.entries import AnyMeter, Entry, FlowRule, GroupRule, RuleSet
+from helsewan.controller.openflow.entries import AnyMeter, Entry, FlowRule, GroupRule, Port, RuleSet
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import compile_policy, read_policy
 from helsewan.policies.plan import Contract, Plan, TimedException
@@ -32,13 +32,17 @@ from helsewan.topology.exporters.formats import from_json, to_json
 from helsewan.topology.model import Network, access_link_name
 from helsewan.verification.dump import entry_json
 from helsewan.verification.dump.consistency import inconsistencies
+from helsewan.verification.dump.observed import contradictions
 
-VERSION = 1
+VERSION = 2
+_OLD = "helsewan-rules/1"
+_NOT_IN_OLD = "timeouts of flow entries and ports (a dump of format 1 lacks them: dump the rules again)"
 MAX_BYTES = 512 * 1024 * 1024  # 10,000 sites have some 130 MB
 _MAX_PROBLEMS = 50  # that are reported; with more, the file is probably of another kind
 _GZIP, _GZIP_BITS = b"\x1f\x8b", 16 + zlib.MAX_WBITS
 _HEAD_LINES = 3
 NO_FAILURES = Failures()
+_INTENDED = "intended"  # the rules of no switch
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Dump:
     which of its exceptions are in force. ``file`` is the policy's name in messages. ``sources`` has the ``file:line``
     of its contracts and exceptions by name, and of the beginning of its contracts by the empty name; these are
     locations in the original files, before included ones were merged. ``digest`` is the plan's. ``taken`` says where
-    the rules are from, ``down`` what had failed there; ``answers_neighbours`` is as in the plan."""
+    the rules are from, ``down`` what had failed there; ``answers_neighbours`` is as in the plan. ``lacks`` is what the
+    file's format does not record, so that nothing is proved about it."""
 
     network: Network
     policy: str
@@ -55,17 +60,18 @@ class Dump:
     digest: str
     sources: Mapping[str, str]
     rules: Mapping[str, RuleSet] = field(repr=False)
-    taken: str = "intended"
+    taken: str = _INTENDED
     down: Failures = field(default_factory=Failures)
     answers_neighbours: bool = True
     time: datetime | None = None
+    lacks: tuple[str, ...] = ()
 
     @classmethod
     def of(
         cls,
         plan: Plan,
         rules: Mapping[str, RuleSet],
-        taken: str = "intended",
+        taken: str = _INTENDED,
         down: Failures = NO_FAILURES,
         time: datetime | None = None,
     ) -> Dump:
@@ -121,8 +127,8 @@ class _Head(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    format: Literal["helsewan-rules/1"]
-    """format and version"""
+    format: Literal["helsewan-rules/1", "helsewan-rules/2"]
+    """format and version; the first one has no ports and no timeouts"""
     taken: str
     """where the rules are from"""
     network: _Identity
@@ -177,7 +183,7 @@ def write(dump: Dump) -> Iterator[bytes]:
     yield _line(f'{{"network": {network}}}')
     yield _line(_compact({"policy": dump.policy, "sources": dump.sources}))
     for router, rules in dump.rules.items():
-        for entry in rules:
+        for entry in (*rules.ports, *rules):
             yield _line(json.dumps({"router": router, **entry_json.to_json(entry)}))
 
 
@@ -187,7 +193,7 @@ def read(raw: bytes, name: str) -> Dump:
     lines = _decompressed(raw, name).split(b"\n")
     problems: list[Problem] = []
     head, network, (policy, sources) = _read_head(lines, name)
-    found: dict[str, list[tuple[int, Entry]]] = {router.id: [] for router in network.routers}
+    found: dict[str, list[tuple[int, Entry | Port]]] = {router.id: [] for router in network.routers}
     for number, line in enumerate(lines[_HEAD_LINES:], start=_HEAD_LINES + 1):
         if not line.strip():
             continue
@@ -199,6 +205,8 @@ def read(raw: bytes, name: str) -> Dump:
     _raise_if_any(problems, name)
     _raise_if_any([each for router, entries in found.items() for each in inconsistencies(router, entries, name)], name)
     rules = {router: _ruleset([entry for _, entry in entries]) for router, entries in found.items()}
+    down = _failures(head.down, network, name)
+    _raise_if_any(list(contradictions(network, rules, down, name)), name)
     return Dump(
         network,
         policy,
@@ -207,9 +215,10 @@ def read(raw: bytes, name: str) -> Dump:
         sources,
         rules,
         head.taken,
-        _failures(head.down, network, name),
+        down,
         head.answers_neighbours,
         head.moment,
+        (_NOT_IN_OLD,) if head.format == _OLD and head.taken != _INTENDED else (),
     )
 
 
@@ -244,7 +253,7 @@ def _validated(model: type[_Model], data: dict[str, Any], where: str) -> _Model:
         raise InputError(*(explain(document, model, each) for each in error.errors(include_url=False))) from None
 
 
-def _read_entry(line: bytes, routers: Mapping[str, object]) -> tuple[str, Entry]:
+def _read_entry(line: bytes, routers: Mapping[str, object]) -> tuple[str, Entry | Port]:
     try:
         data = _decoded(line)
     except (ValueError, RecursionError) as error:
@@ -299,11 +308,12 @@ def _failures(down: _Down, network: Network, name: str) -> Failures:
     )
 
 
-def _ruleset(entries: list[Entry]) -> RuleSet:
+def _ruleset(entries: list[Entry | Port]) -> RuleSet:
     return RuleSet(
         tuple(entry for entry in entries if isinstance(entry, AnyMeter)),
         tuple(entry for entry in entries if isinstance(entry, GroupRule)),
         tuple(entry for entry in entries if isinstance(entry, FlowRule)),
+        tuple(entry for entry in entries if isinstance(entry, Port)),
     )
 
 

@@ -5,6 +5,7 @@
               "metadata": "0x1/0xff", "meter": 7, "cookie": "0x100000000000000"}}
     {"group": {"id": 24, "buckets": [{"watch_port": 2, "actions": ["push_mpls", {"output": 2}]}]}}
     {"meter": {"id": 7, "rate_kbps": 800, "burst_kbit": 80}}
+    {"port": {"number": 2, "config": ["no_receive"], "state": ["live"]}}
 
 Empty parts are left out. Numbers of 64 bits are text, since many JSON parsers cannot represent them.
 """
@@ -19,6 +20,8 @@ from helsewan.common.schema_errors import nearest
 from helsewan.controller.openflow.entries import (
     CONTROLLER,
     IN_PORT,
+    PORT_CONFIG,
+    PORT_STATE,
     TLV,
     Action,
     AnyMeter,
@@ -39,6 +42,7 @@ from helsewan.controller.openflow.entries import (
     PacketMeterRule,
     PopMpls,
     PopVlan,
+    Port,
     PushMpls,
     PushVlan,
     Resubmit,
@@ -51,6 +55,7 @@ Path = tuple[str | int, ...]
 _MAX32, _MAX64, _LAST_TABLE = (1 << 32) - 1, (1 << 64) - 1, 254
 _PORTS = {"in_port": IN_PORT, "controller": CONTROLLER}
 _PORT_NAMES = {number: name for name, number in _PORTS.items()}
+_TIMEOUTS = ("idle_timeout_s", "hard_timeout_s")
 _TABLES = {table.name.lower(): table for table in Table}
 _PLAIN: dict[str, Action] = {
     "push_vlan": PushVlan(),
@@ -73,9 +78,11 @@ class EntryError(Exception):
         super().__init__(reason)
 
 
-def to_json(entry: Entry) -> dict[str, Any]:
-    """An entry as an object whose one key is its kind: flow, group or meter."""
+def to_json(entry: Entry | Port) -> dict[str, Any]:
+    """An entry or a port as an object whose one key is its kind: flow, group, meter or port."""
     match entry:
+        case Port(number, config, state):
+            return {"port": {"number": number, "config": list(config), "state": list(state)}}
         case FlowRule():
             return {"flow": _flow(entry)}
         case GroupRule(number, buckets):
@@ -87,8 +94,8 @@ def to_json(entry: Entry) -> dict[str, Any]:
             return {"meter": {"id": number, "rate_pps": rate, "burst_packets": burst}}
 
 
-def from_json(data: Mapping[str, Any]) -> Entry:
-    """The entry of an object in the format of `to_json`. Raises EntryError."""
+def from_json(data: Mapping[str, Any]) -> Entry | Port:
+    """The entry or port of an object in the format of `to_json`. Raises EntryError."""
     kind, body = _only(data, (), _READERS, "entry")
     return _READERS[kind](body, (kind,))
 
@@ -103,7 +110,8 @@ def _flow(rule: FlowRule) -> dict[str, Any]:
         shown["meter"] = rule.meter
     if rule.goto is not None:
         shown["goto"] = _table_name(rule.goto)
-    return {**shown, "cookie": f"{rule.cookie:#x}"}
+    timeouts = {key: getattr(rule, key) for key in _TIMEOUTS if getattr(rule, key)}
+    return {**shown, **timeouts, "cookie": f"{rule.cookie:#x}"}
 
 
 def _match(match: Match) -> dict[str, int | str]:
@@ -147,7 +155,8 @@ def _table_name(table: Table) -> str | int:
 
 
 def _read_flow(data: object, path: Path) -> FlowRule:
-    body = _object(data, path, ("table", "priority", "match", "cookie"), ("actions", "metadata", "meter", "goto"))
+    optional = ("actions", "metadata", "meter", "goto", *_TIMEOUTS)
+    body = _object(data, path, ("table", "priority", "match", "cookie"), optional)
     table = _read_table(body["table"], (*path, "table"))
     goto = _read_table(body["goto"], (*path, "goto")) if "goto" in body else None
     if goto is not None and goto <= table:
@@ -163,6 +172,7 @@ def _read_flow(data: object, path: Path) -> FlowRule:
         _read_metadata(body["metadata"], (*path, "metadata")) if "metadata" in body else None,
         _read_number(body["meter"], (*path, "meter"), _MAX32) if "meter" in body else None,
         _read_number(body["cookie"], (*path, "cookie"), _MAX64),
+        *(_read_number(body.get(key, 0), (*path, key), 0xFFFF) for key in _TIMEOUTS),
     )
 
 
@@ -185,7 +195,31 @@ def _read_meter(data: object, path: Path) -> AnyMeter:
     return PacketMeterRule(*numbers) if per_packet else MeterRule(*numbers)
 
 
-_READERS: dict[str, Callable[[object, Path], Entry]] = {"flow": _read_flow, "group": _read_group, "meter": _read_meter}
+def _read_port(data: object, path: Path) -> Port:
+    body = _object(data, path, ("number", "config", "state"))
+    number = _read_number(body["number"], (*path, "number"), _MAX32)
+    return Port(
+        number,
+        _read_bits(body["config"], (*path, "config"), PORT_CONFIG),
+        _read_bits(body["state"], (*path, "state"), PORT_STATE),
+    )
+
+
+def _read_bits(data: object, path: Path, names: Collection[str]) -> tuple[str, ...]:
+    """Names of bits; those without a name as hex."""
+    found = _list(data, path)
+    for number, each in enumerate(found):
+        if not isinstance(each, str) or not (each in names or _HEX.fullmatch(each)):
+            raise EntryError((*path, number), each, "is no such bit", f"one of {', '.join(names)}")
+    return tuple(found)
+
+
+_READERS: dict[str, Callable[[object, Path], Entry | Port]] = {
+    "flow": _read_flow,
+    "group": _read_group,
+    "meter": _read_meter,
+    "port": _read_port,
+}
 
 
 def _read_match(data: object, path: Path) -> Match:

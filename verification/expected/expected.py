@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, cached_property
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address
 
 from helsewan.controller.openflow.entries import ARP
 from helsewan.controller.rules.contracts import TCP_ACK, TCP_RST
@@ -18,6 +18,7 @@ from helsewan.controller.rules.ip_version import IP4, IP6, IpVersion
 from helsewan.policies.plan import Contract, Plan, Protocol, Service
 from helsewan.topology.model import GATEWAY6, Site
 from helsewan.verification.concrete.packet import Packet
+from helsewan.verification.expected.owners import PrefixOwners
 
 _SOLICITATION = 135  # ICMPv6 type (RFC 4861, 4.3)
 _USUAL_TTL = 64  # the default of hosts; no path is longer
@@ -123,11 +124,8 @@ class Intent:
 
     def owner(self, address: IPv4Address | IPv6Address) -> str | None:
         """The site that owns an address, if any does."""
-        for length in self._lengths[address.version]:
-            network = IPv4Network if address.version == 4 else IPv6Network
-            if found := self._owners.get(network((int(address), length), strict=False)):
-                return found
-        return None
+        found = self._owners.of(address.version, int(address))
+        return found.id if found else None
 
     @cached_property
     def _between(self) -> defaultdict[tuple[int, int], list[Contract]]:
@@ -137,13 +135,8 @@ class Intent:
         return found
 
     @cached_property
-    def _owners(self) -> dict[IPv4Network | IPv6Network, str]:
-        return {prefix: site.id for site in self.plan.network.sites for prefix in site.prefixes}
-
-    @cached_property
-    def _lengths(self) -> dict[int, list[int]]:
-        known = {(prefix.version, prefix.prefixlen) for prefix in self._owners}
-        return {version: sorted(length for of, length in known if of == version) for version in (4, 6)}
+    def _owners(self) -> PrefixOwners:
+        return PrefixOwners(self.plan.network.sites)
 
 
 @cache

@@ -10,11 +10,12 @@ from functools import cached_property
 from helsewan.controller.openflow.entries import FlowRule, RuleSet
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import AccessLinkId, Site
-from helsewan.verification.concrete.fabric import Fabric, Trace
+from helsewan.verification.concrete.fabric import End, Fabric, Trace
 from helsewan.verification.concrete.lookup import AmbiguousMatchError
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.concrete.switch import NotModelledError, Switch
 from helsewan.verification.expected.expected_sets import Allowed, Expectation
+from helsewan.verification.expected.owners import PrefixOwners
 from helsewan.verification.failures import INTACT
 from helsewan.verification.findings import FailureCase, FindingKind, VerificationFinding
 from helsewan.verification.symbolic.header_space import Set, packet_of
@@ -28,6 +29,7 @@ _KIND_OF_FAULT = {
     UNKNOWN: FindingKind.UNMODELLED,
     WRONG_TTL: FindingKind.TTL,
 }
+_LOOPS_TRIED = 8
 _LIKELY_PORT, _LIKELY_BYTES, _ACK, _SYN = 40_000, 100, 0x10, 0x02
 
 
@@ -38,6 +40,11 @@ class Differences:
     plan: Plan
     switches: MutableMapping[str, Switch]
     expectation: Expectation
+
+    @cached_property
+    def owners(self) -> PrefixOwners:
+        """The sites by their prefixes."""
+        return PrefixOwners(self.plan.network.sites)
 
     def of(self, case: FailureCase) -> CaseDifferences:
         """The differences of one case of failures."""
@@ -140,7 +147,11 @@ class CaseDifferences:
         faults = space.none
         for number in FAULTS:
             if (those := became & space.out(number)) != space.none:
-                self._note(_KIND_OF_FAULT.get(number, FindingKind.LOST), line, those, fault=True)
+                kind, shown = _KIND_OF_FAULT.get(number, FindingKind.LOST), those
+                if kind is FindingKind.LOOP:
+                    looping = self._looping(line, those)
+                    kind, shown = (FindingKind.UNMODELLED, those) if looping is None else (kind, looping)
+                self._note(kind, line, shown, fault=True)
                 faults |= those
         more, less = became & ~wanted & ~faults, wanted & ~became
         if more != space.none:
@@ -158,6 +169,23 @@ class CaseDifferences:
             opens = self._openings(line)
             self._note(FindingKind.BLACKHOLE, line, holes & opens)
             self._note(FindingKind.ONE_WAY, line, holes & ~opens)
+
+    def _looping(self, line: AccessLinkId, relation: Set) -> Set | None:
+        """One of the packets that the packet sets show to loop, which does loop; None if none of some of them does. The
+        sets do not tell apart how many labels are below the top one: a packet that gets another one each time loops
+        there, and is dropped when it has too many."""
+        space, left = self.of.expectation.space, relation
+        site = self.of.plan.network.site[line[0]]
+        for _ in range(_LOOPS_TRIED):
+            if left == space.none:
+                return None
+            packet = packet_of(space.example(left, self._likely(site)))
+            trace = self._trace(site.id, packet, line[1])
+            if trace is None or trace.end is End.LOOPED:
+                return relation & space.of(packet)
+            name = next((each for each in ("ipv4_dst", "ipv6_dst") if each in packet.fields), None)
+            left &= ~(space.match(name, packet.fields[name]) if name else space.of(packet))
+        return None
 
     def _openings(self, line: AccessLinkId) -> Set:
         """The packets by which the site of an access link may open a service, to any role."""
@@ -189,6 +217,10 @@ class CaseDifferences:
         packet = packet_of(example)
         towards = self._owner(packet)
         says, source = self.of.policy(site, towards, space.of(packet))
+        if kind is FindingKind.UNMODELLED:
+            says = f"what the rules do to it is not modelled, so nothing is proved of it ({says})"
+        elif kind is FindingKind.TTL:
+            says = f"every router decrements a TTL once and never sets it; here one does otherwise ({says})"
         return VerificationFinding(
             kind=kind,
             case=self.case.name,
@@ -210,24 +242,8 @@ class CaseDifferences:
 
     def _owner(self, packet: Packet) -> Site | None:
         fields = packet.fields
-        name, bits = ("ipv4_dst", 32) if "ipv4_dst" in fields else ("ipv6_dst", 128)
-        if name not in fields:
-            return None
-        return self._owners.get((bits, fields[name] >> self._shift(bits)))
-
-    def _shift(self, bits: int) -> int:
-        site = self.of.plan.network.sites[0]
-        prefix = site.prefix4 if bits == 32 else site.prefix6
-        return bits - prefix.prefixlen
-
-    @cached_property
-    def _owners(self) -> dict[tuple[int, int], Site]:
-        found: dict[tuple[int, int], Site] = {}
-        for site in self.of.plan.network.sites:
-            for prefix in site.prefixes:
-                bits = prefix.max_prefixlen
-                found[bits, int(prefix.network_address) >> self._shift(bits)] = site
-        return found
+        name, version = ("ipv4_dst", 4) if "ipv4_dst" in fields else ("ipv6_dst", 6)
+        return self.of.owners.of(version, fields[name]) if name in fields else None
 
     def _likely(self, site: Site) -> Iterator[Set]:
         """Constraints that make examples look like ordinary packets, the most important first."""

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from helsewan.common.exit_codes import ExitCode
 from helsewan.verification.concrete.fabric import Hop, Trace
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.findings import IsolationProof, VerificationFinding, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
+from helsewan.verification.reports.verdict import exit_code, verdict, verdict_line
 from helsewan.verification.reports.witness import expression, in_words
 
 FORMAT = "helsewan-verification/1"
@@ -20,17 +20,17 @@ FORMAT = "helsewan-verification/1"
 def as_json(report: VerificationReport, rules: str, live: LiveReport | None = None) -> dict[str, Any]:
     """A report as JSON data; ``rules`` says where the rules were read from; ``live`` is the report on probes, if any
     were sent."""
-    violations = report.violations
-    deaf = live.deaf if live is not None else ()
     return {
         "format": FORMAT,
-        "verdict": "violated" if violations else "void" if deaf else "proved",
-        "exit_code": ExitCode.FAIL if violations else ExitCode.VOID if deaf else ExitCode.PASS,
+        "verdict": verdict(report, live),
+        "exit_code": exit_code(report, live),
         "policy": report.policy,
         "network": report.network,
         "rules": rules,
-        "violations": [*map(finding_json, violations)],
+        "violations": [*map(finding_json, report.violations)],
         "proofs": [*map(_proof, report.proofs)],
+        "vacuous": list(report.vacuous),
+        "unproved": list(report.unproved),
         "flaws": [finding_json(finding) for finding in report.findings if not finding.is_violation],
         "live": None if live is None else _live(live),
         "figures": dict(report.figures),
@@ -88,17 +88,20 @@ def _proof(proof: IsolationProof) -> dict[str, Any]:
         "claim": proof.claim,
         "cases": list(proof.cases),
         "lines": proof.access_links,
+        "of_lines": proof.of_access_links,
         "pairs": proof.pairs,
+        "least": {"case": proof.least, "lines": proof.least_access_links},
         "assumed": list(proof.assumed),
     }
 
 
 def as_junit(report: VerificationReport) -> bytes:
     """A report as JUnit XML: a passed test case for each proof, and a failed one for each kind of violation in each
-    case of failures. Dead rules are counted in the properties of the suite."""
+    case of failures; an error where nothing is left to prove. Dead rules are counted in the properties of the suite."""
     failed = _by_kind_and_case(report.violations)
     suites = ElementTree.Element("testsuites")
-    count = {"tests": str(len(report.proofs) + len(failed)), "failures": str(len(failed)), "errors": "0"}
+    tests, void = len(report.proofs) + len(failed) + report.is_vacuous, str(int(report.is_vacuous))
+    count = {"tests": str(tests), "failures": str(len(failed)), "errors": void}
     time = f"{report.figures.get('total_s', 0.0):.3f}"
     suite = ElementTree.SubElement(suites, "testsuite", {"name": "helsewan verify", "time": time, **count})
     properties = ElementTree.SubElement(suite, "properties")
@@ -109,9 +112,14 @@ def as_junit(report: VerificationReport) -> bytes:
         message = f"{len(findings)} found, for example {findings[0].reason}"
         failure = ElementTree.SubElement(test, "failure", {"type": kind, "message": _xml(message)})
         failure.text = _xml("\n\n".join(map(as_text, findings)))
+    if report.is_vacuous:
+        test = ElementTree.SubElement(suite, "testcase", {"classname": report.policy, "name": "isolation"})
+        ElementTree.SubElement(test, "error", {"type": "void", "message": _xml(verdict_line(report, None))})
     for proof in report.proofs:
         test = ElementTree.SubElement(suite, "testcase", {"classname": report.policy, "name": _xml(proof.claim)})
-        ElementTree.SubElement(test, "system-out").text = _xml("assumed: " + "; ".join(proof.assumed))
+        ElementTree.SubElement(test, "system-out").text = _xml(
+            "assumed: " + "; ".join(proof.assumed) + "; not proved: " + "; ".join(report.unproved)
+        )
     text: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
     return text
 
@@ -128,7 +136,7 @@ def as_text(finding: VerificationFinding) -> str:
     if finding.trace:
         lines += ["path:", f"{finding.trace}"]
     if finding.alike:
-        lines.append(f"the same holds for {finding.alike} more pairs of sites")
+        lines.append(f"the same holds for {finding.alike} more {finding.alike_are}")
     return "\n".join(lines)
 
 

@@ -10,38 +10,44 @@ from pathlib import Path
 import pytest
 from controller_plan import small_plan
 
-from helsewan.controller.openflow.decoder import dead_ports
-from helsewan.controller.openflow.entries import RuleSet
+from helsewan.controller.openflow.decoder import ports
+from helsewan.controller.openflow.entries import Port, RuleSet
 from helsewan.controller.rules.paths import Failures
-from helsewan.lab.server.rules_process import ReadingFailed, SwitchState, observed_failures, read_switch
+from helsewan.lab.server.rules_process import ReadingFailed, read_switch
+from helsewan.verification.dump.observed import observed_failures
 
 LINK_DOWN, LIVE = 1, 4
 
 
-def port(number: int, state: int) -> bytes:
+def port(number: int, state: int, config: int = 0) -> bytes:
     """A port description (OpenFlow 1.3.5, 7.2.1)."""
-    return struct.pack("!I4x6s2x16sII24x", number, b"\2" * 6, b"fibre", 0, state)
+    return struct.pack("!I4x6s2x16sII24x", number, b"\2" * 6, b"fibre", config, state)
 
 
 def test_ports_without_carrier_or_bfd_session_are_dead() -> None:
     described = port(1, LIVE) + port(2, 0) + port(3, LINK_DOWN | LIVE) + port(0xFFFFFFFE, LIVE)
-    assert dead_ports(described) == {2, 3}
+    assert {each.number for each in ports(described) if each.is_dead} == {2, 3}
     with pytest.raises(struct.error):
-        dead_ports(described[:-1])
+        ports(described[:-1])
+
+
+def test_the_configuration_of_a_port_is_read_and_bits_without_a_name_are_kept() -> None:
+    (configured,) = ports(port(1, LIVE, 1 | 4 | 32 | 64 | 0x800))
+    assert configured == Port(1, ("port_down", "no_receive", "no_forward", "no_packet_in", "0x800"), ("live",))
 
 
 def test_one_end_suffices_and_links_of_a_failed_router_are_not_listed() -> None:
     network = small_plan().network
-    alive = {router.id: SwitchState(RuleSet(), frozenset()) for router in network.routers}
+    alive: dict[str, RuleSet | None] = {router.id: RuleSet() for router in network.routers}
     assert observed_failures(network, alive) == Failures()
     link = network.links[0]
-    one = {**alive, link.b: SwitchState(RuleSet(), frozenset({network.ports[link.b][link.id]}))}
+    one = {**alive, link.b: RuleSet(ports=(Port(network.ports[link.b][link.id], state=()),))}
     assert observed_failures(network, one) == Failures(frozenset({link.id}))
     assert observed_failures(network, {**one, link.b: None}) == Failures(routers=frozenset({link.b}))
     router, line, number = next(
         (router, line, number) for router, lines in network.access_link_ports.items() for line, number in lines.items()
     )
-    dark = {**alive, router: SwitchState(RuleSet(), frozenset({number}))}
+    dark = {**alive, router: RuleSet(ports=(Port(number, state=()),))}
     assert observed_failures(network, dark) == Failures(access_links=frozenset({line}))
 
 

@@ -216,7 +216,7 @@ CASES: dict[str, tuple[int, str, object, str]] = {
     "a mask of the type": (FLOW, "flow.match.eth_type", "0x800/0xff00", "has a mask, which this field cannot have"),
     "a meter's rate": (METER, "meter.rate_kbps", "much", "meter.rate_kbps: 'much' should be a whole number"),
     "two entries": (FLOW, "group", {}, "should be one entry"),
-    "another format": (1, "format", "helsewan-rules/2", "d:1: format: 'helsewan-rules/2' is not allowed"),
+    "another format": (1, "format", "helsewan-rules/3", "d:1: format: 'helsewan-rules/3' is not allowed"),
     "a head's key": (1, "when", "now", "d:1: when: unknown key"),
     "a failed link": (1, "down.links", "nowhere", "d:1: down.links[0]: 'nowhere' is not of this network"),
     "another network": (2, "network.name", "other", "d:2: "),
