@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.library_words import yaml_reason
 
 Path = tuple[str | int, ...]
 
@@ -169,15 +170,10 @@ def parse(text: str, name: str, most_values: int = MAX_VALUES) -> Tree:
             before = _Builder(name, most_values)
             for event in yaml.parse(text[: mark.index], Loader=_Loader):
                 before.take(event)
-        context = f" {error.context}" if error.context else ""
-        raise builder.fail(
-            mark, None, f"is not YAML: {error.problem}{context}", "check the text just before it"
-        ) from None
+        raise builder.fail(mark, None, yaml_reason(error), "check the text just before it") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise InputError(
-            Problem(f"{name}:{line}", None, f"is not YAML: {error.reason}", "remove the character")
-        ) from None
+        raise InputError(Problem(f"{name}:{line}", None, yaml_reason(error), "remove the character")) from None
     if builder.documents == 0:
         raise InputError(Problem(f"{name}:1", None, "the file is empty", "write at least one key"))
     return Tree(builder.data, builder.lines)

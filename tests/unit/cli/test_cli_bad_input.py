@@ -35,8 +35,8 @@ CASES = {
     "too few sites": (["region-failover", "--sites", "3"], "--sites: 3 is too few"),
     "missing file": (["nowhere.yaml"], "nowhere.yaml"),
     "unknown option": (["region-failover", "--site", "90"], "No such option: --site"),
-    "impossible seed": (["region-failover", "--seed", "-1"], "--seed: -1 should be greater than or equal to 0"),
-    "impossible sites": (["region-failover", "--sites", "-1"], "--sites: -1 should be greater than or equal to 1"),
+    "impossible seed": (["region-failover", "--seed", "-1"], "--seed: -1 is less than 0"),
+    "impossible sites": (["region-failover", "--sites", "-1"], "--sites: -1 is less than 1"),
     "no number": (["region-failover", "--seed", "x"], "Invalid value for '--seed'"),
 }
 
