@@ -75,10 +75,10 @@ def read_bytes(path: Path, most: int) -> bytes:
         raise InputError(Problem(name, None, reason, "check the path and its permissions")) from None
 
 
-def loads(raw: bytes, name: str) -> Document:
+def loads(raw: bytes, name: str, most_bytes: int = MAX_BYTES, most_values: int = yaml_tree.MAX_VALUES) -> Document:
     """A document from bytes; ``name`` is its name in error messages. Raises ``InputError``."""
-    if len(raw) > MAX_BYTES:
-        raise InputError(Problem(name, None, f"is larger than {MAX_BYTES} bytes", "split the file"))
+    if len(raw) > most_bytes:
+        raise InputError(Problem(name, None, f"is larger than {most_bytes} bytes", "split the file"))
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -86,5 +86,5 @@ def loads(raw: bytes, name: str) -> Document:
         column = error.start - raw.rfind(b"\n", 0, error.start)
         value = raw[error.start : error.start + 1]
         raise InputError(Problem(f"{name}:{line}:{column}", value, "is not UTF-8", "save the file as UTF-8")) from None
-    tree = yaml_tree.parse(text, name)
+    tree = yaml_tree.parse(text, name, most_values)
     return Document(name, tree.data, tree.lines, text)

@@ -14,31 +14,11 @@ from pydantic_core import ErrorDetails
 from helsewan.common import yaml_tree
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.library_words import schema_reason
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _QUOTED = re.compile(r"'([^']*)'")
-_PLAIN = {
-    "string_type": "should be text",
-    "int_type": "should be a whole number",
-    "int_parsing": "should be a whole number",
-    "int_from_float": "should be a whole number",
-    "float_type": "should be a number",
-    "float_parsing": "should be a number",
-    "bool_type": "should be true or false",
-    "bool_parsing": "should be true or false",
-    "list_type": "should be a list",
-    "tuple_type": "should be a list",
-    "set_type": "should be a list",
-    "frozen_set_type": "should be a list",
-    "dict_type": "should be a map of keys to values",
-    "model_type": "should be a map of keys to values",
-    "model_attributes_type": "should be a map of keys to values",
-    "none_required": "should be empty",
-    "too_short": "has too few entries",
-    "too_long": "has too many entries",
-}
-
 _MOST_NAMED = 40  # names that a hint lists
 
 
@@ -148,8 +128,7 @@ def _refused(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
 
 
 def _plain(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
-    message = error["msg"].removeprefix("Input ")
-    reason = _PLAIN.get(error["type"], message[:1].lower() + message[1:])
+    reason = schema_reason(error["type"], error.get("ctx", {}))
     hint = "put it in quotes" if error["type"] == "string_type" and _shown(error["input"]) is not None else ""
     return reason, hint
 

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.library_words import yaml_reason
 
 Path = tuple[str | int, ...]
 
@@ -52,6 +53,7 @@ class _Builder:
     """Builds the tree from parser events, without recursion."""
 
     name: str
+    most_values: int = MAX_VALUES
     lines: dict[Path, int] = field(default_factory=dict)
     anchors: dict[str, tuple[Any, int]] = field(default_factory=dict)
     stack: list[_Open] = field(default_factory=list)
@@ -112,8 +114,8 @@ class _Builder:
 
     def count(self, event: Any, values: int) -> None:
         self.values += values
-        if self.values > MAX_VALUES:
-            reason = f"the file expands to more than {MAX_VALUES} values"
+        if self.values > self.most_values:
+            reason = f"the file expands to more than {self.most_values} values"
             raise self.fail(event.start_mark, None, reason, "use fewer aliases")
 
     def awaits_key(self) -> bool:
@@ -153,9 +155,9 @@ class _Builder:
         return path
 
 
-def parse(text: str, name: str) -> Tree:
+def parse(text: str, name: str, most_values: int = MAX_VALUES) -> Tree:
     """The tree of a YAML text; ``name`` is its name in error messages. Raises ``InputError``."""
-    builder = _Builder(name)
+    builder = _Builder(name, most_values)
     try:
         for event in yaml.parse(text, Loader=_Loader):
             builder.take(event)
@@ -165,18 +167,13 @@ def parse(text: str, name: str) -> Tree:
         mark = next((mark for mark in marks if mark.line < len(text.splitlines())), marks[-1])
         # libyaml reads ahead and has limits of its own: report an error of this module before its position first.
         with suppress(yaml.MarkedYAMLError):
-            before = _Builder(name)
+            before = _Builder(name, most_values)
             for event in yaml.parse(text[: mark.index], Loader=_Loader):
                 before.take(event)
-        context = f" {error.context}" if error.context else ""
-        raise builder.fail(
-            mark, None, f"is not YAML: {error.problem}{context}", "check the text just before it"
-        ) from None
+        raise builder.fail(mark, None, yaml_reason(error), "check the text just before it") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise InputError(
-            Problem(f"{name}:{line}", None, f"is not YAML: {error.reason}", "remove the character")
-        ) from None
+        raise InputError(Problem(f"{name}:{line}", None, yaml_reason(error), "remove the character")) from None
     if builder.documents == 0:
         raise InputError(Problem(f"{name}:1", None, "the file is empty", "write at least one key"))
     return Tree(builder.data, builder.lines)

@@ -1,4 +1,8 @@
-"""Writes plain data as YAML text that parses back to equal data."""
+"""Writes plain data as YAML text that parses back to equal data, here and by other programs.
+
+The only writer of YAML files. YAML 1.1 and 1.2 read some plain words differently (``08``, ``1e3``, ``0o17``, ``yes``,
+dates): every text that is not plainly text in both is quoted.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import yaml
 _PLAIN = re.compile(r"[A-Za-z][\w./-]*|[0-9]+(\.[0-9]+)? [A-Za-z%][A-Za-z/]*", re.ASCII)
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 _WIDTH = 120
+_Base = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def to_yaml(data: Any) -> str:
@@ -17,7 +22,7 @@ def to_yaml(data: Any) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(_Base):  # type: ignore[misc, valid-type]
     def ignore_aliases(self, data: Any) -> bool:
         """No aliases: the text is to be read by people."""
         return True

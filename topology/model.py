@@ -20,6 +20,7 @@ LOOPBACKS4 = IPv4Network("100.64.0.0/16")  # routers' own addresses: shared addr
 LOOPBACKS6 = IPv6Network("fd68:7772::/64")  # unique local (RFC 4193), disjoint from the sites' prefixes
 MOST_BPS = 10**13  # the highest rate that the link engine's arithmetic supports
 SITE_MTU = 1500  # default MTU of an access link, in bytes of an IP packet
+MOST_SEED = 2**63 - 1  # fits into 64 bits of other programs
 MOST_DELAY_US = 10_000_000  # the longest one-way delay of a link; more is rejected as a mistake
 
 Prefix = IPv4Network | IPv6Network

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.topology.importers import Imported, import_network
+from helsewan.topology.model import MOST_SEED
 from helsewan.topology.national.generator import national_network
 
 DEFAULT_SITES = 400  # of the national network
@@ -17,6 +18,8 @@ def load_network(source: Path | None, sites: int | None, seed: int, swedish_rout
     ``sites`` is the total number of sites; None means the file's own (see ``import_network``), or ``DEFAULT_SITES``.
     ``swedish_route`` is for the national network only. Raises ``InputError`` for invalid arguments or files.
     """
+    if not 0 <= seed <= MOST_SEED:
+        raise InputError(Problem("--seed", seed, "is no seed", f"write a whole number from 0 to {MOST_SEED}"))
     if source is None:
         return Imported(national_network(DEFAULT_SITES if sites is None else sites, seed, swedish_route))
     if swedish_route:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from helsewan.common.errors import Problem
 from helsewan.topology.construction.access import FIRST_VLAN, LAST_VLAN
-from helsewan.topology.construction.naming import is_name
-from helsewan.topology.model import MOST_BPS, MOST_DELAY_US, Network
+from helsewan.topology.construction.naming import is_name, unprintable
+from helsewan.topology.model import MOST_BPS, MOST_DELAY_US, MOST_SEED, Network
 
 LONGEST_PREFIXES = 30, 126  # of IPv4 and IPv6: four addresses, with room for network, gateway and site
 
@@ -40,6 +40,13 @@ def _impossible(network: Network, name: str) -> Iterator[Problem]:
     for id_ in (*network.pop, *network.router, *network.link, *network.site):
         if not is_name(id_):
             yield Problem(name, id_, "is no name", "use letters, digits, dots, dashes and underscores")
+    texts = [pop.town for pop in network.pops]
+    texts += [text for site in network.sites for text in (site.name, site.municipality, site.tier, *site.tags)]
+    for text in dict.fromkeys([*texts, *(group for link in network.links for group in link.srlg)]):
+        if unprintable(text):
+            yield Problem(name, text, "has characters that cannot be printed", "leave out control characters")
+    if not 0 <= network.seed <= MOST_SEED:
+        yield Problem(f"{name}: seed", network.seed, "is no seed", f"0 to {MOST_SEED}")
     counts = [("PoPs", len(network.pops) - len(network.pop)), ("routers", len(network.routers) - len(network.router))]
     counts += [("links", len(network.links) - len(network.link)), ("sites", len(network.sites) - len(network.site))]
     for what, surplus in counts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from helsewan.common.errors import Problem
+from helsewan.common.library_words import schema_reason
 from helsewan.controller.northbound.auth_middleware import AuthMiddleware
 from helsewan.controller.northbound.context import Context
 from helsewan.controller.northbound.controller_client import Declined, Unreachable
@@ -68,9 +70,15 @@ def _declined(_: Request, error: Exception) -> JSONResponse:
 def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     problems = [
-        Problem(".".join(map(str, each["loc"])), each.get("input"), each["msg"].lower()) for each in error.errors()
+        Problem(".".join(map(str, each["loc"])), _given(each), schema_reason(each["type"], each.get("ctx", {})))
+        for each in error.errors()
     ]
     return bad_input(problems).response()
+
+
+def _given(error: dict[str, Any]) -> object:
+    """The value that an error is about; None for one that is missing."""
+    return None if error["type"] == "missing" else error.get("input")
 
 
 def _refused(_: Request, error: Exception) -> JSONResponse:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
+from helsewan.common.library_words import schema_reason
 from helsewan.lab.client.protocol import REQUEST_LIMIT_BYTES, VERSION, Message, ProtocolError, close_all, receive, send
 from helsewan.lab.client.request import Request
 
@@ -128,7 +129,9 @@ class Server:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise OperationRefused(f"{message['op']}: {where}: {first['msg']}") from None
+            raise OperationRefused(
+                f"{message['op']}: {where}: {schema_reason(first['type'], first.get('ctx', {}))}"
+            ) from None
 
     @staticmethod
     def _reply(connection: socket.socket, reply: Message) -> bool:

@@ -18,7 +18,7 @@ Value = str | int
 Path = tuple[str | int, ...]
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
-_INTEGER = re.compile(r"\d{1,18}")
+_INTEGER = re.compile(r"-?\d{1,30}")
 
 
 def apply(document: Document, overrides: Mapping[str, str]) -> tuple[Document, dict[str, Value]]:

@@ -25,7 +25,7 @@ from helsewan.common.units import UnitError, parse_size_bytes
 from helsewan.policies.language.schema import Duration, Name, Rate, Selector
 from helsewan.scenarios.spec.metrics import METRICS, Limit, Unit, parse_limit
 from helsewan.scenarios.spec.timepoints import TimePoint, parse_time_point
-from helsewan.topology.model import Region
+from helsewan.topology.model import MOST_SEED, Region
 
 MAX_DURATION_US = 24 * 3600 * 1_000_000
 MAX_DATAGRAM_BYTES = 1472  # UDP payload of a 1500-byte IPv4 packet
@@ -73,7 +73,7 @@ class NetworkSpec(_Strict):
 
     source: Annotated[str, Field(min_length=1)] | None = Field(default=None, alias="from")
     sites: Annotated[int, Field(strict=True, ge=1, le=20_000)]
-    seed: Annotated[int, Field(strict=True, ge=0)]
+    seed: Annotated[int, Field(strict=True, ge=0, le=MOST_SEED)]
     swedish_route: Annotated[bool, Field(strict=True)] = False
 
 

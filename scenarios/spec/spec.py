@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -74,7 +74,18 @@ def load_scenario(
     values), ``--seed`` and ``--sites``. Raises ``InputError`` with every problem of the first pass that found any."""
     options = {SEED: seed, SITES: sites}
     given = {key: str(value) for key, value in options.items() if value is not None}
-    return read_scenario(load(scenario_path(name)), {**(overrides or {}), **given})
+    try:
+        return read_scenario(load(scenario_path(name)), {**(overrides or {}), **given})
+    except InputError as error:
+        raise InputError(*(_named(problem, given) for problem in error.problems)) from None
+
+
+def _named(problem: Problem, given: Mapping[str, str]) -> Problem:
+    """A problem of ``--seed`` or ``--sites`` at that option, for it was not set by ``--set``."""
+    options = {f"--set {SEED}": "--seed", f"--set {SITES}": "--sites"}
+    if problem.where.removeprefix("--set ") not in given:
+        return problem
+    return replace(problem, where=options[problem.where])
 
 
 def read_scenario(document: Document, overrides: Mapping[str, str] | None = None) -> Scenario:

@@ -23,6 +23,11 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def unprintable(text: str) -> bool:
+    """Whether ``text`` has control characters, line separators, or halves of characters: no file format holds those."""
+    return any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or ord(char) & 0xFFFE == 0xFFFE for char in text)
+
+
 @dataclass
 class NameBook:
     """Allocates unique names; a name already taken gets the first free number as a suffix."""

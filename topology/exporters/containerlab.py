@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
+from helsewan.common.yaml_writer import to_yaml
 from helsewan.topology.construction.naming import slug
 from helsewan.topology.model import Network
 
@@ -55,8 +54,7 @@ def to_containerlab(network: Network) -> str:
     ]
     topology: dict[str, Any] = {"defaults": {"kind": "linux"}, "kinds": {"linux": {"image": IMAGE}}, "nodes": nodes}
     whole = {"name": lab, "topology": topology | ({"links": links} if links else {})}
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text = yaml.dump(whole, Dumper=dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    text = to_yaml(whole)
     commands = (f"#! {command}\n" for edge in edges for command in _impairments(lab, edge))
     return _HEAD.format(name=lab) + text + "".join(commands)
 

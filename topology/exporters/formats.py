@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.library_words import json_reason
 from helsewan.common.schema_errors import explain
 from helsewan.topology.model import Link, Network, Pop, Router, Site
 from helsewan.topology.validation import validation_problems
@@ -72,7 +73,7 @@ def from_json(text: str, name: str = "network") -> Network:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(Problem(name, None, f"is not JSON: {error}", "export the network again")) from None
+        raise InputError(Problem(name, None, json_reason(error), "export the network again")) from None
     try:
         file = _File.model_validate(data)
     except ValidationError as error:

@@ -22,6 +22,7 @@ from helsewan.topology.national.attach import attach, extend
 
 _TEXT = "network"  # where errors in a text are, for which there is no file's name
 MAX_BYTES = 32_000_000  # the JSON of a network of 20,000 sites has about 20 MB
+MAX_VALUES = 1_000_000  # the YAML of such a network has about 400,000
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _gml(raw: bytes, path: Path, sites: int | None, seed: int) -> Imported:
 
 
 def _yaml(raw: bytes, path: Path, sites: int | None, seed: int) -> Imported:
-    return _described(document.loads(raw, str(path)), sites, seed)
+    return _described(document.loads(raw, str(path), MAX_BYTES, MAX_VALUES), sites, seed)
 
 
 def _described(text: document.Document, sites: int | None, seed: int) -> Imported:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import networkx as nx
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from helsewan.common.document import Document
@@ -26,13 +25,15 @@ from helsewan.common.units import (
     parse_size_bytes,
 )
 from helsewan.common.yaml_tree import Path
+from helsewan.common.yaml_writer import to_yaml
 from helsewan.topology.construction import access, addressing
 from helsewan.topology.construction.backbone import Backbone, check_size
-from helsewan.topology.construction.naming import is_name
+from helsewan.topology.construction.naming import is_name, unprintable
 from helsewan.topology.construction.partition import REGIONS_REMARK, regional
 from helsewan.topology.model import (
     MOST_BPS,
     MOST_DELAY_US,
+    MOST_SEED,
     SITE_MTU,
     AccessLink,
     Kind,
@@ -70,7 +71,21 @@ def _carries_ip(mtu_bytes: int) -> int:
     return mtu_bytes
 
 
+def _printable(text: str) -> str:
+    if unprintable(text):
+        raise UnitError("has characters that cannot be printed", "leave out control characters and line breaks")
+    return text.strip()
+
+
+def _tag(text: str) -> str:
+    if not text.strip() or "," in text:
+        raise UnitError("is no tag", "write some text without a comma")
+    return _printable(text)
+
+
 Name = Annotated[str, AfterValidator(_plain_name)]
+Text = Annotated[str, AfterValidator(_printable)]
+Tag = Annotated[str, AfterValidator(_tag)]
 Rate = Annotated[int, BeforeValidator(parse_rate_bps), AfterValidator(_possible)]
 Delay = Annotated[int, BeforeValidator(parse_duration_us), Field(le=MOST_DELAY_US)]
 Mtu = Annotated[int, BeforeValidator(parse_size_bytes), AfterValidator(_carries_ip)]
@@ -85,7 +100,7 @@ class _Strict(BaseModel):
 class PopSpec(_Strict):
     """A town with its routers."""
 
-    town: str = ""
+    town: Text = ""
     """the town's name; the PoP's id where left out"""
     region: Region | None = None
     """its health region; either every PoP names one, or none"""
@@ -131,7 +146,7 @@ class LinkSpec(_LinkBase):
     """the router at the other end"""
     rate: Rate
     """in each direction"""
-    srlg: tuple[str, ...] = ()
+    srlg: tuple[Tag, ...] = ()
     """shared-risk groups: links that fail together have one in common"""
 
 
@@ -149,7 +164,7 @@ class AccessLinkSpec(_LinkBase):
 class SiteSpec(_Strict):
     """A site and its access links, the primary first."""
 
-    name: str = ""
+    name: Text = ""
     """its name for display; its id where left out"""
     kind: Kind
     """hospital, gp, pharmacy, municipality, service or datacentre"""
@@ -159,11 +174,11 @@ class SiteSpec(_Strict):
     """degrees north; those of the PoP where left out"""
     lon: Annotated[Degrees, Field(ge=-180, le=180)] | None = None
     """degrees east; those of the PoP where left out"""
-    municipality: str = ""
+    municipality: Text = ""
     """its municipality; the PoP's town where left out"""
-    tier: str = ""
+    tier: Text = ""
     """a hospital's tier"""
-    tags: tuple[str, ...] = ()
+    tags: tuple[Tag, ...] = ()
     """tags by which policies select sites"""
     lines: Annotated[tuple[AccessLinkSpec, ...], Field(min_length=1, max_length=MAX_ACCESS_LINKS)]
     """its access links"""
@@ -174,7 +189,7 @@ class NetworkDescription(_Strict):
 
     name: Name
     """the network's name"""
-    seed: Annotated[int, Field(strict=True, ge=0)] = 1
+    seed: Annotated[int, Field(strict=True, ge=0, le=MOST_SEED)] = 1
     """the seed that it was generated with"""
     operations: Name | None = None
     """the PoP of the operations centre; the first where left out"""
@@ -242,10 +257,7 @@ def write(network: Network) -> str:
         },
         "sites": {site.id: _written(site) for site in network.sites},
     }
-    return yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
-
-
-_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return to_yaml(whole)
 
 
 def _written(site: Site) -> dict[str, Any]:

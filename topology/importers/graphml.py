@@ -12,6 +12,7 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.library_words import xml_reason
 from helsewan.topology.importers.raw import MAX_DEPTH, MAX_PARTS, Edge, Graph, Node, checked
 
 _OWNERS = ("graph", "node", "edge")
@@ -31,11 +32,11 @@ def read(raw: bytes, name: str) -> Graph:
         parser.Parse(raw, True)
     except expat.ExpatError as error:
         where = f"{name}:{error.lineno}:{error.offset + 1}"
+        raise InputError(Problem(where, None, xml_reason(error.code), "it may be cut off")) from None
+    except (LookupError, ValueError):  # an encoding unknown to Python, or not a text encoding
         raise InputError(
-            Problem(where, None, f"is not XML: {expat.ErrorString(error.code)}", "it may be cut off")
+            Problem(f"{name}:1", None, "is not XML: its encoding is not known", "save the file as UTF-8")
         ) from None
-    except (LookupError, ValueError) as error:  # an encoding unknown to Python, or not a text encoding
-        raise InputError(Problem(f"{name}:1", None, f"is not XML: {error}", "save the file as UTF-8")) from None
     if "graph" not in reader.seen:
         raise InputError(Problem(name, None, "is not GraphML: it has no graph element", "check the file"))
     return checked(reader.graph())

@@ -23,6 +23,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from helsewan.common.document import Document, dotted, loads
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.library_words import json_reason
 from helsewan.common.schema_errors import explain, nearest
 from helsewan.controller.openflow.entries import AnyMeter, Entry, FlowRule, GroupRule, Port, RuleSet
 from helsewan.controller.rules.paths import Failures
@@ -256,8 +257,10 @@ def _validated(model: type[_Model], data: dict[str, Any], where: str) -> _Model:
 def _read_entry(line: bytes, routers: Mapping[str, object]) -> tuple[str, Entry | Port]:
     try:
         data = _decoded(line)
-    except (ValueError, RecursionError) as error:
+    except _DuplicateKey as error:
         raise entry_json.EntryError((), None, f"is not JSON: {error}", "one object a line") from None
+    except (ValueError, RecursionError) as error:
+        raise entry_json.EntryError((), None, json_reason(error), "one object a line") from None
     if not isinstance(data, dict) or "router" not in data:
         raise entry_json.EntryError((), None, "should be a map with a router and an entry")
     router = data.pop("router")
@@ -272,12 +275,16 @@ def _decoded(line: bytes) -> Any:
     return _DECODER.decode(line.decode())
 
 
+class _DuplicateKey(ValueError):
+    """An object with a duplicate key."""
+
+
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object, from its pairs. Raises ValueError for a duplicate key."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"{twice!r} is twice in one object")
+        raise _DuplicateKey(f"{twice!r} is twice in one object")
     return found
 
 

@@ -35,6 +35,8 @@ CASES = {
     "too few sites": (["region-failover", "--sites", "3"], "--sites: 3 is too few"),
     "missing file": (["nowhere.yaml"], "nowhere.yaml"),
     "unknown option": (["region-failover", "--site", "90"], "No such option: --site"),
+    "impossible seed": (["region-failover", "--seed", "-1"], "--seed: -1 is less than 0"),
+    "impossible sites": (["region-failover", "--sites", "-1"], "--sites: -1 is less than 1"),
     "no number": (["region-failover", "--seed", "x"], "Invalid value for '--seed'"),
 }
 
@@ -47,6 +49,15 @@ def test_bad_arguments(case: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(said) or said in done.stderr, done.stderr
     assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("argv", [["topology", "show"], ["topology", "paths"], ["mutate"], ["rules", "dump"], ["up"]])
+@pytest.mark.parametrize("seed", ["-1", "9223372036854775808"])
+def test_a_seed_that_cannot_be_is_named_itself(argv: list[str], seed: str, tmp_path: Path) -> None:
+    done = helsewan(*argv, "--seed", seed, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"--seed: {seed} is no seed (hint: write a whole number from 0 to 9223372036854775807)\n"
     assert not list(tmp_path.iterdir())
 
 

@@ -84,7 +84,10 @@ def test_every_route_is_documented(app: FastAPI) -> None:
 
 def test_openapi_is_as_published(app: FastAPI) -> None:
     """The golden file is the contract with clients: new paths and fields are fine, another meaning needs version 2."""
-    golden("openapi.json", json.dumps(app.openapi(), indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    text = json.dumps(app.openapi(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    for phrase in ("Successful Response", "Validation Error"):  # the framework's words, which change with it
+        text = text.replace(f'"description": "{phrase}"', '"description": "..."')
+    golden("openapi.json", text)
 
 
 def test_topology_tells_state_capacity_and_demand(northbound: Northbound) -> None:

@@ -278,7 +278,9 @@ def test_all_errors_are_reported_in_one_pass() -> None:
     lines[FLOW - 1] = lines[FLOW - 1].replace(b'"priority": ', b'"priority": 99')
     lines[GROUP - 1] = b"{"
     first, second = problems(b"\n".join(lines))
-    assert first.startswith(f"d:{GROUP}: is not JSON: ") and second.startswith(f"d:{FLOW}: flow.priority: ")
+    assert first.startswith(f"d:{GROUP}: is not JSON at line 1, column 2") and second.startswith(
+        f"d:{FLOW}: flow.priority: "
+    )
 
 
 def test_all_inconsistencies_are_reported_in_one_pass() -> None:
