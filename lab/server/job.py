@@ -16,13 +16,15 @@ UP = b"u"  # written to ``LabJob.ready`` once the network carries traffic
 class LabJob:
     """A lab to run: the network and policy of ``plan``, under ``name``.
 
-    ``directory``: for history and logs. ``listener``: descriptor of the control socket. ``ready``: descriptor that UP
-    is written to once it is up (None: none). ``lan_hosts``: hosts behind every hospital. ``standby``: with a second
-    controller. ``debug``: print tracebacks. ``api``: its northbound interface, if any."""
+    ``directory``: for history and logs. ``registry``: the directory with sockets and tokens of the user's
+    labs. ``listener``: descriptor of the control socket. ``ready``: descriptor that UP is written to once it is up
+    (None: none). ``lan_hosts``: hosts behind every hospital. ``standby``: with a second controller. ``debug``: print
+    tracebacks. ``api``: its northbound interface, if any."""
 
     name: str
     plan: Plan
     directory: Path
+    registry: Path
     listener: int
     ready: int | None
     lan_hosts: int

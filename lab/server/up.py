@@ -83,6 +83,7 @@ def _run(request: LabRequest, plan: Plan, directory: Path, ready: int | None) ->
             name=request.name,
             plan=plan,
             directory=directory,
+            registry=registry.path,
             listener=listener.fileno(),
             ready=ready,
             lan_hosts=request.lan_hosts,
