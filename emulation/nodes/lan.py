@@ -16,6 +16,7 @@ from mininet.node import Host
 from helsewan.common.errors import InputError, Problem
 from helsewan.emulation.netlink.interfaces import NetlinkIntf, routing
 from helsewan.emulation.nodes.nodes import NamespaceNode, SiteNode
+from helsewan.emulation.sandbox.site_mounts import SiteMounts
 from helsewan.topology.model import Site
 
 BRIDGE = "lan"
@@ -29,6 +30,7 @@ class LanHost(NamespaceNode, Host):  # type: ignore[misc]
     def __init__(self, name: str, site: Site, number: int, **params: Any) -> None:
         """Raises InputError if the site's prefix has no address for the host."""
         self.site = site
+        self.mounts = SiteMounts()
         if _FIRST_ADDRESS + number > site.prefix4.num_addresses - 1:
             most = site.prefix4.num_addresses - 1 - _FIRST_ADDRESS
             raise InputError(

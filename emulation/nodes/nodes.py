@@ -14,6 +14,7 @@ from mininet.node import Host, Node
 from helsewan.emulation.netlink.bulk import HAS_IPV6, Netlink
 from helsewan.emulation.netlink.interfaces import route_of, routing
 from helsewan.emulation.sandbox.namespaces import Namespace
+from helsewan.emulation.sandbox.site_mounts import SiteMounts
 from helsewan.topology.model import GATEWAY6, SITE_MTU, Site, access_interface
 
 # A site is a CE router with static routes, so it sends no router solicitations. Once an interface has a link-local
@@ -29,6 +30,8 @@ class NamespaceNode(Node):  # type: ignore[misc]
 
     Mininet's own node starts a shell at once (25 ms and a process each) and needs the mnexec helper.
     """
+
+    mounts: SiteMounts | None = None  # its own; None: those of the sandbox
 
     def __init__(self, name: str, **params: Any) -> None:
         self.namespace = Namespace()
@@ -49,7 +52,11 @@ class NamespaceNode(Node):  # type: ignore[misc]
         return self.spawn(cmd[2:] if is_shell else cmd, start_new_session=is_shell, **params)
 
     def spawn(self, argv: Sequence[str], **params: Any) -> subprocess.Popen[Any]:
-        """Start a process in the namespace, with ``Popen``'s arguments; signals blocked in the parent are unblocked."""
+        """Start a process in the namespace, with ``Popen``'s arguments; signals blocked in the parent are unblocked.
+        Where the node has mounts of its own, it sees those."""
+        return self.mounts.start(self._spawn, argv, **params) if self.mounts else self._spawn(argv, **params)
+
+    def _spawn(self, argv: Sequence[str], **params: Any) -> subprocess.Popen[Any]:
         with self.namespace.entered():
             before = signal.pthread_sigmask(signal.SIG_SETMASK, ())
             try:
@@ -109,6 +116,8 @@ class NamespaceNode(Node):  # type: ignore[misc]
     def terminate(self) -> None:
         """End the shell, if one was started, and close the namespace."""
         super().terminate()
+        if self.mounts:
+            self.mounts.close()
         if self.namespace.fd >= 0:
             self.namespace.close()
             self.namespace.fd = -1
@@ -121,6 +130,7 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
         self.site = site
         self.gateway_macs: dict[int, str] = {}  # by access link, where the router cannot answer neighbour solicitations
         self._address4 = site.address4
+        self.mounts = SiteMounts()
         super().__init__(name, **params | {"ip": None})  # not the address that Mininet assigns; the site has its own
         self.namespace.sysctl((SITE_SYSCTLS if HAS_IPV6 else {}) | (BACKUP_SYSCTLS if len(site.accesses) > 1 else {}))
 

@@ -11,11 +11,12 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x20000, 0x10000000, 0x20000000, 0x40000000
+_CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000
+_CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 _PR_SET_CHILD_SUBREAPER = 36
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND = 1 << 1, 1 << 2, 1 << 3, 1 << 12
 _MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
@@ -124,7 +125,7 @@ def adopt_orphans() -> None:
 
 def mount_proc() -> None:
     """Mount a /proc of the calling process's own pid namespace, in its mount namespace."""
-    _check(_LIBC.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "make mounts private")
+    _make_mounts_private()
     _check(_LIBC.mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, None), "mount /proc")
 
 
@@ -136,6 +137,45 @@ def mount_over(source: Path, target: Path) -> None:
 
 def mount_tmpfs(target: Path) -> None:
     """Mount a private tmpfs (mode 0700) on ``target`` in the calling process's mount namespace."""
+    _make_mounts_private()
+    mount_empty(target, mode=0o700)
+
+
+def _make_mounts_private() -> None:
     _check(_LIBC.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "make mounts private")
-    flags, options = _MS_NOSUID | _MS_NODEV, b"mode=0700"
+
+
+def mount_empty(target: Path, mode: int) -> None:
+    """Mount an empty tmpfs on ``target`` in the calling thread's mount namespace, whose mounts are private already."""
+    flags, options = _MS_NOSUID | _MS_NODEV, f"mode={mode:o}".encode()
     _check(_LIBC.mount(b"tmpfs", os.fsencode(target), b"tmpfs", flags, options), f"mount tmpfs on {target}")
+
+
+def unshare_root() -> None:
+    """Let the calling thread, and no other of its process, enter mount namespaces from now on. Its working directory,
+    root and umask are its own from then on, too."""
+    _check(_LIBC.unshare(_CLONE_FS), "unshare root directory")
+
+
+def new_mounts(prepare: Callable[[], None]) -> int:
+    """A mount namespace with copies of the present mounts, changed by ``prepare``, which is called within it. Returns
+    its descriptor. Only for a thread that has called `unshare_root`."""
+    with mounts_entered(None):
+        _check(_LIBC.unshare(_CLONE_NEWNS), "unshare mount namespace")
+        _make_mounts_private()
+        prepare()
+        return os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+
+@contextmanager
+def mounts_entered(fd: int | None) -> Iterator[None]:
+    """Move the calling thread into the mount namespace of descriptor ``fd``, if any, and back on exit, into the root
+    directory. Only for a thread that has called `unshare_root`."""
+    home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if fd is not None:
+            _check(_LIBC.setns(fd, _CLONE_NEWNS), "enter mount namespace")
+        yield
+    finally:
+        _check(_LIBC.setns(home, _CLONE_NEWNS), "return from mount namespace")
+        os.close(home)

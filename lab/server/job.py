@@ -15,14 +15,15 @@ from helsewan.policies.plan import Plan
 class LabJob:
     """A lab to run: the network and policy of ``plan``, under ``name``.
 
-    ``directory``: for history and logs. ``listener``: descriptor of the control socket. ``launcher``: descriptor
-    of the connection to a launcher that waits for it to be up (None: none). ``limits``: when it ends by itself.
-    ``lan_hosts``: hosts behind every hospital. ``standby``: with a second
-    controller. ``debug``: print tracebacks. ``api``: its northbound interface, if any."""
+    ``directory``: for history and logs. ``registry``: the directory with sockets and tokens of the user's labs.
+    ``listener``: descriptor of the control socket. ``launcher``: descriptor of the connection to a launcher that waits
+    for it to be up (None: none). ``limits``: when it ends by itself. ``lan_hosts``: hosts behind every hospital.
+    ``standby``: with a second controller. ``debug``: print tracebacks. ``api``: its northbound interface, if any."""
 
     name: str
     plan: Plan
     directory: Path
+    registry: Path
     listener: int
     launcher: int | None
     lan_hosts: int

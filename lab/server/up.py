@@ -98,6 +98,7 @@ def _run(request: LabRequest, plan: Plan, limits: Limits, launcher: socket.socke
             name=request.name,
             plan=plan,
             directory=directory,
+            registry=registry.path,
             listener=listener.fileno(),
             launcher=None if launcher is None else launcher.fileno(),
             lan_hosts=request.lan_hosts,

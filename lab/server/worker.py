@@ -14,6 +14,7 @@ from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
 from helsewan.controller.northbound.tokens import write_tokens
 from helsewan.emulation.sandbox import sandbox
+from helsewan.emulation.sandbox.site_mounts import hide_from_sites
 from helsewan.lab.client.registry import DEFAULT_NAME
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
@@ -73,6 +74,7 @@ class RunningLab:
         self._screen = Screen()
         self._history = History(job.directory / "history.jsonl")
         logs = job.directory / "logs"
+        hide_from_sites(job.registry)
         self.testbed = Testbed(job.plan, sandbox.RUN_DIR, logs, self._on_controller_event, job.dataplane, job.standby)
         self._launcher = None if job.launcher is None else socket.socket(fileno=job.launcher)
         self.lifetime = Lifetime(job.limits, self._launcher)

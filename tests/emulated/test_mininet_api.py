@@ -32,6 +32,7 @@ def test_a_node_has_no_process_until_it_is_used(do: Script) -> None:
 
 def test_commands(do: Script) -> None:
     assert do("a.pexec('sh', '-c', 'echo out; echo err >&2; exit 3')") == ["out\n", "err\n", 3]
+    assert do("a.pexec('ls /run')") == ["lock\n", "", 0]
     assert do("a.popen('cat /proc/sys/net/ipv4/ip_forward').communicate()[0].decode()") == "0\n"
     assert do("a.sendCmd('echo later')") is None
     assert do("a.waiting") is True

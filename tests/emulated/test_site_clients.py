@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from short_run import wait_until_gone
@@ -156,3 +157,42 @@ def test_an_address_stays_when_an_access_link_fails_and_returns(terminal: Termin
     assert sorted(at(terminal, site, "ip", "-o", "address").split()) == sorted(before.split())
     python(terminal, site, AGE, "wan0", *addresses(network.site[PEER]))
     check_paths(terminal, network)
+
+
+# Prints every path below the directories named that a program at a site can reach.
+_LIST = 'for place in "$@"; do find "$place" -mindepth 1; done'
+
+
+def test_each_site_has_a_run_directory_of_its_own(terminal: Terminal) -> None:
+    """Programs of one site meet there, those of two do not; so it is for a host on a LAN."""
+    nodes = ("h-st-olav", "h-levanger", LAN_HOST)
+    for node in nodes:
+        at(
+            terminal,
+            node,
+            "sh",
+            "-c",
+            "mkdir -p /run/wireguard && : > /run/wireguard/wg0.sock && echo $0 > /run/me",
+            node,
+        )
+    for node in nodes:
+        assert at(terminal, node, "cat", "/run/me") == f"{node}\n"
+    listed = at(terminal, "gp-1", "sh", "-c", _LIST, "list", "/run", "/var/run/")
+    assert set(listed.split()) == {"/run/lock", "/var/run/lock"}
+
+
+def test_no_secret_is_visible_at_a_site(terminal: Terminal) -> None:
+    """Neither in /run nor where the lab has its socket and token; nothing is mounted on the machine or in the lab."""
+    place = terminal.env["HELSEWAN_RUNTIME_DIR"]
+    assert list(Path(place).iterdir())
+    assert at(terminal, "gp-1", "find", place, "-mindepth", "1") == ""
+    assert not at(
+        terminal, "gp-1", "find", "/run", "-name", "*.key", "-o", "-name", "*.sock", "-o", "-name", "*.pickle"
+    )
+    assert "/run/helsewan/r1/br0.mgmt" in at(terminal, "r1", "find", "/run/helsewan")
+    shell = terminal.run("cli", stdin=b"gp-1 ls /run\n")
+    assert (shell.stdout + shell.stderr).split() == [b"lock"]
+
+
+def test_a_command_begins_in_the_users_directory(terminal: Terminal) -> None:
+    assert at(terminal, "gp-1", "pwd") == f"{terminal.directory}\n"
