@@ -13,7 +13,7 @@ from helsewan.common.exit_codes import ExitCode
 
 VERBS = {
     *("topology", "policy", "rules", "verify", "scenario", "mutate", "doctor"),
-    *("up", "down", "status", "exec", "shell", "cli", "capture", "link"),
+    *("up", "down", "status", "ip", "exec", "shell", "cli", "capture", "link"),
 }
 GROUPS = ("topology", "policy", "rules", "scenario", "link")
 
