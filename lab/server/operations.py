@@ -18,6 +18,7 @@ from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.lab.client.request import Request
 from helsewan.lab.links.link_change import LinkRequest, LinkState, TraceRequest
 from helsewan.lab.links.link_control import LinkControl
+from helsewan.lab.links.link_names import EXACT
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.main_thread import MainThread
 from helsewan.lab.server.addresses import addresses_of
@@ -179,7 +180,7 @@ class Operations:
         """Start Mininet's command line."""
 
         def set_carrier(link: str, up: bool) -> None:
-            change = LinkRequest(line=link, directions=tuple(Direction), state=LinkState(down=not up))
+            change = LinkRequest(line=EXACT + link, directions=tuple(Direction), state=LinkState(down=not up))
             self.main.call(lambda: self.change_links(change, ()))
 
         return start_cli(self._testbed.net, request, fds, set_carrier)

@@ -326,6 +326,8 @@ def _problems(spec: NetworkDescription, document: Document) -> Iterator[Problem]
             yield Problem(document.where(("sites", id_, "lines")), None, "lead to one router", hint)
         if id_ in owner:
             yield Problem(document.where(("sites", id_)), id_, "is a router's name too", "rename one of them")
+        elif id_ in spec.pops:
+            yield Problem(document.where(("sites", id_)), id_, "is a PoP's name too", "rename one of them")
     for path, router in ends:
         if router not in owner:
             yield Problem(document.where(path), router, "is no router of this network", nearest(router, owner))

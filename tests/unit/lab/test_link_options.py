@@ -43,6 +43,40 @@ def test_an_unknown_link_is_reported_with_similar_names(text: str, near: str) ->
         links_named(text, NAMES)
 
 
+@pytest.mark.parametrize(
+    ("text", "names", "meant"),
+    [
+        ("a-b", ["a-b", "b-a"], {"a-b"}),
+        ("b-a", ["a-b", "b-a"], {"b-a"}),
+        ("b-a", ["a-b", "b-a/wan0"], {"b-a/wan0"}),  # a site's own name before a link's ends in the other order
+        ("link:a-b", ["a-b", "a-b/wan0", "a-b/wan1"], {"a-b"}),
+        ("link:a-b/wan0", ["a-b", "a-b/wan0", "a-b/wan1"], {"a-b/wan0"}),
+        ("a-b/*", ["a-b", "a-b/wan0", "a-b/wan1"], {"a-b/wan0", "a-b/wan1"}),
+        ("a-b/wan1", ["a-b", "a-b/wan0", "a-b/wan1"], {"a-b/wan1"}),
+    ],
+)
+def test_an_exact_id_wins(text: str, names: list[str], meant: set[str]) -> None:
+    assert set(links_named(text, names)) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "refusal"),
+    [
+        (
+            "a-b",
+            ["a-b", "a-b/wan0", "a-b/wan1"],
+            "link: 'a-b' is the name of a link and of a site (hint: link:a-b for the link, 'a-b/*' for the site's 2)",
+        ),
+        ("a-b-c", ["b-c-a", "c-a-b"], "link: 'a-b-c' selects 2 links (hint: one of b-c-a, c-a-b)"),
+        ("link:b-a", ["a-b"], "link: 'link:b-a' is no link of this network"),
+    ],
+)
+def test_what_is_ambiguous_lists_the_choices(text: str, names: list[str], refusal: str) -> None:
+    with pytest.raises(InputError) as refused:
+        links_named(text, names)
+    assert str(refused.value).startswith(refusal)
+
+
 def test_one_link_is_required() -> None:
     assert link_named("gp-voss-1", NAMES) == "gp-voss-1/wan0"
     with pytest.raises(InputError, match="selects 2 links: hospital-voss/wan0, hospital-voss/wan1"):

@@ -96,6 +96,7 @@ CASES: dict[str, str | bytes] = {
     "parted.yaml": YAML.replace("a: oslo-1, b: hamar", "a: oslo-1, b: oslo-2").replace("a: hamar, b", "a: oslo-1, b"),
     "stolen-router.yaml": YAML.replace("bergen: {town: Bergen,", "bergen: {town: Bergen, routers: [oslo-1],"),
     "same-name.yaml": YAML.replace("  gp-lake:", "  oslo-1:"),
+    "same-name-as-a-pop.yaml": YAML.replace("  gp-lake:", "  oslo:"),
     "one-router-twice.yaml": YAML.replace("{router: hamar, rate: 1 Gbit/s", "{router: oslo-1, rate: 1 Gbit/s"),
     "some-regions.yaml": YAML.replace("oslo: {town: Oslo,", "oslo: {town: Oslo, region: ost,"),
     "odd-kind.yaml": YAML.replace("kind: gp,", "kind: dentist,"),

@@ -194,7 +194,11 @@ def test_a_network_from_a_text_is_that_of_its_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "refusal"),
-    [("absent.yaml", "absent.yaml: no such file"), ("name: [", "network:1:"), ("name: x\nlines: {}\n", "network:2:")],
+    [
+        ("absent.yaml", "absent.yaml: no such file"),
+        ("name: [", "network:2:1: is not YAML"),
+        ("name: x\nlines: {}\n", "network:1: pops: is missing"),
+    ],
 )
 def test_a_wrong_text_is_told_from_an_absent_file(source: str, refusal: str) -> None:
     with pytest.raises(InputError) as error:
