@@ -33,6 +33,11 @@ from helsewan.policies.plan_source import load_plan
 from helsewan.topology.model import Network
 
 
+def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    """A directory in the sandbox, if there is one: so nothing of it is left, even by kill -9."""
+    return tempfile.TemporaryDirectory(prefix="helsewan-", dir=sandbox.RUN_DIR if sandbox.RUN_DIR.is_dir() else None)
+
+
 class Emulation:
     """``network`` with ``policy`` (a name of the library or a path) in the current sandbox, from ``start`` or ``with``
     to ``close``. The daemons' logs are written to ``log_dir``; without one they are removed with the emulation."""
@@ -45,7 +50,7 @@ class Emulation:
         self.events: list[Event] = []  # events that the controllers reported
         self._hosts_per_hospital = hosts_per_hospital
         self._temporary = ExitStack()
-        logs = log_dir or Path(self._temporary.enter_context(tempfile.TemporaryDirectory(prefix="helsewan-")))
+        logs = log_dir or Path(self._temporary.enter_context(_temporary_directory()))
         self.testbed = Testbed(self.plan, sandbox.RUN_DIR, logs, self.events.append)
         self._links: LinkControl | None = None
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.emulation.sandbox import supervisor
 from helsewan.emulation.sandbox.namespaces import mount_tmpfs
 from helsewan.emulation.sandbox.sandbox_diagnosis import diagnosis, tun_diagnosis
 
@@ -48,13 +51,25 @@ def command(argv: Sequence[str]) -> list[str]:
 
 def inhabit() -> None:
     """Restart this program in a new sandbox, with the same arguments, input and output; the call returns only in the
-    restarted program. Raises InputError where no sandbox can be created."""
+    restarted program. This process goes on as its supervisor: signals reach the program, of which SIGTERM and SIGHUP
+    raise KeyboardInterrupt where it has no handlers for them. Raises InputError where no sandbox can be created."""
     if os.environ.pop(_INHABITED, None):
         enter()
+        _interrupt_by(signal.SIGTERM, signal.SIGHUP)
         return
     require()
     argv = command([sys.executable, *sys.orig_argv[1:]])
+    argv = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-I", supervisor.__file__, *argv]
     os.execvpe(argv[0], argv, {**os.environ, _INHABITED: "yes"})
+
+
+def _interrupt_by(*numbers: signal.Signals) -> None:
+    """Let these signals interrupt the program as Ctrl-C does, so that it can clean up. By default the first process of
+    a pid namespace would ignore them."""
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
 
 
 def hides(path: Path) -> bool:
