@@ -17,20 +17,26 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.emulation.sandbox import sandbox
+from helsewan.lab.health.since import parse_since
+from helsewan.lab.health.validity import Validity
 from helsewan.lab.links.link_change import LinkRequest
 from helsewan.lab.links.link_control import LinkControl
 from helsewan.lab.links.link_options import directions_of, parsed_change
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.testbed.lan_hosts import add_lan_hosts
+from helsewan.lab.testbed.running_health import RunningHealth
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.plan_source import load_plan
 from helsewan.topology.model import Network
+
+_NOT_STARTED = "the emulation was not started"
 
 
 def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
@@ -53,6 +59,7 @@ class Emulation:
         logs = log_dir or Path(self._temporary.enter_context(_temporary_directory()))
         self.testbed = Testbed(self.plan, sandbox.RUN_DIR, logs, self.events.append)
         self._links: LinkControl | None = None
+        self._health: RunningHealth | None = None
 
     def start(self, stage: Callable[[str], None] = lambda _: None) -> None:
         """Start the network; ``stage`` is called with a description of each step. Raises what `Testbed.start`
@@ -60,6 +67,7 @@ class Emulation:
         self.testbed.start(stage)
         add_lan_hosts(self.testbed, self._hosts_per_hospital)
         self._links = LinkControl(self.testbed)
+        self._health = RunningHealth(self.testbed)
 
     @property
     def net(self) -> EmulatedNet:
@@ -71,7 +79,7 @@ class Emulation:
         """Control of the links; ``describe`` and ``changed`` return their state. Raises RuntimeError before
         ``start``."""
         if self._links is None:
-            raise RuntimeError("the emulation was not started")
+            raise RuntimeError(_NOT_STARTED)
         return self._links
 
     def set_link(
@@ -105,8 +113,19 @@ class Emulation:
         }
         return self.links.change(LinkRequest.model_validate_json(json.dumps(request)))
 
+    def validity(self, since: float | str | None = None) -> Validity:
+        """How far results can be trusted since ``start``, or since a time (``time.time()``, or as in ``helsewan status
+        --since``): a grade, valid, suspect or void, and its reasons, whose seconds are times since the epoch. Raises
+        RuntimeError before ``start``, InputError for an invalid time."""
+        if self._health is None:
+            raise RuntimeError(_NOT_STARTED)
+        since_s = parse_since(since, time.time()) if isinstance(since, str) else since
+        return self._health.validity(since_s, self.testbed.machine_drops())
+
     def close(self) -> None:
         """Stop the controllers and the links' process; everything else ends with the sandbox."""
+        if self._health is not None:
+            self._health.close()
         self.testbed.close()
         self._temporary.close()
 
