@@ -19,22 +19,32 @@ import itertools
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.emulation.sandbox import sandbox
+from helsewan.lab.health.since import parse_since
+from helsewan.lab.health.validity import Validity
 from helsewan.lab.links.link_change import LinkRequest
 from helsewan.lab.links.link_control import LinkControl
 from helsewan.lab.links.link_options import directions_of, parsed_change
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.testbed.lan_hosts import add_lan_hosts
+from helsewan.lab.testbed.running_health import RunningHealth
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.plan_source import load_plan
 from helsewan.topology.model import Network
 
 _NUMBERS = itertools.count(1)  # of the emulations of this process
+_NOT_STARTED = "the emulation was not started"
+
+
+def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    """A directory in the sandbox, if there is one: so nothing of it is left, even by kill -9."""
+    return tempfile.TemporaryDirectory(prefix="helsewan-", dir=sandbox.RUN_DIR if sandbox.RUN_DIR.is_dir() else None)
 
 
 class Emulation:
@@ -51,9 +61,10 @@ class Emulation:
         self._hosts_per_hospital = hosts_per_hospital
         self._temporary = ExitStack()
         self._run_dir = sandbox.RUN_DIR / f"emulation-{next(_NUMBERS)}"
-        logs = log_dir or Path(self._temporary.enter_context(tempfile.TemporaryDirectory(prefix="helsewan-")))
+        logs = log_dir or Path(self._temporary.enter_context(_temporary_directory()))
         self.testbed = Testbed(self.plan, self._run_dir, logs, self.events.append)
         self._links: LinkControl | None = None
+        self._health: RunningHealth | None = None
 
     def start(self, stage: Callable[[str], None] = lambda _: None) -> None:
         """Start the network; ``stage`` is called with a description of each step. Raises what `Testbed.start`
@@ -63,6 +74,7 @@ class Emulation:
         self.testbed.start(stage)
         add_lan_hosts(self.testbed, self._hosts_per_hospital)
         self._links = LinkControl(self.testbed)
+        self._health = RunningHealth(self.testbed)
 
     @property
     def net(self) -> EmulatedNet:
@@ -74,7 +86,7 @@ class Emulation:
         """Control of the links; ``describe`` and ``changed`` return their state. Raises RuntimeError before
         ``start``."""
         if self._links is None:
-            raise RuntimeError("the emulation was not started")
+            raise RuntimeError(_NOT_STARTED)
         return self._links
 
     def set_link(
@@ -108,8 +120,19 @@ class Emulation:
         }
         return self.links.change(LinkRequest.model_validate_json(json.dumps(request)))
 
+    def validity(self, since: float | str | None = None) -> Validity:
+        """How far results can be trusted since ``start``, or since a time (``time.time()``, or as in ``helsewan status
+        --since``): a grade, valid, suspect or void, and its reasons, whose seconds are times since the epoch. Raises
+        RuntimeError before ``start``, InputError for an invalid time."""
+        if self._health is None:
+            raise RuntimeError(_NOT_STARTED)
+        since_s = parse_since(since, time.time()) if isinstance(since, str) else since
+        return self._health.validity(since_s, self.testbed.machine_drops())
+
     def close(self) -> None:
         """End the network and all that runs on its nodes. Idempotent."""
+        if self._health is not None:
+            self._health.close()
         self.testbed.close()
         self.testbed.dismantle()
         shutil.rmtree(self._run_dir, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from helsewan.cli.tables.links import changed_links
@@ -24,6 +25,7 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
     if facts["state"] == "up":
         lines += [
             f"parts      {facts['sites']} sites, {facts['routers']} routers, {facts['lines']} links",
+            *_validity(facts),
             *_lateness(facts),
             f"lost       {facts['machine_drops']:,} frames by the machine",
             *(f"changed    {line}" for line in changed_links(facts["changed"])),
@@ -42,6 +44,16 @@ def _limits(facts: dict[str, Any]) -> list[str]:
     if lease := facts.get("lease"):
         lines.append(f"lease      {lease['seconds']:g} s, {lease['left_s']:.0f} s left unless `helsewan renew`")
     return lines
+
+
+def _validity(facts: dict[str, Any]) -> list[str]:
+    """How far results can be trusted, and the reasons, one a line."""
+    if (validity := facts.get("validity")) is None:  # of a network that an earlier version started
+        return []
+    since_s = validity["since_s"]
+    since = "it is up" if since_s is None else f"{datetime.fromtimestamp(since_s):%Y-%m-%d %H:%M:%S}"
+    line = f"validity   {validity['grade']} since {since}, {validity['last_minute']} in the last minute"
+    return [line, *(f"           {reason['grade']}: {reason['text']}" for reason in validity["reasons"])]
 
 
 def _lateness(facts: dict[str, Any]) -> list[str]:

@@ -96,6 +96,8 @@ static void loop_record_round(struct le_loop *loop, uint64_t round_ns)
 {
     if (round_ns > loop->engine->stats->longest_round_ns)
         le_stats_set(&loop->engine->stats->longest_round_ns, round_ns);
+    if (round_ns >= STATS_LONG_ROUND_NS)
+        le_stats_add(&loop->engine->stats->long_rounds[le_stats_bin(round_ns)], 1);
 }
 
 void le_loop_restart_lateness(struct le_loop *loop)

@@ -11,9 +11,10 @@
 
 #include <stdint.h>
 
-#define STATS_LAYOUT 3           /* version of this layout */
+#define STATS_LAYOUT 4           /* version of this layout */
 #define STATS_QUEUES 8           /* class queues of a pipe, at most */
 #define STATS_LATENESS_BINS 160  /* four bins an octave: the last starts at 7 * 2^38 ns, half an hour */
+#define STATS_LONG_ROUND_NS 1000000 /* shorter times without a check are not counted */
 #define STATS_CLASS_BINS 88      /* the same in units of STATS_CLASS_UNIT_NS: the last starts at 7.5 s */
 #define STATS_CLASS_UNIT_NS 1024 /* a power of two, so that it divides fast */
 
@@ -30,6 +31,7 @@ struct le_engine_stats {
     uint64_t lateness_max_pipe;              /* on which pipe */
     uint64_t classes;                        /* class_stats handed out so far */
     uint64_t lateness[STATS_LATENESS_BINS];  /* deliveries by lateness, see le_stats_bin() */
+    uint64_t long_rounds[STATS_LATENESS_BINS];  /* times without a check for arrivals, of STATS_LONG_ROUND_NS or more */
 };
 
 struct le_port_stats {

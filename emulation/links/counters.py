@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from helsewan.emulation import _linkengine
 
-STATS_LAYOUT = 3
+STATS_LAYOUT = 4
 QUEUES = 8
 LATENESS_BINS = 160
 CLASS_BINS = 88
@@ -37,6 +37,7 @@ ENGINE_DTYPE = _words(
     "lateness_max_pipe",
     "classes",
     ("lateness", LATENESS_BINS),
+    ("long_rounds", LATENESS_BINS),
 )
 PORT_DTYPE = _words("frames_in", "bytes_in", "frames_out", "bytes_out", "drop_runt", "drop_vlan", "retired", "reserved")
 PIPE_DTYPE = _words(

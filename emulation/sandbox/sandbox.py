@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,6 +57,8 @@ def inhabit() -> None:
     (a notebook's kernel, a worker of pytest-xdist) goes on where it is: the calling thread, and those it starts from
     then on, are in the sandbox, the others are not. This takes root's privileges.
 
+    In a child process SIGTERM and SIGHUP raise KeyboardInterrupt where the program has no handlers for them.
+
     Raises InputError where no sandbox can be created."""
     if inside():
         return
@@ -65,6 +69,7 @@ def inhabit() -> None:
             continuation.continue_in_thread()
         else:
             continuation.continue_in_child(user)
+            _interrupt_by(signal.SIGTERM, signal.SIGHUP)
     except PermissionError as error:
         reason = "has other threads already, and only root can move one thread into a sandbox"
         hint = "call sandbox.inhabit() before threads start, or start the program as root"
@@ -82,6 +87,15 @@ def require_inside() -> None:
     if not inside():
         hint = "call helsewan.emulation.sandbox.sandbox.inhabit() first, in this thread or before it is started"
         raise InputError(Problem("sandbox", None, "this thread is in none", hint))
+
+
+def _interrupt_by(*numbers: signal.Signals) -> None:
+    """Let these signals interrupt the program as Ctrl-C does, so that it can clean up. By default the first process of
+    a pid namespace would ignore them."""
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
 
 
 def hides(path: Path) -> bool:

@@ -55,9 +55,9 @@ class Second:
 
     ``links``: lateness of deliveries at the ends of links (None without a link engine); ``sends``: of the traffic's
     sends. ``late_links``: the directions of links with the latest deliveries, and how late those were (us).
-    ``unread_us``: longest time in which the link engine did not check for arriving frames, if longer than ever before
-    in the run. ``drops``: frames dropped by the machine, not by a link's model, by location. ``threads``: the threads
-    on which the emulation's timing depends, by name; ``processes``: processes observed as a whole, by name."""
+    ``unread_us``: longest time in which the link engine did not check for arriving frames (0: below 1 ms). ``drops``:
+    frames dropped by the machine, not by a link's model, by location. ``threads``: the threads on which the emulation's
+    timing depends, by name; ``processes``: processes observed as a whole, by name."""
 
     number: int
     pressure: Pressure

@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from helsewan.emulation.links.counters import Latest, Records
+from helsewan.emulation.links.counters import Latest, Records, bin_limits_ns
 from helsewan.emulation.routers.packet_sockets import PacketSockets
-from helsewan.emulation.sandbox.procfs import TaskClock, read_load, thread_clocks
+from helsewan.emulation.sandbox.procfs import TaskClock, ThreadClock, read_load, thread_clocks
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 from helsewan.lab.flows.records import Array
 from helsewan.lab.health.health import (
@@ -105,11 +106,17 @@ class Monitored(Protocol):
 class HealthMonitor:
     """Monitors ``monitored`` from ``start`` to ``stop``. ``sends``: live view of the traffic's lateness histogram,
     whose bins end at ``send_limits_ns``; ``on_second`` is called with every second as it ends, in the monitor's
-    thread."""
+    thread. Without ``keep`` the seconds are kept by nobody else."""
 
     def __init__(
-        self, monitored: Monitored, sends: Array, send_limits_ns: Array, on_second: Callable[[Second], None]
+        self,
+        monitored: Monitored,
+        sends: Array,
+        send_limits_ns: Array,
+        on_second: Callable[[Second], None],
+        keep: bool = True,
     ) -> None:
+        self._keep = keep
         self._monitored, self._sends, self._send_limits_ns, self._on_second = (
             monitored,
             sends,
@@ -120,7 +127,7 @@ class HealthMonitor:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health-monitor", daemon=True)
         self._seconds: list[Second] = []
-        self._error: OSError | None = None
+        self.error: Exception | None = None  # that ended the thread
 
     def start(self, epoch_ns: int) -> None:
         """Start the thread; second 0 begins at ``epoch_ns`` (CLOCK_REALTIME)."""
@@ -132,11 +139,11 @@ class HealthMonitor:
 
     def stop(self) -> tuple[tuple[Second, ...], Pressure]:
         """Stop the thread. Returns all seconds, of which the last may be incomplete, and the processor use over all of
-        them. Raises the OSError that ended the thread before, if any."""
+        them. Raises the error that ended the thread before, if any."""
         self._stopping.set()
         self._thread.join()
-        if self._error:
-            raise self._error
+        if self.error:
+            raise self.error
         return tuple(self._seconds), pressure_between(self._first, self._load)
 
     def _run(self) -> None:
@@ -153,8 +160,8 @@ class HealthMonitor:
                     self._close_second(number)
                     number = self._number()
             self._close_second(number)
-        except OSError as error:
-            self._error = error
+        except Exception as error:  # raised by ``stop``
+            self.error = error
         finally:
             for observed in self._threads.values():
                 observed.close()
@@ -195,14 +202,15 @@ class HealthMonitor:
             links=None if counts.links is None else lateness_summary(counts.links - before.links),
             sends=lateness_summary(counts.sends - before.sends, self._send_limits_ns),
             late_links=counts.late_links(before, self._pipe_names),
-            unread_us=counts.unread_us if counts.unread_us > before.unread_us else 0.0,
+            unread_us=counts.unread_since(before),
             throttled_us=load.throttled_us - load_before.throttled_us,
             backlog_drops=load.backlog_drops - load_before.backlog_drops,
             drops=drops,
             threads=delays,
             processes=counts.process_delays_since(before, load.at_us - load_before.at_us),
         )
-        self._seconds.append(second)
+        if self._keep:
+            self._seconds.append(second)
         self._on_second(second)
         self._update_threads()
 
@@ -220,15 +228,28 @@ class _Counts:
 
     def __init__(self, monitored: Monitored, sends: Array) -> None:
         self.links: Array | None = None
-        self.unread_us = 0.0
+        self._unread_us = 0.0
+        self._long_rounds: Array = np.zeros(1, np.int64)
         self._latest: Latest | None = None
         if counters := monitored.counters():
             self.links = counters.engine["lateness"][0].astype(np.int64)
-            self.unread_us = int(counters.engine["longest_round_ns"][0]) / 1000
+            self._unread_us = int(counters.engine["longest_round_ns"][0]) / 1000
+            self._long_rounds = counters.engine["long_rounds"][0].astype(np.int64)
             self._latest = Latest.of(counters.pipes, counters.classes)
         self.sends: Array = sends.astype(np.int64)
         self.drops = monitored.machine_drops()
-        self._processes = {name: thread_clocks(pid) for name, pid in monitored.processes().items()}
+        self._processes: dict[str, Mapping[int, ThreadClock]] = {}
+        for name, pid in monitored.processes().items():
+            with suppress(OSError):  # it has ended, which the process monitor reports
+                self._processes[name] = thread_clocks(pid)
+
+    def unread_since(self, before: _Counts) -> float:
+        """The longest time in which the link engine did not check for arriving frames since ``before``, us: exact where
+        it is the longest so far, else the lower limit of its bin, at most a fifth below, and 0 below 1 ms."""
+        if self._unread_us > before._unread_us:
+            return self._unread_us
+        grown = np.flatnonzero(self._long_rounds - before._long_rounds)
+        return float(bin_limits_ns()[grown[-1] - 1]) / 1000 if len(grown) else 0.0
 
     def late_links(self, before: _Counts, names: Mapping[int, str]) -> dict[str, float]:
         """The pipes with the latest deliveries since ``before``, and how late those were (us)."""

@@ -30,7 +30,8 @@ from helsewan.lab.server.injection import InjectionRequest, start_injection, sta
 from helsewan.lab.server.job import LabJob
 from helsewan.lab.server.lifetime import MIN_LEASE_US, Lifetime
 from helsewan.lab.server.rules import start_reading
-from helsewan.lab.server.status import status_of
+from helsewan.lab.server.status import status_of, validity_of
+from helsewan.lab.testbed.running_health import RunningHealth
 from helsewan.lab.testbed.testbed import Testbed
 
 # Earlier names of operations, for clients of an earlier version with the same protocol version.
@@ -39,6 +40,12 @@ DEPRECATED_NAMES = {"lines": "links", "change-lines": "change-links", "play": "i
 
 class NoArguments(Request):
     """No arguments."""
+
+
+class StatusRequest(Request):
+    """``since_s``: from when on the validity is meant (s since the epoch; None: since the lab is up)."""
+
+    since_s: float | None = None
 
 
 class LinkSelection(Request):
@@ -69,11 +76,13 @@ class Operations:
         self._began = time.monotonic()
         self.main = MainThread()
         self._links: LinkControl | None = None  # once the network is up
+        self._health: RunningHealth | None = None  # likewise
         self.stage = "starting"
         self.ended = False
 
-    def open(self) -> None:
-        """Accept all operations from now on; called once the network is up."""
+    def open(self, health: RunningHealth) -> None:
+        """Accept all operations from now on; called once the network is up, and monitored by ``health``."""
+        self._health = health
         self._links = LinkControl(self._testbed)
 
     @property
@@ -85,7 +94,7 @@ class Operations:
     def table(self) -> Mapping[str, Operation]:
         """The operations by name."""
         operations = {
-            "status": Operation(NoArguments, self.status),
+            "status": Operation(StatusRequest, self.status),
             "down": Operation(NoArguments, self.down),
             "renew": Operation(RenewRequest, self._once_up(self.renew)),
             "addresses": Operation(NodeSelection, self._once_up(self.addresses)),
@@ -108,7 +117,7 @@ class Operations:
         _ = self._control  # raises OperationRefused before
         return self.main.call(lambda: act(request, fds))
 
-    def status(self, request: NoArguments, fds: Sequence[int]) -> dict[str, Any]:
+    def status(self, request: StatusRequest, fds: Sequence[int]) -> dict[str, Any]:
         """The lab's state."""
         links = self._links
         about = {
@@ -125,7 +134,10 @@ class Operations:
         }
         if links is None:
             return about
-        return about | self.main.call(lambda: status_of(self._testbed) | {"changed": links.changed()})
+        facts = self.main.call(lambda: status_of(self._testbed) | {"changed": links.changed()})
+        if self._health is not None:
+            facts["validity"] = validity_of(self._health, request.since_s, facts["dropped_at"])
+        return about | facts
 
     def down(self, request: NoArguments, fds: Sequence[int]) -> None:
         """End the lab."""

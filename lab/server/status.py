@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from helsewan.lab.health.health_log import as_json
+from helsewan.lab.testbed.running_health import RunningHealth
 from helsewan.lab.testbed.testbed import Testbed
 
 
@@ -24,6 +26,13 @@ def status_of(testbed: Testbed) -> dict[str, Any]:
         "dropped_at": drops,
         "memory_bytes": _memory_bytes(),
     }
+
+
+def validity_of(health: RunningHealth, since_s: float | None, drops: dict[str, int]) -> dict[str, Any]:
+    """How far results can be trusted, from ``since_s`` on (s since the epoch; None: since the lab is up, with all
+    ``drops``), and the grade of the last minute."""
+    facts = as_json(health.validity(since_s, drops))
+    return {"since_s": since_s, "last_minute": health.grade.value, **facts}
 
 
 def _lateness(testbed: Testbed) -> dict[str, Any]:

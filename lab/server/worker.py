@@ -16,6 +16,7 @@ from helsewan.controller.northbound.tokens import write_tokens
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.site_mounts import hide_from_sites
 from helsewan.lab.client.registry import DEFAULT_NAME
+from helsewan.lab.health.health_log import Turn, described
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
@@ -27,6 +28,7 @@ from helsewan.lab.server.lifetime import Lifetime
 from helsewan.lab.server.northbound_api import Interface
 from helsewan.lab.server.operations import Operations
 from helsewan.lab.testbed.lan_hosts import add_lan_hosts
+from helsewan.lab.testbed.running_health import RunningHealth
 from helsewan.lab.testbed.testbed import Testbed
 
 TICK_S = 0.25
@@ -122,7 +124,7 @@ class RunningLab:
             progress.say(f"the network is up and programmed after {time.monotonic() - began:.1f} s")
         self._history.append("network-up", seconds=round(time.monotonic() - began, 3))
         self.is_up = True
-        self.operations.open()
+        self.operations.open(RunningHealth(self.testbed, self._on_turn))
         self._print_usage()
         self.lifetime.begin_lease()
         if self._launcher is not None:
@@ -159,6 +161,9 @@ class RunningLab:
             markup=False,
             soft_wrap=True,
         )
+
+    def _on_turn(self, turn: Turn) -> None:
+        self._history.append("validity", grade=turn.grade.value, reasons=[described(reason) for reason in turn.reasons])
 
     def _on_controller_event(self, event: Event) -> None:
         details = {key: value for key, value in event.items() if key != "event"}

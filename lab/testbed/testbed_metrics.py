@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 
 from helsewan.emulation.routers.packet_sockets import PacketSockets
 from helsewan.lab.health.health_monitor import LinkCounters, Thread
@@ -15,9 +16,10 @@ FORWARDER = "ovs-vswitchd"
 
 
 class TestbedMetrics:
-    """Implements `health_monitor.Monitored` for a running ``testbed`` and the traffic's ``sender`` thread."""
+    """Implements `health_monitor.Monitored` for a running ``testbed`` and the traffic's ``sender`` thread (None: the
+    traffic is not ours)."""
 
-    def __init__(self, testbed: Testbed, sender: threading.Thread) -> None:
+    def __init__(self, testbed: Testbed, sender: threading.Thread | None) -> None:
         self._testbed, self._sender = testbed, sender
         self._packet_sockets = {switch.name: PacketSockets(switch.namespace) for switch in testbed.net.switches}
         self._pipe_names = testbed.pipe_names()
@@ -27,12 +29,13 @@ class TestbedMetrics:
         threads = {}
         if self._testbed.has_engine:
             threads[LINK_ENGINE] = Thread(self._testbed.engine.pid, self._testbed.engine.pid)
-        if self._sender.native_id:
+        if self._sender is not None and self._sender.native_id:
             threads[TRAFFIC] = Thread(os.getpid(), self._sender.native_id)
         for switch in self._testbed.net.switches:
             if switch.is_on and switch.name not in self._testbed.failed_routers:
-                pid = switch.daemon_pid(FORWARDER)
-                threads[switch.name] = Thread(pid, pid)
+                with suppress(OSError, ValueError):  # it has ended, which the process monitor reports
+                    pid = switch.daemon_pid(FORWARDER)
+                    threads[switch.name] = Thread(pid, pid)
         return threads
 
     def packet_sockets(self, thread: str) -> PacketSockets | None:
