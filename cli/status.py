@@ -1,20 +1,45 @@
-"""``helsewan status``: the state of a running network."""
+"""``helsewan status``: the state of a running network, and how the latest one ended."""
 
 from __future__ import annotations
 
 import json
+from typing import Annotated, Any
+
+import typer
 
 from helsewan.cli.options import Json, Name
+from helsewan.common.errors import InputError, Problem
 
 
-def status(name: Name = None, as_json: Json = False) -> None:
-    """Show the state of a running network."""
-    from helsewan.cli.tables.status import print_status
+def status(
+    name: Name = None,
+    as_json: Json = False,
+    last: Annotated[
+        bool, typer.Option("--last", help="Show how the network that was started last has ended, and why.")
+    ] = False,
+) -> None:
+    """Show the state of a running network. What is dead, stalled or late, and since when."""
+    from helsewan.cli.tables.status import last_lines, print_lines, status_lines
     from helsewan.lab.client.client import Client
 
-    with Client(name) as client:
-        facts = client.ask("status")
+    if last:
+        facts, lines = _last(name), last_lines
+    else:
+        with Client(name) as client:
+            facts, lines = client.ask("status"), status_lines
     if as_json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
-        print_status(facts)
+        print_lines(lines(facts))
+
+
+def _last(name: str | None) -> dict[str, Any]:
+    """What is known of the latest network, of that ``name`` if it is given. Raises InputError where there is none."""
+    from helsewan.lab.client.registry import own_registry
+    from helsewan.lab.supervision.last_network import details, last_network
+
+    with own_registry() as registry:
+        network = last_network(registry, name)
+        if network is None:
+            raise InputError(Problem("--last", name, "no network was started", "start one with `helsewan up`"))
+        return details(network, network.name in registry.names())

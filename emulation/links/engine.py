@@ -131,6 +131,10 @@ class EngineProcess:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
+    def exit_status(self) -> int | None:
+        """Its exit status, minus the signal that killed it; None while it runs, and after ``close``."""
+        return None if self._process is None else self._process.poll()
+
     def configure(self, dscp_to_queue: Sequence[int], tc_to_queue: Sequence[int], other_queue: int) -> None:
         """Set the classification, before any pipe is added: the queue of each DSCP (64), of each MPLS traffic class
         (8) and of other frames. By default all frames use one queue."""

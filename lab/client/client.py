@@ -127,7 +127,7 @@ class Client:
         try:
             return receive(self._socket, REPLY_LIMIT_BYTES)[0]
         except ProtocolError:
-            raise NetworkGone(f"network {self.name} ended") from None
+            raise NetworkGone(f"network {self.name} ended (hint: `helsewan status --last` shows why)") from None
 
 
 def environment() -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.lab.server.northbound_api import Interface
 from helsewan.policies.plan import Plan
 
+OUTPUT = "up.log"  # output of a network in the background, in its directory
 UP = b"u"  # written to ``LabJob.ready`` once the network carries traffic
 
 

@@ -22,12 +22,12 @@ from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.client.registry import DEFAULT_NAME, own_registry
 from helsewan.lab.processes.run_directory import conclude, make_directory, shown
 from helsewan.lab.processes.sandbox_process import ending, handle_interrupts, interrupts, run_in_sandbox
-from helsewan.lab.server.job import UP, LabJob
+from helsewan.lab.server.job import OUTPUT, UP, LabJob
 from helsewan.lab.server.northbound_api import northbound_interface
+from helsewan.lab.supervision.last_network import note_killed, remember
 from helsewan.policies.plan import Plan
 from helsewan.policies.plan_source import load_network_plan
 
-OUTPUT = "up.log"  # output of a network in the background
 _POLL_S = 0.1
 
 
@@ -92,8 +92,11 @@ def _run(request: LabRequest, plan: Plan, directory: Path, ready: int | None) ->
             api=api,
         )
         fds = [listener.fileno(), *([] if ready is None else [ready]), *([] if api is None else [api.listener])]
+        remember(registry, request.name, directory)
         status = run_in_sandbox("helsewan.lab.server.worker", job, fds)
         handle_interrupts(signal.SIG_IGN)
+        if status not in (ExitCode.PASS, ExitCode.VOID):
+            note_killed(directory, f"its first process: {ending(status)}")
         conclude(directory)
         if status not in (ExitCode.PASS, ExitCode.VOID):
             print(f"the network ended: its first process: {ending(status)}", file=sys.stderr)
