@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from helsewan.emulation.links.counters import Latest, Records
 from helsewan.emulation.routers.packet_sockets import PacketSockets
-from helsewan.emulation.sandbox.procfs import TaskClock, read_load, thread_clocks
+from helsewan.emulation.sandbox.procfs import TaskClock, ThreadClock, read_load, thread_clocks
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 from helsewan.lab.flows.records import Array
 from helsewan.lab.health.health import (
@@ -228,7 +229,10 @@ class _Counts:
             self._latest = Latest.of(counters.pipes, counters.classes)
         self.sends: Array = sends.astype(np.int64)
         self.drops = monitored.machine_drops()
-        self._processes = {name: thread_clocks(pid) for name, pid in monitored.processes().items()}
+        self._processes: dict[str, dict[int, ThreadClock]] = {}
+        for name, pid in monitored.processes().items():
+            with suppress(OSError):  # it has ended; another may be started in its place
+                self._processes[name] = thread_clocks(pid)
 
     def late_links(self, before: _Counts, names: Mapping[int, str]) -> dict[str, float]:
         """The pipes with the latest deliveries since ``before``, and how late those were (us)."""
