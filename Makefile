@@ -41,7 +41,7 @@ scenario: ready ## Run one: make scenario NAME=region-failover [SITES=500] [SEED
 	@tools/privileged $(BIN)/helsewan scenario run $(NAME) \
 		$(if $(SITES),--sites $(SITES)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(DATAPLANE),--dataplane $(DATAPLANE)) $(foreach pair,$(SET),--set '$(pair)') \
-	|| { code=$$?; echo "helsewan: exit code $$code (0 pass, 1 a check failed, 2 bad input, 3 void)" >&2; exit $$code; }
+	|| { code=$$?; echo "helsewan: exit code $$code (0 pass, 1 a check failed, 2 bad input, 3 void, 70 internal error, 77 missing privilege)" >&2; exit $$code; }
 
 scenarios: ready ## List the scenarios
 	@$(BIN)/helsewan scenario list

@@ -6,6 +6,8 @@ neither the network libraries nor rich.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import traceback
 from typing import Any, NoReturn
@@ -21,12 +23,12 @@ from helsewan.cli.mutate import mutate
 from helsewan.cli.policy import policy_app
 from helsewan.cli.rules import rules_app
 from helsewan.cli.scenario import scenario_app
-from helsewan.cli.status import status
+from helsewan.cli.status import ip, status
 from helsewan.cli.topology import topology_app
-from helsewan.cli.up import down, up
+from helsewan.cli.up import down, renew, up
 from helsewan.cli.verify import verify
 from helsewan.common.errors import InputError
-from helsewan.common.exit_codes import ExitCode
+from helsewan.common.exit_codes import ExitCode, exit_code_of
 
 _PASS_ON = {"allow_interspersed_args": False}  # options after the command are the command's
 _HELP_COLUMNS = 120  # at most
@@ -47,7 +49,9 @@ app.command("mutate")(mutate)
 app.command("doctor")(doctor)
 app.command("up")(up)
 app.command("down")(down)
+app.command("renew")(renew)
 app.command("status")(status)
+app.command("ip")(ip)
 app.command("exec", context_settings=_PASS_ON)(exec_)
 app.command("shell")(shell)
 app.command("cli")(cli)
@@ -66,7 +70,7 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False) or ExitCode.PASS)
     except InputError as error:
-        _give_up(error, ExitCode.BAD_INPUT, debug)
+        _give_up(error, exit_code_of(error), debug)
     except _USAGE_ERROR as error:
         message = error.format_message()
         if message.startswith("Usage:"):  # no verb was given: the message is the help
@@ -75,6 +79,11 @@ def main() -> None:
         _give_up(f"{message} (hint: --help)", ExitCode.BAD_INPUT, debug)
     except (KeyboardInterrupt, typer.Abort):
         _give_up("interrupted", ExitCode.INTERRUPTED, debug)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # what reads our output has ended: Click says 1
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or flushing at exit fails too
+            sys.exit(128 + signal.SIGPIPE)
+        raise
     except Exception as error:
         _give_up(*_failure(error), debug)
 
@@ -90,7 +99,13 @@ def _failure(error: Exception) -> tuple[object, int]:
         return error, error.status
     if isinstance(error, NetworkGone):
         return error, ExitCode.VOID
-    return f"helsewan failed: {type(error).__name__}: {error} (hint: --debug shows where)", ExitCode.VOID
+    code = exit_code_of(error)
+    if code is ExitCode.MISSING_PRIVILEGE:
+        return f"permission: {error} (hint: `helsewan doctor` says what this user lacks)", code
+    if code is ExitCode.BAD_INPUT:
+        return f"installation: {error} (hint: `make setup`, or install helsewan again)", code
+    what = "internal error" if code is ExitCode.INTERNAL_ERROR else "helsewan failed"
+    return f"{what}: {type(error).__name__}: {error} (hint: --debug shows where)", code
 
 
 def _give_up(why: object, code: int, debug: bool) -> NoReturn:

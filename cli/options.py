@@ -22,7 +22,9 @@ DEFAULT_POLICY = "national"
 Name = Annotated[str | None, typer.Option("--name", help="Which running network; not needed while there is one only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print tracebacks of errors.")]
-Results = Annotated[Path, typer.Option("--results", help="Directory for results and logs.")]
+Results = Annotated[
+    Path, typer.Option("--results", envvar="HELSEWAN_RESULTS", help="Directory for results, history and logs.")
+]
 
 # Which network to build
 From = Annotated[

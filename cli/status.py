@@ -1,4 +1,4 @@
-"""``helsewan status``: the state of a running network, and how the latest one ended."""
+"""``helsewan status`` and ``helsewan ip``: the state of a running network or how the latest ended, and addresses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from helsewan.cli.options import Json, Name
+from helsewan.cli.options import Json, Name, Node
 from helsewan.common.errors import InputError, Problem
 
 
@@ -43,3 +43,12 @@ def _last(name: str | None) -> dict[str, Any]:
         if network is None:
             raise InputError(Problem("--last", name, "no network was started", "start one with `helsewan up`"))
         return details(network, network.name in registry.names())
+
+
+def ip(node: Node, name: Name = None, as_json: Json = False) -> None:
+    """Print the addresses of a site or router, one a line, IPv4 first."""
+    from helsewan.lab.client.client import Client
+
+    with Client(name) as client:
+        addresses = client.ask("addresses", node=node)
+    print(json.dumps(addresses) if as_json else "\n".join(addresses))

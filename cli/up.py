@@ -1,4 +1,4 @@
-"""``helsewan up`` and ``helsewan down``: start a network that keeps running, and stop it."""
+"""``helsewan up``, ``renew`` and ``down``: start a network that keeps running, let it live on, and stop it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ def up(
     ] = False,
     results: Results = Path("results"),
     api: Annotated[str | None, typer.Option("--api", help="Serve REST and metrics: unix, or 127.0.0.1:PORT.")] = None,
+    with_pid: Annotated[int | None, typer.Option("--with-pid", help="End when the process of that id ends.")] = None,
+    lease: Annotated[
+        str | None, typer.Option("--lease", help="End after so long, such as 60s, unless `helsewan renew` comes first.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Start a network and run it until `helsewan down` or Ctrl-C."""
@@ -57,8 +61,29 @@ def up(
         results=results,
         debug=debug,
         api=api,
+        with_pid=with_pid,
+        lease=lease,
     )
     raise typer.Exit(run_lab(request, detach))
+
+
+def renew(
+    name: Name = None,
+    lease: Annotated[
+        str | None, typer.Option("--lease", help="The lease from now on, or `none`; by default as long as before.")
+    ] = None,
+) -> None:
+    """Renew the lease of a running network, from now on."""
+    from helsewan.common.units import format_duration
+    from helsewan.lab.client.client import Client
+    from helsewan.lab.server.lifetime import parse_lease_us
+
+    forever = lease == "none"
+    lease_us = None if lease is None or forever else parse_lease_us(lease)
+    with Client(name) as client:
+        limits = client.ask("renew", lease_us=lease_us, forever=forever)
+        left = format_duration(int(limits["lease"]["seconds"] * 1e6)) if "lease" in limits else "no lease"
+        print(f"network {client.name}: {left}")
 
 
 def down(name: Name = None) -> None:

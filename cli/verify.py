@@ -47,6 +47,7 @@ def verify(
     policy is violated."""
     from helsewan.lab.proofs.rule_query import RuleQuery
     from helsewan.lab.proofs.verification import Method, verified
+    from helsewan.verification.cudd import load_cudd
 
     query = RuleQuery(name, policy, sites, seed, from_, rules)
     if replay is not None:
@@ -60,6 +61,7 @@ def verify(
         if value is not None:
             hint = "leave it out, or do both with --all"
             raise InputError(Problem(option, value, "has no effect here", hint))
+    load_cudd()  # before anything is read or created
     _check_files(junit, witness)
     found = verified(query, Method(not live, live or both, failures, probes, 1 if probe_seed is None else probe_seed))
     if as_json:

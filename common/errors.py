@@ -28,3 +28,7 @@ class InputError(Exception):
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class MissingPrivilege(InputError):
+    """What this user, this container or a device's mode does not permit; the CLI exits with code 77."""

@@ -15,7 +15,9 @@ See docs/python.md.
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -32,10 +34,13 @@ from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.plan_source import load_plan
 from helsewan.topology.model import Network
 
+_NUMBERS = itertools.count(1)  # of the emulations of this process
+
 
 class Emulation:
     """``network`` with ``policy`` (a name of the library or a path) in the current sandbox, from ``start`` or ``with``
-    to ``close``. The daemons' logs are written to ``log_dir``; without one they are removed with the emulation."""
+    to ``close``. Several may run at a time, or one after the other. The daemons' logs are written to ``log_dir``;
+    without one they are removed with the emulation."""
 
     def __init__(
         self, network: Network, policy: str = "national", hosts_per_hospital: int = 0, log_dir: Path | None = None
@@ -45,13 +50,16 @@ class Emulation:
         self.events: list[Event] = []  # events that the controllers reported
         self._hosts_per_hospital = hosts_per_hospital
         self._temporary = ExitStack()
+        self._run_dir = sandbox.RUN_DIR / f"emulation-{next(_NUMBERS)}"
         logs = log_dir or Path(self._temporary.enter_context(tempfile.TemporaryDirectory(prefix="helsewan-")))
-        self.testbed = Testbed(self.plan, sandbox.RUN_DIR, logs, self.events.append)
+        self.testbed = Testbed(self.plan, self._run_dir, logs, self.events.append)
         self._links: LinkControl | None = None
 
     def start(self, stage: Callable[[str], None] = lambda _: None) -> None:
         """Start the network; ``stage`` is called with a description of each step. Raises what `Testbed.start`
-        raises."""
+        raises, and InputError in a thread that is in no sandbox."""
+        sandbox.require_inside()
+        self._run_dir.mkdir(mode=0o700)
         self.testbed.start(stage)
         add_lan_hosts(self.testbed, self._hosts_per_hospital)
         self._links = LinkControl(self.testbed)
@@ -101,8 +109,10 @@ class Emulation:
         return self.links.change(LinkRequest.model_validate_json(json.dumps(request)))
 
     def close(self) -> None:
-        """Stop the controllers and the links' process; everything else ends with the sandbox."""
+        """End the network and all that runs on its nodes. Idempotent."""
         self.testbed.close()
+        self.testbed.dismantle()
+        shutil.rmtree(self._run_dir, ignore_errors=True)
         self._temporary.close()
 
     def __enter__(self) -> Emulation:

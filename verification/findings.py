@@ -19,6 +19,7 @@ class FindingKind(str, Enum):
     LOOP = "loop"  # returns to a router and table in a state in which it was there before
     LOST = "lost"  # sent out of a port, or with a VLAN, that leads to no site
     MISMARKED = "mismarked"  # delivered with another DSCP, or carried in another MPLS TC, than that of its class
+    TTL = "wrong-ttl"  # leaves a router with a TTL that it did not decrement exactly once
     UNPOLICED = "unpoliced"  # a class of an access link is not policed at its rate
     AMBIGUOUS = "ambiguous"  # two entries of equal priority match it and differ in effect: the switch may use either
     ONE_WAY = "one-way"  # a contract's packets pass, the replies to them do not

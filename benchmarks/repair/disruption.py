@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.repair.ring import AROUND, OVER, POLLS, SITES, USED, Failure, Ring, wait_for
-from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.pipe_model import Direction
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec
 from helsewan.lab.flows.records import Array

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from helsewan.emulation.links.engine_backend import EngineBackend
-from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.pipe_model import Direction
 
 ROUTERS = ("west", "near", "east", "south", "far")
 SITES = ("west", "east")  # the routers that have a site

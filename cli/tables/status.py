@@ -54,7 +54,17 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
         lines += [f"busy       {facts['busy']}"] if "busy" in facts else _measured(facts)
     api = facts["api"]
     lines += [f"api        {api['address']}, token in {api['token_file']}"] if api else []
-    return [*lines, f"directory  {facts['directory']}"]
+    return [*lines, *_limits(facts), f"directory  {facts['directory']}"]
+
+
+def _limits(facts: dict[str, Any]) -> list[str]:
+    """When the network ends by itself, if ever."""
+    lines = []
+    if owner := facts.get("with_process"):
+        lines.append(f"lives      as long as process {owner['pid']} ({owner['name']})")
+    if lease := facts.get("lease"):
+        lines.append(f"lease      {lease['seconds']:g} s, {lease['left_s']:.0f} s left unless `helsewan renew`")
+    return lines
 
 
 def _measured(facts: dict[str, Any]) -> list[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from helsewan.emulation.kernel.classifier import Classes
 from helsewan.emulation.kernel.patch_namespace import Egress, KernelPipe, PatchNamespace
 from helsewan.emulation.kernel.pipe import NotInKernel
-from helsewan.emulation.links.link_backend import Dataplane, Direction, End, LinkBackend, Models, Shape
-from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.links.link_backend import Dataplane, End, LinkBackend, Models, Shape
+from helsewan.emulation.links.pipe_model import Direction, PipeModel
 from helsewan.emulation.nodes.nodes import NamespaceNode
 
 

@@ -68,7 +68,7 @@ class EngineProcess:
     """A link engine in a separate process, from ``start()`` to ``close()`` (or the end of a ``with``).
 
     Methods raise EngineError when the engine refuses or has ended; they may be called from any thread. The process
-    also ends with the thread that started it. ``scheduling`` is the priority it was granted: ``rr`` (real time),
+    also ends with this process. ``scheduling`` is the priority it was granted: ``rr`` (real time),
     ``nice`` or ``none``; ``memory_locked`` whether its memory is locked in RAM."""
 
     def __init__(self, max_ports: int = 20_000, max_pipes: int = 40_000, memory_bytes: int = 256 * 1024 * 1024) -> None:
@@ -86,7 +86,8 @@ class EngineProcess:
         self._control, theirs = socket.socketpair()
         try:
             os.ftruncate(counters_fd, counters_bytes(self._max_ports, self._max_pipes))
-            numbers = (theirs.fileno(), counters_fd, self._max_ports, self._max_pipes, self._memory_bytes)
+            main = int(threading.current_thread() is threading.main_thread())  # others may end before the network
+            numbers = (theirs.fileno(), counters_fd, self._max_ports, self._max_pipes, self._memory_bytes, main)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "helsewan.emulation.links.engine_process", *map(str, numbers)],
                 stdin=subprocess.DEVNULL,

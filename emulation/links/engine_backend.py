@@ -10,7 +10,8 @@ from zlib import crc32
 
 from helsewan.emulation.links.capture import SNAP_BYTES, Capture
 from helsewan.emulation.links.engine import EngineProcess, PipeChange, PipeSpec
-from helsewan.emulation.links.link_backend import TAP_QUEUE, Dataplane, Direction, End, LinkBackend, Models, Shape
+from helsewan.emulation.links.link_backend import TAP_QUEUE, Dataplane, End, LinkBackend, Models, Shape
+from helsewan.emulation.links.pipe_model import Direction
 from helsewan.emulation.links.trace import Trace
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.sandbox.namespaces import open_tap

@@ -1,8 +1,8 @@
 """The link engine's process: runs the loop, and handles its client's requests between two iterations.
 
-``python -m helsewan.emulation.links.engine_process CONTROL_FD COUNTERS_FD MAX_PORTS MAX_PIPES MEMORY_BYTES``,
-started by ``EngineProcess`` in ``emulation/links/engine.py``. It ends when the control socket is closed or the thread
-that started it ends.
+``python -m helsewan.emulation.links.engine_process CONTROL_FD COUNTERS_FD MAX_PORTS MAX_PIPES MEMORY_BYTES
+WITH_THREAD``, started by ``EngineProcess`` in ``emulation/links/engine.py``. It ends when the control socket is closed,
+or, if WITH_THREAD is 1, when the thread that started it ends.
 """
 
 from __future__ import annotations
@@ -98,10 +98,11 @@ class EngineServer:
             send_message(control, self.answer(*received))
 
 
-def _prepare() -> dict[str, Any]:
+def _prepare(with_thread: bool) -> dict[str, Any]:
     """Set the process's name, signals, priority and memory locking; returns what was granted, for the client."""
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if with_thread:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.prctl(_PR_SET_TIMERSLACK, 1)
     libc.prctl(_PR_SET_NAME, b"link-engine")  # the name that ps and perf show
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from the terminal: handled by the client
@@ -113,10 +114,10 @@ def _prepare() -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
     """Serve the client at the other end of the control socket until it closes it."""
-    control_fd, counters_fd, max_ports, max_pipes, memory_bytes = map(int, arguments)
+    control_fd, counters_fd, max_ports, max_pipes, memory_bytes, with_thread = map(int, arguments)
     with socket.socket(fileno=control_fd) as control:
         engine = _linkengine.Engine(mmap.mmap(counters_fd, 0), max_ports, max_pipes, memory_bytes)
-        send_message(control, _prepare())
+        send_message(control, _prepare(bool(with_thread)))
         EngineServer(engine).serve(control)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import ClassVar, TypeAlias
 
-from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.links.pipe_model import Direction, PipeModel
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.switches import KERNEL, USERSPACE, RouterSwitch
 from helsewan.topology.model import TRUNK_INTERFACE
@@ -30,13 +30,6 @@ class Dataplane(str, Enum):
     def datapath_type(self) -> str:
         """Open vSwitch's userspace datapath, or the kernel's."""
         return USERSPACE if self is Dataplane.ENGINE else KERNEL
-
-
-class Direction(str, Enum):
-    """One of a link's two directions."""
-
-    FORWARD = "forward"  # from the first end: router ``a`` of a link, or the site
-    BACK = "back"
 
 
 @dataclass(frozen=True)

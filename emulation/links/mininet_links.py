@@ -40,7 +40,7 @@ class LinkIntf(NetlinkIntf):
 
 
 class SiteIntf(LinkIntf):
-    """A site's end of an access link. Without an address of its own it uses the site's, which is on ``lo``."""
+    """A site's end of an access link, with the site's address unless it is given one of its own."""
 
     def IP(self) -> str:
         """The address used on the link."""

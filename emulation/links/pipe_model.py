@@ -19,6 +19,13 @@ LAYER3_OVERHEAD_BYTES = -14  # without Ethernet header: rate of IP packets
 PARETO_SHAPE = 3.0  # of the Pareto jitter, as in netem's pareto table
 
 
+class Direction(str, Enum):
+    """One of a link's two directions."""
+
+    FORWARD = "forward"  # from the first end: router ``a`` of a link, or the site
+    BACK = "back"
+
+
 class Distribution(str, Enum):
     """Distribution of the delay's variation around its mean."""
 

@@ -20,7 +20,7 @@ from helsewan.emulation.sandbox.namespaces import Namespace
 _NETLINK_ROUTE = 0
 _ANSWER_BYTES = 32_768  # longer than any single reply
 _TOGETHER = 32  # messages per batch, so that they and their replies fit the socket's buffers
-_HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()  # a kernel without IPv6 refuses its messages
+HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()  # a kernel without IPv6 refuses its messages
 
 
 class Netlink:
@@ -59,32 +59,39 @@ class Netlink:
     def withhold_ipv6(self, name: str) -> None:
         """Disable automatic IPv6 addresses on interface ``name``, so that it sends no IPv6 of its own when it comes
         up."""
-        if _HAS_IPV6:
+        if HAS_IPV6:
             self._send(f"disable automatic IPv6 on interface {name}", messages.withhold_ipv6(self.index_of(name)))
 
     def is_up(self, name: str) -> bool:
         """Whether ``name`` is administratively up."""
         return messages.is_up(self._link(name))
 
-    def set_loopback_address(self, address: IPv4Address, instead_of: IPv4Address | None = None) -> None:
-        """Set the node's own address on ``lo``, replacing ``instead_of``: it stays reachable whichever access link is
-        up."""
+    def set_loopback_address(
+        self, address: IPv4Address, instead_of: IPv4Address | None = None, also_on: Iterable[str] = ()
+    ) -> None:
+        """Set the node's own address, replacing ``instead_of``: on ``lo``, where it stays reachable whichever access
+        link is up, and on the interfaces ``also_on``, for programs that take an interface's address as their source."""
         lo = messages.LOOPBACK_INDEX
         self._send("set interface lo up", messages.set_link(lo, up=True))
-        self._send(f"set address {address} on lo", messages.set_address(lo, address))
-        if instead_of is not None and instead_of != address:
-            self._send(f"remove address {instead_of} from lo", messages.delete_address(lo, instead_of))
+        for name, index in (("lo", lo), *((name, self.index_of(name)) for name in also_on)):
+            self._send(f"set address {address} on {name}", messages.set_address(index, address))
+            if instead_of is not None and instead_of != address:
+                self._send(f"remove address {instead_of} from {name}", messages.delete_address(index, instead_of))
 
     def set_address(self, address: IPv4Address, name: str) -> None:
         """Give interface ``name`` a host address (/32)."""
         self._send(f"set address {address} on {name}", messages.set_address(self.index_of(name), address))
 
-    def set_ipv6(self, address: IPv6Address, gateway: IPv6Address, name: str, metric: int) -> None:
-        """Configure IPv6 on ``name``: the node's own address, which is on ``lo`` and here, so that it is the source of
-        neighbour solicitations, and a default route. The kernel removes both when the interface goes down."""
-        if _HAS_IPV6:
-            for index in (messages.LOOPBACK_INDEX, self.index_of(name)):
-                self._send(f"set address {address}", messages.set_address(index, address))
+    def set_ipv6(
+        self, address: IPv6Address, link_local: IPv6Address, gateway: IPv6Address, name: str, metric: int
+    ) -> None:
+        """Configure IPv6 on ``name``: the node's own address, which is on ``lo`` and here, the link-local address, from
+        which the kernel sends the unicast solicitations of neighbour unreachability detection (RFC 4861, 7.3), and a
+        default route. The kernel removes all but the address on ``lo`` when the interface goes down."""
+        if HAS_IPV6:
+            index = self.index_of(name)
+            for where, own in ((index, link_local), (messages.LOOPBACK_INDEX, address), (index, address)):
+                self._send(f"set address {own}", messages.set_address(where, own))
             self.set_default_route(gateway, name, address, metric)
 
     def set_default_route(self, gateway: Address, name: str, source: Address, metric: int) -> None:
@@ -94,7 +101,7 @@ class Netlink:
 
     def set_neighbour(self, address: IPv6Address, name: str, mac: str) -> None:
         """Add a permanent neighbour entry on interface ``name``. The kernel removes it when the interface goes down."""
-        if _HAS_IPV6:
+        if HAS_IPV6:
             message = messages.set_neighbour(address, self.index_of(name), mac)
             self._send(f"set neighbour {address} on {name}", message)
 

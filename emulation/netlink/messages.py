@@ -27,6 +27,7 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 1, 4, 5, 6, 7
 _RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RTN_UNICAST = 254, 4, 0, 253, 1
 _RTNH_F_ONLINK = 0x4
+_LINK_LOCAL6_BITS = 64  # prefix length of a link-local address (RFC 4291, 2.5.6)
 _IFA_F_NODAD = 0x2  # no duplicate address detection (IPv6): the address is unique
 
 Address = IPv4Address | IPv6Address
@@ -78,7 +79,7 @@ def withhold_ipv6(index: int) -> bytes:
 
 
 def set_address(index: int, address: Address) -> bytes:
-    """Give an interface a host address, unless it already has it."""
+    """Give an interface a host address, or an IPv6 link-local one, unless it already has it."""
     return request(RTM_NEWADDR, _address(index, address), CREATE | _REPLACE)
 
 
@@ -160,7 +161,8 @@ def _family(address: Address) -> int:
 
 def _address(index: int, address: Address) -> bytes:
     flags = _IFA_F_NODAD if address.version == 6 else 0
-    body = _IFADDR.pack(_family(address), address.max_prefixlen, flags, _RT_SCOPE_UNIVERSE, index)
+    bits = _LINK_LOCAL6_BITS if address.version == 6 and address.is_link_local else address.max_prefixlen
+    body = _IFADDR.pack(_family(address), bits, flags, _RT_SCOPE_UNIVERSE, index)
     return body + attribute(_IFA_LOCAL, address.packed) + attribute(_IFA_ADDRESS, address.packed)
 
 

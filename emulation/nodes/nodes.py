@@ -5,17 +5,20 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Sequence
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Address
 from typing import Any
 
 from mininet.link import Intf
 from mininet.node import Host, Node
 
-from helsewan.emulation.netlink.bulk import Netlink
+from helsewan.emulation.netlink.bulk import HAS_IPV6, Netlink
 from helsewan.emulation.netlink.interfaces import route_of, routing
 from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.topology.model import GATEWAY6, SITE_MTU, Site, access_interface
 
+# A site is a CE router with static routes, so it sends no router solicitations. Once an interface has a link-local
+# address, the kernel would send them for ever, from thousands of sites.
+SITE_SYSCTLS = {"ipv6/conf/default/accept_ra": 0}
 # The default of rp_filter comes from the host and would drop packets that arrive on a backup link. Not set for a site
 # with one link: opening a sysctl file takes longer the more namespaces there are, 1 ms at 2,500.
 BACKUP_SYSCTLS = {"ipv4/conf/all/rp_filter": 0, "ipv4/conf/default/rp_filter": 0}
@@ -112,22 +115,22 @@ class NamespaceNode(Node):  # type: ignore[misc]
 
 
 class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
-    """A customer site: its addresses on ``lo``, a default route over each access link, primary first."""
+    """A customer site: its addresses on ``lo`` and on every access link, a default route over each, primary first."""
 
     def __init__(self, name: str, site: Site, **params: Any) -> None:
         self.site = site
         self.gateway_macs: dict[int, str] = {}  # by access link, where the router cannot answer neighbour solicitations
         self._address4 = site.address4
         super().__init__(name, **params | {"ip": None})  # not the address that Mininet assigns; the site has its own
-        if len(site.accesses) > 1:
-            self.namespace.sysctl(BACKUP_SYSCTLS)
+        self.namespace.sysctl((SITE_SYSCTLS if HAS_IPV6 else {}) | (BACKUP_SYSCTLS if len(site.accesses) > 1 else {}))
 
     def config(self, ip: str | None = None, mac: str | None = None, **_params: Any) -> dict[str, Any]:
         """Set the site's address and routes; called by Mininet once all links exist, and by users at any time."""
         before, self._address4 = self._address4, IPv4Interface(ip).ip if ip else self._address4
         with self.netlink.together():
-            self.netlink.set_loopback_address(self._address4, instead_of=before)
-            for number in range(len(self.site.accesses)):
+            numbers = range(len(self.site.accesses))
+            self.netlink.set_loopback_address(self._address4, before, also_on=map(access_interface, numbers))
+            for number in numbers:
                 self.netlink.withhold_ipv6(access_interface(number))
                 self._configure_access_link(number, self.intfs[number].MAC())
         if mac:
@@ -144,7 +147,8 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
         mtu = self.site.accesses[number].mtu_bytes
         self.netlink.set_link(name, up=True, address=mac, mtu=mtu if mtu < SITE_MTU else None)
         self.netlink.set_default_route(self.site.gateway4, name, self._address4, metric=100 * (number + 1))
-        self.netlink.set_ipv6(self.site.address6, GATEWAY6, name, metric=100 * (number + 1))
+        link_local = link_local_address(self.site.mac)
+        self.netlink.set_ipv6(self.site.address6, link_local, GATEWAY6, name, metric=100 * (number + 1))
         if number in self.gateway_macs:
             self.netlink.set_neighbour(GATEWAY6, name, self.gateway_macs[number])
 
@@ -167,3 +171,9 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
     def _add_route(self, to: str, via: dict[str, str]) -> None:
         """As the base class; over an access link always via the gateway, the only neighbour there."""
         super()._add_route(to, {"via": str(self.site.gateway4)} | via)
+
+
+def link_local_address(mac: str) -> IPv6Address:
+    """The IPv6 link-local address that a host derives from a MAC address (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:])

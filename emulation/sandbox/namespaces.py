@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_CLONE_NEWNET = 0x40000000
-_MS_NOSUID, _MS_NODEV, _MS_REC, _MS_PRIVATE = 1 << 1, 1 << 2, 1 << 14, 1 << 18
+_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x20000, 0x10000000, 0x20000000, 0x40000000
+_PR_SET_CHILD_SUBREAPER = 36
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND = 1 << 1, 1 << 2, 1 << 3, 1 << 12
+_MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
 _TUNSETIFF = 0x400454CA
 _TUNSETPERSIST = 0x400454CB
 _IFF_TAP_NO_PI = 0x0002 | 0x1000
@@ -95,6 +97,41 @@ def open_tap(namespace: Namespace, name: str) -> int:
             os.close(fd)
             raise
     return fd
+
+
+def unshare(user: bool, pid: bool) -> None:
+    """Move the calling thread into new network and mount namespaces; with ``pid`` also its future children into a new
+    pid namespace. With ``user``, which a process with several threads cannot have, also into a new user namespace, in
+    which it is root. Raises OSError where that is not permitted."""
+    uid, gid = os.geteuid(), os.getegid()
+    flags = _CLONE_NEWNET | _CLONE_NEWNS | (_CLONE_NEWPID if pid else 0) | (_CLONE_NEWUSER if user else 0)
+    _check(_LIBC.unshare(flags), "unshare")
+    if user:
+        Path("/proc/thread-self/setgroups").write_text("deny")
+        Path("/proc/thread-self/uid_map").write_text(f"0 {uid} 1")
+        Path("/proc/thread-self/gid_map").write_text(f"0 {gid} 1")
+
+
+def mount_namespace() -> str:
+    """Identifies the calling thread's mount namespace."""
+    return os.readlink("/proc/thread-self/ns/mnt")
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of all its descendants whose own parent ends (prctl(2))."""
+    _check(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "become a subreaper")
+
+
+def mount_proc() -> None:
+    """Mount a /proc of the calling process's own pid namespace, in its mount namespace."""
+    _check(_LIBC.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "make mounts private")
+    _check(_LIBC.mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, None), "mount /proc")
+
+
+def mount_over(source: Path, target: Path) -> None:
+    """Show file ``source`` in place of file ``target`` (a bind mount) in the calling thread's mount namespace."""
+    mounted = _LIBC.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND, None)
+    _check(mounted, f"mount {source} on {target}")
 
 
 def mount_tmpfs(target: Path) -> None:

@@ -15,13 +15,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from helsewan.common.errors import InputError, Problem
-from helsewan.emulation.sandbox.namespaces import mount_tmpfs
+from helsewan.common.errors import InputError, MissingPrivilege, Problem
+from helsewan.emulation.sandbox import continuation
+from helsewan.emulation.sandbox.namespaces import mount_namespace, mount_tmpfs
 from helsewan.emulation.sandbox.sandbox_diagnosis import diagnosis, tun_diagnosis
 
 RUN_DIR = Path("/run/helsewan")  # on a tmpfs private to the sandbox, which hides the host's own /run
 TUN = Path("/dev/net/tun")
-_INHABITED = "HELSEWAN_INHABITED"  # environment variable of a program restarted in a sandbox
+_entered: set[str] = set()  # mount namespaces of the sandboxes that this program entered
 
 # Programs that a sandbox requires, and the Debian package that contains each.
 PROGRAMS = {
@@ -47,14 +48,40 @@ def command(argv: Sequence[str]) -> list[str]:
 
 
 def inhabit() -> None:
-    """Restart this program in a new sandbox, with the same arguments, input and output; the call returns only in the
-    restarted program. Raises InputError where no sandbox can be created."""
-    if os.environ.pop(_INHABITED, None):
-        enter()
+    """Continue this program in a new sandbox; the code before the call runs once. Does nothing in a thread that is in
+    one already.
+
+    A program with one thread continues in a child process, and the kernel ends everything with it. One with several
+    (a notebook's kernel, a worker of pytest-xdist) goes on where it is: the calling thread, and those it starts from
+    then on, are in the sandbox, the others are not. This takes root's privileges.
+
+    Raises InputError where no sandbox can be created."""
+    if inside():
         return
     require()
-    argv = command([sys.executable, *sys.orig_argv[1:]])
-    os.execvpe(argv[0], argv, {**os.environ, _INHABITED: "yes"})
+    user = os.geteuid() != 0
+    try:
+        if continuation.has_threads():
+            continuation.continue_in_thread()
+        else:
+            continuation.continue_in_child(user)
+    except PermissionError as error:
+        reason = "has other threads already, and only root can move one thread into a sandbox"
+        hint = "call sandbox.inhabit() before threads start, or start the program as root"
+        raise InputError(Problem("sandbox", Path(sys.argv[0]).name or "this program", reason, hint)) from error
+    enter()
+
+
+def inside() -> bool:
+    """Whether the calling thread is in a sandbox of this program."""
+    return mount_namespace() in _entered
+
+
+def require_inside() -> None:
+    """Raise InputError unless the calling thread is in a sandbox."""
+    if not inside():
+        hint = "call helsewan.emulation.sandbox.sandbox.inhabit() first, in this thread or before it is started"
+        raise InputError(Problem("sandbox", None, "this thread is in none", hint))
 
 
 def hides(path: Path) -> bool:
@@ -63,7 +90,8 @@ def hides(path: Path) -> bool:
 
 
 def require() -> None:
-    """Raise InputError naming every program and permission that a sandbox requires and this machine lacks."""
+    """Raise InputError naming every program and permission that a sandbox requires and this machine lacks;
+    MissingPrivilege where only permissions are missing."""
     problems = [
         Problem("program", name, "is not installed", f"install the package {package}, or run `make setup`")
         for name, package in PROGRAMS.items()
@@ -74,17 +102,19 @@ def require() -> None:
         for path in {Path(__file__).parents[2], Path(sys.prefix)}
         if hides(path)
     ]
-    if problem := tun_diagnosis(TUN):
-        problems.append(problem)
-    if not problems and (refusal := _refusal()):
-        problems.append(diagnosis(refusal, root=os.geteuid() == 0))
+    denied = [problem] if (problem := tun_diagnosis(TUN)) else []
+    if not problems and not denied and (refusal := _refusal()):
+        denied.append(diagnosis(refusal, root=os.geteuid() == 0))
     if problems:
-        raise InputError(*problems)
+        raise InputError(*problems, *denied)
+    if denied:
+        raise MissingPrivilege(*denied)
 
 
 def enter() -> None:
     """Mount a private /run and raise RLIMIT_NOFILE to its maximum. Called in the sandbox's first process."""
     mount_tmpfs(RUN_DIR.parent)
+    _entered.add(mount_namespace())
     RUN_DIR.mkdir(mode=0o700)
     os.environ["PATH"] = _path()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

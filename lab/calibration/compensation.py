@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from helsewan.emulation.kernel.backend import KernelBackend
 from helsewan.emulation.links.engine_backend import EngineBackend
-from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.pipe_model import Direction
 from helsewan.emulation.routers.switches import RouterSwitch
 from helsewan.emulation.sandbox.procfs import task_clock_ns
 from helsewan.lab.calibration import calibration

@@ -14,9 +14,9 @@ def raw_from_switches(name: str | None) -> bytes:
     try:
         with Client(name) as client:
             if status := client.run("rules", (file, 2)):
-                raise NetworkRefused(
-                    f"the switches of network {client.name} were not read: status {status}", ExitCode.VOID
-                )
+                told = {ExitCode.INTERNAL_ERROR, ExitCode.MISSING_PRIVILEGE}
+                code = status if status in told else ExitCode.INTERNAL_ERROR if status == 1 else ExitCode.VOID
+                raise NetworkRefused(f"the switches of network {client.name} were not read: status {status}", code)
         with open(file, "rb", closefd=False) as dump:
             dump.seek(0)
             return dump.read()

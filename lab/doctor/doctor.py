@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from helsewan.common.errors import InputError
+from helsewan.common.errors import InputError, MissingPrivilege
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import CommandError, run
 from helsewan.common.screen import Screen
@@ -29,6 +29,7 @@ from helsewan.lab.doctor.doctor_items import (
     Item,
     Status,
     can_run,
+    lacks_only_privileges,
     of_capacity,
     of_dataplane,
     of_kernel,
@@ -38,6 +39,7 @@ from helsewan.lab.doctor.doctor_items import (
 )
 from helsewan.lab.health.health import pressure_between
 from helsewan.lab.processes.sandbox_process import WORKING_DIR
+from helsewan.verification.cudd import how_to_build, load_cudd
 
 LOAD_S = 0.5  # over which the machine's current load is measured
 MEASURE_S = 60
@@ -93,17 +95,20 @@ def collect_facts() -> dict[str, Any]:
         "locked_bytes": None if locked == resource.RLIM_INFINITY else locked,
         "problems": _problems(),
         "open_vswitch": _open_vswitch(),
+        "cudd": _has_cudd(),
+        "cudd_build": how_to_build(),
         "jemalloc": _can_preload(ALLOCATOR),
     }
 
 
 def show(items: list[Item], as_json: bool) -> int:
-    """Print the items; returns the exit code: 0 if scenarios can run here, else 2."""
+    """Print the items; returns the exit code: 0 if scenarios can run here, else what running one returns."""
     runs = can_run(items)
+    refused = ExitCode.MISSING_PRIVILEGE if lacks_only_privileges(items) else ExitCode.BAD_INPUT
     if as_json:
         rows = [{**asdict(item), "status": item.status.value} for item in items]
         print(json.dumps({"can_run": runs, "items": rows}, ensure_ascii=False, indent=1))
-        return ExitCode.PASS if runs else ExitCode.BAD_INPUT
+        return ExitCode.PASS if runs else refused
     screen = Screen()
     topic = ""
     for item in items:
@@ -113,7 +118,7 @@ def show(items: list[Item], as_json: bool) -> int:
         _show_item(screen, item)
     verdict = "scenarios run here" if runs else "scenarios do not run here"
     screen.print(f"[bold {'green' if runs else 'red'}]{verdict}[/]")
-    return ExitCode.PASS if runs else ExitCode.BAD_INPUT
+    return ExitCode.PASS if runs else refused
 
 
 def _show_item(screen: Screen, item: Item) -> None:
@@ -131,12 +136,17 @@ def _measure() -> dict[str, Any]:
     return found
 
 
-def _problems() -> list[dict[str, str]]:
+def _problems() -> list[dict[str, Any]]:
     try:
         sandbox.require()
     except InputError as error:
         return [
-            {"name": str(problem.value or problem.where), "reason": problem.reason, "hint": problem.hint}
+            {
+                "name": str(problem.value or problem.where),
+                "reason": problem.reason,
+                "hint": problem.hint,
+                "privilege": isinstance(error, MissingPrivilege),
+            }
             for problem in error.problems
         ]
     return []
@@ -157,6 +167,14 @@ def _open_vswitch() -> str:
         return run([program, "--version"]).partition("\n")[0].rpartition(" ")[2] if program else ""
     except CommandError:
         return ""
+
+
+def _has_cudd() -> bool:
+    try:
+        load_cudd()
+    except InputError:
+        return False
+    return True
 
 
 def _can_preload(library: str) -> bool:

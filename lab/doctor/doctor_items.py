@@ -29,7 +29,7 @@ class Status(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A check: its result and value, its effect, and a remedy."""
+    """A check: its result and value, its effect, and a remedy. ``privilege``: a missing one."""
 
     topic: str
     name: str
@@ -37,6 +37,7 @@ class Item:
     value: str
     why: str = ""
     do: str = ""
+    privilege: bool = False
 
 
 def of_machine(facts: Mapping[str, Any]) -> Iterator[Item]:
@@ -108,11 +109,16 @@ def of_programs(facts: Mapping[str, Any]) -> Iterator[Item]:
     """Programs, devices and libraries; ``problems``: those of ``sandbox.require``, with which nothing runs."""
     topic = "software"
     for problem in facts["problems"]:
-        yield Item(topic, problem["name"], Status.MISSING, problem["reason"], "required for sandboxes", problem["hint"])
+        name, why, denied = problem["name"], "required for sandboxes", bool(problem.get("privilege"))
+        yield Item(topic, name, Status.MISSING, problem["reason"], why, problem["hint"], denied)
     if not facts["problems"]:
         yield Item(topic, "programs, devices, namespaces", Status.OK, "available")
     if facts["open_vswitch"]:
         yield Item(topic, "Open vSwitch", Status.OK, facts["open_vswitch"])
+    status = Status.OK if facts["cudd"] else Status.WARNING
+    shown = "available" if facts["cudd"] else "not available"
+    why = "without it `verify`, `mutate`, `rules packets` and scenarios that verify refuse; all else runs"
+    yield Item(topic, "CUDD (dd.cudd)", status, shown, why, facts["cudd_build"])
     status = Status.OK if facts["jemalloc"] else Status.WARNING
     shown = "available" if facts["jemalloc"] else "not available"
     why = "with it switches use a fifth to a third less processor time"
@@ -172,6 +178,12 @@ def max_sites(memory_bytes: int, open_files: int) -> int:
 def can_run(items: list[Item]) -> bool:
     """Whether a scenario can run."""
     return all(item.status is not Status.MISSING for item in items)
+
+
+def lacks_only_privileges(items: list[Item]) -> bool:
+    """Whether nothing but privileges prevents a scenario from running."""
+    missing = [item for item in items if item.status is Status.MISSING]
+    return bool(missing) and all(item.privilege for item in missing)
 
 
 def _memory(available_bytes: int) -> tuple[Status, str, str, str]:

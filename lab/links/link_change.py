@@ -8,8 +8,17 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.pipe_model import ClassQueue, CoDel, Distribution, Jitter, Loss, PipeModel, Red, RedCurve
+from helsewan.emulation.links.pipe_model import (
+    ClassQueue,
+    CoDel,
+    Direction,
+    Distribution,
+    Jitter,
+    Loss,
+    PipeModel,
+    Red,
+    RedCurve,
+)
 from helsewan.lab.client.request import Request
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]

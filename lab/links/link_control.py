@@ -9,9 +9,8 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.common.suggestions import similar_names
 from helsewan.emulation.links.counters import PIPE_DTYPE
 from helsewan.emulation.links.engine import EngineError
-from helsewan.emulation.links.link_backend import Direction
 from helsewan.emulation.links.mininet_links import MininetLink
-from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.links.pipe_model import Direction, PipeModel
 from helsewan.emulation.links.trace import Trace
 from helsewan.lab.links.link_change import LinkRequest, LinkState, TraceRequest, applied
 from helsewan.lab.links.link_names import links_named

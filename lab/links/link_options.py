@@ -8,11 +8,11 @@ from typing import Any
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.suggestions import similar_names
 from helsewan.common.units import UnitError, parse_duration_us, parse_rate_bps, parse_share, parse_size_bytes
-from helsewan.emulation.links.link_backend import Direction
 from helsewan.emulation.links.pipe_model import (
     LAYER1_OVERHEAD_BYTES,
     LAYER2_OVERHEAD_BYTES,
     LAYER3_OVERHEAD_BYTES,
+    Direction,
     Distribution,
     Loss,
 )

@@ -16,9 +16,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from helsewan.common.exit_codes import ExitCode
 from helsewan.emulation.sandbox import sandbox
 
 WORKING_DIR = "/"  # ``python -m`` searches modules there first, so it must not be a directory of the user
+FIRST_PROCESS = "helsewan.lab.processes.first_process"
 GRACE_S = 15.0  # for the sandbox to end by itself after an interrupt
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
@@ -44,7 +46,7 @@ def handle_interrupts(action: signal._HANDLER) -> None:
 
 
 def run_in_sandbox(module: str, job: object, pass_fds: Sequence[int] = ()) -> int:
-    """Run ``python -m MODULE DESCRIPTOR`` as the first process of a new sandbox until it ends or is interrupted.
+    """Run ``MODULE.main(DESCRIPTOR)`` in the first process of a new sandbox until it ends or is interrupted.
 
     ``job`` is the value that ``read_job(DESCRIPTOR)`` returns there; ``pass_fds`` are inherited with the same numbers.
     Returns the exit status, or minus the signal that killed it."""
@@ -52,7 +54,8 @@ def run_in_sandbox(module: str, job: object, pass_fds: Sequence[int] = ()) -> in
     with open(os.dup(file), "wb") as writing:
         pickle.dump(job, writing)
     os.lseek(file, 0, os.SEEK_SET)
-    argv = sandbox.command([sys.executable, "-m", module, str(file)])
+    debug = ["--debug"] if getattr(job, "debug", False) else []
+    argv = sandbox.command([sys.executable, "-m", FIRST_PROCESS, module, str(file), *debug])
     early: list[int] = []
     before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
     # The mask is inherited by the sandbox. In this process a library's thread may still receive the signal, and Popen
@@ -75,6 +78,10 @@ def ending(status: int) -> str:
     """How the sandbox's first process ended, by the status that ``run_in_sandbox`` returned."""
     if status == 1:  # unshare(1) returns it when its child was killed by SIGKILL
         return "killed, or not started"
+    if status == ExitCode.INTERNAL_ERROR:
+        return "an internal error"
+    if status == ExitCode.MISSING_PRIVILEGE:
+        return "a missing privilege"
     return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
 
 

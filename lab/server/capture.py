@@ -14,7 +14,7 @@ from pydantic import Field
 from helsewan.emulation.links.capture import SNAP_BYTES, Capture
 from helsewan.emulation.links.engine import EngineError
 from helsewan.emulation.links.engine_backend import EngineBackend
-from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.pipe_model import Direction
 from helsewan.lab.client.protocol import ProtocolError, receive, send
 from helsewan.lab.client.request import Request
 from helsewan.lab.links.link_names import link_named

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from helsewan.common.errors import InputError
-from helsewan.common.exit_codes import ExitCode
+from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.lab.client.protocol import REQUEST_LIMIT_BYTES, VERSION, Message, ProtocolError, close_all, receive, send
 from helsewan.lab.client.request import Request
 
@@ -100,12 +100,14 @@ class Server:
         try:
             operation, arguments = self._parsed(message, fds)
             value = operation.act(arguments, fds)
-        except (OperationRefused, InputError) as error:
-            return {"error": str(error), "status": getattr(error, "status", ExitCode.BAD_INPUT)}, None
+        except OperationRefused as error:
+            return {"error": str(error), "status": error.status}, None
+        except InputError as error:
+            return {"error": str(error), "status": exit_code_of(error)}, None
         except Exception as error:
             if self._debug:
                 traceback.print_exc()
-            return {"error": f"{type(error).__name__}: {error}", "status": ExitCode.VOID}, None
+            return {"error": f"{type(error).__name__}: {error}", "status": exit_code_of(error)}, None
         if isinstance(value, Followed):
             return {"ok": value.value}, value.follow
         return {"ok": value}, None

@@ -6,28 +6,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helsewan.emulation.links.link_backend import Dataplane
+from helsewan.lab.server.lifetime import Limits
 from helsewan.lab.server.northbound_api import Interface
 from helsewan.policies.plan import Plan
 
 OUTPUT = "up.log"  # output of a network in the background, in its directory
-UP = b"u"  # written to ``LabJob.ready`` once the network carries traffic
 
 
 @dataclass(frozen=True)
 class LabJob:
     """A lab to run: the network and policy of ``plan``, under ``name``.
 
-    ``directory``: for history and logs. ``listener``: descriptor of the control socket. ``ready``: descriptor that UP
-    is written to once it is up (None: none). ``lan_hosts``: hosts behind every hospital. ``standby``: with a second
+    ``directory``: for history and logs. ``listener``: descriptor of the control socket. ``launcher``: descriptor
+    of the connection to a launcher that waits for it to be up (None: none). ``limits``: when it ends by itself.
+    ``lan_hosts``: hosts behind every hospital. ``standby``: with a second
     controller. ``debug``: print tracebacks. ``api``: its northbound interface, if any."""
 
     name: str
     plan: Plan
     directory: Path
     listener: int
-    ready: int | None
+    launcher: int | None
     lan_hosts: int
     dataplane: Dataplane
     standby: bool
     debug: bool
+    limits: Limits
     api: Interface | None = None

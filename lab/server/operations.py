@@ -6,11 +6,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.suggestions import similar_names
-from helsewan.emulation.links.link_backend import Direction
+from helsewan.emulation.links.pipe_model import Direction
 from helsewan.emulation.links.trace import MAX_BYTES, parse_trace
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.lab.client.request import Request
@@ -18,12 +20,14 @@ from helsewan.lab.links.link_change import LinkRequest, LinkState, TraceRequest
 from helsewan.lab.links.link_control import LinkControl
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.main_thread import MainThread
+from helsewan.lab.server.addresses import addresses_of
 from helsewan.lab.server.capture import CaptureRequest, start_capture
 from helsewan.lab.server.console import CliRequest, start_cli
 from helsewan.lab.server.control_socket import Operation, OperationRefused
 from helsewan.lab.server.exec import ExecRequest, Executor
 from helsewan.lab.server.injection import InjectionRequest, start_injection, start_sessions
 from helsewan.lab.server.job import LabJob
+from helsewan.lab.server.lifetime import MIN_LEASE_US, Lifetime
 from helsewan.lab.server.rules import start_reading
 from helsewan.lab.server.status import status_of
 from helsewan.lab.supervision.supervisor import Supervisor
@@ -44,12 +48,25 @@ class LinkSelection(Request):
     line: str
 
 
+class RenewRequest(Request):
+    """A lease to renew for ``lease_us`` from now (None: for as long as before), or to end (``forever``)."""
+
+    lease_us: Annotated[int, Field(ge=MIN_LEASE_US)] | None = None
+    forever: bool = False
+
+
+class NodeSelection(Request):
+    """The site, host or router named ``node``."""
+
+    node: str
+
+
 class Operations:
     """The operations on the network of ``testbed``; executed in the main thread, by ``main``, once the network is up.
     ``stage``: the current step of starting it. ``ended``: whether a client has ended the lab."""
 
-    def __init__(self, job: LabJob, testbed: Testbed, history: History) -> None:
-        self._job, self._testbed, self._history = job, testbed, history
+    def __init__(self, job: LabJob, testbed: Testbed, history: History, lifetime: Lifetime) -> None:
+        self._job, self._testbed, self._history, self._lifetime = job, testbed, history, lifetime
         self._began = time.monotonic()
         self.main = MainThread()
         self._links: LinkControl | None = None  # once the network is up
@@ -73,6 +90,8 @@ class Operations:
         operations = {
             "status": Operation(NoArguments, self.status),
             "down": Operation(NoArguments, self.down),
+            "renew": Operation(RenewRequest, self._once_up(self.renew)),
+            "addresses": Operation(NodeSelection, self._once_up(self.addresses)),
             "links": Operation(LinkSelection, self._once_up(self.describe_links)),
             "change-links": Operation(LinkRequest, self._once_up(self.change_links)),
             "trace": Operation(TraceRequest, self._once_up(self.trace), fds=1),
@@ -104,6 +123,7 @@ class Operations:
             "network": self._job.plan.network.name,
             "seed": self._job.plan.network.seed,
             "directory": str(self._job.directory),
+            **self._lifetime.state(),
             "api": None if (api := self._job.api) is None else {"address": api.address, "token_file": api.token_file},
         }
         if links is None or self._supervisor is None:
@@ -120,10 +140,22 @@ class Operations:
         self._history.append("asked-down")
         self.ended = True
 
+    def renew(self, request: RenewRequest, fds: Sequence[int]) -> dict[str, Any]:
+        """Renew the lab's lease; returns what limits its life now."""
+        lease_us = self._lifetime.lease_us if request.lease_us is None else request.lease_us
+        if lease_us is None and not request.forever:
+            raise OperationRefused(f"network {self._job.name} has no lease (hint: --lease 60s gives it one)")
+        self._lifetime.renew(None if request.forever else lease_us)
+        return self._lifetime.state()
+
     def exec(self, request: ExecRequest, fds: Sequence[int]) -> object:
         """Start a command at a node."""
         self._node(request.node)
         return Executor(self._testbed.net.nameToNode).start(request, fds)
+
+    def addresses(self, request: NodeSelection, fds: Sequence[int]) -> list[str]:
+        """The addresses of a node, IPv4 first."""
+        return addresses_of(self._node(request.node), self._testbed.network)
 
     def describe_links(self, request: LinkSelection, fds: Sequence[int]) -> list[dict[str, Any]]:
         """Describe links."""

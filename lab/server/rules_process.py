@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from helsewan.common.errors import InputError
-from helsewan.common.exit_codes import ExitCode
+from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.processes import die_with_parent
 from helsewan.controller.framework import ofproto_v1_3
 from helsewan.controller.openflow.decoder import Decoder, dead_ports
@@ -150,7 +150,7 @@ def observed_failures(network: Network, found: dict[str, SwitchState | None]) ->
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line. Exit status 3 where a switch does not reply."""
+    """Command line. Exit status 3 where a switch does not reply, others as `exit_code_of` has them."""
     parser = argparse.ArgumentParser(prog="rules", description="the rules of all switches of a sandbox")
     parser.add_argument("--plan", required=True, type=Path, help="pickled plan, readable by this user alone")
     parser.add_argument("--sockets", required=True, help="management sockets, with {router} in the path")
@@ -176,7 +176,10 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.buffer.flush()
     except (InputError, ReadingFailed, OSError) as error:
         print(error, file=sys.stderr)
-        return ExitCode.VOID
+        return exit_code_of(error)
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return exit_code_of(error)
     return ExitCode.PASS
 
 

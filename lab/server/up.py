@@ -5,30 +5,35 @@ Nothing is created before the input was validated.
 
 from __future__ import annotations
 
-import os
-import select
 import signal
+import socket
 import sys
-import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.screen import Screen
 from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.client.registry import DEFAULT_NAME, own_registry
-from helsewan.lab.processes.run_directory import conclude, make_directory, shown
+from helsewan.lab.processes.run_directory import conclude, discard, hand_over, make_directory, shown
 from helsewan.lab.processes.sandbox_process import ending, handle_interrupts, interrupts, run_in_sandbox
-from helsewan.lab.server.job import OUTPUT, UP, LabJob
+from helsewan.lab.server.detached import log_to, run_detached, tell
+from helsewan.lab.server.job import OUTPUT, LabJob
+from helsewan.lab.server.lifetime import Limits, parsed_limits
 from helsewan.lab.server.northbound_api import northbound_interface
-from helsewan.lab.supervision.last_network import note_killed, remember
+from helsewan.lab.supervision.last_network import forget, note_killed, remember
 from helsewan.policies.plan import Plan
 from helsewan.policies.plan_source import load_network_plan
 
-_POLL_S = 0.1
+_REPORTED = (  # exit codes of a worker that has said why
+    ExitCode.PASS,
+    ExitCode.VOID,
+    ExitCode.BAD_INPUT,
+    ExitCode.INTERNAL_ERROR,
+    ExitCode.MISSING_PRIVILEGE,
+)
 
 
 @dataclass(frozen=True)
@@ -49,21 +54,24 @@ class LabRequest:
     results: Path = field(default_factory=lambda: Path("results"))
     debug: bool = False
     api: str | None = None  # address requested for the northbound interface
+    with_pid: int | None = None  # the lab ends with this process
+    lease: str | None = None  # it ends after this duration unless it is renewed
 
 
 def run_lab(request: LabRequest, detach: bool) -> int:
-    """Run the lab until an interrupt or ``helsewan down``; with ``detach`` return once it is up.
+    """Run the lab until an interrupt, ``helsewan down`` or one of its limits; with ``detach`` return once it is up.
 
-    Returns the exit code: 0, or 3 where the network did not start or failed. Raises InputError for invalid input or
+    Returns the exit code: 0, 3 where the network did not start or failed, 70 for an internal error, 77 for a missing
+    privilege. Raises InputError for invalid input or
     missing prerequisites, before anything is created."""
+    limits = parsed_limits(request.with_pid, request.lease)
     plan = planned(request)
     sandbox.require()
     if request.dataplane is Dataplane.KERNEL:
         probe.require()
-    directory = make_directory(request.results / "up")
     if detach:
-        return _in_background(request, plan, directory)
-    return _run(request, plan, directory, ready=None)
+        return run_detached(lambda launcher: _run(request, plan, limits, launcher))
+    return _run(request, plan, limits, None)
 
 
 def planned(request: LabRequest) -> Plan:
@@ -71,76 +79,46 @@ def planned(request: LabRequest) -> Plan:
     return load_network_plan(request.policy, request.source, request.sites, request.seed, request.swedish_route)
 
 
-def _run(request: LabRequest, plan: Plan, directory: Path, ready: int | None) -> int:
-    """Hold the name and run the sandbox to its end."""
+def _run(request: LabRequest, plan: Plan, limits: Limits, launcher: socket.socket | None) -> int:
+    """Hold the name and run the sandbox to its end. What another lab uses is refused before anything is created."""
     with (
         own_registry() as registry,
         registry.held(request.name) as listener,
         northbound_interface(registry, request.name, request.api) as api,
         interrupts(),
     ):
+        created: list[Path] = []
+        directory = make_directory(request.results / "up", created)
+        if launcher is not None:
+            log_to(directory / OUTPUT, hand_over)
+            tell(launcher, log=str(directory / OUTPUT))
+        else:
+            Screen().print(f"history and logs: {shown(directory)}", markup=False, soft_wrap=True)
         job = LabJob(
             name=request.name,
             plan=plan,
             directory=directory,
             listener=listener.fileno(),
-            ready=ready,
+            launcher=None if launcher is None else launcher.fileno(),
             lan_hosts=request.lan_hosts,
             dataplane=request.dataplane,
             standby=request.standby,
             debug=request.debug,
             api=api,
+            limits=limits,
         )
-        fds = [listener.fileno(), *([] if ready is None else [ready]), *([] if api is None else [api.listener])]
+        fds = [job.listener, job.launcher, None if api is None else api.listener]
+        fds += [None if limits.owner is None else limits.owner.pidfd]
         remember(registry, request.name, directory)
-        status = run_in_sandbox("helsewan.lab.server.worker", job, fds)
+        status = run_in_sandbox("helsewan.lab.server.worker", job, [fd for fd in fds if fd is not None])
         handle_interrupts(signal.SIG_IGN)
-        if status not in (ExitCode.PASS, ExitCode.VOID):
+        if status in (ExitCode.BAD_INPUT, ExitCode.MISSING_PRIVILEGE):  # refused in the sandbox
+            discard(created)
+            forget(directory)
+            return status
+        if status not in _REPORTED:
             note_killed(directory, f"its first process: {ending(status)}")
         conclude(directory)
-        if status not in (ExitCode.PASS, ExitCode.VOID):
+        if status not in _REPORTED:
             print(f"the network ended: its first process: {ending(status)}", file=sys.stderr)
-    return ExitCode.PASS if status == ExitCode.PASS else ExitCode.VOID
-
-
-def _in_background(request: LabRequest, plan: Plan, directory: Path) -> int:
-    """Run the lab in a background process; show its output until it is up or has failed."""
-    reading, writing = os.pipe()
-    log = directory / OUTPUT
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    child = os.fork()
-    if child == 0:
-        os._exit(_background(request, plan, directory, writing, output))
-    os.close(writing)
-    os.close(output)
-    with open(reading, "rb", buffering=0) as ready_pipe, log.open(encoding="utf-8") as shown_log:
-        poll = select.poll()
-        poll.register(ready_pipe, select.POLLIN)
-        while not poll.poll(_POLL_S * 1000):
-            Screen().print(shown_log.read(), markup=False, end="", soft_wrap=True)
-        up = ready_pipe.read(1) == UP
-        Screen().print(shown_log.read(), markup=False, end="", soft_wrap=True)
-    if up:
-        Screen().print(f"it runs in the background and writes to {shown(log)}", markup=False, soft_wrap=True)
-        return ExitCode.PASS
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def _background(request: LabRequest, plan: Plan, directory: Path, ready: int, output: int) -> int:
-    """In the background process: detach from the terminal, and run the lab with its output on ``output``."""
-    try:
-        os.setsid()
-        with open(os.devnull, "rb") as nothing:
-            os.dup2(nothing.fileno(), 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        return _run(request, plan, directory, ready)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return ExitCode.BAD_INPUT
-    except Exception:
-        traceback.print_exc()
-        return ExitCode.VOID
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+    return status if status in _REPORTED else ExitCode.VOID

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import time
@@ -10,19 +9,22 @@ import traceback
 from pathlib import Path
 from typing import cast
 
-from helsewan.common.exit_codes import ExitCode
+from helsewan.common.errors import InputError
+from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
 from helsewan.controller.northbound.tokens import write_tokens
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.client.registry import DEFAULT_NAME
+from helsewan.lab.client.usage import size, usage
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
 from helsewan.lab.processes.zombie_reaper import ZombieReaper
-from helsewan.lab.server.banner import size, usage
 from helsewan.lab.server.control_socket import Server
-from helsewan.lab.server.job import OUTPUT, UP, LabJob
+from helsewan.lab.server.detached import tell
+from helsewan.lab.server.job import OUTPUT, LabJob
+from helsewan.lab.server.lifetime import Lifetime
 from helsewan.lab.server.northbound_api import Interface, refuse
 from helsewan.lab.server.operations import Operations
 from helsewan.lab.supervision.last_network import HISTORY, Ending
@@ -35,7 +37,8 @@ TICK_S = 0.25
 
 
 def main(descriptor: int) -> int:
-    """Run the lab of the job in file ``descriptor``; returns the exit code: 0 ended on request, 3 failed."""
+    """Run the lab of the job in file ``descriptor``; returns the exit code: 0 ended on request, else that of
+    what ended it."""
     if orphaned():
         return ExitCode.VOID
     job = cast(LabJob, read_job(descriptor))
@@ -45,15 +48,20 @@ def main(descriptor: int) -> int:
             sandbox.enter()
             network.run()
     except KeyboardInterrupt:
-        network.say("ended" if network.is_up else "interrupted before it was up")
+        why = network.lifetime.over
+        network.say((f"ended: {why}" if why else "ended") if network.is_up else why or "interrupted before it was up")
         return ExitCode.PASS if network.is_up else ExitCode.VOID
+    except InputError as error:  # refused by the machine, as before the sandbox
+        code = exit_code_of(error)
+        network.fail(str(error), code)
+        return code
     except Exception as error:
         if job.debug:
             traceback.print_exc()
-        ending = network.ending_of(error)
+        ending, code = network.ending_of(error), exit_code_of(error)
         what = "failed" if network.is_up else "did not come up"
-        print(f"network {job.name} {what}: {ending.reason} (see {ending.log})", file=sys.stderr)
-        return ExitCode.VOID
+        network.fail(f"network {job.name} {what}: {ending.reason} (see {ending.log})", code)
+        return code
     network.say("ended")
     return ExitCode.PASS
 
@@ -67,7 +75,9 @@ class RunningLab:
         self._history = History(job.directory / HISTORY)
         logs = job.directory / "logs"
         self.testbed = Testbed(job.plan, sandbox.RUN_DIR, logs, self._on_controller_event, job.dataplane, job.standby)
-        self.operations = Operations(job, self.testbed, self._history)
+        self._launcher = None if job.launcher is None else socket.socket(fileno=job.launcher)
+        self.lifetime = Lifetime(job.limits, self._launcher)
+        self.operations = Operations(job, self.testbed, self._history, self.lifetime)
         self._supervisor: Supervisor | None = None  # once the network is up
         self.is_up = False
 
@@ -77,6 +87,7 @@ class RunningLab:
         self._history.append(
             "up", name=self._job.name, policy=self._job.plan.policy, network=self._job.plan.network.name
         )
+        self.lifetime.start()
         listener = socket.socket(fileno=self._job.listener)
         Server(listener, self.operations.table(), self._job.debug).start()
         ending = Ending("asked", "a client asked for it")
@@ -97,7 +108,7 @@ class RunningLab:
     def ending_of(self, error: BaseException) -> Ending:
         """How the network ends with ``error``."""
         if isinstance(error, KeyboardInterrupt):
-            return Ending("interrupted", "by a signal" if self.is_up else "before it was up")
+            return Ending("interrupted", self.lifetime.over or ("by a signal" if self.is_up else "before it was up"))
         if isinstance(error, PartLost):
             return Ending("failed", str(error), error.log)
         return Ending("failed", f"{type(error).__name__}: {error}", str(self._job.directory / "logs"))
@@ -105,6 +116,12 @@ class RunningLab:
     def say(self, what: str) -> None:
         """Print a message about the network."""
         self._screen.print(f"network {self._job.name}: {what}", markup=False, soft_wrap=True)
+
+    def fail(self, why: str, status: int) -> None:
+        """Report why the network failed: to the launcher that waits for it, if any, and on standard error."""
+        if self._launcher is not None and not self.is_up:
+            tell(self._launcher, failed=why, status=status)
+        print(why, file=sys.stderr)
 
     def _bring_up(self) -> None:
         began = time.monotonic()
@@ -125,9 +142,9 @@ class RunningLab:
         self._supervisor.start()
         self.operations.open(self._supervisor)
         self._print_usage()
-        if self._job.ready is not None:
-            os.write(self._job.ready, UP)
-            os.close(self._job.ready)
+        self.lifetime.begin_lease()
+        if self._launcher is not None:
+            tell(self._launcher, up=True)
 
     def _serve(self, api: Interface) -> None:
         tokens = sandbox.RUN_DIR / "tokens"
@@ -169,7 +186,3 @@ class RunningLab:
     def _on_controller_event(self, event: Event) -> None:
         details = {key: value for key, value in event.items() if key != "event"}
         self._history.append("controller." + event["event"], **details)
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -74,10 +74,20 @@ class LastNetwork:
 
 def remember(registry: LabRegistry, name: str, directory: Path) -> None:
     """Record that network ``name`` was started. A state directory that cannot be written is no error."""
+    new = LastNetwork(str(registry.path), name, str(directory))
+    _change(lambda known: [*known, new][-KEPT:])
+
+
+def forget(directory: Path) -> None:
+    """Remove from the record a network that was refused, and whose ``directory`` is removed."""
+    _change(lambda known: [each for each in known if each.directory != str(directory)])
+
+
+def _change(change: Callable[[list[LastNetwork]], list[LastNetwork]]) -> None:
     with suppress(OSError), _locked() as path:
-        known = [*_load(path), LastNetwork(str(registry.path), name, str(directory))][-KEPT:]
         temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps([asdict(each) for each in known], indent=1) + "\n", encoding="utf-8")
+        known = [asdict(each) for each in change(_load(path))]
+        temporary.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
         hand_over(temporary)
         temporary.replace(path)
 

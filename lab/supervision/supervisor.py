@@ -151,22 +151,30 @@ class Supervisor:
         self._tell(changes)
 
     def _observe(self) -> None:
-        last = _now()
+        last, failure = _now(), ""
         while not self._stopping.wait(OBSERVE_S):
             now = _now()
-            changes: list[Trouble] = []
-            with self._lock:
-                if (gap_s := now.seconds_since(last)) > PAUSED_AFTER_S:
-                    reason = f"did not run for {gap_s:.1f} s: it was stopped, or the machine was"
-                    changes += self._conditions.begin(Trouble(ITSELF, Condition.STALLED, last, reason))
-                    changes += self._conditions.end(ITSELF, now)
-                    self._conditions.forget([part.name for part in self._parts])  # nor did they, perhaps
-                for part in self._parts:
-                    with suppress(OSError):  # it has ended, which the main thread notices
-                        if (reading := read(part.pid)).state not in _ENDED:
-                            changes += self._conditions.observe(part.name, reading, now, str(part.log or ""))
-            self._tell(changes)
+            try:
+                self._take_readings(last, now)
+            except Exception as error:  # whatever it is, those that are well must go on being observed
+                if str(error) != failure:
+                    failure = str(error)
+                    self._say(f"parts could not be observed: {type(error).__name__}: {error}")
             last = now
+
+    def _take_readings(self, last: Time, now: Time) -> None:
+        changes: list[Trouble] = []
+        with self._lock:
+            if (gap_s := now.seconds_since(last)) > PAUSED_AFTER_S:
+                reason = f"did not run for {gap_s:.1f} s: it was stopped, or the machine was"
+                changes += self._conditions.begin(Trouble(ITSELF, Condition.STALLED, last, reason))
+                changes += self._conditions.end(ITSELF, now)
+                self._conditions.forget([part.name for part in self._parts])  # nor did they, perhaps
+            for part in self._parts:
+                with suppress(OSError):  # it has ended, which the main thread notices
+                    if (reading := read(part.pid)).state not in _ENDED:
+                        changes += self._conditions.observe(part.name, reading, now, str(part.log or ""))
+        self._tell(changes)
 
     def _tell(self, changes: list[Trouble]) -> None:
         for trouble in changes:

@@ -18,7 +18,9 @@ from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.mininet.build import build
 from helsewan.emulation.mininet.net import EmulatedNet
+from helsewan.emulation.nodes.dismantle import dismantle
 from helsewan.emulation.nodes.nodes import SiteNode
+from helsewan.emulation.nodes.site_names import SiteNames
 from helsewan.emulation.routers import bfd
 from helsewan.emulation.routers.management import ManagementNetwork, management_link_name
 from helsewan.emulation.routers.switches import RouterSwitch
@@ -92,6 +94,10 @@ class Testbed:
         self._start_backend(monitor)
         stage(f"building {counted(len(self.network.sites), 'site')} and {counted(len(self.network.routers), 'router')}")
         self._net = build(self.network, self.backend, self._run_dir, self._log_dir, self.management, self._bfd)
+        if sandbox.inside():  # never the machine's own file
+            names = SiteNames(self.network.sites, sandbox.RUN_DIR)
+            names.publish()
+            self._started.callback(names.withdraw)
         self._faults = FaultInjector(self.network, self._net, self.backend, self.controllers, monitor)
         self.controllers.wait_for_event("listening")
         stage("starting the routers")
@@ -155,6 +161,14 @@ class Testbed:
     def close(self) -> None:
         """End the processes that this process exchanges data with; the kernel ends all others with the sandbox."""
         self._started.close()
+
+    def dismantle(self) -> None:
+        """After `close`: end the routers and all commands on nodes, and give up the namespaces, for a sandbox that goes
+        on. Idempotent."""
+        switches = self._net.switches if self._net is not None else []
+        RouterSwitch.batchShutdown(switches)
+        nodes = list(self._net.values()) if self._net is not None else []
+        dismantle([*nodes, *([self._management.centre] if self._management is not None else [])])
 
     @property
     def bfd(self) -> bfd.Timers:

@@ -24,11 +24,12 @@ class RunVerdict(str, Enum):
     PASS = "pass"
     FAIL = "fail"
     VOID = "void"  # the machine could not keep up: the run shows nothing
+    ERROR = "error"  # a defect of helsewan or a missing privilege: the run shows nothing, nor will the next
 
     @property
     def exit_code(self) -> ExitCode:
-        """The command's exit code."""
-        return ExitCode[self.name]
+        """The command's exit code; that of an error may be another (`report.error_result`)."""
+        return ExitCode.INTERNAL_ERROR if self is RunVerdict.ERROR else ExitCode[self.name]
 
 
 @dataclass(frozen=True, slots=True)

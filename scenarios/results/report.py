@@ -1,8 +1,11 @@
 """``result.json``, the machine-readable result of a run: its contents, and writing it.
 
-    schema          2; grows when a reader must change (2: the unit of a check is the unit of its value)
+    schema          3; grows when a reader must change (2: the unit of a check is the unit of its value; 3: the verdict
+                    "error")
     scenario, run   the scenario's name, the run's id (its directory's name)
-    verdict         "pass", "fail" or "void"; exit_code: 0, 1 or 3
+    verdict         "pass", "fail", "void" or "error"; exit_code: 0, 1, 3, or that of the error: 70 an internal one, 77
+                    a missing privilege, 2 the machine's or the input's
+    error           what ended the run; only where the verdict is "error": validity's grade is null, for there is none
     validity        grade: "valid", "suspect" or "void" (docs/validity.md); reasons: each with its grade, what, where
                     (link or component; "": everywhere), seconds (of the run; []: over all of it), value, limit, unit
     void            the reasons of grade void, for people
@@ -41,6 +44,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from helsewan.common.exit_codes import ExitCode
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
 from helsewan.lab.health.validity import Grade, Kept, Reason, Validity
 from helsewan.scenarios.results.checks import CheckResult, Evidence, RunVerdict
@@ -48,7 +52,7 @@ from helsewan.scenarios.results.exchange_figures import ExchangeFigures
 from helsewan.scenarios.results.measure import Figures, Window
 from helsewan.scenarios.spec.spec import Scenario
 
-SCHEMA = 2
+SCHEMA = 3
 RESULT = "result.json"
 DIGITS = 4  # after the point; finer than any figure is true
 
@@ -111,6 +115,14 @@ def void_result(directory: Path, scenario: Scenario, reason: str) -> Result:
     heading = _heading(scenario, directory.name, RunVerdict.VOID)
     ended = Reason(Grade.VOID, f"the run ended before its verdict: {reason}")
     return {**heading, **_validity(Validity(Grade.VOID, (ended,), ())), "checks": [], "classes": {}}
+
+
+def error_result(directory: Path, scenario: Scenario, reason: str, code: ExitCode) -> Result:
+    """The result of a run that ended by an error which says nothing of the machine's speed; ``code`` is its exit
+    code."""
+    heading = _heading(scenario, directory.name, RunVerdict.ERROR)
+    validity = {"validity": {"grade": None, "reasons": []}, "void": []}
+    return {**heading, "exit_code": code, "error": reason, **validity, "checks": [], "classes": {}}
 
 
 def _validity(validity: Validity) -> Result:

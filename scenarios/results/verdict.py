@@ -15,7 +15,7 @@ from helsewan.lab.health.validity import Reason
 from helsewan.scenarios.spec.metrics import METRICS, Unit, show
 
 _MARKS = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("-", "dim")}
-_VERDICTS = {"pass": "bold green", "fail": "bold red", "void": "bold yellow"}
+_VERDICTS = {"pass": "bold green", "fail": "bold red", "void": "bold yellow", "error": "bold red"}
 REASONS_OF_A_KIND = 3
 _COLUMNS = ("sent", "loss", "delay_p50", "delay_p99", "pdv_p99", "gap", "rate", "mos")
 
@@ -50,6 +50,8 @@ def _reasons(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _summary(result: dict[str, Any]) -> str:
+    if error := result.get("error"):
+        return f"{result['scenario']}, seed {result['seed']}: {error}"
     outcomes = [check["passed"] for check in result["checks"]]
     kept, broken, left = (outcomes.count(outcome) for outcome in (True, False, None))
     text = f"{result['scenario']}, seed {result['seed']}: {kept} checks passed, {broken} failed"

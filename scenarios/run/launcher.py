@@ -21,11 +21,12 @@ from helsewan.lab.processes.run_directory import conclude, make_directory, shown
 from helsewan.lab.processes.sandbox_process import ending, handle_interrupts, interrupts, run_in_sandbox
 from helsewan.policies.compile import policy_path
 from helsewan.policies.plan_source import load_network_plan
-from helsewan.scenarios.results.report import RESULT, void_result, write_result
+from helsewan.scenarios.results.report import RESULT, error_result, void_result, write_result
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.spec.spec import Scenario, load_scenario
 from helsewan.scenarios.spec.targets import resolve_timeline
 from helsewan.scenarios.traffic.flows import plan_traffic
+from helsewan.verification.cudd import load_cudd
 
 
 def run_scenario(
@@ -37,11 +38,14 @@ def run_scenario(
     debug: bool,
     dataplane: Dataplane = Dataplane.ENGINE,
 ) -> int:
-    """Run scenario ``name`` in a sandbox of its own; returns the exit code (0 pass, 1 fail, 3 void).
+    """Run scenario ``name`` in a sandbox of its own; returns the exit code (0 pass, 1 fail, 3 void,
+    70 an internal error, 77 a missing privilege).
 
     Raises InputError for anything wrong with the input or missing on the machine, before anything is created."""
     scenario = load_scenario(name, settings, seed=seed, sites=sites)
     spec = scenario.spec
+    if spec.verify is not None:
+        load_cudd()
     requested = spec.network
     policy = _policy_file(scenario)
     plan = load_network_plan(policy, scenario.source, requested.sites, requested.seed, requested.swedish_route)
@@ -69,13 +73,17 @@ def _policy_file(scenario: Scenario) -> Path:
 
 
 def _conclude(job: Job, status: int) -> int:
-    """Write a void result where the sandbox left none, print where the result is, return the verdict's exit code."""
+    """Write a result where the sandbox left none, print where the result is, return the verdict's exit code."""
     result = job.directory / RESULT
     if not result.exists():
         interrupted = status == ExitCode.VOID  # before the run began: later it writes a result
         reason = "interrupted" if interrupted else ending(status)
-        write_result(job.directory, void_result(job.directory, job.scenario, reason))
-        print(f"void: the run ended before its verdict: {reason}", file=sys.stderr)
+        if status in (ExitCode.INTERNAL_ERROR, ExitCode.MISSING_PRIVILEGE, ExitCode.BAD_INPUT):
+            ended = error_result(job.directory, job.scenario, reason, ExitCode(status))
+        else:
+            ended = void_result(job.directory, job.scenario, reason)
+        write_result(job.directory, ended)
+        print(f"{ended['verdict']}: the run ended before its verdict: {reason}", file=sys.stderr)
     code = int(json.loads(result.read_text(encoding="utf-8"))["exit_code"])
     conclude(job.directory)
     Screen().print(f"result: {shown(result)}", markup=False, soft_wrap=True)

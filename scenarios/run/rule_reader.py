@@ -13,13 +13,19 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from helsewan.common.exit_codes import ExitCode
 from helsewan.lab.server.rules import reading
 
 DEADLINE_S = 120.0
+_INTERNAL = {1: ExitCode.INTERNAL_ERROR, ExitCode.INTERNAL_ERROR: ExitCode.INTERNAL_ERROR}  # 1: the interpreter's
 
 
 class RulesNotRead(RuntimeError):
-    """A switch did not send its rules, or not in time."""
+    """A switch did not send its rules, or not in time. ``status``: of the reading process, where it ended."""
+
+    def __init__(self, reason: str, status: int = ExitCode.VOID) -> None:
+        self.exit_code = _INTERNAL.get(status, ExitCode.VOID)
+        super().__init__(reason)
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class RuleReader:
                 raise RulesNotRead(f"the rules {name} were not read within {DEADLINE_S:g} s") from None
             errors = self._file(name, "errors")
             if status:
-                raise RulesNotRead(f"the rules {name} were not read: {errors.read_text().strip()}")
+                raise RulesNotRead(f"the rules {name} were not read: {errors.read_text().strip()}", status)
             errors.unlink()
             os.close(self._answered.pop(name).answered)
             self.done[name] = self._file(name, "jsonl")

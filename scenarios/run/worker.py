@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
-from helsewan.common.exit_codes import ExitCode
+from helsewan.common.errors import InputError
+from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
 from helsewan.emulation.sandbox import sandbox
@@ -19,7 +20,7 @@ from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read
 from helsewan.scenarios.results.checks import Evidence, judge, verdict
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
 from helsewan.scenarios.results.measure import measure
-from helsewan.scenarios.results.report import Judged, Result, build_result, void_result, write_result
+from helsewan.scenarios.results.report import Judged, Result, build_result, error_result, void_result, write_result
 from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.phases import windows
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 
 def main(descriptor: int) -> int:
-    """Run the job on file ``descriptor``; returns the exit code (0 pass, 1 fail, 3 void)."""
+    """Run the job on file ``descriptor``; returns the exit code (0 pass, 1 fail, 3 void, 70 or
+    77 for an error)."""
     if orphaned():
         return ExitCode.VOID
     job = cast(Job, read_job(descriptor))
@@ -42,14 +44,14 @@ def main(descriptor: int) -> int:
             history.append("verdict", verdict=result["verdict"], validity=result["validity"])
         write_result(job.directory, result)
     except OSError as error:  # a full disk: standard error is all that is left
-        print(f"void: the result cannot be written: {error}", file=sys.stderr)
-        return ExitCode.VOID
+        print(f"the result cannot be written: {error}", file=sys.stderr)
+        return exit_code_of(error)
     print_verdict(result, screen)
     return int(result["exit_code"])
 
 
 def _result(job: Job, history: History, screen: Screen) -> Result:
-    """The result of the job; a void one after an interrupt or an error."""
+    """The result of the job; after an interrupt or an error one that says so."""
     try:
         with interruptible():
             sandbox.enter()
@@ -61,8 +63,13 @@ def _result(job: Job, history: History, screen: Screen) -> Result:
     except (Exception, KeyboardInterrupt) as error:
         if job.debug:
             traceback.print_exc()
-        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
-        return void_result(job.directory, job.scenario, reason)
+        if isinstance(error, KeyboardInterrupt):
+            return void_result(job.directory, job.scenario, "interrupted")
+        code = exit_code_of(error)
+        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        if code is ExitCode.VOID:
+            return void_result(job.directory, job.scenario, reason)
+        return error_result(job.directory, job.scenario, reason, code)
 
 
 def judged(job: Job, collected: Collected) -> Result:
@@ -125,7 +132,3 @@ def findings(collected: Collected) -> Iterator[ValidityFinding]:
     yield from of_machine(collected.pressure, collected.machine_drops)
     for second in collected.seconds:
         yield from of_second(second)
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))

@@ -12,8 +12,7 @@ from scapy.utils import PcapNgReader
 
 from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.engine_backend import EngineBackend
-from helsewan.emulation.links.link_backend import Direction
-from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.links.pipe_model import Direction, PipeModel
 from helsewan.emulation.nodes.nodes import NamespaceNode
 
 PATIENCE_S = 10.0

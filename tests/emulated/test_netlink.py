@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from helsewan.emulation.netlink.bulk import Netlink
+from helsewan.emulation.nodes.nodes import link_local_address
 from helsewan.emulation.sandbox.namespaces import Namespace, open_tap
 
 ADDRESS, GATEWAY = IPv4Address("10.1.2.2"), IPv4Address("10.1.2.1")
@@ -55,12 +56,14 @@ def test_a_site_is_set_up_in_one_go(namespace: Namespace) -> None:
 
 def test_ipv6_is_usable_at_once(namespace: Namespace) -> None:
     netlink, address, gateway = Netlink(namespace), IPv6Address("fd00:1::2"), IPv6Address("fe80::1")
+    link_local = link_local_address("02:51:00:00:00:2a")
     with netlink.together():
         netlink.withhold_ipv6("t0")
         netlink.set_link("t0", up=True)
-        netlink.set_ipv6(address, gateway, "t0", metric=100)
+        netlink.set_ipv6(address, link_local, gateway, "t0", metric=100)
     shows = shown(namespace, "-6", "address", "show", "dev", "t0")
-    assert f"inet6 {address}/128" in shows and "tentative" not in shows and "fe80" not in shows
+    assert f"inet6 {address}/128" in shows and "tentative" not in shows
+    assert "inet6 fe80::51:ff:fe00:2a/64" in shows
     route = shown(namespace, "-6", "route", "show", "default").split()
     assert route[:5] == ["default", "via", str(gateway), "dev", "t0"]
     assert {str(address), "100"} <= set(route)

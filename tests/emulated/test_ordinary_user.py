@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from small_network import DESCRIPTION
 
+from helsewan.common.exit_codes import ExitCode
+
 REPOSITORY = Path(__file__).parents[2]
 USER = "12345"  # nobody's
 HELSEWAN = f"{shlex.quote(sys.executable)} -m helsewan.cli.main"
@@ -114,6 +116,41 @@ def test_a_scenario_runs(home: Path) -> None:
 @pytest.mark.parametrize("command", ["up --from small.yaml", "scenario run short.yaml"])
 def test_a_closed_device_is_named_in_one_line(home: Path, command: str) -> None:
     done = as_ordinary_user(home, f"{HELSEWAN} {command}", tun_mode="0600")
-    assert done.returncode == 2
+    assert done.returncode == ExitCode.MISSING_PRIVILEGE
     hint = "sudo chmod 0666 /dev/net/tun, or run as root or with sudo"
     assert done.stderr == f"device: '/dev/net/tun' has mode 0600, not 0666 (hint: {hint})\n"
+
+
+def test_python_in_a_thread_is_refused_in_one_line(home: Path) -> None:
+    """A program that has threads cannot get a user namespace; one that has none can, and so can its threads."""
+    (home / "program.py").write_text(PROGRAM)
+    python = shlex.quote(sys.executable)
+    done = as_ordinary_user(home, f"{python} program.py late; {python} program.py early")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "True True\n",
+        "sandbox: 'program.py' has other threads already, and only root can move one thread into a sandbox "
+        "(hint: call sandbox.inhabit() before threads start, or start the program as root)\n",
+    )
+
+
+PROGRAM = """
+import os, sys, threading
+from helsewan.common.errors import InputError
+from helsewan.emulation.sandbox import sandbox
+
+machine = os.readlink("/proc/self/ns/net")
+
+def work():
+    try:
+        sandbox.inhabit()
+        print(sandbox.inside(), os.readlink("/proc/thread-self/ns/net") != machine)
+    except InputError as error:
+        print(error, file=sys.stderr)
+
+if sys.argv[1] == "early":
+    sandbox.inhabit()
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""

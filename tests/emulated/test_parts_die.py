@@ -103,6 +103,23 @@ def test_a_stopped_router_is_stalled_and_runs_again(terminal: Terminal) -> None:
     assert events(terminal, "part-no-longer-stalled")
 
 
+def test_status_answers_while_another_operation_waits_for_a_stalled_part(terminal: Terminal) -> None:
+    """A change of a link waits for the link engine, which is stopped; when it runs again, the change is made."""
+    pid = kill(terminal, ENGINE, signal.SIGSTOP)
+    try:
+        with terminal.ending("link", "set", "gp-c", "--delay", "2ms") as change:
+            facts = wait_for(lambda: "busy" in (facts := status(terminal)) and facts, "the operation to be told")
+            assert [each["part"] for each in facts["troubles"]] == ["the link engine"]
+            assert b"busy       another operation" in terminal.run("status").stdout
+            os.kill(pid, signal.SIGCONT)
+            assert change.wait(DEADLINE_S) == 0
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: not status(terminal)["troubles"], "the engine to run again")
+    assert b"delay 2 ms" in terminal.run("link", "show", "gp-c").stdout
+    wait_for(lambda: hears(terminal, "hospital-b"), "routers to see each other again")
+
+
 def test_a_dead_router_is_a_dead_router(terminal: Terminal) -> None:
     kill(terminal, "/south/ovs-vswitchd.ctl")
     facts = wait_for(lambda: (facts := status(terminal))["dead"] and facts, "the router's death to be shown")

@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 PARTS = {  # by the module that a process runs
     "helsewan.cli.main": "outer",
-    "helsewan.scenarios.run.worker": "world",
+    "helsewan.lab.processes.first_process": "world",
     "helsewan.emulation.links.engine_process": "link engine",
     "helsewan.controller.main": "controller",
     "helsewan.controller.slowpath.main": "slow path",

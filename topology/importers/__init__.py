@@ -20,6 +20,7 @@ from helsewan.topology.importers.raw import Graph
 from helsewan.topology.model import Network
 from helsewan.topology.national.attach import attach, extend
 
+_TEXT = "network"  # where errors in a text are, for which there is no file's name
 MAX_BYTES = 32_000_000  # the JSON of a network of 20,000 sites has about 20 MB
 
 
@@ -31,9 +32,12 @@ class Imported:
     remarks: tuple[str, ...] = ()
 
 
-def network_from(path: Path, sites: int | None = None, seed: int = 1) -> Network:
-    """The network in a file, with ``sites`` sites in all; see ``import_network``."""
-    return import_network(path, sites, seed).network
+def network_from(source: Path | str, sites: int | None = None, seed: int = 1) -> Network:
+    """The network in a file, or in the text of a YAML description, with ``sites`` sites in all; see
+    ``import_network``. A string that has a line break or a colon followed by a space is text, any other a path."""
+    if isinstance(source, str) and ("\n" in source or ": " in source):
+        return _described(document.loads(source.encode(), _TEXT), sites, seed).network
+    return import_network(Path(source), sites, seed).network
 
 
 def import_network(path: Path, sites: int | None = None, seed: int = 1) -> Imported:

@@ -16,23 +16,21 @@ from math import isfinite
 import networkx as nx
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.units import format_duration, format_rate
+from helsewan.common.units import format_duration
 from helsewan.topology.construction.access import ROUTING_FACTOR
 from helsewan.topology.construction.backbone import Backbone, check_size
 from helsewan.topology.construction.geo import great_circle_km
 from helsewan.topology.construction.naming import NameBook, slug
 from helsewan.topology.construction.partition import REGIONS_REMARK, regional
+from helsewan.topology.importers.link_rates import LinkRates, link_rates
 from helsewan.topology.importers.places import Places, Point, place
 from helsewan.topology.importers.raw import Attributes, Edge, Graph, Node
-from helsewan.topology.importers.speeds import parse_speed_bps
-from helsewan.topology.model import MOST_BPS, Kind, Link, Pop, Region, Router
+from helsewan.topology.model import Kind, Link, Pop, Region, Router
 from helsewan.topology.national.reference_data import reference_data
 
 MAX_LABEL = 100  # characters of a label that are kept
-DEFAULT_RATE_BPS = 1_000_000_000  # [A] as the national network's regional links
 DEFAULT_DELAY_US = 1_000  # [A] about 150 km
 _UNKNOWN = frozenset({"", "none", "nan", "null", "n/a", "?"})
-_TEXTS = ("linklabel", "linktype", "linknote", "bandwidth", "capacity", "speed")
 _KINDS = tuple(f"{kind.value}-" for kind in Kind)  # prefixes of site ids
 
 
@@ -52,9 +50,9 @@ def backbone_of(graph: Graph) -> ImportedBackbone:
     check_size(graph.name, len(own), len(edges))
     known = _known_points(graph, own, nodes)
     places = place(joined, known)
-    rates = _rates(graph, edges)
+    rates = link_rates(graph, edges)
     pops = _pops(own, nodes, places)
-    links = _links(edges, pops, places, rates)
+    links = _links(edges, pops, places, rates.bps)
     routers = tuple(Router(pop.id, pop.id, index) for index, pop in enumerate(pops.values(), start=1))
     core = regional(Backbone(tuple(pops.values()), routers, links))
     without_sites = frozenset(pops[node.id].id for node in own if nodes[node.id].get("hyperedge") == "1")
@@ -129,29 +127,6 @@ def _known_points(graph: Graph, own: Sequence[Node], nodes: Mapping[str, Attribu
     return points
 
 
-def _rates(graph: Graph, edges: Sequence[Edge]) -> list[int | None]:
-    """The rate of each edge in bit/s, None if the file gives none that can be parsed. Raises ``InputError`` for a
-    ``LinkSpeedRaw`` out of range."""
-    rates: list[int | None] = []
-    problems: list[Problem] = []
-    for edge in edges:
-        about = {key.lower(): value for key, value in edge.attributes.items()}
-        raw = about.get("linkspeedraw", "").strip()
-        bps = _number(raw)
-        if raw.lower() in _UNKNOWN or bps == 0:
-            texts = [about.get("linkspeed", "") + about.get("linkspeedunits", ""), *(about.get(t, "") for t in _TEXTS)]
-            rates.append(next(filter(None, map(parse_speed_bps, texts)), None))
-        elif bps is None or not 1 <= bps <= MOST_BPS:
-            where = f"{graph.where(edge.line)}: edge {edge.source}-{edge.target}: LinkSpeedRaw"
-            hint = f"write bit/s, {format_rate(MOST_BPS)} at most, or leave it out"
-            problems.append(Problem(where, raw, "is no rate of a link", hint))
-        else:
-            rates.append(round(bps))
-    if problems:
-        raise InputError(*problems)
-    return rates
-
-
 def _number(text: str) -> float | None:
     """The finite number in ``text``, or None."""
     try:
@@ -176,9 +151,7 @@ def _pops(own: Sequence[Node], nodes: Mapping[str, Attributes], places: Places) 
     return pops
 
 
-def _links(
-    edges: Sequence[Edge], pops: dict[str, Pop], places: Places, rates: Sequence[int | None]
-) -> tuple[Link, ...]:
+def _links(edges: Sequence[Edge], pops: dict[str, Pop], places: Places, rates: Sequence[int]) -> tuple[Link, ...]:
     """A link for each edge, including parallel ones; delay by great circle, or the default if a place is vague."""
     names = NameBook()
     us_per_km, least_km = reference_data().fibre_us_per_km, reference_data().interconnect_km
@@ -191,22 +164,21 @@ def _links(
             km = max(least_km, great_circle_km(a.lat, a.lon, b.lat, b.lon) * ROUTING_FACTOR)
             delay_us = round(km * us_per_km)
         id_ = names.name(f"{a.id}-{b.id}")
-        links.append(Link(id_, a.id, b.id, rate or DEFAULT_RATE_BPS, delay_us, round(km, 1)))
+        links.append(Link(id_, a.id, b.id, rate, delay_us, round(km, 1)))
     return tuple(links)
 
 
-def _assumed(places: Places, rates: Sequence[int | None], edges: Sequence[Edge], junctions: int) -> list[str]:
+def _assumed(places: Places, rates: LinkRates, edges: Sequence[Edge], junctions: int) -> list[str]:
     """Remarks on values that the file does not give."""
     vague = sum(bool(places.vague & {edge.source, edge.target}) for edge in edges)
-    unread = sum(rate is None for rate in rates)
     of_all = f"of {_count(len(edges), 'link')}"
     known = len(edges) - vague
     fibre = f"great circle x {ROUTING_FACTOR} x {reference_data().fibre_us_per_km} us/km"
-    delay, rate = format_duration(DEFAULT_DELAY_US), format_rate(DEFAULT_RATE_BPS)
+    delay = format_duration(DEFAULT_DELAY_US)
     remarks = [
         (known, f"the delay of {known} {of_all}: {fibre}"),
         (vague, f"{delay} for {vague} {of_all}: the coordinates of an end are unknown"),
-        (unread, f"{rate} for {unread} {of_all}: the speed is missing or cannot be read"),
+        *((1, remark) for remark in rates.remarks),
         (len(places.guessed), f"the coordinates of {_count(len(places.guessed), 'PoP')}: between the neighbours"),
         (junctions, f"{_count(junctions, 'junction')} (hyperedge=1): routers without sites"),
     ]

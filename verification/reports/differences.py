@@ -18,7 +18,7 @@ from helsewan.verification.expected.expected_sets import Allowed, Expectation
 from helsewan.verification.failures import INTACT
 from helsewan.verification.findings import FailureCase, FindingKind, VerificationFinding
 from helsewan.verification.symbolic.header_space import Set, packet_of
-from helsewan.verification.symbolic.states import AMBIGUOUS, FAULTS, LOOPED, LOST, MISMARKED, UNKNOWN
+from helsewan.verification.symbolic.states import AMBIGUOUS, FAULTS, LOOPED, LOST, MISMARKED, UNKNOWN, WRONG_TTL
 
 _KIND_OF_FAULT = {
     LOOPED: FindingKind.LOOP,
@@ -26,6 +26,7 @@ _KIND_OF_FAULT = {
     MISMARKED: FindingKind.MISMARKED,
     AMBIGUOUS: FindingKind.AMBIGUOUS,
     UNKNOWN: FindingKind.UNMODELLED,
+    WRONG_TTL: FindingKind.TTL,
 }
 _LIKELY_PORT, _LIKELY_BYTES, _ACK, _SYN = 40_000, 100, 0x10, 0x02
 

@@ -27,6 +27,7 @@ from helsewan.verification.symbolic.program import Program
 from helsewan.verification.symbolic.states import (
     ALTERED,
     ANSWERED,
+    BROKEN,
     CLASS_TC,
     INNER_STACK,
     LASTING,
@@ -35,6 +36,7 @@ from helsewan.verification.symbolic.states import (
     MISMARKED,
     RETAGGED,
     SENT,
+    WRONG_TTL,
     Continuation,
     LabelEntry,
     Node,
@@ -88,6 +90,8 @@ class ActionExecutor(HeaderRewriter):
                     self.add(self.executor.group(self.router, id_, self.state), self.with_class_tc())
                 case Resubmit(table):
                     self.forward_once()
+                    if table is Table.VPN and self.ttl == 1:
+                        self.note_ttl(0)  # both ends of a label's path are this router, which then counts as two
                     self.goto_table(table)
                 case PopMpls(eth_type):
                     if self.stack and self.stack[-1] is INNER_STACK:
@@ -237,10 +241,16 @@ class ActionExecutor(HeaderRewriter):
         address."""
         site, is_unchanged = self.site_behind(port), not self.stack and ALTERED not in self.fields
         is_delivered = site is not None and is_unchanged and self.fields.get("eth_dst") == self.program.macs[site]
+        if is_delivered and self.ttl != 1:
+            self.end(WRONG_TTL)
+            return
         self.end(self.program.index[site] if site is not None and is_delivered else LOST)
 
     def output_to_link(self, link: str) -> None:
-        """Output to a link: continues at the router at its other end."""
+        """Output to a link: continues at the router at its other end, unless this router did not decrement the TTL."""
+        if self.ttl != 1:
+            self.end(WRONG_TTL)
+            return
         far = self.program.network.link[link].other(self.router)
         port = self.program.network.ports[far][link]
         limit = self.with_class_tc()
@@ -286,6 +296,7 @@ class ActionExecutor(HeaderRewriter):
         if not self.stack:
             return True
         label, _ = self.stack.pop()
+        self.note_ttl(BROKEN)  # until that of the popped label is copied to it
         self.stripped |= isinstance(label, tuple) and not self.stack
         if self.stack:
             if eth_type != MPLS:

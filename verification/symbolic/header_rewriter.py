@@ -24,10 +24,12 @@ from helsewan.verification.symbolic.header_space import Set, Space
 from helsewan.verification.symbolic.liveness import TTLS
 from helsewan.verification.symbolic.states import (
     ALTERED,
+    BROKEN,
     CLASS_TC,
     INNER_STACK,
     MISMARKED,
     RETAGGED,
+    TTL,
     UNKNOWN,
     NotModelledError,
     Result,
@@ -35,7 +37,7 @@ from helsewan.verification.symbolic.states import (
 )
 from helsewan.verification.symbolic.tables import is_pipeline_field
 
-_SAVED_TTL = "ttl", 0, 8  # a TTL copied to a register
+_TTL_BITS = 8
 _REWRITTEN = frozenset({"eth_src", "eth_dst", "eth_type", "ip_dscp"})  # headers that routers rewrite on every path
 MARKING = Table.CONTRACT  # the last table that may classify packets
 
@@ -55,7 +57,8 @@ class HeaderRewriter:
         """Executes an action that changes headers or pipeline fields, and sends nothing out."""
         match action:
             case DecTtl() | DecMplsTtl():
-                return
+                if isinstance(action, DecMplsTtl) is bool(self.stack):  # else the packet has no such field
+                    self.note_ttl(self.ttl + 1 if self.ttl == 0 else BROKEN)
             case PushVlan():
                 if self.fields.get("vlan_vid", 0) != 0:
                     raise NotModelledError("a second VLAN tag")
@@ -90,8 +93,9 @@ class HeaderRewriter:
     def set(self, name: str, value: int) -> None:
         """Sets a field to a number."""
         if name in TTLS:
-            return
-        if name in ("mpls_label", "mpls_tc"):
+            if self.is_outermost(name):
+                self.note_ttl(BROKEN)
+        elif name in ("mpls_label", "mpls_tc"):
             if self.stack:
                 label, tc = self.stack[-1]
                 self.stack[-1] = (value, tc) if name == "mpls_label" else (label, value)
@@ -106,6 +110,37 @@ class HeaderRewriter:
             self.limit &= correct
         else:
             self.write(name, value)
+
+    @property
+    def ttl(self) -> int:
+        """How often this router has decremented the TTL of the outermost header, or BROKEN."""
+        known = self.fields.get(TTL, 0)
+        return known if isinstance(known, int) else BROKEN
+
+    def note_ttl(self, ttl: int) -> None:
+        """Notes what `ttl` is."""
+        self.fields.pop(TTL, None)
+        if ttl:
+            self.fields[TTL] = ttl
+
+    def is_outermost(self, name: str) -> bool:
+        """Whether a TTL field is that of the outermost header; a switch cannot access any other one."""
+        return (name == "mpls_ttl") is bool(self.stack)
+
+    def move_ttl(self, source: str, destination: str, bits: int, offsets: int) -> None:
+        """Copies the TTL of the outermost header to a register, or back."""
+        if not all(map(self.is_outermost, {source, destination} & TTLS)) or {source, destination} <= TTLS:
+            return  # the packet lacks one of the fields, or it is the same field
+        if bits != _TTL_BITS or offsets:
+            raise NotModelledError("a part of a TTL is copied")
+        if source in TTLS:
+            self.write(destination, (TTL, self.ttl, bits))
+            return
+        match self.fields.get(source):
+            case (name, int(ttl), _) if name == TTL:
+                self.note_ttl(ttl)
+            case _:
+                raise NotModelledError("a TTL is set from another field")
 
     def write(self, name: str, value: object) -> None:
         """Sets a field; packets count as altered if it is a header that routers do not rewrite on every path."""
@@ -134,10 +169,7 @@ class HeaderRewriter:
     def move(self, source: str, destination: str, bits: int, from_bit: int, to_bit: int) -> None:
         """Copies bits of one field to another."""
         if source in TTLS or destination in TTLS:
-            if destination not in TTLS:
-                self.fields[destination] = _SAVED_TTL
-            elif source not in TTLS and self.fields.get(source) != _SAVED_TTL:
-                raise NotModelledError("a TTL is set from another field")
+            self.move_ttl(source, destination, bits, from_bit | to_bit)
             return
         value = self.stack[-1][1] if source == "mpls_tc" and self.stack else self.fields.get(source)
         if value is None:

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dd import cudd
-
 from helsewan.controller.openflow.entries import ARP, IPV4, IPV6, MPLS
 from helsewan.controller.openflow.pipeline import VLAN_PRESENT
 from helsewan.topology.model import Prefix
 from helsewan.verification.concrete.packet import Label, Packet
+from helsewan.verification.cudd import load_cudd
+
+cudd = load_cudd()
 
 Set = Any  # a node of the diagram: dd has no types
 

@@ -9,13 +9,16 @@ from helsewan.verification.symbolic.header_space import Set
 from helsewan.verification.symbolic.tables import Effect, Entry
 
 # Ends of packets that reach no site. Sites have the numbers from 0 on.
-LOOPED, LOST, MISMARKED, AMBIGUOUS, UNKNOWN, ANSWERED = FAULTS = tuple(range(0xFFF0, 0xFFF6))
+LOOPED, LOST, MISMARKED, AMBIGUOUS, UNKNOWN, ANSWERED, WRONG_TTL = FAULTS = tuple(range(0xFFF0, 0xFFF7))
 
 Copied = tuple[str, int, int]  # bits copied from a field of unknown value: (field, first bit, number of bits)
 # Pseudo-fields, set once they hold: a header differs from the one that packets were sent with; they were classified on
 # another router; their VLAN tag is not that of their access link.
 ALTERED, MARKED, RETAGGED = "altered", "marked", "retagged"
 LASTING = frozenset({ALTERED, MARKED})  # live everywhere
+# Pseudo-field: how often this router has decremented the TTL of the outermost header, absent for never. Whatever else
+# happened to it (set to a number, decremented twice, that of a label that was popped) is BROKEN.
+TTL, BROKEN = "ttl", -1
 SENT, CLASS_TC, INNER_STACK = "sent", ("ip_dscp", 3, 3), (-1, -1)
 # SENT: of a label that the packet was sent with; CLASS_TC: the MPLS traffic class of its class; INNER_STACK: the labels
 # below the transport label, which are unknown while it is on.

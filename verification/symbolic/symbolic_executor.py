@@ -8,7 +8,8 @@ of a state (`liveness`), so that one node stands for all access links of a role,
 The labels below a transport label cannot be read while it is on. So a path through the core is executed once for every
 stack below it (``INNER_STACK``), up to a `Continuation` where the label below is needed.
 
-TTLs are not modelled: a packet that returns to a node loops.
+A TTL is its number of decrements by the present router: exactly one is right where packets leave it. That TTLs suffice
+is assumed; a packet that returns to a node loops.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from helsewan.verification.symbolic.states import (
     INNER_STACK,
     LASTING,
     LOOPED,
+    TTL,
     UNKNOWN,
     Continuation,
     Node,
@@ -92,7 +94,7 @@ class SymbolicExecutor:
             if name == "in_port":
                 if live.any_port or value in live.ports:
                     kept.append((name, value))
-            elif name in LASTING:
+            elif name in LASTING or name == TTL:
                 kept.append((name, value))
             elif mask := live.bits.get(name, 0):
                 whole = mask == ALL_BITS or not isinstance(value, int)

@@ -16,7 +16,7 @@ from helsewan.verification.concrete.packet import number, plain
 from helsewan.verification.symbolic.header_space import Set, Space
 
 PIPELINE_FIELDS = frozenset(
-    {"in_port", "vlan_vid", "metadata", "mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl", "retagged"}
+    {"in_port", "vlan_vid", "metadata", "mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl", "retagged", "ttl"}
 )
 PIPELINE_FIELDS |= {f"reg{number}" for number in range(16)}  # fields of joined registers are not modelled
 

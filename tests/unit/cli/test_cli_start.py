@@ -13,7 +13,7 @@ from helsewan.common.exit_codes import ExitCode
 
 VERBS = {
     *("topology", "policy", "rules", "verify", "scenario", "mutate", "doctor"),
-    *("up", "down", "status", "exec", "shell", "cli", "capture", "link"),
+    *("up", "down", "renew", "status", "exec", "shell", "cli", "capture", "link", "ip"),
 }
 GROUPS = ("topology", "policy", "rules", "scenario", "link")
 
@@ -74,5 +74,7 @@ def test_exit_codes_are_as_documented() -> None:
         "FAIL": 1,
         "BAD_INPUT": 2,
         "VOID": 3,
+        "INTERNAL_ERROR": 70,
+        "MISSING_PRIVILEGE": 77,
         "INTERRUPTED": 130,
     }

@@ -8,8 +8,8 @@ import pytest
 
 from helsewan.emulation.links.engine import EngineError, PipeChange, PipeSpec
 from helsewan.emulation.links.engine_backend import EngineBackend
-from helsewan.emulation.links.link_backend import Direction, End
-from helsewan.emulation.links.pipe_model import PipeModel
+from helsewan.emulation.links.link_backend import End
+from helsewan.emulation.links.pipe_model import Direction, PipeModel
 from helsewan.emulation.links.trace import Trace, TracePoint
 
 BACK = Direction.BACK

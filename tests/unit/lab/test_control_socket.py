@@ -97,7 +97,7 @@ def test_what_does_not_fit_is_refused(address: str, message: Message, fds: int, 
 
 @pytest.mark.parametrize(
     ("number", "error", "status"),
-    [(1, "not today", 7), (2, "here: 2 is wrong", 2), (3, "RuntimeError: out of luck", 3)],
+    [(1, "not today", 7), (2, "here: 2 is wrong", 2), (3, "RuntimeError: out of luck", 70)],
 )
 def test_what_goes_wrong_is_an_answer(address: str, number: int, error: str, status: int) -> None:
     assert ask(address, request("fail", a=number)) == {"error": error, "status": status}

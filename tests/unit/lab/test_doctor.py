@@ -43,6 +43,8 @@ GOOD: dict[str, Any] = {
     "problems": [],
     "open_vswitch": "3.1.0",
     "jemalloc": True,
+    "cudd": True,
+    "cudd_build": "DD_CUDD=1 pip install dd",
 }
 MEASURED = {"timer_p99_us": 80.0, "line_us": 3.0, "router_us": 5.0, "namespaces_per_s": 900.0}
 
@@ -77,6 +79,7 @@ def test_a_good_machine_has_no_warnings() -> None:
         ({"scheduling": "none"}, "priority", Status.WARNING),
         ({"open_files": 1024}, "open files (hard limit)", Status.WARNING),
         ({"locked_bytes": 65536, "root": False}, "locked memory", Status.WARNING),
+        ({"cudd": False}, "CUDD (dd.cudd)", Status.WARNING),
         ({"jemalloc": False}, "jemalloc", Status.WARNING),
         ({"problems": [{"name": "ovs-ofctl", "reason": "is not installed", "hint": ""}]}, "ovs-ofctl", Status.MISSING),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -35,10 +36,45 @@ def test_under_sudo_only_what_was_made_changes_hands(tmp_path: Path, chowned: Ch
     run_directory._point_latest(made)
     assert set(chowned.values()) == {(1000, 1001)}
     latest = tmp_path / "results" / "short" / f".latest-{made.name}"
-    assert set(chowned) == {str(path) for path in (made.parent.parent, made.parent, made, latest)}
+    ignore = tmp_path / "results" / ".gitignore"
+    expected = (made.parent.parent, ignore, made.parent, made, made / "logs", latest)
+    assert set(chowned) == {str(path) for path in expected}
     chowned.clear()
     again = run_directory.make_directory(tmp_path / "results" / "short")
-    assert again != made and set(chowned) == {str(again)}
+    assert again != made and set(chowned) == {str(again), str(again / "logs")}
+
+
+def test_what_was_made_for_a_refused_run_is_gone(tmp_path: Path) -> None:
+    """Only that: what was there before, and what another run made meanwhile, stay."""
+    (tmp_path / "before").mkdir()
+    created: list[Path] = []
+    run_directory.make_directory(tmp_path / "before" / "results" / "up", created)
+    run_directory.discard(created)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "before"]
+    created.clear()
+    run_directory.make_directory(tmp_path / "results" / "up", created)
+    other = run_directory.make_directory(tmp_path / "results" / "up")
+    run_directory.discard(created)
+    assert sorted(path.name for path in (tmp_path / "results").rglob("*")) == [".gitignore", other.name, "logs", "up"]
+
+
+@pytest.mark.parametrize("fails", ["mkdir", "write_text", "open"])
+def test_a_full_disk_is_told_with_its_path_and_leaves_nothing(
+    fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever does not fit: a folder, the first file, the first bytes of a run."""
+    original = getattr(Path, fails)
+
+    def full(path: Path, *arguments: object, **others: object) -> object:
+        if path.name in ("up", ".gitignore", ".room"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return original(path, *arguments, **others)
+
+    monkeypatch.setattr(Path, fails, full)
+    with pytest.raises(InputError, match=r"^--results: '.*/results/up' No space left on device") as refused:
+        run_directory.make_directory(tmp_path / "results" / "up")
+    assert "\n" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_sudo_nothing_changes_hands(tmp_path: Path, chowned: Chowned, monkeypatch: pytest.MonkeyPatch) -> None:

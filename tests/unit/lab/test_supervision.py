@@ -26,7 +26,7 @@ from helsewan.lab.supervision.conditions import (
     Time,
     Trouble,
 )
-from helsewan.lab.supervision.last_network import Ending, details, last_network, note_killed, remember
+from helsewan.lab.supervision.last_network import Ending, details, forget, last_network, note_killed, remember
 from helsewan.lab.supervision.restarts import RESTARTS, WITHIN_S, Restart, RestartPolicy
 from helsewan.lab.testbed.parts import how_ended
 
@@ -152,6 +152,8 @@ def test_the_last_network_is_found_with_its_ending(registry: LabRegistry, tmp_pa
     assert facts["how"] == "failed" and facts["reason"] == ending.reason and facts["log"] == "/logs"
     assert facts["policy"] == "open" and facts["up_after_s"] == 3.0
     network_in(registry, tmp_path / "two", "other").close()
+    network_in(registry, tmp_path / "refused", "other").close()
+    forget(tmp_path / "refused")
     assert shown(registry)["name"] == "other" and shown(registry, "default")["how"] == "failed"
 
 

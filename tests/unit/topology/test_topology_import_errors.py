@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,7 @@ def test_a_network_with_odd_values_is_refused_or_compiles(
         with suppress(KeyError, IndexError, TypeError):  # an earlier change took it away
             for key in path[:-1]:
                 owner = owner[key]
-            owner[path[-1]] = data.draw(st.sampled_from(ODD))
+            owner[path[-1]] = deepcopy(data.draw(st.sampled_from(ODD)))  # a later change may go into it
     text = json.dumps(whole) if suffix == ".json" else yaml.safe_dump(whole)
     imported = outcome(tmp_path_factory.getbasetemp() / f"odd{suffix}", text.encode())
     if imported is not None:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import networkx as nx
 import pytest
+from small_network import DESCRIPTION
 
+from helsewan.common.errors import InputError
 from helsewan.controller.rules.paths import compute_paths
 from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.topology.construction.access import ROUTING_FACTOR
 from helsewan.topology.construction.geo import great_circle_km
 from helsewan.topology.importers import gml, graphml, import_network, network_from, zoo
-from helsewan.topology.importers.speeds import parse_speed_bps
+from helsewan.topology.importers.link_rates import DEFAULT_RATE_BPS
 from helsewan.topology.model import Kind, Network, Region
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "topologies"
@@ -72,7 +74,7 @@ def test_a_map_with_every_oddity() -> None:
     assert rates["alesund-kristiansund"] == 10_000_000_000  # LinkSpeedRaw
     assert rates["kristiansund-trondheim"] == 192 * 51_840_000  # OC-192
     assert rates["trondheim-mo-i-rana"] == 2_500_000_000  # < 2.5G
-    assert rates["bodo-node-5"] == zoo.DEFAULT_RATE_BPS  # "Blue"
+    assert rates["bodo-node-5"] == DEFAULT_RATE_BPS  # "Blue"
     assert rates["trondheim-bodo"] == 2 * 4 * 155_520_000  # LinkSpeedRaw 0.0, LinkLabel 2 x STM-4
     without_sites = [site for site in network.sites if "node-5" in site.homing[:1]]
     assert not without_sites  # a junction (hyperedge=1) has no sites
@@ -82,7 +84,9 @@ def test_a_map_with_every_oddity() -> None:
         "left out: 1 edge from a node to itself",
         "assumed: the delay of 12 of 14 links: great circle x 1.4 x 4.9 us/km",
         "assumed: 1 ms for 2 of 14 links: the coordinates of an end are unknown",
-        "assumed: 1 Gbit/s for 4 of 14 links: the speed is missing or cannot be read",
+        "assumed: 2.5 Gbit/s for 1 of 14 links: '< 2.5G': it is a bound",
+        "assumed: 10 Gbit/s for 1 of 14 links: '10-20Gbps': of a range or a choice the lowest is used",
+        "assumed: 1 Gbit/s for 4 of 14 links: the speed is missing or cannot be read ('Blue')",
         "assumed: the coordinates of 1 PoP: between the neighbours",
         "assumed: 1 junction (hyperedge=1): routers without sites",
         "assumed: regions: connected parts of about equal size",
@@ -169,24 +173,6 @@ def test_sites_come_in_the_national_kinds_and_stand_where_lines_meet() -> None:
     assert sites["torshavn"] == max(sites.values()) and degree["torshavn"] == max(dict(degree).values())
 
 
-@pytest.mark.parametrize(
-    ("label", "bps"),
-    [
-        ("10 Gbps", 10_000_000_000), ("155M", 155_000_000), ("< 2.5G", 2_500_000_000), (">=10G", 10_000_000_000),
-        ("1 Gbit/s", 1_000_000_000), ("2,5 Gbps", 2_500_000_000), ("34 Mbits/sec", 34_000_000), ("56 kbps", 56_000),
-        ("10-20Gbps", 10_000_000_000), ("4x10G", 40_000_000_000), ("2*45Mbps", 90_000_000), ("9.6 Kbps", 9_600),
-        ("OC-192", 9_953_280_000), ("OC48/STM16", 2_488_320_000), ("2 x STM-16", 4_976_640_000), ("OC-3c", 155_520_000),
-        ("GigE", 1_000_000_000), ("Gigabit Ethernet", 1_000_000_000), ("10GE", 10_000_000_000),
-        ("10 GbE", 10_000_000_000), ("Fast Ethernet", 100_000_000), ("T-3", 44_736_000), ("DS-3", 44_736_000),
-        ("E1", 2_048_000), ("10G, 2.5G", 10_000_000_000), ("155Mbps ATM", 155_000_000),
-        ("", None), ("Blue", None), ("DWDM", None), ("Dark fibre", None), ("3 km", None), ("10 meters", None),
-        ("0 Mbps", None), ("1e3", None), ("99999999 Tbps", None), ("1 gateway", None), ("2011", None),
-    ],
-)  # fmt: skip
-def test_speed_labels(label: str, bps: int | None) -> None:
-    assert parse_speed_bps(label) == bps
-
-
 def test_the_documentation_shows_the_sample() -> None:
     shown = (SAMPLES.parents[2] / "docs" / "topologies.md").read_text(encoding="utf-8")
     assert (SAMPLES / "three-towns.yaml").read_text(encoding="utf-8").strip() in shown
@@ -198,3 +184,19 @@ def test_no_site_that_is_added_takes_a_name_that_is_there(tmp_path: Path) -> Non
     assert "gp-bergen-1-1" in sample("three-towns.yaml", 200).site
     network = network_from(path, 200)
     assert not set(network.router) & set(network.site) and len(network.site) == 200
+
+
+def test_a_network_from_a_text_is_that_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(DESCRIPTION)
+    assert network_from(DESCRIPTION) == network_from(file) == network_from(str(file))
+
+
+@pytest.mark.parametrize(
+    ("source", "refusal"),
+    [("absent.yaml", "absent.yaml: no such file"), ("name: [", "network:1:"), ("name: x\nlines: {}\n", "network:2:")],
+)
+def test_a_wrong_text_is_told_from_an_absent_file(source: str, refusal: str) -> None:
+    with pytest.raises(InputError) as error:
+        network_from(source)
+    assert str(error.value).startswith(refusal)

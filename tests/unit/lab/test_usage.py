@@ -10,7 +10,7 @@ import pytest
 from small_network import DESCRIPTION
 from smallest_networks import SMALLEST
 
-from helsewan.lab.server.banner import permitted_ping, size, usage
+from helsewan.lab.client.usage import permitted_ping, size, usage
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.language.source import library_names
 from helsewan.policies.plan import Plan, Protocol

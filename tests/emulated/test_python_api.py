@@ -1,0 +1,218 @@
+"""The Python API where users call it from: scripts, pytest and its workers, threads, a notebook's cells."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from short_run import outside, wait_until_gone
+from small_network import DESCRIPTION
+
+REPOSITORY = Path(__file__).parents[2]
+DEADLINE_S = 300.0
+
+HEAD = f"""
+import os, sys, threading
+from helsewan.emulation.sandbox import sandbox
+from helsewan.lab import Emulation
+from helsewan.topology.importers import network_from
+
+NETWORK = network_from({DESCRIPTION!r})
+
+
+def replies(emulation):
+    a, b = emulation.net.get("hospital-a", "hospital-b")
+    return " 0% packet loss" in a.cmd(f"ping -n -c 3 -i 0.2 -W 5 {{b.IP()}}")
+
+"""
+TESTS = """
+
+import pytest
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_ping(emulation, number):
+    print("seen by pytest only")
+    assert replies(emulation)
+
+
+def test_wrong(emulation):
+    assert 1 == 2
+"""
+CONFTEST = """
+
+import pytest
+
+sandbox.inhabit()
+
+
+@pytest.fixture(scope="session")
+def emulation():
+    with Emulation(NETWORK, policy="open") as emulation:
+        yield emulation
+"""
+THREADED_HEAD = """
+import time
+threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
+"""
+TWICE = """
+print("before", flush=True)
+sandbox.inhabit()
+sandbox.inhabit()
+for _ in range(2):
+    with Emulation(NETWORK, policy="open") as emulation:
+        daemons = [p for s in emulation.net.switches for p in [s.daemon_pid("ovs-vswitchd")]]
+        sleeping = emulation.net["gp-c"].popen("sleep 1000")
+        print(replies(emulation), flush=True)
+    left = [p for p in daemons if os.path.exists(f"/proc/{p}")]
+    print(left, sleeping.wait() < 0, os.listdir(sandbox.RUN_DIR), flush=True)
+"""
+SIDE_BY_SIDE = """
+sandbox.inhabit()
+with Emulation(NETWORK, policy="open") as one, Emulation(NETWORK, policy="open") as other:
+    other.set_link("hospital-a", down=True)
+    other.set_link("hospital-b", down=True)
+    print(replies(one), replies(other))
+"""
+IN_A_THREAD = """
+def work():
+    sandbox.inhabit()
+    emulation = Emulation(NETWORK, policy="open")
+    starting = threading.Thread(target=emulation.start)
+    starting.start()
+    starting.join()
+    print(replies(emulation), flush=True)
+    emulation.close()
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+try:
+    Emulation(NETWORK, policy="open").start()
+except Exception as error:
+    print(error)
+"""
+NOTEBOOK = """
+import asyncio, ast
+CELLS = ["sandbox.inhabit()", "emulation = Emulation(NETWORK, policy='open'); emulation.start()",
+         "print(replies(emulation))", "emulation.close()"]
+
+async def kernel():
+    # as IPython runs a cell without await: in the thread of a running event loop, others beside it
+    for cell in CELLS:
+        exec(compile(cell, "cell", "exec"), globals())
+
+asyncio.run(kernel())
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Runs a program in ``tmp_path``, and looks that it leaves nothing."""
+    before = outside()
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HELSEWAN_TEST": str(tmp_path)}
+
+    def run_(*argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *argv],
+            cwd=tmp_path,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+
+    yield run_
+    wait_until_gone(tmp_path)
+    assert outside() == before
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
+def test_from_pytest(run, tmp_path: Path, workers: list[str]) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "conftest.py").write_text(HEAD + CONFTEST)
+    (tmp_path / "test_it.py").write_text("from conftest import replies\n" + TESTS)
+    done = run("-m", "pytest", "-p", "no:cacheprovider", *workers, "--basetemp", str(tmp_path / "temporary"))
+    assert done.returncode == 1, done.stdout
+    assert "1 failed, 2 passed" in done.stdout
+    assert "assert 1 == 2" in done.stdout
+    assert "seen by pytest only" not in done.stdout
+
+
+def test_twice_in_a_row(run) -> None:  # type: ignore[no-untyped-def]
+    done = run("-c", HEAD + TWICE)
+    assert (done.returncode, done.stdout.split("\n")) == (0, ["before", *["True", "[] True []"] * 2, ""])
+
+
+def test_side_by_side(run) -> None:  # type: ignore[no-untyped-def]
+    done = run("-c", HEAD + SIDE_BY_SIDE)
+    assert (done.returncode, done.stdout) == (0, "True False\n")
+
+
+def test_in_a_thread(run) -> None:  # type: ignore[no-untyped-def]
+    done = run("-c", HEAD + IN_A_THREAD)
+    assert done.returncode == 0, done.stdout
+    worked, refused, _ = done.stdout.split("\n")
+    assert worked == "True"
+    assert refused.startswith("sandbox: this thread is in none (hint: ")
+
+
+def test_in_a_notebook(run) -> None:  # type: ignore[no-untyped-def]
+    done = run("-c", HEAD + THREADED_HEAD + NOTEBOOK)
+    assert (done.returncode, done.stdout) == (0, "True\n")
+
+
+def test_the_end_of_a_program_is_its_own(run) -> None:  # type: ignore[no-untyped-def]
+    """Its exit status, and the signal that ended it."""
+    assert run("-c", HEAD + "sandbox.inhabit(); sys.exit(7)").returncode == 7
+
+
+STANDING = """
+sandbox.inhabit()
+with Emulation(NETWORK, policy="open") as emulation:
+    print("up", flush=True)
+    emulation.net["gp-c"].cmd("sleep 1000")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("head", [HEAD, HEAD + THREADED_HEAD], ids=["alone", "beside a thread"])
+def test_nothing_outlives_a_killed_program(tmp_path: Path, head: str, number: int) -> None:
+    before = outside()
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HELSEWAN_TEST": str(tmp_path)}
+    argv = [sys.executable, "-c", head + STANDING]
+    with subprocess.Popen(argv, env=env, cwd=tmp_path, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"up\n"
+        program.send_signal(number)
+        assert program.wait(DEADLINE_S) == -number
+    wait_until_gone(tmp_path)
+    assert outside() == before
+
+
+NAMES = """
+machine = os.readlink("/proc/self/ns/mnt"), open("/etc/hosts").read()
+sandbox.inhabit()
+with Emulation(NETWORK, policy="open") as emulation:
+    a = emulation.net["hospital-a"]
+    print(*sorted(line.split()[0] for line in a.cmd("getent ahosts gp-c").splitlines() if "STREAM" in line))
+    print(*sorted(map(str, (NETWORK.site["gp-c"].address4, NETWORK.site["gp-c"].address6))))
+    print("bytes from hospital-b" in a.cmd("ping -4 -c 1 -W 5 hospital-b"))
+    print(open("/etc/hosts").read().startswith(machine[1].rstrip()))
+print("hospital-b" in open("/etc/hosts").read())
+"""
+
+
+def test_site_names_resolve_within_the_sandbox(run) -> None:  # type: ignore[no-untyped-def]
+    machine = Path("/etc/hosts").read_text()
+    done = run("-c", HEAD + NAMES)
+    resolved, addresses, *others = done.stdout.splitlines()
+    assert resolved == addresses
+    assert others == ["True", "True", "False"]
+    assert Path("/etc/hosts").read_text() == machine
