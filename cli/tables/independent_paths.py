@@ -7,6 +7,7 @@ from collections import Counter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from helsewan.common.counts import counted
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.screen import Screen
@@ -49,13 +50,17 @@ def show_few(network: Network) -> None:
             towns, to = (", ".join(network.pop[town].town for town in each) for each in (group.towns, group.to))
             table.add_row(towns, str(group.sites), str(group.paths), to)
     console = Screen()
+    if not found:  # the whole network is in the services' towns
+        console.print("no site is outside the towns of the services")
+        return
     console.print(table)
     counts = Counter[int]()
     for group in found:
         counts[group.paths] += group.sites
     numbers = ", ".join(f"{counts[paths]} have {paths}" for paths in range(MAX_PATHS + 1) if counts[paths])
     console.print(
-        f"of {counts.total()} sites outside the towns of some service: {numbers} (at most {MAX_PATHS} are counted)"
+        f"of {counted(counts.total(), 'site')} outside the towns of some service: {numbers} "
+        f"(at most {MAX_PATHS} are counted)"
     )
 
 

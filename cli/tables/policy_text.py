@@ -22,7 +22,7 @@ def show_policy(plan: Plan) -> None:
         f"{plan.policy}: {_many(len(plan.vpns), 'VPN')}, {_many(len(plan.roles), 'role')}, "
         f"{_many(entries, 'contract')} for {_many(len(plan.contracts), 'combination')} of roles and services, "
         f"{_many(len(plan.services), 'service')} in {_many(len(plan.classes), 'class', 'classes')}"
-        f"{_exceptions(plan)}, on {len(plan.network.sites)} sites"
+        f"{_exceptions(plan)}, on {_many(len(plan.network.sites), 'site')}"
     )
     for each in plan.exceptions:
         begins = f"from {shown(each.begins)} " if each.begins else ""
@@ -39,7 +39,7 @@ def show_difference(before: Plan, after: Plan) -> None:
         _print(_effect(effect))
     more, less = (sum(sum(each.pairs.values()) for each in found if each.opened is opened) for opened in (True, False))
     _print(
-        f"on {len(before.network.sites)} sites: {_many(more, 'pair')} of sites may open more, "
+        f"on {_many(len(before.network.sites), 'site')}: {_many(more, 'pair')} of sites may open more, "
         f"{_many(less, 'pair')} may open less"
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from helsewan.common.counts import counted
 from helsewan.common.screen import Screen
 from helsewan.topology.model import Network
 from helsewan.topology.summary import summary
@@ -26,11 +27,11 @@ def print_topology(network: Network, remarks: Iterable[str] = ()) -> None:
     console = Screen()
     console.print(table)
     console.print(
-        f"{numbers.pops} PoPs, {numbers.routers} routers, {numbers.links} links, {numbers.fibre_km:,.0f} km of fibre; "
-        f"{numbers.dual_homed} of {numbers.sites} sites on two PoPs"
+        f"{counted(numbers.pops, 'PoP')}, {counted(numbers.routers, 'router')}, {counted(numbers.links, 'link')}, "
+        f"{numbers.fibre_km:,.0f} km of fibre; {numbers.dual_homed} of {counted(numbers.sites, 'site')} on two PoPs"
     )
     for town, cut_off in numbers.single_points.items():
         name = network.pop[town].town
-        console.print(f"single point of failure: {name} (its loss cuts off {cut_off} sites)", markup=False)
+        console.print(f"single point of failure: {name} (its loss cuts off {counted(cut_off, 'site')})", markup=False)
     for remark in remarks:
         console.print(remark, markup=False)

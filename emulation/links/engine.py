@@ -76,6 +76,7 @@ class EngineProcess:
         self._max_ports, self._max_pipes, self._memory_bytes = max_ports, max_pipes, memory_bytes
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._unread = 0  # replies that did not arrive in time, and arrive before any later one
         self.scheduling = "none"
         self.memory_locked = False
 
@@ -131,6 +132,10 @@ class EngineProcess:
     def alive(self) -> bool:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
+
+    def exit_status(self) -> int | None:
+        """Its exit status, minus the signal that killed it; None while it runs, and after ``close``."""
+        return None if self._process is None else self._process.poll()
 
     def configure(self, dscp_to_queue: Sequence[int], tc_to_queue: Sequence[int], other_queue: int) -> None:
         """Set the classification, before any pipe is added: the queue of each DSCP (64), of each MPLS traffic class
@@ -250,8 +255,11 @@ class EngineProcess:
             return self._receive()
 
     def _receive(self) -> dict[str, Any]:
+        self._unread += 1
         try:
-            received = receive_message(self._control)
+            while self._unread:
+                received = receive_message(self._control)
+                self._unread -= 1
         except TimeoutError as error:
             raise EngineError(f"the link engine did not answer for {_REPLY_TIMEOUT_S:g} s") from error
         if received is None:

@@ -53,6 +53,26 @@ class ControlChannel:
     credentials: Credentials
 
 
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A daemon of a router that was started and not powered off: it runs, or has ended by itself."""
+
+    name: str
+    pid: int
+    pidfd: int
+
+    def exit_status(self) -> int | None:
+        """Its exit status, minus the signal that killed it; None while it runs. It stays to be waited for."""
+        found = None
+        with suppress(ChildProcessError):  # waited for already: how it ended is not known any more
+            found = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None:
+                return None
+        if found is None:
+            return 0
+        return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
 class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
     """One router: ``ovsdb-server`` and ``ovs-vswitchd``, with their files under ``home``."""
 
@@ -74,6 +94,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         self.control: ControlChannel | None = None
         self.batch = True
         self._pidfds: dict[str, int] = {}
+        self._pids: dict[str, int] = {}  # of the daemons as last started
         super().__init__(name, **params)
 
     def start(self, controllers: Sequence[object]) -> None:
@@ -120,8 +141,9 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         """Kill both daemons, as a power failure would; all state in memory is lost."""
         for name in reversed(DAEMONS):
             if (pidfd := self._pidfds.pop(name, None)) is not None:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+                with suppress(ProcessLookupError, ChildProcessError):  # it has ended by itself
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                    os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
                 os.close(pidfd)
         if self.datapath == KERNEL:  # the kernel datapath would keep forwarding cached flows
             with self.namespace.entered():
@@ -135,6 +157,14 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             poll.register(pidfd, select.POLLIN)
         return [names[pidfd] for pidfd, event in poll.poll(0) if event & select.POLLIN]
 
+    def running_daemons(self) -> list[Daemon]:
+        """The daemons that were started and not powered off."""
+        return [Daemon(name, self._pids[name], pidfd) for name, pidfd in dict(self._pidfds).items()]
+
+    def log_file(self, daemon: str) -> Path:
+        """The log file of one of the DAEMONS."""
+        return self.log_dir / f"{self.name}.{daemon}.log"
+
     def pidfds(self) -> list[int]:
         """The daemons' pidfds, valid until ``power_off``."""
         return list(self._pidfds.values())
@@ -145,8 +175,8 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         return bool(self._pidfds)
 
     def daemon_pid(self, name: str) -> int:
-        """Process id of one of the DAEMONS; vswitchd's first thread is the one that forwards."""
-        return int((self.home / f"{name}.pid").read_text())
+        """Process id of one of the DAEMONS, as last started; vswitchd's first thread is the one that forwards."""
+        return self._pids[name]
 
     def openflow_ports(self) -> dict[str, int]:
         """The interfaces that are OpenFlow ports, with their numbers; the trunk is one port."""
@@ -165,7 +195,8 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
 
     def _adopt(self, name: str) -> None:
         """Open a pidfd of a daemon: with --detach it is a child of the sandbox's first process, which is this one."""
-        self._pidfds[name] = os.pidfd_open(self.daemon_pid(name))
+        self._pids[name] = int((self.home / f"{name}.pid").read_text())  # a daemon removes the file when it ends
+        self._pidfds[name] = os.pidfd_open(self._pids[name])
 
     def _set_realtime(self, vswitchd: int) -> None:
         """Give vswitchd's forwarding and repair threads real-time priority; the database and controller stay normal."""
@@ -185,7 +216,7 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
             "--no-chdir",
             f"--pidfile={self.home / name}.pid",
             f"--unixctl={self.home / name}.ctl",
-            f"--log-file={self.log_dir / self.name}.{name}.log",
+            f"--log-file={self.log_file(name)}",
             "-vconsole:off",
             "-vsyslog:off",
             "-vfile:info",

@@ -77,7 +77,8 @@ class Client:
             send(self._socket, {"version": VERSION, "op": op, "arguments": arguments}, fds, REPLY_DEADLINE_S)
             reply, more = receive(self._socket, REPLY_LIMIT_BYTES, REPLY_DEADLINE_S)
         except ProtocolError as error:
-            raise NetworkGone(f"network {self.name} does not answer: {error}") from error
+            hint = "its process has ended, or is stopped: `helsewan status --last` shows its logs"
+            raise NetworkGone(f"network {self.name} does not answer: {error} (hint: {hint})") from error
         for fd in more:
             os.close(fd)
         if "ok" not in reply:
@@ -127,7 +128,7 @@ class Client:
         try:
             return receive(self._socket, REPLY_LIMIT_BYTES)[0]
         except ProtocolError:
-            raise NetworkGone(f"network {self.name} ended") from None
+            raise NetworkGone(f"network {self.name} ended (hint: `helsewan status --last` shows why)") from None
 
 
 def environment() -> Mapping[str, str]:

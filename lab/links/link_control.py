@@ -44,6 +44,7 @@ class LinkControl:
                 self._follow(name, direction, None, "")
         models = {name: self._changed_models(name, request) for name in names}
         self._check_state(request)
+        self._check_carrier(names, request)
         try:
             if models != {name: self._backend.models[name] for name in names}:
                 self._backend.set_models(models)
@@ -112,6 +113,18 @@ class LinkControl:
             hint = "--blackhole drops the frames of one direction, with carrier up"
             raise InputError(Problem("--direction", None, "a link is down or paused in both directions", hint))
 
+    def _check_carrier(self, names: tuple[str, ...], request: LinkRequest) -> None:
+        """Raise InputError where a link of a router that is dead or failed would get carrier."""
+        if request.state.down is False and not request.reset:
+            for name in names:
+                if dead := self._dead_ends(name):
+                    hint = "`helsewan status` shows since when and why"
+                    raise InputError(Problem(name, None, f"stays down: router {dead[0]} is dead", hint))
+
+    def _dead_ends(self, name: str) -> list[str]:
+        link = self._links[name]
+        return sorted({link.intf1.node.name, link.intf2.node.name} & self._testbed.failed_routers)
+
     def _change_state(self, names: tuple[str, ...], request: LinkRequest) -> None:
         state = LinkState(down=False, blackhole=False, paused=False) if request.reset else request.state
         if state.blackhole is not None:
@@ -123,6 +136,8 @@ class LinkControl:
             self._backend.set_paused(names, state.paused)
             (self._paused.update if state.paused else self._paused.difference_update)(names)
         if state.down is not None:
+            if not state.down:  # what a dead router took down stays down, also in a reset
+                names = tuple(name for name in names if not self._dead_ends(name))
             self._backend.set_down(names, state.down)
             for name in names:
                 self._testbed.note_lost_carrier(self._links[name].ends())

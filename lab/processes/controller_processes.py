@@ -37,7 +37,8 @@ class SlowPathProcess:
         sockets = routers / "{router}" / f"{BRIDGE}.mgmt"
         argv = [sys.executable, "-m", "helsewan.controller.slowpath.main"]
         argv += ["--plan", str(run_dir / PLAN_FILE), "--sockets", str(sockets)]
-        with log.open("w") as output:
+        self.log = log
+        with log.open("a") as output:  # one that was restarted appends
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
     def close(self) -> None:
@@ -54,7 +55,8 @@ class NorthboundProcess:
         argv = [sys.executable, "-m", "helsewan.controller.northbound.main", f"--plan={run_dir / PLAN_FILE}"]
         argv += [f"--door={run_dir / CONTROL_SOCKET}", f"--events={events}", f"--changes={changes}"]
         argv += [f"--tokens={tokens}", f"--listener={listener}"]
-        with log.open("w") as output:
+        self.log = log
+        with log.open("a") as output:  # one that was restarted appends
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[listener]
             )
@@ -82,7 +84,7 @@ class Controllers:
         self._changed = threading.Condition()
         self._end_reason = ""  # why no more events will arrive
         self._killed: set[int] = set()
-        self._followers: list[threading.Thread] = []
+        self._followers: dict[int, threading.Thread] = {}  # of the latest process, by number
         self._leader = 0
         with open(os.open(self._plan_file, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
             pickle.dump(plan, file)
@@ -98,19 +100,37 @@ class Controllers:
         argv += ["--listen", f"{host}:{port}", "--events", str(writing), "--key", str(self._credentials.key)]
         argv += ["--certificate", str(self._credentials.certificate), "--authority", str(self._credentials.authority)]
         argv += ["--door", str(self._plan_file.with_name(CONTROL_SOCKET)), "--changes", str(self.changes)]
-        log = self._log_dir / f"{self._name(number).replace(' ', '-')}.log"
-        with log.open("a") as output:
+        with self._log(number).open("a") as output:
             process = self._management.centre.spawn(argv, pass_fds=[writing], stdout=output, stderr=output)
         os.close(writing)
         name = f"controller-events-{number}"
         follower = threading.Thread(target=self._follow, args=(reading, number), name=name, daemon=True)
         follower.start()
-        self._followers.append(follower)
+        self._followers[number] = follower
         return process
 
     @staticmethod
-    def _name(number: int) -> str:
+    def name(number: int) -> str:
+        """The name of a controller, by its number (from 0)."""
         return "controller" if not number else f"controller {number + 1}"
+
+    def _log(self, number: int) -> Path:
+        return self._log_dir / f"{self.name(number).replace(' ', '-')}.log"
+
+    def running(self) -> dict[int, tuple[subprocess.Popen[bytes], Path]]:
+        """The controllers that were not killed by `kill_leader`: process and log file, by number."""
+        return {
+            number: (process, self._log(number))
+            for number, process in enumerate(self._processes)
+            if number not in self._killed
+        }
+
+    def restart(self, number: int) -> None:
+        """Start a controller that has ended; it continues from the rules that it reads back. Waits for events are
+        possible again."""
+        self._followers[number].join()  # it reads to the end of the events, and then reports that no more arrive
+        self._processes[number] = self._start(number)
+        self._end_reason = ""
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -120,7 +140,7 @@ class Controllers:
     def dead(self) -> list[str]:
         """Names of the controllers that ended without `kill_leader`."""
         ended = (number for number, process in enumerate(self._processes) if process.poll() is not None)
-        return [f"the {self._name(number)}" for number in ended if number not in self._killed]
+        return [f"the {self.name(number)}" for number in ended if number not in self._killed]
 
     def kill_leader(self) -> int:
         """Kill the leading controller; returns the time (CLOCK_REALTIME, ns)."""
@@ -143,7 +163,7 @@ class Controllers:
         for process in self._processes:
             process.kill()
             process.wait()
-        for follower in self._followers:
+        for follower in self._followers.values():
             follower.join()
 
     def wait_for(self, what: str, condition: Callable[[list[Event]], bool], deadline_s: float) -> None:
@@ -177,7 +197,7 @@ class Controllers:
             self._changed.notify_all()
 
     def _follow(self, reading: int, number: int) -> None:
-        reason = f"it ended, see {self._name(number).replace(' ', '-')}.log"
+        reason = f"it ended, see {self._log(number).name}"
         try:
             with open(reading, encoding="utf-8") as lines:
                 for line in lines:

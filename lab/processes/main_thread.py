@@ -17,11 +17,17 @@ class MainThread:
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
 
-    def call(self, act: Callable[[], Result]) -> Result:
-        """Call ``act`` in the main thread; returns or raises what it does."""
+    def call(self, act: Callable[[], Result], within_s: float | None = None) -> Result:
+        """Call ``act`` in the main thread; returns or raises what it does. Raises TimeoutError, and does not call it,
+        where the main thread is busy with other calls for ``within_s`` (None: waits)."""
         future: Future[Result] = Future()
         self._calls.put((future, act))
-        return future.result()
+        try:
+            return future.result(within_s)
+        except TimeoutError:
+            if not future.cancel():  # it has begun meanwhile, or raised this itself
+                return future.result()
+            raise
 
     def work_for(self, seconds: float) -> None:
         """In the main thread: execute the calls that arrive in the next ``seconds``."""
@@ -31,6 +37,8 @@ class MainThread:
                 future, act = self._calls.get(timeout=left_s)
             except queue.Empty:
                 return
+            if not future.set_running_or_notify_cancel():
+                continue
             try:
                 future.set_result(act())
             except Exception as error:  # raised in the calling thread

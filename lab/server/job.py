@@ -10,6 +10,8 @@ from helsewan.lab.server.lifetime import Limits
 from helsewan.lab.server.northbound_api import Interface
 from helsewan.policies.plan import Plan
 
+OUTPUT = "up.log"  # output of a network in the background, in its directory
+
 
 @dataclass(frozen=True)
 class LabJob:

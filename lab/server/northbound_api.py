@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -66,3 +66,15 @@ def _loopback(request: str) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise InputError(Problem("--api", request, reason.lower(), "use another port")) from None
+
+
+def refuse(listener: int) -> None:
+    """From now on refuse connections to the listening socket (descriptor), whoever else holds it, and close those that
+    wait to be accepted."""
+    with socket.socket(fileno=os.dup(listener)) as sock:
+        sock.setblocking(False)
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # none is left, or none can be taken any more
+            while True:
+                sock.accept()[0].close()

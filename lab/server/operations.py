@@ -31,11 +31,13 @@ from helsewan.lab.server.job import LabJob
 from helsewan.lab.server.lifetime import MIN_LEASE_US, Lifetime
 from helsewan.lab.server.rules import start_reading
 from helsewan.lab.server.status import status_of, validity_of
+from helsewan.lab.supervision.supervisor import Supervisor
 from helsewan.lab.testbed.running_health import RunningHealth
 from helsewan.lab.testbed.testbed import Testbed
 
 # Earlier names of operations, for clients of an earlier version with the same protocol version.
 DEPRECATED_NAMES = {"lines": "links", "change-lines": "change-links", "play": "inject", "talk": "sessions"}
+BUSY_S = 3.0  # `status` waits so long for other operations, and then tells what it can without
 
 
 class NoArguments(Request):
@@ -76,13 +78,15 @@ class Operations:
         self._began = time.monotonic()
         self.main = MainThread()
         self._links: LinkControl | None = None  # once the network is up
+        self._supervisor: Supervisor | None = None  # likewise
         self._health: RunningHealth | None = None  # likewise
         self.stage = "starting"
         self.ended = False
 
-    def open(self, health: RunningHealth) -> None:
-        """Accept all operations from now on; called once the network is up, and monitored by ``health``."""
-        self._health = health
+    def open(self, supervisor: Supervisor, health: RunningHealth) -> None:
+        """Accept all operations from now on; called once the network is up, with the supervisor of its parts and the
+        monitor of its validity."""
+        self._supervisor, self._health = supervisor, health
         self._links = LinkControl(self._testbed)
 
     @property
@@ -132,12 +136,16 @@ class Operations:
             **self._lifetime.state(),
             "api": None if (api := self._job.api) is None else {"address": api.address, "token_file": api.token_file},
         }
-        if links is None:
+        if links is None or self._supervisor is None:
             return about
-        facts = self.main.call(lambda: status_of(self._testbed) | {"changed": links.changed()})
+        about |= self._supervisor.report()
+        try:
+            measured = self.main.call(lambda: status_of(self._testbed) | {"changed": links.changed()}, BUSY_S)
+        except TimeoutError:  # another client's operation waits for a part that is stalled
+            return about | {"busy": f"another operation has lasted for over {BUSY_S:g} s"}
         if self._health is not None:
-            facts["validity"] = validity_of(self._health, request.since_s, facts["dropped_at"])
-        return about | facts
+            measured["validity"] = validity_of(self._health, request.since_s, measured["dropped_at"])
+        return about | measured
 
     def down(self, request: NoArguments, fds: Sequence[int]) -> None:
         """End the lab."""

@@ -12,7 +12,7 @@ from helsewan.lab.testbed.testbed import Testbed
 
 
 def status_of(testbed: Testbed) -> dict[str, Any]:
-    """Sizes, dead parts, lateness of the link engine, frames dropped by the machine, memory."""
+    """Sizes, lateness of the link engine, frames dropped by the machine, memory."""
     drops = testbed.machine_drops()
     routers = len(testbed.network.routers)
     return {
@@ -20,7 +20,6 @@ def status_of(testbed: Testbed) -> dict[str, Any]:
         "routers": routers,
         "lines": len(testbed.backend.links) - routers,  # without each router's link to the operations centre
         "dataplane": testbed.dataplane.value,
-        "dead": testbed.dead_parts(),
         **(_lateness(testbed) if testbed.has_engine else {}),
         "machine_drops": sum(drops.values()),
         "dropped_at": drops,

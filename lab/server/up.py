@@ -20,13 +20,13 @@ from helsewan.lab.client.registry import DEFAULT_NAME, own_registry
 from helsewan.lab.processes.run_directory import conclude, discard, hand_over, make_directory, shown
 from helsewan.lab.processes.sandbox_process import ending, handle_interrupts, interrupts, run_in_sandbox
 from helsewan.lab.server.detached import log_to, run_detached, tell
-from helsewan.lab.server.job import LabJob
+from helsewan.lab.server.job import OUTPUT, LabJob
 from helsewan.lab.server.lifetime import Limits, parsed_limits
 from helsewan.lab.server.northbound_api import northbound_interface
+from helsewan.lab.supervision.last_network import forget, note_killed, remember
 from helsewan.policies.plan import Plan
 from helsewan.policies.plan_source import load_network_plan
 
-OUTPUT = "up.log"  # output of a network in the background
 _REPORTED = (  # exit codes of a worker that has said why
     ExitCode.PASS,
     ExitCode.VOID,
@@ -110,11 +110,15 @@ def _run(request: LabRequest, plan: Plan, limits: Limits, launcher: socket.socke
         )
         fds = [job.listener, job.launcher, None if api is None else api.listener]
         fds += [None if limits.owner is None else limits.owner.pidfd]
+        remember(registry, request.name, directory)
         status = run_in_sandbox("helsewan.lab.server.worker", job, [fd for fd in fds if fd is not None])
         handle_interrupts(signal.SIG_IGN)
         if status in (ExitCode.BAD_INPUT, ExitCode.MISSING_PRIVILEGE):  # refused in the sandbox
             discard(created)
+            forget(directory)
             return status
+        if status not in _REPORTED:
+            note_killed(directory, f"its first process: {ending(status)}")
         conclude(directory)
         if status not in _REPORTED:
             print(f"the network ended: its first process: {ending(status)}", file=sys.stderr)

@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import cast
 
 from helsewan.common.errors import InputError
@@ -16,6 +17,7 @@ from helsewan.controller.northbound.tokens import write_tokens
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.site_mounts import hide_from_sites
 from helsewan.lab.client.registry import DEFAULT_NAME
+from helsewan.lab.client.usage import size, usage
 from helsewan.lab.health.health_log import Turn, described
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
@@ -23,19 +25,18 @@ from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read
 from helsewan.lab.processes.zombie_reaper import ZombieReaper
 from helsewan.lab.server.control_socket import Server
 from helsewan.lab.server.detached import tell
-from helsewan.lab.server.job import LabJob
+from helsewan.lab.server.job import OUTPUT, LabJob
 from helsewan.lab.server.lifetime import Lifetime
-from helsewan.lab.server.northbound_api import Interface
+from helsewan.lab.server.northbound_api import Interface, refuse
 from helsewan.lab.server.operations import Operations
+from helsewan.lab.supervision.last_network import HISTORY, Ending
+from helsewan.lab.supervision.supervisor import PartLost, Supervisor
 from helsewan.lab.testbed.lan_hosts import add_lan_hosts
+from helsewan.lab.testbed.parts import Part, PartKind
 from helsewan.lab.testbed.running_health import RunningHealth
 from helsewan.lab.testbed.testbed import Testbed
 
 TICK_S = 0.25
-
-
-class LabFailed(RuntimeError):
-    """A process of the emulation ended unexpectedly."""
 
 
 def main(descriptor: int) -> int:
@@ -60,9 +61,9 @@ def main(descriptor: int) -> int:
     except Exception as error:
         if job.debug:
             traceback.print_exc()
-        code = exit_code_of(error)
-        reason = str(error) if isinstance(error, LabFailed) else f"{type(error).__name__}: {error}"
-        network.fail(f"network {job.name} {'failed' if network.is_up else 'did not come up'}: {reason}", code)
+        ending, code = network.ending_of(error), exit_code_of(error)
+        what = "failed" if network.is_up else "did not come up"
+        network.fail(f"network {job.name} {what}: {ending.reason} (see {ending.log})", code)
         return code
     network.say("ended")
     return ExitCode.PASS
@@ -74,17 +75,18 @@ class RunningLab:
     def __init__(self, job: LabJob) -> None:
         self._job = job
         self._screen = Screen()
-        self._history = History(job.directory / "history.jsonl")
+        self._history = History(job.directory / HISTORY)
         logs = job.directory / "logs"
         hide_from_sites(job.registry)
         self.testbed = Testbed(job.plan, sandbox.RUN_DIR, logs, self._on_controller_event, job.dataplane, job.standby)
         self._launcher = None if job.launcher is None else socket.socket(fileno=job.launcher)
         self.lifetime = Lifetime(job.limits, self._launcher)
         self.operations = Operations(job, self.testbed, self._history, self.lifetime)
+        self._supervisor: Supervisor | None = None  # once the network is up
         self.is_up = False
 
     def run(self) -> None:
-        """Start the network and run it until a client ends it. Raises LabFailed, or the error of a component that did
+        """Start the network and run it until a client ends it. Raises PartLost, or the error of a component that did
         not start."""
         self._history.append(
             "up", name=self._job.name, policy=self._job.plan.policy, network=self._job.plan.network.name
@@ -92,12 +94,28 @@ class RunningLab:
         self.lifetime.start()
         listener = socket.socket(fileno=self._job.listener)
         Server(listener, self.operations.table(), self._job.debug).start()
+        ending = Ending("asked", "a client asked for it")
         try:
             self._bring_up()
             self._monitor()
+        except BaseException as error:
+            ending = self.ending_of(error)
+            raise
         finally:
-            self.testbed.close()
-            self._history.append("down", **({"reason": self.lifetime.over} if self.lifetime.over else {}))
+            try:
+                if self._supervisor is not None:
+                    self._supervisor.stop()
+                self.testbed.close()
+            finally:
+                self._history.append(ending.event, **ending.facts())
+
+    def ending_of(self, error: BaseException) -> Ending:
+        """How the network ends with ``error``."""
+        if isinstance(error, KeyboardInterrupt):
+            return Ending("interrupted", self.lifetime.over or ("by a signal" if self.is_up else "before it was up"))
+        if isinstance(error, PartLost):
+            return Ending("failed", str(error), error.log)
+        return Ending("failed", f"{type(error).__name__}: {error}", str(self._job.directory / "logs"))
 
     def say(self, what: str) -> None:
         """Print a message about the network."""
@@ -124,7 +142,9 @@ class RunningLab:
             progress.say(f"the network is up and programmed after {time.monotonic() - began:.1f} s")
         self._history.append("network-up", seconds=round(time.monotonic() - began, 3))
         self.is_up = True
-        self.operations.open(RunningHealth(self.testbed, self._on_turn))
+        self._supervisor = Supervisor(self.testbed, self._history.append, self.say, self._output(), self._give_up)
+        self._supervisor.start()
+        self.operations.open(self._supervisor, RunningHealth(self.testbed, self._on_turn))
         self._print_usage()
         self.lifetime.begin_lease()
         if self._launcher is not None:
@@ -133,31 +153,36 @@ class RunningLab:
     def _serve(self, api: Interface) -> None:
         tokens = sandbox.RUN_DIR / "tokens"
         write_tokens(tokens, [api.token])
-        self.testbed.start_northbound(self._job.directory / "history.jsonl", tokens, api.listener)
+        self.testbed.start_northbound(self._job.directory / HISTORY, tokens, api.listener)
+
+    def _output(self) -> Path:
+        """Where this process, and the link engine, write: the log of a network in the background, or its folder."""
+        log = self._job.directory / OUTPUT
+        return log if log.exists() else self._job.directory
+
+    def _give_up(self, part: Part) -> None:
+        """A part is restarted no more. Clients of the northbound server are refused: nobody will accept them."""
+        if part.kind is PartKind.NORTHBOUND and self._job.api is not None:
+            refuse(self._job.api.listener)
 
     def _monitor(self) -> None:
-        """Serve clients and check that all processes run, until a client ends the lab."""
+        """Serve clients and supervise the parts, until a client ends the lab."""
         zombies = ZombieReaper()
         while not self.operations.ended:
             self.operations.main.work_for(TICK_S)
-            if dead := self.testbed.dead_parts():
-                raise LabFailed(f"ended unexpectedly: {', '.join(dead)}")
+            if self._supervisor is not None:
+                self._supervisor.act()
             zombies.sweep()
 
     def _print_usage(self) -> None:
-        network = self._job.plan.network
         name = "" if self._job.name == DEFAULT_NAME else f" --name {self._job.name}"
-        usage = f"  {self._job.api.usage}\n" if self._job.api else ""
-        site, other = network.sites[0].id, network.sites[1]
+        commands = usage(self._job.plan, name)
+        if self._job.api is not None:
+            commands.append(self._job.api.usage)
         self._screen.print(
-            f"\nnetwork {self._job.name}: {len(network.sites)} sites, {len(network.routers)} routers, "
-            f"policy {self._job.plan.policy}. From another terminal:\n\n"
-            f"  helsewan status{name}\n"
-            f"  helsewan exec{name} {site} -- ping -c 3 {other.address4}\n"
-            f"  helsewan shell{name} {site}\n"
-            f"  helsewan link set{name} {network.links[0].id} --delay 20ms --loss 1%\n"
-            f"  helsewan down{name}\n{usage}\n"
-            "It runs until `helsewan down` or Ctrl-C.",
+            f"\nnetwork {self._job.name}: {size(self._job.plan)}. From another terminal:\n\n"
+            + "".join(f"  {command}\n" for command in commands)
+            + "\nIt runs until `helsewan down` or Ctrl-C.",
             markup=False,
             soft_wrap=True,
         )

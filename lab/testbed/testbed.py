@@ -7,9 +7,11 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from helsewan.common.counts import counted
 from helsewan.emulation.kernel.backend import KernelBackend
 from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.engine_backend import EngineBackend
@@ -32,6 +34,7 @@ from helsewan.lab.testbed import observation
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.lab.testbed.fault_injection import FaultInjector
 from helsewan.lab.testbed.link_settings import link_classes, link_shape
+from helsewan.lab.testbed.parts import Part, PartKind, engine_part, process_parts, router_parts
 from helsewan.policies.plan import Plan
 from helsewan.topology.management import OPENFLOW_PORT, STANDBY_PORT, Management
 from helsewan.topology.model import Network
@@ -71,6 +74,9 @@ class Testbed:
         self._net: EmulatedNet | None = None
         self._faults: FaultInjector | None = None
         self._slow_path: SlowPathProcess | None = None
+        self._northbound: NorthboundProcess | None = None
+        self._northbound_start: Callable[[], NorthboundProcess] | None = None
+        self.is_supervised = False  # whether parts that end are restarted or done without, see `lab.supervision`
         self._calibrated: Calibrated | None = None
 
     def start(self, stage: Callable[[str], None]) -> None:
@@ -86,7 +92,7 @@ class Testbed:
         monitor = ProcessMonitor(self._process_ended)
         self._start_controllers()
         self._start_backend(monitor)
-        stage(f"building {len(self.network.sites)} sites and {len(self.network.routers)} routers")
+        stage(f"building {counted(len(self.network.sites), 'site')} and {counted(len(self.network.routers), 'router')}")
         self._net = build(self.network, self.backend, self._run_dir, self._log_dir, self.management, self._bfd)
         if sandbox.inside():  # never the machine's own file
             names = SiteNames(self.network.sites, sandbox.RUN_DIR)
@@ -98,8 +104,8 @@ class Testbed:
         self._net.start()
         monitor.add(pidfd for switch in self._net.switches for pidfd in switch.pidfds())
         stage("programming the routers")
-        self._slow_path = SlowPathProcess(self._run_dir, self._run_dir, self._log_dir / "slowpath.log")
-        self._started.callback(self._slow_path.close)
+        self._slow_path = self._start_slow_path()
+        self._started.callback(lambda: _started_component(self._slow_path, "slow path").close())
         self.controllers.wait_for_event("all-programmed")
         self.controllers.wait_for_event("all-links-up")
         stage("calibrating the links")
@@ -127,8 +133,30 @@ class Testbed:
         """Start the northbound server on the listening socket ``listener`` (descriptor); ``events`` is the file that
         events are appended to, ``tokens`` the file of accepted tokens."""
         log, changes = self._log_dir / "northbound.log", self.controllers.changes
-        northbound = NorthboundProcess(self._run_dir, events, changes, tokens, listener, log)
-        self._started.callback(northbound.close)
+        self._northbound_start = partial(NorthboundProcess, self._run_dir, events, changes, tokens, listener, log)
+        self._northbound = self._northbound_start()
+        self._started.callback(lambda: _started_component(self._northbound, "northbound server").close())
+
+    def _start_slow_path(self) -> SlowPathProcess:
+        return SlowPathProcess(self._run_dir, self._run_dir, self._log_dir / "slowpath.log")
+
+    def parts(self) -> list[Part]:
+        """The processes of the network; those of routers that are off are left out."""
+        found = list(router_parts(self.net.switches))
+        found += process_parts(self.controllers, _started_component(self._slow_path, "slow path"), self._northbound)
+        return found if self._engine is None else [*found, engine_part(self._engine)]
+
+    def restart(self, part: Part) -> None:
+        """Start a part that has ended, and that keeps no state that the network needs: a controller, the slow path or
+        the northbound server. Raises ValueError for any other."""
+        if part.kind is PartKind.CONTROLLER:
+            self.controllers.restart(int(part.owner))
+        elif part.kind is PartKind.SLOW_PATH:
+            self._slow_path = self._start_slow_path()
+        elif part.kind is PartKind.NORTHBOUND and self._northbound_start is not None:
+            self._northbound = self._northbound_start()
+        else:
+            raise ValueError(f"{part.name} cannot be restarted")
 
     def close(self) -> None:
         """End the processes that this process exchanges data with; the kernel ends all others with the sandbox."""
@@ -252,8 +280,10 @@ class Testbed:
         return drops | observation.interface_drops(nodes, self._fault_injector.lost_carrier)
 
     def _process_ended(self) -> None:
-        """Called when a process ended. Unless fault injection ended it, waits for events must fail: they may never
-        come."""
+        """Called when a process ended. Unless fault injection ended it, or it is supervised, waits for events must
+        fail: they may never come."""
+        if self.is_supervised:
+            return
         if (dead := self.dead_parts()) and self._controllers is not None:
             self._controllers.give_up(f"ended unexpectedly: {', '.join(dead)}")
 

@@ -300,14 +300,3 @@ def test_a_kill_leaves_nothing(tmp_path: Path) -> None:
     assert terminal.run("down").returncode == 0
     assert again.wait(DEADLINE_S) == 0
     again.communicate()
-
-
-def test_a_part_that_dies_ends_it_and_is_named(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path)
-    process = terminal.up()
-    (victim,) = set(running(terminal, "/south/ovs-vswitchd.ctl"))
-    os.kill(victim, signal.SIGKILL)
-    assert process.wait(DEADLINE_S) == 3
-    _, said = process.communicate()
-    assert b"south's ovs-vswitchd" in said
-    wait_until_gone(tmp_path)

@@ -28,6 +28,7 @@ class Terminal:
             **os.environ,
             "PYTHONPATH": str(REPOSITORY),
             "HELSEWAN_RUNTIME_DIR": str(directory / "place"),
+            "XDG_STATE_HOME": str(directory / "state"),
             "HELSEWAN_TEST": str(directory),
         }
 

@@ -305,3 +305,19 @@ def test_the_process_dies_with_a_killed_parent() -> None:
         parent.kill()
     assert select.select([pidfd], [], [], PATIENCE_S)[0]
     os.close(pidfd)
+
+
+def test_a_late_reply_is_not_taken_for_the_next_one() -> None:
+    """A stopped engine does not answer in time; once it runs again, every request gets its own reply."""
+    with EngineProcess() as engine:
+        os.kill(engine.pid, signal.SIGSTOP)
+        engine._control.settimeout(0.05)
+        for _ in range(2):
+            with pytest.raises(EngineError, match="did not answer"):
+                engine.restart_lateness()
+        os.kill(engine.pid, signal.SIGCONT)
+        engine._control.settimeout(60)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            assert engine.add_ports([theirs.fileno()]) == [0]
+        assert engine.set_pipes([]) > 0

@@ -12,7 +12,7 @@ LEVELS = {
     **dict.fromkeys(("processes", "flows", "client"), 0),
     **dict.fromkeys(("calibration", "health"), 1),
     "testbed": 2,
-    **dict.fromkeys(("links", "probing"), 3),
+    **dict.fromkeys(("links", "probing", "supervision"), 3),
     **dict.fromkeys(("server", "proofs", "doctor"), 4),
 }
 

@@ -1,0 +1,79 @@
+"""The processes that a running network consists of, each with what it is, its log, and how it ended."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.routers.switches import RouterSwitch
+from helsewan.lab.processes.controller_processes import Controllers, NorthboundProcess, SlowPathProcess
+
+
+class PartKind(str, Enum):
+    """What a process is to the network."""
+
+    LINK_ENGINE = "link engine"  # carries every frame: without it there is no network
+    ROUTER = "router"  # a daemon of a router, which is off without it
+    CONTROLLER = "controller"
+    SLOW_PATH = "slow path"
+    NORTHBOUND = "northbound server"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A process. ``status``: its exit status, minus the signal that killed it, or None while it runs (main thread
+    only). ``owner``: the router's id, or the controller's number. ``log``: its log file, None where it has none."""
+
+    name: str
+    kind: PartKind
+    pid: int
+    status: Callable[[], int | None] = field(compare=False)
+    owner: str = ""
+    log: Path | None = None
+
+
+def how_ended(status: int) -> str:
+    """How a process ended, by its exit status: ``was killed by SIGKILL``, ``ended with exit status 1``."""
+    if status >= 0:
+        return f"ended with exit status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"was killed by signal {-status}"
+
+
+def router_parts(switches: list[RouterSwitch]) -> Iterator[Part]:
+    """The daemons of the routers that are on."""
+    for switch in switches:
+        for daemon in switch.running_daemons():
+            yield Part(
+                f"{switch.name}'s {daemon.name}",
+                PartKind.ROUTER,
+                daemon.pid,
+                daemon.exit_status,
+                switch.name,
+                switch.log_file(daemon.name),
+            )
+
+
+def process_parts(
+    controllers: Controllers, slow_path: SlowPathProcess, northbound: NorthboundProcess | None
+) -> Iterator[Part]:
+    """The controllers, the slow path and the northbound server."""
+    for number, (process, log) in controllers.running().items():
+        name = f"the {controllers.name(number)}"
+        yield Part(name, PartKind.CONTROLLER, process.pid, process.poll, str(number), log)
+    process = slow_path.process
+    yield Part("the routers' slow path", PartKind.SLOW_PATH, process.pid, process.poll, log=slow_path.log)
+    if northbound is not None:
+        process = northbound.process
+        yield Part("the northbound server", PartKind.NORTHBOUND, process.pid, process.poll, log=northbound.log)
+
+
+def engine_part(engine: EngineProcess) -> Part:
+    """The link engine, which has no log of its own: it writes to the network's output."""
+    return Part("the link engine", PartKind.LINK_ENGINE, engine.pid, engine.exit_status)
