@@ -76,6 +76,8 @@ VERBS = {
     "up": ([], "helsewan.lab.server.up:run_lab"),
     "down": ([], CLIENT),
     "status": ([], CLIENT),
+    "renew": ([], CLIENT),
+    "ip": (["a"], CLIENT),
     "exec": (["a", "--", "true"], CLIENT),
     "shell": (["a"], CLIENT),
     "cli": ([], CLIENT),
@@ -192,7 +194,8 @@ def test_a_lab_that_does_not_come_up(error: Exception, monkeypatch: pytest.Monke
     def fail() -> None:
         raise error
 
-    lab = SimpleNamespace(is_up=False, run=fail, say=print)
+    ending = SimpleNamespace(reason=str(error), log="logs")
+    lab = SimpleNamespace(is_up=False, run=fail, say=print, fail=lambda why, code: None, ending_of=lambda _: ending)
     monkeypatch.setattr(worker, "orphaned", lambda: False)
     monkeypatch.setattr(worker, "read_job", lambda _: SimpleNamespace(name="lab", debug=False))
     monkeypatch.setattr(worker, "RunningLab", lambda _: lab)
