@@ -9,7 +9,6 @@ import time
 import traceback
 from typing import cast
 
-from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
@@ -51,7 +50,7 @@ def main(descriptor: int) -> int:
     except Exception as error:
         if job.debug:
             traceback.print_exc()
-        reason = str(error) if isinstance(error, (LabFailed, InputError)) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, LabFailed) else sandbox.explained(error)
         print(f"network {job.name} {'failed' if network.is_up else 'did not come up'}: {reason}", file=sys.stderr)
         return exit_code_of(error)
     network.say("ended")
