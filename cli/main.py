@@ -101,7 +101,9 @@ def _failure(error: Exception) -> tuple[object, int]:
         return error, ExitCode.VOID
     code = exit_code_of(error)
     if code is ExitCode.MISSING_PRIVILEGE:
-        return f"permission: {error} (hint: `helsewan doctor` says what this user lacks)", code
+        from helsewan.emulation.sandbox.sandbox import explained
+
+        return explained(error), code
     if code is ExitCode.BAD_INPUT:
         return f"installation: {error} (hint: `make setup`, or install helsewan again)", code
     what = "internal error" if code is ExitCode.INTERNAL_ERROR else "helsewan failed"

@@ -7,6 +7,7 @@ interfaces with the network namespaces, mounts with the mount namespace.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -18,12 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from helsewan.common.errors import InputError, MissingPrivilege, Problem
+from helsewan.common.exit_codes import is_denied
 from helsewan.emulation.sandbox import continuation
 from helsewan.emulation.sandbox.namespaces import mount_namespace, mount_tmpfs
-from helsewan.emulation.sandbox.sandbox_diagnosis import diagnosis, tun_diagnosis
+from helsewan.emulation.sandbox.sandbox_diagnosis import TUN, denied, diagnosis, tun_diagnosis
+from helsewan.emulation.sandbox.surroundings import surroundings
 
 RUN_DIR = Path("/run/helsewan")  # on a tmpfs private to the sandbox, which hides the host's own /run
-TUN = Path("/dev/net/tun")
 _entered: set[str] = set()  # mount namespaces of the sandboxes that this program entered
 
 # Programs that a sandbox requires, and the Debian package that contains each.
@@ -42,9 +44,10 @@ PROGRAMS = {
 def command(argv: Sequence[str]) -> list[str]:
     """The command that runs ``argv`` as the first process of a new sandbox, which ends with the calling thread.
 
-    For an ordinary user it also creates a user namespace, in which the sandbox's processes are root.
+    For an ordinary user, and for root without the capabilities (in a container, mostly), it also creates a user
+    namespace, in which the sandbox's processes are root and have all of them.
     """
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    user = ["--user", "--map-root-user"] if surroundings().in_user_namespace else []
     flags = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]
     return ["setpriv", "--pdeathsig", "KILL", "unshare", *user, *flags, *argv]
 
@@ -63,7 +66,7 @@ def inhabit() -> None:
     if inside():
         return
     require()
-    user = os.geteuid() != 0
+    user = surroundings().in_user_namespace
     try:
         if continuation.has_threads():
             continuation.continue_in_thread()
@@ -116,13 +119,25 @@ def require() -> None:
         for path in {Path(__file__).parents[2], Path(sys.prefix)}
         if hides(path)
     ]
-    denied = [problem] if (problem := tun_diagnosis(TUN)) else []
-    if not problems and not denied and (refusal := _refusal()):
-        denied.append(diagnosis(refusal, root=os.geteuid() == 0))
+    here = surroundings()
+    lacking = [problem] if (problem := tun_diagnosis(TUN, here)) else []
+    if not problems and (refusal := _refusal(with_tap=not lacking)):
+        lacking.append(diagnosis(refusal, here))
     if problems:
-        raise InputError(*problems, *denied)
-    if denied:
-        raise MissingPrivilege(*denied)
+        raise InputError(*problems, *lacking)
+    if lacking:
+        raise MissingPrivilege(*lacking)
+
+
+def explained(error: BaseException) -> str:
+    """What an error says, in one line; where the kernel refused something, also which setting of this machine or
+    container gives it."""
+    if isinstance(error, OSError) and is_denied(error):
+        if error.errno == errno.EACCES and error.filename:  # a file's mode, which no setting of a container changes
+            return str(Problem("permission", str(error.filename), str(error.strerror), "run as its owner, or as root"))
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        return str(denied(what, surroundings()))
+    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
 
 
 def enter() -> None:
@@ -153,7 +168,11 @@ def _path() -> str:
     return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
 
 
-def _refusal() -> str:
-    """Why this user cannot create a sandbox; empty if they can. Creates one, as that is the only reliable test."""
-    tried = subprocess.run(command(["true"]), capture_output=True, text=True, check=False)
-    return (tried.stderr.strip() or f"exit status {tried.returncode}") if tried.returncode else ""
+def _refusal(with_tap: bool) -> str:
+    """Why this user cannot create a sandbox and use it; empty if they can. Tries it, as that is the only reliable
+    test."""
+    trial = [sys.executable, "-I", "-S", str(Path(__file__).with_name("sandbox_trial.py"))]
+    argv = command(trial if with_tap else [*trial, "no-tap"])
+    tried = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
+    said = " ".join(tried.stderr.split())
+    return (said or f"exit status {tried.returncode}") if tried.returncode else ""

@@ -21,10 +21,12 @@ from helsewan.common.errors import InputError, MissingPrivilege
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import CommandError, run
 from helsewan.common.screen import Screen
+from helsewan.emulation.routers.switch_ports import can_widen
 from helsewan.emulation.routers.switches import ALLOCATOR
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.procfs import PRESSURE, cpu_limit_cores, read_load
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
+from helsewan.emulation.sandbox.surroundings import surroundings
 from helsewan.lab.doctor.doctor_items import (
     Item,
     Status,
@@ -95,6 +97,8 @@ def collect_facts() -> dict[str, Any]:
         "locked_bytes": None if locked == resource.RLIM_INFINITY else locked,
         "problems": _problems(),
         "open_vswitch": _open_vswitch(),
+        "missing_capabilities": surroundings().missing,
+        "copies_descriptors": can_widen(),
         "cudd": _has_cudd(),
         "cudd_build": how_to_build(),
         "jemalloc": _can_preload(ALLOCATOR),

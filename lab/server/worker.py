@@ -115,7 +115,7 @@ class RunningLab:
             return Ending("interrupted", self.lifetime.over or ("by a signal" if self.is_up else "before it was up"))
         if isinstance(error, PartLost):
             return Ending("failed", str(error), error.log)
-        return Ending("failed", f"{type(error).__name__}: {error}", str(self._job.directory / "logs"))
+        return Ending("failed", sandbox.explained(error), str(self._job.directory / "logs"))
 
     def say(self, what: str) -> None:
         """Print a message about the network."""

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
-from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
@@ -66,7 +65,7 @@ def _result(job: Job, history: History, screen: Screen) -> Result:
         if isinstance(error, KeyboardInterrupt):
             return void_result(job.directory, job.scenario, "interrupted")
         code = exit_code_of(error)
-        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        reason = sandbox.explained(error)
         if code is ExitCode.VOID:
             return void_result(job.directory, job.scenario, reason)
         return error_result(job.directory, job.scenario, reason, code)

@@ -161,7 +161,7 @@ def test_an_error_in_a_run(
     print_verdict(result, Console(file=out, width=200))
     assert ("void" in out.getvalue().lower()) is (code == ExitCode.VOID), out.getvalue()
     assert result["validity"]["grade"] == ("void" if code == ExitCode.VOID else None)
-    assert (str(error) or "interrupted") in out.getvalue()
+    assert (getattr(error, "strerror", None) or str(error) or "interrupted") in out.getvalue()
 
 
 @pytest.mark.parametrize(("status", "word"), [(70, "error"), (77, "error"), (3, "void"), (1, "void"), (-9, "void")])

@@ -44,6 +44,8 @@ GOOD: dict[str, Any] = {
     "open_vswitch": "3.1.0",
     "jemalloc": True,
     "cudd": True,
+    "missing_capabilities": (),
+    "copies_descriptors": True,
     "cudd_build": "DD_CUDD=1 pip install dd",
 }
 MEASURED = {"timer_p99_us": 80.0, "line_us": 3.0, "router_us": 5.0, "namespaces_per_s": 900.0}
@@ -79,6 +81,8 @@ def test_a_good_machine_has_no_warnings() -> None:
         ({"scheduling": "none"}, "priority", Status.WARNING),
         ({"open_files": 1024}, "open files (hard limit)", Status.WARNING),
         ({"locked_bytes": 65536, "root": False}, "locked memory", Status.WARNING),
+        ({"missing_capabilities": ("SYS_ADMIN",)}, "capabilities", Status.WARNING),
+        ({"copies_descriptors": False}, "copying descriptors", Status.WARNING),
         ({"cudd": False}, "CUDD (dd.cudd)", Status.WARNING),
         ({"jemalloc": False}, "jemalloc", Status.WARNING),
         ({"problems": [{"name": "ovs-ofctl", "reason": "is not installed", "hint": ""}]}, "ovs-ofctl", Status.MISSING),
