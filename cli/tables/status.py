@@ -33,6 +33,7 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
         ]
     api = facts["api"]
     lines += [f"api        {api['address']}, token in {api['token_file']}"] if api else []
+    lines += [f"unwritten  {facts['not_written']}"] if "not_written" in facts else []
     return [*lines, *_limits(facts), f"directory  {facts['directory']}"]
 
 

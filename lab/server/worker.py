@@ -12,6 +12,7 @@ from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
+from helsewan.common.tolerant_output import tolerate_full_disk
 from helsewan.controller.northbound.tokens import write_tokens
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.client.registry import DEFAULT_NAME
@@ -41,8 +42,15 @@ def main(descriptor: int) -> int:
     """Run the lab of the job in file ``descriptor``; returns the exit code: 0 ended on request, 3 failed."""
     if orphaned():
         return ExitCode.VOID
+    tolerate_full_disk()
     job = cast(LabJob, read_job(descriptor))
-    network = RunningLab(job)
+    try:
+        network = RunningLab(job)
+    except OSError as error:  # the history cannot be created
+        if job.launcher is not None:
+            tell(socket.socket(fileno=job.launcher), failed=str(error), status=ExitCode.VOID)
+        print(error, file=sys.stderr)
+        return ExitCode.VOID
     try:
         with interruptible():
             sandbox.enter()
