@@ -52,7 +52,7 @@ class ControllerProcess:
         self._control_socket: Path | None = options.door
         self._log = log
         self._control_api = ControlApi(read_plan)
-        self._audit_log = AuditLog(options.changes, framework.Queue()) if options.changes else None
+        self._audit_log = AuditLog(options.changes, framework.Queue(), framework.sleep) if options.changes else None
         self._reporter = EventReporter(log.emit, self._control_api, self._audit_log)
         self._lease = Lease(self._plan_file.with_name(LEASE_FILE))
         self._scheduler = ExceptionScheduler(lambda plan, origin: self._app.change_plan(plan, origin))
@@ -86,9 +86,13 @@ class ControllerProcess:
             self._fault,
         )
         self._control_api.app = self._app
-        if self._audit_log is not None:
-            framework.spawn(self._audit_log.write, self._fault)
+        if (audit_log := self._audit_log) is not None:
+            framework.spawn(lambda: audit_log.write(self._audit_failed), self._fault)
         framework.spawn(self._lead, self._fault)
+
+    def _audit_failed(self, reason: str) -> None:
+        """The network goes on; the records wait."""
+        self._reporter.emit("audit-log-failed", {"reason": reason})
 
     def _lead(self) -> None:
         """Waits for the lease, leads while it can be renewed, and then goes on standby."""

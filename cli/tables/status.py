@@ -55,6 +55,7 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
         lines += [f"busy       {facts['busy']}"] if "busy" in facts else _measured(facts)
     api = facts["api"]
     lines += [f"api        {api['address']}, token in {api['token_file']}"] if api else []
+    lines += [f"unwritten  {facts['not_written']}"] if "not_written" in facts else []
     return [*lines, *_limits(facts), f"directory  {facts['directory']}"]
 
 

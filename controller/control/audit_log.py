@@ -7,12 +7,15 @@ events. A separate thread writes it, so that a slow disk does not delay a repair
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from helsewan.common.lines import LineFile
+
+RETRY_S = 1.0
 _WHAT = {  # event -> (what was changed, outcome)
     "policy-switched": ("policy", "done"),
     "policy-refused": ("policy", "refused"),
@@ -45,14 +48,14 @@ def record(event: str, details: Mapping[str, Any], at_ns: int) -> dict[str, Any]
 
 
 class AuditLog:
-    """Appends to the file at ``path`` (mode 0600); each record is synced to disk before the next is written.
-    ``queue`` is a queue of the framework."""
+    """Appends to the file at ``path`` (mode 0600); each record is synced to disk before the next is written. A record
+    that cannot be written, as on a full disk, waits for room and keeps the others waiting: none is lost while the
+    controller runs. ``queue`` is a queue of the framework, ``sleep`` its way to wait."""
 
-    def __init__(self, path: Path, queue: Any) -> None:
+    def __init__(self, path: Path, queue: Any, sleep: Callable[[float], None] = time.sleep) -> None:
         """Raises OSError where the file cannot be opened."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._file = os.open(path, flags, 0o600)
-        self._queue = queue
+        self._file = LineFile(path)
+        self._queue, self._sleep = queue, sleep
 
     def note(self, event: str, details: Mapping[str, Any], at_ns: int) -> None:
         """Queues the record of an event, if it is a change; does not wait for the disk."""
@@ -60,10 +63,13 @@ class AuditLog:
         if entry is not None:
             self._queue.put(entry)
 
-    def write(self) -> None:
-        """Writes queued records. Does not return; raises OSError when a record cannot be written, since a network whose
-        changes are not recorded must not go on."""
+    def write(self, on_failure: Callable[[str], None] = lambda reason: None) -> None:
+        """Writes queued records; does not return. ``on_failure`` is called with path and reason when a record cannot be
+        written, once until it could be."""
         while True:
-            line = json.dumps(self._queue.get(), ensure_ascii=False) + "\n"
-            os.write(self._file, line.encode())
-            os.fsync(self._file)
+            line = json.dumps(self._queue.get(), ensure_ascii=False)
+            while not self._file.append(line, sync=True):
+                if self._file.lost == 1:
+                    on_failure(self._file.failure)
+                self._sleep(RETRY_S)
+            self._file.recovered()

@@ -19,6 +19,7 @@ from typing import Any
 
 from mininet.node import Switch
 
+from helsewan.common.ownership import create_log
 from helsewan.common.processes import run
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.bfd import Timers
@@ -211,12 +212,14 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
 
     def _daemon(self, name: str) -> list[str]:
         """Options common to both daemons: with --detach the command returns when the daemon is ready."""
+        log = self.log_file(name)
+        create_log(log)
         return [
             "--detach",
             "--no-chdir",
             f"--pidfile={self.home / name}.pid",
             f"--unixctl={self.home / name}.ctl",
-            f"--log-file={self.log_file(name)}",
+            f"--log-file={log}",
             "-vconsole:off",
             "-vsyslog:off",
             "-vfile:info",

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from helsewan.common.ownership import create_log
 from helsewan.emulation.routers.management import ManagementNetwork
 from helsewan.emulation.routers.switches import BRIDGE
 from helsewan.policies.plan import Plan
@@ -38,6 +39,7 @@ class SlowPathProcess:
         argv = [sys.executable, "-m", "helsewan.controller.slowpath.main"]
         argv += ["--plan", str(run_dir / PLAN_FILE), "--sockets", str(sockets)]
         self.log = log
+        create_log(log)
         with log.open("a") as output:  # one that was restarted appends
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
@@ -56,6 +58,7 @@ class NorthboundProcess:
         argv += [f"--door={run_dir / CONTROL_SOCKET}", f"--events={events}", f"--changes={changes}"]
         argv += [f"--tokens={tokens}", f"--listener={listener}"]
         self.log = log
+        create_log(log)
         with log.open("a") as output:  # one that was restarted appends
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[listener]
@@ -89,6 +92,7 @@ class Controllers:
         with open(os.open(self._plan_file, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:
             pickle.dump(plan, file)
         self._credentials = management.controller_credentials()
+        create_log(self.changes)
         self._processes: list[subprocess.Popen[bytes]] = []
         for number in range(len(management.addresses)):
             self._processes.append(self._start(number))
@@ -100,7 +104,9 @@ class Controllers:
         argv += ["--listen", f"{host}:{port}", "--events", str(writing), "--key", str(self._credentials.key)]
         argv += ["--certificate", str(self._credentials.certificate), "--authority", str(self._credentials.authority)]
         argv += ["--door", str(self._plan_file.with_name(CONTROL_SOCKET)), "--changes", str(self.changes)]
-        with self._log(number).open("a") as output:
+        log = self._log(number)
+        create_log(log)
+        with log.open("a") as output:
             process = self._management.centre.spawn(argv, pass_fds=[writing], stdout=output, stderr=output)
         os.close(writing)
         name = f"controller-events-{number}"

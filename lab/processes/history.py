@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from helsewan.common.lines import LineFile
+from helsewan.common.ownership import hand_over
+
 
 class History:
-    """Writes events to a new file (mode 0600). Each line is flushed at once, so that a killed run loses at most its
-    last line. Thread-safe."""
+    """Writes events to a new file (mode 0600). Each line is written at once, so that a killed run loses at most its
+    last line. A full disk never raises: it costs events, of which ``failure`` tells, and so does an event
+    ``history-gap`` once there is room again. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._file = os.fdopen(descriptor, "w", encoding="utf-8")
+        """Raises OSError where the file cannot be opened."""
+        self._file = LineFile(path)
         self._lock = threading.Lock()
+        hand_over(path)
 
     def append(self, event: str, **facts: Any) -> None:
         """Append ``event`` with its ``facts``, ``wall_ns`` (CLOCK_REALTIME) and ``monotonic_ns``.
         Facts must be JSON values; paths, enums and the like become text."""
-        stamp = {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}
-        line = json.dumps({**stamp, "event": event, **facts}, ensure_ascii=False, default=_plain)
+        line = _line(event, facts)
         with self._lock:
-            self._file.write(line + "\n")
-            self._file.flush()
+            if self._file.lost:
+                gap = {"lost": self._file.lost, "since_ns": self._file.failing_since_ns, "reason": self._file.failure}
+                if self._file.append(_line("history-gap", gap)):
+                    self._file.recovered()
+                else:
+                    return  # it has counted as another line: the event is the one that is lost
+            self._file.append(line)
+
+    @property
+    def failure(self) -> str:
+        """What could not be written, with the path and the reason; empty where all was."""
+        return self._file.failure
 
     def close(self) -> None:
         """Close the file."""
@@ -59,6 +72,11 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
                 return
             raise ValueError(f"{path}:{number}: {error}") from None
         yield event
+
+
+def _line(event: str, facts: Mapping[str, Any]) -> str:
+    stamp = {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}
+    return json.dumps({**stamp, "event": event, **facts}, ensure_ascii=False, default=_plain)
 
 
 def _plain(value: object) -> object:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.ownership import hand_over
 from helsewan.emulation.sandbox import sandbox
 
 PROBE_BYTES = 256 * 1024  # room that a run takes at least
@@ -102,14 +103,6 @@ def _point_latest(directory: Path) -> None:
     except OSError as error:  # a file system without links, or a directory of that name
         temporary.unlink(missing_ok=True)
         print(f"results: no link to the latest run: {error.strerror}", file=sys.stderr)
-
-
-def hand_over(*created: Path) -> None:
-    """Under sudo: make the user who called sudo the owner of the files."""
-    if os.geteuid() == 0 and "SUDO_UID" in os.environ:
-        for path in created:
-            owner, group = int(os.environ["SUDO_UID"]), int(os.environ.get("SUDO_GID", -1))
-            os.chown(path, owner, group, follow_symlinks=False)
 
 
 def shown(path: Path) -> Path:

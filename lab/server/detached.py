@@ -20,7 +20,9 @@ from typing import Any, TextIO
 
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
+from helsewan.common.ownership import hand_over
 from helsewan.common.screen import Screen
+from helsewan.common.tolerant_output import tolerate_full_disk
 from helsewan.lab.processes.run_directory import shown
 from helsewan.lab.processes.sandbox_process import handle_interrupts, interrupts
 from helsewan.lab.server.lifetime import TAKEN
@@ -99,13 +101,15 @@ def _background(run: Callable[[socket.socket], int], launcher: socket.socket) ->
                 stream.flush()
 
 
-def log_to(path: Path, owned: Callable[[Path], None]) -> None:
-    """Send this process's standard output and error to the new file ``path``. Raises OSError."""
+def log_to(path: Path) -> None:
+    """Send this process's standard output and error to the new file ``path``; what its disk does not take later is
+    lost. Raises OSError."""
     output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    owned(path)
+    hand_over(path)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
+    tolerate_full_disk()
 
 
 class _Launcher:

@@ -134,6 +134,7 @@ class Operations:
             "seed": self._job.plan.network.seed,
             "directory": str(self._job.directory),
             **self._lifetime.state(),
+            **({"not_written": failure} if (failure := self._history.failure) else {}),
             "api": None if (api := self._job.api) is None else {"address": api.address, "token_file": api.token_file},
         }
         if links is None or self._supervisor is None:

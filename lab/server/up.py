@@ -17,7 +17,7 @@ from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.client.registry import DEFAULT_NAME, own_registry
-from helsewan.lab.processes.run_directory import conclude, discard, hand_over, make_directory, shown
+from helsewan.lab.processes.run_directory import conclude, discard, make_directory, shown
 from helsewan.lab.processes.sandbox_process import ending, handle_interrupts, interrupts, run_in_sandbox
 from helsewan.lab.server.detached import log_to, run_detached, tell
 from helsewan.lab.server.job import OUTPUT, LabJob
@@ -90,7 +90,7 @@ def _run(request: LabRequest, plan: Plan, limits: Limits, launcher: socket.socke
         created: list[Path] = []
         directory = make_directory(request.results / "up", created)
         if launcher is not None:
-            log_to(directory / OUTPUT, hand_over)
+            log_to(directory / OUTPUT)
             tell(launcher, log=str(directory / OUTPUT))
         else:
             Screen().print(f"history and logs: {shown(directory)}", markup=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
+from helsewan.common.tolerant_output import tolerate_full_disk
 from helsewan.controller.northbound.tokens import write_tokens
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.site_mounts import hide_from_sites
@@ -44,8 +45,15 @@ def main(descriptor: int) -> int:
     what ended it."""
     if orphaned():
         return ExitCode.VOID
+    tolerate_full_disk()
     job = cast(LabJob, read_job(descriptor))
-    network = RunningLab(job)
+    try:
+        network = RunningLab(job)
+    except OSError as error:  # the history cannot be created
+        if job.launcher is not None:
+            tell(socket.socket(fileno=job.launcher), failed=str(error), status=ExitCode.VOID)
+        print(error, file=sys.stderr)
+        return ExitCode.VOID
     try:
         with interruptible():
             sandbox.enter()

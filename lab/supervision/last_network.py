@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from helsewan.common.ownership import hand_over
 from helsewan.lab.client.registry import LabRegistry
 from helsewan.lab.processes.history import History, read
-from helsewan.lab.processes.run_directory import hand_over
 
 HISTORY = "history.jsonl"
 DOWN, FAILED = "down", "failed"  # the last event of a history

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helsewan.common.exit_codes import ExitCode
+from helsewan.common.ownership import create_log
 from helsewan.lab.server.rules import reading
 
 DEADLINE_S = 120.0
@@ -49,6 +50,8 @@ class RuleReader:
     def prepare(self, names: Iterable[str]) -> None:
         """Start the reading processes, which takes a while; they wait for ``start``."""
         for name in names:
+            for kind in ("jsonl", "errors"):
+                create_log(self._file(name, kind))
             with ExitStack() as files:
                 output, errors = (
                     files.enter_context(self._file(name, kind).open("wb")).fileno() for kind in ("jsonl", "errors")

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from helsewan.common.ownership import create_log
 from helsewan.common.progress import Progress
 from helsewan.emulation.links.counters import Lateness
 from helsewan.emulation.links.link_backend import Dataplane
@@ -182,7 +183,9 @@ class Run:
         report = verify_live(
             self._testbed.plan, dump.rules, LocalProber(self._testbed.namespaces()), seed, most, dump.down
         )
-        with (self._job.directory / f"answers-{when}.jsonl").open("w", encoding="utf-8") as file:
+        answers = self._job.directory / f"answers-{when}.jsonl"
+        create_log(answers)
+        with answers.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in as_rows(report))
         self._record("asked", when=when, findings=len(report.findings), **report.figures)
         return {when: report}
