@@ -28,6 +28,7 @@ from helsewan.policies.paths.capacity_check import check_capacity
 from helsewan.policies.paths.demand import compile_traffic
 from helsewan.policies.paths.placement import place
 from helsewan.policies.plan import Attachment, Plan, Role
+from helsewan.topology.construction.backbone import check_emulated_size
 from helsewan.topology.graph.backbone_graph import BackboneGraph
 from helsewan.topology.model import Network
 
@@ -46,6 +47,7 @@ __all__ = [
 def compile_policy(policy: Policy, network: Network, *, now: datetime | None = None) -> Plan:
     """The plan of ``policy`` on ``network`` at time ``now``; without a time, no exception is in force.
     Raises ``InputError`` with every problem and its line, schema errors included."""
+    check_emulated_size(f"network {network.name}", len(network.routers), len(network.links))
     spec, report = policy.spec, PolicyReport.of(policy)
     population, aggregates = Population(network), Aggregates(network)
 

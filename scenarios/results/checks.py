@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import isnan
 
 from helsewan.common.exit_codes import ExitCode
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
-from helsewan.lab.health.validity import Grade
+from helsewan.lab.health.stalls import told, worst_stall
+from helsewan.lab.health.validity import Grade, ValidityFinding
 from helsewan.scenarios.results.exchange_figures import ExchangeFigures, ExchangeMeasurement
-from helsewan.scenarios.results.measure import Figures, Measurement
+from helsewan.scenarios.results.measure import Figures, Measurement, Window
 from helsewan.scenarios.spec.metrics import METRICS, Limit, Metric, Source, Unit, show
 from helsewan.scenarios.spec.schema import CheckSpec, Over, ScenarioSpec, Scope
 from helsewan.scenarios.spec.spec import RUN
@@ -65,6 +66,29 @@ class Evidence:
 def judge(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
     """Every check of the scenario, in its order. A check that selects nothing fails unless it is optional."""
     return tuple(_judge_one(name, check, evidence) for name, check in spec.checks.items())
+
+
+def near_stalls(
+    spec: ScenarioSpec,
+    results: Sequence[CheckResult],
+    windows: Iterable[Window],
+    findings: Sequence[ValidityFinding],
+) -> tuple[tuple[CheckResult, ...], list[tuple[str, ValidityFinding]]]:
+    """The results, in which each check says so that failed while the machine nearly stalled, and those checks' names
+    with the stall. Failures that no slow machine can cause stand as they are."""
+    times = {window.name: window for window in windows}
+    told_results, failed = [], []
+    for result in results:
+        check = spec.checks.get(result.name)
+        window = times.get(check.phase or RUN) if check else None
+        stall = None
+        if result.passed is False and not result.conclusive and window is not None:
+            stall = worst_stall(findings, window.start_us, window.end_us)
+        if stall is not None:
+            failed.append((result.name, stall))
+            result = replace(result, detail=f"{result.detail}; suspect: {told(stall)}")
+        told_results.append(result)
+    return tuple(told_results), failed
 
 
 def verdict(results: Iterable[CheckResult], grade: Grade) -> RunVerdict:

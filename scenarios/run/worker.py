@@ -12,11 +12,12 @@ from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.progress import Progress
 from helsewan.common.screen import Screen
 from helsewan.emulation.sandbox import sandbox
+from helsewan.lab.health.stalls import with_failed_checks
 from helsewan.lab.health.validity import ValidityFinding, assess, of_links, of_machine, of_plan, of_second, of_traffic
 from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
-from helsewan.scenarios.results.checks import Evidence, judge, verdict
+from helsewan.scenarios.results.checks import Evidence, judge, near_stalls, verdict
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
 from helsewan.scenarios.results.measure import measure
 from helsewan.scenarios.results.report import Judged, Result, build_result, error_result, void_result, write_result
@@ -85,8 +86,10 @@ def judged(job: Job, collected: Collected) -> Result:
         exchanges=measure_exchanges(collected.exchanges, traffic.exchanges, phases),
     )
     proved = _proofs(job, collected)
-    checks = (*judge(spec, evidence), *(proved.checks() if proved else ()))
-    validity = assess(findings(collected))
+    found = tuple(findings(collected))
+    judgements, near = near_stalls(spec, judge(spec, evidence), phases, found)
+    checks = (*judgements, *(proved.checks() if proved else ()))
+    validity = with_failed_checks(assess(found), near)
     facts = {
         "versions": machine.versions(),
         "host": machine.facts(),

@@ -14,8 +14,11 @@ from helsewan.topology.national.reference_data import Detour, ReferenceData, Tow
 
 # While paths change, a router may need two detours to every other, each with its own label: twice the square of the
 # number of routers must fit into the transport labels, 10,000 to 2**20 (controller/rules/label_rules.py).
-MAX_ROUTERS = 700
+LABELS_PER_PAIR = 2
+FIRST_LABEL, LABELS = 10_000, 2**20  # of a detour; all labels have 20 bits (RFC 3032, 2.1)
+MAX_ROUTERS = 700  # that can be emulated
 MAX_LINKS = 9_000  # worst case, all at one router: link ports are numbered below 10,000 (emulation/routers/switches.py)
+MOST_SHOWN_ROUTERS, MOST_SHOWN_LINKS = 5_000, 50_000  # that are read, shown and exported: beyond, it takes minutes
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,28 @@ def build(data: ReferenceData, swedish_route: bool = False) -> Backbone:
 
 
 def check_size(where: str, routers: int, links: int) -> None:
-    """Raise ``InputError`` for more routers or links than labels and ports can number; ``where`` is the location."""
-    counts = ((routers, MAX_ROUTERS, "routers"), (links, MAX_LINKS, "links"))
+    """Raise ``InputError`` for more routers or links than are read from a file; ``where`` is the location."""
+    counts = ((routers, MOST_SHOWN_ROUTERS, "routers"), (links, MOST_SHOWN_LINKS, "links"))
     problems = [
-        Problem(where, number, f"{what} are too many", f"labels and ports are for {most} at most")
+        Problem(where, number, f"{what} are too many", f"a network has {most} at most")
         for number, most, what in counts
         if number > most
     ]
+    if problems:
+        raise InputError(*problems)
+
+
+def check_emulated_size(where: str, routers: int, links: int) -> None:
+    """Raise ``InputError`` for more routers or links than labels and ports can number; ``where`` is the location."""
+    problems = []
+    if routers > MAX_ROUTERS:
+        needed, there = LABELS_PER_PAIR * routers**2, LABELS - FIRST_LABEL
+        reason = f"routers are too many for policies and emulation: their detours need {needed:,} labels of {there:,}"
+        hint = f"{MAX_ROUTERS} at most; `helsewan topology show` and `export` take {MOST_SHOWN_ROUTERS}"
+        problems.append(Problem(where, routers, reason, hint))
+    if links > MAX_LINKS:
+        hint = f"one router's ports are numbered for {MAX_LINKS}; `helsewan topology show` takes {MOST_SHOWN_LINKS}"
+        problems.append(Problem(where, links, "links are too many for policies and emulation", hint))
     if problems:
         raise InputError(*problems)
 

@@ -74,6 +74,11 @@ def from_json(text: str, name: str = "network") -> Network:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(Problem(name, None, json_reason(error), "export the network again")) from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        given = data.get("format") if isinstance(data, dict) else None
+        reason = "is no format of a network in JSON" if given else "is JSON without a format, not a network"
+        hint = f"read is what `helsewan topology export --format json` writes ({FORMAT}); GeoJSON is written only"
+        raise InputError(Problem(f"{name}: format" if given else name, given, reason, hint))
     try:
         file = _File.model_validate(data)
     except ValidationError as error:

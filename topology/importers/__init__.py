@@ -5,6 +5,7 @@ Entry points: ``network_from`` and ``import_network``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from helsewan.topology.national.attach import attach, extend
 
 _TEXT = "network"  # where errors in a text are, for which there is no file's name
 MAX_BYTES = 32_000_000  # the JSON of a network of 20,000 sites has about 20 MB
+FORMATS = "GraphML (.graphml), GML (.gml), a network description (.yaml, .yml) and our own JSON (.json)"
 MAX_VALUES = 1_000_000  # the YAML of such a network has about 400,000
 
 
@@ -53,6 +55,8 @@ def import_network(path: Path, sites: int | None = None, seed: int = 1) -> Impor
     if len(raw) > MAX_BYTES:
         raise InputError(Problem(name, None, f"is larger than {MAX_BYTES} bytes", "export a smaller network"))
     reader = _READERS.get(path.suffix.lower()) or _looks_like(raw)
+    if reader is None:
+        raise InputError(Problem(name, path.suffix or None, "is of no format that is read", f"read are {FORMATS}"))
     return reader(raw, path, sites, seed)
 
 
@@ -105,11 +109,15 @@ _READERS: dict[str, _Reader] = {
 }
 
 
-def _looks_like(raw: bytes) -> _Reader:
-    """The reader of a file with an unknown suffix, by its first bytes."""
+def _looks_like(raw: bytes) -> _Reader | None:
+    """The reader of a file with an unknown suffix, by its first bytes; None if it looks like no format that is read."""
     start = raw[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"<"):
         return _graphml
     if start.startswith(b"{"):
         return _json
-    return _gml if b"[" in start and b":" not in start.partition(b"[")[0] else _yaml
+    if re.search(rb"(?:^|\n)\s*graph\s*\[|^\s*graph\s*\[", start) or re.match(
+        rb"(?:Creator|Version|directed)\s", start
+    ):
+        return _gml
+    return _yaml if re.search(rb"(?:^|\n)(?:name|seed|operations|pops|links|sites)\s*:", start) else None

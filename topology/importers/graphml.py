@@ -16,6 +16,7 @@ from helsewan.common.library_words import xml_reason
 from helsewan.topology.importers.raw import MAX_DEPTH, MAX_PARTS, Edge, Graph, Node, checked
 
 _OWNERS = ("graph", "node", "edge")
+_DRAWN_LABELS = ("NodeLabel", "EdgeLabel")  # of yEd, inside a data element
 
 
 def read(raw: bytes, name: str) -> Graph:
@@ -49,6 +50,7 @@ class _Key:
     name: str
     owner: str
     default: str | None = None
+    drawing: bool = False  # of a drawing program: shapes and colours, with the label among them
 
 
 @dataclass
@@ -59,6 +61,7 @@ class _Open:
     attributes: dict[str, str]
     line: int
     data: dict[str, str] = field(default_factory=dict)
+    label: str = ""  # in a drawing (yEd)
 
 
 @dataclass
@@ -74,6 +77,7 @@ class _Reader:
     closed: dict[str, list[_Open]] = field(default_factory=lambda: defaultdict(list))
     written: list[str] | None = None  # the text of the open data or default element, if any
     key: str = ""  # the key it belongs to
+    drawn: list[str] | None = None  # the text of the open label of a drawing, if any
 
     def fail(self, value: object, reason: str, hint: str) -> NoReturn:
         raise InputError(Problem(f"{self.name}:{self.parser.CurrentLineNumber}", value, reason, hint))
@@ -99,12 +103,15 @@ class _Reader:
             if kind == "data" and self.key not in self.keys:
                 self.fail(self.key, "is no key of this file", "declare it above the graph: <key id=... attr.name=...>")
             self.written = []
+        elif kind in _DRAWN_LABELS and self.written is not None:
+            self.drawn = []
 
     def declare(self, attributes: dict[str, str]) -> None:
         self.key = attributes.get("id", "")
         if not self.key:
             self.fail(None, "the key has no id", "add one: data elements refer to it")
-        self.keys[self.key] = _Key(attributes.get("attr.name") or self.key, attributes.get("for", "all"))
+        name, drawing = attributes.get("attr.name"), "yfiles.type" in attributes
+        self.keys[self.key] = _Key(name or self.key, attributes.get("for", "all"), drawing=drawing and not name)
 
     def open(self, kind: str, attributes: dict[str, str]) -> None:
         if kind == "graph":
@@ -121,6 +128,8 @@ class _Reader:
         self.owners.append(_Open(kind, attributes, self.parser.CurrentLineNumber))
 
     def text(self, text: str) -> None:
+        if self.drawn is not None:
+            self.drawn.append(text)
         if self.written is not None:
             self.written.append(text)
 
@@ -128,12 +137,18 @@ class _Reader:
         kind = self.elements.pop()
         if kind in _OWNERS:
             owner = self.owners.pop()
+            if owner.label and not owner.data.get("label"):
+                owner.data["label"] = owner.label
             self.closed[owner.kind].append(owner)
+        elif kind in _DRAWN_LABELS and self.drawn is not None:
+            label, self.drawn = "".join(self.drawn).strip(), None
+            if self.owners and not self.owners[-1].label:  # further labels are remarks beside it
+                self.owners[-1].label = label
         elif kind in ("data", "default") and self.written is not None and kind not in self.elements:
             value, self.written = "".join(self.written).strip(), None
             if kind == "default":
                 self.keys[self.key].default = value
-            elif self.owners:
+            elif self.owners and not self.keys[self.key].drawing:
                 self.owners[-1].data[self.keys[self.key].name] = value
 
     def described(self, owner: _Open) -> dict[str, str]:

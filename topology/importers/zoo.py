@@ -22,7 +22,7 @@ from helsewan.topology.construction.backbone import Backbone, check_size
 from helsewan.topology.construction.geo import great_circle_km
 from helsewan.topology.construction.naming import NameBook, slug
 from helsewan.topology.construction.partition import REGIONS_REMARK, regional
-from helsewan.topology.importers.link_rates import LinkRates, link_rates
+from helsewan.topology.importers.link_rates import USED, LinkRates, link_rates
 from helsewan.topology.importers.places import Places, Point, place
 from helsewan.topology.importers.raw import Attributes, Edge, Graph, Node
 from helsewan.topology.model import Kind, Link, Pop, Region, Router
@@ -30,7 +30,13 @@ from helsewan.topology.national.reference_data import reference_data
 
 MAX_LABEL = 100  # characters of a label that are kept
 DEFAULT_DELAY_US = 1_000  # [A] about 150 km
-_UNKNOWN = frozenset({"", "none", "nan", "null", "n/a", "?"})
+_UNKNOWN = frozenset({"", "none", "nan", "null", "n/a", "?", "unknown", "unnamed"})
+_COORDINATES = ((("latitude", "lat"), 90), (("longitude", "lon", "lng"), 180))
+_USED_BY_NODES = frozenset(
+    {"id", "label", "internal", "hyperedge", *(name for names, _ in _COORDINATES for name in names)}
+)
+_USED_BY_EDGES = USED | {"id", "key", "source", "target"}
+_MOST_NAMED = 10  # attributes in a remark
 _KINDS = tuple(f"{kind.value}-" for kind in Kind)  # prefixes of site ids
 
 
@@ -56,7 +62,7 @@ def backbone_of(graph: Graph) -> ImportedBackbone:
     routers = tuple(Router(pop.id, pop.id, index) for index, pop in enumerate(pops.values(), start=1))
     core = regional(Backbone(tuple(pops.values()), routers, links))
     without_sites = frozenset(pops[node.id].id for node in own if nodes[node.id].get("hyperedge") == "1")
-    remarks = left_out + _assumed(places, rates, edges, len(without_sites))
+    remarks = [*left_out, *_unused(own, edges), *_assumed(places, rates, edges, len(without_sites))]
     return ImportedBackbone(core, without_sites, tuple(remarks))
 
 
@@ -110,7 +116,7 @@ def _known_points(graph: Graph, own: Sequence[Node], nodes: Mapping[str, Attribu
     problems: list[Problem] = []
     for node in own:
         found = []
-        for names, most in ((("latitude", "lat"), 90), (("longitude", "lon", "lng"), 180)):
+        for names, most in _COORDINATES:
             text = next((nodes[node.id][name] for name in names if name in nodes[node.id]), "").strip()
             if text.lower() in _UNKNOWN:
                 continue
@@ -142,7 +148,8 @@ def _pops(own: Sequence[Node], nodes: Mapping[str, Attributes], places: Places) 
     pops: dict[str, Pop] = {}
     for node in own:
         printable = filter(str.isprintable, " ".join(nodes[node.id].get("label", "").split()))
-        label = "".join(islice(printable, MAX_LABEL))
+        label = "".join(islice(printable, MAX_LABEL)).strip()
+        label = "" if label.lower() in _UNKNOWN else label  # the Zoo writes None for a node without a name
         number = slug(node.id)
         name = slug(label) or (number if number[:1].isalpha() else f"node-{number}".rstrip("-"))
         id_ = names.name(f"pop-{name}" if name.startswith(_KINDS) else name)
@@ -166,6 +173,23 @@ def _links(edges: Sequence[Edge], pops: dict[str, Pop], places: Places, rates: S
         id_ = names.name(f"{a.id}-{b.id}")
         links.append(Link(id_, a.id, b.id, rate, delay_us, round(km, 1)))
     return tuple(links)
+
+
+def _unused(own: Sequence[Node], edges: Sequence[Edge]) -> list[str]:
+    """A remark on attributes with values that have no meaning here, such as the state of a link."""
+    owners: tuple[tuple[str, Sequence[Node | Edge], frozenset[str]], ...] = (
+        ("nodes", own, _USED_BY_NODES),
+        ("edges", edges, _USED_BY_EDGES),
+    )
+    found = []
+    for what, parts, used in owners:
+        given = (key for part in parts for key, value in part.attributes.items() if value.strip())
+        names = [key for key in dict.fromkeys(given) if key.lower() not in used]
+        more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
+        if names:
+            printable = ("".join(filter(str.isprintable, name))[:MAX_LABEL] for name in names[:_MOST_NAMED])
+            found.append(f"{', '.join([*printable, *more])} of {what}")
+    return [f"left out: attributes that have no meaning here: {'; '.join(found)}"] if found else []
 
 
 def _assumed(places: Places, rates: LinkRates, edges: Sequence[Edge], junctions: int) -> list[str]:

@@ -75,7 +75,7 @@ def damaged(network, change):
     [
         (lambda data: data["sites"][3].update(lat="north"), "net.json: sites[3].lat: 'north' should be a number"),
         (lambda data: data.pop("seed"), "net.json: seed: is missing (hint: add seed)"),
-        (lambda data: data.update(format="other/1"), "net.json: format: 'other/1' is not allowed"),
+        (lambda data: data.update(format="other/1"), "net.json: format: 'other/1' is no format of a network"),
         (lambda data: data["links"][0].update(a="x"), "net.json: link oslo-hamar: 'x' is not a router of this network"),
         (lambda data: data["routers"][0].update(pop="x"), "net.json: router oslo-1: 'x' is not a PoP of this network"),
         (

@@ -68,7 +68,7 @@ CASES: dict[str, str | bytes] = {
     "external.graphml": graph(
         '<node id="0"><data key="i">0</data></node>\n', '<key id="i" for="node" attr.name="Internal"/>\n'),
     "too-many.graphml": graph(
-        "".join(f'<node id="{n}"/><edge source="0" target="{n}"/>' for n in range(900))
+        "".join(f'<node id="{n}"/><edge source="0" target="{n}"/>' for n in range(5_001))
     ),
     "empty.gml": "",
     "not.gml": "This is not the file you are looking for.",

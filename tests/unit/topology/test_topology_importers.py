@@ -82,6 +82,7 @@ def test_a_map_with_every_oddity() -> None:
         "left out: 2 external nodes (Internal=0) and the edges there",
         "left out: 1 node in 1 part without a path to the largest part",
         "left out: 1 edge from a node to itself",
+        "left out: attributes that have no meaning here: Country, type of nodes",
         "assumed: the delay of 12 of 14 links: great circle x 1.4 x 4.9 us/km",
         "assumed: 1 ms for 2 of 14 links: the coordinates of an end are unknown",
         "assumed: 2.5 Gbit/s for 1 of 14 links: '< 2.5G': it is a bound",
