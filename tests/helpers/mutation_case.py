@@ -12,6 +12,7 @@ from helsewan.policies.compile import compile_policy, library_path, load_policy
 from helsewan.policies.plan import Plan
 from helsewan.verification.mutation.corpus import Corpus
 from helsewan.verification.mutation.mutant import Mutant, Mutation
+from helsewan.verification.mutation.state_faults import with_ports
 from helsewan.verification.mutation.witness import FaultOracle
 
 SEED = 5
@@ -25,9 +26,10 @@ def plan() -> Plan:
 
 @cache
 def rules() -> dict[str, RuleSet]:
-    """Its rules."""
+    """Its rules, and the ports of its switches."""
     generation = first_generation(plan())
-    return {router.id: generation.rules(router.id) for router in plan().network.routers}
+    intended = {router.id: generation.rules(router.id) for router in plan().network.routers}
+    return with_ports(plan().network, intended)
 
 
 @cache

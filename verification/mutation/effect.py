@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from helsewan.controller.openflow.entries import AnyMeter, MeterRule, RuleSet
+from helsewan.controller.openflow.entries import CONTROLLER, AnyMeter, MeterRule, RuleSet
 from helsewan.controller.rules.paths import Failures
 from helsewan.verification.concrete.fabric import End, Fabric, Trace
 from helsewan.verification.concrete.lookup import AmbiguousMatchError
@@ -25,16 +25,19 @@ class Effect(str, Enum):
     MARK = "another DSCP or MPLS traffic class"
     POLICED = "policed to another rate, or not policed, or sharing a meter"
     LOST_OR_LOOPED = "lost or looping instead of dropped"
+    PORT = "a port that does not pass every packet"
+    TTL = "a TTL that does not count the routers of its path"
+    COPIED = "copies to the controller"
+    ANSWERS = "only packets that return to the sending access link, such as the gateway's replies"
+    EXPIRES = "nothing until a timeout"
     MAC_ADDRESS = "delivered with another MAC address"
     METER = "another meter of the same rate, which no other access link uses"
     PATH = "another path only"
-    ANSWERS = "only packets that return to the sending access link, such as the gateway's replies"
     DROP_REASON = "only the drop reason or the ICMP error of a packet that is dropped anyway"
-    TTL = "its TTL only"
     NONE = "nothing"
 
 
-HARMLESS = frozenset({Effect.METER, Effect.PATH, Effect.ANSWERS, Effect.DROP_REASON, Effect.TTL, Effect.NONE})
+HARMLESS = frozenset({Effect.METER, Effect.PATH, Effect.DROP_REASON, Effect.NONE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,10 @@ class Probe:
 @dataclass(frozen=True, slots=True)
 class ObservedPath:
     """The parts of a packet's path that effects compare. ``marks`` are the DSCP on delivery and the traffic classes of
-    the labels; ``drop_detail`` is the drop reason and the packet-in; ``is_returned``: delivered to the sending site;
-    ``undefined``: conflicting entries of equal priority, or an action that the interpreter does not implement."""
+    the labels; ``uncounted`` is by how much the TTL fell by more than the number of routers; ``answer`` are the fields
+    of a packet that returns; ``copies`` counts those to the controller; ``drop_detail`` is the drop reason and the
+    packet-in; ``is_returned``: delivered to the sending site; ``undefined``: conflicting entries of equal priority, or
+    an action that the interpreter does not implement."""
 
     end: End | None
     site: str | None = None
@@ -58,7 +63,9 @@ class ObservedPath:
     meters: tuple[AnyMeter, ...] = ()
     mac: int | None = None
     path: tuple[str, ...] = ()
-    ttl: int | None = None
+    uncounted: int | None = None
+    answer: tuple[tuple[str, int], ...] = ()
+    copies: int = 0
     drop_detail: tuple[object, ...] = ()
     is_returned: bool = False
     undefined: bool = False
@@ -91,9 +98,18 @@ def observe(fabric: Fabric, meters: Meters, probe: Probe) -> tuple[ObservedPath,
         meters_met,
         fields.get("eth_dst"),
         trace.routers,
-        fields.get("nw_ttl"),
+        _uncounted(probe, trace),
+        tuple(sorted(fields.items())) if trace.site == probe.site else (),
+        sum(port == CONTROLLER for hop in trace.hops for port, _ in hop.visit.outputs),
         is_returned=trace.site == probe.site,
     ), trace
+
+
+def _uncounted(probe: Probe, trace: Trace) -> int | None:
+    """By how much a delivered packet's TTL fell by more than the number of routers; None where it has none."""
+    assert trace.packet is not None
+    sent, arrived = probe.packet.fields.get("nw_ttl"), trace.packet.fields.get("nw_ttl")
+    return None if sent is None or arrived is None else sent - arrived - len(trace.routers)
 
 
 def difference(correct: ObservedPath, faulty: ObservedPath) -> Effect:
@@ -113,13 +129,15 @@ def difference(correct: ObservedPath, faulty: ObservedPath) -> Effect:
         return Effect.MARK
     if [_rate(each) for each in correct.meters] != [_rate(each) for each in faulty.meters]:
         return Effect.POLICED
+    if correct.uncounted != faulty.uncounted and (correct.path == faulty.path or faulty.uncounted not in (0, 1)):
+        return Effect.TTL  # a router that is both ends of a label's path counts twice, on some paths
+    if correct.copies != faulty.copies:
+        return Effect.COPIED
     if correct.mac != faulty.mac:
         return Effect.MAC_ADDRESS
     if correct.meters != faulty.meters:
         return Effect.METER
-    if correct.path != faulty.path:
-        return Effect.PATH
-    return Effect.TTL if correct.ttl != faulty.ttl else Effect.NONE
+    return Effect.PATH if correct.path != faulty.path else Effect.NONE
 
 
 def _rate(meter: AnyMeter) -> tuple[int, int] | None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from helsewan.controller.openflow.entries import (
-    Entry,
     FlowRule,
     Group,
     GroupRule,
     MeterRule,
+    Port,
     Resubmit,
     RuleSet,
     SetField,
@@ -22,7 +22,7 @@ from helsewan.topology.model import Network
 from helsewan.verification.mutation.corpus import INTACT, Corpus
 from helsewan.verification.mutation.effect import Effect, state_name
 from helsewan.verification.mutation.fields import MaskedValue, covers, masked_match, overlap
-from helsewan.verification.mutation.mutant import Mutant
+from helsewan.verification.mutation.mutant import Held, Mutant
 from helsewan.verification.mutation.witness import Witness
 
 _METADATA_PARTS = {
@@ -82,8 +82,10 @@ class _Router:
     router: str
     rules: RuleSet
 
-    def unused_reason(self, entry: Entry) -> str | None:
+    def unused_reason(self, entry: Held) -> str | None:
         """Why no packet between sites can meet an entry; None where no reason is found."""
+        if isinstance(entry, Port):
+            return None
         if isinstance(entry, GroupRule):
             used = any(Group(entry.id) in rule.actions for rule in self.rules.flows)
             return None if used else f"no entry leads to group {entry.id}"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
-from typing import NamedTuple
 
 from helsewan.controller.openflow.entries import (
     CONTROLLER,
@@ -15,7 +14,6 @@ from helsewan.controller.openflow.entries import (
     IPV6,
     Action,
     Bucket,
-    Entry,
     FlowRule,
     Group,
     GroupRule,
@@ -23,6 +21,7 @@ from helsewan.controller.openflow.entries import (
     Output,
     PacketMeterRule,
     PopMpls,
+    Port,
     Resubmit,
     RuleSet,
     SetField,
@@ -31,18 +30,11 @@ from helsewan.controller.openflow.entries import (
 from helsewan.controller.openflow.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, SOURCE_ROLE, VRF
 from helsewan.verification.dump.fields import bits as width_of
 from helsewan.verification.mutation.fields import MaskedValue, is_maskable, masked_match, match_value, overlap
-from helsewan.verification.mutation.mutant import Mutation, dependents, table_of
+from helsewan.verification.mutation.mutant import Fault, Held, Mutation, dependents, table_of
+from helsewan.verification.mutation.state_faults import expiring, wrong_answer, wrong_port, wrong_punt, wrong_ttl
 
 FOREIGN_TABLE = Table(42)
 _HIGHEST = 0xFFFF
-
-
-class Fault(NamedTuple):
-    """A change: its description, the entries removed, and those added."""
-
-    what: str
-    before: tuple[Entry, ...]
-    after: tuple[Entry, ...]
 
 
 @dataclass(frozen=True)
@@ -55,10 +47,10 @@ class MutationTarget:
     labels: tuple[int, ...]
 
     @cached_property
-    def tables(self) -> dict[str, list[Entry]]:
-        """The entries by table."""
-        found: dict[str, list[Entry]] = {}
-        for entry in self.rules:
+    def tables(self) -> dict[str, list[Held]]:
+        """The entries by table, and the ports."""
+        found: dict[str, list[Held]] = {}
+        for entry in (*self.rules, *self.rules.ports):
             found.setdefault(table_of(entry), []).append(entry)
         return found
 
@@ -67,16 +59,16 @@ class MutationTarget:
         return [rule for rule in self.rules.flows if rule.table is table]
 
 
-FaultFunction = Callable[[MutationTarget, Entry, Random], "Fault | None"]
+FaultFunction = Callable[[MutationTarget, Held, Random], "Fault | None"]
 
 
-def dropped(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def dropped(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """The entry is missing, and the entries that refer to it."""
-    also = () if isinstance(entry, FlowRule) else dependents(target.rules, entry)
+    also = () if isinstance(entry, FlowRule | Port) else dependents(target.rules, entry)
     return Fault(f"without {entry}", (entry, *also), ())
 
 
-def widened(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def widened(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """The match covers more packets."""
     if not isinstance(entry, FlowRule) or not entry.match:
         return None
@@ -95,7 +87,7 @@ def widened(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
     return _with_field(entry, index, match_value(name, wider) if mask else None, f"takes more by {name}")
 
 
-def narrowed(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def narrowed(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """The match covers fewer packets: half as many, or one DSCP."""
     if not isinstance(entry, FlowRule):
         return None
@@ -117,7 +109,7 @@ def narrowed(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
     return _with_field(entry, index, match_value(name, MaskedValue(value, each.mask | bit)), f"takes less by {name}")
 
 
-def swapped(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def swapped(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """Two entries of a table have each other's instructions."""
     if not isinstance(entry, FlowRule):
         return None
@@ -131,7 +123,7 @@ def swapped(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
     )
 
 
-def misprioritised(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def misprioritised(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """The priority is above, below or equal to that of an overlapping entry; of any, if none overlaps."""
     if not isinstance(entry, FlowRule):
         return None
@@ -147,7 +139,7 @@ def misprioritised(target: MutationTarget, entry: Entry, rng: Random) -> Fault |
     return Fault(f"{where} {other}: {entry}", (entry,), (replace(entry, priority=priority),))
 
 
-def added(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def added(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """A new entry with the same instructions for all packets or all of one EtherType; or the same entry in a table that
     the pipeline does not use."""
     if not isinstance(entry, FlowRule) or not (entry.actions or entry.goto is not None):
@@ -159,7 +151,7 @@ def added(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
     return Fault(f"for all packets {match or ''}: {entry}", (), (replace(entry, match=match, priority=_HIGHEST),))
 
 
-def action_left_out(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def action_left_out(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """One action is missing."""
     if not isinstance(entry, FlowRule) or not entry.actions:
         return None
@@ -168,7 +160,7 @@ def action_left_out(target: MutationTarget, entry: Entry, rng: Random) -> Fault 
     return Fault(f"without {entry.actions[index]}: {entry}", (entry,), (replace(entry, actions=actions),))
 
 
-def wrong_forwarding(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def wrong_forwarding(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """Another output port, group or table; or a drop in place of forwarding."""
     if isinstance(entry, GroupRule):
         return _in_bucket(entry, rng, lambda action: _other_destination(target, action, rng))
@@ -183,7 +175,7 @@ def wrong_forwarding(target: MutationTarget, entry: Entry, rng: Random) -> Fault
     return Fault(f"drops: {entry}", (entry,), (replace(entry, actions=(), goto=None, metadata=None, meter=None),))
 
 
-def wrong_label(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def wrong_label(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """Another label is pushed, or a label is popped with the wrong EtherType beneath."""
 
     def other(action: Action) -> Action | None:
@@ -202,7 +194,7 @@ def wrong_label(target: MutationTarget, entry: Entry, rng: Random) -> Fault | No
     return _in_actions(entry, other) if isinstance(entry, FlowRule) else None
 
 
-def wrong_mark(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def wrong_mark(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """Another DSCP."""
 
     def other(action: Action) -> Action | None:
@@ -213,7 +205,7 @@ def wrong_mark(target: MutationTarget, entry: Entry, rng: Random) -> Fault | Non
     return _in_actions(entry, other) if isinstance(entry, FlowRule) else None
 
 
-def wrong_metadata(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def wrong_metadata(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """One part of the metadata is written with the value of another entry of the table."""
     if not isinstance(entry, FlowRule) or entry.metadata is None:
         return None
@@ -227,7 +219,7 @@ def wrong_metadata(target: MutationTarget, entry: Entry, rng: Random) -> Fault |
     return Fault(what, (entry,), (replace(entry, metadata=(other, mask)),))
 
 
-def wrong_meter(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def wrong_meter(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """Another meter, no meter, or a meter with another rate."""
     if isinstance(entry, MeterRule):
         rate = entry.rate_kbps * 10 if rng.random() < 0.5 else max(1, entry.rate_kbps // 10)
@@ -241,7 +233,7 @@ def wrong_meter(target: MutationTarget, entry: Entry, rng: Random) -> Fault | No
     return Fault(f"meter {other} for {entry.meter}: {entry}", (entry,), (replace(entry, meter=other),))
 
 
-def wrong_vlan(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def wrong_vlan(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """The VLAN of another access link, or one of none."""
 
     def other(action: Action) -> Action | None:
@@ -256,7 +248,7 @@ def wrong_vlan(target: MutationTarget, entry: Entry, rng: Random) -> Fault | Non
     return _in_actions(entry, other) if isinstance(entry, FlowRule) else None
 
 
-def wrong_bucket(target: MutationTarget, entry: Entry, rng: Random) -> Fault | None:
+def wrong_bucket(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     """Buckets are exchanged, one is missing, or one watches another port."""
     if not isinstance(entry, GroupRule):
         return None
@@ -288,7 +280,14 @@ FAULTS: dict[Mutation, FaultFunction] = {
     Mutation.METER: wrong_meter,
     Mutation.VLAN: wrong_vlan,
     Mutation.BUCKET: wrong_bucket,
+    Mutation.TTL: wrong_ttl,
+    Mutation.ANSWER: wrong_answer,
+    Mutation.PUNT: wrong_punt,
+    Mutation.TIMEOUT: expiring,
+    Mutation.PORT: wrong_port,
 }
+# Faults with actions that a switch accepts, but our pipeline never uses.
+ANY_ACTIONS = frozenset({Mutation.TTL, Mutation.PUNT})
 
 
 def _is_prefix(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from helsewan.controller.openflow.entries import (
     AnyMeter,
@@ -14,6 +15,7 @@ from helsewan.controller.openflow.entries import (
     GroupRule,
     MeterRule,
     PacketMeterRule,
+    Port,
     RuleSet,
 )
 
@@ -35,28 +37,45 @@ class Mutation(str, Enum):
     METER = "wrong meter"  # another, none, or of another rate
     VLAN = "wrong VLAN"
     BUCKET = "wrong bucket"  # exchanged, dropped, or watching another port
+    TTL = "wrong TTL"  # set, not decremented, decremented twice, or not copied from a label
+    ANSWER = "wrong answer"  # to a host: none, or another MAC address
+    PUNT = "wrong punt"  # copied to the controller, or not sent to it
+    TIMEOUT = "timeout"  # the switch removes the entry by itself
+    PORT = "wrong port"  # configured not to receive or send, or down
+
+
+Held = Entry | Port
+
+
+class Fault(NamedTuple):
+    """A change: its description, the entries or ports removed, and those added."""
+
+    what: str
+    before: tuple[Held, ...]
+    after: tuple[Held, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A fault at ``router`` in ``table`` (or ``group`` or ``meter``): the entries ``before`` are replaced by ``after``.
-    ``what`` describes it."""
+    """A fault at ``router`` in ``table`` (or ``group``, ``meter`` or ``port``): the entries ``before`` are replaced by
+    ``after``. ``what`` describes it."""
 
     kind: Mutation
     table: str
     router: str
     what: str
-    before: tuple[Entry, ...]
-    after: tuple[Entry, ...]
+    before: tuple[Held, ...]
+    after: tuple[Held, ...]
 
     def apply(self, rules: RuleSet) -> RuleSet:
         """The rules of the mutant's router with the fault."""
         gone = frozenset(self.before)
-        kept = [entry for entry in rules if entry not in gone] + list(self.after)
+        kept = [entry for entry in (*rules.ports, *rules) if entry not in gone] + list(self.after)
         return RuleSet(
             tuple(entry for entry in kept if isinstance(entry, MeterRule | PacketMeterRule)),
             tuple(entry for entry in kept if isinstance(entry, GroupRule)),
             tuple(entry for entry in kept if isinstance(entry, FlowRule)),
+            tuple(entry for entry in kept if isinstance(entry, Port)),
         )
 
     def apply_to_all(self, rules: Mapping[str, RuleSet]) -> dict[str, RuleSet]:
@@ -67,15 +86,19 @@ class Mutant:
         return f"{self.router}, {self.table}: {self.what}"
 
 
-def table_of(entry: Entry) -> str:
-    """The table of an entry by name; ``group`` or ``meter`` for these."""
+def table_of(entry: Held) -> str:
+    """The table of an entry by name; ``group``, ``meter`` or ``port`` for these."""
+    if isinstance(entry, Port):
+        return "port"
     if isinstance(entry, FlowRule):
         return entry.table.name.lower()
     return "group" if isinstance(entry, GroupRule) else "meter"
 
 
-def key_of(entry: Entry) -> object:
+def key_of(entry: Held) -> object:
     """What identifies an entry in a switch: a new entry replaces an old one with the same key (OpenFlow 1.3.5, 6.4)."""
+    if isinstance(entry, Port):
+        return "port", entry.number
     if isinstance(entry, FlowRule):
         return entry.table, entry.priority, frozenset(entry.match)
     return table_of(entry), entry.id

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from random import Random
 
-from helsewan.controller.openflow.entries import Entry, RuleSet, SetField, Table
+from helsewan.controller.openflow.entries import Port, RuleSet, SetField, Table
 from helsewan.controller.openflow.pipeline import PipelineError, check
 from helsewan.topology.model import Network
-from helsewan.verification.mutation.faults import FAULTS, FOREIGN_TABLE, MutationTarget
-from helsewan.verification.mutation.mutant import Mutant, Mutation, key_of, table_of
+from helsewan.verification.mutation.faults import ANY_ACTIONS, FAULTS, FOREIGN_TABLE, MutationTarget
+from helsewan.verification.mutation.mutant import Held, Mutant, Mutation, key_of, table_of
 
 _TRIES = 12  # random routers and entries per kind and table before the kind is given up there
-_TABLES = (*(table.name.lower() for table in Table), "group", "meter")
+TABLES = (*(table.name.lower() for table in Table), "group", "meter", "port")
 
 
-def mutants(network: Network, rules: Mapping[str, RuleSet], number: int, seed: int) -> tuple[Mutant, ...]:
+Cell = tuple[Mutation, str]  # a kind of fault, and a table
+ALL_CELLS: tuple[Cell, ...] = tuple(product(Mutation, TABLES))
+
+
+def mutants(
+    network: Network, rules: Mapping[str, RuleSet], number: int, seed: int, among: Iterable[Cell] = ALL_CELLS
+) -> tuple[Mutant, ...]:
     """``number`` different faults that a switch would accept, fewer if there are no more: round robin over kinds and
-    tables, each at a random router."""
+    tables, those of ``among``, each at a random router."""
     rng = Random(seed)
     labels = _labels(rules)
     targets = {
         router: MutationTarget(router, each, tuple(network.ports[router].values()), labels)
         for router, each in rules.items()
     }
-    cells = list(product(Mutation, _TABLES))
+    cells = list(among)
     found: dict[tuple[object, ...], Mutant] = {}
     while cells and len(found) < number:
         rng.shuffle(cells)
@@ -57,18 +63,19 @@ def _mutants_of(kind: Mutation, table: str, targets: Mapping[str, MutationTarget
     for _ in range(_TRIES if candidates else 0):
         target = rng.choice(candidates)
         fault = FAULTS[kind](target, rng.choice(target.tables[table]), rng)
-        if fault is None or not all(map(_is_accepted, fault.after)):
+        if fault is None or not (kind in ANY_ACTIONS or all(map(_is_accepted, fault.after))):
             continue
         keys = set(map(key_of, fault.after))
-        replaced = tuple(entry for entry in target.rules if entry not in fault.before and key_of(entry) in keys)
+        known = (*target.rules, *target.rules.ports)
+        replaced = tuple(entry for entry in known if entry not in fault.before and key_of(entry) in keys)
         mutant = Mutant(kind, table, target.router, fault.what, (*fault.before, *replaced), fault.after)
         if len(keys) == len(fault.after) and set(mutant.before) != set(mutant.after):
             yield mutant
 
 
-def _is_accepted(entry: Entry) -> bool:
+def _is_accepted(entry: Held) -> bool:
     """Whether a switch accepts an entry."""
-    if table_of(entry) == FOREIGN_TABLE.name.lower():
+    if isinstance(entry, Port) or table_of(entry) == FOREIGN_TABLE.name.lower():
         return True
     try:
         check(entry)

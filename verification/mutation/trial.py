@@ -17,17 +17,21 @@ from helsewan.common.exit_codes import ExitCode
 from helsewan.common.screen import Screen
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.generation import first_generation
+from helsewan.controller.rules.paths import Failures
 from helsewan.policies.compile import Policy, compile_policy
 from helsewan.policies.language.timestamps import utc_now
+from helsewan.policies.plan import Plan
 from helsewan.topology.model import Network
 from helsewan.verification.failures import SCOPES, cases
-from helsewan.verification.findings import VerificationReport
+from helsewan.verification.findings import FailureCase, VerificationReport
 from helsewan.verification.mutation.campaign import Campaign, FaultVerdict, Trial, changes_delivery, summary
 from helsewan.verification.mutation.corpus import Corpus
+from helsewan.verification.mutation.effect import Effect
 from helsewan.verification.mutation.live import LiveDetection
 from helsewan.verification.mutation.policy_faults import policy_mutants
 from helsewan.verification.mutation.sampling import mutants
-from helsewan.verification.mutation.witness import FaultOracle
+from helsewan.verification.mutation.state_faults import with_ports
+from helsewan.verification.mutation.witness import FaultOracle, Witness
 from helsewan.verification.static import Static, Verification, verify
 
 _MAX_SHOWN = 8  # survivors listed per reason
@@ -72,7 +76,7 @@ def run_trials(policy: Policy, network: Network, request: TrialRequest) -> Campa
     """Samples the faults and runs the verifier on each. Raises InputError for a policy that does not compile."""
     plan = compile_policy(policy, network, now=utc_now())
     generation = first_generation(plan)
-    rules = {router.id: generation.rules(router.id) for router in network.routers}
+    rules = with_ports(network, {router.id: generation.rules(router.id) for router in network.routers})
     states = cases(network, request.failures)
 
     incremental = Verification(plan, Static(network, rules))
@@ -82,7 +86,8 @@ def run_trials(policy: Policy, network: Network, request: TrialRequest) -> Campa
         changed = [router for router, held in faulty.items() if held is not rules[router]]
         if len(changed) == 1 and (found := incremental.after_change(changed[0], faulty[changed[0]])):
             return VerificationReport(plan.policy, network.name, tuple(found), ())
-        return verify(plan, faulty, states)
+        intact = verify(plan, faulty, states[:1])
+        return intact if intact.violations else verify(plan, faulty, states)
 
     began = time.monotonic()
     alarms = len(verifier(rules).violations)
@@ -102,6 +107,17 @@ def _trials(campaign: Campaign, policy: Policy, request: TrialRequest) -> Iterat
     network = corpus.plan.network
     yield from campaign.run(mutants(network, corpus.rules, request.rules, request.seed))
     yield from campaign.run_policies(policy_mutants(policy, network, request.policies, request.seed))
+    if request.rules:
+        yield nothing_left(corpus.plan, corpus.rules)
+
+
+def nothing_left(plan: Plan, rules: Mapping[str, RuleSet]) -> Trial:
+    """The trial of a network of which all routers are said to be down: nothing may be proved of it."""
+    everything = FailureCase("all down", Failures(routers=frozenset(rules)))
+    report = verify(plan, rules, [everything])
+    verdict = FaultVerdict.MISSED if report.proofs else FaultVerdict.CAUGHT
+    witness = Witness(Effect.REACHES, failures=everything.failures)
+    return Trial("nothing left", "failures", "all routers are said to be down", witness, verdict, ("void",))
 
 
 def print_result(result: CampaignResult, request: TrialRequest, as_json: bool) -> int:

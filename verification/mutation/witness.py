@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
 
-from helsewan.controller.openflow.entries import Entry, FlowRule, GroupRule, RuleSet
+from helsewan.controller.openflow.entries import FlowRule, GroupRule, Port, RuleSet
 from helsewan.controller.rules.paths import Failures
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.switch import Switch
@@ -29,7 +29,7 @@ from helsewan.verification.mutation.effect import (
 )
 from helsewan.verification.mutation.fields import overlap
 from helsewan.verification.mutation.headers import sample
-from helsewan.verification.mutation.mutant import Mutant, dependents
+from helsewan.verification.mutation.mutant import Held, Mutant, dependents
 from helsewan.verification.mutation.packet_generator import PacketGenerator
 
 _GENERATED, _GENERATED_FAILED = 1_200, 60  # packets per fault, intact and in each state after a failure
@@ -60,7 +60,9 @@ class FaultOracle:
     def evaluate(self, mutant: Mutant) -> Witness:
         """The effect of a fault on traffic between sites if a packet shows one, else the worst harmless effect."""
         rules = mutant.apply(self.corpus.rules[mutant.router])
-        return self.compare({mutant.router: rules}, self._trials(mutant))
+        found = self.compare({mutant.router: rules}, self._trials(mutant))
+        own = _effect_without_packets(mutant)
+        return found if own is None or found.effect not in HARMLESS else replace(found, effect=own)
 
     def effect_on(self, mutant: Mutant, failures: Failures, probe: Probe) -> Effect:
         """The effect of a fault on one packet in a state of the network."""
@@ -137,11 +139,11 @@ class FaultOracle:
             ):
                 yield mutant.router, rule
 
-    def affected(self, mutant: Mutant) -> tuple[Entry, ...]:
+    def affected(self, mutant: Mutant) -> tuple[Held, ...]:
         """The entries that a fault removes or adds, and those that refer to a changed meter."""
         entries = (*mutant.before, *mutant.after)
         rules = self.corpus.rules[mutant.router]
-        meters = (each for each in entries if not isinstance(each, FlowRule | GroupRule))
+        meters = (each for each in entries if not isinstance(each, FlowRule | GroupRule | Port))
         return (*entries, *(flow for meter in meters for flow in dependents(rules, meter)))
 
     @cached_property
@@ -149,7 +151,15 @@ class FaultOracle:
         return PacketGenerator(self.corpus.plan)
 
 
-def _entry_ref(router: str, entry: Entry) -> EntryRef | None:
+def _effect_without_packets(mutant: Mutant) -> Effect | None:
+    """An effect that no single packet shows: of ports and of timeouts."""
+    if any(isinstance(entry, Port) for entry in (*mutant.before, *mutant.after)):
+        return Effect.PORT
+    flows = [entry for entry in mutant.after if isinstance(entry, FlowRule)]
+    return Effect.EXPIRES if any(rule.idle_timeout_s or rule.hard_timeout_s for rule in flows) else None
+
+
+def _entry_ref(router: str, entry: Held) -> EntryRef | None:
     if isinstance(entry, FlowRule):
         return router, entry
     return (router, entry.id) if isinstance(entry, GroupRule) else None

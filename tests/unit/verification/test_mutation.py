@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 from mutation_case import SEED, changed, entry, oracle, plan, rules
 
-from helsewan.controller.openflow.entries import FlowRule, SetField, Table
+from helsewan.controller.openflow.entries import FlowRule, RuleSet, SetField, Table
 from helsewan.controller.openflow.pipeline import Purpose, purpose_of
 from helsewan.verification.mutation.effect import Effect
 from helsewan.verification.mutation.explain import SurvivorAnalysis
-from helsewan.verification.mutation.mutant import Mutant, Mutation
+from helsewan.verification.mutation.mutant import Held, Mutant, Mutation
 from helsewan.verification.mutation.sampling import mutants
 
 
@@ -23,7 +23,7 @@ def test_faults_are_the_same_for_a_seed_and_spread_over_kinds_tables_and_routers
     assert len({(each.router, each.before, each.after) for each in sampled}) == 200
     assert {each.kind for each in sampled} == set(Mutation)
     # No link of the network has a small MTU.
-    tables = {table.name.lower() for table in Table} - {"fit"} | {"group", "meter"}
+    tables = {table.name.lower() for table in Table} - {"fit"} | {"group", "meter", "port"}
     assert {each.table for each in sampled} == tables
     assert {each.router for each in sampled} == set(rules())
     cells = Counter((each.kind, each.table) for each in sampled)
@@ -32,9 +32,14 @@ def test_faults_are_the_same_for_a_seed_and_spread_over_kinds_tables_and_routers
 
 def test_a_fault_changes_what_it_says_and_no_more() -> None:
     for each in mutants(plan().network, rules(), 60, SEED):
-        right, faulty = set(rules()[each.router]), set(each.apply(rules()[each.router]))
+        right, faulty = held(rules()[each.router]), held(each.apply(rules()[each.router]))
         assert right - faulty == set(each.before) - set(each.after), each
         assert faulty - right == set(each.after) - right, each
+
+
+def held(rules: RuleSet) -> set[Held]:
+    """Entries and ports."""
+    return {*rules, *rules.ports}
 
 
 def with_fields(rule: FlowRule, **changes: object) -> FlowRule:
