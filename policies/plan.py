@@ -290,6 +290,7 @@ class Plan:
     file: str = ""  # name of that file in error messages
     exceptions: tuple[TimedException, ...] = ()
     contracts_at: str = ""  # ``file:line`` of the contracts section: the source of the default denial
+    remarks: tuple[str, ...] = field(default=(), compare=False)  # on entries that are valid and have no effect
 
     @cached_property
     def digest(self) -> str:

@@ -15,7 +15,7 @@ _MOST_REGIONS = 4  # pairs of regions named; more are counted
 
 
 def show_policy(plan: Plan) -> None:
-    """Print one line with the policy's size, and one for each exception."""
+    """Print one line with the policy's size, and one for each exception and each remark."""
     excepted = {each.name for each in plan.exceptions}
     entries = len({contract.name for contract in plan.contracts} - excepted)
     _print(
@@ -28,6 +28,8 @@ def show_policy(plan: Plan) -> None:
         begins = f"from {shown(each.begins)} " if each.begins else ""
         when = f"{each.state.value}: {begins}until {shown(each.ends)}"
         _print(f"exception {each.name}, {when}: {each.reason} ({each.source})")
+    for remark in plan.remarks:
+        _print(f"remark: {remark}")
 
 
 def show_difference(before: Plan, after: Plan) -> None:

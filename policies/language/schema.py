@@ -104,6 +104,12 @@ class ProtocolName(str, Enum):
         """Its IP protocol number."""
         return Protocol[self.name]
 
+    @property
+    def tells_replies(self) -> bool:
+        """Whether a switch without state tells a reply from a packet that opens something: TCP by its flags, ICMP by
+        its type."""
+        return self is not ProtocolName.UDP
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True)

@@ -20,6 +20,11 @@ def check_internet(spec: PolicySpec, clauses: Iterable[Clause], population: Popu
         if service not in spec.services and not report.lacks("services", service):
             hint, removed = nearest(service, spec.services), [("services", service)]
             report.add(("internet", "through", i), service, "is no service of this policy", hint, removed)
+        elif service in spec.services and not spec.services[service].protocol.tells_replies:
+            protocol = spec.services[service].protocol.value
+            reason = f"is over {protocol}, whose replies are not told from openings: they would open every port inward"
+            hint = "let sites reach it through a service over tcp"
+            report.add(("internet", "through", i), service, reason, hint, [("services", service, "protocol")])
     rules = [("internet", "at"), ("internet", "through")]
     for clause in clauses:
         because = [(*clause.path, "from"), (*clause.path, "to"), *rules]
