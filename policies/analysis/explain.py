@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from helsewan.policies.language.ports import joined
-from helsewan.policies.plan import Contract, Plan, Protocol, Vpn
+from helsewan.policies.language.protocols import protocol_name
+from helsewan.policies.plan import Contract, Plan, Vpn
 
 _MAX_NEAREST = 3  # nearest contracts that are named
 
@@ -69,14 +70,14 @@ def stateless_replies(plan: Plan, site_a: str, site_b: str) -> tuple[StatelessRe
             server,
             client,
             service.name,
-            service.protocol.name.lower(),
+            protocol_name(service.protocol),
             ", ".join(map(str, joined(service.ports))),
             contract.name,
             contract.source,
         )
         for client, server in ((site_a, site_b), (site_b, site_a))
         for service in plan.services
-        if service.protocol not in (Protocol.TCP, Protocol.ICMP)
+        if not service.protocol.tells_replies
         and (contract := is_allowed(plan, client, server, service.name)) is not None
     )
 

@@ -14,11 +14,13 @@ from functools import cached_property
 from itertools import pairwise, product
 
 from helsewan.policies.language.ports import MAX_PORT, PortRange, joined
+from helsewan.policies.language.protocols import protocol_name
 from helsewan.policies.plan import Plan, Protocol, Service
 from helsewan.topology.model import Kind, Region, Site
 
 _Profile = tuple[Kind, Region]
 _Names = frozenset[str]
+_Part = tuple[Protocol, PortRange]
 _ALL = PortRange(0, MAX_PORT)
 
 
@@ -91,17 +93,17 @@ class _Comparison:
         return self._known[could, can]
 
     def _compared(self, could: _Names, can: _Names) -> dict[Change, tuple[str, ...]]:
-        parts: dict[tuple[Change, str, str], list[PortRange]] = defaultdict(list)
+        parts: dict[tuple[Change, str, str], list[_Part]] = defaultdict(list)
         service_of: dict[tuple[Change, str, str], Service] = {}
         old, new = (
             [plan.service[name] for name in names] for plan, names in zip(self._plans, (could, can), strict=True)
         )
-        for ports, was, now in _parts(old, new):
+        for part, was, now in _parts(old, new):
             if (about := self._change(was, now)) is not None:
                 change, classes = about
                 service = now or was
                 assert service is not None
-                parts[change, service.name, classes].append(ports)
+                parts[change, service.name, classes].append(part)
                 service_of[change, service.name, classes] = service
         found: dict[Change, list[str]] = defaultdict(list)
         for key, concerned in parts.items():
@@ -149,36 +151,47 @@ def _policed(plan: Plan) -> dict[str, frozenset[tuple[int, int]]]:
     return {name: frozenset(found) for name, found in rates.items()}
 
 
-def _parts(
-    old: Iterable[Service], new: Iterable[Service]
-) -> Iterator[tuple[PortRange, Service | None, Service | None]]:
-    """The packets of all services in parts: port range, the old service that has it, and the new one. No two services
-    of a policy share a port."""
+def _parts(old: Iterable[Service], new: Iterable[Service]) -> Iterator[tuple[_Part, Service | None, Service | None]]:
+    """The packets of all services in parts, each with the old service that has it, and the new one. No two services of
+    a policy share a port, but for one of all protocols, which has what no other has."""
+    rest: dict[int, Service] = {}
     by_protocol: dict[Protocol, list[tuple[PortRange, int, Service]]] = defaultdict(list)
     for age, services in enumerate((old, new)):
         for service in services:
+            if service.protocol is Protocol.ANY:
+                rest[age] = service
+                continue
             for ports in joined(service.ports) or (_ALL,):
                 by_protocol[service.protocol].append((ports, age, service))
-    for entries in by_protocol.values():
-        bounds = sorted({port for ports, *_ in entries for port in (ports.first, ports.last + 1)})
-        for first, end in pairwise(bounds):
-            owners = {age: service for ports, age, service in entries if ports.first <= first <= ports.last}
+    for protocol, entries in by_protocol.items():
+        edges = [*entries, *((_ALL, age, service) for age, service in rest.items())]
+        for first, end in pairwise(sorted({port for ports, *_ in edges for port in (ports.first, ports.last + 1)})):
+            owners = rest | {age: service for ports, age, service in entries if ports.first <= first <= ports.last}
             if owners:
-                yield PortRange(first, end - 1), owners.get(0), owners.get(1)
+                yield (protocol, PortRange(first, end - 1)), owners.get(0), owners.get(1)
+    if rest:
+        yield (Protocol.ANY, _ALL), rest.get(0), rest.get(1)
 
 
-def _shown(service: Service, concerned: Iterable[PortRange]) -> str:
-    """A service's name, with the protocol and ports that are concerned unless these are all."""
-    merged: list[PortRange] = []
-    for ports in sorted(concerned):
-        if merged and merged[-1].last + 1 == ports.first:
-            merged[-1] = PortRange(merged[-1].first, ports.last)
+def _shown(service: Service, concerned: Iterable[_Part]) -> str:
+    """A service's name, with the protocols and ports that are concerned unless these are all of its own."""
+    merged: dict[Protocol, list[PortRange]] = {}
+    for protocol, ports in sorted(concerned):
+        ranges = merged.setdefault(protocol, [])
+        if ranges and ranges[-1].last + 1 == ports.first:
+            ranges[-1] = PortRange(ranges[-1].first, ports.last)
         else:
-            merged.append(ports)
-    if tuple(merged) == (joined(service.ports) or (_ALL,)):
+            ranges.append(ports)
+    if tuple(merged.get(service.protocol, ())) == (joined(service.ports) or (_ALL,)):
         return service.name
-    named = (f"{max(each.first, 1)}-{each.last}" if each.first < each.last else str(each.first) for each in merged)
-    return f"{service.name} ({service.protocol.name.lower()} {', '.join(named)})"
+    return f"{service.name} ({'; '.join(_named(*each) for each in merged.items())})"
+
+
+def _named(protocol: Protocol, ranges: Iterable[PortRange]) -> str:
+    if not protocol.has_ports:
+        return protocol_name(protocol)
+    named = (f"{max(each.first, 1)}-{each.last}" if each.first < each.last else str(each.first) for each in ranges)
+    return f"{protocol_name(protocol)} {', '.join(named)}"
 
 
 def _groups(before: Plan, after: Plan) -> dict[tuple[int, int], dict[_Profile, set[str]]]:

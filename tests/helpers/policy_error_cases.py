@@ -78,7 +78,7 @@ CASES: dict[str, tuple[str, str]] = {
     "selector-key-without-value": ("    from: {kind: [hospital]}", "    from: {kind: [hospital], region: }"),
     "no-export": ("    export: [primary]", "    export: []"),
     "boolean-as-text": ("both_ways: true", "both_ways: yes"),
-    "protocol": ("{protocol: icmp", "{protocol: sctp"),
+    "protocol": ("{protocol: icmp", "{protocol: sctpp"),
     "port-out-of-range": ("[25, 8080]", "[25, 80800]"),
     "port-zero": ("[25, 8080]", "[0, 8080]"),
     "ports-turned-round": ("[16384-16639]", "[16639-16384]"),
