@@ -13,6 +13,8 @@ import typer
 from helsewan.common.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from helsewan.emulation.links.link_backend import Dataplane
 
 DEFAULT_SEED = 1
@@ -72,3 +74,14 @@ def dataplane_named(name: str) -> Dataplane:
     except ValueError:
         known = ", ".join(one.value for one in Dataplane)
         raise InputError(Problem("--dataplane", name, "is no dataplane", f"one of {known}")) from None
+
+
+def moment(at: str | None) -> datetime | None:
+    """The time that ``--at`` names, None without one; raises InputError for what is no date or time."""
+    from helsewan.policies.language.refusal import Refusal
+    from helsewan.policies.language.timestamps import parse_timestamp
+
+    try:
+        return None if at is None else parse_timestamp(at).begins
+    except Refusal as refusal:
+        raise InputError(Problem("--at", at, refusal.reason, refusal.hint)) from None

@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from helsewan.cli.options import DEFAULT_POLICY, DEFAULT_SEED, At, From, Json, Policy, PolicyArgument, Seed, Sites
-from helsewan.common.errors import InputError, Problem
+from helsewan.cli.options import (
+    DEFAULT_POLICY,
+    DEFAULT_SEED,
+    At,
+    From,
+    Json,
+    Policy,
+    PolicyArgument,
+    Seed,
+    Sites,
+    moment,
+)
 
 if TYPE_CHECKING:
     from helsewan.policies.plan import Plan
@@ -61,12 +71,14 @@ def policy_diff(
     from_: From = None,
     seed: Seed = DEFAULT_SEED,
     at: At = None,
+    as_json: Json = False,
 ) -> None:
-    """Print the differences between two policies. First by entry, then which sites may open more or less."""
+    """Print the differences between two policies. First by entry, then which sites may open more or less, and what
+    travels in a changed class."""
     from helsewan.cli.tables.policy_text import show_difference
 
     network = _network(from_, sites, seed)
-    show_difference(_compiled(before, network, at), _compiled(after, network, at))
+    show_difference(_compiled(before, network, at), _compiled(after, network, at), as_json)
 
 
 @policy_app.command("explain")
@@ -95,12 +107,6 @@ def _network(source: Path | None, sites: int | None, seed: int) -> Network:
 
 
 def _compiled(policy: str, network: Network, at: str | None) -> Plan:
-    from helsewan.policies.language.refusal import Refusal
-    from helsewan.policies.language.timestamps import parse_timestamp
     from helsewan.policies.plan_source import load_plan
 
-    try:
-        time = None if at is None else parse_timestamp(at).begins
-    except Refusal as refusal:
-        raise InputError(Problem("--at", at, refusal.reason, refusal.hint)) from None
-    return load_plan(policy, network, time)
+    return load_plan(policy, network, moment(at))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from helsewan.cli.options import From, Json, Name, PolicyOverride, RulesFile, SeedOverride, SitesOverride
+from helsewan.cli.options import At, From, Json, Name, PolicyOverride, RulesFile, SeedOverride, SitesOverride, moment
 from helsewan.common.errors import InputError, Problem
 
 rules_app = typer.Typer(no_args_is_help=True, help="Dump and query the rules of switches.")
@@ -24,10 +24,11 @@ def rules_dump(
     sites: SitesOverride = None,
     seed: SeedOverride = None,
     from_: From = None,
+    at: At = None,
 ) -> None:
     """Write the rules of all switches of a running network. Or, with a policy or a network's options, the rules that
     they should have. docs/verify.md has the format."""
-    if policy is None and sites is None and seed is None and from_ is None:
+    if policy is None and sites is None and seed is None and from_ is None and at is None:
         from helsewan.lab.client.rules import raw_from_switches
 
         raw = raw_from_switches(name)
@@ -36,12 +37,12 @@ def rules_dump(
         from helsewan.lab.proofs.rule_sources import intended
         from helsewan.verification.dump.dump import write
 
-        query = RuleQuery(name=name, policy=policy, sites=sites, seed=seed, source=from_)
+        query = RuleQuery(name=name, policy=policy, sites=sites, seed=seed, source=from_, at=moment(at))
         if query.is_live:
             raise InputError(
                 Problem("--policy", policy, "cannot be used with a running network", "leave it or --name out")
             )
-        raw = b"".join(write(intended(query.plan())))
+        raw = b"".join(write(intended(query.plan(), query.at)))
     if output is not None:
         from helsewan.common.files import write_file
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from helsewan.cli.options import From, Json, Name, PolicyOverride, RulesFile, SeedOverride, SitesOverride
+from helsewan.cli.options import At, From, Json, Name, PolicyOverride, RulesFile, SeedOverride, SitesOverride, moment
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.exit_codes import ExitCode
 
@@ -32,6 +32,7 @@ def verify(
     seed: SeedOverride = None,
     from_: From = None,
     rules: RulesFile = None,
+    at: At = None,
     as_json: Json = False,
     junit: Annotated[Path | None, typer.Option("--junit", help="A file for the report as JUnit XML.")] = None,
     witness: Annotated[Path | None, typer.Option("--witness", help=_WITNESS)] = None,
@@ -49,7 +50,7 @@ def verify(
     from helsewan.lab.proofs.verification import Method, verified
     from helsewan.verification.cudd import load_cudd
 
-    query = RuleQuery(name, policy, sites, seed, from_, rules)
+    query = RuleQuery(name, policy, sites, seed, from_, rules, moment(at))
     if replay is not None:
         raise typer.Exit(_replayed(replay, query))
     if static + live + both > 1:

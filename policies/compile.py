@@ -17,12 +17,14 @@ from helsewan.policies.language.source import Policy, library_names, library_pat
 from helsewan.policies.passes.catalogue import compile_classes, compile_services
 from helsewan.policies.passes.constraints import check_constraints, compile_constraints
 from helsewan.policies.passes.contracts import check_imports, compile_contracts, compile_roles
+from helsewan.policies.passes.coverage import check_coverage
 from helsewan.policies.passes.exceptions import compile_exceptions, in_force
 from helsewan.policies.passes.internet import check_internet
-from helsewan.policies.passes.membership import check_site_names, compile_clauses, compile_vpns
+from helsewan.policies.passes.membership import compile_clauses, compile_vpns
 from helsewan.policies.passes.prefixes import Aggregates
 from helsewan.policies.passes.routing import check_overlaps, compile_egresses, compile_routes
 from helsewan.policies.passes.selection import Population
+from helsewan.policies.passes.selectors import check_selectors
 from helsewan.policies.passes.vpn_topologies import compile_quarantine_groups, compile_vrfs
 from helsewan.policies.paths.capacity_check import check_capacity
 from helsewan.policies.paths.demand import compile_traffic
@@ -53,13 +55,14 @@ def compile_policy(policy: Policy, network: Network, *, now: datetime | None = N
 
     classes = compile_constraints(spec, compile_classes(spec, report), network, report)
     services = compile_services(spec, report)
-    check_site_names(spec, population, report)
+    check_selectors(spec, population, report)
     quarantines = compile_quarantine_groups(spec, population, report)
     vrfs = compile_vrfs(spec, population, quarantines, report)
     vpns = compile_vpns(spec, vrfs, population, report)
     clauses = compile_clauses(spec, population, report, quarantines)
     check_imports(clauses, vpns, vrfs, report)
     check_internet(spec, clauses, population, report)
+    check_coverage(spec, clauses, quarantines, population, report)
     exceptions = compile_exceptions(spec, now, report)
     report.raise_if_any()
 
@@ -82,6 +85,7 @@ def compile_policy(policy: Policy, network: Network, *, now: datetime | None = N
         file=policy.document.name,
         exceptions=exceptions,
         contracts_at=report.source(("contracts",)),
+        remarks=report.remarked,
     )
     plan = _with_paths(spec, plan, report)
     report.raise_if_any()

@@ -19,11 +19,38 @@ DETECT_WITHIN_US = 2_400_000  # unless a policy says otherwise; a host stall of 
 
 
 class Protocol(IntEnum):
-    """IP protocol numbers a contract can name (IANA)."""
+    """The IP protocol of a service (IANA's number). Those with a name here have rules of their own; any other number is
+    a valid value too."""
 
-    ICMP = 1
+    ICMP = 1  # echo, of both IP versions
     TCP = 6
     UDP = 17
+    EXPERIMENT = 253  # for experiments (RFC 3692): stands for a protocol that no service names
+    ANY = 256  # all packets; where a service of a narrower protocol allows a packet too, that one decides its class
+
+    @classmethod
+    def _missing_(cls, value: object) -> Protocol | None:
+        if not isinstance(value, int) or not 0 <= value <= 255:
+            return None
+        member = int.__new__(cls, value)
+        member._name_, member._value_ = f"IP{value}", value
+        return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
+
+    @property
+    def has_ports(self) -> bool:
+        """Whether packets are told apart by ports."""
+        return self in (Protocol.TCP, Protocol.UDP)
+
+    @property
+    def tells_replies(self) -> bool:
+        """Whether a switch without state tells a reply from a packet that opens something: TCP by its flags, ICMP by
+        its type."""
+        return self in (Protocol.TCP, Protocol.ICMP)
+
+    @property
+    def sample(self) -> Protocol:
+        """A protocol of which a packet can be made."""
+        return Protocol.EXPERIMENT if self is Protocol.ANY else self
 
 
 class Scheduling(str, Enum):
@@ -134,7 +161,7 @@ class PortMatch:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A catalogue service: protocol and server ports (none for ICMP), and the class it travels in. Packets that come
+    """A catalogue service: protocol, server ports (of TCP and UDP), and the class it travels in. Packets that come
     marked for a class of ``kept`` stay in that class."""
 
     name: str
@@ -290,6 +317,7 @@ class Plan:
     file: str = ""  # name of that file in error messages
     exceptions: tuple[TimedException, ...] = ()
     contracts_at: str = ""  # ``file:line`` of the contracts section: the source of the default denial
+    remarks: tuple[str, ...] = field(default=(), compare=False)  # on entries that are valid and have no effect
 
     @cached_property
     def digest(self) -> str:

@@ -22,8 +22,13 @@ def load_plan(policy: str | Path, network: Network, at: datetime | None = None) 
 
 
 def load_network_plan(
-    policy: str | Path, source: Path | None, sites: int | None, seed: int, swedish_route: bool = False
+    policy: str | Path,
+    source: Path | None,
+    sites: int | None,
+    seed: int,
+    swedish_route: bool = False,
+    at: datetime | None = None,
 ) -> Plan:
-    """The plan of a policy, as of now, on the network that `load_network` makes of the other arguments; the plan holds
-    that network. Raises InputError."""
-    return load_plan(policy, load_network(source, sites, seed, swedish_route).network)
+    """The plan of a policy, as of now or of ``at``, on the network that `load_network` makes of the other arguments;
+    the plan holds that network. Raises InputError."""
+    return load_plan(policy, load_network(source, sites, seed, swedish_route).network, at)

@@ -61,6 +61,7 @@ def to_json(found: Explained) -> dict[str, Any]:
             }
             for each in found.openings
         ],
+        "stateless_replies": [asdict(each) for each in found.stateless],
         "ways": [
             {
                 "sender": each.sender,
@@ -86,7 +87,7 @@ def to_screen(found: Explained, console: Console) -> None:
     for text in _sites(found):
         console.print(text, markup=False, soft_wrap=True)
     console.print(_services(found))
-    for text in chain(_contracts(found), _denials(found), *map(_carried, found.class_paths)):
+    for text in chain(_contracts(found), _denials(found), _stateless(found), *map(_carried, found.class_paths)):
         console.print(text, markup=False, soft_wrap=True)
 
 
@@ -140,6 +141,16 @@ def _denials(found: Explained) -> Iterator[str]:
         yield f"  no contract allows it{similar}"
         for contract in denial.nearest:
             yield f"    {contract.contract} ({contract.source}) allows {contract.allows}"
+
+
+def _stateless(found: Explained) -> Iterator[str]:
+    """What passes as a reply without having been asked for, one line for each direction and protocol."""
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for each in found.stateless:
+        shown = f"from port {each.ports} ({each.service})" if each.ports else f"({each.service})"
+        alike.setdefault((each.sender, each.receiver, each.protocol.upper()), []).append(shown)
+    for (sender, receiver, protocol), sources in alike.items():
+        yield f"{sender} may send {receiver} {protocol} {', '.join(sources)} to any port, unasked: it counts as a reply"
 
 
 def _carried(carried: ClassPath) -> Iterator[str]:

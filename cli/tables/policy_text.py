@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 from helsewan.common.screen import Screen
 from helsewan.policies.analysis.changes import changes
-from helsewan.policies.analysis.semantic_diff import Effect, semantic_diff
+from helsewan.policies.analysis.semantic_diff import Change, Effect, semantic_diff
 from helsewan.policies.language.timestamps import shown
 from helsewan.policies.plan import ExceptionState, Plan
 from helsewan.topology.model import Region
 
+_VERBS = {Change.OPENED: ("+", "may open"), Change.CLOSED: ("-", "may no longer open")}
 _MOST_REGIONS = 4  # pairs of regions named; more are counted
 
 
 def show_policy(plan: Plan) -> None:
-    """Print one line with the policy's size, and one for each exception."""
+    """Print one line with the policy's size, and one for each exception and each remark."""
     excepted = {each.name for each in plan.exceptions}
     entries = len({contract.name for contract in plan.contracts} - excepted)
     _print(
@@ -28,20 +31,50 @@ def show_policy(plan: Plan) -> None:
         begins = f"from {shown(each.begins)} " if each.begins else ""
         when = f"{each.state.value}: {begins}until {shown(each.ends)}"
         _print(f"exception {each.name}, {when}: {each.reason} ({each.source})")
+    for remark in plan.remarks:
+        _print(f"remark: {remark}")
 
 
-def show_difference(before: Plan, after: Plan) -> None:
-    """Print the differences in the text, then the differences in effect."""
+def show_difference(before: Plan, after: Plan, as_json: bool = False) -> None:
+    """Print the differences in the text, then the differences in effect; or both as JSON."""
+    if as_json:
+        print(json.dumps(_difference(before, after), indent=2, ensure_ascii=False))
+        return
     for line in changes(before.source, after.source):
         _print(line)
     found = semantic_diff(before, after)
-    for effect in found:
+    for effect in found.effects:
         _print(_effect(effect))
-    more, less = (sum(sum(each.pairs.values()) for each in found if each.opened is opened) for opened in (True, False))
+    more, less, other = (found.pairs[change] for change in (Change.OPENED, Change.CLOSED, Change.CLASS))
     _print(
         f"on {_many(len(before.network.sites), 'site')}: {_many(more, 'pair')} of sites may open more, "
-        f"{_many(less, 'pair')} may open less"
+        f"{_many(less, 'pair')} may open less, {_many(other, 'pair')} have packets in a changed class"
     )
+
+
+def _difference(before: Plan, after: Plan) -> dict[str, Any]:
+    """The differences as plain data."""
+    found = semantic_diff(before, after)
+    return {
+        "before": {"policy": before.policy, "version": before.digest},
+        "after": {"policy": after.policy, "version": after.digest},
+        "sites": len(before.network.sites),
+        "changes": list(changes(before.source, after.source)),
+        "effects": [
+            {
+                "change": each.change.value,
+                "client": each.client.value,
+                "server": each.server.value,
+                "services": list(each.services),
+                "pairs": [
+                    {"from": here.value, "to": there.value, "count": count}
+                    for (here, there), count in sorted(each.pairs.items())
+                ],
+            }
+            for each in found.effects
+        ],
+        "pairs": {change.value: count for change, count in found.pairs.items()},
+    }
 
 
 def _exceptions(plan: Plan) -> str:
@@ -51,8 +84,10 @@ def _exceptions(plan: Plan) -> str:
 
 
 def _effect(effect: Effect) -> str:
-    sign, can = ("+", "may open") if effect.opened else ("-", "may no longer open")
+    sign, can = _VERBS[effect.change]
     client, server, services = effect.client.value, effect.server.value, ", ".join(effect.services)
+    if effect.change is Change.CLASS:
+        return f"~ {client} to {server}: {'; '.join(effect.services)}: {_regions(effect.pairs)}"
     return f"{sign} {client} {can} {services} to {server}: {_regions(effect.pairs)}"
 
 

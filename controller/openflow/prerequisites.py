@@ -69,10 +69,20 @@ def missing_prerequisite(match: Match, actions: tuple[Action, ...], known: Known
     return None
 
 
+def unmet(name: str, match: Match) -> str | None:
+    """The prerequisite of a match's field, as text, if the match lacks it, in whatever order; None if it has it."""
+    required = _PREREQUISITES.get(name, ())
+    return _shown(required) if required and set(match).isdisjoint(required) else None
+
+
+def _shown(required: _Required) -> str:
+    return " or ".join(f"{field}={number:#x}" for field, number in required)
+
+
 def _error(name: str, required: _Required, known: set[tuple[str, object]]) -> str | None:
     if not required or not known.isdisjoint(required):
         return None
-    return f"{name} requires {' or '.join(f'{field}={number:#x}' for field, number in required)} before it"
+    return f"{name} requires {_shown(required)} before it"
 
 
 def _uses(action: Action) -> Iterator[tuple[str, _Required]]:

@@ -66,15 +66,15 @@ def _openings(plan: Plan, contract: Contract, family: IpVersion) -> Iterator[Flo
     """Rules from client to server. Their priority is above that of replies: if a packet matches both, the rule from
     client to server determines its class."""
     between = _between(contract.client, contract.server, family)
-    for port, header in _headers(plan, contract, "dst", family, family.echo_request):
-        yield from _allowing(plan, contract, _OPENING_PRIORITY + 2 * port.mask.bit_count(), (*between, *header))
+    for breadth, header in _headers(plan, contract, "dst", family, family.echo_request):
+        yield from _allowing(plan, contract, _OPENING_PRIORITY + 2 * breadth, (*between, *header))
 
 
 def _replies(plan: Plan, contract: Contract, family: IpVersion) -> Iterator[FlowRule]:
     """Rules from server to client."""
     between = _between(contract.server, contract.client, family)
-    for port, header in _headers(plan, contract, "src", family, family.echo_reply):
-        priority = _REPLY_PRIORITY + 2 * port.mask.bit_count()
+    for breadth, header in _headers(plan, contract, "src", family, family.echo_reply):
+        priority = _REPLY_PRIORITY + 2 * breadth
         if plan.service[contract.service].protocol is not Protocol.TCP:
             yield from _allowing(plan, contract, priority, (*between, *header))
             continue
@@ -94,20 +94,24 @@ def _between(source: int, destination: int, family: IpVersion) -> Match:
 
 def _headers(
     plan: Plan, contract: Contract, side: str, family: IpVersion, icmp_type: int
-) -> Iterator[tuple[PortMatch, Match]]:
-    """(port range, match) of each port range of the contract's service; ``side`` (src or dst) is the field that holds
-    the server's port, ``icmp_type`` the type to match if the service is ICMP."""
+) -> Iterator[tuple[int, Match]]:
+    """(bits that the match takes of the port, match) of each port range of the contract's service, -1 bits if it takes
+    any protocol; ``side`` (src or dst) is the field that holds the server's port, ``icmp_type`` the type to match if
+    the service is ICMP."""
     service = plan.service[contract.service]
+    if service.protocol is Protocol.ANY:
+        yield -1, ()
+        return
     icmp = service.protocol is Protocol.ICMP
     protocol: Match = (("ip_proto", family.icmp if icmp else int(service.protocol)),)
     for port in service.ports or (PortMatch(0, 0),):
         if icmp:
-            yield port, (*protocol, (family.icmp_type, icmp_type))
+            yield 0, (*protocol, (family.icmp_type, icmp_type))
         elif port.mask == 0:
-            yield port, protocol
+            yield 0, protocol
         else:
             value = port.value if port.mask == 0xFFFF else (port.value, port.mask)
-            yield port, (*protocol, (f"{service.protocol.name.lower()}_{side}", value))
+            yield port.mask.bit_count(), (*protocol, (f"{service.protocol.name.lower()}_{side}", value))
 
 
 def _allowing(plan: Plan, contract: Contract, priority: int, match: Match) -> Iterator[FlowRule]:

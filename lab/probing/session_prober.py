@@ -1,4 +1,5 @@
-"""Tests sessions between sites with ordinary sockets: TCP connections, datagrams with an echo, pings.
+"""Tests sessions between sites with ordinary sockets: TCP connections, pings, and datagrams of UDP or of any other
+protocol with an echo.
 
 A server listens on every tested port, so a session that is not established was prevented by the network.
 """
@@ -25,11 +26,12 @@ BACKLOG = 128
 _ECHO4, _ECHO6 = (8, 0), (128, 129)  # types of the request and the reply
 _RETRY_S = 1.0  # interval of datagrams and pings until one is answered: one may be lost
 _BYTES = 2048
+_REQUEST, _REPLY = b"helsewan session ", b"reply to "
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSpec:
-    """A session to test: sites, addresses, IP protocol and server port (0 for a ping)."""
+    """A session to test: sites, addresses, IP protocol and server port (0 without ports)."""
 
     client: str
     server: str
@@ -105,7 +107,7 @@ class _SessionProber:
 
     def _server(self, spec: SessionSpec) -> socket.socket | None:
         is_tcp = spec.protocol == Protocol.TCP
-        opened = self._socket(spec.server, spec.server_address, socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM)
+        opened = self._socket(spec.server, spec.server_address, *_kind(spec.protocol))
         if is_tcp:
             opened.setsockopt(
                 socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
@@ -130,8 +132,7 @@ class _SessionProber:
             is_v6 = ip_address(spec.server_address).version == 6
             opened = self._socket(spec.client, spec.client_address, socket.SOCK_RAW, ICMPV6 if is_v6 else ICMP)
         else:
-            kind = socket.SOCK_STREAM if spec.protocol == Protocol.TCP else socket.SOCK_DGRAM
-            opened = self._socket(spec.client, spec.client_address, kind)
+            opened = self._socket(spec.client, spec.client_address, *_kind(spec.protocol))
         opened.bind((spec.client_address, 0))
         self.open[opened.fileno()] = session = _Session(number, spec, opened, now + DEADLINE_S)
         connecting = spec.protocol == Protocol.TCP
@@ -145,12 +146,10 @@ class _SessionProber:
     def _send(self, session: _Session, now: float) -> None:
         """Send a datagram or a ping, and schedule its repetition; nothing for TCP."""
         session.retry_at = now + _RETRY_S
-        if session.spec.protocol == Protocol.UDP:
-            with suppress(OSError):
-                session.socket.send(_payload(session))
-        elif session.spec.protocol == Protocol.ICMP:
-            with suppress(OSError):
-                session.socket.send(_ping(session))
+        if session.spec.protocol == Protocol.TCP:
+            return
+        with suppress(OSError):
+            session.socket.send(_ping(session) if session.spec.protocol == Protocol.ICMP else _payload(session))
 
     def work(self, seconds: float) -> None:
         """Process events of all sessions for up to ``seconds``."""
@@ -160,7 +159,7 @@ class _SessionProber:
                     listener.accept()[0].close()
             elif echoing := self.echoes.get(descriptor):
                 with suppress(OSError):
-                    echoing.sendto(*echoing.recvfrom(_BYTES))
+                    _echo(echoing)
             elif session := self.open.get(descriptor):
                 self._process(session)
         now = time.monotonic()
@@ -178,7 +177,7 @@ class _SessionProber:
             data = session.socket.recv(_BYTES)
         except OSError:  # an ICMP error was reported
             return
-        if _payload(session) in data and (session.spec.protocol == Protocol.UDP or _is_echo_reply(session, data)):
+        if _is_reply(session, data):
             self._end(session, established=True)
 
     def _end(self, session: _Session, established: bool) -> None:
@@ -190,7 +189,41 @@ class _SessionProber:
 
 def _payload(session: _Session) -> bytes:
     """The payload that identifies a session."""
-    return b"helsewan session " + session.number.to_bytes(4, "big")
+    return _REQUEST + session.number.to_bytes(4, "big")
+
+
+def _kind(protocol: int) -> tuple[int, int]:
+    """The type of a session's sockets, and their protocol if it is no type's own."""
+    if protocol in (Protocol.TCP, Protocol.UDP):
+        return (socket.SOCK_STREAM if protocol == Protocol.TCP else socket.SOCK_DGRAM), 0
+    return socket.SOCK_RAW, protocol
+
+
+def _echo(server: socket.socket) -> None:
+    """Send a datagram back. On a raw socket, which receives every packet of its protocol, only a client's, and marked
+    as a reply, so that two servers never answer each other."""
+    data, sender = server.recvfrom(_BYTES)
+    if server.type == socket.SOCK_RAW:
+        data = _without_header(server.family, data)
+        if not data.startswith(_REQUEST):
+            return
+        data, sender = _REPLY + data, (sender[0], 0)
+    server.sendto(data, sender)
+
+
+def _without_header(family: int, data: bytes) -> bytes:
+    """What a raw socket received, without the header of IPv4."""
+    return data[(data[0] & 15) * 4 :] if family == socket.AF_INET else data
+
+
+def _is_reply(session: _Session, data: bytes) -> bool:
+    """Whether a session's socket received the reply to its request."""
+    if _payload(session) not in data:
+        return False
+    if session.spec.protocol == Protocol.ICMP:
+        return _is_echo_reply(session, data)
+    is_raw = session.socket.type == socket.SOCK_RAW
+    return not is_raw or _without_header(session.socket.family, data).startswith(_REPLY)
 
 
 def _ping(session: _Session) -> bytes:

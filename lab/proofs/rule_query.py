@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
@@ -25,6 +26,8 @@ class RuleQuery:
     seed: int | None = None
     source: Path | None = None
     dump: Path | None = None
+    at: datetime | None = None
+    """the time at which exceptions are evaluated; None: now, or when a dump was taken"""
 
     def __post_init__(self) -> None:
         """Raises InputError for options that exclude each other."""
@@ -41,6 +44,9 @@ class RuleQuery:
             problems.append(
                 Problem(given[0], None, "cannot be combined with a running network", "leave it or --name out")
             )
+        if self.at is not None and self.is_live:
+            hint = "name a --policy, a network or a dump; `helsewan rules dump` writes one"
+            problems.append(Problem("--at", str(self.at), "is not now, and switches have the rules of now", hint))
         if problems:
             raise InputError(*problems)
 
@@ -58,20 +64,20 @@ class RuleQuery:
     def plan(self) -> Plan:
         """The plan of the policy on the network that the options name. Raises InputError."""
         seed = DEFAULT_SEED if self.seed is None else self.seed
-        return load_network_plan(self.policy or DEFAULT_POLICY, self.source, self.sites, seed)
+        return load_network_plan(self.policy or DEFAULT_POLICY, self.source, self.sites, seed, at=self.at)
 
     def read(self) -> tuple[Dump, Plan]:
         """The rules, and the plan to verify them against. Raises InputError, and the errors of a running lab's
         client."""
         if self.is_intended:
             plan = self.plan()
-            return intended(plan), plan
+            return intended(plan, self.at), plan
         if self.dump is not None:
             dump = from_file(self.dump)
             dump = replace(dump, taken=f"{self.dump} ({dump.taken})")
         else:
             dump = from_switches(self.name)
         if self.policy is None:
-            return dump, dump.plan
-        plan = load_plan(self.policy, dump.network)
+            return dump, dump.plan if self.at is None else dump.plan_at(self.at)
+        plan = load_plan(self.policy, dump.network, self.at)
         return dump, replace(plan, answers_neighbours=dump.answers_neighbours)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from helsewan.policies.language.ports import joined
+from helsewan.policies.language.protocols import protocol_name
 from helsewan.policies.plan import Contract, Plan, Vpn
 
 _MAX_NEAREST = 3  # nearest contracts that are named
@@ -44,6 +46,40 @@ class Denial:
 
     no_routes: tuple[NoRoute, ...]
     nearest: tuple[NearContract, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatelessReply:
+    """Packets of ``protocol`` that ``sender`` may send to ``receiver`` at any time, from ``ports``, since switches keep
+    no state and take them for replies of ``service``, which ``receiver`` may open by ``contract``."""
+
+    sender: str
+    receiver: str
+    service: str
+    protocol: str
+    ports: str
+    contract: str
+    source: str
+
+
+def stateless_replies(plan: Plan, site_a: str, site_b: str) -> tuple[StatelessReply, ...]:
+    """What the two sites may send each other as replies without having been asked: over all protocols but TCP, where a
+    reply has ACK or RST, and ICMP, where it has a type of its own."""
+    return tuple(
+        StatelessReply(
+            server,
+            client,
+            service.name,
+            protocol_name(service.protocol),
+            ", ".join(map(str, joined(service.ports))),
+            contract.name,
+            contract.source,
+        )
+        for client, server in ((site_a, site_b), (site_b, site_a))
+        for service in plan.services
+        if not service.protocol.tells_replies
+        and (contract := is_allowed(plan, client, server, service.name)) is not None
+    )
 
 
 def is_allowed(plan: Plan, client_site: str, server_site: str, service_name: str) -> Contract | None:

@@ -20,6 +20,7 @@ class PolicyReport:
     document: Document
     lost: Lost = frozenset()
     problems: dict[Problem, tuple[int, str, int]] = field(default_factory=dict)
+    remarks: dict[str, tuple[int, str, int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, policy: Policy) -> PolicyReport:
@@ -40,6 +41,15 @@ class PolicyReport:
         suspects = [path, *(each for each in because if each in document.lines)]
         blamed = min(suspects, key=lambda each: document.position(each).layer)
         self.problems.setdefault(Problem(document.where(path, blamed), value, reason, hint), document.position(blamed))
+
+    def remark(self, path: Path, text: str) -> None:
+        """Add a remark on the entry at ``path``: what is valid and perhaps not intended."""
+        self.remarks.setdefault(f"{self.document.where(path)}: {text}", self.document.position(path))
+
+    @property
+    def remarked(self) -> tuple[str, ...]:
+        """All remarks in the order of the file's lines, each with its file and line."""
+        return tuple(sorted(self.remarks, key=self.remarks.__getitem__))
 
     def lacks(self, section: str, name: str = "") -> bool:
         """Whether the section's entry ``name``, or any of its entries if that is empty, violates the schema."""

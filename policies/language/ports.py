@@ -62,6 +62,17 @@ def split(ports: PortRange) -> Iterator[PortMatch]:
         first += size
 
 
+def joined(matches: Iterable[PortMatch]) -> tuple[PortRange, ...]:
+    """The port ranges of value/mask pairs, in order of port, adjacent ones joined."""
+    found: list[PortRange] = []
+    for first, last in sorted((match.value, match.value | ~match.mask & MAX_PORT) for match in matches):
+        if found and found[-1].last + 1 >= first:
+            found[-1] = PortRange(found[-1].first, max(found[-1].last, last))
+        else:
+            found.append(PortRange(first, last))
+    return tuple(found)
+
+
 def match_all(ranges: Iterable[PortRange]) -> tuple[PortMatch, ...]:
     """Value/mask pairs for several ranges, in order of port."""
     return tuple(match for ports in sorted(ranges) for match in split(ports))

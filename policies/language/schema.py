@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from helsewan.common.units import parse_duration_us, parse_rate_bps, parse_share
 from helsewan.policies.language.dscp import parse_dscp
 from helsewan.policies.language.ports import PortRange, parse_ports
+from helsewan.policies.language.protocols import parse_protocol
 from helsewan.policies.language.refusal import Refusal
 from helsewan.policies.language.timestamps import Timestamp, parse_timestamp
 from helsewan.policies.plan import DETECT_WITHIN_US, PathChoice, Protocol, Risk, Scheduling
@@ -92,17 +93,11 @@ When = Annotated[
 ]
 
 
-class ProtocolName(str, Enum):
-    """The transport protocols a service can have."""
-
-    TCP = "tcp"
-    UDP = "udp"
-    ICMP = "icmp"
-
-    @property
-    def number(self) -> Protocol:
-        """Its IP protocol number."""
-        return Protocol[self.name]
+Protocols = Annotated[
+    Protocol,
+    BeforeValidator(parse_protocol),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["tcp", "udp", "icmp", "gre", 47, "any"]}),
+]
 
 
 class _Strict(BaseModel):
@@ -208,10 +203,10 @@ class ClassSpec(_Strict):
 class ServiceSpec(_Strict):
     """A catalogue service: what its server listens on, and the class its packets travel in."""
 
-    protocol: ProtocolName
-    """tcp, udp or icmp"""
+    protocol: Protocols
+    """tcp, udp, icmp (echo), another protocol by name or number, or any"""
     ports: tuple[Ports, ...] = ()
-    """server ports: single ports, ranges, or any; none for icmp"""
+    """server ports: single ports, ranges, or any; for tcp and udp only"""
     cls: Annotated[Name, Field(alias="class")]
     """class of service of its packets, in both directions"""
     keep: tuple[Name, ...] = ()

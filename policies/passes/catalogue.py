@@ -10,8 +10,9 @@ from helsewan.common.units import format_rate
 from helsewan.policies.language.dscp import dscp_name
 from helsewan.policies.language.policy_report import Path, PolicyReport
 from helsewan.policies.language.ports import match_all
-from helsewan.policies.language.schema import QUEUES, ClassSpec, PoliceStep, PolicySpec, ProtocolName, ServiceSpec
-from helsewan.policies.plan import PathAlgorithm, PathChoice, Scheduling, Service, TrafficClass
+from helsewan.policies.language.protocols import protocol_name
+from helsewan.policies.language.schema import QUEUES, ClassSpec, PoliceStep, PolicySpec, ServiceSpec
+from helsewan.policies.plan import PathAlgorithm, PathChoice, Protocol, Scheduling, Service, TrafficClass
 
 _WHOLE = 1 + 1e-9  # the full rate of an access link, with tolerance: shares are decimal percentages stored as floats
 
@@ -163,15 +164,17 @@ def compile_services(spec: PolicySpec, report: PolicyReport) -> tuple[Service, .
                 reason = "is strict and has no policer: one site's packets could starve all others"
                 hint = f"add police: to class {entered}, or name another"
                 report.add((*at, *where), entered, reason, hint, [("classes", entered)])
-        if service.protocol is ProtocolName.ICMP and service.ports:
-            report.add((*at, "ports"), None, "icmp has no ports", "remove ports")
-        if service.protocol is not ProtocolName.ICMP and not service.ports:
-            report.add(at, None, f"{service.protocol.value} needs the server's ports", "add ports: [8443]")
+        protocol = protocol_name(service.protocol)
+        if service.ports and not service.protocol.has_ports:
+            known = "has no ports" if service.protocol is Protocol.ICMP else "is matched without ports"
+            report.add((*at, "ports"), None, f"{protocol} {known}", "remove ports")
+        if service.protocol.has_ports and not service.ports:
+            report.add(at, None, f"{protocol} needs the server's ports", "add ports: [8443]")
     for name, other, shared in _overlaps(spec.services.items()):
         hint = "a packet belongs to one service"
         report.add(("services", name), shared, f"is in service {other} already", hint, [("services", other)])
     return tuple(
-        Service(name, service.protocol.number, match_all(service.ports), service.cls, service.keep)
+        Service(name, service.protocol, match_all(service.ports), service.cls, service.keep)
         for name, service in spec.services.items()
     )
 
@@ -182,7 +185,7 @@ def _overlaps(services: Iterable[tuple[str, ServiceSpec]]) -> Iterator[tuple[str
     for (other, protocol, theirs), (name, same, ours) in combinations(entries, 2):
         if protocol is not same:
             continue
-        if ours is None and theirs is None and protocol is ProtocolName.ICMP:
-            yield name, other, protocol.value
+        if ours is None and theirs is None and not protocol.has_ports:
+            yield name, other, protocol_name(protocol)
         elif ours is not None and theirs is not None and ours.overlaps(theirs):
-            yield name, other, f"{protocol.value} {ours}"
+            yield name, other, f"{protocol_name(protocol)} {ours}"

@@ -69,6 +69,7 @@ def check_imports(clauses: Sequence[Clause], vpns: Sequence[Vpn], vrfs: Sequence
     """Check that both VPNs of a clause import each other: packets and replies each need a route."""
     vpn_of = {site: vpn for vpn in reversed(vpns) for site in vpn.sites}  # of several, the first
     entry = {vrf.name: vrf.entry for vrf in vrfs}
+    exporters = Counter(target for vpn in vpns for target in vpn.exports)
     for clause in clauses:
         ours = {vpn_of[site].name: vpn_of[site] for site in sorted(clause.clients) if site in vpn_of}
         theirs = {vpn_of[site].name: vpn_of[site] for site in sorted(clause.servers) if site in vpn_of}
@@ -76,7 +77,10 @@ def check_imports(clauses: Sequence[Clause], vpns: Sequence[Vpn], vrfs: Sequence
             for importer, exporter in ((mine, other), (other, mine)):
                 if exporter.exports and not importer.imports & exporter.exports:
                     reason = f"VPN {importer.name} does not import {exporter.name}"
-                    hint = f"add {' or '.join(sorted(exporter.exports))} to the imports of {importer.name}"
+                    narrowest = min(exporter.exports, key=lambda target: (exporters[target], target))
+                    hint = (
+                        f"select fewer sites, or if they are to meet, add {narrowest} to the imports of {importer.name}"
+                    )
                     if f"{importer.name}:hub" in importer.imports and importer is exporter:
                         reason = f"VPN {importer.name} is hub-and-spoke, and its spokes have no routes to each other"
                         hint = "open it to the hub, or from the hub"

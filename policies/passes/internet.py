@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from helsewan.common.schema_errors import nearest
 from helsewan.policies.language.policy_report import PolicyReport
+from helsewan.policies.language.protocols import protocol_name
 from helsewan.policies.language.schema import PolicySpec
 from helsewan.policies.passes.membership import Clause
 from helsewan.policies.passes.selection import Population
@@ -20,6 +21,11 @@ def check_internet(spec: PolicySpec, clauses: Iterable[Clause], population: Popu
         if service not in spec.services and not report.lacks("services", service):
             hint, removed = nearest(service, spec.services), [("services", service)]
             report.add(("internet", "through", i), service, "is no service of this policy", hint, removed)
+        elif service in spec.services and not spec.services[service].protocol.tells_replies:
+            protocol = protocol_name(spec.services[service].protocol)
+            reason = f"is over {protocol}, whose replies are not told from openings: they would open every port inward"
+            hint = "let sites reach it through a service over tcp"
+            report.add(("internet", "through", i), service, reason, hint, [("services", service, "protocol")])
     rules = [("internet", "at"), ("internet", "through")]
     for clause in clauses:
         because = [(*clause.path, "from"), (*clause.path, "to"), *rules]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from itertools import chain
 
 from helsewan.common.schema_errors import nearest
 from helsewan.policies.language.policy_report import Path, PolicyReport
-from helsewan.policies.language.schema import AccessLinkUse, ContractSpec, PolicySpec, Selector
+from helsewan.policies.language.schema import AccessLinkUse, ContractSpec, PolicySpec
 from helsewan.policies.passes.selection import Population, SiteIds
+from helsewan.policies.passes.selectors import granting
 from helsewan.policies.passes.vpn_topologies import QuarantineGroup, Vrf
 from helsewan.policies.plan import Vpn
 
@@ -35,36 +35,6 @@ class Clause:
     def path(self) -> Path:
         """Its path in the policy."""
         return self.section, self.name
-
-
-def check_site_names(spec: PolicySpec, population: Population, report: PolicyReport) -> None:
-    """Report unknown site ids in selectors; other keys may match nothing in a small network."""
-    for path, selector in _selectors(spec):
-        for i, site in enumerate(selector.site):
-            if site not in population.network.site:
-                close = difflib.get_close_matches(site, population.network.site, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else "see the network's list of sites"
-                report.add((*path, "site", i), site, "is no site of this network", hint)
-
-
-def _selectors(spec: PolicySpec) -> Iterator[tuple[Path, Selector]]:
-    for name, vpn in spec.vpns.items():
-        yield ("vpns", name, "members"), vpn.members
-        if vpn.hub is not None:
-            yield ("vpns", name, "hub"), vpn.hub
-    for path, contract in _granting(spec):
-        yield (*path, "from"), contract.client
-        yield (*path, "to"), contract.server
-    if spec.internet is not None:
-        yield ("internet", "at"), spec.internet.at
-    for name, quarantine in spec.quarantine.items():
-        yield ("quarantine", name, "sites"), quarantine.sites
-
-
-def _granting(spec: PolicySpec) -> Iterator[tuple[tuple[str, str], ContractSpec]]:
-    """The contracts, then the exceptions, each with its path."""
-    yield from ((("contracts", name), contract) for name, contract in spec.contracts.items())
-    yield from ((("exceptions", name), exception) for name, exception in spec.exceptions.items())
 
 
 def compile_vpns(
@@ -138,14 +108,14 @@ def compile_clauses(
 
     Clauses without clients or servers are left out, as are pairs that quarantines forbid.
     """
-    for path, contract in _granting(spec):
+    for path, contract in granting(spec):
         for i, service in enumerate(contract.services):
             if service not in spec.services and not report.lacks("services", service):
                 hint, removed = nearest(service, spec.services), [("services", service)]
                 report.add((*path, "services", i), service, "is no service of this policy", hint, removed)
     clauses = (
         Clause(name, *sides, tuple(service for service in contract.services if service in spec.services), section)
-        for (section, name), contract in _granting(spec)
+        for (section, name), contract in granting(spec)
         for directed in _directions(contract, population)
         for sides in _outside_quarantines(directed, quarantines)
     )

@@ -32,6 +32,16 @@ class Population:
         """Site ids by region."""
         return {region: self.select(Selector(region=(region,))) for region in Region}
 
+    @cached_property
+    def tags(self) -> frozenset[str]:
+        """The tags of all sites."""
+        return frozenset().union(*(tags for *_, tags in self.groups))
+
+    @cached_property
+    def tiers(self) -> frozenset[str]:
+        """The tiers of all sites, with the empty one of sites that have none."""
+        return frozenset(tier for _, _, tier, _ in self.groups)
+
     def select(self, selector: Selector) -> SiteIds:
         """The ids of all sites that match ``selector``."""
         matching = (

@@ -62,6 +62,7 @@ def compile_vrfs(
     vrfs = [vrf for name, vpn in spec.vpns.items() for vrf in _vrfs(name, vpn, partners[name], population, report)]
     for group in quarantines:
         vrfs = [each for vrf in vrfs for each in _split_by_quarantine(vrf, group)]
+    _check_apart(spec, vrfs, report)
     names = set[str]()
     for vrf in vrfs:
         if vrf.name in names:
@@ -69,6 +70,28 @@ def compile_vrfs(
             report.add(("vpns", vrf.entry), None, reason, "give that one another name")
         names.add(vrf.name)
     return tuple(vrfs)
+
+
+def _check_apart(spec: PolicySpec, vrfs: Iterable[Vrf], report: PolicyReport) -> None:
+    """Report route targets by which sites would get routes to each other that a topology separates: the spokes of a
+    hub-and-spoke, the members of an extranet, and its partners."""
+    kept = {Topology.HUB_AND_SPOKE: "the spokes of a hub-and-spoke", Topology.EXTRANET: "the members of an extranet"}
+    for vrf in vrfs:
+        vpn = spec.vpns[vrf.entry]
+        serves = [f"{name}:partners" for name in spec.vpns if f"{name}:partners" in vrf.exports]
+        for target in sorted(set(vrf.imports) & set(vrf.exports)):
+            if vpn.topology in kept and vrf.name != f"{vrf.entry}-hub":
+                joined, hint = kept[vpn.topology], f"remove {target} from the imports, or from the exports"
+            elif target in serves:
+                joined, hint = (
+                    f"the partners of {target.removesuffix(':partners')}",
+                    f"remove {target} from the imports",
+                )
+            else:
+                continue
+            place = ("import", vpn.imports.index(target)) if target in vpn.imports else ("export",)
+            because: list[Path] = [("vpns", vrf.entry, "export"), ("vpns", vrf.entry, "topology")]
+            report.add(("vpns", vrf.entry, *place), target, f"joins {joined}", hint, because)
 
 
 def _partners(spec: PolicySpec, report: PolicyReport) -> Mapping[str, Targets]:

@@ -10,6 +10,8 @@ from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.lab.flows.flowspec import Endpoint, ExchangeSpec, FlowKind, FlowSpec, TrafficPlan
+from helsewan.policies.language.schema import Selector
+from helsewan.policies.passes.selectors import unknown_values, why_nobody
 from helsewan.policies.plan import Plan, Protocol, Service, TrafficClass
 from helsewan.scenarios.spec.codecs import CODECS
 from helsewan.scenarios.spec.schema import (
@@ -20,6 +22,7 @@ from helsewan.scenarios.spec.schema import (
     VideoSpec,
     VoiceSpec,
 )
+from helsewan.scenarios.traffic.idle_checks import idle_checks
 from helsewan.scenarios.traffic.isolation import plan_isolation
 from helsewan.scenarios.traffic.pairs import PairFinder, PortBook
 from helsewan.topology.model import Site
@@ -47,6 +50,7 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
                 flows += planner.flows(entry, traffic)
         except InputError as error:
             problems += error.problems
+    problems += idle_checks(spec, plan, document)
     if problems:
         raise InputError(*problems)
     return TrafficPlan(
@@ -147,12 +151,25 @@ class _Planner:
         return flow
 
     def _pairs(self, entry: str, traffic: PairsSpec, rng: Random) -> list[tuple[Site, Site]]:
+        problems = [*self._unknown(entry, "from", traffic.client), *self._unknown(entry, "to", traffic.server)]
+        if problems:
+            raise InputError(*problems)
         clients, servers = self.finder.sites(traffic.client), self.finder.sites(traffic.server)
         pairs = self.finder.sample(traffic.service, traffic.count, clients, servers, traffic.relation, rng)
         if not pairs:
             reason = f"selects no two sites between which policy {self.plan.policy!r} allows {traffic.service!r}"
             raise self._problem(entry, "from", None, reason, f"{len(clients)} clients, {len(servers)} servers selected")
         return pairs
+
+    def _unknown(self, entry: str, key: str, selector: Selector) -> Iterator[Problem]:
+        """A problem for each value of a selector that no site has, or one if the selector selects no site."""
+        population, at = self.finder.population, ("traffic", entry, key)
+        unknown = list(unknown_values(selector, population))
+        for each in unknown:
+            where = self.document.where((*at, each.key, each.place))
+            yield Problem(where, each.value, each.reason, each.hint)
+        if not unknown and not population.select(selector):
+            yield Problem(self.document.where(at), None, why_nobody(selector, population)[0], "select other sites")
 
     def _service(self, entry: str, traffic: PairsSpec, protocol: Protocol) -> Service:
         service = self.plan.service.get(traffic.service)

@@ -28,12 +28,13 @@ class PairFinder:
     plan: Plan
 
     @cached_property
-    def _population(self) -> Population:
+    def population(self) -> Population:
+        """The network's sites, for selectors."""
         return Population(self.plan.network)
 
     def sites(self, selector: Selector) -> list[Site]:
         """The selected sites, in the network's order."""
-        chosen = self._population.select(selector)
+        chosen = self.population.select(selector)
         return [site for site in self.plan.network.sites if site.id in chosen]
 
     def sample(

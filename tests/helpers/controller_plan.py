@@ -9,6 +9,7 @@ with two routers, six sites in three VPNs, one of them dual-homed.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
@@ -80,6 +81,7 @@ def small_network() -> Network:
         _site(5, "bergen-gp", Kind.GP, Region.MIDT, ("bergen",)),
         _site(6, "trondheim-gp", Kind.GP, Region.MIDT, ("trondheim",)),
     )
+    zones = Counter(site.zone for site in sites)  # one prefix covers a zone of one site only
     return Network(
         "small",
         1,
@@ -90,8 +92,8 @@ def small_network() -> Network:
         ),
         links(),
         sites,
-        {site.zone: site.prefix4 for site in sites},
-        {site.zone: site.prefix6 for site in sites},
+        {site.zone: site.prefix4 for site in sites if zones[site.zone] == 1},
+        {site.zone: site.prefix6 for site in sites if zones[site.zone] == 1},
         {(site.zone, site.homing): site.prefix4 for site in sites},
         {(site.zone, site.homing): site.prefix6 for site in sites},
     )

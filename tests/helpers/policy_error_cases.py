@@ -78,7 +78,7 @@ CASES: dict[str, tuple[str, str]] = {
     "selector-key-without-value": ("    from: {kind: [hospital]}", "    from: {kind: [hospital], region: }"),
     "no-export": ("    export: [primary]", "    export: []"),
     "boolean-as-text": ("both_ways: true", "both_ways: yes"),
-    "protocol": ("{protocol: icmp", "{protocol: sctp"),
+    "protocol": ("{protocol: icmp", "{protocol: sctpp"),
     "port-out-of-range": ("[25, 8080]", "[25, 80800]"),
     "port-zero": ("[25, 8080]", "[0, 8080]"),
     "ports-turned-round": ("[16384-16639]", "[16639-16384]"),
@@ -104,7 +104,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "too-many-vpns": (
         "contracts:\n",
-        "".join(f"  v{n}: {{members: {{tags: [none]}}, export: [x]}}\n" for n in range(999)) + "contracts:\n",
+        "".join(f"  v{n}: {{members: {{region: [sor]}}, export: [x]}}\n" for n in range(999)) + "contracts:\n",
     ),
     "steps-not-rising": ("{share: 20 %}]", "{up_to: 1 Mbit/s, share: 30 %}, {share: 20 %}]"),
     "step-never-used": ("{up_to: 2 Mbit/s, share: 40 %}", "{share: 40 %}"),
@@ -178,11 +178,31 @@ CASES: dict[str, tuple[str, str]] = {
     "hub-has-the-name-of-a-vpn": (
         "    export: [care]\n",
         "    export: [care]\n    topology: hub-and-spoke\n    hub: {kind: [service]}\n"
-        "  care-hub: {members: {tags: [none]}, topology: mesh}\n",
+        "  care-hub: {members: {region: [sor]}, topology: mesh}\n",
     ),
     "spoke-to-spoke": (
         "    import: [care, primary]\n    export: [care]\n",
         "    import: [primary]\n    export: [care]\n    topology: hub-and-spoke\n    hub: {kind: [service]}\n",
+    ),
+    "spokes-joined-by-import": (
+        "    import: [care]\n    export: [primary]\n",
+        "    import: [care, primary:spokes]\n    export: [primary]\n"
+        "    topology: hub-and-spoke\n    hub: {kind: [pharmacy]}\n",
+    ),
+    "spokes-joined-by-export": (
+        "    import: [care]\n    export: [primary]\n",
+        "    import: [care]\n    export: [primary, primary:hub]\n"
+        "    topology: hub-and-spoke\n    hub: {kind: [pharmacy]}\n",
+    ),
+    "extranet-joined-by-import": (
+        "    import: [care]\n    export: [primary]\n",
+        "    import: [care, primary]\n    topology: extranet\n    partners: [care]\n",
+    ),
+    "partners-joined-by-import": (
+        "    import: [care, primary]\n    export: [care]\n"
+        "  primary:\n    members: {kind: [gp, pharmacy]}\n    import: [care]\n    export: [primary]\n",
+        "    import: [primary:partners]\n    topology: mesh\n"
+        "  primary:\n    members: {kind: [gp, pharmacy]}\n    topology: extranet\n    partners: [care]\n",
     ),
     "unknown-hub-site": ("    export: [primary]", "    topology: hub-and-spoke\n    hub: {site: [gp-9]}"),
     "exception-without-reason": excepting("    reason: help while they move\n", ""),
@@ -211,6 +231,10 @@ CASES: dict[str, tuple[str, str]] = {
         "internet: {at: {tags: [internet]}, through: [ping]}\ncontracts:\n"
         "  browse: {from: {kind: [gp]}, to: {kind: [service]}, services: [ping, mail]}\n",
     ),
+    "internet-through-udp": (
+        "contracts:\n",
+        "internet: {at: {tags: [internet]}, through: [ping, call]}\ncontracts:\n",
+    ),
     "internet-inward": (
         "contracts:\n",
         "internet: {at: {tags: [internet]}, through: [ping]}\ncontracts:\n"
@@ -228,6 +252,33 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "quarantine-of-nobody": ("contracts:\n", "quarantine: {ward: {}}\ncontracts:\n"),
     "quarantine-of-unknown-site": ("contracts:\n", "quarantine: {ward: {sites: {site: [h-bodoe]}}}\ncontracts:\n"),
+    "quarantine-of-a-region-without-sites": (
+        "contracts:\n",
+        "quarantine: {ward: {sites: {region: [vest, sor], kind: [gp]}}}\ncontracts:\n",
+    ),
+    "quarantine-of-a-misspelt-tag": ("contracts:\n", "quarantine: {ward: {sites: {tags: [reserch]}}}\ncontracts:\n"),
+    "internet-at-a-misspelt-tag": (
+        "contracts:\n",
+        "internet: {at: {tags: [internett]}, through: [ping]}\ncontracts:\n",
+    ),
+    "internet-at-another-kind": (
+        "contracts:\n",
+        "internet: {at: {kind: [hospital], tags: [internet]}, through: [ping]}\ncontracts:\n",
+    ),
+    "contract-with-a-misspelt-tag": ("tags: [messages]}", "tags: [mesages]}"),
+    "contract-with-a-misspelt-tier": ("    to: {kind: [hospital]}", "    to: {kind: [hospital], tier: [locl]}"),
+    "members-with-a-misspelt-tag": (
+        "    export: [primary]\n",
+        "    export: [primary]\n  lab: {members: {tags: [lab]}, export: [lab]}\n",
+    ),
+    "exception-for-nobody": excepting("to: {kind: [hospital]}", "to: {region: [sor]}"),
+    "exception-for-a-site-to-itself": excepting(
+        "from: {kind: [hospital]}\n    to: {kind: [hospital]}", "from: {site: [h-bodo]}\n    to: {site: [h-bodo]}"
+    ),
+    "exception-of-two-regions": excepting(
+        "from: {kind: [hospital]}\n    to: {kind: [hospital]}",
+        "from: {site: [h-bodo]}\n    to: {site: [h-orkdal]}\n    same_region: true",
+    ),
     "site-in-two-quarantines": (
         "contracts:\n",
         "quarantine: {one: {sites: {kind: [gp]}}, two: {sites: {region: [midt]}}}\ncontracts:\n",

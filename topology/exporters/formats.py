@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from ipaddress import IPv4Network, IPv6Network
@@ -15,10 +16,12 @@ from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.library_words import json_reason
 from helsewan.common.schema_errors import explain
+from helsewan.topology.address_validation import AddressProblem, address_problems
 from helsewan.topology.model import Link, Network, Pop, Router, Site
 from helsewan.topology.validation import validation_problems
 
 FORMAT = "helsewan-network/1"
+_MOST_PROBLEMS = 20  # of addresses in one message
 
 
 def to_graphml(network: Network) -> str:
@@ -90,7 +93,24 @@ def from_json(text: str, name: str = "network") -> Network:
     network = Network(**{field: getattr(file, field) for field in whole}, blocks4=blocks4, blocks6=blocks6)
     if problems := tuple(validation_problems(network, name)):
         raise InputError(*problems)
+    if addressing := tuple(address_problems(network)):
+        shown = [_address_problem(each, text, name) for each in addressing[:_MOST_PROBLEMS]]
+        if len(addressing) > len(shown):
+            shown.append(Problem(name, None, f"has {len(addressing) - len(shown)} problems of addresses more"))
+        raise InputError(*shown)
     return network
+
+
+def _address_problem(problem: AddressProblem, text: str, name: str) -> Problem:
+    """A problem at its line of the JSON text: of a site's prefix, or of a zone's or block's."""
+    prefix = json.dumps(str(problem.prefix))
+    start = 0
+    if problem.kind == "site" and (found := re.search(rf'"id"\s*:\s*{re.escape(json.dumps(problem.owner))}', text)):
+        start = found.start()
+    at = text.find(prefix, start)
+    line = text.count("\n", 0, max(at, start)) + 1
+    where = f"{name}:{line}" if "\n" in text.strip() else name  # in a dump of rules, the name has the line
+    return Problem(f"{where}: {problem.kind} {problem.owner}", str(problem.prefix), problem.reason, problem.hint)
 
 
 class _Block(BaseModel):

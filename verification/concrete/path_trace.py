@@ -56,6 +56,8 @@ def packet_of(service: Service, sender: Site, receiver: Site, family: IpVersion,
     if service.protocol is Protocol.ICMP:
         kind = family.echo_reply if reply else family.echo_request
         return Packet.of(**about, **{"ip_proto": family.icmp, family.icmp_type: kind})
+    if not service.protocol.has_ports:
+        return Packet.of(**about, ip_proto=int(service.protocol.sample))
     name, ports = service.protocol.name.lower(), (_CLIENT_PORT, max(service.ports[0].value, 1))
     source, destination = reversed(ports) if reply else ports
     if service.protocol is Protocol.TCP:

@@ -8,12 +8,13 @@ from graphlib import CycleError, TopologicalSorter
 from helsewan.common.document import dotted
 from helsewan.common.errors import Problem
 from helsewan.controller.openflow.entries import Action, Entry, FlowRule, Group, GroupRule, Port
+from helsewan.controller.openflow.prerequisites import unmet
 from helsewan.verification.dump.entry_json import Path
 
 
 def inconsistencies(router: str, entries: list[tuple[int, Entry | Port]], name: str) -> Iterator[Problem]:
-    """Entries of one switch that duplicate another, refer to a group or meter that is missing, or form a loop of
-    groups."""
+    """Entries of one switch that match a field without its prerequisite, duplicate another, refer to a group or meter
+    that is missing, or form a loop of groups."""
     first: dict[object, int] = {}
     for number, entry in entries:
         key = _identity(entry)
@@ -21,6 +22,12 @@ def inconsistencies(router: str, entries: list[tuple[int, Entry | Port]], name: 
             yield Problem(
                 f"{name}:{number}", None, f"is the same entry to a switch as line {before}", "remove one of them"
             )
+    for number, entry in entries:
+        match = entry.match if isinstance(entry, FlowRule) else ()
+        for field, _ in match:
+            if missing := unmet(field, match):
+                where = f"{name}:{number}: {dotted(('flow', 'match', field))}"
+                yield Problem(where, None, f"is matched without {missing}", "match that too; no switch accepts this")
     for number, entry in entries:
         for path, what, referred in _references(entry):
             if (what, referred) not in first:

@@ -83,15 +83,26 @@ class Dump:
         about = plan.network, plan.source, plan.file, plan.digest, sources
         return cls(*about, rules, taken, down, plan.answers_neighbours, time)
 
+    def plan_at(self, at: datetime) -> Plan:
+        """The plan of the policy at another time, when other exceptions are in force. Raises InputError as `plan`."""
+        return self._sourced(self._compiled(at))
+
     @property
     def plan(self) -> Plan:
         """The plan, compiled from the policy's text. Raises InputError if the text is not a valid policy for the
         network, or if the digest of the plan is another one."""
-        policy = read_policy(loads(self.policy.encode("utf-8", "surrogatepass"), self.file))
-        plan = replace(compile_policy(policy, self.network, now=self.time), answers_neighbours=self.answers_neighbours)
+        plan = self._compiled(self.time)
         if plan.digest != self.digest:
             hint = "name one with --policy, or put its digest into the first line"
             raise InputError(Problem(f"{self.file}: digest", plan.digest, f"is not the dump's, {self.digest}", hint))
+        return self._sourced(plan)
+
+    def _compiled(self, time: datetime | None) -> Plan:
+        policy = read_policy(loads(self.policy.encode("utf-8", "surrogatepass"), self.file))
+        return replace(compile_policy(policy, self.network, now=time), answers_neighbours=self.answers_neighbours)
+
+    def _sourced(self, plan: Plan) -> Plan:
+        """The plan with the files and lines of the policy from which the dump was made."""
         return replace(
             plan,
             contracts=tuple(replace(each, source=self._source(each)) for each in plan.contracts),

@@ -62,10 +62,9 @@ class Intent:
         ip_version = {IP4.eth_type: IP4, IP6.eth_type: IP6}.get(fields["eth_type"])
         if ip_version is None or ip_version.destination not in fields:
             return Expected(Disposition.DENIED, "a site sends IP, and ARP for its gateway")
-        if fields.get("icmpv6_type") == _SOLICITATION and fields.get("ipv6_nd_target") == int(GATEWAY6):
-            if self.plan.answers_neighbours:
-                return Expected(Disposition.ANSWERED, "a site may ask for its gateway")
-            return Expected(Disposition.DENIED, "sites know their gateway here")
+        solicited = fields.get("icmpv6_type") == _SOLICITATION and fields.get("ipv6_nd_target") == int(GATEWAY6)
+        if solicited and self.plan.answers_neighbours:
+            return Expected(Disposition.ANSWERED, "a site may ask for its gateway")
         return self._of_ip(site, packet, ip_version)
 
     @staticmethod
@@ -157,6 +156,8 @@ def _matches_service(service: Service, packet: Packet, side: str, ip_version: Ip
     fields = packet.fields
     if service.protocol is Protocol.ICMP:
         return fields["ip_proto"] == ip_version.icmp and fields.get(ip_version.icmp_type) == icmp_type
+    if service.protocol is Protocol.ANY:
+        return True
     if fields["ip_proto"] != service.protocol:
         return False
     port = fields.get(f"{service.protocol.name.lower()}_{side}", 0)

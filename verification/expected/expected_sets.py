@@ -4,7 +4,7 @@
 It is derived from contracts, services and classes only, independently of rules, tables and labels. A contract opens a
 service's ports to a role; replies are recognised by their source port, and TCP replies have ACK or RST set
 (docs/decisions/0008). If two contracts allow a packet, its class is that of the contract it opens, then that of the
-contract with narrower ports.
+contract with the narrower protocol or ports.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from functools import cached_property
 
 from helsewan.controller.openflow.entries import IPV4, IPV6
 from helsewan.policies.plan import Contract, Plan, PortMatch, Protocol
-from helsewan.topology.model import SITE_MTU, Site
+from helsewan.topology.model import GATEWAY6, SITE_MTU, Site
 from helsewan.verification.symbolic.header_space import ANY_FRAGMENT, ICMP4, ICMP6, Set, Space
 
 _ACK, _RST = 0x10, 0x04
 _ETHERNET_BYTES = 14
+_SOLICITATION = 135  # ICMPv6 type (RFC 4861, 4.3)
 _FAMILIES = ((IPV4, ICMP4, 8, 0), (IPV6, ICMP6, 128, 129))  # EtherType, ICMP, echo request, echo reply
 
 
@@ -47,7 +48,7 @@ class Expectation:
         for contract in self.plan.contracts:
             service = self.plan.service[contract.service]
             for port in service.ports or (PortMatch(0, 0),):
-                prefix_bits = port.mask.bit_count()
+                prefix_bits = -1 if service.protocol is Protocol.ANY else port.mask.bit_count()
                 forward, reverse = (contract.client, contract.server), (contract.server, contract.client)
                 candidates.setdefault(forward, []).append(((1, prefix_bits), contract, self._opening(contract, port)))
                 candidates.setdefault(reverse, []).append(((0, prefix_bits), contract, self._reply(contract, port)))
@@ -76,6 +77,8 @@ class Expectation:
         for eth_type, icmp, request, _ in _FAMILIES:
             if protocol is Protocol.ICMP:
                 found |= self._icmp(eth_type, icmp, request)
+            elif protocol is Protocol.ANY:
+                found |= self.space.equal("eth_type", eth_type)
             else:
                 found |= self._ip(eth_type, int(protocol)) & self.space.equal(
                     "tp_dst", port.value & port.mask, port.mask
@@ -88,6 +91,9 @@ class Expectation:
         for eth_type, icmp, _, reply in _FAMILIES:
             if protocol is Protocol.ICMP:
                 found |= self._icmp(eth_type, icmp, reply)
+                continue
+            if protocol is Protocol.ANY:
+                found |= self.space.equal("eth_type", eth_type)
                 continue
             packets = self._ip(eth_type, int(protocol)) & self.space.equal("tp_src", port.value & port.mask, port.mask)
             if protocol is Protocol.TCP:
@@ -135,9 +141,19 @@ class Expectation:
             for prefix in site.prefixes:
                 own |= self.space.source_in(prefix)
             untagged = self.space.equal("vlan_vid", 0) if own_port else self.space.all
-            outcomes = untagged & (own & ~self._gateway_pings(site) & self.from_role[role])
+            outcomes = untagged & (
+                own & ~self._gateway_pings(site) & ~self._gateway_solicitations & self.from_role[role]
+            )
             self._by_access_link[site.id, own_port] = outcomes
         return self._by_access_link[site.id, own_port]
+
+    @cached_property
+    def _gateway_solicitations(self) -> Set:
+        """Neighbour solicitations for the gateway, which a router answers whatever their destination."""
+        if not self.plan.answers_neighbours:
+            return self.space.none
+        solicitation = self._icmp(IPV6, ICMP6, _SOLICITATION)
+        return solicitation & self.space.match("ipv6_nd_target", int(GATEWAY6))
 
     def _gateway_pings(self, site: Site) -> Set:
         """Echo requests to the site's gateway, which its router answers itself."""

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from itertools import groupby, permutations
 
 from helsewan.controller.rules.ip_version import IP4, IP6
-from helsewan.policies.analysis.explain import Denial, Explanation, explain, shared_targets, why_denied
+from helsewan.policies.analysis.explain import (
+    Denial,
+    Explanation,
+    StatelessReply,
+    explain,
+    shared_targets,
+    stateless_replies,
+    why_denied,
+)
 from helsewan.policies.plan import Plan, Service, TrafficClass
 from helsewan.verification.concrete.fabric import Fabric
 from helsewan.verification.concrete.path_trace import Detour, PathTrace, detours, packet_of, path_trace
@@ -59,6 +67,7 @@ class Explained:
     plan: Plan
     sites: tuple[str, str]
     openings: tuple[Opening, ...]
+    stateless: tuple[StatelessReply, ...]
     routes: tuple[RouteSharing, ...]
     class_paths: tuple[ClassPath, ...]
 
@@ -75,7 +84,8 @@ def explained(plan: Plan, fabric: Fabric, sites: tuple[str, str], services: Coll
     one, other = (plan.role_of_site[site].vpn for site in sites)
     pairs = dict.fromkeys([(one, other), (other, one)])
     routes = tuple(RouteSharing(*pair, targets=shared_targets(plan, *pair)) for pair in pairs)
-    return Explained(plan, sites, openings, routes, tuple(_class_paths(plan, fabric, sites, openings)))
+    stateless = tuple(each for each in stateless_replies(plan, *sites) if each.service in services)
+    return Explained(plan, sites, openings, stateless, routes, tuple(_class_paths(plan, fabric, sites, openings)))
 
 
 def _class_paths(

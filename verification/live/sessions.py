@@ -13,14 +13,14 @@ from helsewan.policies.plan import Plan, Protocol, Role, Service
 from helsewan.topology.model import Site
 from helsewan.verification.concrete.fabric import End, Fabric, Trace
 from helsewan.verification.concrete.frames import read
-from helsewan.verification.live.generators.draft import VERSIONS, DraftContext, UpperLayer, echo, ported
+from helsewan.verification.live.generators.draft import VERSIONS, DraftContext, UpperLayer, echo, ported, portless
 
 _CLIENT_PORT = 40_000  # in place of the ephemeral port that the client's stack chooses
 
 
 @dataclass(frozen=True)
 class Session:
-    """``client`` opens ``service`` to ``server`` over IP ``version``, at ``port`` (0: ICMP). ``allowed``: whether a
+    """``client`` opens ``service`` to ``server`` over IP ``version``, at ``port`` (0: none). ``allowed``: whether a
     contract allows it, and ``source`` is the contract's location in the policy file. ``static``: whether by the rules
     the request is delivered and a reply returns. ``trace`` is that of the request or, if it is delivered, of the
     reply."""
@@ -74,13 +74,14 @@ def _session(context: DraftContext, a: Role, b: Role, service: Service, source: 
     if client is None or server is None:
         return
     version = context.rng.choice(VERSIONS)
-    port = 0 if service.protocol is Protocol.ICMP else context.server_port(service)
-    trace = _trace(context, client, server, version, _first_packet(service.protocol, version, port, opens=True))
+    protocol = service.protocol.sample
+    port = context.server_port(service) if protocol.has_ports else 0
+    trace = _trace(context, client, server, version, _first_packet(protocol, version, port, opens=True))
     arrived = _ends_at(trace, server)
     if arrived:
-        trace = _trace(context, server, client, version, _first_packet(service.protocol, version, port, opens=False))
+        trace = _trace(context, server, client, version, _first_packet(protocol, version, port, opens=False))
     static = arrived and _ends_at(trace, client)
-    about = service.name, service.protocol, version, port
+    about = service.name, protocol, version, port
     yield Session(client.id, server.id, *about, bool(source), source, static, trace)
 
 
@@ -88,6 +89,8 @@ def _first_packet(protocol: Protocol, version: int, port: int, opens: bool) -> U
     """The first packet of a client, or a server's reply to it."""
     if protocol is Protocol.ICMP:
         return echo(version, reply=not opens)
+    if not protocol.has_ports:
+        return portless(protocol)
     return ported(protocol, _CLIENT_PORT, port) if opens else ported(protocol, port, _CLIENT_PORT, "SA")
 
 

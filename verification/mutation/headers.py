@@ -36,6 +36,9 @@ class Headers:
             kind = family.echo_request if opens else family.echo_reply
             yield ("ip_proto", family.icmp), (family.icmp_type, kind)
             return
+        if not service.protocol.has_ports:
+            yield (("ip_proto", int(service.protocol.sample)),)
+            return
         name = service.protocol.name.lower()
         for ports in service.ports or (PortMatch(0, 0),):
             server = ports.value or 1
@@ -82,6 +85,8 @@ class Headers:
                           **({"tcp_flags": flag} if protocol == 6 else {}))
                     for a, b, flag in product(*ends, flags)
                 ]  # fmt: skip
+            else:
+                headers.append((("ip_proto", protocol),))
         marks = _boundaries(matched.get("ip_dscp"), 6)
         return tuple(_with(header, ip_dscp=mark) for header in headers for mark in marks or [_UNMARKED])
 

@@ -89,6 +89,8 @@ def _is_of(service: Service, fields: dict[str, int], side: str, family: IpVersio
     if service.protocol is Protocol.ICMP:
         kind = family.echo_request if side == "dst" else family.echo_reply
         return fields.get(family.icmp_type) == kind
+    if not service.protocol.has_ports:
+        return service.protocol is Protocol.ANY or fields["ip_proto"] == int(service.protocol)
     port = fields.get(f"{service.protocol.name.lower()}_{side}")
     if port is None or fields["ip_proto"] != int(service.protocol):
         return False

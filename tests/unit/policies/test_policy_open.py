@@ -85,7 +85,7 @@ def test_a_borrowed_address_still_goes_nowhere() -> None:
 def test_compiles_on_every_sample(name: str) -> None:
     found = compile_policy(OPEN, network_from(SAMPLES / name))
     assert len(found.roles) == len(found.vpns) == 1
-    assert {service for _, _, service in found.allowed} == {"tcp", "udp", "ping"}
+    assert {service for _, _, service in found.allowed} == {"tcp", "udp", "ping", "other"}
 
 
 def test_compiles_on_the_national_network_with_its_classes() -> None:

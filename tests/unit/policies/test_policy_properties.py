@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -32,24 +33,30 @@ def networks(draw: st.DrawFn) -> Network:
             draw(homings),
             draw(st.sampled_from([2, 10, 1000])),
             draw(st.sampled_from(["", "local"])),
-            draw(st.sampled_from(["", "x", "x y"])),
+            draw(st.sampled_from(["", "messages", "messages video"])),
         )
         for number in range(draw(st.integers(1, 12)))
     ]
     return small_network(rows)
 
 
-def selectors(ids: list[str]) -> st.SearchStrategy[dict[str, Any]]:
-    """A selector with at least one key."""
+def selectors(sites: Sequence[Site]) -> st.SearchStrategy[dict[str, Any]]:
+    """A selector with at least one key; without tags and tier where they would leave no site, which is an error."""
     keys = {
         "kind": st.sampled_from(["hospital", "gp", "service"]),
         "region": st.sampled_from(["midt", "nord", "sor"]),
-        "tier": st.sampled_from(["", "local", "other"]),
-        "tags": st.sampled_from(["x", "y", "z"]),
-        "site": st.sampled_from(ids),
+        "tier": st.sampled_from(["", "local", "central"]),
+        "tags": st.sampled_from(["messages", "video", "records"]),
+        "site": st.sampled_from([site.id for site in sites]),
     }
+
+    def effective(selector: dict[str, Any]) -> dict[str, Any]:
+        if any(matches(selector, site) for site in sites):
+            return selector
+        return {key: values for key, values in selector.items() if key not in ("tier", "tags")} or {"kind": ["gp"]}
+
     some = {key: st.lists(values, min_size=1, max_size=3) for key, values in keys.items()}
-    return st.fixed_dictionaries({}, optional=some).filter(bool)
+    return st.fixed_dictionaries({}, optional=some).filter(bool).map(effective)
 
 
 @st.composite
@@ -61,8 +68,8 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, Any], Network]:
     members = {vpn: [site for site in ids if colours[site] == vpn] for vpn in VPNS}
     contract = st.fixed_dictionaries(
         {
-            "from": selectors(ids),
-            "to": selectors(ids),
+            "from": selectors(network.sites),
+            "to": selectors(network.sites),
             "services": st.lists(st.sampled_from(sorted(SERVICES)), min_size=1, max_size=2),
             "both_ways": st.booleans(),
             "same_region": st.booleans(),

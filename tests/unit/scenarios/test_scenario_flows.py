@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from scenario_case import FLOW, default_case
+from scenario_text import SMALL, read
 
 from helsewan.common.errors import InputError
 from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
@@ -188,6 +189,30 @@ def test_traffic_that_cannot_be_is_named_at_its_line(overrides: dict[str, str], 
 
 
 # --- what fails ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("from: {kind: [hospital]}, to: {kind: [hospital]}}", "from: {tags: [mesages]}, to: {kind: [hospital]}}",
+         "small.yaml:18: traffic.calls.from.tags[0]: 'mesages' is a tag of no site (hint: did you mean 'messages'?)"),
+        ("from: {kind: [hospital]}, to: {kind: [hospital]}}", "from: {kind: [hospital]}, to: {site: [hospital-bodoe]}}",
+         "small.yaml:18: traffic.calls.to.site[0]: 'hospital-bodoe' is no site of this network (hint: did you mean"),
+        ("from: {kind: [hospital]}, to: {kind: [hospital]}}", "from: {kind: [gp], tags: [voice]}, to: {kind: [gp]}}",
+         "small.yaml:18: traffic.calls.from: selects no site of this network: none has both kind gp and tags voice"),
+        ("class: voice, phase", "class: vioce, phase",
+         "small.yaml:24: checks.gap.class: 'vioce' is no class of policy 'national' (hint: did you mean 'voice'?)"),
+        ("traffic: records, limit", "traffic: records, class: bulk, limit",
+         "small.yaml:25: checks.answered.class: 'bulk' is the class of none of the traffic that this check judges"),
+    ],
+)  # fmt: skip
+def test_selectors_and_classes_that_select_nothing_are_refused(old: str, new: str, expected: str) -> None:
+    assert old in SMALL
+    scenario = read(SMALL.replace(old, new, 1))
+    with pytest.raises(InputError) as caught:
+        plan_traffic(scenario.spec, PLAN, scenario.document)
+    assert str(caught.value).startswith(expected)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_core_of_each_region() -> None:

@@ -90,6 +90,38 @@ def test_damaged_json_is_refused(network, change, message):
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data["sites"][1].update(prefix4=data["sites"][0]["prefix4"]), "overlaps 10."),
+        (lambda data: data["sites"][1].update(prefix4="0.0.0.0/0"), "contains or is within the management network"),
+        (lambda data: data["sites"][1].update(prefix4="172.31.250.0/24"), "contains or is within the management"),
+        (lambda data: data["sites"][1].update(prefix4="100.64.0.0/24"), "contains or is within the routers' own"),
+        (lambda data: data["sites"][1].update(prefix4="239.1.0.0/24"), "contains or is within multicast"),
+        (lambda data: data["sites"][1].update(prefix6="fe80:1::/64"), "contains or is within link-local"),
+    ],
+)
+def test_addresses_that_no_site_can_have_are_refused_at_their_line(network, change, message):
+    data = json.loads(formats.to_json(network))
+    change(data)
+    text = json.dumps(data, indent=1)
+    with pytest.raises(InputError) as caught:
+        formats.from_json(text, "net.json")
+    first = str(caught.value).splitlines()[0]
+    line, prefix = int(first.split(":")[1]), first.split("'")[1]
+    assert message in first
+    assert prefix in text.splitlines()[line - 1]
+
+
+def test_zones_contain_their_own_sites_and_no_other(network):
+    def swapped(data):
+        one, other = list(data["zones4"])[:2]
+        data["zones4"][one], data["zones4"][other] = data["zones4"][other], data["zones4"][one]
+
+    with pytest.raises(InputError, match=r"net.json: zone .* does not contain .* of its site"):
+        formats.from_json(damaged(network, swapped), "net.json")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "nul"])
 def test_what_is_not_json_is_refused(text):
     with pytest.raises(InputError, match="is not JSON"):

@@ -213,6 +213,18 @@ CASES: dict[str, tuple[int, str, object, str]] = {
     "a meter": (METERED, "flow.meter", 78, "flow.meter: 78 is no meter of oslo1 (hint: add the meter"),
     "a group's group": (GROUP, "group.buckets.0.actions", {"group": 79}, ": group.buckets[0].actions["),
     "a group's own": (GROUP, "group.buckets.0.actions", {"group": OWN}, f"groups form a loop: {OWN} to {OWN}"),
+    "a port of another protocol": (
+        FLOW,
+        "flow.match",
+        {"eth_type": "0x800", "ip_proto": 17, "tcp_dst": 80},
+        "flow.match.tcp_dst: is matched without ip_proto=0x6 (hint: match that too; no switch accepts this)",
+    ),
+    "an address without its type": (
+        FLOW,
+        "flow.match",
+        {"ip_dscp": 0},
+        "ip_dscp: is matched without eth_type=0x800 or",
+    ),
     "a mask of the type": (FLOW, "flow.match.eth_type", "0x800/0xff00", "has a mask, which this field cannot have"),
     "a meter's rate": (METER, "meter.rate_kbps", "much", "meter.rate_kbps: 'much' should be a whole number"),
     "two entries": (FLOW, "group", {}, "should be one entry"),

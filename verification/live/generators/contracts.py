@@ -19,11 +19,13 @@ from helsewan.verification.live.generators.draft import (
     UpperLayer,
     echo,
     ported,
+    portless,
     stacked,
 )
 
 _UNUSUAL_PORT = 39_321  # of no service
 _TIMESTAMP, _NODE_QUERY = 13, 139  # other ICMP requests (RFC 792, RFC 4620)
+_PARSED = {1, 6, 17, 43, 44, 51, 58, 59, 60, 135}  # protocols whose headers a switch reads: their probes need one
 _OTHER = {Protocol.TCP: Protocol.UDP, Protocol.UDP: Protocol.TCP}
 
 
@@ -50,7 +52,7 @@ def contracts(context: DraftContext) -> Iterator[Draft]:
         if client is None or server is None:
             continue
         service = context.plan.service[contract.service]
-        kind = _echoes if service.protocol is Protocol.ICMP else _ports
+        kind = _ports if service.protocol.has_ports else _echoes if service.protocol is Protocol.ICMP else _portless
         for version in VERSIONS:
             for what, opens, upper in kind(context, service, version):
                 yield _draft(context, contract, client if opens else server, server if opens else client, what, upper)
@@ -88,6 +90,17 @@ def _ports(context: DraftContext, service: Service, version: int) -> Iterator[tu
             False,
             ported(protocol, neighbour, client, "SA"),
         )
+
+
+def _portless(context: DraftContext, service: Service, version: int) -> Iterator[tuple[str, bool, UpperLayer]]:
+    """The same for a service of another protocol, and packets of the protocols whose numbers are next to it."""
+    protocol = service.protocol.sample
+    yield f"opening IPv{version}", True, portless(protocol)
+    yield f"reply IPv{version}", False, portless(protocol)
+    for neighbour in (int(protocol) - 1, int(protocol) + 1):
+        if 0 < neighbour < 255 and neighbour not in _PARSED:
+            yield f"protocol {neighbour}, next to it, IPv{version}", True, portless(Protocol(neighbour))
+    yield f"by UDP IPv{version}", True, ported(Protocol.UDP, context.client_port(), _UNUSUAL_PORT)
 
 
 def _neighbouring_ports(service: Service) -> set[int]:

@@ -163,6 +163,8 @@ class DraftContext:
         """The first packet of a client of the service."""
         if service.protocol is Protocol.ICMP:
             return echo(version)
+        if not service.protocol.has_ports:
+            return portless(service.protocol.sample)
         return ported(service.protocol, self.client_port(), self.server_port(service))
 
     def server_port(self, service: Service) -> int:
@@ -180,6 +182,17 @@ def ported(protocol: Protocol, source: int, destination: int, flags: str = "S") 
     if protocol is Protocol.TCP:
         return lambda mark: stacked(TCP(sport=source, dport=destination, flags=flags), Raw(mark))
     return lambda mark: stacked(UDP(sport=source, dport=destination), Raw(mark))
+
+
+def portless(protocol: Protocol) -> UpperLayer:
+    """The layers above IP of any other protocol: bytes that only its number describes."""
+
+    def layer(mark: bytes) -> Layer:
+        payload = Raw(mark)
+        payload.overload_fields = {IP: {"proto": int(protocol)}, IPv6: {"nh": int(protocol)}}
+        return payload
+
+    return layer
 
 
 def echo(version: int, reply: bool = False) -> UpperLayer:
