@@ -92,8 +92,7 @@ class Testbed:
         self._net.start()
         monitor.add(pidfd for switch in self._net.switches for pidfd in switch.pidfds())
         stage("programming the routers")
-        self._slow_path = SlowPathProcess(self._run_dir, self._run_dir, self._log_dir / "slowpath.log")
-        self._started.callback(self._slow_path.close)
+        self._start_slow_path()
         self.controllers.wait_for_event("all-programmed")
         self.controllers.wait_for_event("all-links-up")
         stage("calibrating the links")
@@ -116,6 +115,19 @@ class Testbed:
         monitor.add([os.pidfd_open(self._engine.pid)])
         self._engine.configure(classes.dscp_to_queue, classes.tc_to_queue, classes.other_queue)
         self._backend = EngineBackend(self._engine, shape, self.network.seed)
+
+    def _start_slow_path(self) -> None:
+        log = self._log_dir / "slowpath.log"
+        if self.dataplane is Dataplane.KERNEL:  # its links do not report what is too long for them
+            self._slow_path = SlowPathProcess(self._run_dir, self._run_dir, log)
+        else:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with ours, theirs:
+                ours.setblocking(False)
+                self.engine.report_too_long(theirs.fileno())
+                ends = observation.pipe_ends(self.network, self.engine_backend.links)
+                self._slow_path = SlowPathProcess(self._run_dir, self._run_dir, log, ours, ends)
+        self._started.callback(self._slow_path.close)
 
     def start_northbound(self, events: Path, tokens: Path, listener: int) -> None:
         """Start the northbound server on the listening socket ``listener`` (descriptor); ``events`` is the file that
