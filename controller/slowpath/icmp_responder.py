@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from helsewan.controller.openflow.entries import IPV4, IPV6, Action, Load, Resubmit, Table
 from helsewan.controller.openflow.pipeline import DESTINATION_VPN, VRF, FieldPart
-from helsewan.controller.rules.access_rules import push_labels
+from helsewan.controller.rules.access_rules import diverted_label, push_labels
 from helsewan.controller.rules.punt import FrameContents, Punt, read_frame
 from helsewan.controller.slowpath.icmp import IcmpError, Ipv4Packet, icmp_error
 from helsewan.controller.slowpath.icmp6 import icmp6_error
@@ -89,7 +89,8 @@ class IcmpResponder:
 
     @cached_property
     def _vpn_by_label(self) -> dict[int, Vpn]:
-        return {label: vpn for vpn in self.plan.vpns for label in (vpn.label, vpn.label6)}
+        labels = ((vpn, label) for vpn in self.plan.vpns for label in (vpn.label, vpn.label6))
+        return {either: vpn for vpn, label in labels for either in (label, diverted_label(label))}
 
     @cached_property
     def _routes(self) -> dict[str, _Routes]:

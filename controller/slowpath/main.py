@@ -1,4 +1,5 @@
-"""``python -m helsewan.controller.slowpath.main --plan FILE --sockets PATH``: the slow path of all routers.
+"""``python -m helsewan.controller.slowpath.main --plan FILE --sockets PATH [--too-long FD --link-ends FILE]``: the slow
+path of all routers.
 
 A switch punts packets that it cannot forward to this process, which responds as the router's CPU would; the switch
 sends the ICMP error. The process is local to the routers: errors do not cross the management network, do not depend on
@@ -10,10 +11,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import pickle
+import socket
 import struct
 import sys
+import time
 import traceback
 from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +32,9 @@ from helsewan.controller.plan_file import read_plan
 from helsewan.controller.rules.mtu import MTU_REGISTER
 from helsewan.controller.rules.punt import Punt
 from helsewan.controller.slowpath.icmp_responder import IcmpResponder
+from helsewan.controller.slowpath.too_long import MAX_REPORT_BYTES, LinkEnd, RateLimit, read_link_ends, reported_punt
+
+Ends = Mapping[int, LinkEnd]
 
 _of: Any = ofproto_v1_3
 _RECONNECT_S = 0.2
@@ -36,15 +43,19 @@ _MAX_LOGGED = 20  # log entries per router and kind of error
 _HEADER_BYTES = 8  # version, type, length, transaction (OpenFlow 1.3.5, 7.1)
 
 
-async def serve(plan_file: Path, sockets: str) -> None:
+async def serve(plan_file: Path, sockets: str, reports: socket.socket | None = None, ends: Ends | None = None) -> None:
     """Runs the slow path of all routers of a plan, and reloads the plan whenever its file is replaced. ``sockets`` is
-    the path of a switch's management socket, with ``{router}`` for the router's id and ``{index}`` for its number."""
+    the path of a switch's management socket, with ``{router}`` for the router's id and ``{index}`` for its number.
+    ``reports``: where links report packets that are too long for them; ``ends``: the links, see `too_long`."""
     version, plan = _version(plan_file), read_plan(plan_file)
     responder, encoder = IcmpResponder(plan), Encoder()
     routers = [
         _RouterSlowPath(router.id, sockets.format(router=router.id, index=router.index), responder, encoder)
         for router in plan.network.routers
     ]
+    by_name = {router.router: router for router in routers}
+    if reports is not None:
+        asyncio.get_running_loop().add_reader(reports, _take_report, reports, ends or {}, by_name)
     running = asyncio.gather(*(router.run() for router in routers))
     while not running.done():
         await asyncio.wait([running], timeout=_PLAN_POLL_S)
@@ -54,6 +65,24 @@ async def serve(plan_file: Path, sockets: str) -> None:
                 for router in routers:
                     router.responder = responder
     await running
+
+
+def _take_report(reports: socket.socket, ends: Ends, routers: Mapping[str, _RouterSlowPath]) -> None:
+    """Answers one report of a packet that was too long for a link. Exceptions are logged, as those of punted
+    packets."""
+    with suppress(BlockingIOError):
+        report = reports.recv(MAX_REPORT_BYTES)
+        if not report:  # the links have ended
+            asyncio.get_running_loop().remove_reader(reports)
+            return
+        plan = next(iter(routers.values())).responder.plan
+        try:
+            punt = reported_punt(report, ends, plan)
+        except Exception:
+            traceback.print_exc()
+            return
+        if punt is not None:
+            routers[punt.router].answer_report(punt)
 
 
 def _version(plan_file: Path) -> tuple[int, int]:
@@ -68,15 +97,19 @@ class _RouterSlowPath:
     def __init__(self, router: str, path: str, responder: IcmpResponder, encoder: Encoder) -> None:
         self.router, self.path, self.responder, self.encoder = router, path, responder, encoder
         self.refusals = self.failures = 0
+        self._reports = RateLimit()
+        self._writer: StreamWriter | None = None  # to the switch, while connected
 
     async def run(self) -> None:
         """Connects to the switch and serves it; reconnects forever."""
         while True:
             try:
                 reader, writer = await asyncio.open_unix_connection(self.path)
+                self._writer = writer
                 try:
                     await self._serve(reader, writer)
                 finally:
+                    self._writer = None
                     writer.close()
             except (OSError, asyncio.IncompleteReadError):  # the switch is down or closed the connection
                 await asyncio.sleep(_RECONNECT_S)
@@ -95,11 +128,20 @@ class _RouterSlowPath:
                 self._log_error(message)
             await writer.drain()
 
+    def answer_report(self, punt: Punt) -> None:
+        """Sends the ICMP error about a packet that a link reported, if the switch is connected and the rate permits."""
+        if self._writer is not None and self._reports.permits(time.monotonic()):
+            self._writer.write(self._response(lambda: punt))
+
     def _respond(self, message: bytes) -> bytes:
-        """The packet-out message for a packet-in; empty if no error is sent. Exceptions are logged: a packet that
-        triggers one must not end the process."""
+        """The packet-out message for a packet-in; empty if no error is sent."""
+        return self._response(lambda: self._punt(message))
+
+    def _response(self, read: Callable[[], Punt]) -> bytes:
+        """The packet-out message for the punt that ``read`` returns. Exceptions are logged: a packet that triggers one
+        must not end the process."""
         try:
-            response = self.responder.respond(self._punt(message))
+            response = self.responder.respond(read())
             return self.encoder.packet_out(response.actions, response.frame) if response else b""
         except Exception:
             self.failures += 1
@@ -130,11 +172,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="slowpath", description="the routers' slow path in one run")
     parser.add_argument("--plan", required=True, type=Path, help="pickled plan, readable by this user alone")
     parser.add_argument("--sockets", required=True, help="management sockets, with {router} or {index} in the path")
+    parser.add_argument("--too-long", type=int, help="descriptor of a socket on which links report packets too long")
+    parser.add_argument("--link-ends", type=Path, help="the links that report there, by number")
     options = parser.parse_args(argv)
     die_with_parent()
     try:
-        asyncio.run(serve(options.plan, options.sockets))
-    except (InputError, OSError) as error:
+        reports = None if options.too_long is None else socket.socket(fileno=options.too_long)
+        ends = None if options.link_ends is None else read_link_ends(options.link_ends)
+        asyncio.run(serve(options.plan, options.sockets, reports, ends))
+    except (InputError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
     return ExitCode.BAD_INPUT
 

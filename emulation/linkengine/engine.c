@@ -144,7 +144,8 @@ void le_engine_arrive(struct le_engine *engine, uint32_t number, uint8_t *data, 
         length -= FRAME_TAG_BYTES;
     }
     int64_t ideal_ns = le_transit_arrive(engine->transit, data, length, now_ns);
-    le_pipe_arrive(&engine->pipes[pipe], data, length, now_ns, ideal_ns);
+    if (le_pipe_arrive(&engine->pipes[pipe], data, length, now_ns, ideal_ns) && engine->too_long)
+        engine->too_long(engine->too_long_context, pipe, engine->pipes[pipe].model.mtu_bytes, data, length);
     le_heap_update(&engine->heap, &engine->pipes[pipe]);
     le_stats_set(&engine->stats->memory_bytes, engine->pool.held_bytes);
 }

@@ -23,6 +23,10 @@ struct le_engine_port {
     uint32_t *pipe_of_vlan;  /* of a trunk: the pipe of each VLAN; else NULL */
 };
 
+/* Told of a frame that was dropped because it is longer than its pipe's MTU. */
+typedef void (*le_engine_too_long)(void *context, uint32_t pipe, uint32_t mtu_bytes, const uint8_t *data,
+                                   uint32_t length);
+
 struct le_engine {
     struct le_classify_tables tables;  /* for all pipes */
     struct le_frame_pool pool;         /* for all pipes */
@@ -36,6 +40,8 @@ struct le_engine {
     struct le_port_stats *port_stats;  /* in shared memory, by port number */
     struct le_pipe_stats *pipe_stats;  /* in shared memory, by pipe number */
     struct le_stats_classes classes;   /* in shared memory, as handed out */
+    le_engine_too_long too_long;       /* NULL: nobody is told */
+    void *too_long_context;            /* its first argument */
 };
 
 struct le_engine_pipe_spec {

@@ -7,7 +7,9 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,6 +47,7 @@ int le_loop_init(struct le_loop *loop, struct le_engine *engine)
         .ports = malloc(engine->max_ports * sizeof(struct le_loop_port)),
         .epoll_fd = epoll_create1(EPOLL_CLOEXEC),
         .scratch = malloc(FRAME_MAX_BYTES),
+        .too_long_fd = -1,
     };
     if (loop->ports && loop->scratch && loop->epoll_fd >= 0)
         return 0;
@@ -56,9 +59,34 @@ void le_loop_clear(struct le_loop *loop)
 {
     if (loop->epoll_fd >= 0)
         close(loop->epoll_fd);
+    if (loop->too_long_fd >= 0)
+        close(loop->too_long_fd);
     free(loop->ports);
     free(loop->scratch);
-    *loop = (struct le_loop){.epoll_fd = -1};
+    *loop = (struct le_loop){.epoll_fd = -1, .too_long_fd = -1};
+}
+
+/* A le_engine_too_long. */
+static void loop_too_long(void *context, uint32_t pipe, uint32_t mtu_bytes, const uint8_t *data, uint32_t length)
+{
+    const struct le_loop *loop = context;
+    struct le_loop_too_long head = {.pipe = pipe, .mtu_bytes = mtu_bytes};
+    struct iovec parts[2] = {{&head, sizeof head}, {(void *)data, length}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    (void)!sendmsg(loop->too_long_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL); /* a frame not reported is only lost */
+}
+
+int le_loop_report_too_long(struct le_loop *loop, int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0)
+        return -1;
+    if (loop->too_long_fd >= 0)
+        close(loop->too_long_fd);
+    loop->too_long_fd = copy;
+    loop->engine->too_long = loop_too_long;
+    loop->engine->too_long_context = loop;
+    return 0;
 }
 
 int le_loop_watch(struct le_loop *loop, uint32_t port, int fd)

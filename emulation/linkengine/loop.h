@@ -25,6 +25,7 @@ struct le_loop {
     bool loaded;                      /* most of the last window was work */
     int64_t left_ns;                  /* when le_loop_run last returned, 0: it never ran */
     uint8_t *scratch;                 /* the frame being read */
+    int too_long_fd;                  /* where frames are reported that are longer than an MTU, -1: nowhere */
 };
 
 /* Returns 0, or -1 with errno. */
@@ -34,6 +35,17 @@ void le_loop_clear(struct le_loop *loop);
 /* Read and write this port's frames on fd, which is made non-blocking and stays the caller's to close. -1: a port that
  * is only simulated. Returns 0, or -1 with errno. */
 int le_loop_watch(struct le_loop *loop, uint32_t port, int fd);
+
+/* Before each frame that is reported, in native byte order. */
+struct le_loop_too_long {
+    uint32_t pipe;       /* by number */
+    uint32_t mtu_bytes;  /* of its model */
+};
+
+/* Report frames that are longer than their pipe's MTU, each as a message on a copy of fd, a socket that keeps message
+ * boundaries: struct le_loop_too_long, then the frame. What the socket has no room for is not reported. Returns 0, or
+ * -1 with errno. */
+int le_loop_report_too_long(struct le_loop *loop, int fd);
 
 /* Run until control_fd is readable. Returns 0, or -1 with errno; EINTR after a signal. */
 int le_loop_run(struct le_loop *loop, int control_fd);

@@ -117,6 +117,16 @@ static PyObject *module_add_port(struct le_module_engine *self, PyObject *args)
     return PyLong_FromLongLong(le_engine_add_port(&self->engine));
 }
 
+static PyObject *module_report_too_long(struct le_module_engine *self, PyObject *args)
+{
+    int fd;
+    if (!PyArg_ParseTuple(args, "i:report_too_long", &fd) || le_module_check_idle(self) < 0)
+        return NULL;
+    if (le_loop_report_too_long(&self->loop, fd) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 static PyObject *module_restart_lateness(struct le_module_engine *self, PyObject *Py_UNUSED(arguments))
 {
     if (le_module_check_idle(self) < 0)
@@ -149,6 +159,7 @@ static PyMethodDef module_methods[] = {
     {"set_pipes", (PyCFunction)le_pipes_set, METH_VARARGS, "Change pipes, all or none, at the same time."},
     {"start_capture", (PyCFunction)le_captures_start, METH_VARARGS, "Put copies of pipes' frames into a ring."},
     {"stop_capture", (PyCFunction)le_captures_stop, METH_VARARGS, "Put no more copies of pipes' frames into a ring."},
+    {"report_too_long", (PyCFunction)module_report_too_long, METH_VARARGS, "Report frames longer than an MTU."},
     {"follow_trace", (PyCFunction)le_pipes_follow, METH_VARARGS, "Have pipes follow a trace, or none."},
     {"compensate_delay", (PyCFunction)le_pipes_compensate_delay, METH_VARARGS, "Have pipes deliver sooner."},
     {"follow_frames", (PyCFunction)le_pipes_follow_frames, METH_VARARGS, "Count from when frames should have come."},

@@ -250,7 +250,16 @@ static void pipe_queue(struct le_pipe *pipe, const uint8_t *data, uint32_t lengt
     }
 }
 
-void le_pipe_arrive(struct le_pipe *pipe, const uint8_t *data, uint32_t length, int64_t now_ns, int64_t ideal_ns)
+/* Whether to tell of a frame that is too long; the time of the last one told is kept. */
+static bool pipe_tells(struct le_pipe *pipe, int64_t now_ns)
+{
+    if (now_ns < pipe->tell_ns)
+        return false;
+    pipe->tell_ns = now_ns + PIPE_TOLD_NS;
+    return true;
+}
+
+bool le_pipe_arrive(struct le_pipe *pipe, const uint8_t *data, uint32_t length, int64_t now_ns, int64_t ideal_ns)
 {
     int64_t time_ns = pipe_time(pipe, now_ns);
     le_stats_add(&pipe->stats->frames_in, 1);
@@ -259,12 +268,14 @@ void le_pipe_arrive(struct le_pipe *pipe, const uint8_t *data, uint32_t length, 
         le_stats_add(&pipe->stats->drop_down, 1);
     } else if (pipe_too_long(pipe, data, length)) {
         le_stats_add(&pipe->stats->drop_mtu, 1);
+        return pipe_tells(pipe, now_ns);
     } else {
         pipe_serve(pipe, time_ns);
         pipe_apply_trace(pipe, time_ns);
         pipe_queue(pipe, data, length, time_ns, pipe->paused ? time_ns : ideal_ns - pipe->skew_ns);
         pipe_publish(pipe);
     }
+    return false;
 }
 
 struct le_frame *le_pipe_take_due(struct le_pipe *pipe, int64_t now_ns)

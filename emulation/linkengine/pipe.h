@@ -23,6 +23,7 @@
 #define PIPE_NEVER INT64_MAX      /* no event to come */
 #define PIPE_STAYS (-1)           /* a switch that a change leaves alone */
 #define PIPE_NO_MTU UINT32_MAX    /* frames of any length pass */
+#define PIPE_TOLD_NS 1000000      /* the least time between two frames that le_pipe_arrive() says are too long */
 
 struct le_pipe_model {
     uint64_t rate_bps;               /* line rate, bit/s, > 0 */
@@ -63,6 +64,7 @@ struct le_pipe {
     uint64_t random;                          /* state of its random numbers */
     struct le_capture *capture;               /* gets a copy of delivered frames, NULL: none */
     uint32_t capture_interface;               /* which of the capture's interfaces it is */
+    int64_t tell_ns;                          /* from when on a frame that is too long is told again */
     struct le_trace_position trace;              /* the trace it follows */
     const struct le_classify_tables *tables;  /* the engine's */
     struct le_frame_pool *pool;               /* the engine's */
@@ -71,8 +73,9 @@ struct le_pipe {
 };
 
 /* A frame arrives at now_ns, which never decreases, and should have arrived at ideal_ns: it is delivered as if it had,
- * but not before the link has sent it. data is copied; length >= FRAME_HEADER_BYTES. */
-void le_pipe_arrive(struct le_pipe *pipe, const uint8_t *data, uint32_t length, int64_t now_ns, int64_t ideal_ns);
+ * but not before the link has sent it. data is copied; length >= FRAME_HEADER_BYTES. Returns whether the frame was
+ * dropped because it is longer than the MTU, and none was for PIPE_TOLD_NS. */
+bool le_pipe_arrive(struct le_pipe *pipe, const uint8_t *data, uint32_t length, int64_t now_ns, int64_t ideal_ns);
 
 /* The next frame to be delivered by now_ns, NULL if there is none yet. The caller frees it. */
 struct le_frame *le_pipe_take_due(struct le_pipe *pipe, int64_t now_ns);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from helsewan.emulation.links.model_rows import QueueTable, model_row
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.links.trace import Trace
 
+TOO_LONG_HEAD = struct.Struct("=II")  # of a report: the pipe's number, its MTU in bytes (struct le_loop_too_long)
 _FDS_PER_MESSAGE = 200
 _REPLY_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 10.0
@@ -196,6 +198,12 @@ class EngineProcess:
     def stop_capture(self, pipes: Sequence[int]) -> None:
         """End the captures of ``pipes``; once this returns, nothing more is copied."""
         self._request("stop_capture", pipes=list(pipes))
+
+    def report_too_long(self, fd: int) -> None:
+        """Report frames longer than their pipe's MTU, at most one a millisecond of each pipe, on socket ``fd``, which
+        keeps message boundaries: the pipe's number and its MTU (``TOO_LONG_HEAD``), then the frame. What the socket has
+        no room for is not reported. Unread reports delay nothing."""
+        self._request("report_too_long", [fd])
 
     def follow_trace(self, pipes: Sequence[int], trace: Trace | None) -> int:
         """Let pipes follow a trace from now on, or, with None, no longer. Returns the time of the change

@@ -61,6 +61,9 @@ class EngineServer:
                 case "stop_capture":
                     self._engine.stop_capture(message["pipes"])
                     return {}
+                case "report_too_long":
+                    self._engine.report_too_long(fds[0])
+                    return {}
                 case "compensate_delay":
                     self._engine.compensate_delay([tuple(row) for row in message["early"]])
                     return {}

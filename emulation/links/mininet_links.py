@@ -160,6 +160,10 @@ class MininetAccessLink(MininetLink):
         """The site's interface, and the router's where the link has a port of its own there."""
         return super().ends()[: 2 if self._has_port else 1]
 
+    def set_mtu(self, mtu_bytes: int | None) -> None:
+        """Set the MTU of the site's interface, as that of the direction to the router is now; None: Ethernet's."""
+        self.intf1.node.set_access_mtu(self._number, mtu_bytes)
+
     def _set_ends_up(self, up: bool) -> None:
         """Set the site's end, and the router's own port, up or down; a trunk stays up, as it carries other links."""
         site = self.intf1.node

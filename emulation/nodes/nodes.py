@@ -25,6 +25,9 @@ SITE_SYSCTLS = {"ipv6/conf/default/accept_ra": 0}
 BACKUP_SYSCTLS = {"ipv4/conf/all/rp_filter": 0, "ipv4/conf/default/rp_filter": 0}
 
 
+_LEAST_MTU6 = 1280  # bytes: a kernel has no IPv6 on an interface with a smaller MTU (RFC 8200, 5)
+
+
 class NamespaceNode(Node):  # type: ignore[misc]
     """A Mininet node with its own namespace; its shell starts at the first ``cmd``.
 
@@ -130,6 +133,7 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
         self.site = site
         self.gateway_macs: dict[int, str] = {}  # by access link, where the router cannot answer neighbour solicitations
         self._address4 = site.address4
+        self._mtu_bytes = {number: access.mtu_bytes for number, access in enumerate(site.accesses)}
         self.mounts = SiteMounts()
         super().__init__(name, **params | {"ip": None})  # not the address that Mininet assigns; the site has its own
         self.namespace.sysctl((SITE_SYSCTLS if HAS_IPV6 else {}) | (BACKUP_SYSCTLS if len(site.accesses) > 1 else {}))
@@ -154,9 +158,11 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
 
     def _configure_access_link(self, number: int, mac: str | None = None) -> None:
         name = access_interface(number)
-        mtu = self.site.accesses[number].mtu_bytes
+        mtu = self._mtu_bytes[number]
         self.netlink.set_link(name, up=True, address=mac, mtu=mtu if mtu < SITE_MTU else None)
         self.netlink.set_default_route(self.site.gateway4, name, self._address4, metric=100 * (number + 1))
+        if mtu < _LEAST_MTU6:
+            return
         link_local = link_local_address(self.site.mac)
         self.netlink.set_ipv6(self.site.address6, link_local, GATEWAY6, name, metric=100 * (number + 1))
         if number in self.gateway_macs:
@@ -165,6 +171,19 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
     def access_link_down(self, number: int) -> None:
         """Loss of carrier on access link ``number``: its default route is removed, the backup's stays."""
         self.netlink.set_link(access_interface(number), up=False)
+
+    def set_access_mtu(self, number: int, mtu_bytes: int | None) -> None:
+        """Set the MTU of the interface to access link ``number``, at most that of Ethernet (None). Below 1280 bytes the
+        kernel disables IPv6 there (RFC 8200, 5); above, it is set up again."""
+        mtu = self._mtu_bytes[number] = min(mtu_bytes or SITE_MTU, SITE_MTU)
+        name = access_interface(number)
+        with self.netlink.together():
+            up = self.netlink.is_up(name)
+            self.netlink.set_link(name, up=up, mtu=mtu)
+            if mtu >= _LEAST_MTU6:
+                self.netlink.withhold_ipv6(name)
+            if up:
+                self._configure_access_link(number)
 
     def IP(self, intf: Intf | None = None) -> str:
         """The site's address, or the one given to interface ``intf``."""

@@ -9,7 +9,7 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.common.suggestions import similar_names
 from helsewan.emulation.links.counters import PIPE_DTYPE
 from helsewan.emulation.links.engine import EngineError
-from helsewan.emulation.links.mininet_links import MininetLink
+from helsewan.emulation.links.mininet_links import MininetAccessLink, MininetLink
 from helsewan.emulation.links.pipe_model import Direction, PipeModel
 from helsewan.emulation.links.trace import Trace
 from helsewan.lab.links.link_change import LinkRequest, LinkState, TraceRequest, applied
@@ -47,7 +47,9 @@ class LinkControl:
         self._check_carrier(names, request)
         try:
             if models != {name: self._backend.models[name] for name in names}:
+                before = {name: self._backend.models[name][0].mtu_bytes for name in names}
                 self._backend.set_models(models)
+                self._change_site_mtus(before)
         except (EngineError, ValueError) as error:
             raise InputError(Problem(request.line, None, f"cannot be changed: {error}")) from error
         self._change_state(names, request)
@@ -89,6 +91,13 @@ class LinkControl:
             if states or changes:
                 links.append({"line": name, "down": not link.has_carrier, "states": states, "changes": changes})
         return links
+
+    def _change_site_mtus(self, before: dict[str, int | None]) -> None:
+        """A host knows the MTU of its own interface: set it where an access link's changed towards its router."""
+        for name, mtu_bytes in before.items():
+            link, now = self._links[name], self._backend.models[name][0].mtu_bytes
+            if isinstance(link, MininetAccessLink) and now != mtu_bytes:
+                link.set_mtu(now)
 
     def _changed_models(self, name: str, request: LinkRequest) -> tuple[PipeModel, PipeModel]:
         """Both directions' models with the change applied."""

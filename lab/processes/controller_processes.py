@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from helsewan.common.ownership import create_log
+from helsewan.controller.slowpath.too_long import write_link_ends
 from helsewan.emulation.routers.management import ManagementNetwork
 from helsewan.emulation.routers.switches import BRIDGE
 from helsewan.policies.plan import Plan
@@ -22,6 +24,7 @@ Event = dict[str, Any]
 
 
 PLAN_FILE = "plan.pickle"
+LINK_ENDS_FILE = "link-ends.json"
 CONTROL_SOCKET = "controller.sock"
 PROGRAM_DEADLINE_S = 300.0  # for an event: on an emulated processor, programming the routers takes minutes
 
@@ -32,16 +35,29 @@ class ControllerFailed(RuntimeError):
 
 class SlowPathProcess:
     """The routers' slow path, with the plan that `Controllers` wrote to ``run_dir``; ``routers`` has a folder for each
-    router, which contains its switch's management socket."""
+    router, which contains its switch's management socket. ``too_long``: the socket on which links report packets that
+    are too long for them; ``link_ends``: (from, to) of the links' pipes, by number."""
 
-    def __init__(self, run_dir: Path, routers: Path, log: Path) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        routers: Path,
+        log: Path,
+        too_long: socket.socket | None = None,
+        link_ends: Mapping[int, tuple[str, str]] | None = None,
+    ) -> None:
         sockets = routers / "{router}" / f"{BRIDGE}.mgmt"
         argv = [sys.executable, "-m", "helsewan.controller.slowpath.main"]
         argv += ["--plan", str(run_dir / PLAN_FILE), "--sockets", str(sockets)]
         self.log = log
+        fds = []
+        if too_long is not None:
+            write_link_ends(run_dir / LINK_ENDS_FILE, link_ends or {})
+            fds = [too_long.fileno()]
+            argv += ["--too-long", str(fds[0]), "--link-ends", str(run_dir / LINK_ENDS_FILE)]
         create_log(log)
         with log.open("a") as output:  # one that was restarted appends
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=fds)
 
     def close(self) -> None:
         """Kill the process."""

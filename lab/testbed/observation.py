@@ -18,15 +18,20 @@ from helsewan.topology.model import Network, access_link_name
 
 def pipe_names(network: Network, links: Mapping[str, EngineLink]) -> dict[int, str]:
     """The names ``from > to`` of the engine's pipes, by number; ``links`` are the engine's, by name."""
+    return {pipe: f"{a} > {b}" for pipe, (a, b) in pipe_ends(network, links).items()}
+
+
+def pipe_ends(network: Network, links: Mapping[str, EngineLink]) -> dict[int, tuple[str, str]]:
+    """Ids of the nodes (from, to) of the engine's pipes, by number; ``links`` are the engine's, by name."""
     ends = {link.id: (link.a, link.b) for link in network.links}
     for site in network.sites:
         for number, access in enumerate(site.accesses):
             ends[access_link_name(site.id, number)] = (site.id, access.router)
     ends |= {management_link_name(router.id): (router.id, "operations") for router in network.routers}
-    names: dict[int, str] = {}
+    pipes: dict[int, tuple[str, str]] = {}
     for name, (a, b) in ends.items():
-        names |= {links[name].forward: f"{a} > {b}", links[name].back: f"{b} > {a}"}
-    return names
+        pipes |= {links[name].forward: (a, b), links[name].back: (b, a)}
+    return pipes
 
 
 def engine_drops(engine: EngineProcess, names: Mapping[int, str]) -> dict[str, int]:

@@ -138,7 +138,15 @@ class Testbed:
         self._started.callback(lambda: _started_component(self._northbound, "northbound server").close())
 
     def _start_slow_path(self) -> SlowPathProcess:
-        return SlowPathProcess(self._run_dir, self._run_dir, self._log_dir / "slowpath.log")
+        log = self._log_dir / "slowpath.log"
+        if self.dataplane is Dataplane.KERNEL:  # its links do not report what is too long for them
+            return SlowPathProcess(self._run_dir, self._run_dir, log)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            ours.setblocking(False)
+            self.engine.report_too_long(theirs.fileno())
+            ends = observation.pipe_ends(self.network, self.engine_backend.links)
+            return SlowPathProcess(self._run_dir, self._run_dir, log, ours, ends)
 
     def parts(self) -> list[Part]:
         """The processes of the network; those of routers that are off are left out."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from short_run import wait_until_gone
 from site_scripts import AGE, ECHO, HOLD
-from terminal import REPOSITORY, Terminal
+from terminal import DEADLINE_S, REPOSITORY, Terminal
 
 from helsewan.topology.importers import network_from
 from helsewan.topology.model import Network, Site
@@ -196,3 +196,43 @@ def test_no_secret_is_visible_at_a_site(terminal: Terminal) -> None:
 
 def test_a_command_begins_in_the_users_directory(terminal: Terminal) -> None:
     assert at(terminal, "gp-1", "pwd") == f"{terminal.directory}\n"
+
+
+@pytest.mark.parametrize(
+    ("site", "link", "mtu", "told"),
+    [
+        ("gp-2", "gp-2/wan0", 1300, 1300),
+        ("gp-1", "r?-r?", 1320, 1320 - 8),  # two labels
+    ],
+)
+def test_a_smaller_mtu_is_told_to_senders(
+    terminal: Terminal, network: Network, site: str, link: str, mtu: int, told: int
+) -> None:
+    """Connections that are open when a link's MTU changes go on, both ways, in either IP version."""
+    peer, own = addresses(network.site[PEER]), addresses(network.site[site])
+    with ExitStack() as ended:
+        ended.callback(terminal.run, "link", "set", link, "--reset")
+        server = ended.enter_context(terminal.ending("exec", PEER, "--", sys.executable, "-c", ECHO, str(PORT + 1)))
+        assert server.stdout is not None and server.stdout.readline() == b"listening\n"
+        words = (sys.executable, "-c", HOLD, str(PORT + 1), *peer)
+        holder = ended.enter_context(terminal.ending("exec", site, "--", *words))
+        assert holder.stdout is not None and holder.stdout.readline() == b"open\n"
+        assert terminal.run("link", "set", link, "--mtu", f"{mtu}B").returncode == 0
+        assert b"alive" in holder.communicate(b"\n", DEADLINE_S)[0]
+        for address in own:
+            said = terminal.run(
+                "exec", PEER, "--", "ping", "-n", "-M", "do", "-c", "1", "-W", "5", "-s", "1400", address
+            )
+            assert f"mtu {told}" in at(terminal, PEER, "ip", "route", "get", address), said.stdout
+    shown = at(terminal, site, "ip", "link", "show", "dev", "wan0")
+    assert "mtu 1500" in shown
+
+
+def test_an_interface_below_the_least_mtu_of_ipv6_gets_it_back(terminal: Terminal, network: Network) -> None:
+    site = "svc-broker"
+    before = at(terminal, site, "ip", "-6", "-o", "address", "show", "dev", "wan0")
+    for mtu, expected in (("1000B", ""), ("none", before)):
+        assert terminal.run("link", "set", f"{site}/wan0", "--mtu", mtu).returncode == 0
+        shown = at(terminal, site, "ip", "-6", "-o", "address", "show", "dev", "wan0")
+        assert sorted(shown.split()) == sorted(expected.split())
+    check_paths(terminal, network)

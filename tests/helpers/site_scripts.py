@@ -27,7 +27,7 @@ ECHO = """
 import socket, sys, threading
 def serve(peer):
     keep_alive(peer)
-    while data := peer.recv(100): peer.sendall(data)
+    while data := peer.recv(65536): peer.sendall(data)
 def keep_alive(line):
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT): line.setsockopt(6, option, 1)
@@ -36,8 +36,9 @@ print("listening", flush=True)
 while True: threading.Thread(target=serve, args=(heard.accept()[0],), daemon=True).start()
 """
 
-# Arguments: port, addresses. Opens a connection to ``ECHO`` at each address, says so, and exchanges a byte over each
-# when a line comes on standard input. Both ends give up a connection whose keep-alive is not answered within a second.
+# Arguments: port, addresses. Opens a connection to ``ECHO`` at each address, says so, and exchanges ten kilobytes
+# over each when a line comes on standard input. Both ends give up a connection whose
+# keep-alive is not answered within a second.
 HOLD = """
 import socket, sys
 port, *addresses = sys.argv[1:]
@@ -48,7 +49,8 @@ for line in lines:
 print("open", flush=True)
 sys.stdin.readline()
 for line in lines:
-    line.sendall(b"x")
-    assert line.recv(1) == b"x"
+    line.sendall(bytes(10_000))
+    heard = 0
+    while heard < 10_000: heard += len(line.recv(10_000)) or sys.exit("closed")
 print("alive", flush=True)
 """
