@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -59,8 +59,21 @@ app.command("capture")(capture)
 app.add_typer(link_app, name="link")
 
 
+def _print_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import version
+
+    print(f"helsewan {version('helsewan')}")
+    raise typer.Exit
+
+
 @app.callback()
-def helsewan() -> None:
+def helsewan(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     """helsewan: Norway's national health network, emulated on this machine."""
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 
 import pytest
+from command_line import REPOSITORY
 from typer.testing import CliRunner
 
 from helsewan.cli.main import app
@@ -56,6 +58,14 @@ def test_every_verb_is_listed_with_a_whole_sentence(group: list[str]) -> None:
         assert sentence.endswith(".") and not sentence.endswith("..."), (verb, sentence)
     if not group:
         assert set(listed) == VERBS
+
+
+def test_the_version_is_the_distributions() -> None:
+    """What a report of a defect needs; a verb beside it is not run."""
+    stated = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    for argv in (["--version"], ["--version", "down"]):
+        done = CliRunner().invoke(app, argv)
+        assert (done.exit_code, done.stdout) == (ExitCode.PASS, f"helsewan {stated}\n")
 
 
 @pytest.mark.parametrize("argv", [[], ["policy"]])
