@@ -131,9 +131,9 @@ class EngineProcess:
         return self._process.pid
 
     @property
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process is not None and self._process.poll() is None
+    def is_started(self) -> bool:
+        """Whether it was started and not closed; it runs, or has ended by itself."""
+        return self._process is not None
 
     def exit_status(self) -> int | None:
         """Its exit status, minus the signal that killed it; None while it runs, and after ``close``."""

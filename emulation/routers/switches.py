@@ -7,7 +7,6 @@ vswitchd polls all its ports on each wake-up, so one per router with few ports i
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import signal
 from collections.abc import Sequence
@@ -64,13 +63,14 @@ class Daemon:
 
     def exit_status(self) -> int | None:
         """Its exit status, minus the signal that killed it; None while it runs. It stays to be waited for."""
-        found = None
-        with suppress(ChildProcessError):  # waited for already: how it ended is not known any more
+        try:
             found = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if found is None:
-                return None
-        if found is None:
+        except ChildProcessError:  # waited for already: how it ended is not known any more
             return 0
+        except OSError:  # powered off meanwhile, by another thread
+            return None
+        if found is None:
+            return None
         return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
 
@@ -149,14 +149,6 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         if self.datapath == KERNEL:  # the kernel datapath would keep forwarding cached flows
             with self.namespace.entered():
                 run(["ovs-dpctl", "del-dp", KERNEL_DATAPATH])
-
-    def dead_daemons(self) -> list[str]:
-        """Names of daemons that ended without ``power_off``."""
-        poll = select.poll()
-        names = {pidfd: name for name, pidfd in dict(self._pidfds).items()}  # copied: called from any thread
-        for pidfd in names:
-            poll.register(pidfd, select.POLLIN)
-        return [names[pidfd] for pidfd, event in poll.poll(0) if event & select.POLLIN]
 
     def running_daemons(self) -> list[Daemon]:
         """The daemons that were started and not powered off."""

@@ -159,11 +159,6 @@ class Controllers:
         """The process of the leading controller, as last reported."""
         return self._processes[self._leader]
 
-    def dead(self) -> list[str]:
-        """Names of the controllers that ended without `kill_leader`."""
-        ended = (number for number, process in enumerate(self._processes) if process.poll() is not None)
-        return [f"the {self.name(number)}" for number in ended if number not in self._killed]
-
     def kill_leader(self) -> int:
         """Kill the leading controller; returns the time (CLOCK_REALTIME, ns)."""
         self._killed.add(self._leader)

@@ -1,4 +1,4 @@
-"""Observation of a running network: names of the link engine's pipes, frames the machine dropped, dead processes."""
+"""Observation of a running network: names of the link engine's pipes, frames the machine dropped."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.engine_backend import EngineLink
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.management import management_link_name
-from helsewan.emulation.routers.switches import RouterSwitch
 from helsewan.emulation.sandbox.procfs import transmit_drops
-from helsewan.lab.processes.controller_processes import Controllers, SlowPathProcess
 from helsewan.topology.model import Network, access_link_name
 
 
@@ -51,20 +49,3 @@ def interface_drops(nodes: Iterable[NamespaceNode], excluded: Collection[tuple[s
             if sent[name] and (node.name, name) not in excluded:
                 drops[f"{node.name}'s {name}"] = sent[name]
     return drops
-
-
-def dead_parts(
-    switches: Iterable[RouterSwitch],
-    controllers: Controllers | None,
-    slow_path: SlowPathProcess | None,
-    engine: EngineProcess | None,
-) -> list[str]:
-    """Names of the processes that ended unexpectedly; None: that component was not started."""
-    dead = [f"{switch.name}'s {daemon}" for switch in switches for daemon in switch.dead_daemons()]
-    if controllers is not None:
-        dead += controllers.dead()
-    if slow_path is not None and slow_path.process.poll() is not None:
-        dead.append("the routers' slow path")
-    if engine is not None and not engine.alive:
-        dead.append("the link engine")
-    return dead

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -25,8 +25,8 @@ class PartKind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A process. ``status``: its exit status, minus the signal that killed it, or None while it runs (main thread
-    only). ``owner``: the router's id, or the controller's number. ``log``: its log file, None where it has none."""
+    """A process. ``status``: its exit status, minus the signal that killed it, or None while it runs (from any
+    thread). ``owner``: the router's id, or the controller's number. ``log``: its log file, None where it has none."""
 
     name: str
     kind: PartKind
@@ -46,32 +46,31 @@ def how_ended(status: int) -> str:
         return f"was killed by signal {-status}"
 
 
-def router_parts(switches: list[RouterSwitch]) -> Iterator[Part]:
+def router_parts(switches: Iterable[RouterSwitch]) -> Iterator[Part]:
     """The daemons of the routers that are on."""
     for switch in switches:
         for daemon in switch.running_daemons():
-            yield Part(
-                f"{switch.name}'s {daemon.name}",
-                PartKind.ROUTER,
-                daemon.pid,
-                daemon.exit_status,
-                switch.name,
-                switch.log_file(daemon.name),
-            )
+            name, log = f"{switch.name}'s {daemon.name}", switch.log_file(daemon.name)
+            yield Part(name, PartKind.ROUTER, daemon.pid, daemon.exit_status, switch.name, log)
 
 
-def process_parts(
-    controllers: Controllers, slow_path: SlowPathProcess, northbound: NorthboundProcess | None
-) -> Iterator[Part]:
-    """The controllers, the slow path and the northbound server."""
+def controller_parts(controllers: Controllers) -> Iterator[Part]:
+    """The controllers that were not killed on purpose."""
     for number, (process, log) in controllers.running().items():
         name = f"the {controllers.name(number)}"
         yield Part(name, PartKind.CONTROLLER, process.pid, process.poll, str(number), log)
+
+
+def slow_path_part(slow_path: SlowPathProcess) -> Part:
+    """The routers' slow path."""
     process = slow_path.process
-    yield Part("the routers' slow path", PartKind.SLOW_PATH, process.pid, process.poll, log=slow_path.log)
-    if northbound is not None:
-        process = northbound.process
-        yield Part("the northbound server", PartKind.NORTHBOUND, process.pid, process.poll, log=northbound.log)
+    return Part("the routers' slow path", PartKind.SLOW_PATH, process.pid, process.poll, log=slow_path.log)
+
+
+def northbound_part(northbound: NorthboundProcess) -> Part:
+    """The northbound server."""
+    process = northbound.process
+    return Part("the northbound server", PartKind.NORTHBOUND, process.pid, process.poll, log=northbound.log)
 
 
 def engine_part(engine: EngineProcess) -> Part:

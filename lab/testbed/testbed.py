@@ -34,7 +34,16 @@ from helsewan.lab.testbed import observation
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.lab.testbed.fault_injection import FaultInjector
 from helsewan.lab.testbed.link_settings import link_classes, link_shape
-from helsewan.lab.testbed.parts import Part, PartKind, engine_part, process_parts, router_parts
+from helsewan.lab.testbed.parts import (
+    Part,
+    PartKind,
+    controller_parts,
+    engine_part,
+    how_ended,
+    northbound_part,
+    router_parts,
+    slow_path_part,
+)
 from helsewan.policies.plan import Plan
 from helsewan.topology.management import OPENFLOW_PORT, STANDBY_PORT, Management
 from helsewan.topology.model import Network
@@ -149,10 +158,13 @@ class Testbed:
             return SlowPathProcess(self._run_dir, self._run_dir, log, ours, ends)
 
     def parts(self) -> list[Part]:
-        """The processes of the network; those of routers that are off are left out."""
-        found = list(router_parts(self.net.switches))
-        found += process_parts(self.controllers, _started_component(self._slow_path, "slow path"), self._northbound)
-        return found if self._engine is None else [*found, engine_part(self._engine)]
+        """The processes of the network that were started; those of routers that are off are left out."""
+        found = [] if self._net is None else list(router_parts(self._net.switches))
+        found += [] if self._controllers is None else controller_parts(self._controllers)
+        found += [] if self._slow_path is None else [slow_path_part(self._slow_path)]
+        found += [] if self._northbound is None else [northbound_part(self._northbound)]
+        engine = self._engine
+        return [*found, engine_part(engine)] if engine is not None and engine.is_started else found
 
     def restart(self, part: Part) -> None:
         """Start a part that has ended, and that keeps no state that the network needs: a controller, the slow path or
@@ -272,9 +284,10 @@ class Testbed:
         return _started_component(self._faults, "nodes")
 
     def dead_parts(self) -> list[str]:
-        """Names of the emulation's processes that ended unexpectedly."""
-        switches = self._net.switches if self._net is not None else []
-        return observation.dead_parts(switches, self._controllers, self._slow_path, self._engine)
+        """The processes that ended unexpectedly, each with how it ended: ``north's ovs-vswitchd (was killed by
+        SIGKILL)``."""
+        ended = ((part.name, part.status()) for part in self.parts())
+        return [f"{name} ({how_ended(status)})" for name, status in ended if status is not None]
 
     def pipe_names(self) -> dict[int, str]:
         """The names ``from > to`` of the engine's pipes, by number; none where the kernel carries the links."""

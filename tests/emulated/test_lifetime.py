@@ -13,7 +13,7 @@ from terminal import DEADLINE_S, Terminal, running
 from waiting import wait_for
 
 UP = ("up", "--from", "small.yaml", "--policy", "open", "--detach")
-WORKER = "-m helsewan.lab.server.worker"  # the sandbox's first process, and its launchers
+WORKER = "helsewan.lab.server.worker"  # the sandbox's first process, and its launchers
 FORWARDER = "ovs-vswitchd"
 
 

@@ -78,4 +78,4 @@ def test_a_router_that_dies_during_the_start_is_named_at_once(tmp_path: Path) ->
     os.kill(victim, signal.SIGKILL)
     said, _ = run.communicate(timeout=30)  # the wait for the routers is twice as long
     assert run.returncode == 3, said
-    assert "ended unexpectedly: south's ovs-vswitchd" in said, said
+    assert "ended unexpectedly: south's ovs-vswitchd (was killed by SIGKILL)" in said, said
