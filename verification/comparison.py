@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from multiprocessing import get_context
 
+from helsewan.common.processes import die_with_parent
 from helsewan.controller.openflow.entries import Group, Output, Resubmit, RuleSet, Table
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
@@ -329,6 +330,7 @@ _shared: list[tuple[Verification, Sequence[FailureCase]]] = []
 
 
 def _init_worker(verification: Verification, cases: Sequence[FailureCase]) -> None:
+    die_with_parent()  # workers hold one another's queues open: without this they wait for a killed parent for ever
     _shared.append((verification, cases))
 
 

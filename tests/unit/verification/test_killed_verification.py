@@ -1,0 +1,35 @@
+"""kill -9 of a verification that has worker processes leaves none of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from waiting import wait_for
+
+_PROGRAM = """
+import os, time
+from multiprocessing import get_context
+from helsewan.verification import comparison
+
+with get_context("fork").Pool(3, comparison._init_worker, (None, ())) as pool:
+    print(*[process.pid for process in pool._pool], flush=True)
+    pool.map(time.sleep, [1000] * 2)  # one of them is idle
+"""
+
+
+def test_workers_end_with_their_parent() -> None:
+    with subprocess.Popen([sys.executable, "-c", _PROGRAM], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        workers = [Path("/proc", pid) for pid in process.stdout.readline().split()]
+        assert len(workers) == 3
+        process.kill()
+
+    def gone(worker: Path) -> bool:
+        try:
+            return (worker / "stat").read_text().rpartition(") ")[2][0] in "ZX"  # where nobody reaps orphans
+        except OSError:
+            return True
+
+    wait_for(lambda: all(map(gone, workers)), "the end of the workers")
