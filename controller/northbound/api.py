@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -10,19 +11,21 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from helsewan.common.errors import Problem
 from helsewan.common.library_words import schema_reason
 from helsewan.controller.northbound.auth_middleware import AuthMiddleware
 from helsewan.controller.northbound.context import Context
 from helsewan.controller.northbound.controller_client import Declined, Unreachable
+from helsewan.controller.northbound.openapi import openapi
 from helsewan.controller.northbound.problems import ProblemDetails, bad_input
 from helsewan.controller.northbound.routes import network, policy
 
 ROUTES = (network.routes, policy.routes, policy.scraped)
 _ABOUT = (
     "State and control of the SDN controller of one emulated network. Every request needs a bearer token. "
-    "Errors are RFC 9457 problem details."
+    "Errors are RFC 9457 problem details of at most 64 kB. HEAD is answered as GET, without the body."
 )
 
 
@@ -46,6 +49,7 @@ def application(context: Context) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _broken)
+    app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     return app
 
 
@@ -81,9 +85,20 @@ def _given(error: dict[str, Any]) -> object:
     return None if error["type"] == "missing" else error.get("input")
 
 
-def _refused(_: Request, error: Exception) -> JSONResponse:
+def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return ProblemDetails(HTTPStatus(error.status_code), str(error.detail), headers=error.headers).response()
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = ", ".join(_allowed(request))
+    return ProblemDetails(HTTPStatus(error.status_code), str(error.detail), headers=headers).response()
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of all routes with the request's path; Starlette names those of the first alone."""
+    routes = [route for each in (*ROUTES, request.app) for route in each.routes]
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = set[str]().union(*(getattr(route, "methods", None) or () for route in matching))
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
 def _broken(_: Request, error: Exception) -> JSONResponse:

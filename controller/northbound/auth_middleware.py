@@ -41,10 +41,37 @@ class AuthMiddleware:
                 ProblemDetails(HTTPStatus.UNAUTHORIZED, "a token is needed", headers=_CHALLENGE), scope, send
             )
             return
+        if not state.get("admit", _always)():
+            busy = ProblemDetails(
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many clients are connected", headers={"retry-after": "1"}
+            )
+            await self._respond(busy, scope, send)
+            return
         client = scope.get("client")
         peer = {"uid": state["uid"]} if "uid" in state else {"address": client[0]} if client else {}
         state["who"] = {"door": "api", "name": name, **peer}
-        await self._forward(scope, receive, send)
+        if scope["method"] == "HEAD":
+            await self._head(scope, receive, send)
+        else:
+            await self._forward(scope, receive, send)
+
+    async def _head(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer as GET is answered, without the body; a stream ends with its headers."""
+        headers: list[Message] = []
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers.append(message)
+                await send(message)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            elif message.get("more_body"):
+                raise _Answered
+
+        try:
+            await self._forward({**scope, "method": "GET"}, receive, without_body)
+        except (_Answered, ExceptionGroup):
+            if not headers:
+                raise
 
     async def _forward(self, scope: Message, receive: Receive, send: Send) -> None:
         dropped = False
@@ -69,6 +96,14 @@ class AuthMiddleware:
             return {"type": "http.disconnect"}
 
         await problem.response()(scope, disconnected, send)
+
+
+class _Answered(Exception):
+    """All of the response that a HEAD request gets has been sent."""
+
+
+def _always() -> bool:
+    return True
 
 
 class _BoundedBody:

@@ -258,4 +258,5 @@ class ProblemDetailsOut(Answer):
     title: str
     status: int
     detail: str
-    problems: list[ProblemOut] = []
+    problems: list[ProblemOut] = Field([], description="at most the first 20")
+    omitted: int = Field(0, description="further problems, for which the response has no room")

@@ -16,6 +16,7 @@ from northbound_source import TOKEN, Northbound
 from waiting import wait_for
 
 from helsewan.controller.northbound import auth_middleware, server
+from helsewan.controller.northbound.context import MAX_STREAMS
 
 DEADLINE_S = 60.0
 AUTHORIZATION = {"authorization": f"Bearer {TOKEN}"}
@@ -135,12 +136,50 @@ def test_headers_beyond_the_limit_are_refused(served: Served) -> None:
         assert peer.recv(100).startswith(b"HTTP/1.1 4")
 
 
-def test_too_many_clients_are_refused(served: Served) -> None:
-    peers = [served.connect() for _ in range(server.MAX_CLIENTS + 1)]
-    with served.connect() as peer:
-        peer.sendall(f"GET /v1/vpns HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n".encode())
-        assert peer.recv(100).startswith(b"HTTP/1.1 503 ")
+def test_idle_connections_take_no_place_from_those_with_a_token(served: Served) -> None:
+    """Whoever may connect but has no token cannot keep others out."""
+    peers = [served.connect() for _ in range(300)]
+    for _ in range(3):
+        assert served.request("GET", "/v1/vpns").status == 200
+    assert len(served.server.server_state.connections) <= server.MAX_UNKNOWN + 4
     for peer in peers:
         peer.close()
-    wait_for(lambda: not served.server.server_state.connections, "room")
-    assert served.request("GET", "/v1/vpns").status == 200
+
+
+def test_a_connection_with_a_token_outlives_idle_ones(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    connection = http.client.HTTPConnection("helsewan", timeout=DEADLINE_S)
+    connection.sock = served.connect()
+    connection.request("GET", "/v1/vpns", headers=AUTHORIZATION)
+    connection.getresponse().read()
+    peers = [served.connect() for _ in range(100)]
+    connection.request("GET", "/v1/vpns", headers=AUTHORIZATION)
+    assert connection.getresponse().status == 200
+    for peer in peers:
+        peer.close()
+    served.close()
+
+
+def test_too_many_clients_with_a_token_are_refused(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_CLIENTS", 4)
+    streams = [served.request("GET", "/v1/events") for _ in range(4)]
+    refused = served.request("GET", "/v1/vpns")
+    assert (refused.status, refused.getheader("retry-after")) == (503, "1")
+    assert json.loads(refused.read())["detail"] == "too many clients are connected"
+    streams.pop().close()
+    wait_for(lambda: served.request("GET", "/v1/vpns").status == 200, "room")
+
+
+@pytest.mark.parametrize("path", ["/v1/vpns", "/v1/policy", "/metrics", "/v1/events?after=0", "/v1/sites/nowhere"])
+def test_head_is_get_without_the_body(served: Served, path: str) -> None:
+    served.note(event="before")
+    head, get = served.request("HEAD", path), served.request("GET", path)
+    assert head.status == get.status and head.read() == b""
+    for name in ("content-type", "etag", "content-length"):
+        assert head.getheader(name) == get.getheader(name)
+
+
+def test_head_of_the_events_keeps_no_stream(served: Served) -> None:
+    for _ in range(MAX_STREAMS + 5):
+        assert served.request("HEAD", "/v1/events").status == 200
+    wait_for(lambda: served.request("GET", "/v1/events").status == 200, "a free stream")
