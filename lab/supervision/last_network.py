@@ -134,7 +134,10 @@ def _seconds(event: dict[str, Any]) -> float | None:
 
 def _file() -> Path:
     state = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(state) if os.path.isabs(state) else Path(os.path.expanduser("~"), ".local", "state")
+    home = os.path.expanduser("~")
+    if not os.path.isabs(home):  # a user without an entry in passwd(5): nothing is recorded
+        home = os.devnull
+    base = Path(state) if os.path.isabs(state) else Path(home, ".local", "state")
     return base / "helsewan" / "networks.json"
 
 

@@ -188,6 +188,11 @@ def test_a_record_that_cannot_be_kept_or_read_is_no_error(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     remember(registry, "default", tmp_path)
     assert last_network(registry, None) is None
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # a user without a home
+    monkeypatch.chdir(tmp_path)
+    remember(registry, "default", tmp_path)
+    assert last_network(registry, None) is None and not (tmp_path / "~").exists()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     remember(registry, "default", tmp_path / "removed")
     assert shown(registry)["how"] == "unknown"
