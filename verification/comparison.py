@@ -330,7 +330,7 @@ _shared: list[tuple[Verification, Sequence[FailureCase]]] = []
 
 
 def _init_worker(verification: Verification, cases: Sequence[FailureCase]) -> None:
-    die_with_parent()  # workers hold one another's queues open: without this they wait for a killed parent for ever
+    die_with_parent()  # without it, the workers of a killed parent work on to the end of their shares
     _shared.append((verification, cases))
 
 
