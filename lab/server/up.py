@@ -54,7 +54,8 @@ class LabRequest:
 def run_lab(request: LabRequest, detach: bool) -> int:
     """Run the lab until an interrupt or ``helsewan down``; with ``detach`` return once it is up.
 
-    Returns the exit code: 0, or 3 where the network did not start or failed. Raises InputError for invalid input or
+    Returns the exit code: 0, 3 where the network did not start or failed, 130 after an interrupt before it was up or
+    two. Raises InputError for invalid input or
     missing prerequisites, before anything is created."""
     plan = planned(request)
     sandbox.require()
@@ -95,8 +96,11 @@ def _run(request: LabRequest, plan: Plan, directory: Path, ready: int | None) ->
         status = run_in_sandbox("helsewan.lab.server.worker", job, fds)
         handle_interrupts(signal.SIG_IGN)
         conclude(directory)
-        if status not in (ExitCode.PASS, ExitCode.VOID):
+        if status not in (ExitCode.PASS, ExitCode.VOID, ExitCode.INTERRUPTED):
             print(f"the network ended: its first process: {ending(status)}", file=sys.stderr)
+    if status == ExitCode.INTERRUPTED:
+        print(f"network {request.name}: interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
     return ExitCode.PASS if status == ExitCode.PASS else ExitCode.VOID
 
 

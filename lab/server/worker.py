@@ -44,8 +44,9 @@ def main(descriptor: int) -> int:
             sandbox.enter()
             network.run()
     except KeyboardInterrupt:
-        network.say("ended" if network.is_up else "interrupted before it was up")
-        return ExitCode.PASS if network.is_up else ExitCode.VOID
+        if network.is_up:
+            network.say("ended")
+        return ExitCode.PASS if network.is_up else ExitCode.INTERRUPTED
     except Exception as error:
         if job.debug:
             traceback.print_exc()
