@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import struct
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +18,7 @@ import typer
 from helsewan.cli.options import Direction, Name
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.exit_codes import ExitCode
+from helsewan.common.files import open_output
 
 _ENHANCED_PACKET = 6  # draft-ietf-opsawg-pcapng, block type
 _HEAD = struct.Struct("=II")
@@ -44,6 +47,7 @@ def capture(
             reading, writing = os.pipe()
             client.ask("capture", (writing,), line=link, direction=only)
             os.close(writing)
+            _empty(output)
             copied = _copy_packets(reading, output, count, limit_s)
             os.close(reading)
         end = client.finish({"stop": True})
@@ -60,20 +64,36 @@ def _report(end: dict[str, Any]) -> None:
 
 @contextmanager
 def _output(path: str) -> Iterator[int]:
-    """The descriptor to write the capture to; raises InputError for a terminal and for a file that cannot be opened."""
+    """The descriptor to write the capture to, a file that is as it was until the network has accepted the capture; a
+    file that was created is removed again where it was refused.
+
+    Raises InputError for a terminal and for a file that cannot be opened."""
     if path == "-":
         if os.isatty(1):
             raise InputError(Problem("-w", path, "is this terminal", "pipe it into a program, or name a file"))
         yield 1
         return
+    existed = os.path.lexists(path)
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        file = open_output(Path(path))
     except OSError as error:
         raise InputError(Problem("-w", path, error.strerror or str(error))) from error
     try:
         yield file
+    except BaseException:
+        if not existed and os.fstat(file).st_size == 0:
+            with suppress(OSError):
+                os.unlink(path)
+        raise
     finally:
         os.close(file)
+
+
+def _empty(output: int) -> None:
+    """Truncate a regular file."""
+    if stat.S_ISREG(os.fstat(output).st_mode) and output != 1:
+        os.ftruncate(output, 0)
+        os.fchmod(output, 0o600)
 
 
 def _wait(connection: int, limit_s: float | None) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from helsewan.cli import interruptible
 from helsewan.cli.capture import capture
 from helsewan.cli.doctor import doctor
 from helsewan.cli.exec import exec_, shell
@@ -29,6 +30,7 @@ from helsewan.cli.up import down, renew, up
 from helsewan.cli.verify import verify
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
+from helsewan.common.standard_streams import open_closed_streams
 
 _PASS_ON = {"allow_interspersed_args": False}  # options after the command are the command's
 _HELP_COLUMNS = 120  # at most
@@ -80,6 +82,8 @@ def helsewan(
 def main() -> None:
     """Entry point: errors are one line each on standard error, tracebacks only with ``--debug``."""
     debug = "--debug" in sys.argv
+    open_closed_streams()
+    interruptible()
     try:
         sys.exit(app(standalone_mode=False) or ExitCode.PASS)
     except InputError as error:
@@ -124,6 +128,7 @@ def _failure(error: Exception) -> tuple[object, int]:
 
 
 def _give_up(why: object, code: int, debug: bool) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # another Ctrl-C changes neither the words nor the exit code
     if debug:
         traceback.print_exc()
     print(why, file=sys.stderr)

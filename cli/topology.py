@@ -11,6 +11,7 @@ import typer
 
 from helsewan.cli.options import DEFAULT_SEED, From, Seed, Sites, SwedishRoute
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.files import write_file
 
 if TYPE_CHECKING:
     from helsewan.topology.model import Network
@@ -72,13 +73,16 @@ def topology_export(
     if format not in writers:
         raise InputError(Problem("--format", format, "is not a format helsewan writes", f"one of {', '.join(writers)}"))
     text = writers[format](load_network(from_, sites, seed, swedish_route).network)
+    if output is not None:
+        write_file("--output", output, text.encode())
+        return
     try:
-        with open(output or sys.stdout.fileno(), "w", encoding="utf-8", closefd=output is not None) as file:
+        with open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False) as file:
             print(text, file=file, end="")
     except BrokenPipeError:  # the reader has left
         return
     except OSError as error:
-        raise InputError(Problem("--output", str(output or "standard output"), error.strerror or str(error))) from error
+        raise InputError(Problem("--output", "standard output", error.strerror or str(error))) from error
 
 
 def _writers() -> dict[str, Callable[[Network], str]]:

@@ -84,9 +84,9 @@ def _check_files(junit: Path | None, witness: Path | None) -> None:
 
         check_writable("--junit", junit)
     if witness is not None:
-        from helsewan.lab.proofs.witness_files import make_directory
+        from helsewan.lab.proofs.witness_files import check_directory
 
-        make_directory(witness)
+        check_directory(witness)
 
 
 def _write_files(report: VerificationReport, junit: Path | None, witness: Path | None) -> None:

@@ -99,19 +99,26 @@ class Capture:
         self._began_ns = time.time_ns()
         self._stopping = threading.Event()
         self._written = 0
-        self._fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if stat.S_ISREG(os.fstat(self._fd).st_mode):
-                os.fchmod(self._fd, 0o600)  # also if the file existed before
-            head = [pcapng.interface(name, snap_bytes) for name, _ in interfaces]
-            self._write(b"".join([pcapng.section_header("helsewan"), *head]))
             self._ring = Ring(ring_bytes)
         except OSError:
             os.close(self._fd)
             raise
         try:
             engine.start_capture(self._pipes, self._ring.fd, snap_bytes)
-        except EngineError:
+        except EngineError:  # what the file contained is still there
+            self._ring.close()
+            os.close(self._fd)
+            raise
+        try:
+            if stat.S_ISREG(os.fstat(self._fd).st_mode):
+                os.ftruncate(self._fd, 0)
+                os.fchmod(self._fd, 0o600)  # also if the file existed before
+            head = [pcapng.interface(name, snap_bytes) for name, _ in interfaces]
+            self._write(b"".join([pcapng.section_header("helsewan"), *head]))
+        except OSError:
+            self._release()
             self._ring.close()
             os.close(self._fd)
             raise

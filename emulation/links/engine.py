@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -90,11 +91,14 @@ class EngineProcess:
             os.ftruncate(counters_fd, counters_bytes(self._max_ports, self._max_pipes))
             main = int(threading.current_thread() is threading.main_thread())  # others may end before the network
             numbers = (theirs.fileno(), counters_fd, self._max_ports, self._max_pipes, self._memory_bytes, main)
+            # Inherited by the engine, which ignores interrupts from the terminal once it has begun.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "helsewan.emulation.links.engine_process", *map(str, numbers)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), counters_fd),
             )
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             memory = mmap.mmap(counters_fd, 0, prot=mmap.PROT_READ)
         finally:
             theirs.close()

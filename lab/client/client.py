@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 import termios
-import tty
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -19,6 +18,7 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.suggestions import similar_names
 from helsewan.lab.client.protocol import REPLY_LIMIT_BYTES, VERSION, Message, ProtocolError, receive, send
+from helsewan.lab.client.raw_terminal import raw
 from helsewan.lab.client.registry import LabRegistry, own_registry
 
 REPLY_DEADLINE_S = 60.0
@@ -103,7 +103,8 @@ class Client:
             return _exit_status(self._end())
 
     def run_on_terminal(self, op: str, **arguments: object) -> int:
-        """Run an operation on a new pseudoterminal, connected to this process's terminal; returns its exit status."""
+        """Run an operation on a new pseudoterminal, connected to this process's terminal; returns its exit status.
+        Standard input must be a terminal."""
         master, slave = os.openpty()
         try:
             _copy_window_size(sys.stdin.fileno(), master)
@@ -112,7 +113,7 @@ class Client:
             os.close(slave)
         before = signal.signal(signal.SIGWINCH, lambda *_: _copy_window_size(sys.stdin.fileno(), master))
         try:
-            with _raw(sys.stdin.fileno()):
+            with raw(sys.stdin.fileno()):
                 _relay(sys.stdin.fileno(), sys.stdout.fileno(), master, self._socket)
             return _exit_status(self._end())
         finally:
@@ -164,17 +165,6 @@ def _forwarding(connection: socket.socket) -> Iterator[None]:
     finally:
         for number, action in before.items():
             signal.signal(number, action)
-
-
-@contextmanager
-def _raw(terminal: int) -> Iterator[None]:
-    """Set the terminal to raw mode within the block."""
-    before = termios.tcgetattr(terminal)
-    try:
-        tty.setraw(terminal)
-        yield
-    finally:
-        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
 
 
 def _relay(source: int, target: int, master: int, connection: socket.socket) -> None:

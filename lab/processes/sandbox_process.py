@@ -14,9 +14,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from helsewan.common.exit_codes import ExitCode
+from helsewan.common.standard_streams import terminal_restored
 from helsewan.emulation.sandbox import sandbox
 
 WORKING_DIR = "/"  # ``python -m`` searches modules there first, so it must not be a directory of the user
@@ -49,7 +50,13 @@ def run_in_sandbox(module: str, job: object, pass_fds: Sequence[int] = ()) -> in
     """Run ``MODULE.main(DESCRIPTOR)`` in the first process of a new sandbox until it ends or is interrupted.
 
     ``job`` is the value that ``read_job(DESCRIPTOR)`` returns there; ``pass_fds`` are inherited with the same numbers.
-    Returns the exit status, or minus the signal that killed it."""
+    Returns the exit status, or minus the signal that killed it, or INTERRUPTED where a second interrupt did. The
+    terminal is then as it was before."""
+    with terminal_restored():
+        return _run_in_sandbox(module, job, pass_fds)
+
+
+def _run_in_sandbox(module: str, job: object, pass_fds: Sequence[int]) -> int:
     file = os.memfd_create("helsewan-job")
     with open(os.dup(file), "wb") as writing:
         pickle.dump(job, writing)
@@ -82,20 +89,28 @@ def ending(status: int) -> str:
         return "an internal error"
     if status == ExitCode.MISSING_PRIVILEGE:
         return "a missing privilege"
+    if status == ExitCode.INTERRUPTED:
+        return "killed by a second interrupt"
     return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> int:
     """Ask the sandbox to end; kill it when it takes longer than GRACE_S or at a second interrupt."""
-    with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+    again = False
+    try:
         if process.stdin is not None:
             process.stdin.close()  # noticed also by a sandbox that is not far enough to get the signal
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
         return process.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        pass
+    except KeyboardInterrupt:
+        again = True
     handle_interrupts(signal.SIG_IGN)
     process.kill()
-    return process.wait()
+    status = process.wait()
+    return ExitCode.INTERRUPTED if again and status < 0 else status
 
 
 def read_job(descriptor: int) -> object:

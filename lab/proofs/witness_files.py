@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,13 +17,26 @@ from helsewan.verification.reports.witness import scapy_packet
 FORMAT = "helsewan-witness/1"
 
 
+def check_directory(directory: Path) -> None:
+    """Raise InputError, before anything is created, where `make_directory` would fail."""
+    try:
+        if directory.exists() and any(directory.iterdir()):
+            raise InputError(Problem("--witness", str(directory), "contains files", "name a new directory"))
+        nearest = next(parent for parent in (directory, *directory.absolute().parents) if parent.exists())
+        if not nearest.is_dir():
+            raise InputError(Problem("--witness", str(nearest), "is no directory", "name a new directory"))
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise InputError(Problem("--witness", str(nearest), "cannot be written"))
+    except OSError as error:
+        raise InputError(Problem("--witness", str(directory), error.strerror or str(error))) from error
+
+
 def make_directory(directory: Path) -> None:
     """Create a directory, unless it exists and is empty. Raises InputError where that fails, or where it contains
     files, which would be mixed up with witnesses."""
+    check_directory(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if any(directory.iterdir()):
-            raise InputError(Problem("--witness", str(directory), "contains files", "name a new directory"))
     except OSError as error:
         raise InputError(Problem("--witness", str(directory), error.strerror or str(error))) from error
 

@@ -33,6 +33,7 @@ _REPORTED = (  # exit codes of a worker that has said why
     ExitCode.BAD_INPUT,
     ExitCode.INTERNAL_ERROR,
     ExitCode.MISSING_PRIVILEGE,
+    ExitCode.INTERRUPTED,
 )
 
 
@@ -62,7 +63,7 @@ def run_lab(request: LabRequest, detach: bool) -> int:
     """Run the lab until an interrupt, ``helsewan down`` or one of its limits; with ``detach`` return once it is up.
 
     Returns the exit code: 0, 3 where the network did not start or failed, 70 for an internal error, 77 for a missing
-    privilege. Raises InputError for invalid input or
+    privilege, 130 after an interrupt before it was up or two. Raises InputError for invalid input or
     missing prerequisites, before anything is created."""
     limits = parsed_limits(request.with_pid, request.lease)
     plan = planned(request)
@@ -122,4 +123,6 @@ def _run(request: LabRequest, plan: Plan, limits: Limits, launcher: socket.socke
         conclude(directory)
         if status not in _REPORTED:
             print(f"the network ended: its first process: {ending(status)}", file=sys.stderr)
+    if status == ExitCode.INTERRUPTED:
+        print(f"network {request.name}: interrupted", file=sys.stderr)
     return status if status in _REPORTED else ExitCode.VOID

@@ -60,8 +60,12 @@ def main(descriptor: int) -> int:
             network.run()
     except KeyboardInterrupt:
         why = network.lifetime.over
-        network.say((f"ended: {why}" if why else "ended") if network.is_up else why or "interrupted before it was up")
-        return ExitCode.PASS if network.is_up else ExitCode.VOID
+        if network.is_up:
+            network.say(f"ended: {why}" if why else "ended")
+            return ExitCode.PASS
+        if why:  # its launcher or the process that it is for has ended
+            network.say(why)
+        return ExitCode.VOID if why else ExitCode.INTERRUPTED
     except InputError as error:  # refused by the machine, as before the sandbox
         code = exit_code_of(error)
         network.fail(str(error), code)
