@@ -27,6 +27,7 @@ from helsewan.cli.up import down, up
 from helsewan.cli.verify import verify
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
+from helsewan.common.output_encoding import use_utf8
 
 _PASS_ON = {"allow_interspersed_args": False}  # options after the command are the command's
 _HELP_COLUMNS = 120  # at most
@@ -62,6 +63,7 @@ def helsewan() -> None:
 
 def main() -> None:
     """Entry point: errors are one line each on standard error, tracebacks only with ``--debug``."""
+    use_utf8()
     debug = "--debug" in sys.argv
     try:
         sys.exit(app(standalone_mode=False) or ExitCode.PASS)

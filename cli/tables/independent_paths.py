@@ -10,6 +10,7 @@ from rich.table import Table
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.screen import Screen
+from helsewan.common.tables import print_table
 from helsewan.topology.graph.independence import MAX_PATHS, independent_paths, path_redundancy
 from helsewan.topology.model import Kind, Network
 
@@ -49,7 +50,7 @@ def show_few(network: Network) -> None:
             towns, to = (", ".join(network.pop[town].town for town in each) for each in (group.towns, group.to))
             table.add_row(towns, str(group.sites), str(group.paths), to)
     console = Screen()
-    console.print(table)
+    print_table(console, table)
     counts = Counter[int]()
     for group in found:
         counts[group.paths] += group.sites

@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from helsewan.common.screen import Screen
+from helsewan.common.tables import print_table
 from helsewan.topology.model import Network
 from helsewan.topology.summary import summary
 
@@ -24,7 +25,7 @@ def print_topology(network: Network, remarks: Iterable[str] = ()) -> None:
     table.add_section()
     table.add_row(*total, style="bold")
     console = Screen()
-    console.print(table)
+    print_table(console, table)
     console.print(
         f"{numbers.pops} PoPs, {numbers.routers} routers, {numbers.links} links, {numbers.fibre_km:,.0f} km of fibre; "
         f"{numbers.dual_homed} of {numbers.sites} sites on two PoPs"
