@@ -30,6 +30,7 @@ from helsewan.cli.up import down, renew, up
 from helsewan.cli.verify import verify
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
+from helsewan.common.output_encoding import use_utf8
 from helsewan.common.standard_streams import open_closed_streams
 
 _PASS_ON = {"allow_interspersed_args": False}  # options after the command are the command's
@@ -81,8 +82,9 @@ def helsewan(
 
 def main() -> None:
     """Entry point: errors are one line each on standard error, tracebacks only with ``--debug``."""
-    debug = "--debug" in sys.argv
     open_closed_streams()
+    use_utf8()
+    debug = "--debug" in sys.argv
     interruptible()
     try:
         sys.exit(app(standalone_mode=False) or ExitCode.PASS)

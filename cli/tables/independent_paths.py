@@ -11,6 +11,7 @@ from helsewan.common.counts import counted
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.screen import Screen
+from helsewan.common.tables import print_table
 from helsewan.topology.graph.independence import MAX_PATHS, independent_paths, path_redundancy
 from helsewan.topology.model import Kind, Network
 
@@ -53,7 +54,7 @@ def show_few(network: Network) -> None:
     if not found:  # the whole network is in the services' towns
         console.print("no site is outside the towns of the services")
         return
-    console.print(table)
+    print_table(console, table)
     counts = Counter[int]()
     for group in found:
         counts[group.paths] += group.sites

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from helsewan.common.screen import Screen
+from helsewan.common.tables import print_table
 
 
 def print_library(what: str, description: str, entries: Iterable[tuple[str, str]]) -> None:
@@ -16,4 +17,4 @@ def print_library(what: str, description: str, entries: Iterable[tuple[str, str]
     table.add_column(description)
     for name, description in entries:
         table.add_row(name, description)
-    Screen().print(table)
+    print_table(Screen(), table)

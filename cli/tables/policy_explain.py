@@ -15,6 +15,7 @@ from rich.table import Table
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.screen import Screen
+from helsewan.common.tables import print_table
 from helsewan.common.units import format_rate
 from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.analysis.explain import Denial
@@ -86,7 +87,7 @@ def to_screen(found: Explained, console: Console) -> None:
     """Print the answer as text."""
     for text in _sites(found):
         console.print(text, markup=False, soft_wrap=True)
-    console.print(_services(found))
+    print_table(console, _services(found))
     for text in chain(_contracts(found), _denials(found), _stateless(found), *map(_carried, found.class_paths)):
         console.print(text, markup=False, soft_wrap=True)
 

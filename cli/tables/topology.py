@@ -9,6 +9,7 @@ from rich.table import Table
 
 from helsewan.common.counts import counted
 from helsewan.common.screen import Screen
+from helsewan.common.tables import print_table
 from helsewan.topology.model import Network
 from helsewan.topology.summary import summary
 
@@ -25,7 +26,7 @@ def print_topology(network: Network, remarks: Iterable[str] = ()) -> None:
     table.add_section()
     table.add_row(*total, style="bold")
     console = Screen()
-    console.print(table)
+    print_table(console, table)
     console.print(
         f"{counted(numbers.pops, 'PoP')}, {counted(numbers.routers, 'router')}, {counted(numbers.links, 'link')}, "
         f"{numbers.fibre_km:,.0f} km of fibre; {numbers.dual_homed} of {counted(numbers.sites, 'site')} on two PoPs"

@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from helsewan.common.screen import Screen
+from helsewan.common.tables import print_table
 from helsewan.lab.proofs.verification import Verified
 from helsewan.verification.findings import FindingKind, IsolationProof, VerificationFinding
 from helsewan.verification.live.live_report import LiveReport
@@ -26,15 +27,15 @@ def print_report(found: Verified, list_dead_rules: bool) -> None:
     screen.print(f"policy {report.policy} on {report.network}; rules: {found.taken}\n", markup=False, soft_wrap=True)
     violations = report.violations
     if violations:
-        screen.print(_violations(violations[:_SHOWN]))
+        print_table(screen, _violations(violations[:_SHOWN]))
         if len(violations) > _SHOWN:
             screen.print(f"and {len(violations) - _SHOWN} more (--json, --junit and --witness have all)\n")
         for finding in _first_of_each_kind(violations):
             screen.print(as_text(finding) + "\n", markup=False, soft_wrap=True)
     if report.proofs:
-        screen.print(_proofs(report.proofs))
+        print_table(screen, _proofs(report.proofs))
     if found.live is not None:
-        screen.print(_probes(found.live))
+        print_table(screen, _probes(found.live))
     _print_dead_rules(screen, [each for each in report.findings if not each.is_violation], list_dead_rules)
     if report.figures:
         screen.print(", ".join(starmap(_figure, report.figures.items())), markup=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from helsewan.common.tables import print_table
 from helsewan.lab.health.validity import Reason
 from helsewan.scenarios.spec.metrics import METRICS, Unit, show
 
@@ -23,8 +24,8 @@ _COLUMNS = ("sent", "loss", "delay_p50", "delay_p99", "pdv_p99", "gap", "rate", 
 def print_verdict(result: dict[str, Any], console: Console) -> None:
     """Print checks, figures of each class and phase, reasons against the run's validity, and the verdict last."""
     if console.is_terminal:
-        console.print(_checks_table(result))
-        console.print(_classes_table(result))
+        print_table(console, _checks_table(result))
+        print_table(console, _classes_table(result))
     else:
         for line in _lines(result):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
