@@ -57,7 +57,8 @@ class VerificationFinding:
     its destination address, None if no site has. ``reason`` says what the policy expects of the packet, or what is
     wrong with an entry; ``source`` is the ``file:line`` of the policy that states it. ``trace`` is the packet's path,
     hop by hop. ``where`` is the router and entry of a finding without a packet. ``alike`` counts further pairs of sites
-    with the same finding, or whatever else ``alike_are``."""
+    with the same finding, or whatever else ``alike_are``. ``roles`` are the names
+    of the roles of ``site`` and ``towards``."""
 
     kind: FindingKind
     case: str
@@ -71,6 +72,7 @@ class VerificationFinding:
     where: str = ""
     alike: int = 0
     alike_are: str = "pairs of sites"
+    roles: tuple[str | None, str | None] = (None, None)
 
     @property
     def is_violation(self) -> bool:

@@ -184,7 +184,7 @@ class FlowRule:
         steps += [f"goto {_value_text(self.goto)}"] if self.goto is not None else []
         steps += [f"expires when unused for {self.idle_timeout_s} s"] if self.idle_timeout_s else []
         steps += [f"expires after {self.hard_timeout_s} s"] if self.hard_timeout_s else []
-        matched = ", ".join(f"{field}={_value_text(value)}" for field, value in self.match) or "anything"
+        matched = ", ".join(f"{field}={_match_text(field, value)}" for field, value in self.match) or "anything"
         return f"table {_value_text(self.table)}, priority {self.priority}: {matched} -> {'; '.join(steps) or 'drop'}"
 
 
@@ -293,7 +293,24 @@ def without_duplicates(rules: Iterable[FlowRule]) -> tuple[FlowRule, ...]:
 def _action_text(action: Action) -> str:
     """An action as text: name and values."""
     values = [_value_text(getattr(action, slot)) for slot in action.__slots__]
+    match action:
+        case SetField(field, value):
+            values = [field, _match_text(field, value)]
+        case PopMpls(eth_type):
+            values = [_match_text("eth_type", eth_type)]
     return " ".join([type(action).__name__, *values])
+
+
+# Fields that are written as hex everywhere: in witnesses, in dumps and in messages.
+HEX_FIELDS = frozenset({"metadata", "vlan_vid", "eth_type"})
+
+
+def _match_text(field: str, value: object) -> str:
+    """A match field's value, and its mask, in one number base for each field."""
+    if field in HEX_FIELDS or field.startswith(("reg", "xreg")):
+        parts = value if isinstance(value, tuple) else (value,)
+        return "/".join(f"{part:#x}" if isinstance(part, int) else str(part) for part in parts)
+    return _value_text(value)
 
 
 def _value_text(value: object) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from helsewan.controller.openflow.entries import FlowRule, RuleSet
-from helsewan.policies.plan import Plan
+from helsewan.controller.openflow.entries import FlowRule, RuleSet, Table
+from helsewan.controller.openflow.pipeline import Purpose, purpose_of
+from helsewan.policies.plan import Contract, Plan
 from helsewan.topology.model import AccessLinkId, Site
 from helsewan.verification.concrete.fabric import End, Fabric, Trace
 from helsewan.verification.concrete.lookup import AmbiguousMatchError
@@ -221,6 +222,10 @@ class CaseDifferences:
             says = f"what the rules do to it is not modelled, so nothing is proved of it ({says})"
         elif kind is FindingKind.TTL:
             says = f"every router decrements a TTL once and never sets it; here one does otherwise ({says})"
+        trace, role_of = self._trace(site.id, packet, line[1]), self.of.plan.role_of_site
+        if kind in (FindingKind.LEAK, FindingKind.MISDELIVERED) and (passed_by := self._contract_on(trace)):
+            says = f"{says}; the entry of contract {passed_by.name} ({passed_by.source}) lets it pass"
+            source = passed_by.source if source == self.of.plan.contracts_at else source
         return VerificationFinding(
             kind=kind,
             case=self.case.name,
@@ -230,8 +235,19 @@ class CaseDifferences:
             access_link=line[1],
             towards=towards.id if towards else None,
             packet=packet,
-            trace=self._trace(site.id, packet, line[1]),
+            trace=trace,
+            roles=(role_of[site.id].name, role_of[towards.id].name if towards else None),
         )
+
+    def _contract_on(self, trace: Trace | None) -> Contract | None:
+        """The contract whose entry let a packet pass on its path, by the entry's cookie: where the rules break the
+        intent. None if no contract's entry did."""
+        for hop in trace.hops if trace else ():
+            for rule in hop.visit.rules:
+                if rule.table is Table.CONTRACT and rule.cookie >> 56 == Purpose.CONTRACT:
+                    number = purpose_of(rule.cookie)[1]
+                    return next((each for each in self.of.plan.contracts if each.id == number), None)
+        return None
 
     def _trace(self, site: str, packet: Packet, line: int) -> Trace | None:
         """The interpreter's trace of a packet; None where it cannot compute it."""

@@ -48,6 +48,7 @@ def finding_json(finding: VerificationFinding) -> dict[str, Any]:
         "case": finding.case,
         "from": {"site": finding.site, "line": finding.access_link} if finding.site else None,
         "to": finding.towards,
+        "roles": list(finding.roles),
         "packet": packet_json(finding.packet) if finding.packet else None,
         "says": finding.reason,
         "source": finding.source,
@@ -128,7 +129,9 @@ def as_text(finding: VerificationFinding) -> str:
     """A finding as text, with its witness packet and the packet's path."""
     lines = [f"{finding.kind.value} in case {finding.case}: {finding.reason}", f"policy: {finding.source or 'no line'}"]
     if finding.site:
-        lines.append(f"from {finding.site}, access link {finding.access_link}, to {finding.towards or 'no site'}")
+        mine, theirs = (f" (role {role})" if role else "" for role in finding.roles)
+        to = finding.towards or "no site"
+        lines.append(f"from {finding.site}{mine}, access link {finding.access_link}, to {to}{theirs}")
     if finding.where:
         lines.append(f"at {finding.where}")
     if finding.packet:

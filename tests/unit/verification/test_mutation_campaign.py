@@ -159,9 +159,9 @@ def test_faults_that_were_missed_once_are_caught() -> None:
         ("r2, admit: without PushVlan()", 1),
         ("r2, admit: SetField(field='vlan_vid', value=4196)", 1),
         ("r1, police: below table police, priority 0", 1),
-        ("r2, vpn: beside table vpn, priority 100: eth_type=34887, mpls_label=3005", 1),
+        ("r2, vpn: beside table vpn, priority 100: eth_type=0x8847, mpls_label=3005", 1),
         ("r2, vpn: without Move(source='mpls_ttl'", 1),
-        ("r1, route: without PopVlan(): table route, priority 220: metadata=1125899906842624", 2),
+        ("r1, route: without PopVlan(): table route, priority 220: metadata=0x4000000000000", 2),
         ("r3, other_line: without Move(source='ip_dscp'", 2),
         ("r1, other_line: without Move(source='reg0'", 2),
     }

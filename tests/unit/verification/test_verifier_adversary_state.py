@@ -3,6 +3,7 @@ the controller, timeouts, ports, and a network of which nothing is left. None of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -34,7 +35,7 @@ from helsewan.topology.model import TRUNK_PORT
 from helsewan.verification.concrete.fabric import End
 from helsewan.verification.failures import INTACT, cases
 from helsewan.verification.findings import FailureCase, FindingKind, VerificationReport
-from helsewan.verification.reports.results import as_junit
+from helsewan.verification.reports.results import as_junit, as_text
 from helsewan.verification.reports.verdict import exit_code, verdict, verdict_line
 from helsewan.verification.static import verify
 
@@ -341,3 +342,20 @@ def test_a_resubmit_that_is_not_ours_does_not_hide_a_ttl() -> None:
         "bergen", with_action(Table.ROUTE, DecTtl()), lambda rule: replace(rule, actions=(Resubmit(Table.DELIVER),))
     )
     assert report(held).violations
+
+
+def test_a_leak_names_the_contract_that_let_it_pass_the_roles_and_numbers_in_one_base() -> None:
+    def for_everyone(rule: FlowRule) -> FlowRule:
+        return replace(rule, match=tuple(each for each in rule.match if each[0] != "metadata"))
+
+    voice = lambda rule: rule.table is Table.CONTRACT and ("ip_proto", 17) in rule.match  # noqa: E731
+    leaks = [each for each in report(changed("bodo", voice, for_everyone)).violations if each.kind is FindingKind.LEAK]
+    contracts = {each.name: each.source for each in plan().contracts}
+    names = {role.name for role in plan().roles}
+    for leak in leaks:
+        assert any(f"the entry of contract {name} ({at}) lets it pass" in leak.reason for name, at in contracts.items())
+        assert set(leak.roles) <= names
+        text = as_text(leak)
+        assert f"(role {leak.roles[0]})" in text and "metadata=0x" in text and "34887" not in text
+        assert not re.search(r"(metadata|vlan_vid|eth_type)[= ][1-9]", text)
+    assert leaks
