@@ -28,6 +28,7 @@ from helsewan.cli.status import ip, status
 from helsewan.cli.topology import topology_app
 from helsewan.cli.up import down, renew, up
 from helsewan.cli.verify import verify
+from helsewan.cli.why import why
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.output_encoding import use_utf8
@@ -48,6 +49,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(rules_app, name="rules")
 app.command("verify")(verify)
 app.add_typer(scenario_app, name="scenario")
+app.command("why")(why)
 app.command("mutate")(mutate)
 app.command("doctor")(doctor)
 app.command("up")(up)

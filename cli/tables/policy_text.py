@@ -46,9 +46,10 @@ def show_difference(before: Plan, after: Plan, as_json: bool = False) -> None:
     for effect in found.effects:
         _print(_effect(effect))
     more, less, other = (found.pairs[change] for change in (Change.OPENED, Change.CLOSED, Change.CLASS))
+    changed = f", {_many(other, 'pair')} use a changed class" if other else ""
     _print(
         f"on {_many(len(before.network.sites), 'site')}: {_many(more, 'pair')} of sites may open more, "
-        f"{_many(less, 'pair')} may open less, {_many(other, 'pair')} have packets in a changed class"
+        f"{_many(less, 'pair')} may open less{changed}"
     )
 
 

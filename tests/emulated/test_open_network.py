@@ -45,6 +45,32 @@ line.sendto(b"x", ("{address}", {port}))
 """
 
 
+RAW_HEAR = """
+import socket
+raw = socket.socket(socket.{family}, socket.SOCK_RAW, {protocol})
+print("listening")
+while b"over any protocol" not in raw.recv(200):
+    pass
+print("there")
+"""
+RAW_TELL = """
+import socket
+raw = socket.socket(socket.{family}, socket.SOCK_RAW, {protocol})
+raw.sendto(b"over any protocol", ("{address}", 0))
+"""
+CLOSED = """
+import socket
+line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+line.settimeout(10)
+line.connect(("{address}", 4711))
+line.send(b"x")
+try:
+    line.recv(10)
+except ConnectionRefusedError:
+    print("refused")
+"""
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControllerWorld]:
     """The three towns of the documentation, under the open policy."""
@@ -90,3 +116,21 @@ def test_a_marked_datagram_keeps_its_class(world: ControllerWorld, sent: int, he
     world.python(TELL.format(address=address, port=5001, tos=sent), client).wait()
     found = re.fullmatch(r"tos (\d+)\n", listening.communicate()[0])
     assert found and int(found[1]) == heard
+
+
+@pytest.mark.parametrize("family", ["AF_INET", "AF_INET6"])
+@pytest.mark.parametrize("protocol", [47, 50, 132, 253])  # GRE, ESP, SCTP, one for experiments
+def test_any_protocol_passes(world: ControllerWorld, protocol: int, family: str) -> None:
+    client, server, address = ends(world)
+    if family == "AF_INET6":
+        address = str(world.network.site[server].address6)
+    hearing = world.python(RAW_HEAR.format(protocol=protocol, family=family), server)
+    assert hearing.stdout is not None and hearing.stdout.readline() == "listening\n"
+    world.python(RAW_TELL.format(address=address, protocol=protocol, family=family), client).communicate()
+    assert hearing.communicate(timeout=30)[0] == "there\n"
+
+
+def test_a_closed_port_is_refused(world: ControllerWorld) -> None:
+    """The port-unreachable of ICMP is unicast, and passes too."""
+    client, _, address = ends(world)
+    assert world.python(CLOSED.format(address=address), client).communicate()[0] == "refused\n"

@@ -125,3 +125,15 @@ def test_json_has_everything() -> None:
         "opened", "gp", "hospital", ["dicom"],
     )  # fmt: skip
     assert sum(each["count"] for each in effect["pairs"]) == 8
+
+
+def test_a_service_of_all_protocols_has_what_no_other_has() -> None:
+    text = library_path("open").read_text(encoding="utf-8")
+    narrow = plan(text.replace("[tcp, udp, ping, other]", "[tcp, udp, ping]"))
+    whole = plan(text)
+    found = semantic_diff(narrow, whole)
+    assert {(each.change, each.services) for each in found.effects} == {(Change.OPENED, ("other",))}
+    moved = plan(text.replace("  udp:", "  # udp:").replace("[tcp, udp, ping, other]", "[tcp, ping, other]"))
+    assert semantic_diff(whole, moved).effects == (), "it keeps the same classes"
+    alone = plan(text.replace("[tcp, udp, ping, other]", "[other]"))
+    assert semantic_diff(whole, alone).effects == () == semantic_diff(alone, whole).effects
