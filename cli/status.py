@@ -18,7 +18,7 @@ def status(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the state of a running network, and whether the machine kept up with it."""
+    """Show the state of a running network, and how far to trust it."""
     from helsewan.cli.tables.status import print_status
     from helsewan.lab.client.client import Client
     from helsewan.lab.health.since import parse_since
