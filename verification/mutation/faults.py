@@ -4,8 +4,7 @@ All random choices come from ``rng``."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from random import Random
 
 from helsewan.controller.openflow.entries import (
@@ -23,40 +22,17 @@ from helsewan.controller.openflow.entries import (
     PopMpls,
     Port,
     Resubmit,
-    RuleSet,
     SetField,
     Table,
 )
 from helsewan.controller.openflow.pipeline import CLASS, DESTINATION_ROLE, DESTINATION_VPN, SOURCE_ROLE, VRF
 from helsewan.verification.dump.fields import bits as width_of
 from helsewan.verification.mutation.fields import MaskedValue, is_maskable, masked_match, match_value, overlap
-from helsewan.verification.mutation.mutant import Fault, Held, Mutation, dependents, table_of
+from helsewan.verification.mutation.mutant import Fault, Held, Mutation, MutationTarget, dependents
 from helsewan.verification.mutation.state_faults import expiring, wrong_answer, wrong_port, wrong_punt, wrong_ttl
 
 FOREIGN_TABLE = Table(42)
 _HIGHEST = 0xFFFF
-
-
-@dataclass(frozen=True)
-class MutationTarget:
-    """A router to mutate: ``ports`` are those of its links, ``labels`` all labels in use in the network."""
-
-    router: str
-    rules: RuleSet
-    ports: tuple[int, ...]
-    labels: tuple[int, ...]
-
-    @cached_property
-    def tables(self) -> dict[str, list[Held]]:
-        """The entries by table, and the ports."""
-        found: dict[str, list[Held]] = {}
-        for entry in (*self.rules, *self.rules.ports):
-            found.setdefault(table_of(entry), []).append(entry)
-        return found
-
-    def flows(self, table: Table) -> list[FlowRule]:
-        """The flow entries of a table."""
-        return [rule for rule in self.rules.flows if rule.table is table]
 
 
 FaultFunction = Callable[[MutationTarget, Held, Random], "Fault | None"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import NamedTuple
 
 from helsewan.controller.openflow.entries import (
@@ -17,6 +18,7 @@ from helsewan.controller.openflow.entries import (
     PacketMeterRule,
     Port,
     RuleSet,
+    Table,
 )
 
 
@@ -109,3 +111,25 @@ def dependents(rules: RuleSet, gone: GroupRule | AnyMeter) -> tuple[FlowRule, ..
     if isinstance(gone, GroupRule):
         return tuple(rule for rule in rules.flows if Group(gone.id) in rule.actions)
     return tuple(rule for rule in rules.flows if rule.meter == gone.id)
+
+
+@dataclass(frozen=True)
+class MutationTarget:
+    """A router to mutate: ``ports`` are those of its links, ``labels`` all labels in use in the network."""
+
+    router: str
+    rules: RuleSet
+    ports: tuple[int, ...]
+    labels: tuple[int, ...]
+
+    @cached_property
+    def tables(self) -> dict[str, list[Held]]:
+        """The entries by table, and the ports."""
+        found: dict[str, list[Held]] = {}
+        for entry in (*self.rules, *self.rules.ports):
+            found.setdefault(table_of(entry), []).append(entry)
+        return found
+
+    def flows(self, table: Table) -> list[FlowRule]:
+        """The flow entries of a table."""
+        return [rule for rule in self.rules.flows if rule.table is table]

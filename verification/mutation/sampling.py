@@ -9,8 +9,8 @@ from random import Random
 from helsewan.controller.openflow.entries import Port, RuleSet, SetField, Table
 from helsewan.controller.openflow.pipeline import PipelineError, check
 from helsewan.topology.model import Network
-from helsewan.verification.mutation.faults import ANY_ACTIONS, FAULTS, FOREIGN_TABLE, MutationTarget
-from helsewan.verification.mutation.mutant import Held, Mutant, Mutation, key_of, table_of
+from helsewan.verification.mutation.faults import ANY_ACTIONS, FAULTS, FOREIGN_TABLE
+from helsewan.verification.mutation.mutant import Held, Mutant, Mutation, MutationTarget, key_of, table_of
 
 _TRIES = 12  # random routers and entries per kind and table before the kind is given up there
 TABLES = (*(table.name.lower() for table in Table), "group", "meter", "port")

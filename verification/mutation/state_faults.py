@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING
 
 from helsewan.controller.openflow.entries import (
     CONTROLLER,
@@ -24,10 +23,7 @@ from helsewan.controller.openflow.entries import (
     Table,
 )
 from helsewan.topology.model import TRUNK_PORT, Network
-from helsewan.verification.mutation.mutant import Fault, Held
-
-if TYPE_CHECKING:
-    from helsewan.verification.mutation.faults import MutationTarget
+from helsewan.verification.mutation.mutant import Fault, Held, MutationTarget
 
 _OTHER_MAC = "02:00:5e:00:53:99"
 _ADDRESSES = frozenset({"eth_src", "arp_sha", "ipv6_nd_tll"})
