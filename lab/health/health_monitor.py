@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from helsewan.common.run_clock import RunClock
 from helsewan.emulation.links.counters import Latest, Records, bin_limits_ns
 from helsewan.emulation.routers.packet_sockets import PacketSockets
 from helsewan.emulation.sandbox.procfs import TaskClock, ThreadClock, read_load, thread_clocks
@@ -131,7 +132,7 @@ class HealthMonitor:
 
     def start(self, epoch_ns: int) -> None:
         """Start the thread; second 0 begins at ``epoch_ns`` (CLOCK_REALTIME)."""
-        self._epoch_ns = epoch_ns
+        self._epoch_ns, self._clock = epoch_ns, RunClock()
         self._pipe_names = self._monitored.pipe_names()
         self._first = self._load = read_load()
         self._counts = _Counts(self._monitored, self._sends)
@@ -167,7 +168,7 @@ class HealthMonitor:
                 observed.close()
 
     def _number(self) -> int:
-        return (time.time_ns() - self._epoch_ns) // SECOND_NS
+        return (self._clock.now_ns() - self._epoch_ns) // SECOND_NS
 
     def _update_threads(self) -> None:
         """Observe the threads that exist now: a restored router runs in a new process."""

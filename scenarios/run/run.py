@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from helsewan.common.ownership import create_log
 from helsewan.common.progress import Progress
+from helsewan.common.run_clock import RunClock
 from helsewan.emulation.links.counters import Lateness
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox
@@ -121,7 +122,8 @@ class Run:
         exchanges = ExchangeEngine(self._job.traffic.exchanges, self._testbed.socket_in)
         if self._testbed.has_engine:
             self._testbed.engine.restart_lateness()
-        epoch_ns = time.time_ns() + LEAD_NS
+        self._clock = RunClock()
+        epoch_ns = self._clock.now_ns() + LEAD_NS
         flows.start(epoch_ns)
         exchanges.start(epoch_ns)
         testbed_metrics = TestbedMetrics(self._testbed, flows.sender)
@@ -232,18 +234,19 @@ class Run:
         """Do an event of the timeline; returns its time."""
         event, target = self._job.scenario.spec.timeline[name], self._job.targets[name]
         begun_ns = (self._testbed.fail if event.fail else self._testbed.restore)(target)
-        actual = EventTime((begun_ns - epoch_ns) // 1000, (time.time_ns() - epoch_ns) // 1000)
+        begun_ns = self._clock.of_stamp(begun_ns)
+        actual = EventTime((begun_ns - epoch_ns) // 1000, (self._clock.now_ns() - epoch_ns) // 1000)
         verb = "failed" if event.fail else "restored"
         self._record(name, action=verb, target=target.name, begun_ns=begun_ns)
         self._progress.say(f"{name}: {target.name} {verb}")
         return actual
 
     def _until(self, time_ns: int, epoch_ns: int, flows: FlowEngine) -> None:
-        """Wait until ``time_ns`` (CLOCK_REALTIME), checking the sandbox's processes meanwhile."""
+        """Wait until ``time_ns`` (on the run's clock), checking the sandbox's processes meanwhile."""
         whole_s = self._job.scenario.spec.duration / 1e6
-        while (left_s := (time_ns - time.time_ns()) / 1e9) > 0:
+        while (left_s := (time_ns - self._clock.now_ns()) / 1e9) > 0:
             self._check_parts()
-            at_s = (time.time_ns() - epoch_ns) / 1e9
+            at_s = (self._clock.now_ns() - epoch_ns) / 1e9
             self._progress.show(f"{max(at_s, 0):5.1f} of {whole_s:.0f} s, {len(flows.records):,} datagrams arrived")
             time.sleep(min(left_s, TICK_S))
 

@@ -8,10 +8,10 @@ import os
 import socket
 import struct
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from helsewan.common.run_clock import RunClock
 from helsewan.lab.flows.flow_engine import SocketIn
 from helsewan.lab.flows.flowspec import ExchangeSpec
 
@@ -61,6 +61,7 @@ class ExchangeEngine:
     def start(self, epoch_ns: int) -> None:
         """Start sending requests: the specs' time 0 is ``epoch_ns`` on CLOCK_REALTIME."""
         self._loop = asyncio.new_event_loop()
+        self._clock = RunClock()
         self._thread = threading.Thread(target=self._run, args=(self._loop, epoch_ns), name="exchanges", daemon=True)
         self._thread.start()
 
@@ -112,14 +113,14 @@ class ExchangeEngine:
         """Start a request whenever one is due, on an absolute schedule."""
         under_way: set[asyncio.Task[None]] = set()
         for due_us in range(spec.start_us, spec.stop_us, spec.interval_us):
-            await asyncio.sleep(max(epoch_ns / 1e9 + due_us / 1e6 - time.time(), 0))
+            await asyncio.sleep(max((epoch_ns + due_us * 1000 - self._clock.now_ns()) / 1e9, 0))
             task = loop.create_task(self._exchange(loop, spec, epoch_ns))
             under_way.add(task)  # the loop itself keeps no strong reference
             task.add_done_callback(under_way.discard)
         await asyncio.gather(*under_way)
 
     async def _exchange(self, loop: asyncio.AbstractEventLoop, spec: ExchangeSpec, epoch_ns: int) -> None:
-        begin_us = (time.time_ns() - epoch_ns) / 1000
+        begin_us = (self._clock.now_ns() - epoch_ns) / 1000
         received, error = 0, ""
         try:
             with self._open(spec.client, spec.dscp) as opened:
@@ -129,7 +130,7 @@ class ExchangeEngine:
         except OSError as failure:
             error = os.strerror(failure.errno) if failure.errno else str(failure)  # asyncio changes the text
         ok = received == spec.response_bytes
-        end_us = (time.time_ns() - epoch_ns) / 1000
+        end_us = (self._clock.now_ns() - epoch_ns) / 1000
         self._done.append(Exchange(spec.id, begin_us, end_us, ok, received, error or ("" if ok else "cut short")))
 
 

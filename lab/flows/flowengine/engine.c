@@ -19,13 +19,6 @@
 #define FE_TIMER (UINT64_MAX - 1)
 #define FE_ANCILLARY (CMSG_SPACE(sizeof(struct timespec)) + 2 * CMSG_SPACE(sizeof(uint32_t)))
 
-static int64_t fe_clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* ---- the heap of senders by due time ------------------------------------------------------- */
 
 static int fe_heap_before(const struct fe_engine *engine, uint32_t a, uint32_t b)
@@ -101,7 +94,7 @@ static void fe_count_send_error(struct fe_sender_counters *counters, int error)
 static void fe_send_one(struct fe_engine *engine, struct fe_sender *sender, struct fe_sender_counters *counters)
 {
     struct fe_header *header = (struct fe_header *)engine->payload;
-    int64_t now_ns = fe_clock_ns(CLOCK_REALTIME);
+    int64_t now_ns = fe_now_ns(engine);
     int64_t late_ns = now_ns > sender->due_ns ? now_ns - sender->due_ns : 0;
     uint64_t bucket = (uint64_t)late_ns / FE_LATENESS_STEP_NS;
     union {
@@ -148,7 +141,7 @@ static int64_t fe_send_due(struct fe_engine *engine)
     for (int fired = 0; engine->heap_count > 0; fired++) {
         uint32_t index = engine->heap[0];
         struct fe_sender *sender = &engine->senders[index];
-        if (fired == FE_FIRE_MAX || sender->due_ns > fe_clock_ns(CLOCK_REALTIME))
+        if (fired == FE_FIRE_MAX || sender->due_ns > fe_now_ns(engine))
             return sender->due_ns;
         for (uint32_t i = 0; i < sender->burst; i++)
             fe_send_one(engine, sender, &engine->sender_counters[index]);
@@ -196,7 +189,7 @@ static void fe_keep_record(struct fe_engine *engine, const struct fe_record *rec
     atomic_store_explicit(&engine->recorded, at + 1, memory_order_release);
 }
 
-static void fe_take_datagram(struct fe_engine *engine, uint32_t index, struct mmsghdr *datagram)
+static void fe_take_datagram(struct fe_engine *engine, uint32_t index, struct mmsghdr *datagram, int64_t step_ns)
 {
     struct fe_receiver_counters *counters = &engine->receiver_counters[index];
     const union fe_address *from = datagram->msg_hdr.msg_name;
@@ -211,8 +204,10 @@ static void fe_take_datagram(struct fe_engine *engine, uint32_t index, struct mm
         return;
     }
     counters->received++;
-    if (!record.timed)
-        record.rx_ns = fe_clock_ns(CLOCK_REALTIME);
+    if (record.timed)
+        record.rx_ns -= step_ns; /* the kernel stamps with the clock that was set */
+    else
+        record.rx_ns = fe_now_ns(engine);
     record.tx_ns = (int64_t)be64toh(header.tx_ns);
     record.flow = be32toh(header.flow);
     record.seq = be32toh(header.seq);
@@ -243,8 +238,9 @@ static void fe_receive(struct fe_engine *engine, uint32_t index)
     }
     /* MSG_TRUNC: msg_len is the datagram's true length although only its header is copied. */
     int count = recvmmsg(fd, datagrams, FE_BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
+    int64_t step_ns = count > 0 ? fe_engine_clock_step_ns(engine) : 0;
     for (int i = 0; i < count; i++)
-        fe_take_datagram(engine, index, &datagrams[i]);
+        fe_take_datagram(engine, index, &datagrams[i], step_ns);
     if (count < 0 && errno != EAGAIN && errno != EINTR)
         engine->receiver_counters[index].errors++; /* the failed read cleared it */
     if (count < 0) { /* a queued ICMP error, if any, would keep the socket readable */
@@ -265,7 +261,10 @@ static int fe_arm(struct fe_engine *engine, int64_t due_ns)
 {
     if (due_ns == engine->armed_ns)
         return 0;
-    struct itimerspec when = {.it_value = {due_ns / 1000000000, due_ns % 1000000000}};
+    int64_t at_ns = due_ns ? due_ns - engine->clock_offset_ns : 0; /* 0 disarms; what is due was sent before */
+    if (due_ns && at_ns < 1)
+        at_ns = 1;
+    struct itimerspec when = {.it_value = {at_ns / 1000000000, at_ns % 1000000000}};
     engine->armed_ns = due_ns;
     return timerfd_settime(engine->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
@@ -294,10 +293,7 @@ static enum fe_outcome fe_loop(struct fe_engine *engine)
 enum fe_outcome fe_engine_run(struct fe_engine *engine, int control_fd)
 {
     enum fe_outcome outcome;
-    if (!engine->clock_seen) {
-        engine->clock_offset_ns = fe_clock_ns(CLOCK_REALTIME) - fe_clock_ns(CLOCK_MONOTONIC);
-        engine->clock_seen = 1;
-    }
+    fe_clock_start(engine);
     if (fe_poll_add(engine, control_fd, FE_CONTROL, EPOLLIN) < 0)
         return FE_FAILED;
     outcome = fe_loop(engine);
@@ -307,20 +303,13 @@ enum fe_outcome fe_engine_run(struct fe_engine *engine, int control_fd)
     return outcome;
 }
 
-int64_t fe_engine_clock_step_ns(const struct fe_engine *engine)
-{
-    if (!engine->clock_seen)
-        return 0;
-    return fe_clock_ns(CLOCK_REALTIME) - fe_clock_ns(CLOCK_MONOTONIC) - engine->clock_offset_ns;
-}
-
 /* ---- building and tearing down ------------------------------------------------------------- */
 
 int fe_engine_open(struct fe_engine *engine)
 {
     int status = -1;
     engine->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    engine->timer_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    engine->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     engine->senders = calloc(engine->senders_max + 1u, sizeof(*engine->senders));
     engine->receivers = calloc(engine->receivers_max + 1u, sizeof(*engine->receivers));
     engine->heap = calloc(engine->senders_max + 1u, sizeof(*engine->heap));

@@ -1,8 +1,9 @@
 /* The flow engine: one thread that sends paced UDP datagrams from many sockets, receives on as many,
  * and writes one record per received datagram. Plain C; module.c is the Python binding.
  *
- * All times are CLOCK_REALTIME nanoseconds, because that is the clock of the kernel's receive
- * timestamps; one-way delay is then the difference of two readings of one clock. */
+ * All times are nanoseconds of CLOCK_REALTIME as it was when the engine first ran, going on by
+ * CLOCK_MONOTONIC: the kernel's receive timestamps are CLOCK_REALTIME's, and are corrected where that
+ * was set meanwhile. One-way delay is then the difference of two readings of one clock. */
 #ifndef HELSEWAN_FLOWENGINE_H
 #define HELSEWAN_FLOWENGINE_H
 
@@ -105,7 +106,7 @@ struct fe_engine {
     uint32_t heap_count;           /* in use */
     uint8_t *payload;              /* FE_PAYLOAD_MAX bytes, header in front, zeros behind, owned */
     int epoll_fd;                  /* all receivers, the timer and the control fd, owned */
-    int timer_fd;                  /* absolute CLOCK_REALTIME timer, owned */
+    int timer_fd;                  /* absolute CLOCK_MONOTONIC timer, owned */
     int64_t armed_ns;              /* time that timer_fd is set to; 0: none */
     int64_t clock_offset_ns;       /* CLOCK_REALTIME - CLOCK_MONOTONIC at the first run */
     int clock_seen;                /* clock_offset_ns is set */
@@ -136,5 +137,11 @@ enum fe_outcome fe_engine_run(struct fe_engine *engine, int control_fd);
 
 /* By how much CLOCK_REALTIME was set since the first run, ns; 0 before it. */
 int64_t fe_engine_clock_step_ns(const struct fe_engine *engine);
+
+/* Start the engine's clock; does nothing if it has started. */
+void fe_clock_start(struct fe_engine *engine);
+
+/* Now on the engine's clock. */
+int64_t fe_now_ns(const struct fe_engine *engine);
 
 #endif
