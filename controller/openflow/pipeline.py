@@ -112,6 +112,7 @@ class Drop(IntEnum):
     NOT_HERE = 12  # from the core, but its destination is no site of this router
     TOO_LONG = 13  # longer than the MTU of the access link
     NO_LINE = 14  # both access links of a dual-homed site are down
+    ICMP_ERROR = 15  # an error that no contract allows; the slow path passes it on if it is about allowed traffic
 
 
 def cookie(purpose: int, number: int = 0) -> int:
@@ -171,7 +172,7 @@ PIPELINE: dict[Table, TableSpec] = {
             "metadata eth_type ip_frag ip_dscp ip_proto tcp_src tcp_dst udp_src udp_dst tcp_flags_nxm"
             " icmpv4_type icmpv6_type"
         ),
-        actions=frozenset({SetField}),
+        actions=frozenset({SetField, Output}),
         sets=_names("ip_dscp"),
         leads_to=frozenset({Table.POLICE}),
         writes=CLASS.mask,

@@ -49,7 +49,7 @@ from helsewan.controller.openflow.pipeline import (
     drop_rule,
     joined,
 )
-from helsewan.controller.rules.contracts import ContractRules, contract_rules, fragment_rules
+from helsewan.controller.rules.contracts import ContractRules, contract_rules, error_rules, fragment_rules
 from helsewan.controller.rules.ingress_filter import CACHED_ACCESS_LINKS, IngressFilter
 from helsewan.controller.rules.ip_version import FAMILIES, IP4, IP6, ip_version_of
 from helsewan.controller.rules.mtu import mtu_rules
@@ -166,6 +166,7 @@ class _AccessRules:
     def contract(self) -> Iterator[FlowRule]:
         """The sessions that roles at this router may open, and the replies that they may send."""
         yield from fragment_rules()
+        yield from error_rules()
         for rules in self.shared.contracts:
             if rules.client in self.roles:
                 yield from rules.opening

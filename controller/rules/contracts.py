@@ -2,7 +2,7 @@
 
 The switch keeps no session state, so a reply is recognised by its source port; a TCP reply must also have ACK or RST
 set, so that a server cannot open a connection from its service port. Traffic without a contract is dropped and counted,
-and so are fragments, whose ports a switch cannot match.
+and so are fragments, whose ports a switch cannot match. ICMP errors go to the slow path, see ``slowpath/related.py``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from helsewan.controller.openflow.entries import FlowRule, Match, SetField, Table
+from helsewan.controller.openflow.entries import CONTROLLER, FlowRule, Match, Output, SetField, Table
 from helsewan.controller.openflow.pipeline import (
     CLASS,
     DESTINATION_ROLE,
@@ -21,13 +21,15 @@ from helsewan.controller.openflow.pipeline import (
     drop_rule,
     joined,
 )
-from helsewan.controller.rules.ip_version import FAMILIES, IpVersion
+from helsewan.controller.rules.ip_version import FAMILIES, IP4, IP6, IpVersion
 from helsewan.policies.plan import Contract, Plan, PortMatch, Protocol
 
 TCP_ACK, TCP_RST = 0x10, 0x04
 ANY_FRAGMENT = 1  # the bit of ip_frag that Open vSwitch sets in first and later fragments
 
-_FRAGMENT_PRIORITY, _OPENING_PRIORITY, _REPLY_PRIORITY = 400, 200, 100
+_FRAGMENT_PRIORITY, _OPENING_PRIORITY, _REPLY_PRIORITY, _ERROR_PRIORITY = 400, 200, 100, 50
+# Destination unreachable, time exceeded, parameter problem (RFC 792); the same and packet too big (RFC 4443)
+_ERROR_TYPES = {IP4: (3, 11, 12), IP6: (1, 2, 3, 4)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,17 @@ def fragment_rules() -> Iterator[FlowRule]:
     for family in FAMILIES:
         match: Match = (("eth_type", family.eth_type), ("ip_frag", (ANY_FRAGMENT, ANY_FRAGMENT)))
         yield drop_rule(Table.CONTRACT, _FRAGMENT_PRIORITY, match, Drop.FRAGMENT)
+
+
+def error_rules() -> Iterator[FlowRule]:
+    """Punt ICMP errors of sites that no contract allows: the slow path passes on those that are about allowed
+    traffic."""
+    for family in FAMILIES:
+        protocol: Match = (("eth_type", family.eth_type), ("ip_proto", family.icmp))
+        for kind in _ERROR_TYPES[family]:
+            match = (*protocol, (family.icmp_type, kind))
+            number = cookie(Purpose.DROP, Drop.ICMP_ERROR)
+            yield FlowRule(Table.CONTRACT, _ERROR_PRIORITY, match, (Output(CONTROLLER),), cookie=number)
 
 
 def _openings(plan: Plan, contract: Contract, family: IpVersion) -> Iterator[FlowRule]:

@@ -50,7 +50,7 @@ class Ipv6Packet:
     def may_get_error(self) -> bool:
         """Whether an error about the packet may be sent: not about ICMPv6 errors, redirects, multicast packets, packets
         whose source is no single host, or packets whose upper-layer protocol is unknown (RFC 4443, 2.4 e)."""
-        upper = _upper(self.data)
+        upper = upper_layer(self.data)
         if upper is None:
             return False
         protocol, offset = upper
@@ -66,7 +66,7 @@ def _is_no_host(address: IPv6Address) -> bool:
     return address.is_multicast or address.is_unspecified or address.is_loopback or address.is_link_local
 
 
-def _upper(data: bytes) -> tuple[int, int] | None:
+def upper_layer(data: bytes) -> tuple[int, int] | None:
     """The upper-layer protocol and the offset of its header; None if ``data`` does not contain it."""
     protocol, offset = data[6], _HEADER.size
     while protocol in _EXTENSIONS:

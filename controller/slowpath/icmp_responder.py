@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from helsewan.controller.openflow.entries import IPV4, IPV6, Action, Load, Resubmit, Table
+from helsewan.controller.openflow.entries import IPV4, IPV6, Action, DecTtl, Load, Resubmit, SetField, Table
 from helsewan.controller.openflow.pipeline import DESTINATION_VPN, VRF, FieldPart
 from helsewan.controller.rules.access_rules import diverted_label, push_labels
 from helsewan.controller.rules.punt import FrameContents, Punt, read_frame
 from helsewan.controller.slowpath.icmp import IcmpError, Ipv4Packet, icmp_error
 from helsewan.controller.slowpath.icmp6 import icmp6_error
+from helsewan.controller.slowpath.related import is_site_error, related_contract
 from helsewan.policies.plan import Plan, Route, Vpn
-from helsewan.topology.model import Prefix, router_address4, router_address6, router_mac
+from helsewan.topology.model import Prefix, Router, router_address4, router_address6, router_mac
 
 CONTROL_DSCP = 48  # CS6: network control (RFC 4594, 3.1)
 _LABEL_SHIFT = 12  # position of the label in a stack entry, above TC, bottom of stack and TTL (RFC 3032, 2.1)
@@ -35,13 +36,15 @@ class PacketOut:
 
 @dataclass(frozen=True)
 class IcmpResponder:
-    """Generates the ICMP errors of a plan's routers."""
+    """Generates the ICMP errors of a plan's routers, and passes on those of sites."""
 
     plan: Plan
 
     def respond(self, punt: Punt) -> PacketOut | None:
         """The ICMP error about a punted packet; None if none may be sent or there is no route to the sender."""
         contents, reason = read_frame(punt.frame), punt.error
+        if contents is not None and is_site_error(punt):
+            return self._pass_on(punt, contents)
         if contents is None or reason is None or not contents.packet.may_get_error:
             return None
         route = self._route_to_sender(punt, contents)
@@ -59,12 +62,37 @@ class IcmpResponder:
             kind, label, message = IPV4, vpn.label, icmp_error(reason, packet, router_address4(router), *options)
         else:
             kind, label, message = IPV6, vpn.label6, icmp6_error(reason, packet, router_address6(router), *options)
+        frame = self._frame(router, kind, message)
+        return PacketOut(punt.router, frame, self._onward(punt.router, vpn, label, route))
+
+    def _pass_on(self, punt: Punt, contents: FrameContents) -> PacketOut | None:
+        """An ICMP error of a site, forwarded in the class of the traffic that it is about; None if it is about none
+        that a contract allows."""
+        packet, vpn = contents.packet, self._vpn_in(punt.metadata, DESTINATION_VPN)
+        contract = related_contract(self.plan, punt, packet)
+        route = self._routes[vpn.name].to(packet.destination) if vpn else None
+        if contract is None or vpn is None or route is None:
+            return None
+        kind, label = (IPV4, vpn.label) if isinstance(packet, Ipv4Packet) else (IPV6, vpn.label6)
+        frame = self._frame(self.plan.network.router[punt.router], kind, packet.data)
+        service_class = self.plan.traffic_class[self.plan.service[contract.service].class_name]
+        mark = SetField("ip_dscp", service_class.dscp)
+        onward = self._onward(punt.router, vpn, label, route)
+        decrement = () if isinstance(onward[-1], Resubmit) else (DecTtl(),)  # delivery decrements it
+        return PacketOut(punt.router, frame, (mark, *decrement, *onward))
+
+    @staticmethod
+    def _frame(router: Router, kind: int, packet: bytes) -> bytes:
+        """A frame of EtherType ``kind`` from a router to itself."""
         mac = bytes.fromhex(router_mac(router).replace(":", ""))
-        frame = mac + mac + kind.to_bytes(2, "big") + message
-        if self.plan.egresses[route.egress].routers[0] == punt.router:
+        return mac + mac + kind.to_bytes(2, "big") + packet
+
+    def _onward(self, router: str, vpn: Vpn, label: int, route: Route) -> tuple[Action, ...]:
+        """The actions by which ``router`` sends a packet along a route of a VPN, with its label."""
+        if self.plan.egresses[route.egress].routers[0] == router:
             number, _ = DESTINATION_VPN.of(vpn.id)
-            return PacketOut(punt.router, frame, (Load("metadata", number, 64), Resubmit(Table.DELIVER)))
-        return PacketOut(punt.router, frame, push_labels(label, route.egress))
+            return Load("metadata", number, 64), Resubmit(Table.DELIVER)
+        return push_labels(label, route.egress)
 
     def _route_to_sender(self, punt: Punt, contents: FrameContents) -> Route | None:
         """The route to the sender: in its own VPN if the packet came from a site of this router, else in the VPNs that

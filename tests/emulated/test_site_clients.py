@@ -236,3 +236,25 @@ def test_an_interface_below_the_least_mtu_of_ipv6_gets_it_back(terminal: Termina
         shown = at(terminal, site, "ip", "-6", "-o", "address", "show", "dev", "wan0")
         assert sorted(shown.split()) == sorted(expected.split())
     check_paths(terminal, network)
+
+
+# Arguments: addresses. Sends a datagram to a closed port of each, and prints what the kernel tells of it.
+KNOCK = """
+import socket, sys
+for peer in sys.argv[1:]:
+    knocking = socket.socket(socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM)
+    knocking.settimeout(20)
+    knocking.connect((peer, 4999))
+    knocking.send(b"x")
+    try:
+        knocking.recv(1)
+    except OSError as error:
+        print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize("node", [PEER, "h-st-olav"])
+def test_a_closed_port_answers(terminal: Terminal, network: Network, node: str) -> None:
+    """Across the core, and between two access links of one router; traces over UDP end with this answer."""
+    peers = addresses(network.site["gp-1"])
+    assert python(terminal, node, KNOCK, *peers).split() == ["ConnectionRefusedError"] * len(peers)
