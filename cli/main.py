@@ -31,8 +31,8 @@ from helsewan.cli.verify import verify
 from helsewan.cli.why import why
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
-from helsewan.common.output_encoding import use_utf8
-from helsewan.common.standard_streams import open_closed_streams
+from helsewan.common.terminal.output_encoding import use_utf8
+from helsewan.common.terminal.standard_streams import open_closed_streams
 
 _PASS_ON = {"allow_interspersed_args": False}  # options after the command are the command's
 _HELP_COLUMNS = 120  # at most

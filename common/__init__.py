@@ -2,8 +2,8 @@
 
 `errors` has the exception for bad user input; `units` parses quantities with units; `yaml_tree` and `document` read
 YAML with line numbers, `schema_errors` validates it; `yaml_writer` writes YAML; `files` writes files atomically;
-`processes` runs other programs; `suggestions` finds similar names; `counts` counts in words; `screen`, `tables` and
-`progress` print to the terminal; `library_words` has our words for what libraries find wrong; `output_encoding` and
-`standard_streams` cope with other locales and closed descriptors; `run_clock` does not step.
+`processes` runs other programs; `suggestions` finds similar names; `counts` counts in words; `library_words` has our
+words for what libraries find wrong; `ownership` gives files to a user behind sudo; `run_clock` does not step;
+`terminal/` prints.
 Imports no other package of this project; every package may import it.
 """

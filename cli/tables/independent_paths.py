@@ -10,8 +10,8 @@ from rich.table import Table
 from helsewan.common.counts import counted
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
-from helsewan.common.screen import Screen
-from helsewan.common.tables import print_table
+from helsewan.common.terminal.screen import Screen
+from helsewan.common.terminal.tables import print_table
 from helsewan.topology.graph.independence import MAX_PATHS, independent_paths, path_redundancy
 from helsewan.topology.model import Kind, Network
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from helsewan.common.screen import Screen
-from helsewan.common.tables import print_table
+from helsewan.common.terminal.screen import Screen
+from helsewan.common.terminal.tables import print_table
 
 
 def print_library(what: str, description: str, entries: Iterable[tuple[str, str]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from helsewan.common.screen import Screen
+from helsewan.common.terminal.screen import Screen
 from helsewan.common.units import format_duration, format_rate
 
 

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
-from helsewan.common.screen import Screen
-from helsewan.common.tables import print_table
+from helsewan.common.terminal.screen import Screen
+from helsewan.common.terminal.tables import print_table
 from helsewan.common.units import format_rate
 from helsewan.controller.rules.generation import first_generation
 from helsewan.policies.analysis.explain import Denial

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from helsewan.common.screen import Screen
+from helsewan.common.terminal.screen import Screen
 from helsewan.policies.analysis.changes import changes
 from helsewan.policies.analysis.semantic_diff import Change, Effect, semantic_diff
 from helsewan.policies.language.timestamps import shown

@@ -9,7 +9,7 @@ from typing import Any
 
 from helsewan.cli.tables.links import changed_links
 from helsewan.common.counts import counted
-from helsewan.common.screen import Screen
+from helsewan.common.terminal.screen import Screen
 
 NAMED = 10  # sites at most
 

@@ -8,8 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from helsewan.common.counts import counted
-from helsewan.common.screen import Screen
-from helsewan.common.tables import print_table
+from helsewan.common.terminal.screen import Screen
+from helsewan.common.terminal.tables import print_table
 from helsewan.topology.model import Network
 from helsewan.topology.summary import summary
 

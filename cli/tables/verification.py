@@ -8,8 +8,8 @@ from itertools import starmap
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from helsewan.common.screen import Screen
-from helsewan.common.tables import print_table
+from helsewan.common.terminal.screen import Screen
+from helsewan.common.terminal.tables import print_table
 from helsewan.lab.proofs.verification import Verified
 from helsewan.verification.findings import FindingKind, IsolationProof, VerificationFinding
 from helsewan.verification.live.live_report import LiveReport

@@ -20,7 +20,7 @@ from rich.markup import escape
 from helsewan.common.errors import InputError, MissingPrivilege
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import CommandError, run
-from helsewan.common.screen import Screen
+from helsewan.common.terminal.screen import Screen
 from helsewan.emulation.routers.switch_ports import can_widen
 from helsewan.emulation.routers.switches import ALLOCATOR
 from helsewan.emulation.sandbox import sandbox

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from helsewan.common.exit_codes import ExitCode
-from helsewan.common.standard_streams import terminal_restored
+from helsewan.common.terminal.standard_streams import terminal_restored
 from helsewan.emulation.sandbox import sandbox
 
 WORKING_DIR = "/"  # ``python -m`` searches modules there first, so it must not be a directory of the user

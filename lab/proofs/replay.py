@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from helsewan.common.document import Document, read_bytes
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import explain
-from helsewan.common.screen import Screen
+from helsewan.common.terminal.screen import Screen
 from helsewan.verification.concrete.frames import read
 from helsewan.verification.concrete.packet import Label, Packet
 from helsewan.verification.reports.witness import in_words, scapy_packet

@@ -21,8 +21,8 @@ from typing import Any, TextIO
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
 from helsewan.common.ownership import hand_over
-from helsewan.common.screen import Screen
-from helsewan.common.tolerant_output import tolerate_full_disk
+from helsewan.common.terminal.screen import Screen
+from helsewan.common.terminal.tolerant_output import tolerate_full_disk
 from helsewan.lab.processes.run_directory import shown
 from helsewan.lab.processes.sandbox_process import handle_interrupts, interrupts
 from helsewan.lab.server.lifetime import TAKEN

@@ -11,9 +11,9 @@ from typing import cast
 
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
-from helsewan.common.progress import Progress
-from helsewan.common.screen import Screen
-from helsewan.common.tolerant_output import tolerate_full_disk
+from helsewan.common.terminal.progress import Progress
+from helsewan.common.terminal.screen import Screen
+from helsewan.common.terminal.tolerant_output import tolerate_full_disk
 from helsewan.controller.northbound.tokens import write_tokens
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.site_mounts import hide_from_sites

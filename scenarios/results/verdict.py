@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from helsewan.common.tables import print_table
+from helsewan.common.terminal.tables import print_table
 from helsewan.lab.health.validity import Reason
 from helsewan.scenarios.spec.metrics import METRICS, Unit, show
 

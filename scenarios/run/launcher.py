@@ -13,7 +13,7 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
-from helsewan.common.screen import Screen
+from helsewan.common.terminal.screen import Screen
 from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox

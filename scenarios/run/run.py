@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helsewan.common.ownership import create_log
-from helsewan.common.progress import Progress
 from helsewan.common.run_clock import RunClock
+from helsewan.common.terminal.progress import Progress
 from helsewan.emulation.links.counters import Lateness
 from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.emulation.sandbox import sandbox

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
 from helsewan.common.exit_codes import ExitCode, exit_code_of
-from helsewan.common.progress import Progress
-from helsewan.common.screen import Screen
+from helsewan.common.terminal.progress import Progress
+from helsewan.common.terminal.screen import Screen
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.health.stalls import with_failed_checks
 from helsewan.lab.health.validity import ValidityFinding, assess, of_links, of_machine, of_plan, of_second, of_traffic

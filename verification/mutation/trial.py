@@ -14,7 +14,7 @@ from rich.table import Table
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.exit_codes import ExitCode
-from helsewan.common.screen import Screen
+from helsewan.common.terminal.screen import Screen
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.controller.rules.generation import first_generation
 from helsewan.controller.rules.paths import Failures

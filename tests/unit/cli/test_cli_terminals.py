@@ -93,7 +93,7 @@ def test_json_on_an_ascii_terminal_is_the_same_json() -> None:
 
 def test_output_that_its_encoding_lacks_is_escaped_as_json_reads_it() -> None:
     script = (
-        "from helsewan.common.output_encoding import use_utf8; import json\n"
+        "from helsewan.common.terminal.output_encoding import use_utf8; import json\n"
         "use_utf8(); print(json.dumps(['Troms\\u00f8', '\\U0001f600'], ensure_ascii=False))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, env={**os.environ, **ASCII}, check=True)

@@ -93,9 +93,9 @@ def test_output_that_cannot_be_written_is_dropped() -> None:
     """Also rich's; and the program ends with its own status. A closed pipe is still noticed."""
     program = (
         "import sys\n"
-        "from helsewan.common.tolerant_output import tolerate_full_disk\n"
+        "from helsewan.common.terminal.tolerant_output import tolerate_full_disk\n"
         "tolerate_full_disk()\n"
-        "from helsewan.common.screen import Screen\n"
+        "from helsewan.common.terminal.screen import Screen\n"
         "Screen().print('x' * 100000)\n"
         "print('y' * 100000, file=sys.stderr)\n"
         "sys.exit(7)\n"

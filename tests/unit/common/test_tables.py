@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from helsewan.common.tables import print_table
+from helsewan.common.terminal.tables import print_table
 
 WORD = st.text("abcdefghij-/0123456789", min_size=1, max_size=14)
 TEXT = st.lists(WORD, min_size=1, max_size=8).map(" ".join)

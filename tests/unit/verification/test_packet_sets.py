@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from helsewan.cli.main import app
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
-from helsewan.common.screen import Screen
+from helsewan.common.terminal.screen import Screen
 from helsewan.controller.openflow.entries import IPV4
 from helsewan.controller.rules.generation import first_generation
 from helsewan.verification.concrete.fabric import End, Fabric
