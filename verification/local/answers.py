@@ -48,7 +48,10 @@ def _unanswered(plan: Plan, static: Static, router: str, intended: RuleSet) -> I
     for access_link in static.access_links:
         if static.router_of(access_link) != router:
             continue
-        became, wanted = (space.packets(static.outcomes(access_link, each) & answered) for each in (None, executor))
+        try:
+            became, wanted = (space.packets(static.outcomes(access_link, each) & answered) for each in (None, executor))
+        except RecursionError:  # a path is too long to be followed: the comparison says that nothing is proved
+            return
         for those, what in ((wanted & ~became, "does not answer"), (became & ~wanted, "should not answer")):
             if those == space.none:
                 continue

@@ -23,7 +23,7 @@ from helsewan.controller.openflow.entries import (
     Table,
 )
 from helsewan.topology.model import TRUNK_PORT, Network
-from helsewan.verification.mutation.mutant import Fault, Held, MutationTarget
+from helsewan.verification.mutation.mutant import Fault, Held
 
 _OTHER_MAC = "02:00:5e:00:53:99"
 _ADDRESSES = frozenset({"eth_src", "arp_sha", "ipv6_nd_tll"})
@@ -50,7 +50,7 @@ def _numbers(network: Network, router: str) -> set[int]:
     return {TRUNK_PORT, *network.ports[router].values(), *network.access_link_ports[router].values()}
 
 
-def wrong_ttl(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
+def wrong_ttl(target: object, entry: Held, rng: Random) -> Fault | None:
     """A TTL is set, not decremented, decremented twice, or not copied from a label that is popped."""
     if isinstance(entry, GroupRule):
         return _bucket_without_copy(entry)
@@ -83,7 +83,7 @@ def _bucket_without_copy(entry: GroupRule) -> Fault | None:
     return None
 
 
-def wrong_answer(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
+def wrong_answer(target: object, entry: Held, rng: Random) -> Fault | None:
     """An answer to hosts is missing, or names another MAC address."""
     if not isinstance(entry, FlowRule) or not (Output(IN_PORT) in entry.actions or entry.goto is Table.NEIGHBOUR):
         return None
@@ -96,7 +96,7 @@ def wrong_answer(target: MutationTarget, entry: Held, rng: Random) -> Fault | No
     return Fault(f"{wrong}: {entry}", (entry,), (replace(entry, actions=actions),))
 
 
-def wrong_punt(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
+def wrong_punt(target: object, entry: Held, rng: Random) -> Fault | None:
     """A packet that cannot be forwarded is not sent to the controller; or one that is forwarded, answered or dropped
     is."""
     if not isinstance(entry, FlowRule):
@@ -109,7 +109,7 @@ def wrong_punt(target: MutationTarget, entry: Held, rng: Random) -> Fault | None
     return Fault(f"a copy to the controller: {entry}", (entry,), (replace(entry, actions=actions),))
 
 
-def expiring(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
+def expiring(target: object, entry: Held, rng: Random) -> Fault | None:
     """The entry has a timeout."""
     if not isinstance(entry, FlowRule):
         return None
@@ -118,7 +118,7 @@ def expiring(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
     return Fault(f"expires: {new}", (entry,), (new,))
 
 
-def wrong_port(target: MutationTarget, entry: Held, rng: Random) -> Fault | None:
+def wrong_port(target: object, entry: Held, rng: Random) -> Fault | None:
     """A port does not receive, does not send, reports no packets, or is down; of the trunk also its carrier."""
     if not isinstance(entry, Port):
         return None

@@ -306,7 +306,7 @@ def test_cookies_contain_purpose_and_number(purpose: Purpose, number: int) -> No
 
 def test_rules_as_text() -> None:
     rule = FlowRule(Table.DELIVER, 5, (("eth_type", 2048),), (DecTtl(), Output(1)))
-    assert str(rule) == "table deliver, priority 5: eth_type=2048 -> DecTtl; Output 1"
+    assert str(rule) == "table deliver, priority 5: eth_type=0x800 -> DecTtl; Output 1"
     group = GroupRule(7, (Bucket(1, (Resubmit(Table.VPN),)),))
     assert str(group) == "group 7: port 1 up: Resubmit vpn"
     assert str(MeterRule(1, 64, 24)) == "meter 1: drop above 64 kbit/s, burst 24 kbit"
