@@ -28,6 +28,7 @@ _REASONS = {
     Drop.NOT_LABELLED: "it came from the backbone without a label",
     Drop.NO_ROUTE: "the VPN has no route to its destination",
     Drop.NO_CONTRACT: "no contract allows it, and it replies to nothing that one allows",
+    Drop.ICMP_ERROR: "it is an ICMP error that no contract allows; one about allowed traffic goes on by the slow path",
     Drop.FRAGMENT: "it is a fragment, whose ports cannot be matched",
     Drop.NO_PATH: "no router of the destination can be reached",
     Drop.NO_LABEL: "its transport label is unknown",

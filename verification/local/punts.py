@@ -1,5 +1,6 @@
 """Packets that a switch sends to the controller: exactly those that it cannot forward, so that its slow path answers
-them with ICMP errors, at a limited rate; never copies of others."""
+them with ICMP errors, and ICMP errors of sites, which it passes on where they are about allowed traffic; at a limited
+rate, and never copies of others."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 
 from helsewan.controller.openflow.entries import CONTROLLER, Action, FlowRule, Load, Output, RuleSet, Table
 from helsewan.controller.openflow.pipeline import Drop, Purpose, cookie
+from helsewan.controller.rules.contracts import error_rules
 from helsewan.controller.rules.mtu import MTU_REGISTER
 from helsewan.controller.rules.punt import PUNT_METER
 from helsewan.verification.failures import INTACT
@@ -15,6 +17,7 @@ from helsewan.verification.findings import FindingKind, VerificationFinding
 # Where packets that no entry forwards are sent to the controller, and why.
 _MISSES = {Table.VRF: Drop.NO_ROUTE, Table.ROUTE: Drop.NO_PATH, Table.OTHER_LINE: Drop.NO_LINE}
 _TO_CONTROLLER = Output(CONTROLLER)
+_ICMP_ERRORS = frozenset(error_rules())  # of sites: the slow path passes on those about allowed traffic
 
 
 def wrong_punts(router: str, held: RuleSet) -> Iterator[VerificationFinding]:
@@ -48,6 +51,8 @@ def _wrong(rule: FlowRule) -> str | None:
     if last != _TO_CONTROLLER or before.count(_TO_CONTROLLER) or rule.goto is not None or not _is_harmless(before):
         return "the entry copies packets to the controller"
     if rule.cookie == cookie(Purpose.DROP, Drop.TOO_LONG) and rule.table is Table.FIT:
+        return None
+    if rule in _ICMP_ERRORS:
         return None
     reason = _MISSES.get(rule.table)
     if reason is None or not _is_miss(rule, rule.table) or rule.cookie != cookie(Purpose.DROP, reason):

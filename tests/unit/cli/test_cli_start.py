@@ -15,7 +15,7 @@ from helsewan.common.exit_codes import ExitCode
 
 VERBS = {
     *("topology", "policy", "rules", "verify", "scenario", "mutate", "doctor"),
-    *("up", "down", "renew", "status", "ip", "exec", "shell", "cli", "capture", "link"),
+    *("up", "down", "renew", "status", "ip", "exec", "shell", "cli", "capture", "link", "why"),
 }
 GROUPS = ("topology", "policy", "rules", "scenario", "link")
 

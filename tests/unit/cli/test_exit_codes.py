@@ -68,6 +68,7 @@ VERBS = {
     "policy explain": (["a", "b"], NETWORK),
     "rules dump": ([], "helsewan.lab.client.rules:raw_from_switches"),
     "rules packets": (["a", "b"], "helsewan.lab.proofs.packet_sets:packets"),
+    "why": (["a", "b", "--packet", "icmp"], "helsewan.lab.proofs.why:why"),
     "verify": ([], "helsewan.lab.proofs.verification:verified"),
     "scenario list": ([], "helsewan.cli.tables.library:print_library"),
     "scenario run": (["region-failover"], "helsewan.scenarios.run.launcher:run_scenario"),

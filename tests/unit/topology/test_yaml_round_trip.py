@@ -59,7 +59,7 @@ def test_any_names_are_readable_again(data: st.DataObject, tmp_path_factory: pyt
         for label in ("pops", "routers", "sites", "links")
     )
     number = min(map(len, (pops, routers, sites, links)))
-    site_names = [f"s{name}"[:100] if name in routers else name for name in sites[:number]]
+    site_names = [f"s{name}"[:100] if name in {*routers, *pops} else name for name in sites[:number]]
     kinds = st.sampled_from(["gp", "hospital", "service"])
     whole = {
         "name": data.draw(NAMES),

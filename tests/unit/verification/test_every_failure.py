@@ -84,7 +84,7 @@ def check_ingress(line: Attachment, destination: Site, header: Header) -> None:
     visit = sent(line, destination, header)
     shown = line.router, source.id, destination.id, header
     if not (is_allowed(source, destination, header) and is_visible(source, destination)):
-        expected = Drop.NO_CONTRACT if is_visible(source, destination) else Drop.NO_ROUTE
+        expected = denied(header) if is_visible(source, destination) else Drop.NO_ROUTE
         assert not visit.choices and visit.reason is expected, shown
         return
     if destination.homing[0] == line.router:
@@ -92,6 +92,13 @@ def check_ingress(line: Attachment, destination: Site, header: Header) -> None:
         assert whole().site_behind(line.router, port, packet) == destination.id, shown
         return
     assert given_to_group_of(visit, destination, destination.homing, header.family), shown
+
+
+def denied(header: Header) -> Drop:
+    """The reason for which a packet that no contract allows is dropped; errors go to the slow path (RFC 792, 4443)."""
+    errors = (3, 11, 12) if header.family is IP4 else (1, 2, 3, 4)
+    is_error = any((header.family.icmp_type, kind) in header.fields for kind in errors)
+    return Drop.ICMP_ERROR if is_error else Drop.NO_CONTRACT
 
 
 def given_to_group_of(visit: Visit, destination: Site, homing: tuple[str, ...], family: IpVersion) -> bool:

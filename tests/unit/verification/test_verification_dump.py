@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -311,7 +312,7 @@ def test_a_duplicate_key_is_refused() -> None:
 def test_many_problems_are_counted() -> None:
     data = raw(small()).replace(b'"cookie"', b'"cooky"')
     messages = problems(data)
-    assert len(messages) == 51 and messages[-1].startswith("d: has ") and messages[-1].endswith(" problems more")
+    assert len(messages) == 21 and re.fullmatch(r"and [\d,]+ more problems", messages[-1])
 
 
 def test_a_truncated_archive_is_an_error() -> None:

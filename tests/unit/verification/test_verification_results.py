@@ -123,5 +123,5 @@ def test_a_witness_is_a_capture_a_text_and_what_a_replay_needs(tmp_path: Path) -
 
 def test_witnesses_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "w").touch()
-    with pytest.raises(InputError, match=re.escape(f"--witness: '{tmp_path / 'w'}' File exists")):
+    with pytest.raises(InputError, match=re.escape(f"--witness: '{tmp_path / 'w'}' Not a directory")):
         write_witnesses(tmp_path / "w", ())
