@@ -85,10 +85,10 @@ def _exceptions(plan: Plan) -> str:
 
 
 def _effect(effect: Effect) -> str:
-    sign, can = _VERBS[effect.change]
     client, server, services = effect.client.value, effect.server.value, ", ".join(effect.services)
     if effect.change is Change.CLASS:
         return f"~ {client} to {server}: {'; '.join(effect.services)}: {_regions(effect.pairs)}"
+    sign, can = _VERBS[effect.change]
     return f"{sign} {client} {can} {services} to {server}: {_regions(effect.pairs)}"
 
 
