@@ -28,7 +28,8 @@ def open_closed_streams() -> None:
                 os.dup2(opened, number)
                 os.close(opened)
             if getattr(sys, name) is None:
-                setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
+                mode = "w" if number else "r"
+                setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def test_a_disk_without_room_for_results(tmp_path: Path) -> None:
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     """The daemons' logs take all there is while the network starts: void, with the reason."""
     code, said = end(tmp_path, ["unshare", "--mount", "sh", "-c", ON_A_DISK_OF, "64k"])
-    assert code == 3 and "No space left on device" in said, said
+    assert code in (2, 3) and "No space left on device" in said, said
 
 
 @pytest.mark.parametrize("files", [60, 300])

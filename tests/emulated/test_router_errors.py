@@ -23,6 +23,7 @@ TRACE = Path(__file__).parents[1] / "helpers" / "udp_trace.py"
 VOICE = 20000
 SHORT, SHORT_MTU = "bodo-gp", 1400  # a site whose line takes less than the others
 HEADERS = {4: 28, 6: 48}  # IP and UDP
+PORT_CLOSED = {4: (3, 3), 6: (1, 4)}  # the type and code of a site's answer for a UDP port that nobody listens on
 UNREACHABLE, EXPIRED, TOO_LONG = {4: (3, 0), 6: (1, 0)}, {4: (11, 0), 6: (3, 0)}, {4: (3, 4), 6: (2, 0)}
 NO_PATH = {4: (3, 1), 6: (1, 3)}
 IP_VERSION = pytest.mark.parametrize("version", [4, 6])
@@ -99,7 +100,7 @@ def test_every_router_on_the_way_answers_for_itself(
     heard = trace(world, version, source, target, VOICE, (1, len(way) + 1))
     assert [each and each[:3] for each in heard] == [
         *(from_router(world, router, EXPIRED, version) for router in way),
-        None,
+        [*PORT_CLOSED[version], site_address(world, target, version)],
     ]
 
 
@@ -113,7 +114,8 @@ def test_trace_shows_the_way_round_a_failure(world: ControllerWorld) -> None:
     way = ["trondheim", "oslo2", "oslo1", "bergen"]
     for version, errors in heard.items():
         told = [each and each[:3] for each in errors]
-        assert told == [*(from_router(world, router, EXPIRED, version) for router in way), None]
+        closed = [*PORT_CLOSED[version], site_address(world, "bergen-gp", version)]
+        assert told == [*(from_router(world, router, EXPIRED, version) for router in way), closed]
 
 
 def test_sender_is_told_where_nothing_leads_now(world: ControllerWorld) -> None:
@@ -166,7 +168,8 @@ def test_unknown_destination_is_told_forbidden_is_not(world: ControllerWorld, ve
 @IP_VERSION
 def test_too_long_for_the_last_line_is_told_what_it_takes(world: ControllerWorld, version: int) -> None:
     longest, most = SHORT_MTU - HEADERS[version], SITE_MTU - HEADERS[version]
-    assert trace(world, version, "unn", SHORT, VOICE, (64, 64), longest) == [None]
+    (arrived,) = trace(world, version, "unn", SHORT, VOICE, (64, 64), longest)
+    assert arrived[:3] == [*PORT_CLOSED[version], site_address(world, SHORT, version)]
     (told,) = trace(world, version, "unn", SHORT, VOICE, (64, 64), longest + 1)
     assert told[:4] == [*from_router(world, "bodo", TOO_LONG, version), SHORT_MTU]
     (expired,) = trace(world, version, "unn", SHORT, VOICE, (1, 1), most)

@@ -75,8 +75,10 @@ def _defects(port: Port | None, use: str, number: int) -> Iterator[str]:
     if port is None:
         yield f"the switch has no such port, which leads to {use}"
         return
-    if port.config:
-        yield f"the port to {use} is configured with {', '.join(port.config)}: it does not treat every packet alike"
+    # A link that has failed is down on both sides of the port; a case of failures accounts for it.
+    failed = {"port_down"} if number != TRUNK_PORT and port.is_dead else set[str]()
+    if config := [each for each in port.config if each not in failed]:
+        yield f"the port to {use} is configured with {', '.join(config)}: it does not treat every packet alike"
     if "blocked" in port.state:
         yield f"the port to {use} is blocked"
     if number == TRUNK_PORT and port.is_dead:
