@@ -47,14 +47,13 @@ def build(name: str, folder: Path = BUILD) -> Path:
     return program
 
 
-def run(program: Path, seconds: int, seed: int, kept: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Fuzz for ``seconds`` from the committed corpus on. New inputs go to ``kept``, if given; one that fails to the
-    program's folder."""
-    folders = [*([str(kept)] if kept else []), str(CORPUS / program.name)]
+def run(program: Path, seconds: int, seed: int, kept: Path) -> subprocess.CompletedProcess[str]:
+    """Fuzz for ``seconds`` from the committed corpus on. New inputs go to ``kept``; one that fails to the program's
+    folder."""
+    kept.mkdir(parents=True, exist_ok=True)
+    folders = [str(kept), str(CORPUS / program.name)]  # libFuzzer writes to the first
     options = [f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={LONGEST_INPUT}"]
     options += [f"-artifact_prefix={program.parent}/{program.name}-"]
-    if kept:
-        kept.mkdir(parents=True, exist_ok=True)
     return subprocess.run([str(program), *options, *folders], capture_output=True, text=True)
 
 

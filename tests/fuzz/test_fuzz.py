@@ -16,7 +16,7 @@ def test_nothing_is_found(name: str, seed: int, tmp_path: Path) -> None:
         program = fuzzing.build(name, tmp_path)
     except RuntimeError as error:
         pytest.fail(str(error), pytrace=False)
-    result = fuzzing.run(program, SECONDS, seed)
+    result = fuzzing.run(program, SECONDS, seed, tmp_path / "kept")
     assert result.returncode == 0, fuzzing.summary(result)
     assert "Done" in fuzzing.summary(result)
 
