@@ -14,8 +14,8 @@ def raw_from_switches(name: str | None) -> bytes:
     try:
         with Client(name) as client:
             if status := client.run("rules", (file, 2)):
-                told = {ExitCode.INTERNAL_ERROR, ExitCode.MISSING_PRIVILEGE}
-                code = status if status in told else ExitCode.INTERNAL_ERROR if status == 1 else ExitCode.VOID
+                own = {ExitCode.INTERNAL_ERROR, ExitCode.MISSING_PRIVILEGE}
+                code = status if status in own else ExitCode.INTERNAL_ERROR if status == 1 else ExitCode.VOID
                 raise NetworkRefused(f"the switches of network {client.name} were not read: status {status}", code)
         with open(file, "rb", closefd=False) as dump:
             dump.seek(0)
