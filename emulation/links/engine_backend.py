@@ -12,11 +12,14 @@ from helsewan.emulation.links.capture import SNAP_BYTES, Capture
 from helsewan.emulation.links.engine import EngineProcess, PipeChange, PipeSpec
 from helsewan.emulation.links.link_backend import TAP_QUEUE, Dataplane, End, LinkBackend, Models, Shape
 from helsewan.emulation.links.pipe_model import Direction
+from helsewan.emulation.links.ring_ports import RingPort, RingPorts
 from helsewan.emulation.links.trace import Trace
 from helsewan.emulation.nodes.nodes import NamespaceNode
+from helsewan.emulation.routers.shared_switch import SharedSwitch
 from helsewan.emulation.sandbox.namespaces import open_tap
 
 HANDED_OVER = 200  # TAPs handed to the engine at a time: keeping all until ``commit`` would double the open files
+_PENDING = -1  # number of a port that the engine does not have yet
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,23 @@ class EngineBackend(LinkBackend):
         super().__init__(shape)
         self.engine = engine
         self.links: dict[str, EngineLink] = {}
+        self.rings = RingPorts(engine)  # of shared routers
         self._seed = seed
-        self._taps: list[int] = []  # not yet handed over
-        self._handed_over = 0
+        self._numbers: list[int] = []  # the engine's port number of each end, by ``End.port``
+        self._taps: list[tuple[int, int]] = []  # not yet handed over: place in ``_numbers``, descriptor
+        self._new_rings: list[tuple[int, RingPort]] = []  # likewise
 
     def end(self, node: NamespaceNode, name: str) -> End:
-        """Create TAP ``name`` in ``node``; its number is the engine's port number."""
-        self._taps.append(open_tap(node.namespace, name))
-        number = self._handed_over + len(self._taps) - 1
-        if len(self._taps) == HANDED_OVER:
-            self._hand_over()
-        return End(number)
+        """Create TAP ``name`` in ``node``, or, for a link of a shared router, a port in shared memory."""
+        place = len(self._numbers)
+        self._numbers.append(_PENDING)
+        if isinstance(node, SharedSwitch) and (ring := node.open_ring(name)):
+            self._new_rings.append((place, ring))
+        else:
+            self._taps.append((place, open_tap(node.namespace, name)))
+            if len(self._taps) == HANDED_OVER:
+                self._hand_over()
+        return End(place)
 
     def commit(self) -> None:
         """Add all links to the engine."""
@@ -67,17 +76,21 @@ class EngineBackend(LinkBackend):
         source, target = self._ends[name] if direction is Direction.FORWARD else reversed(self._ends[name])
         model = self.models[name][direction is Direction.BACK]
         seed = crc32(f"{self._seed}/{name}/{direction.value}".encode())
-        return PipeSpec(source.port, source.vlan, target.port, target.vlan, model, seed)
+        ports = self._numbers[source.port], self._numbers[target.port]
+        return PipeSpec(ports[0], source.vlan, ports[1], target.vlan, model, seed)
 
     def _hand_over(self) -> None:
-        """Hand the descriptors of newly created TAPs to the engine."""
-        ports = self.engine.add_ports(self._taps)
-        if ports != list(range(self._handed_over, self._handed_over + len(self._taps))):
-            raise RuntimeError("the engine has ports of another backend: it serves only one")
-        for fd in self._taps:
+        """Hand newly created TAPs and ring ports to the engine."""
+        numbers = self.engine.add_ports([fd for _, fd in self._taps])
+        for (place, fd), number in zip(self._taps, numbers, strict=True):
+            self._numbers[place] = number
             os.close(fd)
-        self._handed_over += len(self._taps)
         self._taps.clear()
+        if self._new_rings:
+            numbers = self.rings.hand_over([ring for _, ring in self._new_rings])
+            for (place, _), number in zip(self._new_rings, numbers, strict=True):
+                self._numbers[place] = number
+            self._new_rings.clear()
 
     def compensate_delay(self, by_us: Mapping[tuple[str, Direction], float]) -> None:
         """Deliver earlier on one direction of links, by the delay that the machine adds behind it (us), as far as the

@@ -120,7 +120,7 @@ class MininetRouterLink(MininetLink):
 
     def _set_ends_up(self, up: bool) -> None:
         for intf in (self.intf1, self.intf2):
-            intf.node.netlink.set_link(intf.device, up=up)
+            intf.node.set_carrier(intf.device, up)
 
 
 class MininetAccessLink(MininetLink):
@@ -171,7 +171,7 @@ class MininetAccessLink(MininetLink):
             site.access_link_down(self._number)
         if self._has_port:  # when restored: the site receives, then the router sends, then the site sends
             site.netlink.set_link(self.intf1.device, up=up)
-            self.intf2.node.netlink.set_link(self.intf2.device, up=up)
+            self.intf2.node.set_carrier(self.intf2.device, up)
         if up:
             site.access_link_up(self._number)
 

@@ -6,13 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.link_backend import LinkBackend
 from helsewan.emulation.links.mininet_links import MininetAccessLink, MininetRouterLink
 from helsewan.emulation.mininet.net import EmulatedNet, disable_mininet_init
 from helsewan.emulation.nodes.nodes import SiteNode
 from helsewan.emulation.routers.bfd import Timers
 from helsewan.emulation.routers.management import ManagementNetwork
-from helsewan.emulation.routers.switches import RouterSwitch
+from helsewan.emulation.routers.private_switch import PrivateSwitch
+from helsewan.emulation.routers.shared_switch import SharedOpenVSwitch, SharedSwitch
+from helsewan.emulation.routers.switches import RouterKind
 from helsewan.topology.mininet_build import NetworkTopo
 from helsewan.topology.model import AccessLink, Link, Network, Site
 
@@ -53,14 +56,22 @@ def build(
     log_dir: Path,
     management: ManagementNetwork,
     bfd: Timers | None = None,
+    routers: RouterKind = RouterKind.PRIVATE,
 ) -> EmulatedNet:
     """Build, but do not start, the network as a Mininet of this project's nodes in the current sandbox.
 
     ``backend`` carries all links; ``home`` is the directory of the routers' sockets; ``management`` connects them to
-    their controller; ``bfd`` are the timers of the BFD sessions on router links (None: no sessions).
+    their controller; ``bfd`` are the timers of the BFD sessions on router links (None: no sessions); ``routers`` the
+    kind of routers, of which the kernel's links have private ones only.
     Process-wide effect: `disable_mininet_init`.
     """
-    switch = partial(RouterSwitch, home=home, log_dir=log_dir, datapath=backend.dataplane.datapath_type, bfd=bfd)
+    if routers is RouterKind.SHARED:
+        assert isinstance(backend, EngineBackend)
+        open_vswitch = SharedOpenVSwitch(home, log_dir, backend.rings)
+        switch = partial(SharedSwitch, home=home, log_dir=log_dir, open_vswitch=open_vswitch, bfd=bfd)
+    else:
+        datapath = backend.dataplane.datapath_type
+        switch = partial(PrivateSwitch, home=home, log_dir=log_dir, datapath=datapath, bfd=bfd)
     disable_mininet_init()
     net = EmulatedNet(topo=EmulatedTopo(network, backend=backend), host=SiteNode, switch=switch, controller=None)
     for router in net.switches:

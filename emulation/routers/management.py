@@ -14,10 +14,9 @@ from helsewan.emulation.links.link_backend import LinkBackend
 from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.certificate_authority import CertificateAuthority, Credentials
-from helsewan.emulation.routers.switches import ControlChannel, RouterSwitch
+from helsewan.emulation.routers.switches import MANAGEMENT_INTERFACE, ControlChannel, RouterSwitch
 from helsewan.topology.management import CONTROLLER4, OPENFLOW_PORT, RATE_BPS, Management
 
-INTERFACE = "mgmt"  # of a router
 QUEUE_US = 100_000  # of each link: twice the window of a TCP connection across the country
 _TXQLEN = 1_000  # frames, the default of Ethernet interfaces
 
@@ -43,19 +42,20 @@ class ManagementNetwork:
         exists from ``commit`` on."""
         link = self.topology.links[router.name]
         far = f"r{self.topology.network.router[router.name].index}"
-        ends = backend.end(router, INTERFACE), backend.end(self.centre, far)
+        ends = backend.end(router, MANAGEMENT_INTERFACE), backend.end(self.centre, far)
         model = PipeModel(RATE_BPS, link.delay_us, (ClassQueue(limit_us=QUEUE_US),))
         backend.join_as(management_link_name(router.name), *ends, model)
-        router.bring_up(INTERFACE, txqlen=_TXQLEN)
+        router.bring_up(MANAGEMENT_INTERFACE, txqlen=_TXQLEN)
         with router.netlink.together():
-            router.netlink.set_address(link.address4, INTERFACE)
-            router.netlink.set_link_route(CONTROLLER4, INTERFACE)
+            router.netlink.set_address(link.address4, MANAGEMENT_INTERFACE)
+            router.netlink.set_link_route(CONTROLLER4, MANAGEMENT_INTERFACE)
         self.centre.bring_up(far, txqlen=_TXQLEN)
         self.centre.netlink.set_link_route(link.address4, far)
-        targets = tuple(f"ssl:{host}:{port}" for host, port in self.addresses)
-        router.control = ControlChannel(targets, self.authority.for_switch(router.name, [int(router.dpid, 16)]))
+        router.control = ControlChannel(
+            tuple(self.addresses), self.authority.for_switch(router.name, [int(router.dpid, 16)])
+        )
 
 
 def management_link_name(router: str) -> str:
     """The name of a router's management link among the sandbox's links."""
-    return f"{router}/{INTERFACE}"
+    return f"{router}/{MANAGEMENT_INTERFACE}"

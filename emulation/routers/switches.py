@@ -1,20 +1,20 @@
-"""Routers as Mininet switches: a private Open vSwitch each, in its own namespace, so that one can fail alone.
+"""Routers as Mininet switches over Open vSwitch: what every kind of router can do.
 
-With the userspace datapath no kernel module is needed. Several vswitchd in one namespace would conflict, and a
-vswitchd polls all its ports on each wake-up, so one per router with few ports is also fastest.
+There are two kinds. A private router has an Open vSwitch of its own (`private_switch`); shared routers are bridges of
+one Open vSwitch with DPDK (`shared_switch`).
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mininet.node import Switch
 
@@ -23,43 +23,51 @@ from helsewan.common.processes import run
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.bfd import Timers
 from helsewan.emulation.routers.certificate_authority import Credentials
-from helsewan.emulation.routers.switch_ports import widen
-from helsewan.emulation.sandbox.procfs import threads
-from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, set_realtime
 from helsewan.topology.model import ACCESS_LINK_PORTS, TRUNK_INTERFACE, TRUNK_PORT
 
-BRIDGE = "br0"
-# Threads of vswitchd other than the first, which forwards: one sends BFD packets and detects their absence (delayed, it
-# would declare every link down), the others revalidate cached flows when a port is removed.
-MONITOR, REVALIDATOR = "monitor", "revalidator"
-KERNEL_DATAPATH = "ovs-system"  # shared by all bridges of a namespace
+MANAGEMENT_INTERFACE = "mgmt"
+BRIDGE = "br0"  # also of the management socket in a router's folder
 USERSPACE, KERNEL = "netdev", "system"  # values of datapath_type
-DAEMONS = ("ovsdb-server", "ovs-vswitchd")
+DATABASE_SERVER, FORWARDER = "ovsdb-server", "ovs-vswitchd"
 ON_TRUNK = 1 << 16  # plus the VLAN: interface number for Mininet of links on the trunk, which share an OpenFlow port
 BUNDLE_IDLE_S = 600  # a prepared change is kept while all other routers prepare theirs; 10 by default
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
-# vswitchd allocates 32 buffers per port on each wake-up (netdev-linux.c), of a size that glibc's malloc does not
-# cache: with jemalloc the same traffic took 20 to 30 % less of both cores. Optional.
-ALLOCATOR = "libjemalloc.so.2"
 START_DEADLINE_S = 120.0  # for a daemon to be ready: takes a second on idle cores, half a minute on emulated ones
-STARTERS = 4  # parallel starts: a few more than cores, as starting waits for exec and fsync
+# Threads of vswitchd other than those that forward: one sends BFD packets and detects their absence (delayed, it would
+# declare every link down), the others revalidate cached flows when a port is removed.
+MONITOR, REVALIDATOR = "monitor", "revalidator"
+
+
+class RouterKind(str, Enum):
+    """How routers are made."""
+
+    SHARED = "shared"
+    PRIVATE = "private"
+
+
+class Thread(NamedTuple):
+    """A thread of a process."""
+
+    pid: int
+    tid: int
 
 
 @dataclass(frozen=True, slots=True)
 class ControlChannel:
-    """How a router reaches its controllers: Open vSwitch's targets, and the router's TLS credentials."""
+    """How a router reaches its controllers: (address, TCP port) of each, and the router's TLS credentials."""
 
-    targets: tuple[str, ...]
+    controllers: tuple[tuple[str, int], ...]
     credentials: Credentials
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon of a router that was started and not powered off: it runs, or has ended by itself."""
+    """A daemon that was started and not killed on purpose: it runs, or has ended by itself."""
 
     name: str
     pid: int
     pidfd: int
+    log: Path
 
     def exit_status(self) -> int | None:
         """Its exit status, minus the signal that killed it; None while it runs. It stays to be waited for."""
@@ -73,103 +81,71 @@ class Daemon:
             return None
         return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
+    def kill(self) -> None:
+        """Kill it, if it has not ended by itself. Afterwards the object is of no more use."""
+        with suppress(ProcessLookupError, ChildProcessError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        os.close(self.pidfd)
 
-class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
-    """One router: ``ovsdb-server`` and ``ovs-vswitchd``, with their files under ``home``."""
+
+class RouterSwitch(NamespaceNode, Switch, ABC):  # type: ignore[misc]
+    """One router, with its files under ``home``."""
 
     controlIntf = None  # Mininet looks here first for a default interface
+    kind: RouterKind
 
     def __init__(
         self,
         name: str,
         home: Path,
         log_dir: Path,
-        datapath: str = USERSPACE,
         bfd: Timers | None = None,
         **params: Any,
     ) -> None:
-        """``home`` is the directory of sockets and database; ``datapath`` Open vSwitch's ``datapath_type``; ``bfd`` the
-        timers of the BFD sessions on router links, None: no sessions. Without a ``control`` channel when it starts, a
-        router has no controller."""
-        self.home, self.log_dir, self.datapath, self.bfd = home / name, log_dir, datapath, bfd
+        """``home`` is the directory of all routers' sockets and databases; ``bfd`` the timers of the BFD sessions on
+        router links, None: no sessions. Without a ``control`` channel when it starts, a router has no controller."""
+        self.home, self.log_dir, self.bfd = home / name, log_dir, bfd
         self.control: ControlChannel | None = None
         self.batch = True
-        self._pidfds: dict[str, int] = {}
-        self._pids: dict[str, int] = {}  # of the daemons as last started
         super().__init__(name, **params)
 
     def start(self, controllers: Sequence[object]) -> None:
-        """Do nothing: ``batchStartup`` starts routers in parallel."""
+        """Do nothing: ``batchStartup`` starts routers together."""
 
-    @classmethod
-    def batchStartup(cls, switches: Sequence[RouterSwitch]) -> Sequence[RouterSwitch]:
-        """Start routers in parallel. Raises CommandError when one does not start."""
-        if switches:
-            template = switches[0].home.parent / "empty.db"
-            run(["ovsdb-tool", "create", str(template), str(SCHEMA)])
-            with ThreadPoolExecutor(STARTERS) as pool:
-                list(pool.map(lambda switch: switch.power_on(template), switches))
-        return switches
+    @abstractmethod
+    def power_on(self) -> None:
+        """Start with an empty configuration but for its ports. Raises CommandError when it does not start."""
 
-    @classmethod
-    def batchShutdown(cls, switches: Sequence[RouterSwitch]) -> Sequence[RouterSwitch]:
-        """Stop routers in parallel."""
-        for switch in switches:
-            switch.power_off()
-        return switches
-
-    def power_on(self, template: Path | None = None) -> None:
-        """Start from the empty database ``template``, or, without it, again from the router's own database."""
-        self.home.mkdir(mode=0o700, exist_ok=True)
-        database = self.home / "conf.db"
-        if template:
-            shutil.copyfile(template, database)
-        with self.namespace.entered():
-            run(
-                ["ovsdb-server", str(database), f"--remote=punix:{self._socket}", *self._daemon("ovsdb-server")],
-                START_DEADLINE_S,
-            )
-            self._adopt("ovsdb-server")
-            run(["ovs-vsctl", f"--db=unix:{self._socket}", "--no-wait", "--timeout=20", *self._configuration()])
-            own = {"OVS_RUNDIR": str(self.home), "LD_PRELOAD": ALLOCATOR}
-            run(["ovs-vswitchd", f"unix:{self._socket}", *self._daemon("ovs-vswitchd")], START_DEADLINE_S, own)
-            self._adopt("ovs-vswitchd")
-            self._set_realtime(self.daemon_pid("ovs-vswitchd"))
-            with suppress(OSError):  # older or stricter kernel: smaller receive buffers
-                widen(self.daemon_pid("ovs-vswitchd"))
-
+    @abstractmethod
     def power_off(self) -> None:
-        """Kill both daemons, as a power failure would; all state in memory is lost."""
-        for name in reversed(DAEMONS):
-            if (pidfd := self._pidfds.pop(name, None)) is not None:
-                with suppress(ProcessLookupError, ChildProcessError):  # it has ended by itself
-                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                    os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-                os.close(pidfd)
-        if self.datapath == KERNEL:  # the kernel datapath would keep forwarding cached flows
-            with self.namespace.entered():
-                run(["ovs-dpctl", "del-dp", KERNEL_DATAPATH])
-
-    def running_daemons(self) -> list[Daemon]:
-        """The daemons that were started and not powered off."""
-        return [Daemon(name, self._pids[name], pidfd) for name, pidfd in dict(self._pidfds).items()]
-
-    def log_file(self, daemon: str) -> Path:
-        """The log file of one of the DAEMONS."""
-        return self.log_dir / f"{self.name}.{daemon}.log"
-
-    def pidfds(self) -> list[int]:
-        """The daemons' pidfds, valid until ``power_off``."""
-        return list(self._pidfds.values())
+        """Lose power: all state in memory is lost."""
 
     @property
+    @abstractmethod
     def is_on(self) -> bool:
         """Whether the router is powered on."""
-        return bool(self._pidfds)
 
-    def daemon_pid(self, name: str) -> int:
-        """Process id of one of the DAEMONS, as last started; vswitchd's first thread is the one that forwards."""
-        return self._pids[name]
+    @abstractmethod
+    def running_daemons(self) -> list[Daemon]:
+        """The daemons of this router alone that were started and not powered off."""
+
+    @abstractmethod
+    def forwarding_thread(self) -> Thread:
+        """The thread that forwards its frames, as last started."""
+
+    @abstractmethod
+    def set_carrier(self, interface: str, up: bool) -> None:
+        """Let an interface of a link gain or lose carrier."""
+
+    @abstractmethod
+    def set_interface(self, name: str, *settings: str) -> None:
+        """Set columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has applied
+        them."""
+
+    def pidfds(self) -> list[int]:
+        """The pidfds of the router's own daemons, valid until ``power_off``."""
+        return [daemon.pidfd for daemon in self.running_daemons()]
 
     def openflow_ports(self) -> dict[str, int]:
         """The interfaces that are OpenFlow ports, with their numbers; the trunk is one port."""
@@ -177,69 +153,61 @@ class RouterSwitch(NamespaceNode, Switch):  # type: ignore[misc]
         has_trunk = any(port > ACCESS_LINK_PORTS for port in self.intfs)
         return ports | ({TRUNK_INTERFACE: TRUNK_PORT} if has_trunk else {})
 
+    @property
+    def management_socket(self) -> Path:
+        """The socket on which the router's bridge speaks OpenFlow with local programs."""
+        return self.home / f"{BRIDGE}.mgmt"
+
     def ofctl(self, command: str, *argv: str) -> str:
         """The output of ``ovs-ofctl -O OpenFlow13 COMMAND`` for this router's bridge."""
-        return run(["ovs-ofctl", "-O", "OpenFlow13", command, f"unix:{self.home / (BRIDGE + '.mgmt')}", *argv])
+        return run(["ovs-ofctl", "-O", "OpenFlow13", command, f"unix:{self.management_socket}", *argv])
 
-    def set_interface(self, name: str, *settings: str) -> None:
-        """Set columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has applied
-        them."""
-        run(["ovs-vsctl", f"--db=unix:{self._socket}", "--timeout=20", "set", "Interface", name, *settings])
 
-    def _adopt(self, name: str) -> None:
-        """Open a pidfd of a daemon: with --detach it is a child of the sandbox's first process, which is this one."""
-        self._pids[name] = int((self.home / f"{name}.pid").read_text())  # a daemon removes the file when it ends
-        self._pidfds[name] = os.pidfd_open(self._pids[name])
+def bridge_settings(
+    router: RouterSwitch,
+    bridge: str,
+    datapath_type: str,
+    targets: Sequence[str],
+    interface: Callable[[str], Sequence[str]],
+) -> Iterator[str]:
+    """Arguments of ovs-vsctl that create the bridge of ``router`` and its ports; idempotent. ``targets``: its
+    controllers' (ovs-vsctl(8)); ``interface``: name and columns of the interface of each of the router's."""
+    yield from ("--", "--may-exist", "add-br", bridge, "--", "set", "Bridge", bridge)
+    yield f"datapath_type={datapath_type}"
+    yield from (f"other_config:datapath-id={router.dpid}", "other_config:disable-in-band=true")
+    yield from ("fail_mode=secure", "protocols=OpenFlow13,OpenFlow14,OpenFlow15")
+    for number, target in enumerate(targets):
+        yield from ("--", f"--id=@{bridge}-controller{number}", "create", "Controller", f'target="{target}"')
+        yield from ("max_backoff=1000", "inactivity_probe=5000")
+    if targets:
+        names = ",".join(f"@{bridge}-controller{number}" for number in range(len(targets)))
+        yield from ("--", "set", "Bridge", bridge, f"controller=[{names}]")
+    for own, port in sorted(router.openflow_ports().items()):
+        name, *columns = interface(own)
+        yield from ("--", "--may-exist", "add-port", bridge, name)
+        yield from ("--", "set", "Interface", name, f"ofport_request={port}", *columns)
+        if router.bfd and TRUNK_PORT < port < ACCESS_LINK_PORTS:
+            yield from router.bfd.settings()
 
-    def _set_realtime(self, vswitchd: int) -> None:
-        """Give vswitchd's forwarding and repair threads real-time priority; the database and controller stay normal."""
-        set_realtime(SWITCHES, vswitchd)
-        for name, level in ((MONITOR, LINKS), (REVALIDATOR, SWITCHES)):
-            for thread in threads(vswitchd, name):
-                set_realtime(level, thread)
 
-    @property
-    def _socket(self) -> Path:
-        return self.home / "db.sock"
+def daemon_options(folder: Path, name: str, log: Path) -> list[str]:
+    """Options common to Open vSwitch's daemons, whose files are in ``folder``: with --detach the command returns when
+    the daemon is ready."""
+    create_log(log)
+    return [
+        "--detach",
+        "--no-chdir",
+        f"--pidfile={folder / name}.pid",
+        f"--unixctl={folder / name}.ctl",
+        f"--log-file={log}",
+        "-vconsole:off",
+        "-vsyslog:off",
+        "-vfile:info",
+    ]
 
-    def _daemon(self, name: str) -> list[str]:
-        """Options common to both daemons: with --detach the command returns when the daemon is ready."""
-        log = self.log_file(name)
-        create_log(log)
-        return [
-            "--detach",
-            "--no-chdir",
-            f"--pidfile={self.home / name}.pid",
-            f"--unixctl={self.home / name}.ctl",
-            f"--log-file={log}",
-            "-vconsole:off",
-            "-vsyslog:off",
-            "-vfile:info",
-        ]
 
-    def _configuration(self) -> list[str]:
-        """ovs-vsctl arguments that create the bridge and its ports; idempotent, as each restart repeats them."""
-        argv = ["init", "--", "set", "Open_vSwitch", ".", "other_config:n-handler-threads=1"]
-        argv += [f"other_config:bundle-idle-timeout={BUNDLE_IDLE_S}"]
-        argv += ["other_config:n-revalidator-threads=1", "other_config:flow-restore-wait=false"]
-        argv += ["--", "--may-exist", "add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, f"datapath_type={self.datapath}"]
-        argv += [f"other_config:datapath-id={self.dpid}", "other_config:disable-in-band=true"]
-        argv += ["fail_mode=secure", "protocols=OpenFlow13,OpenFlow14,OpenFlow15"]
-        if self.control:
-            shown = self.control.credentials
-            argv += ["--", "set-ssl", str(shown.key), str(shown.certificate), str(shown.authority)]
-            for number, target in enumerate(self.control.targets):
-                argv += ["--", f"--id=@controller{number}", "create", "Controller", f'target="{target}"']
-                argv += ["max_backoff=1000", "inactivity_probe=5000"]
-            names = ",".join(f"@controller{number}" for number in range(len(self.control.targets)))
-            argv += ["--", "set", "Bridge", BRIDGE, f"controller=[{names}]"]
-        for name, port in sorted(self.openflow_ports().items()):
-            argv += ["--", "--may-exist", "add-port", BRIDGE, name]
-            argv += ["--", "set", "Interface", name, f"ofport_request={port}"]
-            if self.bfd and TRUNK_PORT < port < ACCESS_LINK_PORTS:
-                argv += self.bfd.settings()
-            if self.datapath == KERNEL:  # else vswitchd would remove the links' queueing disciplines
-                argv += ["--", "set", "Port", name, "qos=@ours"]
-        if self.datapath == KERNEL:
-            argv += ["--", "--id=@ours", "create", "QoS", "type=linux-noop"]
-        return argv
+def adopt(folder: Path, name: str, log: Path) -> Daemon:
+    """A daemon that has just been started with `daemon_options`: with --detach it is a child of the sandbox's first
+    process, which is this one."""
+    pid = int((folder / f"{name}.pid").read_text())  # a daemon removes the file when it ends
+    return Daemon(name, pid, os.pidfd_open(pid), log)

@@ -43,6 +43,14 @@ def _excursion() -> Iterator[None]:
         os.close(home)
 
 
+@contextmanager
+def entered(fd: int) -> Iterator[None]:
+    """Move the calling thread into the network namespace of descriptor ``fd``, and back on exit."""
+    with _excursion():
+        _check(_LIBC.setns(fd, _CLONE_NEWNET), "enter network namespace")
+        yield
+
+
 class Namespace:
     """A network namespace. Sockets and processes created inside it stay in it, so one process can hold sockets in
     every site."""
@@ -56,8 +64,7 @@ class Namespace:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Move the calling thread into the namespace, and back on exit."""
-        with _excursion():
-            _check(_LIBC.setns(self.fd, _CLONE_NEWNET), "enter network namespace")
+        with entered(self.fd):
             yield
 
     @property

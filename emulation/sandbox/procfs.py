@@ -100,9 +100,9 @@ def threads(pid: int, name: str) -> Iterator[int]:
                 yield int(task.name)
 
 
-def task_clock_ns(pid: int) -> tuple[int, int]:
-    """One ``TaskClock`` reading of a process's first thread."""
-    clock = TaskClock(pid)
+def thread_clock_ns(pid: int, tid: int | None = None) -> tuple[int, int]:
+    """One ``TaskClock`` reading of thread ``tid`` of a process (None: its first)."""
+    clock = TaskClock(pid, tid)
     try:
         return clock.read_ns()
     finally:

@@ -15,7 +15,7 @@ from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.link_backend import CORE_MTU, TAP_QUEUE
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.nodes.nodes import NamespaceNode
-from helsewan.emulation.sandbox.procfs import task_clock_ns
+from helsewan.emulation.sandbox.procfs import thread_clock_ns
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 
 SLEEPS = 100
@@ -74,9 +74,9 @@ def _link_cost_us() -> tuple[float, str]:
             node.bring_up("link0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
         backend.join("scratch", ends[0], ends[1], RATE_BPS, 0)
         backend.commit()
-        before_ns, _ = task_clock_ns(engine.pid)
+        before_ns, _ = thread_clock_ns(engine.pid)
         carried = burst_through(engine, nodes[0], "link0")
-        ran_ns = task_clock_ns(engine.pid)[0] - before_ns
+        ran_ns = thread_clock_ns(engine.pid)[0] - before_ns
         for node in nodes:
             node.terminate()
         return ran_ns / max(1, carried) / 1000, engine.scheduling

@@ -9,7 +9,7 @@ from helsewan.emulation.kernel.backend import KernelBackend
 from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.pipe_model import Direction
 from helsewan.emulation.routers.switches import RouterSwitch
-from helsewan.emulation.sandbox.procfs import task_clock_ns
+from helsewan.emulation.sandbox.procfs import thread_clock_ns
 from helsewan.lab.calibration import calibration
 from helsewan.lab.calibration.calibration import CalibrationPath, Overhead
 from helsewan.lab.flows.flow_engine import SocketIn
@@ -71,4 +71,4 @@ def _remaining(
 
 def _switching_ns(switches: Sequence[RouterSwitch]) -> int:
     """Processor time of all switches so far, ns."""
-    return sum(task_clock_ns(switch.daemon_pid("ovs-vswitchd"))[0] for switch in switches)
+    return sum(thread_clock_ns(*thread)[0] for thread in {switch.forwarding_thread() for switch in switches})

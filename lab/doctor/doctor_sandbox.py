@@ -15,10 +15,10 @@ from helsewan.emulation.links.link_backend import CORE_MTU, TAP_QUEUE
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.netlink.interfaces import NetlinkIntf
 from helsewan.emulation.nodes.nodes import NamespaceNode
-from helsewan.emulation.routers.switches import RouterSwitch
+from helsewan.emulation.routers.private_switch import PrivateSwitch
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.namespaces import Namespace, open_tap
-from helsewan.emulation.sandbox.procfs import task_clock_ns
+from helsewan.emulation.sandbox.procfs import thread_clock_ns
 from helsewan.lab.calibration.capacity import RATE_BPS, burst_through, measure_capacity
 
 NAMESPACES = 100
@@ -29,7 +29,7 @@ def router_us(run_dir: Path) -> float:
     with EngineProcess(max_ports=4, max_pipes=4) as engine:
         backend = EngineBackend(engine, PipeModel)
         sites = [NamespaceNode(f"end{number}") for number in range(2)]
-        router = RouterSwitch("router", run_dir, run_dir, dpid="1")
+        router = PrivateSwitch("router", run_dir, run_dir, dpid="1")
         for number, site in enumerate(sites):
             ends = backend.end(site, "link0"), backend.end(router, f"port{number + 1}")
             site.bring_up("link0", mtu=CORE_MTU, txqlen=TAP_QUEUE)
@@ -37,13 +37,13 @@ def router_us(run_dir: Path) -> float:
             NetlinkIntf(f"port{number + 1}", node=router, port=number + 1)
             backend.join(f"link{number}", *ends, RATE_BPS, 0)
         backend.commit()
-        RouterSwitch.batchStartup([router])
+        PrivateSwitch.batchStartup([router])
         router.ofctl("add-flow", "in_port=1,actions=output:2")
         burst_through(engine, sites[0], "link0")  # fills the switch's flow cache
-        pid = router.daemon_pid("ovs-vswitchd")
-        before_ns, _ = task_clock_ns(pid)
+        pid = router.forwarding_thread().pid
+        before_ns, _ = thread_clock_ns(pid)
         crossings = burst_through(engine, sites[0], "link0")
-        ran_ns = task_clock_ns(pid)[0] - before_ns
+        ran_ns = thread_clock_ns(pid)[0] - before_ns
         router.power_off()
         return ran_ns / max(1, crossings / 2) / 1000  # each frame crosses two links
 

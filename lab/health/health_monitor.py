@@ -17,6 +17,7 @@ import numpy as np
 from helsewan.common.run_clock import RunClock
 from helsewan.emulation.links.counters import Latest, Records, bin_limits_ns
 from helsewan.emulation.routers.packet_sockets import PacketSockets
+from helsewan.emulation.routers.switches import Thread
 from helsewan.emulation.sandbox.procfs import TaskClock, ThreadClock, read_load, thread_clocks
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 from helsewan.lab.flows.records import Array
@@ -34,13 +35,6 @@ SAMPLE_S = 0.05
 SAMPLE_S_PER_THREAD = 0.001  # with more than 50 threads the interval grows by this for each
 SECOND_NS = 1_000_000_000
 LATE_LINKS_NAMED = 5  # per second
-
-
-class Thread(NamedTuple):
-    """A thread of a process."""
-
-    pid: int
-    tid: int
 
 
 class ObservedThread:

@@ -3,9 +3,9 @@
 What becomes of a part that ends, by its kind:
 
 - a daemon of a router: the router is dead, as after a power failure; its links go down, the rest goes on;
-- a controller, the slow path, the northbound server: restarted; they keep no state that the network needs. After a few
+- a controller, the slow path, the northbound server, the management relay: restarted; they keep no state that the network needs. After a few
   restarts in a short time the part is given up: it stays dead, the network goes on without it;
-- the link engine: the network ends, as no frame can pass any more.
+- the link engine, or the Open vSwitch that all routers share: the network ends, as no frame can pass any more.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Supervisor:
             self._router_died(part, how)
             return
         died = self._begin(part.name, how, part)
-        if part.kind is PartKind.LINK_ENGINE:
+        if part.kind in (PartKind.LINK_ENGINE, PartKind.ROUTERS):
             raise PartLost(f"{part.name} {how}, and no frame can pass without it", str(self._output))
         decision = self._policy.decide(part.name, died.monotonic_ns / 1e9, time.monotonic())
         if decision is Restart.NOW:

@@ -65,7 +65,7 @@ class FaultInjector:
         failed_ns = self._set_down(found, down=True)
         for router, interface in self._router_ends(found):
             if router not in self._state.routers:  # a failed router is powered off, so its own ends need no change
-                self._router(router).netlink.set_link(interface, up=False)
+                self._router(router).set_carrier(interface, up=False)
         self._backend.set_down(map(management_link_name, target.routers), down=True)
         for link in accesses:
             link.set_carrier(up=False)
@@ -91,7 +91,7 @@ class FaultInjector:
         found = self._state.restore(target)
         restored_ns = self._set_down(found, down=False)
         for router, interface in self._router_ends(found):
-            self._router(router).netlink.set_link(interface, up=True)
+            self._router(router).set_carrier(interface, up=True)
         for access in found.accesses:
             self._access_links[access_link_name(*access)].set_carrier(up=True)
         return restored_ns

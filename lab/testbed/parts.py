@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from helsewan.emulation.links.engine import EngineProcess
+from helsewan.emulation.routers.shared_switch import SharedOpenVSwitch
 from helsewan.emulation.routers.switches import RouterSwitch
 from helsewan.lab.processes.controller_processes import Controllers, NorthboundProcess, SlowPathProcess
 
@@ -17,7 +18,9 @@ class PartKind(str, Enum):
     """What a process is to the network."""
 
     LINK_ENGINE = "link engine"  # carries every frame: without it there is no network
+    ROUTERS = "routers"  # a daemon that all routers share: without it there is no network
     ROUTER = "router"  # a daemon of a router, which is off without it
+    RELAY = "management relay"  # of shared routers' control connections
     CONTROLLER = "controller"
     SLOW_PATH = "slow path"
     NORTHBOUND = "northbound server"
@@ -50,8 +53,16 @@ def router_parts(switches: Iterable[RouterSwitch]) -> Iterator[Part]:
     """The daemons of the routers that are on."""
     for switch in switches:
         for daemon in switch.running_daemons():
-            name, log = f"{switch.name}'s {daemon.name}", switch.log_file(daemon.name)
-            yield Part(name, PartKind.ROUTER, daemon.pid, daemon.exit_status, switch.name, log)
+            name = f"{switch.name}'s {daemon.name}"
+            yield Part(name, PartKind.ROUTER, daemon.pid, daemon.exit_status, switch.name, daemon.log)
+
+
+def shared_parts(open_vswitch: SharedOpenVSwitch) -> Iterator[Part]:
+    """The daemons that all shared routers are bridges of, and the relay of their control connections."""
+    for daemon in open_vswitch.running_daemons():
+        yield Part(f"the routers' {daemon.name}", PartKind.ROUTERS, daemon.pid, daemon.exit_status, log=daemon.log)
+    relay = open_vswitch.relay
+    yield Part("the management relay", PartKind.RELAY, relay.process.pid, relay.process.poll, log=relay.log)
 
 
 def controller_parts(controllers: Controllers) -> Iterator[Part]:

@@ -23,7 +23,9 @@ from helsewan.emulation.nodes.nodes import SiteNode
 from helsewan.emulation.nodes.site_names import SiteNames
 from helsewan.emulation.routers import bfd
 from helsewan.emulation.routers.management import ManagementNetwork, management_link_name
-from helsewan.emulation.routers.switches import RouterSwitch
+from helsewan.emulation.routers.router_choice import choose
+from helsewan.emulation.routers.shared_switch import SharedOpenVSwitch
+from helsewan.emulation.routers.switches import RouterKind, RouterSwitch
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.lab.calibration.calibration import Overhead
@@ -42,6 +44,7 @@ from helsewan.lab.testbed.parts import (
     how_ended,
     northbound_part,
     router_parts,
+    shared_parts,
     slow_path_part,
 )
 from helsewan.policies.plan import Plan
@@ -59,7 +62,7 @@ class Testbed:
 
     Sockets and credentials are created in ``run_dir``, the daemons' logs in ``log_dir``; ``on_event`` is called with
     the controllers' events. ``dataplane``: whether the link engine or the kernel carries frames. With ``standby`` there
-    is a second controller. Properties of components that ``start`` has not created yet raise RuntimeError."""
+    is a second controller. ``routers``: their kind, None for the best that this machine can have. Properties of components that ``start`` has not created yet raise RuntimeError."""
 
     def __init__(
         self,
@@ -69,10 +72,12 @@ class Testbed:
         on_event: Callable[[Event], None],
         dataplane: Dataplane = Dataplane.ENGINE,
         standby: bool = False,
+        routers: RouterKind | None = None,
     ) -> None:
         self.plan = replace(plan, answers_neighbours=dataplane is Dataplane.ENGINE)
         self.network = plan.network
         self.dataplane, self._standby = dataplane, standby
+        self.routers, self.routers_reason = choose(routers, dataplane)
         self._run_dir, self._log_dir, self._on_event = run_dir, log_dir, on_event
         self._started = ExitStack()  # ends the processes that were started, the last one first
         self._bfd: bfd.Timers | None = None
@@ -102,7 +107,9 @@ class Testbed:
         self._start_controllers()
         self._start_backend(monitor)
         stage(f"building {counted(len(self.network.sites), 'site')} and {counted(len(self.network.routers), 'router')}")
-        self._net = build(self.network, self.backend, self._run_dir, self._log_dir, self.management, self._bfd)
+        self._net = build(
+            self.network, self.backend, self._run_dir, self._log_dir, self.management, self._bfd, self.routers
+        )
         if sandbox.inside():  # never the machine's own file
             names = SiteNames(self.network.sites, sandbox.RUN_DIR)
             names.publish()
@@ -112,6 +119,9 @@ class Testbed:
         stage("starting the routers")
         self._net.start()
         monitor.add(pidfd for switch in self._net.switches for pidfd in switch.pidfds())
+        if self._open_vswitch is not None:
+            monitor.add(daemon.pidfd for daemon in self._open_vswitch.running_daemons())
+            self._started.callback(self._open_vswitch.relay.close)
         stage("programming the routers")
         self._slow_path = self._start_slow_path()
         self._started.callback(lambda: _started_component(self._slow_path, "slow path").close())
@@ -136,7 +146,9 @@ class Testbed:
         self._engine.start()
         monitor.add([os.pidfd_open(self._engine.pid)])
         self._engine.configure(classes.dscp_to_queue, classes.tc_to_queue, classes.other_queue)
-        self._backend = EngineBackend(self._engine, shape, self.network.seed)
+        backend = EngineBackend(self._engine, shape, self.network.seed)
+        self._started.callback(backend.rings.close)
+        self._backend = backend
 
     def start_northbound(self, events: Path, tokens: Path, listener: int) -> None:
         """Start the northbound server on the listening socket ``listener`` (descriptor); ``events`` is the file that
@@ -157,9 +169,17 @@ class Testbed:
             ends = observation.pipe_ends(self.network, self.engine_backend.links)
             return SlowPathProcess(self._run_dir, self._run_dir, log, ours, ends)
 
+    @property
+    def _open_vswitch(self) -> SharedOpenVSwitch | None:
+        """The Open vSwitch that all routers share, once it was started; None where they are private."""
+        switches = self._net.switches if self._net is not None else []
+        open_vswitch = switches[0].open_vswitch if switches and self.routers is RouterKind.SHARED else None
+        return open_vswitch if open_vswitch is not None and open_vswitch.is_started else None
+
     def parts(self) -> list[Part]:
         """The processes of the network that were started; those of routers that are off are left out."""
         found = [] if self._net is None else list(router_parts(self._net.switches))
+        found += [] if self._open_vswitch is None else shared_parts(self._open_vswitch)
         found += [] if self._controllers is None else controller_parts(self._controllers)
         found += [] if self._slow_path is None else [slow_path_part(self._slow_path)]
         found += [] if self._northbound is None else [northbound_part(self._northbound)]
@@ -171,6 +191,8 @@ class Testbed:
         the northbound server. Raises ValueError for any other."""
         if part.kind is PartKind.CONTROLLER:
             self.controllers.restart(int(part.owner))
+        elif part.kind is PartKind.RELAY and self._open_vswitch is not None:
+            self._open_vswitch.relay.restart()
         elif part.kind is PartKind.SLOW_PATH:
             self._slow_path = self._start_slow_path()
         elif part.kind is PartKind.NORTHBOUND and self._northbound_start is not None:
@@ -186,7 +208,8 @@ class Testbed:
         """After `close`: end the routers and all commands on nodes, and give up the namespaces, for a sandbox that goes
         on. Idempotent."""
         switches = self._net.switches if self._net is not None else []
-        RouterSwitch.batchShutdown(switches)
+        if switches:
+            switches[0].batchShutdown(switches)
         nodes = list(self._net.values()) if self._net is not None else []
         dismantle([*nodes, *([self._management.centre] if self._management is not None else [])])
 

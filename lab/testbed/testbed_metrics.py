@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from helsewan.emulation.routers.packet_sockets import PacketSockets
-from helsewan.lab.health.health_monitor import LinkCounters, Thread
+from helsewan.emulation.routers.switches import RouterKind, Thread
+from helsewan.lab.health.health_monitor import LinkCounters
 from helsewan.lab.testbed.testbed import Testbed
 
 LINK_ENGINE, TRAFFIC, CONTROLLER, RUN = "link engine", "traffic sender", "controller", "traffic and timeline"
-FORWARDER = "ovs-vswitchd"
+ROUTERS = "routers"  # the thread that forwards for all of them
 
 
 class TestbedMetrics:
@@ -33,9 +34,9 @@ class TestbedMetrics:
             threads[TRAFFIC] = Thread(os.getpid(), self._sender.native_id)
         for switch in self._testbed.net.switches:
             if switch.is_on and switch.name not in self._testbed.failed_routers:
-                with suppress(OSError, ValueError):  # it has ended, which the process monitor reports
-                    pid = switch.daemon_pid(FORWARDER)
-                    threads[switch.name] = Thread(pid, pid)
+                with suppress(OSError, KeyError):  # it has ended, which the process monitor reports
+                    name = ROUTERS if switch.kind is RouterKind.SHARED else switch.name
+                    threads[name] = switch.forwarding_thread()
         return threads
 
     def packet_sockets(self, thread: str) -> PacketSockets | None:

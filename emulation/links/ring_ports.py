@@ -1,0 +1,197 @@
+"""Ports whose frames are exchanged in shared memory: the engine on one side, a port of a switch on the other.
+
+The engine works the rings. This module has the conversation by which the switch gets to know them (`vhost_user`): a
+switch connects to the Unix socket of each of its ports, and again after it has removed and added a port. A port that
+goes down is stopped by a message over that connection, which takes the switch's port down at once; closing the
+connection would do so too, but DPDK takes up to a second to connect again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from helsewan.emulation import _linkengine
+from helsewan.emulation.links import vhost_user
+from helsewan.emulation.links.engine import EngineError, EngineProcess
+
+ENTRIES = 256  # frames a ring holds: 128 dropped in bursts, and each doubles the memory of every port
+_REPLY_DEADLINE_S = 5.0
+_EVERY_S = 0.002
+_ADD_SEALS, _GET_SEALS = fcntl.F_ADD_SEALS, fcntl.F_GET_SEALS
+_FIXED_SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW  # so that no access to a mapping can fail
+
+
+class RingPort:
+    """One port: its shared memory, and the socket at ``path`` to which the switch connects."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError if the memory or the socket cannot be created."""
+        self.path = path
+        self.size, self.offsets = _linkengine.vring_layout(ENTRIES)
+        self.memory = os.memfd_create("ring-port", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.memory, self.size)
+        fcntl.fcntl(self.memory, _ADD_SEALS, _FIXED_SIZE)
+        self.number = -1  # the engine's, once it has the memory
+        self.up = True  # as asked for
+        self.running = False  # whether the switch uses the rings
+        self.connection: socket.socket | None = None
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self.listener.bind(str(path))
+        self.listener.listen(1)
+
+
+class RingPorts:
+    """The ring ports of one engine. Methods may be called from any thread."""
+
+    def __init__(self, engine: EngineProcess) -> None:
+        self._engine = engine
+        self._ports: list[RingPort] = []
+        self._lock = threading.RLock()  # of all ports' states and conversations
+        self._selector = selectors.EpollSelector()
+        self._kick = os.eventfd(0, os.EFD_CLOEXEC)
+        self._closing = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._selector.register(self._closing, selectors.EVENT_READ)
+        self._call = -1
+        self._thread: threading.Thread | None = None
+
+    def open(self, path: Path) -> RingPort:
+        """Create a port. Raises OSError."""
+        port = RingPort(path)
+        self._ports.append(port)
+        return port
+
+    def hand_over(self, ports: Sequence[RingPort]) -> list[int]:
+        """Give ports to the engine; returns their numbers there. From then on a switch may connect."""
+        if self._call < 0:
+            self._call = self._engine.call_descriptor()
+            self._thread = threading.Thread(target=self._serve, name="ring-ports", daemon=True)
+            self._thread.start()
+        numbers = self._engine.add_rings([port.memory for port in ports], ENTRIES)
+        for port, number in zip(ports, numbers, strict=True):
+            port.number = number
+            self._selector.register(port.listener, selectors.EVENT_READ, port)
+        return numbers
+
+    def set_up(self, ports: Iterable[RingPort], up: bool) -> None:
+        """Set ports up or down; returns when the switch does not use those that are down any more. A port that is
+        not connected comes up when it is."""
+        with self._lock:
+            changed = [port for port in ports if port.up != up]
+            for port in changed:
+                port.up = up
+            if up:
+                self._start([port for port in changed if port.connection])
+            else:
+                self._stop([port for port in changed if port.running])
+
+    def wait(self, ports: Iterable[RingPort], deadline_s: float) -> list[RingPort]:
+        """Wait until the switch uses the rings of all ``ports``; returns those of which it does not in time."""
+        until = time.monotonic() + deadline_s
+        waiting = list(ports)
+        while (waiting := [port for port in waiting if not port.running]) and time.monotonic() < until:
+            time.sleep(_EVERY_S)
+        return waiting
+
+    def close(self) -> None:
+        """Accept no more connections. The ports stay as they are: they end with the engine."""
+        os.eventfd_write(self._closing, 1)
+        if self._thread is not None:
+            self._thread.join()
+
+    def _start(self, ports: Sequence[RingPort]) -> None:
+        """Start the rings of connected ports."""
+        if not ports:
+            return
+        self._engine.set_rings([port.number for port in ports], True)
+        for port in ports:
+            assert port.connection
+            try:
+                vhost_user.start_queues(port.connection, ENTRIES, port.offsets, self._call, self._kick)
+                port.running = True
+            except OSError:  # the switch has removed the port meanwhile: it will connect again if it adds it
+                self._disconnect(port)
+
+    def _stop(self, ports: Sequence[RingPort]) -> None:
+        """Stop the rings of running ports: the switch first, then the engine."""
+        asked = []
+        for port in ports:
+            assert port.connection
+            try:
+                vhost_user.ask_to_stop(port.connection)
+                asked.append(port)
+            except OSError:
+                self._disconnect(port)
+        for port in asked:
+            assert port.connection
+            try:
+                vhost_user.await_stop(port.connection)
+                port.running = False
+            except (OSError, vhost_user.ProtocolError):
+                self._disconnect(port)
+        if asked:
+            self._engine.set_rings([port.number for port in asked], False)
+
+    def _disconnect(self, port: RingPort) -> None:
+        assert port.connection
+        self._selector.unregister(port.connection)
+        port.connection.close()
+        port.connection = None
+        if port.running:
+            port.running = False
+            with suppress(EngineError):  # it has ended: so do its ports
+                self._engine.set_rings([port.number], False)
+
+    def _serve(self) -> None:
+        """Accept the switch's connections, and notice their ends."""
+        while True:
+            ready = self._selector.select()
+            if any(key.fileobj == self._closing for key, _ in ready):
+                return
+            with self._lock:
+                connected = []
+                for key, _ in ready:
+                    port: RingPort = key.data
+                    if key.fileobj is port.listener:
+                        if self._accept(port):
+                            connected.append(port)
+                    elif key.fileobj is port.connection and _has_ended(port.connection):
+                        self._disconnect(port)
+                with suppress(EngineError):
+                    self._start([port for port in connected if port.up])
+
+    def _accept(self, port: RingPort) -> bool:
+        """Accept a connection in place of any other; whether it can be used."""
+        try:
+            connection, _ = port.listener.accept()
+        except OSError:  # it has gone again
+            return False
+        if port.connection:
+            self._disconnect(port)
+        connection.settimeout(_REPLY_DEADLINE_S)
+        try:
+            vhost_user.begin(connection, port.memory, port.size)
+        except (OSError, vhost_user.ProtocolError):
+            connection.close()  # DPDK connects again
+            return False
+        port.connection = connection
+        self._selector.register(connection, selectors.EVENT_READ, port)
+        return True
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    """Whether the other side has closed ``connection``, or sends what nobody has asked for."""
+    try:
+        connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True

@@ -1,0 +1,286 @@
+"""Shared routers: bridges of one Open vSwitch with DPDK, joined to the link engine by shared memory.
+
+One thread polls the ports of all routers, and frames pass from a link to a router and on without a system call. Each
+router has its own identity and its own management link all the same, see `management_relay`. Traps and figures:
+docs/decisions, 27.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from helsewan.common.processes import CommandError, run
+from helsewan.emulation.links.link_backend import CORE_MTU
+from helsewan.emulation.links.ring_ports import RingPort, RingPorts
+from helsewan.emulation.routers.management_relay import ManagementRelay
+from helsewan.emulation.routers.switches import (
+    BUNDLE_IDLE_S,
+    DATABASE_SERVER,
+    FORWARDER,
+    MANAGEMENT_INTERFACE,
+    MONITOR,
+    REVALIDATOR,
+    SCHEMA,
+    START_DEADLINE_S,
+    USERSPACE,
+    Daemon,
+    RouterKind,
+    RouterSwitch,
+    Thread,
+    adopt,
+    bridge_settings,
+    daemon_options,
+)
+from helsewan.emulation.sandbox.namespaces import Namespace
+from helsewan.emulation.sandbox.procfs import threads
+from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, set_realtime
+
+PROGRAM = Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")  # Debian's; beside the one without DPDK
+# The longest sleep of the polling thread, us, when it finds no or few frames. A frame waits for half of it on average
+# at each router, which the next link compensates; an idle network costs less the longer it is.
+MAX_SLEEP_US = 100
+# Memory of DPDK, MB, all of it resident as there are no huge pages. A buffer takes a page (4 KB) without those, and
+# Open vSwitch tries 262,144 buffers, then half as many, until they fit: with 128 MB that are 16,384, of which a port in
+# use holds none (its frames lie in the link engine's memory). The rest is for the ports, 100 KB each.
+MEMORY_MB, PORTS_OF_MEMORY = 128, 400
+_FIRST_PORT = "buffers"
+_PORTS_DEADLINE_S = 60.0
+_POLLING = "pmd-"  # how the polling thread's name begins
+_VHOST = "vhost-events"  # the thread that answers when a port is to go down
+
+
+class SharedOpenVSwitch:
+    """The daemons that all shared routers of a network are bridges of; files are in ``home``, logs in ``log_dir``."""
+
+    def __init__(self, home: Path, log_dir: Path, rings: RingPorts) -> None:
+        """``rings``: the link engine's ports in shared memory."""
+        self.home, self._log_dir, self.rings = home / "switch", log_dir, rings
+        self._namespace = Namespace()  # Open vSwitch creates an interface for each bridge
+        self._relay: ManagementRelay | None = None
+        self._daemons: list[Daemon] = []
+        self._is_started = False
+        self.home.mkdir(mode=0o700)
+
+    def start(self, routers: Sequence[SharedSwitch]) -> None:
+        """Start the daemons and add all ``routers``. Raises CommandError when that fails."""
+        self._relay = ManagementRelay(self.home, self._log_dir, routers)
+        database = self.home / "conf.db"
+        with self._namespace.entered():
+            run(["ovsdb-tool", "create", str(database), str(SCHEMA)])
+            options = daemon_options(self.home, DATABASE_SERVER, self._log(DATABASE_SERVER))
+            run(["ovsdb-server", str(database), f"--remote=punix:{self._socket}", *options], START_DEADLINE_S)
+            self._daemons.append(adopt(self.home, DATABASE_SERVER, self._log(DATABASE_SERVER)))
+            ports = sum(len(router.rings) for router in routers)
+            self.configure("--no-wait", "init", "--", "set", "Open_vSwitch", ".", *_settings(ports))
+            # A line for each port whenever one is added, and each refused connection, would fill the log.
+            quiet = ("-vdpif_netdev:file:warn", "-vdpdk:file:err", "-vbridge:file:warn")
+            options = daemon_options(self.home, FORWARDER, self._log(FORWARDER))
+            own = {"OVS_RUNDIR": str(self.home)}
+            run([str(PROGRAM), f"unix:{self._socket}", *options, *quiet], START_DEADLINE_S, own)
+            self._daemons.append(adopt(self.home, FORWARDER, self._log(FORWARDER)))
+        self._allocate_buffers()
+        self._set_realtime()
+        self.add(routers)
+        self._is_started = True
+
+    def add(self, routers: Sequence[SharedSwitch]) -> None:
+        """Add routers without any rules, and wait until all their ports work. Raises CommandError."""
+        settings = [word for router in routers for word in router.settings()]
+        self.configure(*settings[1:])
+        self._require([port for router in routers for port in router.rings.values()])
+
+    def remove(self, router: SharedSwitch) -> None:
+        """Remove a router with all its state."""
+        self.configure("--if-exists", "del-br", router.bridge)
+
+    def configure(self, *arguments: str) -> str:
+        """Run ovs-vsctl; returns when the change is in effect, unless ``--no-wait`` is given."""
+        return run(["ovs-vsctl", f"--db=unix:{self._socket}", "--timeout=60", *arguments], START_DEADLINE_S)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether ``start`` has started everything."""
+        return self._is_started
+
+    def running_daemons(self) -> list[Daemon]:
+        """Both daemons."""
+        return list(self._daemons)
+
+    @property
+    def relay(self) -> ManagementRelay:
+        """The relay of the routers' connections with controllers. Raises RuntimeError before ``start``."""
+        if self._relay is None:
+            raise RuntimeError("the shared Open vSwitch was not started")
+        return self._relay
+
+    def forwarding_thread(self) -> Thread:
+        """The polling thread."""
+        pid = self._daemons[-1].pid
+        return Thread(pid, next(iter(threads(pid, _POLLING))))
+
+    def _allocate_buffers(self) -> None:
+        """Bring a first port up alone, for which Open vSwitch allocates the buffers of all ports. It must not compete
+        with other ports for DPDK's memory: it takes what it finds, and fails where what it finds is in pieces."""
+        port = self.rings.open(self.home / _FIRST_PORT)
+        self.rings.hand_over([port])
+        argv = ["--", "add-br", _FIRST_PORT, "--", "set", "Bridge", _FIRST_PORT, f"datapath_type={USERSPACE}"]
+        argv += ["fail_mode=secure", "--", "add-port", _FIRST_PORT, f"{_FIRST_PORT}0"]
+        argv += ["--", "set", "Interface", f"{_FIRST_PORT}0", *_interface(port)]
+        self.configure(*argv[1:])
+        self._require([port])
+        # The buffers are allocated when the port is configured, after it was connected.
+        self.configure("wait-until", "Interface", f"{_FIRST_PORT}0", "link_state=up")
+        self.rings.set_up([port], False)  # not polled any more
+
+    def _require(self, ports: Sequence[RingPort]) -> None:
+        """Wait until the switch uses all ``ports``. Raises CommandError when it does not, or refused one."""
+        missing = self.rings.wait(ports, _PORTS_DEADLINE_S)
+        rows = json.loads(self.configure("--format=json", "--columns=name,ofport,error", "list", "Interface"))["data"]
+        refused = [f"{name}: {error}" for name, number, error in rows if number == -1]
+        if missing or refused:
+            reason = refused[0] if refused else f"{missing[0].path.name} is not connected"
+            log = self._log(FORWARDER)
+            raise CommandError([PROGRAM.name], "none", f"{len(missing) + len(refused)} ports: {reason}; see {log}")
+
+    def _set_realtime(self) -> None:
+        """Give the forwarding and repair threads real-time priority; the database stays normal."""
+        pid = self._daemons[-1].pid
+        set_realtime(SWITCHES, pid)  # it learns of ports that go down
+        for name, level in ((MONITOR, LINKS), (REVALIDATOR, SWITCHES), (_POLLING, SWITCHES), (_VHOST, SWITCHES)):
+            for thread in threads(pid, name):
+                set_realtime(level, thread)
+
+    def _log(self, daemon: str) -> Path:
+        return self._log_dir / f"switch.{daemon}.log"
+
+    @property
+    def _socket(self) -> Path:
+        return self.home / "db.sock"
+
+
+class SharedSwitch(RouterSwitch):
+    """One router: a bridge of ``open_vswitch``. Its own namespace has its management interface only."""
+
+    kind = RouterKind.SHARED
+
+    def __init__(self, name: str, home: Path, log_dir: Path, open_vswitch: SharedOpenVSwitch, **params: Any) -> None:
+        self.open_vswitch = open_vswitch
+        self.rings: dict[str, RingPort] = {}
+        self._is_on = False
+        super().__init__(name, home, log_dir, **params)
+        self.bridge = f"r{int(self.dpid, 16)}"  # Open vSwitch names an interface like it: at most 15 characters
+
+    @classmethod
+    def batchStartup(cls, switches: Sequence[SharedSwitch]) -> Sequence[SharedSwitch]:
+        """Start the shared Open vSwitch with all routers. Raises CommandError when it does not start."""
+        if switches:
+            for switch in switches:
+                switch.home.mkdir(mode=0o700, exist_ok=True)
+                switch.management_socket.symlink_to(switch.open_vswitch.home / f"{switch.bridge}.mgmt")
+                switch._is_on = True
+            switches[0].open_vswitch.start(switches)
+        return switches
+
+    @classmethod
+    def batchShutdown(cls, switches: Sequence[SharedSwitch]) -> Sequence[SharedSwitch]:
+        """Stop the shared Open vSwitch."""
+        for daemon in switches[0].open_vswitch.running_daemons() if switches else ():
+            daemon.kill()
+        return switches
+
+    def open_ring(self, name: str) -> RingPort | None:
+        """Create the port of interface ``name`` in shared memory; None for the management interface, whose frames go
+        to the namespace."""
+        if name == MANAGEMENT_INTERFACE:
+            return None
+        self.rings[name] = self.open_vswitch.rings.open(self.open_vswitch.home / f"{self.name}-{name}")
+        return self.rings[name]
+
+    def bring_up(self, name: str, txqlen: int, mtu: int | None = None) -> None:
+        """Set the management interface up; ports in shared memory come up with the bridge."""
+        if name not in self.rings:
+            super().bring_up(name, txqlen, mtu)
+
+    def power_on(self) -> None:
+        """Add the bridge again, without rules."""
+        self.open_vswitch.add([self])
+        self._is_on = True
+
+    def power_off(self) -> None:
+        """Remove the bridge: its rules, groups, meters and connections are gone."""
+        if self._is_on:
+            self._is_on = False
+            self.open_vswitch.remove(self)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the router is powered on."""
+        return self._is_on
+
+    def running_daemons(self) -> list[Daemon]:
+        """None: those that it shares are not its own."""
+        return []
+
+    def forwarding_thread(self) -> Thread:
+        """The thread that forwards the frames of all routers."""
+        return self.open_vswitch.forwarding_thread()
+
+    def set_carrier(self, interface: str, up: bool) -> None:
+        """Let an interface gain or lose carrier."""
+        self.open_vswitch.rings.set_up([self.rings[interface]], up)
+
+    def set_interface(self, name: str, *settings: str) -> None:
+        """Set columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has applied
+        them."""
+        self.open_vswitch.configure("set", "Interface", self._interface_name(name), *settings)
+
+    def control_socket(self, number: int) -> Path:
+        """The socket by which the bridge reaches controller ``number``, over the relay."""
+        return self.open_vswitch.home / f"{self.name}-controller{number}"
+
+    def settings(self) -> list[str]:
+        """Arguments of ovs-vsctl that create the bridge with its ports."""
+        controllers = len(self.control.controllers) if self.control else 0
+        targets = [f"unix:{self.control_socket(number)}" for number in range(controllers)]
+        return list(
+            bridge_settings(
+                self,
+                self.bridge,
+                USERSPACE,
+                targets,
+                lambda name: [self._interface_name(name), *_interface(self.rings[name])],
+            )
+        )
+
+    def _interface_name(self, name: str) -> str:
+        """Names of interfaces are unique in an Open vSwitch."""
+        return f"{self.bridge}-{name}"
+
+
+def _settings(ports: int) -> list[str]:
+    """Settings of the table Open_vSwitch for so many ports."""
+    polling = max(os.sched_getaffinity(0))
+    memory_mb = MEMORY_MB
+    while PORTS_OF_MEMORY * memory_mb < MEMORY_MB * ports:
+        memory_mb *= 2
+    # Without huge pages DPDK allocates at the start or not at all (--legacy-mem).
+    extra = f"--no-huge --legacy-mem --no-pci -m {memory_mb} --file-prefix helsewan"
+    return [
+        "other_config:dpdk-init=true",
+        f"other_config:dpdk-extra={extra}",
+        f"other_config:pmd-cpu-mask={1 << polling:x}",
+        f"other_config:pmd-maxsleep={MAX_SLEEP_US}",
+        "other_config:per-port-memory=false",
+        "other_config:n-handler-threads=1",
+        "other_config:n-revalidator-threads=1",
+        f"other_config:bundle-idle-timeout={BUNDLE_IDLE_S}",
+    ]
+
+
+def _interface(port: RingPort) -> list[str]:
+    """Columns of an interface over ``port``."""
+    return ["type=dpdkvhostuserclient", f"options:vhost-server-path={port.path}", f"mtu_request={CORE_MTU}"]
