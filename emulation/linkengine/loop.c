@@ -16,6 +16,7 @@
 #define LOOP_EVENTS 256            /* taken from the kernel at a time */
 #define LOOP_READ_BUDGET 32        /* frames read from a port before the next one's turn */
 #define LOOP_CONTROL UINT32_MAX    /* epoll's name for the control descriptor */
+#define LOOP_CALL (UINT32_MAX - 1) /* and for the rings' eventfd */
 #define LOOP_NS_PER_S 1000000000
 /* Under load the loop checks for arrivals and deliveries once per this interval, like interrupt moderation of a network
  * card: a wake-up costs several times as much as a frame, here and in the receiving switch. A frame then waits half of
@@ -49,7 +50,9 @@ int le_loop_init(struct le_loop *loop, struct le_engine *engine)
         .scratch = malloc(FRAME_MAX_BYTES),
         .too_long_fd = -1,
     };
-    if (loop->ports && loop->scratch && loop->epoll_fd >= 0)
+    struct epoll_event call = {.events = EPOLLIN, .data.u32 = LOOP_CALL};
+    if (le_ring_ports_init(&loop->rings, engine->max_ports) == 0 && loop->ports && loop->scratch &&
+        loop->epoll_fd >= 0 && epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->rings.call_fd, &call) == 0)
         return 0;
     le_loop_clear(loop);
     return -1;
@@ -61,9 +64,10 @@ void le_loop_clear(struct le_loop *loop)
         close(loop->epoll_fd);
     if (loop->too_long_fd >= 0)
         close(loop->too_long_fd);
+    le_ring_ports_clear(&loop->rings);
     free(loop->ports);
     free(loop->scratch);
-    *loop = (struct le_loop){.epoll_fd = -1, .too_long_fd = -1};
+    *loop = (struct le_loop){.rings = {.call_fd = -1}, .epoll_fd = -1, .too_long_fd = -1};
 }
 
 /* A le_engine_too_long. */
@@ -100,6 +104,26 @@ int le_loop_watch(struct le_loop *loop, uint32_t port, int fd)
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -1;
     return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+int le_loop_watch_rings(struct le_loop *loop, uint32_t port, int memory_fd, uint32_t entries)
+{
+    struct le_ring_port *rings =
+        le_ring_ports_add(&loop->rings, port, memory_fd, entries, &loop->engine->port_stats[port]);
+    if (!rings)
+        return -1;
+    loop->ports[port] = (struct le_loop_port){.fd = -1, .rings = rings};
+    return 0;
+}
+
+bool le_loop_set_rings(struct le_loop *loop, uint32_t port, bool active)
+{
+    struct le_ring_port *rings = loop->ports[port].rings;
+    if (rings && active)
+        le_ring_ports_activate(&loop->rings, rings);
+    else if (rings)
+        le_ring_ports_deactivate(&loop->rings, rings);
+    return rings != NULL;
 }
 
 /* Record how late a delivery is. */
@@ -152,7 +176,10 @@ static enum le_engine_outcome loop_write(void *context, struct le_pipe *pipe, co
     if (pipe->capture)
         le_capture_frame(pipe->capture, pipe->capture_interface, (uint64_t)loop_clock_ns(CLOCK_REALTIME), frame->data,
                          frame->length, frame->length - frame->line_bytes);
-    if (write(loop->ports[pipe->dst_port].fd, frame->data, frame->length) >= 0)
+    const struct le_loop_port *port = &loop->ports[pipe->dst_port];
+    if (port->rings)
+        return le_ring_ports_write(&loop->rings, port->rings, frame->data, frame->length);
+    if (write(port->fd, frame->data, frame->length) >= 0)
         return ENGINE_DELIVERED;
     switch (errno) {
     case EIO:        /* a TAP that is administratively down */
@@ -170,6 +197,7 @@ static enum le_engine_outcome loop_write(void *context, struct le_pipe *pipe, co
 void le_loop_deliver_due(struct le_loop *loop)
 {
     le_engine_deliver_due(loop->engine, le_loop_now_ns(), loop_write, loop);
+    le_ring_ports_publish(&loop->rings);
 }
 
 static void loop_push_ready(struct le_loop *loop, struct le_loop_port *port)
@@ -213,6 +241,23 @@ static void loop_read(struct le_loop *loop, struct le_loop_port *port)
     loop_push_ready(loop, port); /* there may be more */
 }
 
+/* Read the rings that have frames, when they are due; their counters follow. */
+static void loop_read_rings(struct le_loop *loop)
+{
+    struct le_ring_ports *rings = &loop->rings;
+    if (rings->due || rings->polled) {
+        rings->due = false;
+        for (uint32_t slot = 0; slot < rings->active_count; slot++) {
+            struct le_ring_port *port = rings->active[slot];
+            if (!le_ring_ports_ready(rings, port))
+                continue;
+            le_ring_ports_read(rings, port, loop->engine, le_loop_now_ns());
+            le_loop_deliver_due(loop);
+        }
+    }
+    le_ring_ports_count(rings);
+}
+
 /* Wait for events until the time given. */
 static int loop_wait(struct le_loop *loop, struct epoll_event *events, int64_t until_ns)
 {
@@ -245,13 +290,14 @@ static void loop_measure_load(struct le_loop *loop, int64_t start_ns, int64_t en
     loop->loaded = loop->worked_ns * 100 > window_ns * (loop->loaded ? LOOP_EASED_PERCENT : LOOP_LOADED_PERCENT);
     loop->window_ns = end_ns;
     loop->worked_ns = 0;
+    le_ring_ports_poll(&loop->rings, loop->loaded);
 }
 
 /* Under load, sleep until the coalescing interval ends, whatever arrives. */
 static void loop_coalesce(struct le_loop *loop)
 {
     int64_t until_ns = loop->polled_ns + LOOP_COALESCE_NS;
-    if (loop->ready_head || !loop->loaded || le_loop_now_ns() >= until_ns)
+    if (loop->ready_head || loop->rings.due || !loop->loaded || le_loop_now_ns() >= until_ns)
         return;
     struct timespec until = {.tv_sec = until_ns / LOOP_NS_PER_S, .tv_nsec = until_ns % LOOP_NS_PER_S};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
@@ -261,9 +307,11 @@ static void loop_coalesce(struct le_loop *loop)
 /* Until when the loop may sleep. */
 static int64_t loop_sleep_ns(const struct le_loop *loop)
 {
-    if (loop->ready_head)
+    if (loop->ready_head || loop->rings.due)
         return le_loop_now_ns();
-    int64_t due_ns = le_heap_earliest_ns(&loop->engine->heap), wake_ns = loop->polled_ns + LOOP_MAX_SLEEP_NS;
+    bool polls = loop->rings.polled && loop->rings.active_count;
+    int64_t due_ns = le_heap_earliest_ns(&loop->engine->heap);
+    int64_t wake_ns = loop->polled_ns + (polls ? LOOP_COALESCE_NS : LOOP_MAX_SLEEP_NS);
     if (due_ns >= wake_ns)
         return wake_ns;
     return due_ns > loop->polled_ns ? due_ns : loop->polled_ns; /* a change may make things due in the past */
@@ -287,6 +335,8 @@ static int loop_turn(struct le_loop *loop)
     for (int i = 0; i < count; i++) {
         if (events[i].data.u32 == LOOP_CONTROL)
             control = 1;
+        else if (events[i].data.u32 == LOOP_CALL)
+            le_ring_ports_called(&loop->rings);
         else
             loop_push_ready(loop, &loop->ports[events[i].data.u32]);
     }
@@ -297,6 +347,7 @@ static int loop_turn(struct le_loop *loop)
         if (port == last)
             break;
     }
+    loop_read_rings(loop);
     int64_t end_ns = le_loop_now_ns();
     loop_record_round(loop, (uint64_t)(end_ns - start_ns));
     loop_measure_load(loop, start_ns, end_ns);

@@ -6,9 +6,11 @@
 #include <stdint.h>
 
 #include "engine.h"
+#include "ring_ports.h"
 
 struct le_loop_port {
-    int fd;                     /* TAP or socket, non-blocking; -1: only simulated */
+    int fd;                     /* TAP or socket, non-blocking; -1: rings, or only simulated */
+    struct le_ring_port *rings; /* its rings, NULL: none */
     bool ready;                 /* may have frames to read: in the ready list */
     struct le_loop_port *next;  /* in the ready list */
 };
@@ -16,7 +18,8 @@ struct le_loop_port {
 struct le_loop {
     struct le_engine *engine;         /* the engine that it runs */
     struct le_loop_port *ports;       /* by port number */
-    int epoll_fd;                     /* watches all ports, edge-triggered */
+    struct le_ring_ports rings;       /* those that have rings */
+    int epoll_fd;                     /* watches all descriptors of ports, edge-triggered, and the rings' eventfd */
     struct le_loop_port *ready_head;  /* ports to read, the longest waiting first */
     struct le_loop_port *ready_tail;  /* the last of them; undefined when there is none */
     int64_t polled_ns;                /* when it last checked for arrivals */
@@ -35,6 +38,13 @@ void le_loop_clear(struct le_loop *loop);
 /* Read and write this port's frames on fd, which is made non-blocking and stays the caller's to close. -1: a port that
  * is only simulated. Returns 0, or -1 with errno. */
 int le_loop_watch(struct le_loop *loop, uint32_t port, int fd);
+
+/* Read and write this port's frames through rings of entries each in the memory of memory_fd, as le_ring_ports_add()
+ * has it; inactive at first. Returns 0, or -1 with errno. */
+int le_loop_watch_rings(struct le_loop *loop, uint32_t port, int memory_fd, uint32_t entries);
+
+/* Begin to work the port's rings, emptied, or end. False: the port has none. */
+bool le_loop_set_rings(struct le_loop *loop, uint32_t port, bool active);
 
 /* Before each frame that is reported, in native byte order. */
 struct le_loop_too_long {

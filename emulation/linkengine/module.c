@@ -155,6 +155,9 @@ static PyObject *module_run(struct le_module_engine *self, PyObject *args)
 static PyMethodDef module_methods[] = {
     {"configure", (PyCFunction)module_configure, METH_VARARGS, "Set the class tables."},
     {"add_port", (PyCFunction)module_add_port, METH_VARARGS, "Add a port over a descriptor; its number."},
+    {"add_rings", (PyCFunction)le_rings_add, METH_VARARGS, "Add a port over virtqueues in shared memory; its number."},
+    {"set_rings", (PyCFunction)le_rings_set, METH_VARARGS, "Begin or end to work ports' rings."},
+    {"call_fd", (PyCFunction)le_rings_call_fd, METH_NOARGS, "The eventfd that the rings' devices write."},
     {"add_pipes", (PyCFunction)le_pipes_add, METH_VARARGS, "Add pipes between ports; their numbers."},
     {"set_pipes", (PyCFunction)le_pipes_set, METH_VARARGS, "Change pipes, all or none, at the same time."},
     {"start_capture", (PyCFunction)le_captures_start, METH_VARARGS, "Put copies of pipes' frames into a ring."},
@@ -200,6 +203,11 @@ static int module_exec(PyObject *module)
     return 0;
 }
 
+static PyMethodDef module_functions[] = {
+    {"vring_layout", le_rings_layout, METH_VARARGS, "Where the rings of a port are in its memory."},
+    {0},
+};
+
 static PyModuleDef_Slot module_module_slots[] = {
     {Py_mod_exec, module_exec},
     {0},
@@ -209,6 +217,7 @@ static struct PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_linkengine",
     .m_doc = "Emulated links: class queues, rate and delay over file descriptors.",
+    .m_methods = module_functions,
     .m_slots = module_module_slots,
 };
 

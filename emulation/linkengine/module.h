@@ -49,6 +49,19 @@ PyObject *le_pipes_compensate_delay(struct le_module_engine *self, PyObject *arg
 /* Engine.follow_frames(origin_ns): see le_engine_follow_frames(). */
 PyObject *le_pipes_follow_frames(struct le_module_engine *self, PyObject *args);
 
+/* Engine.add_rings(fd, entries): adds a port over two virtqueues of entries each, in the memory of fd, as
+ * le_loop_watch_rings() has it; its number. */
+PyObject *le_rings_add(struct le_module_engine *self, PyObject *args);
+
+/* Engine.set_rings(ports, active): begins to work the ports' rings, emptied, or ends; all or none. */
+PyObject *le_rings_set(struct le_module_engine *self, PyObject *args);
+
+/* Engine.call_fd(): the eventfd that the devices of all rings write; it stays the engine's. */
+PyObject *le_rings_call_fd(struct le_module_engine *self, PyObject *unused);
+
+/* vring_layout(entries): (bytes of memory, (desc, avail, used) of ring 0, the same of ring 1), offsets in it. */
+PyObject *le_rings_layout(PyObject *module, PyObject *args);
+
 /* Engine.simulate(arrivals, until_ns, prompt=True): arrivals (time_ns, port, frame) go through the pipes that run()
  * uses, in virtual time; returns the deliveries up to until_ns as [(due_ns, port, frame)]. Unless prompt, the engine
  * looks for what is due only at the end. */

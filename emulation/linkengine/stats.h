@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#define STATS_LAYOUT 4           /* version of this layout */
+#define STATS_LAYOUT 5           /* version of this layout */
 #define STATS_QUEUES 8           /* class queues of a pipe, at most */
 #define STATS_LATENESS_BINS 160  /* four bins an octave: the last starts at 7 * 2^38 ns, half an hour */
 #define STATS_LONG_ROUND_NS 1000000 /* shorter times without a check are not counted */
@@ -42,7 +42,9 @@ struct le_port_stats {
     uint64_t drop_runt;   /* frames shorter than an Ethernet header */
     uint64_t drop_vlan;   /* frames for which the port has no pipe: VLAN unknown or missing */
     uint64_t retired;     /* 1 once the device is gone and is no longer read */
-    uint64_t reserved;    /* pads to a cache line */
+    uint64_t waiting;     /* frames in its ring that the device has not taken yet, as of the last round */
+    uint64_t rings_broken; /* times that the device broke the protocol of the rings, which ends the port */
+    uint64_t reserved[7];  /* pads to a cache line */
 };
 
 struct le_pipe_stats {

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from helsewan.emulation import _linkengine
 
-STATS_LAYOUT = 4
+STATS_LAYOUT = 5
 QUEUES = 8
 LATENESS_BINS = 160
 CLASS_BINS = 88
@@ -39,7 +39,18 @@ ENGINE_DTYPE = _words(
     ("lateness", LATENESS_BINS),
     ("long_rounds", LATENESS_BINS),
 )
-PORT_DTYPE = _words("frames_in", "bytes_in", "frames_out", "bytes_out", "drop_runt", "drop_vlan", "retired", "reserved")
+PORT_DTYPE = _words(
+    "frames_in",
+    "bytes_in",
+    "frames_out",
+    "bytes_out",
+    "drop_runt",
+    "drop_vlan",
+    "retired",
+    "waiting",
+    "rings_broken",
+    ("reserved", 7),
+)
 PIPE_DTYPE = _words(
     "frames_in",
     "bytes_in",

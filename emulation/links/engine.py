@@ -1,7 +1,8 @@
 """Client of the link engine, a separate process that carries frames between ports.
 
-A port is a TAP's descriptor (or, in tests, a socket that keeps message boundaries); a pipe is one direction of a link
-from port to port. Either end of a pipe may be a VLAN of a trunk port.
+A port is a TAP's descriptor (or, in tests, a socket that keeps message boundaries), or a pair of virtqueues in shared
+memory, whose device is a vhost-user back end; a pipe is one direction of a link from port to port. Either end of a pipe
+may be a VLAN of a trunk port.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.links.trace import Trace
 
 TOO_LONG_HEAD = struct.Struct("=II")  # of a report: the pipe's number, its MTU in bytes (struct le_loop_too_long)
+RING_ENTRIES = 512  # of each ring of a port: 128 drop in bursts
 _FDS_PER_MESSAGE = 200
 _REPLY_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 10.0
@@ -105,7 +107,7 @@ class EngineProcess:
             os.close(counters_fd)
         self._counters = Counters(memory, self._max_ports, self._max_pipes)
         self._control.settimeout(_REPLY_TIMEOUT_S)
-        granted = self._receive()
+        granted, _ = self._receive()
         self.scheduling, self.memory_locked = granted["scheduling"], granted["memory_locked"]
 
     def close(self) -> None:
@@ -154,6 +156,31 @@ class EngineProcess:
         for start in range(0, len(fds), _FDS_PER_MESSAGE):
             ports += self._request("add_ports", fds[start : start + _FDS_PER_MESSAGE])["ports"]
         return ports
+
+    def add_rings(self, fds: Sequence[int], entries: int = RING_ENTRIES) -> list[int]:
+        """Add ports over virtqueues (Virtio 1.1, split rings) of ``entries`` descriptors, a power of two; returns their
+        numbers. Each of ``fds`` is a memfd, sealed with F_SEAL_SHRINK, of the size that ``vring_layout(entries)``
+        names, in which the rings are and which the device maps; ring 0 leads to the engine, ring 1 to the device. The
+        engine maps them: the descriptors may be closed. The ports are inactive, as after ``set_rings(…, False)``."""
+        ports: list[int] = []
+        for start in range(0, len(fds), _FDS_PER_MESSAGE):
+            part = fds[start : start + _FDS_PER_MESSAGE]
+            ports += self._request("add_rings", part, entries=entries)["ports"]
+        return ports
+
+    def set_rings(self, ports: Sequence[int], active: bool) -> None:
+        """Empty the rings of ``ports`` and begin to work them, before their devices are told of them; or, once no
+        device uses them, no longer. Frames for a port that is not active are counted as ``drop_dst_down``.
+
+        A port whose device breaks the protocol ends by itself (``rings_broken`` in its counters) until it is activated
+        again."""
+        self._request("set_rings", ports=list(ports), active=active)
+
+    def call_descriptor(self) -> int:
+        """A new descriptor, to be closed by the caller, of the eventfd that devices write once they have put frames
+        into a ring 0 (SET_VRING_CALL); one for all ports. The kick of the other way is not used: devices poll."""
+        _, (descriptor,) = self._exchange("call_fd")
+        return descriptor
 
     def add_pipes(self, specs: Sequence[PipeSpec]) -> list[int]:
         """Add pipes; returns their numbers, counted from 0. When one is refused, those before it were added."""
@@ -257,6 +284,10 @@ class EngineProcess:
         self._request("restart_lateness")
 
     def _request(self, op: str, fds: Sequence[int] = (), **arguments: Any) -> dict[str, Any]:
+        return self._exchange(op, fds, **arguments)[0]
+
+    def _exchange(self, op: str, fds: Sequence[int] = (), **arguments: Any) -> tuple[dict[str, Any], list[int]]:
+        """Send a request; the reply and its descriptors."""
         with self._lock:
             if self._process is None:
                 raise EngineError("the link engine is not running")
@@ -266,10 +297,13 @@ class EngineProcess:
                 raise EngineError(f"the link engine has ended: {error}") from error
             return self._receive()
 
-    def _receive(self) -> dict[str, Any]:
+    def _receive(self) -> tuple[dict[str, Any], list[int]]:
         self._unread += 1
+        received: tuple[dict[str, Any], list[int]] | None = None
         try:
             while self._unread:
+                for fd in received[1] if received else ():
+                    os.close(fd)  # of a reply that came too late
                 received = receive_message(self._control)
                 self._unread -= 1
         except TimeoutError as error:
@@ -280,4 +314,4 @@ class EngineProcess:
         reply, _ = received
         if "error" in reply:
             raise EngineError(reply["error"])
-        return reply
+        return received

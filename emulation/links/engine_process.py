@@ -34,7 +34,8 @@ class EngineServer:
         self._engine = engine
 
     def answer(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        """The reply to a message; errors are returned as a reply, ``{"error": …}``."""
+        """The reply to a message; errors are returned as a reply, ``{"error": …}``. A ``descriptor`` in it is of this
+        process, and to be passed on with it."""
         added = 0  # ports: their descriptors belong to the engine
         try:
             match message.pop("op"):
@@ -47,6 +48,13 @@ class EngineServer:
                         ports.append(self._engine.add_port(fd))
                         added += 1
                     return {"ports": ports}
+                case "add_rings":
+                    return {"ports": [self._engine.add_rings(fd, message["entries"]) for fd in fds]}
+                case "set_rings":
+                    self._engine.set_rings(message["ports"], message["active"])
+                    return {}
+                case "call_fd":
+                    return {"descriptor": self._engine.call_fd()}
                 case "add_pipes":
                     return {"pipes": self._engine.add_pipes(message["queues"], message["pipes"])}
                 case "set_pipes":
@@ -98,7 +106,8 @@ class EngineServer:
             received = receive_message(control)
             if received is None:
                 return
-            send_message(control, self.answer(*received))
+            reply = self.answer(*received)
+            send_message(control, reply, [reply["descriptor"]] if "descriptor" in reply else [])
 
 
 def _prepare(with_thread: bool) -> dict[str, Any]:

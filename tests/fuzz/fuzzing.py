@@ -18,7 +18,7 @@ ROOT = HERE.parents[1]
 SOURCES = ROOT / "emulation" / "linkengine"
 CORPUS = HERE / "corpus"
 BUILD = ROOT / "build" / "fuzz"
-FUZZERS = ("classify", "frames", "script")
+FUZZERS = ("classify", "frames", "rings", "script")
 LONGEST_INPUT = 2048  # bytes: some ten settings and a hundred operations
 SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
 FLAGS = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", *SANITIZERS]
