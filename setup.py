@@ -18,9 +18,11 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import PlatformError
 
 TOP_PACKAGES = ("common", "topology", "policies", "controller", "verification", "emulation", "lab", "scenarios", "cli")
+PRELOADED = "helsewan.emulation._dpdk_buffers"  # never imported: a library for another program
 EXTENSION_FOLDERS = {
     "helsewan.emulation._linkengine": "emulation/linkengine",
     "helsewan.lab.flows._flows": "lab/flows/flowengine",
+    PRELOADED: "emulation/routers/preload",
 }
 WARNINGS = ["-Wall", "-Wextra"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
@@ -28,7 +30,7 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno
 
 def extension(name: str, folder: str) -> Extension:
     """The extension made of the folder's C files."""
-    sanitize = SANITIZERS if os.environ.get("HELSEWAN_SANITIZE") == "1" else []
+    sanitize = SANITIZERS if os.environ.get("HELSEWAN_SANITIZE") == "1" and name != PRELOADED else []
     strict = ["-Werror"] if os.environ.get("HELSEWAN_WERROR") == "1" else []
     return Extension(
         name,
@@ -41,6 +43,10 @@ def extension(name: str, folder: str) -> Extension:
 
 class BuildExtensions(build_ext):
     """Says what building needs and is not there, where a compiler would fail with words of its own."""
+
+    def get_export_symbols(self, ext: Extension) -> list[str]:
+        """What a linker is told to export: of a library that is not a Python module, no initialisation."""
+        return [] if ext.name == PRELOADED else super().get_export_symbols(ext)
 
     def run(self) -> None:
         """Build. Raises PlatformError, which pip and setuptools show in one line."""

@@ -34,7 +34,8 @@ class Dataplane(str, Enum):
 
 @dataclass(frozen=True)
 class End:
-    """One end of a link: the number of a port, in the order of creation, and the VLAN that identifies it there (0 = none)."""
+    """One end of a link: the number of a port, in the order of creation, and the VLAN that identifies it there (0 =
+    none)."""
 
     port: int
     vlan: int = 0

@@ -35,7 +35,7 @@ class RingPort:
     def __init__(self, path: Path) -> None:
         """Raises OSError if the memory or the socket cannot be created."""
         self.path = path
-        self.size, self.offsets = _linkengine.vring_layout(ENTRIES)
+        self.size, *self.offsets = _linkengine.vring_layout(ENTRIES)
         self.memory = os.memfd_create("ring-port", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.memory, self.size)
         fcntl.fcntl(self.memory, _ADD_SEALS, _FIXED_SIZE)

@@ -7,6 +7,7 @@ docs/decisions, 27.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Sequence
@@ -43,10 +44,10 @@ PROGRAM = Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")  # Debian's
 # The longest sleep of the polling thread, us, when it finds no or few frames. A frame waits for half of it on average
 # at each router, which the next link compensates; an idle network costs less the longer it is.
 MAX_SLEEP_US = 100
-# Memory of DPDK, MB, all of it resident as there are no huge pages. A buffer takes a page (4 KB) without those, and
-# Open vSwitch tries 262,144 buffers, then half as many, until they fit: with 128 MB that are 16,384, of which a port in
-# use holds none (its frames lie in the link engine's memory). The rest is for the ports, 100 KB each.
-MEMORY_MB, PORTS_OF_MEMORY = 128, 400
+# Memory of DPDK: 16,383 buffers (preload/dpdk_buffers.c), a page of 4 KB each as there are no huge pages, and what a
+# port takes.
+BUFFERS_MB, PORT_KB = 80, 100
+PRELOADED = "helsewan.emulation._dpdk_buffers"
 _FIRST_PORT = "buffers"
 _PORTS_DEADLINE_S = 60.0
 _POLLING = "pmd-"  # how the polling thread's name begins
@@ -75,11 +76,11 @@ class SharedOpenVSwitch:
             run(["ovsdb-server", str(database), f"--remote=punix:{self._socket}", *options], START_DEADLINE_S)
             self._daemons.append(adopt(self.home, DATABASE_SERVER, self._log(DATABASE_SERVER)))
             ports = sum(len(router.rings) for router in routers)
-            self.configure("--no-wait", "init", "--", "set", "Open_vSwitch", ".", *_settings(ports))
+            self.configure("--no-wait", "init", "--", "set", "Open_vSwitch", ".", *_settings(self.home.parent.name, ports))
             # A line for each port whenever one is added, and each refused connection, would fill the log.
             quiet = ("-vdpif_netdev:file:warn", "-vdpdk:file:err", "-vbridge:file:warn")
             options = daemon_options(self.home, FORWARDER, self._log(FORWARDER))
-            own = {"OVS_RUNDIR": str(self.home)}
+            own = {"OVS_RUNDIR": str(self.home), "LD_PRELOAD": _preloaded()}
             run([str(PROGRAM), f"unix:{self._socket}", *options, *quiet], START_DEADLINE_S, own)
             self._daemons.append(adopt(self.home, FORWARDER, self._log(FORWARDER)))
         self._allocate_buffers()
@@ -123,14 +124,14 @@ class SharedOpenVSwitch:
         return Thread(pid, next(iter(threads(pid, _POLLING))))
 
     def _allocate_buffers(self) -> None:
-        """Bring a first port up alone, for which Open vSwitch allocates the buffers of all ports. It must not compete
-        with other ports for DPDK's memory: it takes what it finds, and fails where what it finds is in pieces."""
+        """Bring a first port up alone, for which Open vSwitch allocates the buffers of all ports, so that a failure
+        shows at once."""
         port = self.rings.open(self.home / _FIRST_PORT)
-        self.rings.hand_over([port])
         argv = ["--", "add-br", _FIRST_PORT, "--", "set", "Bridge", _FIRST_PORT, f"datapath_type={USERSPACE}"]
         argv += ["fail_mode=secure", "--", "add-port", _FIRST_PORT, f"{_FIRST_PORT}0"]
         argv += ["--", "set", "Interface", f"{_FIRST_PORT}0", *_interface(port)]
         self.configure(*argv[1:])
+        self.rings.hand_over([port])  # not before: the connection must find Open vSwitch idle
         self._require([port])
         # The buffers are allocated when the port is configured, after it was connected.
         self.configure("wait-until", "Interface", f"{_FIRST_PORT}0", "link_state=up")
@@ -261,14 +262,12 @@ class SharedSwitch(RouterSwitch):
         return f"{self.bridge}-{name}"
 
 
-def _settings(ports: int) -> list[str]:
-    """Settings of the table Open_vSwitch for so many ports."""
+def _settings(name: str, ports: int) -> list[str]:
+    """Settings of the table Open_vSwitch for so many ports; ``name`` is unique in the sandbox."""
     polling = max(os.sched_getaffinity(0))
-    memory_mb = MEMORY_MB
-    while PORTS_OF_MEMORY * memory_mb < MEMORY_MB * ports:
-        memory_mb *= 2
+    memory_mb = BUFFERS_MB + PORT_KB * ports // 1000
     # Without huge pages DPDK allocates at the start or not at all (--legacy-mem).
-    extra = f"--no-huge --legacy-mem --no-pci -m {memory_mb} --file-prefix helsewan"
+    extra = f"--no-huge --legacy-mem --no-pci -m {memory_mb} --file-prefix {name}"
     return [
         "other_config:dpdk-init=true",
         f"other_config:dpdk-extra={extra}",
@@ -279,6 +278,14 @@ def _settings(ports: int) -> list[str]:
         "other_config:n-revalidator-threads=1",
         f"other_config:bundle-idle-timeout={BUNDLE_IDLE_S}",
     ]
+
+
+def _preloaded() -> str:
+    """The library that limits DPDK's buffers."""
+    found = importlib.util.find_spec(PRELOADED)
+    if found is None or found.origin is None:
+        raise FileNotFoundError(f"{PRELOADED} was not built")
+    return found.origin
 
 
 def _interface(port: RingPort) -> list[str]:

@@ -21,8 +21,8 @@ from helsewan.common.errors import InputError, MissingPrivilege
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import CommandError, run
 from helsewan.common.terminal.screen import Screen
+from helsewan.emulation.routers.private_switch import ALLOCATOR
 from helsewan.emulation.routers.switch_ports import can_widen
-from helsewan.emulation.routers.switches import ALLOCATOR
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.procfs import PRESSURE, cpu_limit_cores, read_load
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime

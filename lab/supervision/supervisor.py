@@ -3,8 +3,9 @@
 What becomes of a part that ends, by its kind:
 
 - a daemon of a router: the router is dead, as after a power failure; its links go down, the rest goes on;
-- a controller, the slow path, the northbound server, the management relay: restarted; they keep no state that the network needs. After a few
-  restarts in a short time the part is given up: it stays dead, the network goes on without it;
+- a controller, the slow path, the northbound server, the management relay: restarted; they keep no state that the
+  network needs. After a few restarts in a short time the part is given up: it stays dead, the network goes on without
+  it;
 - the link engine, or the Open vSwitch that all routers share: the network ends, as no frame can pass any more.
 """
 

@@ -46,6 +46,6 @@ def interface_drops(nodes: Iterable[NamespaceNode], excluded: Collection[tuple[s
     for node in nodes:
         sent = transmit_drops(node.namespace)
         for name in {intf.name.partition(".")[0] for intf in node.intfList()}:
-            if sent[name] and (node.name, name) not in excluded:
+            if sent.get(name) and (node.name, name) not in excluded:  # a shared router has no such interfaces
                 drops[f"{node.name}'s {name}"] = sent[name]
     return drops

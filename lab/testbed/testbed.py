@@ -62,7 +62,8 @@ class Testbed:
 
     Sockets and credentials are created in ``run_dir``, the daemons' logs in ``log_dir``; ``on_event`` is called with
     the controllers' events. ``dataplane``: whether the link engine or the kernel carries frames. With ``standby`` there
-    is a second controller. ``routers``: their kind, None for the best that this machine can have. Properties of components that ``start`` has not created yet raise RuntimeError."""
+    is a second controller. ``routers``: their kind, None for the best that this machine can have. Properties of
+    components that ``start`` has not created yet raise RuntimeError."""
 
     def __init__(
         self,
