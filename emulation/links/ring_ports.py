@@ -47,6 +47,11 @@ class RingPort:
         self.listener.bind(str(path))
         self.listener.listen(1)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the switch is connected, and uses the rings if the port is up."""
+        return self.connection is not None and self.running == self.up
+
 
 class RingPorts:
     """The ring ports of one engine. Methods may be called from any thread."""
@@ -93,10 +98,11 @@ class RingPorts:
                 self._stop([port for port in changed if port.running])
 
     def wait(self, ports: Iterable[RingPort], deadline_s: float) -> list[RingPort]:
-        """Wait until the switch uses the rings of all ``ports``; returns those of which it does not in time."""
+        """Wait until the switch is connected to all ``ports``, and uses the rings of those that are up; returns the
+        ports that are not so in time."""
         until = time.monotonic() + deadline_s
         waiting = list(ports)
-        while (waiting := [port for port in waiting if not port.running]) and time.monotonic() < until:
+        while (waiting := [port for port in waiting if not port.is_ready]) and time.monotonic() < until:
             time.sleep(_EVERY_S)
         return waiting
 
