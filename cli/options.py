@@ -1,6 +1,6 @@
 """Command-line options and arguments that more than one verb has, each defined once.
 
-Imports Typer only: the values are checked by the packages that use them, except for the dataplane's name.
+Imports Typer only: the values are checked by the packages that use them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from helsewan.common.errors import InputError, Problem
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from helsewan.emulation.links.link_backend import Dataplane
 
 DEFAULT_SEED = 1
 DEFAULT_POLICY = "national"
@@ -44,6 +43,14 @@ SwedishRoute = Annotated[bool, typer.Option("--swedish-route", help="Add the Nar
 DataplaneName = Annotated[
     str, typer.Option("--dataplane", help="What carries frames on links: engine (the link engine) or kernel.")
 ]
+Routers = Annotated[
+    str,
+    typer.Option(
+        "--routers",
+        help="shared (bridges of one Open vSwitch with DPDK) or private (an Open vSwitch each); by default shared "
+        "where that can run.",
+    ),
+]
 
 # Which policy and which rules
 Policy = Annotated[str, typer.Option("--policy", help="A policy of the library, or a policy file.")]
@@ -63,17 +70,6 @@ RulesFile = Annotated[
 Node = Annotated[str, typer.Argument(help="A site or router.")]
 Link = Annotated[str, typer.Argument(help="oslo-hamar, SITE/wan0, SITE, or a pattern such as 'hospital-*/wan1'.")]
 Direction = Annotated[str, typer.Option("--direction", help="both, forward (from a site) or back.")]
-
-
-def dataplane_named(name: str) -> Dataplane:
-    """A dataplane by name; raises InputError for an unknown one."""
-    from helsewan.emulation.links.link_backend import Dataplane
-
-    try:
-        return Dataplane(name)
-    except ValueError:
-        known = ", ".join(one.value for one in Dataplane)
-        raise InputError(Problem("--dataplane", name, "is no dataplane", f"one of {known}")) from None
 
 
 def moment(at: str | None) -> datetime | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from helsewan.cli.options import DataplaneName, Debug, Results, SeedOverride, SitesOverride, dataplane_named
+from helsewan.cli.options import DataplaneName, Debug, Results, Routers, SeedOverride, SitesOverride
 from helsewan.common.errors import InputError, Problem
 
 scenario_app = typer.Typer(no_args_is_help=True, help="Run scenarios of traffic and failures.")
@@ -32,11 +32,14 @@ def scenario_run(
     results: Results = Path("results"),
     debug: Debug = False,
     dataplane: DataplaneName = "engine",
+    routers: Routers = "",
 ) -> None:
     """Run a scenario and evaluate its checks. Results and logs are written to results/NAME/RUN-ID."""
+    from helsewan.emulation.routers.forwarding import forwarding
     from helsewan.scenarios.run.launcher import run_scenario
 
-    code = run_scenario(name, _settings(set_ or []), seed, sites, results, debug, dataplane_named(dataplane))
+    chosen = forwarding(dataplane, routers)
+    code = run_scenario(name, _settings(set_ or []), seed, sites, results, debug, chosen)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the verdict is final: another Ctrl-C must not change the exit code
     raise typer.Exit(code)
 

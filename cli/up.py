@@ -16,10 +16,10 @@ from helsewan.cli.options import (
     Name,
     Policy,
     Results,
+    Routers,
     Seed,
     Sites,
     SwedishRoute,
-    dataplane_named,
 )
 from helsewan.common.exit_codes import ExitCode
 
@@ -32,6 +32,7 @@ def up(
     policy: Policy = DEFAULT_POLICY,
     hosts_per_hospital: Annotated[int, typer.Option(help="Hosts on a LAN behind every hospital.", min=0, max=200)] = 0,
     dataplane: DataplaneName = "engine",
+    routers: Routers = "",
     standby: Annotated[bool, typer.Option("--standby", help="Add a standby controller.")] = False,
     name: Annotated[str, typer.Option("--name", help="The network's name.")] = "default",
     detach: Annotated[
@@ -46,6 +47,7 @@ def up(
     debug: Debug = False,
 ) -> None:
     """Start a network and run it until `helsewan down` or Ctrl-C."""
+    from helsewan.emulation.routers.forwarding import forwarding
     from helsewan.lab.server.up import LabRequest, run_lab
 
     request = LabRequest(
@@ -56,7 +58,7 @@ def up(
         swedish_route=swedish_route,
         policy=policy,
         lan_hosts=hosts_per_hospital,
-        dataplane=dataplane_named(dataplane),
+        forwarding=forwarding(dataplane, routers),
         standby=standby,
         results=results,
         debug=debug,

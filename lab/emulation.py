@@ -25,6 +25,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from helsewan.emulation.mininet.net import EmulatedNet
+from helsewan.emulation.routers.forwarding import forwarding
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.health.since import parse_since
 from helsewan.lab.health.validity import Validity
@@ -53,16 +54,23 @@ class Emulation:
     without one they are removed with the emulation."""
 
     def __init__(
-        self, network: Network, policy: str = "national", hosts_per_hospital: int = 0, log_dir: Path | None = None
+        self,
+        network: Network,
+        policy: str = "national",
+        hosts_per_hospital: int = 0,
+        log_dir: Path | None = None,
+        *,
+        routers: str = "",
     ) -> None:
-        """Raises InputError for a policy that does not fit the network."""
+        """``routers``: ``shared`` or ``private``, by default the first where this machine can have it. Raises
+        InputError for a policy that does not fit the network, and for routers that cannot be had."""
         self.plan = load_plan(policy, network)
         self.events: list[Event] = []  # events that the controllers reported
         self._hosts_per_hospital = hosts_per_hospital
         self._temporary = ExitStack()
         self._run_dir = sandbox.RUN_DIR / f"emulation-{next(_NUMBERS)}"
         logs = log_dir or Path(self._temporary.enter_context(_temporary_directory()))
-        self.testbed = Testbed(self.plan, self._run_dir, logs, self.events.append)
+        self.testbed = Testbed(self.plan, self._run_dir, logs, self.events.append, forwarding(routers=routers))
         self._links: LinkControl | None = None
         self._health: RunningHealth | None = None
 

@@ -119,8 +119,8 @@ class MininetRouterLink(MininetLink):
         self.intf1, self.intf2 = interfaces
 
     def _set_ends_up(self, up: bool) -> None:
-        for intf in (self.intf1, self.intf2):
-            intf.node.set_carrier(intf.device, up)
+        ends = [(intf.node, intf.device) for intf in (self.intf1, self.intf2)]
+        self.intf1.node.set_carriers(ends, up)
 
 
 class MininetAccessLink(MininetLink):

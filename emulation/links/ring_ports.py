@@ -21,6 +21,7 @@ from pathlib import Path
 from helsewan.emulation import _linkengine
 from helsewan.emulation.links import vhost_user
 from helsewan.emulation.links.engine import EngineError, EngineProcess
+from helsewan.emulation.routers.packet_sockets import Backlog
 
 ENTRIES = 256  # frames a ring holds: 128 dropped in bursts, and each doubles the memory of every port
 _REPLY_DEADLINE_S = 5.0
@@ -190,6 +191,17 @@ class RingPorts:
         port.connection = connection
         self._selector.register(connection, selectors.EVENT_READ, port)
         return True
+
+
+class RingBacklog:
+    """The frames in all rings to the switch that it has not taken yet, as of the engine's last round."""
+
+    def __init__(self, engine: EngineProcess) -> None:
+        self._engine = engine
+
+    def backlog(self) -> Backlog:
+        """The current backlog. Frames that find a ring full are counted by the links."""
+        return Backlog(int(self._engine.port_counters()["waiting"].sum()))
 
 
 def _has_ended(connection: socket.socket) -> bool:

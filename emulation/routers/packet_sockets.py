@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from helsewan.emulation.sandbox.namespaces import Namespace
 
@@ -28,12 +29,19 @@ _REQUEST = _HEADER.pack(36, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 1, 0) + s
 
 
 @dataclass(frozen=True, slots=True)
-class SocketBacklog:
-    """Sums over all packet sockets of a namespace: bytes waiting to be read, frames dropped because a socket was
-    full."""
+class Backlog:
+    """What waits to be forwarded: bytes in packet sockets, or frames in rings; and the frames dropped because a socket
+    was full."""
 
-    waiting_bytes: int
-    drops: int
+    waiting: int
+    drops: int = 0
+
+
+class FrameQueue(Protocol):
+    """The queues from which a thread gets its frames."""
+
+    def backlog(self) -> Backlog | None:
+        """The current backlog; None where it cannot be told."""
 
 
 class PacketSockets:
@@ -43,7 +51,7 @@ class PacketSockets:
         self._socket = namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
         self._socket.setblocking(False)  # the reply is available once send() returns
 
-    def backlog(self) -> SocketBacklog | None:
+    def backlog(self) -> Backlog | None:
         """The current backlog; None where the kernel does not support it (no packet_diag)."""
         waiting = drops = 0
         self._socket.send(_REQUEST)
@@ -52,7 +60,7 @@ class PacketSockets:
                 if kind == _NLMSG_ERROR:
                     return None
                 if kind == _NLMSG_DONE:
-                    return SocketBacklog(waiting, drops)
+                    return Backlog(waiting, drops)
                 words = meminfo(body)
                 waiting, drops = waiting + words[_RMEM_ALLOC], drops + words[_DROPS]
 

@@ -7,7 +7,7 @@ vswitchd polls all its ports on each wake-up, so one per router with few ports i
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +34,7 @@ from helsewan.emulation.routers.switches import (
     bridge_settings,
     daemon_options,
 )
-from helsewan.emulation.sandbox.procfs import threads
+from helsewan.emulation.sandbox.procfs import thread_clock_ns, threads
 from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, set_realtime
 
 KERNEL_DATAPATH = "ovs-system"  # shared by all bridges of a namespace
@@ -118,9 +118,16 @@ class PrivateSwitch(RouterSwitch):
         pid = self._daemons[FORWARDER].pid
         return Thread(pid, pid)
 
-    def set_carrier(self, interface: str, up: bool) -> None:
-        """Let an interface gain or lose carrier."""
-        self.netlink.set_link(interface, up=up)
+    @classmethod
+    def switching_ns(cls, switches: Sequence[PrivateSwitch]) -> int:
+        """Processor time that ``switches`` have spent on frames so far, ns."""
+        return sum(thread_clock_ns(switch.forwarding_thread().pid)[0] for switch in switches)
+
+    @classmethod
+    def set_carriers(cls, ends: Iterable[tuple[PrivateSwitch, str]], up: bool) -> None:
+        """Let interfaces gain or lose carrier."""
+        for router, interface in ends:
+            router.netlink.set_link(interface, up=up)
 
     def set_interface(self, name: str, *settings: str) -> None:
         """Set columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has applied

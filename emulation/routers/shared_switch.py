@@ -10,13 +10,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from helsewan.common.processes import CommandError, run
 from helsewan.emulation.links.link_backend import CORE_MTU
 from helsewan.emulation.links.ring_ports import RingPort, RingPorts
+from helsewan.emulation.routers import shared_counters, unixctl
 from helsewan.emulation.routers.management_relay import ManagementRelay
 from helsewan.emulation.routers.switches import (
     BUNDLE_IDLE_S,
@@ -37,7 +38,7 @@ from helsewan.emulation.routers.switches import (
     daemon_options,
 )
 from helsewan.emulation.sandbox.namespaces import Namespace
-from helsewan.emulation.sandbox.procfs import threads
+from helsewan.emulation.sandbox.procfs import thread_clock_ns, threads
 from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, set_realtime
 
 PROGRAM = Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")  # Debian's; beside the one without DPDK
@@ -64,10 +65,12 @@ class SharedOpenVSwitch:
         self._relay: ManagementRelay | None = None
         self._daemons: list[Daemon] = []
         self._is_started = False
+        self.routers: tuple[SharedSwitch, ...] = ()
         self.home.mkdir(mode=0o700)
 
     def start(self, routers: Sequence[SharedSwitch]) -> None:
         """Start the daemons and add all ``routers``. Raises CommandError when that fails."""
+        self.routers = tuple(routers)
         self._relay = ManagementRelay(self.home, self._log_dir, routers)
         database = self.home / "conf.db"
         with self._namespace.entered():
@@ -76,7 +79,9 @@ class SharedOpenVSwitch:
             run(["ovsdb-server", str(database), f"--remote=punix:{self._socket}", *options], START_DEADLINE_S)
             self._daemons.append(adopt(self.home, DATABASE_SERVER, self._log(DATABASE_SERVER)))
             ports = sum(len(router.rings) for router in routers)
-            self.configure("--no-wait", "init", "--", "set", "Open_vSwitch", ".", *_settings(self.home.parent.name, ports))
+            self.configure(
+                "--no-wait", "init", "--", "set", "Open_vSwitch", ".", *_settings(self.home.parent.name, ports)
+            )
             # A line for each port whenever one is added, and each refused connection, would fill the log.
             quiet = ("-vdpif_netdev:file:warn", "-vdpdk:file:err", "-vbridge:file:warn")
             options = daemon_options(self.home, FORWARDER, self._log(FORWARDER))
@@ -117,6 +122,19 @@ class SharedOpenVSwitch:
         if self._relay is None:
             raise RuntimeError("the shared Open vSwitch was not started")
         return self._relay
+
+    def drops(self) -> dict[str, int]:
+        """Frames that ports of Open vSwitch dropped, by interface; most find a ring full. Raises UnixctlError."""
+        return shared_counters.drops(self.ask("dpctl/show", "-s"))
+
+    def switching_ns(self) -> int:
+        """Processor time that the polling thread has spent on frames so far. Raises UnixctlError."""
+        cycles = shared_counters.cycles(self.ask("dpif-netdev/pmd-stats-show"))
+        return round(cycles.busy * thread_clock_ns(*self.forwarding_thread())[0])
+
+    def ask(self, command: str, *arguments: str) -> str:
+        """The output of a command of vswitchd (ovs-appctl(8)). Raises UnixctlError."""
+        return unixctl.command(self.home / f"{FORWARDER}.ctl", command, *arguments)
 
     def forwarding_thread(self) -> Thread:
         """The polling thread."""
@@ -230,14 +248,23 @@ class SharedSwitch(RouterSwitch):
         """The thread that forwards the frames of all routers."""
         return self.open_vswitch.forwarding_thread()
 
-    def set_carrier(self, interface: str, up: bool) -> None:
-        """Let an interface gain or lose carrier."""
-        self.open_vswitch.rings.set_up([self.rings[interface]], up)
+    @classmethod
+    def switching_ns(cls, switches: Sequence[SharedSwitch]) -> int:
+        """Processor time that ``switches`` have spent on frames so far, ns."""
+        return switches[0].open_vswitch.switching_ns() if switches else 0
+
+    @classmethod
+    def set_carriers(cls, ends: Iterable[tuple[SharedSwitch, str]], up: bool) -> None:
+        """Let interfaces gain or lose carrier, all at once."""
+        found = list(ends)
+        if found:
+            rings = found[0][0].open_vswitch.rings
+            rings.set_up([router.rings[interface] for router, interface in found], up)
 
     def set_interface(self, name: str, *settings: str) -> None:
         """Set columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has applied
         them."""
-        self.open_vswitch.configure("set", "Interface", self._interface_name(name), *settings)
+        self.open_vswitch.configure("set", "Interface", self.interface_name(name), *settings)
 
     def control_socket(self, number: int) -> Path:
         """The socket by which the bridge reaches controller ``number``, over the relay."""
@@ -253,12 +280,12 @@ class SharedSwitch(RouterSwitch):
                 self.bridge,
                 USERSPACE,
                 targets,
-                lambda name: [self._interface_name(name), *_interface(self.rings[name])],
+                lambda name: [self.interface_name(name), *_interface(self.rings[name])],
             )
         )
 
-    def _interface_name(self, name: str) -> str:
-        """Names of interfaces are unique in an Open vSwitch."""
+    def interface_name(self, name: str) -> str:
+        """The name of one of its interfaces in the database: they are unique in an Open vSwitch."""
         return f"{self.bridge}-{name}"
 
 

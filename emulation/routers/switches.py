@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -134,9 +134,19 @@ class RouterSwitch(NamespaceNode, Switch, ABC):  # type: ignore[misc]
     def forwarding_thread(self) -> Thread:
         """The thread that forwards its frames, as last started."""
 
+    @classmethod
     @abstractmethod
+    def switching_ns(cls, switches: Sequence[Any]) -> int:
+        """Processor time that ``switches``, all of this class, have spent on frames so far, ns."""
+
+    @classmethod
+    @abstractmethod
+    def set_carriers(cls, ends: Iterable[tuple[Any, str]], up: bool) -> None:
+        """Let interfaces of links, each of a router of this class, gain or lose carrier."""
+
     def set_carrier(self, interface: str, up: bool) -> None:
         """Let an interface of a link gain or lose carrier."""
+        self.set_carriers([(self, interface)], up)
 
     @abstractmethod
     def set_interface(self, name: str, *settings: str) -> None:

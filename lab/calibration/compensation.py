@@ -9,7 +9,6 @@ from helsewan.emulation.kernel.backend import KernelBackend
 from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.pipe_model import Direction
 from helsewan.emulation.routers.switches import RouterSwitch
-from helsewan.emulation.sandbox.procfs import thread_clock_ns
 from helsewan.lab.calibration import calibration
 from helsewan.lab.calibration.calibration import CalibrationPath, Overhead
 from helsewan.lab.flows.flow_engine import SocketIn
@@ -63,12 +62,8 @@ def _remaining(
     paths: Sequence[CalibrationPath], delays_us: Callable[[], list[list[float]]], switches: Sequence[RouterSwitch]
 ) -> Overhead:
     """The overhead that remains at both ends of a path, and the processor time of a router's switch per datagram."""
-    before_ns = _switching_ns(switches)
+    kind = type(switches[0])
+    before_ns = kind.switching_ns(switches)
     ends_us = calibration.remaining_us(paths, delays_us())
-    hop_us = (_switching_ns(switches) - before_ns) / 1000 / max(1, calibration.router_visits(paths))
+    hop_us = (kind.switching_ns(switches) - before_ns) / 1000 / max(1, calibration.router_visits(paths))
     return Overhead(ends_us=ends_us, hop_us=hop_us)
-
-
-def _switching_ns(switches: Sequence[RouterSwitch]) -> int:
-    """Processor time of all switches so far, ns."""
-    return sum(thread_clock_ns(*thread)[0] for thread in {switch.forwarding_thread() for switch in switches})

@@ -16,7 +16,7 @@ import numpy as np
 
 from helsewan.common.run_clock import RunClock
 from helsewan.emulation.links.counters import Latest, Records, bin_limits_ns
-from helsewan.emulation.routers.packet_sockets import PacketSockets
+from helsewan.emulation.routers.packet_sockets import FrameQueue
 from helsewan.emulation.routers.switches import Thread
 from helsewan.emulation.sandbox.procfs import TaskClock, ThreadClock, read_load, thread_clocks
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
@@ -38,33 +38,33 @@ LATE_LINKS_NAMED = 5  # per second
 
 
 class ObservedThread:
-    """A monitored thread; ``sockets``: the packet sockets through which frames reach it."""
+    """A monitored thread; ``queue``: where frames wait for it."""
 
-    def __init__(self, thread: Thread, sockets: PacketSockets | None = None) -> None:
+    def __init__(self, thread: Thread, queue: FrameQueue | None = None) -> None:
         """Raises OSError when there is no such thread."""
-        self.thread, self._sockets = thread, sockets
+        self.thread, self._queue = thread, queue
         self._clock = TaskClock(*thread)
         self._detector = StallDetector(*self._clock.read_ns())
-        self._drops = self._socket_drops()
+        self._drops = self._queue_drops()
 
     def sample(self, elapsed_us: float) -> None:
         """Sample its clocks, ``elapsed_us`` after the previous sample. Raises OSError when it has ended."""
-        if self._detector.sample(*self._clock.read_ns(), elapsed_us) and self._sockets:
-            now = self._sockets.backlog()
-            self._detector.frames(bool(now and now.waiting_bytes), elapsed_us)
+        if self._detector.sample(*self._clock.read_ns(), elapsed_us) and self._queue:
+            now = self._queue.backlog()
+            self._detector.frames(bool(now and now.waiting), elapsed_us)
 
     def take(self) -> tuple[SchedulingDelay, int]:
-        """Its scheduling delay since the previous ``take``, and how many frames its packet sockets dropped. Raises
+        """Its scheduling delay since the previous ``take``, and how many frames its queue dropped. Raises
         OSError."""
-        before, self._drops = self._drops, self._socket_drops()
+        before, self._drops = self._drops, self._queue_drops()
         return self._detector.take(), max(0, self._drops - before)
 
-    def _socket_drops(self) -> int:
-        found = self._sockets.backlog() if self._sockets else None
+    def _queue_drops(self) -> int:
+        found = self._queue.backlog() if self._queue else None
         return found.drops if found else 0
 
     def close(self) -> None:
-        """Close its clock; the packet sockets stay open."""
+        """Close its clock; the queue stays open."""
         self._clock.close()
 
 
@@ -82,8 +82,8 @@ class Monitored(Protocol):
     def threads(self) -> Mapping[str, Thread]:
         """Threads whose lateness_summary is the emulation's, by name, as they are now."""
 
-    def packet_sockets(self, thread: str) -> PacketSockets | None:
-        """The packet sockets through which frames reach a thread, None if it has none."""
+    def queue(self, thread: str) -> FrameQueue | None:
+        """Where frames wait for a thread, None if none do."""
 
     def processes(self) -> Mapping[str, int]:
         """Process ids of the processes observed as a whole, by name."""
@@ -172,7 +172,7 @@ class HealthMonitor:
         for name, thread in present.items():
             if name not in self._threads:
                 try:
-                    self._threads[name] = ObservedThread(thread, self._monitored.packet_sockets(name))
+                    self._threads[name] = ObservedThread(thread, self._monitored.queue(name))
                 except OSError:  # it has just ended, which the process monitor reports
                     continue
 

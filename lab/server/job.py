@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from helsewan.emulation.links.link_backend import Dataplane
+from helsewan.emulation.routers.forwarding import Forwarding
 from helsewan.lab.server.lifetime import Limits
 from helsewan.lab.server.northbound_api import Interface
 from helsewan.policies.plan import Plan
@@ -29,7 +29,7 @@ class LabJob:
     listener: int
     launcher: int | None
     lan_hosts: int
-    dataplane: Dataplane
+    forwarding: Forwarding
     standby: bool
     debug: bool
     limits: Limits

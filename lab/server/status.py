@@ -19,7 +19,7 @@ def status_of(testbed: Testbed) -> dict[str, Any]:
         "sites": len(testbed.network.sites),
         "routers": routers,
         "lines": len(testbed.backend.links) - routers,  # without each router's link to the operations centre
-        "dataplane": testbed.dataplane.value,
+        **testbed.forwarding.as_json(),
         **(_lateness(testbed) if testbed.has_engine else {}),
         "machine_drops": sum(drops.values()),
         "dropped_at": drops,

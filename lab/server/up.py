@@ -15,6 +15,7 @@ from helsewan.common.exit_codes import ExitCode
 from helsewan.common.terminal.screen import Screen
 from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
+from helsewan.emulation.routers.forwarding import Forwarding, forwarding
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.client.registry import DEFAULT_NAME, own_registry
 from helsewan.lab.processes.run_directory import conclude, discard, make_directory, shown
@@ -50,7 +51,7 @@ class LabRequest:
     swedish_route: bool = False
     policy: str = "national"
     lan_hosts: int = 0
-    dataplane: Dataplane = Dataplane.ENGINE
+    forwarding: Forwarding = field(default_factory=forwarding)
     standby: bool = False
     results: Path = field(default_factory=lambda: Path("results"))
     debug: bool = False
@@ -68,7 +69,7 @@ def run_lab(request: LabRequest, detach: bool) -> int:
     limits = parsed_limits(request.with_pid, request.lease)
     plan = planned(request)
     sandbox.require()
-    if request.dataplane is Dataplane.KERNEL:
+    if request.forwarding.dataplane is Dataplane.KERNEL:
         probe.require()
     if detach:
         return run_detached(lambda launcher: _run(request, plan, limits, launcher))
@@ -103,7 +104,7 @@ def _run(request: LabRequest, plan: Plan, limits: Limits, launcher: socket.socke
             listener=listener.fileno(),
             launcher=None if launcher is None else launcher.fileno(),
             lan_hosts=request.lan_hosts,
-            dataplane=request.dataplane,
+            forwarding=request.forwarding,
             standby=request.standby,
             debug=request.debug,
             api=api,

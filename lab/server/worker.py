@@ -90,7 +90,7 @@ class RunningLab:
         self._history = History(job.directory / HISTORY)
         logs = job.directory / "logs"
         hide_from_sites(job.registry)
-        self.testbed = Testbed(job.plan, sandbox.RUN_DIR, logs, self._on_controller_event, job.dataplane, job.standby)
+        self.testbed = Testbed(job.plan, sandbox.RUN_DIR, logs, self._on_controller_event, job.forwarding, job.standby)
         self._launcher = None if job.launcher is None else socket.socket(fileno=job.launcher)
         self.lifetime = Lifetime(job.limits, self._launcher)
         self.operations = Operations(job, self.testbed, self._history, self.lifetime)

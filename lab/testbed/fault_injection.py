@@ -5,7 +5,7 @@ Links go down in their backend, the interfaces at their ends lose carrier, route
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from helsewan.emulation.kernel.backend import KernelBackend
 from helsewan.emulation.links.engine_backend import EngineBackend
@@ -63,9 +63,8 @@ class FaultInjector:
             self.note_lost_carrier(link.ends())
         self.note_lost_carrier((router, TRUNK_INTERFACE) for router in target.routers)
         failed_ns = self._set_down(found, down=True)
-        for router, interface in self._router_ends(found):
-            if router not in self._state.routers:  # a failed router is powered off, so its own ends need no change
-                self._router(router).set_carrier(interface, up=False)
+        # A failed router is powered off, so its own ends need no change.
+        self._set_carriers(found, lambda router: router not in self._state.routers, up=False)
         self._backend.set_down(map(management_link_name, target.routers), down=True)
         for link in accesses:
             link.set_carrier(up=False)
@@ -90,8 +89,7 @@ class FaultInjector:
             self._controllers.wait_for_event("switch-programmed", since, router)
         found = self._state.restore(target)
         restored_ns = self._set_down(found, down=False)
-        for router, interface in self._router_ends(found):
-            self._router(router).set_carrier(interface, up=True)
+        self._set_carriers(found, lambda router: True, up=True)
         for access in found.accesses:
             self._access_links[access_link_name(*access)].set_carrier(up=True)
         return restored_ns
@@ -102,6 +100,12 @@ class FaultInjector:
 
     def _set_down(self, found: LinkSet, down: bool) -> int:
         return self._backend.set_down([*found.links, *(access_link_name(*access) for access in found.accesses)], down)
+
+    def _set_carriers(self, found: LinkSet, where: Callable[[str], bool], up: bool) -> None:
+        """Let the links' ends at the routers ``where`` gain or lose carrier."""
+        ends = [(self._router(router), interface) for router, interface in self._router_ends(found) if where(router)]
+        if ends:
+            ends[0][0].set_carriers(ends, up)
 
     def _router_ends(self, found: LinkSet) -> Iterator[tuple[str, str]]:
         """Both ends of every link between routers: router id and interface."""

@@ -10,6 +10,8 @@ from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.engine_backend import EngineLink
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.management import management_link_name
+from helsewan.emulation.routers.shared_counters import UNANSWERED
+from helsewan.emulation.routers.shared_switch import SharedOpenVSwitch
 from helsewan.emulation.sandbox.procfs import transmit_drops
 from helsewan.topology.model import Network, access_link_name
 
@@ -37,6 +39,19 @@ def engine_drops(engine: EngineProcess, names: Mapping[int, str]) -> dict[str, i
     pipes = engine.counters()
     lost = pipes["drop_machine"] + pipes["drop_memory"]
     return {names[int(pipe)]: int(lost[pipe]) for pipe in np.flatnonzero(lost)}
+
+
+def shared_drops(open_vswitch: SharedOpenVSwitch, excluded: Collection[tuple[str, str]]) -> dict[str, int]:
+    """Frames that ports of shared routers dropped, mostly for a full ring, by ``ROUTER's INTERFACE``, without those of
+    ``excluded`` interfaces (router, name)."""
+    lost = open_vswitch.drops()
+    drops = {}
+    for router in open_vswitch.routers:
+        for name in router.rings:
+            count = lost.get(router.interface_name(name))
+            if count and (router.name, name) not in excluded:
+                drops[f"{router.name}'s {name}"] = count
+    return drops | ({f"routers' {UNANSWERED}": lost[UNANSWERED]} if UNANSWERED in lost else {})
 
 
 def interface_drops(nodes: Iterable[NamespaceNode], excluded: Collection[tuple[str, str]]) -> dict[str, int]:

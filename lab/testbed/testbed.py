@@ -22,8 +22,8 @@ from helsewan.emulation.nodes.dismantle import dismantle
 from helsewan.emulation.nodes.nodes import SiteNode
 from helsewan.emulation.nodes.site_names import SiteNames
 from helsewan.emulation.routers import bfd
+from helsewan.emulation.routers.forwarding import Forwarding, forwarding
 from helsewan.emulation.routers.management import ManagementNetwork, management_link_name
-from helsewan.emulation.routers.router_choice import choose
 from helsewan.emulation.routers.shared_switch import SharedOpenVSwitch
 from helsewan.emulation.routers.switches import RouterKind, RouterSwitch
 from helsewan.emulation.sandbox import sandbox
@@ -61,9 +61,9 @@ class Testbed:
     """The network of ``plan``, controlled by that plan, in the current sandbox, from ``start`` to ``close``.
 
     Sockets and credentials are created in ``run_dir``, the daemons' logs in ``log_dir``; ``on_event`` is called with
-    the controllers' events. ``dataplane``: whether the link engine or the kernel carries frames. With ``standby`` there
-    is a second controller. ``routers``: their kind, None for the best that this machine can have. Properties of
-    components that ``start`` has not created yet raise RuntimeError."""
+    the controllers' events. ``chosen``: what carries frames, None for the best that this machine can have. With
+    ``standby`` there is a second controller. Properties of components that ``start`` has not created yet raise
+    RuntimeError."""
 
     def __init__(
         self,
@@ -71,14 +71,13 @@ class Testbed:
         run_dir: Path,
         log_dir: Path,
         on_event: Callable[[Event], None],
-        dataplane: Dataplane = Dataplane.ENGINE,
+        chosen: Forwarding | None = None,
         standby: bool = False,
-        routers: RouterKind | None = None,
     ) -> None:
-        self.plan = replace(plan, answers_neighbours=dataplane is Dataplane.ENGINE)
-        self.network = plan.network
-        self.dataplane, self._standby = dataplane, standby
-        self.routers, self.routers_reason = choose(routers, dataplane)
+        self.forwarding = chosen or forwarding()
+        self.dataplane = self.forwarding.dataplane
+        self.plan = replace(plan, answers_neighbours=self.dataplane is Dataplane.ENGINE)
+        self.network, self._standby = plan.network, standby
         self._run_dir, self._log_dir, self._on_event = run_dir, log_dir, on_event
         self._started = ExitStack()  # ends the processes that were started, the last one first
         self._bfd: bfd.Timers | None = None
@@ -109,7 +108,13 @@ class Testbed:
         self._start_backend(monitor)
         stage(f"building {counted(len(self.network.sites), 'site')} and {counted(len(self.network.routers), 'router')}")
         self._net = build(
-            self.network, self.backend, self._run_dir, self._log_dir, self.management, self._bfd, self.routers
+            self.network,
+            self.backend,
+            self._run_dir,
+            self._log_dir,
+            self.management,
+            self._bfd,
+            self.forwarding.routers,
         )
         if sandbox.inside():  # never the machine's own file
             names = SiteNames(self.network.sites, sandbox.RUN_DIR)
@@ -174,7 +179,7 @@ class Testbed:
     def _open_vswitch(self) -> SharedOpenVSwitch | None:
         """The Open vSwitch that all routers share, once it was started; None where they are private."""
         switches = self._net.switches if self._net is not None else []
-        open_vswitch = switches[0].open_vswitch if switches and self.routers is RouterKind.SHARED else None
+        open_vswitch = switches[0].open_vswitch if switches and self.forwarding.routers is RouterKind.SHARED else None
         return open_vswitch if open_vswitch is not None and open_vswitch.is_started else None
 
     def parts(self) -> list[Part]:
@@ -322,7 +327,10 @@ class Testbed:
         sites' interfaces, which are many. Interfaces that ever lost carrier on purpose are left out."""
         drops = observation.engine_drops(self.engine, self.pipe_names()) if self.has_engine else {}
         nodes = [*self.net.switches, *(self.net.hosts if sites else ())]
-        return drops | observation.interface_drops(nodes, self._fault_injector.lost_carrier)
+        excluded = self._fault_injector.lost_carrier
+        if self._open_vswitch is not None:
+            drops |= observation.shared_drops(self._open_vswitch, excluded)
+        return drops | observation.interface_drops(nodes, excluded)
 
     def _process_ended(self) -> None:
         """Called when a process ended. Unless fault injection ended it, or it is supervised, waits for events must

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
-from helsewan.emulation.routers.packet_sockets import PacketSockets
+from helsewan.emulation.links.ring_ports import RingBacklog
+from helsewan.emulation.routers.packet_sockets import FrameQueue, PacketSockets
 from helsewan.emulation.routers.switches import RouterKind, Thread
 from helsewan.lab.health.health_monitor import LinkCounters
 from helsewan.lab.testbed.testbed import Testbed
@@ -22,7 +23,13 @@ class TestbedMetrics:
 
     def __init__(self, testbed: Testbed, sender: threading.Thread | None) -> None:
         self._testbed, self._sender = testbed, sender
-        self._packet_sockets = {switch.name: PacketSockets(switch.namespace) for switch in testbed.net.switches}
+        self._packet_sockets: dict[str, PacketSockets] = {}
+        self._queues: dict[str, FrameQueue] = {}
+        if testbed.forwarding.routers is RouterKind.SHARED:
+            self._queues = {ROUTERS: RingBacklog(testbed.engine)}
+        else:
+            self._packet_sockets = {switch.name: PacketSockets(switch.namespace) for switch in testbed.net.switches}
+            self._queues |= self._packet_sockets
         self._pipe_names = testbed.pipe_names()
 
     def threads(self) -> Mapping[str, Thread]:
@@ -39,9 +46,9 @@ class TestbedMetrics:
                     threads[name] = switch.forwarding_thread()
         return threads
 
-    def packet_sockets(self, thread: str) -> PacketSockets | None:
-        """The packet sockets of a router; None for other threads."""
-        return self._packet_sockets.get(thread)
+    def queue(self, thread: str) -> FrameQueue | None:
+        """Where frames wait for a router, or for the thread that forwards for all; None for other threads."""
+        return self._queues.get(thread)
 
     def processes(self) -> Mapping[str, int]:
         """Process ids of the controller and of this process."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from helsewan.emulation.links.link_backend import Dataplane
+from helsewan.emulation.routers.forwarding import Forwarding
 from helsewan.lab.flows.flowspec import TrafficPlan
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.policies.plan import Plan
@@ -15,7 +15,7 @@ from helsewan.scenarios.spec.spec import Scenario
 @dataclass(frozen=True)
 class Job:
     """Run ``scenario`` on ``plan``, with the ``targets`` of its events and its ``traffic``. Results go into
-    ``directory``; ``debug`` prints tracebacks; ``dataplane`` carries the frames."""
+    ``directory``; ``debug`` prints tracebacks; ``forwarding`` carries the frames."""
 
     scenario: Scenario
     plan: Plan
@@ -23,4 +23,4 @@ class Job:
     traffic: TrafficPlan
     directory: Path
     debug: bool
-    dataplane: Dataplane = Dataplane.ENGINE
+    forwarding: Forwarding

@@ -16,6 +16,7 @@ from helsewan.common.exit_codes import ExitCode
 from helsewan.common.terminal.screen import Screen
 from helsewan.emulation.kernel import probe
 from helsewan.emulation.links.link_backend import Dataplane
+from helsewan.emulation.routers.forwarding import Forwarding
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.processes.run_directory import conclude, make_directory, shown
 from helsewan.lab.processes.sandbox_process import ending, handle_interrupts, interrupts, run_in_sandbox
@@ -36,10 +37,10 @@ def run_scenario(
     sites: int | None,
     results: Path,
     debug: bool,
-    dataplane: Dataplane = Dataplane.ENGINE,
+    forwarding: Forwarding,
 ) -> int:
-    """Run scenario ``name`` in a sandbox of its own; returns the exit code (0 pass, 1 fail, 3 void,
-    70 an internal error, 77 a missing privilege).
+    """Run scenario ``name`` in a sandbox of its own, with frames carried by ``forwarding``; returns the exit code
+    (0 pass, 1 fail, 3 void, 70 an internal error, 77 a missing privilege).
 
     Raises InputError for anything wrong with the input or missing on the machine, before anything is created."""
     scenario = load_scenario(name, settings, seed=seed, sites=sites)
@@ -52,10 +53,10 @@ def run_scenario(
     targets = resolve_timeline(spec, plan.network, scenario.document)
     traffic = plan_traffic(spec, plan, scenario.document)
     sandbox.require()
-    if dataplane is Dataplane.KERNEL:
+    if forwarding.dataplane is Dataplane.KERNEL:
         probe.require()
     directory = make_directory(results / spec.name)
-    job = Job(scenario, plan, targets, traffic, directory, debug, dataplane)
+    job = Job(scenario, plan, targets, traffic, directory, debug, forwarding)
     with interrupts():
         status = run_in_sandbox("helsewan.scenarios.run.worker", job)
         handle_interrupts(signal.SIG_IGN)

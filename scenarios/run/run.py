@@ -16,7 +16,7 @@ from helsewan.common.ownership import create_log
 from helsewan.common.run_clock import RunClock
 from helsewan.common.terminal.progress import Progress
 from helsewan.emulation.links.counters import Lateness
-from helsewan.emulation.links.link_backend import Dataplane
+from helsewan.emulation.routers.forwarding import Forwarding
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import LINKS, cores_awake, set_realtime, unset_realtime
 from helsewan.lab.calibration.calibration import Overhead
@@ -78,7 +78,7 @@ class Collected:
     short_lines_us: Mapping[str, float]
     cores_awake: bool
     scheduling: str | None
-    dataplane: Dataplane
+    forwarding: Forwarding
     dumps: Mapping[str, Path]
     live: Mapping[str, LiveReport]
 
@@ -90,7 +90,7 @@ class Run:
         self._job, self._history, self._progress = job, history, progress
         standby = job.scenario.spec.standby
         self._testbed = Testbed(
-            job.plan, sandbox.RUN_DIR, job.directory / "logs", self._controller_event, job.dataplane, standby
+            job.plan, sandbox.RUN_DIR, job.directory / "logs", self._controller_event, job.forwarding, standby
         )
         self._flows = job.traffic.flows
         self._verify = job.scenario.spec.verify or VerifySpec.model_construct()
@@ -162,7 +162,7 @@ class Run:
             short_lines_us=self._testbed.short_links_us,
             cores_awake=awake,
             scheduling=self._testbed.engine.scheduling if self._testbed.has_engine else None,
-            dataplane=self._testbed.dataplane,
+            forwarding=self._testbed.forwarding,
             dumps=dumps,
             live=live,
         )

@@ -102,7 +102,7 @@ def judged(job: Job, collected: Collected) -> Result:
         "pressure": asdict(collected.pressure),
         "cores_awake": collected.cores_awake,
         "scheduling": collected.scheduling,
-        "dataplane": collected.dataplane.value,
+        **collected.forwarding.as_json(),
         "isolation": proved and proved.as_json(),
     }
     outcome = verdict(checks, validity.grade)
