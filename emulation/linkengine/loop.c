@@ -18,13 +18,6 @@
 #define LOOP_CONTROL UINT32_MAX    /* epoll's name for the control descriptor */
 #define LOOP_CALL (UINT32_MAX - 1) /* and for the rings' eventfd */
 #define LOOP_NS_PER_S 1000000000
-/* Under load the loop checks for arrivals and deliveries once per this interval, like interrupt moderation of a network
- * card: a wake-up costs several times as much as a frame, here and in the receiving switch. A frame then waits half of
- * the interval on average, about as long as a wake-up for it alone would take. */
-#define LOOP_COALESCE_NS 80000
-#define LOOP_WINDOW_NS 4000000     /* over which the load is measured: a few trains of frames */
-#define LOOP_LOADED_PERCENT 50     /* of a window spent working: under load from then on ... */
-#define LOOP_EASED_PERCENT 20      /* ... until at most this: coalescing itself saves work */
 /* The longest sleep. A TAP records no arrival times, so the time that frames waited while the process was not scheduled
  * is unknown; waking later than planned reveals it. The cost is 50 short iterations a second. */
 #define LOOP_MAX_SLEEP_NS 20000000
@@ -241,21 +234,16 @@ static void loop_read(struct le_loop *loop, struct le_loop_port *port)
     loop_push_ready(loop, port); /* there may be more */
 }
 
-/* Read the rings that have frames, when they are due; their counters follow. */
-static void loop_read_rings(struct le_loop *loop)
+/* Read the rings that have frames; their counters follow. Whether there were any. */
+static bool loop_read_rings(struct le_loop *loop)
 {
-    struct le_ring_ports *rings = &loop->rings;
-    if (rings->due || rings->polled) {
-        rings->due = false;
-        for (uint32_t slot = 0; slot < rings->active_count; slot++) {
-            struct le_ring_port *port = rings->active[slot];
-            if (!le_ring_ports_ready(rings, port))
-                continue;
-            le_ring_ports_read(rings, port, loop->engine, le_loop_now_ns());
-            le_loop_deliver_due(loop);
-        }
+    uint32_t count = le_ring_ports_find(&loop->rings);
+    for (uint32_t i = 0; i < count; i++) {
+        le_ring_ports_read(&loop->rings, i, loop->engine, le_loop_now_ns());
+        le_loop_deliver_due(loop);
     }
-    le_ring_ports_count(rings);
+    le_ring_ports_count(&loop->rings);
+    return count > 0;
 }
 
 /* Wait for events until the time given. */
@@ -280,24 +268,11 @@ static int loop_wait(struct le_loop *loop, struct epoll_event *events, int64_t u
     return ready <= 0 ? ready : epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, 0);
 }
 
-/* Account for an iteration, and at the end of a window decide whether the loop is under load. */
-static void loop_measure_load(struct le_loop *loop, int64_t start_ns, int64_t end_ns)
-{
-    loop->worked_ns += end_ns - start_ns;
-    int64_t window_ns = end_ns - loop->window_ns;
-    if (window_ns < LOOP_WINDOW_NS)
-        return;
-    loop->loaded = loop->worked_ns * 100 > window_ns * (loop->loaded ? LOOP_EASED_PERCENT : LOOP_LOADED_PERCENT);
-    loop->window_ns = end_ns;
-    loop->worked_ns = 0;
-    le_ring_ports_poll(&loop->rings, loop->loaded);
-}
-
 /* Under load, sleep until the coalescing interval ends, whatever arrives. */
 static void loop_coalesce(struct le_loop *loop)
 {
-    int64_t until_ns = loop->polled_ns + LOOP_COALESCE_NS;
-    if (loop->ready_head || loop->rings.due || !loop->loaded || le_loop_now_ns() >= until_ns)
+    int64_t until_ns = loop->polled_ns + LOAD_INTERVAL_NS;
+    if (loop->ready_head || loop->rings.due || !loop->load.loaded || le_loop_now_ns() >= until_ns)
         return;
     struct timespec until = {.tv_sec = until_ns / LOOP_NS_PER_S, .tv_nsec = until_ns % LOOP_NS_PER_S};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
@@ -311,7 +286,7 @@ static int64_t loop_sleep_ns(const struct le_loop *loop)
         return le_loop_now_ns();
     bool polls = loop->rings.polled && loop->rings.active_count;
     int64_t due_ns = le_heap_earliest_ns(&loop->engine->heap);
-    int64_t wake_ns = loop->polled_ns + (polls ? LOOP_COALESCE_NS : LOOP_MAX_SLEEP_NS);
+    int64_t wake_ns = loop->polled_ns + (polls ? LOAD_INTERVAL_NS : LOOP_MAX_SLEEP_NS);
     if (due_ns >= wake_ns)
         return wake_ns;
     return due_ns > loop->polled_ns ? due_ns : loop->polled_ns; /* a change may make things due in the past */
@@ -332,6 +307,7 @@ static int loop_turn(struct le_loop *loop)
     if (count < 0)
         return -1;
     loop->polled_ns = start_ns;
+    bool due = le_heap_earliest_ns(&loop->engine->heap) <= start_ns;
     for (int i = 0; i < count; i++) {
         if (events[i].data.u32 == LOOP_CONTROL)
             control = 1;
@@ -347,10 +323,12 @@ static int loop_turn(struct le_loop *loop)
         if (port == last)
             break;
     }
-    loop_read_rings(loop);
-    int64_t end_ns = le_loop_now_ns();
-    loop_record_round(loop, (uint64_t)(end_ns - start_ns));
-    loop_measure_load(loop, start_ns, end_ns);
+    struct le_load_turn turn = {.start_ns = start_ns, .due = due, .rings = loop->rings.active_count > 0};
+    turn.found = loop_read_rings(loop);
+    turn.end_ns = le_loop_now_ns();
+    loop_record_round(loop, (uint64_t)(turn.end_ns - start_ns));
+    le_load_add(&loop->load, &turn);
+    le_ring_ports_poll(&loop->rings, loop->load.polls);
     le_stats_add(&loop->engine->stats->rounds, 1);
     return control;
 }

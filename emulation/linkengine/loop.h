@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "engine.h"
+#include "load.h"
 #include "ring_ports.h"
 
 struct le_loop_port {
@@ -23,9 +24,7 @@ struct le_loop {
     struct le_loop_port *ready_head;  /* ports to read, the longest waiting first */
     struct le_loop_port *ready_tail;  /* the last of them; undefined when there is none */
     int64_t polled_ns;                /* when it last checked for arrivals */
-    int64_t window_ns;                /* when the present window of the load's measurement began */
-    int64_t worked_ns;                /* of it: time awake */
-    bool loaded;                      /* most of the last window was work */
+    struct le_load load;              /* how busy it is */
     int64_t left_ns;                  /* when le_loop_run last returned, 0: it never ran */
     uint8_t *scratch;                 /* the frame being read */
     int too_long_fd;                  /* where frames are reported that are longer than an MTU, -1: nowhere */

@@ -11,17 +11,19 @@
 #include <unistd.h>
 
 #define RING_PORTS_BUDGET 64 /* frames read from a port before the next one's turn */
+#define RING_PORTS_AHEAD 8   /* ports whose indices are fetched ahead */
 
 int le_ring_ports_init(struct le_ring_ports *ports, uint32_t max_ports)
 {
     *ports = (struct le_ring_ports){
         .all = calloc(max_ports, sizeof *ports->all),
         .active = calloc(max_ports, sizeof *ports->active),
+        .found = calloc(max_ports, sizeof *ports->found),
         .dirty = calloc(max_ports, sizeof *ports->dirty),
         .waiting = calloc(max_ports, sizeof *ports->waiting),
         .call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
     };
-    if (ports->all && ports->active && ports->dirty && ports->waiting && ports->call_fd >= 0)
+    if (ports->all && ports->active && ports->found && ports->dirty && ports->waiting && ports->call_fd >= 0)
         return 0;
     le_ring_ports_clear(ports);
     return -1;
@@ -44,6 +46,7 @@ void le_ring_ports_clear(struct le_ring_ports *ports)
         close(ports->call_fd);
     free(ports->all);
     free(ports->active);
+    free(ports->found);
     free(ports->dirty);
     free(ports->waiting);
     *ports = (struct le_ring_ports){.call_fd = -1};
@@ -73,13 +76,10 @@ struct le_ring_port *le_ring_ports_add(struct le_ring_ports *ports, uint32_t num
         errno = EINVAL;
         return NULL;
     }
-    struct le_ring_port *port = calloc(1, sizeof *port);
+    struct le_ring_port *port = aligned_alloc(VRING_LINE_BYTES, sizeof *port);
     if (!port)
         return NULL;
-    port->bytes = layout.bytes;
-    port->stats = stats;
-    port->number = number;
-    port->slot = RING_PORTS_IDLE;
+    *port = (struct le_ring_port){.bytes = layout.bytes, .stats = stats, .number = number, .slot = RING_PORTS_IDLE};
     if (!(port->memory = ring_ports_map(memory_fd, layout.bytes)))
         goto failed;
     for (unsigned i = 0; i < VRING_RINGS; i++)
@@ -154,13 +154,30 @@ void le_ring_ports_poll(struct le_ring_ports *ports, bool polled)
     ports->due = true;
 }
 
-bool le_ring_ports_ready(struct le_ring_ports *ports, struct le_ring_port *port)
+/* The device's core wrote what is read here: misses of the cache that need not be waited for one by one. */
+uint32_t le_ring_ports_find(struct le_ring_ports *ports)
 {
-    struct le_vring *ring = &port->ring[VRING_RECEIVE];
-    bool ready = le_vring_pending(ring) > 0;
-    if (ring->broken)
-        ring_ports_break(ports, port);
-    return ready;
+    ports->found_count = 0;
+    if (!ports->due && !ports->polled)
+        return 0;
+    ports->due = false;
+    for (uint32_t slot = 0; slot < ports->active_count;) {
+        if (slot + RING_PORTS_AHEAD < ports->active_count)
+            le_vring_prefetch_index(&ports->active[slot + RING_PORTS_AHEAD]->ring[VRING_RECEIVE]);
+        struct le_ring_port *port = ports->active[slot];
+        struct le_vring *ring = &port->ring[VRING_RECEIVE];
+        if (le_vring_pending(ring) > 0) {
+            le_vring_prefetch_entry(ring);
+            ports->found[ports->found_count++] = port;
+        }
+        if (ring->broken)
+            ring_ports_break(ports, port); /* the last one takes its slot */
+        else
+            slot++;
+    }
+    if (ports->found_count)
+        le_vring_prefetch_frame(&ports->found[0]->ring[VRING_RECEIVE], 0);
+    return ports->found_count;
 }
 
 struct ring_ports_burst {
@@ -176,17 +193,20 @@ static void ring_ports_arrive(void *context, uint8_t *data, uint32_t length)
     le_engine_arrive(burst->engine, burst->number, data, length, burst->now_ns);
 }
 
-uint32_t le_ring_ports_read(struct le_ring_ports *ports, struct le_ring_port *port, struct le_engine *engine,
-                            int64_t now_ns)
+void le_ring_ports_read(struct le_ring_ports *ports, uint32_t found, struct le_engine *engine, int64_t now_ns)
 {
-    struct ring_ports_burst burst = {.engine = engine, .number = port->number, .now_ns = now_ns};
+    struct le_ring_port *port = ports->found[found];
     struct le_vring *ring = &port->ring[VRING_RECEIVE];
+    struct ring_ports_burst burst = {.engine = engine, .number = port->number, .now_ns = now_ns};
+    if (found + 1 < ports->found_count)
+        le_vring_prefetch_frame(&ports->found[found + 1]->ring[VRING_RECEIVE], 0);
+    if (port->slot == RING_PORTS_IDLE)
+        return; /* its other ring was found broken meanwhile */
     uint32_t count = le_vring_receive(ring, RING_PORTS_BUDGET, ring_ports_arrive, &burst);
     if (ring->broken)
         ring_ports_break(ports, port);
     if (count == RING_PORTS_BUDGET)
         ports->due = true;
-    return count;
 }
 
 enum le_engine_outcome le_ring_ports_write(struct le_ring_ports *ports, struct le_ring_port *port, const uint8_t *data,

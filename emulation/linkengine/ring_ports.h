@@ -17,7 +17,7 @@
 #define RING_PORTS_IDLE UINT32_MAX
 
 struct le_ring_port {
-    struct le_vring ring[VRING_RINGS];  /* by ring number */
+    _Alignas(VRING_LINE_BYTES) struct le_vring ring[VRING_RINGS]; /* by ring number */
     uint8_t *memory;                    /* the block, mapped */
     size_t bytes;                       /* its size */
     struct le_port_stats *stats;        /* in shared memory */
@@ -30,10 +30,12 @@ struct le_ring_port {
 struct le_ring_ports {
     struct le_ring_port **all;      /* in order of addition */
     struct le_ring_port **active;   /* worked ones, in no order */
+    struct le_ring_port **found;    /* ones to be read; some may have ended since */
     struct le_ring_port **dirty;    /* ones with frames to be published */
     struct le_ring_port **waiting;  /* ones that had frames for the device to take when last looked at */
     uint32_t count;                 /* of each list: how many there are */
     uint32_t active_count;
+    uint32_t found_count;
     uint32_t dirty_count;
     uint32_t waiting_count;
     int call_fd;                    /* the eventfd that devices write */
@@ -61,13 +63,13 @@ void le_ring_ports_called(struct le_ring_ports *ports);
  * due: what came in before the devices knew was not told. */
 void le_ring_ports_poll(struct le_ring_ports *ports, bool polled);
 
-/* Whether the active port has frames to be read. One that broke the protocol is ended. */
-bool le_ring_ports_ready(struct le_ring_ports *ports, struct le_ring_port *port);
+/* Find the ports that have frames to be read, once the rings are due or polled. Ports that broke the protocol are ended.
+ * Returns how many were found, for le_ring_ports_read(). */
+uint32_t le_ring_ports_find(struct le_ring_ports *ports);
 
-/* Hand the frames that a port has, up to a budget, to the engine, as having arrived at now_ns; returns how many. When
- * there are more the rings stay due. */
-uint32_t le_ring_ports_read(struct le_ring_ports *ports, struct le_ring_port *port, struct le_engine *engine,
-                            int64_t now_ns);
+/* Hand the frames that the found port of that number, from 0, has, up to a budget, to the engine, as having arrived at
+ * now_ns. When there are more the rings stay due. */
+void le_ring_ports_read(struct le_ring_ports *ports, uint32_t found, struct le_engine *engine, int64_t now_ns);
 
 /* Put a frame into the port's ring, where the device sees it after le_ring_ports_publish(). */
 enum le_engine_outcome le_ring_ports_write(struct le_ring_ports *ports, struct le_ring_port *port, const uint8_t *data,

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VRING_LINE_BYTES 64            /* parts start on cache lines of their own */
 #define VRING_PAGE_BYTES 4096
 #define VRING_DESC_WRITE 2             /* VIRTQ_DESC_F_WRITE */
 #define VRING_AVAIL_NO_INTERRUPT 1     /* VIRTQ_AVAIL_F_NO_INTERRUPT */
@@ -137,6 +136,14 @@ uint32_t le_vring_reclaim(struct le_vring *ring)
     return ring->posted_count;
 }
 
+/* The C library's memcpy(). A compiler that knows the bound of the length puts "rep movs" in its place, after which the
+ * processor waits: a fourth of the engine's time at 100,000 frames/s. */
+static void vring_copy(uint8_t *to, const uint8_t *from, size_t length)
+{
+    __asm__("" : "+r"(length));
+    memcpy(to, from, length);
+}
+
 bool le_vring_send(struct le_vring *ring, const uint8_t *data, uint32_t length)
 {
     if (!ring->unpublished || ring->posted_count == ring->entries) /* once a burst: the device's core writes that line */
@@ -146,22 +153,12 @@ bool le_vring_send(struct le_vring *ring, const uint8_t *data, uint32_t length)
     uint16_t id = ring->spare[ring->entries - ring->posted_count - 1];
     uint8_t *buffer = vring_buffer(ring, id);
     memset(buffer, 0, VRING_HEADER_BYTES);
-    memcpy(buffer + VRING_HEADER_BYTES, data, length);
+    vring_copy(buffer + VRING_HEADER_BYTES, data, length);
     ring->desc[id].length = htole32(VRING_HEADER_BYTES + length);
     vring_post(ring);
     if (ring->unpublished >= VRING_PUBLISH_AT)
         le_vring_publish(ring);
     return true;
-}
-
-/* Fetch the frame that is `ahead` entries further in the used ring. */
-static void vring_prefetch(const struct le_vring *ring, uint32_t ahead)
-{
-    uint32_t slot = (ring->used_idx + ahead) & (ring->entries - 1u);
-    uint32_t id = le32toh(__atomic_load_n(&ring->used->ring[slot].id, __ATOMIC_RELAXED)) & (ring->entries - 1u);
-    const uint8_t *buffer = vring_buffer(ring, id);
-    __builtin_prefetch(buffer);
-    __builtin_prefetch(buffer + VRING_LINE_BYTES);
 }
 
 uint32_t le_vring_receive(struct le_vring *ring, uint32_t budget, le_vring_take take, void *context)
@@ -170,10 +167,10 @@ uint32_t le_vring_receive(struct le_vring *ring, uint32_t budget, le_vring_take 
     if (pending > budget)
         pending = budget;
     for (uint32_t i = 0; i < VRING_AHEAD && i < pending; i++)
-        vring_prefetch(ring, i);
+        le_vring_prefetch_frame(ring, i);
     while (done < pending) {
         if (done + VRING_AHEAD < pending)
-            vring_prefetch(ring, VRING_AHEAD);
+            le_vring_prefetch_frame(ring, VRING_AHEAD);
         uint32_t length;
         int32_t id = vring_take_used(ring, &length);
         if (id < 0)

@@ -13,6 +13,7 @@
 
 #include <endian.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define VRING_RECEIVE 0             /* ring number: from the device */
@@ -22,6 +23,7 @@
 #define VRING_MAX_ENTRIES 32768     /* Virtio's own limit */
 #define VRING_HEADER_BYTES 12       /* struct virtio_net_hdr, before each frame */
 #define VRING_BUFFER_BYTES 2048
+#define VRING_LINE_BYTES 64         /* of a processor's cache; parts of rings start on lines of their own */
 #define VRING_FRAME_BYTES (VRING_BUFFER_BYTES - VRING_HEADER_BYTES) /* longest frame */
 
 /* Where a ring's parts are, as offsets in the block. */
@@ -61,20 +63,21 @@ struct le_vring_used {
     struct le_vring_used_entry ring[];  /* descriptors used */
 };
 
+/* What is looked at to see whether there is anything comes first: one line of the cache for each of hundreds. */
 struct le_vring {
     struct le_vring_used *used;    /* in the block */
+    uint16_t entries;              /* a power of two */
+    uint16_t used_idx;             /* entries of the used ring taken so far, modulo 2^16 */
+    uint16_t posted_count;         /* descriptors that the device has, unpublished ones included */
+    uint16_t posted_idx;           /* entries posted so far, modulo 2^16 */
+    uint16_t unpublished;          /* of them: those the device has not been shown */
+    bool broken;                   /* the device broke the protocol */
     struct le_vring_avail *avail;  /* in the block */
     struct le_vring_desc *desc;    /* in the block; only written */
     uint8_t *buffers;              /* in the block */
     uint16_t *spare;               /* descriptors that the device does not have, the last returned on top */
     bool *posted;                  /* by descriptor: the device has it */
     uint64_t buffers_at;           /* offset of the buffers in the block */
-    uint16_t entries;              /* a power of two */
-    uint16_t posted_count;         /* descriptors that the device has, unpublished ones included */
-    uint16_t posted_idx;           /* entries posted so far, modulo 2^16 */
-    uint16_t unpublished;          /* of them: those the device has not been shown */
-    uint16_t used_idx;             /* entries of the used ring taken so far, modulo 2^16 */
-    bool broken;                   /* the device broke the protocol */
 };
 
 /* The layout for rings of entries each. False when that is no power of two within the limits. */
@@ -116,6 +119,27 @@ static inline uint32_t le_vring_pending(struct le_vring *ring)
     if (count > ring->posted_count)
         ring->broken = true;
     return ring->broken ? 0 : count;
+}
+
+/* Fetch ahead of their use: the used ring's index, the next entry, and the beginning of the frame that is so many
+ * entries further. */
+static inline void le_vring_prefetch_index(const struct le_vring *ring)
+{
+    __builtin_prefetch(ring->used);
+}
+
+static inline void le_vring_prefetch_entry(const struct le_vring *ring)
+{
+    __builtin_prefetch(&ring->used->ring[ring->used_idx & (ring->entries - 1u)]);
+}
+
+static inline void le_vring_prefetch_frame(const struct le_vring *ring, uint32_t further)
+{
+    const struct le_vring_used_entry *entry = &ring->used->ring[(ring->used_idx + further) & (ring->entries - 1u)];
+    uint32_t id = le32toh(__atomic_load_n(&entry->id, __ATOMIC_RELAXED)) & (ring->entries - 1u);
+    const uint8_t *buffer = ring->buffers + (size_t)id * VRING_BUFFER_BYTES;
+    __builtin_prefetch(buffer);
+    __builtin_prefetch(buffer + VRING_LINE_BYTES);
 }
 
 #endif

@@ -17,7 +17,7 @@ from helsewan.emulation.links.engine import EngineProcess, PipeSpec
 from helsewan.emulation.links.pipe_model import PipeModel
 
 PATIENCE_S = 30.0
-GRAIN_NS = 80_000  # LOOP_COALESCE_NS
+GRAIN_NS = 80_000  # LOAD_INTERVAL_NS
 KEPT_S = 0.1
 BUSY_S = 0.5
 CIRCLING = 16  # frames: a turn that carries them takes well over a fifth of a grain, or the engine would not be loaded
