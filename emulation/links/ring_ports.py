@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import selectors
 import socket
 import threading
@@ -206,10 +207,6 @@ class RingBacklog:
 
 def _has_ended(connection: socket.socket) -> bool:
     """Whether the other side has closed ``connection``, or sends what nobody has asked for."""
-    try:
-        connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 _PORT = re.compile(r"  port \d+: (\S+)")
-_DROPPED = re.compile(r"^ *(RX|TX) packets:\d+ errors:\d+ dropped:(\d+)")
+_DROPPED = re.compile(r"^ *(RX|TX) packets:\d+ errors:[\d?]+ dropped:(\d+)")
 _LOST = re.compile(r"^  lookups: .*\blost:(\d+)")
 _CYCLES = re.compile(r"^ *(idle|processing) cycles: (\d+)", re.MULTILINE)
 UNANSWERED = "flow misses"  # frames of which the slow path did not learn
