@@ -17,6 +17,7 @@
 #define LOOP_READ_BUDGET 32        /* frames read from a port before the next one's turn */
 #define LOOP_CONTROL UINT32_MAX    /* epoll's name for the control descriptor */
 #define LOOP_CALL (UINT32_MAX - 1) /* and for the rings' eventfd */
+#define LOOP_SPIN_NS 10000         /* shorter waits are not slept: falling asleep and waking up costs more */
 #define LOOP_NS_PER_S 1000000000
 /* The longest sleep. A TAP records no arrival times, so the time that frames waited while the process was not scheduled
  * is unknown; waking later than planned reveals it. The cost is 50 short iterations a second. */
@@ -251,8 +252,11 @@ static int loop_wait(struct le_loop *loop, struct epoll_event *events, int64_t u
 {
     static bool no_pwait2; /* Linux before 5.11 */
     int64_t wait_ns = until_ns - le_loop_now_ns();
-    if (wait_ns <= 0)
+    if (wait_ns <= LOOP_SPIN_NS) {
+        while (le_loop_now_ns() < until_ns)
+            ;
         return epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, 0);
+    }
 
     struct timespec timeout = {.tv_sec = wait_ns / LOOP_NS_PER_S, .tv_nsec = wait_ns % LOOP_NS_PER_S};
 #ifdef SYS_epoll_pwait2
