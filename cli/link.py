@@ -1,4 +1,4 @@
-"""``helsewan link``: list, show and change the links and access links of a running network."""
+"""``helsewan link`` and ``router``: show and change the links of a running network, and cut its routers' power."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from helsewan.cli.options import Direction, Json, Link, Name
 from helsewan.common.errors import InputError, Problem
 
 link_app = typer.Typer(no_args_is_help=True, help="Show and change the links of a running network.")
+
+router_app = typer.Typer(no_args_is_help=True, help="Cut and restore the power of routers.")
+Router = Annotated[str, typer.Argument(help="A router, such as hamar or oslo-1.")]
 
 
 def _text(name: str, what: str) -> Any:
@@ -132,3 +135,22 @@ def link_trace(
         trace.write(raw)
         arguments = {"line": link, "directions": directions_of(direction), "file": file, "off": file == NONE}
         client.ask("trace", (copy,), **arguments, repeat_us=duration_us("--repeat", repeat))
+
+
+@router_app.command("power-off")
+def router_power_off(router: Router, name: Name = None) -> None:
+    """Cut a router's power. Its links and access links go down, and it loses all rules."""
+    _switch_power(router, False, name)
+
+
+@router_app.command("power-on")
+def router_power_on(router: Router, name: Name = None) -> None:
+    """Restore a router's power, also of one that died. Returns once it is programmed and its links carry again."""
+    _switch_power(router, True, name)
+
+
+def _switch_power(router: str, on: bool, name: str | None) -> None:
+    from helsewan.lab.client.client import Client
+
+    with Client(name) as client:
+        client.ask("power", router=router, on=on)

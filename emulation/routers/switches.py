@@ -7,6 +7,7 @@ vswitchd polls all its ports on each wake-up, so one per router with few ports i
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 # cache: with jemalloc the same traffic took 20 to 30 % less of both cores. Optional.
 ALLOCATOR = "libjemalloc.so.2"
 START_DEADLINE_S = 120.0  # for a daemon to be ready: takes a second on idle cores, half a minute on emulated ones
+UNKNOWN_STATUS = 256  # of a daemon that has ended, nobody knows how; no process has this exit status
 STARTERS = 4  # parallel starts: a few more than cores, as starting waits for exec and fsync
 
 
@@ -62,11 +64,14 @@ class Daemon:
     pidfd: int
 
     def exit_status(self) -> int | None:
-        """Its exit status, minus the signal that killed it; None while it runs. It stays to be waited for."""
+        """Its exit status, minus the signal that killed it, or UNKNOWN_STATUS; None while it runs. It stays to be
+        waited for."""
         try:
             found = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:  # waited for already: how it ended is not known any more
-            return 0
+        except ChildProcessError:  # waited for already, or another process's child
+            poll = select.poll()
+            poll.register(self.pidfd, select.POLLIN)
+            return UNKNOWN_STATUS if poll.poll(0) else None
         except OSError:  # powered off meanwhile, by another thread
             return None
         if found is None:

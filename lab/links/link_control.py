@@ -127,7 +127,7 @@ class LinkControl:
         if request.state.down is False and not request.reset:
             for name in names:
                 if dead := self._dead_ends(name):
-                    hint = "`helsewan status` shows since when and why"
+                    hint = f"`helsewan router power-on {dead[0]}` restores it; `helsewan status` shows why"
                     raise InputError(Problem(name, None, f"stays down: router {dead[0]} is dead", hint))
 
     def _dead_ends(self, name: str) -> list[str]:
@@ -145,6 +145,8 @@ class LinkControl:
             self._backend.set_paused(names, state.paused)
             (self._paused.update if state.paused else self._paused.difference_update)(names)
         if state.down is not None:
+            for name in names:
+                self._links[name].is_cut = state.down
             if not state.down:  # what a dead router took down stays down, also in a reset
                 names = tuple(name for name in names if not self._dead_ends(name))
             self._backend.set_down(names, state.down)

@@ -85,6 +85,19 @@ class Supervisor:
         with self._lock:
             self._parts = [part for part in parts if part not in self._given_up]
 
+    def router_off(self, router: str, reason: str) -> None:
+        """In the main thread: a router was powered off for a ``reason``, and is dead until `router_on`."""
+        now = _now()
+        daemons = [part.name for part in self._parts if part.owner == router and part.kind is PartKind.ROUTER]
+        self._apply(lambda now: [change for name in daemons for change in self._conditions.end(name, now)], *daemons)
+        with self._lock:
+            changes = self._conditions.begin(Trouble(_router_name(router), Condition.DEAD, now, reason))
+        self._tell(changes)
+
+    def router_on(self, router: str) -> None:
+        """In the main thread: a router that was dead is on again, and programmed."""
+        self._apply(lambda now: self._conditions.end(_router_name(router), now))
+
     def report(self) -> dict[str, Any]:
         """Troubles for ``status``, as JSON values: ``dead``, names; ``troubles``, those that last; ``past_troubles``,
         the latest that have ended; ``sites_off``, sites that no live router serves. Callable from any thread."""
@@ -128,7 +141,7 @@ class Supervisor:
         router = part.owner
         if router in self._testbed.failed_routers:
             return
-        self._begin(f"router {router}", f"its {part.name.rpartition(' ')[2]} {how}", part)
+        self._begin(_router_name(router), f"its {part.name.rpartition(' ')[2]} {how}", part)
         self._testbed.fail(Target(router, routers=(router,)))
         daemons = [each.name for each in self._parts if each.owner == router and each.kind is PartKind.ROUTER]
         self._apply(lambda now: [change for name in daemons for change in self._conditions.end(name, now)], *daemons)
@@ -189,6 +202,10 @@ class Supervisor:
 
 
 _ENDED = ("Z", "X")
+
+
+def _router_name(router: str) -> str:
+    return f"router {router}"
 
 
 def read(pid: int) -> Reading:

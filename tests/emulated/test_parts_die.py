@@ -147,6 +147,40 @@ def test_a_dead_database_is_a_dead_router_too(terminal: Terminal) -> None:
     assert hears(terminal, "hospital-a")  # over its second access link
 
 
+def test_a_dead_router_that_gets_power_is_programmed_before_its_links_carry(terminal: Terminal) -> None:
+    """It comes back empty; a link that was cut meanwhile stays so."""
+    assert terminal.run("link", "set", "middle-south", "--down").returncode == 0
+    for router in ("south", "north"):
+        on = terminal.run("router", "power-on", router)
+        assert on.returncode == 0, on.stderr
+    facts = status(terminal)
+    assert facts["dead"] == facts["sites_off"] == []
+    assert [each["part"] for each in facts["past_troubles"]][-2:] == ["router south", "router north"]
+    switched = events(terminal, "router-power")
+    assert [(each["router"], each["on"]) for each in switched] == [("south", True), ("north", True)]
+    programmed = [each for each in events(terminal, "controller.switch-programmed") if each["router"] == "south"]
+    assert programmed[-1]["monotonic_ns"] < switched[0]["monotonic_ns"]
+    assert b"down" in terminal.run("link", "show", "middle-south").stdout
+    assert terminal.run("link", "set", "middle-south", "--up").returncode == 0
+    wait_for(lambda: hears(terminal, "hospital-b"), "the router to carry again")
+    assert terminal.run("verify").returncode == 0
+
+
+def test_the_power_of_a_router_is_cut_and_restored(terminal: Terminal) -> None:
+    assert terminal.run("router", "power-off", "south").returncode == 0
+    facts = status(terminal)
+    assert facts["dead"] == ["router south"] and facts["sites_off"] == ["hospital-b"]
+    assert facts["troubles"][0]["reason"] == "its power was cut on request"
+    assert not running(terminal, "/south/") and not hears(terminal, "hospital-b")
+    again = terminal.run("router", "power-off", "south")
+    assert again.returncode == 2 and b"router: 'south' is off already (hint: power it on" in again.stderr
+    unknown = terminal.run("router", "power-on", "sout")
+    assert unknown.returncode == 2 and b"is no router of this network" in unknown.stderr and b"south" in unknown.stderr
+    assert terminal.run("router", "power-on", "south").returncode == 0
+    wait_for(lambda: hears(terminal, "hospital-b"), "the router to carry again")
+    assert terminal.run("router", "power-on", "south").returncode == 2
+
+
 def test_a_part_that_keeps_dying_is_given_up_and_refuses(terminal: Terminal) -> None:
     """Clients of the northbound interface are refused at once then: nobody would accept them."""
 

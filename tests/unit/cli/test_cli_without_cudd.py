@@ -67,3 +67,4 @@ def test_the_doctor_says_how_to_build_it(tmp_path: Path) -> None:
     items = json.loads(without_cudd(tmp_path, ["doctor", "--json"]).stdout)["items"]
     item = next(item for item in items if "CUDD" in item["name"])
     assert item["status"] == "warning" and f"DD_CUDD=1 {sys.executable} -m pip install" in item["do"]
+    assert "--no-cache-dir" in item["do"]  # or pip takes the wheel without CUDD that it built before
