@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -108,9 +109,11 @@ def link_set(
     if not change and not reset and set(state.values()) == {None}:
         raise InputError(Problem("link set", link, "has no change", "add for example --delay 20ms"))
     with Client(name) as client:
-        names = client.ask("change-links", line=link, directions=directions, reset=reset, change=change, state=state)
-    if names != [link]:
-        print(f"changed: {', '.join(names)}")
+        done = client.ask("change-links", line=link, directions=directions, reset=reset, change=change, state=state)
+    if done["links"] != [link]:
+        print(f"changed: {', '.join(done['links'])}")
+    for remark in done["remarks"]:
+        print(f"remark: {remark}", file=sys.stderr)
 
 
 @link_app.command("trace")

@@ -176,13 +176,13 @@ class Operations:
         """Describe links."""
         return self._control.describe(request.line)
 
-    def change_links(self, request: LinkRequest, fds: Sequence[int]) -> list[str]:
-        """Change links; returns their names."""
+    def change_links(self, request: LinkRequest, fds: Sequence[int]) -> dict[str, list[str]]:
+        """Change links; returns their names, and remarks on what the change does not do."""
         names = self._control.change(request)
         self._history.append(
             "lines-changed", lines=names, request=request.model_dump(exclude_unset=True, by_alias=True)
         )
-        return list(names)
+        return {"links": list(names), "remarks": self._control.remarks(names, request)}
 
     def power(self, request: RouterPowerRequest, fds: Sequence[int]) -> None:
         """Cut or restore a router's power."""

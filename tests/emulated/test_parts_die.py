@@ -103,6 +103,18 @@ def test_a_stopped_router_is_stalled_and_runs_again(terminal: Terminal) -> None:
     assert events(terminal, "part-no-longer-stalled")
 
 
+def test_a_stopped_northbound_server_does_not_keep_its_clients_waiting(terminal: Terminal) -> None:
+    """It is told as stalled, then killed and restarted: a request that waits is answered by the next one."""
+    pid = kill(terminal, NORTHBOUND, signal.SIGSTOP)
+    wait_for(lambda: [each["part"] for each in status(terminal)["troubles"]] == [RESTARTED[NORTHBOUND]], "the stall")
+    asked = ask(terminal)
+    assert json.loads(asked.stdout)["network"] == "small", asked.stderr
+    assert running(terminal, NORTHBOUND) not in ([], [pid])
+    reasons = [each["reason"] for each in events(terminal, "part-dead") if each["part"] == RESTARTED[NORTHBOUND]]
+    assert reasons[-1] == "was stopped by a signal for 10 s while clients waited, and killed"
+    wait_for(lambda: not status(terminal)["troubles"], "the trouble to end")
+
+
 def test_status_answers_while_another_operation_waits_for_a_stalled_part(terminal: Terminal) -> None:
     """A change of a link waits for the link engine, which is stopped; when it runs again, the change is made."""
     pid = kill(terminal, ENGINE, signal.SIGSTOP)

@@ -56,7 +56,9 @@ def test_a_dropped_packet_has_its_rule_and_counter(
     assert f"table {table}, priority" in said and "the policy: it reaches nobody" in said
 
 
-@pytest.mark.parametrize("packet", ["gre", "esp ipv6", "sctp", "icmp type=13", "tcp/443 flags=SA", "udp src=53", "253"])
+@pytest.mark.parametrize(
+    "packet", ["gre", "esp ipv6", "sctp", "sctp/36412 src=9", "icmp type=13", "tcp/443 flags=SA", "udp src=53", "253"]
+)
 def test_all_unicast_passes_under_open(packet: str) -> None:
     found = asked(packet, "open")
     assert found.trace.site == MOLDE and found.expected.disposition.value == "arrives"
