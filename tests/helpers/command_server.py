@@ -1,7 +1,7 @@
 """Runs the command line, each time in a fork of this process, which has loaded what the verbs load.
 
-Argument: the descriptor of a socket, on which come arguments, directory and environment, with descriptors of standard
-output and errors, and the exit code goes back.
+Arguments: the descriptor of a socket, on which come arguments, directory and environment, with descriptors of standard
+output and errors, and the exit code goes back; and the name of a module that cannot be imported, or nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ import os
 import socket
 import sys
 
+if sys.argv[2]:
+    sys.modules[sys.argv[2]] = None  # type: ignore[assignment]  # stops its import, as where it was not built
+
 import helsewan.lab.client.client
+import helsewan.policies.compile
 import helsewan.scenarios.run.launcher
-import helsewan.verification.static  # noqa: F401
+import helsewan.topology.network_source  # noqa: F401
 from helsewan.cli.main import main
 
 MAX_BYTES = 1 << 17
@@ -29,13 +33,13 @@ def serve(commands: socket.socket) -> None:
         if pid == 0:
             argv, cwd, environment = ast.literal_eval(request.decode())
             os.chdir(cwd)
-            os.environ.clear()
-            os.environ.update(environment)
+            os.environb.clear()
+            os.environb.update(environment)
             for number, stream in enumerate(streams, 1):
                 os.dup2(stream, number)
                 os.close(stream)
             commands.close()
-            sys.argv = ["helsewan", *argv]
+            sys.argv = ["helsewan", *map(os.fsdecode, argv)]
             return
         for stream in streams:
             os.close(stream)
