@@ -43,22 +43,27 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+IN_PATHS = [
+    (["topology", "show", "--from", "{}/Kystnett.graphml"], 0),
+    (["topology", "show", "--from", "{}/øst.yaml"], 2),
+    (["policy", "check", "{}/øst.yaml"], 2),
+    (["verify", "--rules", "{}/ø.gz"], 2),
+    (["status", "--name", "tromsø"], 2),
+]
+MORE_IN_PATHS = [
+    (["topology", "show", "--from", "{}/ingen.graphml"], 2),
+    (["topology", "export", "--from", "{}/Kystnett.graphml", "--format", "yaml", "--output", "{}/ut-ø.yaml"], 0),
+    (["topology", "paths", "bodo", "tromsø"], 2),
+    (["policy", "show", "{}/øst.yaml"], 0),
+    (["policy", "show", "national"], 0),
+    (["scenario", "run", "{}/øst.yaml"], 2),
+    (["scenario", "run", "{}/Kystnett.graphml"], 2),
+]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [
-        (["topology", "show", "--from", "{}/Kystnett.graphml"], 0),
-        (["topology", "show", "--from", "{}/ingen.graphml"], 2),
-        (["topology", "show", "--from", "{}/øst.yaml"], 2),
-        (["topology", "export", "--from", "{}/Kystnett.graphml", "--format", "yaml", "--output", "{}/ut-ø.yaml"], 0),
-        (["topology", "paths", "bodo", "tromsø"], 2),
-        (["policy", "show", "{}/øst.yaml"], 0),
-        (["policy", "check", "{}/øst.yaml"], 2),
-        (["policy", "show", "national"], 0),
-        (["scenario", "run", "{}/øst.yaml"], 2),
-        (["scenario", "run", "{}/Kystnett.graphml"], 2),
-        (["verify", "--rules", "{}/ø.gz"], 2),
-        (["status", "--name", "tromsø"], 2),
-    ],
+    [*IN_PATHS, *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in MORE_IN_PATHS)],
 )
 def test_an_ascii_locale_with_other_letters_in_paths(arguments: list[str], code: int, folder: Path) -> None:
     done = helsewan_bytes(*(argument.format(folder) for argument in arguments), cwd=folder, **ASCII)
@@ -68,13 +73,19 @@ def test_an_ascii_locale_with_other_letters_in_paths(arguments: list[str], code:
     assert "\\udc" not in said  # half a character
 
 
-def test_export_in_an_ascii_locale_is_utf_8(folder: Path) -> None:
-    for format_ in ("yaml", "json", "graphml", "geojson", "dot"):
-        export = ["topology", "export", "--from", str(folder / "Kystnett.graphml"), "--format", format_]
-        assert helsewan_bytes(*export, "--output", "ut-ø", cwd=folder, **ASCII).returncode == 0
-        plain = helsewan_bytes(*export, cwd=folder, PYTHONUTF8="1")
-        assert (folder / "ut-ø").read_bytes() == plain.stdout
-        assert format_ == "graphml" or "Ålesund" in plain.stdout.decode()  # GraphML has character references
+@pytest.mark.parametrize(
+    "format_",
+    [
+        "yaml",
+        *(pytest.param(each, marks=pytest.mark.exhaustive) for each in ("json", "graphml", "geojson", "dot")),
+    ],
+)
+def test_export_in_an_ascii_locale_is_utf_8(folder: Path, format_: str) -> None:
+    export = ["topology", "export", "--from", str(folder / "Kystnett.graphml"), "--format", format_]
+    assert helsewan_bytes(*export, "--output", "ut-ø", cwd=folder, **ASCII).returncode == 0
+    plain = helsewan_bytes(*export, cwd=folder, PYTHONUTF8="1")
+    assert (folder / "ut-ø").read_bytes() == plain.stdout
+    assert format_ == "graphml" or "Ålesund" in plain.stdout.decode()  # GraphML has character references
 
 
 def test_json_on_an_ascii_terminal_is_the_same_json() -> None:
