@@ -138,6 +138,8 @@ def test_an_interrupt_typed_at_a_shell_is_the_commands(standing: Terminal) -> No
         shown.read_until(b"go 2")
         shown.type(INTERRUPT)
         shown.read_until(b"^C")  # it discards what is typed with it
+        shown.shown = shown.shown.partition(b"^C")[2]
+        shown.read_until(b"gp-c:")  # the prompt
         shown.type(b"exit 9\n")
         assert shown.end() == 9
 
