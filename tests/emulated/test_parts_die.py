@@ -19,6 +19,7 @@ CONTROLLER, SLOW_PATH, NORTHBOUND = (f"helsewan.controller.{name}" for name in (
 ENGINE = "emulation.links.engine_process"
 RESTARTED = {CONTROLLER: "the controller", SLOW_PATH: "the routers' slow path", NORTHBOUND: "the northbound server"}
 GP_C = "10.0.2.2"
+UNREAD = "link engine did not check for frames for"  # as the health monitor says it
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,38 @@ def ask(terminal: Terminal) -> subprocess.CompletedProcess[str]:
     argv = ["curl", "-sS", "--max-time", "30", "-H", f"Authorization: Bearer {token}"]
     argv += ["--unix-socket", str(place / "default.api"), "http://helsewan/v1/topology"]
     return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+def unread(terminal: Terminal, *words: str) -> dict[str, Any] | None:
+    """What ``status`` says of an engine that did not look, if anything."""
+    validity = json.loads(terminal.run("status", "--json", *words).stdout)["validity"]
+    found = [reason for reason in validity["reasons"] if reason["what"] == UNREAD]
+    return {**found[0], "of": validity["grade"]} if found else None
+
+
+def test_a_stopped_engine_makes_the_network_void(terminal: Terminal) -> None:
+    """Each time, also when it was stopped for longer before; from then on it is as good as new."""
+    (engine,) = running(terminal, f"-m helsewan.{ENGINE}")
+    for stops, wait in ((1, "2"), (2, "1")):
+        os.kill(engine, signal.SIGSTOP)
+        try:
+            lost = terminal.run("exec", "gp-c", "--", "ping", "-c", "1", "-W", wait, "10.0.1.2")
+        finally:
+            os.kill(engine, signal.SIGCONT)
+        assert lost.returncode == 1
+
+        def told(times: int = stops) -> bool:
+            reason = unread(terminal)
+            return reason is not None and reason["seconds"] >= times
+
+        wait_for(told, "the status to say it")
+    reason = unread(terminal)
+    assert reason is not None and reason["of"] == "void" and reason["value"] > 1000
+    shown = terminal.run("status").stdout.decode()
+    assert "validity   void since it is up, void in the last minute" in shown and f"void: {UNREAD}: " in shown
+    turns = [event for event in events(terminal, "validity") if event["grade"] == "void"]
+    assert turns and UNREAD in turns[0]["reasons"][0]
+    wait_for(lambda: unread(terminal, "--since", "1s") is None, "a second without a stop")
 
 
 @pytest.mark.parametrize("words", RESTARTED)
@@ -239,7 +272,9 @@ def test_what_cannot_go_on_ends_with_its_cause(tmp_path: Path) -> None:
     assert shown.returncode == 0 and b"failed: the link engine was killed by SIGKILL" in shown.stdout
 
 
-@pytest.mark.parametrize("words", ["lab.server.worker", "helsewan.cli.main up"])
+@pytest.mark.parametrize(
+    "words", ["lab.server.worker", pytest.param("helsewan.cli.main up", marks=pytest.mark.exhaustive)]
+)
 def test_its_own_process_killed_is_told_by_the_last_word(tmp_path: Path, words: str) -> None:
     terminal = Terminal(tmp_path)
     process = terminal.up()

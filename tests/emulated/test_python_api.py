@@ -219,7 +219,14 @@ def run(tmp_path: Path):  # type: ignore[no-untyped-def]
     assert outside() == before
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "workers",
+    [
+        pytest.param([], id="alone"),
+        pytest.param(["-n", "1"], id="xdist"),  # its worker is what matters; each has a network of its own
+        pytest.param(["-n", "2"], id="two workers", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_from_pytest(run, tmp_path: Path, workers: list[str]) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "conftest.py").write_text(HEAD + CONFTEST)
     (tmp_path / "test_it.py").write_text("from conftest import replies\n" + TESTS)
@@ -266,8 +273,15 @@ with Emulation(NETWORK, policy="open") as emulation:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("head", [HEAD, HEAD + THREADED_HEAD], ids=["alone", "beside a thread"])
+@pytest.mark.parametrize(
+    ("head", "number"),
+    [
+        pytest.param(HEAD, signal.SIGKILL, id="alone, KILL"),
+        pytest.param(HEAD, signal.SIGTERM, id="alone, TERM", marks=pytest.mark.exhaustive),
+        pytest.param(HEAD + THREADED_HEAD, signal.SIGKILL, id="beside a thread, KILL", marks=pytest.mark.exhaustive),
+        pytest.param(HEAD + THREADED_HEAD, signal.SIGTERM, id="beside a thread, TERM", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_nothing_outlives_a_killed_program(tmp_path: Path, head: str, number: int) -> None:
     before = outside()
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HELSEWAN_TEST": str(tmp_path)}

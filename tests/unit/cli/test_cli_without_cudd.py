@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import helsewan
 
 from helsewan.common.exit_codes import ExitCode
 
-# None in sys.modules stops the import, as where the extension was not built.
-SCRIPT = "import sys; sys.modules['dd.cudd'] = None; from helsewan.cli.main import main; main()"
 VERIFYING = """
 name: proves
 description: nothing but a proof
@@ -45,8 +44,7 @@ RUNS = {
 def without_cudd(directory: Path, argv: list[str]) -> subprocess.CompletedProcess[str]:
     """Run the command line where `dd` has no CUDD."""
     (directory / "proves.yaml").write_text(VERIFYING)
-    command = [sys.executable, "-c", SCRIPT, *argv]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    return helsewan(*argv, cwd=directory, without="dd.cudd")
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def sites() -> tuple[Site, Site]:
 
 def asked(packet: str, policy: str = "national", **options: object) -> Why:
     return why(RuleQuery(policy=policy, sites=90, **options), AKER, MOLDE, packet)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """Rules of each policy are computed once for all questions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RuleQuery, "read", cache(RuleQuery.read))
+        yield
 
 
 @pytest.mark.parametrize(
