@@ -57,11 +57,28 @@ class Continuation:
 @dataclass(slots=True)
 class Result:
     """The outcome of packets: a relation, the packets that continue once the label below is known, and a bitmask of
-    the components it depends on."""
+    the components it depends on. Of these, the actions of a list ask for ``asked`` themselves; all others come from
+    the nodes and groups that it ``uses``. ``in_a_loop``: a part of it was still being computed, so that the result
+    depends on where packets entered."""
 
     out: Set
     continuations: list[tuple[Set, Continuation]] = field(default_factory=list)
     depends_on: int = 0
+    asked: int = 0
+    uses: tuple[Node | GroupUse, ...] = ()
+    in_a_loop: bool = False
+
+    def is_equal(self, other: Result) -> bool:
+        """Whether packets have the same outcome, whatever it depends on."""
+        return bool(self.out == other.out) and self.continuations == other.continuations
+
+
+@dataclass(slots=True, eq=False)
+class GroupUse:
+    """The result of a group for packets in a state, by its key (see `SymbolicExecutor.group`)."""
+
+    key: tuple[object, ...]
+    result: Result
 
 
 @dataclass(slots=True, eq=False)
