@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from helsewan.controller.openflow.entries import Action, Table
 from helsewan.verification.symbolic.header_space import Set
@@ -30,8 +31,7 @@ class NotModelledError(Exception):
     """An entry uses what is not modelled; nothing is proved of the packets that match it."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """The pipeline fields of packets, and their overwritten headers. ``stack`` has their labels, the top one last;
     ``stripped``: they were sent with labels, which are popped."""
 
@@ -40,8 +40,7 @@ class State:
     stripped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Continuation:
+class Continuation(NamedTuple):
     """Suspended execution where the label below the transport label is needed: the remaining actions, and the state so
     far."""
 
@@ -77,7 +76,7 @@ class Result:
 class GroupUse:
     """The result of a group for packets in a state, by its key (see `SymbolicExecutor.group`)."""
 
-    key: tuple[object, ...]
+    key: tuple[str, int, State]
     result: Result
 
 

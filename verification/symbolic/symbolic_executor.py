@@ -63,9 +63,9 @@ class _Record:
 
 
 class SymbolicExecutor:
-    """Computes nodes, in one state of the network. The executor of the intact network is the ``base`` of those for
-    failures (``down``) and for changed rules (``changed``), both bitmasks of components: results of the base that
-    depend on none of these are reused.
+    """Computes nodes, in one state of the network. The executor of the network as it stands, intact in general, is the
+    ``base`` of those for failures (``down``) and for changed rules (``changed``), both bitmasks of components: results
+    of the base that depend on none of these are reused, where the base does not have the same failures.
 
     Under failures, so are results that depend on failed components only by way of nodes and groups whose results are
     as in the base: what a failure changes is followed from the routers next to it to where it makes no difference.
@@ -73,12 +73,13 @@ class SymbolicExecutor:
 
     def __init__(self, program: Program, down: int = 0, base: SymbolicExecutor | None = None, changed: int = 0) -> None:
         self.program, self.space, self.down, self.base = program, program.space, down, base
-        self.stale, self._is_changed = down | changed, bool(changed)
+        self.stale, self._is_changed = down ^ (base.down if base else 0) | changed, bool(changed)
         self.partition: Partition = base.partition if base else Partition(program.space)
         self.nodes: dict[tuple[object, ...], Node] = {}
         self.group_results: dict[tuple[object, ...], Result] = {}
         self.further_nodes: dict[tuple[object, ...], Node] = {}  # of this base, found by executors for failures
         self.further_groups: dict[tuple[object, ...], Result] = {}
+        self._same: dict[int, bool] = {}  # by id of a result in the base that is the same here
         self._record = _Record()
         self._in_progress: set[tuple[object, ...]] = set()
         self._intersections: dict[tuple[Set, Set], Set] = base._intersections if base else {}
@@ -108,7 +109,8 @@ class SymbolicExecutor:
             self._in_progress.add(key)
             if known is not None and self._candidates_differ(*key):
                 known = None
-            found = self.nodes[key] = self._node(*key, known)
+            is_same = known is not None and not self._is_changed and self._holds_at(known)
+            found = self.nodes[key] = known if known is not None and is_same else self._node(*key, known)
             self._in_progress.discard(key)
             if known is None and self._is_as_in_base(found.result):
                 assert self.base is not None
@@ -125,13 +127,23 @@ class SymbolicExecutor:
             return True
         if self._is_changed or result.asked & self.stale or result.in_a_loop:
             return False
-        for use in result.uses:
-            if isinstance(use, Node):
-                if self._node_of((use.router, use.table, use.state)) is not use:
-                    return False
-            elif self._group_of(use.key) is not use.result:
-                return False
-        return True
+        return all(self._same.get(id(use.result)) or self._is_same(use) for use in result.uses)
+
+    def _holds_at(self, node: Node) -> bool:
+        """Whether all that follows a node of the base is the same here; a node that is not modelled ends there."""
+        return all(self.holds(transition.result) for _, transition in node.transitions)
+
+    def _is_same(self, use: Node | GroupUse) -> bool:
+        """Whether a node or a group's result of the base is the same here."""
+        if not use.result.depends_on & self.stale:
+            return True
+        if isinstance(use, Node):
+            is_same = self._node_of((use.router, use.table, use.state)) is use
+        else:
+            is_same = self._group_of(use.key) is use.result
+        if is_same:
+            self._same[id(use.result)] = True
+        return is_same
 
     def _candidates_differ(self, router: str, table: Table, state: State) -> bool:
         """Whether the candidate entries for packets in a state differ from those in the base's rules."""
