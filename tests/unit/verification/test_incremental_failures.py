@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -15,13 +16,14 @@ from helsewan.controller.rules.generation import first_generation
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
 from helsewan.verification.comparison import Verification
-from helsewan.verification.failures import cases
+from helsewan.verification.failures import cases, common_failures
 from helsewan.verification.findings import FailureCase, FindingKind, VerificationFinding
 from helsewan.verification.mutation.sampling import ALL_CELLS, mutants
+from helsewan.verification.shares import shares_of_cases
 from helsewan.verification.symbolic.static_model import Static
 from helsewan.verification.symbolic.symbolic_executor import SymbolicExecutor
 
-NETWORKS, FAULTS = int(os.environ.get("HELSEWAN_INCREMENTAL_NETWORKS", "4")), 8
+NETWORKS, FAULTS = int(os.environ.get("HELSEWAN_INCREMENTAL_NETWORKS", "2")), 6
 FIRST = int(os.environ.get("HELSEWAN_INCREMENTAL_SEED", "1"))
 # Where failures make a difference: half of the faults are there.
 ON_PATHS = frozenset({"core", "vpn", "deliver", "other_line", "group"})
@@ -34,7 +36,11 @@ def summary(findings: Sequence[VerificationFinding]) -> Summary:
 
 
 def incremental(plan: Plan, rules: dict[str, RuleSet], states: Sequence[FailureCase]) -> Summary:
-    return summary(list(Verification(plan, Static(plan.network, rules)).partial_result(states).findings.values()))
+    verification = Verification(plan, Static(plan.network, rules, common_failures(states)))
+    alone = summary(list(verification.partial_result(states).findings.values()))
+    shares = shares_of_cases(states, 2, is_clean=False)
+    assert alone == set().union(*(summary(list(verification.of_share(each).findings.values())) for each in shares))
+    return alone
 
 
 def anew(plan: Plan, rules: dict[str, RuleSet], states: Sequence[FailureCase]) -> Summary:
@@ -43,11 +49,12 @@ def anew(plan: Plan, rules: dict[str, RuleSet], states: Sequence[FailureCase]) -
     program = verification.static.program
     for case in states:
         executor = SymbolicExecutor(program, program.failure_bits(case.failures))
-        if case.failures == Failures():
-            found += verification.compare(case, executor, verification.access_links).values()
-        else:
-            found += verification.check_case(case, executor, is_clean=False).values()
+        found += verification.check_case(case, executor, is_clean=False).values()
     return summary(found)
+
+
+def with_standing(failures: Failures, standing: Failures) -> Failures:
+    return replace(failures, links=failures.links | standing.links)
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + NETWORKS))
@@ -66,4 +73,7 @@ def test_reuse_under_failures_changes_no_finding(seed: int) -> None:
         found = incremental(plan, faulty, states)
         assert found == anew(plan, faulty, states), str(mutant)
         under_failures_only += bool(found) and all(case != "intact" for _, case, *_ in found)
+        standing = Failures(links=frozenset({rng.choice(network.links).id}))
+        as_it_stands = [FailureCase(case.name, with_standing(case.failures, standing)) for case in states]
+        assert incremental(plan, faulty, as_it_stands) == anew(plan, faulty, as_it_stands), f"{mutant}, {standing}"
     print(f"seed {seed}: {under_failures_only} of {FAULTS} faults show under failures only")
