@@ -60,7 +60,11 @@ OPERATIONS = [
 @pytest.fixture(scope="module")
 def schema(served: Northbound) -> Any:
     """The document as the server gives it."""
-    return schemathesis.openapi.from_asgi("/v1/openapi.json", served.app, headers=AUTHORIZATION)
+    found = schemathesis.openapi.from_asgi("/v1/openapi.json", served.app, headers=AUTHORIZATION)
+    negative = found.config.checks.negative_data_rejection
+    negative.expected_statuses = [*negative.expected_statuses, "412"]  # before the body (RFC 9110, 13.2.1)
+    found.auth()(Token)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -70,26 +74,13 @@ def schema(served: Northbound) -> Any:
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_server_keeps_to_its_document(schema: Any, operation: str, mode: GenerationMode, requests: int) -> None:
     """Asked as the document says, and as it does not: statuses, content types, headers and bodies are those of the
-<<<<<<< HEAD
     document, what is not of the document is refused, so is a request without the token, and nothing is an internal
     error."""
-    schema = schemathesis.openapi.from_asgi("/v1/openapi.json", served.app, headers=AUTHORIZATION)
-    negative = schema.config.checks.negative_data_rejection
-    negative.expected_statuses = [*negative.expected_statuses, "412"]  # before the body (RFC 9110, 13.2.1)
-    schema.auth()(Token)
-=======
-    document, and nothing is an internal error."""
->>>>>>> wk-A
     method, _, path = operation.partition(" ")
     excluded = [positive_data_acceptance] if any(part in path for part in NAMES_NEEDED) else []
 
-<<<<<<< HEAD
-    @BOUNDED
-    @given(case=schema[path][method].as_strategy(generation_mode=mode, auth_storage=schema.auth))
-=======
     @settings(BOUNDED, max_examples=requests)
-    @given(case=schema[path][method].as_strategy(generation_mode=mode))
->>>>>>> wk-A
+    @given(case=schema[path][method].as_strategy(generation_mode=mode, auth_storage=schema.auth))
     def keeps(case: Any) -> None:
         case.call_and_validate(excluded_checks=excluded)
 
