@@ -1,9 +1,10 @@
-"""``helsewan link``: list, show and change the links and access links of a running network."""
+"""``helsewan link`` and ``router``: show and change the links of a running network, and cut its routers' power."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,9 @@ from helsewan.cli.options import Direction, Json, Link, Name
 from helsewan.common.errors import InputError, Problem
 
 link_app = typer.Typer(no_args_is_help=True, help="Show and change the links of a running network.")
+
+router_app = typer.Typer(no_args_is_help=True, help="Cut and restore the power of routers.")
+Router = Annotated[str, typer.Argument(help="A router, such as hamar or oslo-1.")]
 
 
 def _text(name: str, what: str) -> Any:
@@ -105,9 +109,11 @@ def link_set(
     if not change and not reset and set(state.values()) == {None}:
         raise InputError(Problem("link set", link, "has no change", "add for example --delay 20ms"))
     with Client(name) as client:
-        names = client.ask("change-links", line=link, directions=directions, reset=reset, change=change, state=state)
-    if names != [link]:
-        print(f"changed: {', '.join(names)}")
+        done = client.ask("change-links", line=link, directions=directions, reset=reset, change=change, state=state)
+    if done["links"] != [link]:
+        print(f"changed: {', '.join(done['links'])}")
+    for remark in done["remarks"]:
+        print(f"remark: {remark}", file=sys.stderr)
 
 
 @link_app.command("trace")
@@ -132,3 +138,22 @@ def link_trace(
         trace.write(raw)
         arguments = {"line": link, "directions": directions_of(direction), "file": file, "off": file == NONE}
         client.ask("trace", (copy,), **arguments, repeat_us=duration_us("--repeat", repeat))
+
+
+@router_app.command("power-off")
+def router_power_off(router: Router, name: Name = None) -> None:
+    """Cut a router's power. Its links and access links go down, and it loses all rules."""
+    _switch_power(router, False, name)
+
+
+@router_app.command("power-on")
+def router_power_on(router: Router, name: Name = None) -> None:
+    """Restore a router's power, also of one that died. Returns once it is programmed and its links carry again."""
+    _switch_power(router, True, name)
+
+
+def _switch_power(router: str, on: bool, name: str | None) -> None:
+    from helsewan.lab.client.client import Client
+
+    with Client(name) as client:
+        client.ask("power", router=router, on=on)

@@ -18,7 +18,7 @@ from helsewan.cli import interruptible
 from helsewan.cli.capture import capture
 from helsewan.cli.doctor import doctor
 from helsewan.cli.exec import exec_, shell
-from helsewan.cli.link import link_app
+from helsewan.cli.link import link_app, router_app
 from helsewan.cli.mininet_cli import cli
 from helsewan.cli.mutate import mutate
 from helsewan.cli.policy import policy_app
@@ -62,6 +62,7 @@ app.command("shell")(shell)
 app.command("cli")(cli)
 app.command("capture")(capture)
 app.add_typer(link_app, name="link")
+app.add_typer(router_app, name="router")
 
 
 def _print_version(wanted: bool) -> None:

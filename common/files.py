@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.ownership import create_file, give, invoker
 
 
 def check_writable(option: str, path: Path) -> None:
@@ -23,7 +24,8 @@ def check_writable(option: str, path: Path) -> None:
 
 def write_file(option: str, path: Path, contents: bytes) -> None:
     """Atomically replace ``path`` by a file of mode 0600; a device or a pipe is written to as it is. A symbolic link is
-    followed, but see `open_output`. Raises InputError naming ``option`` on failure."""
+    followed, but see `open_output`. Under sudo a new file is the invoking user's; one that is replaced keeps its owner.
+    Raises InputError naming ``option`` on failure."""
     try:
         if path.exists() and (not path.is_file() or path.is_relative_to("/dev") or path.is_relative_to("/proc")):
             with open(open_output(path), "wb") as file:
@@ -35,10 +37,13 @@ def write_file(option: str, path: Path, contents: bytes) -> None:
 
 
 def open_output(path: Path) -> int:
-    """Open a file for writing; created with mode 0600, or else as it is, not truncated.
+    """Open a file for writing; created with mode 0600, and under sudo for the invoking user, or else as it is, not
+    truncated.
 
     In a directory where everybody may create files (/tmp) neither a symbolic link is followed nor another user's file
     opened: they could direct what root writes. Raises OSError."""
+    with suppress(FileExistsError):
+        return create_file(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_NOFOLLOW if _is_shared(path.parent) else 0)
     try:
         opened = os.open(path, flags, 0o600)
@@ -61,6 +66,7 @@ def _is_shared(directory: Path) -> bool:
 
 def _replace(path: Path, contents: bytes) -> None:
     handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    _give_to_owner(handle, path)
     try:
         with open(handle, "wb") as file:
             file.write(contents)
@@ -69,6 +75,23 @@ def _replace(path: Path, contents: bytes) -> None:
         with suppress(OSError):
             os.unlink(beside)
         raise
+
+
+def _give_to_owner(handle: int, path: Path) -> None:
+    """Make a new file, which will replace the one at ``path``, that one's owner's, or if there is none the invoking
+    user's. In a directory where everybody may create files a stranger's file or a link has no owner that counts."""
+    if os.geteuid() != 0:
+        return
+    try:
+        old = path.lstat()
+    except OSError:
+        return give(handle)
+    trusted = {0, (invoker() or (0, 0))[0]} if _is_shared(path.parent) else {old.st_uid}
+    if stat.S_ISREG(old.st_mode) and old.st_uid in trusted:
+        with suppress(OSError):  # a file system without owners
+            os.fchown(handle, old.st_uid, old.st_gid)
+    else:
+        give(handle)
 
 
 def replace_file(path: Path, contents: bytes) -> None:

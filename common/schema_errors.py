@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import UnionType
@@ -15,11 +14,14 @@ from helsewan.common import yaml_tree
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.library_words import schema_reason
+from helsewan.common.suggestions import closest, hints_left, hints_limited
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _QUOTED = re.compile(r"'([^']*)'")
 _MOST_NAMED = 40  # names that a hint lists
+_MOST_EXPLAINED = 500  # problems of one document; many more than are ever shown
+_LIKE_OTHERS = "does not fit the schema either"
 
 
 class SchemaError(InputError):
@@ -32,13 +34,17 @@ class SchemaError(InputError):
 
 def validate(document: Document, model: type[Model]) -> Model:
     """The document as an instance of ``model``. Raises one ``SchemaError`` with a problem for every
-    key that does not fit: file, line, key, offending value, reason and hint."""
+    key that does not fit: file, line, key, offending value, reason and hint; of a great many, the last have no
+    value and no hint."""
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
         details = error.errors(include_url=False)
         own = [detail for detail in details if not _follows(detail, details)]
-        raise SchemaError([(detail["loc"], explain(document, model, detail)) for detail in own]) from None
+        with hints_limited():
+            problems = [explain(document, model, detail) for detail in own[:_MOST_EXPLAINED]]
+        problems += [Problem(document.where(detail["loc"]), None, _LIKE_OTHERS) for detail in own[_MOST_EXPLAINED:]]
+        raise SchemaError([(detail["loc"], problem) for detail, problem in zip(own, problems, strict=True)]) from None
 
 
 def _follows(detail: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
@@ -64,12 +70,14 @@ def explain(document: Document, model: type[BaseModel], error: ErrorDetails) -> 
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint with the known name closest to ``name`` or, if none is close, with up to 40 of the known names."""
+    """A hint with the known name closest to ``name`` or, if none is close, with up to 40 of the known names; none
+    beyond the limit of `hints_limited`."""
+    if not hints_left():
+        return ""
     names = sorted(known)
     folded = {candidate.casefold(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1)
-    if close:
-        return f"did you mean {folded[close[0]]!r}?"
+    if close := closest(name.casefold(), folded):
+        return f"did you mean {folded[close]!r}?"
     more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
     return "one of " + ", ".join([*names[:_MOST_NAMED], *more]) if names else ""
 

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.emulation.routers.forwarding import forwarding
@@ -33,6 +34,7 @@ from helsewan.lab.links.link_change import LinkRequest
 from helsewan.lab.links.link_control import LinkControl
 from helsewan.lab.links.link_options import directions_of, parsed_change
 from helsewan.lab.processes.controller_processes import Event
+from helsewan.lab.supervision.background import BackgroundSupervision
 from helsewan.lab.testbed.lan_hosts import add_lan_hosts
 from helsewan.lab.testbed.running_health import RunningHealth
 from helsewan.lab.testbed.testbed import Testbed
@@ -65,12 +67,13 @@ class Emulation:
         """``routers``: ``shared`` or ``private``, by default the first where this machine can have it. Raises
         InputError for a policy that does not fit the network, and for routers that cannot be had."""
         self.plan = load_plan(policy, network)
-        self.events: list[Event] = []  # events that the controllers reported
+        self.events: list[Event] = []  # that the controllers reported, and those of parts that die, stall or are late
         self._hosts_per_hospital = hosts_per_hospital
         self._temporary = ExitStack()
         self._run_dir = sandbox.RUN_DIR / f"emulation-{next(_NUMBERS)}"
-        logs = log_dir or Path(self._temporary.enter_context(_temporary_directory()))
-        self.testbed = Testbed(self.plan, self._run_dir, logs, self.events.append, forwarding(routers=routers))
+        self._log_dir = log_dir or Path(self._temporary.enter_context(_temporary_directory()))
+        self.testbed = Testbed(self.plan, self._run_dir, self._log_dir, self.events.append, forwarding(routers=routers))
+        self._supervision: BackgroundSupervision | None = None
         self._links: LinkControl | None = None
         self._health: RunningHealth | None = None
 
@@ -83,10 +86,23 @@ class Emulation:
         add_lan_hosts(self.testbed, self._hosts_per_hospital)
         self._links = LinkControl(self.testbed)
         self._health = RunningHealth(self.testbed)
+        self._supervision = BackgroundSupervision(self.testbed, self._record, self._log_dir)
+
+    def _record(self, event: str, **facts: object) -> None:
+        self.events.append({"event": event, **facts})
+
+    @property
+    def _supervised(self) -> BackgroundSupervision:
+        if self._supervision is None:
+            raise RuntimeError(_NOT_STARTED)
+        return self._supervision
 
     @property
     def net(self) -> EmulatedNet:
-        """The network as a Mininet; nodes have the ids of sites and routers."""
+        """The network as a Mininet; nodes have the ids of sites and routers. Raises PartLost as `set_link` does."""
+        if self._supervision is not None:
+            with self._supervision.going_on():
+                pass
         return self.testbed.net
 
     @property
@@ -113,7 +129,8 @@ class Emulation:
         """Change links as ``helsewan link set`` does, with its options by name (``delay="20 ms"``,
         ``loss_bursts="1 %,30 %"``); returns the names of the links. Raises InputError for an invalid change.
 
-        ``silent`` and ``frozen`` are deprecated aliases of ``blackhole`` and ``paused``."""
+        ``silent`` and ``frozen`` are deprecated aliases of ``blackhole`` and ``paused``. Raises PartLost, which names
+        the cause and the log, where a part without which the network cannot go on has ended."""
         change = parsed_change({name.replace("_", "-"): text for name, text in options.items()}, {})
         request = {
             "line": link,
@@ -126,7 +143,23 @@ class Emulation:
                 "frozen": frozen if paused is None else paused,
             },
         }
-        return self.links.change(LinkRequest.model_validate_json(json.dumps(request)))
+        with self._supervised.going_on():
+            return self.links.change(LinkRequest.model_validate_json(json.dumps(request)))
+
+    def power_off(self, router: str) -> None:
+        """Cut a router's power, as ``helsewan router power-off`` does. Raises InputError and PartLost."""
+        self._supervised.switch_power(router, on=False)
+
+    def power_on(self, router: str) -> None:
+        """Restore a router's power, also of one that died: it comes back empty, and its links carry once it is
+        programmed, which has happened on return. Raises InputError, PartLost, and RouterNotStarted where it does
+        not."""
+        self._supervised.switch_power(router, on=True)
+
+    def status(self) -> dict[str, Any]:
+        """What is dead, stalled or late, and since when, as in ``helsewan status --json``: ``dead``, ``troubles``,
+        ``past_troubles``, ``sites_off``; and ``lost``, why the network cannot go on, or None."""
+        return self._supervised.report()
 
     def validity(self, since: float | str | None = None) -> Validity:
         """How far results can be trusted since ``start``, or since a time (``time.time()``, or as in ``helsewan status
@@ -135,10 +168,13 @@ class Emulation:
         if self._health is None:
             raise RuntimeError(_NOT_STARTED)
         since_s = parse_since(since, time.time()) if isinstance(since, str) else since
-        return self._health.validity(since_s, self.testbed.machine_drops())
+        with self._supervised.going_on():
+            return self._health.validity(since_s, self.testbed.machine_drops())
 
     def close(self) -> None:
         """End the network and all that runs on its nodes. Idempotent."""
+        if self._supervision is not None:
+            self._supervision.stop()
         if self._health is not None:
             self._health.close()
         self.testbed.close()

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from helsewan.common.document import loads
+from helsewan.common.suggestions import hints_limited
 from helsewan.policies.language.policy_report import PolicyReport
 from helsewan.policies.language.schema import PolicySpec
 from helsewan.policies.language.source import Policy, library_names, library_path, load_policy, policy_path, read_policy
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 
+@hints_limited()
 def compile_policy(policy: Policy, network: Network, *, now: datetime | None = None) -> Plan:
     """The plan of ``policy`` on ``network`` at time ``now``; without a time, no exception is in force.
     Raises ``InputError`` with every problem and its line, schema errors included."""

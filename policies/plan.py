@@ -25,6 +25,7 @@ class Protocol(IntEnum):
     ICMP = 1  # echo, of both IP versions
     TCP = 6
     UDP = 17
+    SCTP = 132
     EXPERIMENT = 253  # for experiments (RFC 3692): stands for a protocol that no service names
     ANY = 256  # all packets; where a service of a narrower protocol allows a packet too, that one decides its class
 
@@ -39,7 +40,7 @@ class Protocol(IntEnum):
     @property
     def has_ports(self) -> bool:
         """Whether packets are told apart by ports."""
-        return self in (Protocol.TCP, Protocol.UDP)
+        return self in (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
 
     @property
     def tells_replies(self) -> bool:
@@ -161,8 +162,8 @@ class PortMatch:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A catalogue service: protocol, server ports (of TCP and UDP), and the class it travels in. Packets that come
-    marked for a class of ``kept`` stay in that class."""
+    """A catalogue service: protocol, server ports (of TCP, UDP and SCTP), and the class it travels in. Packets that
+    come marked for a class of ``kept`` stay in that class."""
 
     name: str
     protocol: Protocol

@@ -248,14 +248,6 @@ class Network:
         """The PoP of a router."""
         return self.pop[self.router[router].pop]
 
-    def routers_of(self, place: str) -> tuple[str, ...]:
-        """Router ids of the site, PoP or router with id ``place``, primary first; empty for an unknown id."""
-        if place in self.site:
-            return self.site[place].homing
-        if place in self.pop:
-            return self.pop[place].routers
-        return (place,) if place in self.router else ()
-
     @cached_property
     def graph(self) -> nx.MultiGraph:
         """Routers and links as a networkx graph; edges: key link id, attributes ``link`` and ``delay_us``."""

@@ -19,6 +19,15 @@ def validation_problems(network: Network, name: str) -> Iterator[Problem]:
     yield from _unconnectable(network, name)
 
 
+def shared_names(network: Network) -> Iterator[tuple[str, str]]:
+    """Sites with a router's or PoP's name, and which of the two: commands take either. A link's may be a site's."""
+    for site in network.site:
+        if site in network.router:
+            yield site, "router"
+        elif site in network.pop:
+            yield site, "PoP"
+
+
 def _dangling(network: Network, name: str) -> Iterator[Problem]:
     """References to PoPs and routers that are not in the network."""
     hint = "export the network again"

@@ -2,7 +2,7 @@
 
 Both are relations (`symbolic.static_model` and `expected.expected_sets`): where they are the same node of one decision
 diagram, all packets from the access link conform to the policy. In a failure case only the transitions that depend on a
-failed component are computed again: if each has the same result, except for sites that are disconnected, then so has
+failed component are examined again: if each has the same result, except for sites that are disconnected, then so has
 every path that leads to it.
 """
 
@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from multiprocessing import get_context
 
-from helsewan.common.processes import die_with_parent
 from helsewan.controller.openflow.entries import Group, Output, Resubmit, RuleSet, Table
 from helsewan.controller.rules.paths import Failures
 from helsewan.policies.plan import Plan
@@ -31,7 +29,8 @@ from helsewan.verification.findings import (
 )
 from helsewan.verification.local.switch_state import faults, not_examined
 from helsewan.verification.reports.differences import Differences, Key, SwitchesWhenNeeded, merged
-from helsewan.verification.symbolic.dead_rules import EntryKey, RuleUsage
+from helsewan.verification.shares import PartialResult, Share, are_many, results, shares_of_cases
+from helsewan.verification.symbolic.dead_rules import RuleUsage
 from helsewan.verification.symbolic.header_space import Set
 from helsewan.verification.symbolic.policers import unpoliced
 from helsewan.verification.symbolic.states import ANSWERED, Node, Transition
@@ -60,18 +59,6 @@ class FirstSteps:
         return (pair for mask, each in self.transitions.items() if mask & components for pair in each)
 
 
-@dataclass(frozen=True, slots=True)
-class PartialResult:
-    """The result for some of the access links: findings, entries used (see `dead_rules.RuleUsage`), number of nodes,
-    and times."""
-
-    findings: dict[Key, VerificationFinding]
-    uses: tuple[set[EntryKey], set[EntryKey]]
-    nodes: int
-    intact_s: float
-    failures_s: float
-
-
 class Verification:
     """Compares rules with a policy, for all access links or some of them."""
 
@@ -82,29 +69,24 @@ class Verification:
         self.differences = Differences(plan, SwitchesWhenNeeded(static.rules), self.expectation)
 
     def run(self, cases: Sequence[FailureCase], workers: int = 1) -> VerificationReport:
-        """The report on all cases, policers and dead rules. ``workers`` processes share the access links."""
-        shares = self._shares(workers)
-        if len(shares) > 1:
-            with get_context("fork").Pool(len(shares), _init_worker, (self, cases)) as pool:
-                results = pool.map(_verify_share, shares, chunksize=1)
-        else:
-            results = [self.partial_result(cases)]
+        """The report on all cases, policers and dead rules, by ``workers`` processes."""
+        parts = self._parts(cases, workers)
         static, usage = self.static, RuleUsage(self.static.program)
-        for each in results:
+        for each in parts:
             usage.add(*each.uses)
         order = {access_link: index for index, access_link in enumerate(self.access_links)}
         findings = [
-            *merged([each.findings for each in results], order),
+            *merged([each.findings for each in parts], order),
             *self.differences.unreadable(static.program.unreadable),
             *unpoliced(self.plan, static.program, static.rules),
             *faults(self.plan, static),
             *usage.dead_rules(complete=any(case.failures.links for case in cases)),
         ]
         figures = {
-            "intact_s": max(each.intact_s for each in results),
-            "failures_s": max(each.failures_s for each in results),
+            "intact_s": max(each.intact_s for each in parts),
+            "failures_s": max(each.failures_s for each in parts),
             "entries": sum(map(len, static.rules.values())),
-            "nodes": sum(each.nodes for each in results),
+            "nodes": sum(each.nodes for each in parts),
             "cases": len(cases),
         }
         left = {case.name: examined(self.plan.network, case.failures) for case in cases}
@@ -118,6 +100,23 @@ class Verification:
             not_examined(static.rules),
         )
 
+    def _parts(self, cases: Sequence[FailureCase], workers: int) -> list[PartialResult]:
+        """The results of all cases. Workers share the access links, or the cases where there are many: then the network
+        as it stands is followed once, before they are forked, and none repeats what others do of the core."""
+        if workers < 2:
+            return [self.partial_result(cases)]
+        if not are_many(cases, workers):
+            return results(self, [Share(access_links, cases) for access_links in self._shares(workers)])
+        first = self.standing(cases)
+        further = (case for case in cases if case.failures != self.static.down)
+        return [first, *results(self, shares_of_cases(further, workers, first.is_clean))]
+
+    def of_share(self, share: Share) -> PartialResult:
+        """The result of a share of this verification."""
+        if share.access_links is None:
+            return self.under_failures(share.cases, share.is_clean)
+        return Verification(self.plan, self.static, share.access_links).partial_result(share.cases)
+
     def _shares(self, workers: int) -> list[list[AccessLinkId]]:
         """The access links for each of ``workers``. Those of one router stay together, since their paths overlap."""
         by_router: dict[str, list[AccessLinkId]] = {}
@@ -130,24 +129,47 @@ class Verification:
 
     def partial_result(self, cases: Sequence[FailureCase]) -> PartialResult:
         """The result for the access links of this verification, in all cases."""
+        first = self.standing(cases)
+        rest = self.under_failures([case for case in cases if case.failures != self.static.down], first.is_clean)
+        uses = first.uses[0] | rest.uses[0], first.uses[1] | rest.uses[1]
+        return replace(first, findings=first.findings | rest.findings, uses=uses, failures_s=rest.failures_s)
+
+    def standing(self, cases: Sequence[FailureCase]) -> PartialResult:
+        """The result in the network as it stands, if that is one of the cases; prepares what others are compared
+        with."""
         static, usage, began = self.static, RuleUsage(self.static.program), time.perf_counter()
-        intact = any(case.failures == Failures() for case in cases)
-        found = self._intact() if intact else {}  # the rules of a router that is off are unknown: no intact case then
+        found: dict[Key, VerificationFinding] = {}
+        is_clean = False
+        for case in (case for case in cases if case.failures == static.down):
+            found |= self._or_unmodelled(case, partial(self.check_case, case, static.executor, False))
+            is_clean = not found and not static.program.unreadable
+        if is_clean and len(cases) > 1:
+            _ = self.first_steps
         usage.note(static.executor)
-        intact_s = time.perf_counter() - began
-        intact_is_clean = intact and not found and not static.program.unreadable
+        seconds = time.perf_counter() - began
+        return PartialResult(found, usage.known, len(static.executor.nodes), intact_s=seconds, is_clean=is_clean)
+
+    def under_failures(self, cases: Sequence[FailureCase], is_clean: bool) -> PartialResult:
+        """The result in cases of further failures; ``is_clean``: the network as it stands has no findings."""
+        static, usage, began = self.static, RuleUsage(self.static.program), time.perf_counter()
+        found: dict[Key, VerificationFinding] = {}
+        clean: set[Failures] = set()  # a PoP often has one router only, so that both fail alike
         for case in cases:
-            if case.failures != Failures():
-                executor = static.with_failures(case.failures)
-                found |= self._or_unmodelled(case, partial(self.check_case, case, executor, intact_is_clean))
-                usage.note(executor)
-        failures_s = time.perf_counter() - began - intact_s
-        return PartialResult(found, usage.known, len(static.executor.nodes), intact_s, failures_s)
+            if case.failures in clean:
+                continue
+            executor = static.with_failures(case.failures)
+            defects = self._or_unmodelled(case, partial(self.check_case, case, executor, is_clean))
+            usage.note(executor)
+            if not defects:
+                clean.add(case.failures)
+            found |= defects
+        return PartialResult(found, usage.known, failures_s=time.perf_counter() - began)
 
     def intact(self) -> list[VerificationFinding]:
         """The findings in the intact network."""
         unreadable = self.differences.unreadable(self.static.program.unreadable)
-        return [*self._intact().values(), *unreadable]
+        found = self._or_unmodelled(INTACT, partial(self.compare, INTACT, self.static.executor, self.access_links))
+        return [*found.values(), *unreadable]
 
     def _or_unmodelled(
         self, case: FailureCase, check: Callable[[], dict[Key, VerificationFinding]]
@@ -159,9 +181,6 @@ class Verification:
             reason = f"a path has more than {MAX_ROUTERS} routers: nothing is proved"
             finding = VerificationFinding(FindingKind.UNMODELLED, case.name, reason, "", where="rules")
             return {(case.name, FindingKind.UNMODELLED, -1, -1): finding}
-
-    def _intact(self) -> dict[Key, VerificationFinding]:
-        return self._or_unmodelled(INTACT, partial(self.compare, INTACT, self.static.executor, self.access_links))
 
     @cached_property
     def first_steps(self) -> FirstSteps:
@@ -212,16 +231,16 @@ class Verification:
         return found.findings()
 
     def check_case(
-        self, case: FailureCase, executor: SymbolicExecutor, intact_is_clean: bool
+        self, case: FailureCase, executor: SymbolicExecutor, is_clean: bool
     ) -> dict[Key, VerificationFinding]:
-        """The findings in a case. If ``intact_is_clean``, the intact network has none, and a case in which every
+        """The findings in a case. If ``is_clean``, the network as it stands has none, and a case in which every
         affected transition has an equivalent result has none either."""
         network, failed = self.plan.network, case.failures
         outside = {number: self.expectation.not_ending_at(sites) for number, sites in cut_off(network, failed).items()}
         reachable = {router: outside[number] for router, number in components(network, failed).items()}
-        if intact_is_clean and all(
+        if is_clean and all(
             self._is_equivalent(packets, transition, executor, reachable[transition.router])
-            for packets, transition in self.first_steps.depending_on(executor.down)
+            for packets, transition in self.first_steps.depending_on(executor.stale)
             if transition.router in reachable
         ):
             return {}
@@ -234,8 +253,9 @@ class Verification:
 
     def _is_equivalent(self, packets: Set, transition: Transition, executor: SymbolicExecutor, reachable: Set) -> bool:
         """Whether the packets of a transition still end where they did, but for those to disconnected sites."""
-        now = executor.execute(transition.router, transition.table, transition.effect, transition.state).out
-        before = transition.result.out
+        now = before = transition.result.out
+        if not executor.holds(transition.result):
+            now = executor.execute(transition.router, transition.table, transition.effect, transition.state).out
         if now == before and reachable == self.space.all:
             return True
         in_scope = packets & self.expectation.in_scope
@@ -323,18 +343,3 @@ class Verification:
                 claim, clean, access_links, pairs, ASSUMED, len(self.static.access_links), least, left[least][0]
             ),
         )
-
-
-# In a worker: what it inherited when it was forked, which is too large to be pickled.
-_shared: list[tuple[Verification, Sequence[FailureCase]]] = []
-
-
-def _init_worker(verification: Verification, cases: Sequence[FailureCase]) -> None:
-    die_with_parent()  # without it, the workers of a killed parent work on to the end of their shares
-    _shared.append((verification, cases))
-
-
-def _verify_share(access_links: Sequence[AccessLinkId]) -> PartialResult:
-    """In a worker: the result for some access links."""
-    ((verification, cases),) = _shared
-    return Verification(verification.plan, verification.static, access_links).partial_result(cases)

@@ -20,5 +20,7 @@ def load_cudd() -> Any:
 
 
 def how_to_build() -> str:
-    """The command that builds `dd` with CUDD for this interpreter; it needs a C compiler, make and the Internet."""
-    return f"DD_FETCH=1 DD_CUDD=1 {sys.executable} -m pip install --force-reinstall --no-deps --no-binary dd 'dd<0.7'"
+    """The command that builds `dd` with CUDD for this interpreter; it needs a C compiler, make and the Internet.
+    Without ``--no-cache-dir`` pip would take the wheel without CUDD that it built from the same sources before."""
+    options = "--force-reinstall --no-deps --no-cache-dir --no-binary dd"
+    return f"DD_FETCH=1 DD_CUDD=1 {sys.executable} -m pip install {options} 'dd<0.7'"

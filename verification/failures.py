@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-
-import networkx as nx
+from collections.abc import Iterator, Sequence
 
 from helsewan.controller.rules.paths import Failures
 from helsewan.topology.model import Network
@@ -34,6 +32,21 @@ def cases(network: Network, scope: str) -> tuple[FailureCase, ...]:
     return tuple(found)
 
 
+def common_failures(cases: Sequence[FailureCase]) -> Failures:
+    """The failures of the first case if every case includes them, as where something is down already; otherwise
+    none."""
+    if not cases:
+        return Failures()
+    first = cases[0].failures
+    is_common = all(
+        first.links <= each.failures.links
+        and first.routers <= each.failures.routers
+        and first.access_links <= each.failures.access_links
+        for each in cases
+    )
+    return first if is_common else Failures()
+
+
 def _is_single(name: str) -> bool:
     return not name.startswith("srlg ")
 
@@ -57,10 +70,19 @@ def single_failures(network: Network) -> Iterator[tuple[str, Failures]]:
 
 def components(network: Network, failed: Failures) -> dict[str, int]:
     """The number of the connected component of each router that has not failed."""
-    graph = network.graph.copy()
-    graph.remove_nodes_from(failed.routers)
-    graph.remove_edges_from([(u, v, key) for u, v, key in graph.edges(keys=True) if key in failed.links])
-    return {router: number for number, members in enumerate(nx.connected_components(graph)) for router in members}
+    neighbours: dict[str, list[str]] = {router.id: [] for router in network.routers if router.id not in failed.routers}
+    for link in network.links:
+        if link.id not in failed.links and link.a in neighbours and link.b in neighbours:
+            neighbours[link.a].append(link.b)
+            neighbours[link.b].append(link.a)
+    found: dict[str, int] = {}
+    for number, first in enumerate(neighbours):  # a graph library copies the network for each case, which takes longer
+        left = [] if first in found else [first]
+        while left:
+            if (router := left.pop()) not in found:
+                found[router] = number
+                left += neighbours[router]
+    return found
 
 
 def examined(network: Network, failed: Failures) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from helsewan.controller.openflow.entries import RuleSet
 from helsewan.policies.plan import Plan
 from helsewan.verification.comparison import ASSUMED, Verification
-from helsewan.verification.failures import INTACT
+from helsewan.verification.failures import INTACT, common_failures
 from helsewan.verification.findings import FailureCase, VerificationReport
 from helsewan.verification.symbolic.static_model import Static
 
@@ -26,7 +26,7 @@ def verify(
     """Compares ``rules``, by router id, with ``plan`` in each of ``cases``, the intact network first. More than one of
     ``workers`` share the access links: processes forked from this one, which must then have no other threads."""
     with _without_gc():
-        return Verification(plan, Static(plan.network, rules)).run(cases, workers)
+        return Verification(plan, Static(plan.network, rules, common_failures(cases))).run(cases, workers)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.repair.ring import AROUND, OVER, POLLS, SITES, USED, Failure, Ring, wait_for
+from helsewan.common.run_clock import RunClock
 from helsewan.emulation.links.pipe_model import Direction
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.flowspec import Endpoint, FlowKind, FlowSpec
@@ -28,7 +29,7 @@ WRONG_MS = 25.0  # maximum error of a known silence; beyond it the measurement i
 
 @dataclass(frozen=True)
 class Trial:
-    """Times of one trial (CLOCK_REALTIME, ns): by ``around_ns`` the flows were on the alternative path, by ``back_ns``
+    """Times of one trial (flows' clock, ns): by ``around_ns`` the flows were on the alternative path, by ``back_ns``
     on the original one again."""
 
     failed_ns: int
@@ -44,10 +45,11 @@ class Flows:
         self.ring = ring
         specs = [_flow(ring, number, *ends) for number, ends in enumerate((SITES, SITES[::-1]))]
         self._engine = FlowEngine(specs, ring.socket_in, cookie=time.monotonic_ns() & 0xFFFFFFFF)
+        self.clock = RunClock()
         self._epoch_ns = 0
 
     def __enter__(self) -> Flows:
-        self._epoch_ns = time.time_ns() + SOON_NS
+        self._epoch_ns = self.clock.now_ns() + SOON_NS
         self._engine.start(self._epoch_ns)
         return self
 
@@ -111,13 +113,13 @@ def trial(flows: Flows, failure: Failure, longer_us: int) -> list[dict[str, Any]
     """Figures of each flow that a failure affects. The delay of the alternative path is increased by ``longer_us``
     before the link returns. Flows are settled over ``near`` before and after."""
     flows.ring.ready()
-    failed_ns = flows.ring.fail(failure)
+    failed_ns = flows.clock.of_stamp(flows.ring.fail(failure))
     flows.settle(AROUND)
-    around_ns = time.time_ns() - LEAD_NS
+    around_ns = flows.clock.now_ns() - LEAD_NS
     flows.ring.lengthen_alternative_path(longer_us)
-    restored_ns = flows.ring.restore(failure)
+    restored_ns = flows.clock.of_stamp(flows.ring.restore(failure))
     flows.settle(OVER)
-    when = Trial(failed_ns, around_ns, restored_ns, time.time_ns() - LEAD_NS)
+    when = Trial(failed_ns, around_ns, restored_ns, flows.clock.now_ns() - LEAD_NS)
     flows.ring.lengthen_alternative_path(0)
     affected = [list(Direction).index(direction) for direction in failure.silent] or [0, 1]
     return [{"longer_us": longer_us, **noticed(flows, number, when)} for number in affected]
@@ -168,11 +170,11 @@ def known_silence(flows: Flows) -> float:
     WRONG_MS: then no other measurement is reliable either."""
     flows.settle(OVER)
     link, backend = flows.ring.access["west"], flows.ring.backend
-    failed_ns = backend.set_blackhole(link, Direction.FORWARD, True)
+    failed_ns = flows.clock.of_stamp(backend.set_blackhole(link, Direction.FORWARD, True))
     time.sleep(KNOWN_S)
-    restored_ns = backend.set_blackhole(link, Direction.FORWARD, False)
+    restored_ns = flows.clock.of_stamp(backend.set_blackhole(link, Direction.FORWARD, False))
     flows.settle(OVER)
-    seen_ns = time.time_ns() - LEAD_NS
+    seen_ns = flows.clock.now_ns() - LEAD_NS
     when = Trial(failed_ns, seen_ns, seen_ns, seen_ns)
     found, (other, _) = noticed(flows, 0, when), flows.due(1, failed_ns, restored_ns)
     known_ms = (restored_ns - failed_ns) / 1e6

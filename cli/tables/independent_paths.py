@@ -14,6 +14,7 @@ from helsewan.common.terminal.screen import Screen
 from helsewan.common.terminal.tables import print_table
 from helsewan.topology.graph.independence import MAX_PATHS, independent_paths, path_redundancy
 from helsewan.topology.model import Kind, Network
+from helsewan.topology.place_names import routers_named
 
 
 def show_paths(network: Network, start: str, end: str) -> None:
@@ -66,7 +67,7 @@ def show_few(network: Network) -> None:
 
 
 def _routers_of(network: Network, where: str, place: str) -> tuple[str, ...]:
-    if found := network.routers_of(place):
+    if found := routers_named(network, place, where):
         return found
     known = (*network.pop, *network.site)
     raise InputError(Problem(where, place, "is no site, town or router of this network", nearest(place, known)))

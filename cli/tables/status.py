@@ -76,7 +76,8 @@ def _validity(facts: dict[str, Any]) -> list[str]:
     since_s = validity["since_s"]
     since = "it is up" if since_s is None else f"{datetime.fromtimestamp(since_s):%Y-%m-%d %H:%M:%S}"
     line = f"validity   {validity['grade']} since {since}, {validity['last_minute']} in the last minute"
-    return [line, *(f"           {reason['grade']}: {reason['text']}" for reason in validity["reasons"])]
+    reasons = [f"           {reason['grade']}: {reason['text']}" for reason in validity["reasons"]]
+    return [line, *reasons, *(f"           near a bound: {stall['text']}" for stall in validity.get("near", ()))]
 
 
 def _measured(facts: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -20,7 +20,9 @@ from helsewan.controller.northbound.context import Context
 from helsewan.controller.northbound.controller_client import Declined, Unreachable
 from helsewan.controller.northbound.openapi import openapi
 from helsewan.controller.northbound.problems import ProblemDetails, bad_input
+from helsewan.controller.northbound.query import refuse_unknown
 from helsewan.controller.northbound.routes import network, policy
+from helsewan.topology.place_names import AmbiguousName
 
 ROUTES = (network.routes, policy.routes, policy.scraped)
 _ABOUT = (
@@ -39,6 +41,7 @@ def application(context: Context) -> FastAPI:
         docs_url=None,  # both pages would load scripts from other hosts
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(refuse_unknown)],
     )
     app.state.context = context
     for routes in ROUTES:
@@ -47,6 +50,7 @@ def application(context: Context) -> FastAPI:
     app.add_exception_handler(Unreachable, _unreachable)
     app.add_exception_handler(Declined, _declined)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(AmbiguousName, _ambiguous)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _broken)
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
@@ -69,6 +73,11 @@ def _unreachable(_: Request, error: Exception) -> JSONResponse:
 
 def _declined(_: Request, error: Exception) -> JSONResponse:
     return ProblemDetails(HTTPStatus.BAD_GATEWAY, str(error)).response()
+
+
+def _ambiguous(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, AmbiguousName)
+    return bad_input(error.problems, HTTPStatus.CONFLICT, error.choices).response()
 
 
 def _invalid(_: Request, error: Exception) -> JSONResponse:

@@ -46,6 +46,7 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
 def _complete(method: str, operation: Operation) -> None:
     """Add the responses that every operation may have, and make problem details of all errors."""
     responses = operation["responses"]
+    responses.setdefault("400", {"description": "an unknown query parameter, or one given twice"})
     responses.setdefault("401", {"description": "no token, or not this lab's"})["headers"] = _CHALLENGE
     responses.setdefault("502", {"description": "the controller declined"})
     responses.setdefault("503", {"description": "the controller does not answer, or too many clients"})

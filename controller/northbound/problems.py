@@ -21,7 +21,8 @@ _MAX_INTEGER = 2**63
 
 
 class ProblemDetails(Exception):
-    """A request was not carried out. ``problems`` are the errors in its input."""
+    """A request was not carried out. ``problems`` are the errors in its input, ``choices`` the
+    unambiguous names of what it may mean."""
 
     def __init__(
         self,
@@ -29,8 +30,10 @@ class ProblemDetails(Exception):
         detail: str,
         problems: Sequence[Problem] = (),
         headers: Mapping[str, str] | None = None,
+        choices: Sequence[str] = (),
     ) -> None:
         self.status, self.detail, self.problems, self.headers = status, detail, problems, headers
+        self.choices = choices
         super().__init__(detail)
 
     def response(self) -> JSONResponse:
@@ -52,6 +55,8 @@ class ProblemDetails(Exception):
             body["problems"] = shown
             if omitted := len(self.problems) - len(shown):
                 body["omitted"] = omitted
+        if self.choices:
+            body["choices"] = [_bounded(choice) for choice in self.choices]
         return body
 
 
@@ -67,13 +72,17 @@ def _encoded(content: Any) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def bad_input(problems: Sequence[Problem], status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY) -> ProblemDetails:
+def bad_input(
+    problems: Sequence[Problem],
+    status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY,
+    choices: Sequence[str] = (),
+) -> ProblemDetails:
     """The response to wrong input; its detail is the first problem, as the command line would print it."""
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     first = problems[0]
     value = first.value if isinstance(first.value, float | bytes) else _value(first.value)
     shown = Problem(_bounded(first.where), value, _bounded(first.reason), _bounded(first.hint))
-    return ProblemDetails(status, f"{shown}{more}", problems)
+    return ProblemDetails(status, f"{shown}{more}", problems, choices=choices)
 
 
 def no_such(where: str, value: str, reason: str, hint: str = "") -> ProblemDetails:

@@ -12,7 +12,7 @@ from helsewan.controller.northbound.controller_client import ControllerProtocol
 from helsewan.controller.northbound.problems import no_such
 from helsewan.controller.northbound.views.models import FaultsOut
 from helsewan.controller.northbound.views.views import faults
-from helsewan.controller.update.network_state import links_of
+from helsewan.controller.update.network_state import place_of
 
 EFFECT_S = 10.0  # how long a request waits for new paths before it is answered with 202
 _POLL_S = 0.1
@@ -27,14 +27,15 @@ class Service:
 
     def set_in_service(self, place: str, in_service: bool, who: Mapping[str, Any]) -> FaultsOut:
         """Takes a link or PoP out of service, or puts it back; returns the faults then. Raises ProblemDetails where it
-        does not exist."""
+        does not exist, AmbiguousName where it is a link and a PoP."""
         network = self._controller.plan().network
-        if not links_of(network, place):
+        name = place_of(network, place)
+        if name is None:
             hint = nearest(place, (*network.pop, *network.link))
             raise no_such("place", place, "is no link or PoP of this network", hint)
         with self._lock:
             before = frozenset(self._controller.state()["withdrawn"])
-            wanted = before - {place} if in_service else before | {place}
+            wanted = before - {name} if in_service else before | {name}
             if wanted != before:
                 self._controller.withdraw(wanted, who)
         return self._await_effect(wanted)

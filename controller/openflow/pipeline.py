@@ -169,8 +169,8 @@ PIPELINE: dict[Table, TableSpec] = {
     ),
     Table.CONTRACT: TableSpec(
         match=_names(
-            "metadata eth_type ip_frag ip_dscp ip_proto tcp_src tcp_dst udp_src udp_dst tcp_flags_nxm"
-            " icmpv4_type icmpv6_type"
+            "metadata eth_type ip_frag ip_dscp ip_proto tcp_src tcp_dst udp_src udp_dst sctp_src sctp_dst"
+            " tcp_flags_nxm icmpv4_type icmpv6_type"
         ),
         actions=frozenset({SetField, Output}),
         sets=_names("ip_dscp"),

@@ -42,6 +42,8 @@ _PREREQUISITES: dict[str, _Required] = {
     "tcp_flags_nxm": (("ip_proto", 6),),
     "udp_src": (("ip_proto", 17),),
     "udp_dst": (("ip_proto", 17),),
+    "sctp_src": (("ip_proto", 132),),
+    "sctp_dst": (("ip_proto", 132),),
     "icmpv4_type": (("ip_proto", 1),),
     "icmpv6_type": (("ip_proto", 58),),
     "ipv6_nd_target": (_SOLICITATION,),

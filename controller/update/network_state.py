@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from helsewan.controller.rules.paths import Failures
 from helsewan.topology.model import Network
+from helsewan.topology.place_names import meaning
+
+_LINK, _POP = "link", "pop"
 
 
 @dataclass
@@ -105,11 +108,32 @@ class LiveNetwork:
 
 
 def links_of(network: Network, place: str) -> frozenset[str]:
-    """The links that are out of service with a place: the link itself, or the links from other PoPs to a PoP; none
-    where the name is unknown."""
-    if place in network.link:
-        return frozenset({place})
-    if place not in network.pop:
+    """The links that are out of service with a place, as `place_of` has it: the link itself, or the links from other
+    PoPs to a PoP; none where the name is unknown."""
+    kind, _, name = place.rpartition(":")
+    if name in network.link and kind in ("", _LINK):
+        return frozenset({name})
+    if name not in network.pop or kind not in ("", _POP):
         return frozenset()
-    routers = frozenset(network.pop[place].routers)
+    return _links_to(network, name)
+
+
+def place_of(network: Network, text: str) -> str | None:
+    """The one name of the link or PoP ``text``: its id, or KIND:ID where a link and a PoP have one id; None for an
+    unknown name, and for a PoP without links to others. Raises AmbiguousName."""
+    found = meaning(
+        text,
+        {
+            _LINK: lambda id_: frozenset({id_}) if id_ in network.link else None,
+            _POP: lambda id_: (_links_to(network, id_) or None) if id_ in network.pop else None,
+        },
+    )
+    if found is None:
+        return None
+    id_ = text.rpartition(":")[2]
+    return f"{found[0]}:{id_}" if id_ in network.link and id_ in network.pop else id_
+
+
+def _links_to(network: Network, pop: str) -> frozenset[str]:
+    routers = frozenset(network.pop[pop].routers)
     return frozenset(link.id for link in network.links if len({link.a, link.b} & routers) == 1)

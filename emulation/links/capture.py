@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from helsewan.common.files import open_output
 from helsewan.emulation.links import pcapng
 from helsewan.emulation.links.engine import EngineError, EngineProcess
 
@@ -99,7 +100,7 @@ class Capture:
         self._began_ns = time.time_ns()
         self._stopping = threading.Event()
         self._written = 0
-        self._fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = open_output(file)
         try:
             self._ring = Ring(ring_bytes)
         except OSError:

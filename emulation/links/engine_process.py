@@ -104,10 +104,17 @@ class EngineServer:
         while True:
             self._engine.run(control.fileno())
             received = receive_message(control)
-            if received is None:
+            if received is None or not _is_sent(control, self.answer(*received)):
                 return
-            reply = self.answer(*received)
-            send_message(control, reply, [reply["descriptor"]] if "descriptor" in reply else [])
+
+
+def _is_sent(control: socket.socket, message: dict[str, Any]) -> bool:
+    """Send a message; False where the client has gone, which is no error: it may have been interrupted."""
+    try:
+        send_message(control, message, [message["descriptor"]] if "descriptor" in message else [])
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    return True
 
 
 def _prepare(with_thread: bool) -> dict[str, Any]:
@@ -129,8 +136,8 @@ def main(arguments: list[str]) -> None:
     control_fd, counters_fd, max_ports, max_pipes, memory_bytes, with_thread = map(int, arguments)
     with socket.socket(fileno=control_fd) as control:
         engine = _linkengine.Engine(mmap.mmap(counters_fd, 0), max_ports, max_pipes, memory_bytes)
-        send_message(control, _prepare(bool(with_thread)))
-        EngineServer(engine).serve(control)
+        if _is_sent(control, _prepare(bool(with_thread))):
+            EngineServer(engine).serve(control)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ class MininetLink(Link, ABC):  # type: ignore[misc]
     def __init__(self, name: str, backend: LinkBackend) -> None:
         self.link_name, self._backend = name, backend
         self.has_carrier = True
+        self.is_cut = False  # on request, for itself: it stays down when a router at its end returns
         self.on_set_up: Callable[[str, bool], None] | None = None  # called by ``set_up`` instead of the backend
 
     def set_up(self, up: bool) -> None:
@@ -68,6 +69,7 @@ class MininetLink(Link, ABC):  # type: ignore[misc]
         if self.on_set_up:
             self.on_set_up(self.link_name, up)
             return
+        self.is_cut = not up
         self._backend.set_down([self.link_name], not up)
         self.set_carrier(up)
 

@@ -1,4 +1,4 @@
-"""Names of sites in /etc/hosts, for every process in a sandbox.
+"""Names of sites, and of hosts on their LANs, in /etc/hosts, for every process in a sandbox.
 
 All networks of a sandbox share one file, mounted over the machine's own in the sandbox's mount namespace.
 """
@@ -45,6 +45,13 @@ class SiteNames:
             self._write()
             if first:
                 mount_over(self._file, HOSTS.resolve())
+
+    def add(self, lines: Iterable[str]) -> None:
+        """Name hosts, too, in lines of hosts(5); nothing where the names are not published."""
+        with _LOCK:
+            self._lines += lines
+            if any(each is self._lines for each in _PUBLISHED.get(self._sandbox, [])):
+                self._write()
 
     def withdraw(self) -> None:
         """Remove the names. Idempotent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from helsewan.emulation.routers.switches import RouterKind
 
 Kind = TypeVar("Kind", Dataplane, RouterKind)
 LEAST_VERSION = (3, 1)  # the first whose polling thread can sleep (pmd-maxsleep)
+VARIABLE = "HELSEWAN_ROUTERS"
 PACKAGE = "openvswitch-switch-dpdk"
 
 
@@ -32,10 +34,11 @@ class Forwarding:
 
 
 def forwarding(dataplane: str = "", routers: str = "") -> Forwarding:
-    """The forwarding that is asked for by names (empty: the best that this machine can have). Raises InputError for
+    """The forwarding that is asked for by names (empty: the best that this machine can have, or the
+    routers that the environment's VARIABLE names). Raises InputError for
     unknown names, and for shared routers where they cannot be had."""
     links = _named(Dataplane, "--dataplane", dataplane) or Dataplane.ENGINE
-    wanted = _named(RouterKind, "--routers", routers)
+    wanted = _named(RouterKind, "--routers", routers or os.environ.get(VARIABLE, ""))
     if wanted is RouterKind.PRIVATE:
         return Forwarding(links, wanted)
     refusal, hint = shared_refusal(), f"install {PACKAGE}, or --routers private"

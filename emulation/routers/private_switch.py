@@ -134,6 +134,11 @@ class PrivateSwitch(RouterSwitch):
         them."""
         run(["ovs-vsctl", f"--db=unix:{self._socket}", "--timeout=20", "set", "Interface", name, *settings])
 
+    @property
+    def log(self) -> Path:
+        """The log of the router's vswitchd."""
+        return self._log(FORWARDER)
+
     def _log(self, daemon: str) -> Path:
         return self.log_dir / f"{self.name}.{daemon}.log"
 

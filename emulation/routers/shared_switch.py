@@ -75,19 +75,19 @@ class SharedOpenVSwitch:
         database = self.home / "conf.db"
         with self._namespace.entered():
             run(["ovsdb-tool", "create", str(database), str(SCHEMA)])
-            options = daemon_options(self.home, DATABASE_SERVER, self._log(DATABASE_SERVER))
+            options = daemon_options(self.home, DATABASE_SERVER, self.log(DATABASE_SERVER))
             run(["ovsdb-server", str(database), f"--remote=punix:{self._socket}", *options], START_DEADLINE_S)
-            self._daemons.append(adopt(self.home, DATABASE_SERVER, self._log(DATABASE_SERVER)))
+            self._daemons.append(adopt(self.home, DATABASE_SERVER, self.log(DATABASE_SERVER)))
             ports = sum(len(router.rings) for router in routers)
             self.configure(
                 "--no-wait", "init", "--", "set", "Open_vSwitch", ".", *_settings(self.home.parent.name, ports)
             )
             # A line for each port whenever one is added, and each refused connection, would fill the log.
             quiet = ("-vdpif_netdev:file:warn", "-vdpdk:file:err", "-vbridge:file:warn")
-            options = daemon_options(self.home, FORWARDER, self._log(FORWARDER))
+            options = daemon_options(self.home, FORWARDER, self.log(FORWARDER))
             own = {"OVS_RUNDIR": str(self.home), "LD_PRELOAD": _preloaded()}
             run([str(PROGRAM), f"unix:{self._socket}", *options, *quiet], START_DEADLINE_S, own)
-            self._daemons.append(adopt(self.home, FORWARDER, self._log(FORWARDER)))
+            self._daemons.append(adopt(self.home, FORWARDER, self.log(FORWARDER)))
         self._allocate_buffers()
         self._set_realtime()
         self.add(routers)
@@ -162,7 +162,7 @@ class SharedOpenVSwitch:
         refused = [f"{name}: {error}" for name, number, error in rows if number == -1]
         if missing or refused:
             reason = refused[0] if refused else f"{missing[0].path.name} is not connected"
-            log = self._log(FORWARDER)
+            log = self.log(FORWARDER)
             raise CommandError([PROGRAM.name], "none", f"{len(missing) + len(refused)} ports: {reason}; see {log}")
 
     def _set_realtime(self) -> None:
@@ -173,7 +173,8 @@ class SharedOpenVSwitch:
             for thread in threads(pid, name):
                 set_realtime(level, thread)
 
-    def _log(self, daemon: str) -> Path:
+    def log(self, daemon: str) -> Path:
+        """The log of one of the daemons."""
         return self._log_dir / f"switch.{daemon}.log"
 
     @property
@@ -265,6 +266,11 @@ class SharedSwitch(RouterSwitch):
         """Set columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has applied
         them."""
         self.open_vswitch.configure("set", "Interface", self.interface_name(name), *settings)
+
+    @property
+    def log(self) -> Path:
+        """The log of the vswitchd that all routers share."""
+        return self.open_vswitch.log(FORWARDER)
 
     def control_socket(self, number: int) -> Path:
         """The socket by which the bridge reaches controller ``number``, over the relay."""

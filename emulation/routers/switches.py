@@ -7,6 +7,7 @@ one Open vSwitch with DPDK (`shared_switch`).
 from __future__ import annotations
 
 import os
+import select
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +37,7 @@ START_DEADLINE_S = 120.0  # for a daemon to be ready: takes a second on idle cor
 # Threads of vswitchd other than those that forward: one sends BFD packets and detects their absence (delayed, it would
 # declare every link down), the others revalidate cached flows when a port is removed.
 MONITOR, REVALIDATOR = "monitor", "revalidator"
+UNKNOWN_STATUS = 256  # of a daemon that has ended, nobody knows how; no process has this exit status
 
 
 class RouterKind(str, Enum):
@@ -70,11 +72,14 @@ class Daemon:
     log: Path
 
     def exit_status(self) -> int | None:
-        """Its exit status, minus the signal that killed it; None while it runs. It stays to be waited for."""
+        """Its exit status, minus the signal that killed it, or UNKNOWN_STATUS; None while it runs. It stays to be
+        waited for."""
         try:
             found = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:  # waited for already: how it ended is not known any more
-            return 0
+        except ChildProcessError:  # waited for already, or another process's child
+            poll = select.poll()
+            poll.register(self.pidfd, select.POLLIN)
+            return UNKNOWN_STATUS if poll.poll(0) else None
         except OSError:  # powered off meanwhile, by another thread
             return None
         if found is None:
@@ -152,6 +157,11 @@ class RouterSwitch(NamespaceNode, Switch, ABC):  # type: ignore[misc]
     def set_interface(self, name: str, *settings: str) -> None:
         """Set columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has applied
         them."""
+
+    @property
+    @abstractmethod
+    def log(self) -> Path:
+        """The log of the daemon that forwards its frames."""
 
     def pidfds(self) -> list[int]:
         """The pidfds of the router's own daemons, valid until ``power_off``."""

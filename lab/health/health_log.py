@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from helsewan.lab.health.health import Second
+from helsewan.lab.health.stalls import NEAR, stall_share
 from helsewan.lab.health.validity import (
     MS,
     STALLED,
@@ -28,6 +29,7 @@ from helsewan.lab.health.validity import (
 KEPT_FINDINGS = 50_000  # beyond bounds: some 10 MB
 CALM_S = 60  # after so long without a second beyond a bound the network is as good as new
 TIMES_SHOWN = 3
+KEPT_NEAR, NEAR_SHOWN = 5_000, 3  # stalls within their bounds, but of at least NEAR of them
 # A second is recorded when it has ended. Later, the monitor did not run: the machine was suspended, or overloaded.
 UNWATCHED = Demand("the machine was not monitored for", MS, suspect=2000.0, void=None)
 
@@ -47,6 +49,7 @@ class HealthLog:
 
     def __init__(self) -> None:
         self._broken: deque[ValidityFinding] = deque(maxlen=KEPT_FINDINGS)
+        self._near: deque[ValidityFinding] = deque(maxlen=KEPT_NEAR)
         self._worst: dict[Demand, float] = {}
         self._minutes: dict[int, _Minute] = {}
         self._last_s: float | None = None
@@ -67,6 +70,8 @@ class HealthLog:
             self._worst[finding.demand] = max(self._worst.get(finding.demand, finding.value), finding.value)
             if finding.demand.grade(finding.value) is not Grade.VALID:
                 broken.append(finding)
+            elif stall_share(finding) >= NEAR:
+                self._near.append(finding)
         return self._turn(at, broken)
 
     def _turn(self, at: int, broken: list[ValidityFinding]) -> Turn | None:
@@ -91,7 +96,8 @@ class HealthLog:
         broken = [finding for finding in self._broken if (finding.second or 0) >= since_s]
         worst = [ValidityFinding(demand, value) for demand, value in self._worst.items()] if not since_s else []
         kept_only = [finding for finding in worst if finding.demand.grade(finding.value) is Grade.VALID]
-        return assess([*broken, *kept_only, *self._pressure(since_s), *more])
+        near = sorted((each for each in self._near if (each.second or 0) >= since_s), key=stall_share, reverse=True)
+        return replace(assess([*broken, *kept_only, *self._pressure(since_s), *more]), near=tuple(near[:NEAR_SHOWN]))
 
     def complete_since(self, since_s: float) -> bool:
         """Whether no finding since then was dropped for lack of space."""
@@ -133,6 +139,15 @@ def described(reason: Reason) -> str:
     return text
 
 
+def described_near(stall: ValidityFinding) -> str:
+    """A stall within its bound, in words: where, what, when by local time, and how much of the bound."""
+    where = f"{stall.where}: " if stall.where else ""
+    unit = " ms" if stall.demand.unit == MS else ""
+    at = f"{datetime.fromtimestamp(stall.second or 0):%H:%M:%S}"
+    share = f"{stall_share(stall):.2f} of the bound"
+    return f"{where}{stall.demand.what} {stall.value:g}{unit} at {at}, {share}: what failed then is suspect"
+
+
 def as_json(validity: Validity) -> dict[str, Any]:
     """The grade and its reasons as JSON values; times are in seconds since the epoch."""
     return {
@@ -151,5 +166,16 @@ def as_json(validity: Validity) -> dict[str, Any]:
                 "text": described(reason),
             }
             for reason in validity.reasons
+        ],
+        "near": [
+            {
+                "what": stall.demand.what,
+                "where": stall.where,
+                "value": stall.value,
+                "share_of_bound": round(stall_share(stall), 3),
+                "at": stall.second,
+                "text": described_near(stall),
+            }
+            for stall in validity.near
         ],
     }

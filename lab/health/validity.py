@@ -94,11 +94,13 @@ class Kept:
 
 @dataclass(frozen=True)
 class Validity:
-    """The grade of a run with its reasons, the worst grade first, and how each demand was kept."""
+    """The grade of a run with its reasons, the worst grade first, and how each demand was kept. ``near``: of a network
+    that runs without an end, the largest stalls within their bounds; what failed in the same second is doubtful."""
 
     grade: Grade
     reasons: tuple[Reason, ...]
     kept: tuple[Kept, ...]
+    near: tuple[ValidityFinding, ...] = ()
 
 
 # The bounds and their reasons. A voice packet is sent every 20 ms: 40 ms are a gap of two packets, the most that a

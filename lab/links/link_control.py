@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -9,11 +10,13 @@ from helsewan.common.errors import InputError, Problem
 from helsewan.common.suggestions import similar_names
 from helsewan.emulation.links.counters import PIPE_DTYPE
 from helsewan.emulation.links.engine import EngineError
+from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.mininet_links import MininetAccessLink, MininetLink
 from helsewan.emulation.links.pipe_model import Direction, PipeModel
 from helsewan.emulation.links.trace import Trace
 from helsewan.lab.links.link_change import LinkRequest, LinkState, TraceRequest, applied
 from helsewan.lab.links.link_names import links_named
+from helsewan.lab.links.mtu_remarks import mtu_remarks
 from helsewan.lab.testbed.testbed import Testbed
 
 _COUNTERS = tuple(name for name in PIPE_DTYPE.names or () if not name.startswith(("reserved", "lateness_max_at")))
@@ -54,6 +57,14 @@ class LinkControl:
             raise InputError(Problem(request.line, None, f"cannot be changed: {error}")) from error
         self._change_state(names, request)
         return names
+
+    def remarks(self, names: Iterable[str], request: LinkRequest) -> list[str]:
+        """What the change of the links' MTU, if it was one, does not do."""
+        if "mtu_bytes" not in request.change.model_fields_set:
+            return []
+        mtus = {name: self._backend.models[name][0].mtu_bytes for name in names}
+        answered = isinstance(self._backend, EngineBackend)
+        return list(mtu_remarks(self._testbed.network, mtus, answered))
 
     def follow(self, request: TraceRequest, trace: Trace | None) -> tuple[str, ...]:
         """Let links follow a trace from now on, or, without one, their models again; returns the names of the links.
@@ -127,7 +138,7 @@ class LinkControl:
         if request.state.down is False and not request.reset:
             for name in names:
                 if dead := self._dead_ends(name):
-                    hint = "`helsewan status` shows since when and why"
+                    hint = f"`helsewan router power-on {dead[0]}` restores it; `helsewan status` shows why"
                     raise InputError(Problem(name, None, f"stays down: router {dead[0]} is dead", hint))
 
     def _dead_ends(self, name: str) -> list[str]:
@@ -145,6 +156,8 @@ class LinkControl:
             self._backend.set_paused(names, state.paused)
             (self._paused.update if state.paused else self._paused.difference_update)(names)
         if state.down is not None:
+            for name in names:
+                self._links[name].is_cut = state.down
             if not state.down:  # what a dead router took down stays down, also in a reset
                 names = tuple(name for name in names if not self._dead_ends(name))
             self._backend.set_down(names, state.down)

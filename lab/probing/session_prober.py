@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -26,6 +27,7 @@ BACKLOG = 128
 _ECHO4, _ECHO6 = (8, 0), (128, 129)  # types of the request and the reply
 _RETRY_S = 1.0  # interval of datagrams and pings until one is answered: one may be lost
 _BYTES = 2048
+_SCTP, _SCTP_CLIENT_PORT = struct.Struct("!HHII"), 40_000  # ports, verification tag, checksum (RFC 9260, 3.1)
 _REQUEST, _REPLY = b"helsewan session ", b"reply to "
 
 
@@ -113,7 +115,7 @@ class _SessionProber:
                 socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
             )  # connections of earlier probes may be in TIME_WAIT
         try:
-            opened.bind((spec.server_address, spec.port))
+            opened.bind((spec.server_address, _socket_port(spec)))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
@@ -136,7 +138,7 @@ class _SessionProber:
         opened.bind((spec.client_address, 0))
         self.open[opened.fileno()] = session = _Session(number, spec, opened, now + DEADLINE_S)
         connecting = spec.protocol == Protocol.TCP
-        result = opened.connect_ex((spec.server_address, spec.port))
+        result = opened.connect_ex((spec.server_address, _socket_port(spec)))
         if connecting and result not in (0, errno.EINPROGRESS):
             self._end(session, established=False)
             return
@@ -149,7 +151,7 @@ class _SessionProber:
         if session.spec.protocol == Protocol.TCP:
             return
         with suppress(OSError):
-            session.socket.send(_ping(session) if session.spec.protocol == Protocol.ICMP else _payload(session))
+            session.socket.send(_message(session))
 
     def work(self, seconds: float) -> None:
         """Process events of all sessions for up to ``seconds``."""
@@ -187,6 +189,16 @@ class _SessionProber:
         session.socket.close()
 
 
+def _message(session: _Session) -> bytes:
+    """What a client sends. SCTP has no checksum here, which routers do not look at (nor has it a chunk: kernels without
+    SCTP pass it to raw sockets, those with it answer nothing to a verification tag of 0)."""
+    if session.spec.protocol == Protocol.ICMP:
+        return _ping(session)
+    if session.spec.protocol == Protocol.SCTP:
+        return _SCTP.pack(_SCTP_CLIENT_PORT, session.spec.port, 0, 0) + _payload(session)
+    return _payload(session)
+
+
 def _payload(session: _Session) -> bytes:
     """The payload that identifies a session."""
     return _REQUEST + session.number.to_bytes(4, "big")
@@ -199,15 +211,20 @@ def _kind(protocol: int) -> tuple[int, int]:
     return socket.SOCK_RAW, protocol
 
 
+def _socket_port(spec: SessionSpec) -> int:
+    """The port of a session's sockets; raw ones have none."""
+    return 0 if spec.protocol == Protocol.SCTP else spec.port
+
+
 def _echo(server: socket.socket) -> None:
     """Send a datagram back. On a raw socket, which receives every packet of its protocol, only a client's, and marked
     as a reply, so that two servers never answer each other."""
     data, sender = server.recvfrom(_BYTES)
     if server.type == socket.SOCK_RAW:
-        data = _without_header(server.family, data)
+        head, data = _split(server.proto, _without_header(server.family, data))
         if not data.startswith(_REQUEST):
             return
-        data, sender = _REPLY + data, (sender[0], 0)
+        data, sender = _swapped(head) + _REPLY + data, (sender[0], 0)
     server.sendto(data, sender)
 
 
@@ -222,8 +239,20 @@ def _is_reply(session: _Session, data: bytes) -> bool:
         return False
     if session.spec.protocol == Protocol.ICMP:
         return _is_echo_reply(session, data)
-    is_raw = session.socket.type == socket.SOCK_RAW
-    return not is_raw or _without_header(session.socket.family, data).startswith(_REPLY)
+    if session.socket.type != socket.SOCK_RAW:
+        return True
+    return _split(session.spec.protocol, _without_header(session.socket.family, data))[1].startswith(_REPLY)
+
+
+def _split(protocol: int, data: bytes) -> tuple[bytes, bytes]:
+    """The header of SCTP, empty for other protocols, and what follows it."""
+    size = _SCTP.size if protocol == Protocol.SCTP else 0
+    return data[:size], data[size:]
+
+
+def _swapped(head: bytes) -> bytes:
+    """The SCTP header of an answer to one with ``head``."""
+    return _SCTP.pack(*reversed(_SCTP.unpack(head)[:2]), 0, 0) if len(head) == _SCTP.size else b""
 
 
 def _ping(session: _Session) -> bytes:

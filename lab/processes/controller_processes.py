@@ -18,6 +18,7 @@ from helsewan.common.ownership import create_log
 from helsewan.controller.slowpath.too_long import write_link_ends
 from helsewan.emulation.routers.management import ManagementNetwork
 from helsewan.emulation.routers.switches import BRIDGE
+from helsewan.lab.processes.lasting_thread import start_lasting
 from helsewan.policies.plan import Plan
 
 Event = dict[str, Any]
@@ -57,7 +58,9 @@ class SlowPathProcess:
             argv += ["--too-long", str(fds[0]), "--link-ends", str(run_dir / LINK_ENDS_FILE)]
         create_log(log)
         with log.open("a") as output:  # one that was restarted appends
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=fds)
+            self.process = start_lasting(
+                subprocess.Popen, argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=fds
+            )
 
     def close(self) -> None:
         """Kill the process."""
@@ -76,8 +79,8 @@ class NorthboundProcess:
         self.log = log
         create_log(log)
         with log.open("a") as output:  # one that was restarted appends
-            self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[listener]
+            self.process = start_lasting(
+                subprocess.Popen, argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[listener]
             )
 
     def close(self) -> None:
@@ -123,7 +126,9 @@ class Controllers:
         log = self._log(number)
         create_log(log)
         with log.open("a") as output:
-            process = self._management.centre.spawn(argv, pass_fds=[writing], stdout=output, stderr=output)
+            process = start_lasting(
+                self._management.centre.spawn, argv, pass_fds=[writing], stdout=output, stderr=output
+            )
         os.close(writing)
         name = f"controller-events-{number}"
         follower = threading.Thread(target=self._follow, args=(reading, number), name=name, daemon=True)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
-from helsewan.common.ownership import hand_over
+from helsewan.common.ownership import create_file, hand_over, hand_over_tree
 from helsewan.emulation.sandbox import sandbox
 
 PROBE_BYTES = 256 * 1024  # room that a run takes at least
@@ -49,8 +49,8 @@ def _made(parent: Path, made: list[Path]) -> Path:
         hand_over(folder)
         if folder is missing[-1]:
             made.append(folder / ".gitignore")
-            made[-1].write_text(_IGNORE, encoding="utf-8")
-            hand_over(made[-1])
+            with open(create_file(made[-1], mode=0o644), "w", encoding="utf-8") as file:
+                file.write(_IGNORE)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     for attempt in range(100):
         directory = parent / (stamp if attempt == 0 else f"{stamp}-{attempt}")
@@ -89,7 +89,7 @@ def discard(created: list[Path]) -> None:
 
 def conclude(directory: Path) -> None:
     """At the end of a run: give all of its files to the user, and point ``latest`` at it."""
-    hand_over(*directory.rglob("*"))
+    hand_over_tree(directory)
     _point_latest(directory)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.files import write_file
+from helsewan.common.ownership import create_directories
 from helsewan.verification.findings import VerificationFinding
 from helsewan.verification.reports.results import as_text, finding_json
 from helsewan.verification.reports.witness import scapy_packet
@@ -36,7 +37,7 @@ def make_directory(directory: Path) -> None:
     files, which would be mixed up with witnesses."""
     check_directory(directory)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        create_directories(directory)
     except OSError as error:
         raise InputError(Problem("--witness", str(directory), error.strerror or str(error))) from error
 

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode, exit_code_of
-from helsewan.common.ownership import hand_over
+from helsewan.common.ownership import create_file
 from helsewan.common.terminal.screen import Screen
 from helsewan.common.terminal.tolerant_output import tolerate_full_disk
 from helsewan.lab.processes.run_directory import shown
@@ -104,8 +104,7 @@ def _background(run: Callable[[socket.socket], int], launcher: socket.socket) ->
 def log_to(path: Path) -> None:
     """Send this process's standard output and error to the new file ``path``; what its disk does not take later is
     lost. Raises OSError."""
-    output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    hand_over(path)
+    output = create_file(path, os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)

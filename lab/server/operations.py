@@ -31,6 +31,7 @@ from helsewan.lab.server.job import LabJob
 from helsewan.lab.server.lifetime import MIN_LEASE_US, Lifetime
 from helsewan.lab.server.rules import start_reading
 from helsewan.lab.server.status import status_of, validity_of
+from helsewan.lab.supervision.router_power import RouterNotStarted, RouterPower, RouterPowerRequest
 from helsewan.lab.supervision.supervisor import Supervisor
 from helsewan.lab.testbed.running_health import RunningHealth
 from helsewan.lab.testbed.testbed import Testbed
@@ -104,6 +105,7 @@ class Operations:
             "addresses": Operation(NodeSelection, self._once_up(self.addresses)),
             "links": Operation(LinkSelection, self._once_up(self.describe_links)),
             "change-links": Operation(LinkRequest, self._once_up(self.change_links)),
+            "power": Operation(RouterPowerRequest, self._once_up(self.power)),
             "trace": Operation(TraceRequest, self._once_up(self.trace), fds=1),
             "capture": Operation(CaptureRequest, self._once_up(self.capture), fds=1),
             "cli": Operation(CliRequest, self._once_up(self.cli), fds=3),
@@ -174,13 +176,23 @@ class Operations:
         """Describe links."""
         return self._control.describe(request.line)
 
-    def change_links(self, request: LinkRequest, fds: Sequence[int]) -> list[str]:
-        """Change links; returns their names."""
+    def change_links(self, request: LinkRequest, fds: Sequence[int]) -> dict[str, list[str]]:
+        """Change links; returns their names, and remarks on what the change does not do."""
         names = self._control.change(request)
         self._history.append(
             "lines-changed", lines=names, request=request.model_dump(exclude_unset=True, by_alias=True)
         )
-        return list(names)
+        return {"links": list(names), "remarks": self._control.remarks(names, request)}
+
+    def power(self, request: RouterPowerRequest, fds: Sequence[int]) -> None:
+        """Cut or restore a router's power."""
+        if self._supervisor is None:
+            raise OperationRefused(f"network {self._job.name} is not supervised yet", ExitCode.VOID)
+        try:
+            RouterPower(self._testbed, self._supervisor).switch(request.router, request.on)
+        except RouterNotStarted as error:
+            raise OperationRefused(str(error), ExitCode.VOID) from error
+        self._history.append("router-power", router=request.router, on=request.on)
 
     def trace(self, request: TraceRequest, fds: Sequence[int]) -> list[str]:
         """Let links follow a trace; returns their names."""

@@ -16,6 +16,7 @@ STALLED_AFTER_S = 10.0  # in an idle network every part was seen to run at least
 LATE_SHARE = 0.5  # of the time between readings; beyond it a process gets less than half of what it asks for
 LATE_READINGS = 3  # in succession, to become late as to be on time again: one reading shows the machine's noise
 PAST_KEPT = 50
+STOPPED_BY_SIGNAL = "stopped by a signal"
 
 
 class Condition(str, Enum):
@@ -139,7 +140,7 @@ class _Watched:
             self._ran_at = now
         if reading.state in ("T", "t"):
             self._stopped_at = self._stopped_at or now
-            return Condition.STALLED, self._stopped_at, "stopped by a " + _STOPPED[reading.state]
+            return Condition.STALLED, self._stopped_at, _STOPPED[reading.state]
         self._stopped_at = None
         if reading.state != "R" and now.seconds_since(self._ran_at) >= STALLED_AFTER_S:
             return Condition.STALLED, self._ran_at, f"it does not run (state {reading.state}, see proc(5))"
@@ -159,4 +160,4 @@ class _Watched:
         return Condition.LATE, self._late_at, "waits for a core most of the time: the machine is overloaded"
 
 
-_STOPPED = {"T": "signal", "t": "debugger"}
+_STOPPED = {"T": STOPPED_BY_SIGNAL, "t": "stopped by a debugger"}

@@ -6,19 +6,22 @@ What becomes of a part that ends, by its kind:
 - a controller, the slow path, the northbound server, the management relay: restarted; they keep no state that the
   network needs. After a few restarts in a short time the part is given up: it stays dead, the network goes on without
   it;
+- a northbound server that a signal has stopped for STOPPED_S keeps its clients waiting: it is killed, hence restarted;
 - the link engine, or the Open vSwitch that all routers share: the network ends, as no frame can pass any more.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from helsewan.lab.supervision.conditions import Condition, PartConditions, Reading, Time, Trouble
+from helsewan.lab.supervision.conditions import STOPPED_BY_SIGNAL, Condition, PartConditions, Reading, Time, Trouble
 from helsewan.lab.supervision.restarts import Restart, RestartPolicy
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.lab.testbed.parts import Part, PartKind, how_ended
@@ -26,6 +29,7 @@ from helsewan.lab.testbed.testbed import Testbed
 
 OBSERVE_S = 0.5
 PAUSED_AFTER_S = 3.0  # the observing thread itself did not run for so long: nor did anything else of this process
+STOPPED_S = 10.0  # less than the deadlines of clients, longer than a look by hand
 PAST_SHOWN = 10
 RESTARTED = "part-restarted"
 ITSELF = "the network's own process"
@@ -60,6 +64,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._parts = testbed.parts()
         self._given_up: set[Part] = set()
+        self._killed: dict[int, str] = {}  # why, by process id
         self._stopping = threading.Event()
         self._observer = threading.Thread(target=self._observe, name="supervisor", daemon=True)
 
@@ -76,15 +81,29 @@ class Supervisor:
     def act(self) -> None:
         """In the main thread: restart or fail what has ended. Raises PartLost."""
         parts = self._testbed.parts()
+        self._kill_stopped(parts)
         ended = [(part, status) for part in parts if (status := part.status()) is not None]
         # A frame's way first: what cannot go on ends, and a router that is dead gets no further packets.
         for part, status in sorted(ended, key=lambda each: list(PartKind).index(each[0].kind)):
             if part not in self._given_up:
-                self._ended(part, how_ended(status))
+                self._ended(part, self._killed.pop(part.pid, how_ended(status)))
         if ended:
             parts = self._testbed.parts()
         with self._lock:
             self._parts = [part for part in parts if part not in self._given_up]
+
+    def router_off(self, router: str, reason: str) -> None:
+        """In the main thread: a router was powered off for a ``reason``, and is dead until `router_on`."""
+        now = _now()
+        daemons = [part.name for part in self._parts if part.owner == router and part.kind is PartKind.ROUTER]
+        self._apply(lambda now: [change for name in daemons for change in self._conditions.end(name, now)], *daemons)
+        with self._lock:
+            changes = self._conditions.begin(Trouble(_router_name(router), Condition.DEAD, now, reason))
+        self._tell(changes)
+
+    def router_on(self, router: str) -> None:
+        """In the main thread: a router that was dead is on again, and programmed."""
+        self._apply(lambda now: self._conditions.end(_router_name(router), now))
 
     def report(self) -> dict[str, Any]:
         """Troubles for ``status``, as JSON values: ``dead``, names; ``troubles``, those that last; ``past_troubles``,
@@ -102,6 +121,21 @@ class Supervisor:
     def _sites_off(self) -> list[str]:
         off = self._testbed.failed_routers
         return [site.id for site in self._testbed.network.sites if off and off.issuperset(site.homing)]
+
+    def _kill_stopped(self, parts: Sequence[Part]) -> None:
+        """Kill northbound servers that a signal has stopped for too long: they keep no state, and clients wait."""
+        now = _now()
+        with self._lock:
+            stopped = {
+                trouble.part
+                for trouble in self._conditions.present
+                if trouble.reason == STOPPED_BY_SIGNAL and now.seconds_since(trouble.since) >= STOPPED_S
+            }
+        for part in parts:
+            if part.kind is PartKind.NORTHBOUND and part.name in stopped and part.status() is None:
+                self._killed[part.pid] = f"was stopped by a signal for {STOPPED_S:g} s while clients waited, and killed"
+                with suppress(ProcessLookupError):
+                    os.kill(part.pid, signal.SIGKILL)
 
     def _ended(self, part: Part, how: str) -> None:
         """A part has ended: record it, and act by its kind."""
@@ -129,7 +163,7 @@ class Supervisor:
         router = part.owner
         if router in self._testbed.failed_routers:
             return
-        self._begin(f"router {router}", f"its {part.name.rpartition(' ')[2]} {how}", part)
+        self._begin(_router_name(router), f"its {part.name.rpartition(' ')[2]} {how}", part)
         self._testbed.fail(Target(router, routers=(router,)))
         daemons = [each.name for each in self._parts if each.owner == router and each.kind is PartKind.ROUTER]
         self._apply(lambda now: [change for name in daemons for change in self._conditions.end(name, now)], *daemons)
@@ -190,6 +224,10 @@ class Supervisor:
 
 
 _ENDED = ("Z", "X")
+
+
+def _router_name(router: str) -> str:
+    return f"router {router}"
 
 
 def read(pid: int) -> Reading:

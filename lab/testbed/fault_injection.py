@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from helsewan.emulation.kernel.backend import KernelBackend
 from helsewan.emulation.links.engine_backend import EngineBackend
-from helsewan.emulation.links.mininet_links import MininetAccessLink, router_interface
+from helsewan.emulation.links.mininet_links import MininetLink, router_interface
 from helsewan.emulation.mininet.net import EmulatedNet
 from helsewan.emulation.routers.management import management_link_name
 from helsewan.emulation.routers.switches import RouterSwitch
@@ -33,7 +33,7 @@ class FaultInjector:
     ) -> None:
         self._network, self._net, self._backend = network, net, backend
         self._controllers, self._process_monitor = controllers, process_monitor
-        self._access_links = {link.link_name: link for link in net.links if isinstance(link, MininetAccessLink)}
+        self._links = {link.link_name: link for link in net.links if isinstance(link, MininetLink)}
         self._state = FailureState(network)
         self._lost_carrier: set[tuple[str, str]] = set()
 
@@ -57,7 +57,7 @@ class FaultInjector:
         if target.controller:
             return self._controllers.kill_leader()
         found = self._state.fail(target)
-        accesses = [self._access_links[access_link_name(*access)] for access in found.accesses]
+        accesses = [self._links[access_link_name(*access)] for access in found.accesses]
         self.note_lost_carrier(self._router_ends(found))
         for link in accesses:
             self.note_lost_carrier(link.ends())
@@ -66,6 +66,8 @@ class FaultInjector:
         # A failed router is powered off, so its own ends need no change.
         self._set_carriers(found, lambda router: router not in self._state.routers, up=False)
         self._backend.set_down(map(management_link_name, target.routers), down=True)
+        for name in found.links:
+            self._links[name].has_carrier = False
         for link in accesses:
             link.set_carrier(up=False)
         for router in target.routers:
@@ -75,24 +77,40 @@ class FaultInjector:
     def restore(self, target: Target) -> int:
         """Restore ``target`` in the order in which a router boots: power, then rules, then carrier.
 
-        Returns the time at which its links carry again, or a controller was started (CLOCK_REALTIME, ns). Raises
-        ControllerFailed where a router is not programmed in time."""
+        Returns the time at which its links carry again, or a controller was started (CLOCK_REALTIME, ns). Links that
+        were cut on request stay so. Raises ControllerFailed where a router is not programmed in time, and CommandError
+        or OSError where it does not start; it is off then, as before."""
         if target.controller:
             return self._controllers.restart_killed()
         since = len(self._controllers.events)
         off = [router for router in target.routers if router in self._state.routers]
-        self._backend.set_down(map(management_link_name, off), down=False)
-        for router in off:
-            self._router(router).power_on()
-            self._process_monitor.add(self._router(router).pidfds())
-        for router in off:
-            self._controllers.wait_for_event("switch-programmed", since, router)
-        found = self._state.restore(target)
+        try:
+            self._backend.set_down(map(management_link_name, off), down=False)
+            for router in off:
+                self._router(router).power_on()
+                self._process_monitor.add(self._router(router).pidfds())
+            for router in off:
+                self._controllers.wait_for_event("switch-programmed", since, router)
+        except BaseException:
+            for router in off:
+                self._router(router).power_off()
+            self._backend.set_down(map(management_link_name, off), down=True)
+            raise
+        found = self._without_cut(self._state.restore(target))
         restored_ns = self._set_down(found, down=False)
         self._set_carriers(found, lambda router: True, up=True)
+        for name in found.links:
+            self._links[name].has_carrier = True
         for access in found.accesses:
-            self._access_links[access_link_name(*access)].set_carrier(up=True)
+            self._links[access_link_name(*access)].set_carrier(up=True)
         return restored_ns
+
+    def _without_cut(self, found: LinkSet) -> LinkSet:
+        """The links that were not cut on request as well."""
+        return LinkSet(
+            tuple(name for name in found.links if not self._links[name].is_cut),
+            tuple(access for access in found.accesses if not self._links[access_link_name(*access)].is_cut),
+        )
 
     def _router(self, name: str) -> RouterSwitch:
         node: RouterSwitch = self._net[name]

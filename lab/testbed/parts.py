@@ -10,7 +10,7 @@ from pathlib import Path
 
 from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.routers.shared_switch import SharedOpenVSwitch
-from helsewan.emulation.routers.switches import RouterSwitch
+from helsewan.emulation.routers.switches import UNKNOWN_STATUS, RouterSwitch
 from helsewan.lab.processes.controller_processes import Controllers, NorthboundProcess, SlowPathProcess
 
 
@@ -41,6 +41,8 @@ class Part:
 
 def how_ended(status: int) -> str:
     """How a process ended, by its exit status: ``was killed by SIGKILL``, ``ended with exit status 1``."""
+    if status == UNKNOWN_STATUS:
+        return "ended"
     if status >= 0:
         return f"ended with exit status {status}"
     try:

@@ -86,6 +86,7 @@ class Testbed:
         self._engine: EngineProcess | None = None  # stays None where the kernel carries the links
         self._backend: EngineBackend | KernelBackend | None = None
         self._net: EmulatedNet | None = None
+        self._names: SiteNames | None = None
         self._faults: FaultInjector | None = None
         self._slow_path: SlowPathProcess | None = None
         self._northbound: NorthboundProcess | None = None
@@ -117,9 +118,9 @@ class Testbed:
             self.forwarding.routers,
         )
         if sandbox.inside():  # never the machine's own file
-            names = SiteNames(self.network.sites, sandbox.RUN_DIR)
-            names.publish()
-            self._started.callback(names.withdraw)
+            self._names = SiteNames(self.network.sites, sandbox.RUN_DIR)
+            self._names.publish()
+            self._started.callback(self._names.withdraw)
         self._faults = FaultInjector(self.network, self._net, self.backend, self.controllers, monitor)
         self.controllers.wait_for_event("listening")
         stage("starting the routers")
@@ -250,6 +251,11 @@ class Testbed:
     def has_engine(self) -> bool:
         """Whether the link engine carries the links."""
         return self.dataplane is Dataplane.ENGINE
+
+    def publish_names(self, lines: Iterable[str]) -> None:
+        """Name hosts on every site, in lines of hosts(5)."""
+        if self._names is not None:
+            self._names.add(lines)
 
     @property
     def engine_backend(self) -> EngineBackend:

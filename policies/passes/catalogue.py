@@ -9,7 +9,7 @@ from helsewan.common.schema_errors import nearest
 from helsewan.common.units import format_rate
 from helsewan.policies.language.dscp import dscp_name
 from helsewan.policies.language.policy_report import Path, PolicyReport
-from helsewan.policies.language.ports import match_all
+from helsewan.policies.language.ports import ANY, PortRange, match_all, parse_ports
 from helsewan.policies.language.protocols import protocol_name
 from helsewan.policies.language.schema import QUEUES, ClassSpec, PoliceStep, PolicySpec, ServiceSpec
 from helsewan.policies.plan import PathAlgorithm, PathChoice, Protocol, Scheduling, Service, TrafficClass
@@ -168,20 +168,25 @@ def compile_services(spec: PolicySpec, report: PolicyReport) -> tuple[Service, .
         if service.ports and not service.protocol.has_ports:
             known = "has no ports" if service.protocol is Protocol.ICMP else "is matched without ports"
             report.add((*at, "ports"), None, f"{protocol} {known}", "remove ports")
-        if service.protocol.has_ports and not service.ports:
+        if service.protocol.has_ports and not _ranges(service):
             report.add(at, None, f"{protocol} needs the server's ports", "add ports: [8443]")
     for name, other, shared in _overlaps(spec.services.items()):
         hint = "a packet belongs to one service"
         report.add(("services", name), shared, f"is in service {other} already", hint, [("services", other)])
     return tuple(
-        Service(name, service.protocol, match_all(service.ports), service.cls, service.keep)
+        Service(name, service.protocol, match_all(_ranges(service)), service.cls, service.keep)
         for name, service in spec.services.items()
     )
 
 
+def _ranges(service: ServiceSpec) -> tuple[PortRange, ...]:
+    """The service's ports; all those of SCTP where it names none, since its packets were once matched without ports."""
+    return service.ports or ((parse_ports(ANY),) if service.protocol is Protocol.SCTP else ())
+
+
 def _overlaps(services: Iterable[tuple[str, ServiceSpec]]) -> Iterator[tuple[str, str, str]]:
     """(service, earlier service, shared protocol and ports) for every overlap, including within one service."""
-    entries = [(name, service.protocol, ports) for name, service in services for ports in service.ports or (None,)]
+    entries = [(name, service.protocol, ports) for name, service in services for ports in _ranges(service) or (None,)]
     for (other, protocol, theirs), (name, same, ours) in combinations(entries, 2):
         if protocol is not same:
             continue

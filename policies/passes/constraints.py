@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from helsewan.common.schema_errors import nearest
+from helsewan.common.suggestions import closest
 from helsewan.policies.language.policy_report import Path, PolicyReport
 from helsewan.policies.language.schema import PartsSpec, PolicySpec
 from helsewan.policies.passes.membership import some
@@ -101,8 +101,8 @@ class _NetworkParts:
         """The ``names`` that are in ``known``; the others are reported."""
         for i, name in enumerate(names):
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else "helsewan topology export --format yaml lists them"
+                close = closest(name, known)
+                hint = f"did you mean {close!r}?" if close else "helsewan topology export --format yaml lists them"
                 self.report.add((*at, i), name, f"is no {what} of this network", hint)
         return [name for name in names if name in known]
 

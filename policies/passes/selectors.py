@@ -8,11 +8,12 @@ where each key alone selects sites; otherwise it is a remark, because the networ
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from helsewan.common.schema_errors import nearest
+from helsewan.common.suggestions import closest
 from helsewan.policies.language.policy_report import Path, PolicyReport
 from helsewan.policies.language.schema import ContractSpec, PolicySpec, Selector
 from helsewan.policies.passes.selection import Population
@@ -50,10 +51,11 @@ def unknown_values(selector: Selector, population: Population) -> Iterator[Unkno
                 yield Unknown(key, place, value, reason, _hint(value, here, elsewhere))
 
 
-def _hint(value: str, here: Iterable[str], elsewhere: Iterable[str]) -> str:
+def _hint(value: str, here: Collection[str], elsewhere: Iterable[str]) -> str:
     """The known value that resembles ``value`` or, if none does, those of this network."""
-    close = difflib.get_close_matches(value, [*here, *elsewhere], n=1)
-    return f"did you mean {close[0]!r}?" if close else nearest(value, here) or "no site of this network has one"
+    if close := closest(value, chain(here, elsewhere)):
+        return f"did you mean {close!r}?"
+    return nearest(value, here) if here else "no site of this network has one"
 
 
 def why_nobody(selector: Selector, population: Population) -> tuple[str, bool]:

@@ -47,7 +47,7 @@ from pathlib import Path
 from typing import Any
 
 from helsewan.common.exit_codes import ExitCode
-from helsewan.common.ownership import hand_over
+from helsewan.common.ownership import give
 from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec
 from helsewan.lab.health.validity import Grade, Kept, Reason, Validity
 from helsewan.scenarios.results.checks import CheckResult, Evidence, RunVerdict
@@ -103,10 +103,10 @@ def write_result(directory: Path, result: Result) -> Path:
     descriptor, temporary = tempfile.mkstemp(prefix=".result-", dir=directory)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            give(descriptor)
+            os.fchmod(descriptor, 0o644)
             json.dump(result, file, ensure_ascii=False, allow_nan=False, indent=1)
             file.write("\n")
-        os.chmod(temporary, 0o644)
-        hand_over(Path(temporary))
         os.replace(temporary, directory / RESULT)
     except BaseException:
         os.unlink(temporary)

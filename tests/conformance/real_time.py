@@ -12,12 +12,14 @@ from experiment import Experiment, Observation, Precision, expected
 from loads import encode, steady
 from reference import NS_PER_S, NS_PER_US, Change
 
+from helsewan.common.run_clock import RunClock
 from helsewan.emulation.links.pipe_model import PipeModel
 from helsewan.emulation.sandbox.namespaces import Namespace
 
 PATIENCE_S = 10.0
 LEAD_NS = 2_000_000  # from laying out an experiment to its first frame
 NAP_NS = 1_000_000  # what a sleep may be late: the rest of a wait is spent looking at the clock
+STEPPED_NS = 10_000_000  # an adjusted clock runs at most 0.05 % fast or slow
 BUFFER_BYTES = 64 << 20
 LONGEST_FRAME = 1 << 16
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 32, 33, 35  # asm-generic/socket.h; not in the module socket
@@ -37,6 +39,7 @@ class Ends:
         self._in.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._in.bind((target[1], 0))
         self._in.setblocking(False)
+        self._clock = RunClock()
 
     def play(self, experiment: Experiment, change: Callable[[Change], int]) -> tuple[list[int], list[int]]:
         """Send all frames and make all changes at their times; when each frame was sent, and each change made, which
@@ -47,7 +50,8 @@ class Ends:
         events.sort(key=lambda event: event[:2])
         sent_ns: list[int] = []
         changed_ns: list[int] = []
-        start_ns = time.time_ns() + LEAD_NS
+        self._clock = RunClock()
+        start_ns = time.monotonic_ns() + LEAD_NS
         for time_ns, _, event in events:
             wait_until(start_ns + time_ns)
             if isinstance(event, Change):
@@ -59,6 +63,8 @@ class Ends:
 
     def received(self) -> list[tuple[int, bytes]]:
         """(time, frame) of all that came in so far and was not read yet."""
+        if abs(time.time_ns() - self._clock.now_ns()) > STEPPED_NS:
+            raise RuntimeError("the wall clock was set meanwhile, by which the kernel stamps what comes in: try again")
         result = []
         while True:
             try:
@@ -90,8 +96,8 @@ def measured(run: Callable[[Experiment], Observation]) -> Precision:
 
 
 def wait_until(time_ns: int) -> None:
-    """Return at that time (CLOCK_REALTIME), a few microseconds late at best."""
-    while (left_ns := time_ns - time.time_ns()) > 0:
+    """Return at that time (CLOCK_MONOTONIC), a few microseconds late at best."""
+    while (left_ns := time_ns - time.monotonic_ns()) > 0:
         if left_ns > 2 * NAP_NS:
             time.sleep((left_ns - NAP_NS) / NS_PER_S)
 

@@ -75,12 +75,20 @@ def helsewan(home: Path, under: list[str], *argv: str) -> subprocess.CompletedPr
     "under",
     [
         pytest.param(limited(DOCKER), id="docker run --device /dev/net/tun"),
-        pytest.param(limited([*DOCKER, "sys_admin"]), id="SYS_ADMIN alone: lo cannot be set up"),
+        pytest.param(
+            limited([*DOCKER, "sys_admin"]),
+            id="SYS_ADMIN alone: lo cannot be set up",
+            marks=pytest.mark.exhaustive,
+        ),
         pytest.param(
             [*limited([*DOCKER, "sys_admin", "net_admin"]), *filtered(PIDFD_GETFD)],
             id="SYS_ADMIN, NET_ADMIN and the device",
         ),
-        pytest.param(limited([*PODMAN, "sys_admin", "net_admin"]), id="Podman, whose root has no NET_RAW"),
+        pytest.param(
+            limited([*PODMAN, "sys_admin", "net_admin"]),
+            id="Podman, whose root has no NET_RAW",
+            marks=pytest.mark.exhaustive,
+        ),
     ],
 )
 def test_a_lab_comes_up(home: Path, under: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,18 @@ def last_event(directory: Path) -> dict[str, object]:
     return event
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-@pytest.mark.parametrize("moment", [WORKER, FORWARDER])
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGTERM, WORKER),
+        (signal.SIGKILL, FORWARDER),
+        *(
+            pytest.param(*case, marks=pytest.mark.exhaustive)
+            for case in product([signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP], [WORKER, FORWARDER])
+            if case not in [(signal.SIGTERM, WORKER), (signal.SIGKILL, FORWARDER)]
+        ),
+    ],
+)
 def test_a_launcher_that_ends_early_leaves_nothing(tmp_path: Path, number: int, moment: str) -> None:
     """As soon as there is a sandbox, and while its routers start."""
     before = outside()

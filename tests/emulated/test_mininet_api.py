@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mininet_client import Script
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 60.0
+UNREAD = "link engine did not check for frames for"  # as the health monitor says it
 EARLY_MS = 0.5  # what calibration takes off each of some eight lines may be a little more than a frame took
 
 
@@ -141,3 +143,18 @@ def test_lines_are_changed_from_python(do: Script) -> None:
     assert do("emulation.set_line('hospital-b', delai='31 ms')").startswith(
         "InputError: --delai: no such setting (similar: delay)"
     )
+
+
+def test_an_emulation_knows_its_validity(do: Script) -> None:
+    """The last of the tests: its link engine stands still meanwhile."""
+    send = "__import__('os').kill(emulation.testbed.engine.pid, %d)"  # there it has this id
+    do(send % signal.SIGSTOP)
+    try:
+        assert do("net.ping([a, c], timeout='1')") == 100.0
+    finally:
+        do(send % signal.SIGCONT)
+    unread = f"[True for reason in emulation.validity(%s).reasons if reason.what == {UNREAD!r}]"
+    do.until(unread % "")
+    assert do("emulation.validity().grade.value") == "void"
+    assert "InputError" in do("emulation.validity(since='tomorrow')")
+    do.until("not " + unread % "since='1 s'")

@@ -19,6 +19,7 @@ CONTROLLER, SLOW_PATH, NORTHBOUND = (f"helsewan.controller.{name}" for name in (
 ENGINE = "emulation.links.engine_process"
 RESTARTED = {CONTROLLER: "the controller", SLOW_PATH: "the routers' slow path", NORTHBOUND: "the northbound server"}
 GP_C = "10.0.2.2"
+UNREAD = "link engine did not check for frames for"  # as the health monitor says it
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,38 @@ def ask(terminal: Terminal) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
+def unread(terminal: Terminal, *words: str) -> dict[str, Any] | None:
+    """What ``status`` says of an engine that did not look, if anything."""
+    validity = json.loads(terminal.run("status", "--json", *words).stdout)["validity"]
+    found = [reason for reason in validity["reasons"] if reason["what"] == UNREAD]
+    return {**found[0], "of": validity["grade"]} if found else None
+
+
+def test_a_stopped_engine_makes_the_network_void(terminal: Terminal) -> None:
+    """Each time, also when it was stopped for longer before; from then on it is as good as new."""
+    (engine,) = running(terminal, f"-m helsewan.{ENGINE}")
+    for stops, wait in ((1, "2"), (2, "1")):
+        os.kill(engine, signal.SIGSTOP)
+        try:
+            lost = terminal.run("exec", "gp-c", "--", "ping", "-c", "1", "-W", wait, "10.0.1.2")
+        finally:
+            os.kill(engine, signal.SIGCONT)
+        assert lost.returncode == 1
+
+        def told(times: int = stops) -> bool:
+            reason = unread(terminal)
+            return reason is not None and reason["seconds"] >= times
+
+        wait_for(told, "the status to say it")
+    reason = unread(terminal)
+    assert reason is not None and reason["of"] == "void" and reason["value"] > 1000
+    shown = terminal.run("status").stdout.decode()
+    assert "validity   void since it is up, void in the last minute" in shown and f"void: {UNREAD}: " in shown
+    turns = [event for event in events(terminal, "validity") if event["grade"] == "void"]
+    assert turns and UNREAD in turns[0]["reasons"][0]
+    wait_for(lambda: unread(terminal, "--since", "1s") is None, "a second without a stop")
+
+
 @pytest.mark.parametrize("words", RESTARTED)
 def test_what_keeps_no_state_is_restarted(terminal: Terminal, words: str) -> None:
     was = kill(terminal, words)
@@ -101,6 +134,18 @@ def test_a_stopped_router_is_stalled_and_runs_again(terminal: Terminal) -> None:
     wait_for(lambda: not status(terminal)["troubles"], "the router to run again")
     assert status(terminal)["past_troubles"][-1]["condition"] == "stalled"
     assert events(terminal, "part-no-longer-stalled")
+
+
+def test_a_stopped_northbound_server_does_not_keep_its_clients_waiting(terminal: Terminal) -> None:
+    """It is told as stalled, then killed and restarted: a request that waits is answered by the next one."""
+    pid = kill(terminal, NORTHBOUND, signal.SIGSTOP)
+    wait_for(lambda: [each["part"] for each in status(terminal)["troubles"]] == [RESTARTED[NORTHBOUND]], "the stall")
+    asked = ask(terminal)
+    assert json.loads(asked.stdout)["network"] == "small", asked.stderr
+    assert running(terminal, NORTHBOUND) not in ([], [pid])
+    reasons = [each["reason"] for each in events(terminal, "part-dead") if each["part"] == RESTARTED[NORTHBOUND]]
+    assert reasons[-1] == "was stopped by a signal for 10 s while clients waited, and killed"
+    wait_for(lambda: not status(terminal)["troubles"], "the trouble to end")
 
 
 def test_status_answers_while_another_operation_waits_for_a_stalled_part(terminal: Terminal) -> None:
@@ -145,6 +190,40 @@ def test_a_dead_database_is_a_dead_router_too(terminal: Terminal) -> None:
     assert facts["dead"] == ["router south", "router north"]
     assert facts["troubles"][1]["reason"] == "its ovsdb-server was killed by SIGUSR2"
     assert hears(terminal, "hospital-a")  # over its second access link
+
+
+def test_a_dead_router_that_gets_power_is_programmed_before_its_links_carry(terminal: Terminal) -> None:
+    """It comes back empty; a link that was cut meanwhile stays so."""
+    assert terminal.run("link", "set", "middle-south", "--down").returncode == 0
+    for router in ("south", "north"):
+        on = terminal.run("router", "power-on", router)
+        assert on.returncode == 0, on.stderr
+    facts = status(terminal)
+    assert facts["dead"] == facts["sites_off"] == []
+    assert [each["part"] for each in facts["past_troubles"]][-2:] == ["router south", "router north"]
+    switched = events(terminal, "router-power")
+    assert [(each["router"], each["on"]) for each in switched] == [("south", True), ("north", True)]
+    programmed = [each for each in events(terminal, "controller.switch-programmed") if each["router"] == "south"]
+    assert programmed[-1]["monotonic_ns"] < switched[0]["monotonic_ns"]
+    assert b"down" in terminal.run("link", "show", "middle-south").stdout
+    assert terminal.run("link", "set", "middle-south", "--up").returncode == 0
+    wait_for(lambda: hears(terminal, "hospital-b"), "the router to carry again")
+    assert terminal.run("verify").returncode == 0
+
+
+def test_the_power_of_a_router_is_cut_and_restored(terminal: Terminal) -> None:
+    assert terminal.run("router", "power-off", "south").returncode == 0
+    facts = status(terminal)
+    assert facts["dead"] == ["router south"] and facts["sites_off"] == ["hospital-b"]
+    assert facts["troubles"][0]["reason"] == "its power was cut on request"
+    assert not running(terminal, "/south/") and not hears(terminal, "hospital-b")
+    again = terminal.run("router", "power-off", "south")
+    assert again.returncode == 2 and b"router: 'south' is off already (hint: power it on" in again.stderr
+    unknown = terminal.run("router", "power-on", "sout")
+    assert unknown.returncode == 2 and b"is no router of this network" in unknown.stderr and b"south" in unknown.stderr
+    assert terminal.run("router", "power-on", "south").returncode == 0
+    wait_for(lambda: hears(terminal, "hospital-b"), "the router to carry again")
+    assert terminal.run("router", "power-on", "south").returncode == 2
 
 
 def test_a_part_that_keeps_dying_is_given_up_and_refuses(terminal: Terminal) -> None:
@@ -193,7 +272,9 @@ def test_what_cannot_go_on_ends_with_its_cause(tmp_path: Path) -> None:
     assert shown.returncode == 0 and b"failed: the link engine was killed by SIGKILL" in shown.stdout
 
 
-@pytest.mark.parametrize("words", ["lab.server.worker", "helsewan.cli.main up"])
+@pytest.mark.parametrize(
+    "words", ["lab.server.worker", pytest.param("helsewan.cli.main up", marks=pytest.mark.exhaustive)]
+)
 def test_its_own_process_killed_is_told_by_the_last_word(tmp_path: Path, words: str) -> None:
     terminal = Terminal(tmp_path)
     process = terminal.up()

@@ -85,7 +85,7 @@ def work():
     starting = threading.Thread(target=emulation.start)
     starting.start()
     starting.join()
-    print(replies(emulation), flush=True)
+    print(replies(emulation), emulation.status()["past_troubles"], flush=True)
     emulation.close()
 
 thread = threading.Thread(target=work)
@@ -95,6 +95,91 @@ try:
     Emulation(NETWORK, policy="open").start()
 except Exception as error:
     print(error)
+"""
+SUPERVISED = """
+import signal, time
+
+sandbox.inhabit()
+emulation = Emulation(NETWORK, policy="open")
+emulation.start()
+
+
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
+
+
+def wait_for(condition):
+    until = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < until, emulation.status()
+        time.sleep(0.1)
+    return found
+
+
+def kinds(part):
+    return [each["event"] for each in emulation.events if each.get("part") == part]
+
+
+print(emulation.status(), flush=True)
+south, controller = emulation.net["south"], emulation.testbed.controllers.process.pid
+kill(controller)
+wait_for(lambda: "part-restarted" in kinds("the controller"))
+assert emulation.testbed.controllers.process.pid != controller
+
+kill(south.daemon_pid("ovs-vswitchd"))
+wait_for(lambda: emulation.status()["dead"])  # looked at, not asked for anything
+told = emulation.status()
+print(told["dead"], told["sites_off"], told["troubles"][0]["reason"], told["lost"], replies(emulation), flush=True)
+emulation.power_on("south")
+wait_for(lambda: replies(emulation))
+print(emulation.status()["dead"], kinds("router south"), flush=True)
+
+emulation.power_off("south")
+print(emulation.status()["troubles"][0]["reason"], replies(emulation), flush=True)
+for wrong in (emulation.power_off, emulation.power_on):
+    try:
+        wrong("south" if wrong == emulation.power_off else "suoth")
+    except Exception as error:
+        print(error, flush=True)
+emulation.power_on("south")
+wait_for(lambda: replies(emulation))
+
+net = emulation.net
+kill(emulation.testbed.engine.pid)
+wait_for(lambda: emulation.status()["lost"])
+for use in (lambda: emulation.net, lambda: emulation.set_link("gp-c", down=True), emulation.validity):
+    try:
+        use()
+    except Exception as error:
+        print(type(error).__name__, error, os.path.isdir(error.log), flush=True)
+print(emulation.status()["dead"], flush=True)
+emulation.close()
+emulation.close()
+print(os.listdir(sandbox.RUN_DIR))
+with Emulation(NETWORK, policy="open") as another:
+    print(another.status()["dead"], replies(another))
+"""
+SUPERVISED_IN_A_THREAD = """
+emulation = None
+
+
+def work():
+    global emulation
+    sandbox.inhabit()
+    emulation = Emulation(NETWORK, policy="open")
+    emulation.start()
+    time.sleep(1.5)  # several looks at all parts
+    print(emulation.status()["dead"], replies(emulation))
+    os.kill(emulation.testbed.router("south").daemon_pid("ovs-vswitchd"), signal.SIGKILL)
+    until = time.monotonic() + 60
+    while not emulation.status()["dead"] and time.monotonic() < until:
+        time.sleep(0.1)
+    print(emulation.status()["troubles"][0]["reason"])
+    emulation.close()
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
 """
 NOTEBOOK = """
 import asyncio, ast
@@ -134,7 +219,14 @@ def run(tmp_path: Path):  # type: ignore[no-untyped-def]
     assert outside() == before
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "workers",
+    [
+        pytest.param([], id="alone"),
+        pytest.param(["-n", "1"], id="xdist"),  # its worker is what matters; each has a network of its own
+        pytest.param(["-n", "2"], id="two workers", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_from_pytest(run, tmp_path: Path, workers: list[str]) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "conftest.py").write_text(HEAD + CONFTEST)
     (tmp_path / "test_it.py").write_text("from conftest import replies\n" + TESTS)
@@ -159,7 +251,7 @@ def test_in_a_thread(run) -> None:  # type: ignore[no-untyped-def]
     done = run("-c", HEAD + IN_A_THREAD)
     assert done.returncode == 0, done.stdout
     worked, refused, _ = done.stdout.split("\n")
-    assert worked == "True"
+    assert worked == "True []"  # no part has ended with the thread that started it
     assert refused.startswith("sandbox: this thread is in none (hint: ")
 
 
@@ -181,8 +273,15 @@ with Emulation(NETWORK, policy="open") as emulation:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("head", [HEAD, HEAD + THREADED_HEAD], ids=["alone", "beside a thread"])
+@pytest.mark.parametrize(
+    ("head", "number"),
+    [
+        pytest.param(HEAD, signal.SIGKILL, id="alone, KILL"),
+        pytest.param(HEAD, signal.SIGTERM, id="alone, TERM", marks=pytest.mark.exhaustive),
+        pytest.param(HEAD + THREADED_HEAD, signal.SIGKILL, id="beside a thread, KILL", marks=pytest.mark.exhaustive),
+        pytest.param(HEAD + THREADED_HEAD, signal.SIGTERM, id="beside a thread, TERM", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_nothing_outlives_a_killed_program(tmp_path: Path, head: str, number: int) -> None:
     before = outside()
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HELSEWAN_TEST": str(tmp_path)}
@@ -200,11 +299,12 @@ def test_nothing_outlives_a_killed_program(tmp_path: Path, head: str, number: in
 NAMES = """
 machine = os.readlink("/proc/self/ns/mnt"), open("/etc/hosts").read()
 sandbox.inhabit()
-with Emulation(NETWORK, policy="open") as emulation:
+with Emulation(NETWORK, policy="open", hosts_per_hospital=1) as emulation:
     a = emulation.net["hospital-a"]
     print(*sorted(line.split()[0] for line in a.cmd("getent ahosts gp-c").splitlines() if "STREAM" in line))
     print(*sorted(map(str, (NETWORK.site["gp-c"].address4, NETWORK.site["gp-c"].address6))))
     print("bytes from hospital-b" in a.cmd("ping -4 -c 1 -W 5 hospital-b"))
+    print("bytes from hospital-b.h1" in a.cmd("ping -4 -c 1 -W 5 hospital-b.h1"))
     print(open("/etc/hosts").read().startswith(machine[1].rstrip()))
 print("hospital-b" in open("/etc/hosts").read())
 """
@@ -215,5 +315,31 @@ def test_site_names_resolve_within_the_sandbox(run) -> None:  # type: ignore[no-
     done = run("-c", HEAD + NAMES)
     resolved, addresses, *others = done.stdout.splitlines()
     assert resolved == addresses
-    assert others == ["True", "True", "False"]
+    assert others == ["True", "True", "True", "False"]
     assert Path("/etc/hosts").read_text() == machine
+
+
+def test_parts_that_die_are_noticed(run) -> None:  # type: ignore[no-untyped-def]
+    """What can be restarted is; a dead router is one until it gets power; what cannot go on raises cause and log."""
+    done = run("-c", HEAD + SUPERVISED)
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(("router south", "the "))]
+    assert done.returncode == 0, done.stdout
+    lost = "PartLost the link engine was killed by SIGKILL, and no frame can pass without it (see /run/helsewan/"
+    assert lines[:6] == [
+        "{'dead': [], 'troubles': [], 'past_troubles': [], 'sites_off': [], 'lost': None}",
+        "['router south'] ['hospital-b'] its ovs-vswitchd was killed by SIGKILL None False",
+        "[] ['part-dead', 'part-restarted']",
+        "its power was cut on request False",
+        "router: 'south' is off already (hint: power it on)",
+        "router: 'suoth' is no router of this network (similar: south, north)",
+    ], done.stdout
+    assert [line.startswith(lost) and line.endswith(" True") for line in lines[6:9]] == [True] * 3, done.stdout
+    assert lines[9:] == ["['the link engine']", "['hosts']", "[] True"], done.stdout
+
+
+def test_a_router_that_runs_in_a_threads_sandbox_is_not_dead(run) -> None:  # type: ignore[no-untyped-def]
+    """There the daemons are started by another thread than the one that supervises them."""
+    done = run("-c", HEAD + THREADED_HEAD + "import signal\n" + SUPERVISED_IN_A_THREAD)
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[0] == "[] True" and lines[-1] == "its ovs-vswitchd was killed by SIGKILL", done.stdout

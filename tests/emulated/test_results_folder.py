@@ -63,10 +63,12 @@ def test_under_sudo_all_files_are_the_users_from_the_start(tmp_path: Path) -> No
     terminal = Terminal(tmp_path)
     terminal.env |= {"SUDO_UID": str(USER), "SUDO_GID": str(GROUP)}
     process = terminal.up("--api", "unix")
+    captured = terminal.run("capture", "gp-c", "-w", "frames.pcapng", "--duration", "10ms")
+    assert captured.returncode == 0, captured.stderr
     process.kill()
     process.communicate()
     wait_until_gone(tmp_path)
-    files = [tmp_path / "results", *(tmp_path / "results").rglob("*")]
+    files = [tmp_path / "frames.pcapng", tmp_path / "results", *(tmp_path / "results").rglob("*")]
     assert {"history.jsonl", "controller.log", "south.ovs-vswitchd.log", "changes.jsonl", "northbound.log"} <= {
         path.name for path in files
     }

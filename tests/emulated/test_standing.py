@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from short_run import outside, wait_until_gone
+from short_run import outside, processes, wait_until_gone
 from terminal import DEADLINE_S, Terminal, running
 from waiting import wait_for
 
@@ -256,6 +256,32 @@ def test_hostile_clients_do_no_harm(terminal: Terminal) -> None:
     assert status(terminal)["state"] == "up"
 
 
+@pytest.mark.parametrize(
+    ("words", "others"),
+    [
+        (("exec", "gp-c", "--", "sh", "-c", "trap '' HUP INT TERM; sleep 1000"), 2),
+        (("capture", "gp-c", "-w", "-"), 0),
+        (("verify", "--live"), 0),
+        pytest.param(("cli",), 1, marks=pytest.mark.exhaustive),
+        pytest.param(("verify", "--all"), 0, marks=pytest.mark.exhaustive),
+        pytest.param(("status",), 0, marks=pytest.mark.exhaustive),
+        pytest.param(("link", "set", "gp-c", "--delay", "1 ms"), 0, marks=pytest.mark.exhaustive),
+    ],
+)
+def test_a_killed_client_leaves_nothing(terminal: Terminal, words: tuple[str, ...], others: int) -> None:
+    """Whatever the verb; ``others``: processes beside the client that there are before it is killed."""
+    before = set(processes(terminal.directory))
+    with terminal.ending(*words) as client:
+        wait_for(
+            lambda: client.poll() is not None or len(set(processes(terminal.directory)) - before) > others,
+            "the verb's processes",
+        )
+        client.kill()
+        client.wait(DEADLINE_S)
+    wait_for(lambda: set(processes(terminal.directory)) <= before, "the end of what the verb started")
+    assert terminal.run("status").returncode == 0
+
+
 def test_networks_stand_side_by_side(terminal: Terminal) -> None:
     other = terminal.up("--name", "other")
     assert b"is needed: default, other are running" in terminal.run("status").stderr
@@ -274,7 +300,7 @@ def test_none_stands(tmp_path: Path) -> None:
         assert done.returncode == 2 and b"no network is running (hint: start one with `helsewan up`)" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)])
 def test_an_interrupt_ends_it(tmp_path: Path, number: int) -> None:
     before = outside()
     terminal = Terminal(tmp_path)

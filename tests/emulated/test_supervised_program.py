@@ -75,7 +75,13 @@ def temporary() -> set[str]:
     return set(map(str, Path(tempfile.gettempdir()).glob("helsewan-*")))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        *(pytest.param(each, marks=pytest.mark.exhaustive) for each in (signal.SIGINT, signal.SIGHUP, signal.SIGKILL)),
+    ],
+)
 def test_a_signal_to_a_test_runner_leaves_nothing(tmp_path: Path, number: int) -> None:
     """pytest in a sandbox, whose test holds an emulation."""
     before, files = outside(), temporary()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from short_run import SCENARIO
 from terminal import Terminal
 from waiting import wait_for
 
@@ -137,12 +138,21 @@ def test_an_interrupt_typed_at_a_shell_is_the_commands(standing: Terminal) -> No
         shown.read_until(b"go 2")
         shown.type(INTERRUPT)
         shown.read_until(b"^C")  # it discards what is typed with it
+        shown.shown = shown.shown.partition(b"^C")[2]
+        shown.read_until(b"gp-c:")  # the prompt
         shown.type(b"exit 9\n")
         assert shown.end() == 9
 
 
-@pytest.mark.parametrize("early", [True, False], ids=["while it starts", "once it stands"])
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    ("times", "early"),
+    [
+        pytest.param(1, True, marks=pytest.mark.exhaustive),
+        (2, True),
+        (1, False),
+        pytest.param(2, False, marks=pytest.mark.exhaustive),
+    ],
+)
 def test_interrupts_of_a_network(tmp_path: Path, times: int, early: bool) -> None:
     with screen(Terminal(tmp_path), "up", "--from", "small.yaml", "--policy", "open") as shown:
         shown.read_until(b"starting the routers" if early else STANDS)
@@ -155,7 +165,8 @@ def test_interrupts_of_a_network(tmp_path: Path, times: int, early: bool) -> Non
 
 
 def test_interrupts_of_a_scenario(tmp_path: Path) -> None:
-    with screen(Terminal(tmp_path), "scenario", "run", "region-failover", "--sites", "90") as shown:
+    (tmp_path / "short.yaml").write_text(SCENARIO)
+    with screen(Terminal(tmp_path), "scenario", "run", "short.yaml") as shown:
         shown.read_until(HIDE)
         shown.type(INTERRUPT)
         shown.type(INTERRUPT)

@@ -151,14 +151,14 @@ def spin() -> Callable[[float], tuple[int, int]]:
         "import os, sys, time\n"
         "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))\n"
         "os.sched_setaffinity(0, {int(sys.argv[1])})\n"
-        "time.sleep(max(0, float(sys.argv[2]) - time.time()))\n"  # all at once: work moves to a core that is left
+        "time.sleep(max(0, float(sys.argv[2]) - time.monotonic()))\n"  # all at once: work moves to a core that is left
         "began = time.time_ns()\n"
-        "while time.time() < float(sys.argv[2]) + float(sys.argv[3]): pass\n"
+        "while time.monotonic() < float(sys.argv[2]) + float(sys.argv[3]): pass\n"
         "print(began, time.time_ns())\n"
     )
 
     def take(seconds: float) -> tuple[int, int]:
-        argv, together = [sys.executable, "-c", code], time.time() + TOGETHER_S
+        argv, together = [sys.executable, "-c", code], time.monotonic() + TOGETHER_S
         hogs = [
             subprocess.Popen([*argv, str(core), str(together), str(seconds)], stdout=subprocess.PIPE, text=True)
             for core in os.sched_getaffinity(0)

@@ -318,3 +318,12 @@ def running(home: Path, plan: Plan | None = None) -> Iterator[ControllerWorld]:
         yield world
     finally:
         world.close()
+
+
+def replies(ping: subprocess.Popen[str], count: int) -> None:
+    """Read what a ping prints until so many replies came; it ends by itself where they do not."""
+    assert ping.stdout is not None
+    while count:
+        line = ping.stdout.readline()
+        assert line, "too few replies"
+        count -= " bytes from " in line

@@ -95,4 +95,5 @@ def _services(rng: Random) -> dict[str, object]:
             "keep": rng.choice(([], ["voice"])),
         },
         "ping": {"protocol": "icmp", "class": "rest"},
+        "signalling": {"protocol": "sctp", "ports": [rng.randint(1, 65_535)], "class": "rest"},
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from random import Random
 
 import z3
-from oracle_state import ALIASES, DEEPEST, ICMP, ICMP6, LABELS, PRESENT, TCP, UDP, WIDTH, State, Truth, number
+from oracle_state import ALIASES, DEEPEST, ICMP, ICMP6, LABELS, PRESENT, SCTP, TCP, UDP, WIDTH, State, Truth, number
 
 from helsewan.controller.openflow.entries import ARP, IPV4, IPV6, RuleSet
 from helsewan.verification.concrete.packet import Label, Packet
@@ -21,6 +21,7 @@ _BENEATH = {
 _ABOVE = {
     (IPV4, TCP): ("tcp_src", "tcp_dst", "tcp_flags"), (IPV6, TCP): ("tcp_src", "tcp_dst", "tcp_flags"),
     (IPV4, UDP): ("udp_src", "udp_dst"), (IPV6, UDP): ("udp_src", "udp_dst"),
+    (IPV4, SCTP): ("sctp_src", "sctp_dst"), (IPV6, SCTP): ("sctp_src", "sctp_dst"),
     (IPV4, ICMP): ("icmpv4_type",), (IPV6, ICMP6): ("icmpv6_type",),
 }  # fmt: skip
 _ASKING = "ipv6_nd_target", "ipv6_nd_tll", "nd_reserved", "nd_options_type"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import z3
-from oracle_state import DEEPEST, UDP, State
+from oracle_state import DEEPEST, SCTP, UDP, State
 from z3 import BitVecRef as Bits
 from z3 import BoolRef as Truth
 
@@ -27,7 +27,8 @@ def parts_of(packet: State, out: Bits, mark: Bits) -> dict[str, Bits]:
         return z3.If(six, packet[ipv6], z3.Concat(short, z3.BitVecVal(0, ADDRESS_BITS - 32)))
 
     def port(side: str) -> Bits:
-        return z3.If(packet["ip_proto"] == UDP, packet[f"udp_{side}"], packet[f"tcp_{side}"])
+        others = z3.If(packet["ip_proto"] == SCTP, packet[f"sctp_{side}"], packet[f"tcp_{side}"])
+        return z3.If(packet["ip_proto"] == UDP, packet[f"udp_{side}"], others)
 
     same = ("vlan_vid", "ip_frag", "ip_proto", "tcp_flags", "ip_dscp", "arp_op", "eth_src", "eth_dst")
     return {

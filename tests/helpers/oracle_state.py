@@ -20,13 +20,14 @@ from helsewan.controller.openflow.entries import (
 )
 
 PRESENT = 0x1000  # OFPVID_PRESENT (7.2.3.7)
-TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
+TCP, UDP, SCTP, ICMP, ICMP6 = 6, 17, 132, 1, 58
 DEEPEST = 3  # labels that Open vSwitch keeps
 WIDTH = {
     "eth_src": 48, "eth_dst": 48, "eth_type": 16, "vlan_vid": 13,
     "ip_proto": 8, "ip_dscp": 6, "ip_frag": 2, "nw_ttl": 8,
     "ipv4_src": 32, "ipv4_dst": 32, "ipv6_src": 128, "ipv6_dst": 128,
-    "tcp_src": 16, "tcp_dst": 16, "tcp_flags": 12, "udp_src": 16, "udp_dst": 16, "icmpv4_type": 8, "icmpv6_type": 8,
+    "tcp_src": 16, "tcp_dst": 16, "tcp_flags": 12, "udp_src": 16, "udp_dst": 16, "sctp_src": 16, "sctp_dst": 16,
+    "icmpv4_type": 8, "icmpv6_type": 8,
     "ipv6_nd_target": 128, "ipv6_nd_tll": 48, "nd_reserved": 32, "nd_options_type": 8,
     "arp_op": 16, "arp_spa": 32, "arp_tpa": 32, "arp_sha": 48, "arp_tha": 48,
     "frame_bytes": 32,
@@ -84,6 +85,8 @@ def has(state: State, name: str) -> Truth:
         return upper(TCP, IPV4, IPV6)
     if name.startswith("udp_"):
         return upper(UDP, IPV4, IPV6)
+    if name.startswith("sctp_"):
+        return upper(SCTP, IPV4, IPV6)
     if name == "icmpv4_type":
         return upper(ICMP, IPV4)
     if name == "icmpv6_type":
@@ -98,7 +101,7 @@ def shown(state: State, name: str) -> Bits:
         return z3.If(state["depth"] == 0, state["eth_type"], z3.BitVecVal(MPLS, 16))
     if name == "mpls_bos":
         return z3.If(state["depth"] == 1, z3.BitVecVal(1, 1), z3.BitVecVal(0, 1))
-    if name in ("tcp_src", "tcp_dst", "udp_src", "udp_dst", "icmpv4_type", "icmpv6_type"):
+    if name in ("tcp_src", "tcp_dst", "udp_src", "udp_dst", "sctp_src", "sctp_dst", "icmpv4_type", "icmpv6_type"):
         return z3.If(state["ip_frag"] == 0, state[name], z3.BitVecVal(0, WIDTH[name]))
     return state[name]
 

@@ -23,6 +23,7 @@ from helsewan.topology.national.generator import national_network
 
 SITES = 130  # all hospitals, services and data centres, and some of every other kind
 INTERVAL_NS = 20_000_000
+LEAD_NS = 100_000_000  # for the engine to be ready before the first datagram
 PORT = 16_384  # RTP voice in the national policy
 
 
@@ -71,14 +72,14 @@ class Server:
         flows = [self._flow(number, *pair, port, source, duration_us) for number, pair in enumerate(pairs)]
         engine = FlowEngine(flows, self.testbed.socket_in, cookie=time.monotonic_ns() & 0xFFFFFFFF)
         try:
-            epoch_ns = time.time_ns() + 100_000_000
-            engine.start(epoch_ns)
-            _sleep_until(epoch_ns + duration_us * 500)
+            began_ns = time.monotonic_ns()
+            engine.start(time.time_ns() + LEAD_NS)
+            _sleep_until(began_ns + LEAD_NS + duration_us * 500)
             if fail:
                 self.testbed.fail(Target("test", **{key: tuple(names) for key, names in fail.items()}))
             if restore:
                 self.testbed.restore(Target("test", **{key: tuple(names) for key, names in restore.items()}))
-            _sleep_until(epoch_ns + duration_us * 1000 + 500_000_000)
+            _sleep_until(began_ns + LEAD_NS + duration_us * 1000 + 500_000_000)
             engine.stop()
             return [self._heard(engine, flow) for flow in flows]
         finally:
@@ -120,7 +121,7 @@ class Server:
 
 
 def _sleep_until(moment_ns: int) -> None:
-    time.sleep(max(0.0, (moment_ns - time.time_ns()) / 1e9))
+    time.sleep(max(0.0, (moment_ns - time.monotonic_ns()) / 1e9))
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from helsewan.common.library_words import json_reason
 from helsewan.common.schema_errors import explain
 from helsewan.topology.address_validation import AddressProblem, address_problems
 from helsewan.topology.model import Link, Network, Pop, Router, Site
-from helsewan.topology.validation import validation_problems
+from helsewan.topology.validation import shared_names, validation_problems
 
 FORMAT = "helsewan-network/1"
 _MOST_PROBLEMS = 20  # of addresses in one message
@@ -93,6 +93,11 @@ def from_json(text: str, name: str = "network") -> Network:
     network = Network(**{field: getattr(file, field) for field in whole}, blocks4=blocks4, blocks6=blocks6)
     if problems := tuple(validation_problems(network, name)):
         raise InputError(*problems)
+    if shared := [
+        Problem(_line(_site_at(site, text), text, name), site, f"is a {kind}'s name too", "rename one of them")
+        for site, kind in shared_names(network)
+    ]:
+        raise InputError(*shared[:_MOST_PROBLEMS])
     if addressing := tuple(address_problems(network)):
         shown = [_address_problem(each, text, name) for each in addressing[:_MOST_PROBLEMS]]
         if len(addressing) > len(shown):
@@ -104,13 +109,22 @@ def from_json(text: str, name: str = "network") -> Network:
 def _address_problem(problem: AddressProblem, text: str, name: str) -> Problem:
     """A problem at its line of the JSON text: of a site's prefix, or of a zone's or block's."""
     prefix = json.dumps(str(problem.prefix))
-    start = 0
-    if problem.kind == "site" and (found := re.search(rf'"id"\s*:\s*{re.escape(json.dumps(problem.owner))}', text)):
-        start = found.start()
-    at = text.find(prefix, start)
-    line = text.count("\n", 0, max(at, start)) + 1
-    where = f"{name}:{line}" if "\n" in text.strip() else name  # in a dump of rules, the name has the line
+    start = _site_at(problem.owner, text) if problem.kind == "site" else 0
+    where = _line(max(text.find(prefix, start), start), text, name)
     return Problem(f"{where}: {problem.kind} {problem.owner}", str(problem.prefix), problem.reason, problem.hint)
+
+
+def _site_at(site: str, text: str) -> int:
+    """Where a site's id is in the JSON text; 0 if it is not found."""
+    sites = re.search(r'"sites"\s*:', text)
+    found = re.compile(rf'"id"\s*:\s*{re.escape(json.dumps(site))}').search(text, sites.end() if sites else 0)
+    return found.start() if found else 0
+
+
+def _line(at: int, text: str, name: str) -> str:
+    """The place of an offset of the JSON text, by file name and line."""
+    number = text.count("\n", 0, at) + 1
+    return f"{name}:{number}" if "\n" in text.strip() else name  # in a dump of rules, the name has the line
 
 
 class _Block(BaseModel):

@@ -18,7 +18,7 @@ FIRST_FRAGMENT, LATER_FRAGMENT = 1, 3  # of ip_frag: a fragment; one that is not
 STACKED_VLAN, MPLS_MULTICAST = 0x88A8, 0x8848  # IEEE 802.1ad, RFC 5332
 HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, NO_NEXT, OPTIONS = 0, 43, 44, 51, 59, 60  # IPv6 (RFC 8200, 4)
 SKIPPED = frozenset({HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, OPTIONS})
-TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
+TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
 SOLICITATION, ADVERTISEMENT = 135, 136  # RFC 4861, 4.3 and 4.4
 
 _ETHERNET = struct.Struct("!6s6sH")
@@ -28,6 +28,7 @@ _IPV4 = struct.Struct("!BBHHHBBHII")
 _IPV6 = struct.Struct("!IHBB16s16s")
 _TCP = struct.Struct("!HHIIHHHH")
 _UDP = struct.Struct("!HHHH")
+_SCTP = struct.Struct("!HHII")
 _ICMP_BYTES, _TARGET_BYTES = 8, 16
 _MORE, _OFFSET4, _OFFSET6 = 0x2000, 0x1FFF, 0xFFF8
 _TCP_FLAGS = 0xFFF
@@ -149,6 +150,8 @@ def _read_upper(reader: _Reader, tos: int, ttl: int, protocol: int, fragment: in
         reader.fields |= {"tcp_src": tcp[0], "tcp_dst": tcp[1], "tcp_flags": tcp[4] & _TCP_FLAGS}
     elif protocol == UDP and (udp := reader.take(_UDP)):
         reader.fields |= {"udp_src": udp[0], "udp_dst": udp[1]}
+    elif protocol == SCTP and (sctp := reader.take(_SCTP)):
+        reader.fields |= {"sctp_src": sctp[0], "sctp_dst": sctp[1]}
     elif protocol == (ICMPV6 if is_v6 else ICMP) and len(reader.rest) >= _ICMP_BYTES:
         version = "icmpv6" if is_v6 else "icmpv4"
         reader.fields |= {f"{version}_type": reader.rest[0], f"{version}_code": reader.rest[1]}

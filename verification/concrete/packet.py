@@ -21,6 +21,7 @@ _TRANSPORT_FIELDS = {
     1: ("icmpv4_type", "icmpv4_code"),
     6: ("tcp_src", "tcp_dst"),
     17: ("udp_src", "udp_dst"),
+    132: ("sctp_src", "sctp_dst"),
     58: ("icmpv6_type", "icmpv6_code"),
 }
 _NO_REGISTERS: Mapping[str, int] = {}

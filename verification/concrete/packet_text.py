@@ -114,15 +114,17 @@ def _transport(words: _Words, family: IpVersion, option: str) -> dict[str, int]:
     if words.protocol == Protocol.ICMP:
         kind = family.icmp_type
         return {kind: words.number("type", family.echo_request), kind.replace("type", "code"): words.number("code", 0)}
-    if words.protocol not in (Protocol.TCP, Protocol.UDP):
+    if not Protocol(words.protocol).has_ports:
         if foreign := words.values.keys() & {"src", "dst", "type", "code", "flags"}:
-            raise InputError(Problem(option, min(foreign), "is no field of this protocol", "ports are of tcp and udp"))
+            raise InputError(
+                Problem(option, min(foreign), "is no field of this protocol", "ports are of tcp, udp and sctp")
+            )
         return {}
     name = Protocol(words.protocol).name.lower()
-    if "dst" not in words.values and "src" not in words.values:
+    if words.protocol != Protocol.SCTP and "dst" not in words.values and "src" not in words.values:
         raise InputError(Problem(option, name, "needs a port", f"write {name}/PORT, or src=PORT for a reply"))
     ports = {f"{name}_src": words.number("src", _CLIENT_PORT), f"{name}_dst": words.number("dst", _CLIENT_PORT)}
-    if words.protocol == Protocol.UDP:
+    if words.protocol != Protocol.TCP:
         return ports
     flags = words.values.get("flags", "S" if "dst" in words.values else "A").upper()
     if unknown := set(flags) - _FLAGS.keys():

@@ -12,7 +12,7 @@ from helsewan.verification.dump.fields import bits
 
 _MASKABLE = frozenset(
     {"metadata", "vlan_vid", "ipv4_src", "ipv4_dst", "ipv6_src", "ipv6_dst", "ipv6_nd_target", "arp_spa", "arp_tpa"}
-    | {"tcp_src", "tcp_dst", "udp_src", "udp_dst", "tcp_flags"}
+    | {"tcp_src", "tcp_dst", "udp_src", "udp_dst", "sctp_src", "sctp_dst", "tcp_flags"}
 )
 
 

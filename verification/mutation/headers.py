@@ -77,7 +77,7 @@ class Headers:
             if protocol == family.icmp:
                 types = _boundaries(matched.get(family.icmp_type), 8) or [family.echo_request, family.echo_reply, 3]
                 headers += [(("ip_proto", protocol), (family.icmp_type, each)) for each in types]
-            elif name := {6: "tcp", 17: "udp"}.get(protocol):
+            elif name := {6: "tcp", 17: "udp", 132: "sctp"}.get(protocol):
                 ends = [_boundaries(matched.get(f"{name}_{side}"), 16) or [_ANY_PORT] for side in ("src", "dst")]
                 flags = [_SYN, TCP_ACK, TCP_RST] if protocol == 6 else [0]
                 headers += [

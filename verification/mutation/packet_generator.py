@@ -122,4 +122,4 @@ def _part(data: MaskedValue, part: FieldPart) -> MaskedValue:
 
 
 def _names_header(matched: dict[str, MaskedValue]) -> bool:
-    return any(name.startswith(("ip_proto", "ip_dscp", "tcp", "udp", "icmp")) for name in matched)
+    return any(name.startswith(("ip_proto", "ip_dscp", "tcp", "udp", "sctp", "icmp")) for name in matched)

@@ -14,11 +14,11 @@ from helsewan.verification.concrete.packet import Label, Packet
 if TYPE_CHECKING:
     from scapy.packet import Packet as Scapy
 
-ICMP, TCP, UDP, ICMPV6, IPV6_FRAGMENT = 1, 6, 17, 58, 44  # IANA protocol numbers
+ICMP, TCP, UDP, SCTP, ICMPV6, IPV6_FRAGMENT = 1, 6, 17, 132, 58, 44  # IANA protocol numbers
 FIRST_FRAGMENT, LATER_FRAGMENT = 1, 3  # Open vSwitch's ip_frag (ovs-fields(7))
 LATER_OFFSET = 100  # in units of 8 bytes: beyond any header
 _SOLICITATION, _ADVERTISEMENT = 135, 136
-_PORTS = {TCP: "tcp", UDP: "udp"}
+_PORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 _DSCP = {0: "BE", 46: "EF", 48: "CS6", 56: "CS7"} | {
     8 * c + 2 * p: f"AF{c}{p}" for c in range(1, 5) for p in range(1, 4)
 }
@@ -49,14 +49,15 @@ def expression(packet: Packet, payload: bytes = b"") -> str:
 def scapy_packet(packet: Packet, payload: bytes = b"") -> Scapy:
     """A packet as a Scapy object. Importing Scapy takes a second."""
     from scapy.contrib import mpls
-    from scapy.layers import inet, inet6, l2
+    from scapy.layers import inet, inet6, l2, sctp
     from scapy.packet import Raw
 
     known: dict[str, Any] = {"Raw": Raw, "MPLS": mpls.MPLS}
     parts: list[Scapy] = [
-        (known.get(layer.name) or next(getattr(m, layer.name) for m in (l2, inet, inet6) if hasattr(m, layer.name)))(
-            **layer.fields
-        )
+        (
+            known.get(layer.name)
+            or next(getattr(m, layer.name) for m in (l2, inet, inet6, sctp) if hasattr(m, layer.name))
+        )(**layer.fields)
         for layer in layers(packet, payload)
     ]
     built = parts[0]

@@ -51,7 +51,10 @@ class NodeSource(Protocol):
     """What actions need of the symbolic executor: nodes at other tables and routers, and groups."""
 
     program: Program
-    down: int
+
+    def is_down(self, component: int) -> bool:
+        """Whether a component, by its bit, has failed; notes that the result depends on it."""
+        ...
 
     def node(self, router: str, table: Table, state: State) -> Node:
         """The node of packets in ``state`` at ``table``."""
@@ -140,7 +143,11 @@ class ActionExecutor(HeaderRewriter):
     def suspend(self, actions: tuple[Action, ...], goto: Table | None, metadata: tuple[int, int] | None) -> None:
         """Suspends the remaining actions until the labels below the top one are known."""
         known = tuple(each for each in self.stack if each is not INNER_STACK)
-        fields = tuple(sorted(self.fields.items()))
+        fields = tuple(sorted(each for each in self.fields.items() if each[0] != "in_port"))
+        if (in_port := self.fields.get("in_port")) is not None:
+            live = self.program.liveness[self.router].before_effect((actions, goto, metadata))
+            if live.everything or live.any_port or in_port in live.ports:  # else paths that differ in it end alike
+                fields = tuple(sorted((*fields, ("in_port", in_port))))
         continuation = Continuation(self.router, self.table, actions, goto, metadata, fields, known)
         self.result.continuations.append((self.limit, continuation))
 
@@ -215,7 +222,7 @@ class ActionExecutor(HeaderRewriter):
             self.forward_once()
         bit = self.program.port_bit(self.router, port)
         self.result.depends_on |= bit
-        if bit & self.executor.down:
+        if self.executor.is_down(bit):
             return
         if port in links:
             self.output_to_link(links[port])

@@ -9,6 +9,7 @@ from helsewan.controller.openflow.pipeline import Purpose
 from helsewan.verification.failures import INTACT
 from helsewan.verification.findings import FindingKind, VerificationFinding
 from helsewan.verification.symbolic.program import Program
+from helsewan.verification.symbolic.states import Node
 from helsewan.verification.symbolic.symbolic_executor import SymbolicExecutor
 from helsewan.verification.symbolic.tables import Entry
 
@@ -26,10 +27,14 @@ class RuleUsage:
         self._program = program
         self._matched: set[EntryKey] = set()
         self._shadowed: set[EntryKey] = set()
+        self._noted: dict[int, Node] = {}  # by id; the nodes are kept alive, so their ids stay unique
 
     def note(self, executor: SymbolicExecutor) -> None:
         """Adds the entries used in one state of the network."""
         for node in executor.nodes.values():
+            if id(node) in self._noted:  # one of the intact network, that a failure has not changed
+                continue
+            self._noted[id(node)] = node
             self._matched.update((node.router, id(entry)) for _, entry in node.edges)
             self._shadowed.update((node.router, id(entry)) for entry in node.shadowed)
 

@@ -52,7 +52,7 @@ _WIDTHS = {
     "eth_src": 48,
     "eth_dst": 48,
 }
-TCP, UDP, ICMP4, ICMP6 = 6, 17, 1, 58
+TCP, UDP, SCTP, ICMP4, ICMP6 = 6, 17, 132, 1, 58
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,8 @@ _FIELDS = {
     "tcp_flags": _Field("tcp_flags", 12, _IP, TCP),
     "udp_src": _Field("tp_src", 16, _IP, UDP, blank=True),
     "udp_dst": _Field("tp_dst", 16, _IP, UDP, blank=True),
+    "sctp_src": _Field("tp_src", 16, _IP, SCTP, blank=True),
+    "sctp_dst": _Field("tp_dst", 16, _IP, SCTP, blank=True),
     "icmpv4_type": _Field("icmp_type", 8, (IPV4,), ICMP4, blank=True),
     "icmpv4_code": _Field("icmp_code", 8, (IPV4,), ICMP4, blank=True),
     "icmpv6_type": _Field("icmp_type", 8, (IPV6,), ICMP6, blank=True),

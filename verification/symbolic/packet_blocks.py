@@ -8,9 +8,9 @@ from ipaddress import IPv4Network, IPv6Network
 from itertools import islice
 
 from helsewan.controller.openflow.entries import IPV4, IPV6
-from helsewan.verification.symbolic.header_space import ANY_FRAGMENT, ICMP4, ICMP6, TCP, UDP, Bits, Set, Space
+from helsewan.verification.symbolic.header_space import ANY_FRAGMENT, ICMP4, ICMP6, SCTP, TCP, UDP, Bits, Set, Space
 
-_PROTOCOLS = {ICMP4: "icmp", TCP: "tcp", UDP: "udp", ICMP6: "icmpv6"}
+_PROTOCOLS = {ICMP4: "icmp", TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP6: "icmpv6"}
 _NAMES = {"tp_src": "source port", "tp_dst": "port", "mark": "delivered with DSCP", "ip_dscp": "sent with DSCP"}
 _FORMATTED_SEPARATELY = ("eth_type", "source", "destination", "ip_proto", "ip_frag", "out")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from helsewan.controller.openflow.entries import Action, Table
 from helsewan.verification.symbolic.header_space import Set
@@ -30,8 +31,7 @@ class NotModelledError(Exception):
     """An entry uses what is not modelled; nothing is proved of the packets that match it."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """The pipeline fields of packets, and their overwritten headers. ``stack`` has their labels, the top one last;
     ``stripped``: they were sent with labels, which are popped."""
 
@@ -40,8 +40,7 @@ class State:
     stripped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Continuation:
+class Continuation(NamedTuple):
     """Suspended execution where the label below the transport label is needed: the remaining actions, and the state so
     far."""
 
@@ -57,11 +56,28 @@ class Continuation:
 @dataclass(slots=True)
 class Result:
     """The outcome of packets: a relation, the packets that continue once the label below is known, and a bitmask of
-    the components it depends on."""
+    the components it depends on. Of these, the actions of a list ask for ``asked`` themselves; all others come from
+    the nodes and groups that it ``uses``. ``in_a_loop``: a part of it was still being computed, so that the result
+    depends on where packets entered."""
 
     out: Set
     continuations: list[tuple[Set, Continuation]] = field(default_factory=list)
     depends_on: int = 0
+    asked: int = 0
+    uses: tuple[Node | GroupUse, ...] = ()
+    in_a_loop: bool = False
+
+    def is_equal(self, other: Result) -> bool:
+        """Whether packets have the same outcome, whatever it depends on."""
+        return bool(self.out == other.out) and self.continuations == other.continuations
+
+
+@dataclass(slots=True, eq=False)
+class GroupUse:
+    """The result of a group for packets in a state, by its key (see `SymbolicExecutor.group`)."""
+
+    key: tuple[str, int, State]
+    result: Result
 
 
 @dataclass(slots=True, eq=False)

@@ -23,13 +23,14 @@ MAX_ROUTERS, CALLS_PER_ROUTER = 120, 25
 
 
 class Static:
-    """A network's rules and what they do to all packets, computed on demand."""
+    """A network's rules and what they do to all packets, computed on demand. ``down`` has failed already: results for
+    further failures are computed from those under these."""
 
-    def __init__(self, network: Network, rules: Mapping[str, RuleSet]) -> None:
-        self.network, self.rules = network, rules
+    def __init__(self, network: Network, rules: Mapping[str, RuleSet], down: Failures | None = None) -> None:
+        self.network, self.rules, self.down = network, rules, down or Failures()
         self.space = Space()
         self.program = Program(network, rules, self.space)
-        self.executor = SymbolicExecutor(self.program)
+        self.executor = SymbolicExecutor(self.program, self.program.failure_bits(self.down))
         self._labels: dict[TableEntries | None, bool] = {}
 
     @cached_property
@@ -98,7 +99,7 @@ class Static:
         return self.space.ends(self.outcomes((site, access_link)) & self.space.of(packet))
 
     def with_failures(self, failures: Failures) -> SymbolicExecutor:
-        """The executor of the same rules under ``failures``."""
+        """The executor of the same rules under ``failures`` and no others, which include those of `down`."""
         return SymbolicExecutor(self.program, self.program.failure_bits(failures), self.executor)
 
 

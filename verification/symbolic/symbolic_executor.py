@@ -15,6 +15,7 @@ is assumed; a packet that returns to a node loops.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from helsewan.controller.openflow.entries import MPLS, Foreign, Table
 from helsewan.verification.symbolic.actions import ActionExecutor
@@ -29,6 +30,7 @@ from helsewan.verification.symbolic.states import (
     TTL,
     UNKNOWN,
     Continuation,
+    GroupUse,
     Node,
     NotModelledError,
     Result,
@@ -38,37 +40,110 @@ from helsewan.verification.symbolic.states import (
 from helsewan.verification.symbolic.tables import ALL_BITS, Effect, Entry, Partition, TableEntries, is_pipeline_field
 
 
+@dataclass(slots=True)
+class _Record:
+    """What the actions of one list ask for: components that may be down, nodes, and groups."""
+
+    asked: int = 0
+    uses: list[Node | GroupUse] = field(default_factory=list)
+
+    @property
+    def depends_on(self) -> int:
+        """The components that what was asked for depends on."""
+        found = self.asked
+        for use in self.uses:
+            found |= use.result.depends_on
+        return found
+
+    def of(self, result: Result) -> Result:
+        """A result with what it is made of."""
+        result.asked, result.uses = self.asked, tuple(self.uses)
+        result.in_a_loop = any(use.result.in_a_loop for use in self.uses)
+        return result
+
+
 class SymbolicExecutor:
-    """Computes nodes, in one state of the network. The executor of the intact network is the ``base`` of those for
-    failures (``down``) and for changed rules (``changed``), both bitmasks of components: results of the base that
-    depend on none of these are reused."""
+    """Computes nodes, in one state of the network. The executor of the network as it stands, intact in general, is the
+    ``base`` of those for failures (``down``) and for changed rules (``changed``), both bitmasks of components: results
+    of the base that depend on none of these are reused, where the base does not have the same failures.
+
+    Under failures, so are results that depend on failed components only by way of nodes and groups whose results are
+    as in the base: what a failure changes is followed from the routers next to it to where it makes no difference.
+    Nodes that only failures lead to are kept for all executors of one base, if the failures have not changed them."""
 
     def __init__(self, program: Program, down: int = 0, base: SymbolicExecutor | None = None, changed: int = 0) -> None:
         self.program, self.space, self.down, self.base = program, program.space, down, base
-        self.stale = down | changed
+        self.stale, self._is_changed = down ^ (base.down if base else 0) | changed, bool(changed)
         self.partition: Partition = base.partition if base else Partition(program.space)
         self.nodes: dict[tuple[object, ...], Node] = {}
         self.group_results: dict[tuple[object, ...], Result] = {}
+        self.further_nodes: dict[tuple[object, ...], Node] = {}  # of this base, found by executors for failures
+        self.further_groups: dict[tuple[object, ...], Result] = {}
+        self._same: dict[int, bool] = {}  # by id of a result in the base that is the same here
+        self._record = _Record()
         self._in_progress: set[tuple[object, ...]] = set()
         self._intersections: dict[tuple[Set, Set], Set] = base._intersections if base else {}
 
+    def is_down(self, component: int) -> bool:
+        """Whether a component, by its bit, has failed; notes that the result depends on it."""
+        self._record.asked |= component
+        return bool(component & self.down)
+
     def node(self, router: str, table: Table, state: State) -> Node:
         """The node of packets in ``state`` at ``table``."""
-        state = self.restricted(state, self.program.liveness[router].at(table))
-        key = router, table, state
-        known = self.base.nodes.get(key) if self.base else None
+        node = self._node_of((router, table, self.restricted(state, self.program.liveness[router].at(table))))
+        self._record.uses.append(node)
+        return node
+
+    def _node_of(self, key: tuple[str, Table, State]) -> Node:
+        """The node of a router, a table, and a state with nothing in it but what is live there."""
+        known = None
+        if self.base is not None:
+            known = self.base.nodes.get(key) or (None if self._is_changed else self.base.further_nodes.get(key))
         if known is not None and not known.result.depends_on & self.stale:
             return known
         found = self.nodes.get(key)
         if found is None:
             if key in self._in_progress:
-                return Node(router, table, state, Result(self.space.out(LOOPED)))
+                return Node(*key, Result(self.space.out(LOOPED), in_a_loop=True))
             self._in_progress.add(key)
-            if known is not None and self._candidates_differ(router, table, state):
+            if known is not None and self._candidates_differ(*key):
                 known = None
-            found = self.nodes[key] = self._node(router, table, state, known)
+            is_same = known is not None and not self._is_changed and self._holds_at(known)
+            found = self.nodes[key] = known if known is not None and is_same else self._node(*key, known)
             self._in_progress.discard(key)
+            if known is None and self._is_as_in_base(found.result):
+                assert self.base is not None
+                self.base.further_nodes[key] = found
         return found
+
+    def _is_as_in_base(self, result: Result) -> bool:
+        """Whether a result that the base does not have yet would be the same there."""
+        return not (self.base is None or self._is_changed or result.depends_on & self.stale or result.in_a_loop)
+
+    def holds(self, result: Result) -> bool:
+        """Whether a result of an action list or a group in the base is the same here."""
+        if not result.depends_on & self.stale:
+            return True
+        if self._is_changed or result.asked & self.stale or result.in_a_loop:
+            return False
+        return all(self._same.get(id(use.result)) or self._is_same(use) for use in result.uses)
+
+    def _holds_at(self, node: Node) -> bool:
+        """Whether all that follows a node of the base is the same here; a node that is not modelled ends there."""
+        return all(self.holds(transition.result) for _, transition in node.transitions)
+
+    def _is_same(self, use: Node | GroupUse) -> bool:
+        """Whether a node or a group's result of the base is the same here."""
+        if not use.result.depends_on & self.stale:
+            return True
+        if isinstance(use, Node):
+            is_same = self._node_of((use.router, use.table, use.state)) is use
+        else:
+            is_same = self._group_of(use.key) is use.result
+        if is_same:
+            self._same[id(use.result)] = True
+        return is_same
 
     def _candidates_differ(self, router: str, table: Table, state: State) -> bool:
         """Whether the candidate entries for packets in a state differ from those in the base's rules."""
@@ -124,9 +199,9 @@ class SymbolicExecutor:
         successors: list[Node] = []
         for packets, effect, before in todo:
             result = before
-            if result is None or result.depends_on & self.stale:
+            if result is None or not self.holds(result):
                 result = self.execute(router, table, effect, state, successors)
-                if before and result.out == before.out and result.continuations == before.continuations:
+                if before and result.is_equal(before):
                     result = before  # equal: so earlier nodes are unchanged, too
             transitions.append((packets, Transition(router, table, effect, state, result)))
             out |= self._intersection(packets, result)
@@ -141,7 +216,7 @@ class SymbolicExecutor:
         node.transitions, node.successors, node.result = (
             tuple(transitions),
             tuple(successors),
-            Result(out, pending, depends_on),
+            Result(out, pending, depends_on, in_a_loop=any(each.result.in_a_loop for _, each in transitions)),
         )
         return node
 
@@ -213,47 +288,76 @@ class SymbolicExecutor:
     ) -> Result:
         """The result of ``effect`` for packets in ``state`` at ``table``; the next nodes are appended to
         ``successors``."""
+        outer, self._record = self._record, _Record()
         execution = ActionExecutor(self, router, table, state)
         try:
             execution.run(*effect)
         except NotModelledError:
             execution.result.out = self.space.out(UNKNOWN)
+            execution.result.depends_on |= self._record.depends_on
+        record, self._record = self._record, outer
         if successors is not None:
             successors += execution.successors
-        return execution.result
+        return record.of(execution.result)
 
     def group(self, router: str, id_: int, state: State) -> Result:
         """The result of group ``id_`` for packets in ``state``."""
         # One result for all label stacks: packets with different labels share groups.
         stack = (INNER_STACK,) if state.stack and state.stack[0] is not INNER_STACK else state.stack
         live = self.program.liveness[router].of_group(id_)
-        restricted = self.restricted(State(state.fields, stack, state.stripped), live)
-        key = router, "group", id_, restricted
-        known = None if self.base is None else self.base.group_results.get(key)
-        if known is None or known.depends_on & self.stale:
-            known = self.group_results.get(key)
-        if known is None:
+        key = router, id_, self.restricted(State(state.fields, stack, state.stripped), live)
+        result = self._group_of(key)
+        self._record.uses.append(GroupUse(key, result))
+        return result
+
+    def _group_of(self, key: tuple[str, int, State]) -> Result:
+        """The result of a router's group for packets in a state with nothing in it but what is live there."""
+        known = None
+        if self.base is not None:
+            known = self.base.group_results.get(key) or (
+                None if self._is_changed else self.base.further_groups.get(key)
+            )
+        if known is not None and not known.depends_on & self.stale:
+            return known
+        found = self.group_results.get(key)
+        if found is None:
             if key in self._in_progress:
-                return Result(self.space.out(LOOPED))
+                return Result(self.space.out(LOOPED), in_a_loop=True)
             self._in_progress.add(key)
-            known = self.group_results[key] = self._group(router, id_, restricted)
-            self._in_progress.discard(key)
-        return known
+            try:
+                found = known if known is not None and self.holds(known) else self._group(*key)
+            finally:  # an action that is not modelled concerns each use of the group
+                self._in_progress.discard(key)
+            if known is not None and not self._is_changed and found.is_equal(known):
+                found = known
+            self.group_results[key] = found
+            if known is None and self._is_as_in_base(found):
+                assert self.base is not None
+                self.base.further_groups[key] = found
+        return found
 
     def _group(self, router: str, id_: int, state: State) -> Result:
         group, depends_on = self.program.groups[router].get(id_), self.program.groups_bit(router)
         if group and any(isinstance(action, Foreign) for bucket in group.buckets for action in bucket.actions):
             return Result(self.space.out(UNKNOWN), depends_on=depends_on)  # it may concern the whole group
-        for bucket in group.buckets if group else ():
-            bit = self.program.port_bit(router, bucket.watch_port)
-            depends_on |= bit
-            if not bit & self.down:
-                execution = ActionExecutor(self, router, Table.ROUTE, state)
-                execution.run(bucket.actions, None, None)
-                return Result(
-                    execution.result.out, execution.result.continuations, execution.result.depends_on | depends_on
-                )
-        return Result(self.space.none, depends_on=depends_on)
+        outer, self._record = self._record, _Record()
+        found = Result(self.space.none)
+        try:
+            for bucket in group.buckets if group else ():
+                bit = self.program.port_bit(router, bucket.watch_port)
+                depends_on |= bit
+                if not self.is_down(bit):
+                    execution = ActionExecutor(self, router, Table.ROUTE, state)
+                    execution.run(bucket.actions, None, None)
+                    found = execution.result
+                    break
+        except NotModelledError:
+            outer.asked |= depends_on | self._record.depends_on  # of the list that leads here, which ends with it
+            raise
+        finally:
+            record, self._record = self._record, outer
+        found.depends_on |= depends_on
+        return record.of(found)
 
 
 def _by_effect(space: Space, shares: Iterable[tuple[Set, Entry]]) -> list[tuple[Set, Effect]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
+from helsewan.common.errors import Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.controller.northbound.context import Parts, Who, problem_responses
-from helsewan.controller.northbound.problems import no_such
+from helsewan.controller.northbound.problems import bad_input, no_such
 from helsewan.controller.northbound.views import path_view, views
 from helsewan.controller.northbound.views.models import (
     FaultsOut,
@@ -22,8 +23,14 @@ from helsewan.controller.northbound.views.models import (
 )
 from helsewan.policies.plan import Plan
 from helsewan.topology.model import Kind, Network, Region
+from helsewan.topology.place_names import routers_named, site_named
 
 MAX_SITES = 1000  # on one page
+_PLACE = "A site, PoP or router; `site:`, `pop:` or `router:` before it where several have one name."
+_LINK_OR_POP = "A link or PoP; `link:` or `pop:` before it where both have one name."
+_NO_PLACE = problem_responses(s404="no such link or PoP", s409="the name of a link and of a PoP")
+
+Place = Annotated[str, Path(description=_LINK_OR_POP)]
 
 routes = APIRouter(prefix="/v1")
 
@@ -35,7 +42,7 @@ def topology(parts: Parts) -> TopologyOut:
     return views.topology(plan, state, parts.cache.demand_bps(plan, state))
 
 
-@routes.get("/sites", responses=problem_responses(s422="no such region or kind"))
+@routes.get("/sites", responses=problem_responses(s422="no such region, kind or VPN"))
 def sites(
     parts: Parts,
     region: Region | None = None,
@@ -46,6 +53,8 @@ def sites(
 ) -> SitesOut:
     """Sites in the network's order, a page at a time."""
     plan = parts.controller.plan()
+    if vpn is not None and vpn not in plan.vpn:
+        raise bad_input([Problem("vpn", vpn, "is no VPN of this policy", nearest(vpn, plan.vpn))])
     found = [
         site
         for site in plan.network.sites
@@ -59,9 +68,10 @@ def sites(
 def one_site(parts: Parts, site: str) -> SiteOut:
     """One site."""
     plan = parts.controller.plan()
-    if site not in plan.network.site:
+    id_ = site_named(plan.network, site)
+    if id_ is None:
         raise no_such("site", site, "is no site of this network", nearest(site, plan.network.site))
-    return views.site(plan, plan.network.site[site])
+    return views.site(plan, plan.network.site[id_])
 
 
 @routes.get("/vpns")
@@ -80,10 +90,15 @@ def one_vpn(parts: Parts, vpn: str) -> VpnSitesOut:
     return views.vpn_with_sites(plan, plan.vpn[vpn])
 
 
-@routes.get("/paths", responses=problem_responses(s404="no such site, PoP or router", s422="no path is needed there"))
+@routes.get(
+    "/paths",
+    responses=problem_responses(
+        s404="no such site, PoP or router", s409="a name of several places", s422="no path is needed there"
+    ),
+)
 def paths(
     parts: Parts,
-    start: Annotated[str, Query(alias="from", description="A site, PoP or router.")],
+    start: Annotated[str, Query(alias="from", description=_PLACE)],
     end: Annotated[str, Query(alias="to", description="Another.")],
 ) -> PathsOut:
     """The present path of each class from one place to another, its path after the failure of each link on it, and up
@@ -112,17 +127,15 @@ def faults(parts: Parts) -> FaultsOut:
     return views.faults(parts.controller.state())
 
 
-@routes.put("/faults/{place}", responses={202: {"model": FaultsOut}, **problem_responses(s404="no such link or PoP")})
-def withdraw(parts: Parts, who: Who, place: str, response: Response) -> FaultsOut:
+@routes.put("/faults/{place}", responses={202: {"model": FaultsOut}, **_NO_PLACE})
+def withdraw(parts: Parts, who: Who, place: Place, response: Response) -> FaultsOut:
     """Takes a link, or all links to a PoP, out of service: packets are rerouted, and use it only where there is no
     other path (compare RFC 8379 and RFC 6987). 200 once new paths are in use, 202 if that takes longer."""
     return _accepted(parts.service.set_in_service(place, False, who), response)
 
 
-@routes.delete(
-    "/faults/{place}", responses={202: {"model": FaultsOut}, **problem_responses(s404="no such link or PoP")}
-)
-def restore(parts: Parts, who: Who, place: str, response: Response) -> FaultsOut:
+@routes.delete("/faults/{place}", responses={202: {"model": FaultsOut}, **_NO_PLACE})
+def restore(parts: Parts, who: Who, place: Place, response: Response) -> FaultsOut:
     """Puts a link or PoP back into service."""
     return _accepted(parts.service.set_in_service(place, True, who), response)
 
@@ -133,8 +146,8 @@ def _accepted(faults: FaultsOut, response: Response) -> FaultsOut:
 
 
 def _routers(network: Network, where: str, place: str) -> tuple[str, ...]:
-    """The routers of a site, PoP or router, the one in use first. Raises ProblemDetails."""
-    if found := network.routers_of(place):
+    """The routers of a site, PoP or router, the one in use first. Raises ProblemDetails, AmbiguousName."""
+    if found := routers_named(network, place, where):
         return found
     hint = nearest(place, (*network.pop, *network.site))
     raise no_such(where, place, "is no site, PoP or router of this network", hint)
@@ -143,8 +156,8 @@ def _routers(network: Network, where: str, place: str) -> tuple[str, ...]:
 def _homing(plan: Plan, place: str, routers: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
     """The egress set of packets to a place, in the form of `Plan.homing_of`: a site's own, else one whose first router
     is one of ``routers``. Raises ProblemDetails where there is none."""
-    if place in plan.network.site:
-        return plan.homing_of(place)
+    if site := site_named(plan.network, place):
+        return plan.homing_of(site)
     sets = {(egress.routers, egress.both) for egress in plan.egresses}
     if (routers, False) in sets:
         return routers, False

@@ -260,3 +260,4 @@ class ProblemDetailsOut(Answer):
     detail: str
     problems: list[ProblemOut] = Field([], description="at most the first 20")
     omitted: int = Field(0, description="further problems, for which the response has no room")
+    choices: list[str] = Field([], description="what a name may mean, if it is of several places")

@@ -15,9 +15,9 @@ from helsewan.common.exit_codes import ExitCode
 
 VERBS = {
     *("topology", "policy", "rules", "verify", "scenario", "mutate", "doctor"),
-    *("up", "down", "renew", "status", "ip", "exec", "shell", "cli", "capture", "link", "why"),
+    *("up", "down", "renew", "status", "ip", "exec", "shell", "cli", "capture", "link", "router", "why"),
 }
-GROUPS = ("topology", "policy", "rules", "scenario", "link")
+GROUPS = ("topology", "policy", "rules", "scenario", "link", "router")
 
 # What a verb may need and the help must not wait for. rich alone takes longer to load than all that the help needs.
 HEAVY = {

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import REPOSITORY
+from command_line import REPOSITORY, helsewan_bytes
 
 SAMPLES = REPOSITORY / "tests" / "samples" / "topologies"
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "PYTHONCOERCECLOCALE": "0"}
@@ -23,17 +23,10 @@ TABLES = {
 }
 
 
-def helsewan(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[bytes]:
-    """The command with bytes as output, in an environment with ``variables``."""
-    command = [sys.executable, "-m", "helsewan.cli.main", *arguments]
-    environment = {**os.environ, **variables}
-    return subprocess.run(command, capture_output=True, cwd=cwd, env=environment, timeout=120, check=False)
-
-
 @pytest.mark.parametrize("width", ["40", "60"])
 @pytest.mark.parametrize("command", TABLES)
 def test_no_header_is_cut_on_a_narrow_terminal(command: str, width: str) -> None:
-    done = helsewan(*command.split(), COLUMNS=width, PYTHONUTF8="1")
+    done = helsewan_bytes(*command.split(), cwd=REPOSITORY, COLUMNS=width, PYTHONUTF8="1")
     text = done.stdout.decode()
     assert done.returncode == 0, done.stderr
     assert "…" not in text
@@ -50,43 +43,55 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+IN_PATHS = [
+    (["topology", "show", "--from", "{}/Kystnett.graphml"], 0),
+    (["topology", "show", "--from", "{}/øst.yaml"], 2),
+    (["policy", "check", "{}/øst.yaml"], 2),
+    (["verify", "--rules", "{}/ø.gz"], 2),
+    (["status", "--name", "tromsø"], 2),
+]
+MORE_IN_PATHS = [
+    (["topology", "show", "--from", "{}/ingen.graphml"], 2),
+    (["topology", "export", "--from", "{}/Kystnett.graphml", "--format", "yaml", "--output", "{}/ut-ø.yaml"], 0),
+    (["topology", "paths", "bodo", "tromsø"], 2),
+    (["policy", "show", "{}/øst.yaml"], 0),
+    (["policy", "show", "national"], 0),
+    (["scenario", "run", "{}/øst.yaml"], 2),
+    (["scenario", "run", "{}/Kystnett.graphml"], 2),
+]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [
-        (["topology", "show", "--from", "{}/Kystnett.graphml"], 0),
-        (["topology", "show", "--from", "{}/ingen.graphml"], 2),
-        (["topology", "show", "--from", "{}/øst.yaml"], 2),
-        (["topology", "export", "--from", "{}/Kystnett.graphml", "--format", "yaml", "--output", "{}/ut-ø.yaml"], 0),
-        (["topology", "paths", "bodo", "tromsø"], 2),
-        (["policy", "show", "{}/øst.yaml"], 0),
-        (["policy", "check", "{}/øst.yaml"], 2),
-        (["policy", "show", "national"], 0),
-        (["scenario", "run", "{}/øst.yaml"], 2),
-        (["scenario", "run", "{}/Kystnett.graphml"], 2),
-        (["verify", "--rules", "{}/ø.gz"], 2),
-        (["status", "--name", "tromsø"], 2),
-    ],
+    [*IN_PATHS, *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in MORE_IN_PATHS)],
 )
 def test_an_ascii_locale_with_other_letters_in_paths(arguments: list[str], code: int, folder: Path) -> None:
-    done = helsewan(*(argument.format(folder) for argument in arguments), cwd=folder, **ASCII)
+    done = helsewan_bytes(*(argument.format(folder) for argument in arguments), cwd=folder, **ASCII)
     assert done.returncode == code, done.stderr
     said = done.stderr.decode("ascii")
     assert "Unicode" not in said and "Traceback" not in said and "codec" not in said
     assert "\\udc" not in said  # half a character
 
 
-def test_export_in_an_ascii_locale_is_utf_8(folder: Path) -> None:
-    for format_ in ("yaml", "json", "graphml", "geojson", "dot"):
-        export = ["topology", "export", "--from", str(folder / "Kystnett.graphml"), "--format", format_]
-        assert helsewan(*export, "--output", "ut-ø", cwd=folder, **ASCII).returncode == 0
-        plain = helsewan(*export, cwd=folder, PYTHONUTF8="1")
-        assert (folder / "ut-ø").read_bytes() == plain.stdout
-        assert format_ == "graphml" or "Ålesund" in plain.stdout.decode()  # GraphML has character references
+@pytest.mark.parametrize(
+    "format_",
+    [
+        "yaml",
+        *(pytest.param(each, marks=pytest.mark.exhaustive) for each in ("json", "graphml", "geojson", "dot")),
+    ],
+)
+def test_export_in_an_ascii_locale_is_utf_8(folder: Path, format_: str) -> None:
+    export = ["topology", "export", "--from", str(folder / "Kystnett.graphml"), "--format", format_]
+    assert helsewan_bytes(*export, "--output", "ut-ø", cwd=folder, **ASCII).returncode == 0
+    plain = helsewan_bytes(*export, cwd=folder, PYTHONUTF8="1")
+    assert (folder / "ut-ø").read_bytes() == plain.stdout
+    assert format_ == "graphml" or "Ålesund" in plain.stdout.decode()  # GraphML has character references
 
 
 def test_json_on_an_ascii_terminal_is_the_same_json() -> None:
     explain = ["policy", "explain", "gp-oslo-1", "hospital-voss", "--sites", "90", "--json"]
-    ascii_, plain = helsewan(*explain, **ASCII), helsewan(*explain, PYTHONUTF8="1", PYTHONIOENCODING="utf-8")
+    ascii_ = helsewan_bytes(*explain, cwd=REPOSITORY, **ASCII)
+    plain = helsewan_bytes(*explain, cwd=REPOSITORY, PYTHONUTF8="1")
     assert ascii_.returncode == plain.returncode == 0
     assert json.loads(ascii_.stdout.decode("ascii")) == json.loads(plain.stdout.decode())
 

@@ -87,6 +87,8 @@ VERBS = {
     "link show": (["a"], CLIENT),
     "link set": (["a", "--down"], CLIENT),
     "link trace": (["a", "none"], CLIENT),
+    "router power-off": (["a"], CLIENT),
+    "router power-on": (["a"], CLIENT),
 }
 
 

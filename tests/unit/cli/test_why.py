@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def sites() -> tuple[Site, Site]:
 
 def asked(packet: str, policy: str = "national", **options: object) -> Why:
     return why(RuleQuery(policy=policy, sites=90, **options), AKER, MOLDE, packet)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """Rules of each policy are computed once for all questions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RuleQuery, "read", cache(RuleQuery.read))
+        yield
 
 
 @pytest.mark.parametrize(
@@ -56,7 +65,9 @@ def test_a_dropped_packet_has_its_rule_and_counter(
     assert f"table {table}, priority" in said and "the policy: it reaches nobody" in said
 
 
-@pytest.mark.parametrize("packet", ["gre", "esp ipv6", "sctp", "icmp type=13", "tcp/443 flags=SA", "udp src=53", "253"])
+@pytest.mark.parametrize(
+    "packet", ["gre", "esp ipv6", "sctp", "sctp/36412 src=9", "icmp type=13", "tcp/443 flags=SA", "udp src=53", "253"]
+)
 def test_all_unicast_passes_under_open(packet: str) -> None:
     found = asked(packet, "open")
     assert found.trace.site == MOLDE and found.expected.disposition.value == "arrives"

@@ -108,11 +108,11 @@ def test_output_that_cannot_be_written_is_dropped() -> None:
 
 def test_a_log_is_the_users_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is there keeps its contents; a folder that is not there is not made."""
-    given: list[Path] = []
-    monkeypatch.setattr(ownership, "hand_over", given.append)
+    given: list[str] = []
+    monkeypatch.setattr(ownership, "give", lambda descriptor: given.append(os.readlink(f"/proc/self/fd/{descriptor}")))
     log = tmp_path / "daemon.log"
     ownership.create_log(log)
     log.write_text("said")
     ownership.create_log(log)
     ownership.create_log(tmp_path / "none" / "daemon.log")
-    assert given == [log] and log.read_text() == "said" and list(tmp_path.iterdir()) == [log]
+    assert given == [str(log)] and log.read_text() == "said" and list(tmp_path.iterdir()) == [log]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import helsewan
 
 from helsewan.common.errors import InputError
 from helsewan.common.files import open_output, write_file
@@ -90,14 +89,7 @@ def test_a_refused_request_leaves_the_files_as_they_were(tmp_path: Path, words: 
     if existed:
         file.write_text("precious")
     argv = [{"FILE": str(file), "NEW": str(new)}.get(word, word) for word in words]
-    done = subprocess.run(
-        [sys.executable, "-m", "helsewan.cli.main", *argv],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env={"HELSEWAN_RUNTIME_DIR": str(tmp_path / "runtime"), "PATH": os.environ["PATH"]},
-    )
+    done = helsewan(*argv, cwd=tmp_path, HELSEWAN_RUNTIME_DIR=str(tmp_path / "runtime"))
     assert done.returncode == 2, done.stderr
     assert [path.name for path in tmp_path.iterdir() if path.name != "runtime"] == (["existing"] if existed else [])
     assert not existed or file.read_text() == "precious"

@@ -98,7 +98,14 @@ def way(network: Network, paths: Paths, router: str, egress: int) -> list[str]:
 NATIONAL = national_network(83)
 
 
-@pytest.mark.parametrize("network", [triangle(), testbed.NETWORK, NATIONAL], ids=["triangle", "ring", "national"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(triangle(), id="triangle"),
+        pytest.param(testbed.NETWORK, id="ring"),
+        pytest.param(NATIONAL, id="national", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_what_is_out_of_service_carries_nothing_that_has_another_way(network: Network) -> None:
     """For every link and every PoP: all sites reach each other as before, and paths use what is out of service only at
     their ends or where there is no other path. There are no loops."""

@@ -23,6 +23,7 @@ from idle_engine import needless_turns
 
 from helsewan.emulation.links.counters import quantile_us
 from helsewan.emulation.links.engine import EngineError, EngineProcess, PipeChange, PipeSpec
+from helsewan.emulation.links.engine_protocol import receive_message, send_message
 from helsewan.emulation.links.pipe_model import ClassQueue, Loss, PipeModel
 from helsewan.emulation.links.trace import Trace, TracePoint
 
@@ -321,3 +322,24 @@ def test_a_late_reply_is_not_taken_for_the_next_one() -> None:
         with ours, theirs:
             assert engine.add_ports([theirs.fileno()]) == [0]
         assert engine.set_pipes([]) > 0
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["while it starts", "before its answer"])
+def test_a_client_that_has_gone_ends_it_without_a_word(asks: bool) -> None:
+    """As an interrupt does that comes early."""
+    ours, theirs = socket.socketpair()
+    counters = os.memfd_create("counters")
+    os.ftruncate(counters, 1 << 20)
+    command = [sys.executable, "-m", "helsewan.emulation.links.engine_process"]
+    numbers = [theirs.fileno(), counters, 2, 2, 1 << 20, 0]
+    with subprocess.Popen(
+        [*command, *map(str, numbers)], pass_fds=[theirs.fileno(), counters], stderr=subprocess.PIPE
+    ) as process:
+        theirs.close()
+        os.close(counters)
+        if asks:
+            assert receive_message(ours) is not None
+            send_message(ours, {"op": "no such"})
+        ours.close()
+        assert process.communicate(timeout=PATIENCE_S)[1] == b""
+        assert process.returncode == 0

@@ -124,3 +124,26 @@ def test_points_in_time() -> None:
 def test_no_points_in_time(text: str) -> None:
     with pytest.raises(InputError, match=r"^--since: '.*' is "):
         parse_since(text, datetime(2026, 11, 30).timestamp())
+
+
+def test_a_stall_near_its_bound_is_named_and_no_reason() -> None:
+    """A user's own check that failed then is doubtful, though the network is valid: 17 ms where 20 are allowed."""
+    log = HealthLog()
+    for at in range(20):
+        log.add(second({3: 9.0, 5: 17.4, 7: 11.0, 9: 12.0, 11: 13.0, 13: 50.0}.get(at, 0.0)), BEGAN + at, 1.0)
+    near = log.validity().near
+    assert [(stall.value, (stall.second or 0) - BEGAN) for stall in near] == [(17.4, 5), (13.0, 11), (12.0, 9)]
+    assert log.validity(BEGAN + 14).near == ()
+    later = log.validity(BEGAN + 10)
+    assert [stall.value for stall in later.near] == [13.0] and later.grade is Grade.VOID  # 50 ms are told as a reason
+    (told, *_) = as_json(log.validity(BEGAN))["near"]
+    assert told["share_of_bound"] == 0.87 and told["at"] == BEGAN + 5
+    assert told["text"].startswith("link engine did not check for frames for 17.4 ms at ")
+    assert told["text"].endswith(", 0.87 of the bound: what failed then is suspect")
+
+
+def test_stalls_near_their_bounds_are_few_in_memory() -> None:
+    log = HealthLog()
+    for at in range(health_log.KEPT_NEAR + 10):
+        log.add(second(15.0), BEGAN + at, 1.0)
+    assert len(log._near) == health_log.KEPT_NEAR

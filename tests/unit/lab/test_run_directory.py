@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from helsewan.common import ownership
 from helsewan.common.errors import InputError
 from helsewan.lab.processes import run_directory
 
@@ -19,11 +20,12 @@ def chowned(monkeypatch: pytest.MonkeyPatch) -> Chowned:
     """Under sudo, as user 1000: what was handed over."""
     given: Chowned = {}
 
-    def chown(path: Path, owner: int, group: int, follow_symlinks: bool) -> None:
-        assert not follow_symlinks
-        given[str(path)] = owner, group
+    def chown(descriptor: str | int, owner: int, group: int) -> None:
+        given[os.readlink(f"/proc/self/fd/{Path(str(descriptor)).name}")] = owner, group
 
     monkeypatch.setattr(os, "chown", chown)
+    monkeypatch.setattr(os, "fchown", chown)
+    monkeypatch.setattr(ownership, "_is_ours", lambda status: True)  # this user's files, who plays root
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("SUDO_UID", "1000")
     monkeypatch.setenv("SUDO_GID", "1001")
@@ -58,19 +60,20 @@ def test_what_was_made_for_a_refused_run_is_gone(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "results").rglob("*")) == [".gitignore", other.name, "logs", "up"]
 
 
-@pytest.mark.parametrize("fails", ["mkdir", "write_text", "open"])
+@pytest.mark.parametrize("fails", ["mkdir", "create_file", "open"])
 def test_a_full_disk_is_told_with_its_path_and_leaves_nothing(
     fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever does not fit: a folder, the first file, the first bytes of a run."""
-    original = getattr(Path, fails)
+    place = run_directory if fails == "create_file" else Path
+    original = getattr(place, fails)
 
     def full(path: Path, *arguments: object, **others: object) -> object:
         if path.name in ("up", ".gitignore", ".room"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         return original(path, *arguments, **others)
 
-    monkeypatch.setattr(Path, fails, full)
+    monkeypatch.setattr(place, fails, full)
     with pytest.raises(InputError, match=r"^--results: '.*/results/up' No space left on device") as refused:
         run_directory.make_directory(tmp_path / "results" / "up")
     assert "\n" not in str(refused.value)

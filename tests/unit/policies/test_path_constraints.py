@@ -202,6 +202,7 @@ def test_every_failure_is_survived_by_ways_apart_in_the_rules_themselves() -> No
     assert arrived
 
 
+@pytest.mark.exhaustive
 def test_every_failure_is_survived_by_ways_apart_in_the_country() -> None:
     plan = country(APART, name="video")
     path, ends = plan.traffic_class["video"].path, ["kirkenes", "hamar", "oslo-1"]

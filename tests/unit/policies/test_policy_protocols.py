@@ -17,7 +17,7 @@ from helsewan.policies.analysis.explain import stateless_replies
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.protocols import NUMBERS, parse_protocol, protocol_name
 from helsewan.policies.language.refusal import Refusal
-from helsewan.policies.plan import Plan, Protocol
+from helsewan.policies.plan import Plan, PortMatch, Protocol
 from helsewan.verification.concrete.fabric import End, Fabric
 from helsewan.verification.concrete.packet import Packet
 from helsewan.verification.expected.expected import Disposition, Intent
@@ -27,10 +27,11 @@ from helsewan.verification.static import verify
 TUNNELS = GOOD.replace(
     "  ping: {protocol: icmp, class: rest}",
     "  ping: {protocol: icmp, class: rest}\n  tunnel: {protocol: gre, class: rest, keep: [voice]}\n"
+    "  signalling: {protocol: sctp, ports: [36412, 36422-36423], class: voice}\n"
     "  all: {protocol: any, class: rest}",
 ).replace(
     "contracts:\n",
-    "contracts:\n  tunnels: {from: {site: [h-bodo]}, to: {site: [h-tromso]}, services: [tunnel, call]}\n"
+    "contracts:\n  tunnels: {from: {site: [h-bodo]}, to: {site: [h-tromso]}, services: [tunnel, call, signalling]}\n"
     "  whole: {from: {site: [h-bodo]}, to: {site: [h-orkdal]}, services: [all, call]}\n",
 )
 
@@ -67,6 +68,13 @@ def packet(client: str, server: str, protocol: int, version: IpVersion = IP4, **
         ("h-orkdal", "h-bodo", 132, {}, True),
         ("h-bodo", "h-orkdal", 6, {"tcp_src": 9, "tcp_dst": 8, "tcp_flags": 2}, True),
         ("h-bodo", "h-orkdal", 132, {"ip_frag": 1}, False),
+        ("h-bodo", "h-tromso", 132, {"sctp_src": 40000, "sctp_dst": 36412}, True),
+        ("h-bodo", "h-tromso", 132, {"sctp_src": 40000, "sctp_dst": 36423}, True),
+        ("h-bodo", "h-tromso", 132, {"sctp_src": 40000, "sctp_dst": 36424}, False),
+        ("h-bodo", "h-tromso", 132, {"sctp_src": 36412, "sctp_dst": 40000}, False),
+        ("h-tromso", "h-bodo", 132, {"sctp_src": 36412, "sctp_dst": 40000}, True),
+        ("h-tromso", "h-bodo", 132, {"sctp_src": 36411, "sctp_dst": 40000}, False),
+        ("h-bodo", "h-tromso", 17, {"udp_src": 40000, "udp_dst": 36412}, False),
         ("h-levanger", "h-orkdal", 132, {}, False),
     ],
 )
@@ -97,8 +105,10 @@ def test_the_rules_are_proved() -> None:
     assert verify(plan(), found, cases(plan().network, "none")).violations == ()
 
 
-def test_a_rule_for_another_protocol_is_found() -> None:
-    other = compile_policy(policy_golden.policy(TUNNELS.replace("protocol: gre", "protocol: 46")), small_network())
+@pytest.mark.parametrize(("was", "becomes"), [("protocol: gre", "protocol: 46"), ("36412", "36413"),
+                                              ("protocol: sctp", "protocol: udp")])  # fmt: skip
+def test_rules_for_another_protocol_or_port_are_found(was: str, becomes: str) -> None:
+    other = compile_policy(policy_golden.policy(TUNNELS.replace(was, becomes)), small_network())
     rules = first_generation(other)
     found = {router: rules.rules(router) for router in plan().network.router}
     assert verify(plan(), found, cases(plan().network, "none")).violations
@@ -129,9 +139,21 @@ def test_what_is_no_protocol_is_refused(value: object, reason: str) -> None:
     assert caught.value.reason == reason
 
 
-def test_ports_are_for_tcp_and_udp() -> None:
-    text = GOOD.replace("{protocol: icmp, class", "{protocol: sctp, ports: [36412], class")
-    with pytest.raises(InputError, match=r"services.ping.ports: sctp is matched without ports \(hint: remove ports\)"):
+def test_sctp_without_ports_is_all_of_it() -> None:
+    made = [
+        compile_policy(policy_golden.policy(GOOD.replace("{protocol: icmp, class", text)), small_network())
+        for text in ("{protocol: sctp, class", "{protocol: sctp, ports: [any], class", "{protocol: 132, class")
+    ]
+    assert {plan.service["ping"].ports for plan in made} == {(PortMatch(0, 0),)}
+    both = "  a: {protocol: sctp, class: rest}\n  b: {protocol: sctp, ports: [5], class: rest}\nvpns:\n"
+    text = GOOD.replace("vpns:\n", both, 1)
+    with pytest.raises(InputError, match=r"services.b: 'sctp 5' is in service a already"):
+        compile_policy(policy_golden.policy(text), small_network())
+
+
+def test_ports_are_for_tcp_udp_and_sctp() -> None:
+    text = GOOD.replace("{protocol: icmp, class", "{protocol: dccp, ports: [36412], class")
+    with pytest.raises(InputError, match=r"services.ping.ports: dccp is matched without ports \(hint: remove ports\)"):
         compile_policy(policy_golden.policy(text), small_network())
 
 

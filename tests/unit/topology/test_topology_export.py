@@ -113,6 +113,25 @@ def test_addresses_that_no_site_can_have_are_refused_at_their_line(network, chan
     assert prefix in text.splitlines()[line - 1]
 
 
+@pytest.mark.parametrize(("name", "kind"), [("oslo-1", "router"), ("oslo", "PoP")])
+def test_a_site_with_a_routers_or_pops_name_is_refused_at_its_line(network, name, kind):
+    data = json.loads(formats.to_json(network))
+    data["sites"][3]["id"] = name
+    text = json.dumps(data, indent=1)
+    with pytest.raises(InputError) as caught:
+        formats.from_json(text, "net.json")
+    first = str(caught.value).splitlines()[0]
+    assert first.endswith(f"'{name}' is a {kind}'s name too (hint: rename one of them)")
+    line = int(first.split(":")[1])
+    assert name in text.splitlines()[line - 1] and line > text[: text.index('"sites"')].count("\n")
+
+
+def test_a_site_may_have_a_links_name(network):
+    data = json.loads(formats.to_json(network))
+    data["sites"][3]["id"] = data["links"][0]["id"]
+    assert formats.from_json(json.dumps(data)).sites[3].id in network.link
+
+
 def test_zones_contain_their_own_sites_and_no_other(network):
     def swapped(data):
         one, other = list(data["zones4"])[:2]

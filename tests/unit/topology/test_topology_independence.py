@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from itertools import combinations
-from pathlib import Path
 
 import networkx as nx
 import pytest
+from command_line import REPOSITORY, helsewan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helsewan.topology.graph.independence import BackbonePath, independent_paths, path_redundancy
 from helsewan.topology.model import Kind, Link, Network, Pop, Region, Router
 from helsewan.topology.national.generator import national_network
-
-REPOSITORY = Path(__file__).parents[3]
 
 
 def network_of(towns: list[int], ends: list[tuple[int, int, int, tuple[str, ...]]]) -> Network:
@@ -116,15 +112,13 @@ def test_every_site_apart_from_a_service_stands_somewhere() -> None:
     assert [each.paths for each in found] == sorted(each.paths for each in found)
 
 
-def helsewan(*argv: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user would."""
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "helsewan.cli.main", "topology", "paths", *argv]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+def topology_paths(*argv: str) -> subprocess.CompletedProcess[str]:
+    """Run ``helsewan topology paths`` on a wide terminal."""
+    return helsewan("topology", "paths", *argv, cwd=REPOSITORY, COLUMNS="200")
 
 
 def test_command_shows_ways_with_their_groups() -> None:
-    done = helsewan("oslo", "bergen")
+    done = topology_paths("oslo", "bergen")
     assert done.returncode == 0
     first, groups, *_ = done.stdout.splitlines()
     assert first.startswith("1  ") and " ms  oslo-" in first and first.endswith(("bergen-1", "bergen-2"))
@@ -133,7 +127,7 @@ def test_command_shows_ways_with_their_groups() -> None:
 
 
 def test_command_reports_sites_with_few_ways() -> None:
-    done = helsewan("--from", str(REPOSITORY / "tests/samples/topologies/Ringnett.graphml"))
+    done = topology_paths("--from", str(REPOSITORY / "tests/samples/topologies/Ringnett.graphml"))
     assert done.returncode == 0, done.stderr
     assert "fewest independent paths" in done.stdout and "have 2" in done.stdout
 
@@ -147,5 +141,5 @@ def test_command_reports_sites_with_few_ways() -> None:
     ],
 )
 def test_command_refuses_what_has_no_answer(argv: tuple[str, ...], said: str) -> None:
-    done = helsewan(*argv)
+    done = topology_paths(*argv)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said + "\n")

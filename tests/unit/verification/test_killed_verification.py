@@ -11,14 +11,14 @@ from waiting import wait_for
 _PROGRAM = """
 import os, time
 from multiprocessing import get_context
-from helsewan.verification import comparison
+from helsewan.verification import shares
 
 
 def work(_: int) -> None:
     os.write(1, f"{os.getpid()}\\n".encode())
     time.sleep(1000)
 
-with get_context("fork").Pool(2, comparison._init_worker, (None, ())) as pool:
+with get_context("fork").Pool(2, shares.init_worker, (None, ())) as pool:
     pool.map(work, [1, 2], chunksize=1)
 """
 

@@ -42,6 +42,7 @@ def test_rules_with_the_ports_of_their_switches_raise_no_alarm() -> None:
     assert static(rules()).violations == ()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_fault_of_a_kind_is_caught_or_explained(kind: Mutation) -> None:
     those = [trial for trial in trials() if trial.kind == kind.value]
@@ -51,6 +52,7 @@ def test_every_fault_of_a_kind_is_caught_or_explained(kind: Mutation) -> None:
     assert all(trial.why for trial in those if trial.verdict is FaultVerdict.SURVIVED)
 
 
+@pytest.mark.exhaustive
 def test_effects_are_shown_without_the_verifier() -> None:
     harmful = {trial.kind for trial in trials() if trial.witness.effect not in HARMLESS}
     assert harmful == {kind.value for kind in KINDS}

@@ -165,6 +165,7 @@ def test_delivered_packets_are_known_exactly(far: bool) -> None:
     assert delivered & ~static.space.source_in(source) & static.space.of_type((0x0800,)) == static.space.none
 
 
+@pytest.mark.exhaustive
 def test_incremental_verification_finds_the_same_as_a_full_one() -> None:
     seed = 7
     print(f"seed {seed}")

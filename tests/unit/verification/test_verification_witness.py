@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.contrib.mpls import MPLS
-from scapy.layers import inet, inet6, l2
+from scapy.layers import inet, inet6, l2, sctp
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6Unknown, IPv6, IPv6ExtHdrFragment
 from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.layers.sctp import SCTP
 from scapy.packet import Raw
 
 from helsewan.controller.openflow.pipeline import VLAN_PRESENT
@@ -38,6 +39,7 @@ def transport(version: int) -> st.SearchStrategy[dict[str, int]]:
     return st.one_of(
         ports("tcp", 6, tcp_flags=number(8)),
         ports("udp", 17),
+        ports("sctp", 132),
         st.fixed_dictionaries({"ip_proto": st.just(protocol), **answers}),
         st.fixed_dictionaries({"ip_proto": st.sampled_from([47, 50, 89])}),
     )
@@ -104,6 +106,8 @@ def _ipv6(layer: Any) -> dict[str, Any]:
 def _upper(layer: Any, protocol: int) -> dict[str, Any]:
     if isinstance(layer, TCP):
         return {"tcp_src": layer.sport, "tcp_dst": layer.dport, "tcp_flags": int(layer.flags)}
+    if isinstance(layer, SCTP):
+        return {"sctp_src": layer.sport, "sctp_dst": layer.dport}
     if isinstance(layer, UDP):
         return {"udp_src": layer.sport, "udp_dst": layer.dport}
     if isinstance(layer, ICMP):
@@ -122,7 +126,14 @@ def test_a_packet_dissected_again_is_the_same(packet: Packet) -> None:
 @settings(max_examples=60, deadline=None)
 def test_the_expression_makes_the_same_packet(packet: Packet) -> None:
     """As pasted into Scapy's own shell."""
-    known = {**vars(l2), **vars(inet), **vars(inet6), "Raw": Raw, "MPLS": MPLS}  # as after load_contrib("mpls")
+    known = {
+        **vars(l2),
+        **vars(inet),
+        **vars(inet6),
+        **vars(sctp),
+        "Raw": Raw,
+        "MPLS": MPLS,
+    }  # as after load_contrib("mpls")
     assert bytes(eval(expression(packet, MARK), known)) == bytes(scapy_packet(packet, MARK))
 
 
@@ -144,6 +155,7 @@ def test_neighbour_discovery_has_its_target_and_address() -> None:
 V4, V6 = {"eth_type": 0x0800, "ipv4_src": "10.0.0.2", "ipv4_dst": "10.0.1.2"}, {"eth_type": 0x86DD, "ipv6_dst": "::2"}
 WORDS = {
     "TCP 10.0.0.2:40000 → 10.0.1.2:443, DSCP EF": Packet.of(**V4, ip_proto=6, tcp_src=40000, tcp_dst=443, ip_dscp=46),
+    "SCTP 10.0.0.2:1 → 10.0.1.2:36412, DSCP BE": Packet.of(**V4, ip_proto=132, sctp_src=1, sctp_dst=36412, ip_dscp=0),
     "UDP [::]:1 → [::2]:2, DSCP 7, a first fragment, label 16 (TC 5), label 1001 (TC 5)": Packet.of(
         Label(16, 5, 64), Label(1001, 5, 64), **V6, ip_proto=17, udp_src=1, udp_dst=2, ip_dscp=7, ip_frag=1
     ),

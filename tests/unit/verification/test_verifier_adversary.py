@@ -240,6 +240,7 @@ def test_an_entry_added_later_is_found_as_by_a_full_verification(fault: str) -> 
     assert verification.intact() == []
 
 
+@pytest.mark.exhaustive
 def test_packets_under_labels_of_their_own_are_followed_through_the_whole_country() -> None:
     """A router accepts labels from its sites as if from a link: such packets may go anywhere."""
     network = national_network(90)

@@ -25,8 +25,8 @@ from helsewan.verification.live.generators.draft import (
 
 _UNUSUAL_PORT = 39_321  # of no service
 _TIMESTAMP, _NODE_QUERY = 13, 139  # other ICMP requests (RFC 792, RFC 4620)
-_PARSED = {1, 6, 17, 43, 44, 51, 58, 59, 60, 135}  # protocols whose headers a switch reads: their probes need one
-_OTHER = {Protocol.TCP: Protocol.UDP, Protocol.UDP: Protocol.TCP}
+_PARSED = {1, 6, 17, 43, 44, 51, 58, 59, 60, 132, 135}  # protocols whose headers a switch reads: their probes need one
+_OTHER = {Protocol.TCP: Protocol.UDP, Protocol.UDP: Protocol.TCP, Protocol.SCTP: Protocol.UDP}
 
 
 def pairs(context: DraftContext) -> Iterator[Draft]:

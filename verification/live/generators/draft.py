@@ -12,6 +12,7 @@ from typing import Any
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
 from scapy.layers.l2 import Ether
+from scapy.layers.sctp import SCTP
 from scapy.packet import Packet as Layer
 from scapy.packet import Raw
 
@@ -178,9 +179,11 @@ class DraftContext:
 
 
 def ported(protocol: Protocol, source: int, destination: int, flags: str = "S") -> UpperLayer:
-    """The layers above IP of TCP, with these flags, or of UDP."""
+    """The layers above IP of TCP, with these flags, of UDP, or of SCTP without a chunk."""
     if protocol is Protocol.TCP:
         return lambda mark: stacked(TCP(sport=source, dport=destination, flags=flags), Raw(mark))
+    if protocol is Protocol.SCTP:
+        return lambda mark: stacked(SCTP(sport=source, dport=destination), Raw(mark))
     return lambda mark: stacked(UDP(sport=source, dport=destination), Raw(mark))
 
 
