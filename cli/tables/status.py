@@ -80,11 +80,17 @@ def _validity(facts: dict[str, Any]) -> list[str]:
     return [line, *reasons, *(f"           near a bound: {stall['text']}" for stall in validity.get("near", ()))]
 
 
+def _why(facts: dict[str, Any]) -> str:
+    """Why routers are private although nobody asked for that."""
+    return f": {reason}" if (reason := facts.get("router_kind_reason")) else ""
+
+
 def _measured(facts: dict[str, Any]) -> list[str]:
     """Sizes, lateness, losses, changed links and memory."""
     return [
         f"parts      {counted(facts['sites'], 'site')}, {counted(facts['routers'], 'router')}, "
         f"{counted(facts['lines'], 'link')}",
+        *([f"routers    {facts['router_kind']}{_why(facts)}"] if "router_kind" in facts else []),
         *_validity(facts),
         *_lateness(facts),
         f"lost       {facts['machine_drops']:,} frames by the machine",

@@ -30,7 +30,8 @@ class Forwarding:
 
     def as_json(self) -> dict[str, str]:
         """For results."""
-        return {"dataplane": self.dataplane.value, "routers": self.routers.value, "routers_reason": self.reason}
+        found = {"dataplane": self.dataplane.value, "router_kind": self.routers.value}
+        return found | ({"router_kind_reason": self.reason} if self.reason else {})
 
 
 def forwarding(dataplane: str = "", routers: str = "") -> Forwarding:

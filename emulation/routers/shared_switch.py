@@ -89,8 +89,8 @@ class SharedOpenVSwitch:
             run([str(PROGRAM), f"unix:{self._socket}", *options, *quiet], START_DEADLINE_S, own)
             self._daemons.append(adopt(self.home, FORWARDER, self.log(FORWARDER)))
         self._allocate_buffers()
-        self._set_realtime()
         self.add(routers)
+        self._set_realtime()  # not before: the thread of BFD begins with its first session
         self._is_started = True
 
     def add(self, routers: Sequence[SharedSwitch]) -> None:

@@ -28,8 +28,8 @@
     isolation       static: name of the time -> proof of the rules read then; live: "before", "after" the traffic
                     -> probe packets and their results (docs/verify.md); null where the scenario verifies nothing
     dataplane       what carried the frames: "engine" or "kernel"
-    routers         "shared" (bridges of one Open vSwitch) or "private" (an Open vSwitch each)
-    routers_reason  why routers were private although nobody asked for that
+    router_kind     "shared" (bridges of one Open vSwitch) or "private" (an Open vSwitch each)
+    router_kind_reason  why routers were private although nobody asked for that; else absent
 
 Figures carry their unit in their name (us, bps; shares are from 0 to 1); null means that there was nothing
 to take one from.

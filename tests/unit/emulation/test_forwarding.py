@@ -33,7 +33,7 @@ def test_routers_are_shared_where_they_can_be() -> None:
 def test_where_they_cannot_the_reason_is_kept() -> None:
     found = forwarding()
     assert found.routers is RouterKind.PRIVATE
-    assert found.as_json()["routers_reason"] == "the package openvswitch-switch-dpdk is not installed"
+    assert found.as_json()["router_kind_reason"] == "the package openvswitch-switch-dpdk is not installed"
     with pytest.raises(InputError, match="is not installed") as error:
         forwarding(routers="shared")
     assert "install openvswitch-switch-dpdk" in str(error.value)
