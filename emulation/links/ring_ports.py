@@ -42,7 +42,8 @@ class RingPort:
         os.ftruncate(self.memory, self.size)
         fcntl.fcntl(self.memory, _ADD_SEALS, _FIXED_SIZE)
         self.number = -1  # the engine's, once it has the memory
-        self.up = True  # as asked for
+        self.has_carrier = True  # as asked for
+        self.has_power = True
         self.running = False  # whether the switch uses the rings
         self.connection: socket.socket | None = None
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -52,7 +53,12 @@ class RingPort:
     @property
     def is_ready(self) -> bool:
         """Whether the switch is connected, and uses the rings if the port is up."""
-        return self.connection is not None and self.running == self.up
+        return self.connection is not None and self.running == self.is_wanted
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the switch is to use the rings."""
+        return self.has_carrier and self.has_power
 
 
 class RingPorts:
@@ -87,21 +93,31 @@ class RingPorts:
             self._selector.register(port.listener, selectors.EVENT_READ, port)
         return numbers
 
-    def set_up(self, ports: Iterable[RingPort], up: bool) -> None:
-        """Set ports up or down; returns when the switch does not use those that are down any more. A port that is
-        not connected comes up when it is."""
+    def set_carrier(self, ports: Iterable[RingPort], up: bool) -> None:
+        """Let ports gain or lose carrier; returns when the switch does not use those without any more. A port that is
+        not connected gains it when it is."""
         with self._lock:
-            changed = [port for port in ports if port.up != up]
-            for port in changed:
-                port.up = up
-            if up:
-                self._start([port for port in changed if port.connection])
-            else:
-                self._stop([port for port in changed if port.running])
+            found = list(ports)
+            for port in found:
+                port.has_carrier = up
+            self._adapt(found)
+
+    def set_power(self, ports: Iterable[RingPort], on: bool) -> None:
+        """Give ports power, or take it: without, they have no carrier either."""
+        with self._lock:
+            found = list(ports)
+            for port in found:
+                port.has_power = on
+            self._adapt(found)
+
+    def _adapt(self, ports: Sequence[RingPort]) -> None:
+        """Start and stop rings as wanted."""
+        self._stop([port for port in ports if port.running and not port.is_wanted])
+        self._start([port for port in ports if port.connection and not port.running and port.is_wanted])
 
     def wait(self, ports: Iterable[RingPort], deadline_s: float) -> list[RingPort]:
-        """Wait until the switch is connected to all ``ports``, and uses the rings of those that are up; returns the
-        ports that are not so in time."""
+        """Wait until the switch is connected to all ``ports``, and uses the rings of those that have carrier; returns
+        the ports that are not so in time."""
         until = time.monotonic() + deadline_s
         waiting = list(ports)
         while (waiting := [port for port in waiting if not port.is_ready]) and time.monotonic() < until:
@@ -173,7 +189,7 @@ class RingPorts:
                     elif key.fileobj is port.connection and _has_ended(port.connection):
                         self._disconnect(port)
                 with suppress(EngineError):
-                    self._start([port for port in connected if port.up])
+                    self._start([port for port in connected if port.is_wanted])
 
     def _accept(self, port: RingPort) -> bool:
         """Accept a connection in place of any other; whether it can be used."""

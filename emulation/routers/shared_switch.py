@@ -35,6 +35,7 @@ from helsewan.emulation.routers.switches import (
     Thread,
     adopt,
     bridge_settings,
+    controller_settings,
     daemon_options,
 )
 from helsewan.emulation.sandbox.namespaces import Namespace
@@ -65,6 +66,7 @@ class SharedOpenVSwitch:
         self._relay: ManagementRelay | None = None
         self._daemons: list[Daemon] = []
         self._is_started = False
+        self._misses_before = 0
         self.routers: tuple[SharedSwitch, ...] = ()
         self.home.mkdir(mode=0o700)
 
@@ -90,18 +92,14 @@ class SharedOpenVSwitch:
             self._daemons.append(adopt(self.home, FORWARDER, self.log(FORWARDER)))
         self._allocate_buffers()
         self.add(routers)
-        self._set_realtime()  # not before: the thread of BFD begins with its first session
+        self._set_priorities()  # not before: the thread of BFD begins with its first session
         self._is_started = True
 
     def add(self, routers: Sequence[SharedSwitch]) -> None:
         """Add routers without any rules, and wait until all their ports work. Raises CommandError."""
         settings = [word for router in routers for word in router.settings()]
         self.configure(*settings[1:])
-        self._require([port for router in routers for port in router.rings.values()])
-
-    def remove(self, router: SharedSwitch) -> None:
-        """Remove a router with all its state."""
-        self.configure("--if-exists", "del-br", router.bridge)
+        self.require([port for router in routers for port in router.rings.values()])
 
     def configure(self, *arguments: str) -> str:
         """Run ovs-vsctl; returns when the change is in effect, unless ``--no-wait`` is given."""
@@ -127,6 +125,17 @@ class SharedOpenVSwitch:
         """Frames that ports of Open vSwitch dropped, by interface; most find a ring full. Raises UnixctlError."""
         return shared_counters.drops(self.ask("dpctl/show", "-s"))
 
+    def missed(self) -> int:
+        """Frames without a flow that were dropped while one was sought, since `forget_missed`. Raises UnixctlError."""
+        return self._misses() - self._misses_before
+
+    def forget_missed(self) -> None:
+        """Forget those so far: while routers are built and programmed, frames come before their ports are known."""
+        self._misses_before = self._misses()
+
+    def _misses(self) -> int:
+        return sum(int(self.ask("coverage/read-counter", name)) for name in shared_counters.MISSES)
+
     def switching_ns(self) -> int:
         """Processor time that the polling thread has spent on frames so far. Raises UnixctlError."""
         cycles = shared_counters.cycles(self.ask("dpif-netdev/pmd-stats-show"))
@@ -150,12 +159,12 @@ class SharedOpenVSwitch:
         argv += ["--", "set", "Interface", f"{_FIRST_PORT}0", *_interface(port)]
         self.configure(*argv[1:])
         self.rings.hand_over([port])  # not before: the connection must find Open vSwitch idle
-        self._require([port])
+        self.require([port])
         # The buffers are allocated when the port is configured, after it was connected.
         self.configure("wait-until", "Interface", f"{_FIRST_PORT}0", "link_state=up")
-        self.rings.set_up([port], False)  # not polled any more
+        self.rings.set_carrier([port], False)  # not polled any more
 
-    def _require(self, ports: Sequence[RingPort]) -> None:
+    def require(self, ports: Sequence[RingPort]) -> None:
         """Wait until the switch uses all ``ports``. Raises CommandError when it does not, or refused one."""
         missing = self.rings.wait(ports, _PORTS_DEADLINE_S)
         rows = json.loads(self.configure("--format=json", "--columns=name,ofport,error", "list", "Interface"))["data"]
@@ -165,11 +174,17 @@ class SharedOpenVSwitch:
             log = self.log(FORWARDER)
             raise CommandError([PROGRAM.name], "none", f"{len(missing) + len(refused)} ports: {reason}; see {log}")
 
-    def _set_realtime(self) -> None:
-        """Give the forwarding and repair threads real-time priority; the database stays normal."""
+    def _set_priorities(self) -> None:
+        """Give the forwarding and repair threads real-time priority, and the polling thread its core for itself as far
+        as other threads of the daemon go: of the same priority, they would keep it waiting for a whole time slice."""
         pid = self._daemons[-1].pid
+        cores = os.sched_getaffinity(0)
+        others = cores - {max(cores)} or cores
+        polling = set(threads(pid, _POLLING))
+        for thread in set(threads(pid, "")) - polling:
+            os.sched_setaffinity(thread, others)
         set_realtime(SWITCHES, pid)  # it learns of ports that go down
-        for name, level in ((MONITOR, LINKS), (REVALIDATOR, SWITCHES), (_POLLING, SWITCHES), (_VHOST, SWITCHES)):
+        for name, level in ((MONITOR, LINKS), (REVALIDATOR, SWITCHES), (_POLLING, LINKS), (_VHOST, SWITCHES)):
             for thread in threads(pid, name):
                 set_realtime(level, thread)
 
@@ -226,15 +241,26 @@ class SharedSwitch(RouterSwitch):
             super().bring_up(name, txqlen, mtu)
 
     def power_on(self) -> None:
-        """Add the bridge again, without rules."""
-        self.open_vswitch.add([self])
+        """Give the ports power and the bridge its controllers again."""
+        ports = list(self.rings.values())
+        self.open_vswitch.rings.set_power(ports, True)
+        self.open_vswitch.require(ports)
         self._is_on = True
+        settings = list(controller_settings(self.bridge, self._targets()))
+        if settings:
+            self.open_vswitch.configure(*settings[1:])
 
     def power_off(self) -> None:
-        """Remove the bridge: its rules, groups, meters and connections are gone."""
+        """Stop the ports, and lose the connections with controllers, all rules, groups and meters.
+
+        The bridge itself stays: Open vSwitch stops all its threads while it removes one, so that frames of other
+        routers that find no flow are lost."""
         if self._is_on:
             self._is_on = False
-            self.open_vswitch.remove(self)
+            self.open_vswitch.rings.set_power(list(self.rings.values()), False)
+            self.open_vswitch.configure("del-controller", self.bridge)
+            for command in ("del-flows", "del-groups", "del-meters"):
+                self.ofctl(command)
 
     @property
     def is_on(self) -> bool:
@@ -260,7 +286,7 @@ class SharedSwitch(RouterSwitch):
         found = list(ends)
         if found:
             rings = found[0][0].open_vswitch.rings
-            rings.set_up([router.rings[interface] for router, interface in found], up)
+            rings.set_carrier([router.rings[interface] for router, interface in found], up)
 
     def set_interface(self, name: str, *settings: str) -> None:
         """Set columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has applied
@@ -278,17 +304,20 @@ class SharedSwitch(RouterSwitch):
 
     def settings(self) -> list[str]:
         """Arguments of ovs-vsctl that create the bridge with its ports."""
-        controllers = len(self.control.controllers) if self.control else 0
-        targets = [f"unix:{self.control_socket(number)}" for number in range(controllers)]
         return list(
             bridge_settings(
                 self,
                 self.bridge,
                 USERSPACE,
-                targets,
+                self._targets(),
                 lambda name: [self.interface_name(name), *_interface(self.rings[name])],
             )
         )
+
+    def _targets(self) -> list[str]:
+        """How the bridge reaches its controllers."""
+        controllers = len(self.control.controllers) if self.control else 0
+        return [f"unix:{self.control_socket(number)}" for number in range(controllers)]
 
     def interface_name(self, name: str) -> str:
         """The name of one of its interfaces in the database: they are unique in an Open vSwitch."""

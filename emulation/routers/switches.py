@@ -196,18 +196,23 @@ def bridge_settings(
     yield f"datapath_type={datapath_type}"
     yield from (f"other_config:datapath-id={router.dpid}", "other_config:disable-in-band=true")
     yield from ("fail_mode=secure", "protocols=OpenFlow13,OpenFlow14,OpenFlow15")
-    for number, target in enumerate(targets):
-        yield from ("--", f"--id=@{bridge}-controller{number}", "create", "Controller", f'target="{target}"')
-        yield from ("max_backoff=1000", "inactivity_probe=5000")
-    if targets:
-        names = ",".join(f"@{bridge}-controller{number}" for number in range(len(targets)))
-        yield from ("--", "set", "Bridge", bridge, f"controller=[{names}]")
+    yield from controller_settings(bridge, targets)
     for own, port in sorted(router.openflow_ports().items()):
         name, *columns = interface(own)
         yield from ("--", "--may-exist", "add-port", bridge, name)
         yield from ("--", "set", "Interface", name, f"ofport_request={port}", *columns)
         if router.bfd and TRUNK_PORT < port < ACCESS_LINK_PORTS:
             yield from router.bfd.settings()
+
+
+def controller_settings(bridge: str, targets: Sequence[str]) -> Iterator[str]:
+    """Arguments of ovs-vsctl that give ``bridge`` controllers at ``targets``."""
+    for number, target in enumerate(targets):
+        yield from ("--", f"--id=@{bridge}-controller{number}", "create", "Controller", f'target="{target}"')
+        yield from ("max_backoff=1000", "inactivity_probe=5000")
+    if targets:
+        names = ",".join(f"@{bridge}-controller{number}" for number in range(len(targets)))
+        yield from ("--", "set", "Bridge", bridge, f"controller=[{names}]")
 
 
 def daemon_options(folder: Path, name: str, log: Path) -> list[str]:

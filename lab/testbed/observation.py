@@ -10,7 +10,6 @@ from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.engine_backend import EngineLink
 from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.management import management_link_name
-from helsewan.emulation.routers.shared_counters import UNANSWERED
 from helsewan.emulation.routers.shared_switch import SharedOpenVSwitch
 from helsewan.emulation.sandbox.procfs import transmit_drops
 from helsewan.topology.model import Network, access_link_name
@@ -51,7 +50,8 @@ def shared_drops(open_vswitch: SharedOpenVSwitch, excluded: Collection[tuple[str
             count = lost.get(router.interface_name(name))
             if count and (router.name, name) not in excluded:
                 drops[f"{router.name}'s {name}"] = count
-    return drops | ({f"routers' {UNANSWERED}": lost[UNANSWERED]} if UNANSWERED in lost else {})
+    missed = open_vswitch.missed()
+    return drops | ({"routers' flow misses": missed} if missed else {})
 
 
 def interface_drops(nodes: Iterable[NamespaceNode], excluded: Collection[tuple[str, str]]) -> dict[str, int]:

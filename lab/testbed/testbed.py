@@ -137,6 +137,8 @@ class Testbed:
         stage("calibrating the links")
         management_links = {management_link_name(router.id) for router in self.network.routers}
         self._calibrated = calibrate(self.plan, self.backend, self._net.switches, self.socket_in, management_links)
+        if self._open_vswitch is not None:
+            self._open_vswitch.forget_missed()
 
     def _start_controllers(self) -> None:
         ports = (OPENFLOW_PORT, STANDBY_PORT) if self._standby else (OPENFLOW_PORT,)

@@ -136,12 +136,12 @@ def test_a_port_goes_down_and_up_over_one_connection(ports: tuple[EngineProcess,
     port = rings.open(tmp_path / "port")
     rings.hand_over([port])
     device = connected(port)
-    down = threading.Thread(target=rings.set_up, args=([port], False))
+    down = threading.Thread(target=rings.set_carrier, args=([port], False))
     down.start()
     device.stop()
     down.join(10)
     assert not port.running
-    rings.set_up([port], True)
+    rings.set_carrier([port], True)
     assert device.queues()[0].request == SET_VRING_NUM
     assert port.running
     assert rings.wait([port], 0) == []
@@ -162,12 +162,12 @@ def test_a_port_that_is_down_waits_for_its_rings(ports: tuple[EngineProcess, Rin
     _, rings = ports
     port = rings.open(tmp_path / "port")
     rings.hand_over([port])
-    rings.set_up([port], False)
+    rings.set_carrier([port], False)
     device = VhostDevice(port.path)
     close(device.begin().fds)
     wait_for(lambda: port.is_ready, "the port to change")
     assert not port.running
-    rings.set_up([port], True)
+    rings.set_carrier([port], True)
     assert len(device.queues()) == 10
 
 
@@ -189,7 +189,7 @@ def test_a_device_that_answers_nothing_is_given_up(
     rings.hand_over([port])
     VhostDevice(port.path)
     device = connected(port)  # the next connection is served all the same
-    rings.set_up([port], False)
+    rings.set_carrier([port], False)
     assert port.connection is None
     device.socket.close()
 
