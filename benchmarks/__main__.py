@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import Figure
+from helsewan.emulation.routers.forwarding import shared_refusal
 
 COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
@@ -48,6 +49,7 @@ def machine() -> list[tuple[str, str]]:
         ("kernel", platform.release()),
         ("Python", platform.python_version()),
         ("Open vSwitch", open_vswitch_version()),
+        ("shared routers", shared_refusal() or "possible"),
     ]
 
 
@@ -67,7 +69,7 @@ def main(wanted: list[str]) -> int:
     if unknown := [name for name in wanted if name not in known]:
         print(f"benchmarks: no {', '.join(unknown)} (there are: {', '.join(known) or 'none'})", file=sys.stderr)
         return 2
-    table = Table("figure", "measured", "unit", "target", "reached")
+    table = Table("figure", "measured", "private routers", "unit", "target", "reached")
     failed = False
     for name in wanted or known:
         console.print(f"measuring {name} ...")
@@ -78,7 +80,9 @@ def main(wanted: list[str]) -> int:
             failed = True
             continue
         for figure in figures:
-            table.add_row(figure.name, f"{figure.value:.4g}", figure.unit, figure.target, reached(figure))
+            private = "" if figure.private is None else f"{figure.private:.4g}"
+            values = (f"{figure.value:.4g}", private, figure.unit, figure.target)
+            table.add_row(figure.name, *values, reached(figure))
     console.print(table)
     for fact, value in machine():
         console.print(f"{fact + ':':14} {value}", markup=False)

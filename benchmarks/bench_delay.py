@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import tempfile
 
-from benchmarks import Figure
-from benchmarks.sandboxed.launch import in_sandbox
+from benchmarks import Figure, beside
+from benchmarks.sandboxed.launch import KINDS, in_sandbox
 
 
 def run() -> list[Figure]:
-    """Measure in a sandbox; raises RuntimeError if it cannot be created."""
+    """Measure in a sandbox for each kind of routers; raises RuntimeError if one cannot be created."""
+    return beside(*map(figures, KINDS))
+
+
+def figures(kind: str) -> list[Figure]:
+    """The figures with one kind of routers."""
     with tempfile.TemporaryDirectory() as logs:
-        found = in_sandbox("delay", logs)
+        found = in_sandbox("delay", logs, routers=kind)
     figures = []
     for row in found["rows"]:
         name = f"one-way delay error, {row['length']} hops, {row['load']:.0%} load"

@@ -12,8 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import Figure
-from benchmarks.sandboxed.launch import in_sandbox
+from benchmarks import Figure, beside
+from benchmarks.sandboxed.launch import KINDS, in_sandbox
 from helsewan.emulation.routers.bfd import MULTIPLIER, PACKET_US, Timers
 from helsewan.policies.plan import DETECT_WITHIN_US
 from helsewan.topology.national.generator import national_network
@@ -29,6 +29,8 @@ WORDS = {
     "silent-back": "silent, the other direction",
 }
 OURS = {"next": 25, "beyond": 25, "silent": 6, "silent-forth": 3, "silent-back": 3}
+LOADED = {"next": 25, "beyond": 25}
+LOAD = {"shared": 5_000, "private": 1_000}  # packets/s: of the default scenario, and what private routers carry
 OSPF = {"next": 6, "beyond": 6, "silent": 6}
 SPANNING_TREE = {"next": 1, "beyond": 1, "silent": 1}  # the duration of each is determined by the timers
 LONGER_US = (0, 1_000, 2_000, 4_000, 8_000)  # of the alternative path, before the return
@@ -38,18 +40,28 @@ DIFFERENCE_US = 600  # by which it is longer in any case
 
 def run() -> list[Figure]:
     """Measure in a sandbox each, one after the other; raises RuntimeError if one cannot be created."""
-    ours = _measured("helsewan", OURS, LONGER_US)
-    found = [ours, _measured("ospf", OSPF, LONGER_US), _measured("spanning-tree", SPANNING_TREE, (0,))]
+    ours = [_measured("helsewan", OURS, LONGER_US, kind) for kind in KINDS]
+    found = [*ours, _measured("ospf", OSPF, LONGER_US), _measured("spanning-tree", SPANNING_TREE, (0,))]
+    under_load = [_measured("helsewan", LOADED, (0,), kind, LOAD[kind]) for kind in KINDS]
     console = Console(width=WIDTH)
     console.print(comparison(found))
     console.print(orders(found))
-    rows = ours["rows"]
+    loads = " and ".join(f"{LOAD[kind]:,}/s ({kind})" for kind in KINDS)
+    return [
+        *(Figure(f"known silence, {each['version']}: error", each["known_silence_error_ms"], "ms") for each in found),
+        *beside(*(_ours(each) for each in ours)),
+        *beside(*([_gap(f"port down, {loads}: gap", each["rows"], PORT_DOWN, 1, "ms", "< 20")] for each in under_load)),
+    ]
+
+
+def _ours(measured: dict[str, Any]) -> list[Figure]:
+    """The figures of one kind of our routers."""
+    rows = measured["rows"]
     cut = [row for row in rows if row["kind"] in PORT_DOWN]
     longer = [row for row in rows if row["longer_us"]]
     cores = Timers(DETECT_WITHIN_US // 1000 // (MULTIPLIER + 1)).cores(len(national_network(400, seed=1).links))
-    share = 100 * cores * ours["bfd_packet_us"] / PACKET_US
+    share = 100 * cores * measured["bfd_packet_us"] / PACKET_US
     return [
-        *(Figure(f"known silence, {each['version']}: error", each["known_silence_error_ms"], "ms") for each in found),
         _gap("port down: gap", rows, PORT_DOWN, 1, "ms", "< 10"),
         _gap("silent: gap", rows, SILENT, INTERVAL_MS, "BFD intervals", "< 3.5"),
         Figure("  longest silence, nothing lost in it or not", max(row["longest_silence_ms"] for row in cut), "ms"),
@@ -57,7 +69,7 @@ def run() -> list[Figure]:
         Figure("  reordered, re-optimisation", _sum(rows, "reordered_reoptimising"), "packets", "<= 0"),
         Figure("  reordered, return by 0.6 ms", _sum(_without(rows, longer), "reordered_returning"), "packets", "<= 0"),
         Figure("  reordered, return by 1.6 to 8.6 ms", _sum(longer, "reordered_returning"), "packets"),
-        Figure("a control packet of BFD, from end to end", ours["bfd_packet_us"], "us", f"<= {PACKET_US}"),
+        Figure("a control packet of BFD, from end to end", measured["bfd_packet_us"], "us", f"<= {PACKET_US}"),
         Figure("  all links of the national network by default", share, "% of a core", "< 5"),
     ]
 
@@ -96,12 +108,15 @@ def _trials(rows: list[dict[str, Any]], kind: str) -> int:
     return len(rows) if kind in ("silent-forth", "silent-back") else len(rows) // 2
 
 
-def _measured(name: str, wanted: dict[str, int], longer_us: tuple[int, ...]) -> dict[str, Any]:
-    """The figures from the sandbox; raises RuntimeError if the number of trials is not the wanted one."""
+def _measured(
+    name: str, wanted: dict[str, int], longer_us: tuple[int, ...], routers: str = "", load: int = 0
+) -> dict[str, Any]:
+    """The figures from the sandbox; raises RuntimeError if the number of trials is not the wanted one. ``routers``: the
+    kind of ours; ``load``: other traffic in packets/s."""
     steps, kinds = ",".join(map(str, longer_us)), [f"{kind}={trials}" for kind, trials in wanted.items()]
     with tempfile.TemporaryDirectory() as logs:
-        arguments = [logs, name, str(INTERVAL_MS), str(RYU.absolute()), steps, *kinds]
-        found: dict[str, Any] = in_sandbox("repair", *arguments)
+        arguments = [logs, name, str(INTERVAL_MS), str(RYU.absolute()), str(load), steps, *kinds]
+        found: dict[str, Any] = in_sandbox("repair", *arguments, routers=routers)
     made = {kind: _trials([row for row in found["rows"] if row["kind"] == kind], kind) for kind in wanted}
     if made != wanted:
         raise RuntimeError(f"{name}: {made} trials were made, not {wanted}")

@@ -1,44 +1,117 @@
-"""The default scenario in a set-up checkout: its duration, the silence of calls during repair, leaks."""
+"""The default scenario in a set-up checkout, run after run: its verdicts and grades, duration, the silence of calls during
+repair, leaks; and its verdicts beside a busy loop for each core."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from benchmarks import Figure
+import numpy as np
 
+from benchmarks import Figure, beside
+from benchmarks.sandboxed.launch import KINDS
+
+# Runs in a row with each kind of routers, without other load and beside busy loops, and the targets.
+QUIET, BUSY = {"shared": 20, "private": 5}, {"shared": 10, "private": 3}
+PASS, VALID, BUSY_PASS = ">= 100", ">= 95", ">= 90"  # % of the runs
 DEADLINE_S = 300
+ENDED = (0, 1, 3)  # exit codes of runs that have a verdict
+
+
+class Run(NamedTuple):
+    """One run: its duration and result."""
+
+    took_s: float
+    result: dict[str, Any]
+
+    def check(self, name: str) -> float:
+        """The value of a check; nan where the run ended before it had one."""
+        values = {check["name"]: check["value"] for check in self.result.get("checks", ())}
+        value = values.get(name)
+        return float("nan") if value is None else float(value)
 
 
 def run() -> list[Figure]:
-    """Run ``region-failover`` once; raises RuntimeError if it could not run at all."""
+    """Run ``region-failover`` again and again; raises RuntimeError if a run could not run at all."""
+    quiet = beside(*(quiet_figures(kind) for kind in KINDS))
+    with busy_loops():
+        return quiet + beside(*([busy_figure(kind)] for kind in KINDS))
+
+
+def quiet_figures(kind: str) -> list[Figure]:
+    """The figures of runs without other load."""
+    runs = [_run(kind) for _ in range(QUIET[kind])]
+    counts = ", ".join(f"{QUIET[kind]} runs with {kind} routers" for kind in KINDS)
+    return [
+        Figure(f"scenario region-failover ({counts}): pass", _share(runs, "verdict", "pass"), "%", PASS),
+        Figure("  graded valid", _share(runs, "grade", "valid"), "%", VALID),
+        Figure("  whole run, slowest", max(one.took_s for one in runs), "s", "< 90"),
+        Figure("  network up and programmed, slowest", _most(one.result["timing"]["up_s"] for one in runs), "s"),
+        Figure(
+            "  longest silence of a surviving call",
+            _most(one.check("voice-gap-surviving") / 1000 for one in runs),
+            "ms",
+            "< 50",
+        ),
+        Figure("  isolation probes that got through", _most(one.check("isolation") for one in runs), "", "<= 0"),
+        Figure(
+            "  calibrated overhead of a core link, most", _most(one.result["overhead"]["core_us"] for one in runs), "us"
+        ),
+        Figure("  processor time stolen, most", 100 * _most(one.result["pressure"]["steal"] for one in runs), "%"),
+    ]
+
+
+def busy_figure(kind: str) -> Figure:
+    """The share of runs that pass beside other load."""
+    runs = [_run(kind) for _ in range(BUSY[kind])]
+    counts = ", ".join(f"{BUSY[kind]} runs with {kind}" for kind in KINDS)
+    return Figure(
+        f"  beside a busy loop for each core ({counts}): pass", _share(runs, "verdict", "pass"), "%", BUSY_PASS
+    )
+
+
+@contextmanager
+def busy_loops() -> Iterator[None]:
+    """A process for each core that never sleeps, at normal priority."""
+    cores = len(os.sched_getaffinity(0))
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def _run(kind: str) -> Run:
     with tempfile.TemporaryDirectory() as results:
-        argv = [
-            sys.executable,
-            "-m",
-            "helsewan.cli.main",
-            "scenario",
-            "run",
-            "region-failover",
-            "--results",
-            results,
-        ]
+        options = ["--routers", kind, "--results", results]
+        argv = [sys.executable, "-m", "helsewan.cli.main", "scenario", "run", "region-failover", *options]
         began = time.monotonic()
         done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
         took_s = time.monotonic() - began
-        if done.returncode not in (0, 1, 3):
+        if done.returncode not in ENDED:
             raise RuntimeError(done.stderr.strip())
-        result = json.loads((Path(results) / "region-failover/latest/result.json").read_text(encoding="utf-8"))
-    checks = {check["name"]: check["value"] for check in result["checks"]}
-    steal = 100 * result["pressure"]["steal"]
-    return [
-        Figure(f"scenario region-failover, whole ({result['verdict']}, {steal:.0f} % stolen)", took_s, "s", "< 90"),
-        Figure("network up and programmed", result["timing"]["up_s"], "s", "< 15"),
-        Figure("longest silence of a surviving call", checks["voice-gap-surviving"] / 1000, "ms", "< 50"),
-        Figure("isolation probes that got through", checks["isolation"], "", "<= 0"),
-        Figure("calibrated overhead of a core link", result["overhead"]["core_us"], "us"),
-    ]
+        text = (Path(results) / "region-failover/latest/result.json").read_text(encoding="utf-8")
+    return Run(took_s, json.loads(text))
+
+
+def _share(runs: list[Run], key: str, wanted: str) -> float:
+    """The share of runs with this verdict or grade, %."""
+    found = Counter(one.result["verdict"] if key == "verdict" else one.result["validity"]["grade"] for one in runs)
+    return 100 * found[wanted] / len(runs)
+
+
+def _most(values: Iterator[float]) -> float:
+    """The largest of the values that are numbers; nan if none is."""
+    numbers = [value for value in values if not np.isnan(value)]
+    return max(numbers, default=float("nan"))

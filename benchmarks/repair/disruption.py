@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ PAYLOAD_BYTES = 172
 SOON_NS = 20_000_000
 LEAD_NS = 50_000_000  # packets due this long before an event are included: they may still have been in flight
 MOST_S = 900  # upper bound for a run
+LOAD_PORT, LOAD_INTERVAL_NS = 21_000, 20_000_000  # other traffic: streams of telephony
+LOAD_RATE = 1e9 / LOAD_INTERVAL_NS
 KNOWN_S = 0.1
 WRONG_MS = 25.0  # maximum error of a known silence; beyond it the measurement is rejected
 
@@ -41,24 +43,32 @@ class Trial:
 class Flows:
     """Two flows of 1,000 packets/s between a ring's sites, one in each direction: number 0 from west to east."""
 
-    def __init__(self, ring: Ring) -> None:
+    def __init__(self, ring: Ring, load: int = 0) -> None:
+        """``load``: packets a second of other traffic between the same sites, half of them in each direction."""
         self.ring = ring
         specs = [_flow(ring, number, *ends) for number, ends in enumerate((SITES, SITES[::-1]))]
-        self._engine = FlowEngine(specs, ring.socket_in, cookie=time.monotonic_ns() & 0xFFFFFFFF)
+        cookie = time.monotonic_ns() & 0xFFFFFFFF
+        self._engine = FlowEngine(specs, ring.socket_in, cookie)
+        streams = round(load / 2 / LOAD_RATE)  # in each direction
+        self._rate = RATE + streams * LOAD_RATE
+        others = [_stream(ring, number, 2 * streams) for number in range(2 * streams)]
+        self._load = FlowEngine(others, ring.socket_in, cookie ^ 1)
         self.clock = RunClock()
         self._epoch_ns = 0
 
     def __enter__(self) -> Flows:
         self._epoch_ns = self.clock.now_ns() + SOON_NS
         self._engine.start(self._epoch_ns)
+        self._load.start(self._epoch_ns)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._engine.close()
+        self._load.close()
 
     def settle(self, path: tuple[str, ...]) -> None:
         """Wait until both flows have used this path for a while, and arrived. Raises RuntimeError if they do not."""
-        takes, arrive = self.ring.takes(path, RATE), self._arrive()
+        takes, arrive = self.ring.takes(path, self._rate), self._arrive()
         what = f"{self.ring.version()}: flows do not arrive over {', '.join(path)}"
         wait_for(lambda: all([takes(), arrive()]), POLLS, what)
 
@@ -106,6 +116,18 @@ def _flow(ring: Ring, number: int, a: str, b: str) -> FlowSpec:
         payload_bytes=PAYLOAD_BYTES,
         start_us=0,
         stop_us=MOST_S * 1_000_000,
+    )
+
+
+def _stream(ring: Ring, number: int, count: int) -> FlowSpec:
+    """One of ``count`` streams of other traffic, in turn from west to east and back, evenly interleaved."""
+    a, b = SITES if number % 2 == 0 else SITES[::-1]
+    return replace(
+        _flow(ring, number, a, b),
+        source=Endpoint(a, ring.address(a), LOAD_PORT + number),
+        destination=Endpoint(b, ring.address(b), LOAD_PORT + number),
+        interval_ns=LOAD_INTERVAL_NS,
+        start_us=LOAD_INTERVAL_NS * number // count // 1000,
     )
 
 

@@ -15,7 +15,8 @@ from helsewan.emulation.links.engine import EngineProcess
 from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.netlink.interfaces import NetlinkIntf, routing
 from helsewan.emulation.nodes.nodes import NamespaceNode
-from helsewan.emulation.routers.switches import BRIDGE, RouterSwitch
+from helsewan.emulation.routers.private_switch import PrivateSwitch
+from helsewan.emulation.routers.switches import BRIDGE
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.procfs import threads
 from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, set_realtime
@@ -155,7 +156,7 @@ class SpanningTree(BaselineRing):
         self._logs, self._python = logs, python
 
     def start(self) -> None:
-        routers = [RouterSwitch(n, sandbox.RUN_DIR, self._logs, dpid=f"{i:x}") for i, n in enumerate(ROUTERS, 1)]
+        routers = [PrivateSwitch(n, sandbox.RUN_DIR, self._logs, dpid=f"{i:x}") for i, n in enumerate(ROUTERS, 1)]
         self._build(routers)
         for router in routers:
             interfaces = _links_of(router.name) + [SITE] * (router.name in SITES)
@@ -163,7 +164,7 @@ class SpanningTree(BaselineRing):
                 NetlinkIntf(interface, node=router, port=port)
         for name, site in self.site.items():
             _give(site, SITE, f"{self.address(name)}/24")
-        RouterSwitch.batchStartup(routers)
+        PrivateSwitch.batchStartup(routers)
         path = sandbox.RUN_DIR / "ryu.sock"
         with (self._logs / "ryu.log").open("wb") as log:
             argv = [self._python, "-m", "benchmarks.repair.spanning_tree", str(path)]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable
 from dataclasses import astuple, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from benchmarks.frames.routers import forwarders, processor_ns
 from benchmarks.repair.ring import ACCESS_BPS, ACCESS_US, LINK_BPS, LINKS_US, ROUTERS, SITES, Ring
 from helsewan.emulation.links.mininet_links import router_interface
 from helsewan.emulation.sandbox import sandbox
-from helsewan.emulation.sandbox.procfs import thread_clocks
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.compile import compile_policy, library_path, load_policy
@@ -55,7 +54,7 @@ class Helsewan(Ring):
         self.backend = self.testbed.engine_backend
 
     def version(self) -> str:
-        return "helsewan"
+        return f"helsewan, {self.testbed.forwarding.routers.value}"
 
     def address(self, site: str) -> IPv4Address:
         return self.testbed.network.site[_site(site)].address4
@@ -89,9 +88,6 @@ class Helsewan(Ring):
         return after_us - before_us, after - before
 
     def _spent(self) -> tuple[float, int]:
-        daemons: Iterable[int] = (switch.daemon_pid("ovs-vswitchd") for switch in self.testbed.net.switches)
-        clocks = (clock for pid in (self.testbed.engine.pid, *daemons) for clock in thread_clocks(pid).values())
+        spent_ns = processor_ns({self.testbed.engine.pid, *forwarders(self.testbed.net.switches)})
         pipes = [pipe for link in LINKS_US for pipe in astuple(self.backend.links[link])[1:]]
-        return sum(clock.ran_ns for clock in clocks) / 1000, int(
-            self.backend.engine.counters()["frames_in"][pipes].sum()
-        )
+        return spent_ns / 1000, int(self.backend.engine.counters()["frames_in"][pipes].sum())

@@ -1,32 +1,36 @@
-"""In a sandbox: the rate that a chain of five routers carries between two sites at its ends. Prints JSON.
+"""In a sandbox: the rate that a chain of five routers carries. Prints JSON.
 
 The routers' rules are the forwarding part of the real pipeline, without admission and contracts: two labels are pushed
-at the first router, the outer one is matched at each, both are popped at the last.
+at the first router, the outer one is matched at each, both are popped at the last. The ends of the chain are sites with
+TAPs, or rings that a source and a sink work from the device's side.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from benchmarks.frames.packet_mmap import Source
-from benchmarks.frames.taps import INTERFACE, cpu_ns, end, sites, udp_frame
+from benchmarks.frames.rings import RingBackend, RingTraffic
+from benchmarks.frames.routers import add_port, forwarders, lone_routers, processor_ns
+from benchmarks.frames.taps import INTERFACE, end, sites, udp_frame
 from helsewan.emulation.links.engine import EngineProcess
-from helsewan.emulation.links.engine_backend import EngineBackend
+from helsewan.emulation.links.link_backend import End
 from helsewan.emulation.links.pipe_model import ClassQueue, PipeModel
-from helsewan.emulation.netlink.interfaces import NetlinkIntf
-from helsewan.emulation.nodes.nodes import NamespaceNode
 from helsewan.emulation.routers.switches import RouterSwitch
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 
 ROUTERS = 5
 IP_BYTES = 1500
-RATE_BPS = 1_000_000_000
+RATE_BPS = 10_000_000_000  # the machine is the limit
 DELAY_US = 1000
 BUFFER_US = 20_000
+WARM_UP_MBIT_S = 10
 WARM_UP_S = 0.5
 SETTLE_S = 0.5
 LABELS = "push_mpls:0x8847,set_field:32->mpls_label,push_mpls:0x8847,set_field:16->mpls_label"
@@ -51,39 +55,74 @@ def shape(rate_bps: int, delay_us: int) -> PipeModel:
     return PipeModel(rate_bps, delay_us, (ClassQueue(limit_us=BUFFER_US),))
 
 
-def build(backend: EngineBackend, logs: Path) -> tuple[list[NamespaceNode], list[RouterSwitch]]:
-    """Build the two sites, and start the routers between them with their rules."""
-    nodes, (west, east) = sites(backend)
-    routers = []
-    for place in range(ROUTERS):
-        router = RouterSwitch(f"r{place}", sandbox.RUN_DIR, logs, dpid=f"{place + 1:x}")
+class Ends(ABC):
+    """What is at both ends of the chain."""
+
+    ends: tuple[End, End]
+
+    @abstractmethod
+    def send_paced(self, seconds: float, frames_per_s: float) -> tuple[int, int]:
+        """Send at a rate; returns how many frames were sent, and how many have arrived."""
+
+
+class TapEnds(Ends):
+    """Two sites with a TAP each."""
+
+    def __init__(self, backend: RingBackend) -> None:
+        self._nodes, self.ends = sites(backend)
+        self._source: Source | None = None
+
+    def send_paced(self, seconds: float, frames_per_s: float) -> tuple[int, int]:
+        """Send from the first site."""
+        if self._source is None:
+            self._source = Source(self._nodes[0].namespace, INTERFACE, udp_frame(IP_BYTES))
+        sent, arrived = self._source.sent, self._arrived()
+        self._source.send_paced(seconds, frames_per_s)
+        time.sleep(SETTLE_S)
+        return self._source.sent - sent, self._arrived() - arrived
+
+    def _arrived(self) -> int:
+        return self._nodes[1].netlink.statistics(INTERFACE)["rx_packets"]
+
+
+class RingEnds(Ends):
+    """Two ports of the engine whose rings a source and a sink work."""
+
+    def __init__(self, backend: RingBackend, folder: Path) -> None:
+        (first, source), (second, sink) = backend.ring_end(), backend.ring_end()
+        self.ends = first, second
+        self._traffic = RingTraffic(source, sink, backend.engine.call_descriptor(), udp_frame(IP_BYTES), folder)
+
+    def send_paced(self, seconds: float, frames_per_s: float) -> tuple[int, int]:
+        """Send into the first port."""
+        sent, arrived, _ = self._traffic.send_paced(seconds, frames_per_s, SETTLE_S)
+        return sent, arrived
+
+
+def build(backend: RingBackend, ends: Ends, logs: Path) -> list[RouterSwitch]:
+    """Start the routers between the two ends with their rules."""
+    routers = lone_routers(ROUTERS, backend, logs)
+    west, east = ends.ends
+    for place, router in enumerate(routers):
         near, far = (end(backend, router, f"port{port}") for port in (WEST, EAST))
         for port in (WEST, EAST):
-            NetlinkIntf(f"port{port}", node=router, port=port)
+            add_port(router, f"port{port}", port)
         backend.join(f"link{place}", west, near, RATE_BPS, DELAY_US)
-        routers.append(router)
         west = far
     backend.join(f"link{ROUTERS}", west, east, RATE_BPS, DELAY_US)
     backend.commit()
-    RouterSwitch.batchStartup(routers)
+    type(routers[0]).batchStartup(routers)
     for place, router in enumerate(routers):
         for rule in rules(place):
             router.ofctl("add-flow", rule)
-    return nodes, routers
+    return routers
 
 
-def offer(
-    engine: EngineProcess, nodes: list[NamespaceNode], source: Source, mbit_s: float, seconds: float
-) -> dict[str, int]:
+def offer(engine: EngineProcess, ends: Ends, mbit_s: float, seconds: float) -> dict[str, int]:
     """Send at a rate; count the frames lost in the links (by the model) and by the machine."""
-    sent = source.sent
-    arrived = nodes[1].netlink.statistics(INTERFACE)["rx_packets"]
     by_model = model_drops(engine)
     frames_per_s = mbit_s * 1e6 / (8 * IP_BYTES)
-    source.send_paced(seconds, frames_per_s)
-    time.sleep(SETTLE_S)
-    sent = source.sent - sent
-    arrived = nodes[1].netlink.statistics(INTERFACE)["rx_packets"] - arrived
+    sent, arrived = ends.send_paced(seconds, frames_per_s)
     by_model = model_drops(engine) - by_model
     asked = int(frames_per_s * seconds)
     return {
@@ -95,44 +134,37 @@ def offer(
     }
 
 
-def machine_drops(engine: EngineProcess, routers: list[RouterSwitch]) -> dict[str, int]:
-    """Frames that the machine lost, by place: between a router's two interfaces, before the engine read them, when the
-    engine wrote them."""
-    found = {"engine_write": int(engine.counters()["drop_machine"].sum()), "tap": 0}
-    for router in routers:
-        near, far = (router.netlink.statistics(f"port{port}") for port in (WEST, EAST))
-        found[router.name] = near["rx_packets"] - far["tx_packets"] - far["tx_dropped"]
-        found["tap"] += far["tx_dropped"]
-    return found
-
-
 def model_drops(engine: EngineProcess) -> int:
     """Frames dropped by the links' queues, as the model requires."""
     return int(engine.class_counters()["drop_tail"].sum())
 
 
 def main() -> None:
-    """Measure and print, for the requested rates in Mbit/s of IP packets."""
-    logs, seconds, *rates = sys.argv[1:]
+    """Measure and print. Arguments: a folder for logs, what is at the ends (``taps`` or ``rings``), the seconds for
+    each rate, rates in Mbit/s of IP packets."""
+    folder, what, seconds, *rates = sys.argv[1:]
+    logs = Path(folder)
     sandbox.enter()
     found = []
-    set_realtime(LINKS + 1)  # the source stands for other machines
     with EngineProcess(max_ports=64, max_pipes=64) as engine:
-        backend = EngineBackend(engine, shape)
-        nodes, routers = build(backend, Path(logs))
-        source = Source(nodes[0].namespace, INTERFACE, udp_frame(IP_BYTES))
-        processes = {router.name: int((router.home / "ovs-vswitchd.pid").read_text()) for router in routers}
-        processes["engine"] = engine.pid
-        offer(engine, nodes, source, 10, WARM_UP_S)
+        backend = RingBackend(engine, shape)
+        ends = RingEnds(backend, logs) if what == "rings" else TapEnds(backend)
+        routers = build(backend, ends, logs)
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, cores - {max(cores)} or cores)  # the last one is the polling thread's
+        set_realtime(LINKS + 1)  # source and sink stand for other machines
+        processes = {"routers": forwarders(routers), "engine": {engine.pid}, "ends": {os.getpid()}}
+        offer(engine, ends, WARM_UP_MBIT_S, WARM_UP_S)
         for rate in map(float, rates):
-            cpu = {name: cpu_ns(pid) for name, pid in processes.items()}
-            before = machine_drops(engine, routers)
-            outcome = offer(engine, nodes, source, rate, float(seconds))
-            cpu = {name: cpu_ns(pid) - cpu[name] for name, pid in processes.items()}
-            per_frame = {name: spent / outcome["sent"] / 1000 for name, spent in cpu.items()}
-            lost = {place: count - before[place] for place, count in machine_drops(engine, routers).items()}
-            found.append({"mbit_s": rate, **outcome, "lost": lost, "cpu_us": per_frame})
-    print(json.dumps(found))
+            before = {name: processor_ns(pids) for name, pids in processes.items()}
+            at_write = int(engine.counters()["drop_machine"].sum())
+            outcome = offer(engine, ends, rate, float(seconds))
+            cpu_us = {name: (processor_ns(pids) - before[name]) / 1000 for name, pids in processes.items()}
+            at_write = int(engine.counters()["drop_machine"].sum()) - at_write
+            found.append({"mbit_s": rate, **outcome, "lost_at_write": at_write, "cpu_us": cpu_us})
+        backend.rings.close()
+    print(json.dumps(found), flush=True)
+    os._exit(0)  # the sandbox ends with this process
 
 
 if __name__ == "__main__":

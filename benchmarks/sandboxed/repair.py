@@ -27,16 +27,16 @@ def ring(name: str, logs: Path, interval_ms: int, python: str) -> Ring:
 
 def main() -> None:
     """Measure and print. Arguments: a folder for logs, the kind of ring, BFD's interval (ms), the Python that has Ryu,
-    the additional delays (us, with commas) of the alternative path, used in turn, and kinds of failure, each with a
+    other traffic in packets/s, the additional delays (us, with commas) of the alternative path, used in turn, and kinds of failure, each with a
     number of trials."""
-    logs, name, interval_ms, python, longer_us, *wanted = sys.argv[1:]
+    logs, name, interval_ms, python, load, longer_us, *wanted = sys.argv[1:]
     sandbox.enter()
     set_realtime(LINKS)  # as the thread that injects and repairs faults in a scenario
     measured = ring(name, Path(logs), int(interval_ms), python)
     measured.start()
     rows: list[dict[str, Any]] = []
     steps_us = [int(step) for step in longer_us.split(",")]
-    with Flows(measured) as flows:
+    with Flows(measured, int(load)) as flows:
         found = {"known_silence_error_ms": known_silence(flows), "version": measured.version(), "rows": rows}
         for entry in wanted:
             kind, trials = entry.split("=")

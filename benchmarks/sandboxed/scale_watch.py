@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.sandboxed.launch import environment
 from helsewan.emulation.sandbox import sandbox
 
+UP_DEADLINE_S = 600.0
 GONE_DEADLINE_S = 120.0
 POLL_S = 0.02
 FILES_TOLERANCE = 1_000  # the count includes files that the kernel caches; a namespace has 60, a sandbox 150,000
@@ -38,18 +40,21 @@ class Outcome:
     gone_s: float
 
 
-def bring_up_and_down(sites: int) -> Outcome:
-    """Measure one sandbox with ``sites`` sites, from its first process to its last namespace. Needs root, for the
-    kernel's count of files. Raises RuntimeError if the network does not come up completely, or does not go down."""
+def bring_up_and_down(sites: int, routers: str = "") -> Outcome:
+    """Measure one sandbox with ``sites`` sites, from its first process to its last namespace. ``routers``: their kind,
+    empty for the default. Needs root, for the kernel's count of files. Raises RuntimeError if the network does not come up completely, or does not go down."""
     files = files_of_namespaces()
     with tempfile.TemporaryDirectory() as logs, memory_fall_mib() as fallen_mib:
         began = time.monotonic()
         argv = sandbox.command([sys.executable, "-m", "benchmarks.sandboxed.scale", str(sites), logs])
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as first:
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment(routers)) as first:
             assert first.stdout is not None
+            limit = threading.Timer(UP_DEADLINE_S, first.kill)
+            limit.start()
             line = first.stdout.readline()
+            limit.cancel()
             up_s = time.monotonic() - began
-            processes = descendants(first.pid)
+            processes = descendants(first.pid) if line else []
             processes_mib, memory_mib = sum(map(pss_mib, processes)), fallen_mib()
             killed = time.monotonic()
             first.kill()
