@@ -1,5 +1,5 @@
-"""The default scenario in a set-up checkout, run after run: its verdicts and grades, duration, the silence of calls during
-repair, leaks; and its verdicts beside a busy loop for each core."""
+"""The default scenario in a set-up checkout, run after run: verdicts and grades, duration, the silence of calls during
+repair, leaks; and verdicts beside a busy loop for each core."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In a sandbox: processor time of a running national network, idle and with datagrams over six routers each. Prints JSON.
+"""In a sandbox: processor time of a running national network, idle and with datagrams over six routers. Prints JSON.
 
 Everything in the sandbox is counted: the traffic's senders and receivers, the link engine, routers, controllers, and
 the monitoring of a running network.
@@ -11,13 +11,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from benchmarks.frames.routers import forwarders, processor_ns
 from helsewan.emulation.sandbox import sandbox
-from helsewan.emulation.sandbox.realtime import cores_awake
+from helsewan.emulation.sandbox.realtime import LINKS, cores_awake, set_realtime
 from helsewan.lab.calibration.calibration import INTERVAL_NS, CalibrationPath, calibration_paths, flow_over
 from helsewan.lab.emulation import Emulation
 from helsewan.lab.flows.flow_engine import FlowEngine
@@ -32,7 +33,7 @@ CANDIDATES = 20_000
 SOON_NS = 50_000_000
 SETTLE_S = 2.0  # flow caches fill, loads adapt
 MEASURED_S = 10.0
-IN_FLIGHT_S = 0.5
+SPARE_S = 10.0  # streams go on meanwhile; they are stopped before
 
 
 def long_paths(plan: Plan) -> Iterator[CalibrationPath]:
@@ -46,7 +47,7 @@ def long_paths(plan: Plan) -> Iterator[CalibrationPath]:
 def streams(plan: Plan, datagrams_per_s: int) -> list[FlowSpec]:
     """Streams of telephony, a datagram each 20 ms, over long paths; evenly interleaved."""
     count = datagrams_per_s * INTERVAL_NS // 1_000_000_000
-    bursts = round((SETTLE_S + MEASURED_S + IN_FLIGHT_S) * 1e9) // INTERVAL_NS
+    bursts = round((SETTLE_S + MEASURED_S + SPARE_S) * 1e9) // INTERVAL_NS
     return [
         flow_over(path, plan, number, start_us=number * INTERVAL_NS // count // 1000, bursts=bursts)
         for number, path in enumerate(islice(cycle(long_paths(plan)), count))
@@ -63,10 +64,15 @@ class Spent:
         self._parts = parts | {"others": running - set().union(*parts.values())}
         self._before, self._began = self._now(), time.monotonic()
 
+    @property
+    def seconds(self) -> float:
+        """The time since the object was made."""
+        return time.monotonic() - self._began
+
     def cores(self) -> dict[str, float]:
         """Cores that each part has used since the object was made."""
-        elapsed_ns = (time.monotonic() - self._began) * 1e9
-        return {name: (now - self._before[name]) / elapsed_ns for name, now in self._now().items()}
+        now, elapsed_ns = self._now(), self.seconds * 1e9
+        return {name: (spent - self._before[name]) / elapsed_ns for name, spent in now.items()}
 
     def _now(self) -> dict[str, int]:
         return {name: processor_ns(pids) for name, pids in self._parts.items()}
@@ -88,13 +94,12 @@ def loaded(emulation: Emulation, datagrams_per_s: int) -> dict[str, Any]:
     try:
         engine.start(time.time_ns() + SOON_NS)
         time.sleep(SETTLE_S)
-        spent, since_s, due, arrived = Spent(emulation), time.time(), engine.due.sum(), len(engine.records)
+        since_s, spent, due, arrived = time.time(), Spent(emulation), engine.due.sum(), len(engine.records)
         time.sleep(MEASURED_S)
-        cores, seconds = spent.cores(), time.time() - since_s
         due, arrived = engine.due.sum() - due, len(engine.records) - arrived
-        time.sleep(2 * IN_FLIGHT_S)
+        cores, seconds = spent.cores(), spent.seconds
         engine.stop()
-        keeping, lost = engine.keeping_up(), int(engine.due.sum()) - len(engine.records)
+        keeping = replace(engine.keeping_up(), unfinished=0)
     finally:
         engine.close()
     try:
@@ -111,7 +116,6 @@ def loaded(emulation: Emulation, datagrams_per_s: int) -> dict[str, Any]:
         "seconds": seconds,
         "due": int(due),
         "arrived": arrived,
-        "lost": lost,
         "grade": grade.value,
         "reasons": [*reasons, *map(str, traffic.reasons)],
     }
@@ -126,6 +130,7 @@ def main() -> None:
     with cores_awake():  # as in a scenario's run
         emulation.start()
         up_s = time.monotonic() - began
+        set_realtime(LINKS + 1)  # so that both ends of the measured interval are on time; sleeps between them
         rows = [loaded(emulation, rate) if rate else idle(emulation) for rate in map(int, rates)]
     print(json.dumps({"up_s": up_s, "rows": rows}), flush=True)
     os._exit(0)  # the sandbox ends with this process

@@ -26,9 +26,9 @@ def ring(name: str, logs: Path, interval_ms: int, python: str) -> Ring:
 
 
 def main() -> None:
-    """Measure and print. Arguments: a folder for logs, the kind of ring, BFD's interval (ms), the Python that has Ryu,
-    other traffic in packets/s, the additional delays (us, with commas) of the alternative path, used in turn, and kinds of failure, each with a
-    number of trials."""
+    """Measure and print. Arguments: a folder for logs, the kind of ring, BFD's interval (ms), the Python that has
+    Ryu, other traffic in packets/s, the additional delays (us, with commas) of the alternative path, used in turn,
+    and kinds of failure, each with a number of trials."""
     logs, name, interval_ms, python, load, longer_us, *wanted = sys.argv[1:]
     sandbox.enter()
     set_realtime(LINKS)  # as the thread that injects and repairs faults in a scenario

@@ -41,8 +41,9 @@ class Outcome:
 
 
 def bring_up_and_down(sites: int, routers: str = "") -> Outcome:
-    """Measure one sandbox with ``sites`` sites, from its first process to its last namespace. ``routers``: their kind,
-    empty for the default. Needs root, for the kernel's count of files. Raises RuntimeError if the network does not come up completely, or does not go down."""
+    """Measure one sandbox with ``sites`` sites, from its first process to its last namespace. ``routers``: their
+    kind, empty for the default. Needs root, for the kernel's count of files. Raises RuntimeError if the network does
+    not come up completely, or does not go down."""
     files = files_of_namespaces()
     with tempfile.TemporaryDirectory() as logs, memory_fall_mib() as fallen_mib:
         began = time.monotonic()

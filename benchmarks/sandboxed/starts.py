@@ -1,5 +1,5 @@
-"""In a sandbox: start a network of three routers and three sites, and see that every port of a router carries frames both
-ways. Prints JSON."""
+"""In a sandbox: start a network of three routers and three sites, and see that every port of a router carries frames
+both ways. Prints JSON."""
 
 from __future__ import annotations
 
