@@ -48,7 +48,7 @@ def forwarding(dataplane: str = "", routers: str = "") -> Forwarding:
     if not refusal:
         return Forwarding(links, RouterKind.SHARED)
     if wanted is RouterKind.SHARED:
-        raise InputError(Problem("--routers", routers, refusal, hint))
+        raise InputError(Problem("--routers", wanted.value, refusal, hint))
     return Forwarding(links, RouterKind.PRIVATE, refusal)
 
 
