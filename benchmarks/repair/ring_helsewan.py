@@ -89,7 +89,7 @@ class Helsewan(Ring):
         return after_us - before_us, after - before
 
     def _spent(self) -> tuple[float, int]:
-        daemons: Iterable[int] = (switch.daemon_pid("ovs-vswitchd") for switch in self.testbed.net.switches)
+        daemons: Iterable[int] = (switch.forwarding_thread().pid for switch in self.testbed.net.switches)
         clocks = (clock for pid in (self.testbed.engine.pid, *daemons) for clock in thread_clocks(pid).values())
         pipes = [pipe for link in LINKS_US for pipe in astuple(self.backend.links[link])[1:]]
         return sum(clock.ran_ns for clock in clocks) / 1000, int(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 _DEADLINE_S = 10.0
 _PART_BYTES = 1 << 16
@@ -17,21 +19,45 @@ class UnixctlError(RuntimeError):
 def command(path: Path, name: str, *arguments: str) -> str:
     """The output of command ``name``, asked for on the control socket at ``path`` (JSON-RPC 1.0). Raises
     UnixctlError."""
+    return commands(path, [(name, *arguments)])[0]
+
+
+def commands(path: Path, asked: Sequence[Sequence[str]]) -> list[str]:
+    """The outputs of commands, each a name with arguments, which the daemon gets all at once: it looks at its control
+    sockets only once in each turn of its main loop. Raises UnixctlError where one was refused."""
+    if not asked:
+        return []
+    requests = [{"id": number, "method": name, "params": rest} for number, (name, *rest) in enumerate(asked)]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(_DEADLINE_S)
             sock.connect(str(path))
-            sock.sendall(json.dumps({"id": 0, "method": name, "params": arguments}).encode())
-            received, decoder = "", json.JSONDecoder()
-            while part := sock.recv(_PART_BYTES):
-                received += part.decode()
-                try:
-                    reply, _ = decoder.raw_decode(received)
-                except ValueError:  # not complete yet
-                    continue
-                if reply["error"] is not None:
-                    raise UnixctlError(f"{name}: {str(reply['error']).strip()}")
-                return str(reply["result"])
+            sock.sendall("".join(map(json.dumps, requests)).encode())
+            return [_result(asked[number][0], reply) for number, reply in enumerate(_replies(sock, len(asked)))]
     except OSError as error:
-        raise UnixctlError(f"{name}: {path.name}: {error}") from error
-    raise UnixctlError(f"{name}: {path.name}: ended without a reply")
+        raise UnixctlError(f"{asked[0][0]}: {path.name}: {error}") from error
+
+
+def _replies(sock: socket.socket, count: int) -> list[dict[str, Any]]:
+    """So many replies, in their order."""
+    received, decoder = "", json.JSONDecoder()
+    replies: list[dict[str, Any]] = []
+    while len(replies) < count:
+        part = sock.recv(_PART_BYTES)
+        if not part:
+            raise ConnectionError("ended without a reply")
+        received += part.decode()
+        while len(replies) < count:
+            try:
+                reply, end = decoder.raw_decode(received)
+            except ValueError:  # not complete yet
+                break
+            replies.append(reply)
+            received = received[end:]
+    return replies
+
+
+def _result(name: str, reply: dict[str, Any]) -> str:
+    if reply["error"] is not None:
+        raise UnixctlError(f"{name}: {str(reply['error']).strip()}")
+    return str(reply["result"])
