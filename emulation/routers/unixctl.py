@@ -32,7 +32,7 @@ def commands(path: Path, asked: Sequence[Sequence[str]]) -> list[str]:
     with ExitStack() as opened:
         sockets = []
         try:
-            for part in parts:
+            for _ in parts:
                 sock = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
                 sock.settimeout(_DEADLINE_S)
                 sock.connect(str(path))
