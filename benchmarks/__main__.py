@@ -21,6 +21,7 @@ from rich.table import Table
 from benchmarks import Figure
 from helsewan.emulation.routers.forwarding import shared_refusal
 
+WIDTH = 130  # so that rows stay whole where the output is a file
 COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
@@ -64,7 +65,7 @@ def open_vswitch_version() -> str:
 
 def main(wanted: list[str]) -> int:
     """Run the named benchmarks, or all if none is named; see the module for exit codes."""
-    console = Console()
+    console = Console(width=WIDTH)
     known = names()
     if unknown := [name for name in wanted if name not in known]:
         print(f"benchmarks: no {', '.join(unknown)} (there are: {', '.join(known) or 'none'})", file=sys.stderr)

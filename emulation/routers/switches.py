@@ -201,8 +201,13 @@ def bridge_settings(
         name, *columns = interface(own)
         yield from ("--", "--may-exist", "add-port", bridge, name)
         yield from ("--", "set", "Interface", name, f"ofport_request={port}", *columns)
-        if router.bfd and TRUNK_PORT < port < ACCESS_LINK_PORTS:
+        if router.bfd and has_bfd(port):
             yield from router.bfd.settings()
+
+
+def has_bfd(port: int) -> bool:
+    """Whether an OpenFlow port is that of a link to another router, which has a BFD session if any has."""
+    return TRUNK_PORT < port < ACCESS_LINK_PORTS
 
 
 def controller_settings(bridge: str, targets: Sequence[str]) -> Iterator[str]:

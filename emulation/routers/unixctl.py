@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 _DEADLINE_S = 10.0
 _PART_BYTES = 1 << 16
+_A_TURN = 10  # commands taken from a connection in a turn (unixctl_server_run)
 
 
 class UnixctlError(RuntimeError):
@@ -17,21 +21,51 @@ class UnixctlError(RuntimeError):
 def command(path: Path, name: str, *arguments: str) -> str:
     """The output of command ``name``, asked for on the control socket at ``path`` (JSON-RPC 1.0). Raises
     UnixctlError."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(_DEADLINE_S)
-            sock.connect(str(path))
-            sock.sendall(json.dumps({"id": 0, "method": name, "params": arguments}).encode())
-            received, decoder = "", json.JSONDecoder()
-            while part := sock.recv(_PART_BYTES):
-                received += part.decode()
-                try:
-                    reply, _ = decoder.raw_decode(received)
-                except ValueError:  # not complete yet
-                    continue
-                if reply["error"] is not None:
-                    raise UnixctlError(f"{name}: {str(reply['error']).strip()}")
-                return str(reply["result"])
-    except OSError as error:
-        raise UnixctlError(f"{name}: {path.name}: {error}") from error
-    raise UnixctlError(f"{name}: {path.name}: ended without a reply")
+    return commands(path, [(name, *arguments)])[0]
+
+
+def commands(path: Path, asked: Sequence[Sequence[str]]) -> list[str]:
+    """The outputs of commands, each a name with arguments, which the daemon carries out in one turn of its main loop:
+    it looks at its control sockets once a turn, and takes a few commands from each. Raises UnixctlError where one was
+    refused."""
+    parts = [asked[start : start + _A_TURN] for start in range(0, len(asked), _A_TURN)]
+    with ExitStack() as opened:
+        sockets = []
+        try:
+            for _ in parts:
+                sock = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                sock.settimeout(_DEADLINE_S)
+                sock.connect(str(path))
+                sockets.append(sock)
+            for sock, part in zip(sockets, parts, strict=True):
+                requests = ({"id": number, "method": name, "params": rest} for number, (name, *rest) in enumerate(part))
+                sock.sendall("".join(map(json.dumps, requests)).encode())
+            replies = [reply for sock, part in zip(sockets, parts, strict=True) for reply in _replies(sock, len(part))]
+        except OSError as error:
+            raise UnixctlError(f"{asked[0][0]}: {path.name}: {error}") from error
+    return [_result(name, reply) for (name, *_), reply in zip(asked, replies, strict=True)]
+
+
+def _replies(sock: socket.socket, count: int) -> list[dict[str, Any]]:
+    """So many replies, in their order."""
+    received, decoder = "", json.JSONDecoder()
+    replies: list[dict[str, Any]] = []
+    while len(replies) < count:
+        part = sock.recv(_PART_BYTES)
+        if not part:
+            raise ConnectionError("ended without a reply")
+        received += part.decode()
+        while len(replies) < count:
+            try:
+                reply, end = decoder.raw_decode(received)
+            except ValueError:  # not complete yet
+                break
+            replies.append(reply)
+            received = received[end:]
+    return replies
+
+
+def _result(name: str, reply: dict[str, Any]) -> str:
+    if reply["error"] is not None:
+        raise UnixctlError(f"{name}: {str(reply['error']).strip()}")
+    return str(reply["result"])
