@@ -14,6 +14,7 @@ ROUTERS = 6  # that each datagram passes
 SHARE = 1 / 15  # of the processor time with private routers
 CORES = "< 1.3"  # at the highest rate
 LIMIT_S = 240
+REASONS = 3  # printed at most
 
 
 def run() -> list[Figure]:
@@ -26,10 +27,18 @@ def run() -> list[Figure]:
         found += beside(*own)
         for figure, words in ((own[0][0], "everything"), (own[0][1], "added")):
             other = own[1][own[0].index(figure)].value
-            found.append(Figure(f"  of it {words}: share of private", figure.value / other, "", f"<= {SHARE:.4f}"))
+            share = figure.value / other
+            found.append(Figure(f"  {words}: share of private routers' time", share, "", f"<= {SHARE:.4f}"))
     found += beside(*([Figure("up and programmed", each["up_s"], "s", "< 4")] for each in standing.values()))
     found += beside(*(_idle(each["rows"][0]) for each in standing.values()))
     return found
+
+
+def _remark(kind: str, row: dict[str, Any]) -> None:
+    """Print why a row is not graded valid."""
+    if row.get("grade", "valid") != "valid":
+        reasons = "; ".join(row["reasons"][:REASONS])
+        print(f"{row['datagrams_per_s']:,} datagrams/s, {kind} routers: {row['grade']}: {reasons}")
 
 
 def _figures(row: dict[str, Any], idle: dict[str, Any], rate: int) -> list[Figure]:
@@ -61,4 +70,6 @@ def _idle(row: dict[str, Any]) -> list[Figure]:
 def _measured(kind: str, sites: int, *rates: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as logs:
         found: dict[str, Any] = in_sandbox("plane", logs, str(sites), *map(str, rates), routers=kind, limit_s=LIMIT_S)
+    for row in found["rows"]:
+        _remark(kind, row)
     return found

@@ -24,6 +24,7 @@ from benchmarks.sandboxed.launch import KINDS
 QUIET, BUSY = {"shared": 20, "private": 5}, {"shared": 10, "private": 3}
 PASS, VALID, BUSY_PASS = ">= 100", ">= 95", ">= 90"  # % of the runs
 DEADLINE_S = 300
+REASONS = 3  # of a run, printed at most
 ENDED = (0, 1, 3)  # exit codes of runs that have a verdict
 
 
@@ -102,7 +103,18 @@ def _run(kind: str) -> Run:
         if done.returncode not in ENDED:
             raise RuntimeError(done.stderr.strip())
         text = (Path(results) / "region-failover/latest/result.json").read_text(encoding="utf-8")
-    return Run(took_s, json.loads(text))
+    one = Run(took_s, json.loads(text))
+    _remark(kind, one)
+    return one
+
+
+def _remark(kind: str, one: Run) -> None:
+    """Print the verdict and grade of a run, with the reasons of one that is not valid and the checks that failed."""
+    validity = one.result["validity"]
+    reasons = [f"{each['where'] or 'machine'}: {each['what']}" for each in validity["reasons"][:REASONS]]
+    failed = [check["name"] for check in one.result.get("checks", ()) if check.get("passed") is False]
+    words = "; ".join([*(f"{name} failed" for name in failed), *reasons])
+    print(f"{kind} routers: {one.result['verdict']}, {validity['grade']}{': ' if words else ''}{words}")
 
 
 def _share(runs: list[Run], key: str, wanted: str) -> float:

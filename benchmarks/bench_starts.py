@@ -20,10 +20,13 @@ def run() -> list[Figure]:
         try:
             with tempfile.TemporaryDirectory() as logs:
                 found = in_sandbox("starts", logs, routers="shared", limit_s=LIMIT_S)
-        except RuntimeError:
+        except RuntimeError as error:
+            print(error)
             failed += 1
         else:
-            failed += bool(found["dead"])
+            if found["dead"]:
+                print(f"dead: {', '.join(found['dead'])}")
+                failed += 1
             seconds.append(found["seconds"])
     slowest = float(np.max(seconds)) if seconds else float("nan")
     median = float(np.median(seconds)) if seconds else float("nan")
