@@ -40,6 +40,11 @@ class Run(NamedTuple):
         value = values.get(name)
         return float("nan") if value is None else float(value)
 
+    def figure(self, section: str, name: str) -> float:
+        """A figure of a section of the result; nan where the run ended before it had one."""
+        value = self.result.get(section, {}).get(name)
+        return float("nan") if value is None else float(value)
+
 
 def run() -> list[Figure]:
     """Run ``region-failover`` again and again; raises RuntimeError if a run could not run at all."""
@@ -56,7 +61,7 @@ def quiet_figures(kind: str) -> list[Figure]:
         Figure(f"scenario region-failover ({counts}): pass", _share(runs, "verdict", "pass"), "%", PASS),
         Figure("  graded valid", _share(runs, "grade", "valid"), "%", VALID),
         Figure("  whole run, slowest", max(one.took_s for one in runs), "s", "< 90"),
-        Figure("  network up and programmed, slowest", _most(one.result["timing"]["up_s"] for one in runs), "s"),
+        Figure("  network up and programmed, slowest", _most(one.figure("timing", "up_s") for one in runs), "s"),
         Figure(
             "  longest silence of a surviving call",
             _most(one.check("voice-gap-surviving") / 1000 for one in runs),
@@ -65,9 +70,9 @@ def quiet_figures(kind: str) -> list[Figure]:
         ),
         Figure("  isolation probes that got through", _most(one.check("isolation") for one in runs), "", "<= 0"),
         Figure(
-            "  calibrated overhead of a core link, most", _most(one.result["overhead"]["core_us"] for one in runs), "us"
+            "  calibrated overhead of a core link, most", _most(one.figure("overhead", "core_us") for one in runs), "us"
         ),
-        Figure("  processor time stolen, most", 100 * _most(one.result["pressure"]["steal"] for one in runs), "%"),
+        Figure("  processor time stolen, most", 100 * _most(one.figure("pressure", "steal") for one in runs), "%"),
     ]
 
 
@@ -98,7 +103,10 @@ def _run(kind: str) -> Run:
         options = ["--routers", kind, "--results", results]
         argv = [sys.executable, "-m", "helsewan.cli.main", "scenario", "run", "region-failover", *options]
         began = time.monotonic()
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"a run with {kind} routers has not ended after {DEADLINE_S} s") from None
         took_s = time.monotonic() - began
         if done.returncode not in ENDED:
             raise RuntimeError(done.stderr.strip())
