@@ -96,10 +96,7 @@ class _Connection:
     def __init__(self, row: dict[str, Any]) -> None:
         self.path = row["socket"]
         self._namespace, self._address = row["namespace"], (row["host"], row["port"])
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._context.check_hostname = False  # the authority issues certificates of this network alone
-        self._context.load_verify_locations(row["authority"])
-        self._context.load_cert_chain(row["certificate"], row["key"])
+        self._files = row["authority"], row["certificate"], row["key"]
 
     async def serve(self) -> None:
         """Accept the switch's connections from now on."""
@@ -123,6 +120,15 @@ class _Connection:
         far_writer.transport.abort()
         writer.transport.abort()
 
+    def _context(self) -> ssl.SSLContext:
+        """The router's credentials as they are now: a switch reads its own anew when they were renewed."""
+        authority, certificate, key = self._files
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False  # the authority issues certificates of this network alone
+        context.load_verify_locations(authority)
+        context.load_cert_chain(certificate, key)
+        return context
+
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         with entered(self._namespace):
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -131,7 +137,8 @@ class _Connection:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)  # a router without power sends no FIN later
         try:
             await asyncio.get_running_loop().sock_connect(sock, self._address)
-            return await asyncio.open_connection(sock=sock, ssl=self._context, server_hostname="", limit=_BUFFER_BYTES)
+            context = self._context()
+            return await asyncio.open_connection(sock=sock, ssl=context, server_hostname="", limit=_BUFFER_BYTES)
         except BaseException:
             sock.close()
             raise
