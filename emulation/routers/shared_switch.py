@@ -46,7 +46,7 @@ from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, set_realtime
 PROGRAM = Path("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk")  # Debian's; beside the one without DPDK
 # The longest sleep of the polling thread, us, when it finds no or few frames. A frame waits for half of it on average
 # at each router, which the next link compensates; an idle network costs less the longer it is.
-MAX_SLEEP_US = 100
+MAX_SLEEP_US = 250
 # Memory of DPDK: 16,383 buffers (preload/dpdk_buffers.c), a page of 4 KB each as there are no huge pages, and what a
 # port takes.
 BUFFERS_MB, PORT_KB = 80, 100
