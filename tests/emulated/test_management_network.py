@@ -145,3 +145,21 @@ def test_router_that_fails_takes_its_line_along(do: Script) -> None:
     do("emulation.testbed.restore(struck)")
     assert ", 0% packet loss" in ping(do, "middle")
     assert [event["router"] for event in events(do, "switch-up")[up:]] == ["middle"]
+
+
+def test_a_router_whose_power_is_cut_falls_silent(do: Script) -> None:
+    """Its connection is not ended: the controller finds out for itself. It comes back as one that knows nothing."""
+    down, up, programmed = (len(events(do, f"switch-{kind}")) for kind in ("down", "up", "programmed"))
+    address = do("str(emulation.testbed.management.topology.links['middle'].address4)")
+    pipe = "emulation.testbed.engine_backend.links['middle/mgmt'].forward"
+    do("emulation.power_off('middle')")
+    sent = do(f"int(emulation.testbed.engine.counters()['frames_out'][{pipe}])")
+    established = str(do("emulation.testbed.management.centre.cmd('ss -Htn state established')"))
+    assert len(events(do, "switch-down")) > down or address in established
+    talks(do, "switch-down", down + 1)
+    assert do(f"int(emulation.testbed.engine.counters()['frames_out'][{pipe}])") == sent
+    do("emulation.power_on('middle')")
+    talks(do, "switch-programmed", programmed + 1)
+    assert [event["router"] for event in events(do, "switch-up")[up:]] == ["middle"]
+    assert [event["changed"] > 0 for event in events(do, "switch-programmed")[programmed:]] == [True]
+    do.until("net.pingAll(timeout='1') == 0.0")
