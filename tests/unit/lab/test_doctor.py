@@ -69,8 +69,8 @@ def test_a_good_machine_has_no_warnings() -> None:
     ("changes", "name", "status"),
     [
         ({"cores": 1}, "cores", Status.WARNING),
-        ({"memory_bytes": 1 << 30}, "memory available", Status.WARNING),
-        ({"memory_bytes": 1 << 30}, "sites (memory, open files)", Status.WARNING),
+        ({"memory_bytes": 1 << 29}, "memory available", Status.WARNING),
+        ({"memory_bytes": 1 << 29}, "sites (memory, open files)", Status.WARNING),
         ({"cgroup_cores": 1.5}, "limit on processor time", Status.WARNING),
         ({"steal": 0.05}, "taken by the host now", Status.WARNING),
         ({"busy": 0.9}, "cores in use now", Status.WARNING),
