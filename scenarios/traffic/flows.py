@@ -159,7 +159,8 @@ class _Planner:
         pairs = self.finder.sample(traffic.service, traffic.count, clients, servers, traffic.relation, rng)
         if not pairs:
             reason = f"selects no two sites between which policy {self.plan.policy!r} allows {traffic.service!r}"
-            raise self._problem(entry, traffic.keys[0], None, reason, f"{len(clients)} clients, {len(servers)} servers selected")
+            hint = f"{len(clients)} clients, {len(servers)} servers selected"
+            raise self._problem(entry, traffic.keys[0], None, reason, hint)
         return pairs
 
     def _unknown(self, entry: str, key: str, selector: Selector) -> Iterator[Problem]:

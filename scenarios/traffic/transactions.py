@@ -100,7 +100,9 @@ class ExchangeEngine:
         return opened
 
     def _run(self, loop: asyncio.AbstractEventLoop, epoch_ns: int) -> None:
-        set_realtime(LINKS)  # at normal priority it would wait for a core with the interpreter's lock, and the timeline too
+        set_realtime(
+            LINKS
+        )  # at normal priority it would wait for a core with the interpreter's lock, and the timeline too
         servers = [loop.create_task(_serve(loop, listener)) for listener in self._listeners]
         clients = [loop.create_task(self._client(loop, spec, epoch_ns)) for spec in self._specs]
         loop.run_forever()
