@@ -52,11 +52,11 @@ test: ready-fuzz ## Run the tests but the exhaustive ones; the emulated ones nee
 test-all: ready-fuzz ## Run all tests, the exhaustive ones too
 	@tools/test --all $(ARGS)
 
-test-exhaustive: ready-fuzz ## Run the exhaustive tests only
+test-exhaustive: ready-fuzz ## Run the exhaustive tests only, and those with routers once more with private ones
 	@tools/test --exhaustive $(ARGS)
 
 test-again: ready-fuzz ## Run once more, one after the other, what failed the last time
-	@tools/privileged $(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
+	@tools/test --again $(ARGS)
 
 test-unit: ready-fuzz ## Run the tests that need no privileges
 	@$(BIN)/python -m pytest -n 2 -m "not emulated and not exhaustive" $(ARGS)

@@ -1,4 +1,6 @@
-"""What every test run shares: the printed seed, and the rule that emulated tests run or fail, never skip."""
+"""What every test run shares: the printed seed, the kind of routers, and the rule that emulated tests run or fail,
+never skip.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import router_kinds
 from hypothesis import settings
 
 from helsewan.common.errors import InputError
@@ -20,6 +23,7 @@ os.environ["HELSEWAN_SEED"] = str(SEED)  # pytest-xdist's workers import this fi
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start would ignore an interrupt too
 EMULATED = Path(__file__).parent / "emulated"
+KIND_ASKED_FOR = os.environ.get(router_kinds.VARIABLE, "")  # of this test run; one test may be about the other
 
 # Deadlines measure the machine, not the code. CI repeats the same examples every time and keeps none.
 settings.register_profile("local", deadline=None, print_blob=True, database=None)
@@ -44,8 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header() -> str:
-    """Print the seed: with it the run can be repeated; and the OpenFlow framework, if one was asked for."""
+    """Print the seed: with it the run can be repeated; and the OpenFlow framework and the kind of routers, if
+    they were asked for."""
     ran = f"framework: {FRAMEWORK}\n" if FRAMEWORK else ""
+    ran += f"routers: {KIND_ASKED_FOR}\n" if KIND_ASKED_FOR else ""
     return f"{ran}seed: {SEED} (repeat with HELSEWAN_SEED={SEED})"
 
 
@@ -56,17 +62,38 @@ def seed() -> int:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever stands in tests/emulated is an emulated test, marked or not; before ``-m`` selects."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whatever stands in tests/emulated is an emulated test, marked or not; before ``-m`` selects. Tests about another
+    kind of routers than the one asked for are left out."""
+    other = []
     for item in items:
         if EMULATED in item.path.parents:
             item.add_marker(pytest.mark.emulated)
+            if router_kinds.has_routers(item.path.name):
+                item.add_marker(pytest.mark.routers)
+            if KIND_ASKED_FOR and (_only_kind(item) or KIND_ASKED_FOR) != KIND_ASKED_FOR:
+                other.append(item)
+    if other:
+        config.hook.pytest_deselected(items=other)
+        items[:] = [item for item in items if item not in other]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Fail an emulated test where it cannot run: a skipped test would pass for a passed one."""
-    if item.get_closest_marker("emulated") and (lacks := missing_for_emulation()):
-        pytest.fail(f"emulated tests cannot run here: {'; '.join(lacks)} (hint: make test-unit)", pytrace=False)
+    """Fail an emulated test where it cannot run: a skipped test would pass for a passed one. Let it run with its kind
+    of routers: whatever it starts finds that in its environment."""
+    if item.get_closest_marker("emulated"):
+        if lacks := missing_for_emulation():
+            pytest.fail(f"emulated tests cannot run here: {'; '.join(lacks)} (hint: make test-unit)", pytrace=False)
+        if kind := _only_kind(item) or KIND_ASKED_FOR:
+            os.environ[router_kinds.VARIABLE] = kind
+        else:
+            os.environ.pop(router_kinds.VARIABLE, None)
+
+
+def _only_kind(item: pytest.Item) -> str | None:
+    """The kind of routers that an emulated test is only about, if any."""
+    return router_kinds.only_kind(item.path.name, getattr(item, "originalname", None) or item.name)
 
 
 @cache

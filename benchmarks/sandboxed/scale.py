@@ -3,23 +3,27 @@ then waits until it is killed, so that its memory and its end can be measured fr
 
 from __future__ import annotations
 
+import fcntl
 import json
 import selectors
 import signal
 import socket
+import struct
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.compile import compile_policy, library_path, load_policy
-from helsewan.topology.model import Kind, Site
+from helsewan.topology.model import Kind, Site, access_interface
 from helsewan.topology.national.generator import national_network
 
 VOICE_PORT = 16_384  # open between any two hospitals (policies/library/national.yaml)
 REACH_DEADLINE_S = 20.0
 ROUND_S = 1.0  # longer than any round trip
+_SIOCGARP, _ATF_PERM = 0x8954, 0x04  # arp(7)
 
 
 class Stages:
@@ -68,6 +72,23 @@ def unreached(testbed: Testbed, hospitals: list[Site]) -> list[str]:
     return sorted({site for site, _ in waiting})
 
 
+def asking(testbed: Testbed, sites: Iterable[Site]) -> int:
+    """The number of ``sites`` that have no permanent entry for their gateway: each takes room in the kernel's neighbour
+    table as soon as it sends, and that is full at 1024."""
+    found = 0
+    for site in sites:
+        with testbed.socket_in(site.id, socket.AF_INET, socket.SOCK_DGRAM) as opened:
+            name = access_interface(0).encode().ljust(16, b"\0")
+            gateway = struct.pack("=HH4s8x", socket.AF_INET, 0, site.gateway4.packed)
+            try:
+                entry = fcntl.ioctl(opened, _SIOCGARP, gateway + bytes(16) + bytes(4) + bytes(16) + name)
+            except OSError:
+                found += 1
+            else:
+                found += not struct.unpack_from("=I", entry, 32)[0] & _ATF_PERM
+    return found
+
+
 def main(sites: int, logs: Path) -> None:
     """Bring the network up, print the result, wait for the end."""
     sandbox.enter()
@@ -88,6 +109,7 @@ def main(sites: int, logs: Path) -> None:
         "stages_s": stages.seconds,
         "hospitals": len(hospitals),
         "unreached": missing,
+        "asking": asking(testbed, plan.network.sites),
         "errors": [event for event in events if event["event"] == "error"],
         "computed_s": computed["seconds"],
         "installed_s": programmed["seconds"],

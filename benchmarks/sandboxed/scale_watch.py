@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.sandboxed.launch import environment
+from benchmarks.sandboxed.namespace_watch import NamespaceWatch, namespaces_of
 from helsewan.emulation.sandbox import sandbox
 
 UP_DEADLINE_S = 600.0
 GONE_DEADLINE_S = 120.0
 POLL_S = 0.02
-FILES_TOLERANCE = 1_000  # the count includes files that the kernel caches; a namespace has 60, a sandbox 150,000
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,9 @@ class Outcome:
 
 def bring_up_and_down(sites: int, routers: str = "") -> Outcome:
     """Measure one sandbox with ``sites`` sites, from its first process to its last namespace. ``routers``: their
-    kind, empty for the default. Needs root, for the kernel's count of files. Raises RuntimeError if the network does
-    not come up completely, or does not go down."""
-    files = files_of_namespaces()
-    with tempfile.TemporaryDirectory() as logs, memory_fall_mib() as fallen_mib:
+    kind, empty for the default. Needs root, to watch the namespaces. Raises RuntimeError if the network does not come
+    up completely, or does not go down."""
+    with tempfile.TemporaryDirectory() as logs, memory_fall_mib() as fallen_mib, NamespaceWatch() as watch:
         began = time.monotonic()
         argv = sandbox.command([sys.executable, "-m", "benchmarks.sandboxed.scale", str(sites), logs])
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment(routers)) as first:
@@ -57,32 +56,25 @@ def bring_up_and_down(sites: int, routers: str = "") -> Outcome:
             up_s = time.monotonic() - began
             processes = descendants(first.pid) if line else []
             processes_mib, memory_mib = sum(map(pss_mib, processes)), fallen_mib()
+            watch.add(namespaces_of(processes))
             killed = time.monotonic()
             first.kill()
-    processes_gone_s = _wait(killed, lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
-    gone_s = _wait(killed, lambda: files_of_namespaces() < files + FILES_TOLERANCE)
+        processes_gone_s = _processes_gone_s(killed, processes)
+        watch.wait(GONE_DEADLINE_S)
+        gone_s = time.monotonic() - killed
     answer = json.loads(line) if line else {}
     if not answer or answer["unreached"] or answer["errors"] or answer["dead"]:
         raise RuntimeError(f"{sites} sites did not come up completely: {line.strip() or 'see above'}")
     return Outcome(sites, answer, up_s, memory_mib, processes_mib, processes_gone_s, gone_s)
 
 
-def _wait(since: float, gone: Callable[[], bool]) -> float:
-    """Wait for ``gone()``; return the seconds from ``since`` until then."""
-    while not gone():
-        if time.monotonic() > since + GONE_DEADLINE_S:
-            raise RuntimeError(f"the sandbox is not gone after {GONE_DEADLINE_S:g} s (does another one run?)")
+def _processes_gone_s(killed: float, processes: list[int]) -> float:
+    """Wait until all ``processes`` are gone; return the seconds since ``killed``."""
+    while any(Path(f"/proc/{process}").exists() for process in processes):
+        if time.monotonic() > killed + GONE_DEADLINE_S:
+            raise RuntimeError(f"the sandbox's processes are not gone after {GONE_DEADLINE_S:g} s")
         time.sleep(POLL_S)
-    return time.monotonic() - since
-
-
-def files_of_namespaces() -> int:
-    """The number of the kernel's files in /proc, mainly those of network namespaces (slabinfo(5)).
-
-    A namespace's files are removed with it. The number of namespace structures is not usable: the directory cache keeps
-    them."""
-    with open("/proc/slabinfo", encoding="ascii") as table:
-        return next(int(line.split()[1]) for line in table if line.startswith("proc_dir_entry "))
+    return time.monotonic() - killed
 
 
 def descendants(process: int) -> list[int]:

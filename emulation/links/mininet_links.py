@@ -29,6 +29,8 @@ from helsewan.topology.model import (
 )
 from helsewan.topology.model import Link as RouterLink
 
+MANY_SITES = 400  # with a backup link and other programs' entries well below what the neighbour tables hold
+
 
 class LinkIntf(NetlinkIntf):
     """An end of an emulated link: setting it up or down restores or fails the link, and the other end gains or loses
@@ -149,7 +151,9 @@ class MininetAccessLink(MininetLink):
             node2.bring_up(access_port_interface(access.vlan), txqlen=backend.trunk_queue)
         mtu_bytes = access.mtu_bytes if access.mtu_bytes < SITE_MTU else None
         backend.join(self.link_name, site_end, far_end, access.rate_bps, access.delay_us, mtu_bytes)
-        if backend.dataplane is Dataplane.KERNEL:  # its switches cannot answer neighbour solicitations
+        # The switches of kernel links cannot answer neighbour solicitations; and all namespaces share the kernel's
+        # neighbour tables, which are full at 1024 entries (gc_thresh3), permanent ones not counted.
+        if backend.dataplane is Dataplane.KERNEL or len(network.sites) > MANY_SITES:
             node1.gateway_macs[number] = router_mac(network.router[access.router])
         self.intf1 = SiteIntf(name, node=node1, port=number, link=self, mac=node1.site.mac)
         if self._has_port:

@@ -99,9 +99,9 @@ class Netlink:
         message = messages.set_default_route(gateway, self.index_of(name), source, metric)
         self._send(f"set default route by {gateway} on {name}", message)
 
-    def set_neighbour(self, address: IPv6Address, name: str, mac: str) -> None:
+    def set_neighbour(self, address: IPv4Address | IPv6Address, name: str, mac: str) -> None:
         """Add a permanent neighbour entry on interface ``name``. The kernel removes it when the interface goes down."""
-        if HAS_IPV6:
+        if HAS_IPV6 or address.version == 4:
             message = messages.set_neighbour(address, self.index_of(name), mac)
             self._send(f"set neighbour {address} on {name}", message)
 

@@ -131,7 +131,7 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
 
     def __init__(self, name: str, site: Site, **params: Any) -> None:
         self.site = site
-        self.gateway_macs: dict[int, str] = {}  # by access link, where the router cannot answer neighbour solicitations
+        self.gateway_macs: dict[int, str] = {}  # by access link, where the router is not asked for its address
         self._address4 = site.address4
         self._mtu_bytes = {number: access.mtu_bytes for number, access in enumerate(site.accesses)}
         self.mounts = SiteMounts()
@@ -161,6 +161,8 @@ class SiteNode(NamespaceNode, Host):  # type: ignore[misc]
         mtu = self._mtu_bytes[number]
         self.netlink.set_link(name, up=True, address=mac, mtu=mtu if mtu < SITE_MTU else None)
         self.netlink.set_default_route(self.site.gateway4, name, self._address4, metric=100 * (number + 1))
+        if number in self.gateway_macs:
+            self.netlink.set_neighbour(self.site.gateway4, name, self.gateway_macs[number])
         if mtu < _LEAST_MTU6:
             return
         link_local = link_local_address(self.site.mac)

@@ -19,6 +19,9 @@ from helsewan.topology.management import CONTROLLER4, OPENFLOW_PORT, RATE_BPS, M
 
 QUEUE_US = 100_000  # of each link: twice the window of a TCP connection across the country
 _TXQLEN = 1_000  # frames, the default of Ethernet interfaces
+# When a sandbox is killed, the links end first, so the end of a control connection is not acknowledged. By default the
+# kernel keeps such a connection, and with it the namespace, for two minutes; with one retry for 0.6 s.
+_SYSCTLS = {"ipv4/tcp_orphan_retries": 1}
 
 
 class ManagementNetwork:
@@ -31,6 +34,7 @@ class ManagementNetwork:
         self.addresses = [(str(CONTROLLER4), port) for port in ports]
         self.authority = CertificateAuthority(folder)
         self.centre = NamespaceNode("operations")
+        self.centre.namespace.sysctl(_SYSCTLS)
         self.centre.netlink.set_loopback_address(CONTROLLER4)
 
     def controller_credentials(self) -> Credentials:
@@ -45,6 +49,7 @@ class ManagementNetwork:
         ends = backend.end(router, MANAGEMENT_INTERFACE), backend.end(self.centre, far)
         model = PipeModel(RATE_BPS, link.delay_us, (ClassQueue(limit_us=QUEUE_US),))
         backend.join_as(management_link_name(router.name), *ends, model)
+        router.namespace.sysctl(_SYSCTLS)
         router.bring_up(MANAGEMENT_INTERFACE, txqlen=_TXQLEN)
         with router.netlink.together():
             router.netlink.set_address(link.address4, MANAGEMENT_INTERFACE)

@@ -19,15 +19,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from helsewan.common.ownership import create_log
 from helsewan.common.processes import die_with_parent
 from helsewan.emulation.sandbox.namespaces import entered
-
-if TYPE_CHECKING:
-    from helsewan.emulation.routers.shared_switch import SharedSwitch
 
 _CONNECT_S = 5.0  # to a controller; the switch tries again
 _BUFFER_BYTES = 1 << 18
@@ -35,17 +32,30 @@ _READY = b"\n"
 _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: reset the connection, and forget it
 
 
-class ManagementRelay:
-    """The relay's process, for ``routers`` that have a control channel; its files are in ``home``."""
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """The connection of a router with a controller. ``socket``: what the router's bridge connects to; ``namespace``:
+    descriptor of the namespace that the controller is connected to from; the rest as in `Credentials`."""
 
-    def __init__(self, home: Path, log_dir: Path, routers: Sequence[SharedSwitch]) -> None:
+    socket: str
+    namespace: int
+    host: str
+    port: int
+    key: str
+    certificate: str
+    authority: str
+
+
+class ManagementRelay:
+    """The relay's process; its files are in ``home``."""
+
+    def __init__(self, home: Path, log_dir: Path, relayed: Sequence[Relayed]) -> None:
         """Start it, and wait until its sockets are there."""
         self.log = log_dir / "management-relay.log"
         self._configuration = home / "relay.json"
-        self._namespaces = [router.namespace.fd for router in routers if router.control]
-        rows = [_row(router, number) for router in routers if router.control for number in _numbers(router)]
+        self._namespaces = [each.namespace for each in relayed]
         with open(os.open(self._configuration, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
-            json.dump(rows, file)
+            json.dump([asdict(each) for each in relayed], file)
         self.process = self._started()
 
     def restart(self) -> None:
@@ -70,36 +80,12 @@ class ManagementRelay:
         self.process.wait()
 
 
-def _numbers(router: SharedSwitch) -> range:
-    return range(len(router.control.controllers) if router.control else 0)
-
-
-def _row(router: SharedSwitch, number: int) -> dict[str, Any]:
-    """What the process must know of a router's connection with controller ``number``."""
-    assert router.control
-    shown = router.control.credentials
-    host, port = router.control.controllers[number]
-    return {
-        "socket": str(router.control_socket(number)),
-        "namespace": router.namespace.fd,
-        "host": host,
-        "port": port,
-        "key": str(shown.key),
-        "certificate": str(shown.certificate),
-        "authority": str(shown.authority),
-    }
-
-
 class _Connection:
     """The relayed connections of one router with one controller."""
 
-    def __init__(self, row: dict[str, Any]) -> None:
-        self.path = row["socket"]
-        self._namespace, self._address = row["namespace"], (row["host"], row["port"])
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._context.check_hostname = False  # the authority issues certificates of this network alone
-        self._context.load_verify_locations(row["authority"])
-        self._context.load_cert_chain(row["certificate"], row["key"])
+    def __init__(self, relayed: Relayed) -> None:
+        self._relayed = relayed
+        self.path = relayed.socket
 
     async def serve(self) -> None:
         """Accept the switch's connections from now on."""
@@ -123,15 +109,24 @@ class _Connection:
         far_writer.transport.abort()
         writer.transport.abort()
 
+    def _context(self) -> ssl.SSLContext:
+        """The router's credentials as they are now: a switch reads its own anew when they were renewed."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False  # the authority issues certificates of this network alone
+        context.load_verify_locations(self._relayed.authority)
+        context.load_cert_chain(self._relayed.certificate, self._relayed.key)
+        return context
+
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        with entered(self._namespace):
+        with entered(self._relayed.namespace):
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)  # a router without power sends no FIN later
         try:
-            await asyncio.get_running_loop().sock_connect(sock, self._address)
-            return await asyncio.open_connection(sock=sock, ssl=self._context, server_hostname="", limit=_BUFFER_BYTES)
+            await asyncio.get_running_loop().sock_connect(sock, (self._relayed.host, self._relayed.port))
+            context = self._context()
+            return await asyncio.open_connection(sock=sock, ssl=context, server_hostname="", limit=_BUFFER_BYTES)
         except BaseException:
             sock.close()
             raise
@@ -145,9 +140,9 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
             await target.drain()
 
 
-async def _serve(rows: Sequence[dict[str, Any]]) -> None:
-    for row in rows:
-        await _Connection(row).serve()
+async def _serve(relayed: Sequence[Relayed]) -> None:
+    for each in relayed:
+        await _Connection(each).serve()
     os.write(1, _READY)
     os.close(1)
     await asyncio.Event().wait()
@@ -157,7 +152,7 @@ def main() -> None:
     """Relay until killed."""
     die_with_parent()
     rows = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    asyncio.run(_serve(rows))
+    asyncio.run(_serve([Relayed(**row) for row in rows]))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _PORT = re.compile(r"  port \d+: (\S+)")
@@ -24,6 +25,15 @@ class Cycles:
     def busy(self) -> float:
         """The share of the time awake that was spent processing, 0 to 1."""
         return self.processing / max(1, self.idle + self.processing)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Frames that Open vSwitch did not pass on. ``drops``: of its ports, by interface; most found a ring full.
+    ``missed``: without a flow, dropped while one was sought, since the network was programmed."""
+
+    drops: Mapping[str, int]
+    missed: int
 
 
 def drops(dpctl_show: str) -> dict[str, int]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from helsewan.common.processes import CommandError, run
 from helsewan.emulation.links.link_backend import CORE_MTU
 from helsewan.emulation.links.ring_ports import RingPort, RingPorts
 from helsewan.emulation.routers import shared_counters, unixctl
-from helsewan.emulation.routers.management_relay import ManagementRelay
+from helsewan.emulation.routers.management_relay import ManagementRelay, Relayed
 from helsewan.emulation.routers.switches import (
     BUNDLE_IDLE_S,
     DATABASE_SERVER,
@@ -53,6 +55,7 @@ BUFFERS_MB, PORT_KB = 80, 100
 PRELOADED = "helsewan.emulation._dpdk_buffers"
 _FIRST_PORT = "buffers"
 _PORTS_DEADLINE_S = 60.0
+_COUNTERS_DEADLINE_S = 1.0  # they are read every second
 _POLLING = "pmd-"  # how the polling thread's name begins
 _VHOST = "vhost-events"  # the thread that answers when a port is to go down
 
@@ -68,13 +71,17 @@ class SharedOpenVSwitch:
         self._daemons: list[Daemon] = []
         self._is_started = False
         self._misses_before = 0
+        self._counted = shared_counters.Counted({}, 0)
+        self._control = self.home / f"{FORWARDER}.ctl"
         self.routers: tuple[SharedSwitch, ...] = ()
         self.home.mkdir(mode=0o700)
 
     def start(self, routers: Sequence[SharedSwitch]) -> None:
         """Start the daemons and add all ``routers``. Raises CommandError when that fails."""
         self.routers = tuple(routers)
-        self._relay = ManagementRelay(self.home, self._log_dir, routers)
+        self._relay = ManagementRelay(
+            self.home, self._log_dir, [each for router in routers for each in router.relayed()]
+        )
         database = self.home / "conf.db"
         with self._namespace.entered():
             run(["ovsdb-tool", "create", str(database), str(SCHEMA)])
@@ -122,20 +129,21 @@ class SharedOpenVSwitch:
             raise RuntimeError("the shared Open vSwitch was not started")
         return self._relay
 
-    def drops(self) -> dict[str, int]:
-        """Frames that ports of Open vSwitch dropped, by interface; most find a ring full. Raises UnixctlError."""
-        return shared_counters.drops(self.ask("dpctl/show", "-s"))
-
-    def missed(self) -> int:
-        """Frames without a flow that were dropped while one was sought, since `forget_missed`. Raises UnixctlError."""
-        return self._misses() - self._misses_before
+    def counted(self) -> shared_counters.Counted:
+        """What Open vSwitch has counted; the previous reading where vswitchd does not answer: it stands still, which is
+        told of its threads, or has ended, which ends the network."""
+        asked = [("dpctl/show", "-s"), *(("coverage/read-counter", name) for name in shared_counters.MISSES)]
+        with suppress(unixctl.UnixctlError):
+            shown, *misses = unixctl.commands(self._control, asked, _COUNTERS_DEADLINE_S)
+            self._counted = shared_counters.Counted(
+                shared_counters.drops(shown), sum(map(int, misses)) - self._misses_before
+            )
+        return self._counted
 
     def forget_missed(self) -> None:
-        """Forget those so far: while routers are built and programmed, frames come before their ports are known."""
-        self._misses_before = self._misses()
-
-    def _misses(self) -> int:
-        return sum(int(self.ask("coverage/read-counter", name)) for name in shared_counters.MISSES)
+        """Forget the misses so far: while routers are programmed, frames come before their ports are known."""
+        self._misses_before += self.counted().missed
+        self._counted = replace(self._counted, missed=0)
 
     def switching_ns(self) -> int:
         """Processor time that the polling thread has spent on frames so far. Raises UnixctlError."""
@@ -144,16 +152,24 @@ class SharedOpenVSwitch:
 
     def ask(self, command: str, *arguments: str) -> str:
         """The output of a command of vswitchd (ovs-appctl(8)). Raises UnixctlError."""
-        return unixctl.command(self.home / f"{FORWARDER}.ctl", command, *arguments)
+        return unixctl.command(self._control, command, *arguments)
 
     def ask_all(self, commands: Iterable[Sequence[str]]) -> None:
         """Give vswitchd commands, each a name with arguments, all at once. Raises UnixctlError."""
-        unixctl.commands(self.home / f"{FORWARDER}.ctl", list(commands))
+        unixctl.commands(self._control, list(commands))
 
     def forwarding_thread(self) -> Thread:
-        """The polling thread."""
-        pid = self._daemons[-1].pid
-        return Thread(pid, next(iter(threads(pid, _POLLING))))
+        """The polling thread. Raises KeyError when it has ended, or was not started."""
+        pid = self._daemons[-1].pid if self._daemons else 0
+        for tid in threads(pid, _POLLING) if pid else ():
+            return Thread(pid, tid)
+        raise KeyError(_POLLING)
+
+    def stop(self) -> None:
+        """Kill both daemons. Idempotent."""
+        for daemon in self._daemons:
+            daemon.kill()
+        self._daemons.clear()
 
     def _allocate_buffers(self) -> None:
         """Bring a first port up alone, for which Open vSwitch allocates the buffers of all ports, so that a failure
@@ -228,8 +244,8 @@ class SharedSwitch(RouterSwitch):
     @classmethod
     def batchShutdown(cls, switches: Sequence[SharedSwitch]) -> Sequence[SharedSwitch]:
         """Stop the shared Open vSwitch."""
-        for daemon in switches[0].open_vswitch.running_daemons() if switches else ():
-            daemon.kill()
+        if switches:
+            switches[0].open_vswitch.stop()
         return switches
 
     def open_ring(self, name: str) -> RingPort | None:
@@ -277,7 +293,7 @@ class SharedSwitch(RouterSwitch):
         return []
 
     def forwarding_thread(self) -> Thread:
-        """The thread that forwards the frames of all routers."""
+        """The thread that forwards frames, of all routers."""
         return self.open_vswitch.forwarding_thread()
 
     @classmethod
@@ -320,6 +336,14 @@ class SharedSwitch(RouterSwitch):
     def control_socket(self, number: int) -> Path:
         """The socket by which the bridge reaches controller ``number``, over the relay."""
         return self.open_vswitch.home / f"{self.name}-controller{number}"
+
+    def relayed(self) -> Iterator[Relayed]:
+        """Its connections with controllers."""
+        if self.control:
+            shown = self.control.credentials
+            files = str(shown.key), str(shown.certificate), str(shown.authority)
+            for number, (host, port) in enumerate(self.control.controllers):
+                yield Relayed(str(self.control_socket(number)), self.namespace.fd, host, port, *files)
 
     def settings(self) -> list[str]:
         """Arguments of ovs-vsctl that create the bridge with its ports."""

@@ -24,17 +24,17 @@ def command(path: Path, name: str, *arguments: str) -> str:
     return commands(path, [(name, *arguments)])[0]
 
 
-def commands(path: Path, asked: Sequence[Sequence[str]]) -> list[str]:
+def commands(path: Path, asked: Sequence[Sequence[str]], deadline_s: float = _DEADLINE_S) -> list[str]:
     """The outputs of commands, each a name with arguments, which the daemon carries out in one turn of its main loop:
     it looks at its control sockets once a turn, and takes a few commands from each. Raises UnixctlError where one was
-    refused."""
+    refused, or the daemon does not answer in time."""
     parts = [asked[start : start + _A_TURN] for start in range(0, len(asked), _A_TURN)]
     with ExitStack() as opened:
         sockets = []
         try:
             for _ in parts:
                 sock = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-                sock.settimeout(_DEADLINE_S)
+                sock.settimeout(deadline_s)
                 sock.connect(str(path))
                 sockets.append(sock)
             for sock, part in zip(sockets, parts, strict=True):

@@ -21,6 +21,7 @@ from helsewan.common.errors import InputError, MissingPrivilege
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.processes import CommandError, run
 from helsewan.common.terminal.screen import Screen
+from helsewan.emulation.routers.forwarding import VARIABLE, forwarding
 from helsewan.emulation.routers.private_switch import ALLOCATOR
 from helsewan.emulation.routers.switch_ports import can_widen
 from helsewan.emulation.sandbox import sandbox
@@ -62,7 +63,7 @@ def examine() -> list[Item]:
     if not can_run(items):
         return items
     try:
-        measured = _measure()
+        measured = _measure(facts["routers"])
         return [*items, *of_dataplane(measured["kernel_parts"]), *of_capacity(facts, measured)]
     except (subprocess.SubprocessError, ValueError) as error:
         detail = getattr(error, "stderr", "") or str(error)
@@ -97,6 +98,7 @@ def collect_facts() -> dict[str, Any]:
         "locked_bytes": None if locked == resource.RLIM_INFINITY else locked,
         "problems": _problems(),
         "open_vswitch": _open_vswitch(),
+        **_routers(),
         "missing_capabilities": surroundings().missing,
         "copies_descriptors": can_widen(),
         "cudd": _has_cudd(),
@@ -132,9 +134,9 @@ def _show_item(screen: Screen, item: Item) -> None:
     screen.print(line, highlight=False, soft_wrap=True)
 
 
-def _measure() -> dict[str, Any]:
-    """Run ``doctor_sandbox`` in a new sandbox; returns its figures."""
-    argv = sandbox.command([sys.executable, "-m", "helsewan.lab.doctor.doctor_sandbox"])
+def _measure(routers: str) -> dict[str, Any]:
+    """Run ``doctor_sandbox`` in a new sandbox, with that kind of routers; returns its figures."""
+    argv = sandbox.command([sys.executable, "-m", "helsewan.lab.doctor.doctor_sandbox", routers])
     done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=MEASURE_S, cwd=WORKING_DIR)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -154,6 +156,16 @@ def _problems() -> list[dict[str, Any]]:
             for problem in error.problems
         ]
     return []
+
+
+def _routers() -> dict[str, str]:
+    """The kind of routers that networks have here; why it is none or private, where nobody asked for that."""
+    try:
+        found = forwarding()
+    except InputError as error:  # the environment names a kind that cannot be had
+        (problem,) = error.problems
+        return {"routers": "", "routers_reason": f"{VARIABLE}={problem.value}: {problem.reason}"}
+    return {"routers": found.routers.value, "routers_reason": found.reason}
 
 
 def _scheduling() -> str:

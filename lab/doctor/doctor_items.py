@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-# Memory of a site, a router, and the rest of a run (docs/benchmarks.md).
+# Memory of a site, of all routers by kind, and of the rest of a run (docs/benchmarks.md).
 SITE_BYTES = 400_000
-ROUTER_BYTES = 22_000_000
+ROUTERS_BYTES = {"shared": 150_000_000, "private": 39 * 22_000_000}  # of the 39 routers of the national network
 RUN_BYTES = 700_000_000
-ROUTERS = 39  # of the national network
+ROUTERS = 39
 DESCRIPTORS_A_SITE = 2  # its namespace, and a socket of its traffic; its TAP is opened by another process
 CHAIN_ROUTERS = 5
 FRAME_BITS = 1500 * 8
@@ -46,7 +46,7 @@ def of_machine(facts: Mapping[str, Any]) -> Iterator[Item]:
     cores = facts["cores"]
     few = Status.OK if cores >= 2 else Status.WARNING
     yield Item(topic, "cores", few, str(cores), "the link engine uses one core under load", "two or more")
-    yield Item(topic, "memory available", *_memory(facts["memory_bytes"]))
+    yield Item(topic, "memory available", *_memory(facts["memory_bytes"], facts["routers"]))
     limit = facts["cgroup_cores"]
     status = Status.OK if limit is None or limit >= cores else Status.WARNING
     shown = "none" if limit is None else f"{limit:g} cores"
@@ -124,6 +124,7 @@ def of_programs(facts: Mapping[str, Any]) -> Iterator[Item]:
         yield Item(topic, "programs, devices, namespaces", Status.OK, "available")
     if facts["open_vswitch"]:
         yield Item(topic, "Open vSwitch", Status.OK, facts["open_vswitch"])
+    yield _routers(facts["routers"], facts["routers_reason"])
     status = Status.OK if facts["cudd"] else Status.WARNING
     shown = "available" if facts["cudd"] else "not available"
     why = "without it `verify`, `mutate`, `rules packets` and scenarios that verify refuse; all else runs"
@@ -155,30 +156,31 @@ def of_capacity(facts: Mapping[str, Any], measured: Mapping[str, Any]) -> Iterat
     yield Item(topic, "timers late (99 %)", status, f"{late_us:.0f} us", why, "a quieter machine, real-time priority")
     frames = 1e6 / measured["line_us"]
     yield Item(topic, "link engine", Status.OK, f"{frames:,.0f} full frames/s on one core")
-    yield Item(topic, "router", Status.OK, f"{1e6 / measured['router_us']:,.0f} full frames/s on one core")
-    rate_bps = chain_bps(facts["cores"], measured["line_us"], measured["router_us"])
+    kind = f"router ({facts['routers']})"
+    yield Item(topic, kind, Status.OK, f"{1e6 / measured['router_us']:,.0f} full frames/s on one core")
+    rate_bps = chain_bps(facts["cores"], measured["line_us"], measured["router_us"], facts["routers"] == "shared")
     status = Status.OK if rate_bps >= 100e6 else Status.WARNING
     name = f"{CHAIN_ROUTERS} routers in a chain"
     yield Item(topic, name, status, f"about {rate_bps / 1e6:,.0f} Mbit/s", "estimated from both", "more cores")
     yield Item(topic, "namespaces", Status.OK, f"{measured['namespaces_per_s']:,.0f}/s")
-    sites = max_sites(facts["memory_bytes"], facts["open_files"])
+    sites = max_sites(facts["memory_bytes"], facts["open_files"], facts["routers"])
     status = Status.OK if sites >= 260 else Status.WARNING
     why = "the default scenario has 260"
     yield Item(topic, "sites (memory, open files)", status, f"up to {sites:,}", why, "more memory, more open files")
 
 
-def chain_bps(cores: int, line_us: float, router_us: float) -> float:
-    """Rate of full frames (bit/s) through a chain of routers: the engine is one thread, switches share the other
-    cores."""
-    links_us = (CHAIN_ROUTERS + 1) * line_us
-    frame_us = max(links_us, router_us, (links_us + CHAIN_ROUTERS * router_us) / (LOAD * cores))
-    return FRAME_BITS * 1e6 / frame_us
+def chain_bps(cores: int, line_us: float, router_us: float, is_shared: bool) -> float:
+    """Rate of full frames (bit/s) through a chain of routers: the engine is one thread, and so are shared routers;
+    private ones share the other cores."""
+    links_us, routers_us = (CHAIN_ROUTERS + 1) * line_us, CHAIN_ROUTERS * router_us
+    slowest_us = max(links_us, routers_us if is_shared else router_us)
+    return FRAME_BITS * 1e6 / max(slowest_us, (links_us + routers_us) / (LOAD * cores))
 
 
-def max_sites(memory_bytes: int, open_files: int) -> int:
-    """The number of sites of the national network for which memory and open files suffice, to two significant
-    digits."""
-    by_memory = (memory_bytes - RUN_BYTES - ROUTERS * ROUTER_BYTES) / SITE_BYTES
+def max_sites(memory_bytes: int, open_files: int, routers: str) -> int:
+    """The number of sites of the national network for which memory and open files suffice, with that kind of routers,
+    to two significant digits."""
+    by_memory = (memory_bytes - RUN_BYTES - ROUTERS_BYTES[routers]) / SITE_BYTES
     sites = max(0, int(min(by_memory, open_files / DESCRIPTORS_A_SITE)))
     step: int = 10 ** max(0, len(str(sites)) - 2)
     return sites // step * step
@@ -195,9 +197,25 @@ def lacks_only_privileges(items: list[Item]) -> bool:
     return bool(missing) and all(item.privilege for item in missing)
 
 
-def _memory(available_bytes: int) -> tuple[Status, str, str, str]:
-    status = Status.OK if available_bytes >= RUN_BYTES + ROUTERS * ROUTER_BYTES else Status.WARNING
+def _memory(available_bytes: int, routers: str) -> tuple[Status, str, str, str]:
+    needed = RUN_BYTES + ROUTERS_BYTES.get(routers, 0)
+    status = Status.OK if available_bytes >= needed else Status.WARNING
     return status, f"{available_bytes / 2**30:.1f} GiB", f"{ROUTERS} routers and their sites use it", "more memory"
+
+
+def _routers(kind: str, reason: str) -> Item:
+    """Which routers networks have here; ``reason``: why no shared ones, though nobody asked for private ones."""
+    topic, name = "software", "routers"
+    if not kind:
+        return Item(topic, name, Status.MISSING, "none", reason, "another kind, or none, in the environment")
+    shown = {
+        "shared": "shared: bridges of one Open vSwitch with DPDK",
+        "private": "private: an Open vSwitch each",
+    }[kind]
+    if not reason:
+        return Item(topic, name, Status.OK, shown)
+    why = f"{reason}; a private router takes many times the processor time of a shared one"
+    return Item(topic, name, Status.WARNING, shown, why, "make setup, or docs/troubleshooting.md")
 
 
 def _graded(value: str, good: set[str]) -> Status:

@@ -144,7 +144,7 @@ class Supervisor:
             return
         died = self._begin(part.name, how, part)
         if part.kind in (PartKind.LINK_ENGINE, PartKind.ROUTERS):
-            raise PartLost(f"{part.name} {how}, and no frame can pass without it", str(self._output))
+            raise PartLost(f"{part.name} {how}, and no frame can pass without it", str(part.log or self._output))
         decision = self._policy.decide(part.name, died.monotonic_ns / 1e9, time.monotonic())
         if decision is Restart.NOW:
             try:

@@ -43,15 +43,14 @@ def engine_drops(engine: EngineProcess, names: Mapping[int, str]) -> dict[str, i
 def shared_drops(open_vswitch: SharedOpenVSwitch, excluded: Collection[tuple[str, str]]) -> dict[str, int]:
     """Frames that ports of shared routers dropped, mostly for a full ring, by ``ROUTER's INTERFACE``, without those of
     ``excluded`` interfaces (router, name)."""
-    lost = open_vswitch.drops()
+    counted = open_vswitch.counted()
     drops = {}
     for router in open_vswitch.routers:
         for name in router.rings:
-            count = lost.get(router.interface_name(name))
+            count = counted.drops.get(router.interface_name(name))
             if count and (router.name, name) not in excluded:
                 drops[f"{router.name}'s {name}"] = count
-    missed = open_vswitch.missed()
-    return drops | ({"routers' flow misses": missed} if missed else {})
+    return drops | ({"routers' flow misses": counted.missed} if counted.missed else {})
 
 
 def interface_drops(nodes: Iterable[NamespaceNode], excluded: Collection[tuple[str, str]]) -> dict[str, int]:

@@ -111,10 +111,10 @@ class _Arrivals:
 
 def _by_flow(records: Array, flows: Sequence[FlowSpec]) -> Iterator[tuple[FlowSpec, Array]]:
     """Every flow with its records in order of arrival."""
-    ordered = records[np.lexsort((records["rx_ns"], records["flow"]))]
-    bounds = np.searchsorted(ordered["flow"], np.arange(len(flows) + 1))
+    order = np.lexsort((records["rx_ns"], records["flow"]))
+    bounds = np.searchsorted(records["flow"], np.arange(len(flows) + 1), sorter=order)
     for flow, first, last in zip(flows, bounds[:-1], bounds[1:], strict=True):
-        yield flow, ordered[first:last]
+        yield flow, records[order[first:last]]  # a flow at a time: a copy of all would double the memory
 
 
 def _arrivals(arrived: Array, flow: FlowSpec, receiver: int) -> _Arrivals:
@@ -178,8 +178,15 @@ def _gap_us(arrival_us: Array, begin_us: float, end_us: float) -> float:
     """The longest time without an arrival between ``begin_us`` and ``end_us``, both edges included."""
     if end_us <= begin_us:
         return nan
-    inside = arrival_us[np.searchsorted(arrival_us, begin_us) : np.searchsorted(arrival_us, end_us)]
-    return float(np.diff(inside, prepend=begin_us, append=end_us).max())
+    first, last = arrival_us.searchsorted((begin_us, end_us))
+    if first >= last:
+        return float(end_us - begin_us)
+    inside = arrival_us[first:last]
+    between = float((inside[1:] - inside[:-1]).max(initial=0.0))
+    return max(between, float(inside[0]) - begin_us, end_us - float(inside[-1]))
+
+
+_JITTER_WEIGHTS = (15 / 16) ** np.arange(1023, -1, -1)  # of the latest steps; what is older weighs below 1e-28
 
 
 def _jitter_us(delay_us: Array) -> float:
@@ -187,23 +194,32 @@ def _jitter_us(delay_us: Array) -> float:
     a sum of all |D| with weights that fall by 15/16 each step back."""
     if len(delay_us) < 2:
         return nan
-    steps = np.abs(np.diff(delay_us))[::-1]
-    return float(steps @ (15 / 16) ** np.arange(len(steps))) / 16
+    recent = delay_us[-len(_JITTER_WEIGHTS) - 1 :]
+    steps = np.abs(recent[1:] - recent[:-1])
+    return float(steps @ _JITTER_WEIGHTS[-len(steps) :]) / 16
 
 
 def _delay_figures(delay_us: Array) -> dict[str, float]:
     if not len(delay_us):
         return {}
-    p50, p99 = np.percentile(delay_us, (50, 99))
-    least = float(delay_us.min())
+    ordered = np.sort(delay_us)
+    least, p99 = float(ordered[0]), _percentile(ordered, 0.99)
     return {
         "delay_min_us": least,
-        "delay_mean_us": float(delay_us.mean()),
-        "delay_p50_us": float(p50),
-        "delay_p99_us": float(p99),
-        "delay_max_us": float(delay_us.max()),
-        "pdv_p99_us": float(p99) - least,
+        "delay_mean_us": float(delay_us.sum()) / len(delay_us),
+        "delay_p50_us": _percentile(ordered, 0.5),
+        "delay_p99_us": p99,
+        "delay_max_us": float(ordered[-1]),
+        "pdv_p99_us": p99 - least,
     }
+
+
+def _percentile(ordered: Array, share: float) -> float:
+    """A percentile of sorted values, interpolated as numpy does it; numpy's own takes ten times as long."""
+    place = (len(ordered) - 1) * share
+    below = int(place)
+    low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
+    return low + (high - low) * (place - below)
 
 
 def _voice_figures(flow: FlowSpec, sent: int, delay_us: Array) -> dict[str, float]:

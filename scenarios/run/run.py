@@ -17,6 +17,7 @@ from helsewan.common.run_clock import RunClock
 from helsewan.common.terminal.progress import Progress
 from helsewan.emulation.links.counters import Lateness
 from helsewan.emulation.routers.forwarding import Forwarding
+from helsewan.emulation.routers.switches import RouterKind
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import LINKS, cores_awake, set_realtime, unset_realtime
 from helsewan.lab.calibration.calibration import Overhead
@@ -202,7 +203,8 @@ class Run:
     def _check_capacity(self, capacity: Capacity, overhead: Overhead) -> float:
         """The number of cores that the traffic needs; raises CapacityExceeded where this machine plainly has fewer."""
         load = offered_load(self._job.traffic, self._job.plan)
-        cores = load.cores(capacity.line_us, overhead.hop_us)
+        threads = 1 if self._job.forwarding.routers is RouterKind.SHARED else None
+        cores = load.cores(capacity.line_us, overhead.hop_us, threads)
         self._record("capacity", **asdict(capacity), hop_us=overhead.hop_us, offered=asdict(load), asked_cores=cores)
         for reason in assess(of_plan(cores, capacity.cores)).reasons:
             if reason.grade is Grade.VOID:

@@ -7,7 +7,7 @@ What depends on several entries is checked by ``spec.spec``, what depends on the
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -86,13 +86,43 @@ class Relation(str, Enum):
 
 
 class _Pairs(_Strict):
-    """Traffic between pairs of sites that the policy lets use ``service``."""
+    """Traffic between pairs of sites that the policy lets use ``service``: clients ``from``, servers ``to``, or both
+    of one selection, ``between``."""
 
     service: Name
     count: Count
-    client: Selector = Field(alias="from")
-    server: Selector = Field(alias="to")
+    clients: Selector | None = Field(default=None, alias="from")
+    servers: Selector | None = Field(default=None, alias="to")
+    between: Selector | None = None
     relation: Relation = Relation.ANY
+
+    @model_validator(mode="after")
+    def _sites_once(self) -> Self:
+        if self.between is not None and (self.clients is not None or self.servers is not None):
+            raise UnitError("names sites twice", "give either between, or from and to")
+        if self.between is None and (self.clients is None or self.servers is None):
+            raise UnitError("does not name its sites", "give from and to, or between")
+        return self
+
+    @property
+    def client(self) -> Selector:
+        """The sites that may be clients."""
+        return self._selected(self.clients)
+
+    @property
+    def server(self) -> Selector:
+        """The sites that may be servers."""
+        return self._selected(self.servers)
+
+    def _selected(self, own: Selector | None) -> Selector:
+        selected = self.between or own
+        assert selected is not None  # validated above
+        return selected
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys under which it names sites."""
+        return ("between",) if self.between is not None else ("from", "to")
 
 
 class VoiceSpec(_Pairs):

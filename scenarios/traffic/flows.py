@@ -151,14 +151,16 @@ class _Planner:
         return flow
 
     def _pairs(self, entry: str, traffic: PairsSpec, rng: Random) -> list[tuple[Site, Site]]:
-        problems = [*self._unknown(entry, "from", traffic.client), *self._unknown(entry, "to", traffic.server)]
+        named = dict(zip(traffic.keys, (traffic.client, traffic.server), strict=False))
+        problems = [problem for key, selector in named.items() for problem in self._unknown(entry, key, selector)]
         if problems:
             raise InputError(*problems)
         clients, servers = self.finder.sites(traffic.client), self.finder.sites(traffic.server)
         pairs = self.finder.sample(traffic.service, traffic.count, clients, servers, traffic.relation, rng)
         if not pairs:
             reason = f"selects no two sites between which policy {self.plan.policy!r} allows {traffic.service!r}"
-            raise self._problem(entry, "from", None, reason, f"{len(clients)} clients, {len(servers)} servers selected")
+            hint = f"{len(clients)} clients, {len(servers)} servers selected"
+            raise self._problem(entry, traffic.keys[0], None, reason, hint)
         return pairs
 
     def _unknown(self, entry: str, key: str, selector: Selector) -> Iterator[Problem]:

@@ -23,9 +23,14 @@ class OfferedLoad:
     crossings_per_s: float
     visits_per_s: float
 
-    def cores(self, link_us: float, hop_us: float) -> float:
-        """The number of cores that this takes, at ``link_us`` a crossing and ``hop_us`` a visit."""
-        return (self.crossings_per_s * link_us + self.visits_per_s * hop_us) / 1e6
+    def cores(self, link_us: float, hop_us: float, switching_threads: int | None = None) -> float:
+        """The number of cores that this takes, at ``link_us`` a crossing and ``hop_us`` a visit; the routers take no
+        more than their ``switching_threads`` (None: no such limit). A thread that polls takes less for each frame, the
+        more there are, so that ``hop_us``, measured on an idle network, says little of a busy one."""
+        switching = self.visits_per_s * hop_us / 1e6
+        if switching_threads is not None:
+            switching = min(switching, float(switching_threads))
+        return self.crossings_per_s * link_us / 1e6 + switching
 
 
 def offered_load(traffic: TrafficPlan, plan: Plan) -> OfferedLoad:

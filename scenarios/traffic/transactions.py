@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from helsewan.common.run_clock import RunClock
+from helsewan.emulation.sandbox.realtime import LINKS, set_realtime
 from helsewan.lab.flows.flow_engine import SocketIn
 from helsewan.lab.flows.flowspec import ExchangeSpec
 
@@ -99,6 +100,9 @@ class ExchangeEngine:
         return opened
 
     def _run(self, loop: asyncio.AbstractEventLoop, epoch_ns: int) -> None:
+        set_realtime(
+            LINKS
+        )  # at normal priority it would wait for a core with the interpreter's lock, and the timeline too
         servers = [loop.create_task(_serve(loop, listener)) for listener in self._listeners]
         clients = [loop.create_task(self._client(loop, spec, epoch_ns)) for spec in self._specs]
         loop.run_forever()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from router_kinds import VARIABLE, kind_of_run
 from small_network import DESCRIPTION
 
 from helsewan.common.exit_codes import ExitCode
@@ -83,7 +84,8 @@ def _opened(home: Path) -> Iterator[str]:
 def _drop(home: Path) -> str:
     """The user alone: no group, no capability, an environment of their own."""
     ids = f"--reuid {USER} --regid {USER} --clear-groups --inh-caps=-all --bounding-set=-all"
-    return f"setpriv {ids} env -i PATH=/usr/bin:/bin HOME={home} PYTHONPATH={shlex.quote(str(REPOSITORY))}"
+    environment = f"env -i PATH=/usr/bin:/bin HOME={home} {VARIABLE}={kind_of_run()}"
+    return f"setpriv {ids} {environment} PYTHONPATH={shlex.quote(str(REPOSITORY))}"
 
 
 def test_a_network_stands(home: Path) -> None:

@@ -65,7 +65,7 @@ sandbox.inhabit()
 sandbox.inhabit()
 for _ in range(2):
     with Emulation(NETWORK, policy="open") as emulation:
-        daemons = [p for s in emulation.net.switches for p in [s.daemon_pid("ovs-vswitchd")]]
+        daemons = [s.forwarding_thread().pid for s in emulation.net.switches]
         sleeping = emulation.net["gp-c"].popen("sleep 1000")
         print(replies(emulation), flush=True)
     left = [p for p in daemons if os.path.exists(f"/proc/{p}")]
@@ -96,7 +96,7 @@ try:
 except Exception as error:
     print(error)
 """
-SUPERVISED = """
+STARTED = """
 import signal, time
 
 sandbox.inhabit()
@@ -118,24 +118,17 @@ def wait_for(condition):
 
 def kinds(part):
     return [each["event"] for each in emulation.events if each.get("part") == part]
-
-
+"""
+SUPERVISED = """
 print(emulation.status(), flush=True)
-south, controller = emulation.net["south"], emulation.testbed.controllers.process.pid
+controller = emulation.testbed.controllers.process.pid
 kill(controller)
 wait_for(lambda: "part-restarted" in kinds("the controller"))
 assert emulation.testbed.controllers.process.pid != controller
 
-kill(south.daemon_pid("ovs-vswitchd"))
-wait_for(lambda: emulation.status()["dead"])  # looked at, not asked for anything
+emulation.power_off("south")
 told = emulation.status()
 print(told["dead"], told["sites_off"], told["troubles"][0]["reason"], told["lost"], replies(emulation), flush=True)
-emulation.power_on("south")
-wait_for(lambda: replies(emulation))
-print(emulation.status()["dead"], kinds("router south"), flush=True)
-
-emulation.power_off("south")
-print(emulation.status()["troubles"][0]["reason"], replies(emulation), flush=True)
 for wrong in (emulation.power_off, emulation.power_on):
     try:
         wrong("south" if wrong == emulation.power_off else "suoth")
@@ -143,8 +136,8 @@ for wrong in (emulation.power_off, emulation.power_on):
         print(error, flush=True)
 emulation.power_on("south")
 wait_for(lambda: replies(emulation))
+print(emulation.status()["dead"], flush=True)
 
-net = emulation.net
 kill(emulation.testbed.engine.pid)
 wait_for(lambda: emulation.status()["lost"])
 for use in (lambda: emulation.net, lambda: emulation.set_link("gp-c", down=True), emulation.validity):
@@ -159,6 +152,16 @@ print(os.listdir(sandbox.RUN_DIR))
 with Emulation(NETWORK, policy="open") as another:
     print(another.status()["dead"], replies(another))
 """
+DEAD_DAEMON = """
+kill(emulation.net["south"].forwarding_thread().pid)
+wait_for(lambda: emulation.status()["dead"])  # looked at, not asked for anything
+told = emulation.status()
+print(told["dead"], told["sites_off"], told["troubles"][0]["reason"], told["lost"], replies(emulation), flush=True)
+emulation.power_on("south")
+wait_for(lambda: replies(emulation))
+print(emulation.status()["dead"], kinds("router south"), flush=True)
+emulation.close()
+"""
 SUPERVISED_IN_A_THREAD = """
 emulation = None
 
@@ -170,7 +173,7 @@ def work():
     emulation.start()
     time.sleep(1.5)  # several looks at all parts
     print(emulation.status()["dead"], replies(emulation))
-    os.kill(emulation.testbed.router("south").daemon_pid("ovs-vswitchd"), signal.SIGKILL)
+    os.kill(emulation.testbed.router("south").forwarding_thread().pid, signal.SIGKILL)
     until = time.monotonic() + 60
     while not emulation.status()["dead"] and time.monotonic() < until:
         time.sleep(0.1)
@@ -320,21 +323,33 @@ def test_site_names_resolve_within_the_sandbox(run) -> None:  # type: ignore[no-
 
 
 def test_parts_that_die_are_noticed(run) -> None:  # type: ignore[no-untyped-def]
-    """What can be restarted is; a dead router is one until it gets power; what cannot go on raises cause and log."""
-    done = run("-c", HEAD + SUPERVISED)
+    """What can be restarted is; a router without power is dead until it gets it; what cannot go on raises cause and
+    log."""
+    done = run("-c", HEAD + STARTED + SUPERVISED)
     lines = [line for line in done.stdout.splitlines() if not line.startswith(("router south", "the "))]
     assert done.returncode == 0, done.stdout
     lost = "PartLost the link engine was killed by SIGKILL, and no frame can pass without it (see /run/helsewan/"
-    assert lines[:6] == [
+    assert lines[:5] == [
         "{'dead': [], 'troubles': [], 'past_troubles': [], 'sites_off': [], 'lost': None}",
-        "['router south'] ['hospital-b'] its ovs-vswitchd was killed by SIGKILL None False",
-        "[] ['part-dead', 'part-restarted']",
-        "its power was cut on request False",
+        "['router south'] ['hospital-b'] its power was cut on request None False",
         "router: 'south' is off already (hint: power it on)",
         "router: 'suoth' is no router of this network (similar: south, north)",
+        "[]",
     ], done.stdout
-    assert [line.startswith(lost) and line.endswith(" True") for line in lines[6:9]] == [True] * 3, done.stdout
-    assert lines[9:] == ["['the link engine']", "['hosts']", "[] True"], done.stdout
+    assert [line.startswith(lost) and line.endswith(" True") for line in lines[5:8]] == [True] * 3, done.stdout
+    assert lines[8:] == ["['the link engine']", "['hosts']", "[] True"], done.stdout
+
+
+def test_a_router_whose_daemon_dies_is_dead_until_it_gets_power(run) -> None:  # type: ignore[no-untyped-def]
+    done = run("-c", HEAD + STARTED + DEAD_DAEMON)
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(("router south", "the "))]
+    assert (done.returncode, lines) == (
+        0,
+        [
+            "['router south'] ['hospital-b'] its ovs-vswitchd was killed by SIGKILL None False",
+            "[] ['part-dead', 'part-restarted']",
+        ],
+    ), done.stdout
 
 
 def test_a_router_that_runs_in_a_threads_sandbox_is_not_dead(run) -> None:  # type: ignore[no-untyped-def]

@@ -19,8 +19,9 @@ DEADLINE_S = 60.0
 class Script:
     """The other end of ``mininet_server``."""
 
-    def __init__(self, directory: Path) -> None:
-        (directory / "small.yaml").write_text(DESCRIPTION)
+    def __init__(self, directory: Path, description: str = DESCRIPTION) -> None:
+        """``description``: of a network with the sites of the small one."""
+        (directory / "small.yaml").write_text(description)
         self._errors = directory / "errors.txt"
         with self._errors.open("w") as errors:
             self.process = subprocess.Popen(

@@ -42,10 +42,15 @@ FLOW = FlowSpec(
 )
 
 
-@cache
 def default_case() -> tuple[Scenario, Plan, TrafficPlan]:
     """region-failover as it comes, with its plan and traffic."""
-    scenario = load_scenario("region-failover")
+    return case_of("region-failover")
+
+
+@cache
+def case_of(name: str) -> tuple[Scenario, Plan, TrafficPlan]:
+    """A scenario of the library as it comes, with its plan and traffic."""
+    scenario = load_scenario(name)
     network = national_network(scenario.network.sites, scenario.network.seed, scenario.network.swedish_route)
     plan = compile_policy(load_policy(library_path("national")), network)
     return scenario, plan, plan_traffic(scenario.spec, plan, scenario.document)

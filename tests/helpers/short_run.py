@@ -23,6 +23,7 @@ PARTS = {  # by the module that a process runs
     "helsewan.emulation.links.engine_process": "link engine",
     "helsewan.controller.main": "controller",
     "helsewan.controller.slowpath.main": "slow path",
+    "helsewan.emulation.routers.management_relay": "management relay",
 }
 
 # Small and short: what is tested here is the run, not the network.
@@ -88,7 +89,7 @@ def part(argv: list[str]) -> str:
     modules = [name for name in PARTS if name in argv]
     if program in ("setpriv", "unshare") and modules:  # without: making a world was only tried
         return "launcher"
-    return PARTS[modules[0]] if modules else program
+    return PARTS[modules[0]] if modules else program.removesuffix("-dpdk")
 
 
 def outside() -> tuple[str, str, list[str]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from short_run import processes
 from small_network import DESCRIPTION
@@ -83,3 +86,28 @@ def running(terminal: Terminal, words: str) -> list[int]:
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             found += [pid] if words in arguments else []
     return found
+
+
+def status(terminal: Terminal) -> dict[str, Any]:
+    """What ``helsewan status`` says."""
+    facts: dict[str, Any] = json.loads(terminal.run("status", "--json").stdout)
+    return facts
+
+
+def kill(terminal: Terminal, words: str, number: int = signal.SIGKILL) -> int:
+    """Send a signal to the one process in whose arguments ``words`` stand; returns its id."""
+    (victim,) = running(terminal, words)
+    os.kill(victim, number)
+    return victim
+
+
+def events(terminal: Terminal, kind: str) -> list[dict[str, Any]]:
+    """The events of one kind in the history of networks started with `up`."""
+    history = (terminal.directory / "results/up").glob("2*/history.jsonl")
+    found = [json.loads(line) for file in history for line in file.read_text().splitlines()]
+    return [event for event in found if event["event"] == kind]
+
+
+def hears(terminal: Terminal, site: str, address: str = "10.0.2.2") -> bool:
+    """Whether a site is answered by the one with that address: by default the practice of the small network."""
+    return terminal.run("exec", site, "--", "ping", "-c", "1", "-W", "2", address).returncode == 0

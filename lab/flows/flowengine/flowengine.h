@@ -72,6 +72,7 @@ struct fe_sender {
     int64_t stop_ns;             /* nothing is due from here on */
     int64_t interval_ns;         /* between bursts */
     uint32_t burst;              /* datagrams per burst */
+    uint32_t burst_left;         /* of a burst that is being sent; 0: none */
     uint32_t payload_bytes;      /* UDP payload of each */
     uint32_t flow;               /* flow id */
     uint32_t seq;                /* next sequence number */
@@ -104,10 +105,9 @@ struct fe_engine {
     uint32_t receivers_count;      /* in use */
     uint32_t *heap;                /* indices of unfinished senders, a binary heap by due_ns, owned */
     uint32_t heap_count;           /* in use */
-    uint8_t *payload;              /* FE_PAYLOAD_MAX bytes, header in front, zeros behind, owned */
-    int epoll_fd;                  /* all receivers, the timer and the control fd, owned */
-    int timer_fd;                  /* absolute CLOCK_MONOTONIC timer, owned */
-    int64_t armed_ns;              /* time that timer_fd is set to; 0: none */
+    struct fe_outgoing *outgoing;  /* room for the datagrams of a send call, owned */
+    struct fe_incoming *incoming;  /* room for the datagrams of a receive call, owned */
+    int epoll_fd;                  /* all receivers, owned */
     int64_t clock_offset_ns;       /* CLOCK_REALTIME - CLOCK_MONOTONIC at the first run */
     int clock_seen;                /* clock_offset_ns is set */
 };
@@ -143,5 +143,24 @@ void fe_clock_start(struct fe_engine *engine);
 
 /* Now on the engine's clock. */
 int64_t fe_now_ns(const struct fe_engine *engine);
+
+/* ---- between the engine's own files --------------------------------------------------------- */
+
+/* Allocates the room for sends and receives, close frees it. 0, or -1 with errno. */
+int fe_outgoing_open(struct fe_engine *engine);
+void fe_outgoing_close(struct fe_engine *engine);
+int fe_incoming_open(struct fe_engine *engine);
+void fe_incoming_close(struct fe_engine *engine);
+
+/* Adds a sender to the heap. */
+void fe_heap_push(struct fe_engine *engine, uint32_t sender);
+
+/* Sends some of what is due; returns when the next burst is due, which may be now; 0 when none is. */
+int64_t fe_send_due(struct fe_engine *engine);
+
+/* Reads from some receivers that have datagrams; returns from how many. More may be left if it is FE_EVENTS. */
+int fe_receive_ready(struct fe_engine *engine);
+
+#define FE_EVENTS 64 /* receivers read at a time */
 
 #endif

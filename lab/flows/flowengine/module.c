@@ -77,7 +77,7 @@ static PyObject *fem_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     (void)kwargs;
     FemEngine *self = (FemEngine *)type->tp_alloc(type, 0);
     if (self)
-        self->engine.epoll_fd = self->engine.timer_fd = -1;
+        self->engine.epoll_fd = -1;
     return (PyObject *)self;
 }
 

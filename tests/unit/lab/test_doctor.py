@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from helsewan.emulation.sandbox.procfs import parse_cpu_max
+from helsewan.lab.doctor import doctor
 from helsewan.lab.doctor.doctor import collect_facts, show
 from helsewan.lab.doctor.doctor_items import (
     Item,
@@ -42,6 +43,8 @@ GOOD: dict[str, Any] = {
     "locked_bytes": None,
     "problems": [],
     "open_vswitch": "3.1.0",
+    "routers": "shared",
+    "routers_reason": "",
     "jemalloc": True,
     "cudd": True,
     "missing_capabilities": (),
@@ -66,8 +69,8 @@ def test_a_good_machine_has_no_warnings() -> None:
     ("changes", "name", "status"),
     [
         ({"cores": 1}, "cores", Status.WARNING),
-        ({"memory_bytes": 1 << 30}, "memory available", Status.WARNING),
-        ({"memory_bytes": 1 << 30}, "sites (memory, open files)", Status.WARNING),
+        ({"memory_bytes": 1 << 29}, "memory available", Status.WARNING),
+        ({"memory_bytes": 1 << 29}, "sites (memory, open files)", Status.WARNING),
         ({"cgroup_cores": 1.5}, "limit on processor time", Status.WARNING),
         ({"steal": 0.05}, "taken by the host now", Status.WARNING),
         ({"busy": 0.9}, "cores in use now", Status.WARNING),
@@ -85,6 +88,7 @@ def test_a_good_machine_has_no_warnings() -> None:
         ({"copies_descriptors": False}, "copying descriptors", Status.WARNING),
         ({"cudd": False}, "CUDD (dd.cudd)", Status.WARNING),
         ({"jemalloc": False}, "jemalloc", Status.WARNING),
+        ({"routers": "private", "routers_reason": "the package is not installed"}, "routers", Status.WARNING),
         ({"problems": [{"name": "ovs-ofctl", "reason": "is not installed", "hint": ""}]}, "ovs-ofctl", Status.MISSING),
     ],
 )
@@ -105,15 +109,28 @@ def test_the_kernel_dataplane_lacks_what_was_refused() -> None:
 
 def test_a_chain_is_as_fast_as_what_is_scarcest() -> None:
     """The engine's one thread, a switch's one thread, or the cores together."""
-    assert chain_bps(64, 3.0, 5.0) == pytest.approx(12_000 / 18e-6)
-    assert chain_bps(64, 3.0, 50.0) == pytest.approx(12_000 / 50e-6)
-    assert chain_bps(2, 3.0, 5.0) == pytest.approx(12_000 / (43e-6 / 1.6))
+    assert chain_bps(64, 3.0, 5.0, is_shared=False) == pytest.approx(12_000 / 18e-6)
+    assert chain_bps(64, 3.0, 50.0, is_shared=False) == pytest.approx(12_000 / 50e-6)
+    assert chain_bps(64, 3.0, 50.0, is_shared=True) == pytest.approx(12_000 / 250e-6)
+    assert chain_bps(2, 3.0, 5.0, is_shared=False) == pytest.approx(12_000 / (43e-6 / 1.6))
 
 
 def test_sites_are_rounded_to_two_digits() -> None:
-    assert max_sites(64 << 30, 20_000) == 10_000
-    assert max_sites(3 << 30, 1 << 20) == 4_100
-    assert max_sites(1 << 28, 1 << 20) == 0
+    assert max_sites(64 << 30, 20_000, "private") == 10_000
+    assert max_sites(3 << 30, 1 << 20, "private") == 4_100
+    assert max_sites(3 << 30, 1 << 20, "shared") == 5_900
+    assert max_sites(1 << 28, 1 << 20, "private") == 0
+
+
+def test_it_says_which_routers_run_here_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, private = items()["routers"], items(routers="private")["routers"]
+    assert "shared" in shared.value and (shared.status, private.status) == (Status.OK, Status.OK)
+    refused = items(routers="private", routers_reason="the package is not installed")["routers"]
+    assert refused.value.startswith("private") and refused.why.startswith("the package is not installed")
+    monkeypatch.setenv("HELSEWAN_ROUTERS", "privat")
+    facts = {**GOOD, **doctor._routers()}
+    (wrong,) = (item for item in of_programs(facts) if item.name == "routers")
+    assert wrong.status is Status.MISSING and wrong.why == "HELSEWAN_ROUTERS=privat: is unknown"
 
 
 @pytest.mark.parametrize(("text", "cores"), [("max 100000", None), ("150000 100000", 1.5), ("-1 100000", None)])

@@ -91,6 +91,40 @@ def test_datagrams_arrive_as_they_were_sent(bench: Bench) -> None:
     assert bench.lateness.sum() == 20
 
 
+def test_a_burst_of_more_than_one_call_holds_arrives_whole_and_in_order(bench: Bench) -> None:
+    bench.send(count=2, burst=100)
+    with bench.running():
+        wait_until(lambda: bench.engine.recorded == 200)
+    assert bench.records["seq"][:200].tolist() == list(range(200))
+    assert bench.senders["sent"][0] == bench.lateness.sum() == 200
+
+
+def test_senders_of_one_socket_that_come_due_together_keep_apart(bench: Bench) -> None:
+    """Due at one time and sent in one call, each with its own mark, size and count; one has an address of its own."""
+    start_ns = time.time_ns()
+    pace = {"start_ns": start_ns, "stop_ns": start_ns + 20 * MS, "interval_ns": MS, "burst": 1}
+    to, fd = bench.far.getsockname()[1], bench.near.fileno()
+    for flow, tos, size in ((1, 46 << 2, 100), (2, 34 << 2, 1_200)):
+        bench.engine.add_sender(fd, flow, "127.0.0.1", to, payload_bytes=size, tos=tos, **pace)
+    bench.engine.add_sender(fd, 3, "255.255.255.255", 9, payload_bytes=50, **pace)  # refused, among the others
+    with bench.running():
+        wait_until(lambda: bench.engine.recorded == 40 and bench.senders["failed"][2] == 20)
+    for flow, tos, size in ((1, 46 << 2, 100), (2, 34 << 2, 1_200)):
+        own = bench.records[:40][bench.records[:40]["flow"] == flow]
+        assert own["seq"].tolist() == list(range(20))
+        assert (set(own["tos"]), set(own["bytes"])) == ({tos}, {size})
+    assert bench.senders["sent"].tolist() == [20, 20, 0, 0]
+
+
+def test_what_waits_in_its_socket_is_recorded_when_the_engine_stops(bench: Bench) -> None:
+    with bound() as reader_of_none:
+        bench.engine.add_receiver(reader_of_none.fileno(), 6)
+        bench.send(count=10)
+        with bench.running():
+            wait_until(lambda: bench.senders["sent"][0] == 10)
+    assert bench.engine.recorded == 10
+
+
 def test_datagrams_over_ipv6_arrive_marked_too(bench: Bench) -> None:
     with bound("::1") as near, bound("::1") as far:
         bench.engine.add_receiver(far.fileno(), 6)

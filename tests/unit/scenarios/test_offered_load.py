@@ -48,3 +48,10 @@ def test_two_cores_and_what_is_asked_of_them(cores: float, grade: Grade) -> None
     asked = OfferedLoad(crossings_per_s=0, visits_per_s=cores * 1e4).cores(link_us=5, hop_us=100)
     assert asked == pytest.approx(cores)
     assert assess(of_plan(asked, 2)).grade is grade
+
+
+def test_routers_take_no_more_than_their_threads() -> None:
+    load = OfferedLoad(crossings_per_s=1e5, visits_per_s=1e5)
+    assert load.cores(link_us=5, hop_us=60) == pytest.approx(6.5)
+    assert load.cores(link_us=5, hop_us=60, switching_threads=1) == pytest.approx(1.5)
+    assert load.cores(link_us=5, hop_us=2, switching_threads=1) == pytest.approx(0.7)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from scenario_case import FLOW, default_case
+from scenario_case import FLOW, case_of, default_case
 from scenario_text import SMALL, read
 
 from helsewan.common.errors import InputError
@@ -54,6 +54,21 @@ def test_counts_are_those_of_the_file() -> None:
     assert entries == {name: 2 * said[name].count for name in said if name not in ("records", "isolation")}
     assert len(TRAFFIC.exchanges) == said["records"].count
     assert len(PROBES) == said["isolation"].count
+
+
+@pytest.mark.parametrize(
+    ("name", "least_per_s", "least_sites"), [("region-failover", 5_000, 200), ("busy-hour", 20_000, 1_500)]
+)
+def test_a_scenario_carries_what_its_file_says(name: str, least_per_s: float, least_sites: int) -> None:
+    scenario, plan, traffic = default_case() if name == SCENARIO.name else case_of(name)
+    rates = [flow.burst * 1e9 / flow.interval_ns for flow in traffic.flows]
+    sites = {site for flow in traffic.flows for site in (flow.client, flow.server)}
+    assert least_per_s <= sum(rates) <= 2.5 * least_per_s
+    assert len(sites) >= least_sites
+    assert {plan.network.site[site].region for site in sites} == set(Region)
+    assert set(scenario.spec.traffic) == {flow.entry for flow in traffic.flows} | {
+        one.entry for one in traffic.exchanges
+    }
 
 
 def test_ids_are_places() -> None:
@@ -200,6 +215,10 @@ def test_traffic_that_cannot_be_is_named_at_its_line(overrides: dict[str, str], 
          "small.yaml:18: traffic.calls.to.site[0]: 'hospital-bodoe' is no site of this network (hint: did you mean"),
         ("from: {kind: [hospital]}, to: {kind: [hospital]}}", "from: {kind: [gp], tags: [voice]}, to: {kind: [gp]}}",
          "small.yaml:18: traffic.calls.from: selects no site of this network: none has both kind gp and tags voice"),
+        ("from: {kind: [hospital]}, to: {kind: [hospital]}}", "between: {tags: [mesages]}}",
+         "small.yaml:18: traffic.calls.between.tags[0]: 'mesages' is a tag of no site (hint: did you mean"),
+        ("from: {kind: [hospital]}, to: {kind: [hospital]}}", "between: {kind: [pharmacy]}}",
+         "small.yaml:18: traffic.calls.between: selects no two sites between which policy 'national' allows 'voice'"),
         ("class: voice, phase", "class: vioce, phase",
          "small.yaml:24: checks.gap.class: 'vioce' is no class of policy 'national' (hint: did you mean 'voice'?)"),
         ("traffic: records, limit", "traffic: records, class: bulk, limit",

@@ -15,6 +15,7 @@ from helsewan.common.errors import InputError
 from helsewan.common.units import UnitError
 from helsewan.scenarios.run.phases import windows
 from helsewan.scenarios.spec.metrics import METRICS, Limit, Unit, parse_limit, show
+from helsewan.scenarios.spec.schema import VoiceSpec
 from helsewan.scenarios.spec.spec import LIBRARY, library, load_scenario, read_scenario
 from helsewan.scenarios.spec.timepoints import IN_FLIGHT_US, EventTime, TimePoint, parse_time_point
 from helsewan.topology.network_source import load_network
@@ -84,6 +85,36 @@ def test_a_wrong_option_is_named_as_the_option(overrides: dict[str, str], expect
 def test_mistakes_are_named_at_their_line(old: str, new: str, expected: str) -> None:
     found = problems(changed(old, new))
     assert any(problem.startswith(expected) for problem in found), found
+
+
+APART = "from: {kind: [hospital]}, to: {kind: [hospital]}}"
+TWICE = "small.yaml:18: traffic.calls: names sites twice (hint: give either between, or from and to)"
+NOWHERE = "small.yaml:18: traffic.calls: does not name its sites (hint: give from and to, or between)"
+
+
+def test_sites_between_which_traffic_flows_are_clients_and_servers() -> None:
+    calls, apart = (
+        read(changed(APART, "between: {kind: [hospital]}}")).spec.traffic["calls"],
+        read().spec.traffic["calls"],
+    )
+    assert isinstance(calls, VoiceSpec) and isinstance(apart, VoiceSpec)
+    assert (calls.client, calls.server) == (apart.client, apart.server)
+
+
+@pytest.mark.parametrize(
+    ("sites", "expected"),
+    [
+        ("between: {kind: [gp]}, to: {kind: [hospital]}}", TWICE),
+        ("between: {kind: [gp]}, from: {kind: [hospital]}}", TWICE),
+        ("from: {kind: [hospital]}}", NOWHERE),
+        ("relation: within}", NOWHERE),
+        ("between: {kind: [hopsital]}}", "small.yaml:18: traffic.calls.between.kind[0]: 'hopsital' is not allowed"),
+        ("between: {}}", "small.yaml:18: traffic.calls.between: selects nothing"),
+    ],
+)
+def test_sites_of_traffic_are_named_once(sites: str, expected: str) -> None:
+    found = problems(changed(APART, sites))
+    assert len(found) == 1 and found[0].startswith(expected), found
 
 
 def test_all_mistakes_are_told_at_once() -> None:
