@@ -21,7 +21,7 @@ from helsewan.topology.model import GATEWAY6, SITE_MTU, Site, access_interface
 # address, the kernel would send them for ever, from thousands of sites.
 SITE_SYSCTLS = {"ipv6/conf/default/accept_ra": 0}
 # The default of rp_filter comes from the host and would drop packets that arrive on a backup link. Not set for a site
-# with one link: opening a sysctl file takes longer the more namespaces there are, 1 ms at 2,500.
+# with one link, as each file takes time.
 BACKUP_SYSCTLS = {"ipv4/conf/all/rp_filter": 0, "ipv4/conf/default/rp_filter": 0}
 
 

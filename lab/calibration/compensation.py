@@ -24,17 +24,17 @@ class Calibrated:
 
 
 def calibrate(
+    paths: Sequence[CalibrationPath],
     plan: Plan,
     backend: EngineBackend | KernelBackend,
     switches: Sequence[RouterSwitch],
     socket_in: SocketIn,
     excluded: Collection[str],
 ) -> Calibrated:
-    """Measure the overhead with datagrams on paths of many lengths, and make every direction to a router deliver
+    """Measure the overhead with datagrams on ``paths``, of many lengths, and make every direction to a router deliver
     earlier by the overhead of one link, except for ``excluded`` links (the management network's). With the link engine,
     frames are then followed through the routers, and the remaining overhead at the ends is measured and compensated
     too."""
-    paths = calibration.calibration_paths(plan, plan.network.seed)
 
     def delays_us() -> list[list[float]]:
         return calibration.measure_us(paths, plan, socket_in)

@@ -28,7 +28,7 @@ from helsewan.emulation.routers.shared_switch import SharedOpenVSwitch
 from helsewan.emulation.routers.switches import RouterKind, RouterSwitch
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.namespaces import Namespace
-from helsewan.lab.calibration.calibration import Overhead
+from helsewan.lab.calibration.calibration import Overhead, calibration_paths
 from helsewan.lab.calibration.compensation import Calibrated, calibrate
 from helsewan.lab.processes.controller_processes import Controllers, Event, NorthboundProcess, SlowPathProcess
 from helsewan.lab.processes.process_monitor import ProcessMonitor
@@ -132,11 +132,14 @@ class Testbed:
         stage("programming the routers")
         self._slow_path = self._start_slow_path()
         self._started.callback(lambda: _started_component(self._slow_path, "slow path").close())
+        paths = calibration_paths(self.plan, self.network.seed)
         self.controllers.wait_for_event("all-programmed")
         self.controllers.wait_for_event("all-links-up")
         stage("calibrating the links")
         management_links = {management_link_name(router.id) for router in self.network.routers}
-        self._calibrated = calibrate(self.plan, self.backend, self._net.switches, self.socket_in, management_links)
+        self._calibrated = calibrate(
+            paths, self.plan, self.backend, self._net.switches, self.socket_in, management_links
+        )
         if self._open_vswitch is not None:
             self._open_vswitch.forget_missed()
 
