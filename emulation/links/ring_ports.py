@@ -130,6 +130,18 @@ class RingPorts:
         if self._thread is not None:
             self._thread.join()
 
+    def release(self) -> None:
+        """After `close`, and after the engine and the switch have ended: give up memory and sockets. Idempotent."""
+        for port in self._ports:
+            os.close(port.memory)
+            port.listener.close()
+            if port.connection:
+                port.connection.close()
+        for descriptor in (self._kick, self._closing) if self._ports else ():
+            os.close(descriptor)
+        self._ports.clear()
+        self._selector.close()
+
     def _start(self, ports: Sequence[RingPort]) -> None:
         """Start the rings of connected ports."""
         if not ports:

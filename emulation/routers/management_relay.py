@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from helsewan.common.ownership import create_log
-from helsewan.common.processes import die_with_parent
 from helsewan.emulation.sandbox.namespaces import entered
 
 _CONNECT_S = 5.0  # to a controller; the switch tries again
@@ -67,7 +66,7 @@ class ManagementRelay:
         argv = [sys.executable, "-m", "helsewan.emulation.routers.management_relay", str(self._configuration)]
         with self.log.open("a") as errors:
             process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, pass_fds=self._namespaces
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, pass_fds=self._namespaces
             )
         assert process.stdout
         with process.stdout as ready:
@@ -78,6 +77,8 @@ class ManagementRelay:
         """Kill the process."""
         self.process.kill()
         self.process.wait()
+        if self.process.stdin:
+            self.process.stdin.close()
 
 
 class _Connection:
@@ -145,12 +146,13 @@ async def _serve(relayed: Sequence[Relayed]) -> None:
         await _Connection(each).serve()
     os.write(1, _READY)
     os.close(1)
-    await asyncio.Event().wait()
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(0, ended.set)  # not a signal with the thread that started this: others go on
+    await ended.wait()
 
 
 def main() -> None:
-    """Relay until killed."""
-    die_with_parent()
+    """Relay until killed, or until the process that started it has ended, which closes its standard input."""
     rows = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     asyncio.run(_serve([Relayed(**row) for row in rows]))
 

@@ -166,9 +166,11 @@ class SharedOpenVSwitch:
         raise KeyError(_POLLING)
 
     def stop(self) -> None:
-        """Kill both daemons. Idempotent."""
+        """Kill both daemons, and give up their namespace. Idempotent."""
         for daemon in self._daemons:
             daemon.kill()
+        if self._daemons:
+            self._namespace.close()
         self._daemons.clear()
 
     def _allocate_buffers(self) -> None:

@@ -217,13 +217,17 @@ class Testbed:
         self._started.close()
 
     def dismantle(self) -> None:
-        """After `close`: end the routers and all commands on nodes, and give up the namespaces, for a sandbox that goes
-        on. Idempotent."""
+        """After `close`: end the routers, all commands on nodes and the link engine, and give up the namespaces, for a
+        sandbox that goes on. Idempotent."""
         switches = self._net.switches if self._net is not None else []
         if switches:
             switches[0].batchShutdown(switches)
         nodes = list(self._net.values()) if self._net is not None else []
         dismantle([*nodes, *([self._management.centre] if self._management is not None else [])])
+        if self._engine is not None:
+            self._engine.close()
+        if isinstance(self._backend, EngineBackend):
+            self._backend.rings.release()
 
     @property
     def bfd(self) -> bfd.Timers:

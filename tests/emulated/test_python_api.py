@@ -64,12 +64,15 @@ print("before", flush=True)
 sandbox.inhabit()
 sandbox.inhabit()
 for _ in range(2):
+    opened = len(os.listdir("/proc/self/fd"))
     with Emulation(NETWORK, policy="open") as emulation:
-        daemons = [s.forwarding_thread().pid for s in emulation.net.switches]
+        daemons = [s.forwarding_thread().pid for s in emulation.net.switches] + [emulation.testbed.engine.pid]
         sleeping = emulation.net["gp-c"].popen("sleep 1000")
         print(replies(emulation), flush=True)
     left = [p for p in daemons if os.path.exists(f"/proc/{p}")]
     print(left, sleeping.wait() < 0, os.listdir(sandbox.RUN_DIR), flush=True)
+    more = len(os.listdir("/proc/self/fd")) - opened
+    print("descriptors", more < 10 or more, flush=True)  # a monitor's and the counters' stay
 """
 SIDE_BY_SIDE = """
 sandbox.inhabit()
@@ -242,7 +245,10 @@ def test_from_pytest(run, tmp_path: Path, workers: list[str]) -> None:  # type: 
 
 def test_twice_in_a_row(run) -> None:  # type: ignore[no-untyped-def]
     done = run("-c", HEAD + TWICE)  # the file over /etc/hosts stays as long as the sandbox
-    assert (done.returncode, done.stdout.split("\n")) == (0, ["before", *["True", "[] True ['hosts']"] * 2, ""])
+    assert (done.returncode, done.stdout.split("\n")) == (
+        0,
+        ["before", *["True", "[] True ['hosts']", "descriptors True"] * 2, ""],
+    )
 
 
 def test_side_by_side(run) -> None:  # type: ignore[no-untyped-def]

@@ -64,13 +64,10 @@ def test_a_broken_ring_ends_one_port_only(do: Script) -> None:
     do.until("net.ping([a, b, c], timeout='1') == 0.0")  # by the other lines
     do.until("any(e['event'] == 'port-down' and e.get('link') == 'north-middle' for e in emulation.events)")
     assert do("emulation.status()['dead']") == []
-    down = do("[e['link'] for e in emulation.events if e['event'] == 'port-down' and e.get('router') == 'south']")
-    assert set(down) <= {"middle-south"}  # of the test before
     do("emulation.power_off('north')")
     do("emulation.power_on('north')")
-    since = do("len(emulation.events)")
     do.until("net.ping([a, b, c], timeout='1') == 0.0")
-    assert do(f"[e for e in emulation.events[{since}:] if e['event'] == 'port-down']") == []
+    assert do("net['north'].rings['link2'].running") is True
     assert do(f"sum({BROKEN})") == 1
 
 
