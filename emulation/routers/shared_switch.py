@@ -198,14 +198,9 @@ class SharedOpenVSwitch:
             raise CommandError([PROGRAM.name], "none", f"{len(missing) + len(refused)} ports: {reason}; see {log}")
 
     def _set_priorities(self) -> None:
-        """Give the forwarding and repair threads real-time priority, and the polling thread its core for itself as far
-        as other threads of the daemon go: of the same priority, they would keep it waiting for a whole time slice."""
+        """Give the forwarding and repair threads real-time priority. The polling thread, which has one core, needs a
+        higher one than the daemon's others: of the same priority, they keep it waiting for a whole time slice."""
         pid = self._daemons[-1].pid
-        cores = os.sched_getaffinity(0)
-        others = cores - {max(cores)} or cores
-        polling = set(threads(pid, _POLLING))
-        for thread in set(threads(pid, "")) - polling:
-            os.sched_setaffinity(thread, others)
         set_realtime(SWITCHES, pid)  # it learns of ports that go down
         for name, level in ((MONITOR, LINKS), (REVALIDATOR, SWITCHES), (_POLLING, LINKS), (_VHOST, SWITCHES)):
             for thread in threads(pid, name):
@@ -382,7 +377,7 @@ def _settings(name: str, ports: int) -> list[str]:
         f"other_config:pmd-maxsleep={MAX_SLEEP_US}",
         "other_config:per-port-memory=false",
         "other_config:n-handler-threads=1",
-        "other_config:n-revalidator-threads=1",
+        "other_config:n-revalidator-threads=2",
         f"other_config:bundle-idle-timeout={BUNDLE_IDLE_S}",
     ]
 

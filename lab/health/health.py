@@ -12,6 +12,8 @@ from helsewan.emulation.links.counters import bin_limits_ns
 from helsewan.emulation.sandbox.procfs import Load, ThreadClock
 from helsewan.lab.flows.records import Array
 
+CONTROLLER = "controller"  # the observed process
+ROUTERS = "routers"  # the observed thread that forwards for all shared routers
 REPORTED_WAIT_US = 10_000  # threads with no longer single wait are left out of the history
 
 

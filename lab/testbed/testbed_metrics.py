@@ -10,11 +10,11 @@ from contextlib import suppress
 from helsewan.emulation.links.ring_ports import RingBacklog
 from helsewan.emulation.routers.packet_sockets import FrameQueue, PacketSockets
 from helsewan.emulation.routers.switches import RouterKind, Thread
+from helsewan.lab.health.health import CONTROLLER, ROUTERS
 from helsewan.lab.health.health_monitor import LinkCounters
 from helsewan.lab.testbed.testbed import Testbed
 
-LINK_ENGINE, TRAFFIC, CONTROLLER, RUN = "link engine", "traffic sender", "controller", "traffic and timeline"
-ROUTERS = "routers"  # the thread that forwards for all of them
+LINK_ENGINE, TRAFFIC, RUN = "link engine", "traffic sender", "traffic and timeline"
 
 
 class TestbedMetrics:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from helsewan.emulation.links import engine_backend
 from helsewan.emulation.links.engine import EngineError, PipeChange, PipeSpec
 from helsewan.emulation.links.engine_backend import EngineBackend
 from helsewan.emulation.links.link_backend import End
@@ -46,11 +50,15 @@ class Recorder:
 
 
 @pytest.fixture
-def backend() -> EngineBackend:
-    """Links "one" (pipes 0 and 1), "two" (2 and 3) and "three" (4 and 5) over a recorder."""
+def backend(monkeypatch: pytest.MonkeyPatch) -> EngineBackend:
+    """Links "one" (pipes 0 and 1), "two" (2 and 3) and "three" (4 and 5) from ports of their own to a trunk (port 3),
+    over a recorder."""
+    monkeypatch.setattr(engine_backend, "open_tap", lambda namespace, name: os.open(os.devnull, os.O_RDWR))
     result = EngineBackend(Recorder(), lambda rate_bps, delay_us: PipeModel(rate_bps, delay_us), seed=5)  # type: ignore[arg-type]
+    node: Any = SimpleNamespace(namespace=None)
+    *ends, trunk = (result.end(node, name) for name in ("wan0", "wan1", "wan2", "trunk"))
     for number, name in enumerate(("one", "two", "three")):
-        result.join(name, End(number), End(9, vlan=number + 1), 1_000_000, 10_000 + number)
+        result.join(name, ends[number], End(trunk.port, vlan=number + 1), 1_000_000, 10_000 + number)
     result.commit()
     return result
 
@@ -58,7 +66,7 @@ def backend() -> EngineBackend:
 def test_a_link_is_two_pipes_each_with_its_own_seed(backend: EngineBackend) -> None:
     specs: list[PipeSpec] = backend.engine.specs  # type: ignore[attr-defined]
     ends = [(spec.src_port, spec.src_vlan, spec.dst_port, spec.dst_vlan) for spec in specs[:2]]
-    assert ends == [(0, 0, 9, 1), (9, 1, 0, 0)]
+    assert ends == [(0, 0, 3, 1), (3, 1, 0, 0)]
     assert len({spec.seed for spec in specs}) == 6
     assert [backend.links["two"].pipe(direction) for direction in Direction] == [2, 3]
 

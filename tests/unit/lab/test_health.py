@@ -71,7 +71,9 @@ ON_TIME = Lateness(1000, 20.0, 80.0, 400.0, 0, 0, 100.0, ())
         ),
         ({"threads": {"bodo": SchedulingDelay(0, stalled_us=50_000)}}, Grade.VOID, "bodo", "did not run"),
         ({"threads": {"link engine": SchedulingDelay(0, busy=0.97)}}, Grade.SUSPECT, "link engine", "on a core"),
-        ({"processes": {"controller": SchedulingDelay(600_000)}}, Grade.SUSPECT, "controller", "waited for a core"),
+        ({"processes": {"controller": SchedulingDelay(950_000)}}, Grade.SUSPECT, "controller", "waited for a core"),
+        ({"processes": {"the run": SchedulingDelay(600_000)}}, Grade.SUSPECT, "the run", "waited for a core"),
+        ({"threads": {"routers": SchedulingDelay(90_000, stalled_us=50_000)}}, Grade.VOID, "routers", "did not run"),
     ],
 )
 def test_the_grade_that_a_second_gives_a_run(
