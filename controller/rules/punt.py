@@ -13,9 +13,8 @@ from helsewan.controller.openflow.pipeline import Drop, Purpose, purpose_of
 from helsewan.controller.slowpath.icmp import IcmpError, Ipv4Packet, read_ipv4
 from helsewan.controller.slowpath.icmp6 import Ipv6Packet, read_ipv6
 
-# Enough for a few simultaneous traceroutes; a flood of packets is answered only in part and does no harm: an answer
-# costs its router 0.5 ms of a core, and a PoP that fails has hundreds of flows answered at the moment of their repair.
-PUNT_METER = PacketMeterRule(CONTROLLER_METER, rate_pps=10, burst_packets=20)
+# Enough for a few simultaneous traceroutes; a flood of packets is answered only in part and does no harm.
+PUNT_METER = PacketMeterRule(CONTROLLER_METER, rate_pps=50, burst_packets=50)
 
 _ETHERNET_BYTES, _TAG_BYTES, _LABEL_BYTES = 14, 4, 4
 _BOTTOM_OF_STACK = 0x100

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_benchmark_measures_a_real_failure(tmp_path: Path) -> None:
     """Other programs on the machine may make a gap longer, never shorter than the difference of the delays."""
-    arguments = [str(tmp_path), "helsewan", "300", "no-python-for-ryu", str(LONGER_US), "next=1"]
+    arguments = [str(tmp_path), "helsewan", "300", "no-python-for-ryu", "0", str(LONGER_US), "next=1"]
     argv = sandbox.command([sys.executable, "-m", "benchmarks.sandboxed.repair", *arguments])
     done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr

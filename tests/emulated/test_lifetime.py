@@ -15,7 +15,7 @@ from waiting import wait_for
 
 UP = ("up", "--from", "small.yaml", "--policy", "open", "--detach")
 WORKER = "helsewan.lab.server.worker"  # the sandbox's first process, and its launchers
-FORWARDER = "ovs-vswitchd"
+ROUTERS = "ovsdb-server"  # of either kind of routers, which are being started
 
 
 def last_event(directory: Path) -> dict[str, object]:
@@ -28,11 +28,11 @@ def last_event(directory: Path) -> dict[str, object]:
     ("number", "moment"),
     [
         (signal.SIGTERM, WORKER),
-        (signal.SIGKILL, FORWARDER),
+        (signal.SIGKILL, ROUTERS),
         *(
             pytest.param(*case, marks=pytest.mark.exhaustive)
-            for case in product([signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP], [WORKER, FORWARDER])
-            if case not in [(signal.SIGTERM, WORKER), (signal.SIGKILL, FORWARDER)]
+            for case in product([signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP], [WORKER, ROUTERS])
+            if case not in [(signal.SIGTERM, WORKER), (signal.SIGKILL, ROUTERS)]
         ),
     ],
 )

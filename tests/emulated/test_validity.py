@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from helsewan.emulation.routers.shared_switch import PROGRAM
+
 pytestmark = [pytest.mark.alone, pytest.mark.exhaustive]
 
 TOGETHER_S = 2.0  # for every hog to be ready
@@ -113,6 +115,17 @@ def test_a_router_that_stands_still_is_named_with_its_second(tmp_path: Path) -> 
     router = next(Path(word.removeprefix("--pidfile=")).parent.name for word in words if "--pidfile=" in word)
     span_ns = hold(pid, 0.25)
     stalls = [r for r in run.reasons() if r["where"] == router and r["what"].startswith("frames waited while")]
+    assert stalls and stalls[0]["value"] > 40
+    assert set(stalls[0]["seconds"]) & run.seconds(span_ns)
+
+
+def test_shared_routers_that_stand_still_are_named_with_their_second(tmp_path: Path) -> None:
+    """The vswitchd of all routers stopped for 250 ms while calls go through it."""
+    run = Starved(tmp_path)
+    run.wait_for_second(2)
+    pid, _ = run.busiest(str(PROGRAM))
+    span_ns = hold(pid, 0.25)
+    stalls = [r for r in run.reasons() if r["where"] == "routers" and r["what"].startswith("frames waited while")]
     assert stalls and stalls[0]["value"] > 40
     assert set(stalls[0]["seconds"]) & run.seconds(span_ns)
 

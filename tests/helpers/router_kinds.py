@@ -31,12 +31,13 @@ ONLY = (
             "test_python_api.py::test_a_router_whose_daemon_dies_*",
             "test_python_api.py::test_a_router_that_runs_in_a_threads_sandbox_is_not_dead",
             "test_runs.py::test_a_router_that_dies_during_the_start_is_named_at_once",
+            "test_validity.py::test_a_router_that_stands_still_*",
         ),
         "a daemon of one router ends or is stopped, and the others go on: shared routers have no daemons of their own",
     ),
     Only(
         SHARED,
-        ("test_shared_routers.py::*",),
+        ("test_shared_routers.py::*", "test_validity.py::test_shared_routers_*"),
         "what all routers share ends, or a port in shared memory breaks: private routers have neither",
     ),
 )
