@@ -16,6 +16,7 @@ from mininet.link import Link
 from helsewan.emulation.links.link_backend import CORE_MTU, TAP_QUEUE, Dataplane, LinkBackend
 from helsewan.emulation.netlink.interfaces import NetlinkIntf
 from helsewan.emulation.nodes.nodes import SiteNode
+from helsewan.emulation.routers.shared_switch import SharedSwitch
 from helsewan.emulation.routers.switches import ON_TRUNK, RouterSwitch
 from helsewan.topology.model import (
     ACCESS_LINK_PORTS,
@@ -39,6 +40,22 @@ class LinkIntf(NetlinkIntf):
     def set_up(self, up: bool) -> None:
         """Restore or fail the link."""
         self.link.set_up(up)
+
+    def isUp(self, setUp: bool = False) -> bool:
+        """Restore the link if ``setUp``; returns whether the interface is up."""
+        if not self._is_ring():
+            return super().isUp(setUp)
+        if setUp:
+            self.set_up(up=True)
+        return self.node.rings[self.device].is_wanted
+
+    def status(self) -> str:
+        """``OK`` if the interface exists, as shown by Mininet's ``links`` command."""
+        return "OK" if self._is_ring() else super().status()
+
+    def _is_ring(self) -> bool:
+        """Whether the interface is a port in shared memory, of which the kernel knows nothing."""
+        return isinstance(self.node, SharedSwitch) and self.device in self.node.rings
 
 
 class SiteIntf(LinkIntf):

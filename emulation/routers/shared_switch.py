@@ -69,7 +69,7 @@ class SharedOpenVSwitch:
         self._namespace = Namespace()  # Open vSwitch creates an interface for each bridge
         self._relay: ManagementRelay | None = None
         self._daemons: list[Daemon] = []
-        self._is_started = False
+        self.is_started = False  # whether ``start`` has started everything
         self._misses_before = 0
         self._counted = shared_counters.Counted({}, 0)
         self._control = self.home / f"{FORWARDER}.ctl"
@@ -101,7 +101,7 @@ class SharedOpenVSwitch:
         self._allocate_buffers()
         self.add(routers)
         self._set_priorities()  # not before: the thread of BFD begins with its first session
-        self._is_started = True
+        self.is_started = True
 
     def add(self, routers: Sequence[SharedSwitch]) -> None:
         """Add routers without any rules, and wait until all their ports work. Raises CommandError."""
@@ -112,11 +112,6 @@ class SharedOpenVSwitch:
     def configure(self, *arguments: str) -> str:
         """Run ovs-vsctl; returns when the change is in effect, unless ``--no-wait`` is given."""
         return run(["ovs-vsctl", f"--db=unix:{self._socket}", "--timeout=60", *arguments], START_DEADLINE_S)
-
-    @property
-    def is_started(self) -> bool:
-        """Whether ``start`` has started everything."""
-        return self._is_started
 
     def running_daemons(self) -> list[Daemon]:
         """Both daemons."""
@@ -233,7 +228,7 @@ class SharedSwitch(RouterSwitch):
         if switches:
             for switch in switches:
                 switch.home.mkdir(mode=0o700, exist_ok=True)
-                switch.management_socket.symlink_to(switch.open_vswitch.home / f"{switch.bridge}.mgmt")
+                switch._link_management_socket()
                 switch._is_on = True
             switches[0].open_vswitch.start(switches)
         return switches
@@ -244,6 +239,11 @@ class SharedSwitch(RouterSwitch):
         if switches:
             switches[0].open_vswitch.stop()
         return switches
+
+    def _link_management_socket(self) -> None:
+        """Show the bridge's socket where every router's is."""
+        with suppress(FileExistsError):
+            self.management_socket.symlink_to(self.open_vswitch.home / f"{self.bridge}.mgmt")
 
     def open_ring(self, name: str) -> RingPort | None:
         """Create the port of interface ``name`` in shared memory; None for the management interface, whose frames go
@@ -261,6 +261,7 @@ class SharedSwitch(RouterSwitch):
     def power_on(self) -> None:
         """Give the ports power and the bridge its controllers again."""
         ports = list(self.rings.values())
+        self._link_management_socket()
         self.open_vswitch.rings.set_power(ports, True)
         self.open_vswitch.require(ports)
         self._is_on = True
@@ -279,6 +280,7 @@ class SharedSwitch(RouterSwitch):
             self.open_vswitch.configure("del-controller", self.bridge)
             for command in ("del-flows", "del-groups", "del-meters"):
                 self.ofctl(command)
+            self.management_socket.unlink()  # nobody reads the rules of a router that is off
 
     @property
     def is_on(self) -> bool:

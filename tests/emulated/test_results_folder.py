@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from router_kinds import forwarder_log
 from short_run import wait_until_gone
 from terminal import DEADLINE_S, Terminal
 
@@ -69,7 +70,7 @@ def test_under_sudo_all_files_are_the_users_from_the_start(tmp_path: Path) -> No
     process.communicate()
     wait_until_gone(tmp_path)
     files = [tmp_path / "frames.pcapng", tmp_path / "results", *(tmp_path / "results").rglob("*")]
-    assert {"history.jsonl", "controller.log", "south.ovs-vswitchd.log", "changes.jsonl", "northbound.log"} <= {
+    assert {"history.jsonl", "controller.log", forwarder_log("south"), "changes.jsonl", "northbound.log"} <= {
         path.name for path in files
     }
     assert {(path.stat().st_uid, path.stat().st_gid) for path in files} == {(USER, GROUP)}
