@@ -47,7 +47,7 @@ class LinkIntf(NetlinkIntf):
             return super().isUp(setUp)
         if setUp:
             self.set_up(up=True)
-        return self.node.rings[self.device].is_wanted
+        return bool(self.node.rings[self.device].is_wanted)
 
     def status(self) -> str:
         """``OK`` if the interface exists, as shown by Mininet's ``links`` command."""

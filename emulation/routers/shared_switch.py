@@ -39,7 +39,6 @@ from helsewan.emulation.routers.switches import (
     bridge_settings,
     controller_settings,
     daemon_options,
-    has_bfd,
 )
 from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.emulation.sandbox.procfs import thread_clock_ns, threads
@@ -148,10 +147,6 @@ class SharedOpenVSwitch:
     def ask(self, command: str, *arguments: str) -> str:
         """The output of a command of vswitchd (ovs-appctl(8)). Raises UnixctlError."""
         return unixctl.command(self._control, command, *arguments)
-
-    def ask_all(self, commands: Iterable[Sequence[str]]) -> None:
-        """Give vswitchd commands, each a name with arguments, all at once. Raises UnixctlError."""
-        unixctl.commands(self._control, list(commands))
 
     def forwarding_thread(self) -> Thread:
         """The polling thread. Raises KeyError when it has ended, or was not started."""
@@ -302,21 +297,12 @@ class SharedSwitch(RouterSwitch):
 
     @classmethod
     def set_carriers(cls, ends: Iterable[tuple[SharedSwitch, str]], up: bool) -> None:
-        """Let interfaces gain or lose carrier, all at once.
-
-        Open vSwitch stops ports one by one, and waits for all its threads each time: up to 10 ms, the interval at which
-        the polling thread agrees. So that groups leave all ports at the same time, BFD declares them dead first."""
+        """Let interfaces gain or lose carrier. Open vSwitch stops ports one by one, and waits for all its threads each
+        time: up to 10 ms, the interval at which the polling thread agrees."""
         found = list(ends)
-        if not found:
-            return
-        open_vswitch = found[0][0].open_vswitch
-        ports = [router.rings[interface] for router, interface in found]
-        sessions = [router.interface_name(interface) for router, interface in found if router.has_bfd(interface)]
-        if up:
-            open_vswitch.rings.set_carrier(ports, True)
-        open_vswitch.ask_all(("bfd/set-forwarding", name, "normal" if up else "false") for name in sessions)
-        if not up:
-            open_vswitch.rings.set_carrier(ports, False)
+        if found:
+            rings = found[0][0].open_vswitch.rings
+            rings.set_carrier([router.rings[interface] for router, interface in found], up)
 
     def set_interface(self, name: str, *settings: str) -> None:
         """Set columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has applied
@@ -327,10 +313,6 @@ class SharedSwitch(RouterSwitch):
     def log(self) -> Path:
         """The log of the vswitchd that all routers share."""
         return self.open_vswitch.log(FORWARDER)
-
-    def has_bfd(self, name: str) -> bool:
-        """Whether an interface has a BFD session."""
-        return self.bfd is not None and has_bfd(self.openflow_ports()[name])
 
     def control_socket(self, number: int) -> Path:
         """The socket by which the bridge reaches controller ``number``, over the relay."""
