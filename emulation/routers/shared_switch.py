@@ -238,7 +238,12 @@ class SharedSwitch(RouterSwitch):
     def _link_management_socket(self) -> None:
         """Show the bridge's socket where every router's is."""
         with suppress(FileExistsError):
-            self.management_socket.symlink_to(self.open_vswitch.home / f"{self.bridge}.mgmt")
+            self.management_socket.symlink_to(self.bridge_socket)
+
+    @property
+    def bridge_socket(self) -> Path:
+        """The bridge's socket among the daemon's files."""
+        return self.open_vswitch.home / f"{self.bridge}.mgmt"
 
     def open_ring(self, name: str) -> RingPort | None:
         """Create the port of interface ``name`` in shared memory; None for the management interface, whose frames go

@@ -178,9 +178,14 @@ class RouterSwitch(NamespaceNode, Switch, ABC):  # type: ignore[misc]
         """The socket on which the router's bridge speaks OpenFlow with local programs."""
         return self.home / f"{BRIDGE}.mgmt"
 
+    @property
+    def bridge_socket(self) -> Path:
+        """Where the bridge has that socket itself, also while the router is off."""
+        return self.management_socket
+
     def ofctl(self, command: str, *argv: str) -> str:
         """The output of ``ovs-ofctl -O OpenFlow13 COMMAND`` for this router's bridge."""
-        return run(["ovs-ofctl", "-O", "OpenFlow13", command, f"unix:{self.management_socket}", *argv])
+        return run(["ovs-ofctl", "-O", "OpenFlow13", command, f"unix:{self.bridge_socket}", *argv])
 
 
 def bridge_settings(
