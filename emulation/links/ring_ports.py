@@ -14,7 +14,6 @@ import select
 import selectors
 import socket
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,8 +25,7 @@ from helsewan.emulation.routers.packet_sockets import Backlog
 
 ENTRIES = 256  # frames a ring holds: 128 dropped in bursts, and each doubles the memory of every port
 _REPLY_DEADLINE_S = 5.0
-_EVERY_S = 0.002
-_ADD_SEALS, _GET_SEALS = fcntl.F_ADD_SEALS, fcntl.F_GET_SEALS
+_BROKEN = (OSError, vhost_user.ProtocolError)  # a conversation that cannot go on
 _FIXED_SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW  # so that no access to a mapping can fail
 
 
@@ -40,7 +38,7 @@ class RingPort:
         self.size, *self.offsets = _linkengine.vring_layout(ENTRIES)
         self.memory = os.memfd_create("ring-port", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.memory, self.size)
-        fcntl.fcntl(self.memory, _ADD_SEALS, _FIXED_SIZE)
+        fcntl.fcntl(self.memory, fcntl.F_ADD_SEALS, _FIXED_SIZE)
         self.number = -1  # the engine's, once it has the memory
         self.has_carrier = True  # as asked for
         self.has_power = True
@@ -67,7 +65,7 @@ class RingPorts:
     def __init__(self, engine: EngineProcess) -> None:
         self._engine = engine
         self._ports: list[RingPort] = []
-        self._lock = threading.RLock()  # of all ports' states and conversations
+        self._changed = threading.Condition()  # locks all ports' states and conversations, and tells of changes
         self._selector = selectors.EpollSelector()
         self._kick = os.eventfd(0, os.EFD_CLOEXEC)
         self._closing = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -96,7 +94,7 @@ class RingPorts:
     def set_carrier(self, ports: Iterable[RingPort], up: bool) -> None:
         """Let ports gain or lose carrier; returns when the switch does not use those without any more. A port that is
         not connected gains it when it is."""
-        with self._lock:
+        with self._changed:
             found = list(ports)
             for port in found:
                 port.has_carrier = up
@@ -104,7 +102,7 @@ class RingPorts:
 
     def set_power(self, ports: Iterable[RingPort], on: bool) -> None:
         """Give ports power, or take it: without, they have no carrier either."""
-        with self._lock:
+        with self._changed:
             found = list(ports)
             for port in found:
                 port.has_power = on
@@ -114,15 +112,15 @@ class RingPorts:
         """Start and stop rings as wanted."""
         self._stop([port for port in ports if port.running and not port.is_wanted])
         self._start([port for port in ports if port.connection and not port.running and port.is_wanted])
+        self._changed.notify_all()
 
     def wait(self, ports: Iterable[RingPort], deadline_s: float) -> list[RingPort]:
         """Wait until the switch is connected to all ``ports``, and uses the rings of those that have carrier; returns
         the ports that are not so in time."""
-        until = time.monotonic() + deadline_s
-        waiting = list(ports)
-        while (waiting := [port for port in waiting if not port.is_ready]) and time.monotonic() < until:
-            time.sleep(_EVERY_S)
-        return waiting
+        wanted = list(ports)
+        with self._changed:
+            self._changed.wait_for(lambda: all(port.is_ready for port in wanted), deadline_s)
+            return [port for port in wanted if not port.is_ready]
 
     def close(self) -> None:
         """Accept no more connections. The ports stay as they are: they end with the engine."""
@@ -137,8 +135,9 @@ class RingPorts:
             port.listener.close()
             if port.connection:
                 port.connection.close()
-        for descriptor in (self._kick, self._closing) if self._ports else ():
-            os.close(descriptor)
+        for descriptor in (self._kick, self._closing, self._call) if self._ports else ():
+            if descriptor >= 0:
+                os.close(descriptor)
         self._ports.clear()
         self._selector.close()
 
@@ -152,7 +151,7 @@ class RingPorts:
             try:
                 vhost_user.start_queues(port.connection, ENTRIES, port.offsets, self._call, self._kick)
                 port.running = True
-            except OSError:  # the switch has removed the port meanwhile: it will connect again if it adds it
+            except _BROKEN:  # the switch has removed the port meanwhile: it will connect again if it adds it
                 self._disconnect(port)
 
     def _stop(self, ports: Sequence[RingPort]) -> None:
@@ -163,14 +162,14 @@ class RingPorts:
             try:
                 vhost_user.ask_to_stop(port.connection)
                 asked.append(port)
-            except OSError:
+            except _BROKEN:
                 self._disconnect(port)
         for port in asked:
             assert port.connection
             try:
                 vhost_user.await_stop(port.connection)
                 port.running = False
-            except (OSError, vhost_user.ProtocolError):
+            except _BROKEN:
                 self._disconnect(port)
         if asked:
             self._engine.set_rings([port.number for port in asked], False)
@@ -191,7 +190,7 @@ class RingPorts:
             ready = self._selector.select()
             if any(key.fileobj == self._closing for key, _ in ready):
                 return
-            with self._lock:
+            with self._changed:
                 connected = []
                 for key, _ in ready:
                     port: RingPort = key.data
@@ -202,6 +201,7 @@ class RingPorts:
                         self._disconnect(port)
                 with suppress(EngineError):
                     self._start([port for port in connected if port.is_wanted])
+                self._changed.notify_all()
 
     def _accept(self, port: RingPort) -> bool:
         """Accept a connection in place of any other; whether it can be used."""
@@ -214,7 +214,7 @@ class RingPorts:
         connection.settimeout(_REPLY_DEADLINE_S)
         try:
             vhost_user.begin(connection, port.memory, port.size)
-        except (OSError, vhost_user.ProtocolError):
+        except _BROKEN:
             connection.close()  # DPDK connects again
             return False
         port.connection = connection

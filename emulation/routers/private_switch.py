@@ -7,7 +7,7 @@ vswitchd polls all its ports on each wake-up, so one per router with few ports i
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -24,15 +24,13 @@ from helsewan.emulation.routers.switches import (
     MONITOR,
     REVALIDATOR,
     SCHEMA,
-    START_DEADLINE_S,
     USERSPACE,
     Daemon,
     RouterKind,
     RouterSwitch,
     Thread,
-    adopt,
     bridge_settings,
-    daemon_options,
+    start_daemon,
 )
 from helsewan.emulation.sandbox.procfs import thread_clock_ns, threads
 from helsewan.emulation.sandbox.realtime import LINKS, SWITCHES, set_realtime
@@ -83,14 +81,10 @@ class PrivateSwitch(RouterSwitch):
         if template:
             shutil.copyfile(template, database)
         with self.namespace.entered():
-            options = daemon_options(self.home, DATABASE_SERVER, self._log(DATABASE_SERVER))
-            run(["ovsdb-server", str(database), f"--remote=punix:{self._socket}", *options], START_DEADLINE_S)
-            self._adopt(DATABASE_SERVER)
+            self._start(DATABASE_SERVER, [str(database), f"--remote=punix:{self._socket}"])
             run(["ovs-vsctl", f"--db=unix:{self._socket}", "--no-wait", "--timeout=20", *self._configuration()])
             own = {"OVS_RUNDIR": str(self.home), "LD_PRELOAD": ALLOCATOR}
-            options = daemon_options(self.home, FORWARDER, self._log(FORWARDER))
-            run(["ovs-vswitchd", f"unix:{self._socket}", *options], START_DEADLINE_S, own)
-            self._adopt(FORWARDER)
+            self._start(FORWARDER, [f"unix:{self._socket}"], own)
             self._set_realtime(self._daemons[FORWARDER].pid)
             with suppress(OSError):  # older or stricter kernel: smaller receive buffers
                 widen(self._daemons[FORWARDER].pid)
@@ -142,8 +136,8 @@ class PrivateSwitch(RouterSwitch):
     def _log(self, daemon: str) -> Path:
         return self.log_dir / f"{self.name}.{daemon}.log"
 
-    def _adopt(self, name: str) -> None:
-        self._daemons[name] = adopt(self.home, name, self._log(name))
+    def _start(self, name: str, arguments: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        self._daemons[name] = start_daemon([name, *arguments], self.home, name, self._log(name), env)
 
     def _set_realtime(self, vswitchd: int) -> None:
         """Give vswitchd's forwarding and repair threads real-time priority; the database and controller stay normal."""

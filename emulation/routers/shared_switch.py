@@ -35,10 +35,9 @@ from helsewan.emulation.routers.switches import (
     RouterKind,
     RouterSwitch,
     Thread,
-    adopt,
     bridge_settings,
     controller_settings,
-    daemon_options,
+    start_daemon,
 )
 from helsewan.emulation.sandbox.namespaces import Namespace
 from helsewan.emulation.sandbox.procfs import thread_clock_ns, threads
@@ -84,19 +83,17 @@ class SharedOpenVSwitch:
         database = self.home / "conf.db"
         with self._namespace.entered():
             run(["ovsdb-tool", "create", str(database), str(SCHEMA)])
-            options = daemon_options(self.home, DATABASE_SERVER, self.log(DATABASE_SERVER))
-            run(["ovsdb-server", str(database), f"--remote=punix:{self._socket}", *options], START_DEADLINE_S)
-            self._daemons.append(adopt(self.home, DATABASE_SERVER, self.log(DATABASE_SERVER)))
+            argv = [DATABASE_SERVER, str(database), f"--remote=punix:{self._socket}"]
+            self._daemons.append(start_daemon(argv, self.home, DATABASE_SERVER, self.log(DATABASE_SERVER)))
             ports = sum(len(router.rings) for router in routers)
             self.configure(
                 "--no-wait", "init", "--", "set", "Open_vSwitch", ".", *_settings(self.home.parent.name, ports)
             )
             # A line for each port whenever one is added, and each refused connection, would fill the log.
             quiet = ("-vdpif_netdev:file:warn", "-vdpdk:file:err", "-vbridge:file:warn")
-            options = daemon_options(self.home, FORWARDER, self.log(FORWARDER))
             own = {"OVS_RUNDIR": str(self.home), "LD_PRELOAD": _preloaded()}
-            run([str(PROGRAM), f"unix:{self._socket}", *options, *quiet], START_DEADLINE_S, own)
-            self._daemons.append(adopt(self.home, FORWARDER, self.log(FORWARDER)))
+            argv = [str(PROGRAM), f"unix:{self._socket}", *quiet]
+            self._daemons.append(start_daemon(argv, self.home, FORWARDER, self.log(FORWARDER), own))
         self._allocate_buffers()
         self.add(routers)
         self._set_priorities()  # not before: the thread of BFD begins with its first session

@@ -10,7 +10,7 @@ import os
 import select
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -225,24 +225,16 @@ def controller_settings(bridge: str, targets: Sequence[str]) -> Iterator[str]:
         yield from ("--", "set", "Bridge", bridge, f"controller=[{names}]")
 
 
-def daemon_options(folder: Path, name: str, log: Path) -> list[str]:
-    """Options common to Open vSwitch's daemons, whose files are in ``folder``: with --detach the command returns when
-    the daemon is ready."""
+def start_daemon(
+    argv: Sequence[str], folder: Path, name: str, log: Path, env: Mapping[str, str] | None = None
+) -> Daemon:
+    """Start a daemon of Open vSwitch, whose files are in ``folder``, and wait until it is ready: with --detach the
+    command returns then, and the daemon is a child of the sandbox's first process, which is this one. Raises
+    CommandError."""
     create_log(log)
-    return [
-        "--detach",
-        "--no-chdir",
-        f"--pidfile={folder / name}.pid",
-        f"--unixctl={folder / name}.ctl",
-        f"--log-file={log}",
-        "-vconsole:off",
-        "-vsyslog:off",
-        "-vfile:info",
-    ]
-
-
-def adopt(folder: Path, name: str, log: Path) -> Daemon:
-    """A daemon that has just been started with `daemon_options`: with --detach it is a child of the sandbox's first
-    process, which is this one."""
+    files = [f"--pidfile={folder / name}.pid", f"--unixctl={folder / name}.ctl", f"--log-file={log}"]
+    levels = ["-vconsole:off", "-vsyslog:off", "-vfile:info"]  # before those that ``argv`` adds
+    program, *rest = argv
+    run([program, "--detach", "--no-chdir", *files, *levels, *rest], START_DEADLINE_S, env)
     pid = int((folder / f"{name}.pid").read_text())  # a daemon removes the file when it ends
     return Daemon(name, pid, os.pidfd_open(pid), log)

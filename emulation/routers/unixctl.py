@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 _DEADLINE_S = 10.0
 _PART_BYTES = 1 << 16
-_A_TURN = 10  # commands taken from a connection in a turn (unixctl_server_run)
 
 
 class UnixctlError(RuntimeError):
@@ -25,24 +23,17 @@ def command(path: Path, name: str, *arguments: str) -> str:
 
 
 def commands(path: Path, asked: Sequence[Sequence[str]], deadline_s: float = _DEADLINE_S) -> list[str]:
-    """The outputs of commands, each a name with arguments, which the daemon carries out in one turn of its main loop:
-    it looks at its control sockets once a turn, and takes a few commands from each. Raises UnixctlError where one was
-    refused, or the daemon does not answer in time."""
-    parts = [asked[start : start + _A_TURN] for start in range(0, len(asked), _A_TURN)]
-    with ExitStack() as opened:
-        sockets = []
-        try:
-            for _ in parts:
-                sock = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-                sock.settimeout(deadline_s)
-                sock.connect(str(path))
-                sockets.append(sock)
-            for sock, part in zip(sockets, parts, strict=True):
-                requests = ({"id": number, "method": name, "params": rest} for number, (name, *rest) in enumerate(part))
-                sock.sendall("".join(map(json.dumps, requests)).encode())
-            replies = [reply for sock, part in zip(sockets, parts, strict=True) for reply in _replies(sock, len(part))]
-        except OSError as error:
-            raise UnixctlError(f"{asked[0][0]}: {path.name}: {error}") from error
+    """The outputs of commands, each a name with arguments, which the daemon gets at once. Raises UnixctlError where one
+    was refused, or the daemon does not answer in time."""
+    requests = ({"id": number, "method": name, "params": rest} for number, (name, *rest) in enumerate(asked))
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(deadline_s)
+            sock.connect(str(path))
+            sock.sendall("".join(map(json.dumps, requests)).encode())
+            replies = _replies(sock, len(asked))
+    except OSError as error:
+        raise UnixctlError(f"{asked[0][0]}: {path.name}: {error}") from error
     return [_result(name, reply) for (name, *_), reply in zip(asked, replies, strict=True)]
 
 
