@@ -13,10 +13,11 @@ from helsewan.lab.health.stalls import told, worst_stall
 from helsewan.lab.health.validity import Grade, ValidityFinding
 from helsewan.scenarios.results.exchange_figures import ExchangeFigures, ExchangeMeasurement
 from helsewan.scenarios.results.measure import Figures, Measurement, Window
-from helsewan.scenarios.spec.metrics import METRICS, Limit, Metric, Source, Unit, show
-from helsewan.scenarios.spec.schema import CheckSpec, Over, ScenarioSpec, Scope
-from helsewan.scenarios.spec.spec import RUN
-from helsewan.scenarios.spec.targets import Fate
+from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Metric, Source, Unit, show
+from helsewan.scenarios.spec.checks.schema import CheckSpec, Over, Scope
+from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.timeline.targets import Fate
+from helsewan.scenarios.spec.timeline.timepoints import RUN
 
 
 class RunVerdict(str, Enum):

@@ -35,7 +35,7 @@ class Window:
 class Figures:
     """The figures of a flow's datagrams in a phase; NaN where there is nothing to take a figure from.
 
-    ``spec.metrics.METRICS`` has the meaning of each.
+    ``spec.checks.metrics.METRICS`` has the meaning of each.
     """
 
     sent: int

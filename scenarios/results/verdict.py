@@ -13,7 +13,7 @@ from rich.table import Table
 
 from helsewan.common.terminal.tables import print_table
 from helsewan.lab.health.validity import Reason
-from helsewan.scenarios.spec.metrics import METRICS, Unit, show
+from helsewan.scenarios.spec.checks.metrics import METRICS, Unit, show
 
 _MARKS = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("-", "dim")}
 _VERDICTS = {"pass": "bold green", "fail": "bold red", "void": "bold yellow", "error": "bold red"}

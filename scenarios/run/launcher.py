@@ -25,7 +25,7 @@ from helsewan.policies.plan_source import load_network_plan
 from helsewan.scenarios.results.report import RESULT, error_result, void_result, write_result
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.spec.spec import Scenario, load_scenario
-from helsewan.scenarios.spec.targets import resolve_timeline
+from helsewan.scenarios.spec.timeline.targets import resolve_timeline
 from helsewan.scenarios.traffic.flows import plan_traffic
 from helsewan.verification.cudd import load_cudd
 

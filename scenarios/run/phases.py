@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from helsewan.scenarios.results.measure import Window
 from helsewan.scenarios.spec.schema import ScenarioSpec
-from helsewan.scenarios.spec.spec import RUN
-from helsewan.scenarios.spec.timepoints import END, START, EventTime
+from helsewan.scenarios.spec.timeline.timepoints import END, RUN, START, EventTime
 
 
 def windows(spec: ScenarioSpec, event_times: Mapping[str, EventTime]) -> tuple[Window, ...]:

@@ -11,7 +11,7 @@ from helsewan.lab.proofs.rule_sources import from_file
 from helsewan.lab.proofs.verification import proved
 from helsewan.policies.plan import Plan
 from helsewan.scenarios.results.checks import CheckResult
-from helsewan.scenarios.spec.metrics import Unit
+from helsewan.scenarios.spec.checks.metrics import Unit
 from helsewan.verification.findings import FindingKind, VerificationFinding, VerificationReport
 from helsewan.verification.live.live_report import LiveReport
 from helsewan.verification.reports import results

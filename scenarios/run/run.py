@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,10 +34,12 @@ from helsewan.lab.processes.history import History
 from helsewan.lab.proofs.rule_sources import from_file
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.lab.testbed.testbed_metrics import TestbedMetrics
+from helsewan.scenarios.run.engine import Engine
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.rule_reader import RuleReader
-from helsewan.scenarios.spec.schema import VerifySpec
-from helsewan.scenarios.spec.timepoints import EventTime
+from helsewan.scenarios.run.timeline import Timeline
+from helsewan.scenarios.spec.checks.schema import VerifySpec
+from helsewan.scenarios.spec.timeline.timepoints import EventTime
 from helsewan.scenarios.traffic.offered_load import offered_load
 from helsewan.scenarios.traffic.transactions import Exchange, ExchangeEngine
 
@@ -96,6 +99,7 @@ class Run:
         self._flows = job.traffic.flows
         self._verify = job.scenario.spec.verify or VerifySpec.model_construct()
         self._reader = RuleReader(job.directory)
+        self._closing = ExitStack()  # of the engines
 
     def execute(self) -> Collected:
         """Do the whole run. Raises SandboxBroken, CapacityExceeded, or the error of a part that did not come up."""
@@ -103,6 +107,7 @@ class Run:
             with cores_awake() as awake:
                 return self._execute(awake)
         finally:
+            self._closing.close()
             self._reader.close()
             self._testbed.close()
 
@@ -117,26 +122,35 @@ class Run:
         self._progress.say(f"the network is up and programmed after {up_s:.1f} s")
         live = self._probe("before")
         self._reader.prepare(self._verify.rules)
-        flows = FlowEngine(
-            self._flows, self._testbed.socket_in, cookie=self._job.scenario.spec.network.seed & 0xFFFFFFFF
-        )
+        seed = self._job.scenario.spec.network.seed
+        flows = FlowEngine(self._flows, self._testbed.socket_in, cookie=seed & 0xFFFFFFFF)
         exchanges = ExchangeEngine(self._job.traffic.exchanges, self._testbed.socket_in)
+        engines: tuple[Engine, ...] = (flows, exchanges)
+        for engine in engines:
+            self._closing.callback(engine.close)
         if self._testbed.has_engine:
             self._testbed.engine.restart_lateness()
         self._clock = RunClock()
         epoch_ns = self._clock.now_ns() + LEAD_NS
-        flows.start(epoch_ns)
-        exchanges.start(epoch_ns)
+        for engine in engines:
+            engine.start(epoch_ns)
         testbed_metrics = TestbedMetrics(self._testbed, flows.sender)
         monitor = HealthMonitor(testbed_metrics, *flows.lateness, self._second_passed)
         monitor.start(epoch_ns)
         self._record("traffic-started", epoch_ns=epoch_ns, flows=len(self._flows))
         set_realtime(LINKS)  # a failure takes all its links down at once
-        event_times = self._follow_timeline(epoch_ns, flows)
-        self._until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9), epoch_ns, flows)
+
+        def until(time_ns: int) -> None:
+            self._until(time_ns, epoch_ns, flows)
+
+        timeline = Timeline(
+            self._job, self._testbed, self._reader, self._clock, until, self._record, self._progress.say
+        )
+        event_times = timeline.follow(epoch_ns)
+        until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9))
         unset_realtime()
-        exchanges.stop()
-        flows.stop()
+        for engine in reversed(engines):
+            engine.stop()
         seconds, pressure = monitor.stop()
         testbed_metrics.close()
         self._check_parts()  # a part that died in the last event_times spoils the records
@@ -211,37 +225,6 @@ class Run:
                 raise CapacityExceeded(str(reason))
             self._progress.say(f"{reason.grade.value}: {reason}")
         return cores
-
-    def _follow_timeline(self, epoch_ns: int, flows: FlowEngine) -> dict[str, EventTime]:
-        """Do every event of the timeline when it is due, and read rules between; returns the time of each event. The
-        scenario's order is kept even when an event is late."""
-        spec, event_times = self._job.scenario.spec, dict[str, EventTime]()
-        planned = {name: EventTime(event.at, event.at) for name, event in spec.timeline.items()}
-        steps = [(event.at, False, name) for name, event in spec.timeline.items()]
-        steps += [(point.resolve(planned, spec.duration), True, name) for name, point in self._verify.rules.items()]
-        for at_us, reads, name in sorted(steps):
-            if reads:
-                at_us = self._verify.rules[name].resolve(event_times, spec.duration)
-            else:
-                self._reader.wait_answered()  # rules from both before and after the event would prove nothing
-            self._until(epoch_ns + at_us * 1000, epoch_ns, flows)
-            if reads:
-                self._reader.start(name)
-                self._record("rules-read", name=name)
-            else:
-                event_times[name] = self._act(name, epoch_ns)
-        return event_times
-
-    def _act(self, name: str, epoch_ns: int) -> EventTime:
-        """Do an event of the timeline; returns its time."""
-        event, target = self._job.scenario.spec.timeline[name], self._job.targets[name]
-        begun_ns = (self._testbed.fail if event.fail else self._testbed.restore)(target)
-        begun_ns = self._clock.of_stamp(begun_ns)
-        actual = EventTime((begun_ns - epoch_ns) // 1000, (self._clock.now_ns() - epoch_ns) // 1000)
-        verb = "failed" if event.fail else "restored"
-        self._record(name, action=verb, target=target.name, begun_ns=begun_ns)
-        self._progress.say(f"{name}: {target.name} {verb}")
-        return actual
 
     def _until(self, time_ns: int, epoch_ns: int, flows: FlowEngine) -> None:
         """Wait until ``time_ns`` (on the run's clock), checking the sandbox's processes meanwhile."""

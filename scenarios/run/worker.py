@@ -25,7 +25,7 @@ from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.phases import windows
 from helsewan.scenarios.run.run import Collected, Run
-from helsewan.scenarios.spec.targets import Connectivity, failed_together
+from helsewan.scenarios.spec.timeline.targets import Connectivity, failed_together
 
 if TYPE_CHECKING:
     from helsewan.scenarios.run.proof import Proofs

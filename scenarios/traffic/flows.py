@@ -14,14 +14,8 @@ from helsewan.policies.language.schema import Selector
 from helsewan.policies.passes.selectors import unknown_values, why_nobody
 from helsewan.policies.plan import Plan, Protocol, Service, TrafficClass
 from helsewan.scenarios.spec.codecs import CODECS
-from helsewan.scenarios.spec.schema import (
-    IsolationSpec,
-    MessageSpec,
-    ScenarioSpec,
-    TransactionSpec,
-    VideoSpec,
-    VoiceSpec,
-)
+from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.traffic.schema import IsolationSpec, MessageSpec, TransactionSpec, VideoSpec, VoiceSpec
 from helsewan.scenarios.traffic.idle_checks import idle_checks
 from helsewan.scenarios.traffic.isolation import plan_isolation
 from helsewan.scenarios.traffic.pairs import PairFinder, PortBook

@@ -8,8 +8,10 @@ from helsewan.common.document import Document
 from helsewan.common.errors import Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.policies.plan import Plan
-from helsewan.scenarios.spec.metrics import METRICS, Source
-from helsewan.scenarios.spec.schema import CheckSpec, IsolationSpec, ScenarioSpec, TransactionSpec
+from helsewan.scenarios.spec.checks.metrics import METRICS, Source
+from helsewan.scenarios.spec.checks.schema import CheckSpec
+from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
 
 
 def idle_checks(spec: ScenarioSpec, plan: Plan, document: Document) -> Iterator[Problem]:

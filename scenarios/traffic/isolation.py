@@ -15,7 +15,7 @@ from random import Random
 
 from helsewan.lab.flows.flowspec import Endpoint, Expect, FlowKind, FlowSpec
 from helsewan.policies.plan import Plan, Role, Service
-from helsewan.scenarios.spec.schema import IsolationSpec
+from helsewan.scenarios.spec.traffic.schema import IsolationSpec
 from helsewan.scenarios.traffic.pairs import IpVersion, PortBook, fixed_port, probed_services
 from helsewan.topology.model import Kind, Region, Site
 

@@ -17,8 +17,9 @@ from helsewan.scenarios.results.checks import CheckResult, Evidence, judge, near
 from helsewan.scenarios.results.exchange_figures import ExchangeMeasurement
 from helsewan.scenarios.results.measure import Figures, Measurement, Window
 from helsewan.scenarios.results.verdict import print_verdict
-from helsewan.scenarios.spec.schema import CheckSpec, ScenarioSpec
-from helsewan.scenarios.spec.targets import Fate
+from helsewan.scenarios.spec.checks.schema import CheckSpec
+from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.timeline.targets import Fate
 
 NOTHING = Figures(sent=50, received=50, leaked=0, misdelivered=0, mismarked=0, lost=0, duplicates=0, reordered=0)
 FLOW = replace(flow_between("a", "b", name="calls/001 a > b"), id=0)

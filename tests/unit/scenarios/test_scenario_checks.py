@@ -13,10 +13,11 @@ from helsewan.lab.health.validity import Grade
 from helsewan.scenarios.results.checks import CheckResult, Evidence, RunVerdict, judge, verdict
 from helsewan.scenarios.results.exchange_figures import ExchangeMeasurement
 from helsewan.scenarios.results.measure import Figures, Measurement
-from helsewan.scenarios.spec.metrics import METRICS, parse_limit
-from helsewan.scenarios.spec.schema import CheckSpec, Over, ScenarioSpec, Scope
-from helsewan.scenarios.spec.spec import RUN
-from helsewan.scenarios.spec.targets import Fate
+from helsewan.scenarios.spec.checks.metrics import METRICS, parse_limit
+from helsewan.scenarios.spec.checks.schema import CheckSpec, Over, Scope
+from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.timeline.targets import Fate
+from helsewan.scenarios.spec.timeline.timepoints import RUN
 
 NOTHING = Figures(sent=50, received=50, leaked=0, misdelivered=0, mismarked=0, lost=0, duplicates=0, reordered=0)
 

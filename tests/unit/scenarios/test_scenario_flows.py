@@ -15,9 +15,16 @@ from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.policies.analysis.explain import is_allowed
 from helsewan.policies.plan import Plan, Protocol
-from helsewan.scenarios.spec.schema import TargetSpec
 from helsewan.scenarios.spec.spec import load_scenario
-from helsewan.scenarios.spec.targets import Connectivity, Fate, failed_together, region_core, resolve, resolve_timeline
+from helsewan.scenarios.spec.timeline.schema import TargetSpec
+from helsewan.scenarios.spec.timeline.targets import (
+    Connectivity,
+    Fate,
+    failed_together,
+    region_core,
+    resolve,
+    resolve_timeline,
+)
 from helsewan.scenarios.traffic.flows import plan_traffic
 from helsewan.scenarios.traffic.pairs import CLIENT_PORTS
 from helsewan.topology.model import Region

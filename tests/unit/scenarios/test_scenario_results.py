@@ -25,7 +25,7 @@ from helsewan.scenarios.results.exchange_figures import measure_exchanges
 from helsewan.scenarios.results.measure import Window, measure
 from helsewan.scenarios.results.report import RESULT, Judged, Result, build_result, void_result, write_result
 from helsewan.scenarios.results.verdict import print_verdict
-from helsewan.scenarios.spec.targets import Fate
+from helsewan.scenarios.spec.timeline.targets import Fate
 from helsewan.scenarios.traffic.transactions import Exchange
 
 SCENARIO, _, TRAFFIC = default_case()

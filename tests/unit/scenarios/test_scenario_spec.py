@@ -14,10 +14,10 @@ from helsewan.common.document import loads
 from helsewan.common.errors import InputError
 from helsewan.common.units import UnitError
 from helsewan.scenarios.run.phases import windows
-from helsewan.scenarios.spec.metrics import METRICS, Limit, Unit, parse_limit, show
-from helsewan.scenarios.spec.schema import VoiceSpec
+from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Unit, parse_limit, show
 from helsewan.scenarios.spec.spec import LIBRARY, library, load_scenario, read_scenario
-from helsewan.scenarios.spec.timepoints import IN_FLIGHT_US, EventTime, TimePoint, parse_time_point
+from helsewan.scenarios.spec.timeline.timepoints import IN_FLIGHT_US, EventTime, TimePoint, parse_time_point
+from helsewan.scenarios.spec.traffic.schema import VoiceSpec
 from helsewan.topology.network_source import load_network
 
 

@@ -11,7 +11,8 @@ from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.lab.testbed.failure_state import Target
-from helsewan.scenarios.spec.schema import ScenarioSpec, TargetSpec
+from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.timeline.schema import TargetSpec
 from helsewan.topology.model import Network, Pop, Region, access_link_name
 
 

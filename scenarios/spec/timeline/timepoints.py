@@ -14,6 +14,7 @@ IN_FLIGHT_US = 50_000
 
 START = "start"
 END = "end"
+RUN = "run"  # the phase that every scenario has: the whole run
 
 _RELATIVE = re.compile(r"\s*(?P<anchor>[a-z][a-z0-9-]*)\s*(?:(?P<sign>[+-])\s*(?P<offset>\d.*?)\s*)?")
 _EXAMPLE = "write for example 10 s, failure, failure + 500 ms or end"

@@ -1,0 +1,4 @@
+"""What the traffic section of a scenario may say.
+
+Entry point: `schema`. Of `scenarios` it imports `spec.values` only.
+"""
