@@ -14,6 +14,7 @@ import select
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -91,14 +92,25 @@ class RingPorts:
             self._selector.register(port.listener, selectors.EVENT_READ, port)
         return numbers
 
-    def set_carrier(self, ports: Iterable[RingPort], up: bool) -> None:
+    def set_carrier(self, ports: Iterable[RingPort], up: bool, apart_s: float = 0.0) -> None:
         """Let ports gain or lose carrier; returns when the switch does not use those without any more. A port that is
-        not connected gains it when it is."""
+        not connected gains it when it is. ``apart_s``: how long before the port is up its ring from the switch is
+        started."""
         with self._changed:
             found = list(ports)
             for port in found:
                 port.has_carrier = up
-            self._adapt(found)
+            self._adapt(found, apart_s)
+
+    def sent(self, ports: Iterable[RingPort]) -> list[int]:
+        """How many frames the engine has put into the ring to the switch of each port so far."""
+        counters = self._engine.port_counters()
+        return [int(counters[port.number]["frames_out"]) for port in ports]
+
+    def taken(self, ports: Iterable[RingPort]) -> list[int]:
+        """How many of them the switch has taken, as of the engine's last round."""
+        counters = self._engine.port_counters()
+        return [int(counters[port.number]["frames_out"]) - int(counters[port.number]["waiting"]) for port in ports]
 
     def set_power(self, ports: Iterable[RingPort], on: bool) -> None:
         """Give ports power, or take it: without, they have no carrier either."""
@@ -108,10 +120,10 @@ class RingPorts:
                 port.has_power = on
             self._adapt(found)
 
-    def _adapt(self, ports: Sequence[RingPort]) -> None:
+    def _adapt(self, ports: Sequence[RingPort], apart_s: float = 0.0) -> None:
         """Start and stop rings as wanted."""
         self._stop([port for port in ports if port.running and not port.is_wanted])
-        self._start([port for port in ports if port.connection and not port.running and port.is_wanted])
+        self._start([port for port in ports if port.connection and not port.running and port.is_wanted], apart_s)
         self._changed.notify_all()
 
     def wait(self, ports: Iterable[RingPort], deadline_s: float) -> list[RingPort]:
@@ -141,18 +153,29 @@ class RingPorts:
         self._ports.clear()
         self._selector.close()
 
-    def _start(self, ports: Sequence[RingPort]) -> None:
-        """Start the rings of connected ports."""
+    def _start(self, ports: Sequence[RingPort], apart_s: float = 0.0) -> None:
+        """Start the rings of connected ports, the one from the switch first."""
         if not ports:
             return
         self._engine.set_rings([port.number for port in ports], True)
+        left = self._start_each(ports, vhost_user.RECEIVE)
+        if apart_s:
+            time.sleep(apart_s)
+        for port in self._start_each(left, vhost_user.TRANSMIT):
+            port.running = True
+
+    def _start_each(self, ports: Sequence[RingPort], queue: int) -> list[RingPort]:
+        """Start a ring of each port; returns the ports where that was possible."""
+        started = []
         for port in ports:
             assert port.connection
             try:
-                vhost_user.start_queues(port.connection, ENTRIES, port.offsets, self._call, self._kick)
-                port.running = True
+                offsets = port.offsets[queue]
+                vhost_user.start_queue(port.connection, queue, ENTRIES, offsets, self._call, self._kick)
+                started.append(port)
             except _BROKEN:  # the switch has removed the port meanwhile: it will connect again if it adds it
                 self._disconnect(port)
+        return started
 
     def _stop(self, ports: Sequence[RingPort]) -> None:
         """Stop the rings of running ports: the switch first, then the engine."""

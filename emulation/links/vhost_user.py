@@ -58,19 +58,19 @@ def begin(connection: socket.socket, memory: int, size: int) -> None:
     _send(connection, Request.SET_MEM_TABLE, _MEMORY.pack(1, 0, 0, size, _OUR_ADDRESS, 0), [memory])
 
 
-def start_queues(
-    connection: socket.socket, entries: int, offsets: Sequence[tuple[int, int, int]], call: int, kick: int
+def start_queue(
+    connection: socket.socket, queue: int, entries: int, offsets: tuple[int, int, int], call: int, kick: int
 ) -> None:
-    """Let the back end use both queues from now on, whose rings are as after a reset. ``offsets``: of the descriptor
-    table, available and used ring of each queue in the shared memory. The back end writes to the event descriptor
-    ``call`` where a queue asks for it; ``kick`` is never written, as the back end polls."""
-    for queue, (table, available, used) in enumerate(offsets):
-        _send(connection, Request.SET_VRING_NUM, _RING.pack(queue, entries))
-        _send(connection, Request.SET_VRING_BASE, _RING.pack(queue, 0))
-        places = (_OUR_ADDRESS + offset for offset in (table, used, available))
-        _send(connection, Request.SET_VRING_ADDR, _ADDRESSES.pack(queue, 0, *places, 0))
-        _send(connection, Request.SET_VRING_CALL, _U64.pack(queue), [call])
-        _send(connection, Request.SET_VRING_KICK, _U64.pack(queue), [kick])
+    """Let the back end use a queue, whose rings are as after a reset; it does so once it has both. ``offsets``: of the
+    descriptor table, available and used ring in the shared memory. The back end writes to the event descriptor ``call``
+    where the queue asks for it; ``kick`` is never written, as the back end polls."""
+    table, available, used = offsets
+    _send(connection, Request.SET_VRING_NUM, _RING.pack(queue, entries))
+    _send(connection, Request.SET_VRING_BASE, _RING.pack(queue, 0))
+    places = (_OUR_ADDRESS + offset for offset in (table, used, available))
+    _send(connection, Request.SET_VRING_ADDR, _ADDRESSES.pack(queue, 0, *places, 0))
+    _send(connection, Request.SET_VRING_CALL, _U64.pack(queue), [call])
+    _send(connection, Request.SET_VRING_KICK, _U64.pack(queue), [kick])
 
 
 def ask_to_stop(connection: socket.socket) -> None:

@@ -21,6 +21,7 @@ from helsewan.emulation.links.link_backend import CORE_MTU
 from helsewan.emulation.links.ring_ports import RingPort, RingPorts
 from helsewan.emulation.routers import shared_counters, unixctl
 from helsewan.emulation.routers.management_relay import ManagementRelay, Relayed
+from helsewan.emulation.routers.returning_ports import ReturningPorts
 from helsewan.emulation.routers.switches import (
     BUNDLE_IDLE_S,
     DATABASE_SERVER,
@@ -37,6 +38,7 @@ from helsewan.emulation.routers.switches import (
     Thread,
     bridge_settings,
     controller_settings,
+    has_bfd,
     start_daemon,
 )
 from helsewan.emulation.sandbox.namespaces import Namespace
@@ -72,6 +74,7 @@ class SharedOpenVSwitch:
         self._counted = shared_counters.Counted({}, 0)
         self._control = self.home / f"{FORWARDER}.ctl"
         self.routers: tuple[SharedSwitch, ...] = ()
+        self._returning = ReturningPorts(rings, lambda asked: unixctl.commands(self._control, asked))
         self.home.mkdir(mode=0o700)
 
     def start(self, routers: Sequence[SharedSwitch]) -> None:
@@ -193,6 +196,13 @@ class SharedOpenVSwitch:
             for thread in threads(pid, name):
                 set_realtime(level, thread)
 
+    def restore_carriers(self, ends: Sequence[tuple[SharedSwitch, str]]) -> None:
+        """Let ports, each a router's interface, regain carrier. Raises UnixctlError."""
+        sessions = {
+            router.interface_name(name): router.rings[name] for router, name in ends if router.has_session(name)
+        }
+        self._returning.restore(sessions, [router.rings[name] for router, name in ends if not router.has_session(name)])
+
     def log(self, daemon: str) -> Path:
         """The log of one of the daemons."""
         return self._log_dir / f"switch.{daemon}.log"
@@ -300,11 +310,14 @@ class SharedSwitch(RouterSwitch):
     @classmethod
     def set_carriers(cls, ends: Iterable[tuple[SharedSwitch, str]], up: bool) -> None:
         """Let interfaces gain or lose carrier. Open vSwitch stops ports one by one, and waits for all its threads each
-        time: up to 10 ms, the interval at which the polling thread agrees."""
+        time: up to 10 ms, the interval at which the polling thread agrees. Routers use links that return some tenths
+        of a second later, see `returning_ports`."""
         found = list(ends)
-        if found:
+        if found and up:
+            found[0][0].open_vswitch.restore_carriers(found)
+        elif found:
             rings = found[0][0].open_vswitch.rings
-            rings.set_carrier([router.rings[interface] for router, interface in found], up)
+            rings.set_carrier([router.rings[interface] for router, interface in found], False)
 
     def set_interface(self, name: str, *settings: str) -> None:
         """Set columns of an interface (``column:key=value``, ovs-vsctl(8)); returns when the switch has applied
@@ -315,6 +328,10 @@ class SharedSwitch(RouterSwitch):
     def log(self) -> Path:
         """The log of the vswitchd that all routers share."""
         return self.open_vswitch.log(FORWARDER)
+
+    def has_session(self, name: str) -> bool:
+        """Whether an interface has a BFD session."""
+        return self.bfd is not None and has_bfd(self.openflow_ports()[name])
 
     def control_socket(self, number: int) -> Path:
         """The socket by which the bridge reaches controller ``number``, over the relay."""

@@ -38,7 +38,8 @@ def _pair() -> Iterator[tuple[socket.socket, VhostDevice]]:
 def test_queues_are_named_with_their_places(pair: tuple[socket.socket, VhostDevice]) -> None:
     ours, device = pair
     offsets = [(0, 1000, 2000), (4000, 5000, 6000)]
-    vhost_user.start_queues(ours, 256, offsets, call=0, kick=0)
+    for queue, places in enumerate(offsets):
+        vhost_user.start_queue(ours, queue, 256, places, call=0, kick=0)
     messages = device.queues()
     order = [SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ADDR, SET_VRING_CALL, SET_VRING_KICK]
     assert [message.request for message in messages] == order * 2
