@@ -1,7 +1,7 @@
 # The developer's verbs; `make help` lists them. Each sets up what it needs first, which takes a moment once it is there.
 
 BIN := .venv/bin
-PACKAGES := common topology policies controller verification emulation lab scenarios cli
+PACKAGES := common topology policies controller verification emulation lab scenarios testing cli
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help

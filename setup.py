@@ -17,7 +17,18 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import PlatformError
 
-TOP_PACKAGES = ("common", "topology", "policies", "controller", "verification", "emulation", "lab", "scenarios", "cli")
+TOP_PACKAGES = (
+    "common",
+    "topology",
+    "policies",
+    "controller",
+    "verification",
+    "emulation",
+    "lab",
+    "scenarios",
+    "testing",
+    "cli",
+)
 PRELOADED = "helsewan.emulation._dpdk_buffers"  # never imported: a library for another program
 EXTENSION_FOLDERS = {
     "helsewan.emulation._linkengine": "emulation/linkengine",

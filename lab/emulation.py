@@ -70,9 +70,9 @@ class Emulation:
         self.events: list[Event] = []  # that the controllers reported, and those of parts that die, stall or are late
         self._hosts_per_hospital = hosts_per_hospital
         self._temporary = ExitStack()
-        self._run_dir = sandbox.RUN_DIR / f"emulation-{next(_NUMBERS)}"
+        self.run_dir = sandbox.RUN_DIR / f"emulation-{next(_NUMBERS)}"
         self._log_dir = log_dir or Path(self._temporary.enter_context(_temporary_directory()))
-        self.testbed = Testbed(self.plan, self._run_dir, self._log_dir, self.events.append, forwarding(routers=routers))
+        self.testbed = Testbed(self.plan, self.run_dir, self._log_dir, self.events.append, forwarding(routers=routers))
         self._supervision: BackgroundSupervision | None = None
         self._links: LinkControl | None = None
         self._health: RunningHealth | None = None
@@ -81,7 +81,7 @@ class Emulation:
         """Start the network; ``stage`` is called with a description of each step. Raises what `Testbed.start`
         raises, and InputError in a thread that is in no sandbox."""
         sandbox.require_inside()
-        self._run_dir.mkdir(mode=0o700)
+        self.run_dir.mkdir(mode=0o700)
         self.testbed.start(stage)
         add_lan_hosts(self.testbed, self._hosts_per_hospital)
         self._links = LinkControl(self.testbed)
@@ -179,7 +179,7 @@ class Emulation:
             self._health.close()
         self.testbed.close()
         self.testbed.dismantle()
-        shutil.rmtree(self._run_dir, ignore_errors=True)
+        shutil.rmtree(self.run_dir, ignore_errors=True)
         self._temporary.close()
 
     def __enter__(self) -> Emulation:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from helsewan.emulation.sandbox.namespaces import mount_namespace, mount_over
+from helsewan.emulation.sandbox.namespaces import mount_namespace, mount_over, unmount
 from helsewan.topology.model import Site
 
 HOSTS = Path("/etc/hosts")
@@ -60,6 +60,9 @@ class SiteNames:
             if any(lines is self._lines for lines in published):
                 published[:] = [lines for lines in published if lines is not self._lines]
                 self._write()
+                if len(published) == 1 and mount_namespace() == self._sandbox:  # nobody's: the machine's own again
+                    del _PUBLISHED[self._sandbox]
+                    unmount(HOSTS.resolve())
 
     def _write(self) -> None:
         """Write the file in place: it is mounted."""

@@ -21,6 +21,7 @@ _CLONE_NEWUSER, _CLONE_NEWPID, _CLONE_NEWNET = 0x10000000, 0x20000000, 0x4000000
 _PR_SET_CHILD_SUBREAPER = 36
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND = 1 << 1, 1 << 2, 1 << 3, 1 << 12
 _MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
+_MNT_DETACH = 2
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # on all processors; flag 1 of the first and the last: close on exec
 _FSCONFIG_CMD_CREATE = 6
 _TUNSETIFF = 0x400454CA
@@ -188,6 +189,11 @@ def mount_over(source: Path, target: Path) -> None:
     """Show file ``source`` in place of file ``target`` (a bind mount) in the calling thread's mount namespace."""
     mounted = _LIBC.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND, None)
     _check(mounted, f"mount {source} on {target}")
+
+
+def unmount(target: Path) -> None:
+    """Remove the topmost mount on ``target``, once nobody uses it any more. Raises OSError."""
+    _check(_LIBC.umount2(os.fsencode(target), _MNT_DETACH), f"unmount {target}")
 
 
 def mount_tmpfs(target: Path) -> None:

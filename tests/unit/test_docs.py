@@ -21,6 +21,7 @@ SOURCES = sorted(
         "emulation",
         "lab",
         "scenarios",
+        "testing",
         "cli",
     )
     for pattern in ("*.py", "*.c", "*.h", "*.yaml")

@@ -24,7 +24,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT["lab"] = set(MAY_IMPORT)
 MAY_IMPORT["scenarios"] = set(MAY_IMPORT)
-MAY_IMPORT["cli"] = set(MAY_IMPORT)
+MAY_IMPORT["testing"] = set(MAY_IMPORT)
+MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"testing"}
 FRAMEWORKS = {"os_ken", "ryu"}
 FRAMEWORK_DOOR = PurePosixPath("controller/framework.py")
 OUTSIDE = {"tests", "benchmarks"}  # no package may know of them
