@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.terminal.screen import Screen
 from helsewan.emulation.kernel import probe
@@ -20,13 +18,9 @@ from helsewan.emulation.routers.forwarding import Forwarding
 from helsewan.emulation.sandbox import sandbox
 from helsewan.lab.processes.run_directory import conclude, make_directory, shown
 from helsewan.lab.processes.sandbox_process import ending, handle_interrupts, interrupts, run_in_sandbox
-from helsewan.policies.compile import policy_path
-from helsewan.policies.plan_source import load_network_plan
 from helsewan.scenarios.results.report import RESULT, error_result, void_result, write_result
 from helsewan.scenarios.run.job import Job
-from helsewan.scenarios.spec.spec import Scenario, load_scenario
-from helsewan.scenarios.spec.timeline.targets import resolve_timeline
-from helsewan.scenarios.traffic.flows import plan_traffic
+from helsewan.scenarios.run.preparation import prepare
 from helsewan.verification.cudd import load_cudd
 
 
@@ -43,34 +37,19 @@ def run_scenario(
     (0 pass, 1 fail, 3 void, 70 an internal error, 77 a missing privilege).
 
     Raises InputError for anything wrong with the input or missing on the machine, before anything is created."""
-    scenario = load_scenario(name, settings, seed=seed, sites=sites)
-    spec = scenario.spec
-    if spec.verify is not None:
+    prepared = prepare(name, settings, seed=seed, sites=sites)
+    scenario = prepared.scenario
+    if scenario.spec.verify is not None:
         load_cudd()
-    requested = spec.network
-    policy = _policy_file(scenario)
-    plan = load_network_plan(policy, scenario.source, requested.sites, requested.seed, requested.swedish_route)
-    targets = resolve_timeline(spec, plan.network, scenario.document)
-    traffic = plan_traffic(spec, plan, scenario.document)
     sandbox.require()
     if forwarding.dataplane is Dataplane.KERNEL:
         probe.require()
-    directory = make_directory(results / spec.name)
-    job = Job(scenario, plan, targets, traffic, directory, debug, forwarding)
+    directory = make_directory(results / scenario.name)
+    job = Job(scenario, prepared.plan, prepared.targets, prepared.traffic, directory, debug, forwarding)
     with interrupts():
         status = run_in_sandbox("helsewan.scenarios.run.worker", job)
         handle_interrupts(signal.SIG_IGN)
         return _conclude(job, status)
-
-
-def _policy_file(scenario: Scenario) -> Path:
-    """The scenario's policy: a name of the library, or a path relative to the scenario's file. Raises InputError, with
-    the scenario's line, for neither."""
-    try:
-        return Path(scenario.document.name).parent / policy_path(scenario.policy)
-    except InputError as error:
-        where = scenario.document.where(("policy",))
-        raise InputError(*(replace(problem, where=where) for problem in error.problems)) from None
 
 
 def _conclude(job: Job, status: int) -> int:

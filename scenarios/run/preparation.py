@@ -1,0 +1,127 @@
+"""What a scenario comes to before anything is started: its network, plan, targets and traffic, or all that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from helsewan.common.errors import InputError, Problem
+from helsewan.common.suggestions import hints_limited
+from helsewan.lab.flows.flowspec import TrafficPlan
+from helsewan.lab.testbed.failure_state import Target
+from helsewan.policies.compile import policy_path
+from helsewan.policies.plan import Plan
+from helsewan.policies.plan_source import load_plan
+from helsewan.scenarios.spec.draft import Draft, in_order
+from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.spec import Scenario, load_draft
+from helsewan.scenarios.spec.timeline.targets import resolve_timeline
+from helsewan.scenarios.traffic.flows import plan_traffic
+from helsewan.topology.model import Network
+from helsewan.topology.network_source import load_network
+
+# Options that the network's builder names, and the keys of a scenario that say the same
+_NETWORK_KEYS = {"--sites": "sites", "--seed": "seed", "--from": "from", "--swedish-route": "swedish_route"}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scenario that can run: its plan, the targets of its events by name, and its traffic."""
+
+    scenario: Scenario
+    plan: Plan
+    targets: dict[str, Target]
+    traffic: TrafficPlan
+
+
+@hints_limited()
+def prepare(name: str, overrides: Mapping[str, str], *, seed: int | None = None, sites: int | None = None) -> Prepared:
+    """The scenario ``name``, of the library or a file, ready to run, with ``overrides`` (``--set`` keys and values),
+    ``--seed`` and ``--sites``. Creates nothing. Raises ``InputError`` with all problems of the files, the network, the
+    policy, the targets and the traffic; what depends on something wrong is not looked at."""
+    draft = load_draft(name, overrides, seed=seed, sites=sites)
+    if draft.spec is None:
+        raise InputError(*draft.problems)
+    scenario = Scenario(draft.spec, draft.parameters, draft.document)
+    fitting = _Fitting(draft, scenario, {"sites": sites, "seed": seed})
+    prepared = fitting.fit(draft.spec)
+    if fitting.problems or prepared is None:
+        raise InputError(*in_order(fitting.problems))
+    return prepared
+
+
+def problems(name: str, overrides: Mapping[str, str]) -> tuple[Problem, ...]:
+    """All problems for which `prepare` refuses a scenario; none if it can run."""
+    try:
+        prepare(name, overrides)
+    except InputError as error:
+        return error.problems
+    return ()
+
+
+class _Fitting:
+    """Fits a draft to its network and policy, and collects what does not fit."""
+
+    def __init__(self, draft: Draft, scenario: Scenario, options: Mapping[str, int | None]) -> None:
+        self._draft, self._scenario = draft, scenario
+        self._options = {key for key, value in options.items() if value is not None}
+        self.problems = list(draft.problems)
+
+    def fit(self, spec: ScenarioSpec) -> Prepared | None:
+        """The scenario ready to run; None if something of it is missing, which has a problem."""
+        network = plan = targets = traffic = None
+        if not self._draft.lacks("network"):
+            with self._collected():
+                network = self._network(spec)
+        if not self._draft.lacks("policy"):
+            with self._collected():
+                plan = self._plan(spec, network)
+        if network is not None:
+            with self._collected():
+                targets = resolve_timeline(spec, network, self._draft.document)
+        if plan is not None:
+            with self._collected():
+                traffic = plan_traffic(spec, plan, self._draft.document)
+        if plan is None or targets is None or traffic is None:
+            return None
+        return Prepared(self._scenario, plan, targets, traffic)
+
+    @contextmanager
+    def _collected(self) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            self.problems += (problem for problem in error.problems if not self._draft.follows(problem))
+
+    def _network(self, spec: ScenarioSpec) -> Network:
+        wanted = spec.network
+        try:
+            return load_network(self._scenario.source, wanted.sites, wanted.seed, wanted.swedish_route).network
+        except InputError as error:
+            raise InputError(*(self._in_file(problem) for problem in error.problems)) from None
+
+    def _in_file(self, problem: Problem) -> Problem:
+        """A problem of the network at the scenario's line, unless an option of the command line gave the value."""
+        key = _NETWORK_KEYS.get(problem.where)
+        if problem.where == str(self._scenario.source):  # the network's file cannot be read
+            return replace(problem, where=self._draft.document.where(("network", "from")), value=problem.where)
+        if key is None or key in self._options:
+            return problem
+        return replace(problem, where=self._draft.document.where(("network", key)))
+
+    def _plan(self, spec: ScenarioSpec, network: Network | None) -> Plan | None:
+        """The plan on ``network``, None without one. Raises InputError, with the scenario's line for a policy that is
+        neither in the library nor a file."""
+        where, file = self._draft.document.where(("policy",)), None
+        try:
+            file = self._scenario.beside(("policy",)) / policy_path(spec.policy)
+            return None if network is None else load_plan(file, network)
+        except InputError as error:
+            if file is None:
+                raise InputError(*(replace(problem, where=where) for problem in error.problems)) from None
+            named = (
+                replace(each, where=where, value=spec.policy) if each.where == str(file) else each
+                for each in error.problems
+            )
+            raise InputError(*named) from None
