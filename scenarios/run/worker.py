@@ -76,7 +76,7 @@ def judged(job: Job, collected: Collected) -> Result:
     """Judge a run's records; returns the contents of ``result.json``."""
     spec, traffic = job.scenario.spec, job.traffic
     phases = windows(spec, collected.event_times)
-    connectivity = Connectivity(job.plan.network, failed_together(spec, job.targets))
+    connectivity = Connectivity(job.plan.network, failed_together(spec, job.targets, job.plan.network))
     pairs = {(flow.client, flow.server) for flow in traffic.flows}
     pairs |= {(exchange.client, exchange.server) for exchange in traffic.exchanges}
     evidence = Evidence(

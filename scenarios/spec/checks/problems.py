@@ -10,6 +10,7 @@ from helsewan.common.schema_errors import nearest
 from helsewan.scenarios.spec.checks.metrics import METRICS, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec, Scope
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.timeline.schema import DISCONNECTING
 from helsewan.scenarios.spec.timeline.timepoints import RUN
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
 
@@ -26,7 +27,7 @@ def check_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
         elif check.traffic in spec.traffic and not _fits(spec, check):
             reason = f"has no {check.metric}: that is a metric of other traffic"
             yield Problem(document.where(("checks", name, "metric")), check.traffic, reason, "")
-        if check.scope is not Scope.ALL and not any(event.fail for event in spec.timeline.values()):
+        if check.scope is not Scope.ALL and not any(event.action in DISCONNECTING for event in spec.timeline.values()):
             where = document.where(("checks", name, "scope"))
             yield Problem(where, check.scope.value, "has no effect: the timeline has no failure", "leave it out")
 
