@@ -12,10 +12,11 @@ from typing import Annotated
 from pydantic import Field
 
 from helsewan.policies.language.schema import Duration, Name
+from helsewan.scenarios.spec.checks.assertions import AssertSpec
 from helsewan.scenarios.spec.checks.schema import CheckSpec, VerifySpec
 from helsewan.scenarios.spec.timeline.schema import EventSpec, PhaseSpec
 from helsewan.scenarios.spec.traffic.schema import Traffic
-from helsewan.scenarios.spec.values import MAX_DURATION_US, Strict
+from helsewan.scenarios.spec.values import MAX_DURATION_US, MOST_RUNS, Strict
 from helsewan.topology.model import MOST_SEED
 
 
@@ -55,9 +56,12 @@ class ScenarioSpec(Strict):
     policy: str
     standby: Annotated[bool, Field(strict=True)] = False  # a second controller takes over when the first fails
     duration: Annotated[Duration, Field(ge=100_000, le=MAX_DURATION_US)]
+    warmup: Duration = 0  # at the begin of the run: traffic flows, and its figures count in no phase and no check
+    repeat: Annotated[int, Field(strict=True, ge=1, le=MOST_RUNS)] = 1  # how many runs, each with a seed of its own
     parameters: dict[Name, ParameterSpec] = Field(default_factory=dict)
     timeline: dict[Name, EventSpec] = Field(default_factory=dict)
     phases: dict[Name, PhaseSpec] = Field(default_factory=dict)
     verify: VerifySpec | None = None
     traffic: Annotated[dict[Name, Traffic], Field(min_length=1)]
     checks: Annotated[dict[Name, CheckSpec], Field(min_length=1)]
+    assertions: dict[Name, AssertSpec] = Field(default_factory=dict, alias="assert")

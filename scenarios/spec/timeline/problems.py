@@ -21,6 +21,9 @@ def time_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
             yield Problem(where, format_duration(event.at), "is not within the run", hint)
         if name in (START, END, RUN):
             yield Problem(document.where(("timeline", name)), name, "is a reserved name", "choose another name")
+    if spec.warmup >= spec.duration:
+        where, shown = document.where(("warmup",)), format_duration(spec.warmup)
+        yield Problem(where, shown, "leaves nothing of the run", f"it ends at {format_duration(spec.duration)}")
     event_times = {name: EventTime(event.at, event.at) for name, event in spec.timeline.items()}
     for name, phase in spec.phases.items():
         if name == RUN:
@@ -52,3 +55,8 @@ def _window_problems(
     if not 0 <= begin_us < end_us <= spec.duration:
         shown = f"{points['from']} to {points['to']}"
         yield Problem(document.where(("phases", name)), shown, "is no window of time within the run", "")
+    elif begin_us < spec.warmup and points["from"] != TimePoint(START):
+        hint = f"let it begin at {format_duration(spec.warmup)} or later, or at start, which means the same"
+        yield Problem(document.where(("phases", name, "from")), str(points["from"]), "is within the warm-up", hint)
+    elif end_us <= spec.warmup:
+        yield Problem(document.where(("phases", name)), str(points["to"]), "is all within the warm-up", "end it later")
