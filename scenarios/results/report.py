@@ -58,6 +58,7 @@ from helsewan.scenarios.spec.spec import Scenario
 
 SCHEMA = 3
 RESULT = "result.json"
+INTERRUPTED = "interrupted"  # why a run that the user ended has no verdict
 DIGITS = 4  # after the point; finer than any figure is true
 
 Result = dict[str, Any]

@@ -24,7 +24,7 @@ from helsewan.scenarios.results.event_times import event_delays
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
 from helsewan.scenarios.results.measure import measure
 from helsewan.scenarios.results.outages import ArrivedDatagrams
-from helsewan.scenarios.results.report import Judged, Result, build_result, error_result, void_result, write_result
+from helsewan.scenarios.results.report import INTERRUPTED, Judged, Result, build_result, error_result, void_result, write_result
 from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.phases import windows
@@ -70,7 +70,7 @@ def _result(job: Job, history: History, screen: Screen) -> Result:
         if job.debug:
             traceback.print_exc()
         if isinstance(error, KeyboardInterrupt):
-            return void_result(job.directory, job.scenario, "interrupted")
+            return void_result(job.directory, job.scenario, INTERRUPTED)
         code = exit_code_of(error)
         reason = sandbox.explained(error)
         if code is ExitCode.VOID:
