@@ -10,6 +10,7 @@ from helsewan.lab.testbed.testbed import Testbed
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.rule_reader import RuleReader
 from helsewan.scenarios.spec.checks.schema import VerifySpec
+from helsewan.scenarios.spec.timeline.plan import plan_timeline
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
 
 
@@ -31,8 +32,9 @@ class Timeline:
         late."""
         spec, event_times = self.job.scenario.spec, dict[str, EventTime]()
         rules = (spec.verify or VerifySpec.model_construct()).rules
-        planned = {name: EventTime(event.at, event.at) for name, event in spec.timeline.items()}
-        steps = [(event.at, False, name) for name, event in spec.timeline.items()]
+        plan = plan_timeline(spec)
+        planned = plan.known_times
+        steps = [(time.begin_us, False, name) for name, time in planned.items()]
         steps += [(point.resolve(planned, spec.duration), True, name) for name, point in rules.items()]
         for at_us, reads, name in sorted(steps):
             if reads:

@@ -24,7 +24,15 @@ from helsewan.scenarios.results.event_times import event_delays
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
 from helsewan.scenarios.results.measure import measure
 from helsewan.scenarios.results.outages import ArrivedDatagrams
-from helsewan.scenarios.results.report import INTERRUPTED, Judged, Result, build_result, error_result, void_result, write_result
+from helsewan.scenarios.results.report import (
+    INTERRUPTED,
+    Judged,
+    Result,
+    build_result,
+    error_result,
+    void_result,
+    write_result,
+)
 from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.phases import windows
@@ -82,7 +90,7 @@ def judged(job: Job, collected: Collected) -> Result:
     """Judge a run's records; returns the contents of ``result.json``."""
     spec, traffic = job.scenario.spec, job.traffic
     phases = windows(spec, collected.event_times)
-    connectivity = Connectivity(job.plan.network, failed_together(spec, job.targets))
+    connectivity = Connectivity(job.plan.network, failed_together(spec, job.targets, job.plan.network))
     pairs = {(flow.client, flow.server) for flow in traffic.flows}
     pairs |= {(exchange.client, exchange.server) for exchange in traffic.exchanges}
     arrived = ArrivedDatagrams(collected.records, traffic.flows, traffic.endpoints, collected.due, collected.epoch_ns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from helsewan.common.document import Document
 from helsewan.common.errors import Problem
@@ -12,6 +12,9 @@ from helsewan.scenarios.spec.checks.assertions import AssertSpec
 from helsewan.scenarios.spec.checks.metrics import METRICS, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, Over, Scope
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.timeline.plan import occurrence_names, plan_timeline
+from helsewan.scenarios.spec.timeline.problems import time_problems
+from helsewan.scenarios.spec.timeline.schema import DISCONNECTING
 from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
 
@@ -21,6 +24,8 @@ _AFTER_EVENTS = (Source.EVENT, Source.OUTAGE)
 def check_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
     """Problems of checks and assertions: unknown phases, events and traffic, traffic that does not have the metric,
     combinations that mean nothing, windows that do not fit into the run."""
+    timed = not any(time_problems(spec, document))  # otherwise there is no plan of the timeline
+    times = plan_timeline(spec).known_times if timed else {}
     for name, check in spec.checks.items():
         yield from _phase_problems(spec, document, ("checks", name, "phase"), check.phase)
         yield from _selection_problems(spec, document, ("checks", name), check, check.metric)
@@ -32,7 +37,9 @@ def check_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
             yield Problem(document.where(("assert", name)), name, "is the name of a check too", hint)
         yield from _phase_problems(spec, document, ("assert", name, "in"), assertion.phase)
         yield from _selection_problems(spec, document, ("assert", name), assertion, assertion.metric)
-        yield from _assertion_problems(spec, document, name, assertion)
+        yield from _within_problems(spec, document, name, assertion)
+        if timed:
+            yield from _window_problems(spec, document, name, assertion, times)
 
 
 _Path = tuple[str, ...]
@@ -54,7 +61,7 @@ def _selection_problems(
     elif traffic in spec.traffic and not _fits(spec, str(traffic), source):
         reason = f"has no {metric}: that is a metric of other traffic"
         yield Problem(document.where((*path, "metric")), traffic, reason, "")
-    if selection.scope is not Scope.ALL and not any(event.fail for event in spec.timeline.values()):
+    if selection.scope is not Scope.ALL and not any(event.action in DISCONNECTING for event in spec.timeline.values()):
         where = document.where((*path, "scope"))
         yield Problem(where, selection.scope.value, "has no effect: the timeline has no failure", "leave it out")
     if source is Source.EVENT and (selected := selection.model_fields_set & set(FlowSelection.model_fields)):
@@ -81,9 +88,9 @@ def _event_problems(spec: ScenarioSpec, document: Document, name: str, check: Ch
     if source in _AFTER_EVENTS:
         if check.event is None:
             reason = f"is missing: {check.metric} is measured from an event of the timeline"
-            yield Problem(where, None, reason, nearest("", spec.timeline))
-        elif check.event not in spec.timeline:
-            yield Problem(where, check.event, "is no event", nearest(check.event, spec.timeline))
+            yield Problem(where, None, reason, nearest("", _events(spec)))
+        elif check.event not in _events(spec):
+            yield Problem(where, check.event, "is no event", nearest(check.event, _events(spec)))
         if check.phase is not None:
             reason = f"has no effect: {check.metric} is measured from an event"
             yield Problem(document.where(("checks", name, "phase")), check.phase, reason, "leave it out")
@@ -95,28 +102,37 @@ def _event_problems(spec: ScenarioSpec, document: Document, name: str, check: Ch
         yield Problem(where, check.over.value, reason, "leave it out: the worst decides")
 
 
-def _assertion_problems(spec: ScenarioSpec, document: Document, name: str, assertion: AssertSpec) -> Iterator[Problem]:
-    """Windows that do not fit into the time that an assertion is about, and unknown events."""
-    times = {event: EventTime(each.at, each.at) for event, each in spec.timeline.items()}
+def _within_problems(spec: ScenarioSpec, document: Document, name: str, assertion: AssertSpec) -> Iterator[Problem]:
+    if assertion.within is not None and assertion.within.event not in (events := _events(spec)):
+        where, event = document.where(("assert", name, "within")), assertion.within.event
+        yield Problem(where, event, "is no event", nearest(event, events))
+
+
+def _window_problems(
+    spec: ScenarioSpec, document: Document, name: str, assertion: AssertSpec, times: Mapping[str, EventTime]
+) -> Iterator[Problem]:
+    """An assertion that takes longer than the time it is about, as far as ``times`` of events are known."""
     within, needed_us = assertion.within, assertion.window if assertion.is_always else assertion.lasting_us
     begin_us, end_us = spec.warmup, spec.duration
-    if assertion.phase in spec.phases:
-        phase = spec.phases[assertion.phase]
-        try:
-            begin_us = max(begin_us, phase.begin.resolve(times, spec.duration))
-            end_us = min(end_us, phase.end.resolve(times, spec.duration))
-        except KeyError:
-            return  # a phase of an unknown event is reported already
-    if within is not None and within.event not in times:
-        where = document.where(("assert", name, "within"))
-        yield Problem(where, within.event, "is no event", nearest(within.event, times))
-        return
+    phase = spec.phases.get(assertion.phase or RUN)
+    if phase is not None:
+        if not {phase.begin.event, phase.end.event} <= {None, *times}:
+            return
+        begin_us = max(begin_us, phase.begin.resolve(times, spec.duration))
+        end_us = min(end_us, phase.end.resolve(times, spec.duration))
     if within is not None:
+        if within.event not in times:
+            return
         begin_us, needed_us = times[within.event].begin_us, within.time_us + needed_us
     if end_us - begin_us < needed_us:
         key = "within" if within else "for" if assertion.lasting else "window"
         reason = f"takes {format_duration(needed_us)}, and there are {format_duration(max(end_us - begin_us, 0))}"
         yield Problem(document.where(("assert", name, key)), str(assertion), reason, "shorten it, or let the run last")
+
+
+def _events(spec: ScenarioSpec) -> list[str]:
+    """The names of all occurrences of the timeline's events."""
+    return [name for entry, event in spec.timeline.items() for name in occurrence_names(entry, event)]
 
 
 def _traffic_names(spec: ScenarioSpec) -> list[str]:

@@ -29,7 +29,7 @@ def changed(old: str, new: str) -> str:
 def test_parameters_stand_where_they_are_named() -> None:
     spec = read().spec
     assert spec.traffic["calls"].count == 4
-    assert spec.timeline["failure"].at == 3_000_000
+    assert spec.timeline["failure"].at == TimePoint("start", 3_000_000)
     assert spec.timeline["failure"].fail is not None
     assert spec.timeline["failure"].fail.region_core == "midt"
 
