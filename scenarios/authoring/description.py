@@ -9,9 +9,13 @@ from typing import Any, NamedTuple
 from helsewan.common.counts import counted
 from helsewan.common.units import format_duration, format_rate
 from helsewan.scenarios.run.preparation import Prepared
-from helsewan.scenarios.spec.checks.schema import CheckSpec, Over, Scope
+from helsewan.scenarios.spec.checks.assertions import AssertSpec
+from helsewan.scenarios.spec.checks.schema import CheckSpec, Over, Scope, Severity
+from helsewan.scenarios.spec.timeline.actions import TargetSpec
+from helsewan.scenarios.spec.timeline.conditions import EventCondition, MetricCondition
+from helsewan.scenarios.spec.timeline.plan import PlannedEvent, TimelinePlan, plan_timeline
 from helsewan.scenarios.spec.timeline.schema import EventSpec
-from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
+from helsewan.scenarios.spec.timeline.timepoints import RUN, TimePoint
 from helsewan.scenarios.traffic.offered_load import offered_load
 
 _SCOPES = {
@@ -20,6 +24,9 @@ _SCOPES = {
     Scope.ACCESS_HIT: "flows that lose the first of their access links or routers",
     Scope.CUT: "flows that no path is left for",
 }
+
+
+_TARGETS = frozenset({*TargetSpec.CHOICES, "everywhere", "sites", "site"})
 
 
 class Section(NamedTuple):
@@ -39,7 +46,7 @@ def describe(prepared: Prepared) -> tuple[Section, ...]:
         Section("timeline", tuple(_timeline(prepared))),
         Section("phases", tuple(phases)),
         Section("traffic", tuple(_traffic(prepared))),
-        Section("checks", tuple((name, _check(check)) for name, check in spec.checks.items())),
+        Section("checks", tuple(_checks(prepared))),
         Section("needs", tuple(_needs(prepared))),
     )
     return tuple(section for section in sections if section.lines)
@@ -64,22 +71,60 @@ def _parameters(prepared: Prepared) -> Iterator[tuple[str, str]]:
 
 def _timeline(prepared: Prepared) -> Iterator[tuple[str, str]]:
     spec = prepared.scenario.spec
-    planned = {name: EventTime(event.at, event.at) for name, event in spec.timeline.items()}
+    plan = plan_timeline(spec)
     steps = [
-        (event.at, format_duration(event.at), f"{name}: {prepared.targets[name].name} {_verb(event)}")
-        for name, event in spec.timeline.items()
+        (event.at_us, _when(event, spec.timeline[event.entry]), f"{event.name}: {_what(prepared, event.entry)}")
+        for event in plan.events
+        if event.at_us is not None
     ]
     steps += [
-        (point.resolve(planned, spec.duration), str(point), f"the rules of all routers are read, to be proved: {name}")
+        (us, str(point), f"the rules of all routers are read, to be proved: {name}")
         for name, point in (spec.verify.rules if spec.verify else {}).items()
+        if (us := _time_us(point, plan, spec.duration)) is not None
     ]
     yield "0 s", "traffic begins"
-    yield from ((when, what) for _, when, what in sorted(steps))
+    yield from ((when, what) for _, when, what in sorted(steps, key=lambda step: step[0]))
     yield format_duration(spec.duration), "traffic ends"
+    for event in plan.events:
+        if event.at_us is None:
+            yield _condition(spec.timeline[event.entry]), f"{event.name}: {_what(prepared, event.entry)}"
 
 
-def _verb(event: EventSpec) -> str:
-    return "fails" if event.fail else "is restored"
+def _time_us(point: TimePoint, plan: TimelinePlan, end_us: int) -> int | None:
+    known = point.event is None or point.event in plan.known_times
+    return point.resolve(plan.known_times, end_us) if known else None
+
+
+def _when(event: PlannedEvent, entry: EventSpec) -> str:
+    at = format_duration(event.at_us or 0)
+    return f"{at}, drawn" if entry.between is not None else at
+
+
+def _condition(entry: EventSpec) -> str:
+    """When an event takes place whose time the run decides."""
+    if entry.at is not None:
+        return str(entry.at)
+    if isinstance(entry.when, MetricCondition):
+        what = entry.when.traffic or entry.when.cls or "all traffic"
+        condition = f"{entry.when.metric} of {what} {entry.when.limit}"
+    elif isinstance(entry.when, EventCondition):
+        condition = f"after {entry.when.event}"
+    else:
+        condition = str(entry.when)
+    return f"once {condition}, by {entry.deadline}"
+
+
+def _what(prepared: Prepared, name: str) -> str:
+    """An event's action and what it is done to, and how long it lasts."""
+    event = prepared.scenario.spec.timeline[name]
+    data = prepared.scenario.document.data["timeline"][name][event.action]
+    target = prepared.targets.get(name)
+    words = [event.action.replace("_", " "), target.name if target else _plain(data)]
+    if target and isinstance(data, dict):
+        settings = {key: value for key, value in data.items() if key not in _TARGETS}
+        words += [f"({_given(settings)})"] if settings else []
+    words += [f"for {format_duration(event.lasts)}"] if event.lasts else []
+    return " ".join(words)
 
 
 def _traffic(prepared: Prepared) -> Iterator[tuple[str, str]]:
@@ -120,17 +165,35 @@ def _plain(value: Any) -> str:
     return " or ".join(map(_plain, value)) if isinstance(value, list) else str(value)
 
 
-def _check(check: CheckSpec) -> str:
-    flows = [
-        f"traffic {check.traffic}" if check.traffic else "",
-        f"class {check.cls}" if check.cls else "",
-        _SCOPES[check.scope],
-    ]
-    which = ", ".join(each for each in flows if each) or "all traffic"
+def _checks(prepared: Prepared) -> Iterator[tuple[str, str]]:
+    spec = prepared.scenario.spec
+    for name, check in spec.checks.items():
+        than = f" of that in {check.than}" if check.than else ""
+        since = f" since {check.event}" if check.event else ""
+        when = "in the whole run" if check.phase in (None, RUN) else f"in phase {check.phase}"
+        where_any = ", where there are any" if check.optional else ""
+        yield name, f"{check.metric} {check.limit}{than}{since} of {_selected(check)}, {when}{where_any}{_soft(check)}"
+    for name, claim in spec.assertions.items():
+        yield name, f"{claim.metric} {claim} of {_selected(claim)}{_soft(claim)}, then {claim.on_fail.value}"
+
+
+def _selected(check: CheckSpec | AssertSpec) -> str:
+    """The flows that a check or an assertion is about."""
+    keys = {
+        "traffic": check.traffic,
+        "class": check.cls,
+        "service": check.service,
+        "region": check.region and check.region.value,
+        "site": check.site,
+        "flow": check.flow,
+    }
+    flows = [*(f"{key} {value}" for key, value in keys.items() if value), _SCOPES[check.scope]]
     how = "taken together" if check.over is Over.TOGETHER else "each"
-    when = "in the whole run" if check.phase in (None, RUN) else f"in phase {check.phase}"
-    where_any = ", where there are any" if check.optional else ""
-    return f"{check.metric} {check.limit} of {which}, {how}, {when}{where_any}"
+    return f"{', '.join(each for each in flows if each) or 'all traffic'}, {how}"
+
+
+def _soft(check: CheckSpec | AssertSpec) -> str:
+    return ", or a warning" if check.severity is Severity.SHOULD else ""
 
 
 def _needs(prepared: Prepared) -> Iterator[tuple[str, str]]:

@@ -8,26 +8,28 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from helsewan.common.units import DURATION
 from helsewan.policies.language.json_schema import json_schema
-from helsewan.scenarios.spec.checks.metrics import Limit
+from helsewan.scenarios.spec.checks.assertions import Within
+from helsewan.scenarios.spec.checks.metrics import Limit, RelativeLimit
 from helsewan.scenarios.spec.draft import GRAMMAR
-from helsewan.scenarios.spec.timeline.timepoints import TimePoint
 
-_TIME = DURATION.removeprefix("^").removesuffix("$")
-_EVENT = r"\s*[a-z][a-z0-9-]*\s*"
+_LIMIT = {"type": "string", "pattern": r"^\s*([<>=]=|<|>)\s*\S.*$"}
 _TEXTS: Mapping[type, dict[str, Any]] = {  # values that are written as text
-    TimePoint: {
-        "type": "string",
-        "pattern": f"^({_TIME}|{_EVENT}([+-]{_TIME})?)$",
-        "examples": ["10 s", "failure", "failure + 500 ms", "end"],
-        "description": "a time from the start, or before or after an event",
-    },
     Limit: {
-        "type": "string",
-        "pattern": r"^\s*([<>=]=|<|>)\s*\S.*$",
+        **_LIMIT,
         "examples": ["< 0.1 %", "<= 50 ms", "== 0"],
         "description": "a comparison with a value in the metric's unit",
+    },
+    RelativeLimit: {
+        **_LIMIT,
+        "examples": ["<= 110 %", "<= + 5 ms"],
+        "description": "a comparison with a part of the other phase's value, or with a value more or less",
+    },
+    Within: {
+        "type": "string",
+        "pattern": r"^\s*\d.*\s+of\s+[a-z][a-z0-9-]*\s*$",
+        "examples": ["3 s of failure"],
+        "description": "a time after an event",
     },
 }
 _REFERENCE = {
@@ -51,7 +53,7 @@ def scenario_json_schema() -> dict[str, Any]:
 class _Generator(GenerateJsonSchema):
     def dataclass_schema(self, schema: core_schema.DataclassSchema) -> dict[str, Any]:
         """A dataclass is a value that files write as text."""
-        return _TEXTS[schema["cls"]]
+        return _TEXTS[schema["cls"]] if schema["cls"] in _TEXTS else super().dataclass_schema(schema)
 
 
 def _with_references(schema: Any) -> Any:

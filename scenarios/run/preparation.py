@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.suggestions import hints_limited
 from helsewan.lab.flows.flowspec import TrafficPlan
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.policies.compile import policy_path
+from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
 from helsewan.policies.plan_source import load_plan
 from helsewan.scenarios.spec.draft import Draft, in_order
@@ -27,12 +29,14 @@ _NETWORK_KEYS = {"--sites": "sites", "--seed": "seed", "--from": "from", "--swed
 
 @dataclass(frozen=True)
 class Prepared:
-    """A scenario that can run: its plan, the targets of its events by name, and its traffic."""
+    """A scenario that can run: its plan, the targets of its events by name, and its traffic. ``policy_at``: the time
+    that the policy's exceptions are judged at."""
 
     scenario: Scenario
     plan: Plan
     targets: dict[str, Target]
     traffic: TrafficPlan
+    policy_at: datetime
 
 
 @hints_limited()
@@ -43,12 +47,14 @@ def prepare(name: str, overrides: Mapping[str, str], *, seed: int | None = None,
     draft = load_draft(name, overrides, seed=seed, sites=sites)
     if draft.spec is None:
         raise InputError(*draft.problems)
-    scenario = Scenario(draft.spec, draft.parameters, draft.document)
-    fitting = _Fitting(draft, scenario, {"sites": sites, "seed": seed})
-    prepared = fitting.fit(draft.spec)
-    if fitting.problems or prepared is None:
-        raise InputError(*in_order(fitting.problems))
-    return prepared
+    options = [key for key, value in {"sites": sites, "seed": seed}.items() if value is not None]
+    return _Fitting(draft, Scenario(draft.spec, draft.parameters, draft.document), options, utc_now()).fit(draft.spec)
+
+
+def prepare_scenario(scenario: Scenario, policy_at: datetime | None = None) -> Prepared:
+    """A scenario that was read, ready to run, under its policy as of ``policy_at`` or of now. Raises ``InputError``."""
+    draft = Draft(scenario.document, scenario.parameters, scenario.spec, frozenset(), ())
+    return _Fitting(draft, scenario, (), policy_at or utc_now()).fit(scenario.spec)
 
 
 def problems(name: str, overrides: Mapping[str, str]) -> tuple[Problem, ...]:
@@ -60,16 +66,25 @@ def problems(name: str, overrides: Mapping[str, str]) -> tuple[Problem, ...]:
     return ()
 
 
+def _entry(problem: Problem) -> str:
+    """The entry of a section that a problem is in; empty for one in no entry."""
+    return ".".join(problem.location.key.split(".")[:2])
+
+
+def _of_check(problem: Problem) -> bool:
+    return problem.location.key.startswith(("checks.", "assert."))
+
+
 class _Fitting:
-    """Fits a draft to its network and policy, and collects what does not fit."""
+    """Fits a draft to its network and policy, and collects what does not fit. ``options``: keys of the network that the
+    command line gave."""
 
-    def __init__(self, draft: Draft, scenario: Scenario, options: Mapping[str, int | None]) -> None:
-        self._draft, self._scenario = draft, scenario
-        self._options = {key for key, value in options.items() if value is not None}
-        self.problems = list(draft.problems)
+    def __init__(self, draft: Draft, scenario: Scenario, options: Collection[str], policy_at: datetime) -> None:
+        self._draft, self._scenario, self._options, self._at = draft, scenario, options, policy_at
+        self._problems = list(draft.problems)
 
-    def fit(self, spec: ScenarioSpec) -> Prepared | None:
-        """The scenario ready to run; None if something of it is missing, which has a problem."""
+    def fit(self, spec: ScenarioSpec) -> Prepared:
+        """The scenario ready to run. Raises InputError with all problems."""
         network = plan = targets = traffic = None
         if not self._draft.lacks("network"):
             with self._collected():
@@ -83,16 +98,21 @@ class _Fitting:
         if plan is not None:
             with self._collected():
                 traffic = plan_traffic(spec, plan, self._draft.document)
-        if plan is None or targets is None or traffic is None:
-            return None
-        return Prepared(self._scenario, plan, targets, traffic)
+        if self._problems or plan is None or targets is None or traffic is None:
+            raise InputError(*in_order(self._problems))
+        return Prepared(self._scenario, plan, targets, traffic, self._at)
 
     @contextmanager
     def _collected(self) -> Iterator[None]:
         try:
             yield
         except InputError as error:
-            self.problems += (problem for problem in error.problems if not self._draft.follows(problem))
+            entries = {_entry(problem) for problem in self._problems} - {""}
+            self._problems += (
+                problem
+                for problem in error.problems
+                if not self._draft.follows(problem) and (_entry(problem) not in entries or not _of_check(problem))
+            )
 
     def _network(self, spec: ScenarioSpec) -> Network:
         wanted = spec.network
@@ -116,7 +136,7 @@ class _Fitting:
         where, file = self._draft.document.where(("policy",)), None
         try:
             file = self._scenario.beside(("policy",)) / policy_path(spec.policy)
-            return None if network is None else load_plan(file, network)
+            return None if network is None else load_plan(file, network, self._at)
         except InputError as error:
             if file is None:
                 raise InputError(*(replace(problem, where=where) for problem in error.problems)) from None

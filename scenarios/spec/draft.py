@@ -50,9 +50,11 @@ class Draft:
         return (section,) in self.lost
 
     def follows(self, problem: Problem) -> bool:
-        """Whether ``problem`` only follows from a lost entry, which another entry names."""
-        if problem.location.key.endswith(".scope") and any(entry[0] == "timeline" for entry in self.lost):
-            return True  # a failure that is lost may be the one that the scope needs
+        """Whether ``problem`` only follows from a lost entry, which another entry names or needs."""
+        key = problem.location.key.rpartition(".")[2]
+        sections = {entry[0] for entry in self.lost}
+        if (key == "scope" and "timeline" in sections) or (key in ("metric", "class") and "traffic" in sections):
+            return True  # what is lost may be the failure, or the flows, that a check needs
         named = _NAMES.findall(str(problem.value))
         names = {entry[1] for entry in self.lost if len(entry) > 1}
         return any(name in names or name.partition(".")[0] in names for name in named)

@@ -12,10 +12,11 @@ from typing import Annotated
 from pydantic import Field
 
 from helsewan.policies.language.schema import Duration, IncludeKeys, Name
+from helsewan.scenarios.spec.checks.assertions import AssertSpec
 from helsewan.scenarios.spec.checks.schema import CheckSpec, VerifySpec
 from helsewan.scenarios.spec.timeline.schema import EventSpec, PhaseSpec
 from helsewan.scenarios.spec.traffic.schema import Traffic
-from helsewan.scenarios.spec.values import MAX_DURATION_US, Strict
+from helsewan.scenarios.spec.values import MAX_DURATION_US, MOST_RUNS, Strict
 from helsewan.topology.model import MOST_SEED
 
 
@@ -67,6 +68,10 @@ class ScenarioSpec(IncludeKeys):
     """whether a second controller takes over when the first fails"""
     duration: Annotated[Duration, Field(ge=100_000, le=MAX_DURATION_US)]
     """how long traffic is sent"""
+    warmup: Duration = 0
+    """how much of the begin counts in no phase and no check"""
+    repeat: Annotated[int, Field(strict=True, ge=1, le=MOST_RUNS)] = 1
+    """how many runs, each with a seed of its own"""
     parameters: dict[Name, ParameterSpec] = Field(default_factory=dict)
     """what --set can change, by name"""
     timeline: dict[Name, EventSpec] = Field(default_factory=dict)
@@ -79,3 +84,5 @@ class ScenarioSpec(IncludeKeys):
     """what sites send to one another, by name"""
     checks: Annotated[dict[Name, CheckSpec], Field(min_length=1)]
     """limits that figures must keep, by name"""
+    assertions: dict[Name, AssertSpec] = Field(default_factory=dict, alias="assert")
+    """limits that must hold all the time, or from some time on, by name"""

@@ -10,6 +10,7 @@ from helsewan.common.units import SIZE, parse_size_bytes
 from helsewan.policies.language.schema import Duration, quantity
 
 MAX_DURATION_US = 24 * 3600 * 1_000_000
+MOST_RUNS = 1_000  # repetitions of one scenario
 MAX_DATAGRAM_BYTES = 1472  # UDP payload of a 1500-byte IPv4 packet
 MIN_DATAGRAM_BYTES = 24  # the flow engine's header
 

@@ -15,6 +15,7 @@ from helsewan.scenarios.spec.timeline.conditions import EventCondition, MetricCo
 from helsewan.scenarios.spec.timeline.plan import TimelinePlan, occurrence_names, plan_timeline, time_points
 from helsewan.scenarios.spec.timeline.schema import FAILURES, LASTING, EventSpec
 from helsewan.scenarios.spec.timeline.timepoints import END, RUN, START, EventTime, TimePoint
+from helsewan.scenarios.spec.timeline.warmup import warmup_problems
 
 
 def time_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
@@ -29,6 +30,7 @@ def time_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
     yield from _event_problems(spec, document, plan)
     yield from _phase_problems(spec, document, names, plan)
     yield from _rules_problems(spec, document, names, plan)
+    yield from warmup_problems(spec, document, plan.known_times)
 
 
 def _name_problems(spec: ScenarioSpec, document: Document, names: list[str]) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -32,10 +33,10 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[
 
     plans: dict[tuple[Path, int], Plan] = {}
 
-    def plan(file: Path, on: Network) -> Plan:
+    def plan(file: Path, on: Network, at: datetime) -> Plan:
         key = file, len(on.sites)
         if key not in plans:
-            plans[key] = load_plan(file, on)
+            plans[key] = load_plan(file, on, at)
         return plans[key]
 
     monkeypatch.setattr(preparation, "load_network", network)
