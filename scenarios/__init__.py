@@ -6,5 +6,5 @@ the package.
 
 May import every package but `cli`. Inside, imports go one way (a test holds it):
 
-    spec <- traffic <- results <- run <- authoring
+    spec <- traffic <- results <- run <- repetition <- authoring
 """

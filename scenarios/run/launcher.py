@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.terminal.screen import Screen
 from helsewan.emulation.kernel import probe
@@ -23,6 +24,7 @@ from helsewan.scenarios.results.report import INTERRUPTED, RESULT, Result, error
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.kept_inputs import keep
 from helsewan.scenarios.run.preparation import Prepared
+from helsewan.scenarios.traffic.programs import programs_missing
 from helsewan.verification.cudd import load_cudd
 
 
@@ -48,6 +50,9 @@ def require(prepared: Prepared, forwarding: Forwarding) -> None:
     """Raise InputError for what this machine lacks for a run whose frames ``forwarding`` carries."""
     if prepared.scenario.spec.verify is not None:
         load_cudd()
+    missing = [*programs_missing(prepared.scenario, prepared.traffic.programs)]
+    if missing:
+        raise InputError(*missing)
     sandbox.require()
     if forwarding.dataplane is Dataplane.KERNEL:
         probe.require()

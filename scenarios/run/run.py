@@ -31,6 +31,8 @@ from helsewan.lab.health.health_monitor import HealthMonitor
 from helsewan.lab.health.validity import Grade, assess, of_plan
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
+from helsewan.lab.programs.engine import ProgramEngine
+from helsewan.lab.programs.records import ProgramResult
 from helsewan.lab.proofs.rule_sources import from_file
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.lab.testbed.testbed_metrics import TestbedMetrics
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 LEAD_NS = 500_000_000  # from starting the senders to the first datagram
 TAIL_S = 0.5  # after sending ends, for datagrams in flight; longer than any one-way delay
 TICK_S = 0.25
+PROGRAMS = "programs"  # the folder of programs' outputs in a run's directory
 
 
 class SandboxBroken(RuntimeError):
@@ -70,6 +73,7 @@ class Collected:
     records: Array
     due: Array
     exchanges: tuple[Exchange, ...]
+    programs: tuple[ProgramResult, ...]
     traffic: SenderHealth
     links: Lateness | None
     machine_drops: Mapping[str, int]
@@ -125,7 +129,8 @@ class Run:
         seed = self._job.scenario.spec.network.seed
         flows = FlowEngine(self._flows, self._testbed.socket_in, cookie=seed & 0xFFFFFFFF)
         exchanges = ExchangeEngine(self._job.traffic.exchanges, self._testbed.socket_in)
-        engines: tuple[Engine, ...] = (flows, exchanges)
+        programs = ProgramEngine(self._job.traffic.programs, self._testbed.site, self._job.directory / PROGRAMS)
+        engines: tuple[Engine, ...] = (flows, exchanges, programs)
         for engine in engines:
             self._closing.callback(engine.close)
         if self._testbed.has_engine:
@@ -165,6 +170,7 @@ class Run:
             records=flows.records,
             due=flows.due,
             exchanges=exchanges.results,
+            programs=programs.results,
             traffic=flows.keeping_up(),
             links=self._testbed.engine.lateness() if self._testbed.has_engine else None,
             machine_drops=self._testbed.machine_drops(),
