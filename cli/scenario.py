@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -25,10 +26,19 @@ def scenario_list() -> None:
 
 @scenario_app.command("run")
 def scenario_run(
-    name: Annotated[str, typer.Argument(help="A scenario of the library, or a path to a scenario file.")],
+    name: Annotated[str | None, typer.Argument(help="A scenario of the library, or a path to a scenario file.")] = None,
     seed: SeedOverride = None,
     sites: SitesOverride = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter of the scenario: key=value.")] = None,
+    repeat: Annotated[
+        int | None, typer.Option("--repeat", help="How many runs, each with a seed of its own; and their summary.")
+    ] = None,
+    faults: Annotated[
+        str | None, typer.Option("--faults", help="random: each run has faults drawn by its seed besides its own.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option("--replay", help="The directory of a run, to run exactly that again.")
+    ] = None,
     results: Results = Path("results"),
     debug: Debug = False,
     dataplane: DataplaneName = "engine",
@@ -36,12 +46,31 @@ def scenario_run(
 ) -> None:
     """Run a scenario and evaluate its checks. Results and logs are written to results/NAME/RUN-ID."""
     from helsewan.emulation.routers.forwarding import forwarding
-    from helsewan.scenarios.run.launcher import run_scenario
+    from helsewan.scenarios.repetition import campaign
 
-    chosen = forwarding(dataplane, routers)
-    code = run_scenario(name, _settings(set_ or []), seed, sites, results, debug, chosen)
+    if replay is not None:
+        chosen = {"NAME": name, "--seed": seed, "--sites": sites, "--set": set_, "--repeat": repeat, "--faults": faults}
+        _refuse_beside_replay({**chosen, "--routers": routers or None})
+        code = campaign.replay(replay, results, debug)
+    else:
+        if name is None:
+            raise InputError(Problem("NAME", None, "is missing", "name a scenario, or give --replay RESULTS"))
+        if faults not in (None, "random"):
+            raise InputError(Problem("--faults", faults, "is unknown", "write random"))
+        carried = forwarding(dataplane, routers)
+        drawn = faults is not None
+        request = campaign.Request(name, _settings(set_ or []), seed, sites, repeat, drawn, carried, results, debug)
+        code = campaign.run_scenario(request)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the verdict is final: another Ctrl-C must not change the exit code
     raise typer.Exit(code)
+
+
+def _refuse_beside_replay(options: Mapping[str, object]) -> None:
+    """Raise InputError for the options that would make a replay another run."""
+    hint = "leave it out: a replay has the inputs of its run"
+    given = [option for option, value in options.items() if value is not None]
+    if given:
+        raise InputError(*(Problem(option, None, "cannot be given with --replay", hint) for option in given))
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:

@@ -71,7 +71,7 @@ VERBS = {
     "why": (["a", "b", "--packet", "icmp"], "helsewan.lab.proofs.why:why"),
     "verify": ([], "helsewan.lab.proofs.verification:verified"),
     "scenario list": ([], "helsewan.cli.tables.library:print_library"),
-    "scenario run": (["region-failover"], "helsewan.scenarios.run.launcher:run_scenario"),
+    "scenario run": (["region-failover"], "helsewan.scenarios.repetition.campaign:run_scenario"),
     "mutate": ([], "helsewan.verification.mutation.trial:run_trials"),
     "doctor": ([], "helsewan.lab.doctor.doctor:examine"),
     "up": ([], "helsewan.lab.server.up:run_lab"),
@@ -173,7 +173,7 @@ def test_a_run_whose_first_process_wrote_no_result(
 ) -> None:
     job: Any = SimpleNamespace(directory=tmp_path, scenario=SCENARIO)
     monkeypatch.setattr(launcher, "conclude", lambda _: None)
-    code = launcher._conclude(job, status)
+    code = launcher._conclude(job, status)["exit_code"]
     assert code == (status if word == "error" else ExitCode.VOID)
     assert capsys.readouterr().err.startswith(f"{word}: the run ended before its verdict: ")
 
