@@ -24,13 +24,13 @@ PREFIX = "fault-"
 class FaultDistribution:
     """What faults are drawn. Their number is 1 and a Poisson number of ``more`` on average, ``most`` at most. A kind is
     drawn by its weight, its target evenly from those of the network that have no part in another fault of the run, or
-    in the scenario's own events. A fault begins with the one before it with the probability ``together``, else evenly from the end of the warm-up to
-    ``last_begin`` of the run; it lasts for a time between ``shortest_us`` and the rest of the run, less ``rest`` of the
-    run, whose logarithm is even: short faults are as frequent as they are in networks."""
+    in the scenario's own events. A fault begins with the one before it with the probability ``together``, else evenly
+    from the end of the warm-up to ``last_begin`` of the run. The logarithm of the time that it lasts is even between
+    ``shortest_us`` and the rest of the run, less ``rest`` of the run: short faults are more frequent than long ones."""
 
     kinds: Mapping[str, int] = field(
         default_factory=lambda: {
-            "link": 8,  # a fibre, the most frequent of all (docs/scenarios/repetition.md has the sources)
+            "link": 8,  # docs/scenarios/repetition.md says why these
             "access": 4,
             "srlg": 2,
             "router": 2,

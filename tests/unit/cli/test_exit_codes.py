@@ -72,6 +72,8 @@ VERBS = {
     "verify": ([], "helsewan.lab.proofs.verification:verified"),
     "scenario list": ([], "helsewan.cli.tables.library:print_library"),
     "scenario run": (["region-failover"], "helsewan.scenarios.repetition.campaign:run_scenario"),
+    "scenario compare": (["a", "b"], "helsewan.scenarios.repetition.compare_results:compare_results"),
+    "scenario shrink": (["a"], "helsewan.scenarios.repetition.shrink:shrink"),
     "mutate": ([], "helsewan.verification.mutation.trial:run_trials"),
     "doctor": ([], "helsewan.lab.doctor.doctor:examine"),
     "up": ([], "helsewan.lab.server.up:run_lab"),

@@ -85,7 +85,5 @@ def test_a_small_network_has_no_more_faults_than_parts() -> None:
     small = network_from(DESCRIPTION)
     spec = read().spec.model_copy(update={"timeline": {}})
     for seed in range(50):
-        faults = draw_faults(
-            spec.model_copy(update={"network": spec.network.model_copy(update={"seed": seed})}), small
-        )
+        faults = draw_faults(spec.model_copy(update={"network": spec.network.model_copy(update={"seed": seed})}), small)
         assert len({(fault.kind, fault.target) for fault in faults}) == len(faults)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import isnan, nan
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_a_spread_is_in_order(values: list[float]) -> None:
     found = spread(values)
     assert found is not None
     ordered = [found.least, *found.quantiles, found.greatest]
-    assert all(a <= b + 1e-6 for a, b in zip(ordered, ordered[1:], strict=False))
+    assert all(a <= b + 1e-6 for a, b in pairwise(ordered))
     assert found.least - 1e-6 <= found.mean <= found.greatest + 1e-6
 
 
@@ -106,9 +107,7 @@ def test_the_mann_whitney_test_errs_as_often_as_it_says() -> None:
     """Of 400 pairs of campaigns without any difference about one in twenty is called worse: 20, and four standard
     deviations of that number (4.4) more or less."""
     rng = np.random.default_rng(7)
-    found = [
-        unpaired(list(rng.exponential(1, 10)), list(rng.exponential(1, 10)), NONE, True, 1) for _ in range(400)
-    ]
+    found = [unpaired(list(rng.exponential(1, 10)), list(rng.exponential(1, 10)), NONE, True, 1) for _ in range(400)]
     wrong = sum(each.p < 0.05 for each in found if each is not None)
     assert 3 <= wrong <= 38
 
