@@ -1,7 +1,8 @@
-"""``helsewan scenario``: list the scenarios of the library, run one and evaluate its checks."""
+"""``helsewan scenario``: list scenarios, write, check and show them, run one and evaluate its checks."""
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,19 +10,70 @@ from typing import Annotated
 
 import typer
 
-from helsewan.cli.options import DataplaneName, Debug, Results, Routers, SeedOverride, SitesOverride
+from helsewan.cli.options import DataplaneName, Debug, Json, Results, Routers, SeedOverride, SitesOverride
 from helsewan.common.errors import InputError, Problem
+from helsewan.common.exit_codes import ExitCode
 
-scenario_app = typer.Typer(no_args_is_help=True, help="Run scenarios of traffic and failures.")
+scenario_app = typer.Typer(no_args_is_help=True, help="Write and run scenarios of traffic and failures.")
+
+Scenario = Annotated[str, typer.Argument(help="A scenario of the library, or a path to a scenario file.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A parameter of the scenario: key=value.")]
 
 
 @scenario_app.command("list")
-def scenario_list() -> None:
-    """List the scenarios of the library."""
-    from helsewan.cli.tables.library import print_library
+def scenario_list(as_json: Json = False) -> None:
+    """List the scenarios of the library: size, duration and purpose."""
+    from helsewan.cli.tables.scenarios import print_scenarios
     from helsewan.scenarios.spec.spec import library
 
-    print_library("scenario", "what it tests", library())
+    print_scenarios(library(), as_json)
+
+
+@scenario_app.command("new")
+def scenario_new(
+    name: Annotated[str, typer.Argument(help="The new scenario's name; the file is NAME.yaml.")],
+    model: Annotated[
+        str | None, typer.Option("--from", help="A scenario of the library to copy, in place of a small one.")
+    ] = None,
+) -> None:
+    """Write a new scenario file, with comments, that can be run as it is."""
+    from helsewan.scenarios.authoring.new import new_scenario
+
+    print(new_scenario(name, model))
+
+
+@scenario_app.command("validate")
+def scenario_validate(
+    names: Annotated[list[str], typer.Argument(help="Scenarios of the library, or paths to scenario files.")],
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Print every problem of scenarios that can be found without starting anything. That is all of the file, of the
+    network and the policy that it names, and of how it fits them. Errors are one line each, and the exit code is 2."""
+    from helsewan.cli.tables.scenarios import print_problems
+    from helsewan.scenarios.run.preparation import problems
+
+    found = {name: problems(name, _settings(set_ or [])) for name in names}
+    print_problems(found, as_json)
+    if any(found.values()):
+        raise typer.Exit(ExitCode.BAD_INPUT)
+
+
+@scenario_app.command("show")
+def scenario_show(name: Scenario, seed: SeedOverride = None, sites: SitesOverride = None, set_: Set = None) -> None:
+    """Show in plain words what a scenario will do, and what it needs. Nothing is started."""
+    from helsewan.cli.tables.scenarios import print_description
+    from helsewan.scenarios.run.preparation import prepare
+
+    print_description(prepare(name, _settings(set_ or []), seed=seed, sites=sites))
+
+
+@scenario_app.command("schema")
+def scenario_schema() -> None:
+    """Print the JSON Schema of scenario files, for editors."""
+    from helsewan.scenarios.authoring.json_schema import scenario_json_schema
+
+    print(json.dumps(scenario_json_schema(), indent=2))
 
 
 @scenario_app.command("run")
@@ -29,7 +81,7 @@ def scenario_run(
     name: Annotated[str | None, typer.Argument(help="A scenario of the library, or a path to a scenario file.")] = None,
     seed: SeedOverride = None,
     sites: SitesOverride = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter of the scenario: key=value.")] = None,
+    set_: Set = None,
     repeat: Annotated[
         int | None, typer.Option("--repeat", help="How many runs, each with a seed of its own; and their summary.")
     ] = None,

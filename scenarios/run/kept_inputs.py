@@ -64,7 +64,7 @@ def keep(directory: Path, prepared: Prepared, carried_by: Forwarding) -> None:
     folder = directory / FOLDER
     folder.mkdir()
     files: dict[str, str] = {}
-    data = _with_files(filled_in(scenario), Path(scenario.document.name).parent, folder, files)
+    data = _with_files(filled_in(scenario), scenario, folder, files)
     data["policy"] = POLICY
     for name, text in ((SCENARIO, dumped(data)), (POLICY, prepared.plan.source)):
         (folder / name).write_text(text, encoding="utf-8")
@@ -126,18 +126,18 @@ def dumped(data: Data) -> str:
     return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120))
 
 
-def _with_files(data: Data, base: Path, folder: Path, files: dict[str, str]) -> Data:
-    """``data`` with every path of a file replaced by that of its copy in ``folder``, or its absolute path where it is
-    too large; ``files`` gets the digest of each. A path is one that is relative to ``base``."""
+def _with_files(data: Data, scenario: Scenario, folder: Path, files: dict[str, str]) -> Data:
+    """``data`` with every path of a file, from the folder of the file that it stands in, replaced by that of its copy
+    in ``folder``, or its absolute path where it is too large; ``files`` gets the digest of each."""
 
-    def replaced(value: Any) -> Any:
+    def replaced(value: Any, at: tuple[str | int, ...]) -> Any:
         if isinstance(value, dict):
-            return {key: replaced(each) for key, each in value.items()}
+            return {key: replaced(each, (*at, key)) for key, each in value.items()}
         if isinstance(value, list):
-            return [replaced(each) for each in value]
-        if not isinstance(value, str) or not _is_file(base / value):
+            return [replaced(each, (*at, number)) for number, each in enumerate(value)]
+        if not isinstance(value, str) or not _is_file(scenario.beside(at) / value):
             return value
-        path = (base / value).resolve()
+        path = (scenario.beside(at) / value).resolve()
         kept_as = str(path)
         if path.stat().st_size <= MOST_COPIED:
             kept_as = f"{FILES}/{len(files):02d}-{path.name}"
@@ -146,7 +146,7 @@ def _with_files(data: Data, base: Path, folder: Path, files: dict[str, str]) -> 
         files[kept_as] = _digest(path)
         return kept_as
 
-    return {key: value if key == "policy" else replaced(value) for key, value in data.items()}
+    return {key: value if key == "policy" else replaced(value, (key,)) for key, value in data.items()}
 
 
 def _is_file(path: Path) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
+from helsewan.common.counts import counted
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
@@ -157,7 +158,7 @@ class _Planner:
         pairs = self.finder.sample(traffic.service, traffic.count, clients, servers, traffic.relation, rng)
         if not pairs:
             reason = f"selects no two sites between which policy {self.plan.policy!r} allows {traffic.service!r}"
-            hint = f"{len(clients)} clients, {len(servers)} servers selected"
+            hint = f"{counted(len(clients), 'client')}, {counted(len(servers), 'server')} selected"
             raise self._problem(entry, traffic.keys[0], None, reason, hint)
         return pairs
 
