@@ -25,7 +25,7 @@ from helsewan.policies.plan_source import load_network_plan
 from helsewan.scenarios.results.report import RESULT, error_result, void_result, write_result
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.spec.spec import Scenario, load_scenario
-from helsewan.scenarios.spec.timeline.targets import resolve_timeline
+from helsewan.scenarios.spec.timeline.prepare import prepare_timeline
 from helsewan.scenarios.traffic.flows import plan_traffic
 from helsewan.verification.cudd import load_cudd
 
@@ -50,13 +50,13 @@ def run_scenario(
     requested = spec.network
     policy = _policy_file(scenario)
     plan = load_network_plan(policy, scenario.source, requested.sites, requested.seed, requested.swedish_route)
-    targets = resolve_timeline(spec, plan.network, scenario.document)
+    timeline = prepare_timeline(spec, plan, policy, scenario.document, forwarding.dataplane)
     traffic = plan_traffic(spec, plan, scenario.document)
     sandbox.require()
     if forwarding.dataplane is Dataplane.KERNEL:
         probe.require()
     directory = make_directory(results / spec.name)
-    job = Job(scenario, plan, targets, traffic, directory, debug, forwarding)
+    job = Job(scenario, plan, timeline, traffic, directory, debug, forwarding)
     with interrupts():
         status = run_in_sandbox("helsewan.scenarios.run.worker", job)
         handle_interrupts(signal.SIG_IGN)
