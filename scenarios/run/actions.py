@@ -15,9 +15,9 @@ from helsewan.emulation.routers.management import management_link_name
 from helsewan.lab.links.link_change import LinkChange
 from helsewan.lab.links.link_control import LinkControl
 from helsewan.lab.links.link_overlays import LinkOverlay, LinkOverlays
+from helsewan.lab.links.repair import RepairMonitor, expectation
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.lab.testbed.fault_injection import Boot
-from helsewan.lab.testbed.repair import RepairMonitor, expectation
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.scenarios.run.effects import Effect, Occurrence, done
 from helsewan.scenarios.run.policy_actions import PolicyActions

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from helsewan.lab.testbed.repair import is_repaired
+from helsewan.lab.links.repair import is_repaired
 
 UP = {"connected": True, "programmed": True}
 OFF = {"connected": False, "programmed": False}
