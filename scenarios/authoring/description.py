@@ -14,7 +14,7 @@ from helsewan.scenarios.spec.checks.assertions import AssertSpec
 from helsewan.scenarios.spec.checks.schema import CheckSpec, Over, Scope, Severity
 from helsewan.scenarios.spec.timeline.actions import TargetSpec
 from helsewan.scenarios.spec.timeline.conditions import EventCondition, MetricCondition
-from helsewan.scenarios.spec.timeline.plan import PlannedEvent, TimelinePlan, plan_timeline
+from helsewan.scenarios.spec.timeline.plan import PlannedEvent, TimelinePlan
 from helsewan.scenarios.spec.timeline.schema import EventSpec
 from helsewan.scenarios.spec.timeline.timepoints import RUN, TimePoint
 from helsewan.scenarios.traffic.offered_load import offered_load
@@ -72,7 +72,7 @@ def _parameters(prepared: Prepared) -> Iterator[tuple[str, str]]:
 
 def _timeline(prepared: Prepared) -> Iterator[tuple[str, str]]:
     spec = prepared.scenario.spec
-    plan = plan_timeline(spec)
+    plan = prepared.timeline.plan
     steps = [
         (event.at_us, _when(event, spec.timeline[event.entry]), f"{event.name}: {_what(prepared, event.entry)}")
         for event in plan.events
@@ -119,7 +119,7 @@ def _what(prepared: Prepared, name: str) -> str:
     """An event's action and what it is done to, and how long it lasts."""
     event = prepared.scenario.spec.timeline[name]
     data = prepared.scenario.document.data["timeline"][name][event.action]
-    target = prepared.targets.get(name)
+    target = prepared.timeline.targets.get(name)
     words = [event.action.replace("_", " "), target.name if target else _plain(data)]
     if target and isinstance(data, dict):
         settings = {key: value for key, value in data.items() if key not in _TARGETS}

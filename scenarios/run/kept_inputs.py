@@ -51,7 +51,7 @@ class KeptInputs:
 
     def prepare(self) -> Prepared:
         """The run ready to go again. Raises InputError where this version of helsewan makes another run of it."""
-        prepared = prepare_scenario(self.scenario, self.policy_at)
+        prepared = prepare_scenario(self.scenario, self.policy_at, self.forwarding.dataplane)
         if _traffic_digest(prepared) != self.traffic:
             reason = "cannot be run exactly again: this version of helsewan plans other traffic from the same inputs"
             raise InputError(Problem(OPTION, self.scenario.document.name, reason, "run it as a scenario of its own"))
@@ -106,7 +106,7 @@ def kept(results: Path) -> KeptInputs:
 def _traffic_digest(prepared: Prepared) -> str:
     """Identifies what a run does: the SHA-256 of its planned flows and exchanges, and of its events' targets."""
     traffic = prepared.traffic
-    planned = repr((traffic.flows, traffic.exchanges, sorted(prepared.targets.items())))
+    planned = repr((traffic.flows, traffic.exchanges, sorted(prepared.timeline.targets.items())))
     return sha256(planned.encode()).hexdigest()
 
 
@@ -135,9 +135,9 @@ def _with_files(data: Data, scenario: Scenario, folder: Path, files: dict[str, s
             return {key: replaced(each, (*at, key)) for key, each in value.items()}
         if isinstance(value, list):
             return [replaced(each, (*at, number)) for number, each in enumerate(value)]
-        if not isinstance(value, str) or not _is_file(scenario.beside(at) / value):
+        if not isinstance(value, str) or not _is_file(scenario.document.folder(at) / value):
             return value
-        path = (scenario.beside(at) / value).resolve()
+        path = (scenario.document.folder(at) / value).resolve()
         kept_as = str(path)
         if path.stat().st_size <= MOST_COPIED:
             kept_as = f"{FILES}/{len(files):02d}-{path.name}"

@@ -62,7 +62,7 @@ def run(prepared: Prepared, forwarding: Forwarding, parent: Path, debug: bool) -
     """Run in a sandbox of its own, with results in a new directory below ``parent``; prints where they are."""
     directory = make_directory(parent)
     keep(directory, prepared, forwarding)
-    plan = prepared.scenario, prepared.plan, prepared.targets, prepared.traffic
+    plan = prepared.scenario, prepared.plan, prepared.timeline, prepared.traffic
     job = Job(*plan, directory, debug, forwarding)
     with interrupts():
         status = run_in_sandbox("helsewan.scenarios.run.worker", job)

@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.suggestions import hints_limited
+from helsewan.emulation.links.link_backend import Dataplane
 from helsewan.lab.flows.flowspec import TrafficPlan
-from helsewan.lab.testbed.failure_state import Target
 from helsewan.policies.compile import policy_path
 from helsewan.policies.language.timestamps import utc_now
 from helsewan.policies.plan import Plan
@@ -18,6 +19,8 @@ from helsewan.policies.plan_source import load_plan
 from helsewan.scenarios.spec.draft import Draft, in_order
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.spec import Scenario, load_draft
+from helsewan.scenarios.spec.timeline.prepare import PreparedTimeline, prepare_timeline
+from helsewan.scenarios.spec.timeline.problems import time_problems
 from helsewan.scenarios.spec.timeline.targets import resolve_timeline
 from helsewan.scenarios.traffic.flows import plan_traffic
 from helsewan.topology.model import Network
@@ -29,32 +32,43 @@ _NETWORK_KEYS = {"--sites": "sites", "--seed": "seed", "--from": "from", "--swed
 
 @dataclass(frozen=True)
 class Prepared:
-    """A scenario that can run: its plan, the targets of its events by name, and its traffic. ``policy_at``: the time
-    that the policy's exceptions are judged at."""
+    """A scenario that can run: its plan, its timeline, and its traffic. ``policy_at``: the time that the policy's
+    exceptions are judged at."""
 
     scenario: Scenario
     plan: Plan
-    targets: dict[str, Target]
+    timeline: PreparedTimeline
     traffic: TrafficPlan
     policy_at: datetime
 
 
 @hints_limited()
-def prepare(name: str, overrides: Mapping[str, str], *, seed: int | None = None, sites: int | None = None) -> Prepared:
-    """The scenario ``name``, of the library or a file, ready to run, with ``overrides`` (``--set`` keys and values),
-    ``--seed`` and ``--sites``. Creates nothing. Raises ``InputError`` with all problems of the files, the network, the
-    policy, the targets and the traffic; what depends on something wrong is not looked at."""
+def prepare(
+    name: str,
+    overrides: Mapping[str, str],
+    *,
+    seed: int | None = None,
+    sites: int | None = None,
+    dataplane: Dataplane = Dataplane.ENGINE,
+) -> Prepared:
+    """The scenario ``name``, of the library or a file, ready to run on ``dataplane``, with ``overrides`` (keys and
+    values of ``--set``), ``--seed`` and ``--sites``. Creates nothing. Raises ``InputError`` with all problems of the
+    files, the network, the policy, the timeline and the traffic; what depends on something wrong is not looked at."""
     draft = load_draft(name, overrides, seed=seed, sites=sites)
     if draft.spec is None:
         raise InputError(*draft.problems)
     options = [key for key, value in {"sites": sites, "seed": seed}.items() if value is not None]
-    return _Fitting(draft, Scenario(draft.spec, draft.parameters, draft.document), options, utc_now()).fit(draft.spec)
+    scenario = Scenario(draft.spec, draft.parameters, draft.document)
+    return _Fitting(draft, scenario, options, utc_now(), dataplane).fit(draft.spec)
 
 
-def prepare_scenario(scenario: Scenario, policy_at: datetime | None = None) -> Prepared:
-    """A scenario that was read, ready to run, under its policy as of ``policy_at`` or of now. Raises ``InputError``."""
+def prepare_scenario(
+    scenario: Scenario, policy_at: datetime | None = None, dataplane: Dataplane = Dataplane.ENGINE
+) -> Prepared:
+    """A scenario that was read, ready to run on ``dataplane``, under its policy as of ``policy_at`` or of now. Raises
+    ``InputError``."""
     draft = Draft(scenario.document, scenario.parameters, scenario.spec, frozenset(), ())
-    return _Fitting(draft, scenario, (), policy_at or utc_now()).fit(scenario.spec)
+    return _Fitting(draft, scenario, (), policy_at or utc_now(), dataplane).fit(scenario.spec)
 
 
 def problems(name: str, overrides: Mapping[str, str]) -> tuple[Problem, ...]:
@@ -79,28 +93,34 @@ class _Fitting:
     """Fits a draft to its network and policy, and collects what does not fit. ``options``: keys of the network that the
     command line gave."""
 
-    def __init__(self, draft: Draft, scenario: Scenario, options: Collection[str], policy_at: datetime) -> None:
-        self._draft, self._scenario, self._options, self._at = draft, scenario, options, policy_at
+    def __init__(
+        self, draft: Draft, scenario: Scenario, options: Collection[str], policy_at: datetime, dataplane: Dataplane
+    ) -> None:
+        self._draft, self._scenario, self._options = draft, scenario, options
+        self._at, self._dataplane = policy_at, dataplane
         self._problems = list(draft.problems)
 
     def fit(self, spec: ScenarioSpec) -> Prepared:
         """The scenario ready to run. Raises InputError with all problems."""
-        network = plan = targets = traffic = None
+        network = plan = timeline = traffic = None
+        document, timed = self._draft.document, not any(time_problems(spec, self._draft.document))
         if not self._draft.lacks("network"):
             with self._collected():
                 network = self._network(spec)
         if not self._draft.lacks("policy"):
             with self._collected():
                 plan = self._plan(spec, network)
-        if network is not None:
-            with self._collected():
-                targets = resolve_timeline(spec, network, self._draft.document)
+        with self._collected():
+            if plan is not None and timed:
+                timeline = prepare_timeline(spec, plan, self._policy_file(spec), document, self._dataplane)
+            elif network is not None:
+                resolve_timeline(spec, network, document)
         if plan is not None:
             with self._collected():
-                traffic = plan_traffic(spec, plan, self._draft.document)
-        if self._problems or plan is None or targets is None or traffic is None:
+                traffic = plan_traffic(spec, plan, document)
+        if self._problems or plan is None or timeline is None or traffic is None:
             raise InputError(*in_order(self._problems))
-        return Prepared(self._scenario, plan, targets, traffic, self._at)
+        return Prepared(self._scenario, plan, timeline, traffic, self._at)
 
     @contextmanager
     def _collected(self) -> Iterator[None]:
@@ -131,17 +151,25 @@ class _Fitting:
         return replace(problem, where=self._draft.document.where(("network", key)))
 
     def _plan(self, spec: ScenarioSpec, network: Network | None) -> Plan | None:
-        """The plan on ``network``, None without one. Raises InputError, with the scenario's line for a policy that is
-        neither in the library nor a file."""
-        where, file = self._draft.document.where(("policy",)), None
+        """The plan on ``network``, None without one. Raises InputError; for a file that is not there with the
+        scenario's line."""
+        file = self._policy_file(spec)
         try:
-            file = self._scenario.beside(("policy",)) / policy_path(spec.policy)
             return None if network is None else load_plan(file, network, self._at)
         except InputError as error:
-            if file is None:
-                raise InputError(*(replace(problem, where=where) for problem in error.problems)) from None
-            named = (
-                replace(each, where=where, value=spec.policy) if each.where == str(file) else each
-                for each in error.problems
-            )
-            raise InputError(*named) from None
+            where = self._draft.document.where(("policy",))
+            raise InputError(
+                *(
+                    replace(each, where=where, value=spec.policy) if each.where == str(file) else each
+                    for each in error.problems
+                )
+            ) from None
+
+    def _policy_file(self, spec: ScenarioSpec) -> Path:
+        """The file of the policy. Raises InputError, with the scenario's line, for what is neither in the library nor a
+        path."""
+        try:
+            return self._draft.document.folder(("policy",)) / policy_path(spec.policy)
+        except InputError as error:
+            where = self._draft.document.where(("policy",))
+            raise InputError(*(replace(problem, where=where) for problem in error.problems)) from None

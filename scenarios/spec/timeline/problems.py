@@ -22,12 +22,14 @@ def time_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
     """Problems of times: names that are taken or unknown, circles, times outside the run, empty phases."""
     names = [name for entry, event in spec.timeline.items() for name in occurrence_names(entry, event)]
     yield from _name_problems(spec, document, names)
-    unknown = list(_unknown_events(spec, document, names))
-    circles = list(_circles(spec, document))
-    yield from unknown
-    yield from circles
-    plan = TimelinePlan(()) if unknown or circles else plan_timeline(spec)
-    yield from _event_problems(spec, document, plan)
+    yield from _unknown_events(spec, document, names)
+    broken = {entry for entry, event in spec.timeline.items() if not _events_of(event) <= {None, *names}}
+    for circle in _circles(spec):
+        broken |= set(circle)
+        where, shown = document.where(("timeline", circle[0])), " > ".join([*circle, circle[0]])
+        yield Problem(where, shown, "is a circle of events that wait for each other", "give one of them a time")
+    plan = plan_timeline(spec, broken)
+    yield from _event_problems(spec, document, plan, bool(broken))
     yield from _phase_problems(spec, document, names, plan)
     yield from _rules_problems(spec, document, names, plan)
     yield from warmup_problems(spec, document, plan.known_times)
@@ -57,8 +59,13 @@ def _unknown_events(spec: ScenarioSpec, document: Document, names: list[str]) ->
                 yield Problem(where, name, "is no event", nearest(name, names))
 
 
-def _circles(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
-    """Events that wait for each other, one problem for each circle."""
+def _events_of(event: EventSpec) -> set[str | None]:
+    """The events that a time is relative to, None for the run itself."""
+    return {point.event for _, point in time_points(event)}
+
+
+def _circles(spec: ScenarioSpec) -> Iterator[list[str]]:
+    """Entries that wait for each other, each for the next."""
     entry_of = {name: entry for entry, event in spec.timeline.items() for name in occurrence_names(entry, event)}
     graph = nx.DiGraph()
     graph.add_nodes_from(spec.timeline)
@@ -71,16 +78,14 @@ def _circles(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
     for part in nx.strongly_connected_components(graph):
         circle = sorted(part, key=entries.index)
         if len(circle) > 1 or graph.has_edge(circle[0], circle[0]):
-            path = [edge[0] for edge in nx.find_cycle(graph.subgraph(part), circle[0])]
-            shown = " > ".join([*path, path[0]])
-            where = document.where(("timeline", circle[0]))
-            yield Problem(where, shown, "is a circle of events that wait for each other", "give one of them a time")
+            yield [edge[0] for edge in nx.find_cycle(graph.subgraph(part), circle[0])]
 
 
-def _event_problems(spec: ScenarioSpec, document: Document, plan: TimelinePlan) -> Iterator[Problem]:
+def _event_problems(spec: ScenarioSpec, document: Document, plan: TimelinePlan, some_broken: bool) -> Iterator[Problem]:
+    """Problems of each entry; with ``some_broken``, nothing is said about times that may depend on broken ones."""
     times = {name: time.begin_us for name, time in plan.known_times.items()}
     for entry, event in spec.timeline.items():
-        if entry in plan.named:
+        if not some_broken or all(_known_us(point, times, 0) is not None for _, point in time_points(event)):
             yield from _time_problems_of(entry, event, spec, document, times)
         yield from _condition_problems(entry, event, spec, document)
         if event.end is not None:
@@ -179,7 +184,7 @@ def _rules_problems(spec: ScenarioSpec, document: Document, names: list[str], pl
             if not 0 <= point.resolve(plan.known_times, spec.duration) <= spec.duration:
                 ends = f"it ends at {format_duration(spec.duration)}"
                 yield Problem(where, str(point), "is not within the run", ends)
-        elif plan.events and point.offset_us < 0:
+        elif point.offset_us < 0:
             reason = "is before an event whose time is not known beforehand"
             yield Problem(where, str(point), reason, "write it after that event")
 

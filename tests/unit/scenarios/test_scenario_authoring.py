@@ -86,7 +86,7 @@ def test_paths_start_from_the_file_they_stand_in() -> None:
     write(GOOD, "sub/good.yaml")
     mine = load_scenario(write("name: mine\ndescription: mine\ninclude: sub/base.yaml\n"))
     assert mine.source == Path("sub/map.graphml")
-    assert mine.beside(("policy",)) == Path("sub")
+    assert mine.document.folder(("policy",)) == Path("sub")
 
 
 def test_the_published_schema_is_the_present_one() -> None:
