@@ -15,7 +15,7 @@ from helsewan.scenarios.spec.codecs import CODECS
 from helsewan.scenarios.spec.traffic.schema import MessageSpec, VideoSpec, VoiceSpec
 from helsewan.scenarios.traffic.schedules.arrivals import Warp, arrival_times
 from helsewan.scenarios.traffic.schedules.rtcp import UDP_IP_BYTES, report_schedule
-from helsewan.scenarios.traffic.schedules.speech import speech_schedule, spurt_offset_ns
+from helsewan.scenarios.traffic.schedules.speech import pause_offset_ns, speech_schedule
 from helsewan.scenarios.traffic.schedules.video import CLOCK_HZ, MEDIA_BYTES, video_schedule
 
 RTP_HEADER_BYTES = 12
@@ -145,7 +145,7 @@ class _Speech:
         schedule = self.tables[int(self.rng.integers(len(self.tables)))]
         interval_ns = schedule.period_ns // len(schedule.table)
         return replace(
-            self.voice, interval_ns=interval_ns, schedule=schedule, offset_ns=spurt_offset_ns(schedule, self.rng)
+            self.voice, interval_ns=interval_ns, schedule=schedule, offset_ns=pause_offset_ns(schedule, self.rng)
         )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from helsewan.common.units import UnitError
 from helsewan.policies.language.schema import Share
@@ -21,11 +22,17 @@ class Sending(str, Enum):
     BURST = "burst"  # all at once
 
 
+def _group_of_pictures(text: str) -> str:
+    if re.fullmatch("I[PB]*", text) is None:
+        raise UnitError("is no group of pictures", "write an I, then Ps and Bs, for example IBBPBBP")
+    return text
+
+
 class FramesSpec(Strict):
     """The frames of an H.264-like video stream. Sizes are lognormal, as studies of encoded video find them (for one
     Hindawi Complexity 2017, 8098574); ratios and variation are assumptions for meetings with little motion."""
 
-    gop: Annotated[str, Field(pattern="^I[PB]*$", max_length=300)] = "I" + 24 * "P"
+    gop: Annotated[str, AfterValidator(_group_of_pictures), Field(max_length=300)] = "I" + 24 * "P"
     """a group of pictures in the order shown, again and again; meetings use no B frames, which add delay"""
     i: Annotated[float, Field(gt=0, le=100)] = 5.0
     """mean size of an I frame, in P frames"""

@@ -7,6 +7,7 @@ import numpy as np
 from helsewan.lab.flows.records import Array
 from helsewan.scenarios.spec.traffic.arrivals import ArrivalSpec, Process, Shape
 
+WARM_UP_ROUNDS = 10  # of an on and an off period
 SHAPE_STEPS = 20_000  # by which a shape's integral is known; between them it counts as straight
 
 
@@ -20,24 +21,22 @@ def arrival_times(spec: ArrivalSpec, every: float, length: float, rng: np.random
 
 
 def _on_off(spec: ArrivalSpec, every: float, length: float, rng: np.random.Generator) -> Array:
-    """Evenly spaced arrivals in on periods. The first ones are ``every`` times the on periods' share of time apart, so
-    that the mean over on and off periods is ``every``. Begins in an on period as often as there is one."""
+    """Evenly spaced arrivals in on periods: ``every`` times the on periods' share of time apart, so that the mean over
+    on and off periods is ``every``. Followed from some rounds before the begin, which then falls anywhere in one."""
     on, off = float(spec.on or 0), float(spec.off or 0)  # validated: both are there
     apart = every * on / (on + off)
-    rounds = int(length / (on + off) * 2) + 16
-    lengths = np.empty(0)
-    starts_on = bool(rng.random() < on / (on + off))
-    while lengths.sum() < length:
-        pair = (_lengths(spec, on, rounds, rng), _lengths(spec, off, rounds, rng))
-        lengths = np.concatenate([lengths, np.stack(pair if starts_on else pair[::-1], axis=1).ravel()])
-    ends = np.cumsum(lengths)
-    begins = ends - lengths
-    own = slice(0 if starts_on else 1, None, 2)
-    begins, lengths = begins[own], lengths[own]
-    phase = rng.uniform(0, apart, len(begins))
-    counts = np.maximum(np.ceil((np.minimum(lengths, length - begins) - phase) / apart), 0).astype(np.int64)
+    before = WARM_UP_ROUNDS * (on + off)
+    ons, offs = np.empty(0), np.empty(0)
+    while ons.sum() + offs.sum() < before + length:
+        more = int((before + length) / (on + off)) + 16
+        ons = np.concatenate([ons, _lengths(spec, on, more, rng)])
+        offs = np.concatenate([offs, _lengths(spec, off, more, rng)])
+    begins = np.cumsum(ons + offs) - ons - offs - before
+    phase = rng.uniform(0, apart, len(ons))
+    counts = np.ceil((np.minimum(ons, length - begins) - phase) / apart).clip(min=0).astype(np.int64)
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.asarray(np.repeat(begins + phase, counts) + within * apart)
+    times = np.repeat(begins + phase, counts) + within * apart
+    return np.asarray(times[times >= 0])
 
 
 def _lengths(spec: ArrivalSpec, mean: float, count: int, rng: np.random.Generator) -> Array:

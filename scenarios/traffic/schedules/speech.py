@@ -26,10 +26,14 @@ def speech_schedule(interval_ns: int, least_ns: int, rng: np.random.Generator) -
     return schedule_of(slots * interval_ns, marker=within == 0, period_ns=int(ends[count - 1]) * interval_ns)
 
 
-def spurt_offset_ns(schedule: Schedule, rng: np.random.Generator) -> int:
-    """A place in ``schedule`` within a pause or at its end, so that a call that begins there begins with a spurt."""
+def pause_offset_ns(schedule: Schedule, rng: np.random.Generator) -> int:
+    """Any moment of ``schedule`` in a pause, so that a call that begins there begins with a marked datagram."""
     begins = np.flatnonzero(schedule.table["marker"])
-    chosen = int(begins[rng.integers(len(begins))])
     due = schedule.table["due_ns"]
-    earliest = int(due[chosen - 1]) + 1 if chosen else 0
-    return int(rng.integers(earliest, int(due[chosen]) + 1))
+    ends = due[np.append(begins[1:] - 1, len(due) - 1)]  # of spurts: the last datagram's
+    pauses = np.append(due[begins[1:]], schedule.period_ns + due[0]) - ends
+    passed = np.cumsum(pauses)
+    moment = int(rng.integers(passed[-1]))
+    pause = int(np.searchsorted(passed, moment, side="right"))
+    left_ns = int(passed[pause]) - moment  # until the next spurt, at least 1
+    return int(ends[pause] + pauses[pause] - left_ns + 1) % schedule.period_ns
