@@ -1,4 +1,4 @@
-"""Planned traffic: datagram flows and TCP exchanges between sites."""
+"""Planned traffic: datagram flows, and exchanges of applications over TCP and SIP, between sites."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
+
+from helsewan.lab.flows.applications import Application, Arrivals
 
 
 class FlowKind(str, Enum):
@@ -75,9 +77,9 @@ class FlowSpec:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeSpec:
-    """A client that opens a TCP connection every ``interval_us``, sends a request and reads a response.
-
-    With ``Expect.DENIED`` no connection may be established."""
+    """A client that begins an exchange of ``application`` with a server at each of its arrivals, from ``start_us`` to
+    before ``stop_us``. An exchange that has not ended ``deadline_us`` after its begin has failed. Both addresses are of
+    one IP version."""
 
     id: int
     name: str
@@ -85,12 +87,12 @@ class ExchangeSpec:
     service: str
     client: str
     server: str
-    server_address: IPv4Address
+    client_address: IPv4Address | IPv6Address
+    server_address: IPv4Address | IPv6Address
     port: int
     dscp: int
-    interval_us: int
-    request_bytes: int
-    response_bytes: int
+    application: Application
+    arrivals: Arrivals
     deadline_us: int
     start_us: int
     stop_us: int
@@ -101,6 +103,11 @@ class ExchangeSpec:
     def entry(self) -> str:
         """The entry of the scenario's traffic section that defines it."""
         return self.groups[0]
+
+    @property
+    def kind(self) -> str:
+        """The kind of traffic, as scenarios write it."""
+        return self.application.kind
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,9 @@ def _selection(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence)
     """The flows or exchanges that a check judges, with their figures in the phase."""
     if metric.source is Source.EXCHANGE:
         for exchange in evidence.traffic.exchanges:
-            if _is_selected(check, exchange, evidence) and (exchange.id, phase) in evidence.exchanges.figures:
+            has_metric = not metric.kinds or exchange.kind in metric.kinds
+            is_measured = (exchange.id, phase) in evidence.exchanges.figures
+            if has_metric and is_measured and _is_selected(check, exchange, evidence):
                 yield exchange, evidence.exchanges.figures[exchange.id, phase]
         return
     expected = Expect.DENIED if metric.name == "leaked" else Expect.DELIVERED

@@ -11,7 +11,8 @@ from helsewan.policies.plan import Plan
 from helsewan.scenarios.spec.checks.metrics import METRICS, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec
 from helsewan.scenarios.spec.schema import ScenarioSpec
-from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
+from helsewan.scenarios.spec.traffic.applications import Exchanges
+from helsewan.scenarios.spec.traffic.schema import IsolationSpec
 
 
 def idle_checks(spec: ScenarioSpec, plan: Plan, document: Document) -> Iterator[Problem]:
@@ -37,5 +38,5 @@ def _classes(spec: ScenarioSpec, plan: Plan, check: CheckSpec) -> Iterator[str]:
         if isinstance(traffic, IsolationSpec):
             if not exchanges:
                 yield from plan.traffic_class  # probes are sampled from all services
-        elif isinstance(traffic, TransactionSpec) is exchanges and traffic.service in plan.service:
+        elif isinstance(traffic, Exchanges) is exchanges and traffic.service in plan.service:
             yield plan.service[traffic.service].class_name

@@ -54,8 +54,9 @@ def _flow_rate(flow: FlowSpec) -> float:
 
 def _exchange_rate(exchange: ExchangeSpec) -> float:
     """Frames in both directions, every second segment acknowledged (RFC 9293, 3.8.6.3)."""
-    segments = (exchange.request_bytes + exchange.response_bytes) / SEGMENT_BYTES
-    return (SET_UP_FRAMES + 1.5 * segments) * 1e6 / exchange.interval_us
+    load = exchange.application.load
+    frames = SET_UP_FRAMES * load.connections + 1.5 * max(load.bytes / SEGMENT_BYTES, 1)
+    return frames * 1e6 / exchange.arrivals.interval_us
 
 
 def _link_counter(plan: Plan) -> Callable[[str, str], int]:
