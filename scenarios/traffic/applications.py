@@ -126,9 +126,8 @@ def check_port(entry: str, traffic: ApplicationTraffic, service: Service, docume
     """Raises ``InputError`` where an entry names a port that its service does not have."""
     if traffic.port is not None and traffic.port not in service.port_numbers:
         where = document.where(("traffic", entry, "port"))
-        raise InputError(
-            Problem(where, traffic.port, f"is no port of {service.name!r}", f"it has {service.port_numbers}")
-        )
+        known = ", ".join(map(str, service.port_numbers[:10]))
+        raise InputError(Problem(where, traffic.port, f"is no port of {service.name!r}", f"it has {known}"))
 
 
 def agent_sockets(exchanges: Iterable[ExchangeSpec]) -> frozenset[tuple[str, int]]:

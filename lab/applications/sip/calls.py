@@ -201,7 +201,8 @@ class Callee:
         self.state = CallState.RINGING
         self.due_us: int | None = None
         self.remote_media: sdp.Audio | None = None
-        self._agent, self._transaction, self._media, self._peer = agent, transaction, media, peer
+        self.transaction = transaction
+        self._agent, self._media, self._peer = agent, media, peer
         self._answer = b""
         self._repeat_us = T1_US
         self._give_up_us = 0
@@ -266,8 +267,8 @@ class Callee:
             self._agent.end(self)
 
     def _respond(self, status: int, reason: str, now_us: int, more: Headers = (), body: bytes = b"") -> Response:
-        made = response_to(self._transaction.request, status, reason, self.tag, more, body)
-        self._transaction.respond(made, now_us)
+        made = response_to(self.transaction.request, status, reason, self.tag, more, body)
+        self.transaction.respond(made, now_us)
         return made
 
 

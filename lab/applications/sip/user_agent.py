@@ -227,6 +227,8 @@ class UserAgent:
     def _watch(self, timed: _Timed) -> None:
         """See to its timer, and forget a transaction that is over."""
         due_us = timed.due_us
+        if isinstance(timed, Callee):
+            self._watch(timed.transaction)  # it may have responded
         if due_us is not None:
             known_us = self._scheduled.get(timed)
             if known_us is None or due_us < known_us:  # a later one is looked at when the known one fires

@@ -96,15 +96,15 @@ class StoreClient(ClientEnd):
             self._releasing = True
             self._send(ul.RELEASE_REQUEST)
             return
-        self._send(self._store(self._stored))
+        self._send(self._store(self._stored, self._message_id))
 
-    def _store(self, index: int) -> Iterator[bytes]:
+    def _store(self, index: int, message_id: int) -> Iterator[bytes]:
         study = self._study
         instance = f"{study.uid}.1.{study.first + index}"
         fields: dimse.Command = {
             dimse.AFFECTED_CLASS: self._sop_class,
             dimse.FIELD: dimse.C_STORE_RQ,
-            dimse.MESSAGE_ID: self._message_id,
+            dimse.MESSAGE_ID: message_id,
             dimse.PRIORITY: 0,
             dimse.DATA_SET_TYPE: 1,
             dimse.AFFECTED_INSTANCE: instance,

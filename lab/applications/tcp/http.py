@@ -73,6 +73,8 @@ class HttpClient(ClientEnd):
             elif isinstance(event, h11.EndOfMessage):
                 self.answered = self.finished = True
                 self.closing = self._connection.our_state is not h11.DONE  # or the server keeps no connections
+        if self.finished and self._connection.trailing_data[0]:
+            raise ProtocolError("more than was asked for")
 
     def end_of_input(self) -> None:
         """See ``End``."""
