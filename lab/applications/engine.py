@@ -202,16 +202,15 @@ class ApplicationEngine:
 
     async def _arrivals(self, spec: ExchangeSpec) -> None:
         """Begin an exchange whenever one is due, on an absolute schedule."""
-        times_us = spec.arrivals.times_us(spec.start_us, spec.stop_us)
-        for due_us in times_us:
+        for number, due_us in enumerate(spec.begins_us):
             try:
                 await asyncio.sleep((due_us - self._now_us()) / 1e6)
             except asyncio.CancelledError:
                 now_us = self._now_us()
-                self._unbegun += sum(each_us < now_us for each_us in (due_us, *times_us))
+                self._unbegun += sum(each_us < now_us for each_us in spec.begins_us[number:])
                 raise
             self._late_us.append(max(self._now_us() - due_us, 0.0))
-            self._spawn(self._begin(spec, Random(f"{spec.arrivals.seed}:{due_us}")))
+            self._spawn(self._begin(spec, Random(f"{spec.seed}:{number}")))
 
     def _now_us(self) -> float:
         """Since the run's start."""

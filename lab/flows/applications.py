@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
@@ -35,34 +34,6 @@ class Load:
 
     bytes: float
     connections: float
-
-
-class ArrivalProcess(str, Enum):
-    """How exchanges follow one another."""
-
-    CONSTANT = "constant"
-    POISSON = "poisson"  # independent of each other: exponentially distributed intervals
-
-
-@dataclass(frozen=True, slots=True)
-class Arrivals:
-    """An open-loop arrival process: when exchanges begin does not depend on how long others take."""
-
-    process: ArrivalProcess
-    interval_us: int  # mean
-    seed: str
-
-    def times_us(self, start_us: int, stop_us: int) -> Iterator[int]:
-        """Begins from ``start_us`` to before ``stop_us``, the same for the same seed. Constant arrivals begin at
-        ``start_us``, Poisson ones an interval after it."""
-        if self.process is ArrivalProcess.CONSTANT:
-            yield from range(start_us, stop_us, self.interval_us)
-            return
-        rng = Random(self.seed)
-        time_us = start_us + rng.expovariate(1 / self.interval_us)
-        while time_us < stop_us:
-            yield int(time_us)
-            time_us += rng.expovariate(1 / self.interval_us)
 
 
 @dataclass(frozen=True, slots=True)

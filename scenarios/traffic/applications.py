@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
+import numpy as np
+
 from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.lab.flows.applications import (
     Application,
-    Arrivals,
     Dicom,
     Ebxml,
     Hl7,
@@ -32,7 +33,9 @@ from helsewan.scenarios.spec.traffic.applications import (
     WebSpec,
 )
 from helsewan.scenarios.spec.traffic.schema import ApplicationTraffic
-from helsewan.scenarios.traffic.pairs import IpVersion, address_of
+from helsewan.scenarios.traffic.pair_flows import region_pair
+from helsewan.scenarios.traffic.pairs import address_of, ip_versions
+from helsewan.scenarios.traffic.schedules.arrivals import Warp, arrival_times
 from helsewan.topology.model import Site
 
 SMTP_PORT = 25
@@ -49,8 +52,11 @@ def plan_exchanges(
 ) -> Iterator[ExchangeSpec]:  # fmt: skip
     """The exchanges of an entry between ``pairs``, ids unset. The entry's port must be one of the service's."""
     application = application_of(traffic, service)
-    for number, (client, server) in enumerate(pairs, start=1):
-        version: IpVersion = 6 if rng.random() < traffic.share_of_6 else 4
+    numbers = np.random.default_rng(rng.getrandbits(64))
+    warp = Warp(traffic.shape, duration_us) if traffic.shape else None
+    versions = ip_versions(traffic, len(pairs), rng)
+    for number, ((client, server), version) in enumerate(zip(pairs, versions, strict=True), start=1):
+        begins_us = arrival_times(traffic.arrivals, traffic.every, warp.length if warp else duration_us, numbers)
         name = f"{entry}/{number:03d} {client.id} > {server.id}"
         yield ExchangeSpec(
             id=-1,
@@ -64,11 +70,12 @@ def plan_exchanges(
             port=port_of(traffic, service),
             dscp=traffic_class.dscp,
             application=application,
-            arrivals=Arrivals(traffic.arrivals, traffic.every, f"{rng.getrandbits(64)}:{name}"),
+            begins_us=tuple((warp.shaped(begins_us) if warp else begins_us).astype(int).tolist()),
+            seed=f"{rng.getrandbits(64)}",
             deadline_us=traffic.deadline,
-            start_us=rng.randrange(traffic.every) if traffic.arrivals.value == "constant" else 0,
+            start_us=0,
             stop_us=duration_us,
-            groups=(entry, f"{client.region.value}>{server.region.value}"),
+            groups=(entry, region_pair(client, server)),
         )
 
 

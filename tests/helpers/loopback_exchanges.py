@@ -12,7 +12,7 @@ from waiting import wait_for
 
 from helsewan.lab.applications.engine import ApplicationEngine
 from helsewan.lab.applications.records import Exchange
-from helsewan.lab.flows.applications import Application, ArrivalProcess, Arrivals, SipCall, SipTransport
+from helsewan.lab.flows.applications import Application, SipCall, SipTransport
 from helsewan.lab.flows.flow_engine import SocketIn
 from helsewan.lab.flows.flowspec import ExchangeSpec
 
@@ -45,7 +45,8 @@ def exchange_spec(
         port=port or free_port(family, socket.SOCK_DGRAM if is_udp else socket.SOCK_STREAM),
         dscp=26,
         application=application,
-        arrivals=Arrivals(ArrivalProcess.CONSTANT, 1_000, "seed"),
+        begins_us=tuple(range(0, count * 1_000, 1_000)),
+        seed="1",
         deadline_us=deadline_us,
         start_us=0,
         stop_us=count * 1_000,

@@ -19,7 +19,7 @@ from waiting import wait_for
 from helsewan.common.run_clock import RunClock
 from helsewan.lab.applications.engine import ApplicationEngine
 from helsewan.lab.flows._flows import Engine
-from helsewan.lab.flows.applications import ArrivalProcess, Arrivals, Span, Transaction
+from helsewan.lab.flows.applications import Span, Transaction
 from helsewan.lab.flows.flowspec import ExchangeSpec
 from helsewan.lab.flows.records import RECEIVER, RECORD, SENDER
 from helsewan.lab.health.health_monitor import HealthMonitor
@@ -79,7 +79,8 @@ def exchanges(step_ns: int) -> object:
         stop_us=COUNT * 10_000,
         groups=("x",),
         application=Transaction(Span(10, 10), Span(10, 10)),
-        arrivals=Arrivals(ArrivalProcess.CONSTANT, 10_000, "1"),
+        begins_us=tuple(range(0, COUNT * 10_000, 10_000)),
+        seed="1",
         deadline_us=50_000_000,
     )
     engine = ApplicationEngine([spec], lambda _, family, kind: socket.socket(family, kind))

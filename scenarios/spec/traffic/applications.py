@@ -10,8 +10,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from helsewan.common.units import UnitError
-from helsewan.lab.flows.applications import ArrivalProcess, Span
-from helsewan.policies.language.schema import Duration, Share
+from helsewan.lab.flows.applications import Span
+from helsewan.policies.language.schema import Duration
+from helsewan.scenarios.spec.traffic.arrivals import Arrivals, ArrivalSpec, Shape
+from helsewan.scenarios.spec.traffic.media import DatagramsOf
 from helsewan.scenarios.spec.traffic.pairs import Pairs
 from helsewan.scenarios.spec.values import Interval, Size, Strict
 
@@ -69,33 +71,18 @@ def _counts(least: int, most: int) -> _CountSpan:
     return _CountSpan.model_construct(least=least, most=most)
 
 
-class Exchanges(Pairs):
+class Exchanges(Pairs, DatagramsOf):
     """Exchanges that every client begins on its own, one in ``every`` on average; one that has not ended within
     ``deadline`` has failed."""
 
     every: Interval
     deadline: Interval
-    arrivals: ArrivalProcess = ArrivalProcess.CONSTANT
-    """how one exchange follows another: evenly spaced, or independent of each other"""
-    family: Literal[4, 6, "both"] = 4
-    """IPv4, IPv6, or some pairs over one and some over the other"""
-    ipv6_share: Share | None = None
-    """the share of pairs that use IPv6, with family both (half of them otherwise)"""
+    arrivals: Arrivals = ArrivalSpec()
+    """how one exchange follows another of the same client"""
+    shape: Shape | None = None
+    """the rate over time; ``every`` is the interval at full rate"""
     port: Annotated[int, Field(strict=True, ge=1, le=65_535)] | None = None
     """one of the service's ports, where it has several; the first fitting one otherwise"""
-
-    @model_validator(mode="after")
-    def _share_of_both(self) -> Self:
-        if self.ipv6_share is not None and self.family != "both":
-            raise UnitError("has an ipv6_share, which says nothing with one family", "write family: both")
-        return self
-
-    @property
-    def share_of_6(self) -> float:
-        """The share of its pairs that use IPv6."""
-        if self.family == "both":
-            return 0.5 if self.ipv6_share is None else self.ipv6_share
-        return float(self.family == 6)
 
 
 class TransactionSpec(Exchanges):

@@ -14,7 +14,7 @@ import pytest
 from waiting import wait_for
 
 from helsewan.lab.applications.engine import ApplicationEngine
-from helsewan.lab.flows.applications import ArrivalProcess, Arrivals, Span, Transaction
+from helsewan.lab.flows.applications import Span, Transaction
 from helsewan.lab.flows.flow_engine import SocketIn
 from helsewan.lab.flows.flowspec import ExchangeSpec
 
@@ -43,7 +43,8 @@ def spec(
         port=port,
         dscp=26,
         application=Transaction(Span(request_bytes, request_bytes), Span(response_bytes, response_bytes)),
-        arrivals=Arrivals(ArrivalProcess.CONSTANT, 1_000, "1"),
+        begins_us=tuple(range(0, 5_000, 1_000)),
+        seed="1",
         deadline_us=deadline_us,
         start_us=0,
         stop_us=5_000,

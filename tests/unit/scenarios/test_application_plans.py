@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import cache
+from itertools import pairwise
 
 import pytest
 from scenario_text import SMALL, read
 
 from helsewan.common.document import loads
 from helsewan.common.errors import InputError
-from helsewan.lab.flows.applications import ArrivalProcess, Arrivals, Dicom, Ebxml, SipTransport, Span
+from helsewan.lab.flows.applications import Dicom, Ebxml, SipTransport, Span
 from helsewan.lab.flows.flowspec import TrafficPlan
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.source import library_path, load_policy
@@ -100,7 +100,7 @@ def test_the_same_seed_plans_the_same() -> None:
 def test_an_entry_more_changes_no_other() -> None:
     fewer = planned(**{name: entry for name, entry in ENTRIES.items() if name != "letters"})
     kept = [one for one in ALL.exchanges if one.entry == "desks"]
-    assert [one.arrivals for one in fewer.exchanges if one.entry == "desks"] == [one.arrivals for one in kept]
+    assert [one.begins_us for one in fewer.exchanges if one.entry == "desks"] == [one.begins_us for one in kept]
 
 
 def test_probes_keep_away_from_the_sockets_of_agents() -> None:
@@ -109,19 +109,22 @@ def test_probes_keep_away_from_the_sockets_of_agents() -> None:
     assert not agents & {(end.site, end.port) for end in ALL.endpoints}
 
 
+def gaps(entry: str) -> list[list[int]]:
+    """Times between the begins of each of an entry's clients."""
+    return [[after - one for one, after in pairwise(one.begins_us)] for one in ALL.exchanges if one.entry == entry]
+
+
 def test_constant_arrivals_are_evenly_spaced() -> None:
-    arrivals = Arrivals(ArrivalProcess.CONSTANT, 2_000, "1")
-    assert list(arrivals.times_us(500, 6_500)) == [500, 2_500, 4_500]
+    assert all(abs(gap - 1_000_000) <= 1 for own in gaps("desks") for gap in own)
+    assert len({one.begins_us[0] for one in ALL.exchanges if one.entry == "desks"}) == 3, "they begin together"
 
 
-def test_poisson_arrivals_have_their_rate_and_are_no_even_ones() -> None:
-    arrivals = Arrivals(ArrivalProcess.POISSON, 1_000, "1")
-    times = list(arrivals.times_us(0, 10_000_000))
-    assert times == list(arrivals.times_us(0, 10_000_000))
-    assert 9_500 < len(times) < 10_500  # 10,000 on average, with a standard deviation of 100
-    gaps = [after - one for one, after in itertools.pairwise(times)]
-    assert 0.35 < sum(gap > 1_000 for gap in gaps) / len(gaps) < 0.39  # 1 / e are longer than the mean
-    assert times != list(Arrivals(ArrivalProcess.POISSON, 1_000, "2").times_us(0, 10_000_000))
+def test_poisson_arrivals_are_no_even_ones() -> None:
+    many = planned(pages=ENTRIES["pages"].replace("3 s", "50 ms", 1))
+    (begins, *_) = (one.begins_us for one in many.exchanges if one.entry == "pages")
+    between = [after - one for one, after in pairwise(begins)]
+    assert 150 < len(begins) < 250  # 200 on average, with a standard deviation of 14
+    assert 0.25 < sum(gap > 50_000 for gap in between) / len(between) < 0.5  # 1 / e are longer than the mean
 
 
 @pytest.mark.parametrize(
@@ -146,14 +149,6 @@ def test_poisson_arrivals_have_their_rate_and_are_no_even_ones() -> None:
         (
             f"{{{HL7}, message: {{least: 9 kB, most: 1 kB}}}}",
             "small.yaml:18: traffic.extra.message: has a least above its most (hint: exchange them)",
-        ),
-        (
-            f"{{{HL7}, ipv6_share: 50 %}}",
-            "traffic.extra: has an ipv6_share, which says nothing with one family (hint: write family: both)",
-        ),
-        (
-            f"{{kind: hl7, service: hl7, count: 1, {WITHIN}, every: 1 s, deadline: 1 s, arrivals: sometimes}}",
-            "small.yaml:18: traffic.extra.arrivals: 'sometimes'",
         ),
         (
             f"{{kind: dicom, service: dicom, modality: XX, count: 1, {WITHIN}, every: 1 s, deadline: 1 s}}",
