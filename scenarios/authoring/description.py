@@ -131,22 +131,23 @@ def _what(prepared: Prepared, name: str) -> str:
 def _traffic(prepared: Prepared) -> Iterator[tuple[str, str]]:
     flows: Counter[str] = Counter()
     datagrams, bits = defaultdict[str, float](float), defaultdict[str, float](float)
-    requests = defaultdict[str, float](float)
+    exchanges, spec = defaultdict[str, float](float), prepared.scenario.spec
     for flow in prepared.traffic.flows:
         rate = flow.burst * 1e9 / flow.interval_ns
         flows[flow.entry] += 1
         datagrams[flow.entry] += rate
         bits[flow.entry] += rate * flow.payload_bytes * 8
     for exchange in prepared.traffic.exchanges:
-        requests[exchange.entry] += 1e6 / exchange.interval_us
-        bits[exchange.entry] += (exchange.request_bytes + exchange.response_bytes) * 8e6 / exchange.interval_us
+        rate = len(exchange.begins_us) * 1e6 / spec.duration
+        exchanges[exchange.entry] += rate
+        bits[exchange.entry] += rate * exchange.application.load.bytes * 8
     data: Mapping[str, Any] = prepared.scenario.document.data["traffic"]
     for name, entry in prepared.scenario.spec.traffic.items():
         said = [entry.kind, _given(data[name])]
         if flows[name]:
             said.append(f"{counted(flows[name], 'flow')}, {_about(datagrams[name])} datagrams/s")
-        if name in requests:
-            said.append(f"{_about(requests[name])} requests/s")
+        if name in exchanges:
+            said.append(f"{_about(exchanges[name])} exchanges/s")
         if bits[name]:
             said.append(f"{format_rate(_thousands(bits[name]))} of payload")
         yield name, ", ".join(part for part in said if part)

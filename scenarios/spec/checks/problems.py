@@ -9,16 +9,17 @@ from helsewan.common.errors import Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import format_duration
 from helsewan.scenarios.spec.checks.assertions import AssertSpec
-from helsewan.scenarios.spec.checks.metrics import METRICS, Source
+from helsewan.scenarios.spec.checks.metrics import METRICS, Metric, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, Over, Scope
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.plan import occurrence_names, plan_timeline
 from helsewan.scenarios.spec.timeline.problems import time_problems
 from helsewan.scenarios.spec.timeline.schema import DISCONNECTING
 from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
+from helsewan.scenarios.spec.traffic.applications import Exchanges
 from helsewan.scenarios.spec.traffic.programs import ProgramSpec
 from helsewan.scenarios.spec.traffic.scan import ScanSpec
-from helsewan.scenarios.spec.traffic.schema import IsolationSpec, Traffic, TransactionSpec, VideoSpec, VoiceSpec
+from helsewan.scenarios.spec.traffic.schema import IsolationSpec, Traffic, VideoSpec, VoiceSpec
 
 _AFTER_EVENTS = (Source.EVENT, Source.OUTAGE)
 
@@ -60,7 +61,7 @@ def _selection_problems(
     if traffic is not None and traffic not in _traffic_names(spec):
         hint = nearest(traffic, _traffic_names(spec))
         yield Problem(document.where((*path, "traffic")), traffic, "is no traffic", hint)
-    elif traffic in spec.traffic and not _fits(spec, str(traffic), source):
+    elif traffic in spec.traffic and not _fits(spec, str(traffic), METRICS[metric]):
         reason = f"has no {metric}: that is a metric of other traffic"
         yield Problem(document.where((*path, "metric")), traffic, reason, "")
     if selection.scope is not Scope.ALL and not any(event.action in DISCONNECTING for event in spec.timeline.values()):
@@ -151,8 +152,8 @@ def _parts(traffic: Traffic) -> tuple[str, ...]:
     return ("rtcp",) if isinstance(traffic, VoiceSpec | VideoSpec) and traffic.rtcp else ()
 
 
-def _fits(spec: ScenarioSpec, traffic: str, source: Source) -> bool:
+def _fits(spec: ScenarioSpec, traffic: str, metric: Metric) -> bool:
     entry = spec.traffic[traffic]
-    if isinstance(entry, ProgramSpec):
+    if isinstance(entry, ProgramSpec) or (metric.kinds and entry.kind not in metric.kinds):
         return False
-    return isinstance(entry, TransactionSpec) == (source is Source.EXCHANGE)
+    return isinstance(entry, Exchanges) == (metric.source is Source.EXCHANGE)

@@ -157,7 +157,7 @@ def test_a_scenario_in_plain_words() -> None:
         "0 s", "1 s", "3 s", "failure + 1 s", "6 s", "7 s", "10 s",
     ]  # fmt: skip
     assert "8 flows, 201 datagrams/s, 276 kbit/s of payload" in sections["traffic"]["calls"]
-    assert "1 requests/s, 176 kbit/s of payload" in sections["traffic"]["records"]
+    assert "1 exchanges/s, 176 kbit/s of payload" in sections["traffic"]["records"]
     assert sections["checks"]["share"] == "loss < 0.1 % of traffic scripts, taken together, in phase before"
     assert "frames/s over links" in sections["needs"]["load"]
 
