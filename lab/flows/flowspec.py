@@ -104,6 +104,14 @@ class FlowSpec:
         """The entry of the scenario's traffic section that defines it."""
         return self.groups[0]
 
+    def is_meant_by(self, name: str | None) -> bool:
+        """Whether who asks for flows of the group ``name``, or for all (None), means this one too: controls, which are
+        sparse, and a scan's datagrams that the policy allows only if named, reports only by their own group's name."""
+        if self.kind is FlowKind.RTCP:
+            return name not in (None, self.entry)
+        by_name = self.kind is FlowKind.CONTROL or (self.kind is FlowKind.SCAN and self.expect is Expect.DELIVERED)
+        return name is not None or not by_name
+
     @property
     def first_entry(self) -> int:
         """The entry of its schedule that is due first, counted through the repetitions of it."""

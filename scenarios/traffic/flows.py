@@ -165,9 +165,9 @@ class _Planner:
     def _media_end(
         self, entry: str, traffic: VoiceSpec | VideoSpec, site: Site, service: Service, version: IpVersion
     ) -> Endpoint:
-        if not traffic.rtcp:
-            return self.ports.of_service(site, service, version)
         end = self.ports.of_media(site, service, version)
+        if end is None and not traffic.rtcp:
+            return self.ports.of_service(site, service, version)
         if end is None:
             reason = "has no even port with the next one beside it, as RTP and RTCP need"
             raise self._problem(entry, "service", service.name, reason, "write rtcp: false, or give it such ports")

@@ -15,8 +15,6 @@ from scenario_text import SMALL, problems, read
 
 from helsewan.common.errors import InputError
 from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec, RtcpFormat, RtpFormat, TrafficPlan
-from helsewan.scenarios.results.checks import _is_meant
-from helsewan.scenarios.spec.checks.schema import CheckSpec
 from helsewan.scenarios.spec.traffic.schema import Traffic
 from helsewan.scenarios.traffic.flows import plan_traffic
 from helsewan.scenarios.traffic.offered_load import offered_load
@@ -178,13 +176,10 @@ def test_checks_mean_scans_and_reports_only_by_name_and_leaks_always() -> None:
     scan = planned("{kind: scan, from: {kind: [gp]}, to: {kind: [gp]}, count: 3, every: 10 ms}")[0]
     report = planned(f"{{kind: voice, service: voice, count: 1, {HOSPITALS}}}")[2]
 
-    def meant(flow: FlowSpec, **named: str) -> bool:
-        return _is_meant(CheckSpec.model_validate({"metric": "leaked", "limit": "== 0", **named}), flow)
-
-    assert meant(scan) and meant(scan, traffic="x")
+    assert scan.is_meant_by(None) and scan.is_meant_by("x")
     allowed = replace(scan, expect=Expect.DELIVERED)
-    assert not meant(allowed) and meant(allowed, traffic="x")
-    assert not meant(report) and not meant(report, traffic="x") and meant(report, traffic="x.rtcp")
+    assert not allowed.is_meant_by(None) and allowed.is_meant_by("x")
+    assert [report.is_meant_by(name) for name in (None, "x", "x.rtcp")] == [False, False, True]
 
 
 def test_a_scheduled_flow_loads_the_seconds_in_which_it_sends() -> None:
