@@ -278,7 +278,10 @@ class ApplicationEngine:
 
     async def _call(self, spec: ExchangeSpec, application: SipCall, rng: Random) -> None:
         endpoint = self._endpoints[spec.client, spec.client_address, application.transport]
-        plan = CallPlan(application.ring_us.draw(rng), application.duration_us.draw(rng), spec.deadline_us)
+        hang_up_by_us = self._epoch_ns // 1000 + spec.stop_us  # or the run would end before many a call
+        plan = CallPlan(
+            application.ring_us.draw(rng), application.duration_us.draw(rng), spec.deadline_us, hang_up_by_us
+        )
         caller = await endpoint.call((str(spec.server_address), spec.port), plan)
         assert caller.ended_us is not None
         epoch_us = self._epoch_ns / 1000

@@ -20,7 +20,7 @@ from helsewan.lab.flows.applications import (
     Transaction,
     Web,
 )
-from helsewan.lab.flows.flowspec import ExchangeSpec
+from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec
 from helsewan.policies.plan import Protocol, Service, TrafficClass
 from helsewan.scenarios.spec.traffic.applications import (
     MODALITIES,
@@ -141,3 +141,16 @@ def agent_sockets(exchanges: Iterable[ExchangeSpec]) -> frozenset[tuple[str, int
     """The UDP sockets of SIP agents, as site and port: no other traffic can have them."""
     calls = [spec for spec in exchanges if isinstance(spec.application, SipCall)]
     return frozenset((site, spec.port) for spec in calls for site in (spec.client, spec.server))
+
+
+def datagrams_at_agents(
+    flows: Iterable[FlowSpec], agents: frozenset[tuple[str, int]], document: Document
+) -> Iterator[Problem]:
+    """A problem for each entry of datagrams that would take the socket of a SIP agent."""
+    told: set[str] = set()
+    for flow in flows:
+        for end in (flow.source, flow.destination):
+            if (end.site, end.port) in agents and flow.entry not in told:
+                told.add(flow.entry)
+                reason = f"takes UDP port {end.port} at {end.site}, where SIP calls are answered"
+                yield Problem(document.where(("traffic", flow.entry)), None, reason, "choose another service or port")

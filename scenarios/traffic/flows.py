@@ -26,6 +26,7 @@ from helsewan.scenarios.traffic.applications import (
     agent_sockets,
     check_port,
     conflicts,
+    datagrams_at_agents,
     plan_exchanges,
     protocols_of,
 )
@@ -70,6 +71,7 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
                 flows += planner.flows(entry, traffic)
         except InputError as error:
             problems += error.problems
+    problems += datagrams_at_agents(flows, taken, document)
     problems += idle_checks(spec, plan, document)
     if problems:
         raise InputError(*problems)

@@ -27,9 +27,15 @@ def free_port(family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> i
 
 
 def exchange_spec(
-    application: Application, version: int = 4, count: int = 5, deadline_us: int = 10_000_000, port: int = 0
+    application: Application,
+    version: int = 4,
+    count: int = 5,
+    deadline_us: int = 10_000_000,
+    port: int = 0,
+    stop_us: int | None = None,
 ) -> ExchangeSpec:
-    """``count`` exchanges, one a millisecond, with a server at a free port; calls are from 127.0.0.2 to 127.0.0.1."""
+    """``count`` exchanges, one a millisecond, with a server at a free port, in a run until ``stop_us``; calls are from
+    127.0.0.2 to 127.0.0.1."""
     is_udp = isinstance(application, SipCall) and application.transport is SipTransport.UDP
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     server = IPV4 if version == 4 else IPV6
@@ -49,7 +55,7 @@ def exchange_spec(
         seed="1",
         deadline_us=deadline_us,
         start_us=0,
-        stop_us=count * 1_000,
+        stop_us=count * 1_000 if stop_us is None else stop_us,
         groups=("entry",),
     )
 

@@ -64,11 +64,13 @@ class CallState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """What a caller does: lets it ring, talks, hangs up; gives up where no answer has come in time."""
+    """What a caller does: lets it ring, talks for ``duration_us`` or until ``hang_up_by_us``, hangs up; gives up where
+    no answer has come in time."""
 
     ring_us: int
     duration_us: int
     set_up_deadline_us: int
+    hang_up_by_us: int | None = None
 
 
 class Caller:
@@ -152,6 +154,8 @@ class Caller:
             return
         self.state, self.answered_us = CallState.ANSWERED, now_us
         self.due_us = now_us + self._plan.duration_us
+        if self._plan.hang_up_by_us is not None:
+            self.due_us = max(min(self.due_us, self._plan.hang_up_by_us), now_us)
         try:
             self.remote_media = sdp.read(response.body)
         except ProtocolError as error:

@@ -17,6 +17,8 @@ from helsewan.scenarios.spec.traffic.media import DatagramsOf
 from helsewan.scenarios.spec.traffic.pairs import Pairs
 from helsewan.scenarios.spec.values import Interval, Size, Strict
 
+Few = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+
 
 class _SpanSpec(Strict):
     """The least and the most of a value that is drawn evenly between them."""
@@ -34,9 +36,6 @@ class _SpanSpec(Strict):
         return Span(values["least"], values["most"])
 
 
-_Count = Annotated[int, Field(strict=True, ge=0, le=10_000)]
-
-
 class _SizeSpan(_SpanSpec):
     least: Size
     most: Size
@@ -48,8 +47,8 @@ class _TimeSpan(_SpanSpec):
 
 
 class _CountSpan(_SpanSpec):
-    least: _Count
-    most: _Count
+    least: Few
+    most: Few
 
 
 def _one(value: object) -> object:
@@ -59,7 +58,7 @@ def _one(value: object) -> object:
 
 SizeSpan = Annotated[_SizeSpan, BeforeValidator(_one, json_schema_input_type=Size | _SizeSpan)]
 TimeSpan = Annotated[_TimeSpan, BeforeValidator(_one, json_schema_input_type=Duration | _TimeSpan)]
-CountSpan = Annotated[_CountSpan, BeforeValidator(_one, json_schema_input_type=_Count | _CountSpan)]
+CountSpan = Annotated[_CountSpan, BeforeValidator(_one, json_schema_input_type=Few | _CountSpan)]
 
 
 def _sizes(least: int, most: int) -> _SizeSpan:

@@ -114,6 +114,12 @@ def gaps(entry: str) -> list[list[int]]:
     return [[after - one for one, after in pairwise(one.begins_us)] for one in ALL.exchanges if one.entry == entry]
 
 
+def test_datagrams_for_the_socket_of_an_agent_are_refused() -> None:
+    datagrams = f"{{kind: messages, service: sip, count: 4, {ANY}, every: 1 s, request: 100 B, reply: 100 B}}"
+    (problem,) = problems(**{"sip-calls": ENTRIES["sip-calls"], "more": datagrams})
+    assert "traffic.more: takes UDP port 5060 at " in problem
+
+
 def test_constant_arrivals_are_evenly_spaced() -> None:
     assert all(abs(gap - 1_000_000) <= 1 for own in gaps("desks") for gap in own)
     assert len({one.begins_us[0] for one in ALL.exchanges if one.entry == "desks"}) == 3, "they begin together"

@@ -59,10 +59,15 @@ def test_exchanges_complete(application: Application, received_bytes: int, versi
 
 
 def test_a_call_rings_is_answered_and_lasts() -> None:
-    done = ended(exchange_spec(SipCall(SipTransport.UDP, exactly(100_000), exactly(300_000))))
+    done = ended(exchange_spec(SipCall(SipTransport.UDP, exactly(100_000), exactly(300_000)), stop_us=10_000_000))
     for one in done:
         assert one.answered_us - one.begin_us >= 100_000
         assert one.end_us - one.answered_us >= 300_000
+
+
+def test_a_call_is_hung_up_when_the_run_ends() -> None:
+    done = ended(exchange_spec(SipCall(SipTransport.UDP, exactly(0), exactly(60_000_000)), stop_us=500_000))
+    assert all(one.ok and one.end_us >= 500_000 for one in done)
 
 
 def test_the_transport_receipt_comes_before_the_application_receipt() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -140,6 +141,18 @@ def test_an_answer_is_repeated_until_its_ack() -> None:
     assert [(at_us - answers[0]) / 1e6 for at_us in answers[:5]] == [0, 0.5, 1.5, 3.5, 7.5]
     assert len(network.sent("ACK")) == len(answers)
     assert not callee._dialogs
+
+
+@pytest.mark.parametrize(
+    ("by_us", "talk_us"), [(3_000_000, 3_000_000 - 1_020_000), (1_000_000, 0), (9_000_000, 5_000_000)]
+)
+def test_a_caller_hangs_up_by_a_time(by_us: int, talk_us: int) -> None:
+    caller, callee = agents()
+    network = SipNetwork(caller, callee)
+    call = caller.call(CALLEE, replace(PLAN, hang_up_by_us=by_us), 0)
+    network.run(MINUTE_US)
+    assert (call.error, call.answered_us) == ("", 1_020_000)
+    assert call.ended_us == call.answered_us + talk_us + 2 * DELAY_US
 
 
 def test_a_caller_gives_up_while_it_rings() -> None:
