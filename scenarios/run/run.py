@@ -34,9 +34,9 @@ from helsewan.lab.processes.history import History
 from helsewan.lab.proofs.rule_sources import from_file
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.lab.testbed.testbed_metrics import TestbedMetrics
-from helsewan.scenarios.run.actions import Actions
-from helsewan.scenarios.run.conditions import Conditions
-from helsewan.scenarios.run.effects import UndoStack
+from helsewan.scenarios.events.actions import Actions
+from helsewan.scenarios.events.conditions import Conditions
+from helsewan.scenarios.events.effects import UndoStack
 from helsewan.scenarios.run.engine import Engine
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.rule_reader import RuleReader

@@ -11,9 +11,9 @@ from itertools import count
 
 from helsewan.common.run_clock import RunClock
 from helsewan.common.units import format_duration
-from helsewan.scenarios.run.actions import Actions
-from helsewan.scenarios.run.conditions import Conditions
-from helsewan.scenarios.run.effects import Effect, UndoStack
+from helsewan.scenarios.events.actions import Actions
+from helsewan.scenarios.events.conditions import Conditions
+from helsewan.scenarios.events.effects import Effect, UndoStack
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.rule_reader import RuleReader
 from helsewan.scenarios.spec.checks.schema import VerifySpec

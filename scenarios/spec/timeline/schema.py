@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from helsewan.common.units import UnitError
+from helsewan.common.units import DURATION, UnitError
 from helsewan.policies.language.schema import Duration, Name
 from helsewan.scenarios.spec.timeline.actions import (
     BlackholeSpec,
@@ -28,10 +28,18 @@ from helsewan.scenarios.spec.timeline.conditions import Condition
 from helsewan.scenarios.spec.timeline.timepoints import TimePoint, parse_time_point
 from helsewan.scenarios.spec.values import Interval, Strict
 
+_TIME = DURATION.removeprefix("^").removesuffix("$")
 PointInTime = Annotated[
     TimePoint,
     BeforeValidator(parse_time_point),
-    WithJsonSchema({"type": "string", "examples": ["10 s", "failure", "failure + 500 ms", "end"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^({_TIME}|\\s*[a-z][a-z0-9.-]*\\s*([+-]{_TIME})?)$",
+            "examples": ["10 s", "failure", "failure + 500 ms", "end"],
+            "description": "a time from the start, or before or after an event",
+        }
+    ),
 ]
 Times = Annotated[int, Field(strict=True, ge=2, le=10_000)]
 Lasting = Annotated[Duration, Field(ge=1_000)]

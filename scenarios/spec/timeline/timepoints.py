@@ -72,4 +72,5 @@ def _duration_us(value: object) -> int:
     try:
         return parse_duration_us(value)
     except UnitError as error:
-        raise UnitError(error.reason, _EXAMPLE) from None
+        general = error.hint.startswith("write for example")
+        raise UnitError(error.reason, _EXAMPLE if general else error.hint) from None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from helsewan.lab.flows.flowspec import FlowSpec
 from helsewan.lab.links.repair import RepairMonitor
-from helsewan.scenarios.run.live_figures import FlowSource, LiveFigures, Selection
+from helsewan.scenarios.events.live_figures import FlowSource, LiveFigures, Selection
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.conditions import Condition, EventCondition, MetricCondition
 from helsewan.scenarios.spec.timeline.schema import FAILURES

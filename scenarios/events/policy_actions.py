@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.analysis.changes import changes
-from helsewan.scenarios.run.effects import Effect, Occurrence, Poll
+from helsewan.scenarios.events.effects import Effect, Occurrence, Poll
 from helsewan.scenarios.spec.timeline.policies import PolicyState, PolicyStates
 
 _BY = {"door": "scenario"}

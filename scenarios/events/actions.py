@@ -19,9 +19,9 @@ from helsewan.lab.links.repair import RepairMonitor, expectation
 from helsewan.lab.testbed.failure_state import Target
 from helsewan.lab.testbed.fault_injection import Boot
 from helsewan.lab.testbed.testbed import Testbed
-from helsewan.scenarios.run.effects import Effect, Occurrence, done
-from helsewan.scenarios.run.policy_actions import PolicyActions
-from helsewan.scenarios.run.site_actions import SiteActions
+from helsewan.scenarios.events.effects import Effect, Occurrence, done
+from helsewan.scenarios.events.policy_actions import PolicyActions
+from helsewan.scenarios.events.site_actions import SiteActions
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.prepare import PreparedTimeline
 from helsewan.scenarios.spec.timeline.targets import link_names
