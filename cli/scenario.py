@@ -117,6 +117,36 @@ def scenario_run(
     raise typer.Exit(code)
 
 
+@scenario_app.command("compare")
+def scenario_compare(
+    a: Annotated[Path, typer.Argument(help="A run or a campaign: its directory, or its result.json.")],
+    b: Annotated[Path, typer.Argument(help="The one that is compared with it.")],
+    no_worse_than: Annotated[
+        str | None,
+        typer.Option("--no-worse-than", help="By how much B may be worse: 5 %, or a value as 2 ms. Beyond, exit 1."),
+    ] = None,
+) -> None:
+    """Compare two runs, or two campaigns: checks and figures that differ, and whether that can be chance."""
+    from helsewan.scenarios.repetition.compare_results import compare_results
+
+    raise typer.Exit(compare_results(a, b, no_worse_than))
+
+
+@scenario_app.command("shrink")
+def scenario_shrink(
+    failed: Annotated[Path, typer.Argument(metavar="RESULTS", help="The directory of a run that failed.")],
+    max_runs: Annotated[int, typer.Option("--max-runs", help="How many runs may be made.")] = 40,
+    results: Results = Path("results"),
+    debug: Debug = False,
+) -> None:
+    """Find the smallest scenario that still fails as a run did: fewer and shorter faults, less traffic."""
+    from helsewan.scenarios.repetition.shrink import shrink
+
+    code = shrink(failed, results, max_runs, debug)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise typer.Exit(code)
+
+
 def _refuse_beside_replay(options: Mapping[str, object]) -> None:
     """Raise InputError for the options that would make a replay another run."""
     hint = "leave it out: a replay has the inputs of its run"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 
+from helsewan.lab.programs.records import SiteProgram
+
 
 class FlowKind(str, Enum):
     """The kind of application that a flow represents."""
@@ -105,10 +107,11 @@ class ExchangeSpec:
 
 @dataclass(frozen=True)
 class TrafficPlan:
-    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``."""
+    """All traffic of a scenario: ``flows[i].id == i``, ``exchanges[i].id == i``; and programs that run at sites."""
 
     flows: tuple[FlowSpec, ...]
     exchanges: tuple[ExchangeSpec, ...]
+    programs: tuple[SiteProgram, ...] = ()
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

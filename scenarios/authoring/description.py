@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -201,6 +202,8 @@ def _needs(prepared: Prepared) -> Iterator[tuple[str, str]]:
     yield "time", f"{format_duration(spec.duration)} of traffic, and the time to bring the network up"
     frames = f"{_about(load.crossings_per_s)} frames/s over links and {_about(load.visits_per_s)} through routers"
     yield "load", f"{frames} in the busiest second; a run is void where it measures that this machine carries less"
+    for name in dict.fromkeys(program.argv[0] for program in prepared.traffic.programs):
+        yield "program", name if shutil.which(name) else f"{name}, which is not installed on this machine"
     if spec.verify is not None:
         yield "proofs", "dd with CUDD, which `helsewan doctor` looks for"
 

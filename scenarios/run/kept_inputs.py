@@ -127,9 +127,8 @@ def dumped(data: Data) -> str:
 
 
 def _with_files(data: Data, scenario: Scenario, folder: Path, files: dict[str, str]) -> Data:
-    """``data`` with every path of a file replaced by that of its copy in ``folder``, or its absolute path where it is
-    too large; ``files`` gets the digest of each. A path is one that is relative to the file of ``scenario`` that it
-    stands in."""
+    """``data`` with every path of a file, from the folder of the file that it stands in, replaced by that of its copy
+    in ``folder``, or its absolute path where it is too large; ``files`` gets the digest of each."""
 
     def replaced(value: Any, at: tuple[str | int, ...]) -> Any:
         if isinstance(value, dict):

@@ -31,6 +31,8 @@ from helsewan.lab.health.health_monitor import HealthMonitor
 from helsewan.lab.health.validity import Grade, assess, of_plan
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
+from helsewan.lab.programs.engine import ProgramEngine
+from helsewan.lab.programs.records import ProgramResult
 from helsewan.lab.proofs.rule_sources import from_file
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.lab.testbed.testbed_metrics import TestbedMetrics
@@ -53,6 +55,7 @@ LEAD_NS = 500_000_000  # from starting the senders to the first datagram
 TAIL_S = 0.5  # after sending ends, for datagrams in flight; longer than any one-way delay
 TICK_S = 0.25
 _CHECK_TAKES_S = 0.005  # no look at the processes so shortly before an event
+PROGRAMS = "programs"  # the folder of programs' outputs in a run's directory
 
 
 class SandboxBroken(RuntimeError):
@@ -74,6 +77,7 @@ class Collected:
     records: Array
     due: Array
     exchanges: tuple[Exchange, ...]
+    programs: tuple[ProgramResult, ...]
     traffic: SenderHealth
     links: Lateness | None
     machine_drops: Mapping[str, int]
@@ -128,7 +132,8 @@ class Run:
         seed = self._job.scenario.spec.network.seed
         flows = FlowEngine(self._flows, self._testbed.socket_in, cookie=seed & 0xFFFFFFFF)
         exchanges = ExchangeEngine(self._job.traffic.exchanges, self._testbed.socket_in)
-        engines: tuple[Engine, ...] = (flows, exchanges)
+        programs = ProgramEngine(self._job.traffic.programs, self._testbed.site, self._job.directory / PROGRAMS)
+        engines: tuple[Engine, ...] = (flows, exchanges, programs)
         for engine in engines:
             self._closing.callback(engine.close)
         spec, timeline = self._job.scenario.spec, self._job.timeline
@@ -175,6 +180,7 @@ class Run:
             records=flows.records,
             due=flows.due,
             exchanges=exchanges.results,
+            programs=programs.results,
             traffic=flows.keeping_up(),
             links=self._testbed.engine.lateness() if self._testbed.has_engine else None,
             machine_drops=self._testbed.machine_drops(),

@@ -24,6 +24,7 @@ from helsewan.scenarios.results.event_times import event_delays
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
 from helsewan.scenarios.results.measure import measure
 from helsewan.scenarios.results.outages import ArrivedDatagrams
+from helsewan.scenarios.results.program_checks import judge_programs
 from helsewan.scenarios.results.report import (
     INTERRUPTED,
     Judged,
@@ -36,7 +37,7 @@ from helsewan.scenarios.results.report import (
 from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.phases import windows
-from helsewan.scenarios.run.run import Collected, Run
+from helsewan.scenarios.run.run import PROGRAMS, Collected, Run
 from helsewan.scenarios.spec.timeline.targets import Connectivity, failed_together
 
 HISTORY = "history.jsonl"
@@ -110,7 +111,8 @@ def judged(job: Job, collected: Collected) -> Result:
     found = tuple(findings(collected))
     judgements, near = near_stalls(spec, judge(spec, evidence), phases, found)
     asserted = judge_assertions(spec, evidence)
-    checks = (*judgements, *asserted, *(proved.checks() if proved else ()))
+    expected = judge_programs(spec, collected.programs, job.directory / PROGRAMS)
+    checks = (*judgements, *asserted, *expected, *(proved.checks() if proved else ()))
     validity = with_failed_checks(assess(found), near)
     facts = {
         "versions": machine.versions(),
@@ -125,6 +127,7 @@ def judged(job: Job, collected: Collected) -> Result:
         "cores_awake": collected.cores_awake,
         "scheduling": collected.scheduling,
         **collected.forwarding.as_json(),
+        "programs": [asdict(result) for result in collected.programs],
         "isolation": proved and proved.as_json(),
     }
     outcome = verdict(checks, validity.grade)

@@ -18,7 +18,7 @@ from helsewan.topology.model import Region
 Value = str | int
 Path = tuple[str | int, ...]
 
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_REFERENCE = re.compile(r"\$\{(?!site:)([^}]*)\}")  # but those of sites, which programs have
 _INTEGER = re.compile(r"-?\d{1,30}")
 
 

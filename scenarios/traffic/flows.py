@@ -11,15 +11,18 @@ from helsewan.common.document import Document
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.lab.flows.flowspec import Endpoint, ExchangeSpec, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.programs.records import SiteProgram
 from helsewan.policies.language.schema import Selector
 from helsewan.policies.passes.selectors import unknown_values, why_nobody
 from helsewan.policies.plan import Plan, Protocol, Service, TrafficClass
 from helsewan.scenarios.spec.codecs import CODECS
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.traffic.programs import ProgramSpec
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec, MessageSpec, TransactionSpec, VideoSpec, VoiceSpec
 from helsewan.scenarios.traffic.idle_checks import empty_selections, idle_checks
 from helsewan.scenarios.traffic.isolation import plan_isolation
 from helsewan.scenarios.traffic.pairs import PairFinder, PortBook
+from helsewan.scenarios.traffic.programs import plan_program
 from helsewan.topology.model import Site
 
 RTP_HEADER_BYTES = 12
@@ -34,11 +37,14 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
     planner = _Planner(spec, plan, document, PairFinder(plan), PortBook())
     flows: list[FlowSpec] = []
     exchanges: list[ExchangeSpec] = []
+    programs: list[SiteProgram] = []
     problems: list[Problem] = []
     for entry, traffic in spec.traffic.items():
         try:
             if isinstance(traffic, IsolationSpec):
                 flows += planner.isolation(entry, traffic)
+            elif isinstance(traffic, ProgramSpec):
+                programs.append(plan_program(entry, traffic, spec, plan.network, document))
             elif isinstance(traffic, TransactionSpec):
                 exchanges += planner.exchanges(entry, traffic)
             else:
@@ -51,6 +57,7 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
     planned = TrafficPlan(
         tuple(replace(flow, id=id_) for id_, flow in enumerate(flows)),
         tuple(replace(exchange, id=id_) for id_, exchange in enumerate(exchanges)),
+        tuple(programs),
     )
     problems += empty_selections(spec, plan, planned, document)
     if problems:

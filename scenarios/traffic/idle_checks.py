@@ -14,6 +14,7 @@ from helsewan.scenarios.spec.checks.assertions import AssertSpec
 from helsewan.scenarios.spec.checks.metrics import METRICS, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.traffic.programs import ProgramSpec
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
 from helsewan.scenarios.traffic.selection import judged, selects
 
@@ -80,6 +81,8 @@ def _classes(spec: ScenarioSpec, plan: Plan, check: CheckSpec | AssertSpec) -> I
     exchanges = METRICS[check.metric].source is Source.EXCHANGE
     for name, traffic in spec.traffic.items():
         if check.traffic not in (None, name) and not str(check.traffic).startswith(f"{name}."):
+            continue
+        if isinstance(traffic, ProgramSpec):
             continue
         if isinstance(traffic, IsolationSpec):
             if not exchanges:

@@ -16,6 +16,7 @@ from helsewan.scenarios.spec.timeline.plan import occurrence_names, plan_timelin
 from helsewan.scenarios.spec.timeline.problems import time_problems
 from helsewan.scenarios.spec.timeline.schema import DISCONNECTING
 from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
+from helsewan.scenarios.spec.traffic.programs import ProgramSpec
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
 
 _AFTER_EVENTS = (Source.EVENT, Source.OUTAGE)
@@ -142,4 +143,7 @@ def _traffic_names(spec: ScenarioSpec) -> list[str]:
 
 
 def _fits(spec: ScenarioSpec, traffic: str, source: Source) -> bool:
-    return isinstance(spec.traffic[traffic], TransactionSpec) == (source is Source.EXCHANGE)
+    entry = spec.traffic[traffic]
+    if isinstance(entry, ProgramSpec):
+        return False
+    return isinstance(entry, TransactionSpec) == (source is Source.EXCHANGE)

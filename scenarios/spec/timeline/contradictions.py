@@ -29,6 +29,9 @@ _STATES = {  # what a target is while an action lasts
 _ON_LINKS = frozenset({"fail", "restore", "cut", "blackhole", "flap", "pause"})  # not two of them at one time
 _NEEDS_POWER = frozenset({"cut", "blackhole", "flap", "pause", "partition"})  # mean nothing for what has failed
 
+_FAIL_FIRST = "let it fail first, or leave this event out"
+
+Clash = tuple[str, str, str, str]  # the entry, the target, the reason, a hint
 Part = tuple[str, str]  # what kind of part, with the direction of a link; its name
 
 
@@ -44,30 +47,48 @@ class _Held:
 def contradictions(
     spec: ScenarioSpec, plan: TimelinePlan, targets: Mapping[str, Target], network: Network, document: Document
 ) -> Iterator[Problem]:
-    """Restorations of what has not failed, failures of what has, and two actions on one target at one time."""
+    """Restorations of what has not failed, failures of what has, and two actions on one target at one time: the first
+    problem of each entry."""
     parts = {entry: _parts(spec.timeline[entry], target, network) for entry, target in targets.items()}
-    yield from _vain_restorations(spec, parts, targets, document)
+    told = set()
+    for entry, name, reason, hint in (
+        *_vain_restorations(spec, parts, targets),
+        *_clashes(spec, plan, parts, targets, network),
+    ):
+        if entry not in told:
+            told.add(entry)
+            yield Problem(document.where(("timeline", entry)), name, reason, hint)
+
+
+def _clashes(
+    spec: ScenarioSpec,
+    plan: TimelinePlan,
+    parts: Mapping[str, frozenset[Part]],
+    targets: Mapping[str, Target],
+    network: Network,
+) -> Iterator[Clash]:
+    """Events that are known to contradict what was done before."""
     held: dict[str, _Held] = {}
     begun: list[Step] = []
     for step in known_steps(spec, plan):
-        event, where = spec.timeline[step.entry], document.where(("timeline", step.entry))
+        event = spec.timeline[step.entry]
         mine = parts.get(step.entry)
         if mine is None or not step.begins:
             held.pop(step.name, None)
             continue
         at, name = format_duration(step.at_us), targets[step.entry].name
         if other := _at_once(step, begun, spec, parts):
-            yield Problem(where, name, f"is told two things at {at}, here and by {other}", "give one another time")
+            yield step.entry, name, f"is told two things at {at}, here and by {other}", "give one another time"
         elif event.action == "restore":
             failed = [each for each in held.values() if each.action == "fail" and each.parts & mine]
             if not failed and _fails_in_time(spec, plan, parts, mine):
-                yield Problem(where, name, f"has not failed at {at}", "let it fail first, or leave this event out")
+                yield step.entry, name, f"has not failed at {at}", _FAIL_FIRST
             for each in failed:
                 each.parts -= mine
         else:
             if conflict := _conflict(event.action, mine, held.values(), network):
                 reason = f"is {_STATES[conflict.action]} already at {at}, by {conflict.name}"
-                yield Problem(where, name, reason, f"end that before, for example with for: at {conflict.name}")
+                yield step.entry, name, reason, f"end that before, for example with for: at {conflict.name}"
             held[step.name] = _Held(step.name, event.action, mine)
         begun.append(step)
 
@@ -76,13 +97,11 @@ def _vain_restorations(
     spec: ScenarioSpec,
     parts: Mapping[str, frozenset[Part]],
     targets: Mapping[str, Target],
-    document: Document,
-) -> Iterator[Problem]:
+) -> Iterator[Clash]:
     """Restorations of what no event fails."""
     for entry, event in spec.timeline.items():
         if event.action == "restore" and entry in parts and not _failing(spec, parts, parts[entry]):
-            where = document.where(("timeline", entry))
-            yield Problem(where, targets[entry].name, "never fails", "let it fail first, or leave this event out")
+            yield entry, targets[entry].name, "never fails", _FAIL_FIRST
 
 
 def _failing(spec: ScenarioSpec, parts: Mapping[str, frozenset[Part]], mine: frozenset[Part]) -> list[str]:

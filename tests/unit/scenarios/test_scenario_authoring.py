@@ -172,7 +172,7 @@ def test_validate_tells_all_problems_of_all_files() -> None:
     write(GOOD.replace("policy: national", "policy: nationel").replace("metric: gap", "metric: gaps"), "bad.yaml")
     code, out, err = run("validate", "good.yaml", "bad.yaml")
     assert (code, out) == (2, "good.yaml: valid\n")
-    assert [line.split(" ")[0] for line in err.splitlines()] == ["bad.yaml:4:", "bad.yaml:43:"]
+    assert [line.split(" ")[0] for line in err.splitlines()] == ["bad.yaml:4:", "bad.yaml:50:"]
     assert run("validate", "good.yaml") == (0, "good.yaml: valid\n", "")
 
 
