@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from helsewan.controller.northbound.controller_client import Declined, Unreachable
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.policies.analysis.changes import changes
 from helsewan.scenarios.events.effects import Effect, Occurrence, Poll
@@ -17,8 +18,8 @@ _BY = {"door": "scenario"}
 _SWITCHED = "policy-switched"
 
 
-class PolicyRefused(RuntimeError):
-    """The controller did not put a policy in force; the message is its reason."""
+class ChangeFailed(RuntimeError):
+    """The controller did not make a change; the message is its reason, or that it cannot be reached."""
 
 
 class PolicyActions:
@@ -68,7 +69,10 @@ class PolicyActions:
         def poll() -> int | None:
             if not answer.done():
                 return None
-            answer.result()
+            try:
+                answer.result()
+            except (Unreachable, Declined) as error:
+                raise ChangeFailed(str(error)) from error
             return began_ns
 
         return poll
@@ -85,7 +89,7 @@ class PolicyActions:
         proposed = replace(plan, answers_neighbours=self._answers_neighbours)
         outcome = self._client.apply(proposed, _BY, "", changes(self._in_force.source, plan.source))
         if outcome["event"] != _SWITCHED:
-            raise PolicyRefused(f"policy {plan.policy} was refused: {outcome.get('reason', outcome['event'])}")
+            raise ChangeFailed(f"policy {plan.policy} was refused: {outcome.get('reason', outcome['event'])}")
         self._in_force = plan
 
     def _withdraw(self) -> Callable[[], object]:

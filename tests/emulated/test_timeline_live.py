@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from short_run import result_of, start_file
 from small_network import DESCRIPTION
 from waiting import wait_for
 
@@ -213,3 +214,45 @@ def test_events_are_on_time(network: Network) -> None:
     )
     assert len(late_us) == 31 and late_us[0] >= 0
     assert late_us[len(late_us) // 2] < 5_000, late_us  # the median: single ones wait for a core on a busy machine
+
+
+REACTING = """
+name: reacting
+description: a brown-out that ends as soon as voice is hurt
+network: {from: small.yaml, sites: 3, seed: 1}
+policy: national
+duration: 6 s
+timeline:
+  brown: {at: 1 s, set: {access: hospital-b/wan0, loss: 50 %}}
+  hurt: {when: {metric: loss, class: voice, limit: "> 10 %", over: 300 ms}, deadline: 4 s, end: brown}
+  calm: {at: hurt + 500 ms, mark: calm}
+  never: {when: {metric: loss, class: voice, limit: "> 99 %", over: 100 ms}, after: calm, deadline: 5 s, mark: never}
+phases:
+  bad: {from: brown, to: hurt}
+  good: {from: hurt + 200 ms, to: end}
+  none: {from: never, to: end}
+traffic:
+  calls: {kind: voice, service: voice, count: 2, from: {kind: [hospital]}, to: {kind: [hospital]}}
+checks:
+  hurt: {metric: loss, class: voice, phase: bad, over: together, limit: "> 10 %"}
+  well: {metric: loss, class: voice, phase: good, over: together, limit: "< 1 %"}
+  nothing: {metric: loss, class: voice, phase: none, optional: true, limit: "< 1 %"}
+"""
+
+
+def test_a_run_reacts_to_its_own_figures(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(DESCRIPTION)
+    (tmp_path / "reacting.yaml").write_text(REACTING)
+    run = start_file(tmp_path, "reacting.yaml")
+    output, _ = run.communicate()
+    assert run.returncode in (0, 3), output  # void where the machine is too busy
+    result = result_of(tmp_path, "reacting")
+    passed = {check["name"]: check["passed"] for check in result["checks"]}
+    assert passed == {"hurt": True, "well": True, "nothing": None}, output
+    (file,) = tmp_path.glob("results/reacting/*/history.jsonl")
+    history = [json.loads(line) for line in file.read_text().splitlines()]
+    named = {each["event"]: each for each in history}
+    assert 1_300_000 < named["hurt"]["begun_us"] < 4_000_000
+    assert named["calm"]["planned_us"] - named["hurt"]["begun_us"] in range(490_000, 510_000)
+    assert "never does not take place: its condition did not hold by 5 s" in output
+    assert [each["of"] for each in history if each["event"] == "event-missed"] == ["never"]

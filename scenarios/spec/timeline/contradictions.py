@@ -30,6 +30,7 @@ _ON_LINKS = frozenset({"fail", "restore", "cut", "blackhole", "flap", "pause"}) 
 _NEEDS_POWER = frozenset({"cut", "blackhole", "flap", "pause", "partition"})  # mean nothing for what has failed
 
 _FAIL_FIRST = "let it fail first, or leave this event out"
+_ALONE = frozenset({"flap", "capture"})  # not two on one link, even if only some of theirs are the same
 
 Clash = tuple[str, str, str, str]  # the entry, the target, the reason, a hint
 Part = tuple[str, str]  # what kind of part, with the direction of a link; its name
@@ -137,8 +138,9 @@ def _conflict(action: str, mine: frozenset[Part], held: Iterable[_Held], network
         elif each.action == "fail" and action in _NEEDS_POWER:
             if {name for _, name in mine} <= _down(each.parts, network):
                 return each
-        elif each.action == action and action in _STATES and each.parts & mine:
-            return each
+        elif each.action == action and action in _STATES:
+            if mine <= each.parts or (action in _ALONE and mine & each.parts):
+                return each
     return None
 
 
@@ -160,7 +162,9 @@ def _parts(event: EventSpec, target: Target, network: Network) -> frozenset[Part
     if event.action in ("cut", "blackhole", "capture"):
         ways = ("forward", "back") if action.direction == "both" else (action.direction,)
         return frozenset((way, name) for way in ways for name in link_names(target, network))
-    if event.action in ("flap", "withdraw"):
+    if event.action == "withdraw":
+        return frozenset({("service", target.name)})
+    if event.action == "flap":
         return frozenset(("link", name) for name in link_names(target, network))
     links = (*target.links, *(access_link_name(*access) for access in target.accesses))
     return frozenset(
