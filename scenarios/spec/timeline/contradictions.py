@@ -138,9 +138,8 @@ def _conflict(action: str, mine: frozenset[Part], held: Iterable[_Held], network
         elif each.action == "fail" and action in _NEEDS_POWER:
             if {name for _, name in mine} <= _down(each.parts, network):
                 return each
-        elif each.action == action and action in _STATES:
-            if mine <= each.parts or (action in _ALONE and mine & each.parts):
-                return each
+        elif each.action == action in _STATES and (mine <= each.parts or (action in _ALONE and mine & each.parts)):
+            return each
     return None
 
 
