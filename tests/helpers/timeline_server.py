@@ -6,8 +6,8 @@ Started as ``python timeline_server.py DIRECTORY`` in a sandbox; DIRECTORY has t
 from __future__ import annotations
 
 import json
-import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -81,7 +81,7 @@ class Server:
         conditions = Conditions(spec, (), flows, actions.monitor_repair)
         clock, seen, error = RunClock(), dict[float, Any](), ""
         epoch_ns = clock.now_ns()
-        signals = signal.sigtimedwait  # a wait that nothing interrupts, as precise as a sleep
+        never = threading.Event()
 
         def until(time_ns: int) -> None:
             while (now_ns := clock.now_ns()) < time_ns:
@@ -90,7 +90,7 @@ class Server:
                         seen[look] = self.state()
                 if broken_at is not None and now_ns >= epoch_ns + broken_at * 1e9:
                     raise KeyboardInterrupt
-                signals((), min((time_ns - now_ns) / 1e9, 0.02))
+                never.wait(min((time_ns - now_ns) / 1e9, 0.02))
 
         try:
             job = Job(scenario, self._plan, timeline, cast(Any, None), directory, False, self._testbed.forwarding)
