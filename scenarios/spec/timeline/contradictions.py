@@ -70,7 +70,7 @@ def _clashes(
 ) -> Iterator[Clash]:
     """Events that are known to contradict what was done before."""
     held: dict[str, _Held] = {}
-    begun: list[Step] = []
+    at_once: list[Step] = []  # that began at the time of the latest one
     for step in known_steps(spec, plan):
         event = spec.timeline[step.entry]
         mine = parts.get(step.entry)
@@ -78,7 +78,8 @@ def _clashes(
             held.pop(step.name, None)
             continue
         at, name = format_duration(step.at_us), targets[step.entry].name
-        if other := _at_once(step, begun, spec, parts):
+        at_once = [each for each in at_once if each.at_us == step.at_us]
+        if other := _same_target(step, at_once, spec, parts):
             yield step.entry, name, f"is told two things at {at}, here and by {other}", "give one another time"
         elif event.action == "restore":
             failed = [each for each in held.values() if each.action == "fail" and each.parts & mine]
@@ -91,7 +92,7 @@ def _clashes(
                 reason = f"is {_STATES[conflict.action]} already at {at}, by {conflict.name}"
                 yield step.entry, name, reason, f"end that before, for example with for: at {conflict.name}"
             held[step.name] = _Held(step.name, event.action, mine)
-        begun.append(step)
+        at_once.append(step)
 
 
 def _vain_restorations(
@@ -118,13 +119,15 @@ def _fails_in_time(
     return bool(failing) and all(plan.named[entry].at_us is not None for entry in failing)
 
 
-def _at_once(step: Step, begun: Iterable[Step], spec: ScenarioSpec, parts: Mapping[str, frozenset[Part]]) -> str | None:
-    """An event that does something to the same links, routers or controller at the same time."""
+def _same_target(
+    step: Step, others: Iterable[Step], spec: ScenarioSpec, parts: Mapping[str, frozenset[Part]]
+) -> str | None:
+    """An event among ``others`` that does something to the same links, routers or controller."""
     if spec.timeline[step.entry].action not in _ON_LINKS:
         return None
     names = {name for _, name in parts[step.entry]}
-    at_once = (each for each in begun if each.at_us == step.at_us and spec.timeline[each.entry].action in _ON_LINKS)
-    return next((each.name for each in at_once if names & {name for _, name in parts[each.entry]}), None)
+    acting = (each for each in others if spec.timeline[each.entry].action in _ON_LINKS)
+    return next((each.name for each in acting if names & {name for _, name in parts[each.entry]}), None)
 
 
 def _conflict(action: str, mine: frozenset[Part], held: Iterable[_Held], network: Network) -> _Held | None:
