@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from scenario_case import default_case
+from scenario_case import arrived_of, default_case
 
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec
 from helsewan.lab.flows.records import RECORD
 from helsewan.lab.flows.sender_health import SenderHealth
@@ -26,7 +27,6 @@ from helsewan.scenarios.results.measure import Window, measure
 from helsewan.scenarios.results.report import RESULT, Judged, Result, build_result, void_result, write_result
 from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.spec.timeline.targets import Fate
-from helsewan.scenarios.traffic.transactions import Exchange
 
 SCENARIO, _, TRAFFIC = default_case()
 WINDOWS = [Window(name, 0, 10_000_000) for name in ("run", *SCENARIO.spec.phases)]
@@ -39,9 +39,9 @@ def result() -> Result:
     flows = measure(np.zeros(0, RECORD), TRAFFIC.flows, TRAFFIC.endpoints, WINDOWS, due)
     specs: list[FlowSpec | ExchangeSpec] = [*TRAFFIC.flows, *TRAFFIC.exchanges]
     pairs = {(spec.client, spec.server) for spec in specs}
-    evidence = Evidence(
-        TRAFFIC, dict.fromkeys(pairs, Fate.SURVIVING), flows, measure_exchanges([], TRAFFIC.exchanges, WINDOWS)
-    )
+    exchanges = measure_exchanges([], TRAFFIC.exchanges, WINDOWS)
+    fates = dict.fromkeys(pairs, Fate.SURVIVING)
+    evidence = Evidence(TRAFFIC, fates, flows, exchanges, arrived_of(TRAFFIC.flows, []))
     validity = assess(of_traffic(SenderHealth(20, 40_000, 900, 0, 0, 0, 0, 0, 0, 0)))
     checks = judge(SCENARIO.spec, evidence)
     return build_result(
