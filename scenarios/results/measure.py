@@ -30,7 +30,7 @@ from helsewan.scenarios.results.datagrams.losses import loss_periods
 from helsewan.scenarios.results.datagrams.playout import voice_quality
 from helsewan.scenarios.results.datagrams.samples import Samples
 from helsewan.scenarios.results.datagrams.schedules import Schedules
-from helsewan.scenarios.results.datagrams.segments import reduced
+from helsewan.scenarios.results.datagrams.segments import reduced, summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +176,13 @@ class _Work:
         self.receiver = np.array([ids[flow.destination] for flow in flows], np.int64)
         self.dscp = np.array([flow.dscp for flow in flows], np.int64)
         self.denied = np.array([flow.expect is Expect.DENIED for flow in flows], bool)
-        self.payload_bytes = np.array([flow.payload_bytes for flow in flows], np.int64)
         self.table = FigureTable([window.name for window in windows], len(flows))
         self.edges_ns = (
             np.array([[window.start_us, window.end_us] for window in windows], np.int64).reshape(-1, 2) * 1000
         )
-        every = np.arange(len(flows))
         # First and past-the-last number of each window and flow.
         self.first, self.last = (
-            np.minimum(self.schedules.due_before(every, edge[:, None]), self.due) for edge in self.edges_ns.T
+            np.minimum(self.schedules.due_before(edge), self.due[:, None]).T for edge in self.edges_ns.T
         )
         self.last = np.maximum(self.first, self.last)
         self.low, self.high = np.zeros_like(self.first), np.zeros_like(self.last)
@@ -192,7 +190,7 @@ class _Work:
         self.seq, self.delay_ns = np.zeros(len(records), np.uint32), np.zeros(len(records), np.int64)
         self.end_ns = int(max([BLOCK_NS, *self.edges_ns[:, 1], *self.schedules.stop_ns]))
         block_edges = np.arange(blocks(self.end_ns) + 1) * BLOCK_NS
-        before = np.minimum(self.schedules.due_before(every[:, None], block_edges), self.due[:, None])
+        before = np.minimum(self.schedules.due_before(block_edges), self.due[:, None])
         self.blocks_sent = np.diff(before, axis=1).astype(np.int32)
         self.blocks_received = np.zeros_like(self.blocks_sent)
 
@@ -208,7 +206,7 @@ class _Work:
         self.bounds[first : end + 1] = at + own
         self.blocks_received[here] = counted((came.key >> 32)[known], came.due_ns[known], end - first, self.end_ns)
         least_ns = reduced(np.minimum, came.delay_ns, own[:-1], own[1:], 0)
-        frozen = freezes(self.flows[here], came, self.due[here])
+        frozen = freezes(self.schedules, first, end, came, self.due[here])
         for number, window in enumerate(self.windows):
             keys = base + self.first[number, here], base + self.last[number, here]
             spans = np.searchsorted(came.key, keys[0]), np.searchsorted(came.key, keys[1])
@@ -244,7 +242,7 @@ class _Work:
                 "loss": lost / sent,
                 "loss_burst_mean": lost / bursts,
                 "reordering": order["reordered"] / received,
-                "rate_bps": np.where(active_ns > 0, received * self.payload_bytes[here] * 8e9 / active_ns, nan),
+                "rate_bps": np.where(active_ns > 0, summed(came.bytes, *spans) * 8e9 / active_ns, nan),
             }
         sent_blocks, received_blocks = self.blocks_sent[here], self.blocks_received[here]
         return {

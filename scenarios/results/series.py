@@ -71,7 +71,7 @@ def series(
     for number in range(len(groups)):
         own = np.flatnonzero(of_flow == number)
         for flow in own.tolist():
-            before = np.minimum(samples.schedules.due_before(np.array(flow), edges_ns), samples.due[flow])
+            before = np.minimum(samples.schedules.due_before_of(flow, edges_ns), samples.due[flow])
             sent[number] += np.diff(before)
         index, delay_ns = _arrived(samples, own, bin_us * 1000, bins)
         received[number] = np.bincount(index, minlength=bins)

@@ -73,13 +73,15 @@ def _bounds(counts: Array) -> Array:
 class Arrivals:
     """What became of a batch's datagrams. All but ``came_delay_ns`` and ``heard`` are by key.
 
-    ``key``, ``delay_ns`` and ``due_ns`` have one element for each datagram that arrived at its own socket, of its
-    first arrival there; ``came_key`` and ``came_delay_ns`` the same in order of arrival, flow by flow."""
+    ``key``, ``delay_ns``, ``due_ns`` and ``bytes`` (UDP payload) have one element for each datagram that arrived at its
+    own socket, of its first arrival there; ``came_key`` and ``came_delay_ns`` the same in order of arrival, flow by
+    flow."""
 
     flows: int
     key: Array
     delay_ns: Array
     due_ns: Array
+    bytes: Array
     came_key: Array
     came_delay_ns: Array
     right_key: Array  # of every arrival at the right socket
@@ -103,39 +105,39 @@ def arrivals(batch: Batch, schedules: Schedules, receiver: Array, dscp: Array) -
     right = part["receiver"] == receiver[number]
     wrong_key = np.sort(key[~right])
     if len(wrong_key):
-        part, key, number = part[right], key[right], number[right]
-    delay_ns = part["rx_ns"] - part["tx_ns"]
+        part, key, number = _taken(part, np.flatnonzero(right)), key[right], number[right]
+    delay_ns, bytes_ = part["rx_ns"] - part["tx_ns"], part["bytes"].astype(np.int64)
     due_ns = schedules.due_ns(number, part["seq"].astype(np.int64))
     mismarked_key = np.sort(key[(part["tos"] >> 2) != dscp[number]])
     heard = (key >> 32 << 48) | np.clip(due_ns + delay_ns, 0, (1 << 48) - 1)
     heard.sort(kind="stable")  # nearly sorted already
-    if (key[1:] > key[:-1]).all():
-        none = np.zeros(0, np.int64)
-        return Arrivals(
-            batch.end - batch.first, key, delay_ns, due_ns, key, delay_ns, key, wrong_key, mismarked_key, none, none,
-            heard,
-        )  # fmt: skip
-    order = np.argsort(key, kind="stable")
-    right_key = key[order]
-    fresh = np.concatenate(([True], right_key[1:] != right_key[:-1]))
-    once = order[fresh]  # positions of first arrivals, by key
-    came = np.sort(once)
-    came_key = key[came]
-    highest = np.maximum.accumulate(came_key)  # flows ascend, so none sees another's
-    late = np.flatnonzero(came_key < highest)
-    extent = late - np.searchsorted(highest, came_key[late], side="right")
-    by_key = np.argsort(came_key[late])
+    late = extent = np.zeros(0, np.int64)
+    right_key, came_key, came_delay_ns = key, key, delay_ns
+    if not (key[1:] > key[:-1]).all():
+        order = np.argsort(key, kind="stable")
+        right_key = key[order]
+        fresh = np.concatenate(([True], right_key[1:] != right_key[:-1]))
+        once = order[fresh]  # positions of first arrivals, by key
+        came = np.sort(once)
+        came_key, came_delay_ns = key[came], delay_ns[came]
+        highest = np.maximum.accumulate(came_key)  # flows ascend, so none sees another's
+        places = np.flatnonzero(came_key < highest)
+        extent = places - np.searchsorted(highest, came_key[places], side="right")
+        by_key = np.argsort(came_key[places])
+        late, extent = came_key[places][by_key], extent[by_key]
+        key, delay_ns, due_ns, bytes_ = right_key[fresh], delay_ns[once], due_ns[once], bytes_[once]
     return Arrivals(
-        batch.end - batch.first,
-        right_key[fresh],
-        delay_ns[once],
-        due_ns[once],
-        came_key,
-        delay_ns[came],
-        right_key,
-        wrong_key,
-        mismarked_key,
-        came_key[late][by_key],
-        extent[by_key],
-        heard,
+        flows=batch.end - batch.first,
+        key=key,
+        delay_ns=delay_ns,
+        due_ns=due_ns,
+        bytes=bytes_,
+        came_key=came_key,
+        came_delay_ns=came_delay_ns,
+        right_key=right_key,
+        wrong_key=wrong_key,
+        mismarked_key=mismarked_key,
+        reordered_key=late,
+        extent=extent,
+        heard=heard,
     )

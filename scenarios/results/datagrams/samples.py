@@ -37,7 +37,7 @@ class Samples:
         seq = self.seq[own].astype(np.int64)
         known = int(np.searchsorted(seq, self.due[flow]))
         seq = seq[:known]
-        return seq, self.schedules.due_ns(np.array(flow), seq), self.delay_ns[own][:known]
+        return seq, self.schedules.due_ns_of(flow, seq), self.delay_ns[own][:known]
 
     def delays_ns(self, flows: Sequence[int], phase: int) -> Array:
         """The delays of several flows' datagrams of a phase that arrived, flow by flow."""
