@@ -56,7 +56,8 @@ def freezes(schedules: Schedules, first: int, end: int, came: Arrivals, due: Arr
         delay_ns = came.delay_ns[own]
         begin_ns = int(schedules.start_ns[first + number]) + (int(delay_ns.min()) if len(seq) else 0)
         end_ns = max(int(schedules.stop_ns[first + number]), begin_ns)
-        times_ns = np.concatenate(([begin_ns], _shown(frame, size, came.due_ns[own] + delay_ns), [end_ns]))
+        shown_ns = np.minimum(_shown(frame, size, came.due_ns[own] + delay_ns), end_ns)
+        times_ns = np.concatenate(([begin_ns], shown_ns, [end_ns]))
         long = np.flatnonzero(np.diff(times_ns) >= max(3 * interval_ns, interval_ns + SPARE_NS))
         found_flow.append(np.full(len(long), number))
         found_begin.append(times_ns[long])
