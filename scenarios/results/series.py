@@ -5,13 +5,12 @@ A datagram counts in the bin in which it was due, as it does in a phase; so sent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from helsewan.lab.flows.flowspec import FlowSpec
 from helsewan.lab.flows.records import Array
 from helsewan.scenarios.results.datagrams.samples import Samples
 from helsewan.scenarios.results.datagrams.segments import quantiles
@@ -52,25 +51,23 @@ class Series(Generic[Group]):
 
 def series(
     samples: Samples,
-    group_of: Callable[[FlowSpec], Group | None],
+    group_of: Mapping[int, Group],
     duration_us: int,
     bin_us: int = BIN_US,
 ) -> Series[Group]:
-    """The series of groups of flows over a run of ``duration_us``; flows whose group is None are left out, groups stand
-    in the order of their first flows."""
-    flows = samples.schedules.flows
-    names = [group_of(flow) for flow in flows]
-    groups: tuple[Group, ...] = tuple(dict.fromkeys(name for name in names if name is not None))
-    place = {name: number for number, name in enumerate(groups)}
-    of_flow = np.array([-1 if name is None else place[name] for name in names], np.int64)
+    """The series of groups of flows over a run of ``duration_us``. ``group_of``: the group of each flow by the flow's
+    id; other flows are left out."""
+    groups = tuple(dict.fromkeys(group_of.values()))
+    members: dict[Group, list[int]] = {group: [] for group in groups}
+    for flow, group in group_of.items():
+        members[group].append(flow)
     edges_ns = np.arange(-(-duration_us // bin_us) + 1, dtype=np.int64) * bin_us * 1000
     bins = len(edges_ns) - 1
     sent = np.zeros((len(groups), bins), np.int64)
     received = np.zeros_like(sent)
     delays = np.full((len(_SHARES), len(groups), bins), np.nan)
-    for number in range(len(groups)):
-        own = np.flatnonzero(of_flow == number)
-        for flow in own.tolist():
+    for number, own in enumerate(members.values()):
+        for flow in own:
             before = np.minimum(samples.schedules.due_before_of(flow, edges_ns), samples.due[flow])
             sent[number] += np.diff(before)
         index, delay_ns = _arrived(samples, own, bin_us * 1000, bins)
@@ -83,11 +80,11 @@ def series(
     return Series(groups, bin_us, sent, received, *delays)
 
 
-def _arrived(samples: Samples, flows: Array, bin_ns: int, bins: int) -> tuple[Array, Array]:
+def _arrived(samples: Samples, flows: Sequence[int], bin_ns: int, bins: int) -> tuple[Array, Array]:
     """Bin and delay (ns) of the flows' datagrams that arrived, in the order of the bins; what came due later than the
     last bin is left out."""
     indices, delays = [np.zeros(0, np.uint32)], [samples.delay_ns[:0]]
-    for flow in flows.tolist():
+    for flow in flows:
         _, due_ns, delay_ns = samples.of(flow)
         index = due_ns // bin_ns
         known = index < bins

@@ -184,7 +184,7 @@ def test_series_add_up_to_the_figures(raw: list[tuple[int, int, int]], bin_us: i
     flows = [replace(FLOW, id=id_, class_name=name, stop_us=800_000) for id_, name in enumerate(["a", "b", "a", "c"])]
     records = [arrival(flows[flow], seq % 40, delay * 1000) for flow, seq, delay in raw]
     result = measured(flows, records, Window("run", 0, DURATION_US))
-    found = series(result.samples, lambda flow: flow.class_name, DURATION_US, bin_us)
+    found = series(result.samples, {flow.id: flow.class_name for flow in flows}, DURATION_US, bin_us)
     assert found.groups == ("a", "b", "c")
     for row, ids in enumerate(([0, 2], [1], [3])):
         together = result.pool(ids, "run")
@@ -195,7 +195,7 @@ def test_series_add_up_to_the_figures(raw: list[tuple[int, int, int]], bin_us: i
 
 def test_a_bin_of_a_series_has_what_was_due_in_it() -> None:
     records = [arrival(FLOW, seq, 250_000 if seq == 7 else 3_000) for seq in range(50) if seq != 12]
-    found = series(measured([FLOW], records, Window("run", 0, DURATION_US)).samples, lambda flow: flow.id, DURATION_US)
+    found = series(measured([FLOW], records, Window("run", 0, DURATION_US)).samples, {0: "it"}, DURATION_US)
     assert found.sent[0].tolist() == [5] * 10
     assert found.lost[0].tolist() == [0, 0, 1, *[0] * 7]
     assert found.delay_max_us[0, 1] == 250_000 and found.delay_p50_us[0, 1] == 3_000
