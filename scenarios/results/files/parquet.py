@@ -32,10 +32,10 @@ class Column:
 
 
 def schema_of(title: str, columns: Sequence[Column], facts: Mapping[str, str] | None = None) -> pa.Schema:
-    """The schema of a file: ``helsewan.format``, ``helsewan.content`` and ``facts`` are its metadata, ``description``
+    """The schema of a file: ``format_version``, ``content`` and ``facts`` are its metadata, ``description``
     that of each column."""
     fields = [pa.field(one.name, one.type, one.nullable, {"description": one.meaning}) for one in columns]
-    metadata = {"helsewan.format": FORMAT, "helsewan.content": title, **(facts or {})}
+    metadata = {"format_version": FORMAT, "content": title, **(facts or {})}
     return pa.schema(fields, metadata=metadata)
 
 

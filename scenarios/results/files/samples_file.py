@@ -60,7 +60,7 @@ def write_samples(
     receiver = np.array([ids[flow.destination] for flow in flows], np.int64)
     denied = np.array([flow.expect is Expect.DENIED for flow in flows], bool)
     schedules = Schedules(flows)
-    schema = schema_of("datagrams", COLUMNS, {"helsewan.epoch_ns": str(epoch_ns)})
+    schema = schema_of("datagrams", COLUMNS, {"epoch_ns": str(epoch_ns)})
     with ParquetFile(directory / SAMPLES, schema, COLUMNS) as file:
         for batch in batches(records, len(flows)):
             file.write(_rows(batch, schedules, receiver, denied, np.asarray(due, np.int64), epoch_ns))
@@ -80,8 +80,9 @@ def _rows(
     fresh[first] = True
     code = np.where(right, np.where(fresh, _CODES[Outcome.DELIVERED], _CODES[Outcome.DUPLICATE]), 0)
     code = np.where(right, code, _CODES[Outcome.MISDELIVERED])
-    code = np.where(denied[here][batch.flow], _CODES[Outcome.LEAKED], code)
-    absent = _absent(due[here], key[right & fresh])
+    leaked = denied[here][batch.flow]
+    code = np.where(leaked, _CODES[Outcome.LEAKED], code)
+    absent = _absent(due[here], key[(right & fresh) | leaked])
     absent_code = np.where(denied[here][absent >> 32], _CODES[Outcome.DENIED], _CODES[Outcome.LOST])
     all_keys = np.concatenate([key, absent])
     order = np.argsort(all_keys, kind="stable")
