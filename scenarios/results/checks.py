@@ -13,7 +13,7 @@ from helsewan.lab.health.stalls import told, worst_stall
 from helsewan.lab.health.validity import Grade, ValidityFinding
 from helsewan.scenarios.results.exchange_figures import ExchangeMeasurement
 from helsewan.scenarios.results.measure import Measurement, Window
-from helsewan.scenarios.results.outages import ArrivedDatagrams, minutes_lost, time_to_repair
+from helsewan.scenarios.results.outages import ArrivedDatagrams, time_to_repair
 from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Metric, Source, Unit, show
 from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, Over, Scope, Severity
 from helsewan.scenarios.spec.schema import ScenarioSpec
@@ -210,11 +210,14 @@ def _measured(
 
 def _minutes_lost(check: CheckSpec, flows: Sequence[FlowSpec], phase: str, evidence: Evidence) -> dict[str, float]:
     """Minutes lost, by site, of the sites that the check names, or that have a part in the flows that it selects."""
-    window = next((window for window in evidence.phases if window.name == phase), None)
-    lost = minutes_lost(evidence.arrived, flows, window) if window else {}
+    by_site: dict[str, list[int]] = {}
+    for flow in flows:
+        if (flow.id, phase) in evidence.flows.figures:
+            for site in {flow.client, flow.server}:
+                by_site.setdefault(site, []).append(flow.id)
     return {
-        site: minutes
-        for site, minutes in lost.items()
+        site: evidence.flows.pool(ids, phase).unavailable_us / 60e6
+        for site, ids in by_site.items()
         if check.site in (None, site) and check.region in (None, evidence.regions.get(site))
     }
 

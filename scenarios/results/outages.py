@@ -1,20 +1,17 @@
-"""How long events of the timeline interrupted flows, and for how long sites were unavailable. Pure; from records."""
+"""How long events of the timeline interrupted flows. Pure; from records."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import nan
 
 import numpy as np
 
 from helsewan.lab.flows.flowspec import Endpoint, FlowSpec
 from helsewan.lab.flows.records import Array
-from helsewan.scenarios.results.measure import Window
 from helsewan.scenarios.spec.timeline.timepoints import IN_FLIGHT_US, EventTime
 
 INTERRUPTS_WITHIN_US = 100_000  # after an event's action: what is lost later first has another cause
-UNAVAILABLE_LOSS = 0.5  # a site is unavailable in a second in which more than this share of its datagrams was lost
-SECOND_US = 1_000_000
 
 
 class ArrivedDatagrams:
@@ -56,25 +53,3 @@ def time_to_repair(arrived: ArrivedDatagrams, flow: FlowSpec, event: EventTime) 
         return 0.0
     back_us = arrival_us[seq.searchsorted(missing[0]) :]
     return max(float(back_us.min()) - event.begin_us, 0.0) if len(back_us) else nan
-
-
-def minutes_lost(arrived: ArrivedDatagrams, flows: Iterable[FlowSpec], window: Window) -> dict[str, float]:
-    """Minutes in which sites were unavailable in a window: a second counts in which more than ``UNAVAILABLE_LOSS`` of
-    the datagrams of ``flows`` from or to the site was lost. The window's last second may be a part of one. Sites
-    without a datagram are missing."""
-    edges = np.unique(np.append(np.arange(window.start_us, window.end_us, SECOND_US), window.end_us))
-    sent: dict[str, Array] = {}
-    lost: dict[str, Array] = {}
-    for flow in flows:
-        seq, _, _ = arrived.of(flow)
-        bounds = np.array([arrived.due_before(flow, int(edge)) for edge in edges])
-        due = np.diff(bounds)
-        missing = due - np.diff(seq.searchsorted(bounds))
-        for site in {flow.client, flow.server}:
-            sent[site] = sent.get(site, 0) + due
-            lost[site] = lost.get(site, 0) + missing
-    return {
-        site: float(np.diff(edges)[lost[site] > UNAVAILABLE_LOSS * due].sum()) / (60 * SECOND_US)
-        for site, due in sent.items()
-        if due.sum()
-    }

@@ -17,6 +17,7 @@ from helsewan.common.ownership import create_log
 from helsewan.common.run_clock import RunClock
 from helsewan.common.terminal.progress import Progress
 from helsewan.emulation.links.counters import Lateness
+from helsewan.emulation.links.pipe_model import Direction
 from helsewan.emulation.routers.forwarding import Forwarding
 from helsewan.emulation.routers.switches import RouterKind
 from helsewan.emulation.sandbox import sandbox
@@ -32,10 +33,12 @@ from helsewan.lab.health.validity import Grade, assess, of_plan
 from helsewan.lab.processes.controller_processes import Event
 from helsewan.lab.processes.history import History
 from helsewan.lab.proofs.rule_sources import from_file
+from helsewan.lab.testbed.observation import pipe_ends
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.lab.testbed.testbed_metrics import TestbedMetrics
 from helsewan.scenarios.run.engine import Engine
 from helsewan.scenarios.run.job import Job
+from helsewan.scenarios.run.link_sampler import LinkSampler
 from helsewan.scenarios.run.rule_reader import RuleReader
 from helsewan.scenarios.run.timeline import Timeline
 from helsewan.scenarios.spec.checks.schema import VerifySpec
@@ -63,7 +66,8 @@ class CapacityExceeded(RuntimeError):
 class Collected:
     """The records of a run, to be judged. ``epoch_ns`` is the traffic's time 0 (CLOCK_REALTIME). ``event_times`` has
     the time of each event; ``dumps`` the files with the switches' rules, ``live`` the reports on probe packets.
-    ``links``, ``capacity``, ``required_cores`` and ``scheduling`` are for the link engine: None without it."""
+    ``links``, ``link_sampling``, ``capacity``, ``required_cores`` and ``scheduling`` are for the link engine: None
+    without it."""
 
     epoch_ns: int
     event_times: dict[str, EventTime]
@@ -85,6 +89,7 @@ class Collected:
     forwarding: Forwarding
     dumps: Mapping[str, Path]
     live: Mapping[str, LiveReport]
+    link_sampling: Mapping[str, float] | None
 
 
 class Run:
@@ -125,7 +130,8 @@ class Run:
         seed = self._job.scenario.spec.network.seed
         flows = FlowEngine(self._flows, self._testbed.socket_in, cookie=seed & 0xFFFFFFFF)
         exchanges = ExchangeEngine(self._job.traffic.exchanges, self._testbed.socket_in)
-        engines: tuple[Engine, ...] = (flows, exchanges)
+        sampler = self._link_sampler()
+        engines: tuple[Engine, ...] = (*([sampler] if sampler else []), flows, exchanges)
         for engine in engines:
             self._closing.callback(engine.close)
         if self._testbed.has_engine:
@@ -180,7 +186,21 @@ class Run:
             forwarding=self._testbed.forwarding,
             dumps=dumps,
             live=live,
+            link_sampling=sampler.figures() if sampler else None,
         )
+
+    def _link_sampler(self) -> LinkSampler | None:
+        """The sampler of the links' counters; None for the kernel dataplane."""
+        if not self._testbed.has_engine:
+            return None
+        links = self._testbed.engine_backend.links
+        ends = pipe_ends(self._testbed.network, links)
+        pipes = {
+            link.pipe(direction): (name, direction.value, *ends[link.pipe(direction)])
+            for name, link in links.items()
+            for direction in Direction
+        }
+        return LinkSampler(self._job.directory, self._testbed.engine, pipes)
 
     def _probe(self, when: str) -> dict[str, LiveReport]:
         """Send the scenario's probe packets, if it has any, on the idle network; the report under ``when``."""

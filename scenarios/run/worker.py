@@ -22,6 +22,12 @@ from helsewan.scenarios.results.assertions import judge_assertions
 from helsewan.scenarios.results.checks import Evidence, judge, near_stalls, verdict
 from helsewan.scenarios.results.event_times import event_delays
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
+from helsewan.scenarios.results.files.exchanges_file import EXCHANGES, write_exchanges
+from helsewan.scenarios.results.files.figures_file import FIGURES, write_figures
+from helsewan.scenarios.results.files.links_file import LINKS
+from helsewan.scenarios.results.files.samples_file import SAMPLES, write_samples
+from helsewan.scenarios.results.files.series_file import SERIES, write_series
+from helsewan.scenarios.results.groups import Grouped, grouped
 from helsewan.scenarios.results.measure import measure
 from helsewan.scenarios.results.outages import ArrivedDatagrams
 from helsewan.scenarios.results.report import (
@@ -106,6 +112,7 @@ def judged(job: Job, collected: Collected) -> Result:
         event_delays_us=event_delays(read_history(job.directory / HISTORY), collected.event_times),
         regions={site.id: site.region for site in job.plan.network.sites},
     )
+    groups = grouped(traffic, evidence.flows, evidence.exchanges, [phase.name for phase in phases])
     proved = _proofs(job, collected)
     found = tuple(findings(collected))
     judgements, near = near_stalls(spec, judge(spec, evidence), phases, found)
@@ -124,11 +131,29 @@ def judged(job: Job, collected: Collected) -> Result:
         "pressure": asdict(collected.pressure),
         "cores_awake": collected.cores_awake,
         "scheduling": collected.scheduling,
+        "link_sampling": collected.link_sampling,
+        "files": _write_files(job, collected, evidence, groups),
         **collected.forwarding.as_json(),
         "isolation": proved and proved.as_json(),
     }
     outcome = verdict(checks, validity.grade)
-    return build_result(Judged(job.scenario, job.directory.name, evidence, phases, checks, validity, outcome, facts))
+    return build_result(
+        Judged(job.scenario, job.directory.name, evidence, groups, phases, checks, validity, outcome, facts)
+    )
+
+
+def _write_files(job: Job, collected: Collected, evidence: Evidence, groups: Grouped) -> dict[str, int]:
+    """Write the run's Parquet files; returns the names of all, each with its number of rows. Raises OSError."""
+    flows, directory = evidence.traffic.flows, job.directory
+    duration_us = job.scenario.spec.duration
+    due, epoch_ns = collected.due, collected.epoch_ns
+    rows = {
+        SAMPLES: write_samples(directory, collected.records, flows, evidence.traffic.endpoints, due, epoch_ns),
+        SERIES: write_series(directory, evidence.traffic, evidence.flows.samples, duration_us),
+        FIGURES: write_figures(directory, evidence.traffic, evidence.fates, evidence.flows, evidence.exchanges, groups),
+        EXCHANGES: write_exchanges(directory, collected.exchanges),
+    }
+    return rows if collected.link_sampling is None else {**rows, LINKS: int(collected.link_sampling["rows"])}
 
 
 def _proofs(job: Job, collected: Collected) -> Proofs | None:

@@ -6,13 +6,13 @@ from dataclasses import replace
 from math import isnan, nan
 
 import pytest
-from scenario_case import arrived_of, default_case, flow_between
+from scenario_case import arrived_of, default_case, flow_between, measured_as
 
 from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec, TrafficPlan
 from helsewan.lab.health.validity import Grade
 from helsewan.scenarios.results.checks import CheckResult, Evidence, RunVerdict, judge, verdict
 from helsewan.scenarios.results.exchange_figures import ExchangeMeasurement
-from helsewan.scenarios.results.measure import Figures, Measurement
+from helsewan.scenarios.results.measure import Figures
 from helsewan.scenarios.spec.checks.metrics import METRICS, parse_limit
 from helsewan.scenarios.spec.checks.schema import CheckSpec, Over, Scope, Severity
 from helsewan.scenarios.spec.schema import ScenarioSpec
@@ -27,9 +27,8 @@ def evidence(*parts: tuple[FlowSpec, Figures, Fate]) -> Evidence:
     """What a run of these flows with these figures leaves, in the whole run and in phase ``during``."""
     flows = tuple(replace(flow, id=id_) for id_, (flow, _, _) in enumerate(parts))
     figures = {(id_, phase): part[1] for id_, part in enumerate(parts) for phase in (RUN, "during")}
-    delays = dict.fromkeys(figures, ())
     fates = {(flow.client, flow.server): fate for flow, _, fate in parts}
-    measured = Measurement(figures, 0, delays), ExchangeMeasurement({}, {})  # type: ignore[arg-type]
+    measured = measured_as(figures), ExchangeMeasurement({}, {})
     regions = {"a": Region.MIDT, "b": Region.NORD, "c": Region.SOR}
     return Evidence(TrafficPlan(flows, ()), fates, *measured, arrived_of(flows, []), regions=regions)
 
