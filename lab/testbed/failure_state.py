@@ -54,6 +54,11 @@ class FailureState:
         self._accesses -= set(target.accesses)
         return _without(before, self._down())
 
+    @property
+    def failed_links(self) -> frozenset[str]:
+        """Links between routers (ids) that are down because of the current failures."""
+        return frozenset(self._down().links)
+
     def _down(self) -> LinkSet:
         network, failed = self._network, self.routers
         return LinkSet(

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from helsewan.common.errors import InputError
 from helsewan.common.exit_codes import ExitCode
 from helsewan.common.terminal.screen import Screen
 from helsewan.emulation.kernel import probe
@@ -23,6 +24,7 @@ from helsewan.scenarios.results.report import INTERRUPTED, RESULT, Result, error
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.kept_inputs import keep
 from helsewan.scenarios.run.preparation import Prepared
+from helsewan.scenarios.spec.timeline.prepare import not_in_kernel
 from helsewan.verification.cudd import load_cudd
 
 
@@ -48,6 +50,8 @@ def require(prepared: Prepared, forwarding: Forwarding) -> None:
     """Raise InputError for what this machine lacks for a run whose frames ``forwarding`` carries."""
     if prepared.scenario.spec.verify is not None:
         load_cudd()
+    if forwarding.dataplane is Dataplane.KERNEL and (beyond := [*not_in_kernel(prepared.scenario)]):
+        raise InputError(*beyond)
     sandbox.require()
     if forwarding.dataplane is Dataplane.KERNEL:
         probe.require()
@@ -57,7 +61,7 @@ def run(prepared: Prepared, forwarding: Forwarding, parent: Path, debug: bool) -
     """Run in a sandbox of its own, with results in a new directory below ``parent``; prints where they are."""
     directory = make_directory(parent)
     keep(directory, prepared, forwarding)
-    plan = prepared.scenario, prepared.plan, prepared.targets, prepared.traffic
+    plan = prepared.scenario, prepared.plan, prepared.timeline, prepared.traffic
     job = Job(*plan, directory, debug, forwarding)
     with interrupts():
         status = run_in_sandbox("helsewan.scenarios.run.worker", job)

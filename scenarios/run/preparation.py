@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from helsewan.common.errors import InputError, Problem
 from helsewan.common.suggestions import hints_limited
@@ -18,6 +19,7 @@ from helsewan.policies.plan_source import load_plan
 from helsewan.scenarios.spec.draft import Draft, in_order
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.spec import Scenario, load_draft
+from helsewan.scenarios.spec.timeline.prepare import PreparedTimeline, prepare_timeline
 from helsewan.scenarios.spec.timeline.targets import resolve_timeline
 from helsewan.scenarios.traffic.flows import plan_traffic
 from helsewan.topology.model import Network
@@ -29,14 +31,19 @@ _NETWORK_KEYS = {"--sites": "sites", "--seed": "seed", "--from": "from", "--swed
 
 @dataclass(frozen=True)
 class Prepared:
-    """A scenario that can run: its plan, the targets of its events by name, and its traffic. ``policy_at``: the time
+    """A scenario that can run: its plan, its timeline and its traffic. ``policy_at``: the time
     that the policy's exceptions are judged at."""
 
     scenario: Scenario
     plan: Plan
-    targets: dict[str, Target]
+    timeline: PreparedTimeline
     traffic: TrafficPlan
     policy_at: datetime
+
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """The targets of its events, by entry of the timeline."""
+        return self.timeline.targets
 
 
 @hints_limited()
@@ -85,22 +92,25 @@ class _Fitting:
 
     def fit(self, spec: ScenarioSpec) -> Prepared:
         """The scenario ready to run. Raises InputError with all problems."""
-        network = plan = targets = traffic = None
+        network = plan = timeline = traffic = None
         if not self._draft.lacks("network"):
             with self._collected():
                 network = self._network(spec)
         if not self._draft.lacks("policy"):
             with self._collected():
                 plan = self._plan(spec, network)
-        if network is not None:
+        if network is not None and plan is None:
             with self._collected():
-                targets = resolve_timeline(spec, network, self._draft.document)
+                resolve_timeline(spec, network, self._draft.document)
         if plan is not None:
             with self._collected():
+                file, whole = self._policy_file(spec), all(entry[0] != "timeline" for entry in self._draft.lost)
+                timeline = prepare_timeline(spec, plan, file, self._draft.document, self._at, whole)
+            with self._collected():
                 traffic = plan_traffic(spec, plan, self._draft.document)
-        if self._problems or plan is None or targets is None or traffic is None:
+        if self._problems or plan is None or timeline is None or traffic is None:
             raise InputError(*in_order(self._problems))
-        return Prepared(self._scenario, plan, targets, traffic, self._at)
+        return Prepared(self._scenario, plan, timeline, traffic, self._at)
 
     @contextmanager
     def _collected(self) -> Iterator[None]:
@@ -121,6 +131,9 @@ class _Fitting:
         except InputError as error:
             raise InputError(*(self._in_file(problem) for problem in error.problems)) from None
 
+    def _policy_file(self, spec: ScenarioSpec) -> Path:
+        return self._scenario.beside(("policy",)) / policy_path(spec.policy)
+
     def _in_file(self, problem: Problem) -> Problem:
         """A problem of the network at the scenario's line, unless an option of the command line gave the value."""
         key = _NETWORK_KEYS.get(problem.where)
@@ -135,7 +148,7 @@ class _Fitting:
         neither in the library nor a file."""
         where, file = self._draft.document.where(("policy",)), None
         try:
-            file = self._scenario.beside(("policy",)) / policy_path(spec.policy)
+            file = self._policy_file(spec)
             return None if network is None else load_plan(file, network, self._at)
         except InputError as error:
             if file is None:

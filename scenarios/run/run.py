@@ -36,6 +36,9 @@ from helsewan.lab.proofs.rule_sources import from_file
 from helsewan.lab.testbed.observation import pipe_ends
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.lab.testbed.testbed_metrics import TestbedMetrics
+from helsewan.scenarios.events.actions import Actions
+from helsewan.scenarios.events.conditions import Conditions
+from helsewan.scenarios.events.effects import UndoStack
 from helsewan.scenarios.run.engine import Engine
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.link_sampler import LinkSampler
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
 LEAD_NS = 500_000_000  # from starting the senders to the first datagram
 TAIL_S = 0.5  # after sending ends, for datagrams in flight; longer than any one-way delay
 TICK_S = 0.25
+_CHECK_TAKES_S = 0.005  # no look at the processes so shortly before an event
 
 
 class SandboxBroken(RuntimeError):
@@ -104,17 +108,16 @@ class Run:
         self._flows = job.traffic.flows
         self._verify = job.scenario.spec.verify or VerifySpec.model_construct()
         self._reader = RuleReader(job.directory)
-        self._closing = ExitStack()  # of the engines
+        self._closing = ExitStack()  # what was begun last is ended first
+        self._checked_at = 0.0
 
     def execute(self) -> Collected:
         """Do the whole run. Raises SandboxBroken, CapacityExceeded, or the error of a part that did not come up."""
-        try:
+        with self._closing:
+            self._closing.callback(self._testbed.close)
+            self._closing.callback(self._reader.close)
             with cores_awake() as awake:
                 return self._execute(awake)
-        finally:
-            self._closing.close()
-            self._reader.close()
-            self._testbed.close()
 
     def _execute(self, awake: bool) -> Collected:
         began = time.monotonic()
@@ -134,6 +137,13 @@ class Run:
         engines: tuple[Engine, ...] = (*([sampler] if sampler else []), flows, exchanges)
         for engine in engines:
             self._closing.callback(engine.close)
+        spec, timeline = self._job.scenario.spec, self._job.timeline
+        actions = Actions(self._testbed, spec, timeline, self._job.directory, self._record)
+        self._closing.callback(actions.close)
+        undo = UndoStack(self._record)
+        self._closing.callback(undo.end_all)
+        conditions = Conditions(spec, self._flows, flows, actions.monitor_repair)
+        self._closing.callback(conditions.close)
         if self._testbed.has_engine:
             self._testbed.engine.restart_lateness()
         self._clock = RunClock()
@@ -149,10 +159,10 @@ class Run:
         def until(time_ns: int) -> None:
             self._until(time_ns, epoch_ns, flows)
 
-        timeline = Timeline(
-            self._job, self._testbed, self._reader, self._clock, until, self._record, self._progress.say
-        )
-        event_times = timeline.follow(epoch_ns)
+        say = self._progress.say
+        event_times = Timeline(
+            self._job, actions, undo, conditions, self._reader, self._clock, until, self._record, say
+        ).follow(epoch_ns)
         until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9))
         unset_realtime()
         for engine in reversed(engines):
@@ -162,7 +172,7 @@ class Run:
         self._check_parts()  # a part that died in the last event_times spoils the records
         self._record("traffic-ended", records=len(flows.records))
         self._reader.finish()
-        dumps = {name: self._reader.done[name] for name in self._verify.rules}
+        dumps = {name: file for name, file in self._reader.done.items() if name in self._verify.rules}
         flows.close()  # sessions use some of its ports
         live |= self._probe("after")
         return Collected(
@@ -250,9 +260,12 @@ class Run:
         """Wait until ``time_ns`` (on the run's clock), checking the sandbox's processes meanwhile."""
         whole_s = self._job.scenario.spec.duration / 1e6
         while (left_s := (time_ns - self._clock.now_ns()) / 1e9) > 0:
-            self._check_parts()
-            at_s = (self._clock.now_ns() - epoch_ns) / 1e9
-            self._progress.show(f"{max(at_s, 0):5.1f} of {whole_s:.0f} s, {len(flows.records):,} datagrams arrived")
+            if left_s > _CHECK_TAKES_S and time.monotonic() - self._checked_at >= TICK_S:
+                self._checked_at = time.monotonic()
+                self._check_parts()
+                at_s = (self._clock.now_ns() - epoch_ns) / 1e9
+                self._progress.show(f"{max(at_s, 0):5.1f} of {whole_s:.0f} s, {len(flows.records):,} datagrams arrived")
+                continue
             time.sleep(min(left_s, TICK_S))
 
     def _check_parts(self) -> None:

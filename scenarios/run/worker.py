@@ -96,7 +96,7 @@ def judged(job: Job, collected: Collected) -> Result:
     """Judge a run's records; returns the contents of ``result.json``."""
     spec, traffic = job.scenario.spec, job.traffic
     phases = windows(spec, collected.event_times)
-    connectivity = Connectivity(job.plan.network, failed_together(spec, job.targets, job.plan.network))
+    connectivity = Connectivity(job.plan.network, failed_together(spec, job.timeline.targets, job.plan.network))
     pairs = {(flow.client, flow.server) for flow in traffic.flows}
     pairs |= {(exchange.client, exchange.server) for exchange in traffic.exchanges}
     arrived = ArrivedDatagrams(collected.records, traffic.flows, traffic.endpoints, collected.due, collected.epoch_ns)
@@ -162,7 +162,7 @@ def _proofs(job: Job, collected: Collected) -> Proofs | None:
         return None
     from helsewan.scenarios.run.proof import proofs  # loads the verifier, which most runs do not need
 
-    return proofs(job.plan, collected.dumps, collected.live)
+    return proofs(job.plan, job.scenario.spec.verify.rules, collected.dumps, collected.live)
 
 
 def _capacity(collected: Collected) -> dict[str, object] | None:

@@ -102,6 +102,11 @@ class FlapSpec(LinksSpec):
     up: Annotated[Duration, Field(ge=1_000)]
     times: Count
 
+    @property
+    def lasts(self) -> int:
+        """From the first loss of carrier to the last return of it, us."""
+        return self.times * (self.down + self.up) - self.up
+
 
 def _texts(value: object) -> object:
     """A map of classes to texts; numbers are texts too."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import networkx as nx
-
 from helsewan.common.document import Document
 from helsewan.common.errors import Problem
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import format_duration
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.conditions import EventCondition, MetricCondition
-from helsewan.scenarios.spec.timeline.plan import TimelinePlan, occurrence_names, plan_timeline, time_points
+from helsewan.scenarios.spec.timeline.plan import (
+    TimelinePlan,
+    broken_entries,
+    circles,
+    occurrence_names,
+    plan_timeline,
+    time_points,
+)
 from helsewan.scenarios.spec.timeline.schema import FAILURES, LASTING, EventSpec
 from helsewan.scenarios.spec.timeline.timepoints import END, RUN, START, EventTime, TimePoint
 from helsewan.scenarios.spec.timeline.warmup import warmup_problems
@@ -22,12 +27,12 @@ def time_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
     """Problems of times: names that are taken or unknown, circles, times outside the run, empty phases."""
     names = [name for entry, event in spec.timeline.items() for name in occurrence_names(entry, event)]
     yield from _name_problems(spec, document, names)
-    unknown = list(_unknown_events(spec, document, names))
-    circles = list(_circles(spec, document))
-    yield from unknown
-    yield from circles
-    plan = TimelinePlan(()) if unknown or circles else plan_timeline(spec)
-    yield from _event_problems(spec, document, plan)
+    yield from _unknown_events(spec, document, names)
+    for circle in circles(spec):
+        where, shown = document.where(("timeline", circle[0])), " > ".join([*circle, circle[0]])
+        yield Problem(where, shown, "is a circle of events that wait for each other", "give one of them a time")
+    plan = plan_timeline(spec)
+    yield from _event_problems(spec, document, plan, bool(broken_entries(spec)))
     yield from _phase_problems(spec, document, names, plan)
     yield from _rules_problems(spec, document, names, plan)
     yield from warmup_problems(spec, document, plan.known_times)
@@ -57,30 +62,11 @@ def _unknown_events(spec: ScenarioSpec, document: Document, names: list[str]) ->
                 yield Problem(where, name, "is no event", nearest(name, names))
 
 
-def _circles(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
-    """Events that wait for each other, one problem for each circle."""
-    entry_of = {name: entry for entry, event in spec.timeline.items() for name in occurrence_names(entry, event)}
-    graph = nx.DiGraph()
-    graph.add_nodes_from(spec.timeline)
-    for entry, event in spec.timeline.items():
-        waits_for = [point.event for _, point in time_points(event)]
-        if isinstance(event.when, EventCondition):
-            waits_for.append(event.when.event)
-        graph.add_edges_from((entry, entry_of[name]) for name in waits_for if name in entry_of)
-    entries = list(spec.timeline)
-    for part in nx.strongly_connected_components(graph):
-        circle = sorted(part, key=entries.index)
-        if len(circle) > 1 or graph.has_edge(circle[0], circle[0]):
-            path = [edge[0] for edge in nx.find_cycle(graph.subgraph(part), circle[0])]
-            shown = " > ".join([*path, path[0]])
-            where = document.where(("timeline", circle[0]))
-            yield Problem(where, shown, "is a circle of events that wait for each other", "give one of them a time")
-
-
-def _event_problems(spec: ScenarioSpec, document: Document, plan: TimelinePlan) -> Iterator[Problem]:
+def _event_problems(spec: ScenarioSpec, document: Document, plan: TimelinePlan, some_broken: bool) -> Iterator[Problem]:
+    """Problems of each entry; with ``some_broken``, nothing is said about times that may depend on broken ones."""
     times = {name: time.begin_us for name, time in plan.known_times.items()}
     for entry, event in spec.timeline.items():
-        if entry in plan.named:
+        if not some_broken or all(_known_us(point, times, 0) is not None for _, point in time_points(event)):
             yield from _time_problems_of(entry, event, spec, document, times)
         yield from _condition_problems(entry, event, spec, document)
         if event.end is not None:
@@ -179,7 +165,7 @@ def _rules_problems(spec: ScenarioSpec, document: Document, names: list[str], pl
             if not 0 <= point.resolve(plan.known_times, spec.duration) <= spec.duration:
                 ends = f"it ends at {format_duration(spec.duration)}"
                 yield Problem(where, str(point), "is not within the run", ends)
-        elif plan.events and point.offset_us < 0:
+        elif point.offset_us < 0:
             reason = "is before an event whose time is not known beforehand"
             yield Problem(where, str(point), reason, "write it after that event")
 
