@@ -6,8 +6,8 @@ which it was begun, so that a window can be judged once everything due in it had
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import nan
 
@@ -37,6 +37,23 @@ def judge_assertions(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResul
         finding = evaluate(assertion, windows, evidence.event_times, complete=True)
         results.append(as_check(name, assertion, windows, finding))
     return tuple(results)
+
+
+def after_abort(
+    spec: ScenarioSpec, outcomes: Iterable[CheckResult], broken: str, reason: str, whole: Collection[str]
+) -> tuple[CheckResult, ...]:
+    """The outcomes of a run that the assertion ``broken`` ended early, for ``reason``. Checks and assertions of phases
+    other than the ``whole`` ones are left out, but for violations that no later datagram could undo."""
+
+    def after(outcome: CheckResult) -> CheckResult:
+        if outcome.name == broken:
+            return replace(outcome, passed=False, detail=reason)
+        entry = spec.checks.get(outcome.name) or spec.assertions[outcome.name]
+        if (entry.phase or RUN) in whole or (outcome.conclusive and outcome.passed is False):
+            return outcome
+        return replace(outcome, passed=None, detail="not judged: the run was ended before its phase")
+
+    return tuple(after(outcome) for outcome in outcomes)
 
 
 def windows_of(assertion: AssertSpec, evidence: Evidence, edges: Array) -> Windows:

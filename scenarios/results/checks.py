@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import inf, isnan, nan
+from typing import Protocol
 
 from helsewan.common.exit_codes import ExitCode
 from helsewan.lab.flows.flowspec import ExchangeSpec, FlowSpec, TrafficPlan
@@ -87,21 +88,37 @@ def judge(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
     return tuple(_judge_one(name, check, evidence) for name, check in spec.checks.items())
 
 
-def selected_flows(selection: FlowSelection, metric: Metric, evidence: Evidence) -> list[FlowSpec]:
+class Selectable(Protocol):
+    """What checks and assertions select from: planned traffic, the fate of each pair of sites, and sites' regions."""
+
+    @property
+    def traffic(self) -> TrafficPlan:
+        """The planned traffic."""
+
+    @property
+    def fates(self) -> Mapping[tuple[str, str], Fate]:
+        """The effect of the failures on traffic between (client, server) sites."""
+
+    @property
+    def regions(self) -> Mapping[str, Region]:
+        """The regions of sites by id."""
+
+
+def selected_flows(selection: FlowSelection, metric: Metric, of: Selectable) -> list[FlowSpec]:
     """The flows that a check or an assertion judges by ``metric``."""
-    flows = (flow for flow in evidence.traffic.flows if judged(selection, metric.name, flow))
-    return [flow for flow in flows if _is_selected(selection, flow, evidence)]
+    flows = (flow for flow in of.traffic.flows if judged(selection, metric.name, flow))
+    return [flow for flow in flows if _is_selected(selection, flow, of)]
 
 
-def selected_exchanges(selection: FlowSelection, evidence: Evidence) -> list[ExchangeSpec]:
+def selected_exchanges(selection: FlowSelection, of: Selectable) -> list[ExchangeSpec]:
     """The exchanges that a check or an assertion judges."""
-    return [one for one in evidence.traffic.exchanges if _is_selected(selection, one, evidence)]
+    return [one for one in of.traffic.exchanges if _is_selected(selection, one, of)]
 
 
-def _is_selected(selection: FlowSelection, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:
-    if not selects(selection, spec, evidence.regions):
+def _is_selected(selection: FlowSelection, spec: FlowSpec | ExchangeSpec, of: Selectable) -> bool:
+    if not selects(selection, spec, of.regions):
         return False
-    return selection.scope is Scope.ALL or evidence.fates[spec.client, spec.server].value == selection.scope.value
+    return selection.scope is Scope.ALL or of.fates[spec.client, spec.server].value == selection.scope.value
 
 
 def near_stalls(
@@ -115,7 +132,7 @@ def near_stalls(
     times = {window.name: window for window in windows}
     told_results, failed = [], []
     for result in results:
-        check = spec.checks.get(result.name)
+        check = spec.checks.get(result.name) or spec.assertions.get(result.name)
         window = times.get(check.phase or RUN) if check else None
         stall = None
         if result.passed is False and not result.conclusive and window is not None:

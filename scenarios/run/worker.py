@@ -18,7 +18,7 @@ from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.history import read as read_history
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
-from helsewan.scenarios.results.assertions import judge_assertions
+from helsewan.scenarios.results.assertions import after_abort, judge_assertions
 from helsewan.scenarios.results.checks import Evidence, judge, near_stalls, verdict
 from helsewan.scenarios.results.event_times import event_delays
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
@@ -43,7 +43,7 @@ from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.phases import windows
 from helsewan.scenarios.run.run import Collected, Run
-from helsewan.scenarios.spec.timeline.targets import Connectivity, failed_together
+from helsewan.scenarios.run.scene import scene_of
 
 HISTORY = "history.jsonl"
 
@@ -95,14 +95,13 @@ def _result(job: Job, history: History, screen: Screen) -> Result:
 def judged(job: Job, collected: Collected) -> Result:
     """Judge a run's records; returns the contents of ``result.json``."""
     spec, traffic = job.scenario.spec, job.traffic
-    phases = windows(spec, collected.event_times)
-    connectivity = Connectivity(job.plan.network, failed_together(spec, job.timeline.targets, job.plan.network))
-    pairs = {(flow.client, flow.server) for flow in traffic.flows}
-    pairs |= {(exchange.client, exchange.server) for exchange in traffic.exchanges}
+    ended_us = collected.aborted.at_us if collected.aborted else None
+    phases = windows(spec, collected.event_times, ended_us)
+    scene = scene_of(job)
     arrived = ArrivedDatagrams(collected.records, traffic.flows, traffic.endpoints, collected.due, collected.epoch_ns)
     evidence = Evidence(
         traffic=traffic,
-        fates={pair: connectivity.fate(*pair) for pair in pairs},
+        fates=scene.fates,
         flows=measure(collected.records, traffic.flows, traffic.endpoints, phases, collected.due),
         exchanges=measure_exchanges(collected.exchanges, traffic.exchanges, phases),
         arrived=arrived,
@@ -110,14 +109,17 @@ def judged(job: Job, collected: Collected) -> Result:
         phases=phases,
         event_times=collected.event_times,
         event_delays_us=event_delays(read_history(job.directory / HISTORY), collected.event_times),
-        regions={site.id: site.region for site in job.plan.network.sites},
+        regions=scene.regions,
     )
     groups = grouped(traffic, evidence.flows, evidence.exchanges, [phase.name for phase in phases])
     proved = _proofs(job, collected)
     found = tuple(findings(collected))
-    judgements, near = near_stalls(spec, judge(spec, evidence), phases, found)
-    asserted = judge_assertions(spec, evidence)
-    checks = (*judgements, *asserted, *(proved.checks() if proved else ()))
+    outcomes = (*judge(spec, evidence), *judge_assertions(spec, evidence))
+    if collected.aborted is not None:
+        whole = {window.name for window in windows(spec, collected.event_times) if window in phases}
+        outcomes = after_abort(spec, outcomes, collected.aborted.name, str(collected.aborted), whole)
+    judgements, near = near_stalls(spec, outcomes, phases, found)
+    checks = (*judgements, *(proved.checks() if proved else ()))
     validity = with_failed_checks(assess(found), near)
     facts = {
         "versions": machine.versions(),
