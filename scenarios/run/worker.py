@@ -110,6 +110,7 @@ def judged(job: Job, collected: Collected) -> Result:
         event_times=collected.event_times,
         event_delays_us=event_delays(read_history(job.directory / HISTORY), collected.event_times),
         regions=scene.regions,
+        other_runs=job.other_runs,
     )
     groups = grouped(traffic, evidence.flows, evidence.exchanges, [phase.name for phase in phases])
     proved = _proofs(job, collected)

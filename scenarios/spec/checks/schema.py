@@ -68,14 +68,23 @@ class FlowSelection(Strict):
     scope: Scope = Scope.ALL
 
 
+class OtherRun(Strict):
+    """Another run: its directory or its ``figures.parquet``, by a path from the scenario's file."""
+
+    run: Annotated[str, Field(min_length=1)]
+
+    def __str__(self) -> str:
+        return f"run {self.run}"
+
+
 class CheckSpec(FlowSelection):
     """A limit on a metric of some flows in a phase; no phase: the whole run but its warm-up.
 
-    With ``than`` the limit is relative to the same figure in that other phase. ``event``: what metrics of events are
-    measured from."""
+    With ``than`` the limit is relative to the same figure in that other phase, or of the same flows in another run.
+    ``event``: what metrics of events are measured from."""
 
     metric: MetricName
-    than: Name | None = None
+    than: Name | OtherRun | None = None
     limit: Limit | RelativeLimit
     phase: Name | None = None
     event: Name | None = None
