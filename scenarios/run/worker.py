@@ -135,6 +135,7 @@ def judged(job: Job, collected: Collected) -> Result:
         "cores_awake": collected.cores_awake,
         "scheduling": collected.scheduling,
         "link_sampling": collected.link_sampling,
+        "aborted": _aborted(collected),
         "files": _write_files(job, collected, evidence, groups),
         **collected.forwarding.as_json(),
         "isolation": proved and proved.as_json(),
@@ -166,6 +167,11 @@ def _proofs(job: Job, collected: Collected) -> Proofs | None:
     from helsewan.scenarios.run.proof import proofs  # loads the verifier, which most runs do not need
 
     return proofs(job.plan, job.scenario.spec.verify.rules, collected.dumps, collected.live)
+
+
+def _aborted(collected: Collected) -> dict[str, object] | None:
+    broken = collected.aborted
+    return broken and {"assertion": broken.name, "at_us": broken.at_us, "detail": broken.detail}
 
 
 def _capacity(collected: Collected) -> dict[str, object] | None:
