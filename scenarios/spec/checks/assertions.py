@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from helsewan.common.schema_errors import nearest
 from helsewan.common.units import UnitError, format_duration, parse_duration_us
@@ -22,7 +22,6 @@ WINDOWED = (  # the metrics that a window of time has by itself, whatever came b
 )
 STEPS = 10  # of a sliding window in its own length
 
-_WITHIN_SCHEMA = {"type": "string", "examples": ["3 s of failure"]}
 _WITHIN = re.compile(r"(?P<time>\d.*?)\s+of\s+(?P<event>[a-z][a-z0-9-]*)\s*")
 
 
@@ -71,7 +70,7 @@ class AssertSpec(FlowSelection):
     """every window holds"""
     eventually: Annotated[bool, Field(strict=True)] | None = None
     """a window holds"""
-    within: Annotated[Within, BeforeValidator(parse_within), WithJsonSchema(_WITHIN_SCHEMA)] | None = None
+    within: Annotated[Within, BeforeValidator(parse_within)] | None = None
     """a window holds that begins no later than some time after an event: 3 s of failure"""
     lasting: Duration | None = Field(default=None, alias="for")
     """for how long it then holds without a break"""
