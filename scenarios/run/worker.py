@@ -171,7 +171,9 @@ def _proofs(job: Job, collected: Collected) -> Proofs | None:
 
 def _aborted(collected: Collected) -> dict[str, object] | None:
     broken = collected.aborted
-    return broken and {"assertion": broken.name, "at_us": broken.at_us, "detail": broken.detail}
+    if broken is None:
+        return None
+    return {"assertion": broken.name, "at_us": broken.at_us, "detail": broken.detail}
 
 
 def _capacity(collected: Collected) -> dict[str, object] | None:
