@@ -18,11 +18,19 @@ from helsewan.common.exit_codes import ExitCode
 from helsewan.common.terminal.screen import Screen
 from helsewan.common.terminal.tables import print_table
 from helsewan.common.units import UnitError, parse_share
-from helsewan.scenarios.repetition.comparison import COMPARED, Allowed, Comparison, FigureRow, compare
-from helsewan.scenarios.repetition.statistics import CONFIDENCE
+from helsewan.scenarios.repetition.comparison import (
+    COMPARED,
+    Allowed,
+    Compared,
+    Comparison,
+    FigureRow,
+    compare,
+)
 from helsewan.scenarios.repetition.summary import SUMMARY
 from helsewan.scenarios.results.checks import RunVerdict
+from helsewan.scenarios.results.other_run import FlowFigures, read_flow_figures
 from helsewan.scenarios.results.report import RESULT, SCHEMA, Result
+from helsewan.scenarios.results.statistics import CONFIDENCE
 from helsewan.scenarios.run.kept_inputs import FOLDER, INDEX
 from helsewan.scenarios.spec.checks.metrics import Metric, parse_value, show
 
@@ -34,8 +42,7 @@ def compare_results(a: Path, b: Path, no_worse_than: str | None) -> int:
     """Print what differs between two runs or campaigns (directories, or files result.json). Returns 1 where B is worse
     than A by more than ``no_worse_than`` (a share as 5 %, or a value with a unit), else 0. Raises InputError."""
     allowed = parse_allowed(no_worse_than) if no_worse_than is not None else Allowed()
-    before, after = results_in(a, "A"), results_in(b, "B")
-    comparison = compare(before, after, allowed)
+    comparison = compare(runs_in(a, "A"), runs_in(b, "B"), allowed)
     inputs = _other_inputs(_first_run(a), _first_run(b))
     comparison = replace(comparison, other={**comparison.other, **inputs})
     print_comparison(comparison, no_worse_than, Screen())
@@ -58,17 +65,26 @@ def parse_allowed(text: str) -> Allowed:
     raise InputError(Problem(OPTION, text, "is neither a share nor a value with its unit", hint))
 
 
-def results_in(path: Path, argument: str) -> list[Result]:
-    """The results of a run, or of all runs of a campaign, of which one at least was judged. Raises InputError."""
+def runs_in(path: Path, argument: str) -> list[Compared]:
+    """A run, or all runs of a campaign, of which one at least was judged. Raises InputError."""
     directory = path.parent if path.is_file() else path
     if (directory / SUMMARY).exists() and path.name != RESULT:
         rows = _read(directory / SUMMARY, argument)["runs"]
-        found = [_read(directory / row["run"] / RESULT, argument) for row in rows]
+        found = [Compared(_read(directory / row["run"] / RESULT, argument), {}) for row in rows]
     else:
-        found = [_read(directory / RESULT if path.is_dir() else path, argument)]
-    if not any(result["verdict"] in (RunVerdict.PASS.value, RunVerdict.FAIL.value) for result in found):
+        result = _read(directory / RESULT if path.is_dir() else path, argument)
+        found = [Compared(result, _flow_figures(directory, argument) if _is_judged(result) else {})]
+    if not any(_is_judged(one.result) for one in found):
         raise InputError(Problem(argument, str(path), "has no run that was judged", "compare runs that are not void"))
     return found
+
+
+def _flow_figures(directory: Path, argument: str) -> FlowFigures:
+    return dict(sorted(read_flow_figures(directory, list(COMPARED), argument).items()))
+
+
+def _is_judged(result: Result) -> bool:
+    return result["verdict"] in (RunVerdict.PASS.value, RunVerdict.FAIL.value)
 
 
 def _read(path: Path, argument: str) -> Result:

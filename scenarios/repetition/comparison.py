@@ -10,7 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 
-from helsewan.scenarios.repetition.statistics import (
+from helsewan.scenarios.repetition.summary import figures_of
+from helsewan.scenarios.results.checks import RunVerdict
+from helsewan.scenarios.results.other_run import FlowFigures
+from helsewan.scenarios.results.report import Result
+from helsewan.scenarios.results.statistics import (
     SIGNIFICANT,
     Difference,
     Margin,
@@ -19,9 +23,6 @@ from helsewan.scenarios.repetition.statistics import (
     paired,
     unpaired,
 )
-from helsewan.scenarios.repetition.summary import figures_of
-from helsewan.scenarios.results.checks import RunVerdict
-from helsewan.scenarios.results.report import Result
 from helsewan.scenarios.spec.checks.metrics import METRICS, Metric, Unit
 
 SECTIONS = {"classes": "class", "traffic": "traffic"}
@@ -35,6 +36,14 @@ COMPARED = {  # the metrics that say how good a network is; others count what wa
     )
 }
 TOLD = ("scenario", "policy", "seed", "sites", "parameters", "dataplane", "router_kind", "versions", "host")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run to be compared: its result, and the figures of its flows, needed where it is the only one of its side."""
+
+    result: Result
+    flows: FlowFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +110,20 @@ class Comparison:
         return sum(row.is_worse for row in self.checks) + sum(row.is_worse for row in self.figures)
 
 
-def compare(a: Sequence[Result], b: Sequence[Result], allowed: Allowed) -> Comparison:
-    """B against A, the results of at least one run each."""
-    judged_a, judged_b = (
-        [one for one in each if one["verdict"] in (RunVerdict.PASS.value, RunVerdict.FAIL.value)] for each in (a, b)
-    )
+def compare(a: Sequence[Compared], b: Sequence[Compared], allowed: Allowed) -> Comparison:
+    """B against A, at least one run each."""
+    judged = (RunVerdict.PASS.value, RunVerdict.FAIL.value)
+    judged_a, judged_b = ([one for one in each if one.result["verdict"] in judged] for each in (a, b))
     by_flow = len(judged_a) == len(judged_b) == 1
-    found = _of_flows(judged_a[0], judged_b[0], allowed) if by_flow else _of_runs(judged_a, judged_b, allowed)
+    results_a, results_b = ([one.result for one in each] for each in (judged_a, judged_b))
+    if by_flow:
+        found = _of_flows(judged_a[0].flows, judged_b[0].flows, allowed)
+    else:
+        found = _of_runs(results_a, results_b, allowed)
     return Comparison(
-        tuple(_checks(judged_a, judged_b)),
+        tuple(_checks(results_a, results_b)),
         _decided(list(found)),
-        dict(_other(a[0], b[0])),
+        dict(_other(a[0].result, b[0].result)),
         (len(a) - len(judged_a), len(b) - len(judged_b)),
         by_flow,
     )
@@ -158,31 +170,18 @@ def _values(results: Iterable[Result]) -> _Values:
     return found
 
 
-def _of_flows(a: Result, b: Result, allowed: Allowed) -> _Rows:
+def _of_flows(before: FlowFigures, after: FlowFigures, allowed: Allowed) -> _Rows:
     """Figures of flows and exchanges by class and phase."""
-    before, after = _by_flow(a), _by_flow(b)
     for number, (key, flows) in enumerate(before.items()):
         both = [name for name in flows if name in after.get(key, {})]
-        metric = COMPARED[key[1]]
+        cls, phase, figure = key
+        metric = COMPARED[figure]
         margin = allowed.margin(metric)
         if margin is not None and both:
             values = [flows[name] for name in both], [after[key][name] for name in both]
             difference = paired(*values, margin, metric.more_is_worse, number)
             if difference is not None:
-                yield key[0], metric, difference, margin
-
-
-def _by_flow(result: Result) -> dict[tuple[str, str], dict[str, float]]:
-    found: dict[tuple[str, str], dict[str, float]] = {}
-    for row in (*result["flows"], *result["exchanges"]):
-        if row["expect"] != "delivered":
-            continue
-        for phase, figures in row["phases"].items():
-            for figure in figures.keys() & COMPARED:
-                value = figures[figure]
-                of = found.setdefault((f"flows of class {row['class']}, {phase}", figure), {})
-                of[row["name"]] = nan if value is None else float(value)
-    return dict(sorted(found.items()))
+                yield f"flows of class {cls}, {phase}", metric, difference, margin
 
 
 def _checks(a: Sequence[Result], b: Sequence[Result]) -> Iterator[CheckRow]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import inf, isnan, nan
+from typing import Protocol
 
 from helsewan.common.exit_codes import ExitCode
 from helsewan.lab.applications.records import Exchange
@@ -14,9 +15,10 @@ from helsewan.lab.health.stalls import told, worst_stall
 from helsewan.lab.health.validity import Grade, ValidityFinding
 from helsewan.scenarios.results.exchange_figures import ExchangeMeasurement
 from helsewan.scenarios.results.measure import Measurement, Window
-from helsewan.scenarios.results.outages import ArrivedDatagrams, minutes_lost, time_to_repair
-from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Metric, Source, Unit, show
-from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, Over, Scope, Severity
+from helsewan.scenarios.results.other_run import FlowFigures, no_worse
+from helsewan.scenarios.results.outages import ArrivedDatagrams, time_to_repair
+from helsewan.scenarios.spec.checks.metrics import METRICS, Limit, Metric, RelativeLimit, Source, Unit, show
+from helsewan.scenarios.spec.checks.schema import CheckSpec, FlowSelection, OtherRun, Over, Scope, Severity
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.targets import Fate
 from helsewan.scenarios.spec.timeline.timepoints import RUN, EventTime
@@ -68,7 +70,8 @@ class CheckResult:
 class Evidence:
     """What checks and assertions are evaluated on. ``fates``: the effect of the failures on traffic between (client,
     server) sites; ``regions``: of sites by id; ``phases`` and ``event_times`` as they took place; ``event_delays_us``
-    by metric and event; ``arrived`` and ``done``: single datagrams and requests."""
+    by metric and event; ``arrived`` and ``done``: single datagrams and requests; ``other_runs``: figures of runs that
+    checks compare with, by their paths in the file."""
 
     traffic: TrafficPlan
     fates: Mapping[tuple[str, str], Fate]
@@ -80,6 +83,7 @@ class Evidence:
     event_times: Mapping[str, EventTime] = field(default_factory=dict)
     event_delays_us: Mapping[tuple[str, str], float] = field(default_factory=dict)
     regions: Mapping[str, Region] = field(default_factory=dict)
+    other_runs: Mapping[str, FlowFigures] = field(default_factory=dict)
 
 
 def judge(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
@@ -87,22 +91,38 @@ def judge(spec: ScenarioSpec, evidence: Evidence) -> tuple[CheckResult, ...]:
     return tuple(_judge_one(name, check, evidence) for name, check in spec.checks.items())
 
 
-def selected_flows(selection: FlowSelection, metric: Metric, evidence: Evidence) -> list[FlowSpec]:
+class Selectable(Protocol):
+    """What checks and assertions select from: planned traffic, the fate of each pair of sites, and sites' regions."""
+
+    @property
+    def traffic(self) -> TrafficPlan:
+        """The planned traffic."""
+
+    @property
+    def fates(self) -> Mapping[tuple[str, str], Fate]:
+        """The effect of the failures on traffic between (client, server) sites."""
+
+    @property
+    def regions(self) -> Mapping[str, Region]:
+        """The regions of sites by id."""
+
+
+def selected_flows(selection: FlowSelection, metric: Metric, of: Selectable) -> list[FlowSpec]:
     """The flows that a check or an assertion judges by ``metric``."""
-    flows = (flow for flow in evidence.traffic.flows if judged(selection, metric.name, flow))
-    return [flow for flow in flows if _is_selected(selection, flow, evidence)]
+    flows = (flow for flow in of.traffic.flows if judged(selection, metric.name, flow))
+    return [flow for flow in flows if _is_selected(selection, flow, of)]
 
 
-def selected_exchanges(selection: FlowSelection, metric: Metric, evidence: Evidence) -> list[ExchangeSpec]:
+def selected_exchanges(selection: FlowSelection, metric: Metric, of: Selectable) -> list[ExchangeSpec]:
     """The exchanges that a check or an assertion judges by ``metric``."""
-    exchanges = (one for one in evidence.traffic.exchanges if not metric.kinds or one.kind in metric.kinds)
-    return [one for one in exchanges if _is_selected(selection, one, evidence)]
+    exchanges = (one for one in of.traffic.exchanges if not metric.kinds or one.kind in metric.kinds)
+    return [one for one in exchanges if _is_selected(selection, one, of)]
 
 
-def _is_selected(selection: FlowSelection, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:
-    if not selects(selection, spec, evidence.regions):
+def _is_selected(selection: FlowSelection, spec: FlowSpec | ExchangeSpec, of: Selectable) -> bool:
+    if not selects(selection, spec, of.regions):
         return False
-    return selection.scope is Scope.ALL or evidence.fates[spec.client, spec.server].value == selection.scope.value
+    return selection.scope is Scope.ALL or of.fates[spec.client, spec.server].value == selection.scope.value
 
 
 def near_stalls(
@@ -116,7 +136,7 @@ def near_stalls(
     times = {window.name: window for window in windows}
     told_results, failed = [], []
     for result in results:
-        check = spec.checks.get(result.name)
+        check = spec.checks.get(result.name) or spec.assertions.get(result.name)
         window = times.get(check.phase or RUN) if check else None
         stall = None
         if result.passed is False and not result.conclusive and window is not None:
@@ -155,6 +175,12 @@ def _judge_one(name: str, check: CheckSpec, evidence: Evidence) -> CheckResult:
         if check.optional:
             return _result(name, check, None, nan, "selects nothing")
         return _result(name, check, False, nan, f"selects no {found.noun}: the scenario has none that fits")
+    if isinstance(check.limit, RelativeLimit) and isinstance(check.than, OtherRun):
+        run = evidence.other_runs[check.than.run]
+        compared = no_worse(found.values, run, check.phase or RUN, metric, check.limit)
+        if compared is None:
+            return _result(name, check, False, nan, f"no flow of it has a figure in {check.than} too")
+        return _result(name, check, *compared)
     if isinstance(check.limit, Limit):
         limits = dict.fromkeys(found.values, check.limit)
     else:
@@ -211,11 +237,14 @@ def _measured(
 
 def _minutes_lost(check: CheckSpec, flows: Sequence[FlowSpec], phase: str, evidence: Evidence) -> dict[str, float]:
     """Minutes lost, by site, of the sites that the check names, or that have a part in the flows that it selects."""
-    window = next((window for window in evidence.phases if window.name == phase), None)
-    lost = minutes_lost(evidence.arrived, flows, window) if window else {}
+    by_site: dict[str, list[int]] = {}
+    for flow in flows:
+        if (flow.id, phase) in evidence.flows.figures:
+            for site in {flow.client, flow.server}:
+                by_site.setdefault(site, []).append(flow.id)
     return {
-        site: minutes
-        for site, minutes in lost.items()
+        site: evidence.flows.pool(ids, phase).unavailable_us / 60e6
+        for site, ids in by_site.items()
         if check.site in (None, site) and check.region in (None, evidence.regions.get(site))
     }
 

@@ -97,7 +97,7 @@ def _class_rows(result: dict[str, Any]) -> Iterator[tuple[str, str, Sequence[str
     for name, phases in result["classes"].items():
         for phase, figures in phases.items():
             metrics = (METRICS[column] for column in _COLUMNS)
-            yield name, phase, [_shown(figures[metric.field], metric.unit) for metric in metrics]
+            yield name, phase, [_shown(figures.get(metric.field), metric.unit) for metric in metrics]
 
 
 def _lines(result: dict[str, Any]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from helsewan.common.ownership import create_log
 from helsewan.common.run_clock import RunClock
 from helsewan.common.terminal.progress import Progress
 from helsewan.emulation.links.counters import Lateness
+from helsewan.emulation.links.pipe_model import Direction
 from helsewan.emulation.routers.forwarding import Forwarding
 from helsewan.emulation.routers.switches import RouterKind
 from helsewan.emulation.sandbox import sandbox
@@ -36,14 +37,18 @@ from helsewan.lab.processes.history import History
 from helsewan.lab.programs.engine import ProgramEngine
 from helsewan.lab.programs.records import ProgramResult
 from helsewan.lab.proofs.rule_sources import from_file
+from helsewan.lab.testbed.observation import pipe_ends
 from helsewan.lab.testbed.testbed import Testbed
 from helsewan.lab.testbed.testbed_metrics import TestbedMetrics
 from helsewan.scenarios.events.actions import Actions
 from helsewan.scenarios.events.conditions import Conditions
 from helsewan.scenarios.events.effects import UndoStack
+from helsewan.scenarios.events.live_assertions import AssertionBroken, LiveAssertions
 from helsewan.scenarios.run.engine import Engine
 from helsewan.scenarios.run.job import Job
+from helsewan.scenarios.run.link_sampler import LinkSampler
 from helsewan.scenarios.run.rule_reader import RuleReader
+from helsewan.scenarios.run.scene import scene_of
 from helsewan.scenarios.run.timeline import Timeline
 from helsewan.scenarios.spec.checks.schema import VerifySpec
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
@@ -70,8 +75,9 @@ class CapacityExceeded(RuntimeError):
 @dataclass(frozen=True)
 class Collected:
     """The records of a run, to be judged. ``epoch_ns`` is the traffic's time 0 (CLOCK_REALTIME). ``event_times`` has
-    the time of each event; ``dumps`` the files with the switches' rules, ``live`` the reports on probe packets.
-    ``links``, ``capacity``, ``required_cores`` and ``scheduling`` are for the link engine: None without it."""
+    the time of each event; ``dumps`` the files with the switches' rules, ``live`` the reports on probe packets;
+    ``aborted`` is the assertion that ended the run before its time. ``links``, ``link_sampling``, ``capacity``,
+    ``required_cores`` and ``scheduling`` are for the link engine: None without it."""
 
     epoch_ns: int
     event_times: dict[str, EventTime]
@@ -95,6 +101,8 @@ class Collected:
     forwarding: Forwarding
     dumps: Mapping[str, Path]
     live: Mapping[str, LiveReport]
+    link_sampling: Mapping[str, float] | None
+    aborted: AssertionBroken | None
 
 
 class Run:
@@ -135,7 +143,8 @@ class Run:
         flows = FlowEngine(self._flows, self._testbed.socket_in, cookie=seed & 0xFFFFFFFF)
         exchanges = ApplicationEngine(self._job.traffic.exchanges, self._testbed.socket_in)
         programs = ProgramEngine(self._job.traffic.programs, self._testbed.site, self._job.directory / PROGRAMS)
-        engines: tuple[Engine, ...] = (flows, exchanges, programs)
+        sampler = self._link_sampler()
+        engines: tuple[Engine, ...] = (*([sampler] if sampler else []), flows, exchanges, programs)
         for engine in engines:
             self._closing.callback(engine.close)
         spec, timeline = self._job.scenario.spec, self._job.timeline
@@ -161,10 +170,18 @@ class Run:
             self._until(time_ns, epoch_ns, flows)
 
         say = self._progress.say
-        event_times = Timeline(
+        aborted = None
+        self._timeline = Timeline(
             self._job, actions, undo, conditions, self._reader, self._clock, until, self._record, say
-        ).follow(epoch_ns)
-        until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9))
+        )
+        self._assertions = LiveAssertions(spec, scene_of(self._job), flows, lambda: exchanges.results, epoch_ns)
+        try:
+            self._timeline.follow(epoch_ns)
+            until(epoch_ns + self._job.scenario.spec.duration * 1000 + int(TAIL_S * 1e9))
+        except AssertionBroken as broken:
+            aborted = broken
+            self._record("aborted", assertion=broken.name, reason=broken.detail)
+            say(str(broken))
         unset_realtime()
         for engine in reversed(engines):
             engine.stop()
@@ -178,7 +195,7 @@ class Run:
         live |= self._probe("after")
         return Collected(
             epoch_ns=epoch_ns,
-            event_times=event_times,
+            event_times=self._timeline.times,
             records=flows.records,
             due=flows.due,
             exchanges=exchanges.results,
@@ -199,7 +216,22 @@ class Run:
             forwarding=self._testbed.forwarding,
             dumps=dumps,
             live=live,
+            link_sampling=sampler.figures() if sampler else None,
+            aborted=aborted,
         )
+
+    def _link_sampler(self) -> LinkSampler | None:
+        """The sampler of the links' counters; None for the kernel dataplane."""
+        if not self._testbed.has_engine:
+            return None
+        links = self._testbed.engine_backend.links
+        ends = pipe_ends(self._testbed.network, links)
+        pipes = {
+            link.pipe(direction): (name, direction.value, *ends[link.pipe(direction)])
+            for name, link in links.items()
+            for direction in Direction
+        }
+        return LinkSampler(self._job.directory, self._testbed.engine, pipes)
 
     def _probe(self, when: str) -> dict[str, LiveReport]:
         """Send the scenario's probe packets, if it has any, on the idle network; the report under ``when``."""
@@ -252,6 +284,7 @@ class Run:
             if left_s > _CHECK_TAKES_S and time.monotonic() - self._checked_at >= TICK_S:
                 self._checked_at = time.monotonic()
                 self._check_parts()
+                self._assertions.check((self._clock.now_ns() - epoch_ns) // 1000, self._timeline.times)
                 at_s = (self._clock.now_ns() - epoch_ns) / 1e9
                 self._progress.show(f"{max(at_s, 0):5.1f} of {whole_s:.0f} s, {len(flows.records):,} datagrams arrived")
                 continue

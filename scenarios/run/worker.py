@@ -27,10 +27,16 @@ from helsewan.lab.processes import machine
 from helsewan.lab.processes.history import History
 from helsewan.lab.processes.history import read as read_history
 from helsewan.lab.processes.sandbox_process import interruptible, orphaned, read_job
-from helsewan.scenarios.results.assertions import judge_assertions
+from helsewan.scenarios.results.assertions import after_abort, judge_assertions
 from helsewan.scenarios.results.checks import Evidence, judge, near_stalls, verdict
 from helsewan.scenarios.results.event_times import event_delays
 from helsewan.scenarios.results.exchange_figures import measure_exchanges
+from helsewan.scenarios.results.files.exchanges_file import EXCHANGES, write_exchanges
+from helsewan.scenarios.results.files.figures_file import FIGURES, write_figures
+from helsewan.scenarios.results.files.links_file import LINKS
+from helsewan.scenarios.results.files.samples_file import SAMPLES, write_samples
+from helsewan.scenarios.results.files.series_file import SERIES, write_series
+from helsewan.scenarios.results.groups import Grouped, grouped
 from helsewan.scenarios.results.measure import measure
 from helsewan.scenarios.results.outages import ArrivedDatagrams
 from helsewan.scenarios.results.program_checks import judge_programs
@@ -47,7 +53,7 @@ from helsewan.scenarios.results.verdict import print_verdict
 from helsewan.scenarios.run.job import Job
 from helsewan.scenarios.run.phases import windows
 from helsewan.scenarios.run.run import PROGRAMS, Collected, Run
-from helsewan.scenarios.spec.timeline.targets import Connectivity, failed_together
+from helsewan.scenarios.run.scene import scene_of
 
 HISTORY = "history.jsonl"
 
@@ -99,14 +105,13 @@ def _result(job: Job, history: History, screen: Screen) -> Result:
 def judged(job: Job, collected: Collected) -> Result:
     """Judge a run's records; returns the contents of ``result.json``."""
     spec, traffic = job.scenario.spec, job.traffic
-    phases = windows(spec, collected.event_times)
-    connectivity = Connectivity(job.plan.network, failed_together(spec, job.timeline.targets, job.plan.network))
-    pairs = {(flow.client, flow.server) for flow in traffic.flows}
-    pairs |= {(exchange.client, exchange.server) for exchange in traffic.exchanges}
+    ended_us = collected.aborted.at_us if collected.aborted else None
+    phases = windows(spec, collected.event_times, ended_us)
+    scene = scene_of(job)
     arrived = ArrivedDatagrams(collected.records, traffic.flows, traffic.endpoints, collected.due, collected.epoch_ns)
     evidence = Evidence(
         traffic=traffic,
-        fates={pair: connectivity.fate(*pair) for pair in pairs},
+        fates=scene.fates,
         flows=measure(collected.records, traffic.flows, traffic.endpoints, phases, collected.due),
         exchanges=measure_exchanges(collected.exchanges, traffic.exchanges, phases),
         arrived=arrived,
@@ -114,14 +119,19 @@ def judged(job: Job, collected: Collected) -> Result:
         phases=phases,
         event_times=collected.event_times,
         event_delays_us=event_delays(read_history(job.directory / HISTORY), collected.event_times),
-        regions={site.id: site.region for site in job.plan.network.sites},
+        regions=scene.regions,
+        other_runs=job.other_runs,
     )
+    groups = grouped(traffic, evidence.flows, evidence.exchanges, [phase.name for phase in phases])
     proved = _proofs(job, collected)
     found = tuple(findings(collected))
-    judgements, near = near_stalls(spec, judge(spec, evidence), phases, found)
-    asserted = judge_assertions(spec, evidence)
+    outcomes = (*judge(spec, evidence), *judge_assertions(spec, evidence))
+    if collected.aborted is not None:
+        whole = {window.name for window in windows(spec, collected.event_times) if window in phases}
+        outcomes = after_abort(spec, outcomes, collected.aborted.name, str(collected.aborted), whole)
+    judgements, near = near_stalls(spec, outcomes, phases, found)
     expected = judge_programs(spec, collected.programs, job.directory / PROGRAMS)
-    checks = (*judgements, *asserted, *expected, *(proved.checks() if proved else ()))
+    checks = (*judgements, *expected, *(proved.checks() if proved else ()))
     validity = with_failed_checks(assess(found), near)
     facts = {
         "versions": machine.versions(),
@@ -135,12 +145,31 @@ def judged(job: Job, collected: Collected) -> Result:
         "pressure": asdict(collected.pressure),
         "cores_awake": collected.cores_awake,
         "scheduling": collected.scheduling,
+        "link_sampling": collected.link_sampling,
+        "aborted": _aborted(collected),
+        "files": _write_files(job, collected, evidence, groups),
         **collected.forwarding.as_json(),
         "programs": [asdict(result) for result in collected.programs],
         "isolation": proved and proved.as_json(),
     }
     outcome = verdict(checks, validity.grade)
-    return build_result(Judged(job.scenario, job.directory.name, evidence, phases, checks, validity, outcome, facts))
+    return build_result(
+        Judged(job.scenario, job.directory.name, evidence, groups, phases, checks, validity, outcome, facts)
+    )
+
+
+def _write_files(job: Job, collected: Collected, evidence: Evidence, groups: Grouped) -> dict[str, int]:
+    """Write the run's Parquet files; returns the names of all, each with its number of rows. Raises OSError."""
+    flows, directory = evidence.traffic.flows, job.directory
+    duration_us = job.scenario.spec.duration
+    due, epoch_ns = collected.due, collected.epoch_ns
+    rows = {
+        SAMPLES: write_samples(directory, collected.records, flows, evidence.traffic.endpoints, due, epoch_ns),
+        SERIES: write_series(directory, evidence.traffic, evidence.flows.samples, duration_us),
+        FIGURES: write_figures(directory, evidence.traffic, evidence.fates, evidence.flows, evidence.exchanges, groups),
+        EXCHANGES: write_exchanges(directory, collected.exchanges),
+    }
+    return rows if collected.link_sampling is None else {**rows, LINKS: int(collected.link_sampling["rows"])}
 
 
 def _proofs(job: Job, collected: Collected) -> Proofs | None:
@@ -150,6 +179,13 @@ def _proofs(job: Job, collected: Collected) -> Proofs | None:
     from helsewan.scenarios.run.proof import proofs  # loads the verifier, which most runs do not need
 
     return proofs(job.plan, job.scenario.spec.verify.rules, collected.dumps, collected.live)
+
+
+def _aborted(collected: Collected) -> dict[str, object] | None:
+    broken = collected.aborted
+    if broken is None:
+        return None
+    return {"assertion": broken.name, "at_us": broken.at_us, "detail": broken.detail}
 
 
 def _capacity(collected: Collected) -> dict[str, object] | None:

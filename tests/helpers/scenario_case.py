@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cache
 from ipaddress import IPv4Address
 from typing import Any
@@ -15,6 +15,7 @@ from helsewan.lab.flows.records import RECORD, Array
 from helsewan.policies.compile import compile_policy
 from helsewan.policies.language.source import library_path, load_policy
 from helsewan.policies.plan import Plan
+from helsewan.scenarios.results.measure import Figures, Measurement, Window, measure
 from helsewan.scenarios.results.outages import ArrivedDatagrams
 from helsewan.scenarios.spec.spec import Scenario, load_scenario
 from helsewan.scenarios.traffic.flows import plan_traffic
@@ -89,3 +90,15 @@ def arrived_of(flows: Sequence[FlowSpec], records: Sequence[Array]) -> ArrivedDa
     due = [flow.due_before(flow.stop_us) for flow in flows]
     ends = list(dict.fromkeys(flow.destination for flow in flows))
     return ArrivedDatagrams(all_records, flows, ends, np.array(due, dtype=np.int64), EPOCH_NS)
+
+
+def measured_as(figures: Mapping[tuple[int, str], Figures]) -> Measurement:
+    """A measurement of no datagram that has these figures, by flow and phase."""
+    flows = [replace(FLOW, id=id_) for id_ in sorted({id_ for id_, _ in figures})]
+    windows = [Window(name, 0, 1_000_000) for name in dict.fromkeys(phase for _, phase in figures)]
+    due = np.array([flow.due_before(flow.stop_us) for flow in flows])
+    measured = measure(np.zeros(0, RECORD), flows, [FLOW.destination], windows, due)
+    for (id_, phase), own in figures.items():
+        for name, value in asdict(own).items():
+            measured.figures.columns[name][measured.figures.phases[phase], id_] = value
+    return measured

@@ -35,7 +35,7 @@ class Source(str, Enum):
     EXCHANGE = "exchange"  # exchanges of applications over TCP and SIP (`results.exchange_figures`)
     EVENT = "event"  # what the run's history says after an event of the timeline (`results.event_times`)
     OUTAGE = "flow after an event"  # a flow's first arrival after an event interrupted it (`results.outages`)
-    SITE = "site"  # what sites' flows lost, second by second (`results.site_availability`)
+    SITE = "site"  # what sites' flows lost, second by second (`results.datagrams.availability`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +92,26 @@ METRICS: Mapping[str, Metric] = {
         ),
         Metric("lost", Unit.COUNT, "datagrams that came due and never arrived"),
         Metric("loss", Unit.SHARE, "lost / sent"),
+        Metric("loss_bursts", Unit.COUNT, "runs of consecutive lost datagrams (loss periods of RFC 3357)"),
+        Metric("loss_burst_mean", Unit.COUNT, "mean length of those, in datagrams"),
+        Metric("loss_burst_max", Unit.COUNT, "length of the longest of those, in datagrams"),
         Metric("duplicates", Unit.COUNT, "arrivals of a datagram beyond its first"),
         Metric("reordered", Unit.COUNT, "arrivals after a later datagram of the flow (RFC 4737, type P reordered)"),
+        Metric("reordering", Unit.SHARE, "reordered / received (RFC 4737, 4.1)"),
+        Metric("reordering_extent_max", Unit.COUNT, "by how many places one came too late (RFC 4737, 4.2)"),
         Metric("delay_min", Unit.DURATION, "least one-way delay"),
         Metric("delay_mean", Unit.DURATION, "mean one-way delay"),
         Metric("delay_p50", Unit.DURATION, "median one-way delay"),
+        Metric("delay_p95", Unit.DURATION, "one-way delay that 95 % of datagrams keep"),
         Metric("delay_p99", Unit.DURATION, "one-way delay that 99 % of datagrams keep"),
         Metric("delay_max", Unit.DURATION, "greatest one-way delay"),
         Metric("jitter", Unit.DURATION, "interarrival jitter at the phase's end (RFC 3550, 6.4.1)"),
         Metric("pdv_p99", Unit.DURATION, "packet delay variation, 99th percentile (RFC 5481, 4.2)"),
         Metric("gap", Unit.DURATION, "longest silence at the receiver within the phase, less what the sender was late"),
         Metric("rate", Unit.RATE, "UDP payload received per time", more_is_worse=False),
+        Metric("unavailable", Unit.DURATION, "time in seconds of more than 20 % loss (after ITU-T Y.1540)"),
+        Metric("freezes", Unit.COUNT, "times that the picture of a video flow froze (W3C webrtc-stats, freezeCount)"),
+        Metric("freeze_time", Unit.DURATION, "for how long, in all"),
         Metric("r_factor", Unit.R_FACTOR, "transmission rating R of a voice flow (ITU-T G.107)", more_is_worse=False),
         Metric("mos", Unit.MOS, "estimated mean opinion score of a voice flow (ITU-T G.107)", more_is_worse=False),
         *_EXCHANGE_METRICS,
@@ -256,7 +265,7 @@ def show(value: float, unit: Unit) -> str:
         return f"{value * 100:.4g} %"
     if unit is Unit.MINUTES:
         return f"{value:.4g} min"
-    return f"{value:.0f}" if unit is Unit.COUNT else f"{value:.2f}"
+    return f"{value:.0f}" if unit is Unit.COUNT and value == round(value) else f"{value:.2f}"
 
 
 def _scaled(value: float, units: Sequence[tuple[str, float]]) -> str:

@@ -1,4 +1,4 @@
-"""What events of the timeline did: time to detect, to re-optimise, to repair, and minutes lost per site."""
+"""What events of the timeline did: time to detect, to re-optimise, to repair."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 from scenario_case import EPOCH_NS, FLOW, arrival, arrived_of
 
 from helsewan.scenarios.results.event_times import DETECT, REOPTIMISE, event_delays
-from helsewan.scenarios.results.measure import Window
-from helsewan.scenarios.results.outages import minutes_lost, time_to_repair
+from helsewan.scenarios.results.outages import time_to_repair
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
 
 CALL = replace(FLOW, stop_us=10_000_000)
@@ -37,20 +36,6 @@ def test_a_flow_is_back_with_the_first_arrival(lost_ms: list[range], expected_us
 
 def test_a_flow_that_stays_away_has_no_time_to_repair() -> None:
     assert isnan(time_to_repair(arrived_of([CALL], came(range(3_000, 10_000))), CALL, CUT))
-
-
-def test_minutes_are_lost_at_both_ends() -> None:
-    other = replace(CALL, id=1, server="c")
-    records = [*came(range(3_000, 5_400)), *(arrival(other, seq, 5_000) for seq in range(500))]
-    lost = minutes_lost(arrived_of([CALL, other], records), [CALL, other], Window("run", 0, 10_000_000))
-    assert lost["b"] == pytest.approx(2 / 60), "of the third second less than half is lost"
-    assert lost["a"] == 0, "its other flow goes on: half is not more than half"
-    assert lost["c"] == 0
-
-
-def test_a_window_that_does_not_come_out_even_ends_with_a_part_of_a_second() -> None:
-    lost = minutes_lost(arrived_of([CALL], []), [CALL], Window("dark", 2_000_000, 3_500_000))
-    assert lost == {"a": 1.5 / 60, "b": 1.5 / 60}
 
 
 def event(kind: str, at_us: int, **facts: object) -> dict[str, object]:
