@@ -270,6 +270,19 @@ def test_seconds_are_judged_by_all_flows_together() -> None:
     assert result.pool([0, 1], "part").unavailable_us == 500_000
 
 
+def test_bursts_and_late_datagrams_are_heard() -> None:
+    """Ten of fifty lost one after the other sound worse than every fifth; one later than the buffer is lost as well."""
+    prompt = [arrival(FLOW, seq, 5_000) for seq in range(50)]
+
+    def mos(records: list[Array]) -> float:
+        return measured([FLOW], records, Window("run", 0, DURATION_US)).figures[0, "run"].mos
+
+    apart, burst = mos([one for one in prompt if one["seq"] % 5]), mos(prompt[:20] + prompt[30:])
+    assert burst < apart < mos(prompt)
+    late = [arrival(FLOW, 7, 45_001)]
+    assert mos(prompt[:7] + late + prompt[8:]) == mos(prompt[:7] + prompt[8:])
+
+
 def test_bytes_are_those_that_arrived() -> None:
     records = [arrival(FLOW, 0, 1_000, bytes=1000), arrival(FLOW, 1, 1_000, bytes=250)]
     assert measured([FLOW], records, Window("run", 0, DURATION_US)).figures[0, "run"].rate_bps == 10_000
