@@ -137,10 +137,18 @@ def _selection(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence)
         return
     expected = Expect.DENIED if metric.name == "leaked" else Expect.DELIVERED
     for flow in evidence.traffic.flows:
-        named = check.traffic is not None  # controls are sparse: a check selects them by name only
-        wanted = flow.expect is expected and (named or flow.kind is not FlowKind.CONTROL)
-        if wanted and _is_selected(check, flow, evidence) and (flow.id, phase) in evidence.flows.figures:
+        meant = flow.expect is expected and _is_meant(check, flow)
+        if meant and _is_selected(check, flow, evidence) and (flow.id, phase) in evidence.flows.figures:
             yield flow, evidence.flows.figures[flow.id, phase]
+
+
+def _is_meant(check: CheckSpec, flow: FlowSpec) -> bool:
+    """Whether a check may mean the flow: controls, which are sparse, and a scan's datagrams that the policy allows only
+    by their entry's name or their own, RTCP only by its own."""
+    if flow.kind is FlowKind.RTCP:
+        return check.traffic not in (None, flow.entry)
+    by_name = flow.kind is FlowKind.CONTROL or (flow.kind is FlowKind.SCAN and flow.expect is Expect.DELIVERED)
+    return check.traffic is not None or not by_name
 
 
 def _is_selected(check: CheckSpec, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:

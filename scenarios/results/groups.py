@@ -12,7 +12,7 @@ from helsewan.scenarios.results.measure import Figures, Measurement
 
 
 class Level(str, Enum):
-    """What the members of a group have in common. Probes and controls are in their entry's groups only."""
+    """What the members of a group have in common. Probes, controls, scans and RTCP are in their entry's groups only."""
 
     CLASS = "class"
     SERVICE = "service"
@@ -84,7 +84,7 @@ def groups_of(traffic: TrafficPlan) -> dict[Level, dict[str, Group]]:
 
 def _names(spec: FlowSpec | ExchangeSpec, is_regular: bool) -> Iterator[tuple[Level, str]]:
     if not is_regular:
-        yield Level.ENTRY, spec.groups[1]  # probes and controls by the part of their entry that they are
+        yield Level.ENTRY, spec.groups[1]  # by the part of its entry that it is
         return
     yield Level.CLASS, spec.class_name
     yield Level.SERVICE, spec.service
@@ -94,4 +94,4 @@ def _names(spec: FlowSpec | ExchangeSpec, is_regular: bool) -> Iterator[tuple[Le
 
 
 def _is_regular(flow: FlowSpec) -> bool:
-    return flow.expect is Expect.DELIVERED and flow.kind is not FlowKind.CONTROL
+    return flow.expect is Expect.DELIVERED and flow.kind not in (FlowKind.CONTROL, FlowKind.RTCP, FlowKind.SCAN)

@@ -11,6 +11,7 @@ from helsewan.policies.plan import Plan
 from helsewan.scenarios.spec.checks.metrics import METRICS, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.traffic.scan import ScanSpec
 from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
 
 
@@ -34,8 +35,8 @@ def _classes(spec: ScenarioSpec, plan: Plan, check: CheckSpec) -> Iterator[str]:
     for name, traffic in spec.traffic.items():
         if check.traffic not in (None, name) and not str(check.traffic).startswith(f"{name}."):
             continue
-        if isinstance(traffic, IsolationSpec):
+        if isinstance(traffic, IsolationSpec | ScanSpec):
             if not exchanges:
-                yield from plan.traffic_class  # probes are sampled from all services
+                yield from plan.traffic_class  # probes and scans are of all services
         elif isinstance(traffic, TransactionSpec) is exchanges and traffic.service in plan.service:
             yield plan.service[traffic.service].class_name

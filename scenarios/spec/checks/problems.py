@@ -11,7 +11,8 @@ from helsewan.scenarios.spec.checks.metrics import METRICS, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec, Scope
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.timepoints import RUN
-from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
+from helsewan.scenarios.spec.traffic.scan import ScanSpec
+from helsewan.scenarios.spec.traffic.schema import IsolationSpec, Traffic, TransactionSpec, VideoSpec, VoiceSpec
 
 
 def check_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
@@ -32,9 +33,17 @@ def check_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
 
 
 def _traffic_names(spec: ScenarioSpec) -> list[str]:
-    """Names of traffic entries, and of the groups of flows in isolation entries."""
-    probed = [name for name, traffic in spec.traffic.items() if isinstance(traffic, IsolationSpec)]
-    return [*spec.traffic, *(f"{name}.{part}" for name in probed for part in ("requests", "replies", "controls"))]
+    """Names of traffic entries, and of the groups of flows in them."""
+    return [*spec.traffic, *(f"{name}.{part}" for name, traffic in spec.traffic.items() for part in _parts(traffic))]
+
+
+def _parts(traffic: Traffic) -> tuple[str, ...]:
+    """The groups of flows in an entry that checks can name."""
+    if isinstance(traffic, IsolationSpec):
+        return "requests", "replies", "controls"
+    if isinstance(traffic, ScanSpec):
+        return "allowed", "denied", "controls"
+    return ("rtcp",) if isinstance(traffic, VoiceSpec | VideoSpec) and traffic.rtcp else ()
 
 
 def _fits(spec: ScenarioSpec, check: CheckSpec) -> bool:

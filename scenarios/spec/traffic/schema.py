@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 
 from helsewan.common.units import UnitError
 from helsewan.policies.language.schema import Name, Rate, Selector
+from helsewan.scenarios.spec.traffic.arrivals import Arrivals, ArrivalSpec, CallsSpec, Process, Shape
+from helsewan.scenarios.spec.traffic.media import IPV6_DATAGRAM_BYTES, DatagramsOf, FramesSpec, Sending
+from helsewan.scenarios.spec.traffic.scan import ScanSpec
 from helsewan.scenarios.spec.values import Count, DatagramSize, Interval, Size, Strict
 
 
@@ -60,28 +63,59 @@ class _Pairs(Strict):
         return ("between",) if self.between is not None else ("from", "to")
 
 
-class VoiceSpec(_Pairs):
+class _MediaSpec(_Pairs, DatagramsOf):
+    """RTP between pairs of sites: two flows each, one in each direction."""
+
+    rtcp: Annotated[bool, Field(strict=True)] = True
+    """whether RTCP reports are sent in both directions, each on the port above its RTP stream's"""
+    calls: CallsSpec | None = None
+    """calls that begin and end during the run; without it each pair has one, all the time"""
+
+
+class VoiceSpec(_MediaSpec):
     """Calls: two RTP flows each, one in each direction."""
 
     kind: Literal["voice"]
     codec: Literal["g711", "g729a"] = "g711"
+    silence_suppression: Annotated[bool, Field(strict=True)] = False
+    """whether nothing is sent while a party is silent"""
 
 
-class VideoSpec(_Pairs):
-    """Video calls: two flows each, every video frame a burst of datagrams."""
+class VideoSpec(_MediaSpec):
+    """Video calls: two RTP flows each, every video frame some datagrams."""
 
     kind: Literal["video"]
     rate: Annotated[Rate, Field(ge=64_000, le=100_000_000)]
     frames_per_second: Annotated[int, Field(strict=True, ge=1, le=60)] = 25
+    frames: FramesSpec = FramesSpec()
+    """the types and sizes of frames"""
+    sending: Sending = Sending.PACED
+    """how a frame's datagrams are sent"""
 
 
-class MessageSpec(_Pairs):
-    """Clinical messages as paced datagrams: one in each direction every ``every``."""
+class MessageSpec(_Pairs, DatagramsOf):
+    """Clinical messages as datagrams: one in each direction every ``every``."""
 
     kind: Literal["messages"]
     every: Interval
     request: DatagramSize
     reply: DatagramSize
+    arrivals: Arrivals = ArrivalSpec()
+    """how one message follows another between two sites"""
+    shape: Shape | None = None
+    """the rate over time; ``every`` is the interval at full rate"""
+
+    @model_validator(mode="after")
+    def _fits_ipv6(self) -> Self:
+        if self.family != 4 and max(self.request, self.reply) > IPV6_DATAGRAM_BYTES:
+            reason = "has a datagram that does not fit an IPv6 packet"
+            raise UnitError(reason, f"write at most {IPV6_DATAGRAM_BYTES} B")
+        return self
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether its datagrams are not simply evenly spaced."""
+        return self.arrivals.process is not Process.CONSTANT or self.shape is not None
 
 
 class TransactionSpec(_Pairs):
@@ -103,4 +137,7 @@ class IsolationSpec(Strict):
     control_every: Interval = 1_000_000
 
 
-Traffic = Annotated[VoiceSpec | VideoSpec | MessageSpec | TransactionSpec | IsolationSpec, Field(discriminator="kind")]
+Traffic = Annotated[
+    VoiceSpec | VideoSpec | MessageSpec | TransactionSpec | IsolationSpec | ScanSpec,
+    Field(discriminator="kind"),
+]
