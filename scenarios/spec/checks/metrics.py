@@ -85,9 +85,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("failed", Unit.COUNT, "requests refused, broken off or timed out", source=Source.EXCHANGE),
         Metric("failure", Unit.SHARE, "failed / attempted", source=Source.EXCHANGE),
         Metric("response_p50", Unit.DURATION, "median time from connect to last byte", source=Source.EXCHANGE),
-        Metric("response_p95", Unit.DURATION, "response time that 95 % of requests keep", source=Source.EXCHANGE),
         Metric("response_p99", Unit.DURATION, "response time that 99 % of requests keep", source=Source.EXCHANGE),
-        Metric("response_max", Unit.DURATION, "greatest response time", source=Source.EXCHANGE),
     )
 }
 
