@@ -16,6 +16,7 @@ from helsewan.lab.flows.flowspec import FlowKind, FlowSpec
 from helsewan.lab.flows.records import RECORD, Array
 from helsewan.lab.flows.schedule import schedule_of
 from helsewan.scenarios.results.datagrams import arrivals as arrivals_module
+from helsewan.scenarios.results.datagrams.availability import block_edges_ns
 from helsewan.scenarios.results.measure import Figures, Measurement, Window, measure
 from helsewan.scenarios.results.series import series
 
@@ -268,6 +269,13 @@ def test_seconds_are_judged_by_all_flows_together() -> None:
     assert own == [1_000_000, 0]
     assert result.pool([0, 1], "run").unavailable_us == 1_000_000
     assert result.pool([0, 1], "part").unavailable_us == 500_000
+
+
+def test_blocks_of_long_runs_are_longer() -> None:
+    """An hour has its seconds, a day blocks of 24 s."""
+    hour, day = block_edges_ns(3_600 * 10**9), block_edges_ns(24 * 3_600 * 10**9)
+    assert (len(hour) - 1, hour[1]) == (3_600, 10**9) and (len(day) - 1, day[1]) == (3_600, 24 * 10**9)
+    assert block_edges_ns(0).tolist() == [0, 10**9] and block_edges_ns(10**9 + 1)[-1] == 2 * 10**9
 
 
 def test_bursts_and_late_datagrams_are_heard() -> None:
