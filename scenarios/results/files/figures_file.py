@@ -34,6 +34,7 @@ _HEAD = (
             ("class", "its class"),
             ("service", "the service that is used"),
             ("entry", "the entry of the traffic that it is of"),
+            ("kind", "the kind of a flow: voice, video, messages, probe and so on; null also of an exchange"),
             ("client", "the site that opens the service"),
             ("server", "the site that offers it"),
             ("source", "the site that sends; null also of an exchange"),
@@ -87,7 +88,9 @@ def _flow_rows(
     number: int,
 ) -> dict[str, Any]:
     """The rows of flows in one phase, their figures taken from the measurement's columns."""
-    rows = [{**_spec_row("flow", flow, fates, phase), "source": flow.source.site} for flow in flows]
+    rows = [
+        {**_spec_row("flow", flow, fates, phase), "kind": flow.kind.value, "source": flow.source.site} for flow in flows
+    ]
     columns = _heads(rows)
     ids = [flow.id for flow in flows]
     for column in _FIGURES:
