@@ -42,10 +42,8 @@ def test_every_file_is_named_and_the_users(directory: Path) -> None:
 
 def test_samples_series_and_figures_tell_the_same(directory: Path) -> None:
     calls = result_of(directory)["traffic"]["calls"]["run"]
-    figures = {
-        row["id"]: row for row in rows_of(directory, "figures") if (row["level"], row["phase"]) == ("flow", "run")
-    }
-    own = {id_ for id_, row in figures.items() if row["entry"] == "calls"}
+    flows = [row for row in rows_of(directory, "figures") if (row["level"], row["phase"]) == ("flow", "run")]
+    figures = {row["id"]: row for row in flows if (row["entry"], row["kind"]) == ("calls", "voice")}
     outcomes = Counter(row["outcome"] for row in rows_of(directory, "samples") if row["flow"] in figures)
     assert (outcomes["delivered"], outcomes["lost"]) == (calls["received"], calls["lost"])
     assert sum(row["received"] for row in figures.values()) == calls["received"] > 0
