@@ -8,7 +8,7 @@ from enum import Enum
 from math import isnan
 
 from helsewan.common.exit_codes import ExitCode
-from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan
 from helsewan.lab.health.stalls import told, worst_stall
 from helsewan.lab.health.validity import Grade, ValidityFinding
 from helsewan.scenarios.results.exchange_figures import ExchangeFigures, ExchangeMeasurement
@@ -132,23 +132,16 @@ def _selection(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence)
     """The flows or exchanges that a check judges, with their figures in the phase."""
     if metric.source is Source.EXCHANGE:
         for exchange in evidence.traffic.exchanges:
-            if _is_selected(check, exchange, evidence) and (exchange.id, phase) in evidence.exchanges.figures:
+            has_metric = not metric.kinds or exchange.kind in metric.kinds
+            is_measured = (exchange.id, phase) in evidence.exchanges.figures
+            if has_metric and is_measured and _is_selected(check, exchange, evidence):
                 yield exchange, evidence.exchanges.figures[exchange.id, phase]
         return
     expected = Expect.DENIED if metric.name == "leaked" else Expect.DELIVERED
     for flow in evidence.traffic.flows:
-        meant = flow.expect is expected and _is_meant(check, flow)
+        meant = flow.expect is expected and flow.is_meant_by(check.traffic)
         if meant and _is_selected(check, flow, evidence) and (flow.id, phase) in evidence.flows.figures:
             yield flow, evidence.flows.figures[flow.id, phase]
-
-
-def _is_meant(check: CheckSpec, flow: FlowSpec) -> bool:
-    """Whether a check may mean the flow: controls, which are sparse, and a scan's datagrams that the policy allows only
-    by their entry's name or their own, RTCP only by its own."""
-    if flow.kind is FlowKind.RTCP:
-        return check.traffic not in (None, flow.entry)
-    by_name = flow.kind is FlowKind.CONTROL or (flow.kind is FlowKind.SCAN and flow.expect is Expect.DELIVERED)
-    return check.traffic is not None or not by_name
 
 
 def _is_selected(check: CheckSpec, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:

@@ -22,11 +22,13 @@ from helsewan.emulation.routers.forwarding import Forwarding
 from helsewan.emulation.routers.switches import RouterKind
 from helsewan.emulation.sandbox import sandbox
 from helsewan.emulation.sandbox.realtime import LINKS, cores_awake, set_realtime, unset_realtime
+from helsewan.lab.applications.engine import ApplicationEngine
+from helsewan.lab.applications.records import Exchange
 from helsewan.lab.calibration.calibration import Overhead
 from helsewan.lab.calibration.capacity import Capacity, measure_capacity
 from helsewan.lab.flows.flow_engine import FlowEngine
 from helsewan.lab.flows.records import Array
-from helsewan.lab.flows.sender_health import SenderHealth
+from helsewan.lab.flows.sender_health import BeginHealth, SenderHealth
 from helsewan.lab.health.health import Pressure, Second
 from helsewan.lab.health.health_monitor import HealthMonitor
 from helsewan.lab.health.validity import Grade, assess, of_plan
@@ -44,7 +46,6 @@ from helsewan.scenarios.run.timeline import Timeline
 from helsewan.scenarios.spec.checks.schema import VerifySpec
 from helsewan.scenarios.spec.timeline.timepoints import EventTime
 from helsewan.scenarios.traffic.offered_load import offered_load
-from helsewan.scenarios.traffic.transactions import Exchange, ExchangeEngine
 
 if TYPE_CHECKING:
     from helsewan.verification.live.live_report import LiveReport
@@ -75,6 +76,7 @@ class Collected:
     due: Array
     exchanges: tuple[Exchange, ...]
     traffic: SenderHealth
+    begins: BeginHealth
     links: Lateness | None
     machine_drops: Mapping[str, int]
     seconds: tuple[Second, ...]
@@ -129,7 +131,7 @@ class Run:
         self._reader.prepare(self._verify.rules)
         seed = self._job.scenario.spec.network.seed
         flows = FlowEngine(self._flows, self._testbed.socket_in, cookie=seed & 0xFFFFFFFF)
-        exchanges = ExchangeEngine(self._job.traffic.exchanges, self._testbed.socket_in)
+        exchanges = ApplicationEngine(self._job.traffic.exchanges, self._testbed.socket_in)
         sampler = self._link_sampler()
         engines: tuple[Engine, ...] = (*([sampler] if sampler else []), flows, exchanges)
         for engine in engines:
@@ -172,6 +174,7 @@ class Run:
             due=flows.due,
             exchanges=exchanges.results,
             traffic=flows.keeping_up(),
+            begins=exchanges.health,
             links=self._testbed.engine.lateness() if self._testbed.has_engine else None,
             machine_drops=self._testbed.machine_drops(),
             seconds=seconds,

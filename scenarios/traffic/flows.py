@@ -16,18 +16,27 @@ from helsewan.policies.language.schema import Selector
 from helsewan.policies.passes.selectors import unknown_values, why_nobody
 from helsewan.policies.plan import Plan, Protocol, Service, TrafficClass
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.traffic.applications import Exchanges
 from helsewan.scenarios.spec.traffic.scan import ScanSpec
-from helsewan.scenarios.spec.traffic.schema import IsolationSpec, MessageSpec, TransactionSpec, VideoSpec, VoiceSpec
+from helsewan.scenarios.spec.traffic.schema import ApplicationTraffic, IsolationSpec, MessageSpec, VideoSpec, VoiceSpec
+from helsewan.scenarios.traffic.applications import (
+    agent_sockets,
+    check_port,
+    conflicts,
+    datagrams_at_agents,
+    plan_exchanges,
+    protocols_of,
+)
 from helsewan.scenarios.traffic.idle_checks import idle_checks
 from helsewan.scenarios.traffic.isolation import plan_isolation
-from helsewan.scenarios.traffic.pair_flows import Link, PairFlows, region_pair
+from helsewan.scenarios.traffic.pair_flows import Link, PairFlows
 from helsewan.scenarios.traffic.pairs import IpVersion, PairFinder, PortBook, ip_versions
 from helsewan.scenarios.traffic.scan import plan_scan
 from helsewan.scenarios.traffic.schedules.calls import Call, plan_calls
 from helsewan.scenarios.traffic.streams import streams_of
 from helsewan.topology.model import Site
 
-PairsSpec = VoiceSpec | VideoSpec | MessageSpec | TransactionSpec
+PairsSpec = VoiceSpec | VideoSpec | MessageSpec | ApplicationTraffic
 
 
 def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficPlan:
@@ -39,16 +48,23 @@ def plan_traffic(spec: ScenarioSpec, plan: Plan, document: Document) -> TrafficP
     problems: list[Problem] = []
     for entry, traffic in spec.traffic.items():
         try:
+            if isinstance(traffic, Exchanges):
+                exchanges += planner.exchanges(entry, traffic)
+        except InputError as error:
+            problems += error.problems
+    problems += conflicts(exchanges, document)
+    taken = agent_sockets(exchanges)
+    for entry, traffic in spec.traffic.items():
+        try:
             if isinstance(traffic, IsolationSpec):
-                flows += planner.isolation(entry, traffic)
+                flows += planner.isolation(entry, traffic, taken)
             elif isinstance(traffic, ScanSpec):
                 flows += planner.scan(entry, traffic)
-            elif isinstance(traffic, TransactionSpec):
-                exchanges += planner.exchanges(entry, traffic)
-            else:
+            elif not isinstance(traffic, Exchanges):
                 flows += planner.flows(entry, traffic)
         except InputError as error:
             problems += error.problems
+    problems += datagrams_at_agents(flows, taken, document)
     problems += idle_checks(spec, plan, document)
     if problems:
         raise InputError(*problems)
@@ -66,8 +82,8 @@ class _Planner:
     finder: PairFinder
     ports: PortBook
 
-    def isolation(self, entry: str, traffic: IsolationSpec) -> list[FlowSpec]:
-        flows = plan_isolation(entry, traffic, self.plan, self.ports, self._rng(entry), self.spec.duration)
+    def isolation(self, entry: str, traffic: IsolationSpec, taken: frozenset[tuple[str, int]]) -> list[FlowSpec]:
+        flows = plan_isolation(entry, traffic, self.plan, self.ports, self._rng(entry), self.spec.duration, taken)
         if not flows:
             raise self._problem(
                 entry, "count", traffic.count, "the policy denies no UDP service between any two sites", ""
@@ -91,7 +107,7 @@ class _Planner:
 
     def flows(self, entry: str, traffic: VoiceSpec | VideoSpec | MessageSpec) -> Iterator[FlowSpec]:
         rng = self._rng(entry)
-        service = self._service(entry, traffic, Protocol.UDP)
+        service = self._service(entry, traffic, (Protocol.UDP,))
         pairs = self._pairs(entry, traffic, rng)
         numbers = np.random.default_rng(rng.getrandbits(64))
         links = [
@@ -149,36 +165,20 @@ class _Planner:
     def _media_end(
         self, entry: str, traffic: VoiceSpec | VideoSpec, site: Site, service: Service, version: IpVersion
     ) -> Endpoint:
-        if not traffic.rtcp:
-            return self.ports.of_service(site, service, version)
         end = self.ports.of_media(site, service, version)
+        if end is None and not traffic.rtcp:
+            return self.ports.of_service(site, service, version)
         if end is None:
             reason = "has no even port with the next one beside it, as RTP and RTCP need"
             raise self._problem(entry, "service", service.name, reason, "write rtcp: false, or give it such ports")
         return end
 
-    def exchanges(self, entry: str, traffic: TransactionSpec) -> Iterator[ExchangeSpec]:
+    def exchanges(self, entry: str, traffic: ApplicationTraffic) -> Iterator[ExchangeSpec]:
         rng = self._rng(entry)
-        service = self._service(entry, traffic, Protocol.TCP)
-        for number, (client, server) in enumerate(self._pairs(entry, traffic, rng), start=1):
-            yield ExchangeSpec(
-                id=-1,
-                name=f"{entry}/{number:03d} {client.id} > {server.id}",
-                class_name=service.class_name,
-                service=service.name,
-                client=client.id,
-                server=server.id,
-                server_address=server.address4,
-                port=service.port_numbers[0],
-                dscp=self._class(service).dscp,
-                interval_us=traffic.every,
-                request_bytes=traffic.request,
-                response_bytes=traffic.response,
-                deadline_us=traffic.deadline,
-                start_us=rng.randrange(traffic.every),
-                stop_us=self.spec.duration,
-                groups=(entry, region_pair(client, server)),
-            )
+        service = self._service(entry, traffic, protocols_of(traffic))
+        check_port(entry, traffic, service, self.document)
+        pairs = self._pairs(entry, traffic, rng)
+        return plan_exchanges(entry, traffic, service, self._class(service), pairs, rng, self.spec.duration)
 
     def _pairs(self, entry: str, traffic: PairsSpec, rng: Random) -> list[tuple[Site, Site]]:
         named = dict(zip(traffic.keys, (traffic.client, traffic.server), strict=False))
@@ -203,11 +203,12 @@ class _Planner:
         if not unknown and not population.select(selector):
             yield Problem(self.document.where(at), None, why_nobody(selector, population)[0], "select other sites")
 
-    def _service(self, entry: str, traffic: PairsSpec, protocol: Protocol) -> Service:
+    def _service(self, entry: str, traffic: PairsSpec, protocols: tuple[Protocol, ...]) -> Service:
         service = self.plan.service.get(traffic.service)
-        usable = [known.name for known in self.plan.services if known.protocol is protocol]
-        if service is None or service.protocol is not protocol:
-            reason = f"is no {protocol.name} service of policy {self.plan.policy!r}"
+        usable = [known.name for known in self.plan.services if known.protocol in protocols]
+        if service is None or service.protocol not in protocols:
+            names = " or ".join(protocol.name for protocol in protocols)
+            reason = f"is no {names} service of policy {self.plan.policy!r}"
             raise self._problem(entry, "service", traffic.service, reason, nearest(traffic.service, usable))
         return service
 

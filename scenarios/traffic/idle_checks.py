@@ -11,8 +11,9 @@ from helsewan.policies.plan import Plan
 from helsewan.scenarios.spec.checks.metrics import METRICS, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec
 from helsewan.scenarios.spec.schema import ScenarioSpec
+from helsewan.scenarios.spec.traffic.applications import Exchanges
 from helsewan.scenarios.spec.traffic.scan import ScanSpec
-from helsewan.scenarios.spec.traffic.schema import IsolationSpec, TransactionSpec
+from helsewan.scenarios.spec.traffic.schema import IsolationSpec
 
 
 def idle_checks(spec: ScenarioSpec, plan: Plan, document: Document) -> Iterator[Problem]:
@@ -38,5 +39,5 @@ def _classes(spec: ScenarioSpec, plan: Plan, check: CheckSpec) -> Iterator[str]:
         if isinstance(traffic, IsolationSpec | ScanSpec):
             if not exchanges:
                 yield from plan.traffic_class  # probes and scans are of all services
-        elif isinstance(traffic, TransactionSpec) is exchanges and traffic.service in plan.service:
+        elif isinstance(traffic, Exchanges) is exchanges and traffic.service in plan.service:
             yield plan.service[traffic.service].class_name

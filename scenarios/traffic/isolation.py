@@ -41,10 +41,12 @@ class _Denied:
 
 
 def plan_isolation(
-    entry: str, spec: IsolationSpec, plan: Plan, ports: PortBook, rng: Random, duration_us: int
-) -> list[FlowSpec]:
-    """Probes and controls of one entry of the traffic, ids unset. Empty when the policy denies nothing."""
-    planner = _Planner(entry, spec, plan, ports, rng, duration_us)
+    entry: str, spec: IsolationSpec, plan: Plan, ports: PortBook, rng: Random, duration_us: int,
+    taken: frozenset[tuple[str, int]],
+) -> list[FlowSpec]:  # fmt: skip
+    """Probes and controls of one entry of the traffic, ids unset. Empty when the policy denies nothing. ``taken``: UDP
+    sockets of other traffic, by site and port, that cannot be probed."""
+    planner = _Planner(entry, spec, plan, ports, rng, duration_us, taken)
     probes = list(planner.probes())
     return probes + list(controls(entry, probes, plan, ports, rng, spec.control_every, duration_us))
 
@@ -57,6 +59,7 @@ class _Planner:
     ports: PortBook
     rng: Random
     duration_us: int
+    taken: frozenset[tuple[str, int]]
 
     @cached_property
     def _offers(self) -> frozenset[tuple[int, str]]:
@@ -69,7 +72,8 @@ class _Planner:
         for denied in islice(self._samples(), self.spec.count * ATTEMPTS_PER_PROBE):
             client, server = self._site(denied.client), self._site(denied.server)
             key = (client.id, server.id, denied.service.name)
-            if client.id == server.id or key in seen:
+            socket = server.id, denied.service.port_numbers[0]
+            if client.id == server.id or key in seen or socket in self.taken:
                 continue
             seen.add(key)
             yield self._probe(len(seen), client, server, denied.service)

@@ -42,7 +42,7 @@ def offered_load(traffic: TrafficPlan, plan: Plan) -> OfferedLoad:
     links = _link_counter(plan)
     for spec in specs:
         seconds = slice(spec.start_us // 1_000_000, -(-spec.stop_us // 1_000_000))
-        rate = _flow_rate(spec, seconds) if isinstance(spec, FlowSpec) else _exchange_rate(spec)
+        rate = _flow_rate(spec, seconds) if isinstance(spec, FlowSpec) else _exchange_rate(spec, seconds)
         hops = links(spec.client, spec.server) if spec.expect is Expect.DELIVERED else -1
         crossings[seconds] += rate * (hops + 2)
         visits[seconds] += rate * max(hops + 1, 1)
@@ -58,10 +58,13 @@ def _flow_rate(flow: FlowSpec, seconds: slice) -> Array | float:
     return np.asarray(np.diff(flow.schedule.due_before(active_ns + flow.offset_ns)))
 
 
-def _exchange_rate(exchange: ExchangeSpec) -> float:
-    """Frames in both directions, every second segment acknowledged (RFC 9293, 3.8.6.3)."""
-    segments = (exchange.request_bytes + exchange.response_bytes) / SEGMENT_BYTES
-    return (SET_UP_FRAMES + 1.5 * segments) * 1e6 / exchange.interval_us
+def _exchange_rate(exchange: ExchangeSpec, seconds: slice) -> Array:
+    """Frames in each of the seconds in which exchanges begin, in both directions, every second segment acknowledged
+    (RFC 9293, 3.8.6.3)."""
+    load = exchange.application.load
+    frames = SET_UP_FRAMES * load.connections + 1.5 * max(load.bytes / SEGMENT_BYTES, 1)
+    begun, _ = np.histogram(exchange.begins_us, np.arange(seconds.start, seconds.stop + 1) * 1_000_000)
+    return np.asarray(begun * frames)
 
 
 def _link_counter(plan: Plan) -> Callable[[str, str], int]:

@@ -15,7 +15,7 @@ from helsewan.policies.language.schema import Selector
 from helsewan.policies.passes.selection import Population
 from helsewan.policies.plan import Plan, Protocol, Service
 from helsewan.scenarios.spec.traffic.media import DatagramsOf
-from helsewan.scenarios.spec.traffic.schema import Relation
+from helsewan.scenarios.spec.traffic.pairs import Relation
 from helsewan.topology.model import Site
 
 IpVersion = Literal[4, 6]

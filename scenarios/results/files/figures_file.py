@@ -34,7 +34,7 @@ _HEAD = (
             ("class", "its class"),
             ("service", "the service that is used"),
             ("entry", "the entry of the traffic that it is of"),
-            ("kind", "the kind of a flow: voice, video, messages, probe and so on; null also of an exchange"),
+            ("kind", "of a flow voice, video, probe and so on, of an exchange its application"),
             ("client", "the site that opens the service"),
             ("server", "the site that offers it"),
             ("source", "the site that sends; null also of an exchange"),
@@ -88,9 +88,7 @@ def _flow_rows(
     number: int,
 ) -> dict[str, Any]:
     """The rows of flows in one phase, their figures taken from the measurement's columns."""
-    rows = [
-        {**_spec_row("flow", flow, fates, phase), "kind": flow.kind.value, "source": flow.source.site} for flow in flows
-    ]
+    rows = [{**_spec_row("flow", flow, fates, phase), "source": flow.source.site} for flow in flows]
     columns = _heads(rows)
     ids = [flow.id for flow in flows]
     for column in _FIGURES:
@@ -117,6 +115,7 @@ def _spec_row(
         "class": spec.class_name,
         "service": spec.service,
         "entry": spec.entry,
+        "kind": spec.kind.value if isinstance(spec, FlowSpec) else spec.kind,
         "client": spec.client,
         "server": spec.server,
         "expect": spec.expect.value,

@@ -11,8 +11,9 @@ from helsewan.scenarios.spec.checks.metrics import METRICS, Source
 from helsewan.scenarios.spec.checks.schema import CheckSpec, Scope
 from helsewan.scenarios.spec.schema import ScenarioSpec
 from helsewan.scenarios.spec.timeline.timepoints import RUN
+from helsewan.scenarios.spec.traffic.applications import Exchanges
 from helsewan.scenarios.spec.traffic.scan import ScanSpec
-from helsewan.scenarios.spec.traffic.schema import IsolationSpec, Traffic, TransactionSpec, VideoSpec, VoiceSpec
+from helsewan.scenarios.spec.traffic.schema import IsolationSpec, Traffic, VideoSpec, VoiceSpec
 
 
 def check_problems(spec: ScenarioSpec, document: Document) -> Iterator[Problem]:
@@ -47,5 +48,7 @@ def _parts(traffic: Traffic) -> tuple[str, ...]:
 
 
 def _fits(spec: ScenarioSpec, check: CheckSpec) -> bool:
-    is_exchange = isinstance(spec.traffic[str(check.traffic)], TransactionSpec)
-    return is_exchange == (METRICS[check.metric].source is Source.EXCHANGE)
+    traffic, metric = spec.traffic[str(check.traffic)], METRICS[check.metric]
+    if metric.kinds and traffic.kind not in metric.kinds:
+        return False
+    return isinstance(traffic, Exchanges) == (metric.source is Source.EXCHANGE)

@@ -6,7 +6,6 @@ All are open loop: what the network does with one message or call does not chang
 from __future__ import annotations
 
 from enum import Enum
-from itertools import pairwise
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -35,9 +34,9 @@ class ArrivalSpec(Strict):
 
     process: Process = Process.CONSTANT
     """how one arrival follows another"""
-    on: Interval | None = None
+    active: Interval | None = None
     """the mean length of an on period"""
-    off: Interval | None = None
+    idle: Interval | None = None
     """the mean length of an off period"""
     alpha: Annotated[float, Field(gt=1, le=10)] = 1.5
     """the tail index of Pareto lengths; below 2 the variance is infinite, and many such senders together stay bursty at
@@ -47,11 +46,11 @@ class ArrivalSpec(Strict):
 
     @model_validator(mode="after")
     def _periods(self) -> Self:
-        given = {"on", "off", "alpha", "sigma"} & self.model_fields_set
-        if self.process.on_off and (self.on is None or self.off is None):
-            raise UnitError(f"{self.process.value} does not say how long its periods are", "give on and off")
+        given = {"active", "idle", "alpha", "sigma"} & self.model_fields_set
+        if self.process.on_off and (self.active is None or self.idle is None):
+            raise UnitError(f"{self.process.value} does not say how long its periods are", "give active and idle")
         parameter = "alpha" if self.process is Process.PARETO else "sigma"
-        fitting = {"on", "off", parameter} if self.process.on_off else set()
+        fitting = {"active", "idle", parameter} if self.process.on_off else set()
         if unused := sorted(given - fitting):
             raise UnitError(f"{self.process.value} has no {unused[0]}", "leave it out")
         return self
@@ -62,33 +61,20 @@ def _by_name(value: object) -> object:
     return {"process": value} if isinstance(value, str) else value
 
 
-Arrivals = Annotated[ArrivalSpec, BeforeValidator(_by_name)]
+Arrivals = Annotated[ArrivalSpec, BeforeValidator(_by_name, json_schema_input_type=Process | ArrivalSpec)]
 
 
-def _in_order(value: object) -> object:
-    """A shape's points as a list of pairs, in the file's order."""
-    return [{"at": at, "load": load} for at, load in value.items()] if isinstance(value, dict) else value
+def _is_shape(shape: dict[int, float]) -> dict[int, float]:
+    if list(shape) != sorted(shape):
+        raise UnitError("has times out of order", "write them in ascending order")
+    if not any(shape.values()):
+        raise UnitError("has no load at any time", "give at least one time a load above 0 %")
+    return shape
 
 
-class ShapePoint(Strict):
-    """A point of a shape."""
-
-    at: Duration
-    """time from the run's start"""
-    load: Share
-    """share of the full rate"""
-
-
-def _is_shape(points: tuple[ShapePoint, ...]) -> tuple[ShapePoint, ...]:
-    if any(one.at >= after.at for one, after in pairwise(points)):
-        raise UnitError("has points out of order", "write times in ascending order")
-    if not any(point.load for point in points):
-        raise UnitError("has no load at any time", "give at least one point a load above 0 %")
-    return points
-
-
-Shape = Annotated[tuple[ShapePoint, ...], BeforeValidator(_in_order), Field(min_length=1), AfterValidator(_is_shape)]
-"""The rate over time, as a share of the full rate: straight lines between points, level before and after them."""
+Shape = Annotated[dict[Duration, Share], Field(min_length=1), AfterValidator(_is_shape)]
+"""The rate over time: times from the run's start, each with a share of the full rate; straight lines between them,
+level before the first and after the last."""
 
 
 class Distribution(str, Enum):
@@ -121,7 +107,7 @@ class CallsSpec(Strict):
 
     every: Interval
     """the mean time from one call's begin to the next one's, over all lines"""
-    holding: Annotated[HoldingSpec, BeforeValidator(_by_mean)]
+    holding: Annotated[HoldingSpec, BeforeValidator(_by_mean, json_schema_input_type=Interval | HoldingSpec)]
     """how long calls last"""
     arrivals: Arrivals = ArrivalSpec(process=Process.POISSON)
     """how one call follows another"""

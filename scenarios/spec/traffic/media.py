@@ -38,7 +38,7 @@ class FramesSpec(Strict):
     """mean size of an I frame, in P frames"""
     b: Annotated[float, Field(gt=0, le=100)] = 0.5
     """mean size of a B frame, in P frames"""
-    variation: Annotated[float, Field(ge=0, le=2)] = 0.3
+    variation: Share = 0.3
     """standard deviation of the sizes of one type over their mean"""
 
 

@@ -2,68 +2,30 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from helsewan.common.units import UnitError
-from helsewan.policies.language.schema import Name, Rate, Selector
+from helsewan.policies.language.schema import Rate
+from helsewan.scenarios.spec.traffic.applications import (
+    DicomSpec,
+    EbxmlSpec,
+    Hl7Spec,
+    PrescriptionSpec,
+    SipSpec,
+    ThinClientSpec,
+    TransactionSpec,
+    WebSpec,
+)
 from helsewan.scenarios.spec.traffic.arrivals import Arrivals, ArrivalSpec, CallsSpec, Process, Shape
 from helsewan.scenarios.spec.traffic.media import IPV6_DATAGRAM_BYTES, DatagramsOf, FramesSpec, Sending
+from helsewan.scenarios.spec.traffic.pairs import Pairs
 from helsewan.scenarios.spec.traffic.scan import ScanSpec
-from helsewan.scenarios.spec.values import Count, DatagramSize, Interval, Size, Strict
+from helsewan.scenarios.spec.values import Count, DatagramSize, Interval, Strict
 
 
-class Relation(str, Enum):
-    """Which pairs of sites an entry of the traffic connects."""
-
-    ANY = "any"
-    WITHIN = "within"  # both in one region
-    ACROSS = "across"  # in two regions
-
-
-class _Pairs(Strict):
-    """Traffic between pairs of sites that the policy lets use ``service``: clients ``from``, servers ``to``, or both
-    of one selection, ``between``."""
-
-    service: Name
-    count: Count
-    clients: Selector | None = Field(default=None, alias="from")
-    servers: Selector | None = Field(default=None, alias="to")
-    between: Selector | None = None
-    relation: Relation = Relation.ANY
-
-    @model_validator(mode="after")
-    def _sites_once(self) -> Self:
-        if self.between is not None and (self.clients is not None or self.servers is not None):
-            raise UnitError("names sites twice", "give either between, or from and to")
-        if self.between is None and (self.clients is None or self.servers is None):
-            raise UnitError("does not name its sites", "give from and to, or between")
-        return self
-
-    @property
-    def client(self) -> Selector:
-        """The sites that may be clients."""
-        return self._selected(self.clients)
-
-    @property
-    def server(self) -> Selector:
-        """The sites that may be servers."""
-        return self._selected(self.servers)
-
-    def _selected(self, own: Selector | None) -> Selector:
-        selected = self.between or own
-        assert selected is not None  # validated above
-        return selected
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The keys under which it names sites."""
-        return ("between",) if self.between is not None else ("from", "to")
-
-
-class _MediaSpec(_Pairs, DatagramsOf):
+class _MediaSpec(Pairs, DatagramsOf):
     """RTP between pairs of sites: two flows each, one in each direction."""
 
     rtcp: Annotated[bool, Field(strict=True)] = True
@@ -93,7 +55,7 @@ class VideoSpec(_MediaSpec):
     """how a frame's datagrams are sent"""
 
 
-class MessageSpec(_Pairs, DatagramsOf):
+class MessageSpec(Pairs, DatagramsOf):
     """Clinical messages as datagrams: one in each direction every ``every``."""
 
     kind: Literal["messages"]
@@ -118,16 +80,6 @@ class MessageSpec(_Pairs, DatagramsOf):
         return self.arrivals.process is not Process.CONSTANT or self.shape is not None
 
 
-class TransactionSpec(_Pairs):
-    """Requests and responses over TCP, one connection each."""
-
-    kind: Literal["transactions"]
-    every: Interval
-    request: Size
-    response: Size
-    deadline: Interval
-
-
 class IsolationSpec(Strict):
     """Probes between sites that the policy separates, and a control for every socket probed."""
 
@@ -137,7 +89,12 @@ class IsolationSpec(Strict):
     control_every: Interval = 1_000_000
 
 
+ApplicationTraffic = (
+    TransactionSpec | Hl7Spec | EbxmlSpec | PrescriptionSpec | DicomSpec | WebSpec | ThinClientSpec | SipSpec
+)
+"""What is measured by exchange, not by datagram."""
+
 Traffic = Annotated[
-    VoiceSpec | VideoSpec | MessageSpec | TransactionSpec | IsolationSpec | ScanSpec,
+    VoiceSpec | VideoSpec | MessageSpec | IsolationSpec | ScanSpec | ApplicationTraffic,
     Field(discriminator="kind"),
 ]

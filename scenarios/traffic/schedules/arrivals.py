@@ -23,7 +23,7 @@ def arrival_times(spec: ArrivalSpec, every: float, length: float, rng: np.random
 def _on_off(spec: ArrivalSpec, every: float, length: float, rng: np.random.Generator) -> Array:
     """Evenly spaced arrivals in on periods: ``every`` times the on periods' share of time apart, so that the mean over
     on and off periods is ``every``. Followed from some rounds before the begin, which then falls anywhere in one."""
-    on, off = float(spec.on or 0), float(spec.off or 0)  # validated: both are there
+    on, off = float(spec.active or 0), float(spec.idle or 0)  # validated: both are there
     apart = every * on / (on + off)
     before = WARM_UP_ROUNDS * (on + off)
     ons, offs = np.empty(0), np.empty(0)
@@ -54,7 +54,7 @@ class Warp:
 
     def __init__(self, shape: Shape, length_us: int) -> None:
         times = np.linspace(0, length_us, SHAPE_STEPS + 1)
-        load = np.interp(times, [point.at for point in shape], [point.load for point in shape])
+        load = np.interp(times, list(shape), list(shape.values()))
         passed = np.concatenate([[0.0], np.cumsum((load[1:] + load[:-1]) / 2 * np.diff(times))])
         self._times, self._passed, self._first = times, passed, float(load[0])
 

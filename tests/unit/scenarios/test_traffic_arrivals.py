@@ -18,7 +18,7 @@ from helsewan.scenarios.traffic.schedules.arrivals import Warp, arrival_times
 from helsewan.scenarios.traffic.schedules.calls import PlannedCalls, plan_calls
 
 SECOND = 1_000_000.0  # us
-ON_OFF = {"on": "2 s", "off": "6 s"}
+ON_OFF = {"active": "2 s", "idle": "6 s"}
 
 
 def spec(process: str, **changes: Any) -> ArrivalSpec:
@@ -71,7 +71,7 @@ def test_on_off_arrivals_begin_anywhere_in_a_period() -> None:
 
 def test_pareto_periods_have_a_heavy_tail() -> None:
     """Off periods of index 1.5 with a mean of 1: P(L > l) = (1/3 / l) ** 1.5."""
-    found = times("pareto-on-off", 100, 3e6, on="1 ms", off="1 ms", alpha=1.5)
+    found = times("pareto-on-off", 100, 3e6, active="1 ms", idle="1 ms", alpha=1.5)
     off = np.diff(found)
     off = off[off > 100] - 50  # less what is left of both on periods, half a spacing each on average
     share = np.mean(off > 10_000)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import jsonschema
 import numpy as np
 import pytest
+import yaml
+from pydantic import TypeAdapter
 from scenario_case import default_case
 from scenario_text import SMALL, problems, read
 
 from helsewan.common.errors import InputError
 from helsewan.lab.flows.flowspec import Expect, FlowKind, FlowSpec, RtcpFormat, RtpFormat, TrafficPlan
-from helsewan.scenarios.results.checks import _is_meant
-from helsewan.scenarios.spec.checks.schema import CheckSpec
+from helsewan.scenarios.spec.traffic.schema import Traffic
 from helsewan.scenarios.traffic.flows import plan_traffic
 from helsewan.scenarios.traffic.offered_load import offered_load
 
@@ -174,13 +176,10 @@ def test_checks_mean_scans_and_reports_only_by_name_and_leaks_always() -> None:
     scan = planned("{kind: scan, from: {kind: [gp]}, to: {kind: [gp]}, count: 3, every: 10 ms}")[0]
     report = planned(f"{{kind: voice, service: voice, count: 1, {HOSPITALS}}}")[2]
 
-    def meant(flow: FlowSpec, **named: str) -> bool:
-        return _is_meant(CheckSpec.model_validate({"metric": "leaked", "limit": "== 0", **named}), flow)
-
-    assert meant(scan) and meant(scan, traffic="x")
+    assert scan.is_meant_by(None) and scan.is_meant_by("x")
     allowed = replace(scan, expect=Expect.DELIVERED)
-    assert not meant(allowed) and meant(allowed, traffic="x")
-    assert not meant(report) and not meant(report, traffic="x") and meant(report, traffic="x.rtcp")
+    assert not allowed.is_meant_by(None) and allowed.is_meant_by("x")
+    assert [report.is_meant_by(name) for name in (None, "x", "x.rtcp")] == [False, False, True]
 
 
 def test_a_scheduled_flow_loads_the_seconds_in_which_it_sends() -> None:
@@ -206,13 +205,13 @@ SCAN = "kind: scan, from: {kind: [gp]}, to: {kind: [gp]}, count: 1, every: 1 s"
          "has an ipv6_share, which says nothing with one family (hint: write family: both)"),
         (f"{CALL}, calls: {{every: 1 s}}", "x.calls.holding"),
         (f"{CALL}, calls: {{every: 1 s, holding: 1 s, arrivals: pareto-on-off}}",
-         "pareto-on-off does not say how long its periods are (hint: give on and off)"),
-        (f"{CALL}, calls: {{every: 1 s, holding: 1 s, arrivals: {{process: poisson, on: 1 s}}}}",
-         "poisson has no on (hint: leave it out)"),
+         "pareto-on-off does not say how long its periods are (hint: give active and idle)"),
+        (f"{CALL}, calls: {{every: 1 s, holding: 1 s, arrivals: {{process: poisson, idle: 1 s}}}}",
+         "poisson has no idle (hint: leave it out)"),
         (f"{CALL}, calls: {{every: 1 s, holding: 1 s, shape: {{2 s: 1 %, 1 s: 2 %}}}}",
-         "has points out of order (hint: write times in ascending order)"),
+         "has times out of order (hint: write them in ascending order)"),
         (f"{CALL}, calls: {{every: 1 s, holding: 1 s, shape: {{2 s: 0 %}}}}",
-         "has no load at any time (hint: give at least one point a load above 0 %)"),
+         "has no load at any time (hint: give at least one time a load above 0 %)"),
         ("kind: video, service: video, count: 1, rate: 1 Mbit/s, frames: {gop: PPI}, between: {kind: [gp]}",
          "x.frames.gop: 'PPI' is no group of pictures (hint: write an I, then Ps and Bs, for example IBBPBBP)"),
         (f"{SCAN}, ports: [0]", "x.ports[0]"),
@@ -242,3 +241,13 @@ def test_what_a_file_alone_shows_to_be_wrong(entry: str, expected: str) -> None:
 )  # fmt: skip
 def test_what_does_not_fit_the_policy_or_the_network_is_refused(entry: str, expected: str) -> None:
     assert refusal(f"{{{entry}}}").startswith(expected)
+
+
+def test_short_forms_are_valid_in_the_schema_that_editors_get() -> None:
+    checker = jsonschema.Draft202012Validator(TypeAdapter(Traffic).json_schema())
+    for entry in (
+        f"{CALL}, calls: {{every: 1 s, holding: 30 s, arrivals: poisson, shape: {{0 s: 10 %, 5 s: 100 %}}}}",
+        f"{CALL}, calls: {{every: 1 s, holding: {{mean: 30 s}}, arrivals: {{process: poisson}}}}",
+        f"{SCAN}, ports: [1434, 445], family: both, ipv6_share: 20 %",
+    ):
+        checker.validate(yaml.safe_load(f"{{{entry}}}"))

@@ -70,7 +70,7 @@ def test_video_takes_its_rate(rate: str) -> None:
 
 def test_frames_have_the_sizes_of_their_types() -> None:
     """Ten P frames for an I, two B for a P; sizes of one type vary by a third, and no more."""
-    schedule = made(video(frames={"gop": "IBBPBBPBB", "i": 10, "b": 0.5, "variation": 0.3}, rate="10 Mbit/s"))
+    schedule = made(video(frames={"gop": "IBBPBBPBB", "i": 10, "b": 0.5, "variation": "30 %"}, rate="10 Mbit/s"))
     sizes = np.array([frame["bytes"].sum(dtype=np.int64) for frame in frames(schedule)])
     kinds = np.array(list("IBBPBBPBB" * (len(sizes) // 9)))
     order, _ = coded_order(kinds)
@@ -83,7 +83,7 @@ def test_frames_have_the_sizes_of_their_types() -> None:
 
 
 def test_frames_that_do_not_vary_are_all_alike() -> None:
-    sizes = {int(frame["bytes"].sum()) for frame in frames(made(video(frames={"gop": "I", "variation": 0})))}
+    sizes = {int(frame["bytes"].sum()) for frame in frames(made(video(frames={"gop": "I", "variation": "0 %"})))}
     assert max(sizes) - min(sizes) <= 1
 
 
