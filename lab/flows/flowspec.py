@@ -73,8 +73,8 @@ class FlowSpec:
 
     Without a ``schedule`` a burst of ``burst`` datagrams of ``payload_bytes`` is due every ``interval_ns``; with one
     these are averages, and the flow follows the schedule from ``offset_ns`` after its begin on. When a datagram is due
-    is asked by ``due_before`` and ``due_times``. ``sporadic``: it may well have nothing due in a phase, in which it then
-    says nothing."""
+    is asked by ``due_before`` and ``due_times``. ``sporadic``: it may well have nothing due in a phase, in which it
+    then says nothing."""
 
     id: int
     name: str

@@ -30,8 +30,8 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class PairFlows:
-    """What is sent over ``link`` from ``start_us`` to before ``stop_us``; ``sporadic``: that is not the whole run. Flows
-    get no ids."""
+    """What is sent over ``link`` from ``start_us`` to before ``stop_us``; ``sporadic``: that is not the whole run.
+    Flows get no ids."""
 
     name: str
     link: Link
