@@ -130,7 +130,8 @@ class _ScheduledMessages:
         most_us = max(MOST_ENTRIES // self.traffic.count, 1) * self.traffic.every
         period_us = min(self.length_us, most_us)
         times = arrival_times(self.traffic.arrivals, self.traffic.every, period_us, self.rng)
-        return schedule_of((times * 1000).astype(np.int64), period_ns=period_us * 1000)
+        due_ns = (times * 1000).astype(np.int64).clip(max=period_us * 1000 - 1)  # rounding may reach the period
+        return schedule_of(due_ns, period_ns=period_us * 1000)
 
 
 @dataclass(frozen=True)
