@@ -139,9 +139,11 @@ def _selection(check: CheckSpec, metric: Metric, phase: str, evidence: Evidence)
         return
     expected = Expect.DENIED if metric.name == "leaked" else Expect.DELIVERED
     for flow in evidence.traffic.flows:
-        meant = flow.expect is expected and flow.is_meant_by(check.traffic)
-        if meant and _is_selected(check, flow, evidence) and (flow.id, phase) in evidence.flows.figures:
-            yield flow, evidence.flows.figures[flow.id, phase]
+        figures = evidence.flows.figures.get((flow.id, phase))
+        if figures is None or (flow.sporadic and not figures.sent):
+            continue
+        if flow.expect is expected and flow.is_meant_by(check.traffic) and _is_selected(check, flow, evidence):
+            yield flow, figures
 
 
 def _is_selected(check: CheckSpec, spec: FlowSpec | ExchangeSpec, evidence: Evidence) -> bool:
