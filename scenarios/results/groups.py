@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowKind, FlowSpec, TrafficPlan
+from helsewan.lab.flows.flowspec import ExchangeSpec, Expect, FlowSpec, TrafficPlan
 from helsewan.scenarios.results.exchange_figures import ExchangeFigures, ExchangeMeasurement
 from helsewan.scenarios.results.measure import Figures, Measurement
 
@@ -74,7 +74,7 @@ def groups_of(traffic: TrafficPlan) -> dict[Level, dict[str, Group]]:
     """The groups of each level by name, in the order of their first members, flows first."""
     found: dict[Level, dict[str, Group]] = {level: {} for level in Level}
     for flow in traffic.flows:
-        for level, name in _names(flow, _is_regular(flow)):
+        for level, name in _names(flow, flow.expect is Expect.DELIVERED and flow.is_meant_by(None)):
             found[level].setdefault(name, Group()).flows.append(flow.id)
     for exchange in traffic.exchanges:
         for level, name in _names(exchange, exchange.expect is Expect.DELIVERED):
@@ -91,7 +91,3 @@ def _names(spec: FlowSpec | ExchangeSpec, is_regular: bool) -> Iterator[tuple[Le
     yield Level.ENTRY, spec.entry
     for site in dict.fromkeys((spec.client, spec.server)):
         yield Level.SITE, site
-
-
-def _is_regular(flow: FlowSpec) -> bool:
-    return flow.expect is Expect.DELIVERED and flow.kind not in (FlowKind.CONTROL, FlowKind.RTCP, FlowKind.SCAN)
