@@ -234,3 +234,16 @@ def test_every_request_is_a_row(tmp_path: Path) -> None:
         (0, None, False, 0, "deadline"),
     ]
     assert exchanges_file.write_exchanges(tmp_path, []) == 0
+
+
+def test_a_run_without_datagrams_has_its_files(tmp_path: Path) -> None:
+    """Traffic may be exchanges only."""
+    records, found, due = measured([], ())
+    assert found.pool([], "run").sent == 0 and found.stray == 0
+    traffic = TrafficPlan((), (EXCHANGE,))
+    exchanges = measure_exchanges([], [EXCHANGE], WINDOWS)
+    groups = grouped(traffic, found, exchanges, ["run", "late"])
+    assert samples_file.write_samples(tmp_path, records, (), [], due, EPOCH_NS) == 0
+    assert series_file.write_series(tmp_path, traffic, found.samples, 300_000) == 0
+    assert figures_file.write_figures(tmp_path, traffic, {("a", "b"): Fate.CUT}, found, exchanges, groups) == 2 * 6
+    assert pq.read_metadata(tmp_path / samples_file.SAMPLES).num_rows == 0
